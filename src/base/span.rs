@@ -1,0 +1,86 @@
+//! Places in source texts.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// Which text of a [`Sources`] a span lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub u32);
+
+/// A place in a text: byte offsets, end excluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Span {
+    /// The text.
+    pub file: FileId,
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+impl Span {
+    /// A span of `file` over `range`.
+    #[must_use]
+    pub const fn new(file: FileId, range: Range<usize>) -> Self {
+        Self { file, start: range.start, end: range.end }
+    }
+
+    /// Its byte range.
+    #[must_use]
+    pub const fn range(&self) -> Range<usize> {
+        self.start..self.end
+    }
+}
+
+/// The texts that spans point into: pipeline files, stdlib modules, `--set` arguments.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    texts: Vec<Source>,
+}
+
+/// One text and where it came from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// As shown to the user: a path, `std:stages/extract`, `--set`.
+    pub name: String,
+    /// The file on disk, where there is one.
+    pub path: Option<PathBuf>,
+    /// The text.
+    pub text: String,
+}
+
+impl Sources {
+    /// Adds a text.
+    pub fn add(&mut self, name: impl Into<String>, path: Option<PathBuf>, text: impl Into<String>) -> FileId {
+        self.texts.push(Source { name: name.into(), path, text: text.into() });
+        FileId(u32::try_from(self.texts.len() - 1).expect("fewer than 2^32 texts"))
+    }
+
+    /// The text of `file`.
+    #[must_use]
+    pub fn get(&self, file: FileId) -> &Source {
+        &self.texts[file.0 as usize]
+    }
+
+    /// All texts, with their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (FileId, &Source)> {
+        (0..).map(FileId).zip(&self.texts)
+    }
+
+    /// Line and column of a span's start, both from 1; columns count characters.
+    #[must_use]
+    pub fn line_column(&self, span: Span) -> (usize, usize) {
+        let text = &self.get(span.file).text;
+        let before = &text.as_bytes()[..span.start.min(text.len())];
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
+        (line, column)
+    }
+
+    /// `name:line` of a span, as `why` and warnings cite it.
+    #[must_use]
+    pub fn cite(&self, span: Span) -> String {
+        format!("{}:{}", self.get(span.file).name, self.line_column(span).0)
+    }
+}

@@ -1,0 +1,4 @@
+//! Photographs, masks, patch sets and what is done with them. The only floor that knows image files and Parquet.
+
+pub mod patches;
+pub mod photographs;

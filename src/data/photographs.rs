@@ -1,0 +1,50 @@
+//! A photograph set: what sources make and `extract` reads.
+//!
+//! Its tree holds for each photograph `NAME/photograph.EXT` and `NAME/mask.CLASS.EXT` for each mask that exists, and one
+//! `NAME/facts.json`; `set.json` names the classes. All that concerns a photograph lies under its name, so that it is one item.
+
+use serde::{Deserialize, Serialize};
+
+/// `set.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhotographSet {
+    /// Lesion classes in the order of the labels (`MA HE EX SE`).
+    pub classes: Vec<String>,
+    /// The photographs' names, sorted.
+    pub photographs: Vec<String>,
+}
+
+/// `NAME/facts.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhotographFacts {
+    /// The patient, where known.
+    pub patient: Option<String>,
+    /// The side of the data set's own split, where there is one.
+    pub official: Option<Official>,
+    /// For each class in order: what a mask file that is not there means.
+    pub without_mask: Vec<WithoutMask>,
+    /// Side of one pixel in native pixels of the release: 1 as released, 2 after halving. Area in native pixels is kept apart.
+    pub scale: u32,
+}
+
+/// A data set's own split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Official {
+    /// For fitting.
+    Train,
+    /// For choosing epochs and thresholds.
+    Valid,
+    /// For the one test.
+    Test,
+}
+
+/// What it means that a photograph has no mask file of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WithoutMask {
+    /// The lesion is absent.
+    Absent,
+    /// It was not annotated.
+    Unknown,
+}

@@ -1,0 +1,1 @@
+//! Kernels, networks, losses, optimizers, training, metrics, thresholds. The only floor that knows `candle`.

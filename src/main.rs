@@ -1,0 +1,2 @@
+#![doc = "The binary."]
+fn main() {}

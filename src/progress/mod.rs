@@ -1,0 +1,1 @@
+//! What people see while macula works: plain lines, or a live display on a terminal.

@@ -1,0 +1,377 @@
+//! The contract between the runner and the stages. The runner names no stage; a stage knows no runner.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::Streams;
+use crate::lang::value::Value;
+use crate::store::{Entry, Objects, StoreError, Tree};
+
+/// What a stage does, as Rust knows it; its signature (ports, parameters, docs) is in `stdlib/`.
+pub struct Implementation {
+    /// The name that a signature's `impl` gives.
+    pub name: &'static str,
+    /// Raised with every change of its output. A golden digest per version keeps it honest.
+    pub version: u32,
+    /// Whether it draws from the pipeline's seed (then the seed is in its key).
+    pub seeded: bool,
+    /// How far its output is the same elsewhere.
+    pub determinism: Determinism,
+    /// What it does.
+    pub work: Work,
+}
+
+/// How far an implementation's output is the same elsewhere.
+#[derive(Clone, Copy)]
+pub enum Determinism {
+    /// The same bytes on any machine.
+    BitExact,
+    /// The same bytes on the same kernel path, whatever the threads; the function names the path (`cpu-avx512`).
+    PathExact(fn() -> String),
+}
+
+/// The three shapes of work.
+#[derive(Clone, Copy)]
+pub enum Work {
+    /// Describes files outside the store as a tree. Runs whenever a plan is made, so it must only list and digest.
+    Source(fn(&Params, &dyn Files) -> Result<Outcome, StageError>),
+    /// One computation over all inputs.
+    Whole(fn(&Ctx) -> Result<Outcome, StageError>),
+    /// One computation per item, each with a key of its own (the implementation, the parameters, the item's name and tree).
+    Map {
+        /// The items that the inputs hold, in the order of the result.
+        items: fn(&Ctx) -> Result<Vec<Item>, StageError>,
+        /// The result of one item; it may use nothing but the parameters, the streams and the item. Called from several threads.
+        one: fn(&Ctx, &Item) -> Result<Tree, StageError>,
+        /// All results into one outcome.
+        gather: fn(&Ctx, &[(Item, Tree)]) -> Result<Outcome, StageError>,
+    },
+}
+
+/// One item of a map stage: a name and what it is computed from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its name (`IDRiD_01`).
+    pub name: String,
+    /// All that its result depends on.
+    pub tree: Tree,
+    /// Its size for the scheduler, in any unit: bytes in flight are bounded by it. 0 where it does not matter.
+    pub bytes_in_flight: u64,
+}
+
+/// Files outside the store, as sources see them. Digests come from a cache that is trusted only where the clock allows.
+pub trait Files {
+    /// The regular files below `folder`, relative with `/`, sorted. Hidden files and folders are left out.
+    ///
+    /// # Errors
+    /// A [`StageError`] naming the folder where it can't be listed.
+    fn list(&self, folder: &Path) -> Result<Vec<String>, StageError>;
+    /// The entry of one file. Afterwards the store reads its bytes from there.
+    ///
+    /// # Errors
+    /// A [`StageError`] naming the file where it can't be read.
+    fn entry(&self, file: &Path) -> Result<Entry, StageError>;
+    /// Puts bytes that the source made (an index) into the store.
+    ///
+    /// # Errors
+    /// As the store's.
+    fn put(&self, bytes: &[u8]) -> Result<Entry, StageError>;
+    /// A path as the user wrote it, against the project's folder.
+    fn resolve(&self, path: &str) -> std::path::PathBuf;
+}
+
+/// What a stage returns.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// A tree for each output port that the signature names.
+    pub outputs: BTreeMap<String, Tree>,
+    /// What people are told; stored beside the outputs, and shown again whenever the result is reused.
+    pub summary: Summary,
+}
+
+/// What a stage tells people: counts before and after, figures, warnings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// One short line: `9,504 patches of 54 photographs, 6,214 healthy`.
+    pub headline: String,
+    /// Tables, the most important first.
+    pub tables: Vec<Table>,
+    /// Warnings, each with a name in the catalogue.
+    pub warnings: Vec<Warning>,
+}
+
+/// A small table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// A few words.
+    pub title: String,
+    /// Column heads; the first column names the row.
+    pub columns: Vec<String>,
+    /// Rows, each as long as `columns`.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// A cell of a [`Table`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Cell {
+    /// A count.
+    Int(i64),
+    /// A figure.
+    Real(f64),
+    /// Text.
+    Text(String),
+    /// No value (undefined, unknown): `null` in JSON, `-` on a terminal.
+    Null(()),
+}
+
+/// Something that the user should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Its name in the catalogue.
+    pub code: String,
+    /// Lower-case, names in backticks, no full stop.
+    pub text: String,
+}
+
+/// Why a stage failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The user's data or parameters: says which file or field, and what to do.
+    #[error("{text}")]
+    Input {
+        /// Its name in the catalogue (`truncated-photograph`, `mask-size`, …).
+        code: &'static str,
+        /// Lower-case, names in backticks, no full stop.
+        text: String,
+        /// What to do about it.
+        hint: Option<String>,
+        /// The parameter or port at fault, dotted, where there is one; the runner shows where it stands in the file.
+        field: Option<String>,
+    },
+    /// The store or the disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The user asked to stop; what was begun can be taken up again.
+    #[error("stopped")]
+    Stopped,
+    /// A defect of macula.
+    #[error("{0} (this is a defect of macula)")]
+    Bug(String),
+}
+
+impl StageError {
+    /// An error of the user's data or parameters.
+    #[must_use]
+    pub fn input(code: &'static str, text: impl Into<String>) -> Self {
+        Self::Input { code, text: text.into(), hint: None, field: None }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, words: impl Into<String>) -> Self {
+        if let Self::Input { hint, .. } = &mut self {
+            *hint = Some(words.into());
+        }
+        self
+    }
+
+    /// Adds the parameter or port at fault.
+    #[must_use]
+    pub fn field(mut self, name: impl Into<String>) -> Self {
+        if let Self::Input { field, .. } = &mut self {
+            *field = Some(name.into());
+        }
+        self
+    }
+}
+
+/// Everything a running stage may use.
+pub struct Ctx<'a> {
+    /// Its parameters.
+    pub params: &'a Params,
+    /// What its input ports were given.
+    pub inputs: &'a Inputs,
+    /// Its random streams.
+    pub streams: Streams,
+    /// The store's objects.
+    pub objects: &'a Objects,
+    /// A folder of its own for checkpoints, kept when it is killed and handed to the next attempt at the same key.
+    pub partial: &'a Path,
+    /// Told of progress.
+    pub progress: &'a dyn Progress,
+    /// Raised when the user asks to stop.
+    pub stop: &'a Stop,
+}
+
+/// Told by a stage how far it is. All of it is for people; nothing of it is stored.
+pub trait Progress: Sync {
+    /// `done` of `total` units (`photographs`, `batches`, …); total 0 where unknown.
+    fn step(&self, done: u64, total: u64, unit: &str);
+    /// A line worth keeping on the screen (an epoch's figures).
+    fn line(&self, text: &str);
+    /// A warning while it runs. Those that matter later belong into the [`Summary`] too.
+    fn warn(&self, warning: &Warning);
+}
+
+/// A flag that the runner raises when the user asks to stop.
+#[derive(Debug, Default)]
+pub struct Stop(AtomicBool);
+
+impl Stop {
+    /// Raises the flag.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the flag is up.
+    #[must_use]
+    pub fn raised(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// For use with `?` at places where stopping is safe.
+    ///
+    /// # Errors
+    /// [`StageError::Stopped`] where the flag is up.
+    pub fn check(&self) -> Result<(), StageError> {
+        if self.raised() { Err(StageError::Stopped) } else { Ok(()) }
+    }
+}
+
+/// The inputs of a stage: for each port the trees given to it.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs(pub BTreeMap<String, Vec<Named>>);
+
+/// A tree given to a port and the human name of where it came from, for texts only.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// `folds.train`.
+    pub name: String,
+    /// The tree.
+    pub tree: Tree,
+    /// The summary of the stage it came from, where there is one. For reports only: not in any key but the report's.
+    pub summary: Option<Summary>,
+}
+
+impl Inputs {
+    /// The one tree of a port that must be given.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where the port is empty: the checker lets no such pipeline through.
+    pub fn one(&self, port: &str) -> Result<&Tree, StageError> {
+        self.optional(port).ok_or_else(|| StageError::Bug(format!("no input at port `{port}`")))
+    }
+
+    /// The tree of a port that may be absent.
+    #[must_use]
+    pub fn optional(&self, port: &str) -> Option<&Tree> {
+        self.0.get(port).and_then(|given| given.first()).map(|named| &named.tree)
+    }
+
+    /// All that a port was given.
+    #[must_use]
+    pub fn many(&self, port: &str) -> &[Named] {
+        self.0.get(port).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The parameters of a stage, by dotted name, as the checker left them: present, typed and in range.
+#[derive(Clone, Debug, Default)]
+pub struct Params(pub BTreeMap<String, Value>);
+
+impl Params {
+    /// The value of `name`; [`Value::None`] where a choice left it out.
+    #[must_use]
+    pub fn get(&self, name: &str) -> &Value {
+        self.0.get(name).unwrap_or(&Value::None)
+    }
+
+    /// A whole number.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where it is none.
+    pub fn int(&self, name: &str) -> Result<i64, StageError> {
+        match self.get(name) {
+            Value::Int(value) => Ok(*value),
+            other => Err(wrong(name, "a whole number", other)),
+        }
+    }
+
+    /// A whole number that can't be negative.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where it is none.
+    pub fn count(&self, name: &str) -> Result<usize, StageError> {
+        usize::try_from(self.int(name)?).map_err(|_| wrong(name, "a count", self.get(name)))
+    }
+
+    /// A real number.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where it is none.
+    pub fn real(&self, name: &str) -> Result<f64, StageError> {
+        match self.get(name) {
+            Value::Real(value) => Ok(*value),
+            Value::Int(value) => Ok(*value as f64),
+            other => Err(wrong(name, "a number", other)),
+        }
+    }
+
+    /// A real number that may be absent.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where it is something else.
+    pub fn real_or_none(&self, name: &str) -> Result<Option<f64>, StageError> {
+        if matches!(self.get(name), Value::None) { Ok(None) } else { self.real(name).map(Some) }
+    }
+
+    /// A whole number that may be absent.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where it is something else.
+    pub fn count_or_none(&self, name: &str) -> Result<Option<usize>, StageError> {
+        if matches!(self.get(name), Value::None) { Ok(None) } else { self.count(name).map(Some) }
+    }
+
+    /// Text, a name, a path as written, or the case of a choice.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where it is none.
+    pub fn text(&self, name: &str) -> Result<&str, StageError> {
+        match self.get(name) {
+            Value::Text(value) | Value::Path(value) => Ok(value),
+            other => Err(wrong(name, "text", other)),
+        }
+    }
+
+    /// `#true` or `#false`.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where it is neither.
+    pub fn flag(&self, name: &str) -> Result<bool, StageError> {
+        match self.get(name) {
+            Value::Bool(value) => Ok(*value),
+            other => Err(wrong(name, "#true or #false", other)),
+        }
+    }
+
+    /// The values of a list; empty where it is absent.
+    #[must_use]
+    pub fn list(&self, name: &str) -> &[Value] {
+        if let Value::List(values) = self.get(name) { values } else { &[] }
+    }
+
+    /// The pairs of a map; [`None`] where it is absent.
+    #[must_use]
+    pub fn map(&self, name: &str) -> Option<&BTreeMap<String, Value>> {
+        if let Value::Map(values) = self.get(name) { Some(values) } else { None }
+    }
+}
+
+fn wrong(name: &str, expected: &str, found: &Value) -> StageError {
+    StageError::Bug(format!("parameter `{name}` should be {expected}, is {found:?}"))
+}

@@ -1,0 +1,15 @@
+//! The built-in stages, one file each. Their signatures are in `stdlib/stages/`.
+
+use crate::stage::Implementation;
+
+/// Every implementation, by name.
+#[must_use]
+pub fn registry() -> &'static [Implementation] {
+    &[]
+}
+
+/// The implementation of `name`.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Implementation> {
+    registry().iter().find(|implementation| implementation.name == name)
+}

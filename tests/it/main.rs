@@ -1,0 +1,11 @@
+//! The integration tests, in one binary.
+
+mod derived;
+mod extract;
+mod kernels;
+mod language;
+mod metrics;
+mod runner;
+mod show;
+mod tidy;
+mod training;
