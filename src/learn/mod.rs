@@ -1,1 +1,3 @@
 //! Kernels, networks, losses, optimizers, training, metrics, thresholds. The only floor that knows `candle`.
+
+pub mod metrics;

@@ -1,0 +1,101 @@
+//! Figures that need no threshold: average precision, area under the ROC curve, and all cut points of a class.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Counts, Mean, Scored};
+
+/// The threshold-free figures of one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ranking {
+    /// Average precision: the step sum of `(R_n - R_(n-1)) P_n`, equal scores at once, as scikit-learn's
+    /// `average_precision_score`. None without known positives.
+    pub average_precision: Option<f64>,
+    /// Area under the ROC curve: the probability that a positive outranks a negative, ties counting half (midranks). None
+    /// unless positives and negatives are known.
+    pub auroc: Option<f64>,
+}
+
+/// The ranking figures of each class, over its known rows.
+#[must_use]
+pub fn ranking(scored: &Scored) -> Vec<Ranking> {
+    (0..scored.classes())
+        .map(|class| {
+            let cuts = cut_points(scored.known(class));
+            Ranking { average_precision: average_precision(&cuts), auroc: auroc(&cuts) }
+        })
+        .collect()
+}
+
+/// The mean of the classes' average precision (mAP), over those that have one.
+#[must_use]
+pub fn mean_average_precision(rankings: &[Ranking]) -> Mean {
+    Mean::of(rankings.iter().map(|class| class.average_precision))
+}
+
+/// One distinct score of a class, and the confusion where a score of at least this is positive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CutPoint {
+    /// The score.
+    pub score: f64,
+    /// The confusion at it.
+    pub counts: Counts,
+}
+
+/// All distinct scores from the highest to the lowest, each with the confusion at it. Empty where nothing is known.
+#[must_use]
+pub fn cut_points(known: impl Iterator<Item = (f64, bool)>) -> Vec<CutPoint> {
+    let mut rows: Vec<(f64, bool)> = known.collect();
+    // The order among equal scores does not matter: they are taken at once.
+    rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    let positives = rows.iter().filter(|row| row.1).count() as u64;
+    let mut counts =
+        Counts { false_negatives: positives, true_negatives: rows.len() as u64 - positives, ..Counts::default() };
+    let mut cuts: Vec<CutPoint> = Vec::new();
+    for tied in rows.chunk_by(|a, b| a.0 == b.0) {
+        for &(_, present) in tied {
+            let (from, to) = if present {
+                (&mut counts.false_negatives, &mut counts.true_positives)
+            } else {
+                (&mut counts.true_negatives, &mut counts.false_positives)
+            };
+            *from -= 1;
+            *to += 1;
+        }
+        cuts.push(CutPoint { score: tied[0].0, counts });
+    }
+    cuts
+}
+
+/// Average precision from [`cut_points`].
+#[must_use]
+pub fn average_precision(cuts: &[CutPoint]) -> Option<f64> {
+    let positives = cuts.last()?.counts.positives();
+    if positives == 0 {
+        return None;
+    }
+    let mut before = 0;
+    let mut sum = 0.0;
+    for CutPoint { counts, .. } in cuts {
+        let step = counts.true_positives - before;
+        before = counts.true_positives;
+        sum += step as f64 / positives as f64 * (counts.true_positives as f64 / counts.predicted() as f64);
+    }
+    Some(sum)
+}
+
+fn auroc(cuts: &[CutPoint]) -> Option<f64> {
+    let last = cuts.last()?.counts;
+    let (positives, negatives) = (last.true_positives, last.false_positives);
+    if positives == 0 || negatives == 0 {
+        return None;
+    }
+    // Twice the number of (positive, negative) pairs in the right order, ties counting one: whole numbers, so exact.
+    let mut twice: u128 = 0;
+    let mut before = Counts::default();
+    for CutPoint { counts, .. } in cuts {
+        let tied_negatives = counts.false_positives - before.false_positives;
+        twice += u128::from(tied_negatives) * u128::from(before.true_positives + counts.true_positives);
+        before = *counts;
+    }
+    Some(twice as f64 / (2.0 * positives as f64 * negatives as f64))
+}
