@@ -1,2 +1,2 @@
-#![doc = "The binary."]
+//! The binary.
 fn main() {}

@@ -1,1 +1,258 @@
-//! Tests of tidy.
+//! The rules of the house that a compiler does not check: floors, crates in their folders, who may print, and what no
+//! file may hold.
+
+mod scan;
+
+use std::path::{Path, PathBuf};
+
+/// The floors, lowest first (`docs/architecture.md`): a module names only its own floor and those before it.
+const FLOORS: [&str; 15] = [
+    "base", "diag", "syntax", "lang", "store", "plan", "stage", "data", "learn", "report", "stages", "run", "progress",
+    "cli", "lsp",
+];
+
+/// Third-party crates and the only floors that may name them.
+const CRATES: [(&str, &[&str]); 9] = [
+    ("miette", &["diag"]),
+    ("kdl", &["syntax"]),
+    ("petgraph", &["plan"]),
+    ("image", &["data"]),
+    ("tiff", &["data"]),
+    ("parquet", &["data"]),
+    ("candle_core", &["learn"]),
+    ("candle_nn", &["learn"]),
+    ("indicatif", &["progress"]),
+];
+
+/// What only some floors may do: the words, the floors, and what is said elsewhere.
+const DEEDS: [(&[&str], &[&str], &str); 4] = [
+    (&["println!", "print!", "eprintln!", "eprint!"], &["progress", "cli"], "only progress and cli print"),
+    (&["SystemTime::now", "Instant::now"], &["run", "progress", "cli", "lsp"], "the clock comes in from run"),
+    (&["env::var", "env::vars", "env::current_dir", "env::args"], &["run", "cli"], "the environment comes in from cli"),
+    (&["clap::"], &["cli"], "`clap` stays in cli"),
+];
+
+/// What no source file may hold, outside texts and comments. Broken in two so that this list does not hold it.
+const NOWHERE: [(&str, &str); 6] = [
+    (concat!("#[al", "low("), "say `#[expect(lint, reason = \"…\")]`"),
+    (concat!("#![al", "low("), "say `#![expect(lint, reason = \"…\")]`"),
+    (concat!("to", "do!("), "unfinished code is not landed"),
+    (concat!("unimple", "mented!("), "unfinished code is not landed"),
+    (concat!("db", "g!("), "left from looking for a defect"),
+    (concat!("#[ign", "ore"), "a test that never runs proves nothing"),
+];
+
+/// Files that still hold unfinished code. Empty before the first release.
+const UNFINISHED: [&str; 1] = ["src/data/patches.rs"];
+
+/// A file past this many lines is two things.
+const LONGEST: usize = 600;
+
+/// What is wrong with one Rust file, `path` relative to the project with `/`: each with its line.
+fn complaints(path: &str, source: &str) -> Vec<String> {
+    let code = scan::code(source);
+    let mut found = Vec::new();
+    let mut say = |line: usize, text: String| found.push(format!("{path}:{line}: {text}"));
+
+    if !source.starts_with("//!") {
+        say(1, "a module begins with `//!`: what it is and what it does not know".to_owned());
+    }
+    let lines = source.lines().count();
+    if lines > LONGEST {
+        say(lines, format!("{lines} lines: past {LONGEST} it is two things"));
+    }
+    for (number, line) in (1..).zip(code.lines()) {
+        for (words, why) in NOWHERE {
+            if line.contains(words) && !UNFINISHED.contains(&path) {
+                say(number, format!("`{words}`: {why}"));
+            }
+        }
+        if let Some(floor) = floor_of(path) {
+            for (words, floors, why) in DEEDS {
+                if let Some(word) = words.iter().find(|word| holds_word(line, word) && !floors.contains(&floor)) {
+                    say(number, format!("`{word}`: {why}"));
+                }
+            }
+        }
+    }
+    if let Some(floor) = floor_of(path) {
+        let paths = scan::paths(&code);
+        for named in &paths {
+            if let Some(target) = target_floor(path, &named.segments).filter(|target| rank(target) > rank(floor)) {
+                say(named.line, format!("`{floor}` may not use `{target}`, which is a floor above it"));
+            }
+        }
+        for named in &paths {
+            let first = named.segments[0].as_str();
+            let home = CRATES.iter().find(|(name, _)| *name == first);
+            if let Some((name, floors)) =
+                home.filter(|(name, floors)| !floors.contains(&floor) && !is_local(name, &paths, &code))
+            {
+                say(named.line, format!("crate `{name}` stays in {}", floors.join(", ")));
+            }
+        }
+    }
+    found
+}
+
+/// The floor of a source file; [`None`] for `main.rs`, `lib.rs` and what is not below `src/`.
+fn floor_of(path: &str) -> Option<&'static str> {
+    let rest = path.strip_prefix("src/")?;
+    let first = rest.split('/').next()?.trim_end_matches(".rs");
+    FLOORS.into_iter().find(|floor| *floor == first)
+}
+
+fn rank(floor: &str) -> Option<usize> {
+    FLOORS.iter().position(|other| *other == floor)
+}
+
+/// The floor that a path leads to: after `crate`, or after as many `super` as lead out of the file's floor.
+fn target_floor(path: &str, segments: &[String]) -> Option<&'static str> {
+    let module = path.strip_prefix("src/")?.trim_end_matches(".rs").trim_end_matches("/mod");
+    let depth = module.split('/').count();
+    let supers = segments.iter().take_while(|segment| *segment == "super").count();
+    let name = match segments[0].as_str() {
+        "crate" => segments.get(1)?,
+        "super" if supers >= depth => segments.get(supers)?,
+        _ => return None,
+    };
+    FLOORS.into_iter().find(|floor| floor == name)
+}
+
+/// Whether `name` is a module of ours here: declared, or imported from one of our paths.
+fn is_local(name: &str, paths: &[scan::Path], code: &str) -> bool {
+    let ours = |path: &scan::Path| {
+        matches!(path.segments[0].as_str(), "crate" | "super" | "self")
+            && path.segments.last().is_some_and(|last| last == name)
+    };
+    paths.iter().any(ours) || holds_word(code, &format!("mod {name}"))
+}
+
+/// Whether `text` holds `word` with no letter, digit or `_` before it.
+fn holds_word(text: &str, word: &str) -> bool {
+    let begins = |at: usize| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+    text.match_indices(word).any(|(at, _)| begins(at))
+}
+
+/// Places on the machine of whoever wrote the file, in any text file of the project.
+fn machine_paths(path: &str, text: &str) -> Vec<String> {
+    let roots = ["wo|rk", "ho|me", "ro|ot", "Us|ers", "tm|p/py"].map(|root| format!("/{}/", root.replace('|', "")));
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        for root in &roots {
+            let starts = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-~*>)}$".contains(c));
+            if line.match_indices(root.as_str()).any(|(at, _)| starts(at)) {
+                found.push(format!("{path}:{number}: `{root}…` is a place on one machine"));
+            }
+        }
+    }
+    found
+}
+
+/// The project's text files below `folders`, relative with `/`, sorted.
+fn files(folders: &[&str]) -> Vec<(String, String)> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut waiting: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("the project's folders can be read");
+            waiting.extend(entries.map(|entry| entry.expect("an entry can be read").path()));
+        } else if let Ok(text) = std::fs::read_to_string(&path) {
+            found.push((relative(&root, &path), text));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn relative(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).expect("files lie below the project");
+    below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+#[test]
+fn every_source_file_keeps_the_rules() {
+    let files = files(&["src", "tests"]);
+    let rust = files.iter().filter(|(path, _)| path.ends_with(".rs"));
+    let found: Vec<String> = rust.clone().flat_map(|(path, source)| complaints(path, source)).collect();
+    assert!(rust.count() > 20, "the sources were not found");
+    assert!(found.is_empty(), "{} against the rules:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn no_file_names_a_place_on_one_machine() {
+    let everything = [
+        "src",
+        "tests",
+        "docs",
+        "stdlib",
+        "pipelines",
+        ".ci",
+        "README.md",
+        "CHANGELOG.md",
+        "Cargo.toml",
+        "clippy.toml",
+        "deny.toml",
+    ];
+    let found: Vec<String> = files(&everything).iter().flat_map(|(path, text)| machine_paths(path, text)).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_path_to_a_floor_above_is_found() {
+    let of = |path: &str, body: &str| complaints(path, &format!("//! A file.\n{body}"));
+    assert!(of("src/data/a.rs", "use crate::{base::Digest, stage::{Ctx, Stop}};").is_empty());
+    assert_eq!(
+        of("src/data/a.rs", "use crate::{base::Digest,\n    learn::{Adam, Loss}};").join("\n"),
+        "src/data/a.rs:3: `data` may not use `learn`, which is a floor above it\n\
+         src/data/a.rs:3: `data` may not use `learn`, which is a floor above it",
+    );
+    assert_eq!(of("src/stage.rs", "fn f(x: crate::data::Row) {}").len(), 1);
+    assert_eq!(of("src/data/a.rs", "use super::super::run::Slots;").len(), 1);
+    assert_eq!(of("src/data/mod.rs", "use super::run::Slots;").len(), 1);
+    assert!(of("src/data/a.rs", "use super::run::Slots; // a module of data's own").is_empty());
+    assert!(of("src/lib.rs", "pub use crate::cli::main;").is_empty());
+    assert!(of("src/base/a.rs", "// crate::cli\nconst A: &str = \"crate::cli::B\";").is_empty());
+}
+
+#[test]
+fn a_crate_outside_its_folder_is_found() {
+    let of = |path: &str, body: &str| complaints(path, &format!("//! A file.\n{body}"));
+    assert_eq!(of("src/report/a.rs", "use image::RgbImage;"), ["src/report/a.rs:2: crate `image` stays in data"]);
+    assert_eq!(of("src/report/a.rs", "fn f() { image::open(x); }").len(), 1);
+    assert_eq!(of("src/report/a.rs", "use candle_core::{Device, Tensor};").len(), 2);
+    assert!(of("src/data/a.rs", "use image::RgbImage;").is_empty());
+    assert!(of("src/report/a.rs", "use crate::data::image;\nfn f() { image::open(x); }").is_empty());
+    assert!(of("src/report/mod.rs", "mod image;\nuse image::Chart;").is_empty());
+}
+
+#[test]
+fn printing_and_the_clock_are_found_where_they_do_not_belong() {
+    let of = |path: &str, body: &str| complaints(path, &format!("//! A file.\n{body}"));
+    assert_eq!(
+        of("src/data/a.rs", "fn f() { println!(); }"),
+        ["src/data/a.rs:2: `println!`: only progress and cli print"]
+    );
+    assert_eq!(of("src/learn/a.rs", "fn f() { std::time::Instant::now(); }").len(), 1);
+    assert_eq!(of("src/store/a.rs", "fn f() { std::env::var(x); }").len(), 1);
+    assert!(of("src/cli/a.rs", "fn f() { println!(); std::env::var(x); }").is_empty());
+    assert!(of("src/data/a.rs", "// println!\nfn f() { my_println!(\"println!\"); }").is_empty());
+}
+
+#[test]
+fn unfinished_code_and_missing_first_lines_are_found() {
+    assert_eq!(complaints("src/base/a.rs", "fn f() {}").len(), 1);
+    assert_eq!(complaints("src/base/a.rs", &format!("//! A.\n{}", "\n".repeat(LONGEST))).len(), 1);
+    for (words, _) in NOWHERE {
+        assert_eq!(complaints("tests/it/a.rs", &format!("//! A.\n{words}x)]")).len(), 1, "{words}");
+        assert!(complaints("tests/it/a.rs", &format!("//! A.\n// {words}")).is_empty(), "{words}");
+    }
+}
+
+#[test]
+fn a_place_on_one_machine_is_found() {
+    let roots = ["ho", "me/ada/data"].concat();
+    assert_eq!(machine_paths("docs/a.md", &format!("a\nsee /{roots}")).len(), 1);
+    assert!(machine_paths("docs/a.md", &format!("docs/{roots} and ~/{roots}")).is_empty());
+}
