@@ -2,3 +2,4 @@
 
 pub mod patches;
 pub mod photographs;
+pub mod table;

@@ -1,0 +1,375 @@
+//! Small Parquet tables, the same bytes for the same values whatever the version of the `parquet` crate says of itself. Knows
+//! nothing of what the columns mean.
+//!
+//! Fixed properties: format version 1, plain encoding, no dictionary, no compression, no statistics, no page index, one row
+//! group per 65,536 rows, `created_by` constant. Every column is optional (null where a value is absent) but lists, which are
+//! required. pandas, `DuckDB` and polars read them as they are.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding, LogicalType, Repetition, Type as Physical};
+use parquet::column::reader::ColumnReaderImpl;
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::types::{Type, TypePtr};
+
+const ROWS_PER_GROUP: usize = 1 << 16;
+
+/// The values of one column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Column {
+    /// 64-bit whole numbers.
+    Int(Vec<Option<i64>>),
+    /// 32-bit counts and coordinates.
+    Count(Vec<Option<u32>>),
+    /// 64-bit reals; NaN is a value, not a null.
+    Real(Vec<Option<f64>>),
+    /// 32-bit reals.
+    Single(Vec<Option<f32>>),
+    /// Truth values.
+    Bool(Vec<Option<bool>>),
+    /// UTF-8 text.
+    Text(Vec<Option<String>>),
+    /// Lists of counts, never null.
+    Counts(Vec<Vec<u32>>),
+}
+
+impl Column {
+    /// How many rows it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Int(values) => values.len(),
+            Self::Count(values) => values.len(),
+            Self::Real(values) => values.len(),
+            Self::Single(values) => values.len(),
+            Self::Bool(values) => values.len(),
+            Self::Text(values) => values.len(),
+            Self::Counts(values) => values.len(),
+        }
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn schema(&self, name: &str) -> Result<Type, ParquetError> {
+        let unsigned = Some(LogicalType::integer(32, false));
+        let leaf = |physical, logical| {
+            Type::primitive_type_builder(name, physical)
+                .with_repetition(Repetition::OPTIONAL)
+                .with_logical_type(logical)
+                .build()
+        };
+        match self {
+            Self::Int(_) => leaf(Physical::INT64, None),
+            Self::Count(_) => leaf(Physical::INT32, unsigned),
+            Self::Real(_) => leaf(Physical::DOUBLE, None),
+            Self::Single(_) => leaf(Physical::FLOAT, None),
+            Self::Bool(_) => leaf(Physical::BOOLEAN, None),
+            Self::Text(_) => leaf(Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            Self::Counts(_) => {
+                let element = Type::primitive_type_builder("element", Physical::INT32)
+                    .with_repetition(Repetition::REQUIRED)
+                    .with_logical_type(unsigned)
+                    .build()?;
+                let list = Type::group_type_builder("list")
+                    .with_repetition(Repetition::REPEATED)
+                    .with_fields(vec![Arc::new(element)])
+                    .build()?;
+                Type::group_type_builder(name)
+                    .with_repetition(Repetition::REQUIRED)
+                    .with_logical_type(Some(LogicalType::List))
+                    .with_fields(vec![Arc::new(list)])
+                    .build()
+            }
+        }
+    }
+
+    fn write(&self, rows: std::ops::Range<usize>, mut to: SerializedColumnWriter<'_>) -> Result<(), ParquetError> {
+        match self {
+            Self::Int(values) => optional::<Int64Type, _>(&mut to, &values[rows], |&v| v),
+            Self::Count(values) => optional::<Int32Type, _>(&mut to, &values[rows], |v| v.cast_signed()),
+            Self::Real(values) => optional::<DoubleType, _>(&mut to, &values[rows], |&v| v),
+            Self::Single(values) => optional::<FloatType, _>(&mut to, &values[rows], |&v| v),
+            Self::Bool(values) => optional::<BoolType, _>(&mut to, &values[rows], |&v| v),
+            Self::Text(values) => optional::<ByteArrayType, _>(&mut to, &values[rows], |v| v.as_str().into()),
+            Self::Counts(values) => {
+                let (mut flat, mut present, mut repeats) = (Vec::new(), Vec::new(), Vec::new());
+                for list in &values[rows] {
+                    flat.extend(list.iter().map(|value| value.cast_signed()));
+                    present.extend(std::iter::repeat_n(1, list.len()));
+                    repeats.extend((0..list.len()).map(|i| i16::from(i > 0)));
+                    if list.is_empty() {
+                        present.push(0);
+                        repeats.push(0);
+                    }
+                }
+                to.typed::<Int32Type>().write_batch(&flat, Some(&present), Some(&repeats)).map(|_| ())
+            }
+        }?;
+        to.close()
+    }
+}
+
+fn optional<T: DataType, V>(
+    to: &mut SerializedColumnWriter<'_>,
+    values: &[Option<V>],
+    physical: impl Fn(&V) -> T::T,
+) -> Result<(), ParquetError> {
+    let present: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
+    let values: Vec<T::T> = values.iter().flatten().map(physical).collect();
+    to.typed::<T>().write_batch(&values, Some(&present), None).map(|_| ())
+}
+
+/// Named columns of one length.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Columns(pub Vec<(String, Column)>);
+
+/// Why a table can't be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// Not Parquet, or damaged.
+    #[error("not a Parquet table that can be read: {0}")]
+    Parquet(#[from] ParquetError),
+    /// A column that must be there is not, or holds another type.
+    #[error("no column `{name}` of {expected}")]
+    Column {
+        /// Its name.
+        name: String,
+        /// The type that was looked for.
+        expected: &'static str,
+    },
+    /// A column of a type that macula does not write.
+    #[error("column `{0}` has a type that macula's tables do not use")]
+    Type(String),
+    /// Columns of different lengths.
+    #[error("column `{0}` has another number of rows than the first")]
+    Length(String),
+    /// A null where every row must have a value.
+    #[error("column `{0}` has a null")]
+    Null(String),
+}
+
+macro_rules! getter {
+    ($(#[$doc:meta])* $name:ident, $variant:ident, $ty:ty, $words:literal) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// [`TableError::Column`] where there is none of that name and type.
+        pub fn $name(&self, name: &str) -> Result<&[$ty], TableError> {
+            match self.get(name) {
+                Some(Column::$variant(values)) => Ok(values),
+                _ => Err(TableError::Column { name: name.to_owned(), expected: $words }),
+            }
+        }
+    };
+}
+
+impl Columns {
+    /// Adds a column.
+    pub fn push(&mut self, name: impl Into<String>, column: Column) {
+        self.0.push((name.into(), column));
+    }
+
+    /// The column of `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Column> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, column)| column)
+    }
+
+    getter!(
+        /// A column of 64-bit whole numbers.
+        ints, Int, Option<i64>, "whole numbers"
+    );
+    getter!(
+        /// A column of 32-bit counts.
+        counts, Count, Option<u32>, "counts"
+    );
+    getter!(
+        /// A column of 64-bit reals.
+        reals, Real, Option<f64>, "64-bit reals"
+    );
+    getter!(
+        /// A column of 32-bit reals.
+        singles, Single, Option<f32>, "32-bit reals"
+    );
+    getter!(
+        /// A column of truth values.
+        bools, Bool, Option<bool>, "truth values"
+    );
+    getter!(
+        /// A column of text.
+        texts, Text, Option<String>, "text"
+    );
+    getter!(
+        /// A column of lists of counts.
+        count_lists, Counts, Vec<u32>, "lists of counts"
+    );
+
+    /// How many rows it has.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.0.first().map_or(0, |(_, column)| column.len())
+    }
+
+    /// The table as the bytes of a Parquet file.
+    ///
+    /// # Errors
+    /// [`TableError::Length`], or what the `parquet` crate says.
+    pub fn to_parquet(&self) -> Result<Vec<u8>, TableError> {
+        let rows = self.rows();
+        if let Some((name, _)) = self.0.iter().find(|(_, column)| column.len() != rows) {
+            return Err(TableError::Length(name.clone()));
+        }
+        let fields = self.0.iter().map(|(name, column)| column.schema(name).map(Arc::new));
+        let fields: Vec<TypePtr> = fields.collect::<Result<_, _>>()?;
+        let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build()?);
+        let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties()))?;
+        for start in (0..rows).step_by(ROWS_PER_GROUP) {
+            let group = writer.next_row_group()?;
+            self.write_group(start..rows.min(start + ROWS_PER_GROUP), group)?;
+        }
+        Ok(writer.into_inner()?)
+    }
+
+    fn write_group(
+        &self,
+        rows: std::ops::Range<usize>,
+        mut group: SerializedRowGroupWriter<'_, Vec<u8>>,
+    ) -> Result<(), ParquetError> {
+        for (_, column) in &self.0 {
+            let Some(writer) = group.next_column()? else { break };
+            column.write(rows.clone(), writer)?;
+        }
+        group.close().map(|_| ())
+    }
+
+    /// Reads a table that [`Columns::to_parquet`] wrote.
+    ///
+    /// # Errors
+    /// [`TableError::Parquet`] or [`TableError::Type`].
+    pub fn from_parquet(bytes: &[u8]) -> Result<Self, TableError> {
+        let reader = SerializedFileReader::new(Bytes::copy_from_slice(bytes))?;
+        let schema = reader.metadata().file_metadata().schema_descr_ptr();
+        let mut table = Self::default();
+        for field in schema.root_schema().get_fields() {
+            table.push(field.name(), empty(field).ok_or_else(|| TableError::Type(field.name().to_owned()))?);
+        }
+        for at in 0..reader.num_row_groups() {
+            let group = reader.get_row_group(at)?;
+            let rows = group.metadata().num_rows() as usize;
+            for (i, (_, column)) in table.0.iter_mut().enumerate() {
+                use parquet::column::reader::get_typed_column_reader as typed;
+                let from = group.get_column_reader(i)?;
+                match column {
+                    Column::Int(to) => append::<Int64Type, _>(to, typed(from), rows, |v| v)?,
+                    Column::Count(to) => append::<Int32Type, _>(to, typed(from), rows, i32::cast_unsigned)?,
+                    Column::Real(to) => append::<DoubleType, _>(to, typed(from), rows, |v| v)?,
+                    Column::Single(to) => append::<FloatType, _>(to, typed(from), rows, |v| v)?,
+                    Column::Bool(to) => append::<BoolType, _>(to, typed(from), rows, |v| v)?,
+                    Column::Text(to) => append::<ByteArrayType, _>(to, typed(from), rows, |v| text(&v))?,
+                    Column::Counts(to) => append_lists(to, typed(from), rows)?,
+                }
+            }
+        }
+        Ok(table)
+    }
+}
+
+/// All values of a column in which nothing may be null.
+///
+/// # Errors
+/// [`TableError::Null`].
+pub fn all<T: Clone>(name: &str, values: &[Option<T>]) -> Result<Vec<T>, TableError> {
+    let values: Option<Vec<T>> = values.iter().cloned().collect();
+    values.ok_or_else(|| TableError::Null(name.to_owned()))
+}
+
+fn properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_created_by("macula".to_owned())
+        .set_compression(Compression::UNCOMPRESSED)
+        .set_encoding(Encoding::PLAIN)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_offset_index_disabled(true)
+        .set_data_page_size_limit(1 << 20)
+        .set_data_page_row_count_limit(1 << 20)
+        .set_write_batch_size(1024)
+        .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
+        .build()
+}
+
+fn empty(field: &Type) -> Option<Column> {
+    if field.is_group() {
+        return Some(Column::Counts(Vec::new()));
+    }
+    Some(match field.get_physical_type() {
+        Physical::INT64 => Column::Int(Vec::new()),
+        Physical::INT32 => Column::Count(Vec::new()),
+        Physical::DOUBLE => Column::Real(Vec::new()),
+        Physical::FLOAT => Column::Single(Vec::new()),
+        Physical::BOOLEAN => Column::Bool(Vec::new()),
+        Physical::BYTE_ARRAY => Column::Text(Vec::new()),
+        Physical::INT96 | Physical::FIXED_LEN_BYTE_ARRAY => return None,
+    })
+}
+
+fn text(bytes: &ByteArray) -> String {
+    String::from_utf8_lossy(bytes.data()).into_owned()
+}
+
+fn append<T: DataType, V>(
+    to: &mut Vec<Option<V>>,
+    mut from: ColumnReaderImpl<T>,
+    rows: usize,
+    value: impl Fn(T::T) -> V,
+) -> Result<(), ParquetError> {
+    let (mut levels, mut values) = (Vec::new(), Vec::new());
+    while levels.len() < rows {
+        let (read, ..) = from.read_records(rows - levels.len(), Some(&mut levels), None, &mut values)?;
+        if read == 0 {
+            return Err(ParquetError::EOF("a column ends too early".to_owned()));
+        }
+    }
+    let mut values = values.into_iter();
+    to.extend(levels.iter().map(|&level| if level > 0 { values.next().map(&value) } else { None }));
+    Ok(())
+}
+
+fn append_lists(
+    to: &mut Vec<Vec<u32>>,
+    mut from: ColumnReaderImpl<Int32Type>,
+    rows: usize,
+) -> Result<(), ParquetError> {
+    let (mut present, mut repeats, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let mut done = 0;
+    while done < rows {
+        let (read, ..) = from.read_records(rows - done, Some(&mut present), Some(&mut repeats), &mut values)?;
+        if read == 0 {
+            return Err(ParquetError::EOF("a column ends too early".to_owned()));
+        }
+        done += read;
+    }
+    let mut values = values.into_iter();
+    let first = to.len();
+    for (&present, &repeat) in present.iter().zip(&repeats) {
+        if repeat == 0 || to.len() == first {
+            to.push(Vec::new());
+        }
+        if present > 0
+            && let (Some(list), Some(value)) = (to.last_mut(), values.next())
+        {
+            list.push(value.cast_unsigned());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! Tests of tables, metrics, thresholds, evaluation and reports.
+
+mod table;
