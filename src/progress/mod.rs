@@ -1,1 +1,3 @@
 //! What people see while macula works: plain lines, or a live display on a terminal.
+
+pub mod table;

@@ -7,5 +7,6 @@ mod language;
 mod metrics;
 mod runner;
 mod show;
+mod space;
 mod tidy;
 mod training;
