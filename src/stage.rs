@@ -40,6 +40,10 @@ pub enum Work {
     Source(fn(&Params, &dyn Files) -> Result<Outcome, StageError>),
     /// One computation over all inputs.
     Whole(fn(&Ctx) -> Result<Outcome, StageError>),
+    /// As [`Work::Whole`], for a page that shows where its inputs came from: their human names and the summaries of their stages
+    /// ([`Named`]) are in its key too, so that the page is made again when a figure or a name on it changes. All other kinds
+    /// of work are given names for texts only, and no summaries.
+    Page(fn(&Ctx) -> Result<Outcome, StageError>),
     /// One computation per item, each with a key of its own (the implementation, the parameters, the item's name and tree).
     Map {
         /// The items that the inputs hold, in the order of the result.
@@ -253,7 +257,7 @@ pub struct Named {
     pub name: String,
     /// The tree.
     pub tree: Tree,
-    /// The summary of the stage it came from, where there is one. For reports only: not in any key but the report's.
+    /// The summary of the stage it came from; given to [`Work::Page`] alone.
     pub summary: Option<Summary>,
 }
 

@@ -1,6 +1,7 @@
-//! Ids, digests, random streams and spans: what every floor shares. Knows nothing of pipelines.
+//! Ids, digests, random streams, spans and the disk: what every floor shares. Knows nothing of pipelines.
 
 pub mod digest;
+pub mod disk;
 pub mod random;
 pub mod span;
 

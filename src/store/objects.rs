@@ -2,48 +2,30 @@
 //!
 //! This is the part of the store that stages see. An object may also lie outside, where a source found it (a photograph of
 //! the user's): then its path is known and its bytes are verified at each read like any other's.
+//!
+//! New objects wait in a folder of their own (`incoming/`) and can be read from there; [`Objects::publish`] brings them to the
+//! disk together and renames them to their place. So whatever stands in its place is whole, and many small objects do not
+//! wait for the disk one by one.
 
-use std::io::Write;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::{FlockOperation, flock};
+
+pub use super::error::StoreError;
 use super::{Entry, Tree};
-use crate::base::Digest;
+use crate::base::{Digest, disk};
 
-/// What goes wrong between macula and the disk.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// An object's bytes are not what its digest says.
-    #[error("object {} in {} is damaged: its bytes have another digest", .digest.short(), .path.display())]
-    Damaged {
-        /// What they should be.
-        digest: Digest,
-        /// Where they lie.
-        path: PathBuf,
-    },
-    /// No bytes for a digest.
-    #[error("object {} is missing from the store", .digest.short())]
-    Missing {
-        /// What was asked for.
-        digest: Digest,
-    },
-    /// A file outside the store is not what it was when the source read it.
-    #[error("`{}` changed while macula was running; run again", .path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The disk said no (full, read-only, permissions, …).
-    #[error("cannot {doing} `{}`: {error}", .path.display())]
-    Disk {
-        /// A verb.
-        doing: &'static str,
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-}
+/// Objects from this size on are mapped instead of read.
+const MAPPED_FROM: u64 = 64 << 10;
+
+/// How many files are brought to the disk at the same time: a journal commits them together.
+const SYNCING: usize = 16;
 
 /// Bytes of an object, verified: mapped or in memory.
 #[derive(Debug)]
@@ -69,6 +51,26 @@ impl Deref for Blob {
 #[derive(Debug)]
 pub struct Objects {
     root: PathBuf,
+    incoming: Mutex<Option<Incoming>>,
+    /// Written, not yet in their place: digest and temporary file.
+    pending: Mutex<BTreeMap<Digest, PathBuf>>,
+    /// Held while pending objects are published, so that two publishers do not rename the same file.
+    publishing: Mutex<()>,
+    /// Outside the store.
+    external: Mutex<BTreeMap<Digest, PathBuf>>,
+    /// Mapped objects that were verified in this process.
+    verified: Mutex<BTreeSet<Digest>>,
+    /// Objects that were seen in their place with their size in this process.
+    present: Mutex<BTreeSet<Digest>>,
+    /// Objects that were found damaged in this process.
+    damaged: Mutex<BTreeSet<Digest>>,
+}
+
+/// The folder of one process's new objects. Its lock tells others that the process is alive.
+#[derive(Debug)]
+struct Incoming {
+    folder: tempfile::TempDir,
+    _lock: File,
 }
 
 impl Objects {
@@ -77,12 +79,17 @@ impl Objects {
     /// # Errors
     /// [`StoreError::Disk`] where the folder can't be made.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(root).map_err(|error| StoreError::Disk {
-            doing: "create",
-            path: root.to_owned(),
-            error,
-        })?;
-        Ok(Self { root: root.to_owned() })
+        std::fs::create_dir_all(root).map_err(StoreError::disk("create", root))?;
+        Ok(Self {
+            root: root.to_owned(),
+            incoming: Mutex::default(),
+            pending: Mutex::default(),
+            publishing: Mutex::default(),
+            external: Mutex::default(),
+            verified: Mutex::default(),
+            present: Mutex::default(),
+            damaged: Mutex::default(),
+        })
     }
 
     /// Stores bytes; storing the same bytes twice is free.
@@ -91,30 +98,57 @@ impl Objects {
     /// [`StoreError::Disk`].
     pub fn put(&self, bytes: &[u8]) -> Result<Entry, StoreError> {
         let entry = Entry { digest: Digest::of(bytes), size: bytes.len() as u64 };
-        let path = self.path(&entry.digest);
-        let fail = |doing| {
-            let path = path.clone();
-            move |error| StoreError::Disk { doing, path, error }
-        };
-        if !path.exists() {
-            let mut file = tempfile::NamedTempFile::new_in(&self.root).map_err(fail("create a temporary file for"))?;
-            file.write_all(bytes).map_err(fail("write"))?;
-            file.persist(&path).map_err(|e| e.error).map_err(fail("rename into"))?;
+        if !self.holds(&entry) {
+            let mut file = self.temporary()?;
+            file.write_all(bytes).map_err(StoreError::disk("write", file.path()))?;
+            self.adopt(file, entry)?;
         }
         Ok(entry)
     }
 
-    /// The bytes of an entry, verified against its digest.
+    /// For large objects: takes bytes piece by piece; [`ObjectWriter::finish`] stores them.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Changed`] or [`StoreError::Disk`].
+    /// [`StoreError::Disk`].
+    pub fn writer(&self) -> Result<ObjectWriter<'_>, StoreError> {
+        Ok(ObjectWriter { objects: self, file: self.temporary()?, hasher: blake3::Hasher::new(), size: 0 })
+    }
+
+    /// Makes known that the bytes of `entry` are those of a file outside the store, where a source found them.
+    pub fn put_external(&self, entry: &Entry, path: &Path) {
+        lock(&self.external).insert(entry.digest, path.to_owned());
+    }
+
+    /// The bytes of an entry, verified against its digest. Small objects are verified at each read, mapped ones once a process.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Damaged`] (then it was put into quarantine), [`StoreError::Changed`] or
+    /// [`StoreError::Disk`].
     pub fn read(&self, entry: &Entry) -> Result<Blob, StoreError> {
-        let path = self.path(&entry.digest);
-        let bytes = std::fs::read(&path).map_err(|_| StoreError::Missing { digest: entry.digest })?;
-        if Digest::of(&bytes) != entry.digest {
-            return Err(StoreError::Damaged { digest: entry.digest, path });
+        let Some((file, path)) = self.open_object(&entry.digest)? else {
+            return self.read_external(entry);
+        };
+        let size = file.metadata().map_err(StoreError::disk("read", &path))?.len();
+        if size != entry.size {
+            return Err(self.quarantine(&entry.digest, path));
         }
-        Ok(Blob::Owned(bytes))
+        if size < MAPPED_FROM {
+            let bytes = read_all(&file).map_err(StoreError::disk("read", &path))?;
+            if Digest::of(&bytes) != entry.digest {
+                return Err(self.quarantine(&entry.digest, path));
+            }
+            return Ok(Blob::Owned(bytes));
+        }
+        let map = map(&file).map_err(StoreError::disk("map", &path))?;
+        // The lock must not be held while hashing: rayon's workers take up other work that may come here.
+        let known = lock(&self.verified).contains(&entry.digest);
+        if !known {
+            if digest_of_large(&map) != entry.digest {
+                return Err(self.quarantine(&entry.digest, path));
+            }
+            lock(&self.verified).insert(entry.digest);
+        }
+        Ok(Blob::Mapped(map))
     }
 
     /// The bytes of a tree's entry `name`; [`None`] where the tree has no such name.
@@ -125,7 +159,278 @@ impl Objects {
         tree.get(name).map(|entry| self.read(entry)).transpose()
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
-        self.root.join(digest.to_string())
+    /// Stores a tree as an object.
+    ///
+    /// # Errors
+    /// As [`Objects::put`].
+    pub fn put_tree(&self, tree: &Tree) -> Result<Entry, StoreError> {
+        self.put(&serde_json::to_vec(tree).expect("trees serialise"))
     }
+
+    /// Reads a tree that [`Objects::put_tree`] stored.
+    ///
+    /// # Errors
+    /// As [`Objects::read`]; [`StoreError::Damaged`] where the object is no tree.
+    pub fn read_tree(&self, entry: &Entry) -> Result<Tree, StoreError> {
+        let bytes = self.read(entry)?;
+        serde_json::from_slice(&bytes)
+            .map_err(|_| StoreError::Damaged { digest: entry.digest, path: self.place(&entry.digest) })
+    }
+
+    /// Whether the bytes of an entry are there, by name and size alone: they are verified when they are read.
+    #[must_use]
+    pub fn holds(&self, entry: &Entry) -> bool {
+        if lock(&self.present).contains(&entry.digest) || lock(&self.pending).contains_key(&entry.digest) {
+            return true;
+        }
+        let there = |path: &Path| path.metadata().is_ok_and(|facts| facts.len() == entry.size);
+        if there(&self.place(&entry.digest)) {
+            lock(&self.present).insert(entry.digest);
+            return true;
+        }
+        let external = lock(&self.external).get(&entry.digest).cloned();
+        external.is_some_and(|path| there(&path))
+    }
+
+    /// Where an object's bytes lie now: in the store or outside; [`None`] where they are missing.
+    #[must_use]
+    pub fn locate(&self, entry: &Entry) -> Option<PathBuf> {
+        let place = self.place(&entry.digest);
+        if place.exists() {
+            return Some(place);
+        }
+        let pending = lock(&self.pending).get(&entry.digest).cloned();
+        let path = pending.or_else(|| lock(&self.external).get(&entry.digest).cloned())?;
+        path.exists().then_some(path)
+    }
+
+    /// Brings all new objects to the disk and into their places. Must come before any record that names them.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn publish(&self) -> Result<(), StoreError> {
+        let _one = lock(&self.publishing);
+        let waiting: Vec<(Digest, PathBuf)> =
+            lock(&self.pending).iter().map(|(digest, path)| (*digest, path.clone())).collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        at_once(&waiting, |(_, path)| {
+            File::open(path).and_then(|file| file.sync_data()).map_err(StoreError::disk("write to the disk", path))
+        })?;
+        let mut folders = BTreeSet::new();
+        for (digest, temporary) in &waiting {
+            let place = self.place(digest);
+            let folder = place.parent().unwrap_or(&self.root).to_owned();
+            if !folders.contains(&folder) {
+                std::fs::create_dir_all(&folder).map_err(StoreError::disk("create", &folder))?;
+                folders.insert(folder);
+            }
+            std::fs::rename(temporary, &place).map_err(StoreError::disk("rename into", &place))?;
+        }
+        folders.insert(self.root.clone());
+        let folders: Vec<PathBuf> = folders.into_iter().collect();
+        at_once(&folders, |folder| disk::sync_folder(folder).map_err(StoreError::disk("write to the disk", folder)))?;
+        let mut pending = lock(&self.pending);
+        waiting.iter().for_each(|(digest, _)| _ = pending.remove(digest));
+        Ok(())
+    }
+
+    /// The objects that were found damaged in this process, each of them in quarantine.
+    #[must_use]
+    pub fn damaged(&self) -> Vec<Digest> {
+        lock(&self.damaged).iter().copied().collect()
+    }
+
+    /// Moves a damaged object out of the way, so that computing it again puts it back.
+    fn quarantine(&self, digest: &Digest, path: PathBuf) -> StoreError {
+        let folder = self.root.join("quarantine");
+        // Where it can't be moved (a read-only store) it stays and is found again; the error says so either way.
+        let _ = std::fs::create_dir_all(&folder).and_then(|()| std::fs::rename(&path, folder.join(digest.to_string())));
+        lock(&self.present).remove(digest);
+        lock(&self.verified).remove(digest);
+        lock(&self.pending).remove(digest);
+        lock(&self.damaged).insert(*digest);
+        StoreError::Damaged { digest: *digest, path }
+    }
+
+    fn open_object(&self, digest: &Digest) -> Result<Option<(File, PathBuf)>, StoreError> {
+        // An object may be renamed from pending to its place between two looks, hence the third.
+        let place = self.place(digest);
+        let pending = lock(&self.pending).get(digest).cloned();
+        for path in [Some(place.clone()), pending, Some(place)].into_iter().flatten() {
+            match File::open(&path) {
+                Ok(file) => return Ok(Some((file, path))),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::Disk { doing: "open", path, error }),
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_external(&self, entry: &Entry) -> Result<Blob, StoreError> {
+        let path = lock(&self.external).get(&entry.digest).cloned();
+        let Some(path) = path else {
+            lock(&self.present).remove(&entry.digest);
+            return Err(StoreError::Missing { digest: entry.digest });
+        };
+        // Read, never mapped: the user may cut the file short at any time.
+        match std::fs::read(&path) {
+            Ok(bytes) if digest_of_large(&bytes) == entry.digest => Ok(Blob::Owned(bytes)),
+            Ok(_) => Err(StoreError::Changed { path }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::Changed { path }),
+            Err(error) => Err(StoreError::Disk { doing: "read", path, error }),
+        }
+    }
+
+    fn adopt(&self, file: tempfile::NamedTempFile, entry: Entry) -> Result<(), StoreError> {
+        use std::os::unix::fs::PermissionsExt;
+        let read_only = std::fs::Permissions::from_mode(0o444);
+        file.as_file().set_permissions(read_only).map_err(StoreError::disk("protect", file.path()))?;
+        let (_, path) = file.keep().map_err(|error| StoreError::Disk {
+            doing: "keep",
+            path: self.root.clone(),
+            error: error.error,
+        })?;
+        lock(&self.pending).entry(entry.digest).or_insert(path);
+        Ok(())
+    }
+
+    fn temporary(&self) -> Result<tempfile::NamedTempFile, StoreError> {
+        let mut incoming = lock(&self.incoming);
+        let incoming = match &mut *incoming {
+            Some(incoming) => incoming,
+            none => none.insert(Incoming::new(&self.root.join("incoming"))?),
+        };
+        let folder = incoming.folder.path();
+        tempfile::Builder::new().prefix("").tempfile_in(folder).map_err(StoreError::disk("create a file in", folder))
+    }
+
+    fn place(&self, digest: &Digest) -> PathBuf {
+        let name = digest.to_string();
+        self.root.join(&name[..2]).join(&name[2..])
+    }
+}
+
+impl Incoming {
+    fn new(root: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(root).map_err(StoreError::disk("create", root))?;
+        sweep(root);
+        let folder = tempfile::Builder::new()
+            .prefix(&format!("{}-", std::process::id()))
+            .tempdir_in(root)
+            .map_err(StoreError::disk("create a folder in", root))?;
+        let path = folder.path().join("lock");
+        let lock = File::create(&path).map_err(StoreError::disk("create", &path))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| StoreError::Disk {
+            doing: "lock",
+            path,
+            error: error.into(),
+        })?;
+        Ok(Self { folder, _lock: lock })
+    }
+}
+
+/// Removes what killed processes left: folders whose lock nobody holds. Failing to is harmless.
+fn sweep(root: &Path) {
+    let Ok(folders) = std::fs::read_dir(root) else { return };
+    for folder in folders.flatten().map(|folder| folder.path()) {
+        let dead = File::open(folder.join("lock"))
+            .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if dead {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+    }
+}
+
+/// Takes a large object piece by piece.
+pub struct ObjectWriter<'a> {
+    objects: &'a Objects,
+    file: tempfile::NamedTempFile,
+    hasher: blake3::Hasher,
+    size: u64,
+}
+
+impl ObjectWriter<'_> {
+    /// Stores what was written.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn finish(self) -> Result<Entry, StoreError> {
+        let entry = Entry { digest: Digest::from_bytes(*self.hasher.finalize().as_bytes()), size: self.size };
+        if !self.objects.holds(&entry) {
+            self.objects.adopt(self.file, entry)?;
+        }
+        Ok(entry)
+    }
+
+    /// Writes bytes; as [`Write::write_all`], with the store's error.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn add(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.file.path().to_owned();
+        self.write_all(bytes).map_err(StoreError::disk("write", &path))
+    }
+}
+
+impl Write for ObjectWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The digest of bytes that may be many: over all threads of the current pool where that pays.
+#[must_use]
+pub fn digest_of_large(bytes: &[u8]) -> Digest {
+    if bytes.len() < 1 << 20 {
+        return Digest::of(bytes);
+    }
+    Digest::from_bytes(*blake3::Hasher::new().update_rayon(bytes).finalize().as_bytes())
+}
+
+fn read_all(mut file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut file, &mut bytes)?;
+    Ok(bytes)
+}
+
+#[expect(unsafe_code, reason = "mapping is what lets shards larger than memory be read")]
+fn map(file: &File) -> io::Result<memmap2::Mmap> {
+    // SAFETY: objects are read-only files that macula replaces by renaming and never writes or shortens in place.
+    unsafe { memmap2::Mmap::map(file) }
+}
+
+/// Does `work` on all of `items` from several threads, waiting for the disk rather than for the processor.
+fn at_once<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<(), StoreError> + Sync) -> Result<(), StoreError> {
+    if let [one] = items {
+        return work(one);
+    }
+    let next = AtomicUsize::new(0);
+    let failure = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..SYNCING.min(items.len()) {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(error) = work(item) {
+                        lock(&failure).get_or_insert(error);
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// A panic elsewhere leaves these maps whole, so a poisoned lock is taken all the same.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
