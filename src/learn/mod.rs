@@ -1,3 +1,5 @@
 //! Kernels, networks, losses, optimizers, training, metrics, thresholds. The only floor that knows `candle`.
 
+pub mod kernels;
 pub mod metrics;
+pub mod network;

@@ -1,0 +1,8 @@
+//! Kernels for the CPU: what is hot in training, over f32 in N x H x W x C. They know no network and no tape.
+//!
+//! Every kernel splits its work by shape alone and sums in a fixed order, so that results are the same for any number of
+//! threads. Between processors they are the same on the same [`Path`].
+
+mod path;
+
+pub use path::{Path, choose, chosen, path};
