@@ -1,1 +1,89 @@
 //! The command line, one command a file.
+
+pub mod check;
+pub mod doc;
+pub mod explain;
+pub mod failure;
+pub mod get;
+pub mod graph;
+pub mod load;
+pub mod plan;
+pub mod run;
+pub mod runs;
+pub mod show;
+pub mod why;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::{Exit, Failure};
+pub use load::{Loaded, PipelineArguments};
+
+use crate::run::World;
+
+/// Experiments on medical photographs as KDL pipelines: cached by content, reproducible, trained on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "macula", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Say all that is wrong with a pipeline
+    Check(check::Arguments),
+    /// Say what `run` would do
+    Plan(plan::Arguments),
+    /// Compute what is not there yet
+    Run(run::Arguments),
+    /// Say why a stage runs or is reused
+    Why(why::Arguments),
+    /// Show what a stage's last run made: counts, tables, pictures
+    Show(show::Arguments),
+    /// Write a stage's output as files
+    Get(get::Arguments),
+    /// Draw the pipeline: text, Mermaid, DOT or SVG
+    Graph(graph::Arguments),
+    /// Describe a stage: ports, parameters, examples
+    Doc(doc::Arguments),
+    /// Explain the code of an error or a warning
+    Explain(explain::Arguments),
+    /// List the runs of a pipeline
+    Runs(runs::Arguments),
+}
+
+/// Does what the command line says. Exit codes: 0 done, 1 a stage failed, 2 the user's file or flags, 3 store or disk, 70 a
+/// defect of macula, 130 interrupted.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // `--help` and `--version` come here too, with exit code 0.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let world = World::real();
+    let done = match &arguments.verb {
+        Verb::Check(arguments) => check::check(&world, arguments),
+        Verb::Plan(arguments) => plan::plan(&world, arguments),
+        Verb::Run(arguments) => run::run(&world, arguments),
+        Verb::Why(arguments) => why::why(&world, arguments),
+        Verb::Show(arguments) => show::show(&world, arguments),
+        Verb::Get(arguments) => get::get(&world, arguments),
+        Verb::Graph(arguments) => graph::graph(&world, arguments),
+        Verb::Doc(arguments) => doc::doc(&world, arguments),
+        Verb::Explain(arguments) => explain::explain(&world, arguments),
+        Verb::Runs(arguments) => runs::runs(&world, arguments),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.print(&world);
+            failure.exit.into()
+        }
+    }
+}

@@ -1,1 +1,5 @@
-//! Executes a plan: slots, claims, events, records. Names no stage; clock and environment come in through its `World`.
+//! Executes what must run. Names no stage; the clock and the environment come in through its [`World`].
+
+pub mod world;
+
+pub use world::World;

@@ -1,0 +1,110 @@
+//! How a command ends, and what is said when it can't go on.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use crate::run::World;
+use crate::stage::StageError;
+use crate::store::StoreError;
+
+/// How a command ends; the number is the process's exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All was done.
+    Done = 0,
+    /// A stage failed.
+    StageFailed = 1,
+    /// The user's file or flags.
+    User = 2,
+    /// The store or the disk.
+    Store = 3,
+    /// A defect of macula.
+    Bug = 70,
+    /// Interrupted; run again to go on.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command could not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// Its name in the catalogue, where it has one.
+    pub code: Option<&'static str>,
+    /// Lower-case, names in backticks, no full stop. Empty where all was said already (diagnostics).
+    pub text: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure of the user's file or flags.
+    #[must_use]
+    pub fn user(text: impl Into<String>) -> Self {
+        Self { exit: Exit::User, code: None, text: text.into(), hint: None }
+    }
+
+    /// A failure of which all was said already.
+    #[must_use]
+    pub fn said(exit: Exit) -> Self {
+        Self { exit, code: None, text: String::new(), hint: None }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says it on stderr.
+    pub fn print(&self, world: &World) {
+        if self.text.is_empty() {
+            return;
+        }
+        let (red, plain) = if colours(world) { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
+        let code = self.code.map(|code| format!("[{code}]")).unwrap_or_default();
+        let mut out = std::io::stderr().lock();
+        // A closed stderr is no reason to fail otherwise.
+        let _ = writeln!(out, "{red}error{code}{plain}: {}", self.text);
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(out, "  hint: {hint}");
+        }
+    }
+}
+
+/// Whether stderr may be coloured: a terminal, and no `NO_COLOR`.
+#[must_use]
+pub fn colours(world: &World) -> bool {
+    std::io::stderr().is_terminal() && world.variable("NO_COLOR").is_none() && world.variable("TERM") != Some("dumb")
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { exit: Exit::Store, code: None, hint: error.hint(), text: error.to_string() }
+    }
+}
+
+impl From<StageError> for Failure {
+    fn from(error: StageError) -> Self {
+        match error {
+            StageError::Input { code, text, hint, .. } => {
+                Self { exit: Exit::StageFailed, code: Some(code), text, hint }
+            }
+            StageError::Store(error) => error.into(),
+            StageError::Stopped => Self {
+                exit: Exit::Interrupted,
+                code: None,
+                text: "stopped".into(),
+                hint: Some("run again to go on".into()),
+            },
+            StageError::Bug(_) => Self { exit: Exit::Bug, code: None, text: error.to_string(), hint: None },
+        }
+    }
+}

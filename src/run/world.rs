@@ -1,0 +1,68 @@
+//! What a run knows of the world: the clock, the environment, the folder it was started in, the wish to stop.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::stage::Stop;
+
+/// The clock, the environment and the wish to stop, handed in so that a test can make its own.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The clock.
+    pub now: fn() -> SystemTime,
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// The folder that relative paths on the command line start from.
+    pub folder: PathBuf,
+    /// Processors that may be used.
+    pub processors: usize,
+    /// Raised when the user asks to stop.
+    pub stop: Arc<Stop>,
+}
+
+impl World {
+    /// The world as it is.
+    #[must_use]
+    pub fn real() -> Self {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self {
+            now: SystemTime::now,
+            environment,
+            folder: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            stop: Arc::default(),
+        }
+    }
+
+    /// An environment variable that is set and not empty.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Nanoseconds since 1970, UTC.
+    #[must_use]
+    pub fn nanoseconds(&self) -> u64 {
+        (self.now)().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+    }
+
+    /// The project's folder: the nearest one at or above the pipeline's file that holds `project.kdl`, else the folder that
+    /// macula was started in.
+    #[must_use]
+    pub fn project(&self, pipeline: &Path) -> PathBuf {
+        let file = self.folder.join(pipeline);
+        let file = file.canonicalize().unwrap_or(file);
+        let holds = |folder: &&Path| folder.join("project.kdl").is_file();
+        file.ancestors().skip(1).find(holds).unwrap_or(&self.folder).to_owned()
+    }
+
+    /// Where the store of a project lies: `MACULA_STORE`, else `.macula` in the project.
+    #[must_use]
+    pub fn store(&self, project: &Path) -> PathBuf {
+        self.variable("MACULA_STORE").map_or_else(|| project.join(".macula"), |store| self.folder.join(store))
+    }
+}
