@@ -3,3 +3,4 @@
 pub mod kernels;
 pub mod metrics;
 pub mod network;
+pub mod thresholds;

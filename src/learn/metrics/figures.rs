@@ -103,11 +103,11 @@ impl Counts {
         if whole > 0.0 { Some(gain / whole) } else { zero.value() }
     }
 
-    fn pool(&mut self, other: &Self) {
-        self.true_positives += other.true_positives;
-        self.false_positives += other.false_positives;
-        self.false_negatives += other.false_negatives;
-        self.true_negatives += other.true_negatives;
+    pub(super) fn pool(&mut self, other: &Self, times: u64) {
+        self.true_positives += other.true_positives * times;
+        self.false_positives += other.false_positives * times;
+        self.false_negatives += other.false_negatives * times;
+        self.true_negatives += other.true_negatives * times;
     }
 }
 
@@ -221,7 +221,7 @@ pub fn at(scored: &Scored, thresholds: &[f64], zero: ZeroDivision) -> Figures {
     }
     let mut pooled = Counts::default();
     for class in &counts {
-        pooled.pool(class);
+        pooled.pool(class, 1);
     }
     let classes: Vec<ClassFigures> = counts.into_iter().map(|counts| ClassFigures::of(counts, zero)).collect();
     Figures {

@@ -5,12 +5,18 @@
 //! and each mean says of how many classes it is.
 
 mod baselines;
+mod bootstrap;
+mod cooccurrence;
 mod figures;
 mod ranking;
+mod strata;
 
 pub use baselines::{Baseline, Baselines, baselines};
+pub use bootstrap::{FEWEST_GROUPS, Interval, Intervals, REPLICATES, intervals};
+pub use cooccurrence::{CoOccurrence, co_occurrence};
 pub use figures::{ClassFigures, Counts, Figures, Mean, ZeroDivision, at};
 pub use ranking::{CutPoint, Ranking, average_precision, cut_points, mean_average_precision, ranking};
+pub use strata::{Band, Found, Stratum, area_bands, distance_bands, recall_by};
 
 use crate::data::patches::Label;
 

@@ -1,3 +1,5 @@
 //! Tests of tables, metrics, thresholds, evaluation and reports.
 
+mod agreement;
+mod invariants;
 mod table;

@@ -1,0 +1,199 @@
+//! How certain a figure is: percentile intervals of a bootstrap over groups (patients or photographs), because patches of one
+//! photograph are not independent (Field and Welsh 2007, the cluster bootstrap).
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::figures::ZeroDivision;
+use super::{Counts, Mean, Scored, known};
+use crate::base::Streams;
+use crate::data::patches::Label;
+
+/// Draws of groups.
+pub const REPLICATES: u64 = 1000;
+
+/// Fewer groups than this give no interval: there is too little to draw from.
+pub const FEWEST_GROUPS: usize = 5;
+
+/// A 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// The 2.5th percentile.
+    pub low: f64,
+    /// The 97.5th percentile.
+    pub high: f64,
+}
+
+/// Intervals of the figures that matter most; none where fewer than half of the draws give the figure a value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Intervals {
+    /// Groups drawn from.
+    pub groups: usize,
+    /// Draws.
+    pub replicates: u64,
+    /// Average precision of each class.
+    pub average_precision: Vec<Option<Interval>>,
+    /// Its mean over classes.
+    pub mean_average_precision: Option<Interval>,
+    /// F1 of each class at each set of thresholds given.
+    pub f1: Vec<Vec<Option<Interval>>>,
+    /// Micro F1 at each set of thresholds given.
+    pub micro_f1: Vec<Option<Interval>>,
+    /// Macro F1 at each set of thresholds given.
+    pub macro_f1: Vec<Option<Interval>>,
+    /// Hamming loss at each set of thresholds given.
+    pub hamming_loss: Vec<Option<Interval>>,
+    /// Subset accuracy at each set of thresholds given.
+    pub subset_accuracy: Vec<Option<Interval>>,
+}
+
+/// One class's known rows from the highest score to the lowest: group, presence, and whether the next score is lower.
+type Sorted = Vec<(u32, bool, bool)>;
+
+/// What one group adds at one set of thresholds.
+#[derive(Clone)]
+struct Share {
+    counts: Vec<Counts>,
+    full: u64,
+    right: u64,
+}
+
+/// Intervals over draws of groups with replacement, each of as many groups as there are; `group` names each row's group,
+/// numbered from 0 without gaps. [`None`] where there are fewer than [`FEWEST_GROUPS`].
+///
+/// # Panics
+/// Where there is not one group per row: a defect of the caller.
+#[must_use]
+pub fn intervals(scored: &Scored, group: &[u32], thresholds: &[Vec<f64>], streams: &Streams) -> Option<Intervals> {
+    assert_eq!(group.len(), scored.rows(), "one group per row");
+    let groups = group.iter().max().map_or(0, |&last| last as usize + 1);
+    if groups < FEWEST_GROUPS {
+        return None;
+    }
+    let sorted: Vec<Sorted> = (0..scored.classes()).map(|class| sort(scored, group, class)).collect();
+    let shares: Vec<Vec<Share>> = thresholds.iter().map(|at| shares(scored, group, groups, at)).collect();
+    let draws: Vec<Vec<Option<f64>>> = (0..REPLICATES)
+        .into_par_iter()
+        .map(|replicate| {
+            let mut stream = streams.stream("bootstrap", replicate, &[]);
+            let mut times = vec![0u64; groups];
+            for _ in 0..groups {
+                times[stream.below(groups as u64) as usize] += 1;
+            }
+            figures(&sorted, &shares, &times, scored.classes())
+        })
+        .collect();
+    let mut columns = (0..draws[0].len()).map(|at| interval(draws.iter().filter_map(|draw| draw[at]).collect()));
+    let mut next = || columns.next().flatten();
+    let average_precision = (0..scored.classes()).map(|_| next()).collect();
+    let mut all = Intervals {
+        groups,
+        replicates: REPLICATES,
+        average_precision,
+        mean_average_precision: next(),
+        f1: Vec::new(),
+        micro_f1: Vec::new(),
+        macro_f1: Vec::new(),
+        hamming_loss: Vec::new(),
+        subset_accuracy: Vec::new(),
+    };
+    for _ in thresholds {
+        all.f1.push((0..scored.classes()).map(|_| next()).collect());
+        all.micro_f1.push(next());
+        all.macro_f1.push(next());
+        all.hamming_loss.push(next());
+        all.subset_accuracy.push(next());
+    }
+    Some(all)
+}
+
+fn sort(scored: &Scored, group: &[u32], class: usize) -> Sorted {
+    let mut rows: Vec<(f64, u32, bool)> = scored
+        .iter()
+        .zip(group)
+        .filter_map(|((scores, labels), &group)| known(labels[class]).map(|present| (scores[class], group, present)))
+        .collect();
+    rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
+    let ends = |i: usize| rows.get(i + 1).is_none_or(|next| next.0 != rows[i].0);
+    rows.iter().enumerate().map(|(i, &(_, group, present))| (group, present, ends(i))).collect()
+}
+
+fn shares(scored: &Scored, group: &[u32], groups: usize, thresholds: &[f64]) -> Vec<Share> {
+    let none = Share { counts: vec![Counts::default(); scored.classes()], full: 0, right: 0 };
+    let mut shares = vec![none; groups];
+    for ((scores, labels), &group) in scored.iter().zip(group) {
+        let share = &mut shares[group as usize];
+        let mut right = true;
+        for (class, &label) in labels.iter().enumerate() {
+            if let Some(present) = known(label) {
+                let predicted = scores[class] >= thresholds[class];
+                share.counts[class].add(present, predicted);
+                right &= present == predicted;
+            }
+        }
+        if !labels.contains(&Label::Unknown) {
+            share.full += 1;
+            share.right += u64::from(right);
+        }
+    }
+    shares
+}
+
+/// The figures of one draw, in the order in which [`intervals`] takes them up.
+fn figures(sorted: &[Sorted], shares: &[Vec<Share>], times: &[u64], classes: usize) -> Vec<Option<f64>> {
+    let precision: Vec<Option<f64>> = sorted.iter().map(|rows| average_precision(rows, times)).collect();
+    let mut figures = precision.clone();
+    figures.push(Mean::of(precision).value);
+    for shares in shares {
+        let mut counts = vec![Counts::default(); classes];
+        let mut pooled = Counts::default();
+        let (mut full, mut right) = (0, 0);
+        for (share, &times) in shares.iter().zip(times) {
+            full += share.full * times;
+            right += share.right * times;
+            for (sum, class) in counts.iter_mut().zip(&share.counts) {
+                sum.pool(class, times);
+                pooled.pool(class, times);
+            }
+        }
+        let f1: Vec<Option<f64>> =
+            counts.iter().map(|c| if c.positives() > 0 { c.f1(ZeroDivision::Undefined) } else { None }).collect();
+        figures.extend(&f1);
+        figures.push(pooled.f1(ZeroDivision::Undefined));
+        figures.push(Mean::of(f1).value);
+        figures.push(super::figures::ratio(pooled.false_positives + pooled.false_negatives, pooled.known()));
+        figures.push(super::figures::ratio(right, full));
+    }
+    figures
+}
+
+/// Average precision where each group counts so many times.
+fn average_precision(rows: &Sorted, times: &[u64]) -> Option<f64> {
+    let (mut hits, mut all, mut before, mut sum) = (0, 0, 0, 0.0);
+    for &(group, present, ends) in rows {
+        let times = times[group as usize];
+        all += times;
+        hits += if present { times } else { 0 };
+        if ends && hits > before {
+            sum += (hits - before) as f64 * (hits as f64 / all as f64);
+            before = hits;
+        }
+    }
+    (hits > 0).then(|| sum / hits as f64)
+}
+
+fn interval(mut values: Vec<f64>) -> Option<Interval> {
+    if (values.len() as u64) < REPLICATES / 2 {
+        return None;
+    }
+    values.sort_unstable_by(f64::total_cmp);
+    Some(Interval { low: percentile(&values, 0.025), high: percentile(&values, 0.975) })
+}
+
+/// Linear interpolation between order statistics (numpy's default).
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let at = share * (sorted.len() - 1) as f64;
+    let below = sorted[at as usize];
+    let above = sorted[(at as usize + 1).min(sorted.len() - 1)];
+    below + (above - below) * at.fract()
+}

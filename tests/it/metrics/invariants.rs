@@ -1,0 +1,219 @@
+//! What holds for metrics and thresholds on any data.
+
+use macula::base::Streams;
+use macula::data::patches::Label;
+use macula::learn::metrics::{
+    CutPoint, Scored, ZeroDivision, area_bands, at, co_occurrence, cut_points, distance_bands, intervals, ranking,
+    recall_by, sigmoid,
+};
+use macula::learn::thresholds::{Criterion, tune};
+use proptest::prelude::*;
+
+const CLASSES: usize = 3;
+
+/// Rows with many ties and unknowns.
+fn rows() -> impl Strategy<Value = Vec<([f64; CLASSES], [Label; CLASSES])>> {
+    let label = prop_oneof![3 => Just(Label::Absent), 2 => Just(Label::Present), 1 => Just(Label::Unknown)];
+    let score = prop_oneof![(0u32..=20).prop_map(|i| f64::from(i) / 20.0), 0.0..1.0];
+    let row = (prop::array::uniform3(score), prop::array::uniform3(label));
+    prop::collection::vec(row, 1..60)
+}
+
+fn scored(rows: &[([f64; CLASSES], [Label; CLASSES])]) -> Scored {
+    let scores = rows.iter().flat_map(|row| row.0).collect();
+    Scored::new(CLASSES, scores, rows.iter().flat_map(|row| row.1).collect())
+}
+
+fn criteria() -> impl Strategy<Value = Criterion> {
+    prop_oneof![
+        Just(Criterion::F1),
+        (0.1..4.0).prop_map(|beta| Criterion::FBeta { beta }),
+        (0.0..=1.0).prop_map(|recall| Criterion::Precision { recall }),
+        (0.0..=1.0).prop_map(|precision| Criterion::Recall { precision }),
+    ]
+}
+
+/// What a threshold is worth, counted from scratch.
+fn worth(rows: &[(f64, bool)], threshold: f64, criterion: Criterion) -> Option<f64> {
+    let count = |present, predicted| rows.iter().filter(|r| r.1 == present && (r.0 >= threshold) == predicted).count();
+    let (tp, fp, fneg) = (count(true, true) as f64, count(false, true) as f64, count(true, false) as f64);
+    let (precision, recall) = (tp / (tp + fp), tp / (tp + fneg));
+    let f = |b: f64| (1.0 + b * b) * tp / ((1.0 + b * b) * tp + fp + b * b * fneg);
+    let value = match criterion {
+        Criterion::F1 => Some(f(1.0)),
+        Criterion::FBeta { beta } => Some(f(beta)),
+        Criterion::Precision { recall: least } => (recall >= least).then_some(precision),
+        Criterion::Recall { precision: least } => (precision >= least).then_some(recall),
+    };
+    value.filter(|value| !value.is_nan())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    #[test]
+    fn permuting_rows_changes_nothing(rows in rows(), seed in 0u64..1000) {
+        let mut shuffled = rows.clone();
+        Streams::new(seed, "test").stream("order", 0, &[]).shuffle(&mut shuffled);
+        let (a, b) = (scored(&rows), scored(&shuffled));
+        prop_assert_eq!(ranking(&a), ranking(&b));
+        let thresholds = [0.5, 0.25, 0.7];
+        prop_assert_eq!(at(&a, &thresholds, ZeroDivision::Zero), at(&b, &thresholds, ZeroDivision::Zero));
+        prop_assert_eq!(co_occurrence(&a, &thresholds), co_occurrence(&b, &thresholds));
+    }
+
+    #[test]
+    fn a_monotone_change_of_scores_keeps_the_ranking_figures(rows in rows()) {
+        let bent: Vec<_> = rows.iter().map(|(s, l)| (s.map(|s| 8.0 * s), *l)).collect();
+        prop_assert_eq!(ranking(&scored(&rows)), ranking(&scored(&bent)));
+    }
+
+    #[test]
+    fn negated_scores_mirror_auroc(rows in rows()) {
+        let turned: Vec<_> = rows.iter().map(|(s, l)| (s.map(|s| -s), *l)).collect();
+        for (a, b) in ranking(&scored(&rows)).iter().zip(ranking(&scored(&turned))) {
+            match (a.auroc, b.auroc) {
+                (Some(a), Some(b)) => prop_assert!((a + b - 1.0).abs() < 1e-12),
+                (a, b) => prop_assert_eq!(a, b),
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_labels_count_for_nothing(rows in rows()) {
+        let all = scored(&rows);
+        let figures = at(&all, &[0.5; CLASSES], ZeroDivision::Undefined);
+        for class in 0..CLASSES {
+            let known: Vec<(f64, bool)> = all.known(class).collect();
+            let alone = Scored::new(
+                1,
+                known.iter().map(|row| row.0).collect(),
+                known.iter().map(|row| if row.1 { Label::Present } else { Label::Absent }).collect(),
+            );
+            prop_assert_eq!(at(&alone, &[0.5], ZeroDivision::Undefined).classes[0], figures.classes[class]);
+            prop_assert_eq!(ranking(&alone)[0], ranking(&all)[class]);
+        }
+    }
+
+    #[test]
+    fn no_threshold_is_better_than_the_tuned_one(rows in rows(), criterion in criteria()) {
+        let known: Vec<(f64, bool)> = scored(&rows).known(0).collect();
+        let cuts = cut_points(known.iter().copied());
+        let tuned = tune(&cuts, criterion);
+        prop_assert_eq!(tuned.is_some(), known.iter().any(|row| row.1));
+        let Some(tuned) = tuned else { return Ok(()) };
+        // Every score, every middle between two, and both ends.
+        let mut all: Vec<f64> = cuts.iter().map(|cut| cut.score).collect();
+        all.extend(cuts.windows(2).map(|pair| f64::midpoint(pair[0].score, pair[1].score)));
+        all.extend([0.0, 1.0, 2.0]);
+        let best = all.iter().filter_map(|&t| worth(&known, t, criterion)).max_by(f64::total_cmp);
+        prop_assert_eq!(tuned.met, best.is_some());
+        if let Some(best) = best {
+            prop_assert!((tuned.figure - best).abs() < 1e-12, "{} against {}", tuned.figure, best);
+            for t in [tuned.threshold, tuned.high, f64::midpoint(tuned.low, tuned.high)] {
+                if t > tuned.low {
+                    prop_assert!((worth(&known, t, criterion).unwrap() - best).abs() < 1e-12, "the plateau is flat");
+                }
+            }
+        } else {
+            let can_fail = matches!(criterion, Criterion::Recall { .. });
+            prop_assert!(can_fail);
+        }
+        prop_assert!(tuned.low <= tuned.threshold && tuned.threshold <= tuned.high);
+    }
+}
+
+fn cuts(rows: &[(f64, bool)]) -> Vec<CutPoint> {
+    cut_points(rows.iter().copied())
+}
+
+#[test]
+fn a_threshold_lies_midway_between_distinct_scores() {
+    let tuned = tune(&cuts(&[(0.9, true), (0.8, true), (0.4, false), (0.1, false)]), Criterion::F1).unwrap();
+    assert_eq!((tuned.low, tuned.high, tuned.figure), (0.4, 0.8, 1.0));
+    assert!((tuned.threshold - 0.6).abs() < 1e-15);
+}
+
+#[test]
+fn where_everything_is_predicted_the_plateau_reaches_down_to_zero() {
+    let tuned = tune(&cuts(&[(0.9, false), (0.4, true)]), Criterion::F1).unwrap();
+    assert_eq!((tuned.low, tuned.threshold, tuned.high), (0.0, 0.2, 0.4));
+}
+
+#[test]
+fn of_two_plateaus_the_widest_is_taken() {
+    // Precision 1 with recall of at least 0 is reached by the cuts at .9 and .85 alone; F1 is 2/3 at .9 and at .2.
+    let rows = [(0.9, true), (0.85, false), (0.8, false), (0.5, true)];
+    let tuned = tune(&cuts(&rows), Criterion::F1).unwrap();
+    assert_eq!((tuned.low, tuned.high), (0.0, 0.5), "F1 2/3 at .9 (width .05) and at .5 (width .5)");
+}
+
+#[test]
+fn an_unreachable_precision_gives_the_most_precise_cut_and_says_so() {
+    let tuned = tune(&cuts(&[(0.9, false), (0.8, true), (0.2, false)]), Criterion::Recall { precision: 0.9 }).unwrap();
+    assert!(!tuned.met);
+    assert_eq!((tuned.low, tuned.high, tuned.figure), (0.2, 0.8, 1.0));
+}
+
+#[test]
+fn neighbouring_floats_still_get_a_threshold_that_parts_them() {
+    let high = 0.5f64;
+    let low = high.next_down();
+    let tuned = tune(&cuts(&[(high, true), (low, false)]), Criterion::F1).unwrap();
+    assert_eq!(tuned.threshold, high);
+}
+
+#[test]
+fn sigmoid_is_stable_and_symmetric() {
+    assert_eq!(sigmoid(0.0), 0.5);
+    assert_eq!(sigmoid(-1000.0), 0.0);
+    assert_eq!(sigmoid(1000.0), 1.0);
+    assert!((sigmoid(3.0) + sigmoid(-3.0) - 1.0).abs() < 1e-15);
+}
+
+#[test]
+fn area_bands_have_the_edges_of_the_issue() {
+    let names: Vec<String> = area_bands().into_iter().map(|band| band.name).collect();
+    assert_eq!(names, ["1-7 px", "8-31 px", "32-127 px", "128-511 px", "512 px and more"]);
+}
+
+#[test]
+fn recall_by_area_counts_known_positives_in_their_band() {
+    let labels = vec![Label::Present, Label::Present, Label::Present, Label::Absent, Label::Unknown];
+    let scored = Scored::new(1, vec![0.9, 0.1, 0.9, 0.9, 0.9], labels);
+    let area = [1.0, 7.0, 8.0, 3.0, 3.0];
+    let strata = recall_by(&scored, &[0.5], area_bands(), |row, _| Some(area[row]));
+    let counts: Vec<(u64, u64)> = strata.iter().map(|s| (s.all.positives, s.all.found)).collect();
+    assert_eq!(counts, [(2, 1), (1, 1), (0, 0), (0, 0), (0, 0)]);
+    assert_eq!(strata[2].all.recall, None);
+    let names: Vec<String> = distance_bands(128).into_iter().map(|band| band.name).collect();
+    assert_eq!(names, ["0 to 16 px", "16 to 32 px", "32 to 48 px", "48 to 64 px", "64 px and more"]);
+}
+
+#[test]
+fn intervals_hold_the_figure_and_need_five_groups() {
+    let n = 400u32;
+    let mut stream = Streams::new(1, "test").stream("data", 0, &[]);
+    let (mut scores, mut labels) = (Vec::new(), Vec::new());
+    for _ in 0..n {
+        let present = stream.chance(0.3);
+        scores.push((stream.uniform() + if present { 0.3 } else { 0.0 }).min(1.0));
+        labels.push(if present { Label::Present } else { Label::Absent });
+    }
+    let scored = Scored::new(1, scores, labels);
+    let group = |groups: u32| (0..n).map(|i| i % groups).collect::<Vec<u32>>();
+    let streams = Streams::new(7, "eval");
+    assert_eq!(intervals(&scored, &group(4), &[vec![0.5]], &streams), None);
+    let all = intervals(&scored, &group(20), &[vec![0.5], vec![0.3]], &streams).unwrap();
+    let again = intervals(&scored, &group(20), &[vec![0.5], vec![0.3]], &streams).unwrap();
+    assert_eq!(all, again, "the same seed, whatever the threads");
+    let ap = ranking(&scored)[0].average_precision.unwrap();
+    let interval = all.average_precision[0].unwrap();
+    assert!(interval.low < ap && ap < interval.high && interval.high - interval.low < 0.4, "{interval:?} {ap}");
+    for (at_, threshold) in [0.5, 0.3].into_iter().enumerate() {
+        let f1 = at(&scored, &[threshold], ZeroDivision::Undefined).micro.f1.unwrap();
+        let interval = all.micro_f1[at_].unwrap();
+        assert!(interval.low < f1 && f1 < interval.high, "{interval:?} {f1}");
+        assert_eq!(all.f1[at_][0], all.micro_f1[at_], "one class alone is its own pool");
+    }
+}
