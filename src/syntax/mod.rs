@@ -1,1 +1,19 @@
-//! From text to a tree that never loses a byte: scan, guard, parse, cursor. The only floor that knows the `kdl` crate.
+//! From text to a tree whose every part knows its place. The only floor that knows the `kdl` crate.
+//!
+//! The scan of [`scan`] cuts a text into tokens and loses no byte; [`tree`] builds nodes from them and goes on after every
+//! slip of [`slips`] with the value that was meant, so one broken stage hides nothing. What has no slip is read a second time
+//! by the `kdl` crate ([`judge`]), which has the last word on what is KDL 2. The crate alone would not do: it gives no tree
+//! after an error, no span for a property's value, and about 50 levels of `{` overflow its stack.
+
+mod judge;
+mod scan;
+mod slips;
+mod tree;
+
+pub use scan::{Kind, Token, scan};
+pub use tree::{Document, Entry, Node, Scalar, Word, parse, values};
+
+/// Deepest nesting of `{` in a file.
+pub const DEEPEST: usize = 24;
+/// Largest file, in bytes.
+pub const LARGEST: usize = 512 * 1024;

@@ -1,0 +1,59 @@
+//! Near misses of names.
+
+/// The candidate that was most likely meant by `name`, where one is near.
+#[must_use]
+pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let short = |text: &str| text.to_lowercase().replace(['-', '_', '.'], "");
+    let wanted = short(name);
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            let other = short(candidate);
+            let distance = strsim::damerau_levenshtein(&wanted, &other);
+            let begins =
+                wanted.len() >= 3 && (other.starts_with(&wanted) || wanted.starts_with(&other) && other.len() >= 3);
+            (if begins { distance.min(1) } else { distance }, candidate)
+        })
+        .filter(|&(distance, candidate)| distance <= (candidate.len().max(name.len()) / 3).max(1) && wanted.len() > 1)
+        .min_by_key(|&(distance, candidate)| (distance, candidate.to_owned()))
+        .map(|(_, candidate)| candidate)
+}
+
+/// A hint: the near miss, or all that there is where it is little, or `otherwise`.
+pub(super) fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>, otherwise: &str) -> String {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    match near(name, candidates.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if candidates.is_empty() || candidates.len() > 24 => otherwise.to_owned(),
+        None => format!("there {} {}", if candidates.len() == 1 { "is only" } else { "are" }, names(candidates)),
+    }
+}
+
+/// Names in backticks: `a`, `b` and `c`.
+pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => quoted.join(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_is_near_and_another_word_is_not() {
+        let names = ["extract", "filter-black", "threshold-tune", "train"];
+        assert_eq!(near("exract", names), Some("extract"));
+        assert_eq!(near("filter_black", names), Some("filter-black"));
+        assert_eq!(near("threshold", names), Some("threshold-tune"));
+        assert_eq!(near("banana", names), None);
+    }
+
+    #[test]
+    fn names_read_as_a_sentence() {
+        assert_eq!(super::names(["a", "b", "c"]), "`a`, `b` and `c`");
+        assert_eq!(super::names(["a"]), "`a`");
+    }
+}

@@ -1,0 +1,68 @@
+//! The standard library of signatures and networks, embedded. A test compares the list with the folder.
+
+use std::sync::OnceLock;
+
+use super::describe::{Described, describe};
+use crate::base::Sources;
+use crate::diag::Diag;
+use crate::syntax;
+
+macro_rules! modules {
+    ($($name:literal),* $(,)?) => {
+        /// Every module of `stdlib/`: its name without `std:` and `.kdl`, and its text.
+        pub const MODULES: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/stdlib/", $name, ".kdl")))),*];
+    };
+}
+
+modules![
+    "networks/resnet18",
+    "networks/shallow-cnn",
+    "stages/augment",
+    "stages/eval",
+    "stages/export",
+    "stages/extract",
+    "stages/filter-black",
+    "stages/folder",
+    "stages/idrid",
+    "stages/preprocess",
+    "stages/rebalance",
+    "stages/report",
+    "stages/split",
+    "stages/synthetic",
+    "stages/threshold-tune",
+    "stages/train",
+    "stages/weights",
+];
+
+/// What the standard library holds, read once.
+pub struct Stdlib {
+    /// Its texts, for spans into them.
+    pub sources: Sources,
+    /// Its networks, by name.
+    pub networks: Vec<Described>,
+    /// What is wrong with it: nothing, as a test says.
+    pub diags: Vec<Diag>,
+}
+
+/// The standard library.
+#[must_use]
+pub fn stdlib() -> &'static Stdlib {
+    static READ: OnceLock<Stdlib> = OnceLock::new();
+    READ.get_or_init(|| {
+        let mut all = Stdlib { sources: Sources::default(), networks: Vec::new(), diags: Vec::new() };
+        for (name, text) in MODULES {
+            let file = all.sources.add(format!("std:{name}"), None, *text);
+            let (document, mut diags) = syntax::parse(file, text);
+            all.diags.append(&mut diags);
+            for node in &document.nodes {
+                if node.name.text == "network" {
+                    let (described, mut diags) = describe(node);
+                    all.networks.extend(described);
+                    all.diags.append(&mut diags);
+                }
+            }
+        }
+        all
+    })
+}

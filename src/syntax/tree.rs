@@ -1,0 +1,358 @@
+//! Nodes from tokens. Every part keeps its span; a slip is told and read as what was meant.
+
+use super::scan::{Kind, Token, scan};
+use super::{DEEPEST, LARGEST, judge, slips};
+use crate::base::{FileId, Span};
+use crate::diag::Diag;
+
+/// A text's top-level nodes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Document {
+    /// The nodes, in order.
+    pub nodes: Vec<Node>,
+}
+
+/// A piece of text and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The text, without quotes.
+    pub text: String,
+    /// Where it stands, with its quotes.
+    pub span: Span,
+}
+
+/// A node: `name argument key=value { children }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Its name.
+    pub name: Word,
+    /// Arguments and properties, in order.
+    pub entries: Vec<Entry>,
+    /// What stands between its braces, where it has any.
+    pub children: Option<Vec<Node>>,
+    /// From its name to its last entry, without the children.
+    pub head: Span,
+    /// From its name to its closing brace.
+    pub span: Span,
+}
+
+/// An argument, or a property where it has a key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The property's key.
+    pub key: Option<Word>,
+    /// The value.
+    pub value: Scalar,
+    /// Whether the value stands in quotes.
+    pub quoted: bool,
+    /// Where the value stands.
+    pub span: Span,
+    /// Where the entry stands, with its key.
+    pub whole: Span,
+}
+
+/// A value as KDL knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar {
+    /// A string, quoted or not.
+    Text(String),
+    /// A whole number.
+    Int(i64),
+    /// A number with a point or an exponent.
+    Real(f64),
+    /// `#true` or `#false`.
+    Bool(bool),
+    /// `#null`.
+    Null,
+}
+
+impl Node {
+    /// Its arguments, in order.
+    pub fn args(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.key.is_none())
+    }
+
+    /// Its properties, in order.
+    pub fn props(&self) -> impl Iterator<Item = (&Word, &Entry)> {
+        self.entries.iter().filter_map(|entry| entry.key.as_ref().map(|key| (key, entry)))
+    }
+
+    /// The property `key`; the last one holds.
+    #[must_use]
+    pub fn prop(&self, key: &str) -> Option<&Entry> {
+        self.props().filter(|(name, _)| name.text == key).map(|(_, entry)| entry).last()
+    }
+
+    /// Its children; none where it has no braces.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        self.children.as_deref().unwrap_or(&[])
+    }
+
+    /// The first child of that name.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Option<&Node> {
+        self.nodes().iter().find(|node| node.name.text == name)
+    }
+}
+
+impl Entry {
+    /// Its text, where it is a string.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        if let Scalar::Text(text) = &self.value { Some(text) } else { None }
+    }
+}
+
+/// The nodes of a text, and all that is wrong with its form, in order of place.
+#[must_use]
+pub fn parse(file: FileId, text: &str) -> (Document, Vec<Diag>) {
+    if text.len() > LARGEST {
+        let place = Span::new(file, 0..0);
+        let size = text.len().div_ceil(1024);
+        let found = Diag::error("too-large", place, format!("the file has {size} KB; {} are the most", LARGEST / 1024));
+        return (Document::default(), vec![found.hint("split it, and bring the parts together with `use`")]);
+    }
+    let mut tokens = scan(text);
+    let (mut diags, trusted) = slips::braces(file, text, &mut tokens);
+    if !trusted {
+        return (Document::default(), diags);
+    }
+    let mut reader = Reader { file, text, tokens: &tokens, at: 0, diags: Vec::new() };
+    let nodes = reader.nodes(0);
+    diags.append(&mut reader.diags);
+    let document = Document { nodes };
+    judge::judge(file, text, &tokens, &document, &mut diags);
+    diags.sort_by_key(|diag| diag.labels.first().map_or(0, |label| label.span.start));
+    (document, diags)
+}
+
+/// The values that stand in `text` from byte `from` on, as arguments of a node would: for `--set`.
+#[must_use]
+pub fn values(file: FileId, text: &str, from: usize) -> (Vec<Entry>, Vec<Diag>) {
+    let tokens: Vec<Token> = scan(&text[from..])
+        .into_iter()
+        .map(|token| Token { start: token.start + from, end: token.end + from, ..token })
+        .collect();
+    let mut reader = Reader { file, text, tokens: &tokens, at: 0, diags: Vec::new() };
+    let entries = reader.entries();
+    if let Some(token) = reader.peek() {
+        let place = Span::new(file, token.start..text.len());
+        reader.diags.push(Diag::error("syntax", place, "only values can stand here"));
+    }
+    (entries, reader.diags)
+}
+
+struct Reader<'a> {
+    file: FileId,
+    text: &'a str,
+    tokens: &'a [Token],
+    at: usize,
+    diags: Vec<Diag>,
+}
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> Option<Token> {
+        self.tokens.get(self.at).copied()
+    }
+
+    fn text_of(&self, token: Token) -> &'a str {
+        &self.text[token.start..token.end]
+    }
+
+    fn span(&self, token: Token) -> Span {
+        Span::new(self.file, token.start..token.end)
+    }
+
+    fn skip(&mut self, kinds: &[Kind]) {
+        while self.peek().is_some_and(|token| kinds.contains(&token.kind)) {
+            self.at += 1;
+        }
+    }
+
+    /// Nodes up to the closing brace (which stays) or the end.
+    fn nodes(&mut self, depth: usize) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        loop {
+            self.skip(&[Kind::Space, Kind::OpenComment, Kind::Newline, Kind::Semicolon]);
+            match self.peek() {
+                None => return nodes,
+                Some(token) if token.kind == Kind::Close => {
+                    if depth > 0 {
+                        return nodes;
+                    }
+                    self.at += 1;
+                }
+                Some(token) if token.kind == Kind::SlashDash => {
+                    self.at += 1;
+                    self.skip(&[Kind::Space, Kind::OpenComment, Kind::Newline]);
+                    if !matches!(self.peek().map(|token| token.kind), None | Some(Kind::Close | Kind::SlashDash)) {
+                        self.node(depth);
+                    }
+                }
+                Some(_) => nodes.extend(self.node(depth)),
+            }
+        }
+    }
+
+    /// One node. Always goes forward; gives none where nothing can be a node's name.
+    fn node(&mut self, depth: usize) -> Option<Node> {
+        self.type_annotation();
+        let first = self.peek()?;
+        let name = if matches!(first.kind, Kind::Word | Kind::Text | Kind::SingleQuoted | Kind::OpenText) {
+            self.at += 1;
+            Some(slips::name(self.file, first, self.text_of(first), &mut self.diags))
+        } else {
+            self.stray(first);
+            None
+        };
+        let mut end = first.end;
+        let entries = self.entries();
+        if let Some(last) = entries.last() {
+            end = last.whole.end;
+        }
+        let head = first.start..end;
+        let mut children = None;
+        while let Some(token) = self.peek() {
+            let hidden = token.kind == Kind::SlashDash;
+            if hidden {
+                self.at += 1;
+                self.skip(&[Kind::Space, Kind::OpenComment, Kind::Newline]);
+            }
+            if self.peek().is_none_or(|token| token.kind != Kind::Open) {
+                break;
+            }
+            self.at += 1;
+            let nodes = if depth < DEEPEST { self.nodes(depth + 1) } else { Vec::new() };
+            if let Some(close) = self.peek() {
+                end = close.end;
+                self.at += 1;
+            }
+            if !hidden {
+                children.get_or_insert_with(Vec::new).extend(nodes);
+            }
+            self.skip(&[Kind::Space, Kind::OpenComment]);
+        }
+        let head = Span::new(self.file, head);
+        let span = Span::new(self.file, first.start..end);
+        name.map(|name| Node { name, entries, children, head, span })
+    }
+
+    /// Arguments and properties up to whatever ends a node's head.
+    fn entries(&mut self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        loop {
+            self.skip(&[Kind::Space, Kind::OpenComment]);
+            let Some(token) = self.peek() else { return entries };
+            match token.kind {
+                Kind::Newline | Kind::Semicolon | Kind::Open | Kind::Close => return entries,
+                Kind::SlashDash => {
+                    let before = self.at;
+                    self.at += 1;
+                    self.skip(&[Kind::Space, Kind::OpenComment, Kind::Newline]);
+                    match self.peek().map(|token| token.kind) {
+                        Some(Kind::Open) => {
+                            self.at = before;
+                            return entries;
+                        }
+                        None | Some(Kind::Close | Kind::Semicolon) => return entries,
+                        Some(_) => _ = self.entry(),
+                    }
+                }
+                Kind::OpenParen => self.type_annotation(),
+                Kind::OpenBracket => self.brackets(token),
+                _ => entries.extend(self.entry()),
+            }
+        }
+    }
+
+    /// One entry. Always goes forward.
+    fn entry(&mut self) -> Option<Entry> {
+        self.type_annotation();
+        let token = self.peek()?;
+        self.at += 1;
+        if !is_value(token.kind) {
+            self.at -= 1;
+            self.stray(token);
+            return None;
+        }
+        let before = self.at;
+        self.skip(&[Kind::Space]);
+        if self.peek().is_none_or(|token| token.kind != Kind::Equals) {
+            self.at = before;
+            let (value, quoted) = slips::value(self.file, token, self.text_of(token), &mut self.diags)?;
+            let span = self.span(token);
+            return Some(Entry { key: None, value, quoted, span, whole: span });
+        }
+        let key = slips::name(self.file, token, self.text_of(token), &mut self.diags);
+        self.at += 1;
+        self.skip(&[Kind::Space]);
+        self.type_annotation();
+        let Some(given) = self.peek().filter(|token| is_value(token.kind)) else {
+            let found = Diag::error("syntax", key.span, format!("`{}=` has no value", key.text));
+            self.diags.push(found.hint("write the value right after the `=`"));
+            return None;
+        };
+        self.at += 1;
+        let (value, quoted) = slips::value(self.file, given, self.text_of(given), &mut self.diags)?;
+        let whole = Span::new(self.file, token.start..given.end);
+        Some(Entry { key: Some(key), value, quoted, span: self.span(given), whole })
+    }
+
+    /// Skips `(type)`, which means nothing in macula.
+    fn type_annotation(&mut self) {
+        while let Some(open) = self.peek().filter(|token| token.kind == Kind::OpenParen) {
+            self.at += 1;
+            let mut end = open.end;
+            while let Some(token) = self.peek() {
+                if matches!(token.kind, Kind::Newline | Kind::Open | Kind::Close | Kind::Semicolon) {
+                    break;
+                }
+                self.at += 1;
+                end = token.end;
+                if token.kind == Kind::CloseParen {
+                    break;
+                }
+            }
+            let place = Span::new(self.file, open.start..end);
+            let found = Diag::error("type-annotation", place, "type annotations have no meaning here");
+            self.diags.push(found.hint("leave the parentheses out: the signature says which type a value has"));
+            self.skip(&[Kind::Space]);
+        }
+    }
+
+    /// Tells of `[a b]`, and reads on after the bracket.
+    fn brackets(&mut self, open: Token) {
+        let close = self.tokens[self.at..]
+            .iter()
+            .take_while(|token| !matches!(token.kind, Kind::Newline | Kind::Open | Kind::Close))
+            .find(|token| token.kind == Kind::CloseBracket);
+        let place = Span::new(self.file, open.start..close.map_or(open.end, |token| token.end));
+        let within = self.text[place.range()].trim_matches(['[', ']']).replace(',', " ");
+        let words: Vec<&str> = within.split_whitespace().collect();
+        let found = Diag::error("list-form", place, "lists have no brackets in KDL");
+        self.diags.push(found.hint(format!("write the values side by side: `{}`", words.join(" "))));
+        self.at += 1;
+    }
+
+    /// Tells of a token that can't stand where it is, and skips it.
+    fn stray(&mut self, token: Token) {
+        self.at += 1;
+        if token.kind == Kind::CloseBracket {
+            return; // told with its opening bracket, or by the judge
+        }
+        let text = self.text_of(token);
+        let found = match token.kind {
+            Kind::Backslash => Diag::error("syntax", self.span(token), "a backslash can only stand at a line's end")
+                .hint("quote text that holds one, with `#\"…\"#` so that it stays as it is"),
+            Kind::Equals => Diag::error("syntax", self.span(token), "`=` needs a name before it")
+                .hint("write `name value` for a parameter and `name=value` for a property"),
+            _ => Diag::error("syntax", self.span(token), format!("`{text}` can't stand here")),
+        };
+        self.diags.push(found);
+    }
+}
+
+fn is_value(kind: Kind) -> bool {
+    matches!(kind, Kind::Word | Kind::Keyword | Kind::Text | Kind::OpenText | Kind::SingleQuoted)
+}
