@@ -1,0 +1,163 @@
+//! Augmentation: a recipe of random changes, and its application to one stored patch. Knows no network and no epoch's order.
+//!
+//! All that is random is drawn first, in a fixed number of draws whatever the recipe holds, so that switching one change on
+//! leaves the draws of the others as they were. Then: flips, rotation and shift in one resampling pass, colour, blur.
+
+pub mod blur;
+pub mod color;
+pub mod geometry;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::random::Stream;
+use crate::data::patches::{Label, SetInfo};
+use crate::stage::{Params, StageError};
+use color::Jitter;
+use geometry::Motion;
+
+/// The name of the recipe in a tree of views.
+pub const RECIPE: &str = "recipe.json";
+
+/// A recipe: what is drawn for each patch and epoch. All zero changes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Recipe {
+    /// Probability of swapping left and right.
+    pub flip_horizontal: f64,
+    /// Probability of swapping top and bottom.
+    pub flip_vertical: f64,
+    /// Probability of swapping rows and columns.
+    pub transpose: f64,
+    /// Largest angle of rotation, degrees.
+    pub rotate_degrees: f64,
+    /// Largest movement in x and in y, px.
+    pub shift_px: f64,
+    /// What is seen beyond the stored pixels.
+    pub fill: Fill,
+    /// Brightness factor from 1-x to 1+x.
+    pub brightness: f64,
+    /// Contrast factor from 1-x to 1+x.
+    pub contrast: f64,
+    /// Saturation factor from 1-x to 1+x.
+    pub saturation: f64,
+    /// Hue, from -x to x of a turn.
+    pub hue: f64,
+    /// How often a patch is blurred.
+    pub blur_probability: f64,
+    /// Largest standard deviation of the blur, px.
+    pub blur_sigma: f64,
+}
+
+/// What is seen where rotation or shift leave the stored pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fill {
+    /// The pixels mirrored at the centre of the outermost ones.
+    Reflect,
+    /// Black.
+    Black,
+}
+
+impl Recipe {
+    /// From the parameters of `augment`.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where they are not what the signature says.
+    pub fn from_params(params: &Params) -> Result<Self, StageError> {
+        Ok(Self {
+            flip_horizontal: params.real("flip.horizontal")?,
+            flip_vertical: params.real("flip.vertical")?,
+            transpose: params.real("flip.transpose")?,
+            rotate_degrees: params.real("rotate.degrees")?,
+            shift_px: params.real("shift.px")?,
+            fill: if params.text("fill")? == "black" { Fill::Black } else { Fill::Reflect },
+            brightness: params.real("color-jitter.brightness")?,
+            contrast: params.real("color-jitter.contrast")?,
+            saturation: params.real("color-jitter.saturation")?,
+            hue: params.real("color-jitter.hue")?,
+            blur_probability: params.real("blur.probability")?,
+            blur_sigma: params.real("blur.sigma")?,
+        })
+    }
+
+    /// Whether it moves pixels off the grid or out of the patch, so that labels may change.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        self.rotate_degrees > 0.0 || self.shift_px > 0.0
+    }
+
+    /// What happens to one patch, from the stream of that patch, copy and epoch.
+    #[must_use]
+    pub fn draw(&self, stream: &mut Stream) -> Change {
+        let motion = Motion {
+            flip_x: stream.chance(self.flip_horizontal),
+            flip_y: stream.chance(self.flip_vertical),
+            transpose: stream.chance(self.transpose),
+            angle: stream.between(-1.0, 1.0) * self.rotate_degrees.to_radians(),
+            shift: [stream.between(-1.0, 1.0) * self.shift_px, stream.between(-1.0, 1.0) * self.shift_px],
+        };
+        let mut factor = |reach: f64| (1.0 + stream.between(-1.0, 1.0) * reach) as f32;
+        let jitter = Jitter {
+            brightness: factor(self.brightness),
+            contrast: factor(self.contrast),
+            saturation: factor(self.saturation),
+            hue: (stream.between(-1.0, 1.0) * self.hue) as f32,
+        };
+        let blurred = stream.chance(self.blur_probability);
+        let sigma = stream.between(0.1, self.blur_sigma.max(0.1));
+        Change { motion, fill: self.fill, jitter, sigma: if blurred { sigma } else { 0.0 } }
+    }
+}
+
+/// What happens to one patch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Flips, rotation, shift.
+    pub motion: Motion,
+    /// What is seen beyond the stored pixels.
+    pub fill: Fill,
+    /// Colour.
+    pub jitter: Jitter,
+    /// Standard deviation of the blur, px; 0 for none.
+    pub sigma: f64,
+}
+
+impl Change {
+    /// Nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { motion: Motion::none(), fill: Fill::Reflect, jitter: Jitter::none(), sigma: 0.0 }
+    }
+
+    /// The changed patch: `size` x `size` x 3 in 0..1, from the stored `S x S x 3`.
+    #[must_use]
+    pub fn pixels(&self, stored: &[u8], info: &SetInfo) -> Vec<f32> {
+        let size = info.size as usize;
+        let side = size + 2 * info.margin as usize;
+        let mut pixels = geometry::resample(stored, side, size, &self.motion, self.fill);
+        self.jitter.apply(&mut pixels);
+        if self.sigma > 0.0 {
+            blur::gaussian(&mut pixels, size, self.sigma);
+        }
+        pixels
+    }
+
+    /// The label of one class after the change: recomputed from the stored mask where pixels left or entered the patch, as it
+    /// was elsewhere, where it is unknown, and where no mask was kept.
+    #[must_use]
+    pub fn label(&self, was: Label, mask: Option<&[u8]>, info: &SetInfo) -> Label {
+        let Some(mask) = mask.filter(|_| was != Label::Unknown && !self.motion.keeps_the_grid()) else {
+            return was;
+        };
+        let size = info.size as usize;
+        let inside = geometry::mask_pixels(mask, size + 2 * info.margin as usize, size, &self.motion);
+        // The rule counts native pixels; in a reduced set each mask pixel stands for scale x scale of them.
+        let native = inside as u64 * u64::from(info.scale) * u64::from(info.scale);
+        let share = inside as f64 / (size * size) as f64;
+        if inside > 0 && native >= u64::from(info.min_pixels) && share >= info.min_share {
+            Label::Present
+        } else {
+            Label::Absent
+        }
+    }
+}

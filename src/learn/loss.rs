@@ -1,0 +1,143 @@
+//! Binary cross-entropy and focal loss on logits, with unknown labels masked. Knows no network and no optimizer.
+//!
+//! For one known entry with logit x, p = sigmoid(x) and label y:
+//! `l = -w_k [a+ v_k y (1-p)^g log p + a- (1-y) p^g log(1-p)]` (focal loss, Lin et al. 2017, equation 5, with factors for both
+//! terms); g = 0 is binary cross-entropy. The loss of a batch is the mean over its known entries. With z = x for y = 1 and -x for
+//! y = 0, and q = sigmoid(-z), each term is `c q^g softplus(-z)`, so that no logarithm of a small number is taken, and its
+//! derivative by z is `-c q^g (g (1-q) softplus(-z) + q)`.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+
+use crate::data::patches::Label;
+
+/// A loss: the focusing exponent, and for each class the factors of its two terms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loss {
+    /// The focusing exponent g; 0 is binary cross-entropy.
+    pub gamma: f64,
+    /// Factor on the positive term, per class: w_k a+ v_k.
+    pub positive: Vec<f64>,
+    /// Factor on the negative term, per class: w_k a-.
+    pub negative: Vec<f64>,
+}
+
+impl Loss {
+    /// Binary cross-entropy over `classes` classes, all factors 1.
+    #[must_use]
+    pub fn bce(classes: usize) -> Self {
+        Self { gamma: 0.0, positive: vec![1.0; classes], negative: vec![1.0; classes] }
+    }
+
+    /// The mean over the known entries of `logits` (N x C); 0 where none is known.
+    #[must_use]
+    pub fn value(&self, logits: &[f32], labels: &[Label]) -> f64 {
+        let (sum, known) = self
+            .entries(logits, labels)
+            .fold((0.0, 0_u64), |(sum, known), (entry, _)| (sum + entry.value(self.gamma), known + 1));
+        if known == 0 { 0.0 } else { sum / known as f64 }
+    }
+
+    /// The derivative of [`Loss::value`] by each logit; 0 where the label is unknown.
+    #[must_use]
+    pub fn gradient(&self, logits: &[f32], labels: &[Label]) -> Vec<f32> {
+        let known = labels.iter().filter(|label| **label != Label::Unknown).count();
+        let mut gradient = vec![0.0; logits.len()];
+        for (entry, at) in self.entries(logits, labels) {
+            gradient[at] = (entry.slope(self.gamma) / known as f64) as f32;
+        }
+        gradient
+    }
+
+    /// The loss of `logits` (N x C, f32) as a scalar on candle's tape.
+    ///
+    /// # Errors
+    /// As candle's, where the shapes do not fit.
+    pub fn on_tape(&self, logits: &Tensor, labels: &[Label]) -> candle_core::Result<Tensor> {
+        logits.apply_op1(LossOp { loss: self.clone(), labels: labels.to_vec() })
+    }
+
+    /// The known entries and where they stand.
+    fn entries<'a>(&'a self, logits: &'a [f32], labels: &'a [Label]) -> impl Iterator<Item = (Term, usize)> + 'a {
+        let classes = self.positive.len();
+        logits.iter().zip(labels).enumerate().filter_map(move |(at, (&logit, label))| {
+            let (sign, factor) = match label {
+                Label::Present => (1.0, self.positive[at % classes]),
+                Label::Absent => (-1.0, self.negative[at % classes]),
+                Label::Unknown => return None,
+            };
+            Some((Term { z: sign * f64::from(logit), sign, factor }, at))
+        })
+    }
+}
+
+/// One known entry: its logit turned so that large is right.
+struct Term {
+    z: f64,
+    sign: f64,
+    factor: f64,
+}
+
+impl Term {
+    fn value(&self, gamma: f64) -> f64 {
+        self.factor * power(sigmoid(-self.z), gamma) * softplus(-self.z)
+    }
+
+    /// The derivative by the logit.
+    fn slope(&self, gamma: f64) -> f64 {
+        let q = sigmoid(-self.z);
+        -self.sign * self.factor * power(q, gamma) * (gamma * (1.0 - q) * softplus(-self.z) + q)
+    }
+}
+
+/// q^g, with 1 for g = 0 whatever q is and NaN kept.
+fn power(q: f64, gamma: f64) -> f64 {
+    if gamma == 0.0 { 1.0 } else { libm::pow(q, gamma) }
+}
+
+/// 1 / (1 + e^-x), without overflow.
+#[must_use]
+pub fn sigmoid(x: f64) -> f64 {
+    if x >= 0.0 {
+        1.0 / (1.0 + libm::exp(-x))
+    } else {
+        let e = libm::exp(x);
+        e / (1.0 + e)
+    }
+}
+
+/// log(1 + e^x), without overflow or loss of small values.
+#[must_use]
+pub fn softplus(x: f64) -> f64 {
+    // NaN must come through, and `max` would swallow it.
+    if x > 0.0 { x + libm::log1p(libm::exp(-x)) } else { libm::log1p(libm::exp(x)) }
+}
+
+/// The loss as an operation on candle's tape.
+struct LossOp {
+    loss: Loss,
+    labels: Vec<Label>,
+}
+
+impl CustomOp1 for LossOp {
+    fn name(&self) -> &'static str {
+        "multi-label-loss"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let logits: &[f32] = storage.as_slice()?;
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            candle_core::bail!("the loss needs contiguous logits");
+        };
+        if end - start != self.labels.len() {
+            candle_core::bail!("{} logits but {} labels", end - start, self.labels.len());
+        }
+        let value = self.loss.value(&logits[start..end], &self.labels);
+        Ok((CpuStorage::F32(vec![value as f32]), Shape::from(())))
+    }
+
+    fn bwd(&self, logits: &Tensor, _value: &Tensor, upstream: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let values = logits.flatten_all()?.to_vec1::<f32>()?;
+        let gradient = Tensor::from_vec(self.loss.gradient(&values, &self.labels), logits.shape(), logits.device())?;
+        Ok(Some(gradient.broadcast_mul(upstream)?))
+    }
+}

@@ -1,0 +1,267 @@
+//! Adam, AdamW and SGD over the flat vector of a network's parameters, in one pass. Knows no network: ranges and rates only.
+//!
+//! Each is PyTorch's (2.11), in f32 per entry with scalars in f64: `torch.optim.Adam` (weight decay as L2 on the gradient),
+//! `AdamW` (Loshchilov and Hutter 2019), `SGD` with momentum without dampening. Entries do not depend on one another, so
+//! chunks may be worked on in any order.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::stage::{Params, StageError};
+
+/// Entries of one piece of parallel work.
+const CHUNK: usize = 1 << 14;
+
+/// A rule of update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// Adam with L2 (Kingma and Ba 2015).
+    Adam(Moments),
+    /// Adam with decoupled weight decay.
+    AdamW(Moments),
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Momentum; 0 for none.
+        momentum: f64,
+        /// Whether the step looks ahead.
+        nesterov: bool,
+    },
+}
+
+/// Constants of Adam.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moments {
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+}
+
+/// Tensors that lie together in the flat vector and share a rate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// Where they lie.
+    pub range: Range<usize>,
+    /// Their learning rate at its highest.
+    pub rate: f64,
+}
+
+/// An optimizer and what it remembers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Optimizer {
+    /// The rule.
+    pub rule: Rule,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// What is trained; entries in no group stay as they are.
+    pub groups: Vec<Group>,
+    /// Steps taken.
+    pub steps: u64,
+    /// First moments, or momentum; empty where the rule has none.
+    pub first: Vec<f32>,
+    /// Second moments; empty where the rule has none.
+    pub second: Vec<f32>,
+}
+
+impl Optimizer {
+    /// An optimizer that has taken no step, over `length` entries.
+    #[must_use]
+    pub fn new(rule: Rule, weight_decay: f64, groups: Vec<Group>, length: usize) -> Self {
+        let (first, second) = match rule {
+            Rule::Adam(_) | Rule::AdamW(_) => (length, length),
+            Rule::Sgd { momentum, .. } => (if momentum == 0.0 { 0 } else { length }, 0),
+        };
+        Self { rule, weight_decay, groups, steps: 0, first: vec![0.0; first], second: vec![0.0; second] }
+    }
+
+    /// Rule and weight decay from the parameters of `train`.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where they are not what the signature says.
+    pub fn rule_from_params(params: &Params) -> Result<(Rule, f64), StageError> {
+        let moments = || -> Result<Moments, StageError> {
+            Ok(Moments {
+                beta1: params.real("optimizer.beta1")?,
+                beta2: params.real("optimizer.beta2")?,
+                eps: params.real("optimizer.eps")?,
+            })
+        };
+        let rule = match params.text("optimizer")? {
+            "adam" => Rule::Adam(moments()?),
+            "sgd" => {
+                Rule::Sgd { momentum: params.real("optimizer.momentum")?, nesterov: params.flag("optimizer.nesterov")? }
+            }
+            _ => Rule::AdamW(moments()?),
+        };
+        Ok((rule, params.real("optimizer.weight-decay")?))
+    }
+
+    /// One step with every rate times `factor`.
+    ///
+    /// # Panics
+    /// Where `values` and `gradient` are not as long as the optimizer was made for.
+    pub fn step(&mut self, values: &mut [f32], gradient: &[f32], factor: f64) {
+        assert_eq!(values.len(), gradient.len(), "one gradient entry per parameter");
+        self.steps += 1;
+        for group in &self.groups {
+            let (range, rate) = (group.range.clone(), group.rate * factor);
+            let (values, gradient) = (&mut values[range.clone()], &gradient[range.clone()]);
+            match self.rule {
+                Rule::Adam(moments) => {
+                    let scalars = AdamScalars::new(moments, self.steps, rate, 0.0, self.weight_decay);
+                    scalars.update(values, gradient, &mut self.first[range.clone()], &mut self.second[range]);
+                }
+                Rule::AdamW(moments) => {
+                    let scalars = AdamScalars::new(moments, self.steps, rate, self.weight_decay, 0.0);
+                    scalars.update(values, gradient, &mut self.first[range.clone()], &mut self.second[range]);
+                }
+                Rule::Sgd { momentum: 0.0, .. } => plain(values, gradient, rate as f32, self.weight_decay as f32),
+                Rule::Sgd { momentum, nesterov } => {
+                    let scalars = SgdScalars {
+                        rate: rate as f32,
+                        decay: self.weight_decay as f32,
+                        momentum: momentum as f32,
+                        ahead: if nesterov { Ahead::Nesterov } else { Ahead::Heavy },
+                    };
+                    scalars.update(values, gradient, &mut self.first[range]);
+                }
+            }
+        }
+    }
+}
+
+/// The scalars of one step of Adam.
+struct AdamScalars {
+    beta1: f32,
+    rest1: f32,
+    beta2: f32,
+    rest2: f32,
+    eps: f32,
+    size: f32,
+    root: f32,
+    shrink: f32,
+    l2: f32,
+}
+
+impl AdamScalars {
+    fn new(moments: Moments, steps: u64, rate: f64, decay: f64, l2: f64) -> Self {
+        let correction1 = 1.0 - libm::pow(moments.beta1, steps as f64);
+        let correction2 = 1.0 - libm::pow(moments.beta2, steps as f64);
+        Self {
+            beta1: moments.beta1 as f32,
+            rest1: (1.0 - moments.beta1) as f32,
+            beta2: moments.beta2 as f32,
+            rest2: (1.0 - moments.beta2) as f32,
+            eps: moments.eps as f32,
+            size: (rate / correction1) as f32,
+            root: libm::sqrt(correction2) as f32,
+            shrink: (1.0 - rate * decay) as f32,
+            l2: l2 as f32,
+        }
+    }
+
+    fn update(&self, values: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+        values
+            .par_chunks_mut(CHUNK)
+            .zip(gradient.par_chunks(CHUNK))
+            .zip(first.par_chunks_mut(CHUNK))
+            .zip(second.par_chunks_mut(CHUNK))
+            .for_each(|(((values, gradient), first), second)| {
+                for (((value, &g), m), v) in values.iter_mut().zip(gradient).zip(first).zip(second) {
+                    let g = g + self.l2 * *value;
+                    *m = self.beta1 * *m + self.rest1 * g;
+                    *v = self.beta2 * *v + self.rest2 * g * g;
+                    *value = *value * self.shrink - self.size * *m / (v.sqrt() / self.root + self.eps);
+                }
+            });
+    }
+}
+
+/// How momentum enters the step.
+#[derive(Clone, Copy)]
+enum Ahead {
+    Heavy,
+    Nesterov,
+}
+
+/// The scalars of one step of SGD with momentum.
+struct SgdScalars {
+    rate: f32,
+    decay: f32,
+    momentum: f32,
+    ahead: Ahead,
+}
+
+impl SgdScalars {
+    fn update(&self, values: &mut [f32], gradient: &[f32], first: &mut [f32]) {
+        // Torch's first step sets the buffer to the gradient; from zeros, momentum * 0 + g is the same.
+        values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(first.par_chunks_mut(CHUNK)).for_each(
+            |((values, gradient), first)| {
+                for ((value, &g), m) in values.iter_mut().zip(gradient).zip(first) {
+                    let g = g + self.decay * *value;
+                    *m = self.momentum * *m + g;
+                    let step = match self.ahead {
+                        Ahead::Heavy => *m,
+                        Ahead::Nesterov => g + self.momentum * *m,
+                    };
+                    *value -= self.rate * step;
+                }
+            },
+        );
+    }
+}
+
+fn plain(values: &mut [f32], gradient: &[f32], rate: f32, decay: f32) {
+    values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).for_each(|(values, gradient)| {
+        for (value, &g) in values.iter_mut().zip(gradient) {
+            *value -= rate * (g + decay * *value);
+        }
+    });
+}
+
+/// The groups of a network's tensors: the rate of the longest prefix in `rates` (else `rate`), none for those under a prefix in
+/// `frozen`. Neighbours of one rate are joined. Also says which prefixes matched no tensor.
+#[must_use]
+pub fn groups<'a>(
+    tensors: impl Iterator<Item = (&'a str, Range<usize>)>,
+    rate: f64,
+    rates: &[(String, f64)],
+    frozen: &[String],
+) -> (Vec<Group>, Vec<String>) {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut unmatched: Vec<String> = rates.iter().map(|(name, _)| name.clone()).chain(frozen.iter().cloned()).collect();
+    for (name, range) in tensors {
+        unmatched.retain(|prefix| !name.starts_with(prefix.as_str()));
+        if frozen.iter().any(|prefix| name.starts_with(prefix.as_str())) {
+            continue;
+        }
+        let rate = rates
+            .iter()
+            .filter(|(prefix, _)| name.starts_with(prefix.as_str()))
+            .max_by_key(|(prefix, _)| prefix.len())
+            .map_or(rate, |(_, rate)| *rate);
+        match groups.last_mut() {
+            Some(last) if last.range.end == range.start && last.rate == rate => last.range.end = range.end,
+            _ => groups.push(Group { range, rate }),
+        }
+    }
+    (groups, unmatched)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_prefix_gives_the_rate_and_frozen_tensors_have_no_group() {
+        let tensors = [("conv1.weight", 0..4), ("layer1.0.conv1.weight", 4..8), ("layer1.1.bn1.bias", 8..9), ("fc.bias", 9..10)];
+        let rates = [("layer1".to_owned(), 2e-4), ("layer1.1".to_owned(), 5e-4), ("layer9".to_owned(), 1.0)];
+        let (groups, unmatched) = groups(tensors.into_iter(), 1e-3, &rates, &["conv1".to_owned()]);
+        let plain: Vec<_> = groups.iter().map(|group| (group.range.clone(), group.rate)).collect();
+        assert_eq!(plain, [(4..8, 2e-4), (8..9, 5e-4), (9..10, 1e-3)]);
+        assert_eq!(unmatched, ["layer9"]);
+    }
+}
