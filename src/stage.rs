@@ -217,6 +217,11 @@ pub trait Progress: Sync {
     fn step(&self, done: u64, total: u64, unit: &str);
     /// A line worth keeping on the screen (an epoch's figures).
     fn line(&self, text: &str);
+    /// How long the stage has been running, for the times between its checkpoints; never for what is stored. [`None`] where
+    /// there is no clock.
+    fn elapsed(&self) -> Option<std::time::Duration> {
+        None
+    }
     /// A warning while it runs. Those that matter later belong into the [`Summary`] too.
     fn warn(&self, warning: &Warning);
 }

@@ -8,6 +8,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
+use super::metrics::sigmoid;
 use crate::data::patches::Label;
 
 /// A loss: the focusing exponent, and for each class the factors of its two terms.
@@ -65,27 +66,27 @@ impl Loss {
                 Label::Absent => (-1.0, self.negative[at % classes]),
                 Label::Unknown => return None,
             };
-            Some((Term { z: sign * f64::from(logit), sign, factor }, at))
+            Some((Term { z: sign * logit, sign: f64::from(sign), factor }, at))
         })
     }
 }
 
 /// One known entry: its logit turned so that large is right.
 struct Term {
-    z: f64,
+    z: f32,
     sign: f64,
     factor: f64,
 }
 
 impl Term {
     fn value(&self, gamma: f64) -> f64 {
-        self.factor * power(sigmoid(-self.z), gamma) * softplus(-self.z)
+        self.factor * power(sigmoid(-self.z), gamma) * softplus(-f64::from(self.z))
     }
 
     /// The derivative by the logit.
     fn slope(&self, gamma: f64) -> f64 {
         let q = sigmoid(-self.z);
-        -self.sign * self.factor * power(q, gamma) * (gamma * (1.0 - q) * softplus(-self.z) + q)
+        -self.sign * self.factor * power(q, gamma) * (gamma * (1.0 - q) * softplus(-f64::from(self.z)) + q)
     }
 }
 
@@ -94,20 +95,8 @@ fn power(q: f64, gamma: f64) -> f64 {
     if gamma == 0.0 { 1.0 } else { libm::pow(q, gamma) }
 }
 
-/// 1 / (1 + e^-x), without overflow.
-#[must_use]
-pub fn sigmoid(x: f64) -> f64 {
-    if x >= 0.0 {
-        1.0 / (1.0 + libm::exp(-x))
-    } else {
-        let e = libm::exp(x);
-        e / (1.0 + e)
-    }
-}
-
 /// log(1 + e^x), without overflow or loss of small values.
-#[must_use]
-pub fn softplus(x: f64) -> f64 {
+fn softplus(x: f64) -> f64 {
     // NaN must come through, and `max` would swallow it.
     if x > 0.0 { x + libm::log1p(libm::exp(-x)) } else { libm::log1p(libm::exp(x)) }
 }

@@ -1,6 +1,13 @@
 //! Kernels, networks, losses, optimizers, training, metrics, thresholds. The only floor that knows `candle`.
 
+pub mod augment;
 pub mod kernels;
+pub mod loader;
+pub mod loss;
 pub mod metrics;
+pub mod model;
 pub mod network;
+pub mod optimizer;
+pub mod sampler;
+pub mod schedule;
 pub mod thresholds;

@@ -1,6 +1,6 @@
 //! Adam, AdamW and SGD over the flat vector of a network's parameters, in one pass. Knows no network: ranges and rates only.
 //!
-//! Each is PyTorch's (2.11), in f32 per entry with scalars in f64: `torch.optim.Adam` (weight decay as L2 on the gradient),
+//! Each is PyTorch's (2.15), in f32 per entry with scalars in f64: `torch.optim.Adam` (weight decay as L2 on the gradient),
 //! `AdamW` (Loshchilov and Hutter 2019), `SGD` with momentum without dampening. Entries do not depend on one another, so
 //! chunks may be worked on in any order.
 
@@ -257,7 +257,8 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_gives_the_rate_and_frozen_tensors_have_no_group() {
-        let tensors = [("conv1.weight", 0..4), ("layer1.0.conv1.weight", 4..8), ("layer1.1.bn1.bias", 8..9), ("fc.bias", 9..10)];
+        let tensors =
+            [("conv1.weight", 0..4), ("layer1.0.conv1.weight", 4..8), ("layer1.1.bn1.bias", 8..9), ("fc.bias", 9..10)];
         let rates = [("layer1".to_owned(), 2e-4), ("layer1.1".to_owned(), 5e-4), ("layer9".to_owned(), 1.0)];
         let (groups, unmatched) = groups(tensors.into_iter(), 1e-3, &rates, &["conv1".to_owned()]);
         let plain: Vec<_> = groups.iter().map(|group| (group.range.clone(), group.rate)).collect();

@@ -107,8 +107,7 @@ pub fn resample(stored: &[u8], side: usize, size: usize, motion: &Motion, fill: 
 fn bilinear(stored: &[u8], side: usize, [x, y]: [f64; 2], fill: Fill, pixel: &mut [f32]) {
     let (left, top) = (x.floor(), y.floor());
     let (wx, wy) = ((x - left) as f32, (y - top) as f32);
-    let corners =
-        [(0, 0, (1.0 - wx) * (1.0 - wy)), (1, 0, wx * (1.0 - wy)), (0, 1, (1.0 - wx) * wy), (1, 1, wx * wy)];
+    let corners = [(0, 0, (1.0 - wx) * (1.0 - wy)), (1, 0, wx * (1.0 - wy)), (0, 1, (1.0 - wx) * wy), (1, 1, wx * wy)];
     for (dx, dy, weight) in corners {
         let place = |at: f64, step: i64| inside(at as i64 + step, side, fill);
         if weight > 0.0

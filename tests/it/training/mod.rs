@@ -1,0 +1,15 @@
+//! Training: losses, optimizers, augmentation, samplers, and whole fits.
+
+mod arithmetic;
+
+use serde_json::Value;
+
+/// Values that a script of `tests/expected` made.
+fn expected(name: &str) -> Value {
+    let path = format!("{}/tests/expected/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).expect("committed")).expect("JSON")
+}
+
+fn reals(value: &Value) -> Vec<f64> {
+    value.as_array().expect("a list").iter().map(|value| value.as_f64().expect("a number")).collect()
+}
