@@ -1,0 +1,157 @@
+//! A pipeline as lines of text: one stage a line, rails on the left for what later lines still need.
+
+use std::fmt::Write;
+
+use super::{Drawing, Edge, reference, types};
+
+/// The drawing as text. A rail runs from a stage to the last line that needs it; where a line takes from a rail that goes on,
+/// it branches off (`├`), where it is the last to take, the rail ends (`╯`).
+#[must_use]
+pub fn text(drawing: &Drawing) -> String {
+    let rails = rails(drawing);
+    let inputs: Vec<String> = (0..drawing.nodes.len()).map(|node| inputs(drawing, node)).collect();
+    let width = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
+    let columns = [
+        width(&mut rails.iter().map(String::as_str)),
+        width(&mut drawing.nodes.iter().map(|node| node.name.as_str())),
+        width(&mut drawing.nodes.iter().map(|node| node.kind.as_str())),
+        width(&mut drawing.nodes.iter().map(|node| node.mark.map_or("", super::Mark::words))),
+    ];
+    let mut out = format!("{}, {} stages\n\n", drawing.name, drawing.nodes.len());
+    for ((node, rail), inputs) in drawing.nodes.iter().zip(&rails).zip(&inputs) {
+        let mark = node.mark.map_or("", super::Mark::words);
+        let mut line = String::new();
+        for (cell, width) in [rail.as_str(), &node.name, &node.kind, mark].into_iter().zip(columns) {
+            if width > 0 {
+                _ = write!(line, "{cell:width$}  ");
+            }
+        }
+        _ = write!(line, "{inputs}{}→ {}", if inputs.is_empty() { "" } else { " " }, types(node));
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// `data views, valid folds.valid`; the port is left out where it is `from`.
+fn inputs(drawing: &Drawing, node: usize) -> String {
+    let mut text = String::new();
+    let mut port = "";
+    for edge in drawing.edges.iter().filter(|edge| edge.to == node) {
+        if !text.is_empty() {
+            text.push_str(if edge.input == port { " " } else { ", " });
+        }
+        if edge.input != port && edge.input != "from" {
+            _ = write!(text, "{} ", edge.input);
+        }
+        port = &edge.input;
+        text.push_str(&reference(drawing, edge));
+    }
+    text
+}
+
+/// The rails of each line.
+fn rails(drawing: &Drawing) -> Vec<String> {
+    let mut last_use: Vec<usize> = (0..drawing.nodes.len()).collect();
+    for edge in &drawing.edges {
+        last_use[edge.from] = last_use[edge.from].max(edge.to);
+    }
+    let mut lanes: Vec<Option<usize>> = Vec::new();
+    let mut lines = Vec::with_capacity(drawing.nodes.len());
+    for node in 0..drawing.nodes.len() {
+        let takes = |edge: &Edge, from| edge.to == node && edge.from == from;
+        let given = |lane: &Option<usize>| lane.is_some_and(|from| drawing.edges.iter().any(|edge| takes(edge, from)));
+        let ends = |lane: &Option<usize>| lane.is_some_and(|from| last_use[from] == node) && given(lane);
+        let place =
+            lanes.iter().position(ends).or_else(|| lanes.iter().position(Option::is_none)).unwrap_or(lanes.len());
+        if place == lanes.len() {
+            lanes.push(None);
+        }
+        lines.push(line(&lanes, place, &given, &ends));
+        for lane in &mut lanes {
+            if lane.is_some_and(|from| last_use[from] <= node) {
+                *lane = None;
+            }
+        }
+        lanes[place] = (last_use[node] > node).then_some(node);
+        while lanes.last() == Some(&None) {
+            lanes.pop();
+        }
+    }
+    lines
+}
+
+fn line(
+    lanes: &[Option<usize>],
+    place: usize,
+    given: &dyn Fn(&Option<usize>) -> bool,
+    ends: &dyn Fn(&Option<usize>) -> bool,
+) -> String {
+    let joined: Vec<usize> = (0..lanes.len()).filter(|&at| at == place || given(&lanes[at])).collect();
+    let (first, last) = (joined[0], joined[joined.len() - 1]);
+    let mut text = String::new();
+    for (at, lane) in lanes.iter().enumerate() {
+        let inside = first < at && at < last;
+        text.push(match lane {
+            _ if at == place => '●',
+            lane if ends(lane) && inside => '┴',
+            lane if ends(lane) => {
+                if at < place {
+                    '╰'
+                } else {
+                    '╯'
+                }
+            }
+            lane if given(lane) && inside => '┼',
+            lane if given(lane) => {
+                if at < place {
+                    '├'
+                } else {
+                    '┤'
+                }
+            }
+            Some(_) => '│',
+            None if inside => '─',
+            None => ' ',
+        });
+        text.push(if first <= at && at < last { '─' } else { ' ' });
+    }
+    text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::tests::baseline;
+    use super::super::{Mark, drawing};
+    use super::text;
+
+    #[test]
+    fn one_stage_a_line_with_rails() {
+        insta::assert_snapshot!(text(&drawing(&baseline(), &BTreeMap::new())), @r#"
+        patch-baseline, 12 stages
+
+        ●            fundus      idrid           → photographs
+        ●            patches     extract         fundus → patches
+        ├─●          visible     filter-black    patches → patches
+        │ ├─●        pictures    export          visible.dropped → files
+        │ ├─●        folds       split           visible.kept → patches
+        │ │ ├─●      balanced    rebalance       folds.train → patches
+        │ │ │ ├─●    views       augment         balanced → views
+        │ │ │ │ │ ●  imagenet    weights         → weights
+        │ │ ├─│─●─╯  classifier  train           data views, valid folds.valid, init imagenet → model
+        │ │ ├─│─┼─●  cuts        threshold-tune  model classifier, data folds.valid → thresholds
+        │ │ ●─│─┼─┤  scores      eval            model classifier, thresholds cuts, data folds.test → scores
+        ●─┴─┴─┴─┴─╯  page        report          of patches visible.kept balanced classifier cuts scores → report
+        "#);
+    }
+
+    #[test]
+    fn marks_stand_after_the_kind() {
+        let marks = BTreeMap::from([("fundus".to_owned(), Mark::Stored), ("patches".to_owned(), Mark::WillRun)]);
+        let text = text(&drawing(&baseline(), &marks));
+        assert!(text.contains("idrid           stored    → photographs"), "{text}");
+        assert!(text.contains("extract         will run  fundus → patches"), "{text}");
+    }
+}
