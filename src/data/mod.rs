@@ -2,4 +2,6 @@
 
 pub mod patches;
 pub mod photographs;
+pub mod picture;
+pub mod synthetic;
 pub mod table;

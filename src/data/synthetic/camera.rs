@@ -1,0 +1,167 @@
+//! The camera: where it looks, how the light falls, focus, noise, and the black surround.
+
+use super::anatomy::{Point, Side};
+use super::canvas::Canvas;
+use super::noise::{Lattice, nearly_normal};
+use super::{between, smoothstep};
+use crate::base::random::Stream;
+
+/// How the retina lies in the photograph.
+pub(super) struct Framing {
+    /// Width and height.
+    pub(super) size: usize,
+    centre_px: Point,
+    /// Radius of the field of view: one unit of length on the retina.
+    pub(super) radius_px: f32,
+    turn: Point,
+    mirror: f32,
+    gaze: Point,
+}
+
+impl Framing {
+    pub(super) fn draw(stream: &mut Stream, size: u32, side: Side) -> Self {
+        let side_px = size as f32;
+        Self {
+            size: size as usize,
+            centre_px: Point::new(
+                side_px * between(stream, 0.488, 0.512),
+                side_px * between(stream, 0.488, 0.512),
+            ),
+            radius_px: side_px * between(stream, 0.465, 0.505),
+            turn: Point::unit(between(stream, -0.12, 0.12)),
+            mirror: if side == Side::Right { 1.0 } else { -1.0 },
+            gaze: Point::new(between(stream, -0.02, 0.22), between(stream, -0.08, 0.08)),
+        }
+    }
+
+    /// The place on the retina seen at a pixel's coordinates.
+    pub(super) fn retina(&self, x_px: f32, y_px: f32) -> Point {
+        let x = (x_px - self.centre_px.x) / self.radius_px;
+        let y = (y_px - self.centre_px.y) / self.radius_px;
+        let turned = Point::new(x * self.turn.x + y * self.turn.y, y * self.turn.x - x * self.turn.y);
+        Point::new(turned.x * self.mirror, turned.y).plus(self.gaze, 1.0)
+    }
+
+    /// Where a place of the retina is seen, px.
+    pub(super) fn pixel(&self, place: Point) -> Point {
+        let seen = place.minus(self.gaze);
+        let (x, y) = (seen.x * self.mirror, seen.y);
+        let turned = Point::new(x * self.turn.x - y * self.turn.y, y * self.turn.x + x * self.turn.y);
+        self.centre_px.plus(turned, self.radius_px)
+    }
+
+    /// Distance of a pixel from the centre of the field, in its radii.
+    fn from_centre(&self, x_px: f32, y_px: f32) -> f32 {
+        Point::new(x_px, y_px).minus(self.centre_px).length() / self.radius_px
+    }
+
+    /// Whether a place is well inside the field of view and the photograph.
+    pub(super) fn sees(&self, place: Point, margin: f32) -> bool {
+        let at = self.pixel(place);
+        let edge = margin * self.radius_px;
+        let inside = edge..self.size as f32 - edge;
+        self.from_centre(at.x, at.y) < 1.0 - margin && inside.contains(&at.x) && inside.contains(&at.y)
+    }
+}
+
+/// Light, focus, noise, surround, and eight bits.
+pub(super) fn expose(mut canvas: Canvas, framing: &Framing, stream: &mut Stream) -> Vec<u8> {
+    let size = framing.size;
+    illuminate(&mut canvas, framing, stream);
+    let scale = size as f32 / 640.0;
+    let grain = between(stream, 0.010, 0.021);
+    for pixel in &mut canvas.pixels {
+        // Coarse grain is drawn before the blur of the lens, fine grain after it: real noise is a mixture, as is its colour.
+        let shared = nearly_normal(stream);
+        *pixel = pixel.map(|level| level + grain * 1.6 * shared * (0.3 + level));
+    }
+    blur(&mut canvas.pixels, size, (between(stream, 0.55, 1.15) * scale).max(0.45));
+
+    let edge_px = (between(stream, 1.2, 2.6) * scale).max(0.8);
+    let surround = between(stream, 0.001, 0.010);
+    let mut rgb = Vec::with_capacity(size * size * 3);
+    for (at, pixel) in canvas.pixels.iter().enumerate() {
+        let (x, y) = (at % size, at / size);
+        let out_px = (framing.from_centre(x as f32 + 0.5, y as f32 + 0.5) - 1.0) * framing.radius_px;
+        let field = 1.0 - smoothstep(-edge_px, edge_px, out_px);
+        // One draw of 64 bits serves the three channels: three sums of two 10-bit draws (triangular, deviation 1/sqrt(6)).
+        let bits = stream.bits();
+        for (channel, level) in pixel.iter().enumerate() {
+            let draw = (bits >> (20 * channel) & 0x3ff) + (bits >> (20 * channel + 10) & 0x3ff);
+            let noise = (draw as f32 / 1023.0 - 1.0) * 2.45;
+            let level = level.max(0.0) * field + surround * (1.0 - field);
+            let noisy = level + noise * grain * (0.16 + level.min(1.0) * 0.9);
+            rgb.push((noisy * 255.0 + 0.5).clamp(0.0, 255.0) as u8);
+        }
+    }
+    rgb
+}
+
+/// Light falls off to the rim, more on one side than on the other; some photographs have haze at a part of the rim.
+fn illuminate(canvas: &mut Canvas, framing: &Framing, stream: &mut Stream) {
+    let size = framing.size;
+    let clouds = Lattice::draw(stream);
+    let falloff = between(stream, 0.14, 0.36);
+    let tilt = Point::unit(between(stream, 0.0, std::f32::consts::TAU));
+    let slope = between(stream, 0.03, 0.17);
+    let exposure = between(stream, 0.90, 1.08);
+    let haze_at = Point::unit(between(stream, 0.0, std::f32::consts::TAU));
+    let haze = if stream.chance(0.45) { between(stream, 0.08, 0.30) } else { 0.0 };
+    let warmth = between(stream, -0.03, 0.03);
+    for (at, pixel) in canvas.pixels.iter_mut().enumerate() {
+        let (x, y) = ((at % size) as f32 + 0.5, (at / size) as f32 + 0.5);
+        let from = Point::new(x, y).minus(framing.centre_px);
+        let from = Point::new(from.x / framing.radius_px, from.y / framing.radius_px);
+        let r2 = from.dot(from).min(1.3);
+        let patchy = 0.07 * clouds.octaves(from.x * 1.5 + 9.0, from.y * 1.5 + 9.0, 2);
+        let light = exposure * (1.0 - falloff * r2 * (0.35 + 0.65 * r2) + slope * from.dot(tilt) + patchy);
+        let fog = haze * smoothstep(0.55, 1.05, from.dot(haze_at) + 0.12 * (r2 - 1.0));
+        let tint = [1.0 + warmth, 1.0, 1.0 - warmth];
+        for ((level, tint), fog_colour) in pixel.iter_mut().zip(tint).zip([0.80, 0.66, 0.36]) {
+            *level = (*level * light * tint) * (1.0 - fog) + fog_colour * fog;
+        }
+    }
+}
+
+/// Gaussian blur, separable, cut off at three deviations; edges repeat.
+fn blur(pixels: &mut Vec<[f32; 3]>, size: usize, deviation_px: f32) {
+    let reach = (3.0 * deviation_px).ceil() as usize;
+    let weights: Vec<f32> = (0..=reach)
+        .map(|d| libm::expf(-0.5 * (d as f32 / deviation_px) * (d as f32 / deviation_px)))
+        .collect();
+    let total = weights[0] + 2.0 * weights[1..].iter().sum::<f32>();
+    let weights: Vec<f32> = weights.iter().map(|w| w / total).collect();
+    // Along rows with a transposed result, twice: the second pass runs along the columns and puts them back.
+    for _ in 0..2 {
+        let mut out = vec![[0.0; 3]; pixels.len()];
+        let mut padded = vec![[0.0; 3]; size + 2 * reach];
+        for (y, row) in pixels.chunks_exact(size).enumerate() {
+            padded[..reach].fill(row[0]);
+            padded[reach..reach + size].copy_from_slice(row);
+            padded[reach + size..].fill(row[size - 1]);
+            for x in 0..size {
+                let centre = x + reach;
+                let mut sum = padded[centre].map(|level| level * weights[0]);
+                for (d, weight) in weights.iter().enumerate().skip(1) {
+                    for (channel, sum) in sum.iter_mut().enumerate() {
+                        *sum += weight * (padded[centre - d][channel] + padded[centre + d][channel]);
+                    }
+                }
+                out[x * size + y] = sum;
+            }
+        }
+        *pixels = out;
+    }
+}
+
+/// Lesions outside the field of view were never photographed: their masks end at the rim.
+pub(super) fn outside_is_unseen(masks: &mut [Vec<u8>; 4], framing: &Framing) {
+    for mask in masks {
+        for (at, value) in mask.iter_mut().enumerate() {
+            let (x, y) = ((at % framing.size) as f32 + 0.5, (at / framing.size) as f32 + 0.5);
+            if *value != 0 && framing.from_centre(x, y) > 1.0 {
+                *value = 0;
+            }
+        }
+    }
+}
