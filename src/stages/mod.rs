@@ -1,11 +1,16 @@
 //! The built-in stages, one file each. Their signatures are in `stdlib/stages/`.
 
+pub mod synthetic;
+
 use crate::stage::Implementation;
 
 /// Every implementation, by name.
 #[must_use]
 pub fn registry() -> &'static [Implementation] {
-    &[]
+    const ALL: &[Implementation] = &[
+        synthetic::SYNTHETIC,
+    ];
+    ALL
 }
 
 /// The implementation of `name`.

@@ -12,6 +12,14 @@ pub enum Side {
     Left,
 }
 
+impl Side {
+    /// The eye on the `turn`th photograph of a patient (from 0): right, left, right again.
+    #[must_use]
+    pub const fn of(turn: u64) -> Self {
+        if turn.is_multiple_of(2) { Self::Right } else { Self::Left }
+    }
+}
+
 /// A colour: red, green, blue, 0..1 on the photograph's scale.
 pub(super) type Colour = [f32; 3];
 

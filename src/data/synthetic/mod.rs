@@ -51,7 +51,7 @@ pub struct Fundus {
 #[must_use]
 pub fn fundus(recipe: &Recipe, streams: &Streams, number: u64) -> Fundus {
     let patient = number / recipe.per_patient;
-    let side = if (number % recipe.per_patient).is_multiple_of(2) { Side::Right } else { Side::Left };
+    let side = Side::of(number % recipe.per_patient);
     let of_photograph = |purpose: &str| streams.stream(purpose, 0, &number.to_le_bytes());
     let eye = anatomy::Eye::draw(streams, patient, side);
     let framing = camera::Framing::draw(&mut of_photograph("framing"), recipe.size, side);
