@@ -7,9 +7,7 @@ use crate::stage::Implementation;
 /// Every implementation, by name.
 #[must_use]
 pub fn registry() -> &'static [Implementation] {
-    const ALL: &[Implementation] = &[
-        synthetic::SYNTHETIC,
-    ];
+    const ALL: &[Implementation] = &[synthetic::SYNTHETIC];
     ALL
 }
 

@@ -95,7 +95,9 @@ fn gather(ctx: &Ctx, made: &[(Item, Tree)]) -> Result<Outcome, StageError> {
 
     let total = made.len() as i64;
     let mut rows = vec![vec![Cell::Text("without a lesion".into()), Cell::Int(healthy)]];
-    rows.extend(CLASSES.iter().zip(with).map(|(class, count)| vec![Cell::Text(format!("with {class}")), Cell::Int(count)]));
+    rows.extend(
+        CLASSES.iter().zip(with).map(|(class, count)| vec![Cell::Text(format!("with {class}")), Cell::Int(count)]),
+    );
     rows.push(vec![Cell::Text("right eyes".into()), Cell::Int(total - left)]);
     rows.push(vec![Cell::Text("left eyes".into()), Cell::Int(left)]);
     let summary = Summary {

@@ -23,10 +23,7 @@ impl Framing {
         let side_px = size as f32;
         Self {
             size: size as usize,
-            centre_px: Point::new(
-                side_px * between(stream, 0.488, 0.512),
-                side_px * between(stream, 0.488, 0.512),
-            ),
+            centre_px: Point::new(side_px * between(stream, 0.488, 0.512), side_px * between(stream, 0.488, 0.512)),
             radius_px: side_px * between(stream, 0.465, 0.505),
             turn: Point::unit(between(stream, -0.12, 0.12)),
             mirror: if side == Side::Right { 1.0 } else { -1.0 },
@@ -126,9 +123,8 @@ fn illuminate(canvas: &mut Canvas, framing: &Framing, stream: &mut Stream) {
 /// Gaussian blur, separable, cut off at three deviations; edges repeat.
 fn blur(pixels: &mut Vec<[f32; 3]>, size: usize, deviation_px: f32) {
     let reach = (3.0 * deviation_px).ceil() as usize;
-    let weights: Vec<f32> = (0..=reach)
-        .map(|d| libm::expf(-0.5 * (d as f32 / deviation_px) * (d as f32 / deviation_px)))
-        .collect();
+    let weights: Vec<f32> =
+        (0..=reach).map(|d| libm::expf(-0.5 * (d as f32 / deviation_px) * (d as f32 / deviation_px))).collect();
     let total = weights[0] + 2.0 * weights[1..].iter().sum::<f32>();
     let weights: Vec<f32> = weights.iter().map(|w| w / total).collect();
     // Along rows with a transposed result, twice: the second pass runs along the columns and puts them back.

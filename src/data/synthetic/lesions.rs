@@ -238,9 +238,8 @@ impl Ground<'_> {
     fn cotton_wool(&mut self, count: u32, stream: &mut Stream) {
         for _ in 0..count {
             let disc = self.eye.disc;
-            let near_disc = |stream: &mut Stream| {
-                disc.plus(Point::unit(between(stream, 0.0, 6.283)), between(stream, 0.24, 0.80))
-            };
+            let near_disc =
+                |stream: &mut Stream| disc.plus(Point::unit(between(stream, 0.0, 6.283)), between(stream, 0.24, 0.80));
             let Some(at) = self.free(stream, 9.0, near_disc) else { continue };
             let axis = self.eye.fibres(at).turned();
             let radius = between(stream, 0.020, 0.040);
@@ -293,7 +292,12 @@ pub(super) fn distract(canvas: &mut Canvas, stream: &mut Stream, eye: &Eye, fram
         let (blob, centre, radius_px) = soft(stream, at, radius);
         let density = between(stream, 0.04, 0.17);
         canvas.stain(centre, 3.0 * radius_px + 1.0, |offset| {
-            density * smoothstep(-radius_px, radius_px, blob.depth(offset.scaled(1.0 / framing.radius_px)) * framing.radius_px)
+            density
+                * smoothstep(
+                    -radius_px,
+                    radius_px,
+                    blob.depth(offset.scaled(1.0 / framing.radius_px)) * framing.radius_px,
+                )
         });
     }
     let shining = (eye.sheen * 26.0) as u32;

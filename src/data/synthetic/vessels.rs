@@ -220,7 +220,8 @@ impl Blood {
             }
         }
         let [veins, arteries] = by_kind;
-        let density = veins.iter().zip(&arteries).map(|(vein, artery)| vein + artery - 0.4 * vein.min(*artery)).collect();
+        let density =
+            veins.iter().zip(&arteries).map(|(vein, artery)| vein + artery - 0.4 * vein.min(*artery)).collect();
         Self { size: framing.size, density }
     }
 
