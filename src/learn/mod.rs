@@ -1,6 +1,7 @@
 //! Kernels, networks, losses, optimizers, training, metrics, thresholds. The only floor that knows `candle`.
 
 pub mod augment;
+pub mod evaluation;
 pub mod kernels;
 pub mod loader;
 pub mod loss;

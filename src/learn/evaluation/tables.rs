@@ -1,0 +1,64 @@
+//! Predictions and curves as tables.
+
+use super::Judged;
+use crate::data::table::{Column, Columns};
+use crate::learn::metrics::{Scored, ZeroDivision, cut_points, known};
+
+/// Every patch with its scores: `photograph`, `patient`, `x`, `y`, then for each class `score.K` (probability), `label.K` (null
+/// where unknown), `predicted.K` (at 0.5), `tuned.K` (at the tuned threshold, where there is one) and `mask_pixels.K` (native).
+#[must_use]
+pub fn predictions(judged: &Judged<'_>, tuned: Option<&[f64]>) -> Columns {
+    let Judged { set, scored } = judged;
+    let facts: Vec<_> = judged.rows().collect();
+    let mut table = Columns::default();
+    table.push("photograph", Column::Text(facts.iter().map(|(part, _)| Some(part.photograph.clone())).collect()));
+    table.push("patient", Column::Text(facts.iter().map(|(part, _)| part.patient.clone()).collect()));
+    table.push("x", Column::Count(facts.iter().map(|(_, row)| Some(row.x)).collect()));
+    table.push("y", Column::Count(facts.iter().map(|(_, row)| Some(row.y)).collect()));
+    for (class, name) in set.info.classes.iter().enumerate() {
+        let scores: Vec<f64> = scored.iter().map(|(scores, _)| scores[class]).collect();
+        let over = |threshold: f64| Column::Bool(scores.iter().map(|&score| Some(score >= threshold)).collect());
+        table.push(format!("score.{name}"), Column::Real(scores.iter().copied().map(Some).collect()));
+        let labels = scored.iter().map(|(_, labels)| known(labels[class])).collect();
+        table.push(format!("label.{name}"), Column::Bool(labels));
+        table.push(format!("predicted.{name}"), over(super::HALF));
+        if let Some(tuned) = tuned {
+            table.push(format!("tuned.{name}"), over(tuned[class]));
+        }
+        let area = facts.iter().map(|(_, row)| row.mask_pixels.get(class).copied()).collect();
+        table.push(format!("mask_pixels.{name}"), Column::Count(area));
+    }
+    table
+}
+
+/// All cut points of all classes: `class`, `score` (at least this is positive), `precision`, `recall`, `false_positive_rate`,
+/// `f1`, and the counts; from the highest score to the lowest. The precision-recall and the ROC curve are its columns.
+#[must_use]
+pub fn curves(scored: &Scored, classes: &[String]) -> Columns {
+    let (mut name, mut score, mut hits, mut alarms) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut precision, mut recall, mut alarm_rate, mut f1) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (class, of) in classes.iter().enumerate() {
+        for cut in cut_points(scored.known(class)) {
+            let counts = cut.counts;
+            let absent = counts.false_positives + counts.true_negatives;
+            name.push(Some(of.clone()));
+            score.push(Some(cut.score));
+            precision.push(counts.precision(ZeroDivision::Undefined));
+            recall.push(counts.recall(ZeroDivision::Undefined));
+            alarm_rate.push((absent > 0).then(|| counts.false_positives as f64 / absent as f64));
+            f1.push(if counts.positives() > 0 { counts.f1(ZeroDivision::Undefined) } else { None });
+            hits.push(Some(counts.true_positives as i64));
+            alarms.push(Some(counts.false_positives as i64));
+        }
+    }
+    Columns(vec![
+        ("class".to_owned(), Column::Text(name)),
+        ("score".to_owned(), Column::Real(score)),
+        ("precision".to_owned(), Column::Real(precision)),
+        ("recall".to_owned(), Column::Real(recall)),
+        ("false_positive_rate".to_owned(), Column::Real(alarm_rate)),
+        ("f1".to_owned(), Column::Real(f1)),
+        ("true_positives".to_owned(), Column::Int(hits)),
+        ("false_positives".to_owned(), Column::Int(alarms)),
+    ])
+}
