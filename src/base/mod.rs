@@ -2,6 +2,7 @@
 
 pub mod digest;
 pub mod disk;
+pub mod figure;
 pub mod random;
 pub mod span;
 

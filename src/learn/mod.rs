@@ -12,3 +12,4 @@ pub mod optimizer;
 pub mod sampler;
 pub mod schedule;
 pub mod thresholds;
+pub mod tuning;

@@ -50,6 +50,8 @@ pub struct Example {
     pub mask_pixels: u32,
     /// The classes that are known to be present, by their places.
     pub present: Vec<usize>,
+    /// The picture's name in the tree.
+    pub file: String,
 }
 
 /// Up to [`PER_KIND`] examples of each kind for each class at the thresholds given; equal scores in the order of the rows. A photograph gives at
@@ -76,7 +78,8 @@ pub fn examples(judged: &Judged<'_>, thresholds: &[f64]) -> Vec<Example> {
             rows.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             let photographs = rows.iter().map(|&(_, row)| facts[row].0.photograph.as_str());
             let chosen = spread(&photographs.collect::<Vec<_>>());
-            all.extend(chosen.into_iter().map(|at| {
+            let folder = folder(class, &judged.set.info.classes[class]);
+            all.extend(chosen.into_iter().enumerate().map(|(number, at)| {
                 let row = rows[at].1;
                 let labels = &facts[row].1.labels;
                 Example {
@@ -86,11 +89,18 @@ pub fn examples(judged: &Judged<'_>, thresholds: &[f64]) -> Vec<Example> {
                     score: judged.scored.scores()[row * judged.scored.classes() + class],
                     mask_pixels: facts[row].1.mask_pixels.get(class).copied().unwrap_or(0),
                     present: (0..labels.len()).filter(|&other| known(labels[other]) == Some(true)).collect(),
+                    file: format!("{folder}/{}-{:02}.png", kind.name(), number + 1),
                 }
             }));
         }
     }
     all
+}
+
+/// The class's place keeps apart classes whose names differ only in what a file's name can't hold.
+fn folder(class: usize, name: &str) -> String {
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    format!("examples/{}-{plain}", class + 1)
 }
 
 /// The first [`PER_KIND`] places of a ranked list of photographs, no photograph more often than a quarter of that where others

@@ -1,0 +1,114 @@
+//! `eval`: figures, curves and every prediction of a classifier on patches that it has not seen. The judging itself is in
+//! [`crate::learn::evaluation`], the words and tables for people in [`crate::report::scores`].
+
+use super::threshold_tune::{judged, natural};
+use crate::base::Streams;
+use crate::data::patches::{PatchSet, SetInfo, Shard};
+use crate::data::picture::{Samples, png};
+use crate::learn::evaluation::{Example, Judged, curves, evaluate, examples, predictions};
+use crate::learn::kernels;
+use crate::learn::metrics::ZeroDivision;
+use crate::learn::model::{Model, predict};
+use crate::learn::tuning::Thresholds;
+use crate::report::scores::summary;
+use crate::stage::{Ctx, Determinism, Implementation, Outcome, Params, StageError, Work};
+use crate::store::{Objects, Tree};
+
+/// The implementation.
+pub const IMPLEMENTATION: Implementation = Implementation {
+    name: "eval",
+    version: 1,
+    seeded: true,
+    determinism: Determinism::PathExact(kernels::path),
+    work: Work::Whole(run),
+};
+
+/// Examples are shrunk by a whole factor until their side is at most this, px.
+const EXAMPLE_SIDE: usize = 160;
+
+fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
+    let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
+    natural(&set.info)?;
+    let tuned = ctx.inputs.optional("thresholds").map(|tree| Thresholds::read(tree, ctx.objects)).transpose()?;
+    let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
+    let zero = zero_division(ctx.params)?;
+    let model = Model::read(ctx.inputs.one("model")?, ctx.objects)?;
+    let logits = predict(&model, &set, ctx.objects, ctx.params.count("batch")?, ctx.progress, ctx.stop)?;
+    evaluated(&judged(&set, &logits)?, tuned.as_deref(), zero, &ctx.streams, ctx.objects)
+}
+
+fn zero_division(params: &Params) -> Result<ZeroDivision, StageError> {
+    Ok(match params.text("zero-division")? {
+        "0" => ZeroDivision::Zero,
+        "1" => ZeroDivision::One,
+        _ => ZeroDivision::Undefined,
+    })
+}
+
+/// The stage's outcome for judged patches: `scores.json`, `predictions.parquet`, `curves.parquet`, `examples.json` and the examples
+/// as PNG.
+///
+/// # Errors
+/// The store's.
+pub fn evaluated(
+    judged: &Judged<'_>,
+    tuned: Option<&[f64]>,
+    zero: ZeroDivision,
+    streams: &Streams,
+    objects: &Objects,
+) -> Result<Outcome, StageError> {
+    let bug = |error: &dyn std::fmt::Display| StageError::Bug(error.to_string());
+    let scores = evaluate(judged, tuned, zero, streams);
+    let mut tree = Tree::default();
+    let json = serde_json::to_vec_pretty(&scores).map_err(|error| bug(&error))?;
+    tree.insert("scores.json", objects.put(&json)?);
+    let table = predictions(judged, tuned).to_parquet().map_err(|error| bug(&error))?;
+    tree.insert("predictions.parquet", objects.put(&table)?);
+    let table = curves(&judged.scored, &judged.set.info.classes).to_parquet().map_err(|error| bug(&error))?;
+    tree.insert("curves.parquet", objects.put(&table)?);
+    let chosen = examples(judged, &scores.operating().figures.thresholds);
+    show(judged, &chosen, &mut tree, objects)?;
+    let json = serde_json::to_vec_pretty(&chosen).map_err(|error| bug(&error))?;
+    tree.insert("examples.json", objects.put(&json)?);
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&scores) })
+}
+
+/// Puts the pictures of the examples into the tree. The examples of one photograph are taken together: a shard is opened once.
+fn show(judged: &Judged<'_>, chosen: &[Example], tree: &mut Tree, objects: &Objects) -> Result<(), StageError> {
+    let facts: Vec<_> = judged.rows().collect();
+    let mut order: Vec<&Example> = chosen.iter().collect();
+    order.sort_by_key(|example| example.row);
+    for of_photograph in order.chunk_by(|a, b| facts[a.row].0.photograph == facts[b.row].0.photograph) {
+        let shard = Shard::open(facts[of_photograph[0].row].0, &judged.set.info, objects)?;
+        for example in of_photograph {
+            let (side, pixels) = thumbnail(&judged.set.info, shard.pixels(facts[example.row].1.index));
+            tree.insert(example.file.clone(), objects.put(&png(&pixels, side, side, Samples::Rgb))?);
+        }
+    }
+    Ok(())
+}
+
+/// The patch without its margin, shrunk by a box mean.
+fn thumbnail(info: &SetInfo, pixels: &[u8]) -> (u32, Vec<u8>) {
+    let (size, margin) = (info.size as usize, info.margin as usize);
+    let stored = size + 2 * margin;
+    let factor = size.div_ceil(EXAMPLE_SIDE);
+    let side = size / factor;
+    let mut out = Vec::with_capacity(side * side * 3);
+    for y in 0..side {
+        for x in 0..side {
+            for channel in 0..3 {
+                let mut sum = 0;
+                for dy in 0..factor {
+                    for dx in 0..factor {
+                        let at = (margin + y * factor + dy) * stored + margin + x * factor + dx;
+                        sum += usize::from(pixels[at * 3 + channel]);
+                    }
+                }
+                let area = factor * factor;
+                out.push(((sum + area / 2) / area) as u8);
+            }
+        }
+    }
+    (side as u32, out)
+}

@@ -1,0 +1,144 @@
+//! `threshold-tune`: a threshold per class, chosen on validation patches. The choice itself is in [`crate::learn::thresholds`].
+
+use crate::base::figure;
+use crate::data::patches::{PatchSet, SetInfo};
+use crate::learn::evaluation::{Judged, curves};
+use crate::learn::kernels;
+use crate::learn::model::{Model, predict};
+use crate::learn::thresholds::Criterion;
+use crate::learn::tuning::{FEW_PHOTOGRAPHS, FEW_POSITIVES, Thresholds};
+use crate::stage::{
+    Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Warning, Work,
+};
+use crate::store::{Objects, Tree};
+
+/// The implementation.
+pub const IMPLEMENTATION: Implementation = Implementation {
+    name: "threshold-tune",
+    version: 1,
+    seeded: false,
+    determinism: Determinism::PathExact(kernels::path),
+    work: Work::Whole(run),
+};
+
+fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
+    let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
+    natural(&set.info)?;
+    let criterion = criterion(ctx.params)?;
+    let model = Model::read(ctx.inputs.one("model")?, ctx.objects)?;
+    let logits = predict(&model, &set, ctx.objects, ctx.params.count("batch")?, ctx.progress, ctx.stop)?;
+    tuned(&judged(&set, &logits)?, criterion, ctx.objects)
+}
+
+/// Refuses a set whose prevalence was changed.
+///
+/// # Errors
+/// [`StageError::Input`] with the code `resampled-evaluation`.
+pub(crate) fn natural(info: &SetInfo) -> Result<(), StageError> {
+    if info.resampled {
+        let text = "these patches were resampled: their prevalence is not natural, so thresholds and figures from them would mislead";
+        let hint = "split before `rebalance`, and give the untouched side here";
+        return Err(StageError::input("resampled-evaluation", text).hint(hint).field("data"));
+    }
+    Ok(())
+}
+
+/// Patches with their logits, where there are any and all are numbers.
+///
+/// # Errors
+/// [`StageError::Input`] where there is no patch, or a logit is not a number.
+pub(crate) fn judged<'a>(set: &'a PatchSet, logits: &[f32]) -> Result<Judged<'a>, StageError> {
+    if set.is_empty() {
+        let hint = "`macula show` of the stage before says where they went";
+        return Err(StageError::input("no-patches", "there are no patches to judge").hint(hint).field("data"));
+    }
+    if let Some(at) = logits.iter().position(|logit| logit.is_nan()) {
+        let row = at / set.info.classes.len();
+        let text = format!("the model's output for patch {row} is not a number: its weights are damaged");
+        return Err(StageError::input("nan-output", text).hint("train again with a lower rate").field("model"));
+    }
+    Ok(Judged::new(set, logits))
+}
+
+fn criterion(params: &Params) -> Result<Criterion, StageError> {
+    Ok(match params.text("maximize")? {
+        "f-beta" => Criterion::FBeta { beta: params.real("maximize.beta")? },
+        "precision" => Criterion::Precision { recall: params.real("maximize.recall")? },
+        "recall" => Criterion::Recall { precision: params.real("maximize.precision")? },
+        _ => Criterion::F1,
+    })
+}
+
+/// The stage's outcome for judged patches: `thresholds.json` and `curves.parquet`.
+///
+/// # Errors
+/// The store's.
+pub fn tuned(judged: &Judged<'_>, criterion: Criterion, objects: &Objects) -> Result<Outcome, StageError> {
+    let thresholds = Thresholds::choose(judged, criterion);
+    let mut tree = Tree::default();
+    let json = serde_json::to_vec_pretty(&thresholds).map_err(|error| StageError::Bug(error.to_string()))?;
+    tree.insert("thresholds.json", objects.put(&json)?);
+    let table = curves(&judged.scored, &judged.set.info.classes);
+    let table = table.to_parquet().map_err(|error| StageError::Bug(error.to_string()))?;
+    tree.insert("curves.parquet", objects.put(&table)?);
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&thresholds) })
+}
+
+fn summary(thresholds: &Thresholds) -> Summary {
+    let Thresholds { criterion, classes, patches } = thresholds;
+    let names = classes.iter().map(|class| class.class.as_str()).collect::<Vec<_>>().join(" ");
+    let values = figure::row(classes.iter().map(|class| Some(class.threshold)), 2);
+    let patches = figure::counted(*patches, "patch", "patches");
+    let real = |value: Option<f64>| value.map_or(Cell::Null(()), Cell::Real);
+    let name = criterion.name();
+    let columns = [
+        "class", "threshold", &name, &format!("{name} at 0.5"), "always-yes F1", "positives", "photographs",
+        "as good from", "as good to",
+    ];
+    let rows = classes.iter().map(|class| {
+        vec![
+            Cell::Text(class.class.clone()),
+            Cell::Real(class.threshold),
+            real(class.figure),
+            real(class.figure_at_half),
+            real(class.always_yes_f1),
+            Cell::Int(class.positives as i64),
+            Cell::Int(class.positive_photographs as i64),
+            real(class.low),
+            real(class.high),
+        ]
+    });
+    Summary {
+        headline: format!("thresholds {values} ({names}) for the highest {name} on {patches}"),
+        tables: vec![Table {
+            title: "thresholds, on the patches that chose them".to_owned(),
+            columns: columns.map(str::to_owned).to_vec(),
+            rows: rows.collect(),
+        }],
+        warnings: warnings(thresholds),
+    }
+}
+
+fn warnings(thresholds: &Thresholds) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut warn = |code: &str, text: String| warnings.push(Warning { code: code.to_owned(), text });
+    for class in &thresholds.classes {
+        let name = &class.class;
+        if class.positives == 0 {
+            warn("few-positives", format!("no patch is known to have `{name}`: its threshold stays 0.5"));
+            continue;
+        }
+        if class.positives < FEW_POSITIVES || class.positive_photographs < FEW_PHOTOGRAPHS {
+            let patches = figure::counted(class.positives, "positive patch", "positive patches");
+            let photographs = figure::counted(class.positive_photographs, "photograph", "photographs");
+            let text = format!("the threshold of `{name}` rests on {patches} of {photographs}: another validation side would move it");
+            warn("few-positives", text);
+        }
+        if !class.met {
+            let wanted = thresholds.criterion.name();
+            let text = format!("no threshold reaches {wanted} for `{name}`: the most precise one is taken");
+            warn("condition-not-met", text);
+        }
+    }
+    warnings
+}
