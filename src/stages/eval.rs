@@ -15,7 +15,7 @@ use crate::stage::{Ctx, Determinism, Implementation, Outcome, Params, StageError
 use crate::store::{Objects, Tree};
 
 /// The implementation.
-pub const IMPLEMENTATION: Implementation = Implementation {
+pub const EVAL: Implementation = Implementation {
     name: "eval",
     version: 1,
     seeded: true,

@@ -1,13 +1,15 @@
 //! The built-in stages, one file each. Their signatures are in `stdlib/stages/`.
 
+pub mod eval;
 pub mod synthetic;
+pub mod threshold_tune;
 
 use crate::stage::Implementation;
 
 /// Every implementation, by name.
 #[must_use]
 pub fn registry() -> &'static [Implementation] {
-    const ALL: &[Implementation] = &[synthetic::SYNTHETIC];
+    const ALL: &[Implementation] = &[eval::EVAL, synthetic::SYNTHETIC, threshold_tune::THRESHOLD_TUNE];
     ALL
 }
 

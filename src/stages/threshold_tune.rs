@@ -13,7 +13,7 @@ use crate::stage::{
 use crate::store::{Objects, Tree};
 
 /// The implementation.
-pub const IMPLEMENTATION: Implementation = Implementation {
+pub const THRESHOLD_TUNE: Implementation = Implementation {
     name: "threshold-tune",
     version: 1,
     seeded: false,
@@ -92,8 +92,15 @@ fn summary(thresholds: &Thresholds) -> Summary {
     let real = |value: Option<f64>| value.map_or(Cell::Null(()), Cell::Real);
     let name = criterion.name();
     let columns = [
-        "class", "threshold", &name, &format!("{name} at 0.5"), "always-yes F1", "positives", "photographs",
-        "as good from", "as good to",
+        "class",
+        "threshold",
+        &name,
+        &format!("{name} at 0.5"),
+        "always-yes F1",
+        "positives",
+        "photographs",
+        "as good from",
+        "as good to",
     ];
     let rows = classes.iter().map(|class| {
         vec![
@@ -131,7 +138,9 @@ fn warnings(thresholds: &Thresholds) -> Vec<Warning> {
         if class.positives < FEW_POSITIVES || class.positive_photographs < FEW_PHOTOGRAPHS {
             let patches = figure::counted(class.positives, "positive patch", "positive patches");
             let photographs = figure::counted(class.positive_photographs, "photograph", "photographs");
-            let text = format!("the threshold of `{name}` rests on {patches} of {photographs}: another validation side would move it");
+            let text = format!(
+                "the threshold of `{name}` rests on {patches} of {photographs}: another validation side would move it"
+            );
             warn("few-positives", text);
         }
         if !class.met {
