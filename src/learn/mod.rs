@@ -2,6 +2,8 @@
 
 pub mod augment;
 pub mod evaluation;
+pub mod checkpoint;
+pub mod fit;
 pub mod kernels;
 pub mod loader;
 pub mod loss;

@@ -1,0 +1,159 @@
+//! Checkpoints of a fit: everything that the next step depends on, in one file, written whole or not at all.
+//!
+//! The file is the BLAKE3 digest of what follows (32 bytes), then safetensors: the vectors of [`Checkpoint`] and its facts as
+//! JSON bytes. It lies in the stage's own folder, which belongs to one key, so it can't be of another network or other data.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use serde::{Deserialize, Serialize};
+
+use super::fit::figures::EpochFigures;
+use crate::base::{Digest, disk};
+use crate::data::patches::Label;
+use crate::stage::StageError;
+use crate::store::StoreError;
+
+/// The file's name.
+pub const FILE: &str = "checkpoint.bin";
+
+/// A position in a fit. Random streams are counter-based, so that epoch and batch say all about them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    /// Where it stands, and what is known so far.
+    pub facts: Facts,
+    /// All parameters.
+    pub flat: Vec<f32>,
+    /// Running statistics of batch norms.
+    pub running: Vec<f32>,
+    /// The optimizer's first moments.
+    pub first: Vec<f32>,
+    /// The optimizer's second moments.
+    pub second: Vec<f32>,
+    /// Parameters of the best epoch so far; empty before the first.
+    pub best_flat: Vec<f32>,
+    /// Running statistics of the best epoch so far.
+    pub best_running: Vec<f32>,
+    /// Logits of the epoch's batches so far.
+    pub logits: Vec<f32>,
+    /// Their labels.
+    pub labels: Vec<Label>,
+}
+
+/// The small facts of a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The epoch under way, from 1.
+    pub epoch: u64,
+    /// Batches of it that are done.
+    pub batches: u64,
+    /// Steps of the optimizer.
+    pub steps: u64,
+    /// Figures of the epochs that are done.
+    pub epochs: Vec<EpochFigures>,
+    /// The best epoch so far.
+    pub best: Option<u64>,
+    /// Its figure, turned so that more is better.
+    pub best_figure: Option<f64>,
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint into `folder`, in place of the one before.
+    ///
+    /// # Errors
+    /// [`StageError::Store`] where the disk says no.
+    pub fn write(&self, folder: &Path) -> Result<(), StageError> {
+        let bug = |error: &dyn std::fmt::Display| StageError::Bug(format!("a checkpoint can't be made: {error}"));
+        let facts = serde_json::to_vec(&self.facts).map_err(|error| bug(&error))?;
+        let labels: Vec<u8> = self.labels.iter().map(|label| *label as u8).collect();
+        let mut tensors: BTreeMap<&str, Bytes<'_>> =
+            self.vectors().into_iter().map(|(name, values)| (name, Bytes::of_singles(values))).collect();
+        tensors.insert("facts", Bytes::of_bytes(&facts));
+        tensors.insert("labels", Bytes::of_bytes(&labels));
+        let body = safetensors::serialize(tensors, None).map_err(|error| bug(&error))?;
+        let mut bytes = Vec::with_capacity(body.len() + 32);
+        bytes.extend_from_slice(Digest::of(&body).bytes());
+        bytes.extend_from_slice(&body);
+        let path = folder.join(FILE);
+        disk::write_whole(&path, &bytes).map_err(StoreError::disk("write", &path))?;
+        Ok(())
+    }
+
+    /// The checkpoint in `folder`; [`None`] where there is none, or none that can be believed.
+    #[must_use]
+    pub fn read(folder: &Path) -> Option<Self> {
+        let bytes = std::fs::read(folder.join(FILE)).ok()?;
+        let (digest, body) = bytes.split_at_checked(32)?;
+        if Digest::of(body).bytes() != digest {
+            return None;
+        }
+        let tensors = SafeTensors::deserialize(body).ok()?;
+        let singles = |name: &str| {
+            let bytes = tensors.tensor(name).ok()?.data();
+            let value = |four: &[u8]| f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+            Some(bytes.chunks_exact(4).map(value).collect())
+        };
+        let label = |byte: &u8| [Label::Absent, Label::Present, Label::Unknown].get(usize::from(*byte)).copied();
+        Some(Self {
+            facts: serde_json::from_slice(tensors.tensor("facts").ok()?.data()).ok()?,
+            flat: singles("flat")?,
+            running: singles("running")?,
+            first: singles("first")?,
+            second: singles("second")?,
+            best_flat: singles("best_flat")?,
+            best_running: singles("best_running")?,
+            logits: singles("logits")?,
+            labels: tensors.tensor("labels").ok()?.data().iter().map(label).collect::<Option<_>>()?,
+        })
+    }
+
+    fn vectors(&self) -> [(&'static str, &[f32]); 7] {
+        [
+            ("flat", &self.flat),
+            ("running", &self.running),
+            ("first", &self.first),
+            ("second", &self.second),
+            ("best_flat", &self.best_flat),
+            ("best_running", &self.best_running),
+            ("logits", &self.logits),
+        ]
+    }
+}
+
+/// A vector as safetensors takes it.
+struct Bytes<'a> {
+    dtype: Dtype,
+    shape: [usize; 1],
+    bytes: Cow<'a, [u8]>,
+}
+
+impl<'a> Bytes<'a> {
+    fn of_bytes(bytes: &'a [u8]) -> Self {
+        Self { dtype: Dtype::U8, shape: [bytes.len()], bytes: bytes.into() }
+    }
+
+    fn of_singles(values: &[f32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        Self { dtype: Dtype::F32, shape: [values.len()], bytes: bytes.into() }
+    }
+}
+
+impl View for Bytes<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}

@@ -1,0 +1,190 @@
+//! The figures of an epoch: what is computed, how it is shown, and how it is stored as a table.
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::Choose;
+use crate::data::patches::Label;
+use crate::data::table::{Column, Columns};
+use crate::learn::loss::Loss;
+use crate::learn::metrics::{Baselines, Figures, Mean, Ranking, Scored, ZeroDivision, at, baselines, ranking};
+use crate::stage::StageError;
+
+/// Predicted over true positives below this is a collapse, above [`OVER`] the opposite.
+pub const UNDER: f64 = 0.2;
+/// See [`UNDER`].
+pub const OVER: f64 = 3.0;
+
+/// What is known after an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochFigures {
+    /// Its number, from 1.
+    pub epoch: u64,
+    /// The learning rate of its last step.
+    pub rate: f64,
+    /// On the patches as they were trained on: augmented, in training mode, while the weights moved.
+    pub training: SetFigures,
+    /// On a fixed subset of the training patches as they are, in evaluation mode.
+    pub subset: Option<SetFigures>,
+    /// On the validation patches.
+    pub valid: SetFigures,
+}
+
+/// The figures on one set of patches, thresholds at 0.5.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SetFigures {
+    /// The loss that is trained with.
+    pub loss: f64,
+    /// At 0.5.
+    pub figures: Figures,
+    /// Without thresholds, per class.
+    pub ranking: Vec<Ranking>,
+    /// What trivial classifiers reach.
+    pub baselines: Baselines,
+}
+
+impl SetFigures {
+    /// The figures of logits (N x C).
+    #[must_use]
+    pub fn of(loss: &Loss, logits: &[f32], labels: Vec<Label>) -> Self {
+        let classes = loss.positive.len();
+        let value = loss.value(logits, &labels);
+        let scored = Scored::from_logits(classes, logits, labels);
+        Self {
+            loss: value,
+            figures: at(&scored, &vec![0.5; classes], ZeroDivision::Undefined),
+            ranking: ranking(&scored),
+            baselines: baselines(&scored),
+        }
+    }
+
+    /// Mean of the classes' average precision.
+    #[must_use]
+    pub fn average_precision(&self) -> Option<f64> {
+        Mean::of(self.ranking.iter().map(|class| class.average_precision)).value
+    }
+
+    /// The figure to choose by, turned so that more is better; [`None`] where it has no value.
+    #[must_use]
+    pub fn chosen_by(&self, choose: Choose, epoch: u64) -> Option<f64> {
+        match choose {
+            Choose::AveragePrecision => self.average_precision(),
+            Choose::F1 => self.figures.macro_f1.value,
+            Choose::Auroc => Mean::of(self.ranking.iter().map(|class| class.auroc)).value,
+            Choose::Loss => Some(-self.loss),
+            Choose::Last => Some(epoch as f64),
+        }
+    }
+
+    /// Classes predicted far too seldom or too often, with how often they are predicted against how often they are there.
+    pub fn lopsided(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+        let ratios = self.figures.classes.iter().enumerate();
+        ratios.filter_map(|(class, figures)| Some((class, figures.predicted_ratio?))).filter(|(_, r)| !fits(*r))
+    }
+}
+
+fn fits(ratio: f64) -> bool {
+    (UNDER..=OVER).contains(&ratio)
+}
+
+/// The figures of an epoch as lines for people.
+#[must_use]
+pub fn lines(epoch: &EpochFigures, epochs: u64, classes: &[String], best: &str) -> Vec<String> {
+    let mut lines = vec![format!("epoch {}/{epochs}, rate {:.2e}{best}", epoch.epoch, epoch.rate)];
+    lines.push(format!(
+        "  {:<12}{:>8}{:>8}{:>9}{:>12}{:>17}",
+        "", "loss", "F1", "Hamming", "subset acc", "all-zero (true)"
+    ));
+    let mut whole = |name: &str, set: &SetFigures| {
+        let zero = format!("{} ({})", figure(set.figures.all_zero), figure(set.baselines.always_healthy_subset_accuracy));
+        lines.push(format!(
+            "  {name:<12}{:>8.4}{:>8}{:>9}{:>12}{zero:>17}",
+            set.loss,
+            figure(set.figures.micro.f1),
+            figure(set.figures.hamming_loss),
+            figure(set.figures.subset_accuracy),
+        ));
+    };
+    whole("training", &epoch.training);
+    if let Some(subset) = &epoch.subset {
+        whole("  as it is", subset);
+    }
+    whole("validation", &epoch.valid);
+    lines.push(format!(
+        "  {:<12}{:>8}{:>9}{:>11}{:>8}{:>8}{:>12}{:>17}",
+        "", "F1", "(always)", "precision", "recall", "AP", "(prevalence)", "predicted/true"
+    ));
+    let subset = epoch.subset.as_ref().unwrap_or(&epoch.training);
+    for (class, name) in classes.iter().enumerate() {
+        for (set, words) in [(subset, "train"), (&epoch.valid, "valid")] {
+            let (own, base) = (&set.figures.classes[class], &set.baselines.classes[class]);
+            let ratio = own.predicted_ratio.map_or("-".to_owned(), |ratio| {
+                let mark = if fits(ratio) { "" } else { " !" };
+                format!("{ratio:.2}{mark}")
+            });
+            lines.push(format!(
+                "  {:<12}{:>8}{:>9}{:>11}{:>8}{:>8}{:>12}{ratio:>17}",
+                format!("{name} {words}"),
+                figure(own.f1),
+                format!("({})", figure(base.always_yes_f1)),
+                figure(own.precision),
+                figure(own.recall),
+                figure(set.ranking[class].average_precision),
+                format!("({})", figure(base.prevalence)),
+            ));
+        }
+    }
+    lines
+}
+
+/// Three digits; `-` for no value.
+#[must_use]
+pub fn figure(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.3}"))
+}
+
+/// A class far off its true count, in words.
+#[must_use]
+pub fn lopsided_text(name: &str, ratio: f64) -> String {
+    let verdict = if ratio < UNDER { "nearly never" } else { "far too often" };
+    format!("`{name}` is predicted {verdict}: {ratio:.2} times as often as it is there")
+}
+
+/// `epochs.parquet`: a row for each epoch and set (`training`, `subset`, `valid`).
+///
+/// # Errors
+/// [`StageError::Bug`] where Parquet refuses.
+pub fn table(epochs: &[EpochFigures], classes: &[String]) -> Result<Vec<u8>, StageError> {
+    let rows: Vec<(&EpochFigures, &str, &SetFigures)> = epochs
+        .iter()
+        .flat_map(|epoch| {
+            let sets = [("training", Some(&epoch.training)), ("subset", epoch.subset.as_ref()), ("valid", Some(&epoch.valid))];
+            sets.into_iter().filter_map(move |(name, set)| Some((epoch, name, set?)))
+        })
+        .collect();
+    let mut columns = Columns::default();
+    columns.push("epoch", Column::Int(rows.iter().map(|row| Some(row.0.epoch as i64)).collect()));
+    columns.push("set", Column::Text(rows.iter().map(|row| Some(row.1.to_owned())).collect()));
+    columns.push("rate", Column::Real(rows.iter().map(|row| Some(row.0.rate)).collect()));
+    let mut real = |name: String, of: &dyn Fn(&SetFigures) -> Option<f64>| {
+        columns.push(name, Column::Real(rows.iter().map(|row| of(row.2)).collect()));
+    };
+    real("loss".into(), &|set| Some(set.loss));
+    real("f1_micro".into(), &|set| set.figures.micro.f1);
+    real("f1_macro".into(), &|set| set.figures.macro_f1.value);
+    real("hamming_loss".into(), &|set| set.figures.hamming_loss);
+    real("subset_accuracy".into(), &|set| set.figures.subset_accuracy);
+    real("all_zero".into(), &|set| set.figures.all_zero);
+    real("all_zero_true".into(), &|set| set.baselines.always_healthy_subset_accuracy);
+    real("average_precision".into(), &SetFigures::average_precision);
+    for (class, name) in classes.iter().enumerate() {
+        real(format!("f1.{name}"), &|set| set.figures.classes[class].f1);
+        real(format!("precision.{name}"), &|set| set.figures.classes[class].precision);
+        real(format!("recall.{name}"), &|set| set.figures.classes[class].recall);
+        real(format!("average_precision.{name}"), &|set| set.ranking[class].average_precision);
+        real(format!("auroc.{name}"), &|set| set.ranking[class].auroc);
+        real(format!("predicted_ratio.{name}"), &|set| set.figures.classes[class].predicted_ratio);
+        real(format!("prevalence.{name}"), &|set| set.baselines.classes[class].prevalence);
+        real(format!("always_yes_f1.{name}"), &|set| set.baselines.classes[class].always_yes_f1);
+    }
+    columns.to_parquet().map_err(|error| StageError::Bug(error.to_string()))
+}

@@ -1,0 +1,410 @@
+//! Fitting a classifier: epochs of steps, figures after each, the best epoch kept. Knows no stage's tree.
+//!
+//! Everything that a step depends on is a function of the task, the epoch and the batch's place in it, or is in the
+//! [`Checkpoint`]; so a fit that was stopped and taken up again ends in the same bytes as one that was not.
+
+pub mod figures;
+pub mod settings;
+mod start;
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::checkpoint::{Checkpoint, FILE, Facts};
+use super::loader::{Batch, Samples, ahead};
+use super::loss::Loss;
+use super::model::{LabelCounts, bug, logits, on_tape};
+use super::network::{Network, Weights};
+use super::optimizer::Optimizer;
+use super::sampler::{Draw, batches};
+use crate::base::{Streams, disk};
+use crate::data::patches::Label;
+use crate::lang::network::NetworkSpec;
+use crate::stage::{Progress, StageError, Stop, Warning};
+use crate::store::StoreError;
+use figures::{EpochFigures, SetFigures, lines, lopsided_text};
+use settings::{Choose, Settings, label_counts};
+
+/// The weights that stay behind when a loss is not a number.
+pub const LAST_GOOD: &str = "last-good.safetensors";
+
+/// A fit to be done.
+pub struct Task<'a> {
+    /// How.
+    pub settings: &'a Settings,
+    /// The network.
+    pub network: &'a NetworkSpec,
+    /// What to fit.
+    pub data: &'a Samples,
+    /// What to choose the epoch by.
+    pub valid: &'a Samples,
+    /// Pretrained weights.
+    pub init: Option<&'a Weights>,
+    /// Random streams.
+    pub streams: &'a Streams,
+    /// A folder for checkpoints.
+    pub partial: &'a Path,
+    /// Told of progress.
+    pub progress: &'a dyn Progress,
+    /// Raised when the user asks to stop.
+    pub stop: &'a Stop,
+}
+
+/// What a fit made.
+pub struct Fitted {
+    /// The weights of the chosen epoch, safetensors.
+    pub best: Vec<u8>,
+    /// The weights of the last epoch, safetensors.
+    pub last: Vec<u8>,
+    /// The figures of each epoch.
+    pub epochs: Vec<EpochFigures>,
+    /// The epoch chosen, from 1.
+    pub chosen: u64,
+    /// Labels of the training data, per class.
+    pub labels: Vec<LabelCounts>,
+    /// What people should know.
+    pub told: Told,
+}
+
+/// What a fit tells beside its figures.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// How the tensors began: what, how many, their names.
+    pub starts: Vec<(String, usize, String)>,
+    /// Warnings.
+    pub warnings: Vec<Warning>,
+}
+
+impl Told {
+    fn warn(&mut self, code: &str, text: String) {
+        self.warnings.push(Warning { code: code.to_owned(), text });
+    }
+}
+
+/// Fits the network. Takes up a checkpoint where there is one.
+///
+/// # Errors
+/// [`StageError::Input`] where data or settings do not fit each other or the loss is not a number, [`StageError::Stopped`] after a
+/// checkpoint was written, or the store's.
+pub fn fit(task: &Task<'_>) -> Result<Fitted, StageError> {
+    let labels = label_counts(&task.data.set);
+    let mut told = Told::default();
+    examine(task, &labels, &mut told)?;
+    let loss = task.settings.loss.on(&task.data.set.info.classes, &labels)?;
+    let ready = start::ready(task, &mut told)?;
+    let mut run = Run {
+        task,
+        loss,
+        network: ready.network,
+        optimizer: ready.optimizer,
+        frozen: ready.frozen,
+        facts: Facts { epoch: 1, ..Facts::default() },
+        best: (Vec::new(), Vec::new()),
+        logits: Vec::new(),
+        labels: Vec::new(),
+        saved: task.progress.elapsed(),
+    };
+    if let Some(checkpoint) = Checkpoint::read(task.partial) {
+        run.resume(checkpoint)?;
+    }
+    while !run.finished() {
+        run.epoch()?;
+    }
+    run.result(labels, told)
+}
+
+/// What can be said before the first step.
+fn examine(task: &Task<'_>, labels: &[LabelCounts], told: &mut Told) -> Result<(), StageError> {
+    let (data, valid) = (&task.data.set, &task.valid.set);
+    let classes = &data.info.classes;
+    if data.info.classes != valid.info.classes || data.info.size != valid.info.size {
+        let text = format!(
+            "training patches are {} px of {}, validation patches {} px of {}",
+            data.info.size,
+            classes.join(" "),
+            valid.info.size,
+            valid.info.classes.join(" ")
+        );
+        return Err(StageError::input("other-classes", text).field("valid"));
+    }
+    for (set, field, what) in [(data, "data", "training"), (valid, "valid", "validation")] {
+        if set.is_empty() {
+            return Err(StageError::input("empty-set", format!("there is no {what} patch")).field(field));
+        }
+    }
+    for (class, _) in classes.iter().zip(labels).filter(|(_, count)| count.present == 0) {
+        told.warn("no-positives", format!("no training patch is positive for `{class}`: it can't be learnt"));
+    }
+    let there = label_counts(valid);
+    for (class, _) in classes.iter().zip(&there).filter(|(_, count)| count.present == 0) {
+        told.warn("no-positives", format!("no validation patch is positive for `{class}`: its figures have no value"));
+    }
+    let needs = !matches!(task.settings.choose, Choose::Loss | Choose::Last);
+    if needs && there.iter().all(|count| count.present == 0) {
+        let text = format!(
+            "no validation patch is positive for any class, so the best epoch by {} can't be chosen",
+            task.settings.choose.words()
+        );
+        let hint = "validate on photographs with lesions, or `choose loss` or `choose last`";
+        return Err(StageError::input("no-positives", text).hint(hint).field("valid"));
+    }
+    if let Some((wanted, healthy)) = task.settings.sampler.healthy(data).filter(|(wanted, there)| wanted > there) {
+        let text = format!("the sampler wants {wanted} healthy patches an epoch, and there are {healthy}: it takes all");
+        told.warn("healthy-ratio", text);
+    }
+    if task.settings.sampler.epoch(data, task.streams, 1).is_empty() {
+        let text = "the sampler draws no patch: there is no lesion patch among the training patches";
+        return Err(StageError::input("empty-set", text).field("sampler"));
+    }
+    Ok(())
+}
+
+/// A fit under way.
+struct Run<'a> {
+    task: &'a Task<'a>,
+    loss: Loss,
+    network: Network,
+    optimizer: Optimizer,
+    frozen: Vec<bool>,
+    facts: Facts,
+    /// Parameters and running statistics of the best epoch so far.
+    best: (Vec<f32>, Vec<f32>),
+    /// Of the epoch's batches so far.
+    logits: Vec<f32>,
+    labels: Vec<Label>,
+    /// When the last checkpoint was written.
+    saved: Option<Duration>,
+}
+
+impl Run<'_> {
+    fn finished(&self) -> bool {
+        let done = self.facts.epoch - 1;
+        let waited = |patience| self.facts.best.is_some_and(|best| done >= best + patience);
+        done >= self.task.settings.epochs || self.task.settings.patience.is_some_and(waited)
+    }
+
+    /// The rest of the epoch under way, its figures, and a checkpoint.
+    fn epoch(&mut self) -> Result<(), StageError> {
+        let (task, number) = (self.task, self.facts.epoch);
+        let draws = task.settings.sampler.epoch(&task.data.set, task.streams, number);
+        let batches = batches(&draws, task.settings.batch);
+        let total = batches.len() as u64;
+        let rest = &batches[self.facts.batches as usize..];
+        let mut rate = 0.0;
+        ahead(
+            rest.len(),
+            |at| task.data.augmented(rest[at], task.streams, number),
+            |_, batch| {
+                rate = self.step(&batch, total)?;
+                let done = (number - 1) * total + self.facts.batches;
+                task.progress.step(done, task.settings.epochs * total, "batches");
+                self.save_if_due()
+            },
+        )?;
+        // An epoch that was resumed after its last batch has no step left to say its rate.
+        if rest.is_empty() {
+            rate = self.rate(number * total - 1, total);
+        }
+        let figures = match self.figures(rate) {
+            Err(StageError::Stopped) => return Err(self.stopped()),
+            other => other?,
+        };
+        self.judge(&figures)?;
+        self.facts.epochs.push(figures);
+        self.facts.epoch += 1;
+        self.facts.batches = 0;
+        self.logits.clear();
+        self.labels.clear();
+        self.save()
+    }
+
+    /// One step; returns the learning rate.
+    fn step(&mut self, batch: &Batch, batches: u64) -> Result<f64, StageError> {
+        let place = self.facts.batches;
+        let step = (self.facts.epoch - 1) * batches + place;
+        let dropout = self.task.streams.stream("dropout", self.facts.epoch, &place.to_le_bytes());
+        let output = self.network.forward_train(&on_tape(batch)?, &self.frozen, dropout)?;
+        let values = output.flatten_all().and_then(|logits| logits.to_vec1::<f32>()).map_err(bug)?;
+        let value = self.loss.value(&values, &batch.labels);
+        if !value.is_finite() {
+            return Err(self.not_a_number(&format!("batch {} of {batches}", place + 1), value));
+        }
+        let loss = self.loss.on_tape(&output, &batch.labels).map_err(bug)?;
+        self.network.backward(&loss)?;
+        let factor = self.factor(step, batches);
+        let optimizer = &mut self.optimizer;
+        self.network.update(|values, gradient| optimizer.step(values, gradient, factor));
+        self.logits.extend(values);
+        self.labels.extend_from_slice(&batch.labels);
+        self.facts.batches += 1;
+        Ok(self.rate(step, batches))
+    }
+
+    fn factor(&self, step: u64, batches: u64) -> f64 {
+        self.task.settings.schedule.factor(step, batches, self.task.settings.epochs)
+    }
+
+    fn rate(&self, step: u64, batches: u64) -> f64 {
+        self.factor(step, batches) * self.task.settings.rate
+    }
+
+    /// The figures after the epoch's last step.
+    fn figures(&self, rate: f64) -> Result<EpochFigures, StageError> {
+        let task = self.task;
+        let subset = start::fixed(task, "subset", task.settings.subset);
+        let epoch = EpochFigures {
+            epoch: self.facts.epoch,
+            rate,
+            training: SetFigures::of(&self.loss, &self.logits, self.labels.clone()),
+            subset: if subset.is_empty() { None } else { Some(self.evaluate(task.data, &subset)?) },
+            valid: self.evaluate(task.valid, &task.valid.all())?,
+        };
+        let losses = [Some(&epoch.valid), epoch.subset.as_ref()];
+        if let Some(set) = losses.into_iter().flatten().find(|set| !set.loss.is_finite()) {
+            return Err(self.not_a_number("the figures after its last batch", set.loss));
+        }
+        Ok(epoch)
+    }
+
+    /// The figures on patches as they are, in evaluation mode.
+    fn evaluate(&self, samples: &Samples, draws: &[Draw]) -> Result<SetFigures, StageError> {
+        let pieces: Vec<&[Draw]> = draws.chunks(self.task.settings.batch).collect();
+        let (mut values, mut labels) = (Vec::new(), Vec::new());
+        ahead(
+            pieces.len(),
+            |at| samples.plain(pieces[at]),
+            |_, batch| {
+                self.task.stop.check()?;
+                values.extend(logits(&self.network, &batch)?);
+                labels.extend(batch.labels);
+                Ok::<(), StageError>(())
+            },
+        )?;
+        Ok(SetFigures::of(&self.loss, &values, labels))
+    }
+
+    /// Keeps the weights where the epoch is the best so far, and says how it went.
+    fn judge(&mut self, epoch: &EpochFigures) -> Result<(), StageError> {
+        let (task, choose) = (self.task, self.task.settings.choose);
+        let figure = epoch.valid.chosen_by(choose, epoch.epoch);
+        let better = match (figure, self.facts.best_figure) {
+            (Some(figure), Some(best)) => figure > best,
+            (figure, None) => figure.is_some() || self.facts.best.is_none(),
+            (None, Some(_)) => false,
+        };
+        if better {
+            self.facts.best = Some(epoch.epoch);
+            self.facts.best_figure = figure;
+            self.best = (self.network.flat().to_vec(), self.network.running().to_vec());
+        }
+        let best = match (better, self.facts.best) {
+            (true, _) => format!(": the best so far by {}", choose.words()),
+            (false, Some(best)) => format!(": epoch {best} is better by {}", choose.words()),
+            (false, None) => String::new(),
+        };
+        let classes = &task.data.set.info.classes;
+        lines(epoch, task.settings.epochs, classes, &best).iter().for_each(|line| task.progress.line(line));
+        for (class, ratio) in epoch.valid.lopsided() {
+            let text = format!("epoch {}, validation: {}", epoch.epoch, lopsided_text(&classes[class], ratio));
+            task.progress.warn(&Warning { code: "prediction-ratio".to_owned(), text });
+        }
+        Ok(())
+    }
+
+    /// After a batch: a checkpoint where one is due or the user asked to stop.
+    fn save_if_due(&mut self) -> Result<(), StageError> {
+        if self.task.stop.raised() {
+            return Err(self.stopped());
+        }
+        let minutes = Duration::from_secs(60 * self.task.settings.checkpoint_minutes);
+        match (self.task.progress.elapsed(), self.saved) {
+            (Some(now), Some(saved)) if now >= saved + minutes => self.save(),
+            _ => Ok(()),
+        }
+    }
+
+    fn stopped(&mut self) -> StageError {
+        self.save().err().unwrap_or(StageError::Stopped)
+    }
+
+    fn save(&mut self) -> Result<(), StageError> {
+        self.facts.steps = self.optimizer.steps;
+        let checkpoint = Checkpoint {
+            facts: self.facts.clone(),
+            flat: self.network.flat().to_vec(),
+            running: self.network.running().to_vec(),
+            first: self.optimizer.first.clone(),
+            second: self.optimizer.second.clone(),
+            best_flat: self.best.0.clone(),
+            best_running: self.best.1.clone(),
+            logits: self.logits.clone(),
+            labels: self.labels.clone(),
+        };
+        checkpoint.write(self.task.partial)?;
+        self.saved = self.task.progress.elapsed();
+        Ok(())
+    }
+
+    fn resume(&mut self, checkpoint: Checkpoint) -> Result<(), StageError> {
+        self.network.restore(&checkpoint.flat, &checkpoint.running)?;
+        if checkpoint.first.len() != self.optimizer.first.len() || checkpoint.second.len() != self.optimizer.second.len() {
+            return Err(StageError::Bug("a checkpoint of another optimizer".to_owned()));
+        }
+        self.optimizer.first = checkpoint.first;
+        self.optimizer.second = checkpoint.second;
+        self.optimizer.steps = checkpoint.facts.steps;
+        self.best = (checkpoint.best_flat, checkpoint.best_running);
+        self.logits = checkpoint.logits;
+        self.labels = checkpoint.labels;
+        self.facts = checkpoint.facts;
+        let (epoch, batches) = (self.facts.epoch, self.facts.batches);
+        self.task.progress.line(&format!("taken up in epoch {epoch} after {batches} batches"));
+        Ok(())
+    }
+
+    /// A loss that is infinite or not a number. The weights of the last checkpoint stay behind as a file for torch.
+    fn not_a_number(&self, place: &str, value: f64) -> StageError {
+        let text = format!("the loss is {value} in epoch {} at {place}", self.facts.epoch);
+        let hint = "lower `optimizer.lr`, lengthen the warm-up, or look for a broken photograph";
+        let kept = match self.keep_last_good() {
+            Ok(Some((epoch, path))) => format!("; the last good weights (after epoch {epoch}) are in `{path}`"),
+            Ok(None) => "; no epoch was finished before".to_owned(),
+            Err(error) => return error,
+        };
+        StageError::input("nan-loss", text + &kept).hint(hint).field("optimizer.lr")
+    }
+
+    fn keep_last_good(&self) -> Result<Option<(u64, String)>, StageError> {
+        let Some(checkpoint) = Checkpoint::read(self.task.partial) else { return Ok(None) };
+        let mut network = self.fresh()?;
+        network.restore(&checkpoint.flat, &checkpoint.running)?;
+        let path = self.task.partial.join(LAST_GOOD);
+        disk::write_whole(&path, &network.save()?).map_err(StoreError::disk("write", &path))?;
+        Ok(Some((checkpoint.facts.epoch - 1, path.display().to_string())))
+    }
+
+    fn fresh(&self) -> Result<Network, StageError> {
+        let info = &self.task.data.set.info;
+        Network::new(self.task.network, info.size as usize, info.classes.len(), self.task.streams)
+    }
+
+    fn result(mut self, labels: Vec<LabelCounts>, mut told: Told) -> Result<Fitted, StageError> {
+        let chosen = self.facts.best.ok_or_else(|| StageError::Bug("a fit without an epoch".to_owned()))?;
+        let last = self.network.save()?;
+        self.network.restore(&self.best.0, &self.best.1)?;
+        let best = self.network.save()?;
+        let classes = &self.task.data.set.info.classes;
+        if let Some(epoch) = self.facts.epochs.iter().find(|epoch| epoch.epoch == chosen) {
+            for (class, ratio) in epoch.valid.lopsided() {
+                let text = format!("epoch {chosen}, validation: {}", lopsided_text(&classes[class], ratio));
+                told.warn("prediction-ratio", text);
+            }
+            if epoch.valid.figures.all_zero == Some(1.0) {
+                told.warn("all-zero", format!("epoch {chosen} predicts no lesion for any validation patch"));
+            }
+        }
+        // The result is whole; should the runner fail to store it, the next attempt begins at the end of this one.
+        debug_assert!(self.task.partial.join(FILE).exists());
+        Ok(Fitted { best, last, epochs: self.facts.epochs, chosen, labels, told })
+    }
+}

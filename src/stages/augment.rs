@@ -1,0 +1,74 @@
+//! `augment`: the patches of its input with a recipe beside them. No pixel is touched here; `train` draws from the recipe.
+
+use std::collections::BTreeMap;
+
+use crate::data::patches::PatchSet;
+use crate::learn::augment::{RECIPE, Recipe};
+use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Warning, Work};
+
+/// The implementation.
+pub const AUGMENT: Implementation = Implementation {
+    name: "augment",
+    version: 1,
+    seeded: false,
+    determinism: Determinism::BitExact,
+    work: Work::Whole(augment),
+};
+
+fn augment(ctx: &Ctx) -> Result<Outcome, StageError> {
+    let mut tree = ctx.inputs.one("from")?.clone();
+    let set = PatchSet::read(&tree, ctx.objects)?;
+    let recipe = Recipe::from_params(ctx.params)?;
+    let bytes = serde_json::to_vec_pretty(&recipe).map_err(|error| StageError::Bug(error.to_string()))?;
+    tree.insert(RECIPE, ctx.objects.put(&bytes)?);
+    let summary = Summary {
+        headline: format!("{} patches, changed anew in every epoch", set.len()),
+        tables: vec![table(&recipe)],
+        warnings: warnings(&recipe, &set),
+    };
+    Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary })
+}
+
+/// What a recipe that moves patches needs and does not have.
+fn warnings(recipe: &Recipe, set: &PatchSet) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if recipe.moves() && !set.info.masks {
+        let text = "rotation and shift can push a lesion out of its patch while its label stays: extract with `masks #true`, and labels are recomputed";
+        warnings.push(Warning { code: "moved-labels".to_owned(), text: text.to_owned() });
+    }
+    // The corners of a turned square reach (sqrt 2 - 1)/2 of its side beyond it.
+    let corner = if recipe.rotate_degrees > 0.0 { 0.2072 * f64::from(set.info.size) } else { 0.0 };
+    let wanted = (corner + recipe.shift_px).ceil() as u32;
+    if recipe.moves() && set.info.margin < wanted {
+        let text = format!(
+            "rotation and shift reach up to {wanted} px beyond the patch and the margin is {} px: the rest is filled; extract with `margin {wanted}`",
+            set.info.margin
+        );
+        warnings.push(Warning { code: "no-margin".to_owned(), text });
+    }
+    warnings
+}
+
+fn table(recipe: &Recipe) -> Table {
+    let row = |name: &str, value: f64, unit: &str| {
+        vec![Cell::Text(name.to_owned()), Cell::Real(value), Cell::Text(unit.to_owned())]
+    };
+    let rows = [
+        ("flip horizontal", recipe.flip_horizontal, "probability"),
+        ("flip vertical", recipe.flip_vertical, "probability"),
+        ("transpose", recipe.transpose, "probability"),
+        ("rotate", recipe.rotate_degrees, "degrees at most"),
+        ("shift", recipe.shift_px, "px at most"),
+        ("brightness", recipe.brightness, "factor 1 +- x"),
+        ("contrast", recipe.contrast, "factor 1 +- x"),
+        ("saturation", recipe.saturation, "factor 1 +- x"),
+        ("hue", recipe.hue, "of a turn, +- x"),
+        ("blur", recipe.blur_probability, "probability"),
+    ];
+    let used = rows.into_iter().filter(|(_, value, _)| *value > 0.0);
+    Table {
+        title: "recipe".to_owned(),
+        columns: ["change", "reach", "unit"].map(str::to_owned).to_vec(),
+        rows: used.map(|(name, value, unit)| row(name, value, unit)).collect(),
+    }
+}

@@ -1,0 +1,214 @@
+//! `train`: fits a classifier to patches and hands on the model of its best epoch.
+
+use std::collections::BTreeMap;
+
+use crate::data::patches::PatchSet;
+use crate::lang::value::Value;
+use crate::learn::augment::{RECIPE, Recipe};
+use crate::learn::fit::figures::{EpochFigures, SetFigures, figure, table};
+use crate::learn::fit::settings::Settings;
+use crate::learn::fit::{Fitted, Task, fit};
+use crate::learn::kernels;
+use crate::learn::loader::Samples;
+use crate::learn::model::ModelInfo;
+use crate::learn::network::Weights;
+use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Work};
+use crate::store::{Objects, Tree};
+
+/// The implementation.
+pub const TRAIN: Implementation = Implementation {
+    name: "train",
+    version: 1,
+    seeded: true,
+    determinism: Determinism::PathExact(kernels::path),
+    work: Work::Whole(train),
+};
+
+fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
+    let Value::Network(network) = ctx.params.get("network") else {
+        return Err(StageError::Bug("parameter `network` should be a network".to_owned()));
+    };
+    let (data, valid) = (ctx.inputs.one("data")?, ctx.inputs.one("valid")?);
+    let set = PatchSet::read(data, ctx.objects)?;
+    let settings = Settings::from_params(ctx.params, &set.info.classes)?;
+    let data = Samples::open(set, recipe(data, ctx.objects)?, settings.normal, ctx.objects)?;
+    let valid = Samples::open(PatchSet::read(valid, ctx.objects)?, None, settings.normal, ctx.objects)?;
+    let init = ctx.inputs.optional("init").map(|tree| weights(tree, ctx.objects)).transpose()?;
+    let fitted = fit(&Task {
+        settings: &settings,
+        network,
+        data: &data,
+        valid: &valid,
+        init: init.as_ref(),
+        streams: &ctx.streams,
+        partial: ctx.partial,
+        progress: ctx.progress,
+        stop: ctx.stop,
+    })?;
+    let info = &data.set.info;
+    let model = ModelInfo {
+        network: network.as_ref().clone(),
+        classes: info.classes.clone(),
+        size: info.size,
+        scale: info.scale,
+        margin: info.margin,
+        normalisation: settings.normal,
+        labels: fitted.labels.clone(),
+        chosen_epoch: fitted.chosen,
+        epochs: fitted.epochs.len() as u64,
+        kernel_path: kernels::path(),
+    };
+    let json = serde_json::to_vec_pretty(&model).map_err(|error| StageError::Bug(error.to_string()))?;
+    let mut tree = Tree::default();
+    tree.insert("model.json", ctx.objects.put(&json)?);
+    tree.insert("weights.safetensors", ctx.objects.put(&fitted.best)?);
+    tree.insert("last.safetensors", ctx.objects.put(&fitted.last)?);
+    tree.insert("epochs.parquet", ctx.objects.put(&table(&fitted.epochs, &info.classes)?)?);
+    let summary = summary(&fitted, &settings, &info.classes);
+    Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary })
+}
+
+/// The recipe of a tree of views; none for plain patches.
+fn recipe(tree: &Tree, objects: &Objects) -> Result<Option<Recipe>, StageError> {
+    let Some(bytes) = objects.read_in(tree, RECIPE)? else { return Ok(None) };
+    let recipe = serde_json::from_slice(&bytes);
+    recipe.map(Some).map_err(|error| StageError::Bug(format!("`{RECIPE}` does not parse: {error}")))
+}
+
+/// The tensors of a tree of weights, which holds one file.
+fn weights(tree: &Tree, objects: &Objects) -> Result<Weights, StageError> {
+    let Some((name, entry)) = tree.entries.iter().next() else {
+        return Err(StageError::Bug("weights without a file".to_owned()));
+    };
+    Weights::parse(name, &objects.read(entry)?)
+}
+
+fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary {
+    let chosen = fitted.epochs.iter().find(|epoch| epoch.epoch == fitted.chosen);
+    let of = chosen.map_or(String::new(), |epoch| {
+        let per_class = classes.iter().zip(&epoch.valid.ranking);
+        let per_class: Vec<String> =
+            per_class.map(|(name, ranking)| format!("{name} {}", figure(ranking.average_precision))).collect();
+        let mean = figure(epoch.valid.average_precision());
+        format!(": average precision on validation {mean} ({})", per_class.join(", "))
+    });
+    let ran = fitted.epochs.len();
+    let stopped = if (ran as u64) < settings.epochs { format!(" of {} allowed", settings.epochs) } else { String::new() };
+    Summary {
+        headline: format!("epoch {} of {ran}{stopped} chosen by {}{of}", fitted.chosen, settings.choose.words()),
+        tables: [
+            chosen.map(|epoch| figures_table(epoch, classes)),
+            Some(epochs_table(&fitted.epochs)),
+            Some(labels_table(fitted, settings, classes)),
+            starts_table(fitted),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        warnings: fitted.told.warnings.clone(),
+    }
+}
+
+fn real(value: Option<f64>) -> Cell {
+    value.map_or(Cell::Null(()), Cell::Real)
+}
+
+fn names(columns: &[&str]) -> Vec<String> {
+    columns.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn figures_table(epoch: &EpochFigures, classes: &[String]) -> Table {
+    let row = |(class, name): (usize, &String)| {
+        let SetFigures { figures, ranking, baselines, .. } = &epoch.valid;
+        let (own, base) = (&figures.classes[class], &baselines.classes[class]);
+        vec![
+            Cell::Text(name.clone()),
+            real(ranking[class].average_precision),
+            real(base.prevalence),
+            real(own.f1),
+            real(base.always_yes_f1),
+            real(own.precision),
+            real(own.recall),
+            real(own.predicted_ratio),
+        ]
+    };
+    Table {
+        title: format!("validation after epoch {}, at 0.5", epoch.epoch),
+        columns: names(&[
+            "class",
+            "average precision",
+            "prevalence",
+            "F1",
+            "always-yes F1",
+            "precision",
+            "recall",
+            "predicted/true",
+        ]),
+        rows: classes.iter().enumerate().map(row).collect(),
+    }
+}
+
+fn epochs_table(epochs: &[EpochFigures]) -> Table {
+    let row = |epoch: &EpochFigures| {
+        vec![
+            Cell::Int(epoch.epoch as i64),
+            Cell::Real(epoch.rate),
+            Cell::Real(epoch.training.loss),
+            real(epoch.subset.as_ref().map(|set| set.loss)),
+            Cell::Real(epoch.valid.loss),
+            real(epoch.subset.as_ref().and_then(SetFigures::average_precision)),
+            real(epoch.valid.average_precision()),
+            real(epoch.valid.figures.micro.f1),
+            real(epoch.valid.figures.hamming_loss),
+            real(epoch.valid.figures.subset_accuracy),
+            real(epoch.valid.figures.all_zero),
+        ]
+    };
+    Table {
+        title: "epochs".to_owned(),
+        columns: names(&[
+            "epoch",
+            "rate",
+            "training loss",
+            "subset loss",
+            "validation loss",
+            "subset AP",
+            "validation AP",
+            "micro F1",
+            "Hamming loss",
+            "subset accuracy",
+            "all-zero",
+        ]),
+        rows: epochs.iter().map(row).collect(),
+    }
+}
+
+fn labels_table(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Table {
+    let weights = settings.loss.weights(&fitted.labels);
+    let row = |((name, count), weight): ((&String, &crate::learn::model::LabelCounts), f64)| {
+        let int = |value: u64| Cell::Int(value as i64);
+        vec![
+            Cell::Text(name.clone()),
+            int(count.present),
+            int(count.absent),
+            int(count.unknown),
+            real(weight.is_finite().then_some(weight)),
+        ]
+    };
+    Table {
+        title: "training labels".to_owned(),
+        columns: names(&["class", "present", "absent", "unknown", "class weight"]),
+        rows: classes.iter().zip(&fitted.labels).zip(weights).map(row).collect(),
+    }
+}
+
+fn starts_table(fitted: &Fitted) -> Option<Table> {
+    let row = |(what, count, tensors): &(String, usize, String)| {
+        vec![Cell::Text(what.clone()), Cell::Int(*count as i64), Cell::Text(tensors.clone())]
+    };
+    (!fitted.told.starts.is_empty()).then(|| Table {
+        title: "where tensors began".to_owned(),
+        columns: names(&["what", "tensors", "names"]),
+        rows: fitted.told.starts.iter().map(row).collect(),
+    })
+}
