@@ -126,17 +126,17 @@ impl Checkpoint {
 struct Bytes<'a> {
     dtype: Dtype,
     shape: [usize; 1],
-    bytes: Cow<'a, [u8]>,
+    data: Cow<'a, [u8]>,
 }
 
 impl<'a> Bytes<'a> {
     fn of_bytes(bytes: &'a [u8]) -> Self {
-        Self { dtype: Dtype::U8, shape: [bytes.len()], bytes: bytes.into() }
+        Self { dtype: Dtype::U8, shape: [bytes.len()], data: bytes.into() }
     }
 
     fn of_singles(values: &[f32]) -> Self {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-        Self { dtype: Dtype::F32, shape: [values.len()], bytes: bytes.into() }
+        Self { dtype: Dtype::F32, shape: [values.len()], data: bytes.into() }
     }
 }
 
@@ -150,10 +150,10 @@ impl View for Bytes<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
+        Cow::Borrowed(&self.data)
     }
 
     fn data_len(&self) -> usize {
-        self.bytes.len()
+        self.data.len()
     }
 }

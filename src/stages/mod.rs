@@ -1,15 +1,18 @@
 //! The built-in stages, one file each. Their signatures are in `stdlib/stages/`.
 
+pub mod augment;
 pub mod eval;
 pub mod synthetic;
 pub mod threshold_tune;
+pub mod train;
 
 use crate::stage::Implementation;
 
 /// Every implementation, by name.
 #[must_use]
 pub fn registry() -> &'static [Implementation] {
-    const ALL: &[Implementation] = &[eval::EVAL, synthetic::SYNTHETIC, threshold_tune::THRESHOLD_TUNE];
+    const ALL: &[Implementation] =
+        &[augment::AUGMENT, eval::EVAL, synthetic::SYNTHETIC, threshold_tune::THRESHOLD_TUNE, train::TRAIN];
     ALL
 }
 

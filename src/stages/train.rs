@@ -93,7 +93,8 @@ fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary 
         format!(": average precision on validation {mean} ({})", per_class.join(", "))
     });
     let ran = fitted.epochs.len();
-    let stopped = if (ran as u64) < settings.epochs { format!(" of {} allowed", settings.epochs) } else { String::new() };
+    let stopped =
+        if (ran as u64) < settings.epochs { format!(" of {} allowed", settings.epochs) } else { String::new() };
     Summary {
         headline: format!("epoch {} of {ran}{stopped} chosen by {}{of}", fitted.chosen, settings.choose.words()),
         tables: [

@@ -95,7 +95,8 @@ pub fn lines(epoch: &EpochFigures, epochs: u64, classes: &[String], best: &str) 
         "", "loss", "F1", "Hamming", "subset acc", "all-zero (true)"
     ));
     let mut whole = |name: &str, set: &SetFigures| {
-        let zero = format!("{} ({})", figure(set.figures.all_zero), figure(set.baselines.always_healthy_subset_accuracy));
+        let zero =
+            format!("{} ({})", figure(set.figures.all_zero), figure(set.baselines.always_healthy_subset_accuracy));
         lines.push(format!(
             "  {name:<12}{:>8.4}{:>8}{:>9}{:>12}{zero:>17}",
             set.loss,
@@ -157,7 +158,8 @@ pub fn table(epochs: &[EpochFigures], classes: &[String]) -> Result<Vec<u8>, Sta
     let rows: Vec<(&EpochFigures, &str, &SetFigures)> = epochs
         .iter()
         .flat_map(|epoch| {
-            let sets = [("training", Some(&epoch.training)), ("subset", epoch.subset.as_ref()), ("valid", Some(&epoch.valid))];
+            let sets =
+                [("training", Some(&epoch.training)), ("subset", epoch.subset.as_ref()), ("valid", Some(&epoch.valid))];
             sets.into_iter().filter_map(move |(name, set)| Some((epoch, name, set?)))
         })
         .collect();

@@ -149,7 +149,8 @@ fn examine(task: &Task<'_>, labels: &[LabelCounts], told: &mut Told) -> Result<(
         return Err(StageError::input("no-positives", text).hint(hint).field("valid"));
     }
     if let Some((wanted, healthy)) = task.settings.sampler.healthy(data).filter(|(wanted, there)| wanted > there) {
-        let text = format!("the sampler wants {wanted} healthy patches an epoch, and there are {healthy}: it takes all");
+        let text =
+            format!("the sampler wants {wanted} healthy patches an epoch, and there are {healthy}: it takes all");
         told.warn("healthy-ratio", text);
     }
     if task.settings.sampler.epoch(data, task.streams, 1).is_empty() {
@@ -209,7 +210,7 @@ impl Run<'_> {
             Err(StageError::Stopped) => return Err(self.stopped()),
             other => other?,
         };
-        self.judge(&figures)?;
+        self.judge(&figures);
         self.facts.epochs.push(figures);
         self.facts.epoch += 1;
         self.facts.batches = 0;
@@ -284,7 +285,7 @@ impl Run<'_> {
     }
 
     /// Keeps the weights where the epoch is the best so far, and says how it went.
-    fn judge(&mut self, epoch: &EpochFigures) -> Result<(), StageError> {
+    fn judge(&mut self, epoch: &EpochFigures) {
         let (task, choose) = (self.task, self.task.settings.choose);
         let figure = epoch.valid.chosen_by(choose, epoch.epoch);
         let better = match (figure, self.facts.best_figure) {
@@ -308,7 +309,6 @@ impl Run<'_> {
             let text = format!("epoch {}, validation: {}", epoch.epoch, lopsided_text(&classes[class], ratio));
             task.progress.warn(&Warning { code: "prediction-ratio".to_owned(), text });
         }
-        Ok(())
     }
 
     /// After a batch: a checkpoint where one is due or the user asked to stop.
@@ -347,7 +347,9 @@ impl Run<'_> {
 
     fn resume(&mut self, checkpoint: Checkpoint) -> Result<(), StageError> {
         self.network.restore(&checkpoint.flat, &checkpoint.running)?;
-        if checkpoint.first.len() != self.optimizer.first.len() || checkpoint.second.len() != self.optimizer.second.len() {
+        if checkpoint.first.len() != self.optimizer.first.len()
+            || checkpoint.second.len() != self.optimizer.second.len()
+        {
             return Err(StageError::Bug("a checkpoint of another optimizer".to_owned()));
         }
         self.optimizer.first = checkpoint.first;

@@ -1,5 +1,7 @@
 //! How a fit is to be done: the parameters of `train`, typed.
 
+use std::collections::BTreeMap;
+
 use crate::data::patches::{Label, PatchSet};
 use crate::lang::value::Value;
 use crate::learn::loader::Normalisation;
@@ -130,17 +132,16 @@ impl Settings {
     /// [`StageError::Input`] where a value does not fit the data.
     pub fn from_params(params: &Params, classes: &[String]) -> Result<Self, StageError> {
         let (rule, weight_decay) = Optimizer::rule_from_params(params)?;
-        let rates = params.map("rate").map_or_else(
-            || Ok(Vec::new()),
-            |rates| rates.iter().map(|(prefix, rate)| Ok((prefix.clone(), real(rate)?))).collect::<Result<_, _>>(),
-        )?;
+        let none = BTreeMap::new();
+        let rates = params.map("rate").unwrap_or(&none).iter();
+        let rates: Result<_, StageError> = rates.map(|(prefix, rate)| Ok((prefix.clone(), real(rate)?))).collect();
         let frozen = params.list("freeze").iter().map(|value| value.to_string()).collect();
         Ok(Self {
             loss: LossSettings::from_params(params)?,
             rule,
             weight_decay,
             rate: params.real("optimizer.lr")?,
-            rates,
+            rates: rates?,
             frozen,
             schedule: Schedule::from_params(params)?,
             epochs: params.count("epochs")? as u64,

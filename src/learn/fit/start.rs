@@ -88,13 +88,11 @@ fn prior_bias(task: &Task<'_>, network: &mut Network) -> Result<(), StageError> 
     }
     let odds = |count: &LabelCounts| libm::log((count.present as f64 + 0.5) / (count.absent as f64 + 0.5)) as f32;
     let bias: Vec<f32> = counts.iter().map(odds).collect();
-    match network.head()?.1 {
-        Some(name) => network.set(&name, &bias),
-        None => {
-            let text = "the network's last layer has no bias to start at the log odds";
-            Err(StageError::input("no-bias", text).hint("drop `prior-bias`").field("start.prior-bias"))
-        }
-    }
+    let Some(name) = network.head()?.1 else {
+        let text = "the network's last layer has no bias to start at the log odds";
+        return Err(StageError::input("no-bias", text).hint("drop `prior-bias`").field("start.prior-bias"));
+    };
+    network.set(&name, &bias)
 }
 
 fn unknown_tensors(prefix: &str, settings: &Settings, network: &Network) -> StageError {
