@@ -16,9 +16,9 @@ use crate::data::patches::Label;
 pub struct Loss {
     /// The focusing exponent g; 0 is binary cross-entropy.
     pub gamma: f64,
-    /// Factor on the positive term, per class: w_k a+ v_k.
+    /// Factor on the positive term, per class: `w_k a+ v_k`.
     pub positive: Vec<f64>,
-    /// Factor on the negative term, per class: w_k a-.
+    /// Factor on the negative term, per class: `w_k a-`.
     pub negative: Vec<f64>,
 }
 

@@ -1,6 +1,6 @@
-//! Adam, AdamW and SGD over the flat vector of a network's parameters, in one pass. Knows no network: ranges and rates only.
+//! `Adam`, `AdamW` and `SGD` over the flat vector of a network's parameters, in one pass. Knows no network: ranges and rates only.
 //!
-//! Each is PyTorch's (2.15), in f32 per entry with scalars in f64: `torch.optim.Adam` (weight decay as L2 on the gradient),
+//! Each is `PyTorch`'s (2.15), in f32 per entry with scalars in f64: `torch.optim.Adam` (weight decay as L2 on the gradient),
 //! `AdamW` (Loshchilov and Hutter 2019), `SGD` with momentum without dampening. Entries do not depend on one another, so
 //! chunks may be worked on in any order.
 

@@ -159,10 +159,13 @@ fn unknown_class(name: &str, classes: &[String]) -> StageError {
 #[must_use]
 pub fn batches(draws: &[Draw], batch: usize) -> Vec<&[Draw]> {
     let mut batches: Vec<&[Draw]> = draws.chunks(batch).collect();
-    if batches.len() > 1 && batch > 1 && batches[batches.len() - 1].len() == 1 {
+    if batch > 1
+        && let [.., before, [_]] = batches.as_slice()
+    {
+        let start = draws.len() - 1 - before.len();
         batches.pop();
-        let start = (batches.len() - 1) * batch;
-        *batches.last_mut().expect("at least one is left") = &draws[start..];
+        batches.pop();
+        batches.push(&draws[start..]);
     }
     batches
 }

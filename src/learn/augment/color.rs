@@ -24,17 +24,23 @@ impl Jitter {
     /// Changes `pixels` (R, G, B, R, G, B, …).
     pub fn apply(&self, pixels: &mut [f32]) {
         if self.brightness != 1.0 {
-            pixels.iter_mut().for_each(|value| *value = (*value * self.brightness).clamp(0.0, 1.0));
+            for value in pixels.iter_mut() {
+                *value = (*value * self.brightness).clamp(0.0, 1.0);
+            }
         }
         if self.contrast != 1.0 {
             let sum: f64 = pixels.chunks_exact(3).map(|pixel| f64::from(grey(pixel))).sum();
             let rest = (1.0 - self.contrast) * (sum / (pixels.len() / 3) as f64) as f32;
-            pixels.iter_mut().for_each(|value| *value = (*value * self.contrast + rest).clamp(0.0, 1.0));
+            for value in pixels.iter_mut() {
+                *value = (*value * self.contrast + rest).clamp(0.0, 1.0);
+            }
         }
         if self.saturation != 1.0 {
             for pixel in pixels.chunks_exact_mut(3) {
                 let rest = (1.0 - self.saturation) * grey(pixel);
-                pixel.iter_mut().for_each(|value| *value = (*value * self.saturation + rest).clamp(0.0, 1.0));
+                for value in pixel.iter_mut() {
+                    *value = (*value * self.saturation + rest).clamp(0.0, 1.0);
+                }
             }
         }
         if self.hue != 0.0 {

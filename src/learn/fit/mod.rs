@@ -304,7 +304,9 @@ impl Run<'_> {
             (false, None) => String::new(),
         };
         let classes = &task.data.set.info.classes;
-        lines(epoch, task.settings.epochs, classes, &best).iter().for_each(|line| task.progress.line(line));
+        for line in lines(epoch, task.settings.epochs, classes, &best) {
+            task.progress.line(&line);
+        }
         for (class, ratio) in epoch.valid.lopsided() {
             let text = format!("epoch {}, validation: {}", epoch.epoch, lopsided_text(&classes[class], ratio));
             task.progress.warn(&Warning { code: "prediction-ratio".to_owned(), text });

@@ -135,7 +135,7 @@ impl Settings {
         let none = BTreeMap::new();
         let rates = params.map("rate").unwrap_or(&none).iter();
         let rates: Result<_, StageError> = rates.map(|(prefix, rate)| Ok((prefix.clone(), real(rate)?))).collect();
-        let frozen = params.list("freeze").iter().map(|value| value.to_string()).collect();
+        let frozen = params.list("freeze").iter().map(Value::to_string).collect();
         Ok(Self {
             loss: LossSettings::from_params(params)?,
             rule,
@@ -188,7 +188,7 @@ impl LossSettings {
         })
     }
 
-    /// The weight of each class on both of its terms: w_k proportional to 1/n_k with mean 1, or 1.
+    /// The weight of each class on both of its terms: proportional to 1/positives with mean 1, or 1.
     #[must_use]
     pub fn weights(&self, counts: &[LabelCounts]) -> Vec<f64> {
         match self.class_weights {

@@ -1,4 +1,4 @@
-//! Losses, optimizers and colour against PyTorch and torchvision, and against finite differences.
+//! Losses, optimizers and colour against `PyTorch` and torchvision, and against finite differences.
 
 use candle_core::{Device, Var};
 use macula::data::patches::Label;
