@@ -1,8 +1,8 @@
 //! Kernels, networks, losses, optimizers, training, metrics, thresholds. The only floor that knows `candle`.
 
 pub mod augment;
-pub mod evaluation;
 pub mod checkpoint;
+pub mod evaluation;
 pub mod fit;
 pub mod kernels;
 pub mod loader;
