@@ -1,17 +1,42 @@
 //! The language: from text to [`spec::Pipeline`], a list of stage specifications. No graph, no store, no stage's code.
+//!
+//! A file is read by [`load()`]: its tree comes from [`crate::syntax`]; signatures and networks from the embedded standard
+//! library ([`stdlib`]); each pipeline is lowered by names, ports and parameters, and then checked as a whole. Every step
+//! goes on after a mistake, so that all are told at once.
 
 pub mod describe;
+mod fill;
+mod flow;
+mod given;
+pub mod kind;
+mod load;
+mod lower;
 pub mod near;
 pub mod network;
 pub mod shapes;
+pub mod signature;
 pub mod spec;
 pub mod stdlib;
 pub mod value;
 
+pub use load::{load, load_text};
+
 use network::NetworkSpec;
+use signature::Signature;
+
+/// The signatures of all stages, by name.
+#[must_use]
+pub fn signatures() -> &'static [Signature] {
+    &stdlib::stdlib().signatures
+}
 
 /// A network of the standard library (`resnet18`, `shallow-cnn`).
 #[must_use]
 pub fn builtin_network(name: &str) -> Option<NetworkSpec> {
     stdlib::stdlib().networks.iter().find(|network| network.spec.name == name).map(|network| network.spec.clone())
+}
+
+/// Whether a network of that name is in the standard library.
+fn is_builtin(name: &str) -> bool {
+    stdlib::stdlib().networks.iter().any(|network| network.spec.name == name)
 }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use super::describe::{Described, describe};
+use super::signature::{self, Signature};
 use crate::base::Sources;
 use crate::diag::Diag;
 use crate::syntax;
@@ -39,6 +40,8 @@ modules![
 pub struct Stdlib {
     /// Its texts, for spans into them.
     pub sources: Sources,
+    /// The signatures of its stages, by name.
+    pub signatures: Vec<Signature>,
     /// Its networks, by name.
     pub networks: Vec<Described>,
     /// What is wrong with it: nothing, as a test says.
@@ -50,17 +53,27 @@ pub struct Stdlib {
 pub fn stdlib() -> &'static Stdlib {
     static READ: OnceLock<Stdlib> = OnceLock::new();
     READ.get_or_init(|| {
-        let mut all = Stdlib { sources: Sources::default(), networks: Vec::new(), diags: Vec::new() };
+        let mut all =
+            Stdlib { sources: Sources::default(), signatures: Vec::new(), networks: Vec::new(), diags: Vec::new() };
         for (name, text) in MODULES {
             let file = all.sources.add(format!("std:{name}"), None, *text);
             let (document, mut diags) = syntax::parse(file, text);
             all.diags.append(&mut diags);
             for node in &document.nodes {
-                if node.name.text == "network" {
-                    let (described, mut diags) = describe(node);
-                    all.networks.extend(described);
-                    all.diags.append(&mut diags);
-                }
+                let mut found = match node.name.text.as_str() {
+                    "network" => {
+                        let (described, found) = describe(node);
+                        all.networks.extend(described);
+                        found
+                    }
+                    "stage" => {
+                        let (signature, found) = signature::read(node);
+                        all.signatures.extend(signature);
+                        found
+                    }
+                    other => vec![Diag::error("signature", node.head, format!("a module has no `{other}`"))],
+                };
+                all.diags.append(&mut found);
             }
         }
         all

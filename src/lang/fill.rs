@@ -1,0 +1,405 @@
+//! From what a stage is given to its parameters: every value checked, every default filled in.
+
+use std::collections::BTreeMap;
+
+use super::describe::Described;
+use super::given::Given;
+use super::kind::{self, Kind};
+use super::near;
+use super::signature::{Param, Signature};
+use super::value::Value;
+use crate::base::Span;
+use crate::diag::Diag;
+use crate::syntax::{Entry, Scalar};
+
+/// The parameters of a stage.
+#[derive(Debug, Default)]
+pub(super) struct Filled {
+    /// All of them, by dotted name.
+    pub(super) params: BTreeMap<String, Value>,
+    /// Where those stand that were given.
+    pub(super) spans: BTreeMap<String, Span>,
+    /// Those that are not in the key.
+    pub(super) unkeyed: Vec<String>,
+    /// What is wrong.
+    pub(super) diags: Vec<Diag>,
+}
+
+/// Fills in the parameters of `signature` from `given`, from which the ports have been taken already. `stage` is how messages
+/// call the stage, `place` where it is declared.
+pub(super) fn fill(
+    signature: &Signature,
+    given: Vec<Given>,
+    networks: &BTreeMap<String, Described>,
+    stage: &str,
+    place: Span,
+) -> Filled {
+    let used = vec![false; given.len()];
+    let mut filler = Filler { given, used, networks, stage, place, filled: Filled::default() };
+    filler.all(&signature.params, "");
+    filler.leftovers(signature);
+    filler.filled
+}
+
+struct Filler<'a> {
+    given: Vec<Given>,
+    used: Vec<bool>,
+    networks: &'a BTreeMap<String, Described>,
+    stage: &'a str,
+    place: Span,
+    filled: Filled,
+}
+
+impl Filler<'_> {
+    fn wrong(&mut self, code: &'static str, span: Span, message: String, hint: impl Into<String>) {
+        self.filled.diags.push(Diag::error(code, span, message).hint(hint));
+    }
+
+    fn all(&mut self, params: &[Param], prefix: &str) {
+        for param in params {
+            let path = format!("{prefix}{}", param.name);
+            match &param.kind {
+                Kind::Group => self.group(param, &path),
+                Kind::Choice => self.choice(param, &path),
+                Kind::Map(of) => self.map(param, of, &path),
+                Kind::List(of) => self.list(param, of, &path),
+                _ => self.scalar(param, &path),
+            }
+        }
+    }
+
+    /// What is given to exactly `path`; twice is an error.
+    fn take(&mut self, path: &str) -> Option<Given> {
+        let at: Vec<usize> = (0..self.given.len()).filter(|&i| self.given[i].path == path).collect();
+        for &i in &at {
+            self.used[i] = true;
+        }
+        let first = self.given.get(*at.first()?)?.clone();
+        for &again in &at[1..] {
+            let found = Diag::error("duplicate-param", self.given[again].name, format!("`{path}` is given twice"));
+            self.filled.diags.push(found.also(first.name, "first here").hint("take one of them out"));
+        }
+        Some(first)
+    }
+
+    /// Tells no more of anything below `path`: what stands above it is wrong already.
+    fn forgive(&mut self, path: &str) {
+        let prefix = format!("{path}.");
+        for (given, used) in self.given.iter().zip(&mut self.used) {
+            *used |= given.path.starts_with(&prefix);
+        }
+    }
+
+    fn group(&mut self, param: &Param, path: &str) {
+        if let Some(given) = self.take(path) {
+            let inner = param.params.first().map_or("…", |inner| &inner.name);
+            let message = format!("`{path}` takes named values");
+            self.wrong("wrong-kind", given.whole, message, format!("write `{} {inner}=…`", param.name));
+        }
+        self.all(&param.params, &format!("{path}."));
+    }
+
+    fn choice(&mut self, param: &Param, path: &str) {
+        let present = self.given.iter().any(|given| given.path == path);
+        let given = self.one(param, path);
+        if present && given.is_none() {
+            return self.forgive(path);
+        }
+        let name = match &given {
+            Some((entry, _)) => match &entry.value {
+                Scalar::Text(text) => text.clone(),
+                Scalar::Int(number) => number.to_string(),
+                Scalar::Bool(flag) => flag.to_string(),
+                _ => String::new(),
+            },
+            None => match &param.default {
+                Some(Value::Text(name)) => name.clone(),
+                _ => return self.absent(param, path),
+            },
+        };
+        let Some(case) = param.cases.iter().find(|case| case.name == name) else {
+            let span = given.map_or(self.place, |(entry, _)| entry.span);
+            let hint = near::hint(&name, param.cases.iter().map(|case| case.name.as_str()), "");
+            self.wrong("unknown-case", span, format!("`{path}` has no case `{name}`"), hint);
+            return self.forgive(path);
+        };
+        self.put(param, path, Value::Text(name), given.map(|(_, whole)| whole));
+        let prefix = format!("{path}.");
+        self.all(&case.params, &prefix);
+        self.all(&param.params, &prefix);
+    }
+
+    /// The one value given to `path`, where one is.
+    fn one(&mut self, param: &Param, path: &str) -> Option<(Entry, Span)> {
+        let mut given = self.take(path)?;
+        if given.broken {
+            self.absent_quietly(param, path);
+            return None;
+        }
+        if let Some((plain, wrong)) = given.plain.take() {
+            let textual = matches!(param.kind, Kind::Text | Kind::Path);
+            if textual && !(wrong.is_empty() && given.values.len() == 1) {
+                return Some((plain, given.whole));
+            }
+            if !wrong.is_empty() {
+                self.filled.diags.extend(wrong);
+                self.absent_quietly(param, path);
+                return None;
+            }
+            if textual && !given.values[0].quoted {
+                return Some((plain, given.whole));
+            }
+        }
+        if given.values.len() != 1 {
+            let message = format!("`{path}` takes one value, not {}", given.values.len());
+            self.wrong("value-count", given.whole, message, format!("it is {}", param.kind.words()));
+            self.absent_quietly(param, path);
+            return None;
+        }
+        given.values.pop().map(|value| (value, given.whole))
+    }
+
+    fn scalar(&mut self, param: &Param, path: &str) {
+        let Some((entry, whole)) = self.one(param, path) else {
+            return self.absent(param, path);
+        };
+        if param.kind == Kind::Network {
+            return self.network(param, path, &entry, whole);
+        }
+        let value = self.check(&param.kind, param, path, &entry);
+        self.put(param, path, value.unwrap_or(Value::None), Some(whole));
+    }
+
+    fn network(&mut self, param: &Param, path: &str, entry: &Entry, whole: Span) {
+        let name = entry.text().unwrap_or_default();
+        if let Some(described) = self.networks.get(name) {
+            return self.put(param, path, Value::Network(Box::new(described.spec.clone())), Some(whole));
+        }
+        let hint = near::hint(name, self.networks.keys().map(String::as_str), "describe it with `network NAME { … }`");
+        self.wrong("unknown-network", entry.span, format!("there is no network `{name}`"), hint);
+        self.put(param, path, Value::None, Some(whole));
+    }
+
+    fn check(&mut self, kind: &Kind, param: &Param, path: &str, entry: &Entry) -> Option<Value> {
+        match kind::value(kind, param.range.as_ref(), entry) {
+            Ok(value) => Some(value),
+            Err(refusal) => {
+                self.wrong(refusal.code, entry.span, format!("`{path}` {}", refusal.text), refusal.hint);
+                None
+            }
+        }
+    }
+
+    fn list(&mut self, param: &Param, of: &Kind, path: &str) {
+        let Some(mut given) = self.take(path) else { return self.absent(param, path) };
+        if let Some((plain, wrong)) = given.plain.take()
+            && !wrong.is_empty()
+        {
+            match of {
+                Kind::Text | Kind::Path => given.values = vec![plain],
+                _ => {
+                    self.filled.diags.extend(wrong);
+                    given.broken = true;
+                }
+            }
+        }
+        if given.values.is_empty() && !given.broken {
+            let message = format!("`{path}` has no values");
+            self.wrong("value-count", given.whole, message, format!("it takes {}", param.kind.words()));
+        }
+        let entries: Vec<Entry> = given.values.iter().flat_map(|entry| spread(entry, of, given.property)).collect();
+        let values = entries.iter().filter_map(|entry| self.check(of, param, path, entry)).collect();
+        self.put(param, path, Value::List(values), Some(given.whole));
+    }
+
+    /// `take SE 3`, `take SE=3`, `take { SE 3 }`, several of them, `masks MA "…" HE "…"`.
+    fn map(&mut self, param: &Param, of: &Kind, path: &str) {
+        let prefix = format!("{path}.");
+        let mut pairs: BTreeMap<String, (Span, Option<Value>)> = BTreeMap::new();
+        let mut whole = None;
+        for i in 0..self.given.len() {
+            let here = self.given[i].path == path;
+            let Some(key) = self.given[i].path.strip_prefix(&prefix).map(str::to_owned).or(here.then(String::new))
+            else {
+                continue;
+            };
+            self.used[i] = true;
+            let given = self.given[i].clone();
+            whole = whole.or(Some(given.whole));
+            if given.broken {
+                continue;
+            }
+            let mut values = given.values;
+            if let Some((plain, wrong)) = given.plain
+                && !wrong.is_empty()
+            {
+                match of {
+                    Kind::Text | Kind::Path | Kind::List(_) if !here => values = vec![plain],
+                    _ => {
+                        self.filled.diags.extend(wrong);
+                        continue;
+                    }
+                }
+            }
+            for (key, name, values) in self.pairs(of, path, here, key, given.name, given.whole, &values) {
+                let value = match of {
+                    Kind::List(of) => Some(Value::List(
+                        values.iter().filter_map(|value| self.check(of, param, path, value)).collect(),
+                    )),
+                    _ => values.first().and_then(|value| self.check(of, param, &format!("{path} {key}"), value)),
+                };
+                if let Some((first, _)) = pairs.insert(key.clone(), (name, value)) {
+                    let found = Diag::error("duplicate-param", name, format!("`{path} {key}` is given twice"));
+                    self.filled.diags.push(found.also(first, "first here").hint("take one of them out"));
+                }
+            }
+        }
+        if whole.is_none() {
+            return self.absent(param, path);
+        }
+        let values = pairs.into_iter().filter_map(|(key, (_, value))| Some((key, value?))).collect();
+        self.put(param, path, Value::Map(values), whole);
+    }
+
+    /// The keys and their values in one place where a map is given.
+    fn pairs(
+        &mut self,
+        of: &Kind,
+        path: &str,
+        here: bool,
+        key: String,
+        name: Span,
+        whole: Span,
+        values: &[Entry],
+    ) -> Vec<(String, Span, Vec<Entry>)> {
+        let many = matches!(of, Kind::List(_));
+        let hint = if many { format!("write `{path} NAME value value`") } else { format!("write `{path} NAME value`") };
+        if !here {
+            if values.len() == 1 || many && !values.is_empty() {
+                return vec![(key, name, values.to_vec())];
+            }
+            self.wrong("value-count", whole, format!("`{path} {key}` takes one value, not {}", values.len()), hint);
+            return Vec::new();
+        }
+        let size = if many { values.len().max(2) } else { 2 };
+        if values.is_empty() || values.len() % size != 0 {
+            self.wrong("value-count", whole, format!("`{path}` takes names with a value each"), hint);
+            return Vec::new();
+        }
+        let mut pairs = Vec::new();
+        for pair in values.chunks(size) {
+            match pair[0].text() {
+                Some(key) => pairs.push((key.to_owned(), pair[0].span, pair[1..].to_vec())),
+                None => self.wrong("wrong-kind", pair[0].span, format!("`{path}` needs a name here"), hint.clone()),
+            }
+        }
+        pairs
+    }
+
+    fn put(&mut self, param: &Param, path: &str, value: Value, given: Option<Span>) {
+        let quiet = param.since.is_some() && param.default.as_ref() == Some(&value);
+        if !param.keyed || quiet {
+            self.filled.unkeyed.push(path.to_owned());
+        }
+        if let Some(span) = given {
+            self.filled.spans.insert(path.to_owned(), span);
+        }
+        self.filled.params.insert(path.to_owned(), value);
+    }
+
+    /// A parameter that is not given: its default, or an error where it must be.
+    fn absent(&mut self, param: &Param, path: &str) {
+        if self.filled.params.contains_key(path) {
+            return;
+        }
+        if param.default.is_none() && !param.optional {
+            let message = format!("{} needs `{path}`: {}", self.stage, lower_first(&param.doc));
+            let form = match path.split_once('.') {
+                Some((outer, inner)) => format!("write `{outer} … {inner}=…`, {}", param.kind.words()),
+                None => format!("write `{path} …`, {}", param.kind.words()),
+            };
+            self.wrong("missing-param", self.place, message, form);
+        }
+        self.absent_quietly(param, path);
+    }
+
+    fn absent_quietly(&mut self, param: &Param, path: &str) {
+        let value = param.default.clone().unwrap_or(Value::None);
+        self.put(param, path, value, None);
+    }
+
+    fn leftovers(&mut self, signature: &Signature) {
+        let left: Vec<Given> =
+            self.given.iter().zip(&self.used).filter(|(_, used)| !**used).map(|(given, _)| given.clone()).collect();
+        for given in left {
+            let mut segments: Vec<&str> = given.path.split('.').collect();
+            let first = segments.remove(0);
+            let Some(param) = signature.params.iter().find(|param| param.name == first) else {
+                let message = format!("`{}` has no port or parameter `{first}`", signature.name);
+                let hint = near::hint(first, signature.children(), "");
+                if self.filled.diags.iter().all(|diag| diag.message != message) {
+                    self.wrong("unknown-param", given.name, message, hint);
+                }
+                continue;
+            };
+            self.left(param, first.to_owned(), &segments, &given);
+        }
+    }
+
+    /// Says what is wrong with a name below `param`, whose dotted name is `path`.
+    fn left(&mut self, param: &Param, path: String, rest: &[&str], given: &Given) {
+        let Some((&next, rest)) = rest.split_first() else { return };
+        let case = match self.filled.params.get(&path) {
+            Some(Value::Text(case)) => param.cases.iter().find(|one| one.name == *case),
+            _ => None,
+        };
+        let of_case = case.map_or(&[][..], |case| &case.params);
+        let inner: Vec<&Param> = param.params.iter().chain(of_case).collect();
+        if let Some(inner) = inner.iter().find(|inner| inner.name == next) {
+            return self.left(inner, format!("{path}.{next}"), rest, given);
+        }
+        let elsewhere = param.cases.iter().find(|case| case.params.iter().any(|inner| inner.name == next));
+        match (elsewhere, case) {
+            (Some(other), Some(case)) => {
+                let message = format!("`{next}` belongs to `{path} {}`, not to `{path} {}`", other.name, case.name);
+                self.wrong(
+                    "wrong-case",
+                    given.name,
+                    message,
+                    format!("write `{path} {}`, or take `{next}` out", other.name),
+                );
+            }
+            _ if inner.is_empty() => {
+                let message = format!("`{path}` takes a plain value and has no `{next}`");
+                self.wrong("unknown-param", given.name, message, format!("it is {}", param.kind.words()));
+            }
+            _ => {
+                let hint = near::hint(next, inner.iter().map(|inner| inner.name.as_str()), "");
+                self.wrong("unknown-param", given.name, format!("`{path}` has no `{next}`"), hint);
+            }
+        }
+    }
+}
+
+/// A property can hold one value only: a list of numbers stands there as one text.
+fn spread(entry: &Entry, of: &Kind, property: bool) -> Vec<Entry> {
+    match entry.text() {
+        Some(text) if property && !matches!(of, Kind::Text | Kind::Path) => text
+            .split_whitespace()
+            .map(|word| {
+                let value = word.parse::<i64>().map(Scalar::Int).or_else(|_| word.parse().map(Scalar::Real));
+                Entry { value: value.unwrap_or_else(|_| Scalar::Text(word.to_owned())), ..entry.clone() }
+            })
+            .collect(),
+        _ => vec![entry.clone()],
+    }
+}
+
+pub(super) fn lower_first(doc: &str) -> String {
+    let first = doc.split_inclusive(['.', ';', ':']).next().unwrap_or_default().trim_end_matches(['.', ';', ':']);
+    if first.chars().nth(1).is_none_or(char::is_uppercase) {
+        return first.to_owned();
+    }
+    let mut letters = first.chars();
+    letters.next().map(|c| c.to_ascii_lowercase()).into_iter().chain(letters).collect()
+}

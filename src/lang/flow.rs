@@ -1,0 +1,247 @@
+//! What follows from a pipeline as a whole: cycles, marks that must not reach a port, networks and the patches they get,
+//! stages that nothing uses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::describe::{Described, misfit};
+use super::lower::Draft;
+use super::shapes;
+use super::spec::Reference;
+use super::value::Value;
+use crate::diag::Diag;
+
+/// Types that carry marks on: what is made of marked patches is marked.
+const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
+/// Types whose makers are what a pipeline is for.
+const GOALS: [&str; 4] = ["thresholds", "scores", "report", "files"];
+
+/// Checks the stages together. `whole` says that all of them could be read.
+pub(super) fn check(drafts: &[Draft], networks: &BTreeMap<String, Described>, whole: bool) -> Vec<Diag> {
+    let by_name: BTreeMap<&str, usize> =
+        drafts.iter().enumerate().map(|(i, draft)| (draft.spec.name.as_str(), i)).collect();
+    let graph = Graph { drafts, by_name };
+    let mut diags = Vec::new();
+    match graph.order() {
+        Ok(order) => {
+            diags.extend(graph.marks(&order));
+            diags.extend(graph.networks(networks));
+        }
+        Err(cycle) => diags.push(graph.cycle(&cycle)),
+    }
+    if whole {
+        diags.extend(graph.unused());
+    }
+    diags
+}
+
+struct Graph<'a> {
+    drafts: &'a [Draft<'a>],
+    by_name: BTreeMap<&'a str, usize>,
+}
+
+impl Graph<'_> {
+    fn references(&self, stage: usize) -> impl Iterator<Item = (&Reference, crate::base::Span, usize)> {
+        let draft = &self.drafts[stage];
+        draft
+            .spec
+            .inputs
+            .iter()
+            .zip(&draft.places)
+            .flat_map(|(input, places)| input.from.iter().zip(places))
+            .filter_map(|(reference, place)| Some((reference, *place, *self.by_name.get(reference.stage.as_str())?)))
+    }
+
+    /// Every stage after those that it reads; or a cycle, each stage reading the next.
+    fn order(&self) -> Result<Vec<usize>, Vec<usize>> {
+        let mut order = Vec::new();
+        let mut done = vec![false; self.drafts.len()];
+        for start in 0..self.drafts.len() {
+            // Stages on the way down, each with the stages that it reads and how many of them were followed.
+            let mut path: Vec<(usize, Vec<usize>, usize)> = Vec::new();
+            if !done[start] {
+                path.push((start, self.references(start).map(|(.., to)| to).collect(), 0));
+            }
+            while let Some((stage, reads, followed)) = path.last_mut() {
+                if let Some(&next) = reads.get(*followed) {
+                    *followed += 1;
+                    if let Some(at) = path.iter().position(|(stage, ..)| *stage == next) {
+                        return Err(path[at..].iter().map(|(stage, ..)| *stage).collect());
+                    }
+                    if !done[next] {
+                        path.push((next, self.references(next).map(|(.., to)| to).collect(), 0));
+                    }
+                } else {
+                    done[*stage] = true;
+                    order.push(*stage);
+                    path.pop();
+                }
+            }
+        }
+        Ok(order)
+    }
+
+    fn cycle(&self, cycle: &[usize]) -> Diag {
+        let name = |stage: usize| self.drafts[stage].spec.name.as_str();
+        let place = |i: usize| {
+            let next = cycle[(i + 1) % cycle.len()];
+            self.references(cycle[i])
+                .find(|(.., to)| *to == next)
+                .map_or(self.drafts[cycle[i]].spec.span, |(_, place, _)| place)
+        };
+        let way: Vec<String> = cycle.iter().chain(cycle.first()).map(|&stage| format!("`{}`", name(stage))).collect();
+        let message = if cycle.len() == 1 {
+            format!("{} reads itself", way[0])
+        } else {
+            format!("these stages read each other in a circle: {}", way.join(" reads "))
+        };
+        let mut diag = Diag::error("cycle", place(0), message).hint("one of them must read something else");
+        for i in 1..cycle.len() {
+            diag = diag.also(place(i), format!("`{}` reads `{}`", name(cycle[i]), name(cycle[(i + 1) % cycle.len()])));
+        }
+        diag
+    }
+
+    /// Errors where something marked reaches a port that refuses the mark.
+    fn marks(&self, order: &[usize]) -> Vec<Diag> {
+        // For each output, its marks, each with the way that it came: from the stage that marks to this one.
+        let mut marked: BTreeMap<(usize, &str), BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
+        let mut diags = Vec::new();
+        for &stage in order {
+            let draft = &self.drafts[stage];
+            let mut carried: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+            for (input, places) in draft.spec.inputs.iter().zip(&draft.places) {
+                let refuses = draft.signature.input(&input.port).map_or(&[][..], |port| &port.refuses);
+                for (reference, place) in input.from.iter().zip(places) {
+                    let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
+                    let Some(marks) = marked.get(&(source, reference.port.as_str())) else { continue };
+                    for (mark, way) in marks {
+                        if refuses.iter().any(|refused| refused == mark) {
+                            diags.push(self.refused(stage, &input.port, *place, mark, way));
+                        }
+                        carried.entry(mark).or_insert_with(|| way.clone());
+                    }
+                }
+            }
+            for out in draft.signature.outputs.iter().filter(|out| CARRIERS.contains(&out.ty.as_str())) {
+                let mut marks: BTreeMap<&str, Vec<usize>> = carried.clone();
+                marks.values_mut().for_each(|way| way.push(stage));
+                for mark in &out.marks {
+                    marks.insert(mark, vec![stage]);
+                }
+                marked.insert((stage, out.name.as_str()), marks);
+            }
+        }
+        diags
+    }
+
+    fn refused(&self, stage: usize, port: &str, place: crate::base::Span, mark: &str, way: &[usize]) -> Diag {
+        let draft = &self.drafts[stage];
+        let title = format!("`{} {}`", draft.spec.kind, draft.spec.name);
+        let source = &self.drafts[way[0]];
+        let marks = format!("`{} {}`", source.spec.kind, source.spec.name);
+        let steps: Vec<String> =
+            way.iter().chain([&stage]).map(|&stage| format!("`{}`", self.drafts[stage].spec.name)).collect();
+        let steps = steps.join(" -> ");
+        let (code, message, there, hint) = match mark {
+            "resampled" => (
+                "resampled-evaluation",
+                format!("{title} gets resampled patches at `{port}`: {steps}"),
+                format!("{marks} resamples"),
+                "take a side of the split from before the resampling: figures on resampled patches mean nothing",
+            ),
+            "test" => (
+                "test-in-training",
+                format!("{title} gets test patches at `{port}`: {steps}"),
+                format!("{marks} sets them apart for the test"),
+                "what is fitted or chosen must not see the test side: take `train` or `valid`",
+            ),
+            _ => (
+                "refused-mark",
+                format!("{title} gets {mark} patches at `{port}`: {steps}"),
+                format!("{marks} makes them {mark}"),
+                "the port refuses them: `macula doc` says why",
+            ),
+        };
+        Diag::error(code, place, message).also(source.spec.span, there).hint(hint)
+    }
+
+    /// Errors where a network can't take the patches that reach its stage.
+    fn networks(&self, networks: &BTreeMap<String, Described>) -> Vec<Diag> {
+        let mut diags = Vec::new();
+        for (stage, draft) in self.drafts.iter().enumerate() {
+            let found = draft.spec.params.iter().find_map(|(path, value)| match value {
+                Value::Network(network) => Some((path, network)),
+                _ => None,
+            });
+            let Some((path, network)) = found else { continue };
+            let Some((side, from)) = self.side(stage) else { continue };
+            let Err(wrong) = shapes::shapes(network, side, 4) else { continue };
+            let Some(described) = networks.get(&network.name) else { continue };
+            let place = draft.spec.spans.get(path).copied().unwrap_or(draft.spec.span);
+            let layer = misfit(described, &wrong);
+            let message = format!("network `{}` can't take patches of {side} px: {}", network.name, wrong.message);
+            let mut diag = Diag::error("network-shape", place, message);
+            // The standard library's own text is not among the user's sources.
+            if let Some(label) = layer.labels.first().filter(|_| !super::is_builtin(&network.name)) {
+                diag = diag.also(label.span, "this layer");
+            }
+            let least = shapes::least_side(network).map_or(String::new(), |least| format!("; {least} px is the least"));
+            let origin = &self.drafts[from].spec;
+            diag = diag.also(origin.span, format!("cuts patches of {side} px"));
+            diags.push(diag.hint(format!("{}{least}", wrong.hint)));
+        }
+        diags
+    }
+
+    /// The side of the patches that reach a stage, and the stage that cuts them.
+    fn side(&self, stage: usize) -> Option<(usize, usize)> {
+        let mut at = stage;
+        for _ in 0..self.drafts.len() {
+            let (reference, _, source) = self.references(at).find(|(reference, _, source)| {
+                let out = self.drafts[*source].signature.output(Some(&reference.port));
+                out.is_some_and(|out| matches!(out.ty.as_str(), "patches" | "views"))
+            })?;
+            let draft = &self.drafts[source];
+            let side = draft.signature.output(Some(&reference.port)).and_then(|out| out.side.as_ref());
+            if let Some(side) = side {
+                return match draft.spec.params.get(side) {
+                    Some(Value::Int(side)) => Some((usize::try_from(*side).ok()?, source)),
+                    _ => None,
+                };
+            }
+            at = source;
+        }
+        None
+    }
+
+    /// Warnings for stages from which nothing leads to a goal, where the pipeline has one.
+    fn unused(&self) -> Vec<Diag> {
+        let is_goal = |draft: &Draft| draft.signature.outputs.iter().any(|out| GOALS.contains(&out.ty.as_str()));
+        let mut reached: BTreeSet<usize> =
+            (0..self.drafts.len()).filter(|&stage| is_goal(&self.drafts[stage])).collect();
+        if reached.is_empty() {
+            return Vec::new();
+        }
+        let mut todo: Vec<usize> = reached.iter().copied().collect();
+        while let Some(stage) = todo.pop() {
+            for (.., source) in self.references(stage) {
+                if reached.insert(source) {
+                    todo.push(source);
+                }
+            }
+        }
+        let read: BTreeSet<usize> = (0..self.drafts.len())
+            .flat_map(|stage| self.references(stage).map(|(.., to)| to).collect::<Vec<_>>())
+            .collect();
+        // The last of a chain that leads nowhere is told, not every one before it.
+        let loose = (0..self.drafts.len()).filter(|stage| !reached.contains(stage) && !read.contains(stage));
+        loose
+            .map(|stage| {
+                let draft = &self.drafts[stage];
+                let message = format!("nothing uses what `{} {}` makes", draft.spec.kind, draft.spec.name);
+                let found = Diag::warning("unused-stage", draft.spec.span, message);
+                found.hint("let a stage that leads to an evaluation or a report read it, or take it out")
+            })
+            .collect()
+    }
+}

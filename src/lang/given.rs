@@ -1,0 +1,164 @@
+//! What a stage is given, flat: `loss focal gamma=2.0` is `loss` with `focal` and `loss.gamma` with `2.0`. Parameters of the
+//! pipeline (`$size`) are put in here, and `--set` replaces here what the file says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::near;
+use crate::base::{FileId, Sources, Span};
+use crate::diag::Diag;
+use crate::syntax::{self, Entry, Node, Scalar};
+
+/// Values given to one dotted name.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    /// The dotted name within the stage.
+    pub(super) path: String,
+    /// Where the name stands.
+    pub(super) name: Span,
+    /// Name and values.
+    pub(super) whole: Span,
+    /// The values.
+    pub(super) values: Vec<Entry>,
+    /// Whether it was written `name=value`.
+    pub(super) property: bool,
+    /// A `$name` in it has no value; that was told already.
+    pub(super) broken: bool,
+    /// The words after `=` in a `--set`, for text and paths that need no quotes there, and what is wrong with them as KDL.
+    pub(super) plain: Option<(Entry, Vec<Diag>)>,
+}
+
+/// The parameters of a pipeline: their values, and which of them were used.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    /// The value of each; none where it is wrong or missing, which was told already.
+    pub(super) known: BTreeMap<String, Option<Vec<Entry>>>,
+    /// Those that a stage uses.
+    pub(super) used: BTreeSet<String>,
+}
+
+impl Values {
+    /// An entry with `$name` replaced; none where that can't be done, which is told.
+    pub(super) fn resolve(&mut self, entry: &Entry, diags: &mut Vec<Diag>) -> Option<Vec<Entry>> {
+        let Some(text) = entry.text().filter(|text| text.contains('$')) else { return Some(vec![entry.clone()]) };
+        if let Some(name) = text.strip_prefix('$').filter(|name| !entry.quoted && !name.contains('$')) {
+            if let Some(value) = self.known.get(name) {
+                self.used.insert(name.to_owned());
+                let at = |value: &Entry| Entry {
+                    span: entry.span,
+                    whole: entry.whole,
+                    key: entry.key.clone(),
+                    ..value.clone()
+                };
+                return value.as_ref().map(|values| values.iter().map(at).collect());
+            }
+            let names = self.known.keys().map(String::as_str);
+            let hint = near::hint(name, names, &format!("declare it in the pipeline: `param {name} type=… default=…`"));
+            diags.push(Diag::error("unknown-name", entry.span, format!("there is no parameter `${name}`")).hint(hint));
+            return None;
+        }
+        let bare = text.replace("$$", "");
+        if let Some(at) = bare.find('$') {
+            let name: String =
+                bare[at + 1..].chars().take_while(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
+            let found = Diag::error("dollar-in-text", entry.span, "parameters are not put into text");
+            diags.push(found.hint(format!("write `${name}` alone, without quotes, or `$$` for a dollar")));
+            return None;
+        }
+        Some(vec![Entry { value: Scalar::Text(text.replace("$$", "$")), ..entry.clone() }])
+    }
+}
+
+/// All that the braces of a stage give.
+pub(super) fn gather(stage: &Node, values: &mut Values, diags: &mut Vec<Diag>) -> Vec<Given> {
+    let mut all = Vec::new();
+    for node in stage.nodes().iter().filter(|node| node.name.text != "doc") {
+        below(node, "", values, diags, &mut all);
+    }
+    all
+}
+
+fn below(node: &Node, prefix: &str, values: &mut Values, diags: &mut Vec<Diag>, all: &mut Vec<Given>) {
+    let path = format!("{prefix}{}", node.name.text);
+    let args: Vec<&Entry> = node.args().collect();
+    let mut given = |path: String, name: Span, whole: Span, entries: &[&Entry], property: bool| {
+        let resolved: Vec<Option<Vec<Entry>>> = entries.iter().map(|entry| values.resolve(entry, diags)).collect();
+        let broken = resolved.iter().any(Option::is_none);
+        let values = resolved.into_iter().flatten().flatten().collect();
+        all.push(Given { path, name, whole, values, property, broken, plain: None });
+    };
+    let bare = node.entries.is_empty() && node.children.is_none();
+    if !args.is_empty() || bare {
+        let end = args.last().map_or(node.name.span.end, |entry| entry.whole.end);
+        let whole = Span { end, ..node.name.span };
+        given(path.clone(), node.name.span, whole, &args, false);
+    }
+    for (key, entry) in node.props() {
+        given(format!("{path}.{}", key.text), key.span, entry.whole, &[entry], true);
+    }
+    for child in node.nodes() {
+        below(child, &format!("{path}."), values, diags, all);
+    }
+}
+
+/// One `--set`: `stage.param=value` or `param=value`.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    /// What stands before the `=`.
+    pub(super) path: String,
+    /// What is to be given; its path is the setting's.
+    pub(super) given: Given,
+}
+
+/// Reads the `--set` arguments, each a text of its own in `sources`.
+pub(super) fn settings(sets: &[String], sources: &mut Sources) -> (Vec<Setting>, Vec<Diag>) {
+    let (mut all, mut diags) = (Vec::new(), Vec::new());
+    for text in sets {
+        let file = sources.add("--set", None, text.clone());
+        match setting(file, text) {
+            Ok(setting) => all.push(setting),
+            Err(diag) => diags.push(diag),
+        }
+    }
+    (all, diags)
+}
+
+fn setting(file: FileId, text: &str) -> Result<Setting, Diag> {
+    let whole = Span::new(file, 0..text.len());
+    let form = |message: &str| {
+        Diag::error("set-form", whole, message).hint("write `--set stage.param=value` or `--set param=value`")
+    };
+    let Some(at) = text.find('=') else { return Err(form("there is no `=`")) };
+    let path = text[..at].trim().to_owned();
+    if path.is_empty() {
+        return Err(form("there is no name before the `=`"));
+    }
+    if text[at + 1..].trim().is_empty() {
+        return Err(form("there is no value after the `=`"));
+    }
+    let (mut values, mut wrong) = syntax::values(file, text, at + 1);
+    if let Some((key, entry)) = values.iter().find_map(|entry| entry.key.as_ref().map(|key| (key, entry))) {
+        let hint = format!("set it alone: `--set {path}.{}={}`", key.text, &text[entry.span.range()]);
+        wrong.push(Diag::error("set-form", entry.whole, "a value can't hold another `=`").hint(hint));
+    }
+    for value in &mut values {
+        value.key = None;
+    }
+    let span = Span::new(file, at + 1..text.len());
+    let plain = Entry { key: None, value: Scalar::Text(text[at + 1..].to_owned()), quoted: true, span, whole: span };
+    let dollar = values.iter().find(|entry| !entry.quoted && entry.text().is_some_and(|text| text.starts_with('$')));
+    if let Some(dollar) = dollar {
+        wrong.push(
+            Diag::error("set-form", dollar.span, "`--set` takes values, not parameters").hint("write the value itself"),
+        );
+    }
+    let given = Given {
+        path: path.clone(),
+        name: Span::new(file, 0..at),
+        whole,
+        values,
+        property: false,
+        broken: false,
+        plain: Some((plain, wrong)),
+    };
+    Ok(Setting { path, given })
+}

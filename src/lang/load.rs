@@ -1,0 +1,201 @@
+//! From a file to its pipelines, with what it brings in by `use`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::describe::{Described, describe};
+use super::given::{Setting, settings};
+use super::lower::{Scope, lower};
+use super::near;
+use super::spec::Pipeline;
+use super::stdlib::{self, stdlib};
+use crate::base::{FileId, Sources, Span};
+use crate::diag::{Diag, Severity};
+use crate::syntax::{self, Document, Node};
+
+/// The pipelines of a file, in its order, and all that is wrong with it, in order of place. `sets` are the arguments of
+/// `--set`. The pipelines can be used where no diagnostic is an error.
+///
+/// # Errors
+/// Where the file can't be read; what it holds is never such an error.
+pub fn load(file: &Path, sets: &[String], sources: &mut Sources) -> std::io::Result<(Vec<Pipeline>, Vec<Diag>)> {
+    let text = read(file)?;
+    Ok(load_text(&file.display().to_string(), Some(file.to_owned()), &text, sets, sources))
+}
+
+/// The same for a text that is at hand; files that it uses are found beside `path`.
+#[must_use]
+pub fn load_text(
+    name: &str,
+    path: Option<PathBuf>,
+    text: &str,
+    sets: &[String],
+    sources: &mut Sources,
+) -> (Vec<Pipeline>, Vec<Diag>) {
+    let file = sources.add(name, path, text);
+    let (document, mut diags) = syntax::parse(file, text);
+    let readable = diags.is_empty();
+    let (settings, found) = settings(sets, sources);
+    diags.extend(found);
+    let mut module = Module { sources, used: BTreeSet::new(), networks: builtin_networks(), diags: Vec::new() };
+    module.read(file, &document, true);
+    let Module { networks, diags: found, .. } = module;
+    diags.extend(found);
+    let pipelines = pipelines(file, &document, &networks, &settings, readable, &mut diags);
+    in_order(&mut diags);
+    (pipelines, diags)
+}
+
+/// Reads a text file; bytes that are no UTF-8 are an error.
+fn read(file: &Path) -> std::io::Result<String> {
+    let limit = syntax::LARGEST as u64 + 1;
+    if fs::metadata(file)?.len() > limit {
+        // Only its size will be spoken of.
+        return Ok(" ".repeat(usize::try_from(fs::metadata(file)?.len()).unwrap_or(usize::MAX).min(64 << 20)));
+    }
+    fs::read_to_string(file)
+}
+
+/// Sorts by place, the errors of one place before its warnings, and drops what is said twice.
+pub(super) fn in_order(diags: &mut Vec<Diag>) {
+    diags.sort_by_key(|diag| {
+        let place = diag.labels.first().map(|label| (label.span.file, label.span.start, label.span.end));
+        (place, diag.severity)
+    });
+    diags.dedup();
+}
+
+fn builtin_networks() -> BTreeMap<String, Described> {
+    stdlib().networks.iter().map(|network| (network.spec.name.clone(), network.clone())).collect()
+}
+
+fn pipelines(
+    file: FileId,
+    document: &Document,
+    networks: &BTreeMap<String, Described>,
+    settings: &[Setting],
+    readable: bool,
+    diags: &mut Vec<Diag>,
+) -> Vec<Pipeline> {
+    let scope = Scope { signatures: &stdlib().signatures, networks };
+    let mut all: Vec<Pipeline> = Vec::new();
+    let mut met = BTreeSet::new();
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for node in document.nodes.iter().filter(|node| node.name.text == "pipeline") {
+        let lowered = lower(node, &scope, settings);
+        diags.extend(lowered.diags);
+        met.extend(lowered.met);
+        names.extend(lowered.names);
+        let pipeline = lowered.pipeline;
+        if let Some(first) = all.iter().find(|other| other.name == pipeline.name && !other.name.is_empty()) {
+            let found =
+                Diag::error("duplicate-name", pipeline.span, format!("two pipelines are named `{}`", pipeline.name));
+            diags.push(found.also(first.span, "first here").hint("give one another name"));
+        }
+        all.push(pipeline);
+    }
+    if all.is_empty() && readable && diags.iter().all(|diag| diag.severity != Severity::Error) {
+        let found = Diag::error("no-pipeline", Span::new(file, 0..0), "there is no pipeline in this file");
+        diags.push(found.hint("write `pipeline NAME seed=7 { … }`"));
+    }
+    for (_, setting) in settings.iter().enumerate().filter(|(i, _)| !met.contains(i)) {
+        let first = setting.path.split('.').next().unwrap_or_default();
+        let message = format!("there is no stage or parameter `{first}`");
+        let hint = near::hint(first, names.iter().map(String::as_str), "write `--set stage.param=value`");
+        if !all.is_empty() {
+            diags.push(Diag::error("unknown-name", setting.given.name, message).hint(hint));
+        }
+    }
+    all
+}
+
+/// What the top levels of a file and of those that it uses hold, beside pipelines.
+struct Module<'a> {
+    sources: &'a mut Sources,
+    used: BTreeSet<PathBuf>,
+    networks: BTreeMap<String, Described>,
+    diags: Vec<Diag>,
+}
+
+impl Module<'_> {
+    fn wrong(&mut self, code: &'static str, span: Span, message: impl Into<String>, hint: impl Into<String>) {
+        self.diags.push(Diag::error(code, span, message).hint(hint));
+    }
+
+    fn read(&mut self, file: FileId, document: &Document, root: bool) {
+        for node in &document.nodes {
+            let name = node.name.text.as_str();
+            match name {
+                "use" => self.bring(file, node),
+                "network" => self.network(node),
+                "pipeline" if root => {}
+                "pipeline" => {} // a file that is used for its networks may hold pipelines of its own
+                "stage" | "sweep" => {
+                    let message = format!("a `{name}` of one's own is not in this version yet");
+                    self.wrong("not-yet", node.name.span, message, "write the stages out in the pipeline");
+                }
+                _ => {
+                    let known = ["pipeline", "network", "use"];
+                    let stages = stdlib().signatures.iter().any(|signature| signature.name == name);
+                    let hint = if stages {
+                        "stages stand inside `pipeline NAME { … }`".to_owned()
+                    } else {
+                        near::hint(name, known, "")
+                    };
+                    self.wrong("unknown-node", node.name.span, format!("`{name}` can't stand here"), hint);
+                }
+            }
+        }
+    }
+
+    fn network(&mut self, node: &Node) {
+        let (described, diags) = describe(node);
+        self.diags.extend(diags);
+        let Some(described) = described else { return };
+        let name = described.spec.name.clone();
+        let span = described.span;
+        if let Some(first) = self.networks.insert(name.clone(), described) {
+            let found = Diag::error("duplicate-name", span, format!("there is a network `{name}` already"));
+            let found = if super::is_builtin(&name) { found } else { found.also(first.span, "first here") };
+            self.diags.push(found.hint("give it another name"));
+        }
+    }
+
+    fn bring(&mut self, file: FileId, node: &Node) {
+        let argument = node.args().next().and_then(|entry| Some((entry.text()?.to_owned(), entry.span)));
+        let Some((target, span)) = argument else {
+            return self.wrong("missing-name", node.head, "`use` needs a module", "write `use \"networks.kdl\"`");
+        };
+        if let Some(module) = target.strip_prefix("std:") {
+            // All of `std:` is in scope without it; it may be named all the same.
+            if stdlib::MODULES.iter().all(|(name, _)| *name != module) {
+                let hint = near::hint(
+                    module,
+                    stdlib::MODULES.iter().map(|(name, _)| *name),
+                    "`macula doc` lists what there is",
+                );
+                self.wrong("unknown-module", span, format!("there is no module `std:{module}`"), hint);
+            }
+            return;
+        }
+        let beside = self.sources.get(file).path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        let path = beside.join(&target);
+        let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        if !self.used.insert(real) {
+            return; // brought in already, or a circle: either way its networks are here
+        }
+        match read(&path) {
+            Ok(text) => {
+                let file = self.sources.add(path.display().to_string(), Some(path), text.clone());
+                let (document, diags) = syntax::parse(file, &text);
+                self.diags.extend(diags);
+                self.read(file, &document, false);
+            }
+            Err(error) => {
+                let hint = "paths in `use` start at the folder of the file that says it";
+                self.wrong("unreadable-file", span, format!("`{}` can't be read: {error}", path.display()), hint);
+            }
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Signatures of stages, as `stdlib/` has them: ports, parameters with type, range, default and words.
+
+use super::kind::{Kind, NAMES, Range, value};
+use super::near;
+use super::value::Value;
+use crate::base::Span;
+use crate::diag::Diag;
+use crate::syntax::{Entry, Node, Scalar};
+
+/// What a stage is to those who use it.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    /// The kind's name.
+    pub name: String,
+    /// What it does, in a sentence or two.
+    pub doc: String,
+    /// The name of the Rust implementation.
+    pub implementation: String,
+    /// Input ports, in order.
+    pub inputs: Vec<InPort>,
+    /// Output ports, in order.
+    pub outputs: Vec<OutPort>,
+    /// Parameters, in order.
+    pub params: Vec<Param>,
+    /// Stages that are right, and stages that are wrong; both are tests.
+    pub examples: Vec<Example>,
+    /// Its name where it is declared.
+    pub span: Span,
+}
+
+/// An input port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InPort {
+    /// Its name.
+    pub name: String,
+    /// The types that it takes.
+    pub types: Vec<String>,
+    /// Whether it takes several.
+    pub many: bool,
+    /// Whether it may be left out.
+    pub optional: bool,
+    /// Marks that nothing given to it may carry.
+    pub refuses: Vec<String>,
+    /// Words.
+    pub doc: String,
+}
+
+/// An output port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutPort {
+    /// Its name; `out` for an unnamed one.
+    pub name: String,
+    /// Its type.
+    pub ty: String,
+    /// Whether the stage's name alone means it.
+    pub main: bool,
+    /// Marks that it puts on what it gives.
+    pub marks: Vec<String>,
+    /// The parameter that holds the side of its patches, px.
+    pub side: Option<String>,
+    /// Words.
+    pub doc: String,
+}
+
+/// A parameter.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Words.
+    pub doc: String,
+    /// Its type.
+    pub kind: Kind,
+    /// The range of a number.
+    pub range: Option<Range>,
+    /// Its value where it is not given.
+    pub default: Option<Value>,
+    /// Whether it may be absent.
+    pub optional: bool,
+    /// The version that brought it with a default that keeps what was: at that default it is not in the key.
+    pub since: Option<String>,
+    /// Whether it is in the key.
+    pub keyed: bool,
+    /// Of a group, its parameters; of a choice, those that all cases share.
+    pub params: Vec<Param>,
+    /// The cases of a choice.
+    pub cases: Vec<Case>,
+}
+
+/// A case of a choice.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Its name.
+    pub name: String,
+    /// Words; often empty.
+    pub doc: String,
+    /// Parameters of this case alone.
+    pub params: Vec<Param>,
+}
+
+/// Stages that show a signature's use.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// Words.
+    pub doc: String,
+    /// The stages.
+    pub stages: Vec<Node>,
+    /// The code of the error or warning that they give; none for an example that is right.
+    pub code: Option<String>,
+    /// The whole block.
+    pub span: Span,
+}
+
+impl Signature {
+    /// The output that `port` names, or that the stage's name alone means.
+    #[must_use]
+    pub fn output(&self, port: Option<&str>) -> Option<&OutPort> {
+        match (port, self.outputs.as_slice()) {
+            (Some(port), outputs) => outputs.iter().find(|output| output.name == port),
+            (None, [only]) => Some(only),
+            (None, outputs) => outputs.iter().find(|output| output.main),
+        }
+    }
+
+    /// The input port of that name.
+    #[must_use]
+    pub fn input(&self, port: &str) -> Option<&InPort> {
+        self.inputs.iter().find(|input| input.name == port)
+    }
+
+    /// Names of everything that may stand in its braces.
+    pub fn children(&self) -> impl Iterator<Item = &str> {
+        let ports = self.inputs.iter().map(|input| input.name.as_str());
+        ports.chain(self.params.iter().map(|param| param.name.as_str()))
+    }
+}
+
+/// Reads one `stage` node of the standard library.
+#[must_use]
+pub fn read(node: &Node) -> (Option<Signature>, Vec<Diag>) {
+    let mut diags = Vec::new();
+    let name = node.args().next().and_then(|entry| Some((entry.text()?.to_owned(), entry.span)));
+    let Some((name, span)) = name else {
+        return (None, vec![bad(node, "a stage needs a name")]);
+    };
+    let mut signature = Signature {
+        doc: doc(node),
+        implementation: argument(node.child("impl")).unwrap_or_default(),
+        name,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        params: Vec::new(),
+        examples: Vec::new(),
+        span,
+    };
+    for child in node.nodes() {
+        match child.name.text.as_str() {
+            "doc" | "impl" => {}
+            "in" => signature.inputs.push(in_port(child, &mut diags)),
+            "out" => signature.outputs.push(out_port(child, &mut diags)),
+            "param" => signature.params.extend(param(child, &mut diags)),
+            "example" => signature.examples.push(example(child, false)),
+            "counter-example" => signature.examples.push(example(child, true)),
+            other => diags.push(bad(child, &format!("a signature has no `{other}`"))),
+        }
+    }
+    if signature.implementation.is_empty() {
+        diags.push(bad(node, "a stage of the standard library needs `impl`"));
+    }
+    let mut names: Vec<&str> = signature.children().collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        diags.push(bad(node, &format!("two of its ports or parameters are named `{}`", pair[0])));
+    }
+    (Some(signature), diags)
+}
+
+fn bad(node: &Node, text: &str) -> Diag {
+    Diag::error("signature", node.head, text)
+}
+
+fn doc(node: &Node) -> String {
+    argument(node.child("doc")).unwrap_or_default()
+}
+
+fn argument(node: Option<&Node>) -> Option<String> {
+    node.and_then(|node| node.args().next()).and_then(Entry::text).map(str::to_owned)
+}
+
+/// The words that a facet lists, such as `marks resampled`.
+fn words(node: &Node, facet: &str) -> Vec<String> {
+    let facets = node.nodes().iter().filter(|child| child.name.text == facet);
+    facets.flat_map(Node::args).filter_map(Entry::text).map(str::to_owned).collect()
+}
+
+fn flag(node: &Node, key: &str) -> Option<bool> {
+    node.prop(key).and_then(|entry| if let Scalar::Bool(flag) = entry.value { Some(flag) } else { None })
+}
+
+fn known(node: &Node, props: &[&str], children: &[&str], diags: &mut Vec<Diag>) {
+    let props = node.props().filter(|(key, _)| !props.contains(&key.text.as_str())).map(|(key, _)| key);
+    let nodes = node.nodes().iter().map(|child| &child.name).filter(|name| !children.contains(&name.text.as_str()));
+    for word in props.chain(nodes) {
+        diags.push(Diag::error("signature", word.span, format!("`{}` means nothing here", word.text)));
+    }
+}
+
+fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
+    known(node, &["type", "many", "optional"], &["doc", "refuses"], diags);
+    let types = node.prop("type").and_then(Entry::text).unwrap_or_default();
+    InPort {
+        name: node.args().next().and_then(Entry::text).unwrap_or("in").to_owned(),
+        types: types.split('|').map(str::to_owned).collect(),
+        many: flag(node, "many").unwrap_or(false),
+        optional: flag(node, "optional").unwrap_or(false),
+        refuses: words(node, "refuses"),
+        doc: doc(node),
+    }
+}
+
+fn out_port(node: &Node, diags: &mut Vec<Diag>) -> OutPort {
+    known(node, &["type", "main"], &["doc", "marks", "side"], diags);
+    OutPort {
+        name: node.args().next().and_then(Entry::text).unwrap_or("out").to_owned(),
+        ty: node.prop("type").and_then(Entry::text).unwrap_or_default().to_owned(),
+        main: flag(node, "main").unwrap_or(false),
+        marks: words(node, "marks"),
+        side: argument(node.child("side")),
+        doc: doc(node),
+    }
+}
+
+/// Reads a `param` node of a signature, or of a pipeline.
+pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
+    known(node, &["type", "of", "range", "default", "optional", "since", "keyed"], &["doc", "param", "case"], diags);
+    let Some(name) = node.args().next().and_then(Entry::text) else {
+        diags.push(
+            Diag::error("missing-name", node.head, "a parameter needs a name").hint("write `param size type=px`"),
+        );
+        return None;
+    };
+    let of = node.prop("of").and_then(Entry::text);
+    let Some(ty) = node.prop("type") else {
+        let found = Diag::error("missing-param", node.head, format!("parameter `{name}` needs `type=`"));
+        diags.push(found.hint(format!("types are {}", near::names(NAMES))));
+        return None;
+    };
+    let Some(kind) = ty.text().and_then(|ty| Kind::named(ty, of)) else {
+        let found = Diag::error("unknown-name", ty.span, format!("there is no type `{}`", ty.text().unwrap_or("…")));
+        diags.push(found.hint(near::hint(ty.text().unwrap_or_default(), NAMES, "")));
+        return None;
+    };
+    let range = node.prop("range").and_then(|entry| {
+        let range = entry.text().and_then(Range::read);
+        if range.is_none() {
+            let found = Diag::error("wrong-kind", entry.span, format!("the range of `{name}` can't be read"));
+            diags.push(found.hint("write `range=\"8..=1024\"`, `range=\"0..<1\"` or `range=\"1..\"`"));
+        }
+        range
+    });
+    let default = node.prop("default").and_then(|entry| match default(&kind, range.as_ref(), entry) {
+        Ok(value) => Some(value),
+        Err(refusal) => {
+            let found = Diag::error(refusal.code, entry.span, format!("the default of `{name}` {}", refusal.text));
+            diags.push(found.hint(refusal.hint));
+            None
+        }
+    });
+    let params = node.nodes().iter().filter(|child| child.name.text == "param");
+    let cases = node.nodes().iter().filter(|child| child.name.text == "case");
+    let param = Param {
+        name: name.to_owned(),
+        doc: doc(node),
+        kind,
+        range,
+        default,
+        optional: flag(node, "optional").unwrap_or(false),
+        since: node.prop("since").and_then(Entry::text).map(str::to_owned),
+        keyed: flag(node, "keyed").unwrap_or(true),
+        params: params.filter_map(|child| self::param(child, diags)).collect(),
+        cases: cases.filter_map(|child| case(child, diags)).collect(),
+    };
+    if let (Kind::Choice, Some(Value::Text(default))) = (&param.kind, &param.default)
+        && param.cases.iter().all(|case| case.name != *default)
+        && !param.cases.is_empty()
+    {
+        diags.push(bad(node, &format!("`{name}` has no case `{default}`")));
+    }
+    Some(param)
+}
+
+/// A default; that of a list stands as one text.
+fn default(kind: &Kind, range: Option<&Range>, entry: &Entry) -> Result<Value, super::kind::Refusal> {
+    match (kind, entry.text()) {
+        (Kind::List(of), Some(text)) => {
+            let parts = text.split_whitespace().map(|part| {
+                let value = part.parse().map_or_else(|_| Scalar::Text(part.to_owned()), Scalar::Real);
+                super::kind::value(of, range, &Entry { value, ..entry.clone() })
+            });
+            parts.collect::<Result<_, _>>().map(Value::List)
+        }
+        _ => value(kind, range, entry),
+    }
+}
+
+fn case(node: &Node, diags: &mut Vec<Diag>) -> Option<Case> {
+    known(node, &[], &["doc", "param"], diags);
+    let Some(name) = node.args().next().and_then(Entry::text) else {
+        diags.push(bad(node, "a case needs a name"));
+        return None;
+    };
+    let params = node.nodes().iter().filter(|child| child.name.text == "param");
+    Some(Case {
+        name: name.to_owned(),
+        doc: doc(node),
+        params: params.filter_map(|child| param(child, diags)).collect(),
+    })
+}
+
+/// `example "words" { stages }` and `counter-example code "words" { stages }`.
+fn example(node: &Node, counter: bool) -> Example {
+    let mut texts = node.args().filter_map(Entry::text).map(str::to_owned);
+    let code = if counter { Some(texts.next().unwrap_or_default()) } else { None };
+    Example { doc: texts.next().unwrap_or_default(), stages: node.nodes().to_vec(), code, span: node.span }
+}
