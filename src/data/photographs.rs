@@ -48,3 +48,21 @@ pub enum WithoutMask {
     /// It was not annotated.
     Unknown,
 }
+
+impl Official {
+    /// Its name in tables: `train`, `valid`, `test`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+        }
+    }
+
+    /// The side of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Train, Self::Valid, Self::Test].into_iter().find(|side| side.name() == name)
+    }
+}

@@ -5,6 +5,7 @@
 //! group per 65,536 rows, `created_by` constant. Every column is optional (null where a value is absent) but lists, which are
 //! required. pandas, `DuckDB` and polars read them as they are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use parquet::basic::{Compression, Encoding, LogicalType, Repetition, Type as Phy
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
@@ -224,6 +226,14 @@ impl Columns {
     /// # Errors
     /// [`TableError::Length`], or what the `parquet` crate says.
     pub fn to_parquet(&self) -> Result<Vec<u8>, TableError> {
+        self.to_parquet_with(&[])
+    }
+
+    /// As [`Columns::to_parquet`], with facts about the whole table in the footer (Parquet's key-value metadata), in order.
+    ///
+    /// # Errors
+    /// As [`Columns::to_parquet`].
+    pub fn to_parquet_with(&self, facts: &[(&str, &str)]) -> Result<Vec<u8>, TableError> {
         let rows = self.rows();
         if let Some((name, _)) = self.0.iter().find(|(_, column)| column.len() != rows) {
             return Err(TableError::Length(name.clone()));
@@ -231,7 +241,7 @@ impl Columns {
         let fields = self.0.iter().map(|(name, column)| column.schema(name).map(Arc::new));
         let fields: Vec<TypePtr> = fields.collect::<Result<_, _>>()?;
         let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build()?);
-        let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties()))?;
+        let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties(facts)))?;
         for start in (0..rows).step_by(ROWS_PER_GROUP) {
             let group = writer.next_row_group()?;
             self.write_group(start..rows.min(start + ROWS_PER_GROUP), group)?;
@@ -256,7 +266,17 @@ impl Columns {
     /// # Errors
     /// [`TableError::Parquet`] or [`TableError::Type`].
     pub fn from_parquet(bytes: &[u8]) -> Result<Self, TableError> {
+        Ok(Self::from_parquet_with(bytes)?.0)
+    }
+
+    /// As [`Columns::from_parquet`], with the facts of the footer.
+    ///
+    /// # Errors
+    /// As [`Columns::from_parquet`].
+    pub fn from_parquet_with(bytes: &[u8]) -> Result<(Self, BTreeMap<String, String>), TableError> {
         let reader = SerializedFileReader::new(Bytes::copy_from_slice(bytes))?;
+        let facts = reader.metadata().file_metadata().key_value_metadata().into_iter().flatten();
+        let facts = facts.map(|fact| (fact.key.clone(), fact.value.clone().unwrap_or_default())).collect();
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
         let mut table = Self::default();
         for field in schema.root_schema().get_fields() {
@@ -279,7 +299,7 @@ impl Columns {
                 }
             }
         }
-        Ok(table)
+        Ok((table, facts))
     }
 }
 
@@ -292,8 +312,10 @@ pub fn all<T: Clone>(name: &str, values: &[Option<T>]) -> Result<Vec<T>, TableEr
     values.ok_or_else(|| TableError::Null(name.to_owned()))
 }
 
-fn properties() -> WriterProperties {
+fn properties(facts: &[(&str, &str)]) -> WriterProperties {
+    let facts: Vec<_> = facts.iter().map(|&(name, text)| KeyValue::new(name.to_owned(), text.to_owned())).collect();
     WriterProperties::builder()
+        .set_key_value_metadata(if facts.is_empty() { None } else { Some(facts) })
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by("macula".to_owned())
         .set_compression(Compression::UNCOMPRESSED)

@@ -4,10 +4,19 @@
 //! `shards/PHOTOGRAPH.safetensors` (`pixels` u8, N x S x S x 3 with S = size + 2 margin; `masks` u8, N x C x ceil(S*S/8) bits,
 //! most significant first, where masks are kept). A derived set (filter, split, rebalance) has new parts and names the shards
 //! of its source, so that nothing is copied; its rows say which row of the shard they are.
+//!
+//! In Python: `pandas.read_parquet("parts")` reads all rows (a label is 1, 0, or null where it is unknown; the histogram is a
+//! list of 256), and `safetensors.numpy.load_file("shards/NAME.safetensors")["pixels"][index]` is the patch of a row.
+
+mod part;
+mod shard;
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+pub use shard::{Shard, ShardBytes};
 
 use super::photographs::Official;
 use crate::base::Digest;
@@ -33,6 +42,23 @@ pub struct SetInfo {
     pub min_pixels: u32,
     /// The label rule: least share of the patch's area.
     pub min_share: f64,
+}
+
+impl SetInfo {
+    /// Writes `set.json`.
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn write(&self, objects: &Objects) -> Result<Entry, StageError> {
+        let text = serde_json::to_vec(self).map_err(|error| StageError::Bug(error.to_string()))?;
+        Ok(objects.put(&text)?)
+    }
+
+    /// Side of a patch in the shard: the patch and its margin on both sides, px.
+    #[must_use]
+    pub fn side(&self) -> usize {
+        (self.size + 2 * self.margin) as usize
+    }
 }
 
 /// What is known of one lesion in one patch.
@@ -107,7 +133,7 @@ pub struct Part {
     pub patient: Option<String>,
     /// Its side of the data set's own split, where there is one.
     pub official: Option<Official>,
-    /// Where the pixels are.
+    /// Where the pixels are; [`Part::NO_SHARD`] where it is read from a set that has no rows of it.
     pub shard: Entry,
     /// The patches.
     pub rows: Vec<Row>,
@@ -139,17 +165,30 @@ impl PatchSet {
     /// Reads the set that `tree` holds.
     ///
     /// # Errors
-    /// A store error, or a Parquet part that is not one of macula's.
-    pub fn read(_tree: &Tree, _objects: &Objects) -> Result<Self, StageError> {
-        todo!()
+    /// A store error, or a Parquet part that is not one of macula's (`foreign-table`).
+    pub fn read(tree: &Tree, objects: &Objects) -> Result<Self, StageError> {
+        let info = objects.read_in(tree, "set.json")?.ok_or_else(|| foreign("`set.json` is missing"))?;
+        let info: SetInfo = serde_json::from_slice(&info).map_err(|error| foreign(&error.to_string()))?;
+        let parts: Vec<_> = tree.under("parts/").collect();
+        let read = |&(file, entry): &(&str, &Entry)| {
+            let name = file.strip_suffix(".parquet").ok_or_else(|| foreign(file))?;
+            Part::from_parquet(name, &objects.read(entry)?, &info, tree.get(&format!("shards/{name}.safetensors")))
+        };
+        let parts = parts.par_iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { info, parts })
     }
 
     /// Writes the parts and names the shards they use; a photograph without rows keeps its (empty) part and names no shard.
     ///
     /// # Errors
     /// As the store's.
-    pub fn write(&self, _objects: &Objects) -> Result<Tree, StageError> {
-        todo!()
+    pub fn write(&self, objects: &Objects) -> Result<Tree, StageError> {
+        let write = |part: &Part| part.write(&self.info, objects);
+        let parts: Vec<Tree> = self.parts.par_iter().map(write).collect::<Result<_, _>>()?;
+        let mut tree = Tree::default();
+        tree.insert("set.json", self.info.write(objects)?);
+        tree.entries.extend(parts.into_iter().flat_map(|part| part.entries));
+        Ok(tree)
     }
 
     /// How many patches (with copies) it holds.
@@ -165,29 +204,6 @@ impl PatchSet {
     }
 }
 
-/// The pixels of one part, mapped and verified.
-pub struct Shard {
-    _todo: (),
-}
-
-impl Shard {
-    /// Opens the shard of `part`, verifying it once.
-    ///
-    /// # Errors
-    /// As [`Objects::read`].
-    pub fn open(_part: &Part, _info: &SetInfo, _objects: &Objects) -> Result<Self, StageError> {
-        todo!()
-    }
-
-    /// Pixels of shard row `index`: u8, S x S x 3, margin included.
-    #[must_use]
-    pub fn pixels(&self, _index: u32) -> &[u8] {
-        todo!()
-    }
-
-    /// Mask bits of shard row `index` for class `class`: S x S bits, most significant first; [`None`] where masks are not kept.
-    #[must_use]
-    pub fn mask(&self, _index: u32, _class: usize) -> Option<&[u8]> {
-        todo!()
-    }
+fn foreign(reason: &str) -> StageError {
+    StageError::input("foreign-table", format!("not a patch set of this macula: {reason}"))
 }

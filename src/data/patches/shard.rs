@@ -1,0 +1,124 @@
+//! The pixels of one photograph's patches, as a safetensors file without metadata.
+
+use safetensors::SafeTensors;
+
+use super::{Part, SetInfo, foreign};
+use crate::stage::StageError;
+use crate::store::{Blob, Objects};
+
+/// The pixels of one part, mapped and verified.
+#[derive(Debug)]
+pub struct Shard {
+    blob: Blob,
+    pixels: usize,
+    masks: Option<usize>,
+    rows: usize,
+    classes: usize,
+    side: usize,
+}
+
+impl Shard {
+    /// Opens the shard of `part`, verifying it once.
+    ///
+    /// # Errors
+    /// As [`Objects::read`]; `foreign-table` where its shapes are not what `info` says.
+    pub fn open(part: &Part, info: &SetInfo, objects: &Objects) -> Result<Self, StageError> {
+        let (side, classes) = (info.side(), info.classes.len());
+        if part.rows.is_empty() {
+            return Ok(Self { blob: Blob::Owned(Vec::new()), pixels: 0, masks: None, rows: 0, classes, side });
+        }
+        let blob = objects.read(&part.shard)?;
+        let wrong = || foreign(&format!("the shard of `{}` does not hold what `set.json` says", part.photograph));
+        let tensors = SafeTensors::deserialize(&blob).map_err(|_| wrong())?;
+        let place = |name: &str, shape: &[usize]| {
+            let tensor = tensors.tensor(name).ok().filter(|tensor| tensor.shape().get(1..) == Some(shape));
+            let tensor = tensor.filter(|tensor| tensor.dtype() == safetensors::Dtype::U8).ok_or_else(wrong)?;
+            Ok::<_, StageError>((tensor.data().as_ptr().addr() - blob.as_ptr().addr(), tensor.shape()[0]))
+        };
+        let (pixels, rows) = place("pixels", &[side, side, 3])?;
+        let masks = if info.masks { Some(place("masks", &[classes, mask_bytes(side)])?) } else { None };
+        let last = part.rows.iter().map(|row| row.index as usize).max().unwrap_or(0);
+        if last >= rows || masks.is_some_and(|(_, masks)| masks != rows) {
+            return Err(wrong());
+        }
+        let masks = masks.map(|(place, _)| place);
+        Ok(Self { blob, pixels, masks, rows, classes, side })
+    }
+
+    /// Side of a patch with its margin, px.
+    #[must_use]
+    pub const fn side(&self) -> usize {
+        self.side
+    }
+
+    /// How many patches it holds; a derived set may use fewer of them.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Pixels of shard row `index`: u8, S x S x 3, margin included.
+    #[must_use]
+    pub fn pixels(&self, index: u32) -> &[u8] {
+        let size = self.side * self.side * 3;
+        &self.blob[self.pixels + index as usize * size..][..size]
+    }
+
+    /// Mask bits of shard row `index` for class `class`: S x S bits, most significant first; [`None`] where masks are not kept.
+    #[must_use]
+    pub fn mask(&self, index: u32, class: usize) -> Option<&[u8]> {
+        let size = mask_bytes(self.side);
+        Some(&self.blob[self.masks? + (index as usize * self.classes + class) * size..][..size])
+    }
+}
+
+/// The bytes of a shard being made: the header stands, pixels and masks are filled in place.
+#[derive(Debug)]
+pub struct ShardBytes {
+    bytes: Vec<u8>,
+    pixels: usize,
+    masks: usize,
+}
+
+impl ShardBytes {
+    /// A shard of `rows` patches, all black, no mask pixel set.
+    #[must_use]
+    pub fn new(rows: usize, info: &SetInfo) -> Self {
+        let (side, classes) = (info.side(), info.classes.len());
+        let (pixels, masks) = (rows * side * side * 3, rows * classes * mask_bytes(side));
+        let tensor = |name: &str, shape: &[usize], start: usize, end: usize| {
+            format!(r#""{name}":{{"dtype":"U8","shape":{shape:?},"data_offsets":[{start},{end}]}}"#).replace(' ', "")
+        };
+        let mut header = tensor("pixels", &[rows, side, side, 3], 0, pixels);
+        let mut end = pixels;
+        if info.masks {
+            end += masks;
+            header = format!("{header},{}", tensor("masks", &[rows, classes, mask_bytes(side)], pixels, end));
+        }
+        let mut header = format!("{{{header}}}").into_bytes();
+        header.resize(header.len().next_multiple_of(8), b' ');
+        let start = 8 + header.len();
+        // Zeroed memory comes from the system as it is touched; the header is written into it.
+        let mut bytes = vec![0; start + end];
+        bytes[..8].copy_from_slice(&(header.len() as u64).to_le_bytes());
+        bytes[8..start].copy_from_slice(&header);
+        Self { bytes, pixels: start, masks: start + pixels }
+    }
+
+    /// The pixels, N x S x S x 3, and the mask bits, N x C x ceil(S*S/8) (empty where masks are not kept).
+    pub fn parts(&mut self) -> (&mut [u8], &mut [u8]) {
+        let (before, masks) = self.bytes.split_at_mut(self.masks);
+        (&mut before[self.pixels..], masks)
+    }
+
+    /// The finished file.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// Bytes of one patch's mask of one class.
+const fn mask_bytes(side: usize) -> usize {
+    (side * side).div_ceil(8)
+}

@@ -1,0 +1,3 @@
+//! Tests of what leads from files to patches.
+
+mod patch_sets;
