@@ -1,1 +1,4 @@
-//! Tests of kernels.
+//! Tests of the training kernels and of networks made from them.
+
+mod formula;
+mod reference;

@@ -3,6 +3,18 @@
 //! Every kernel splits its work by shape alone and sums in a fixed order, so that results are the same for any number of
 //! threads. Between processors they are the same on the same [`Path`].
 
+pub mod conv;
+mod direct;
+mod gather;
+mod micro;
+mod moments;
+pub mod norm;
 mod path;
+pub mod pooling;
+mod shared;
+mod vector;
 
+pub use gather::{Begin, Rectify, accumulate};
+pub use moments::Moments;
 pub use path::{Path, choose, chosen, path};
+pub use shared::Pool;

@@ -1,29 +1,51 @@
 //! Networks: built from a description, executed, loaded and saved. They know no loss, no optimizer and no patch set.
 
+mod evaluate;
+mod initial;
+mod layout;
+mod load;
+mod plan;
+mod program;
+mod train;
 mod weights;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::Tensor;
 use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, Device, Storage, Tensor, Var};
 
 use crate::base::Streams;
 use crate::base::random::Stream;
-use crate::lang::network::NetworkSpec;
+use crate::lang::network::{Layer, NetworkSpec};
+use crate::learn::kernels::Pool;
 use crate::stage::StageError;
+use evaluate::Folded;
+use plan::Plan;
+use program::{Norm, Program};
+use train::{Model, Pass, Source};
 
-pub use weights::{LoadReport, Missing, Weights};
+pub use load::{LoadReport, Missing};
+pub use weights::Weights;
 
 /// A network with its parameters and running statistics, for classifying N x H x W x 3 pixels.
 pub struct Network {
     spec: NetworkSpec,
     size: usize,
     classes: usize,
-    parameters: Vec<Parameter>,
+    program: Program,
     flat: Vec<f32>,
     running: Vec<f32>,
     gradient: Vec<f32>,
+    /// Batch norms that were loaded folded and not yet calibrated, by their place in the program.
+    uncalibrated: Vec<usize>,
+    pool: Pool,
+    plans: Mutex<Vec<((usize, usize), Arc<Plan>)>>,
+    /// The convolutions of evaluation mode, as long as the numbers they were made from hold.
+    folded: Mutex<Option<Arc<Vec<Option<Folded>>>>>,
+    /// The last forward pass in training mode: its logits on the tape and what the way back needs.
+    pass: Option<(Var, Arc<Plan>, Pass)>,
 }
 
 /// One parameter tensor: a name of torchvision's and where it lies in [`Network::flat`].
@@ -60,15 +82,21 @@ impl Network {
     /// # Errors
     /// [`StageError::Input`] where the layers don't fit each other or the patches.
     pub fn new(spec: &NetworkSpec, size: usize, classes: usize, streams: &Streams) -> Result<Self, StageError> {
-        let _ = streams;
+        let program = Program::new(spec, size, classes)?;
+        let (flat, running) = (initial::parameters(&program, streams), initial::running(&program));
         Ok(Self {
             spec: spec.clone(),
             size,
             classes,
-            parameters: Vec::new(),
-            flat: Vec::new(),
-            running: Vec::new(),
-            gradient: Vec::new(),
+            gradient: vec![0.0; program.floats()],
+            program,
+            flat,
+            running,
+            uncalibrated: Vec::new(),
+            pool: Pool::default(),
+            plans: Mutex::default(),
+            folded: Mutex::default(),
+            pass: None,
         })
     }
 
@@ -93,7 +121,7 @@ impl Network {
     /// Its parameters, in the order of the layers; their ranges tile [`Network::flat`].
     #[must_use]
     pub fn parameters(&self) -> &[Parameter] {
-        &self.parameters
+        &self.program.parameters
     }
 
     /// All parameters as one vector.
@@ -124,12 +152,14 @@ impl Network {
         }
         self.flat.copy_from_slice(flat);
         self.running.copy_from_slice(running);
+        self.changed();
         Ok(())
     }
 
     /// Changes the parameters in place; `change` is given them and their gradient. For the optimizer.
     pub fn update(&mut self, change: impl FnOnce(&mut [f32], &[f32])) {
         change(&mut self.flat, &self.gradient);
+        self.changed();
     }
 
     /// Sets one parameter to `values`, in torch's order.
@@ -137,8 +167,13 @@ impl Network {
     /// # Errors
     /// [`StageError::Bug`] where there is no such parameter or the count is another.
     pub fn set(&mut self, name: &str, values: &[f32]) -> Result<(), StageError> {
-        let _ = (name, values);
-        Err(not_yet())
+        let parameter = self.program.parameters.iter().find(|parameter| parameter.name == name);
+        let Some(parameter) = parameter.filter(|parameter| parameter.range.len() == values.len()) else {
+            return Err(StageError::Bug(format!("no parameter `{name}` of {} values", values.len())));
+        };
+        self.flat[parameter.range.clone()].copy_from_slice(&layout::from_torch(&parameter.shape, values));
+        self.changed();
+        Ok(())
     }
 
     /// The last linear layer's weight and bias names; the bias is absent where the layer has none.
@@ -146,7 +181,10 @@ impl Network {
     /// # Errors
     /// [`StageError::Bug`] where the network has no linear layer.
     pub fn head(&self) -> Result<(String, Option<String>), StageError> {
-        Err(not_yet())
+        let (weight, bias) =
+            self.head_parameters().ok_or_else(|| StageError::Bug("a network without a head".to_owned()))?;
+        let name = |parameter: usize| self.program.parameters[parameter].name.clone();
+        Ok((name(weight), bias.map(name)))
     }
 
     /// Logits (N x classes) in training mode, on candle's tape, of normalised pixels (N x H x W x 3, f32). Batch norms use
@@ -156,8 +194,28 @@ impl Network {
     /// # Errors
     /// [`StageError::Input`] where the pixels don't fit the layers, [`StageError::Bug`] for candle's own.
     pub fn forward_train(&mut self, pixels: &Tensor, frozen: &[bool], dropout: Stream) -> Result<Tensor, StageError> {
-        let _ = (pixels, frozen, dropout);
-        Err(not_yet())
+        if frozen.len() != self.program.parameters.len() {
+            return Err(StageError::Bug(format!(
+                "{} parameters, {} said to be frozen or not",
+                self.program.parameters.len(),
+                frozen.len()
+            )));
+        }
+        if let Some((_, _, pass)) = self.pass.take() {
+            pass.recycle(&self.pool);
+        }
+        let (count, plan) = self.plan_for(pixels)?;
+        let source =
+            |norm: &Norm| if frozen[norm.gamma] && frozen[norm.beta] { Source::Running } else { Source::Batch };
+        let model = Model { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
+        let running = &mut self.running;
+        let pass = with_floats(pixels, |pixels| train::forward(model, running, pixels, frozen, source, dropout))?;
+        let logits =
+            Var::from_slice(pass.logits(&self.program), (count, self.classes), &Device::Cpu).map_err(candle)?;
+        let tensor = logits.as_tensor().clone();
+        self.pass = Some((logits, plan, pass));
+        self.changed();
+        Ok(tensor)
     }
 
     /// Runs candle's tape backward from `loss`, a scalar made from the logits of the last [`Network::forward_train`], and
@@ -168,8 +226,18 @@ impl Network {
     /// # Errors
     /// [`StageError::Bug`] for candle's own, and where `loss` does not depend on those logits.
     pub fn backward(&mut self, loss: &Tensor) -> Result<GradStore, StageError> {
-        let _ = loss;
-        Err(not_yet())
+        let Some((logits, plan, pass)) = self.pass.take() else {
+            return Err(StageError::Bug("a way back without a way forward".to_owned()));
+        };
+        let gradients = loss.backward().map_err(candle)?;
+        let Some(dlogits) = gradients.get(&logits) else {
+            return Err(StageError::Bug("a loss that does not depend on the logits".to_owned()));
+        };
+        let dlogits = dlogits.contiguous().map_err(candle)?;
+        let model = Model { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
+        let gradient = &mut self.gradient;
+        with_floats(&dlogits, |dlogits| train::backward(model, pass, dlogits, gradient))?;
+        Ok(gradients)
     }
 
     /// Logits (N x classes) in evaluation mode, off the tape, of normalised pixels (N x H x W x 3, f32): batch norms use the
@@ -178,14 +246,30 @@ impl Network {
     /// # Errors
     /// As [`Network::forward_train`].
     pub fn forward(&self, pixels: &Tensor) -> Result<Tensor, StageError> {
-        let _ = pixels;
-        Err(not_yet())
+        let (count, plan) = self.plan_for(pixels)?;
+        let model = Model { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
+        let folded = {
+            let mut held = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(held.get_or_insert_with(|| Arc::new(evaluate::fold(&model, &self.running))))
+        };
+        let logits = with_floats(pixels, |pixels| evaluate::forward(model, &self.running, &folded, pixels))?;
+        Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)
     }
 
     /// All tensors with torchvision's names and layouts, running statistics included.
     #[must_use]
     pub fn tensors(&self) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
-        BTreeMap::new()
+        let parameters = self.program.parameters.iter().map(|parameter| {
+            let values = layout::to_torch(&parameter.shape, &self.flat[parameter.range.clone()]);
+            (parameter.name.clone(), (parameter.shape.clone(), values))
+        });
+        let running = self.program.norms.iter().flat_map(|norm| {
+            let part = |at: usize| {
+                (vec![norm.channels], self.running[norm.running + at * norm.channels..][..norm.channels].to_vec())
+            };
+            [(format!("{}.running_mean", norm.name), part(0)), (format!("{}.running_var", norm.name), part(1))]
+        });
+        parameters.chain(running).collect()
     }
 
     /// The bytes of a safetensors file of [`Network::tensors`], which torch loads into torchvision's model of that name.
@@ -193,7 +277,7 @@ impl Network {
     /// # Errors
     /// [`StageError::Bug`] where safetensors refuses.
     pub fn save(&self) -> Result<Vec<u8>, StageError> {
-        Err(not_yet())
+        weights::write(&self.tensors())
     }
 
     /// Takes the tensors of `weights`. The last linear layer stays as it is where its classes differ.
@@ -201,30 +285,121 @@ impl Network {
     /// # Errors
     /// [`StageError::Input`] naming the tensors that are missing (under [`Missing::Error`]), of another shape, or not finite.
     pub fn load(&mut self, weights: &Weights, missing: Missing) -> Result<LoadReport, StageError> {
-        let _ = (weights, missing);
-        Err(not_yet())
+        let report = load::load(self, weights, missing)?;
+        self.changed();
+        Ok(report)
     }
 
     /// Sets the gamma of each residual block's last batch norm to 0 where one of the block's kernels is named in `random`
     /// (Goyal et al. 2017, 5.1); `None` means that all are random. Returns the names set.
     pub fn zero_gamma(&mut self, random: Option<&[String]>) -> Vec<String> {
-        let _ = random;
-        Vec::new()
+        let parameters = &self.program.parameters;
+        let is_random = |name: &String| random.is_none_or(|random| random.contains(name));
+        let gammas: Vec<usize> = (self.program.blocks.iter())
+            .filter(|block| {
+                let mut kernels = parameters[block.parameters.clone()].iter().filter(|one| one.role == Role::Kernel);
+                kernels.any(|kernel| is_random(&kernel.name))
+            })
+            .filter_map(|block| block.gamma)
+            .collect();
+        for &gamma in &gammas {
+            self.flat[parameters[gamma].range.clone()].fill(0.0);
+        }
+        let names = gammas.into_iter().map(|gamma| parameters[gamma].name.clone()).collect();
+        self.changed();
+        names
     }
 
-    /// Makes the batch norms after convolutions that were loaded folded fit for training: runs `batches` of pixels through,
-    /// layer by layer, and sets each one's running statistics to those of the convolution without its bias, gamma to
-    /// sqrt(var + eps) and beta to bias + mean, which in evaluation mode is the folded network. Does nothing where
-    /// [`LoadReport::folded`] is empty.
+    /// Makes the batch norms after convolutions that were loaded folded fit for training: runs `batches` of pixels through
+    /// in evaluation mode and sets each one's running statistics to those of the convolution without its bias, gamma to
+    /// sqrt(var + eps) and beta to bias + mean, which in evaluation mode is the folded network still. Does nothing where
+    /// [`LoadReport::folded`] was empty.
     ///
     /// # Errors
     /// As [`Network::forward_train`].
     pub fn calibrate(&mut self, batches: &[Tensor]) -> Result<(), StageError> {
-        let _ = batches;
-        Err(not_yet())
+        if self.uncalibrated.is_empty() {
+            return Ok(());
+        }
+        let frozen = vec![true; self.program.parameters.len()];
+        let no_dropout = Streams::new(0, "calibrate").stream("dropout", 0, &[]);
+        let mut sums: BTreeMap<usize, (Vec<[f64; 2]>, usize)> = BTreeMap::new();
+        for pixels in batches {
+            let (_, plan) = self.plan_for(pixels)?;
+            let model = Model { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
+            let running = &mut self.running;
+            let pass = with_floats(pixels, |pixels| {
+                train::forward(model, running, pixels, &frozen, |_| Source::Observed, no_dropout.clone())
+            })?;
+            for (norm, totals, rows) in &pass.observed {
+                let (sum, count) = sums.entry(*norm).or_insert_with(|| (vec![[0.0; 2]; totals.len()], 0));
+                *count += rows;
+                for (sum, total) in sum.iter_mut().zip(totals) {
+                    *sum = [sum[0] + total[0], sum[1] + total[1]];
+                }
+            }
+            pass.recycle(&self.pool);
+        }
+        for norm in std::mem::take(&mut self.uncalibrated) {
+            if let Some((sums, rows)) = sums.get(&norm) {
+                load::settle(self, norm, sums, *rows);
+            }
+        }
+        self.changed();
+        Ok(())
+    }
+
+    /// Forgets what was made from numbers that hold no longer.
+    fn changed(&mut self) {
+        *self.folded.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The parameters of the last linear layer.
+    fn head_parameters(&self) -> Option<(usize, Option<usize>)> {
+        let name = last_linear(&self.spec.layers)?;
+        let find = |end: &str| self.program.parameters.iter().position(|one| one.name == format!("{name}.{end}"));
+        Some((find("weight")?, find("bias")))
+    }
+
+    /// How many images `pixels` holds, and the plan for their size.
+    fn plan_for(&self, pixels: &Tensor) -> Result<(usize, Arc<Plan>), StageError> {
+        let (count, height, width, channels) = pixels.dims4().map_err(candle)?;
+        if channels != 3 || count == 0 {
+            return Err(StageError::Bug(format!("pixels of shape {:?}, not N x H x W x 3", pixels.dims())));
+        }
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, plan)) = plans.iter().find(|(size, _)| *size == (height, width)) {
+            return Ok((count, Arc::clone(plan)));
+        }
+        let plan = Arc::new(Plan::new(&self.program, height, width)?);
+        plans.push(((height, width), Arc::clone(&plan)));
+        Ok((count, plan))
     }
 }
 
-fn not_yet() -> StageError {
-    StageError::Bug("networks are not executed yet".to_owned())
+/// The name of the last linear layer.
+fn last_linear(layers: &[Layer]) -> Option<&str> {
+    layers.iter().rev().find_map(|layer| match layer {
+        Layer::Linear { name, .. } => Some(name.as_str()),
+        _ => None,
+    })
+}
+
+/// Calls `work` with the floats of a tensor.
+fn with_floats<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> R) -> Result<R, StageError> {
+    let tensor = tensor.contiguous().map_err(candle)?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(floats)), Some((from, to))) => Ok(work(&floats[from..to])),
+        _ => Err(StageError::Bug(format!(
+            "a tensor of {:?} on {:?}, not f32 on the CPU",
+            tensor.dtype(),
+            tensor.device()
+        ))),
+    }
+}
+
+/// An error of candle's own is a defect of ours.
+fn candle(error: candle_core::Error) -> StageError {
+    StageError::Bug(format!("candle: {error}"))
 }

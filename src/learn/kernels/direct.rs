@@ -1,0 +1,100 @@
+//! Convolutions in groups, by plain loops: correct, not fast. They know no packed panels.
+
+use rayon::prelude::*;
+
+use super::conv::{After, ConvShape};
+use super::gather::Begin;
+
+/// The pixels of the input that output (oy, ox) reads: tap, y, x.
+fn taps(shape: &ConvShape, oy: usize, ox: usize) -> impl Iterator<Item = (usize, usize)> {
+    let ConvShape { height, width, kernel, stride, padding, .. } = *shape;
+    (0..kernel * kernel).filter_map(move |tap| {
+        let y = (oy * stride + tap / kernel).checked_sub(padding).filter(|&y| y < height)?;
+        let x = (ox * stride + tap % kernel).checked_sub(padding).filter(|&x| x < width)?;
+        Some((tap, y * width + x))
+    })
+}
+
+/// Floats of an image of the input and of the output.
+fn images(shape: &ConvShape) -> (usize, usize) {
+    let (rows, columns) = shape.outputs();
+    (shape.height * shape.width * shape.channels, rows * columns * shape.out)
+}
+
+/// As [`super::conv::Conv::forward`].
+pub(super) fn forward(shape: &ConvShape, x: &[f32], kernel: &[f32], after: After, y: &mut [f32]) {
+    let (source, target) = images(shape);
+    let (_, columns) = shape.outputs();
+    let (inputs, outputs) = (shape.channels / shape.groups, shape.out / shape.groups);
+    let low = after.rectify.low();
+    y.par_chunks_mut(target).zip(x.par_chunks(source)).enumerate().for_each(|(image, (y, x))| {
+        for (at, y) in y.chunks_exact_mut(shape.out).enumerate() {
+            y.fill(0.0);
+            for (tap, pixel) in taps(shape, at / columns, at % columns) {
+                let x = &x[pixel * shape.channels..][..shape.channels];
+                for (group, y) in y.chunks_exact_mut(outputs).enumerate() {
+                    for (i, x) in x[group * inputs..][..inputs].iter().enumerate() {
+                        let kernel = &kernel[(tap * inputs + i) * shape.out + group * outputs..][..outputs];
+                        y.iter_mut().zip(kernel).for_each(|(y, w)| *y += x * w);
+                    }
+                }
+            }
+            if let Some(bias) = after.bias {
+                y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
+            }
+            if let Some(extra) = after.extra {
+                let extra = &extra[image * target + at * shape.out..];
+                y.iter_mut().zip(extra).for_each(|(y, extra)| *y += extra);
+            }
+            for y in y {
+                *y = if *y < low { low } else { *y };
+            }
+        }
+    });
+}
+
+/// As [`super::conv::Conv::input_gradient`].
+pub(super) fn input_gradient(shape: &ConvShape, dy: &[f32], kernel: &[f32], begin: Begin, dx: &mut [f32]) {
+    let (source, target) = images(shape);
+    let (_, columns) = shape.outputs();
+    let (inputs, outputs) = (shape.channels / shape.groups, shape.out / shape.groups);
+    dx.par_chunks_mut(source).zip(dy.par_chunks(target)).for_each(|(dx, dy)| {
+        if begin == Begin::Fresh {
+            dx.fill(0.0);
+        }
+        for (at, dy) in dy.chunks_exact(shape.out).enumerate() {
+            for (tap, pixel) in taps(shape, at / columns, at % columns) {
+                let dx = &mut dx[pixel * shape.channels..][..shape.channels];
+                for (group, dy) in dy.chunks_exact(outputs).enumerate() {
+                    for (i, dx) in dx[group * inputs..][..inputs].iter_mut().enumerate() {
+                        let kernel = &kernel[(tap * inputs + i) * shape.out + group * outputs..][..outputs];
+                        *dx += dy.iter().zip(kernel).map(|(dy, w)| dy * w).sum::<f32>();
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// As [`super::conv::Conv::kernel_gradient`]; each tap is summed by one task over all images in order.
+pub(super) fn kernel_gradient(shape: &ConvShape, x: &[f32], dy: &[f32], dkernel: &mut [f32]) {
+    let (source, target) = images(shape);
+    let (_, columns) = shape.outputs();
+    let (inputs, outputs) = (shape.channels / shape.groups, shape.out / shape.groups);
+    dkernel.par_chunks_mut(inputs * shape.out).enumerate().for_each(|(wanted, dkernel)| {
+        dkernel.fill(0.0);
+        for (x, dy) in x.chunks_exact(source).zip(dy.chunks_exact(target)) {
+            for (at, dy) in dy.chunks_exact(shape.out).enumerate() {
+                for (_, pixel) in taps(shape, at / columns, at % columns).filter(|&(tap, _)| tap == wanted) {
+                    let x = &x[pixel * shape.channels..][..shape.channels];
+                    for (group, dy) in dy.chunks_exact(outputs).enumerate() {
+                        for (i, x) in x[group * inputs..][..inputs].iter().enumerate() {
+                            let dkernel = &mut dkernel[i * shape.out + group * outputs..][..outputs];
+                            dkernel.iter_mut().zip(dy).for_each(|(dw, dy)| *dw += x * dy);
+                        }
+                    }
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,41 @@
+//! Plain loops compiled once for each [`super::Path`]. Knows no kernel.
+//!
+//! The loops have no fused multiply-add (the compiler contracts nothing), so they give the same bytes on every path.
+
+/// Defines a function whose loops are compiled for the path in force.
+macro_rules! vectorised {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
+        $(#[$meta])*
+        $vis fn $name($($arg: $ty),*) {
+            #[inline(always)]
+            #[expect(clippy::inline_always, reason = "the body takes on the instructions of its caller")]
+            fn body($($arg: $ty),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f")]
+            fn avx512($($arg: $ty),*) {
+                body($($arg),*);
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2")]
+            fn avx2($($arg: $ty),*) {
+                body($($arg),*);
+            }
+
+            match $crate::learn::kernels::chosen() {
+                #[cfg(target_arch = "x86_64")]
+                #[expect(unsafe_code, reason = "a call under a feature that was found")]
+                // SAFETY: the path in force is one that this processor can execute.
+                $crate::learn::kernels::Path::Avx512 => unsafe { avx512($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                #[expect(unsafe_code, reason = "a call under a feature that was found")]
+                // SAFETY: the path in force is one that this processor can execute.
+                $crate::learn::kernels::Path::Avx2 => unsafe { avx2($($arg),*) },
+                _ => body($($arg),*),
+            }
+        }
+    };
+}
+
+pub(super) use vectorised;

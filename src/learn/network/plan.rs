@@ -1,0 +1,27 @@
+//! What a program needs for images of one size: extents and prepared convolutions. Knows no values.
+
+use super::program::{Extent, Op, Program};
+use crate::learn::kernels::conv::Conv;
+use crate::stage::StageError;
+
+/// A program, prepared for images of one size.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Of each value.
+    pub(super) extents: Vec<Extent>,
+    /// Of each step that is a convolution.
+    pub(super) convs: Vec<Option<Conv>>,
+}
+
+impl Plan {
+    /// Prepares `program` for images of that height and width.
+    pub(super) fn new(program: &Program, height: usize, width: usize) -> Result<Self, StageError> {
+        let extents = program.extents(height, width)?;
+        let prepare = |op: &Op, input: usize| match op {
+            Op::Conv { geometry, .. } => Some(Conv::new(extents[input].conv(*geometry))),
+            _ => None,
+        };
+        let convs = program.steps.iter().map(|step| prepare(&step.op, step.input)).collect();
+        Ok(Self { extents, convs })
+    }
+}

@@ -1,0 +1,373 @@
+//! One step of training: forward over a program with all that the way back needs, and back. Knows no tape and no optimizer.
+
+use super::plan::Plan;
+use super::program::{Norm, Op, Program, Step};
+use crate::base::random::Stream;
+use crate::learn::kernels::conv::{After, Packed};
+use crate::learn::kernels::norm::{self, Into, Passed, Statistics};
+use crate::learn::kernels::pooling::{flatten, global_mean, global_mean_gradient};
+use crate::learn::kernels::{Begin, Moments, Pool, Rectify, accumulate};
+
+/// What is executed, and with which numbers.
+#[derive(Clone, Copy)]
+pub(super) struct Model<'a> {
+    pub(super) program: &'a Program,
+    pub(super) plan: &'a Plan,
+    pub(super) flat: &'a [f32],
+    pub(super) pool: &'a Pool,
+}
+
+impl<'a> Model<'a> {
+    /// The values of a parameter.
+    pub(super) fn parameter(&self, parameter: usize) -> &'a [f32] {
+        &self.flat[self.program.parameters[parameter].range.clone()]
+    }
+}
+
+/// Where the batch norms of one pass get their statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// From the batch; the running ones move.
+    Batch,
+    /// From the running ones, which stay.
+    Running,
+    /// From the running ones, which stay; the sums over the batch are left in [`Pass::observed`].
+    Observed,
+}
+
+/// What a step leaves for the way back, besides values.
+enum Kept {
+    Nothing,
+    Norm { statistics: Statistics, scale: Vec<f32>, shift: Vec<f32>, source: Source },
+    Places(Vec<u8>),
+    Mask(Vec<f32>),
+}
+
+/// A forward pass: the values and what else the way back needs.
+pub(super) struct Pass {
+    pub(super) images: usize,
+    values: Vec<Option<Vec<f32>>>,
+    kept: Vec<Kept>,
+    /// Which values have a trainable parameter before them.
+    wanted: Vec<bool>,
+    frozen: Vec<bool>,
+    /// The sums of x and x² that observed batch norms were given, and over how many rows, by their place in the program.
+    pub(super) observed: Vec<(usize, Vec<[f64; 2]>, usize)>,
+}
+
+impl Pass {
+    /// The logits.
+    pub(super) fn logits(&self, program: &Program) -> &[f32] {
+        let last = program.steps.last().expect("a network has layers").output;
+        self.values[last].as_deref().expect("logits are kept")
+    }
+
+    /// Gives all buffers back.
+    pub(super) fn recycle(self, pool: &Pool) {
+        self.values.into_iter().flatten().for_each(|buffer| pool.give(buffer));
+    }
+}
+
+/// Values that the way back reads, given which of them want gradients.
+fn read_back(program: &Program, wanted: &[bool], frozen: &[bool]) -> Vec<bool> {
+    let mut read = vec![false; wanted.len()];
+    for step in &program.steps {
+        if !wanted[step.output] {
+            continue;
+        }
+        match &step.op {
+            Op::Conv { weight, .. } => read[step.input] |= !frozen[*weight],
+            Op::Norm { add, rectify, .. } => {
+                read[step.input] = true;
+                read[step.output] |= add.is_some() && *rectify == Rectify::Yes;
+            }
+            Op::Rectify | Op::Add { rectify: Rectify::Yes, .. } => read[step.output] = true,
+            _ => {}
+        }
+    }
+    if let Some(last) = program.steps.last() {
+        read[last.output] = true;
+    }
+    read
+}
+
+/// Runs forward. `running` moves where batch norms use their batch; `source` says which do.
+pub(super) fn forward(
+    model: Model,
+    running: &mut [f32],
+    pixels: &[f32],
+    frozen: &[bool],
+    source: impl Fn(&Norm) -> Source,
+    mut dropout: Stream,
+) -> Pass {
+    let Model { program, plan, pool, .. } = model;
+    let images = pixels.len() / plan.extents[0].len();
+    let trainable = |step: &Step| match step.op {
+        Op::Conv { weight, bias, .. } => !frozen[weight] || bias.is_some_and(|bias| !frozen[bias]),
+        Op::Norm { norm, .. } => !frozen[program.norms[norm].gamma] || !frozen[program.norms[norm].beta],
+        _ => false,
+    };
+    let mut wanted = vec![false; program.uses.len()];
+    for step in &program.steps {
+        wanted[step.output] =
+            wanted[step.input] || step.second().is_some_and(|second| wanted[second]) || trainable(step);
+    }
+    let read = read_back(program, &wanted, frozen);
+    let mut left = program.uses.clone();
+    let mut values: Vec<Option<Vec<f32>>> = vec![None; program.uses.len()];
+    let mut kept: Vec<Kept> = program.steps.iter().map(|_| Kept::Nothing).collect();
+    let mut first = pool.take(pixels.len());
+    first.copy_from_slice(pixels);
+    values[0] = Some(first);
+    // Sums over the output of a convolution, for the batch norm that reads it.
+    let mut sums: Vec<Option<Moments>> = program.uses.iter().map(|_| None).collect();
+    let mut observed = Vec::new();
+    let batch_norm_reads = |value: usize| {
+        program.steps.iter().any(|step| match step.op {
+            Op::Norm { norm, .. } => step.input == value && source(&program.norms[norm]) != Source::Running,
+            _ => false,
+        })
+    };
+    for (at, step) in program.steps.iter().enumerate() {
+        let (from, to) = (plan.extents[step.input], plan.extents[step.output]);
+        let mut y = pool.take(images * to.len());
+        let x = values[step.input].as_deref().expect("a value lives until its last use");
+        match &step.op {
+            Op::Conv { weight, bias, .. } => {
+                let conv = plan.convs[at].as_ref().expect("a convolution is prepared");
+                let packed: Packed = conv.pack(model.parameter(*weight), pool);
+                let mut moments = batch_norm_reads(step.output).then(Moments::default);
+                let after = After { bias: bias.map(|bias| model.parameter(bias)), ..After::default() };
+                conv.forward(x, &packed, after, &mut y, moments.as_mut(), pool);
+                packed.recycle(pool);
+                sums[step.output] = moments;
+            }
+            Op::Norm { norm, add, rectify } => {
+                let layer = &program.norms[*norm];
+                let (c, rows) = (layer.channels, x.len() / layer.channels);
+                let source = source(layer);
+                let mut totals = || {
+                    let of_x = || {
+                        let mut moments = Moments::default();
+                        moments.of(x, c);
+                        moments
+                    };
+                    sums[step.input].take().unwrap_or_else(of_x).totals(c)
+                };
+                let statistics = if source == Source::Batch {
+                    let statistics = Statistics::new(&totals(), rows, layer.eps);
+                    move_running(&mut running[layer.running..][..2 * c], &statistics, rows, layer.momentum);
+                    statistics
+                } else {
+                    if source == Source::Observed {
+                        observed.push((*norm, totals(), rows));
+                    }
+                    let (mean, variance) = running[layer.running..][..2 * c].split_at(c);
+                    Statistics::running(mean, variance, layer.eps)
+                };
+                let (scale, shift) = statistics.affine(model.parameter(layer.gamma), model.parameter(layer.beta));
+                let extra = add.map(|add| values[add].as_deref().expect("a value lives until its last use"));
+                norm::affine(x, &scale, &shift, extra, *rectify, &mut y);
+                kept[at] = Kept::Norm { statistics, scale, shift, source };
+            }
+            Op::Rectify => {
+                y.copy_from_slice(x);
+                norm::rectify(&mut y);
+            }
+            Op::Add { other, rectify } => {
+                y.copy_from_slice(x);
+                accumulate(&mut y, values[*other].as_deref().expect("a value lives until its last use"));
+                if *rectify == Rectify::Yes {
+                    norm::rectify(&mut y);
+                }
+            }
+            Op::MaxPool { kernel, stride, padding } => {
+                let mut places = vec![0; y.len()];
+                from.window(*kernel, *stride, *padding).max(x, &mut y, &mut places);
+                kept[at] = Kept::Places(places);
+            }
+            Op::MeanPool { kernel, stride } => from.window(*kernel, *stride, 0).mean(x, &mut y),
+            Op::GlobalMean => global_mean(x, from.channels, &mut y),
+            Op::Flatten => flatten(x, from.height * from.width, from.channels, &mut y),
+            Op::Dropout { share } => {
+                let scale = (1.0 / (1.0 - share)) as f32;
+                let mask: Vec<f32> = x.iter().map(|_| if dropout.chance(*share) { 0.0 } else { scale }).collect();
+                y.copy_from_slice(x);
+                y.iter_mut().zip(&mask).for_each(|(y, mask)| *y *= mask);
+                kept[at] = Kept::Mask(mask);
+            }
+        }
+        values[step.output] = Some(y);
+        for value in [Some(step.input), step.second()].into_iter().flatten() {
+            left[value] -= 1;
+            if left[value] == 0
+                && !read[value]
+                && let Some(buffer) = values[value].take()
+            {
+                pool.give(buffer);
+            }
+        }
+    }
+    Pass { images, values, kept, wanted, frozen: frozen.to_vec(), observed }
+}
+
+/// running = (1 - momentum) running + momentum batch, the variance unbiased, as torch's.
+fn move_running(running: &mut [f32], statistics: &Statistics, rows: usize, momentum: f64) {
+    let (means, variances) = running.split_at_mut(statistics.mean.len());
+    let unbiased = rows as f64 / (rows.max(2) - 1) as f64;
+    let moved = |old: f32, new: f64| ((1.0 - momentum) * f64::from(old) + momentum * new) as f32;
+    for (running, mean) in means.iter_mut().zip(&statistics.mean) {
+        *running = moved(*running, f64::from(*mean));
+    }
+    for (running, variance) in variances.iter_mut().zip(&statistics.variance) {
+        *running = moved(*running, f64::from(*variance) * unbiased);
+    }
+}
+
+/// The gradients of the values, while they are on their way.
+struct Gradients<'a> {
+    of: Vec<Option<Vec<f32>>>,
+    pool: &'a Pool,
+}
+
+impl Gradients<'_> {
+    /// Adds `gradient` to that of a value.
+    fn add(&mut self, value: usize, gradient: Vec<f32>) {
+        match &mut self.of[value] {
+            Some(present) => {
+                accumulate(present, &gradient);
+                self.pool.give(gradient);
+            }
+            empty => *empty = Some(gradient),
+        }
+    }
+}
+
+/// Runs back from the gradient of the logits and writes that of the parameters; frozen ones get 0.
+pub(super) fn backward(model: Model, mut pass: Pass, dlogits: &[f32], gradient: &mut [f32]) {
+    let Model { program, plan, pool, .. } = model;
+    let images = pass.images;
+    let mut gradients = Gradients { of: vec![None; program.uses.len()], pool };
+    let mut of_logits = pool.take(dlogits.len());
+    of_logits.copy_from_slice(dlogits);
+    gradients.of[program.steps.last().expect("a network has layers").output] = Some(of_logits);
+    for (parameter, frozen) in program.parameters.iter().zip(&pass.frozen) {
+        if *frozen {
+            gradient[parameter.range.clone()].fill(0.0);
+        }
+    }
+    for (at, step) in program.steps.iter().enumerate().rev() {
+        let Some(mut dy) = gradients.of[step.output].take() else { continue };
+        let from = plan.extents[step.input];
+        let x = pass.values[step.input].as_deref();
+        let y = pass.values[step.output].as_deref();
+        let wanted = pass.wanted[step.input];
+        let read = "what the way back reads is kept";
+        let fresh = || pool.take(images * from.len());
+        match &step.op {
+            Op::Conv { weight, bias, .. } => {
+                let conv = plan.convs[at].as_ref().expect("a convolution is prepared");
+                if let Some(bias) = bias.filter(|&bias| !pass.frozen[bias]) {
+                    let range = program.parameters[bias].range.clone();
+                    gradient[range].copy_from_slice(&norm::column_sums(&dy, conv.shape.out));
+                }
+                if !pass.frozen[*weight] {
+                    let range = program.parameters[*weight].range.clone();
+                    conv.kernel_gradient(x.expect(read), &dy, &mut gradient[range], pool);
+                }
+                if wanted {
+                    let begin = if gradients.of[step.input].is_some() { Begin::Add } else { Begin::Fresh };
+                    let mut dx = gradients.of[step.input].take().unwrap_or_else(fresh);
+                    conv.input_gradient(&dy, model.parameter(*weight), begin, &mut dx, pool);
+                    gradients.of[step.input] = Some(dx);
+                }
+                pool.give(dy);
+            }
+            Op::Norm { norm, add, rectify } => {
+                let layer = &program.norms[*norm];
+                let Kept::Norm { statistics, scale, shift, source } = &pass.kept[at] else {
+                    unreachable!("a batch norm keeps its statistics")
+                };
+                let passed = match (rectify, add) {
+                    (Rectify::No, _) => Passed::All,
+                    (Rectify::Yes, None) => Passed::Affine(scale, shift),
+                    (Rectify::Yes, Some(_)) => Passed::Output(y.expect(read)),
+                };
+                // The residual's gradient stays in `dy`, so that of x needs a buffer of its own.
+                let residual = add.filter(|&add| pass.wanted[add]);
+                let mut own = residual.map(|_| fresh());
+                let into = own.as_deref_mut().map_or(Into::Place, Into::Buffer);
+                let x = x.expect(read);
+                if *source == Source::Batch {
+                    let (dgamma, dbeta) =
+                        norm::backward(x, &mut dy, model.parameter(layer.gamma), statistics, passed, into);
+                    for (parameter, values) in [(layer.gamma, dgamma), (layer.beta, dbeta)] {
+                        if !pass.frozen[parameter] {
+                            gradient[program.parameters[parameter].range.clone()].copy_from_slice(&values);
+                        }
+                    }
+                } else {
+                    norm::backward_fixed(x, &mut dy, scale, passed, into);
+                }
+                let dx = match (own, residual) {
+                    (Some(own), Some(residual)) => {
+                        gradients.add(residual, dy);
+                        own
+                    }
+                    _ => dy,
+                };
+                if wanted {
+                    gradients.add(step.input, dx);
+                } else {
+                    pool.give(dx);
+                }
+            }
+            Op::Rectify => {
+                norm::rectify_gradient(y.expect(read), &mut dy);
+                gradients.add(step.input, dy);
+            }
+            Op::Add { other, rectify } => {
+                if *rectify == Rectify::Yes {
+                    norm::rectify_gradient(y.expect(read), &mut dy);
+                }
+                if pass.wanted[*other] {
+                    let mut copy = fresh();
+                    copy.copy_from_slice(&dy);
+                    gradients.add(*other, copy);
+                }
+                gradients.add(step.input, dy);
+            }
+            Op::Dropout { .. } => {
+                let Kept::Mask(mask) = &pass.kept[at] else { unreachable!("dropout keeps its mask") };
+                dy.iter_mut().zip(mask).for_each(|(dy, mask)| *dy *= mask);
+                gradients.add(step.input, dy);
+            }
+            Op::MaxPool { .. } | Op::MeanPool { .. } | Op::GlobalMean | Op::Flatten => {
+                let mut dx = fresh();
+                match (&step.op, &pass.kept[at]) {
+                    (Op::MaxPool { kernel, stride, padding }, Kept::Places(places)) => {
+                        from.window(*kernel, *stride, *padding).max_gradient(&dy, places, &mut dx);
+                    }
+                    (Op::MeanPool { kernel, stride }, _) => {
+                        from.window(*kernel, *stride, 0).mean_gradient(&dy, &mut dx)
+                    }
+                    (Op::GlobalMean, _) => global_mean_gradient(&dy, from.channels, &mut dx),
+                    // The way back transposes the other way round.
+                    _ => flatten(&dy, from.channels, from.height * from.width, &mut dx),
+                }
+                pool.give(dy);
+                gradients.add(step.input, dx);
+            }
+        }
+        if !pass.wanted[step.input]
+            && let Some(unused) = gradients.of[step.input].take()
+        {
+            pool.give(unused);
+        }
+        if let Some(buffer) = pass.values[step.output].take() {
+            pool.give(buffer);
+        }
+    }
+    gradients.of.into_iter().flatten().for_each(|buffer| pool.give(buffer));
+    pass.recycle(pool);
+}
