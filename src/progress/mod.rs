@@ -1,3 +1,8 @@
 //! What people see while macula works: plain lines, or a live display on a terminal.
 
 pub mod table;
+pub mod text;
+pub mod watchers;
+
+pub use text::{Colours, Text};
+pub use watchers::{Json, Live, Plain};

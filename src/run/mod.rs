@@ -1,5 +1,271 @@
 //! Executes what must run. Names no stage; the clock and the environment come in through its [`World`].
 
+pub mod budget;
+pub mod events;
+pub mod executor;
+pub mod files;
+pub mod job;
+mod map;
+pub mod record;
+pub mod results;
+pub mod state;
+pub mod time;
 pub mod world;
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Instant;
+
+pub use events::{Became, Event, Nobody, Watch};
+pub use executor::{Failures, StageFailure};
+pub use files::ProjectFiles;
 pub use world::World;
+
+use crate::base::{Digest, Sources};
+use crate::diag::Diag;
+use crate::lang::spec::Pipeline;
+use crate::plan::{AllKnown, Decision, Engine, Explanation, Graph, StageId};
+use crate::stage::{Implementation, StageError};
+use crate::store::{Accept, RunRecord, Store, StoreError};
+
+/// What is run, and where.
+pub struct Project<'a> {
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// The texts that its spans point into; may be empty.
+    pub sources: &'a Sources,
+    /// Its file, for the record.
+    pub file: String,
+    /// The project's folder: paths start from it, and `results/` lies in it.
+    pub folder: PathBuf,
+    /// What stages do.
+    pub implementations: &'a [Implementation],
+    /// Where results are kept.
+    pub store: &'a Store,
+}
+
+/// How it is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Stages at the same time.
+    pub jobs: usize,
+    /// Threads that all stages share. Results do not depend on it.
+    pub threads: usize,
+    /// Bytes that the items of map stages may hold at the same time.
+    pub memory: u64,
+    /// What happens when a stage fails.
+    pub failures: Failures,
+    /// Whether results of another realisation class will do.
+    pub accept: Accept,
+    /// The stages that are wanted, with what they need; all where empty.
+    pub targets: Vec<String>,
+}
+
+impl Options {
+    /// As a run is without flags, on `processors`.
+    #[must_use]
+    pub fn usual(processors: usize) -> Self {
+        Self {
+            jobs: processors,
+            threads: processors,
+            memory: 2 << 30,
+            failures: Failures::FinishRunning,
+            accept: Accept::AnyClass,
+            targets: Vec::new(),
+        }
+    }
+}
+
+/// Why a plan can't even be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The pipeline is wrong in itself.
+    #[error("the pipeline can't be run")]
+    Pipeline(Vec<Diag>),
+    /// A target that is no stage.
+    #[error("there is no stage `{name}`")]
+    NoStage {
+        /// What was asked for.
+        name: String,
+        /// The stage with the nearest name.
+        near: Option<String>,
+    },
+    /// A defect, or the store.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+}
+
+impl From<StoreError> for PlanError {
+    fn from(error: StoreError) -> Self {
+        Self::Stage(error.into())
+    }
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Report {
+    /// As it is recorded.
+    pub record: RunRecord,
+    /// What failed.
+    pub failed: Vec<StageFailure>,
+    /// Stages whose outputs are known.
+    pub known: AllKnown,
+    /// Whether the user stopped it.
+    pub stopped: bool,
+}
+
+/// Makes an engine and hands it, with the stages that are wanted, to `work`.
+///
+/// # Errors
+/// [`PlanError`] where there is nothing to be planned.
+pub fn with_engine<T>(
+    world: &World,
+    project: &Project,
+    targets: &[String],
+    accept: Accept,
+    work: impl FnOnce(&Engine, &BTreeSet<StageId>) -> T,
+) -> Result<T, PlanError> {
+    let (graph, diags) = Graph::new(project.pipeline);
+    if !diags.is_empty() {
+        return Err(PlanError::Pipeline(diags));
+    }
+    let mut wanted: BTreeSet<StageId> = graph.order().iter().copied().collect();
+    if !targets.is_empty() {
+        let ids: Result<Vec<StageId>, PlanError> = targets.iter().map(|name| target(project, &graph, name)).collect();
+        wanted = graph.with_needs(&ids?);
+    }
+    let files = ProjectFiles::new(world, &project.folder, project.store);
+    let engine = Engine::new(project.pipeline, graph, project.implementations, project.store, &files, accept)?;
+    Ok(work(&engine, &wanted))
+}
+
+fn target(project: &Project, graph: &Graph, name: &str) -> Result<StageId, PlanError> {
+    // `folds.train` means the stage `folds`.
+    let stage = std::iter::successors(Some(name), |name| name.rsplit_once('.').map(|(stage, _)| stage));
+    stage.into_iter().find_map(|name| graph.find(name)).ok_or_else(|| {
+        let names = project.pipeline.stages.iter().map(|stage| stage.name.as_str());
+        let near =
+            names.max_by(|one, other| strsim::jaro_winkler(one, name).total_cmp(&strsim::jaro_winkler(other, name)));
+        let near = near.filter(|near| strsim::jaro_winkler(near, name) > 0.7).map(str::to_owned);
+        PlanError::NoStage { name: name.to_owned(), near }
+    })
+}
+
+/// Decides every stage and explains it: what `plan` and `why` show.
+///
+/// # Errors
+/// As [`with_engine`].
+pub fn plan<T>(
+    world: &World,
+    project: &Project,
+    options: &Options,
+    show: impl FnOnce(&Engine, Vec<(StageId, &Decision, Explanation)>) -> T,
+) -> Result<T, PlanError> {
+    with_engine(world, project, &options.targets, options.accept, |engine, wanted| {
+        let decisions = engine.plan(wanted);
+        project.store.files.save();
+        show(engine, explained(engine, &decisions))
+    })
+}
+
+fn explained<'a>(
+    engine: &Engine,
+    decisions: &'a std::collections::BTreeMap<StageId, Decision>,
+) -> Vec<(StageId, &'a Decision, Explanation)> {
+    let order = engine.graph.order().iter().filter_map(|id| decisions.get_key_value(id));
+    order.map(|(id, decision)| (*id, decision, Explanation::of(engine, *id, decision))).collect()
+}
+
+/// Runs what must run.
+///
+/// # Errors
+/// As [`with_engine`]; that a stage fails is no error of the run but in its [`Report`].
+pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn Watch) -> Result<Report, PlanError> {
+    let clock = Instant::now();
+    let began = world.nanoseconds();
+    let salt = Digest::of(format!("{began} {}", std::process::id()).as_bytes()).to_string();
+    let mut record = RunRecord {
+        id: format!("{}-{}", time::compact(began), &salt[..6]),
+        pipeline: project.pipeline.name.clone(),
+        file: project.file.clone(),
+        began,
+        ended: "running".to_owned(),
+        macula: env!("CARGO_PKG_VERSION").to_owned(),
+        ..RunRecord::default()
+    };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads.max(1))
+        .thread_name(|at| format!("macula-{at}"))
+        // Deep enough for the recursion of networks and for stolen work on top of it.
+        .stack_size(16 << 20)
+        .build()
+        .map_err(|error| StageError::Bug(format!("no threads: {error}")))?;
+    with_engine(world, project, &options.targets, options.accept, |engine, wanted| {
+        let folder = project.store.runs.folder(&record.id);
+        let recorder = record::Recorder::new(&folder, world, watch);
+        let decisions = engine.plan(wanted);
+        let explained = explained(engine, &decisions);
+        let _ = std::fs::write(folder.join("plan.json"), record::plan(engine, &explained).to_string());
+        drop(explained);
+        let will_run = |decision: &&Decision| matches!(decision, Decision::Run(_));
+        recorder.event(&Event::RunBegan {
+            run: record.id.clone(),
+            pipeline: record.pipeline.clone(),
+            stages: wanted.len(),
+            to_run: decisions.values().filter(will_run).count(),
+            widest: wanted.iter().map(|id| engine.stage(*id).name.chars().count()).max().unwrap_or(0),
+        });
+        let shared = job::Shared {
+            engine,
+            world,
+            pool: &pool,
+            threads: options.threads.max(1),
+            budget: budget::Budget::new(options.memory),
+            watch: &recorder,
+            run: record.id.clone(),
+        };
+        let mut executor = executor::Executor::new(&shared, project.sources, options.jobs, options.failures, decisions);
+        executor.run();
+        project.store.files.save();
+        let stopped = executor.stopped();
+        let results = link(project, engine, executor.known(), watch);
+        record.ended = if !executor.failed.is_empty() {
+            "failed"
+        } else if stopped {
+            "stopped"
+        } else {
+            "done"
+        }
+        .to_owned();
+        record.seconds = clock.elapsed().as_secs_f64();
+        let computed = executor.ended(Became::Computed) + executor.ended(Became::Repaired);
+        recorder.event(&Event::RunEnded {
+            ended: record.ended.clone(),
+            computed,
+            reused: executor.ended(Became::Reused),
+            seconds: record.seconds,
+            results,
+        });
+        let known = executor.known().clone();
+        record.stages = std::mem::take(&mut executor.stages);
+        let failed = std::mem::take(&mut executor.failed);
+        drop(executor);
+        project.store.runs.write(&record);
+        Report { record, failed, known, stopped }
+    })
+}
+
+/// Links the results by human name. Not being able to costs a warning, not the run.
+fn link(project: &Project, engine: &Engine, known: &AllKnown, watch: &dyn Watch) -> Option<String> {
+    let folder = results::folder(&project.folder, &project.pipeline.name);
+    for (id, known) in known.iter().filter(|(_, known)| known.key.is_some()) {
+        let stage = engine.stage(*id).name.clone();
+        if let Err(error) = results::link(&folder, &stage, known, &project.store.objects) {
+            let text = format!("cannot link the results of `{stage}` in `{}`: {error}", folder.display());
+            let warning = crate::stage::Warning { code: "results-links".into(), text };
+            watch.event(&Event::Warned { stage, warning });
+            return None;
+        }
+    }
+    folder.is_dir().then(|| format!("results/{}", project.pipeline.name))
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::stage::Stop;
@@ -20,6 +21,8 @@ pub struct World {
     pub processors: usize,
     /// Raised when the user asks to stop.
     pub stop: Arc<Stop>,
+    /// Set by a signal; the executor looks at it and raises `stop`.
+    pub signalled: Arc<AtomicBool>,
 }
 
 impl World {
@@ -35,6 +38,7 @@ impl World {
             folder: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             stop: Arc::default(),
+            signalled: Arc::default(),
         }
     }
 
@@ -42,6 +46,15 @@ impl World {
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether the user asked to stop; then all stages are told.
+    #[must_use]
+    pub fn interrupted(&self) -> bool {
+        if self.signalled.load(Ordering::SeqCst) {
+            self.stop.raise();
+        }
+        self.stop.raised()
     }
 
     /// Nanoseconds since 1970, UTC.

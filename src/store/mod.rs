@@ -1,9 +1,164 @@
 //! The store: content-addressed objects, keys, actions. Knows digests only, no stage.
 
+pub mod action;
+pub mod claim;
 pub mod error;
+pub mod files;
+pub mod items;
+pub mod layout;
+pub mod manifest;
 pub mod objects;
+pub mod runs;
 pub mod tree;
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use action::{Absent, Accept, EVERYWHERE, Found, Made, Record, StoredTree};
+pub use claim::Claim;
 pub use error::StoreError;
+pub use files::FileDigests;
+pub use items::{ItemRecord, Segment};
+pub use layout::Layout;
+pub use manifest::{Difference, Field, Kind, Manifest};
 pub use objects::{Blob, ObjectWriter, Objects};
+pub use runs::{RunRecord, Runs, StageRun};
 pub use tree::{Entry, Tree};
+
+use crate::base::Digest;
+
+/// A store, opened.
+#[derive(Debug)]
+pub struct Store {
+    layout: Layout,
+    /// Its objects.
+    pub objects: Objects,
+    /// Digests of files outside.
+    pub files: FileDigests,
+    /// Records of runs.
+    pub runs: Runs,
+}
+
+/// What is known of a key.
+#[derive(Debug)]
+pub enum Lookup {
+    /// Its result.
+    Hit(Box<Found>),
+    /// There is none, and the caller is the one to compute it.
+    Miss(Claim, Absent),
+    /// There is none, and another computes it.
+    Busy,
+}
+
+impl Store {
+    /// Opens the store at `root` (`.macula`), making it where it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let layout = Layout::open(root)?;
+        let objects = Objects::open(&layout.objects())?;
+        let files = FileDigests::open(layout.files());
+        for (entry, path) in files.places() {
+            objects.put_external(&entry, &path);
+        }
+        Ok(Self { objects, files, runs: Runs::new(&layout), layout })
+    }
+
+    /// Where things lie.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The result of a key, if all of it is there; it is verified when it is read.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn find(&self, key: &Digest, class: &str, accept: Accept) -> Result<Result<Found, Absent>, StoreError> {
+        let own = self.load(key, class)?;
+        let Err(absent) = own else { return Ok(own) };
+        let prefix = format!("{}.", &key.to_string()[2..]);
+        let mut others: Vec<String> = std::fs::read_dir(self.layout.actions(key))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|file| file.file_name().to_str()?.strip_prefix(&prefix).map(str::to_owned))
+            .filter(|other| self.layout.action(key, other) != self.layout.action(key, class))
+            .collect();
+        others.sort();
+        for other in others {
+            match (self.load(key, &other)?, accept) {
+                (Ok(found), _) if found.record.class == EVERYWHERE => return Ok(Ok(found)),
+                (Ok(found), Accept::AnyClass) => return Ok(Ok(found)),
+                (Ok(found), Accept::OwnClass) => return Ok(Err(Absent::OtherClass(found.record.class))),
+                (Err(_), _) => {}
+            }
+        }
+        Ok(Err(absent))
+    }
+
+    /// The result of a key, or the right to compute it.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn lookup(&self, key: &Digest, class: &str, accept: Accept) -> Result<Lookup, StoreError> {
+        if let Ok(found) = self.find(key, class, accept)? {
+            return Ok(Lookup::Hit(Box::new(found)));
+        }
+        let Some(claim) = Claim::take(&self.layout, key)? else { return Ok(Lookup::Busy) };
+        // Another may have committed between the two looks.
+        Ok(match self.find(key, class, accept)? {
+            Ok(found) => Lookup::Hit(Box::new(found)),
+            Err(absent) => Lookup::Miss(claim, absent),
+        })
+    }
+
+    /// Forgets the results of a key, so that it is computed again.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn forget(&self, key: &Digest) -> Result<(), StoreError> {
+        let prefix = format!("{}.", &key.to_string()[2..]);
+        for file in std::fs::read_dir(self.layout.actions(key)).into_iter().flatten().flatten() {
+            if file.file_name().to_string_lossy().starts_with(&prefix) {
+                std::fs::remove_file(file.path()).map_err(StoreError::disk("delete", &file.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The results of the items of a map stage; `stage` is the digest of what they have in common.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn segment(&self, stage: &Digest) -> Result<Segment, StoreError> {
+        Segment::open(self.layout.items(stage))
+    }
+
+    fn load(&self, key: &Digest, class: &str) -> Result<Result<Found, Absent>, StoreError> {
+        let record = match action::read(&self.layout.action(key, class))? {
+            Ok(record) if record.key == *key => record,
+            Ok(_) => return Ok(Err(Absent::Lost)),
+            Err(absent) => return Ok(Err(absent)),
+        };
+        let mut outputs = BTreeMap::new();
+        for (port, stored) in &record.outputs {
+            let tree = match self.objects.read_tree(&stored.object) {
+                Ok(tree) => tree,
+                Err(StoreError::Damaged { .. } | StoreError::Missing { .. }) => return Ok(Err(Absent::Lost)),
+                Err(error) => return Err(error),
+            };
+            if tree.digest() != stored.tree || !tree.entries.values().all(|entry| self.objects.holds(entry)) {
+                return Ok(Err(Absent::Lost));
+            }
+            outputs.insert(port.clone(), tree);
+        }
+        Ok(Ok(Found { record, outputs }))
+    }
+}
+
+/// What the store writes down. Only types that always serialise come here: no maps with other keys than text.
+fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("records serialise")
+}

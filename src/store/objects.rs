@@ -164,7 +164,7 @@ impl Objects {
     /// # Errors
     /// As [`Objects::put`].
     pub fn put_tree(&self, tree: &Tree) -> Result<Entry, StoreError> {
-        self.put(&serde_json::to_vec(tree).expect("trees serialise"))
+        self.put(&super::json(tree))
     }
 
     /// Reads a tree that [`Objects::put_tree`] stored.
@@ -232,7 +232,9 @@ impl Objects {
         let folders: Vec<PathBuf> = folders.into_iter().collect();
         at_once(&folders, |folder| disk::sync_folder(folder).map_err(StoreError::disk("write to the disk", folder)))?;
         let mut pending = lock(&self.pending);
-        waiting.iter().for_each(|(digest, _)| _ = pending.remove(digest));
+        for (digest, _) in &waiting {
+            pending.remove(digest);
+        }
         Ok(())
     }
 

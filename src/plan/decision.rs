@@ -1,0 +1,289 @@
+//! The one decision engine: for each stage whether it will run. `plan`, `run` and `why` ask it alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::graph::{Graph, StageId};
+use super::keys;
+use crate::base::{Digest, Streams};
+use crate::lang::spec::{Pipeline, StageSpec};
+use crate::stage::{
+    Ctx, Files, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Summary, Warning, Work,
+};
+use crate::store::{Absent, Accept, Found, Manifest, Store, Tree};
+
+/// What the engine decides from.
+pub struct Engine<'a> {
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// Its graph.
+    pub graph: Graph,
+    /// Where results are looked up.
+    pub store: &'a Store,
+    /// Files outside, for sources.
+    pub files: &'a (dyn Files + Sync),
+    /// Whether results of another realisation class will do.
+    pub accept: Accept,
+    implementations: Vec<&'a Implementation>,
+}
+
+/// A stage whose outputs are known.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// For each output port its tree.
+    pub outputs: BTreeMap<String, Tree>,
+    /// What people are told of it.
+    pub summary: Summary,
+    /// What its key was made of.
+    pub manifest: Manifest,
+    /// Its key; a source has none.
+    pub key: Option<Digest>,
+    /// How long computing it took, seconds; 0 for a source.
+    pub cost: f64,
+}
+
+/// Stages whose outputs are known.
+pub type AllKnown = BTreeMap<StageId, Arc<Known>>;
+
+/// What is decided of one stage.
+#[derive(Debug)]
+pub enum Decision {
+    /// A source, looked at just now.
+    Source(Arc<Known>),
+    /// Will not run: its result is there.
+    Reuse(Arc<Known>, Box<Reused>),
+    /// Will run.
+    Run(Box<Task>),
+    /// Can't be said before these stages end.
+    Unknown(Vec<StageId>),
+    /// Can't be run: looking at it failed.
+    Failed(StageError),
+    /// Can't be run: these stages failed.
+    Blocked(Vec<StageId>),
+}
+
+/// A result that is reused.
+#[derive(Clone, Debug)]
+pub struct Reused {
+    /// How it came about.
+    pub made: crate::store::Made,
+    /// Its class, where that is not the one that this machine computes in.
+    pub other_class: Option<String>,
+}
+
+/// A stage that will run, with all it needs.
+#[derive(Debug)]
+pub struct Task {
+    /// What its key is made of.
+    pub manifest: Manifest,
+    /// The key.
+    pub key: Digest,
+    /// What its ports are given.
+    pub inputs: Inputs,
+    /// Why it runs.
+    pub absent: Absent,
+    /// For a map stage: how many items are there already, of how many.
+    pub items: Option<(u64, u64)>,
+}
+
+impl<'a> Engine<'a> {
+    /// An engine for `pipeline`.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where a stage's implementation is not among `implementations`.
+    pub fn new(
+        pipeline: &'a Pipeline,
+        graph: Graph,
+        implementations: &'a [Implementation],
+        store: &'a Store,
+        files: &'a (dyn Files + Sync),
+        accept: Accept,
+    ) -> Result<Self, StageError> {
+        let find = |stage: &StageSpec| {
+            implementations.iter().find(|known| known.name == stage.implementation).ok_or_else(|| {
+                StageError::Bug(format!("stage `{}` has no implementation `{}`", stage.name, stage.implementation))
+            })
+        };
+        let implementations = pipeline.stages.iter().map(find).collect::<Result<_, _>>()?;
+        Ok(Self { pipeline, graph, store, files, accept, implementations })
+    }
+
+    /// The stage as the language handed it on.
+    #[must_use]
+    pub fn stage(&self, id: StageId) -> &'a StageSpec {
+        &self.pipeline.stages[id.0]
+    }
+
+    /// What the stage does.
+    #[must_use]
+    pub fn implementation(&self, id: StageId) -> &'a Implementation {
+        self.implementations[id.0]
+    }
+
+    /// Decides all stages of `wanted`, in order, as far as that can be said now.
+    #[must_use]
+    pub fn plan(&self, wanted: &BTreeSet<StageId>) -> BTreeMap<StageId, Decision> {
+        let mut known = AllKnown::new();
+        let mut decisions = BTreeMap::new();
+        for &id in self.graph.order().iter().filter(|id| wanted.contains(id)) {
+            let decision = self.decide_within(id, &known, &decisions);
+            if let Decision::Source(result) | Decision::Reuse(result, _) = &decision {
+                known.insert(id, Arc::clone(result));
+            }
+            decisions.insert(id, decision);
+        }
+        decisions
+    }
+
+    fn decide_within(&self, id: StageId, known: &AllKnown, decisions: &BTreeMap<StageId, Decision>) -> Decision {
+        let mut until = BTreeSet::new();
+        let mut blocked = BTreeSet::new();
+        for need in self.graph.needs(id) {
+            match decisions.get(&need) {
+                Some(Decision::Run(_)) => _ = until.insert(need),
+                Some(Decision::Unknown(others)) => until.extend(others),
+                Some(Decision::Failed(_)) => _ = blocked.insert(need),
+                Some(Decision::Blocked(others)) => blocked.extend(others),
+                _ => {}
+            }
+        }
+        if !blocked.is_empty() {
+            return Decision::Blocked(blocked.into_iter().collect());
+        }
+        if !until.is_empty() {
+            return Decision::Unknown(until.into_iter().collect());
+        }
+        self.decide(id, known).unwrap_or_else(Decision::Failed)
+    }
+
+    /// Decides one stage whose inputs are known: never [`Decision::Unknown`] or [`Decision::Blocked`].
+    ///
+    /// # Errors
+    /// What looking at a source, at a map stage's items or at the store runs into.
+    pub fn decide(&self, id: StageId, known: &AllKnown) -> Result<Decision, StageError> {
+        let (stage, implementation) = (self.stage(id), self.implementation(id));
+        if let Work::Source(look) = implementation.work {
+            let params = params(stage);
+            let outcome = look(&params, self.files)?;
+            let mut manifest = keys::common(self.pipeline, stage, implementation)?;
+            for (port, tree) in &outcome.outputs {
+                manifest.push(crate::store::Kind::Files, port, tree.digest().short(), tree.digest());
+            }
+            let known = Known { outputs: outcome.outputs, summary: outcome.summary, manifest, key: None, cost: 0.0 };
+            return Ok(Decision::Source(Arc::new(known)));
+        }
+        let inputs = self.inputs(id, known)?;
+        let manifest = keys::manifest(self.pipeline, stage, implementation, &inputs)?;
+        let key = manifest.key();
+        match self.store.find(&key, &keys::class(implementation), self.accept)? {
+            Ok(found) => {
+                let (known, reused) = self.reused(id, found, manifest);
+                Ok(Decision::Reuse(known, Box::new(reused)))
+            }
+            Err(absent) => {
+                let mut task = Task { manifest, key, inputs, absent, items: None };
+                if let Work::Map { .. } = implementation.work {
+                    let items = self.items(id, &task)?;
+                    let there = items.iter().filter(|(_, _, tree)| tree.is_some()).count();
+                    task.items = Some((there as u64, items.len() as u64));
+                }
+                Ok(Decision::Run(Box::new(task)))
+            }
+        }
+    }
+
+    /// A result found in the store as the runner wants it. `manifest` gave its key.
+    #[must_use]
+    pub fn reused(&self, id: StageId, found: Found, manifest: Manifest) -> (Arc<Known>, Reused) {
+        let Found { record, outputs } = found;
+        // A summary is for people: one that an older macula wrote in another shape must not stop a run.
+        let summary = serde_json::from_value(record.summary).unwrap_or_default();
+        let own = keys::class(self.implementation(id));
+        let foreign = record.class != own && record.class != crate::store::EVERYWHERE;
+        let reused = Reused { other_class: foreign.then_some(record.class), made: record.made };
+        let known =
+            Known { outputs, summary, manifest, key: Some(record.key), cost: reused.made.seconds };
+        (Arc::new(known), reused)
+    }
+
+    /// The items of a map stage, the key of each, and its result where that is there.
+    ///
+    /// # Errors
+    /// What listing the items or reading the segment runs into.
+    pub fn items(&self, id: StageId, task: &Task) -> Result<Vec<(Item, Digest, Option<Tree>)>, StageError> {
+        let (stage, implementation) = (self.stage(id), self.implementation(id));
+        let Work::Map { items, .. } = implementation.work else { return Ok(Vec::new()) };
+        let params = params(stage);
+        let stop = Stop::default();
+        let ctx = Ctx {
+            params: &params,
+            inputs: &task.inputs,
+            streams: self.streams(id),
+            objects: &self.store.objects,
+            partial: Path::new(""),
+            progress: &Silent,
+            stop: &stop,
+        };
+        let common = self.common(id)?;
+        let segment = self.store.segment(&common)?;
+        let class = keys::class(implementation);
+        let found = items(&ctx)?.into_iter().map(|item| {
+            let key = keys::item(&common, &item);
+            let tree = segment.find(&self.store.objects, &key, &class, self.accept).cloned();
+            (item, key, tree)
+        });
+        Ok(found.collect())
+    }
+
+    /// The digest of what all items of a map stage have in common, which names its segment.
+    ///
+    /// # Errors
+    /// As [`keys::common`].
+    pub fn common(&self, id: StageId) -> Result<Digest, StageError> {
+        Ok(keys::common(self.pipeline, self.stage(id), self.implementation(id))?.key())
+    }
+
+    /// The random streams of a stage.
+    #[must_use]
+    pub fn streams(&self, id: StageId) -> Streams {
+        Streams::new(self.pipeline.seed, self.implementation(id).name)
+    }
+
+    fn inputs(&self, id: StageId, known: &AllKnown) -> Result<Inputs, StageError> {
+        let page = matches!(self.implementation(id).work, Work::Page(_));
+        let mut inputs = Inputs::default();
+        for input in &self.stage(id).inputs {
+            let given = input.from.iter().map(|reference| {
+                let from = self.graph.find(&reference.stage).and_then(|id| Some((id, known.get(&id)?)));
+                let (from, result) =
+                    from.ok_or_else(|| StageError::Bug(format!("`{}` is not known", reference.stage)))?;
+                let tree = result.outputs.get(&reference.port).cloned().ok_or_else(|| {
+                    StageError::Bug(format!("`{}` made no output `{}`", reference.stage, reference.port))
+                })?;
+                let main = self.stage(from).outputs.len() == 1;
+                let name =
+                    if main { reference.stage.clone() } else { format!("{}.{}", reference.stage, reference.port) };
+                Ok(Named { name, tree, summary: page.then(|| result.summary.clone()) })
+            });
+            let given = given.collect::<Result<Vec<_>, StageError>>()?;
+            inputs.0.entry(input.port.clone()).or_default().extend(given);
+        }
+        Ok(inputs)
+    }
+}
+
+/// A stage's parameters as its implementation takes them.
+#[must_use]
+pub fn params(stage: &StageSpec) -> Params {
+    Params(stage.params.clone())
+}
+
+/// Progress that nobody watches.
+struct Silent;
+
+impl Progress for Silent {
+    fn step(&self, _done: u64, _total: u64, _unit: &str) {}
+    fn line(&self, _text: &str) {}
+    fn warn(&self, _warning: &Warning) {}
+}

@@ -1,0 +1,90 @@
+//! From a stage and its inputs to the manifest of its key. What is not added here does not count: names of stages, the order
+//! of the file, comments, threads, the text of the standard library.
+
+use crate::base::{Digest, Hasher};
+use crate::lang::spec::{Pipeline, StageSpec};
+use crate::lang::value::Value;
+use crate::stage::{Determinism, Implementation, Inputs, Item, StageError, Work};
+use crate::store::{EVERYWHERE, Kind, Manifest};
+
+/// What all items of a stage have in common: the implementation, the seed where it draws, the parameters.
+///
+/// # Errors
+/// [`StageError::Bug`] where another stage than a source has a path: a path's spelling must not count.
+pub fn common(pipeline: &Pipeline, stage: &StageSpec, implementation: &Implementation) -> Result<Manifest, StageError> {
+    let mut manifest = Manifest::default();
+    manifest.text(Kind::Implementation, "implementation", implementation.name);
+    manifest.int(Kind::Implementation, "version", u64::from(implementation.version));
+    if implementation.seeded {
+        manifest.int(Kind::Seed, "seed", pipeline.seed);
+    }
+    for (name, value) in &stage.params {
+        if stage.unkeyed.contains(name) {
+            continue;
+        }
+        if holds_path(value) && !matches!(implementation.work, Work::Source(_)) {
+            return Err(StageError::Bug(format!(
+                "parameter `{name}` of `{}` is a path, and it is no source",
+                stage.kind
+            )));
+        }
+        let mut hasher = Hasher::new("macula value 1");
+        value.hash(&mut hasher);
+        manifest.push(Kind::Parameter, name, value.to_string(), hasher.finish());
+    }
+    Ok(manifest)
+}
+
+/// The manifest of a stage: what is common, and the content of its inputs.
+///
+/// # Errors
+/// As [`common`].
+pub fn manifest(
+    pipeline: &Pipeline,
+    stage: &StageSpec,
+    implementation: &Implementation,
+    inputs: &Inputs,
+) -> Result<Manifest, StageError> {
+    let mut manifest = common(pipeline, stage, implementation)?;
+    for (port, given) in &inputs.0 {
+        let many = given.len() > 1;
+        for (at, named) in given.iter().enumerate() {
+            let path = if many { format!("{port}[{at}]") } else { port.clone() };
+            let digest = named.tree.digest();
+            manifest.push(Kind::Input, &path, format!("{} {}", named.name, digest.short()), digest);
+            if matches!(implementation.work, Work::Page(_)) {
+                manifest.text(Kind::Name, &path, &named.name);
+                if let Some(summary) = &named.summary {
+                    let text = serde_json::to_vec(summary).map_err(|error| StageError::Bug(error.to_string()))?;
+                    let digest = Digest::of(&text);
+                    manifest.push(Kind::Summary, &path, format!("{} ({})", summary.headline, digest.short()), digest);
+                }
+            }
+        }
+    }
+    Ok(manifest)
+}
+
+/// The key of one item.
+#[must_use]
+pub fn item(common: &Digest, item: &Item) -> Digest {
+    Hasher::new("macula item key 1").digest(common).text(&item.name).digest(&item.tree.digest()).finish()
+}
+
+/// The class in which an implementation computes on this machine.
+#[must_use]
+pub fn class(implementation: &Implementation) -> String {
+    match implementation.determinism {
+        Determinism::BitExact => EVERYWHERE.to_owned(),
+        Determinism::PathExact(path) => path(),
+    }
+}
+
+fn holds_path(value: &Value) -> bool {
+    match value {
+        Value::Path(_) => true,
+        Value::List(values) => values.iter().any(holds_path),
+        Value::Map(values) => values.values().any(holds_path),
+        _ => false,
+    }
+}

@@ -1,0 +1,101 @@
+//! Why a stage runs or is reused: its manifest beside that of the last run.
+
+use super::graph::StageId;
+use super::{Decision, Engine};
+use crate::store::{Absent, Difference, Kind, Manifest, RunRecord, StageRun};
+
+/// Why a stage will run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No run of this pipeline had a stage of this name.
+    New,
+    /// These facts differ from the last run.
+    Changed(Vec<Difference>),
+    /// The same facts, but no result: the last run did not finish it.
+    Unfinished,
+    /// The result, or a part of it, is damaged or missing.
+    Lost,
+    /// There is a result of another realisation class, and `--exact` was asked for.
+    OtherClass(String),
+}
+
+impl Reason {
+    /// Why a stage without a result runs.
+    #[must_use]
+    pub fn find(absent: &Absent, manifest: &Manifest, last: Option<&StageRun>) -> Self {
+        match (absent, last.and_then(|last| last.manifest.as_ref())) {
+            (Absent::Lost, _) => Self::Lost,
+            (Absent::OtherClass(class), _) => Self::OtherClass(class.clone()),
+            (Absent::Never, None) => Self::New,
+            (Absent::Never, Some(old)) => match manifest.since(old) {
+                differences if differences.is_empty() => Self::Unfinished,
+                differences => Self::Changed(differences),
+            },
+        }
+    }
+
+    /// A few words: `size 128 -> 64, data changed`.
+    #[must_use]
+    pub fn short(&self) -> String {
+        match self {
+            Self::New => "not computed yet".into(),
+            Self::Unfinished => "not finished yet".into(),
+            Self::Lost => "its result is damaged or missing".into(),
+            Self::OtherClass(class) => format!("its result was computed on `{class}`"),
+            Self::Changed(differences) => {
+                let mut words: Vec<String> = differences.iter().take(3).map(short).collect();
+                if differences.len() > 3 {
+                    words.push(format!("{} more", differences.len() - 3));
+                }
+                words.join(", ")
+            }
+        }
+    }
+}
+
+fn short(difference: &Difference) -> String {
+    let Difference { path, kind, old, new } = difference;
+    match (kind, old, new) {
+        (Kind::Input | Kind::Files | Kind::Summary | Kind::Name, ..) => format!("{path} changed"),
+        (_, Some(old), Some(new)) => format!("{path} {} -> {}", clip(old), clip(new)),
+        (_, None, Some(new)) => format!("{path} {} is new", clip(new)),
+        (_, old, None) => format!("{path} {} is gone", clip(old.as_deref().unwrap_or_default())),
+    }
+}
+
+/// Long values are told in full by `why`.
+fn clip(text: &str) -> String {
+    if text.chars().count() <= 32 { text.to_owned() } else { text.chars().take(31).chain(['…']).collect() }
+}
+
+/// One stage explained.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The stage.
+    pub stage: StageId,
+    /// The last run of this pipeline in which its key was known.
+    pub last: Option<(RunRecord, StageRun)>,
+    /// What differs from then, where the manifest is known now.
+    pub differences: Vec<Difference>,
+    /// Why it will run, where it will.
+    pub reason: Option<Reason>,
+}
+
+impl Explanation {
+    /// Explains what was decided of a stage.
+    #[must_use]
+    pub fn of(engine: &Engine, stage: StageId, decision: &Decision) -> Self {
+        let last = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(stage).name);
+        let old = last.as_ref().map(|(_, stage)| stage);
+        let (manifest, reason) = match decision {
+            Decision::Source(known) | Decision::Reuse(known, _) => (Some(&known.manifest), None),
+            Decision::Run(task) => (Some(&task.manifest), Some(Reason::find(&task.absent, &task.manifest, old))),
+            Decision::Unknown(_) | Decision::Failed(_) | Decision::Blocked(_) => (None, None),
+        };
+        let differences = match (manifest, old.and_then(|old| old.manifest.as_ref())) {
+            (Some(new), Some(old)) => new.since(old),
+            _ => Vec::new(),
+        };
+        Self { stage, last, differences, reason }
+    }
+}

@@ -1,0 +1,177 @@
+//! A run's events as text. Knows nothing of terminals but whether colours are wanted.
+
+use super::table::{render, thousands};
+use crate::run::{Became, Event};
+use crate::stage::{Summary, Warning};
+
+/// Whether text may hold colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colours {
+    /// ANSI colours.
+    Ansi,
+    /// None.
+    Off,
+}
+
+/// Turns events into text; remembers how wide names are.
+#[derive(Clone, Debug)]
+pub struct Text {
+    colours: Colours,
+    widest: usize,
+}
+
+impl Text {
+    /// Text with or without colours.
+    #[must_use]
+    pub fn new(colours: Colours) -> Self {
+        Self { colours, widest: 8 }
+    }
+
+    /// What is said of an event, ending with a line break; [`None`] where nothing is.
+    pub fn of(&mut self, event: &Event) -> Option<String> {
+        match event {
+            Event::RunBegan { pipeline, stages, to_run, widest, .. } => {
+                self.widest = *widest;
+                let what = if *to_run == 0 { String::new() } else { format!(", {to_run} to run at once") };
+                Some(format!("{pipeline}: {} stages{what}\n", thousands(*stages as i64)))
+            }
+            Event::StageBegan { stage, reason, items, .. } => {
+                let items = items.filter(|(there, _)| *there > 0);
+                let items = items.map(|(there, all)| format!(", {} of {} items reused", number(there), number(all)));
+                let reason = format!("{reason}{}", items.unwrap_or_default());
+                Some(self.line(stage, "begins", "", &reason, Tint::Dim))
+            }
+            Event::StageWaits { stage } => {
+                Some(self.line(stage, "waits", "", "another macula computes it", Tint::Dim))
+            }
+            Event::Step { .. } => None,
+            Event::Line { stage, text } => Some(self.line(stage, "", "", text, Tint::None)),
+            Event::Warned { stage, warning } => Some(self.warning(stage, warning)),
+            Event::StageEnded { stage, became, seconds, items, other_class, summary, .. } => {
+                Some(self.ended(stage, *became, *seconds, *items, other_class.as_deref(), summary))
+            }
+            Event::StageFailed { stage, code, text, hint, at, stopped } => {
+                if *stopped {
+                    return Some(self.line(stage, "stopped", "", "", Tint::Yellow));
+                }
+                let code = code.as_ref().map(|code| format!("[{code}]")).unwrap_or_default();
+                let at = at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
+                let mut said = self.line(stage, "failed", "", &format!("error{code}: {text}{at}"), Tint::Red);
+                if let Some(hint) = hint {
+                    said.push_str(&format!("{}hint: {hint}\n", self.indent()));
+                }
+                Some(said)
+            }
+            Event::StageLeft { stage, reason } => Some(self.line(stage, "not run", "", reason, Tint::Dim)),
+            Event::Repairing { stage, text } => {
+                Some(self.line(stage, "repairs", "", &format!("{text}; it is computed again"), Tint::Yellow))
+            }
+            Event::RunEnded { ended, computed, reused, seconds, results, .. } => {
+                Some(ending(ended, *computed, *reused, *seconds, results.as_deref()))
+            }
+        }
+    }
+
+    fn ended(
+        &self,
+        stage: &str,
+        became: Became,
+        seconds: f64,
+        items: Option<(u64, u64)>,
+        other_class: Option<&str>,
+        summary: &Summary,
+    ) -> String {
+        let here = matches!(became, Became::Computed | Became::Repaired);
+        let time = if here { duration(seconds) } else { String::new() };
+        let mut words = summary.headline.clone();
+        if let Some((computed, all)) = items.filter(|(computed, all)| computed < all) {
+            words.push_str(&format!(" ({} of {} items computed)", number(computed), number(all)));
+        }
+        if let Some(class) = other_class {
+            words.push_str(&format!(" (computed on `{class}`)"));
+        }
+        let tint = if here { Tint::Green } else { Tint::Dim };
+        let mut said = self.line(stage, became.name(), &time, &words, tint);
+        if let (true, Some(table)) = (here, summary.tables.first()) {
+            for line in render(table).lines() {
+                said.push_str(format!("{}{line}", self.indent()).trim_end());
+                said.push('\n');
+            }
+        }
+        summary.warnings.iter().for_each(|warning| said.push_str(&self.warning(stage, warning)));
+        said
+    }
+
+    fn warning(&self, stage: &str, warning: &Warning) -> String {
+        let words = format!("warning[{}]: {}", warning.code, warning.text);
+        self.line(stage, "", "", &words, Tint::Yellow)
+    }
+
+    fn line(&self, stage: &str, state: &str, time: &str, words: &str, tint: Tint) -> String {
+        let state = self.tinted(&format!("{state:<8}"), tint);
+        let line = format!("  {stage:<width$}  {state}  {time:>7}  {words}", width = self.widest);
+        format!("{}\n", line.trim_end())
+    }
+
+    fn indent(&self) -> String {
+        " ".repeat(self.widest + 4)
+    }
+
+    fn tinted(&self, text: &str, tint: Tint) -> String {
+        let code = match (self.colours, tint) {
+            (Colours::Off, _) | (_, Tint::None) => return text.to_owned(),
+            (_, Tint::Dim) => "2",
+            (_, Tint::Green) => "32",
+            (_, Tint::Yellow) => "33",
+            (_, Tint::Red) => "1;31",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Tint {
+    None,
+    Dim,
+    Green,
+    Yellow,
+    Red,
+}
+
+fn ending(ended: &str, computed: usize, reused: usize, seconds: f64, results: Option<&str>) -> String {
+    let time = duration(seconds);
+    let results = results.map(|folder| format!("; see {folder}/")).unwrap_or_default();
+    match (ended, computed) {
+        ("done", 0) => format!("nothing to compute: {reused} reused, {time}{results}\n"),
+        ("done", _) => format!("done in {time}: {computed} computed, {reused} reused{results}\n"),
+        ("stopped", _) => format!("stopped after {time}: {computed} computed; run again to go on\n"),
+        _ => format!("failed after {time}: {computed} computed, {reused} reused; what was finished is kept\n"),
+    }
+}
+
+/// A time for people: `0.12 s`, `12.3 s`, `3m12s`, `1h04m`.
+#[must_use]
+pub fn duration(seconds: f64) -> String {
+    if seconds < 1.0 {
+        format!("{seconds:.2} s")
+    } else if seconds < 59.95 {
+        format!("{seconds:.1} s")
+    } else {
+        let whole = seconds.round() as u64;
+        if whole < 3600 {
+            format!("{}m{:02}s", whole / 60, whole % 60)
+        } else {
+            format!("{}h{:02}m", whole / 3600, whole / 60 % 60)
+        }
+    }
+}
+
+fn number(value: u64) -> String {
+    thousands(value as i64)
+}
+
+#[test]
+fn times_are_short() {
+    let shown = [0.034, 1.25, 59.0, 59.96, 192.4, 3870.0].map(duration);
+    assert_eq!(shown, ["0.03 s", "1.2 s", "59.0 s", "1m00s", "3m12s", "1h04m"]);
+}

@@ -1,0 +1,44 @@
+//! Bytes in flight: how much the items being worked on may hold in memory together.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// A number of bytes that items take a share of while they are worked on.
+#[derive(Debug)]
+pub struct Budget {
+    total: u64,
+    free: Mutex<u64>,
+    returned: Condvar,
+}
+
+impl Budget {
+    /// A budget of `total` bytes.
+    #[must_use]
+    pub fn new(total: u64) -> Self {
+        Self { total, free: Mutex::new(total), returned: Condvar::new() }
+    }
+
+    /// Waits until `bytes` are free and takes them. An item larger than the whole budget takes all of it, and so runs alone.
+    pub fn take(&self, bytes: u64) -> Share<'_> {
+        let bytes = bytes.min(self.total);
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while *free < bytes {
+            free = self.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= bytes;
+        Share { budget: self, bytes }
+    }
+}
+
+/// Bytes taken; dropping gives them back.
+#[derive(Debug)]
+pub struct Share<'a> {
+    budget: &'a Budget,
+    bytes: u64,
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        *self.budget.free.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
+        self.budget.returned.notify_all();
+    }
+}

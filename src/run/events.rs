@@ -1,0 +1,205 @@
+//! What happens in a run, told while it happens.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::stage::{Progress, Summary, Warning};
+
+/// One thing that happened. Written as JSON Lines with `--json` and into the run's folder.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A run began.
+    RunBegan {
+        /// Its id.
+        run: String,
+        /// The pipeline.
+        pipeline: String,
+        /// How many stages it has.
+        stages: usize,
+        /// How many of them are known to run.
+        to_run: usize,
+        /// The longest name of a stage, for columns.
+        widest: usize,
+    },
+    /// A stage began.
+    StageBegan {
+        /// The stage.
+        stage: String,
+        /// What it is an instance of.
+        kind: String,
+        /// Why, in a few words.
+        reason: String,
+        /// For a map stage: items that are there already, of how many.
+        items: Option<(u64, u64)>,
+    },
+    /// Another process computes what a stage needs.
+    StageWaits {
+        /// The stage.
+        stage: String,
+    },
+    /// How far a stage is.
+    Step {
+        /// The stage.
+        stage: String,
+        /// Units done.
+        done: u64,
+        /// Units in all; 0 where unknown.
+        total: u64,
+        /// What is counted.
+        unit: String,
+    },
+    /// A line of a stage worth keeping.
+    Line {
+        /// The stage.
+        stage: String,
+        /// The line.
+        text: String,
+    },
+    /// A warning while a stage runs.
+    Warned {
+        /// The stage.
+        stage: String,
+        /// The warning.
+        warning: Warning,
+    },
+    /// A stage ended well.
+    StageEnded {
+        /// The stage.
+        stage: String,
+        /// How.
+        became: Became,
+        /// How long it took here, seconds.
+        seconds: f64,
+        /// How long computing it took when it was computed, seconds.
+        cost: f64,
+        /// For a map stage: items computed here, of how many.
+        items: Option<(u64, u64)>,
+        /// The realisation class of a reused result where it is not this machine's.
+        other_class: Option<String>,
+        /// What people are told.
+        summary: Summary,
+    },
+    /// A stage failed.
+    StageFailed {
+        /// The stage.
+        stage: String,
+        /// The code of the error, where it has one.
+        code: Option<String>,
+        /// What is wrong.
+        text: String,
+        /// What to do about it.
+        hint: Option<String>,
+        /// `file:line`.
+        at: Option<String>,
+        /// Whether it was only stopped.
+        stopped: bool,
+    },
+    /// A stage was not run because others failed.
+    StageLeft {
+        /// The stage.
+        stage: String,
+        /// Why.
+        reason: String,
+    },
+    /// Stored bytes were found damaged or missing; the stage that made them runs again.
+    Repairing {
+        /// The stage that runs again.
+        stage: String,
+        /// What was found.
+        text: String,
+    },
+    /// The run ended.
+    RunEnded {
+        /// `done`, `failed` or `stopped`.
+        ended: String,
+        /// How many stages were computed.
+        computed: usize,
+        /// How many were reused.
+        reused: usize,
+        /// Seconds.
+        seconds: f64,
+        /// Where the results are linked.
+        results: Option<String>,
+    },
+}
+
+/// How a stage ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Became {
+    /// Computed here.
+    Computed,
+    /// Its result was there.
+    Reused,
+    /// Computed here, because what was stored had been damaged.
+    Repaired,
+    /// A source, looked at.
+    Source,
+}
+
+impl Became {
+    /// As it is recorded.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Computed => "computed",
+            Self::Reused => "reused",
+            Self::Repaired => "repaired",
+            Self::Source => "source",
+        }
+    }
+}
+
+/// Whoever watches a run.
+pub trait Watch: Sync {
+    /// Told of each event, from several threads.
+    fn event(&self, event: &Event);
+}
+
+/// Nobody.
+pub struct Nobody;
+
+impl Watch for Nobody {
+    fn event(&self, _event: &Event) {}
+}
+
+/// Hands a stage's progress on as events; steps at most ten times a second.
+pub struct StageProgress<'a> {
+    stage: String,
+    watch: &'a dyn Watch,
+    last: Mutex<Option<Instant>>,
+}
+
+impl<'a> StageProgress<'a> {
+    /// The progress of `stage`.
+    #[must_use]
+    pub fn new(stage: &str, watch: &'a dyn Watch) -> Self {
+        Self { stage: stage.to_owned(), watch, last: Mutex::default() }
+    }
+}
+
+impl Progress for StageProgress<'_> {
+    fn step(&self, done: u64, total: u64, unit: &str) {
+        {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            if last.is_some_and(|last| now - last < Duration::from_millis(100)) {
+                return;
+            }
+            *last = Some(now);
+        }
+        self.watch.event(&Event::Step { stage: self.stage.clone(), done, total, unit: unit.to_owned() });
+    }
+
+    fn line(&self, text: &str) {
+        self.watch.event(&Event::Line { stage: self.stage.clone(), text: text.to_owned() });
+    }
+
+    fn warn(&self, warning: &Warning) {
+        self.watch.event(&Event::Warned { stage: self.stage.clone(), warning: warning.clone() });
+    }
+}

@@ -1,0 +1,381 @@
+//! The executor: takes up what is ready, runs it, takes in what ended, until nothing is left to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::events::{Became, Event};
+use super::job::{self, Ended, Shared};
+use super::state::{State, States};
+use crate::base::{Digest, Sources};
+use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId, Task};
+use crate::stage::StageError;
+use crate::store::{StageRun, StoreError};
+
+/// How often the wish to stop and the claims of others are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How often an object may be found damaged in one run before it is a failure.
+const REPAIRS: usize = 2;
+
+/// What happens to independent stages when one fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failures {
+    /// Stages that run end, no other begins.
+    FinishRunning,
+    /// All that does not depend on it goes on.
+    KeepGoing,
+}
+
+/// A stage that failed.
+#[derive(Debug)]
+pub struct StageFailure {
+    /// The stage.
+    pub stage: String,
+    /// Why.
+    pub error: StageError,
+}
+
+/// The executor of one run.
+pub struct Executor<'a> {
+    /// What its jobs share.
+    pub shared: &'a Shared<'a>,
+    /// The texts, to say where something stands.
+    pub sources: &'a Sources,
+    /// Stages that may run at the same time.
+    pub jobs: usize,
+    /// What happens when one fails.
+    pub failures: Failures,
+    states: States,
+    known: AllKnown,
+    tasks: BTreeMap<StageId, Box<Task>>,
+    elsewhere: BTreeSet<StageId>,
+    repairing: BTreeSet<StageId>,
+    repairs: BTreeMap<Digest, usize>,
+    reasons: BTreeMap<StageId, String>,
+    /// What became of each stage, for the run's record.
+    pub stages: BTreeMap<String, StageRun>,
+    /// What failed.
+    pub failed: Vec<StageFailure>,
+}
+
+type Message = (StageId, Ended, f64);
+
+impl<'a> Executor<'a> {
+    /// An executor that takes up `plan`, made just now.
+    #[must_use]
+    pub fn new(
+        shared: &'a Shared<'a>,
+        sources: &'a Sources,
+        jobs: usize,
+        failures: Failures,
+        plan: BTreeMap<StageId, Decision>,
+    ) -> Self {
+        let wanted: BTreeSet<StageId> = plan.keys().copied().collect();
+        let mut executor = Self {
+            shared,
+            sources,
+            jobs: jobs.max(1),
+            failures,
+            states: States::new(&wanted),
+            known: AllKnown::new(),
+            tasks: BTreeMap::new(),
+            elsewhere: BTreeSet::new(),
+            repairing: BTreeSet::new(),
+            repairs: BTreeMap::new(),
+            reasons: BTreeMap::new(),
+            stages: BTreeMap::new(),
+            failed: Vec::new(),
+        };
+        let order: Vec<StageId> = shared.engine.graph.order().to_vec();
+        let mut plan = plan;
+        for id in order {
+            match plan.remove(&id) {
+                None | Some(Decision::Unknown(_) | Decision::Blocked(_)) => {}
+                Some(decision) => executor.take_decision(id, decision),
+            }
+        }
+        executor
+    }
+
+    /// Runs until all is done, failed or stopped.
+    pub fn run(&mut self) {
+        let (sender, receiver) = channel();
+        let shared = self.shared;
+        std::thread::scope(|scope| {
+            let start = |id: StageId, task: Box<Task>, sender: Sender<Message>| {
+                scope.spawn(move || {
+                    let clock = Instant::now();
+                    let ended = job::run(shared, id, task);
+                    // Nobody listens any more where the executor itself panicked.
+                    let _ = sender.send((id, ended, clock.elapsed().as_secs_f64()));
+                });
+            };
+            loop {
+                self.advance();
+                while let Some((id, task)) = self.next_task() {
+                    start(id, task, sender.clone());
+                }
+                let running = self.states.count(|state| *state == State::Running);
+                let elsewhere = self.states.count(|state| *state == State::Elsewhere);
+                if running == 0 && (elsewhere == 0 || self.closing()) {
+                    break;
+                }
+                self.take_messages(&receiver);
+            }
+        });
+        self.leave();
+    }
+
+    /// Whether the user asked to stop.
+    fn stopping(&self) -> bool {
+        self.shared.world.interrupted()
+    }
+
+    /// Whether nothing new may begin.
+    fn closing(&self) -> bool {
+        self.stopping() || (self.failures == Failures::FinishRunning && !self.failed.is_empty())
+    }
+
+    /// Decides what became ready, until nothing more does.
+    fn advance(&mut self) {
+        while !self.closing() {
+            let ready = self.states.iter().find(|(id, state)| **state == State::Waiting && self.inputs_known(*id));
+            let Some((id, _)) = ready else { return };
+            self.states.set(id, State::Ready);
+            match self.shared.engine.decide(id, &self.known) {
+                Ok(decision) => self.take_decision(id, decision),
+                Err(error) => self.take_failure(id, error),
+            }
+        }
+    }
+
+    fn inputs_known(&self, id: StageId) -> bool {
+        self.shared.engine.graph.needs(id).iter().all(|need| self.known.contains_key(need))
+    }
+
+    fn take_decision(&mut self, id: StageId, decision: Decision) {
+        match decision {
+            Decision::Source(known) => self.end(id, known, Became::Source, 0.0, None, None),
+            Decision::Reuse(known, reused) => self.reuse(id, known, *reused),
+            Decision::Run(task) => {
+                let engine = self.shared.engine;
+                let last = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(id).name);
+                let reason = Reason::find(&task.absent, &task.manifest, last.as_ref().map(|(_, stage)| stage));
+                self.reasons.insert(id, reason.short());
+                self.tasks.insert(id, task);
+                self.states.set(id, State::Queued);
+            }
+            Decision::Failed(error) => self.take_failure(id, error),
+            Decision::Unknown(_) | Decision::Blocked(_) => {}
+        }
+    }
+
+    /// The next stage to run, where there is a slot; it is running from then on.
+    fn next_task(&mut self) -> Option<(StageId, Box<Task>)> {
+        let running = self.states.count(|state| *state == State::Running);
+        if self.closing() || running >= self.jobs {
+            return None;
+        }
+        let queued = |state: &State| *state == State::Queued;
+        let id = self.states.iter().find(|(_, state)| queued(state)).map(|(id, _)| id)?;
+        let task = self.tasks.remove(&id)?;
+        self.states.set(id, State::Running);
+        let stage = self.shared.engine.stage(id);
+        if !self.elsewhere.contains(&id) {
+            self.shared.watch.event(&Event::StageBegan {
+                stage: stage.name.clone(),
+                kind: stage.kind.clone(),
+                reason: self.reasons.remove(&id).unwrap_or_default(),
+                items: task.items,
+            });
+        }
+        Some((id, task))
+    }
+
+    fn take_messages(&mut self, receiver: &Receiver<Message>) {
+        match receiver.recv_timeout(LOOK) {
+            Ok(message) => self.take_message(message),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        while let Ok(message) = receiver.try_recv() {
+            self.take_message(message);
+        }
+        if self.closing() {
+            return;
+        }
+        // Others' claims are tried again at each look.
+        let elsewhere: Vec<StageId> =
+            self.states.iter().filter(|(_, state)| **state == State::Elsewhere).map(|(id, _)| id).collect();
+        for id in elsewhere {
+            self.states.set(id, State::Queued);
+        }
+    }
+
+    fn take_message(&mut self, (id, ended, seconds): Message) {
+        match ended {
+            Ended::Computed(known, items) => {
+                let became = if self.repairing.remove(&id) { Became::Repaired } else { Became::Computed };
+                self.end(id, known, became, seconds, items, None);
+            }
+            Ended::Reused(known, reused) => self.reuse(id, known, reused),
+            Ended::Busy(task) => {
+                self.tasks.insert(id, task);
+                self.states.set(id, State::Elsewhere);
+                if self.elsewhere.insert(id) {
+                    let stage = self.shared.engine.stage(id).name.clone();
+                    self.shared.watch.event(&Event::StageWaits { stage });
+                }
+            }
+            Ended::Failed(error) => self.take_failure(id, error),
+        }
+    }
+
+    fn reuse(&mut self, id: StageId, known: Arc<Known>, reused: Reused) {
+        self.end(id, known, Became::Reused, 0.0, None, reused.other_class);
+    }
+
+    fn end(
+        &mut self,
+        id: StageId,
+        known: Arc<Known>,
+        became: Became,
+        seconds: f64,
+        items: Option<(u64, u64)>,
+        other_class: Option<String>,
+    ) {
+        let stage = self.shared.engine.stage(id).name.clone();
+        let outputs = known.outputs.iter().map(|(port, tree)| (port.clone(), tree.digest())).collect();
+        self.stages.insert(
+            stage.clone(),
+            StageRun {
+                became: became.name().to_owned(),
+                key: known.key,
+                manifest: Some(known.manifest.clone()),
+                outputs,
+                seconds,
+                cost: known.cost,
+                items,
+                headline: known.summary.headline.clone(),
+            },
+        );
+        self.states.set(id, State::Ended(became));
+        let (cost, summary) = (known.cost, known.summary.clone());
+        self.known.insert(id, known);
+        self.shared.watch.event(&Event::StageEnded { stage, became, seconds, cost, items, other_class, summary });
+    }
+
+    fn take_failure(&mut self, id: StageId, error: StageError) {
+        let error = match error {
+            StageError::Store(error) => match self.repair(id, error) {
+                Ok(()) => return,
+                Err(error) => StageError::Store(error),
+            },
+            other => other,
+        };
+        let stage = self.shared.engine.stage(id);
+        let stopped = matches!(error, StageError::Stopped);
+        let (code, text, hint, field) = match &error {
+            StageError::Input { code, text, hint, field } => {
+                (Some((*code).to_owned()), text.clone(), hint.clone(), field.as_deref())
+            }
+            StageError::Store(inner) => (None, inner.to_string(), inner.hint(), None),
+            StageError::Stopped | StageError::Bug(_) => (None, error.to_string(), None, None),
+        };
+        let given = |field: &str| stage.inputs.iter().find(|input| input.port == field).map(|input| input.span);
+        let span = field.and_then(|field| stage.spans.get(field).copied().or_else(|| given(field)));
+        let at = Some(self.sources.cite(span.unwrap_or(stage.span))).filter(|_| self.sources.iter().next().is_some());
+        self.states.set(id, if stopped { State::Stopped } else { State::Failed });
+        self.note(id, if stopped { "stopped" } else { "failed" });
+        let name = stage.name.clone();
+        self.shared.watch.event(&Event::StageFailed { stage: name.clone(), code, text, hint, at, stopped });
+        if !stopped {
+            self.failed.push(StageFailure { stage: name, error });
+        }
+    }
+
+    /// Where stored bytes are damaged or missing, lets the stage that made them run again, and this one after it.
+    fn repair(&mut self, id: StageId, error: StoreError) -> Result<(), StoreError> {
+        let (StoreError::Damaged { digest, .. } | StoreError::Missing { digest }) = &error else { return Err(error) };
+        let digest = *digest;
+        let times = self.repairs.entry(digest).or_default();
+        *times += 1;
+        if *times > REPAIRS {
+            return Err(error);
+        }
+        let engine = self.shared.engine;
+        let above = engine.graph.with_needs(&[id]);
+        let made_it = |maker: &&StageId| {
+            let outputs = self.known.get(maker).into_iter().flat_map(|known| known.outputs.values());
+            **maker != id && outputs.flat_map(|tree| tree.entries.values()).any(|entry| entry.digest == digest)
+        };
+        // The first in order made it, the others hand it on. Where none did, it is an item or a checkpoint of its own.
+        let maker =
+            engine.graph.order().iter().filter(|maker| above.contains(maker)).find(made_it).copied().unwrap_or(id);
+        if let Some(key) = self.known.get(&maker).and_then(|known| known.key) {
+            engine.store.forget(&key)?;
+        }
+        self.repairing.insert(maker);
+        self.shared.watch.event(&Event::Repairing { stage: engine.stage(maker).name.clone(), text: error.to_string() });
+        for again in engine.graph.with_dependants(&[maker]) {
+            if !matches!(self.states.get(again), State::Running | State::Elsewhere) || again == id {
+                self.known.remove(&again);
+                self.tasks.remove(&again);
+                self.states.set(again, State::Waiting);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says of what was not begun that it is left.
+    fn leave(&mut self) {
+        let open = |state: &State| matches!(state, State::Waiting | State::Ready | State::Queued | State::Elsewhere);
+        let left: Vec<StageId> = self.states.iter().filter(|(_, state)| open(state)).map(|(id, _)| id).collect();
+        for id in left {
+            let needs = self.shared.engine.graph.with_needs(&[id]);
+            let cause = self.states.iter().find(|(need, state)| needs.contains(need) && **state == State::Failed);
+            let reason = match cause {
+                Some((cause, _)) => format!("needs `{}`", self.shared.engine.stage(cause).name),
+                None if self.stopping() => "stopped before it began".to_owned(),
+                None => "another stage failed; `--keep-going` would have run it".to_owned(),
+            };
+            self.states.set(id, State::Left);
+            self.note(id, "not-run");
+            let stage = self.shared.engine.stage(id).name.clone();
+            self.shared.watch.event(&Event::StageLeft { stage, reason });
+        }
+    }
+
+    fn note(&mut self, id: StageId, became: &str) {
+        let stage = StageRun {
+            became: became.to_owned(),
+            key: None,
+            manifest: None,
+            outputs: BTreeMap::new(),
+            seconds: 0.0,
+            cost: 0.0,
+            items: None,
+            headline: String::new(),
+        };
+        self.stages.insert(self.shared.engine.stage(id).name.clone(), stage);
+    }
+
+    /// Stages whose outputs are known.
+    #[must_use]
+    pub fn known(&self) -> &AllKnown {
+        &self.known
+    }
+
+    /// How many stages ended so.
+    #[must_use]
+    pub fn ended(&self, became: Became) -> usize {
+        self.states.count(|state| *state == State::Ended(became))
+    }
+
+    /// Whether a stage was stopped or left because the user asked to stop.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stopping() && self.states.count(|state| matches!(state, State::Stopped | State::Left)) > 0
+    }
+}

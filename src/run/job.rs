@@ -1,0 +1,175 @@
+//! One stage's work: claim, compute, commit. Runs on a thread of its own; the work itself runs in the pool.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::budget::Budget;
+use super::events::{StageProgress, Watch};
+use super::map;
+use super::world::World;
+use crate::plan::{Engine, Known, Reused, StageId, Task, keys};
+use crate::stage::{Ctx, Outcome, Params, StageError, Work};
+use crate::store::{Claim, Lookup, Made, Record, StoredTree};
+
+/// What all jobs of a run share.
+pub struct Shared<'a> {
+    /// The engine, for keys and items.
+    pub engine: &'a Engine<'a>,
+    /// The clock and the wish to stop.
+    pub world: &'a World,
+    /// Where the work runs.
+    pub pool: &'a rayon::ThreadPool,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// Bytes in flight over all map stages.
+    pub budget: Budget,
+    /// Who watches.
+    pub watch: &'a dyn Watch,
+    /// The run's id.
+    pub run: String,
+}
+
+/// How a job ended.
+pub enum Ended {
+    /// Computed; with the items computed here, of how many.
+    Computed(Arc<Known>, Option<(u64, u64)>),
+    /// Another process computed it meanwhile.
+    Reused(Arc<Known>, Reused),
+    /// Another process computes it; the task comes back.
+    Busy(Box<Task>),
+    /// It failed.
+    Failed(StageError),
+}
+
+/// Computes a stage, unless another does or did.
+pub fn run(shared: &Shared, id: StageId, task: Box<Task>) -> Ended {
+    attempt(shared, id, task).unwrap_or_else(Ended::Failed)
+}
+
+fn attempt(shared: &Shared, id: StageId, task: Box<Task>) -> Result<Ended, StageError> {
+    let engine = shared.engine;
+    let class = keys::class(engine.implementation(id));
+    let claim = match engine.store.lookup(&task.key, &class, engine.accept)? {
+        Lookup::Hit(found) => {
+            let (known, reused) = engine.reused(id, *found, task.manifest);
+            return Ok(Ended::Reused(known, reused));
+        }
+        Lookup::Busy => return Ok(Ended::Busy(task)),
+        Lookup::Miss(claim, _) => claim,
+    };
+    let began = shared.world.nanoseconds();
+    let clock = Instant::now();
+    let (outcome, items) = compute(shared, id, &task, &claim.partial()?)?;
+    let seconds = clock.elapsed().as_secs_f64();
+    check(shared, id, &outcome)?;
+    let made = Made {
+        pipeline: engine.pipeline.name.clone(),
+        stage: engine.stage(id).name.clone(),
+        run: shared.run.clone(),
+        began,
+        seconds,
+        macula: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let known = commit(shared, claim, &task, outcome, class, made)?;
+    Ok(Ended::Computed(known, items))
+}
+
+fn compute(
+    shared: &Shared,
+    id: StageId,
+    task: &Task,
+    partial: &Path,
+) -> Result<(Outcome, Option<(u64, u64)>), StageError> {
+    let stage = shared.engine.stage(id);
+    let params = crate::plan::decision::params(stage);
+    let progress = StageProgress::new(&stage.name, shared.watch);
+    let ctx = context(shared, id, task, &params, partial, &progress);
+    match shared.engine.implementation(id).work {
+        Work::Whole(work) | Work::Page(work) => Ok((guarded(shared, || work(&ctx))?, None)),
+        Work::Map { one, gather, .. } => {
+            let (results, computed) = map::run(shared, id, task, &ctx, one)?;
+            let outcome = guarded(shared, || gather(&ctx, &results))?;
+            Ok((outcome, Some((computed, results.len() as u64))))
+        }
+        Work::Source(_) => Err(StageError::Bug("a source has no job".into())),
+    }
+}
+
+fn context<'a>(
+    shared: &'a Shared,
+    id: StageId,
+    task: &'a Task,
+    params: &'a Params,
+    partial: &'a Path,
+    progress: &'a StageProgress,
+) -> Ctx<'a> {
+    Ctx {
+        params,
+        inputs: &task.inputs,
+        streams: shared.engine.streams(id),
+        objects: &shared.engine.store.objects,
+        partial,
+        progress,
+        stop: &shared.world.stop,
+    }
+}
+
+/// Runs a stage's code in the pool; a panic there is a defect of macula and no more than one failed stage.
+pub(super) fn guarded<T: Send>(
+    shared: &Shared,
+    work: impl FnOnce() -> Result<T, StageError> + Send,
+) -> Result<T, StageError> {
+    catch_unwind(AssertUnwindSafe(|| shared.pool.install(work))).unwrap_or_else(|panic| Err(bug(&*panic)))
+}
+
+fn bug(panic: &(dyn Any + Send)) -> StageError {
+    let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    StageError::Bug(format!("the stage panicked: {}", words.unwrap_or("without words")))
+}
+
+/// An outcome must hold the ports of the signature, and nothing that is not stored.
+fn check(shared: &Shared, id: StageId, outcome: &Outcome) -> Result<(), StageError> {
+    let stage = shared.engine.stage(id);
+    let made: Vec<&String> = outcome.outputs.keys().collect();
+    let mut expected: Vec<&String> = stage.outputs.iter().map(|output| &output.port).collect();
+    expected.sort();
+    if made != expected {
+        return Err(StageError::Bug(format!("`{}` made the outputs {made:?}, not {expected:?}", stage.kind)));
+    }
+    for (name, entry) in outcome.outputs.values().flat_map(|tree| &tree.entries) {
+        if !shared.engine.store.objects.holds(entry) {
+            return Err(StageError::Bug(format!("`{}` names `{name}`, which is not in the store", stage.kind)));
+        }
+    }
+    Ok(())
+}
+
+fn commit(
+    shared: &Shared,
+    claim: Claim,
+    task: &Task,
+    outcome: Outcome,
+    class: String,
+    made: Made,
+) -> Result<Arc<Known>, StageError> {
+    let objects = &shared.engine.store.objects;
+    let mut outputs = BTreeMap::new();
+    for (port, tree) in &outcome.outputs {
+        outputs.insert(port.clone(), StoredTree { tree: tree.digest(), object: objects.put_tree(tree)? });
+    }
+    let summary = serde_json::to_value(&outcome.summary).map_err(|error| StageError::Bug(error.to_string()))?;
+    let cost = made.seconds;
+    let record = Record { key: task.key, class, outputs, summary, manifest: task.manifest.clone(), made };
+    claim.commit(objects, &record)?;
+    Ok(Arc::new(Known {
+        outputs: outcome.outputs,
+        summary: outcome.summary,
+        manifest: task.manifest.clone(),
+        key: Some(task.key),
+        cost,
+    }))
+}

@@ -1,0 +1,79 @@
+//! A run's folder: `plan.json`, `events.jsonl`, `run.json`. That something can't be recorded never breaks a run.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::events::{Event, Watch};
+use super::world::World;
+use crate::plan::{Decision, Engine, Explanation, StageId};
+
+/// Writes events into a run's folder and hands them on.
+pub struct Recorder<'a> {
+    file: Option<Mutex<BufWriter<File>>>,
+    world: &'a World,
+    next: &'a dyn Watch,
+}
+
+impl<'a> Recorder<'a> {
+    /// A recorder into `folder`.
+    #[must_use]
+    pub fn new(folder: &Path, world: &'a World, next: &'a dyn Watch) -> Self {
+        let file = std::fs::create_dir_all(folder).and_then(|()| File::create(folder.join("events.jsonl"))).ok();
+        Self { file: file.map(|file| Mutex::new(BufWriter::new(file))), world, next }
+    }
+}
+
+impl Watch for Recorder<'_> {
+    fn event(&self, event: &Event) {
+        // Steps are for the eye; there may be many.
+        if let (Some(file), false) = (&self.file, matches!(event, Event::Step { .. })) {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = writeln!(file, "{}", line(event, self.world.nanoseconds()));
+            let _ = file.flush();
+        }
+        self.next.event(event);
+    }
+}
+
+/// An event as a line of JSON, with its time in milliseconds since 1970.
+#[must_use]
+pub fn line(event: &Event, now: u64) -> String {
+    let mut value = serde_json::to_value(event).unwrap_or(Value::Null);
+    if let Value::Object(fields) = &mut value {
+        fields.insert("time".into(), json!(now / 1_000_000));
+    }
+    value.to_string()
+}
+
+/// A plan as JSON: for each stage what was decided and why.
+#[must_use]
+pub fn plan(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> Value {
+    let names = |ids: &[StageId]| ids.iter().map(|id| engine.stage(*id).name.clone()).collect::<Vec<_>>();
+    let stages = explained.iter().map(|(id, decision, explanation)| {
+        let stage = engine.stage(*id);
+        let mut facts = match decision {
+            Decision::Source(_) => json!({"will": "source"}),
+            Decision::Reuse(known, reused) => json!({
+                "will": "reuse", "key": known.key, "from": reused.made, "class": reused.other_class,
+            }),
+            Decision::Run(task) => json!({
+                "will": "run", "key": task.key, "items": task.items,
+                "reason": explanation.reason.as_ref().map(crate::plan::Reason::short),
+            }),
+            Decision::Unknown(until) => json!({"will": "unknown", "until": names(until)}),
+            Decision::Failed(error) => json!({"will": "fail", "error": error.to_string()}),
+            Decision::Blocked(by) => json!({"will": "blocked", "by": names(by)}),
+        };
+        if let Value::Object(facts) = &mut facts {
+            facts.insert("stage".into(), json!(stage.name));
+            facts.insert("kind".into(), json!(stage.kind));
+            facts.insert("differences".into(), json!(explanation.differences));
+        }
+        facts
+    });
+    json!({"pipeline": engine.pipeline.name, "stages": stages.collect::<Vec<_>>()})
+}

@@ -1,0 +1,106 @@
+//! `results/<pipeline>/<stage>/`: the last outputs under names that people know, as links into the store.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::base::Digest;
+use crate::plan::Known;
+use crate::store::{Objects, Tree};
+
+/// Holds the digests of what a folder shows, so that an unchanged one is left alone.
+const STAMP: &str = ".macula";
+
+/// Links a stage's outputs below `folder`. Outputs that are linked there already are left alone.
+///
+/// # Errors
+/// What the system says.
+pub fn link(folder: &Path, stage: &str, known: &Known, objects: &Objects) -> io::Result<()> {
+    let place = folder.join(stage);
+    let stamp = stamp(&known.outputs);
+    if std::fs::read_to_string(place.join(STAMP)).is_ok_and(|old| old == stamp) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder)?;
+    let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(folder)?;
+    let several = known.outputs.len() > 1;
+    for (port, tree) in &known.outputs {
+        let below = if several { fresh.path().join(port) } else { fresh.path().to_owned() };
+        fill(&below, tree, objects)?;
+    }
+    std::fs::write(fresh.path().join("README.txt"), readme(stage, known))?;
+    std::fs::write(fresh.path().join(STAMP), stamp)?;
+    let fresh = fresh.keep();
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755))?;
+    }
+    if place.exists() {
+        // What a person put there is not macula's to delete.
+        if !place.join(STAMP).exists() && std::fs::read_dir(&place)?.next().is_some() {
+            std::fs::remove_dir_all(&fresh)?;
+            return Err(io::Error::other(format!("`{}` was not made by macula", place.display())));
+        }
+        std::fs::remove_dir_all(&place)?;
+    }
+    std::fs::rename(&fresh, &place)
+}
+
+fn fill(folder: &Path, tree: &Tree, objects: &Objects) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let folder = folder.canonicalize()?;
+    for (name, entry) in &tree.entries {
+        let path = folder.join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let Some(object) = objects.locate(entry) else { continue };
+        let object = object.canonicalize()?;
+        if std::os::unix::fs::symlink(&object, &path).is_err() {
+            std::fs::copy(&object, &path)?;
+        }
+    }
+    Ok(())
+}
+
+fn stamp(outputs: &BTreeMap<String, Tree>) -> String {
+    let digests: BTreeMap<&String, Digest> = outputs.iter().map(|(port, tree)| (port, tree.digest())).collect();
+    digests.iter().fold(String::new(), |mut text, (port, digest)| {
+        let _ = writeln!(text, "{port} {digest}");
+        text
+    })
+}
+
+/// What the folder holds and how Python loads it.
+fn readme(stage: &str, known: &Known) -> String {
+    let several = known.outputs.len() > 1;
+    let names: Vec<String> = known
+        .outputs
+        .iter()
+        .flat_map(|(port, tree)| {
+            tree.entries.keys().map(move |name| if several { format!("{port}/{name}") } else { name.clone() })
+        })
+        .collect();
+    let mut text = format!("{stage}: {}\n", known.summary.headline);
+    text.push_str("Links into macula's store, made anew by each run; copy what you want to change.\n\n");
+    let loaders: [(&str, fn(&str) -> String); 4] = [
+        (".parquet", |path| format!("import pandas; pandas.read_parquet(\"{path}\")")),
+        (".safetensors", |path| format!("from safetensors.numpy import load_file; load_file(\"{path}\")")),
+        (".json", |path| format!("import json; json.load(open(\"{path}\"))")),
+        (".npy", |path| format!("import numpy; numpy.load(\"{path}\")")),
+    ];
+    for (ending, loader) in loaders {
+        if let Some(name) = names.iter().find(|name| name.ends_with(ending)) {
+            text.push_str(&loader(name));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Where the results of a pipeline are linked.
+#[must_use]
+pub fn folder(project: &Path, pipeline: &str) -> PathBuf {
+    project.join("results").join(pipeline)
+}

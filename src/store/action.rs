@@ -1,0 +1,112 @@
+//! Records of results: from a key to outputs. A record carries the digest of its own text, so that a damaged one is a miss.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, Manifest, StoreError, Tree};
+use crate::base::{Digest, disk};
+
+/// The result of a key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The key.
+    pub key: Digest,
+    /// The realisation class that it was computed in; [`EVERYWHERE`] where the result is the same on any machine.
+    pub class: String,
+    /// For each output port its tree.
+    pub outputs: BTreeMap<String, StoredTree>,
+    /// What people are told of it, as the runner wrote it.
+    pub summary: serde_json::Value,
+    /// What the key was made of.
+    pub manifest: Manifest,
+    /// How it came about; for people.
+    pub made: Made,
+}
+
+/// The class of results that are the same bytes on any machine.
+pub const EVERYWHERE: &str = "any";
+
+/// A tree in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTree {
+    /// [`Tree::digest`].
+    pub tree: Digest,
+    /// The object that holds its names.
+    pub object: Entry,
+}
+
+/// How a result came about.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Made {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The stage's name there.
+    pub stage: String,
+    /// The run's id.
+    pub run: String,
+    /// When it began: nanoseconds since 1970, UTC.
+    pub began: u64,
+    /// How long it took, seconds.
+    pub seconds: f64,
+    /// macula's version.
+    pub macula: String,
+}
+
+/// A record whose outputs are all there.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The record.
+    pub record: Record,
+    /// Its outputs' trees.
+    pub outputs: BTreeMap<String, Tree>,
+}
+
+/// Why there is no result for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// None was ever recorded.
+    Never,
+    /// There was one, but its record or an object of it is damaged or missing.
+    Lost,
+    /// There is one of another class only, and it is not wanted.
+    OtherClass(String),
+}
+
+/// Whether a result of another realisation class will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// It will where there is none of the own class.
+    AnyClass,
+    /// It will not (`--exact`).
+    OwnClass,
+}
+
+/// Writes a record.
+pub(super) fn write(path: &Path, record: &Record) -> Result<(), StoreError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(StoreError::disk("create", folder))?;
+    let text = super::json(record);
+    let digest = Digest::of(&text).to_string();
+    disk::write_whole(path, &[digest.as_bytes(), b"\n", &text, b"\n"].concat()).map_err(StoreError::disk("write", path))
+}
+
+/// Reads a record; [`Absent::Lost`] where it is damaged.
+pub(super) fn read(path: &Path) -> Result<Result<Record, Absent>, StoreError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Err(Absent::Never)),
+        Err(error) => return Err(StoreError::disk("read", path)(error)),
+    };
+    Ok(parse(&bytes).ok_or(Absent::Lost))
+}
+
+fn parse(bytes: &[u8]) -> Option<Record> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (digest, record) = text.split_once('\n')?;
+    let record = record.strip_suffix('\n')?;
+    let expected: Digest = digest.parse().ok()?;
+    (Digest::of(record.as_bytes()) == expected).then(|| serde_json::from_str(record).ok())?
+}

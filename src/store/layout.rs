@@ -1,0 +1,117 @@
+//! Where things lie in a store. The version of the layout is a folder's name, so that a later one can stand beside it.
+//!
+//! ```text
+//! .macula/
+//!   .gitignore, CACHEDIR.TAG        neither git nor backups take it along
+//!   v1/
+//!     objects/ab/cdef…              bytes, under their BLAKE3 digest; read-only, whole, on the disk
+//!     objects/incoming/PID-…/       new bytes of a living process, not yet in their place
+//!     objects/quarantine/           bytes that were found damaged, for a look; may be deleted
+//!     actions/ab/KEY.CLASS          a key's result: its outputs, its summary, how it came about
+//!     items/DIGEST                  results of a map stage's items, append-only
+//!     claims/KEY                    locked by the process that computes the key
+//!     partial/KEY/                  checkpoints of a key that is not finished
+//!     runs/TIME-ID/                 what a run decided and did
+//!     files                         digests of files outside, trusted while size, time and inode stay
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+use crate::base::{Digest, disk};
+
+/// The paths of a store.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+    version: PathBuf,
+}
+
+impl Layout {
+    /// The layout below `root` (`.macula`); makes its folders where they are missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let layout = Self { root: root.to_owned(), version: root.join("v1") };
+        for folder in ["objects", "actions", "items", "claims", "partial", "runs"] {
+            make(&layout.version.join(folder))?;
+        }
+        for (name, text) in [
+            (".gitignore", "*\n"),
+            (
+                "CACHEDIR.TAG",
+                "Signature: 8a477f597d28d172789f06886806bc55\n# Made by macula; everything here can be computed again.\n",
+            ),
+        ] {
+            let path = root.join(name);
+            if !path.exists() {
+                disk::write_lightly(&path, text.as_bytes()).map_err(StoreError::disk("write", &path))?;
+            }
+        }
+        Ok(layout)
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Content-addressed bytes.
+    #[must_use]
+    pub fn objects(&self) -> PathBuf {
+        self.version.join("objects")
+    }
+
+    /// The folder that holds the records of `key`.
+    #[must_use]
+    pub fn actions(&self, key: &Digest) -> PathBuf {
+        self.version.join("actions").join(&key.to_string()[..2])
+    }
+
+    /// The record of `key` in one realisation class.
+    #[must_use]
+    pub fn action(&self, key: &Digest, class: &str) -> PathBuf {
+        self.actions(key).join(format!("{}.{}", &key.to_string()[2..], file_name(class)))
+    }
+
+    /// The segment of a map stage's items.
+    #[must_use]
+    pub fn items(&self, stage: &Digest) -> PathBuf {
+        self.version.join("items").join(stage.to_string())
+    }
+
+    /// The claim of a key.
+    #[must_use]
+    pub fn claim(&self, key: &Digest) -> PathBuf {
+        self.version.join("claims").join(key.to_string())
+    }
+
+    /// The checkpoints of a key.
+    #[must_use]
+    pub fn partial(&self, key: &Digest) -> PathBuf {
+        self.version.join("partial").join(key.to_string())
+    }
+
+    /// The records of runs.
+    #[must_use]
+    pub fn runs(&self) -> PathBuf {
+        self.version.join("runs")
+    }
+
+    /// The digests of files outside.
+    #[must_use]
+    pub fn files(&self) -> PathBuf {
+        self.version.join("files")
+    }
+}
+
+/// A class as part of a file's name.
+fn file_name(class: &str) -> String {
+    class.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+fn make(folder: &Path) -> Result<(), StoreError> {
+    std::fs::create_dir_all(folder).map_err(StoreError::disk("create", folder))
+}

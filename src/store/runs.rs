@@ -1,0 +1,105 @@
+//! Records of runs: what each stage's key was and what became of it. `why` compares with the last one; `runs` lists them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Layout, Manifest};
+use crate::base::{Digest, disk};
+
+/// One run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// `TIME-ID`, also the name of its folder.
+    pub id: String,
+    /// The pipeline.
+    pub pipeline: String,
+    /// Its file, as given.
+    pub file: String,
+    /// When it began: nanoseconds since 1970, UTC.
+    pub began: u64,
+    /// How long it took, seconds.
+    pub seconds: f64,
+    /// How it ended: `done`, `failed`, `stopped`; `running` until then (or when it was killed).
+    pub ended: String,
+    /// macula's version.
+    pub macula: String,
+    /// Its stages by name.
+    pub stages: BTreeMap<String, StageRun>,
+}
+
+/// One stage in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageRun {
+    /// `computed`, `reused`, `repaired`, `source`, `failed`, `stopped` or `not-run`.
+    pub became: String,
+    /// The key, where it was known.
+    pub key: Option<Digest>,
+    /// What the key was made of.
+    pub manifest: Option<Manifest>,
+    /// For each output port the digest of its tree.
+    pub outputs: BTreeMap<String, Digest>,
+    /// How long it took here, seconds.
+    pub seconds: f64,
+    /// How long computing it took when it was computed, seconds.
+    pub cost: f64,
+    /// Items of a map stage: computed here and in all.
+    pub items: Option<(u64, u64)>,
+    /// The headline of its summary.
+    pub headline: String,
+}
+
+/// The folder of runs.
+#[derive(Clone, Debug)]
+pub struct Runs {
+    folder: PathBuf,
+}
+
+impl Runs {
+    pub(super) fn new(layout: &Layout) -> Self {
+        Self { folder: layout.runs() }
+    }
+
+    /// The folder of one run.
+    #[must_use]
+    pub fn folder(&self, id: &str) -> PathBuf {
+        self.folder.join(id)
+    }
+
+    /// Writes a run's record into its folder. Not being able to must not break a run, so nothing is returned but whether.
+    pub fn write(&self, record: &RunRecord) -> bool {
+        let folder = self.folder(&record.id);
+        let text = super::json(record);
+        std::fs::create_dir_all(&folder).and_then(|()| disk::write_lightly(&folder.join("run.json"), &text)).is_ok()
+    }
+
+    /// All runs that can be read, the newest first; of one pipeline where it is given.
+    pub fn newest_first(&self, pipeline: Option<&str>) -> impl Iterator<Item = RunRecord> + use<> {
+        let mut ids: Vec<String> = std::fs::read_dir(&self.folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+        let pipeline = pipeline.map(str::to_owned);
+        let folder = self.folder.clone();
+        ids.into_iter()
+            .filter_map(move |id| read(&folder.join(id).join("run.json")))
+            .filter(move |record| pipeline.as_ref().is_none_or(|name| *name == record.pipeline))
+    }
+
+    /// The last run of a pipeline in which the key of `stage` was known, and the stage in it.
+    #[must_use]
+    pub fn last_of(&self, pipeline: &str, stage: &str) -> Option<(RunRecord, StageRun)> {
+        self.newest_first(Some(pipeline)).take(100).find_map(|run| {
+            let found = run.stages.get(stage).filter(|stage| stage.manifest.is_some())?.clone();
+            Some((run, found))
+        })
+    }
+}
+
+fn read(path: &Path) -> Option<RunRecord> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
