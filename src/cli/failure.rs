@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use crate::run::World;
+use crate::run::{PlanError, World};
 use crate::stage::StageError;
 use crate::store::StoreError;
 
@@ -105,6 +105,25 @@ impl From<StageError> for Failure {
                 hint: Some("run again to go on".into()),
             },
             StageError::Bug(_) => Self { exit: Exit::Bug, code: None, text: error.to_string(), hint: None },
+        }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Pipeline(diags) => {
+                let texts: Vec<&str> = diags.iter().map(|diag| diag.message.as_str()).collect();
+                Self { code: diags.first().map(|diag| diag.code), ..Self::user(texts.join("; ")) }
+            }
+            PlanError::NoStage { ref near, .. } => {
+                let failure = Self::user(error.to_string());
+                match near {
+                    Some(near) => failure.hint(format!("did you mean `{near}`?")),
+                    None => failure,
+                }
+            }
+            PlanError::Stage(error) => error.into(),
         }
     }
 }

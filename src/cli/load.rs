@@ -1,13 +1,16 @@
 //! From the command line to a checked pipeline and its project.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Failure;
+use super::{Exit, Failure};
 use crate::base::Sources;
-use crate::lang::spec::Pipeline;
-use crate::run::World;
+use crate::diag::{Diag, Severity};
+use crate::lang::{self, spec::Pipeline};
+use crate::run::{Project, World};
+use crate::store::Store;
 
 /// Which pipeline, and what is set from the command line.
 #[derive(Clone, Debug, Args)]
@@ -29,16 +32,81 @@ pub struct Loaded {
     pub pipeline: Pipeline,
     /// The texts that its spans point into.
     pub sources: Sources,
+    /// Its file, as given.
+    pub file: String,
     /// The project's folder.
-    pub project: PathBuf,
-    /// Where its store lies.
-    pub store: PathBuf,
+    pub folder: PathBuf,
+    /// Its store.
+    pub store: Store,
 }
 
-/// Reads and checks the pipeline; warnings and errors are printed.
+impl Loaded {
+    /// As the runner takes it, with the built-in stages.
+    #[must_use]
+    pub fn project(&self) -> Project<'_> {
+        Project {
+            pipeline: &self.pipeline,
+            sources: &self.sources,
+            file: self.file.clone(),
+            folder: self.folder.clone(),
+            implementations: crate::stages::registry(),
+            store: &self.store,
+        }
+    }
+}
+
+/// Reads and checks the pipeline and opens its store; warnings and errors are printed.
 ///
 /// # Errors
-/// A [`Failure`] of which all was said, where the file can't be run.
-pub fn load(_world: &World, _arguments: &PipelineArguments) -> Result<Loaded, Failure> {
-    Err(Failure::user("the language has not landed yet"))
+/// A [`Failure`] where the file can't be run or the store can't be opened.
+pub fn load(world: &World, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
+    let (pipeline, sources) = pipeline(world, arguments)?;
+    let folder = world.project(&arguments.file);
+    let store = Store::open(&world.store(&folder))?;
+    Ok(Loaded { pipeline, sources, file: arguments.file.display().to_string(), folder, store })
+}
+
+/// Reads and checks the pipeline alone; warnings and errors are printed.
+///
+/// # Errors
+/// A [`Failure`] where the file can't be run.
+pub fn pipeline(world: &World, arguments: &PipelineArguments) -> Result<(Pipeline, Sources), Failure> {
+    let mut sources = Sources::default();
+    let PipelineArguments { file, pipeline, set } = arguments;
+    let (pipelines, diags) = lang::load(file, set, &mut sources)
+        .map_err(|error| Failure::user(format!("`{}` can't be read: {error}", file.display())))?;
+    say(world, &diags, &sources);
+    if diags.iter().any(|diag| diag.severity == Severity::Error) {
+        return Err(Failure::said(Exit::User));
+    }
+    Ok((choose(pipelines, file, pipeline.as_deref())?, sources))
+}
+
+fn choose(mut pipelines: Vec<Pipeline>, file: &Path, name: Option<&str>) -> Result<Pipeline, Failure> {
+    let names: Vec<String> = pipelines.iter().map(|pipeline| format!("`{}`", pipeline.name)).collect();
+    let Some(name) = name else {
+        return match pipelines.len() {
+            0 => Err(Failure::user(format!("`{}` holds no pipeline", file.display()))),
+            1 => Ok(pipelines.remove(0)),
+            _ => Err(Failure::user(format!("`{}` holds several pipelines: {}", file.display(), names.join(", ")))
+                .hint("say which with `--pipeline NAME`")),
+        };
+    };
+    pipelines.into_iter().find(|pipeline| pipeline.name == name).ok_or_else(|| {
+        Failure::user(format!("`{}` holds no pipeline `{name}`", file.display()))
+            .hint(format!("there is {}", names.join(", ")))
+    })
+}
+
+/// Prints diagnostics on stderr.
+fn say(_world: &World, diags: &[Diag], sources: &Sources) {
+    let mut out = std::io::stderr().lock();
+    for diag in diags {
+        let at = diag.labels.first().map(|label| format!("{}: ", sources.cite(label.span))).unwrap_or_default();
+        // A closed stderr is no reason to fail otherwise.
+        let _ = writeln!(out, "{at}{}: {}", diag.code, diag.message);
+        if let Some(hint) = &diag.hint {
+            let _ = writeln!(out, "  hint: {hint}");
+        }
+    }
 }

@@ -1,22 +1,119 @@
 //! `macula plan`: says what a run would do.
 
+use std::io::Write;
+
 use clap::Args;
 
+use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, load};
-use crate::run::World;
+use crate::plan::{Decision, Engine, Explanation, StageId};
+use crate::progress::text::duration;
+use crate::run::{self, Options, World, record};
+use crate::stage::StageError;
 
 /// The arguments of `macula plan`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
+    /// The stages that are wanted, with what they need; all where none is named
+    stages: Vec<String>,
+    /// Do not take results that were computed on another kind of processor
+    #[arg(long)]
+    exact: bool,
+    /// Print the plan as JSON
+    #[arg(long)]
+    json: bool,
 }
 
-/// says what a run would do.
+/// Says what a run would do.
 ///
 /// # Errors
-/// A [`Failure`] with its exit code.
+/// A [`Failure`] where no plan can be made.
 pub fn plan(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
-    let _loaded = load::load(world, &arguments.pipeline)?;
-    Ok(Exit::Done)
+    let loaded = load::load(world, &arguments.pipeline)?;
+    let options = Options {
+        accept: accept(arguments.exact),
+        targets: arguments.stages.clone(),
+        ..Options::usual(world.processors)
+    };
+    let project = loaded.project();
+    let (text, failures) = run::plan(world, &project, &options, |engine, explained| {
+        let text = if arguments.json {
+            format!("{:#}\n", record::plan(engine, &explained))
+        } else {
+            shown(engine, &explained)
+        };
+        let failures = explained.into_iter().filter_map(|(id, decision, _)| match decision {
+            Decision::Failed(error) => Some(failure(engine, id, error)),
+            _ => None,
+        });
+        (text, failures.collect::<Vec<_>>())
+    })?;
+    // A reader that went away (`| head`) is no failure.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let mut failures = failures.into_iter();
+    let Some(first) = failures.next() else { return Ok(Exit::Done) };
+    failures.for_each(|failure| failure.print(world));
+    Err(first)
+}
+
+fn failure(engine: &Engine, id: StageId, error: &StageError) -> Failure {
+    let text = format!("`{}`: {error}", engine.stage(id).name);
+    match error {
+        StageError::Input { code, hint, .. } => {
+            Failure { exit: Exit::StageFailed, code: Some(code), text, hint: hint.clone() }
+        }
+        StageError::Store(error) => Failure { exit: Exit::Store, code: None, text, hint: error.hint() },
+        StageError::Stopped => Failure { exit: Exit::Interrupted, code: None, text, hint: None },
+        StageError::Bug(_) => Failure { exit: Exit::Bug, code: None, text, hint: None },
+    }
+}
+
+fn shown(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> String {
+    let widest = explained.iter().map(|(id, ..)| engine.stage(*id).name.chars().count()).max().unwrap_or(0);
+    let count = |matches: fn(&Decision) -> bool| explained.iter().filter(|(_, decision, _)| matches(decision)).count();
+    let mut text = format!(
+        "{}: {} stages: {} will run, {} reused, {} not known yet\n",
+        engine.pipeline.name,
+        explained.len(),
+        count(|decision| matches!(decision, Decision::Run(_))),
+        count(|decision| matches!(decision, Decision::Reuse(..))),
+        count(|decision| matches!(decision, Decision::Unknown(_))),
+    );
+    for (id, decision, explanation) in explained {
+        let (will, words) = words(engine, decision, explanation);
+        let line = format!("  {:<widest$}  {will:<8}  {words}", engine.stage(*id).name);
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// What a stage will do, and a few words about it.
+fn words(engine: &Engine, decision: &Decision, explanation: &Explanation) -> (&'static str, String) {
+    let names = |ids: &[StageId]| {
+        let names: Vec<String> = ids.iter().map(|id| format!("`{}`", engine.stage(*id).name)).collect();
+        names.join(", ")
+    };
+    match decision {
+        Decision::Source(known) => ("source", known.summary.headline.clone()),
+        Decision::Reuse(known, reused) => {
+            let class = reused.other_class.as_ref().map(|class| format!(" (computed on `{class}`)"));
+            ("reused", known.summary.headline.clone() + &class.unwrap_or_default())
+        }
+        Decision::Run(task) => {
+            let mut words = explanation.reason.as_ref().map(crate::plan::Reason::short).unwrap_or_default();
+            if let Some((there, all)) = task.items.filter(|(there, _)| *there > 0) {
+                words.push_str(&format!("; {there} of {all} items reused"));
+            }
+            if let Some((_, last)) = explanation.last.as_ref().filter(|(_, last)| last.cost >= 1.0) {
+                words.push_str(&format!("; took {} last time", duration(last.cost)));
+            }
+            ("will run", words)
+        }
+        Decision::Unknown(until) => ("unknown", format!("until {} ends", names(until))),
+        Decision::Failed(error) => ("fails", error.to_string()),
+        Decision::Blocked(by) => ("can't run", format!("needs {}", names(by))),
+    }
 }

@@ -1,22 +1,101 @@
 //! `macula run`: computes what is not there yet.
 
+use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
 use clap::Args;
 
+use super::failure::colours;
 use super::{Exit, Failure, PipelineArguments, load};
-use crate::run::World;
+use crate::progress::{Colours, Json, Live, Plain};
+use crate::run::{self, Failures, Options, Report, Watch, World};
+use crate::stage::StageError;
+use crate::store::Accept;
 
 /// The arguments of `macula run`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
+    /// The stages that are wanted, with what they need; all where none is named
+    stages: Vec<String>,
+    /// Stages at the same time [default: the number of threads]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Threads that all stages share; results do not depend on it [default: the number of processors]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Where a stage fails, go on with all that does not depend on it
+    #[arg(long)]
+    keep_going: bool,
+    /// Do not take results that were computed on another kind of processor
+    #[arg(long)]
+    exact: bool,
+    /// Print events as JSON Lines
+    #[arg(long)]
+    json: bool,
 }
 
-/// computes what is not there yet.
+/// Computes what is not there yet.
 ///
 /// # Errors
-/// A [`Failure`] with its exit code.
+/// A [`Failure`] where nothing could be run; a failed stage is an [`Exit`].
 pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
-    let _loaded = load::load(world, &arguments.pipeline)?;
-    Ok(Exit::Done)
+    let loaded = load::load(world, &arguments.pipeline)?;
+    let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
+    let options = Options {
+        jobs: arguments.jobs.map_or(threads, NonZeroUsize::get),
+        threads,
+        failures: if arguments.keep_going { Failures::KeepGoing } else { Failures::FinishRunning },
+        accept: accept(arguments.exact),
+        targets: arguments.stages.clone(),
+        ..Options::usual(threads)
+    };
+    listen(world);
+    let watch = watch(world, arguments);
+    let report = run::execute(world, &loaded.project(), &options, &*watch)?;
+    Ok(exit(&report))
+}
+
+/// `--exact` takes results of this machine's class alone.
+pub(super) fn accept(exact: bool) -> Accept {
+    if exact { Accept::OwnClass } else { Accept::AnyClass }
+}
+
+fn watch<'a>(world: &'a World, arguments: &Arguments) -> Box<dyn Watch + 'a> {
+    if arguments.json {
+        return Box::new(Json::new(world));
+    }
+    let terminal = std::io::stdout().is_terminal();
+    let tinted = if terminal && colours(world) { Colours::Ansi } else { Colours::Off };
+    if terminal && std::io::stderr().is_terminal() && world.variable("TERM") != Some("dumb") {
+        Box::new(Live::new(tinted))
+    } else {
+        Box::new(Plain::new(tinted))
+    }
+}
+
+/// The first Ctrl-C (or TERM) asks stages to stop where that is safe; the second ends the process at once, which loses
+/// nothing that was finished.
+fn listen(world: &World) {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::flag;
+    for signal in [SIGINT, SIGTERM] {
+        // Where a handler can't be set, the signal ends the process as it always did.
+        let _ = flag::register_conditional_shutdown(signal, Exit::Interrupted as i32, Arc::clone(&world.signalled));
+        let _ = flag::register(signal, Arc::clone(&world.signalled));
+    }
+}
+
+/// The gravest of what failed fixes the exit code.
+fn exit(report: &Report) -> Exit {
+    let of = |error: &StageError| match error {
+        StageError::Bug(_) => Exit::Bug,
+        StageError::Store(_) => Exit::Store,
+        StageError::Input { .. } | StageError::Stopped => Exit::StageFailed,
+    };
+    let codes: Vec<Exit> = report.failed.iter().map(|failure| of(&failure.error)).collect();
+    let gravest = [Exit::Bug, Exit::Store, Exit::StageFailed].into_iter().find(|exit| codes.contains(exit));
+    gravest.unwrap_or(if report.stopped { Exit::Interrupted } else { Exit::Done })
 }

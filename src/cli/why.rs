@@ -1,9 +1,17 @@
-//! `macula why`: says why a stage runs or is reused.
+//! `macula why`: says why a stage runs or is reused, with old and new values.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use clap::Args;
 
+use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, load};
-use crate::run::World;
+use crate::base::Sources;
+use crate::plan::{Decision, Engine, Explanation, Reason, StageId};
+use crate::progress::text::duration;
+use crate::run::{self, Options, World, time};
+use crate::store::{Difference, Kind};
 
 /// The arguments of `macula why`.
 #[derive(Clone, Debug, Args)]
@@ -12,13 +20,139 @@ pub struct Arguments {
     pipeline: PipelineArguments,
     /// The stage
     stage: String,
+    /// Do not take results that were computed on another kind of processor
+    #[arg(long)]
+    exact: bool,
 }
 
-/// says why a stage runs or is reused.
+/// Says why a stage runs or is reused.
 ///
 /// # Errors
-/// A [`Failure`] with its exit code.
+/// A [`Failure`] where there is no such stage, or no plan can be made.
 pub fn why(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
-    let _loaded = load::load(world, &arguments.pipeline)?;
+    let loaded = load::load(world, &arguments.pipeline)?;
+    let options = Options {
+        accept: accept(arguments.exact),
+        targets: vec![arguments.stage.clone()],
+        ..Options::usual(world.processors)
+    };
+    let text = run::plan(world, &loaded.project(), &options, |engine, explained| {
+        // The wanted stage is the only one of the plan that nothing else in it needs.
+        let of_name = |(id, ..): &&(StageId, &Decision, Explanation)| {
+            let name = &engine.stage(*id).name;
+            *name == arguments.stage || arguments.stage.starts_with(&format!("{name}."))
+        };
+        explained
+            .iter()
+            .rev()
+            .find(of_name)
+            .map(|(id, decision, explanation)| told(engine, &loaded.sources, *id, decision, explanation))
+    })?;
+    let _ = std::io::stdout().lock().write_all(text.unwrap_or_default().as_bytes());
     Ok(Exit::Done)
+}
+
+fn told(engine: &Engine, sources: &Sources, id: StageId, decision: &Decision, explanation: &Explanation) -> String {
+    let name = &engine.stage(id).name;
+    let names = |ids: &[StageId]| {
+        let names: Vec<String> = ids.iter().map(|id| format!("`{}`", engine.stage(*id).name)).collect();
+        names.join(", ")
+    };
+    let mut text = match decision {
+        Decision::Source(_) => format!("`{name}` is a source: it is looked at in each run\n"),
+        Decision::Reuse(..) => format!("`{name}` will not run: its result is there\n"),
+        Decision::Run(_) => {
+            let reason = explanation.reason.as_ref().map_or("", |reason| match reason {
+                Reason::New => "it was not computed yet",
+                Reason::Changed(_) => "what it is computed from changed",
+                Reason::Unfinished => "nothing changed, but it was not finished",
+                Reason::Lost => "its result is damaged or missing",
+                Reason::OtherClass(_) => {
+                    "its result was computed on another kind of processor, and `--exact` was given"
+                }
+            });
+            format!("`{name}` will run: {reason}\n")
+        }
+        Decision::Unknown(until) => format!("`{name}` depends on what {} will make\n", names(until)),
+        Decision::Failed(error) => format!("`{name}` can't be looked at: {error}\n"),
+        Decision::Blocked(by) => format!("`{name}` can't run: it needs {}\n", names(by)),
+    };
+    if let Decision::Unknown(until) = decision {
+        let _ = writeln!(text, "  ask `macula why` of {} first", names(until));
+        return text;
+    }
+    differences(&mut text, engine, sources, id, explanation);
+    if let Decision::Reuse(_, reused) = decision {
+        let made = &reused.made;
+        let _ = writeln!(
+            text,
+            "  computed as `{}` of `{}` in run {}, {}, in {}",
+            made.stage,
+            made.pipeline,
+            made.run,
+            time::shown(made.began),
+            duration(made.seconds)
+        );
+        if let Some(class) = &reused.other_class {
+            let _ =
+                writeln!(text, "  on `{class}`, which is not this machine's class; `--exact` would compute it here");
+        }
+    }
+    if let Decision::Run(task) = decision {
+        if let Some((there, all)) = task.items {
+            let _ = writeln!(text, "  {there} of {all} items are reused");
+        }
+        if let Some((_, last)) = explanation.last.as_ref().filter(|(_, last)| last.cost > 0.0) {
+            let _ = writeln!(text, "  it took {} last time", duration(last.cost));
+        }
+    }
+    text
+}
+
+fn differences(text: &mut String, engine: &Engine, sources: &Sources, id: StageId, explanation: &Explanation) {
+    let Some((run, _)) = &explanation.last else {
+        let _ = writeln!(text, "  no run of `{}` had a stage of this name", engine.pipeline.name);
+        return;
+    };
+    if explanation.differences.is_empty() {
+        let _ = writeln!(text, "  nothing changed since run {}", run.id);
+        return;
+    }
+    let _ = writeln!(text, "  since run {}:", run.id);
+    let lines: Vec<(String, String, String)> =
+        explanation.differences.iter().map(|difference| line(engine, sources, id, difference)).collect();
+    let widths = [
+        lines.iter().map(|line| line.0.chars().count()).max().unwrap_or(0),
+        lines.iter().map(|line| line.1.chars().count()).max().unwrap_or(0),
+    ];
+    for (path, change, at) in lines {
+        let line = format!("    {path:<0$}  {change:<1$}  {at}", widths[0], widths[1]);
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+}
+
+/// The fact, old and new value, and where it stands.
+fn line(engine: &Engine, sources: &Sources, id: StageId, difference: &Difference) -> (String, String, String) {
+    let stage = engine.stage(id);
+    let Difference { path, kind, old, new } = difference;
+    let change = match (old, new) {
+        (Some(old), Some(new)) => format!("{old} -> {new}"),
+        (None, Some(new)) => format!("{new} (new)"),
+        (old, None) => format!("{} (gone)", old.as_deref().unwrap_or_default()),
+    };
+    let port = path.split('[').next().unwrap_or(path);
+    let span = match kind {
+        Kind::Parameter => stage.spans.get(path).copied(),
+        Kind::Seed => Some(engine.pipeline.span),
+        _ => stage.inputs.iter().find(|input| input.port == port).map(|input| input.span),
+    };
+    let default = *kind == Kind::Parameter && new.is_some();
+    let at = span.map(|span| sources.cite(span)).or_else(|| default.then(|| "default".to_owned()));
+    let of = match kind {
+        Kind::Implementation if path == "version" => "implementation's version".to_owned(),
+        Kind::Summary => format!("{path}'s summary"),
+        Kind::Name => format!("{path}'s name"),
+        _ => path.clone(),
+    };
+    (of, change, at.unwrap_or_default())
 }

@@ -202,8 +202,7 @@ impl<'a> Engine<'a> {
         let own = keys::class(self.implementation(id));
         let foreign = record.class != own && record.class != crate::store::EVERYWHERE;
         let reused = Reused { other_class: foreign.then_some(record.class), made: record.made };
-        let known =
-            Known { outputs, summary, manifest, key: Some(record.key), cost: reused.made.seconds };
+        let known = Known { outputs, summary, manifest, key: Some(record.key), cost: reused.made.seconds };
         (Arc::new(known), reused)
     }
 
