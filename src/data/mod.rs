@@ -1,7 +1,14 @@
 //! Photographs, masks, patch sets and what is done with them. The only floor that knows image files and Parquet.
 
+pub mod black;
+pub mod counts;
+pub mod leak;
+pub mod names;
 pub mod patches;
 pub mod photographs;
 pub mod picture;
+pub mod rebalance;
+pub mod split;
+pub mod stratify;
 pub mod synthetic;
 pub mod table;

@@ -2,6 +2,10 @@
 
 pub mod augment;
 pub mod eval;
+pub mod export;
+pub mod filter_black;
+pub mod rebalance;
+pub mod split;
 pub mod synthetic;
 pub mod threshold_tune;
 pub mod train;
@@ -11,8 +15,17 @@ use crate::stage::Implementation;
 /// Every implementation, by name.
 #[must_use]
 pub fn registry() -> &'static [Implementation] {
-    const ALL: &[Implementation] =
-        &[augment::AUGMENT, eval::EVAL, synthetic::SYNTHETIC, threshold_tune::THRESHOLD_TUNE, train::TRAIN];
+    const ALL: &[Implementation] = &[
+        augment::AUGMENT,
+        eval::EVAL,
+        export::EXPORT,
+        filter_black::FILTER_BLACK,
+        rebalance::REBALANCE,
+        split::SPLIT,
+        synthetic::SYNTHETIC,
+        threshold_tune::THRESHOLD_TUNE,
+        train::TRAIN,
+    ];
     ALL
 }
 

@@ -1,0 +1,33 @@
+//! Which patches are black: the camera's surround. Decided from the stored histograms, without pixels.
+
+use super::patches::{PatchSet, Row};
+
+/// When a patch is black.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Black {
+    /// A pixel is dark when the mean of its red, green and blue is under this. Histograms hold the mean rounded down, so the
+    /// test is exact for whole numbers; a fraction counts like the next whole number.
+    pub below: f64,
+    /// A patch is black when at least this share of its pixels is dark.
+    pub share: f64,
+}
+
+impl Black {
+    /// Whether a patch is black.
+    #[must_use]
+    pub fn is(&self, row: &Row) -> bool {
+        let all: u64 = row.histogram.iter().map(|count| u64::from(*count)).sum();
+        let dark: u64 = (0..).zip(row.histogram.iter()).filter(|(level, _)| f64::from(*level) < self.below).map(|(_, n)| u64::from(*n)).sum();
+        // A quotient of two counts is rounded as the share in the file was, so that 90 of 100 is at least 0.9.
+        all > 0 && dark as f64 / all as f64 >= self.share
+    }
+
+    /// Divides a set into patches that are not black and patches that are. Both name every photograph.
+    #[must_use]
+    pub fn divide(&self, set: &PatchSet) -> (PatchSet, PatchSet) {
+        let (mut kept, mut dropped) = (set.clone(), set.clone());
+        kept.parts.iter_mut().for_each(|part| part.rows.retain(|row| !self.is(row)));
+        dropped.parts.iter_mut().for_each(|part| part.rows.retain(|row| self.is(row)));
+        (kept, dropped)
+    }
+}

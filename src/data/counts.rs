@@ -1,0 +1,125 @@
+//! How many patches a set holds, by health and by class: the figures that every stage shows before and after.
+
+use super::patches::{Health, Label, PatchSet, Row};
+use crate::stage::{Cell, Table};
+
+/// Counts over a patch set; a patch that stands there several times counts several times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Photographs with at least one patch.
+    pub photographs: u64,
+    /// All patches.
+    pub patches: u64,
+    /// Patches of which all classes are known and absent.
+    pub healthy: u64,
+    /// Patches with at least one class present.
+    pub lesion: u64,
+    /// Patches of which neither can be said.
+    pub undetermined: u64,
+    /// Known positives per class.
+    pub positives: Vec<u64>,
+    /// For each class, photographs with at least one known positive.
+    pub positive_photographs: Vec<u64>,
+}
+
+impl Counts {
+    /// Counts of a set.
+    #[must_use]
+    pub fn of(set: &PatchSet) -> Self {
+        Self::over(set.info.classes.len(), set.parts.iter().map(|part| part.rows.as_slice()))
+    }
+
+    /// Counts of rows, photograph by photograph.
+    pub fn over<'a>(classes: usize, photographs: impl Iterator<Item = &'a [Row]>) -> Self {
+        let mut counts =
+            Self { positives: vec![0; classes], positive_photographs: vec![0; classes], ..Self::default() };
+        for rows in photographs {
+            counts.add(rows);
+        }
+        counts
+    }
+
+    fn add(&mut self, rows: &[Row]) {
+        self.photographs += u64::from(!rows.is_empty());
+        for class in 0..self.positives.len() {
+            let positive = rows.iter().filter(|row| row.labels[class] == Label::Present);
+            let count: u64 = positive.map(|row| u64::from(row.copies)).sum();
+            self.positives[class] += count;
+            self.positive_photographs[class] += u64::from(count > 0);
+        }
+        for row in rows {
+            let copies = u64::from(row.copies);
+            self.patches += copies;
+            match row.health() {
+                Health::Healthy => self.healthy += copies,
+                Health::Lesion => self.lesion += copies,
+                Health::Undetermined => self.undetermined += copies,
+            }
+        }
+    }
+}
+
+/// A table of counts, one row for each named set. Patches that are undetermined have a column where there are any.
+#[must_use]
+pub fn table(title: &str, classes: &[String], sets: &[(&str, &Counts)]) -> Table {
+    let undetermined = sets.iter().any(|(_, counts)| counts.undetermined > 0);
+    let mut columns: Vec<String> = ["", "photographs", "patches", "healthy", "lesion"].map(str::to_owned).to_vec();
+    if undetermined {
+        columns.push("undetermined".into());
+    }
+    columns.extend(classes.iter().cloned());
+    let rows = sets
+        .iter()
+        .map(|(name, counts)| {
+            let mut row = vec![Cell::Text((*name).to_owned())];
+            let mut cells = vec![counts.photographs, counts.patches, counts.healthy, counts.lesion];
+            if undetermined {
+                cells.push(counts.undetermined);
+            }
+            cells.extend(&counts.positives);
+            row.extend(cells.into_iter().map(|count| Cell::Int(count as i64)));
+            row
+        })
+        .collect();
+    Table { title: title.to_owned(), columns, rows }
+}
+
+/// A count for people: `136,237`.
+#[must_use]
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A count and its noun, which gets an `s` unless there is one: `1 patch`, `2 photographs`.
+#[must_use]
+pub fn counted(count: u64, noun: &str) -> String {
+    let ending = match noun {
+        _ if count == 1 => "",
+        "patch" => "es",
+        _ => "s",
+    };
+    format!("{} {noun}{ending}", grouped(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_written_with_commas_and_nouns_agree() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(136_237), "136,237");
+        assert_eq!(counted(1, "patch"), "1 patch");
+        assert_eq!(counted(1_000, "patch"), "1,000 patches");
+        assert_eq!(counted(2, "photograph"), "2 photographs");
+    }
+}

@@ -1,0 +1,133 @@
+//! Sides by name: patterns of photographs' and patients' names, `IDRiD_37..IDRiD_44` and `*`.
+
+use std::cmp::Ordering;
+
+use super::patches::{Part, PatchSet};
+use super::split::SIDES;
+use crate::stage::StageError;
+
+/// The side of each photograph by the patterns given for each side. What no pattern names goes to the side that has no
+/// patterns (to `train` where it is one of several).
+///
+/// # Errors
+/// `names` where a pattern matches nothing, where a photograph is named for two sides, or where one is left over.
+pub fn named(set: &PatchSet, patterns: &[Vec<String>; 3]) -> Result<Vec<usize>, StageError> {
+    for (side, patterns) in SIDES.iter().zip(patterns) {
+        for pattern in patterns {
+            if !set.parts.iter().any(|part| matches_part(pattern, part)) {
+                let known = set.parts.first().map_or_else(String::new, |part| format!(", such as `{}`", part.photograph));
+                return Err(StageError::input("names", format!("`{pattern}` names no photograph and no patient"))
+                    .hint(format!("names are those of photographs{known}; `A..B` takes all from A to B, `*` any text"))
+                    .field(format!("names.{side}")));
+            }
+        }
+    }
+    let rest = (0..3).find(|side| patterns[*side].is_empty());
+    let only_rest = (0..3).filter(|side| patterns[*side].is_empty()).count() == 1;
+    let mut sides = Vec::with_capacity(set.parts.len());
+    for part in &set.parts {
+        let by: Vec<(usize, &String)> = (0..3)
+            .filter_map(|side| patterns[side].iter().find(|pattern| matches_part(pattern, part)).map(|found| (side, found)))
+            .collect();
+        match (by.as_slice(), rest) {
+            ([(side, _)], _) => sides.push(*side),
+            ([], Some(rest)) if rest == 0 || only_rest => sides.push(rest),
+            ([], _) => {
+                return Err(StageError::input("names", format!("no side names photograph `{}`", part.photograph))
+                    .hint("name it, or leave out the names of the side that should take the rest")
+                    .field("names"));
+            }
+            ([(a, by_a), (b, by_b), ..], _) => {
+                let text = format!(
+                    "photograph `{}` is named for `{}` by `{by_a}` and for `{}` by `{by_b}`",
+                    part.photograph, SIDES[*a], SIDES[*b]
+                );
+                return Err(StageError::input("names", text).hint("name it once").field(format!("names.{}", SIDES[*b])));
+            }
+        }
+    }
+    Ok(sides)
+}
+
+fn matches_part(pattern: &str, part: &Part) -> bool {
+    matches(pattern, &part.photograph) || part.patient.as_ref().is_some_and(|patient| matches(pattern, patient))
+}
+
+/// Whether a name is meant by a pattern: `A..B` (both included, numbers by value), or text in which `*` is any text.
+#[must_use]
+pub fn matches(pattern: &str, name: &str) -> bool {
+    if let Some((first, last)) = pattern.split_once("..") {
+        return by_name(first, name) != Ordering::Greater && by_name(name, last) != Ordering::Greater;
+    }
+    let mut pieces = pattern.split('*');
+    let Some(mut rest) = name.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
+    let Some(last) = pattern.contains('*').then(|| pattern.rsplit('*').next().unwrap_or_default()) else {
+        return rest.is_empty();
+    };
+    let middle: Vec<&str> = pieces.collect();
+    for piece in &middle[..middle.len() - 1] {
+        let Some(at) = rest.find(piece) else { return false };
+        rest = &rest[at + piece.len()..];
+    }
+    rest.ends_with(last)
+}
+
+/// Names in the order in which people count: `eye_9` before `eye_10`.
+#[must_use]
+pub fn by_name(a: &str, b: &str) -> Ordering {
+    let (mut left, mut right) = (pieces(a), pieces(b));
+    loop {
+        match (left.next(), right.next()) {
+            (None, None) => return a.cmp(b),
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (Some(a), Some(b)) => match piece_order(a, b) {
+                Ordering::Equal => {}
+                other => return other,
+            },
+        }
+    }
+}
+
+/// Runs of digits and runs of other text, in turn.
+fn pieces(name: &str) -> impl Iterator<Item = &str> {
+    let mut rest = name;
+    std::iter::from_fn(move || {
+        let digits = rest.chars().next()?.is_ascii_digit();
+        let end = rest.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(rest.len());
+        let (piece, after) = rest.split_at(end);
+        rest = after;
+        Some(piece)
+    })
+}
+
+fn piece_order(a: &str, b: &str) -> Ordering {
+    let number = |piece: &str| piece.starts_with(|c: char| c.is_ascii_digit());
+    if number(a) && number(b) {
+        let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
+        return a.len().cmp(&b.len()).then_with(|| a.cmp(b));
+    }
+    a.cmp(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_count_numbers_and_include_both_ends() {
+        let meant = |name: &str| matches("IDRiD_9..IDRiD_44", name);
+        assert!(meant("IDRiD_9") && meant("IDRiD_10") && meant("IDRiD_44"));
+        assert!(!meant("IDRiD_8") && !meant("IDRiD_45") && !meant("IDRiD_100"));
+        assert!(matches("a_01..a_03", "a_02") && !matches("a_01..a_03", "b_02"));
+    }
+
+    #[test]
+    fn a_star_is_any_text_and_no_star_is_the_whole_name() {
+        assert!(matches("IDRiD_*", "IDRiD_01") && matches("*_01", "IDRiD_01") && matches("*", ""));
+        assert!(matches("I*D_*1", "IDRiD_01") && !matches("I*X*1", "IDRiD_01"));
+        assert!(matches("IDRiD_01", "IDRiD_01") && !matches("IDRiD_0", "IDRiD_01"));
+        // The end may not lie within what the beginning took.
+        assert!(!matches("aba*ba", "aba"));
+    }
+}

@@ -1,0 +1,109 @@
+//! Changing how often lesions and healthy patches stand in a training set. Knows labels, no pixels.
+//!
+//! Every choice is by a seeded rank of the patch's own id (photograph's digest, x, y, size): the order of photographs does not
+//! matter, and a patch keeps its rank when others come or go.
+
+mod check;
+mod lesions;
+
+use super::patches::{Health, PatchSet};
+use crate::base::Streams;
+
+pub use check::{check, target};
+
+/// What happens to lesion patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lesions {
+    /// All stay.
+    Keep,
+    /// As many positives per class as the rarest class has.
+    Undersample,
+    /// At most so many positives per class.
+    Cap(u64),
+    /// Patches of rarer classes are repeated, none more than `at_most` times, up to the most frequent class.
+    Oversample {
+        /// No patch stands more often than this.
+        at_most: u32,
+    },
+}
+
+/// What happens to patches of which some class is unknown and none is present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undetermined {
+    /// They are left out.
+    Drop,
+    /// They stay.
+    Keep,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recipe {
+    /// Of lesion patches.
+    pub lesions: Lesions,
+    /// Healthy patches per lesion patch kept; all where [`None`].
+    pub healthy_per_lesion_patch: Option<f64>,
+    /// Of undetermined patches.
+    pub undetermined: Undetermined,
+}
+
+/// The rebalanced set: the same photographs, fewer or repeated rows in their old order, and `resampled` set.
+#[must_use]
+pub fn rebalance(set: &PatchSet, recipe: &Recipe, streams: &Streams) -> PatchSet {
+    let mut copies = lesions::copies(set, recipe.lesions, streams);
+    let kept: u64 = copies.iter().flatten().map(|copies| u64::from(*copies)).sum();
+    let healthy = healthy_wanted(recipe, kept).map(|wanted| draw_healthy(set, wanted, streams));
+    let mut out = set.clone();
+    out.info.resampled = true;
+    for (at, part) in out.parts.iter_mut().enumerate() {
+        for (row, facts) in part.rows.iter().enumerate() {
+            match facts.health() {
+                Health::Lesion => {}
+                Health::Healthy => {
+                    let stays = healthy.as_ref().is_none_or(|drawn| drawn[at][row]);
+                    copies[at][row] = if stays { facts.copies } else { 0 };
+                }
+                Health::Undetermined if recipe.undetermined == Undetermined::Keep => copies[at][row] = facts.copies,
+                Health::Undetermined => copies[at][row] = 0,
+            }
+        }
+        part.rows.iter_mut().zip(&copies[at]).for_each(|(row, copies)| row.copies = *copies);
+        part.rows.retain(|row| row.copies > 0);
+    }
+    out
+}
+
+/// How many healthy patches the recipe asks for beside `lesion_patches`; [`None`] where it asks for all.
+#[must_use]
+pub fn healthy_wanted(recipe: &Recipe, lesion_patches: u64) -> Option<u64> {
+    recipe.healthy_per_lesion_patch.map(|ratio| (ratio * lesion_patches as f64).round() as u64)
+}
+
+/// Draws `wanted` healthy rows without replacement, from each photograph in proportion to what it has: its whole share, and
+/// the rest by largest remainder (Hamilton), equal remainders by seeded rank of the photograph.
+fn draw_healthy(set: &PatchSet, wanted: u64, streams: &Streams) -> Vec<Vec<bool>> {
+    let healthy: Vec<Vec<usize>> = set
+        .parts
+        .iter()
+        .map(|part| (0..part.rows.len()).filter(|row| part.rows[*row].health() == Health::Healthy).collect())
+        .collect();
+    let all: u64 = healthy.iter().map(|rows| rows.len() as u64).sum();
+    let wanted = wanted.min(all);
+    let exact = |rows: &Vec<usize>| u128::from(wanted) * rows.len() as u128;
+    let mut quota: Vec<u64> = healthy.iter().map(|rows| exact(rows).checked_div(all.into()).unwrap_or(0) as u64).collect();
+    let mut by_remainder: Vec<usize> = (0..set.parts.len()).filter(|at| !healthy[*at].is_empty()).collect();
+    by_remainder.sort_by_key(|at| {
+        let rest = exact(&healthy[*at]) % u128::from(all);
+        (std::cmp::Reverse(rest), streams.rank("healthy photograph", 0, set.parts[*at].digest.bytes()), *at)
+    });
+    let missing = wanted - quota.iter().sum::<u64>();
+    by_remainder.iter().take(missing as usize).for_each(|at| quota[*at] += 1);
+
+    let mut drawn: Vec<Vec<bool>> = set.parts.iter().map(|part| vec![false; part.rows.len()]).collect();
+    for (at, mut rows) in healthy.into_iter().enumerate() {
+        let part = &set.parts[at];
+        rows.sort_by_key(|row| (streams.rank("healthy", 0, &part.sample_id(&part.rows[*row], set.info.size)), *row));
+        rows.iter().take(quota[at] as usize).for_each(|row| drawn[at][*row] = true);
+    }
+    drawn
+}

@@ -1,0 +1,45 @@
+//! `filter-black`: leaves out patches that are mostly black.
+
+use crate::data::black::Black;
+use crate::data::counts::{Counts, counted, table};
+use crate::data::patches::PatchSet;
+use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Summary, Warning, Work};
+
+/// The implementation of `filter-black`.
+pub const FILTER_BLACK: Implementation = Implementation {
+    name: "filter-black",
+    version: 1,
+    seeded: false,
+    determinism: Determinism::BitExact,
+    work: Work::Whole(run),
+};
+
+fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
+    let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
+    let black = Black { below: ctx.params.real("below")?, share: ctx.params.real("share")? };
+    let (kept, dropped) = black.divide(&set);
+    let (before, after, gone) = (Counts::of(&set), Counts::of(&kept), Counts::of(&dropped));
+    let mut warnings = Vec::new();
+    if after.patches == 0 && before.patches > 0 {
+        let text = format!("every patch is black by `below` {:?} and `share` {:?}", black.below, black.share);
+        warnings.push(Warning { code: "nothing-left".into(), text });
+    }
+    let summary = Summary {
+        headline: format!(
+            "{} kept, {} black left out ({} of them healthy, {} with a lesion)",
+            counted(after.patches, "patch"),
+            counted(gone.patches, "patch"),
+            gone.healthy,
+            gone.lesion
+        ),
+        tables: vec![table(
+            "patches",
+            &set.info.classes,
+            &[("before", &before), ("kept", &after), ("dropped", &gone)],
+        )],
+        warnings,
+    };
+    let outputs = [("kept", &kept), ("dropped", &dropped)];
+    let outputs = outputs.map(|(port, set)| Ok((port.to_owned(), set.write(ctx.objects)?)));
+    Ok(Outcome { outputs: outputs.into_iter().collect::<Result<_, StageError>>()?, summary })
+}

@@ -1,0 +1,76 @@
+//! `rebalance`: changes how often lesions and healthy patches stand in a training set.
+
+use crate::data::counts::{Counts, counted, grouped, table};
+use crate::data::patches::PatchSet;
+use crate::data::rebalance::{Lesions, Recipe, Undetermined, check, rebalance, target};
+use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Work};
+
+/// The implementation of `rebalance`.
+pub const REBALANCE: Implementation = Implementation {
+    name: "rebalance",
+    version: 1,
+    seeded: true,
+    determinism: Determinism::BitExact,
+    work: Work::Whole(run),
+};
+
+fn recipe(params: &Params) -> Result<Recipe, StageError> {
+    let lesions = match params.text("lesions")? {
+        "keep" => Lesions::Keep,
+        "undersample" => Lesions::Undersample,
+        "cap" => Lesions::Cap(params.count("lesions.at")? as u64),
+        "oversample" => Lesions::Oversample { at_most: params.count("lesions.at-most")? as u32 },
+        other => return Err(StageError::Bug(format!("`lesions` has no case `{other}`"))),
+    };
+    let undetermined = match params.text("undetermined")? {
+        "keep" => Undetermined::Keep,
+        _ => Undetermined::Drop,
+    };
+    Ok(Recipe { lesions, healthy_per_lesion_patch: params.real_or_none("healthy.per-lesion-patch")?, undetermined })
+}
+
+fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
+    let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
+    let recipe = recipe(ctx.params)?;
+    let before = Counts::of(&set);
+    if before.patches == 0 {
+        return Err(StageError::input("no-patches", "there is no patch to rebalance").field("from"));
+    }
+    let drawn = rebalance(&set, &recipe, &ctx.streams);
+    let after = Counts::of(&drawn);
+    let classes = &set.info.classes;
+    let mut tables = vec![table("patches", classes, &[("before", &before), ("after", &after)])];
+    if let Some(target) = target(recipe.lesions, &before.positives) {
+        tables.push(targets(classes, target, &before, &after));
+    }
+    let summary = Summary {
+        headline: format!(
+            "{} of {}: {} with a lesion (were {}), {} healthy (were {})",
+            counted(after.patches, "patch"),
+            grouped(before.patches),
+            grouped(after.lesion),
+            grouped(before.lesion),
+            grouped(after.healthy),
+            grouped(before.healthy)
+        ),
+        tables,
+        warnings: check(&recipe, classes, &before, &after),
+    };
+    Ok(Outcome { outputs: [("out".to_owned(), drawn.write(ctx.objects)?)].into(), summary })
+}
+
+/// Positives per class against what was asked for.
+fn targets(classes: &[String], target: u64, before: &Counts, after: &Counts) -> Table {
+    let columns = ["class", "before", "asked for", "after", "over"].map(str::to_owned).to_vec();
+    let rows = classes.iter().zip(before.positives.iter().zip(&after.positives)).map(|(class, (had, has))| {
+        let over = has.saturating_sub(target);
+        vec![
+            Cell::Text(class.clone()),
+            Cell::Int(*had as i64),
+            if *had == 0 { Cell::Null(()) } else { Cell::Int(target as i64) },
+            Cell::Int(*has as i64),
+            Cell::Int(over as i64),
+        ]
+    });
+    Table { title: "positives per class".into(), columns, rows: rows.collect() }
+}

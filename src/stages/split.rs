@@ -1,0 +1,157 @@
+//! `split`: divides patches into training, validation and test sides, whole patients or photographs at a time.
+
+use crate::data::counts::{Counts, counted, table};
+use crate::data::patches::PatchSet;
+use crate::data::split::{SIDES, Unit, drawn, official, side_of, sum_to_one, units};
+use crate::data::{leak, names};
+use crate::lang::value::Value;
+use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Warning, Work};
+
+/// The implementation of `split`.
+pub const SPLIT: Implementation = Implementation {
+    name: "split",
+    version: 1,
+    seeded: true,
+    determinism: Determinism::BitExact,
+    work: Work::Whole(run),
+};
+
+fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
+    let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
+    if set.is_empty() {
+        return Err(StageError::input("no-patches", "there is no patch to split").field("from"));
+    }
+    let by = ctx.params.text("by")?;
+    let unit = if by == "image" { Unit::Photograph } else { Unit::Patient };
+    let shares = shares(ctx.params)?;
+    let sides = match by {
+        "patient" | "image" => {
+            sum_to_one(shares)?;
+            let all: Vec<usize> = (0..set.parts.len()).collect();
+            let mut sides = vec![0; all.len()];
+            drawn(&set, unit, &all, shares, &ctx.streams).into_iter().for_each(|(at, side)| sides[at] = side);
+            sides
+        }
+        "official" => official(&set, unit, shares, &ctx.streams)?,
+        "names" => names::named(&set, &patterns(ctx.params)?)?,
+        other => return Err(StageError::Bug(format!("`by` has no case `{other}`"))),
+    };
+    leak::refuse(&set, &sides, ctx.objects)?;
+
+    let split: [PatchSet; 3] = [0, 1, 2].map(|side| side_of(&set, &sides, side));
+    let counts = [0, 1, 2].map(|side| Counts::of(&split[side]));
+    let asked = matches!(by, "patient" | "image").then_some(shares);
+    let summary = Summary {
+        headline: headline(&set, unit, &split),
+        tables: vec![patches(&set, &counts), reached(&set, &counts, asked)],
+        warnings: lacking(&set, &split, &counts, asked),
+    };
+    let outputs = SIDES.iter().zip(&split).map(|(port, set)| Ok(((*port).to_owned(), set.write(ctx.objects)?)));
+    Ok(Outcome { outputs: outputs.collect::<Result<_, StageError>>()?, summary })
+}
+
+fn shares(params: &Params) -> Result<[f64; 3], StageError> {
+    let mut shares = [0.0; 3];
+    for (share, side) in shares.iter_mut().zip(SIDES) {
+        *share = params.real(side)?;
+    }
+    Ok(shares)
+}
+
+fn patterns(params: &Params) -> Result<[Vec<String>; 3], StageError> {
+    let Some(given) = params.map("names") else {
+        return Err(StageError::input("names", "`by names` needs `names`")
+            .hint("for example `names valid \"IDRiD_37..IDRiD_44\"`")
+            .field("by"));
+    };
+    let mut patterns = [const { Vec::new() }; 3];
+    for (side, list) in given {
+        let Some(at) = SIDES.iter().position(|known| known == side) else {
+            return Err(StageError::input("names", format!("there is no side `{side}`"))
+                .hint("the sides are `train`, `valid` and `test`")
+                .field(format!("names.{side}")));
+        };
+        let texts = match list {
+            Value::List(values) => values.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        for text in texts {
+            let (Value::Text(text) | Value::Path(text)) = text else {
+                return Err(StageError::input("names", format!("`{text}` is no name")).field(format!("names.{side}")));
+            };
+            patterns[at].push(text.clone());
+        }
+    }
+    Ok(patterns)
+}
+
+fn headline(set: &PatchSet, unit: Unit, split: &[PatchSet; 3]) -> String {
+    let unknown = set.parts.iter().filter(|part| part.patient.is_none()).count() as u64;
+    let total = set.parts.len() as u64;
+    let stays = match unit {
+        Unit::Photograph => "each photograph stands alone".to_owned(),
+        Unit::Patient if unknown == total => "patients are unknown, so each photograph stands alone".to_owned(),
+        Unit::Patient => {
+            let patients = counted(units(set, unit).len() as u64, "patient");
+            if unknown == 0 {
+                format!("{patients} stay whole")
+            } else {
+                format!("{patients} or photographs stay whole: the patient of {} is unknown", counted(unknown, "photograph"))
+            }
+        }
+    };
+    let [train, valid, test] = [0, 1, 2].map(|side| split[side].parts.len());
+    format!("{} into {train} train, {valid} valid and {test} test; {stays}", counted(total, "photograph"))
+}
+
+fn patches(set: &PatchSet, counts: &[Counts; 3]) -> Table {
+    let sides: Vec<(&str, &Counts)> = SIDES.into_iter().zip(counts).collect();
+    table("patches", &set.info.classes, &sides)
+}
+
+/// Shares asked for and reached, of patches and of each class's positives.
+fn reached(set: &PatchSet, counts: &[Counts; 3], asked: Option<[f64; 3]>) -> Table {
+    let mut columns: Vec<String> = ["side", "asked", "patches"].map(str::to_owned).to_vec();
+    columns.extend(set.info.classes.iter().cloned());
+    let share = |part: u64, count: &dyn Fn(&Counts) -> u64| {
+        let all: u64 = counts.iter().map(count).sum();
+        if all == 0 { Cell::Null(()) } else { Cell::Real((part as f64 / all as f64 * 1e4).round() / 1e4) }
+    };
+    let rows = (0..3).map(|side| {
+        let mut row = vec![Cell::Text(SIDES[side].into())];
+        row.push(asked.map_or(Cell::Null(()), |asked| Cell::Real(asked[side])));
+        row.push(share(counts[side].patches, &|counts| counts.patches));
+        row.extend((0..set.info.classes.len()).map(|class| {
+            share(counts[side].positives[class], &|counts| counts.positives[class])
+        }));
+        row
+    });
+    Table { title: "shares reached".into(), columns, rows: rows.collect() }
+}
+
+/// Sides that lack a class or everything. A side that was to be empty is not mentioned.
+fn lacking(set: &PatchSet, split: &[PatchSet; 3], counts: &[Counts; 3], asked: Option<[f64; 3]>) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for side in 0..3 {
+        if asked.is_some_and(|asked| asked[side] == 0.0) {
+            continue;
+        }
+        let name = SIDES[side];
+        if split[side].is_empty() {
+            let text = format!("`{name}` has no patch: there are too few photographs for its share");
+            warnings.push(Warning { code: "empty-side".into(), text });
+            continue;
+        }
+        for (class, name_of_class) in set.info.classes.iter().enumerate() {
+            if counts[side].positives[class] == 0 {
+                let elsewhere: u64 = counts.iter().map(|counts| counts.positive_photographs[class]).sum();
+                let text = format!("`{name}` has no patch with `{name_of_class}`, which {} elsewhere has", match elsewhere {
+                    0 => "no photograph".to_owned(),
+                    _ => counted(elsewhere, "photograph"),
+                });
+                warnings.push(Warning { code: "side-lacks-class".into(), text });
+            }
+        }
+    }
+    warnings
+}
