@@ -34,7 +34,8 @@ pub fn check(recipe: &Recipe, classes: &[String], before: &Counts, after: &Count
         for (class, (had, has)) in classes.iter().zip(before.positives.iter().zip(&after.positives)) {
             let (target_text, has_text) = (grouped(target), grouped(*has));
             if !over && had == has && *had > target {
-                let text = format!("`{class}` is unchanged: {has_text} positives before and after, asked for {target_text}");
+                let text =
+                    format!("`{class}` is unchanged: {has_text} positives before and after, asked for {target_text}");
                 warn("class-unchanged", text);
             } else if *had > 0 && *has as f64 > target as f64 * (1.0 + OVERSHOOT) {
                 let percent = 100.0 * (*has as f64 / target as f64 - 1.0);
@@ -51,7 +52,10 @@ pub fn check(recipe: &Recipe, classes: &[String], before: &Counts, after: &Count
                 } else {
                     "its other patches carry rarer classes, which have enough"
                 };
-                warn("under-target", format!("`{class}` has {has_text} positives, not the {target_text} asked for: {why}"));
+                warn(
+                    "under-target",
+                    format!("`{class}` has {has_text} positives, not the {target_text} asked for: {why}"),
+                );
             }
         }
     }

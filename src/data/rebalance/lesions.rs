@@ -49,7 +49,8 @@ fn limited(set: &PatchSet, before: &[u64], limit: u64, streams: &Streams) -> Vec
     let classes = ascending(before);
     for (step, &class) in classes.iter().enumerate() {
         let candidates = shuffled(set, streams, |row| {
-            row.labels[class] == Label::Present && classes[..step].iter().all(|rarer| row.labels[*rarer] != Label::Present)
+            row.labels[class] == Label::Present
+                && classes[..step].iter().all(|rarer| row.labels[*rarer] != Label::Present)
         });
         for (at, row) in candidates {
             if running[class] >= limit {

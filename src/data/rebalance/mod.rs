@@ -90,7 +90,8 @@ fn draw_healthy(set: &PatchSet, wanted: u64, streams: &Streams) -> Vec<Vec<bool>
     let all: u64 = healthy.iter().map(|rows| rows.len() as u64).sum();
     let wanted = wanted.min(all);
     let exact = |rows: &Vec<usize>| u128::from(wanted) * rows.len() as u128;
-    let mut quota: Vec<u64> = healthy.iter().map(|rows| exact(rows).checked_div(all.into()).unwrap_or(0) as u64).collect();
+    let mut quota: Vec<u64> =
+        healthy.iter().map(|rows| exact(rows).checked_div(all.into()).unwrap_or(0) as u64).collect();
     let mut by_remainder: Vec<usize> = (0..set.parts.len()).filter(|at| !healthy[*at].is_empty()).collect();
     by_remainder.sort_by_key(|at| {
         let rest = exact(&healthy[*at]) % u128::from(all);
