@@ -1,6 +1,11 @@
 //! Training: losses, optimizers, augmentation, samplers, and whole fits.
 
 mod arithmetic;
+mod curve;
+mod fitting;
+mod made;
+mod sampling;
+mod views;
 
 use serde_json::Value;
 
