@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::base::Streams;
 use crate::data::patches::{Health, Label, PatchSet, Row};
+use crate::lang::near::near;
 use crate::lang::value::Value;
 use crate::stage::{Params, StageError};
 
@@ -144,13 +145,10 @@ pub(super) fn by_rank(draws: &mut Vec<Draw>, rank: impl Fn(&Draw) -> u64) {
 
 fn unknown_class(name: &str, classes: &[String]) -> StageError {
     let error = StageError::input("unknown-class", format!("the data have no class `{name}`")).field("take");
-    let near = classes.iter().max_by(|a, b| {
-        let likeness = |class: &str| strsim::jaro_winkler(&class.to_lowercase(), &name.to_lowercase());
-        likeness(a).total_cmp(&likeness(b))
-    });
-    match near {
-        Some(near) => error.hint(format!("did you mean `{near}`? the classes are {}", classes.join(", "))),
-        None => error,
+    let all = classes.join(", ");
+    match near(name, classes.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{near}`? the classes are {all}")),
+        None => error.hint(format!("the classes are {all}")),
     }
 }
 

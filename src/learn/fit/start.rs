@@ -2,6 +2,7 @@
 
 use super::settings::{Settings, count_labels};
 use super::{Task, Told};
+use crate::lang::near::near;
 use crate::learn::loader::Samples;
 use crate::learn::model::{LabelCounts, on_tape};
 use crate::learn::network::Network;
@@ -101,10 +102,10 @@ fn unknown_tensors(prefix: &str, settings: &Settings, network: &Network) -> Stag
         network.parameters().iter().filter_map(|parameter| parameter.name.split('.').next()).collect();
     groups.dedup();
     let text = format!("no tensor of the network begins with `{prefix}`");
-    let near = groups.iter().max_by(|a, b| strsim::jaro_winkler(a, prefix).total_cmp(&strsim::jaro_winkler(b, prefix)));
-    let hint = match near {
-        Some(near) => format!("did you mean `{near}`? its tensors begin with {}", groups.join(", ")),
-        None => "the network has no tensors".to_owned(),
+    let all = groups.join(", ");
+    let hint = match near(prefix, groups.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? its tensors begin with {all}"),
+        None => format!("its tensors begin with {all}"),
     };
     StageError::input("unknown-tensor", text).hint(hint).field(field)
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use macula::base::{Digest, Streams};
 use macula::data::patches::{Label, Part, PatchSet, Row, SetInfo, ShardBytes};
+use macula::lang::network::{Layer, NetworkSpec};
 use macula::lang::value::Value;
 use macula::stage::{Ctx, Inputs, Named, Outcome, Params, Progress, StageError, Stop, Warning, Work};
 use macula::store::{Objects, Tree};
@@ -59,7 +60,8 @@ impl Made {
                 let red = b && at % 3 == 0;
                 *value = 60 + (noise >> 26) as u8 + if bright { 90 } else { 0 } + if red { 40 } else { 0 };
             }
-            if let Some(mask) = masks.chunks_exact_mut((side * side).div_ceil(8)).nth(index as usize * 2).filter(|_| a) {
+            if let Some(mask) = masks.chunks_exact_mut((side * side).div_ceil(8)).nth(index as usize * 2).filter(|_| a)
+            {
                 let centre = side * side / 2 + side / 2;
                 mask[centre / 8] |= 0x80 >> (centre % 8);
             }
@@ -93,7 +95,7 @@ pub(super) fn params(changed: &[(&str, Value)]) -> Params {
     let text = |text: &str| Value::Text(text.to_owned());
     let reals = |values: [f64; 3]| Value::List(values.map(Value::Real).to_vec());
     let mut all: BTreeMap<String, Value> = [
-        ("network", Value::Network(Box::new(super::curve::small()))),
+        ("network", Value::Network(Box::new(small()))),
         ("loss", text("bce")),
         ("loss.class-weights", text("none")),
         ("loss.positive-weights", text("none")),
@@ -196,3 +198,27 @@ pub(super) fn run(
         stop: &watcher.stop,
     })
 }
+
+fn conv(name: &str, out: usize, kernel: usize, stride: usize) -> Layer {
+    Layer::Conv { name: name.to_owned(), out, kernel, stride, padding: kernel / 2, groups: 1, bias: false }
+}
+
+fn norm(name: &str) -> Layer {
+    Layer::BatchNorm { name: name.to_owned(), eps: 1e-5, momentum: 0.1 }
+}
+
+pub(super) fn small() -> NetworkSpec {
+    let body = vec![conv("a", 8, 3, 1), norm("na"), Layer::Relu, conv("b", 16, 3, 2), norm("nb")];
+    let layers = vec![
+        conv("conv1", 8, 3, 1),
+        norm("bn1"),
+        Layer::Relu,
+        Layer::MaxPool { kernel: 3, stride: 2, padding: 1 },
+        Layer::Residual { body, shortcut: vec![conv("s", 16, 1, 2), norm("ns")] },
+        Layer::Relu,
+        Layer::GlobalAvgPool,
+        Layer::Linear { name: "fc".to_owned(), out: None, bias: true },
+    ];
+    NetworkSpec { name: "small".to_owned(), layers }
+}
+

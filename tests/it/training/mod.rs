@@ -1,8 +1,6 @@
 //! Training: losses, optimizers, augmentation, samplers, and whole fits.
 
 mod arithmetic;
-mod curve;
-mod fitting;
 mod made;
 mod sampling;
 mod views;

@@ -114,7 +114,8 @@ fn take_names_a_class_that_the_data_have() {
 #[test]
 fn a_last_batch_of_one_patch_joins_the_one_before() {
     let draws: Vec<Draw> = (0..9).map(|row| Draw { part: 0, row, copy: 0 }).collect();
-    let sizes = |count: usize, batch| batches(&draws[..count], batch).iter().map(|batch| batch.len()).collect::<Vec<_>>();
+    let sizes =
+        |count: usize, batch| batches(&draws[..count], batch).iter().map(|batch| batch.len()).collect::<Vec<_>>();
     assert_eq!(sizes(9, 4), [4, 5]);
     assert_eq!(sizes(8, 3), [3, 3, 2]);
     assert_eq!(sizes(1, 4), [1]);

@@ -2,8 +2,8 @@
 
 use macula::base::Streams;
 use macula::data::patches::Label;
-use macula::learn::augment::{Change, Fill, Recipe};
 use macula::learn::augment::geometry::Motion;
+use macula::learn::augment::{Change, Fill, Recipe};
 use macula::learn::loader::{Normalisation, Samples, ahead};
 use macula::store::Objects;
 
@@ -17,7 +17,14 @@ fn a_recipe_goes_into_the_tree_of_views_and_warns_where_labels_can_get_lost() {
     let objects = Objects::open(folder.path()).expect("objects");
     let views = |margin, degrees| {
         let tree = Made { margin, ..Made::small() }.set(&objects).write(&objects).expect("written");
-        let out = run("augment", &recipe(degrees, 0.0), &[("from", &tree)], 1, (&objects, folder.path()), &Watcher::default());
+        let out = run(
+            "augment",
+            &recipe(degrees, 0.0),
+            &[("from", &tree)],
+            1,
+            (&objects, folder.path()),
+            &Watcher::default(),
+        );
         let out = out.expect("views");
         let codes: Vec<_> = out.summary.warnings.iter().map(|warning| warning.code.clone()).collect();
         (out.outputs["out"].clone(), codes)
@@ -85,10 +92,14 @@ fn switching_one_change_on_leaves_the_draws_of_the_others() {
 #[test]
 fn what_is_loaded_ahead_is_used_in_order_and_a_failure_ends_it() {
     let mut seen = Vec::new();
-    let result = ahead(9, |at| at * at, |at, made| {
-        seen.push((at, made));
-        if at == 5 { Err("enough") } else { Ok(()) }
-    });
+    let result = ahead(
+        9,
+        |at| at * at,
+        |at, made| {
+            seen.push((at, made));
+            if at == 5 { Err("enough") } else { Ok(()) }
+        },
+    );
     assert_eq!(result, Err("enough"));
     assert_eq!(seen, (0..6).map(|at| (at, at * at)).collect::<Vec<_>>());
 }
