@@ -17,7 +17,11 @@ impl Black {
     #[must_use]
     pub fn is(&self, row: &Row) -> bool {
         let all: u64 = row.histogram.iter().map(|count| u64::from(*count)).sum();
-        let dark: u64 = (0..).zip(row.histogram.iter()).filter(|(level, _)| f64::from(*level) < self.below).map(|(_, n)| u64::from(*n)).sum();
+        let dark: u64 = (0..)
+            .zip(row.histogram.iter())
+            .filter(|(level, _)| f64::from(*level) < self.below)
+            .map(|(_, n)| u64::from(*n))
+            .sum();
         // A quotient of two counts is rounded as the share in the file was, so that 90 of 100 is at least 0.9.
         all > 0 && dark as f64 / all as f64 >= self.share
     }

@@ -102,7 +102,13 @@ fn facts_of(row: &Row) -> Digest {
 pub fn inner(pixels: &[u8], size: u32, margin: u32) -> Vec<u8> {
     let (size, margin) = (size as usize, margin as usize);
     let line = 3 * (size + 2 * margin);
-    pixels.chunks_exact(line).skip(margin).take(size).flat_map(|row| &row[3 * margin..3 * (margin + size)]).copied().collect()
+    pixels
+        .chunks_exact(line)
+        .skip(margin)
+        .take(size)
+        .flat_map(|row| &row[3 * margin..3 * (margin + size)])
+        .copied()
+        .collect()
 }
 
 fn place(part: &Part, side: usize) -> String {

@@ -15,7 +15,8 @@ pub fn named(set: &PatchSet, patterns: &[Vec<String>; 3]) -> Result<Vec<usize>, 
     for (side, patterns) in SIDES.iter().zip(patterns) {
         for pattern in patterns {
             if !set.parts.iter().any(|part| matches_part(pattern, part)) {
-                let known = set.parts.first().map_or_else(String::new, |part| format!(", such as `{}`", part.photograph));
+                let known =
+                    set.parts.first().map_or_else(String::new, |part| format!(", such as `{}`", part.photograph));
                 return Err(StageError::input("names", format!("`{pattern}` names no photograph and no patient"))
                     .hint(format!("names are those of photographs{known}; `A..B` takes all from A to B, `*` any text"))
                     .field(format!("names.{side}")));
@@ -27,7 +28,9 @@ pub fn named(set: &PatchSet, patterns: &[Vec<String>; 3]) -> Result<Vec<usize>, 
     let mut sides = Vec::with_capacity(set.parts.len());
     for part in &set.parts {
         let by: Vec<(usize, &String)> = (0..3)
-            .filter_map(|side| patterns[side].iter().find(|pattern| matches_part(pattern, part)).map(|found| (side, found)))
+            .filter_map(|side| {
+                patterns[side].iter().find(|pattern| matches_part(pattern, part)).map(|found| (side, found))
+            })
             .collect();
         match (by.as_slice(), rest) {
             ([(side, _)], _) => sides.push(*side),
@@ -42,7 +45,9 @@ pub fn named(set: &PatchSet, patterns: &[Vec<String>; 3]) -> Result<Vec<usize>, 
                     "photograph `{}` is named for `{}` by `{by_a}` and for `{}` by `{by_b}`",
                     part.photograph, SIDES[*a], SIDES[*b]
                 );
-                return Err(StageError::input("names", text).hint("name it once").field(format!("names.{}", SIDES[*b])));
+                return Err(StageError::input("names", text)
+                    .hint("name it once")
+                    .field(format!("names.{}", SIDES[*b])));
             }
         }
     }

@@ -132,9 +132,12 @@ pub fn official(set: &PatchSet, unit: Unit, shares: [f64; 3], streams: &Streams)
     }
     let sum: f64 = open.iter().sum();
     if sum <= 0.0 {
-        return Err(StageError::input("shares", "`train` and `valid` are both 0, so the official training side goes nowhere")
-            .hint("give `train` a share")
-            .field("train"));
+        return Err(StageError::input(
+            "shares",
+            "`train` and `valid` are both 0, so the official training side goes nowhere",
+        )
+        .hint("give `train` a share")
+        .field("train"));
     }
     let training: Vec<usize> = (0..sides.len()).filter(|at| sides[*at] == 0).collect();
     for (at, side) in drawn(set, unit, &training, open.map(|share| share / sum), streams) {

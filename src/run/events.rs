@@ -172,13 +172,14 @@ pub struct StageProgress<'a> {
     stage: String,
     watch: &'a dyn Watch,
     last: Mutex<Option<Instant>>,
+    began: Instant,
 }
 
 impl<'a> StageProgress<'a> {
     /// The progress of `stage`.
     #[must_use]
     pub fn new(stage: &str, watch: &'a dyn Watch) -> Self {
-        Self { stage: stage.to_owned(), watch, last: Mutex::default() }
+        Self { stage: stage.to_owned(), watch, last: Mutex::default(), began: Instant::now() }
     }
 }
 
@@ -197,6 +198,10 @@ impl Progress for StageProgress<'_> {
 
     fn line(&self, text: &str) {
         self.watch.event(&Event::Line { stage: self.stage.clone(), text: text.to_owned() });
+    }
+
+    fn elapsed(&self) -> Option<Duration> {
+        Some(self.began.elapsed())
     }
 
     fn warn(&self, warning: &Warning) {

@@ -32,11 +32,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
             gone.healthy,
             gone.lesion
         ),
-        tables: vec![table(
-            "patches",
-            &set.info.classes,
-            &[("before", &before), ("kept", &after), ("dropped", &gone)],
-        )],
+        tables: vec![table("patches", &set.info.classes, &[("before", &before), ("kept", &after), ("dropped", &gone)])],
         warnings,
     };
     let outputs = [("kept", &kept), ("dropped", &dropped)];

@@ -5,7 +5,9 @@ use crate::data::patches::PatchSet;
 use crate::data::split::{SIDES, Unit, drawn, official, side_of, sum_to_one, units};
 use crate::data::{leak, names};
 use crate::lang::value::Value;
-use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Warning, Work};
+use crate::stage::{
+    Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Warning, Work,
+};
 
 /// The implementation of `split`.
 pub const SPLIT: Implementation = Implementation {
@@ -96,7 +98,10 @@ fn headline(set: &PatchSet, unit: Unit, split: &[PatchSet; 3]) -> String {
             if unknown == 0 {
                 format!("{patients} stay whole")
             } else {
-                format!("{patients} or photographs stay whole: the patient of {} is unknown", counted(unknown, "photograph"))
+                format!(
+                    "{patients} or photographs stay whole: the patient of {} is unknown",
+                    counted(unknown, "photograph")
+                )
             }
         }
     };
@@ -121,9 +126,10 @@ fn reached(set: &PatchSet, counts: &[Counts; 3], asked: Option<[f64; 3]>) -> Tab
         let mut row = vec![Cell::Text(SIDES[side].into())];
         row.push(asked.map_or(Cell::Null(()), |asked| Cell::Real(asked[side])));
         row.push(share(counts[side].patches, &|counts| counts.patches));
-        row.extend((0..set.info.classes.len()).map(|class| {
-            share(counts[side].positives[class], &|counts| counts.positives[class])
-        }));
+        row.extend(
+            (0..set.info.classes.len())
+                .map(|class| share(counts[side].positives[class], &|counts| counts.positives[class])),
+        );
         row
     });
     Table { title: "shares reached".into(), columns, rows: rows.collect() }
@@ -145,10 +151,13 @@ fn lacking(set: &PatchSet, split: &[PatchSet; 3], counts: &[Counts; 3], asked: O
         for (class, name_of_class) in set.info.classes.iter().enumerate() {
             if counts[side].positives[class] == 0 {
                 let elsewhere: u64 = counts.iter().map(|counts| counts.positive_photographs[class]).sum();
-                let text = format!("`{name}` has no patch with `{name_of_class}`, which {} elsewhere has", match elsewhere {
-                    0 => "no photograph".to_owned(),
-                    _ => counted(elsewhere, "photograph"),
-                });
+                let text = format!(
+                    "`{name}` has no patch with `{name_of_class}`, which {} elsewhere has",
+                    match elsewhere {
+                        0 => "no photograph".to_owned(),
+                        _ => counted(elsewhere, "photograph"),
+                    }
+                );
                 warnings.push(Warning { code: "side-lacks-class".into(), text });
             }
         }

@@ -221,4 +221,3 @@ pub(super) fn small() -> NetworkSpec {
     ];
     NetworkSpec { name: "small".to_owned(), layers }
 }
-
