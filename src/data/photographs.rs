@@ -25,6 +25,21 @@ pub struct PhotographFacts {
     pub without_mask: Vec<WithoutMask>,
     /// Side of one pixel in native pixels of the release: 1 as released, 2 after halving. Area in native pixels is kept apart.
     pub scale: u32,
+    /// From which value on a mask's pixel is lesion (see [`super::mask::Threshold`]).
+    #[serde(default = "any_value", skip_serializing_if = "is_any_value")]
+    pub mask_from: u8,
+    /// Whether a mask's values say how many pixels of the release are lesion, rather than that one is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counted: bool,
+}
+
+const fn any_value() -> u8 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_any_value(value: &u8) -> bool {
+    *value == any_value()
 }
 
 /// A data set's own split.

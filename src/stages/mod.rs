@@ -3,7 +3,9 @@
 pub mod augment;
 pub mod eval;
 pub mod export;
+pub mod extract;
 pub mod filter_black;
+pub mod idrid;
 pub mod rebalance;
 pub mod split;
 pub mod synthetic;
@@ -19,6 +21,8 @@ pub fn registry() -> &'static [Implementation] {
         augment::AUGMENT,
         eval::EVAL,
         export::EXPORT,
+        extract::EXTRACT,
+        idrid::IDRID,
         filter_black::FILTER_BLACK,
         rebalance::REBALANCE,
         split::SPLIT,

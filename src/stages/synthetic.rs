@@ -66,6 +66,8 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
         official: None,
         without_mask: vec![WithoutMask::Absent; CLASSES.len()],
         scale: 1,
+        mask_from: 1,
+        counted: false,
     };
     tree.insert("facts.json", ctx.objects.put(&json(&facts)?)?);
     Ok(tree)

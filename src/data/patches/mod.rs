@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-pub use shard::{Shard, ShardBytes};
+pub use shard::{Shard, ShardBytes, mask_bytes, shard_head};
 
 use super::photographs::Official;
 use crate::base::Digest;

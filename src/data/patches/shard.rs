@@ -72,7 +72,26 @@ impl Shard {
     }
 }
 
-/// The bytes of a shard being made: the header stands, pixels and masks are filled in place.
+/// The head of a shard's file of `rows` patches: after it come all pixels, N x S x S x 3, then, where masks are kept, all mask
+/// bits, N x C x ceil(S*S/8).
+#[must_use]
+pub fn shard_head(rows: usize, info: &SetInfo) -> Vec<u8> {
+    let (side, classes) = (info.side(), info.classes.len());
+    let tensor = |name: &str, shape: &[usize], start: usize, end: usize| {
+        format!(r#""{name}":{{"dtype":"U8","shape":{shape:?},"data_offsets":[{start},{end}]}}"#).replace(' ', "")
+    };
+    let pixels = rows * side * side * 3;
+    let mut head = tensor("pixels", &[rows, side, side, 3], 0, pixels);
+    if info.masks {
+        let end = pixels + rows * classes * mask_bytes(side);
+        head = format!("{head},{}", tensor("masks", &[rows, classes, mask_bytes(side)], pixels, end));
+    }
+    let mut head = format!("{{{head}}}").into_bytes();
+    head.resize(head.len().next_multiple_of(8), b' ');
+    [(head.len() as u64).to_le_bytes().as_slice(), &head].concat()
+}
+
+/// The bytes of a small shard that is made in memory: pixels and masks are filled in place.
 #[derive(Debug)]
 pub struct ShardBytes {
     bytes: Vec<u8>,
@@ -84,25 +103,12 @@ impl ShardBytes {
     /// A shard of `rows` patches, all black, no mask pixel set.
     #[must_use]
     pub fn new(rows: usize, info: &SetInfo) -> Self {
-        let (side, classes) = (info.side(), info.classes.len());
-        let (pixels, masks) = (rows * side * side * 3, rows * classes * mask_bytes(side));
-        let tensor = |name: &str, shape: &[usize], start: usize, end: usize| {
-            format!(r#""{name}":{{"dtype":"U8","shape":{shape:?},"data_offsets":[{start},{end}]}}"#).replace(' ', "")
-        };
-        let mut header = tensor("pixels", &[rows, side, side, 3], 0, pixels);
-        let mut end = pixels;
-        if info.masks {
-            end += masks;
-            header = format!("{header},{}", tensor("masks", &[rows, classes, mask_bytes(side)], pixels, end));
-        }
-        let mut header = format!("{{{header}}}").into_bytes();
-        header.resize(header.len().next_multiple_of(8), b' ');
-        let start = 8 + header.len();
-        // Zeroed memory comes from the system as it is touched; the header is written into it.
-        let mut bytes = vec![0; start + end];
-        bytes[..8].copy_from_slice(&(header.len() as u64).to_le_bytes());
-        bytes[8..start].copy_from_slice(&header);
-        Self { bytes, pixels: start, masks: start + pixels }
+        let mut bytes = shard_head(rows, info);
+        let pixels = bytes.len();
+        let masks = pixels + rows * info.side() * info.side() * 3;
+        let kept = if info.masks { rows * info.classes.len() * mask_bytes(info.side()) } else { 0 };
+        bytes.resize(masks + kept, 0);
+        Self { bytes, pixels, masks }
     }
 
     /// The pixels, N x S x S x 3, and the mask bits, N x C x ceil(S*S/8) (empty where masks are not kept).
@@ -118,7 +124,8 @@ impl ShardBytes {
     }
 }
 
-/// Bytes of one patch's mask of one class.
-const fn mask_bytes(side: usize) -> usize {
+/// Bytes of one patch's mask of one class; `side` counts the margin too.
+#[must_use]
+pub const fn mask_bytes(side: usize) -> usize {
     (side * side).div_ceil(8)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use macula::base::Digest;
-use macula::data::patches::{Label, Part, PatchSet, Row, SetInfo, Shard, ShardBytes};
+use macula::data::patches::{Label, Part, PatchSet, Row, SetInfo, Shard, shard_head};
 use macula::data::photographs::Official;
 use macula::store::Objects;
 
@@ -41,11 +41,10 @@ fn row(index: u32) -> Row {
 /// A set of two photographs, one without patches.
 fn small(objects: &Objects, masks: bool) -> PatchSet {
     let info = info(masks);
-    let mut shard = ShardBytes::new(5, &info);
-    let (pixels, bits) = shard.parts();
-    pixels.iter_mut().enumerate().for_each(|(i, byte)| *byte = i as u8);
-    bits.iter_mut().enumerate().for_each(|(i, byte)| *byte = !(i as u8));
-    let shard = objects.put(&shard.finish()).unwrap();
+    let mut shard = shard_head(5, &info);
+    shard.extend((0..1500).map(|i| i as u8));
+    shard.extend((0..if masks { 130 } else { 0 }).map(|i: u8| !i));
+    let shard = objects.put(&shard).unwrap();
     let part = Part {
         photograph: "IDRiD_07".to_owned(),
         digest: Digest::of(b"a photograph"),

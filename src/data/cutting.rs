@@ -1,0 +1,277 @@
+//! One photograph into its part and shard: grid, labels, counts. Knows no stage.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::bitmap::{Bitmap, Rect};
+use super::cut::{self, Counts};
+use super::decode::Photograph;
+use super::grid::Grid;
+use super::item::Opened;
+use super::mask::Mask;
+use super::patches::{Health, Label, Part, Row, SetInfo, mask_bytes, shard_head};
+use super::photographs::WithoutMask;
+use crate::stage::StageError;
+use crate::store::{Objects, Tree};
+
+/// Pixels of patches that are written and hashed together: they stay in the processor's cache.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// How patches are cut and labelled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// Where patches lie.
+    pub grid: Grid,
+    /// Context kept around each patch, px.
+    pub margin: usize,
+    /// Whether the shard keeps the masks.
+    pub masks: bool,
+    /// A label needs so many mask pixels, as released, …
+    pub min_pixels: u32,
+    /// … and this share of the patch's area.
+    pub min_share: f64,
+}
+
+thread_local! {
+    /// The memory of the last photograph: pages that are already there are much of the speed.
+    static MEMORY: Cell<Photograph> = Cell::default();
+}
+
+/// Cuts the photograph `name`. The result holds its part, its shard and its [`Tally`].
+///
+/// # Errors
+/// Where a file can't be read, a mask has another size, or the store refuses.
+pub fn cut(name: &str, item: &Tree, rule: &Rule, objects: &Objects) -> Result<Tree, StageError> {
+    let mut photograph = MEMORY.take();
+    let result = cut_into(name, item, rule, objects, &mut photograph);
+    MEMORY.set(photograph);
+    result
+}
+
+fn cut_into(
+    name: &str,
+    item: &Tree,
+    rule: &Rule,
+    objects: &Objects,
+    photograph: &mut Photograph,
+) -> Result<Tree, StageError> {
+    let opened = Opened::new(name, item, objects)?;
+    let digest = opened.photograph(photograph)?;
+    let known = |k| match opened.mask(k, photograph)? {
+        Some(mask) => Ok(Known::Mask(mask)),
+        None if opened.without_mask(k) == WithoutMask::Absent => Ok(Known::Absent),
+        None => Ok(Known::Unknown),
+    };
+    let masks = (0..opened.classes.len()).map(known).collect::<Result<Vec<_>, StageError>>()?;
+    let scale = opened.facts.scale;
+    let info = SetInfo {
+        classes: opened.classes.clone(),
+        size: rule.grid.size as u32,
+        margin: rule.margin as u32,
+        masks: rule.masks,
+        scale,
+        resampled: false,
+        min_pixels: rule.min_pixels,
+        min_share: rule.min_share,
+    };
+    let places = rule.grid.places(photograph.width, photograph.height);
+    let mut part = Part {
+        photograph: name.to_owned(),
+        digest,
+        patient: opened.facts.patient.clone(),
+        official: opened.facts.official,
+        shard: Part::NO_SHARD,
+        rows: Vec::with_capacity(places.len()),
+    };
+    let mut shard = objects.writer()?;
+    shard.add(&shard_head(places.len(), &info))?;
+    let patch_bytes = info.side() * info.side() * 3;
+    let together = (BATCH_BYTES / patch_bytes).max(1);
+    let (mut pixels, mut counts) = (vec![0; together * patch_bytes], Counts::default());
+    for places in places.chunks(together) {
+        for (out, &place) in pixels.chunks_exact_mut(patch_bytes).zip(places) {
+            cut::patch(photograph, place, rule.grid.size, rule.margin, out, &mut counts);
+            part.rows.push(row(place, part.rows.len(), rule, scale, &masks, &counts));
+        }
+        shard.add(&pixels[..places.len() * patch_bytes])?;
+    }
+    if rule.masks {
+        for &place in &places {
+            for mask in &masks {
+                shard.add(&mask.bits(place, rule))?;
+            }
+        }
+    }
+    if !places.is_empty() {
+        part.shard = shard.finish()?;
+    }
+    let mut tree = part.write(&info, objects)?;
+    let tally = serde_json::to_vec(&Tally::of(&part, &info)).map_err(|error| StageError::Bug(error.to_string()))?;
+    tree.insert("tally.json", objects.put(&tally)?);
+    Ok(tree)
+}
+
+fn row(place: (usize, usize), index: usize, rule: &Rule, scale: u32, masks: &[Known], counts: &Counts) -> Row {
+    let size = rule.grid.size;
+    let rect = Rect { left: place.0, top: place.1, right: place.0 + size, bottom: place.1 + size };
+    let area = f64::from(scale).powi(2) * (size * size) as f64;
+    let mask_pixels: Vec<u32> = masks.iter().map(|mask| mask.mask().map_or(0, |mask| mask.native_in(rect))).collect();
+    let label = |(mask, &pixels): (&Known, &u32)| match mask {
+        Known::Unknown => Label::Unknown,
+        _ if pixels >= rule.min_pixels && f64::from(pixels) >= rule.min_share * area => Label::Present,
+        _ => Label::Absent,
+    };
+    Row {
+        x: place.0 as u32,
+        y: place.1 as u32,
+        index: index as u32,
+        copies: 1,
+        labels: masks.iter().zip(&mask_pixels).map(label).collect(),
+        mask_distance: masks
+            .iter()
+            .map(|mask| mask.mask().map_or(f32::NAN, |m| nearest(m.bits(), rect, size)))
+            .collect(),
+        mask_pixels,
+        mean: counts.mean(),
+        deviation: counts.deviation(),
+        histogram: Arc::new(counts.histogram()),
+    }
+}
+
+/// The distance from the middle of a patch to the middle of its nearest mask pixel, px; NaN where it has none.
+fn nearest(bits: &Bitmap, rect: Rect, size: usize) -> f32 {
+    // Twice the distance, so that half pixels are whole numbers.
+    let twice = |(x, y): (usize, usize)| {
+        let along = |at: usize, start: usize| (2 * (at - start) + 1).abs_diff(size) as u64;
+        along(x, rect.left).pow(2) + along(y, rect.top).pow(2)
+    };
+    bits.pixels_in(rect).map(twice).min().map_or(f32::NAN, |least| ((least as f64).sqrt() / 2.0) as f32)
+}
+
+/// What is known of one lesion in a photograph.
+enum Known {
+    Mask(Mask),
+    Absent,
+    Unknown,
+}
+
+impl Known {
+    const fn mask(&self) -> Option<&Mask> {
+        if let Self::Mask(mask) = self { Some(mask) } else { None }
+    }
+
+    /// The bits of a patch with its margin, packed row after row, most significant first.
+    fn bits(&self, (x, y): (usize, usize), rule: &Rule) -> Vec<u8> {
+        let (side, margin) = (rule.grid.size + 2 * rule.margin, rule.margin);
+        let mut packed = vec![0; mask_bytes(side)];
+        if let Some(mask) = self.mask() {
+            let rect = Rect {
+                left: x.saturating_sub(margin),
+                top: y.saturating_sub(margin),
+                right: x + rule.grid.size + margin,
+                bottom: y + rule.grid.size + margin,
+            };
+            for (px, py) in mask.bits().pixels_in(rect) {
+                let at = (py + margin - y) * side + px + margin - x;
+                packed[at / 8] |= 0x80 >> (at % 8);
+            }
+        }
+        packed
+    }
+}
+
+/// Counts of patches, for one photograph or all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Side of one pixel in pixels of the release.
+    pub scale: u32,
+    /// Healthy, lesion and undetermined patches, and how many of each are black by `filter-black`'s default rule.
+    pub health: [[u64; 2]; 3],
+    /// For each class.
+    pub classes: Vec<ClassTally>,
+}
+
+/// Counts of one lesion class.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassTally {
+    /// Patches that have it, and how many of them are black.
+    pub present: [u64; 2],
+    /// Patches of which it is unknown.
+    pub unknown: u64,
+    /// Photographs with a patch that has it.
+    pub photographs: u64,
+    /// Mask pixels in patches, as released (twice where patches overlap).
+    pub mask_pixels: u64,
+}
+
+impl Tally {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new(classes: usize) -> Self {
+        Self { scale: 1, health: [[0; 2]; 3], classes: vec![ClassTally::default(); classes] }
+    }
+
+    /// Counts the patches of a part.
+    #[must_use]
+    pub fn of(part: &Part, info: &SetInfo) -> Self {
+        let mut tally = Self { scale: info.scale, ..Self::new(info.classes.len()) };
+        for row in &part.rows {
+            let black = u64::from(is_black(row, info.size));
+            let health = match row.health() {
+                Health::Healthy => 0,
+                Health::Lesion => 1,
+                Health::Undetermined => 2,
+            };
+            tally.health[health][0] += 1;
+            tally.health[health][1] += black;
+            for ((class, label), pixels) in tally.classes.iter_mut().zip(&row.labels).zip(&row.mask_pixels) {
+                class.mask_pixels += u64::from(*pixels);
+                match label {
+                    Label::Present => {
+                        class.present[0] += 1;
+                        class.present[1] += black;
+                    }
+                    Label::Unknown => class.unknown += 1,
+                    Label::Absent => {}
+                }
+            }
+        }
+        for class in &mut tally.classes {
+            class.photographs = u64::from(class.present[0] > 0);
+        }
+        tally
+    }
+
+    /// Adds the counts of another photograph.
+    pub fn add(&mut self, other: &Self) {
+        self.scale = other.scale;
+        for (mine, other) in self.health.as_flattened_mut().iter_mut().zip(other.health.as_flattened()) {
+            *mine += other;
+        }
+        for (mine, other) in self.classes.iter_mut().zip(&other.classes) {
+            mine.present[0] += other.present[0];
+            mine.present[1] += other.present[1];
+            mine.unknown += other.unknown;
+            mine.photographs += other.photographs;
+            mine.mask_pixels += other.mask_pixels;
+        }
+    }
+
+    /// The counts that [`cut`] left in its result.
+    ///
+    /// # Errors
+    /// As the store's.
+    pub fn read(tree: &Tree, objects: &Objects) -> Result<Self, StageError> {
+        let missing = || StageError::Bug("a result of `extract` without counts".to_owned());
+        let bytes = objects.read_in(tree, "tally.json")?.ok_or_else(missing)?;
+        serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))
+    }
+}
+
+/// Whether a patch is black by `filter-black`'s default rule: the mean of red, green and blue is under 10 on at least 90 %.
+fn is_black(row: &Row, size: u32) -> bool {
+    let dark: u64 = row.histogram[..10].iter().map(|&count| u64::from(count)).sum();
+    10 * dark >= 9 * u64::from(size) * u64::from(size)
+}

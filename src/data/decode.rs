@@ -1,0 +1,122 @@
+//! Photographs from files: JPEG, PNG or TIFF to 8-bit RGB. A file that is cut short or damaged is an error, never a grey area.
+//!
+//! Photographs whose EXIF orientation is other than upright are refused: masks may have been drawn on either view, and half a
+//! turn would not even change the size.
+
+use image::ImageDecoder;
+use image::metadata::Orientation;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use crate::stage::StageError;
+
+/// Longest side that is read, px.
+const LONGEST: usize = 1 << 15;
+
+/// A decoded photograph: u8, height x width x 3, red green blue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Photograph {
+    /// Width, px.
+    pub width: usize,
+    /// Height, px.
+    pub height: usize,
+    /// Pixels, row by row.
+    pub rgb: Vec<u8>,
+}
+
+impl Photograph {
+    /// Row `y`: `width` x 3 bytes.
+    #[must_use]
+    pub fn row(&self, y: usize) -> &[u8] {
+        &self.rgb[y * self.width * 3..][..self.width * 3]
+    }
+
+    /// Decodes the file called `name` (for messages) into the memory of this photograph.
+    ///
+    /// # Errors
+    /// `truncated-photograph`, `damaged-photograph` or `photograph-orientation`, naming the file.
+    pub fn decode(&mut self, bytes: &[u8], name: &str) -> Result<(), StageError> {
+        if bytes.starts_with(&[0xff, 0xd8]) { self.decode_jpeg(bytes, name) } else { self.decode_other(bytes, name) }
+    }
+
+    fn decode_jpeg(&mut self, bytes: &[u8], name: &str) -> Result<(), StageError> {
+        if !jpeg_ends(bytes) {
+            return Err(truncated(name));
+        }
+        let options = DecoderOptions::default()
+            .set_strict_mode(true)
+            .set_max_width(LONGEST)
+            .set_max_height(LONGEST)
+            .jpeg_set_out_colorspace(ColorSpace::RGB);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+        let wrong = |error| damaged(name, &format!("{error:?}"));
+        decoder.decode_headers().map_err(wrong)?;
+        if let Some(exif) = decoder.exif() {
+            upright(Orientation::from_exif_chunk(exif), name)?;
+        }
+        let (width, height) = decoder.dimensions().ok_or_else(|| damaged(name, "it names no size"))?;
+        // Every byte is written by the decoder or the whole photograph is refused, so old contents may stay.
+        self.rgb.resize(width * height * 3, 0);
+        (self.width, self.height) = (width, height);
+        decoder.decode_into(&mut self.rgb).map_err(wrong)
+    }
+
+    fn decode_other(&mut self, bytes: &[u8], name: &str) -> Result<(), StageError> {
+        use image::error::{ImageError, LimitError};
+        let wrong = |error: ImageError| match error {
+            ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => truncated(name),
+            ImageError::Limits(LimitError { .. }) => damaged(name, "it is larger than a photograph may be"),
+            error if bytes.is_empty() => damaged(name, &format!("the file is empty ({error})")),
+            error => damaged(name, &error.to_string()),
+        };
+        let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes));
+        reader = reader.with_guessed_format().map_err(|error| damaged(name, &error.to_string()))?;
+        let mut limits = image::Limits::default();
+        (limits.max_image_width, limits.max_image_height) = (Some(LONGEST as u32), Some(LONGEST as u32));
+        limits.max_alloc = Some(8 << 30);
+        reader.limits(limits);
+        let mut decoder = reader.into_decoder().map_err(wrong)?;
+        upright(decoder.orientation().ok(), name)?;
+        let picture = image::DynamicImage::from_decoder(decoder).map_err(wrong)?;
+        (self.width, self.height) = (picture.width() as usize, picture.height() as usize);
+        self.rgb = picture.into_rgb8().into_raw();
+        Ok(())
+    }
+}
+
+/// Whether the end-of-image marker follows the first scan. The marker is searched there and no earlier: a thumbnail within
+/// the headers ends with one too.
+fn jpeg_ends(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4).and_then(|head| head.as_array()) {
+        if marker == 0xda {
+            return bytes[at..].array_windows().any(|pair| *pair == [0xff, 0xd9]);
+        }
+        // Fill bytes may stand before a marker.
+        at += if marker == 0xff { 1 } else { 2 + usize::from(u16::from_be_bytes([high, low])) };
+    }
+    false
+}
+
+fn upright(orientation: Option<Orientation>, name: &str) -> Result<(), StageError> {
+    if orientation.is_none_or(|orientation| orientation == Orientation::NoTransforms) {
+        return Ok(());
+    }
+    Err(StageError::input(
+        "photograph-orientation",
+        format!("`{name}` is to be shown turned (EXIF orientation), and its masks may have been drawn on either view"),
+    )
+    .hint("turn the pixels themselves without loss (`jpegtran`, `exiftran -a`) and see that the masks still fit"))
+}
+
+fn truncated(name: &str) -> StageError {
+    StageError::input("truncated-photograph", format!("`{name}` is truncated: its picture ends too early"))
+        .hint("copy or download the file again")
+}
+
+fn damaged(name: &str, reason: &str) -> StageError {
+    StageError::input("damaged-photograph", format!("`{name}` is no photograph that can be read: {reason}"))
+        .hint("JPEG, PNG and TIFF are read; copy or download the file again if it is one of them")
+}

@@ -1,0 +1,90 @@
+//! What sources found, as the tree of a photograph set. Knows no data set's layout.
+
+use std::collections::BTreeMap;
+
+use super::photographs::{PhotographFacts, PhotographSet};
+use crate::stage::{Cell, Files, Outcome, StageError, Summary, Table, Warning};
+use crate::store::{Entry, Tree};
+
+/// A photograph and its masks on the user's disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Its name, without extension.
+    pub name: String,
+    /// Its file, relative to the source's folder.
+    pub file: String,
+    /// For each class that has one the mask's file, relative to the source's folder.
+    pub masks: BTreeMap<String, String>,
+    /// What is known of it.
+    pub facts: PhotographFacts,
+}
+
+/// The outcome of a source: the photographs' tree and a table of what was found.
+///
+/// # Errors
+/// Where a file can't be read.
+pub fn gather(
+    found: &[Found],
+    classes: &[&str],
+    files: &dyn Files,
+    root: &std::path::Path,
+    mut warnings: Vec<Warning>,
+) -> Result<Outcome, StageError> {
+    let mut tree = Tree::default();
+    let mut seen: BTreeMap<Entry, &str> = BTreeMap::new();
+    for photograph in found {
+        let name = &photograph.name;
+        let entry = files.entry(&root.join(&photograph.file))?;
+        if let Some(other) = seen.insert(entry, &photograph.file) {
+            let text = format!("`{other}` and `{}` are the same photograph, byte for byte", photograph.file);
+            warnings.push(Warning { code: "same-photograph".to_owned(), text });
+        }
+        tree.insert(format!("{name}/photograph.{}", extension(&photograph.file)), entry);
+        for (class, file) in &photograph.masks {
+            tree.insert(format!("{name}/mask.{class}.{}", extension(file)), files.entry(&root.join(file))?);
+        }
+        tree.insert(format!("{name}/facts.json"), files.put(&json(&photograph.facts)?)?);
+    }
+    let mut names: Vec<_> = found.iter().map(|photograph| photograph.name.clone()).collect();
+    names.sort();
+    let set = PhotographSet { classes: classes.iter().map(|&class| class.to_owned()).collect(), photographs: names };
+    tree.insert("set.json", files.put(&json(&set)?)?);
+
+    let count = |class: &str| found.iter().filter(|photograph| photograph.masks.contains_key(class)).count();
+    let row = |class: &&str| vec![Cell::Text((*class).to_owned()), Cell::Int(count(class) as i64)];
+    let masks: usize = found.iter().map(|photograph| photograph.masks.len()).sum();
+    let summary = Summary {
+        headline: format!("{} photographs with {masks} lesion masks", found.len()),
+        tables: vec![Table {
+            title: "mask files".to_owned(),
+            columns: vec!["lesion".to_owned(), "photographs".to_owned()],
+            rows: classes.iter().map(row).collect(),
+        }],
+        warnings,
+    };
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+}
+
+/// A file name's extension in lower case.
+#[must_use]
+pub fn extension(file: &str) -> String {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    name.rsplit_once('.').map_or(String::new(), |(_, extension)| extension.to_ascii_lowercase())
+}
+
+/// A file's name without folders and extension.
+#[must_use]
+pub fn stem(file: &str) -> &str {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+/// Whether the extension is one of photographs.
+#[must_use]
+pub fn is_picture(file: &str) -> bool {
+    matches!(extension(file).as_str(), "jpg" | "jpeg" | "png" | "tif" | "tiff")
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StageError> {
+    serde_json::to_vec_pretty(value).map_err(|error| StageError::Bug(error.to_string()))
+}

@@ -1,0 +1,130 @@
+//! `extract`: photographs into patches, one item a photograph.
+
+use crate::data::cutting::{self, Rule, Tally};
+use crate::data::grid::{Edge, Grid};
+use crate::data::item;
+use crate::data::patches::SetInfo;
+use crate::stage::{Cell, Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Table, Warning, Work};
+use crate::store::Tree;
+
+/// The implementation of `extract`.
+pub const EXTRACT: Implementation = Implementation {
+    name: "extract",
+    version: 1,
+    seeded: false,
+    determinism: Determinism::BitExact,
+    work: Work::Map { items, one, gather },
+};
+
+fn rule(ctx: &Ctx) -> Result<Rule, StageError> {
+    let params = ctx.params;
+    let size = params.count("size")?;
+    let edge = match params.text("edge")? {
+        "shift" => Edge::Shift,
+        "pad" => Edge::Pad,
+        _ => Edge::Drop,
+    };
+    Ok(Rule {
+        grid: Grid { size, stride: params.count_or_none("stride")?.unwrap_or(size), edge },
+        margin: params.count("margin")?,
+        masks: params.flag("masks")?,
+        min_pixels: params.count("label.min-pixels")? as u32,
+        min_share: params.real("label.min-share")?,
+    })
+}
+
+fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
+    item::items(ctx.inputs.one("from")?, ctx.objects)
+}
+
+fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
+    ctx.stop.check()?;
+    cutting::cut(&item.name, &item.tree, &rule(ctx)?, ctx.objects)
+}
+
+fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
+    let rule = rule(ctx)?;
+    let classes = item::classes(ctx.inputs.one("from")?, ctx.objects)?;
+    let mut tree = Tree::default();
+    let mut total = Tally::new(classes.len());
+    let mut scale = None;
+    for (item, result) in results {
+        let tally = Tally::read(result, ctx.objects)?;
+        if scale.replace(tally.scale).is_some_and(|other| other != tally.scale) {
+            let text = format!("`{}` has another scale than the photographs before it", item.name);
+            return Err(StageError::input("mixed-scales", text).field("from"));
+        }
+        total.add(&tally);
+        tree.entries.extend(result.entries.iter().filter(|(name, _)| name.contains('/')).map(|(n, e)| (n.clone(), *e)));
+    }
+    let info = SetInfo {
+        classes: classes.clone(),
+        size: rule.grid.size as u32,
+        margin: rule.margin as u32,
+        masks: rule.masks,
+        scale: scale.unwrap_or(1),
+        resampled: false,
+        min_pixels: rule.min_pixels,
+        min_share: rule.min_share,
+    };
+    tree.insert("set.json", info.write(ctx.objects)?);
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&classes, &total, results.len()) })
+}
+
+fn summary(classes: &[String], total: &Tally, photographs: usize) -> Summary {
+    let [healthy, lesion, undetermined] = total.health;
+    let row = |name: &str, [patches, black]: [u64; 2]| {
+        vec![Cell::Text(name.to_owned()), Cell::Int(patches as i64), Cell::Int(black as i64)]
+    };
+    let all = [0, 1].map(|i| healthy[i] + lesion[i] + undetermined[i]);
+    let mut warnings = Vec::new();
+    let mut rows = Vec::new();
+    for (class, seen) in classes.iter().zip(&total.classes) {
+        if seen.present[0] == 0 {
+            let text = format!("no patch has `{class}`: nothing can be learnt or measured of it");
+            warnings.push(Warning { code: "no-positive".to_owned(), text });
+        }
+        let mut cells = row(class, seen.present);
+        cells.extend([seen.unknown, seen.photographs, seen.mask_pixels].map(|count| Cell::Int(count as i64)));
+        rows.push(cells);
+    }
+    if all[0] == 0 {
+        let text = "no patch was cut: the photographs are smaller than a patch".to_owned();
+        warnings.push(Warning { code: "no-patches".to_owned(), text });
+    }
+    let heads = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    Summary {
+        headline: format!("{} patches of {photographs} photographs, {} healthy", grouped(all[0]), grouped(healthy[0])),
+        tables: vec![
+            Table {
+                title: "patches".to_owned(),
+                columns: heads(&["", "patches", "of those black"]),
+                rows: vec![
+                    row("all", all),
+                    row("healthy", healthy),
+                    row("lesion", lesion),
+                    row("undetermined", undetermined),
+                ],
+            },
+            Table {
+                title: "lesions".to_owned(),
+                columns: heads(&["lesion", "patches", "of those black", "unknown", "photographs", "mask pixels"]),
+                rows,
+            },
+        ],
+        warnings,
+    }
+}
+
+/// `39204` as `39,204`.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
