@@ -1,8 +1,14 @@
-//! `macula check`: says all that is wrong with a pipeline.
+//! `macula check`: says all that is wrong with a pipeline, or in one line what is there.
+
+use std::io::Write;
 
 use clap::Args;
 
-use super::{Exit, Failure, PipelineArguments, load};
+use super::failure::colours;
+use super::{Exit, Failure, PipelineArguments};
+use crate::base::Sources;
+use crate::diag::{self, Diag, Severity};
+use crate::lang::{self, spec::Pipeline};
 use crate::run::World;
 
 /// The arguments of `macula check`.
@@ -10,13 +16,50 @@ use crate::run::World;
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
+    /// Print what is wrong as JSON
+    #[arg(long)]
+    json: bool,
 }
 
-/// says all that is wrong with a pipeline.
+/// Says all that is wrong with a pipeline, or in one line what is there.
 ///
 /// # Errors
-/// A [`Failure`] with its exit code.
+/// A [`Failure`] where the file can't be read.
 pub fn check(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
-    let _loaded = load::load(world, &arguments.pipeline)?;
-    Ok(Exit::Done)
+    let mut sources = Sources::default();
+    let PipelineArguments { file, set, .. } = &arguments.pipeline;
+    let (pipelines, diags) = lang::load(file, set, &mut sources)
+        .map_err(|error| Failure::user(format!("`{}` can't be read: {error}", file.display())))?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let _ = writeln!(out, "{:#}", diag::json(&diags, &sources));
+    } else {
+        say(world, &diags, &sources);
+        if !wrong(&diags) {
+            for pipeline in &pipelines {
+                let _ = writeln!(out, "{}", summary(pipeline));
+            }
+        }
+    }
+    Ok(if wrong(&diags) { Exit::User } else { Exit::Done })
+}
+
+/// Prints diagnostics on stderr.
+pub(super) fn say(world: &World, diags: &[Diag], sources: &Sources) {
+    let style = if colours(world) { diag::Style::Colour } else { diag::Style::Plain };
+    // A closed stderr is no reason to fail otherwise.
+    let _ = write!(std::io::stderr().lock(), "{}", diag::render(diags, sources, style, 110));
+}
+
+/// Whether an error is among them.
+pub(super) fn wrong(diags: &[Diag]) -> bool {
+    diags.iter().any(|diag| diag.severity == Severity::Error)
+}
+
+/// What is there, in one line.
+fn summary(pipeline: &Pipeline) -> String {
+    let count = pipeline.stages.len();
+    let noun = if count == 1 { "stage" } else { "stages" };
+    let names: Vec<&str> = pipeline.stages.iter().map(|stage| stage.name.as_str()).collect();
+    format!("pipeline `{}`, seed {}, {count} {noun}: {}", pipeline.name, pipeline.seed, names.join(", "))
 }

@@ -1,5 +1,9 @@
 //! What macula says of a user's files: diagnostics with spans, codes and hints. Functions return `(T, Vec<Diag>)` and go on.
 
+mod render;
+
+pub use render::{Style, count, json, render};
+
 use crate::base::Span;
 
 /// How grave a diagnostic is.

@@ -35,7 +35,8 @@ pub(super) fn fill(
     place: Span,
 ) -> Filled {
     let used = vec![false; given.len()];
-    let mut filler = Filler { given, used, networks, stage, place, filled: Filled::default() };
+    let siblings = signature.children().collect();
+    let mut filler = Filler { given, used, networks, siblings, stage, place, filled: Filled::default() };
     filler.all(&signature.params, "");
     filler.leftovers(signature);
     filler.filled
@@ -45,6 +46,8 @@ struct Filler<'a> {
     given: Vec<Given>,
     used: Vec<bool>,
     networks: &'a BTreeMap<String, Described>,
+    /// What may stand in the stage's braces.
+    siblings: Vec<&'a str>,
     stage: &'a str,
     place: Span,
     filled: Filled,
@@ -152,7 +155,12 @@ impl Filler<'_> {
         }
         if given.values.len() != 1 {
             let message = format!("`{path}` takes one value, not {}", given.values.len());
-            self.wrong("value-count", given.whole, message, format!("it is {}", param.kind.words()));
+            let swallowed = given.values.iter().skip(1).filter(|entry| !entry.quoted).filter_map(Entry::text);
+            let hint = match swallowed.clone().find(|word| self.siblings.iter().any(|name| name == word)) {
+                Some(word) => format!("is a `;` missing before `{word}`?"),
+                None => format!("it is {}", param.kind.words()),
+            };
+            self.wrong("value-count", given.whole, message, hint);
             self.absent_quietly(param, path);
             return None;
         }

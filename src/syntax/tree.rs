@@ -288,6 +288,10 @@ impl<'a> Reader<'a> {
         self.at += 1;
         self.skip(&[Kind::Space]);
         self.type_annotation();
+        if let Some(open) = self.peek().filter(|token| token.kind == Kind::OpenBracket) {
+            self.brackets(open);
+            self.skip(&[Kind::Space]);
+        }
         let Some(given) = self.peek().filter(|token| is_value(token.kind)) else {
             let found = Diag::error("syntax", key.span, format!("`{}=` has no value", key.text));
             self.diags.push(found.hint("write the value right after the `=`"));

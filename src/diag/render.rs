@@ -1,0 +1,187 @@
+//! Diagnostics as people read them, and as programs do. Knows no terminal: the caller says whether colours are wanted.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use serde_json::{Value, json};
+
+use super::{Diag, Severity};
+use crate::base::{FileId, Sources, Span};
+
+/// Whether there may be colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Text alone.
+    Plain,
+    /// Colours of a terminal.
+    Colour,
+}
+
+/// All diagnostics with their places, and at the end how many there are. Empty where there are none.
+#[must_use]
+pub fn render(diags: &[Diag], sources: &Sources, style: Style, width: usize) -> String {
+    let theme = match style {
+        Style::Plain => GraphicalTheme::unicode_nocolor(),
+        Style::Colour => GraphicalTheme::unicode(),
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_links(false)
+        .with_width(width.max(40))
+        .with_context_lines(0)
+        .without_syntax_highlighting();
+    let mut out = String::new();
+    let texts: Texts = sources.iter().map(|(file, source)| (file, Arc::from(source.text.as_str()))).collect();
+    for diag in diags {
+        let report = Report::new(diag, sources, &texts);
+        // Writing to a string does not fail; a report that could not be drawn is still told in one line.
+        if handler.render_report(&mut out, &report).is_err() {
+            let _ = writeln!(out, "{}: {}", diag.code, diag.message);
+        }
+    }
+    if !diags.is_empty() {
+        let _ = writeln!(out, "{}", count(diags));
+    }
+    out
+}
+
+/// How many there are: `3 errors, 1 warning`.
+#[must_use]
+pub fn count(diags: &[Diag]) -> String {
+    let warnings = diags.iter().filter(|diag| diag.severity == Severity::Warning).count();
+    let some = |number: usize, noun: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {noun}")),
+        _ => Some(format!("{number} {noun}s")),
+    };
+    let parts: Vec<String> =
+        [some(diags.len() - warnings, "error"), some(warnings, "warning")].into_iter().flatten().collect();
+    parts.join(", ")
+}
+
+/// Diagnostics for programs: code, severity, message, hint, and places with file, line and column from 1 and byte offsets.
+#[must_use]
+pub fn json(diags: &[Diag], sources: &Sources) -> Value {
+    let place = |span: Span, text: &str| {
+        let (line, column) = sources.line_column(span);
+        let file = &sources.get(span.file).name;
+        json!({"file": file, "line": line, "column": column, "start": span.start, "end": span.end, "text": text})
+    };
+    let one = |diag: &Diag| {
+        let places: Vec<Value> = diag.labels.iter().map(|label| place(label.span, &label.text)).collect();
+        let severity = severity(diag.severity);
+        json!({"code": diag.code, "severity": severity, "message": diag.message, "hint": diag.hint, "places": places})
+    };
+    Value::Array(diags.iter().map(one).collect())
+}
+
+const fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
+}
+
+/// Each text once, however many diagnostics show it.
+type Texts = BTreeMap<FileId, Arc<str>>;
+
+/// A diagnostic as `miette` wants it: one text, and the places in it.
+struct Report<'a> {
+    diag: &'a Diag,
+    source: Option<Text>,
+    labels: Vec<LabeledSpan>,
+    help: Option<String>,
+}
+
+impl<'a> Report<'a> {
+    fn new(diag: &'a Diag, sources: &Sources, texts: &Texts) -> Self {
+        let file = diag.labels.first().map(|label| label.span.file);
+        let code = file.and_then(|file| texts.get(&file));
+        let mut labels = Vec::new();
+        let mut help = diag.hint.clone();
+        for (i, label) in diag.labels.iter().enumerate() {
+            let text = Some(label.text.clone()).filter(|text| !text.is_empty());
+            if Some(label.span.file) == file {
+                let range = within(code.map_or("", |code| code), label.span);
+                let new = if i == 0 { LabeledSpan::new_primary_with_span } else { LabeledSpan::new_with_span };
+                labels.push(new(text, range));
+            } else {
+                // A place in another text is told in words.
+                let more = format!("{}: {}", sources.cite(label.span), label.text);
+                help = Some(help.map_or(more.clone(), |help| format!("{help}\n{more}")));
+            }
+        }
+        let source = file.zip(code).map(|(file, code)| Text { name: sources.get(file).name.clone(), text: Arc::clone(code) });
+        Self { diag, source, labels, help }
+    }
+}
+
+/// A text that is shown in whole lines.
+struct Text {
+    name: String,
+    text: Arc<str>,
+}
+
+impl SourceCode for Text {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let start = self.text[..span.offset()].rfind('\n').map_or(0, |at| at + 1);
+        let end = span.offset() + span.len();
+        let end = self.text[end..].find('\n').map_or(self.text.len(), |at| end + at);
+        let lines = SourceSpan::from(start..end);
+        let read = self.text.read_span(&lines, before, after)?;
+        let (line, column, count) = (read.line(), read.column(), read.line_count());
+        let contents = MietteSpanContents::new_named(self.name.clone(), read.data(), *read.span(), line, column, count);
+        Ok(Box::new(contents))
+    }
+}
+
+/// A span that lies within its text and on character borders.
+fn within(text: &str, span: Span) -> std::ops::Range<usize> {
+    let border = |at: usize| (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    border(span.start)..border(span.end.max(span.start))
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.diag.message)
+    }
+}
+
+impl fmt::Debug for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.diag.message)
+    }
+}
+
+impl std::error::Error for Report<'_> {}
+
+impl miette::Diagnostic for Report<'_> {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(format!("{}[{}]", severity(self.diag.severity), self.diag.code)))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.diag.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.labels.iter().cloned()))
+    }
+}
