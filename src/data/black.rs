@@ -13,6 +13,9 @@ pub struct Black {
 }
 
 impl Black {
+    /// The rule that `filter-black` has unless it is told another.
+    pub const DEFAULT: Self = Self { below: 10.0, share: 0.9 };
+
     /// Whether a patch is black.
     #[must_use]
     pub fn is(&self, row: &Row) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::bitmap::{Bitmap, Rect};
+use super::black::Black;
 use super::cut::{self, Counts};
 use super::decode::Photograph;
 use super::grid::Grid;
@@ -218,7 +219,7 @@ impl Tally {
     pub fn of(part: &Part, info: &SetInfo) -> Self {
         let mut tally = Self { scale: info.scale, ..Self::new(info.classes.len()) };
         for row in &part.rows {
-            let black = u64::from(is_black(row, info.size));
+            let black = u64::from(Black::DEFAULT.is(row));
             let health = match row.health() {
                 Health::Healthy => 0,
                 Health::Lesion => 1,
@@ -268,10 +269,4 @@ impl Tally {
         let bytes = objects.read_in(tree, "tally.json")?.ok_or_else(missing)?;
         serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))
     }
-}
-
-/// Whether a patch is black by `filter-black`'s default rule: the mean of red, green and blue is under 10 on at least 90 %.
-fn is_black(row: &Row, size: u32) -> bool {
-    let dark: u64 = row.histogram[..10].iter().map(|&count| u64::from(count)).sum();
-    10 * dark >= 9 * u64::from(size) * u64::from(size)
 }

@@ -2,6 +2,7 @@
 
 pub mod bitmap;
 pub mod black;
+pub mod change;
 pub mod counts;
 pub mod cut;
 pub mod cutting;
@@ -13,6 +14,7 @@ pub mod leak;
 pub mod mask;
 pub mod names;
 pub mod patches;
+pub mod pattern;
 pub mod photographs;
 pub mod picture;
 pub mod rebalance;

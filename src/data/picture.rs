@@ -8,6 +8,8 @@ use image::{ExtendedColorType, ImageEncoder};
 pub enum Samples {
     /// One byte a pixel.
     Grey,
+    /// Two bytes a pixel, in the byte order of this machine.
+    Grey16,
     /// Red, green and blue, a byte each.
     Rgb,
 }
@@ -21,6 +23,7 @@ pub enum Samples {
 pub fn png(pixels: &[u8], width: u32, height: u32, samples: Samples) -> Vec<u8> {
     let (colour, bytes) = match samples {
         Samples::Grey => (ExtendedColorType::L8, 1),
+        Samples::Grey16 => (ExtendedColorType::L16, 2),
         Samples::Rgb => (ExtendedColorType::Rgb8, 3),
     };
     assert_eq!(pixels.len(), width as usize * height as usize * bytes, "pixels of a {width} x {height} picture");

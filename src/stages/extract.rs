@@ -1,5 +1,6 @@
 //! `extract`: photographs into patches, one item a photograph.
 
+use crate::data::counts::grouped;
 use crate::data::cutting::{self, Rule, Tally};
 use crate::data::grid::{Edge, Grid};
 use crate::data::item;
@@ -114,17 +115,4 @@ fn summary(classes: &[String], total: &Tally, photographs: usize) -> Summary {
         ],
         warnings,
     }
-}
-
-/// `39204` as `39,204`.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

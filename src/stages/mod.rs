@@ -5,12 +5,15 @@ pub mod eval;
 pub mod export;
 pub mod extract;
 pub mod filter_black;
+pub mod folder;
 pub mod idrid;
+pub mod preprocess;
 pub mod rebalance;
 pub mod split;
 pub mod synthetic;
 pub mod threshold_tune;
 pub mod train;
+pub mod weights;
 
 use crate::stage::Implementation;
 
@@ -24,11 +27,14 @@ pub fn registry() -> &'static [Implementation] {
         extract::EXTRACT,
         idrid::IDRID,
         filter_black::FILTER_BLACK,
+        preprocess::PREPROCESS,
         rebalance::REBALANCE,
         split::SPLIT,
         synthetic::SYNTHETIC,
         threshold_tune::THRESHOLD_TUNE,
         train::TRAIN,
+        weights::WEIGHTS,
+        folder::FOLDER,
     ];
     ALL
 }
