@@ -1,3 +1,10 @@
-//! What people see of results: tables of figures, charts, pages. Knows what the artifacts hold, but no stage and no store key.
+//! What people see of results: tables of figures, charts, pages. Knows what the artifacts hold, but no stage and no key.
 
+mod base64;
+pub mod chart;
+pub mod evaluation;
+pub mod gather;
+pub mod names;
+pub mod page;
 pub mod scores;
+pub mod training;

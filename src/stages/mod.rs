@@ -9,6 +9,7 @@ pub mod folder;
 pub mod idrid;
 pub mod preprocess;
 pub mod rebalance;
+pub mod report;
 pub mod split;
 pub mod synthetic;
 pub mod threshold_tune;
@@ -29,6 +30,7 @@ pub fn registry() -> &'static [Implementation] {
         filter_black::FILTER_BLACK,
         preprocess::PREPROCESS,
         rebalance::REBALANCE,
+        report::REPORT,
         split::SPLIT,
         synthetic::SYNTHETIC,
         threshold_tune::THRESHOLD_TUNE,
