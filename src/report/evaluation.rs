@@ -2,9 +2,7 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::chart::{
-    Axis, Bar, BarGroup, ForestRow, Line, Mark, Shape, Style, bars, forest, lines,
-};
+use super::chart::{Axis, Bar, BarGroup, ForestRow, Line, Mark, Shape, Style, bars, forest, lines};
 use super::gather::{Content, Evaluation, Piece};
 use super::names::Names;
 use super::page::code_words;
@@ -93,18 +91,23 @@ pub fn section(pieces: &[Piece], names: &Names, examples: usize) -> Markup {
 
 fn ranking(scores: &Scores) -> Markup {
     let interval = |interval: Option<Interval>| interval.map(|i| (i.low, i.high));
-    let mut rows: Vec<ForestRow> = scores.classes.iter().enumerate().map(|(class, name)| {
-        let ap = scores.ranking[class].average_precision;
-        let own = scores.intervals.as_ref().and_then(|i| i.average_precision[class]);
-        ForestRow {
-            name: name.clone(),
-            color: class % 6,
-            value: ap,
-            interval: interval(own),
-            trivial: scores.baselines.classes[class].prevalence,
-            words: format!("{} {}", short(ap, 2), range(own)),
-        }
-    }).collect();
+    let mut rows: Vec<ForestRow> = scores
+        .classes
+        .iter()
+        .enumerate()
+        .map(|(class, name)| {
+            let ap = scores.ranking[class].average_precision;
+            let own = scores.intervals.as_ref().and_then(|i| i.average_precision[class]);
+            ForestRow {
+                name: name.clone(),
+                color: class % 6,
+                value: ap,
+                interval: interval(own),
+                trivial: scores.baselines.classes[class].prevalence,
+                words: format!("{} {}", short(ap, 2), range(own)),
+            }
+        })
+        .collect();
     let mean = scores.mean_average_precision;
     let own = scores.intervals.as_ref().and_then(|i| i.mean_average_precision);
     rows.push(ForestRow {
@@ -140,10 +143,17 @@ fn precision_recall(scores: &Scores, curves: &Columns) -> Markup {
         let prevalence = scores.baselines.classes[class].prevalence.unwrap_or(0.0);
         let points = vec![(0.0, prevalence), (1.0, prevalence)];
         series.push(Line { name: String::new(), color: class % 6, style: Style::Dotted, points });
-        for (at, shape, kind) in [(Some(&scores.at_half), Shape::Circle, "at 0.5"), (scores.at_tuned.as_ref(), Shape::Diamond, "at the tuned threshold")] {
+        for (at, shape, kind) in [
+            (Some(&scores.at_half), Shape::Circle, "at 0.5"),
+            (scores.at_tuned.as_ref(), Shape::Diamond, "at the tuned threshold"),
+        ] {
             let Some(figures) = at.map(|at| &at.figures.classes[class]) else { continue };
             if let (Some(recall), Some(precision)) = (figures.recall, figures.precision) {
-                let words = format!("{name} {kind}: precision {}, recall {}", short(Some(precision), 3), short(Some(recall), 3));
+                let words = format!(
+                    "{name} {kind}: precision {}, recall {}",
+                    short(Some(precision), 3),
+                    short(Some(recall), 3)
+                );
                 marks.push(Mark { at: (recall, precision), color: class % 6, shape, name: kind.to_owned(), words });
             }
         }
@@ -159,7 +169,9 @@ fn precision_recall(scores: &Scores, curves: &Columns) -> Markup {
 
 /// The precision-recall curve as the steps whose area is the average precision.
 fn steps(curves: &Columns, class: &str) -> Vec<(f64, f64)> {
-    let (Ok(classes), Ok(precision), Ok(recall)) = (curves.texts("class"), curves.reals("precision"), curves.reals("recall")) else {
+    let (Ok(classes), Ok(precision), Ok(recall)) =
+        (curves.texts("class"), curves.reals("precision"), curves.reals("recall"))
+    else {
         return Vec::new();
     };
     let mut points = Vec::new();
@@ -228,17 +240,26 @@ fn figures(scores: &Scores) -> Markup {
 
 fn recall(scores: &Scores, strata: fn(&Operating) -> &Vec<Stratum>, title: &str, label: &str) -> Markup {
     let strata = strata(scores.operating());
-    let names: Vec<(String, usize)> = scores.classes.iter().enumerate().map(|(class, name)| (name.clone(), class % 6)).collect();
-    let groups: Vec<BarGroup> = strata.iter().map(|stratum| BarGroup {
-        name: stratum.band.name.replace(" and more", "+"),
-        note: format!("n {}", thousands(stratum.all.positives)),
-        bars: stratum.classes.iter().zip(&names).map(|(found, (name, color))| Bar {
-            color: *color,
-            value: found.recall,
-            interval: wilson(found.found, found.positives),
-            words: format!("{name}: {} of {} found", thousands(found.found), thousands(found.positives)),
-        }).collect(),
-    }).collect();
+    let names: Vec<(String, usize)> =
+        scores.classes.iter().enumerate().map(|(class, name)| (name.clone(), class % 6)).collect();
+    let groups: Vec<BarGroup> = strata
+        .iter()
+        .map(|stratum| BarGroup {
+            name: stratum.band.name.replace(" and more", "+"),
+            note: format!("n {}", thousands(stratum.all.positives)),
+            bars: stratum
+                .classes
+                .iter()
+                .zip(&names)
+                .map(|(found, (name, color))| Bar {
+                    color: *color,
+                    value: found.recall,
+                    interval: wilson(found.found, found.positives),
+                    words: format!("{name}: {} of {} found", thousands(found.found), thousands(found.positives)),
+                })
+                .collect(),
+        })
+        .collect();
     let at = if scores.at_tuned.is_some() { "at the tuned thresholds" } else { "at 0.5" };
     html! {
         div.panel {
@@ -315,7 +336,11 @@ fn gallery(evaluation: &Evaluation, names: &Names, most: usize) -> Markup {
         (ExampleKind::Missed, "Missed, worst first"),
     ];
     let of = |class: usize, kind: ExampleKind| {
-        evaluation.examples.iter().filter(move |(example, ..)| example.class == class && example.kind == kind).take(most)
+        evaluation
+            .examples
+            .iter()
+            .filter(move |(example, ..)| example.class == class && example.kind == kind)
+            .take(most)
     };
     html! {
         @if most > 0 && !evaluation.examples.is_empty() {
@@ -340,7 +365,8 @@ fn gallery(evaluation: &Evaluation, names: &Names, most: usize) -> Markup {
 }
 
 fn figure(scores: &Scores, example: &Example, png: &[u8], photograph: &str) -> Markup {
-    let present: Vec<&str> = example.present.iter().filter_map(|&class| scores.classes.get(class)).map(String::as_str).collect();
+    let present: Vec<&str> =
+        example.present.iter().filter_map(|&class| scores.classes.get(class)).map(String::as_str).collect();
     let truth = if present.is_empty() { "no lesion".to_owned() } else { present.join(", ") };
     let alt = format!("patch of {photograph}: {truth}, score {}", short(Some(example.score), 2));
     html! {

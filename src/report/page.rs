@@ -98,10 +98,8 @@ fn data(pieces: &[Piece]) -> Markup {
         .iter()
         .filter_map(|piece| if let Content::Patches(counts) = &piece.content { Some((piece, &**counts)) } else { None })
         .collect();
-    let rows: Vec<Stack> = sets
-        .iter()
-        .map(|(piece, counts)| Stack { name: piece.name.clone(), counts: counts.health.to_vec() })
-        .collect();
+    let rows: Vec<Stack> =
+        sets.iter().map(|(piece, counts)| Stack { name: piece.name.clone(), counts: counts.health.to_vec() }).collect();
     html! {
         h2 id="data" { "Data" }
         p.lead { "What each stage left. A stage that did not do what its name says is seen here: compare each row with the one before." }
@@ -224,13 +222,31 @@ fn real(value: f64) -> String {
 
 fn glossary() -> Markup {
     let words = [
-        ("AP", "Average precision: the area under the precision-recall steps of one lesion. Random scores reach the prevalence."),
-        ("AUROC", "The chance that a patch with the lesion scores above one without it; random scores reach .5. With rare lesions it looks good long before precision does."),
-        ("F1", "2 TP / (2 TP + FP + FN) at a threshold. Predicting a lesion always reaches 2p / (1 + p) at prevalence p."),
+        (
+            "AP",
+            "Average precision: the area under the precision-recall steps of one lesion. Random scores reach the prevalence.",
+        ),
+        (
+            "AUROC",
+            "The chance that a patch with the lesion scores above one without it; random scores reach .5. With rare lesions it looks good long before precision does.",
+        ),
+        (
+            "F1",
+            "2 TP / (2 TP + FP + FN) at a threshold. Predicting a lesion always reaches 2p / (1 + p) at prevalence p.",
+        ),
         ("micro, macro", "Micro pools all known entries; macro is the plain mean over lesions that have positives."),
-        ("Hamming loss", "The share of known entries that are wrong. Always saying healthy reaches the share of positives."),
-        ("subset accuracy", "The share of patches with every label right. Always saying healthy reaches the share of healthy patches."),
-        ("95 % interval", "Percentiles of 1,000 draws of whole patients (or photographs, where patients are unknown) with replacement: how far the figure would move with other patients. Whiskers of recall are Wilson intervals over patches, and so too narrow."),
+        (
+            "Hamming loss",
+            "The share of known entries that are wrong. Always saying healthy reaches the share of positives.",
+        ),
+        (
+            "subset accuracy",
+            "The share of patches with every label right. Always saying healthy reaches the share of healthy patches.",
+        ),
+        (
+            "95 % interval",
+            "Percentiles of 1,000 draws of whole patients (or photographs, where patients are unknown) with replacement: how far the figure would move with other patients. Whiskers of recall are Wilson intervals over patches, and so too narrow.",
+        ),
         ("lesion area", "Mask pixels of the lesion within the patch, counted in the photograph as released."),
     ];
     html! {

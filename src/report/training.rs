@@ -36,26 +36,36 @@ fn model_section(piece: &Piece, info: &ModelInfo, epochs: &Columns) -> Markup {
         solid("validation", 0, valid("average_precision")),
         dashed("training, as it is", 1, subset("average_precision")),
     ];
-    let f1 = [
-        solid("validation", 0, valid("f1_micro")),
-        dashed("training, as it is", 1, subset("f1_micro")),
-    ];
-    let zero = [
-        solid("nothing predicted", 0, valid("all_zero")),
-        trivial("truly healthy", 6, valid("all_zero_true")),
-    ];
-    let per_class: Vec<Line> = info.classes.iter().enumerate().flat_map(|(class, name)| {
-        let chance = trivial("", class % 6, valid(&format!("prevalence.{name}")));
-        [solid(name, class % 6, valid(&format!("average_precision.{name}"))), chance]
-    }).collect();
-    let ratio: Vec<Line> = info.classes.iter().enumerate()
+    let f1 = [solid("validation", 0, valid("f1_micro")), dashed("training, as it is", 1, subset("f1_micro"))];
+    let zero = [solid("nothing predicted", 0, valid("all_zero")), trivial("truly healthy", 6, valid("all_zero_true"))];
+    let per_class: Vec<Line> = info
+        .classes
+        .iter()
+        .enumerate()
+        .flat_map(|(class, name)| {
+            let chance = trivial("", class % 6, valid(&format!("prevalence.{name}")));
+            [solid(name, class % 6, valid(&format!("average_precision.{name}"))), chance]
+        })
+        .collect();
+    let ratio: Vec<Line> = info
+        .classes
+        .iter()
+        .enumerate()
         .map(|(class, name)| solid(name, class % 6, valid(&format!("predicted_ratio.{name}"))))
-        .chain([trivial("as often as it is there", 6, valid("loss").into_iter().map(|(epoch, _)| (epoch, 1.0)).collect())])
+        .chain([trivial(
+            "as often as it is there",
+            6,
+            valid("loss").into_iter().map(|(epoch, _)| (epoch, 1.0)).collect(),
+        )])
         .collect();
     let last = info.epochs.max(1);
     let rules = [Rule { at: info.chosen_epoch as f64, words: format!("epoch {} chosen", info.chosen_epoch) }];
     let chart = |title: &str, label: &str, share: bool, series: &[Line]| {
-        let y = if share { Axis::share(label) } else { Axis::from_zero(label, series.iter().flat_map(|l| &l.points).map(|p| p.1.min(6.0))) };
+        let y = if share {
+            Axis::share(label)
+        } else {
+            Axis::from_zero(label, series.iter().flat_map(|l| &l.points).map(|p| p.1.min(6.0)))
+        };
         html! { div.panel { h3 { (title) } (PreEscaped(lines(title, &Axis::whole("epoch", 1, last), &y, series, &[], &rules))) } }
     };
     html! {

@@ -33,7 +33,8 @@ pub fn forest(name: &str, label: &str, trivial: &str, rows: &[ForestRow]) -> Str
         Entry { words: "figure and 95 % interval".to_owned(), color: 7, sign: SIGN_CIRCLE },
         Entry { words: trivial.to_owned(), color: 6, sign: SIGN_TICK },
     ];
-    let widest = |text: fn(&ForestRow) -> &String| rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0) as f64;
+    let widest =
+        |text: fn(&ForestRow) -> &String| rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0) as f64;
     let left = 16.0 + widest(|row| &row.name) * ADVANCE;
     let right = WIDTH - 16.0 - widest(|row| &row.words) * ADVANCE;
     let top = legend(&mut body, &entries, left, WIDTH) + 2.0;
@@ -42,15 +43,32 @@ pub fn forest(name: &str, label: &str, trivial: &str, rows: &[ForestRow]) -> Str
     x_axis(&mut body, &plane, &axis);
     for (i, row) in rows.iter().enumerate() {
         let y = top + (i as f64 + 0.5) * ROW + 3.0;
-        _ = write!(body, "<text class=\"row\" text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", left - 10.0, y + 4.0, escape(&row.name));
-        _ = write!(body, "<text class=\"row\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", right + 12.0, y + 4.0, escape(&row.words));
+        _ = write!(
+            body,
+            "<text class=\"row\" text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            left - 10.0,
+            y + 4.0,
+            escape(&row.name)
+        );
+        _ = write!(
+            body,
+            "<text class=\"row\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            right + 12.0,
+            y + 4.0,
+            escape(&row.words)
+        );
         if let Some(trivial) = row.trivial {
             let x = plane.x(&axis, trivial);
             _ = write!(body, "<path class=\"line thick k6\" d=\"M{x:.1} {:.1}v18\"/>", y - 9.0);
         }
         _ = write!(body, "<g class=\"k{}\">", row.color);
         if let Some((low, high)) = row.interval {
-            _ = write!(body, "<path class=\"line interval\" d=\"M{:.1} {y:.1}H{:.1}\"/>", plane.x(&axis, low), plane.x(&axis, high));
+            _ = write!(
+                body,
+                "<path class=\"line interval\" d=\"M{:.1} {y:.1}H{:.1}\"/>",
+                plane.x(&axis, low),
+                plane.x(&axis, high)
+            );
         }
         if let Some(value) = row.value {
             _ = write!(body, "<circle class=\"dot\" cx=\"{:.1}\" cy=\"{y:.1}\" r=\"6\"/>", plane.x(&axis, value));

@@ -86,13 +86,19 @@ pub fn lines(name: &str, x: &Axis, y: &Axis, lines: &[Line], marks: &[Mark], rul
     }
     let mut body = String::new();
     let top = legend(&mut body, &entries, 52.0, WIDTH) + if rules.is_empty() { 2.0 } else { 14.0 };
-    let plane = Plane { width: WIDTH, height: top + PLOT + 48.0, left: 52.0, right: WIDTH - 14.0, top, bottom: top + PLOT };
+    let plane =
+        Plane { width: WIDTH, height: top + PLOT + 48.0, left: 52.0, right: WIDTH - 14.0, top, bottom: top + PLOT };
     axes(&mut body, &plane, x, y);
     for rule in rules {
         let at = plane.x(x, rule.at);
         let anchor = if rule.at > f64::midpoint(x.low, x.high) { "end" } else { "start" };
         _ = write!(body, "<path class=\"rule\" d=\"M{at:.1} {:.1}V{:.1}\"/>", plane.top - 4.0, plane.bottom);
-        _ = write!(body, "<text class=\"note\" text-anchor=\"{anchor}\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>", plane.top - 7.0, escape(&rule.words));
+        _ = write!(
+            body,
+            "<text class=\"note\" text-anchor=\"{anchor}\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>",
+            plane.top - 7.0,
+            escape(&rule.words)
+        );
     }
     for line in lines {
         let style = match line.style {

@@ -34,7 +34,18 @@ impl Axis {
     #[must_use]
     pub fn share(label: &str) -> Self {
         let ticks = (0..=5).map(|i| (f64::from(i) / 5.0, crate::base::figure::short(Some(f64::from(i) / 5.0), 1)));
-        let ticks = ticks.map(|(at, words)| (at, if at == 0.0 { "0".to_owned() } else if at == 1.0 { "1".to_owned() } else { words }));
+        let ticks = ticks.map(|(at, words)| {
+            (
+                at,
+                if at == 0.0 {
+                    "0".to_owned()
+                } else if at == 1.0 {
+                    "1".to_owned()
+                } else {
+                    words
+                },
+            )
+        });
         Self { label: label.to_owned(), low: 0.0, high: 1.0, ticks: ticks.collect() }
     }
 
@@ -71,7 +82,11 @@ impl Axis {
 /// The next of 1, 2, 5 times a power of ten.
 fn round_step(least: f64) -> f64 {
     let power = libm::pow(10.0, libm::log10(least).floor());
-    [1.0, 2.0, 5.0].into_iter().map(|factor| factor * power).find(|&step| step >= least * (1.0 - 1e-9)).unwrap_or(10.0 * power)
+    [1.0, 2.0, 5.0]
+        .into_iter()
+        .map(|factor| factor * power)
+        .find(|&step| step >= least * (1.0 - 1e-9))
+        .unwrap_or(10.0 * power)
 }
 
 /// One entry of a legend: its words, its colour, and how it is drawn (an SVG fragment around 0, 0, 22 px wide).
@@ -141,7 +156,13 @@ fn axes(out: &mut String, plane: &Plane, x: &Axis, y: &Axis) {
     for (value, words) in &y.ticks {
         let at = plane.y(y, *value);
         _ = write!(out, "<path class=\"grid\" d=\"M{:.1} {at:.1}H{:.1}\"/>", plane.left, plane.right);
-        _ = write!(out, "<text class=\"tick\" text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", plane.left - 8.0, at + 4.0, escape(words));
+        _ = write!(
+            out,
+            "<text class=\"tick\" text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            plane.left - 8.0,
+            at + 4.0,
+            escape(words)
+        );
     }
     x_axis(out, plane, x);
     let middle = f64::midpoint(plane.top, plane.bottom);
@@ -157,7 +178,12 @@ fn x_axis(out: &mut String, plane: &Plane, x: &Axis) {
     for (value, words) in &x.ticks {
         let at = plane.x(x, *value);
         _ = write!(out, "<path class=\"grid\" d=\"M{at:.1} {:.1}V{:.1}\"/>", plane.top, plane.bottom);
-        _ = write!(out, "<text class=\"tick\" text-anchor=\"middle\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>", plane.bottom + 18.0, escape(words));
+        _ = write!(
+            out,
+            "<text class=\"tick\" text-anchor=\"middle\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>",
+            plane.bottom + 18.0,
+            escape(words)
+        );
     }
     _ = write!(out, "<path class=\"base\" d=\"M{:.1} {:.1}H{:.1}\"/>", plane.left, plane.bottom, plane.right);
     _ = write!(
@@ -183,8 +209,8 @@ mod tests {
         let words = |axis: Axis| axis.ticks.into_iter().map(|tick| tick.1).collect::<Vec<_>>().join(" ");
         assert_eq!(words(Axis::from_zero("", [0.73])), "0.0 0.2 0.4 0.6 0.8");
         assert_eq!(words(Axis::from_zero("", [9504.0])), "0 5000 10000");
-        assert_eq!(words(Axis::from_zero("", [])), "0.0 0.5 1.0".replace("0.0 0.5 1.0", "0.0 0.5"));
-        assert_eq!(words(Axis::whole("", 1, 20)), "1 5 10 15 20".replace("1 5", "1 5"));
+        assert_eq!(words(Axis::from_zero("", [])), "0.0 0.5");
+        assert_eq!(words(Axis::whole("", 1, 20)), "1 5 10 15 20");
         assert_eq!(words(Axis::whole("", 1, 1)), "1");
         assert_eq!(words(Axis::share("")), "0 .2 .4 .6 .8 1");
     }
