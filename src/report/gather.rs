@@ -168,7 +168,9 @@ impl Piece {
                 }
             }
         }
-        warnings.iter_mut().for_each(|warning| redact(&mut warning.text));
+        for warning in warnings {
+            redact(&mut warning.text);
+        }
         self
     }
 }

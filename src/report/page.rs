@@ -163,7 +163,7 @@ fn stages(pieces: &[Piece]) -> Markup {
     let mut once = Vec::new();
     for piece in pieces {
         let stage = piece.name.split('.').next().unwrap_or(&piece.name);
-        if !seen.contains(&stage) && !(piece.summary.headline.is_empty() && piece.summary.tables.is_empty()) {
+        if !(seen.contains(&stage) || piece.summary.headline.is_empty() && piece.summary.tables.is_empty()) {
             seen.push(stage);
             once.push((stage, &piece.summary));
         }
