@@ -30,6 +30,8 @@ pub(super) struct Layout {
 const SWEEPS: usize = 24;
 /// How often places are improved.
 const SETTLES: usize = 24;
+/// How often long edges are drawn straight: one may make room for another.
+const STRAIGHTENINGS: usize = 4;
 /// Width of a bend.
 const BEND: f64 = 10.0;
 
@@ -66,7 +68,9 @@ pub(super) fn layout(widths: &[f64], edges: &[(usize, usize)], gap: f64) -> Layo
         rows[vertex.rank].push(at);
     }
     order(&vertices, &mut rows);
-    let width = settle(&mut vertices, &rows, gap);
+    settle(&mut vertices, &rows, gap);
+    straighten(&mut vertices, &rows, &routes, gap);
+    let width = from_zero(&mut vertices);
     Layout { vertices, routes, width, ranks: count }
 }
 
@@ -152,8 +156,8 @@ fn crossings(vertices: &[Vertex], rows: &[Vec<usize>], place: &[f64]) -> u64 {
     found
 }
 
-/// Gives each vertex its place: near the mean of its neighbours, in the row's order, none overlapping. Returns the width.
-fn settle(vertices: &mut [Vertex], rows: &[Vec<usize>], gap: f64) -> f64 {
+/// Gives each vertex its place: near the mean of its neighbours, in the row's order, none overlapping.
+fn settle(vertices: &mut [Vertex], rows: &[Vec<usize>], gap: f64) {
     for row in rows {
         let wishes: Vec<(f64, f64)> = row.iter().map(|_| (0.0, 1.0)).collect();
         set_row(vertices, row, &wishes, gap);
@@ -172,12 +176,62 @@ fn settle(vertices: &mut [Vertex], rows: &[Vec<usize>], gap: f64) -> f64 {
             set_row(vertices, row, &wishes, gap);
         }
     }
+}
+
+/// Moves everything so that the leftmost box touches 0. Returns the width.
+fn from_zero(vertices: &mut [Vertex]) -> f64 {
     let left = vertices.iter().map(|vertex| vertex.x - vertex.width / 2.0).fold(f64::INFINITY, f64::min);
     let left = if left.is_finite() { left } else { 0.0 };
     for vertex in vertices.iter_mut() {
         vertex.x -= left;
     }
     vertices.iter().map(|vertex| vertex.x + vertex.width / 2.0).fold(0.0, f64::max)
+}
+
+/// Draws long edges straight: runs of bends that have room at one place in all their rows go there.
+fn straighten(vertices: &mut [Vertex], rows: &[Vec<usize>], routes: &[Vec<usize>], gap: f64) {
+    let mut place = vec![0; vertices.len()];
+    for row in rows {
+        for (at, &vertex) in row.iter().enumerate() {
+            place[vertex] = at;
+        }
+    }
+    let room = |vertices: &[Vertex], vertex: usize| {
+        let (row, at, this) = (&rows[vertices[vertex].rank], place[vertex], &vertices[vertex]);
+        let apart = |other: &Vertex| f64::midpoint(other.width, this.width) + gap;
+        let low = at.checked_sub(1).map_or(f64::NEG_INFINITY, |before| {
+            let other = &vertices[row[before]];
+            other.x + apart(other)
+        });
+        let high = row.get(at + 1).map_or(f64::INFINITY, |&after| vertices[after].x - apart(&vertices[after]));
+        (low, high)
+    };
+    for _ in 0..STRAIGHTENINGS {
+        for route in routes.iter().filter(|route| route.len() > 3) {
+            let bends = &route[1..route.len() - 1];
+            let mut begun = 0;
+            while begun < bends.len() {
+                let (mut low, mut high) = room(vertices, bends[begun]);
+                let mut end = begun + 1;
+                while end < bends.len() {
+                    let (next_low, next_high) = room(vertices, bends[end]);
+                    if low.max(next_low) > high.min(next_high) {
+                        break;
+                    }
+                    (low, high, end) = (low.max(next_low), high.min(next_high), end + 1);
+                }
+                let run = &bends[begun..end];
+                let wish = mean(run.iter().map(|&bend| vertices[bend].x)).unwrap_or(0.0);
+                // A box with no room left to either side (rounding) keeps its bend.
+                if low <= high {
+                    for &bend in run {
+                        vertices[bend].x = wish.clamp(low, high);
+                    }
+                }
+                begun = end;
+            }
+        }
+    }
 }
 
 /// Places a row as near to its wishes (place, weight) as may be by least squares, in order and without overlap: with the

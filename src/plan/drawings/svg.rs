@@ -31,7 +31,7 @@ const STYLE: &str = "
 /// The drawing as SVG.
 #[must_use]
 pub fn svg(drawing: &Drawing) -> String {
-    let widths: Vec<f64> = drawing.nodes.iter().map(box_width).collect();
+    let widths: Vec<f64> = (0..drawing.nodes.len()).map(|at| box_width(drawing, at)).collect();
     let ends: Vec<(usize, usize)> = drawing.edges.iter().map(|edge| (edge.from, edge.to)).collect();
     let layout = layout(&widths, &ends, BOX_GAP);
     let used: Vec<Mark> =
@@ -80,10 +80,23 @@ impl Page {
     }
 }
 
-fn box_width(node: &Node) -> f64 {
-    let text = text_width(&node.name, 14.0).max(text_width(&subtitle(node), 11.0));
-    let ports = node.outputs.iter().map(|output| text_width(&output.port, 10.0) + 8.0).sum::<f64>();
-    (text + 28.0).max(if node.outputs.len() > 1 { ports } else { 0.0 }).max(96.0)
+/// Wide enough for its texts, and for the words of the ports along its edges, which share them evenly.
+fn box_width(drawing: &Drawing, at: usize) -> f64 {
+    let node = &drawing.nodes[at];
+    let text = text_width(&node.name, 14.0).max(text_width(&subtitle(node), 11.0)) + 28.0;
+    let row = |words: &[&str]| {
+        let widest = words.iter().map(|word| text_width(word, 10.0) + 6.0).fold(0.0, f64::max);
+        if words.len() > 1 { widest * words.len() as f64 } else { 0.0 }
+    };
+    let outputs: Vec<&str> = node.outputs.iter().map(|output| output.port.as_str()).collect();
+    let into = drawing.edges.iter().filter(|edge| edge.to == at && has_words(edge));
+    let inputs: Vec<&str> = into.map(|edge| edge.input.as_str()).collect();
+    text.max(row(&outputs)).max(row(&inputs)).max(96.0)
+}
+
+/// Whether an input port says more than `from` and `of`.
+fn has_words(edge: &Edge) -> bool {
+    edge.input != "from" && edge.input != "of"
 }
 
 fn text_width(text: &str, size: f64) -> f64 {
@@ -165,7 +178,7 @@ fn edges(out: &mut String, drawing: &Drawing, layout: &Layout, widths: &[f64], p
             let y = page.y(layout.vertices[edge.from].rank) + BOX_HEIGHT + 11.0;
             _ = writeln!(words, "<text class=\"port\" x=\"{start:.1}\" y=\"{y:.1}\">{}</text>", escape(&edge.output));
         }
-        if edge.input != "from" && edge.input != "of" {
+        if has_words(edge) {
             _ = writeln!(
                 words,
                 "<text class=\"port\" x=\"{end:.1}\" y=\"{:.1}\">{}</text>",
