@@ -1,9 +1,16 @@
 //! `macula get`: writes a stage's output as files.
 
+use std::fs;
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+
 use clap::Args;
 
+use super::artifact::{self, Artifact};
 use super::{Exit, Failure, PipelineArguments, load};
+use crate::progress::table::{bytes, counted};
 use crate::run::World;
+use crate::store::{Entry, Objects, StoreError};
 
 /// The arguments of `macula get`.
 #[derive(Clone, Debug, Args)]
@@ -13,14 +20,97 @@ pub struct Arguments {
     /// The stage, or one of its outputs (`folds.train`)
     stage: String,
     /// The folder to write to
-    folder: std::path::PathBuf,
+    folder: PathBuf,
+    /// Write into a folder that is not empty; files of the same names are replaced
+    #[arg(long)]
+    force: bool,
+    /// Hard links to the store where that is possible: no bytes are copied, but the files must not be changed
+    #[arg(long)]
+    link: bool,
 }
 
-/// writes a stage's output as files.
+/// Writes a stage's output as files.
 ///
 /// # Errors
-/// A [`Failure`] with its exit code.
+/// A [`Failure`] where there is no such output, the folder is not empty, or the disk says no.
 pub fn get(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
-    let _loaded = load::load(world, &arguments.pipeline)?;
+    let loaded = load::load(world, &arguments.pipeline)?;
+    let artifact = artifact::find(world, &loaded, &arguments.stage)?;
+    let folder = world.folder.join(&arguments.folder);
+    let shown = arguments.folder.display();
+    if folder.exists() && !folder.is_dir() {
+        return Err(Failure::user(format!("`{shown}` is a file")).hint("name a folder"));
+    }
+    if !arguments.force && fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Failure::user(format!("`{shown}` is not empty"))
+            .hint("name another folder, or say `--force` to write into it"));
+    }
+    let files = files(&artifact, &folder)?;
+    let way = if arguments.link { Way::Link } else { Way::Copy };
+    for (path, entry) in &files {
+        place(&loaded.store.objects, entry, path, way)?;
+    }
+    let size = bytes(files.iter().map(|(_, entry)| entry.size).sum());
+    let said = format!("{}, {size}, in {shown}\n", counted(files.len() as u64, "file", "files"));
+    let _ = std::io::stdout().lock().write_all(said.as_bytes());
     Ok(Exit::Done)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Copy,
+    Link,
+}
+
+/// Every file of the artifact and where it goes.
+fn files(artifact: &Artifact, folder: &Path) -> Result<Vec<(PathBuf, Entry)>, Failure> {
+    let mut files = Vec::new();
+    for (output, tree) in artifact.typed() {
+        let below = artifact.folder_of(&output.port).map_or_else(|| folder.to_owned(), |port| folder.join(port));
+        for (name, entry) in &tree.entries {
+            // Names come from a store that others may have written to.
+            let is_below = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+            if !is_below {
+                let text = format!("the store names a file `{name}`, which would lie outside of the folder");
+                return Err(Failure { exit: Exit::Store, code: None, text, hint: None });
+            }
+            files.push((below.join(name), *entry));
+        }
+    }
+    Ok(files)
+}
+
+/// One file, whole or not at all.
+fn place(objects: &Objects, entry: &Entry, path: &Path, way: Way) -> Result<(), Failure> {
+    let failed = |doing| {
+        move |error| {
+            let failure = Failure::from(StoreError::Disk { doing, path: path.to_owned(), error });
+            failure.hint("every file that was written is whole; make room or name another folder, and say `--force`")
+        }
+    };
+    let parent = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(failed("create the folder of"))?;
+    if way == Way::Link
+        && let Some(object) = objects.locate(entry)
+    {
+        if path.exists() {
+            fs::remove_file(path).map_err(failed("replace"))?;
+        }
+        // Another disk, or a system without links: copied instead.
+        if fs::hard_link(object, path).is_ok() {
+            return Ok(());
+        }
+    }
+    let blob = objects.read(entry)?;
+    let mut file = tempfile::Builder::new().prefix(".macula-").tempfile_in(parent).map_err(failed("write"))?;
+    file.write_all(&blob).map_err(failed("write"))?;
+    set_usual_rights(file.as_file()).map_err(failed("write"))?;
+    file.persist(path).map_err(|error| error.error).map_err(failed("write"))?;
+    Ok(())
+}
+
+/// A temporary file is for its owner alone; what a user asked for is a file like others.
+fn set_usual_rights(file: &fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
 }

@@ -1,22 +1,78 @@
 //! `macula graph`: draws the pipeline.
 
-use clap::Args;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use clap::{Args, ValueEnum};
 
 use super::{Exit, Failure, PipelineArguments, load};
-use crate::run::World;
+use crate::plan::Decision;
+use crate::plan::drawings::{self, Drawing, Mark};
+use crate::run::{self, Options, World};
+use crate::store::Absent;
 
 /// The arguments of `macula graph`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
+    /// What to draw it as; SVG follows the reader's light or dark page
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Show which stages are stored and which will run
+    #[arg(long)]
+    states: bool,
 }
 
-/// draws the pipeline.
+/// The languages of drawings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Mermaid,
+    Dot,
+    Svg,
+}
+
+/// Draws the pipeline on stdout.
 ///
 /// # Errors
-/// A [`Failure`] with its exit code.
+/// A [`Failure`] where the pipeline can't be read, or planned where states are wanted.
 pub fn graph(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
-    let _loaded = load::load(world, &arguments.pipeline)?;
+    // Without states nothing is written: no store is made where there is none.
+    let drawing = if arguments.states {
+        let loaded = load::load(world, &arguments.pipeline)?;
+        let options = Options::usual(world.processors);
+        let marks = run::plan(world, &loaded.project(), &options, |engine, explained| {
+            let marks = explained.iter().filter_map(|(id, decision, _)| {
+                let mark = mark(decision)?;
+                Some((engine.stage(*id).name.clone(), mark))
+            });
+            marks.collect()
+        })?;
+        drawings::drawing(&loaded.pipeline, &marks)
+    } else {
+        let (pipeline, _) = load::pipeline(world, &arguments.pipeline)?;
+        drawings::drawing(&pipeline, &BTreeMap::new())
+    };
+    let draw: fn(&Drawing) -> String = match arguments.format {
+        Format::Text => drawings::text,
+        Format::Mermaid => drawings::mermaid,
+        Format::Dot => drawings::dot,
+        Format::Svg => drawings::svg,
+    };
+    // A reader that went away (`| head`) is no failure.
+    let _ = std::io::stdout().lock().write_all(draw(&drawing).as_bytes());
     Ok(Exit::Done)
+}
+
+/// A source has no mark: it is looked at, not computed.
+fn mark(decision: &Decision) -> Option<Mark> {
+    match decision {
+        Decision::Source(_) => None,
+        Decision::Reuse(..) => Some(Mark::Stored),
+        Decision::Run(task) if task.absent == Absent::Lost => Some(Mark::Damaged),
+        Decision::Run(_) => Some(Mark::WillRun),
+        Decision::Unknown(_) => Some(Mark::Unknown),
+        Decision::Failed(_) | Decision::Blocked(_) => Some(Mark::Failed),
+    }
 }

@@ -1,5 +1,6 @@
 //! The command line, one command a file.
 
+pub mod artifact;
 pub mod check;
 pub mod doc;
 pub mod explain;
@@ -7,6 +8,7 @@ pub mod failure;
 pub mod get;
 pub mod graph;
 pub mod load;
+pub mod pictures;
 pub mod plan;
 pub mod run;
 pub mod runs;

@@ -3,6 +3,7 @@
 pub mod bitmap;
 pub mod black;
 pub mod change;
+pub mod canvas;
 pub mod counts;
 pub mod cut;
 pub mod cutting;
@@ -18,6 +19,7 @@ pub mod pattern;
 pub mod photographs;
 pub mod picture;
 pub mod rebalance;
+pub mod sheet;
 pub mod split;
 pub mod stratify;
 pub mod synthetic;

@@ -1,0 +1,100 @@
+//! The artifact that a command is asked about: what a stage made, as the pipeline stands or in the last run.
+
+use std::collections::BTreeMap;
+
+use super::{Failure, Loaded};
+use crate::base::Digest;
+use crate::lang::spec::{Output, StageSpec};
+use crate::plan::{Decision, keys};
+use crate::run::{self, Options, World};
+use crate::stage::Summary;
+use crate::store::{Accept, Tree};
+
+/// What a stage made.
+#[derive(Debug)]
+pub struct Artifact {
+    /// The stage.
+    pub stage: StageSpec,
+    /// The one port that was asked for.
+    pub port: Option<String>,
+    /// Its key; a source has none.
+    pub key: Option<Digest>,
+    /// The run that computed it, where that is recorded.
+    pub run: Option<String>,
+    /// For each output port its tree; only the port that was asked for.
+    pub outputs: BTreeMap<String, Tree>,
+    /// What people are told of it.
+    pub summary: Summary,
+    /// Whether the pipeline as it stands would make something else.
+    pub outdated: bool,
+}
+
+impl Artifact {
+    /// The outputs with their types, in the signature's order.
+    pub fn typed(&self) -> impl Iterator<Item = (&Output, &Tree)> {
+        self.stage.outputs.iter().filter_map(|output| Some((output, self.outputs.get(&output.port)?)))
+    }
+
+    /// The file or folder name of a port below the stage's own: none where the stage has one output.
+    #[must_use]
+    pub fn folder_of(&self, port: &str) -> Option<String> {
+        (self.outputs.len() > 1).then(|| port.to_owned())
+    }
+}
+
+/// What `wanted` (`patches`, `folds.train`) made: the result of the pipeline as it stands, else that of its last run.
+///
+/// # Errors
+/// A [`Failure`] where there is no such stage or port, or where it was never computed.
+pub fn find(world: &World, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
+    let (stage, port) = parted(&loaded.pipeline.stages, wanted);
+    let options = Options { targets: vec![stage.clone()], ..Options::usual(world.processors) };
+    let found = run::plan(world, &loaded.project(), &options, |engine, explained| {
+        let (id, decision, explanation) = explained.into_iter().find(|(id, ..)| engine.stage(*id).name == stage)?;
+        let artifact = |key, run, outputs, summary, outdated| Artifact {
+            stage: engine.stage(id).clone(),
+            port: port.clone(),
+            key,
+            run,
+            outputs,
+            summary,
+            outdated,
+        };
+        match decision {
+            Decision::Source(known) => Some(artifact(None, None, known.outputs.clone(), known.summary.clone(), false)),
+            Decision::Reuse(known, reused) => {
+                let run = Some(reused.made.run.clone());
+                Some(artifact(known.key, run, known.outputs.clone(), known.summary.clone(), false))
+            }
+            _ => {
+                let (_, last) = explanation.last.as_ref()?;
+                let class = keys::class(engine.implementation(id));
+                let found = engine.store.find(&last.key?, &class, Accept::AnyClass).ok()?.ok()?;
+                let summary = serde_json::from_value(found.record.summary).unwrap_or_default();
+                Some(artifact(last.key, Some(found.record.made.run), found.outputs, summary, true))
+            }
+        }
+    })?;
+    let Some(mut artifact) = found else {
+        return Err(Failure::user(format!("`{stage}` was not computed yet"))
+            .hint(format!("`macula run {} {stage}` computes it", loaded.file)));
+    };
+    if let Some(port) = &artifact.port {
+        if !artifact.outputs.contains_key(port) {
+            let ports: Vec<String> = artifact.outputs.keys().map(|port| format!("`{port}`")).collect();
+            return Err(Failure::user(format!("`{stage}` has no output `{port}`"))
+                .hint(format!("its outputs are {}", ports.join(", "))));
+        }
+        artifact.outputs.retain(|name, _| name == port);
+    }
+    Ok(artifact)
+}
+
+/// The stage and the port that `wanted` names: the longest name of a stage, then the port.
+fn parted(stages: &[StageSpec], wanted: &str) -> (String, Option<String>) {
+    let is_stage = |name: &str| stages.iter().any(|stage| stage.name == name);
+    match wanted.rsplit_once('.') {
+        Some((stage, port)) if !is_stage(wanted) && is_stage(stage) => (stage.to_owned(), Some(port.to_owned())),
+        _ => (wanted.to_owned(), None),
+    }
+}

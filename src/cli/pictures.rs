@@ -1,0 +1,37 @@
+//! Pictures of an artifact: contact sheets of patch sets, written beside the results.
+
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use super::artifact::Artifact;
+use crate::data::canvas::Canvas;
+use crate::data::patches::PatchSet;
+use crate::data::sheet;
+use crate::store::{Objects, StoreError, Tree};
+
+/// Patches in one band of a contact sheet.
+const ACROSS: usize = 10;
+
+/// Writes a picture of each output that can be seen into `folder`; returns their paths.
+///
+/// # Errors
+/// A store error, or that the disk says no.
+pub fn write(artifact: &Artifact, objects: &Objects, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut written = Vec::new();
+    for (output, tree) in artifact.typed() {
+        let Some(canvas) = picture(&output.ty, tree, objects)? else { continue };
+        let name = if output.port == "out" { output.ty.as_str() } else { &output.port };
+        let path = folder.join(format!("{name}.png"));
+        std::fs::create_dir_all(folder).map_err(StoreError::disk("create", folder))?;
+        crate::base::disk::write_lightly(&path, &canvas.png()).map_err(StoreError::disk("write", &path))?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+fn picture(ty: &str, tree: &Tree, objects: &Objects) -> Result<Option<Canvas>, Failure> {
+    match ty {
+        "patches" | "views" => Ok(sheet::sheet(&PatchSet::read(tree, objects)?, objects, ACROSS)?),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,93 @@
+//! A contact sheet of a patch set: sample patches of each class and of the healthy, lesions outlined where masks are kept.
+
+use super::canvas::{Canvas, Colour, LETTER};
+use super::patches::{Health, Label, Part, PatchSet, Row, Shard};
+use crate::stage::StageError;
+use crate::store::Objects;
+
+/// A colour per class, told apart also by those who see red and green alike (Okabe and Ito 2008), in the order of the labels.
+pub const CLASS_COLOURS: [Colour; 6] =
+    [[86, 180, 233], [240, 228, 66], [0, 158, 115], [204, 121, 167], [230, 159, 0], [213, 94, 0]];
+
+const TILE: usize = 112;
+const GAP: usize = 6;
+const HEAD: usize = 22;
+const CAPTION: usize = 12;
+const PAGE: Colour = [24, 26, 30];
+const INK: Colour = [226, 228, 232];
+const SOFT: Colour = [150, 155, 163];
+
+/// The sheet: one band per class, one for healthy and one for undetermined patches, at most `across` patches each, taken at
+/// even distances from the set's order. [`None`] where the set is empty.
+///
+/// # Errors
+/// As reading the shards.
+pub fn sheet(set: &PatchSet, objects: &Objects, across: usize) -> Result<Option<Canvas>, StageError> {
+    let bands = bands(set, across);
+    if bands.is_empty() {
+        return Ok(None);
+    }
+    let band_height = HEAD + TILE + CAPTION + GAP;
+    let widest = bands.iter().map(|band| band.samples.len()).max().unwrap_or(0).max(4);
+    let mut canvas = Canvas::new(GAP + widest * (TILE + GAP), GAP + bands.len() * band_height, PAGE);
+    for (number, band) in bands.iter().enumerate() {
+        let top = GAP + number * band_height;
+        canvas.write(&band.title, (GAP, top + 4), 2, band.colour);
+        for (place, (part, row)) in band.samples.iter().enumerate() {
+            let shard = Shard::open(part, &set.info, objects)?;
+            let corner = (GAP + place * (TILE + GAP), top + HEAD);
+            patch(&mut canvas, set, &shard, row, corner);
+            let caption: String = caption(set, part, row).chars().take(TILE / LETTER).collect();
+            canvas.write(&caption, (corner.0, corner.1 + TILE + 3), 1, SOFT);
+        }
+    }
+    Ok(Some(canvas))
+}
+
+/// Patches of one kind.
+struct Band<'a> {
+    title: String,
+    colour: Colour,
+    samples: Vec<(&'a Part, &'a Row)>,
+}
+
+fn bands(set: &PatchSet, across: usize) -> Vec<Band<'_>> {
+    let all: Vec<(&Part, &Row)> =
+        set.parts.iter().flat_map(|part| part.rows.iter().map(move |row| (part, row))).collect();
+    let band = |name: &str, colour, is_in: &dyn Fn(&Row) -> bool| {
+        let members: Vec<(&Part, &Row)> = all.iter().copied().filter(|(_, row)| is_in(row)).collect();
+        let take = members.len().min(across);
+        let samples = (0..take).map(|at| members[at * members.len() / take]).collect();
+        let title = format!("{name}  {}", super::counts::grouped(members.len() as u64));
+        (take > 0).then_some(Band { title, colour, samples })
+    };
+    let classes = set.info.classes.iter().enumerate().filter_map(|(class, name)| {
+        band(name, CLASS_COLOURS[class % CLASS_COLOURS.len()], &|row| row.labels[class] == Label::Present)
+    });
+    let others = [("healthy", Health::Healthy), ("undetermined", Health::Undetermined)];
+    let others = others.iter().filter_map(|(name, health)| band(name, INK, &|row| row.health() == *health));
+    classes.chain(others).collect()
+}
+
+fn patch(canvas: &mut Canvas, set: &PatchSet, shard: &Shard, row: &Row, corner: (usize, usize)) {
+    let (size, margin, side) = (set.info.size as usize, set.info.margin as usize, shard.side());
+    let pixels = super::leak::inner(shard.pixels(row.index), set.info.size, set.info.margin);
+    canvas.draw(&pixels, (size, size), corner, (TILE, TILE));
+    for class in 0..set.info.classes.len() {
+        let Some(bits) = shard.mask(row.index, class) else { continue };
+        let is_set = |x: usize, y: usize| {
+            let at = (y + margin) * side + x + margin;
+            bits[at / 8] >> (7 - at % 8) & 1 == 1
+        };
+        let colour = CLASS_COLOURS[class % CLASS_COLOURS.len()];
+        canvas.outline(&is_set, (size, size), corner, (TILE, TILE), colour);
+    }
+}
+
+/// Its lesions, then where it lies: `MA+EX 128,256 IDRiD_01`.
+fn caption(set: &PatchSet, part: &Part, row: &Row) -> String {
+    let present = set.info.classes.iter().zip(&row.labels).filter(|(_, label)| **label == Label::Present);
+    let present: Vec<&str> = present.map(|(class, _)| class.as_str()).collect();
+    let lesions = if present.is_empty() { String::new() } else { format!("{} ", present.join("+")) };
+    format!("{lesions}{},{} {}", row.x, row.y, part.photograph)
+}
