@@ -2,8 +2,8 @@
 
 pub mod bitmap;
 pub mod black;
-pub mod change;
 pub mod canvas;
+pub mod change;
 pub mod counts;
 pub mod cut;
 pub mod cutting;

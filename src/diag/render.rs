@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan,
+    SpanContents,
+};
 use serde_json::{Value, json};
 
 use super::{Diag, Severity};
@@ -112,7 +115,8 @@ impl<'a> Report<'a> {
                 help = Some(help.map_or(more.clone(), |help| format!("{help}\n{more}")));
             }
         }
-        let source = file.zip(code).map(|(file, code)| Text { name: sources.get(file).name.clone(), text: Arc::clone(code) });
+        let source =
+            file.zip(code).map(|(file, code)| Text { name: sources.get(file).name.clone(), text: Arc::clone(code) });
         Self { diag, source, labels, help }
     }
 }
