@@ -1,6 +1,8 @@
 //! Training: losses, optimizers, augmentation, samplers, and whole fits.
 
 mod arithmetic;
+mod curve;
+mod fitting;
 mod made;
 mod sampling;
 mod views;
