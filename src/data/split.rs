@@ -157,7 +157,7 @@ pub fn sum_to_one(shares: [f64; 3]) -> Result<(), StageError> {
     }
     let [train, valid, test] = shares;
     // Rounded to what a person would have written.
-    let written = |share: f64| (share * 1e6).round() / 1e6;
+    let written = |share: f64| (share * 1e6).round() / 1e6 + 0.0;
     let rest = written(1.0 - train - valid);
     let hint = if rest >= 0.0 {
         format!("for example `test {rest:?}`")

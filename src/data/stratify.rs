@@ -2,10 +2,9 @@
 //! (ECML PKDD 2011). Knows groups and counts, no patches.
 //!
 //! Their algorithm places samples one by one: the label with the fewest unplaced samples comes first, and its sample goes to
-//! the side that still needs that label most. Here whole groups are placed, with their counts: of the rarest class the groups
-//! with many positives come first, as large pieces fit only while there is room. Large is meant by doublings (8 to 15 positives
-//! are alike), and among groups that are alike a seeded rank of the group's identity decides, so that another seed is another
-//! split.
+//! the side that still needs that label most. Here whole groups are placed, with their counts, in the order of a seeded rank of
+//! the group's identity. Placing large groups first instead meets the rarest class better (by 1 % instead of 4 % on 54
+//! photographs), but the small sides then get what is left, many small groups, and far more patches than their share.
 //!
 //! What holds when a group is added: every group keeps its rank, so groups are still taken in the same order but for the new
 //! one. Those before it stay where they are, unless the larger totals change a side's need enough to turn a decision; those
@@ -43,15 +42,12 @@ pub fn stratify(groups: &[Group], shares: &[f64], streams: &Streams) -> Vec<usiz
     let open: Vec<usize> = (0..shares.len()).filter(|side| shares[*side] > 0.0).collect();
 
     let mut waiting: Vec<usize> = (0..groups.len()).collect();
-    // One order serves all classes: doublings are compared per class below, and sorting is stable.
     waiting.sort_by_key(|at| (streams.rank("group", 0, &groups[*at].identity), &groups[*at].identity));
     let mut placed = vec![0; groups.len()];
     while !waiting.is_empty() {
         let class = rarest(groups, &waiting, classes);
-        let size = |group: &Group| class.map_or(group.patches, |class| group.positives[class]);
-        let first = (0..waiting.len())
-            .min_by_key(|at| (std::cmp::Reverse(doublings(size(&groups[waiting[*at]]))), *at))
-            .expect("groups are waiting");
+        let has = |at: &usize| class.is_none_or(|class| groups[*at].positives[class] > 0);
+        let first = waiting.iter().position(has).expect("a waiting group has the class that was chosen");
         let at = waiting.remove(first);
         let group = &groups[at];
         let wanted = |side: usize| class.map_or(0.0, |class| need[side].positives[class]);
@@ -83,11 +79,6 @@ struct Need {
 fn rarest(groups: &[Group], waiting: &[usize], classes: usize) -> Option<usize> {
     let having = |class: usize| waiting.iter().filter(|at| groups[**at].positives[class] > 0).count();
     (0..classes).map(|class| (having(class), class)).filter(|(count, _)| *count > 0).min().map(|(_, class)| class)
-}
-
-/// How often `count` was doubled from 1: 0 for 0, 1 for 1, 2 for 2 and 3, 3 for 4 to 7, …
-const fn doublings(count: u64) -> u32 {
-    u64::BITS - count.leading_zeros()
 }
 
 fn tie(streams: &Streams, group: &Group, side: usize) -> u64 {

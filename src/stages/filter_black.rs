@@ -1,7 +1,7 @@
 //! `filter-black`: leaves out patches that are mostly black.
 
 use crate::data::black::Black;
-use crate::data::counts::{Counts, counted, table};
+use crate::data::counts::{Counts, counted, grouped, table};
 use crate::data::patches::PatchSet;
 use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Summary, Warning, Work};
 
@@ -28,7 +28,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         headline: format!(
             "{} kept, {} black left out ({} of them healthy, {} with a lesion)",
             counted(after.patches, "patch"),
-            counted(gone.patches, "patch"),
+            grouped(gone.patches),
             gone.healthy,
             gone.lesion
         ),

@@ -1,3 +1,9 @@
 //! Tests of made photographs and of the stages that derive one patch set from another.
 
+mod filter_black;
+mod rebalance;
+mod sets;
+mod split;
+mod stages;
+mod stratify;
 mod synthetic;

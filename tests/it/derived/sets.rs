@@ -1,0 +1,71 @@
+//! Small patch sets made by hand.
+
+use std::sync::Arc;
+
+use macula::base::{Digest, Streams};
+use macula::data::patches::{Label, Part, PatchSet, Row, SetInfo};
+use macula::store::Entry;
+
+/// Labels of a patch from text, one letter a class: `1` present, `0` absent, `?` unknown.
+pub(crate) fn labels(text: &str) -> Vec<Label> {
+    text.chars()
+        .map(|letter| match letter {
+            '1' => Label::Present,
+            '0' => Label::Absent,
+            _ => Label::Unknown,
+        })
+        .collect()
+}
+
+/// A grey patch of 16 px in the column `column`.
+pub(crate) fn row(column: u32, text: &str) -> Row {
+    let mut histogram = [0; 256];
+    histogram[100] = 256;
+    Row {
+        x: 16 * column,
+        y: 0,
+        index: column,
+        copies: 1,
+        labels: labels(text),
+        mask_pixels: vec![0; text.len()],
+        mask_distance: vec![5.0; text.len()],
+        mean: [100.0; 3],
+        deviation: [0.0; 3],
+        histogram: Arc::new(histogram),
+    }
+}
+
+/// A photograph whose patches have these labels, separated by blanks; `1000*3` are three of them.
+pub(crate) fn part(name: &str, patches: &str) -> Part {
+    let texts = patches.split_whitespace().flat_map(|text| {
+        let (text, times) = text.split_once('*').unwrap_or((text, "1"));
+        std::iter::repeat_n(text, times.parse().expect("a count"))
+    });
+    Part {
+        photograph: name.to_owned(),
+        digest: Digest::of(name.as_bytes()),
+        patient: None,
+        official: None,
+        shard: Entry { digest: Digest::of(b"shard"), size: 5 },
+        rows: (0..).zip(texts).map(|(column, text)| row(column, text)).collect(),
+    }
+}
+
+/// A set of photographs with four classes.
+pub(crate) fn set(parts: Vec<Part>) -> PatchSet {
+    let info = SetInfo {
+        classes: ["MA", "HE", "EX", "SE"].map(str::to_owned).to_vec(),
+        size: 16,
+        margin: 0,
+        masks: false,
+        scale: 1,
+        resampled: false,
+        min_pixels: 1,
+        min_share: 0.0,
+    };
+    PatchSet { info, parts }
+}
+
+pub(crate) fn streams(seed: u64) -> Streams {
+    Streams::new(seed, "test")
+}

@@ -1,0 +1,254 @@
+//! The stages themselves, run as the runner runs them: what they are given, what they return, what they say.
+
+use macula::base::Digest;
+use macula::data::patches::{Part, PatchSet, SetInfo, ShardBytes};
+use macula::lang::value::Value;
+use macula::stage::{Cell, Ctx, Inputs, Named, Outcome, Params, Progress, StageError, Stop, Table, Warning, Work};
+use macula::stages::find;
+use macula::store::{Objects, Tree};
+use tempfile::TempDir;
+
+use super::sets::{part, set, streams};
+
+struct Quiet;
+
+impl Progress for Quiet {
+    fn step(&self, _: u64, _: u64, _: &str) {}
+    fn line(&self, _: &str) {}
+    fn warn(&self, _: &Warning) {}
+}
+
+/// A store of its own and what a stage is run with.
+struct Bench {
+    folder: TempDir,
+    objects: Objects,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let objects = Objects::open(folder.path()).expect("a store");
+        Self { folder, objects }
+    }
+
+    /// Stores a set whose patches have pixels: `pixel(photograph, patch)` gives the bytes of a 16 px patch.
+    fn store(&self, mut set: PatchSet, pixel: impl Fn(usize, usize) -> Vec<u8>) -> Tree {
+        for (at, part) in set.parts.iter_mut().enumerate() {
+            self.fill(part, &set.info, |row| pixel(at, row));
+        }
+        set.write(&self.objects).expect("written")
+    }
+
+    fn fill(&self, part: &mut Part, info: &SetInfo, pixel: impl Fn(usize) -> Vec<u8>) {
+        let mut shard = ShardBytes::new(part.rows.len(), info);
+        let size = info.side() * info.side() * 3;
+        for (row, facts) in part.rows.iter_mut().enumerate() {
+            let pixels = pixel(row);
+            shard.parts().0[row * size..][..size].copy_from_slice(&pixels);
+            let mean = pixels.iter().map(|level| f32::from(*level)).sum::<f32>() / size as f32;
+            facts.mean = [mean; 3];
+            facts.deviation = [if pixels.iter().all(|level| *level == pixels[0]) { 0.0 } else { 20.0 }; 3];
+        }
+        part.shard = self.objects.put(&shard.finish()).expect("stored");
+    }
+
+    fn run(&self, stage: &str, from: &Tree, params: &[(&str, Value)]) -> Result<Outcome, StageError> {
+        let Some(Work::Whole(run)) = find(stage).map(|implementation| implementation.work) else {
+            panic!("`{stage}` is a whole stage")
+        };
+        let params = Params(params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect());
+        let given = Named { name: "patches".to_owned(), tree: from.clone(), summary: None };
+        let inputs = Inputs([("from".to_owned(), vec![given])].into());
+        let ctx = Ctx {
+            params: &params,
+            inputs: &inputs,
+            streams: streams(7),
+            objects: &self.objects,
+            partial: self.folder.path(),
+            progress: &Quiet,
+            stop: &Stop::default(),
+        };
+        run(&ctx)
+    }
+
+    fn read(&self, outcome: &Outcome, port: &str) -> PatchSet {
+        PatchSet::read(&outcome.outputs[port], &self.objects).expect("read back")
+    }
+}
+
+fn text(value: &str) -> Value {
+    Value::Text(value.to_owned())
+}
+
+fn split_by(by: &str) -> Vec<(&'static str, Value)> {
+    vec![("by", text(by)), ("train", Value::Real(0.5)), ("valid", Value::Real(0.25)), ("test", Value::Real(0.25))]
+}
+
+/// A patch like no other: a ramp that begins at a level of its own.
+fn ramp(photograph: usize, patch: usize) -> Vec<u8> {
+    (0..16 * 16 * 3).map(|at| ((at / 3 + 37 * photograph + 11 * patch) % 200) as u8).collect()
+}
+
+/// A table as lines of text, cells separated by blanks.
+fn lines(table: &Table) -> Vec<String> {
+    let cell = |cell: &Cell| match cell {
+        Cell::Int(value) => value.to_string(),
+        Cell::Real(value) => format!("{value:?}"),
+        Cell::Text(value) => value.clone(),
+        Cell::Null(()) => "-".to_owned(),
+    };
+    let row = |row: &Vec<Cell>| row.iter().map(cell).collect::<Vec<_>>().join(" ");
+    std::iter::once(table.columns.join(" ")).chain(table.rows.iter().map(row)).collect()
+}
+
+fn input_error(result: Result<Outcome, StageError>) -> (&'static str, String, Option<String>) {
+    match result.expect_err("it should be refused") {
+        StageError::Input { code, text, field, .. } => (code, text, field),
+        other => panic!("expected an input error, got {other}"),
+    }
+}
+
+#[test]
+fn filter_black_shows_counts_before_and_after() {
+    let bench = Bench::new();
+    let mut made = set(vec![part("a", "1000 0000 0000"), part("b", "0000*2")]);
+    for row in [1, 2] {
+        let mut histogram = [0; 256];
+        histogram[3] = 256;
+        made.parts[0].rows[row].histogram = histogram.into();
+    }
+    let tree = bench.store(made, ramp);
+    let done = bench.run("filter-black", &tree, &[("below", Value::Real(10.0)), ("share", Value::Real(0.9))]).unwrap();
+    assert_eq!(done.summary.headline, "3 patches kept, 2 black left out (2 of them healthy, 0 with a lesion)");
+    assert_eq!(
+        lines(&done.summary.tables[0]),
+        [
+            " photographs patches healthy lesion MA HE EX SE",
+            "before 2 5 4 1 1 0 0 0",
+            "kept 2 3 2 1 1 0 0 0",
+            "dropped 1 2 2 0 0 0 0 0",
+        ]
+    );
+    assert_eq!(bench.read(&done, "kept").len(), 3);
+    // Nothing is copied: the shards are those of the source.
+    let shards = |tree: &Tree| tree.under("shards/").map(|(name, entry)| (name.to_owned(), *entry)).collect::<Vec<_>>();
+    assert_eq!(shards(&done.outputs["kept"]), shards(&tree));
+    assert_eq!(shards(&done.outputs["dropped"]).len(), 1);
+}
+
+#[test]
+fn split_names_each_photograph_on_one_side_and_says_that_patients_are_unknown() {
+    let bench = Bench::new();
+    let parts = (0..8).map(|at| part(&format!("p{at}"), "1000 0000*3")).collect();
+    let tree = bench.store(set(parts), ramp);
+    let done = bench.run("split", &tree, &split_by("patient")).unwrap();
+    assert_eq!(
+        done.summary.headline,
+        "8 photographs into 4 train, 2 valid and 2 test; patients are unknown, so each photograph stands alone"
+    );
+    assert_eq!(
+        lines(&done.summary.tables[1]),
+        [
+            "side asked patches MA HE EX SE",
+            "train 0.5 0.5 0.5 - - -",
+            "valid 0.25 0.25 0.25 - - -",
+            "test 0.25 0.25 0.25 - - -",
+        ]
+    );
+    let lacking: Vec<&str> = done.summary.warnings.iter().map(|warning| warning.text.as_str()).take(3).collect();
+    assert_eq!(lacking[0], "`train` has no patch with `HE`, which no photograph elsewhere has");
+    let names = |port: &str| bench.read(&done, port).parts.into_iter().map(|part| part.photograph).collect::<Vec<_>>();
+    let mut all = [names("train"), names("valid"), names("test")].concat();
+    all.sort();
+    assert_eq!(all, ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7"]);
+}
+
+fn by_names() -> Vec<(&'static str, Value)> {
+    let side = |name: &str| Value::List(vec![text(name)]);
+    let names = [("valid".to_owned(), side("b")), ("test".to_owned(), side("c"))];
+    let mut params = split_by("names");
+    params.push(("names", Value::Map(names.into())));
+    params
+}
+
+#[test]
+fn a_patient_on_two_sides_is_a_leak() {
+    let bench = Bench::new();
+    let of = |name: &str, patient: &str| Part { patient: Some(patient.to_owned()), ..part(name, "1000") };
+    let tree = bench.store(set(vec![of("a", "Q"), of("b", "P"), of("c", "P")]), ramp);
+    let (code, text, field) = input_error(bench.run("split", &tree, &by_names()));
+    assert_eq!((code, field.as_deref()), ("leak", Some("by")));
+    assert_eq!(text, "patient `P` is on two sides: `b` in `valid` and `c` in `test`");
+}
+
+#[test]
+fn a_photograph_on_two_sides_is_a_leak_whatever_its_name() {
+    let bench = Bench::new();
+    let same = |name: &str| Part { digest: Digest::of(b"same"), ..part(name, "1000") };
+    let tree = bench.store(set(vec![same("a"), part("b", "1000"), same("c")]), ramp);
+    let (code, text, _) = input_error(bench.run("split", &tree, &by_names()));
+    assert_eq!(code, "leak");
+    assert_eq!(text, "the same photograph is on two sides: `a` in `train` and `c` in `test` have the same bytes");
+}
+
+#[test]
+fn a_patch_on_two_sides_is_a_leak_unless_it_is_constant() {
+    let bench = Bench::new();
+    let made = || set(vec![part("a", "1000*3"), part("b", "1000*3"), part("c", "1000*3")]);
+    // The last patch of `a` is the second of `b`; all their first patches are black.
+    let pixel = |photograph: usize, patch: usize| match (photograph, patch) {
+        (_, 0) => vec![0; 16 * 16 * 3],
+        (0, 2) | (1, 1) => ramp(9, 9),
+        _ => ramp(photograph, patch),
+    };
+    let (code, text, _) = input_error(bench.run("split", &bench.store(made(), pixel), &by_names()));
+    assert_eq!(code, "leak");
+    assert_eq!(text, "the same patch is on two sides: x 32 y 0 of `a` in `train` and x 16 y 0 of `b` in `valid`");
+
+    // The same means and histograms are not enough: the pixels decide.
+    let turned = |photograph: usize, patch: usize| match (photograph, patch) {
+        (1, 1) => ramp(9, 9).chunks_exact(3).rev().flatten().copied().collect(),
+        _ => pixel(photograph, patch),
+    };
+    assert!(bench.run("split", &bench.store(made(), turned), &by_names()).is_ok());
+}
+
+#[test]
+fn rebalance_marks_its_set_as_resampled_and_shows_counts() {
+    let bench = Bench::new();
+    let tree = bench.store(set(vec![part("a", "1000*4 0001*2 0000*9")]), ramp);
+    let params = [
+        ("lesions", text("undersample")),
+        ("lesions.to", text("smallest")),
+        ("healthy.per-lesion-patch", Value::Real(1.5)),
+        ("undetermined", text("drop")),
+    ];
+    let done = bench.run("rebalance", &tree, &params).unwrap();
+    assert_eq!(done.summary.headline, "10 patches of 15: 4 with a lesion (were 6), 6 healthy (were 9)");
+    assert_eq!(
+        lines(&done.summary.tables[1]),
+        ["class before asked for after over", "MA 4 2 2 0", "HE 0 - 0 0", "EX 0 - 0 0", "SE 2 2 2 0"]
+    );
+    assert!(bench.read(&done, "out").info.resampled);
+}
+
+#[test]
+fn export_writes_folders_by_label() {
+    let bench = Bench::new();
+    let tree = bench.store(set(vec![part("a", "1010 0000"), part("b", "1?00 0?00")]), ramp);
+    let done = bench.run("export", &tree, &[]).unwrap();
+    let files: Vec<&str> = done.outputs["out"].entries.keys().map(String::as_str).collect();
+    assert_eq!(
+        files,
+        [
+            "MA+EX/a_x0_y0.png",
+            "MA_unknown-HE/b_x0_y0.png",
+            "healthy/a_x16_y0.png",
+            "undetermined_unknown-HE/b_x16_y0.png"
+        ]
+    );
+    let png = bench.objects.read_in(&done.outputs["out"], "healthy/a_x16_y0.png").unwrap().unwrap();
+    let picture = image::load_from_memory(&png).expect("a PNG").into_rgb8();
+    assert_eq!(picture.into_raw(), ramp(0, 1));
+    assert_eq!(done.summary.headline, "4 patches as PNG in 4 folders");
+}
