@@ -86,7 +86,7 @@ fn split_by(by: &str) -> Vec<(&'static str, Value)> {
 
 /// A patch like no other: a ramp that begins at a level of its own.
 fn ramp(photograph: usize, patch: usize) -> Vec<u8> {
-    (0..16 * 16 * 3).map(|at| ((at / 3 + 37 * photograph + 11 * patch) % 200) as u8).collect()
+    (0..16 * 16 * 3).map(|at| ((at / 3 + 20 * photograph + 5 * patch) % 200) as u8).collect()
 }
 
 /// A table as lines of text, cells separated by blanks.

@@ -133,8 +133,11 @@ fn with_many_groups_every_share_is_near_what_was_asked() {
         let shares = [0.7, 0.15, 0.15];
         let sides = stratify(&groups, &shares, &streams(seed));
         for class in 0..3 {
+            // Groups are whole, so nothing finer than a group can be promised.
+            let all: u64 = groups.iter().map(|group| group.positives[class]).sum();
+            let one_group = 20.0 / all as f64;
             let far = deviation(&groups, &sides, &shares, class);
-            assert!(far < 0.03, "seed {seed} class {class}: {far:.4}");
+            assert!(far < one_group, "seed {seed} class {class}: {far:.4}, a group is up to {one_group:.4}");
         }
     }
 }
