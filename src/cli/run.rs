@@ -81,6 +81,8 @@ fn watch<'a>(world: &'a World, arguments: &Arguments) -> Box<dyn Watch + 'a> {
 fn listen(world: &World) {
     use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::flag;
+    // A file past the shell's limit on sizes is an error to be told, as a full disk is, and no reason to die.
+    let _ = flag::register(libc::SIGXFSZ, Arc::default());
     for signal in [SIGINT, SIGTERM] {
         // Where a handler can't be set, the signal ends the process as it always did.
         let _ = flag::register_conditional_shutdown(signal, Exit::Interrupted as i32, Arc::clone(&world.signalled));

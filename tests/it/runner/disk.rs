@@ -1,0 +1,26 @@
+//! A disk that says no: the command line's word for it and its exit code.
+
+use crate::space::Space;
+
+const PIPELINE: &str = "pipeline small seed=1 {\n    synthetic photos { photographs 2; size 128 }\n}\n";
+
+#[test]
+fn a_store_that_cant_be_written_is_exit_3() {
+    let space = Space::with(PIPELINE);
+    let mut command = space.command(&["run", "pipeline.kdl"]);
+    // Nobody may make folders there, not even root.
+    command.env("MACULA_STORE", "/sys/macula-store");
+    space.finish(command).code(3).says(&["cannot create `/sys/macula-store", "MACULA_STORE"]);
+}
+
+#[test]
+fn a_full_disk_is_exit_3_and_the_next_run_goes_on() {
+    let space = Space::with(PIPELINE);
+    let mut command = std::process::Command::new("sh");
+    // A limit on the size of files is the full disk that needs no rights.
+    command.args(["-c", "ulimit -f 4; exec \"$0\" run pipeline.kdl", env!("CARGO_BIN_EXE_macula")]);
+    command.current_dir(space.path("")).stdin(std::process::Stdio::null());
+    space.finish(command).code(3).says(&["photos", "failed", "make room"]);
+    space.macula("run pipeline.kdl").code(0).says(&["computed"]);
+    space.macula("run pipeline.kdl").code(0).says(&["nothing to compute"]);
+}

@@ -1,0 +1,107 @@
+//! Map stages: one more item computes one.
+
+use macula::lang::spec::Pipeline;
+use macula::lang::value::Value;
+use macula::plan::Decision;
+
+use super::bench::{Bench, Came, With, pipeline, source, stage};
+
+fn mapped(add: &str) -> Pipeline {
+    pipeline(vec![
+        source("in", "folder", "data"),
+        stage("each", "each").given("from", &["in"]).add(add),
+        stage("all", "join").given("of", &["each"]),
+    ])
+}
+
+fn bench(items: usize) -> Bench {
+    let bench = Bench::new();
+    (0..items).for_each(|at| bench.write(&format!("data/{at:03}.txt"), &"z".repeat(at + 1)));
+    bench
+}
+
+fn computed(came: &Came) -> Option<(u64, u64)> {
+    came.report.record.stages["each"].items
+}
+
+#[test]
+fn one_more_item_computes_one() {
+    let bench = bench(20);
+    assert_eq!(computed(&bench.run(&mapped("s")).done()), Some((20, 20)));
+    bench.write("data/005b.txt", "new");
+    let planned = bench.explain(&mapped("s"), |_, decision, _| match decision {
+        Decision::Run(task) => task.items,
+        _ => None,
+    });
+    assert_eq!(planned, [None, Some((20, 21)), None]);
+    let came = bench.run(&mapped("s")).done();
+    assert_eq!(computed(&came), Some((1, 21)));
+    assert!(came.text("each.out").contains("s005b.txt:330"), "the new item is in the result");
+    std::fs::remove_file(bench.path("data/000.txt")).expect("removed");
+    assert_eq!(computed(&bench.run(&mapped("s")).done()), Some((0, 20)));
+}
+
+#[test]
+fn a_changed_parameter_computes_all_items() {
+    let bench = bench(5);
+    bench.run(&mapped("s")).done();
+    assert_eq!(computed(&bench.run(&mapped("t")).done()), Some((5, 5)));
+    assert_eq!(bench.run(&mapped("s")).done().of("each"), "reused");
+}
+
+#[test]
+fn items_finished_beside_a_failure_are_kept() {
+    let mut bench = bench(6);
+    bench.write("data/zzz.txt", "#");
+    bench.options.threads = 1;
+    let came = bench.run(&mapped("s"));
+    assert!(came.report.failed[0].error.to_string().contains("`zzz.txt` begins with `#`"));
+    bench.write("data/zzz.txt", "well");
+    assert_eq!(computed(&bench.run(&mapped("s")).done()), Some((1, 7)));
+}
+
+#[test]
+fn a_torn_tail_is_cut_off_and_a_flipped_byte_loses_one_item() {
+    let bench = bench(8);
+    let first = bench.run(&mapped("s")).done();
+    let segment = || {
+        let mut files = std::fs::read_dir(bench.path(".macula/v1/items")).expect("there are segments");
+        files.next().expect("one segment").expect("readable").path()
+    };
+    let whole = std::fs::read(segment()).expect("readable");
+    // A writer that died in the middle of the last record.
+    std::fs::write(segment(), &whole[..whole.len() - 10]).expect("written");
+    bench.store().forget(&first.report.record.stages["each"].key.expect("a key")).expect("forgotten");
+    assert_eq!(computed(&bench.run(&mapped("s")).done()), Some((1, 8)));
+    // A flipped byte in the second record.
+    let mut damaged = std::fs::read(segment()).expect("readable");
+    let at = damaged.len() / 8 + 60;
+    damaged[at] ^= 1;
+    std::fs::write(segment(), damaged).expect("written");
+    bench.store().forget(&first.report.record.stages["each"].key.expect("a key")).expect("forgotten");
+    let healed = bench.run(&mapped("s")).done();
+    assert_eq!(computed(&healed), Some((1, 8)));
+    assert_eq!(healed.texts(), first.texts());
+}
+
+#[test]
+fn a_small_memory_budget_still_ends() {
+    let mut bench = bench(10);
+    bench.options.memory = 3;
+    bench.options.threads = 4;
+    assert_eq!(computed(&bench.run(&mapped("s")).done()), Some((10, 10)));
+}
+
+#[test]
+fn a_thousand_items_wait_for_the_disk_in_groups() {
+    let bench = bench(0);
+    std::fs::create_dir_all(bench.path("data")).expect("made");
+    (0..300).for_each(|at| bench.write(&format!("data/{at}"), &at.to_string()));
+    let came = bench.run(&mapped("s")).done();
+    assert_eq!(computed(&came), Some((300, 300)));
+    let one_by_one = 300.0 * 3.8e-3 * 2.0;
+    let took = came.report.record.stages["each"].seconds;
+    assert!(took < one_by_one * 4.0, "{took} s for 300 items");
+    let slow = mapped("s");
+    assert_eq!(slow.stages[1].params["add"], Value::Text("s".into()));
+}

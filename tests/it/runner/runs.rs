@@ -1,0 +1,84 @@
+//! What a run leaves for people: its record, and results under human names; and the command line over all of it.
+
+use std::fs;
+
+use super::bench::{Bench, With, pipeline, source, stage, wrap};
+use crate::space::Space;
+
+#[test]
+fn results_are_linked_under_human_names() {
+    let bench = Bench::new();
+    bench.write("in.txt", "xyz");
+    let halved = |add: &str| {
+        pipeline(vec![
+            source("in", "file", "in.txt"),
+            wrap("one", "in", add),
+            stage("halves", "halves").given("from", &["one"]).makes(&["left", "right"]),
+        ])
+    };
+    bench.run(&halved("a")).done();
+    let text = |path: &str| fs::read_to_string(bench.path("results/bench").join(path)).expect("readable");
+    assert_eq!(text("one/text"), "a(xyz)");
+    assert_eq!(text("halves/left/text") + &text("halves/right/text"), "a(xyz)");
+    assert!(text("one/README.txt").starts_with("one: 6 characters\n"));
+    assert!(!bench.path("results/bench/in").exists(), "sources are the user's own files");
+    bench.run(&halved("b")).done();
+    assert_eq!(text("one/text"), "b(xyz)");
+}
+
+#[test]
+fn what_a_person_put_into_results_stays() {
+    let bench = Bench::new();
+    bench.write("in.txt", "x");
+    bench.write("results/bench/one/mine.txt", "mine");
+    bench.run(&pipeline(vec![source("in", "file", "in.txt"), wrap("one", "in", "a")])).done();
+    assert_eq!(fs::read_to_string(bench.path("results/bench/one/mine.txt")).expect("there"), "mine");
+}
+
+#[test]
+fn a_run_is_recorded() {
+    let bench = Bench::new();
+    bench.write("in.txt", "x");
+    let short = || pipeline(vec![source("in", "file", "in.txt"), wrap("one", "in", "a")]);
+    let came = bench.run(&short()).done();
+    let folder = bench.path(".macula/v1/runs").join(&came.report.record.id);
+    let events = fs::read_to_string(folder.join("events.jsonl")).expect("recorded");
+    let names: Vec<String> = events
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line of JSON")["event"].to_string())
+        .collect();
+    let expected = ["run-began", "stage-ended", "stage-began", "stage-ended", "run-ended"];
+    let mut sorted = names.clone();
+    sorted.sort();
+    let mut wanted = expected.map(|name| format!("\"{name}\"")).to_vec();
+    wanted.sort();
+    assert_eq!(sorted, wanted);
+    let plan: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("plan.json")).expect("recorded")).expect("JSON");
+    assert_eq!(plan["stages"][1]["will"], "run");
+    let runs: Vec<_> = bench.store().runs.newest_first(Some("bench")).collect();
+    assert_eq!(runs, [came.report.record]);
+}
+
+const PIPELINE: &str = "pipeline small seed=1 {\n    synthetic photos { photographs 2; size 128 }\n}\n";
+
+#[test]
+fn the_command_line_plans_runs_and_explains() {
+    let space = Space::with(PIPELINE);
+    space.macula("plan pipeline.kdl").code(0).says(&["1 will run", "not computed yet"]);
+    space.macula("run pipeline.kdl").code(0).says(&["computed", "done in", "results/small/"]);
+    space.macula("run pipeline.kdl").code(0).says(&["nothing to compute: 1 reused"]);
+    space.macula("why pipeline.kdl photos").code(0).says(&["`photos` will not run", "nothing changed since run"]);
+    space.edit("pipeline.kdl", "size 128", "size 160");
+    space.macula("why pipeline.kdl photos").code(0).says(&["size", "128 -> 160", "pipeline.kdl:2"]);
+    space.macula("plan pipeline.kdl").code(0).says(&["size 128 -> 160"]);
+    space.macula("run pipeline.kdl --set photos.size=128").code(0).says(&["nothing to compute"]);
+    space.edit("pipeline.kdl", "synthetic photos", "synthetic pictures");
+    space.macula("run pipeline.kdl --set pictures.size=128").code(0).says(&["nothing to compute"]);
+    space.macula("why pipeline.kdl pictures --set pictures.size=128").code(0).says(&["computed as `photos`"]);
+    space.macula("runs pipeline.kdl").code(0).says(&["computed", "reused", "done"]);
+    space.macula("run pipeline.kdl photo").code(2).says(&["there is no stage `photo`"]);
+    space.macula("run nothing.kdl").code(2).says(&["`nothing.kdl` can't be read"]);
+    let events = space.macula("run pipeline.kdl --json").code(0);
+    assert!(events.stdout.lines().all(|line| line.starts_with("{\"event\":")), "{}", events.stdout);
+}
