@@ -1,5 +1,7 @@
 //! Why a stage runs or is reused: its manifest beside that of the last run.
 
+use std::sync::Arc;
+
 use super::graph::StageId;
 use super::{Decision, Engine};
 use crate::store::{Absent, Difference, Kind, Manifest, RunRecord, StageRun};
@@ -74,7 +76,7 @@ pub struct Explanation {
     /// The stage.
     pub stage: StageId,
     /// The last run of this pipeline in which its key was known.
-    pub last: Option<(RunRecord, StageRun)>,
+    pub last: Option<(Arc<RunRecord>, StageRun)>,
     /// What differs from then, where the manifest is known now.
     pub differences: Vec<Difference>,
     /// Why it will run, where it will.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,14 +52,27 @@ pub struct StageRun {
 }
 
 /// The folder of runs.
-#[derive(Clone, Debug)]
 pub struct Runs {
     folder: PathBuf,
+    /// What was read of one pipeline's runs, so that asking for each of its stages reads them once.
+    read: Mutex<Option<Read>>,
+}
+
+struct Read {
+    pipeline: String,
+    runs: Vec<Arc<RunRecord>>,
+    rest: Box<dyn Iterator<Item = RunRecord> + Send>,
+}
+
+impl std::fmt::Debug for Runs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runs").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 impl Runs {
     pub(super) fn new(layout: &Layout) -> Self {
-        Self { folder: layout.runs() }
+        Self { folder: layout.runs(), read: Mutex::default() }
     }
 
     /// The folder of one run.
@@ -69,6 +83,7 @@ impl Runs {
 
     /// Writes a run's record into its folder. Not being able to must not break a run, so nothing is returned but whether.
     pub fn write(&self, record: &RunRecord) -> bool {
+        *self.lock() = None;
         let folder = self.folder(&record.id);
         let text = super::json(record);
         std::fs::create_dir_all(&folder).and_then(|()| disk::write_lightly(&folder.join("run.json"), &text)).is_ok()
@@ -90,13 +105,29 @@ impl Runs {
             .filter(move |record| pipeline.as_ref().is_none_or(|name| *name == record.pipeline))
     }
 
-    /// The last run of a pipeline in which the key of `stage` was known, and the stage in it.
+    /// The last run of a pipeline, among its last 100, in which the key of `stage` was known, and the stage in it.
     #[must_use]
-    pub fn last_of(&self, pipeline: &str, stage: &str) -> Option<(RunRecord, StageRun)> {
-        self.newest_first(Some(pipeline)).take(100).find_map(|run| {
-            let found = run.stages.get(stage).filter(|stage| stage.manifest.is_some())?.clone();
-            Some((run, found))
-        })
+    pub fn last_of(&self, pipeline: &str, stage: &str) -> Option<(Arc<RunRecord>, StageRun)> {
+        let mut read = self.lock();
+        if read.as_ref().is_none_or(|read| read.pipeline != pipeline) {
+            let rest = Box::new(self.newest_first(Some(pipeline)).take(100));
+            *read = Some(Read { pipeline: pipeline.to_owned(), runs: Vec::new(), rest });
+        }
+        let read = read.as_mut()?;
+        for at in 0.. {
+            if at == read.runs.len() {
+                read.runs.push(Arc::new(read.rest.next()?));
+            }
+            let run = &read.runs[at];
+            if let Some(found) = run.stages.get(stage).filter(|stage| stage.manifest.is_some()) {
+                return Some((Arc::clone(run), found.clone()));
+            }
+        }
+        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Read>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
