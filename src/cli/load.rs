@@ -1,13 +1,12 @@
 //! From the command line to a checked pipeline and its project.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::check::{say, wrong};
 use super::{Exit, Failure};
 use crate::base::Sources;
-use crate::diag::{Diag, Severity};
 use crate::lang::{self, spec::Pipeline};
 use crate::run::{Project, World};
 use crate::store::Store;
@@ -76,7 +75,7 @@ pub fn pipeline(world: &World, arguments: &PipelineArguments) -> Result<(Pipelin
     let (pipelines, diags) = lang::load(file, set, &mut sources)
         .map_err(|error| Failure::user(format!("`{}` can't be read: {error}", file.display())))?;
     say(world, &diags, &sources);
-    if diags.iter().any(|diag| diag.severity == Severity::Error) {
+    if wrong(&diags) {
         return Err(Failure::said(Exit::User));
     }
     Ok((choose(pipelines, file, pipeline.as_deref())?, sources))
@@ -96,17 +95,4 @@ fn choose(mut pipelines: Vec<Pipeline>, file: &Path, name: Option<&str>) -> Resu
         Failure::user(format!("`{}` holds no pipeline `{name}`", file.display()))
             .hint(format!("there is {}", names.join(", ")))
     })
-}
-
-/// Prints diagnostics on stderr.
-fn say(_world: &World, diags: &[Diag], sources: &Sources) {
-    let mut out = std::io::stderr().lock();
-    for diag in diags {
-        let at = diag.labels.first().map(|label| format!("{}: ", sources.cite(label.span))).unwrap_or_default();
-        // A closed stderr is no reason to fail otherwise.
-        let _ = writeln!(out, "{at}{}: {}", diag.code, diag.message);
-        if let Some(hint) = &diag.hint {
-            let _ = writeln!(out, "  hint: {hint}");
-        }
-    }
 }

@@ -73,8 +73,9 @@ fn failure(engine: &Engine, id: StageId, error: &StageError) -> Failure {
 fn shown(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> String {
     let widest = explained.iter().map(|(id, ..)| engine.stage(*id).name.chars().count()).max().unwrap_or(0);
     let count = |matches: fn(&Decision) -> bool| explained.iter().filter(|(_, decision, _)| matches(decision)).count();
+    let noun = if explained.len() == 1 { "stage" } else { "stages" };
     let mut text = format!(
-        "{}: {} stages: {} will run, {} reused, {} not known yet\n",
+        "{}: {} {noun}: {} will run, {} reused, {} not known yet\n",
         engine.pipeline.name,
         explained.len(),
         count(|decision| matches!(decision, Decision::Run(_))),

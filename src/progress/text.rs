@@ -30,10 +30,12 @@ impl Text {
     /// What is said of an event, ending with a line break; [`None`] where nothing is.
     pub fn of(&mut self, event: &Event) -> Option<String> {
         match event {
-            Event::RunBegan { pipeline, stages, to_run, widest, .. } => {
+            Event::RunBegan { pipeline, stages, to_run, unknown, widest, .. } => {
                 self.widest = *widest;
-                let what = if *to_run == 0 { String::new() } else { format!(", {to_run} to run at once") };
-                Some(format!("{pipeline}: {} stages{what}\n", thousands(*stages as i64)))
+                let noun = if *stages == 1 { "stage" } else { "stages" };
+                let run = if *to_run == 0 { String::new() } else { format!(", {to_run} to run") };
+                let more = if *unknown == 0 { String::new() } else { format!(", {unknown} depend on them") };
+                Some(format!("{pipeline}: {stages} {noun}{run}{more}\n"))
             }
             Event::StageBegan { stage, reason, items, .. } => {
                 let items = items.filter(|(there, _)| *there > 0);

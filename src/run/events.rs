@@ -22,6 +22,8 @@ pub enum Event {
         stages: usize,
         /// How many of them are known to run.
         to_run: usize,
+        /// How many depend on what those make.
+        unknown: usize,
         /// The longest name of a stage, for columns.
         widest: usize,
     },

@@ -285,7 +285,9 @@ impl<'a> Executor<'a> {
         };
         let given = |field: &str| stage.inputs.iter().find(|input| input.port == field).map(|input| input.span);
         let span = field.and_then(|field| stage.spans.get(field).copied().or_else(|| given(field)));
-        let at = Some(self.sources.cite(span.unwrap_or(stage.span))).filter(|_| self.sources.iter().next().is_some());
+        // A pipeline that was made by hand has no text.
+        let text_known = self.sources.iter().next().is_some();
+        let at = text_known.then(|| self.sources.cite(span.unwrap_or(stage.span)));
         self.states.set(id, if stopped { State::Stopped } else { State::Failed });
         self.note(id, if stopped { "stopped" } else { "failed" });
         let name = stage.name.clone();

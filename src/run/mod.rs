@@ -207,12 +207,13 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         let explained = explained(engine, &decisions);
         let _ = std::fs::write(folder.join("plan.json"), record::plan(engine, &explained).to_string());
         drop(explained);
-        let will_run = |decision: &&Decision| matches!(decision, Decision::Run(_));
+        let count = |of: fn(&Decision) -> bool| decisions.values().filter(|decision| of(decision)).count();
         recorder.event(&Event::RunBegan {
             run: record.id.clone(),
             pipeline: record.pipeline.clone(),
             stages: wanted.len(),
-            to_run: decisions.values().filter(will_run).count(),
+            to_run: count(|decision| matches!(decision, Decision::Run(_))),
+            unknown: count(|decision| matches!(decision, Decision::Unknown(_))),
             widest: wanted.iter().map(|id| engine.stage(*id).name.chars().count()).max().unwrap_or(0),
         });
         let shared = job::Shared {

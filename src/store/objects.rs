@@ -322,13 +322,12 @@ impl Incoming {
             .prefix(&format!("{}-", std::process::id()))
             .tempdir_in(root)
             .map_err(StoreError::disk("create a folder in", root))?;
-        let path = folder.path().join("lock");
-        let lock = File::create(&path).map_err(StoreError::disk("create", &path))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| StoreError::Disk {
-            doing: "lock",
-            path,
-            error: error.into(),
-        })?;
+        // Locked before it has its name: a lock that nobody holds would be swept as a dead process's.
+        let [unnamed, named] = ["lock.new", "lock"].map(|name| folder.path().join(name));
+        let lock = File::create(&unnamed).map_err(StoreError::disk("create", &unnamed))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| StoreError::disk("lock", &unnamed)(error.into()))?;
+        std::fs::rename(&unnamed, &named).map_err(StoreError::disk("rename into", &named))?;
         Ok(Self { folder, _lock: lock })
     }
 }
