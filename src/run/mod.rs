@@ -12,7 +12,7 @@ pub mod state;
 pub mod time;
 pub mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -170,7 +170,7 @@ pub fn plan<T>(
 
 fn explained<'a>(
     engine: &Engine,
-    decisions: &'a std::collections::BTreeMap<StageId, Decision>,
+    decisions: &'a BTreeMap<StageId, Decision>,
 ) -> Vec<(StageId, &'a Decision, Explanation)> {
     let order = engine.graph.order().iter().filter_map(|id| decisions.get_key_value(id));
     order.map(|(id, decision)| (*id, decision, Explanation::of(engine, *id, decision))).collect()
@@ -191,6 +191,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         began,
         ended: "running".to_owned(),
         macula: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: machine(world, options),
         ..RunRecord::default()
     };
     let pool = rayon::ThreadPoolBuilder::new()
@@ -254,6 +255,17 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         project.store.runs.write(&record);
         Report { record, failed, known, stopped }
     })
+}
+
+fn machine(world: &World, options: &Options) -> BTreeMap<String, String> {
+    let facts = [
+        ("os", std::env::consts::OS.to_owned()),
+        ("arch", std::env::consts::ARCH.to_owned()),
+        ("processors", world.processors.to_string()),
+        ("threads", options.threads.to_string()),
+        ("jobs", options.jobs.to_string()),
+    ];
+    facts.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 /// Links the results by human name. Not being able to costs a warning, not the run.

@@ -26,6 +26,9 @@ pub struct RunRecord {
     pub ended: String,
     /// macula's version.
     pub macula: String,
+    /// The machine and how it was used: `os`, `arch`, `processors`, `threads`, `jobs`. No name of it or of its user.
+    #[serde(default)]
+    pub machine: BTreeMap<String, String>,
     /// Its stages by name.
     pub stages: BTreeMap<String, StageRun>,
 }
