@@ -190,12 +190,10 @@ fn steps(curves: &Columns, class: &str) -> Vec<(f64, f64)> {
 
 fn figures(scores: &Scores) -> Markup {
     let tuned = scores.at_tuned.as_ref();
-    let head = |words: &str| html! { th { "threshold" } th { "F1 " (words) } th { "precision" } th { "recall" } th { "predicted / true" } };
+    let head = || html! { th { "precision" } th { "recall" } th { "predicted / true" } };
     let cells = |at: &Operating, class: usize| {
         let own = &at.figures.classes[class];
         html! {
-            td { (short(Some(at.figures.thresholds[class]), 3)) }
-            td { strong { (short(own.f1, 3)) } }
             td { (short(own.precision, 3)) }
             td { (short(own.recall, 3)) }
             td { (own.predicted_ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}"))) }
@@ -204,12 +202,21 @@ fn figures(scores: &Scores) -> Markup {
     html! {
         div.panel {
             h3 { "Figures per class" }
-            div.scroll { table {
-                thead { tr {
-                    th { "class" } th { "positives" } th { "n" } th { "prevalence" } th { "AP" } th { "AUROC" } th { "always-yes F1" }
-                    (head("at 0.5"))
-                    @if tuned.is_some() { (head("tuned")) }
-                } }
+            div.scroll { table.tight {
+                thead {
+                    tr {
+                        th.group colspan="4" {}
+                        th.group.first colspan="2" { "ranking" }
+                        th.group.first colspan="5" { "at 0.5" }
+                        @if tuned.is_some() { th.group.first colspan="5" { "tuned" } }
+                    }
+                    tr {
+                        th { "class" } th { "positives" } th { "n" } th { "prevalence" }
+                        th.first { "AP" } th { "AUROC" }
+                        th.first { "F1" } th { "always yes" } (head())
+                        @if tuned.is_some() { th.first { "threshold" } th { "F1" } (head()) }
+                    }
+                }
                 tbody { @for (class, name) in scores.classes.iter().enumerate() {
                     @let trivial = &scores.baselines.classes[class];
                     tr {
@@ -217,11 +224,16 @@ fn figures(scores: &Scores) -> Markup {
                         td { (thousands(trivial.positives)) }
                         td { (thousands(trivial.known)) }
                         td.trivial { (short(trivial.prevalence, 3)) }
-                        td { strong { (short(scores.ranking[class].average_precision, 3)) } }
+                        td.first { strong { (short(scores.ranking[class].average_precision, 3)) } }
                         td { (short(scores.ranking[class].auroc, 3)) }
+                        td.first { strong { (short(scores.at_half.figures.classes[class].f1, 3)) } }
                         td.trivial { (short(trivial.always_yes_f1, 3)) }
                         (cells(&scores.at_half, class))
-                        @if let Some(tuned) = tuned { (cells(tuned, class)) }
+                        @if let Some(tuned) = tuned {
+                            td.first { (short(Some(tuned.figures.thresholds[class]), 3)) }
+                            td { strong { (short(tuned.figures.classes[class].f1, 3)) } }
+                            (cells(tuned, class))
+                        }
                     }
                 } }
             } }
@@ -263,8 +275,9 @@ fn recall(scores: &Scores, strata: fn(&Operating) -> &Vec<Stratum>, title: &str,
     let at = if scores.at_tuned.is_some() { "at the tuned thresholds" } else { "at 0.5" };
     html! {
         div.panel {
-            h3 { (title) ", " (at) }
+            h3 { (title) }
             (PreEscaped(bars(title, label, "recall", &names, &groups)))
+            p.hint { "Recall " (at) "; whiskers are 95 % intervals over patches." }
             details {
                 summary { "Counts" }
                 div.scroll { table {

@@ -52,7 +52,7 @@ pub fn page(title: &str, pieces: &[Piece], names: &super::names::Names, examples
                     (glossary())
                 }
                 footer {
-                    p { "Made by macula " (env!("CARGO_PKG_VERSION")) ". " (NOT_FOR_CLINICAL_USE) " Its figures say how a classifier does on the photographs that it was given, and nothing of a patient." }
+                    p { "Made by macula. " (NOT_FOR_CLINICAL_USE) " Its figures say how a classifier does on the photographs that it was given, and nothing of a patient." }
                 }
             }
         }
@@ -111,7 +111,7 @@ fn data(pieces: &[Piece]) -> Markup {
         @if !sets.is_empty() {
             div.panel {
                 h3 { "Patches after each stage" }
-                (PreEscaped(stacks("Patches after each stage", "patches", &[("healthy", 6), ("with a lesion", 0), ("undetermined", 5)], &rows)))
+                div.scroll { (PreEscaped(stacks("Patches after each stage", "patches", &[("healthy", 6), ("with a lesion", 0), ("undetermined", 5)], &rows))) }
             }
             div.panel {
                 h3 { "Labels after each stage" }
@@ -187,7 +187,7 @@ pub(super) fn plain(table: &Table) -> Markup {
         .collect();
     html! {
         table {
-            thead { tr { @for column in &table.columns { th { (column) } } } }
+            thead { tr { @for (at, column) in table.columns.iter().enumerate() { th.text[at > 0 && text_column[at]] { (column) } } } }
             tbody {
                 @for row in &table.rows {
                     tr { @for (at, cell) in row.iter().enumerate() { (plain_cell(cell, at > 0 && text_column[at])) } }

@@ -85,25 +85,20 @@ pub fn together(scores: &Scores) -> Table {
             rows.push(vec![Cell::Text(name), half, tuned, low, high, real(trivial), which, int(n)]);
         };
     let map = scores.mean_average_precision;
+    // Ranking figures need no threshold: they are the same in both columns.
+    let both = |value: Option<f64>| [real(value), real(value.filter(|_| tuned.is_some()))];
     let known = trivial.micro.known;
     let full = scores.at_half.figures.full_rows;
     add(
         mean_name("mean average precision", map),
         known,
-        [real(map.value), Cell::Null(())],
+        both(map.value),
         intervals.and_then(|i| i.mean_average_precision),
         trivial.macro_prevalence.value,
         "chance",
     );
     let auroc = scores.mean_auroc;
-    add(
-        mean_name("mean AUROC", auroc),
-        known,
-        [real(auroc.value), Cell::Null(())],
-        None,
-        auroc.value.map(|_| 0.5),
-        "chance",
-    );
+    add(mean_name("mean AUROC", auroc), known, both(auroc.value), None, auroc.value.map(|_| 0.5), "chance");
     let micro = pick(|at| at.figures.micro.f1);
     let interval = intervals.and_then(|i| i.micro_f1[at]);
     add("micro F1".to_owned(), known, micro, interval, trivial.micro.always_yes_f1, "always yes");
@@ -120,7 +115,8 @@ pub fn together(scores: &Scores) -> Table {
     let zeros = pick(|at| at.figures.all_zero);
     let healthy = (full > 0).then(|| scores.data.healthy as f64 / full as f64);
     add("nothing predicted".to_owned(), scores.data.patches, zeros, None, healthy, "truly healthy");
-    table("all classes together", &["figure", "at 0.5", "tuned", "95 % from", "95 % to", "trivial", "which", "n"], rows)
+    let from = if tuned.is_some() { "tuned, 95 % from" } else { "95 % from" };
+    table("all classes together", &["figure", "at 0.5", "tuned", from, "to", "trivial", "which", "n"], rows)
 }
 
 /// Average precision and AUROC per class.
@@ -144,7 +140,7 @@ pub fn ranking(scores: &Scores) -> Table {
     });
     table(
         "ranking, beside the prevalence that chance reaches as AP",
-        &["class", "AP", "95 % from", "95 % to", "prevalence", "AUROC", "positives", "n", "photographs with it"],
+        &["class", "AP", "95 % from", "to", "prevalence", "AUROC", "positives", "n", "photographs with it"],
         rows.collect(),
     )
 }

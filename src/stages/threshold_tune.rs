@@ -34,7 +34,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
 ///
 /// # Errors
 /// [`StageError::Input`] with the code `resampled-evaluation`.
-pub(crate) fn natural(info: &SetInfo) -> Result<(), StageError> {
+pub fn natural(info: &SetInfo) -> Result<(), StageError> {
     if info.resampled {
         let text = "these patches were resampled: their prevalence is not natural, so thresholds and figures from them would mislead";
         let hint = "split before `rebalance`, and give the untouched side here";
@@ -47,7 +47,7 @@ pub(crate) fn natural(info: &SetInfo) -> Result<(), StageError> {
 ///
 /// # Errors
 /// [`StageError::Input`] where there is no patch, or a logit is not a number.
-pub(crate) fn judged<'a>(set: &'a PatchSet, logits: &[f32]) -> Result<Judged<'a>, StageError> {
+pub fn judged<'a>(set: &'a PatchSet, logits: &[f32]) -> Result<Judged<'a>, StageError> {
     if set.is_empty() {
         let hint = "`macula show` of the stage before says where they went";
         return Err(StageError::input("no-patches", "there are no patches to judge").hint(hint).field("data"));

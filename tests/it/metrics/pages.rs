@@ -1,0 +1,262 @@
+//! Thresholds, evaluation and report on a tiny made set: golden digests, refusals, warnings, and what a page must not hold.
+
+use std::collections::BTreeMap;
+
+use macula::base::{Digest, Streams};
+use macula::data::patches::{Label, PatchSet};
+use macula::data::table::{Column, Columns};
+use macula::learn::evaluation::{Judged, Scores};
+use macula::learn::metrics::ZeroDivision;
+use macula::learn::thresholds::Criterion;
+use macula::learn::tuning::Thresholds;
+use macula::report::gather::gather;
+use macula::report::names::Names;
+use macula::report::page::page;
+use macula::report::scores::summary;
+use macula::stage::{Named, Outcome, StageError, Summary, Table, Warning};
+use macula::stages::eval::evaluated;
+use macula::stages::threshold_tune::{judged, natural, tuned};
+use macula::store::{Objects, Tree};
+
+use super::fixture::{CLASSES, TINY, set};
+
+fn space() -> (tempfile::TempDir, Objects) {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = Objects::open(folder.path()).unwrap();
+    (folder, objects)
+}
+
+fn classes() -> Vec<String> {
+    CLASSES.map(str::to_owned).to_vec()
+}
+
+/// Thresholds and scores of the tiny set.
+fn outcomes(objects: &Objects) -> (PatchSet, Outcome, Outcome) {
+    let (set, logits) = set(TINY, objects);
+    let judged = Judged::new(&set, &logits);
+    let cuts = tuned(&judged, Criterion::F1, objects).unwrap();
+    let thresholds = Thresholds::read(&cuts.outputs["out"], objects).unwrap();
+    let thresholds = thresholds.of_classes(&classes()).unwrap();
+    let streams = Streams::new(7, "eval");
+    let scores = evaluated(&judged, Some(&thresholds), ZeroDivision::Undefined, &streams, objects).unwrap();
+    (set, cuts, scores)
+}
+
+fn epochs() -> Columns {
+    let rows: Vec<(i64, &str)> = (1..=3).flat_map(|epoch| ["training", "valid"].map(|set| (epoch, set))).collect();
+    let real = |top: f64| Column::Real(rows.iter().map(|row| Some(top / row.0 as f64)).collect());
+    let mut table = Columns::default();
+    table.push("epoch", Column::Int(rows.iter().map(|row| Some(row.0)).collect()));
+    table.push("set", Column::Text(rows.iter().map(|row| Some(row.1.to_owned())).collect()));
+    table.push("loss", real(0.7));
+    table.push("average_precision", real(0.6));
+    table.push("average_precision.MA", real(0.5));
+    table
+}
+
+fn model(objects: &Objects) -> Tree {
+    let labels = serde_json::json!({ "present": 3, "absent": 1234, "unknown": 5 });
+    let info = serde_json::json!({
+        "network": { "name": "shallow-cnn", "layers": [] }, "classes": CLASSES, "size": 16, "scale": 1, "margin": 2,
+        "normalisation": { "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2] },
+        "labels": [labels, labels, labels, labels], "chosen_epoch": 2, "epochs": 3, "kernel_path": "cpu-portable",
+    });
+    let mut tree = Tree::default();
+    tree.insert("model.json", objects.put(info.to_string().as_bytes()).unwrap());
+    tree.insert("epochs.parquet", objects.put(&epochs().to_parquet().unwrap()).unwrap());
+    tree
+}
+
+/// A page on everything, as the stage makes it.
+fn html(objects: &Objects, names: Option<Names>) -> String {
+    let (set, cuts, scores) = outcomes(objects);
+    let said = Summary {
+        headline: "24 patches of `IDRiD_03`, patient-1 & <others>".to_owned(),
+        tables: vec![Table {
+            title: "of IDRiD_02".to_owned(),
+            columns: vec!["photograph".to_owned(), "patches".to_owned()],
+            rows: vec![vec![macula::stage::Cell::Text("IDRiD_02".to_owned()), macula::stage::Cell::Int(24)]],
+        }],
+        warnings: vec![Warning { code: "x".to_owned(), text: "`IDRiD_06` is dim".to_owned() }],
+    };
+    let named = |name: &str, tree: Tree, summary: &Summary| Named {
+        name: name.to_owned(),
+        tree,
+        summary: Some(summary.clone()),
+    };
+    let given = [
+        named("patches", set.write(objects).unwrap(), &said),
+        named("classifier", model(objects), &Summary::default()),
+        named("cuts", cuts.outputs["out"].clone(), &cuts.summary),
+        named("scores", scores.outputs["out"].clone(), &scores.summary),
+    ];
+    let (pieces, numbered) = gather(&given, objects).unwrap();
+    let names = names.unwrap_or(numbered);
+    let pieces: Vec<_> = pieces.into_iter().map(|piece| piece.redacted(&names)).collect();
+    page("A <tiny> report", &pieces, &names, 2)
+}
+
+fn code(error: &StageError) -> &'static str {
+    if let StageError::Input { code, .. } = error { code } else { panic!("{error}") }
+}
+
+#[test]
+fn the_outputs_of_threshold_tune_and_eval_do_not_move() {
+    let (_folder, objects) = space();
+    let (_, cuts, scores) = outcomes(&objects);
+    assert_eq!(cuts.summary.headline, "thresholds .71 .56 .64 .63 (MA HE EX SE) for the highest F1 on 144 patches");
+    assert_eq!(
+        scores.summary.headline,
+        "AP .88 .73 .96 .31 (MA HE EX SE), mean .721 (chance .177); micro F1 .784 (always yes .309); 144 patches of 6 photographs"
+    );
+    assert_eq!(cuts.outputs["out"].digest().short(), "32832827", "raise the version of `threshold-tune`");
+    assert_eq!(scores.outputs["out"].digest().short(), "7bb158ea", "raise the version of `eval`");
+}
+
+#[test]
+fn the_same_artifacts_give_the_same_page() {
+    let (_one, first) = space();
+    let (_two, second) = space();
+    let page = html(&first, None);
+    assert_eq!(page, html(&second, None));
+    assert_eq!(Digest::of(page.as_bytes()).short(), "96ebf4e8", "raise the version of `report`");
+}
+
+#[test]
+fn a_page_holds_no_name_of_a_photograph_or_a_patient_unless_asked() {
+    let (_folder, objects) = space();
+    let page = html(&objects, None);
+    assert!(!page.contains("IDRiD_0") && !page.contains("patient-"), "a name is on the page");
+    assert!(page.contains("photograph 3") && page.contains("patient 2"), "numbers stand for the names");
+    let asked = html(&objects, Some(Names::shown()));
+    assert!(asked.contains("IDRiD_03") && asked.contains("patient-1"));
+}
+
+#[test]
+fn a_page_fetches_nothing_and_escapes_what_it_is_told() {
+    let (_folder, objects) = space();
+    let page = html(&objects, None);
+    let outside = page.replace("http://www.w3.org/2000/svg", "");
+    for word in ["http:", "https:", "//cdn", "<script", "@import", "url("] {
+        assert!(!outside.contains(word), "`{word}` is on the page");
+    }
+    assert!(page.contains("A &lt;tiny&gt; report") && page.contains("&lt;others&gt;"));
+    assert!(page.contains("research, not for clinical use"));
+    assert!(page.contains("data:image/png;base64,"), "examples are within");
+}
+
+#[test]
+fn scores_json_says_what_was_known() {
+    let (_folder, objects) = space();
+    let (set, _, scores) = outcomes(&objects);
+    let tree = &scores.outputs["out"];
+    let bytes = objects.read_in(tree, "scores.json").unwrap().unwrap();
+    let scores: Scores = serde_json::from_slice(&bytes).unwrap();
+    let last = set.parts.last().unwrap().rows.len() as u64;
+    assert_eq!(scores.data.patches, set.len());
+    assert_eq!(scores.baselines.classes[0].known, set.len());
+    assert_eq!(scores.baselines.classes[3].known, set.len() - last, "SE was not annotated on the last photograph");
+    assert_eq!(scores.at_half.figures.full_rows, set.len() - last);
+    assert_eq!(scores.data.patients, Some(3));
+    assert_eq!(scores.intervals, None, "three patients are too few");
+    let predictions = objects.read_in(tree, "predictions.parquet").unwrap().unwrap();
+    let predictions = Columns::from_parquet(&predictions).unwrap();
+    assert_eq!(predictions.rows() as u64, set.len());
+    assert!(predictions.bools("label.SE").unwrap().ends_with(&vec![None; last as usize]));
+    let agree = predictions.reals("score.EX").unwrap().iter().zip(predictions.bools("predicted.EX").unwrap());
+    assert!(agree.clone().all(|(score, predicted)| (score.unwrap() >= 0.5) == predicted.unwrap()));
+}
+
+#[test]
+fn resampled_patches_are_refused() {
+    let (_folder, objects) = space();
+    let (mut set, _) = set(TINY, &objects);
+    assert!(natural(&set.info).is_ok());
+    set.info.resampled = true;
+    assert_eq!(code(&natural(&set.info).unwrap_err()), "resampled-evaluation");
+}
+
+#[test]
+fn a_set_without_patches_and_a_logit_that_is_no_number_are_refused() {
+    let (_folder, objects) = space();
+    let (mut set, mut logits) = set(TINY, &objects);
+    logits[5] = f32::NAN;
+    assert_eq!(code(&judged(&set, &logits).err().unwrap()), "nan-output");
+    set.parts.clear();
+    assert_eq!(code(&judged(&set, &[]).err().unwrap()), "no-patches");
+}
+
+#[test]
+fn thresholds_of_other_classes_are_refused() {
+    let (_folder, objects) = space();
+    let (_, cuts, _) = outcomes(&objects);
+    let thresholds = Thresholds::read(&cuts.outputs["out"], &objects).unwrap();
+    let mut other = classes();
+    other.swap(0, 1);
+    let error = thresholds.of_classes(&other).unwrap_err();
+    assert_eq!(code(&error), "other-classes");
+    assert!(error.to_string().contains("`MA HE EX SE`") && error.to_string().contains("`HE MA EX SE`"));
+}
+
+/// The codes that an evaluation of the tiny set warns of, where its labels and logits are changed.
+fn warned(change: impl Fn(&mut PatchSet, &mut Vec<f32>)) -> BTreeMap<String, usize> {
+    let (_folder, objects) = space();
+    let (mut set, mut logits) = set(TINY, &objects);
+    change(&mut set, &mut logits);
+    let judged = Judged::new(&set, &logits);
+    let streams = Streams::new(7, "eval");
+    let scores = macula::learn::evaluation::evaluate(&judged, None, ZeroDivision::Undefined, &streams);
+    let mut codes = BTreeMap::new();
+    for warning in summary(&scores).warnings {
+        *codes.entry(warning.code).or_default() += 1;
+    }
+    codes
+}
+
+#[test]
+fn a_collapse_to_all_healthy_is_told() {
+    let codes = warned(|_, logits| logits.fill(-9.0));
+    assert_eq!(codes.get("all-zero"), Some(&1));
+    assert!(warned(|_, _| ()).keys().all(|code| code != "all-zero"));
+}
+
+#[test]
+fn over_and_under_prediction_are_told_per_class() {
+    let codes = warned(|_, logits| {
+        for row in logits.chunks_exact_mut(4) {
+            row[0] = 4.0;
+            row[1] = -4.0;
+        }
+    });
+    assert!(codes["over-prediction"] >= 1 && codes["under-prediction"] >= 1, "{codes:?}");
+    assert!(codes.contains_key("no-better-than-trivial"));
+}
+
+#[test]
+fn a_class_without_positives_is_told_and_left_out_of_the_means() {
+    let absent = |set: &mut PatchSet, _: &mut Vec<f32>| {
+        for row in set.parts.iter_mut().flat_map(|part| &mut part.rows) {
+            row.labels[3] = Label::Absent;
+        }
+    };
+    assert_eq!(warned(absent).get("class-missing"), Some(&1));
+    let (_folder, objects) = space();
+    let (mut set, logits) = set(TINY, &objects);
+    absent(&mut set, &mut Vec::new());
+    let outcome = tuned(&Judged::new(&set, &logits), Criterion::F1, &objects).unwrap();
+    let thresholds = Thresholds::read(&outcome.outputs["out"], &objects).unwrap();
+    assert_eq!((thresholds.classes[3].threshold, thresholds.classes[3].figure), (0.5, None));
+    assert!(outcome.summary.warnings.iter().any(|warning| warning.text.contains("`SE`: its threshold stays 0.5")));
+    let streams = Streams::new(7, "eval");
+    let scores =
+        macula::learn::evaluation::evaluate(&Judged::new(&set, &logits), None, ZeroDivision::Undefined, &streams);
+    assert!(summary(&scores).headline.contains("of 3 of 4 classes"), "{}", summary(&scores).headline);
+}
+
+#[test]
+fn thresholds_that_rest_on_few_patches_are_told() {
+    let (_folder, objects) = space();
+    let (_, cuts, _) = outcomes(&objects);
+    let few: Vec<&Warning> = cuts.summary.warnings.iter().filter(|warning| warning.code == "few-positives").collect();
+    assert_eq!(few.len(), 4, "six photographs are fewer than ten: {few:?}");
+}
