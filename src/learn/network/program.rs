@@ -180,8 +180,8 @@ impl Program {
         let program = compiler.program;
         let mut names: Vec<&str> = program.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(wrong(format!("two layers of network `{}` have the tensor `{}`", spec.name, pair[0])));
+        if let Some([twice, _]) = names.array_windows().find(|[one, other]| one == other) {
+            return Err(wrong(format!("two layers of network `{}` have the tensor `{}`", spec.name, twice)));
         }
         Ok(program)
     }
