@@ -63,7 +63,7 @@ pub fn affine(x: &[f32], scale: &[f32], shift: &[f32], extra: Option<&[f32]>, re
     let low = rectify.low();
     match extra {
         None => {
-            y.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(y, x)| affine_rows(x, scale, shift, low, y))
+            y.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(y, x)| affine_rows(x, scale, shift, low, y));
         }
         Some(extra) => y
             .par_chunks_mut(piece)

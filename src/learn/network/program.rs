@@ -263,7 +263,9 @@ impl Compiler {
         match layer {
             Layer::Conv { name, out, kernel, stride, padding, groups, bias } => {
                 let (out, groups) = (*out, *groups);
-                if [out, *kernel, *stride, groups].contains(&0) || extent.channels % groups != 0 || out % groups != 0 {
+                if [out, *kernel, *stride, groups].contains(&0)
+                    || !(extent.channels.is_multiple_of(groups) && out.is_multiple_of(groups))
+                {
                     return Err(wrong(format!(
                         "`{name}` has {} channels in, {out} out, {groups} groups, kernel {kernel}, stride {stride}: \
                          none may be 0, and the groups must divide both",
