@@ -56,12 +56,24 @@ fn fill(folder: &Path, tree: &Tree, objects: &Objects) -> io::Result<()> {
             std::fs::create_dir_all(parent)?;
         }
         let Some(object) = objects.locate(entry) else { continue };
-        let object = object.canonicalize()?;
-        if std::os::unix::fs::symlink(&object, &path).is_err() {
-            std::fs::copy(&object, &path)?;
-        }
+        place(&object.canonicalize()?, &path, entry.size)?;
     }
     Ok(())
+}
+
+/// A hard link: programs go by a file's ending, and those that follow a symbolic link (browsers do) would find the object's
+/// name, which has none. A file outside the store has its ending and is the user's to move: a symbolic link. Across file
+/// systems small files are copied, large ones linked symbolically.
+fn place(object: &Path, path: &Path, size: u64) -> io::Result<()> {
+    const SMALL: u64 = 16 << 20;
+    let bare = object.extension().is_none();
+    if bare && std::fs::hard_link(object, path).is_ok() {
+        return Ok(());
+    }
+    if (!bare || size > SMALL) && std::os::unix::fs::symlink(object, path).is_ok() {
+        return Ok(());
+    }
+    std::fs::copy(object, path).map(|_| ())
 }
 
 fn stamp(outputs: &BTreeMap<String, Tree>) -> String {
