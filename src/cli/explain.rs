@@ -1,21 +1,40 @@
-//! `macula explain`.
+//! `macula explain`: the page of a code.
+
+use std::io::Write;
 
 use clap::Args;
 
 use super::{Exit, Failure};
+use crate::diag::catalogue;
+use crate::lang::near::near;
 use crate::run::World;
 
 /// The arguments of `macula explain`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// What to describe
-    name: String,
+    /// The code, as it stands in brackets: `port-type`. All of them without it
+    code: Option<String>,
 }
 
-/// Describes a stage or explains a code.
+/// Prints the page of a code, or the list of codes.
 ///
 /// # Errors
 /// A [`Failure`] where there is none of that name.
 pub fn explain(_world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
-    Err(Failure::user(format!("nothing is known of `{}`", arguments.name)))
+    // A closed stdout is no reason to fail.
+    let mut out = std::io::stdout().lock();
+    let Some(code) = &arguments.code else {
+        for page in catalogue::pages() {
+            let first = page.means.split_inclusive(". ").next().unwrap_or_default();
+            let _ = writeln!(out, "{:24} {}", page.code, first.trim_end());
+        }
+        return Ok(Exit::Done);
+    };
+    if let Some(page) = catalogue::find(code) {
+        let _ = write!(out, "{page}");
+        return Ok(Exit::Done);
+    }
+    let hint = near(code, catalogue::pages().map(|page| page.code))
+        .map_or("`macula explain` lists all codes".to_owned(), |near| format!("did you mean `{near}`?"));
+    Err(Failure::user(format!("there is no code `{code}`")).hint(hint))
 }

@@ -1,5 +1,6 @@
 //! What macula says of a user's files: diagnostics with spans, codes and hints. Functions return `(T, Vec<Diag>)` and go on.
 
+pub mod catalogue;
 mod render;
 
 pub use render::{Style, count, json, render};

@@ -139,7 +139,9 @@ impl SourceCode for Text {
         let end = self.text[end..].find('\n').map_or(self.text.len(), |at| end + at);
         let lines = SourceSpan::from(start..end);
         let read = self.text.read_span(&lines, before, after)?;
-        let (line, column, count) = (read.line(), read.column(), read.line_count());
+        // The head of a snippet names the place itself, not the line's begin.
+        let column = self.text[start..span.offset()].chars().count();
+        let (line, count) = (read.line(), read.line_count());
         let contents = MietteSpanContents::new_named(self.name.clone(), read.data(), *read.span(), line, column, count);
         Ok(Box::new(contents))
     }

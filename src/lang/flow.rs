@@ -15,7 +15,7 @@ const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
 /// Types whose makers are what a pipeline is for.
 const GOALS: [&str; 4] = ["thresholds", "scores", "report", "files"];
 
-/// Checks the stages together. `whole` says that all of them could be read.
+/// Checks the stages together. `whole` says that nothing is wrong so far.
 pub(super) fn check(drafts: &[Draft], networks: &BTreeMap<String, Described>, whole: bool) -> Vec<Diag> {
     let by_name: BTreeMap<&str, usize> =
         drafts.iter().enumerate().map(|(i, draft)| (draft.spec.name.as_str(), i)).collect();
@@ -156,7 +156,7 @@ impl Graph<'_> {
                 "what is fitted or chosen must not see the test side: take `train` or `valid`",
             ),
             _ => (
-                "refused-mark",
+                "port-type",
                 format!("{title} gets {mark} patches at `{port}`: {steps}"),
                 format!("{marks} makes them {mark}"),
                 "the port refuses them: `macula doc` says why",

@@ -170,11 +170,9 @@ impl Module<'_> {
         if let Some(module) = target.strip_prefix("std:") {
             // All of `std:` is in scope without it; it may be named all the same.
             if stdlib::MODULES.iter().all(|(name, _)| *name != module) {
-                let hint = near::hint(
-                    module,
-                    stdlib::MODULES.iter().map(|(name, _)| *name),
-                    "`macula doc` lists what there is",
-                );
+                let near = near::near(module, stdlib::MODULES.iter().map(|(name, _)| *name));
+                let hint = near.map(|name| format!("did you mean `std:{name}`?"));
+                let hint = hint.unwrap_or_else(|| "`macula doc` lists what there is".to_owned());
                 self.wrong("unknown-module", span, format!("there is no module `std:{module}`"), hint);
             }
             return;

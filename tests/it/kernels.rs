@@ -1,8 +1,4 @@
 //! Tests of the training kernels and of networks made from them.
 
-mod convolutions;
 mod formula;
-mod golden;
-mod layers;
-mod loading;
 mod reference;

@@ -1,21 +1,26 @@
 //! The language: what is said of a file, and what is made of it.
 
-use macula::lang::value::Value;
-use macula::lang::{builtin_network, shapes, stdlib};
+mod library;
 
-#[test]
-fn the_standard_library_is_without_fault() {
-    assert_eq!(stdlib::stdlib().diags, []);
+use macula::base::Sources;
+use macula::diag::Diag;
+use macula::lang;
+use macula::lang::spec::Pipeline;
+use macula::lang::value::Value;
+
+/// What is made of a text.
+fn load(text: &str) -> (Vec<Pipeline>, Vec<Diag>) {
+    set(text, &[])
 }
 
-#[test]
-fn resnet18_has_the_parameters_and_the_cost_of_torchvisions() {
-    let network = builtin_network("resnet18").expect("it is built in");
-    let rows = shapes::shapes(&network, 224, 1000).expect("it fits");
-    // As torchvision states for IMAGENET1K_V1: 11,689,512 parameters, 1.814 billion multiply-adds at 224 px.
-    assert_eq!(rows.iter().map(|row| row.parameters).sum::<u64>(), 11_689_512);
-    assert_eq!(rows.iter().map(|row| row.multiply_adds).sum::<u64>(), 1_814_073_344);
-    assert!(rows.iter().any(|row| row.name == "layer4.0.downsample.1"));
+/// What is made of a text with `--set` arguments.
+fn set(text: &str, sets: &[&str]) -> (Vec<Pipeline>, Vec<Diag>) {
+    let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+    lang::load_text("test.kdl", None, text, &sets, &mut Sources::default())
+}
+
+fn codes(diags: &[Diag]) -> Vec<&'static str> {
+    diags.iter().map(|diag| diag.code).collect()
 }
 
 const BASELINE: &str = r#"
@@ -51,8 +56,7 @@ pipeline patch-baseline seed=7 {
 
 #[test]
 fn the_baseline_of_the_design_is_right() {
-    let mut sources = macula::base::Sources::default();
-    let (pipelines, diags) = macula::lang::load_text("baseline.kdl", None, BASELINE, &[], &mut sources);
+    let (pipelines, diags) = load(BASELINE);
     assert_eq!(diags, []);
     let train = pipelines[0].stages.iter().find(|stage| stage.kind == "train").expect("it trains");
     assert_eq!(train.params["loss.gamma"], Value::Real(2.0));

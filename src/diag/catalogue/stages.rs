@@ -1,0 +1,275 @@
+//! Codes of what stages find while they run: in photographs, masks, patches, weights and figures.
+
+use super::{Page, page};
+
+/// A page of a stage's code; a few lines of KDL can't show these.
+const fn found(code: &'static str, means: &'static str, remedy: &'static str) -> Page {
+    page(code, means, "", remedy)
+}
+
+pub(super) const PAGES: &[Page] = &[
+    // Photographs and masks.
+    found(
+        "no-photographs",
+        "The folder holds no photograph where the data set's layout or the pattern looks for them.",
+        "Check `root` and the patterns; the message names the folder that was searched.",
+    ),
+    found("no-classes", "`folder` was given no lesion class.", "Name at least one: `masks MA \"masks/ma/*_MA.tif\"`."),
+    found(
+        "class-name",
+        "A class's name can't be used: it stands in file names and tables.",
+        "Use letters, digits, `-` and `_`.",
+    ),
+    found(
+        "no-mask-fits",
+        "The pattern of a class fits no mask at all, so every photograph would lack it.",
+        "Check the pattern: `*` stands for the photograph's name without its extension.",
+    ),
+    found(
+        "pattern",
+        "A pattern has no `*`, so it can't say which file belongs to which photograph.",
+        "Put `*` where the photograph's (or the patient's) name stands.",
+    ),
+    found("too-small", "A photograph is too small to be shrunk so far.", "Shrink by less."),
+    found(
+        "no-patient",
+        "The pattern for patients does not fit a photograph's path.",
+        "Let the pattern fit all of them, or leave `patient` out: then the photograph is the unit.",
+    ),
+    found(
+        "photograph-without-mask",
+        "A photograph has no mask of a class, and the pipeline says that it must have.",
+        "Add the mask, or say `absent-mask absent` or `absent-mask unknown`.",
+    ),
+    found("unmatched-mask", "A mask belongs to no photograph and is not used.", "Check its name."),
+    found(
+        "same-photograph",
+        "Two photographs hold the same bytes. They count as two, and a split must keep them on one side.",
+        "Take one of them out.",
+    ),
+    found("damaged-photograph", "A photograph can't be decoded.", "Replace the file; the message names it."),
+    found(
+        "truncated-photograph",
+        "A photograph's file ends before its pixels do.",
+        "Copy the file again; the message names it.",
+    ),
+    found(
+        "photograph-orientation",
+        "A photograph's metadata ask for it to be turned. It is read as it is stored, as its masks are.",
+        "Nothing, where photograph and mask are stored alike. Look at one patch with its mask to be sure.",
+    ),
+    found(
+        "damaged-mask",
+        "A mask can't be decoded.",
+        "Replace the file; the message names it. TIFF (1, 4, 8 bit, palette, RGB) and PNG are read.",
+    ),
+    found(
+        "mask-size",
+        "A mask has another width or height than its photograph.",
+        "Both files are named. Resize neither by hand: find the right pair.",
+    ),
+    found(
+        "unreadable-folder",
+        "A folder can't be listed.",
+        "Check the path; paths in a pipeline start at the project's folder.",
+    ),
+    found(
+        "mixed-scales",
+        "Photographs of one set were changed to different scales, so counts of mask pixels can't be compared.",
+        "Preprocess all photographs alike.",
+    ),
+    // Patches and splits.
+    found(
+        "no-patches",
+        "There is not one patch.",
+        "Photographs smaller than a patch give none with `edge drop`; a filter may have dropped all.",
+    ),
+    found("no-positive", "No patch has this lesion.", "Check the masks of the class and the rule of `label`."),
+    found(
+        "nothing-left",
+        "The filter dropped every patch.",
+        "Check `below` and `share`; `macula show` has the histogram's counts.",
+    ),
+    found(
+        "foreign-table",
+        "A table of a patch set is not one that macula wrote.",
+        "Compute the stage again: `macula run` heals a damaged store.",
+    ),
+    found(
+        "leak",
+        "One patient, one photograph or one identical patch would stand on two sides of a split: figures on one would not be independent of the other.",
+        "The message names both. Split by patient or by photograph, or take the copy out.",
+    ),
+    found(
+        "names",
+        "`split by names` was given names that fit nothing, overlap, or leave photographs without a side.",
+        "`names valid \"IDRiD_37..IDRiD_44\"`: `A..B` takes all from A to B by name, `*` any text.",
+    ),
+    found(
+        "official-side",
+        "A photograph has no side in the data set's own division.",
+        "Split `by patient` or `by image`.",
+    ),
+    found(
+        "shares",
+        "The shares of a split can't be followed: they are all 0, or what they divide is empty.",
+        "Give shares whose sum is above 0; they are taken in proportion.",
+    ),
+    found(
+        "empty-side",
+        "A side of the split has no patch.",
+        "Give it a share, or more photographs: whole patients or photographs are placed.",
+    ),
+    found(
+        "side-lacks-class",
+        "A side of the split has no positive patch of a class; its figures there have no value.",
+        "More photographs, other shares, or another seed.",
+    ),
+    found(
+        "class-unchanged",
+        "`rebalance` left a class as it was though it has more positives than the target: they ride on patches of rarer classes.",
+        "Look at the table of counts. `sampler balanced` in `train` discards nothing.",
+    ),
+    found(
+        "class-without-positives",
+        "A class has no positive patch and is left out of the balance.",
+        "Check the masks of the class.",
+    ),
+    found(
+        "overshoot",
+        "A class has over 10 % more positives than the target: patches kept for rarer classes carry its label too.",
+        "Expected with multi-label patches; the table says how much.",
+    ),
+    found(
+        "under-target",
+        "A class has fewer positives than asked for.",
+        "It has no more patches, or may not repeat them more often (`at-most`).",
+    ),
+    found(
+        "ratio-not-reached",
+        "There are not enough healthy patches for the ratio asked for.",
+        "Ask for fewer, or give more photographs.",
+    ),
+    found(
+        "moved-labels",
+        "Rotation or shift can push a lesion at the rim out of the patch while its label stays.",
+        "Extract with `margin` and `masks #true`: then labels are computed anew.",
+    ),
+    found(
+        "no-margin",
+        "Rotation or shift reach beyond the stored pixels; what is missing is filled in.",
+        "Extract with a `margin` as large as the message says.",
+    ),
+    // Training.
+    found(
+        "empty-set",
+        "There is nothing to fit or to validate on.",
+        "The table of the stage before says where patches were lost.",
+    ),
+    found(
+        "no-positives",
+        "No patch is positive for a class, so it can't be learnt or judged.",
+        "Look at the counts of the split's sides.",
+    ),
+    found(
+        "unknown-class",
+        "A class that a parameter names does not exist in the data.",
+        "The message lists the classes.",
+    ),
+    found(
+        "unknown-tensor",
+        "No tensor's name begins as `freeze` or `rate` says.",
+        "`macula doc NETWORK` lists the tensors.",
+    ),
+    found(
+        "no-bias",
+        "`prior-bias` needs a last layer with a bias.",
+        "Drop `prior-bias`, or give the last `linear` its bias.",
+    ),
+    found("healthy-ratio", "There are fewer healthy patches than the sampler is to draw.", "Ask for fewer."),
+    found(
+        "prediction-ratio",
+        "A class is predicted for fewer than a fifth, or more than three times, of the patches that have it.",
+        "Early epochs often do. If it stays: the rate, the loss's weights, the thresholds.",
+    ),
+    found(
+        "all-zero",
+        "The model predicts no lesion for any patch. Its subset accuracy is that of always saying healthy.",
+        "Tune thresholds, weigh positives, or train longer.",
+    ),
+    found(
+        "nan-loss",
+        "The loss is no longer a number. Training stopped; the last good state is kept.",
+        "Lower the learning rate. The message names epoch and batch.",
+    ),
+    found("nan-output", "The model gives values that are no numbers.", "Train again with a lower rate."),
+    found(
+        "weights-format",
+        "A file of weights is neither safetensors nor a `.pth` that can be read.",
+        "Save again with torch 1.6 or newer, or as safetensors.",
+    ),
+    found("damaged-weights", "A file of weights ends early or contradicts itself.", "Copy the file again."),
+    found("weights-not-finite", "Weights hold values that are no finite numbers.", "Use another file."),
+    found(
+        "weights-missing",
+        "The weights lack tensors of the network; all are listed.",
+        "Say `missing initialise` where they are meant to begin at random, or use the network that they were made for.",
+    ),
+    found(
+        "weights-shape",
+        "A tensor of the weights has another shape than the network's.",
+        "Use the network that the weights were made for. Only the last layer may have other classes.",
+    ),
+    found(
+        "other-classes",
+        "A model, thresholds and data do not have the same classes.",
+        "Take all three from the same pipeline.",
+    ),
+    found(
+        "other-size",
+        "Patches have another size than those that the model was fitted to.",
+        "Extract at the model's size.",
+    ),
+    // Thresholds and figures.
+    found(
+        "few-positives",
+        "A threshold rests on under 30 positive patches or 10 positive photographs, and is uncertain.",
+        "Give the validation side more photographs.",
+    ),
+    found(
+        "condition-not-met",
+        "No threshold reaches the precision or recall asked for.",
+        "Ask for less; the curve is in the stage's output.",
+    ),
+    found(
+        "class-missing",
+        "A class has no known positive on the test side: its figures are null and it is left out of macro averages.",
+        "Nothing, where the data are so; the number of classes is told.",
+    ),
+    found(
+        "few-groups",
+        "Intervals rest on few patients or photographs and are wide.",
+        "More photographs on the test side.",
+    ),
+    found(
+        "no-better-than-trivial",
+        "A figure is no better than that of always saying yes, or always healthy.",
+        "The trivial figure stands beside it. Do not report one without the other.",
+    ),
+    found(
+        "over-prediction",
+        "A class is predicted far more often than it is there.",
+        "Look at precision, and tune thresholds on validation patches.",
+    ),
+    found(
+        "under-prediction",
+        "A class is predicted far less often than it is there.",
+        "Look at recall, and tune thresholds on validation patches.",
+    ),
+    // The runner.
+    found(
+        "results-links",
+        "The links of `results/` could not be written. The results are in the store.",
+        "Check that the project's folder may be written to.",
+    ),
+];

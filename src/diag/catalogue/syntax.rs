@@ -1,0 +1,97 @@
+//! Codes of the text's form: where KDL 2 is not as one thinks.
+
+use super::{Page, page};
+
+pub(super) const PAGES: &[Page] = &[
+    page(
+        "syntax",
+        "The text is not KDL 2 here, in a way that has no name of its own.",
+        "extract patches { = 128 }",
+        "See <https://kdl.dev> for the language. A node is `name value key=value { children }`; nodes end with a line or `;`.",
+    ),
+    page("too-large", "A file may have 512 KB.", "", "Split the file, and bring networks in with `use`."),
+    page(
+        "too-deep",
+        "Braces are nested deeper than 24, which no pipeline needs.",
+        "",
+        "Look for a `}` that is missing before the place.",
+    ),
+    page(
+        "type-annotation",
+        "KDL can annotate values with a type in parentheses. macula takes types from the signatures, so an annotation would mean nothing.",
+        "extract patches { size (px)128 }",
+        "Leave the parentheses out.",
+    ),
+    page(
+        "list-form",
+        "KDL has no brackets: a list is values side by side.",
+        "train classifier { freeze [conv1 bn1] }",
+        "Write `freeze conv1 bn1`.",
+    ),
+    page(
+        "comma",
+        "Values are separated by spaces, not by commas.",
+        "augment views { flip horizontal=0.5, vertical=0.5 }",
+        "Leave the comma out.",
+    ),
+    page(
+        "number-form",
+        "A number begins with a digit, has digits on both sides of its point, and fits into 64 bits. Names do not begin with a digit.",
+        "filter-black visible { share .9 }",
+        "Write `0.9` for `.9`, `1.0` for `1.`, and quote text that begins with a digit.",
+    ),
+    page(
+        "percent",
+        "There is no percent sign. Shares go from 0 to 1.",
+        "filter-black visible { share 90% }",
+        "Write `0.9`.",
+    ),
+    page(
+        "unit",
+        "Numbers stand without units; the signature says which unit a parameter has.",
+        "extract patches { size 128px }",
+        "Write `128`.",
+    ),
+    page(
+        "keyword-form",
+        "Words of KDL's own begin with `#`.",
+        "extract patches { masks true }",
+        "Write `#true`, `#false` or `#null`; quote the word where text is meant.",
+    ),
+    page(
+        "unquoted-path",
+        "A slash can't stand outside quotes.",
+        "idrid fundus { root data/idrid }",
+        "Write `\"data/idrid\"`.",
+    ),
+    page(
+        "single-quotes",
+        "Strings stand in double quotes.",
+        "idrid fundus { root 'data' }",
+        "Write `\"data\"`, or `#\"data\"#` where quotes or backslashes are part of the text.",
+    ),
+    page(
+        "unclosed-string",
+        "A string ends on the line on which it begins.",
+        "idrid fundus { root \"data\n}",
+        "Close it with `\"`. Text of many lines stands between `\"\"\"`, each on a line of its own.",
+    ),
+    page(
+        "unclosed-comment",
+        "A comment that begins with `/*` never ends.",
+        "/* extract patches { size 128 }",
+        "Close it with `*/`, or comment out one line with `//`.",
+    ),
+    page(
+        "unclosed-brace",
+        "A `{` has no `}`. Which one is told by the indentation.",
+        "pipeline a seed=1 {\n    idrid fundus { root \"data\"\n}",
+        "Put a `}` where the block ends.",
+    ),
+    page(
+        "stray-brace",
+        "A `}` closes nothing.",
+        "pipeline a seed=1 {\n    idrid fundus { root \"data\" } }\n}",
+        "Take it out, or look for a `{` that is missing above.",
+    ),
+];

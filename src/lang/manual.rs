@@ -1,0 +1,217 @@
+//! The manual: every signature and network as a page of Markdown, made from the standard library alone.
+
+use std::fmt::Write as _;
+
+use super::describe::Described;
+use super::kind::Kind;
+use super::shapes;
+use super::signature::{Example, Param, Signature};
+use super::stdlib::stdlib;
+use super::value::Value;
+
+/// Side of the patches for which a network's page gives its shapes, px.
+const SIDE: usize = 128;
+/// Classes for which a network's page gives its shapes.
+const CLASSES: usize = 4;
+
+/// The kinds of stages, in the order of a pipeline, each with its stages.
+#[must_use]
+pub fn floors() -> Vec<(&'static str, Vec<&'static Signature>)> {
+    let gives = |signature: &Signature, types: &[&str]| {
+        signature.outputs.iter().any(|output| types.contains(&output.ty.as_str()))
+    };
+    let floor = |signature: &Signature| match () {
+        () if signature.inputs.is_empty() => 0,
+        () if gives(signature, &["photographs", "patches"]) => 1,
+        () if gives(signature, &["views", "model"]) => 2,
+        () if gives(signature, &["thresholds", "scores"]) => 3,
+        () => 4,
+    };
+    let names = ["Sources", "Photographs and patches", "Training", "Thresholds and figures", "Pages and files"];
+    let of = |wanted| stdlib().signatures.iter().filter(move |signature| floor(signature) == wanted).collect();
+    names.into_iter().enumerate().map(|(i, name)| (name, of(i))).collect()
+}
+
+/// The list of all pages: stages by kind, and networks, one line each.
+#[must_use]
+pub fn index() -> String {
+    let mut out = String::new();
+    for (floor, stages) in floors() {
+        let _ = writeln!(out, "{floor}");
+        stages.iter().for_each(|stage| _ = writeln!(out, "  {:16}{}", stage.name, first_sentence(&stage.doc)));
+        out.push('\n');
+    }
+    out.push_str("Networks\n");
+    for network in &stdlib().networks {
+        let doc = network.doc.as_deref().unwrap_or_default();
+        let _ = writeln!(out, "  {:16}{}", network.spec.name, first_sentence(doc));
+    }
+    out
+}
+
+/// The page of a stage or of a network of the standard library.
+#[must_use]
+pub fn page(name: &str) -> Option<String> {
+    let all = stdlib();
+    if let Some(signature) = all.signatures.iter().find(|signature| signature.name == name) {
+        return Some(stage(signature));
+    }
+    all.networks.iter().find(|network| network.spec.name == name).map(network)
+}
+
+/// Names of all pages.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let networks = stdlib().networks.iter().map(|network| network.spec.name.as_str());
+    stdlib().signatures.iter().map(|signature| signature.name.as_str()).chain(networks)
+}
+
+fn stage(signature: &Signature) -> String {
+    let mut out = format!("# {}\n\n{}\n", signature.name, signature.doc);
+    if !signature.inputs.is_empty() {
+        out.push_str("\n## Inputs\n\n");
+    }
+    for port in &signature.inputs {
+        let _ = write!(out, "- `{}`: {}", port.name, port.types.join(" or "));
+        out.push_str(if port.many { ", one or more" } else { "" });
+        out.push_str(if port.optional { ", may be left out" } else { "" });
+        let _ = write!(out, ". {}", port.doc);
+        if !port.refuses.is_empty() {
+            let _ = write!(
+                out,
+                " Refuses what is {}.",
+                port.refuses.iter().map(|mark| words(mark)).collect::<Vec<_>>().join(" or ")
+            );
+        }
+        out.push('\n');
+    }
+    out.push_str("\n## Outputs\n\n");
+    for port in &signature.outputs {
+        let name = if port.name == "out" { "the stage's name".to_owned() } else { format!("`.{}`", port.name) };
+        let main = if port.main { ", or the stage's name alone" } else { "" };
+        let _ = write!(out, "- {name}{main}: {}. {}", port.ty, port.doc);
+        if !port.marks.is_empty() {
+            let _ =
+                write!(out, " It is {}.", port.marks.iter().map(|mark| words(mark)).collect::<Vec<_>>().join(" and "));
+        }
+        out.push('\n');
+    }
+    if !signature.params.is_empty() {
+        out.push_str("\n## Parameters\n\n| name | type | default | |\n|---|---|---|---|\n");
+        params(&mut out, &signature.params, "", "");
+    }
+    examples(&mut out, signature);
+    out
+}
+
+/// A mark as one reads it.
+fn words(mark: &str) -> &str {
+    if mark == "test" { "the test side" } else { mark }
+}
+
+fn params(out: &mut String, all: &[Param], prefix: &str, only: &str) {
+    for param in all {
+        let path = format!("{prefix}{}", param.name);
+        let inner = format!("{path}.");
+        if param.kind != Kind::Group {
+            let ty = match &param.range {
+                Some(range) => format!("{}, {range}", type_name(&param.kind)),
+                None => type_name(&param.kind),
+            };
+            let cases: Vec<String> = param.cases.iter().map(|case| format!("`{}`", case.name)).collect();
+            let ty = if cases.is_empty() { ty } else { cases.join(", ") };
+            let default = match &param.default {
+                Some(Value::Text(text)) => format!("`{text}`"),
+                Some(Value::Bool(flag)) => format!("`#{flag}`"),
+                Some(value) => format!("`{value}`"),
+                None if param.optional => "absent".to_owned(),
+                None => "must be given".to_owned(),
+            };
+            let keyed = if param.keyed { "" } else { " Changing it re-runs nothing." };
+            let _ = writeln!(out, "| `{path}` | {ty} | {default} | {only}{}{keyed} |", param.doc.replace('|', "\\|"));
+        }
+        for case in &param.cases {
+            params(out, &case.params, &inner, &format!("With `{} {}`: ", param.name, case.name));
+        }
+        params(out, &param.params, &inner, only);
+    }
+}
+
+fn type_name(kind: &Kind) -> String {
+    match kind {
+        Kind::List(of) => format!("list of {}", of.name()),
+        Kind::Map(of) => format!("map of {}", of.name()),
+        _ => kind.name().to_owned(),
+    }
+}
+
+fn examples(out: &mut String, signature: &Signature) {
+    for example in &signature.examples {
+        let title = match &example.code {
+            Some(code) => format!("Wrong (`{code}`)"),
+            None => "Example".to_owned(),
+        };
+        let _ = write!(out, "\n## {title}\n\n{}\n\n```kdl\n{}```\n", example.doc, text(example));
+    }
+}
+
+/// The stages of an example as they are written, without the indentation.
+#[must_use]
+pub fn text(example: &Example) -> String {
+    let whole = &stdlib().sources.get(example.span.file).text[example.span.range()];
+    let lines: Vec<&str> = whole.lines().skip(1).collect();
+    let inner = lines.split_last().map_or(&[][..], |(_, inner)| inner);
+    let indent =
+        inner.iter().filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len()).min();
+    inner.iter().map(|line| format!("{}\n", line.get(indent.unwrap_or(0)..).unwrap_or_default())).collect()
+}
+
+fn network(network: &Described) -> String {
+    let doc = network.doc.as_deref().unwrap_or_default();
+    let mut out = format!("# {}\n\n{doc}\n", network.spec.name);
+    let rows = match shapes::shapes(&network.spec, SIDE, CLASSES) {
+        Ok(rows) => rows,
+        Err(wrong) => {
+            let _ = writeln!(out, "\nPatches of {SIDE} px do not fit: {}.", wrong.message);
+            return out;
+        }
+    };
+    let parameters: u64 = rows.iter().map(|row| row.parameters).sum();
+    let work: u64 = rows.iter().map(|row| row.multiply_adds).sum();
+    let least = shapes::least_side(&network.spec).unwrap_or(0);
+    let _ = writeln!(
+        out,
+        "\nAt {SIDE} px and {CLASSES} classes: {} parameters, {:.1} million multiply-adds per patch. Patches of {least} px are the least.\n",
+        thousands(parameters),
+        work as f64 / 1e6
+    );
+    out.push_str("| layer | tensors | gives | parameters | multiply-adds |\n|---|---|---|---|---|\n");
+    for row in rows {
+        let name = if row.name.is_empty() { String::new() } else { format!("`{}`", row.name) };
+        let _ = writeln!(
+            out,
+            "| {}{} | {name} | {} | {} | {} |",
+            "· ".repeat(row.depth),
+            row.kind,
+            row.out,
+            thousands(row.parameters),
+            thousands(row.multiply_adds)
+        );
+    }
+    out
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn first_sentence(doc: &str) -> &str {
+    doc.split_once(". ").map_or(doc, |(first, _)| first).trim_end_matches('.')
+}
