@@ -1,6 +1,8 @@
 //! The language: what is said of a file, and what is made of it.
 
 mod library;
+mod mistakes;
+mod properties;
 
 use macula::base::Sources;
 use macula::diag::Diag;
@@ -61,4 +63,29 @@ fn the_baseline_of_the_design_is_right() {
     let train = pipelines[0].stages.iter().find(|stage| stage.kind == "train").expect("it trains");
     assert_eq!(train.params["loss.gamma"], Value::Real(2.0));
     assert_eq!(train.params["optimizer.beta1"], Value::Real(0.9), "defaults are filled in");
+}
+
+#[test]
+fn every_pipeline_in_the_language_page_is_right() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/language.md")).expect("the page");
+    let blocks: Vec<&str> = page.split("```kdl\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 2, "the page has examples");
+    for block in blocks {
+        let (pipelines, diags) = load(block);
+        assert_eq!((pipelines.len(), codes(&diags)), (1, Vec::new()), "{block}");
+    }
+}
+
+#[test]
+fn every_pipeline_of_the_project_is_right() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines");
+    let mut found = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder").flatten() {
+        let text = std::fs::read_to_string(entry.path()).expect("text");
+        let (_, diags) = load(&text);
+        let errors: Vec<&Diag> = diags.iter().filter(|diag| diag.severity == macula::diag::Severity::Error).collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", entry.path().display());
+        found += 1;
+    }
+    assert!(found > 0);
 }
