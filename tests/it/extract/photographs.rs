@@ -1,0 +1,81 @@
+//! Decoding: digests, damage, orientation.
+
+use std::path::Path;
+
+use macula::base::Digest;
+use macula::data::decode::Photograph;
+use macula::stage::StageError;
+
+fn file(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expected/pictures").join(name)).unwrap()
+}
+
+fn decode(bytes: &[u8]) -> Result<Photograph, StageError> {
+    let mut photograph = Photograph::default();
+    photograph.decode(bytes, "eye.jpg").map(|()| photograph)
+}
+
+fn code(error: &StageError) -> &str {
+    if let StageError::Input { code, .. } = error { code } else { "" }
+}
+
+#[test]
+fn photographs_decode_to_the_same_bytes_everywhere() {
+    let mut seen = String::new();
+    for name in ["baseline.jpg", "progressive.jpg", "photograph.png"] {
+        let photograph = decode(&file(name)).unwrap();
+        assert_eq!((photograph.width, photograph.height), (61, 45));
+        // Memory that is used again holds nothing of what was in it.
+        let mut again = Photograph { width: 1, height: 1, rgb: vec![77; 50_000] };
+        again.decode(&file(name), "eye.jpg").unwrap();
+        assert_eq!(again, photograph);
+        seen += &format!("{} {name}\n", Digest::of(&photograph.rgb).short());
+    }
+    insta::assert_snapshot!(seen, @"");
+}
+
+#[test]
+fn a_jpeg_is_what_other_decoders_see_within_two_levels() {
+    let png = decode(&file("photograph.png")).unwrap();
+    for name in ["baseline.jpg", "progressive.jpg"] {
+        let jpeg = decode(&file(name)).unwrap();
+        let far = png.rgb.iter().zip(&jpeg.rgb).filter(|(a, b)| a.abs_diff(**b) > 12).count();
+        assert!(far < png.rgb.len() / 12, "{name}: {far} of {} samples are far off", png.rgb.len());
+    }
+}
+
+#[test]
+fn a_photograph_cut_anywhere_is_refused_by_name() {
+    for name in ["baseline.jpg", "progressive.jpg", "photograph.png"] {
+        let whole = file(name);
+        for length in (0..whole.len() - 2).step_by(7).chain([whole.len() - 2]) {
+            let error = decode(&whole[..length]).expect_err(&format!("{name} cut at {length} was read"));
+            assert!(error.to_string().contains("`eye.jpg`"), "{error}");
+            if length > 700 {
+                assert_eq!(code(&error), "truncated-photograph", "{name} cut at {length}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_whose_middle_is_missing_is_refused_though_its_end_is_there() {
+    let whole = file("baseline.jpg");
+    let scan = whole.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+    let cut = [&whole[..scan + 100], &whole[whole.len() - 2..]].concat();
+    assert_eq!(code(&decode(&cut).unwrap_err()), "damaged-photograph");
+}
+
+#[test]
+fn a_photograph_to_be_shown_turned_is_refused() {
+    let error = decode(&file("turned.jpg")).unwrap_err();
+    assert_eq!(code(&error), "photograph-orientation");
+    assert!(error.to_string().contains("`eye.jpg`"));
+}
+
+#[test]
+fn what_is_no_picture_is_refused() {
+    for bytes in [b"".as_slice(), b"<html>", b"\xff\xd8", b"\x89PNG\r\n\x1a\n"] {
+        assert!(decode(bytes).unwrap_err().to_string().contains("`eye.jpg`"));
+    }
+}

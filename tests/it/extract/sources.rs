@@ -1,0 +1,178 @@
+//! `idrid`, `folder` and `weights` on small trees.
+
+use macula::data::photographs::{Official, PhotographFacts, PhotographSet, WithoutMask};
+use macula::lang::value::Value;
+use macula::stage::{Outcome, StageError};
+
+use super::lab::Lab;
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn refused(result: Result<Outcome, StageError>) -> (String, String) {
+    match result {
+        Err(StageError::Input { code, text, .. }) => (code.to_owned(), text),
+        other => panic!("it should be refused: {other:?}"),
+    }
+}
+
+fn names(outcome: &Outcome) -> Vec<String> {
+    outcome.outputs["out"].entries.keys().cloned().collect()
+}
+
+fn facts(lab: &Lab, outcome: &Outcome, name: &str) -> PhotographFacts {
+    let bytes = lab.objects.read_in(&outcome.outputs["out"], &format!("{name}/facts.json")).unwrap().unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// A small official tree: 1 and 2 for training, 55 for the test, and files that are none of it.
+fn official(lab: &Lab, root: &str) {
+    let files = [
+        "1. Original Images/a. Training Set/IDRiD_01.jpg",
+        "1. Original Images/A. training set/IDRiD_02.JPG",
+        "1. Original Images/b. Testing Set/IDRiD_55.jpg",
+        "2. All Segmentation Groundtruths/a. Training Set/1. Microaneurysms/IDRiD_01_MA.tif",
+        "2. All Segmentation Groundtruths/a. Training Set/5. Optic Disc/IDRiD_01_OD.tif",
+        "2. All Segmentation Groundtruths/a. Training Set/2. Haemorrhages/IDRiD_02_HE.tif",
+        "2. All Segmentation Groundtruths/b. Testing Set/4. Soft Exudates/IDRiD_55_SE.tif",
+        "1. Original Images/a. Training Set/Thumbs.db",
+    ];
+    for file in files {
+        lab.write(&format!("{root}/{file}"), file.as_bytes());
+    }
+}
+
+fn idrid(lab: &Lab, root: &str, split: &str) -> Result<Outcome, StageError> {
+    lab.source("idrid", &[("root", Value::Path(root.to_owned())), ("split", text(split))])
+}
+
+#[test]
+fn the_official_tree_is_read_from_above_and_from_within() {
+    let lab = Lab::new();
+    official(&lab, "data/A. Segmentation");
+    // Part B has folders of the same names.
+    lab.write("data/B. Disease Grading/1. Original Images/a. Training Set/IDRiD_001.jpg", b"other");
+    let above = idrid(&lab, "data", "all").unwrap();
+    let within = idrid(&lab, "data/A. Segmentation", "all").unwrap();
+    assert_eq!(above.outputs, within.outputs, "the spelling of the path does not count");
+    assert_eq!(
+        names(&above),
+        [
+            "IDRiD_01/facts.json",
+            "IDRiD_01/mask.MA.tif",
+            "IDRiD_01/photograph.jpg",
+            "IDRiD_02/facts.json",
+            "IDRiD_02/mask.HE.tif",
+            "IDRiD_02/photograph.jpg",
+            "IDRiD_55/facts.json",
+            "IDRiD_55/mask.SE.tif",
+            "IDRiD_55/photograph.jpg",
+            "set.json",
+        ]
+    );
+    assert_eq!(facts(&lab, &above, "IDRiD_02").official, Some(Official::Train));
+    assert_eq!(facts(&lab, &above, "IDRiD_55").official, Some(Official::Test));
+    assert_eq!(facts(&lab, &above, "IDRiD_55").without_mask, [WithoutMask::Absent; 4]);
+    assert_eq!(idrid(&lab, "data", "test").unwrap().outputs["out"].entries.len(), 4);
+    assert_eq!(idrid(&lab, "data", "train").unwrap().outputs["out"].entries.len(), 7);
+}
+
+#[test]
+fn a_photograph_of_idrid_without_any_mask_is_refused() {
+    let lab = Lab::new();
+    official(&lab, "data");
+    lab.write("data/1. Original Images/a. Training Set/IDRiD_03.jpg", b"three");
+    let (code, text) = refused(idrid(&lab, "data", "all"));
+    assert_eq!(code, "photograph-without-mask");
+    assert!(text.contains("a. Training Set/IDRiD_03.jpg"), "{text}");
+    let (code, text) = refused(idrid(&lab, "elsewhere", "all"));
+    assert_eq!(code, "no-photographs");
+    assert!(text.contains("elsewhere"), "{text}");
+}
+
+#[test]
+fn a_folder_is_read_by_its_patterns() {
+    let lab = Lab::new();
+    for file in ["photographs/a.jpg", "photographs/B.JPG", "photographs/Thumbs.db", "ma/a.png", "ma/b.tif", "he/a.png"]
+    {
+        lab.write(file, file.as_bytes());
+    }
+    let outcome = lab.folder(&[("absent-mask", text("unknown")), ("mask-from", Value::Int(128))]).unwrap();
+    let set: PhotographSet =
+        serde_json::from_slice(&lab.objects.read_in(&outcome.outputs["out"], "set.json").unwrap().unwrap()).unwrap();
+    assert_eq!(set.classes, ["MA", "HE"], "the usual order, not that of the alphabet");
+    assert_eq!(set.photographs, ["B", "a"]);
+    assert_eq!(facts(&lab, &outcome, "a").mask_from, 128);
+    assert_eq!(facts(&lab, &outcome, "a").without_mask, [WithoutMask::Unknown; 2]);
+    assert_eq!(outcome.summary.headline, "2 photographs with 2 lesion masks; 1 file passed over that are no pictures");
+    let codes: Vec<_> = outcome.summary.warnings.iter().map(|warning| warning.code.as_str()).collect();
+    assert_eq!(codes, ["unmatched-mask", "photograph-without-mask"], "names keep their case: b.tif is not B.JPG's");
+}
+
+#[test]
+fn what_is_odd_in_a_folder_is_refused_by_name() {
+    let lab = Lab::new();
+    assert_eq!(refused(lab.folder(&[])).0, "no-photographs");
+    lab.write("photographs/a.jpg", b"a");
+    lab.write("ma/a.png", b"m");
+    let (code, text) = refused(lab.folder(&[]));
+    assert_eq!(code, "no-mask-fits");
+    assert!(text.contains("`HE`"), "{text}");
+    lab.write("he/a.png", b"m");
+    assert!(lab.folder(&[]).is_ok());
+    lab.write("photographs/b.jpg", b"b");
+    let (code, text) = refused(lab.folder(&[("absent-mask", self::text("error"))]));
+    assert_eq!(code, "photograph-without-mask");
+    assert!(text.contains("photographs/b.jpg") && text.contains("`MA`"), "{text}");
+    lab.write("ma/a.tif", b"m");
+    let (code, text) = refused(lab.folder(&[]));
+    assert_eq!(code, "duplicate-mask");
+    assert!(text.contains("ma/a.png") && text.contains("ma/a.tif"), "{text}");
+    lab.write("photographs/a.png", b"a");
+    assert_eq!(refused(lab.folder(&[])).0, "duplicate-photograph");
+    let bad = Value::Map([("x".to_owned(), self::text("ma/*"))].into());
+    assert_eq!(
+        refused(lab.folder(&[("masks", bad)])).0,
+        "duplicate-photograph".replace("duplicate-photograph", "class-name")
+    );
+    assert_eq!(refused(lab.folder(&[("photographs", self::text("photographs"))])).0, "pattern");
+}
+
+#[test]
+fn patients_follow_from_paths() {
+    let lab = Lab::new();
+    for file in ["eyes/p1/a.jpg", "eyes/p2/b.jpg", "ma/a.png", "he/b.png"] {
+        lab.write(file, file.as_bytes());
+    }
+    let patterns = [("photographs", text("eyes/*/*")), ("patient", text("eyes/*/"))];
+    let outcome = lab.folder(&patterns).unwrap();
+    assert_eq!(facts(&lab, &outcome, "b").patient.as_deref(), Some("p2"));
+    let patterns = [("photographs", text("eyes/*/*")), ("patient", text("other/*/"))];
+    let (code, text) = refused(lab.folder(&patterns));
+    assert_eq!(code, "no-patient");
+    assert!(text.contains("eyes/p1/a.jpg"), "{text}");
+}
+
+#[test]
+fn weights_are_looked_at_before_they_are_taken() {
+    let lab = Lab::new();
+    let weights = |bytes: &[u8]| {
+        lab.write("weights.bin", bytes);
+        lab.source("weights", &[("file", Value::Path("weights.bin".to_owned()))])
+    };
+    let head = br#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}  "#;
+    let whole = [(head.len() as u64).to_le_bytes().as_slice(), head, &[0; 8]].concat();
+    let outcome = weights(&whole).unwrap();
+    assert_eq!(names(&outcome), ["weights.safetensors"]);
+    assert_eq!(outcome.summary.headline, "1 tensors");
+    for length in [20, whole.len() - 1] {
+        let (code, text) = refused(weights(&whole[..length]));
+        assert_eq!(code, "damaged-weights");
+        assert!(text.contains("weights.bin") && text.contains("truncated"), "{text}");
+    }
+    assert_eq!(names(&weights(b"PK\x03\x04abcdefghPK\x05\x06").unwrap()), ["weights.pth"]);
+    assert!(refused(weights(b"PK\x03\x04abcdefgh")).1.contains("truncated"));
+    assert!(refused(weights(b"\x80\x02\x8a\x0al\xfc\x9c\x46")).1.contains("before 1.6"));
+    assert!(refused(weights(b"hello, world")).1.contains("no file of weights"));
+}
