@@ -83,7 +83,7 @@ fn summary(classes: &[String], total: &Tally, photographs: usize) -> Summary {
     for (class, seen) in classes.iter().zip(&total.classes) {
         if seen.present[0] == 0 {
             let text = format!("no patch has `{class}`: nothing can be learnt or measured of it");
-            warnings.push(Warning { code: "no-positive".to_owned(), text });
+            warnings.push(Warning { code: "no-positives".to_owned(), text });
         }
         let mut cells = row(class, seen.present);
         cells.extend([seen.unknown, seen.photographs, seen.mask_pixels].map(|count| Cell::Int(count as i64)));

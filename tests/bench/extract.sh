@@ -2,7 +2,7 @@
 # `macula run` of idrid and extract over 54 photographs, against decoding them alone (djpeg of libjpeg-turbo) and against
 # numpy and OpenCV in two processes. In turns, so that all see the same machine; medians of ROUNDS.
 #
-#   tests/bench/extract.sh IDRID-FOLDER [ROUNDS]       PYTHON names a Python with numpy, OpenCV and Pillow
+#   tests/bench/extract.sh IDRID-FOLDER [ROUNDS]       PYTHON names a Python with numpy, OpenCV, Pillow and pandas
 #
 # Also the check of all counts at both scales: the run fails where they are not those of tests/expected/patch_counts.py.
 set -euo pipefail
@@ -48,9 +48,6 @@ for round in $(seq "$rounds"); do
 done
 (cd "$work/half" && timed half "$macula" run half.kdl)
 
-for scale in native half; do
-    (cd "$work/$scale" && "$macula" show patches --json > "$work/$scale.json")
-done
 "$python" - "$work" <<'PY'
 import json, statistics, sys
 work = sys.argv[1]
@@ -61,19 +58,17 @@ print("| | seconds | processor seconds | peak MiB of one process | against djpeg
 for name, words in [("djpeg", "djpeg alone"), ("native", "`macula run`: idrid, extract"), ("python", "numpy and OpenCV"), ("half", "`macula run`: idrid, preprocess shrink=2, extract")]:
     cells = [column(name, i) for i in range(3)]
     print(f"| {words} | {cells[0]:.2f} | {cells[1]:.2f} | {cells[2]:.0f} | {cells[0] / column('djpeg', 0):.2f} |")
+import numpy as np, pandas as pd
 expected = {"native": [39204, 31772, 10504, 2442, 2685, 3720, 381], "half": [9504, 6214, 1920, 1624, 1418, 1719, 213]}
-def tables(value):
-    if isinstance(value, dict):
-        if "tables" in value:
-            return value["tables"]
-        value = list(value.values())
-    for part in value if isinstance(value, list) else []:
-        found = tables(part)
-        if found:
-            return found
 for scale, counts in expected.items():
-    patches, lesions = tables(json.load(open(f"{work}/{scale}.json")))[:2]
-    seen = [patches["rows"][0][1], patches["rows"][1][1], patches["rows"][1][2], *(row[1] for row in lesions["rows"])]
-    assert seen == counts, f"{scale}: {seen}, expected {counts}"
-    print(f"counts at {scale} scale are right: {seen}")
+    table = pd.read_parquet(f"{work}/{scale}/results/{scale}/patches/parts")
+    lesions = table[["MA", "HE", "EX", "SE"]]
+    healthy = (lesions == 0).all(axis=1)
+    black = np.stack(table.histogram)[:, :10].sum(1) >= 0.9 * 128 * 128
+    seen = [len(table), int(healthy.sum()), int((healthy & black).sum()), *map(int, lesions.sum())]
+    # Labels come from masks alone and must agree exactly. Black ones hang on single grey levels, and the decoder (zune-jpeg)
+    # smooths chroma otherwise than libjpeg-turbo, by one or two levels: a patch at the very rule may fall on the other side.
+    assert seen[:2] + seen[3:] == counts[:2] + counts[3:], f"{scale}: {seen}, expected {counts}"
+    assert abs(seen[2] - counts[2]) <= 2, f"{scale}: {seen[2]} black patches, expected {counts[2]}"
+    print(f"{scale}: {seen}, in Python with libjpeg-turbo {counts}")
 PY
