@@ -1,4 +1,5 @@
-//! Photographs from files: JPEG, PNG or TIFF to 8-bit RGB. A file that is cut short or damaged is an error, never a grey area.
+//! Photographs from files: JPEG, PNG or TIFF to 8-bit RGB. A file that is cut short is an error, never a grey area; so is
+//! damage that the decoder sees. (It does not see a JPEG whose middle is missing though its end mark is there.)
 //!
 //! Photographs whose EXIF orientation is other than upright are refused: masks may have been drawn on either view, and half a
 //! turn would not even change the size.
@@ -71,6 +72,9 @@ impl Photograph {
             error if bytes.is_empty() => damaged(name, &format!("the file is empty ({error})")),
             error => damaged(name, &error.to_string()),
         };
+        if bytes.starts_with(b"\x89PNG") && !bytes.array_windows().rev().any(|end| end == b"IEND\xaeB`\x82") {
+            return Err(truncated(name));
+        }
         let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes));
         reader = reader.with_guessed_format().map_err(|error| damaged(name, &error.to_string()))?;
         let mut limits = image::Limits::default();

@@ -79,9 +79,15 @@ impl Mask {
             }
             Content::Lesion(threshold) => picture(bytes).map(|picture| lesion(&picture, threshold)),
             Content::Counts => {
-                let counts = picture(bytes)?.into_luma16();
-                let (width, height) = (counts.width() as usize, counts.height() as usize);
-                Ok(Self::counted(width, height, counts.into_raw()))
+                let picture = picture(bytes)?;
+                let (width, height) = (picture.width() as usize, picture.height() as usize);
+                // Never through a conversion: those scale 8 bits to 16.
+                let counts = match picture {
+                    image::DynamicImage::ImageLuma8(grey) => grey.into_raw().into_iter().map(u16::from).collect(),
+                    image::DynamicImage::ImageLuma16(grey) => grey.into_raw(),
+                    _ => return Err("counts of pixels are grey".to_owned()),
+                };
+                Ok(Self::counted(width, height, counts))
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use safetensors::SafeTensors;
+use safetensors::tensor::Metadata;
 
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Summary, Work};
 use crate::store::Tree;
@@ -80,7 +80,7 @@ fn look(path: &Path, size: u64) -> std::io::Result<Look> {
     if (bytes.len() as u64) < 8 + header {
         return Ok(Look::Truncated);
     }
-    let Ok((length, metadata)) = SafeTensors::read_metadata(&bytes) else { return Ok(Look::Foreign) };
-    let whole = 8 + length as u64 + metadata.data_len() as u64;
+    let Ok(metadata) = serde_json::from_slice::<Metadata>(&bytes[8..]) else { return Ok(Look::Foreign) };
+    let whole = 8 + header + metadata.data_len() as u64;
     Ok(if size < whole { Look::Truncated } else { Look::SafeTensors(metadata.tensors().len()) })
 }

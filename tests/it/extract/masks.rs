@@ -268,7 +268,7 @@ fn a_mask_that_ends_too_early_says_so() {
     for compression in [1, 5, 8, 32773] {
         let how =
             Encoding { big: true, kind: (8, 1, 1), compression, tiles: false, reversed: false, differences: false };
-        let bytes = tiff(&random(40, 7, 3), how);
+        let bytes = tiff(&random(40, 7, 0x9e37_79b9_7f4a_7c15), how);
         // The strip's size is cut: the file is whole, its pixels are not.
         let sizes = bytes.windows(4).rposition(|bytes| bytes == [1, 23, 0, 4]).unwrap();
         let mut cut = bytes.clone();

@@ -212,5 +212,11 @@ fn the_outputs_of_preprocess_and_extract_do_not_move() {
         .iter()
         .map(|(name, made)| format!("{} {name}", tree(made.as_ref().unwrap()).digest().short()))
         .collect();
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @"
+    da43f69b extract 1
+    25221f09 extract 1, margin and masks
+    c8cfa103 preprocess 1, shrink
+    09e4f24d preprocess 1, clahe
+    537f7bbf preprocess 1, crop and local mean
+    ");
 }
