@@ -42,6 +42,9 @@ pub fn clahe(photograph: &mut Photograph, tiles: usize, clip: f64) {
             let under = of(bottom, left) * (1.0 - more) + of(bottom, right) * more;
             let new = (upper * (1.0 - lower) + under * lower + 0.5) as u32;
             let old = u32::from(old).max(1);
+            // No channel may pass white, or the hue would change.
+            let peak = pixel.iter().map(|&value| u32::from(value)).fold(1, u32::max);
+            let (new, old) = if peak * new > 255 * old { (255, peak) } else { (new, old) };
             *pixel = pixel.map(|value| ((2 * u32::from(value) * new + old) / (2 * old)).min(255) as u8);
         }
     }
