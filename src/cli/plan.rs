@@ -1,6 +1,7 @@
 //! `macula plan`: says what a run would do.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use clap::Args;
 
@@ -54,7 +55,9 @@ pub fn plan(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     let mut failures = failures.into_iter();
     let Some(first) = failures.next() else { return Ok(Exit::Done) };
-    failures.for_each(|failure| failure.print(world));
+    for failure in failures {
+        failure.print(world);
+    }
     Err(first)
 }
 
@@ -106,10 +109,10 @@ fn words(engine: &Engine, decision: &Decision, explanation: &Explanation) -> (&'
         Decision::Run(task) => {
             let mut words = explanation.reason.as_ref().map(crate::plan::Reason::short).unwrap_or_default();
             if let Some((there, all)) = task.items.filter(|(there, _)| *there > 0) {
-                words.push_str(&format!("; {there} of {all} items reused"));
+                let _ = write!(words, "; {there} of {all} items reused");
             }
             if let Some((_, last)) = explanation.last.as_ref().filter(|(_, last)| last.cost >= 1.0) {
-                words.push_str(&format!("; took {} last time", duration(last.cost)));
+                let _ = write!(words, "; took {} last time", duration(last.cost));
             }
             ("will run", words)
         }

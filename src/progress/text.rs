@@ -1,5 +1,7 @@
 //! A run's events as text. Knows nothing of terminals but whether colours are wanted.
 
+use std::fmt::Write;
+
 use super::table::{render, thousands};
 use crate::run::{Became, Event};
 use crate::stage::{Summary, Warning};
@@ -58,7 +60,7 @@ impl Text {
                 let at = at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
                 let mut said = self.line(stage, "failed", "", &format!("error{code}: {text}{at}"), Tint::Red);
                 if let Some(hint) = hint {
-                    said.push_str(&format!("{}hint: {hint}\n", self.indent()));
+                    let _ = writeln!(said, "{}hint: {hint}", self.indent());
                 }
                 Some(said)
             }
@@ -85,10 +87,10 @@ impl Text {
         let time = if here { duration(seconds) } else { String::new() };
         let mut words = summary.headline.clone();
         if let Some((computed, all)) = items.filter(|(computed, all)| computed < all) {
-            words.push_str(&format!(" ({} of {} items computed)", number(computed), number(all)));
+            let _ = write!(words, " ({} of {} items computed)", number(computed), number(all));
         }
         if let Some(class) = other_class {
-            words.push_str(&format!(" (computed on `{class}`)"));
+            let _ = write!(words, " (computed on `{class}`)");
         }
         let tint = if here { Tint::Green } else { Tint::Dim };
         let mut said = self.line(stage, became.name(), &time, &words, tint);
@@ -98,7 +100,7 @@ impl Text {
                 said.push('\n');
             }
         }
-        summary.warnings.iter().for_each(|warning| said.push_str(&self.warning(stage, warning)));
+        said.extend(summary.warnings.iter().map(|warning| self.warning(stage, warning)));
         said
     }
 

@@ -231,14 +231,12 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         project.store.files.save();
         let stopped = executor.stopped();
         let results = link(project, engine, executor.known(), watch);
-        record.ended = if !executor.failed.is_empty() {
-            "failed"
-        } else if stopped {
-            "stopped"
-        } else {
-            "done"
-        }
-        .to_owned();
+        let ended = match (executor.failed.is_empty(), stopped) {
+            (false, _) => "failed",
+            (true, true) => "stopped",
+            (true, false) => "done",
+        };
+        ended.clone_into(&mut record.ended);
         record.seconds = clock.elapsed().as_secs_f64();
         let computed = executor.ended(Became::Computed) + executor.ended(Became::Repaired);
         recorder.event(&Event::RunEnded {

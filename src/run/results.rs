@@ -96,15 +96,14 @@ fn readme(stage: &str, known: &Known) -> String {
         .collect();
     let mut text = format!("{stage}: {}\n", known.summary.headline);
     text.push_str("Links into macula's store, made anew by each run; copy what you want to change.\n\n");
-    let loaders: [(&str, fn(&str) -> String); 4] = [
-        (".parquet", |path| format!("import pandas; pandas.read_parquet(\"{path}\")")),
-        (".safetensors", |path| format!("from safetensors.numpy import load_file; load_file(\"{path}\")")),
-        (".json", |path| format!("import json; json.load(open(\"{path}\"))")),
-        (".npy", |path| format!("import numpy; numpy.load(\"{path}\")")),
+    let loaders = [
+        (".parquet", "import pandas; pandas.read_parquet(\"PATH\")"),
+        (".safetensors", "from safetensors.numpy import load_file; load_file(\"PATH\")"),
+        (".json", "import json; json.load(open(\"PATH\"))"),
     ];
     for (ending, loader) in loaders {
         if let Some(name) = names.iter().find(|name| name.ends_with(ending)) {
-            text.push_str(&loader(name));
+            text.push_str(&loader.replace("PATH", name));
             text.push('\n');
         }
     }

@@ -96,7 +96,9 @@ proptest! {
         let mut pipeline = start();
         bench.run(&pipeline).done();
         for together in edits {
-            together.iter().for_each(|edit| apply(&bench, &mut pipeline, edit));
+            for edit in &together {
+                apply(&bench, &mut pipeline, edit);
+            }
             let planned = bench.plan(&pipeline);
             let came = bench.run(&pipeline).done();
             for (stage, will) in &planned {

@@ -1,7 +1,6 @@
 //! Map stages: one more item computes one.
 
 use macula::lang::spec::Pipeline;
-use macula::lang::value::Value;
 use macula::plan::Decision;
 
 use super::bench::{Bench, Came, With, pipeline, source, stage};
@@ -90,18 +89,4 @@ fn a_small_memory_budget_still_ends() {
     bench.options.memory = 3;
     bench.options.threads = 4;
     assert_eq!(computed(&bench.run(&mapped("s")).done()), Some((10, 10)));
-}
-
-#[test]
-fn a_thousand_items_wait_for_the_disk_in_groups() {
-    let bench = bench(0);
-    std::fs::create_dir_all(bench.path("data")).expect("made");
-    (0..300).for_each(|at| bench.write(&format!("data/{at}"), &at.to_string()));
-    let came = bench.run(&mapped("s")).done();
-    assert_eq!(computed(&came), Some((300, 300)));
-    let one_by_one = 300.0 * 3.8e-3 * 2.0;
-    let took = came.report.record.stages["each"].seconds;
-    assert!(took < one_by_one * 4.0, "{took} s for 300 items");
-    let slow = mapped("s");
-    assert_eq!(slow.stages[1].params["add"], Value::Text("s".into()));
 }

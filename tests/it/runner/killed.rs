@@ -76,7 +76,7 @@ fn a_kill_loses_nothing_that_was_finished() {
             .flatten()
             .any(|file| file.metadata().is_ok_and(|facts| facts.len() > 0))
     };
-    while !some() && begun.elapsed() < Duration::from_secs(60) {
+    while !some() && begun.elapsed() < Duration::from_mins(1) {
         std::thread::sleep(Duration::from_millis(10));
     }
     child.kill().expect("killed");

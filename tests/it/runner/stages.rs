@@ -120,6 +120,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     Ok(tree)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the contract's signature")]
 fn gather(_ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let mut all = Tree::default();
     for (_, tree) in results {
