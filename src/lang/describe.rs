@@ -147,14 +147,15 @@ impl<'a> Reader<'a> {
                 ("doc", "network" | "block") | ("param", "block") | ("block", "network") => {}
                 ("residual", _) => layers.extend(self.residual(node, scope)),
                 _ if self.blocks.contains_key(name) => layers.extend(self.use_block(node, scope)),
-                _ => match KINDS.iter().find(|kind| kind.name == name) {
-                    Some(kind) => layers.extend(self.layer(node, kind, scope)),
-                    None => {
-                        let known = KINDS.iter().map(|kind| kind.name).chain(self.blocks.keys().map(String::as_str));
-                        let hint = near::hint(name, known, "`macula doc network` lists the layers");
-                        self.wrong("unknown-layer", node.name.span, format!("there is no layer `{name}`"), hint);
+                _ => {
+                    if let Some(kind) = KINDS.iter().find(|kind| kind.name == name) {
+                        layers.extend(self.layer(node, kind, scope));
+                        continue;
                     }
-                },
+                    let known = KINDS.iter().map(|kind| kind.name).chain(self.blocks.keys().map(String::as_str));
+                    let hint = near::hint(name, known, "`macula explain unknown-layer` lists the layers");
+                    self.wrong("unknown-layer", node.name.span, format!("there is no layer `{name}`"), hint);
+                }
             }
             if self.spans.len() > MOST_LAYERS {
                 self.wrong("network-size", node.head, format!("more than {MOST_LAYERS} layers"), "use fewer blocks");
@@ -180,12 +181,11 @@ impl<'a> Reader<'a> {
         let (nodes, params) = (block.nodes, block.params.clone());
         let mut values = BTreeMap::new();
         for (param, default) in &params {
-            match node.prop(param).or(*default) {
-                Some(entry) => _ = self.scalar(entry, scope).map(|value| values.insert(param.clone(), value)),
-                None => {
-                    let message = format!("block `{kind}` needs `{param}`");
-                    self.wrong("missing-param", node.head, message, format!("write `{kind} {name} {param}=…`"));
-                }
+            if let Some(entry) = node.prop(param).or(*default) {
+                values.extend(self.scalar(entry, scope).map(|value| (param.clone(), value)));
+            } else {
+                let message = format!("block `{kind}` needs `{param}`");
+                self.wrong("missing-param", node.head, message, format!("write `{kind} {name} {param}=…`"));
             }
         }
         for (key, _) in node.props() {

@@ -249,7 +249,8 @@ impl Filler<'_> {
                     }
                 }
             }
-            for (key, name, values) in self.pairs(of, path, here, key, given.name, given.whole, &values) {
+            for (key, name, values) in self.pairs(of, path, (!here).then_some((key, given.name)), given.whole, &values)
+            {
                 let value = match of {
                     Kind::List(of) => Some(Value::List(
                         values.iter().filter_map(|value| self.check(of, param, path, value)).collect(),
@@ -269,20 +270,18 @@ impl Filler<'_> {
         self.put(param, path, Value::Map(values), whole);
     }
 
-    /// The keys and their values in one place where a map is given.
+    /// The keys and their values in one place where a map is given; `below` is the key where it stands in the name.
     fn pairs(
         &mut self,
         of: &Kind,
         path: &str,
-        here: bool,
-        key: String,
-        name: Span,
+        below: Option<(String, Span)>,
         whole: Span,
         values: &[Entry],
     ) -> Vec<(String, Span, Vec<Entry>)> {
         let many = matches!(of, Kind::List(_));
         let hint = if many { format!("write `{path} NAME value value`") } else { format!("write `{path} NAME value`") };
-        if !here {
+        if let Some((key, name)) = below {
             if values.len() == 1 || many && !values.is_empty() {
                 return vec![(key, name, values.to_vec())];
             }
@@ -290,7 +289,7 @@ impl Filler<'_> {
             return Vec::new();
         }
         let size = if many { values.len().max(2) } else { 2 };
-        if values.is_empty() || values.len() % size != 0 {
+        if values.is_empty() || !values.len().is_multiple_of(size) {
             self.wrong("value-count", whole, format!("`{path}` takes names with a value each"), hint);
             return Vec::new();
         }
@@ -350,21 +349,21 @@ impl Filler<'_> {
                 }
                 continue;
             };
-            self.left(param, first.to_owned(), &segments, &given);
+            self.left(param, first, &segments, &given);
         }
     }
 
     /// Says what is wrong with a name below `param`, whose dotted name is `path`.
-    fn left(&mut self, param: &Param, path: String, rest: &[&str], given: &Given) {
+    fn left(&mut self, param: &Param, path: &str, rest: &[&str], given: &Given) {
         let Some((&next, rest)) = rest.split_first() else { return };
-        let case = match self.filled.params.get(&path) {
+        let case = match self.filled.params.get(path) {
             Some(Value::Text(case)) => param.cases.iter().find(|one| one.name == *case),
             _ => None,
         };
         let of_case = case.map_or(&[][..], |case| &case.params);
         let inner: Vec<&Param> = param.params.iter().chain(of_case).collect();
         if let Some(inner) = inner.iter().find(|inner| inner.name == next) {
-            return self.left(inner, format!("{path}.{next}"), rest, given);
+            return self.left(inner, &format!("{path}.{next}"), rest, given);
         }
         let elsewhere = param.cases.iter().find(|case| case.params.iter().any(|inner| inner.name == next));
         match (elsewhere, case) {

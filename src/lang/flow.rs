@@ -124,7 +124,9 @@ impl Graph<'_> {
             }
             for out in draft.signature.outputs.iter().filter(|out| CARRIERS.contains(&out.ty.as_str())) {
                 let mut marks: BTreeMap<&str, Vec<usize>> = carried.clone();
-                marks.values_mut().for_each(|way| way.push(stage));
+                for way in marks.values_mut() {
+                    way.push(stage);
+                }
                 for mark in &out.marks {
                     marks.insert(mark, vec![stage]);
                 }

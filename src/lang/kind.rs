@@ -261,10 +261,7 @@ pub fn value(kind: &Kind, range: Option<&Range>, entry: &Entry) -> Result<Value,
             hint: "name a file or a folder".to_owned(),
         }),
         (Kind::Path, Scalar::Text(text)) => Ok(Value::Path(text.clone())),
-        (Kind::Int | Kind::Count | Kind::Px | Kind::Seed | Kind::Real | Kind::Share, Scalar::Text(text))
-        | (Kind::Probability | Kind::Degrees, Scalar::Text(text))
-            if entry.quoted && text.parse::<f64>().is_ok() =>
-        {
+        (kind, Scalar::Text(text)) if !matches!(kind, Kind::Bool) && entry.quoted && text.parse::<f64>().is_ok() => {
             Err(Refusal { hint: format!("write it without quotes: `{text}`"), ..refuse() })
         }
         _ => Err(refuse()),

@@ -372,18 +372,13 @@ impl<'a> Lowerer<'a> {
         let signature = signature?;
         let Some(out) = signature.output(output) else {
             let ports = signature.outputs.iter().map(|out| out.name.as_str());
-            let (message, hint) = match output {
-                Some(output) => {
-                    let all: Vec<String> = ports.clone().map(|port| format!("{stage}.{port}")).collect();
-                    let near = near::near(output, ports).map(|port| format!("did you mean `{stage}.{port}`?"));
-                    let all = near::names(all.iter().map(String::as_str));
-                    (format!("`{stage}` has no output `{output}`"), near.unwrap_or(format!("it has {all}")))
-                }
-                None => {
-                    let all: Vec<String> = ports.map(|port| format!("{stage}.{port}")).collect();
-                    let all = near::names(all.iter().map(String::as_str));
-                    (format!("`{stage}` has several outputs"), format!("say which: {all}"))
-                }
+            let all: Vec<String> = ports.clone().map(|port| format!("{stage}.{port}")).collect();
+            let all = near::names(all.iter().map(String::as_str));
+            let (message, hint) = if let Some(output) = output {
+                let near = near::near(output, ports).map(|port| format!("did you mean `{stage}.{port}`?"));
+                (format!("`{stage}` has no output `{output}`"), near.unwrap_or(format!("it has {all}")))
+            } else {
+                (format!("`{stage}` has several outputs"), format!("say which: {all}"))
             };
             self.diags
                 .push(Diag::error("unknown-name", entry.span, message).also(declared, "declared here").hint(hint));

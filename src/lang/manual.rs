@@ -38,7 +38,9 @@ pub fn index() -> String {
     let mut out = String::new();
     for (floor, stages) in floors() {
         let _ = writeln!(out, "{floor}");
-        stages.iter().for_each(|stage| _ = writeln!(out, "  {:16}{}", stage.name, first_sentence(&stage.doc)));
+        for stage in stages {
+            let _ = writeln!(out, "  {:16}{}", stage.name, first_sentence(&stage.doc));
+        }
         out.push('\n');
     }
     out.push_str("Networks\n");
@@ -162,7 +164,8 @@ pub fn text(example: &Example) -> String {
     let inner = lines.split_last().map_or(&[][..], |(_, inner)| inner);
     let indent =
         inner.iter().filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len()).min();
-    inner.iter().map(|line| format!("{}\n", line.get(indent.unwrap_or(0)..).unwrap_or_default())).collect()
+    let lines = inner.iter().map(|line| line.get(indent.unwrap_or(0)..).unwrap_or_default());
+    lines.fold(String::new(), |text, line| text + line + "\n")
 }
 
 fn network(network: &Described) -> String {

@@ -169,8 +169,8 @@ pub fn read(node: &Node) -> (Option<Signature>, Vec<Diag>) {
     }
     let mut names: Vec<&str> = signature.children().collect();
     names.sort_unstable();
-    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        diags.push(bad(node, &format!("two of its ports or parameters are named `{}`", pair[0])));
+    if let Some((name, _)) = names.iter().zip(names.iter().skip(1)).find(|(one, next)| one == next) {
+        diags.push(bad(node, &format!("two of its ports or parameters are named `{name}`")));
     }
     (Some(signature), diags)
 }

@@ -32,6 +32,10 @@ pub enum Value {
 
 impl Value {
     /// Adds the value to a key by the byte rules of [`crate::base::digest`], each kind under a tag of its own.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "std's trait hashes into u64s; this is hashing by our byte rules"
+    )]
     pub fn hash(&self, hasher: &mut Hasher) {
         match self {
             Self::None => _ = hasher.int(0),
@@ -42,7 +46,9 @@ impl Value {
             Self::Path(value) => _ = hasher.int(5).text(value),
             Self::List(values) => {
                 hasher.int(6).int(values.len() as u64);
-                values.iter().for_each(|value| value.hash(hasher));
+                for value in values {
+                    value.hash(hasher);
+                }
             }
             Self::Map(values) => {
                 hasher.int(7).int(values.len() as u64);

@@ -23,7 +23,7 @@ pub(super) fn judge(file: FileId, text: &str, tokens: &[Token], document: &Docum
     let mut piece = |range: std::ops::Range<usize>, closing: &str| {
         let slipped = diags
             .iter()
-            .flat_map(|diag| diag.labels.first())
+            .filter_map(|diag| diag.labels.first())
             .any(|label| label.span.start < range.end && label.span.end > range.start);
         if slipped {
             return;
