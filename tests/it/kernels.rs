@@ -1,4 +1,8 @@
 //! Tests of the training kernels and of networks made from them.
 
+mod convolutions;
 mod formula;
+mod golden;
+mod layers;
+mod loading;
 mod reference;

@@ -60,7 +60,7 @@ impl Moments {
 
 vectorised! {
     /// Adds the sums of x and x² over `count` rows of `width` columns, `stride` floats apart, that `rows` points to.
-    #[expect(clippy::not_unsafe_ptr_arg_deref, unsafe_code, reason = "other columns of the rows belong to other threads")]
+    #[expect(unsafe_code, reason = "other columns of the rows belong to other threads")]
     pub(super) fn add_moments(rows: *const f32, count: usize, stride: usize, width: usize, sums: &mut Sums) {
         for first in (0..count).step_by(GROUP) {
             let mut group = [[0.0f32; COLUMNS]; 2];

@@ -63,7 +63,7 @@ pub fn affine(x: &[f32], scale: &[f32], shift: &[f32], extra: Option<&[f32]>, re
     let low = rectify.low();
     match extra {
         None => {
-            y.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(y, x)| affine_rows(x, scale, shift, low, y))
+            y.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(y, x)| affine_rows(x, scale, shift, low, y));
         }
         Some(extra) => y
             .par_chunks_mut(piece)
@@ -163,7 +163,7 @@ pub fn backward_fixed(x: &[f32], dy: &mut [f32], scale: &[f32], passed: Passed, 
     combine(x, dy, &Terms { of_g: scale.to_vec(), of_x: zeros.clone(), fixed: zeros }, into);
 }
 
-/// dx = of_g g + of_x x + fixed, by channel.
+/// The factors of dx = `of_g` g + `of_x` x + `fixed`, by channel.
 #[derive(Default)]
 struct Terms {
     of_g: Vec<f32>,

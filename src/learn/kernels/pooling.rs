@@ -103,7 +103,9 @@ impl Window {
                 for pixel in (0..self.kernel * self.kernel).filter_map(|tap| self.pixel(at, tap)) {
                     y.iter_mut().zip(&x[pixel * c..][..c]).for_each(|(y, x)| *y += x);
                 }
-                y.iter_mut().for_each(|y| *y /= count);
+                for y in y.iter_mut() {
+                    *y /= count;
+                }
             }
         });
     }
@@ -150,7 +152,9 @@ pub fn global_mean(x: &[f32], channels: usize, y: &mut [f32]) {
         for x in x.chunks_exact(channels) {
             y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
         }
-        y.iter_mut().for_each(|y| *y /= count);
+        for y in y.iter_mut() {
+            *y /= count;
+        }
     });
 }
 

@@ -8,7 +8,6 @@ macro_rules! vectorised {
         $(#[$meta])*
         $vis fn $name($($arg: $ty),*) {
             #[inline(always)]
-            #[expect(clippy::inline_always, reason = "the body takes on the instructions of its caller")]
             fn body($($arg: $ty),*) $body
 
             #[cfg(target_arch = "x86_64")]

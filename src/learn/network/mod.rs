@@ -41,7 +41,8 @@ pub struct Network {
     /// Batch norms that were loaded folded and not yet calibrated, by their place in the program.
     uncalibrated: Vec<usize>,
     pool: Pool,
-    plans: Mutex<Vec<((usize, usize), Arc<Plan>)>>,
+    /// By height and width.
+    plans: Mutex<BTreeMap<(usize, usize), Arc<Plan>>>,
     /// The convolutions of evaluation mode, as long as the numbers they were made from hold.
     folded: Mutex<Option<Arc<Vec<Option<Folded>>>>>,
     /// The last forward pass in training mode: its logits on the tape and what the way back needs.
@@ -368,11 +369,11 @@ impl Network {
             return Err(StageError::Bug(format!("pixels of shape {:?}, not N x H x W x 3", pixels.dims())));
         }
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, plan)) = plans.iter().find(|(size, _)| *size == (height, width)) {
+        if let Some(plan) = plans.get(&(height, width)) {
             return Ok((count, Arc::clone(plan)));
         }
         let plan = Arc::new(Plan::new(&self.program, height, width)?);
-        plans.push(((height, width), Arc::clone(&plan)));
+        plans.insert((height, width), Arc::clone(&plan));
         Ok((count, plan))
     }
 }
@@ -400,6 +401,7 @@ fn with_floats<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> R) -> Result<R, 
 }
 
 /// An error of candle's own is a defect of ours.
+#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
 fn candle(error: candle_core::Error) -> StageError {
     StageError::Bug(format!("candle: {error}"))
 }

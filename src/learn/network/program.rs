@@ -180,8 +180,8 @@ impl Program {
         let program = compiler.program;
         let mut names: Vec<&str> = program.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(wrong(format!("two layers of network `{}` have the tensor `{}`", spec.name, pair[0])));
+        if let Some([twice, _]) = names.array_windows().find(|[one, other]| one == other) {
+            return Err(wrong(format!("two layers of network `{}` have the tensor `{}`", spec.name, twice)));
         }
         Ok(program)
     }
@@ -263,7 +263,9 @@ impl Compiler {
         match layer {
             Layer::Conv { name, out, kernel, stride, padding, groups, bias } => {
                 let (out, groups) = (*out, *groups);
-                if [out, *kernel, *stride, groups].contains(&0) || extent.channels % groups != 0 || out % groups != 0 {
+                if [out, *kernel, *stride, groups].contains(&0)
+                    || !(extent.channels.is_multiple_of(groups) && out.is_multiple_of(groups))
+                {
                     return Err(wrong(format!(
                         "`{name}` has {} channels in, {out} out, {groups} groups, kernel {kernel}, stride {stride}: \
                          none may be 0, and the groups must divide both",

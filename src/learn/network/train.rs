@@ -349,7 +349,7 @@ pub(super) fn backward(model: Model, mut pass: Pass, dlogits: &[f32], gradient: 
                         from.window(*kernel, *stride, *padding).max_gradient(&dy, places, &mut dx);
                     }
                     (Op::MeanPool { kernel, stride }, _) => {
-                        from.window(*kernel, *stride, 0).mean_gradient(&dy, &mut dx)
+                        from.window(*kernel, *stride, 0).mean_gradient(&dy, &mut dx);
                     }
                     (Op::GlobalMean, _) => global_mean_gradient(&dy, from.channels, &mut dx),
                     // The way back transposes the other way round.

@@ -36,6 +36,11 @@ fn resnet18_computes_what_pytorch_computes() {
     let report = network.load(&weights(&network.tensors()), Missing::Error).unwrap();
     assert_eq!(report.loaded.len(), 102, "62 parameters and 40 running statistics");
 
+    // For `tests/checks/torch_loads.py`.
+    if let Some(path) = std::env::var_os("MACULA_SAVE_RESNET18") {
+        std::fs::write(path, network.save().unwrap()).unwrap();
+    }
+
     let (n, side) = (3, 64);
     let pixels =
         Tensor::from_vec(formula("pixels", n * side * side * 3, -2.0, 2.0), (n, side, side, 3), &Device::Cpu).unwrap();

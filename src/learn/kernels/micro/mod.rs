@@ -64,7 +64,7 @@ pub(super) struct Summed {
 
 /// What a sum begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub(super) enum Start {
     /// 0: what was there is overwritten.
     Zero,
     /// What is there already.

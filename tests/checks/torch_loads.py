@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""torch loads what macula saved: every name and layout into torchvision's ResNet18, and the same logits.
+
+    MACULA_SAVE_RESNET18=/tmp/resnet18.safetensors cargo test --test it resnet18_computes_what_pytorch_computes
+    python tests/checks/torch_loads.py /tmp/resnet18.safetensors
+
+Fails where a name is missing or unexpected, a shape differs, or a logit differs from tests/expected/resnet18.json.
+"""
+import json
+import pathlib
+import sys
+import zlib
+
+import numpy
+import torch
+import torchvision
+from safetensors.torch import load_file
+
+
+def formula(name, count, low, high):
+    """As in tests/expected/resnet18.py."""
+    start = zlib.crc32(name.encode())
+    index = numpy.arange(count, dtype=numpy.uint64)
+    bits = (index * numpy.uint64(2654435761) + numpy.uint64(start)) & numpy.uint64(0xFFFFFFFF)
+    bits = ((bits ^ (bits >> numpy.uint64(15))) * numpy.uint64(2246822519)) & numpy.uint64(0xFFFFFFFF)
+    bits ^= bits >> numpy.uint64(13)
+    return (low + (high - low) * (bits.astype(numpy.float64) / 4294967296.0)).astype(numpy.float32)
+
+
+expected = json.loads((pathlib.Path(__file__).parent.parent / "expected/resnet18.json").read_text())
+net = torchvision.models.resnet18(num_classes=4)
+net.load_state_dict(load_file(sys.argv[1]), strict=True)
+net = net.double().eval()
+pixels = torch.from_numpy(formula("pixels", 3 * 64 * 64 * 3, -2.0, 2.0).reshape(3, 64, 64, 3)).double()
+with torch.no_grad():
+    logits = net(pixels.permute(0, 3, 1, 2)).flatten()
+wanted = torch.tensor(expected["evaluated"], dtype=torch.float64)
+error = float((logits - wanted).abs().max() / wanted.abs().max())
+assert error < 1e-6, f"logits differ by {error}"
+print(f"torch loaded {len(load_file(sys.argv[1]))} tensors; logits differ by {error:.1e}")

@@ -1,0 +1,246 @@
+//! Convolutions and pooling, one by one, against plain loops in f64 and candle's own.
+
+use candle_core::{Device, Tensor, Var};
+use macula::learn::kernels::conv::{After, Conv, ConvShape};
+use macula::learn::kernels::norm::{self, Into, Passed, Statistics};
+use macula::learn::kernels::pooling::Window;
+use macula::learn::kernels::{Begin, Moments, Pool, Rectify};
+
+use super::formula::formula;
+
+/// Sides, channels, outputs, kernel, stride, padding, groups: every way of packing, and widths that fill no panel.
+const SHAPES: [[usize; 8]; 12] = [
+    [7, 6, 3, 5, 3, 1, 1, 1],
+    [8, 9, 3, 64, 7, 2, 3, 1],
+    [5, 5, 3, 4, 2, 1, 0, 1],
+    [6, 5, 17, 33, 3, 1, 1, 1],
+    [7, 7, 16, 40, 3, 2, 1, 1],
+    [6, 6, 32, 32, 1, 2, 0, 1],
+    [5, 4, 20, 20, 3, 3, 2, 1],
+    [4, 4, 33, 70, 1, 1, 0, 1],
+    [9, 8, 18, 5, 5, 2, 2, 1],
+    [1, 1, 50, 4, 1, 1, 0, 1],
+    [6, 6, 8, 8, 3, 2, 1, 8],
+    [5, 6, 6, 9, 3, 1, 1, 3],
+];
+
+fn shape([height, width, channels, out, kernel, stride, padding, groups]: [usize; 8]) -> ConvShape {
+    ConvShape { height, width, channels, out, kernel, stride, padding, groups }
+}
+
+/// Every product that a convolution sums: places in the input, the kernel and the output.
+fn terms(shape: &ConvShape, n: usize) -> Vec<(usize, usize, usize)> {
+    let ConvShape { height, width, channels, out, kernel, stride, padding, groups } = *shape;
+    let (rows, columns) = shape.outputs();
+    let (inputs, outputs) = (channels / groups, out / groups);
+    let mut terms = Vec::new();
+    for image in 0..n {
+        for at in 0..rows * columns * kernel * kernel {
+            let (pixel, tap) = (at / (kernel * kernel), at % (kernel * kernel));
+            let y = (pixel / columns * stride + tap / kernel).wrapping_sub(padding);
+            let x = (pixel % columns * stride + tap % kernel).wrapping_sub(padding);
+            if y >= height || x >= width {
+                continue;
+            }
+            for o in 0..out {
+                for i in 0..inputs {
+                    terms.push((
+                        ((image * height + y) * width + x) * channels + o / outputs * inputs + i,
+                        (tap * inputs + i) * out + o,
+                        (image * rows * columns + pixel) * out + o,
+                    ));
+                }
+            }
+        }
+    }
+    terms
+}
+
+fn assert_near(what: &str, found: &[f32], wanted: &[f64]) {
+    assert_eq!(found.len(), wanted.len(), "{what}");
+    for (at, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+        assert!(
+            (f64::from(*found) - wanted).abs() < 2e-5 * (1.0 + wanted.abs()),
+            "{what}[{at}]: {found}, not {wanted}"
+        );
+    }
+}
+
+#[test]
+fn a_convolution_and_its_gradients_are_the_sums_that_define_them() {
+    let pool = Pool::default();
+    for shape in SHAPES.map(shape) {
+        let n = 3;
+        let (rows, columns) = shape.outputs();
+        let what = format!("{shape:?}");
+        let x = formula("x", n * shape.height * shape.width * shape.channels, -1.0, 1.0);
+        let kernel = formula("kernel", shape.weights(), -1.0, 1.0);
+        let dy = formula("dy", n * rows * columns * shape.out, -1.0, 1.0);
+        let before = formula("before", x.len(), -1.0, 1.0);
+        let bias = formula("bias", shape.out, -1.0, 1.0);
+        let extra = formula("extra", dy.len(), -1.0, 1.0);
+        let (mut y, mut dx, mut dkernel) = (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; kernel.len()]);
+        for (i, k, o) in terms(&shape, n) {
+            y[o] += f64::from(x[i]) * f64::from(kernel[k]);
+            dx[i] += f64::from(dy[o]) * f64::from(kernel[k]);
+            dkernel[k] += f64::from(x[i]) * f64::from(dy[o]);
+        }
+
+        let conv = Conv::new(shape);
+        let packed = conv.pack(&kernel, &pool);
+        // Buffers begin with what must not matter.
+        let mut found = vec![f32::NAN; y.len()];
+        let mut moments = Moments::default();
+        conv.forward(&x, &packed, After::default(), &mut found, Some(&mut moments), &pool);
+        assert_near(&what, &found, &y);
+        for (channel, [sum, squares]) in moments.totals(shape.out).into_iter().enumerate() {
+            let channel = || y.iter().skip(channel).step_by(shape.out);
+            let (wanted, wanted_squares) = (channel().sum::<f64>(), channel().map(|y| y * y).sum::<f64>());
+            assert!((sum - wanted).abs() < 1e-3 && (squares - wanted_squares).abs() < 1e-5 * wanted_squares, "{what}");
+        }
+
+        let after = After { bias: Some(&bias), extra: Some(&extra), rectify: Rectify::Yes };
+        conv.forward(&x, &packed, after, &mut found, None, &pool);
+        let finished: Vec<f64> = (y.iter().zip(&extra).enumerate())
+            .map(|(at, (y, extra))| (y + f64::from(bias[at % shape.out]) + f64::from(*extra)).max(0.0))
+            .collect();
+        assert_near(&what, &found, &finished);
+
+        let mut found = vec![f32::NAN; x.len()];
+        conv.input_gradient(&dy, &kernel, Begin::Fresh, &mut found, &pool);
+        assert_near(&what, &found, &dx);
+        found.copy_from_slice(&before);
+        conv.input_gradient(&dy, &kernel, Begin::Add, &mut found, &pool);
+        let added: Vec<f64> = dx.iter().zip(&before).map(|(dx, before)| dx + f64::from(*before)).collect();
+        assert_near(&what, &found, &added);
+
+        let mut found = vec![f32::NAN; kernel.len()];
+        conv.kernel_gradient(&x, &dy, &mut found, &pool);
+        assert_near(&what, &found, &dkernel);
+    }
+}
+
+#[test]
+fn a_convolution_and_its_gradients_are_those_of_candle() {
+    let (shape, pool) = (shape([6, 7, 5, 9, 3, 1, 1, 1]), Pool::default());
+    let (x, kernel) = (formula("x", 2 * 6 * 7 * 5, -1.0, 1.0), formula("kernel", shape.weights(), -1.0, 1.0));
+    let factors = formula("factors", 2 * 6 * 7 * 9, -1.0, 1.0);
+    let tensor = |values: &[f32], dims: [usize; 4]| Tensor::from_slice(values, &dims[..], &Device::Cpu).unwrap();
+    let pixels = Var::from_tensor(&tensor(&x, [2, 6, 7, 5])).unwrap();
+    let weights = Var::from_tensor(&tensor(&kernel, [3, 3, 5, 9])).unwrap();
+    let y = (pixels.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap())
+        .conv2d(&weights.permute((3, 2, 0, 1)).unwrap().contiguous().unwrap(), 1, 1, 1, 1)
+        .and_then(|y| y.permute((0, 2, 3, 1)))
+        .unwrap();
+    let gradients = (&y * tensor(&factors, [2, 6, 7, 9])).unwrap().sum_all().unwrap().backward().unwrap();
+    let wide = |tensor: &Tensor| -> Vec<f64> {
+        tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect()
+    };
+
+    let conv = Conv::new(shape);
+    let mut found = vec![0.0; factors.len()];
+    conv.forward(&x, &conv.pack(&kernel, &pool), After::default(), &mut found, None, &pool);
+    assert_near("y", &found, &wide(&y));
+    let mut found = vec![0.0; x.len()];
+    conv.input_gradient(&factors, &kernel, Begin::Fresh, &mut found, &pool);
+    assert_near("dx", &found, &wide(gradients.get(&pixels).unwrap()));
+    let mut found = vec![0.0; kernel.len()];
+    conv.kernel_gradient(&x, &factors, &mut found, &pool);
+    assert_near("dkernel", &found, &wide(gradients.get(&weights).unwrap()));
+}
+
+#[test]
+fn of_equal_maxima_the_first_gets_the_gradient_and_padding_never_wins() {
+    // As torch.nn.MaxPool2d(3, 2, 1): all values below 0, so that padding with 0 would win.
+    let window = Window { height: 4, width: 4, channels: 1, kernel: 3, stride: 2, padding: 1 };
+    let x = [-1.0, -1.0, -3.0, -2.0, -1.0, -1.0, -2.0, -2.0, -5.0, -4.0, -4.0, -6.0, -4.0, -4.0, -4.0, -7.0];
+    let (mut y, mut places, mut dx) = ([0.0; 4], [0; 4], [f32::NAN; 16]);
+    window.max(&x, &mut y, &mut places);
+    assert_eq!(y, [-1.0, -1.0, -1.0, -1.0]);
+    window.max_gradient(&[1.0, 10.0, 100.0, 1000.0], &places, &mut dx);
+    let mut wanted = [0.0; 16];
+    (wanted[0], wanted[1], wanted[4], wanted[5]) = (1.0, 10.0, 100.0, 1000.0);
+    assert_eq!(dx, wanted);
+}
+
+#[test]
+fn a_nan_passes_pooling_and_rectifiers() {
+    let window = Window { height: 2, width: 2, channels: 1, kernel: 2, stride: 2, padding: 0 };
+    let (mut y, mut places) = ([0.0], [0]);
+    window.max(&[1.0, f32::NAN, 3.0, 2.0], &mut y, &mut places);
+    assert!(y[0].is_nan(), "a loss must become NaN where an activation is");
+    let mut x = [f32::NAN, -1.0];
+    norm::rectify(&mut x);
+    assert!(x[0].is_nan() && x[1] == 0.0);
+    let conv = Conv::new(ConvShape::linear(2, 1));
+    let pool = Pool::default();
+    let after = After { rectify: Rectify::Yes, ..After::default() };
+    conv.forward(&[f32::NAN, 1.0], &conv.pack(&[1.0, 1.0], &pool), after, &mut y, None, &pool);
+    assert!(y[0].is_nan());
+}
+
+/// max(0, gamma (x - mean) / sqrt(var + eps) + beta + extra) in f64.
+fn normalised(x: &[f64], gamma: &[f64], beta: &[f64], extra: &[f64]) -> Vec<f64> {
+    let c = gamma.len();
+    let rows = (x.len() / c) as f64;
+    let mut y = vec![0.0; x.len()];
+    for channel in 0..c {
+        let values = || x.iter().skip(channel).step_by(c);
+        let mean = values().sum::<f64>() / rows;
+        let variance = values().map(|x| (x - mean).powi(2)).sum::<f64>() / rows;
+        for at in (channel..x.len()).step_by(c) {
+            y[at] = (gamma[channel] * (x[at] - mean) / (variance + 1e-5).sqrt() + beta[channel] + extra[at]).max(0.0);
+        }
+    }
+    y
+}
+
+#[test]
+fn the_gradients_of_a_batch_norm_are_its_finite_differences() {
+    for (c, rows) in [(3, 20), (33, 37), (64, 5)] {
+        let narrow = |name: &str, count, low, high| formula(name, count, low, high);
+        let (x, extra) = (narrow("x", rows * c, -2.0, 3.0), narrow("extra", rows * c, -1.0, 1.0));
+        let (gamma, beta) = (narrow("gamma", c, 0.5, 1.5), narrow("beta", c, -0.5, 0.5));
+        let factors = narrow("factors", rows * c, -1.0, 1.0);
+        let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<_>>();
+        let loss = |x: &[f64], gamma: &[f64], beta: &[f64], extra: &[f64]| -> f64 {
+            normalised(x, gamma, beta, extra).iter().zip(wide(&factors)).map(|(y, factor)| y * factor).sum()
+        };
+        let inputs = [wide(&x), wide(&gamma), wide(&beta), wide(&extra)];
+        let differences = |which: usize| -> Vec<f64> {
+            (0..inputs[which].len())
+                .map(|at| {
+                    let shifted = |by: f64| {
+                        let mut inputs = inputs.clone();
+                        inputs[which][at] += by;
+                        loss(&inputs[0], &inputs[1], &inputs[2], &inputs[3])
+                    };
+                    (shifted(1e-6) - shifted(-1e-6)) / 2e-6
+                })
+                .collect()
+        };
+
+        let mut moments = Moments::default();
+        moments.of(&x, c);
+        let statistics = Statistics::new(&moments.totals(c), rows, 1e-5);
+        let (scale, shift) = statistics.affine(&gamma, &beta);
+        let mut y = vec![0.0; x.len()];
+        norm::affine(&x, &scale, &shift, Some(&extra), Rectify::Yes, &mut y);
+        assert_near("y", &y, &normalised(&inputs[0], &inputs[1], &inputs[2], &inputs[3]));
+        let (mut dy, mut dx) = (factors.clone(), vec![f32::NAN; x.len()]);
+        let (dgamma, dbeta) =
+            norm::backward(&x, &mut dy, &gamma, &statistics, Passed::Output(&y), Into::Buffer(&mut dx));
+        for (name, found, which) in [("dx", &dx, 0), ("dgamma", &dgamma, 1), ("dbeta", &dbeta, 2), ("dextra", &dy, 3)] {
+            assert_near(name, found, &differences(which));
+        }
+
+        // Without a residual the rectifier's mask comes from the input, and the gradient is written in place.
+        norm::affine(&x, &scale, &shift, None, Rectify::Yes, &mut y);
+        let (mut one, mut other) = (factors.clone(), vec![f32::NAN; x.len()]);
+        let passed = Passed::Affine(&scale, &shift);
+        let gradients = norm::backward(&x, &mut one, &gamma, &statistics, passed, Into::Place);
+        let mut dy = factors.clone();
+        let same = norm::backward(&x, &mut dy, &gamma, &statistics, Passed::Output(&y), Into::Buffer(&mut other));
+        assert_eq!((one, gradients), (other, same));
+    }
+}

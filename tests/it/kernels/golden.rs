@@ -1,0 +1,63 @@
+//! The bytes of a tiny network, forward and backward: fixed on the portable path, the same on both paths with fused
+//! multiply-add.
+
+use std::process::Command;
+
+use candle_core::{Device, Tensor};
+use macula::base::{Digest, Streams};
+use macula::learn::kernels::{Path, choose};
+use macula::learn::network::{Missing, Network};
+
+use super::formula::{formula, resnet18, weights};
+
+/// Where this process is a child that computes on one path.
+const CHILD: &str = "MACULA_TEST_KERNELS";
+
+/// Of evaluated and trained logits, gradient and running statistics.
+const GOLDEN: &str = "ddd6f6c3413d60c990440af2aea182ad25f740f97c40a764656d480a1911c28e";
+
+fn digest() -> Digest {
+    let streams = Streams::new(1, "test");
+    let mut network = Network::new(&resnet18([8, 12, 20, 36]), 40, 4, &streams).unwrap();
+    network.load(&weights(&network.tensors()), Missing::Error).unwrap();
+    let pixels = Tensor::from_vec(formula("pixels", 3 * 40 * 40 * 3, -2.0, 2.0), (3, 40, 40, 3), &Device::Cpu).unwrap();
+    let evaluated = network.forward(&pixels).unwrap();
+    let frozen = vec![false; network.parameters().len()];
+    let logits = network.forward_train(&pixels, &frozen, streams.stream("dropout", 0, &[])).unwrap();
+    network.backward(&logits.sum_all().unwrap()).unwrap();
+    let floats = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let all = [floats(&evaluated), floats(&logits), network.gradient().to_vec(), network.running().to_vec()].concat();
+    assert!(all.iter().all(|value| value.is_finite()));
+    Digest::of(&all.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
+}
+
+#[test]
+fn a_tiny_network_gives_the_golden_bytes_on_the_portable_path() {
+    if let Ok(path) = std::env::var(CHILD) {
+        let path = Path::from_name(&path).unwrap();
+        assert_eq!(choose(path), path);
+        println!("digest {}", digest());
+        return;
+    }
+    let of = |path: Path| {
+        let name = "kernels::golden::a_tiny_network_gives_the_golden_bytes_on_the_portable_path";
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let output = child.args(["--exact", name, "--nocapture"]).env(CHILD, path.name()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let at = text.find("digest ").unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+        text[at + 7..][..64].to_owned()
+    };
+    assert_eq!(of(Path::Portable), GOLDEN, "raise the versions of `train` where its output must change");
+    let fused: Vec<String> = [Path::Avx2, Path::Avx512].into_iter().filter(|path| path.available()).map(of).collect();
+    assert!(fused.windows(2).all(|pair| pair[0] == pair[1]), "{fused:?}");
+}
+
+#[test]
+fn paths_have_names_and_the_best_is_available() {
+    for path in [Path::Portable, Path::Avx2, Path::Avx512] {
+        assert_eq!(Path::from_name(path.name()), Some(path));
+    }
+    assert_eq!(Path::from_name("avx2"), Some(Path::Avx2));
+    assert_eq!(Path::from_name("neon"), None);
+    assert!(Path::best().available() && Path::Portable.available());
+}

@@ -1,0 +1,175 @@
+//! Networks of every kind of layer: gradients against finite differences, the same bytes whatever the threads.
+
+use candle_core::{Device, Tensor};
+use macula::base::Streams;
+use macula::lang::network::{Layer, NetworkSpec};
+use macula::learn::network::Network;
+
+use super::formula::{formula, resnet18};
+
+fn conv(name: &str, out: usize, kernel: usize, stride: usize, groups: usize) -> Layer {
+    Layer::Conv { name: name.to_owned(), out, kernel, stride, padding: kernel / 2, groups, bias: true }
+}
+
+fn norm(name: &str) -> Layer {
+    Layer::BatchNorm { name: name.to_owned(), eps: 1e-5, momentum: 0.1 }
+}
+
+/// Every kind of layer, residuals nested, ended by batch norms and otherwise, and a value that a rectifier may not overwrite.
+fn every_layer() -> NetworkSpec {
+    let inner = Layer::Residual { body: vec![conv("in", 8, 3, 1, 4)], shortcut: vec![] };
+    let outer = Layer::Residual {
+        body: vec![Layer::Relu, inner, conv("out", 12, 3, 2, 1), norm("bn2")],
+        shortcut: vec![Layer::AvgPool { kernel: 2, stride: 2 }, conv("short", 12, 1, 1, 1)],
+    };
+    let layers = vec![
+        conv("first", 8, 3, 1, 1),
+        norm("bn1"),
+        outer,
+        Layer::Relu,
+        Layer::MaxPool { kernel: 3, stride: 2, padding: 1 },
+        Layer::Dropout { share: 0.25 },
+        Layer::Flatten,
+        Layer::Linear { name: "hidden".to_owned(), out: Some(10), bias: true },
+        Layer::Relu,
+        Layer::Linear { name: "head".to_owned(), out: None, bias: false },
+    ];
+    NetworkSpec { name: "every-layer".to_owned(), layers }
+}
+
+fn pixels(n: usize, side: usize) -> Tensor {
+    Tensor::from_vec(formula("pixels", n * side * side * 3, -1.0, 1.0), (n, side, side, 3), &Device::Cpu).unwrap()
+}
+
+/// The weighted sum of the logits in training mode; gradients are left in the network where asked for.
+fn loss(network: &mut Network, frozen: &[bool], gradient: Gradient) -> f64 {
+    let streams = Streams::new(3, "test");
+    let logits = network.forward_train(&pixels(4, 8), frozen, streams.stream("dropout", 0, &[])).unwrap();
+    let factors = Tensor::from_vec(formula("factors", 4 * 3, -1.0, 1.0), (4, 3), &Device::Cpu).unwrap();
+    let sum = (logits.clone() * &factors).unwrap().sum_all().unwrap();
+    if gradient == Gradient::Wanted {
+        network.backward(&sum).unwrap();
+    }
+    let logits = logits.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let factors = factors.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    logits.iter().zip(factors).map(|(logit, factor)| f64::from(*logit) * f64::from(factor)).sum()
+}
+
+#[derive(PartialEq)]
+enum Gradient {
+    Wanted,
+    Unwanted,
+}
+
+#[test]
+fn gradients_through_every_kind_of_layer_are_finite_differences() {
+    let mut network = Network::new(&every_layer(), 8, 3, &Streams::new(5, "test")).unwrap();
+    let frozen = vec![false; network.parameters().len()];
+    loss(&mut network, &frozen, Gradient::Wanted);
+    let gradient = network.gradient().to_vec();
+    let flat = network.flat().to_vec();
+    for parameter in network.parameters().to_vec() {
+        // Along the gradient itself, where a difference in f32 is largest against its rounding.
+        let range = parameter.range;
+        let length = gradient[range.clone()].iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        let mut along = |by: f64| {
+            network.update(|values, _| {
+                values.copy_from_slice(&flat);
+                for (value, g) in values[range.clone()].iter_mut().zip(&gradient[range.clone()]) {
+                    *value += (by * f64::from(*g) / length) as f32;
+                }
+            });
+            loss(&mut network, &frozen, Gradient::Unwanted)
+        };
+        if length < 1e-5 {
+            // A bias before a batch norm has no effect.
+            assert!(
+                ["first.bias", "out.bias"].contains(&parameter.name.as_str()),
+                "`{}` has no gradient",
+                parameter.name
+            );
+            continue;
+        }
+        let by = 1e-3;
+        let slope = (along(by) - along(-by)) / (2.0 * by);
+        assert!((slope - length).abs() < 0.02 * length, "`{}`: slope {slope}, gradient {length}", parameter.name);
+    }
+}
+
+#[test]
+fn frozen_parameters_have_no_gradient_and_the_others_keep_theirs() {
+    let mut network = Network::new(&every_layer(), 8, 3, &Streams::new(5, "test")).unwrap();
+    let none = vec![false; network.parameters().len()];
+    let names: Vec<String> = network.parameters().iter().map(|parameter| parameter.name.clone()).collect();
+    // A batch norm that is frozen changes what flows on, so only what lies before no batch norm is compared.
+    let frozen: Vec<bool> = names.iter().map(|name| name.starts_with("first") || name.starts_with("short")).collect();
+    loss(&mut network, &none, Gradient::Wanted);
+    let all = network.gradient().to_vec();
+    loss(&mut network, &frozen, Gradient::Wanted);
+    for (parameter, frozen) in network.parameters().iter().zip(&frozen) {
+        let range = parameter.range.clone();
+        let wanted = if *frozen { vec![0.0; range.len()] } else { all[range.clone()].to_vec() };
+        assert_eq!(network.gradient()[range], wanted, "`{}`", parameter.name);
+    }
+    let running = network.running().to_vec();
+    let frozen: Vec<bool> = names.iter().map(|name| name.starts_with("bn1")).collect();
+    loss(&mut network, &frozen, Gradient::Unwanted);
+    assert_eq!(network.running()[..16], running[..16], "a frozen batch norm leaves its running statistics");
+    assert_ne!(network.running()[16..], running[16..], "the other one moves them");
+}
+
+#[test]
+fn one_two_three_and_seven_threads_give_the_same_bytes() {
+    let results: Vec<_> = [1, 2, 3, 7]
+        .into_iter()
+        .map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let streams = Streams::new(5, "test");
+                let mut network = Network::new(&resnet18([16, 24, 40, 72]), 48, 4, &streams).unwrap();
+                let frozen = vec![false; network.parameters().len()];
+                let logits = network.forward_train(&pixels(5, 48), &frozen, streams.stream("dropout", 0, &[])).unwrap();
+                network.backward(&logits.sqr().unwrap().sum_all().unwrap()).unwrap();
+                let evaluated = network.forward(&pixels(5, 48)).unwrap();
+                let floats = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                (floats(&logits), floats(&evaluated), network.gradient().to_vec(), network.running().to_vec())
+            })
+        })
+        .collect();
+    assert!(results[0].2.iter().all(|g| g.is_finite()) && results[0].2.iter().any(|g| *g != 0.0));
+    for result in &results[1..] {
+        assert!(*result == results[0], "threads changed a byte");
+    }
+}
+
+#[test]
+fn evaluation_is_the_training_network_with_its_running_statistics() {
+    // A batch norm whose parameters are frozen uses the running statistics while training, too.
+    let mut network = Network::new(&resnet18([8, 16, 24, 32]), 32, 4, &Streams::new(5, "test")).unwrap();
+    let frozen = vec![true; network.parameters().len()];
+    let dropout = Streams::new(5, "test").stream("dropout", 0, &[]);
+    let trained = network.forward_train(&pixels(2, 32), &frozen, dropout).unwrap();
+    let evaluated = network.forward(&pixels(2, 32)).unwrap();
+    let pairs = trained.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for (trained, evaluated) in pairs.iter().zip(evaluated.flatten_all().unwrap().to_vec1::<f32>().unwrap()) {
+        assert!((trained - evaluated).abs() < 1e-4 * trained.abs().max(1.0), "{trained} and {evaluated}");
+    }
+}
+
+#[test]
+fn patches_that_do_not_fit_are_refused_with_the_layer() {
+    let streams = Streams::new(5, "test");
+    let error = |spec: &NetworkSpec, size| Network::new(spec, size, 3, &streams).err().unwrap().to_string();
+    let tiny = NetworkSpec {
+        name: "tiny".to_owned(),
+        layers: vec![
+            Layer::AvgPool { kernel: 9, stride: 9 },
+            Layer::Linear { name: "fc".to_owned(), out: None, bias: true },
+        ],
+    };
+    assert_eq!(error(&tiny, 8), "a window of 9 px does not fit 8 px with 0 px of padding");
+    assert_eq!(error(&tiny, 18), "`fc` is given 2 x 2 pixels of 3 channels");
+    let network = Network::new(&every_layer(), 8, 3, &streams).unwrap();
+    let error = network.forward(&pixels(1, 16)).err().unwrap().to_string();
+    assert_eq!(error, "patches of 16 x 16 px give `hidden.weight` 192 features, which it is not made for");
+}
