@@ -84,7 +84,6 @@ pub(super) const PAGES: &[Page] = &[
         "There is not one patch.",
         "Photographs smaller than a patch give none with `edge drop`; a filter may have dropped all.",
     ),
-    found("no-positive", "No patch has this lesion.", "Check the masks of the class and the rule of `label`."),
     found(
         "nothing-left",
         "The filter dropped every patch.",

@@ -29,7 +29,7 @@ fn shuffled(keys: &[u32], wide: bool) -> String {
     for line in body.lines().filter(|line| !line.trim().is_empty()) {
         let begins = line.starts_with("    ") && !line.starts_with("     ") && line.trim() != "}";
         match stages.last_mut() {
-            Some(last) if !begins => *last += &format!("{line}\n"),
+            Some(last) if !begins => last.extend([line, "\n"]),
             _ => stages.push(format!("{line}\n")),
         }
     }
