@@ -1,4 +1,4 @@
-//! Pictures of an artifact: contact sheets of patch sets, written beside the results.
+//! Pictures of an artifact: contact sheets of patch sets, galleries of photographs, written beside the results.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,13 @@ use super::Failure;
 use super::artifact::Artifact;
 use crate::data::canvas::Canvas;
 use crate::data::patches::PatchSet;
-use crate::data::sheet;
+use crate::data::{gallery, sheet};
 use crate::store::{Objects, StoreError, Tree};
 
 /// Patches in one band of a contact sheet.
 const ACROSS: usize = 10;
+/// Photographs in a gallery.
+const PHOTOGRAPHS: usize = 9;
 
 /// Writes a picture of each output that can be seen into `folder`; returns their paths.
 ///
@@ -32,6 +34,7 @@ pub fn write(artifact: &Artifact, objects: &Objects, folder: &Path) -> Result<Ve
 fn picture(ty: &str, tree: &Tree, objects: &Objects) -> Result<Option<Canvas>, Failure> {
     match ty {
         "patches" | "views" => Ok(sheet::sheet(&PatchSet::read(tree, objects)?, objects, ACROSS)?),
+        "photographs" => Ok(gallery::gallery(tree, objects, PHOTOGRAPHS)?),
         _ => Ok(None),
     }
 }

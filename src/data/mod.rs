@@ -8,6 +8,7 @@ pub mod counts;
 pub mod cut;
 pub mod cutting;
 pub mod decode;
+pub mod gallery;
 pub mod gathering;
 pub mod grid;
 pub mod item;

@@ -13,9 +13,12 @@ const TILE: usize = 112;
 const GAP: usize = 6;
 const HEAD: usize = 22;
 const CAPTION: usize = 12;
-const PAGE: Colour = [24, 26, 30];
-const INK: Colour = [226, 228, 232];
-const SOFT: Colour = [150, 155, 163];
+/// Behind everything.
+pub(super) const PAGE: Colour = [24, 26, 30];
+/// Words.
+pub(super) const INK: Colour = [226, 228, 232];
+/// Words of less weight.
+pub(super) const SOFT: Colour = [150, 155, 163];
 
 /// The sheet: one band per class, one for healthy and one for undetermined patches, at most `across` patches each, taken at
 /// even distances from the set's order. [`None`] where the set is empty.
@@ -84,10 +87,13 @@ fn patch(canvas: &mut Canvas, set: &PatchSet, shard: &Shard, row: &Row, corner: 
     }
 }
 
-/// Its lesions, then where it lies: `MA+EX 128,256 IDRiD_01`.
+/// Its lesions, then where it lies: `MA+EX 128,256 IDRiD_01`; of a name that is too long, the end.
 fn caption(set: &PatchSet, part: &Part, row: &Row) -> String {
     let present = set.info.classes.iter().zip(&row.labels).filter(|(_, label)| **label == Label::Present);
     let present: Vec<&str> = present.map(|(class, _)| class.as_str()).collect();
     let lesions = if present.is_empty() { String::new() } else { format!("{} ", present.join("+")) };
-    format!("{lesions}{},{} {}", row.x, row.y, part.photograph)
+    let place = format!("{lesions}{},{} ", row.x, row.y);
+    let room = (TILE / LETTER).saturating_sub(place.chars().count());
+    let name: Vec<char> = part.photograph.chars().collect();
+    place + &name[name.len().saturating_sub(room)..].iter().collect::<String>()
 }

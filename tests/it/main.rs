@@ -2,8 +2,10 @@
 
 mod derived;
 mod extract;
+mod job;
 mod kernels;
 mod language;
+mod licences;
 mod metrics;
 mod runner;
 mod show;

@@ -1,1 +1,122 @@
-//! Tests of show.
+//! Looking at what was made: `show`, `get`, `graph`.
+
+use serde_json::Value;
+
+use crate::space::Space;
+
+const PIPELINE: &str = r#"pipeline small seed=7 {
+    synthetic eyes { photographs 4; size 192; photographs-per-patient 1; healthy 0.25; severity 2.0 }
+    extract patches { from eyes; size 48; masks #true }
+    split folds { from patches; by patient; train 0.5; valid 0.25; test 0.25 }
+}
+"#;
+
+fn made() -> Space {
+    let space = Space::with(PIPELINE);
+    space.macula("run pipeline.kdl").code(0);
+    space
+}
+
+#[test]
+fn show_prints_counts_files_and_a_picture() {
+    let space = made();
+    let said = space.macula("show pipeline.kdl patches").code(0);
+    assert!(said.stdout.starts_with("patches, extract, computed in run "), "{}", said.stdout);
+    let said = said.says(&[
+        "healthy",
+        "MA",
+        "patches, 9 files, ",
+        "and 1 more",
+        "picture: results/small/patches/pictures/patches.png",
+    ]);
+    assert_eq!(said.stderr, "");
+    let picture = image::open(space.path("results/small/patches/pictures/patches.png")).expect("a PNG that opens");
+    assert!(picture.width() > 300 && picture.height() > 300);
+    space.macula("show pipeline.kdl eyes --pictures looked").code(0).says(&["picture: looked/photographs.png"]);
+    assert!(image::open(space.path("looked/photographs.png")).expect("a PNG that opens").width() > 300);
+}
+
+#[test]
+fn show_of_one_output_shows_it_alone() {
+    let space = made();
+    space.macula("show pipeline.kdl folds --no-pictures").code(0).says(&[
+        "train: patches",
+        "valid: patches",
+        "test: patches",
+    ]);
+    let said = space.macula("show pipeline.kdl folds.valid --no-pictures").code(0);
+    said.says(&["valid: patches"]).says_not(&["train: patches", "picture: "]);
+}
+
+#[test]
+fn show_in_json_has_every_file() {
+    let space = made();
+    let said = space.macula("show pipeline.kdl patches --json").code(0);
+    let shown: Value = serde_json::from_str(&said.raw).expect("JSON");
+    assert_eq!(shown["kind"], "extract");
+    let files = shown["outputs"]["out"]["files"].as_array().expect("files");
+    assert_eq!(files.len(), 9);
+    assert!(files.iter().all(|file| file["digest"].as_str().is_some_and(|digest| digest.len() == 64)));
+    assert_eq!(shown["pictures"], serde_json::json!(["results/small/patches/pictures/patches.png"]));
+}
+
+#[test]
+fn show_after_a_change_shows_the_last_run_and_says_so() {
+    let space = made();
+    space.edit("pipeline.kdl", "size 48", "size 32");
+    let said = space.macula("show pipeline.kdl patches --no-pictures").code(0);
+    assert!(said.stderr.starts_with("note: the pipeline changed since; this is what run "), "{}", said.stderr);
+    assert!(said.stderr.contains("macula why pipeline.kdl patches"));
+}
+
+#[test]
+fn show_of_a_network_has_its_layers() {
+    let space = Space::with(PIPELINE);
+    let said = space.macula("show pipeline.kdl resnet18").code(0);
+    // torchvision's ResNet18 has 11,689,512 parameters with 1000 classes: 512 x 996 weights and 996 biases fewer with 4.
+    said.says(&["resnet18 on 3 x 48 x 48, 4 classes: 11,178,564 parameters", "layer4.1.conv2", "2,359,296"]);
+    let shown: Value =
+        serde_json::from_str(&space.macula("show pipeline.kdl resnet18 --json").code(0).raw).expect("JSON");
+    assert_eq!(shown["parameters"], 11_178_564);
+}
+
+#[test]
+fn get_writes_whole_files_and_refuses_a_folder_that_is_not_empty() {
+    let space = made();
+    space.macula("get pipeline.kdl patches out").code(0).says(&["9 files, "]);
+    let files = space.files("out");
+    assert_eq!(files.len(), 9);
+    assert!(files.contains(&"set.json".to_owned()));
+    space.macula("get pipeline.kdl patches out").code(2).says(&["`out` is not empty", "--force"]);
+    space.write("out/set.json", "changed");
+    space.macula("get pipeline.kdl patches out --force").code(0);
+    assert!(space.read("out/set.json").contains("classes"));
+    space.macula("get pipeline.kdl folds sides").code(0);
+    assert!(space.path("sides/valid/set.json").is_file());
+    space.macula("get pipeline.kdl folds.valid side --link").code(0);
+    assert!(space.path("side/set.json").is_file());
+    space.macula("get pipeline.kdl patches out/set.json").code(2).says(&["is a file"]);
+}
+
+#[test]
+fn graph_draws_in_four_languages() {
+    let space = Space::with(PIPELINE);
+    let said = space.macula("graph pipeline.kdl").code(0);
+    assert_eq!(
+        said.stdout,
+        "small, 3 stages\n\n\
+         ●  eyes     synthetic  → photographs\n\
+         ●  patches  extract    eyes → patches\n\
+         ●  folds    split      patches → patches\n",
+    );
+    assert!(!space.path(".macula").exists(), "a drawing makes no store");
+    for (format, words) in [("mermaid", "flowchart TD"), ("dot", "digraph \"small\""), ("svg", "<svg xmlns=")] {
+        space.macula(&format!("graph pipeline.kdl --format {format}")).code(0).says(&[words, "patches"]);
+    }
+    space.macula("graph pipeline.kdl --states").code(0).says(&["patches  extract    will run"]);
+    space.macula("run pipeline.kdl patches").code(0);
+    space
+        .macula("graph pipeline.kdl --states")
+        .code(0)
+        .says(&["patches  extract    stored", "folds    split      will run"]);
+}

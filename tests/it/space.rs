@@ -24,6 +24,8 @@ pub(crate) struct Said {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// stdout as it was printed, for those who parse it.
+    pub(crate) raw: String,
 }
 
 impl Space {
@@ -120,7 +122,7 @@ impl Space {
         };
         let [stdout, stderr] =
             names.map(|path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned());
-        Said { code: status.code(), stdout: self.normal(&stdout), stderr: self.normal(&stderr) }
+        Said { code: status.code(), stdout: self.normal(&stdout), stderr: self.normal(&stderr), raw: stdout }
     }
 
     /// Text with all that differs between two calls made equal.
