@@ -51,7 +51,7 @@ assert all(np.isfinite(tensor).all() for tensor in weights.values())
 print(f"{len(shapes)} tensors have torchvision's names and shapes")
 
 epochs = pd.read_parquet(results / "classifier" / "epochs.parquet")
-assert len(epochs) == 1, epochs
+assert set(epochs["set"]) == {"training", "subset", "valid"} and set(epochs["epoch"]) == {1}, epochs
 
 table = pd.read_parquet(results / "scores" / "predictions.parquet")
 scores = json.loads((results / "scores" / "scores.json").read_text())
