@@ -57,7 +57,9 @@ impl Counts {
                 histogram[grey(*pixel)] += 1;
             }
         }
-        rest.iter().for_each(|pixel| self.histograms[0][grey(*pixel)] += 1);
+        for pixel in rest {
+            self.histograms[0][grey(*pixel)] += 1;
+        }
     }
 
     /// Mean of red, green and blue.
@@ -88,7 +90,7 @@ impl Counts {
 /// Round-down((R+G+B)/3).
 const fn grey(pixel: [u8; 3]) -> usize {
     // 21846 is 2^16 / 3 rounded up: exact for all sums up to 765.
-    ((pixel[0] as usize + pixel[1] as usize + pixel[2] as usize) * 21846 >> 16) & 0xff
+    (((pixel[0] as usize + pixel[1] as usize + pixel[2] as usize) * 21846) >> 16) & 0xff
 }
 
 /// Copies the patch whose top left corner is (x, y) with `margin` around it into `out`, black where the photograph ends, and

@@ -1,5 +1,5 @@
 //! Lesion masks in TIFF, whatever their encoding: the first picture of the file as one bit a pixel. Written here because the
-//! `tiff` crate refuses palettes of fewer than 8 bits, which is what IDRiD's masks are.
+//! `tiff` crate refuses palettes of fewer than 8 bits, which is what `IDRiD`'s masks are.
 //!
 //! Read: bilevel, grey (1, 2, 4, 8, 16 bits), palette (1, 2, 4, 8), RGB and RGBA (8, 16); uncompressed, `PackBits`, LZW, Deflate;
 //! strips and tiles; both byte orders and fill orders; horizontal differences. Everything of the file is taken as hostile:
@@ -121,6 +121,7 @@ enum Colours {
 }
 
 /// How the picture lies in the file.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the file that is either set or not")]
 struct Picture {
     width: usize,
     height: usize,
@@ -286,7 +287,7 @@ impl Picture {
 /// Which values of a picture are lesion.
 enum Meaning {
     /// One sample of at most 8 bits: a table, and for one bit whether 0 and 1 are.
-    Table([bool; 256]),
+    Table(Box<[bool; 256]>),
     /// A lowest value of grey (after white-is-zero is turned round), or of any of three channels.
     Level { least: u16, white_is_zero: bool, channels: usize },
 }
@@ -309,7 +310,7 @@ impl Meaning {
                 table[usize::from(value)] = if white_is_zero { most - value >= least } else { value >= least };
             }
         }
-        Ok(Self::Table(table))
+        Ok(Self::Table(Box::new(table)))
     }
 
     fn mark(&self, row: &[u8], picture: &Picture, left: usize, y: usize, mask: &mut Bitmap) {

@@ -120,7 +120,8 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let mut outcome = gather(&found, &names, files, &root, warnings)?;
     let passed = listed.len() - pictures.len();
     if passed > 0 {
-        outcome.summary.headline += &format!("; {} passed over that are no pictures", counted(passed as u64, "file"));
+        let passed = counted(passed as u64, "file");
+        outcome.summary.headline = format!("{}; {passed} passed over that are no pictures", outcome.summary.headline);
     }
     Ok(outcome)
 }

@@ -1,4 +1,4 @@
-//! `idrid`: IDRiD's part A in its official tree.
+//! `idrid`: part A of `IDRiD` in its official tree.
 
 use std::collections::BTreeMap;
 
