@@ -29,8 +29,8 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
             "{} kept, {} black left out ({} of them healthy, {} with a lesion)",
             counted(after.patches, "patch"),
             grouped(gone.patches),
-            gone.healthy,
-            gone.lesion
+            grouped(gone.healthy),
+            grouped(gone.lesion)
         ),
         tables: vec![table("patches", &set.info.classes, &[("before", &before), ("kept", &after), ("dropped", &gone)])],
         warnings,
