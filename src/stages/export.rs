@@ -22,7 +22,7 @@ pub const EXPORT: Implementation = Implementation {
 
 fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
-    let written: Vec<Result<Vec<(String, String, Entry)>, StageError>> =
+    let written: Vec<Result<Vec<File>, StageError>> =
         set.parts.par_iter().map(|part| photograph(ctx, &set.info, part)).collect();
     let mut tree = Tree::default();
     let mut folders: BTreeMap<String, i64> = BTreeMap::new();
@@ -35,7 +35,8 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let files = tree.entries.len() as u64;
     let mut headline = format!("{} as PNG in {}", counted(files, "patch"), counted(folders.len() as u64, "folder"));
     if set.len() > files {
-        headline.push_str(&format!("; repeated patches ({} in all) are written once", grouped(set.len())));
+        let repeated = grouped(set.len());
+        headline = format!("{headline}; repeated patches ({repeated} in all) are written once");
     }
     let rows = folders.into_iter().map(|(folder, count)| vec![Cell::Text(folder), Cell::Int(count)]).collect();
     let columns = vec!["folder".into(), "patches".into()];
@@ -44,7 +45,10 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 
-fn photograph(ctx: &Ctx, info: &SetInfo, part: &Part) -> Result<Vec<(String, String, Entry)>, StageError> {
+/// A written patch: its folder, its name in there, its bytes.
+type File = (String, String, Entry);
+
+fn photograph(ctx: &Ctx, info: &SetInfo, part: &Part) -> Result<Vec<File>, StageError> {
     ctx.stop.check()?;
     if part.rows.is_empty() {
         return Ok(Vec::new());

@@ -31,7 +31,9 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
             sum_to_one(shares)?;
             let all: Vec<usize> = (0..set.parts.len()).collect();
             let mut sides = vec![0; all.len()];
-            drawn(&set, unit, &all, shares, &ctx.streams).into_iter().for_each(|(at, side)| sides[at] = side);
+            for (at, side) in drawn(&set, unit, &all, shares, &ctx.streams) {
+                sides[at] = side;
+            }
             sides
         }
         "official" => official(&set, unit, shares, &ctx.streams)?,

@@ -37,7 +37,7 @@ fn shuffled(set: &PatchSet, streams: &Streams, holds: impl Fn(&Row) -> bool) -> 
             found.push((streams.rank("lesions", 0, &id), id, (at, row)));
         }
     }
-    found.sort();
+    found.sort_unstable();
     found.into_iter().map(|(_, _, place)| place).collect()
 }
 

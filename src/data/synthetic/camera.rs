@@ -48,7 +48,7 @@ impl Framing {
     }
 
     /// Distance of a pixel from the centre of the field, in its radii.
-    fn from_centre(&self, x_px: f32, y_px: f32) -> f32 {
+    fn off_centre(&self, x_px: f32, y_px: f32) -> f32 {
         Point::new(x_px, y_px).minus(self.centre_px).length() / self.radius_px
     }
 
@@ -57,7 +57,7 @@ impl Framing {
         let at = self.pixel(place);
         let edge = margin * self.radius_px;
         let inside = edge..self.size as f32 - edge;
-        self.from_centre(at.x, at.y) < 1.0 - margin && inside.contains(&at.x) && inside.contains(&at.y)
+        self.off_centre(at.x, at.y) < 1.0 - margin && inside.contains(&at.x) && inside.contains(&at.y)
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) fn expose(mut canvas: Canvas, framing: &Framing, stream: &mut Stream)
     let mut rgb = Vec::with_capacity(size * size * 3);
     for (at, pixel) in canvas.pixels.iter().enumerate() {
         let (x, y) = (at % size, at / size);
-        let out_px = (framing.from_centre(x as f32 + 0.5, y as f32 + 0.5) - 1.0) * framing.radius_px;
+        let out_px = (framing.off_centre(x as f32 + 0.5, y as f32 + 0.5) - 1.0) * framing.radius_px;
         let field = 1.0 - smoothstep(-edge_px, edge_px, out_px);
         // One draw of 64 bits serves the three channels: three sums of two 10-bit draws (triangular, deviation 1/sqrt(6)).
         let bits = stream.bits();
@@ -155,7 +155,7 @@ pub(super) fn outside_is_unseen(masks: &mut [Vec<u8>; 4], framing: &Framing) {
     for mask in masks {
         for (at, value) in mask.iter_mut().enumerate() {
             let (x, y) = ((at % framing.size) as f32 + 0.5, (at / framing.size) as f32 + 0.5);
-            if *value != 0 && framing.from_centre(x, y) > 1.0 {
+            if *value != 0 && framing.off_centre(x, y) > 1.0 {
                 *value = 0;
             }
         }

@@ -46,9 +46,9 @@ struct Blob {
 
 impl Blob {
     fn draw(at: Point, radius: f32, wavy: f32, stream: &mut Stream) -> Self {
-        let mut wave = |most: f32| (wavy * most * between(stream, 0.2, 1.0), Point::unit(between(stream, 0.0, 6.283)));
+        let mut wave = |most: f32| (wavy * most * between(stream, 0.2, 1.0), anyway(stream));
         let waves = [wave(0.22), wave(0.20), wave(0.13)];
-        let axis = Point::unit(between(stream, 0.0, 6.283));
+        let axis = anyway(stream);
         Self { at, radius, axis, stretch: between(stream, 1.0, 1.0 + 0.6 * wavy), waves }
     }
 
@@ -197,7 +197,7 @@ impl Ground<'_> {
             } else {
                 blobs.push(Blob::draw(at, radius, 1.0, stream));
                 for _ in 0..stream.below(4) {
-                    let way = Point::unit(between(stream, 0.0, 6.283));
+                    let way = anyway(stream);
                     let beside = at.plus(way, radius * between(stream, 0.5, 1.1));
                     blobs.push(Blob::draw(beside, radius * between(stream, 0.35, 0.75), 1.0, stream));
                 }
@@ -216,7 +216,7 @@ impl Ground<'_> {
             let brightness = between(stream, 0.50, 1.0);
             let colour = [0.97, 0.84 + 0.10 * brightness, between(stream, 0.28, 0.50)];
             for _ in 0..6 + stream.below(26) {
-                let way = Point::unit(between(stream, 0.0, 6.283));
+                let way = anyway(stream);
                 let far = if ring { 1.0 + 0.10 * stream.normal() as f32 } else { 0.62 * stream.normal() as f32 };
                 let at = centre.plus(way, spread * far);
                 if !self.framing.sees(at, 0.03) || at.minus(self.eye.disc).length() < 1.25 * self.eye.disc_radius {
@@ -226,7 +226,7 @@ impl Ground<'_> {
                 let radius = 0.0042 + 0.017 * size * size * size;
                 let mut blobs = vec![Blob::draw(at, radius, 1.2, stream)];
                 for _ in 0..stream.below(3) {
-                    let way = Point::unit(between(stream, 0.0, 6.283));
+                    let way = anyway(stream);
                     let beside = at.plus(way, radius * between(stream, 0.7, 1.4));
                     blobs.push(Blob::draw(beside, radius * between(stream, 0.4, 0.9), 1.2, stream));
                 }
@@ -238,14 +238,13 @@ impl Ground<'_> {
     fn cotton_wool(&mut self, count: u32, stream: &mut Stream) {
         for _ in 0..count {
             let disc = self.eye.disc;
-            let near_disc =
-                |stream: &mut Stream| disc.plus(Point::unit(between(stream, 0.0, 6.283)), between(stream, 0.24, 0.80));
+            let near_disc = |stream: &mut Stream| disc.plus(anyway(stream), between(stream, 0.24, 0.80));
             let Some(at) = self.free(stream, 9.0, near_disc) else { continue };
             let axis = self.eye.fibres(at).turned();
             let radius = between(stream, 0.020, 0.040);
             let mut blobs = vec![Blob::draw(at, radius, 1.0, stream).along(axis, between(stream, 1.0, 1.7))];
-            for _ in 0..1 + stream.below(3) {
-                let beside = at.plus(Point::unit(between(stream, 0.0, 6.283)), radius * between(stream, 0.5, 1.0));
+            for _ in 0..=stream.below(3) {
+                let beside = at.plus(anyway(stream), radius * between(stream, 0.5, 1.0));
                 blobs.push(Blob::draw(beside, radius * between(stream, 0.45, 0.8), 1.0, stream));
             }
             let colour = [between(stream, 0.88, 0.96), between(stream, 0.76, 0.84), between(stream, 0.48, 0.62)];
@@ -318,6 +317,11 @@ pub(super) fn distract(canvas: &mut Canvas, stream: &mut Stream, eye: &Eye, fram
 /// A place around the fovea, normally distributed with the given deviation.
 fn anywhere(stream: &mut Stream, deviation: f32) -> Point {
     Point::new(deviation * stream.normal() as f32, deviation * stream.normal() as f32)
+}
+
+/// A direction, uniformly distributed.
+fn anyway(stream: &mut Stream) -> Point {
+    Point::unit(between(stream, 0.0, std::f32::consts::TAU))
 }
 
 /// A whole number near `mean`, spread as counts of lesions are: more than a Poisson's.

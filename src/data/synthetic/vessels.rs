@@ -41,13 +41,13 @@ pub(super) fn grow(eye: &Eye, stream: &mut Stream) -> Vec<Vessel> {
         for up in [-1.0, 1.0] {
             let heading = Point::unit(up * between(stream, 0.45, 1.25));
             let start = eye.disc.plus(heading, 0.2 * eye.disc_radius);
-            tree.shoot(Sprout { start, heading, width: trunk * between(stream, 0.55, 0.75), depth: 0 }, stream);
+            tree.shoot(&Sprout { start, heading, width: trunk * between(stream, 0.55, 0.75), depth: 0 }, stream);
         }
         // Small vessels from the disc straight to the macula.
         for _ in 0..2 {
             let heading = Point::unit(std::f32::consts::PI + between(stream, -0.75, 0.75));
             let start = eye.disc.plus(heading, 0.5 * eye.disc_radius);
-            tree.shoot(Sprout { start, heading, width: trunk * between(stream, 0.22, 0.34), depth: 2 }, stream);
+            tree.shoot(&Sprout { start, heading, width: trunk * between(stream, 0.22, 0.34), depth: 2 }, stream);
         }
         vessels.extend(tree.vessels);
     }
@@ -115,7 +115,7 @@ impl Tree<'_> {
                 let along = pair[1].0.minus(pair[0].0).normalised();
                 let heading = along.rotated(side * between(stream, 0.55, 1.15));
                 let width = pair[0].1 * between(stream, 0.34, 0.68);
-                self.sprout(Sprout { start: pair[0].0, heading, width, depth: 1 }, number, stream);
+                self.sprout(&Sprout { start: pair[0].0, heading, width, depth: 1 }, number, stream);
                 side = if stream.chance(0.75) { -side } else { side };
                 since = 0.0;
                 spacing = between(stream, 0.06, 0.15);
@@ -126,18 +126,18 @@ impl Tree<'_> {
             let along = end.minus(before).normalised();
             for turn in [-0.35, 0.4] {
                 let sprout = Sprout { start: end, heading: along.rotated(turn), width: width * 0.8, depth: 1 };
-                self.sprout(sprout, number, stream);
+                self.sprout(&sprout, number, stream);
             }
         }
     }
 
-    fn shoot(&mut self, sprout: Sprout, stream: &mut Stream) {
+    fn shoot(&mut self, sprout: &Sprout, stream: &mut Stream) {
         self.sprout(sprout, 0, stream);
     }
 
     /// A vessel that finds its own way, and its branches. `parent` is the vessel that it may touch.
-    fn sprout(&mut self, sprout: Sprout, parent: u16, stream: &mut Stream) {
-        let Sprout { start, mut heading, mut width, depth } = sprout;
+    fn sprout(&mut self, sprout: &Sprout, parent: u16, stream: &mut Stream) {
+        let Sprout { start, mut heading, mut width, depth } = *sprout;
         let eye = self.eye;
         let own = self.vessels.len() as u16 + 1;
         let (mut place, mut bend, mut since) = (start, 0.0, 0.0);
@@ -175,7 +175,7 @@ impl Tree<'_> {
         if points.len() > 5 {
             self.place(points);
             for branch in branches {
-                self.sprout(branch, own, stream);
+                self.sprout(&branch, own, stream);
             }
         }
     }

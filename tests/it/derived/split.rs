@@ -25,7 +25,9 @@ fn on_side(side: Official, part: Part) -> Part {
 fn sides(set: &PatchSet, unit: Unit, seed: u64) -> Vec<usize> {
     let all: Vec<usize> = (0..set.parts.len()).collect();
     let mut sides = vec![usize::MAX; all.len()];
-    drawn(set, unit, &all, SHARES, &streams(seed)).into_iter().for_each(|(at, side)| sides[at] = side);
+    for (at, side) in drawn(set, unit, &all, SHARES, &streams(seed)) {
+        sides[at] = side;
+    }
     sides
 }
 
