@@ -77,15 +77,6 @@ impl FileDigests {
         Ok(entry)
     }
 
-    /// Where each remembered file lies, so that objects which are files outside can be found again.
-    #[must_use]
-    pub fn places(&self) -> Vec<(Entry, PathBuf)> {
-        let place = |(name, known): (&String, &Remembered)| {
-            (Entry { digest: known.digest, size: known.size }, PathBuf::from(name))
-        };
-        self.lock().files.iter().map(place).collect()
-    }
-
     /// Writes what is remembered. That it can't be written (a read-only store) only costs time later.
     pub fn save(&self) {
         let mut known = self.lock();

@@ -59,9 +59,6 @@ impl Store {
         let layout = Layout::open(root)?;
         let objects = Objects::open(&layout.objects())?;
         let files = FileDigests::open(layout.files());
-        for (entry, path) in files.places() {
-            objects.put_external(&entry, &path);
-        }
         Ok(Self { objects, files, runs: Runs::new(&layout), layout })
     }
 

@@ -98,7 +98,7 @@ impl Objects {
     /// [`StoreError::Disk`].
     pub fn put(&self, bytes: &[u8]) -> Result<Entry, StoreError> {
         let entry = Entry { digest: Digest::of(bytes), size: bytes.len() as u64 };
-        if !self.holds(&entry) {
+        if !self.stores(&entry) {
             let mut file = self.temporary()?;
             file.write_all(bytes).map_err(StoreError::disk("write", file.path()))?;
             self.adopt(file, entry)?;
@@ -180,16 +180,24 @@ impl Objects {
     /// Whether the bytes of an entry are there, by name and size alone: they are verified when they are read.
     #[must_use]
     pub fn holds(&self, entry: &Entry) -> bool {
-        if lock(&self.present).contains(&entry.digest) || lock(&self.pending).contains_key(&entry.digest) {
-            return true;
-        }
-        let there = |path: &Path| path.metadata().is_ok_and(|facts| facts.len() == entry.size);
-        if there(&self.place(&entry.digest)) {
-            lock(&self.present).insert(entry.digest);
+        if self.stores(entry) {
             return true;
         }
         let external = lock(&self.external).get(&entry.digest).cloned();
-        external.is_some_and(|path| there(&path))
+        external.is_some_and(|path| path.metadata().is_ok_and(|facts| facts.len() == entry.size))
+    }
+
+    /// Whether the store itself has the bytes: what a stage makes must not depend on a file of the user's that happens to
+    /// hold the same.
+    fn stores(&self, entry: &Entry) -> bool {
+        if lock(&self.present).contains(&entry.digest) || lock(&self.pending).contains_key(&entry.digest) {
+            return true;
+        }
+        let there = self.place(&entry.digest).metadata().is_ok_and(|facts| facts.len() == entry.size);
+        if there {
+            lock(&self.present).insert(entry.digest);
+        }
+        there
     }
 
     /// Where an object's bytes lie now: in the store or outside; [`None`] where they are missing.
@@ -359,7 +367,7 @@ impl ObjectWriter<'_> {
     /// [`StoreError::Disk`].
     pub fn finish(self) -> Result<Entry, StoreError> {
         let entry = Entry { digest: Digest::from_bytes(*self.hasher.finalize().as_bytes()), size: self.size };
-        if !self.objects.holds(&entry) {
+        if !self.objects.stores(&entry) {
             self.objects.adopt(self.file, entry)?;
         }
         Ok(entry)

@@ -1,1 +1,13 @@
 //! Tests of the store, the plan and the runner, with small stages of their own.
+
+mod bench;
+mod damage;
+mod disk;
+mod edits;
+mod items;
+mod keys;
+mod killed;
+mod reuse;
+mod runs;
+mod stages;
+mod store;
