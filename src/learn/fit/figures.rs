@@ -111,7 +111,7 @@ pub fn lines(epoch: &EpochFigures, epochs: u64, classes: &[String], best: &str) 
     }
     whole("validation", &epoch.valid);
     lines.push(format!(
-        "  {:<12}{:>8}{:>9}{:>11}{:>8}{:>8}{:>12}{:>17}",
+        "  {:<12}{:>8}{:>9}{:>11}{:>8}{:>8}{:>13}{:>17}",
         "", "F1", "(always)", "precision", "recall", "AP", "(prevalence)", "predicted/true"
     ));
     let subset = epoch.subset.as_ref().unwrap_or(&epoch.training);
@@ -123,7 +123,7 @@ pub fn lines(epoch: &EpochFigures, epochs: u64, classes: &[String], best: &str) 
                 format!("{ratio:.2}{mark}")
             });
             lines.push(format!(
-                "  {:<12}{:>8}{:>9}{:>11}{:>8}{:>8}{:>12}{ratio:>17}",
+                "  {:<12}{:>8}{:>9}{:>11}{:>8}{:>8}{:>13}{ratio:>17}",
                 format!("{name} {words}"),
                 figure(own.f1),
                 format!("({})", figure(base.always_yes_f1)),
