@@ -185,7 +185,8 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
     let began = world.nanoseconds();
     let salt = Digest::of(format!("{began} {}", std::process::id()).as_bytes()).to_string();
     let mut record = RunRecord {
-        id: format!("{}-{}", time::compact(began), &salt[..6]),
+        // Milliseconds first: the newest run must sort last also among runs of one second.
+        id: format!("{}-{:03}{}", time::compact(began), began / 1_000_000 % 1_000, &salt[..3]),
         pipeline: project.pipeline.name.clone(),
         file: project.file.clone(),
         began,

@@ -113,7 +113,8 @@ fn graph_draws_in_four_languages() {
     for (format, words) in [("mermaid", "flowchart TD"), ("dot", "digraph \"small\""), ("svg", "<svg xmlns=")] {
         space.macula(&format!("graph pipeline.kdl --format {format}")).code(0).says(&[words, "patches"]);
     }
-    space.macula("graph pipeline.kdl --states").code(0).says(&["patches  extract    will run"]);
+    let said = space.macula("graph pipeline.kdl --states").code(0);
+    said.says(&["eyes     synthetic  will run", "patches  extract    unknown", "folds    split      unknown"]);
     space.macula("run pipeline.kdl patches").code(0);
     space
         .macula("graph pipeline.kdl --states")

@@ -25,15 +25,19 @@ fn a_truncated_photograph_is_named() {
 #[test]
 fn a_truncated_jpeg_is_named() {
     let space = with_photographs(2);
-    let folder = first(&space);
-    let picture = image::open(space.path(&format!("{folder}/photograph.png"))).expect("a PNG opens");
-    let mut jpeg = std::io::Cursor::new(Vec::new());
-    picture.to_rgb8().write_to(&mut jpeg, image::ImageFormat::Jpeg).expect("a JPEG is written");
-    let jpeg = jpeg.into_inner();
-    space.write(&format!("{folder}/photograph.jpg"), &jpeg[..jpeg.len() * 2 / 3]);
-    std::fs::remove_file(space.path(&format!("{folder}/photograph.png"))).expect("it can be deleted");
-    space.edit("pipeline.kdl", "*/photograph.png", "*/photograph.*");
-    space.macula("run pipeline.kdl").code(1).says(&["truncated-photograph", &format!("{folder}/photograph.jpg")]);
+    let cut = first(&space) + "/photograph.jpg";
+    for file in space.files("data").iter().filter(|file| file.ends_with("photograph.png")) {
+        let png = space.path("data").join(file);
+        let mut jpeg = std::io::Cursor::new(Vec::new());
+        let picture = image::open(&png).expect("a PNG opens").to_rgb8();
+        picture.write_to(&mut jpeg, image::ImageFormat::Jpeg).expect("a JPEG is written");
+        std::fs::remove_file(&png).expect("it can be deleted");
+        space.write(&format!("data/{}", file.replace(".png", ".jpg")), jpeg.into_inner());
+    }
+    let whole = std::fs::read(space.path(&cut)).expect("it can be read");
+    space.write(&cut, &whole[..whole.len() * 2 / 3]);
+    space.edit("pipeline.kdl", "*/photograph.png", "*/photograph.jpg");
+    space.macula("run pipeline.kdl").code(1).says(&["truncated-photograph", &cut]);
 }
 
 #[test]
