@@ -86,19 +86,20 @@ fn fits(ratio: f64) -> bool {
     (UNDER..=OVER).contains(&ratio)
 }
 
-/// The figures of an epoch as lines for people.
+/// The figures of an epoch as lines for people: a line per set of patches, then a line per class with training (the fixed
+/// subset where there is one) and validation side by side, and in brackets what is reached without looking.
 #[must_use]
 pub fn lines(epoch: &EpochFigures, epochs: u64, classes: &[String], best: &str) -> Vec<String> {
     let mut lines = vec![format!("epoch {}/{epochs}, rate {:.2e}{best}", epoch.epoch, epoch.rate)];
     lines.push(format!(
-        "  {:<12}{:>8}{:>8}{:>9}{:>12}{:>17}",
+        "  {:<11}{:>7}{:>8}{:>9}{:>12}{:>17}",
         "", "loss", "F1", "Hamming", "subset acc", "all-zero (true)"
     ));
     let mut whole = |name: &str, set: &SetFigures| {
         let zero =
             format!("{} ({})", figure(set.figures.all_zero), figure(set.baselines.always_healthy_subset_accuracy));
         lines.push(format!(
-            "  {name:<12}{:>8.4}{:>8}{:>9}{:>12}{zero:>17}",
+            "  {name:<11}{:>7.4}{:>8}{:>9}{:>12}{zero:>17}",
             set.loss,
             figure(set.figures.micro.f1),
             figure(set.figures.hamming_loss),
@@ -111,30 +112,35 @@ pub fn lines(epoch: &EpochFigures, epochs: u64, classes: &[String], best: &str) 
     }
     whole("validation", &epoch.valid);
     lines.push(format!(
-        "  {:<12}{:>8}{:>9}{:>11}{:>8}{:>8}{:>13}{:>17}",
-        "", "F1", "(always)", "precision", "recall", "AP", "(prevalence)", "predicted/true"
+        "  {:<4}{:>20}{:>14}{:>14}{:>24}{:>18}",
+        "", "F1 (always yes)", "precision", "recall", "AP (prevalence)", "predicted/true"
     ));
     let subset = epoch.subset.as_ref().unwrap_or(&epoch.training);
     for (class, name) in classes.iter().enumerate() {
-        for (set, words) in [(subset, "train"), (&epoch.valid, "valid")] {
-            let (own, base) = (&set.figures.classes[class], &set.baselines.classes[class]);
-            let ratio = own.predicted_ratio.map_or("-".to_owned(), |ratio| {
-                let mark = if fits(ratio) { "" } else { " !" };
-                format!("{ratio:.2}{mark}")
-            });
-            lines.push(format!(
-                "  {:<12}{:>8}{:>9}{:>11}{:>8}{:>8}{:>13}{ratio:>17}",
-                format!("{name} {words}"),
-                figure(own.f1),
-                format!("({})", figure(base.always_yes_f1)),
-                figure(own.precision),
-                figure(own.recall),
-                figure(set.ranking[class].average_precision),
-                format!("({})", figure(base.prevalence)),
-            ));
-        }
+        let sets = [subset, &epoch.valid];
+        let own = sets.map(|set| &set.figures.classes[class]);
+        let base = &epoch.valid.baselines.classes[class];
+        lines.push(format!(
+            "  {name:<4}{:>20}{:>14}{:>14}{:>24}{:>18}",
+            format!("{} ({})", pair(own.map(|own| own.f1)), figure(base.always_yes_f1)),
+            pair(own.map(|own| own.precision)),
+            pair(own.map(|own| own.recall)),
+            format!("{} ({})", pair(sets.map(|set| set.ranking[class].average_precision)), figure(base.prevalence)),
+            ratios(own.map(|own| own.predicted_ratio)),
+        ));
     }
     lines
+}
+
+/// Training and validation, two digits each.
+fn pair(values: [Option<f64>; 2]) -> String {
+    values.map(|value| value.map_or("-".to_owned(), |value| format!("{value:.2}"))).join(" ")
+}
+
+/// Training and validation, marked where the second is far off.
+fn ratios(values: [Option<f64>; 2]) -> String {
+    let mark = if values[1].is_none_or(fits) { "" } else { " !" };
+    format!("{}{mark}", pair(values))
 }
 
 /// Three digits; `-` for no value.

@@ -307,7 +307,13 @@ impl Run<'_> {
         for line in lines(epoch, task.settings.epochs, classes, &best) {
             task.progress.line(&line);
         }
-        for (class, ratio) in epoch.valid.lopsided() {
+        // Said when it begins; the mark in the lines above says that it lasts.
+        let before: Vec<usize> = self
+            .facts
+            .epochs
+            .last()
+            .map_or_else(Vec::new, |last| last.valid.lopsided().map(|(class, _)| class).collect());
+        for (class, ratio) in epoch.valid.lopsided().filter(|(class, _)| !before.contains(class)) {
             let text = format!("epoch {}, validation: {}", epoch.epoch, lopsided_text(&classes[class], ratio));
             task.progress.warn(&Warning { code: "prediction-ratio".to_owned(), text });
         }
