@@ -51,9 +51,12 @@ pub enum Work {
         /// The result of one item; it may use nothing but the parameters, the streams and the item. Called from several threads.
         one: fn(&Ctx, &Item) -> Result<Tree, StageError>,
         /// All results into one outcome.
-        gather: fn(&Ctx, &[(Item, Tree)]) -> Result<Outcome, StageError>,
+        gather: Gather,
     },
 }
+
+/// Joins the results of all items, in the order of the items.
+pub type Gather = fn(&Ctx, &[(Item, Tree)]) -> Result<Outcome, StageError>;
 
 /// One item of a map stage: a name and what it is computed from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,6 +28,9 @@ impl Streams {
     }
 
     /// A 64-bit rank for ordering samples at random: sorting by it shuffles, whatever order they came in.
+    ///
+    /// # Panics
+    /// Never: a digest has 32 bytes.
     #[must_use]
     pub fn rank(&self, purpose: &str, epoch: u64, sample: &[u8]) -> u64 {
         let mut key = Hasher::new("macula random rank 1");
@@ -37,7 +40,7 @@ impl Streams {
     }
 }
 
-/// One random stream (ChaCha8).
+/// One random stream (`ChaCha8`).
 #[derive(Clone, Debug)]
 pub struct Stream(ChaCha8Rng);
 
@@ -57,7 +60,10 @@ impl Stream {
         low + (high - low) * self.uniform()
     }
 
-    /// Uniform over 0..n without bias (Lemire 2019, by rejection). `n` must not be 0.
+    /// Uniform over 0..n without bias (Lemire 2019, by rejection).
+    ///
+    /// # Panics
+    /// Where `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         assert!(n > 0, "below(0) has no value");
         let threshold = n.wrapping_neg() % n;

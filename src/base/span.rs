@@ -51,6 +51,9 @@ pub struct Source {
 
 impl Sources {
     /// Adds a text.
+    ///
+    /// # Panics
+    /// Beyond 2^32 texts.
     pub fn add(&mut self, name: impl Into<String>, path: Option<PathBuf>, text: impl Into<String>) -> FileId {
         self.texts.push(Source { name: name.into(), path, text: text.into() });
         FileId(u32::try_from(self.texts.len() - 1).expect("fewer than 2^32 texts"))
@@ -72,7 +75,7 @@ impl Sources {
     pub fn line_column(&self, span: Span) -> (usize, usize) {
         let text = &self.get(span.file).text;
         let before = &text.as_bytes()[..span.start.min(text.len())];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let line = before.split(|&byte| byte == b'\n').count();
         let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
         (line, column)

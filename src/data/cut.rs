@@ -162,9 +162,9 @@ mod tests {
                     inner[c].push(f64::from(value));
                 }
             }
-            for c in 0..3 {
-                let mean = inner[c].iter().sum::<f64>() / 16.0;
-                let variance = inner[c].iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 16.0;
+            for (c, inner) in inner.iter().enumerate() {
+                let mean = inner.iter().sum::<f64>() / 16.0;
+                let variance = inner.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 16.0;
                 assert!((f64::from(counts.mean()[c]) - mean).abs() < 1e-4);
                 assert!((f64::from(counts.deviation()[c]) - variance.sqrt()).abs() < 1e-4);
             }

@@ -1,9 +1,9 @@
-//! Images per second of ResNet18 with four outputs, and of its convolutions one by one.
+//! Images per second of `ResNet18` with four outputs, and of its convolutions one by one.
 //!
 //! `cargo bench --bench training -- --size 128 --batch 32 --steps 5 --threads 2 [--infer] [--layers]`
 //!
 //! A training step is forward, focal loss (gamma 2), backward and Adam (rate 1e-4, weight decay 1e-5) on uniform random
-//! pixels, as in the usual PyTorch script that it is compared with; the first `--warmup` steps are not counted. Prints one
+//! pixels, as in the usual `PyTorch` script that it is compared with; the first `--warmup` steps are not counted. Prints one
 //! JSON line: median milliseconds a step, images per second, the settings. Quote a ratio of alternating runs, never one run.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -94,7 +94,7 @@ fn main() {
     println!("{line}");
 }
 
-/// Milliseconds and GFLOP/s of each convolution of ResNet18: forward, gradient of the input, gradient of the kernel.
+/// Milliseconds and GFLOP/s of each convolution of `ResNet18`: forward, gradient of the input, gradient of the kernel.
 fn layers(size: usize, batch: usize, steps: usize) {
     let quarter = size / 4;
     let shape = |side: usize, channels, out, kernel, stride, padding| ConvShape {

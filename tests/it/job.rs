@@ -9,16 +9,16 @@ use serde_json::Value;
 use crate::space::Space;
 
 /// From made photographs to a balanced training set: all but training, in a second or two.
-const PREPARED: &str = r#"pipeline small seed=7 {
+const PREPARED: &str = r"pipeline small seed=7 {
     synthetic eyes { photographs 4; size 192; photographs-per-patient 1 }
     extract patches { from eyes; size 48 }
     filter-black visible { from patches }
     split folds { from visible; by patient; train 0.5; valid 0.25; test 0.25 }
 }
-"#;
+";
 
 /// The whole job, as small as it goes.
-const WHOLE: &str = r#"pipeline small seed=7 {
+const WHOLE: &str = r"pipeline small seed=7 {
     synthetic eyes { photographs 6; size 192; photographs-per-patient 1; healthy 0.0; severity 3.0 }
     extract patches { from eyes; size 48 }
     filter-black visible { from patches }
@@ -35,7 +35,7 @@ const WHOLE: &str = r#"pipeline small seed=7 {
     threshold-tune cuts { model classifier; data folds.valid }
     eval scores { model classifier; thresholds cuts; data folds.test }
 }
-"#;
+";
 
 /// What became of each stage in the last run.
 fn became(space: &Space) -> BTreeMap<String, String> {

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use crate::space::Space;
 
-const PIPELINE: &str = r#"pipeline small seed=7 {
+const PIPELINE: &str = r"pipeline small seed=7 {
     synthetic eyes { photographs 4; size 192; photographs-per-patient 1; healthy 0.25; severity 2.0 }
     extract patches { from eyes; size 48; masks #true }
     split folds { from patches; by patient; train 0.5; valid 0.25; test 0.25 }
 }
-"#;
+";
 
 fn made() -> Space {
     let space = Space::with(PIPELINE);

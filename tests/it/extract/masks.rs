@@ -19,7 +19,7 @@ fn masks_written_by_libtiff_and_libpng_are_read_whatever_their_encoding() {
     let mut read = 0;
     for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-        if name.ends_with(".jpg") || name.starts_with("photograph") {
+        if Path::new(&name).extension().is_some_and(|ending| ending == "jpg") || name.starts_with("photograph") {
             continue;
         }
         let mask = Mask::read(&std::fs::read(&file).unwrap(), LESION).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -34,6 +34,7 @@ fn masks_written_by_libtiff_and_libpng_are_read_whatever_their_encoding() {
 
 /// One way of writing a mask as TIFF.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of TIFF's own, taken in all combinations")]
 struct Encoding {
     big: bool,
     /// Bits, samples, photometric interpretation.
@@ -109,7 +110,9 @@ fn tiff(mask: &Bitmap, how: Encoding) -> Vec<u8> {
         }
         let mut data = compress(&data, how.compression);
         if how.reversed {
-            data.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+            for byte in &mut data {
+                *byte = byte.reverse_bits();
+            }
         }
         blocks.push(data);
     }

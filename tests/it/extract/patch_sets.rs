@@ -97,7 +97,7 @@ fn a_shard_gives_the_pixels_and_masks_of_each_row() {
         let shard = Shard::open(&set.parts[0], &set.info, &objects).unwrap();
         assert_eq!(shard.pixels(0).len(), 300);
         assert_eq!(shard.pixels(2)[..3], [88, 89, 90], "row 2 begins at byte 600");
-        assert_eq!(shard.mask(1, 1).map(|bits| bits.to_vec()), masks.then(|| (39..52).map(|i: u8| !i).collect()));
+        assert_eq!(shard.mask(1, 1).map(<[u8]>::to_vec), masks.then(|| (39..52).map(|i: u8| !i).collect()));
     }
 }
 

@@ -25,7 +25,9 @@ fn write(lab: &Lab, name: &str, lesions: &[(usize, usize)]) {
         .collect();
     lab.write(&format!("photographs/{name}.png"), &png(&rgb, WIDTH as u32, HEIGHT as u32, Samples::Rgb));
     let mut mask = vec![0; WIDTH * HEIGHT];
-    lesions.iter().for_each(|&(x, y)| mask[y * WIDTH + x] = 255);
+    for &(x, y) in lesions {
+        mask[y * WIDTH + x] = 255;
+    }
     lab.write(&format!("ma/{name}.png"), &png(&mask, WIDTH as u32, HEIGHT as u32, Samples::Grey));
     let none = png(&vec![0; WIDTH * HEIGHT], WIDTH as u32, HEIGHT as u32, Samples::Grey);
     lab.write(&format!("he/{name}.png"), &none);
@@ -44,12 +46,12 @@ fn cut(lab: &Lab, params: &[(&str, Value)]) -> PatchSet {
 
 #[test]
 fn patches_are_labelled_where_a_mask_pixel_is() {
+    use Label::{Absent, Present};
     let lab = Lab::new();
     write(&lab, "a", &[(0, 0), (31, 15), (31, 14), (16, 31), (49, 5), (20, 33)]);
     let set = cut(&lab, &[]);
     let rows = &set.parts[0].rows;
     let seen: Vec<_> = rows.iter().map(|row| (row.x, row.y, row.labels[0], row.mask_pixels[0])).collect();
-    use Label::{Absent, Present};
     assert_eq!(
         seen,
         [
@@ -108,7 +110,7 @@ fn shards_hold_pixels_and_masks_with_their_margin() {
     for row in &part.rows {
         let bits = shard.mask(row.index, 0).unwrap();
         for (i, pixel) in shard.pixels(row.index).as_chunks::<3>().0.iter().enumerate() {
-            let (x, y) = (row.x as i64 + i as i64 % 26 - 5, row.y as i64 + i as i64 / 26 - 5);
+            let (x, y) = (i64::from(row.x) + i as i64 % 26 - 5, i64::from(row.y) + i as i64 / 26 - 5);
             let inside = (3..WIDTH as i64).contains(&x) && (0..HEIGHT as i64).contains(&y);
             let expected = if inside { [100 + x, 50 + y, (x * y) % 60].map(|value| value as u8) } else { [0; 3] };
             assert_eq!(*pixel, expected, "patch {} {} at {x} {y}", row.x, row.y);

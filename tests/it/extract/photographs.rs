@@ -1,5 +1,7 @@
 //! Decoding: digests, damage, orientation.
 
+use std::fmt::Write;
+
 use std::path::Path;
 
 use macula::base::Digest;
@@ -29,7 +31,7 @@ fn photographs_decode_to_the_same_bytes_everywhere() {
         let mut again = Photograph { width: 1, height: 1, rgb: vec![77; 50_000] };
         again.decode(&file(name), "eye.jpg").unwrap();
         assert_eq!(again, photograph);
-        seen += &format!("{} {name}\n", Digest::of(&photograph.rgb).short());
+        writeln!(seen, "{} {name}", Digest::of(&photograph.rgb).short()).unwrap();
     }
     insta::assert_snapshot!(seen, @"
     e5591d11 baseline.jpg

@@ -1,4 +1,4 @@
-//! IDRiD's photographs, where they are there: counts computed independently by `tests/expected/patch_counts.py`.
+//! `IDRiD`'s photographs, where they are there: counts computed independently by `tests/expected/patch_counts.py`.
 //!
 //! Four photographs here, with two and more lesions, with all four, with two absent; all 54 in `tests/bench/extract.sh`.
 
@@ -19,7 +19,7 @@ const HALF: [(&str, [i64; 11]); 2] = [
     ("IDRiD_54", [176, 112, 38, 45, 24, 12, 8, 24011, 38734, 9450, 29481]),
 ];
 
-/// The photographs of IDRiD, cut down to one.
+/// The photographs of `IDRiD`, cut down to one.
 fn only(all: &Tree, name: &str, lab: &Lab) -> Tree {
     let mut tree = Tree::default();
     for (file, entry) in all.under(&format!("{name}/")) {

@@ -57,7 +57,7 @@ fn norm(name: &str) -> Layer {
     Layer::BatchNorm { name: name.to_owned(), eps: 1e-5, momentum: 0.1 }
 }
 
-/// torchvision's ResNet18, its stages `widths` channels wide.
+/// torchvision's `ResNet18`, its stages `widths` channels wide.
 pub(super) fn resnet18(widths: [usize; 4]) -> NetworkSpec {
     let mut layers = vec![conv("conv1", widths[0], 7, 2), norm("bn1"), Layer::Relu];
     layers.push(Layer::MaxPool { kernel: 3, stride: 2, padding: 1 });

@@ -47,7 +47,7 @@ fn loss(network: &mut Network, frozen: &[bool], gradient: Gradient) -> f64 {
     let logits = network.forward_train(&pixels(4, 8), frozen, streams.stream("dropout", 0, &[])).unwrap();
     let factors = Tensor::from_vec(formula("factors", 4 * 3, -1.0, 1.0), (4, 3), &Device::Cpu).unwrap();
     let sum = (logits.clone() * &factors).unwrap().sum_all().unwrap();
-    if gradient == Gradient::Wanted {
+    if matches!(gradient, Gradient::Wanted) {
         network.backward(&sum).unwrap();
     }
     let logits = logits.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -55,7 +55,7 @@ fn loss(network: &mut Network, frozen: &[bool], gradient: Gradient) -> f64 {
     logits.iter().zip(factors).map(|(logit, factor)| f64::from(*logit) * f64::from(factor)).sum()
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, Copy)]
 enum Gradient {
     Wanted,
     Unwanted,

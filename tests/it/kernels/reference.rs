@@ -1,4 +1,4 @@
-//! ResNet18 against PyTorch's, on weights and pixels by formula: logits, gradients, running statistics.
+//! `ResNet18` against `PyTorch`'s, on weights and pixels by formula: logits, gradients, running statistics.
 
 use std::collections::BTreeMap;
 

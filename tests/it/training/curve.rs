@@ -1,4 +1,4 @@
-//! One epoch of training beside PyTorch's, step by step (`tests/expected/epoch.py` says what is trained).
+//! One epoch of training beside `PyTorch`'s, step by step (`tests/expected/epoch.py` says what is trained).
 
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
