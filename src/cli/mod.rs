@@ -22,6 +22,7 @@ use clap::{Parser, Subcommand};
 pub use failure::{Exit, Failure};
 pub use load::{Loaded, PipelineArguments};
 
+use crate::learn::kernels;
 use crate::run::World;
 
 /// Experiments on medical photographs as KDL pipelines: cached by content, reproducible, trained on this machine.
@@ -69,7 +70,7 @@ pub fn main() -> ExitCode {
         }
     };
     let world = World::real();
-    let done = match &arguments.verb {
+    let done = choose_kernels(&world).and_then(|()| match &arguments.verb {
         Verb::Check(arguments) => check::check(&world, arguments),
         Verb::Plan(arguments) => plan::plan(&world, arguments),
         Verb::Run(arguments) => run::run(&world, arguments),
@@ -80,7 +81,7 @@ pub fn main() -> ExitCode {
         Verb::Doc(arguments) => doc::doc(&world, arguments),
         Verb::Explain(arguments) => explain::explain(&world, arguments),
         Verb::Runs(arguments) => runs::runs(&world, arguments),
-    };
+    });
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -88,4 +89,18 @@ pub fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Fixes the path of the kernels where `MACULA_KERNELS` names one, to repeat on a newer processor what an older one computed.
+fn choose_kernels(world: &World) -> Result<(), Failure> {
+    let Some(name) = world.variable("MACULA_KERNELS") else { return Ok(()) };
+    let path = kernels::Path::from_name(name)
+        .ok_or_else(|| Failure::user(format!("MACULA_KERNELS is `{name}`: write `portable`, `avx2` or `avx512`")))?;
+    if kernels::choose(path) == path {
+        return Ok(());
+    }
+    Err(Failure::user(format!(
+        "this processor can't execute the kernels `{}` that MACULA_KERNELS asks for",
+        path.name()
+    )))
 }
