@@ -260,7 +260,7 @@ impl Tally {
         }
     }
 
-    /// The counts that [`cut`] left in its result.
+    /// The counts that [`cut()`] left in its result.
     ///
     /// # Errors
     /// As the store's.

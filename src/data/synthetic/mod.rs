@@ -2,7 +2,7 @@
 //!
 //! Lengths are in radii of the camera's field of view unless a name ends in `_px`; the fovea is the origin, and the optic
 //! disc lies at positive x (left eyes are mirrored when they are framed). What is drawn depends on what it belongs to and on
-//! nothing else: the [`anatomy`] on patient and eye, framing, light, noise and [`lesions`] on the photograph's number, so that
+//! nothing else: the `anatomy` on patient and eye, framing, light, noise and `lesions` on the photograph's number, so that
 //! photographs can be made in any order, and one more changes no other. The looks were matched by eye and by the channel
 //! means of `IDRiD` (R about .7, G .36, B .1 of full scale); no figure here claims to be an anatomical measurement.
 
