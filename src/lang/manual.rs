@@ -216,5 +216,19 @@ fn thousands(number: u64) -> String {
 }
 
 fn first_sentence(doc: &str) -> &str {
-    doc.split_once(". ").map_or(doc, |(first, _)| first).trim_end_matches('.')
+    // A full stop inside backticks ends no sentence (`A. Segmentation`).
+    let ends = |at: usize| doc[..at].matches('`').count() % 2 == 0;
+    let end = doc.match_indices(". ").map(|(at, _)| at).find(|&at| ends(at));
+    doc[..end.unwrap_or(doc.len())].trim_end_matches('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_sentence;
+
+    #[test]
+    fn a_full_stop_in_backticks_ends_no_sentence() {
+        assert_eq!(first_sentence("The folder of `A. Segmentation`. It is large."), "The folder of `A. Segmentation`");
+        assert_eq!(first_sentence("One. Two."), "One");
+    }
 }
