@@ -112,8 +112,8 @@ pub fn lines(epoch: &EpochFigures, epochs: u64, classes: &[String], best: &str) 
     }
     whole("validation", &epoch.valid);
     lines.push(format!(
-        "  {:<4}{:>20}{:>14}{:>14}{:>24}{:>18}",
-        "", "F1 (always yes)", "precision", "recall", "AP (prevalence)", "predicted/true"
+        "  {:<11}{:>18}{:>12}{:>12}{:>20}{:>17}",
+        "train valid", "F1 (always yes)", "precision", "recall", "AP (prevalence)", "predicted/true"
     ));
     let subset = epoch.subset.as_ref().unwrap_or(&epoch.training);
     for (class, name) in classes.iter().enumerate() {
@@ -121,7 +121,7 @@ pub fn lines(epoch: &EpochFigures, epochs: u64, classes: &[String], best: &str) 
         let own = sets.map(|set| &set.figures.classes[class]);
         let base = &epoch.valid.baselines.classes[class];
         lines.push(format!(
-            "  {name:<4}{:>20}{:>14}{:>14}{:>24}{:>18}",
+            "  {name:<11}{:>18}{:>12}{:>12}{:>20}{:>17}",
             format!("{} ({})", pair(own.map(|own| own.f1)), figure(base.always_yes_f1)),
             pair(own.map(|own| own.precision)),
             pair(own.map(|own| own.recall)),
