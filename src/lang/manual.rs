@@ -217,7 +217,7 @@ fn thousands(number: u64) -> String {
 
 fn first_sentence(doc: &str) -> &str {
     // A full stop inside backticks ends no sentence (`A. Segmentation`).
-    let ends = |at: usize| doc[..at].matches('`').count() % 2 == 0;
+    let ends = |at: usize| doc[..at].matches('`').count().is_multiple_of(2);
     let end = doc.match_indices(". ").map(|(at, _)| at).find(|&at| ends(at));
     doc[..end.unwrap_or(doc.len())].trim_end_matches('.')
 }
