@@ -87,15 +87,7 @@ pub fn table(title: &str, classes: &[String], sets: &[(&str, &Counts)]) -> Table
 /// A count for people: `136,237`.
 #[must_use]
 pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    crate::base::figure::thousands(count)
 }
 
 /// A count and its noun, which gets an `s` unless there is one: `1 patch`, `2 photographs`.

@@ -1,5 +1,6 @@
 //! The manual: every signature and network as a page of Markdown, made from the standard library alone.
 
+use crate::base::figure::thousands;
 use std::fmt::Write as _;
 
 use super::describe::Described;
@@ -199,18 +200,6 @@ fn network(network: &Described) -> String {
             thousands(row.parameters),
             thousands(row.multiply_adds)
         );
-    }
-    out
-}
-
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
     }
     out
 }

@@ -55,15 +55,8 @@ pub fn render_summary(summary: &Summary) -> String {
 /// A whole number with thousands separated: `136,237`.
 #[must_use]
 pub fn thousands(value: i64) -> String {
-    let digits = value.unsigned_abs().to_string();
-    let mut out = String::from(if value < 0 { "-" } else { "" });
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    let sign = if value < 0 { "-" } else { "" };
+    format!("{sign}{}", crate::base::figure::thousands(value.unsigned_abs()))
 }
 
 /// A number of bytes for people, in powers of 1024: `1.4 MiB`.
