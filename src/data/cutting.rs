@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::bitmap::{Bitmap, Rect};
 use super::black::Black;
-use super::cut::{self, Counts};
+use super::cut;
 use super::decode::Photograph;
 use super::grid::Grid;
 use super::item::Opened;
 use super::mask::Mask;
 use super::patches::{Health, Label, Part, Row, SetInfo, mask_bytes, shard_head};
 use super::photographs::WithoutMask;
+use super::pixel_counts::PixelCounts;
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
 
@@ -90,13 +91,19 @@ fn cut_into(
     shard.add(&shard_head(places.len(), &info))?;
     let patch_bytes = info.side() * info.side() * 3;
     let together = (BATCH_BYTES / patch_bytes).max(1);
-    let (mut pixels, mut counts) = (vec![0; together * patch_bytes], Counts::default());
-    for places in places.chunks(together) {
-        for (out, &place) in pixels.chunks_exact_mut(patch_bytes).zip(places) {
-            cut::patch(photograph, place, rule.grid.size, rule.margin, out, &mut counts);
-            part.rows.push(row(place, part.rows.len(), rule, scale, &masks, &counts));
+    let mut pixels = vec![0; together * patch_bytes];
+    for row in places.chunk_by(|one, other| one.1 == other.1) {
+        // As few pieces as hold the row, of about one length.
+        let pieces = row.len().div_ceil(together);
+        for places in row.chunks(row.len().div_ceil(pieces)) {
+            let pixels = &mut pixels[..places.len() * patch_bytes];
+            let mut left = places.iter();
+            cut::strip(photograph, places, rule.grid.size, rule.margin, pixels, |counts| {
+                let place = *left.next().expect("one count for each place");
+                part.rows.push(row_of(place, part.rows.len(), rule, scale, &masks, counts));
+            });
+            shard.add(pixels)?;
         }
-        shard.add(&pixels[..places.len() * patch_bytes])?;
     }
     if rule.masks {
         for &place in &places {
@@ -114,7 +121,7 @@ fn cut_into(
     Ok(tree)
 }
 
-fn row(place: (usize, usize), index: usize, rule: &Rule, scale: u32, masks: &[Known], counts: &Counts) -> Row {
+fn row_of(place: (usize, usize), index: usize, rule: &Rule, scale: u32, masks: &[Known], counts: &PixelCounts) -> Row {
     let size = rule.grid.size;
     let rect = Rect { left: place.0, top: place.1, right: place.0 + size, bottom: place.1 + size };
     let area = f64::from(scale).powi(2) * (size * size) as f64;
@@ -132,7 +139,10 @@ fn row(place: (usize, usize), index: usize, rule: &Rule, scale: u32, masks: &[Kn
         labels: masks.iter().zip(&mask_pixels).map(label).collect(),
         mask_distance: masks
             .iter()
-            .map(|mask| mask.mask().map_or(f32::NAN, |m| nearest(m.bits(), rect, size)))
+            .zip(&mask_pixels)
+            .map(|(mask, &pixels)| {
+                mask.mask().filter(|_| pixels > 0).map_or(f32::NAN, |m| nearest(m.bits(), rect, size))
+            })
             .collect(),
         mask_pixels,
         mean: counts.mean(),

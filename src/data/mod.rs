@@ -19,6 +19,7 @@ pub mod patches;
 pub mod pattern;
 pub mod photographs;
 pub mod picture;
+pub mod pixel_counts;
 pub mod rebalance;
 pub mod sheet;
 pub mod split;

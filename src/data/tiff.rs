@@ -320,8 +320,12 @@ impl Meaning {
                 // Whole bytes at once: all bits as they are, turned round, all set or none.
                 let flip = if table[0] { 0xff } else { 0 };
                 let keep = if table[0] == table[1] { 0 } else { 0xff };
-                let bits: Vec<u8> = row[..width.div_ceil(8)].iter().map(|byte| byte & keep ^ flip).collect();
-                mask.set_bits(left, y, &bits);
+                let bits = &row[..width.div_ceil(8)];
+                if (keep, flip) == (0xff, 0) {
+                    mask.set_bits(left, y, bits);
+                } else {
+                    mask.set_bits(left, y, &bits.iter().map(|byte| byte & keep ^ flip).collect::<Vec<u8>>());
+                }
             }
             Self::Table(table) => {
                 for x in 0..width {
