@@ -1,5 +1,5 @@
-//! Photographs from files: JPEG, PNG or TIFF to 8-bit RGB. A file that is cut short is an error, never a grey area; so is
-//! damage that the decoder sees. (It does not see a JPEG whose middle is missing though its end mark is there.)
+//! Photographs from files: JPEG, PNG or TIFF to 8-bit RGB. A file that is cut short, or of which a piece is missing, is an error,
+//! never a grey area; so is damage that the decoder sees. (Not seen: a piece missing of a progressive JPEG, or changed pixels.)
 //!
 //! Photographs whose EXIF orientation is other than upright are refused: masks may have been drawn on either view, and half a
 //! turn would not even change the size.
@@ -7,6 +7,7 @@
 use image::ImageDecoder;
 use image::metadata::Orientation;
 use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
@@ -43,16 +44,25 @@ impl Photograph {
     }
 
     fn decode_jpeg(&mut self, bytes: &[u8], name: &str) -> Result<(), StageError> {
-        if !jpeg_ends(bytes) {
-            return Err(truncated(name));
-        }
+        let end = jpeg_end(bytes).ok_or_else(|| truncated(name))?;
         let options = DecoderOptions::default()
             .set_strict_mode(true)
             .set_max_width(LONGEST)
             .set_max_height(LONGEST)
             .jpeg_set_out_colorspace(ColorSpace::RGB);
+        // Where the end mark follows the pixels too early, the decoder would go on with zeros for ever: the rest of the picture
+        // comes out flat. Without the mark it runs out of bytes and says so. It looks ahead by 8 bytes at most, so these zeros
+        // are more than a whole picture needs and less than a row of blocks takes.
+        let unmarked = match end {
+            JpegEnd::OnlyScan(at) => [&bytes[..at], &[0; 16]].concat(),
+            JpegEnd::Somewhere => Vec::new(),
+        };
+        let bytes = if unmarked.is_empty() { bytes } else { &unmarked };
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-        let wrong = |error| damaged(name, &format!("{error:?}"));
+        let wrong = |error| match error {
+            DecodeErrors::ExhaustedData | DecodeErrors::FormatStatic("Premature end of buffer") => truncated(name),
+            error => damaged(name, &format!("{error:?}")),
+        };
         decoder.decode_headers().map_err(wrong)?;
         if let Some(exif) = decoder.exif() {
             upright(Orientation::from_exif_chunk(exif), name)?;
@@ -90,18 +100,44 @@ impl Photograph {
     }
 }
 
-/// Whether the end-of-image marker follows the first scan. The marker is searched there and no earlier: a thumbnail within
-/// the headers ends with one too.
-fn jpeg_ends(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4).and_then(|head| head.as_array()) {
-        if marker == 0xda {
-            return bytes[at..].array_windows().any(|pair| *pair == [0xff, 0xd9]);
+/// Where a JPEG ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JpegEnd {
+    /// At this byte, the end-of-image marker that follows the one scan.
+    OnlyScan(usize),
+    /// After several scans.
+    Somewhere,
+}
+
+/// Finds the end-of-image marker; [`None`] where there is none. It is searched from the first scan on: a thumbnail within the
+/// headers ends with one too.
+fn jpeg_end(bytes: &[u8]) -> Option<JpegEnd> {
+    let (mut at, mut sequential) = (2, true);
+    let scan = loop {
+        let &[0xff, marker, high, low] = bytes.get(at..at + 4)?.as_array()? else { return None };
+        let length = 2 + usize::from(u16::from_be_bytes([high, low]));
+        match marker {
+            0xda => break at + length,
+            // Fill bytes may stand before a marker.
+            0xff => at += 1,
+            _ => {
+                sequential &= marker != 0xc2;
+                at += length;
+            }
         }
-        // Fill bytes may stand before a marker.
-        at += if marker == 0xff { 1 } else { 2 + usize::from(u16::from_be_bytes([high, low])) };
+    };
+    let mut at = scan;
+    loop {
+        at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
+        match bytes.get(at + 1)? {
+            // A value of the pixels that looks like a marker, fill bytes, or the mark of a restart.
+            0 | 0xd0..=0xd7 => at += 2,
+            0xff => at += 1,
+            0xd9 if sequential => return Some(JpegEnd::OnlyScan(at)),
+            _ => break,
+        }
     }
-    false
+    bytes[at..].array_windows().any(|pair| *pair == [0xff, 0xd9]).then_some(JpegEnd::Somewhere)
 }
 
 fn upright(orientation: Option<Orientation>, name: &str) -> Result<(), StageError> {

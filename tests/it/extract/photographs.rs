@@ -8,6 +8,8 @@ use macula::base::Digest;
 use macula::data::decode::Photograph;
 use macula::stage::StageError;
 
+use super::lab::real_data;
+
 fn file(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expected/pictures").join(name)).unwrap()
 }
@@ -61,6 +63,38 @@ fn a_photograph_cut_anywhere_is_refused_by_name() {
                 assert_eq!(code(&error), "truncated-photograph", "{name} cut at {length}: {error}");
             }
         }
+    }
+}
+
+#[test]
+fn a_photograph_of_which_a_piece_is_missing_is_refused() {
+    // The end mark is there, so that nothing but the number of pixels tells.
+    let whole = file("baseline.jpg");
+    let pixels = whole.array_windows().position(|pair| *pair == [0xff, 0xda]).unwrap() + 14;
+    for from in (pixels..whole.len() - 150).step_by(13) {
+        let holed = [&whole[..from], &whole[from + 100..]].concat();
+        let error = decode(&holed).expect_err(&format!("read without 100 bytes from {from} on"));
+        assert!(error.to_string().contains("`eye.jpg`"), "{error}");
+    }
+}
+
+#[test]
+fn decoding_needs_no_vector_instructions_to_give_the_same_bytes() {
+    use zune_jpeg::JpegDecoder;
+    use zune_jpeg::zune_core::bytestream::ZCursor;
+    use zune_jpeg::zune_core::options::DecoderOptions;
+
+    let mut files = vec![file("baseline.jpg"), file("progressive.jpg")];
+    // A photograph of a camera where there is one: larger, and with the chroma of every other pixel.
+    let photograph = "idrid/A. Segmentation/1. Original Images/a. Training Set/IDRiD_19.jpg";
+    files.extend(real_data().map(|data| std::fs::read(data.join(photograph)).unwrap()));
+    for bytes in files {
+        let decode = |options: DecoderOptions| {
+            let options = options.set_max_width(1 << 15).set_max_height(1 << 15);
+            JpegDecoder::new_with_options(ZCursor::new(&bytes), options).decode().unwrap()
+        };
+        let (vectors, scalars) = (decode(DecoderOptions::new_fast()), decode(DecoderOptions::new_safe()));
+        assert!(vectors == scalars, "other pixels without vector instructions, of {} bytes", bytes.len());
     }
 }
 
