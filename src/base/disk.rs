@@ -44,6 +44,23 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Asks the system to begin bringing what was written of `file` to the disk, without waiting for it: a later sync then has less to
+/// do. Where the system can't, nothing happens.
+pub fn begin_writing(file: &File) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        #[expect(unsafe_code, reason = "a system call that neither std nor rustix has")]
+        // SAFETY: the descriptor is open as long as `file` is borrowed, and the call touches no memory of the process.
+        // Its failure is no matter: it is only a hint.
+        unsafe {
+            libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+}
+
 /// Bytes that may still be written below `path`; [`None`] where the system does not say.
 #[must_use]
 pub fn free_bytes(path: &Path) -> Option<u64> {

@@ -368,6 +368,7 @@ impl ObjectWriter<'_> {
     pub fn finish(self) -> Result<Entry, StoreError> {
         let entry = Entry { digest: Digest::from_bytes(*self.hasher.finalize().as_bytes()), size: self.size };
         if !self.objects.stores(&entry) {
+            disk::begin_writing(self.file.as_file());
             self.objects.adopt(self.file, entry)?;
         }
         Ok(entry)
