@@ -71,8 +71,14 @@ fn of_stage(world: &World, loaded: &Loaded, arguments: &Arguments) -> Result<Str
         let stage = results::folder(&loaded.folder, &loaded.pipeline.name).join(&artifact.stage.name);
         let folder =
             arguments.pictures.as_ref().map_or_else(|| stage.join("pictures"), |folder| world.folder.join(folder));
-        let written = pictures::write(&artifact, &loaded.store.objects, &folder)?;
-        pictures.extend(written.iter().map(|path| near(world, path)));
+        match pictures::write(&artifact, &loaded.store.objects, &folder) {
+            Ok(written) => pictures.extend(written.iter().map(|path| near(world, path))),
+            // Who did not ask for them may well lack the right to write there, and wants the figures.
+            Err(failure) if arguments.pictures.is_none() && failure.exit == Exit::Store => {
+                let _ = writeln!(std::io::stderr().lock(), "note: no pictures: {}", failure.text);
+            }
+            Err(failure) => return Err(failure),
+        }
     }
     if arguments.json {
         return Ok(format!("{:#}\n", as_json(&artifact, &pictures)));

@@ -121,7 +121,10 @@ impl<'a> Report<'a> {
     }
 }
 
-/// A text that is shown in whole lines.
+/// So many bytes of a line are shown before a place and after it.
+const LONG: usize = 160;
+
+/// A text that is shown in whole lines, but for very long ones.
 struct Text {
     name: String,
     text: Arc<str>,
@@ -134,13 +137,21 @@ impl SourceCode for Text {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let start = self.text[..span.offset()].rfind('\n').map_or(0, |at| at + 1);
-        let end = span.offset() + span.len();
-        let end = self.text[end..].find('\n').map_or(self.text.len(), |at| end + at);
+        let line_start = self.text[..span.offset()].rfind('\n').map_or(0, |at| at + 1);
+        let mut start = line_start;
+        let last = span.offset() + span.len();
+        let mut end = self.text[last..].find('\n').map_or(self.text.len(), |at| last + at);
+        // Of a very long line only what is near the place.
+        if span.offset() - start > LONG {
+            start = self.text.floor_char_boundary(span.offset() - LONG);
+        }
+        if end - last > LONG {
+            end = self.text.floor_char_boundary(last + LONG);
+        }
         let lines = SourceSpan::from(start..end);
         let read = self.text.read_span(&lines, before, after)?;
         // The head of a snippet names the place itself, not the line's begin.
-        let column = self.text[start..span.offset()].chars().count();
+        let column = self.text[line_start..span.offset()].chars().count();
         let (line, count) = (read.line(), read.line_count());
         let contents = MietteSpanContents::new_named(self.name.clone(), read.data(), *read.span(), line, column, count);
         Ok(Box::new(contents))
@@ -149,8 +160,7 @@ impl SourceCode for Text {
 
 /// A span that lies within its text and on character borders.
 fn within(text: &str, span: Span) -> std::ops::Range<usize> {
-    let border = |at: usize| (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-    border(span.start)..border(span.end.max(span.start))
+    text.floor_char_boundary(span.start)..text.floor_char_boundary(span.end.max(span.start))
 }
 
 impl fmt::Display for Report<'_> {

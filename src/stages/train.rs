@@ -80,7 +80,10 @@ fn weights(tree: &Tree, objects: &Objects) -> Result<Weights, StageError> {
     let Some((name, entry)) = tree.entries.iter().next() else {
         return Err(StageError::Bug("weights without a file".to_owned()));
     };
-    Weights::parse(name, &objects.read(entry)?)
+    // A source's file lies where the user has it, and is called so.
+    let own = objects.locate(entry).filter(|path| path.extension().is_some());
+    let shown = own.map_or_else(|| name.clone(), |path| path.display().to_string());
+    Weights::parse(&shown, &objects.read(entry)?)
 }
 
 fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary {

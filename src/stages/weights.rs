@@ -30,7 +30,9 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             .field("file")
     };
     let (name, headline) = match look(&path, entry.size) {
-        Ok(Look::SafeTensors(count)) => ("weights.safetensors", format!("{count} tensors")),
+        Ok(Look::SafeTensors(count)) => {
+            ("weights.safetensors", if count == 1 { "1 tensor".to_owned() } else { format!("{count} tensors") })
+        }
         Ok(Look::Zip) => ("weights.pth", "a file of torch".to_owned()),
         Ok(Look::Truncated) => return Err(wrong("is truncated: its tensors end too early")),
         Ok(Look::OldPickle) => return Err(wrong("was saved by a torch before 1.6, whose format is not read")),

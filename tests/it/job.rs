@@ -192,3 +192,27 @@ fn two_runs_and_other_threads_give_the_same_digests() {
     assert_eq!(one.len(), 8);
     assert_eq!(one, digests(2));
 }
+
+#[test]
+fn a_trained_model_is_the_same_bytes_as_ever_on_each_path() {
+    // Another digest means another model for everyone: then the version of `train` (or of what is before it) must rise.
+    let golden = [("portable", "e2208d27837e527f"), ("avx2", "cdc9cb36f39c04e6"), ("avx512", "171dd5f78854e007")];
+    for (path, digest) in golden {
+        let space = Space::with(WHOLE);
+        let with = |arguments: &[&str]| {
+            let mut command = space.command(arguments);
+            command.env("MACULA_KERNELS", path);
+            space.finish(command)
+        };
+        let said = with(&["run", "pipeline.kdl"]);
+        if said.code == Some(2) && said.stderr.contains("can't execute the kernels") {
+            println!("not tested: this processor lacks {path}");
+            continue;
+        }
+        said.code(0);
+        let shown = with(&["show", "pipeline.kdl", "classifier", "--json"]).code(0);
+        let shown: Value = serde_json::from_str(&shown.raw).expect("JSON");
+        let model = shown["outputs"]["out"]["digest"].as_str().expect("a digest");
+        assert_eq!(&model[..16], digest, "{path}");
+    }
+}

@@ -85,6 +85,21 @@ impl Space {
         found
     }
 
+    /// A folder of the project and all folders below it, each before those within it.
+    pub(crate) fn folders(&self, folder: &str) -> Vec<String> {
+        let mut found = vec![folder.to_owned()];
+        let mut next = 0;
+        while let Some(folder) = found.get(next).cloned() {
+            next += 1;
+            for entry in fs::read_dir(self.path(&folder)).into_iter().flatten().flatten() {
+                if entry.path().is_dir() {
+                    found.push(format!("{folder}/{}", entry.file_name().to_string_lossy()));
+                }
+            }
+        }
+        found
+    }
+
     /// The binary with arguments, to run in the project.
     pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_macula"));

@@ -86,6 +86,11 @@ fn fits(ratio: f64) -> bool {
     (UNDER..=OVER).contains(&ratio)
 }
 
+/// A loss in seven characters.
+fn loss(value: f64) -> String {
+    if value.abs() < 100.0 { format!("{value:.4}") } else { format!("{value:.1e}") }
+}
+
 /// The figures of an epoch as lines for people: a line per set of patches, then a line per class with training (the fixed
 /// subset where there is one) and validation side by side, and in brackets what is reached without looking.
 #[must_use]
@@ -99,8 +104,8 @@ pub fn lines(epoch: &EpochFigures, epochs: u64, classes: &[String], best: &str) 
         let zero =
             format!("{} ({})", figure(set.figures.all_zero), figure(set.baselines.always_healthy_subset_accuracy));
         lines.push(format!(
-            "  {name:<11}{:>7.4}{:>8}{:>9}{:>12}{zero:>17}",
-            set.loss,
+            "  {name:<11}{:>7}{:>8}{:>9}{:>12}{zero:>17}",
+            loss(set.loss),
             figure(set.figures.micro.f1),
             figure(set.figures.hamming_loss),
             figure(set.figures.subset_accuracy),

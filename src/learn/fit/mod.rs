@@ -228,7 +228,11 @@ impl Run<'_> {
         let values = output.flatten_all().and_then(|logits| logits.to_vec1::<f32>()).map_err(bug)?;
         let value = self.loss.value(&values, &batch.labels);
         if !value.is_finite() {
-            return Err(self.not_a_number(&format!("batch {} of {batches}", place + 1), value));
+            return Err(self.not_a_number(
+                &format!("the loss is {value}"),
+                self.facts.epoch,
+                &format!("at batch {} of {batches}", place + 1),
+            ));
         }
         let loss = self.loss.on_tape(&output, &batch.labels).map_err(bug)?;
         self.network.backward(&loss)?;
@@ -262,7 +266,11 @@ impl Run<'_> {
         };
         let losses = [Some(&epoch.valid), epoch.subset.as_ref()];
         if let Some(set) = losses.into_iter().flatten().find(|set| !set.loss.is_finite()) {
-            return Err(self.not_a_number("the figures after its last batch", set.loss));
+            return Err(self.not_a_number(
+                &format!("the loss is {}", set.loss),
+                self.facts.epoch,
+                "at the figures after its last batch",
+            ));
         }
         Ok(epoch)
     }
@@ -336,6 +344,16 @@ impl Run<'_> {
     }
 
     fn save(&mut self) -> Result<(), StageError> {
+        // The next loss would tell, but then the last checkpoint would no longer be a good one.
+        if !self.network.flat().iter().chain(self.network.running()).all(|value| value.is_finite()) {
+            let (epoch, batches) = (self.facts.epoch, self.facts.batches);
+            let (epoch, place) = if batches == 0 {
+                (epoch - 1, "after its last batch".to_owned())
+            } else {
+                (epoch, format!("after batch {batches}"))
+            };
+            return Err(self.not_a_number("a weight is not a number", epoch, &place));
+        }
         self.facts.steps = self.optimizer.steps;
         let checkpoint = Checkpoint {
             facts: self.facts.clone(),
@@ -372,25 +390,29 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A loss that is infinite or not a number. The weights of the last checkpoint stay behind as a file for torch.
-    fn not_a_number(&self, place: &str, value: f64) -> StageError {
-        let text = format!("the loss is {value} in epoch {} at {place}", self.facts.epoch);
+    /// Something is infinite or not a number. The weights of the last checkpoint stay behind as a file for torch.
+    fn not_a_number(&self, what: &str, epoch: u64, place: &str) -> StageError {
+        let text = format!("{what} in epoch {epoch} {place}");
         let hint = "lower `optimizer.lr`, lengthen the warm-up, or look for a broken photograph";
         let kept = match self.keep_last_good() {
-            Ok(Some((epoch, path))) => format!("; the last good weights (after epoch {epoch}) are in `{path}`"),
+            Ok(Some((when, path))) => format!("; the last good weights ({when}) are in `{path}`"),
             Ok(None) => "; no epoch was finished before".to_owned(),
             Err(error) => return error,
         };
         StageError::input("nan-loss", text + &kept).hint(hint).field("optimizer.lr")
     }
 
-    fn keep_last_good(&self) -> Result<Option<(u64, String)>, StageError> {
+    fn keep_last_good(&self) -> Result<Option<(String, String)>, StageError> {
         let Some(checkpoint) = Checkpoint::read(self.task.partial) else { return Ok(None) };
         let mut network = self.fresh()?;
         network.restore(&checkpoint.flat, &checkpoint.running)?;
         let path = self.task.partial.join(LAST_GOOD);
         disk::write_whole(&path, &network.save()?).map_err(StoreError::disk("write", &path))?;
-        Ok(Some((checkpoint.facts.epoch - 1, path.display().to_string())))
+        let when = match checkpoint.facts.batches {
+            0 => format!("after epoch {}", checkpoint.facts.epoch - 1),
+            batches => format!("epoch {}, after batch {batches}", checkpoint.facts.epoch),
+        };
+        Ok(Some((when, path.display().to_string())))
     }
 
     fn fresh(&self) -> Result<Network, StageError> {

@@ -165,7 +165,7 @@ fn weights_are_looked_at_before_they_are_taken() {
     let whole = [(head.len() as u64).to_le_bytes().as_slice(), head, &[0; 8]].concat();
     let outcome = weights(&whole).unwrap();
     assert_eq!(names(&outcome), ["weights.safetensors"]);
-    assert_eq!(outcome.summary.headline, "1 tensors");
+    assert_eq!(outcome.summary.headline, "1 tensor");
     for length in [20, whole.len() - 1] {
         let (code, text) = refused(weights(&whole[..length]));
         assert_eq!(code, "damaged-weights");

@@ -107,7 +107,126 @@ fn kdl_nested_ten_thousand_deep_is_refused() {
         let _ = write!(text, "{{ a{level} ");
     }
     space.write("pipeline.kdl", text + &"}".repeat(10_000));
-    space.macula("check pipeline.kdl").code(2).says(&["pipeline.kdl"]);
+    let said = space.macula("check pipeline.kdl").code(2).says(&["too-deep", "pipeline.kdl"]);
+    assert!(said.stdout.len() + said.stderr.len() < 3000, "of 100,000 bytes on one line only those near the place");
+}
+
+/// A shallow network trained from a file of weights.
+const FROM_WEIGHTS: &str = r#"pipeline small seed=7 {
+    synthetic eyes { photographs 6; size 192; photographs-per-patient 1; healthy 0.0; severity 3.0 }
+    extract patches { from eyes; size 48 }
+    split folds { from patches; by patient; train 0.5; valid 0.25; test 0.25 }
+    weights start { file "start.safetensors" }
+    augment views { from folds.train; flip horizontal=0.5 }
+    train classifier {
+        data views
+        valid folds.valid
+        init start
+        network shallow-cnn
+        loss bce
+        epochs 1
+        batch 32
+    }
+}
+"#;
+
+fn tensors(value: f32) -> Vec<u8> {
+    let bytes: Vec<u8> = std::iter::repeat_n(value, 32 * 3 * 9).flat_map(f32::to_le_bytes).collect();
+    let kernel = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![32, 3, 3, 3], &bytes);
+    let kernel = kernel.expect("as many bytes as the shape says");
+    safetensors::serialize([("block1.conv.weight", kernel)], None).expect("a file of weights")
+}
+
+#[test]
+fn weights_that_lack_a_tensor_are_refused_by_name_unless_that_is_wanted() {
+    let space = Space::with(FROM_WEIGHTS);
+    space.macula("run pipeline.kdl").code(1).says(&["start.safetensors", "pipeline.kdl:5"]);
+    space.write("start.safetensors", tensors(0.1));
+    let words = ["weights-missing", "start.safetensors", "block1.bn.bias", "`missing initialise`", "pipeline.kdl:7"];
+    space.macula("run pipeline.kdl").code(1).says(&words);
+    space.write("start.safetensors", &tensors(0.1)[..200]);
+    space.macula("run pipeline.kdl").code(1).says(&["damaged-weights", "start.safetensors", "truncated"]);
+    space.write("start.safetensors", tensors(f32::NAN));
+    space.edit("pipeline.kdl", "init start", "init start; missing initialise");
+    space.macula("run pipeline.kdl").code(1).says(&["weights-not-finite", "block1.conv.weight", "start.safetensors"]);
+    space.write("start.safetensors", tensors(0.1));
+    space.macula("run pipeline.kdl").code(0);
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_stops_the_training_and_keeps_what_was_good() {
+    let text = FROM_WEIGHTS
+        .replace("        init start\n", "")
+        .replace("    weights start { file \"start.safetensors\" }\n", "");
+    let text = text.replace("epochs 1", "epochs 90\n        optimizer sgd lr=10.0 momentum=0.999 weight-decay=1.0");
+    let space = Space::with(&text);
+    let said = space.macula("run pipeline.kdl").code(1);
+    let said = said.says(&["nan-loss", "in epoch", "batch", "last-good.safetensors", "optimizer.lr"]);
+    let folder = space.files(".macula").into_iter().find(|file| file.ends_with("last-good.safetensors"));
+    let kept = std::fs::read(space.path(".macula").join(folder.expect("kept"))).expect("it can be read");
+    let tensors = safetensors::SafeTensors::deserialize(&kept).expect("a file of weights");
+    let fine = tensors
+        .tensors()
+        .iter()
+        .all(|(_, tensor)| tensor.data().as_chunks::<4>().0.iter().all(|&value| f32::from_le_bytes(value).is_finite()));
+    assert!(fine, "weights from before the training diverged\n{}", said.stderr);
+}
+
+#[test]
+fn a_class_that_no_photograph_has_is_left_out_with_a_warning() {
+    let space = with_photographs(4);
+    for mask in space.files("data").iter().filter(|file| file.ends_with("mask.SE.png")) {
+        let mask = space.path("data").join(mask);
+        let size = image::open(&mask).expect("a PNG opens");
+        image::GrayImage::new(size.width(), size.height()).save(mask).expect("a PNG is written");
+    }
+    let more =
+        "    rebalance fair { from visible; lesions undersample to=smallest; healthy per-lesion-patch=1.0 }\n}\n";
+    let text = space.read("pipeline.kdl");
+    space.write("pipeline.kdl", text.strip_suffix("}\n").expect("a pipeline ends so").to_owned() + more);
+    space.macula("run pipeline.kdl").code(0).says(&["no-positives", "class-without-positives", "`SE`"]);
+}
+
+#[test]
+fn a_store_that_can_only_be_read_serves_what_it_holds() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+
+    let space = Space::with(PREPARED);
+    space.macula("run pipeline.kdl").code(0);
+    let set = |path: &str, mode: u32| {
+        std::fs::set_permissions(space.path(path), std::fs::Permissions::from_mode(mode)).expect("a mode can be set");
+    };
+    // What root may do says nothing: then somebody else tries, who must be able to reach the project and the binary.
+    let root = rustix::process::geteuid().is_root();
+    let as_reader = |arguments: &str| {
+        let mut command = space.command(&arguments.split_whitespace().collect::<Vec<_>>());
+        if root {
+            command.uid(65534).gid(65534);
+        }
+        command
+    };
+    set("", 0o755);
+    if root && !as_reader("--version").stdout(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
+    {
+        println!("not tested: the binary lies where only root can reach it");
+        return;
+    }
+    for folder in space.folders(".macula") {
+        set(&folder, 0o555);
+    }
+    space.finish(as_reader("plan pipeline.kdl")).code(0).says(&["0 will run"]);
+    space.finish(as_reader("run pipeline.kdl")).code(0).says(&["nothing to compute"]);
+    space.finish(as_reader("why pipeline.kdl patches")).code(0).says(&["`patches` will not run"]);
+    if root {
+        space.finish(as_reader("show pipeline.kdl patches")).code(0).says(&["no pictures", "64 patches"]);
+    }
+    let refused = space.finish(as_reader("run pipeline.kdl --set patches.size=64"));
+    refused.code(3).says(&[".macula", "Permission denied", "MACULA_STORE"]);
+    for folder in space.folders(".macula") {
+        set(&folder, 0o755);
+    }
+    space.macula("run pipeline.kdl --set patches.size=64").code(0);
 }
 
 #[test]
