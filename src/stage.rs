@@ -52,6 +52,9 @@ pub enum Work {
         one: fn(&Ctx, &Item) -> Result<Tree, StageError>,
         /// All results into one outcome.
         gather: Gather,
+        /// Parameters that say which items there are and nothing of what is made of each: they are not in the items' keys,
+        /// and `one` is not given them.
+        listing: &'static [&'static str],
     },
 }
 

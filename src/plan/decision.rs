@@ -224,7 +224,7 @@ impl<'a> Engine<'a> {
             progress: &Silent,
             stop: &stop,
         };
-        let common = self.common(id)?;
+        let common = self.of_items(id)?;
         let segment = self.store.segment(&common)?;
         let class = keys::class(implementation);
         let found = items(&ctx)?.into_iter().map(|item| {
@@ -239,8 +239,11 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// As [`keys::common`].
-    pub fn common(&self, id: StageId) -> Result<Digest, StageError> {
-        Ok(keys::common(self.pipeline, self.stage(id), self.implementation(id))?.key())
+    pub fn of_items(&self, id: StageId) -> Result<Digest, StageError> {
+        let implementation = self.implementation(id);
+        let mut stage = self.stage(id).clone();
+        stage.params = item_params(&stage, implementation).0;
+        Ok(keys::common(self.pipeline, &stage, implementation)?.key())
     }
 
     /// The random streams of a stage.
@@ -276,6 +279,16 @@ impl<'a> Engine<'a> {
 #[must_use]
 pub fn params(stage: &StageSpec) -> Params {
     Params(stage.params.clone())
+}
+
+/// The parameters that one item of a map stage depends on: all but those that only list the items.
+#[must_use]
+pub fn item_params(stage: &StageSpec, implementation: &Implementation) -> Params {
+    let mut params = params(stage);
+    if let Work::Map { listing, .. } = implementation.work {
+        params.0.retain(|name, _| !listing.contains(&name.as_str()));
+    }
+    params
 }
 
 /// Progress that nobody watches.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::job::{Shared, guarded};
 use crate::base::Digest;
-use crate::plan::{StageId, Task, keys};
+use crate::plan::{StageId, Task, decision, keys};
 use crate::stage::{Ctx, Item, StageError};
 use crate::store::{ItemRecord, Segment, Tree};
 
@@ -27,7 +27,9 @@ pub(super) fn run(
     let engine = shared.engine;
     let items = engine.items(id, task)?;
     let class = keys::class(engine.implementation(id));
-    let mut segment = engine.store.segment(&engine.common(id)?)?;
+    let params = decision::item_params(engine.stage(id), engine.implementation(id));
+    let of_item = Ctx { params: &params, streams: engine.streams(id), ..*ctx };
+    let mut segment = engine.store.segment(&engine.of_items(id)?)?;
     let mut results: Vec<Option<Tree>> = items.iter().map(|(_, _, tree)| tree.clone()).collect();
     let open: Vec<usize> = (0..items.len()).filter(|&at| results[at].is_none()).collect();
     let total = items.len() as u64;
@@ -38,13 +40,13 @@ pub(super) fn run(
     std::thread::scope(|scope| {
         for _ in 0..shared.threads.min(open.len()) {
             let sender = sender.clone();
-            let (items, open, next, halt) = (&items, &open, &next, &halt);
+            let (items, open, next, halt, of_item) = (&items, &open, &next, &halt, &of_item);
             scope.spawn(move || {
                 while !halt.load(Ordering::SeqCst) && !ctx.stop.raised() {
                     let Some(&at) = open.get(next.fetch_add(1, Ordering::SeqCst)) else { return };
                     let item = &items[at].0;
                     let share = shared.budget.take(item.bytes_in_flight);
-                    let result = guarded(shared, || one(ctx, item));
+                    let result = guarded(shared, || one(of_item, item));
                     drop(share);
                     if result.is_err() {
                         halt.store(true, Ordering::SeqCst);

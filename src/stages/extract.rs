@@ -14,7 +14,7 @@ pub const EXTRACT: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::BitExact,
-    work: Work::Map { items, one, gather },
+    work: Work::Map { items, one, gather, listing: &[] },
 };
 
 fn rule(ctx: &Ctx) -> Result<Rule, StageError> {

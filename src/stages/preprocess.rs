@@ -20,7 +20,7 @@ pub const PREPROCESS: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::BitExact,
-    work: Work::Map { items, one, gather },
+    work: Work::Map { items, one, gather, listing: &[] },
 };
 
 fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {

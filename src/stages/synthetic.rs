@@ -14,7 +14,7 @@ pub const SYNTHETIC: Implementation = Implementation {
     version: 1,
     seeded: true,
     determinism: Determinism::BitExact,
-    work: Work::Map { items, one, gather },
+    work: Work::Map { items, one, gather, listing: &["photographs"] },
 };
 
 fn recipe(ctx: &Ctx) -> Result<Recipe, StageError> {

@@ -1,6 +1,7 @@
 //! Map stages: one more item computes one.
 
 use macula::lang::spec::Pipeline;
+use macula::lang::value::Value;
 use macula::plan::Decision;
 
 use super::bench::{Bench, Came, With, pipeline, source, stage};
@@ -81,6 +82,21 @@ fn a_torn_tail_is_cut_off_and_a_flipped_byte_loses_one_item() {
     let healed = bench.run(&mapped("s")).done();
     assert_eq!(computed(&healed), Some((1, 8)));
     assert_eq!(healed.texts(), first.texts());
+}
+
+#[test]
+fn a_parameter_that_lists_items_changes_none_of_them() {
+    let bench = Bench::new();
+    let numbered =
+        |add: &str, count: i64| pipeline(vec![stage("each", "numbered").add(add).with("count", Value::Int(count))]);
+    assert_eq!(computed(&bench.run(&numbered("a", 3)).done()), Some((3, 3)));
+    let more = bench.run(&numbered("a", 5)).done();
+    assert_eq!(computed(&more), Some((2, 5)));
+    assert!(more.text("each.out").contains("a004 of none"), "`one` is not given it: {}", more.text("each.out"));
+    let fewer = bench.run(&numbered("a", 2)).done();
+    assert_eq!(computed(&fewer), Some((0, 2)));
+    assert!(!fewer.text("each.out").contains("a002"));
+    assert_eq!(computed(&bench.run(&numbered("b", 2)).done()), Some((2, 2)), "another parameter changes all");
 }
 
 #[test]

@@ -18,7 +18,8 @@ pub(super) const ALL: &[Implementation] = &[
     exact("first-line", Work::Whole(first_line)),
     exact("halves", Work::Whole(halves)),
     exact("join", Work::Whole(join)),
-    exact("each", Work::Map { items, one, gather }),
+    exact("each", Work::Map { items, one, gather, listing: &[] }),
+    exact("numbered", Work::Map { items: numbers, one: numbered, gather, listing: &["count"] }),
     exact("page", Work::Page(page)),
     exact("refuses", Work::Whole(refuses)),
     exact("panics", Work::Whole(panics)),
@@ -127,6 +128,19 @@ fn gather(_ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         all.entries.extend(tree.entries.clone());
     }
     Ok(outcome("out", all, &format!("{} items", results.len())))
+}
+
+fn numbers(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
+    let item = |number| Item { name: format!("{number:03}"), tree: Tree::default(), bytes_in_flight: 1 };
+    Ok((0..ctx.params.count("count")?).map(item).collect())
+}
+
+/// Says its number, and that it was not told how many there are.
+fn numbered(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
+    let text = format!("{}{} of {}\n", ctx.params.text("add")?, item.name, ctx.params.get("count"));
+    let mut tree = Tree::default();
+    tree.insert(item.name.clone(), ctx.objects.put(text.as_bytes())?);
+    Ok(tree)
 }
 
 /// Names and headlines of what it is given.
