@@ -47,7 +47,15 @@ impl Artifact {
 /// # Errors
 /// A [`Failure`] where there is no such stage or port, or where it was never computed.
 pub fn find(world: &World, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
-    let (stage, port) = parted(&loaded.pipeline.stages, wanted);
+    let (stage, port) = match loaded.pipeline.outlet(wanted) {
+        Some(reference) => (reference.stage.clone(), Some(reference.port.clone())),
+        None => parted(&loaded.pipeline.stages, wanted),
+    };
+    if let Some(instance) = loaded.pipeline.instances.iter().find(|instance| instance.name == stage) {
+        let outputs: Vec<String> = instance.outputs.iter().map(|(port, _)| format!("`{stage}.{port}`")).collect();
+        return Err(Failure::user(format!("`{stage}` stands for several stages"))
+            .hint(format!("say which output: {}", outputs.join(", "))));
+    }
     let options = Options { targets: vec![stage.clone()], ..Options::usual(world.processors) };
     let found = run::plan(world, &loaded.project(), &options, |engine, explained| {
         let (id, decision, explanation) = explained.into_iter().find(|(id, ..)| engine.stage(*id).name == stage)?;

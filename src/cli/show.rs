@@ -48,7 +48,8 @@ pub fn show(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let name = &arguments.name;
     let is_stage = |stage: &str| loaded.pipeline.stages.iter().any(|known| known.name == stage);
     let stage_of = name.rsplit_once('.').map_or(name.as_str(), |(stage, _)| stage);
-    let network = if is_stage(name) || is_stage(stage_of) { None } else { network(&loaded.pipeline, name) };
+    let instance = loaded.pipeline.instances.iter().any(|known| known.name == *name || known.name == stage_of);
+    let network = if instance || is_stage(name) || is_stage(stage_of) { None } else { network(&loaded.pipeline, name) };
     let text = match network {
         Some((network, side, classes)) => of_network(&network, side, classes, arguments.json)?,
         None => of_stage(world, &loaded, arguments)?,

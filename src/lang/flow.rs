@@ -34,6 +34,12 @@ pub(super) fn check(drafts: &[Draft], networks: &BTreeMap<String, Described>, wh
     diags
 }
 
+/// Adds where the bodies are used that a stage lies in.
+fn in_bodies(diag: Diag, draft: &Draft) -> Diag {
+    let used = draft.used().iter();
+    used.fold(diag, |diag, (span, name)| diag.also(*span, format!("in `{name}`, which is used here")))
+}
+
 struct Graph<'a> {
     drafts: &'a [Draft<'a>],
     by_name: BTreeMap<&'a str, usize>,
@@ -164,7 +170,8 @@ impl Graph<'_> {
                 "the port refuses them: `macula doc` says why",
             ),
         };
-        Diag::error(code, place, message).also(source.spec.span, there).hint(hint)
+        let found = Diag::error(code, place, message).also(source.spec.span, there).hint(hint);
+        in_bodies(found, draft)
     }
 
     /// Errors where a network can't take the patches that reach its stage.
@@ -190,7 +197,7 @@ impl Graph<'_> {
             let least = shapes::least_side(network).map_or(String::new(), |least| format!("; {least} px is the least"));
             let origin = &self.drafts[from].spec;
             diag = diag.also(origin.span, format!("cuts patches of {side} px"));
-            diags.push(diag.hint(format!("{}{least}", wrong.hint)));
+            diags.push(in_bodies(diag.hint(format!("{}{least}", wrong.hint)), draft));
         }
         diags
     }
@@ -236,13 +243,22 @@ impl Graph<'_> {
             .flat_map(|stage| self.references(stage).map(|(.., to)| to).collect::<Vec<_>>())
             .collect();
         // The last of a chain that leads nowhere is told, not every one before it.
+        // Within a stage with a body much may stand unused, as long as something of it is used.
+        let outer = |stage: usize| self.drafts[stage].used().last();
+        let reached_bodies: BTreeSet<&str> =
+            reached.iter().filter_map(|&stage| outer(stage)).map(|(_, name)| name.as_str()).collect();
+        let mut told: BTreeSet<&str> = BTreeSet::new();
         let loose = (0..self.drafts.len()).filter(|stage| !reached.contains(stage) && !read.contains(stage));
         loose
-            .map(|stage| {
+            .filter_map(|stage| {
                 let draft = &self.drafts[stage];
-                let message = format!("nothing uses what `{} {}` makes", draft.spec.kind, draft.spec.name);
-                let found = Diag::warning("unused-stage", draft.spec.span, message);
-                found.hint("let a stage that leads to an evaluation or a report read it, or take it out")
+                let (name, span) = match outer(stage) {
+                    None => (format!("{} {}", draft.spec.kind, draft.spec.name), draft.spec.span),
+                    Some((_, name)) if reached_bodies.contains(name.as_str()) || !told.insert(name) => return None,
+                    Some((span, name)) => (name.clone(), *span),
+                };
+                let found = Diag::warning("unused-stage", span, format!("nothing uses what `{name}` makes"));
+                Some(found.hint("let a stage that leads to an evaluation or a report read it, or take it out"))
             })
             .collect()
     }

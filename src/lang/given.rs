@@ -83,6 +83,10 @@ fn below(node: &Node, prefix: &str, values: &mut Values, diags: &mut Vec<Diag>, 
     let mut given = |path: String, name: Span, whole: Span, entries: &[&Entry], property: bool| {
         let resolved: Vec<Option<Vec<Entry>>> = entries.iter().map(|entry| values.resolve(entry, diags)).collect();
         let broken = resolved.iter().any(Option::is_none);
+        // Optional parameters that are absent take the line that uses them with them.
+        if !resolved.is_empty() && resolved.iter().all(|values| values.as_ref().is_some_and(Vec::is_empty)) {
+            return;
+        }
         let values = resolved.into_iter().flatten().flatten().collect();
         all.push(Given { path, name, whole, values, property, broken, plain: None });
     };

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::describe::{Described, describe};
 use super::given::{Setting, settings};
-use super::lower::{Scope, lower};
+use super::lower::{Scope, Told, check_body, lower};
 use super::near;
+use super::signature::{self, Origin, Signature};
 use super::spec::Pipeline;
 use super::stdlib::{self, stdlib};
 use crate::base::{FileId, Sources, Span};
@@ -38,11 +39,18 @@ pub fn load_text(
     let readable = diags.is_empty();
     let (settings, found) = settings(sets, sources);
     diags.extend(found);
-    let mut module = Module { sources, used: BTreeSet::new(), networks: builtin_networks(), diags: Vec::new() };
+    let mut module = Module {
+        sources,
+        used: BTreeSet::new(),
+        networks: builtin_networks(),
+        stages: BTreeMap::new(),
+        diags: Vec::new(),
+    };
     module.read(file, &document, true);
-    let Module { networks, diags: found, .. } = module;
+    module.templates(&document);
+    let Module { networks, stages, diags: found, .. } = module;
     diags.extend(found);
-    let pipelines = pipelines(file, &document, &networks, &settings, readable, &mut diags);
+    let pipelines = pipelines(file, &document, (&networks, &stages), &settings, readable, &mut diags);
     in_order(&mut diags);
     (pipelines, diags)
 }
@@ -73,17 +81,23 @@ fn builtin_networks() -> BTreeMap<String, Described> {
 fn pipelines(
     file: FileId,
     document: &Document,
-    networks: &BTreeMap<String, Described>,
+    (networks, stages): (&BTreeMap<String, Described>, &BTreeMap<String, Stage>),
     settings: &[Setting],
     readable: bool,
     diags: &mut Vec<Diag>,
 ) -> Vec<Pipeline> {
-    let scope = Scope { signatures: &stdlib().signatures, networks };
+    let builtin = stdlib().signatures.iter();
+    let all = builtin.chain(stages.values().map(|stage| &stage.signature));
+    let scope = Scope { signatures: all.map(|signature| (signature.name.as_str(), signature)).collect(), networks };
+    let mut told = Told::new();
+    for stage in stages.values().filter(|stage| stage.origin == Origin::User) {
+        diags.extend(check_body(&stage.signature, &stage.node, &scope, &mut told));
+    }
     let mut all: Vec<Pipeline> = Vec::new();
     let mut met = BTreeSet::new();
     let mut names: BTreeSet<String> = BTreeSet::new();
     for node in document.nodes.iter().filter(|node| node.name.text == "pipeline") {
-        let lowered = lower(node, &scope, settings);
+        let lowered = lower(node, &scope, settings, &mut told);
         diags.extend(lowered.diags);
         met.extend(lowered.met);
         names.extend(lowered.names);
@@ -115,7 +129,15 @@ struct Module<'a> {
     sources: &'a mut Sources,
     used: BTreeSet<PathBuf>,
     networks: BTreeMap<String, Described>,
+    stages: BTreeMap<String, Stage>,
     diags: Vec<Diag>,
+}
+
+/// A stage with a body: its signature, and the node that declares it.
+struct Stage {
+    signature: Signature,
+    node: Node,
+    origin: Origin,
 }
 
 impl Module<'_> {
@@ -131,12 +153,13 @@ impl Module<'_> {
                 "network" => self.network(node),
                 "pipeline" if root => {}
                 "pipeline" => {} // a file that is used for its networks may hold pipelines of its own
-                "stage" | "sweep" => {
-                    let message = format!("a `{name}` of one's own is not in this version yet");
+                "stage" => self.stage(node),
+                "sweep" => {
+                    let message = format!("a `{name}` is not in this version yet");
                     self.wrong("not-yet", node.name.span, message, "write the stages out in the pipeline");
                 }
                 _ => {
-                    let known = ["pipeline", "network", "use"];
+                    let known = ["pipeline", "stage", "network", "use"];
                     let stages = stdlib().signatures.iter().any(|signature| signature.name == name);
                     let hint = if stages {
                         "stages stand inside `pipeline NAME { … }`".to_owned()
@@ -145,6 +168,45 @@ impl Module<'_> {
                     };
                     self.wrong("unknown-node", node.name.span, format!("`{name}` can't stand here"), hint);
                 }
+            }
+        }
+    }
+
+    fn stage(&mut self, node: &Node) {
+        let (signature, diags) = signature::read(node, Origin::User);
+        self.diags.extend(diags);
+        let Some(signature) = signature else { return };
+        let (name, span) = (signature.name.clone(), signature.span);
+        let builtin = stdlib().signatures.iter().any(|builtin| builtin.name == name);
+        let reserved = ["pipeline", "stage", "network", "use", "doc", "param", "sweep", "extends", "body"];
+        if let Some(first) = self.stages.get(&name) {
+            let found = Diag::error("duplicate-name", span, format!("two stages are declared as `{name}`"));
+            self.diags.push(found.also(first.signature.span, "first here").hint("give one another name"));
+        } else if builtin || reserved.contains(&name.as_str()) {
+            let message = format!("`{name}` has a meaning already");
+            self.wrong("duplicate-name", span, message, "give the stage another name");
+        } else {
+            self.stages.insert(name, Stage { signature, node: node.clone(), origin: Origin::User });
+        }
+    }
+
+    /// Brings in the templates of the standard library that the file uses, in bodies too: with texts of their own, so that
+    /// messages can show them.
+    fn templates(&mut self, document: &Document) {
+        let mut todo: Vec<Node> = document.nodes.iter().filter(|node| node.name.text == "pipeline").cloned().collect();
+        todo.extend(self.stages.values().filter_map(|stage| stage.node.child("body")).cloned());
+        while let Some(within) = todo.pop() {
+            for kind in within.nodes().iter().map(|node| &node.name.text) {
+                if self.stages.contains_key(kind) {
+                    continue;
+                }
+                let Some((name, text)) = stdlib::template(kind) else { continue };
+                let file = self.sources.add(format!("std:{name}"), None, text);
+                let (document, _) = syntax::parse(file, text);
+                let Some(node) = document.nodes.into_iter().find(|node| node.name.text == "stage") else { continue };
+                let Some(signature) = signature::read(&node, Origin::Library).0 else { continue };
+                todo.extend(node.child("body").cloned());
+                self.stages.insert(kind.clone(), Stage { signature, node, origin: Origin::Library });
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Signatures of stages, as `stdlib/` has them: ports, parameters with type, range, default and words.
+//! Signatures of stages: ports, parameters with type, range, default and words. Those of the built-in ones are in `stdlib/`;
+//! a stage of a user's, and a template of `stdlib/`, has a body of other stages in place of an implementation.
 
 use super::kind::{Kind, NAMES, Range, value};
 use super::near;
@@ -14,8 +15,10 @@ pub struct Signature {
     pub name: String,
     /// What it does, in a sentence or two.
     pub doc: String,
-    /// The name of the Rust implementation.
+    /// The name of the Rust implementation; empty where there is a body.
     pub implementation: String,
+    /// The stages that it stands for.
+    pub body: Option<Body>,
     /// Input ports, in order.
     pub inputs: Vec<InPort>,
     /// Output ports, in order.
@@ -26,6 +29,24 @@ pub struct Signature {
     pub examples: Vec<Example>,
     /// Its name where it is declared.
     pub span: Span,
+}
+
+/// What a stage without an implementation stands for.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// Its stages.
+    pub nodes: Vec<Node>,
+    /// For each output, the stage within that gives it; none where that is wrong, which was told.
+    pub gives: Vec<Option<Entry>>,
+}
+
+/// Whose signature is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The standard library's: it alone may say `impl`.
+    Library,
+    /// A user's.
+    User,
 }
 
 /// An input port.
@@ -135,17 +156,19 @@ impl Signature {
     }
 }
 
-/// Reads one `stage` node of the standard library.
+/// Reads one `stage` node.
 #[must_use]
-pub fn read(node: &Node) -> (Option<Signature>, Vec<Diag>) {
+pub fn read(node: &Node, origin: Origin) -> (Option<Signature>, Vec<Diag>) {
     let mut diags = Vec::new();
     let name = node.args().next().and_then(|entry| Some((entry.text()?.to_owned(), entry.span)));
     let Some((name, span)) = name else {
-        return (None, vec![bad(node, "a stage needs a name")]);
+        let found = Diag::error("missing-name", node.head, "a stage needs a name");
+        return (None, vec![found.hint("write `stage balanced-patches { … body { … } }`")]);
     };
     let mut signature = Signature {
         doc: doc(node),
         implementation: argument(node.child("impl")).unwrap_or_default(),
+        body: None,
         name,
         inputs: Vec::new(),
         outputs: Vec::new(),
@@ -155,24 +178,77 @@ pub fn read(node: &Node) -> (Option<Signature>, Vec<Diag>) {
     };
     for child in node.nodes() {
         match child.name.text.as_str() {
-            "doc" | "impl" => {}
+            "doc" | "body" => {}
+            "impl" if origin == Origin::Library => {}
+            "impl" => {
+                let found = Diag::error("impl-outside-std", child.head, "only the standard library says `impl`");
+                diags.push(found.hint("give the stage a `body { … }` of other stages"));
+            }
             "in" => signature.inputs.push(in_port(child, &mut diags)),
-            "out" => signature.outputs.push(out_port(child, &mut diags)),
+            "out" => signature.outputs.push(out_port(
+                child,
+                origin == Origin::User || node.child("body").is_some(),
+                &mut diags,
+            )),
             "param" => signature.params.extend(param(child, &mut diags)),
             "example" => signature.examples.push(example(child, false)),
             "counter-example" => signature.examples.push(example(child, true)),
-            other => diags.push(bad(child, &format!("a signature has no `{other}`"))),
+            other => {
+                let parts = ["doc", "in", "out", "param", "body", "example", "counter-example"];
+                let hint = near::hint(other, parts, "stages stand in its `body { … }`");
+                diags.push(bad(child, &format!("a stage's declaration has no `{other}`")).hint(hint));
+            }
         }
     }
-    if signature.implementation.is_empty() {
-        diags.push(bad(node, "a stage of the standard library needs `impl`"));
+    if let Some(body) = node.child("body") {
+        signature.body = Some(self::body(node, body, &signature, &mut diags));
+    } else if signature.implementation.is_empty() && diags.is_empty() {
+        let found = Diag::error("missing-body", span, format!("stage `{}` has no body", signature.name));
+        diags.push(found.hint("write what it stands for: `body { … stages … }`"));
     }
     let mut names: Vec<&str> = signature.children().collect();
     names.sort_unstable();
     if let Some((name, _)) = names.iter().zip(names.iter().skip(1)).find(|(one, next)| one == next) {
-        diags.push(bad(node, &format!("two of its ports or parameters are named `{name}`")));
+        let found = Diag::error("duplicate-name", span, format!("two of its ports or parameters are named `{name}`"));
+        diags.push(found.hint("give one another name"));
     }
     (Some(signature), diags)
+}
+
+/// The body of a stage, and from where in it each output comes.
+fn body(stage: &Node, body: &Node, signature: &Signature, diags: &mut Vec<Diag>) -> Body {
+    if signature.implementation.is_empty() {
+        if signature.outputs.is_empty() {
+            let found =
+                Diag::error("missing-port", signature.span, format!("stage `{}` gives nothing", signature.name));
+            diags.push(found.hint("write `out type=patches from=STAGE`, a stage of its body"));
+        }
+    } else {
+        diags.push(bad(body, "a stage has `impl` or a body, not both"));
+    }
+    for param in &signature.params {
+        let cases_with_params = param.cases.iter().any(|case| !case.params.is_empty()) || !param.params.is_empty();
+        if matches!(param.kind, Kind::Group | Kind::Map(_)) || cases_with_params {
+            let place = stage.nodes().iter().find(|node| {
+                node.name.text == "param" && node.args().next().and_then(Entry::text) == Some(&param.name)
+            });
+            let span = place.map_or(signature.span, |node| node.head);
+            let message =
+                format!("`{}` can't be passed on: parameters of a stage with a body hold one value", param.name);
+            diags.push(Diag::error("wrong-kind", span, message).hint("make it several parameters"));
+        }
+    }
+    let outs = stage.nodes().iter().filter(|child| child.name.text == "out");
+    let gives = outs.map(|out| {
+        let from = out.prop("from");
+        if from.and_then(Entry::text).is_none() {
+            let found = Diag::error("missing-port", out.head, "this output comes from nowhere");
+            diags
+                .push(found.hint("write `from=STAGE`, a stage of the body, or one of its outputs: `from=folds.train`"));
+        }
+        from.filter(|from| from.text().is_some()).cloned()
+    });
+    Body { gives: gives.collect(), nodes: body.nodes().to_vec() }
 }
 
 fn bad(node: &Node, text: &str) -> Diag {
@@ -198,10 +274,14 @@ fn flag(node: &Node, key: &str) -> Option<bool> {
 }
 
 fn known(node: &Node, props: &[&str], children: &[&str], diags: &mut Vec<Diag>) {
+    let props_and_children: Vec<&str> = props.iter().chain(children).copied().collect();
     let props = node.props().filter(|(key, _)| !props.contains(&key.text.as_str())).map(|(key, _)| key);
     let nodes = node.nodes().iter().map(|child| &child.name).filter(|name| !children.contains(&name.text.as_str()));
     for word in props.chain(nodes) {
-        diags.push(Diag::error("signature", word.span, format!("`{}` means nothing here", word.text)));
+        let message = format!("`{}` means nothing here", word.text);
+        let all = props_and_children.iter().copied();
+        let hint = near::hint(&word.text, all, "leave it out");
+        diags.push(Diag::error("signature", word.span, message).hint(hint));
     }
 }
 
@@ -218,8 +298,14 @@ fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
     }
 }
 
-fn out_port(node: &Node, diags: &mut Vec<Diag>) -> OutPort {
-    known(node, &["type", "main"], &["doc", "marks", "side"], diags);
+fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
+    // Marks and sides of a body's outputs are those of the stages within.
+    let (props, children) = if of_body {
+        (&["type", "main", "from"][..], &["doc"][..])
+    } else {
+        (&["type", "main"][..], &["doc", "marks", "side"][..])
+    };
+    known(node, props, children, diags);
     OutPort {
         name: node.args().next().and_then(Entry::text).unwrap_or("out").to_owned(),
         ty: node.prop("type").and_then(Entry::text).unwrap_or_default().to_owned(),

@@ -16,6 +16,8 @@ pub struct Pipeline {
     pub doc: Option<String>,
     /// Its stages, in the order of the file (any order is allowed there).
     pub stages: Vec<StageSpec>,
+    /// The stages with bodies that it uses, in no longer any stage but in what they stand for.
+    pub instances: Vec<Instance>,
     /// Where it stands.
     pub span: Span,
 }
@@ -42,6 +44,35 @@ pub struct StageSpec {
     pub outputs: Vec<Output>,
     /// The stage's name where it is declared.
     pub span: Span,
+}
+
+/// A stage with a body where it is used: its stages are among the pipeline's, named `NAME.STAGE`.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// Its dotted name.
+    pub name: String,
+    /// The stage that it is an instance of.
+    pub kind: String,
+    /// Its outputs and the stages that give them.
+    pub outputs: Vec<(String, Reference)>,
+    /// Its name where it is used.
+    pub span: Span,
+}
+
+impl Pipeline {
+    /// The output that `name` means: `folds.train`, or `patches.train` where `patches` is a stage with a body. [`None`] where it
+    /// is a stage, or nothing of the pipeline's.
+    #[must_use]
+    pub fn outlet(&self, name: &str) -> Option<&Reference> {
+        let (instance, port) = name.rsplit_once('.').map_or((name, None), |(instance, port)| (instance, Some(port)));
+        let of = |name: &str, port: &str| {
+            let instance = self.instances.iter().find(|instance| instance.name == name)?;
+            instance.outputs.iter().find(|(own, _)| own == port || port.is_empty()).map(|(_, reference)| reference)
+        };
+        // An instance's name alone means its only output.
+        let only = self.instances.iter().find(|instance| instance.name == name && instance.outputs.len() == 1);
+        only.map_or_else(|| of(instance, port?), |only| of(&only.name, ""))
+    }
 }
 
 /// What one input port is given.

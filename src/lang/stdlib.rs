@@ -36,12 +36,20 @@ modules![
     "stages/weights",
 ];
 
+/// The module of a template, a stage with a body: its name and its text.
+#[must_use]
+pub fn template(kind: &str) -> Option<(&'static str, &'static str)> {
+    MODULES.iter().find(|(name, _)| name.strip_prefix("templates/") == Some(kind)).copied()
+}
+
 /// What the standard library holds, read once.
 pub struct Stdlib {
     /// Its texts, for spans into them.
     pub sources: Sources,
-    /// The signatures of its stages, by name.
+    /// The signatures of its built-in stages, by name.
     pub signatures: Vec<Signature>,
+    /// Those of its templates, stages with bodies.
+    pub templates: Vec<Signature>,
     /// Its networks, by name.
     pub networks: Vec<Described>,
     /// What is wrong with it: nothing, as a test says.
@@ -53,8 +61,13 @@ pub struct Stdlib {
 pub fn stdlib() -> &'static Stdlib {
     static READ: OnceLock<Stdlib> = OnceLock::new();
     READ.get_or_init(|| {
-        let mut all =
-            Stdlib { sources: Sources::default(), signatures: Vec::new(), networks: Vec::new(), diags: Vec::new() };
+        let mut all = Stdlib {
+            sources: Sources::default(),
+            signatures: Vec::new(),
+            templates: Vec::new(),
+            networks: Vec::new(),
+            diags: Vec::new(),
+        };
         for (name, text) in MODULES {
             let file = all.sources.add(format!("std:{name}"), None, *text);
             let (document, mut diags) = syntax::parse(file, text);
@@ -67,8 +80,11 @@ pub fn stdlib() -> &'static Stdlib {
                         found
                     }
                     "stage" => {
-                        let (signature, found) = signature::read(node);
-                        all.signatures.extend(signature);
+                        let (signature, found) = signature::read(node, signature::Origin::Library);
+                        let (templates, built_in): (Vec<_>, Vec<_>) =
+                            signature.into_iter().partition(|one| one.body.is_some());
+                        all.templates.extend(templates);
+                        all.signatures.extend(built_in);
                         found
                     }
                     other => vec![Diag::error("signature", node.head, format!("a module has no `{other}`"))],

@@ -131,8 +131,17 @@ pub fn with_engine<T>(
     }
     let mut wanted: BTreeSet<StageId> = graph.order().iter().copied().collect();
     if !targets.is_empty() {
-        let ids: Result<Vec<StageId>, PlanError> = targets.iter().map(|name| target(project, &graph, name)).collect();
-        wanted = graph.with_needs(&ids?);
+        let mut ids = Vec::new();
+        for name in targets {
+            // A stage with a body means all that it gives.
+            match project.pipeline.instances.iter().find(|instance| instance.name == *name) {
+                Some(instance) => {
+                    ids.extend(instance.outputs.iter().filter_map(|(_, from)| graph.find(&from.stage)));
+                }
+                None => ids.push(target(project, &graph, name)?),
+            }
+        }
+        wanted = graph.with_needs(&ids);
     }
     let files = ProjectFiles::new(world, &project.folder, project.store);
     let engine = Engine::new(project.pipeline, graph, project.implementations, project.store, &files, accept)?;
@@ -141,6 +150,7 @@ pub fn with_engine<T>(
 
 fn target(project: &Project, graph: &Graph, name: &str) -> Result<StageId, PlanError> {
     // `folds.train` means the stage `folds`.
+    let name = project.pipeline.outlet(name).map_or(name, |reference| &reference.stage);
     let stage = std::iter::successors(Some(name), |name| name.rsplit_once('.').map(|(stage, _)| stage));
     stage.into_iter().find_map(|name| graph.find(name)).ok_or_else(|| {
         let names = project.pipeline.stages.iter().map(|stage| stage.name.as_str());

@@ -107,9 +107,33 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         "signature",
-        "A signature of the standard library is wrong. Users never see this: a test reads them all.",
+        "The declaration of a stage has something in it that means nothing there.",
+        "stage tiles { inn from type=photographs; out type=patches from=cut; body { extract cut { from from } } }",
+        "Its parts are `doc`, `in`, `out`, `param`, `body`, `example` and `counter-example`; see docs/language.md.",
+    ),
+    page(
+        "impl-outside-std",
+        "Only the standard library names implementations: a stage of one's own is made of other stages.",
+        "stage mine { impl extract; out type=patches }",
+        "Give it a `body { … }`.",
+    ),
+    page(
+        "missing-body",
+        "A stage of one's own stands for other stages, and there are none.",
+        "stage mine { in from type=photographs; out type=patches from=tiles }",
+        "Write `body { … }` with its stages.",
+    ),
+    page(
+        "template-recursion",
+        "A stage's body holds, by whatever way, the stage itself: its expansion would never end.",
+        "stage a { out type=photographs from=b; body { a b } }",
+        "Take it out of its own body.",
+    ),
+    page(
+        "too-many-stages",
+        "Stages with bodies within stages with bodies stand for more stages than a pipeline may have (10,000).",
         "",
-        "Correct the file in `stdlib/`.",
+        "Use them less deeply.",
     ),
     page(
         "wrong-kind",

@@ -238,6 +238,7 @@ pub(crate) mod tests {
             name: "patch-baseline".to_owned(),
             seed: 7,
             doc: None,
+            instances: Vec::new(),
             stages: text.lines().map(str::trim).filter(|line| !line.is_empty()).map(stage).collect(),
             span,
         }

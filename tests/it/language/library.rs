@@ -126,7 +126,7 @@ fn body(page: &catalogue::Page) -> String {
 fn every_example_of_the_catalogue_gives_its_code() {
     for page in catalogue::pages().filter(|page| !page.example.is_empty()) {
         let starts = |word: &str| page.example.starts_with(word);
-        let whole = ["pipeline", "network", "use", "sweep", "pipline"].into_iter().any(starts);
+        let whole = ["pipeline", "stage", "network", "use", "sweep", "pipline"].into_iter().any(starts);
         let text =
             if whole { page.example.to_owned() } else { format!("pipeline a seed=1 {{\n{}\n}}\n", page.example) };
         let found = load(&text).1;
@@ -169,7 +169,9 @@ fn codes_in(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for taker in takers {
         for (at, _) in text.match_indices(taker) {
-            let Some(rest) = text[at + taker.len()..].trim_start().strip_prefix('"') else { continue };
+            let rest = text[at + taker.len()..].trim_start();
+            let rest = ["at,", "ROOT,"].iter().find_map(|frame| rest.strip_prefix(frame)).unwrap_or(rest);
+            let Some(rest) = rest.trim_start().strip_prefix('"') else { continue };
             let code = rest.split('"').next().unwrap_or_default();
             if !code.is_empty() && code.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
                 found.push(code.to_owned());

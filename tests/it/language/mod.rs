@@ -3,6 +3,7 @@
 mod library;
 mod mistakes;
 mod properties;
+mod templates;
 
 use macula::base::Sources;
 use macula::diag::Diag;

@@ -197,7 +197,7 @@ pub(super) fn touch(path: &Path, seconds: u64) {
 
 /// A pipeline of stages.
 pub(super) fn pipeline(stages: Vec<StageSpec>) -> Pipeline {
-    Pipeline { name: "bench".into(), seed: 7, doc: None, stages, span: nowhere() }
+    Pipeline { name: "bench".into(), seed: 7, doc: None, stages, instances: Vec::new(), span: nowhere() }
 }
 
 /// A stage of `kind` named `name`, with the output `out`.

@@ -1,0 +1,312 @@
+//! References: from a name in a scope to the stages that it means in the end, through ports and outputs of bodies.
+
+use super::frame::Declared;
+use super::{Draft, Lowerer};
+use crate::base::Span;
+use crate::diag::Diag;
+use crate::lang::fill::lower_first;
+use crate::lang::given::Given;
+use crate::lang::near;
+use crate::lang::signature::{InPort, OutPort, Signature};
+use crate::lang::spec::{Input, Reference};
+use crate::syntax::Entry;
+
+/// References that a port can stand for; more come only from ports that multiply each other.
+const MOST_REFERENCES: usize = 10_000;
+
+/// What a reference means.
+pub(super) struct Found {
+    /// The types that it may give, as they are declared where it points.
+    pub(super) types: Vec<String>,
+    /// Where what it names is declared.
+    pub(super) declared: Span,
+    /// The outputs of real stages; none where an optional port was given nothing.
+    pub(super) from: Vec<Reference>,
+}
+
+/// Why a reference means nothing.
+enum Miss<'a> {
+    /// There is no such name.
+    Name,
+    /// It has no such output, or several.
+    Output(Span, &'a Signature),
+    /// A port has no outputs.
+    OfPort(Span),
+    /// What it names was told to be wrong, or is wrong further on.
+    Told,
+    /// It leads back to itself.
+    Circle,
+}
+
+impl<'a> Lowerer<'a> {
+    /// Fills in the inputs of every stage, once all stages are known.
+    pub(super) fn connect(&mut self) {
+        let mut drafts = std::mem::take(&mut self.drafts);
+        for draft in &mut drafts {
+            let title = format!("`{} {}`", draft.spec.kind, draft.local);
+            for port in &draft.signature.inputs {
+                let given: Vec<&Given> = draft.given.iter().filter(|given| given.path == port.name).collect();
+                let place = draft.spec.span;
+                if let Some((input, places)) = self.port(draft.frame, &title, place, port, &given) {
+                    draft.spec.inputs.push(input);
+                    draft.places.push(places);
+                }
+            }
+        }
+        self.drafts = drafts;
+        for at in 0..self.frames.len() {
+            let Some(instance) = &self.frames[at].of else { continue };
+            let (signature, given) = (instance.signature, instance.given.clone());
+            match instance.used {
+                Some((span, parent)) => {
+                    let name = self.frames[at].prefix.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+                    let title = format!("`{} {name}`", signature.name);
+                    for port in &signature.inputs {
+                        let given = given.get(&port.name).map_or(&[][..], Vec::as_slice);
+                        self.port(parent, &title, span, port, &given.iter().collect::<Vec<_>>());
+                    }
+                }
+                None => self.outputs(at, signature),
+            }
+        }
+    }
+
+    /// Whether each output of a body comes from a stage of its type.
+    fn outputs(&mut self, at: usize, signature: &'a Signature) {
+        let Some(body) = &signature.body else { return };
+        for (out, entry) in signature.outputs.iter().zip(&body.gives) {
+            let Some(entry) = entry else { continue };
+            let wanted = InPort {
+                name: if out.name == "out" { "the output".to_owned() } else { out.name.clone() },
+                types: vec![out.ty.clone()],
+                many: false,
+                optional: true,
+                refuses: Vec::new(),
+                doc: String::new(),
+            };
+            self.reference(at, &wanted, entry);
+        }
+    }
+
+    /// What a port is given, with the place of each reference; none where that is nothing.
+    fn port(
+        &mut self,
+        at: usize,
+        title: &str,
+        place: Span,
+        port: &InPort,
+        given: &[&Given],
+    ) -> Option<(Input, Vec<Span>)> {
+        let Some(first) = given.first() else {
+            if !port.optional {
+                let message = format!("{title} needs `{}`: {}", port.name, lower_first(&port.doc));
+                let hint = format!("write `{} STAGE`, a stage that gives {}", port.name, port.types.join(" or "));
+                self.wrong(at, "missing-port", place, message, hint);
+            }
+            return None;
+        };
+        let entries: Vec<&Entry> = given.iter().flat_map(|given| &given.values).collect();
+        if entries.is_empty() && given.iter().all(|given| !given.broken) {
+            let message = format!("`{}` names no stage", port.name);
+            self.wrong(at, "missing-port", first.whole, message, format!("write `{} STAGE`", port.name));
+        }
+        if entries.len() > 1 && !port.many {
+            let message = format!("`{}` takes one stage, not {}", port.name, entries.len());
+            self.wrong(at, "value-count", entries[1].whole, message, "leave one");
+        }
+        let (mut from, mut places) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let Some(found) = self.reference(at, port, entry) else { continue };
+            if found.from.is_empty() && !port.optional && !self.alone(at) {
+                let message =
+                    format!("{title} needs `{}`, and the port `{}` was given nothing", port.name, shown(entry));
+                self.wrong(at, "missing-port", entry.span, message, "give it where the stage is used, or a stage here");
+            }
+            if found.from.len() > 1 && !port.many {
+                let message = format!("`{}` takes one stage, and `{}` stands for several", port.name, shown(entry));
+                self.wrong(at, "value-count", entry.span, message, "give it one where the stage is used");
+            }
+            for reference in found.from {
+                if from.contains(&reference) {
+                    let message = format!("`{}` is given this twice", port.name);
+                    self.wrong(at, "duplicate-param", entry.span, message, "once is enough");
+                }
+                from.push(reference);
+                places.push(entry.span);
+            }
+        }
+        (!from.is_empty()).then(|| (Input { port: port.name.clone(), from, span: first.whole }, places))
+    }
+
+    /// Whether a frame is that of a body checked by itself.
+    fn alone(&self, at: usize) -> bool {
+        let mut at = at;
+        while let Some(instance) = &self.frames[at].of {
+            let Some((_, parent)) = instance.used else { return true };
+            at = parent;
+        }
+        false
+    }
+
+    /// What a reference means, where its type fits the port; tells what is wrong.
+    fn reference(&mut self, at: usize, port: &InPort, entry: &Entry) -> Option<Found> {
+        let Some(text) = entry.text() else {
+            let message = format!("`{}` takes the name of a stage", port.name);
+            self.wrong(at, "wrong-kind", entry.span, message, "write a stage's name");
+            return None;
+        };
+        let found = match self.find(at, text, &mut Vec::new()) {
+            Ok(found) => found,
+            Err(miss) => {
+                if let Some(diag) = self.miss(at, entry.span, text, &miss) {
+                    self.tell(at, diag);
+                }
+                return None;
+            }
+        };
+        if found.types.iter().all(|ty| port.types.contains(ty)) {
+            return Some(found);
+        }
+        let gives = found.types.join(" or ");
+        let message = format!("`{}` takes {}, `{text}` gives {gives}", port.name, port.types.join(" or "));
+        let diag = Diag::error("port-type", entry.span, message).also(found.declared, format!("gives {gives}"));
+        let fitting: Vec<String> = self.names(
+            at,
+            |out| port.types.contains(&out.ty),
+            |taken| taken.types.iter().all(|ty| port.types.contains(ty)),
+        );
+        let hint = if fitting.is_empty() {
+            format!("no stage here gives {}", port.types.join(" or "))
+        } else {
+            format!("it could take {}", near::names(fitting.iter().take(6).map(String::as_str)))
+        };
+        self.tell(at, diag.hint(hint));
+        None
+    }
+
+    /// The references that could stand in a frame: outputs that fit, and ports that do.
+    fn names(&self, at: usize, fits: impl Fn(&OutPort) -> bool, port: impl Fn(&InPort) -> bool) -> Vec<String> {
+        let mut all = Vec::new();
+        for (name, declared) in &self.frames[at].declared {
+            match declared {
+                Declared::Stage(_, Some(signature)) | Declared::Instance(_, signature, _) => {
+                    let several = signature.outputs.len() > 1;
+                    let fitting = signature.outputs.iter().filter(|out| fits(out));
+                    all.extend(fitting.map(|out| if several { format!("{name}.{}", out.name) } else { name.clone() }));
+                }
+                Declared::Stage(_, None) => {}
+                Declared::Port(_, taken) => all.extend(port(taken).then(|| name.clone())),
+            }
+        }
+        all
+    }
+
+    /// Follows a reference. `way` is where it came along: names in frames.
+    fn find(&self, at: usize, text: &str, way: &mut Vec<(usize, String)>) -> Result<Found, Miss<'a>> {
+        let step = (at, text.to_owned());
+        if way.contains(&step) {
+            return Err(Miss::Circle);
+        }
+        way.push(step);
+        let found = self.follow(at, text, way);
+        way.pop();
+        found
+    }
+
+    fn follow(&self, at: usize, text: &str, way: &mut Vec<(usize, String)>) -> Result<Found, Miss<'a>> {
+        let (name, output) = text.split_once('.').map_or((text, None), |(name, output)| (name, Some(output)));
+        let frame = &self.frames[at];
+        match frame.declared.get(name) {
+            None => Err(Miss::Name),
+            Some(Declared::Stage(_, None)) => Err(Miss::Told),
+            Some(&Declared::Stage(declared, Some(signature))) => {
+                let out = signature.output(output).ok_or(Miss::Output(declared, signature))?;
+                let reference = Reference { stage: format!("{}{name}", frame.prefix), port: out.name.clone() };
+                Ok(Found { types: vec![out.ty.clone()], declared, from: vec![reference] })
+            }
+            Some(&Declared::Instance(declared, signature, body)) => {
+                let out = signature.output(output).ok_or(Miss::Output(declared, signature))?;
+                let index = signature.outputs.iter().position(|other| other.name == out.name);
+                let gives = index.and_then(|index| signature.body.as_ref()?.gives.get(index)?.as_ref()?.text());
+                let from = match self.find(body, gives.ok_or(Miss::Told)?, way) {
+                    Ok(found) => found.from,
+                    Err(Miss::Circle) => return Err(Miss::Circle),
+                    // Told where the body is checked.
+                    Err(_) => return Err(Miss::Told),
+                };
+                Ok(Found { types: vec![out.ty.clone()], declared, from })
+            }
+            Some(&Declared::Port(declared, _)) if output.is_some() => Err(Miss::OfPort(declared)),
+            Some(&Declared::Port(declared, port)) => {
+                let mut from = Vec::new();
+                let instance = frame.of.as_ref();
+                if let Some((_, parent)) = instance.and_then(|instance| instance.used) {
+                    let given = instance.and_then(|instance| instance.given.get(name));
+                    for entry in given.into_iter().flatten().flat_map(|given| &given.values) {
+                        match self.find(parent, entry.text().ok_or(Miss::Told)?, way) {
+                            Ok(found) => from.extend(found.from),
+                            Err(Miss::Circle) => return Err(Miss::Circle),
+                            Err(_) => return Err(Miss::Told),
+                        }
+                    }
+                    if from.is_empty() && !port.optional || from.len() > MOST_REFERENCES {
+                        return Err(Miss::Told);
+                    }
+                }
+                Ok(Found { types: port.types.clone(), declared, from })
+            }
+        }
+    }
+
+    fn miss(&self, at: usize, span: Span, text: &str, miss: &Miss) -> Option<Diag> {
+        let (name, output) = text.split_once('.').map_or((text, None), |(name, output)| (name, Some(output)));
+        Some(match miss {
+            Miss::Told => return None,
+            Miss::Name => {
+                let names = self.frames[at].declared.keys().map(String::as_str);
+                let hint = near::hint(name, names, "stages may stand in any order, but each must be there");
+                Diag::error("unknown-name", span, format!("there is no stage named `{name}`")).hint(hint)
+            }
+            Miss::OfPort(declared) => {
+                Diag::error("unknown-name", span, format!("`{name}` is a port and has no outputs"))
+                    .also(*declared, "declared here")
+                    .hint(format!("write `{name}` alone"))
+            }
+            Miss::Circle => Diag::error("cycle", span, format!("`{text}` leads back to itself"))
+                .hint("one of the stages on the way must read something else"),
+            Miss::Output(declared, signature) => {
+                let ports = signature.outputs.iter().map(|out| out.name.as_str());
+                let all: Vec<String> = ports.clone().map(|port| format!("{name}.{port}")).collect();
+                let all = near::names(all.iter().map(String::as_str));
+                let (message, hint) = if let Some(output) = output {
+                    let near = near::near(output, ports).map(|port| format!("did you mean `{name}.{port}`?"));
+                    (format!("`{name}` has no output `{output}`"), near.unwrap_or(format!("it has {all}")))
+                } else {
+                    (format!("`{name}` has several outputs"), format!("say which: {all}"))
+                };
+                Diag::error("unknown-name", span, message).also(*declared, "declared here").hint(hint)
+            }
+        })
+    }
+
+    /// The outputs of an instance and the stages that give them.
+    pub(super) fn outlets(&self, at: usize, signature: &Signature) -> Vec<(String, Reference)> {
+        let gives = signature.body.iter().flat_map(|body| &body.gives);
+        let outlet = |(out, entry): (&OutPort, &Option<Entry>)| {
+            let mut found = self.find(at, entry.as_ref()?.text()?, &mut Vec::new()).ok()?;
+            (found.from.len() == 1).then(|| (out.name.clone(), found.from.remove(0)))
+        };
+        signature.outputs.iter().zip(gives).filter_map(outlet).collect()
+    }
+}
+
+fn shown(entry: &Entry) -> &str {
+    entry.text().unwrap_or_default()
+}
+
+impl Draft<'_> {
+    /// The places where the stages with bodies stand that this stage lies in, the innermost first.
+    pub(in crate::lang) fn used(&self) -> &[(Span, String)] {
+        &self.used
+    }
+}

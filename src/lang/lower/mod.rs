@@ -1,0 +1,381 @@
+//! One `pipeline` node made into a [`Pipeline`]: names, ports, parameters; then what follows from the whole. Stages with
+//! bodies are replaced by the stages that they stand for.
+
+mod connect;
+mod frame;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::describe::Described;
+use super::fill::{self, Filled};
+use super::flow;
+use super::given::{Given, Setting, gather};
+use super::kind::Kind;
+use super::near;
+use super::signature::Signature;
+use super::spec::{Instance, Output, Pipeline, StageSpec};
+use super::value::Value;
+use crate::base::Span;
+use crate::diag::{Diag, Severity};
+use crate::syntax::{Entry, Node, Scalar};
+use frame::{Declared, Frame};
+
+/// The frame of the pipeline, or of the body that is checked by itself.
+const ROOT: usize = 0;
+
+/// What the names in a pipeline mean.
+pub(super) struct Scope<'a> {
+    pub(super) signatures: BTreeMap<&'a str, &'a Signature>,
+    pub(super) networks: &'a BTreeMap<String, Described>,
+}
+
+/// A stage while it is checked: what it became, and what it is an instance of.
+pub(super) struct Draft<'a> {
+    pub(super) spec: StageSpec,
+    pub(super) signature: &'a Signature,
+    /// For each input, where each of its references stands.
+    pub(super) places: Vec<Vec<Span>>,
+    /// Its name where it is declared.
+    pub(super) local: String,
+    frame: usize,
+    /// What its braces give to its ports.
+    given: Vec<Given>,
+    used: Vec<(Span, String)>,
+}
+
+/// What one pipeline became.
+pub(super) struct Lowered {
+    pub(super) pipeline: Pipeline,
+    pub(super) diags: Vec<Diag>,
+    /// Settings that named one of its stages or parameters, by index.
+    pub(super) met: BTreeSet<usize>,
+    /// What a setting could have named.
+    pub(super) names: Vec<String>,
+}
+
+/// An error in a body, told once: code, message and place.
+pub(super) type Told = BTreeSet<(&'static str, String, Span)>;
+
+/// Checks a pipeline and fills it in. The pipeline can be used where no diagnostic is an error. `told` holds what is wrong in
+/// bodies, wherever they are used.
+pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting], told: &mut Told) -> Lowered {
+    let mut lowerer = Lowerer::new(scope, settings, told);
+    let (name, span) = lowerer.name(node);
+    let seed = lowerer.seed(node, &name, span);
+    let values = lowerer.params(node);
+    lowerer.open(Frame::pipeline(values), node.nodes());
+    let mut names: Vec<String> = lowerer.frames[ROOT].values.known.keys().cloned().collect();
+    names.extend(lowerer.paths().map(|(path, _)| path));
+    names.sort();
+    lowerer.read();
+    lowerer.unused_params(ROOT, node.nodes());
+    let instances = lowerer.instances();
+    let stages = lowerer.stages();
+    let Lowerer { diags, met, .. } = lowerer;
+    let doc = node.child("doc").and_then(|doc| doc.args().next()).and_then(Entry::text).map(str::to_owned);
+    Lowered { pipeline: Pipeline { name, seed, doc, stages, instances, span }, diags, met, names }
+}
+
+/// Checks the body of a stage by itself, its ports taken to be given. `declaring` is the node that declares it.
+pub(super) fn check_body(signature: &Signature, declaring: &Node, scope: &Scope, told: &mut Told) -> Vec<Diag> {
+    let Some(body) = &signature.body else { return Vec::new() };
+    let mut lowerer = Lowerer::new(scope, &[], told);
+    let mut frame = Frame::body(String::new(), signature, None);
+    for param in &signature.params {
+        let value = param.default.as_ref().map(|value| values::entries(value, signature.span));
+        let value = value.or_else(|| param.optional.then(Vec::new));
+        frame.values.known.insert(param.name.clone(), value);
+    }
+    lowerer.open(frame, &body.nodes);
+    lowerer.read();
+    lowerer.unused_params(ROOT, declaring.nodes());
+    lowerer.stages();
+    let errors = lowerer.diags.iter();
+    lowerer.told.extend(errors.map(|diag| (diag.code, diag.message.clone(), diag.labels[0].span)));
+    lowerer.diags
+}
+
+struct Lowerer<'a> {
+    scope: &'a Scope<'a>,
+    settings: &'a [Setting],
+    frames: Vec<Frame<'a>>,
+    drafts: Vec<Draft<'a>>,
+    /// Stages and instances that were declared.
+    stages: usize,
+    /// Whether the kind of every stage is known.
+    whole: bool,
+    met: BTreeSet<usize>,
+    told: &'a mut Told,
+    diags: Vec<Diag>,
+}
+
+impl<'a> Lowerer<'a> {
+    fn new(scope: &'a Scope<'a>, settings: &'a [Setting], told: &'a mut Told) -> Self {
+        Self {
+            scope,
+            settings,
+            frames: Vec::new(),
+            drafts: Vec::new(),
+            stages: 0,
+            whole: true,
+            met: BTreeSet::new(),
+            told,
+            diags: Vec::new(),
+        }
+    }
+
+    /// Tells of something in a frame; in a body with the places of use, and once for all of them.
+    fn tell(&mut self, at: usize, mut diag: Diag) {
+        let used = self.used(at);
+        if !used.is_empty()
+            && let Some(label) = diag.labels.first()
+            && !self.told.insert((diag.code, diag.message.clone(), label.span))
+        {
+            self.whole &= diag.severity != Severity::Error;
+            return;
+        }
+        for (span, name) in used {
+            diag = diag.also(span, format!("in `{name}`, which is used here"));
+        }
+        self.diags.push(diag);
+    }
+
+    fn wrong(
+        &mut self,
+        at: usize,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.tell(at, Diag::error(code, span, message).hint(hint));
+    }
+
+    /// Where the bodies that a frame lies in are used, the innermost first, and the name there.
+    fn used(&self, at: usize) -> Vec<(Span, String)> {
+        let mut used = Vec::new();
+        let mut at = at;
+        while let Some((span, parent)) = self.frames.get(at).and_then(|frame| frame.of.as_ref()?.used) {
+            used.push((span, self.frames[at].prefix.trim_end_matches('.').to_owned()));
+            at = parent;
+        }
+        used
+    }
+
+    /// Every stage and every instance by its dotted name.
+    fn paths(&self) -> impl Iterator<Item = (String, Declared<'a>)> {
+        self.frames.iter().flat_map(|frame| {
+            let named = frame.declared.iter().filter(|(_, declared)| !matches!(declared, Declared::Port(..)));
+            named.map(|(name, declared)| (format!("{}{name}", frame.prefix), *declared))
+        })
+    }
+
+    /// The stage or instance that a setting is for: that with the longest name that begins it.
+    fn owner<'s>(&self, path: &'s str) -> Option<&'s str> {
+        let mut at = ROOT;
+        let mut end = 0;
+        loop {
+            let rest = &path[end..];
+            let name = rest.split('.').next().unwrap_or_default();
+            match self.frames[at].declared.get(name) {
+                Some(Declared::Instance(.., frame)) if rest.len() > name.len() => {
+                    end += name.len() + 1;
+                    at = *frame;
+                }
+                Some(Declared::Stage(..)) if rest.len() > name.len() => return Some(&path[..end + name.len()]),
+                _ => return path[..end].strip_suffix('.'),
+            }
+        }
+    }
+
+    fn name(&mut self, node: &Node) -> (String, Span) {
+        let Some(entry) = node.args().next() else {
+            let hint = "write `pipeline baseline seed=7 { … }`";
+            self.wrong(ROOT, "missing-name", node.head, "a pipeline needs a name", hint);
+            return (String::new(), node.head);
+        };
+        let name = entry.text().unwrap_or_default().to_owned();
+        self.check_name(ROOT, &name, entry.span);
+        (name, entry.span)
+    }
+
+    fn check_name(&mut self, at: usize, name: &str, span: Span) {
+        let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+        if !name.starts_with(char::is_alphabetic) || !name.chars().all(fits) {
+            let hint = "names begin with a letter and hold letters, digits, `-` and `_`";
+            self.wrong(at, "bad-name", span, format!("`{name}` can't be a name"), hint);
+        }
+    }
+
+    fn seed(&mut self, node: &Node, name: &str, span: Span) -> u64 {
+        for (key, entry) in node.props().filter(|(key, _)| key.text != "seed") {
+            let message = format!("a pipeline has no `{}=`", key.text);
+            let hint =
+                near::hint(&key.text, ["seed"], "parameters are declared inside: `param size type=px default=128`");
+            self.wrong(ROOT, "unknown-param", entry.whole, message, hint);
+        }
+        match node.prop("seed") {
+            Some(Entry { value: Scalar::Int(seed), .. }) if *seed >= 0 => seed.cast_unsigned(),
+            Some(entry) => {
+                self.wrong(ROOT, "wrong-kind", entry.span, "a seed is a whole number from 0", "write `seed=7`");
+                0
+            }
+            None => {
+                let found = Diag::warning("no-seed", span, format!("pipeline `{name}` has no seed; it is 0"));
+                self.diags.push(found.hint(format!("write `pipeline {name} seed=7 {{ … }}`")));
+                0
+            }
+        }
+    }
+
+    /// Reads every stage and instance, the outer ones before what stands in their bodies, and connects them.
+    fn read(&mut self) {
+        for at in 0..self.frames.len() {
+            for node in std::mem::take(&mut self.frames[at].nodes) {
+                let Some((name, span)) = stage_name(node) else { continue };
+                let Some(declared) = self.frames[at].declared.get(&name).copied() else { continue };
+                match declared {
+                    Declared::Stage(declared, Some(signature)) if declared == span => {
+                        self.stage(at, node, signature, &name, span);
+                    }
+                    Declared::Instance(declared, signature, body) if declared == span => {
+                        self.pass(at, node, signature, &name, span, body);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.connect();
+    }
+
+    /// What a stage or an instance is given: to its ports, and to its parameters, these filled in.
+    fn given(&mut self, at: usize, node: &Node, signature: &Signature, name: &str, span: Span) -> (Vec<Given>, Filled) {
+        self.head(at, node, signature, name);
+        let mut found = Vec::new();
+        let mut given = gather(node, &mut self.frames[at].values, &mut found);
+        let path = format!("{}{name}", self.frames[at].prefix);
+        self.set(&path, signature, &mut given);
+        let (ports, params) = given.into_iter().partition(|given| signature.input(&given.path).is_some());
+        let title = format!("`{} {name}`", signature.name);
+        let mut filled = fill::fill(signature, params, self.scope.networks, &title, span);
+        for diag in found.into_iter().chain(filled.diags.iter().cloned()) {
+            self.tell(at, diag);
+        }
+        filled.diags.retain(|diag| diag.severity == Severity::Error);
+        (ports, filled)
+    }
+
+    fn stage(&mut self, at: usize, node: &Node, signature: &'a Signature, name: &str, span: Span) {
+        let (given, Filled { params, spans, unkeyed, .. }) = self.given(at, node, signature, name, span);
+        let outputs = signature.outputs.iter().map(|out| Output { port: out.name.clone(), ty: out.ty.clone() });
+        let spec = StageSpec {
+            name: format!("{}{name}", self.frames[at].prefix),
+            kind: signature.name.clone(),
+            implementation: signature.implementation.clone(),
+            inputs: Vec::new(),
+            params,
+            unkeyed,
+            spans,
+            outputs: outputs.collect(),
+            span,
+        };
+        let used = self.used(at);
+        self.drafts.push(Draft { spec, signature, places: Vec::new(), local: name.to_owned(), frame: at, given, used });
+    }
+
+    /// Passes on to a body what its instance is given.
+    fn pass(&mut self, at: usize, node: &Node, signature: &Signature, name: &str, span: Span, body: usize) {
+        let (ports, Filled { params, diags, .. }) = self.given(at, node, signature, name, span);
+        for param in &signature.params {
+            let value = match params.get(&param.name) {
+                // Wrong, which was told; or optional and absent.
+                Some(Value::None) if !diags.is_empty() => None,
+                value => value.map(|value| values::entries(value, span)),
+            };
+            self.frames[body].values.known.insert(param.name.clone(), value);
+        }
+        if let Some(instance) = &mut self.frames[body].of {
+            for given in ports {
+                instance.given.entry(given.path.clone()).or_default().push(given);
+            }
+        }
+    }
+
+    /// Beside its name a stage's first line holds nothing.
+    fn head(&mut self, at: usize, node: &Node, signature: &Signature, name: &str) {
+        let kind = &signature.name;
+        for (key, entry) in node.props() {
+            let message = format!("`{}` stands outside the braces", key.text);
+            let hint = format!("write `{kind} {name} {{ {} … }}`", key.text);
+            self.wrong(at, "outside-braces", entry.whole, message, hint);
+        }
+        for entry in node.args().skip(1) {
+            let hint = format!("a stage has one name; ports and parameters stand inside: `{kind} {name} {{ … }}`");
+            self.wrong(at, "outside-braces", entry.whole, "this stands outside the braces", hint);
+        }
+    }
+
+    /// Puts the settings for this stage in the place of what the file says.
+    fn set(&mut self, stage: &str, signature: &Signature, given: &mut Vec<Given>) {
+        for (i, setting) in self.settings.iter().enumerate() {
+            let path = setting.path.strip_prefix(stage).and_then(|rest| rest.strip_prefix('.'));
+            // What lies in a body has settings of its own.
+            let Some(path) = path.filter(|_| self.owner(&setting.path) == Some(stage)) else { continue };
+            self.met.insert(i);
+            let replaces_case = signature.params.iter().find(|param| param.name == path && param.kind == Kind::Choice);
+            if let Some(param) = replaces_case {
+                let case = setting.given.values.first().and_then(Entry::text).unwrap_or_default();
+                let case = param.cases.iter().find(|one| one.name == case);
+                let kept = |name: &str| {
+                    let name = name.split('.').next().unwrap_or_default();
+                    let of_case = case.map_or(&[][..], |case| &case.params);
+                    param.params.iter().chain(of_case).any(|inner| inner.name == name)
+                };
+                // What the file gives to a case that is no longer chosen goes with it.
+                let file_says = |given: &Given| given.plain.is_none();
+                let below =
+                    |given: &Given| given.path.strip_prefix(path).and_then(|rest| rest.strip_prefix('.')).map(kept);
+                given.retain(|given| !file_says(given) || below(given) != Some(false));
+            }
+            given.retain(|given| given.path != path);
+            drop_pair(given, path);
+            given.push(Given { path: path.to_owned(), ..setting.given.clone() });
+        }
+    }
+
+    /// The instances of the pipeline, with the stages that give their outputs.
+    fn instances(&self) -> Vec<Instance> {
+        let of = |(at, frame): (usize, &Frame)| {
+            let instance = frame.of.as_ref()?;
+            Some(Instance {
+                name: frame.prefix.trim_end_matches('.').to_owned(),
+                kind: instance.signature.name.clone(),
+                outputs: self.outlets(at, instance.signature),
+                span: instance.used?.0,
+            })
+        };
+        self.frames.iter().enumerate().filter_map(of).collect()
+    }
+
+    /// The stages, once what follows from all of them was told.
+    fn stages(&mut self) -> Vec<StageSpec> {
+        let whole = self.whole && self.diags.iter().all(|diag| diag.severity != Severity::Error);
+        let alone = self.frames[ROOT].of.is_some();
+        let drafts = std::mem::take(&mut self.drafts);
+        self.diags.extend(flow::check(&drafts, self.scope.networks, whole && !alone));
+        drafts.into_iter().map(|draft| draft.spec).collect()
+    }
+}
+
+/// A setting of one pair of a map takes the place of that pair where the file has it as `take SE 3`.
+fn drop_pair(given: &mut Vec<Given>, path: &str) {
+    let Some((map, key)) = path.split_once('.') else { return };
+    given.retain(|given| given.path != map || given.values.first().and_then(Entry::text) != Some(key));
+}
+
+/// The name that a node gives: its first argument.
+fn stage_name(node: &Node) -> Option<(String, Span)> {
+    let entry = node.args().next()?;
+    Some((entry.text()?.to_owned(), entry.span))
+}
