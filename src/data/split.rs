@@ -80,7 +80,7 @@ fn photograph_identity(digest: &[u8; 32]) -> Vec<u8> {
 
 /// The side of each photograph, drawn by stratification (see [`super::stratify`]) among `parts`.
 #[must_use]
-pub fn drawn(set: &PatchSet, unit: Unit, parts: &[usize], shares: [f64; 3], streams: &Streams) -> Vec<(usize, usize)> {
+pub fn drawn(set: &PatchSet, unit: Unit, parts: &[usize], shares: &[f64], streams: &Streams) -> Vec<(usize, usize)> {
     let mut units = units(set, unit);
     for unit in &mut units {
         unit.parts.retain(|at| parts.contains(at));
@@ -100,8 +100,35 @@ pub fn drawn(set: &PatchSet, unit: Unit, parts: &[usize], shares: [f64; 3], stre
             }
         })
         .collect();
-    let sides = stratify(&groups, &shares, streams);
+    let sides = stratify(&groups, shares, streams);
     units.iter().zip(sides).flat_map(|(unit, side)| unit.parts.iter().map(move |at| (*at, side))).collect()
+}
+
+/// The side of each photograph for cross-validation: fold `fold` (from 0) of `folds` of like composition is the test side, and
+/// `train` and `valid` share the others by their shares. Every photograph is on the test side of exactly one fold.
+///
+/// # Errors
+/// `shares` where `train` and `valid` are both 0.
+pub fn folded(
+    set: &PatchSet,
+    unit: Unit,
+    (fold, folds): (usize, usize),
+    shares: [f64; 3],
+    streams: &Streams,
+) -> Result<Vec<usize>, StageError> {
+    let sum = shares[0] + shares[1];
+    if sum <= 0.0 {
+        let text = "`train` and `valid` are both 0, so all folds but one go nowhere";
+        return Err(StageError::input("shares", text).hint("give `train` a share").field("train"));
+    }
+    let all: Vec<usize> = (0..set.parts.len()).collect();
+    let mut sides = vec![2; all.len()];
+    let of_fold = drawn(set, unit, &all, &vec![1.0 / folds as f64; folds], streams);
+    let rest: Vec<usize> = of_fold.iter().filter(|(_, own)| *own != fold).map(|(at, _)| *at).collect();
+    for (at, side) in drawn(set, unit, &rest, &[shares[0] / sum, shares[1] / sum], streams) {
+        sides[at] = side;
+    }
+    Ok(sides)
 }
 
 /// The side of each photograph by the data set's own split. Where it has no validation side, the official training side is
@@ -140,7 +167,7 @@ pub fn official(set: &PatchSet, unit: Unit, shares: [f64; 3], streams: &Streams)
         .field("train"));
     }
     let training: Vec<usize> = (0..sides.len()).filter(|at| sides[*at] == 0).collect();
-    for (at, side) in drawn(set, unit, &training, open.map(|share| share / sum), streams) {
+    for (at, side) in drawn(set, unit, &training, &open.map(|share| share / sum), streams) {
         sides[at] = side;
     }
     Ok(sides)

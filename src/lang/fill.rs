@@ -304,7 +304,7 @@ impl Filler<'_> {
     }
 
     fn put(&mut self, param: &Param, path: &str, value: Value, given: Option<Span>) {
-        let quiet = param.since.is_some() && param.default.as_ref() == Some(&value);
+        let quiet = param.since.is_some() && value == *param.default.as_ref().unwrap_or(&Value::None);
         if !param.keyed || quiet {
             self.filled.unkeyed.push(path.to_owned());
         }

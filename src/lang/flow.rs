@@ -13,7 +13,7 @@ use crate::diag::Diag;
 /// Types that carry marks on: what is made of marked patches is marked.
 const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
 /// Types whose makers are what a pipeline is for.
-const GOALS: [&str; 4] = ["thresholds", "scores", "report", "files"];
+const GOALS: [&str; 5] = ["thresholds", "scores", "spread", "report", "files"];
 
 /// Checks the stages together. `whole` says that nothing is wrong so far.
 pub(super) fn check(drafts: &[Draft], networks: &BTreeMap<String, Described>, whole: bool) -> Vec<Diag> {
@@ -112,6 +112,7 @@ impl Graph<'_> {
         // For each output, its marks, each with the way that it came: from the stage that marks to this one.
         let mut marked: BTreeMap<(usize, &str), BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
         let mut diags = Vec::new();
+        let mut seen = BTreeSet::new();
         for &stage in order {
             let draft = &self.drafts[stage];
             let mut carried: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -121,7 +122,13 @@ impl Graph<'_> {
                     let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                     let Some(marks) = marked.get(&(source, reference.port.as_str())) else { continue };
                     for (mark, way) in marks {
-                        if refuses.iter().any(|refused| refused == mark) {
+                        // One use of a stage with a body is one mistake, however many stages within it refuse the mark.
+                        let told = |draft: &Draft| {
+                            let (used, _) = draft.used().last()?;
+                            Some((*used, (*mark).to_owned(), way[0]))
+                        };
+                        let refused = refuses.iter().any(|refused| refused == mark);
+                        if refused && told(draft).is_none_or(|use_of| seen.insert(use_of)) {
                             diags.push(self.refused(stage, &input.port, *place, mark, way));
                         }
                         carried.entry(mark).or_insert_with(|| way.clone());

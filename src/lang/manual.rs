@@ -25,12 +25,13 @@ pub fn floors() -> Vec<(&'static str, Vec<&'static Signature>)> {
         () if signature.inputs.is_empty() => 0,
         () if gives(signature, &["photographs", "patches"]) => 1,
         () if gives(signature, &["views", "model"]) => 2,
-        () if gives(signature, &["thresholds", "scores"]) => 3,
+        () if gives(signature, &["thresholds", "scores", "spread"]) => 3,
         () => 4,
     };
     let names = ["Sources", "Photographs and patches", "Training", "Thresholds and figures", "Pages and files"];
     let of = |wanted| stdlib().signatures.iter().filter(move |signature| floor(signature) == wanted).collect();
-    names.into_iter().enumerate().map(|(i, name)| (name, of(i))).collect()
+    let built_in = names.into_iter().enumerate().map(|(i, name)| (name, of(i)));
+    built_in.chain([("Templates, made of other stages", stdlib().templates.iter().collect())]).collect()
 }
 
 /// The list of all pages: stages by kind, and networks, one line each.
@@ -56,7 +57,7 @@ pub fn index() -> String {
 #[must_use]
 pub fn page(name: &str) -> Option<String> {
     let all = stdlib();
-    if let Some(signature) = all.signatures.iter().find(|signature| signature.name == name) {
+    if let Some(signature) = all.signatures.iter().chain(&all.templates).find(|signature| signature.name == name) {
         return Some(stage(signature));
     }
     all.networks.iter().find(|network| network.spec.name == name).map(network)
@@ -65,7 +66,8 @@ pub fn page(name: &str) -> Option<String> {
 /// Names of all pages.
 pub fn names() -> impl Iterator<Item = &'static str> {
     let networks = stdlib().networks.iter().map(|network| network.spec.name.as_str());
-    stdlib().signatures.iter().map(|signature| signature.name.as_str()).chain(networks)
+    let stages = stdlib().signatures.iter().chain(&stdlib().templates);
+    stages.map(|signature| signature.name.as_str()).chain(networks)
 }
 
 fn stage(signature: &Signature) -> String {
@@ -102,8 +104,18 @@ fn stage(signature: &Signature) -> String {
         out.push_str("\n## Parameters\n\n| name | type | default | |\n|---|---|---|---|\n");
         params(&mut out, &signature.params, "", "");
     }
+    if let Some((_, text)) = super::stdlib::template(&signature.name) {
+        let _ = write!(out, "\n## Its stages\n\n```kdl\n{}```\n", body_text(text));
+    }
     examples(&mut out, signature);
     out
+}
+
+/// The lines within `body { … }` of a template's module, moved to the margin.
+fn body_text(text: &str) -> String {
+    let lines = text.lines().skip_while(|line| line.trim() != "body {").skip(1).take_while(|line| *line != "    }");
+    let lines: Vec<&str> = lines.map(|line| line.strip_prefix("        ").unwrap_or(line)).collect();
+    lines.join("\n") + "\n"
 }
 
 /// A mark as one reads it.

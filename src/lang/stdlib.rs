@@ -30,10 +30,15 @@ modules![
     "stages/rebalance",
     "stages/report",
     "stages/split",
+    "stages/spread",
     "stages/synthetic",
     "stages/threshold-tune",
     "stages/train",
     "stages/weights",
+    "templates/balanced-patches",
+    "templates/cross-validation",
+    "templates/one-fold",
+    "templates/report-training",
 ];
 
 /// The module of a template, a stage with a body: its name and its text.

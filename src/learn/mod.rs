@@ -13,5 +13,6 @@ pub mod network;
 pub mod optimizer;
 pub mod sampler;
 pub mod schedule;
+pub mod spread;
 pub mod thresholds;
 pub mod tuning;

@@ -11,6 +11,7 @@ pub mod preprocess;
 pub mod rebalance;
 pub mod report;
 pub mod split;
+pub mod spread;
 pub mod synthetic;
 pub mod threshold_tune;
 pub mod train;
@@ -32,6 +33,7 @@ pub fn registry() -> &'static [Implementation] {
         rebalance::REBALANCE,
         report::REPORT,
         split::SPLIT,
+        spread::SPREAD,
         synthetic::SYNTHETIC,
         threshold_tune::THRESHOLD_TUNE,
         train::TRAIN,

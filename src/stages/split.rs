@@ -2,7 +2,7 @@
 
 use crate::data::counts::{Counts, counted, table};
 use crate::data::patches::PatchSet;
-use crate::data::split::{SIDES, Unit, drawn, official, side_of, sum_to_one, units};
+use crate::data::split::{SIDES, Unit, drawn, folded, official, side_of, sum_to_one, units};
 use crate::data::{leak, names};
 use crate::lang::value::Value;
 use crate::stage::{
@@ -26,12 +26,14 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let by = ctx.params.text("by")?;
     let unit = if by == "image" { Unit::Photograph } else { Unit::Patient };
     let shares = shares(ctx.params)?;
+    let fold = fold(ctx.params, by)?;
     let sides = match by {
+        "patient" | "image" if fold.is_some() => folded(&set, unit, fold.unwrap_or_default(), shares, &ctx.streams)?,
         "patient" | "image" => {
             sum_to_one(shares)?;
             let all: Vec<usize> = (0..set.parts.len()).collect();
             let mut sides = vec![0; all.len()];
-            for (at, side) in drawn(&set, unit, &all, shares, &ctx.streams) {
+            for (at, side) in drawn(&set, unit, &all, &shares, &ctx.streams) {
                 sides[at] = side;
             }
             sides
@@ -44,7 +46,14 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
 
     let split: [PatchSet; 3] = [0, 1, 2].map(|side| side_of(&set, &sides, side));
     let counts = [0, 1, 2].map(|side| Counts::of(&split[side]));
-    let asked = matches!(by, "patient" | "image").then_some(shares);
+    let asked = matches!(by, "patient" | "image").then(|| match fold {
+        None => shares,
+        Some((_, folds)) => {
+            let test = 1.0 / folds as f64;
+            let rest = (1.0 - test) / (shares[0] + shares[1]);
+            [shares[0] * rest, shares[1] * rest, test]
+        }
+    });
     let summary = Summary {
         headline: headline(&set, unit, &split),
         tables: vec![patches(&set, &counts), reached(&set, &counts, asked)],
@@ -52,6 +61,26 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     };
     let outputs = SIDES.iter().zip(&split).map(|(port, set)| Ok(((*port).to_owned(), set.write(ctx.objects)?)));
     Ok(Outcome { outputs: outputs.collect::<Result<_, StageError>>()?, summary })
+}
+
+/// The fold that is the test side, from 0, and how many there are; none where none are asked for.
+fn fold(params: &Params, by: &str) -> Result<Option<(usize, usize)>, StageError> {
+    let given = |name: &str| *params.get(name) != Value::None;
+    let wrong = |text: &str, field: &str| Err(StageError::input("folds", text).field(field));
+    match (given("folds"), given("fold")) {
+        (false, false) => return Ok(None),
+        (true, false) => return wrong("`folds` needs `fold`: which of them is the test side", "folds"),
+        (false, true) => return wrong("`fold` needs `folds`: of how many it is one", "fold"),
+        (true, true) if !matches!(by, "patient" | "image") => {
+            return wrong("folds are drawn `by patient` or `by image`", "by");
+        }
+        (true, true) => {}
+    }
+    let (folds, fold) = (params.count("folds")?, params.count("fold")?);
+    if fold > folds {
+        return wrong(&format!("there is no fold {fold} of {folds}"), "fold");
+    }
+    Ok(Some((fold - 1, folds)))
 }
 
 fn shares(params: &Params) -> Result<[f64; 3], StageError> {

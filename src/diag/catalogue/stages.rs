@@ -197,6 +197,31 @@ pub(super) const PAGES: &[Page] = &[
         "Tune thresholds, weigh positives, or train longer.",
     ),
     found(
+        "folds",
+        "`folds` and `fold` belong together: the number of parts, and which of them is the test side.",
+        "Give both, `folds 5; fold 1`, with `by patient` or `by image`, and a `fold` of at most `folds`.",
+    ),
+    found(
+        "one-evaluation",
+        "`spread` was given one evaluation, and one figure has no spread.",
+        "Give it the evaluations of several folds or seeds.",
+    ),
+    found(
+        "classes-differ",
+        "Evaluations of different lesion classes can't stand in one table.",
+        "Give those of the same classes.",
+    ),
+    found(
+        "thresholds-differ",
+        "Some of the evaluations are at tuned thresholds and others at 0.5, so F1, Hamming loss and subset accuracy do not compare.",
+        "Tune the thresholds for all of them, or for none.",
+    ),
+    found(
+        "sizes-differ",
+        "The evaluations are on patches of different sizes: prevalence differs with the size, and so does everything else.",
+        "Compare figures of one size, or look at ranks alone.",
+    ),
+    found(
         "nan-loss",
         "The loss is no longer a number. Training stopped; the last good state is kept.",
         "Lower the learning rate. The message names epoch and batch.",

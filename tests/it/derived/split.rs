@@ -6,7 +6,7 @@ use macula::base::Digest;
 use macula::data::names::named;
 use macula::data::patches::{Part, PatchSet};
 use macula::data::photographs::Official;
-use macula::data::split::{Unit, drawn, official, side_of, sum_to_one, units};
+use macula::data::split::{Unit, drawn, folded, official, side_of, sum_to_one, units};
 use macula::stage::StageError;
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ fn on_side(side: Official, part: Part) -> Part {
 fn sides(set: &PatchSet, unit: Unit, seed: u64) -> Vec<usize> {
     let all: Vec<usize> = (0..set.parts.len()).collect();
     let mut sides = vec![usize::MAX; all.len()];
-    for (at, side) in drawn(set, unit, &all, SHARES, &streams(seed)) {
+    for (at, side) in drawn(set, unit, &all, &SHARES, &streams(seed)) {
         sides[at] = side;
     }
     sides
@@ -161,4 +161,32 @@ proptest! {
         after.reverse();
         prop_assert_eq!(before, after);
     }
+}
+
+#[test]
+fn every_photograph_is_on_the_test_side_of_one_fold_and_patients_stay_whole() {
+    let parts: Vec<Part> = (0..23)
+        .map(|at| {
+            of_patient(
+                &format!("P{}", at / 2),
+                part(&format!("a{at:02}"), if at % 3 == 0 { "1000 0000" } else { "0000*2" }),
+            )
+        })
+        .collect();
+    let set = set(parts);
+    let mut tested = vec![0; set.parts.len()];
+    for fold in 0..4 {
+        let sides = folded(&set, Unit::Patient, (fold, 4), [0.75, 0.25, 0.0], &streams(3)).unwrap();
+        for (at, side) in sides.iter().enumerate() {
+            tested[at] += usize::from(*side == 2);
+            let same = sides[at ^ 1..].first().filter(|_| (at ^ 1) < sides.len());
+            assert!(same.is_none_or(|same| same == side), "a patient on two sides of fold {fold}: {sides:?}");
+        }
+        let positives =
+            |wanted: usize| (0..sides.len()).filter(|at| sides[*at] == wanted && at.is_multiple_of(3)).count();
+        assert!(positives(2) >= 1 && positives(1) >= 1 && positives(0) >= 3, "fold {fold}: {sides:?}");
+    }
+    assert_eq!(tested, vec![1; 23]);
+    let none = folded(&set, Unit::Patient, (0, 4), [0.0, 0.0, 1.0], &streams(3)).unwrap_err();
+    assert_eq!(text_of(&none).0, "shares");
 }

@@ -21,7 +21,7 @@ fn it_is_without_fault() {
 #[test]
 fn what_is_embedded_is_what_the_folder_holds() {
     let mut found = BTreeSet::new();
-    for folder in ["networks", "stages"] {
+    for folder in ["networks", "stages", "templates"] {
         for entry in fs::read_dir(root().join("stdlib").join(folder)).expect("the folder is there") {
             let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
             found.insert(format!("{folder}/{}", name.strip_suffix(".kdl").expect("only KDL lies there")));
@@ -39,7 +39,7 @@ fn its_stages_are_those_that_rust_implements() {
 
 #[test]
 fn every_stage_has_an_example_and_a_counter_example_and_they_are_what_they_say() {
-    for signature in signatures() {
+    for signature in signatures().iter().chain(&stdlib::stdlib().templates) {
         let right = signature.examples.iter().filter(|example| example.code.is_none()).count();
         assert!(right > 0 && right < signature.examples.len(), "`{}` needs one of each", signature.name);
         for example in &signature.examples {
@@ -56,7 +56,7 @@ fn every_stage_has_an_example_and_a_counter_example_and_they_are_what_they_say()
 
 #[test]
 fn everything_in_a_signature_is_described() {
-    for signature in signatures() {
+    for signature in signatures().iter().chain(&stdlib::stdlib().templates) {
         let ports = signature.inputs.iter().map(|port| &port.doc).chain(signature.outputs.iter().map(|port| &port.doc));
         let params = signature.params.iter().map(|param| &param.doc);
         let all: Vec<&String> = ports.chain(params).chain([&signature.doc]).collect();

@@ -1,0 +1,151 @@
+//! Several evaluations side by side: mean and spread of each figure. Knows no files.
+
+use serde::{Deserialize, Serialize};
+
+use super::evaluation::Scores;
+use crate::data::table::{Column, Columns};
+
+/// `spread.json`: figures over several evaluations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Lesion classes.
+    pub classes: Vec<String>,
+    /// Patches and photographs of each evaluation.
+    pub data: Vec<Size>,
+    /// The figures, those over all classes first.
+    pub figures: Vec<Figure>,
+}
+
+/// How much was evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Patches.
+    pub patches: u64,
+    /// Photographs.
+    pub photographs: u64,
+}
+
+/// A figure in each evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// What it is (`average precision`).
+    pub name: String,
+    /// Its class; none for a figure over all.
+    pub class: Option<String>,
+    /// Its value in each evaluation, where it has one.
+    pub values: Vec<Option<f64>>,
+    /// How many have a value.
+    pub n: usize,
+    /// Their mean.
+    pub mean: Option<f64>,
+    /// Their standard deviation, divided by n - 1; none of fewer than two.
+    pub deviation: Option<f64>,
+    /// The least.
+    pub least: Option<f64>,
+    /// The greatest.
+    pub most: Option<f64>,
+    /// The mean of what a trivial classifier reaches: chance for rankings, always-yes for F1, always-healthy for the rest.
+    pub trivial: Option<f64>,
+}
+
+impl Figure {
+    fn new(name: &str, class: Option<&str>, values: Vec<Option<f64>>, trivial: &[Option<f64>]) -> Self {
+        let there: Vec<f64> = values.iter().flatten().copied().collect();
+        let mean = mean(&there);
+        let deviation = mean.filter(|_| there.len() > 1).map(|mean| {
+            let squares: f64 = there.iter().map(|value| (value - mean) * (value - mean)).sum();
+            (squares / (there.len() - 1) as f64).sqrt()
+        });
+        Self {
+            name: name.to_owned(),
+            class: class.map(str::to_owned),
+            n: there.len(),
+            mean,
+            deviation,
+            least: there.iter().copied().reduce(f64::min),
+            most: there.iter().copied().reduce(f64::max),
+            trivial: self::mean(&trivial.iter().flatten().copied().collect::<Vec<_>>()),
+            values,
+        }
+    }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Figures of evaluations that all have the same classes; those that depend on thresholds at the tuned ones where there are any.
+#[must_use]
+pub fn spread(all: &[Scores]) -> Spread {
+    let classes = all.first().map_or_else(Vec::new, |scores| scores.classes.clone());
+    let each = |of: &dyn Fn(&Scores) -> Option<f64>| -> Vec<Option<f64>> { all.iter().map(of).collect() };
+    let mut figures = Vec::new();
+    let mut over_all =
+        |name: &str, value: &dyn Fn(&Scores) -> Option<f64>, trivial: &dyn Fn(&Scores) -> Option<f64>| {
+            figures.push(Figure::new(name, None, each(value), &each(trivial)));
+        };
+    over_all("mean average precision", &|s| s.mean_average_precision.value, &|s| s.baselines.macro_prevalence.value);
+    over_all("mean AUROC", &|s| s.mean_auroc.value, &|_| Some(0.5));
+    over_all("micro F1", &|s| s.operating().figures.micro.f1, &|s| s.baselines.micro.always_yes_f1);
+    over_all("macro F1", &|s| s.operating().figures.macro_f1.value, &|s| s.baselines.macro_always_yes_f1.value);
+    over_all("Hamming loss", &|s| s.operating().figures.hamming_loss, &|s| s.baselines.always_healthy_hamming_loss);
+    over_all("subset accuracy", &|s| s.operating().figures.subset_accuracy, &|s| {
+        s.baselines.always_healthy_subset_accuracy
+    });
+    for (at, class) in classes.iter().enumerate() {
+        let mut of_class =
+            |name: &str, value: &dyn Fn(&Scores) -> Option<f64>, trivial: &dyn Fn(&Scores) -> Option<f64>| {
+                figures.push(Figure::new(name, Some(class), each(value), &each(trivial)));
+            };
+        let prevalence = |s: &Scores| s.baselines.classes[at].prevalence;
+        of_class("average precision", &|s| s.ranking[at].average_precision, &prevalence);
+        of_class("AUROC", &|s| s.ranking[at].auroc, &|_| Some(0.5));
+        of_class("F1", &|s| s.operating().figures.classes[at].f1, &|s| s.baselines.classes[at].always_yes_f1);
+        of_class("precision", &|s| s.operating().figures.classes[at].precision, &prevalence);
+        of_class("recall", &|s| s.operating().figures.classes[at].recall, &|_| Some(1.0));
+    }
+    let data = all.iter().map(|scores| Size { patches: scores.data.patches, photographs: scores.data.photographs });
+    Spread { classes, data: data.collect(), figures }
+}
+
+impl Spread {
+    /// A row for each figure of each evaluation, numbered from 1.
+    #[must_use]
+    pub fn table(&self) -> Columns {
+        let rows = || {
+            let of = |figure| Figure::values_of(figure);
+            self.figures.iter().flat_map(of)
+        };
+        let mut table = Columns::default();
+        table.push("figure", Column::Text(rows().map(|(figure, ..)| Some(figure.name.clone())).collect()));
+        table.push("class", Column::Text(rows().map(|(figure, ..)| figure.class.clone()).collect()));
+        table.push("evaluation", Column::Count(rows().map(|(_, number, _)| Some(number)).collect()));
+        table.push("value", Column::Real(rows().map(|(.., value)| value).collect()));
+        table
+    }
+}
+
+impl Figure {
+    fn values_of(&self) -> impl Iterator<Item = (&Self, u32, Option<f64>)> {
+        (1..).zip(&self.values).map(move |(number, value)| (self, number, *value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spread_is_that_of_what_has_a_value() {
+        let figure =
+            Figure::new("F1", None, vec![Some(0.2), None, Some(0.5), Some(0.8)], &[Some(0.1), None, Some(0.3), None]);
+        assert_eq!((figure.n, figure.least, figure.most), (3, Some(0.2), Some(0.8)));
+        assert!((figure.mean.unwrap() - 0.5).abs() < 1e-15);
+        assert!((figure.deviation.unwrap() - 0.3).abs() < 1e-15, "divided by n - 1");
+        assert!((figure.trivial.unwrap() - 0.2).abs() < 1e-15);
+        let one = Figure::new("F1", None, vec![None, Some(0.5)], &[]);
+        assert_eq!((one.mean, one.deviation, one.trivial), (Some(0.5), None, None));
+        let none = Figure::new("F1", None, vec![None, None], &[None]);
+        assert_eq!((none.n, none.mean, none.least), (0, None, None));
+    }
+}

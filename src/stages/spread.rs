@@ -1,0 +1,103 @@
+//! `spread`: several evaluations side by side, with mean and spread.
+
+use crate::base::figure::{counted, short};
+use crate::learn::evaluation::Scores;
+use crate::learn::spread::{Figure, Spread, spread};
+use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Warning, Work};
+use crate::store::Tree;
+
+/// The implementation.
+pub const SPREAD: Implementation = Implementation {
+    name: "spread",
+    version: 1,
+    seeded: false,
+    determinism: Determinism::BitExact,
+    work: Work::Whole(run),
+};
+
+/// Beside the means, the values of at most so many evaluations are shown.
+const SHOWN: usize = 6;
+
+fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
+    let given = ctx.inputs.many("of");
+    let mut all = Vec::new();
+    for named in given {
+        let missing = || StageError::Bug(format!("`{}` has no `scores.json`", named.name));
+        let bytes = ctx.objects.read_in(&named.tree, "scores.json")?.ok_or_else(missing)?;
+        let scores: Scores = serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?;
+        all.push(scores);
+    }
+    let [first, second, ..] = all.as_slice() else {
+        return Err(StageError::input("one-evaluation", "one evaluation has no spread")
+            .hint("give several, of folds or seeds: `of scores-1 scores-2`")
+            .field("of"));
+    };
+    if let Some((named, other)) = given.iter().zip(&all).find(|(_, scores)| scores.classes != first.classes) {
+        let text = format!(
+            "`{}` has the classes {} and `{}` has {}",
+            given[0].name,
+            first.classes.join(" "),
+            named.name,
+            other.classes.join(" ")
+        );
+        return Err(StageError::input("classes-differ", text)
+            .hint("compare evaluations of the same classes")
+            .field("of"));
+    }
+    let mut warnings = Vec::new();
+    let tuned = all.iter().filter(|scores| scores.at_tuned.is_some()).count();
+    if tuned > 0 && tuned < all.len() {
+        let text = format!("{tuned} of {} evaluations are at tuned thresholds, the others at 0.5", all.len());
+        warnings.push(Warning { code: "thresholds-differ".to_owned(), text });
+    }
+    if first.data.size != second.data.size || all.iter().any(|scores| scores.data.size != first.data.size) {
+        let text = "the evaluations are on patches of different sizes".to_owned();
+        warnings.push(Warning { code: "sizes-differ".to_owned(), text });
+    }
+    let spread = spread(&all);
+    let bug = |error: &dyn std::fmt::Display| StageError::Bug(error.to_string());
+    let mut tree = Tree::default();
+    let json = serde_json::to_vec_pretty(&spread).map_err(|error| bug(&error))?;
+    tree.insert("spread.json", ctx.objects.put(&json)?);
+    let table = spread.table().to_parquet().map_err(|error| bug(&error))?;
+    tree.insert("spread.parquet", ctx.objects.put(&table)?);
+    let summary = Summary { headline: headline(&spread), tables: tables(&spread), warnings };
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+}
+
+fn headline(spread: &Spread) -> String {
+    let figure = |name: &str| spread.figures.iter().find(|figure| figure.name == name && figure.class.is_none());
+    let words = |name: &str| {
+        figure(name).map_or_else(String::new, |figure| {
+            let (mean, deviation) = (short(figure.mean, 3), short(figure.deviation, 3));
+            format!("{name} {mean} ± {deviation} (trivial {})", short(figure.trivial, 3))
+        })
+    };
+    let patches: u64 = spread.data.iter().map(|data| data.patches).sum();
+    format!(
+        "{}, {}; {} of {}",
+        words("mean average precision"),
+        words("micro F1"),
+        counted(patches, "patch", "patches"),
+        counted(spread.data.len() as u64, "evaluation", "evaluations")
+    )
+}
+
+fn tables(spread: &Spread) -> Vec<Table> {
+    let mut columns: Vec<String> = ["", "trivial", "mean", "deviation", "least", "most"].map(str::to_owned).to_vec();
+    let shown = spread.data.len().min(SHOWN);
+    columns.extend((1..=shown).map(|number| format!("#{number}")));
+    let real = |value: Option<f64>| value.map_or(Cell::Null(()), Cell::Real);
+    let row = |figure: &Figure| {
+        let mut row = vec![Cell::Text(figure.name.clone())];
+        row.extend([figure.trivial, figure.mean, figure.deviation, figure.least, figure.most].map(real));
+        row.extend(figure.values.iter().take(shown).map(|value| real(*value)));
+        row
+    };
+    let of = |class: Option<&String>| {
+        let figures = spread.figures.iter().filter(|figure| figure.class.as_ref() == class);
+        let title = class.map_or_else(|| "all classes together".to_owned(), Clone::clone);
+        Table { title, columns: columns.clone(), rows: figures.map(row).collect() }
+    };
+    std::iter::once(of(None)).chain(spread.classes.iter().map(|class| of(Some(class)))).collect()
+}
