@@ -264,6 +264,8 @@ pub struct Inputs(pub BTreeMap<String, Vec<Named>>);
 /// A tree given to a port and the human name of where it came from, for texts only.
 #[derive(Clone, Debug)]
 pub struct Named {
+    /// The stage that made it: `folds`.
+    pub stage: String,
     /// `folds.train`.
     pub name: String,
     /// The tree.

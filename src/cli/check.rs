@@ -60,6 +60,18 @@ pub(super) fn wrong(diags: &[Diag]) -> bool {
 fn summary(pipeline: &Pipeline) -> String {
     let count = pipeline.stages.len();
     let noun = if count == 1 { "stage" } else { "stages" };
-    let names: Vec<&str> = pipeline.stages.iter().map(|stage| stage.name.as_str()).collect();
+    // What lies in a stage with a body is counted, not named.
+    let mut names: Vec<(&str, usize)> = Vec::new();
+    for stage in &pipeline.stages {
+        let outer = stage.name.split('.').next().unwrap_or(&stage.name);
+        match names.iter_mut().find(|(name, _)| *name == outer) {
+            Some((_, within)) => *within += 1,
+            None => names.push((outer, 1)),
+        }
+    }
+    let is_instance = |name: &str| pipeline.instances.iter().any(|instance| instance.name == name);
+    let shown =
+        |(name, within): (&str, usize)| if is_instance(name) { format!("{name} ({within})") } else { name.to_owned() };
+    let names: Vec<String> = names.into_iter().map(shown).collect();
     format!("pipeline `{}`, seed {}, {count} {noun}: {}", pipeline.name, pipeline.seed, names.join(", "))
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::describe::{Described, describe};
+use super::extend::{self, Extends};
 use super::given::{Setting, settings};
 use super::lower::{Scope, Told, check_body, lower};
 use super::near;
@@ -13,7 +14,7 @@ use super::spec::Pipeline;
 use super::stdlib::{self, stdlib};
 use crate::base::{FileId, Sources, Span};
 use crate::diag::{Diag, Severity};
-use crate::syntax::{self, Document, Node};
+use crate::syntax::{self, Document, Entry, Node};
 
 /// The pipelines of a file, in its order, and all that is wrong with it, in order of place. `sets` are the arguments of
 /// `--set`. The pipelines can be used where no diagnostic is an error.
@@ -41,16 +42,22 @@ pub fn load_text(
     diags.extend(found);
     let mut module = Module {
         sources,
-        used: BTreeSet::new(),
+        files: BTreeMap::new(),
         networks: builtin_networks(),
         stages: BTreeMap::new(),
         diags: Vec::new(),
     };
-    module.read(file, &document, true);
-    module.templates(&document);
+    if let Some(real) = module.sources.get(file).path.as_ref().and_then(|path| fs::canonicalize(path).ok()) {
+        module.files.insert(real, (file, document.clone()));
+    }
+    module.read(file, &document);
+    let nodes: Vec<Node> = document.nodes.iter().filter(|node| node.name.text == "pipeline").cloned().collect();
+    let nodes: Vec<Node> =
+        nodes.iter().filter_map(|node| module.extended(file, &document, node, &mut Vec::new())).collect();
+    module.templates(&nodes);
     let Module { networks, stages, diags: found, .. } = module;
     diags.extend(found);
-    let pipelines = pipelines(file, &document, (&networks, &stages), &settings, readable, &mut diags);
+    let pipelines = pipelines(file, &nodes, (&networks, &stages), &settings, readable, &mut diags);
     in_order(&mut diags);
     (pipelines, diags)
 }
@@ -80,7 +87,7 @@ fn builtin_networks() -> BTreeMap<String, Described> {
 
 fn pipelines(
     file: FileId,
-    document: &Document,
+    nodes: &[Node],
     (networks, stages): (&BTreeMap<String, Described>, &BTreeMap<String, Stage>),
     settings: &[Setting],
     readable: bool,
@@ -96,7 +103,7 @@ fn pipelines(
     let mut all: Vec<Pipeline> = Vec::new();
     let mut met = BTreeSet::new();
     let mut names: BTreeSet<String> = BTreeSet::new();
-    for node in document.nodes.iter().filter(|node| node.name.text == "pipeline") {
+    for node in nodes {
         let lowered = lower(node, &scope, settings, &mut told);
         diags.extend(lowered.diags);
         met.extend(lowered.met);
@@ -127,7 +134,8 @@ fn pipelines(
 /// What the top levels of a file and of those that it uses hold, beside pipelines.
 struct Module<'a> {
     sources: &'a mut Sources,
-    used: BTreeSet<PathBuf>,
+    /// Files that were brought in, by their real paths.
+    files: BTreeMap<PathBuf, (FileId, Document)>,
     networks: BTreeMap<String, Described>,
     stages: BTreeMap<String, Stage>,
     diags: Vec<Diag>,
@@ -145,14 +153,13 @@ impl Module<'_> {
         self.diags.push(Diag::error(code, span, message).hint(hint));
     }
 
-    fn read(&mut self, file: FileId, document: &Document, root: bool) {
+    fn read(&mut self, file: FileId, document: &Document) {
         for node in &document.nodes {
             let name = node.name.text.as_str();
             match name {
                 "use" => self.bring(file, node),
                 "network" => self.network(node),
-                "pipeline" if root => {}
-                "pipeline" => {} // a file that is used for its networks may hold pipelines of its own
+                "pipeline" => {} // read by themselves; a file that is used for its networks may hold some, too
                 "stage" => self.stage(node),
                 "sweep" => {
                     let message = format!("a `{name}` is not in this version yet");
@@ -192,8 +199,8 @@ impl Module<'_> {
 
     /// Brings in the templates of the standard library that the file uses, in bodies too: with texts of their own, so that
     /// messages can show them.
-    fn templates(&mut self, document: &Document) {
-        let mut todo: Vec<Node> = document.nodes.iter().filter(|node| node.name.text == "pipeline").cloned().collect();
+    fn templates(&mut self, pipelines: &[Node]) {
+        let mut todo: Vec<Node> = pipelines.to_vec();
         todo.extend(self.stages.values().filter_map(|stage| stage.node.child("body")).cloned());
         while let Some(within) = todo.pop() {
             for kind in within.nodes().iter().map(|node| &node.name.text) {
@@ -239,23 +246,116 @@ impl Module<'_> {
             }
             return;
         }
+        self.open(file, &target, span, "use");
+    }
+
+    /// Brings in a file that `verb` names from `file`: what it declares, and its document. None where it can't be read, which
+    /// is told.
+    fn open(&mut self, file: FileId, target: &str, span: Span, verb: &str) -> Option<PathBuf> {
         let beside = self.sources.get(file).path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        let path = beside.join(&target);
+        let path = beside.join(target);
         let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
-        if !self.used.insert(real) {
-            return; // brought in already, or a circle: either way its networks are here
+        if self.files.contains_key(&real) {
+            return Some(real); // brought in already, or a circle: either way what it declares is here
         }
         match read(&path) {
             Ok(text) => {
                 let file = self.sources.add(path.display().to_string(), Some(path), text.clone());
                 let (document, diags) = syntax::parse(file, &text);
                 self.diags.extend(diags);
-                self.read(file, &document, false);
+                self.files.insert(real.clone(), (file, document.clone()));
+                self.read(file, &document);
+                Some(real)
             }
             Err(error) => {
-                let hint = "paths in `use` start at the folder of the file that says it";
+                let hint = format!("paths in `{verb}` start at the folder of the file that says it");
                 self.wrong("unreadable-file", span, format!("`{}` can't be read: {error}", path.display()), hint);
+                None
             }
         }
     }
+
+    /// A pipeline with that which it extends. `chain` holds the pipelines that led here, by file and name. None
+    /// where that can't be had, which is told.
+    fn extended(
+        &mut self,
+        file: FileId,
+        document: &Document,
+        node: &Node,
+        chain: &mut Vec<(FileId, Option<String>)>,
+    ) -> Option<Node> {
+        let mut diags = Vec::new();
+        let extends = extend::extends(node, &mut diags);
+        self.diags.append(&mut diags);
+        let Some(Extends { target, pipeline, span }) = extends else {
+            for without in node.nodes().iter().filter(|child| child.name.text == "without") {
+                let hint = "write `extends \"baseline.kdl\"` before it";
+                self.wrong(
+                    "unknown-node",
+                    without.head,
+                    "`without` says what of an extended pipeline is left out",
+                    hint,
+                );
+            }
+            let broken = node.nodes().iter().any(|child| child.name.text == "extends");
+            return (!broken).then(|| node.clone());
+        };
+        let text = target.text().unwrap_or_default();
+        let (there, nodes) = if target.quoted {
+            let path = self.open(file, text, target.span, "extends")?;
+            let (there, document) = &self.files[&path];
+            (*there, document.nodes.clone())
+        } else {
+            (file, document.nodes.clone())
+        };
+        let wanted = if target.quoted { pipeline } else { Some(target) };
+        let base = self.base(&nodes, wanted, text, span)?;
+        chain.push((file, name_of(node)));
+        if chain.contains(&(there, name_of(&base))) {
+            self.wrong("cycle", span, "this pipeline extends itself, by whatever way", "extend another one");
+            return None;
+        }
+        let base = self.extended(there, &Document { nodes }, &base, chain)?;
+        let merged = extend::extended(&base, node, &mut diags);
+        self.diags.append(&mut diags);
+        Some(merged)
+    }
+
+    /// The pipeline of a file that is to be extended.
+    fn base(&mut self, nodes: &[Node], wanted: Option<&Entry>, text: &str, span: Span) -> Option<Node> {
+        let pipelines: Vec<&Node> = nodes.iter().filter(|node| node.name.text == "pipeline").collect();
+        let names: Vec<String> = pipelines.iter().filter_map(|node| name_of(node)).collect();
+        if let Some(entry) = wanted {
+            let name = entry.text().unwrap_or_default();
+            let found = pipelines.iter().find(|node| name_of(node).as_deref() == Some(name));
+            if found.is_none() {
+                let hint = near::hint(name, names.iter().map(String::as_str), "write a file in quotes");
+                self.wrong("unknown-name", entry.span, format!("there is no pipeline `{name}`"), hint);
+            }
+            return found.map(|node| (*node).clone());
+        }
+        match pipelines.as_slice() {
+            [one] => Some((*one).clone()),
+            [] => {
+                let message = format!("`{text}` holds no pipeline");
+                self.wrong(
+                    "no-pipeline",
+                    span,
+                    message,
+                    "extend a file that does; `use` brings in networks and stages",
+                );
+                None
+            }
+            _ => {
+                let hint =
+                    format!("say which: `extends \"{text}\" pipeline={}`", names.first().map_or("NAME", |name| name));
+                self.wrong("unknown-name", span, format!("`{text}` holds several pipelines"), hint);
+                None
+            }
+        }
+    }
+}
+
+fn name_of(node: &Node) -> Option<String> {
+    node.args().next().and_then(Entry::text).map(str::to_owned)
 }

@@ -5,6 +5,7 @@
 //! goes on after a mistake, so that all are told at once.
 
 pub mod describe;
+mod extend;
 mod fill;
 mod flow;
 mod given;

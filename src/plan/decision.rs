@@ -266,7 +266,7 @@ impl<'a> Engine<'a> {
                 let main = self.stage(from).outputs.len() == 1;
                 let name =
                     if main { reference.stage.clone() } else { format!("{}.{}", reference.stage, reference.port) };
-                Ok(Named { name, tree, summary: page.then(|| result.summary.clone()) })
+                Ok(Named { stage: reference.stage.clone(), name, tree, summary: page.then(|| result.summary.clone()) })
             });
             let given = given.collect::<Result<Vec<_>, StageError>>()?;
             inputs.0.entry(input.port.clone()).or_default().extend(given);

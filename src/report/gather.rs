@@ -18,6 +18,8 @@ use crate::store::{Objects, Tree};
 pub struct Piece {
     /// The output's name in the pipeline (`folds.train`).
     pub name: String,
+    /// The stage that made it.
+    pub stage: String,
     /// What its stage said.
     pub summary: Summary,
     /// What it holds.
@@ -36,6 +38,8 @@ pub enum Content {
     Thresholds(Box<(Thresholds, Columns)>),
     /// An evaluation.
     Scores(Box<Evaluation>),
+    /// Several evaluations side by side: the summary's tables.
+    Spread,
 }
 
 /// What a patch set holds.
@@ -71,7 +75,12 @@ pub fn gather(given: &[Named], objects: &Objects) -> Result<(Vec<Piece>, Names),
     let mut pieces = Vec::new();
     for named in given {
         let content = content(&named.tree, objects, &mut photographs, &mut patients)?;
-        pieces.push(Piece { name: named.name.clone(), summary: named.summary.clone().unwrap_or_default(), content });
+        pieces.push(Piece {
+            stage: named.stage.clone(),
+            name: named.name.clone(),
+            summary: named.summary.clone().unwrap_or_default(),
+            content,
+        });
     }
     Ok((pieces, Names::numbered(&photographs, &patients)))
 }
@@ -99,6 +108,9 @@ fn content(
             curves: table(tree, "curves.parquet", objects)?,
             examples: examples.collect::<Result<_, StageError>>()?,
         })));
+    }
+    if tree.get("spread.json").is_some() {
+        return Ok(Content::Spread);
     }
     if tree.get("thresholds.json").is_some() {
         return Ok(Content::Thresholds(Box::new((

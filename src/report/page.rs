@@ -19,6 +19,7 @@ pub fn page(title: &str, pieces: &[Piece], names: &super::names::Names, examples
         ("data", "Data", has(|content| matches!(content, Content::Patches(_) | Content::Told))),
         ("training", "Training", has(|content| matches!(content, Content::Model(_)))),
         ("thresholds", "Thresholds", has(|content| matches!(content, Content::Thresholds(_)))),
+        ("spread", "Over several evaluations", has(|content| matches!(content, Content::Spread))),
         ("evaluation", "Evaluation", has(|content| matches!(content, Content::Scores(_)))),
         ("stages", "All stages", true),
         ("figures", "What the figures mean", true),
@@ -47,7 +48,8 @@ pub fn page(title: &str, pieces: &[Piece], names: &super::names::Names, examples
                     @if sections[0].2 { (data(pieces)) }
                     @if sections[1].2 { (training::section(pieces)) }
                     @if sections[2].2 { (training::thresholds(pieces)) }
-                    @if sections[3].2 { (evaluation::section(pieces, names, examples)) }
+                    @if sections[3].2 { (spreads(pieces)) }
+                    @if sections[4].2 { (evaluation::section(pieces, names, examples)) }
                     (stages(pieces))
                     (glossary())
                 }
@@ -61,7 +63,10 @@ pub fn page(title: &str, pieces: &[Piece], names: &super::names::Names, examples
 }
 
 fn lead(pieces: &[Piece]) -> String {
-    let said = pieces.iter().rev().find(|piece| matches!(piece.content, Content::Scores(_))).or(pieces.last());
+    let last = |wanted: fn(&Content) -> bool| pieces.iter().rev().find(|piece| wanted(&piece.content));
+    let said = last(|content| matches!(content, Content::Spread))
+        .or_else(|| last(|content| matches!(content, Content::Scores(_))))
+        .or(pieces.last());
     said.map_or(String::new(), |piece| piece.summary.headline.clone())
 }
 
@@ -70,7 +75,7 @@ fn warnings(pieces: &[Piece]) -> Markup {
     for piece in pieces {
         for warning in &piece.summary.warnings {
             // Outputs of one stage carry the same summary.
-            let stage = piece.name.split('.').next().unwrap_or(&piece.name);
+            let stage = piece.stage.as_str();
             if !said.iter().any(|&(other, text)| other == stage && text == &warning.text) {
                 said.push((stage, &warning.text));
             }
@@ -122,6 +127,20 @@ fn data(pieces: &[Piece]) -> Markup {
     }
 }
 
+/// Evaluations of several folds or seeds side by side.
+fn spreads(pieces: &[Piece]) -> Markup {
+    html! {
+        h2 id="spread" { "Over several evaluations" }
+        @for piece in pieces.iter().filter(|piece| matches!(piece.content, Content::Spread)) {
+            p { code { (piece.name) } " " (code_words(&piece.summary.headline)) }
+            @for table in &piece.summary.tables {
+                div.panel { h3 { (table.title) } div.scroll { (plain(table)) } }
+            }
+        }
+        p.hint { "The deviation is over evaluations, divided by n - 1; trivial is the mean of what chance, always yes or always healthy reaches." }
+    }
+}
+
 fn labels(sets: &[(&Piece, &PatchCounts)]) -> Markup {
     let classes = sets.first().map_or(&[][..], |(_, counts)| &counts.info.classes);
     let cells = |counts: &PatchCounts| -> Vec<u64> {
@@ -162,7 +181,7 @@ fn stages(pieces: &[Piece]) -> Markup {
     let mut seen: Vec<&str> = Vec::new();
     let mut once = Vec::new();
     for piece in pieces {
-        let stage = piece.name.split('.').next().unwrap_or(&piece.name);
+        let stage = piece.stage.as_str();
         if !(seen.contains(&stage) || piece.summary.headline.is_empty() && piece.summary.tables.is_empty()) {
             seen.push(stage);
             once.push((stage, &piece.summary));

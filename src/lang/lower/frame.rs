@@ -83,10 +83,13 @@ impl<'a> Lowerer<'a> {
         self.frames.push(frame);
         for child in nodes {
             let kind = &child.name;
-            if matches!(kind.text.as_str(), "doc" | "param") && self.frames[at].of.is_none() {
+            if matches!(kind.text.as_str(), "doc" | "param" | "extends" | "without") && self.frames[at].of.is_none() {
                 continue;
             }
-            if matches!(kind.text.as_str(), "sweep" | "extends" | "exec" | "stage" | "over" | "zip" | "repeat") {
+            if matches!(
+                kind.text.as_str(),
+                "sweep" | "extends" | "without" | "exec" | "stage" | "over" | "zip" | "repeat"
+            ) {
                 let message = format!("`{}` is not in this version yet", kind.text);
                 self.wrong(at, "not-yet", kind.span, message, "write the stages out; `macula doc` lists what there is");
                 continue;

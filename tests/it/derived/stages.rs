@@ -57,7 +57,8 @@ impl Bench {
             panic!("`{stage}` is a whole stage")
         };
         let params = Params(params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect());
-        let given = Named { name: "patches".to_owned(), tree: from.clone(), summary: None };
+        let given =
+            Named { stage: "patches".to_owned(), name: "patches".to_owned(), tree: from.clone(), summary: None };
         let inputs = Inputs([("from".to_owned(), vec![given])].into());
         let ctx = Ctx {
             params: &params,

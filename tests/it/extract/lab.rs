@@ -48,7 +48,7 @@ impl Lab {
     /// Runs a map stage on one input.
     pub(crate) fn map(&self, stage: &str, from: &Tree, params: &[(&str, Value)]) -> Result<Outcome, StageError> {
         let Work::Map { items, one, gather, .. } = stages::find(stage).unwrap().work else { panic!("no map stage") };
-        let from = Named { name: "from".to_owned(), tree: from.clone(), summary: None };
+        let from = Named { stage: "from".to_owned(), name: "from".to_owned(), tree: from.clone(), summary: None };
         let inputs = Inputs(BTreeMap::from([("from".to_owned(), vec![from])]));
         let ctx = Ctx {
             params: &given(params),

@@ -1,5 +1,6 @@
 //! The language: what is said of a file, and what is made of it.
 
+mod extends;
 mod library;
 mod mistakes;
 mod properties;
@@ -71,8 +72,13 @@ fn every_pipeline_in_the_language_page_is_right() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/language.md")).expect("the page");
     let blocks: Vec<&str> = page.split("```kdl\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(blocks.len() >= 2, "the page has examples");
+    // The page's first pipeline is that which others on it extend.
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("baseline.kdl"), blocks[0]).expect("written");
     for block in blocks {
-        let (pipelines, diags) = load(block);
+        let path = folder.path().join("block.kdl");
+        std::fs::write(&path, block).expect("written");
+        let (pipelines, diags) = lang::load(&path, &[], &mut Sources::default()).expect("readable");
         assert_eq!((pipelines.len(), codes(&diags)), (1, Vec::new()), "{block}");
     }
 }
@@ -82,8 +88,7 @@ fn every_pipeline_of_the_project_is_right() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines");
     let mut found = 0;
     for entry in std::fs::read_dir(folder).expect("the folder").flatten() {
-        let text = std::fs::read_to_string(entry.path()).expect("text");
-        let (_, diags) = load(&text);
+        let (_, diags) = lang::load(&entry.path(), &[], &mut Sources::default()).expect("readable");
         let errors: Vec<&Diag> = diags.iter().filter(|diag| diag.severity == macula::diag::Severity::Error).collect();
         assert!(errors.is_empty(), "{}: {errors:?}", entry.path().display());
         found += 1;

@@ -80,6 +80,7 @@ fn html(objects: &Objects, names: Option<Names>) -> String {
         warnings: vec![Warning { code: "x".to_owned(), text: "`IDRiD_06` is dim".to_owned() }],
     };
     let named = |name: &str, tree: Tree, summary: &Summary| Named {
+        stage: name.split('.').next().unwrap_or(name).to_owned(),
         name: name.to_owned(),
         tree,
         summary: Some(summary.clone()),

@@ -184,7 +184,8 @@ pub(super) fn run(
     (objects, partial): (&Objects, &Path),
     watcher: &Watcher,
 ) -> Result<Outcome, StageError> {
-    let named = |tree: &Tree| vec![Named { name: String::new(), tree: tree.clone(), summary: None }];
+    let named =
+        |tree: &Tree| vec![Named { stage: String::new(), name: String::new(), tree: tree.clone(), summary: None }];
     let inputs = Inputs(inputs.iter().map(|(port, tree)| ((*port).to_owned(), named(tree))).collect());
     let implementation = macula::stages::find(stage).expect("registered");
     let Work::Whole(work) = implementation.work else { panic!("`{stage}` is no whole stage") };

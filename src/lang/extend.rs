@@ -1,0 +1,129 @@
+//! A pipeline that states only its difference from another: `extends "baseline.kdl"`. Nodes into nodes; knows no files.
+
+use super::near;
+use crate::base::Span;
+use crate::diag::Diag;
+use crate::syntax::{Entry, Node};
+
+/// What a pipeline says of the one that it extends.
+pub(super) struct Extends<'a> {
+    /// The file or the pipeline of this file, as written.
+    pub(super) target: &'a Entry,
+    /// Which pipeline, where the file holds several.
+    pub(super) pipeline: Option<&'a Entry>,
+    /// All of it.
+    pub(super) span: Span,
+}
+
+/// What a pipeline extends, where it does; none where that can't be read, which is told.
+pub(super) fn extends<'a>(pipeline: &'a Node, diags: &mut Vec<Diag>) -> Option<Extends<'a>> {
+    let mut all = pipeline.nodes().iter().filter(|node| node.name.text == "extends");
+    let node = all.next()?;
+    if let Some(again) = all.next() {
+        let found = Diag::error("duplicate-param", again.head, "a pipeline extends one other");
+        diags.push(found.also(node.head, "first here").hint("let one of the two extend the other"));
+    }
+    let Some(target) = node.args().next().filter(|entry| entry.text().is_some()) else {
+        let found = Diag::error("missing-name", node.head, "`extends` needs a pipeline");
+        diags.push(found.hint("write `extends \"baseline.kdl\"`, or the name of a pipeline of this file"));
+        return None;
+    };
+    for (key, entry) in node.props().filter(|(key, _)| key.text != "pipeline") {
+        let hint = near::hint(&key.text, ["pipeline"], "");
+        diags.push(Diag::error("unknown-param", entry.whole, format!("`extends` has no `{}`", key.text)).hint(hint));
+    }
+    Some(Extends { target, pipeline: node.prop("pipeline"), span: node.head })
+}
+
+/// `base` with the differences of `difference`: what it names again is changed, what it names newly is added, what stands
+/// after `without` is left out.
+pub(super) fn extended(base: &Node, difference: &Node, diags: &mut Vec<Diag>) -> Node {
+    let mut merged = base.clone();
+    let mut entries: Vec<Entry> = difference.entries.clone();
+    let own_seed = difference.prop("seed").is_some();
+    entries.extend(base.props().filter(|(key, _)| key.text != "seed" || !own_seed).map(|(_, entry)| entry.clone()));
+    merged.entries = entries;
+    (merged.name, merged.head, merged.span) = (difference.name.clone(), difference.head, difference.span);
+    let mut children = merged.children.take().unwrap_or_default();
+    for node in difference.nodes().iter().filter(|node| node.name.text == "without") {
+        for entry in node.args() {
+            let name = entry.text().unwrap_or_default();
+            let before = children.len();
+            children.retain(|child| name_of(child) != Some(name) || is_word(child));
+            if children.len() == before {
+                let names: Vec<&str> = children.iter().filter(|child| !is_word(child)).filter_map(name_of).collect();
+                let hint = near::hint(name, names, "the pipeline that is extended has no such stage");
+                let found = Diag::error("unknown-name", entry.span, format!("there is no stage `{name}` to leave out"));
+                diags.push(found.hint(hint));
+            }
+        }
+    }
+    for node in difference.nodes() {
+        match node.name.text.as_str() {
+            "extends" | "without" => {}
+            "doc" => replace(&mut children, node, |child| child.name.text == "doc"),
+            "param" => {
+                let same = |child: &Node| child.name.text == "param" && name_of(child) == name_of(node);
+                match children.iter_mut().find(|child| same(child)) {
+                    Some(child) => merge(child, node),
+                    None => children.push(node.clone()),
+                }
+            }
+            _ => match children.iter_mut().find(|child| !is_word(child) && name_of(child) == name_of(node)) {
+                Some(child) if child.name.text == node.name.text => {
+                    for difference in node.nodes() {
+                        change(child.children.get_or_insert_with(Vec::new), difference);
+                    }
+                }
+                // A stage of another kind takes its place.
+                Some(child) => *child = node.clone(),
+                None => children.push(node.clone()),
+            },
+        }
+    }
+    merged.children = Some(children);
+    merged
+}
+
+fn is_word(node: &Node) -> bool {
+    matches!(node.name.text.as_str(), "doc" | "param")
+}
+
+fn name_of(node: &Node) -> Option<&str> {
+    node.args().next().and_then(Entry::text)
+}
+
+fn replace(children: &mut Vec<Node>, node: &Node, same: impl Fn(&Node) -> bool) {
+    children.retain(|child| !same(child));
+    children.push(node.clone());
+}
+
+/// Puts a port or parameter in the place of those of its name.
+fn change(children: &mut Vec<Node>, difference: &Node) {
+    let same = |child: &Node| child.name.text == difference.name.text;
+    match children.iter().filter(|child| same(child)).count() {
+        1 => children.iter_mut().filter(|child| same(child)).for_each(|child| merge(child, difference)),
+        // New; or a map in several lines, which is replaced as a whole.
+        _ => replace(children, difference, same),
+    }
+}
+
+/// Changes a node by another of its name. Arguments replace arguments; where they differ, what was said of the old value (a case's
+/// parameters) goes with it. Properties and children change those of their name and leave the others.
+fn merge(node: &mut Node, difference: &Node) {
+    let values = |node: &Node| node.args().map(|entry| entry.value.clone()).collect::<Vec<_>>();
+    let anew = difference.args().next().is_some() && values(node) != values(difference);
+    if anew {
+        *node = difference.clone();
+        return;
+    }
+    for (key, entry) in difference.props() {
+        node.entries.retain(|old| old.key.as_ref().is_none_or(|old| old.text != key.text));
+        node.children.iter_mut().for_each(|children| children.retain(|child| child.name.text != key.text));
+        node.entries.push(entry.clone());
+    }
+    for child in difference.nodes() {
+        node.entries.retain(|old| old.key.as_ref().is_none_or(|old| old.text != child.name.text));
+        change(node.children.get_or_insert_with(Vec::new), child);
+    }
+}
