@@ -7,6 +7,7 @@ pub mod explain;
 pub mod failure;
 pub mod get;
 pub mod graph;
+pub mod library;
 pub mod load;
 pub mod pictures;
 pub mod plan;
@@ -51,6 +52,8 @@ enum Verb {
     Graph(graph::Arguments),
     /// Describe a stage: ports, parameters, examples
     Doc(doc::Arguments),
+    /// List, print or write out the standard library
+    Std(library::Arguments),
     /// Explain the code of an error or a warning
     Explain(explain::Arguments),
     /// List the runs of a pipeline
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Verb::Get(arguments) => get::get(&world, arguments),
         Verb::Graph(arguments) => graph::graph(&world, arguments),
         Verb::Doc(arguments) => doc::doc(&world, arguments),
+        Verb::Std(arguments) => library::library(&world, arguments),
         Verb::Explain(arguments) => explain::explain(&world, arguments),
         Verb::Runs(arguments) => runs::runs(&world, arguments),
     });

@@ -1,0 +1,95 @@
+//! `macula std`: the standard library's own text: listed, shown, and written out to learn from.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Exit, Failure};
+use crate::base::disk;
+use crate::lang::near::near;
+use crate::lang::stdlib::MODULES;
+use crate::run::World;
+
+/// The arguments of `macula std`.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Verb {
+    /// List its modules
+    List,
+    /// Print a module: `std:templates/cross-validation`, or `cross-validation`
+    Show {
+        /// The module
+        name: String,
+    },
+    /// Write all of it as files below a folder, which may hold none of them yet
+    Export {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
+/// Lists, prints or writes the standard library.
+///
+/// # Errors
+/// A [`Failure`] where there is no such module, or where a file can't be written.
+pub fn library(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+    let text = match &arguments.verb {
+        Verb::List => list(),
+        Verb::Show { name } => shown(name)?.to_owned(),
+        Verb::Export { folder } => export(&world.folder.join(folder))?,
+    };
+    // A closed stdout is no reason to fail.
+    let _ = write!(std::io::stdout().lock(), "{text}");
+    Ok(Exit::Done)
+}
+
+fn list() -> String {
+    let longest = MODULES.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let line = |(name, text): &(&str, &str)| {
+        // Every module begins with one thing, and that with its `doc`.
+        let doc = text.lines().find_map(|line| line.trim().strip_prefix("doc \"")).unwrap_or_default();
+        let sentence = doc.split_once(". ").map_or(doc.trim_end_matches('"'), |(first, _)| first);
+        format!("std:{name:longest$}  {}\n", sentence.trim_end_matches('.'))
+    };
+    MODULES.iter().map(line).collect::<Vec<_>>().concat()
+}
+
+fn shown(name: &str) -> Result<&'static str, Failure> {
+    let wanted = name.strip_prefix("std:").unwrap_or(name);
+    let is = |module: &str| module == wanted || module.rsplit('/').next() == Some(wanted);
+    MODULES.iter().find(|(module, _)| is(module)).map(|(_, text)| *text).ok_or_else(|| {
+        let names = MODULES.iter().map(|(module, _)| module.rsplit('/').next().unwrap_or(module));
+        let hint = near(wanted, names)
+            .map_or("`macula std list` lists what there is".to_owned(), |near| format!("did you mean `{near}`?"));
+        Failure::user(format!("there is no module `{name}`")).hint(hint)
+    })
+}
+
+fn export(folder: &std::path::Path) -> Result<String, Failure> {
+    let places: Vec<(PathBuf, &str)> =
+        MODULES.iter().map(|(name, text)| (folder.join(format!("{name}.kdl")), *text)).collect();
+    if let Some((there, _)) = places.iter().find(|(path, _)| path.exists()) {
+        return Err(Failure::user(format!("`{}` is there already", there.display()))
+            .hint("export into another folder: nothing is written over"));
+    }
+    for (path, text) in &places {
+        let write = || {
+            fs::create_dir_all(path.parent().unwrap_or(folder))?;
+            disk::write_lightly(path, text.as_bytes())
+        };
+        write().map_err(|error| Failure {
+            exit: Exit::Store,
+            code: None,
+            text: format!("cannot write `{}`: {error}", path.display()),
+            hint: None,
+        })?;
+    }
+    Ok(format!("{} modules in {}\n", places.len(), folder.display()))
+}
