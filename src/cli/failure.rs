@@ -7,26 +7,49 @@ use crate::run::{PlanError, World};
 use crate::stage::StageError;
 use crate::store::StoreError;
 
-/// How a command ends; the number is the process's exit code.
+/// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// All was done.
-    Done = 0,
+    Done,
     /// A stage failed.
-    StageFailed = 1,
+    StageFailed,
+    /// What was compared differs.
+    Differs,
     /// The user's file or flags.
-    User = 2,
+    User,
     /// The store or the disk.
-    Store = 3,
+    Store,
     /// A defect of macula.
-    Bug = 70,
+    Bug,
     /// Interrupted; run again to go on.
-    Interrupted = 130,
+    Interrupted,
+}
+
+impl Exit {
+    /// The process's exit code.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::StageFailed | Self::Differs => 1,
+            Self::User => 2,
+            Self::Store => 3,
+            Self::Bug => 70,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// The one with the larger code.
+    #[must_use]
+    pub const fn graver(self, other: Self) -> Self {
+        if other.code() > self.code() { other } else { self }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }
 

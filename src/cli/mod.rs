@@ -5,6 +5,7 @@ pub mod check;
 pub mod doc;
 pub mod explain;
 pub mod failure;
+pub mod fmt;
 pub mod get;
 pub mod graph;
 pub mod library;
@@ -38,6 +39,8 @@ struct Arguments {
 enum Verb {
     /// Say all that is wrong with a pipeline
     Check(check::Arguments),
+    /// Lay files out anew; comments and spelling stay
+    Fmt(fmt::Arguments),
     /// Say what `run` would do
     Plan(plan::Arguments),
     /// Compute what is not there yet
@@ -60,8 +63,8 @@ enum Verb {
     Runs(runs::Arguments),
 }
 
-/// Does what the command line says. Exit codes: 0 done, 1 a stage failed, 2 the user's file or flags, 3 store or disk, 70 a
-/// defect of macula, 130 interrupted.
+/// Does what the command line says. Exit codes: 0 done, 1 a stage failed or what was compared differs, 2 the user's file or flags,
+/// 3 store or disk, 70 a defect of macula, 130 interrupted.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
     let world = World::real();
     let done = choose_kernels(&world).and_then(|()| match &arguments.verb {
         Verb::Check(arguments) => check::check(&world, arguments),
+        Verb::Fmt(arguments) => fmt::fmt(&world, arguments),
         Verb::Plan(arguments) => plan::plan(&world, arguments),
         Verb::Run(arguments) => run::run(&world, arguments),
         Verb::Why(arguments) => why::why(&world, arguments),

@@ -58,12 +58,17 @@ impl Node {
     }
 }
 
-/// The text with a space for every byte of a comment; line ends stay, and so do all offsets.
+/// The text with a space for every byte of a comment, and a line end for a `;` that was taken for one; all offsets stay.
 fn without_comments(text: &str, tokens: &[Token]) -> String {
     let mut plain = String::with_capacity(text.len());
     for token in tokens {
         let piece = &text[token.start..token.end];
-        if matches!(token.kind, Kind::Space | Kind::OpenComment) && piece.contains('/') && !piece.starts_with('\\') {
+        if token.kind == Kind::Newline && piece == ";" {
+            plain.push('\n');
+        } else if matches!(token.kind, Kind::Space | Kind::OpenComment)
+            && piece.contains('/')
+            && !piece.starts_with('\\')
+        {
             plain.push_str(&" ".repeat(piece.len()));
         } else {
             plain.push_str(piece);

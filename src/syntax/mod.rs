@@ -4,12 +4,15 @@
 //! slip of `slips` with the value that was meant, so one broken stage hides nothing. What has no slip is read a second time
 //! by the `kdl` crate (`judge`), which has the last word on what is KDL 2. The crate alone would not do: it gives no tree
 //! after an error, no span for a property's value, and about 50 levels of `{` overflow its stack.
+//! `format` lays a text out anew from the tokens, never from the crate's tree, which loses comments.
 
+mod format;
 mod judge;
 mod scan;
 mod slips;
 mod tree;
 
+pub use format::{Unformatted, format};
 pub use scan::{Kind, Token, scan};
 pub use tree::{Document, Entry, Node, Scalar, Word, parse, values};
 

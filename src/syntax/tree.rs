@@ -113,18 +113,40 @@ pub fn parse(file: FileId, text: &str) -> (Document, Vec<Diag>) {
         let found = Diag::error("too-large", place, format!("the file has {size} KB; {} are the most", LARGEST / 1024));
         return (Document::default(), vec![found.hint("split it, and bring the parts together with `use`")]);
     }
+    let Read { document, mut diags, tokens, hidden_ends } = read(file, text);
+    if let Some(mut tokens) = tokens {
+        // The crate wants a line end, and no `;`, after a node that `/-` hides; KDL takes either.
+        for at in hidden_ends {
+            tokens[at].kind = Kind::Newline;
+        }
+        judge::judge(file, text, &tokens, &document, &mut diags);
+        diags.sort_by_key(|diag| diag.labels.first().map_or(0, |label| label.span.start));
+    }
+    (document, diags)
+}
+
+/// What our own reading makes of a text, before the `kdl` crate judges it.
+pub(super) struct Read {
+    pub(super) document: Document,
+    pub(super) diags: Vec<Diag>,
+    /// None where the nesting is too deep to read it.
+    tokens: Option<Vec<Token>>,
+    /// Which of the tokens are `;` behind a node that `/-` hides.
+    hidden_ends: Vec<usize>,
+}
+
+/// Reads a text of any size without the judge.
+pub(super) fn read(file: FileId, text: &str) -> Read {
     let mut tokens = scan(text);
     let (mut diags, trusted) = slips::braces(file, text, &mut tokens);
     if !trusted {
-        return (Document::default(), diags);
+        return Read { document: Document::default(), diags, tokens: None, hidden_ends: Vec::new() };
     }
-    let mut reader = Reader { file, text, tokens: &tokens, at: 0, diags: Vec::new() };
-    let nodes = reader.nodes(0);
-    diags.append(&mut reader.diags);
-    let document = Document { nodes };
-    judge::judge(file, text, &tokens, &document, &mut diags);
-    diags.sort_by_key(|diag| diag.labels.first().map_or(0, |label| label.span.start));
-    (document, diags)
+    let mut reader = Reader::new(file, text, &tokens);
+    let document = Document { nodes: reader.nodes(0) };
+    let Reader { diags: mut found, hidden_ends, .. } = reader;
+    diags.append(&mut found);
+    Read { document, diags, tokens: Some(tokens), hidden_ends }
 }
 
 /// The values that stand in `text` from byte `from` on, as arguments of a node would: for `--set`.
@@ -134,7 +156,7 @@ pub fn values(file: FileId, text: &str, from: usize) -> (Vec<Entry>, Vec<Diag>) 
         .into_iter()
         .map(|token| Token { start: token.start + from, end: token.end + from, ..token })
         .collect();
-    let mut reader = Reader { file, text, tokens: &tokens, at: 0, diags: Vec::new() };
+    let mut reader = Reader::new(file, text, &tokens);
     let entries = reader.entries();
     if let Some(token) = reader.peek() {
         let place = Span::new(file, token.start..text.len());
@@ -149,9 +171,14 @@ struct Reader<'a> {
     tokens: &'a [Token],
     at: usize,
     diags: Vec<Diag>,
+    hidden_ends: Vec<usize>,
 }
 
 impl<'a> Reader<'a> {
+    fn new(file: FileId, text: &'a str, tokens: &'a [Token]) -> Self {
+        Self { file, text, tokens, at: 0, diags: Vec::new(), hidden_ends: Vec::new() }
+    }
+
     fn peek(&self) -> Option<Token> {
         self.tokens.get(self.at).copied()
     }
@@ -188,6 +215,9 @@ impl<'a> Reader<'a> {
                     self.skip(&[Kind::Space, Kind::OpenComment, Kind::Newline]);
                     if !matches!(self.peek().map(|token| token.kind), None | Some(Kind::Close | Kind::SlashDash)) {
                         self.node(depth);
+                        if self.peek().is_some_and(|token| token.kind == Kind::Semicolon) {
+                            self.hidden_ends.push(self.at);
+                        }
                     }
                 }
                 Some(_) => nodes.extend(self.node(depth)),
@@ -220,6 +250,11 @@ impl<'a> Reader<'a> {
                 self.skip(&[Kind::Space, Kind::OpenComment, Kind::Newline]);
             }
             if self.peek().is_none_or(|token| token.kind != Kind::Open) {
+                if hidden {
+                    let found =
+                        Diag::error("syntax", self.span(token), "behind a `}`, `/-` can only hide another block");
+                    self.diags.push(found.hint("begin a line, or write `;`, before what it hides"));
+                }
                 break;
             }
             self.at += 1;

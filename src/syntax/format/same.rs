@@ -1,0 +1,67 @@
+//! Whether two texts say the same: the net under the formatter. Knows nothing of layout.
+
+use super::marks::{Mark, marks};
+use crate::base::FileId;
+use crate::syntax::scan::is_newline;
+use crate::syntax::tree::{Document, Entry, Node, Scalar, read};
+
+/// Whether `formatted` has the nodes of `document`, which is read from `text`, and all tokens and comments of `text` in order.
+pub(super) fn same(text: &str, document: &Document, formatted: &str) -> bool {
+    let again = read(FileId(0), formatted);
+    let (before, after) = (Said::by(text), Said::by(formatted));
+    again.diags.is_empty() && before == after && nodes(&document.nodes, &again.document.nodes)
+}
+
+/// What a text says, however it is laid out.
+#[derive(PartialEq)]
+struct Said {
+    /// Names, values, braces, `=` and `/-`.
+    tokens: Vec<String>,
+    /// The lines of comments, without the white space around them.
+    comments: Vec<Vec<String>>,
+}
+
+impl Said {
+    fn by(text: &str) -> Self {
+        let mut said = Self { tokens: Vec::new(), comments: Vec::new() };
+        for mark in marks(text) {
+            let token = match mark {
+                Mark::Value(text) => &text.replace("\r\n", "\n"),
+                Mark::Equals => "=",
+                Mark::SlashDash => "/-",
+                Mark::Open => "{",
+                Mark::Close => "}",
+                Mark::Semicolon | Mark::Newline | Mark::Continuation => continue,
+                Mark::Comment(comment) => {
+                    let text = comment.text.replace("\r\n", "\n");
+                    said.comments.push(text.split(is_newline).map(|line| line.trim().to_owned()).collect());
+                    continue;
+                }
+            };
+            said.tokens.push(token.to_owned());
+        }
+        said
+    }
+}
+
+/// Whether nodes are equal but for their places.
+fn nodes(some: &[Node], others: &[Node]) -> bool {
+    some.len() == others.len() && some.iter().zip(others).all(|(one, other)| node(one, other))
+}
+
+fn node(one: &Node, other: &Node) -> bool {
+    one.name.text == other.name.text
+        && one.entries.len() == other.entries.len()
+        && one.entries.iter().zip(&other.entries).all(|(one, other)| entry(one, other))
+        && one.children.is_some() == other.children.is_some()
+        && nodes(one.nodes(), other.nodes())
+}
+
+fn entry(one: &Entry, other: &Entry) -> bool {
+    let key = |entry: &Entry| entry.key.as_ref().map(|key| key.text.clone());
+    let value = match (&one.value, &other.value) {
+        (Scalar::Real(one), Scalar::Real(other)) => one.to_bits() == other.to_bits(),
+        (one, other) => one == other,
+    };
+    key(one) == key(other) && value && one.quoted == other.quoted
+}
