@@ -67,6 +67,7 @@ pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting], told: &mut
     lowerer.open(Frame::pipeline(values), node.nodes());
     let mut names: Vec<String> = lowerer.frames[ROOT].values.known.keys().cloned().collect();
     names.extend(lowerer.paths().map(|(path, _)| path));
+    names.push("seed".to_owned());
     names.sort();
     lowerer.read();
     lowerer.unused_params(ROOT, node.nodes());
@@ -215,7 +216,17 @@ impl<'a> Lowerer<'a> {
                 near::hint(&key.text, ["seed"], "parameters are declared inside: `param size type=px default=128`");
             self.wrong(ROOT, "unknown-param", entry.whole, message, hint);
         }
-        match node.prop("seed") {
+        let declares =
+            |child: &Node| child.name.text == "param" && stage_name(child).is_some_and(|(name, _)| name == "seed");
+        let mut given = node.prop("seed");
+        // `--set seed=2`, unless the pipeline has a parameter of that name.
+        for (i, setting) in self.settings.iter().enumerate().filter(|(_, setting)| setting.path == "seed") {
+            if !node.nodes().iter().any(declares) {
+                self.met.insert(i);
+                given = setting.given.values.first();
+            }
+        }
+        match given {
             Some(Entry { value: Scalar::Int(seed), .. }) if *seed >= 0 => seed.cast_unsigned(),
             Some(entry) => {
                 self.wrong(ROOT, "wrong-kind", entry.span, "a seed is a whole number from 0", "write `seed=7`");

@@ -92,3 +92,16 @@ proptest! {
         prop_assert_eq!(changed, [path]);
     }
 }
+
+#[test]
+fn the_seed_can_be_set_like_a_parameter() {
+    let seed = |text: &str, sets: &[&str]| {
+        let (pipelines, diags) = super::set(text, sets);
+        (pipelines[0].seed, super::codes(&diags))
+    };
+    assert_eq!(seed("pipeline p seed=7 { synthetic eyes }", &["seed=9"]), (9, vec![]));
+    assert_eq!(seed("pipeline p { synthetic eyes }", &["seed=9"]), (9, vec![]), "then it has one");
+    assert_eq!(seed("pipeline p seed=7 { synthetic eyes }", &["seed=many"]).1, ["wrong-kind"]);
+    let own = "pipeline p seed=7 { param seed type=count default=4; synthetic eyes { photographs $seed } }";
+    assert_eq!(seed(own, &["seed=9"]), (7, vec![]), "a parameter of that name comes first");
+}
