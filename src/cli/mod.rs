@@ -10,6 +10,7 @@ pub mod get;
 pub mod graph;
 pub mod library;
 pub mod load;
+mod network;
 pub mod pictures;
 pub mod plan;
 pub mod run;

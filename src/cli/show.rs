@@ -8,11 +8,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::artifact::{self, Artifact};
+use super::network::{self, Look};
 use super::{Exit, Failure, Loaded, PipelineArguments, load, pictures};
-use crate::lang::network::NetworkSpec;
-use crate::lang::shapes::{self, LayerShape};
-use crate::lang::spec::Pipeline;
-use crate::lang::{builtin_network, value};
 use crate::progress::table::{bytes, counted, render, render_summary, thousands};
 use crate::run::{World, results};
 use crate::stage::{Cell, Table};
@@ -34,6 +31,12 @@ pub struct Arguments {
     /// Write no pictures
     #[arg(long, conflicts_with = "pictures")]
     no_pictures: bool,
+    /// The patches' side for which a network is shown, px [default: the pipeline's]
+    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    size: Option<u16>,
+    /// The classes for which a network is shown
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    classes: u16,
 }
 
 /// Files listed on a terminal; `--json` has all.
@@ -44,14 +47,21 @@ const FILES_LISTED: usize = 8;
 /// # Errors
 /// A [`Failure`] where there is nothing of that name, or nothing was computed yet.
 pub fn show(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(world, &arguments.pipeline)?;
     let name = &arguments.name;
+    let look = Look { size: arguments.size, classes: arguments.classes, json: arguments.json };
+    // A file of networks alone has no pipeline to load.
+    if let Some(text) = network::alone(&arguments.pipeline.file, name, look)? {
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        return Ok(Exit::Done);
+    }
+    let loaded = load::load(world, &arguments.pipeline)?;
     let is_stage = |stage: &str| loaded.pipeline.stages.iter().any(|known| known.name == stage);
     let stage_of = name.rsplit_once('.').map_or(name.as_str(), |(stage, _)| stage);
     let instance = loaded.pipeline.instances.iter().any(|known| known.name == *name || known.name == stage_of);
-    let network = if instance || is_stage(name) || is_stage(stage_of) { None } else { network(&loaded.pipeline, name) };
-    let text = match network {
-        Some((network, side, classes)) => of_network(&network, side, classes, arguments.json)?,
+    let network = !(instance || is_stage(name) || is_stage(stage_of));
+    let described = if network { network::find(&loaded.pipeline, &arguments.pipeline.file, name) } else { None };
+    let text = match described {
+        Some(spec) => network::text(&spec, network::side(&loaded.pipeline), look)?,
         None => of_stage(world, &loaded, arguments)?,
     };
     // A reader that went away (`| head`) is no failure.
@@ -150,70 +160,4 @@ fn as_json(artifact: &Artifact, pictures: &[String]) -> Value {
 /// A path as it is shortest for the reader.
 fn near(world: &World, path: &Path) -> String {
     path.strip_prefix(&world.folder).unwrap_or(path).display().to_string()
-}
-
-/// The network of that name, with the patch size and the number of classes that the pipeline gives it: one that a stage of
-/// the pipeline uses, else one of the standard library.
-fn network(pipeline: &Pipeline, name: &str) -> Option<(NetworkSpec, usize, usize)> {
-    let mut values = pipeline.stages.iter().flat_map(|stage| stage.params.values());
-    let used = values.find_map(|value| match value {
-        value::Value::Network(network) if network.name == name => Some((**network).clone()),
-        _ => None,
-    });
-    let extract = pipeline.stages.iter().find(|stage| stage.implementation == "extract");
-    let size = extract.and_then(|stage| match stage.params.get("size") {
-        Some(value::Value::Int(size)) => usize::try_from(*size).ok(),
-        _ => None,
-    });
-    // Without an extract stage, patches of the usual size; every data set that is built in has four classes.
-    Some((used.or_else(|| builtin_network(name))?, size.unwrap_or(128), 4))
-}
-
-fn of_network(network: &NetworkSpec, side: usize, classes: usize, in_json: bool) -> Result<String, Failure> {
-    let layers = shapes::shapes(network, side, classes)
-        .map_err(|misfit| Failure::user(format!("`{}`: {}", network.name, misfit.message)).hint(misfit.hint))?;
-    let parameters: u64 = layers.iter().map(|layer| layer.parameters).sum();
-    let multiply_adds: u64 = layers.iter().map(|layer| layer.multiply_adds).sum();
-    if in_json {
-        let facts = json!({
-            "network": network.name,
-            "digest": network.digest(),
-            "side": side,
-            "classes": classes,
-            "parameters": parameters,
-            "multiply-adds": multiply_adds,
-            "layers": layers.iter().map(layer_json).collect::<Vec<Value>>(),
-        });
-        return Ok(format!("{facts:#}\n"));
-    }
-    let columns = ["layer", "tensors", "gives", "parameters", "multiply-adds"].map(str::to_owned).to_vec();
-    let rows = layers.iter().map(row).collect();
-    let (parameters, multiply_adds) = (thousands(parameters as i64), thousands(multiply_adds as i64));
-    Ok(format!(
-        "{} on 3 x {side} x {side}, {classes} classes: {parameters} parameters, {multiply_adds} multiply-adds a patch\n\n{}",
-        network.name,
-        render(&Table { title: String::new(), columns, rows }),
-    ))
-}
-
-fn layer_json(layer: &LayerShape) -> Value {
-    json!({
-        "kind": layer.kind,
-        "name": layer.name,
-        "depth": layer.depth,
-        "out": layer.out.to_string(),
-        "parameters": layer.parameters,
-        "multiply-adds": layer.multiply_adds,
-    })
-}
-
-fn row(layer: &LayerShape) -> Vec<Cell> {
-    let count = |count: u64| if count == 0 { Cell::Null(()) } else { Cell::Int(count as i64) };
-    vec![
-        Cell::Text(format!("{}{}", "  ".repeat(layer.depth), layer.kind)),
-        Cell::Text(layer.name.clone()),
-        Cell::Text(layer.out.to_string()),
-        count(layer.parameters),
-        count(layer.multiply_adds),
-    ]
 }

@@ -6,6 +6,7 @@ use super::describe::Described;
 use super::given::Given;
 use super::kind::{self, Kind};
 use super::near;
+use super::network::NetworkSpec;
 use super::signature::{Param, Signature};
 use super::value::Value;
 use crate::base::Span;
@@ -181,11 +182,52 @@ impl Filler<'_> {
     fn network(&mut self, param: &Param, path: &str, entry: &Entry, whole: Span) {
         let name = entry.text().unwrap_or_default();
         if let Some(described) = self.networks.get(name) {
-            return self.put(param, path, Value::Network(Box::new(described.spec.clone())), Some(whole));
+            let spec = self.with_values(described, path);
+            let value = spec.map_or(Value::None, |spec| Value::Network(Box::new(spec)));
+            return self.put(param, path, value, Some(whole));
         }
+        self.forgive(path);
         let hint = near::hint(name, self.networks.keys().map(String::as_str), "describe it with `network NAME { … }`");
         self.wrong("unknown-network", entry.span, format!("there is no network `{name}`"), hint);
         self.put(param, path, Value::None, Some(whole));
+    }
+
+    /// A network with the values that stand below `path` for its parameters (`network tiny width=64`).
+    fn with_values(&mut self, described: &Described, path: &str) -> Option<NetworkSpec> {
+        let prefix = format!("{path}.");
+        let below: Vec<Given> = self.given.iter().filter(|given| given.path.starts_with(&prefix)).cloned().collect();
+        self.forgive(path);
+        if below.is_empty() {
+            return Some(described.spec.clone());
+        }
+        let mut values = BTreeMap::new();
+        let before = self.filled.diags.len();
+        for given in below {
+            let name = &given.path[prefix.len()..];
+            let network = &described.spec.name;
+            if described.params.iter().all(|(param, _)| param != name) {
+                let known = described.params.iter().map(|(param, _)| param.as_str());
+                let hint = near::hint(name, known, "it has none; a network declares one with `param width default=32`");
+                self.wrong("unknown-param", given.name, format!("network `{network}` has no parameter `{name}`"), hint);
+            } else if let Some(first) = values.get(name) {
+                let first: &Entry = first;
+                let found = Diag::error("duplicate-param", given.name, format!("`{}` is given twice", given.path));
+                self.filled.diags.push(found.also(first.whole, "first here").hint("take one of them out"));
+            } else if given.broken {
+                return None;
+            } else if let [value] = given.values.as_slice() {
+                values.insert(name.to_owned(), value.clone());
+            } else {
+                let message = format!("`{}` takes one value, not {}", given.path, given.values.len());
+                self.wrong("value-count", given.whole, message, format!("write `network {network} {name}=…`"));
+            }
+        }
+        if self.filled.diags.len() > before {
+            return None;
+        }
+        let (with, diags) = described.with(&values);
+        self.filled.diags.extend(diags);
+        with.map(|with| with.spec)
     }
 
     fn check(&mut self, kind: &Kind, param: &Param, path: &str, entry: &Entry) -> Option<Value> {

@@ -191,20 +191,22 @@ impl Graph<'_> {
             });
             let Some((path, network)) = found else { continue };
             let Some((side, from)) = self.side(stage) else { continue };
-            let Err(wrong) = shapes::shapes(network, side, 4) else { continue };
-            let Some(described) = networks.get(&network.name) else { continue };
+            let Err(misfits) = shapes::shapes(network, side, 4) else { continue };
+            let described = networks.get(&network.name).filter(|described| described.spec == **network);
             let place = draft.spec.spans.get(path).copied().unwrap_or(draft.spec.span);
-            let layer = misfit(described, &wrong);
-            let message = format!("network `{}` can't take patches of {side} px: {}", network.name, wrong.message);
-            let mut diag = Diag::error("network-shape", place, message);
-            // The standard library's own text is not among the user's sources.
-            if let Some(label) = layer.labels.first().filter(|_| !super::is_builtin(&network.name)) {
-                diag = diag.also(label.span, "this layer");
-            }
             let least = shapes::least_side(network).map_or(String::new(), |least| format!("; {least} px is the least"));
             let origin = &self.drafts[from].spec;
-            diag = diag.also(origin.span, format!("cuts patches of {side} px"));
-            diags.push(in_bodies(diag.hint(format!("{}{least}", wrong.hint)), draft));
+            for wrong in misfits {
+                let message = format!("network `{}` can't take patches of {side} px: {}", network.name, wrong.message);
+                let mut diag = Diag::error("shape-mismatch", place, message);
+                // The standard library's own text is not among the user's sources.
+                let layer = described.filter(|_| !super::is_builtin(&network.name)).map(|it| misfit(it, &wrong));
+                if let Some(label) = layer.as_ref().and_then(|layer| layer.labels.first()) {
+                    diag = diag.also(label.span, "this layer");
+                }
+                diag = diag.also(origin.span, format!("cuts patches of {side} px"));
+                diags.push(in_bodies(diag.hint(format!("{}{least}", wrong.hint)), draft));
+            }
         }
         diags
     }

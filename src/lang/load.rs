@@ -57,9 +57,30 @@ pub fn load_text(
     module.templates(&nodes);
     let Module { networks, stages, diags: found, .. } = module;
     diags.extend(found);
-    let pipelines = pipelines(file, &nodes, (&networks, &stages), &settings, readable, &mut diags);
+    // A file of networks and stages alone is there for others to use.
+    let module = document.nodes.iter().any(|node| matches!(node.name.text.as_str(), "network" | "stage"));
+    let pipelines = pipelines(file, &nodes, (&networks, &stages), &settings, readable && !module, &mut diags);
     in_order(&mut diags);
     (pipelines, diags)
+}
+
+/// The networks that a file describes or brings in, by name, beside those of the standard library.
+///
+/// # Errors
+/// Where the file can't be read. What is wrong in it is not told here: [`load`] does.
+pub fn networks(file: &Path, sources: &mut Sources) -> std::io::Result<BTreeMap<String, Described>> {
+    let text = read(file)?;
+    let id = sources.add(file.display().to_string(), Some(file.to_owned()), text.clone());
+    let (document, _) = syntax::parse(id, &text);
+    let mut module = Module {
+        sources,
+        files: BTreeMap::new(),
+        networks: builtin_networks(),
+        stages: BTreeMap::new(),
+        diags: Vec::new(),
+    };
+    module.read(id, &document);
+    Ok(module.networks)
 }
 
 /// Reads a text file; bytes that are no UTF-8 are an error.
@@ -90,7 +111,7 @@ fn pipelines(
     nodes: &[Node],
     (networks, stages): (&BTreeMap<String, Described>, &BTreeMap<String, Stage>),
     settings: &[Setting],
-    readable: bool,
+    expected: bool,
     diags: &mut Vec<Diag>,
 ) -> Vec<Pipeline> {
     let builtin = stdlib().signatures.iter();
@@ -116,7 +137,7 @@ fn pipelines(
         }
         all.push(pipeline);
     }
-    if all.is_empty() && readable && diags.iter().all(|diag| diag.severity != Severity::Error) {
+    if all.is_empty() && expected && diags.iter().all(|diag| diag.severity != Severity::Error) {
         let found = Diag::error("no-pipeline", Span::new(file, 0..0), "there is no pipeline in this file");
         diags.push(found.hint("write `pipeline NAME seed=7 { … }`"));
     }

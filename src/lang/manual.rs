@@ -1,19 +1,15 @@
 //! The manual: every signature and network as a page of Markdown, made from the standard library alone.
 
-use crate::base::figure::thousands;
 use std::fmt::Write as _;
 
-use super::describe::Described;
+use super::describe::page;
 use super::kind::Kind;
-use super::shapes;
 use super::signature::{Example, Param, Signature};
 use super::stdlib::stdlib;
 use super::value::Value;
 
-/// Side of the patches for which a network's page gives its shapes, px.
-const SIDE: usize = 128;
-/// Classes for which a network's page gives its shapes.
-const CLASSES: usize = 4;
+/// The name of the page on what networks are made of.
+const LAYERS: &str = "layers";
 
 /// The kinds of stages, in the order of a pipeline, each with its stages.
 #[must_use]
@@ -46,6 +42,7 @@ pub fn index() -> String {
         out.push('\n');
     }
     out.push_str("Networks\n");
+    let _ = writeln!(out, "  {LAYERS:16}What networks are made of");
     for network in &stdlib().networks {
         let doc = network.doc.as_deref().unwrap_or_default();
         let _ = writeln!(out, "  {:16}{}", network.spec.name, first_sentence(doc));
@@ -60,14 +57,17 @@ pub fn page(name: &str) -> Option<String> {
     if let Some(signature) = all.signatures.iter().chain(&all.templates).find(|signature| signature.name == name) {
         return Some(stage(signature));
     }
-    all.networks.iter().find(|network| network.spec.name == name).map(network)
+    if name == LAYERS {
+        return Some(page::layers());
+    }
+    all.networks.iter().find(|network| network.spec.name == name).map(page::network)
 }
 
 /// Names of all pages.
 pub fn names() -> impl Iterator<Item = &'static str> {
     let networks = stdlib().networks.iter().map(|network| network.spec.name.as_str());
     let stages = stdlib().signatures.iter().chain(&stdlib().templates);
-    stages.map(|signature| signature.name.as_str()).chain(networks)
+    stages.map(|signature| signature.name.as_str()).chain(networks).chain([LAYERS])
 }
 
 fn stage(signature: &Signature) -> String {
@@ -179,41 +179,6 @@ pub fn text(example: &Example) -> String {
         inner.iter().filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len()).min();
     let lines = inner.iter().map(|line| line.get(indent.unwrap_or(0)..).unwrap_or_default());
     lines.fold(String::new(), |text, line| text + line + "\n")
-}
-
-fn network(network: &Described) -> String {
-    let doc = network.doc.as_deref().unwrap_or_default();
-    let mut out = format!("# {}\n\n{doc}\n", network.spec.name);
-    let rows = match shapes::shapes(&network.spec, SIDE, CLASSES) {
-        Ok(rows) => rows,
-        Err(wrong) => {
-            let _ = writeln!(out, "\nPatches of {SIDE} px do not fit: {}.", wrong.message);
-            return out;
-        }
-    };
-    let parameters: u64 = rows.iter().map(|row| row.parameters).sum();
-    let work: u64 = rows.iter().map(|row| row.multiply_adds).sum();
-    let least = shapes::least_side(&network.spec).unwrap_or(0);
-    let _ = writeln!(
-        out,
-        "\nAt {SIDE} px and {CLASSES} classes: {} parameters, {:.1} million multiply-adds per patch. Patches of {least} px are the least.\n",
-        thousands(parameters),
-        work as f64 / 1e6
-    );
-    out.push_str("| layer | tensors | gives | parameters | multiply-adds |\n|---|---|---|---|---|\n");
-    for row in rows {
-        let name = if row.name.is_empty() { String::new() } else { format!("`{}`", row.name) };
-        let _ = writeln!(
-            out,
-            "| {}{} | {name} | {} | {} | {} |",
-            "· ".repeat(row.depth),
-            row.kind,
-            row.out,
-            thousands(row.parameters),
-            thousands(row.multiply_adds)
-        );
-    }
-    out
 }
 
 fn first_sentence(doc: &str) -> &str {

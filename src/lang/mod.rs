@@ -21,7 +21,7 @@ pub mod spec;
 pub mod stdlib;
 pub mod value;
 
-pub use load::{load, load_text};
+pub use load::{load, load_text, networks};
 
 use network::NetworkSpec;
 use signature::Signature;

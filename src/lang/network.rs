@@ -29,12 +29,18 @@ pub enum Layer {
         stride: usize,
         /// Zero padding on each side, px.
         padding: usize,
+        /// Steps between the taps of the kernel, px; 1 is an ordinary convolution.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        dilation: usize,
         /// Groups; 1 is an ordinary convolution.
         groups: usize,
         /// Whether there is a `bias` (one per output channel).
         bias: bool,
+        /// The channels that the author says it gets; checked with the shapes, and of no effect on what is computed.
+        #[serde(skip)]
+        expects: Option<usize>,
     },
-    /// Batch normalisation over N, H, W: `weight`, `bias`, `running_mean`, `running_var`.
+    /// Batch normalisation over N (and H, W where there are pixels): `weight`, `bias`, `running_mean`, `running_var`.
     BatchNorm {
         /// Tensor prefix.
         name: String,
@@ -45,6 +51,10 @@ pub enum Layer {
     },
     /// max(x, 0).
     Relu,
+    /// x Phi(x), by the error function as torch's default (Hendrycks and Gimpel 2016).
+    Gelu,
+    /// x / (1 + exp(-x)), also called swish.
+    Silu,
     /// Max pooling; padding never wins.
     MaxPool {
         /// Side of the window, px.
@@ -54,15 +64,25 @@ pub enum Layer {
         /// Padding on each side, px.
         padding: usize,
     },
-    /// Average pooling without padding.
+    /// Average pooling; padding counts as zeros (torch's `count_include_pad`).
     AvgPool {
         /// Side of the window, px.
         kernel: usize,
         /// Stride, px.
         stride: usize,
+        /// Padding on each side, px.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        padding: usize,
+    },
+    /// Means of `side` x `side` parts that cover the input, as torch's `AdaptiveAvgPool2d`.
+    AdaptiveAvgPool {
+        /// Rows and columns of the output, px.
+        side: usize,
     },
     /// Mean over H and W: N x C x H x W to N x C.
     GlobalAvgPool,
+    /// Maximum over H and W: N x C x H x W to N x C.
+    GlobalMaxPool,
     /// N x C x H x W to N x (C H W), in torch's order.
     Flatten,
     /// Zeroes a share of the entries while training and scales the rest by 1/(1-share).
@@ -78,6 +98,9 @@ pub enum Layer {
         out: Option<usize>,
         /// Whether there is a bias.
         bias: bool,
+        /// The features that the author says it gets; checked with the shapes, and of no effect on what is computed.
+        #[serde(skip)]
+        expects: Option<usize>,
     },
     /// body(x) + shortcut(x); an empty shortcut is the identity.
     Residual {
@@ -86,6 +109,39 @@ pub enum Layer {
         /// The short way.
         shortcut: Vec<Layer>,
     },
+    /// Several ways from the same input, joined; an empty branch is the identity.
+    Parallel {
+        /// How their outputs become one.
+        join: Join,
+        /// The ways, in the order in which they are joined.
+        branches: Vec<Vec<Layer>>,
+    },
+}
+
+/// How branches are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Join {
+    /// One's channels after the other's; rows and columns must agree.
+    Concat,
+    /// Entry by entry; shapes must agree.
+    Sum,
+}
+
+// Fields that came later are left out of the text at the value that changes nothing, so that digests stay what they were.
+
+const fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 impl NetworkSpec {

@@ -18,6 +18,8 @@ macro_rules! modules {
 
 modules![
     "networks/resnet18",
+    "networks/resnet34",
+    "networks/resnet50",
     "networks/shallow-cnn",
     "stages/augment",
     "stages/eval",

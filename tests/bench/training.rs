@@ -105,6 +105,7 @@ fn layers(size: usize, batch: usize, steps: usize) {
         kernel,
         stride,
         padding,
+        dilation: 1,
         groups: 1,
     };
     let mut shapes = vec![(1, shape(size, 3, 64, 7, 2, 3)), (4, shape(quarter, 64, 64, 3, 1, 1))];

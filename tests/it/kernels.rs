@@ -5,4 +5,5 @@ mod formula;
 mod golden;
 mod layers;
 mod loading;
+mod networks;
 mod reference;

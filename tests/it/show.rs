@@ -93,6 +93,41 @@ fn show_of_a_network_has_its_layers() {
     let shown: Value =
         serde_json::from_str(&space.macula("show pipeline.kdl resnet18 --json").code(0).raw).expect("JSON");
     assert_eq!(shown["parameters"], 11_178_564);
+    assert_eq!(shown["layers"].as_array().map(Vec::len), Some(71), "JSON folds nothing");
+    let said = space.macula("show pipeline.kdl resnet50 --size 224 --classes 1000").code(0);
+    said.says(&[
+        "resnet50 on 3 x 224 x 224, 1000 classes: 25,557,032 parameters, 4,089,184,256 multiply-adds a patch",
+        "3 times: layer2.1 … layer2.3  512 x 28 x 28",
+    ]);
+}
+
+#[test]
+fn a_network_is_shown_that_no_pipeline_uses() {
+    let text = "network tiny { param width default=8; conv c out=$width kernel=3; global-avg-pool; linear fc }\n";
+    let space = Space::with(&format!("{text}{PIPELINE}"));
+    space
+        .macula("show pipeline.kdl tiny")
+        .code(0)
+        .says(&["tiny on 3 x 48 x 48, 4 classes: 260 parameters", "8 x 46 x 46"]);
+    space.write("networks.kdl", text);
+    space.macula("show networks.kdl tiny --size 32").code(0).says(&["tiny on 3 x 32 x 32", "8 x 30 x 30"]);
+    space.macula("check networks.kdl").code(0);
+    space.macula("show networks.kdl tiny --size 2").code(2).says(&["`conv c` has a window of 3 px, gets 3 x 2 x 2"]);
+}
+
+#[test]
+fn a_network_is_shown_as_its_stage_uses_it() {
+    let space = Space::with(
+        "network tiny { param width default=8; conv c out=$width kernel=3; global-avg-pool; linear fc }
+        pipeline a seed=1 {
+            synthetic eyes
+            extract patches { from eyes; size 48 }
+            split folds { from patches }
+            train model { data folds.train; valid folds.valid; network tiny width=16 }
+            eval scores { model model; data folds.test }
+        }",
+    );
+    space.macula("show pipeline.kdl tiny").code(0).says(&["16 x 46 x 46"]);
 }
 
 #[test]

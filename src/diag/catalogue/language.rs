@@ -73,7 +73,7 @@ pub(super) const PAGES: &[Page] = &[
         "unknown-layer",
         "Networks are made of layers and of their own blocks; this is neither.",
         "network mine { con conv1 out=8 kernel=3; global-avg-pool; linear fc }\npipeline a seed=1 { }",
-        "Layers are `conv`, `batch-norm`, `relu`, `max-pool`, `avg-pool`, `global-avg-pool`, `flatten`, `dropout`, `linear` and `residual`.",
+        "`macula doc layers` lists the layers.",
     ),
     page(
         "unknown-module",
@@ -197,16 +197,16 @@ pub(super) const PAGES: &[Page] = &[
         "Give `train` and `threshold-tune` the sides `train` and `valid`.",
     ),
     page(
-        "network-shape",
+        "shape-mismatch",
         "A layer can't take what the layer before it gives, or the patches are too small for the network.",
         "network mine { conv conv1 out=8 kernel=3; linear fc }\npipeline a seed=1 { }",
-        "The message names the layer and both shapes. `macula doc NETWORK` shows the shapes of all layers.",
+        "The message names the layer and both shapes. `macula show FILE NETWORK` shows the shapes of all layers.",
     ),
     page(
         "network-size",
-        "A description lays out more than 4,096 layers, by blocks that use blocks.",
+        "A description lays out more than 4,096 layers, or nests them more than 64 deep, by blocks that use blocks or by `repeat`.",
         "",
-        "Use fewer blocks.",
+        "Use fewer blocks, and repeat less.",
     ),
     page(
         "unused-stage",

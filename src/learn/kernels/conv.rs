@@ -43,6 +43,8 @@ pub struct ConvShape {
     pub stride: usize,
     /// Zero padding on each side, px.
     pub padding: usize,
+    /// Steps between the taps of the kernel, px; 1 is an ordinary convolution.
+    pub dilation: usize,
     /// Groups.
     pub groups: usize,
 }
@@ -51,14 +53,20 @@ impl ConvShape {
     /// A linear layer from `channels` to `out` features.
     #[must_use]
     pub fn linear(channels: usize, out: usize) -> Self {
-        Self { height: 1, width: 1, channels, out, kernel: 1, stride: 1, padding: 0, groups: 1 }
+        Self { height: 1, width: 1, channels, out, kernel: 1, stride: 1, padding: 0, dilation: 1, groups: 1 }
     }
 
     /// Height and width of the output, px.
     #[must_use]
     pub fn outputs(&self) -> (usize, usize) {
-        let out = |side: usize| (side + 2 * self.padding - self.kernel) / self.stride + 1;
+        let out = |side: usize| (side + 2 * self.padding - self.reach()) / self.stride + 1;
         (out(self.height), out(self.width))
+    }
+
+    /// Pixels from the first tap of the kernel to its last, both counted.
+    #[must_use]
+    pub fn reach(&self) -> usize {
+        self.dilation * (self.kernel - 1) + 1
     }
 
     /// Floats of the kernel.
@@ -88,7 +96,7 @@ impl Conv {
     #[must_use]
     pub fn new(shape: ConvShape) -> Self {
         // With few channels a tap is too short for the inner loop; the taps of a kernel's row lie side by side.
-        let merged = shape.groups == 1 && shape.kernel > 1 && shape.channels < 16;
+        let merged = shape.groups == 1 && shape.dilation == 1 && shape.kernel > 1 && shape.channels < 16;
         let padded = merged && shape.padding > 0;
         let (forward, backward) = if shape.groups > 1 {
             (Gather::empty(), Vec::new())
@@ -246,8 +254,8 @@ fn taps_of_kernel(shape: &ConvShape) -> Gather {
     for (ky, kx) in pairs(shape.kernel, shape.kernel) {
         for (oy, ox) in pairs(rows, columns) {
             let (y, x) = (
-                (oy * shape.stride + ky).wrapping_sub(shape.padding),
-                (ox * shape.stride + kx).wrapping_sub(shape.padding),
+                (oy * shape.stride + ky * shape.dilation).wrapping_sub(shape.padding),
+                (ox * shape.stride + kx * shape.dilation).wrapping_sub(shape.padding),
             );
             let inside = y < shape.height && x < shape.width;
             offsets.push(if inside { ((y * shape.width + x) * shape.channels) as u32 } else { OUTSIDE });
@@ -288,14 +296,15 @@ fn rows_of_kernel(shape: &ConvShape) -> Gather {
 /// The input's pixels by their phase under the stride, each with the taps that reach them.
 fn phases(shape: &ConvShape) -> Vec<(Vec<usize>, Gather)> {
     let (rows, columns) = shape.outputs();
-    // The taps along one axis that reach a phase: those with (at + padding - tap) divisible by the stride.
+    // The taps along one axis that reach a phase: those with (at + padding - their place) divisible by the stride.
     let reach = |phase: usize| {
-        (0..shape.kernel)
-            .filter(move |tap| (phase + shape.padding + shape.stride * shape.kernel - tap).is_multiple_of(shape.stride))
+        (0..shape.kernel).filter(move |tap| {
+            (phase + shape.padding + shape.stride * shape.reach() - tap * shape.dilation).is_multiple_of(shape.stride)
+        })
     };
     // The output that a tap comes from, if there is one.
     let from = |at: usize, tap: usize, count: usize| {
-        let reached = (at + shape.padding).checked_sub(tap)? / shape.stride;
+        let reached = (at + shape.padding).checked_sub(tap * shape.dilation)? / shape.stride;
         (reached < count).then_some(reached)
     };
     let along = |phase: usize, side: usize| (phase..side).step_by(shape.stride);

@@ -1,18 +1,37 @@
-//! Convolutions in groups, by plain loops: correct, not fast. They know no packed panels.
+//! Convolutions in groups, by plain loops: correct, not fast, but for those of one channel a group, which go over all channels
+//! at once. They know no packed panels.
 
 use rayon::prelude::*;
 
 use super::conv::{After, ConvShape};
 use super::gather::Begin;
+use super::vector::vectorised;
 
-/// The pixels of the input that output (oy, ox) reads: tap, y, x.
+/// The pixels of the input that output (oy, ox) reads, each with its tap.
 fn taps(shape: &ConvShape, oy: usize, ox: usize) -> impl Iterator<Item = (usize, usize)> {
-    let ConvShape { height, width, kernel, stride, padding, .. } = *shape;
-    (0..kernel * kernel).filter_map(move |tap| {
-        let y = (oy * stride + tap / kernel).checked_sub(padding).filter(|&y| y < height)?;
-        let x = (ox * stride + tap % kernel).checked_sub(padding).filter(|&x| x < width)?;
-        Some((tap, y * width + x))
-    })
+    (0..shape.kernel * shape.kernel).filter_map(move |tap| Some((tap, pixel(shape, oy, ox, tap)?)))
+}
+
+/// The pixel of the input that tap `tap` of output (oy, ox) reads, where it lies inside.
+fn pixel(shape: &ConvShape, oy: usize, ox: usize, tap: usize) -> Option<usize> {
+    let ConvShape { height, width, kernel, stride, padding, dilation, .. } = *shape;
+    let y = (oy * stride + tap / kernel * dilation).checked_sub(padding).filter(|&y| y < height)?;
+    let x = (ox * stride + tap % kernel * dilation).checked_sub(padding).filter(|&x| x < width)?;
+    Some(y * width + x)
+}
+
+/// Whether each channel is a group of its own, with one output.
+fn depthwise(shape: &ConvShape) -> bool {
+    shape.groups == shape.channels && shape.groups == shape.out
+}
+
+vectorised! {
+    /// y += a b.
+    fn add_product(a: &[f32], b: &[f32], y: &mut [f32]) {
+        for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
+            *y += a * b;
+        }
+    }
 }
 
 /// Floats of an image of the input and of the output.
@@ -32,6 +51,10 @@ pub(super) fn forward(shape: &ConvShape, x: &[f32], kernel: &[f32], after: After
             y.fill(0.0);
             for (tap, pixel) in taps(shape, at / columns, at % columns) {
                 let x = &x[pixel * shape.channels..][..shape.channels];
+                if depthwise(shape) {
+                    add_product(x, &kernel[tap * shape.out..][..shape.out], y);
+                    continue;
+                }
                 for (group, y) in y.chunks_exact_mut(outputs).enumerate() {
                     for (i, x) in x[group * inputs..][..inputs].iter().enumerate() {
                         let kernel = &kernel[(tap * inputs + i) * shape.out + group * outputs..][..outputs];
@@ -65,6 +88,10 @@ pub(super) fn input_gradient(shape: &ConvShape, dy: &[f32], kernel: &[f32], begi
         for (at, dy) in dy.chunks_exact(shape.out).enumerate() {
             for (tap, pixel) in taps(shape, at / columns, at % columns) {
                 let dx = &mut dx[pixel * shape.channels..][..shape.channels];
+                if depthwise(shape) {
+                    add_product(dy, &kernel[tap * shape.out..][..shape.out], dx);
+                    continue;
+                }
                 for (group, dy) in dy.chunks_exact(outputs).enumerate() {
                     for (i, dx) in dx[group * inputs..][..inputs].iter_mut().enumerate() {
                         let kernel = &kernel[(tap * inputs + i) * shape.out + group * outputs..][..outputs];
@@ -85,13 +112,16 @@ pub(super) fn kernel_gradient(shape: &ConvShape, x: &[f32], dy: &[f32], dkernel:
         dkernel.fill(0.0);
         for (x, dy) in x.chunks_exact(source).zip(dy.chunks_exact(target)) {
             for (at, dy) in dy.chunks_exact(shape.out).enumerate() {
-                for (_, pixel) in taps(shape, at / columns, at % columns).filter(|&(tap, _)| tap == wanted) {
-                    let x = &x[pixel * shape.channels..][..shape.channels];
-                    for (group, dy) in dy.chunks_exact(outputs).enumerate() {
-                        for (i, x) in x[group * inputs..][..inputs].iter().enumerate() {
-                            let dkernel = &mut dkernel[i * shape.out + group * outputs..][..outputs];
-                            dkernel.iter_mut().zip(dy).for_each(|(dw, dy)| *dw += x * dy);
-                        }
+                let Some(pixel) = pixel(shape, at / columns, at % columns, wanted) else { continue };
+                let x = &x[pixel * shape.channels..][..shape.channels];
+                if depthwise(shape) {
+                    add_product(x, dy, dkernel);
+                    continue;
+                }
+                for (group, dy) in dy.chunks_exact(outputs).enumerate() {
+                    for (i, x) in x[group * inputs..][..inputs].iter().enumerate() {
+                        let dkernel = &mut dkernel[i * shape.out + group * outputs..][..outputs];
+                        dkernel.iter_mut().zip(dy).for_each(|(dw, dy)| *dw += x * dy);
                     }
                 }
             }

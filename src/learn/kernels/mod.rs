@@ -3,15 +3,18 @@
 //! Every kernel splits its work by shape alone and sums in a fixed order, so that results are the same for any number of
 //! threads. Between processors they are the same on the same [`Path`].
 
+pub mod adaptive;
 pub mod conv;
 mod direct;
 mod gather;
+pub mod join;
 mod micro;
 mod moments;
 pub mod norm;
 mod path;
 pub mod pooling;
 mod shared;
+pub mod smooth;
 mod vector;
 
 pub use gather::{Begin, Rectify, accumulate};

@@ -93,7 +93,7 @@ impl Window {
         });
     }
 
-    /// `y` = the mean of each window; there is no padding.
+    /// `y` = the mean of each window; padding counts as zeros.
     pub fn mean(&self, x: &[f32], y: &mut [f32]) {
         let ((source, target), c) = (self.images(), self.channels);
         let count = (self.kernel * self.kernel) as f32;
@@ -141,6 +141,36 @@ vectorised! {
             *dx += if *place == tap { *dy } else { 0.0 };
         }
     }
+}
+
+/// `y` (N x C) = the maximum over all pixels, `places` the pixel where it is: of equals the first, a NaN always, as torch.
+pub fn global_max(x: &[f32], channels: usize, y: &mut [f32], places: &mut [u32]) {
+    let source = x.len() / (y.len() / channels);
+    y.par_chunks_mut(channels).zip(places.par_chunks_mut(channels)).zip(x.par_chunks(source)).for_each(
+        |((y, places), x)| {
+            y.copy_from_slice(&x[..channels]);
+            places.fill(0);
+            for (pixel, x) in (0..).zip(x.chunks_exact(channels)) {
+                for ((x, y), place) in x.iter().zip(&mut *y).zip(&mut *places) {
+                    if *x > *y || x.is_nan() {
+                        (*y, *place) = (*x, pixel);
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// `dx` = the gradient of the input of [`global_max`].
+pub fn global_max_gradient(dy: &[f32], places: &[u32], channels: usize, dx: &mut [f32]) {
+    let source = dx.len() / (dy.len() / channels);
+    let images = dx.par_chunks_mut(source).zip(dy.par_chunks(channels)).zip(places.par_chunks(channels));
+    images.for_each(|((dx, dy), places)| {
+        dx.fill(0.0);
+        for (channel, (dy, place)) in dy.iter().zip(places).enumerate() {
+            dx[*place as usize * channels + channel] = *dy;
+        }
+    });
 }
 
 /// `y` (N x C) = the mean over all pixels.

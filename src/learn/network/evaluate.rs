@@ -5,8 +5,8 @@ use super::program::{Op, Step};
 use super::train::Model;
 use crate::learn::kernels::conv::{After, Packed};
 use crate::learn::kernels::norm::{self, Statistics};
-use crate::learn::kernels::pooling::{flatten, global_mean};
-use crate::learn::kernels::{Rectify, accumulate};
+use crate::learn::kernels::pooling::{flatten, global_max, global_mean};
+use crate::learn::kernels::{Rectify, accumulate, join};
 
 /// What a convolution does in evaluation mode, folded and packed.
 #[derive(Debug)]
@@ -87,6 +87,13 @@ pub(super) fn forward(model: Model, running: &[f32], folded: &[Option<Folded>], 
                 y.copy_from_slice(x);
                 norm::rectify(&mut y);
             }
+            Op::Smooth(smooth) => smooth.forward(x, &mut y),
+            Op::Concat { others } => {
+                let part = |other: usize| (value(other), plan.extents[other].channels);
+                let parts: Vec<_> =
+                    std::iter::once((x, from.channels)).chain(others.iter().copied().map(part)).collect();
+                join::concat(&parts, plan.extents[step.output].channels, &mut y);
+            }
             Op::Add { other, rectify } => {
                 y.copy_from_slice(x);
                 accumulate(&mut y, value(*other));
@@ -98,13 +105,15 @@ pub(super) fn forward(model: Model, running: &[f32], folded: &[Option<Folded>], 
                 let mut places = vec![0; y.len()];
                 from.window(*kernel, *stride, *padding).max(x, &mut y, &mut places);
             }
-            Op::MeanPool { kernel, stride } => from.window(*kernel, *stride, 0).mean(x, &mut y),
+            Op::MeanPool { kernel, stride, padding } => from.window(*kernel, *stride, *padding).mean(x, &mut y),
+            Op::AdaptiveMean { side } => from.parts(*side).mean(x, &mut y),
             Op::GlobalMean => global_mean(x, from.channels, &mut y),
+            Op::GlobalMax => global_max(x, from.channels, &mut y, &mut vec![0; images * from.channels]),
             Op::Flatten => flatten(x, from.height * from.width, from.channels, &mut y),
             Op::Dropout { .. } => y.copy_from_slice(x),
         }
         values[step.output] = Some(y);
-        for value in [Some(input), step.second()].into_iter().flatten() {
+        for value in std::iter::once(input).chain(step.others().iter().copied()) {
             left[value] -= 1;
             if left[value] == 0
                 && let Some(buffer) = values[value].take()

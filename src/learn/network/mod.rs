@@ -1,5 +1,6 @@
 //! Networks: built from a description, executed, loaded and saved. They know no loss, no optimizer and no patch set.
 
+mod compile;
 mod evaluate;
 mod initial;
 mod layout;
@@ -83,7 +84,7 @@ impl Network {
     /// # Errors
     /// [`StageError::Input`] where the layers don't fit each other or the patches.
     pub fn new(spec: &NetworkSpec, size: usize, classes: usize, streams: &Streams) -> Result<Self, StageError> {
-        let program = Program::new(spec, size, classes)?;
+        let program = compile::compile(spec, size, classes)?;
         let (flat, running) = (initial::parameters(&program, streams), initial::running(&program));
         Ok(Self {
             spec: spec.clone(),

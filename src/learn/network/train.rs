@@ -5,8 +5,8 @@ use super::program::{Norm, Op, Program, Step};
 use crate::base::random::Stream;
 use crate::learn::kernels::conv::{After, Packed};
 use crate::learn::kernels::norm::{self, Into, Passed, Statistics};
-use crate::learn::kernels::pooling::{flatten, global_mean, global_mean_gradient};
-use crate::learn::kernels::{Begin, Moments, Pool, Rectify, accumulate};
+use crate::learn::kernels::pooling::{flatten, global_max, global_max_gradient, global_mean, global_mean_gradient};
+use crate::learn::kernels::{Begin, Moments, Pool, Rectify, accumulate, join};
 
 /// What is executed, and with which numbers.
 #[derive(Clone, Copy)]
@@ -40,6 +40,7 @@ enum Kept {
     Nothing,
     Norm { statistics: Statistics, scale: Vec<f32>, shift: Vec<f32>, source: Source },
     Places(Vec<u8>),
+    Pixels(Vec<u32>),
     Mask(Vec<f32>),
 }
 
@@ -81,6 +82,7 @@ fn read_back(program: &Program, wanted: &[bool], frozen: &[bool]) -> Vec<bool> {
                 read[step.input] = true;
                 read[step.output] |= add.is_some() && *rectify == Rectify::Yes;
             }
+            Op::Smooth(_) => read[step.input] = true,
             Op::Rectify | Op::Add { rectify: Rectify::Yes, .. } => read[step.output] = true,
             _ => {}
         }
@@ -109,8 +111,7 @@ pub(super) fn forward(
     };
     let mut wanted = vec![false; program.uses.len()];
     for step in &program.steps {
-        wanted[step.output] =
-            wanted[step.input] || step.second().is_some_and(|second| wanted[second]) || trainable(step);
+        wanted[step.output] = step.reads().any(|value| wanted[value]) || trainable(step);
     }
     let read = read_back(program, &wanted, frozen);
     let mut left = program.uses.clone();
@@ -174,6 +175,15 @@ pub(super) fn forward(
                 y.copy_from_slice(x);
                 norm::rectify(&mut y);
             }
+            Op::Smooth(smooth) => smooth.forward(x, &mut y),
+            Op::Concat { others } => {
+                let part = |other: &usize| {
+                    let value = values[*other].as_deref().expect("a value lives until its last use");
+                    (value, plan.extents[*other].channels)
+                };
+                let parts: Vec<_> = std::iter::once((x, from.channels)).chain(others.iter().map(part)).collect();
+                join::concat(&parts, to.channels, &mut y);
+            }
             Op::Add { other, rectify } => {
                 y.copy_from_slice(x);
                 accumulate(&mut y, values[*other].as_deref().expect("a value lives until its last use"));
@@ -186,8 +196,14 @@ pub(super) fn forward(
                 from.window(*kernel, *stride, *padding).max(x, &mut y, &mut places);
                 kept[at] = Kept::Places(places);
             }
-            Op::MeanPool { kernel, stride } => from.window(*kernel, *stride, 0).mean(x, &mut y),
+            Op::MeanPool { kernel, stride, padding } => from.window(*kernel, *stride, *padding).mean(x, &mut y),
+            Op::AdaptiveMean { side } => from.parts(*side).mean(x, &mut y),
             Op::GlobalMean => global_mean(x, from.channels, &mut y),
+            Op::GlobalMax => {
+                let mut places = vec![0; y.len()];
+                global_max(x, from.channels, &mut y, &mut places);
+                kept[at] = Kept::Pixels(places);
+            }
             Op::Flatten => flatten(x, from.height * from.width, from.channels, &mut y),
             Op::Dropout { share } => {
                 let scale = (1.0 / (1.0 - share)) as f32;
@@ -198,7 +214,7 @@ pub(super) fn forward(
             }
         }
         values[step.output] = Some(y);
-        for value in [Some(step.input), step.second()].into_iter().flatten() {
+        for value in step.reads() {
             left[value] -= 1;
             if left[value] == 0
                 && !read[value]
@@ -326,6 +342,24 @@ pub(super) fn backward(model: Model, mut pass: Pass, dlogits: &[f32], gradient: 
                 norm::rectify_gradient(y.expect(read), &mut dy);
                 gradients.add(step.input, dy);
             }
+            Op::Smooth(smooth) => {
+                smooth.gradient(x.expect(read), &mut dy);
+                gradients.add(step.input, dy);
+            }
+            Op::Concat { others } => {
+                let channels = plan.extents[step.output].channels;
+                let mut before = 0;
+                for value in std::iter::once(step.input).chain(others.iter().copied()) {
+                    let extent = plan.extents[value];
+                    if pass.wanted[value] {
+                        let mut part = pool.take(images * extent.len());
+                        join::columns_of(&dy, channels, before, extent.channels, &mut part);
+                        gradients.add(value, part);
+                    }
+                    before += extent.channels;
+                }
+                pool.give(dy);
+            }
             Op::Add { other, rectify } => {
                 if *rectify == Rectify::Yes {
                     norm::rectify_gradient(y.expect(read), &mut dy);
@@ -342,14 +376,23 @@ pub(super) fn backward(model: Model, mut pass: Pass, dlogits: &[f32], gradient: 
                 dy.iter_mut().zip(mask).for_each(|(dy, mask)| *dy *= mask);
                 gradients.add(step.input, dy);
             }
-            Op::MaxPool { .. } | Op::MeanPool { .. } | Op::GlobalMean | Op::Flatten => {
+            Op::MaxPool { .. }
+            | Op::MeanPool { .. }
+            | Op::AdaptiveMean { .. }
+            | Op::GlobalMean
+            | Op::GlobalMax
+            | Op::Flatten => {
                 let mut dx = fresh();
                 match (&step.op, &pass.kept[at]) {
                     (Op::MaxPool { kernel, stride, padding }, Kept::Places(places)) => {
                         from.window(*kernel, *stride, *padding).max_gradient(&dy, places, &mut dx);
                     }
-                    (Op::MeanPool { kernel, stride }, _) => {
-                        from.window(*kernel, *stride, 0).mean_gradient(&dy, &mut dx);
+                    (Op::MeanPool { kernel, stride, padding }, _) => {
+                        from.window(*kernel, *stride, *padding).mean_gradient(&dy, &mut dx);
+                    }
+                    (Op::AdaptiveMean { side }, _) => from.parts(*side).mean_gradient(&dy, &mut dx),
+                    (Op::GlobalMax, Kept::Pixels(places)) => {
+                        global_max_gradient(&dy, places, from.channels, &mut dx);
                     }
                     (Op::GlobalMean, _) => global_mean_gradient(&dy, from.channels, &mut dx),
                     // The way back transposes the other way round.

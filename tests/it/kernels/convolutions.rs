@@ -8,37 +8,42 @@ use macula::learn::kernels::{Begin, Moments, Pool, Rectify};
 
 use super::formula::formula;
 
-/// Sides, channels, outputs, kernel, stride, padding, groups: every way of packing, and widths that fill no panel.
-const SHAPES: [[usize; 8]; 12] = [
-    [7, 6, 3, 5, 3, 1, 1, 1],
-    [8, 9, 3, 64, 7, 2, 3, 1],
-    [5, 5, 3, 4, 2, 1, 0, 1],
-    [6, 5, 17, 33, 3, 1, 1, 1],
-    [7, 7, 16, 40, 3, 2, 1, 1],
-    [6, 6, 32, 32, 1, 2, 0, 1],
-    [5, 4, 20, 20, 3, 3, 2, 1],
-    [4, 4, 33, 70, 1, 1, 0, 1],
-    [9, 8, 18, 5, 5, 2, 2, 1],
-    [1, 1, 50, 4, 1, 1, 0, 1],
-    [6, 6, 8, 8, 3, 2, 1, 8],
-    [5, 6, 6, 9, 3, 1, 1, 3],
+/// Sides, channels, outputs, kernel, stride, padding, groups, dilation: every way of packing, and widths that fill no panel.
+const SHAPES: [[usize; 9]; 17] = [
+    [7, 6, 3, 5, 3, 1, 1, 1, 1],
+    [8, 9, 3, 64, 7, 2, 3, 1, 1],
+    [5, 5, 3, 4, 2, 1, 0, 1, 1],
+    [6, 5, 17, 33, 3, 1, 1, 1, 1],
+    [7, 7, 16, 40, 3, 2, 1, 1, 1],
+    [6, 6, 32, 32, 1, 2, 0, 1, 1],
+    [5, 4, 20, 20, 3, 3, 2, 1, 1],
+    [4, 4, 33, 70, 1, 1, 0, 1, 1],
+    [9, 8, 18, 5, 5, 2, 2, 1, 1],
+    [1, 1, 50, 4, 1, 1, 0, 1, 1],
+    [6, 6, 8, 8, 3, 2, 1, 8, 1],
+    [5, 6, 6, 9, 3, 1, 1, 3, 1],
+    [9, 8, 3, 20, 3, 1, 2, 1, 2],
+    [9, 10, 20, 33, 3, 2, 2, 1, 2],
+    [11, 9, 17, 5, 3, 2, 3, 1, 3],
+    [8, 9, 8, 12, 3, 1, 3, 4, 3],
+    [9, 7, 40, 40, 3, 2, 2, 40, 2],
 ];
 
-fn shape([height, width, channels, out, kernel, stride, padding, groups]: [usize; 8]) -> ConvShape {
-    ConvShape { height, width, channels, out, kernel, stride, padding, groups }
+fn shape([height, width, channels, out, kernel, stride, padding, groups, dilation]: [usize; 9]) -> ConvShape {
+    ConvShape { height, width, channels, out, kernel, stride, padding, dilation, groups }
 }
 
 /// Every product that a convolution sums: places in the input, the kernel and the output.
 fn terms(shape: &ConvShape, n: usize) -> Vec<(usize, usize, usize)> {
-    let ConvShape { height, width, channels, out, kernel, stride, padding, groups } = *shape;
+    let ConvShape { height, width, channels, out, kernel, stride, padding, dilation, groups } = *shape;
     let (rows, columns) = shape.outputs();
     let (inputs, outputs) = (channels / groups, out / groups);
     let mut terms = Vec::new();
     for image in 0..n {
         for at in 0..rows * columns * kernel * kernel {
             let (pixel, tap) = (at / (kernel * kernel), at % (kernel * kernel));
-            let y = (pixel / columns * stride + tap / kernel).wrapping_sub(padding);
-            let x = (pixel % columns * stride + tap % kernel).wrapping_sub(padding);
+            let y = (pixel / columns * stride + tap / kernel * dilation).wrapping_sub(padding);
+            let x = (pixel % columns * stride + tap % kernel * dilation).wrapping_sub(padding);
             if y >= height || x >= width {
                 continue;
             }
@@ -122,7 +127,7 @@ fn a_convolution_and_its_gradients_are_the_sums_that_define_them() {
 
 #[test]
 fn a_convolution_and_its_gradients_are_those_of_candle() {
-    let (shape, pool) = (shape([6, 7, 5, 9, 3, 1, 1, 1]), Pool::default());
+    let (shape, pool) = (shape([6, 7, 5, 9, 3, 1, 1, 1, 1]), Pool::default());
     let (x, kernel) = (formula("x", 2 * 6 * 7 * 5, -1.0, 1.0), formula("kernel", shape.weights(), -1.0, 1.0));
     let factors = formula("factors", 2 * 6 * 7 * 9, -1.0, 1.0);
     let tensor = |values: &[f32], dims: [usize; 4]| Tensor::from_slice(values, &dims[..], &Device::Cpu).unwrap();

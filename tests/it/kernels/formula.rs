@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use macula::base::Sources;
+use macula::lang::describe::describe;
 use macula::lang::network::{Layer, NetworkSpec};
 use macula::learn::network::Weights;
+use macula::syntax;
 
 /// A multiplicative hash of the index, begun by the name's CRC-32, spread over low..high.
 pub(super) fn formula(name: &str, count: usize, low: f64, high: f64) -> Vec<f32> {
@@ -24,7 +27,8 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-fn bounds(name: &str, shape: &[usize]) -> (f64, f64) {
+/// Between which bounds the values of a tensor lie.
+pub(super) fn bounds(name: &str, shape: &[usize]) -> (f64, f64) {
     if name.ends_with("running_mean") {
         (-0.2, 0.2)
     } else if name.ends_with("running_var") {
@@ -48,9 +52,29 @@ pub(super) fn weights(like: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Weight
     Weights { file: "formula".to_owned(), tensors: like.iter().map(tensor).collect() }
 }
 
+/// The network that a text describes.
+pub(super) fn described(text: &str) -> NetworkSpec {
+    let file = Sources::default().add("network.kdl", None, text);
+    let (document, diags) = syntax::parse(file, text);
+    assert_eq!(diags, []);
+    let (described, diags) = describe(&document.nodes[0]);
+    assert_eq!(diags, []);
+    described.expect("it is right").spec
+}
+
 fn conv(name: &str, out: usize, kernel: usize, stride: usize) -> Layer {
     let padding = kernel / 2;
-    Layer::Conv { name: name.to_owned(), out, kernel, stride, padding, groups: 1, bias: false }
+    Layer::Conv {
+        name: name.to_owned(),
+        out,
+        kernel,
+        stride,
+        padding,
+        dilation: 1,
+        groups: 1,
+        bias: false,
+        expects: None,
+    }
 }
 
 fn norm(name: &str) -> Layer {
@@ -80,6 +104,7 @@ pub(super) fn resnet18(widths: [usize; 4]) -> NetworkSpec {
             layers.extend([Layer::Residual { body, shortcut }, Layer::Relu]);
         }
     }
-    layers.extend([Layer::GlobalAvgPool, Layer::Linear { name: "fc".to_owned(), out: None, bias: true }]);
+    layers
+        .extend([Layer::GlobalAvgPool, Layer::Linear { name: "fc".to_owned(), out: None, bias: true, expects: None }]);
     NetworkSpec { name: "resnet18".to_owned(), layers }
 }

@@ -4,6 +4,7 @@ mod extends;
 mod format;
 mod library;
 mod mistakes;
+mod networks;
 mod properties;
 mod templates;
 

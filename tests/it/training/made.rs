@@ -201,7 +201,17 @@ pub(super) fn run(
 }
 
 fn conv(name: &str, out: usize, kernel: usize, stride: usize) -> Layer {
-    Layer::Conv { name: name.to_owned(), out, kernel, stride, padding: kernel / 2, groups: 1, bias: false }
+    Layer::Conv {
+        name: name.to_owned(),
+        out,
+        kernel,
+        stride,
+        padding: kernel / 2,
+        dilation: 1,
+        groups: 1,
+        bias: false,
+        expects: None,
+    }
 }
 
 fn norm(name: &str) -> Layer {
@@ -218,7 +228,7 @@ pub(super) fn small() -> NetworkSpec {
         Layer::Residual { body, shortcut: vec![conv("s", 16, 1, 2), norm("ns")] },
         Layer::Relu,
         Layer::GlobalAvgPool,
-        Layer::Linear { name: "fc".to_owned(), out: None, bias: true },
+        Layer::Linear { name: "fc".to_owned(), out: None, bias: true, expects: None },
     ];
     NetworkSpec { name: "small".to_owned(), layers }
 }

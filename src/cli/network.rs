@@ -1,0 +1,117 @@
+//! What `macula show` says of a network: layers, shapes, parameters, multiply-adds.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::Failure;
+use crate::base::Sources;
+use crate::lang::network::NetworkSpec;
+use crate::lang::shapes::{self, LayerShape};
+use crate::lang::spec::Pipeline;
+use crate::lang::{self, value};
+use crate::progress::table::{render, thousands};
+use crate::stage::{Cell, Table};
+
+/// How a network is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// The patches' side, where it was asked for, px.
+    pub(super) size: Option<u16>,
+    /// How many classes.
+    pub(super) classes: u16,
+    /// Whether as JSON.
+    pub(super) json: bool,
+}
+
+/// Without a pipeline that says otherwise, patches of the usual size, px.
+const SIDE: usize = 128;
+
+/// The text for a network of a file that holds networks and no pipeline; none where the file is another.
+pub(super) fn alone(file: &Path, name: &str, look: Look) -> Result<Option<String>, Failure> {
+    let mut sources = Sources::default();
+    let Ok((pipelines, diags)) = lang::load(file, &[], &mut sources) else { return Ok(None) };
+    if !pipelines.is_empty() || super::check::wrong(&diags) {
+        return Ok(None);
+    }
+    described(file, name).map(|network| text(&network, SIDE, look)).transpose()
+}
+
+/// The network of that name: as a stage of the pipeline uses it, else as the file or the standard library describes it.
+pub(super) fn find(pipeline: &Pipeline, file: &Path, name: &str) -> Option<NetworkSpec> {
+    let mut values = pipeline.stages.iter().flat_map(|stage| stage.params.values());
+    let used = values.find_map(|value| match value {
+        value::Value::Network(network) if network.name == name => Some((**network).clone()),
+        _ => None,
+    });
+    used.or_else(|| described(file, name))
+}
+
+fn described(file: &Path, name: &str) -> Option<NetworkSpec> {
+    let networks = lang::networks(file, &mut Sources::default()).ok()?;
+    networks.get(name).map(|described| described.spec.clone())
+}
+
+/// The side of the patches that a pipeline cuts, px.
+pub(super) fn side(pipeline: &Pipeline) -> usize {
+    let extract = pipeline.stages.iter().find(|stage| stage.implementation == "extract");
+    let size = extract.and_then(|stage| match stage.params.get("size") {
+        Some(value::Value::Int(size)) => usize::try_from(*size).ok(),
+        _ => None,
+    });
+    size.unwrap_or(SIDE)
+}
+
+/// A network as a table, or as JSON.
+pub(super) fn text(network: &NetworkSpec, side: usize, look: Look) -> Result<String, Failure> {
+    let (side, classes) = (look.size.map_or(side, usize::from), usize::from(look.classes));
+    let layers = shapes::shapes(network, side, classes).map_err(|misfits| {
+        let all: Vec<&str> = misfits.iter().map(|misfit| misfit.message.as_str()).collect();
+        let hint = misfits.first().map(|misfit| misfit.hint.clone()).unwrap_or_default();
+        Failure::user(format!("`{}` on patches of {side} px: {}", network.name, all.join("; "))).hint(hint)
+    })?;
+    let parameters: u64 = layers.iter().map(|layer| layer.parameters).sum();
+    let multiply_adds: u64 = layers.iter().map(|layer| layer.multiply_adds).sum();
+    if look.json {
+        let facts = json!({
+            "network": network.name,
+            "digest": network.digest(),
+            "side": side,
+            "classes": classes,
+            "parameters": parameters,
+            "multiply-adds": multiply_adds,
+            "layers": layers.iter().map(layer_json).collect::<Vec<Value>>(),
+        });
+        return Ok(format!("{facts:#}\n"));
+    }
+    let columns = ["layer", "tensors", "gives", "parameters", "multiply-adds"].map(str::to_owned).to_vec();
+    let rows = shapes::folded(&layers).iter().map(row).collect();
+    let (parameters, multiply_adds) = (thousands(parameters as i64), thousands(multiply_adds as i64));
+    Ok(format!(
+        "{} on 3 x {side} x {side}, {classes} classes: {parameters} parameters, {multiply_adds} multiply-adds a patch\n\n{}",
+        network.name,
+        render(&Table { title: String::new(), columns, rows }),
+    ))
+}
+
+fn layer_json(layer: &LayerShape) -> Value {
+    json!({
+        "kind": layer.kind,
+        "name": layer.name,
+        "depth": layer.depth,
+        "out": layer.out.to_string(),
+        "parameters": layer.parameters,
+        "multiply-adds": layer.multiply_adds,
+    })
+}
+
+fn row(layer: &LayerShape) -> Vec<Cell> {
+    let count = |count: u64| if count == 0 { Cell::Null(()) } else { Cell::Int(count as i64) };
+    vec![
+        Cell::Text(format!("{}{}", "  ".repeat(layer.depth), layer.kind)),
+        Cell::Text(layer.name.clone()),
+        Cell::Text(layer.out.to_string()),
+        count(layer.parameters),
+        count(layer.multiply_adds),
+    ]
+}

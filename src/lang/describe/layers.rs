@@ -1,0 +1,161 @@
+//! One layer from its node: plain ones, and those that hold others.
+
+use super::kinds::LayerKind;
+use super::read::{Reader, Scope};
+use super::values::{Properties, is_name};
+use crate::lang::near;
+use crate::lang::network::{Join, Layer};
+use crate::syntax::Node;
+
+impl<'a> Reader<'a> {
+    /// A layer; a placeholder where it can't be read, and then that was told.
+    pub(super) fn layer(&mut self, node: &'a Node, kind: &LayerKind, scope: &Scope) -> Layer {
+        match kind.name {
+            "residual" => return self.residual(node, kind, scope),
+            "parallel" => return self.parallel(node, kind, scope),
+            _ => {}
+        }
+        // Both are asked, so that both are told.
+        let properties = self.properties(node, kind, scope);
+        let name = if kind.named { self.tensor_name(node, scope) } else { Some(String::new()) };
+        let layer = properties.zip(name).and_then(|(of, name)| self.plain(node, kind, &of, name));
+        match layer {
+            Some(layer) => {
+                self.place(node.head, scope);
+                layer
+            }
+            None => self.unread(node.head, scope),
+        }
+    }
+
+    fn plain(&mut self, node: &Node, kind: &LayerKind, of: &Properties, name: String) -> Option<Layer> {
+        if kind.name.ends_with("-pool") && 2 * of.int("padding") > of.int("kernel") {
+            let span = node.prop("padding").map_or(node.head, |entry| entry.span);
+            let message = format!("`padding` can't be {} where the window is {}", of.int("padding"), of.int("kernel"));
+            self.wrong("out-of-range", span, message, "at most half the window, so that no window lies outside");
+            return None;
+        }
+        Some(match kind.name {
+            "conv" => Layer::Conv {
+                name,
+                out: of.int("out"),
+                kernel: of.int("kernel"),
+                stride: of.int("stride"),
+                padding: of.int("padding"),
+                dilation: of.int("dilation"),
+                groups: of.int("groups"),
+                bias: of.flag("bias"),
+                expects: of.given_int("in"),
+            },
+            "batch-norm" => Layer::BatchNorm { name, eps: of.real("eps"), momentum: of.real("momentum") },
+            "relu" => Layer::Relu,
+            "gelu" => Layer::Gelu,
+            "silu" => Layer::Silu,
+            "max-pool" => {
+                Layer::MaxPool { kernel: of.int("kernel"), stride: of.int("stride"), padding: of.int("padding") }
+            }
+            "avg-pool" => {
+                Layer::AvgPool { kernel: of.int("kernel"), stride: of.int("stride"), padding: of.int("padding") }
+            }
+            "adaptive-avg-pool" => Layer::AdaptiveAvgPool { side: of.int("side") },
+            "global-avg-pool" => Layer::GlobalAvgPool,
+            "global-max-pool" => Layer::GlobalMaxPool,
+            "flatten" => Layer::Flatten,
+            "dropout" => Layer::Dropout { share: of.real("share") },
+            _ => Layer::Linear { name, out: of.given_int("out"), bias: of.flag("bias"), expects: of.given_int("in") },
+        })
+    }
+
+    fn residual(&mut self, node: &'a Node, kind: &LayerKind, scope: &Scope) -> Layer {
+        let mut whole = self.properties(node, kind, scope).is_some();
+        let at = self.places.len();
+        self.place(node.head, scope);
+        self.others(node, kind);
+        let inner = scope.inside("");
+        let mut parts = [Vec::new(), Vec::new()];
+        for (part, name) in parts.iter_mut().zip(["body", "shortcut"]) {
+            let mut found = node.nodes().iter().filter(|node| node.name.text == name);
+            match found.next() {
+                Some(of) => {
+                    self.bare(of, kind);
+                    let before = self.places.len();
+                    if name == "shortcut" {
+                        self.place(of.head, scope);
+                    }
+                    *part = self.layers(of.nodes(), &inner);
+                    if part.is_empty() {
+                        // The identity has no row of its own.
+                        self.places.truncate(before);
+                    }
+                }
+                None if name == "body" => {
+                    let hint = "write `residual { body { … }; shortcut { … } }`; without a shortcut it is the identity";
+                    self.wrong("missing-param", node.head, "`residual` needs a `body`", hint);
+                    whole = false;
+                }
+                None => {}
+            }
+            for again in found {
+                let message = format!("`residual` has one `{name}`");
+                self.wrong("duplicate-name", again.name.span, message, "put its layers into the first one");
+            }
+        }
+        if !whole {
+            self.unreadable.insert(at);
+        }
+        let [body, shortcut] = parts;
+        Layer::Residual { body, shortcut }
+    }
+
+    fn parallel(&mut self, node: &'a Node, kind: &LayerKind, scope: &Scope) -> Layer {
+        let properties = self.properties(node, kind, scope);
+        let at = self.places.len();
+        self.place(node.head, scope);
+        self.others(node, kind);
+        let mut branches = Vec::new();
+        for branch in node.nodes().iter().filter(|node| node.name.text == "branch") {
+            self.place(branch.head, scope);
+            for (key, _) in branch.props() {
+                let hint = "write `branch NAME { … }`; the join stands at `parallel`";
+                self.wrong("unknown-param", key.span, format!("`branch` has no property `{}`", key.text), hint);
+            }
+            let mut prefix = String::new();
+            for (place, entry) in branch.args().enumerate() {
+                match entry.text().filter(|text| place == 0 && is_name(text)) {
+                    Some(name) => prefix = format!("{name}."),
+                    None => {
+                        self.wrong("missing-name", entry.span, "`branch` takes one name", "write `branch NAME { … }`");
+                    }
+                }
+            }
+            branches.push(self.layers(branch.nodes(), &scope.inside(&prefix)));
+        }
+        let join = properties.map(|of| if of.word("join") == "sum" { Join::Sum } else { Join::Concat });
+        if branches.len() < 2 {
+            let hint = "write `parallel join=concat { branch { … }; branch { … } }`";
+            self.wrong("missing-param", node.head, "`parallel` needs two branches or more", hint);
+        }
+        if join.is_none() || branches.len() < 2 {
+            self.unreadable.insert(at);
+        }
+        Layer::Parallel { join: join.unwrap_or(Join::Concat), branches }
+    }
+
+    /// Tells of what stands in a layer's braces and does not belong there.
+    fn others(&mut self, node: &Node, kind: &LayerKind) {
+        for other in node.nodes().iter().filter(|node| !kind.holds.contains(&node.name.text.as_str())) {
+            let (holds, name) = (near::names(kind.holds.iter().copied()), &other.name.text);
+            let hint = near::near(name, kind.holds.iter().copied())
+                .map_or_else(|| format!("put the layers inside {holds}"), |near| format!("did you mean `{near}`?"));
+            self.wrong("unknown-layer", other.name.span, format!("`{}` holds {holds}, not `{name}`", kind.name), hint);
+        }
+    }
+
+    /// `body` and `shortcut` take nothing but layers.
+    fn bare(&mut self, node: &Node, kind: &LayerKind) {
+        if let Some(entry) = node.entries.first() {
+            let message = format!("`{}` of `{}` takes layers alone", node.name.text, kind.name);
+            self.wrong("value-count", entry.whole, message, "put a name at the layers in it");
+        }
+    }
+}

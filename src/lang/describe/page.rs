@@ -1,0 +1,98 @@
+//! The pages of the manual on networks and on the layers that they are made of.
+
+use std::fmt::Write as _;
+
+use super::Described;
+use super::kinds::{Absent, KINDS, LayerParam, Type};
+use crate::base::figure::thousands;
+use crate::lang::shapes;
+
+/// Side of the patches for which a network's page gives its shapes, px.
+const SIDE: usize = 128;
+/// Classes for which a network's page gives its shapes.
+const CLASSES: usize = 4;
+
+/// The page of a network.
+#[must_use]
+pub fn network(network: &Described) -> String {
+    let doc = network.doc.as_deref().unwrap_or_default();
+    let mut out = format!("# {}\n\n{doc}\n", network.spec.name);
+    let rows = match shapes::shapes(&network.spec, SIDE, CLASSES) {
+        Ok(rows) => rows,
+        Err(wrong) => {
+            let wrong: Vec<String> = wrong.into_iter().map(|wrong| wrong.message).collect();
+            let _ = writeln!(out, "\nPatches of {SIDE} px do not fit: {}.", wrong.join("; "));
+            return out;
+        }
+    };
+    let parameters: u64 = rows.iter().map(|row| row.parameters).sum();
+    let work: u64 = rows.iter().map(|row| row.multiply_adds).sum();
+    let least = shapes::least_side(&network.spec).unwrap_or(0);
+    let _ = writeln!(
+        out,
+        "\nAt {SIDE} px and {CLASSES} classes: {} parameters, {:.1} million multiply-adds per patch. Patches of {least} px are the least.\n",
+        thousands(parameters),
+        work as f64 / 1e6
+    );
+    out.push_str("| layer | tensors | gives | parameters | multiply-adds |\n|---|---|---|---|---|\n");
+    for row in shapes::folded(&rows) {
+        let name = if row.name.is_empty() { String::new() } else { format!("`{}`", row.name) };
+        let _ = writeln!(
+            out,
+            "| {}{} | {name} | {} | {} | {} |",
+            "· ".repeat(row.depth),
+            row.kind,
+            row.out,
+            thousands(row.parameters),
+            thousands(row.multiply_adds)
+        );
+    }
+    out
+}
+
+/// The page of all layers.
+#[must_use]
+pub fn layers() -> String {
+    let mut out = String::from(
+        "# layers\n\nWhat `network NAME { … }` is made of, beside blocks of its own and `repeat`. A layer with a name has tensors, \
+         and they begin with it: `conv conv1 …` has `conv1.weight`.\n",
+    );
+    for kind in &KINDS {
+        let name = if kind.named { " NAME" } else { "" };
+        let needed = kind.params.iter().filter(|param| param.absent == Absent::Needed);
+        let needed: Vec<String> = needed.map(|param| format!(" {}=…", param.name)).collect();
+        let needed = needed.concat();
+        let holds: Vec<String> = kind.holds.iter().map(|part| format!(" {part} {{ … }}")).collect();
+        let holds = holds.join(";");
+        let holds = if holds.is_empty() { holds } else { format!(" {{{holds} }}") };
+        let _ = write!(out, "\n## {}\n\n`{0}{name}{needed}{holds}`: {}\n", kind.name, kind.doc);
+        if !kind.params.is_empty() {
+            out.push_str("\n| property | type | default | meaning |\n|---|---|---|---|\n");
+        }
+        for param in kind.params {
+            let _ = writeln!(out, "| `{}` | {} | {} | {} |", param.name, ty(param.ty), absent(param), param.doc);
+        }
+    }
+    out
+}
+
+fn ty(ty: Type) -> String {
+    match ty {
+        Type::Whole(least, most) if most > 1 << 20 => format!("whole, {least} or more"),
+        Type::Whole(least, most) => format!("whole, {least} to {}", thousands(most.unsigned_abs())),
+        Type::Share => "number, 0 to under 1".to_owned(),
+        Type::Flag => "`#true` or `#false`".to_owned(),
+        Type::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
+    }
+}
+
+fn absent(param: &LayerParam) -> String {
+    match param.absent {
+        Absent::Needed => "needed".to_owned(),
+        Absent::Whole(value) => format!("`{value}`"),
+        Absent::Real(value) => format!("`{value:?}`"),
+        Absent::Flag(value) => format!("`#{value}`"),
+        Absent::Same(other) => format!("that of `{other}`"),
+        Absent::Nothing(words) => words.to_owned(),
+    }
+}

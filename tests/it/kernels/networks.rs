@@ -1,0 +1,145 @@
+//! The standard library's networks, and one with every other kind of layer, against torch's on the same weights and pixels.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use macula::base::Streams;
+use macula::lang::builtin_network;
+use macula::lang::network::NetworkSpec;
+use macula::learn::network::{Missing, Network, Weights};
+
+use super::formula::{bounds, described, formula};
+
+#[derive(serde::Deserialize)]
+struct Expected {
+    images: usize,
+    side: usize,
+    /// `layer1.0.conv1.weight 64 64 3 3`, as torchvision names and shapes them.
+    tensors: Vec<String>,
+    evaluated: Vec<f64>,
+    trained: Vec<f64>,
+    gradients: BTreeMap<String, [f64; 3]>,
+}
+
+/// As `Every` of tests/expected/networks.py.
+pub(super) const EVERY: &str = r"network every {
+    conv stem out=16 kernel=3 padding=2 dilation=2
+    batch-norm norm
+    gelu
+    parallel join=concat {
+        branch a { conv one out=8 kernel=1; silu }
+        branch b { conv one out=8 kernel=1 bias=#false; relu; conv two out=12 kernel=3 padding=1 groups=4 }
+        branch { }
+    }
+    parallel join=sum {
+        branch left { conv conv out=20 kernel=3 stride=2 padding=1; max-pool kernel=3 stride=1 padding=1 }
+        branch { avg-pool kernel=3 stride=2 padding=1; conv right.conv out=20 kernel=1 }
+    }
+    relu
+    conv deep out=20 kernel=3 padding=1 groups=20 bias=#false
+    silu
+    adaptive-avg-pool side=3
+    flatten
+    linear hidden out=24 in=180
+    batch-norm bn
+    gelu
+    linear head
+}";
+
+fn expected() -> BTreeMap<String, Expected> {
+    serde_json::from_str(include_str!("../../expected/networks.json")).unwrap()
+}
+
+/// Weights by the formula under torchvision's own names and shapes.
+fn state(tensors: &[String]) -> Weights {
+    let tensor = |line: &String| {
+        let mut words = line.split(' ');
+        let name = words.next().unwrap().to_owned();
+        let shape: Vec<usize> = words.map(|word| word.parse().unwrap()).collect();
+        let (low, high) = bounds(&name, &shape);
+        let values = formula(&name, shape.iter().product(), low, high);
+        (name, (shape, values))
+    };
+    Weights { file: "torch".to_owned(), tensors: tensors.iter().map(tensor).collect() }
+}
+
+/// Differences are counted against the largest of the values that belong together.
+fn assert_close(what: &str, found: &[f64], wanted: &[f64], bound: f64) {
+    let scale = wanted.iter().fold(0.0f64, |scale, value| scale.max(value.abs()));
+    assert_eq!(found.len(), wanted.len(), "{what}");
+    for (value, expected) in found.iter().zip(wanted) {
+        let error = (value - expected).abs() / scale;
+        assert!(error <= bound, "{what}: {value} where torch has {expected}: {error:.1e} of {scale}");
+    }
+}
+
+fn wide(tensor: &Tensor) -> Vec<f64> {
+    tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect()
+}
+
+/// How far training may be from torch's in f64, of the largest value: logits and gradients.
+type Bounds = (f64, f64);
+
+/// Loads torch's state, compares logits, and training where there are bounds for it.
+fn compare(name: &str, spec: &NetworkSpec, training: Option<Bounds>) {
+    let expected = &expected()[name];
+    let streams = Streams::new(1, "test");
+    let (n, side) = (expected.images, expected.side);
+    let mut network = Network::new(spec, side, 4, &streams).unwrap();
+    let report = network.load(&state(&expected.tensors), Missing::Error).unwrap();
+    assert_eq!(report.loaded.len(), expected.tensors.len(), "{name}: every tensor of torch's has its place");
+    assert!(report.unexpected.is_empty() && report.replaced.is_empty() && report.folded.is_empty(), "{report:?}");
+
+    let pixels = formula("pixels", n * side * side * 3, -2.0, 2.0);
+    let pixels = Tensor::from_vec(pixels, (n, side, side, 3), &Device::Cpu).unwrap();
+    assert_close(name, &wide(&network.forward(&pixels).unwrap()), &expected.evaluated, 1e-4);
+    let Some((of_logits, of_gradients)) = training else { return };
+    let frozen = vec![false; network.parameters().len()];
+    let logits = network.forward_train(&pixels, &frozen, streams.stream("dropout", 0, &[])).unwrap();
+    assert_close(&format!("{name}, training"), &wide(&logits), &expected.trained, of_logits);
+    let factors = Tensor::from_vec(formula("logits", n * 4, -1.0, 1.0), (n, 4), &Device::Cpu).unwrap();
+    network.backward(&(logits * factors).unwrap().sum_all().unwrap()).unwrap();
+    // Gradients in torch's order: as if they were the parameters.
+    let (gradient, running) = (network.gradient().to_vec(), network.running().to_vec());
+    network.restore(&gradient, &running).unwrap();
+    let found = network.tensors();
+    // A bias before a batch norm has none but rounding errors.
+    let largest = expected.gradients.values().fold(0.0f64, |largest, values| largest.max(values[0]));
+    for (tensor, wanted) in expected.gradients.iter().filter(|(_, wanted)| wanted[0] > 1e-9 * largest) {
+        let values: Vec<f64> = found[tensor].1.iter().copied().map(f64::from).collect();
+        let other = formula("other", values.len(), -1.0, 1.0);
+        let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let product = values.iter().zip(other).map(|(value, other)| value * f64::from(other)).sum();
+        assert_close(&format!("{name}: {tensor}"), &[norm, product, values[0]], wanted, of_gradients);
+    }
+}
+
+#[test]
+fn shallow_cnn_computes_what_torch_computes() {
+    // Its dropout is not torch's draw, so that training is compared without it.
+    let spec = builtin_network("shallow-cnn").unwrap();
+    compare("shallow-cnn", &spec, None);
+    let layers = spec.layers.into_iter().filter(|layer| !format!("{layer:?}").starts_with("Dropout")).collect();
+    compare("shallow-cnn", &NetworkSpec { layers, name: spec.name }, Some((1e-4, 2e-4)));
+}
+
+#[test]
+fn resnet18_of_the_standard_library_computes_what_torchvisions_computes() {
+    compare("resnet18", &builtin_network("resnet18").unwrap(), None);
+}
+
+#[test]
+fn resnet34_of_the_standard_library_computes_what_torchvisions_computes() {
+    compare("resnet34", &builtin_network("resnet34").unwrap(), None);
+}
+
+#[test]
+fn resnet50_of_the_standard_library_computes_what_torchvisions_computes() {
+    // 53 batch norms over as few as 8 values each: torch's own f32 gradients are off by 3.4e-2 of f64's here, its logits by 1e-4.
+    compare("resnet50", &builtin_network("resnet50").unwrap(), Some((5e-4, 4e-2)));
+}
+
+#[test]
+fn every_other_kind_of_layer_computes_what_torchs_computes() {
+    compare("every", &described(EVERY), Some((1e-4, 2e-4)));
+}
