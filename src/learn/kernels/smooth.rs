@@ -1,7 +1,7 @@
 //! Smooth activations, entry by entry, and their derivatives. Knows no network.
 //!
 //! `exp` is computed here, by plain sums and products that compile to vectors: the same bytes on every path and any number of
-//! threads, and 20 times as fast as a call for each entry. Against f64: within 2e-7 of the larger of 1 and the result.
+//! threads. Against f64: within 3e-7 of the larger of 1 and the result, as a test says.
 
 use rayon::prelude::*;
 
@@ -114,8 +114,11 @@ vectorised! {
 vectorised! {
     fn silu_gradient(x: &[f32], dy: &mut [f32]) {
         for (dy, x) in dy.iter_mut().zip(x) {
-            let share = 1.0 / (1.0 + exp(-x));
-            *dy *= share * (1.0 + x * (1.0 - share));
+            // The rest is 1 - share, without the cancellation of that.
+            let e = exp(-x);
+            let share = 1.0 / (1.0 + e);
+            let rest = e * share;
+            *dy *= share * (1.0 + x * rest);
         }
     }
 }
