@@ -11,6 +11,7 @@ pub mod graph;
 pub mod library;
 pub mod load;
 mod network;
+pub mod new;
 pub mod pictures;
 pub mod plan;
 pub mod run;
@@ -38,6 +39,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Write a pipeline file to begin with
+    New(new::Arguments),
     /// Say all that is wrong with a pipeline
     Check(check::Arguments),
     /// Lay files out anew; comments and spelling stay
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
     };
     let world = World::real();
     let done = choose_kernels(&world).and_then(|()| match &arguments.verb {
+        Verb::New(arguments) => new::new(&world, arguments),
         Verb::Check(arguments) => check::check(&world, arguments),
         Verb::Fmt(arguments) => fmt::fmt(&world, arguments),
         Verb::Plan(arguments) => plan::plan(&world, arguments),

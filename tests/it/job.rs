@@ -66,6 +66,23 @@ fn run(space: &Space) -> Vec<String> {
 }
 
 #[test]
+fn a_new_pipeline_is_right_formatted_and_runs() {
+    let space = Space::new();
+    space.macula("new first").code(0).says(&["wrote first.kdl", "macula run first.kdl"]);
+    let said = space.macula("check first.kdl").code(0);
+    assert!(!said.stderr.contains("warning"), "{}", said.stderr);
+    space.macula("fmt --check first.kdl").code(0);
+    let small =
+        "--set photographs.photographs=8 --set photographs.size=192 --set patches.size=48 --set classifier.epochs=1";
+    space.macula(&format!("run first.kdl {small}")).code(0).says(&["report.html"]);
+    let text = space.read("first.kdl");
+    assert!(text.contains("pipeline first seed=1") && !text.contains("NAME") && !text.contains("FILE"), "{text}");
+    space.macula("new first.kdl").code(2).says(&["is there already"]);
+    assert_eq!(space.read("first.kdl"), text);
+    space.macula("new 2nd").code(2).says(&["can't be a pipeline's name"]);
+}
+
+#[test]
 fn nothing_is_computed_again_whatever_the_spelling() {
     let space = Space::with(PREPARED);
     assert_eq!(run(&space), ["eyes", "folds", "patches", "visible"]);

@@ -19,7 +19,7 @@ pub fn concat(parts: &[(&[f32], usize)], columns: usize, y: &mut [f32]) {
     });
 }
 
-/// `part` (rows x `width`) = the columns of `y` (rows x `columns`) from `from` on: the way back of [`concat`].
+/// `part` (rows x `width`) = the columns of `y` (rows x `columns`) from `from` on: the way back of [`concat()`].
 pub fn columns_of(y: &[f32], columns: usize, from: usize, width: usize, part: &mut [f32]) {
     part.par_chunks_mut(ROWS * width).zip(y.par_chunks(ROWS * columns)).for_each(|(part, y)| {
         for (part, y) in part.chunks_exact_mut(width).zip(y.chunks_exact(columns)) {

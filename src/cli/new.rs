@@ -1,0 +1,51 @@
+//! `macula new`: a pipeline file to begin with, that runs as it stands.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, Failure};
+use crate::run::World;
+
+/// The arguments of `macula new`.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// The file to write, with or without `.kdl`; the pipeline is called after it
+    name: PathBuf,
+}
+
+/// The file that is written, but for its names.
+const TEXT: &str = include_str!("new.kdl");
+
+/// Writes a pipeline file. One that is there already is left alone.
+///
+/// # Errors
+/// A [`Failure`] where the name can't be a pipeline's, or the file is there or can't be written.
+pub fn new(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+    let mut file = arguments.name.clone();
+    if file.extension().is_none_or(|extension| extension != "kdl") {
+        file.as_mut_os_string().push(".kdl");
+    }
+    let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    if !name.starts_with(char::is_alphabetic) || !name.chars().all(fits) {
+        return Err(Failure::user(format!("`{name}` can't be a pipeline's name"))
+            .hint("names begin with a letter and hold letters, digits, `-` and `_`"));
+    }
+    let shown = file.display().to_string();
+    let text = TEXT.replace("FILE", &shown).replace("NAME", name);
+    let path = world.folder.join(&file);
+    let written = OpenOptions::new().write(true).create_new(true).open(&path);
+    written.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
+        if error.kind() == ErrorKind::AlreadyExists {
+            return Failure::user(format!("`{shown}` is there already"))
+                .hint("take another name: nothing is written over");
+        }
+        Failure { exit: Exit::Store, code: None, text: format!("cannot write `{shown}`: {error}"), hint: None }
+    })?;
+    // A closed stdout is no reason to fail.
+    let _ = writeln!(std::io::stdout().lock(), "wrote {shown}; `macula run {shown}` runs it");
+    Ok(Exit::Done)
+}
