@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Exit, Failure};
+use crate::lang;
 use crate::run::World;
 
 /// The arguments of `macula new`.
@@ -29,10 +30,8 @@ pub fn new(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         file.as_mut_os_string().push(".kdl");
     }
     let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-    if !name.starts_with(char::is_alphabetic) || !name.chars().all(fits) {
-        return Err(Failure::user(format!("`{name}` can't be a pipeline's name"))
-            .hint("names begin with a letter and hold letters, digits, `-` and `_`"));
+    if !lang::is_name(name) {
+        return Err(Failure::user(format!("`{name}` can't be a pipeline's name")).hint(lang::NAME_RULE));
     }
     let shown = file.display().to_string();
     let text = TEXT.replace("FILE", &shown).replace("NAME", name);

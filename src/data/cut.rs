@@ -8,7 +8,7 @@ use super::pixel_counts::PixelCounts;
 /// itself, without its margin.
 ///
 /// The photograph is read row by row, over all patches: read patch by patch, in pieces of a few hundred bytes that lie far apart,
-/// the same bytes take three times as long to come from memory.
+/// the same bytes take twice as long to come from memory.
 ///
 /// # Panics
 /// Where the places lie on different rows or `out` has another size: defects of the caller.

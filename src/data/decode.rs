@@ -52,7 +52,7 @@ impl Photograph {
             .jpeg_set_out_colorspace(ColorSpace::RGB);
         // Where the end mark follows the pixels too early, the decoder would go on with zeros for ever: the rest of the picture
         // comes out flat. Without the mark it runs out of bytes and says so. It looks ahead by 8 bytes at most, so these zeros
-        // are more than a whole picture needs and less than a row of blocks takes.
+        // are more than a whole picture needs, and soon used up by one that lacks blocks.
         let unmarked = match end {
             JpegEnd::OnlyScan(at) => [&bytes[..at], &[0; 16]].concat(),
             JpegEnd::Somewhere => Vec::new(),

@@ -40,13 +40,7 @@ pub fn load_text(
     let readable = diags.is_empty();
     let (settings, found) = settings(sets, sources);
     diags.extend(found);
-    let mut module = Module {
-        sources,
-        files: BTreeMap::new(),
-        networks: builtin_networks(),
-        stages: BTreeMap::new(),
-        diags: Vec::new(),
-    };
+    let mut module = Module::new(sources);
     if let Some(real) = module.sources.get(file).path.as_ref().and_then(|path| fs::canonicalize(path).ok()) {
         module.files.insert(real, (file, document.clone()));
     }
@@ -72,13 +66,7 @@ pub fn networks(file: &Path, sources: &mut Sources) -> std::io::Result<BTreeMap<
     let text = read(file)?;
     let id = sources.add(file.display().to_string(), Some(file.to_owned()), text.clone());
     let (document, _) = syntax::parse(id, &text);
-    let mut module = Module {
-        sources,
-        files: BTreeMap::new(),
-        networks: builtin_networks(),
-        stages: BTreeMap::new(),
-        diags: Vec::new(),
-    };
+    let mut module = Module::new(sources);
     module.read(id, &document);
     Ok(module.networks)
 }
@@ -100,10 +88,6 @@ pub(super) fn in_order(diags: &mut Vec<Diag>) {
         (place, diag.severity)
     });
     diags.dedup();
-}
-
-fn builtin_networks() -> BTreeMap<String, Described> {
-    stdlib().networks.iter().map(|network| (network.spec.name.clone(), network.clone())).collect()
 }
 
 fn pipelines(
@@ -169,7 +153,18 @@ struct Stage {
     origin: Origin,
 }
 
-impl Module<'_> {
+impl<'a> Module<'a> {
+    fn new(sources: &'a mut Sources) -> Self {
+        let networks = stdlib().networks.iter().map(|network| (network.spec.name.clone(), network.clone()));
+        Self {
+            sources,
+            files: BTreeMap::new(),
+            networks: networks.collect(),
+            stages: BTreeMap::new(),
+            diags: Vec::new(),
+        }
+    }
+
     fn wrong(&mut self, code: &'static str, span: Span, message: impl Into<String>, hint: impl Into<String>) {
         self.diags.push(Diag::error(code, span, message).hint(hint));
     }

@@ -32,6 +32,16 @@ pub fn signatures() -> &'static [Signature] {
     &stdlib::stdlib().signatures
 }
 
+/// What a name must be, in words.
+pub const NAME_RULE: &str = "names begin with a letter and hold letters, digits, `-` and `_`";
+
+/// Whether a pipeline, a stage or a parameter may be called so: see [`NAME_RULE`].
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    name.starts_with(char::is_alphabetic) && name.chars().all(fits)
+}
+
 /// A network of the standard library (`resnet18`, `shallow-cnn`).
 #[must_use]
 pub fn builtin_network(name: &str) -> Option<NetworkSpec> {

@@ -55,6 +55,8 @@ pub struct Instance {
     pub kind: String,
     /// Its outputs and the stages that give them.
     pub outputs: Vec<(String, Reference)>,
+    /// The output that its name alone means.
+    pub main: Option<String>,
     /// Its name where it is used.
     pub span: Span,
 }
@@ -64,14 +66,12 @@ impl Pipeline {
     /// is a stage, or nothing of the pipeline's.
     #[must_use]
     pub fn outlet(&self, name: &str) -> Option<&Reference> {
-        let (instance, port) = name.rsplit_once('.').map_or((name, None), |(instance, port)| (instance, Some(port)));
-        let of = |name: &str, port: &str| {
-            let instance = self.instances.iter().find(|instance| instance.name == name)?;
-            instance.outputs.iter().find(|(own, _)| own == port || port.is_empty()).map(|(_, reference)| reference)
+        let of = |instance: &str| self.instances.iter().find(|one| one.name == instance);
+        let (instance, port) = match of(name) {
+            Some(instance) => (instance, instance.main.as_deref()?),
+            None => name.rsplit_once('.').and_then(|(instance, port)| Some((of(instance)?, port)))?,
         };
-        // An instance's name alone means its only output.
-        let only = self.instances.iter().find(|instance| instance.name == name && instance.outputs.len() == 1);
-        only.map_or_else(|| of(instance, port?), |only| of(&only.name, ""))
+        instance.outputs.iter().find(|(own, _)| own == port).map(|(_, reference)| reference)
     }
 }
 

@@ -9,23 +9,14 @@ Fails where a name is missing or unexpected, a shape differs, or a logit differs
 import json
 import pathlib
 import sys
-import zlib
 
-import numpy
 import torch
 import torchvision
 from safetensors.torch import load_file
 
 
-def formula(name, count, low, high):
-    """As in tests/expected/resnet18.py."""
-    start = zlib.crc32(name.encode())
-    index = numpy.arange(count, dtype=numpy.uint64)
-    bits = (index * numpy.uint64(2654435761) + numpy.uint64(start)) & numpy.uint64(0xFFFFFFFF)
-    bits = ((bits ^ (bits >> numpy.uint64(15))) * numpy.uint64(2246822519)) & numpy.uint64(0xFFFFFFFF)
-    bits ^= bits >> numpy.uint64(13)
-    return (low + (high - low) * (bits.astype(numpy.float64) / 4294967296.0)).astype(numpy.float32)
-
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "expected"))
+from formula import formula
 
 expected = json.loads((pathlib.Path(__file__).parent.parent / "expected/resnet18.json").read_text())
 net = torchvision.models.resnet18(num_classes=4)

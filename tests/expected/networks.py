@@ -1,39 +1,19 @@
 #!/usr/bin/env python3
 """Expected values of the standard library's networks for tests/it/kernels: names and shapes of torchvision's tensors, logits
-and some gradients by torch, in f64. Weights and pixels come from the formula of resnet18.py.
+and some gradients by torch, in f64. Weights and pixels come from formula.py.
 
     python networks.py > networks.json          (torch, torchvision, numpy)
 
 Of each gradient there are its norm, its product with another vector of the formula, and its first value.
 """
 import json
-import zlib
 
 import numpy
 import torch
 import torchvision
 from torch import nn
 
-
-def formula(name, count, low, high):
-    """The same floats everywhere: a multiplicative hash of the index, begun by the name's CRC-32."""
-    start = zlib.crc32(name.encode())
-    index = numpy.arange(count, dtype=numpy.uint64)
-    bits = (index * numpy.uint64(2654435761) + numpy.uint64(start)) & numpy.uint64(0xFFFFFFFF)
-    bits = ((bits ^ (bits >> numpy.uint64(15))) * numpy.uint64(2246822519)) & numpy.uint64(0xFFFFFFFF)
-    bits ^= bits >> numpy.uint64(13)
-    return (low + (high - low) * (bits.astype(numpy.float64) / 4294967296.0)).astype(numpy.float32)
-
-
-def bounds(name, shape):
-    if name.endswith("running_mean"):
-        return -0.2, 0.2
-    if name.endswith("running_var"):
-        return 0.5, 1.5
-    if len(shape) > 1:
-        bound = (6.0 / numpy.prod(shape[1:])) ** 0.5
-        return -bound, bound
-    return (0.6, 1.4) if name.endswith("weight") else (-0.2, 0.2)
+from formula import bounds, formula
 
 
 class Shallow(nn.Module):

@@ -7,32 +7,12 @@ Weights and pixels come from a formula that the test repeats, so nothing large i
 norm, its product with another vector of the formula, and its first value.
 """
 import json
-import zlib
 
 import numpy
 import torch
 import torchvision
 
-
-def formula(name, count, low, high):
-    """The same floats everywhere: a multiplicative hash of the index, begun by the name's CRC-32."""
-    start = zlib.crc32(name.encode())
-    index = numpy.arange(count, dtype=numpy.uint64)
-    bits = (index * numpy.uint64(2654435761) + numpy.uint64(start)) & numpy.uint64(0xFFFFFFFF)
-    bits = ((bits ^ (bits >> numpy.uint64(15))) * numpy.uint64(2246822519)) & numpy.uint64(0xFFFFFFFF)
-    bits ^= bits >> numpy.uint64(13)
-    return (low + (high - low) * (bits.astype(numpy.float64) / 4294967296.0)).astype(numpy.float32)
-
-
-def bounds(name, shape):
-    if name.endswith("running_mean"):
-        return -0.2, 0.2
-    if name.endswith("running_var"):
-        return 0.5, 1.5
-    if len(shape) > 1:
-        bound = (6.0 / numpy.prod(shape[1:])) ** 0.5
-        return -bound, bound
-    return (0.6, 1.4) if name.endswith("weight") else (-0.2, 0.2)
+from formula import bounds, formula
 
 
 net = torchvision.models.resnet18(num_classes=4)

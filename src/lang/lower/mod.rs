@@ -202,10 +202,8 @@ impl<'a> Lowerer<'a> {
     }
 
     fn check_name(&mut self, at: usize, name: &str, span: Span) {
-        let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        if !name.starts_with(char::is_alphabetic) || !name.chars().all(fits) {
-            let hint = "names begin with a letter and hold letters, digits, `-` and `_`";
-            self.wrong(at, "bad-name", span, format!("`{name}` can't be a name"), hint);
+        if !super::is_name(name) {
+            self.wrong(at, "bad-name", span, format!("`{name}` can't be a name"), super::NAME_RULE);
         }
     }
 
@@ -363,6 +361,7 @@ impl<'a> Lowerer<'a> {
                 name: frame.prefix.trim_end_matches('.').to_owned(),
                 kind: instance.signature.name.clone(),
                 outputs: self.outlets(at, instance.signature),
+                main: instance.signature.output(None).map(|out| out.name.clone()),
                 span: instance.used?.0,
             })
         };

@@ -85,6 +85,10 @@ fn its_outputs_are_known_by_name() {
     let outputs: Vec<String> =
         instance.outputs.iter().map(|(port, from)| format!("{port}: {}.{}", from.stage, from.port)).collect();
     assert_eq!(outputs, ["train: patches.fair.out", "valid: patches.folds.valid", "test: patches.folds.test"]);
+    let outlet = |name: &str| pipelines[0].outlet(name).map(|from| format!("{}.{}", from.stage, from.port));
+    assert_eq!(outlet("patches").as_deref(), Some("patches.fair.out"), "its main output");
+    assert_eq!(outlet("patches.valid").as_deref(), Some("patches.folds.valid"));
+    assert_eq!([outlet("patches.tiles"), outlet("eyes"), outlet("patches.vald")], [None, None, None]);
 }
 
 fn param<'a>(stages: &'a [(String, String)], stage: &str) -> &'a str {
