@@ -8,7 +8,8 @@ use super::failure::colours;
 use super::{Exit, Failure, PipelineArguments};
 use crate::base::Sources;
 use crate::diag::{self, Diag, Severity};
-use crate::lang::{self, spec::Pipeline};
+use crate::lang;
+use crate::lang::spec::{Contents, Pipeline, Points};
 use crate::run::World;
 
 /// The arguments of `macula check`.
@@ -28,7 +29,7 @@ pub struct Arguments {
 pub fn check(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut sources = Sources::default();
     let PipelineArguments { file, set, .. } = &arguments.pipeline;
-    let (pipelines, diags) = lang::load(file, set, &mut sources)
+    let (Contents { pipelines, .. }, diags) = lang::load(file, set, Points::All, &mut sources)
         .map_err(|error| Failure::user(format!("`{}` can't be read: {error}", file.display())))?;
     let mut out = std::io::stdout().lock();
     if arguments.json {

@@ -7,7 +7,8 @@ use clap::Args;
 use super::check::{say, wrong};
 use super::{Exit, Failure};
 use crate::base::Sources;
-use crate::lang::{self, spec::Pipeline};
+use crate::lang;
+use crate::lang::spec::{Contents, Pipeline, Points};
 use crate::run::{Project, World};
 use crate::store::Store;
 
@@ -72,7 +73,7 @@ pub fn load(world: &World, arguments: &PipelineArguments) -> Result<Loaded, Fail
 pub fn pipeline(world: &World, arguments: &PipelineArguments) -> Result<(Pipeline, Sources), Failure> {
     let mut sources = Sources::default();
     let PipelineArguments { file, pipeline, set } = arguments;
-    let (pipelines, diags) = lang::load(file, set, &mut sources)
+    let (Contents { pipelines, .. }, diags) = lang::load(file, set, Points::OneByOne, &mut sources)
         .map_err(|error| Failure::user(format!("`{}` can't be read: {error}", file.display())))?;
     say(world, &diags, &sources);
     if wrong(&diags) {

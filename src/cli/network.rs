@@ -8,7 +8,7 @@ use super::Failure;
 use crate::base::Sources;
 use crate::lang::network::NetworkSpec;
 use crate::lang::shapes::{self, LayerShape};
-use crate::lang::spec::Pipeline;
+use crate::lang::spec::{Contents, Pipeline, Points};
 use crate::lang::{self, value};
 use crate::progress::table::{render, thousands};
 use crate::stage::{Cell, Table};
@@ -30,7 +30,9 @@ const SIDE: usize = 128;
 /// The text for a network of a file that holds networks and no pipeline; none where the file is another.
 pub(super) fn alone(file: &Path, name: &str, look: Look) -> Result<Option<String>, Failure> {
     let mut sources = Sources::default();
-    let Ok((pipelines, diags)) = lang::load(file, &[], &mut sources) else { return Ok(None) };
+    let Ok((Contents { pipelines, .. }, diags)) = lang::load(file, &[], Points::OneByOne, &mut sources) else {
+        return Ok(None);
+    };
     if !pipelines.is_empty() || super::check::wrong(&diags) {
         return Ok(None);
     }

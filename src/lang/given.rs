@@ -23,6 +23,8 @@ pub(super) struct Given {
     pub(super) property: bool,
     /// A `$name` in it has no value; that was told already.
     pub(super) broken: bool,
+    /// Whether it comes from outside the pipeline: from a `--set` or a sweep.
+    pub(super) set: bool,
     /// The words after `=` in a `--set`, for text and paths that need no quotes there, and what is wrong with them as KDL.
     pub(super) plain: Option<(Entry, Vec<Diag>)>,
 }
@@ -88,7 +90,7 @@ fn below(node: &Node, prefix: &str, values: &mut Values, diags: &mut Vec<Diag>, 
             return;
         }
         let values = resolved.into_iter().flatten().flatten().collect();
-        all.push(Given { path, name, whole, values, property, broken, plain: None });
+        all.push(Given { path, name, whole, values, property, broken, set: false, plain: None });
     };
     let bare = node.entries.is_empty() && node.children.is_none();
     if !args.is_empty() || bare {
@@ -104,7 +106,7 @@ fn below(node: &Node, prefix: &str, values: &mut Values, diags: &mut Vec<Diag>, 
     }
 }
 
-/// One `--set`: `stage.param=value` or `param=value`.
+/// One `--set`: `stage.param=value` or `param=value`. Or one value of a sweep.
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
     /// What stands before the `=`.
@@ -162,6 +164,7 @@ fn setting(file: FileId, text: &str) -> Result<Setting, Diag> {
         values,
         property: false,
         broken: false,
+        set: true,
         plain: Some((plain, wrong)),
     };
     Ok(Setting { path, given })

@@ -10,20 +10,25 @@ use super::given::{Setting, settings};
 use super::lower::{Scope, Told, check_body, lower};
 use super::near;
 use super::signature::{self, Origin, Signature};
-use super::spec::Pipeline;
+use super::spec::{Contents, Pipeline, Points};
 use super::stdlib::{self, stdlib};
 use crate::base::{FileId, Sources, Span};
 use crate::diag::{Diag, Severity};
 use crate::syntax::{self, Document, Entry, Node};
 
-/// The pipelines of a file, in its order, and all that is wrong with it, in order of place. `sets` are the arguments of
-/// `--set`. The pipelines can be used where no diagnostic is an error.
+/// The pipelines and sweeps of a file, in its order, and all that is wrong with it, in order of place. `sets` are the arguments of
+/// `--set`. What it holds can be used where no diagnostic is an error.
 ///
 /// # Errors
 /// Where the file can't be read; what it holds is never such an error.
-pub fn load(file: &Path, sets: &[String], sources: &mut Sources) -> std::io::Result<(Vec<Pipeline>, Vec<Diag>)> {
+pub fn load(
+    file: &Path,
+    sets: &[String],
+    points: Points,
+    sources: &mut Sources,
+) -> std::io::Result<(Contents, Vec<Diag>)> {
     let text = read(file)?;
-    Ok(load_text(&file.display().to_string(), Some(file.to_owned()), &text, sets, sources))
+    Ok(load_text(&file.display().to_string(), Some(file.to_owned()), &text, sets, points, sources))
 }
 
 /// The same for a text that is at hand; files that it uses are found beside `path`.
@@ -33,8 +38,9 @@ pub fn load_text(
     path: Option<PathBuf>,
     text: &str,
     sets: &[String],
+    points: Points,
     sources: &mut Sources,
-) -> (Vec<Pipeline>, Vec<Diag>) {
+) -> (Contents, Vec<Diag>) {
     let file = sources.add(name, path, text);
     let (document, mut diags) = syntax::parse(file, text);
     let readable = diags.is_empty();
@@ -55,7 +61,8 @@ pub fn load_text(
     let module = document.nodes.iter().any(|node| matches!(node.name.text.as_str(), "network" | "stage"));
     let pipelines = pipelines(file, &nodes, (&networks, &stages), &settings, readable && !module, &mut diags);
     in_order(&mut diags);
-    (pipelines, diags)
+    let _ = points;
+    (Contents { pipelines, sweeps: Vec::new() }, diags)
 }
 
 /// The networks that a file describes or brings in, by name, beside those of the standard library.

@@ -1,4 +1,4 @@
-//! What the language hands on: a pipeline as a list of stages, every value checked and every default filled in.
+//! What the language hands on: pipelines as lists of stages, every value checked and every default filled in; and sweeps.
 
 use std::collections::BTreeMap;
 
@@ -22,11 +22,87 @@ pub struct Pipeline {
     pub span: Span,
 }
 
+/// What the top level of a file holds that can be run.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// Its pipelines, in order.
+    pub pipelines: Vec<Pipeline>,
+    /// Its sweeps, in order.
+    pub sweeps: Vec<Sweep>,
+}
+
+/// A pipeline with several values of some of its parameters.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// Its name.
+    pub name: String,
+    /// Its `doc`, where it has one.
+    pub doc: Option<String>,
+    /// The pipeline as it stands, without the sweep.
+    pub base: Pipeline,
+    /// What is varied, in order; repeats are the last, their values the seeds.
+    pub axes: Vec<Axis>,
+    /// Its points, the first axis the slowest but for repeats, which are slower still. Empty where only the values were
+    /// checked ([`Points::OneByOne`]).
+    pub points: Vec<Point>,
+    /// How many points there are.
+    pub count: usize,
+    /// By which figure points are ranked.
+    pub rank: Option<Rank>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// One of the things that a sweep varies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Axis {
+    /// What is set: `classifier.optimizer.lr`, `size`, or `seed`.
+    pub path: String,
+    /// The shortest end of the path that no other axis has: `lr`.
+    pub name: String,
+    /// Its values as they were written.
+    pub values: Vec<String>,
+    /// Whether it repeats the experiment rather than change it.
+    pub repeats: bool,
+}
+
+/// A pipeline of a sweep.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// For each axis, which of its values.
+    pub at: Vec<usize>,
+    /// The pipeline with these values.
+    pub pipeline: Pipeline,
+}
+
+/// By which figure points are ranked: `scores.mean-average-precision`, or of one class `scores.average-precision.MA`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rank {
+    /// The stage.
+    pub stage: String,
+    /// The figure, of all classes or with a class behind a dot.
+    pub figure: String,
+}
+
+/// How far the points of sweeps are worked out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Points {
+    /// Each value is checked alone, beside the pipeline's own; no points are made. For an editor.
+    OneByOne,
+    /// Every point is made and checked.
+    All,
+}
+
 /// One stage of a pipeline.
 #[derive(Clone, Debug)]
 pub struct StageSpec {
-    /// The stage's own name; dotted within templates.
+    /// The stage's name; dotted within templates. Where the points of a sweep are one graph, it also says of which points:
+    /// `classifier@lr=1e-4`.
     pub name: String,
+    /// Its name in its own pipeline: `classifier`.
+    pub own: String,
+    /// The seed that it draws from: the pipeline's, but for repeats in a sweep.
+    pub seed: u64,
     /// The signature it is an instance of (`extract`).
     pub kind: String,
     /// The name of the Rust implementation, from the signature's `impl`.

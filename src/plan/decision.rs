@@ -166,7 +166,7 @@ impl<'a> Engine<'a> {
         if let Work::Source(look) = implementation.work {
             let params = params(stage);
             let outcome = look(&params, self.files)?;
-            let mut manifest = keys::common(self.pipeline, stage, implementation)?;
+            let mut manifest = keys::common(stage, implementation)?;
             for (port, tree) in &outcome.outputs {
                 manifest.push(crate::store::Kind::Files, port, tree.digest().short(), tree.digest());
             }
@@ -174,7 +174,7 @@ impl<'a> Engine<'a> {
             return Ok(Decision::Source(Arc::new(known)));
         }
         let inputs = self.inputs(id, known)?;
-        let manifest = keys::manifest(self.pipeline, stage, implementation, &inputs)?;
+        let manifest = keys::manifest(stage, implementation, &inputs)?;
         let key = manifest.key();
         match self.store.find(&key, &keys::class(implementation), self.accept)? {
             Ok(found) => {
@@ -243,13 +243,13 @@ impl<'a> Engine<'a> {
         let implementation = self.implementation(id);
         let mut stage = self.stage(id).clone();
         stage.params = item_params(&stage, implementation).0;
-        Ok(keys::common(self.pipeline, &stage, implementation)?.key())
+        Ok(keys::common(&stage, implementation)?.key())
     }
 
     /// The random streams of a stage.
     #[must_use]
     pub fn streams(&self, id: StageId) -> Streams {
-        Streams::new(self.pipeline.seed, self.implementation(id).name)
+        Streams::new(self.stage(id).seed, self.implementation(id).name)
     }
 
     fn inputs(&self, id: StageId, known: &AllKnown) -> Result<Inputs, StageError> {
@@ -264,9 +264,10 @@ impl<'a> Engine<'a> {
                     StageError::Bug(format!("`{}` made no output `{}`", reference.stage, reference.port))
                 })?;
                 let main = self.stage(from).outputs.len() == 1;
-                let name =
-                    if main { reference.stage.clone() } else { format!("{}.{}", reference.stage, reference.port) };
-                Ok(Named { stage: reference.stage.clone(), name, tree, summary: page.then(|| result.summary.clone()) })
+                // Of which points of a sweep it is would change a page's key.
+                let stage = self.stage(from).own.clone();
+                let name = if main { stage.clone() } else { format!("{stage}.{}", reference.port) };
+                Ok(Named { stage, name, tree, summary: page.then(|| result.summary.clone()) })
             });
             let given = given.collect::<Result<Vec<_>, StageError>>()?;
             inputs.0.entry(input.port.clone()).or_default().extend(given);

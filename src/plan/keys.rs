@@ -2,7 +2,7 @@
 //! of the file, comments, threads, the text of the standard library.
 
 use crate::base::{Digest, Hasher};
-use crate::lang::spec::{Pipeline, StageSpec};
+use crate::lang::spec::StageSpec;
 use crate::lang::value::Value;
 use crate::stage::{Determinism, Implementation, Inputs, Item, StageError, Work};
 use crate::store::{EVERYWHERE, Kind, Manifest};
@@ -11,12 +11,12 @@ use crate::store::{EVERYWHERE, Kind, Manifest};
 ///
 /// # Errors
 /// [`StageError::Bug`] where another stage than a source has a path: a path's spelling must not count.
-pub fn common(pipeline: &Pipeline, stage: &StageSpec, implementation: &Implementation) -> Result<Manifest, StageError> {
+pub fn common(stage: &StageSpec, implementation: &Implementation) -> Result<Manifest, StageError> {
     let mut manifest = Manifest::default();
     manifest.text(Kind::Implementation, "implementation", implementation.name);
     manifest.int(Kind::Implementation, "version", u64::from(implementation.version));
     if implementation.seeded {
-        manifest.int(Kind::Seed, "seed", pipeline.seed);
+        manifest.int(Kind::Seed, "seed", stage.seed);
     }
     for (name, value) in &stage.params {
         if stage.unkeyed.contains(name) {
@@ -39,13 +39,8 @@ pub fn common(pipeline: &Pipeline, stage: &StageSpec, implementation: &Implement
 ///
 /// # Errors
 /// As [`common`].
-pub fn manifest(
-    pipeline: &Pipeline,
-    stage: &StageSpec,
-    implementation: &Implementation,
-    inputs: &Inputs,
-) -> Result<Manifest, StageError> {
-    let mut manifest = common(pipeline, stage, implementation)?;
+pub fn manifest(stage: &StageSpec, implementation: &Implementation, inputs: &Inputs) -> Result<Manifest, StageError> {
+    let mut manifest = common(stage, implementation)?;
     for (port, given) in &inputs.0 {
         let many = given.len() > 1;
         for (at, named) in given.iter().enumerate() {

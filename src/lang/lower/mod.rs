@@ -72,7 +72,10 @@ pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting], told: &mut
     lowerer.read();
     lowerer.unused_params(ROOT, node.nodes());
     let instances = lowerer.instances();
-    let stages = lowerer.stages();
+    let mut stages = lowerer.stages();
+    for stage in &mut stages {
+        stage.seed = seed;
+    }
     let Lowerer { diags, met, .. } = lowerer;
     let doc = node.child("doc").and_then(|doc| doc.args().next()).and_then(Entry::text).map(str::to_owned);
     Lowered { pipeline: Pipeline { name, seed, doc, stages, instances, span }, diags, met, names }
@@ -278,8 +281,11 @@ impl<'a> Lowerer<'a> {
     fn stage(&mut self, at: usize, node: &Node, signature: &'a Signature, name: &str, span: Span) {
         let (given, Filled { params, spans, unkeyed, .. }) = self.given(at, node, signature, name, span);
         let outputs = signature.outputs.iter().map(|out| Output { port: out.name.clone(), ty: out.ty.clone() });
+        let full = format!("{}{name}", self.frames[at].prefix);
         let spec = StageSpec {
-            name: format!("{}{name}", self.frames[at].prefix),
+            name: full.clone(),
+            own: full,
+            seed: 0, // the pipeline's, once that is known
             kind: signature.name.clone(),
             implementation: signature.implementation.clone(),
             inputs: Vec::new(),
@@ -342,10 +348,9 @@ impl<'a> Lowerer<'a> {
                     param.params.iter().chain(of_case).any(|inner| inner.name == name)
                 };
                 // What the file gives to a case that is no longer chosen goes with it.
-                let file_says = |given: &Given| given.plain.is_none();
                 let below =
                     |given: &Given| given.path.strip_prefix(path).and_then(|rest| rest.strip_prefix('.')).map(kept);
-                given.retain(|given| !file_says(given) || below(given) != Some(false));
+                given.retain(|given| given.set || below(given) != Some(false));
             }
             given.retain(|given| given.path != path);
             drop_pair(given, path);

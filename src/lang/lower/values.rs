@@ -53,11 +53,12 @@ impl Lowerer<'_> {
         let mut value = node.prop("default").cloned();
         for (i, setting) in self.settings.iter().enumerate().filter(|(_, setting)| setting.path == param.name) {
             self.met.insert(i);
-            let (plain, wrong) = setting.given.plain.clone()?;
-            let textual = matches!(param.kind, Kind::Text | Kind::Path | Kind::Network);
+            let (plain, wrong) = setting.given.plain.clone().unzip();
+            let wrong = wrong.unwrap_or_default();
+            let textual = plain.is_some() && matches!(param.kind, Kind::Text | Kind::Path | Kind::Network);
             match setting.given.values.as_slice() {
                 [one] if wrong.is_empty() && (!textual || one.quoted) => value = Some(one.clone()),
-                _ if textual => value = Some(plain),
+                _ if textual => value = plain,
                 _ if wrong.is_empty() => {
                     let message = format!("`{}` takes one value", param.name);
                     self.wrong(

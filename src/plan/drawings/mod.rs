@@ -224,7 +224,9 @@ pub(crate) mod tests {
             });
             StageSpec {
                 implementation: kind.clone(),
+                own: name.clone(),
                 name,
+                seed: 7,
                 kind,
                 inputs: inputs.collect(),
                 params: BTreeMap::new(),

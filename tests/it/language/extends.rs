@@ -5,7 +5,7 @@ use std::path::Path;
 use macula::base::Sources;
 use macula::diag::{Diag, Severity};
 use macula::lang;
-use macula::lang::spec::Pipeline;
+use macula::lang::spec::{Pipeline, Points};
 use macula::lang::value::Value;
 
 use super::codes;
@@ -38,7 +38,9 @@ fn load(files: &[(&str, &str)]) -> (Vec<Pipeline>, Vec<Diag>) {
     for (name, text) in files {
         std::fs::write(folder.path().join(name), text).expect("written");
     }
-    lang::load(&folder.path().join(Path::new("main.kdl")), &[], &mut Sources::default()).expect("it can be read")
+    let main = folder.path().join(Path::new("main.kdl"));
+    let (contents, diags) = lang::load(&main, &[], Points::All, &mut Sources::default()).expect("it can be read");
+    (contents.pipelines, diags)
 }
 
 /// What `difference` makes of the baseline.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use macula::base::Sources;
 use macula::diag::{self, Severity, Style};
 use macula::lang;
+use macula::lang::spec::Points;
 
 use super::{codes, load, set};
 
@@ -42,7 +43,7 @@ fn every_mistake_is_told_on_its_line_and_nothing_else_is() {
     assert!(!fixtures.is_empty());
     for (name, text) in fixtures {
         let mut sources = Sources::default();
-        let (_, diags) = lang::load_text(&name, None, &text, &[], &mut sources);
+        let (_, diags) = lang::load_text(&name, None, &text, &[], Points::All, &mut sources);
         let mut found = String::new();
         for diag in &diags {
             let line = sources.line_column(diag.labels[0].span).0;
@@ -64,7 +65,7 @@ fn twenty_mistakes_in_one_file_are_twenty_errors() {
 fn a_mistake_reads_so() {
     let text = "pipeline a seed=1 {\n    synthetic fundus\n    extract patches { from fundsu; size 2000 }\n}\n";
     let mut sources = Sources::default();
-    let (_, diags) = lang::load_text("a.kdl", None, text, &[], &mut sources);
+    let (_, diags) = lang::load_text("a.kdl", None, text, &[], Points::All, &mut sources);
     insta::assert_snapshot!(diag::render(&diags, &sources, Style::Plain, 100), @r"
     error[unknown-name]
 

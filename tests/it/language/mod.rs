@@ -11,7 +11,7 @@ mod templates;
 use macula::base::Sources;
 use macula::diag::Diag;
 use macula::lang;
-use macula::lang::spec::Pipeline;
+use macula::lang::spec::{Pipeline, Points};
 use macula::lang::value::Value;
 
 /// What is made of a text.
@@ -22,7 +22,8 @@ fn load(text: &str) -> (Vec<Pipeline>, Vec<Diag>) {
 /// What is made of a text with `--set` arguments.
 fn set(text: &str, sets: &[&str]) -> (Vec<Pipeline>, Vec<Diag>) {
     let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
-    lang::load_text("test.kdl", None, text, &sets, &mut Sources::default())
+    let (contents, diags) = lang::load_text("test.kdl", None, text, &sets, Points::All, &mut Sources::default());
+    (contents.pipelines, diags)
 }
 
 fn codes(diags: &[Diag]) -> Vec<&'static str> {
@@ -80,8 +81,8 @@ fn every_pipeline_in_the_language_page_is_right() {
     for block in blocks {
         let path = folder.path().join("block.kdl");
         std::fs::write(&path, block).expect("written");
-        let (pipelines, diags) = lang::load(&path, &[], &mut Sources::default()).expect("readable");
-        assert_eq!((pipelines.len(), codes(&diags)), (1, Vec::new()), "{block}");
+        let (contents, diags) = lang::load(&path, &[], Points::All, &mut Sources::default()).expect("readable");
+        assert_eq!((contents.pipelines.len(), codes(&diags)), (1, Vec::new()), "{block}");
     }
 }
 
@@ -90,7 +91,7 @@ fn every_pipeline_of_the_project_is_right() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines");
     let mut found = 0;
     for entry in std::fs::read_dir(folder).expect("the folder").flatten() {
-        let (_, diags) = lang::load(&entry.path(), &[], &mut Sources::default()).expect("readable");
+        let (_, diags) = lang::load(&entry.path(), &[], Points::All, &mut Sources::default()).expect("readable");
         let errors: Vec<&Diag> = diags.iter().filter(|diag| diag.severity == macula::diag::Severity::Error).collect();
         assert!(errors.is_empty(), "{}: {errors:?}", entry.path().display());
         found += 1;

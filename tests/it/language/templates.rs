@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use macula::base::Sources;
 use macula::diag::{self, Style};
 use macula::lang;
+use macula::lang::spec::Points;
 use macula::lang::value::Value;
 
 use super::{codes, load, set};
@@ -173,7 +174,7 @@ fn a_mistake_in_a_body_is_told_once_whatever_uses_it() {
 fn a_mistake_that_a_use_makes_shows_the_body_and_the_use() {
     let mut sources = Sources::default();
     let text = with_balanced(USED).replace("size 64", "size 4");
-    let (_, diags) = lang::load_text("test.kdl", None, &text, &[], &mut sources);
+    let (_, diags) = lang::load_text("test.kdl", None, &text, &[], Points::All, &mut sources);
     assert_eq!(codes(&diags), ["out-of-range"]);
     let said = diag::render(&diags, &sources, Style::Plain, 120);
     assert!(said.contains("size $size") && said.contains("in `patches`, which is used here"), "{said}");

@@ -200,10 +200,18 @@ pub(super) fn pipeline(stages: Vec<StageSpec>) -> Pipeline {
     Pipeline { name: "bench".into(), seed: 7, doc: None, stages, instances: Vec::new(), span: nowhere() }
 }
 
+/// Gives a pipeline and its stages another seed.
+pub(super) fn seeded(pipeline: &mut Pipeline, seed: u64) {
+    pipeline.seed = seed;
+    pipeline.stages.iter_mut().for_each(|stage| stage.seed = seed);
+}
+
 /// A stage of `kind` named `name`, with the output `out`.
 pub(super) fn stage(name: &str, kind: &str) -> StageSpec {
     StageSpec {
         name: name.into(),
+        own: name.into(),
+        seed: 7,
         kind: kind.into(),
         implementation: kind.into(),
         inputs: Vec::new(),

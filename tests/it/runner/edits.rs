@@ -6,7 +6,7 @@ use macula::lang::spec::{Pipeline, StageSpec};
 use macula::lang::value::Value;
 use proptest::prelude::*;
 
-use super::bench::{Bench, With, pipeline, source, stage, touch, wrap};
+use super::bench::{Bench, With, pipeline, seeded, source, stage, touch, wrap};
 
 /// A change that a user may make between two runs.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ fn apply(bench: &Bench, pipeline: &mut Pipeline, edit: &Edit) {
                 stage.params.insert("add".into(), Value::Text(value.to_string()));
             }
         }
-        Edit::Seed(seed) => pipeline.seed = *seed,
+        Edit::Seed(seed) => seeded(pipeline, *seed),
         Edit::Touch => touch(&bench.path("in.txt"), 30),
         Edit::Swap(one, other) => pipeline.stages.swap(*one, *other),
         Edit::Rename(at, name) => {

@@ -9,7 +9,7 @@ use macula::plan::{Explanation, Reason};
 use macula::store::{Kind, Manifest};
 use proptest::prelude::*;
 
-use super::bench::{Bench, With, pipeline, source, stage, wrap};
+use super::bench::{Bench, With, pipeline, seeded, source, stage, wrap};
 
 fn branching() -> Vec<StageSpec> {
     vec![
@@ -67,7 +67,9 @@ fn the_seed_counts_where_it_is_used() {
     let bench = Bench::new();
     bench.write("in.txt", "x\n");
     let before = keys(&bench, &pipeline(branching()));
-    let after = keys(&bench, &Pipeline { seed: 8, ..pipeline(branching()) });
+    let mut other = pipeline(branching());
+    seeded(&mut other, 8);
+    let after = keys(&bench, &other);
     assert_eq!(before["one"], after["one"]);
     assert_ne!(before["dice"], after["dice"]);
 }
