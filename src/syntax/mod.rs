@@ -8,13 +8,15 @@
 
 mod format;
 mod judge;
+mod plain;
 mod scan;
 mod slips;
 mod tree;
 
 pub use format::{Unformatted, format};
+pub use judge::Memory;
 pub use scan::{Kind, Token, scan};
-pub use tree::{Document, Entry, Node, Scalar, Word, parse, values};
+pub use tree::{Document, Entry, Node, Scalar, Word, parse, parse_with, values};
 
 /// Deepest nesting of `{` in a file.
 pub const DEEPEST: usize = 24;

@@ -1,7 +1,8 @@
 //! Nodes from tokens. Every part keeps its span; a slip is told and read as what was meant.
 
+use super::judge::{self, Memory};
 use super::scan::{Kind, Token, scan};
-use super::{DEEPEST, LARGEST, judge, slips};
+use super::{DEEPEST, LARGEST, slips};
 use crate::base::{FileId, Span};
 use crate::diag::Diag;
 
@@ -107,19 +108,21 @@ impl Entry {
 /// The nodes of a text, and all that is wrong with its form, in order of place.
 #[must_use]
 pub fn parse(file: FileId, text: &str) -> (Document, Vec<Diag>) {
+    parse_with(file, text, &mut Memory::default())
+}
+
+/// The same for a text that is read again and again: what did not change since the last time is not judged anew.
+#[must_use]
+pub fn parse_with(file: FileId, text: &str, memory: &mut Memory) -> (Document, Vec<Diag>) {
     if text.len() > LARGEST {
         let place = Span::new(file, 0..0);
         let size = text.len().div_ceil(1024);
         let found = Diag::error("too-large", place, format!("the file has {size} KB; {} are the most", LARGEST / 1024));
         return (Document::default(), vec![found.hint("split it, and bring the parts together with `use`")]);
     }
-    let Read { document, mut diags, tokens, hidden_ends } = read(file, text);
-    if let Some(mut tokens) = tokens {
-        // The crate wants a line end, and no `;`, after a node that `/-` hides; KDL takes either.
-        for at in hidden_ends {
-            tokens[at].kind = Kind::Newline;
-        }
-        judge::judge(file, text, &tokens, &document, &mut diags);
+    let Read { document, mut diags, tokens } = read(file, text);
+    if let Some(tokens) = tokens {
+        judge::judge(file, text, &tokens, &mut diags, memory);
         diags.sort_by_key(|diag| diag.labels.first().map_or(0, |label| label.span.start));
     }
     (document, diags)
@@ -129,10 +132,9 @@ pub fn parse(file: FileId, text: &str) -> (Document, Vec<Diag>) {
 pub(super) struct Read {
     pub(super) document: Document,
     pub(super) diags: Vec<Diag>,
-    /// None where the nesting is too deep to read it.
-    tokens: Option<Vec<Token>>,
-    /// Which of the tokens are `;` behind a node that `/-` hides.
-    hidden_ends: Vec<usize>,
+    /// None where the nesting is too deep to read it. The `;` behind a node that `/-` hides is a line end here: the crate wants
+    /// one there, and KDL takes either.
+    pub(super) tokens: Option<Vec<Token>>,
 }
 
 /// Reads a text of any size without the judge.
@@ -140,13 +142,16 @@ pub(super) fn read(file: FileId, text: &str) -> Read {
     let mut tokens = scan(text);
     let (mut diags, trusted) = slips::braces(file, text, &mut tokens);
     if !trusted {
-        return Read { document: Document::default(), diags, tokens: None, hidden_ends: Vec::new() };
+        return Read { document: Document::default(), diags, tokens: None };
     }
     let mut reader = Reader::new(file, text, &tokens);
     let document = Document { nodes: reader.nodes(0) };
     let Reader { diags: mut found, hidden_ends, .. } = reader;
     diags.append(&mut found);
-    Read { document, diags, tokens: Some(tokens), hidden_ends }
+    for at in hidden_ends {
+        tokens[at].kind = Kind::Newline;
+    }
+    Read { document, diags, tokens: Some(tokens) }
 }
 
 /// The values that stand in `text` from byte `from` on, as arguments of a node would: for `--set`.
