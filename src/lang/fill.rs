@@ -6,7 +6,7 @@ use super::describe::Described;
 use super::given::Given;
 use super::kind::{self, Kind};
 use super::near;
-use super::network::NetworkSpec;
+use super::scope::Scope;
 use super::signature::{Param, Signature};
 use super::value::Value;
 use crate::base::Span;
@@ -22,22 +22,18 @@ pub(super) struct Filled {
     pub(super) spans: BTreeMap<String, Span>,
     /// Those that are not in the key.
     pub(super) unkeyed: Vec<String>,
+    /// Networks among them, as described and with the values that they were given.
+    pub(super) networks: BTreeMap<String, Described>,
     /// What is wrong.
     pub(super) diags: Vec<Diag>,
 }
 
 /// Fills in the parameters of `signature` from `given`, from which the ports have been taken already. `stage` is how messages
 /// call the stage, `place` where it is declared.
-pub(super) fn fill(
-    signature: &Signature,
-    given: Vec<Given>,
-    networks: &BTreeMap<String, Described>,
-    stage: &str,
-    place: Span,
-) -> Filled {
+pub(super) fn fill(signature: &Signature, given: Vec<Given>, scope: &Scope, stage: &str, place: Span) -> Filled {
     let used = vec![false; given.len()];
     let siblings = signature.children().collect();
-    let mut filler = Filler { given, used, networks, siblings, stage, place, filled: Filled::default() };
+    let mut filler = Filler { given, used, scope, siblings, stage, place, filled: Filled::default() };
     filler.all(&signature.params, "");
     filler.leftovers(signature);
     filler.filled
@@ -46,7 +42,7 @@ pub(super) fn fill(
 struct Filler<'a> {
     given: Vec<Given>,
     used: Vec<bool>,
-    networks: &'a BTreeMap<String, Described>,
+    scope: &'a Scope<'a>,
     /// What may stand in the stage's braces.
     siblings: Vec<&'a str>,
     stage: &'a str,
@@ -181,24 +177,28 @@ impl Filler<'_> {
 
     fn network(&mut self, param: &Param, path: &str, entry: &Entry, whole: Span) {
         let name = entry.text().unwrap_or_default();
-        if let Some(described) = self.networks.get(name) {
-            let spec = self.with_values(described, path);
-            let value = spec.map_or(Value::None, |spec| Value::Network(Box::new(spec)));
+        // What a body is given was found where it is used: there the name means something.
+        let passed = self.given.iter().find(|given| given.path == path).and_then(|given| given.network.clone());
+        let found = passed.map(|network| *network);
+        if let Some(described) = found.or_else(|| Some(self.scope.network(name, entry.span)?.called(name))) {
+            let described = self.with_values(described, path);
+            let value = described.as_ref().map_or(Value::None, |it| Value::Network(Box::new(it.spec.clone())));
+            self.filled.networks.extend(described.map(|described| (path.to_owned(), described)));
             return self.put(param, path, value, Some(whole));
         }
         self.forgive(path);
-        let hint = near::hint(name, self.networks.keys().map(String::as_str), "describe it with `network NAME { … }`");
+        let hint = self.scope.near_network(name, entry.span);
         self.wrong("unknown-network", entry.span, format!("there is no network `{name}`"), hint);
         self.put(param, path, Value::None, Some(whole));
     }
 
     /// A network with the values that stand below `path` for its parameters (`network tiny width=64`).
-    fn with_values(&mut self, described: &Described, path: &str) -> Option<NetworkSpec> {
+    fn with_values(&mut self, described: Described, path: &str) -> Option<Described> {
         let prefix = format!("{path}.");
         let below: Vec<Given> = self.given.iter().filter(|given| given.path.starts_with(&prefix)).cloned().collect();
         self.forgive(path);
         if below.is_empty() {
-            return Some(described.spec.clone());
+            return Some(described);
         }
         let mut values = BTreeMap::new();
         let before = self.filled.diags.len();
@@ -227,7 +227,7 @@ impl Filler<'_> {
         }
         let (with, diags) = described.with(&values);
         self.filled.diags.extend(diags);
-        with.map(|with| with.spec)
+        with
     }
 
     fn check(&mut self, kind: &Kind, param: &Param, path: &str, entry: &Entry) -> Option<Value> {

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::describe::{Described, misfit};
+use super::describe::misfit;
 use super::lower::Draft;
+use super::scope::Scope;
 use super::shapes;
 use super::spec::Reference;
 use super::value::Value;
@@ -16,7 +17,7 @@ const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
 const GOALS: [&str; 5] = ["thresholds", "scores", "spread", "report", "files"];
 
 /// Checks the stages together. `whole` says that nothing is wrong so far.
-pub(super) fn check(drafts: &[Draft], networks: &BTreeMap<String, Described>, whole: bool) -> Vec<Diag> {
+pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> Vec<Diag> {
     let by_name: BTreeMap<&str, usize> =
         drafts.iter().enumerate().map(|(i, draft)| (draft.spec.name.as_str(), i)).collect();
     let graph = Graph { drafts, by_name };
@@ -24,7 +25,7 @@ pub(super) fn check(drafts: &[Draft], networks: &BTreeMap<String, Described>, wh
     match graph.order() {
         Ok(order) => {
             diags.extend(graph.marks(&order));
-            diags.extend(graph.networks(networks));
+            diags.extend(graph.networks(scope));
         }
         Err(cycle) => diags.push(graph.cycle(&cycle)),
     }
@@ -182,7 +183,7 @@ impl Graph<'_> {
     }
 
     /// Errors where a network can't take the patches that reach its stage.
-    fn networks(&self, networks: &BTreeMap<String, Described>) -> Vec<Diag> {
+    fn networks(&self, scope: &Scope) -> Vec<Diag> {
         let mut diags = Vec::new();
         for (stage, draft) in self.drafts.iter().enumerate() {
             let found = draft.spec.params.iter().find_map(|(path, value)| match value {
@@ -192,7 +193,7 @@ impl Graph<'_> {
             let Some((path, network)) = found else { continue };
             let Some((side, from)) = self.side(stage) else { continue };
             let Err(misfits) = shapes::shapes(network, side, 4) else { continue };
-            let described = networks.get(&network.name).filter(|described| described.spec == **network);
+            let described = scope.own_networks().find(|described| described.spec.layers == network.layers);
             let place = draft.spec.spans.get(path).copied().unwrap_or(draft.spec.span);
             let least = shapes::least_side(network).map_or(String::new(), |least| format!("; {least} px is the least"));
             let origin = &self.drafts[from].spec;
@@ -200,7 +201,7 @@ impl Graph<'_> {
                 let message = format!("network `{}` can't take patches of {side} px: {}", network.name, wrong.message);
                 let mut diag = Diag::error("shape-mismatch", place, message);
                 // The standard library's own text is not among the user's sources.
-                let layer = described.filter(|_| !super::is_builtin(&network.name)).map(|it| misfit(it, &wrong));
+                let layer = described.map(|it| misfit(it, &wrong));
                 if let Some(label) = layer.as_ref().and_then(|layer| layer.labels.first()) {
                     diag = diag.also(label.span, "this layer");
                 }

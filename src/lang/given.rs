@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::describe::Described;
 use super::near;
 use crate::base::{FileId, Sources, Span};
 use crate::diag::Diag;
@@ -27,6 +28,8 @@ pub(super) struct Given {
     pub(super) set: bool,
     /// The words after `=` in a `--set`, for text and paths that need no quotes there, and what is wrong with them as KDL.
     pub(super) plain: Option<(Entry, Vec<Diag>)>,
+    /// The network that a `$name` in it stands for.
+    pub(super) network: Option<Box<Described>>,
 }
 
 /// The parameters of a pipeline: their values, and which of them were used.
@@ -34,6 +37,8 @@ pub(super) struct Given {
 pub(super) struct Values {
     /// The value of each; none where it is wrong or missing, which was told already.
     pub(super) known: BTreeMap<String, Option<Vec<Entry>>>,
+    /// Of those that are networks, what they mean where they were written.
+    pub(super) networks: BTreeMap<String, Described>,
     /// Those that a stage uses.
     pub(super) used: BTreeSet<String>,
 }
@@ -89,8 +94,13 @@ fn below(node: &Node, prefix: &str, values: &mut Values, diags: &mut Vec<Diag>, 
         if !resolved.is_empty() && resolved.iter().all(|values| values.as_ref().is_some_and(Vec::is_empty)) {
             return;
         }
+        let network = match entries {
+            [one] if !one.quoted => one.text().and_then(|text| values.networks.get(text.strip_prefix('$')?)),
+            _ => None,
+        };
+        let network = network.cloned().map(Box::new);
         let values = resolved.into_iter().flatten().flatten().collect();
-        all.push(Given { path, name, whole, values, property, broken, set: false, plain: None });
+        all.push(Given { path, name, whole, values, property, broken, set: false, plain: None, network });
     };
     let bare = node.entries.is_empty() && node.children.is_none();
     if !args.is_empty() || bare {
@@ -166,6 +176,7 @@ fn setting(file: FileId, text: &str) -> Result<Setting, Diag> {
         broken: false,
         set: true,
         plain: Some((plain, wrong)),
+        network: None,
     };
     Ok(Setting { path, given })
 }

@@ -1,17 +1,17 @@
 //! From a file to its pipelines, with what it brings in by `use`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::describe::{Described, describe};
+use super::describe::Described;
 use super::extend::{self, Extends};
 use super::given::{Setting, settings};
-use super::lower::{Scope, Told, check_body, lower};
+use super::lower::{Told, check_body, lower};
+use super::module::{Module, read};
 use super::near;
-use super::signature::{self, Origin, Signature};
+use super::scope::Scope;
+use super::signature::Origin;
 use super::spec::{Contents, Pipeline, Points};
-use super::stdlib::{self, stdlib};
 use crate::base::{FileId, Sources, Span};
 use crate::diag::{Diag, Severity};
 use crate::syntax::{self, Document, Entry, Node};
@@ -46,26 +46,22 @@ pub fn load_text(
     let readable = diags.is_empty();
     let (settings, found) = settings(sets, sources);
     diags.extend(found);
-    let mut module = Module::new(sources);
-    if let Some(real) = module.sources.get(file).path.as_ref().and_then(|path| fs::canonicalize(path).ok()) {
-        module.files.insert(real, (file, document.clone()));
-    }
-    module.read(file, &document);
-    let nodes: Vec<Node> = document.nodes.iter().filter(|node| node.name.text == "pipeline").cloned().collect();
+    let mut module = Module::new(file, &document, sources);
+    let nodes = document.nodes.iter().filter(|node| node.name.text == "pipeline");
     let nodes: Vec<Node> =
-        nodes.iter().filter_map(|node| module.extended(file, &document, node, &mut Vec::new())).collect();
-    module.templates(&nodes);
-    let Module { networks, stages, diags: found, .. } = module;
-    diags.extend(found);
+        nodes.filter_map(|node| module.extended(file, &document, node, &mut Vec::new(), sources)).collect();
+    module.templates(&nodes, sources);
+    diags.append(&mut module.diags);
+    let scope = Scope::new(&module, &mut diags);
     // A file of networks and stages alone is there for others to use.
-    let module = document.nodes.iter().any(|node| matches!(node.name.text.as_str(), "network" | "stage"));
-    let pipelines = pipelines(file, &nodes, (&networks, &stages), &settings, readable && !module, &mut diags);
+    let shared = document.nodes.iter().any(|node| matches!(node.name.text.as_str(), "network" | "stage"));
+    let pipelines = pipelines(&nodes, &module, &scope, &settings, readable && !shared, &mut diags);
     in_order(&mut diags);
     let _ = points;
     (Contents { pipelines, sweeps: Vec::new() }, diags)
 }
 
-/// The networks that a file describes or brings in, by name, beside those of the standard library.
+/// The networks that a file may name: those that it describes or brings in, and those of the standard library.
 ///
 /// # Errors
 /// Where the file can't be read. What is wrong in it is not told here: [`load`] does.
@@ -73,19 +69,9 @@ pub fn networks(file: &Path, sources: &mut Sources) -> std::io::Result<BTreeMap<
     let text = read(file)?;
     let id = sources.add(file.display().to_string(), Some(file.to_owned()), text.clone());
     let (document, _) = syntax::parse(id, &text);
-    let mut module = Module::new(sources);
-    module.read(id, &document);
-    Ok(module.networks)
-}
-
-/// Reads a text file; bytes that are no UTF-8 are an error.
-fn read(file: &Path) -> std::io::Result<String> {
-    let limit = syntax::LARGEST as u64 + 1;
-    if fs::metadata(file)?.len() > limit {
-        // Only its size will be spoken of.
-        return Ok(" ".repeat(usize::try_from(fs::metadata(file)?.len()).unwrap_or(usize::MAX).min(64 << 20)));
-    }
-    fs::read_to_string(file)
+    let module = Module::new(id, &document, sources);
+    let scope = Scope::new(&module, &mut Vec::new());
+    Ok(scope.networks(id).map(|(name, network)| (name.to_owned(), network.called(name))).collect())
 }
 
 /// Sorts by place, the errors of one place before its warnings, and drops what is said twice.
@@ -98,25 +84,22 @@ pub(super) fn in_order(diags: &mut Vec<Diag>) {
 }
 
 fn pipelines(
-    file: FileId,
     nodes: &[Node],
-    (networks, stages): (&BTreeMap<String, Described>, &BTreeMap<String, Stage>),
+    module: &Module,
+    scope: &Scope,
     settings: &[Setting],
     expected: bool,
     diags: &mut Vec<Diag>,
 ) -> Vec<Pipeline> {
-    let builtin = stdlib().signatures.iter();
-    let all = builtin.chain(stages.values().map(|stage| &stage.signature));
-    let scope = Scope { signatures: all.map(|signature| (signature.name.as_str(), signature)).collect(), networks };
     let mut told = Told::new();
-    for stage in stages.values().filter(|stage| stage.origin == Origin::User) {
-        diags.extend(check_body(&stage.signature, &stage.node, &scope, &mut told));
+    for stage in module.stages.iter().filter(|stage| stage.origin == Origin::User) {
+        diags.extend(check_body(&stage.signature, &stage.node, scope, &mut told));
     }
     let mut all: Vec<Pipeline> = Vec::new();
     let mut met = BTreeSet::new();
     let mut names: BTreeSet<String> = BTreeSet::new();
     for node in nodes {
-        let lowered = lower(node, &scope, settings, &mut told);
+        let lowered = lower(node, scope, settings, &mut told);
         diags.extend(lowered.diags);
         met.extend(lowered.met);
         names.extend(lowered.names);
@@ -129,7 +112,7 @@ fn pipelines(
         all.push(pipeline);
     }
     if all.is_empty() && expected && diags.iter().all(|diag| diag.severity != Severity::Error) {
-        let found = Diag::error("no-pipeline", Span::new(file, 0..0), "there is no pipeline in this file");
+        let found = Diag::error("no-pipeline", Span::new(module.root, 0..0), "there is no pipeline in this file");
         diags.push(found.hint("write `pipeline NAME seed=7 { … }`"));
     }
     for (_, setting) in settings.iter().enumerate().filter(|(i, _)| !met.contains(i)) {
@@ -143,161 +126,7 @@ fn pipelines(
     all
 }
 
-/// What the top levels of a file and of those that it uses hold, beside pipelines.
-struct Module<'a> {
-    sources: &'a mut Sources,
-    /// Files that were brought in, by their real paths.
-    files: BTreeMap<PathBuf, (FileId, Document)>,
-    networks: BTreeMap<String, Described>,
-    stages: BTreeMap<String, Stage>,
-    diags: Vec<Diag>,
-}
-
-/// A stage with a body: its signature, and the node that declares it.
-struct Stage {
-    signature: Signature,
-    node: Node,
-    origin: Origin,
-}
-
-impl<'a> Module<'a> {
-    fn new(sources: &'a mut Sources) -> Self {
-        let networks = stdlib().networks.iter().map(|network| (network.spec.name.clone(), network.clone()));
-        Self {
-            sources,
-            files: BTreeMap::new(),
-            networks: networks.collect(),
-            stages: BTreeMap::new(),
-            diags: Vec::new(),
-        }
-    }
-
-    fn wrong(&mut self, code: &'static str, span: Span, message: impl Into<String>, hint: impl Into<String>) {
-        self.diags.push(Diag::error(code, span, message).hint(hint));
-    }
-
-    fn read(&mut self, file: FileId, document: &Document) {
-        for node in &document.nodes {
-            let name = node.name.text.as_str();
-            match name {
-                "use" => self.bring(file, node),
-                "network" => self.network(node),
-                "pipeline" => {} // read by themselves; a file that is used for its networks may hold some, too
-                "stage" => self.stage(node),
-                "sweep" => {
-                    let message = format!("a `{name}` is not in this version yet");
-                    self.wrong("not-yet", node.name.span, message, "write the stages out in the pipeline");
-                }
-                _ => {
-                    let known = ["pipeline", "stage", "network", "use"];
-                    let stages = stdlib().signatures.iter().any(|signature| signature.name == name);
-                    let hint = if stages {
-                        "stages stand inside `pipeline NAME { … }`".to_owned()
-                    } else {
-                        near::hint(name, known, "")
-                    };
-                    self.wrong("unknown-node", node.name.span, format!("`{name}` can't stand here"), hint);
-                }
-            }
-        }
-    }
-
-    fn stage(&mut self, node: &Node) {
-        let (signature, diags) = signature::read(node, Origin::User);
-        self.diags.extend(diags);
-        let Some(signature) = signature else { return };
-        let (name, span) = (signature.name.clone(), signature.span);
-        let builtin = stdlib().signatures.iter().any(|builtin| builtin.name == name);
-        let reserved = ["pipeline", "stage", "network", "use", "doc", "param", "sweep", "extends", "body"];
-        if let Some(first) = self.stages.get(&name) {
-            let found = Diag::error("duplicate-name", span, format!("two stages are declared as `{name}`"));
-            self.diags.push(found.also(first.signature.span, "first here").hint("give one another name"));
-        } else if builtin || reserved.contains(&name.as_str()) {
-            let message = format!("`{name}` has a meaning already");
-            self.wrong("duplicate-name", span, message, "give the stage another name");
-        } else {
-            self.stages.insert(name, Stage { signature, node: node.clone(), origin: Origin::User });
-        }
-    }
-
-    /// Brings in the templates of the standard library that the file uses, in bodies too: with texts of their own, so that
-    /// messages can show them.
-    fn templates(&mut self, pipelines: &[Node]) {
-        let mut todo: Vec<Node> = pipelines.to_vec();
-        todo.extend(self.stages.values().filter_map(|stage| stage.node.child("body")).cloned());
-        while let Some(within) = todo.pop() {
-            for kind in within.nodes().iter().map(|node| &node.name.text) {
-                if self.stages.contains_key(kind) {
-                    continue;
-                }
-                let Some((name, text)) = stdlib::template(kind) else { continue };
-                let file = self.sources.add(format!("std:{name}"), None, text);
-                let (document, _) = syntax::parse(file, text);
-                let Some(node) = document.nodes.into_iter().find(|node| node.name.text == "stage") else { continue };
-                let Some(signature) = signature::read(&node, Origin::Library).0 else { continue };
-                todo.extend(node.child("body").cloned());
-                self.stages.insert(kind.clone(), Stage { signature, node, origin: Origin::Library });
-            }
-        }
-    }
-
-    fn network(&mut self, node: &Node) {
-        let (described, diags) = describe(node);
-        self.diags.extend(diags);
-        let Some(described) = described else { return };
-        let name = described.spec.name.clone();
-        let span = described.span;
-        if let Some(first) = self.networks.insert(name.clone(), described) {
-            let found = Diag::error("duplicate-name", span, format!("there is a network `{name}` already"));
-            let found = if super::is_builtin(&name) { found } else { found.also(first.span, "first here") };
-            self.diags.push(found.hint("give it another name"));
-        }
-    }
-
-    fn bring(&mut self, file: FileId, node: &Node) {
-        let argument = node.args().next().and_then(|entry| Some((entry.text()?.to_owned(), entry.span)));
-        let Some((target, span)) = argument else {
-            return self.wrong("missing-name", node.head, "`use` needs a module", "write `use \"networks.kdl\"`");
-        };
-        if let Some(module) = target.strip_prefix("std:") {
-            // All of `std:` is in scope without it; it may be named all the same.
-            if stdlib::MODULES.iter().all(|(name, _)| *name != module) {
-                let near = near::near(module, stdlib::MODULES.iter().map(|(name, _)| *name));
-                let hint = near.map(|name| format!("did you mean `std:{name}`?"));
-                let hint = hint.unwrap_or_else(|| "`macula doc` lists what there is".to_owned());
-                self.wrong("unknown-module", span, format!("there is no module `std:{module}`"), hint);
-            }
-            return;
-        }
-        self.open(file, &target, span, "use");
-    }
-
-    /// Brings in a file that `verb` names from `file`: what it declares, and its document. None where it can't be read, which
-    /// is told.
-    fn open(&mut self, file: FileId, target: &str, span: Span, verb: &str) -> Option<PathBuf> {
-        let beside = self.sources.get(file).path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        let path = beside.join(target);
-        let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
-        if self.files.contains_key(&real) {
-            return Some(real); // brought in already, or a circle: either way what it declares is here
-        }
-        match read(&path) {
-            Ok(text) => {
-                let file = self.sources.add(path.display().to_string(), Some(path), text.clone());
-                let (document, diags) = syntax::parse(file, &text);
-                self.diags.extend(diags);
-                self.files.insert(real.clone(), (file, document.clone()));
-                self.read(file, &document);
-                Some(real)
-            }
-            Err(error) => {
-                let hint = format!("paths in `{verb}` start at the folder of the file that says it");
-                self.wrong("unreadable-file", span, format!("`{}` can't be read: {error}", path.display()), hint);
-                None
-            }
-        }
-    }
-
+impl Module {
     /// A pipeline with that which it extends. `chain` holds the pipelines that led here, by file and name. None
     /// where that can't be had, which is told.
     fn extended(
@@ -306,6 +135,7 @@ impl<'a> Module<'a> {
         document: &Document,
         node: &Node,
         chain: &mut Vec<(FileId, Option<String>)>,
+        sources: &mut Sources,
     ) -> Option<Node> {
         let mut diags = Vec::new();
         let extends = extend::extends(node, &mut diags);
@@ -325,9 +155,8 @@ impl<'a> Module<'a> {
         };
         let text = target.text().unwrap_or_default();
         let (there, nodes) = if target.quoted {
-            let path = self.open(file, text, target.span, "extends")?;
-            let (there, document) = &self.files[&path];
-            (*there, document.nodes.clone())
+            let there = self.open(file, text, target.span, "extends", None, sources)?;
+            (there, self.documents[&there].nodes.clone())
         } else {
             (file, document.nodes.clone())
         };
@@ -338,7 +167,7 @@ impl<'a> Module<'a> {
             self.wrong("cycle", span, "this pipeline extends itself, by whatever way", "extend another one");
             return None;
         }
-        let base = self.extended(there, &Document { nodes }, &base, chain)?;
+        let base = self.extended(there, &Document { nodes }, &base, chain, sources)?;
         let merged = extend::extended(&base, node, &mut diags);
         self.diags.append(&mut diags);
         Some(merged)

@@ -17,9 +17,9 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         "duplicate-name",
-        "Two things of one kind have the same name, so a reference to it would be ambiguous.",
+        "Two things of one kind have the same name, so a reference to it would be ambiguous. They may come from two files that `use` brings in.",
         "idrid a { root \"data\" }\nidrid a { root \"other\" }",
-        "Give one another name.",
+        "Give one another name; of two files, bring one in with `use \"FILE\" as=NAME`.",
     ),
     page(
         "duplicate-param",

@@ -31,13 +31,26 @@ pub struct Described {
     pub params: Vec<(String, Option<Entry>)>,
     /// What it was read from.
     node: Node,
+    /// The values that were given to its parameters.
+    given: BTreeMap<String, Entry>,
 }
 
 impl Described {
-    /// The same network with other values of its parameters.
+    /// The same network with other values of its parameters; what was given before and is not given now stays.
     #[must_use]
     pub fn with(&self, values: &BTreeMap<String, Entry>) -> (Option<Self>, Vec<Diag>) {
-        lay_out(&self.node, values)
+        let mut given = self.given.clone();
+        given.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let (described, diags) = lay_out(&self.node, &given);
+        (described.map(|described| described.called(&self.spec.name)), diags)
+    }
+
+    /// The same network under the name that it has elsewhere.
+    #[must_use]
+    pub fn called(&self, name: &str) -> Self {
+        let mut described = self.clone();
+        name.clone_into(&mut described.spec.name);
+        described
     }
 }
 
@@ -58,7 +71,7 @@ fn lay_out(node: &Node, values: &BTreeMap<String, Entry>) -> (Option<Described>,
     let doc = node.child("doc").and_then(|doc| doc.args().next()).and_then(Entry::text).map(str::to_owned);
     let (spans, uses) = places.into_iter().unzip();
     let spec = NetworkSpec { name, layers };
-    let described = Described { spec, doc, spans, uses, span, params, node: node.clone() };
+    let described = Described { spec, doc, spans, uses, span, params, node: node.clone(), given: values.clone() };
     // Layers that could not be read give nothing known, so that what follows from them is not told as mistakes of its own.
     let mut told = BTreeSet::new();
     let misfits = if full { Vec::new() } else { shapes::misfits(&described.spec, &unreadable) };

@@ -7,7 +7,6 @@ use super::{Lowerer, stage_name};
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::lang::given::{Given, Values};
-use crate::lang::near;
 use crate::lang::signature::{InPort, Signature};
 use crate::syntax::Node;
 
@@ -94,10 +93,9 @@ impl<'a> Lowerer<'a> {
                 self.wrong(at, "not-yet", kind.span, message, "write the stages out; `macula doc` lists what there is");
                 continue;
             }
-            let signature = self.scope.signatures.get(kind.text.as_str()).copied();
+            let signature = self.scope.stage(&kind.text, kind.span);
             if signature.is_none() {
-                let kinds = self.scope.signatures.keys().copied();
-                let hint = near::hint(&kind.text, kinds, "`macula doc` lists the stages");
+                let hint = self.scope.near_stage(&kind.text, kind.span);
                 self.wrong(at, "unknown-stage", kind.span, format!("there is no stage `{}`", kind.text), hint);
             }
             self.declare(at, child, signature);
@@ -153,7 +151,7 @@ impl<'a> Lowerer<'a> {
         let mut outer = Some(at);
         while let Some(instance) = outer.and_then(|outer| self.frames[outer].of.as_ref()) {
             depth += 1;
-            if instance.signature.name == signature.name {
+            if std::ptr::eq(instance.signature, signature) {
                 let message = format!("`{}` is made of itself", signature.name);
                 let found = Diag::error("template-recursion", node.name.span, message);
                 let found = found.also(signature.span, "declared here").hint("take it out of its own body");

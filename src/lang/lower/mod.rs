@@ -5,14 +5,14 @@ mod connect;
 mod frame;
 mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::describe::Described;
 use super::fill::{self, Filled};
 use super::flow;
 use super::given::{Given, Setting, gather};
 use super::kind::Kind;
 use super::near;
+use super::scope::Scope;
 use super::signature::Signature;
 use super::spec::{Instance, Output, Pipeline, StageSpec};
 use super::value::Value;
@@ -23,12 +23,6 @@ use frame::{Declared, Frame};
 
 /// The frame of the pipeline, or of the body that is checked by itself.
 const ROOT: usize = 0;
-
-/// What the names in a pipeline mean.
-pub(super) struct Scope<'a> {
-    pub(super) signatures: BTreeMap<&'a str, &'a Signature>,
-    pub(super) networks: &'a BTreeMap<String, Described>,
-}
 
 /// A stage while it is checked: what it became, and what it is an instance of.
 pub(super) struct Draft<'a> {
@@ -270,7 +264,7 @@ impl<'a> Lowerer<'a> {
         self.set(&path, signature, &mut given);
         let (ports, params) = given.into_iter().partition(|given| signature.input(&given.path).is_some());
         let title = format!("`{} {name}`", signature.name);
-        let mut filled = fill::fill(signature, params, self.scope.networks, &title, span);
+        let mut filled = fill::fill(signature, params, self.scope, &title, span);
         for diag in found.into_iter().chain(filled.diags.iter().cloned()) {
             self.tell(at, diag);
         }
@@ -301,7 +295,7 @@ impl<'a> Lowerer<'a> {
 
     /// Passes on to a body what its instance is given.
     fn pass(&mut self, at: usize, node: &Node, signature: &Signature, name: &str, span: Span, body: usize) {
-        let (ports, Filled { params, diags, .. }) = self.given(at, node, signature, name, span);
+        let (ports, Filled { params, diags, networks, .. }) = self.given(at, node, signature, name, span);
         for param in &signature.params {
             let value = match params.get(&param.name) {
                 // Wrong, which was told; or optional and absent.
@@ -310,6 +304,7 @@ impl<'a> Lowerer<'a> {
             };
             self.frames[body].values.known.insert(param.name.clone(), value);
         }
+        self.frames[body].values.networks = networks;
         if let Some(instance) = &mut self.frames[body].of {
             for given in ports {
                 instance.given.entry(given.path.clone()).or_default().push(given);
@@ -378,7 +373,7 @@ impl<'a> Lowerer<'a> {
         let whole = self.whole && self.diags.iter().all(|diag| diag.severity != Severity::Error);
         let alone = self.frames[ROOT].of.is_some();
         let drafts = std::mem::take(&mut self.drafts);
-        self.diags.extend(flow::check(&drafts, self.scope.networks, whole && !alone));
+        self.diags.extend(flow::check(&drafts, self.scope, whole && !alone));
         drafts.into_iter().map(|draft| draft.spec).collect()
     }
 }

@@ -32,6 +32,11 @@ impl Lowerer<'_> {
                 continue;
             }
             let value = self.param_value(&param, child, span);
+            if let (Kind::Network, Some([entry])) = (&param.kind, value.as_deref()) {
+                let name = entry.text().unwrap_or_default();
+                let network = self.scope.network(name, entry.span).map(|network| network.called(name));
+                values.networks.extend(network.map(|network| (param.name.clone(), network)));
+            }
             values.known.insert(param.name.clone(), value);
         }
         values

@@ -4,6 +4,7 @@ mod extends;
 mod format;
 mod library;
 mod mistakes;
+mod modules;
 mod networks;
 mod properties;
 mod templates;
@@ -78,6 +79,8 @@ fn every_pipeline_in_the_language_page_is_right() {
     // The page's first pipeline is that which others on it extend.
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("baseline.kdl"), blocks[0]).expect("written");
+    let networks = blocks.iter().find(|block| block.starts_with("network tiny")).expect("it describes a network");
+    std::fs::write(folder.path().join("networks.kdl"), networks).expect("written");
     for block in blocks {
         let path = folder.path().join("block.kdl");
         std::fs::write(&path, block).expect("written");

@@ -1,0 +1,268 @@
+//! What a file and those that it brings in hold, beside pipelines: stages with bodies and networks. Which of it is in scope
+//! where is [`super::scope`]'s.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::describe::{Described, describe};
+use super::near;
+use super::signature::{self, Origin, Signature};
+use super::stdlib::{self, stdlib};
+use crate::base::{FileId, Sources, Span};
+use crate::diag::Diag;
+use crate::syntax::{self, Document, Node};
+
+/// A file and all that it brings in.
+pub(super) struct Module {
+    /// The file that all began with.
+    pub(super) root: FileId,
+    /// Files that were read, by their real paths.
+    pub(super) files: BTreeMap<PathBuf, FileId>,
+    /// What they hold; the first is the root's.
+    pub(super) documents: BTreeMap<FileId, Document>,
+    pub(super) networks: Vec<(FileId, Described)>,
+    pub(super) stages: Vec<Stage>,
+    pub(super) uses: Vec<Use>,
+    pub(super) diags: Vec<Diag>,
+}
+
+/// A stage with a body: its signature, the node that declares it, and where.
+pub(super) struct Stage {
+    pub(super) signature: Signature,
+    pub(super) node: Node,
+    pub(super) origin: Origin,
+    pub(super) file: FileId,
+}
+
+/// One `use` of a file.
+pub(super) struct Use {
+    /// The file that says it.
+    within: FileId,
+    /// What it names, as written; for a module of the standard library without `std:`.
+    pub(super) target: String,
+    /// The file that it means; none for the standard library's.
+    pub(super) file: Option<FileId>,
+    /// The name before the dot of all that it brings in.
+    pub(super) alias: Option<(String, Span)>,
+    /// `use`, or `extends`.
+    pub(super) verb: &'static str,
+    /// Where it names the file.
+    pub(super) span: Span,
+}
+
+impl Module {
+    /// The file that all begins with, read with all that it brings in.
+    pub(super) fn new(file: FileId, document: &Document, sources: &mut Sources) -> Self {
+        let mut module = Self {
+            root: file,
+            files: BTreeMap::new(),
+            documents: BTreeMap::from([(file, document.clone())]),
+            networks: Vec::new(),
+            stages: Vec::new(),
+            uses: Vec::new(),
+            diags: Vec::new(),
+        };
+        if let Some(real) = sources.get(file).path.as_ref().and_then(|path| fs::canonicalize(path).ok()) {
+            module.files.insert(real, file);
+        }
+        module.read(file, document, sources);
+        module
+    }
+
+    /// What a file brings in.
+    pub(super) fn uses_of(&self, file: FileId) -> impl Iterator<Item = &Use> {
+        self.uses.iter().filter(move |used| used.within == file)
+    }
+
+    pub(super) fn wrong(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.diags.push(Diag::error(code, span, message).hint(hint));
+    }
+
+    fn read(&mut self, file: FileId, document: &Document, sources: &mut Sources) {
+        for node in &document.nodes {
+            let name = node.name.text.as_str();
+            match name {
+                "use" => self.bring(file, node, sources),
+                "network" => self.network(file, node),
+                "pipeline" => {} // read by themselves; a file that is used for its networks may hold some, too
+                "stage" => self.stage(file, node),
+                "sweep" => {
+                    let message = format!("a `{name}` is not in this version yet");
+                    self.wrong("not-yet", node.name.span, message, "write the stages out in the pipeline");
+                }
+                _ => {
+                    let known = ["pipeline", "stage", "network", "use"];
+                    let stages = stdlib().signatures.iter().any(|signature| signature.name == name);
+                    let hint = if stages {
+                        "stages stand inside `pipeline NAME { … }`".to_owned()
+                    } else {
+                        near::hint(name, known, "")
+                    };
+                    self.wrong("unknown-node", node.name.span, format!("`{name}` can't stand here"), hint);
+                }
+            }
+        }
+    }
+
+    fn stage(&mut self, file: FileId, node: &Node) {
+        let (signature, diags) = signature::read(node, Origin::User);
+        self.diags.extend(diags);
+        let Some(signature) = signature else { return };
+        let (name, span) = (signature.name.as_str(), signature.span);
+        let builtin = stdlib().signatures.iter().any(|builtin| builtin.name == name);
+        let reserved = ["pipeline", "stage", "network", "use", "doc", "param", "sweep", "extends", "body"];
+        let same = |stage: &&Stage| stage.file == file && stage.signature.name == name;
+        if let Some(first) = self.stages.iter().find(same) {
+            let found = Diag::error("duplicate-name", span, format!("two stages are declared as `{name}`"));
+            self.diags.push(found.also(first.signature.span, "first here").hint("give one another name"));
+        } else if builtin || reserved.contains(&name) {
+            let message = format!("`{name}` has a meaning already");
+            self.wrong("duplicate-name", span, message, "give the stage another name");
+        } else if !super::is_name(name) {
+            self.wrong("bad-name", span, format!("`{name}` can't be a name"), super::NAME_RULE);
+        } else {
+            self.stages.push(Stage { signature, node: node.clone(), origin: Origin::User, file });
+        }
+    }
+
+    /// Brings in the templates of the standard library that are used, in bodies too: with texts of their own, so that messages
+    /// can show them.
+    pub(super) fn templates(&mut self, pipelines: &[Node], sources: &mut Sources) {
+        let mut todo: Vec<Node> = pipelines.to_vec();
+        todo.extend(self.stages.iter().filter_map(|stage| stage.node.child("body")).cloned());
+        while let Some(within) = todo.pop() {
+            for kind in within.nodes().iter().map(|node| node.name.text.as_str()) {
+                let kind = kind.rsplit('.').next().unwrap_or(kind);
+                let there = |stage: &Stage| stage.origin == Origin::Library && stage.signature.name == kind;
+                if self.stages.iter().any(there) {
+                    continue;
+                }
+                let Some((name, text)) = stdlib::template(kind) else { continue };
+                let file = sources.add(format!("std:{name}"), None, text);
+                let (document, _) = syntax::parse(file, text);
+                let declared = document.nodes.iter().find(|node| node.name.text == "stage").cloned();
+                self.documents.insert(file, Document::default());
+                let Some(node) = declared else { continue };
+                let Some(signature) = signature::read(&node, Origin::Library).0 else { continue };
+                todo.extend(node.child("body").cloned());
+                self.stages.push(Stage { signature, node, origin: Origin::Library, file });
+            }
+        }
+    }
+
+    fn network(&mut self, file: FileId, node: &Node) {
+        let (described, diags) = describe(node);
+        self.diags.extend(diags);
+        let Some(described) = described else { return };
+        let (name, span) = (described.spec.name.as_str(), described.span);
+        let same = |(other, network): &&(FileId, Described)| *other == file && network.spec.name == name;
+        if !super::is_name(name) {
+            return self.wrong("bad-name", span, format!("`{name}` can't be a name"), super::NAME_RULE);
+        }
+        let first = self.networks.iter().find(same).map(|(_, network)| network.span);
+        if first.is_some() || super::is_builtin(name) {
+            let found = Diag::error("duplicate-name", span, format!("there is a network `{name}` already"));
+            let found = first.into_iter().fold(found, |found, first| found.also(first, "first here"));
+            self.diags.push(found.hint("give it another name"));
+        } else {
+            self.networks.push((file, described));
+        }
+    }
+
+    fn bring(&mut self, file: FileId, node: &Node, sources: &mut Sources) {
+        let argument = node.args().next().and_then(|entry| Some((entry.text()?.to_owned(), entry.span)));
+        let Some((target, span)) = argument else {
+            return self.wrong("missing-name", node.head, "`use` needs a module", "write `use \"networks.kdl\"`");
+        };
+        for extra in node.args().skip(1) {
+            let hint = "write a `use` for each, and `as=NAME` for a name of its own";
+            self.wrong("value-count", extra.whole, "`use` takes one module", hint);
+        }
+        let alias = self.alias(file, node);
+        if let Some(module) = target.strip_prefix("std:") {
+            // All of `std:` is in scope without it; it may be named all the same.
+            if stdlib::MODULES.iter().all(|(name, _)| *name != module) {
+                let near = near::near(module, stdlib::MODULES.iter().map(|(name, _)| *name));
+                let hint = near.map(|name| format!("did you mean `std:{name}`?"));
+                let hint = hint.unwrap_or_else(|| "`macula std list` lists what there is".to_owned());
+                self.wrong("unknown-module", span, format!("there is no module `std:{module}`"), hint);
+            }
+            let target = module.to_owned();
+            return self.uses.push(Use { within: file, target, file: None, alias, verb: "use", span });
+        }
+        self.open(file, &target, span, "use", alias, sources);
+    }
+
+    /// The name that `as=` gives.
+    fn alias(&mut self, file: FileId, node: &Node) -> Option<(String, Span)> {
+        for (key, entry) in node.props().filter(|(key, _)| key.text != "as") {
+            let hint = near::hint(&key.text, ["as"], "");
+            self.wrong("unknown-param", entry.whole, format!("`use` has no `{}`", key.text), hint);
+        }
+        let entry = node.prop("as")?;
+        let alias = entry.text().unwrap_or_default();
+        if !super::is_name(alias) {
+            self.wrong("bad-name", entry.span, "`as=` takes a name", super::NAME_RULE);
+        }
+        let first = self.uses_of(file).filter_map(|used| used.alias.as_ref()).find(|(name, _)| name == alias);
+        if let Some((_, first)) = first {
+            let found = Diag::error("duplicate-name", entry.span, format!("two modules are used as `{alias}`"));
+            let found = found.also(*first, "first here").hint("give one another name");
+            self.diags.push(found);
+        }
+        Some((alias.to_owned(), entry.span))
+    }
+
+    /// Brings in a file that `verb` names from `file`: what it declares, and its document. None where it can't be read, which
+    /// is told.
+    pub(super) fn open(
+        &mut self,
+        file: FileId,
+        target: &str,
+        span: Span,
+        verb: &'static str,
+        alias: Option<(String, Span)>,
+        sources: &mut Sources,
+    ) -> Option<FileId> {
+        let beside = sources.get(file).path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        let path = beside.join(target);
+        let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        let known = self.files.get(&real).copied();
+        let there = match known.map_or_else(|| read(&path).map(Err), |file| Ok(Ok(file))) {
+            Ok(Ok(known)) => known, // brought in already, or a circle: either way what it declares is here
+            Ok(Err(text)) => {
+                let there = sources.add(path.display().to_string(), Some(path), text.clone());
+                let (document, diags) = syntax::parse(there, &text);
+                self.diags.extend(diags);
+                self.files.insert(real, there);
+                self.documents.insert(there, document.clone());
+                self.read(there, &document, sources);
+                there
+            }
+            Err(error) => {
+                let hint = format!("paths in `{verb}` start at the folder of the file that says it");
+                self.wrong("unreadable-file", span, format!("`{}` can't be read: {error}", path.display()), hint);
+                return None;
+            }
+        };
+        self.uses.push(Use { within: file, target: target.to_owned(), file: Some(there), alias, verb, span });
+        Some(there)
+    }
+}
+
+/// Reads a text file; bytes that are no UTF-8 are an error.
+pub(super) fn read(file: &Path) -> std::io::Result<String> {
+    let limit = syntax::LARGEST as u64 + 1;
+    if fs::metadata(file)?.len() > limit {
+        // Only its size will be spoken of.
+        return Ok(" ".repeat(usize::try_from(fs::metadata(file)?.len()).unwrap_or(usize::MAX).min(64 << 20)));
+    }
+    fs::read_to_string(file)
+}
