@@ -12,6 +12,7 @@ pub mod library;
 pub mod load;
 mod network;
 pub mod new;
+pub mod package;
 pub mod pictures;
 pub mod plan;
 pub mod run;
@@ -61,6 +62,8 @@ enum Verb {
     Doc(doc::Arguments),
     /// List, print or write out the standard library
     Std(library::Arguments),
+    /// List the packages of `project.kdl`, or pin one to its files
+    Package(package::Arguments),
     /// Explain the code of an error or a warning
     Explain(explain::Arguments),
     /// List the runs of a pipeline
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Verb::Graph(arguments) => graph::graph(&world, arguments),
         Verb::Doc(arguments) => doc::doc(&world, arguments),
         Verb::Std(arguments) => library::library(&world, arguments),
+        Verb::Package(arguments) => package::package(&world, arguments),
         Verb::Explain(arguments) => explain::explain(&world, arguments),
         Verb::Runs(arguments) => runs::runs(&world, arguments),
     });

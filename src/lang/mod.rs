@@ -16,6 +16,8 @@ pub mod manual;
 mod module;
 pub mod near;
 pub mod network;
+pub mod package;
+pub mod project;
 mod scope;
 pub mod shapes;
 pub mod signature;

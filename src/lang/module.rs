@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::describe::{Described, describe};
 use super::near;
+use super::package::{self, Files};
+use super::project::{self, Package, Project};
 use super::signature::{self, Origin, Signature};
 use super::stdlib::{self, stdlib};
 use crate::base::{FileId, Sources, Span};
@@ -24,6 +26,11 @@ pub(super) struct Module {
     pub(super) networks: Vec<(FileId, Described)>,
     pub(super) stages: Vec<Stage>,
     pub(super) uses: Vec<Use>,
+    /// What `project.kdl` says, where there is one.
+    project: Option<Project>,
+    /// Packages that were read, none where that was not possible; and the files that came from one, with their names in it.
+    packages: BTreeMap<String, Option<Files>>,
+    packaged: BTreeMap<FileId, (String, String)>,
     pub(super) diags: Vec<Diag>,
 }
 
@@ -61,8 +68,16 @@ impl Module {
             networks: Vec::new(),
             stages: Vec::new(),
             uses: Vec::new(),
+            project: None,
+            packages: BTreeMap::new(),
+            packaged: BTreeMap::new(),
             diags: Vec::new(),
         };
+        let project = sources.get(file).path.as_deref().and_then(project::find);
+        if let Some((project, diags)) = project.and_then(|path| project::read(&path, sources).ok()) {
+            module.project = Some(project);
+            module.diags = diags;
+        }
         if let Some(real) = sources.get(file).path.as_ref().and_then(|path| fs::canonicalize(path).ok()) {
             module.files.insert(real, file);
         }
@@ -100,7 +115,9 @@ impl Module {
                 _ => {
                     let known = ["pipeline", "stage", "network", "use"];
                     let stages = stdlib().signatures.iter().any(|signature| signature.name == name);
-                    let hint = if stages {
+                    let hint = if ["package", "store"].contains(&name) {
+                        "it stands in the project's `project.kdl`".to_owned()
+                    } else if stages {
                         "stages stand inside `pipeline NAME { … }`".to_owned()
                     } else {
                         near::hint(name, known, "")
@@ -231,29 +248,136 @@ impl Module {
         alias: Option<(String, Span)>,
         sources: &mut Sources,
     ) -> Option<FileId> {
-        let beside = sources.get(file).path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        let path = beside.join(target);
-        let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
-        let known = self.files.get(&real).copied();
-        let there = match known.map_or_else(|| read(&path).map(Err), |file| Ok(Ok(file))) {
-            Ok(Ok(known)) => known, // brought in already, or a circle: either way what it declares is here
-            Ok(Err(text)) => {
-                let there = sources.add(path.display().to_string(), Some(path), text.clone());
-                let (document, diags) = syntax::parse(there, &text);
-                self.diags.extend(diags);
-                self.files.insert(real, there);
-                self.documents.insert(there, document.clone());
-                self.read(there, &document, sources);
-                there
-            }
-            Err(error) => {
-                let hint = format!("paths in `{verb}` start at the folder of the file that says it");
-                self.wrong("unreadable-file", span, format!("`{}` can't be read: {error}", path.display()), hint);
-                return None;
+        let place = self.place(file, target, span, sources)?;
+        let real = match &place {
+            Place::Disk(path) => fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
+            Place::Package(package, name, _) => PathBuf::from(format!("{package}:{name}")),
+        };
+        // Brought in already, or a circle: either way what it declares is here.
+        let there = if let Some(known) = self.files.get(&real).copied() {
+            known
+        } else {
+            let text = match &place {
+                Place::Disk(path) => read(path).map_err(|error| {
+                    let hint = format!("paths in `{verb}` start at the folder of the file that says it");
+                    (format!("`{}` can't be read: {error}", path.display()), hint)
+                }),
+                Place::Package(package, name, _) => {
+                    let files = self.packages.get(package).and_then(Option::as_ref)?;
+                    files.get(name).cloned().ok_or_else(|| {
+                        let hint = near::hint(name, files.keys().map(String::as_str), "it holds other files");
+                        (format!("package `{package}` has no file `{name}`"), hint)
+                    })
+                }
+            };
+            match text {
+                Ok(text) => self.add(place, real, &text, sources),
+                Err((message, hint)) => {
+                    self.wrong("unreadable-file", span, message, hint);
+                    return None;
+                }
             }
         };
         self.uses.push(Use { within: file, target: target.to_owned(), file: Some(there), alias, verb, span });
         Some(there)
+    }
+
+    fn add(&mut self, place: Place, real: PathBuf, text: &str, sources: &mut Sources) -> FileId {
+        let (shown, path) = match &place {
+            Place::Disk(path) => (path.display().to_string(), path.clone()),
+            Place::Package(package, name, folder) => (format!("{package}:{name}"), folder.join(name)),
+        };
+        let there = sources.add(shown, Some(path), text);
+        if let Place::Package(package, name, _) = place {
+            self.packaged.insert(there, (package, name));
+        }
+        let (document, diags) = syntax::parse(there, text);
+        self.diags.extend(diags);
+        self.files.insert(real, there);
+        self.documents.insert(there, document.clone());
+        self.read(there, &document, sources);
+        there
+    }
+
+    /// Where a target lies: beside the file that names it, or in a package.
+    fn place(&mut self, file: FileId, target: &str, span: Span, sources: &Sources) -> Option<Place> {
+        let named = target.split_once(':').filter(|(package, _)| super::is_name(package));
+        if let Some((package, name)) = self.packaged.get(&file).cloned() {
+            let folder = sources.get(file).path.as_deref()?.ancestors().nth(name.split('/').count())?.to_owned();
+            let found = package::within(&name, target).filter(|_| named.is_none());
+            if found.is_none() {
+                let message = format!("`{target}` is not in package `{package}`");
+                let hint = "a package uses `std:` and its own files alone, so that its digest covers all of it";
+                self.wrong("outside-package", span, message, hint);
+            }
+            return found.map(|name| Place::Package(package, name, folder));
+        }
+        let Some((package, name)) = named else {
+            let beside = sources.get(file).path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+            return Some(Place::Disk(beside.join(target)));
+        };
+        let folder = self.package(package, span)?;
+        let found = package::within("", name);
+        if found.is_none() {
+            let message = format!("`{name}` leads out of package `{package}`");
+            self.wrong("outside-package", span, message, "name a file in it");
+        }
+        found.map(|name| Place::Package(package.to_owned(), name, folder))
+    }
+
+    /// The folder of a package, once it was read and is what `project.kdl` pins.
+    fn package(&mut self, name: &str, span: Span) -> Option<PathBuf> {
+        let packages = self.project.iter().flat_map(|project| &project.packages);
+        let Some(package) = packages.clone().find(|package| package.name == name) else {
+            let form = format!("declare it in `project.kdl`: `package {name} {{ path \"vendor/{name}\" }}`");
+            let near = near::near(name, packages.map(|package| package.name.as_str()).chain(["std"]));
+            let hint = near.map_or(form, |near| format!("did you mean `{near}:`?"));
+            self.wrong("unknown-package", span, format!("there is no package `{name}`"), hint);
+            return None;
+        };
+        let folder = package.folder(self.project.as_ref()?)?;
+        if !self.packages.contains_key(name) {
+            let checked = if package.wrong { Err(None) } else { verified(package, &folder, span).map_err(Some) };
+            let files = checked.map_err(|diag| self.diags.extend(diag)).ok();
+            self.packages.insert(name.to_owned(), files);
+        }
+        self.packages.get(name)?.as_ref().map(|_| folder)
+    }
+}
+
+/// Where a file lies.
+enum Place {
+    Disk(PathBuf),
+    /// In a package, under a name there; and the package's folder.
+    Package(String, String, PathBuf),
+}
+
+/// The files of a package that is used at `span`, where they are those that are pinned.
+fn verified(package: &Package, folder: &Path, span: Span) -> Result<Files, Diag> {
+    let name = &package.name;
+    let pin = format!("`macula package pin {name}`");
+    let files = package::read(folder).map_err(|why| {
+        let found = Diag::error("package-files", package.span, format!("package `{name}`: {why}"));
+        found.also(span, "used here").hint(format!("its folder is `{}`", folder.display()))
+    })?;
+    let found = package::digest(&files);
+    match package.digest {
+        Some((pinned, _)) if pinned == found => Ok(files),
+        Some((pinned, at)) => {
+            let message = format!("package `{name}` is not what it was pinned to");
+            let diag =
+                Diag::error("package-digest", at, message).here(format!("its files give {}", package::written(&found)));
+            let path = package.path.as_deref().unwrap_or_default();
+            Err(diag.also(span, "used here").hint(format!(
+                "expected {}; a digest can't tell which of its files differ: look at what changed in `{path}`, and where that is \
+                 meant, {pin} writes the new digest",
+                package::written(&pinned)
+            )))
+        }
+        None => {
+            let diag = Diag::error("package-unpinned", package.span, format!("package `{name}` is not pinned"));
+            Err(diag.also(span, "used here").hint(format!("look at its files, then {pin} writes their digest")))
+        }
     }
 }
 

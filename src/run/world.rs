@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::base::Sources;
+use crate::lang::project;
 use crate::stage::Stop;
 
 /// The clock, the environment and the wish to stop, handed in so that a test can make its own.
@@ -67,15 +69,19 @@ impl World {
     /// macula was started in.
     #[must_use]
     pub fn project(&self, pipeline: &Path) -> PathBuf {
-        let file = self.folder.join(pipeline);
-        let file = file.canonicalize().unwrap_or(file);
-        let holds = |folder: &&Path| folder.join("project.kdl").is_file();
-        file.ancestors().skip(1).find(holds).unwrap_or(&self.folder).to_owned()
+        let found = project::find(&self.folder.join(pipeline));
+        found.as_deref().and_then(Path::parent).unwrap_or(&self.folder).to_owned()
     }
 
-    /// Where the store of a project lies: `MACULA_STORE`, else `.macula` in the project.
+    /// Where the store of a project lies: `MACULA_STORE`, else where `project.kdl` says, else `.macula` in the project.
     #[must_use]
     pub fn store(&self, project: &Path) -> PathBuf {
-        self.variable("MACULA_STORE").map_or_else(|| project.join(".macula"), |store| self.folder.join(store))
+        if let Some(store) = self.variable("MACULA_STORE") {
+            return self.folder.join(store);
+        }
+        // What is wrong with it is told where a pipeline is read.
+        let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
+        let store = said.and_then(|(said, _)| said.store).unwrap_or_else(|| PathBuf::from(".macula"));
+        project.join(store)
     }
 }

@@ -88,6 +88,36 @@ pub(super) const PAGES: &[Page] = &[
         "Paths in `use` start at the folder of the file that says it.",
     ),
     page(
+        "unknown-package",
+        "`use \"NAME:FILE\"` names a package, and `project.kdl` declares none of that name.",
+        "use \"lesions:templates.kdl\"\npipeline a seed=1 { }",
+        "Declare it in `project.kdl`: `package lesions { path \"vendor/lesions\" }`, and pin it with `macula package pin lesions`.",
+    ),
+    page(
+        "package-unpinned",
+        "A package is used only as the very files that were looked at: `project.kdl` must say their digest.",
+        "",
+        "Look at the files, then `macula package pin NAME` writes it.",
+    ),
+    page(
+        "package-digest",
+        "The files of a package are not those that `project.kdl` pins. Any change of a name or a byte of a KDL file does that.",
+        "",
+        "Look at what changed. Where it is meant, `macula package pin NAME` writes the new digest; where not, put the files back.",
+    ),
+    page(
+        "package-files",
+        "A package's folder can't be read, or holds what a package may not: links, files of more than 512 KB, more than 1,000 of them.",
+        "",
+        "Take that out, or correct `path` in `project.kdl`. What begins with a dot is passed over.",
+    ),
+    page(
+        "outside-package",
+        "A file of a package names one that is not in the package. Its digest would not cover that one.",
+        "",
+        "A package uses the standard library and its own files alone: put the other file into it.",
+    ),
+    page(
         "outside-braces",
         "A stage's first line holds its kind and its name alone.",
         "extract patches size=128",

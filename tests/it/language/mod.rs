@@ -6,6 +6,7 @@ mod library;
 mod mistakes;
 mod modules;
 mod networks;
+mod packages;
 mod properties;
 mod templates;
 

@@ -1,0 +1,164 @@
+//! `project.kdl`: what holds for all pipelines of a folder: the packages that they may use, and where the store lies. Knows no
+//! pipeline.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::near;
+use crate::base::{Digest, FileId, Sources, Span};
+use crate::diag::Diag;
+use crate::syntax::{self, Entry, Node};
+
+/// The file's name.
+pub const FILE: &str = "project.kdl";
+
+/// What a `project.kdl` says.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// Its text among the sources.
+    pub file: FileId,
+    /// The folder that it lies in.
+    pub folder: PathBuf,
+    /// The packages, in order.
+    pub packages: Vec<Package>,
+    /// The store's folder, from the project's.
+    pub store: Option<PathBuf>,
+}
+
+/// A folder of KDL files that pipelines may use.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// Its name in `use "NAME:file.kdl"`.
+    pub name: String,
+    /// Where the name stands.
+    pub span: Span,
+    /// Its folder, as written.
+    pub path: Option<String>,
+    /// What it must hold, and where that stands; none where it is not pinned.
+    pub digest: Option<(Digest, Span)>,
+    /// Whether something of it is wrong, which was told.
+    pub wrong: bool,
+    /// The node, for those that change its text.
+    pub node: Node,
+}
+
+impl Package {
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self, project: &Project) -> Option<PathBuf> {
+        Some(project.folder.join(self.path.as_ref()?))
+    }
+}
+
+/// The nearest `project.kdl` at or above the folder of a file.
+#[must_use]
+pub fn find(file: &Path) -> Option<PathBuf> {
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    file.ancestors().skip(1).map(|folder| folder.join(FILE)).find(|path| path.is_file())
+}
+
+/// Reads a `project.kdl`, and all that is wrong with it.
+///
+/// # Errors
+/// Where the file can't be read.
+pub fn read(path: &Path, sources: &mut Sources) -> std::io::Result<(Project, Vec<Diag>)> {
+    let too_large = fs::metadata(path)?.len() > syntax::LARGEST as u64;
+    // Of one that is too large only that is told.
+    let text = if too_large { " ".repeat(syntax::LARGEST + 1) } else { fs::read_to_string(path)? };
+    let file = sources.add(path.display().to_string(), Some(path.to_owned()), text.as_str());
+    let (document, mut diags) = syntax::parse(file, &text);
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut project = Project { file, folder, packages: Vec::new(), store: None };
+    for node in &document.nodes {
+        match node.name.text.as_str() {
+            "package" => project.package(node, &mut diags),
+            "store" => match one(node, &mut diags) {
+                Some(_) if project.store.is_some() => {
+                    let found = Diag::error("duplicate-param", node.head, "`store` is given twice");
+                    diags.push(found.hint("take one of them out"));
+                }
+                store => project.store = store.map(|(store, _)| PathBuf::from(store)),
+            },
+            other => {
+                let found = Diag::error("unknown-node", node.name.span, format!("`{other}` can't stand here"));
+                diags.push(found.hint(near::hint(other, ["package", "store"], "")));
+            }
+        }
+    }
+    Ok((project, diags))
+}
+
+impl Project {
+    /// The package of that name.
+    #[must_use]
+    pub fn package_named(&self, name: &str) -> Option<&Package> {
+        self.packages.iter().find(|package| package.name == name)
+    }
+
+    fn package(&mut self, node: &Node, diags: &mut Vec<Diag>) {
+        let Some((name, span)) = node.args().next().and_then(|entry| Some((entry.text()?.to_owned(), entry.span)))
+        else {
+            let found = Diag::error("missing-name", node.head, "a package needs a name");
+            return diags.push(found.hint("write `package lesions { path \"vendor/lesions\" }`"));
+        };
+        if !super::is_name(&name) || name == "std" {
+            let rule = if name == "std" { "`std:` is the standard library" } else { super::NAME_RULE };
+            diags.push(Diag::error("bad-name", span, format!("`{name}` can't be a package's name")).hint(rule));
+        }
+        if let Some(first) = self.package_named(&name) {
+            let found = Diag::error("duplicate-name", span, format!("two packages are named `{name}`"));
+            return diags.push(found.also(first.span, "first here").hint("give one another name"));
+        }
+        for entry in node.entries.iter().skip(1) {
+            let found = Diag::error("outside-braces", entry.whole, "this stands outside the braces");
+            diags.push(found.hint(format!("write `package {name} {{ path \"…\" }}`")));
+        }
+        let before = diags.len();
+        let mut package = Package { name, span, path: None, digest: None, wrong: false, node: node.clone() };
+        for child in node.nodes() {
+            match child.name.text.as_str() {
+                "path" => package.path = one(child, diags).map(|(path, _)| path),
+                "digest" => package.digest = one(child, diags).and_then(|(text, span)| digest(&text, span, diags)),
+                other => {
+                    let message = format!("a package has no `{other}`");
+                    let found = Diag::error("unknown-param", child.name.span, message);
+                    diags.push(found.hint(near::hint(other, ["path", "digest"], "")));
+                }
+            }
+        }
+        package.wrong = diags.len() > before;
+        if package.path.is_none() && node.child("path").is_none() {
+            package.wrong = true;
+            let found =
+                Diag::error("missing-param", span, format!("package `{}` needs `path`: its folder", package.name));
+            diags.push(found.hint("write `path \"vendor/…\"`, from this file's folder"));
+        }
+        self.packages.push(package);
+    }
+}
+
+fn digest(text: &str, span: Span, diags: &mut Vec<Diag>) -> Option<(Digest, Span)> {
+    let digest = text.strip_prefix("blake3:").and_then(|digits| digits.parse().ok());
+    if digest.is_none() {
+        let found = Diag::error("wrong-kind", span, "this is no digest");
+        diags.push(found.hint("`macula package pin NAME` writes it: `blake3:` and 64 hexadecimal digits"));
+    }
+    digest.map(|digest| (digest, span))
+}
+
+/// The one text that a node holds.
+fn one(node: &Node, diags: &mut Vec<Diag>) -> Option<(String, Span)> {
+    let name = &node.name.text;
+    match node.entries.as_slice() {
+        [entry @ Entry { key: None, .. }]
+            if entry.text().is_some_and(|text| !text.is_empty()) && node.children.is_none() =>
+        {
+            Some((entry.text()?.to_owned(), entry.span))
+        }
+        _ => {
+            let found = Diag::error("wrong-kind", node.head, format!("`{name}` takes one text"));
+            diags.push(found.hint(format!("write `{name} \"…\"`")));
+            None
+        }
+    }
+}
