@@ -5,7 +5,7 @@
 //! become a graph, and for each one it is decided whether it must run ([`plan`]): its key is computed from its parameters and
 //! the content of its inputs and looked up in the [`store`]. What must run is executed ([`run`]) through the contract of
 //! [`stage`] by one of the [`stages`], which know photographs and patches ([`data`]), networks and metrics ([`learn`]) and
-//! pages ([`report`]). People watch through [`progress`] and speak through [`cli`].
+//! pages ([`report`]). People watch through [`progress`] and speak through [`cli`], or through an editor and [`lsp`].
 
 pub mod base;
 pub mod cli;
@@ -13,6 +13,7 @@ pub mod data;
 pub mod diag;
 pub mod lang;
 pub mod learn;
+pub mod lsp;
 pub mod plan;
 pub mod progress;
 pub mod report;

@@ -1,7 +1,8 @@
 //! Places in source texts.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which text of a [`Sources`] a span lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +37,7 @@ impl Span {
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     texts: Vec<Source>,
+    held: BTreeMap<PathBuf, String>,
 }
 
 /// One text and where it came from.
@@ -57,6 +59,17 @@ impl Sources {
     pub fn add(&mut self, name: impl Into<String>, path: Option<PathBuf>, text: impl Into<String>) -> FileId {
         self.texts.push(Source { name: name.into(), path, text: text.into() });
         FileId(u32::try_from(self.texts.len() - 1).expect("fewer than 2^32 texts"))
+    }
+
+    /// Puts `text` in the place of what the file at `path` (a real path) holds: an editor has it open, perhaps not saved.
+    pub fn hold(&mut self, path: PathBuf, text: impl Into<String>) {
+        self.held.insert(path, text.into());
+    }
+
+    /// The text that stands in the place of a file's own.
+    #[must_use]
+    pub fn held(&self, path: &Path) -> Option<&str> {
+        self.held.get(path).map(String::as_str)
     }
 
     /// The text of `file`.

@@ -10,6 +10,7 @@ pub mod get;
 pub mod graph;
 pub mod library;
 pub mod load;
+pub mod lsp;
 mod network;
 pub mod new;
 pub mod package;
@@ -66,6 +67,8 @@ enum Verb {
     Package(package::Arguments),
     /// Explain the code of an error or a warning
     Explain(explain::Arguments),
+    /// Serve an editor: the language server, on stdin and stdout
+    Lsp(lsp::Arguments),
     /// List the runs of a pipeline
     Runs(runs::Arguments),
 }
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Verb::Std(arguments) => library::library(&world, arguments),
         Verb::Package(arguments) => package::package(&world, arguments),
         Verb::Explain(arguments) => explain::explain(&world, arguments),
+        Verb::Lsp(arguments) => lsp::lsp(&world, arguments),
         Verb::Runs(arguments) => runs::runs(&world, arguments),
     });
     match done {

@@ -14,7 +14,7 @@ use super::signature::Origin;
 use super::spec::{Contents, Pipeline, Points};
 use crate::base::{FileId, Sources, Span};
 use crate::diag::{Diag, Severity};
-use crate::syntax::{self, Document, Entry, Node};
+use crate::syntax::{self, Document, Entry, Memory, Node};
 
 /// The pipelines and sweeps of a file, in its order, and all that is wrong with it, in order of place. `sets` are the arguments of
 /// `--set`. What it holds can be used where no diagnostic is an error.
@@ -41,8 +41,43 @@ pub fn load_text(
     points: Points,
     sources: &mut Sources,
 ) -> (Contents, Vec<Diag>) {
+    let Analysis { contents, diags, .. } = analyse(name, path, text, (sets, points), &mut Memory::default(), sources);
+    (contents, diags)
+}
+
+/// A text with all that was understood of it: what an editor asks about.
+#[derive(Debug)]
+pub struct Analysis {
+    /// The text.
+    pub file: FileId,
+    /// What it holds, as [`load`] gives it.
+    pub contents: Contents,
+    /// All that is wrong, in order of place.
+    pub diags: Vec<Diag>,
+    /// What it declares, with what it brings in.
+    pub(super) module: Module,
+}
+
+impl Analysis {
+    /// The tree of the text.
+    #[must_use]
+    pub fn document(&self) -> &Document {
+        &self.module.documents[&self.file]
+    }
+}
+
+/// As [`load_text`], with all that was understood on the way. `memory` is that of the last reading of the text.
+#[must_use]
+pub fn analyse(
+    name: &str,
+    path: Option<PathBuf>,
+    text: &str,
+    (sets, points): (&[String], Points),
+    memory: &mut Memory,
+    sources: &mut Sources,
+) -> Analysis {
     let file = sources.add(name, path, text);
-    let (document, mut diags) = syntax::parse(file, text);
+    let (document, mut diags) = syntax::parse_with(file, text, memory);
     let readable = diags.is_empty();
     let (settings, found) = settings(sets, sources);
     diags.extend(found);
@@ -58,7 +93,9 @@ pub fn load_text(
     let pipelines = pipelines(&nodes, &module, &scope, &settings, readable && !shared, &mut diags);
     in_order(&mut diags);
     let _ = points;
-    (Contents { pipelines, sweeps: Vec::new() }, diags)
+    let contents = Contents { pipelines, sweeps: Vec::new() };
+    drop(scope);
+    Analysis { file, contents, diags, module }
 }
 
 /// The networks that a file may name: those that it describes or brings in, and those of the standard library.

@@ -25,7 +25,7 @@ pub mod spec;
 pub mod stdlib;
 pub mod value;
 
-pub use load::{load, load_text, networks};
+pub use load::{Analysis, analyse, load, load_text, networks};
 
 use network::NetworkSpec;
 use signature::Signature;

@@ -16,6 +16,7 @@ use crate::diag::Diag;
 use crate::syntax::{self, Document, Node};
 
 /// A file and all that it brings in.
+#[derive(Debug)]
 pub(super) struct Module {
     /// The file that all began with.
     pub(super) root: FileId,
@@ -35,6 +36,7 @@ pub(super) struct Module {
 }
 
 /// A stage with a body: its signature, the node that declares it, and where.
+#[derive(Debug)]
 pub(super) struct Stage {
     pub(super) signature: Signature,
     pub(super) node: Node,
@@ -43,6 +45,7 @@ pub(super) struct Stage {
 }
 
 /// One `use` of a file.
+#[derive(Debug)]
 pub(super) struct Use {
     /// The file that says it.
     within: FileId,
@@ -258,7 +261,7 @@ impl Module {
             known
         } else {
             let text = match &place {
-                Place::Disk(path) => read(path).map_err(|error| {
+                Place::Disk(path) => text_of(path, &real, sources).map_err(|error| {
                     let hint = format!("paths in `{verb}` start at the folder of the file that says it");
                     (format!("`{}` can't be read: {error}", path.display()), hint)
                 }),
@@ -379,6 +382,11 @@ fn verified(package: &Package, folder: &Path, span: Span) -> Result<Files, Diag>
             Err(diag.also(span, "used here").hint(format!("look at its files, then {pin} writes their digest")))
         }
     }
+}
+
+/// The text of a file: an editor's, where it has the file open.
+fn text_of(path: &Path, real: &Path, sources: &Sources) -> std::io::Result<String> {
+    sources.held(real).map_or_else(|| read(path), |text| Ok(text.to_owned()))
 }
 
 /// Reads a text file; bytes that are no UTF-8 are an error.

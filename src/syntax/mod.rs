@@ -6,6 +6,7 @@
 //! after an error, no span for a property's value, and about 50 levels of `{` overflow its stack.
 //! `format` lays a text out anew from the tokens, never from the crate's tree, which loses comments.
 
+mod cursor;
 mod format;
 mod judge;
 mod plain;
@@ -13,6 +14,7 @@ mod scan;
 mod slips;
 mod tree;
 
+pub use cursor::{Cursor, Head, Spot, cursor};
 pub use format::{Unformatted, format};
 pub use judge::Memory;
 pub use scan::{Kind, Token, scan};

@@ -7,6 +7,7 @@ mod job;
 mod kernels;
 mod language;
 mod licences;
+mod lsp;
 mod metrics;
 mod runner;
 mod show;

@@ -8,11 +8,15 @@ use std::path::{Path, PathBuf};
 /// The floors, lowest first (`docs/architecture.md`): a module names only its own floor and those before it.
 const FLOORS: [&str; 15] = [
     "base", "diag", "syntax", "lang", "store", "stage", "plan", "data", "learn", "report", "stages", "run", "progress",
-    "cli", "lsp",
+    "lsp", "cli",
 ];
 
+/// Floors below that a floor leaves alone all the same: the language server starts at once and computes nothing.
+const LEAVES_ALONE: [(&str, &[&str], &str); 1] =
+    [("lsp", &["data", "learn", "report", "stages"], "a language server computes nothing")];
+
 /// Third-party crates and the only floors that may name them.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 13] = [
     ("miette", &["diag"]),
     ("kdl", &["syntax"]),
     ("petgraph", &["plan"]),
@@ -24,6 +28,8 @@ const CRATES: [(&str, &[&str]); 11] = [
     ("candle_core", &["learn"]),
     ("candle_nn", &["learn"]),
     ("indicatif", &["progress"]),
+    ("lsp_server", &["lsp"]),
+    ("gen_lsp_types", &["lsp"]),
 ];
 
 /// What only some floors may do: the words, the floors, and what is said elsewhere.
@@ -82,6 +88,11 @@ fn complaints(path: &str, source: &str) -> Vec<String> {
         for named in &paths {
             if let Some(target) = target_floor(path, &named.segments).filter(|target| rank(target) > rank(floor)) {
                 say(named.line, format!("`{floor}` may not use `{target}`, which is a floor above it"));
+            }
+            for (_, others, why) in LEAVES_ALONE.iter().filter(|(name, ..)| *name == floor) {
+                if let Some(target) = target_floor(path, &named.segments).filter(|target| others.contains(target)) {
+                    say(named.line, format!("`{floor}` may not use `{target}`: {why}"));
+                }
             }
         }
         for named in &paths {
@@ -215,6 +226,11 @@ fn a_path_to_a_floor_above_is_found() {
     assert_eq!(of("src/data/mod.rs", "use super::run::Slots;").len(), 1);
     assert!(of("src/data/a.rs", "use super::run::Slots; // a module of data's own").is_empty());
     assert!(of("src/lib.rs", "pub use crate::cli::main;").is_empty());
+    assert!(of("src/lsp/a.rs", "use crate::{lang::near, run::World};").is_empty());
+    assert_eq!(
+        of("src/lsp/a.rs", "use crate::learn::Adam;"),
+        ["src/lsp/a.rs:2: `lsp` may not use `learn`: a language server computes nothing"]
+    );
     assert!(of("src/base/a.rs", "// crate::cli\nconst A: &str = \"crate::cli::B\";").is_empty());
 }
 

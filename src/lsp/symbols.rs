@@ -1,0 +1,68 @@
+//! `textDocument/documentSymbol`: the outline of a file.
+
+use gen_lsp_types::{DocumentSymbol, DocumentSymbolResponse, SymbolKind};
+
+use super::documents::{Document, Read};
+use crate::syntax::{Entry, Node};
+
+/// The pipelines, stages, networks and parameters of a file.
+pub(super) fn symbols(document: &Document, read: &Read) -> DocumentSymbolResponse {
+    let all = read.analysis.document().nodes.iter().filter_map(|node| {
+        let (kind, inner) = match node.name.text.as_str() {
+            "pipeline" | "sweep" => (SymbolKind::Module, of_pipeline(document, node.nodes())),
+            "stage" => (SymbolKind::Class, of_template(document, node)),
+            "network" => (SymbolKind::Struct, of_network(document, node)),
+            _ => return None,
+        };
+        Some(symbol(document, node, kind, inner))
+    });
+    DocumentSymbolResponse::DocumentSymbolList(all.collect())
+}
+
+fn of_pipeline(document: &Document, nodes: &[Node]) -> Vec<DocumentSymbol> {
+    let shown = nodes.iter().filter(|node| !matches!(node.name.text.as_str(), "doc" | "extends" | "without"));
+    let one = |node: &Node| {
+        let kind = if node.name.text == "param" { SymbolKind::Constant } else { SymbolKind::Function };
+        symbol(document, node, kind, Vec::new())
+    };
+    shown.map(one).collect()
+}
+
+fn of_template(document: &Document, node: &Node) -> Vec<DocumentSymbol> {
+    let mut all = Vec::new();
+    for child in node.nodes() {
+        match child.name.text.as_str() {
+            "in" | "out" => all.push(symbol(document, child, SymbolKind::Interface, Vec::new())),
+            "param" => all.push(symbol(document, child, SymbolKind::Constant, Vec::new())),
+            "body" => all.extend(of_pipeline(document, child.nodes())),
+            _ => {}
+        }
+    }
+    all
+}
+
+fn of_network(document: &Document, node: &Node) -> Vec<DocumentSymbol> {
+    let of = |child: &Node| match child.name.text.as_str() {
+        "param" => Some(symbol(document, child, SymbolKind::Constant, Vec::new())),
+        "block" => Some(symbol(document, child, SymbolKind::Struct, Vec::new())),
+        _ => None,
+    };
+    node.nodes().iter().filter_map(of).collect()
+}
+
+/// A node by its own name, with its kind behind it; by its kind alone while it has no name yet.
+fn symbol(document: &Document, node: &Node, kind: SymbolKind, children: Vec<DocumentSymbol>) -> DocumentSymbol {
+    let named = node.args().next().and_then(|entry| Some((Entry::text(entry)?, entry.span)));
+    let (name, span) = named.filter(|(name, _)| !name.is_empty()).unwrap_or((&node.name.text, node.name.span));
+    #[expect(deprecated, reason = "a struct's literal names all of its fields")]
+    DocumentSymbol {
+        name: if name.is_empty() { "…".to_owned() } else { name.to_owned() },
+        detail: (name != node.name.text).then(|| node.name.text.clone()),
+        kind,
+        tags: None,
+        deprecated: None,
+        range: document.range(node.span.range()),
+        selection_range: document.range(span.range()),
+        children: (!children.is_empty()).then_some(children),
+    }
+}
