@@ -1,10 +1,12 @@
 //! What follows from a pipeline as a whole: cycles, marks that must not reach a port, networks and the patches they get,
 //! stages that nothing uses.
 
+mod lineage;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::describe::misfit;
-use super::lower::Draft;
+use super::lower::{Draft, Place};
 use super::scope::Scope;
 use super::shapes;
 use super::spec::Reference;
@@ -25,6 +27,7 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> Vec<Diag> {
     match graph.order() {
         Ok(order) => {
             diags.extend(graph.marks(&order));
+            diags.extend(graph.leaks(&order));
             diags.extend(graph.networks(scope));
         }
         Err(cycle) => diags.push(graph.cycle(&cycle)),
@@ -41,13 +44,19 @@ fn in_bodies(diag: Diag, draft: &Draft) -> Diag {
     used.fold(diag, |diag, (span, name)| diag.also(*span, format!("in `{name}`, which is used here")))
 }
 
+/// The steps by which something came, the first stage first; each with the place by which it reads the one before.
+type Way<'a> = Vec<(usize, Option<&'a Place>)>;
+
+/// The marks of each output, and how they came there.
+type Marked<'a> = BTreeMap<(usize, &'a str), BTreeMap<&'a str, Way<'a>>>;
+
 struct Graph<'a> {
     drafts: &'a [Draft<'a>],
     by_name: BTreeMap<&'a str, usize>,
 }
 
 impl Graph<'_> {
-    fn references(&self, stage: usize) -> impl Iterator<Item = (&Reference, crate::base::Span, usize)> {
+    fn references(&self, stage: usize) -> impl Iterator<Item = (&Reference, &Place, usize)> {
         let draft = &self.drafts[stage];
         draft
             .spec
@@ -55,7 +64,7 @@ impl Graph<'_> {
             .iter()
             .zip(&draft.places)
             .flat_map(|(input, places)| input.from.iter().zip(places))
-            .filter_map(|(reference, place)| Some((reference, *place, *self.by_name.get(reference.stage.as_str())?)))
+            .filter_map(|(reference, place)| Some((reference, place, *self.by_name.get(reference.stage.as_str())?)))
     }
 
     /// Every stage after those that it reads; or a cycle, each stage reading the next.
@@ -93,7 +102,7 @@ impl Graph<'_> {
             let next = cycle[(i + 1) % cycle.len()];
             self.references(cycle[i])
                 .find(|(.., to)| *to == next)
-                .map_or(self.drafts[cycle[i]].spec.span, |(_, place, _)| place)
+                .map_or(self.drafts[cycle[i]].spec.span, |(_, place, _)| place.span)
         };
         let way: Vec<String> = cycle.iter().chain(cycle.first()).map(|&stage| format!("`{}`", name(stage))).collect();
         let message = if cycle.len() == 1 {
@@ -110,53 +119,84 @@ impl Graph<'_> {
 
     /// Errors where something marked reaches a port that refuses the mark.
     fn marks(&self, order: &[usize]) -> Vec<Diag> {
-        // For each output, its marks, each with the way that it came: from the stage that marks to this one.
-        let mut marked: BTreeMap<(usize, &str), BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
+        let marked = self.marked(order);
         let mut diags = Vec::new();
         let mut seen = BTreeSet::new();
         for &stage in order {
             let draft = &self.drafts[stage];
-            let mut carried: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
             for (input, places) in draft.spec.inputs.iter().zip(&draft.places) {
                 let refuses = draft.signature.input(&input.port).map_or(&[][..], |port| &port.refuses);
                 for (reference, place) in input.from.iter().zip(places) {
-                    let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
-                    let Some(marks) = marked.get(&(source, reference.port.as_str())) else { continue };
-                    for (mark, way) in marks {
+                    let marks = self
+                        .by_name
+                        .get(reference.stage.as_str())
+                        .and_then(|source| marked.get(&(*source, reference.port.as_str())));
+                    for (mark, way) in
+                        marks.into_iter().flatten().filter(|(mark, _)| refuses.iter().any(|one| one == *mark))
+                    {
                         // One use of a stage with a body is one mistake, however many stages within it refuse the mark.
-                        let told = |draft: &Draft| {
-                            let (used, _) = draft.used().last()?;
-                            Some((*used, (*mark).to_owned(), way[0]))
-                        };
-                        let refused = refuses.iter().any(|refused| refused == mark);
-                        if refused && told(draft).is_none_or(|use_of| seen.insert(use_of)) {
-                            diags.push(self.refused(stage, &input.port, *place, mark, way));
+                        let told = draft.used().last().map(|(used, _)| (*used, (*mark).to_owned(), way[0].0));
+                        if told.is_none_or(|use_of| seen.insert(use_of)) {
+                            diags.push(self.refused(stage, &input.port, place, mark, way));
                         }
-                        carried.entry(mark).or_insert_with(|| way.clone());
                     }
                 }
-            }
-            for out in draft.signature.outputs.iter().filter(|out| CARRIERS.contains(&out.ty.as_str())) {
-                let mut marks: BTreeMap<&str, Vec<usize>> = carried.clone();
-                for way in marks.values_mut() {
-                    way.push(stage);
-                }
-                for mark in &out.marks {
-                    marks.insert(mark, vec![stage]);
-                }
-                marked.insert((stage, out.name.as_str()), marks);
             }
         }
         diags
     }
 
-    fn refused(&self, stage: usize, port: &str, place: crate::base::Span, mark: &str, way: &[usize]) -> Diag {
+    /// For each output, its marks, each with the way that it came: from the stage that marks, each step with the place by which
+    /// it reads the one before.
+    fn marked(&self, order: &[usize]) -> Marked<'_> {
+        let mut marked = Marked::new();
+        for &stage in order {
+            let draft = &self.drafts[stage];
+            let mut carried: BTreeMap<&str, Way> = BTreeMap::new();
+            for (reference, place, source) in self.references(stage) {
+                for (mark, way) in marked.get(&(source, reference.port.as_str())).into_iter().flatten() {
+                    let longer = || way.iter().copied().chain([(stage, Some(place))]).collect();
+                    carried.entry(mark).or_insert_with(longer);
+                }
+            }
+            for out in draft.signature.outputs.iter().filter(|out| CARRIERS.contains(&out.ty.as_str())) {
+                let mut marks = carried.clone();
+                marks.extend(out.marks.iter().map(|mark| (mark.as_str(), vec![(stage, None)])));
+                marked.insert((stage, out.name.as_str()), marks);
+            }
+        }
+        marked
+    }
+
+    /// The diagnostic with every step from a port back to the stage that all began with, in that order.
+    fn along(&self, mut diag: Diag, place: &Place, way: &Way) -> Diag {
+        let mut told = BTreeSet::from([place.span]);
+        let hops = |diag: Diag, place: &Place, told: &mut BTreeSet<_>| {
+            place
+                .way
+                .iter()
+                .filter(|(span, _)| told.insert(*span))
+                .fold(diag, |diag, (span, hop)| diag.also(*span, hop))
+        };
+        diag = hops(diag, place, &mut told);
+        for (i, (stage, by)) in way.iter().enumerate().rev() {
+            let Some(by) = by else { continue };
+            if told.insert(by.span) {
+                let (reader, read) = (&self.drafts[*stage].spec.name, &self.drafts[way[i - 1].0].spec.name);
+                diag = diag.also(by.span, format!("`{reader}` reads `{read}`"));
+            }
+            diag = hops(diag, by, &mut told);
+        }
+        diag
+    }
+
+    fn refused(&self, stage: usize, port: &str, place: &Place, mark: &str, way: &Way) -> Diag {
         let draft = &self.drafts[stage];
         let title = format!("`{} {}`", draft.spec.kind, draft.spec.name);
-        let source = &self.drafts[way[0]];
+        let source = &self.drafts[way[0].0];
         let marks = format!("`{} {}`", source.spec.kind, source.spec.name);
-        let steps: Vec<String> =
-            way.iter().chain([&stage]).map(|&stage| format!("`{}`", self.drafts[stage].spec.name)).collect();
+        let stages = way.iter().map(|(stage, _)| *stage).chain([stage]);
+        let steps: Vec<String> = stages.map(|stage| format!("`{}`", self.drafts[stage].spec.name)).collect();
         let steps = steps.join(" -> ");
         let (code, message, there, hint) = match mark {
             "resampled" => (
@@ -178,8 +218,8 @@ impl Graph<'_> {
                 "the port refuses them: `macula doc` says why",
             ),
         };
-        let found = Diag::error(code, place, message).also(source.spec.span, there).hint(hint);
-        in_bodies(found, draft)
+        let found = self.along(Diag::error(code, place.span, message), place, way);
+        in_bodies(found.also(source.spec.span, there).hint(hint), draft)
     }
 
     /// Errors where a network can't take the patches that reach its stage.

@@ -64,6 +64,8 @@ pub struct InPort {
     pub refuses: Vec<String>,
     /// Words.
     pub doc: String,
+    /// Where it is declared.
+    pub span: Span,
 }
 
 /// An output port.
@@ -81,6 +83,8 @@ pub struct OutPort {
     pub side: Option<String>,
     /// Words.
     pub doc: String,
+    /// Where it is declared.
+    pub span: Span,
 }
 
 /// A parameter.
@@ -295,6 +299,7 @@ fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
         optional: flag(node, "optional").unwrap_or(false),
         refuses: words(node, "refuses"),
         doc: doc(node),
+        span: node.head,
     }
 }
 
@@ -313,6 +318,7 @@ fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
         marks: words(node, "marks"),
         side: argument(node.child("side")),
         doc: doc(node),
+        span: node.head,
     }
 }
 

@@ -192,7 +192,7 @@ pub(super) const PAGES: &[Page] = &[
     page("missing-port", "An input is not given.", "extract patches", "Name the stage that gives it: `from fundus`."),
     page(
         "port-type",
-        "A port takes another type than what the stage gives.",
+        "A port takes another type than what the stage gives. The places show the way: what is named, each output of a body on the way, the stage in the end.",
         "synthetic fundus\nfilter-black visible { from fundus }",
         "Name a stage that gives the type; the hint lists those that there are.",
     ),
@@ -222,9 +222,9 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         "test-in-training",
-        "The test side of a split reaches what is fitted or chosen, so the test would no longer be one.",
+        "The test side of a split reaches what is fitted or chosen, by whatever way, so the test would no longer be one. Or a model is fitted on patches that no split keeps apart from those that it is tested on: on all of them, or on a side of another split of the same photographs.",
         "synthetic fundus\nextract patches { from fundus }\nsplit folds { from patches }\ntrain a { data folds.train; valid folds.test; network shallow-cnn }",
-        "Give `train` and `threshold-tune` the sides `train` and `valid`.",
+        "Give `train` and `threshold-tune` the sides `train` and `valid` of the split whose `test` is evaluated.",
     ),
     page(
         "shape-mismatch",

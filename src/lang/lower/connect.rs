@@ -1,7 +1,7 @@
 //! References: from a name in a scope to the stages that it means in the end, through ports and outputs of bodies.
 
 use super::frame::Declared;
-use super::{Draft, Lowerer};
+use super::{Draft, Lowerer, Place};
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::lang::fill::lower_first;
@@ -22,6 +22,10 @@ pub(super) struct Found {
     pub(super) declared: Span,
     /// The outputs of real stages; none where an optional port was given nothing.
     pub(super) from: Vec<Reference>,
+    /// For each of them, the way to it through outputs and ports of bodies.
+    ways: Vec<Vec<(Span, String)>>,
+    /// Where the stage stands that gives it in the end, and its kind; none where it is a port's.
+    origin: Option<(Span, String)>,
 }
 
 /// Why a reference means nothing.
@@ -77,14 +81,17 @@ impl<'a> Lowerer<'a> {
         for (out, entry) in signature.outputs.iter().zip(&body.gives) {
             let Some(entry) = entry else { continue };
             let wanted = InPort {
-                name: if out.name == "out" { "the output".to_owned() } else { out.name.clone() },
+                name: out.name.clone(),
                 types: vec![out.ty.clone()],
                 many: false,
                 optional: true,
                 refuses: Vec::new(),
                 doc: String::new(),
+                span: out.span,
             };
-            self.reference(at, &wanted, entry);
+            let output = if out.name == "out" { "the output".to_owned() } else { format!("output `{}`", out.name) };
+            let wants = format!("{output} of `{}` is to be {}", signature.name, out.ty);
+            self.reference(at, &wanted, entry, &wants);
         }
     }
 
@@ -96,7 +103,7 @@ impl<'a> Lowerer<'a> {
         place: Span,
         port: &InPort,
         given: &[&Given],
-    ) -> Option<(Input, Vec<Span>)> {
+    ) -> Option<(Input, Vec<Place>)> {
         let Some(first) = given.first() else {
             if !port.optional {
                 let message = format!("{title} needs `{}`: {}", port.name, lower_first(&port.doc));
@@ -116,7 +123,8 @@ impl<'a> Lowerer<'a> {
         }
         let (mut from, mut places) = (Vec::new(), Vec::new());
         for entry in entries {
-            let Some(found) = self.reference(at, port, entry) else { continue };
+            let wants = format!("`{}` of {title} takes {}", port.name, port.types.join(" or "));
+            let Some(found) = self.reference(at, port, entry, &wants) else { continue };
             if found.from.is_empty() && !port.optional && !self.alone(at) {
                 let message =
                     format!("{title} needs `{}`, and the port `{}` was given nothing", port.name, shown(entry));
@@ -126,13 +134,13 @@ impl<'a> Lowerer<'a> {
                 let message = format!("`{}` takes one stage, and `{}` stands for several", port.name, shown(entry));
                 self.wrong(at, "value-count", entry.span, message, "give it one where the stage is used");
             }
-            for reference in found.from {
+            for (reference, way) in found.from.into_iter().zip(found.ways) {
                 if from.contains(&reference) {
                     let message = format!("`{}` is given this twice", port.name);
                     self.wrong(at, "duplicate-param", entry.span, message, "once is enough");
                 }
                 from.push(reference);
-                places.push(entry.span);
+                places.push(Place { span: entry.span, way });
             }
         }
         (!from.is_empty()).then(|| (Input { port: port.name.clone(), from, span: first.whole }, places))
@@ -148,8 +156,8 @@ impl<'a> Lowerer<'a> {
         false
     }
 
-    /// What a reference means, where its type fits the port; tells what is wrong.
-    fn reference(&mut self, at: usize, port: &InPort, entry: &Entry) -> Option<Found> {
+    /// What a reference means, where its type fits the port; tells what is wrong. `wants` is the port in words.
+    fn reference(&mut self, at: usize, port: &InPort, entry: &Entry, wants: &str) -> Option<Found> {
         let Some(text) = entry.text() else {
             let message = format!("`{}` takes the name of a stage", port.name);
             self.wrong(at, "wrong-kind", entry.span, message, "write a stage's name");
@@ -168,8 +176,15 @@ impl<'a> Lowerer<'a> {
             return Some(found);
         }
         let gives = found.types.join(" or ");
-        let message = format!("`{}` takes {}, `{text}` gives {gives}", port.name, port.types.join(" or "));
-        let diag = Diag::error("port-type", entry.span, message).also(found.declared, format!("gives {gives}"));
+        // The way by which the wrong type came: what is named, each output and port on the way, the stage in the end.
+        let mut diag = Diag::error("port-type", entry.span, format!("{wants}, `{text}` gives {gives}"));
+        diag = diag.also(found.declared, format!("gives {gives}"));
+        if let [way] = found.ways.as_slice() {
+            diag = way.iter().fold(diag, |diag, (span, hop)| diag.also(*span, hop));
+        }
+        if let Some((span, kind)) = found.origin.filter(|(span, _)| *span != found.declared) {
+            diag = diag.also(span, format!("this `{kind}` makes it"));
+        }
         let fitting: Vec<String> = self.names(
             at,
             |out| port.types.contains(&out.ty),
@@ -222,29 +237,43 @@ impl<'a> Lowerer<'a> {
             Some(&Declared::Stage(declared, Some(signature))) => {
                 let out = signature.output(output).ok_or(Miss::Output(declared, signature))?;
                 let reference = Reference { stage: format!("{}{name}", frame.prefix), port: out.name.clone() };
-                Ok(Found { types: vec![out.ty.clone()], declared, from: vec![reference] })
+                let origin = Some((declared, signature.name.clone()));
+                Ok(Found {
+                    types: vec![out.ty.clone()],
+                    declared,
+                    from: vec![reference],
+                    ways: vec![Vec::new()],
+                    origin,
+                })
             }
             Some(&Declared::Instance(declared, signature, body)) => {
                 let out = signature.output(output).ok_or(Miss::Output(declared, signature))?;
                 let index = signature.outputs.iter().position(|other| other.name == out.name);
-                let gives = index.and_then(|index| signature.body.as_ref()?.gives.get(index)?.as_ref()?.text());
-                let from = match self.find(body, gives.ok_or(Miss::Told)?, way) {
-                    Ok(found) => found.from,
+                let gives = index.and_then(|index| signature.body.as_ref()?.gives.get(index)?.as_ref());
+                let gives = gives.ok_or(Miss::Told)?;
+                let inner = match self.find(body, shown(gives), way) {
+                    Ok(found) => found,
                     Err(Miss::Circle) => return Err(Miss::Circle),
                     // Told where the body is checked.
                     Err(_) => return Err(Miss::Told),
                 };
-                Ok(Found { types: vec![out.ty.clone()], declared, from })
+                let hop = (gives.span, format!("`{text}` is `{}` of its body", shown(gives)));
+                let ways = inner.ways.into_iter().map(|rest| with_hop(&hop, rest)).collect();
+                Ok(Found { types: vec![out.ty.clone()], declared, from: inner.from, ways, origin: inner.origin })
             }
             Some(&Declared::Port(declared, _)) if output.is_some() => Err(Miss::OfPort(declared)),
             Some(&Declared::Port(declared, port)) => {
-                let mut from = Vec::new();
+                let (mut from, mut ways) = (Vec::new(), Vec::new());
                 let instance = frame.of.as_ref();
                 if let Some((_, parent)) = instance.and_then(|instance| instance.used) {
                     let given = instance.and_then(|instance| instance.given.get(name));
                     for entry in given.into_iter().flatten().flat_map(|given| &given.values) {
                         match self.find(parent, entry.text().ok_or(Miss::Told)?, way) {
-                            Ok(found) => from.extend(found.from),
+                            Ok(found) => {
+                                let hop = (entry.span, format!("`{name}` is given `{}`", shown(entry)));
+                                ways.extend(found.ways.into_iter().map(|rest| with_hop(&hop, rest)));
+                                from.extend(found.from);
+                            }
                             Err(Miss::Circle) => return Err(Miss::Circle),
                             Err(_) => return Err(Miss::Told),
                         }
@@ -253,7 +282,7 @@ impl<'a> Lowerer<'a> {
                         return Err(Miss::Told);
                     }
                 }
-                Ok(Found { types: port.types.clone(), declared, from })
+                Ok(Found { types: port.types.clone(), declared, from, ways, origin: None })
             }
         }
     }
@@ -298,6 +327,10 @@ impl<'a> Lowerer<'a> {
         };
         signature.outputs.iter().zip(gives).filter_map(outlet).collect()
     }
+}
+
+fn with_hop(hop: &(Span, String), rest: Vec<(Span, String)>) -> Vec<(Span, String)> {
+    std::iter::once(hop.clone()).chain(rest).collect()
 }
 
 fn shown(entry: &Entry) -> &str {

@@ -69,7 +69,7 @@ impl<'a> Frame<'a> {
     pub(super) fn body(prefix: String, signature: &'a Signature, used: Option<(Span, usize)>) -> Self {
         let mut values = Values::default();
         values.known.extend(signature.params.iter().map(|param| (param.name.clone(), None)));
-        let ports = signature.inputs.iter().map(|port| (port.name.clone(), Declared::Port(signature.span, port)));
+        let ports = signature.inputs.iter().map(|port| (port.name.clone(), Declared::Port(port.span, port)));
         let of = Some(Instance { signature, used, given: BTreeMap::new() });
         Self { prefix, declared: ports.collect(), nodes: Vec::new(), values, of }
     }

@@ -29,13 +29,19 @@ pub(super) struct Draft<'a> {
     pub(super) spec: StageSpec,
     pub(super) signature: &'a Signature,
     /// For each input, where each of its references stands.
-    pub(super) places: Vec<Vec<Span>>,
+    pub(super) places: Vec<Vec<Place>>,
     /// Its name where it is declared.
     pub(super) local: String,
     frame: usize,
     /// What its braces give to its ports.
     given: Vec<Given>,
     used: Vec<(Span, String)>,
+}
+
+/// Where a reference stands, and the way that it takes through bodies to a stage: each hop with what is to be seen there.
+pub(super) struct Place {
+    pub(super) span: Span,
+    pub(super) way: Vec<(Span, String)>,
 }
 
 /// What one pipeline became.

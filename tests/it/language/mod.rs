@@ -1,6 +1,7 @@
 //! The language: what is said of a file, and what is made of it.
 
 mod extends;
+mod flow;
 mod format;
 mod library;
 mod mistakes;

@@ -1,0 +1,169 @@
+//! Test patches that a model has seen although no reference leads from the test side to it: both came from the same
+//! photographs, and no split keeps them apart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{CARRIERS, Graph};
+use crate::diag::Diag;
+
+/// Lineages of one output that are followed; with more of them nothing is said.
+const MOST: usize = 64;
+
+/// Where patches came from: a source, and the sides of splits that they went through. Stages that compute the same thing are
+/// one, by number.
+type Lineage = (usize, BTreeMap<usize, String>);
+
+impl Graph<'_> {
+    /// Errors where what is evaluated as a test was, or may have been, fitted on.
+    pub(super) fn leaks(&self, order: &[usize]) -> Vec<Diag> {
+        let same = self.same(order);
+        let lineages = self.lineages(order, &same);
+        let marked = self.marked(order);
+        let mut diags = Vec::new();
+        let mut told = BTreeSet::new();
+        for &stage in order {
+            let draft = &self.drafts[stage];
+            let takes_test = |port: &str| {
+                let port = draft.signature.input(port);
+                port.is_some_and(|port| {
+                    port.types.iter().all(|ty| CARRIERS.contains(&ty.as_str())) && !refuses_test(&port.refuses)
+                })
+            };
+            let models = self.models(stage);
+            if models.is_empty() {
+                continue;
+            }
+            for (input, places) in
+                draft.spec.inputs.iter().zip(&draft.places).filter(|(input, _)| takes_test(&input.port))
+            {
+                for (reference, place) in input.from.iter().zip(places) {
+                    let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
+                    let tested = (source, reference.port.as_str());
+                    let Some(way) = marked.get(&tested).and_then(|marks| marks.get("test")) else { continue };
+                    for (fitted, port, at, data) in &models {
+                        // What is marked itself was told as such.
+                        if marked.get(data).is_some_and(|marks| marks.contains_key("test"))
+                            || !told.insert((at.span, place.span))
+                        {
+                            continue;
+                        }
+                        let (Some(seen), Some(test)) = (lineages.get(data), lineages.get(&tested)) else { continue };
+                        if !seen.iter().any(|seen| test.iter().any(|test| meet(seen, test))) {
+                            continue;
+                        }
+                        let (model, split) = (&self.drafts[*fitted].spec, &self.drafts[way[0].0].spec);
+                        let message = format!(
+                            "`{} {}` gets patches at `{port}` of which some are the test patches of `{} {}`",
+                            model.kind, model.name, draft.spec.kind, draft.spec.name
+                        );
+                        let found = Diag::error("test-in-training", at.span, message)
+                            .also(place.span, format!("evaluated here, on the test side of `{}`", split.name));
+                        let found = self
+                            .along(found, place, way)
+                            .also(split.span, "no side of this split was taken for fitting");
+                        let hint = format!("fit on `{}.train`, so that what is tested was not seen", split.name);
+                        diags.push(super::in_bodies(found.hint(hint), &self.drafts[*fitted]));
+                    }
+                }
+            }
+        }
+        diags
+    }
+
+    /// For each stage the first one that computes the same: same kind, parameters, seed and inputs.
+    fn same(&self, order: &[usize]) -> Vec<usize> {
+        let mut first: BTreeMap<String, usize> = BTreeMap::new();
+        let mut same = vec![0; self.drafts.len()];
+        for &stage in order {
+            let spec = &self.drafts[stage].spec;
+            let inputs: Vec<_> = spec
+                .inputs
+                .iter()
+                .map(|input| {
+                    let from = input
+                        .from
+                        .iter()
+                        .map(|one| (self.by_name.get(one.stage.as_str()).map(|&at| same[at]), &one.port));
+                    (&input.port, from.collect::<Vec<_>>())
+                })
+                .collect();
+            let key = format!("{} {} {:?} {inputs:?}", spec.implementation, spec.seed, spec.params);
+            same[stage] = *first.entry(key).or_insert(stage);
+        }
+        same
+    }
+
+    /// Of every output with patches or photographs, where they may have come from.
+    fn lineages(&self, order: &[usize], same: &[usize]) -> BTreeMap<(usize, &str), BTreeSet<Lineage>> {
+        let mut all: BTreeMap<(usize, &str), BTreeSet<Lineage>> = BTreeMap::new();
+        for &stage in order {
+            let signature = self.drafts[stage].signature;
+            let carries = |ty: &str| CARRIERS.contains(&ty);
+            let splits = signature.outputs.iter().any(|out| out.marks.iter().any(|mark| mark == "test"));
+            let mut inherited: BTreeSet<Lineage> = BTreeSet::new();
+            let mut unknown = false;
+            for (reference, _, source) in self.references(stage) {
+                let Some(from) = self.drafts[source].signature.output(Some(&reference.port)) else { continue };
+                if carries(&from.ty) {
+                    match all.get(&(source, reference.port.as_str())) {
+                        Some(lineages) => inherited.extend(lineages.iter().cloned()),
+                        None => unknown = true,
+                    }
+                }
+            }
+            if inherited.is_empty() && !unknown {
+                inherited.insert((same[stage], BTreeMap::new()));
+            }
+            if unknown || inherited.len() > MOST {
+                continue;
+            }
+            for out in signature.outputs.iter().filter(|out| carries(&out.ty)) {
+                let mut lineages = inherited.clone();
+                if splits {
+                    let side = |(source, mut sides): Lineage| {
+                        sides.insert(same[stage], out.name.clone());
+                        (source, sides)
+                    };
+                    lineages = lineages.into_iter().map(side).collect();
+                }
+                all.insert((stage, out.name.as_str()), lineages);
+            }
+        }
+        all
+    }
+
+    /// What was fitted or chosen on the way to a stage: the stage, the port, its place, and the output that it is given.
+    fn models(&self, stage: usize) -> Vec<(usize, &str, &crate::lang::lower::Place, (usize, &str))> {
+        let mut found = Vec::new();
+        let mut reached = BTreeSet::from([stage]);
+        let mut todo = vec![stage];
+        while let Some(at) = todo.pop() {
+            let draft = &self.drafts[at];
+            for (input, places) in draft.spec.inputs.iter().zip(&draft.places) {
+                let refuses = draft.signature.input(&input.port).is_some_and(|port| refuses_test(&port.refuses));
+                for (reference, place) in input.from.iter().zip(places) {
+                    let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
+                    let carries = self.drafts[source].signature.output(Some(&reference.port));
+                    if carries.is_some_and(|out| !CARRIERS.contains(&out.ty.as_str())) {
+                        if reached.insert(source) {
+                            todo.push(source);
+                        }
+                    } else if refuses && at != stage {
+                        found.push((at, input.port.as_str(), place, (source, reference.port.as_str())));
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+fn refuses_test(refuses: &[String]) -> bool {
+    refuses.iter().any(|mark| mark == "test")
+}
+
+/// Whether two lineages may hold the same patches: from one source, and on no split on different sides.
+fn meet(one: &Lineage, other: &Lineage) -> bool {
+    let apart = |(split, side): (&usize, &String)| other.1.get(split).is_some_and(|there| there != side);
+    one.0 == other.0 && !one.1.iter().any(apart)
+}

@@ -1,0 +1,232 @@
+//! What reaches a port that must not have it, by whatever way, and how the way is shown.
+
+use macula::base::Sources;
+use macula::diag::Diag;
+use macula::lang;
+use macula::lang::spec::Points;
+
+use super::codes;
+
+/// Stages with bodies that pass patches on.
+const BODIES: &str = "stage sides {
+    in from type=patches
+    out fit type=patches from=inner.fit
+    out choose type=patches from=inner.choose
+    out last type=patches from=inner.last
+    body { parts inner { from from } }
+}
+stage parts {
+    in from type=patches
+    out fit type=patches from=folds.train
+    out choose type=patches from=folds.valid
+    out last type=patches from=folds.test
+    body { split folds { from from } }
+}
+stage fitted {
+    in patches type=patches
+    in valid type=patches
+    out type=model from=classifier
+    body {
+        augment views { from patches; flip horizontal=0.5 }
+        train classifier { data views; valid valid; network shallow-cnn }
+    }
+}
+stage drawn { in from type=patches; out type=patches from=fair; body { rebalance fair { from from; lesions undersample } } }
+";
+
+fn check(stages: &str) -> (Vec<Diag>, Sources) {
+    let mut sources = Sources::default();
+    let head =
+        "synthetic eyes\nextract patches { from eyes }\nsplit folds { from patches }\nsides own { from patches }";
+    let text = format!("{BODIES}pipeline p seed=1 {{\n{head}\n{stages}\n}}\n");
+    let (_, diags) = lang::load_text("test.kdl", None, &text, &[], Points::All, &mut sources);
+    (diags.into_iter().filter(|diag| diag.code != "unused-stage").collect(), sources)
+}
+
+/// The texts that the labels of the one error point at, each with its words.
+fn labels(stages: &str) -> Vec<(String, String)> {
+    let (diags, sources) = check(stages);
+    assert_eq!(diags.len(), 1, "{diags:#?}");
+    let text = |label: &macula::diag::Label| sources.get(label.span.file).text[label.span.range()].to_owned();
+    diags[0].labels.iter().map(|label| (text(label), label.text.clone())).collect()
+}
+
+const TRAIN: &str = "train model { data folds.train; valid folds.valid; network shallow-cnn }\n";
+
+#[test]
+fn test_patches_are_found_by_whatever_way_they_reach_what_is_fitted_or_chosen() {
+    for (way, stages) in [
+        ("fitted on", "train model { data folds.test; valid folds.valid; network shallow-cnn }"),
+        ("chosen by", "train model { data folds.train; valid folds.test; network shallow-cnn }"),
+        (
+            "augmented",
+            "augment views { from folds.test }\ntrain model { data views; valid folds.valid; network shallow-cnn }",
+        ),
+        (
+            "filtered",
+            "filter-black kept { from folds.test }\ntrain model { data kept; valid folds.valid; network shallow-cnn }",
+        ),
+        (
+            "resampled",
+            "rebalance more { from folds.test; lesions undersample }\ntrain model { data more; valid folds.valid; network shallow-cnn }",
+        ),
+        (
+            "split again",
+            "split again { from folds.test }\ntrain model { data again.train; valid again.valid; network shallow-cnn }",
+        ),
+        ("an output of a body", "train model { data own.fit; valid own.last; network shallow-cnn }"),
+        ("a port of a body", "fitted model { patches folds.test; valid folds.valid }"),
+        ("out of one body, into another", "fitted model { patches own.last; valid own.choose }"),
+    ] {
+        let (diags, _) = check(&format!("{stages}\neval scores {{ model model; data own.choose }}"));
+        assert!(!diags.is_empty() && codes(&diags).iter().all(|code| *code == "test-in-training"), "{way}: {diags:#?}");
+    }
+    let (diags, _) = check(&format!("{TRAIN}threshold-tune cuts {{ model model; data folds.test }}"));
+    assert_eq!(codes(&diags), ["test-in-training"]);
+    let (diags, _) = check(&format!("{TRAIN}threshold-tune cuts {{ model model; data own.last }}"));
+    assert_eq!(codes(&diags), ["test-in-training"]);
+}
+
+#[test]
+fn resampled_patches_are_found_by_whatever_way_they_reach_figures_and_thresholds() {
+    for (way, stages) in [
+        (
+            "evaluated",
+            "rebalance more { from folds.test; lesions undersample }\neval scores { model model; data more }",
+        ),
+        (
+            "tuned on",
+            "rebalance more { from folds.valid; lesions undersample }\nthreshold-tune cuts { model model; data more }",
+        ),
+        (
+            "split after",
+            "rebalance more { from patches; lesions undersample }\nsplit late { from more }\neval scores { model model; data late.test }",
+        ),
+        ("out of a body", "drawn more { from folds.valid }\nthreshold-tune cuts { model model; data more }"),
+        (
+            "through two bodies",
+            "drawn more { from patches }\nsides late { from more }\neval scores { model model; data late.choose }",
+        ),
+    ] {
+        let (diags, _) = check(&format!("{TRAIN}{stages}"));
+        assert!(codes(&diags).contains(&"resampled-evaluation"), "{way}: {diags:#?}");
+    }
+}
+
+#[test]
+fn patches_that_no_split_keeps_from_the_test_are_test_patches() {
+    let model =
+        |data: &str, valid: &str| format!("train model {{ data {data}; valid {valid}; network shallow-cnn }}\n");
+    let scores = "eval scores { model model; data folds.test }\n";
+    for (way, stages) in [
+        ("not split", format!("{}{scores}", model("patches", "folds.valid"))),
+        (
+            "not split, augmented",
+            format!("augment views {{ from patches }}\n{}{scores}", model("views", "folds.valid")),
+        ),
+        (
+            "another split",
+            format!(
+                "split other {{ from patches; train 0.5; valid 0.3; test 0.2 }}\n{}{scores}",
+                model("other.train", "folds.valid")
+            ),
+        ),
+        (
+            "chosen on another",
+            format!(
+                "split other {{ from patches; train 0.5; valid 0.3; test 0.2 }}\n{}{scores}",
+                model("folds.train", "other.valid")
+            ),
+        ),
+        (
+            "tuned on all",
+            format!(
+                "{TRAIN}threshold-tune cuts {{ model model; data patches }}\neval scores {{ model model; thresholds cuts; data folds.test }}"
+            ),
+        ),
+        (
+            "a body's own split",
+            format!(
+                "{TRAIN}split other {{ from patches; train 0.5; valid 0.3; test 0.2 }}\nsides mine {{ from other.train }}\neval scores {{ model model; data mine.last }}"
+            ),
+        ),
+        ("in a body", format!("fitted model {{ patches patches; valid folds.valid }}\n{scores}")),
+        ("cut twice", format!("extract large {{ from eyes; size 256 }}\n{}{scores}", model("large", "folds.valid"))),
+    ] {
+        let (diags, _) = check(&stages);
+        let expected = if way == "a body's own split" { 2 } else { 1 };
+        assert_eq!(codes(&diags), vec!["test-in-training"; expected], "{way}: {diags:#?}");
+    }
+    for (why, stages) in [
+        ("the sides of one split", format!("{TRAIN}{scores}")),
+        (
+            "the validation side is no test",
+            format!("{}eval scores {{ model model; data folds.valid }}", model("patches", "folds.valid")),
+        ),
+        // `own` splits the same patches in the same way as `folds`.
+        ("equal splits are one", format!("{TRAIN}eval scores {{ model model; data own.last }}")),
+        (
+            "a split of the training side",
+            format!("split inner {{ from folds.train }}\n{}{scores}", model("inner.train", "inner.valid")),
+        ),
+        (
+            "other photographs",
+            format!(
+                "synthetic others {{ photographs 9 }}\nextract more {{ from others }}\nsplit apart {{ from more }}\n{}{scores}",
+                model("apart.train", "folds.valid")
+            ),
+        ),
+    ] {
+        let (diags, _) = check(&stages);
+        assert_eq!(codes(&diags), [""; 0], "{why}: {diags:#?}");
+    }
+}
+
+#[test]
+fn the_way_of_a_mark_is_shown_step_by_step_from_the_port_back() {
+    let said = labels(
+        "filter-black kept { from own.last }\nfitted model { patches kept; valid own.choose }\neval scores { model model; data own.choose }",
+    );
+    let said: Vec<(&str, &str)> = said.iter().map(|(text, words)| (text.as_str(), words.as_str())).collect();
+    assert_eq!(
+        said,
+        [
+            ("views", ""),
+            ("patches", "`model.views` reads `kept`"),
+            ("kept", "`patches` is given `kept`"),
+            ("own.last", "`kept` reads `own.inner.folds`"),
+            ("inner.last", "`own.last` is `inner.last` of its body"),
+            ("folds.test", "`inner.last` is `folds.test` of its body"),
+            ("folds", "`split own.inner.folds` sets them apart for the test"),
+            ("model", "in `model`, which is used here"),
+        ]
+    );
+}
+
+#[test]
+fn the_way_of_a_wrong_type_is_shown_through_outputs_of_bodies() {
+    let said = labels("fitted model { patches own.fit; valid own.choose }\neval scores { model model; data model }");
+    let said: Vec<(&str, &str)> = said.iter().map(|(text, words)| (text.as_str(), words.as_str())).collect();
+    assert_eq!(
+        said,
+        [
+            ("model", ""),
+            ("model", "gives model"),
+            ("classifier", "`model` is `classifier` of its body"),
+            ("classifier", "this `train` makes it"),
+        ]
+    );
+    let (diags, _) =
+        check("fitted model { patches own.fit; valid own.choose }\neval scores { model model; data model }");
+    assert_eq!(diags[0].message, "`data` of `eval scores` takes patches, `model` gives model");
+    // A port of a body: where it is declared.
+    let text = "stage s { in eyes type=photographs; out type=patches from=t; body { filter-black t { from eyes } } }\npipeline p seed=1 { synthetic e; s x { eyes e }; export f { from x } }";
+    let (diags, sources) = {
+        let mut sources = Sources::default();
+        let (_, diags) = lang::load_text("test.kdl", None, text, &[], Points::All, &mut sources);
+        (diags, sources)
+    };
+    assert_eq!(codes(&diags), ["port-type"], "{diags:#?}");
+    let second = &diags[0].labels[1];
+    assert_eq!(&sources.get(second.span.file).text[second.span.range()], "in eyes type=photographs");
+}
