@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod check;
+pub mod completions;
 pub mod doc;
 pub mod explain;
 pub mod failure;
@@ -11,6 +12,7 @@ pub mod graph;
 pub mod library;
 pub mod load;
 pub mod lsp;
+pub mod man;
 mod network;
 pub mod new;
 pub mod package;
@@ -18,12 +20,13 @@ pub mod pictures;
 pub mod plan;
 pub mod run;
 pub mod runs;
+pub mod schema;
 pub mod show;
 pub mod why;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory as _, Parser, Subcommand};
 
 pub use failure::{Exit, Failure};
 pub use load::{Loaded, PipelineArguments};
@@ -71,6 +74,20 @@ enum Verb {
     Lsp(lsp::Arguments),
     /// List the runs of a pipeline
     Runs(runs::Arguments),
+    /// Describe all stages, networks and codes for other programs
+    Schema(schema::Arguments),
+    /// Print a shell's completions
+    Completions(completions::Arguments),
+    /// Print manual pages, or write them
+    Man(man::Arguments),
+    /// What the shells' completions ask for
+    #[command(hide = true)]
+    CompleteWords(completions::Words),
+}
+
+/// All that the command line knows.
+fn command() -> Command {
+    Arguments::command()
 }
 
 /// Does what the command line says. Exit codes: 0 done, 1 a stage failed or what was compared differs, 2 the user's file or flags,
@@ -102,6 +119,10 @@ pub fn main() -> ExitCode {
         Verb::Explain(arguments) => explain::explain(&world, arguments),
         Verb::Lsp(arguments) => lsp::lsp(&world, arguments),
         Verb::Runs(arguments) => runs::runs(&world, arguments),
+        Verb::Schema(arguments) => schema::schema(&world, arguments),
+        Verb::Completions(arguments) => completions::completions(&world, arguments),
+        Verb::CompleteWords(words) => completions::words(&world, words),
+        Verb::Man(arguments) => man::man(&world, arguments),
     });
     match done {
         Ok(exit) => exit.into(),

@@ -111,6 +111,26 @@ impl Kind {
         }
     }
 
+    /// The unit of its numbers, where they have one.
+    #[must_use]
+    pub const fn unit(&self) -> Option<&'static str> {
+        match self {
+            Self::Px => Some("px"),
+            Self::Degrees => Some("degrees"),
+            _ => None,
+        }
+    }
+
+    /// The range that its numbers have where a signature says none.
+    #[must_use]
+    pub fn natural_range(&self) -> Option<Range> {
+        match self {
+            Self::Count | Self::Px | Self::Seed => Range::read("0.."),
+            Self::Share | Self::Probability => Range::read("0..=1"),
+            _ => None,
+        }
+    }
+
     /// What a value of it is, in words: `a whole number`.
     #[must_use]
     pub fn words(&self) -> String {
@@ -171,6 +191,13 @@ impl Range {
         Some(Self { low, high, open, text: text.to_owned() })
     }
 
+    /// The least value, the greatest where there is one, and whether that one itself is outside.
+    #[must_use]
+    pub fn bounds(&self) -> (f64, Option<f64>, bool) {
+        let high = Some(self.high).filter(|high| high.is_finite());
+        (self.low, high, high.is_some() && self.open)
+    }
+
     /// Whether `value` lies within.
     #[must_use]
     pub fn holds(&self, value: f64) -> bool {
@@ -211,11 +238,7 @@ pub fn value(kind: &Kind, range: Option<&Range>, entry: &Entry) -> Result<Value,
         hint: format!("write {} such as `{}`", kind.words().split(" (").next().unwrap_or_default(), kind.sample()),
     };
     let within = |number: f64, shown: &str| {
-        let natural = match kind {
-            Kind::Count | Kind::Px | Kind::Seed => Range::read("0.."),
-            Kind::Share | Kind::Probability => Range::read("0..=1"),
-            _ => None,
-        };
+        let natural = kind.natural_range();
         match range.or(natural.as_ref()) {
             Some(range) if !range.holds(number) => Err(Refusal {
                 code: "out-of-range",

@@ -18,6 +18,7 @@ pub mod near;
 pub mod network;
 pub mod package;
 pub mod project;
+pub mod schema;
 mod scope;
 pub mod shapes;
 pub mod signature;

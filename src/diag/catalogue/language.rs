@@ -246,7 +246,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         "unused-param",
-        "Nothing uses this parameter of the pipeline.",
+        "Nothing uses this parameter of a pipeline, of a stage with a body, of a network or of a block.",
         "param size type=px default=128\nsynthetic fundus",
         "Write `$size` where its value belongs, or take it out.",
     ),

@@ -57,7 +57,31 @@ impl Described {
 /// Reads one `network` node. None where it can't be used, and then there is an error that says why.
 #[must_use]
 pub fn describe(node: &Node) -> (Option<Described>, Vec<Diag>) {
-    lay_out(node, &BTreeMap::new())
+    let (described, mut diags) = lay_out(node, &BTreeMap::new());
+    unused_params(node, &mut diags);
+    (described, diags)
+}
+
+/// Warns of parameters of the network and of its blocks that nothing in them uses.
+fn unused_params(node: &Node, diags: &mut Vec<Diag>) {
+    for param in node.nodes().iter().filter(|child| child.name.text == "param") {
+        let Some((name, span)) = name_of(param) else { continue };
+        if !uses(node, &name) {
+            let found = Diag::warning("unused-param", span, format!("nothing uses parameter `{name}`"));
+            diags.push(found.hint(format!("write `${name}` where its value belongs, or take it out")));
+        }
+    }
+    node.nodes().iter().filter(|child| child.name.text == "block").for_each(|block| unused_params(block, diags));
+}
+
+/// Whether `$name` stands in a node's braces, where a block's own parameter of that name does not hide it.
+fn uses(node: &Node, name: &str) -> bool {
+    let is_use = |entry: &Entry| !entry.quoted && entry.text().and_then(|text| text.strip_prefix('$')) == Some(name);
+    let hides = |child: &Node| {
+        let params = child.nodes().iter().filter(|inner| inner.name.text == "param");
+        child.name.text == "block" && params.filter_map(name_of).any(|(own, _)| own == name)
+    };
+    node.nodes().iter().any(|child| child.entries.iter().any(is_use) || !hides(child) && uses(child, name))
 }
 
 fn lay_out(node: &Node, values: &BTreeMap<String, Entry>) -> (Option<Described>, Vec<Diag>) {

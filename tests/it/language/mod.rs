@@ -9,6 +9,7 @@ mod modules;
 mod networks;
 mod packages;
 mod properties;
+mod schema;
 mod templates;
 
 use macula::base::Sources;

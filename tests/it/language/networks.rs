@@ -189,3 +189,28 @@ fn descriptions_that_would_grow_without_end_are_refused_at_once() {
     read(text);
     assert!(before.elapsed().as_secs() < 10);
 }
+
+#[test]
+fn parameters_that_nothing_uses_are_told_in_networks_and_in_blocks() {
+    let text = "network n {
+    param width default=8
+    param unused default=1
+    block step { param out; param idle default=2; conv conv out=$out kernel=3 padding=1 }
+    block hiding { param width default=4; conv conv out=$width kernel=3 padding=1 }
+    step one out=$width
+    hiding two
+    global-avg-pool
+    linear fc
+}
+pipeline p seed=1 { synthetic eyes }
+";
+    let (_, diags) = load(text);
+    let said: Vec<(&str, &str)> = diags.iter().map(|diag| (diag.code, diag.message.as_str())).collect();
+    assert_eq!(
+        said,
+        [("unused-param", "nothing uses parameter `unused`"), ("unused-param", "nothing uses parameter `idle`"),]
+    );
+    // A use within a block that has a parameter of that name is of its own.
+    let hidden = text.replace("out=$width\n    hiding", "out=8\n    hiding");
+    assert!(load(&hidden).1.iter().any(|diag| diag.message.contains("`width`")), "{hidden}");
+}

@@ -1,0 +1,261 @@
+//! `macula completions`: scripts for shells; and the names that they ask macula for, of stages in the file at hand among them.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+use clap_complete::{Shell, generate};
+
+use super::{Exit, Failure, command};
+use crate::base::Sources;
+use crate::diag::catalogue;
+use crate::lang::kind::Kind;
+use crate::lang::signature::{Param, Signature};
+use crate::lang::spec::{Pipeline, Points};
+use crate::lang::stdlib::{self, stdlib};
+use crate::lang::{self, manual, project, signatures};
+use crate::run::World;
+use crate::syntax::{self, Node};
+
+/// The arguments of `macula completions`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Arguments {
+    /// The shell
+    shell: Known,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Known {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// Prints the script of a shell.
+///
+/// # Errors
+/// None.
+pub fn completions(_world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+    let (shell, names) = match arguments.shell {
+        Known::Bash => (Shell::Bash, include_str!("completions/names.bash")),
+        Known::Zsh => (Shell::Zsh, include_str!("completions/names.zsh")),
+        Known::Fish => (Shell::Fish, include_str!("completions/names.fish")),
+    };
+    let mut script = Vec::new();
+    generate(shell, &mut command(), "macula", &mut script);
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    // The script's own end says which function completes; it is ours, which asks macula first.
+    let end = match arguments.shell {
+        Known::Bash => script.rfind("if [[ \"${BASH_VERSINFO[0]}\""),
+        Known::Zsh => script.rfind("if [ \"$funcstack[1]\""),
+        Known::Fish => None,
+    };
+    script.truncate(end.unwrap_or(script.len()));
+    // A closed stdout is no reason to fail.
+    let _ = write!(std::io::stdout().lock(), "{script}\n{names}");
+    Ok(Exit::Done)
+}
+
+/// The words of a command line that is being written.
+#[derive(Clone, Debug, Args)]
+pub struct Words {
+    /// Of the last word print only what stands behind its `=`, as bash wants it
+    #[arg(long)]
+    after_equals: bool,
+    /// The words after `macula`; the last one is being written, and may be empty
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
+/// Prints the names that the last word may become, one a line; nothing where the shell's script knows better.
+///
+/// # Errors
+/// None: what can't be read completes nothing.
+pub fn words(world: &World, asked: &Words) -> Result<Exit, Failure> {
+    let words = joined(&asked.words);
+    let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
+    let mut found = candidates(world, before, last);
+    found.retain(|name| name.starts_with(last));
+    found.sort();
+    found.dedup();
+    let mut out = std::io::stdout().lock();
+    for name in found {
+        let shown = match name.split_once('=') {
+            Some((_, value)) if asked.after_equals && last.contains('=') => value,
+            _ => &name,
+        };
+        let _ = writeln!(out, "{shown}");
+    }
+    Ok(Exit::Done)
+}
+
+/// bash takes words apart at `=`; here `a`, `=`, `b` are one again.
+fn joined(words: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for word in words {
+        match all.last_mut() {
+            Some(last) if word == "=" || last.ends_with('=') => last.push_str(word),
+            _ => all.push(word.clone()),
+        }
+    }
+    all
+}
+
+/// Options that take a value, of the commands that name stages.
+const VALUED: [&str; 8] =
+    ["--set", "--pipeline", "--jobs", "--threads", "--pictures", "--size", "--classes", "--format"];
+
+fn candidates(world: &World, before: &[String], last: &str) -> Vec<String> {
+    let Some((verb, rest)) = before.split_first() else { return Vec::new() };
+    let mut named: Vec<&str> = Vec::new();
+    let mut option = None;
+    for word in rest {
+        match (option.take(), word.as_str()) {
+            (None, word) if VALUED.contains(&word) => option = Some(word),
+            (None, word) if !word.starts_with('-') => named.push(word),
+            _ => {}
+        }
+    }
+    let file = named.first().map(|file| world.folder.join(file));
+    match (option, file.as_deref()) {
+        (Some("--set"), Some(file)) => return settings(file, last),
+        (Some("--pipeline"), Some(file)) => return pipelines(file).into_iter().map(|one| one.name).collect(),
+        (Some(_), _) => return Vec::new(),
+        (None, _) => {}
+    }
+    if last.starts_with('-') {
+        return Vec::new();
+    }
+    match (verb.as_str(), named.as_slice(), file.as_deref()) {
+        ("doc", [], _) => manual::names().map(str::to_owned).collect(),
+        ("explain", [], _) => catalogue::pages().map(|page| page.code.to_owned()).collect(),
+        ("std", ["show"], _) => {
+            stdlib::MODULES.iter().map(|(name, _)| name.rsplit('/').next().unwrap_or(name).to_owned()).collect()
+        }
+        ("package", ["pin"], _) => packages(world),
+        ("get", [_], Some(file)) => stages(file, Outputs::Named),
+        ("show", [_], Some(file)) => {
+            let networks = lang::networks(file, &mut Sources::default()).unwrap_or_default();
+            stages(file, Outputs::Named).into_iter().chain(networks.into_keys()).collect()
+        }
+        ("why" | "rebuild", [_], Some(file)) | ("plan" | "run", [_, ..], Some(file)) => stages(file, Outputs::Left),
+        _ => Vec::new(),
+    }
+}
+
+fn pipelines(file: &Path) -> Vec<Pipeline> {
+    let loaded = lang::load(file, &[], Points::All, &mut Sources::default());
+    loaded.map(|(contents, _)| contents.pipelines).unwrap_or_default()
+}
+
+fn packages(world: &World) -> Vec<String> {
+    let path = project::find(&world.folder.join(project::FILE));
+    let read = path.and_then(|path| project::read(&path, &mut Sources::default()).ok());
+    read.map(|(project, _)| project.packages.into_iter().map(|one| one.name).collect()).unwrap_or_default()
+}
+
+/// Whether outputs of stages with several are named too.
+#[derive(Clone, Copy, PartialEq)]
+enum Outputs {
+    Named,
+    Left,
+}
+
+/// The stages of a file's pipelines, those with bodies too.
+fn stages(file: &Path, outputs: Outputs) -> Vec<String> {
+    let mut all = Vec::new();
+    for pipeline in pipelines(file) {
+        for stage in &pipeline.stages {
+            all.push(stage.name.clone());
+            if outputs == Outputs::Named && stage.outputs.len() > 1 {
+                all.extend(stage.outputs.iter().map(|out| format!("{}.{}", stage.name, out.port)));
+            }
+        }
+        for instance in &pipeline.instances {
+            all.push(instance.name.clone());
+            if outputs == Outputs::Named && instance.outputs.len() > 1 {
+                all.extend(instance.outputs.iter().map(|(port, _)| format!("{}.{port}", instance.name)));
+            }
+        }
+    }
+    all
+}
+
+/// What `--set` may name in a file: `stage.param=`; behind the `=`, values where there are few.
+fn settings(file: &Path, last: &str) -> Vec<String> {
+    let all = pipelines(file);
+    if let Some((path, _)) = last.split_once('=') {
+        return values(file, &all, path).into_iter().map(|value| format!("{path}={value}")).collect();
+    }
+    let mut found = vec!["seed=".to_owned()];
+    for pipeline in &all {
+        // Stages first, their parameters once one of them is written.
+        for stage in &pipeline.stages {
+            let begun = last.starts_with(&format!("{}.", stage.name));
+            if begun {
+                found.extend(stage.params.keys().map(|param| format!("{}.{param}=", stage.name)));
+            } else {
+                found.push(format!("{}.", stage.name));
+            }
+        }
+        for instance in &pipeline.instances {
+            found.push(format!("{}.", instance.name));
+            let signature = stdlib().templates.iter().find(|signature| signature.name == instance.kind);
+            let params = signature.into_iter().flat_map(|signature| &signature.params);
+            found.extend(params.map(|param| format!("{}.{}=", instance.name, param.name)));
+        }
+    }
+    found.extend(declared(file).into_iter().map(|name| format!("{name}=")));
+    found
+}
+
+/// The parameters that a file's pipelines declare.
+fn declared(file: &Path) -> Vec<String> {
+    let Ok(text) = std::fs::read_to_string(file) else { return Vec::new() };
+    let id = Sources::default().add("", None, "");
+    let (document, _) = syntax::parse(id, &text);
+    let pipelines = document.nodes.iter().filter(|node| node.name.text == "pipeline");
+    let params = pipelines.flat_map(Node::nodes).filter(|node| node.name.text == "param");
+    params.filter_map(|node| node.args().next()?.text().map(str::to_owned)).collect()
+}
+
+/// The values that a parameter may have, where they can be listed.
+fn values(file: &Path, pipelines: &[Pipeline], path: &str) -> Vec<String> {
+    let stage = pipelines
+        .iter()
+        .flat_map(|pipeline| &pipeline.stages)
+        .find(|stage| path.starts_with(&format!("{}.", stage.name)));
+    let Some(stage) = stage else { return Vec::new() };
+    let signature = signatures().iter().find(|signature| signature.name == stage.kind);
+    let param = signature.and_then(|signature: &Signature| find(&signature.params, &path[stage.name.len() + 1..]));
+    match param.map(|param| (&param.kind, param)) {
+        Some((Kind::Choice, param)) => param.cases.iter().map(|case| case.name.clone()).collect(),
+        Some((Kind::Bool, _)) => vec!["#true".to_owned(), "#false".to_owned()],
+        Some((Kind::Network, _)) => {
+            lang::networks(file, &mut Sources::default()).unwrap_or_default().into_keys().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn find<'a>(params: &'a [Param], path: &str) -> Option<&'a Param> {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let mut of_name = params.iter().filter(|param| param.name == name);
+    let Some(rest) = rest else { return of_name.next() };
+    of_name.find_map(|param| {
+        find(&param.params, rest).or_else(|| param.cases.iter().find_map(|case| find(&case.params, rest)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+
+    #[test]
+    fn words_that_bash_took_apart_are_one_again() {
+        let words = |all: &[&str]| all.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        assert_eq!(joined(&words(&["--set", "a.b", "=", "c", "d"])), words(&["--set", "a.b=c", "d"]));
+        assert_eq!(joined(&words(&["--set", "a.b", "=", ""])), words(&["--set", "a.b="]));
+        assert_eq!(joined(&words(&["--set", "a.b=c"])), words(&["--set", "a.b=c"]));
+    }
+}

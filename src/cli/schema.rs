@@ -1,0 +1,31 @@
+//! `macula schema`: all signatures for other programs.
+
+use std::io::Write as _;
+
+use clap::Args;
+
+use super::{Exit, Failure};
+use crate::lang::schema;
+use crate::run::World;
+
+/// The arguments of `macula schema`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Arguments {
+    /// Print it as JSON, which is the only form there is
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints every stage, network, layer and code as JSON.
+///
+/// # Errors
+/// None.
+pub fn schema(_world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+    if !arguments.json {
+        return Err(Failure::user("`macula schema` is for programs")
+            .hint("`macula schema --json`; for people there is `macula doc`"));
+    }
+    // A closed stdout is no reason to fail.
+    let _ = writeln!(std::io::stdout().lock(), "{:#}", schema::schema());
+    Ok(Exit::Done)
+}

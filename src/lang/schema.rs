@@ -1,0 +1,171 @@
+//! The standard library for other programs: every signature, network, layer and code as one JSON value. Its shape is stated in
+//! `docs/schema.md`.
+
+use serde_json::{Value as Json, json};
+
+use super::describe::Described;
+use super::describe::kinds::{Absent, KINDS, LayerKind, LayerParam, Type};
+use super::kind::{Kind, Range};
+use super::manual;
+use super::signature::{Example, InPort, OutPort, Param, Signature};
+use super::stdlib::{MODULES, stdlib};
+use super::value::Value;
+use crate::diag::catalogue;
+use crate::syntax::{Entry, Scalar};
+
+/// The version of the shape. Fields may be added under one version; one that goes or changes its meaning makes another.
+pub const VERSION: u64 = 1;
+
+/// All of it, in a fixed order of fields, stages and networks by name.
+#[must_use]
+pub fn schema() -> Json {
+    let all = stdlib();
+    let mut stages: Vec<&Signature> = all.signatures.iter().chain(&all.templates).collect();
+    stages.sort_by_key(|signature| &signature.name);
+    json!({
+        "version": VERSION,
+        "macula": env!("CARGO_PKG_VERSION"),
+        "stages": stages.into_iter().map(stage).collect::<Vec<_>>(),
+        "networks": all.networks.iter().map(network).collect::<Vec<_>>(),
+        "layers": KINDS.iter().map(layer).collect::<Vec<_>>(),
+        "codes": catalogue::pages().map(code).collect::<Vec<_>>(),
+    })
+}
+
+fn module(name: &str) -> Option<String> {
+    let found = MODULES.iter().find(|(module, _)| module.rsplit('/').next() == Some(name));
+    found.map(|(module, _)| format!("std:{module}"))
+}
+
+fn stage(signature: &Signature) -> Json {
+    let Signature { name, doc, body, inputs, outputs, params, examples, .. } = signature;
+    json!({
+        "name": name,
+        "module": module(name),
+        "template": body.is_some(),
+        "doc": doc,
+        "inputs": inputs.iter().map(input).collect::<Vec<_>>(),
+        "outputs": outputs.iter().map(output).collect::<Vec<_>>(),
+        "params": params.iter().map(param).collect::<Vec<_>>(),
+        "examples": examples.iter().map(example).collect::<Vec<_>>(),
+    })
+}
+
+fn input(port: &InPort) -> Json {
+    let InPort { name, types, many, optional, refuses, doc, .. } = port;
+    json!({"name": name, "types": types, "many": many, "optional": optional, "refuses": refuses, "doc": doc})
+}
+
+fn output(port: &OutPort) -> Json {
+    let OutPort { name, ty, main, marks, side, doc, .. } = port;
+    json!({"name": name, "type": ty, "main": main, "marks": marks, "side": side, "doc": doc})
+}
+
+fn param(param: &Param) -> Json {
+    let of = match &param.kind {
+        Kind::List(of) | Kind::Map(of) => Some(&**of),
+        _ => None,
+    };
+    let range = param.range.clone().or_else(|| of.unwrap_or(&param.kind).natural_range());
+    let cases = param.cases.iter().map(|case| {
+        json!({"name": case.name, "doc": case.doc, "params": case.params.iter().map(self::param).collect::<Vec<_>>()})
+    });
+    json!({
+        "name": param.name,
+        "type": param.kind.name(),
+        "of": of.map(Kind::name),
+        "unit": of.unwrap_or(&param.kind).unit(),
+        "range": range.as_ref().map(bounds),
+        "default": param.default.as_ref().map_or(Json::Null, value),
+        "optional": param.optional,
+        "keyed": param.keyed,
+        "since": param.since,
+        "doc": param.doc,
+        "cases": cases.collect::<Vec<_>>(),
+        "params": param.params.iter().map(self::param).collect::<Vec<_>>(),
+    })
+}
+
+fn bounds(range: &Range) -> Json {
+    let (least, most, open) = range.bounds();
+    json!({"least": number(least), "most": most.map(number), "most-excluded": open})
+}
+
+/// Whole numbers without a point.
+fn number(value: f64) -> Json {
+    if value.fract() == 0.0 && value.abs() < 1e15 { json!(value as i64) } else { json!(value) }
+}
+
+fn value(value: &Value) -> Json {
+    match value {
+        Value::None | Value::Network(_) => Json::Null,
+        Value::Bool(flag) => json!(flag),
+        Value::Int(number) => json!(number),
+        Value::Real(number) => json!(number),
+        Value::Text(text) | Value::Path(text) => json!(text),
+        Value::List(values) => values.iter().map(self::value).collect(),
+        Value::Map(pairs) => Json::Object(pairs.iter().map(|(name, one)| (name.clone(), self::value(one))).collect()),
+    }
+}
+
+fn example(example: &Example) -> Json {
+    json!({"doc": example.doc, "text": manual::text(example), "code": example.code})
+}
+
+fn network(network: &Described) -> Json {
+    let params =
+        network.params.iter().map(|(name, default)| json!({"name": name, "default": default.as_ref().map(entry)}));
+    json!({
+        "name": network.spec.name,
+        "module": module(&network.spec.name),
+        "doc": network.doc,
+        "params": params.collect::<Vec<_>>(),
+    })
+}
+
+fn entry(entry: &Entry) -> Json {
+    match &entry.value {
+        Scalar::Text(text) => json!(text),
+        Scalar::Int(number) => json!(number),
+        Scalar::Real(number) => json!(number),
+        Scalar::Bool(flag) => json!(flag),
+        Scalar::Null => Json::Null,
+    }
+}
+
+fn layer(kind: &LayerKind) -> Json {
+    json!({
+        "name": kind.name,
+        "named": kind.named,
+        "doc": kind.doc,
+        "params": kind.params.iter().map(layer_param).collect::<Vec<_>>(),
+        "holds": kind.holds,
+    })
+}
+
+fn layer_param(param: &LayerParam) -> Json {
+    let (ty, range, words) = match param.ty {
+        Type::Whole(least, most) => {
+            // Past a million it is a bound of this version's and no property of the layer.
+            let most = Some(most).filter(|most| *most <= 1 << 20);
+            ("int", json!({"least": least, "most": most, "most-excluded": false}), Vec::new())
+        }
+        Type::Share => ("share", json!({"least": 0, "most": 1, "most-excluded": true}), Vec::new()),
+        Type::Flag => ("bool", Json::Null, Vec::new()),
+        Type::Word(words) => ("choice", Json::Null, words.to_vec()),
+    };
+    let (default, needed, words_for_absent) = match param.absent {
+        Absent::Needed => (Json::Null, true, None),
+        Absent::Whole(value) => (json!(value), false, None),
+        Absent::Real(value) => (json!(value), false, None),
+        Absent::Flag(value) => (json!(value), false, None),
+        Absent::Same(other) => (Json::Null, false, Some(format!("that of `{other}`"))),
+        Absent::Nothing(words) => (Json::Null, false, Some(words.to_owned())),
+    };
+    json!({"name": param.name, "type": ty, "range": range, "cases": words, "needed": needed, "default": default,
+        "absent": words_for_absent, "doc": param.doc})
+}
+
+fn code(page: &catalogue::Page) -> Json {
+    json!({"code": page.code, "means": page.means, "example": page.example, "remedy": page.remedy})
+}
