@@ -1,5 +1,6 @@
 //! What shells complete, asked of the shells themselves; and the manual pages.
 
+use std::fmt::Write as _;
 use std::process::Command;
 
 use crate::space::Space;
@@ -21,7 +22,7 @@ pipeline second seed=1 { synthetic more; extract other { from more }; export fil
 fn shell(shell: &str, script: &str) -> Option<String> {
     let space = Space::with(PIPELINE);
     if Command::new(shell).arg("--version").output().is_err() {
-        eprintln!("skipped: there is no {shell} here");
+        println!("skipped: there is no {shell} here");
         return None;
     }
     space.write("completions", space.macula(&format!("completions {shell}")).raw);
@@ -61,7 +62,7 @@ complete -p macula >/dev/null || exit 1
     .to_owned();
     for (words, _) in ASKED {
         let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-        script += &format!("ask macula {}\n", words.join(" "));
+        let _ = writeln!(script, "ask macula {}", words.join(" "));
     }
     // bash takes words apart at `=`; and what macula does not know by name is the script's.
     script +=
@@ -76,9 +77,10 @@ complete -p macula >/dev/null || exit 1
 fn fish_completes_the_names_of_the_file_at_hand() {
     let mut script = "source ./completions\n".to_owned();
     for (words, _) in ASKED {
-        script += &format!(
-            "echo (complete -C 'macula {}' | string match -rv '^-' | string replace -r '\\t.*' '')\n",
-            words.join(" ")
+        let line = words.join(" ");
+        let _ = writeln!(
+            script,
+            "echo (complete -C 'macula {line}' | string match -rv '^-' | string replace -r '\\t.*' '')"
         );
     }
     let Some(said) = shell("fish", &script) else { return };
@@ -96,7 +98,7 @@ fn zsh_completes_the_names_of_the_file_at_hand() {
             .to_owned();
     for (words, _) in ASKED {
         let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-        script += &format!("words=(macula {}); CURRENT={}; _macula_names\n", words.join(" "), words.len() + 1);
+        let _ = writeln!(script, "words=(macula {}); CURRENT={}; _macula_names", words.join(" "), words.len() + 1);
     }
     let Some(said) = shell("zsh", &script) else { return };
     assert_eq!(said.lines().collect::<Vec<_>>(), ASKED.iter().map(|(_, expected)| *expected).collect::<Vec<_>>());
@@ -125,7 +127,7 @@ fn every_command_has_a_manual_page_that_is_right() {
     assert!(space.macula("man run").stdout.contains("Compute what is not there yet"));
     assert!(space.macula("man rn").stderr.contains("did you mean `run`?"));
     if Command::new("groff").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no groff here");
+        println!("skipped: there is no groff here");
         return;
     }
     for page in pages {
