@@ -20,7 +20,7 @@ pub struct Arguments {
 /// A [`Failure`] where the editor went away without saying so.
 pub fn lsp(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let Arguments { stdio: _ } = arguments;
-    match lsp::on_stdio(world) {
+    match lsp::on_stdio(world, crate::stages::registry()) {
         Ended::InOrder => Ok(Exit::Done),
         // The protocol wants exit code 1 here.
         Ended::Abruptly => Err(Failure::said(Exit::StageFailed)),

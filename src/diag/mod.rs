@@ -1,8 +1,10 @@
 //! What macula says of a user's files: diagnostics with spans, codes and hints. Functions return `(T, Vec<Diag>)` and go on.
 
 pub mod catalogue;
+mod fix;
 mod render;
 
+pub use fix::Fix;
 pub use render::{Style, count, json, render};
 
 use crate::base::Span;

@@ -17,6 +17,7 @@ mod module;
 pub mod near;
 pub mod network;
 pub mod package;
+pub mod places;
 pub mod project;
 pub mod schema;
 mod scope;

@@ -64,18 +64,7 @@ pub(super) struct Use {
 impl Module {
     /// The file that all begins with, read with all that it brings in.
     pub(super) fn new(file: FileId, document: &Document, sources: &mut Sources) -> Self {
-        let mut module = Self {
-            root: file,
-            files: BTreeMap::new(),
-            documents: BTreeMap::from([(file, document.clone())]),
-            networks: Vec::new(),
-            stages: Vec::new(),
-            uses: Vec::new(),
-            project: None,
-            packages: BTreeMap::new(),
-            packaged: BTreeMap::new(),
-            diags: Vec::new(),
-        };
+        let mut module = Self::alone(file, document.clone());
         let project = sources.get(file).path.as_deref().and_then(project::find);
         if let Some((project, diags)) = project.and_then(|path| project::read(&path, sources).ok()) {
             module.project = Some(project);
@@ -86,6 +75,22 @@ impl Module {
         }
         module.read(file, document, sources);
         module
+    }
+
+    /// A file of which only the tree is known.
+    pub(super) fn alone(file: FileId, document: Document) -> Self {
+        Self {
+            root: file,
+            files: BTreeMap::new(),
+            documents: BTreeMap::from([(file, document)]),
+            networks: Vec::new(),
+            stages: Vec::new(),
+            uses: Vec::new(),
+            project: None,
+            packages: BTreeMap::new(),
+            packaged: BTreeMap::new(),
+            diags: Vec::new(),
+        }
     }
 
     /// What a file brings in.

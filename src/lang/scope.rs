@@ -95,6 +95,12 @@ impl<'a> Scope<'a> {
         near_name(name, library.chain(own).collect(), "describe it with `network NAME { … }`")
     }
 
+    /// The stages with bodies that a file declares or brings in, by the name that each has there.
+    pub(super) fn stages(&self, file: FileId) -> impl Iterator<Item = (&str, &'a Signature)> {
+        let own = self.files.get(&file).into_iter().flat_map(|names| &names.stages);
+        own.map(|(name, signature)| (name.as_str(), *signature))
+    }
+
     /// All networks that a file may name, by the name that it has there.
     pub(super) fn networks(&self, file: FileId) -> impl Iterator<Item = (&str, &'a Described)> {
         let library = stdlib().networks.iter().map(|network| (network.spec.name.as_str(), network));

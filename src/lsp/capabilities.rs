@@ -1,29 +1,47 @@
 //! What the server offers, and what of it depends on the client.
 
 use gen_lsp_types::{
-    ClientCapabilities, DocumentFormattingProvider, DocumentSymbolProvider, InitializeResult, PositionEncodingKind,
-    Save, SaveOptions, ServerCapabilities, ServerInfo, TextDocumentSync, TextDocumentSyncKind, TextDocumentSyncOptions,
+    CodeActionKind, CodeActionOptions, CodeActionProvider, CompletionOptions, DefinitionProvider,
+    DocumentFormattingProvider, DocumentHighlightProvider, DocumentSymbolProvider, HoverProvider, InitializeParams,
+    InitializeResult, InlayHintProvider, PositionEncodingKind, ReferencesProvider, RenameOptions, RenameProvider, Save,
+    SaveOptions, ServerCapabilities, ServerInfo, TextDocumentSync, TextDocumentSyncKind, TextDocumentSyncOptions,
 };
 
 use super::position::Encoding;
 
 /// What of the client's abilities the server asks about.
+#[expect(clippy::struct_excessive_bools, reason = "the protocol has them one by one")]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Client {
     /// What columns count.
     pub(super) encoding: Encoding,
+    /// Whether completions may have holes to be filled.
+    pub(super) snippets: bool,
+    /// Whether it can be asked to look at inlay hints again.
+    pub(super) refreshes_hints: bool,
+    /// Whether defaults that are left out are shown.
+    pub(super) defaults: bool,
     /// Whether it watches files where the server asks for it.
     pub(super) watches_files: bool,
 }
 
 impl Client {
     /// Reads what the client says of itself.
-    pub(super) fn new(capabilities: &ClientCapabilities) -> Self {
+    pub(super) fn new(params: &InitializeParams) -> Self {
+        let capabilities = &params.capabilities;
         let offered = capabilities.general.as_ref().and_then(|general| general.position_encodings.as_ref());
         let utf8 = offered.is_some_and(|kinds| kinds.contains(&PositionEncodingKind::UTF8));
         let workspace = capabilities.workspace.as_ref();
         let watching = workspace.and_then(|workspace| workspace.did_change_watched_files.as_ref());
+        let texts = capabilities.text_document.as_ref();
+        let item = texts.and_then(|texts| texts.completion.as_ref()).and_then(|one| one.completion_item.as_ref());
+        let hints = workspace.and_then(|workspace| workspace.inlay_hint.as_ref());
+        // `initializationOptions: { "defaults": false }` leaves them out.
+        let defaults = params.initialization_options.as_ref().and_then(|options| options["defaults"].as_bool());
         Self {
+            snippets: item.and_then(|item| item.snippet_support).unwrap_or(false),
+            refreshes_hints: hints.and_then(|hints| hints.refresh_support).unwrap_or(false),
+            defaults: defaults.unwrap_or(true),
             encoding: if utf8 { Encoding::Utf8 } else { Encoding::Utf16 },
             watches_files: watching.and_then(|watching| watching.dynamic_registration).unwrap_or(false),
         }
@@ -42,6 +60,23 @@ pub(super) fn offered(client: Client) -> InitializeResult {
         position_encoding: Some(client.encoding.kind()),
         text_document_sync: Some(TextDocumentSync::Options(sync)),
         document_symbol_provider: Some(DocumentSymbolProvider::Bool(true)),
+        completion_provider: Some(CompletionOptions {
+            trigger_characters: Some([" ", ".", "$", "=", "\"", ":", "/"].map(str::to_owned).into()),
+            ..CompletionOptions::default()
+        }),
+        hover_provider: Some(HoverProvider::Bool(true)),
+        definition_provider: Some(DefinitionProvider::Bool(true)),
+        references_provider: Some(ReferencesProvider::Bool(true)),
+        document_highlight_provider: Some(DocumentHighlightProvider::Bool(true)),
+        rename_provider: Some(RenameProvider::RenameOptions(RenameOptions {
+            prepare_provider: Some(true),
+            ..RenameOptions::default()
+        })),
+        inlay_hint_provider: Some(InlayHintProvider::Bool(true)),
+        code_action_provider: Some(CodeActionProvider::CodeActionOptions(CodeActionOptions {
+            code_action_kinds: Some(vec![CodeActionKind::QuickFix]),
+            ..CodeActionOptions::default()
+        })),
         document_formatting_provider: Some(DocumentFormattingProvider::Bool(true)),
         ..ServerCapabilities::default()
     };

@@ -39,7 +39,13 @@ pub(super) fn uri_of(file: FileId, read: &Read, own: &str, documents: &Documents
     }
 }
 
-fn one(diag: &Diag, read: &Read, own: &str, documents: &Documents, library: &Library) -> (String, Diagnostic) {
+pub(super) fn one(
+    diag: &Diag,
+    read: &Read,
+    own: &str,
+    documents: &Documents,
+    library: &Library,
+) -> (String, Diagnostic) {
     let in_library = |span: Span| read.sources.get(span.file).path.is_none() && span.file != read.analysis.file;
     // Nobody looks at the standard library's own text: what is wrong there is shown where it is used.
     let primary = diag.labels.iter().position(|label| !in_library(label.span)).unwrap_or(0);

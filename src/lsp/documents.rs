@@ -1,17 +1,19 @@
 //! The texts that the editor has open, and what was understood of each.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use gen_lsp_types::{Range, TextDocumentContentChangeEvent};
+use gen_lsp_types::{Position, Range, TextDocumentContentChangeEvent};
 
 use super::position::{Encoding, Lines};
 use super::uri;
 use crate::base::{FileId, Sources, Span};
+use crate::lang::places::{Occurrence, Places};
 use crate::lang::spec::Points;
 use crate::lang::{self, Analysis};
-use crate::syntax::Memory;
+use crate::syntax::{LARGEST, Memory};
 
 /// One open text.
 pub(super) struct Document {
@@ -41,9 +43,21 @@ pub(super) struct Read {
     pub(super) sources: Sources,
     /// The lines of each of them.
     lines: BTreeMap<FileId, Lines>,
+    /// The words with a meaning, found when the first request asks.
+    words: OnceCell<Vec<Occurrence>>,
 }
 
 impl Read {
+    fn new(analysis: Analysis, sources: Sources, encoding: Encoding) -> Self {
+        let lines = sources.iter().map(|(file, source)| (file, Lines::new(&source.text, encoding))).collect();
+        Self { analysis, sources, lines, words: OnceCell::new() }
+    }
+
+    /// The words with a meaning in the text and in those that it brings in; `places` are those of its analysis.
+    pub(super) fn occurrences(&self, places: &Places) -> &[Occurrence] {
+        self.words.get_or_init(|| places.occurrences())
+    }
+
     /// Where a span lies, in its own text.
     pub(super) fn range(&self, span: Span) -> Range {
         let text = &self.sources.get(span.file).text;
@@ -152,12 +166,8 @@ impl Documents {
         if let Some(read) = self.open.get(uri)?.read.clone() {
             return Some(read);
         }
-        let mut sources = Sources::default();
-        for other in self.open.values().filter(|other| other.uri != uri) {
-            if let Some(path) = &other.path {
-                sources.hold(path.canonicalize().unwrap_or_else(|_| path.clone()), other.text.clone());
-            }
-        }
+        let mut sources = self.held(uri);
+        let encoding = self.encoding;
         let document = self.open.get_mut(uri)?;
         let name = document.path.as_ref().map_or_else(|| uri.to_owned(), |path| path.display().to_string());
         let analysis = lang::analyse(
@@ -168,11 +178,41 @@ impl Documents {
             &mut document.memory,
             &mut sources,
         );
-        let encoding = self.encoding;
-        let lines = sources.iter().map(|(file, source)| (file, Lines::new(&source.text, encoding))).collect();
-        let read = Rc::new(Read { analysis, sources, lines });
+        let read = Rc::new(Read::new(analysis, sources, encoding));
         document.read = Some(Rc::clone(&read));
         Some(read)
+    }
+
+    /// Sources in which the open texts stand in the place of their files, but for one.
+    fn held(&self, but: &str) -> Sources {
+        let mut sources = Sources::default();
+        for other in self.open.values().filter(|other| other.uri != but) {
+            if let Some(path) = &other.path {
+                sources.hold(path.canonicalize().unwrap_or_else(|_| path.clone()), other.text.clone());
+            }
+        }
+        sources
+    }
+
+    /// What is understood of a file that is not among the open texts, or of one that is, read beside the others; none where
+    /// its text can't be read or is not `wanted`.
+    pub(super) fn read_other(&self, path: &Path, wanted: impl Fn(&str) -> bool) -> Option<Read> {
+        let open = self.of_file(path);
+        let text = match open {
+            Some(document) => document.text.clone(),
+            None => std::fs::metadata(path)
+                .is_ok_and(|facts| facts.len() <= LARGEST as u64)
+                .then(|| std::fs::read_to_string(path).ok())??,
+        };
+        if !wanted(&text) {
+            return None;
+        }
+        let mut sources = self.held(open.map_or("", |document| &document.uri));
+        let name = path.display().to_string();
+        let file = Some(path.to_owned());
+        let points = Points::OneByOne;
+        let analysis = lang::analyse(&name, file, &text, (&[], points), &mut Memory::default(), &mut sources);
+        Some(Read::new(analysis, sources, self.encoding))
     }
 
     /// Whose client must be told anew what is wrong with them; after this they count as told.
@@ -188,6 +228,11 @@ impl Documents {
 }
 
 impl Document {
+    /// The byte at a place.
+    pub(super) fn offset(&self, position: Position) -> usize {
+        self.lines.offset(&self.text, position)
+    }
+
     /// The places of a range of bytes.
     pub(super) fn range(&self, range: std::ops::Range<usize>) -> Range {
         self.lines.range(&self.text, range)

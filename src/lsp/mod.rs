@@ -4,19 +4,31 @@
 //! `server` takes messages in their order and never waits: what may take long (what is cached, and why not) is found out by
 //! the thread of `state`. `documents` holds the open texts, each analysed once a change by [`crate::lang::analyse`].
 
+mod actions;
 mod capabilities;
+mod completion;
+mod definition;
 mod diagnostics;
+mod docs;
 mod documents;
 mod formatting;
+mod hints;
+mod hover;
 mod library;
 mod position;
+mod rename;
 mod server;
+mod state;
 mod symbols;
 mod uri;
+mod view;
+mod workspace;
 
 use lsp_server::Connection;
 
 use crate::run::World;
+use crate::stage::Implementation;
+use server::{Inbox, Server};
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +39,12 @@ pub enum Ended {
     Abruptly,
 }
 
-/// Serves a client on stdin and stdout until it is done.
+/// Serves a client on stdin and stdout until it is done. What stages do is handed in: the store's state of a pipeline
+/// depends on it, and nothing of it is executed.
 #[must_use]
-pub fn on_stdio(world: &World) -> Ended {
+pub fn on_stdio(world: &World, implementations: &'static [Implementation]) -> Ended {
     let (connection, threads) = Connection::stdio();
-    let ended = serve(world, connection);
+    let ended = serve(world, implementations, connection);
     // What could not be written any more has no reader.
     let _ = threads.join();
     ended
@@ -39,16 +52,18 @@ pub fn on_stdio(world: &World) -> Ended {
 
 /// Serves the client at the other end of a connection until it is done.
 #[must_use]
-pub fn serve(world: &World, connection: Connection) -> Ended {
+pub fn serve(world: &World, implementations: &'static [Implementation], connection: Connection) -> Ended {
     let (inbox, messages) = std::sync::mpsc::channel();
     let Connection { sender, receiver } = connection;
+    let known = inbox.clone();
+    let ask = state::begin(world.clone(), implementations, move |states| _ = known.send(Inbox::Known(states)));
     std::thread::spawn(move || {
         for message in receiver {
-            if inbox.send(server::Inbox::Client(message)).is_err() {
+            if inbox.send(Inbox::Client(message)).is_err() {
                 return;
             }
         }
-        let _ = inbox.send(server::Inbox::Gone);
+        let _ = inbox.send(Inbox::Gone);
     });
-    server::Server::new(world, Box::new(move |message| _ = sender.send(message))).run(&messages)
+    Server::new(world, Box::new(move |message| _ = sender.send(message)), ask).run(&messages)
 }

@@ -3,12 +3,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::Receiver;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender};
 
 use gen_lsp_types::{
-    Diagnostic, DidChangeTextDocumentParams, DidChangeWatchedFilesParams, DidCloseTextDocumentParams,
-    DidOpenTextDocumentParams, DocumentFormattingParams, DocumentSymbolParams, InitializeParams,
-    PublishDiagnosticsParams,
+    CodeActionParams, CompletionParams, DefinitionParams, Diagnostic, DidChangeTextDocumentParams,
+    DidChangeWatchedFilesParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams,
+    DocumentFormattingParams, DocumentHighlightParams, DocumentSymbolParams, HoverParams, InitializeParams,
+    InlayHintParams, PrepareRenameParams, PublishDiagnosticsParams, ReferenceParams, RenameParams,
+    TextDocumentPositionParams, WorkspaceFolders,
 };
 use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response};
 use serde::Serialize;
@@ -19,7 +22,10 @@ use super::capabilities::{self, Client};
 use super::diagnostics::diagnostics;
 use super::documents::Documents;
 use super::library::Library;
-use super::{Ended, formatting, symbols, uri};
+use super::state::{Question, States};
+use super::view::View;
+use super::{Ended, actions, completion, definition, formatting, hints, hover, rename, symbols, uri};
+use crate::diag::Severity;
 use crate::run::World;
 
 /// What comes in.
@@ -28,6 +34,8 @@ pub(super) enum Inbox {
     Client(Message),
     /// The client went away.
     Gone,
+    /// What the store knows of a text's stages.
+    Known(States),
 }
 
 /// How far the session is.
@@ -52,19 +60,30 @@ pub(super) struct Server {
     client: Client,
     documents: Documents,
     library: Library,
+    world: World,
+    /// The folders that the client has open.
+    roots: Vec<PathBuf>,
+    /// Where questions about the store go.
+    ask: Sender<Question>,
+    /// What is known from the store, by the text's URI.
+    states: BTreeMap<String, States>,
     /// What was told of each file, by the text because of which it was told.
     told: BTreeMap<String, BTreeMap<String, Vec<Diagnostic>>>,
 }
 
 impl Server {
     /// A server that has said nothing yet.
-    pub(super) fn new(world: &World, send: Box<dyn Fn(Message)>) -> Self {
+    pub(super) fn new(world: &World, send: Box<dyn Fn(Message)>, ask: Sender<Question>) -> Self {
         Self {
             send,
             phase: Phase::Waiting,
             client: Client::default(),
             documents: Documents::default(),
             library: Library::new(world),
+            world: world.clone(),
+            roots: Vec::new(),
+            ask,
+            states: BTreeMap::new(),
             told: BTreeMap::new(),
         }
     }
@@ -84,6 +103,7 @@ impl Server {
             }
             match waiting.pop_front() {
                 Some(Inbox::Gone) => return Ended::Abruptly,
+                Some(Inbox::Known(states)) => self.known(states),
                 Some(Inbox::Client(Message::Request(request))) => self.request(request),
                 // Answers to what the server asked for: it needs none.
                 None | Some(Inbox::Client(Message::Response(_))) => {}
@@ -144,7 +164,8 @@ impl Server {
 
     fn initialize(&mut self, params: Value) -> Answer {
         let params: InitializeParams = read(params)?;
-        self.client = Client::new(&params.capabilities);
+        self.client = Client::new(&params);
+        self.roots = roots(&params);
         self.documents.encoding = self.client.encoding;
         self.phase = Phase::Running;
         shown(capabilities::offered(self.client))
@@ -158,11 +179,120 @@ impl Server {
             }
             "textDocument/documentSymbol" => {
                 let params: DocumentSymbolParams = read(params)?;
-                let uri = params.text_document.uri.0;
-                let read = self.documents.read(&uri);
-                shown(self.documents.get(&uri).zip(read).map(|(document, read)| symbols::symbols(document, &read)))
+                self.look(&params.text_document.uri.0, |view| shown(symbols::symbols(view.document, view.read)))
+            }
+            "textDocument/completion" => {
+                let params: CompletionParams = read(params)?;
+                self.look_at(&params.text_document_position_params, |view, at| shown(completion::completion(view, at)))
+            }
+            "textDocument/hover" => {
+                let params: HoverParams = read(params)?;
+                let place = params.text_document_position_params;
+                // What was computed meanwhile is found out for the next time.
+                self.ask(&place.text_document.uri.0);
+                self.look_at(&place, |view, at| shown(hover::hover(view, at)))
+            }
+            "textDocument/definition" => {
+                let params: DefinitionParams = read(params)?;
+                self.look_at(&params.text_document_position_params, |view, at| shown(definition::definition(view, at)))
+            }
+            "textDocument/references" => {
+                let params: ReferenceParams = read(params)?;
+                let with_declaration = params.context.include_declaration;
+                let found = |view: &View, at| shown(definition::references(view, at, with_declaration));
+                self.look_at(&params.text_document_position_params, found)
+            }
+            "textDocument/documentHighlight" => {
+                let params: DocumentHighlightParams = read(params)?;
+                self.look_at(&params.text_document_position_params, |view, at| shown(definition::highlights(view, at)))
+            }
+            "textDocument/prepareRename" => {
+                let params: PrepareRenameParams = read(params)?;
+                self.look_at(&params.text_document_position_params, |view, at| {
+                    shown(rename::prepare(view, at).map_err(|why| (ErrorCode::RequestFailed, why))?)
+                })
+            }
+            "textDocument/rename" => {
+                let params: RenameParams = read(params)?;
+                let new = params.new_name;
+                self.look_at(&params.text_document_position_params, |view, at| {
+                    shown(rename::rename(view, at, &new).map_err(|why| (ErrorCode::RequestFailed, why))?)
+                })
+            }
+            "textDocument/inlayHint" => {
+                let params: InlayHintParams = read(params)?;
+                self.look(&params.text_document.uri.0, |view| shown(hints::hints(view, params.range)))
+            }
+            "textDocument/codeAction" => {
+                let params: CodeActionParams = read(params)?;
+                self.look(&params.text_document.uri.0, |view| shown(actions::actions(view, &params)))
             }
             _ => Err((ErrorCode::MethodNotFound, format!("`{method}` is not known here"))),
+        }
+    }
+
+    /// Looks at an open text; the answer is null where it is not open.
+    fn look(&mut self, uri: &str, answer: impl FnOnce(&View) -> Answer) -> Answer {
+        let Some(found) = self.documents.read(uri) else { return Ok(Value::Null) };
+        let Some(document) = self.documents.get(uri) else { return Ok(Value::Null) };
+        answer(&View {
+            documents: &self.documents,
+            document,
+            read: &found,
+            places: found.analysis.places(&found.sources),
+            library: &self.library,
+            client: self.client,
+            project: document.path.as_deref().map(|path| self.project(path)),
+            states: self.states.get(uri),
+        })
+    }
+
+    /// The same, at a place in it.
+    fn look_at(&mut self, place: &TextDocumentPositionParams, answer: impl FnOnce(&View, usize) -> Answer) -> Answer {
+        self.look(&place.text_document.uri.0, |view| answer(view, view.document.offset(place.position)))
+    }
+
+    /// The project's folder of a file: where `project.kdl` lies; else the folder that the client has open; else the nearest one
+    /// that holds a store; else that in which the server was started.
+    fn project(&self, file: &Path) -> PathBuf {
+        if let Some(found) = crate::lang::project::find(file).as_deref().and_then(Path::parent) {
+            return found.to_owned();
+        }
+        let around = self.roots.iter().filter(|root| file.starts_with(root));
+        let root = around.max_by_key(|root| root.as_os_str().len()).cloned();
+        let with_store = || file.ancestors().skip(1).find(|folder| folder.join(".macula").is_dir()).map(Path::to_owned);
+        root.or_else(with_store).unwrap_or_else(|| self.world.folder.clone())
+    }
+
+    /// Asks what the store knows of a text's stages, where nothing is wrong with it.
+    fn ask(&mut self, uri: &str) {
+        let Some(found) = self.documents.read(uri) else { return };
+        let Some(document) = self.documents.get(uri) else { return };
+        let Some(path) = &document.path else { return };
+        let wrong = found.analysis.diags.iter().any(|diag| diag.severity == Severity::Error);
+        if wrong || found.analysis.contents.pipelines.is_empty() {
+            return;
+        }
+        let question = Question {
+            uri: uri.to_owned(),
+            version: document.version,
+            pipelines: found.analysis.contents.pipelines.clone(),
+            project: self.project(path),
+        };
+        // Where its thread is gone, hovers say nothing of the store.
+        let _ = self.ask.send(question);
+    }
+
+    /// Takes what is known from the store.
+    fn known(&mut self, states: States) {
+        if self.documents.get(&states.uri).is_none() {
+            return;
+        }
+        let changed = self.states.get(&states.uri).is_none_or(|old| *old != states);
+        self.states.insert(states.uri.clone(), states);
+        if changed && self.client.refreshes_hints {
+            let id = RequestId::from("hints".to_owned());
+            (self.send)(Request::new(id, "workspace/inlayHint/refresh".to_owned(), Value::Null).into());
         }
     }
 
@@ -184,8 +314,15 @@ impl Server {
                 let uri = text_document.text_document_identifier.uri.0;
                 self.documents.change(&uri, text_document.version, content_changes);
             }
+            "textDocument/didSave" => {
+                let Ok(params) = read::<DidSaveTextDocumentParams>(params) else { return };
+                let path = uri::path(&params.text_document.uri.0);
+                self.documents.touched(path.as_deref());
+                self.ask(&params.text_document.uri.0);
+            }
             "textDocument/didClose" => {
                 let Ok(params) = read::<DidCloseTextDocumentParams>(params) else { return };
+                self.states.remove(&params.text_document.uri.0);
                 self.documents.close(&params.text_document.uri.0);
                 self.forget(&params.text_document.uri.0);
             }
@@ -220,10 +357,15 @@ impl Server {
                 let document = self.documents.get(&uri)?;
                 // The standard library's own text is as it is.
                 let library = document.path.as_deref().is_some_and(|path| self.library.module(path).is_some());
-                Some(if library { BTreeMap::new() } else { diagnostics(&read, &uri, &self.documents, &self.library) })
+                Some(if library {
+                    BTreeMap::from([(uri.clone(), Vec::new())])
+                } else {
+                    diagnostics(&read, &uri, &self.documents, &self.library)
+                })
             }));
             if let Ok(Some(found)) = found {
                 self.publish(&uri, found);
+                self.ask(&uri);
             }
         }
     }
@@ -268,6 +410,21 @@ impl Server {
         let params = PublishDiagnosticsParams { uri: file.to_owned().into(), version, diagnostics: all };
         self.notify("textDocument/publishDiagnostics", params);
     }
+}
+
+/// The folders that the client has open.
+fn roots(params: &InitializeParams) -> Vec<PathBuf> {
+    let folders = params.workspace_folders_initialize_params.workspace_folders.as_ref();
+    let mut uris: Vec<&str> = match folders {
+        Some(WorkspaceFolders::WorkspaceFolderList(folders)) => {
+            folders.iter().map(|folder| folder.uri.0.as_str()).collect()
+        }
+        _ => Vec::new(),
+    };
+    #[expect(deprecated, reason = "older clients say nothing else")]
+    let root = params.root_uri.as_ref();
+    uris.extend(root.map(|root| root.0.as_str()));
+    uris.into_iter().filter_map(uri::path).collect()
 }
 
 /// The parameters of a message.

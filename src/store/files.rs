@@ -49,6 +49,17 @@ impl FileDigests {
         Self { path, known: Mutex::new(Known { files, changed: false }) }
     }
 
+    /// The entry of a file that is remembered and can be trusted; its bytes are not read.
+    #[must_use]
+    pub fn remembered(&self, path: &Path) -> Option<Entry> {
+        let facts = std::fs::metadata(path).ok()?;
+        let modified = (facts.mtime() as u64).wrapping_mul(1_000_000_000).wrapping_add(facts.mtime_nsec() as u64);
+        let known = self.lock().files.get(path.to_str()?).copied()?;
+        let same = (known.size, known.modified, known.inode) == (facts.len(), modified, facts.ino());
+        let trusted = same && known.modified.saturating_add(RACY) < known.taken;
+        trusted.then_some(Entry { digest: known.digest, size: known.size })
+    }
+
     /// The entry of a file, from memory where it can be trusted. `now` is nanoseconds since 1970.
     ///
     /// # Errors
@@ -60,12 +71,8 @@ impl FileDigests {
         }
         let modified = (facts.mtime() as u64).wrapping_mul(1_000_000_000).wrapping_add(facts.mtime_nsec() as u64);
         let name = path.to_str();
-        let known = name.and_then(|name| self.lock().files.get(name).copied());
-        if let Some(known) = known
-            && (known.size, known.modified, known.inode) == (facts.len(), modified, facts.ino())
-            && known.modified.saturating_add(RACY) < known.taken
-        {
-            return Ok(Entry { digest: known.digest, size: known.size });
+        if let Some(entry) = self.remembered(path) {
+            return Ok(entry);
         }
         let entry = digest_of_file(path)?;
         if let Some(name) = name {

@@ -52,6 +52,13 @@ impl Layout {
         Ok(layout)
     }
 
+    /// The layout below `root`, where there is one.
+    #[must_use]
+    pub fn at(root: &Path) -> Option<Self> {
+        let layout = Self { root: root.to_owned(), version: root.join("v1") };
+        layout.version.is_dir().then_some(layout)
+    }
+
     /// The store's folder.
     #[must_use]
     pub fn root(&self) -> &Path {

@@ -62,6 +62,16 @@ impl Store {
         Ok(Self { objects, files, runs: Runs::new(&layout), layout })
     }
 
+    /// Opens the store at `root` to look at it alone: nothing is written into it, and what is put is kept elsewhere until the
+    /// process ends. None where there is no store.
+    #[must_use]
+    pub fn look(root: &Path) -> Option<Self> {
+        let layout = Layout::at(root)?;
+        let objects = Objects::to_look_at(&layout.objects());
+        let files = FileDigests::open(layout.files());
+        Some(Self { objects, files, runs: Runs::new(&layout), layout })
+    }
+
     /// Where things lie.
     #[must_use]
     pub fn layout(&self) -> &Layout {

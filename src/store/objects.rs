@@ -51,6 +51,8 @@ impl Deref for Blob {
 #[derive(Debug)]
 pub struct Objects {
     root: PathBuf,
+    /// Whether the folder may be changed.
+    use_of: Use,
     incoming: Mutex<Option<Incoming>>,
     /// Written, not yet in their place: digest and temporary file.
     pending: Mutex<BTreeMap<Digest, PathBuf>>,
@@ -64,6 +66,15 @@ pub struct Objects {
     present: Mutex<BTreeSet<Digest>>,
     /// Objects that were found damaged in this process.
     damaged: Mutex<BTreeSet<Digest>>,
+}
+
+/// What is done with the folder of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// New objects go there, damaged ones go out.
+    Write,
+    /// It is looked at: new objects are kept elsewhere until the process ends, damaged ones stay.
+    Look,
 }
 
 /// The folder of one process's new objects. Its lock tells others that the process is alive.
@@ -80,8 +91,18 @@ impl Objects {
     /// [`StoreError::Disk`] where the folder can't be made.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(root).map_err(StoreError::disk("create", root))?;
-        Ok(Self {
+        Ok(Self::new(root, Use::Write))
+    }
+
+    /// The objects under `root`, to be looked at alone.
+    pub(super) fn to_look_at(root: &Path) -> Self {
+        Self::new(root, Use::Look)
+    }
+
+    fn new(root: &Path, use_of: Use) -> Self {
+        Self {
             root: root.to_owned(),
+            use_of,
             incoming: Mutex::default(),
             pending: Mutex::default(),
             publishing: Mutex::default(),
@@ -89,7 +110,7 @@ impl Objects {
             verified: Mutex::default(),
             present: Mutex::default(),
             damaged: Mutex::default(),
-        })
+        }
     }
 
     /// Stores bytes; storing the same bytes twice is free.
@@ -256,7 +277,10 @@ impl Objects {
     fn quarantine(&self, digest: &Digest, path: PathBuf) -> StoreError {
         let folder = self.root.join("quarantine");
         // Where it can't be moved (a read-only store) it stays and is found again; the error says so either way.
-        let _ = std::fs::create_dir_all(&folder).and_then(|()| std::fs::rename(&path, folder.join(digest.to_string())));
+        if self.use_of == Use::Write {
+            let _ =
+                std::fs::create_dir_all(&folder).and_then(|()| std::fs::rename(&path, folder.join(digest.to_string())));
+        }
         lock(&self.present).remove(digest);
         lock(&self.verified).remove(digest);
         lock(&self.pending).remove(digest);
@@ -310,7 +334,10 @@ impl Objects {
         let mut incoming = lock(&self.incoming);
         let incoming = match &mut *incoming {
             Some(incoming) => incoming,
-            none => none.insert(Incoming::new(&self.root.join("incoming"))?),
+            none => none.insert(match self.use_of {
+                Use::Write => Incoming::new(&self.root.join("incoming"))?,
+                Use::Look => Incoming::aside()?,
+            }),
         };
         let folder = incoming.folder.path();
         tempfile::Builder::new().prefix("").tempfile_in(folder).map_err(StoreError::disk("create a file in", folder))
@@ -323,6 +350,16 @@ impl Objects {
 }
 
 impl Incoming {
+    /// A folder outside the store, for one that is only looked at.
+    fn aside() -> Result<Self, StoreError> {
+        let root = std::env::temp_dir();
+        let folder = tempfile::Builder::new().prefix("macula-").tempdir_in(&root);
+        let folder = folder.map_err(StoreError::disk("create a folder in", &root))?;
+        let lock = folder.path().join("lock");
+        let file = File::create(&lock).map_err(StoreError::disk("create", &lock))?;
+        Ok(Self { folder, _lock: file })
+    }
+
     fn new(root: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(root).map_err(StoreError::disk("create", root))?;
         sweep(root);

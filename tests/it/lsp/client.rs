@@ -49,7 +49,7 @@ impl Client {
         folder.path().clone_into(&mut world.folder);
         let cache = folder.path().join("cache").display().to_string();
         world.environment = BTreeMap::from([("XDG_CACHE_HOME".to_owned(), cache)]);
-        let server = std::thread::spawn(move || lsp::serve(&world, theirs));
+        let server = std::thread::spawn(move || lsp::serve(&world, macula::stages::registry(), theirs));
         Self {
             connection: ours,
             server: Some(server),
@@ -200,6 +200,12 @@ impl Client {
         self.connection = nobody;
         server.join().expect("no panic")
     }
+}
+
+/// A text without its `|`, and the place of that, in UTF-16 units.
+pub(super) fn marked(text: &str) -> (String, Value) {
+    let at = text.find('|').expect("a mark");
+    (text.replacen('|', "", 1), place(text, at))
 }
 
 /// The place of byte `at`, in UTF-16 units.

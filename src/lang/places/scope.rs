@@ -1,0 +1,173 @@
+//! Which names a pipeline or a body has: its own, and those of the pipeline that it extends.
+
+use std::collections::BTreeMap;
+
+use super::{Places, Scope};
+use crate::base::{FileId, Span};
+use crate::lang::signature::InPort;
+use crate::syntax::{Entry, Node, Scalar};
+
+/// A name in a scope.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Whose name it is: a pipeline that extends another has the other's names, too.
+    pub scope: Scope,
+    /// The kind of a stage, the type of a parameter.
+    pub kind: String,
+    /// The name where it is declared.
+    pub span: Span,
+    /// What it was declared as, in the text: of a parameter, its default.
+    pub default: Option<String>,
+}
+
+/// The names of a pipeline or of a body.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// Whose names they are.
+    pub scope: Scope,
+    /// Stages.
+    pub stages: BTreeMap<String, Named>,
+    /// Parameters, used as `$name`.
+    pub values: BTreeMap<String, Named>,
+    /// Ports of the stage whose body it is.
+    pub ports: BTreeMap<String, InPort>,
+}
+
+impl<'a> Places<'a> {
+    /// The names at a place: those of the pipeline or body around it, and the node that it is.
+    #[must_use]
+    pub fn names_at(&self, file: FileId, at: usize) -> Option<(Names, &'a Node)> {
+        let document = self.module.documents.get(&file)?;
+        let around = |node: &&Node| node.span.start <= at && at <= node.span.end;
+        // Where two nodes meet, and where a block is not closed yet, the later one is being written.
+        let node = document
+            .nodes
+            .iter()
+            .rfind(around)
+            .or_else(|| document.nodes.iter().rfind(|node| node.span.start <= at))?;
+        match node.name.text.as_str() {
+            "stage" => Some((self.of_stage(file, node)?, node)),
+            "pipeline" | "sweep" => Some((self.of_pipeline(file, node), node)),
+            _ => None,
+        }
+    }
+
+    /// The names of a scope.
+    #[must_use]
+    pub fn names_of(&self, scope: &Scope) -> Option<Names> {
+        let named = |node: &&Node, word: &str, wanted: &str| {
+            node.name.text == word && text_of(node).is_some_and(|(name, _)| name == wanted)
+        };
+        match scope {
+            Scope::Pipeline(file, name) => {
+                let document = self.module.documents.get(file)?;
+                let node = document.nodes.iter().find(|node| named(node, "pipeline", name))?;
+                Some(self.of_pipeline(*file, node))
+            }
+            Scope::Body(thing) => {
+                let file = thing.file?;
+                let document = self.module.documents.get(&file)?;
+                let node = document.nodes.iter().find(|node| named(node, "stage", &thing.name))?;
+                self.of_stage(file, node)
+            }
+        }
+    }
+
+    /// The names of a pipeline.
+    pub(super) fn of_pipeline(&self, file: FileId, node: &Node) -> Names {
+        self.with_bases(file, node, &mut Vec::new())
+    }
+
+    fn with_bases(&self, file: FileId, node: &Node, chain: &mut Vec<(FileId, usize)>) -> Names {
+        let name = text_of(node).map(|(name, _)| name).unwrap_or_default();
+        let scope = Scope::Pipeline(file, name);
+        let mut names =
+            Names { scope: scope.clone(), stages: BTreeMap::new(), values: BTreeMap::new(), ports: BTreeMap::new() };
+        chain.push((file, node.span.start));
+        let base = self.base(file, node).filter(|(there, base)| !chain.contains(&(*there, base.span.start)));
+        if let Some((there, base)) = base {
+            let of_base = self.with_bases(there, base, chain);
+            (names.stages, names.values) = (of_base.stages, of_base.values);
+        }
+        for child in node.nodes() {
+            match child.name.text.as_str() {
+                "doc" | "extends" => {}
+                "without" => child.args().filter_map(Entry::text).for_each(|name| _ = names.stages.remove(name)),
+                "param" => add(&mut names.values, child, &scope, property(child, "type")),
+                kind => add(&mut names.stages, child, &scope, kind.to_owned()),
+            }
+        }
+        names
+    }
+
+    /// The names of a body.
+    pub(super) fn of_stage(&self, file: FileId, node: &Node) -> Option<Names> {
+        let (kind, span) = text_of(node)?;
+        let scope = Scope::Body(self.declared(file, &kind));
+        let ports = self.signature(&kind, span).map(|signature| signature.inputs.as_slice()).unwrap_or_default();
+        let ports = ports.iter().map(|port| (port.name.clone(), port.clone())).collect();
+        let mut names = Names { scope: scope.clone(), stages: BTreeMap::new(), values: BTreeMap::new(), ports };
+        for child in node.nodes() {
+            match child.name.text.as_str() {
+                "param" => add(&mut names.values, child, &scope, property(child, "type")),
+                "body" => {
+                    for stage in child.nodes() {
+                        add(&mut names.stages, stage, &scope, stage.name.text.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(names)
+    }
+
+    /// The pipeline that a pipeline extends.
+    pub(super) fn base(&self, file: FileId, node: &Node) -> Option<(FileId, &'a Node)> {
+        let extends = node.child("extends")?;
+        let target = extends.args().next()?;
+        let text = target.text()?;
+        let (there, wanted) = if target.quoted {
+            (self.file_of(file, text)?, extends.prop("pipeline").and_then(Entry::text))
+        } else {
+            (file, Some(text))
+        };
+        let document = self.module.documents.get(&there)?;
+        let mut pipelines = document.nodes.iter().filter(|node| node.name.text == "pipeline");
+        let found = match wanted {
+            Some(name) => pipelines.find(|node| text_of(node).is_some_and(|(other, _)| other == name)),
+            None => pipelines.next(),
+        };
+        found.map(|node| (there, node))
+    }
+
+    /// The text that a file names by a path.
+    pub(super) fn file_of(&self, file: FileId, target: &str) -> Option<FileId> {
+        self.module.uses_of(file).find(|used| used.target == target).and_then(|used| used.file)
+    }
+}
+
+fn property(node: &Node, key: &str) -> String {
+    node.prop(key).and_then(Entry::text).unwrap_or_default().to_owned()
+}
+
+fn add(names: &mut BTreeMap<String, Named>, node: &Node, scope: &Scope, kind: String) {
+    let Some((name, span)) = text_of(node) else { return };
+    let default = node.prop("default").map(|entry| match &entry.value {
+        Scalar::Text(text) => text.clone(),
+        Scalar::Int(number) => number.to_string(),
+        Scalar::Real(number) => format!("{number:?}"),
+        Scalar::Bool(flag) => format!("#{flag}"),
+        Scalar::Null => "#null".to_owned(),
+    });
+    match names.get_mut(&name) {
+        // What is named again is the other pipeline's, with a difference.
+        Some(named) => named.kind = kind,
+        None => _ = names.insert(name, Named { scope: scope.clone(), kind, span, default }),
+    }
+}
+
+/// The name that a node gives, and where it stands.
+pub(super) fn text_of(node: &Node) -> Option<(String, Span)> {
+    let entry = node.args().next()?;
+    Some((entry.text()?.to_owned(), entry.span))
+}

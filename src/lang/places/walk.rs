@@ -1,0 +1,330 @@
+//! Goes through a text and notes what each word means.
+
+use std::collections::BTreeMap;
+
+use super::scope::{Names, text_of};
+use super::{Occurrence, Places, Role, Scope, Symbol, Thing, param_at};
+use crate::base::{FileId, Span};
+use crate::lang::kind::Kind;
+use crate::lang::signature::Signature;
+use crate::syntax::{Document, Entry, Node};
+
+pub(super) struct Walker<'a> {
+    pub(super) places: &'a Places<'a>,
+    pub(super) found: Vec<Occurrence>,
+}
+
+impl<'a> Walker<'a> {
+    pub(super) fn document(&mut self, file: FileId, document: &'a Document) {
+        for node in &document.nodes {
+            match node.name.text.as_str() {
+                "use" => {
+                    self.module(file, node.args().next());
+                    if let Some(alias) = node.prop("as") {
+                        self.word(
+                            alias,
+                            Symbol::Alias(file, alias.text().unwrap_or_default().to_owned()),
+                            Role::Declares,
+                        );
+                    }
+                }
+                "pipeline" => self.pipeline(file, node),
+                "stage" => self.template(file, node),
+                "network" => super::network::network(self, file, node),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn note(&mut self, span: Span, symbol: Symbol, role: Role) {
+        self.found.push(Occurrence { span, symbol, role });
+    }
+
+    /// Notes what an entry's text means, at the text without its quotes.
+    pub(super) fn word(&mut self, entry: &Entry, symbol: Symbol, role: Role) {
+        let whole = entry.text().map_or(0, str::len);
+        if let Some(span) = self.part(entry, 0..whole) {
+            self.note(span, symbol, role);
+        }
+    }
+
+    /// Where bytes of an entry's text stand; none for a text that is written with escapes.
+    fn part(&self, entry: &Entry, range: std::ops::Range<usize>) -> Option<Span> {
+        let text = entry.text()?;
+        let raw = self.places.sources.get(entry.span.file).text.get(entry.span.range())?;
+        let at = if raw == text {
+            entry.span.start
+        } else if raw.get(1..raw.len().saturating_sub(1)) == Some(text) {
+            entry.span.start + 1
+        } else {
+            return None;
+        };
+        Some(Span::new(entry.span.file, at + range.start..at + range.end))
+    }
+
+    /// A name that may have that of a module before its dot.
+    fn dotted(&mut self, span: Span, text: &str, symbol: Symbol) {
+        let start = text.rfind('.').map_or(0, |dot| dot + 1);
+        if span.end - span.start != text.len() {
+            return; // in quotes
+        }
+        if start > 0 {
+            let alias = Symbol::Alias(span.file, text[..start - 1].to_owned());
+            self.note(Span { end: span.start + start - 1, ..span }, alias, Role::Uses);
+        }
+        self.note(Span { start: span.start + start, ..span }, symbol, Role::Uses);
+    }
+
+    fn module(&mut self, file: FileId, entry: Option<&Entry>) {
+        let Some((entry, text)) = entry.and_then(|entry| Some((entry, entry.text()?))) else { return };
+        if let Some(module) = text.strip_prefix("std:") {
+            self.word(entry, Symbol::Module(module.to_owned()), Role::Uses);
+        } else if let Some(there) = self.places.file_of(file, text) {
+            self.word(entry, Symbol::File(there), Role::Uses);
+        }
+    }
+
+    fn pipeline(&mut self, file: FileId, node: &'a Node) {
+        let names = self.places.of_pipeline(file, node);
+        if let (Some((name, _)), Some(entry)) = (text_of(node), node.args().next()) {
+            self.word(entry, Symbol::Pipeline(file, name), Role::Declares);
+        }
+        for child in node.nodes() {
+            match child.name.text.as_str() {
+                "doc" => {}
+                "extends" => self.extends(file, node, child),
+                "without" => {
+                    for entry in child.args() {
+                        let base = self.places.base(file, node);
+                        let of_base = base.map(|(file, node)| self.places.of_pipeline(file, node));
+                        let named = of_base.and_then(|names| names.stages.get(entry.text()?).cloned());
+                        if let (Some(named), Some(name)) = (named, entry.text()) {
+                            self.word(entry, Symbol::Stage(named.scope, name.to_owned()), Role::Uses);
+                        }
+                    }
+                }
+                "param" => self.value(child, &names),
+                _ => self.stage(child, &names),
+            }
+        }
+    }
+
+    fn extends(&mut self, file: FileId, pipeline: &Node, node: &Node) {
+        let Some(target) = node.args().next() else { return };
+        if target.quoted {
+            self.module(file, Some(target));
+        }
+        let named = if target.quoted { node.prop("pipeline") } else { Some(target) };
+        let base = self.places.base(file, pipeline);
+        if let (Some(entry), Some((there, base))) = (named, base)
+            && let Some((name, _)) = text_of(base)
+        {
+            self.word(entry, Symbol::Pipeline(there, name), Role::Uses);
+        }
+    }
+
+    /// A `param` of a pipeline.
+    fn value(&mut self, node: &Node, names: &Names) {
+        let (Some((name, span)), Some(entry)) = (text_of(node), node.args().next()) else { return };
+        let Some(named) = names.values.get(&name) else { return };
+        let role = if named.span == span { Role::Declares } else { Role::Uses };
+        self.word(entry, Symbol::Value(named.scope.clone(), name), role);
+    }
+
+    /// A `stage` with what it declares, and its body.
+    fn template(&mut self, file: FileId, node: &'a Node) {
+        let (Some((kind, _)), Some(entry)) = (text_of(node), node.args().next()) else { return };
+        let kind = self.places.declared(file, &kind);
+        self.word(entry, Symbol::Kind(kind.clone()), Role::Declares);
+        let Some(names) = self.places.of_stage(file, node) else { return };
+        for child in node.nodes() {
+            match child.name.text.as_str() {
+                "in" => self.declared(child, |name| Symbol::Port(kind.clone(), name)),
+                "out" => {
+                    self.declared(child, |name| Symbol::Output(kind.clone(), name));
+                    if let Some(from) = child.prop("from") {
+                        self.reference(from, &names);
+                    }
+                }
+                "param" => self.param(child, &kind, ""),
+                "body" => child.nodes().iter().for_each(|stage| self.stage(stage, &names)),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn declared(&mut self, node: &Node, symbol: impl Fn(String) -> Symbol) {
+        if let (Some((name, _)), Some(entry)) = (text_of(node), node.args().next()) {
+            self.word(entry, symbol(name), Role::Declares);
+        }
+    }
+
+    /// A `param` of a signature, with those below it and its cases.
+    fn param(&mut self, node: &Node, kind: &Thing, prefix: &str) {
+        let Some((name, _)) = text_of(node) else { return };
+        let path = format!("{prefix}{name}");
+        self.declared(node, |_| Symbol::Param(kind.clone(), path.clone()));
+        for child in node.nodes() {
+            match child.name.text.as_str() {
+                "param" => self.param(child, kind, &format!("{path}.")),
+                "case" => {
+                    self.declared(child, |case| Symbol::Case(kind.clone(), path.clone(), case));
+                    let case = text_of(child).map(|(case, _)| case).unwrap_or_default();
+                    for inner in child.nodes().iter().filter(|node| node.name.text == "param") {
+                        self.param(inner, kind, &format!("{path}:{case}."));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A stage in a pipeline or a body.
+    fn stage(&mut self, node: &'a Node, names: &Names) {
+        let signature = self.places.signature(&node.name.text, node.name.span);
+        if let Some(signature) = signature {
+            self.dotted(node.name.span, &node.name.text, Symbol::Kind(self.places.kind(signature)));
+        }
+        if let (Some((name, span)), Some(entry)) = (text_of(node), node.args().next())
+            && let Some(named) = names.stages.get(&name)
+        {
+            let role = if named.span == span { Role::Declares } else { Role::Uses };
+            self.word(entry, Symbol::Stage(named.scope.clone(), name), role);
+        }
+        let Some(signature) = signature else { return };
+        let given = Given { signature, kind: self.places.kind(signature), chosen: super::chosen(node), names };
+        for child in node.nodes().iter().filter(|child| child.name.text != "doc") {
+            self.given(child, "", &given);
+        }
+    }
+
+    fn given(&mut self, node: &'a Node, prefix: &str, given: &Given) {
+        let path = format!("{prefix}{}", node.name.text);
+        let kind = &given.kind;
+        if prefix.is_empty() && given.signature.input(&path).is_some() {
+            self.note(node.name.span, Symbol::Port(kind.clone(), path), Role::Uses);
+            node.args().for_each(|entry| self.reference(entry, given.names));
+            return;
+        }
+        let network = self.named(node.name.span, &path, node.args(), given);
+        for (key, entry) in node.props() {
+            match &network {
+                Some(network) => {
+                    self.note(key.span, Symbol::NetworkParam(network.clone(), None, key.text.clone()), Role::Uses);
+                    self.dollar(entry, given.names);
+                }
+                None => _ = self.named(key.span, &format!("{path}.{}", key.text), std::iter::once(entry), given),
+            }
+        }
+        for child in node.nodes() {
+            match &network {
+                Some(network) => {
+                    self.note(
+                        child.name.span,
+                        Symbol::NetworkParam(network.clone(), None, child.name.text.clone()),
+                        Role::Uses,
+                    );
+                    child.args().for_each(|entry| self.dollar(entry, given.names));
+                }
+                None => self.given(child, &format!("{path}."), given),
+            }
+        }
+    }
+
+    /// A parameter's name and the values given to it. Gives the network where it is one.
+    fn named<'e>(
+        &mut self,
+        span: Span,
+        path: &str,
+        values: impl Iterator<Item = &'e Entry>,
+        given: &Given,
+    ) -> Option<Thing> {
+        let kind = &given.kind;
+        let place = param_at(given.signature, path, &|path| given.chosen.get(path).cloned());
+        if let Some(place) = &place {
+            self.note(span, Symbol::Param(kind.clone(), place.path.clone()), Role::Uses);
+        }
+        let mut network = None;
+        for entry in values {
+            self.dollar(entry, given.names);
+            let (Some(place), Some(text)) = (&place, entry.text()) else { continue };
+            match &place.param.kind {
+                Kind::Choice => {
+                    self.word(entry, Symbol::Case(kind.clone(), place.path.clone(), text.to_owned()), Role::Uses);
+                }
+                Kind::Network if !text.starts_with('$') => {
+                    let Some(found) = self.places.network(text, entry.span).map(|found| self.places.thing(found))
+                    else {
+                        continue;
+                    };
+                    if let Some(span) = self.part(entry, 0..text.len()) {
+                        self.dotted(span, text, Symbol::Network(found.clone()));
+                    }
+                    network = Some(found);
+                }
+                _ => {}
+            }
+        }
+        network
+    }
+
+    /// A value that is a `$name`.
+    fn dollar(&mut self, entry: &Entry, names: &Names) {
+        let Some(name) = entry.text().filter(|_| !entry.quoted).and_then(|text| text.strip_prefix('$')) else { return };
+        let symbol = match (&names.scope, names.values.get(name)) {
+            (Scope::Body(kind), Some(_)) => Symbol::Param(kind.clone(), name.to_owned()),
+            (Scope::Pipeline(..), Some(named)) => Symbol::Value(named.scope.clone(), name.to_owned()),
+            (_, None) => return,
+        };
+        let Some(span) = self.part(entry, 1..name.len() + 1) else { return };
+        self.note(span, symbol, Role::Uses);
+    }
+
+    fn reference(&mut self, entry: &Entry, names: &Names) {
+        let Some(text) = entry.text() else { return };
+        let (name, output) = text.split_once('.').map_or((text, None), |(name, output)| (name, Some(output)));
+        let Some(span) = self.part(entry, 0..name.len()) else { return };
+        if names.ports.contains_key(name) && !names.stages.contains_key(name) {
+            if let Scope::Body(kind) = &names.scope {
+                self.note(span, Symbol::Port(kind.clone(), name.to_owned()), Role::Uses);
+            }
+            return;
+        }
+        let Some(named) = names.stages.get(name) else { return };
+        self.note(span, Symbol::Stage(named.scope.clone(), name.to_owned()), Role::Uses);
+        let kind = self.places.signature(&named.kind, named.span).map(|signature| self.places.kind(signature));
+        if let (Some(output), Some(kind)) = (output, kind)
+            && let Some(span) = self.part(entry, name.len() + 1..text.len())
+        {
+            self.note(span, Symbol::Output(kind, output.to_owned()), Role::Uses);
+        }
+    }
+}
+
+/// What the braces of a stage are read by.
+struct Given<'a> {
+    signature: &'a Signature,
+    kind: Thing,
+    /// The case of each choice, by its dotted name.
+    chosen: BTreeMap<String, String>,
+    names: &'a Names,
+}
+
+/// The first value of everything in a stage's braces, by its dotted name: of a choice that is its case.
+pub(super) fn choices(node: &Node, prefix: &str, chosen: &mut BTreeMap<String, String>) {
+    let path = format!("{prefix}{}", node.name.text);
+    let mut put = |path: String, entry: &Entry| {
+        if let Some(text) = entry.text() {
+            chosen.insert(path, text.to_owned());
+        }
+    };
+    if let Some(entry) = node.args().next() {
+        put(path.clone(), entry);
+    }
+    for (key, entry) in node.props() {
+        put(format!("{path}.{}", key.text), entry);
+    }
+    for child in node.nodes() {
+        choices(child, &format!("{path}."), chosen);
+    }
+}

@@ -1,0 +1,274 @@
+//! `textDocument/completion`: what can stand at a place, the likely first, with words about each. `stage` knows what stands in
+//! a stage's braces, `network` what networks are made of, `files` modules and paths.
+
+mod files;
+mod network;
+mod stage;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use gen_lsp_types::{
+    CompletionItem, CompletionItemKind, CompletionItemTextEdit, CompletionList, Documentation, InsertTextFormat,
+    MarkupContent, MarkupKind, TextEdit,
+};
+
+use super::docs;
+use super::view::View;
+use crate::lang::kind;
+use crate::lang::places::Names;
+use crate::lang::signature::Signature;
+use crate::syntax::{Cursor, Head, Node, Spot, cursor};
+
+/// Something that can stand at a place.
+pub(super) struct Item {
+    /// What is written.
+    pub(super) text: String,
+    /// The same with holes to be filled, for editors that can.
+    snippet: Option<String>,
+    kind: CompletionItemKind,
+    /// A few words beside it.
+    detail: String,
+    /// More words.
+    docs: String,
+    /// What stands first; the order of finding within one rank.
+    rank: u8,
+}
+
+impl Item {
+    fn new(text: impl Into<String>, kind: CompletionItemKind, detail: impl Into<String>) -> Self {
+        Self { text: text.into(), snippet: None, kind, detail: detail.into(), docs: String::new(), rank: 1 }
+    }
+
+    fn docs(mut self, docs: impl Into<String>) -> Self {
+        self.docs = docs.into();
+        self
+    }
+
+    fn rank(mut self, rank: u8) -> Self {
+        self.rank = rank;
+        self
+    }
+}
+
+/// What can stand at byte `at`.
+pub(super) fn completion(view: &View, at: usize) -> CompletionList {
+    let text = &view.document.text;
+    let cursor = cursor(text, at);
+    let mut items = if cursor.spot == Spot::Comment { Vec::new() } else { items(view, &cursor, at) };
+    let mut seen = BTreeSet::new();
+    items.retain(|item| seen.insert(item.text.clone()));
+    // A string that is not closed reaches to the line's end; what stands behind the place is not the word's.
+    let closed = text[cursor.word.clone()].chars().count() > 1 && text[cursor.word.clone()].ends_with(['"', '\'']);
+    let end = if cursor.quoted && !closed { at.max(cursor.word.start) } else { cursor.word.end };
+    let word = cursor.word.start..end;
+    let items = items.into_iter().enumerate().map(|(number, item)| shown(view, item, number, word.clone()));
+    CompletionList { is_incomplete: false, items: items.collect(), ..CompletionList::default() }
+}
+
+fn shown(view: &View, item: Item, number: usize, word: Range<usize>) -> CompletionItem {
+    let snippet = item.snippet.filter(|_| view.client.snippets);
+    let format = if snippet.is_some() { InsertTextFormat::Snippet } else { InsertTextFormat::PlainText };
+    let edit = TextEdit { range: view.document.range(word), new_text: snippet.unwrap_or_else(|| item.text.clone()) };
+    let docs = MarkupContent { kind: MarkupKind::Markdown, value: item.docs };
+    CompletionItem {
+        label: item.text.trim_end_matches('=').to_owned(),
+        filter_text: Some(item.text),
+        kind: Some(item.kind),
+        detail: Some(item.detail).filter(|detail| !detail.is_empty()),
+        documentation: (!docs.value.is_empty()).then_some(Documentation::MarkupContent(docs)),
+        sort_text: Some(format!("{}{number:04}", item.rank)),
+        insert_text_format: Some(format),
+        text_edit: Some(CompletionItemTextEdit::TextEdit(edit)),
+        ..CompletionItem::default()
+    }
+}
+
+fn items(view: &View, cursor: &Cursor, at: usize) -> Vec<Item> {
+    let Some(top) = cursor.within.first() else { return top_level(view, cursor) };
+    let names = || view.places.names_at(view.file(), top.start);
+    match (top.name.as_str(), &cursor.within[1..]) {
+        ("pipeline" | "sweep", []) => {
+            let Some((names, node)) = names() else { return Vec::new() };
+            in_pipeline(view, cursor, &names, node, top.name == "pipeline")
+        }
+        ("pipeline" | "sweep", [stage, chain @ ..]) => {
+            let Some((names, node)) = names() else { return Vec::new() };
+            stage::items(view, cursor, &names, (stage, find(node, stage)), chain)
+        }
+        ("stage", []) => in_template(view, cursor, top),
+        ("stage", [body]) if body.name == "body" => {
+            let Some((names, node)) = names() else { return Vec::new() };
+            in_pipeline(view, cursor, &names, node, false)
+        }
+        ("stage", [body, stage, chain @ ..]) if body.name == "body" => {
+            let Some((names, node)) = names() else { return Vec::new() };
+            stage::items(view, cursor, &names, (stage, node.child("body").and_then(|body| find(body, stage))), chain)
+        }
+        ("stage", [part, ..]) => in_part(cursor, part),
+        ("network", chain) => network::items(view, cursor, top, chain, at),
+        _ => Vec::new(),
+    }
+}
+
+/// The node among the children of another that begins where a head does.
+fn find<'a>(node: &'a Node, head: &Head) -> Option<&'a Node> {
+    node.nodes().iter().find(|child| child.name.span.start == head.start)
+}
+
+const KEYWORD: CompletionItemKind = CompletionItemKind::Keyword;
+
+fn keywords(all: &[(&str, &str, &str)]) -> Vec<Item> {
+    let one = |(word, snippet, docs): &(&str, &str, &str)| Item {
+        snippet: (!snippet.is_empty()).then(|| (*snippet).to_owned()),
+        ..Item::new(*word, KEYWORD, "").docs(*docs).rank(2)
+    };
+    all.iter().map(one).collect()
+}
+
+fn properties(all: &[(&str, &str)]) -> Vec<Item> {
+    all.iter().map(|(key, docs)| Item::new(format!("{key}="), CompletionItemKind::Property, "").docs(*docs)).collect()
+}
+
+fn top_level(view: &View, cursor: &Cursor) -> Vec<Item> {
+    match (&cursor.spot, cursor.statement.name.as_str()) {
+        (Spot::Name, _) => keywords(&[
+            ("pipeline", "pipeline ${1:name} seed=${2:7} {\n    $0\n}", "An experiment: a graph of stages."),
+            ("stage", "stage ${1:name} {\n    doc \"$2\"\n    $0\n}", "A piece of pipeline with a name of its own."),
+            ("network", "network ${1:name} {\n    $0\n}", "A network, described layer by layer."),
+            ("use", "use \"$0\"", "Brings in the stages and networks of a file."),
+            ("sweep", "", "A pipeline with several values of some of its parameters."),
+        ]),
+        (Spot::Argument(0), "use") => files::modules(view, cursor),
+        (Spot::Argument(_), "use") => properties(&[("as", "A name before the dot of all that it brings in.")]),
+        (Spot::Argument(_), "pipeline") => properties(&[("seed", "What all random draws follow from.")]),
+        _ => Vec::new(),
+    }
+}
+
+fn in_pipeline(view: &View, cursor: &Cursor, names: &Names, node: &Node, pipeline: bool) -> Vec<Item> {
+    let statement = cursor.statement.name.as_str();
+    match (&cursor.spot, statement) {
+        (Spot::Name, _) => {
+            let mut items: Vec<Item> =
+                view.places.kinds(view.file()).into_iter().map(|(name, signature)| of_kind(name, signature)).collect();
+            if pipeline {
+                items.extend(keywords(&[
+                    (
+                        "param",
+                        "param ${1:name} type=${2:px} default=$0",
+                        "A parameter of the pipeline, used as `$name`.",
+                    ),
+                    ("doc", "doc \"$0\"", "What the pipeline is for."),
+                    ("extends", "extends \"$0\"", "States a difference from another pipeline."),
+                    ("without", "", "Leaves out stages of the pipeline that is extended."),
+                ]));
+            }
+            items
+        }
+        (spot, "param") => declared_param(spot),
+        (Spot::Argument(0), "extends") => files::pipelines(view, cursor),
+        (Spot::Argument(_), "extends") => properties(&[("pipeline", "Which one, where the file holds several.")]),
+        (Spot::Argument(_), "without") => {
+            let others = names.stages.iter();
+            others.map(|(name, named)| Item::new(name, CompletionItemKind::Variable, &named.kind)).collect()
+        }
+        // A name of its own; or that of a stage of the extended pipeline, to change it.
+        (Spot::Argument(0), kind) => {
+            let own =
+                |name: &str| node.nodes().iter().any(|child| child.args().any(|entry| entry.text() == Some(name)));
+            let of_kind = names.stages.iter().filter(|(name, named)| named.kind == kind && !own(name));
+            of_kind.map(|(name, named)| Item::new(name, CompletionItemKind::Variable, &named.kind)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn of_kind(name: String, signature: &Signature) -> Item {
+    let needed = signature.inputs.iter().filter(|port| !port.optional);
+    let ports: Vec<String> = needed
+        .enumerate()
+        .map(|(at, port)| format!("{} ${{{}:{}}}", port.name, at + 2, port.types.join("|").to_uppercase()))
+        .collect();
+    let gives: Vec<&str> = signature.outputs.iter().map(|port| port.ty.as_str()).collect();
+    let snippet = if ports.is_empty() {
+        format!("{name} ${{1:name}} {{ $0 }}")
+    } else {
+        format!("{name} ${{1:name}} {{ {}; $0 }}", ports.join("; "))
+    };
+    let detail = format!("gives {}", gives.join(", "));
+    Item {
+        snippet: Some(snippet),
+        ..Item::new(name, CompletionItemKind::Function, detail).docs(docs::signature(signature))
+    }
+}
+
+/// What a `param` of a pipeline or of a stage says of it.
+fn declared_param(spot: &Spot) -> Vec<Item> {
+    match spot {
+        Spot::Argument(1..) => properties(&[
+            ("type", "What it holds."),
+            ("default", "Its value where none is given."),
+            ("range", "Which numbers it takes: `\"8..=1024\"`, `\"0..<1\"`, `\"1..\"`."),
+            ("optional", "Whether it may be absent."),
+            ("of", "What a list or a map holds."),
+        ]),
+        Spot::Value(key) if key == "type" || key == "of" => {
+            let plain = kind::NAMES.iter().filter(|name| !matches!(**name, "group" | "choice"));
+            let words = |name: &str| kind::Kind::named(name, None).map(|kind| docs::kind(&kind)).unwrap_or_default();
+            plain.map(|name| Item::new(*name, CompletionItemKind::TypeParameter, words(name))).collect()
+        }
+        Spot::Value(key) if key == "optional" => flags(),
+        _ => Vec::new(),
+    }
+}
+
+fn flags() -> Vec<Item> {
+    ["#true", "#false"].map(|flag| Item::new(flag, CompletionItemKind::Value, "")).into()
+}
+
+fn in_template(view: &View, cursor: &Cursor, top: &Head) -> Vec<Item> {
+    match (&cursor.spot, cursor.statement.name.as_str()) {
+        (Spot::Name, _) => keywords(&[
+            ("doc", "doc \"$0\"", "What it does."),
+            ("in", "in ${1:name} type=${2:patches} { doc \"$0\" }", "An input port."),
+            ("out", "out type=${1:patches} from=$0", "An output port, and the stage of the body that gives it."),
+            ("param", "param ${1:name} type=${2:px} default=$0", "A parameter, used as `$name` in the body."),
+            ("body", "body {\n    $0\n}", "The stages that it stands for."),
+            ("example", "", "Stages that show its use."),
+            ("counter-example", "", "Stages that are wrong, and the code of the mistake."),
+        ]),
+        (spot, "param") => declared_param(spot),
+        (Spot::Argument(_), "in") => properties(&[
+            ("type", "What it takes; several with `|` between them."),
+            ("many", "Whether it takes several."),
+            ("optional", "Whether it may be left out."),
+        ]),
+        (Spot::Argument(_), "out") => properties(&[
+            ("type", "What it gives."),
+            ("from", "The stage of the body that gives it."),
+            ("main", "Whether the stage's name alone means it."),
+        ]),
+        (Spot::Value(key), "in" | "out") if key == "type" => {
+            let kinds = view.places.kinds(view.file());
+            let types: BTreeSet<String> =
+                kinds.values().flat_map(|one| one.outputs.iter().map(|out| out.ty.clone())).collect();
+            types.into_iter().map(|ty| Item::new(ty, CompletionItemKind::TypeParameter, "")).collect()
+        }
+        (Spot::Value(key), "out") if key == "from" => {
+            let wanted = cursor.statement.entries.iter().find(|(key, _)| key.as_deref() == Some("type"));
+            let types: Vec<String> = wanted.map(|(_, ty)| ty.clone()).into_iter().collect();
+            let names = view.places.names_at(view.file(), top.start);
+            names.map(|(names, _)| stage::references(view, &names, &types, None)).unwrap_or_default()
+        }
+        (Spot::Value(_), "in" | "out") => flags(),
+        _ => Vec::new(),
+    }
+}
+
+fn in_part(cursor: &Cursor, part: &Head) -> Vec<Item> {
+    match (&cursor.spot, part.name.as_str()) {
+        (Spot::Name, "in" | "out" | "param") => keywords(&[("doc", "doc \"$0\"", "What it means.")]),
+        _ => Vec::new(),
+    }
+}

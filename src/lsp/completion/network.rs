@@ -1,0 +1,104 @@
+//! What networks are made of: layers with their properties, blocks, parameters.
+
+use gen_lsp_types::CompletionItemKind;
+
+use super::super::docs;
+use super::super::view::View;
+use super::{Item, flags, keywords, properties};
+use crate::lang::describe::kinds::{Absent, KINDS, LayerKind, Type};
+use crate::syntax::{Cursor, Entry, Head, Node, Spot};
+
+/// What can stand in a network, below the blocks of `chain`.
+pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at: usize) -> Vec<Item> {
+    let nodes = &view.read.analysis.document().nodes;
+    let node = nodes.iter().find(|node| node.name.span.start == top.start);
+    let blocks: Vec<&Node> = node.map(|node| named(node, "block").collect()).unwrap_or_default();
+    let kind = |name: &str| KINDS.iter().find(|kind| kind.name == name);
+    let block = blocks.iter().find(|block| block.span.start < at && at <= block.span.end);
+    let statement = cursor.statement.name.as_str();
+    let block_of = |name: &str| blocks.iter().find(|block| name_of(block) == Some(name)).copied();
+    match &cursor.spot {
+        Spot::Name => {
+            let holds = chain.last().and_then(|head| kind(&head.name)).map(|kind| kind.holds).unwrap_or_default();
+            if !holds.is_empty() {
+                return holds.iter().map(|part| Item::new(*part, CompletionItemKind::Keyword, "")).collect();
+            }
+            let mut items: Vec<Item> = KINDS.iter().map(layer).collect();
+            items.extend(blocks.iter().filter_map(|block| {
+                Some(Item::new(name_of(block)?, CompletionItemKind::Struct, "block of this network").rank(0))
+            }));
+            items.extend(keywords(&[(
+                "repeat",
+                "repeat ${1:2} ${2:layer} {\n    $0\n}",
+                "What it holds, again and again.",
+            )]));
+            let owned = chain.is_empty() || chain.last().is_some_and(|head| head.name == "block");
+            if owned {
+                items.extend(keywords(&[
+                    ("param", "param ${1:name} default=$0", "A parameter, used as `$name`."),
+                    ("doc", "doc \"$0\"", "What it is."),
+                ]));
+            }
+            if chain.is_empty() {
+                items.extend(keywords(&[(
+                    "block",
+                    "block ${1:name} {\n    $0\n}",
+                    "Layers with a name, to be used like one.",
+                )]));
+            }
+            items
+        }
+        Spot::Argument(_) => match (statement, kind(statement), block_of(statement)) {
+            ("param", ..) => properties(&[("default", "Its value where none is given.")]),
+            ("repeat", ..) => properties(&[("from", "The first number in the tensors' names.")]),
+            (_, Some(kind), _) => {
+                let given = |name: &str| cursor.statement.entries.iter().any(|(key, _)| key.as_deref() == Some(name));
+                let item = |param: &crate::lang::describe::kinds::LayerParam| {
+                    let rank = u8::from(param.absent != Absent::Needed);
+                    Item::new(format!("{}=", param.name), CompletionItemKind::Property, docs::layer_param(param))
+                        .rank(rank)
+                };
+                kind.params.iter().filter(|param| !given(param.name)).map(item).collect()
+            }
+            (_, None, Some(block)) => {
+                let params = named(block, "param").filter_map(name_of);
+                params
+                    .map(|name| Item::new(format!("{name}="), CompletionItemKind::Property, "parameter of the block"))
+                    .collect()
+            }
+            _ => Vec::new(),
+        },
+        Spot::Value(key) => {
+            let param = kind(statement).and_then(|kind| kind.params.iter().find(|param| param.name == key));
+            let mut items = match param.map(|param| param.ty) {
+                Some(Type::Flag) => flags(),
+                Some(Type::Word(words)) => {
+                    words.iter().map(|word| Item::new(*word, CompletionItemKind::EnumMember, "")).collect()
+                }
+                _ => Vec::new(),
+            };
+            let scopes = node.into_iter().chain(block.copied());
+            let params = scopes.flat_map(|scope| named(scope, "param")).filter_map(name_of);
+            items.extend(params.map(|name| Item::new(format!("${name}"), CompletionItemKind::Constant, "parameter")));
+            items
+        }
+        Spot::Comment => Vec::new(),
+    }
+}
+
+fn layer(kind: &LayerKind) -> Item {
+    let needed: Vec<&str> =
+        kind.params.iter().filter(|param| param.absent == Absent::Needed).map(|param| param.name).collect();
+    let name = if kind.named { format!(" ${{1:{}}}", kind.name.replace("batch-norm", "bn")) } else { String::new() };
+    let needed: Vec<String> = needed.iter().enumerate().map(|(at, name)| format!(" {name}=${{{}}}", at + 2)).collect();
+    let snippet = format!("{}{name}{}", kind.name, needed.concat());
+    Item { snippet: Some(snippet), ..Item::new(kind.name, CompletionItemKind::Class, "layer").docs(docs::layer(kind)) }
+}
+
+fn named<'a>(node: &'a Node, name: &'static str) -> impl Iterator<Item = &'a Node> {
+    node.nodes().iter().filter(move |node| node.name.text == name)
+}
+
+fn name_of(node: &Node) -> Option<&str> {
+    node.args().next().and_then(Entry::text)
+}

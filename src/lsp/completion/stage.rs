@@ -1,0 +1,212 @@
+//! What stands in the braces of a stage: its ports with references that fit, its parameters with their values.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gen_lsp_types::CompletionItemKind;
+
+use super::super::docs;
+use super::super::view::View;
+use super::{Item, files, flags};
+use crate::base::Span;
+use crate::lang::kind::Kind;
+use crate::lang::places::{self, Names, inner, param_at};
+use crate::lang::signature::{Param, Signature};
+use crate::lang::value::Value;
+use crate::syntax::{Cursor, Head, Node, Spot};
+
+/// What can stand in the braces of `stage`, below the blocks of `chain`.
+pub(super) fn items(
+    view: &View,
+    cursor: &Cursor,
+    names: &Names,
+    (stage, node): (&Head, Option<&Node>),
+    chain: &[Head],
+) -> Vec<Item> {
+    let place = Span::new(view.file(), stage.start..stage.start + stage.name.len());
+    let Some(signature) = view.places.signature(&stage.name, place) else { return Vec::new() };
+    let mut chosen = node.map(places::chosen).unwrap_or_default();
+    // The tree may not have what is being written.
+    let mut path = String::new();
+    for head in chain.iter().chain([&cursor.statement]).filter(|head| !head.name.is_empty()) {
+        path = if path.is_empty() { head.name.clone() } else { format!("{path}.{}", head.name) };
+        if let Some(case) = head.argument() {
+            chosen.insert(path.clone(), case.to_owned());
+        }
+    }
+    let within: Vec<&str> = chain.iter().map(|head| head.name.as_str()).collect();
+    let within = within.join(".");
+    let at = |name: &str| if within.is_empty() { name.to_owned() } else { format!("{within}.{name}") };
+    let look = Look { view, names, signature, chosen, own: stage.argument() };
+    let statement = cursor.statement.name.as_str();
+    match &cursor.spot {
+        Spot::Name if chain.is_empty() => look.children(node),
+        Spot::Name => look.inner(&within, false),
+        Spot::Argument(number) => {
+            let port = signature.input(statement).filter(|_| chain.is_empty());
+            if let Some(port) = port {
+                return if *number == 0 || port.many {
+                    references(view, names, &port.types, look.own)
+                } else {
+                    Vec::new()
+                };
+            }
+            let mut items = look.values(&at(statement), *number, cursor);
+            items.extend(look.inner(&at(statement), true));
+            items
+        }
+        Spot::Value(key) => look.values(&at(&format!("{statement}.{key}")), 0, cursor),
+        Spot::Comment => Vec::new(),
+    }
+}
+
+/// What a stage is looked at with.
+struct Look<'a> {
+    view: &'a View<'a>,
+    names: &'a Names,
+    signature: &'a Signature,
+    /// The case of each choice.
+    chosen: BTreeMap<String, String>,
+    /// The stage's own name.
+    own: Option<&'a str>,
+}
+
+impl Look<'_> {
+    /// Ports and parameters that are not there yet; what must be given comes first.
+    fn children(&self, node: Option<&Node>) -> Vec<Item> {
+        let given: BTreeSet<&str> =
+            node.into_iter().flat_map(Node::nodes).map(|child| child.name.text.as_str()).collect();
+        let mut items = Vec::new();
+        for port in &self.signature.inputs {
+            let rank = u8::from(port.optional) + if given.contains(port.name.as_str()) { 3 } else { 0 };
+            let item = Item::new(&port.name, CompletionItemKind::Interface, docs::port_type(port));
+            items.push(item.docs(docs::port(port)).rank(rank));
+        }
+        for param in &self.signature.params {
+            let needed = param.default.is_none() && !param.optional && param.kind != Kind::Group;
+            let repeats = matches!(param.kind, Kind::Map(_));
+            let rank = u8::from(!needed) + if given.contains(param.name.as_str()) && !repeats { 3 } else { 0 };
+            let item = Item::new(&param.name, CompletionItemKind::Field, docs::param_line(param));
+            items.push(item.docs(docs::param(param)).rank(rank));
+        }
+        items
+    }
+
+    /// The parameters below a dotted name: as `name=`, or as statements of their own.
+    fn inner(&self, path: &str, property: bool) -> Vec<Item> {
+        let chosen = |path: &str| self.chosen.get(path).cloned();
+        let Some(place) = param_at(self.signature, path, &chosen) else { return Vec::new() };
+        let shown = |name: &str| if property { format!("{name}=") } else { name.to_owned() };
+        if place.param.kind == Kind::Network {
+            let here = Span::new(self.view.file(), 0..0);
+            let network = chosen(path).and_then(|name| self.view.places.network(&name, here));
+            let params = network.map(|network| network.params.as_slice()).unwrap_or_default();
+            let item = |name: &str| Item::new(shown(name), CompletionItemKind::Property, "parameter of the network");
+            return params.iter().map(|(name, _)| item(name)).collect();
+        }
+        let case = chosen(path);
+        let all = inner(place.param, case.as_deref());
+        let own =
+            all.iter().filter(|(_, of)| of.is_none_or(|of| is_chosen(place.param, of.name.as_str(), case.as_deref())));
+        let item = |param: &Param| {
+            Item::new(shown(&param.name), CompletionItemKind::Property, docs::param_line(param))
+                .docs(docs::param(param))
+        };
+        own.map(|(param, _)| item(param).rank(2)).collect()
+    }
+
+    /// The values that the parameter at a dotted name can have; `number` is which of them.
+    fn values(&self, path: &str, number: usize, cursor: &Cursor) -> Vec<Item> {
+        let Some(place) = param_at(self.signature, path, &|path| self.chosen.get(path).cloned()) else {
+            return Vec::new();
+        };
+        let param = place.param;
+        let mut items = Vec::new();
+        let is_default = |text: &str| param.default.as_ref().is_some_and(|value| docs::shown(value) == text);
+        let mark = |text: &str| if is_default(text) { "default" } else { "" };
+        match (&param.kind, number) {
+            (Kind::Choice, 0) => {
+                let case = |case: &crate::lang::signature::Case| {
+                    Item::new(&case.name, CompletionItemKind::EnumMember, mark(&case.name)).docs(&case.doc).rank(0)
+                };
+                items.extend(param.cases.iter().map(case));
+            }
+            (Kind::Bool, 0) => items.extend(flags().into_iter().map(|flag| {
+                let detail = mark(&flag.text).to_owned();
+                Item { detail, ..flag.rank(0) }
+            })),
+            (Kind::Network, 0) => {
+                let networks = self.view.places.networks(self.view.file());
+                let item = |(name, network): (String, _)| {
+                    Item::new(name, CompletionItemKind::Struct, "network").docs(docs::network(network)).rank(0)
+                };
+                items.extend(networks.into_iter().map(item));
+            }
+            (Kind::Path, 0) => return files::paths(self.view, cursor),
+            (Kind::Group | Kind::Choice | Kind::Network | Kind::Bool, _) => {}
+            (_, 0) => {
+                if let Some(value) = &param.default {
+                    let text = docs::shown(value);
+                    let plain =
+                        !text.is_empty() && !text.contains(' ') && !matches!(value, Value::Text(_) | Value::None);
+                    if plain {
+                        items.push(Item::new(text, CompletionItemKind::Value, "default").docs(docs::param(param)));
+                    }
+                }
+            }
+            _ => {}
+        }
+        if number == 0 || matches!(param.kind, Kind::List(_)) {
+            items.extend(self.dollars(&param.kind));
+        }
+        items
+    }
+
+    /// Parameters of the pipeline or of the body; those of the same type first.
+    fn dollars(&self, kind: &Kind) -> Vec<Item> {
+        let kind = if let Kind::List(of) = kind { of } else { kind };
+        let item = |(name, named): (&String, &places::Named)| {
+            let default = named.default.as_ref().map_or(String::new(), |value| format!(", default {value}"));
+            let rank = if named.kind == kind.name() { 0 } else { 3 };
+            Item::new(format!("${name}"), CompletionItemKind::Constant, format!("{}{default}", named.kind)).rank(rank)
+        };
+        self.names.values.iter().map(item).collect()
+    }
+}
+
+fn is_chosen(param: &Param, case: &str, chosen: Option<&str>) -> bool {
+    let default = match &param.default {
+        Some(Value::Text(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    chosen.or(default) == Some(case)
+}
+
+/// The references that can stand in a scope: those that give one of `types` first.
+pub(super) fn references(view: &View, names: &Names, types: &[String], own: Option<&str>) -> Vec<Item> {
+    let mut items = Vec::new();
+    let rank = |fits: bool| if fits || types.is_empty() { 0 } else { 4 };
+    for (name, port) in &names.ports {
+        let fits = port.types.iter().all(|ty| types.contains(ty));
+        let item = Item::new(name, CompletionItemKind::Interface, port.types.join(" or "));
+        items.push(item.docs(&port.doc).rank(rank(fits)));
+    }
+    for (name, named) in names.stages.iter().filter(|(name, _)| Some(name.as_str()) != own) {
+        let Some(signature) = view.places.signature(&named.kind, named.span) else { continue };
+        let mut add = |text: String, ty: &str, doc: &str| {
+            let item = Item::new(text, CompletionItemKind::Variable, format!("{ty}, of {}", named.kind));
+            items.push(item.docs(doc).rank(rank(types.iter().any(|wanted| wanted == ty))));
+        };
+        match signature.outputs.as_slice() {
+            [only] => add(name.clone(), &only.ty, &only.doc),
+            outputs => {
+                for out in outputs {
+                    add(format!("{name}.{}", out.name), &out.ty, &out.doc);
+                }
+                if let Some(main) = signature.output(None) {
+                    add(name.clone(), &main.ty, &main.doc);
+                }
+            }
+        }
+    }
+    items
+}

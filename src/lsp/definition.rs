@@ -1,0 +1,42 @@
+//! `textDocument/definition`, `references` and `documentHighlight`: where a name is declared, and where it is used.
+
+use gen_lsp_types::{DocumentHighlight, DocumentHighlightKind, Location};
+
+use super::view::View;
+use crate::lang::places::{Role, Symbol};
+
+/// Where the name at a byte is declared, into the standard library too.
+pub(super) fn definition(view: &View, at: usize) -> Option<Location> {
+    view.declaration(&view.word_at(at)?.symbol)
+}
+
+/// Every place of the name at a byte, in the text and in those that it brings in.
+pub(super) fn references(view: &View, at: usize, with_declaration: bool) -> Option<Vec<Location>> {
+    let symbol = view.word_at(at)?.symbol;
+    let words = view.read.occurrences(&view.places);
+    let same = words.iter().filter(|one| one.symbol == symbol);
+    let wanted = same.filter(|one| with_declaration || one.role == Role::Uses);
+    let mut found: Vec<Location> = wanted.filter_map(|one| view.location(one.span)).collect();
+    if with_declaration && words.iter().all(|one| one.symbol != symbol || one.role == Role::Uses) {
+        found.extend(view.declaration(&symbol));
+    }
+    Some(found)
+}
+
+/// Every place of the name at a byte in the text itself.
+pub(super) fn highlights(view: &View, at: usize) -> Option<Vec<DocumentHighlight>> {
+    let symbol = view.word_at(at)?.symbol;
+    if matches!(symbol, Symbol::File(_) | Symbol::Module(_)) {
+        return None;
+    }
+    let words = view.read.occurrences(&view.places);
+    let same = words.iter().filter(|one| one.symbol == symbol && one.span.file == view.file());
+    let highlight = same.map(|one| DocumentHighlight {
+        range: view.read.range(one.span),
+        kind: Some(match one.role {
+            Role::Declares => DocumentHighlightKind::Write,
+            Role::Uses => DocumentHighlightKind::Read,
+        }),
+    });
+    Some(highlight.collect())
+}

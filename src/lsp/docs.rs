@@ -1,0 +1,154 @@
+//! Words about things as Markdown: for hovers and completions.
+
+use std::fmt::Write as _;
+
+use crate::lang::describe::Described;
+use crate::lang::describe::kinds::{Absent, LayerKind, LayerParam, Type};
+use crate::lang::kind::Kind;
+use crate::lang::signature::{InPort, OutPort, Param, Signature};
+use crate::lang::value::Value;
+
+/// A stage: what it does, what it takes and gives.
+pub(super) fn signature(signature: &Signature) -> String {
+    let mut out = format!("{}\n", signature.doc);
+    for port in &signature.inputs {
+        let _ = write!(out, "\n- in `{}`: {}", port.name, port_type(port));
+    }
+    for port in &signature.outputs {
+        let name = if port.name == "out" { "the stage's name".to_owned() } else { format!("`.{}`", port.name) };
+        let _ = write!(out, "\n- out {name}: {}", port.ty);
+    }
+    if signature.body.is_some() {
+        out.push_str("\n\nA template: it stands for other stages.");
+    }
+    out
+}
+
+/// The line that stands above a stage's words: `extract patches`.
+pub(super) fn head(signature: &Signature, name: Option<&str>) -> String {
+    format!("```kdl\n{}{}\n```\n", signature.name, name.map_or(String::new(), |name| format!(" {name}")))
+}
+
+/// What a port takes.
+pub(super) fn port_type(port: &InPort) -> String {
+    let many = if port.many { ", one or more" } else { "" };
+    let optional = if port.optional { ", may be left out" } else { "" };
+    format!("{}{many}{optional}", port.types.join(" or "))
+}
+
+/// An input port.
+pub(super) fn port(port: &InPort) -> String {
+    let mut out = format!("{}\n\nTakes {}.", port.doc, port_type(port));
+    if !port.refuses.is_empty() {
+        let _ = write!(out, " Refuses what is {}.", port.refuses.join(" or "));
+    }
+    out
+}
+
+/// An output port.
+pub(super) fn output(port: &OutPort) -> String {
+    let marks = if port.marks.is_empty() { String::new() } else { format!(" It is {}.", port.marks.join(" and ")) };
+    format!("{}\n\nGives {}.{marks}", port.doc, port.ty)
+}
+
+/// What a parameter holds, in a line: type with unit, range, default.
+pub(super) fn param_line(param: &Param) -> String {
+    let mut out = kind(&param.kind);
+    if let Some(range) = &param.range {
+        let _ = write!(out, ", {range}");
+    }
+    match &param.default {
+        Some(value) => _ = write!(out, "; default `{}`", shown(value)),
+        None if param.optional => out.push_str("; may be left out"),
+        None if param.kind == Kind::Group => {}
+        None => out.push_str("; must be given"),
+    }
+    out
+}
+
+/// A parameter.
+pub(super) fn param(param: &Param) -> String {
+    let mut out = format!("{}\n\n{}", param.doc, param_line(param));
+    for case in &param.cases {
+        let _ = write!(out, "\n- `{}`", case.name);
+        if !case.doc.is_empty() {
+            let _ = write!(out, ": {}", case.doc);
+        }
+    }
+    if !param.params.is_empty() {
+        let names: Vec<String> = param.params.iter().map(|inner| format!("`{}`", inner.name)).collect();
+        let _ = write!(out, "\n\nHolds {}.", names.join(", "));
+    }
+    if !param.keyed {
+        out.push_str("\n\nChanging it re-runs nothing.");
+    }
+    out
+}
+
+/// A type, with its unit.
+pub(super) fn kind(kind: &Kind) -> String {
+    match kind {
+        Kind::Px => "whole number of pixels (px)".to_owned(),
+        Kind::Degrees => "number of degrees".to_owned(),
+        Kind::List(of) => format!("list of {}", of.name()),
+        Kind::Map(of) => format!("map of {}", of.name()),
+        Kind::Choice => "one of its cases".to_owned(),
+        other => other.words().trim_start_matches("a ").to_owned(),
+    }
+}
+
+/// A value as a file would have it.
+pub(super) fn shown(value: &Value) -> String {
+    match value {
+        Value::Bool(flag) => format!("#{flag}"),
+        Value::Network(network) => network.name.clone(),
+        Value::Path(path) => format!("\"{path}\""),
+        Value::Map(pairs) => pairs.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// A network.
+pub(super) fn network(network: &Described) -> String {
+    let mut out = network.doc.clone().unwrap_or_default();
+    for (name, default) in &network.params {
+        let value = default.as_ref().and_then(|entry| match &entry.value {
+            crate::syntax::Scalar::Int(number) => Some(number.to_string()),
+            crate::syntax::Scalar::Real(number) => Some(format!("{number:?}")),
+            crate::syntax::Scalar::Text(text) => Some(text.clone()),
+            crate::syntax::Scalar::Bool(flag) => Some(format!("#{flag}")),
+            crate::syntax::Scalar::Null => None,
+        });
+        let _ = write!(out, "\n- `{name}`, default `{}`", value.unwrap_or_default());
+    }
+    out
+}
+
+/// A kind of layer.
+pub(super) fn layer(kind: &LayerKind) -> String {
+    let mut out = kind.doc.to_owned();
+    for param in kind.params {
+        let _ = write!(out, "\n- `{}`: {}", param.name, layer_param(param));
+    }
+    out
+}
+
+/// A property of a layer.
+pub(super) fn layer_param(param: &LayerParam) -> String {
+    let ty = match param.ty {
+        Type::Whole(least, most) if most > 1 << 20 => format!("whole, {least} or more"),
+        Type::Whole(least, most) => format!("whole, {least} to {most}"),
+        Type::Share => "number, 0 to under 1".to_owned(),
+        Type::Flag => "`#true` or `#false`".to_owned(),
+        Type::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
+    };
+    let absent = match param.absent {
+        Absent::Needed => "must be given".to_owned(),
+        Absent::Whole(value) => format!("default `{value}`"),
+        Absent::Real(value) => format!("default `{value:?}`"),
+        Absent::Flag(value) => format!("default `#{value}`"),
+        Absent::Same(other) => format!("default: that of `{other}`"),
+        Absent::Nothing(words) => format!("default: {words}"),
+    };
+    format!("{} {ty}; {absent}", param.doc)
+}

@@ -1,0 +1,220 @@
+//! `textDocument/hover`: what a name means; of a stage its values, whether it is cached and what it made last.
+
+use std::fmt::Write as _;
+
+use gen_lsp_types::{Contents, Hover, MarkupContent, MarkupKind};
+
+use super::docs;
+use super::state::{States, Will};
+use super::view::View;
+use crate::base::Span;
+use crate::lang::describe::kinds::KINDS;
+use crate::lang::places::{Occurrence, Scope, Symbol, param_at};
+use crate::lang::signature::Signature;
+use crate::lang::spec::StageSpec;
+use crate::syntax::Node;
+
+/// Words about the name at a byte.
+pub(super) fn hover(view: &View, at: usize) -> Option<Hover> {
+    let word = view.word_at(at)?;
+    let value = words(view, &word, at)?;
+    let contents = Contents::MarkupContent(MarkupContent { kind: MarkupKind::Markdown, value });
+    Some(Hover { contents, range: Some(view.read.range(word.span)) })
+}
+
+fn words(view: &View, word: &Occurrence, at: usize) -> Option<String> {
+    let text = view.document.text.get(word.span.range()).unwrap_or_default();
+    match &word.symbol {
+        Symbol::Kind(_) => {
+            let kind = whole_word(view, word.span);
+            let signature = view.places.signature(&kind, word.span)?;
+            let name = stage_around(view, at).filter(|node| node.name.span.end >= word.span.end);
+            let name = name.and_then(|node| node.args().next()).and_then(|entry| entry.text());
+            Some(format!("{}{}", docs::head(signature, name), docs::signature(signature)))
+        }
+        Symbol::Stage(scope, name) => stage(view, scope, name),
+        Symbol::Port(..) => {
+            // Where it is used as a name in a body, and where a stage is given something.
+            let signature = signature_of(view, word, at)?;
+            let port = signature.input(text)?;
+            Some(format!("```kdl\n{text} … // {}\n```\n{}", port.types.join(" or "), docs::port(port)))
+        }
+        Symbol::Output(..) => {
+            let reference = whole_word(view, word.span);
+            let (name, _) = reference.split_once('.')?;
+            let (names, _) = view.places.names_at(view.file(), at)?;
+            let signature = match names.stages.get(name) {
+                Some(named) => view.places.signature(&named.kind, named.span)?,
+                None => signature_of(view, word, at)?,
+            };
+            let port = signature.output(Some(text))?;
+            Some(format!("```kdl\n{reference} // {}\n```\n{}", port.ty, docs::output(port)))
+        }
+        Symbol::Param(_, path) => param(view, word, path, at),
+        Symbol::Case(_, path, case) => {
+            let signature = signature_of(view, word, at)?;
+            let place = param_at(signature, &plain(path), &|_| None)?;
+            let case = place.param.cases.iter().find(|one| one.name == *case)?;
+            let mut out = format!("```kdl\n{} {}\n```\n{}", plain(path), case.name, case.doc);
+            for inner in &case.params {
+                let _ = write!(out, "\n- `{}`: {}", inner.name, docs::param_line(inner));
+            }
+            Some(out)
+        }
+        Symbol::Value(_, name) => {
+            let (names, _) = view.places.names_at(view.file(), at)?;
+            let named = names.values.get(name)?;
+            let default = named.default.as_ref().map_or(String::new(), |value| format!(" default={value}"));
+            Some(format!("```kdl\nparam {name} type={}{default}\n```\nSet it with `--set {name}=…`.", named.kind))
+        }
+        Symbol::Network(_) => {
+            let network = view.places.network(&whole_word(view, word.span), word.span)?;
+            Some(format!("```kdl\nnetwork {}\n```\n{}", network.spec.name, docs::network(network)))
+        }
+        Symbol::Layer(kind) => {
+            let kind = KINDS.iter().find(|one| one.name == kind)?;
+            Some(format!("```kdl\n{}\n```\n{}", kind.name, docs::layer(kind)))
+        }
+        Symbol::LayerParam(kind, name) => {
+            let kind = KINDS.iter().find(|one| one.name == kind)?;
+            let param = kind.params.iter().find(|param| param.name == name)?;
+            Some(format!("```kdl\n{} {name}=\n```\n{}", kind.name, docs::layer_param(param)))
+        }
+        Symbol::Pipeline(_, name) => pipeline(view, name),
+        _ => None,
+    }
+}
+
+/// A path without the cases that lie on the way: `loss:focal.gamma` is `loss.gamma`.
+fn plain(path: &str) -> String {
+    let without = |segment: &str| segment.split(':').next().unwrap_or_default().to_owned();
+    path.split('.').map(without).collect::<Vec<_>>().join(".")
+}
+
+/// The unquoted word around a span: with what stands before its dots.
+fn whole_word(view: &View, span: Span) -> String {
+    let text = &view.document.text;
+    let inside = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let start = text[..span.start]
+        .rfind(|c: char| !inside(c))
+        .map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
+    text[start..span.end].to_owned()
+}
+
+/// The stage that a byte lies in: a child of a pipeline or of a body.
+fn stage_around<'a>(view: &View<'a>, at: usize) -> Option<&'a Node> {
+    let nodes = &view.read.analysis.document().nodes;
+    let around = |node: &&Node| node.span.start <= at && at <= node.span.end;
+    let top = nodes.iter().find(around)?;
+    let body = if top.name.text == "stage" { top.child("body")? } else { top };
+    body.nodes().iter().find(around)
+}
+
+/// The signature that the word at a byte belongs to: of the stage around it, or of the template that declares it.
+fn signature_of<'a>(view: &View<'a>, word: &Occurrence, at: usize) -> Option<&'a Signature> {
+    let thing = word.symbol.thing()?;
+    let around = stage_around(view, at).and_then(|node| view.places.signature(&node.name.text, node.name.span));
+    around.filter(|signature| signature.name == thing.name).or_else(|| view.places.signature(&thing.name, word.span))
+}
+
+fn param(view: &View, word: &Occurrence, path: &str, at: usize) -> Option<String> {
+    let signature = signature_of(view, word, at)?;
+    let node = stage_around(view, at);
+    let chosen = node.map(crate::lang::places::chosen).unwrap_or_default();
+    let path = plain(path);
+    let place = param_at(signature, &path, &|path| chosen.get(path).cloned())?;
+    let mut out = format!("```kdl\n{path} // {}\n```\n{}", docs::kind(&place.param.kind), docs::param(place.param));
+    if let Some(case) = place.case {
+        let _ = write!(out, "\n\nOf the case `{}`.", case.name);
+    }
+    Some(out)
+}
+
+/// A stage of a pipeline or of a body: its values, its state, what it made.
+fn stage(view: &View, scope: &Scope, name: &str) -> Option<String> {
+    let names = view.places.names_of(scope)?;
+    let named = names.stages.get(name)?;
+    let signature = view.places.signature(&named.kind, named.span)?;
+    let mut out = docs::head(signature, Some(name));
+    out.push_str(first_paragraph(&signature.doc));
+    let Scope::Pipeline(_, pipeline) = scope else { return Some(out) };
+    // A pipeline that extends the one that declares the stage has it, too.
+    let pipelines = &view.read.analysis.contents.pipelines;
+    let pipeline = pipelines.iter().find(|one| one.name == *pipeline).or(pipelines.first())?;
+    if let Some(spec) = pipeline.stages.iter().find(|stage| stage.own == *name || stage.name == *name) {
+        out.push_str(&values(spec, signature));
+    }
+    if let Some(states) = view.states {
+        out.push_str(&state(states, &pipeline.name, name, view.document.version));
+    }
+    Some(out)
+}
+
+fn first_paragraph(text: &str) -> &str {
+    text.split("\n\n").next().unwrap_or(text)
+}
+
+/// The parameters as they are, those that were left out marked as such.
+fn values(spec: &StageSpec, signature: &Signature) -> String {
+    let mut out = String::new();
+    for (path, value) in &spec.params {
+        let Some(place) = param_at(signature, path, &|path| spec.params.get(path).map(ToString::to_string)) else {
+            continue;
+        };
+        if *value == crate::lang::value::Value::None {
+            continue;
+        }
+        let left_out = if spec.spans.contains_key(path) { "" } else { " (default)" };
+        let unit = if place.param.kind == crate::lang::kind::Kind::Px { " px" } else { "" };
+        let _ = write!(out, "\n- `{path}` {}{unit}{left_out}", docs::shown(value));
+    }
+    if out.is_empty() { out } else { format!("\n{out}") }
+}
+
+/// What is known of a stage from the store: of all stages within, where it is a template's.
+fn state(states: &States, pipeline: &str, name: &str, version: i32) -> String {
+    let mut out = String::new();
+    let below = format!("{name}.");
+    for (stage, state) in states.of(pipeline).filter(|(stage, _)| *stage == name || stage.starts_with(&below)) {
+        let label = if stage == name { String::new() } else { format!("`{stage}` ") };
+        let will = match state.will {
+            Will::Source => "a source, looked at in each run",
+            Will::Reuse => "cached: will not run",
+            Will::Run => "will run",
+            Will::Unknown => "not known yet",
+            Will::Fail => "can't run",
+        };
+        let why = if state.why.is_empty() { String::new() } else { format!(": {}", state.why) };
+        let _ = write!(out, "\n\n{label}**{will}**{why}");
+        if !state.made.is_empty() {
+            let _ = write!(out, "\n\n{}", state.made);
+        }
+        if stage == name {
+            out.push_str(&state.tables);
+        }
+    }
+    if !out.is_empty() && states.version != version {
+        out.push_str("\n\n(as it was before the last change)");
+    }
+    out
+}
+
+fn pipeline(view: &View, name: &str) -> Option<String> {
+    let pipeline = view.read.analysis.contents.pipelines.iter().find(|one| one.name == name)?;
+    let mut out =
+        format!("```kdl\npipeline {name} seed={}\n```\n{}", pipeline.seed, pipeline.doc.clone().unwrap_or_default());
+    if let Some(states) = view.states {
+        let count = |will: Will| states.of(name).filter(|(_, state)| state.will == will).count();
+        let all = states.of(name).count();
+        if all > 0 {
+            let _ = write!(
+                out,
+                "\n\n{all} stages: {} will run, {} reused, {} not known yet",
+                count(Will::Run),
+                count(Will::Reuse),
+                count(Will::Unknown)
+            );
+        }
+    }
+    Some(out)
+}

@@ -1,0 +1,287 @@
+//! What the store knows of a pipeline's stages: whether each is cached, why it would run, what it made last. Found out by a
+//! thread of its own with the engine of `plan`, which looks at the store and writes nothing into it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use crate::lang::spec::Pipeline;
+use crate::plan::{Decision, Engine, Explanation, Graph, Reason, StageId};
+use crate::run::{ProjectFiles, World};
+use crate::stage::{Cell, Files, Implementation, StageError, Summary};
+use crate::store::{Accept, Entry, Store};
+
+/// The texts must stand still for so long before they are looked at.
+const QUIET: Duration = Duration::from_millis(300);
+/// Bytes of files that are hashed for one look: `macula plan` and `macula run` hash the rest, and remember it.
+const MOST_HASHED: u64 = 256 << 20;
+/// Rows of a table that are shown.
+const ROWS: usize = 8;
+
+/// What is asked: the pipelines of a text.
+pub(super) struct Question {
+    /// Whose they are.
+    pub(super) uri: String,
+    /// The text's version.
+    pub(super) version: i32,
+    /// The pipelines, without mistakes.
+    pub(super) pipelines: Vec<Pipeline>,
+    /// The project's folder.
+    pub(super) project: PathBuf,
+}
+
+/// What is known of the stages of a text.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct States {
+    /// Whose they are.
+    pub(super) uri: String,
+    /// The text's version when it was asked.
+    pub(super) version: i32,
+    stages: BTreeMap<(String, String), State>,
+}
+
+/// What is known of one stage.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct State {
+    /// What a run would do.
+    pub(super) will: Will,
+    /// A few words why.
+    pub(super) why: String,
+    /// What it makes, in a line; of one that will run, what it made last.
+    pub(super) made: String,
+    /// Figures of what it made, as Markdown tables.
+    pub(super) tables: String,
+}
+
+/// What a run would do with a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Will {
+    /// Look at it: it is a source.
+    Source,
+    /// Take its result from the store.
+    Reuse,
+    /// Run it.
+    Run,
+    /// Only a run can say.
+    Unknown,
+    /// It can't be run.
+    Fail,
+}
+
+impl States {
+    /// The stages of a pipeline, by their dotted names.
+    pub(super) fn of(&self, pipeline: &str) -> impl Iterator<Item = (&str, &State)> {
+        let of_pipeline = self.stages.iter().filter(move |((name, _), _)| name == pipeline);
+        of_pipeline.map(|((_, stage), state)| (stage.as_str(), state))
+    }
+
+    /// One stage.
+    pub(super) fn get(&self, pipeline: &str, stage: &str) -> Option<&State> {
+        self.stages.get(&(pipeline.to_owned(), stage.to_owned()))
+    }
+}
+
+/// Begins the thread that answers questions; `answer` is called for each answer. It ends when the sender is dropped.
+pub(super) fn begin(
+    world: World,
+    implementations: &'static [Implementation],
+    answer: impl Fn(States) + Send + 'static,
+) -> Sender<Question> {
+    let (ask, questions) = channel();
+    std::thread::spawn(move || answers(&world, implementations, &questions, &answer));
+    ask
+}
+
+fn answers(
+    world: &World,
+    implementations: &'static [Implementation],
+    questions: &Receiver<Question>,
+    answer: &(impl Fn(States) + Send),
+) {
+    let seen = Mutex::new(Seen::new());
+    let mut waiting: BTreeMap<String, Question> = BTreeMap::new();
+    loop {
+        let next = if waiting.is_empty() { questions.recv().ok() } else { None };
+        if let Some(question) = next {
+            waiting.insert(question.uri.clone(), question);
+        } else if waiting.is_empty() {
+            return;
+        }
+        // Newer questions take the place of older ones until nothing was typed for a while.
+        loop {
+            match questions.recv_timeout(QUIET) {
+                Ok(question) => _ = waiting.insert(question.uri.clone(), question),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+        for question in std::mem::take(&mut waiting).into_values() {
+            let looked = || look(world, implementations, &question, &seen);
+            // A defect there costs the states, not the session.
+            if let Ok(Some(stages)) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(looked)) {
+                answer(States { uri: question.uri, version: question.version, stages });
+            }
+        }
+    }
+}
+
+/// What the store knows of the stages; none where there is no store.
+fn look(
+    world: &World,
+    implementations: &'static [Implementation],
+    question: &Question,
+    seen: &Mutex<Seen>,
+) -> Option<BTreeMap<(String, String), State>> {
+    let store = Store::look(&world.store(&question.project))?;
+    let files = Looking {
+        files: ProjectFiles::new(world, &question.project, &store),
+        store: &store,
+        world,
+        seen,
+        left: Mutex::new(MOST_HASHED),
+    };
+    let mut stages = BTreeMap::new();
+    for pipeline in &question.pipelines {
+        let (graph, diags) = Graph::new(pipeline);
+        if !diags.is_empty() {
+            continue;
+        }
+        let wanted = graph.order().iter().copied().collect();
+        let Ok(engine) = Engine::new(pipeline, graph, implementations, &store, &files, Accept::AnyClass) else {
+            continue;
+        };
+        for (id, decision) in engine.plan(&wanted) {
+            let state = state(&engine, id, &decision);
+            stages.insert((pipeline.name.clone(), engine.stage(id).name.clone()), state);
+        }
+    }
+    Some(stages)
+}
+
+fn state(engine: &Engine, id: StageId, decision: &Decision) -> State {
+    let explanation = Explanation::of(engine, id, decision);
+    let names = |ids: &[StageId]| {
+        let names: Vec<String> = ids.iter().map(|id| format!("`{}`", engine.stage(*id).name)).collect();
+        names.join(", ")
+    };
+    let last = explanation.last.as_ref().map(|(_, stage)| stage.headline.clone()).filter(|line| !line.is_empty());
+    let last = last.map(|line| format!("Last time: {line}")).unwrap_or_default();
+    let plain = |will, why: String| State { will, why, made: last.clone(), tables: String::new() };
+    match decision {
+        Decision::Source(known) => made(Will::Source, String::new(), &known.summary),
+        Decision::Reuse(known, reused) => {
+            let why = reused.other_class.as_ref().map(|class| format!("computed on `{class}`")).unwrap_or_default();
+            made(Will::Reuse, why, &known.summary)
+        }
+        Decision::Run(task) => {
+            let mut why = explanation.reason.as_ref().map(Reason::short).unwrap_or_default();
+            if let Some((there, all)) = task.items.filter(|(there, _)| *there > 0) {
+                let _ = write!(why, "; {there} of {all} items reused");
+            }
+            if let Some((_, stage)) = explanation.last.as_ref().filter(|(_, stage)| stage.cost >= 1.0) {
+                let _ = write!(why, "; took {:.0} s last time", stage.cost);
+            }
+            plain(Will::Run, why)
+        }
+        Decision::Unknown(until) => plain(Will::Unknown, format!("until {} ends", names(until))),
+        Decision::Failed(StageError::Input { code, text, .. }) if *code == NOT_READ => {
+            plain(Will::Unknown, text.clone())
+        }
+        Decision::Failed(error) => plain(Will::Fail, error.to_string()),
+        Decision::Blocked(by) => plain(Will::Unknown, format!("needs {}", names(by))),
+    }
+}
+
+fn made(will: Will, why: String, summary: &Summary) -> State {
+    let mut tables = String::new();
+    for table in summary.tables.iter().take(2).filter(|table| !table.rows.is_empty()) {
+        let _ = write!(
+            tables,
+            "\n\n{}\n\n| {} |\n|{}",
+            table.title,
+            table.columns.join(" | "),
+            "---|".repeat(table.columns.len())
+        );
+        for row in table.rows.iter().take(ROWS) {
+            let cells: Vec<String> = row.iter().map(cell).collect();
+            let _ = write!(tables, "\n| {} |", cells.join(" | "));
+        }
+        if table.rows.len() > ROWS {
+            let _ = write!(tables, "\n\n{} more rows: `macula show`", table.rows.len() - ROWS);
+        }
+    }
+    State { will, why, made: summary.headline.clone(), tables }
+}
+
+fn cell(cell: &Cell) -> String {
+    match cell {
+        Cell::Int(value) => value.to_string(),
+        Cell::Real(value) => format!("{value:.4}"),
+        Cell::Text(text) => text.replace('|', "\\|"),
+        Cell::Null(()) => "-".to_owned(),
+    }
+}
+
+/// The error of a file whose bytes nobody has read yet.
+const NOT_READ: &str = "not-read";
+
+/// Digests that were taken here, with what the file was then: path, size, time and inode.
+type Seen = BTreeMap<(PathBuf, u64, i64, i64, u64), Entry>;
+
+/// A project's files, of which only so many bytes are hashed.
+struct Looking<'a> {
+    files: ProjectFiles<'a>,
+    store: &'a Store,
+    world: &'a World,
+    seen: &'a Mutex<Seen>,
+    left: Mutex<u64>,
+}
+
+impl Files for Looking<'_> {
+    fn list(&self, folder: &Path) -> Result<Vec<String>, StageError> {
+        self.files.list(folder)
+    }
+
+    fn entry(&self, file: &Path) -> Result<Entry, StageError> {
+        let remembered = self.store.files.remembered(file);
+        if let Some(entry) = remembered {
+            self.store.objects.put_external(&entry, file);
+            return Ok(entry);
+        }
+        let Ok(facts) = fs::metadata(file) else { return self.files.entry(file) };
+        let key = (file.to_owned(), facts.len(), facts.mtime(), facts.mtime_nsec(), facts.ino());
+        let lock = |error: std::sync::PoisonError<_>| error.into_inner();
+        if let Some(entry) = self.seen.lock().unwrap_or_else(lock).get(&key).copied() {
+            self.store.objects.put_external(&entry, file);
+            return Ok(entry);
+        }
+        {
+            let mut left = self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if *left < facts.len() {
+                let text = "its files were not read yet: `macula plan` does";
+                return Err(StageError::input(NOT_READ, text));
+            }
+            *left -= facts.len();
+        }
+        let entry = self.files.entry(file)?;
+        // A file that was changed a moment ago may change again without a new time.
+        let age = self.world.nanoseconds() / 1_000_000_000;
+        if facts.mtime().cast_unsigned() + 2 < age {
+            self.seen.lock().unwrap_or_else(lock).insert(key, entry);
+        }
+        Ok(entry)
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<Entry, StageError> {
+        self.files.put(bytes)
+    }
+
+    fn resolve(&self, path: &str) -> PathBuf {
+        self.files.resolve(path)
+    }
+}

@@ -1,0 +1,79 @@
+//! What a request looks at: one open text, what was understood of it, and what lies around it.
+
+use std::path::PathBuf;
+
+use gen_lsp_types::{Location, Range};
+
+use super::capabilities::Client;
+use super::diagnostics;
+use super::documents::{Document, Documents, Read};
+use super::library::Library;
+use super::state::States;
+use super::uri;
+use crate::base::{FileId, Span};
+use crate::lang::places::{self, Occurrence, Places, Role, Symbol};
+use crate::lang::stdlib::stdlib;
+
+/// One open text and what lies around it.
+pub(super) struct View<'a> {
+    pub(super) documents: &'a Documents,
+    pub(super) document: &'a Document,
+    pub(super) read: &'a Read,
+    pub(super) places: Places<'a>,
+    pub(super) library: &'a Library,
+    pub(super) client: Client,
+    /// The project's folder, where the text is a file.
+    pub(super) project: Option<PathBuf>,
+    /// What is known of its stages from the store.
+    pub(super) states: Option<&'a States>,
+}
+
+impl View<'_> {
+    /// The text itself.
+    pub(super) fn file(&self) -> FileId {
+        self.read.analysis.file
+    }
+
+    /// The word with a meaning at a byte of the text. Where two words meet, the one that begins there.
+    pub(super) fn word_at(&self, at: usize) -> Option<Occurrence> {
+        let file = self.file();
+        let holds = |one: &&Occurrence| one.span.file == file && one.span.start <= at && at <= one.span.end;
+        let words = self.read.occurrences(&self.places);
+        let mut found: Vec<&Occurrence> = words.iter().filter(holds).collect();
+        found.sort_by_key(|one| (one.span.end == at, one.role));
+        found.first().map(|one| (*one).clone())
+    }
+
+    /// The URI of a text that spans point into.
+    pub(super) fn uri(&self, file: FileId) -> Option<String> {
+        diagnostics::uri_of(file, self.read, &self.document.uri, self.documents, self.library)
+    }
+
+    /// Where a span lies.
+    pub(super) fn location(&self, span: Span) -> Option<Location> {
+        Some(Location { uri: self.uri(span.file)?.into(), range: self.read.range(span) })
+    }
+
+    /// Where a symbol is declared: in the user's texts, or in the standard library.
+    pub(super) fn declaration(&self, symbol: &Symbol) -> Option<Location> {
+        match symbol {
+            Symbol::File(file) => return Some(Location { uri: self.uri(*file)?.into(), range: Range::default() }),
+            Symbol::Module(module) => {
+                let path: PathBuf = self.library.file(module)?;
+                return Some(Location { uri: uri::of(&path).into(), range: Range::default() });
+            }
+            _ => {}
+        }
+        let words = self.read.occurrences(&self.places);
+        let declares = |one: &&Occurrence| one.role == Role::Declares && one.symbol == *symbol;
+        if let Some(one) = words.iter().find(declares) {
+            return self.location(one.span);
+        }
+        let module = places::module_of(symbol)?;
+        let found = places::in_module(module);
+        let span = found.iter().find(declares)?.span;
+        let text = &stdlib().sources.get(span.file).text;
+        let range = super::position::Lines::new(text, self.client.encoding).range(text, span.range());
+        Some(Location { uri: uri::of(&self.library.file(module)?).into(), range })
+    }
+}
