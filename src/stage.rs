@@ -107,6 +107,9 @@ pub struct Outcome {
 pub struct Summary {
     /// One short line: `9,504 patches of 54 photographs, 6,214 healthy`.
     pub headline: String,
+    /// Figures that the signature names, those that are defined: `mean-average-precision`, `average-precision.MA`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<String, f64>,
     /// Tables, the most important first.
     pub tables: Vec<Table>,
     /// Warnings, each with a name in the catalogue.

@@ -56,6 +56,7 @@ pub fn find(world: &World, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fa
         return Err(Failure::user(format!("`{stage}` stands for several stages"))
             .hint(format!("say which output: {}", outputs.join(", "))));
     }
+    let stage = in_sweep(&loaded.pipeline.stages, stage)?;
     let options = Options { targets: vec![stage.clone()], ..Options::usual(world.processors) };
     let found = run::plan(world, &loaded.project(), &options, |engine, explained| {
         let (id, decision, explanation) = explained.into_iter().find(|(id, ..)| engine.stage(*id).name == stage)?;
@@ -96,6 +97,25 @@ pub fn find(world: &World, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fa
         artifact.outputs.retain(|name, _| name == port);
     }
     Ok(artifact)
+}
+
+/// The one stage of a sweep that a name without values means.
+fn in_sweep(stages: &[StageSpec], wanted: String) -> Result<String, Failure> {
+    const LISTED: usize = 6;
+    if stages.iter().any(|stage| stage.name == wanted) {
+        return Ok(wanted);
+    }
+    let same: Vec<&str> = stages.iter().filter(|stage| stage.own == wanted).map(|stage| stage.name.as_str()).collect();
+    match same.as_slice() {
+        [] => Ok(wanted),
+        [one] => Ok((*one).to_owned()),
+        several => {
+            let listed: Vec<String> = several.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
+            let more = if several.len() > LISTED { ", …" } else { "" };
+            Err(Failure::user(format!("the sweep has {} stages `{wanted}`", several.len()))
+                .hint(format!("say which: {}{more}", listed.join(", "))))
+        }
+    }
 }
 
 /// The stage and the port that `wanted` names: the longest name of a stage, then the port.

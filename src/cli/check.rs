@@ -7,9 +7,10 @@ use clap::Args;
 use super::failure::colours;
 use super::{Exit, Failure, PipelineArguments};
 use crate::base::Sources;
+use crate::base::figure::counted;
 use crate::diag::{self, Diag, Severity};
 use crate::lang;
-use crate::lang::spec::{Contents, Pipeline, Points};
+use crate::lang::spec::{Contents, Pipeline, Points, Sweep};
 use crate::run::World;
 
 /// The arguments of `macula check`.
@@ -29,7 +30,7 @@ pub struct Arguments {
 pub fn check(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut sources = Sources::default();
     let PipelineArguments { file, set, .. } = &arguments.pipeline;
-    let (Contents { pipelines, .. }, diags) = lang::load(file, set, Points::All, &mut sources)
+    let (Contents { pipelines, sweeps }, diags) = lang::load(file, set, Points::All, &mut sources)
         .map_err(|error| Failure::user(format!("`{}` can't be read: {error}", file.display())))?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
@@ -39,6 +40,9 @@ pub fn check(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         if !wrong(&diags) {
             for pipeline in &pipelines {
                 let _ = writeln!(out, "{}", summary(pipeline));
+            }
+            for sweep in &sweeps {
+                let _ = writeln!(out, "{}", sweep_summary(sweep));
             }
         }
     }
@@ -55,6 +59,17 @@ pub(super) fn say(world: &World, diags: &[Diag], sources: &Sources) {
 /// Whether an error is among them.
 pub(super) fn wrong(diags: &[Diag]) -> bool {
     diags.iter().any(|diag| diag.severity == Severity::Error)
+}
+
+/// What a sweep varies, in one line.
+fn sweep_summary(sweep: &Sweep) -> String {
+    let axes = sweep.axes.iter().map(|axis| match axis.values.len() {
+        count if axis.repeats => format!("{count} seeds"),
+        count if count <= 4 => format!("{} {}", axis.name, axis.values.join(" | ")),
+        count => format!("{} ({count} values)", axis.name),
+    });
+    let points = counted(sweep.count as u64, "point", "points");
+    format!("sweep `{}`, {points} of `{}`: {}", sweep.name, sweep.base.name, axes.collect::<Vec<_>>().join(", "))
 }
 
 /// What is there, in one line.

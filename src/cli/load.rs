@@ -1,5 +1,6 @@
 //! From the command line to a checked pipeline and its project.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,8 +8,11 @@ use clap::Args;
 use super::check::{say, wrong};
 use super::{Exit, Failure};
 use crate::base::Sources;
+use crate::diag::Diag;
 use crate::lang;
-use crate::lang::spec::{Contents, Pipeline, Points};
+use crate::lang::near;
+use crate::lang::spec::{Contents, Pipeline, Points, Sweep};
+use crate::plan::{self, Merged};
 use crate::run::{Project, World};
 use crate::store::Store;
 
@@ -20,6 +24,9 @@ pub struct PipelineArguments {
     /// Which pipeline, where the file holds several
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<String>,
+    /// Take a sweep of the file: all its points
+    #[arg(long, value_name = "NAME", conflicts_with = "pipeline")]
+    pub sweep: Option<String>,
     /// Sets a parameter, checked like the file: `--set patches.size=64`
     #[arg(long, value_name = "STAGE.PARAM=VALUE")]
     pub set: Vec<String>,
@@ -28,8 +35,10 @@ pub struct PipelineArguments {
 /// A checked pipeline, the texts it came from, and its project's folder.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The pipeline.
+    /// The pipeline; of a sweep, all its points in one.
     pub pipeline: Pipeline,
+    /// The sweep, where it is one.
+    pub sweep: Option<Swept>,
     /// The texts that its spans point into.
     pub sources: Sources,
     /// Its file, as given.
@@ -38,6 +47,19 @@ pub struct Loaded {
     pub folder: PathBuf,
     /// Its store.
     pub store: Store,
+}
+
+/// A sweep and where its points' stages are in its pipeline.
+#[derive(Debug)]
+pub struct Swept {
+    /// The sweep.
+    pub sweep: Sweep,
+    /// For each point, the names in the pipeline of its stages.
+    pub places: Vec<BTreeMap<String, String>>,
+    /// The stages that all points have together, counted in each.
+    pub before: usize,
+    /// The stages that several points have.
+    pub shared: usize,
 }
 
 impl Loaded {
@@ -60,40 +82,77 @@ impl Loaded {
 /// # Errors
 /// A [`Failure`] where the file can't be run or the store can't be opened.
 pub fn load(world: &World, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
-    let (pipeline, sources) = pipeline(world, arguments)?;
+    let (pipeline, sweep, sources) = chosen(world, arguments)?;
     let folder = world.project(&arguments.file);
     let store = Store::open(&world.store(&folder))?;
-    Ok(Loaded { pipeline, sources, file: arguments.file.display().to_string(), folder, store })
+    Ok(Loaded { pipeline, sweep, sources, file: arguments.file.display().to_string(), folder, store })
 }
 
-/// Reads and checks the pipeline alone; warnings and errors are printed.
+/// Reads and checks the pipeline alone, or the sweep with all its points; warnings and errors are printed.
 ///
 /// # Errors
 /// A [`Failure`] where the file can't be run.
-pub fn pipeline(world: &World, arguments: &PipelineArguments) -> Result<(Pipeline, Sources), Failure> {
-    let mut sources = Sources::default();
-    let PipelineArguments { file, pipeline, set } = arguments;
-    let (Contents { pipelines, .. }, diags) = lang::load(file, set, Points::OneByOne, &mut sources)
-        .map_err(|error| Failure::user(format!("`{}` can't be read: {error}", file.display())))?;
+pub fn chosen(world: &World, arguments: &PipelineArguments) -> Result<(Pipeline, Option<Swept>, Sources), Failure> {
+    let (mut contents, mut diags, mut sources) = read(arguments, Points::OneByOne)?;
+    // Points are many: they are made for the sweep that is asked for alone.
+    let alone = contents.pipelines.is_empty() && contents.sweeps.len() == 1 && arguments.pipeline.is_none();
+    let swept = arguments.sweep.is_some() || alone;
+    if swept {
+        (contents, diags, sources) = read(arguments, Points::All)?;
+    }
     say(world, &diags, &sources);
     if wrong(&diags) {
         return Err(Failure::said(Exit::User));
     }
-    Ok((choose(pipelines, file, pipeline.as_deref())?, sources))
+    if !swept {
+        return Ok((choose(contents, &arguments.file, arguments.pipeline.as_deref())?, None, sources));
+    }
+    let sweep = choose_sweep(contents, &arguments.file, arguments.sweep.as_deref())?;
+    let Merged { pipeline, places, before, shared } = plan::merge(&sweep, crate::stages::registry());
+    Ok((pipeline, Some(Swept { sweep, places, before, shared }), sources))
 }
 
-fn choose(mut pipelines: Vec<Pipeline>, file: &Path, name: Option<&str>) -> Result<Pipeline, Failure> {
-    let names: Vec<String> = pipelines.iter().map(|pipeline| format!("`{}`", pipeline.name)).collect();
+fn read(arguments: &PipelineArguments, points: Points) -> Result<(Contents, Vec<Diag>, Sources), Failure> {
+    let mut sources = Sources::default();
+    let PipelineArguments { file, set, .. } = arguments;
+    let (contents, diags) = lang::load(file, set, points, &mut sources)
+        .map_err(|error| Failure::user(format!("`{}` can't be read: {error}", file.display())))?;
+    Ok((contents, diags, sources))
+}
+
+fn choose(contents: Contents, file: &Path, name: Option<&str>) -> Result<Pipeline, Failure> {
+    let Contents { mut pipelines, sweeps } = contents;
+    let file = file.display();
+    let names = near::names(pipelines.iter().map(|pipeline| pipeline.name.as_str()));
     let Some(name) = name else {
         return match pipelines.len() {
-            0 => Err(Failure::user(format!("`{}` holds no pipeline", file.display()))),
+            0 if sweeps.is_empty() => Err(Failure::user(format!("`{file}` holds no pipeline"))),
+            0 => Err(Failure::user(format!("`{file}` holds several sweeps: {}", names_of(&sweeps)))
+                .hint("say which with `--sweep NAME`")),
             1 => Ok(pipelines.remove(0)),
-            _ => Err(Failure::user(format!("`{}` holds several pipelines: {}", file.display(), names.join(", ")))
+            _ => Err(Failure::user(format!("`{file}` holds several pipelines: {names}"))
                 .hint("say which with `--pipeline NAME`")),
         };
     };
     pipelines.into_iter().find(|pipeline| pipeline.name == name).ok_or_else(|| {
-        Failure::user(format!("`{}` holds no pipeline `{name}`", file.display()))
-            .hint(format!("there is {}", names.join(", ")))
+        let found = Failure::user(format!("`{file}` holds no pipeline `{name}`"));
+        if sweeps.iter().any(|sweep| sweep.name == name) {
+            return found.hint(format!("it is a sweep: `--sweep {name}`"));
+        }
+        found.hint(if names.is_empty() { "it holds sweeps alone".to_owned() } else { format!("there is {names}") })
     })
+}
+
+fn choose_sweep(contents: Contents, file: &Path, name: Option<&str>) -> Result<Sweep, Failure> {
+    let names = names_of(&contents.sweeps);
+    let wanted = |sweep: &Sweep| name.is_none_or(|name| name == sweep.name);
+    contents.sweeps.into_iter().find(wanted).ok_or_else(|| {
+        let found = Failure::user(format!("`{}` holds no sweep `{}`", file.display(), name.unwrap_or_default()));
+        let none = "write `sweep NAME { over stage.param 1 2 4 }` beside its pipeline";
+        found.hint(if names.is_empty() { none.to_owned() } else { format!("there is {names}") })
+    })
+}
+
+fn names_of(sweeps: &[Sweep]) -> String {
+    near::names(sweeps.iter().map(|sweep| sweep.name.as_str()))
 }

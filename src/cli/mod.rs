@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod check;
+pub mod compare;
 pub mod completions;
 pub mod doc;
 pub mod explain;
@@ -72,6 +73,8 @@ enum Verb {
     Explain(explain::Arguments),
     /// Serve an editor: the language server, on stdin and stdout
     Lsp(lsp::Arguments),
+    /// Put points of a sweep and past runs side by side
+    Compare(compare::Arguments),
     /// List the runs of a pipeline
     Runs(runs::Arguments),
     /// Describe all stages, networks and codes for other programs
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Verb::Package(arguments) => package::package(&world, arguments),
         Verb::Explain(arguments) => explain::explain(&world, arguments),
         Verb::Lsp(arguments) => lsp::lsp(&world, arguments),
+        Verb::Compare(arguments) => compare::compare(&world, arguments),
         Verb::Runs(arguments) => runs::runs(&world, arguments),
         Verb::Schema(arguments) => schema::schema(&world, arguments),
         Verb::Completions(arguments) => completions::completions(&world, arguments),

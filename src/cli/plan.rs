@@ -1,16 +1,19 @@
 //! `macula plan`: says what a run would do.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use clap::Args;
 
+use super::load::Swept;
 use super::run::accept;
-use super::{Exit, Failure, PipelineArguments, load};
+use super::{Exit, Failure, PipelineArguments, compare, load};
 use crate::plan::{Decision, Engine, Explanation, StageId};
+use crate::progress::table::{counted, render, thousands};
 use crate::progress::text::duration;
 use crate::run::{self, Options, World, record};
-use crate::stage::StageError;
+use crate::stage::{Cell, StageError, Table};
 
 /// The arguments of `macula plan`.
 #[derive(Clone, Debug, Args)]
@@ -43,7 +46,10 @@ pub fn plan(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         let text = if arguments.json {
             format!("{:#}\n", record::plan(engine, &explained))
         } else {
-            shown(engine, &explained)
+            match &loaded.sweep {
+                Some(swept) if arguments.stages.is_empty() => of_sweep(engine, &explained, swept),
+                _ => shown(engine, &explained),
+            }
         };
         let failures = explained.into_iter().filter_map(|(id, decision, _)| match decision {
             Decision::Failed(error) => Some(failure(engine, id, error)),
@@ -91,6 +97,45 @@ fn shown(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> St
         text.push_str(line.trim_end());
         text.push('\n');
     }
+    text
+}
+
+/// A sweep has too many stages for a line each: a line for each stage of its pipeline.
+fn of_sweep(engine: &Engine, explained: &[(StageId, &Decision, Explanation)], swept: &Swept) -> String {
+    let Swept { sweep, before, shared, .. } = swept;
+    let mut text = format!(
+        "{}: {} in place of {}, {} shared by several points\n",
+        compare::headline(sweep),
+        counted(explained.len() as u64, "stage", "stages"),
+        thousands(*before as i64),
+        thousands(*shared as i64),
+    );
+    let mut kinds: Vec<&str> = Vec::new();
+    let mut counts: BTreeMap<&str, [i64; 5]> = BTreeMap::new();
+    for (id, decision, _) in explained {
+        let own = engine.stage(*id).own.as_str();
+        if !counts.contains_key(own) {
+            kinds.push(own);
+        }
+        let counts = counts.entry(own).or_default();
+        counts[0] += 1;
+        let column = match decision {
+            Decision::Run(_) => 1,
+            Decision::Reuse(..) => 2,
+            Decision::Unknown(_) => 3,
+            Decision::Failed(_) | Decision::Blocked(_) => 4,
+            Decision::Source(_) => continue,
+        };
+        counts[column] += 1;
+    }
+    let total = counts.values().fold([0; 5], |sum, own| std::array::from_fn(|at| sum[at] + own[at]));
+    let rows = kinds.iter().map(|own| (*own, counts[own])).chain([("all", total)]);
+    let row = |(own, counts): (&str, [i64; 5])| {
+        let cell = |count: i64| if count == 0 { Cell::Null(()) } else { Cell::Int(count) };
+        std::iter::once(Cell::Text(own.to_owned())).chain(counts.map(cell)).collect()
+    };
+    let columns = ["stage", "stages", "will run", "reused", "not known yet", "can't run"].map(str::to_owned).to_vec();
+    text.push_str(&render(&Table { title: String::new(), columns, rows: rows.map(row).collect() }));
     text
 }
 

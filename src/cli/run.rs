@@ -7,8 +7,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::failure::colours;
-use super::{Exit, Failure, PipelineArguments, load};
-use crate::progress::{Colours, Json, Live, Plain};
+use super::{Exit, Failure, PipelineArguments, compare, load};
+use crate::progress::{Colours, Detail, Json, Live, Plain};
 use crate::run::{self, Failures, Options, Report, Watch, World};
 use crate::stage::StageError;
 use crate::store::Accept;
@@ -20,13 +20,13 @@ pub struct Arguments {
     pipeline: PipelineArguments,
     /// The stages that are wanted, with what they need; all where none is named
     stages: Vec<String>,
-    /// Stages at the same time [default: the number of threads]
+    /// Stages at the same time [default: the number of threads, at most 4]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     /// Threads that all stages share; results do not depend on it [default: the number of processors]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// Where a stage fails, go on with all that does not depend on it
+    /// Where a stage fails, go on with all that does not depend on it; a sweep always does
     #[arg(long)]
     keep_going: bool,
     /// Do not take results that were computed on another kind of processor
@@ -37,6 +37,9 @@ pub struct Arguments {
     json: bool,
 }
 
+/// Stages at the same time without `--jobs`: they share all threads, and each may hold gigabytes.
+const MOST_JOBS: usize = 4;
+
 /// Computes what is not there yet.
 ///
 /// # Errors
@@ -45,16 +48,25 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
     let options = Options {
-        jobs: arguments.jobs.map_or(threads, NonZeroUsize::get),
+        jobs: arguments.jobs.map_or(threads.min(MOST_JOBS), NonZeroUsize::get),
         threads,
-        failures: if arguments.keep_going { Failures::KeepGoing } else { Failures::FinishRunning },
+        failures: if arguments.keep_going || loaded.sweep.is_some() {
+            Failures::KeepGoing
+        } else {
+            Failures::FinishRunning
+        },
         accept: accept(arguments.exact),
         targets: arguments.stages.clone(),
         ..Options::usual(threads)
     };
     listen(world);
-    let watch = watch(world, arguments);
+    let detail = if loaded.sweep.is_some() { Detail::Brief } else { Detail::Full };
+    let watch = watch(world, arguments, detail);
     let report = run::execute(world, &loaded.project(), &options, &*watch)?;
+    drop(watch);
+    if loaded.sweep.is_some() && !arguments.json {
+        compare::after_run(world, &loaded)?;
+    }
     Ok(exit(&report))
 }
 
@@ -63,16 +75,16 @@ pub(super) fn accept(exact: bool) -> Accept {
     if exact { Accept::OwnClass } else { Accept::AnyClass }
 }
 
-fn watch<'a>(world: &'a World, arguments: &Arguments) -> Box<dyn Watch + 'a> {
+fn watch<'a>(world: &'a World, arguments: &Arguments, detail: Detail) -> Box<dyn Watch + 'a> {
     if arguments.json {
         return Box::new(Json::new(world));
     }
     let terminal = std::io::stdout().is_terminal();
     let tinted = if terminal && colours(world) { Colours::Ansi } else { Colours::Off };
     if terminal && std::io::stderr().is_terminal() && world.variable("TERM") != Some("dumb") {
-        Box::new(Live::new(tinted))
+        Box::new(Live::new(tinted, detail))
     } else {
-        Box::new(Plain::new(tinted))
+        Box::new(Plain::new(tinted, detail))
     }
 }
 

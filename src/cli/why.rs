@@ -40,7 +40,9 @@ pub fn why(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         // The wanted stage is the only one of the plan that nothing else in it needs.
         let of_name = |(id, ..): &&(StageId, &Decision, Explanation)| {
             let name = &engine.stage(*id).name;
-            *name == arguments.stage || arguments.stage.starts_with(&format!("{name}."))
+            *name == arguments.stage
+                || engine.stage(*id).own == arguments.stage
+                || arguments.stage.starts_with(&format!("{name}."))
         };
         explained
             .iter()

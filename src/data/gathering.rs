@@ -61,6 +61,7 @@ pub fn gather(
             rows: classes.iter().map(row).collect(),
         }],
         warnings,
+        ..Summary::default()
     };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }

@@ -18,15 +18,17 @@ const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
 /// Types whose makers are what a pipeline is for.
 const GOALS: [&str; 5] = ["thresholds", "scores", "spread", "report", "files"];
 
-/// Checks the stages together. `whole` says that nothing is wrong so far.
-pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> Vec<Diag> {
+/// Checks the stages together: for each the marks that reach it, and what is wrong. `whole` says that nothing is wrong so far.
+pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeSet<String>>, Vec<Diag>) {
     let by_name: BTreeMap<&str, usize> =
         drafts.iter().enumerate().map(|(i, draft)| (draft.spec.name.as_str(), i)).collect();
     let graph = Graph { drafts, by_name };
     let mut diags = Vec::new();
+    let mut reaching = vec![BTreeSet::new(); drafts.len()];
     match graph.order() {
         Ok(order) => {
             diags.extend(graph.marks(&order));
+            reaching = graph.reaching(&order);
             diags.extend(graph.leaks(&order));
             diags.extend(graph.networks(scope));
         }
@@ -35,7 +37,7 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> Vec<Diag> {
     if whole {
         diags.extend(graph.unused());
     }
-    diags
+    (reaching, diags)
 }
 
 /// Adds where the bodies are used that a stage lies in.
@@ -144,6 +146,17 @@ impl Graph<'_> {
             }
         }
         diags
+    }
+
+    /// For each stage, the marks of what it is given.
+    fn reaching(&self, order: &[usize]) -> Vec<BTreeSet<String>> {
+        let marked = self.marked(order);
+        let of = |stage: usize| {
+            let given =
+                self.references(stage).filter_map(|(from, _, source)| marked.get(&(source, from.port.as_str())));
+            given.flat_map(|marks| marks.keys()).map(|mark| (*mark).to_owned()).collect()
+        };
+        (0..self.drafts.len()).map(of).collect()
     }
 
     /// For each output, its marks, each with the way that it came: from the stage that marks, each step with the place by which

@@ -84,6 +84,18 @@ pub(super) fn gather(stage: &Node, values: &mut Values, diags: &mut Vec<Diag>) -
     all
 }
 
+/// What `- focal gamma=2.0` gives to `path` in a sweep.
+pub(super) fn alternative(node: &Node, path: &str, diags: &mut Vec<Diag>) -> Vec<Given> {
+    let mut named = node.clone();
+    path.clone_into(&mut named.name.text);
+    let mut all = Vec::new();
+    below(&named, "", &mut Values::default(), diags, &mut all);
+    for given in &mut all {
+        given.set = true;
+    }
+    all
+}
+
 fn below(node: &Node, prefix: &str, values: &mut Values, diags: &mut Vec<Diag>, all: &mut Vec<Given>) {
     let path = format!("{prefix}{}", node.name.text);
     let args: Vec<&Entry> = node.args().collect();

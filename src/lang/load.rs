@@ -11,7 +11,8 @@ use super::module::{Module, read};
 use super::near;
 use super::scope::Scope;
 use super::signature::Origin;
-use super::spec::{Contents, Pipeline, Points};
+use super::spec::{Contents, Pipeline, Points, Sweep};
+use super::sweep::{self, Reading};
 use crate::base::{FileId, Sources, Span};
 use crate::diag::{Diag, Severity};
 use crate::syntax::{self, Document, Entry, Memory, Node};
@@ -85,15 +86,21 @@ pub fn analyse(
     let nodes = document.nodes.iter().filter(|node| node.name.text == "pipeline");
     let nodes: Vec<Node> =
         nodes.filter_map(|node| module.extended(file, &document, node, &mut Vec::new(), sources)).collect();
-    module.templates(&nodes, sources);
+    let mut sweeps = Vec::new();
+    for node in document.nodes.iter().filter(|node| node.name.text == "sweep") {
+        let reading = sweep::read(node, text, &mut module.diags);
+        let base = reading.as_ref().and_then(|reading| module.swept(file, &document, reading, sources));
+        sweeps.extend(reading.zip(base));
+    }
+    let bases = sweeps.iter().map(|(_, base)| base);
+    module.templates(&nodes.iter().chain(bases).cloned().collect::<Vec<_>>(), sources);
     diags.append(&mut module.diags);
     let scope = Scope::new(&module, &mut diags);
     // A file of networks and stages alone is there for others to use.
     let shared = document.nodes.iter().any(|node| matches!(node.name.text.as_str(), "network" | "stage"));
-    let pipelines = pipelines(&nodes, &module, &scope, &settings, readable && !shared, &mut diags);
+    let runnable = Runnable { pipelines: &nodes, sweeps: &sweeps, points, expected: readable && !shared };
+    let contents = contents(&runnable, &module, &scope, &settings, &mut diags);
     in_order(&mut diags);
-    let _ = points;
-    let contents = Contents { pipelines, sweeps: Vec::new() };
     drop(scope);
     Analysis { file, contents, diags, module }
 }
@@ -120,14 +127,24 @@ pub(super) fn in_order(diags: &mut Vec<Diag>) {
     diags.dedup();
 }
 
-fn pipelines(
-    nodes: &[Node],
+/// What of a file can be run, before it is lowered.
+struct Runnable<'a> {
+    pipelines: &'a [Node],
+    /// Sweeps, each with its pipeline.
+    sweeps: &'a [(Reading, Node)],
+    /// How far sweeps are worked out.
+    points: Points,
+    /// Whether the file must hold something.
+    expected: bool,
+}
+
+fn contents(
+    runnable: &Runnable,
     module: &Module,
     scope: &Scope,
     settings: &[Setting],
-    expected: bool,
     diags: &mut Vec<Diag>,
-) -> Vec<Pipeline> {
+) -> Contents {
     let mut told = Told::new();
     for stage in module.stages.iter().filter(|stage| stage.origin == Origin::User) {
         diags.extend(check_body(&stage.signature, &stage.node, scope, &mut told));
@@ -135,7 +152,7 @@ fn pipelines(
     let mut all: Vec<Pipeline> = Vec::new();
     let mut met = BTreeSet::new();
     let mut names: BTreeSet<String> = BTreeSet::new();
-    for node in nodes {
+    for node in runnable.pipelines {
         let lowered = lower(node, scope, settings, &mut told);
         diags.extend(lowered.diags);
         met.extend(lowered.met);
@@ -148,7 +165,22 @@ fn pipelines(
         }
         all.push(pipeline);
     }
-    if all.is_empty() && expected && diags.iter().all(|diag| diag.severity != Severity::Error) {
+    let mut swept: Vec<Sweep> = Vec::new();
+    for (reading, base) in runnable.sweeps {
+        let made = sweep::sweep(reading, base, scope, settings, &mut told, runnable.points);
+        diags.extend(made.diags);
+        met.extend(made.met);
+        names.extend(made.names);
+        let named = all.iter().map(|pipeline| (&pipeline.name, pipeline.span));
+        let mut named = named.chain(swept.iter().map(|sweep| (&sweep.name, sweep.span)));
+        if let Some((name, first)) = named.find(|(name, _)| **name == made.sweep.name) {
+            let found = Diag::error("duplicate-name", made.sweep.span, format!("there is a `{name}` already"));
+            diags.push(found.also(first, "first here").hint("give one another name: their results are kept by it"));
+        }
+        swept.push(made.sweep);
+    }
+    let nothing = all.is_empty() && swept.is_empty();
+    if nothing && runnable.expected && diags.iter().all(|diag| diag.severity != Severity::Error) {
         let found = Diag::error("no-pipeline", Span::new(module.root, 0..0), "there is no pipeline in this file");
         diags.push(found.hint("write `pipeline NAME seed=7 { … }`"));
     }
@@ -156,11 +188,11 @@ fn pipelines(
         let first = setting.path.split('.').next().unwrap_or_default();
         let message = format!("there is no stage or parameter `{first}`");
         let hint = near::hint(first, names.iter().map(String::as_str), "write `--set stage.param=value`");
-        if !all.is_empty() {
+        if !nothing {
             diags.push(Diag::error("unknown-name", setting.given.name, message).hint(hint));
         }
     }
-    all
+    Contents { pipelines: all, sweeps: swept }
 }
 
 impl Module {
@@ -190,15 +222,7 @@ impl Module {
             let broken = node.nodes().iter().any(|child| child.name.text == "extends");
             return (!broken).then(|| node.clone());
         };
-        let text = target.text().unwrap_or_default();
-        let (there, nodes) = if target.quoted {
-            let there = self.open(file, text, target.span, "extends", None, sources)?;
-            (there, self.documents[&there].nodes.clone())
-        } else {
-            (file, document.nodes.clone())
-        };
-        let wanted = if target.quoted { pipeline } else { Some(target) };
-        let base = self.base(&nodes, wanted, text, span)?;
+        let (there, nodes, base) = self.named(file, document, (target, pipeline), (span, "extends"), sources)?;
         chain.push((file, name_of(node)));
         if chain.contains(&(there, name_of(&base))) {
             self.wrong("cycle", span, "this pipeline extends itself, by whatever way", "extend another one");
@@ -210,8 +234,47 @@ impl Module {
         Some(merged)
     }
 
-    /// The pipeline of a file that is to be extended.
-    fn base(&mut self, nodes: &[Node], wanted: Option<&Entry>, text: &str, span: Span) -> Option<Node> {
+    /// The pipeline that `verb` names: a name of this file's, or another file and which of its pipelines. With it the file
+    /// that it stands in, and all that stands there.
+    fn named(
+        &mut self,
+        file: FileId,
+        document: &Document,
+        (target, pipeline): (&Entry, Option<&Entry>),
+        (span, verb): (Span, &'static str),
+        sources: &mut Sources,
+    ) -> Option<(FileId, Vec<Node>, Node)> {
+        let text = target.text().unwrap_or_default();
+        let (there, nodes) = if target.quoted {
+            let there = self.open(file, text, target.span, verb, None, sources)?;
+            (there, self.documents[&there].nodes.clone())
+        } else {
+            (file, document.nodes.clone())
+        };
+        let wanted = if target.quoted { pipeline } else { Some(target) };
+        let base = self.base(&nodes, wanted, (text, verb), span)?;
+        Some((there, nodes, base))
+    }
+
+    /// The pipeline that a sweep varies, with what it extends: the one it names, or the only one of the file.
+    fn swept(&mut self, file: FileId, document: &Document, sweep: &Reading, sources: &mut Sources) -> Option<Node> {
+        let (there, nodes, base) = if let Some((target, pipeline)) = &sweep.of {
+            self.named(file, document, (target, pipeline.as_ref()), (target.span, "of"), sources)?
+        } else {
+            let mut pipelines = document.nodes.iter().filter(|node| node.name.text == "pipeline");
+            let Some(only) = pipelines.next().filter(|_| pipelines.next().is_none()) else {
+                let message = format!("which pipeline does `{}` vary?", sweep.name);
+                let hint = "write `of baseline`, a pipeline of this file, or `of \"baseline.kdl\"`";
+                self.wrong("missing-param", sweep.span, message, hint);
+                return None;
+            };
+            (file, document.nodes.clone(), only.clone())
+        };
+        self.extended(there, &Document { nodes }, &base, &mut Vec::new(), sources)
+    }
+
+    /// The pipeline of a file that is to be extended or varied.
+    fn base(&mut self, nodes: &[Node], wanted: Option<&Entry>, (text, verb): (&str, &str), span: Span) -> Option<Node> {
         let pipelines: Vec<&Node> = nodes.iter().filter(|node| node.name.text == "pipeline").collect();
         let names: Vec<String> = pipelines.iter().filter_map(|node| name_of(node)).collect();
         if let Some(entry) = wanted {
@@ -227,17 +290,12 @@ impl Module {
             [one] => Some((*one).clone()),
             [] => {
                 let message = format!("`{text}` holds no pipeline");
-                self.wrong(
-                    "no-pipeline",
-                    span,
-                    message,
-                    "extend a file that does; `use` brings in networks and stages",
-                );
+                self.wrong("no-pipeline", span, message, "name a file that does; `use` brings in networks and stages");
                 None
             }
             _ => {
                 let hint =
-                    format!("say which: `extends \"{text}\" pipeline={}`", names.first().map_or("NAME", |name| name));
+                    format!("say which: `{verb} \"{text}\" pipeline={}`", names.first().map_or("NAME", |name| name));
                 self.wrong("unknown-name", span, format!("`{text}` holds several pipelines"), hint);
                 None
             }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::describe::page;
 use super::kind::Kind;
-use super::signature::{Example, Param, Signature};
+use super::signature::{Better, Example, Param, Signature};
 use super::stdlib::stdlib;
 use super::value::Value;
 
@@ -103,6 +103,14 @@ fn stage(signature: &Signature) -> String {
     if !signature.params.is_empty() {
         out.push_str("\n## Parameters\n\n| name | type | default | |\n|---|---|---|---|\n");
         params(&mut out, &signature.params, "", "");
+    }
+    if !signature.figures.is_empty() {
+        out.push_str("\n## Figures, for `rank by=`\n\n| name | better | |\n|---|---|---|\n");
+    }
+    for figure in &signature.figures {
+        let name = if figure.per_class { format!("{}.CLASS", figure.name) } else { figure.name.clone() };
+        let better = if figure.better == Better::Higher { "higher" } else { "lower" };
+        let _ = writeln!(out, "| `{name}` | {better} | {} |", figure.doc);
     }
     if let Some((_, text)) = super::stdlib::template(&signature.name) {
         let _ = write!(out, "\n## Its stages\n\n```kdl\n{}```\n", body_text(text));

@@ -6,6 +6,7 @@
 
 pub mod describe;
 mod extend;
+pub mod figures;
 mod fill;
 mod flow;
 mod given;
@@ -25,6 +26,7 @@ pub mod shapes;
 pub mod signature;
 pub mod spec;
 pub mod stdlib;
+mod sweep;
 pub mod value;
 
 pub use load::{Analysis, analyse, load, load_text, networks};

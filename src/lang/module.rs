@@ -114,14 +114,11 @@ impl Module {
             match name {
                 "use" => self.bring(file, node, sources),
                 "network" => self.network(file, node),
-                "pipeline" => {} // read by themselves; a file that is used for its networks may hold some, too
+                // Read by themselves; a file that is used for its networks may hold some, too.
+                "pipeline" | "sweep" => {}
                 "stage" => self.stage(file, node),
-                "sweep" => {
-                    let message = format!("a `{name}` is not in this version yet");
-                    self.wrong("not-yet", node.name.span, message, "write the stages out in the pipeline");
-                }
                 _ => {
-                    let known = ["pipeline", "stage", "network", "use"];
+                    let known = ["pipeline", "stage", "network", "sweep", "use"];
                     let stages = stdlib().signatures.iter().any(|signature| signature.name == name);
                     let hint = if ["package", "store"].contains(&name) {
                         "it stands in the project's `project.kdl`".to_owned()

@@ -30,7 +30,8 @@ pub(super) fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>
 }
 
 /// Names in backticks: `a`, `b` and `c`.
-pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+#[must_use]
+pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match quoted.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),

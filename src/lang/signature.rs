@@ -25,6 +25,8 @@ pub struct Signature {
     pub outputs: Vec<OutPort>,
     /// Parameters, in order.
     pub params: Vec<Param>,
+    /// Figures that it gives, by which points of a sweep can be ranked.
+    pub figures: Vec<Figure>,
     /// Stages that are right, and stages that are wrong; both are tests.
     pub examples: Vec<Example>,
     /// Its name where it is declared.
@@ -85,6 +87,28 @@ pub struct OutPort {
     pub doc: String,
     /// Where it is declared.
     pub span: Span,
+}
+
+/// A figure that a stage gives, such as a mean average precision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// Its name.
+    pub name: String,
+    /// Which of two values is better.
+    pub better: Better,
+    /// Whether each class has one; it is then named with the class behind a dot: `average-precision.MA`.
+    pub per_class: bool,
+    /// Words.
+    pub doc: String,
+}
+
+/// Which of two values of a figure is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// The higher one.
+    Higher,
+    /// The lower one.
+    Lower,
 }
 
 /// A parameter.
@@ -177,6 +201,7 @@ pub fn read(node: &Node, origin: Origin) -> (Option<Signature>, Vec<Diag>) {
         inputs: Vec::new(),
         outputs: Vec::new(),
         params: Vec::new(),
+        figures: Vec::new(),
         examples: Vec::new(),
         span,
     };
@@ -195,6 +220,7 @@ pub fn read(node: &Node, origin: Origin) -> (Option<Signature>, Vec<Diag>) {
                 &mut diags,
             )),
             "param" => signature.params.extend(param(child, &mut diags)),
+            "figure" if origin == Origin::Library => signature.figures.extend(figure(child, &mut diags)),
             "example" => signature.examples.push(example(child, false)),
             "counter-example" => signature.examples.push(example(child, true)),
             other => {
@@ -320,6 +346,22 @@ fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
         doc: doc(node),
         span: node.head,
     }
+}
+
+/// Reads `figure average-precision better=higher per=class { doc "…" }`.
+fn figure(node: &Node, diags: &mut Vec<Diag>) -> Option<Figure> {
+    known(node, &["better", "per"], &["doc"], diags);
+    let word = |key: &str| node.prop(key).and_then(Entry::text);
+    let better = match word("better") {
+        Some("higher") => Better::Higher,
+        Some("lower") => Better::Lower,
+        _ => {
+            diags.push(bad(node, "a figure says `better=higher` or `better=lower`"));
+            return None;
+        }
+    };
+    let name = node.args().next().and_then(Entry::text)?.to_owned();
+    Some(Figure { name, better, per_class: word("per") == Some("class"), doc: doc(node) })
 }
 
 /// Reads a `param` node of a signature, or of a pipeline.

@@ -1,7 +1,8 @@
 //! What the language hands on: pipelines as lists of stages, every value checked and every default filled in; and sweeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::signature::Better;
 use super::value::Value;
 use crate::base::Span;
 
@@ -82,6 +83,8 @@ pub struct Rank {
     pub stage: String,
     /// The figure, of all classes or with a class behind a dot.
     pub figure: String,
+    /// Which of two values is better.
+    pub better: Better,
 }
 
 /// How far the points of sweeps are worked out.
@@ -114,6 +117,8 @@ pub struct StageSpec {
     pub params: BTreeMap<String, Value>,
     /// Parameters whose signature says `since=` and whose value is that default: left out of the key.
     pub unkeyed: Vec<String>,
+    /// Marks of what its inputs are given (`test`, `resampled`).
+    pub marks: BTreeSet<String>,
     /// Where each parameter that the user wrote stands (in the file or in a `--set`); defaults are absent.
     pub spans: BTreeMap<String, Span>,
     /// Output ports in the signature's order. The unnamed port of a stage with one output is `out`.
@@ -135,6 +140,12 @@ pub struct Instance {
     pub main: Option<String>,
     /// Its name where it is used.
     pub span: Span,
+}
+
+/// The name of a stage in its own pipeline, of its name in a sweep: `classifier` of `classifier@lr=1e-4`.
+#[must_use]
+pub fn own(name: &str) -> &str {
+    name.split('@').next().unwrap_or(name)
 }
 
 impl Pipeline {

@@ -1,5 +1,7 @@
 //! Several evaluations side by side: mean and spread of each figure. Knows no files.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::Scores;
@@ -108,7 +110,21 @@ pub fn spread(all: &[Scores]) -> Spread {
     Spread { classes, data: data.collect(), figures }
 }
 
+/// The name of a figure in summaries and in `rank by=`: `average-precision.MA`.
+#[must_use]
+pub fn figure_name(words: &str, class: Option<&str>) -> String {
+    let name = words.to_lowercase().replace(' ', "-");
+    class.map_or_else(|| name.clone(), |class| format!("{name}.{class}"))
+}
+
 impl Spread {
+    /// The means by name, those that are defined.
+    #[must_use]
+    pub fn means(&self) -> BTreeMap<String, f64> {
+        let named = |figure: &Figure| Some((figure_name(&figure.name, figure.class.as_deref()), figure.mean?));
+        self.figures.iter().filter_map(named).collect()
+    }
+
     /// A row for each figure of each evaluation, numbered from 1.
     #[must_use]
     pub fn table(&self) -> Columns {

@@ -4,8 +4,10 @@ pub mod decision;
 pub mod drawings;
 pub mod graph;
 pub mod keys;
+pub mod sweep;
 pub mod why;
 
 pub use decision::{AllKnown, Decision, Engine, Known, Reused, Task};
 pub use graph::{Graph, StageId};
+pub use sweep::{Merged, merge};
 pub use why::{Explanation, Reason};

@@ -4,5 +4,5 @@ pub mod table;
 pub mod text;
 pub mod watchers;
 
-pub use text::{Colours, Text};
+pub use text::{Colours, Detail, Text};
 pub use watchers::{Json, Live, Plain};

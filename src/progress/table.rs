@@ -197,6 +197,7 @@ mod tests {
             headline: "2 patches".to_owned(),
             tables: vec![table("t", &["a"], vec![])],
             warnings: vec![Warning { code: "class-missing".to_owned(), text: "no `SE`\u{1b}[2J".to_owned() }],
+            ..Summary::default()
         };
         assert_eq!(
             render_summary(&summary),

@@ -1,5 +1,6 @@
 //! A run's events as text. Knows nothing of terminals but whether colours are wanted.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::table::{render, thousands};
@@ -15,25 +16,52 @@ pub enum Colours {
     Off,
 }
 
-/// Turns events into text; remembers how wide names are.
+/// How much is said of each stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// That it begins, its lines, its first table, its warnings.
+    Full,
+    /// One line where it was computed or failed: a sweep has hundreds of stages.
+    Brief,
+}
+
+/// Turns events into text; remembers how wide names are, and how far the run is.
 #[derive(Clone, Debug)]
 pub struct Text {
     colours: Colours,
+    detail: Detail,
     widest: usize,
+    stages: usize,
+    ended: usize,
+    /// Why stages were not run, and how many.
+    left: BTreeMap<String, usize>,
 }
 
 impl Text {
     /// Text with or without colours.
     #[must_use]
-    pub fn new(colours: Colours) -> Self {
-        Self { colours, widest: 8 }
+    pub fn new(colours: Colours, detail: Detail) -> Self {
+        Self { colours, detail, widest: 8, stages: 0, ended: 0, left: BTreeMap::new() }
+    }
+
+    /// How much it says of each stage.
+    #[must_use]
+    pub fn detail(&self) -> Detail {
+        self.detail
     }
 
     /// What is said of an event, ending with a line break; [`None`] where nothing is.
     pub fn of(&mut self, event: &Event) -> Option<String> {
+        self.ended += usize::from(matches!(event, Event::StageEnded { .. } | Event::StageFailed { .. }));
+        if let Event::StageLeft { reason, .. } = event {
+            *self.left.entry(reason.clone()).or_default() += 1;
+        }
+        if self.detail == Detail::Brief && Self::goes_unsaid(event) {
+            return None;
+        }
         match event {
             Event::RunBegan { pipeline, stages, to_run, unknown, widest, .. } => {
-                self.widest = *widest;
+                (self.widest, self.stages) = (*widest, *stages);
                 let noun = if *stages == 1 { "stage" } else { "stages" };
                 let run = if *to_run == 0 { String::new() } else { format!(", {to_run} to run") };
                 let more = if *unknown == 0 { String::new() } else { format!(", {unknown} depend on them") };
@@ -69,7 +97,8 @@ impl Text {
                 Some(self.line(stage, "repairs", "", &format!("{text}; it is computed again"), Tint::Yellow))
             }
             Event::RunEnded { ended, computed, reused, seconds, results, .. } => {
-                Some(ending(ended, *computed, *reused, *seconds, results.as_deref()))
+                let ending = ending(ended, *computed, *reused, *seconds, results.as_deref());
+                Some(if self.detail == Detail::Brief { self.not_run() + &ending } else { ending })
             }
         }
     }
@@ -94,6 +123,9 @@ impl Text {
         }
         let tint = if here { Tint::Green } else { Tint::Dim };
         let mut said = self.line(stage, became.name(), &time, &words, tint);
+        if self.detail == Detail::Brief {
+            return said;
+        }
         if let (true, Some(table)) = (here, summary.tables.first()) {
             for line in render(table).lines() {
                 said.push_str(format!("{}{line}", self.indent()).trim_end());
@@ -109,9 +141,38 @@ impl Text {
         self.line(stage, "", "", &words, Tint::Yellow)
     }
 
+    /// What is too much in a run of hundreds of stages: it is in the run's events, and `macula show` has it.
+    fn goes_unsaid(event: &Event) -> bool {
+        match event {
+            Event::StageBegan { .. } | Event::Line { .. } | Event::Warned { .. } | Event::StageLeft { .. } => true,
+            Event::StageEnded { became, .. } => !matches!(became, Became::Computed | Became::Repaired),
+            _ => false,
+        }
+    }
+
+    /// What was not run, counted by the reason.
+    fn not_run(&self) -> String {
+        const REASONS: usize = 5;
+        let mut reasons: Vec<(&String, &usize)> = self.left.iter().collect();
+        reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), *reason));
+        let lines = reasons.iter().take(REASONS).map(|(reason, count)| format!("  not run: {count}, {reason}\n"));
+        let mut text: String = lines.collect();
+        let more: usize = reasons.iter().skip(REASONS).map(|(_, count)| **count).sum();
+        if more > 0 {
+            let _ = writeln!(text, "  not run: {more} more, for other reasons");
+        }
+        text
+    }
+
     fn line(&self, stage: &str, state: &str, time: &str, words: &str, tint: Tint) -> String {
         let state = self.tinted(&format!("{state:<8}"), tint);
-        let line = format!("  {stage:<width$}  {state}  {time:>7}  {words}", width = self.widest);
+        let far = match self.detail {
+            Detail::Full => String::new(),
+            Detail::Brief => {
+                format!("{:>digits$}/{}  ", self.ended, self.stages, digits = self.stages.to_string().len())
+            }
+        };
+        let line = format!("  {far}{stage:<width$}  {state}  {time:>7}  {words}", width = self.widest);
         format!("{}\n", line.trim_end())
     }
 

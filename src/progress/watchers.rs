@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::text::{Colours, Text};
+use super::text::{Colours, Detail, Text};
 use crate::run::{Event, Watch, World, record};
 
 /// Plain lines on stdout, for pipes and files. Of steps, one line in ten seconds.
@@ -20,8 +20,8 @@ const SELDOM: Duration = Duration::from_secs(10);
 impl Plain {
     /// Plain lines.
     #[must_use]
-    pub fn new(colours: Colours) -> Self {
-        Self { text: Mutex::new((Text::new(colours), BTreeMap::new())) }
+    pub fn new(colours: Colours, detail: Detail) -> Self {
+        Self { text: Mutex::new((Text::new(colours, detail), BTreeMap::new())) }
     }
 }
 
@@ -31,7 +31,7 @@ impl Watch for Plain {
         let (text, told) = &mut *held;
         if let Event::Step { stage, done, total, unit } = event {
             let now = Instant::now();
-            if now - *told.entry(stage.clone()).or_insert(now) >= SELDOM {
+            if text.detail() == Detail::Full && now - *told.entry(stage.clone()).or_insert(now) >= SELDOM {
                 told.insert(stage.clone(), now);
                 let line = Event::Line { stage: stage.clone(), text: steps(*done, *total, unit) };
                 say(text.of(&line).as_deref());
@@ -51,8 +51,8 @@ pub struct Live {
 impl Live {
     /// A live display on stderr; the lines go to stdout.
     #[must_use]
-    pub fn new(colours: Colours) -> Self {
-        Self { text: Mutex::new((Text::new(colours), BTreeMap::new())), bars: MultiProgress::new() }
+    pub fn new(colours: Colours, detail: Detail) -> Self {
+        Self { text: Mutex::new((Text::new(colours, detail), BTreeMap::new())), bars: MultiProgress::new() }
     }
 }
 

@@ -168,7 +168,7 @@ impl Piece {
     /// The piece with all names in its summary replaced.
     #[must_use]
     pub fn redacted(mut self, names: &Names) -> Self {
-        let Summary { headline, tables, warnings } = &mut self.summary;
+        let Summary { headline, tables, warnings, figures: _ } = &mut self.summary;
         let redact = |text: &mut String| *text = names.redact(text);
         redact(headline);
         for table in tables {

@@ -2,6 +2,7 @@
 
 mod base64;
 pub mod chart;
+pub mod comparison;
 pub mod evaluation;
 pub mod gather;
 pub mod names;

@@ -3,6 +3,7 @@
 use crate::base::figure::{counted, row, short};
 use crate::learn::evaluation::{Operating, Scores};
 use crate::learn::metrics::{Baseline, ClassFigures, Interval, Mean, Stratum, mean_average_precision};
+use crate::learn::spread::spread;
 use crate::stage::{Cell, Summary, Table, Warning};
 
 /// Predicted over true positives under this, and lesions are hardly ever predicted.
@@ -25,7 +26,8 @@ pub fn summary(scores: &Scores) -> Summary {
         "recall by distance from the patch's centre to the lesion",
     ));
     tables.push(co_occurrence(scores));
-    Summary { headline: headline(scores), tables, warnings: warnings(scores) }
+    let figures = spread(std::slice::from_ref(scores)).means();
+    Summary { headline: headline(scores), figures, tables, warnings: warnings(scores) }
 }
 
 /// `AP .70 .62 .86 .40 (MA HE EX SE), mean .65 (chance .12); micro F1 .58 (always yes .31); 1,842 patches of 10 photographs`.

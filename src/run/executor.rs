@@ -258,6 +258,8 @@ impl<'a> Executor<'a> {
                 cost: known.cost,
                 items,
                 headline: known.summary.headline.clone(),
+                kind: self.shared.engine.stage(id).kind.clone(),
+                figures: known.summary.figures.clone(),
             },
         );
         self.states.set(id, State::Ended(became));
@@ -359,6 +361,8 @@ impl<'a> Executor<'a> {
             cost: 0.0,
             items: None,
             headline: String::new(),
+            kind: self.shared.engine.stage(id).kind.clone(),
+            figures: BTreeMap::new(),
         };
         self.stages.insert(self.shared.engine.stage(id).name.clone(), stage);
     }

@@ -133,13 +133,7 @@ pub fn with_engine<T>(
     if !targets.is_empty() {
         let mut ids = Vec::new();
         for name in targets {
-            // A stage with a body means all that it gives.
-            match project.pipeline.instances.iter().find(|instance| instance.name == *name) {
-                Some(instance) => {
-                    ids.extend(instance.outputs.iter().filter_map(|(_, from)| graph.find(&from.stage)));
-                }
-                None => ids.push(target(project, &graph, name)?),
-            }
+            ids.extend(target(project, &graph, name)?);
         }
         wanted = graph.with_needs(&ids);
     }
@@ -148,12 +142,32 @@ pub fn with_engine<T>(
     Ok(work(&engine, &wanted))
 }
 
-fn target(project: &Project, graph: &Graph, name: &str) -> Result<StageId, PlanError> {
+/// The stages that a target means: one of that name, all that a stage with a body gives, or in a sweep those of all points.
+fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, PlanError> {
+    let Pipeline { stages, instances, .. } = project.pipeline;
+    let means = |own: &str, full: &str, wanted: &str| own == wanted || full == wanted;
+    let of_instance = |wanted: &str| -> Vec<StageId> {
+        let of = instances.iter().filter(|one| means(crate::lang::spec::own(&one.name), &one.name, wanted));
+        of.flat_map(|one| &one.outputs).filter_map(|(_, from)| graph.find(&from.stage)).collect()
+    };
+    let of_stage = |wanted: &str| -> Vec<StageId> {
+        let of = stages.iter().enumerate().filter(|(_, stage)| means(&stage.own, &stage.name, wanted));
+        of.map(|(at, _)| StageId(at)).collect()
+    };
+    if let Some(id) = project.pipeline.outlet(name).and_then(|reference| graph.find(&reference.stage)) {
+        // One output of a stage with a body; its name alone means all that it gives.
+        if instances.iter().all(|instance| instance.name != name) {
+            return Ok(vec![id]);
+        }
+    }
     // `folds.train` means the stage `folds`.
-    let name = project.pipeline.outlet(name).map_or(name, |reference| &reference.stage);
-    let stage = std::iter::successors(Some(name), |name| name.rsplit_once('.').map(|(stage, _)| stage));
-    stage.into_iter().find_map(|name| graph.find(name)).ok_or_else(|| {
-        let names = project.pipeline.stages.iter().map(|stage| stage.name.as_str());
+    let mut names = std::iter::successors(Some(name), |name| name.rsplit_once('.').map(|(stage, _)| stage));
+    let found = names.find_map(|name| {
+        let ids = [of_instance(name), of_stage(name)].concat();
+        (!ids.is_empty()).then_some(ids)
+    });
+    found.ok_or_else(|| {
+        let names = stages.iter().map(|stage| stage.own.as_str());
         let near =
             names.max_by(|one, other| strsim::jaro_winkler(one, name).total_cmp(&strsim::jaro_winkler(other, name)));
         let near = near.filter(|near| strsim::jaro_winkler(near, name) > 0.7).map(str::to_owned);

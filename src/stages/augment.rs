@@ -25,6 +25,7 @@ fn augment(ctx: &Ctx) -> Result<Outcome, StageError> {
         headline: format!("{} patches, changed anew in every epoch", set.len()),
         tables: vec![table(&recipe)],
         warnings: warnings(&recipe, &set),
+        ..Summary::default()
     };
     Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary })
 }

@@ -40,8 +40,12 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     }
     let rows = folders.into_iter().map(|(folder, count)| vec![Cell::Text(folder), Cell::Int(count)]).collect();
     let columns = vec!["folder".into(), "patches".into()];
-    let summary =
-        Summary { headline, tables: vec![Table { title: "folders".into(), columns, rows }], warnings: Vec::new() };
+    let summary = Summary {
+        headline,
+        tables: vec![Table { title: "folders".into(), columns, rows }],
+        warnings: Vec::new(),
+        ..Summary::default()
+    };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 

@@ -114,5 +114,6 @@ fn summary(classes: &[String], total: &Tally, photographs: usize) -> Summary {
             },
         ],
         warnings,
+        ..Summary::default()
     }
 }

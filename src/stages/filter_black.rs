@@ -34,6 +34,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         ),
         tables: vec![table("patches", &set.info.classes, &[("before", &before), ("kept", &after), ("dropped", &gone)])],
         warnings,
+        ..Summary::default()
     };
     let outputs = [("kept", &kept), ("dropped", &dropped)];
     let outputs = outputs.map(|(port, set)| Ok((port.to_owned(), set.write(ctx.objects)?)));

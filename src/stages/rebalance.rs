@@ -55,6 +55,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         ),
         tables,
         warnings: check(&recipe, classes, &before, &after),
+        ..Summary::default()
     };
     Ok(Outcome { outputs: [("out".to_owned(), drawn.write(ctx.objects)?)].into(), summary })
 }

@@ -58,6 +58,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         headline: headline(&set, unit, &split),
         tables: vec![patches(&set, &counts), reached(&set, &counts, asked)],
         warnings: lacking(&set, &split, &counts, asked),
+        ..Summary::default()
     };
     let outputs = SIDES.iter().zip(&split).map(|(port, set)| Ok(((*port).to_owned(), set.write(ctx.objects)?)));
     Ok(Outcome { outputs: outputs.collect::<Result<_, StageError>>()?, summary })

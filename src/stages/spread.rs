@@ -61,7 +61,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     tree.insert("spread.json", ctx.objects.put(&json)?);
     let table = spread.table().to_parquet().map_err(|error| bug(&error))?;
     tree.insert("spread.parquet", ctx.objects.put(&table)?);
-    let summary = Summary { headline: headline(&spread), tables: tables(&spread), warnings };
+    let summary = Summary { headline: headline(&spread), figures: spread.means(), tables: tables(&spread), warnings };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 

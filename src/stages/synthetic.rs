@@ -115,6 +115,7 @@ fn gather(ctx: &Ctx, made: &[(Item, Tree)]) -> Result<Outcome, StageError> {
             rows,
         }],
         warnings: Vec::new(),
+        ..Summary::default()
     };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }

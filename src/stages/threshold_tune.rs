@@ -123,6 +123,7 @@ fn summary(thresholds: &Thresholds) -> Summary {
             rows: rows.collect(),
         }],
         warnings: warnings(thresholds),
+        ..Summary::default()
     }
 }
 

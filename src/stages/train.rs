@@ -12,6 +12,7 @@ use crate::learn::kernels;
 use crate::learn::loader::Samples;
 use crate::learn::model::ModelInfo;
 use crate::learn::network::Weights;
+use crate::learn::spread::figure_name;
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Work};
 use crate::store::{Objects, Tree};
 
@@ -99,6 +100,7 @@ fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary 
     let stopped =
         if (ran as u64) < settings.epochs { format!(" of {} allowed", settings.epochs) } else { String::new() };
     Summary {
+        figures: chosen.map(|epoch| named_figures(epoch, classes)).unwrap_or_default(),
         headline: format!("epoch {} of {ran}{stopped} chosen by {}{of}", fitted.chosen, settings.choose.words()),
         tables: [
             chosen.map(|epoch| figures_table(epoch, classes)),
@@ -111,6 +113,32 @@ fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary 
         .collect(),
         warnings: fitted.told.warnings.clone(),
     }
+}
+
+/// The figures of the chosen epoch on validation, by the names of the signature.
+fn named_figures(epoch: &EpochFigures, classes: &[String]) -> BTreeMap<String, f64> {
+    let SetFigures { loss, figures, ranking, .. } = &epoch.valid;
+    let mut all = BTreeMap::from([("loss".to_owned(), *loss), ("epoch".to_owned(), epoch.epoch as f64)]);
+    let of_class = |at: usize| {
+        [
+            ("average precision", ranking[at].average_precision),
+            ("AUROC", ranking[at].auroc),
+            ("F1", figures.classes[at].f1),
+        ]
+    };
+    let over_all = [
+        ("mean average precision", epoch.valid.average_precision()),
+        ("micro F1", figures.micro.f1),
+        ("macro F1", figures.macro_f1.value),
+        ("Hamming loss", figures.hamming_loss),
+        ("subset accuracy", figures.subset_accuracy),
+    ];
+    let named = over_all.map(|(words, value)| (figure_name(words, None), value)).into_iter();
+    let classes = classes.iter().enumerate();
+    let per_class =
+        classes.flat_map(|(at, class)| of_class(at).map(|(words, value)| (figure_name(words, Some(class)), value)));
+    all.extend(named.chain(per_class).filter_map(|(name, value)| Some((name, value?))));
+    all
 }
 
 fn real(value: Option<f64>) -> Cell {

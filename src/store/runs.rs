@@ -52,6 +52,12 @@ pub struct StageRun {
     pub items: Option<(u64, u64)>,
     /// The headline of its summary.
     pub headline: String,
+    /// What it is an instance of.
+    #[serde(default)]
+    pub kind: String,
+    /// The figures of its summary.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<String, f64>,
 }
 
 /// The folder of runs.

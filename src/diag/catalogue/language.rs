@@ -47,9 +47,37 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         "unknown-node",
-        "At the top of a file stand `use`, `network` and `pipeline` alone.",
+        "At the top of a file stand `use`, `network`, `stage`, `pipeline` and `sweep` alone; each holds only what belongs to it.",
         "pipline a seed=1 { }",
         "Correct the word, or put a stage inside a pipeline.",
+    ),
+    page(
+        "sweep-axis",
+        "What a sweep varies does not add up: an axis without values, a value twice, a `zip` whose values can't go in step, a \
+         setting of what the sweep varies.",
+        "pipeline a seed=1 {\n    synthetic eyes\n    extract patches { from eyes }\n    split folds { from patches }\n    train c { data folds.train; valid folds.valid; network shallow-cnn }\n    eval scores { model c; data folds.test }\n}\nsweep rates { over c.optimizer.lr }",
+        "Write the values behind the parameter: `over classifier.optimizer.lr 1e-4 1e-3`. A value with parameters of its own \
+         stands behind a `-`: `over classifier.loss { - bce; - focal gamma=2.0 }`.",
+    ),
+    page(
+        "too-many-points",
+        "The axes of a sweep multiply, and a sweep has at most 10,000 points before any is skipped.",
+        "pipeline a seed=1 {\n    synthetic eyes\n    extract patches { from eyes }\n    split folds { from patches }\n    train c { data folds.train; valid folds.valid; network shallow-cnn }\n    eval scores { model c; data folds.test }\n}\nsweep all { over patches.size 32 48 64 96; over c.epochs 1 2 3; repeat 1000 }",
+        "Take fewer values, let axes go in step with `zip`, or make several sweeps.",
+    ),
+    page(
+        "unknown-figure",
+        "Points are ranked by a figure of a stage. The stage gives no figure of this name.",
+        "pipeline a seed=1 {\n    synthetic eyes\n    extract patches { from eyes }\n    split folds { from patches }\n    train c { data folds.train; valid folds.valid; network shallow-cnn }\n    eval scores { model c; data folds.test }\n}\nsweep ends { over c.epochs 1 2 3; rank by=c.accuracy }",
+        "`macula doc STAGE` lists the figures of a stage. Those of one class have it behind a dot: `scores.average-precision.MA`.",
+    ),
+    page(
+        "chosen-on-test",
+        "A sweep chooses by a figure of test patches. The best of many points on the same test patches looks better than it is \
+         on new ones, the more so the more points there are.",
+        "pipeline a seed=1 {\n    synthetic eyes\n    extract patches { from eyes }\n    split folds { from patches }\n    train c { data folds.train; valid folds.valid; network shallow-cnn }\n    eval scores { model c; data folds.test }\n}\nsweep ends { over c.epochs 1 2 3; rank by=scores.mean-average-precision }",
+        "Rank by a figure of validation patches, such as `classifier.mean-average-precision`, and look at the test figures of \
+         the point that was chosen.",
     ),
     page(
         "unknown-case",
@@ -126,7 +154,7 @@ pub(super) const PAGES: &[Page] = &[
     page(
         "not-yet",
         "The language has a place for this, but this version does not know it.",
-        "sweep rates { }\npipeline a seed=1 { }",
+        "exec predictions { }",
         "Write the stages out.",
     ),
     page(

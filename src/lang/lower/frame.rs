@@ -85,10 +85,13 @@ impl<'a> Lowerer<'a> {
             if matches!(kind.text.as_str(), "doc" | "param" | "extends" | "without") && self.frames[at].of.is_none() {
                 continue;
             }
-            if matches!(
-                kind.text.as_str(),
-                "sweep" | "extends" | "without" | "exec" | "stage" | "over" | "zip" | "repeat"
-            ) {
+            if matches!(kind.text.as_str(), "sweep" | "over" | "zip") {
+                let message = format!("`{}` can't stand in a pipeline", kind.text);
+                let hint = "write `sweep NAME { of PIPELINE; over stage.param 1 2 4 }` beside the pipeline";
+                self.wrong(at, "unknown-node", kind.span, message, hint);
+                continue;
+            }
+            if matches!(kind.text.as_str(), "extends" | "without" | "exec" | "stage") {
                 let message = format!("`{}` is not in this version yet", kind.text);
                 self.wrong(at, "not-yet", kind.span, message, "write the stages out; `macula doc` lists what there is");
                 continue;

@@ -291,6 +291,7 @@ impl<'a> Lowerer<'a> {
             inputs: Vec::new(),
             params,
             unkeyed,
+            marks: BTreeSet::new(),
             spans,
             outputs: outputs.collect(),
             span,
@@ -379,8 +380,9 @@ impl<'a> Lowerer<'a> {
         let whole = self.whole && self.diags.iter().all(|diag| diag.severity != Severity::Error);
         let alone = self.frames[ROOT].of.is_some();
         let drafts = std::mem::take(&mut self.drafts);
-        self.diags.extend(flow::check(&drafts, self.scope, whole && !alone));
-        drafts.into_iter().map(|draft| draft.spec).collect()
+        let (marks, found) = flow::check(&drafts, self.scope, whole && !alone);
+        self.diags.extend(found);
+        drafts.into_iter().zip(marks).map(|(draft, marks)| StageSpec { marks, ..draft.spec }).collect()
     }
 }
 

@@ -198,6 +198,8 @@ fn edge_words(drawing: &Drawing, edge: &Edge) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::base::{FileId, Span};
     use crate::lang::spec::{Input, Reference, StageSpec};
@@ -232,6 +234,7 @@ pub(crate) mod tests {
                 params: BTreeMap::new(),
                 unkeyed: vec![],
                 spans: BTreeMap::new(),
+                marks: BTreeSet::new(),
                 outputs: outputs.collect(),
                 span,
             }

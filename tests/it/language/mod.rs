@@ -10,6 +10,7 @@ mod networks;
 mod packages;
 mod properties;
 mod schema;
+mod sweeps;
 mod templates;
 
 use macula::base::Sources;

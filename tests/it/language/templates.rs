@@ -215,7 +215,7 @@ fn declarations_are_checked() {
         ),
         ("stage a { in x type=patches; out type=patches from=x; body { synthetic x } }", "duplicate-name"),
         ("stage a { in x type=patches; out type=patches from=x.y; body { } }", "unknown-name"),
-        ("stage a { out type=photographs from=eyes; body { sweep x; synthetic eyes } }", "not-yet"),
+        ("stage a { out type=photographs from=eyes; body { sweep x; synthetic eyes } }", "unknown-node"),
     ] {
         let text = format!("{text}\npipeline p seed=1 {{ synthetic eyes }}\n");
         let found = codes(&load(&text).1);

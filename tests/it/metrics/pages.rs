@@ -78,6 +78,7 @@ fn html(objects: &Objects, names: Option<Names>) -> String {
             rows: vec![vec![macula::stage::Cell::Text("IDRiD_02".to_owned()), macula::stage::Cell::Int(24)]],
         }],
         warnings: vec![Warning { code: "x".to_owned(), text: "`IDRiD_06` is dim".to_owned() }],
+        ..Summary::default()
     };
     let named = |name: &str, tree: Tree, summary: &Summary| Named {
         stage: name.split('.').next().unwrap_or(name).to_owned(),

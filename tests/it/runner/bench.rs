@@ -1,6 +1,6 @@
 //! A project folder, pipelines made by hand, and runs of them in this process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -218,6 +218,7 @@ pub(super) fn stage(name: &str, kind: &str) -> StageSpec {
         params: BTreeMap::new(),
         unkeyed: Vec::new(),
         spans: BTreeMap::new(),
+        marks: BTreeSet::new(),
         outputs: vec![Output { port: "out".into(), ty: "text".into() }],
         span: nowhere(),
     }

@@ -11,3 +11,4 @@ mod reuse;
 mod runs;
 mod stages;
 mod store;
+mod sweeps;

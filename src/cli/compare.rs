@@ -1,0 +1,376 @@
+//! `macula compare`: points of a sweep and past runs side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::load::Swept;
+use super::{Exit, Failure, Loaded, PipelineArguments, load};
+use crate::lang::spec::{Rank, Sweep};
+use crate::lang::{figures, signatures};
+use crate::plan::{Decision, StageId};
+use crate::progress::table::{counted, render};
+use crate::report::comparison::{Comparison, Repeats, Row, State};
+use crate::run::{self, Options, World};
+use crate::store::{Kind, Manifest, RunRecord, Store};
+
+/// The arguments of `macula compare`.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// Pipeline files, and ids of runs (`macula runs` lists them; a beginning of one will do)
+    #[arg(required = true)]
+    what: Vec<String>,
+    /// Which pipeline, where a file holds several
+    #[arg(long, value_name = "NAME")]
+    pipeline: Option<String>,
+    /// Compare the points of a sweep of the file
+    #[arg(long, value_name = "NAME", conflicts_with = "pipeline")]
+    sweep: Option<String>,
+    /// Rank by this figure, such as `scores.mean-average-precision` [default: the sweep's `rank by=`]
+    #[arg(long, value_name = "STAGE.FIGURE")]
+    by: Option<String>,
+    /// Of a pipeline, how many of its last runs
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
+    number: usize,
+    /// Show each repeat by itself, not mean and spread
+    #[arg(long)]
+    each: bool,
+    /// Show all lines, not the first twenty
+    #[arg(long)]
+    all: bool,
+    /// Print all figures as CSV or JSON
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// As `--format json`
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+/// How a comparison is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Aligned for people.
+    Table,
+    /// A line for each group.
+    Csv,
+    /// All of it.
+    Json,
+}
+
+/// Lines of a table without `--all`.
+const LINES: usize = 20;
+
+/// Characters of a table where the terminal does not say.
+const WIDTH: usize = 120;
+
+/// What is put side by side.
+#[derive(Default)]
+struct Collected {
+    rows: Vec<Row>,
+    /// What comes first among what differs.
+    columns: Vec<String>,
+    /// What columns are called.
+    names: BTreeMap<String, String>,
+    by: Option<Rank>,
+    title: String,
+}
+
+/// Puts runs and points side by side.
+///
+/// # Errors
+/// A [`Failure`] where there is no such run, file or figure.
+pub fn compare(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+    let mut all = Collected::default();
+    let alone = arguments.what.len() == 1;
+    for what in &arguments.what {
+        let path = world.folder.join(what);
+        if path.extension().is_some_and(|ending| ending == "kdl") || path.is_file() {
+            file(world, arguments, what, alone, &mut all)?;
+        } else {
+            let store = Store::open(&world.store(&world.project(Path::new("run"))))?;
+            all.rows.push(of_run(&recorded(&store, what)?)?);
+        }
+    }
+    if all.rows.is_empty() {
+        return Err(Failure::user("there is nothing to compare yet").hint("`macula run` first"));
+    }
+    if let Some(by) = &arguments.by {
+        all.by = Some(ranked(&all, by)?);
+    }
+    let by = all.by.take().or_else(|| usual(&all.rows));
+    let repeats = if arguments.each { Repeats::Apart } else { Repeats::Together };
+    let comparison = Comparison::new(all.rows, &all.columns, by, repeats);
+    let format = if arguments.json { Format::Json } else { arguments.format.unwrap_or(Format::Table) };
+    let text = match format {
+        Format::Csv => comparison.csv(),
+        Format::Json => format!("{:#}\n", comparison.json()),
+        Format::Table => {
+            let lines = if arguments.all { usize::MAX } else { LINES };
+            shown(&comparison, &all.title, &all.names, lines)
+        }
+    };
+    // A reader that went away (`| head`) is no failure.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    Ok(Exit::Done)
+}
+
+/// What a run of a sweep ends with: its best points.
+///
+/// # Errors
+/// A [`Failure`] where the points can't be looked at.
+pub(super) fn after_run(world: &World, loaded: &Loaded) -> Result<(), Failure> {
+    const BEST: usize = 10;
+    let Some(swept) = &loaded.sweep else { return Ok(()) };
+    let mut all = Collected::default();
+    points(world, loaded, swept, true, &mut all)?;
+    let by = all.by.take().or_else(|| usual(&all.rows));
+    let comparison = Comparison::new(all.rows, &all.columns, by, Repeats::Together);
+    let text = shown(&comparison, &all.title, &all.names, BEST);
+    let _ = write!(std::io::stdout().lock(), "\n{text}");
+    Ok(())
+}
+
+fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>, lines: usize) -> String {
+    let width = if std::io::stdout().is_terminal() { terminal_width() } else { WIDTH };
+    let name = |column: &str| names.get(column).cloned().unwrap_or_else(|| column.to_owned());
+    let mut text = title.to_owned();
+    if let Some(by) = &comparison.by {
+        let better = match by.better {
+            crate::lang::signature::Better::Higher => "higher",
+            crate::lang::signature::Better::Lower => "lower",
+        };
+        let joint = if text.is_empty() { "" } else { ", " };
+        _ = write!(text, "{joint}ranked by {}.{} ({better} is better)", by.stage, by.figure);
+    }
+    text.push('\n');
+    text.push_str(&render(&comparison.table(lines, width, &name)));
+    let more = comparison.groups.len().saturating_sub(lines);
+    if more > 0 {
+        _ = writeln!(text, "and {more} more: `macula compare --all`, or `--format csv`");
+    }
+    if comparison.unlike() {
+        _ = writeln!(
+            text,
+            "note: not all are measured on the same patches and labels, so their figures are not of one task: give all points \
+             the same yardstick"
+        );
+    }
+    if let Some((difference, noise)) = comparison.close_call() {
+        _ = writeln!(
+            text,
+            "note: the first two differ by {difference:.4}, and single repeats of them by about {noise:.4}: this does not tell \
+             which is better"
+        );
+    }
+    text
+}
+
+fn terminal_width() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(WIDTH, |size| usize::from(size.ws_col).max(60))
+}
+
+fn file(world: &World, arguments: &Arguments, name: &str, alone: bool, all: &mut Collected) -> Result<(), Failure> {
+    let pipeline = PipelineArguments {
+        file: PathBuf::from(name),
+        pipeline: arguments.pipeline.clone(),
+        sweep: arguments.sweep.clone(),
+        set: Vec::new(),
+    };
+    let loaded = load::load(world, &pipeline)?;
+    if let Some(swept) = &loaded.sweep {
+        return points(world, &loaded, swept, alone, all);
+    }
+    let runs: Vec<RunRecord> =
+        loaded.store.runs.newest_first(Some(&loaded.pipeline.name)).take(arguments.number).collect();
+    if runs.is_empty() {
+        return Err(
+            Failure::user(format!("`{}` was not run yet", loaded.pipeline.name)).hint(format!("`macula run {name}`"))
+        );
+    }
+    if alone {
+        all.title = format!("{}: {}", loaded.pipeline.name, counted(runs.len() as u64, "run", "runs"));
+    }
+    for run in runs.iter().rev() {
+        all.rows.push(of_run(run)?);
+    }
+    Ok(())
+}
+
+/// The points of a sweep as they stand: what is there is looked up, nothing is computed.
+fn points(world: &World, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut Collected) -> Result<(), Failure> {
+    let Swept { sweep, places, .. } = swept;
+    let failed: Vec<String> = loaded
+        .store
+        .runs
+        .newest_first(Some(&sweep.name))
+        .next()
+        .into_iter()
+        .flat_map(|run| run.stages)
+        .filter(|(_, stage)| stage.became == "failed")
+        .map(|(name, _)| name)
+        .collect();
+    let options = Options::usual(world.processors);
+    let facts = run::plan(world, &loaded.project(), &options, |engine, explained| {
+        let fact = |(id, decision, _): &(StageId, &Decision, _)| {
+            let known = match decision {
+                Decision::Source(known) | Decision::Reuse(known, _) => Some(known),
+                _ => None,
+            };
+            let stage = engine.stage(*id);
+            let facts = known.map(|known| (known.summary.figures.clone(), measured_on(&stage.kind, &known.manifest)));
+            (stage.name.clone(), facts)
+        };
+        explained.iter().map(fact).collect::<BTreeMap<_, _>>()
+    })?;
+    for (number, (point, names)) in sweep.points.iter().zip(places).enumerate() {
+        let mut row = Row { name: format!("point {}", number + 1), ..Row::default() };
+        let mut whole = true;
+        for (own, name) in names {
+            match facts.get(name).and_then(Option::as_ref) {
+                Some((figures, _)) if figures.is_empty() => {}
+                Some((figures, measured_on)) => {
+                    row.figures.insert(own.clone(), figures.clone());
+                    row.measured_on.insert(own.clone(), measured_on.clone());
+                }
+                None => whole = false,
+            }
+        }
+        let broken = names.iter().find(|(_, name)| failed.contains(name)).map(|(own, _)| own.clone());
+        row.state = match broken {
+            _ if whole => State::Done,
+            Some(stage) => State::Failed(stage),
+            None => State::Open,
+        };
+        if alone {
+            for (axis, at) in sweep.axes.iter().zip(&point.at) {
+                if axis.repeats {
+                    axis.values[*at].clone_into(&mut row.seed);
+                } else {
+                    row.settings.insert(axis.path.clone(), axis.values[*at].clone());
+                }
+            }
+        } else {
+            row.name = format!("{} {}", sweep.name, row.name);
+            for stage in &point.pipeline.stages {
+                let settings =
+                    stage.params.iter().map(|(name, value)| (format!("{}.{name}", stage.own), value.to_string()));
+                row.settings.extend(settings);
+            }
+        }
+        if row.seed.is_empty() {
+            row.seed = point.pipeline.seed.to_string();
+        }
+        all.rows.push(row);
+    }
+    if alone {
+        let varied = || sweep.axes.iter().filter(|axis| !axis.repeats);
+        all.columns = varied().map(|axis| axis.path.clone()).collect();
+        all.names = varied().map(|axis| (axis.path.clone(), axis.name.clone())).collect();
+        all.title = headline(sweep);
+    }
+    all.by = all.by.take().or_else(|| sweep.rank.clone());
+    Ok(())
+}
+
+/// What a sweep is, in a few words: its name, how many points of which pipeline.
+pub(super) fn headline(sweep: &Sweep) -> String {
+    format!("{}: {} of `{}`", sweep.name, counted(sweep.points.len() as u64, "point", "points"), sweep.base.name)
+}
+
+/// The run whose id begins so.
+fn recorded(store: &Store, id: &str) -> Result<RunRecord, Failure> {
+    let mut found = store.runs.newest_first(None).filter(|run| run.id.starts_with(id));
+    let Some(first) = found.next() else {
+        return Err(Failure::user(format!("there is no run `{id}`, and no such file"))
+            .hint("`macula runs FILE` lists the runs of a pipeline"));
+    };
+    match found.next() {
+        Some(other) if first.id != id => {
+            Err(Failure::user(format!("several runs begin with `{id}`: `{}` and `{}`", other.id, first.id))
+                .hint("write more of it"))
+        }
+        _ => Ok(first),
+    }
+}
+
+/// A run as its record tells it.
+fn of_run(run: &RunRecord) -> Result<Row, Failure> {
+    if run.stages.keys().any(|stage| stage.contains('@')) {
+        return Err(Failure::user(format!("run `{}` is of a sweep", run.id))
+            .hint(format!("compare its points: `macula compare {} --sweep {}`", run.file, run.pipeline)));
+    }
+    let mut row = Row { name: run.id.clone(), ..Row::default() };
+    let mut seeds: Vec<&str> = Vec::new();
+    for (stage, facts) in &run.stages {
+        for field in facts.manifest.iter().flat_map(|manifest| &manifest.fields) {
+            let name = match field.kind {
+                Kind::Parameter => format!("{stage}.{}", field.path),
+                Kind::Implementation if field.path == "version" => format!("{stage} version"),
+                Kind::Files => format!("{stage} data"),
+                Kind::Seed if !seeds.contains(&field.shown.as_str()) => {
+                    seeds.push(&field.shown);
+                    continue;
+                }
+                _ => continue,
+            };
+            row.settings.insert(name, field.shown.clone());
+        }
+        if !facts.figures.is_empty() {
+            row.figures.insert(stage.clone(), facts.figures.clone());
+            let manifest = facts.manifest.as_ref();
+            row.measured_on.extend(manifest.map(|manifest| (stage.clone(), measured_on(&facts.kind, manifest))));
+        }
+    }
+    row.seed = seeds.join(" ");
+    let failed = run.stages.iter().find(|(_, stage)| stage.became == "failed").map(|(name, _)| name.clone());
+    row.state = match (run.ended.as_str(), failed) {
+        ("done", _) => State::Done,
+        (_, Some(stage)) => State::Failed(stage),
+        _ => State::Open,
+    };
+    Ok(row)
+}
+
+/// The patches and labels that a stage's figures are of: what it is given at ports that take patches alone (a training's `valid`,
+/// an evaluation's `data`).
+fn measured_on(kind: &str, manifest: &Manifest) -> String {
+    let signature = signatures().iter().find(|signature| signature.name == kind);
+    let ports =
+        || signature.into_iter().flat_map(|signature| &signature.inputs).filter(|port| port.types == ["patches"]);
+    let given = manifest.of(Kind::Input).filter(|field| ports().any(|port| port.name == field.path));
+    given.map(|field| field.content.short()).collect::<Vec<_>>().join(" ")
+}
+
+/// The figure that `--by` names, checked against what the experiments have.
+fn ranked(all: &Collected, by: &str) -> Result<Rank, Failure> {
+    let names = || {
+        all.rows.iter().flat_map(|row| &row.figures).flat_map(|(stage, own)| own.keys().map(move |name| (stage, name)))
+    };
+    let found = names().find(|(stage, name)| by.strip_prefix(stage.as_str()) == Some(&format!(".{name}")));
+    let Some((stage, figure)) = found else {
+        let known: BTreeSet<String> = names().map(|(stage, name)| format!("{stage}.{name}")).collect();
+        let near = crate::lang::near::near(by, known.iter().map(String::as_str));
+        let hint = near.map_or_else(
+            || "`--json` shows all figures, `macula doc STAGE` what they mean".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        return Err(Failure::user(format!("no experiment here has a figure `{by}`")).hint(hint));
+    };
+    Ok(Rank { stage: stage.clone(), figure: figure.clone(), better: figures::better(figure) })
+}
+
+/// The figure to rank by where nobody says: the first that most experiments have, of an evaluation before a training.
+fn usual(rows: &[Row]) -> Option<Rank> {
+    const USUAL: &str = "mean-average-precision";
+    let has = |stage: &str, figure: &str| {
+        let having = move |row: &&Row| row.figures.get(stage).is_some_and(|own| own.contains_key(figure));
+        rows.iter().filter(having).count()
+    };
+    let stages: BTreeSet<&String> = rows.iter().flat_map(|row| row.figures.keys()).collect();
+    // A training has a loss; figures of an evaluation are the ones to be believed.
+    let stage = stages.into_iter().max_by_key(|stage| (has(stage, USUAL), has(stage, "loss") == 0))?;
+    Some(Rank { stage: stage.clone(), figure: USUAL.to_owned(), better: figures::better(USUAL) })
+}

@@ -1,0 +1,342 @@
+//! Experiments side by side: what differs between them, their figures, mean and spread over repeats, ranks. Knows no store and
+//! no terminal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::lang::figures;
+use crate::lang::signature::Better;
+use crate::lang::spec::Rank;
+use crate::stage::{Cell, Table};
+
+/// One experiment: a point of a sweep, or a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Row {
+    /// What people call it: `point 3`, or a run's id.
+    pub name: String,
+    /// What it was made with: `classifier.epochs` and `20`.
+    pub settings: BTreeMap<String, String>,
+    /// Its seed, or its seeds where stages have several.
+    pub seed: String,
+    /// Its figures, by stage and name.
+    pub figures: BTreeMap<String, BTreeMap<String, f64>>,
+    /// For each stage with figures, what they are measured on: a digest of patches and labels.
+    pub measured_on: BTreeMap<String, String>,
+    /// How far it came.
+    pub state: State,
+}
+
+/// How far an experiment came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// All of it is there.
+    Done,
+    /// A stage failed.
+    Failed(String),
+    /// It was not run, or not to its end.
+    #[default]
+    Open,
+}
+
+/// Experiments that differ in their seeds alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// Which rows.
+    pub rows: Vec<usize>,
+    /// For each figure that one of them has, by stage and name, how it is spread.
+    pub figures: BTreeMap<String, BTreeMap<String, Spread>>,
+}
+
+/// A figure over several experiments.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// How many have it.
+    pub n: usize,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation, divided by n - 1; none of fewer than two.
+    pub deviation: Option<f64>,
+}
+
+/// Experiments side by side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// All, as they were given.
+    pub rows: Vec<Row>,
+    /// What differs between them, in order of display.
+    pub columns: Vec<String>,
+    /// The best first, where there is a figure to rank by; those without it last.
+    pub groups: Vec<Group>,
+    /// By which figure they are ranked.
+    pub by: Option<Rank>,
+}
+
+/// Whether experiments that differ in their seeds alone are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeats {
+    /// They are one line with mean and spread.
+    Together,
+    /// Each is a line.
+    Apart,
+}
+
+impl Comparison {
+    /// Puts `rows` side by side. `columns` come first among what differs, in that order; all others after them by name.
+    #[must_use]
+    pub fn new(rows: Vec<Row>, columns: &[String], by: Option<Rank>, repeats: Repeats) -> Self {
+        let names: BTreeSet<&String> = rows.iter().flat_map(|row| row.settings.keys()).collect();
+        let differs = |name: &&String| {
+            let first = rows.first().and_then(|row| row.settings.get(*name));
+            rows.iter().any(|row| row.settings.get(*name) != first)
+        };
+        let mut ordered: Vec<String> = columns.to_vec();
+        ordered.extend(names.into_iter().filter(differs).filter(|name| !columns.contains(name)).cloned());
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        let mut met: BTreeMap<Vec<Option<&String>>, usize> = BTreeMap::new();
+        for (at, row) in rows.iter().enumerate() {
+            let own: Vec<Option<&String>> = ordered.iter().map(|name| row.settings.get(name)).collect();
+            let next = groups.len();
+            let group = if repeats == Repeats::Together { *met.entry(own).or_insert(next) } else { next };
+            if group == next {
+                groups.push(Vec::new());
+            }
+            groups[group].push(at);
+        }
+        let mut groups: Vec<Group> = groups.into_iter().map(|own| Group::new(own, &rows)).collect();
+        if let Some(Rank { stage, figure, better }) = &by {
+            let value = |group: &Group| group.spread(stage, figure).map(|spread| spread.mean);
+            groups.sort_by(|one, other| match (value(one), value(other)) {
+                (Some(one), Some(other)) if *better == Better::Higher => other.total_cmp(&one),
+                (Some(one), Some(other)) => one.total_cmp(&other),
+                (one, other) => other.is_some().cmp(&one.is_some()),
+            });
+        }
+        Self { rows, columns: ordered, groups, by }
+    }
+
+    /// The figures that any experiment has, by stage and name: the one ranked by first, then the others of its stage, then all
+    /// others; those of one class after those of all.
+    #[must_use]
+    pub fn figures(&self) -> Vec<(&str, &str)> {
+        let rows = self.rows.iter().flat_map(|row| &row.figures);
+        let all: BTreeSet<(&str, &str)> =
+            rows.flat_map(|(stage, figures)| figures.keys().map(move |name| (stage.as_str(), name.as_str()))).collect();
+        let by = self.by.as_ref().map(|by| (by.stage.as_str(), by.figure.as_str()));
+        let mut ordered: Vec<(&str, &str)> = all.into_iter().collect();
+        ordered.sort_by_key(|figure| {
+            let same = by.is_some_and(|by| by.0 == figure.0);
+            (Some(*figure) != by, !same, figure.0, of_class(figure.1), figures::place(figure.1), figure.1)
+        });
+        ordered
+    }
+
+    /// The first `lines` groups, with as many figures as fit into `width` characters.
+    #[must_use]
+    pub fn table(&self, lines: usize, width: usize, names: &dyn Fn(&str) -> String) -> Table {
+        let several = self.rows.len() > self.groups.len();
+        let label = |group: &Group| match group.rows.as_slice() {
+            [one] => self.rows[*one].name.clone(),
+            [first, rest @ ..] => format!("{} and {} more", self.rows[*first].name, rest.len()),
+            [] => String::new(),
+        };
+        let value = |group: &Group, column: &String| {
+            let text = group.rows.first().and_then(|row| self.rows[*row].settings.get(column));
+            Cell::Text(text.cloned().unwrap_or_else(|| "-".to_owned()))
+        };
+        let shown = &self.groups[..lines.min(self.groups.len())];
+        let mut columns = vec![String::from("#")];
+        columns.extend(self.columns.iter().map(|column| names(column)));
+        if self.columns.is_empty() || !several {
+            columns.insert(1, "name".to_owned());
+        }
+        let named = columns.len() > 1 && columns[1] == "name";
+        let mut rows: Vec<Vec<Cell>> = shown
+            .iter()
+            .zip(1..)
+            .map(|(group, number)| {
+                let mut row = vec![Cell::Int(number)];
+                row.extend(named.then(|| Cell::Text(label(group))));
+                row.extend(self.columns.iter().map(|column| value(group, column)));
+                row
+            })
+            .collect();
+        let mut used = self::width(&columns, &rows);
+        for (stage, figure) in self.figures() {
+            let spread = |group: &Group| group.spread(stage, figure);
+            let deviations = shown.iter().any(|group| spread(group).is_some_and(|one| one.deviation.is_some()));
+            let needed = figure.chars().count().max(6) + 2 + if deviations { 8 } else { 0 };
+            let first = self.by.as_ref().is_some_and(|by| by.stage == stage && by.figure == figure);
+            let other_stage = self.by.as_ref().is_some_and(|by| by.stage != stage);
+            if !first && (used + needed > width || of_class(figure) || other_stage) {
+                continue;
+            }
+            used += needed;
+            columns.push(figure.to_owned());
+            columns.extend(deviations.then(|| "±".to_owned()));
+            for (row, group) in rows.iter_mut().zip(shown) {
+                let cell = |value: Option<f64>| value.map_or(Cell::Null(()), |value| Cell::Real(rounded(value)));
+                row.push(cell(spread(group).map(|spread| spread.mean)));
+                row.extend(deviations.then(|| cell(spread(group).and_then(|spread| spread.deviation))));
+            }
+        }
+        columns.push("state".to_owned());
+        for (row, group) in rows.iter_mut().zip(shown) {
+            row.push(Cell::Text(self.state(group)));
+        }
+        Table { title: String::new(), columns, rows }
+    }
+
+    /// `3 of 3 done`, `failed: classifier`.
+    fn state(&self, group: &Group) -> String {
+        let states = || group.rows.iter().map(|row| &self.rows[*row].state);
+        let done = states().filter(|state| **state == State::Done).count();
+        let failed = states().find_map(|state| if let State::Failed(stage) = state { Some(stage) } else { None });
+        let count = match group.rows.len() {
+            1 if done == 1 => "done".to_owned(),
+            1 if failed.is_none() => "open".to_owned(),
+            1 => String::new(),
+            all => format!("{done} of {all} done"),
+        };
+        let failed = failed.map(|stage| format!("failed: {stage}"));
+        [Some(count).filter(|count| !count.is_empty()), failed].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether the first two are nearer to each other than their repeats are: the difference of their means and the standard
+    /// deviation of such a difference.
+    #[must_use]
+    pub fn close_call(&self) -> Option<(f64, f64)> {
+        let Rank { stage, figure, .. } = self.by.as_ref()?;
+        let [first, second, ..] = self.groups.as_slice() else { return None };
+        let (one, other) = (first.spread(stage, figure)?, second.spread(stage, figure)?);
+        let noise = one.deviation?.hypot(other.deviation?);
+        let difference = (one.mean - other.mean).abs();
+        (difference < noise).then_some((difference, noise))
+    }
+
+    /// Whether experiments of one seed are measured on different patches or labels: their figures are then not of one task.
+    #[must_use]
+    pub fn unlike(&self) -> bool {
+        let Some(Rank { stage, .. }) = &self.by else { return false };
+        let mut of_seed: BTreeMap<&str, BTreeSet<&String>> = BTreeMap::new();
+        for row in &self.rows {
+            of_seed.entry(&row.seed).or_default().extend(row.measured_on.get(stage));
+        }
+        of_seed.values().any(|measured| measured.len() > 1)
+    }
+
+    /// All of it as CSV: a line for each group, or for each experiment where repeats stand apart.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let figures = self.figures();
+        let mut heads = vec!["rank".to_owned(), "name".to_owned(), "seed".to_owned(), "state".to_owned()];
+        heads.extend(self.columns.iter().cloned());
+        for (stage, figure) in &figures {
+            heads.extend(["", " deviation", " n"].map(|what| format!("{stage}.{figure}{what}")));
+        }
+        let mut text = line(heads.into_iter());
+        for (number, group) in self.groups.iter().enumerate() {
+            let rows: Vec<&Row> = group.rows.iter().map(|row| &self.rows[*row]).collect();
+            let joined = |of: &dyn Fn(&Row) -> String| rows.iter().map(|row| of(row)).collect::<Vec<_>>().join(" ");
+            let mut cells = vec![
+                (number + 1).to_string(),
+                joined(&|row| row.name.clone()),
+                joined(&|row| row.seed.clone()),
+                self.state(group),
+            ];
+            cells.extend(self.columns.iter().map(|name| rows[0].settings.get(name).cloned().unwrap_or_default()));
+            for (stage, figure) in &figures {
+                let spread = group.spread(stage, figure);
+                cells.push(spread.map_or(String::new(), |spread| spread.mean.to_string()));
+                cells.push(spread.and_then(|spread| spread.deviation).map_or(String::new(), |value| value.to_string()));
+                cells.push(spread.map_or(0, |spread| spread.n).to_string());
+            }
+            text.push_str(&line(cells.into_iter()));
+        }
+        text
+    }
+
+    /// All of it as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let groups = self.groups.iter().zip(1..).map(|(group, rank)| {
+            let rows: Vec<&Row> = group.rows.iter().map(|row| &self.rows[*row]).collect();
+            json!({ "rank": rank, "figures": group.figures, "experiments": rows })
+        });
+        let by = self.by.as_ref().map(|Rank { stage, figure, better }| {
+            let better = if *better == Better::Higher { "higher" } else { "lower" };
+            json!({ "stage": stage, "figure": figure, "better": better })
+        });
+        json!({ "by": by, "differs": self.columns, "groups": groups.collect::<Vec<_>>() })
+    }
+}
+
+impl Group {
+    fn new(rows: Vec<usize>, all: &[Row]) -> Self {
+        let mut values: BTreeMap<String, BTreeMap<String, Vec<f64>>> = BTreeMap::new();
+        for (stage, figures) in rows.iter().flat_map(|row| &all[*row].figures) {
+            for (name, value) in figures {
+                values.entry(stage.clone()).or_default().entry(name.clone()).or_default().push(*value);
+            }
+        }
+        let spread = |figures: BTreeMap<String, Vec<f64>>| {
+            figures.into_iter().map(|(name, values)| (name, Spread::of(&values))).collect()
+        };
+        let figures = values.into_iter().map(|(stage, figures)| (stage, spread(figures))).collect();
+        Self { rows, figures }
+    }
+
+    /// How a figure is spread here, where one of them has it.
+    #[must_use]
+    pub fn spread(&self, stage: &str, figure: &str) -> Option<Spread> {
+        self.figures.get(stage)?.get(figure).copied()
+    }
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Self {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+        let deviation = (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt());
+        Self { n: values.len(), mean, deviation }
+    }
+}
+
+/// Four decimals: what is shown, so that noise in the last bits decides no column's width.
+fn rounded(value: f64) -> f64 {
+    if value.abs() >= 0.001 { (value * 1e4).round() / 1e4 } else { value }
+}
+
+/// Whether a figure is of one class: `average-precision.MA`.
+fn of_class(figure: &str) -> bool {
+    figure.contains('.')
+}
+
+fn width(columns: &[String], rows: &[Vec<Cell>]) -> usize {
+    let cell = |cell: &Cell| match cell {
+        Cell::Text(text) => text.chars().count(),
+        _ => 4,
+    };
+    let of = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at)).map(cell);
+        cells.chain([columns[at].chars().count()]).max().unwrap_or(0) + 2
+    };
+    (0..columns.len()).map(of).sum()
+}
+
+/// A line of CSV; quoted where that is needed (RFC 4180).
+fn line(cells: impl Iterator<Item = String>) -> String {
+    let mut text = String::new();
+    for (at, cell) in cells.enumerate() {
+        text.push_str(if at == 0 { "" } else { "," });
+        if cell.contains([',', '"', '\n', '\r']) {
+            _ = write!(text, "\"{}\"", cell.replace('"', "\"\""));
+        } else {
+            text.push_str(&cell);
+        }
+    }
+    text + "\n"
+}
