@@ -30,7 +30,9 @@ pub struct Arguments {
 pub fn check(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut sources = Sources::default();
     let PipelineArguments { file, set, .. } = &arguments.pipeline;
-    let (Contents { pipelines, sweeps }, diags) = lang::load(file, set, Points::All, &mut sources)
+    // A setting is for the pipeline; a sweep beside it may vary just that.
+    let points = if set.is_empty() { Points::All } else { Points::OneByOne };
+    let (Contents { pipelines, sweeps }, diags) = lang::load(file, set, points, &mut sources)
         .map_err(|error| Failure::user(format!("`{}` can't be read: {error}", file.display())))?;
     let mut out = std::io::stdout().lock();
     if arguments.json {

@@ -166,18 +166,24 @@ impl Text {
 
     fn line(&self, stage: &str, state: &str, time: &str, words: &str, tint: Tint) -> String {
         let state = self.tinted(&format!("{state:<8}"), tint);
-        let far = match self.detail {
-            Detail::Full => String::new(),
-            Detail::Brief => {
-                format!("{:>digits$}/{}  ", self.ended, self.stages, digits = self.stages.to_string().len())
-            }
-        };
+        let far = self.far();
         let line = format!("  {far}{stage:<width$}  {state}  {time:>7}  {words}", width = self.widest);
         format!("{}\n", line.trim_end())
     }
 
+    /// How far the run is, where lines are few: `12/46`.
+    fn far(&self) -> String {
+        match self.detail {
+            Detail::Full => String::new(),
+            Detail::Brief => {
+                let digits = self.stages.to_string().len();
+                format!("{:>digits$}/{}  ", self.ended, self.stages)
+            }
+        }
+    }
+
     fn indent(&self) -> String {
-        " ".repeat(self.widest + 4)
+        " ".repeat(self.widest + 4 + self.far().len())
     }
 
     fn tinted(&self, text: &str, tint: Tint) -> String {

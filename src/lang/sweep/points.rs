@@ -36,7 +36,9 @@ pub(in super::super) fn sweep(
 ) -> Swept {
     let Lowered { pipeline, diags, met, names } = lower(base, scope, settings, told);
     let mut sweeper = Sweeper { reading, base, scope, settings, told, seen: diags.clone(), diags, names: &names };
-    sweeper.settings_on_axes();
+    if points == Points::All {
+        sweeper.settings_on_axes();
+    }
     for dimension in &reading.dimensions {
         sweeper.alone(dimension);
     }
