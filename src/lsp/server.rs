@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
 
 use gen_lsp_types::{
     CodeActionParams, CompletionParams, DefinitionParams, Diagnostic, DidChangeTextDocumentParams,
@@ -49,6 +50,9 @@ enum Phase {
     ShutDown,
 }
 
+/// What is known from the store is asked for again where it is older.
+const OLD: Duration = Duration::from_secs(2);
+
 /// What a request comes to: the answer, or why there is none.
 type Answer = Result<Value, (ErrorCode, String)>;
 
@@ -65,6 +69,8 @@ pub(super) struct Server {
     roots: Vec<PathBuf>,
     /// Where questions about the store go.
     ask: Sender<Question>,
+    /// When the last was asked, by the text's URI.
+    asked: BTreeMap<String, Instant>,
     /// What is known from the store, by the text's URI.
     states: BTreeMap<String, States>,
     /// What was told of each file, by the text because of which it was told.
@@ -83,6 +89,7 @@ impl Server {
             world: world.clone(),
             roots: Vec::new(),
             ask,
+            asked: BTreeMap::new(),
             states: BTreeMap::new(),
             told: BTreeMap::new(),
         }
@@ -189,7 +196,9 @@ impl Server {
                 let params: HoverParams = read(params)?;
                 let place = params.text_document_position_params;
                 // What was computed meanwhile is found out for the next time.
-                self.ask(&place.text_document.uri.0);
+                if self.asked.get(&place.text_document.uri.0).is_none_or(|asked| asked.elapsed() > OLD) {
+                    self.ask(&place.text_document.uri.0);
+                }
                 self.look_at(&place, |view, at| shown(hover::hover(view, at)))
             }
             "textDocument/definition" => {
@@ -279,6 +288,7 @@ impl Server {
             pipelines: found.analysis.contents.pipelines.clone(),
             project: self.project(path),
         };
+        self.asked.insert(uri.to_owned(), Instant::now());
         // Where its thread is gone, hovers say nothing of the store.
         let _ = self.ask.send(question);
     }
@@ -323,6 +333,7 @@ impl Server {
             "textDocument/didClose" => {
                 let Ok(params) = read::<DidCloseTextDocumentParams>(params) else { return };
                 self.states.remove(&params.text_document.uri.0);
+                self.asked.remove(&params.text_document.uri.0);
                 self.documents.close(&params.text_document.uri.0);
                 self.forget(&params.text_document.uri.0);
             }

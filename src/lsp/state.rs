@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::lang::spec::Pipeline;
 use crate::plan::{Decision, Engine, Explanation, Graph, Reason, StageId};
@@ -112,10 +112,16 @@ fn answers(
         } else if waiting.is_empty() {
             return;
         }
-        // Newer questions take the place of older ones until nothing was typed for a while.
+        // Newer questions take the place of older ones until nothing was typed for a while. To ask the same again is no typing.
+        let mut end = Instant::now() + QUIET;
         loop {
-            match questions.recv_timeout(QUIET) {
-                Ok(question) => _ = waiting.insert(question.uri.clone(), question),
+            match questions.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(question) => {
+                    if waiting.get(&question.uri).is_none_or(|old| old.version != question.version) {
+                        end = Instant::now() + QUIET;
+                    }
+                    waiting.insert(question.uri.clone(), question);
+                }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => return,
             }

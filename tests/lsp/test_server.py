@@ -32,6 +32,16 @@ pipeline small seed=1 {
 )
 async def client(request, lsp_client: LanguageClient, tmp_path: pathlib.Path):
     """A session with a folder of its own, ended in order."""
+
+    # What the server asks of an editor: to watch files, and to look at hints again.
+    @lsp_client.feature(types.CLIENT_REGISTER_CAPABILITY)
+    def register(_params: types.RegistrationParams):
+        return None
+
+    @lsp_client.feature(types.WORKSPACE_INLAY_HINT_REFRESH)
+    def refresh(_params: None):
+        return None
+
     os.environ["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     capabilities = client_capabilities(request.param)
     root = tmp_path.as_uri()
