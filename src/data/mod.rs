@@ -21,6 +21,7 @@ pub mod photographs;
 pub mod picture;
 pub mod pixel_counts;
 pub mod rebalance;
+pub mod relabel;
 pub mod sheet;
 pub mod split;
 pub mod stratify;

@@ -7,7 +7,7 @@ use super::describe::Described;
 use super::describe::kinds::{Absent, KINDS, LayerKind, LayerParam, Type};
 use super::kind::{Kind, Range};
 use super::manual;
-use super::signature::{Example, InPort, OutPort, Param, Signature};
+use super::signature::{Better, Example, Figure, InPort, OutPort, Param, Signature};
 use super::stdlib::{MODULES, stdlib};
 use super::value::Value;
 use crate::diag::catalogue;
@@ -38,7 +38,7 @@ fn module(name: &str) -> Option<String> {
 }
 
 fn stage(signature: &Signature) -> Json {
-    let Signature { name, doc, body, inputs, outputs, params, examples, .. } = signature;
+    let Signature { name, doc, body, inputs, outputs, params, figures, examples, .. } = signature;
     json!({
         "name": name,
         "module": module(name),
@@ -47,6 +47,7 @@ fn stage(signature: &Signature) -> Json {
         "inputs": inputs.iter().map(input).collect::<Vec<_>>(),
         "outputs": outputs.iter().map(output).collect::<Vec<_>>(),
         "params": params.iter().map(param).collect::<Vec<_>>(),
+        "figures": figures.iter().map(figure).collect::<Vec<_>>(),
         "examples": examples.iter().map(example).collect::<Vec<_>>(),
     })
 }
@@ -59,6 +60,12 @@ fn input(port: &InPort) -> Json {
 fn output(port: &OutPort) -> Json {
     let OutPort { name, ty, main, marks, side, doc, .. } = port;
     json!({"name": name, "type": ty, "main": main, "marks": marks, "side": side, "doc": doc})
+}
+
+fn figure(figure: &Figure) -> Json {
+    let Figure { name, better, per_class, doc } = figure;
+    let better = if *better == Better::Higher { "higher" } else { "lower" };
+    json!({"name": name, "better": better, "per-class": per_class, "doc": doc})
 }
 
 fn param(param: &Param) -> Json {

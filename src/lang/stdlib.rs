@@ -30,6 +30,7 @@ modules![
     "stages/idrid",
     "stages/preprocess",
     "stages/rebalance",
+    "stages/relabel",
     "stages/report",
     "stages/split",
     "stages/spread",

@@ -9,6 +9,7 @@ pub mod folder;
 pub mod idrid;
 pub mod preprocess;
 pub mod rebalance;
+pub mod relabel;
 pub mod report;
 pub mod split;
 pub mod spread;
@@ -31,6 +32,7 @@ pub fn registry() -> &'static [Implementation] {
         filter_black::FILTER_BLACK,
         preprocess::PREPROCESS,
         rebalance::REBALANCE,
+        relabel::RELABEL,
         report::REPORT,
         split::SPLIT,
         spread::SPREAD,

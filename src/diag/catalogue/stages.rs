@@ -86,8 +86,14 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "nothing-left",
-        "The filter dropped every patch.",
-        "Check `below` and `share`; `macula show` has the histogram's counts.",
+        "The filter dropped every patch, or a label rule left a class without positives.",
+        "Check `below` and `share`, or `min-pixels` and `min-share`; `macula show` has the counts before and after.",
+    ),
+    found(
+        "kept-masks",
+        "Patches that keep their masks are labelled anew when augmentation turns or shifts them, by the rule of the set; a label \
+         made unknown would come back.",
+        "Extract without `masks #true`, or take `less absent` or `less drop`.",
     ),
     found(
         "foreign-table",

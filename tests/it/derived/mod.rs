@@ -2,6 +2,7 @@
 
 mod filter_black;
 mod rebalance;
+mod relabel;
 mod sets;
 mod split;
 mod stages;

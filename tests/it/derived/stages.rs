@@ -39,6 +39,11 @@ impl Bench {
         set.write(&self.objects).expect("written")
     }
 
+    /// Stores the tables of a set alone, for what reads no pixels.
+    fn store_tables(&self, set: &PatchSet) -> Tree {
+        set.write(&self.objects).expect("written")
+    }
+
     fn fill(&self, part: &mut Part, info: &SetInfo, pixel: impl Fn(usize) -> Vec<u8>) {
         let mut shard = ShardBytes::new(part.rows.len(), info);
         let size = info.side() * info.side() * 3;
@@ -252,4 +257,29 @@ fn export_writes_folders_by_label() {
     let picture = image::load_from_memory(&png).expect("a PNG").into_rgb8();
     assert_eq!(picture.into_raw(), ramp(0, 1));
     assert_eq!(done.summary.headline, "4 patches as PNG in 4 folders");
+}
+
+#[test]
+fn relabel_shows_counts_and_refuses_unknown_labels_where_masks_are_kept() {
+    let bench = Bench::new();
+    let mut made = set(vec![part("a", "1000 1000 0000"), part("b", "0100*2")]);
+    made.parts[0].rows[0].mask_pixels[0] = 3;
+    made.parts[0].rows[1].mask_pixels[0] = 40;
+    made.parts[1].rows[0].mask_pixels[1] = 2;
+    made.parts[1].rows[1].mask_pixels[1] = 2;
+    let tree = bench.store(made.clone(), ramp);
+    let params = |less: &str| [("min-pixels", Value::Int(4)), ("min-share", Value::Real(0.0)), ("less", text(less))];
+    let done = bench.run("relabel", &tree, &params("drop")).unwrap();
+    assert_eq!(done.summary.headline, "3 of 4 labels changed, 3 patches left out");
+    assert_eq!(
+        lines(&done.summary.tables[0]),
+        [" photographs patches healthy lesion MA HE EX SE", "before 2 5 1 4 2 2 0 0", "after 1 2 1 1 1 0 0 0",]
+    );
+    assert_eq!(done.summary.warnings[0].text, "no patch is positive for `HE` by this rule, 2 were");
+    let done = bench.run("relabel", &tree, &params("unknown")).unwrap();
+    assert_eq!(done.summary.headline, "3 of 4 labels changed");
+    made.info.masks = true;
+    let masked = bench.store_tables(&made);
+    let (code, _, field) = input_error(bench.run("relabel", &masked, &params("unknown")));
+    assert_eq!((code, field.as_deref()), ("kept-masks", Some("less")));
 }

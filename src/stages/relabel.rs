@@ -1,0 +1,55 @@
+//! `relabel`: another rule for when a patch carries a lesion's label.
+
+use crate::data::counts::{Counts, counted, grouped, table};
+use crate::data::patches::PatchSet;
+use crate::data::relabel::{Less, Rule, relabel};
+use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Summary, Warning, Work};
+
+/// The implementation of `relabel`.
+pub const RELABEL: Implementation = Implementation {
+    name: "relabel",
+    version: 1,
+    seeded: false,
+    determinism: Determinism::BitExact,
+    work: Work::Whole(run),
+};
+
+fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
+    let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
+    let less = match ctx.params.text("less")? {
+        "unknown" => Less::Unknown,
+        "drop" => Less::Drop,
+        _ => Less::Absent,
+    };
+    if set.info.masks && less == Less::Unknown {
+        let text = "these patches keep their masks, and augmentation would label what is unknown anew";
+        return Err(StageError::input("kept-masks", text)
+            .hint("extract them without `masks #true`, or take `less absent` or `less drop`")
+            .field("less"));
+    }
+    let min_pixels = u32::try_from(ctx.params.count("min-pixels")?).unwrap_or(u32::MAX);
+    let rule = Rule { min_pixels, min_share: ctx.params.real("min-share")?, less };
+    let (made, changed) = relabel(&set, &rule);
+    let (before, after) = (Counts::of(&set), Counts::of(&made));
+    let mut warnings = Vec::new();
+    for (at, class) in set.info.classes.iter().enumerate() {
+        if before.positives[at] > 0 && after.positives[at] == 0 {
+            let text =
+                format!("no patch is positive for `{class}` by this rule, {} were", grouped(before.positives[at]));
+            warnings.push(Warning { code: "nothing-left".into(), text });
+        }
+    }
+    let gone = before.patches - after.patches;
+    let gone = if gone == 0 { String::new() } else { format!(", {} left out", counted(gone, "patch")) };
+    let summary = Summary {
+        headline: format!(
+            "{} of {} labels changed{gone}",
+            grouped(changed.iter().sum()),
+            grouped(before.positives.iter().sum())
+        ),
+        tables: vec![table("patches", &set.info.classes, &[("before", &before), ("after", &after)])],
+        warnings,
+        ..Summary::default()
+    };
+    Ok(Outcome { outputs: [("out".to_owned(), made.write(ctx.objects)?)].into(), summary })
+}
