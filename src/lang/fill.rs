@@ -226,7 +226,11 @@ impl Filler<'_> {
             return None;
         }
         let (with, diags) = described.with(&values);
-        self.filled.diags.extend(diags);
+        // What is wrong stands in the network's text; why, stands here.
+        let given = |diag| {
+            values.iter().fold(diag, |diag: Diag, (name, value)| diag.also(value.whole, format!("with this `{name}`")))
+        };
+        self.filled.diags.extend(diags.into_iter().map(given));
         with
     }
 

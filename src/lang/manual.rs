@@ -34,18 +34,19 @@ pub fn floors() -> Vec<(&'static str, Vec<&'static Signature>)> {
 #[must_use]
 pub fn index() -> String {
     let mut out = String::new();
+    let longest = names().map(|name| name.chars().count()).max().unwrap_or(0) + 2;
     for (floor, stages) in floors() {
         let _ = writeln!(out, "{floor}");
         for stage in stages {
-            let _ = writeln!(out, "  {:16}{}", stage.name, first_sentence(&stage.doc));
+            let _ = writeln!(out, "  {:longest$}{}", stage.name, first_sentence(&stage.doc));
         }
         out.push('\n');
     }
     out.push_str("Networks\n");
-    let _ = writeln!(out, "  {LAYERS:16}What networks are made of");
+    let _ = writeln!(out, "  {LAYERS:longest$}What networks are made of");
     for network in &stdlib().networks {
         let doc = network.doc.as_deref().unwrap_or_default();
-        let _ = writeln!(out, "  {:16}{}", network.spec.name, first_sentence(doc));
+        let _ = writeln!(out, "  {:longest$}{}", network.spec.name, first_sentence(doc));
     }
     out
 }
@@ -190,8 +191,11 @@ pub fn text(example: &Example) -> String {
 }
 
 fn first_sentence(doc: &str) -> &str {
-    // A full stop inside backticks ends no sentence (`A. Segmentation`).
-    let ends = |at: usize| doc[..at].matches('`').count().is_multiple_of(2);
+    // A full stop inside backticks ends no sentence (`A. Segmentation`), nor does one inside parentheses (He et al. 2015).
+    let ends = |at: usize| {
+        let before = &doc[..at];
+        before.matches('`').count().is_multiple_of(2) && before.matches('(').count() == before.matches(')').count()
+    };
     let end = doc.match_indices(". ").map(|(at, _)| at).find(|&at| ends(at));
     doc[..end.unwrap_or(doc.len())].trim_end_matches('.')
 }
@@ -204,5 +208,6 @@ mod tests {
     fn a_full_stop_in_backticks_ends_no_sentence() {
         assert_eq!(first_sentence("The folder of `A. Segmentation`. It is large."), "The folder of `A. Segmentation`");
         assert_eq!(first_sentence("One. Two."), "One");
+        assert_eq!(first_sentence("A net (He et al. 2015). It is deep."), "A net (He et al. 2015)");
     }
 }
