@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use crate::base::Sources;
+use crate::lang::near::near;
 use crate::lang::network::NetworkSpec;
 use crate::lang::shapes::{self, LayerShape};
 use crate::lang::spec::{Contents, Pipeline, Points};
@@ -47,6 +48,15 @@ pub(super) fn find(pipeline: &Pipeline, file: &Path, name: &str) -> Option<Netwo
         _ => None,
     });
     used.or_else(|| described(file, name))
+}
+
+/// What was likely meant by a name that is no stage and no network: one of a module, or one that is near.
+pub(super) fn meant<'a>(file: &Path, name: &str, stages: impl Iterator<Item = &'a str>) -> Option<String> {
+    let networks = lang::networks(file, &mut Sources::default()).unwrap_or_default();
+    let of_module = networks.keys().find(|one| one.rsplit_once('.').is_some_and(|(_, last)| last == name));
+    let stages: Vec<String> = stages.map(str::to_owned).collect();
+    let names = networks.keys().chain(&stages).map(String::as_str);
+    of_module.cloned().or_else(|| near(name, names).map(str::to_owned))
 }
 
 fn described(file: &Path, name: &str) -> Option<NetworkSpec> {

@@ -62,6 +62,14 @@ pub fn show(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let described = if network { network::find(&loaded.pipeline, &arguments.pipeline.file, name) } else { None };
     let text = match described {
         Some(spec) => network::text(&spec, network::side(&loaded.pipeline), look)?,
+        None if network => {
+            let stages = loaded.pipeline.stages.iter().map(|stage| stage.name.as_str());
+            return Err(match network::meant(&arguments.pipeline.file, name, stages) {
+                Some(near) => Failure::user(format!("there is no stage or network `{name}`"))
+                    .hint(format!("did you mean `{near}`?")),
+                None => Failure::user(format!("there is no stage or network `{name}`")),
+            });
+        }
         None => of_stage(world, &loaded, arguments)?,
     };
     // A reader that went away (`| head`) is no failure.

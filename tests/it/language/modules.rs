@@ -235,3 +235,21 @@ pipeline p seed=1 { m.outer eyes; export files { from eyes } }
     assert_eq!(found, ["unknown-stage"], "{said}");
     assert!(said.contains("m.kdl"), "told where it is written: {said}");
 }
+
+#[test]
+fn a_value_that_a_network_cannot_take_is_told_in_it_and_where_it_is_given() {
+    let main = pipeline("use \"nets.kdl\" as=n", "n.", "network n.tiny width=2.5");
+    let files = Files::new(&[("main.kdl", &main), ("nets.kdl", NETS)]);
+    let (found, said) = files.wrong();
+    assert_eq!(found, ["wrong-kind"], "{said}");
+    assert!(said.contains("out=$width") && said.contains("with this `width`"), "{said}");
+}
+
+#[test]
+fn show_names_the_network_of_a_module_that_was_meant() {
+    let space = crate::space::Space::with(&pipeline("use \"nets.kdl\" as=n", "n.", ""));
+    space.write("nets.kdl", NETS);
+    assert_eq!(space.macula("show pipeline.kdl n.tiny --size 64").code, Some(0));
+    let said = space.macula("show pipeline.kdl tiny");
+    assert!(said.code == Some(2) && said.stderr.contains("did you mean `n.tiny`?"), "{}", said.stderr);
+}
