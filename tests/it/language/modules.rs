@@ -247,7 +247,7 @@ fn a_value_that_a_network_cannot_take_is_told_in_it_and_where_it_is_given() {
 
 #[test]
 fn show_names_the_network_of_a_module_that_was_meant() {
-    let space = crate::space::Space::with(&pipeline("use \"nets.kdl\" as=n", "n.", ""));
+    let space = crate::space::Space::with(&pipeline("use \"nets.kdl\" as=n", "n.", "network n.tiny"));
     space.write("nets.kdl", NETS);
     assert_eq!(space.macula("show pipeline.kdl n.tiny --size 64").code, Some(0));
     let said = space.macula("show pipeline.kdl tiny");

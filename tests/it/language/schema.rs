@@ -79,7 +79,10 @@ fn its_shape_is_that_of_its_version() {
     assert_eq!(schema["version"], schema::VERSION);
     assert_eq!(keys(&schema), ["version", "macula", "stages", "networks", "layers", "codes"]);
     let extract = named(all(&schema, "stages"), "extract");
-    assert_eq!(keys(extract), ["name", "module", "template", "doc", "inputs", "outputs", "params", "figures", "examples"]);
+    assert_eq!(
+        keys(extract),
+        ["name", "module", "template", "doc", "inputs", "outputs", "params", "figures", "examples"]
+    );
     assert_eq!(keys(&extract["inputs"][0]), ["name", "types", "many", "optional", "refuses", "doc"]);
     assert_eq!(keys(&extract["outputs"][0]), ["name", "type", "main", "marks", "side", "doc"]);
     let size = named(all(extract, "params"), "size");
