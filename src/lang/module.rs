@@ -1,7 +1,7 @@
 //! What a file and those that it brings in hold, beside pipelines: stages with bodies and networks. Which of it is in scope
 //! where is [`super::scope`]'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -157,11 +157,14 @@ impl Module {
     /// Brings in the templates of the standard library that are used, in bodies too: with texts of their own, so that messages
     /// can show them.
     pub(super) fn templates(&mut self, pipelines: &[Node], sources: &mut Sources) {
-        let mut todo: Vec<Node> = pipelines.to_vec();
-        todo.extend(self.stages.iter().filter_map(|stage| stage.node.child("body")).cloned());
+        let kinds = |within: &Node| -> BTreeSet<String> {
+            let names = within.nodes().iter().map(|node| node.name.text.as_str());
+            names.map(|kind| kind.rsplit('.').next().unwrap_or(kind).to_owned()).collect()
+        };
+        let mut todo: Vec<BTreeSet<String>> = pipelines.iter().map(kinds).collect();
+        todo.extend(self.stages.iter().filter_map(|stage| stage.node.child("body")).map(kinds));
         while let Some(within) = todo.pop() {
-            for kind in within.nodes().iter().map(|node| node.name.text.as_str()) {
-                let kind = kind.rsplit('.').next().unwrap_or(kind);
+            for kind in within.iter().map(String::as_str) {
                 let there = |stage: &Stage| stage.origin == Origin::Library && stage.signature.name == kind;
                 if self.stages.iter().any(there) {
                     continue;
@@ -173,7 +176,7 @@ impl Module {
                 self.documents.insert(file, Document::default());
                 let Some(node) = declared else { continue };
                 let Some(signature) = signature::read(&node, Origin::Library).0 else { continue };
-                todo.extend(node.child("body").cloned());
+                todo.extend(node.child("body").map(kinds));
                 self.stages.push(Stage { signature, node, origin: Origin::Library, file });
             }
         }

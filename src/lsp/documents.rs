@@ -71,6 +71,8 @@ pub(super) struct Documents {
     /// What columns count.
     pub(super) encoding: Encoding,
     open: BTreeMap<String, Document>,
+    /// What was understood before the last changes: to let go of it takes time, which is taken once nobody waits.
+    old: Vec<Rc<Read>>,
 }
 
 impl Documents {
@@ -109,7 +111,7 @@ impl Documents {
             document.lines = Lines::new(&document.text, encoding);
         }
         document.version = version;
-        document.read = None;
+        self.old.extend(document.read.take());
         document.untold = true;
         let path = document.path.clone();
         self.touched(path.as_deref());
@@ -137,6 +139,18 @@ impl Documents {
                 document.read = None;
                 document.untold = true;
             }
+        }
+    }
+
+    /// Whether there is something to let go of.
+    pub(super) fn holds_old(&self) -> bool {
+        !self.old.is_empty()
+    }
+
+    /// Lets go of what is no longer needed; where much of it has come together, even while somebody waits.
+    pub(super) fn let_go(&mut self, most: usize) {
+        if self.old.len() > most {
+            self.old.clear();
         }
     }
 

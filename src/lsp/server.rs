@@ -1,10 +1,10 @@
 //! Messages in, messages out, one after the other. A request sees every change that came before it; a cancelled one that was
 //! not begun is not begun; what is wrong with a text is told once no message waits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use gen_lsp_types::{
@@ -50,6 +50,12 @@ enum Phase {
     ShutDown,
 }
 
+/// Nothing was typed for so long.
+const IDLE: Duration = Duration::from_millis(150);
+
+/// So many former readings are kept until there is time to let go of them.
+const MOST_OLD: usize = 16;
+
 /// What is known from the store is asked for again where it is older.
 const OLD: Duration = Duration::from_secs(2);
 
@@ -69,6 +75,8 @@ pub(super) struct Server {
     roots: Vec<PathBuf>,
     /// Where questions about the store go.
     ask: Sender<Question>,
+    /// Texts whose stages were not asked about since their last change.
+    unasked: BTreeSet<String>,
     /// When the last was asked, by the text's URI.
     asked: BTreeMap<String, Instant>,
     /// What is known from the store, by the text's URI.
@@ -89,6 +97,7 @@ impl Server {
             world: world.clone(),
             roots: Vec::new(),
             ask,
+            unasked: BTreeSet::new(),
             asked: BTreeMap::new(),
             states: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -101,8 +110,15 @@ impl Server {
         loop {
             if waiting.is_empty() {
                 self.tell();
-                let Ok(first) = inbox.recv() else { return Ended::Abruptly };
-                waiting.push_back(first);
+                self.documents.let_go(MOST_OLD);
+                // What can wait is done once nothing was typed for a while.
+                let waits = !self.unasked.is_empty() || self.documents.holds_old();
+                let next = if waits { inbox.recv_timeout(IDLE) } else { inbox.recv().map_err(RecvTimeoutError::from) };
+                match next {
+                    Ok(first) => waiting.push_back(first),
+                    Err(RecvTimeoutError::Timeout) => self.idle(),
+                    Err(RecvTimeoutError::Disconnected) => return Ended::Abruptly,
+                }
             }
             while let Ok(next) = inbox.try_recv() {
                 self.cancel(&next, &mut waiting);
@@ -293,6 +309,14 @@ impl Server {
         let _ = self.ask.send(question);
     }
 
+    /// Does what can wait.
+    fn idle(&mut self) {
+        self.documents.let_go(0);
+        for uri in std::mem::take(&mut self.unasked) {
+            self.ask(&uri);
+        }
+    }
+
     /// Takes what is known from the store.
     fn known(&mut self, states: States) {
         if self.documents.get(&states.uri).is_none() {
@@ -376,7 +400,7 @@ impl Server {
             }));
             if let Ok(Some(found)) = found {
                 self.publish(&uri, found);
-                self.ask(&uri);
+                self.unasked.insert(uri);
             }
         }
     }

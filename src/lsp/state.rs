@@ -17,7 +17,7 @@ use crate::stage::{Cell, Files, Implementation, StageError, Summary};
 use crate::store::{Accept, Entry, Store};
 
 /// The texts must stand still for so long before they are looked at.
-const QUIET: Duration = Duration::from_millis(300);
+const QUIET: Duration = Duration::from_millis(150);
 /// Bytes of files that are hashed for one look: `macula plan` and `macula run` hash the rest, and remember it.
 const MOST_HASHED: u64 = 256 << 20;
 /// Rows of a table that are shown.
