@@ -126,6 +126,9 @@ pub(super) fn after_run(world: &World, loaded: &Loaded) -> Result<(), Failure> {
     let Some(swept) = &loaded.sweep else { return Ok(()) };
     let mut all = Collected::default();
     points(world, loaded, swept, true, &mut all)?;
+    if all.rows.iter().all(|row| row.figures.is_empty() && !matches!(row.state, State::Failed(_))) {
+        return Ok(()); // stages that give figures are not there, or were not wanted
+    }
     let by = all.by.take().or_else(|| usual(&all.rows));
     let comparison = Comparison::new(all.rows, &all.columns, by, Repeats::Together);
     let text = shown(&comparison, &all.title, &all.names, BEST);

@@ -98,7 +98,8 @@ pub fn chosen(world: &World, arguments: &PipelineArguments) -> Result<(Pipeline,
     let alone = contents.pipelines.is_empty() && contents.sweeps.len() == 1 && arguments.pipeline.is_none();
     let swept = arguments.sweep.is_some() || alone;
     if swept {
-        (contents, diags, sources) = read(arguments, Points::All)?;
+        let points = arguments.sweep.as_deref().map_or(Points::All, Points::Of);
+        (contents, diags, sources) = read(arguments, points)?;
     }
     say(world, &diags, &sources);
     if wrong(&diags) {

@@ -133,7 +133,7 @@ struct Runnable<'a> {
     /// Sweeps, each with its pipeline.
     sweeps: &'a [(Reading, Node)],
     /// How far sweeps are worked out.
-    points: Points,
+    points: Points<'a>,
     /// Whether the file must hold something.
     expected: bool,
 }

@@ -89,11 +89,25 @@ pub struct Rank {
 
 /// How far the points of sweeps are worked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Points {
+pub enum Points<'a> {
     /// Each value is checked alone, beside the pipeline's own; no points are made. For an editor.
     OneByOne,
     /// Every point is made and checked.
     All,
+    /// Every point of the sweep of this name; the values of others.
+    Of(&'a str),
+}
+
+impl Points<'_> {
+    /// Whether the points of a sweep are made.
+    #[must_use]
+    pub fn made_of(self, sweep: &str) -> bool {
+        match self {
+            Self::OneByOne => false,
+            Self::All => true,
+            Self::Of(name) => name == sweep,
+        }
+    }
 }
 
 /// One stage of a pipeline.

@@ -73,7 +73,9 @@ impl Text {
                 let reason = format!("{reason}{}", items.unwrap_or_default());
                 Some(self.line(stage, "begins", "", &reason, Tint::Dim))
             }
-            Event::StageWaits { stage } => Some(self.line(stage, "waits", "", "another macula computes it", Tint::Dim)),
+            Event::StageWaits { stage } => {
+                Some(self.line(stage, "waits", "", "it is being computed already", Tint::Dim))
+            }
             Event::Step { .. } => None,
             Event::Line { stage, text } => Some(self.line(stage, "", "", text, Tint::None)),
             Event::Warned { stage, warning } => Some(self.warning(stage, warning)),

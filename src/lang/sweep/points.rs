@@ -36,7 +36,8 @@ pub(in super::super) fn sweep(
 ) -> Swept {
     let Lowered { pipeline, diags, met, names } = lower(base, scope, settings, told);
     let mut sweeper = Sweeper { reading, base, scope, settings, told, seen: diags.clone(), diags, names: &names };
-    if points == Points::All {
+    let wanted = points.made_of(&reading.name);
+    if wanted {
         sweeper.settings_on_axes();
     }
     for dimension in &reading.dimensions {
@@ -61,7 +62,7 @@ pub(in super::super) fn sweep(
             let found = Diag::error("sweep-axis", reading.span, "every point is skipped");
             sweeper.diags.push(found.hint("leave a `skip` out"));
         }
-        if points == Points::All && sweeper.diags.iter().all(|diag| diag.severity != Severity::Error) {
+        if wanted && sweeper.diags.iter().all(|diag| diag.severity != Severity::Error) {
             made = sweeper.all(&left, repeats, only.as_ref());
         }
     }
