@@ -55,7 +55,7 @@ pub fn show(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let loaded = load::load(world, &arguments.pipeline)?;
-    let is_stage = |stage: &str| loaded.pipeline.stages.iter().any(|known| known.name == stage);
+    let is_stage = |stage: &str| loaded.pipeline.stages.iter().any(|known| known.name == stage || known.own == stage);
     let stage_of = name.rsplit_once('.').map_or(name.as_str(), |(stage, _)| stage);
     let instance = loaded.pipeline.instances.iter().any(|known| known.name == *name || known.name == stage_of);
     let network = !(instance || is_stage(name) || is_stage(stage_of));
@@ -63,7 +63,7 @@ pub fn show(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let text = match described {
         Some(spec) => network::text(&spec, network::side(&loaded.pipeline), look)?,
         None if network => {
-            let stages = loaded.pipeline.stages.iter().map(|stage| stage.name.as_str());
+            let stages = loaded.pipeline.stages.iter().map(|stage| stage.own.as_str());
             return Err(match network::meant(&arguments.pipeline.file, name, stages) {
                 Some(near) => Failure::user(format!("there is no stage or network `{name}`"))
                     .hint(format!("did you mean `{near}`?")),

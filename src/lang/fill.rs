@@ -151,11 +151,15 @@ impl Filler<'_> {
             }
         }
         if given.values.len() != 1 {
-            let message = format!("`{path}` takes one value, not {}", given.values.len());
+            let message = match given.values.len() {
+                0 => format!("`{path}` has no value"),
+                count => format!("`{path}` takes one value, not {count}"),
+            };
             let swallowed = given.values.iter().skip(1).filter(|entry| !entry.quoted).filter_map(Entry::text);
             let hint = match swallowed.clone().find(|word| self.siblings.iter().any(|name| name == word)) {
                 Some(word) => format!("is a `;` missing before `{word}`?"),
-                None => format!("it is {}", param.kind.words()),
+                None if given.values.is_empty() && param.kind == Kind::Bool => format!("write `{path} #true`"),
+                None => format!("write one: it is {}", param.kind.words()),
             };
             self.wrong("value-count", given.whole, message, hint);
             self.absent_quietly(param, path);
@@ -226,11 +230,15 @@ impl Filler<'_> {
             return None;
         }
         let (with, diags) = described.with(&values);
-        // What is wrong stands in the network's text; why, stands here.
-        let given = |diag| {
-            values.iter().fold(diag, |diag: Diag, (name, value)| diag.also(value.whole, format!("with this `{name}`")))
-        };
-        self.filled.diags.extend(diags.into_iter().map(given));
+        // What is wrong with a value is told where it is given, beside the layer that can't have it; of several it may be any.
+        let alone = values.values().next().filter(|_| values.len() == 1).map(|entry| entry.whole);
+        self.filled.diags.extend(diags.into_iter().map(|diag| match (alone, diag.labels.first()) {
+            (Some(given), Some(label)) => {
+                let moved = Diag::error(diag.code, given, diag.message.clone()).also(label.span, "this layer");
+                diag.hint.iter().fold(moved, |moved, hint| moved.hint(hint.clone()))
+            }
+            _ => values.iter().fold(diag, |diag, (name, value)| diag.also(value.whole, format!("with this `{name}`"))),
+        }));
         with
     }
 
@@ -238,7 +246,17 @@ impl Filler<'_> {
         match kind::value(kind, param.range.as_ref(), entry) {
             Ok(value) => Some(value),
             Err(refusal) => {
-                self.wrong(refusal.code, entry.span, format!("`{path}` {}", refusal.text), refusal.hint);
+                let absent = match &entry.value {
+                    Scalar::Null => true,
+                    Scalar::Text(text) => matches!(text.to_lowercase().as_str(), "none" | "null" | "na" | "nil"),
+                    _ => false,
+                };
+                let hint = if absent && (param.optional || param.default.is_some()) {
+                    format!("leave `{path}` out")
+                } else {
+                    refusal.hint
+                };
+                self.wrong(refusal.code, entry.span, format!("`{path}` {}", refusal.text), hint);
                 None
             }
         }
@@ -368,10 +386,19 @@ impl Filler<'_> {
         if param.default.is_none() && !param.optional {
             let message = format!("{} needs `{path}`: {}", self.stage, lower_first(&param.doc));
             let form = match path.split_once('.') {
-                Some((outer, inner)) => format!("write `{outer} … {inner}=…`, {}", param.kind.words()),
+                Some((outer, inner)) => {
+                    let case = match self.filled.params.get(outer) {
+                        Some(Value::Text(case)) => case.as_str(),
+                        _ => "…",
+                    };
+                    format!("write `{outer} {case} {inner}=…`, {}", param.kind.words())
+                }
                 None => format!("write `{path} …`, {}", param.kind.words()),
             };
-            self.wrong("missing-param", self.place, message, form);
+            // What was given to a choice says where its parameter is missing.
+            let outer = path.rsplit_once('.').and_then(|(outer, _)| self.filled.spans.get(outer));
+            let place = outer.copied().unwrap_or(self.place);
+            self.wrong("missing-param", place, message, form);
         }
         self.absent_quietly(param, path);
     }
@@ -387,7 +414,32 @@ impl Filler<'_> {
         for given in left {
             let mut segments: Vec<&str> = given.path.split('.').collect();
             let first = segments.remove(0);
+            if let Some(port) = signature.input(first) {
+                let inner = segments.join(".");
+                if given.values.is_empty() {
+                    let hint = format!("write `{first} {inner}`");
+                    self.wrong("wrong-kind", given.name, format!("`{}` takes the name of a stage", port.name), hint);
+                } else {
+                    let hint = format!("a port takes stages alone: `{first} STAGE`, or `{first} STAGE.OUTPUT`");
+                    self.wrong("unknown-param", given.name, format!("`{}` has no `{inner}`", port.name), hint);
+                }
+                continue;
+            }
             let Some(param) = signature.params.iter().find(|param| param.name == first) else {
+                let outer = signature.params.iter().find(|outer| {
+                    let cases = outer.cases.iter().flat_map(|case| &case.params);
+                    outer.params.iter().chain(cases).any(|inner| inner.name == first)
+                });
+                if let Some(outer) = outer.filter(|_| near::near(first, signature.children()).is_none()) {
+                    let case = match self.filled.params.get(&outer.name) {
+                        Some(Value::Text(case)) => format!(" {case}"),
+                        _ => String::new(),
+                    };
+                    let message = format!("`{}` has no port or parameter `{first}`", signature.name);
+                    let hint = format!("it belongs to `{0}`: write `{0}{case} {first}=…`", outer.name);
+                    self.wrong("unknown-param", given.name, message, hint);
+                    continue;
+                }
                 let message = format!("`{}` has no port or parameter `{first}`", signature.name);
                 let hint = near::hint(first, signature.children(), "");
                 if self.filled.diags.iter().all(|diag| diag.message != message) {

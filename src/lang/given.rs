@@ -46,6 +46,9 @@ pub(super) struct Values {
 impl Values {
     /// An entry with `$name` replaced; none where that can't be done, which is told.
     pub(super) fn resolve(&mut self, entry: &Entry, diags: &mut Vec<Diag>) -> Option<Vec<Entry>> {
+        if entry.value == Scalar::Wrong {
+            return None;
+        }
         let Some(text) = entry.text().filter(|text| text.contains('$')) else { return Some(vec![entry.clone()]) };
         if let Some(name) = text.strip_prefix('$').filter(|name| !entry.quoted && !name.contains('$')) {
             if let Some(value) = self.known.get(name) {

@@ -235,7 +235,10 @@ pub fn value(kind: &Kind, range: Option<&Range>, entry: &Entry) -> Result<Value,
     let refuse = || Refusal {
         code: "wrong-kind",
         text: format!("is {}, not {}", kind.words(), found(&entry.value)),
-        hint: format!("write {} such as `{}`", kind.words().split(" (").next().unwrap_or_default(), kind.sample()),
+        hint: match (kind, &entry.value) {
+            (Kind::Bool, value) => format!("write `#{}`", !is_no(value)),
+            _ => format!("write {} such as `{}`", kind.words().split(" (").next().unwrap_or_default(), kind.sample()),
+        },
     };
     let within = |number: f64, shown: &str| {
         let natural = kind.natural_range();
@@ -272,7 +275,7 @@ pub fn value(kind: &Kind, range: Option<&Range>, entry: &Entry) -> Result<Value,
             Ok(Value::Real(*number as f64))
         }
         (Kind::Real | Kind::Share | Kind::Probability | Kind::Degrees, Scalar::Real(number)) => {
-            within(*number, &format!("{number:?}"))?;
+            within(*number, &shown(*number))?;
             Ok(Value::Real(*number))
         }
         (Kind::Bool, Scalar::Bool(flag)) => Ok(Value::Bool(*flag)),
@@ -291,14 +294,33 @@ pub fn value(kind: &Kind, range: Option<&Range>, entry: &Entry) -> Result<Value,
     }
 }
 
+/// Whether a value that is no `#true` or `#false` means no.
+fn is_no(value: &Scalar) -> bool {
+    match value {
+        Scalar::Text(text) => matches!(text.to_lowercase().as_str(), "false" | "no" | "off" | "0" | "none" | "n"),
+        Scalar::Int(number) => *number == 0,
+        _ => false,
+    }
+}
+
+/// A number as people write it.
+fn shown(number: f64) -> String {
+    if number != 0.0 && number.is_finite() && !(1e-4..1e7).contains(&number.abs()) {
+        format!("{number:e}")
+    } else {
+        format!("{number:?}")
+    }
+}
+
 /// What a value is, in words.
 fn found(value: &Scalar) -> String {
     match value {
         Scalar::Text(text) => format!("the text `{text}`"),
         Scalar::Int(number) => format!("the number {number}"),
-        Scalar::Real(number) => format!("the number {number:?}"),
+        Scalar::Real(number) => format!("the number {}", shown(*number)),
         Scalar::Bool(flag) => format!("`#{flag}`"),
         Scalar::Null => "`#null`".to_owned(),
+        Scalar::Wrong => "what can't be read".to_owned(),
     }
 }
 

@@ -100,6 +100,7 @@ pub fn analyse(
     let shared = document.nodes.iter().any(|node| matches!(node.name.text.as_str(), "network" | "stage"));
     let runnable = Runnable { pipelines: &nodes, sweeps: &sweeps, points, expected: readable && !shared };
     let contents = contents(&runnable, &module, &scope, &settings, &mut diags);
+    follow_from_errors(&module, &mut diags);
     in_order(&mut diags);
     drop(scope);
     Analysis { file, contents, diags, module }
@@ -116,6 +117,20 @@ pub fn networks(file: &Path, sources: &mut Sources) -> std::io::Result<BTreeMap<
     let module = Module::new(id, &document, sources);
     let scope = Scope::new(&module, &mut Vec::new());
     Ok(scope.networks(id).map(|(name, network)| (name.to_owned(), network.called(name))).collect())
+}
+
+/// Takes out what may only follow from another mistake: what is unused where something can't be read, and networks that are missing
+/// because their description in the same file is wrong.
+fn follow_from_errors(module: &Module, diags: &mut Vec<Diag>) {
+    if diags.iter().any(|diag| diag.severity == Severity::Error) {
+        diags.retain(|diag| !matches!(diag.code, "unused-param" | "unused-stage"));
+    }
+    let broken: Vec<(FileId, String)> =
+        module.broken.iter().map(|(file, name)| (*file, format!("there is no network `{name}`"))).collect();
+    let follows = |diag: &Diag| {
+        broken.iter().any(|(file, message)| *message == diag.message && *file == diag.labels[0].span.file)
+    };
+    diags.retain(|diag| diag.code != "unknown-network" || !follows(diag));
 }
 
 /// Sorts by place, the errors of one place before its warnings, and drops what is said twice.
@@ -281,7 +296,11 @@ impl Module {
             let name = entry.text().unwrap_or_default();
             let found = pipelines.iter().find(|node| name_of(node).as_deref() == Some(name));
             if found.is_none() {
-                let hint = near::hint(name, names.iter().map(String::as_str), "write a file in quotes");
+                let hint = if Path::new(name).extension().is_some_and(|extension| extension == "kdl") {
+                    format!("write a file in quotes: `extends \"{name}\"`")
+                } else {
+                    near::hint(name, names.iter().map(String::as_str), "write a file in quotes")
+                };
                 self.wrong("unknown-name", entry.span, format!("there is no pipeline `{name}`"), hint);
             }
             return found.map(|node| (*node).clone());

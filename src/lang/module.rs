@@ -18,6 +18,8 @@ use crate::syntax::{self, Document, Node};
 /// A file and all that it brings in.
 #[derive(Debug)]
 pub(super) struct Module {
+    /// Networks whose description is wrong, which was told.
+    pub(super) broken: Vec<(FileId, String)>,
     /// The file that all began with.
     pub(super) root: FileId,
     /// Files that were read, by their real paths.
@@ -80,6 +82,7 @@ impl Module {
     /// A file of which only the tree is known.
     pub(super) fn alone(file: FileId, document: Document) -> Self {
         Self {
+            broken: Vec::new(),
             root: file,
             files: BTreeMap::new(),
             documents: BTreeMap::from([(file, document)]),
@@ -185,7 +188,11 @@ impl Module {
     fn network(&mut self, file: FileId, node: &Node) {
         let (described, diags) = describe(node);
         self.diags.extend(diags);
-        let Some(described) = described else { return };
+        let Some(described) = described else {
+            let name = node.args().next().and_then(|entry| entry.text());
+            self.broken.extend(name.map(|name| (file, name.to_owned())));
+            return;
+        };
         let (name, span) = (described.spec.name.as_str(), described.span);
         let same = |(other, network): &&(FileId, Described)| *other == file && network.spec.name == name;
         if !super::is_name(name) {
@@ -267,7 +274,13 @@ impl Module {
         } else {
             let text = match &place {
                 Place::Disk(path) => text_of(path, &real, sources).map_err(|error| {
-                    let hint = format!("paths in `{verb}` start at the folder of the file that says it");
+                    let near = near_file(path).map(|name| Path::new(target).with_file_name(name));
+                    let hint = match near {
+                        Some(near) => format!("did you mean `{}`?", near.display()),
+                        None => format!(
+                            "it is to name a file; paths in `{verb}` start at the folder of the file that says it"
+                        ),
+                    };
                     (format!("`{}` can't be read: {error}", path.display()), hint)
                 }),
                 Place::Package(package, name, _) => {
@@ -402,4 +415,14 @@ pub(super) fn read(file: &Path) -> std::io::Result<String> {
         return Ok(" ".repeat(usize::try_from(fs::metadata(file)?.len()).unwrap_or(usize::MAX).min(64 << 20)));
     }
     fs::read_to_string(file)
+}
+
+/// The file beside a path that there is not whose name is most like it.
+fn near_file(path: &Path) -> Option<String> {
+    let wanted = path.file_name()?.to_str()?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let files = fs::read_dir(folder).ok()?.take(1000).flatten().filter(|entry| entry.path().is_file());
+    let mut names: Vec<String> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    near::near(wanted, names.iter().map(String::as_str)).filter(|name| *name != wanted).map(str::to_owned)
 }

@@ -5,8 +5,10 @@
 pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let short = |text: &str| text.to_lowercase().replace(['-', '_', '.'], "");
     let wanted = short(name);
+    // A file may hold ten thousand names, and as many that are misspelt.
     candidates
         .into_iter()
+        .take(256)
         .map(|candidate| {
             let other = short(candidate);
             let distance = strsim::damerau_levenshtein(&wanted, &other);

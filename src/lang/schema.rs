@@ -136,7 +136,7 @@ fn entry(entry: &Entry) -> Json {
         Scalar::Int(number) => json!(number),
         Scalar::Real(number) => json!(number),
         Scalar::Bool(flag) => json!(flag),
-        Scalar::Null => Json::Null,
+        Scalar::Null | Scalar::Wrong => Json::Null,
     }
 }
 

@@ -225,7 +225,10 @@ pub fn read(node: &Node, origin: Origin) -> (Option<Signature>, Vec<Diag>) {
             "counter-example" => signature.examples.push(example(child, true)),
             other => {
                 let parts = ["doc", "in", "out", "param", "body", "example", "counter-example"];
-                let hint = near::hint(other, parts, "stages stand in its `body { … }`");
+                let hint = match near::near(other, parts) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "stages stand in its `body { … }`".to_owned(),
+                };
                 diags.push(bad(child, &format!("a stage's declaration has no `{other}`")).hint(hint));
             }
         }
@@ -253,7 +256,7 @@ fn body(stage: &Node, body: &Node, signature: &Signature, diags: &mut Vec<Diag>)
                 Diag::error("missing-port", signature.span, format!("stage `{}` gives nothing", signature.name));
             diags.push(found.hint("write `out type=patches from=STAGE`, a stage of its body"));
         }
-    } else {
+    } else if diags.iter().all(|diag| diag.code != "impl-outside-std") {
         diags.push(bad(body, "a stage has `impl` or a body, not both"));
     }
     for param in &signature.params {
@@ -315,9 +318,27 @@ fn known(node: &Node, props: &[&str], children: &[&str], diags: &mut Vec<Diag>) 
     }
 }
 
+/// What ports take and give.
+const TYPES: [&str; 10] =
+    ["photographs", "patches", "views", "weights", "model", "thresholds", "scores", "spread", "report", "files"];
+
+/// What stands for a type that there is not: it fits everything, so that one mistake is told once.
+pub(super) const ANY: &str = "?";
+
+/// The types of a port as they are written; [`ANY`] where there is no such type, which is told.
+fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a str {
+    let Some(unknown) = types.split('|').find(|ty| !TYPES.contains(ty)) else { return types };
+    let place = node.prop("type").map_or(node.head, |entry| entry.span);
+    let message =
+        if unknown.is_empty() { "a port needs `type=`".to_owned() } else { format!("there is no type `{unknown}`") };
+    diags.push(Diag::error("unknown-name", place, message).hint(near::hint(unknown, TYPES, "")));
+    ANY
+}
+
 fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
     known(node, &["type", "many", "optional"], &["doc", "refuses"], diags);
     let types = node.prop("type").and_then(Entry::text).unwrap_or_default();
+    let types = known_types(node, types, diags);
     InPort {
         name: node.args().next().and_then(Entry::text).unwrap_or("in").to_owned(),
         types: types.split('|').map(str::to_owned).collect(),
@@ -339,7 +360,7 @@ fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
     known(node, props, children, diags);
     OutPort {
         name: node.args().next().and_then(Entry::text).unwrap_or("out").to_owned(),
-        ty: node.prop("type").and_then(Entry::text).unwrap_or_default().to_owned(),
+        ty: known_types(node, node.prop("type").and_then(Entry::text).unwrap_or_default(), diags).to_owned(),
         main: flag(node, "main").unwrap_or(false),
         marks: words(node, "marks"),
         side: argument(node.child("side")),
@@ -366,17 +387,33 @@ fn figure(node: &Node, diags: &mut Vec<Diag>) -> Option<Figure> {
 
 /// Reads a `param` node of a signature, or of a pipeline.
 pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
-    known(node, &["type", "of", "range", "default", "optional", "since", "keyed"], &["doc", "param", "case"], diags);
+    let facets = ["type", "of", "range", "default", "optional", "since", "keyed"];
     let Some(name) = node.args().next().and_then(Entry::text) else {
+        if let Some((key, entry)) = node.props().find(|(key, _)| !facets.contains(&key.text.as_str())) {
+            let value = match &entry.value {
+                Scalar::Int(value) => value.to_string(),
+                Scalar::Real(value) => format!("{value:?}"),
+                _ => "…".to_owned(),
+            };
+            let message = "a `param` is not declared with `=`";
+            let hint = format!("write `param {} type=… default={value}`", key.text);
+            diags.push(Diag::error("equals", entry.whole, message).hint(hint));
+            return None;
+        }
         diags.push(
             Diag::error("missing-name", node.head, "a parameter needs a name").hint("write `param size type=px`"),
         );
         return None;
     };
+    known(node, &facets, &["doc", "param", "case"], diags);
     let of = node.prop("of").and_then(Entry::text);
     let Some(ty) = node.prop("type") else {
         let found = Diag::error("missing-param", node.head, format!("parameter `{name}` needs `type=`"));
-        diags.push(found.hint(format!("types are {}", near::names(NAMES))));
+        let form = match node.args().nth(1).map(|entry| &entry.value) {
+            Some(Scalar::Int(value)) => format!("write `param {name} type=… default={value}`; "),
+            _ => String::new(),
+        };
+        diags.push(found.hint(format!("{form}types are {}", near::names(NAMES))));
         return None;
     };
     let Some(kind) = ty.text().and_then(|ty| Kind::named(ty, of)) else {

@@ -117,7 +117,7 @@ pub(super) fn network(network: &Described) -> String {
             crate::syntax::Scalar::Real(number) => Some(format!("{number:?}")),
             crate::syntax::Scalar::Text(text) => Some(text.clone()),
             crate::syntax::Scalar::Bool(flag) => Some(format!("#{flag}")),
-            crate::syntax::Scalar::Null => None,
+            crate::syntax::Scalar::Null | crate::syntax::Scalar::Wrong => None,
         });
         let _ = write!(out, "\n- `{name}`, default `{}`", value.unwrap_or_default());
     }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::scan::{Kind, Token, scan};
-use super::{LARGEST, slips};
+use super::{LARGEST, braces};
 use crate::base::FileId;
 
 /// What stands around a place.
@@ -66,7 +66,7 @@ pub fn cursor(text: &str, at: usize) -> Cursor {
     }
     let mut tokens = scan(text);
     // Missing braces are put in where the indentation says, so that an open block above does not swallow this place.
-    let _ = slips::braces(FileId(0), text, &mut tokens);
+    let _ = braces::braces(FileId(0), text, &mut tokens);
     let mut within: Vec<Head> = Vec::new();
     let mut statement: Option<Head> = None;
     let mut key: Option<String> = None;

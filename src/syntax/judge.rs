@@ -184,11 +184,13 @@ impl Judge<'_> {
                 before = Some(kind(at));
                 continue;
             }
-            let after = (at..head.end).map(kind).find(|&kind| kind != Kind::Space);
-            let entry = matches!(after, Some(Kind::Word | Kind::Keyword | Kind::Text | Kind::SlashDash));
             let first = at == head.start || kind(at - 1) != Kind::Space;
             let ended = matches!(before, Some(Kind::Word | Kind::Keyword | Kind::Text));
-            if !(first && ended && entry) {
+            if !(first && ended) {
+                continue;
+            }
+            let after = (at..head.end).map(kind).find(|&kind| kind != Kind::Space);
+            if !matches!(after, Some(Kind::Word | Kind::Keyword | Kind::Text | Kind::SlashDash)) {
                 continue;
             }
             if name.is_empty() {
@@ -229,6 +231,7 @@ impl Judge<'_> {
                 Kind::Newline if text == ";" => piece.push('\n'),
                 Kind::Space | Kind::OpenComment if is_blank(text) => piece.extend(std::iter::repeat_n(' ', text.len())),
                 Kind::Close if text.is_empty() => piece.push('}'),
+                Kind::Open if text.is_empty() => piece.push('{'),
                 _ => piece.push_str(text),
             }
         }

@@ -52,13 +52,28 @@ pub struct Token {
     pub end: usize,
 }
 
+/// Strings and comments without an end after which none that is longer than its line is looked for.
+const MOST_OPEN: usize = 100;
+
 /// The tokens of `text`, in order and without gaps.
 #[must_use]
 pub fn scan(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut start = 0;
+    // Each search for an end that is not there reads the rest of the text.
+    let (mut open, mut line_end) = (0, 0);
     while start < text.len() {
-        let (kind, length) = token(&text[start..]);
+        let mut rest = &text[start..];
+        if open > MOST_OPEN {
+            if start >= line_end {
+                line_end = start + line_length(rest);
+            }
+            if line_end > start {
+                rest = &text[start..line_end];
+            }
+        }
+        let (kind, length) = token(rest);
+        open += usize::from(matches!(kind, Kind::OpenComment | Kind::OpenText));
         tokens.push(Token { kind, start, end: start + length });
         start += length;
     }

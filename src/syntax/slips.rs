@@ -1,10 +1,8 @@
 //! The slips that people make in KDL, each with its own hint, and what was meant by them.
 
-use std::collections::BTreeSet;
-
-use super::scan::{Kind, Token};
+use super::scan::{Kind, Token, is_newline};
 use super::tree::{Scalar, Word};
-use super::{DEEPEST, judge};
+use super::{judge, odd};
 use crate::base::{FileId, Span};
 use crate::diag::Diag;
 
@@ -12,60 +10,83 @@ use crate::diag::Diag;
 pub(super) fn name(file: FileId, token: Token, text: &str, diags: &mut Vec<Diag>) -> Word {
     let span = Span::new(file, token.start..token.end);
     let text = match value(file, token, text, diags) {
-        Some((Scalar::Text(text), _)) => text,
-        Some(_) if matches!(token.kind, Kind::Word) => {
+        (Scalar::Text(text), _) => text,
+        (Scalar::Wrong, _) => text.to_owned(),
+        _ if matches!(token.kind, Kind::Word) => {
             let found = Diag::error("syntax", span, format!("a name can't be the number `{text}`"));
-            if diags.iter().all(|told| told.labels[0].span != span) {
+            if diags.last().is_none_or(|told| told.labels[0].span != span) {
                 diags.push(found.hint(format!("quote it: `\"{text}\"`")));
             }
             text.to_owned()
         }
-        Some(_) => {
+        _ => {
             diags.push(Diag::error("syntax", span, format!("`{text}` can't be a name")));
             text.to_owned()
         }
-        None => text.to_owned(),
     };
     Word { text, span }
 }
 
-/// The value of a token, and whether it is quoted. None where nothing sensible can be meant.
-pub(super) fn value(file: FileId, token: Token, text: &str, diags: &mut Vec<Diag>) -> Option<(Scalar, bool)> {
+/// The value of a token, and whether it is quoted.
+pub(super) fn value(file: FileId, token: Token, text: &str, diags: &mut Vec<Diag>) -> (Scalar, bool) {
     let span = Span::new(file, token.start..token.end);
     match token.kind {
-        Kind::Text => Some((Scalar::Text(string(span, text, diags)), true)),
+        Kind::Text => (Scalar::Text(string(span, text, diags)), true),
         Kind::OpenText => {
             let found = Diag::error("unclosed-string", span, "the string that begins here never ends");
-            diags.push(found.hint("close it with `\"` on the same line"));
-            Some((Scalar::Text(text.trim_matches(['"', '#']).to_owned()), true))
+            let hashes: String = text.chars().take_while(|&c| c == '#').collect();
+            let quotes = if text[hashes.len()..].starts_with("\"\"\"") { "\"\"\"" } else { "\"" };
+            let place = if quotes.len() == 3 { "on a line of its own" } else { "on the same line" };
+            diags.push(found.hint(format!("close it with `{quotes}{hashes}` {place}")));
+            (Scalar::Wrong, true)
         }
         Kind::SingleQuoted => {
-            let inner = text[1..text.len() - 1].to_owned();
-            let found = Diag::error("single-quotes", span, "strings stand in double quotes");
+            let mut letters = text.chars();
+            let quote = letters.next().unwrap_or('\'');
+            letters.next_back();
+            let inner = letters.as_str().to_owned();
+            let found = if matches!(quote, '\'' | '`') {
+                Diag::error("single-quotes", span, "strings stand in double quotes")
+            } else {
+                Diag::error("look-alike", span, format!("`{quote}` is no quote of KDL, which has `\"` alone"))
+            };
             diags.push(found.hint(format!("write `\"{inner}\"`")));
-            Some((Scalar::Text(inner), true))
+            (Scalar::Text(inner), true)
         }
-        Kind::Keyword => keyword(span, text, diags).map(|value| (value, false)),
-        _ => Some((word(span, text, diags), false)),
+        Kind::Keyword => (keyword(span, text, diags), false),
+        _ => (word(span, text, diags), false),
     }
 }
 
-fn keyword(span: Span, text: &str, diags: &mut Vec<Diag>) -> Option<Scalar> {
+fn keyword(span: Span, text: &str, diags: &mut Vec<Diag>) -> Scalar {
     match text {
-        "#true" => Some(Scalar::Bool(true)),
-        "#false" => Some(Scalar::Bool(false)),
-        "#null" => Some(Scalar::Null),
-        "#inf" => Some(Scalar::Real(f64::INFINITY)),
-        "#-inf" => Some(Scalar::Real(f64::NEG_INFINITY)),
-        "#nan" => Some(Scalar::Real(f64::NAN)),
+        "#true" => Scalar::Bool(true),
+        "#false" => Scalar::Bool(false),
+        "#null" => Scalar::Null,
+        "#inf" => Scalar::Real(f64::INFINITY),
+        "#-inf" => Scalar::Real(f64::NEG_INFINITY),
+        "#nan" => Scalar::Real(f64::NAN),
         _ => {
             let found = Diag::error("keyword-form", span, format!("`{text}` is not a value"));
-            diags.push(
-                found.hint("words with `#` are `#true`, `#false`, `#null`, `#inf`, `#-inf` and `#nan`; quote text"),
-            );
-            None
+            let meant = keyword_meant(text);
+            let hint = meant.map(|meant| format!("write `{meant}`"));
+            let all = "words with `#` are `#true`, `#false`, `#null`, `#inf`, `#-inf` and `#nan`; quote text";
+            diags.push(found.hint(hint.unwrap_or_else(|| all.to_owned())));
+            match meant {
+                Some("#true") => Scalar::Bool(true),
+                Some("#false") => Scalar::Bool(false),
+                _ => Scalar::Wrong,
+            }
         }
     }
+}
+
+/// The word with `#` that is meant by one that there is not.
+pub(super) fn keyword_meant(text: &str) -> Option<&'static str> {
+    let text = text.to_lowercase();
+    ["#true", "#false", "#null", "#inf", "#-inf", "#nan"]
+        .into_iter()
+        .find(|keyword| *keyword == text || keyword.len() > 4 && strsim::damerau_levenshtein(keyword, &text) <= 1)
 }
 
 /// An unquoted word: a number, a name, or a slip.
@@ -73,20 +94,30 @@ fn word(span: Span, text: &str, diags: &mut Vec<Diag>) -> Scalar {
     if let Some(value) = number(span, text, diags) {
         return value;
     }
+    if text.contains('"') {
+        return Scalar::Text(text.trim_matches('"').to_owned()); // a quote without its partner, which was told
+    }
+    if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        return Scalar::Text(format!("${name}")); // told
+    }
     let mut slip = |code, message: String, hint: String| diags.push(Diag::error(code, span, message).hint(hint));
+    if let Some((meant, why)) = odd::plain(text) {
+        slip("look-alike", why, format!("write `{meant}`"));
+        return word(span, &meant, &mut Vec::new());
+    }
     match text {
         "true" | "false" => {
             slip("keyword-form", format!("`{text}` needs a `#`"), format!("write `#{text}`"));
             return Scalar::Bool(text == "true");
         }
         "null" => {
-            slip("keyword-form", format!("`{text}` needs a `#`"), format!("write `#{text}`"));
-            return Scalar::Null;
+            let hint = "nothing in macula is `#null`: leave out what is not to be given";
+            slip("keyword-form", format!("`{text}` needs a `#`"), hint.to_owned());
+            return Scalar::Wrong;
         }
         "inf" | "-inf" | "nan" => {
             slip("keyword-form", format!("`{text}` needs a `#`"), format!("write `#{text}`"));
-            let number = text.parse().unwrap_or(f64::NAN);
-            return Scalar::Real(number);
+            return Scalar::Wrong;
         }
         _ => {}
     }
@@ -94,7 +125,7 @@ fn word(span: Span, text: &str, diags: &mut Vec<Diag>) -> Scalar {
     if bare.len() < text.len() {
         slip("comma", "values are not separated by commas".to_owned(), "leave the comma out".to_owned());
         let quiet = &mut Vec::new();
-        return if bare.is_empty() { Scalar::Text(String::new()) } else { word(span, bare, quiet) };
+        return if bare.is_empty() { Scalar::Wrong } else { word(span, bare, quiet) };
     }
     if let Some((form, value)) = pointed(text) {
         slip(
@@ -118,15 +149,28 @@ fn word(span: Span, text: &str, diags: &mut Vec<Diag>) -> Scalar {
         );
         return value;
     }
+    if let Some((code, message, hint, value)) = odd::number(text) {
+        slip(code, message, hint);
+        return value;
+    }
     let signed = text.trim_start_matches(['+', '-']);
+    if text.contains('\\') {
+        let forward = text.replace('\\', "/");
+        slip("unquoted-path", format!("`{text}` needs quotes"), format!("write `\"{forward}\"`, or `#\"{text}\"#`"));
+        return Scalar::Text(forward);
+    }
     if text.contains('/') {
         slip("unquoted-path", format!("`{text}` needs quotes"), format!("write `\"{text}\"`"));
     } else if signed.starts_with(|c: char| c.is_ascii_digit()) && text.len() - signed.len() <= 1 {
         slip(
             "number-form",
             format!("`{text}` is neither a number nor a name"),
-            format!("write `\"{text}\"` if it is text"),
+            format!("names begin with a letter; write `\"{text}\"` if it is text"),
         );
+        let name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if !text.chars().all(name) || !text.contains(|c: char| c.is_ascii_alphabetic()) || text.ends_with('-') {
+            return Scalar::Wrong;
+        }
     } else if text.contains('#') {
         slip("syntax", format!("`#` can't stand inside the unquoted `{text}`"), format!("write `\"{text}\"`"));
     }
@@ -134,7 +178,7 @@ fn word(span: Span, text: &str, diags: &mut Vec<Diag>) -> Scalar {
 }
 
 /// The value of a well-formed number.
-fn number(span: Span, text: &str, diags: &mut Vec<Diag>) -> Option<Scalar> {
+pub(super) fn number(span: Span, text: &str, diags: &mut Vec<Diag>) -> Option<Scalar> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let negative = text.starts_with('-');
     for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
@@ -170,11 +214,14 @@ fn number(span: Span, text: &str, diags: &mut Vec<Diag>) -> Option<Scalar> {
 }
 
 fn too_big(span: Span, text: &str, diags: &mut Vec<Diag>) -> i64 {
-    diags.push(Diag::error("number-form", span, format!("`{text}` is too large a number: 64 bits are the most")));
+    diags.push(
+        Diag::error("number-form", span, format!("`{text}` is too large a number"))
+            .hint(format!("{} is the most", i64::MAX)),
+    );
     0
 }
 
-fn is_digits(text: &str) -> bool {
+pub(super) fn is_digits(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| c.is_ascii_digit() || c == '_')
 }
 
@@ -233,116 +280,30 @@ fn show(value: &Scalar) -> String {
 
 /// The text of a quoted string.
 fn string(span: Span, text: &str, diags: &mut Vec<Diag>) -> String {
-    if text.len() >= 2 && text.starts_with('"') && !text.starts_with("\"\"\"") && !text.contains('\\') {
+    let text = text.trim_start_matches(['f', 'r', 'b', 'u']); // told
+    let lines = text.starts_with("\"\"\"");
+    if text.len() >= 2 && text.starts_with('"') && !lines && !text.contains('\\') {
         return text[1..text.len() - 1].to_owned();
     }
+    if lines && !text.contains(is_newline) {
+        let inner = text.trim_matches('"').to_owned();
+        let found = Diag::error("syntax", span, "`\"\"\"` stands on lines of its own, above and below the text");
+        diags.push(found.hint(format!("write `\"{inner}\"`")));
+        return inner;
+    }
     judge::string(text).unwrap_or_else(|why| {
-        diags.push(Diag::error("syntax", span, why.message).hint(why.hint));
+        let first = Span { end: span.start + 3, ..span };
+        let found = if lines && why.message.contains("prefix") {
+            Diag::error("syntax", first, "the lines of this text are indented less than the `\"\"\"` that closes it")
+                .hint("indent them at least as far as the closing `\"\"\"`")
+        } else if text.starts_with('"') && !lines && !text.contains(is_newline) {
+            let raw = text.trim_matches('"');
+            Diag::error("syntax", span, "a backslash in text begins an escape, and this one is none")
+                .hint(format!("write `#\"{raw}\"#`, or `/` in a path"))
+        } else {
+            Diag::error("syntax", span, why.message).hint(why.hint)
+        };
+        diags.push(found);
         text.trim_matches(['"', '#']).to_owned()
     })
-}
-
-/// Pairs the braces. Tells of those without a partner and of nesting that is too deep, and puts the tokens right, by the
-/// indentation, so that reading can go on. The second value is false where it can't.
-pub(super) fn braces(file: FileId, text: &str, tokens: &mut Vec<Token>) -> (Vec<Diag>, bool) {
-    let mut diags = Vec::new();
-    for token in tokens.iter().filter(|token| token.kind == Kind::OpenComment) {
-        let found = Diag::error(
-            "unclosed-comment",
-            Span::new(file, token.start..token.end),
-            "the comment that begins here never ends",
-        );
-        diags.push(found.hint("close it with `*/`, or comment out one line with `//`"));
-    }
-    let (mut depth, mut even) = (0usize, true);
-    for token in tokens.iter() {
-        match token.kind {
-            Kind::Open => depth += 1,
-            Kind::Close if depth == 0 => even = false,
-            Kind::Close => depth -= 1,
-            _ => {}
-        }
-        if depth > DEEPEST {
-            let found = Diag::error(
-                "too-deep",
-                Span::new(file, token.start..token.end),
-                format!("nested deeper than {DEEPEST} braces"),
-            );
-            diags.push(found.hint("is a `}` missing before this place?"));
-            return (diags, false);
-        }
-    }
-    if !even || depth > 0 {
-        *tokens = even_out(file, text, tokens, &mut diags);
-    }
-    (diags, true)
-}
-
-/// Tokens with the missing braces put in and the needless ones taken out, where the indentation says.
-fn even_out(file: FileId, text: &str, tokens: &[Token], diags: &mut Vec<Diag>) -> Vec<Token> {
-    let open_strings: BTreeSet<usize> =
-        tokens.iter().filter(|token| token.kind == Kind::OpenText).map(|token| line_start(text, token.start)).collect();
-    let mut unclosed = |open: Token| {
-        // A string that swallowed the brace has been told of.
-        if !open_strings.contains(&line_start(text, open.start)) {
-            let found =
-                Diag::error("unclosed-brace", Span::new(file, open.start..open.end), "this `{` is never closed");
-            diags.push(found.hint("put a `}` where its block ends"));
-        }
-    };
-    let mut out: Vec<Token> = Vec::with_capacity(tokens.len());
-    let mut open: Vec<(Token, usize)> = Vec::new();
-    let mut stray = Vec::new();
-    let mut first = true;
-    for &token in tokens {
-        let indent = indent(text, token.start);
-        if first && !matches!(token.kind, Kind::Space | Kind::Newline) {
-            first = false;
-            let closes = token.kind == Kind::Close;
-            while let Some(&(brace, column)) = open.last() {
-                let outside = if closes { indent < column } else { indent <= column };
-                if !outside {
-                    break;
-                }
-                unclosed(brace);
-                out.push(Token { kind: Kind::Close, start: token.start, end: token.start });
-                open.pop();
-            }
-            if closes && open.last().is_none_or(|&(_, column)| indent > column) {
-                stray.push(token);
-                out.push(Token { kind: Kind::Space, ..token });
-                continue;
-            }
-        }
-        match token.kind {
-            Kind::Newline => first = true,
-            Kind::Open => open.push((token, indent)),
-            Kind::Close if open.pop().is_none() => {
-                stray.push(token);
-                out.push(Token { kind: Kind::Space, ..token });
-                continue;
-            }
-            _ => {}
-        }
-        out.push(token);
-    }
-    while let Some((brace, _)) = open.pop() {
-        unclosed(brace);
-        out.push(Token { kind: Kind::Close, start: text.len(), end: text.len() });
-    }
-    for token in stray {
-        let found = Diag::error("stray-brace", Span::new(file, token.start..token.end), "this `}` closes nothing");
-        diags.push(found.hint("take it out, or look for a `{` that is missing above"));
-    }
-    out
-}
-
-fn line_start(text: &str, at: usize) -> usize {
-    text[..at].rfind('\n').map_or(0, |newline| newline + 1)
-}
-
-/// Column at which the line of `at` begins to hold something.
-fn indent(text: &str, at: usize) -> usize {
-    let line = &text[line_start(text, at)..];
-    line.len() - line.trim_start_matches([' ', '\t']).len()
 }

@@ -2,7 +2,7 @@
 
 use super::judge::{self, Memory};
 use super::scan::{Kind, Token, scan};
-use super::{DEEPEST, LARGEST, slips};
+use super::{DEEPEST, LARGEST, braces, mend, slips};
 use crate::base::{FileId, Span};
 use crate::diag::Diag;
 
@@ -65,6 +65,8 @@ pub enum Scalar {
     Bool(bool),
     /// `#null`.
     Null,
+    /// What can't be read, which was told.
+    Wrong,
 }
 
 impl Node {
@@ -139,8 +141,10 @@ pub(super) struct Read {
 
 /// Reads a text of any size without the judge.
 pub(super) fn read(file: FileId, text: &str) -> Read {
-    let mut tokens = scan(text);
-    let (mut diags, trusted) = slips::braces(file, text, &mut tokens);
+    let mut diags = Vec::new();
+    let mut tokens = mend::mend(file, text, scan(text), &mut diags);
+    let (mut found, trusted) = braces::braces(file, text, &mut tokens);
+    diags.append(&mut found);
     if !trusted {
         return Read { document: Document::default(), diags, tokens: None };
     }
@@ -162,7 +166,7 @@ pub fn values(file: FileId, text: &str, from: usize) -> (Vec<Entry>, Vec<Diag>) 
         .map(|token| Token { start: token.start + from, end: token.end + from, ..token })
         .collect();
     let mut reader = Reader::new(file, text, &tokens);
-    let entries = reader.entries();
+    let entries = reader.entries(None);
     if let Some(token) = reader.peek() {
         let place = Span::new(file, token.start..text.len());
         reader.diags.push(Diag::error("syntax", place, "only values can stand here"));
@@ -170,33 +174,37 @@ pub fn values(file: FileId, text: &str, from: usize) -> (Vec<Entry>, Vec<Diag>) 
     (entries, reader.diags)
 }
 
-struct Reader<'a> {
-    file: FileId,
-    text: &'a str,
-    tokens: &'a [Token],
-    at: usize,
-    diags: Vec<Diag>,
+pub(super) struct Reader<'a> {
+    pub(super) file: FileId,
+    pub(super) text: &'a str,
+    pub(super) tokens: &'a [Token],
+    pub(super) at: usize,
+    pub(super) diags: Vec<Diag>,
     hidden_ends: Vec<usize>,
+    /// Children that were written in parentheses behind the name.
+    pub(super) called: Option<Vec<Node>>,
+    /// Whether the node that is being read is none.
+    pub(super) dropped: bool,
 }
 
 impl<'a> Reader<'a> {
-    fn new(file: FileId, text: &'a str, tokens: &'a [Token]) -> Self {
-        Self { file, text, tokens, at: 0, diags: Vec::new(), hidden_ends: Vec::new() }
+    pub(super) fn new(file: FileId, text: &'a str, tokens: &'a [Token]) -> Self {
+        Self { file, text, tokens, at: 0, diags: Vec::new(), hidden_ends: Vec::new(), called: None, dropped: false }
     }
 
-    fn peek(&self) -> Option<Token> {
+    pub(super) fn peek(&self) -> Option<Token> {
         self.tokens.get(self.at).copied()
     }
 
-    fn text_of(&self, token: Token) -> &'a str {
+    pub(super) fn text_of(&self, token: Token) -> &'a str {
         &self.text[token.start..token.end]
     }
 
-    fn span(&self, token: Token) -> Span {
+    pub(super) fn span(&self, token: Token) -> Span {
         Span::new(self.file, token.start..token.end)
     }
 
-    fn skip(&mut self, kinds: &[Kind]) {
+    pub(super) fn skip(&mut self, kinds: &[Kind]) {
         while self.peek().is_some_and(|token| kinds.contains(&token.kind)) {
             self.at += 1;
         }
@@ -204,18 +212,27 @@ impl<'a> Reader<'a> {
 
     /// Nodes up to the closing brace (which stays) or the end.
     fn nodes(&mut self, depth: usize) -> Vec<Node> {
-        let mut nodes = Vec::new();
+        let mut nodes: Vec<Node> = Vec::new();
+        // Whether a node stands here that neither a line nor a `;` has ended.
+        let mut running = false;
         loop {
-            self.skip(&[Kind::Space, Kind::OpenComment, Kind::Newline, Kind::Semicolon]);
-            match self.peek() {
-                None => return nodes,
-                Some(token) if token.kind == Kind::Close => {
-                    if depth > 0 {
-                        return nodes;
-                    }
+            let Some(token) = self.peek() else { return nodes };
+            match token.kind {
+                Kind::Newline => {
+                    running = false;
                     self.at += 1;
                 }
-                Some(token) if token.kind == Kind::SlashDash => {
+                Kind::Semicolon => {
+                    if !running {
+                        let found = Diag::error("syntax", self.span(token), "there is nothing that this `;` could end");
+                        self.diags.push(found.hint("one `;` is enough, and a line's end needs none"));
+                    }
+                    running = false;
+                    self.at += 1;
+                }
+                Kind::Close if depth > 0 => return nodes,
+                Kind::Space | Kind::OpenComment | Kind::Close => self.at += 1,
+                Kind::SlashDash => {
                     self.at += 1;
                     self.skip(&[Kind::Space, Kind::OpenComment, Kind::Newline]);
                     if !matches!(self.peek().map(|token| token.kind), None | Some(Kind::Close | Kind::SlashDash)) {
@@ -223,18 +240,55 @@ impl<'a> Reader<'a> {
                         if self.peek().is_some_and(|token| token.kind == Kind::Semicolon) {
                             self.hidden_ends.push(self.at);
                         }
+                        running = true;
                     }
                 }
-                Some(_) => nodes.extend(self.node(depth)),
+                Kind::Open if !running && nodes.last().is_some_and(|last| last.children.is_none()) => {
+                    self.block_below(token, depth, &mut nodes);
+                    running = true;
+                }
+                _ => {
+                    if running && matches!(token.kind, Kind::Word | Kind::Text) && self.after_block() {
+                        let text = self.text_of(token);
+                        let message = format!("`{text}` follows a `}}` on the same line");
+                        let found = Diag::error("syntax", self.span(token), message);
+                        self.diags.push(found.hint("write `;` before it, or begin a line"));
+                    }
+                    nodes.extend(self.node(depth));
+                    running = true;
+                }
             }
         }
+    }
+
+    /// Whether a `}` is the last that was read.
+    fn after_block(&self) -> bool {
+        let before = self.tokens[..self.at].iter().rev().find(|token| token.kind != Kind::Space);
+        before.is_some_and(|token| token.kind == Kind::Close)
+    }
+
+    /// A block on a line of its own: it is taken for that of the node above.
+    fn block_below(&mut self, open: Token, depth: usize, nodes: &mut [Node]) {
+        self.at += 1;
+        let children = if depth < DEEPEST { self.nodes(depth + 1) } else { Vec::new() };
+        let mut end = open.end;
+        if let Some(close) = self.peek() {
+            end = close.end;
+            self.at += 1;
+        }
+        let Some(node) = nodes.last_mut() else { return };
+        let head = &self.text[node.head.range()];
+        let found = Diag::error("syntax", self.span(open), "a `{` can't stand at the begin of its own line");
+        self.diags.push(found.hint(format!("write it behind `{head}`, on the same line")));
+        node.children = Some(children);
+        node.span.end = end;
     }
 
     /// One node. Always goes forward; gives none where nothing can be a node's name.
     fn node(&mut self, depth: usize) -> Option<Node> {
         self.type_annotation();
         let first = self.peek()?;
-        let name = if matches!(first.kind, Kind::Word | Kind::Text | Kind::SingleQuoted | Kind::OpenText) {
+        let mut name = if matches!(first.kind, Kind::Word | Kind::Text | Kind::SingleQuoted | Kind::OpenText) {
             self.at += 1;
             Some(slips::name(self.file, first, self.text_of(first), &mut self.diags))
         } else {
@@ -242,12 +296,15 @@ impl<'a> Reader<'a> {
             None
         };
         let mut end = first.end;
-        let entries = self.entries();
+        let mut entries = self.entries(name.as_ref());
         if let Some(last) = entries.last() {
             end = last.whole.end;
         }
+        if let Some(name) = &mut name {
+            self.colons(name, &mut entries);
+        }
         let head = first.start..end;
-        let mut children = None;
+        let mut children = std::mem::take(&mut self.called);
         while let Some(token) = self.peek() {
             let hidden = token.kind == Kind::SlashDash;
             if hidden {
@@ -275,11 +332,14 @@ impl<'a> Reader<'a> {
         }
         let head = Span::new(self.file, head);
         let span = Span::new(self.file, first.start..end);
+        if std::mem::take(&mut self.dropped) {
+            return None;
+        }
         name.map(|name| Node { name, entries, children, head, span })
     }
 
     /// Arguments and properties up to whatever ends a node's head.
-    fn entries(&mut self) -> Vec<Entry> {
+    pub(super) fn entries(&mut self, name: Option<&Word>) -> Vec<Entry> {
         let mut entries = Vec::new();
         loop {
             self.skip(&[Kind::Space, Kind::OpenComment]);
@@ -299,104 +359,84 @@ impl<'a> Reader<'a> {
                         Some(_) => _ = self.entry(),
                     }
                 }
-                Kind::OpenParen => self.type_annotation(),
-                Kind::OpenBracket => self.brackets(token),
-                _ => entries.extend(self.entry()),
+                Kind::OpenParen => entries.extend(self.parentheses()),
+                Kind::OpenBracket => entries.extend(self.brackets(token)),
+                Kind::Equals if entries.is_empty() && name.is_some() => self.equals(token, name),
+                Kind::Word if entries.is_empty() && name.is_some() && is_arrow(self.text_of(token)) => {
+                    self.equals(token, name);
+                }
+                Kind::Backslash => {
+                    self.stray(token);
+                    return entries;
+                }
+                _ => {
+                    entries.extend(self.entry());
+                    self.with_unit(token, &mut entries);
+                    if self.text_of(token).ends_with(',') && self.at_another_node() {
+                        if let Some(told) = self.diags.last_mut() {
+                            told.hint = Some("write `;` in its place".to_owned());
+                        }
+                        return entries;
+                    }
+                }
             }
         }
     }
 
-    /// One entry. Always goes forward.
-    fn entry(&mut self) -> Option<Entry> {
+    /// One entry, or several where a comma glues them. Always goes forward.
+    fn entry(&mut self) -> Vec<Entry> {
         self.type_annotation();
-        let token = self.peek()?;
+        let Some(token) = self.peek() else { return Vec::new() };
         self.at += 1;
         if !is_value(token.kind) {
             self.at -= 1;
             self.stray(token);
-            return None;
+            return Vec::new();
         }
         let before = self.at;
         self.skip(&[Kind::Space]);
         if self.peek().is_none_or(|token| token.kind != Kind::Equals) {
             self.at = before;
-            let (value, quoted) = slips::value(self.file, token, self.text_of(token), &mut self.diags)?;
+            if let Some(entries) = self.glued(token) {
+                return entries;
+            }
+            let (value, quoted) = slips::value(self.file, token, self.text_of(token), &mut self.diags);
             let span = self.span(token);
-            return Some(Entry { key: None, value, quoted, span, whole: span });
+            return vec![Entry { key: None, value, quoted, span, whole: span }];
         }
         let key = slips::name(self.file, token, self.text_of(token), &mut self.diags);
-        self.at += 1;
+        self.second_equals(&key);
         self.skip(&[Kind::Space]);
         self.type_annotation();
         if let Some(open) = self.peek().filter(|token| token.kind == Kind::OpenBracket) {
-            self.brackets(open);
-            self.skip(&[Kind::Space]);
+            return vec![self.bracketed(open, key)];
         }
         let Some(given) = self.peek().filter(|token| is_value(token.kind)) else {
             let found = Diag::error("syntax", key.span, format!("`{}=` has no value", key.text));
             self.diags.push(found.hint("write the value right after the `=`"));
-            return None;
+            return vec![Entry {
+                value: Scalar::Wrong,
+                quoted: false,
+                span: key.span,
+                whole: key.span,
+                key: Some(key),
+            }];
         };
         self.at += 1;
-        let (value, quoted) = slips::value(self.file, given, self.text_of(given), &mut self.diags)?;
+        let (value, quoted) = slips::value(self.file, given, self.text_of(given), &mut self.diags);
         let whole = Span::new(self.file, token.start..given.end);
-        Some(Entry { key: Some(key), value, quoted, span: self.span(given), whole })
-    }
-
-    /// Skips `(type)`, which means nothing in macula.
-    fn type_annotation(&mut self) {
-        while let Some(open) = self.peek().filter(|token| token.kind == Kind::OpenParen) {
-            self.at += 1;
-            let mut end = open.end;
-            while let Some(token) = self.peek() {
-                if matches!(token.kind, Kind::Newline | Kind::Open | Kind::Close | Kind::Semicolon) {
-                    break;
-                }
-                self.at += 1;
-                end = token.end;
-                if token.kind == Kind::CloseParen {
-                    break;
-                }
-            }
-            let place = Span::new(self.file, open.start..end);
-            let found = Diag::error("type-annotation", place, "type annotations have no meaning here");
-            self.diags.push(found.hint("leave the parentheses out: the signature says which type a value has"));
-            self.skip(&[Kind::Space]);
-        }
-    }
-
-    /// Tells of `[a b]`, and reads on after the bracket.
-    fn brackets(&mut self, open: Token) {
-        let close = self.tokens[self.at..]
-            .iter()
-            .take_while(|token| !matches!(token.kind, Kind::Newline | Kind::Open | Kind::Close))
-            .find(|token| token.kind == Kind::CloseBracket);
-        let place = Span::new(self.file, open.start..close.map_or(open.end, |token| token.end));
-        let within = self.text[place.range()].trim_matches(['[', ']']).replace(',', " ");
-        let words: Vec<&str> = within.split_whitespace().collect();
-        let found = Diag::error("list-form", place, "lists have no brackets in KDL");
-        self.diags.push(found.hint(format!("write the values side by side: `{}`", words.join(" "))));
-        self.at += 1;
-    }
-
-    /// Tells of a token that can't stand where it is, and skips it.
-    fn stray(&mut self, token: Token) {
-        self.at += 1;
-        if token.kind == Kind::CloseBracket {
-            return; // told with its opening bracket, or by the judge
-        }
-        let text = self.text_of(token);
-        let found = match token.kind {
-            Kind::Backslash => Diag::error("syntax", self.span(token), "a backslash can only stand at a line's end")
-                .hint("quote text that holds one, with `#\"…\"#` so that it stays as it is"),
-            Kind::Equals => Diag::error("syntax", self.span(token), "`=` needs a name before it")
-                .hint("write `name value` for a parameter and `name=value` for a property"),
-            _ => Diag::error("syntax", self.span(token), format!("`{text}` can't stand here")),
-        };
-        self.diags.push(found);
+        let entry = Entry { key: Some(key), value, quoted, span: self.span(given), whole };
+        let mut entries = vec![entry];
+        self.with_unit(given, &mut entries);
+        entries
     }
 }
 
 fn is_value(kind: Kind) -> bool {
     matches!(kind, Kind::Word | Kind::Keyword | Kind::Text | Kind::OpenText | Kind::SingleQuoted)
+}
+
+/// What other languages write between a name and its value.
+fn is_arrow(text: &str) -> bool {
+    matches!(text, "->" | "=>" | ":=" | "<-" | "→" | "←")
 }

@@ -40,6 +40,11 @@ pub fn pages() -> impl Iterator<Item = &'static Page> {
     syntax::PAGES.iter().chain(language::PAGES).chain(stages::PAGES)
 }
 
+/// The pages of what a text can be told, before anything runs.
+pub fn of_the_language() -> impl Iterator<Item = &'static Page> {
+    syntax::PAGES.iter().chain(language::PAGES)
+}
+
 /// The page of a code.
 #[must_use]
 pub fn find(code: &str) -> Option<&'static Page> {

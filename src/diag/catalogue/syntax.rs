@@ -35,6 +35,30 @@ pub(super) const PAGES: &[Page] = &[
         "Leave the comma out.",
     ),
     page(
+        "colon",
+        "A name is followed by a blank and its value, or by `=` where it is a property; YAML's colon means nothing.",
+        "extract patches { size: 128 }",
+        "Write `size 128`, and `flip horizontal=0.5`.",
+    ),
+    page(
+        "equals",
+        "A parameter's value follows its name after a blank. `=` stands in properties alone, behind a name on the same line: `label min-pixels=8`.",
+        "extract patches { size = 128 }",
+        "Write `size 128`.",
+    ),
+    page(
+        "comment-form",
+        "A comment begins with `//`. `#` begins `#true` and its kin.",
+        "# made photographs\nsynthetic fundus",
+        "Write `// …`, or `/* … */` within a line.",
+    ),
+    page(
+        "look-alike",
+        "A character looks like one that KDL knows and is another: curly quotes, a dash for a minus, full-width digits and braces, or one that is not seen. Copying from a page or a paper brings them in.",
+        "idrid fundus { root “data/idrid” }",
+        "Write the plain character that the hint shows.",
+    ),
+    page(
         "number-form",
         "A number begins with a digit, has digits on both sides of its point, and fits into 64 bits. Names do not begin with a digit.",
         "filter-black visible { share .9 }",

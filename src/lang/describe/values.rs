@@ -69,6 +69,10 @@ impl<'a> Reader<'a> {
                 value
             } else {
                 match param.absent {
+                    // Written by another framework's name, which was told.
+                    Absent::Needed if node.props().any(|(key, _)| meant_param(kind, &key.text) == Some(param.name)) => {
+                        None
+                    }
                     Absent::Needed => {
                         self.lacking(node, kind, param, &mut strays);
                         None
@@ -236,6 +240,7 @@ fn shown(value: &Scalar) -> String {
         Scalar::Real(value) => format!("{value:?}"),
         Scalar::Bool(value) => format!("#{value}"),
         Scalar::Null => "#null".to_owned(),
+        Scalar::Wrong => "…".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::diag::Diag;
 use crate::lang::fill::lower_first;
 use crate::lang::given::Given;
 use crate::lang::near;
-use crate::lang::signature::{InPort, OutPort, Signature};
+use crate::lang::signature::{ANY, InPort, OutPort, Signature};
 use crate::lang::spec::{Input, Reference};
 use crate::syntax::Entry;
 
@@ -107,19 +107,23 @@ impl<'a> Lowerer<'a> {
         let Some(first) = given.first() else {
             if !port.optional {
                 let message = format!("{title} needs `{}`: {}", port.name, lower_first(&port.doc));
-                let hint = format!("write `{} STAGE`, a stage that gives {}", port.name, port.types.join(" or "));
-                self.wrong(at, "missing-port", place, message, hint);
+                self.wrong(at, "missing-port", place, message, self.give(at, port));
             }
             return None;
         };
-        let entries: Vec<&Entry> = given.iter().flat_map(|given| &given.values).collect();
+        let mut entries: Vec<&Entry> = given.iter().flat_map(|given| &given.values).collect();
         if entries.is_empty() && given.iter().all(|given| !given.broken) {
             let message = format!("`{}` names no stage", port.name);
-            self.wrong(at, "missing-port", first.whole, message, format!("write `{} STAGE`", port.name));
+            self.wrong(at, "missing-port", first.whole, message, self.give(at, port));
         }
         if entries.len() > 1 && !port.many {
             let message = format!("`{}` takes one stage, not {}", port.name, entries.len());
-            self.wrong(at, "value-count", entries[1].whole, message, "leave one");
+            let hint = match entries[1].text().filter(|_| given.len() == 1) {
+                Some(word) => format!("leave one; or is a `;` missing before `{word}`?"),
+                None => "leave one".to_owned(),
+            };
+            self.wrong(at, "value-count", entries[1].whole, message, hint);
+            entries.truncate(1);
         }
         let (mut from, mut places) = (Vec::new(), Vec::new());
         for entry in entries {
@@ -144,6 +148,14 @@ impl<'a> Lowerer<'a> {
             }
         }
         (!from.is_empty()).then(|| (Input { port: port.name.clone(), from, span: first.whole }, places))
+    }
+
+    /// How to give a port something.
+    fn give(&self, at: usize, port: &InPort) -> String {
+        let fits = |types: &[String]| types.iter().all(|ty| port.types.contains(ty));
+        let fitting = self.names(at, |out| fits(std::slice::from_ref(&out.ty)), |taken| fits(&taken.types));
+        let stage = if let [only] = fitting.as_slice() { only } else { "STAGE" };
+        format!("write `{} {stage}`, a stage that gives {}", port.name, port.types.join(" or "))
     }
 
     /// Whether a frame is that of a body checked by itself.
@@ -172,7 +184,8 @@ impl<'a> Lowerer<'a> {
                 return None;
             }
         };
-        if found.types.iter().all(|ty| port.types.contains(ty)) {
+        let fits = |ty: &String| port.types.contains(ty) || ty == ANY || port.types.iter().any(|ty| ty == ANY);
+        if found.types.iter().all(fits) {
             return Some(found);
         }
         let gives = found.types.join(" or ");
@@ -291,6 +304,15 @@ impl<'a> Lowerer<'a> {
         let (name, output) = text.split_once('.').map_or((text, None), |(name, output)| (name, Some(output)));
         Some(match miss {
             Miss::Told => return None,
+            // An unquoted path was told of as one.
+            Miss::Name if text.contains('/') && span.end - span.start == text.len() => return None,
+            Miss::Name
+                if text.contains(['/', '\\']) || [".pth", ".safetensors"].iter().any(|end| text.ends_with(end)) =>
+            {
+                let found = Diag::error("unknown-name", span, format!("there is no stage named `{text}`"));
+                found
+                    .hint("a port takes a stage: `idrid` and `folder` read photographs, `weights` reads a model's file")
+            }
             Miss::Name => {
                 let names = self.frames[at].declared.keys().map(String::as_str);
                 let hint = near::hint(name, names, "stages may stand in any order, but each must be there");
@@ -309,7 +331,12 @@ impl<'a> Lowerer<'a> {
                 let all = near::names(all.iter().map(String::as_str));
                 let (message, hint) = if let Some(output) = output {
                     let near = near::near(output, ports).map(|port| format!("did you mean `{name}.{port}`?"));
-                    (format!("`{name}` has no output `{output}`"), near.unwrap_or(format!("it has {all}")))
+                    let all = if signature.outputs.len() == 1 {
+                        format!("write `{name}` alone")
+                    } else {
+                        format!("it has {all}")
+                    };
+                    (format!("`{name}` has no output `{output}`"), near.unwrap_or(all))
                 } else {
                     (format!("`{name}` has several outputs"), format!("say which: {all}"))
                 };

@@ -93,12 +93,26 @@ impl<'a> Lowerer<'a> {
             }
             if matches!(kind.text.as_str(), "extends" | "without" | "exec" | "stage") {
                 let message = format!("`{}` is not in this version yet", kind.text);
-                self.wrong(at, "not-yet", kind.span, message, "write the stages out; `macula doc` lists what there is");
+                let hint = if kind.text == "stage" {
+                    "declare it beside the pipeline, at the top of the file"
+                } else {
+                    "write the stages out; `macula doc` lists what there is"
+                };
+                self.wrong(at, "not-yet", kind.span, message, hint);
                 continue;
             }
             let signature = self.scope.stage(&kind.text, kind.span);
             if signature.is_none() {
-                let hint = self.scope.near_stage(&kind.text, kind.span);
+                let hint = match kind.text.as_str() {
+                    "use" | "network" => format!("`{}` stands at the top of the file", kind.text),
+                    "pipeline" => "pipelines stand beside each other, at the top of the file".to_owned(),
+                    "seed" => {
+                        let seed = child.args().next().map_or_else(|| "7".to_owned(), super::written);
+                        let name = &self.name;
+                        format!("write `pipeline {name} seed={seed} {{ … }}`")
+                    }
+                    _ => self.scope.near_stage(&kind.text, kind.span),
+                };
                 self.wrong(at, "unknown-stage", kind.span, format!("there is no stage `{}`", kind.text), hint);
             }
             self.declare(at, child, signature);
@@ -107,7 +121,19 @@ impl<'a> Lowerer<'a> {
     }
 
     fn declare(&mut self, at: usize, node: &'a Node, signature: Option<&'a Signature>) {
+        if signature.is_none() && stage_name(node).is_none_or(|(name, _)| !crate::lang::is_name(&name)) {
+            self.whole = false;
+            return; // an unknown kind was told; what follows it is no name
+        }
         let Some((name, span)) = stage_name(node) else {
+            if let Some(entry) = node.args().next() {
+                let name = super::written(entry);
+                let message = format!("`{name}` can't be a name");
+                if entry.value != crate::syntax::Scalar::Wrong {
+                    self.wrong(at, "bad-name", entry.span, message, crate::lang::NAME_RULE);
+                }
+                return;
+            }
             let kind = &node.name.text;
             let hint = format!("write `{kind} my-{kind} {{ … }}`: other stages refer to it by that name");
             return self.wrong(at, "missing-name", node.head, format!("this `{kind}` needs a name"), hint);
@@ -133,7 +159,10 @@ impl<'a> Lowerer<'a> {
         self.stages += 1;
         if self.stages == MOST_STAGES + 1 {
             let message = format!("the stages with bodies stand for more than {MOST_STAGES} stages");
-            self.wrong(at, "too-many-stages", span, message, "use them less deeply");
+            // Of a body it is told where it is used: there it stands for so many.
+            let place = self.used(at).last().map_or(span, |(place, _)| *place);
+            let found = Diag::error("too-many-stages", place, message).hint("use them less deeply");
+            self.diags.extend(self.frames[super::ROOT].of.is_none().then_some(found));
         }
         let frame = &mut self.frames[at];
         frame.declared.insert(name, declared);

@@ -62,6 +62,7 @@ pub(super) type Told = BTreeSet<(&'static str, String, Span)>;
 pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting], told: &mut Told) -> Lowered {
     let mut lowerer = Lowerer::new(scope, settings, told);
     let (name, span) = lowerer.name(node);
+    lowerer.name.clone_from(&name);
     let seed = lowerer.seed(node, &name, span);
     let values = lowerer.params(node);
     lowerer.open(Frame::pipeline(values), node.nodes());
@@ -71,6 +72,14 @@ pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting], told: &mut
     names.sort();
     lowerer.read();
     lowerer.unused_params(ROOT, node.nodes());
+    if let Some(doc) = node.child("doc") {
+        let words: Vec<String> = doc.args().map(written).collect();
+        if let (Some(first), Some(last)) = (doc.args().next(), doc.args().nth(1).and(doc.args().last())) {
+            let place = Span { end: last.whole.end, ..first.whole };
+            let hint = format!("write `doc \"{}\"`", words.join(" ").replace('"', ""));
+            lowerer.wrong(ROOT, "value-count", place, "`doc` takes one text, in quotes", hint);
+        }
+    }
     let instances = lowerer.instances();
     let mut stages = lowerer.stages();
     for stage in &mut stages {
@@ -101,6 +110,8 @@ pub(super) fn check_body(signature: &Signature, declaring: &Node, scope: &Scope,
 }
 
 struct Lowerer<'a> {
+    /// The pipeline's name.
+    name: String,
     scope: &'a Scope<'a>,
     settings: &'a [Setting],
     frames: Vec<Frame<'a>>,
@@ -117,6 +128,7 @@ struct Lowerer<'a> {
 impl<'a> Lowerer<'a> {
     fn new(scope: &'a Scope<'a>, settings: &'a [Setting], told: &'a mut Told) -> Self {
         Self {
+            name: String::new(),
             scope,
             settings,
             frames: Vec::new(),
@@ -205,12 +217,24 @@ impl<'a> Lowerer<'a> {
     }
 
     fn check_name(&mut self, at: usize, name: &str, span: Span) {
-        if !super::is_name(name) {
-            self.wrong(at, "bad-name", span, format!("`{name}` can't be a name"), super::NAME_RULE);
+        // An unquoted word that begins with a digit was told of.
+        let told = name.starts_with(|c: char| c.is_ascii_digit()) && span.end - span.start == name.len();
+        if !super::is_name(name) && !told {
+            let hint = match name.strip_prefix('$') {
+                Some(bare) if super::is_name(bare) => format!("write `{bare}` without the `$`"),
+                _ => super::NAME_RULE.to_owned(),
+            };
+            self.wrong(at, "bad-name", span, format!("`{name}` can't be a name"), hint);
         }
     }
 
     fn seed(&mut self, node: &Node, name: &str, span: Span) -> u64 {
+        let extra: Vec<&Entry> = node.args().skip(1).collect();
+        if let (Some(first), Some(last)) = (extra.first(), extra.last()) {
+            let place = Span { end: last.whole.end, ..first.whole };
+            let hint = "a seed is a property: `seed=7`; all else stands in the braces";
+            self.wrong(ROOT, "outside-braces", place, "a pipeline has one name", hint);
+        }
         for (key, entry) in node.props().filter(|(key, _)| key.text != "seed") {
             let message = format!("a pipeline has no `{}=`", key.text);
             let hint =
@@ -231,6 +255,14 @@ impl<'a> Lowerer<'a> {
             Some(Entry { value: Scalar::Int(seed), .. }) if *seed >= 0 => seed.cast_unsigned(),
             Some(entry) => {
                 self.wrong(ROOT, "wrong-kind", entry.span, "a seed is a whole number from 0", "write `seed=7`");
+                0
+            }
+            // Where a seed was meant, that was told.
+            None if name.is_empty()
+                || node.props().next().is_some()
+                || node.args().nth(1).is_some()
+                || node.child("seed").is_some() =>
+            {
                 0
             }
             None => {
@@ -268,9 +300,31 @@ impl<'a> Lowerer<'a> {
         let mut given = gather(node, &mut self.frames[at].values, &mut found);
         let path = format!("{}{name}", self.frames[at].prefix);
         self.set(&path, signature, &mut given);
-        let (ports, params) = given.into_iter().partition(|given| signature.input(&given.path).is_some());
+        let (mut ports, params): (Vec<Given>, Vec<Given>) =
+            given.into_iter().partition(|given| signature.input(&given.path).is_some());
+        let words = params.iter().flat_map(|given| &given.values);
+        let words: Vec<(Span, String)> =
+            words.filter_map(|entry| Some((entry.span, entry.text()?.to_owned()))).collect();
         let title = format!("`{} {name}`", signature.name);
         let mut filled = fill::fill(signature, params, self.scope, &title, span);
+        for diag in &mut filled.diags {
+            let Some(place) = diag.labels.first().map(|label| label.span) else { continue };
+            let word = words.iter().find(|(span, _)| *span == place).map(|(_, word)| word);
+            if let Some(word) = word.filter(|word| self.frames[at].values.known.contains_key(*word))
+                && diag.code == "wrong-kind"
+            {
+                diag.hint = Some(format!("write `${word}` for the value of that parameter"));
+            }
+            // A port that is misspelt, or written in another form, is not missing as well.
+            for port in &signature.inputs {
+                let meant = diag.hint.as_ref().is_some_and(|hint| *hint == format!("did you mean `{}`?", port.name));
+                let begins = diag.message.starts_with(&format!("`{}` takes the name of a stage", port.name));
+                if meant || begins {
+                    ports.push(told(&port.name, place));
+                }
+            }
+        }
+        ports.extend(Self::ports_outside(node, signature));
         for diag in found.into_iter().chain(filled.diags.iter().cloned()) {
             self.tell(at, diag);
         }
@@ -324,13 +378,32 @@ impl<'a> Lowerer<'a> {
         let kind = &signature.name;
         for (key, entry) in node.props() {
             let message = format!("`{}` stands outside the braces", key.text);
-            let hint = format!("write `{kind} {name} {{ {} … }}`", key.text);
+            let hint = format!("write `{kind} {name} {{ {} {} … }}`", key.text, written(entry));
             self.wrong(at, "outside-braces", entry.whole, message, hint);
         }
-        for entry in node.args().skip(1) {
-            let hint = format!("a stage has one name; ports and parameters stand inside: `{kind} {name} {{ … }}`");
-            self.wrong(at, "outside-braces", entry.whole, "this stands outside the braces", hint);
-        }
+        let extra: Vec<&Entry> = node.args().skip(1).collect();
+        let (Some(first), Some(last)) = (extra.first(), extra.last()) else { return };
+        let words: Vec<String> = extra.iter().map(|entry| written(entry)).collect();
+        let place = Span { end: last.whole.end, ..first.whole };
+        let inside = first.text().is_some_and(|text| signature.children().any(|child| child == text));
+        let hint = if inside {
+            format!("write `{kind} {name} {{ {} }}`", words.join(" "))
+        } else {
+            let whole = if words.iter().all(|word| super::is_name(word)) {
+                format!("{name}-{}", words.join("-"))
+            } else {
+                name.to_owned()
+            };
+            format!("a stage has one name; ports and parameters stand inside: `{kind} {whole} {{ … }}`")
+        };
+        self.wrong(at, "outside-braces", place, "this stands outside the braces", hint);
+    }
+
+    /// Ports that were written outside the braces, which is told.
+    fn ports_outside(node: &Node, signature: &Signature) -> Vec<Given> {
+        let words = node.props().map(|(key, _)| key.text.as_str()).chain(node.args().skip(1).filter_map(Entry::text));
+        let ports = words.filter(|word| signature.input(word).is_some());
+        ports.map(|port| told(port, node.head)).collect()
     }
 
     /// Puts the settings for this stage in the place of what the file says.
@@ -390,6 +463,33 @@ impl<'a> Lowerer<'a> {
 fn drop_pair(given: &mut Vec<Given>, path: &str) {
     let Some((map, key)) = path.split_once('.') else { return };
     given.retain(|given| given.path != map || given.values.first().and_then(Entry::text) != Some(key));
+}
+
+/// What stands for something given to a port of which a mistake was told.
+fn told(port: &str, span: Span) -> Given {
+    Given {
+        path: port.to_owned(),
+        name: span,
+        whole: span,
+        values: Vec::new(),
+        property: false,
+        broken: true,
+        set: false,
+        plain: None,
+        network: None,
+    }
+}
+
+/// A value as it is written.
+fn written(entry: &Entry) -> String {
+    match &entry.value {
+        Scalar::Text(text) if entry.quoted => format!("\"{text}\""),
+        Scalar::Text(text) => text.clone(),
+        Scalar::Int(number) => number.to_string(),
+        Scalar::Real(number) => format!("{number:?}"),
+        Scalar::Bool(flag) => format!("#{flag}"),
+        Scalar::Null | Scalar::Wrong => "…".to_owned(),
+    }
 }
 
 /// The name that a node gives: its first argument.

@@ -18,7 +18,8 @@ impl Lowerer<'_> {
         for child in node.nodes().iter().filter(|child| child.name.text == "param") {
             let Some(param) = signature::param(child, &mut self.diags) else {
                 // A parameter of that name exists, though not what its value is.
-                if let Some(name) = child.args().next().and_then(Entry::text) {
+                let named = child.args().next().and_then(Entry::text);
+                if let Some(name) = named.or_else(|| child.props().next().map(|(key, _)| key.text.as_str())) {
                     values.known.insert(name.to_owned(), None);
                 }
                 continue;

@@ -157,7 +157,7 @@ fn add(names: &mut BTreeMap<String, Named>, node: &Node, scope: &Scope, kind: St
         Scalar::Int(number) => number.to_string(),
         Scalar::Real(number) => format!("{number:?}"),
         Scalar::Bool(flag) => format!("#{flag}"),
-        Scalar::Null => "#null".to_owned(),
+        Scalar::Null | Scalar::Wrong => "#null".to_owned(),
     });
     match names.get_mut(&name) {
         // What is named again is the other pipeline's, with a difference.

@@ -370,6 +370,6 @@ fn shown(entry: &Entry) -> String {
         crate::syntax::Scalar::Real(value) => format!("{value:?}"),
         crate::syntax::Scalar::Bool(value) => format!("#{value}"),
         crate::syntax::Scalar::Text(text) => text.clone(),
-        crate::syntax::Scalar::Null => "#null".to_owned(),
+        crate::syntax::Scalar::Null | crate::syntax::Scalar::Wrong => "#null".to_owned(),
     }
 }

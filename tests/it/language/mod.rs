@@ -3,6 +3,8 @@
 mod extends;
 mod flow;
 mod format;
+mod fuzz;
+mod keys;
 mod library;
 mod mistakes;
 mod modules;
@@ -10,6 +12,7 @@ mod networks;
 mod packages;
 mod properties;
 mod schema;
+mod suite;
 mod sweeps;
 mod templates;
 

@@ -237,12 +237,12 @@ pipeline p seed=1 { m.outer eyes; export files { from eyes } }
 }
 
 #[test]
-fn a_value_that_a_network_cannot_take_is_told_in_it_and_where_it_is_given() {
+fn a_value_that_a_network_cannot_take_is_told_where_it_is_given_with_the_layer() {
     let main = pipeline("use \"nets.kdl\" as=n", "n.", "network n.tiny width=2.5");
     let files = Files::new(&[("main.kdl", &main), ("nets.kdl", NETS)]);
     let (found, said) = files.wrong();
     assert_eq!(found, ["wrong-kind"], "{said}");
-    assert!(said.contains("out=$width") && said.contains("with this `width`"), "{said}");
+    assert!(said.contains("network n.tiny width=2.5") && said.contains("nets.kdl:2: this layer"), "{said}");
 }
 
 #[test]

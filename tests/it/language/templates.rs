@@ -167,7 +167,7 @@ fn a_mistake_in_a_body_is_told_once_whatever_uses_it() {
     let twice = text.replace("    train classifier", "    balanced more { photographs eyes }\n    train classifier");
     assert_eq!(codes(&load(&twice).1), ["unknown-name"]);
     let unused = format!("{}\npipeline p seed=1 {{ synthetic eyes }}", BALANCED.replace("size $size", "size $sice"));
-    assert_eq!(codes(&load(&unused).1), ["unused-param", "unknown-name"], "without any use, too");
+    assert_eq!(codes(&load(&unused).1), ["unknown-name"], "without any use, too");
 }
 
 #[test]

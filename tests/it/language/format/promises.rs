@@ -127,7 +127,7 @@ fn entries() -> impl Strategy<Value = String> {
         "\"\"\"\n  x\n   y\n  \"\"\"",
         "\"a\\\n  b\"",
         "a.b",
-        "--",
+        "-_",
         "/-z",
     ]);
     prop::collection::vec((gap(), entry), 0..4).prop_map(|list| glue(&list))
