@@ -9,3 +9,9 @@ pub(super) use read::{Reading, read};
 
 /// Points that a sweep may have, before any is skipped.
 const MOST_POINTS: usize = 10_000;
+
+/// Parameters that a sweep may vary.
+const MOST_AXES: usize = 64;
+
+/// Values of an axis that are checked where there are too many points anyway.
+const FEW: usize = 100;

@@ -8,8 +8,8 @@ use super::super::lower::{Lowered, Told, lower};
 use super::super::near;
 use super::super::scope::Scope;
 use super::super::spec::{Axis, Pipeline, Point, Points, Rank, StageSpec, Sweep};
-use super::MOST_POINTS;
 use super::read::{Alternative, Reading, Varied, equal};
+use super::{FEW, MOST_POINTS};
 use crate::base::Span;
 use crate::diag::{Diag, Severity};
 use crate::syntax::{Entry, Node};
@@ -40,15 +40,15 @@ pub(in super::super) fn sweep(
     if wanted {
         sweeper.settings_on_axes();
     }
+    let counts: Vec<usize> = reading.dimensions.iter().map(|dimension| dimension[0].values.len()).collect();
+    let repeats = reading.repeat.as_ref().map_or(1, |repeat| repeat.count);
+    let count = counts.iter().fold(repeats, |all, count| all.saturating_mul(*count));
     for dimension in &reading.dimensions {
-        sweeper.alone(dimension);
+        sweeper.alone(dimension, if count > MOST_POINTS { FEW } else { MOST_POINTS });
     }
     let skips = sweeper.skips();
     let only = sweeper.only(&pipeline);
     let rank = sweeper.rank(&pipeline);
-    let counts: Vec<usize> = reading.dimensions.iter().map(|dimension| dimension[0].values.len()).collect();
-    let repeats = reading.repeat.as_ref().map_or(1, |repeat| repeat.count);
-    let count = counts.iter().fold(repeats, |all, count| all.saturating_mul(*count));
     let mut made = Vec::new();
     let mut left = Vec::new();
     if count > MOST_POINTS {
@@ -125,10 +125,10 @@ impl Sweeper<'_, '_> {
         (lower(self.base, self.scope, &settings, self.told), own)
     }
 
-    /// Checks each value of a dimension by itself.
-    fn alone(&mut self, dimension: &[Varied]) {
+    /// Checks each value of a dimension by itself, at most so many.
+    fn alone(&mut self, dimension: &[Varied], most: usize) {
         let mut unknown = BTreeSet::new();
-        for step in 0..dimension[0].values.len() {
+        for step in 0..dimension[0].values.len().min(most) {
             let values: Vec<&Alternative> = dimension.iter().map(|varied| &varied.values[step]).collect();
             let (lowered, own) = self.lowered(&values);
             let mut at = own;

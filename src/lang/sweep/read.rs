@@ -1,7 +1,10 @@
 //! A `sweep` node taken apart. Knows no pipeline.
 
+use std::collections::BTreeMap;
+
 use super::super::given::{Given, Setting, Values, alternative};
 use super::super::near;
+use super::{MOST_AXES, MOST_POINTS};
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::syntax::{Entry, Node, Scalar};
@@ -78,6 +81,12 @@ pub(in super::super) fn read(node: &Node, text: &str, diags: &mut Vec<Diag>) -> 
     };
     for child in node.nodes() {
         reader.part(child, &mut reading);
+        if reading.dimensions.iter().map(Vec::len).sum::<usize>() > MOST_AXES {
+            let message = format!("a sweep varies at most {MOST_AXES} parameters");
+            reader.wrong("too-many-points", child.head, &message, "make several sweeps");
+            reading.dimensions.truncate(MOST_AXES);
+            break;
+        }
     }
     reader.twice(&reading);
     Some(reading)
@@ -170,10 +179,16 @@ impl Reader<'_> {
             self.wrong("sweep-axis", node.head, &format!("`{path}` has no values here"), &hint);
             return None;
         }
-        for (at, value) in values.iter().enumerate() {
-            if let Some(first) = values[..at].iter().find(|other| same(other, value)) {
+        if values.len() > MOST_POINTS {
+            let message = format!("`{path}` has {} values here; {MOST_POINTS} are the most", values.len());
+            self.wrong("too-many-points", span, &message, "take fewer values");
+            return None;
+        }
+        let mut met: BTreeMap<String, Span> = BTreeMap::new();
+        for value in &values {
+            if let Some(first) = met.insert(key(value), value.span) {
                 let found = Diag::error("sweep-axis", value.span, format!("`{}` stands here twice", value.shown));
-                self.diags.push(found.also(first.span, "first here").hint("leave one out; `repeat 3` repeats points"));
+                self.diags.push(found.also(first, "first here").hint("leave one out; `repeat 3` repeats points"));
             }
         }
         Some(Varied { path, span, values })
@@ -330,24 +345,30 @@ impl Reader<'_> {
     }
 }
 
-/// Whether two values are one, however they are written.
-fn same(one: &Alternative, other: &Alternative) -> bool {
-    let plain = |value: &Alternative| value.settings.len() == 1 && value.settings[0].given.values.len() == 1;
-    if plain(one) && plain(other) {
-        return one.value.as_ref().zip(other.value.as_ref()).is_some_and(|(one, other)| equal(one, other));
-    }
-    one.shown == other.shown
+/// The same text for values that are one, however they are written.
+fn key(value: &Alternative) -> String {
+    let plain = value.settings.len() == 1 && value.settings[0].given.values.len() == 1;
+    value
+        .value
+        .as_ref()
+        .filter(|_| plain)
+        .and_then(real)
+        .map_or_else(|| value.shown.clone(), |real| format!("{real:?}"))
 }
 
 /// Whether two values are equal; `1` is `1.0`.
 pub(super) fn equal(one: &Scalar, other: &Scalar) -> bool {
-    let real = |value: &Scalar| match value {
-        Scalar::Int(value) => Some(*value as f64),
-        Scalar::Real(value) => Some(*value),
-        _ => None,
-    };
     match (real(one), real(other)) {
         (Some(one), Some(other)) => one == other,
         _ => one == other,
+    }
+}
+
+/// A number.
+fn real(value: &Scalar) -> Option<f64> {
+    match value {
+        Scalar::Int(value) => Some(*value as f64),
+        Scalar::Real(value) => Some(*value),
+        _ => None,
     }
 }

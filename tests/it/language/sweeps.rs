@@ -214,6 +214,16 @@ fn a_billion_points_are_refused_at_once() {
 }
 
 #[test]
+fn values_and_axes_without_end_are_refused() {
+    let values: Vec<String> = (1..=60_000).map(|value| value.to_string()).collect();
+    assert_eq!(told(&format!("over classifier.epochs {}", values.join(" ")), &[], Points::All)[0].0, "too-many-points");
+    let axes: Vec<String> = (0..1000).map(|axis| format!("over patches.p{axis} 1")).collect();
+    let codes: Vec<String> = told(&axes.join("\n"), &[], Points::OneByOne).into_iter().map(|(code, _)| code).collect();
+    assert_eq!(codes.iter().filter(|code| *code == "too-many-points").count(), 1);
+    assert!(codes.len() < 80, "{}", codes.len());
+}
+
+#[test]
 fn a_sweep_names_its_pipeline_where_there_are_several() {
     let text = format!("{BASE}{}\nsweep s {{ over classifier.epochs 1 2 }}", BASE.replace("base", "other"));
     let load = |text: &str| lang::load_text("t.kdl", None, text, &[], Points::All, &mut Sources::default());
