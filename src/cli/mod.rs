@@ -1,6 +1,7 @@
 //! The command line, one command a file.
 
 pub mod artifact;
+pub mod bench;
 pub mod check;
 pub mod compare;
 pub mod completions;
@@ -75,6 +76,8 @@ enum Verb {
     Lsp(lsp::Arguments),
     /// Put points of a sweep and past runs side by side
     Compare(compare::Arguments),
+    /// Measure what this machine can do
+    Bench(bench::Arguments),
     /// List the runs of a pipeline
     Runs(runs::Arguments),
     /// Describe all stages, networks and codes for other programs
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(arguments) => explain::explain(&world, arguments),
         Verb::Lsp(arguments) => lsp::lsp(&world, arguments),
         Verb::Compare(arguments) => compare::compare(&world, arguments),
+        Verb::Bench(arguments) => bench::bench(&world, arguments),
         Verb::Runs(arguments) => runs::runs(&world, arguments),
         Verb::Schema(arguments) => schema::schema(&world, arguments),
         Verb::Completions(arguments) => completions::completions(&world, arguments),

@@ -51,6 +51,9 @@ pub enum Layer {
     },
     /// max(x, 0).
     Relu,
+    /// min(max(x, 0), 6).
+    #[serde(rename = "relu6")]
+    Relu6,
     /// x Phi(x), by the error function as torch's default (Hendrycks and Gimpel 2016).
     Gelu,
     /// x / (1 + exp(-x)), also called swish.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::Hasher;
 use crate::data::patches::PatchSet;
 use crate::lang::value::Value;
 use crate::learn::augment::{RECIPE, Recipe};
 use crate::learn::fit::figures::{EpochFigures, SetFigures, figure, table};
 use crate::learn::fit::settings::Settings;
-use crate::learn::fit::{Fitted, Task, fit};
+use crate::learn::fit::{Family, Fitted, Task, fit};
 use crate::learn::kernels;
 use crate::learn::loader::Samples;
 use crate::learn::model::ModelInfo;
@@ -43,6 +44,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         init: init.as_ref(),
         streams: &ctx.streams,
         partial: ctx.partial,
+        family: family(ctx),
         progress: ctx.progress,
         stop: ctx.stop,
     })?;
@@ -67,6 +69,25 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     tree.insert("epochs.parquet", ctx.objects.put(&table(&fitted.epochs, &info.classes)?)?);
     let summary = summary(&fitted, &settings, &info.classes);
     Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary })
+}
+
+/// Trainings that differ in `epochs` and data: a second key, under which the last state of a shorter one is found. It names all
+/// that the first epochs depend on but for the data, which has its own digest; `checkpoint` changes no byte.
+fn family(ctx: &Ctx) -> Family {
+    let mut key = Hasher::new("macula training family 1");
+    key.int(u64::from(TRAIN.version)).text(&kernels::path()).int(ctx.streams.rank("family", 0, &[]));
+    for (name, value) in &ctx.params.0 {
+        if !["epochs", "checkpoint"].contains(&name.as_str()) {
+            value.hash(key.text(name));
+        }
+    }
+    let mut data = Hasher::new("macula training data 1");
+    for port in ["data", "valid", "init"] {
+        if let Some(tree) = ctx.inputs.optional(port) {
+            data.text(port).digest(&tree.digest());
+        }
+    }
+    Family { folder: ctx.partial.with_file_name(key.finish().to_string()), data: data.finish() }
 }
 
 /// The recipe of a tree of views; none for plain patches.

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Expected values of the standard library's networks for tests/it/kernels: names and shapes of torchvision's tensors, logits
+"""Expected values of the standard library's networks for tests/it/kernels: names and shapes of torchvision's and timm's tensors, logits
 and some gradients by torch, in f64. Weights and pixels come from formula.py.
 
-    python networks.py > networks.json          (torch, torchvision, numpy)
+    python networks.py > networks.json          (torch, torchvision, timm, numpy)
 
 Of each gradient there are its norm, its product with another vector of the formula, and its first value.
 """
 import json
 
-import numpy
+import timm
 import torch
 import torchvision
 from torch import nn
@@ -105,6 +105,7 @@ found = {
     "resnet18": expected(models.resnet18(num_classes=4), 64),
     "resnet34": expected(models.resnet34(num_classes=4), 64),
     "resnet50": expected(models.resnet50(num_classes=4), 64),
+    "efficientnet-lite0": expected(timm.create_model("efficientnet_lite0", num_classes=4), 64),
     "every": expected(Every(4), 22, 5),
 }
 # Gradients of a few tensors at both ends and between; the test of layers has those of all.

@@ -74,7 +74,7 @@ const BIAS: LayerParam = param("bias", Type::Flag, Absent::Flag(true), "Whether 
 const STRIDE: LayerParam = param("stride", Type::Whole(1, 64), Absent::Same("kernel"), "Steps of the window, px.");
 
 /// Every kind of layer, in the order of the manual.
-pub const KINDS: [LayerKind; 15] = [
+pub const KINDS: [LayerKind; 16] = [
     named(
         "conv",
         "2-D convolution with a square kernel: C x H x W to `out` x H' x W', H' = (H + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down.",
@@ -88,7 +88,7 @@ pub const KINDS: [LayerKind; 15] = [
                 "groups",
                 Type::Whole(1, 65_536),
                 Absent::Whole(1),
-                "Groups of channels that are convolved apart; it divides the channels in and out. Correct, but slower per multiply-add than one group.",
+                "Groups of channels that are convolved apart; it divides the channels in and out. Fast for one group and for one channel a group; else correct, but slower per multiply-add.",
             ),
             BIAS,
             param(
@@ -113,6 +113,7 @@ pub const KINDS: [LayerKind; 15] = [
         ],
     ),
     kind("relu", "max(x, 0).", &[]),
+    kind("relu6", "min(max(x, 0), 6).", &[]),
     kind("gelu", "x Phi(x) by the error function: torch's default, not its `tanh` approximation.", &[]),
     kind("silu", "x / (1 + exp(-x)), also called swish.", &[]),
     kind(
@@ -209,8 +210,8 @@ pub(super) fn meant(name: &str) -> Option<String> {
         }
         "sequential" => "layers stand one after the other as they are; `block NAME { … }` names what repeats",
         "sigmoid" | "softmax" => "leave it out: losses, thresholds and scores take logits",
-        "leakyrelu" | "prelu" | "elu" | "selu" | "tanh" | "relu6" | "hardswish" | "hardtanh" | "mish" | "softplus" => {
-            "the activations that there are: `relu`, `gelu` and `silu`"
+        "leakyrelu" | "prelu" | "elu" | "selu" | "tanh" | "hardswish" | "hardtanh" | "mish" | "softplus" => {
+            "the activations that there are: `relu`, `relu6`, `gelu` and `silu`"
         }
         "layernorm" | "groupnorm" | "instancenorm" | "ln" | "gn" => "the norm that there is: `batch-norm`",
         "convtranspose" | "convtranspose2d" | "deconv" | "upsample" | "interpolate" => {

@@ -49,6 +49,7 @@ impl<'a> Reader<'a> {
             },
             "batch-norm" => Layer::BatchNorm { name, eps: of.real("eps"), momentum: of.real("momentum") },
             "relu" => Layer::Relu,
+            "relu6" => Layer::Relu6,
             "gelu" => Layer::Gelu,
             "silu" => Layer::Silu,
             "max-pool" => {

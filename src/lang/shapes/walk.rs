@@ -309,6 +309,7 @@ fn kind(layer: &Layer) -> &'static str {
         Layer::Conv { .. } => "conv",
         Layer::BatchNorm { .. } => "batch-norm",
         Layer::Relu => "relu",
+        Layer::Relu6 => "relu6",
         Layer::Gelu => "gelu",
         Layer::Silu => "silu",
         Layer::MaxPool { .. } => "max-pool",

@@ -3,6 +3,7 @@
 //! Everything that a step depends on is a function of the task, the epoch and the batch's place in it, or is in the
 //! [`Checkpoint`]; so a fit that was stopped and taken up again ends in the same bytes as one that was not.
 
+mod earlier;
 pub mod figures;
 pub mod settings;
 mod start;
@@ -22,6 +23,8 @@ use crate::data::patches::Label;
 use crate::lang::network::NetworkSpec;
 use crate::stage::{Progress, StageError, Stop, Warning};
 use crate::store::StoreError;
+use earlier::Earlier;
+pub use earlier::Family;
 use figures::{EpochFigures, SetFigures, lines, lopsided_text};
 use settings::{Choose, Settings, label_counts};
 
@@ -44,6 +47,8 @@ pub struct Task<'a> {
     pub streams: &'a Streams,
     /// A folder for checkpoints.
     pub partial: &'a Path,
+    /// Where the states of shorter and longer trainings lie.
+    pub family: Family,
     /// Told of progress.
     pub progress: &'a dyn Progress,
     /// Raised when the user asks to stop.
@@ -104,12 +109,11 @@ pub fn fit(task: &Task<'_>) -> Result<Fitted, StageError> {
         labels: Vec::new(),
         saved: task.progress.elapsed(),
     };
-    if let Some(checkpoint) = Checkpoint::read(task.partial) {
-        run.resume(checkpoint)?;
-    }
+    run.take_up()?;
     while !run.finished() {
         run.epoch()?;
     }
+    earlier::keep(task, run.facts.epoch - 1)?;
     run.result(labels, told)
 }
 
@@ -371,6 +375,29 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Goes on from the own checkpoint, else from the last state of a shorter training.
+    fn take_up(&mut self) -> Result<(), StageError> {
+        let progress = self.task.progress;
+        if let Some(checkpoint) = Checkpoint::read(self.task.partial) {
+            self.resume(checkpoint)?;
+            progress.line(&format!("taken up in epoch {} after {} batches", self.facts.epoch, self.facts.batches));
+            return Ok(());
+        }
+        match earlier::find(self.task) {
+            Earlier::None => Ok(()),
+            Earlier::Refused(why) => {
+                progress.line(&why);
+                Ok(())
+            }
+            Earlier::State(checkpoint, epochs) => {
+                self.resume(*checkpoint)?;
+                progress
+                    .line(&format!("goes on from the {epochs} epochs of a training that differs in `epochs` alone"));
+                self.save()
+            }
+        }
+    }
+
     fn resume(&mut self, checkpoint: Checkpoint) -> Result<(), StageError> {
         self.network.restore(&checkpoint.flat, &checkpoint.running)?;
         if checkpoint.first.len() != self.optimizer.first.len()
@@ -385,8 +412,6 @@ impl Run<'_> {
         self.logits = checkpoint.logits;
         self.labels = checkpoint.labels;
         self.facts = checkpoint.facts;
-        let (epoch, batches) = (self.facts.epoch, self.facts.batches);
-        self.task.progress.line(&format!("taken up in epoch {epoch} after {batches} batches"));
         Ok(())
     }
 

@@ -173,7 +173,7 @@ impl Conv {
     /// The gradient of the kernel, from the input and the output's gradient.
     pub fn kernel_gradient(&self, x: &[f32], dy: &[f32], dkernel: &mut [f32], pool: &Pool) {
         if self.shape.groups > 1 {
-            direct::kernel_gradient(&self.shape, x, dy, dkernel);
+            direct::kernel_gradient(&self.shape, x, dy, dkernel, pool);
             return;
         }
         self.with_images(x, pool, |images| self.forward.transposed(images, dy, self.shape.out, dkernel, pool));

@@ -1,11 +1,12 @@
-//! Convolutions in groups, by plain loops: correct, not fast, but for those of one channel a group, which go over all channels
-//! at once. They know no packed panels.
+//! Convolutions in groups, by plain loops: correct, not fast, but for those of one channel a group, which have kernels of their
+//! own. They know no packed panels.
 
 use rayon::prelude::*;
 
 use super::conv::{After, ConvShape};
+use super::depthwise;
 use super::gather::Begin;
-use super::vector::vectorised;
+use super::shared::Pool;
 
 /// The pixels of the input that output (oy, ox) reads, each with its tap.
 fn taps(shape: &ConvShape, oy: usize, ox: usize) -> impl Iterator<Item = (usize, usize)> {
@@ -20,20 +21,6 @@ fn pixel(shape: &ConvShape, oy: usize, ox: usize, tap: usize) -> Option<usize> {
     Some(y * width + x)
 }
 
-/// Whether each channel is a group of its own, with one output.
-fn depthwise(shape: &ConvShape) -> bool {
-    shape.groups == shape.channels && shape.groups == shape.out
-}
-
-vectorised! {
-    /// y += a b.
-    fn add_product(a: &[f32], b: &[f32], y: &mut [f32]) {
-        for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
-            *y += a * b;
-        }
-    }
-}
-
 /// Floats of an image of the input and of the output.
 fn images(shape: &ConvShape) -> (usize, usize) {
     let (rows, columns) = shape.outputs();
@@ -42,19 +29,18 @@ fn images(shape: &ConvShape) -> (usize, usize) {
 
 /// As [`super::conv::Conv::forward`].
 pub(super) fn forward(shape: &ConvShape, x: &[f32], kernel: &[f32], after: After, y: &mut [f32]) {
+    if depthwise::is_depthwise(shape) {
+        return depthwise::forward(shape, x, kernel, after, y);
+    }
     let (source, target) = images(shape);
     let (_, columns) = shape.outputs();
     let (inputs, outputs) = (shape.channels / shape.groups, shape.out / shape.groups);
-    let low = after.rectify.low();
+    let bounds = after.rectify.bounds();
     y.par_chunks_mut(target).zip(x.par_chunks(source)).enumerate().for_each(|(image, (y, x))| {
         for (at, y) in y.chunks_exact_mut(shape.out).enumerate() {
             y.fill(0.0);
             for (tap, pixel) in taps(shape, at / columns, at % columns) {
                 let x = &x[pixel * shape.channels..][..shape.channels];
-                if depthwise(shape) {
-                    add_product(x, &kernel[tap * shape.out..][..shape.out], y);
-                    continue;
-                }
                 for (group, y) in y.chunks_exact_mut(outputs).enumerate() {
                     for (i, x) in x[group * inputs..][..inputs].iter().enumerate() {
                         let kernel = &kernel[(tap * inputs + i) * shape.out + group * outputs..][..outputs];
@@ -70,7 +56,7 @@ pub(super) fn forward(shape: &ConvShape, x: &[f32], kernel: &[f32], after: After
                 y.iter_mut().zip(extra).for_each(|(y, extra)| *y += extra);
             }
             for y in y {
-                *y = if *y < low { low } else { *y };
+                *y = bounds.hold(*y);
             }
         }
     });
@@ -78,6 +64,9 @@ pub(super) fn forward(shape: &ConvShape, x: &[f32], kernel: &[f32], after: After
 
 /// As [`super::conv::Conv::input_gradient`].
 pub(super) fn input_gradient(shape: &ConvShape, dy: &[f32], kernel: &[f32], begin: Begin, dx: &mut [f32]) {
+    if depthwise::is_depthwise(shape) {
+        return depthwise::input_gradient(shape, dy, kernel, begin, dx);
+    }
     let (source, target) = images(shape);
     let (_, columns) = shape.outputs();
     let (inputs, outputs) = (shape.channels / shape.groups, shape.out / shape.groups);
@@ -88,10 +77,6 @@ pub(super) fn input_gradient(shape: &ConvShape, dy: &[f32], kernel: &[f32], begi
         for (at, dy) in dy.chunks_exact(shape.out).enumerate() {
             for (tap, pixel) in taps(shape, at / columns, at % columns) {
                 let dx = &mut dx[pixel * shape.channels..][..shape.channels];
-                if depthwise(shape) {
-                    add_product(dy, &kernel[tap * shape.out..][..shape.out], dx);
-                    continue;
-                }
                 for (group, dy) in dy.chunks_exact(outputs).enumerate() {
                     for (i, dx) in dx[group * inputs..][..inputs].iter_mut().enumerate() {
                         let kernel = &kernel[(tap * inputs + i) * shape.out + group * outputs..][..outputs];
@@ -104,7 +89,10 @@ pub(super) fn input_gradient(shape: &ConvShape, dy: &[f32], kernel: &[f32], begi
 }
 
 /// As [`super::conv::Conv::kernel_gradient`]; each tap is summed by one task over all images in order.
-pub(super) fn kernel_gradient(shape: &ConvShape, x: &[f32], dy: &[f32], dkernel: &mut [f32]) {
+pub(super) fn kernel_gradient(shape: &ConvShape, x: &[f32], dy: &[f32], dkernel: &mut [f32], pool: &Pool) {
+    if depthwise::is_depthwise(shape) {
+        return depthwise::kernel_gradient(shape, x, dy, dkernel, pool);
+    }
     let (source, target) = images(shape);
     let (_, columns) = shape.outputs();
     let (inputs, outputs) = (shape.channels / shape.groups, shape.out / shape.groups);
@@ -114,10 +102,6 @@ pub(super) fn kernel_gradient(shape: &ConvShape, x: &[f32], dy: &[f32], dkernel:
             for (at, dy) in dy.chunks_exact(shape.out).enumerate() {
                 let Some(pixel) = pixel(shape, at / columns, at % columns, wanted) else { continue };
                 let x = &x[pixel * shape.channels..][..shape.channels];
-                if depthwise(shape) {
-                    add_product(x, dy, dkernel);
-                    continue;
-                }
                 for (group, dy) in dy.chunks_exact(outputs).enumerate() {
                     for (i, x) in x[group * inputs..][..inputs].iter().enumerate() {
                         let dkernel = &mut dkernel[i * shape.out + group * outputs..][..outputs];

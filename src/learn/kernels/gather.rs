@@ -67,12 +67,42 @@ pub enum Rectify {
     No,
     /// max(x, 0).
     Yes,
+    /// min(max(x, 0), 6).
+    Six,
+}
+
+/// What an element is held between.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) low: f32,
+    pub(super) high: f32,
+}
+
+impl Bounds {
+    /// `x`, or the bound that it is beyond. A NaN stays one.
+    #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
+    #[inline(always)]
+    pub(super) fn hold(self, x: f32) -> f32 {
+        let x = if x < self.low { self.low } else { x };
+        if x > self.high { self.high } else { x }
+    }
+
+    /// `gradient` where `x` lies between the bounds, else 0: what passes a rectifier on the way back.
+    #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
+    #[inline(always)]
+    pub(super) fn pass(self, x: f32, gradient: f32) -> f32 {
+        if x > self.low && x < self.high { gradient } else { 0.0 }
+    }
 }
 
 impl Rectify {
-    /// The bound that no result is under.
-    pub(super) fn low(self) -> f32 {
-        if self == Self::Yes { 0.0 } else { f32::NEG_INFINITY }
+    /// The bounds that no result is beyond.
+    pub(super) fn bounds(self) -> Bounds {
+        match self {
+            Self::No => Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY },
+            Self::Yes => Bounds { low: 0.0, high: f32::INFINITY },
+            Self::Six => Bounds { low: 0.0, high: 6.0 },
+        }
     }
 }
 
@@ -138,7 +168,7 @@ impl Gather {
                     out: [std::ptr::null_mut(); ROWS],
                     extra: [std::ptr::null(); ROWS],
                     bias: finish.bias.map_or(std::ptr::null(), |bias| bias[panel * COLUMNS..].as_ptr()),
-                    low: finish.rectify.low(),
+                    bounds: finish.rectify.bounds(),
                     columns: columns_of(panel),
                 };
                 for r in 0..rows {
@@ -248,7 +278,7 @@ pub fn accumulate(a: &mut [f32], b: &[f32]) {
 }
 
 /// out += each of the equally long pieces of `rest`, in order.
-fn add_chunks(out: &mut [f32], rest: &[f32]) {
+pub(super) fn add_chunks(out: &mut [f32], rest: &[f32]) {
     const PIECE: usize = 1 << 14;
     let len = out.len();
     if rest.is_empty() {

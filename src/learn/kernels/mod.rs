@@ -5,6 +5,7 @@
 
 pub mod adaptive;
 pub mod conv;
+mod depthwise;
 mod direct;
 mod gather;
 pub mod join;

@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::gather::{Rectify, panels};
+use super::gather::{Bounds, Rectify, panels};
 use super::micro::COLUMNS;
 use super::moments::{BLOCK, Moments, add_products};
 use super::vector::vectorised;
@@ -60,16 +60,16 @@ impl Statistics {
 /// `y` = scale x + shift (+ extra), rectified where asked.
 pub fn affine(x: &[f32], scale: &[f32], shift: &[f32], extra: Option<&[f32]>, rectify: Rectify, y: &mut [f32]) {
     let piece = piece(scale.len());
-    let low = rectify.low();
+    let bounds = rectify.bounds();
     match extra {
         None => {
-            y.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(y, x)| affine_rows(x, scale, shift, low, y));
+            y.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(y, x)| affine_rows(x, scale, shift, bounds, y));
         }
         Some(extra) => y
             .par_chunks_mut(piece)
             .zip(x.par_chunks(piece))
             .zip(extra.par_chunks(piece))
-            .for_each(|((y, x), extra)| affine_add_rows(x, scale, shift, extra, low, y)),
+            .for_each(|((y, x), extra)| affine_add_rows(x, scale, shift, extra, bounds, y)),
     }
 }
 
@@ -78,10 +78,10 @@ pub fn affine(x: &[f32], scale: &[f32], shift: &[f32], extra: Option<&[f32]>, re
 pub enum Passed<'a> {
     /// No rectifier: all.
     All,
-    /// Where scale x + shift is positive.
-    Affine(&'a [f32], &'a [f32]),
-    /// Where the output is positive.
-    Output(&'a [f32]),
+    /// Where scale x + shift lies between the rectifier's bounds.
+    Affine(&'a [f32], &'a [f32], Rectify),
+    /// Where the output lies between them.
+    Output(&'a [f32], Rectify),
 }
 
 /// Where the gradient of the input goes.
@@ -120,9 +120,10 @@ pub fn backward(
             for (piece_index, (x, dy)) in x.chunks(piece).zip(dy.chunks_mut(piece)).enumerate() {
                 match passed {
                     Passed::All => {}
-                    Passed::Affine(scale, shift) => pass_affine(x, scale, shift, dy),
-                    Passed::Output(y) => {
-                        pass(&y[index * block * channels + piece_index * piece..][..dy.len()], dy);
+                    Passed::Affine(scale, shift, rectify) => pass_affine(x, scale, shift, rectify.bounds(), dy),
+                    Passed::Output(y, rectify) => {
+                        let y = &y[index * block * channels + piece_index * piece..][..dy.len()];
+                        pass(y, rectify.bounds(), dy);
                     }
                 }
                 for (panel, sums) in sums.iter_mut().enumerate() {
@@ -154,10 +155,13 @@ pub fn backward_fixed(x: &[f32], dy: &mut [f32], scale: &[f32], passed: Passed, 
     let piece = piece(scale.len());
     match passed {
         Passed::All => {}
-        Passed::Affine(scale, shift) => {
-            dy.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(dy, x)| pass_affine(x, scale, shift, dy));
+        Passed::Affine(scale, shift, rectify) => dy
+            .par_chunks_mut(piece)
+            .zip(x.par_chunks(piece))
+            .for_each(|(dy, x)| pass_affine(x, scale, shift, rectify.bounds(), dy)),
+        Passed::Output(y, rectify) => {
+            dy.par_chunks_mut(piece).zip(y.par_chunks(piece)).for_each(|(dy, y)| pass(y, rectify.bounds(), dy));
         }
-        Passed::Output(y) => dy.par_chunks_mut(piece).zip(y.par_chunks(piece)).for_each(|(dy, y)| pass(y, dy)),
     }
     let zeros = vec![0.0; scale.len()];
     combine(x, dy, &Terms { of_g: scale.to_vec(), of_x: zeros.clone(), fixed: zeros }, into);
@@ -188,9 +192,9 @@ fn combine(x: &[f32], dy: &mut [f32], terms: &Terms, into: Into) {
     }
 }
 
-/// Gradients that pass a rectifier by itself: those where its output is positive, the others become 0.
-pub fn rectify_gradient(y: &[f32], dy: &mut [f32]) {
-    dy.par_chunks_mut(1 << 14).zip(y.par_chunks(1 << 14)).for_each(|(dy, y)| pass(y, dy));
+/// Gradients that pass a rectifier by itself: those where its output lies between its bounds, the others become 0.
+pub fn rectify_gradient(rectify: Rectify, y: &[f32], dy: &mut [f32]) {
+    dy.par_chunks_mut(1 << 14).zip(y.par_chunks(1 << 14)).for_each(|(dy, y)| pass(y, rectify.bounds(), dy));
 }
 
 /// Floats that a thread takes at once: whole rows, some 64 KiB.
@@ -198,48 +202,42 @@ fn piece(channels: usize) -> usize {
     (16384 / channels).max(1) * channels
 }
 
-/// The one case of max(low, x) that all paths share: a NaN stays one.
-#[inline]
-fn at_least(low: f32, x: f32) -> f32 {
-    if x < low { low } else { x }
-}
-
 vectorised! {
-    fn affine_rows(x: &[f32], scale: &[f32], shift: &[f32], low: f32, y: &mut [f32]) {
+    fn affine_rows(x: &[f32], scale: &[f32], shift: &[f32], bounds: Bounds, y: &mut [f32]) {
         let c = scale.len();
         for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
             for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
-                *y = at_least(low, x * scale + shift);
+                *y = bounds.hold(x * scale + shift);
             }
         }
     }
 }
 
 vectorised! {
-    fn affine_add_rows(x: &[f32], scale: &[f32], shift: &[f32], extra: &[f32], low: f32, y: &mut [f32]) {
+    fn affine_add_rows(x: &[f32], scale: &[f32], shift: &[f32], extra: &[f32], bounds: Bounds, y: &mut [f32]) {
         let c = scale.len();
         for ((y, x), extra) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(extra.chunks_exact(c)) {
             for ((((y, x), scale), shift), extra) in y.iter_mut().zip(x).zip(scale).zip(shift).zip(extra) {
-                *y = at_least(low, x * scale + shift + extra);
+                *y = bounds.hold(x * scale + shift + extra);
             }
         }
     }
 }
 
 vectorised! {
-    fn pass(y: &[f32], dy: &mut [f32]) {
+    fn pass(y: &[f32], bounds: Bounds, dy: &mut [f32]) {
         for (dy, y) in dy.iter_mut().zip(y) {
-            *dy = if *y > 0.0 { *dy } else { 0.0 };
+            *dy = bounds.pass(*y, *dy);
         }
     }
 }
 
 vectorised! {
-    fn pass_affine(x: &[f32], scale: &[f32], shift: &[f32], dy: &mut [f32]) {
+    fn pass_affine(x: &[f32], scale: &[f32], shift: &[f32], bounds: Bounds, dy: &mut [f32]) {
         let c = scale.len();
         for (dy, x) in dy.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
             for (((dy, x), scale), shift) in dy.iter_mut().zip(x).zip(scale).zip(shift) {
-                *dy = if x * scale + shift > 0.0 { *dy } else { 0.0 };
+                *dy = bounds.pass(x * scale + shift, *dy);
             }
         }
     }
@@ -275,15 +273,15 @@ pub fn column_sums(x: &[f32], columns: usize) -> Vec<f32> {
     moments.totals(columns).into_iter().map(|[sum, _]| sum as f32).collect()
 }
 
-/// max(x, 0) in place.
-pub fn rectify(x: &mut [f32]) {
-    x.par_chunks_mut(1 << 14).for_each(rectify_piece);
+/// A rectifier in place.
+pub fn rectify(rectify: Rectify, x: &mut [f32]) {
+    x.par_chunks_mut(1 << 14).for_each(|x| rectify_piece(rectify.bounds(), x));
 }
 
 vectorised! {
-    fn rectify_piece(x: &mut [f32]) {
+    fn rectify_piece(bounds: Bounds, x: &mut [f32]) {
         for x in x {
-            *x = at_least(0.0, *x);
+            *x = bounds.hold(*x);
         }
     }
 }

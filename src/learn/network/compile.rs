@@ -132,18 +132,8 @@ impl Compiler {
                 let norm = self.program.norms.len() - 1;
                 self.step(Op::Norm { norm, add: None, rectify: Rectify::No }, input)
             }
-            Layer::Relu => {
-                // Fused into the step before, where that is a batch norm or a sum that nobody else reads.
-                if !self.pinned[input]
-                    && let Some(Step { op: Op::Norm { rectify, .. } | Op::Add { rectify, .. }, output, .. }) =
-                        self.program.steps.last_mut()
-                    && *output == input
-                {
-                    *rectify = Rectify::Yes;
-                    return Ok(input);
-                }
-                self.step(Op::Rectify, input)
-            }
+            Layer::Relu => self.rectify(Rectify::Yes, input),
+            Layer::Relu6 => self.rectify(Rectify::Six, input),
             Layer::Gelu => self.step(Op::Smooth(Smooth::Gelu), input),
             Layer::Silu => self.step(Op::Smooth(Smooth::Silu), input),
             Layer::MaxPool { kernel, stride, padding } => {
@@ -182,6 +172,20 @@ impl Compiler {
             Layer::Residual { body, shortcut } => self.residual(body, shortcut, input),
             Layer::Parallel { join, branches } => self.parallel(*join, branches, input),
         }
+    }
+
+    /// A rectifier, fused into the step before where that is a batch norm or a sum that nobody else reads.
+    fn rectify(&mut self, wanted: Rectify, input: usize) -> Result<usize, StageError> {
+        if !self.pinned[input]
+            && let Some(Step { op: Op::Norm { rectify, .. } | Op::Add { rectify, .. }, output, .. }) =
+                self.program.steps.last_mut()
+            && *output == input
+            && [Rectify::No, wanted].contains(rectify)
+        {
+            *rectify = wanted;
+            return Ok(input);
+        }
+        self.step(Op::Rectify(wanted), input)
     }
 
     /// The sum goes into the body's last batch norm, where there is one; the shortcut is then computed before that.

@@ -83,9 +83,9 @@ pub(super) fn forward(model: Model, running: &[f32], folded: &[Option<Folded>], 
                     norm::affine(x, &scale, &shift, extra, *rectify, &mut y);
                 }
             }
-            Op::Rectify => {
+            Op::Rectify(rectify) => {
                 y.copy_from_slice(x);
-                norm::rectify(&mut y);
+                norm::rectify(*rectify, &mut y);
             }
             Op::Smooth(smooth) => smooth.forward(x, &mut y),
             Op::Concat { others } => {
@@ -97,8 +97,8 @@ pub(super) fn forward(model: Model, running: &[f32], folded: &[Option<Folded>], 
             Op::Add { other, rectify } => {
                 y.copy_from_slice(x);
                 accumulate(&mut y, value(*other));
-                if *rectify == Rectify::Yes {
-                    norm::rectify(&mut y);
+                if *rectify != Rectify::No {
+                    norm::rectify(*rectify, &mut y);
                 }
             }
             Op::MaxPool { kernel, stride, padding } => {

@@ -40,8 +40,8 @@ pub(super) enum Op {
     Conv { weight: usize, bias: Option<usize>, geometry: Geometry },
     /// A batch norm, with a residual and a rectifier where they follow.
     Norm { norm: usize, add: Option<usize>, rectify: Rectify },
-    /// max(x, 0).
-    Rectify,
+    /// A rectifier by itself.
+    Rectify(Rectify),
     /// A smooth activation.
     Smooth(Smooth),
     /// A sum of two values, with a rectifier where it follows.
@@ -169,7 +169,7 @@ impl Op {
                 agree("adds", input, extents[*other])?;
                 Ok(input)
             }
-            Self::Norm { add: None, .. } | Self::Rectify | Self::Smooth(_) | Self::Dropout { .. } => Ok(input),
+            Self::Norm { add: None, .. } | Self::Rectify(_) | Self::Smooth(_) | Self::Dropout { .. } => Ok(input),
         }
     }
 }

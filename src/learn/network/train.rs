@@ -80,10 +80,11 @@ fn read_back(program: &Program, wanted: &[bool], frozen: &[bool]) -> Vec<bool> {
             Op::Conv { weight, .. } => read[step.input] |= !frozen[*weight],
             Op::Norm { add, rectify, .. } => {
                 read[step.input] = true;
-                read[step.output] |= add.is_some() && *rectify == Rectify::Yes;
+                read[step.output] |= add.is_some() && *rectify != Rectify::No;
             }
             Op::Smooth(_) => read[step.input] = true,
-            Op::Rectify | Op::Add { rectify: Rectify::Yes, .. } => read[step.output] = true,
+            Op::Rectify(_) => read[step.output] = true,
+            Op::Add { rectify, .. } => read[step.output] |= *rectify != Rectify::No,
             _ => {}
         }
     }
@@ -171,9 +172,9 @@ pub(super) fn forward(
                 norm::affine(x, &scale, &shift, extra, *rectify, &mut y);
                 kept[at] = Kept::Norm { statistics, scale, shift, source };
             }
-            Op::Rectify => {
+            Op::Rectify(rectify) => {
                 y.copy_from_slice(x);
-                norm::rectify(&mut y);
+                norm::rectify(*rectify, &mut y);
             }
             Op::Smooth(smooth) => smooth.forward(x, &mut y),
             Op::Concat { others } => {
@@ -187,8 +188,8 @@ pub(super) fn forward(
             Op::Add { other, rectify } => {
                 y.copy_from_slice(x);
                 accumulate(&mut y, values[*other].as_deref().expect("a value lives until its last use"));
-                if *rectify == Rectify::Yes {
-                    norm::rectify(&mut y);
+                if *rectify != Rectify::No {
+                    norm::rectify(*rectify, &mut y);
                 }
             }
             Op::MaxPool { kernel, stride, padding } => {
@@ -306,8 +307,8 @@ pub(super) fn backward(model: Model, mut pass: Pass, dlogits: &[f32], gradient: 
                 };
                 let passed = match (rectify, add) {
                     (Rectify::No, _) => Passed::All,
-                    (Rectify::Yes, None) => Passed::Affine(scale, shift),
-                    (Rectify::Yes, Some(_)) => Passed::Output(y.expect(read)),
+                    (rectify, None) => Passed::Affine(scale, shift, *rectify),
+                    (rectify, Some(_)) => Passed::Output(y.expect(read), *rectify),
                 };
                 // The residual's gradient stays in `dy`, so that of x needs a buffer of its own.
                 let residual = add.filter(|&add| pass.wanted[add]);
@@ -338,8 +339,8 @@ pub(super) fn backward(model: Model, mut pass: Pass, dlogits: &[f32], gradient: 
                     pool.give(dx);
                 }
             }
-            Op::Rectify => {
-                norm::rectify_gradient(y.expect(read), &mut dy);
+            Op::Rectify(rectify) => {
+                norm::rectify_gradient(*rectify, y.expect(read), &mut dy);
                 gradients.add(step.input, dy);
             }
             Op::Smooth(smooth) => {
@@ -361,8 +362,8 @@ pub(super) fn backward(model: Model, mut pass: Pass, dlogits: &[f32], gradient: 
                 pool.give(dy);
             }
             Op::Add { other, rectify } => {
-                if *rectify == Rectify::Yes {
-                    norm::rectify_gradient(y.expect(read), &mut dy);
+                if *rectify != Rectify::No {
+                    norm::rectify_gradient(*rectify, y.expect(read), &mut dy);
                 }
                 if pass.wanted[*other] {
                     let mut copy = fresh();

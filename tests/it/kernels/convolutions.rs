@@ -9,7 +9,7 @@ use macula::learn::kernels::{Begin, Moments, Pool, Rectify};
 use super::formula::formula;
 
 /// Sides, channels, outputs, kernel, stride, padding, groups, dilation: every way of packing, and widths that fill no panel.
-const SHAPES: [[usize; 9]; 17] = [
+const SHAPES: [[usize; 9]; 20] = [
     [7, 6, 3, 5, 3, 1, 1, 1, 1],
     [8, 9, 3, 64, 7, 2, 3, 1, 1],
     [5, 5, 3, 4, 2, 1, 0, 1, 1],
@@ -21,6 +21,9 @@ const SHAPES: [[usize; 9]; 17] = [
     [9, 8, 18, 5, 5, 2, 2, 1, 1],
     [1, 1, 50, 4, 1, 1, 0, 1, 1],
     [6, 6, 8, 8, 3, 2, 1, 8, 1],
+    [7, 9, 43, 43, 5, 2, 2, 43, 1],
+    [6, 5, 45, 45, 3, 1, 1, 45, 1],
+    [8, 7, 19, 19, 4, 3, 1, 19, 1],
     [5, 6, 6, 9, 3, 1, 1, 3, 1],
     [9, 8, 3, 20, 3, 1, 2, 1, 2],
     [9, 10, 20, 33, 3, 2, 2, 1, 2],
@@ -110,6 +113,10 @@ fn a_convolution_and_its_gradients_are_the_sums_that_define_them() {
             .map(|(at, (y, extra))| (y + f64::from(bias[at % shape.out]) + f64::from(*extra)).max(0.0))
             .collect();
         assert_near(&what, &found, &finished);
+        let after = After { rectify: Rectify::Six, ..after };
+        conv.forward(&x, &packed, after, &mut found, None, &pool);
+        let finished: Vec<f64> = finished.iter().map(|y| y.min(6.0)).collect();
+        assert_near(&what, &found, &finished);
 
         let mut found = vec![f32::NAN; x.len()];
         conv.input_gradient(&dy, &kernel, Begin::Fresh, &mut found, &pool);
@@ -175,7 +182,7 @@ fn a_nan_passes_pooling_and_rectifiers() {
     window.max(&[1.0, f32::NAN, 3.0, 2.0], &mut y, &mut places);
     assert!(y[0].is_nan(), "a loss must become NaN where an activation is");
     let mut x = [f32::NAN, -1.0];
-    norm::rectify(&mut x);
+    norm::rectify(Rectify::Yes, &mut x);
     assert!(x[0].is_nan() && x[1] == 0.0);
     let conv = Conv::new(ConvShape::linear(2, 1));
     let pool = Pool::default();
@@ -184,8 +191,8 @@ fn a_nan_passes_pooling_and_rectifiers() {
     assert!(y[0].is_nan());
 }
 
-/// max(0, gamma (x - mean) / sqrt(var + eps) + beta + extra) in f64.
-fn normalised(x: &[f64], gamma: &[f64], beta: &[f64], extra: &[f64]) -> Vec<f64> {
+/// gamma (x - mean) / sqrt(var + eps) + beta + extra in f64, held between 0 and `high`.
+fn normalised(x: &[f64], gamma: &[f64], beta: &[f64], extra: &[f64], high: f64) -> Vec<f64> {
     let c = gamma.len();
     let rows = (x.len() / c) as f64;
     let mut y = vec![0.0; x.len()];
@@ -194,7 +201,8 @@ fn normalised(x: &[f64], gamma: &[f64], beta: &[f64], extra: &[f64]) -> Vec<f64>
         let mean = values().sum::<f64>() / rows;
         let variance = values().map(|x| (x - mean).powi(2)).sum::<f64>() / rows;
         for at in (channel..x.len()).step_by(c) {
-            y[at] = (gamma[channel] * (x[at] - mean) / (variance + 1e-5).sqrt() + beta[channel] + extra[at]).max(0.0);
+            let affine = gamma[channel] * (x[at] - mean) / (variance + 1e-5).sqrt() + beta[channel];
+            y[at] = (affine + extra[at]).clamp(0.0, high);
         }
     }
     y
@@ -202,14 +210,17 @@ fn normalised(x: &[f64], gamma: &[f64], beta: &[f64], extra: &[f64]) -> Vec<f64>
 
 #[test]
 fn the_gradients_of_a_batch_norm_are_its_finite_differences() {
-    for (c, rows) in [(3, 20), (33, 37), (64, 5)] {
+    let cases = [(3, 20, Rectify::Yes), (33, 37, Rectify::Yes), (64, 5, Rectify::Yes), (33, 37, Rectify::Six)];
+    for (c, rows, rectify) in cases {
+        // Where there is an upper bound, values on both sides of it.
+        let (high, steep) = if rectify == Rectify::Six { (6.0, 6.0) } else { (f64::INFINITY, 1.0) };
         let narrow = |name: &str, count, low, high| formula(name, count, low, high);
         let (x, extra) = (narrow("x", rows * c, -2.0, 3.0), narrow("extra", rows * c, -1.0, 1.0));
-        let (gamma, beta) = (narrow("gamma", c, 0.5, 1.5), narrow("beta", c, -0.5, 0.5));
+        let (gamma, beta) = (narrow("gamma", c, 0.5 * steep, 1.5 * steep), narrow("beta", c, -0.5, 0.5));
         let factors = narrow("factors", rows * c, -1.0, 1.0);
         let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<_>>();
         let loss = |x: &[f64], gamma: &[f64], beta: &[f64], extra: &[f64]| -> f64 {
-            normalised(x, gamma, beta, extra).iter().zip(wide(&factors)).map(|(y, factor)| y * factor).sum()
+            normalised(x, gamma, beta, extra, high).iter().zip(wide(&factors)).map(|(y, factor)| y * factor).sum()
         };
         let inputs = [wide(&x), wide(&gamma), wide(&beta), wide(&extra)];
         let differences = |which: usize| -> Vec<f64> {
@@ -230,22 +241,25 @@ fn the_gradients_of_a_batch_norm_are_its_finite_differences() {
         let statistics = Statistics::new(&moments.totals(c), rows, 1e-5);
         let (scale, shift) = statistics.affine(&gamma, &beta);
         let mut y = vec![0.0; x.len()];
-        norm::affine(&x, &scale, &shift, Some(&extra), Rectify::Yes, &mut y);
-        assert_near("y", &y, &normalised(&inputs[0], &inputs[1], &inputs[2], &inputs[3]));
+        norm::affine(&x, &scale, &shift, Some(&extra), rectify, &mut y);
+        let wanted = normalised(&inputs[0], &inputs[1], &inputs[2], &inputs[3], high);
+        assert_eq!(wanted.contains(&6.0), rectify == Rectify::Six);
+        assert_near("y", &y, &wanted);
         let (mut dy, mut dx) = (factors.clone(), vec![f32::NAN; x.len()]);
         let (dgamma, dbeta) =
-            norm::backward(&x, &mut dy, &gamma, &statistics, Passed::Output(&y), Into::Buffer(&mut dx));
+            norm::backward(&x, &mut dy, &gamma, &statistics, Passed::Output(&y, rectify), Into::Buffer(&mut dx));
         for (name, found, which) in [("dx", &dx, 0), ("dgamma", &dgamma, 1), ("dbeta", &dbeta, 2), ("dextra", &dy, 3)] {
             assert_near(name, found, &differences(which));
         }
 
         // Without a residual the rectifier's mask comes from the input, and the gradient is written in place.
-        norm::affine(&x, &scale, &shift, None, Rectify::Yes, &mut y);
+        norm::affine(&x, &scale, &shift, None, rectify, &mut y);
         let (mut one, mut other) = (factors.clone(), vec![f32::NAN; x.len()]);
-        let passed = Passed::Affine(&scale, &shift);
+        let passed = Passed::Affine(&scale, &shift, rectify);
         let gradients = norm::backward(&x, &mut one, &gamma, &statistics, passed, Into::Place);
         let mut dy = factors.clone();
-        let same = norm::backward(&x, &mut dy, &gamma, &statistics, Passed::Output(&y), Into::Buffer(&mut other));
+        let same =
+            norm::backward(&x, &mut dy, &gamma, &statistics, Passed::Output(&y, rectify), Into::Buffer(&mut other));
         assert_eq!((one, gradients), (other, same));
     }
 }

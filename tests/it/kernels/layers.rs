@@ -54,7 +54,7 @@ const WIDE: &str = r"network wide {
     silu
     parallel join=concat {
         branch { global-avg-pool }
-        branch a { conv conv out=4 kernel=3 dilation=2 padding=2; gelu; global-max-pool }
+        branch a { conv conv out=4 kernel=3 dilation=2 padding=2; gelu; relu6; global-max-pool }
         branch b {
             residual { body { }; shortcut { conv short out=6 kernel=1; silu } }
             parallel join=sum { branch { }; branch { conv sum out=6 kernel=3 padding=1 groups=6 }; branch { relu } }

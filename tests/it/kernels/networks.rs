@@ -140,6 +140,11 @@ fn resnet50_of_the_standard_library_computes_what_torchvisions_computes() {
 }
 
 #[test]
+fn efficientnet_lite0_of_the_standard_library_computes_what_timms_computes() {
+    compare("efficientnet-lite0", &builtin_network("efficientnet-lite0").unwrap(), Some((1e-4, 1e-3)));
+}
+
+#[test]
 fn every_other_kind_of_layer_computes_what_torchs_computes() {
     compare("every", &described(EVERY), Some((1e-4, 2e-4)));
 }

@@ -145,7 +145,7 @@ fn names_of_other_frameworks_are_understood() {
         ("swish", "write `silu`"),
         ("concat", "write `parallel join=concat { branch { … }; branch { … } }`"),
         ("sigmoid", "leave it out: losses, thresholds and scores take logits"),
-        ("leaky-relu", "the activations that there are: `relu`, `gelu` and `silu`"),
+        ("leaky-relu", "the activations that there are: `relu`, `relu6`, `gelu` and `silu`"),
         ("conv c channels=8 kernel=3", "write `out=8`"),
         ("conv c out=8 kernel-size=3", "write `kernel=3`"),
         ("conv c out=8 kernel=3 stirde=2", "did you mean `stride`?"),

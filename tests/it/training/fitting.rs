@@ -11,15 +11,15 @@ use std::path::Path;
 use super::made::{Made, Watcher, params, recipe, run};
 
 /// A store, training views and validation patches.
-struct Bench {
+pub(super) struct Bench {
     folder: tempfile::TempDir,
     objects: Objects,
-    data: Tree,
-    valid: Tree,
+    pub(super) data: Tree,
+    pub(super) valid: Tree,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let objects = Objects::open(&folder.path().join("objects")).expect("objects");
         let data = Made { margin: 4, ..Made::small() }.set(&objects).write(&objects).expect("written");
@@ -41,13 +41,19 @@ impl Bench {
         out.expect("views").outputs["out"].clone()
     }
 
-    fn partial(&self, name: &str) -> std::path::PathBuf {
+    pub(super) fn partial(&self, name: &str) -> std::path::PathBuf {
         let path = self.folder.path().join(name);
         std::fs::create_dir_all(&path).expect("a folder");
         path
     }
 
-    fn train(&self, params: &Params, data: &Tree, partial: &Path, watcher: &Watcher) -> Result<Outcome, StageError> {
+    pub(super) fn train(
+        &self,
+        params: &Params,
+        data: &Tree,
+        partial: &Path,
+        watcher: &Watcher,
+    ) -> Result<Outcome, StageError> {
         run("train", params, &[("data", data), ("valid", &self.valid)], 1, (&self.objects, partial), watcher)
     }
 

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::{
     __m256, __m256i, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps,
-    _mm256_maskstore_ps, _mm256_max_ps, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_maskstore_ps, _mm256_max_ps, _mm256_min_ps, _mm256_set1_ps, _mm256_setzero_ps,
 };
 
 use super::{COLUMNS, Gathered, ROWS, Start, Summed};
@@ -20,14 +20,15 @@ unsafe fn mask(columns: usize, from: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(LANES.as_ptr().add(8 - lanes).cast()) }
 }
 
-/// Writes 16 columns of a row out: bias, extra row, lower bound.
+/// Writes 16 columns of a row out: bias, extra row, bounds.
 ///
 /// # Safety
 /// As [`super::gathered`], `row` under `tile.rows`, `from` under `tile.columns`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn finish(tile: &Gathered, row: usize, from: usize, sums: [__m256; 2]) {
-    let low = _mm256_set1_ps(tile.low);
+    // Of a NaN and a number, both take the second: a NaN stays one.
+    let (low, high) = (_mm256_set1_ps(tile.bounds.low), _mm256_set1_ps(tile.bounds.high));
     for (half, sum) in sums.into_iter().enumerate() {
         let at = from + 8 * half;
         if at >= tile.columns {
@@ -43,7 +44,7 @@ unsafe fn finish(tile: &Gathered, row: usize, from: usize, sums: [__m256; 2]) {
             if !tile.extra[row].is_null() {
                 sum = _mm256_add_ps(sum, _mm256_maskload_ps(tile.extra[row].add(at), mask));
             }
-            _mm256_maskstore_ps(tile.out[row].add(at), mask, _mm256_max_ps(low, sum));
+            _mm256_maskstore_ps(tile.out[row].add(at), mask, _mm256_min_ps(high, _mm256_max_ps(low, sum)));
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::{
     __m512, __mmask16, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
-    _mm512_max_ps, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_max_ps, _mm512_min_ps, _mm512_set1_ps, _mm512_setzero_ps,
 };
 
 use super::{Gathered, ROWS, Start, Summed};
@@ -14,14 +14,15 @@ fn masks(columns: usize) -> [__mmask16; 2] {
     [bits as u16, (bits >> 16) as u16]
 }
 
-/// Writes a row out: bias, extra row, lower bound.
+/// Writes a row out: bias, extra row, bounds.
 ///
 /// # Safety
 /// As [`super::gathered`], `row` under `tile.rows`.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn finish(tile: &Gathered, row: usize, sums: [__m512; 2]) {
-    let low = _mm512_set1_ps(tile.low);
+    // Of a NaN and a number, both take the second: a NaN stays one.
+    let (low, high) = (_mm512_set1_ps(tile.bounds.low), _mm512_set1_ps(tile.bounds.high));
     let masks = masks(tile.columns);
     for (half, (sum, mask)) in sums.into_iter().zip(masks).enumerate() {
         let mut sum = sum;
@@ -36,7 +37,8 @@ unsafe fn finish(tile: &Gathered, row: usize, sums: [__m512; 2]) {
             if !tile.extra[row].is_null() {
                 sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, tile.extra[row].add(16 * half)));
             }
-            _mm512_mask_storeu_ps(tile.out[row].add(16 * half), mask, _mm512_max_ps(low, sum));
+            let held = _mm512_min_ps(high, _mm512_max_ps(low, sum));
+            _mm512_mask_storeu_ps(tile.out[row].add(16 * half), mask, held);
         }
     }
 }

@@ -10,13 +10,14 @@ mod avx512;
 mod portable;
 
 use super::Path;
+use super::gather::Bounds;
 
 /// Rows of a tile at most.
 pub(super) const ROWS: usize = 12;
 /// Columns of a tile and of a packed panel.
 pub(super) const COLUMNS: usize = 32;
 
-/// `C[r] = max(low, sum over t, k of A[t][r][k] * B[t * len + k] + bias + extra[r])` for up to 12 rows and 32 columns.
+/// `C[r] = sum over t, k of A[t][r][k] * B[t * len + k] + bias + extra[r]`, held between bounds, for up to 12 rows and 32 columns.
 pub(super) struct Gathered {
     /// `taps` x 12 pointers, each to `len` floats: the parts of the rows of A.
     pub(super) parts: *const *const f32,
@@ -34,8 +35,8 @@ pub(super) struct Gathered {
     pub(super) extra: [*const f32; ROWS],
     /// 32 floats that are added to every row, where not null.
     pub(super) bias: *const f32,
-    /// What no element is under.
-    pub(super) low: f32,
+    /// What every element is held between.
+    pub(super) bounds: Bounds,
     /// How many columns of C exist, 1..=32.
     pub(super) columns: usize,
 }

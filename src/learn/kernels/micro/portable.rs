@@ -37,8 +37,7 @@ pub(super) unsafe fn gathered(tile: &Gathered) {
             }
             let out = from_raw_parts_mut(tile.out[row], tile.columns);
             for (out, sum) in out.iter_mut().zip(sums) {
-                // A NaN stays one.
-                *out = if sum < tile.low { tile.low } else { sum };
+                *out = tile.bounds.hold(sum);
             }
         }
     }

@@ -1,0 +1,94 @@
+//! The loader: patches from a mapped shard, changed at random, normalised.
+
+use std::sync::Arc;
+
+use super::step::failure;
+use super::{Asked, Augment, Failure, Measured, measure};
+use crate::base::{Digest, Streams};
+use crate::data::patches::{Label, Part, PatchSet, Row, SetInfo, ShardBytes};
+use crate::learn::augment::{Fill, Recipe};
+use crate::learn::loader::{Normalisation, Samples};
+use crate::store::Objects;
+
+/// Patches in the shard; batches go round them.
+const PATCHES: u32 = 512;
+/// `ImageNet`'s, as `train` has them.
+const NORMAL: Normalisation = Normalisation { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+
+pub(super) fn load(augment: Augment, asked: Asked) -> Result<Measured, Failure> {
+    let folder = tempfile::tempdir().map_err(|error| Failure::user(format!("no temporary folder: {error}")))?;
+    let objects = Objects::open(folder.path()).map_err(|error| failure(error.into()))?;
+    let set = patches(asked.size as u32, &objects).map_err(failure)?;
+    let samples = Samples::open(set, recipe(augment), NORMAL, &objects).map_err(failure)?;
+    let (all, streams) = (samples.all(), Streams::new(1, "bench"));
+    measure(asked, |at| {
+        let draws: Vec<_> = all.iter().copied().cycle().skip(at * asked.batch % all.len()).take(asked.batch).collect();
+        let batch = samples.augmented(&draws, &streams, at as u64);
+        std::hint::black_box(batch);
+        Ok(())
+    })
+}
+
+fn recipe(augment: Augment) -> Option<Recipe> {
+    let flips = Recipe {
+        flip_horizontal: 0.5,
+        flip_vertical: 0.5,
+        transpose: 0.0,
+        rotate_degrees: 0.0,
+        shift_px: 0.0,
+        fill: Fill::Reflect,
+        brightness: 0.0,
+        contrast: 0.0,
+        saturation: 0.0,
+        hue: 0.0,
+        blur_probability: 0.0,
+        blur_sigma: 0.0,
+    };
+    let moves = Recipe { rotate_degrees: 15.0, ..flips.clone() };
+    match augment {
+        Augment::None => None,
+        Augment::Flip => Some(flips),
+        Augment::Move => Some(moves),
+        Augment::All => Some(Recipe { brightness: 0.2, contrast: 0.2, saturation: 0.2, hue: 0.02, ..moves }),
+    }
+}
+
+/// Random pixels without a mask; labels then are what they were.
+fn patches(size: u32, objects: &Objects) -> Result<PatchSet, crate::stage::StageError> {
+    let info = SetInfo {
+        classes: ["MA", "HE", "EX", "SE"].map(str::to_owned).to_vec(),
+        size,
+        margin: 0,
+        masks: false,
+        scale: 1,
+        resampled: false,
+        min_pixels: 1,
+        min_share: 0.0,
+    };
+    let mut shard = ShardBytes::new(PATCHES as usize, &info);
+    let mut stream = Streams::new(1, "bench").stream("pixels", 0, &[]);
+    for bytes in shard.parts().0.chunks_mut(8) {
+        bytes.copy_from_slice(&stream.bits().to_le_bytes()[..bytes.len()]);
+    }
+    let row = |index: u32| Row {
+        x: index * size,
+        y: 0,
+        index,
+        copies: 1,
+        labels: vec![Label::Absent; 4],
+        mask_pixels: vec![0; 4],
+        mask_distance: vec![f32::NAN; 4],
+        mean: [0.0; 3],
+        deviation: [0.0; 3],
+        histogram: Arc::new([0; 256]),
+    };
+    let part = Part {
+        photograph: "bench".to_owned(),
+        digest: Digest::of(b"bench"),
+        patient: None,
+        official: None,
+        shard: objects.put(&shard.finish())?,
+        rows: (0..PATCHES).map(row).collect(),
+    };
+    Ok(PatchSet { info, parts: vec![part] })
+}

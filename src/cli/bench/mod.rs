@@ -1,0 +1,273 @@
+//! `macula bench`: what this machine can do. Its JSON has the fields of the usual `PyTorch` script, so that runs can be compared.
+
+mod extract;
+mod load;
+mod step;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::{Exit, Failure};
+use crate::base::Sources;
+use crate::lang::near::near;
+use crate::lang::network::NetworkSpec;
+use crate::lang::stdlib::MODULES;
+use crate::lang::{self, builtin_network};
+use crate::learn::kernels;
+use crate::progress::table::thousands;
+use crate::run::World;
+
+/// The arguments of `macula bench`.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// What is measured
+    what: What,
+    /// A network of the standard library, or of the file that `--file` names
+    #[arg(long, value_name = "NAME", default_value = "resnet18")]
+    network: String,
+    /// A file that describes the network
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Side of a patch, px
+    #[arg(long, value_name = "PX", default_value_t = 128)]
+    size: u16,
+    /// Patches a step, for `extract` photographs [default: 32, for `extract` 4]
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
+    /// Where it is computed
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: Device,
+    /// What is computed with
+    #[arg(long, value_name = "PRECISION", default_value = "f32")]
+    precision: Precision,
+    /// Threads [default: the number of processors]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Steps that are measured
+    #[arg(long, value_name = "N", default_value = "5")]
+    steps: NonZeroUsize,
+    /// Steps before them that are not
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    warmup: usize,
+    /// How `load` changes the patches
+    #[arg(long, value_name = "CHANGES", default_value = "all")]
+    augment: Augment,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Training steps: forward, focal loss, backward, Adam
+    Train,
+    /// The forward pass alone, batch norms folded
+    Infer,
+    /// Patches from a mapped shard, changed and normalised
+    Load,
+    /// Made photographs, decoded and cut into patches
+    Extract,
+}
+
+/// Where it is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Device {
+    /// The best that there is
+    Auto,
+    /// The processor
+    Cpu,
+    /// A GPU of NVIDIA's
+    Cuda,
+}
+
+/// What is computed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Precision {
+    /// Single precision
+    F32,
+    /// bfloat16, sums in single precision
+    Bf16,
+}
+
+/// How patches are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Augment {
+    /// Not at all
+    None,
+    /// Flips
+    Flip,
+    /// Flips and rotation
+    Move,
+    /// Flips, rotation and colour jitter
+    All,
+}
+
+/// Measures and prints what was found.
+///
+/// # Errors
+/// Where the network or the device is not there, or the patches don't fit.
+pub fn bench(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+    if arguments.device == Device::Cuda {
+        return Err(Failure::user("this macula was built without CUDA").hint("`--device cpu`"));
+    }
+    if arguments.precision == Precision::Bf16 {
+        return Err(Failure::user("on the CPU there is no `bf16` yet").hint("`--precision f32`"));
+    }
+    let usual = if arguments.what == What::Extract { 4 } else { 32 };
+    let asked = Asked {
+        size: usize::from(arguments.size),
+        batch: arguments.batch.map_or(usual, NonZeroUsize::get),
+        steps: arguments.steps.get(),
+        warmup: arguments.warmup,
+    };
+    let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|error| Failure::user(format!("{threads} threads can't be started: {error}")))?;
+    let measured = pool.install(|| match arguments.what {
+        What::Train => step::train(&network(arguments)?, asked),
+        What::Infer => step::infer(&network(arguments)?, asked),
+        What::Load => load::load(arguments.augment, asked),
+        What::Extract => extract::extract(asked),
+    })?;
+    let text = if arguments.json {
+        json_line(arguments, asked, threads, &measured)
+    } else {
+        words(arguments, asked, threads, &measured)
+    };
+    // A closed stdout is no reason to fail.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    Ok(Exit::Done)
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    size: usize,
+    batch: usize,
+    steps: usize,
+    warmup: usize,
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    /// Median milliseconds a step.
+    ms: f64,
+    /// Mean processor milliseconds a step, where the system tells.
+    processor_ms: Option<f64>,
+}
+
+/// Runs `warmup + steps` steps and measures all but the first ones. `step` is given its number.
+fn measure(asked: Asked, mut step: impl FnMut(usize) -> Result<(), Failure>) -> Result<Measured, Failure> {
+    for at in 0..asked.warmup {
+        step(at)?;
+    }
+    let begun = processor_ms();
+    let mut times = Vec::with_capacity(asked.steps);
+    for at in 0..asked.steps {
+        let start = Instant::now();
+        step(asked.warmup + at)?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    let processor_ms = processor_ms().zip(begun).map(|(end, begun)| (end - begun) / asked.steps as f64);
+    times.sort_by(f64::total_cmp);
+    // As Python's `statistics.median`.
+    let middle = times.len() / 2;
+    let ms = if times.len() % 2 == 1 { times[middle] } else { f64::midpoint(times[middle - 1], times[middle]) };
+    Ok(Measured { ms, processor_ms })
+}
+
+/// Milliseconds of processor time that this process used, where the system tells (Linux, in hundredths of a second).
+fn processor_ms() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+    Some(10.0 * (fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?))
+}
+
+/// The most memory that this process held, MiB, where the system tells (Linux).
+fn peak_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
+}
+
+fn network(arguments: &Arguments) -> Result<NetworkSpec, Failure> {
+    let name = &arguments.network;
+    let Some(file) = &arguments.file else {
+        return builtin_network(name).ok_or_else(|| {
+            let all: Vec<_> = MODULES.iter().filter_map(|(module, _)| module.strip_prefix("networks/")).collect();
+            let failure = Failure::user(format!("the standard library has no network `{name}`"));
+            match near(name, all.iter().copied()) {
+                Some(near) => failure.hint(format!("did you mean `{near}`?")),
+                None => failure.hint(format!("there are {}; `--file FILE` takes one of yours", all.join(", "))),
+            }
+        });
+    };
+    let networks = lang::networks(file, &mut Sources::default())
+        .map_err(|error| Failure::user(format!("can't read `{}`: {error}", file.display())))?;
+    let found = networks.get(name.as_str()).map(|described| described.spec.clone());
+    found.ok_or_else(|| {
+        Failure::user(format!("`{}` has no network `{name}`", file.display())).hint("`macula check` says what is in it")
+    })
+}
+
+fn name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// The fields of the `PyTorch` script, those that only it has left out, and ours after them.
+fn json_line(arguments: &Arguments, asked: Asked, threads: usize, measured: &Measured) -> String {
+    let round = |value: f64, digits: i32| (value * 10f64.powi(digits)).round() / 10f64.powi(digits);
+    json!({
+        "ms": round(measured.ms, 2),
+        "images_per_s": round(asked.batch as f64 / measured.ms * 1e3, 1),
+        "macula": env!("CARGO_PKG_VERSION"),
+        "device": "cpu",
+        "size": asked.size,
+        "batch": asked.batch,
+        "steps": asked.steps,
+        "warmup": asked.warmup,
+        "threads": threads,
+        "precision": name(&arguments.precision),
+        "infer": arguments.what == What::Infer,
+        "what": name(&arguments.what),
+        "network": arguments.network,
+        "augment": name(&arguments.augment),
+        "kernels": kernels::path(),
+        "processor_ms": measured.processor_ms.map(|ms| round(ms, 1)),
+        "peak_mib": peak_mib(),
+    })
+    .to_string()
+}
+
+fn words(arguments: &Arguments, asked: Asked, threads: usize, measured: &Measured) -> String {
+    let (what, thing) = match arguments.what {
+        What::Train => (format!("training {}", arguments.network), "patches"),
+        What::Infer => (format!("inference by {}", arguments.network), "patches"),
+        What::Load => (format!("loading, changes: {}", name(&arguments.augment)), "patches"),
+        What::Extract => (format!("extraction from photographs of {} px", extract::SIDE), "photographs"),
+    };
+    let per_second = asked.batch as f64 / measured.ms * 1e3;
+    let mut text = format!(
+        "{what}: {per_second:.1} {thing} a second\n  {} {thing} a step, patches of {} px, {threads} threads, {}: {:.1} ms a step (median of {})",
+        asked.batch,
+        asked.size,
+        kernels::path(),
+        measured.ms,
+        asked.steps,
+    );
+    if let Some(ms) = measured.processor_ms {
+        let _ = write!(text, "\n  {ms:.0} ms of processor time a step");
+    }
+    if let Some(peak) = peak_mib() {
+        let _ = write!(text, "\n  {} MiB at most", thousands(peak as i64));
+    }
+    text
+}
