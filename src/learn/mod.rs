@@ -15,4 +15,5 @@ pub mod sampler;
 pub mod schedule;
 pub mod spread;
 pub mod thresholds;
+pub mod trial;
 pub mod tuning;

@@ -1,43 +1,23 @@
-//! Images per second of `ResNet18` with four outputs, and of its convolutions one by one.
+//! Milliseconds and GFLOP/s of single convolutions: those of `ResNet18`, and the depthwise ones of EfficientNet-Lite0.
 //!
-//! `cargo bench --bench training -- --size 128 --batch 32 --steps 5 --threads 2 [--infer] [--layers]`
+//! `cargo bench --bench training -- --size 128 --batch 32 --steps 5 --threads 1`
 //!
-//! A training step is forward, focal loss (gamma 2), backward and Adam (rate 1e-4, weight decay 1e-5) on uniform random
-//! pixels, as in the usual `PyTorch` script that it is compared with; the first `--warmup` steps are not counted. Prints one
-//! JSON line: median milliseconds a step, images per second, the settings. Quote a ratio of alternating runs, never one run.
+//! Forward, gradient of the input, gradient of the kernel. Whole steps are measured by `macula bench train|infer`.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::time::Instant;
 
-use candle_core::{Device, Tensor};
-use macula::base::Streams;
-use macula::data::patches::Label;
-use macula::lang::builtin_network;
 use macula::learn::kernels::conv::{After, Conv, ConvShape};
-use macula::learn::kernels::{Begin, Pool, path};
-use macula::learn::loss::Loss;
-use macula::learn::network::Network;
-use macula::learn::optimizer::{Group, Moments, Optimizer, Rule};
+use macula::learn::kernels::{Begin, Pool};
 
 fn argument(name: &str, default: usize) -> usize {
     let mut arguments = std::env::args().skip_while(|argument| argument != name);
     arguments.nth(1).and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
-fn flag(name: &str) -> bool {
-    std::env::args().any(|argument| argument == name)
-}
-
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2] * 1e3
-}
-
-/// Milliseconds of processor time that this process used, where the system tells (Linux, in hundredths of a second).
-fn processor_ms() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
-    Some(10.0 * (fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?))
 }
 
 fn timed(warmup: usize, steps: usize, mut step: impl FnMut()) -> f64 {
@@ -53,48 +33,13 @@ fn timed(warmup: usize, steps: usize, mut step: impl FnMut()) -> f64 {
 }
 
 fn main() {
-    let (size, batch) = (argument("--size", 128), argument("--batch", 32));
-    let (steps, warmup, threads) = (argument("--steps", 5), argument("--warmup", 2), argument("--threads", 2));
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("the first pool of the process");
-    if flag("--layers") {
-        return layers(size, batch, steps);
-    }
-    let streams = Streams::new(1, "bench");
-    let spec = builtin_network("resnet18").expect("it is built in");
-    let mut network = Network::new(&spec, size, 4, &streams).expect("it fits");
-    let mut stream = streams.stream("pixels", 0, &[]);
-    let pixels: Vec<f32> = (0..batch * size * size * 3).map(|_| stream.uniform() as f32).collect();
-    let pixels = Tensor::from_vec(pixels, (batch, size, size, 3), &Device::Cpu).expect("the count fits");
-    let label = |present| if present { Label::Present } else { Label::Absent };
-    let labels: Vec<Label> = (0..batch * 4).map(|_| label(stream.chance(0.3))).collect();
-
-    let begun = processor_ms();
-    let ms = if flag("--infer") {
-        timed(warmup, steps, || _ = network.forward(&pixels).expect("it runs"))
-    } else {
-        let loss = Loss { gamma: 2.0, ..Loss::bce(4) };
-        let frozen = vec![false; network.parameters().len()];
-        let adam = Rule::Adam(Moments { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
-        let all = Group { range: 0..network.flat().len(), rate: 1e-4 };
-        let mut optimizer = Optimizer::new(adam, 1e-5, vec![all], network.flat().len());
-        timed(warmup, steps, || {
-            let logits = network.forward_train(&pixels, &frozen, stream.clone()).expect("it runs");
-            let loss = loss.on_tape(&logits, &labels).expect("the shapes fit");
-            network.backward(&loss).expect("it runs");
-            network.update(|values, gradient| optimizer.step(values, gradient, 1.0));
-        })
-    };
-    // On a machine that others use, too, processor time tells more than the clock.
-    let cpu = processor_ms().zip(begun).map(|(end, begun)| ((end - begun) / (steps + warmup) as f64).round());
-    let images = batch as f64 / ms * 1e3;
-    let line = serde_json::json!({
-        "ms": (ms * 100.0).round() / 100.0, "images_per_s": (images * 10.0).round() / 10.0, "cpu_ms": cpu, "macula": path(),
-        "size": size, "batch": batch, "steps": steps, "warmup": warmup, "threads": threads, "infer": flag("--infer"),
-    });
-    println!("{line}");
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(argument("--threads", 2))
+        .build_global()
+        .expect("the first pool of the process");
+    layers(argument("--size", 128), argument("--batch", 32), argument("--steps", 5));
 }
 
-/// Milliseconds and GFLOP/s of each convolution of `ResNet18`: forward, gradient of the input, gradient of the kernel.
 fn layers(size: usize, batch: usize, steps: usize) {
     let quarter = size / 4;
     let shape = |side: usize, channels, out, kernel, stride, padding| ConvShape {
@@ -114,6 +59,25 @@ fn layers(size: usize, batch: usize, steps: usize) {
         shapes.push((1, shape(side, channels, 2 * channels, 3, 2, 1)));
         shapes.push((1, shape(side, channels, 2 * channels, 1, 2, 0)));
         shapes.push((3, shape(side / 2, 2 * channels, 2 * channels, 3, 1, 1)));
+    }
+    // EfficientNet-Lite0's: how often, side against the patch's, channels, kernel, stride.
+    let depthwise = [
+        (1, 2, 32, 3, 1),
+        (1, 2, 96, 3, 2),
+        (1, 4, 144, 3, 1),
+        (1, 4, 144, 5, 2),
+        (1, 8, 240, 5, 1),
+        (1, 8, 240, 3, 2),
+        (2, 16, 480, 3, 1),
+        (1, 16, 480, 5, 1),
+        (2, 16, 672, 5, 1),
+        (1, 16, 672, 5, 2),
+        (3, 32, 1152, 5, 1),
+        (1, 32, 1152, 3, 1),
+    ];
+    for (times, part, channels, kernel, stride) in depthwise {
+        let one = shape(size / part, channels, channels, kernel, stride, kernel / 2);
+        shapes.push((times, ConvShape { groups: channels, ..one }));
     }
     let pool = Pool::default();
     let mut totals = [0.0; 3];

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::step::failure;
-use super::{Asked, Failure, Measured, measure};
+use super::{Asked, Failure, Measured, failure, measure};
 use crate::base::{Sources, Streams};
 use crate::lang::spec::{Points, StageSpec};
 use crate::lang::{self};

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::step::failure;
-use super::{Asked, Augment, Failure, Measured, measure};
+use super::{Asked, Augment, Failure, Measured, failure, measure};
 use crate::base::{Digest, Streams};
 use crate::data::patches::{Label, Part, PatchSet, Row, SetInfo, ShardBytes};
 use crate::learn::augment::{Fill, Recipe};

@@ -2,7 +2,6 @@
 
 mod extract;
 mod load;
-mod step;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -20,8 +19,10 @@ use crate::lang::network::NetworkSpec;
 use crate::lang::stdlib::MODULES;
 use crate::lang::{self, builtin_network};
 use crate::learn::kernels;
+use crate::learn::trial::Trial;
 use crate::progress::table::thousands;
 use crate::run::World;
+use crate::stage::StageError;
 
 /// The arguments of `macula bench`.
 #[derive(Clone, Debug, Args)]
@@ -131,8 +132,14 @@ pub fn bench(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|error| Failure::user(format!("{threads} threads can't be started: {error}")))?;
     let measured = pool.install(|| match arguments.what {
-        What::Train => step::train(&network(arguments)?, asked),
-        What::Infer => step::infer(&network(arguments)?, asked),
+        What::Train => {
+            let mut trial = trial(arguments, asked)?;
+            measure(asked, |_| trial.train().map_err(failure))
+        }
+        What::Infer => {
+            let trial = trial(arguments, asked)?;
+            measure(asked, |_| trial.infer().map_err(failure))
+        }
         What::Load => load::load(arguments.augment, asked),
         What::Extract => extract::extract(asked),
     })?;
@@ -196,6 +203,21 @@ fn peak_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
+}
+
+fn trial(arguments: &Arguments, asked: Asked) -> Result<Trial, Failure> {
+    Trial::new(&network(arguments)?, asked.size, asked.batch).map_err(failure)
+}
+
+/// A stage's error as a command's.
+fn failure(error: StageError) -> Failure {
+    let text = error.to_string();
+    match error {
+        StageError::Input { hint: Some(hint), .. } => Failure::user(text).hint(hint),
+        StageError::Input { hint: None, .. } | StageError::Stopped => Failure::user(text),
+        StageError::Store(_) => Failure { exit: Exit::Store, ..Failure::user(text) },
+        StageError::Bug(_) => Failure { exit: Exit::Bug, ..Failure::user(text) },
+    }
 }
 
 fn network(arguments: &Arguments) -> Result<NetworkSpec, Failure> {
