@@ -31,6 +31,20 @@ pub enum Determinism {
     BitExact,
     /// The same bytes on the same kernel path, whatever the threads; the function names the path (`cpu-avx512`).
     PathExact(fn() -> String),
+    /// Nobody can promise it: a command of the user's. Its results are kept and reused as those of [`Determinism::BitExact`].
+    Unknown,
+}
+
+impl Determinism {
+    /// Its name, as the lock and `macula rebuild` have it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::BitExact => "bit-exact",
+            Self::PathExact(_) => "path-exact",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// The three shapes of work.
@@ -44,6 +58,13 @@ pub enum Work {
     /// ([`Named`]) are in its key too, so that the page is made again when a figure or a name on it changes. All other kinds
     /// of work are given names for texts only, and no summaries.
     Page(fn(&Ctx) -> Result<Outcome, StageError>),
+    /// A command of the user's, run outside of macula: only of a pipeline that was trusted, and confined where the system can.
+    Command {
+        /// Prepares the command, runs it through [`Commands`], takes in what it made.
+        run: fn(&Ctx, &dyn Commands) -> Result<Outcome, StageError>,
+        /// The input ports that hold the command's own code, which trust pins beside the pipeline's text.
+        code: &'static [&'static str],
+    },
     /// One computation per item, each with a key of its own (the implementation, the parameters, the item's name and tree).
     Map {
         /// The items that the inputs hold, in the order of the result.
@@ -91,6 +112,67 @@ pub trait Files {
     fn put(&self, bytes: &[u8]) -> Result<Entry, StageError>;
     /// A path as the user wrote it, against the project's folder.
     fn resolve(&self, path: &str) -> std::path::PathBuf;
+    /// The program that a command's first word means: of that name on the user's `PATH`, or where a path with `/` leads to from
+    /// the project's folder. [`None`] where there is none.
+    fn program(&self, _name: &str) -> Option<std::path::PathBuf> {
+        None
+    }
+}
+
+/// Runs commands for stages. The runner implements it; it keeps what a command says beside the run's record.
+pub trait Commands: Sync {
+    /// Runs a command to its end.
+    ///
+    /// # Errors
+    /// [`StageError::Input`] where it can't be confined, was not found, failed, took too long or too much memory, or did what it
+    /// may not; [`StageError::Stopped`].
+    fn run(&self, command: &Command) -> Result<Ran, StageError>;
+    /// Whether the command will be confined; files of the store are lent to those alone.
+    fn confined(&self) -> bool;
+    /// As [`Files::program`].
+    fn program(&self, name: &str) -> Option<std::path::PathBuf>;
+}
+
+/// A command, and all it may do.
+#[derive(Clone, Debug, Default)]
+pub struct Command {
+    /// The program and its arguments.
+    pub words: Vec<String>,
+    /// The folder that it starts in and may read.
+    pub folder: std::path::PathBuf,
+    /// Folders below it that it may write, too.
+    pub writes: Vec<std::path::PathBuf>,
+    /// Places elsewhere that it may read.
+    pub reads: Vec<std::path::PathBuf>,
+    /// Its environment's variables.
+    pub environment: BTreeMap<String, String>,
+    /// Names of variables of the user's that it is given too.
+    pub passes: Vec<String>,
+    /// Whether it may reach the network.
+    pub network: Network,
+    /// How long it may take.
+    pub timeout: Option<std::time::Duration>,
+    /// Bytes that each of its processes may hold.
+    pub memory: Option<u64>,
+}
+
+/// Whether a command may reach the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// It may not.
+    #[default]
+    Denied,
+    /// It may.
+    Allowed,
+}
+
+/// A command that ended well.
+#[derive(Clone, Debug, Default)]
+pub struct Ran {
+    /// What kept it where it belongs, for people: `Landlock, a network namespace`.
+    pub walls: String,
+    /// Paths that it said it was kept from, though it ended well.
+    pub kept_from: Vec<String>,
 }
 
 /// What a stage returns.

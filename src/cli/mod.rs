@@ -24,6 +24,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod show;
+pub mod trust;
 pub mod why;
 
 use std::process::ExitCode;
@@ -78,6 +79,8 @@ enum Verb {
     Compare(compare::Arguments),
     /// Measure what this machine can do
     Bench(bench::Arguments),
+    /// Let the commands of a pipeline run, as its files stand now
+    Trust(trust::Arguments),
     /// List the runs of a pipeline
     Runs(runs::Arguments),
     /// Describe all stages, networks and codes for other programs
@@ -86,6 +89,9 @@ enum Verb {
     Completions(completions::Arguments),
     /// Print manual pages, or write them
     Man(man::Arguments),
+    /// Becomes a command behind walls; macula starts it itself
+    #[command(hide = true, name = crate::run::commands::HELPER)]
+    Helper(trust::Helper),
     /// What the shells' completions ask for
     #[command(hide = true)]
     CompleteWords(completions::Words),
@@ -126,6 +132,8 @@ pub fn main() -> ExitCode {
         Verb::Lsp(arguments) => lsp::lsp(&world, arguments),
         Verb::Compare(arguments) => compare::compare(&world, arguments),
         Verb::Bench(arguments) => bench::bench(&world, arguments),
+        Verb::Trust(arguments) => trust::trust(&world, arguments),
+        Verb::Helper(arguments) => trust::helper(&world, arguments),
         Verb::Runs(arguments) => runs::runs(&world, arguments),
         Verb::Schema(arguments) => schema::schema(&world, arguments),
         Verb::Completions(arguments) => completions::completions(&world, arguments),

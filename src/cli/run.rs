@@ -7,9 +7,10 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::failure::colours;
-use super::{Exit, Failure, PipelineArguments, compare, load};
+use super::{Exit, Failure, PipelineArguments, compare, load, trust};
 use crate::progress::{Colours, Detail, Json, Live, Plain};
 use crate::run::{self, Failures, Options, Report, Watch, World};
+use crate::sandbox::Wall;
 use crate::stage::StageError;
 use crate::store::Accept;
 
@@ -32,6 +33,12 @@ pub struct Arguments {
     /// Do not take results that were computed on another kind of processor
     #[arg(long)]
     exact: bool,
+    /// Let the pipeline's commands run from now on, as its files stand (`macula trust`)
+    #[arg(long)]
+    trust: bool,
+    /// Run commands without walls: they may do all that you may
+    #[arg(long)]
+    unconfined: bool,
     /// Print events as JSON Lines
     #[arg(long)]
     json: bool,
@@ -57,6 +64,8 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         },
         accept: accept(arguments.exact),
         targets: arguments.stages.clone(),
+        walls: if arguments.unconfined { Wall::Open } else { Wall::Closed },
+        trust: trust::of_run(world, &loaded, arguments.trust)?,
         ..Options::usual(threads)
     };
     listen(world);

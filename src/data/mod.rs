@@ -20,6 +20,7 @@ pub mod pattern;
 pub mod photographs;
 pub mod picture;
 pub mod pixel_counts;
+pub mod predictions;
 pub mod rebalance;
 pub mod relabel;
 pub mod sheet;

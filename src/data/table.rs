@@ -249,6 +249,14 @@ impl Columns {
         Ok(writer.into_inner()?)
     }
 
+    /// Whether the bytes are a Parquet file of any types whose footer can be read.
+    ///
+    /// # Errors
+    /// [`TableError::Parquet`].
+    pub fn readable(bytes: &[u8]) -> Result<(), TableError> {
+        Ok(SerializedFileReader::new(Bytes::copy_from_slice(bytes)).map(|_| ())?)
+    }
+
     fn write_group(
         &self,
         rows: std::ops::Range<usize>,

@@ -319,8 +319,19 @@ fn known(node: &Node, props: &[&str], children: &[&str], diags: &mut Vec<Diag>) 
 }
 
 /// What ports take and give.
-const TYPES: [&str; 10] =
-    ["photographs", "patches", "views", "weights", "model", "thresholds", "scores", "spread", "report", "files"];
+const TYPES: [&str; 11] = [
+    "photographs",
+    "patches",
+    "views",
+    "weights",
+    "model",
+    "thresholds",
+    "scores",
+    "spread",
+    "report",
+    "files",
+    "program",
+];
 
 /// What stands for a type that there is not: it fits everything, so that one mistake is told once.
 pub(super) const ANY: &str = "?";

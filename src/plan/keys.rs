@@ -70,7 +70,7 @@ pub fn item(common: &Digest, item: &Item) -> Digest {
 #[must_use]
 pub fn class(implementation: &Implementation) -> String {
     match implementation.determinism {
-        Determinism::BitExact => EVERYWHERE.to_owned(),
+        Determinism::BitExact | Determinism::Unknown => EVERYWHERE.to_owned(),
         Determinism::PathExact(path) => path(),
     }
 }

@@ -46,6 +46,10 @@ impl Files for ProjectFiles<'_> {
     fn resolve(&self, path: &str) -> PathBuf {
         self.folder.join(path)
     }
+
+    fn program(&self, name: &str) -> Option<PathBuf> {
+        self.world.program(name, &self.folder)
+    }
 }
 
 /// Links are followed; a ring of links ends at this depth.

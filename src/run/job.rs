@@ -3,15 +3,17 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::budget::Budget;
 use super::events::{StageProgress, Watch};
 use super::map;
+use super::trust::Trust;
 use super::world::World;
 use crate::plan::{Engine, Known, Reused, StageId, Task, keys};
+use crate::sandbox::Wall;
 use crate::stage::{Ctx, Outcome, Params, StageError, Work};
 use crate::store::{Claim, Lookup, Made, Record, StoredTree};
 
@@ -31,6 +33,12 @@ pub struct Shared<'a> {
     pub watch: &'a dyn Watch,
     /// The run's id.
     pub run: String,
+    /// The project's folder.
+    pub project: PathBuf,
+    /// Whether commands are walled off.
+    pub walls: Wall,
+    /// What commands may be run.
+    pub trust: Trust,
 }
 
 /// How a job ended.
@@ -90,6 +98,19 @@ fn compute(
     let ctx = context(shared, id, task, &params, partial, &progress);
     match shared.engine.implementation(id).work {
         Work::Whole(work) | Work::Page(work) => Ok((guarded(shared, || work(&ctx))?, None)),
+        Work::Command { run, code } => {
+            super::trust::check(shared, id, task, code)?;
+            // Not in the pool: the command's own threads do the work, and this one waits.
+            let commands = super::commands::RunCommands {
+                world: shared.world,
+                walls: shared.walls,
+                project: &shared.project,
+                logs: shared.engine.store.runs.folder(&shared.run).join("logs"),
+                stage: stage.name.clone(),
+            };
+            let outcome = catch_unwind(AssertUnwindSafe(|| run(&ctx, &commands)));
+            Ok((outcome.unwrap_or_else(|panic| Err(bug(&*panic)))?, None))
+        }
         Work::Map { one, gather, .. } => {
             let (results, computed) = map::run(shared, id, task, &ctx, one)?;
             let outcome = guarded(shared, || gather(&ctx, &results))?;

@@ -1,6 +1,7 @@
 //! Executes what must run. Names no stage; the clock and the environment come in through its [`World`].
 
 pub mod budget;
+pub mod commands;
 pub mod events;
 pub mod executor;
 pub mod files;
@@ -10,6 +11,7 @@ pub mod record;
 pub mod results;
 pub mod state;
 pub mod time;
+pub mod trust;
 pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,12 +21,14 @@ use std::time::Instant;
 pub use events::{Became, Event, Nobody, Watch};
 pub use executor::{Failures, StageFailure};
 pub use files::ProjectFiles;
+pub use trust::Trust;
 pub use world::World;
 
 use crate::base::{Digest, Sources};
 use crate::diag::Diag;
 use crate::lang::spec::Pipeline;
 use crate::plan::{AllKnown, Decision, Engine, Explanation, Graph, StageId};
+use crate::sandbox::Wall;
 use crate::stage::{Implementation, StageError};
 use crate::store::{Accept, RunRecord, Store, StoreError};
 
@@ -59,6 +63,10 @@ pub struct Options {
     pub accept: Accept,
     /// The stages that are wanted, with what they need; all where empty.
     pub targets: Vec<String>,
+    /// Whether commands of the user's are walled off.
+    pub walls: Wall,
+    /// Whether such commands may be run at all.
+    pub trust: Trust,
 }
 
 impl Options {
@@ -72,6 +80,8 @@ impl Options {
             failures: Failures::FinishRunning,
             accept: Accept::AnyClass,
             targets: Vec::new(),
+            walls: Wall::Closed,
+            trust: Trust::default(),
         }
     }
 }
@@ -250,6 +260,9 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
             budget: budget::Budget::new(options.memory),
             watch: &recorder,
             run: record.id.clone(),
+            project: project.folder.clone(),
+            walls: options.walls,
+            trust: options.trust.clone(),
         };
         let mut executor = executor::Executor::new(&shared, project.sources, options.jobs, options.failures, decisions);
         executor.run();

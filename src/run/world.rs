@@ -19,6 +19,8 @@ pub struct World {
     pub environment: BTreeMap<String, String>,
     /// The folder that relative paths on the command line start from.
     pub folder: PathBuf,
+    /// macula's own program, which starts itself to confine commands.
+    pub executable: Option<PathBuf>,
     /// Processors that may be used.
     pub processors: usize,
     /// Raised when the user asks to stop.
@@ -38,6 +40,7 @@ impl World {
             now: SystemTime::now,
             environment,
             folder: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            executable: std::env::current_exe().ok(),
             processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             stop: Arc::default(),
             signalled: Arc::default(),
@@ -57,6 +60,32 @@ impl World {
             self.stop.raise();
         }
         self.stop.raised()
+    }
+
+    /// The program of that name on the user's `PATH`, or where a path with `/` leads to from `folder`.
+    #[must_use]
+    pub fn program(&self, name: &str, folder: &Path) -> Option<PathBuf> {
+        use std::os::unix::fs::PermissionsExt;
+        let runs = |path: &PathBuf| {
+            path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
+        };
+        if name.contains('/') {
+            return Some(folder.join(name)).filter(runs);
+        }
+        let folders = std::env::split_paths(self.variable("PATH")?).filter(|folder| folder.is_absolute());
+        folders.map(|folder| folder.join(name)).find(runs)
+    }
+
+    /// Where the digests of what the user trusts are kept: outside every project, so that none can bring its own. `MACULA_TRUST`
+    /// puts it elsewhere.
+    #[must_use]
+    pub fn trusted(&self) -> Option<PathBuf> {
+        if let Some(file) = self.variable("MACULA_TRUST") {
+            return Some(self.folder.join(file));
+        }
+        let config = self.variable("XDG_CONFIG_HOME").map(PathBuf::from);
+        let config = config.or_else(|| Some(Path::new(self.variable("HOME")?).join(".config")))?;
+        Some(config.join("macula").join("trusted"))
     }
 
     /// Nanoseconds since 1970, UTC.

@@ -1,10 +1,11 @@
 //! `eval`: figures, curves and every prediction of a classifier on patches that it has not seen. The judging itself is in
 //! [`crate::learn::evaluation`], the words and tables for people in [`crate::report::scores`].
 
-use super::threshold_tune::{judged, natural};
+use super::threshold_tune::{judged, natural, not_empty};
 use crate::base::Streams;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::picture::{Samples, png};
+use crate::data::predictions::Predictions;
 use crate::learn::evaluation::{Example, Judged, curves, evaluate, examples, predictions};
 use crate::learn::kernels;
 use crate::learn::metrics::ZeroDivision;
@@ -32,9 +33,23 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let tuned = ctx.inputs.optional("thresholds").map(|tree| Thresholds::read(tree, ctx.objects)).transpose()?;
     let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
     let zero = zero_division(ctx.params)?;
-    let model = Model::read(ctx.inputs.one("model")?, ctx.objects)?;
-    let logits = predict(&model, &set, ctx.objects, ctx.params.count("batch")?, ctx.progress, ctx.stop)?;
-    evaluated(&judged(&set, &logits)?, tuned.as_deref(), zero, &ctx.streams, ctx.objects)
+    let judged = match (ctx.inputs.optional("model"), ctx.inputs.optional("predictions")) {
+        (Some(model), None) => {
+            let model = Model::read(model, ctx.objects)?;
+            let batch = ctx.params.count("batch")?;
+            judged(&set, &predict(&model, &set, ctx.objects, batch, ctx.progress, ctx.stop)?)?
+        }
+        (None, Some(made)) => {
+            not_empty(&set)?;
+            Judged::of_scores(&set, Predictions::find(made, ctx.objects)?.scores(&set)?)
+        }
+        (both, _) => {
+            let text = if both.is_some() { "both `model` and `predictions` are given" } else { "neither is given" };
+            let hint = "give `model` or `predictions`: one of them is judged";
+            return Err(StageError::input("missing-port", text).hint(hint));
+        }
+    };
+    evaluated(&judged, tuned.as_deref(), zero, &ctx.streams, ctx.objects)
 }
 
 fn zero_division(params: &Params) -> Result<ZeroDivision, StageError> {

@@ -2,8 +2,10 @@
 
 pub mod augment;
 pub mod eval;
+pub mod exec;
 pub mod export;
 pub mod extract;
+pub mod files;
 pub mod filter_black;
 pub mod folder;
 pub mod idrid;
@@ -26,6 +28,7 @@ pub fn registry() -> &'static [Implementation] {
     const ALL: &[Implementation] = &[
         augment::AUGMENT,
         eval::EVAL,
+        exec::EXEC,
         export::EXPORT,
         extract::EXTRACT,
         idrid::IDRID,
@@ -41,6 +44,8 @@ pub fn registry() -> &'static [Implementation] {
         train::TRAIN,
         weights::WEIGHTS,
         folder::FOLDER,
+        files::FILES,
+        files::PROGRAM,
     ];
     ALL
 }

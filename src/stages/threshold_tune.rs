@@ -43,15 +43,24 @@ pub fn natural(info: &SetInfo) -> Result<(), StageError> {
     Ok(())
 }
 
+/// Where there is no patch, nothing can be judged.
+///
+/// # Errors
+/// `no-patches`.
+pub fn not_empty(set: &PatchSet) -> Result<(), StageError> {
+    if set.is_empty() {
+        let hint = "`macula show` of the stage before says where they went";
+        return Err(StageError::input("no-patches", "there are no patches to judge").hint(hint).field("data"));
+    }
+    Ok(())
+}
+
 /// Patches with their logits, where there are any and all are numbers.
 ///
 /// # Errors
 /// [`StageError::Input`] where there is no patch, or a logit is not a number.
 pub fn judged<'a>(set: &'a PatchSet, logits: &[f32]) -> Result<Judged<'a>, StageError> {
-    if set.is_empty() {
-        let hint = "`macula show` of the stage before says where they went";
-        return Err(StageError::input("no-patches", "there are no patches to judge").hint(hint).field("data"));
-    }
+    not_empty(set)?;
     if let Some(at) = logits.iter().position(|logit| logit.is_nan()) {
         let row = at / set.info.classes.len();
         let text = format!("the model's output for patch {row} is not a number: its weights are damaged");

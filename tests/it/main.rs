@@ -3,6 +3,7 @@
 
 mod completions;
 mod derived;
+mod exec;
 mod extract;
 mod job;
 mod kernels;

@@ -154,7 +154,7 @@ pub(super) const PAGES: &[Page] = &[
     page(
         "not-yet",
         "The language has a place for this, but this version does not know it.",
-        "exec predictions { }",
+        "pipeline p seed=1 {\n    stage tiles {\n    }\n}",
         "Write the stages out.",
     ),
     page(

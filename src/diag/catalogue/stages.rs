@@ -302,4 +302,53 @@ pub(super) const PAGES: &[Page] = &[
         "The links of `results/` could not be written. The results are in the store.",
         "Check that the project's folder may be written to.",
     ),
+    // Commands of the user's.
+    found("no-files", "The folder that `files` names holds no file.", "Check `path`; hidden files do not count."),
+    found(
+        "not-trusted",
+        "The pipeline runs a command of its own, and its files, or the command's code, were not trusted as they stand now.",
+        "Read them, then `macula trust FILE`. While you write them yourself, `macula run --trust FILE` does both.",
+    ),
+    found(
+        "no-sandbox",
+        "This system can't keep a command to what it declares: there is no Landlock (Linux 6.2 and newer), or no way to deny the network.",
+        "Run it where there is, or with `macula run --unconfined`, where you trust the command with all that you may do.",
+    ),
+    found("command-not-found", "The program of a command can't be found or started.", "Check its name and PATH."),
+    found(
+        "command-failed",
+        "A command ended badly. The last lines of what it said are shown; all of it is kept in the run's folder.",
+        "Mend it. Nothing of what it made was kept.",
+    ),
+    found("command-timeout", "A command took longer than `timeout` allows.", "Allow it more, in seconds."),
+    found(
+        "undeclared-path",
+        "A command tried to read or write what its stage does not declare, and was kept from it.",
+        "Data and code come in by a port, so that their content counts; what belongs to the system is declared with `reads`; what it makes goes below `outputs/`.",
+    ),
+    found(
+        "missing-output",
+        "A command ended well without one of the files that `gives` declares.",
+        "Let it write them all.",
+    ),
+    found(
+        "undeclared-output",
+        "A command left something below `outputs/` that `gives` does not declare, or that is no plain file.",
+        "Declare it, or write it to `tmp/`.",
+    ),
+    found(
+        "output-format",
+        "A file that a command left is not of the format that `gives` declares.",
+        "Mend the command, or the declaration.",
+    ),
+    found(
+        "interpreter",
+        "A command does not begin with the program whose identity is in its key.",
+        "Name the same program in `command` and in the `program` stage.",
+    ),
+    found(
+        "predictions",
+        "A table of predictions lacks a column or a patch, or holds what is no probability.",
+        "Write a row for each patch: `photograph`, `x`, `y`, and `score.CLASS` from 0 to 1 for each class.",
+    ),
 ];

@@ -91,7 +91,7 @@ impl<'a> Lowerer<'a> {
                 self.wrong(at, "unknown-node", kind.span, message, hint);
                 continue;
             }
-            if matches!(kind.text.as_str(), "extends" | "without" | "exec" | "stage") {
+            if matches!(kind.text.as_str(), "extends" | "without" | "stage") {
                 let message = format!("`{}` is not in this version yet", kind.text);
                 let hint = if kind.text == "stage" {
                     "declare it beside the pipeline, at the top of the file"

@@ -36,8 +36,16 @@ impl<'a> Judged<'a> {
     /// Where the logits are not N x C: a defect of the caller.
     #[must_use]
     pub fn new(set: &'a PatchSet, logits: &[f32]) -> Self {
-        let labels: Vec<Label> = rows(set).flat_map(|(_, row)| row.labels.iter().copied()).collect();
-        Self { set, scored: Scored::from_logits(set.info.classes.len(), logits, labels) }
+        Self { set, scored: Scored::from_logits(set.info.classes.len(), logits, labels(set)) }
+    }
+
+    /// Patches of a set with probabilities that were made elsewhere (N x C, in the set's order).
+    ///
+    /// # Panics
+    /// Where the scores are not N x C: a defect of the caller.
+    #[must_use]
+    pub fn of_scores(set: &'a PatchSet, scores: Vec<f64>) -> Self {
+        Self { set, scored: Scored::new(set.info.classes.len(), scores, labels(set)) }
     }
 
     /// Every patch with its photograph, in the order of the scores.
@@ -68,6 +76,10 @@ impl<'a> Judged<'a> {
             })
             .collect()
     }
+}
+
+fn labels(set: &PatchSet) -> Vec<Label> {
+    rows(set).flat_map(|(_, row)| row.labels.iter().copied()).collect()
 }
 
 fn rows(set: &PatchSet) -> impl Iterator<Item = (&Part, &Row)> {

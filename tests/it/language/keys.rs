@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 18] = [
+const STAGES: [&str; 21] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -37,6 +37,9 @@ const STAGES: [&str; 18] = [
     "spread @table { of @scores @plain }",
     "export @pictures { from @folds.test }",
     "relabel @relabelled { from @folds.train }",
+    "files @script { path \"predict.py\" }",
+    "program @python { name python3 }",
+    "exec @made { script @script; interpreter @python; patches @folds.test; command python3 predict.py; gives \"a.csv\" predictions }",
     "report @page { of @folds.train @classifier @scores @clinic @made @relabelled }",
 ];
 

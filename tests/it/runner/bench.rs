@@ -128,6 +128,7 @@ pub(super) fn world(folder: &Path) -> World {
         now: SystemTime::now,
         environment: BTreeMap::new(),
         folder: folder.to_owned(),
+        executable: None,
         processors: 2,
         stop: std::sync::Arc::default(),
         signalled: std::sync::Arc::default(),

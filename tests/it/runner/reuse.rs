@@ -193,7 +193,7 @@ fn results_of_another_class_are_taken_and_named_unless_exact() {
     let elsewhere = super::stages::ALL.iter().map(|known| Implementation {
         determinism: match known.determinism {
             Determinism::PathExact(_) => Determinism::PathExact(|| "other-path".to_owned()),
-            exact @ Determinism::BitExact => exact,
+            exact @ (Determinism::BitExact | Determinism::Unknown) => exact,
         },
         ..*known
     });

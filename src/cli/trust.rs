@@ -1,0 +1,98 @@
+//! `macula trust`: lets the commands of a pipeline's `exec` stages run, as its files stand now. And the helper that becomes such
+//! a command.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, Failure, Loaded, PipelineArguments, load};
+use crate::base::Digest;
+use crate::run::{self, Options, Trust, World, trust};
+use crate::sandbox::{self, Told};
+
+/// The arguments of `macula trust`.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pipeline: PipelineArguments,
+    /// Only say what would be trusted, and whether it is
+    #[arg(long)]
+    show: bool,
+}
+
+/// Trusts a pipeline's files and the code of its commands.
+///
+/// # Errors
+/// A [`Failure`] where the pipeline can't be read or what is trusted can't be written down.
+pub fn trust(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(world, &arguments.pipeline)?;
+    let digests = digests(world, &loaded)?;
+    let mut text = String::new();
+    if arguments.show {
+        let known = Trust::read(world.trusted().as_deref(), &loaded.sources).known;
+        for (digest, words) in &digests {
+            let is = if known.contains(digest) { "trusted" } else { "not trusted" };
+            text.push_str(&format!("{} {is}: {words}\n", digest.short()));
+        }
+    } else {
+        add(world, &digests)?;
+        let project = loaded.project();
+        text = digests.iter().map(|(digest, words)| format!("trusted {}: {words}\n", digest.short())).collect();
+        if !trust::has_commands(&project) {
+            text.push_str("it has no stage that runs a command\n");
+        }
+    }
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    Ok(Exit::Done)
+}
+
+/// What trusting a pipeline pins: its files together, and the code of each command.
+fn digests(world: &World, loaded: &Loaded) -> Result<Vec<(Digest, String)>, Failure> {
+    let mut digests = vec![(trust::of_files(&loaded.sources), loaded.file.clone())];
+    let options = Options::usual(1);
+    digests.extend(run::with_engine(world, &loaded.project(), &[], options.accept, |engine, wanted| {
+        trust::code(engine, &engine.plan(wanted))
+    })?);
+    Ok(digests)
+}
+
+fn add(world: &World, digests: &[(Digest, String)]) -> Result<(), Failure> {
+    let file = world.trusted().ok_or_else(|| {
+        Failure::user("there is no place for what is trusted").hint("set HOME, or MACULA_TRUST to a file of yours")
+    })?;
+    Trust::add(&file, digests).map_err(|error| Failure::user(format!("`{}` can't be written: {error}", file.display())))
+}
+
+/// What a run may execute: what was trusted before, and with `--trust` all of this pipeline.
+pub(super) fn of_run(world: &World, loaded: &Loaded, all: bool) -> Result<Trust, Failure> {
+    if all && trust::has_commands(&loaded.project()) {
+        add(world, &digests(world, loaded)?)?;
+    }
+    Ok(Trust::read(world.trusted().as_deref(), &loaded.sources))
+}
+
+/// The arguments of the helper.
+#[derive(Clone, Debug, Args)]
+pub struct Helper {
+    /// What to become, as JSON
+    spec: PathBuf,
+    /// Where to say how it went
+    told: PathBuf,
+}
+
+/// Becomes a command behind its walls.
+///
+/// # Errors
+/// A [`Failure`] where it was not handed what it needs.
+pub fn helper(_: &World, helper: &Helper) -> Result<Exit, Failure> {
+    let broken = |error: std::io::Error| Failure::user(format!("the helper was handed nothing: {error}"));
+    let spec = std::fs::read(&helper.spec).map_err(broken)?;
+    let confined = serde_json::from_slice(&spec).map_err(|error| Failure::user(error.to_string()))?;
+    let mut told = File::create(&helper.told).map_err(broken)?;
+    Ok(match sandbox::enter(&confined, &mut told) {
+        Told::Entered(_) => Exit::Done,
+        Told::NoWalls(_) | Told::NotStarted(_) => Exit::User,
+    })
+}

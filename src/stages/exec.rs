@@ -1,0 +1,267 @@
+//! `exec`: a command of the user's as a stage. Lays its inputs out in a fresh folder, has it run, and takes in what it declared
+//! to leave, checked. How it is confined and watched is the runner's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::base::{Digest, disk};
+use crate::data::patches::PatchSet;
+use crate::data::predictions::{Predictions, patches_csv};
+use crate::data::table::Columns;
+use crate::lang::value::Value;
+use crate::stage::{
+    Command, Commands, Ctx, Determinism, Implementation, Network, Outcome, Params, Ran, StageError, Summary, Warning,
+    Work,
+};
+use crate::store::{Entry, Objects, StoreError, Tree};
+
+/// The implementation.
+pub const EXEC: Implementation = Implementation {
+    name: "exec",
+    version: 1,
+    seeded: false,
+    determinism: Determinism::Unknown,
+    work: Work::Command { run, code: &["script"] },
+};
+
+/// The ports whose content is laid out; what is given to `interpreter` is only named.
+const LAID_OUT: [&str; 8] = ["script", "photographs", "patches", "weights", "model", "thresholds", "scores", "files"];
+
+fn run(ctx: &Ctx<'_>, commands: &dyn Commands) -> Result<Outcome, StageError> {
+    let words = texts(ctx.params, "command");
+    let declared = declared(ctx.params)?;
+    interpreter(ctx, commands, words.first().map_or("", String::as_str))?;
+    let folder = fresh(ctx.partial)?;
+    lay_out(ctx, &folder, commands.confined())?;
+    let (outputs, scratch) = (folder.join("outputs"), folder.join("tmp"));
+    for place in [&outputs, &scratch] {
+        fs::create_dir(place).map_err(StoreError::disk("create", place))?;
+    }
+    let ran = commands.run(&Command {
+        words,
+        writes: vec![outputs.clone(), scratch],
+        reads: texts(ctx.params, "reads").into_iter().map(PathBuf::from).collect(),
+        environment: environment(ctx.params),
+        passes: texts(ctx.params, "passes"),
+        network: if ctx.params.flag("network")? { Network::Allowed } else { Network::Denied },
+        timeout: ctx.params.real_or_none("timeout")?.map(Duration::from_secs_f64),
+        memory: ctx.params.count_or_none("memory")?.map(|mib| (mib as u64) << 20),
+        folder: folder.clone(),
+    })?;
+    let tree = take_in(&outputs, &declared, ctx.objects)?;
+    // What is left over is no matter: the next attempt begins with a fresh folder.
+    let _ = fs::remove_dir_all(&folder);
+    let summary = Summary { headline: headline(&tree), warnings: warnings(&ran), ..Summary::default() };
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+}
+
+/// The command's folder, empty.
+fn fresh(partial: &Path) -> Result<PathBuf, StageError> {
+    let partial = partial.canonicalize().map_err(StoreError::disk("read", partial))?;
+    let folder = partial.join("command");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(StoreError::disk("delete", &folder))?;
+    }
+    fs::create_dir_all(&folder).map_err(StoreError::disk("create", &folder))?;
+    Ok(folder)
+}
+
+/// Puts what the ports are given below `inputs/`, read-only. Confined commands are lent the store's own files by hard links,
+/// since they can't write them; others get copies.
+fn lay_out(ctx: &Ctx<'_>, folder: &Path, confined: bool) -> Result<(), StageError> {
+    let inputs = folder.join("inputs");
+    fs::create_dir_all(&inputs).map_err(StoreError::disk("create", &inputs))?;
+    for port in LAID_OUT {
+        let given = ctx.inputs.many(port);
+        for (at, named) in given.iter().enumerate() {
+            let place = inputs.join(port);
+            let place = if given.len() > 1 { place.join(at.to_string()) } else { place };
+            for (name, entry) in &named.tree.entries {
+                ctx.stop.check()?;
+                lend(ctx.objects, entry, &place.join(name), confined)?;
+            }
+            if port == "patches" {
+                let text = patches_csv(&PatchSet::read(&named.tree, ctx.objects)?);
+                let path = place.join("patches.csv");
+                disk::write_lightly(&path, text.as_bytes()).map_err(StoreError::disk("write", &path))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn lend(objects: &Objects, entry: &Entry, path: &Path, confined: bool) -> Result<(), StageError> {
+    let bytes = objects.read(entry)?; // verified
+    let parent = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(StoreError::disk("create", parent))?;
+    let own = objects.locate(entry).filter(|object| confined && object.extension().is_none());
+    if own.is_some_and(|object| fs::hard_link(object, path).is_ok()) {
+        return Ok(());
+    }
+    fs::write(path, &bytes[..]).map_err(StoreError::disk("write", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o444)).map_err(StoreError::disk("protect", path))?;
+    Ok(())
+}
+
+/// The command must begin with the program whose identity is in the key.
+fn interpreter(ctx: &Ctx<'_>, commands: &dyn Commands, word: &str) -> Result<(), StageError> {
+    let Some(tree) = ctx.inputs.optional("interpreter") else { return Ok(()) };
+    let bytes = commands.program(word).map(|path| fs::read(&path).map_err(StoreError::disk("read", &path)));
+    let digest = bytes.transpose()?.map(|bytes| Digest::of(&bytes));
+    if digest.is_some_and(|digest| tree.entries.values().any(|entry| entry.digest == digest)) {
+        return Ok(());
+    }
+    let named = tree.entries.keys().next().map_or("", String::as_str);
+    let text = format!("`command` begins with `{word}`, which is not the program given at `interpreter` (`{named}`)");
+    Err(StageError::input("interpreter", text).hint("name the same program at both").field("command"))
+}
+
+/// What a declared output must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Predictions,
+    Parquet,
+    SafeTensors,
+    Json,
+    Text,
+    Any,
+}
+
+const FORMATS: [(&str, Format); 6] = [
+    ("predictions", Format::Predictions),
+    ("parquet", Format::Parquet),
+    ("safetensors", Format::SafeTensors),
+    ("json", Format::Json),
+    ("text", Format::Text),
+    ("any", Format::Any),
+];
+
+fn declared(params: &Params) -> Result<BTreeMap<String, Format>, StageError> {
+    let mut declared = BTreeMap::new();
+    for (name, format) in params.map("gives").into_iter().flatten() {
+        let word = format.to_string();
+        let format = FORMATS.iter().find(|(own, _)| *own == word).map(|(_, format)| *format);
+        let format = format.ok_or_else(|| {
+            let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
+            StageError::input("output-format", format!("there is no format `{word}`"))
+                .hint(format!("formats are {}", names.join(", ")))
+                .field("gives")
+        })?;
+        let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+        if !name.strip_suffix('/').unwrap_or(name).split('/').all(plain) {
+            let text = format!("`{name}` does not lie below `outputs/`");
+            return Err(StageError::input("output-format", text)
+                .hint("write a name such as `figures/f1.json`")
+                .field("gives"));
+        }
+        declared.insert(name.clone(), format);
+    }
+    Ok(declared)
+}
+
+/// Stores what the command left, once all of it is what was declared and nothing else.
+fn take_in(outputs: &Path, declared: &BTreeMap<String, Format>, objects: &Objects) -> Result<Tree, StageError> {
+    let mut left = BTreeSet::new();
+    list(outputs, "", &mut left)?;
+    let mut tree = Tree::default();
+    for (name, format) in declared {
+        let of: Vec<&String> = if name.ends_with('/') {
+            left.iter().filter(|file| file.starts_with(name.as_str())).collect()
+        } else {
+            left.get(name).into_iter().collect()
+        };
+        if of.is_empty() {
+            let text = format!("the command ended well and left no `outputs/{name}`");
+            return Err(StageError::input("missing-output", text).hint("it must write all that `gives` declares"));
+        }
+        for file in of {
+            let entry = store(&outputs.join(file), objects)?;
+            check(file, *format, &objects.read(&entry)?).map_err(|reason| {
+                StageError::input("output-format", format!("`outputs/{file}` is not what `gives` says: {reason}"))
+            })?;
+            tree.insert(file.clone(), entry);
+        }
+    }
+    if let Some(extra) = left.iter().find(|file| tree.get(file).is_none()) {
+        let text = format!("the command left `outputs/{extra}`, which `gives` does not declare");
+        return Err(StageError::input("undeclared-output", text).hint("declare it, or write it to `tmp/`"));
+    }
+    Ok(tree)
+}
+
+fn list(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) -> Result<(), StageError> {
+    for entry in fs::read_dir(folder).map_err(StoreError::disk("list", folder))? {
+        let entry = entry.map_err(StoreError::disk("list", folder))?;
+        let kind = entry.file_type().map_err(StoreError::disk("list", folder))?;
+        let name = entry.file_name().into_string().map_err(|name| odd(&format!("{prefix}{}", name.display())))?;
+        let path = format!("{prefix}{name}");
+        if kind.is_dir() {
+            list(&entry.path(), &format!("{path}/"), found)?;
+        } else if kind.is_file() {
+            found.insert(path);
+        } else {
+            return Err(odd(&path));
+        }
+    }
+    Ok(())
+}
+
+fn odd(path: &str) -> StageError {
+    let text = format!("the command left `outputs/{path}`, which is no plain file with a name in UTF-8");
+    StageError::input("undeclared-output", text).hint("write files, no links")
+}
+
+fn store(path: &Path, objects: &Objects) -> Result<Entry, StageError> {
+    let mut file = fs::File::open(path).map_err(StoreError::disk("read", path))?;
+    let mut writer = objects.writer()?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer).map_err(StoreError::disk("read", path))?;
+        if read == 0 {
+            return Ok(writer.finish()?);
+        }
+        writer.add(&buffer[..read])?;
+    }
+}
+
+fn check(name: &str, format: Format, bytes: &[u8]) -> Result<(), String> {
+    match format {
+        Format::Predictions => Predictions::read(name, bytes).map(|_| ()).map_err(|error| error.to_string()),
+        Format::Parquet => Columns::readable(bytes).map_err(|error| error.to_string()),
+        Format::SafeTensors => {
+            safetensors::SafeTensors::deserialize(bytes).map(|_| ()).map_err(|error| error.to_string())
+        }
+        Format::Json => {
+            serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map(|_| ()).map_err(|error| error.to_string())
+        }
+        Format::Text => std::str::from_utf8(bytes).map(|_| ()).map_err(|error| error.to_string()),
+        Format::Any => Ok(()),
+    }
+}
+
+fn headline(tree: &Tree) -> String {
+    let size = disk::bytes_shown(tree.size());
+    match tree.entries.len() {
+        1 => format!("{}, {size}", tree.entries.keys().next().map_or("", String::as_str)),
+        many => format!("{many} files, {size}"),
+    }
+}
+
+fn warnings(ran: &Ran) -> Vec<Warning> {
+    let text =
+        |path: &String| format!("the command was kept from `{path}`, which it does not declare, and went on without");
+    ran.kept_from.iter().map(|path| Warning { code: "undeclared-path".into(), text: text(path) }).collect()
+}
+
+fn texts(params: &Params, name: &str) -> Vec<String> {
+    params.list(name).iter().map(Value::to_string).collect()
+}
+
+fn environment(params: &Params) -> BTreeMap<String, String> {
+    let given = params.map("environment").into_iter().flatten();
+    given.map(|(name, value)| (name.clone(), value.to_string())).collect()
+}

@@ -1,0 +1,65 @@
+//! `files` and `program`: files of any kind, and programs, as sources.
+
+use std::path::Path;
+
+use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Summary, Work};
+use crate::store::Tree;
+
+/// The implementation of `files`.
+pub const FILES: Implementation = Implementation {
+    name: "files",
+    version: 1,
+    seeded: false,
+    determinism: Determinism::BitExact,
+    work: Work::Source(files),
+};
+
+/// The implementation of `program`.
+pub const PROGRAM: Implementation = Implementation {
+    name: "program",
+    version: 1,
+    seeded: false,
+    determinism: Determinism::BitExact,
+    work: Work::Source(program),
+};
+
+fn files(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
+    let path = files.resolve(params.text("path")?);
+    let mut tree = Tree::default();
+    if path.is_dir() {
+        for name in files.list(&path)? {
+            let entry = files.entry(&path.join(&name))?;
+            tree.insert(name, entry);
+        }
+        if tree.entries.is_empty() {
+            let text = format!("the folder `{}` holds no file", path.display());
+            return Err(StageError::input("no-files", text).hint("hidden files do not count").field("path"));
+        }
+    } else {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("file").to_owned();
+        tree.insert(name, files.entry(&path)?);
+    }
+    let headline = match tree.entries.len() {
+        1 => tree.entries.keys().next().cloned().unwrap_or_default(),
+        many => format!("{many} files"),
+    };
+    Ok(outcome(tree, headline))
+}
+
+fn program(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
+    let name = params.text("name")?;
+    let path = files.program(name).ok_or_else(|| {
+        StageError::input("command-not-found", format!("there is no program `{name}`"))
+            .hint("a bare name is looked for on PATH, one with `/` from the project's folder")
+            .field("name")
+    })?;
+    let mut tree = Tree::default();
+    let bare = Path::new(name).file_name().and_then(|name| name.to_str()).unwrap_or(name);
+    tree.insert(bare, files.entry(&path)?);
+    Ok(outcome(tree, path.display().to_string()))
+}
+
+fn outcome(tree: Tree, headline: String) -> Outcome {
+    let summary = Summary { headline, ..Summary::default() };
+    Outcome { outputs: [("out".to_owned(), tree)].into(), summary }
+}
