@@ -33,15 +33,29 @@ pub struct Arguments {
     /// Do not take results that were computed on another kind of processor
     #[arg(long)]
     exact: bool,
-    /// Let the pipeline's commands run from now on, as its files stand (`macula trust`)
-    #[arg(long)]
-    trust: bool,
-    /// Run commands without walls: they may do all that you may
-    #[arg(long)]
-    unconfined: bool,
+    #[command(flatten)]
+    commands: Commands,
     /// Print events as JSON Lines
     #[arg(long)]
     json: bool,
+}
+
+/// What is asked of commands of the user's.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Commands {
+    /// Let the pipeline's commands run from now on, as its files stand (`macula trust`)
+    #[arg(long)]
+    pub(super) trust: bool,
+    /// Run commands without walls: they may do all that you may
+    #[arg(long)]
+    pub(super) unconfined: bool,
+}
+
+impl Commands {
+    /// Whether commands are walled off.
+    pub(super) fn walls(&self) -> Wall {
+        if self.unconfined { Wall::Open } else { Wall::Closed }
+    }
 }
 
 /// Stages at the same time without `--jobs`: they share all threads, and each may hold gigabytes.
@@ -64,8 +78,8 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         },
         accept: accept(arguments.exact),
         targets: arguments.stages.clone(),
-        walls: if arguments.unconfined { Wall::Open } else { Wall::Closed },
-        trust: trust::of_run(world, &loaded, arguments.trust)?,
+        walls: arguments.commands.walls(),
+        trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
         ..Options::usual(threads)
     };
     listen(world);

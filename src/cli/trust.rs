@@ -1,8 +1,9 @@
 //! `macula trust`: lets the commands of a pipeline's `exec` stages run, as its files stand now. And the helper that becomes such
 //! a command.
 
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -34,12 +35,14 @@ pub fn trust(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         let known = Trust::read(world.trusted().as_deref(), &loaded.sources).known;
         for (digest, words) in &digests {
             let is = if known.contains(digest) { "trusted" } else { "not trusted" };
-            text.push_str(&format!("{} {is}: {words}\n", digest.short()));
+            _ = writeln!(text, "{} {is}: {words}", digest.short());
         }
     } else {
         add(world, &digests)?;
         let project = loaded.project();
-        text = digests.iter().map(|(digest, words)| format!("trusted {}: {words}\n", digest.short())).collect();
+        for (digest, words) in &digests {
+            _ = writeln!(text, "trusted {}: {words}", digest.short());
+        }
         if !trust::has_commands(&project) {
             text.push_str("it has no stage that runs a command\n");
         }

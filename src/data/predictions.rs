@@ -43,7 +43,7 @@ impl Predictions {
     /// # Errors
     /// `predictions`.
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self, StageError> {
-        let text = name.ends_with(".csv");
+        let text = name.rsplit_once('.').is_some_and(|(_, ending)| ending == "csv");
         let columns = if text { from_csv(bytes) } else { from_parquet(bytes) };
         columns.and_then(|columns| Self::of(&columns)).map_err(|reason| wrong(format!("`{name}`: {reason}")))
     }

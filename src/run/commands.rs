@@ -67,7 +67,7 @@ impl Commands for RunCommands<'_> {
             Some(Told::NotStarted(why)) => return Err(not_started(&confined.program, &why)),
             None => return Err(cannot_start("the helper said nothing")),
         };
-        let kept_from = self.confined().then(|| kept_from(&said, &confined)).unwrap_or_default();
+        let kept_from = if self.confined() { kept_from(&said, &confined) } else { Vec::new() };
         if ended.success() {
             return Ok(Ran { walls, kept_from });
         }

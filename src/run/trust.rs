@@ -1,7 +1,8 @@
 //! What the user trusts: digests of pipeline files, with all that they use, and of the code of their commands. They are kept
 //! outside of every project, one a line, so that no project can bring its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::path::Path;
 
 use super::Project;
@@ -37,7 +38,7 @@ impl Trust {
         for (digest, words) in digests {
             if !text.lines().any(|line| line.starts_with(&digest.to_string())) {
                 // A line break in a path must not become a line of its own.
-                text.push_str(&format!("{digest} {}\n", words.replace(['\n', '\r'], " ")));
+                let _ = writeln!(text, "{digest} {}", words.replace(['\n', '\r'], " "));
             }
         }
         if let Some(folder) = file.parent() {
@@ -63,7 +64,7 @@ pub fn of_files(sources: &Sources) -> Digest {
 
 /// The code that the commands of a pipeline are given by its sources: for each the stage and port, and the digest.
 #[must_use]
-pub fn code(engine: &Engine, decisions: &std::collections::BTreeMap<StageId, Decision>) -> Vec<(Digest, String)> {
+pub fn code(engine: &Engine, decisions: &BTreeMap<StageId, Decision>) -> Vec<(Digest, String)> {
     let mut found = Vec::new();
     for (at, stage) in engine.pipeline.stages.iter().enumerate() {
         let Work::Command { code, .. } = engine.implementation(StageId(at)).work else { continue };

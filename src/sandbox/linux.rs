@@ -19,9 +19,12 @@ pub(super) fn close(confined: &Confined) -> Result<String, String> {
         .map_err(|error| format!("it could outlive macula: {error}"))?;
     let namespace = if confined.network == Wall::Closed { leave_network() } else { Err("not wanted".to_owned()) };
     let tcp = confined.network == Wall::Closed && namespace.is_err();
-    files(confined, tcp).map_err(|error| match tcp {
-        true => format!("no Landlock for files and TCP ({error}), and no network namespace ({})", shown(&namespace)),
-        false => format!("no Landlock of Linux 6.2 or newer ({error})"),
+    files(confined, tcp).map_err(|error| {
+        if tcp {
+            format!("no Landlock for files and TCP ({error}), and no network namespace ({})", shown(&namespace))
+        } else {
+            format!("no Landlock of Linux 6.2 or newer ({error})")
+        }
     })?;
     Ok(match (confined.network, namespace) {
         (Wall::Open, _) => "files by Landlock; network open, as declared",

@@ -39,7 +39,7 @@ const STAGES: [&str; 21] = [
     "relabel @relabelled { from @folds.train }",
     "files @script { path \"predict.py\" }",
     "program @python { name python3 }",
-    "exec @made { script @script; interpreter @python; patches @folds.test; command python3 predict.py; gives \"a.csv\" predictions }",
+    "exec @judged { script @script; interpreter @python; patches @folds.test; command python3 predict.py; gives \"a.csv\" predictions }",
     "report @page { of @folds.train @classifier @scores @clinic @made @relabelled }",
 ];
 
