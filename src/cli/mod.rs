@@ -20,6 +20,7 @@ pub mod new;
 pub mod package;
 pub mod pictures;
 pub mod plan;
+pub mod rebuild;
 pub mod run;
 pub mod runs;
 pub mod schema;
@@ -57,6 +58,8 @@ enum Verb {
     Plan(plan::Arguments),
     /// Compute what is not there yet
     Run(run::Arguments),
+    /// Execute again in a scratch store and compare with what is stored
+    Rebuild(rebuild::Arguments),
     /// Say why a stage runs or is reused
     Why(why::Arguments),
     /// Show what a stage's last run made: counts, tables, pictures
@@ -121,6 +124,7 @@ pub fn main() -> ExitCode {
         Verb::Fmt(arguments) => fmt::fmt(&world, arguments),
         Verb::Plan(arguments) => plan::plan(&world, arguments),
         Verb::Run(arguments) => run::run(&world, arguments),
+        Verb::Rebuild(arguments) => rebuild::rebuild(&world, arguments),
         Verb::Why(arguments) => why::why(&world, arguments),
         Verb::Show(arguments) => show::show(&world, arguments),
         Verb::Get(arguments) => get::get(&world, arguments),

@@ -113,7 +113,7 @@ fn watch<'a>(world: &'a World, arguments: &Arguments, detail: Detail) -> Box<dyn
 
 /// The first Ctrl-C (or TERM) asks stages to stop where that is safe; the second ends the process at once, which loses
 /// nothing that was finished.
-fn listen(world: &World) {
+pub(super) fn listen(world: &World) {
     use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::flag;
     // A file past the shell's limit on sizes is an error to be told, as a full disk is, and no reason to die.
@@ -126,7 +126,7 @@ fn listen(world: &World) {
 }
 
 /// The gravest of what failed fixes the exit code.
-fn exit(report: &Report) -> Exit {
+pub(super) fn exit(report: &Report) -> Exit {
     let of = |error: &StageError| match error {
         StageError::Bug(_) => Exit::Bug,
         StageError::Store(_) => Exit::Store,

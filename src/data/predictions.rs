@@ -167,6 +167,9 @@ impl Cells {
 fn from_parquet(bytes: &[u8]) -> Result<BTreeMap<String, Cells>, String> {
     let table = Columns::from_parquet(bytes).map_err(|error| match error {
         TableError::Type(name) => format!("column `{name}` has a type that is not read; write numbers and text"),
+        TableError::Parquet(error) if error.to_string().contains("Disabled feature") => {
+            "it is compressed, which is not read: write it with `compression=None`".to_owned()
+        }
         other => other.to_string(),
     })?;
     let null = |name: &str| format!("column `{name}` has a null");

@@ -67,6 +67,17 @@ pub struct Options {
     pub walls: Wall,
     /// Whether such commands may be run at all.
     pub trust: Trust,
+    /// Whether outputs are linked by name.
+    pub links: Links,
+}
+
+/// Whether a run's outputs are linked below `results/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// They are.
+    Results,
+    /// They are not: the run is a trial.
+    None,
 }
 
 impl Options {
@@ -82,6 +93,7 @@ impl Options {
             targets: Vec::new(),
             walls: Wall::Closed,
             trust: Trust::default(),
+            links: Links::Results,
         }
     }
 }
@@ -268,7 +280,10 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         executor.run();
         project.store.files.save();
         let stopped = executor.stopped();
-        let results = link(project, engine, executor.known(), watch);
+        let results = match options.links {
+            Links::Results => link(project, engine, executor.known(), watch),
+            Links::None => None,
+        };
         let ended = match (executor.failed.is_empty(), stopped) {
             (false, _) => "failed",
             (true, true) => "stopped",

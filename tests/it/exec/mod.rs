@@ -3,6 +3,7 @@
 
 mod commands;
 mod predictions;
+mod rebuild;
 mod walls;
 
 use std::process::Command;

@@ -1,0 +1,125 @@
+//! `macula rebuild`: executes again in a scratch store, as if nothing had ever been computed, and compares with what is stored.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::num::NonZeroUsize;
+
+use clap::Args;
+
+use super::run::{Commands, listen};
+use super::{Exit, Failure, Loaded, PipelineArguments, load, trust};
+use crate::base::Digest;
+use crate::plan::Decision;
+use crate::progress::table::render;
+use crate::progress::{Colours, Detail, Plain};
+use crate::run::{self, Failures, Links, Options, Project, World};
+use crate::stage::{Cell, Determinism, Implementation, Table, Work};
+use crate::store::{Accept, Store};
+
+/// The arguments of `macula rebuild`.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pipeline: PipelineArguments,
+    /// The stages to execute again, with all that they need; all where none is named
+    stages: Vec<String>,
+    /// Threads that all stages share; results must not depend on it [default: the number of processors]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    commands: Commands,
+}
+
+/// The digests of a stage's outputs, by port.
+type Outputs = BTreeMap<String, Digest>;
+
+/// Executes again and compares.
+///
+/// # Errors
+/// A [`Failure`] where nothing could be run; that outputs differ is an [`Exit`].
+pub fn rebuild(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(world, &arguments.pipeline)?;
+    let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
+    let options = Options {
+        threads,
+        jobs: 1,
+        failures: Failures::KeepGoing,
+        accept: Accept::OwnClass,
+        targets: arguments.stages.clone(),
+        walls: arguments.commands.walls(),
+        trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
+        links: Links::None,
+        ..Options::usual(threads)
+    };
+    let stored = stored(world, &loaded, &options)?;
+    let folder = tempfile::Builder::new().prefix("rebuild-").tempdir_in(loaded.store.layout().root());
+    let folder = folder.map_err(|error| Failure::user(format!("no scratch store can be made: {error}")))?;
+    let scratch = Store::open(folder.path())?;
+    listen(world);
+    let watch = Plain::new(Colours::Off, Detail::Brief);
+    let report = run::execute(world, &Project { store: &scratch, ..loaded.project() }, &options, &watch)?;
+    let rows: Vec<Row> = loaded
+        .pipeline
+        .stages
+        .iter()
+        .filter_map(|stage| {
+            let made = report.record.stages.get(&stage.name)?;
+            let implementation = crate::stages::find(&stage.implementation)?;
+            let old = stored.get(&stage.name);
+            (!matches!(implementation.work, Work::Source(_)))
+                .then(|| Row::of(&stage.name, implementation, old, &made.became, &made.outputs))
+        })
+        .collect();
+    let columns = ["stage", "class", "again"].map(str::to_owned).to_vec();
+    let cells = rows.iter().map(|row| [row.stage, row.class, row.again].map(|text| Cell::Text(text.into())).to_vec());
+    let text = render(&Table { title: String::new(), columns, rows: cells.collect() });
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    Ok(match (super::run::exit(&report), rows.iter().any(|row| row.broken)) {
+        (Exit::Done, true) => Exit::Differs,
+        (exit, _) => exit,
+    })
+}
+
+/// What the project's own store has now.
+fn stored(world: &World, loaded: &Loaded, options: &Options) -> Result<BTreeMap<String, Outputs>, Failure> {
+    let found = run::plan(world, &loaded.project(), options, |engine, decided| {
+        let reused = decided.iter().filter_map(|(id, decision, _)| match decision {
+            Decision::Reuse(known, _) => {
+                let outputs = known.outputs.iter().map(|(port, tree)| (port.clone(), tree.digest())).collect();
+                Some((engine.stage(*id).name.clone(), outputs))
+            }
+            _ => None,
+        });
+        reused.collect()
+    })?;
+    Ok(found)
+}
+
+/// A stage that was executed again.
+struct Row<'a> {
+    stage: &'a str,
+    class: &'static str,
+    again: &'static str,
+    /// Whether it differs though its class promises that it does not.
+    broken: bool,
+}
+
+impl<'a> Row<'a> {
+    fn of(
+        stage: &'a str,
+        implementation: &Implementation,
+        old: Option<&Outputs>,
+        became: &str,
+        made: &Outputs,
+    ) -> Self {
+        let promised = !matches!(implementation.determinism, Determinism::Unknown);
+        let (again, broken) = match old {
+            _ if became != "computed" => ("was not computed", false),
+            None => ("nothing stored to compare with", false),
+            Some(old) if old == made => ("the same bytes", false),
+            Some(_) if promised => ("DIFFERS", true),
+            Some(_) => ("differs; nothing was promised", false),
+        };
+        Self { stage, class: implementation.determinism.name(), again, broken }
+    }
+}
