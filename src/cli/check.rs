@@ -13,6 +13,9 @@ use crate::lang;
 use crate::lang::spec::{Contents, Pipeline, Points, Sweep};
 use crate::run::World;
 
+/// Stages that the line on a pipeline names.
+const MOST_NAMED: usize = 16;
+
 /// The arguments of `macula check`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
@@ -90,6 +93,10 @@ fn summary(pipeline: &Pipeline) -> String {
     let is_instance = |name: &str| pipeline.instances.iter().any(|instance| instance.name == name);
     let shown =
         |(name, within): (&str, usize)| if is_instance(name) { format!("{name} ({within})") } else { name.to_owned() };
-    let names: Vec<String> = names.into_iter().map(shown).collect();
+    let rest = names.len().saturating_sub(MOST_NAMED + 1);
+    let rest = if rest == 0 { 0 } else { rest + 1 };
+    names.truncate(names.len() - rest);
+    let mut names: Vec<String> = names.into_iter().map(shown).collect();
+    names.extend((rest > 0).then(|| format!("and {rest} more")));
     format!("pipeline `{}`, seed {}, {count} {noun}: {}", pipeline.name, pipeline.seed, names.join(", "))
 }

@@ -1,5 +1,6 @@
 //! How a command ends, and what is said when it can't go on.
 
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -71,6 +72,12 @@ impl Failure {
     #[must_use]
     pub fn user(text: impl Into<String>) -> Self {
         Self { exit: Exit::User, code: None, text: text.into(), hint: None }
+    }
+
+    /// A file or a folder that can't be written.
+    #[must_use]
+    pub fn unwritten(what: &dyn fmt::Display, error: &std::io::Error) -> Self {
+        Self { exit: Exit::Store, code: None, text: format!("cannot write `{what}`: {error}"), hint: None }
     }
 
     /// A failure of which all was said already.

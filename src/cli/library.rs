@@ -84,12 +84,7 @@ fn export(folder: &std::path::Path) -> Result<String, Failure> {
             fs::create_dir_all(path.parent().unwrap_or(folder))?;
             disk::write_lightly(path, text.as_bytes())
         };
-        write().map_err(|error| Failure {
-            exit: Exit::Store,
-            code: None,
-            text: format!("cannot write `{}`: {error}", path.display()),
-            hint: None,
-        })?;
+        write().map_err(|error| Failure::unwritten(&path.display(), &error))?;
     }
     Ok(format!("{} modules in {}\n", places.len(), folder.display()))
 }

@@ -35,12 +35,7 @@ pub fn man(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             fs::create_dir_all(&folder)?;
             all.iter().try_for_each(|(name, text)| disk::write_lightly(&folder.join(format!("{name}.1")), text))
         };
-        write().map_err(|error| Failure {
-            exit: Exit::Store,
-            code: None,
-            text: format!("cannot write to `{}`: {error}", folder.display()),
-            hint: None,
-        })?;
+        write().map_err(|error| Failure::unwritten(&folder.display(), &error))?;
         let _ = writeln!(out, "{} pages in {}", all.len(), folder.display());
         return Ok(Exit::Done);
     }

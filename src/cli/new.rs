@@ -42,7 +42,7 @@ pub fn new(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             return Failure::user(format!("`{shown}` is there already"))
                 .hint("take another name: nothing is written over");
         }
-        Failure { exit: Exit::Store, code: None, text: format!("cannot write `{shown}`: {error}"), hint: None }
+        Failure::unwritten(&shown, &error)
     })?;
     // A closed stdout is no reason to fail.
     let _ = writeln!(std::io::stdout().lock(), "wrote {shown}; `macula run {shown}` runs it");

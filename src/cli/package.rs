@@ -134,12 +134,7 @@ fn pin(path: &Path, project: &Project, name: &str, sources: &Sources) -> Result<
         return Ok(format!("{name} is pinned to its {files} already: {digest}\n"));
     }
     let text = with_digest(&sources.get(project.file).text, one, &digest);
-    disk::rewrite(path, text.as_bytes()).map_err(|error| Failure {
-        exit: Exit::Store,
-        code: None,
-        text: format!("cannot write `{}`: {error}", path.display()),
-        hint: None,
-    })?;
+    disk::rewrite(path, text.as_bytes()).map_err(|error| Failure::unwritten(&path.display(), &error))?;
     let was = one.digest.map(|(digest, _)| format!("\n  was {}", package::written(&digest))).unwrap_or_default();
     Ok(format!("pinned {name} to its {files}: {digest}{was}\n"))
 }

@@ -5,7 +5,7 @@ mod fix;
 mod render;
 
 pub use fix::Fix;
-pub use render::{Style, count, json, render};
+pub use render::{Style, count, json, render, shown};
 
 use crate::base::Span;
 

@@ -22,6 +22,21 @@ pub enum Style {
     Colour,
 }
 
+/// Diagnostics that are drawn at most: nobody mends more before asking again.
+const MOST_DRAWN: usize = 100;
+
+/// The first `most`, in their order; where there are more, errors before warnings.
+pub fn shown(diags: &[Diag], most: usize) -> impl Iterator<Item = &Diag> {
+    let errors = diags.iter().filter(|diag| diag.severity == Severity::Error).count();
+    let (mut errors, mut rest) = if diags.len() <= most { (most, most) } else { (most, most.saturating_sub(errors)) };
+    diags.iter().filter(move |diag| {
+        let left = if diag.severity == Severity::Error { &mut errors } else { &mut rest };
+        let keep = *left > 0;
+        *left = left.saturating_sub(1);
+        keep
+    })
+}
+
 /// All diagnostics with their places, and at the end how many there are. Empty where there are none.
 #[must_use]
 pub fn render(diags: &[Diag], sources: &Sources, style: Style, width: usize) -> String {
@@ -36,7 +51,7 @@ pub fn render(diags: &[Diag], sources: &Sources, style: Style, width: usize) -> 
         .without_syntax_highlighting();
     let mut out = String::new();
     let texts: Texts = sources.iter().map(|(file, source)| (file, Arc::from(source.text.as_str()))).collect();
-    for diag in diags {
+    for diag in shown(diags, MOST_DRAWN) {
         let report = Report::new(diag, sources, &texts);
         // Writing to a string does not fail; a report that could not be drawn is still told in one line.
         if handler.render_report(&mut out, &report).is_err() {
@@ -44,7 +59,8 @@ pub fn render(diags: &[Diag], sources: &Sources, style: Style, width: usize) -> 
         }
     }
     if !diags.is_empty() {
-        let _ = writeln!(out, "{}", count(diags));
+        let more = if diags.len() > MOST_DRAWN { format!("; the first {MOST_DRAWN} are shown") } else { String::new() };
+        let _ = writeln!(out, "{}{more}", count(diags));
     }
     out
 }

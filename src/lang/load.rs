@@ -7,12 +7,12 @@ use super::describe::Described;
 use super::extend::{self, Extends};
 use super::given::{Setting, settings};
 use super::lower::{Told, check_body, lower};
-use super::module::{Module, read};
-use super::near;
+use super::module::Module;
 use super::scope::Scope;
 use super::signature::Origin;
 use super::spec::{Contents, Pipeline, Points, Sweep};
 use super::sweep::{self, Reading};
+use super::{near, project, text};
 use crate::base::{FileId, Sources, Span};
 use crate::diag::{Diag, Severity};
 use crate::syntax::{self, Document, Entry, Memory, Node};
@@ -28,7 +28,7 @@ pub fn load(
     points: Points,
     sources: &mut Sources,
 ) -> std::io::Result<(Contents, Vec<Diag>)> {
-    let text = read(file)?;
+    let text = text::read(file)?;
     Ok(load_text(&file.display().to_string(), Some(file.to_owned()), &text, sets, points, sources))
 }
 
@@ -106,12 +106,24 @@ pub fn analyse(
     Analysis { file, contents, diags, module }
 }
 
+/// As [`analyse`] for the text of a `project.kdl`, which holds no pipelines.
+#[must_use]
+pub fn analyse_project(path: &Path, text: &str, memory: &mut Memory, sources: &mut Sources) -> Analysis {
+    let file = sources.add(path.display().to_string(), Some(path.to_owned()), text);
+    let (document, mut diags) = syntax::parse_with(file, text, memory);
+    let mut module = Module::new(file, &document, sources);
+    module.diags.clear();
+    project::understood(path, file, &document, &mut diags);
+    in_order(&mut diags);
+    Analysis { file, contents: Contents::default(), diags, module }
+}
+
 /// The networks that a file may name: those that it describes or brings in, and those of the standard library.
 ///
 /// # Errors
 /// Where the file can't be read. What is wrong in it is not told here: [`load`] does.
 pub fn networks(file: &Path, sources: &mut Sources) -> std::io::Result<BTreeMap<String, Described>> {
-    let text = read(file)?;
+    let text = text::read(file)?;
     let id = sources.add(file.display().to_string(), Some(file.to_owned()), text.clone());
     let (document, _) = syntax::parse(id, &text);
     let module = Module::new(id, &document, sources);

@@ -27,9 +27,10 @@ pub mod signature;
 pub mod spec;
 pub mod stdlib;
 mod sweep;
+mod text;
 pub mod value;
 
-pub use load::{Analysis, analyse, load, load_text, networks};
+pub use load::{Analysis, analyse, analyse_project, load, load_text, networks};
 
 use network::NetworkSpec;
 use signature::Signature;

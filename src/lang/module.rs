@@ -6,11 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::describe::{Described, describe};
-use super::near;
 use super::package::{self, Files};
 use super::project::{self, Package, Project};
 use super::signature::{self, Origin, Signature};
 use super::stdlib::{self, stdlib};
+use super::{near, text};
 use crate::base::{FileId, Sources, Span};
 use crate::diag::Diag;
 use crate::syntax::{self, Document, Node};
@@ -404,17 +404,7 @@ fn verified(package: &Package, folder: &Path, span: Span) -> Result<Files, Diag>
 
 /// The text of a file: an editor's, where it has the file open.
 fn text_of(path: &Path, real: &Path, sources: &Sources) -> std::io::Result<String> {
-    sources.held(real).map_or_else(|| read(path), |text| Ok(text.to_owned()))
-}
-
-/// Reads a text file; bytes that are no UTF-8 are an error.
-pub(super) fn read(file: &Path) -> std::io::Result<String> {
-    let limit = syntax::LARGEST as u64 + 1;
-    if fs::metadata(file)?.len() > limit {
-        // Only its size will be spoken of.
-        return Ok(" ".repeat(usize::try_from(fs::metadata(file)?.len()).unwrap_or(usize::MAX).min(64 << 20)));
-    }
-    fs::read_to_string(file)
+    sources.held(real).map_or_else(|| text::read(path), |text| Ok(text.to_owned()))
 }
 
 /// The file beside a path that there is not whose name is most like it.

@@ -1,13 +1,12 @@
 //! `project.kdl`: what holds for all pipelines of a folder: the packages that they may use, and where the store lies. Knows no
 //! pipeline.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::near;
+use super::{near, text};
 use crate::base::{Digest, FileId, Sources, Span};
 use crate::diag::Diag;
-use crate::syntax::{self, Entry, Node};
+use crate::syntax::{self, Document, Entry, Node};
 
 /// The file's name.
 pub const FILE: &str = "project.kdl";
@@ -62,17 +61,21 @@ pub fn find(file: &Path) -> Option<PathBuf> {
 /// # Errors
 /// Where the file can't be read.
 pub fn read(path: &Path, sources: &mut Sources) -> std::io::Result<(Project, Vec<Diag>)> {
-    let too_large = fs::metadata(path)?.len() > syntax::LARGEST as u64;
-    // Of one that is too large only that is told.
-    let text = if too_large { " ".repeat(syntax::LARGEST + 1) } else { fs::read_to_string(path)? };
+    let text = text::read(path)?;
     let file = sources.add(path.display().to_string(), Some(path.to_owned()), text.as_str());
     let (document, mut diags) = syntax::parse(file, &text);
+    let project = understood(path, file, &document, &mut diags);
+    Ok((project, diags))
+}
+
+/// What a `project.kdl` says; all that is wrong with it joins `diags`.
+pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: &mut Vec<Diag>) -> Project {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut project = Project { file, folder, packages: Vec::new(), store: None };
     for node in &document.nodes {
         match node.name.text.as_str() {
-            "package" => project.package(node, &mut diags),
-            "store" => match one(node, &mut diags) {
+            "package" => project.package(node, diags),
+            "store" => match one(node, diags) {
                 Some(_) if project.store.is_some() => {
                     let found = Diag::error("duplicate-param", node.head, "`store` is given twice");
                     diags.push(found.hint("take one of them out"));
@@ -85,7 +88,7 @@ pub fn read(path: &Path, sources: &mut Sources) -> std::io::Result<(Project, Vec
             }
         }
     }
-    Ok((project, diags))
+    project
 }
 
 impl Project {

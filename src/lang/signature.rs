@@ -401,13 +401,8 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
     let facets = ["type", "of", "range", "default", "optional", "since", "keyed"];
     let Some(name) = node.args().next().and_then(Entry::text) else {
         if let Some((key, entry)) = node.props().find(|(key, _)| !facets.contains(&key.text.as_str())) {
-            let value = match &entry.value {
-                Scalar::Int(value) => value.to_string(),
-                Scalar::Real(value) => format!("{value:?}"),
-                _ => "…".to_owned(),
-            };
             let message = "a `param` is not declared with `=`";
-            let hint = format!("write `param {} type=… default={value}`", key.text);
+            let hint = format!("write `param {} type=… default={}`", key.text, entry.value);
             diags.push(Diag::error("equals", entry.whole, message).hint(hint));
             return None;
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::Scores;
+use crate::base::sample;
 use crate::data::table::{Column, Columns};
 
 /// `spread.json`: figures over several evaluations.
@@ -53,27 +54,18 @@ pub struct Figure {
 impl Figure {
     fn new(name: &str, class: Option<&str>, values: Vec<Option<f64>>, trivial: &[Option<f64>]) -> Self {
         let there: Vec<f64> = values.iter().flatten().copied().collect();
-        let mean = mean(&there);
-        let deviation = mean.filter(|_| there.len() > 1).map(|mean| {
-            let squares: f64 = there.iter().map(|value| (value - mean) * (value - mean)).sum();
-            (squares / (there.len() - 1) as f64).sqrt()
-        });
         Self {
             name: name.to_owned(),
             class: class.map(str::to_owned),
             n: there.len(),
-            mean,
-            deviation,
+            mean: sample::mean(&there),
+            deviation: sample::deviation(&there),
             least: there.iter().copied().reduce(f64::min),
             most: there.iter().copied().reduce(f64::max),
-            trivial: self::mean(&trivial.iter().flatten().copied().collect::<Vec<_>>()),
+            trivial: sample::mean(&trivial.iter().flatten().copied().collect::<Vec<_>>()),
             values,
         }
     }
-}
-
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// Figures of evaluations that all have the same classes; those that depend on thresholds at the tuned ones where there are any.

@@ -10,7 +10,10 @@ use super::documents::{Documents, Read};
 use super::library::Library;
 use super::uri;
 use crate::base::{FileId, Span};
-use crate::diag::{Diag, Severity};
+use crate::diag::{self, Diag, Severity};
+
+/// Diagnostics that a client is told of at most.
+const MOST: usize = 500;
 
 /// What is wrong with a text, by the URI of the file that it stands in. The text's own is always there.
 pub(super) fn diagnostics(
@@ -20,7 +23,7 @@ pub(super) fn diagnostics(
     library: &Library,
 ) -> BTreeMap<String, Vec<Diagnostic>> {
     let mut all = BTreeMap::from([(own.to_owned(), Vec::new())]);
-    for diag in &read.analysis.diags {
+    for diag in diag::shown(&read.analysis.diags, MOST) {
         let (file, found) = one(diag, read, own, documents, library);
         all.entry(file).or_insert_with(Vec::new).push(found);
     }

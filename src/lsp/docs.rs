@@ -112,13 +112,7 @@ pub(super) fn shown(value: &Value) -> String {
 pub(super) fn network(network: &Described) -> String {
     let mut out = network.doc.clone().unwrap_or_default();
     for (name, default) in &network.params {
-        let value = default.as_ref().and_then(|entry| match &entry.value {
-            crate::syntax::Scalar::Int(number) => Some(number.to_string()),
-            crate::syntax::Scalar::Real(number) => Some(format!("{number:?}")),
-            crate::syntax::Scalar::Text(text) => Some(text.clone()),
-            crate::syntax::Scalar::Bool(flag) => Some(format!("#{flag}")),
-            crate::syntax::Scalar::Null | crate::syntax::Scalar::Wrong => None,
-        });
+        let value = default.as_ref().map(|entry| entry.value.to_string());
         let _ = write!(out, "\n- `{name}`, default `{}`", value.unwrap_or_default());
     }
     out

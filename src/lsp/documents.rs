@@ -12,7 +12,7 @@ use super::uri;
 use crate::base::{FileId, Sources, Span};
 use crate::lang::places::{Occurrence, Places};
 use crate::lang::spec::Points;
-use crate::lang::{self, Analysis};
+use crate::lang::{self, Analysis, project};
 use crate::syntax::{LARGEST, Memory};
 
 /// One open text.
@@ -184,14 +184,11 @@ impl Documents {
         let encoding = self.encoding;
         let document = self.open.get_mut(uri)?;
         let name = document.path.as_ref().map_or_else(|| uri.to_owned(), |path| path.display().to_string());
-        let analysis = lang::analyse(
-            &name,
-            document.path.clone(),
-            &document.text,
-            (&[], Points::OneByOne),
-            &mut document.memory,
-            &mut sources,
-        );
+        let Document { path, text, memory, .. } = document;
+        let analysis = match path.as_deref().filter(|path| path.ends_with(project::FILE)) {
+            Some(path) => lang::analyse_project(path, text, memory, &mut sources),
+            None => lang::analyse(&name, path.clone(), text, (&[], Points::OneByOne), memory, &mut sources),
+        };
         let read = Rc::new(Read::new(analysis, sources, encoding));
         document.read = Some(Rc::clone(&read));
         Some(read)

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::base::sample;
 use crate::lang::figures;
 use crate::lang::signature::Better;
 use crate::lang::spec::Rank;
@@ -283,7 +284,7 @@ impl Group {
             }
         }
         let spread = |figures: BTreeMap<String, Vec<f64>>| {
-            figures.into_iter().map(|(name, values)| (name, Spread::of(&values))).collect()
+            figures.into_iter().filter_map(|(name, values)| Some((name, Spread::of(&values)?))).collect()
         };
         let figures = values.into_iter().map(|(stage, figures)| (stage, spread(figures))).collect();
         Self { rows, figures }
@@ -297,11 +298,8 @@ impl Group {
 }
 
 impl Spread {
-    fn of(values: &[f64]) -> Self {
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
-        let deviation = (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt());
-        Self { n: values.len(), mean, deviation }
+    fn of(values: &[f64]) -> Option<Self> {
+        Some(Self { n: values.len(), mean: sample::mean(values)?, deviation: sample::deviation(values) })
     }
 }
 

@@ -26,6 +26,7 @@ pub use world::World;
 
 use crate::base::{Digest, Sources};
 use crate::diag::Diag;
+use crate::lang::near::near;
 use crate::lang::spec::Pipeline;
 use crate::plan::{AllKnown, Decision, Engine, Explanation, Graph, StageId};
 use crate::sandbox::Wall;
@@ -190,10 +191,7 @@ fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, 
     });
     found.ok_or_else(|| {
         let names = stages.iter().map(|stage| stage.own.as_str());
-        let near =
-            names.max_by(|one, other| strsim::jaro_winkler(one, name).total_cmp(&strsim::jaro_winkler(other, name)));
-        let near = near.filter(|near| strsim::jaro_winkler(near, name) > 0.7).map(str::to_owned);
-        PlanError::NoStage { name: name.to_owned(), near }
+        PlanError::NoStage { name: name.to_owned(), near: near(name, names).map(str::to_owned) }
     })
 }
 

@@ -8,16 +8,23 @@ use crate::diag::Diag;
 
 /// Tokens that a slip may reach ahead.
 const AHEAD: usize = 64;
-/// Slips after which no more are mended.
+/// Slips, and lines that were scanned again, after which no more are mended: each may read the rest of its line.
 const MOST: usize = 100;
 
 /// The tokens that were meant.
 pub(super) fn mend(file: FileId, text: &str, tokens: Vec<Token>, diags: &mut Vec<Diag>) -> Vec<Token> {
-    let mut mender =
-        Mender { file, text, out: Vec::with_capacity(tokens.len()), todo: tokens, squares: Vec::new(), diags };
+    let mut mender = Mender {
+        file,
+        text,
+        out: Vec::with_capacity(tokens.len()),
+        todo: tokens,
+        squares: Vec::new(),
+        again: 0,
+        diags,
+    };
     mender.todo.reverse();
     while let Some(token) = mender.todo.pop() {
-        if mender.diags.len() > MOST {
+        if mender.diags.len() + mender.again > MOST {
             mender.out.push(token);
         } else {
             mender.token(token);
@@ -34,6 +41,8 @@ struct Mender<'a> {
     todo: Vec<Token>,
     /// Where `]`s stand that are to be `}`s.
     squares: Vec<usize>,
+    /// How often a line was scanned again.
+    again: usize,
     diags: &'a mut Vec<Diag>,
 }
 
@@ -200,6 +209,7 @@ impl<'a> Mender<'a> {
     /// Scans again what the next token, which reaches to its line's end, holds from `from` on.
     fn again(&mut self, from: usize) {
         let Some(next) = self.todo.pop() else { return };
+        self.again += 1;
         let mut rest = scan(&self.text[from..next.end]);
         rest.reverse();
         self.todo.extend(rest.into_iter().map(|token| Token {

@@ -125,34 +125,34 @@ impl Reader<'_> {
             let hint = format!("write `{} {}`", name.text, said(entries));
             self.diags.push(found.hint(hint));
         }
-        let mut at = 0;
-        while at < entries.len() {
-            let entry = &entries[at];
+        let mut read = Vec::with_capacity(entries.len());
+        let mut given = std::mem::take(entries).into_iter().peekable();
+        while let Some(mut entry) = given.next() {
             let before = entry.text().and_then(|text| text.strip_suffix(':')).filter(|before| !before.is_empty());
             let Some(before) = before.filter(|_| !entry.quoted && entry.key.is_none()).map(str::to_owned) else {
-                at += 1;
+                read.push(entry);
                 continue;
             };
             let place = entry.span;
-            let key = Word { text: before.clone(), span: Span { end: place.end - 1, ..place } };
-            let next = entries.get(at + 1).filter(|next| next.key.is_none()).map(|next| next.span);
+            let next = given.next_if(|next| next.key.is_none());
             let found = Diag::error("colon", place, "a name is followed by `=` and its value, not by a colon");
-            let hint = match next {
-                Some(next) => format!("write `{before}={}`", &self.text[next.range()]),
+            let hint = match &next {
+                Some(next) => format!("write `{before}={}`", &self.text[next.span.range()]),
                 None => format!("write `{} {before} {{`", name.text),
             };
             self.diags.push(found.hint(hint));
-            if next.is_some() {
-                entries.remove(at);
-                entries[at].whole.start = place.start;
-                entries[at].key = Some(key);
+            if let Some(mut value) = next {
+                value.whole.start = place.start;
+                value.key = Some(Word { text: before, span: Span { end: place.end - 1, ..place } });
+                read.push(value);
             } else {
-                entries[at].value = Scalar::Text(before);
-                entries[at].span.end -= 1;
-                entries[at].whole.end -= 1;
+                entry.value = Scalar::Text(before);
+                entry.span.end -= 1;
+                entry.whole.end -= 1;
+                read.push(entry);
             }
-            at += 1;
         }
+        *entries = read;
     }
 
     /// `conv1,bn1` as two values; none where no comma glues names.

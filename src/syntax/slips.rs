@@ -141,7 +141,7 @@ fn word(span: Span, text: &str, diags: &mut Vec<Diag>) -> Scalar {
         return Scalar::Real(share);
     }
     if let Some((value, unit)) = with_unit(text) {
-        let shown = show(&value);
+        let shown = value.to_string();
         slip(
             "unit",
             format!("a number stands without its unit `{unit}`"),
@@ -268,14 +268,6 @@ fn with_unit(text: &str) -> Option<(Scalar, &str)> {
 /// A percentage as a share, without the noise of the division.
 fn round_share(percent: f64) -> f64 {
     (percent * 1e8).round() / 1e10
-}
-
-fn show(value: &Scalar) -> String {
-    match value {
-        Scalar::Int(value) => value.to_string(),
-        Scalar::Real(value) => format!("{value:?}"),
-        _ => String::new(),
-    }
 }
 
 /// The text of a quoted string.

@@ -1,5 +1,7 @@
 //! Nodes from tokens. Every part keeps its span; a slip is told and read as what was meant.
 
+use std::fmt;
+
 use super::judge::{self, Memory};
 use super::scan::{Kind, Token, scan};
 use super::{DEEPEST, LARGEST, braces, mend, slips};
@@ -69,6 +71,20 @@ pub enum Scalar {
     Wrong,
 }
 
+/// As it is written in a pipeline, without quotes.
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Int(number) => write!(f, "{number}"),
+            Self::Real(number) => write!(f, "{number:?}"),
+            Self::Bool(flag) => write!(f, "#{flag}"),
+            Self::Null => f.write_str("#null"),
+            Self::Wrong => f.write_str("…"),
+        }
+    }
+}
+
 impl Node {
     /// Its arguments, in order.
     pub fn args(&self) -> impl Iterator<Item = &Entry> {
@@ -107,6 +123,9 @@ impl Entry {
     }
 }
 
+/// Slips of a text after which the crate is not asked about it as well: there is enough to mend.
+const MOST_SLIPS: usize = 1000;
+
 /// The nodes of a text, and all that is wrong with its form, in order of place.
 #[must_use]
 pub fn parse(file: FileId, text: &str) -> (Document, Vec<Diag>) {
@@ -123,7 +142,7 @@ pub fn parse_with(file: FileId, text: &str, memory: &mut Memory) -> (Document, V
         return (Document::default(), vec![found.hint("split it, and bring the parts together with `use`")]);
     }
     let Read { document, mut diags, tokens } = read(file, text);
-    if let Some(tokens) = tokens {
+    if let Some(tokens) = tokens.filter(|_| diags.len() < MOST_SLIPS) {
         judge::judge(file, text, &tokens, &mut diags, memory);
         diags.sort_by_key(|diag| diag.labels.first().map_or(0, |label| label.span.start));
     }

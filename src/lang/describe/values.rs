@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
             if kind.params.iter().all(|param| param.name != key.text) {
                 let known = kind.params.iter().map(|param| param.name);
                 let hint = match meant_param(kind, &key.text) {
-                    Some(name) => format!("write `{name}={}`", text_of(entry)),
+                    Some(name) => format!("write `{name}={}`", entry.value),
                     None => near::hint(&key.text, known, "it has none"),
                 };
                 self.wrong("unknown-param", key.span, format!("`{}` has no property `{}`", kind.name, key.text), hint);
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
             found.extend(value.map(|value| (param.name, value)));
         }
         for stray in strays {
-            let message = format!("`{}` can't take `{}` here", kind.name, text_of(stray));
+            let message = format!("`{}` can't take `{}` here", kind.name, stray.value);
             let hint = match (kind.named, kind.params.first()) {
                 (true, Some(param)) => format!("one name, then properties: `{} NAME {}=…`", kind.name, param.name),
                 (false, Some(param)) => {
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
         let (span, hint) = match strays.iter().position(number) {
             Some(at) => {
                 let stray = strays.remove(at);
-                (stray.whole, format!("write `{} {name}{}={}`", kind.name, param.name, text_of(stray)))
+                (stray.whole, format!("write `{} {name}{}={}`", kind.name, param.name, stray.value))
             }
             None => (node.head, format!("write `{} {name}{}=…`", kind.name, param.name)),
         };
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
             }
             (Type::Share, Scalar::Real(_) | Scalar::Int(0)) if within(&value) => return Some(value),
             (Type::Share, Scalar::Real(_) | Scalar::Int(_)) => {
-                ("out-of-range", format!("`{name}` can't be {}", shown(&value)), "from 0 to under 1".to_owned())
+                ("out-of-range", format!("`{name}` can't be {}", value), "from 0 to under 1".to_owned())
             }
             (Type::Flag, Scalar::Bool(_)) => return Some(value),
             (Type::Word(words), Scalar::Text(word)) => {
@@ -230,20 +230,4 @@ fn within(value: &Scalar) -> bool {
         Scalar::Int(value) => *value == 0,
         _ => false,
     }
-}
-
-/// A value as it is written.
-fn shown(value: &Scalar) -> String {
-    match value {
-        Scalar::Text(text) => text.clone(),
-        Scalar::Int(value) => value.to_string(),
-        Scalar::Real(value) => format!("{value:?}"),
-        Scalar::Bool(value) => format!("#{value}"),
-        Scalar::Null => "#null".to_owned(),
-        Scalar::Wrong => "…".to_owned(),
-    }
-}
-
-fn text_of(entry: &Entry) -> String {
-    shown(&entry.value)
 }

@@ -14,6 +14,9 @@ use crate::syntax::Entry;
 /// References that a port can stand for; more come only from ports that multiply each other.
 const MOST_REFERENCES: usize = 10_000;
 
+/// Mistakes of a file after which no near misses are looked for.
+const MOST_NEAR: usize = 500;
+
 /// What a reference means.
 pub(super) struct Found {
     /// The types that it may give, as they are declared where it points.
@@ -314,7 +317,8 @@ impl<'a> Lowerer<'a> {
                     .hint("a port takes a stage: `idrid` and `folder` read photographs, `weights` reads a model's file")
             }
             Miss::Name => {
-                let names = self.frames[at].declared.keys().map(String::as_str);
+                let most = if self.diags.len() < MOST_NEAR { usize::MAX } else { 0 };
+                let names = self.frames[at].declared.keys().map(String::as_str).take(most);
                 let hint = near::hint(name, names, "stages may stand in any order, but each must be there");
                 Diag::error("unknown-name", span, format!("there is no stage named `{name}`")).hint(hint)
             }

@@ -484,11 +484,7 @@ fn told(port: &str, span: Span) -> Given {
 fn written(entry: &Entry) -> String {
     match &entry.value {
         Scalar::Text(text) if entry.quoted => format!("\"{text}\""),
-        Scalar::Text(text) => text.clone(),
-        Scalar::Int(number) => number.to_string(),
-        Scalar::Real(number) => format!("{number:?}"),
-        Scalar::Bool(flag) => format!("#{flag}"),
-        Scalar::Null | Scalar::Wrong => "…".to_owned(),
+        value => value.to_string(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Places, Scope};
 use crate::base::{FileId, Span};
 use crate::lang::signature::InPort;
-use crate::syntax::{Entry, Node, Scalar};
+use crate::syntax::{Entry, Node};
 
 /// A name in a scope.
 #[derive(Clone, Debug)]
@@ -152,13 +152,7 @@ fn property(node: &Node, key: &str) -> String {
 
 fn add(names: &mut BTreeMap<String, Named>, node: &Node, scope: &Scope, kind: String) {
     let Some((name, span)) = text_of(node) else { return };
-    let default = node.prop("default").map(|entry| match &entry.value {
-        Scalar::Text(text) => text.clone(),
-        Scalar::Int(number) => number.to_string(),
-        Scalar::Real(number) => format!("{number:?}"),
-        Scalar::Bool(flag) => format!("#{flag}"),
-        Scalar::Null | Scalar::Wrong => "#null".to_owned(),
-    });
+    let default = node.prop("default").map(|entry| entry.value.to_string());
     match names.get_mut(&name) {
         // What is named again is the other pipeline's, with a difference.
         Some(named) => named.kind = kind,

@@ -12,7 +12,7 @@ use super::read::{Alternative, Reading, Varied, equal};
 use super::{FEW, MOST_POINTS};
 use crate::base::Span;
 use crate::diag::{Diag, Severity};
-use crate::syntax::{Entry, Node};
+use crate::syntax::Node;
 
 /// What came of a sweep.
 pub(in super::super) struct Swept {
@@ -200,7 +200,7 @@ impl Sweeper<'_, '_> {
                     (0..varied.values.len()).filter(|step| fits(&varied.values[*step])).collect();
                 if steps.is_empty() {
                     let values = varied.values.iter().map(|value| value.shown.as_str());
-                    let hint = near::hint(&shown(entry), values, "take one of the values behind its `over`");
+                    let hint = near::hint(&entry.value.to_string(), values, "take one of the values behind its `over`");
                     self.wrong("unknown-name", entry.span, format!("`{path}` does not take this value"), hint);
                     whole = false;
                 }
@@ -362,14 +362,4 @@ fn axes(reading: &Reading, seed: u64) -> Vec<Axis> {
         axes.push(Axis { path: "seed".into(), name: "seed".into(), values: values.collect(), repeats: true });
     }
     axes
-}
-
-fn shown(entry: &Entry) -> String {
-    match &entry.value {
-        crate::syntax::Scalar::Int(value) => value.to_string(),
-        crate::syntax::Scalar::Real(value) => format!("{value:?}"),
-        crate::syntax::Scalar::Bool(value) => format!("#{value}"),
-        crate::syntax::Scalar::Text(text) => text.clone(),
-        crate::syntax::Scalar::Null | crate::syntax::Scalar::Wrong => "#null".to_owned(),
-    }
 }

@@ -247,3 +247,31 @@ fn unknown_stages_and_outputs_are_refused_with_what_there_is() {
     space.macula("show pipeline.kdl folds.trian").code(2).says(&["no output `trian`", "`train`"]);
     space.macula("show missing.kdl patches").code(2).says(&["missing.kdl"]);
 }
+
+#[test]
+fn a_file_in_another_encoding_is_told_with_its_line() {
+    let space = Space::new();
+    space.write("latin.kdl", b"pipeline p seed=1 {\n    doc \"caf\xe9\"\n}\n");
+    space.macula("check latin.kdl").code(2).says(&[
+        "latin.kdl",
+        "line 2 holds the byte 0xe9",
+        "save the file as UTF-8",
+    ]);
+    let wide: Vec<u8> = "\u{feff}pipeline p".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    space.write("wide.kdl", wide);
+    space.macula("check wide.kdl").code(2).says(&["wide.kdl", "UTF-16"]);
+}
+
+#[test]
+fn of_ten_thousand_mistakes_a_hundred_are_drawn_and_all_are_counted() {
+    let space = Space::new();
+    let text = format!("pipeline p seed=1 {{\n{}}}\n", "    synthetik a\n".repeat(10_000));
+    space.write("many.kdl", text);
+    let said = space.macula("check many.kdl").code(2).stderr.clone();
+    assert_eq!(said.matches("error[").count(), 100);
+    assert!(said.contains("errors; the first 100 are shown"), "{}", &said[said.len() - 200..]);
+    // In one line of half a megabyte as well: what is drawn of it is bounded.
+    space.write("line.kdl", format!("a {}", "[b] ".repeat(100_000)));
+    let said = space.macula("check line.kdl").code(2).stderr.clone();
+    assert!(said.len() < 1 << 20, "{} bytes", said.len());
+}

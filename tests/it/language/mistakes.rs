@@ -124,3 +124,23 @@ fn what_set_says_is_checked_like_the_file() {
     let (_, diags) = set(text, &["patches.sise=32"]);
     assert_eq!(diags[0].hint.as_deref(), Some("did you mean `size`?"));
 }
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_move_no_place() {
+    let plain = "pipeline p seed=1 {\n    synthetic a { photographs 0.5 }\n    extrakt b { from a }\n}\n";
+    let places = |text: &str| {
+        let mut sources = Sources::default();
+        let (_, diags) = lang::load_text("a.kdl", None, text, &[], Points::All, &mut sources);
+        let said: serde_json::Value = diag::json(&diags, &sources);
+        let place = |one: &serde_json::Value| {
+            (one["code"].clone(), one["places"][0]["line"].clone(), one["places"][0]["column"].clone())
+        };
+        said.as_array().expect("a list").iter().map(place).collect::<Vec<_>>()
+    };
+    let expected = places(plain);
+    assert_eq!(expected.len(), 2, "{expected:?}");
+    assert!(expected.iter().all(|(_, line, column)| line.is_u64() && column.is_u64()), "{expected:?}");
+    assert_eq!(places(&plain.replace('\n', "\r\n")), expected);
+    assert_eq!(places(&format!("\u{feff}{plain}")), expected);
+    assert_eq!(places(&format!("\u{feff}{}", plain.replace('\n', "\r\n"))), expected);
+}

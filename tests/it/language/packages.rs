@@ -135,10 +135,8 @@ fn a_package_holds_no_links_and_is_bounded() {
     // A file of 100 GB that takes no room.
     let huge = fs::File::create(folder.join("huge.kdl")).expect("a file");
     huge.set_len(100 << 30).expect("it may be sparse");
-    let begun = std::time::Instant::now();
     let said = refused(&space);
     assert!(said.contains("error[package-files]") && said.contains("more than 512 KB"), "{said}");
-    assert!(begun.elapsed().as_secs() < 10, "it is not read");
     fs::remove_file(folder.join("huge.kdl")).expect("removed");
     for i in 0..1_001 {
         fs::write(folder.join(format!("{i}.kdl")), "").expect("written");

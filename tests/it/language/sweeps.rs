@@ -205,12 +205,10 @@ fn a_billion_points_are_refused_at_once() {
     let many: Vec<String> = (1..=1000).map(|value| value.to_string()).collect();
     let many = many.join(" ");
     let text = format!("over classifier.epochs {many}\n over classifier.batch {many}\n repeat 1000");
-    let began = std::time::Instant::now();
     let (contents, diags, _) = load(&text, &[], Points::All);
     assert_eq!(codes(&diags), ["too-many-points"]);
     assert!(contents.sweeps[0].points.is_empty());
-    // Two thousand values are checked alone; a thousand million points would take weeks.
-    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    // Two thousand values are checked alone; a thousand million points would take weeks, and this test would not end.
 }
 
 #[test]

@@ -158,3 +158,13 @@ fn the_outline_holds_pipelines_stages_networks_and_parameters() {
     assert_eq!(names(&symbols[2]["children"]), ["side param", "fundus synthetic", "own -"]);
     assert_eq!(range(&symbols[2]["selectionRange"]), "7:9-7:10");
 }
+
+#[test]
+fn a_project_file_is_checked_as_one() {
+    let client = Client::new();
+    let uri = client.open("project.kdl", "store \"../store\"\npackage lesions { path \"vendor\" }\n");
+    let known = ["missing-param", "package-digest", "package-pin", "unpinned-package"];
+    assert!(client.codes(&uri).iter().all(|code| code.contains("pin") || known.contains(&code.as_str())));
+    client.replace(&uri, "pipeline p seed=1 { synthetic a }\nstore a\nstore b\n");
+    assert_eq!(client.codes(&uri), ["unknown-node", "duplicate-param"]);
+}
