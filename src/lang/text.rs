@@ -25,7 +25,7 @@ fn foreign(bytes: &[u8], at: usize) -> String {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return "it is UTF-16; save it as UTF-8".to_owned();
     }
-    let line = 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
+    let line = bytes[..at].split(|&byte| byte == b'\n').count();
     format!("line {line} holds the byte 0x{:02x}, which is not UTF-8; save the file as UTF-8", bytes[at])
 }
 

@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
             }
             (Type::Share, Scalar::Real(_) | Scalar::Int(0)) if within(&value) => return Some(value),
             (Type::Share, Scalar::Real(_) | Scalar::Int(_)) => {
-                ("out-of-range", format!("`{name}` can't be {}", value), "from 0 to under 1".to_owned())
+                ("out-of-range", format!("`{name}` can't be {value}"), "from 0 to under 1".to_owned())
             }
             (Type::Flag, Scalar::Bool(_)) => return Some(value),
             (Type::Word(words), Scalar::Text(word)) => {
