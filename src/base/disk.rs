@@ -55,6 +55,47 @@ fn readable(file: &File) -> io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
+/// Makes a folder where it is missing, those above it too. Where a group may write into the one above it (and new files get
+/// that group), it may write into this one as well, whatever the process's mask says: so users share a store whose folder was
+/// once made with `chmod g+ws`.
+///
+/// # Errors
+/// What the system says.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_folder(above)?;
+    match std::fs::create_dir(folder) {
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
+        made => made?,
+    }
+    let (mode, own) = (above.metadata()?.permissions().mode(), folder.metadata()?.permissions().mode());
+    if mode & SHARED == SHARED && own & SHARED != SHARED {
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(own | SHARED))?;
+    }
+    Ok(())
+}
+
+/// The group may write, and what is made in the folder belongs to that group.
+const SHARED: u32 = 0o2020;
+
+/// Lets the group write to a file that several users lock or append to, where they share its folder. That it can't be said
+/// (another user's file) is no error: then its owner did.
+pub fn share(file: &File, path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let shared = |mode: u32, bits: u32| mode & bits == bits;
+    let folder = path.parent().and_then(|folder| folder.metadata().ok());
+    let (Some(folder), Ok(own)) = (folder, file.metadata()) else { return };
+    let mode = own.permissions().mode();
+    if shared(folder.permissions().mode(), SHARED) && !shared(mode, 0o020) {
+        let _ = file.set_permissions(std::fs::Permissions::from_mode(mode | 0o020));
+    }
+}
+
 /// Makes the names in `folder` lasting.
 ///
 /// # Errors

@@ -25,6 +25,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod show;
+pub mod store;
 pub mod trust;
 pub mod why;
 
@@ -86,6 +87,8 @@ enum Verb {
     Trust(trust::Arguments),
     /// List the runs of a pipeline
     Runs(runs::Arguments),
+    /// Verify, repair, measure and clear the store
+    Store(store::Arguments),
     /// Describe all stages, networks and codes for other programs
     Schema(schema::Arguments),
     /// Print a shell's completions
@@ -139,6 +142,7 @@ pub fn main() -> ExitCode {
         Verb::Trust(arguments) => trust::trust(&world, arguments),
         Verb::Helper(arguments) => trust::helper(&world, arguments),
         Verb::Runs(arguments) => runs::runs(&world, arguments),
+        Verb::Store(arguments) => store::store(&world, arguments),
         Verb::Schema(arguments) => schema::schema(&world, arguments),
         Verb::Completions(arguments) => completions::completions(&world, arguments),
         Verb::CompleteWords(words) => completions::words(&world, words),

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::network::NetworkSpec;
 use crate::base::Hasher;
 
-/// A checked value of a parameter.
-#[derive(Clone, Debug, PartialEq)]
+/// A checked value of a parameter. Written down, it comes back as it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Value {
     /// An optional parameter that was not given.
     None,

@@ -4,6 +4,7 @@ pub mod decision;
 pub mod drawings;
 pub mod graph;
 pub mod keys;
+pub mod recipe;
 pub mod sweep;
 pub mod why;
 

@@ -12,7 +12,7 @@ use super::events::{StageProgress, Watch};
 use super::map;
 use super::trust::Trust;
 use super::world::World;
-use crate::plan::{Engine, Known, Reused, StageId, Task, keys};
+use crate::plan::{Engine, Known, Reused, StageId, Task, keys, recipe};
 use crate::sandbox::Wall;
 use crate::stage::{Ctx, Outcome, Params, StageError, Work};
 use crate::store::{Claim, Lookup, Made, Record, StoredTree};
@@ -82,7 +82,7 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>) -> Result<Ended, Stage
         seconds,
         macula: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let known = commit(shared, claim, &task, outcome, class, made)?;
+    let known = commit(shared, id, claim, &task, outcome, class, made)?;
     Ok(Ended::Computed(known, items))
 }
 
@@ -171,6 +171,7 @@ fn check(shared: &Shared, id: StageId, outcome: &Outcome) -> Result<(), StageErr
 
 fn commit(
     shared: &Shared,
+    id: StageId,
     claim: Claim,
     task: &Task,
     outcome: Outcome,
@@ -184,7 +185,8 @@ fn commit(
     }
     let summary = serde_json::to_value(&outcome.summary).map_err(|error| StageError::Bug(error.to_string()))?;
     let cost = made.seconds;
-    let record = Record { key: task.key, class, outputs, summary, manifest: task.manifest.clone(), made };
+    let recipe = Some(recipe::write(shared.engine, id, task)?);
+    let record = Record { key: task.key, class, outputs, summary, manifest: task.manifest.clone(), made, recipe };
     claim.commit(objects, &record)?;
     Ok(Arc::new(Known {
         outputs: outcome.outputs,

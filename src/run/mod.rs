@@ -8,6 +8,7 @@ pub mod files;
 pub mod job;
 mod map;
 pub mod record;
+pub mod repair;
 pub mod results;
 pub mod state;
 pub mod time;
@@ -227,10 +228,8 @@ fn explained<'a>(
 pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn Watch) -> Result<Report, PlanError> {
     let clock = Instant::now();
     let began = world.nanoseconds();
-    let salt = Digest::of(format!("{began} {}", std::process::id()).as_bytes()).to_string();
     let mut record = RunRecord {
-        // Milliseconds first: the newest run must sort last also among runs of one second.
-        id: format!("{}-{:03}{}", time::compact(began), began / 1_000_000 % 1_000, &salt[..3]),
+        id: id_at(began),
         pipeline: project.pipeline.name.clone(),
         file: project.file.clone(),
         began,
@@ -239,13 +238,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         machine: machine(world, options),
         ..RunRecord::default()
     };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads.max(1))
-        .thread_name(|at| format!("macula-{at}"))
-        // Deep enough for the recursion of networks and for stolen work on top of it.
-        .stack_size(16 << 20)
-        .build()
-        .map_err(|error| StageError::Bug(format!("no threads: {error}")))?;
+    let pool = pool(options.threads)?;
     with_engine(world, project, &options.targets, options.accept, |engine, wanted| {
         let folder = project.store.runs.folder(&record.id);
         let recorder = record::Recorder::new(&folder, world, watch);
@@ -304,6 +297,28 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         project.store.runs.write(&record);
         Report { record, failed, known, stopped }
     })
+}
+
+/// The id of a run that begins now.
+fn new_id(world: &World) -> String {
+    id_at(world.nanoseconds())
+}
+
+fn id_at(began: u64) -> String {
+    let salt = Digest::of(format!("{began} {}", std::process::id()).as_bytes()).to_string();
+    // Milliseconds first: the newest run must sort last also among runs of one second.
+    format!("{}-{:03}{}", time::compact(began), began / 1_000_000 % 1_000, &salt[..3])
+}
+
+/// The threads that all stages share.
+fn pool(threads: usize) -> Result<rayon::ThreadPool, StageError> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.max(1))
+        .thread_name(|at| format!("macula-{at}"))
+        // Deep enough for the recursion of networks and for stolen work on top of it.
+        .stack_size(16 << 20)
+        .build();
+    pool.map_err(|error| StageError::Bug(format!("no threads: {error}")))
 }
 
 fn machine(world: &World, options: &Options) -> BTreeMap<String, String> {

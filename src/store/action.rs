@@ -24,6 +24,34 @@ pub struct Record {
     pub manifest: Manifest,
     /// How it came about; for people.
     pub made: Made,
+    /// All that computing it again takes; an older macula did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
+}
+
+/// All that computing a result again takes, without the pipeline that it came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The stage as the plan wrote it down: implementation, parameters, seed, outputs.
+    pub stage: serde_json::Value,
+    /// What its ports were given, in order.
+    pub inputs: Vec<Given>,
+}
+
+/// A tree that a port was given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Given {
+    /// The port.
+    pub port: String,
+    /// The stage that made it.
+    pub stage: String,
+    /// `folds.train`.
+    pub name: String,
+    /// The tree.
+    pub tree: StoredTree,
+    /// The summary of the stage that made it; for pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<serde_json::Value>,
 }
 
 /// The class of results that are the same bytes on any machine.
@@ -87,7 +115,7 @@ pub enum Accept {
 /// Writes a record.
 pub(super) fn write(path: &Path, record: &Record) -> Result<(), StoreError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(StoreError::disk("create", folder))?;
+    disk::make_folder(folder).map_err(StoreError::disk("create", folder))?;
     let text = super::json(record);
     let digest = Digest::of(&text).to_string();
     disk::write_whole(path, &[digest.as_bytes(), b"\n", &text, b"\n"].concat()).map_err(StoreError::disk("write", path))

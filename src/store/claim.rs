@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::action::{self, Record};
 use super::{Layout, Objects, StoreError};
-use crate::base::Digest;
+use crate::base::{Digest, disk};
 
 /// The right and the duty to compute a key. Committing it is the only way to record a result; dropping it gives it back, and
 /// what lies in [`Claim::partial`] waits for the next holder.
@@ -31,6 +31,7 @@ impl Claim {
                 .write(true)
                 .open(&path)
                 .map_err(StoreError::disk("write", &path))?;
+            disk::share(&file, &path);
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
@@ -55,7 +56,7 @@ impl Claim {
     /// [`StoreError::Disk`].
     pub fn partial(&self) -> Result<PathBuf, StoreError> {
         let folder = self.layout.partial(&self.key);
-        std::fs::create_dir_all(&folder).map_err(StoreError::disk("create", &folder))?;
+        disk::make_folder(&folder).map_err(StoreError::disk("create", &folder))?;
         Ok(folder)
     }
 
@@ -71,6 +72,12 @@ impl Claim {
         let _ = std::fs::remove_file(&self.path);
         Ok(())
     }
+}
+
+/// Whether a living process computes `key`.
+pub(super) fn held(layout: &Layout, key: &Digest) -> bool {
+    File::open(layout.claim(key))
+        .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK))
 }
 
 fn same_file(file: &File, path: &Path) -> bool {

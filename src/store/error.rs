@@ -29,6 +29,14 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// A store of a later macula.
+    #[error("the store `{}` has the layout v{version}, which this macula does not know", .path.display())]
+    Version {
+        /// The store.
+        path: PathBuf,
+        /// Its layout's version.
+        version: u32,
+    },
     /// The disk said no (full, read-only, permissions, …).
     #[error("cannot {doing} `{}`: {error}", .path.display())]
     Disk {
@@ -55,6 +63,9 @@ impl StoreError {
                 Some("run `macula run` again: what is damaged or missing is computed anew".into())
             }
             Self::Changed { .. } => None,
+            Self::Version { .. } => Some(
+                "use the macula that made it, or another store with MACULA_STORE=FOLDER: nothing was touched".into(),
+            ),
             Self::Disk { path, error, .. } => match error.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                     let free = free_bytes(path).map_or_else(|| "an unknown amount".into(), bytes_shown);

@@ -74,7 +74,7 @@ impl FileDigests {
         if let Some(entry) = self.remembered(path) {
             return Ok(entry);
         }
-        let entry = digest_of_file(path)?;
+        let entry = digest_of_file(File::open(path)?)?;
         if let Some(name) = name {
             let known = Remembered { size: entry.size, modified, inode: facts.ino(), taken: now, digest: entry.digest };
             let mut all = self.lock();
@@ -82,6 +82,14 @@ impl FileDigests {
             all.changed = true;
         }
         Ok(entry)
+    }
+
+    /// All files that are remembered, with what they were.
+    #[must_use]
+    pub fn all(&self) -> Vec<(PathBuf, Entry)> {
+        let known = self.lock();
+        let entry = |known: &Remembered| Entry { digest: known.digest, size: known.size };
+        known.files.iter().map(|(path, known)| (PathBuf::from(path), entry(known))).collect()
     }
 
     /// Writes what is remembered. That it can't be written (a read-only store) only costs time later.
@@ -98,8 +106,7 @@ impl FileDigests {
 }
 
 /// Reads a file once, in large pieces, hashing each over all threads of the pool.
-fn digest_of_file(path: &Path) -> io::Result<Entry> {
-    let mut file = File::open(path)?;
+pub(super) fn digest_of_file(mut file: File) -> io::Result<Entry> {
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 4 << 20];
     let mut size = 0;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Accept, EVERYWHERE};
 use super::{Objects, StoreError, Tree};
-use crate::base::Digest;
+use crate::base::{Digest, disk};
 
 const MARK: &[u8; 8] = b"\nmacula1";
 const HEAD: usize = 8 + 8 + 16;
@@ -54,11 +54,11 @@ impl Segment {
             Err(error) => return Err(StoreError::disk("read", &path)(error)),
         };
         let mut records: BTreeMap<Digest, BTreeMap<String, Tree>> = BTreeMap::new();
-        let (found, sound) = scan(&bytes);
+        let Scanned { records: found, end, .. } = scan(&bytes);
         for record in found {
             records.entry(record.key).or_default().insert(record.class, record.tree);
         }
-        Ok(Self { path, records, sound })
+        Ok(Self { path, records, sound: end })
     }
 
     /// The result of an item whose objects are all there: of the class `class`, else of any where that will do.
@@ -92,11 +92,26 @@ impl Segment {
 /// Appends and returns the new end. `sound` is where the last good record was known to end.
 fn append(path: &Path, records: &[ItemRecord], sound: u64) -> std::io::Result<u64> {
     let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+    disk::share(&file, path);
     flock(&file, FlockOperation::LockExclusive)?;
     // Another process may have appended meanwhile, or died while it did.
     let end = if file.metadata()?.len() == sound { sound } else { sound_end(&mut file)? };
     file.set_len(end)?;
     file.seek(SeekFrom::Start(end))?;
+    let bytes = bytes_of(records);
+    let written = file.write_all(&bytes).and_then(|()| file.sync_data());
+    if written.is_err() {
+        // A half-written record would be cut off by the next writer; do it now where the disk lets us.
+        let _ = file.set_len(end);
+    }
+    written?;
+    if end == 0 {
+        disk::sync_folder(path.parent().unwrap_or(Path::new(".")))?;
+    }
+    Ok(end + bytes.len() as u64)
+}
+
+fn bytes_of(records: &[ItemRecord]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for record in records {
         let payload = super::json(record);
@@ -105,44 +120,69 @@ fn append(path: &Path, records: &[ItemRecord], sound: u64) -> std::io::Result<u6
         bytes.extend_from_slice(&Digest::of(&payload).bytes()[..16]);
         bytes.extend_from_slice(&payload);
     }
-    let written = file.write_all(&bytes).and_then(|()| file.sync_data());
-    if written.is_err() {
-        // A half-written record would be cut off by the next writer; do it now where the disk lets us.
-        let _ = file.set_len(end);
-    }
-    written?;
-    if end == 0 {
-        crate::base::disk::sync_folder(path.parent().unwrap_or(Path::new(".")))?;
-    }
-    Ok(end + bytes.len() as u64)
+    bytes
 }
 
 /// The end of the last good record: what a killed writer left after it is no record.
 fn sound_end(file: &mut File) -> std::io::Result<u64> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    Ok(scan(&bytes).1)
+    Ok(scan(&bytes).end)
 }
 
-/// The good records, and the end of the last one.
-fn scan(bytes: &[u8]) -> (Vec<ItemRecord>, u64) {
-    let mut records = Vec::new();
-    let mut end = 0;
+/// What a segment holds.
+#[derive(Debug, Default)]
+pub struct Scanned {
+    /// The good records, in order.
+    pub records: Vec<ItemRecord>,
+    /// The end of the last one.
+    pub end: u64,
+    /// Stretches that are no records: damaged ones, or what a killed writer left at the end.
+    pub damaged: usize,
+}
+
+/// The good records, and what lies between them.
+fn scan(bytes: &[u8]) -> Scanned {
+    let mut found = Scanned::default();
     let mut at = 0;
-    while let Some(found) = bytes[at..].windows(MARK.len()).position(|window| window == MARK) {
-        at += found;
+    while at < bytes.len() {
         if let Some((record, size)) = parse(&bytes[at..]) {
-            records.push(record);
+            found.records.push(record);
             at += size;
-            end = at as u64;
+            found.end = at as u64;
         } else {
-            at += 1;
+            found.damaged += 1;
+            let next = memchr::memmem::find(&bytes[at + 1..], MARK);
+            at = next.map_or(bytes.len(), |next| at + 1 + next);
         }
     }
-    (records, end)
+    found
+}
+
+/// Reads a segment as it lies.
+///
+/// # Errors
+/// [`StoreError::Disk`].
+pub(super) fn read(path: &Path) -> Result<Scanned, StoreError> {
+    Ok(scan(&std::fs::read(path).map_err(StoreError::disk("read", path))?))
+}
+
+/// Replaces a segment by one of these records alone; removes it where there are none. Only while the gate is held and no
+/// living process uses it: one that has it open would append to what is no longer there.
+///
+/// # Errors
+/// [`StoreError::Disk`].
+pub(super) fn replace(path: &Path, records: &[ItemRecord]) -> Result<(), StoreError> {
+    if records.is_empty() {
+        return std::fs::remove_file(path).map_err(StoreError::disk("delete", path));
+    }
+    disk::write_whole(path, &bytes_of(records)).map_err(StoreError::disk("write", path))
 }
 
 fn parse(bytes: &[u8]) -> Option<(ItemRecord, usize)> {
+    if !bytes.starts_with(MARK) {
+        return None;
+    }
     let size = usize::try_from(u64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?)).ok()?;
     let end = HEAD.checked_add(size)?;
     let payload = bytes.get(HEAD..end)?;

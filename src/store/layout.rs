@@ -13,12 +13,21 @@
 //!     partial/KEY/                  checkpoints of a key that is not finished
 //!     runs/TIME-ID/                 what a run decided and did
 //!     files                         digests of files outside, trusted while size, time and inode stay
+//!     live/PID-…                    locked by a living process: what it uses, which collection leaves alone
+//!     pins/RUN                      runs that collection leaves alone
+//!     gate                          locked by collection while it deletes
 //! ```
 
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use crate::base::{Digest, disk};
+
+/// The version of the layout that this macula reads and writes.
+const NEWEST: u32 = 1;
+
+/// Its folder.
+const VERSION: &str = "v1";
 
 /// The paths of a store.
 #[derive(Clone, Debug)]
@@ -33,8 +42,10 @@ impl Layout {
     /// # Errors
     /// [`StoreError::Disk`].
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let layout = Self { root: root.to_owned(), version: root.join("v1") };
-        for folder in ["objects", "actions", "items", "claims", "partial", "runs"] {
+        let layout = Self { root: root.to_owned(), version: root.join(VERSION) };
+        layout.understood()?;
+        make(root)?;
+        for folder in ["", "objects", "actions", "items", "claims", "partial", "runs"] {
             make(&layout.version.join(folder))?;
         }
         for (name, text) in [
@@ -55,8 +66,21 @@ impl Layout {
     /// The layout below `root`, where there is one.
     #[must_use]
     pub fn at(root: &Path) -> Option<Self> {
-        let layout = Self { root: root.to_owned(), version: root.join("v1") };
+        let layout = Self { root: root.to_owned(), version: root.join(VERSION) };
         layout.version.is_dir().then_some(layout)
+    }
+
+    /// A store that a later macula made and this one has no part in is refused: what it holds would be computed twice.
+    fn understood(&self) -> Result<(), StoreError> {
+        let names = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let versions = names.filter_map(|entry| entry.file_name().to_str()?.strip_prefix('v')?.parse::<u32>().ok());
+        let newest = versions.max();
+        match newest {
+            Some(version) if version > NEWEST && !self.version.is_dir() => {
+                Err(StoreError::Version { path: self.root.clone(), version })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The store's folder.
@@ -107,6 +131,42 @@ impl Layout {
         self.version.join("runs")
     }
 
+    /// All records.
+    #[must_use]
+    pub fn all_actions(&self) -> PathBuf {
+        self.version.join("actions")
+    }
+
+    /// All segments of items.
+    #[must_use]
+    pub fn all_items(&self) -> PathBuf {
+        self.version.join("items")
+    }
+
+    /// The checkpoints of all keys.
+    #[must_use]
+    pub fn all_partial(&self) -> PathBuf {
+        self.version.join("partial")
+    }
+
+    /// What living processes use.
+    #[must_use]
+    pub fn live(&self) -> PathBuf {
+        self.version.join("live")
+    }
+
+    /// Runs that collection leaves alone.
+    #[must_use]
+    pub fn pins(&self) -> PathBuf {
+        self.version.join("pins")
+    }
+
+    /// Locked by collection while it deletes.
+    #[must_use]
+    pub fn gate(&self) -> PathBuf {
+        self.version.join("gate")
+    }
+
     /// The digests of files outside.
     #[must_use]
     pub fn files(&self) -> PathBuf {
@@ -120,5 +180,5 @@ fn file_name(class: &str) -> String {
 }
 
 fn make(folder: &Path) -> Result<(), StoreError> {
-    std::fs::create_dir_all(folder).map_err(StoreError::disk("create", folder))
+    disk::make_folder(folder).map_err(StoreError::disk("create", folder))
 }

@@ -2,35 +2,43 @@
 
 pub mod action;
 pub mod claim;
+pub mod collect;
 pub mod error;
 pub mod files;
+pub mod inventory;
 pub mod items;
 pub mod layout;
+pub mod lease;
 pub mod manifest;
 pub mod objects;
 pub mod runs;
 pub mod tree;
+pub mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
-pub use action::{Absent, Accept, EVERYWHERE, Found, Made, Record, StoredTree};
+pub use action::{Absent, Accept, EVERYWHERE, Found, Given, Made, Recipe, Record, StoredTree};
 pub use claim::Claim;
 pub use error::StoreError;
 pub use files::FileDigests;
+pub use inventory::Inventory;
 pub use items::{ItemRecord, Segment};
 pub use layout::Layout;
+pub use lease::{Gate, Lease, Use};
 pub use manifest::{Difference, Field, Kind, Manifest};
 pub use objects::{Blob, ObjectWriter, Objects};
 pub use runs::{RunRecord, Runs, StageRun};
 pub use tree::{Entry, Tree};
 
-use crate::base::Digest;
+use crate::base::{Digest, disk};
 
 /// A store, opened.
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
+    lease: Arc<Lease>,
     /// Its objects.
     pub objects: Objects,
     /// Digests of files outside.
@@ -57,9 +65,10 @@ impl Store {
     /// [`StoreError::Disk`].
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let layout = Layout::open(root)?;
-        let objects = Objects::open(&layout.objects())?;
+        let lease = Arc::new(Lease::new(&layout));
+        let objects = Objects::open(&layout.objects())?.leased(&lease);
         let files = FileDigests::open(layout.files());
-        Ok(Self { objects, files, runs: Runs::new(&layout), layout })
+        Ok(Self { objects, files, runs: Runs::new(&layout), layout, lease })
     }
 
     /// Opens the store at `root` to look at it alone: nothing is written into it, and what is put is kept elsewhere until the
@@ -69,7 +78,35 @@ impl Store {
         let layout = Layout::at(root)?;
         let objects = Objects::to_look_at(&layout.objects());
         let files = FileDigests::open(layout.files());
-        Some(Self { objects, files, runs: Runs::new(&layout), layout })
+        let lease = Arc::new(Lease::mute(&layout));
+        Some(Self { objects, files, runs: Runs::new(&layout), layout, lease })
+    }
+
+    /// The runs that collection leaves alone.
+    #[must_use]
+    pub fn pins(&self) -> BTreeSet<String> {
+        let pins = std::fs::read_dir(self.layout.pins()).into_iter().flatten().flatten();
+        pins.filter_map(|pin| pin.file_name().into_string().ok()).collect()
+    }
+
+    /// Lets collection leave what a run used alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn pin(&self, run: &str) -> Result<(), StoreError> {
+        let folder = self.layout.pins();
+        disk::make_folder(&folder).map_err(StoreError::disk("create", &folder))?;
+        let path = folder.join(run);
+        disk::write_whole(&path, b"").map_err(StoreError::disk("write", &path))
+    }
+
+    /// Takes a pin back.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn unpin(&self, run: &str) -> Result<(), StoreError> {
+        let path = self.layout.pins().join(run);
+        std::fs::remove_file(&path).map_err(StoreError::disk("delete", &path))
     }
 
     /// Where things lie.
@@ -83,6 +120,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Disk`].
     pub fn find(&self, key: &Digest, class: &str, accept: Accept) -> Result<Result<Found, Absent>, StoreError> {
+        self.lease.say([Use::Key(*key)]);
         let own = self.load(key, class)?;
         let Err(absent) = own else { return Ok(own) };
         let prefix = format!("{}.", &key.to_string()[2..]);
@@ -135,11 +173,21 @@ impl Store {
         Ok(())
     }
 
+    /// Writes a record anew without its recipe, because that names what is lost.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn without_recipe(&self, record: &Record) -> Result<(), StoreError> {
+        let record = Record { recipe: None, ..record.clone() };
+        action::write(&self.layout.action(&record.key, &record.class), &record)
+    }
+
     /// The results of the items of a map stage; `stage` is the digest of what they have in common.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
     pub fn segment(&self, stage: &Digest) -> Result<Segment, StoreError> {
+        self.lease.say([Use::Items(*stage)]);
         Segment::open(self.layout.items(stage))
     }
 

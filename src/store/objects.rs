@@ -13,12 +13,12 @@ use std::io::{self, ErrorKind, Write};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 
 pub use super::error::StoreError;
-use super::{Entry, Tree};
+use super::{Entry, Lease, Tree, Use};
 use crate::base::{Digest, disk};
 
 /// Objects from this size on are mapped instead of read.
@@ -52,7 +52,9 @@ impl Deref for Blob {
 pub struct Objects {
     root: PathBuf,
     /// Whether the folder may be changed.
-    use_of: Use,
+    use_of: Access,
+    /// Where this process says what it relies on.
+    lease: Option<Arc<Lease>>,
     incoming: Mutex<Option<Incoming>>,
     /// Written, not yet in their place: digest and temporary file.
     pending: Mutex<BTreeMap<Digest, PathBuf>>,
@@ -70,7 +72,7 @@ pub struct Objects {
 
 /// What is done with the folder of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
+enum Access {
     /// New objects go there, damaged ones go out.
     Write,
     /// It is looked at: new objects are kept elsewhere until the process ends, damaged ones stay.
@@ -90,19 +92,25 @@ impl Objects {
     /// # Errors
     /// [`StoreError::Disk`] where the folder can't be made.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(root).map_err(StoreError::disk("create", root))?;
-        Ok(Self::new(root, Use::Write))
+        disk::make_folder(root).map_err(StoreError::disk("create", root))?;
+        Ok(Self::new(root, Access::Write))
+    }
+
+    /// With a place to say what this process relies on.
+    pub(super) fn leased(self, lease: &Arc<Lease>) -> Self {
+        Self { lease: Some(Arc::clone(lease)), ..self }
     }
 
     /// The objects under `root`, to be looked at alone.
     pub(super) fn to_look_at(root: &Path) -> Self {
-        Self::new(root, Use::Look)
+        Self::new(root, Access::Look)
     }
 
-    fn new(root: &Path, use_of: Use) -> Self {
+    fn new(root: &Path, use_of: Access) -> Self {
         Self {
             root: root.to_owned(),
             use_of,
+            lease: None,
             incoming: Mutex::default(),
             pending: Mutex::default(),
             publishing: Mutex::default(),
@@ -119,7 +127,7 @@ impl Objects {
     /// [`StoreError::Disk`].
     pub fn put(&self, bytes: &[u8]) -> Result<Entry, StoreError> {
         let entry = Entry { digest: Digest::of(bytes), size: bytes.len() as u64 };
-        if !self.stores(&entry) {
+        if !self.relies_on(&entry) {
             let mut file = self.temporary()?;
             file.write_all(bytes).map_err(StoreError::disk("write", file.path()))?;
             self.adopt(file, entry)?;
@@ -221,6 +229,22 @@ impl Objects {
         there
     }
 
+    /// As [`Objects::stores`], for what is not written because it is there: collection is told to leave it.
+    fn relies_on(&self, entry: &Entry) -> bool {
+        if lock(&self.pending).contains_key(&entry.digest) {
+            return true;
+        }
+        if !self.stores(entry) {
+            return false;
+        }
+        let new = self.lease.as_ref().is_some_and(|lease| lease.say([Use::Object(entry.digest)]));
+        let there = !new || self.place(&entry.digest).metadata().is_ok_and(|facts| facts.len() == entry.size);
+        if !there {
+            lock(&self.present).remove(&entry.digest);
+        }
+        there
+    }
+
     /// Where an object's bytes lie now: in the store or outside; [`None`] where they are missing.
     #[must_use]
     pub fn locate(&self, entry: &Entry) -> Option<PathBuf> {
@@ -247,12 +271,15 @@ impl Objects {
         at_once(&waiting, |(_, path)| {
             File::open(path).and_then(|file| file.sync_data()).map_err(StoreError::disk("write to the disk", path))
         })?;
+        if let Some(lease) = &self.lease {
+            lease.say(waiting.iter().map(|(digest, _)| Use::Object(*digest)));
+        }
         let mut folders = BTreeSet::new();
         for (digest, temporary) in &waiting {
             let place = self.place(digest);
             let folder = place.parent().unwrap_or(&self.root).to_owned();
             if !folders.contains(&folder) {
-                std::fs::create_dir_all(&folder).map_err(StoreError::disk("create", &folder))?;
+                disk::make_folder(&folder).map_err(StoreError::disk("create", &folder))?;
                 folders.insert(folder);
             }
             std::fs::rename(temporary, &place).map_err(StoreError::disk("rename into", &place))?;
@@ -273,13 +300,32 @@ impl Objects {
         lock(&self.damaged).iter().copied().collect()
     }
 
+    /// Verifies the bytes of an object in its place, without taking it for verified; a damaged one stays where it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Damaged`] or [`StoreError::Disk`].
+    pub fn verify(&self, digest: &Digest) -> Result<u64, StoreError> {
+        let path = self.place(digest);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(StoreError::Missing { digest: *digest }),
+            Err(error) => return Err(StoreError::disk("open", &path)(error)),
+        };
+        let found = super::files::digest_of_file(file).map_err(StoreError::disk("read", &path))?;
+        if found.digest == *digest { Ok(found.size) } else { Err(StoreError::Damaged { digest: *digest, path }) }
+    }
+
+    /// Moves an object out of the way, into quarantine.
+    pub fn set_aside(&self, digest: &Digest) {
+        let _ = self.quarantine(digest, self.place(digest));
+    }
+
     /// Moves a damaged object out of the way, so that computing it again puts it back.
     fn quarantine(&self, digest: &Digest, path: PathBuf) -> StoreError {
         let folder = self.root.join("quarantine");
         // Where it can't be moved (a read-only store) it stays and is found again; the error says so either way.
-        if self.use_of == Use::Write {
-            let _ =
-                std::fs::create_dir_all(&folder).and_then(|()| std::fs::rename(&path, folder.join(digest.to_string())));
+        if self.use_of == Access::Write {
+            let _ = disk::make_folder(&folder).and_then(|()| std::fs::rename(&path, folder.join(digest.to_string())));
         }
         lock(&self.present).remove(digest);
         lock(&self.verified).remove(digest);
@@ -335,15 +381,16 @@ impl Objects {
         let incoming = match &mut *incoming {
             Some(incoming) => incoming,
             none => none.insert(match self.use_of {
-                Use::Write => Incoming::new(&self.root.join("incoming"))?,
-                Use::Look => Incoming::aside()?,
+                Access::Write => Incoming::new(&self.root.join("incoming"))?,
+                Access::Look => Incoming::aside()?,
             }),
         };
         let folder = incoming.folder.path();
         tempfile::Builder::new().prefix("").tempfile_in(folder).map_err(StoreError::disk("create a file in", folder))
     }
 
-    fn place(&self, digest: &Digest) -> PathBuf {
+    /// The place of an object, whether it is there or not.
+    pub(super) fn place(&self, digest: &Digest) -> PathBuf {
         let name = digest.to_string();
         self.root.join(&name[..2]).join(&name[2..])
     }
@@ -361,7 +408,7 @@ impl Incoming {
     }
 
     fn new(root: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(root).map_err(StoreError::disk("create", root))?;
+        disk::make_folder(root).map_err(StoreError::disk("create", root))?;
         sweep(root);
         let folder = tempfile::Builder::new()
             .prefix(&format!("{}-", std::process::id()))
@@ -404,7 +451,7 @@ impl ObjectWriter<'_> {
     /// [`StoreError::Disk`].
     pub fn finish(self) -> Result<Entry, StoreError> {
         let entry = Entry { digest: Digest::from_bytes(*self.hasher.finalize().as_bytes()), size: self.size };
-        if !self.objects.stores(&entry) {
+        if !self.objects.relies_on(&entry) {
             disk::begin_writing(self.file.as_file());
             self.objects.adopt(self.file, entry)?;
         }

@@ -1,6 +1,7 @@
 //! Tests of the store, the plan and the runner, with small stages of their own.
 
 mod bench;
+mod collection;
 mod damage;
 mod disk;
 mod edits;
@@ -12,3 +13,4 @@ mod runs;
 mod stages;
 mod store;
 mod sweeps;
+mod upkeep;

@@ -68,6 +68,7 @@ fn record(store: &Store, key: Digest, text: &str) -> Record {
         summary: serde_json::Value::Null,
         manifest: Manifest::default(),
         made: Made::default(),
+        recipe: None,
     }
 }
 

@@ -1,0 +1,135 @@
+//! `macula store gc`: removes results that are not wanted any more, and says what they would cost.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+
+use super::super::{Exit, Failure};
+use super::verify::made_by;
+use super::{open, print};
+use crate::progress::table::{bytes, counted};
+use crate::progress::text::duration;
+use crate::run::{World, time};
+use crate::store::collect::{self, Collected, Mode, Policy};
+
+/// The arguments of `macula store gc`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Arguments {
+    /// Keep what the last N runs of each pipeline used
+    #[arg(long, value_name = "N")]
+    keep_runs: Option<usize>,
+    /// Keep what was used within this time: `30d`, `12h`, `90m`
+    #[arg(long, value_name = "D", value_parser = age)]
+    older: Option<u64>,
+    /// Of the rest, remove only as much as it takes to come to this size, first what is big and cheap: `200GiB`, `500MB`
+    #[arg(long, value_name = "S", value_parser = size)]
+    max_size: Option<u64>,
+    /// Say what would go, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn gc(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+    let store = open(world)?;
+    let policy = Policy { keep_runs: arguments.keep_runs, younger_than: arguments.older, max_size: arguments.max_size };
+    let mode = if arguments.dry_run { Mode::DryRun } else { Mode::Sweep };
+    let collected = collect::collect(&store, policy, mode, world.nanoseconds())?;
+    print(&text(&collected, mode));
+    Ok(Exit::Done)
+}
+
+fn text(collected: &Collected, mode: Mode) -> String {
+    let mut text = String::new();
+    for gone in &collected.results {
+        let _ = writeln!(
+            text,
+            "{:>10}  {:>8}  {}, last used {}",
+            bytes(gone.bytes),
+            duration(gone.seconds),
+            made_by(&gone.maker),
+            time::shown(gone.used),
+        );
+    }
+    let (verb, would) = match mode {
+        Mode::DryRun => ("would free", "would take"),
+        Mode::Sweep => ("freed", "takes"),
+    };
+    let _ = writeln!(
+        text,
+        "{verb} {} of {}: {} and {} in all, {} of them named by no result",
+        bytes(collected.bytes),
+        bytes(collected.before),
+        counted(collected.results.len() as u64, "result", "results"),
+        counted(collected.objects as u64, "object", "objects"),
+        bytes(collected.unnamed),
+    );
+    if !collected.results.is_empty() {
+        let _ = writeln!(text, "computing these results again {would} {}", duration(collected.seconds));
+    }
+    if collected.linked > 0 {
+        let _ = writeln!(
+            text,
+            "{} of it stays on the disk until `results/`, which links to it, is deleted or made anew",
+            bytes(collected.linked)
+        );
+    }
+    if collected.checkpoints > 0 {
+        let _ = writeln!(
+            text,
+            "{} of unfinished work",
+            counted(collected.checkpoints as u64, "old checkpoint", "old checkpoints")
+        );
+    }
+    if collected.living > 0 {
+        let processes = counted(collected.living as u64, "other process uses", "other processes use");
+        let _ = writeln!(text, "{processes} the store: what they use stays");
+    }
+    text
+}
+
+/// `30d`, `12h`, `90m`, `45s` in nanoseconds.
+fn age(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no time: write `30d`, `12h`, `90m` or `45s`");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    count.checked_mul(seconds * 1_000_000_000).ok_or_else(wrong)
+}
+
+/// `200GiB`, `500MB`, `1000` in bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size: write `200GiB`, `500MB` or a number of bytes");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let count: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let unit: u64 = match &text[digits..].trim().to_ascii_lowercase()[..] {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    count.checked_mul(unit).ok_or_else(wrong)
+}
+
+#[test]
+fn times_and_sizes_are_read() {
+    assert_eq!(age("30d"), Ok(30 * 86_400 * 1_000_000_000));
+    assert_eq!(age("90m"), Ok(5_400 * 1_000_000_000));
+    assert!(age("d").is_err() && age("3y").is_err() && age("").is_err() && age("-1d").is_err());
+    assert_eq!(size("200GiB"), Ok(200 << 30));
+    assert_eq!(size("500MB"), Ok(500_000_000));
+    assert_eq!(size("7"), Ok(7));
+    assert!(size("GiB").is_err() && size("7 parsecs").is_err() && size("99999999999TiB").is_err());
+}

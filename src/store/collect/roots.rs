@@ -1,0 +1,98 @@
+//! What collection leaves alone, and when each result was last used.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::inventory::{Inventory, Sheet};
+use super::super::{Gate, RunRecord, Store, Use};
+use super::Policy;
+use crate::base::Digest;
+
+/// What is left alone.
+#[derive(Debug, Default)]
+pub(super) struct Roots {
+    /// Keys whose results stay.
+    pub(super) keys: BTreeSet<Digest>,
+    /// Objects that stay.
+    pub(super) objects: BTreeSet<Digest>,
+    /// Segments that a living process uses.
+    items: BTreeSet<Digest>,
+    /// When a run last used a key.
+    used: BTreeMap<Digest, u64>,
+    /// Items without a result stay where they were written at or after this.
+    items_since: u64,
+}
+
+/// A run as collection sees it: when, of which pipeline, and what it used or made.
+struct Seen {
+    pipeline: String,
+    keys: BTreeSet<Digest>,
+}
+
+impl Roots {
+    pub(super) fn of(store: &Store, inventory: &Inventory, gate: &Gate, policy: Policy, now: u64) -> Self {
+        let mut roots =
+            Self { items_since: policy.younger_than.map_or(0, |age| now.saturating_sub(age)), ..Self::default() };
+        for one in &gate.used {
+            match one {
+                Use::Key(key) => _ = roots.keys.insert(*key),
+                Use::Object(digest) => _ = roots.objects.insert(*digest),
+                Use::Items(stage) => _ = roots.items.insert(*stage),
+            }
+        }
+        let runs = runs(store, inventory, &mut roots.used);
+        let pinned = store.pins();
+        let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
+        for (id, run) in runs.iter().rev() {
+            let count = kept.entry(&run.pipeline).or_default();
+            *count += 1;
+            if policy.keep_runs.is_some_and(|runs| *count <= runs) || pinned.contains(id) {
+                roots.keys.extend(&run.keys);
+            }
+        }
+        if let Some(age) = policy.younger_than {
+            for record in inventory.whole() {
+                if roots.used_at(&record.key).max(record.made.began).saturating_add(age) >= now {
+                    roots.keys.insert(record.key);
+                }
+            }
+        }
+        roots
+    }
+
+    /// When a run last used a key: nanoseconds since 1970; 0 where none is on record.
+    pub(super) fn used_at(&self, key: &Digest) -> u64 {
+        self.used.get(key).copied().unwrap_or(0)
+    }
+
+    /// Whether the items of a segment that belong to no result stay.
+    pub(super) fn keeps_items(&self, sheet: &Sheet) -> bool {
+        self.uses_items(sheet) || sheet.modified >= self.items_since
+    }
+
+    /// Whether a living process uses a segment.
+    pub(super) fn uses_items(&self, sheet: &Sheet) -> bool {
+        self.items.contains(&sheet.stage)
+    }
+}
+
+/// All runs by id, which sorts as time does. One that was killed left no record, but the results that it finished name it.
+fn runs(store: &Store, inventory: &Inventory, used: &mut BTreeMap<Digest, u64>) -> BTreeMap<String, Seen> {
+    let mut found: BTreeMap<String, Seen> = BTreeMap::new();
+    for run in store.runs.newest_first(None) {
+        let RunRecord { id, pipeline, began, stages, .. } = run;
+        let keys: BTreeSet<Digest> = stages.values().filter_map(|stage| stage.key).collect();
+        for key in &keys {
+            let last = used.entry(*key).or_default();
+            *last = began.max(*last);
+        }
+        found.insert(id, Seen { pipeline, keys });
+    }
+    for record in inventory.whole() {
+        let made = &record.made;
+        let run = found
+            .entry(made.run.clone())
+            .or_insert_with(|| Seen { pipeline: made.pipeline.clone(), keys: BTreeSet::new() });
+        run.keys.insert(record.key);
+    }
+    found
+}

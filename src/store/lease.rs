@@ -1,0 +1,183 @@
+//! What a living process uses, told where collection sees it. Knows nothing of what collection takes away.
+//!
+//! Before a process relies on something that is in the store (a record that it found, an object that it need not write again,
+//! a segment of items) it says so in a file of its own that it keeps locked. Collection locks the gate, reads what all living
+//! processes said, and takes away nothing of that. Saying goes through the gate too, so nothing can be said while collection
+//! deletes: what is looked for afterwards is either kept or found to be gone, and computed again.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{Layout, StoreError};
+use crate::base::{Digest, disk};
+
+/// Something in the store that a process relies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Use {
+    /// The results of a key, and all objects that they name.
+    Key(Digest),
+    /// One object.
+    Object(Digest),
+    /// The items of a map stage, by what they have in common.
+    Items(Digest),
+}
+
+/// The word of this process.
+#[derive(Debug)]
+pub struct Lease {
+    layout: Layout,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    gate: Option<File>,
+    own: Option<File>,
+    said: BTreeSet<Use>,
+    /// A store that can't be written: nobody can collect there either.
+    mute: bool,
+}
+
+impl Lease {
+    pub(super) fn new(layout: &Layout) -> Self {
+        Self { layout: layout.clone(), state: Mutex::default() }
+    }
+
+    /// The word of a process that only looks: it says nothing, and bears that what it looked at goes away.
+    pub(super) fn mute(layout: &Layout) -> Self {
+        Self { layout: layout.clone(), state: Mutex::new(State { mute: true, ..State::default() }) }
+    }
+
+    /// Says what this process relies on from now on, and returns whether any of it is new: then it must be looked for again.
+    /// Waits while collection deletes.
+    pub fn say(&self, uses: impl IntoIterator<Item = Use>) -> bool {
+        let mut state = self.lock();
+        if state.mute {
+            return false;
+        }
+        let new: Vec<Use> = uses.into_iter().filter(|one| !state.said.contains(one)).collect();
+        if new.is_empty() {
+            return false;
+        }
+        match state.tell(&self.layout, &new) {
+            Ok(()) => state.said.extend(new),
+            // Where this process may not write, nothing can be said. Where the disk is full it is tried again with the next
+            // word; what goes away until then is found to be missing and computed again.
+            Err(_) => state.mute = state.own.is_none(),
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn tell(&mut self, layout: &Layout, uses: &[Use]) -> std::io::Result<()> {
+        // The line break before it parts it from what a full disk may have cut short.
+        let text: String = ["\n".to_owned()].into_iter().chain(uses.iter().map(|one| line(*one))).collect();
+        let gate = match &mut self.gate {
+            Some(gate) => gate,
+            none => none.insert(gate(layout)?),
+        };
+        flock(&*gate, FlockOperation::LockShared)?;
+        let own = match &mut self.own {
+            Some(own) => Ok(own),
+            none => new_own(layout).map(|own| none.insert(own)),
+        };
+        let told = own.and_then(|own| own.write_all(text.as_bytes()));
+        flock(&*gate, FlockOperation::Unlock)?;
+        told
+    }
+}
+
+fn gate(layout: &Layout) -> std::io::Result<File> {
+    let path = layout.gate();
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+    disk::share(&file, &path);
+    Ok(file)
+}
+
+/// The file of this process, locked. Made while the gate is held: collection would take an unlocked one for a dead process's.
+fn new_own(layout: &Layout) -> std::io::Result<File> {
+    let folder = layout.live();
+    disk::make_folder(&folder)?;
+    let file = tempfile::Builder::new().prefix(&format!("{}-", std::process::id())).tempfile_in(&folder)?;
+    flock(file.as_file(), FlockOperation::LockExclusive)?;
+    // Collection of another user must be able to read it.
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    let (file, _) = file.keep().map_err(|error| error.error)?;
+    Ok(file)
+}
+
+fn line(one: Use) -> String {
+    match one {
+        Use::Key(digest) => format!("key {digest}\n"),
+        Use::Object(digest) => format!("object {digest}\n"),
+        Use::Items(digest) => format!("items {digest}\n"),
+    }
+}
+
+fn parse(line: &str) -> Option<Use> {
+    let (kind, digest) = line.split_once(' ')?;
+    let digest = digest.parse().ok()?;
+    match kind {
+        "key" => Some(Use::Key(digest)),
+        "object" => Some(Use::Object(digest)),
+        "items" => Some(Use::Items(digest)),
+        _ => None,
+    }
+}
+
+/// The gate, held: nobody else says or deletes anything until it is dropped.
+#[derive(Debug)]
+pub struct Gate {
+    _held: File,
+    /// What living processes use.
+    pub used: BTreeSet<Use>,
+    /// How many of them there are.
+    pub living: usize,
+}
+
+impl Gate {
+    /// Waits for the gate and reads what living processes use; sweeps what dead ones left of that.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] where the store can't be written or its disk knows no locks: then nothing may be deleted.
+    pub fn close(layout: &Layout) -> Result<Self, StoreError> {
+        let path = layout.gate();
+        let held = gate(layout).map_err(StoreError::disk("open", &path))?;
+        flock(&held, FlockOperation::LockExclusive).map_err(|error| StoreError::disk("lock", &path)(error.into()))?;
+        let mut gate = Self { _held: held, used: BTreeSet::new(), living: 0 };
+        for entry in std::fs::read_dir(layout.live()).into_iter().flatten().flatten() {
+            gate.listen(&entry.path())?;
+        }
+        Ok(gate)
+    }
+
+    fn listen(&mut self, path: &Path) -> Result<(), StoreError> {
+        let file = File::open(path).map_err(StoreError::disk("read", path))?;
+        if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+            // Its process is dead. That it can't be removed (another user's) does no harm.
+            let _ = std::fs::remove_file(path);
+            return Ok(());
+        }
+        let text = std::fs::read_to_string(path).map_err(StoreError::disk("read", path))?;
+        self.used.extend(text.lines().filter_map(parse));
+        self.living += 1;
+        Ok(())
+    }
+
+    /// Whether a living process uses it.
+    #[must_use]
+    pub fn uses(&self, one: Use) -> bool {
+        self.used.contains(&one)
+    }
+}
