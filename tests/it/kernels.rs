@@ -1,5 +1,6 @@
 //! Tests of the training kernels and of networks made from them.
 
+mod autograd;
 mod convolutions;
 mod formula;
 mod golden;

@@ -1,6 +1,7 @@
 //! The integration tests, in one binary.
 #![expect(clippy::print_stdout, reason = "a test says that it skipped, and a child process answers its parent")]
 
+mod bench;
 mod completions;
 mod derived;
 mod exec;

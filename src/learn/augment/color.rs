@@ -58,7 +58,18 @@ fn grey(pixel: &[f32]) -> f32 {
 }
 
 fn turn([h, s, v]: [f32; 3], by: f32) -> [f32; 3] {
-    [(h + by).rem_euclid(1.0), s, v]
+    [wrapped(h + by), s, v]
+}
+
+/// What `rem_euclid(1.0)` gives for numbers between -1 and 2, without a division.
+fn wrapped(hue: f32) -> f32 {
+    if hue >= 1.0 {
+        hue - 1.0
+    } else if hue < 0.0 {
+        hue + 1.0
+    } else {
+        hue
+    }
 }
 
 /// Hue, saturation and value, all in 0..1.
@@ -76,11 +87,12 @@ fn hsv([r, g, b]: [f32; 3]) -> [f32; 3] {
     } else {
         4.0 + gc - rc
     };
-    [(sixth / 6.0 + 1.0).rem_euclid(1.0), range / high, high]
+    [wrapped(sixth / 6.0 + 1.0), range / high, high]
 }
 
 fn rgb([h, s, v]: [f32; 3]) -> [f32; 3] {
-    let sixth = (h * 6.0).floor();
+    // Not negative, so that it is rounded down.
+    let sixth = (h * 6.0) as i32 as f32;
     let f = h * 6.0 - sixth;
     let [p, q, t] = [1.0 - s, 1.0 - s * f, 1.0 - s * (1.0 - f)].map(|share| (v * share).clamp(0.0, 1.0));
     match sixth as i32 % 6 {
@@ -90,5 +102,18 @@ fn rgb([h, s, v]: [f32; 3]) -> [f32; 3] {
         3 => [p, q, v],
         4 => [t, p, v],
         _ => [v, p, q],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hue_is_wrapped_as_by_a_division() {
+        for at in -9_999..20_000 {
+            let hue = at as f32 / 10_000.0;
+            assert_eq!(wrapped(hue), hue.rem_euclid(1.0), "{hue}");
+        }
     }
 }

@@ -105,11 +105,31 @@ pub fn resample(stored: &[u8], side: usize, size: usize, motion: &Motion, fill: 
 
 /// One pixel at a point between others.
 fn bilinear(stored: &[u8], side: usize, [x, y]: [f64; 2], fill: Fill, pixel: &mut [f32]) {
-    let (left, top) = (x.floor(), y.floor());
-    let (wx, wy) = ((x - left) as f32, (y - top) as f32);
+    let (left, top) = (whole(x), whole(y));
+    let (wx, wy) = ((x - left as f64) as f32, (y - top as f64) as f32);
+    let last = side as i64 - 1;
+    if left >= 0 && top >= 0 && left < last && top < last {
+        // All four are stored: the same sums, a pixel's channels side by side.
+        let at = (top as usize * side + left as usize) * 3;
+        let (upper, lower) = (&stored[at..at + 6], &stored[at + side * 3..][..6]);
+        let mut sums = [0.0_f32; 4];
+        for (bytes, weight) in [
+            (&upper[..3], (1.0 - wx) * (1.0 - wy)),
+            (&upper[3..], wx * (1.0 - wy)),
+            (&lower[..3], (1.0 - wx) * wy),
+            (&lower[3..], wx * wy),
+        ] {
+            let bytes = [f32::from(bytes[0]), f32::from(bytes[1]), f32::from(bytes[2]), 0.0];
+            for (sum, byte) in sums.iter_mut().zip(bytes) {
+                *sum += weight * byte / 255.0;
+            }
+        }
+        pixel.copy_from_slice(&sums[..3]);
+        return;
+    }
     let corners = [(0, 0, (1.0 - wx) * (1.0 - wy)), (1, 0, wx * (1.0 - wy)), (0, 1, (1.0 - wx) * wy), (1, 1, wx * wy)];
     for (dx, dy, weight) in corners {
-        let place = |at: f64, step: i64| inside(at as i64 + step, side, fill);
+        let place = |at: i64, step: i64| inside(at + step, side, fill);
         if weight > 0.0
             && let (Some(x), Some(y)) = (place(left, dx), place(top, dy))
         {
@@ -119,6 +139,12 @@ fn bilinear(stored: &[u8], side: usize, [x, y]: [f64; 2], fill: Fill, pixel: &mu
             }
         }
     }
+}
+
+/// The largest whole number that is not above `x`, without a call where processors have no instruction for it.
+fn whole(x: f64) -> i64 {
+    let near = x as i64;
+    near - i64::from(near as f64 > x)
 }
 
 /// The stored index that stands for `at`; none where black does.

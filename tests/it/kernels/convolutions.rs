@@ -1,6 +1,5 @@
-//! Convolutions and pooling, one by one, against plain loops in f64 and candle's own.
+//! Convolutions and pooling, one by one, against plain loops in f64.
 
-use candle_core::{Device, Tensor, Var};
 use macula::learn::kernels::conv::{After, Conv, ConvShape};
 use macula::learn::kernels::norm::{self, Into, Passed, Statistics};
 use macula::learn::kernels::pooling::Window;
@@ -130,35 +129,6 @@ fn a_convolution_and_its_gradients_are_the_sums_that_define_them() {
         conv.kernel_gradient(&x, &dy, &mut found, &pool);
         assert_near(&what, &found, &dkernel);
     }
-}
-
-#[test]
-fn a_convolution_and_its_gradients_are_those_of_candle() {
-    let (shape, pool) = (shape([6, 7, 5, 9, 3, 1, 1, 1, 1]), Pool::default());
-    let (x, kernel) = (formula("x", 2 * 6 * 7 * 5, -1.0, 1.0), formula("kernel", shape.weights(), -1.0, 1.0));
-    let factors = formula("factors", 2 * 6 * 7 * 9, -1.0, 1.0);
-    let tensor = |values: &[f32], dims: [usize; 4]| Tensor::from_slice(values, &dims[..], &Device::Cpu).unwrap();
-    let pixels = Var::from_tensor(&tensor(&x, [2, 6, 7, 5])).unwrap();
-    let weights = Var::from_tensor(&tensor(&kernel, [3, 3, 5, 9])).unwrap();
-    let y = (pixels.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap())
-        .conv2d(&weights.permute((3, 2, 0, 1)).unwrap().contiguous().unwrap(), 1, 1, 1, 1)
-        .and_then(|y| y.permute((0, 2, 3, 1)))
-        .unwrap();
-    let gradients = (&y * tensor(&factors, [2, 6, 7, 9])).unwrap().sum_all().unwrap().backward().unwrap();
-    let wide = |tensor: &Tensor| -> Vec<f64> {
-        tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect()
-    };
-
-    let conv = Conv::new(shape);
-    let mut found = vec![0.0; factors.len()];
-    conv.forward(&x, &conv.pack(&kernel, &pool), After::default(), &mut found, None, &pool);
-    assert_near("y", &found, &wide(&y));
-    let mut found = vec![0.0; x.len()];
-    conv.input_gradient(&factors, &kernel, Begin::Fresh, &mut found, &pool);
-    assert_near("dx", &found, &wide(gradients.get(&pixels).unwrap()));
-    let mut found = vec![0.0; kernel.len()];
-    conv.kernel_gradient(&x, &factors, &mut found, &pool);
-    assert_near("dkernel", &found, &wide(gradients.get(&weights).unwrap()));
 }
 
 #[test]

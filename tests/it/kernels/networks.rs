@@ -130,7 +130,8 @@ fn resnet18_of_the_standard_library_computes_what_torchvisions_computes() {
 
 #[test]
 fn resnet34_of_the_standard_library_computes_what_torchvisions_computes() {
-    compare("resnet34", &builtin_network("resnet34").unwrap(), None);
+    // As of ResNet50: batch norms over few values.
+    compare("resnet34", &builtin_network("resnet34").unwrap(), Some((5e-4, 4e-2)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod arithmetic;
 mod curve;
 mod fitting;
+mod killed;
 mod longer;
 mod made;
 mod sampling;

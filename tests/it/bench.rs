@@ -1,0 +1,65 @@
+//! `macula bench`: small measurements, the fields of their JSON, and what can't be measured.
+
+use serde_json::Value;
+
+use crate::space::Space;
+
+/// The fields that the usual `PyTorch` script prints and that mean something here.
+const FIELDS: [&str; 9] = ["ms", "images_per_s", "device", "size", "batch", "steps", "warmup", "threads", "infer"];
+
+#[test]
+fn each_measurement_prints_the_fields_of_the_script() {
+    let space = Space::new();
+    for (what, more) in [
+        ("train", "--network shallow-cnn"),
+        ("infer", "--network shallow-cnn"),
+        ("load", "--augment move"),
+        ("extract", ""),
+    ] {
+        let said = space.macula(&format!(
+            "bench {what} {more} --size 32 --batch 2 --steps 2 --warmup 1 --threads 1 --device cpu --precision f32 --json"
+        ));
+        let line: Value = serde_json::from_str(&said.code(0).raw).expect("JSON");
+        for field in FIELDS {
+            assert!(!line[field].is_null(), "`bench {what}` has no `{field}`: {line}");
+        }
+        assert_eq!(
+            (line["size"].as_u64(), line["batch"].as_u64(), line["threads"].as_u64()),
+            (Some(32), Some(2), Some(1))
+        );
+        assert_eq!((line["what"].as_str(), line["infer"].as_bool()), (Some(what), Some(what == "infer")));
+        let (ms, rate) = (line["ms"].as_f64().expect("a number"), line["images_per_s"].as_f64().expect("a number"));
+        // Both are rounded.
+        assert!(ms > 0.0 && (rate * (ms + 0.01) / 2e3 >= 0.99), "{line}");
+    }
+}
+
+#[test]
+fn a_network_of_ones_own_is_measured_and_people_are_told_in_words() {
+    let space = Space::new();
+    space.write("nets.kdl", "network tiny {\n    conv a out=4 kernel=3\n    global-avg-pool\n    linear head\n}\n");
+    let said =
+        space.macula("bench infer --file nets.kdl --network tiny --size 16 --batch 2 --steps 1 --threads 1").code(0);
+    assert!(
+        said.stdout.starts_with("inference by tiny: ") && said.stdout.contains("[time] a step (median of 1)"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_refused_with_what_is() {
+    let space = Space::new();
+    for (arguments, text, hint) in [
+        ("train --network resnet19", "no network `resnet19`", "did you mean `resnet18`?"),
+        ("train --network unheard-of", "no network `unheard-of`", "efficientnet-lite0, resnet18"),
+        ("train --device cuda", "built without CUDA", "--device cpu"),
+        ("train --precision bf16", "no `bf16`", "--precision f32"),
+        ("train --network shallow-cnn --size 8", "does not fit", "larger patches"),
+        ("infer --file nowhere.kdl", "can't read `nowhere.kdl`", ""),
+    ] {
+        let said = space.macula(&format!("bench {arguments}"));
+        assert_eq!(said.code, Some(2), "{arguments}: {said:?}");
+        assert!(said.stderr.contains(text) && said.stderr.contains(hint), "{arguments}: {}", said.stderr);
+        assert_eq!(said.stdout, "");
+    }
+}
