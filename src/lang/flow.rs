@@ -27,9 +27,10 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeS
     let mut reaching = vec![BTreeSet::new(); drafts.len()];
     match graph.order() {
         Ok(order) => {
-            diags.extend(graph.marks(&order));
-            reaching = graph.reaching(&order);
-            diags.extend(graph.leaks(&order));
+            let marked = graph.marked(&order);
+            diags.extend(graph.marks(&order, &marked));
+            reaching = graph.reaching(&marked);
+            diags.extend(graph.leaks(&order, &marked));
             diags.extend(graph.networks(scope));
         }
         Err(cycle) => diags.push(graph.cycle(&cycle)),
@@ -120,8 +121,7 @@ impl Graph<'_> {
     }
 
     /// Errors where something marked reaches a port that refuses the mark.
-    fn marks(&self, order: &[usize]) -> Vec<Diag> {
-        let marked = self.marked(order);
+    fn marks(&self, order: &[usize], marked: &Marked) -> Vec<Diag> {
         let mut diags = Vec::new();
         let mut seen = BTreeSet::new();
         for &stage in order {
@@ -149,8 +149,7 @@ impl Graph<'_> {
     }
 
     /// For each stage, the marks of what it is given.
-    fn reaching(&self, order: &[usize]) -> Vec<BTreeSet<String>> {
-        let marked = self.marked(order);
+    fn reaching(&self, marked: &Marked) -> Vec<BTreeSet<String>> {
         let of = |stage: usize| {
             let given =
                 self.references(stage).filter_map(|(from, _, source)| marked.get(&(source, from.port.as_str())));

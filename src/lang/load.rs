@@ -93,7 +93,7 @@ pub fn analyse(
         sweeps.extend(reading.zip(base));
     }
     let bases = sweeps.iter().map(|(_, base)| base);
-    module.templates(&nodes.iter().chain(bases).cloned().collect::<Vec<_>>(), sources);
+    module.templates(nodes.iter().chain(bases), sources);
     diags.append(&mut module.diags);
     let scope = Scope::new(&module, &mut diags);
     // A file of networks and stages alone is there for others to use.

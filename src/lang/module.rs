@@ -159,12 +159,12 @@ impl Module {
 
     /// Brings in the templates of the standard library that are used, in bodies too: with texts of their own, so that messages
     /// can show them.
-    pub(super) fn templates(&mut self, pipelines: &[Node], sources: &mut Sources) {
+    pub(super) fn templates<'a>(&mut self, pipelines: impl Iterator<Item = &'a Node>, sources: &mut Sources) {
         let kinds = |within: &Node| -> BTreeSet<String> {
             let names = within.nodes().iter().map(|node| node.name.text.as_str());
             names.map(|kind| kind.rsplit('.').next().unwrap_or(kind).to_owned()).collect()
         };
-        let mut todo: Vec<BTreeSet<String>> = pipelines.iter().map(kinds).collect();
+        let mut todo: Vec<BTreeSet<String>> = pipelines.map(kinds).collect();
         todo.extend(self.stages.iter().filter_map(|stage| stage.node.child("body")).map(kinds));
         while let Some(within) = todo.pop() {
             for kind in within.iter().map(String::as_str) {

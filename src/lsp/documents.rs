@@ -41,16 +41,18 @@ pub(super) struct Read {
     pub(super) analysis: Analysis,
     /// The texts that its spans point into.
     pub(super) sources: Sources,
-    /// The lines of each of them.
-    lines: BTreeMap<FileId, Lines>,
+    /// The lines of each of them, found when a place in it is asked for.
+    lines: BTreeMap<FileId, OnceCell<Lines>>,
+    /// What columns count.
+    encoding: Encoding,
     /// The words with a meaning, found when the first request asks.
     words: OnceCell<Vec<Occurrence>>,
 }
 
 impl Read {
     fn new(analysis: Analysis, sources: Sources, encoding: Encoding) -> Self {
-        let lines = sources.iter().map(|(file, source)| (file, Lines::new(&source.text, encoding))).collect();
-        Self { analysis, sources, lines, words: OnceCell::new() }
+        let lines = sources.iter().map(|(file, _)| (file, OnceCell::new())).collect();
+        Self { analysis, sources, lines, encoding, words: OnceCell::new() }
     }
 
     /// The words with a meaning in the text and in those that it brings in; `places` are those of its analysis.
@@ -61,7 +63,9 @@ impl Read {
     /// Where a span lies, in its own text.
     pub(super) fn range(&self, span: Span) -> Range {
         let text = &self.sources.get(span.file).text;
-        self.lines.get(&span.file).map_or_else(Range::default, |lines| lines.range(text, span.range()))
+        let lines = self.lines.get(&span.file);
+        let lines = lines.map(|lines| lines.get_or_init(|| Lines::new(text, self.encoding)));
+        lines.map_or_else(Range::default, |lines| lines.range(text, span.range()))
     }
 }
 

@@ -2,8 +2,9 @@
 //! photographs, and no split keeps them apart.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use super::{CARRIERS, Graph};
+use super::{CARRIERS, Graph, Marked};
 use crate::diag::Diag;
 
 /// Lineages of one output that are followed; with more of them nothing is said.
@@ -11,14 +12,16 @@ const MOST: usize = 64;
 
 /// Where patches came from: a source, and the sides of splits that they went through. Stages that compute the same thing are
 /// one, by number.
-type Lineage = (usize, BTreeMap<usize, String>);
+type Lineage<'a> = (usize, BTreeMap<usize, &'a str>);
+
+/// The lineages of each output; most have those of what they were made of.
+type Lineages<'a> = BTreeMap<(usize, &'a str), Rc<BTreeSet<Lineage<'a>>>>;
 
 impl Graph<'_> {
     /// Errors where what is evaluated as a test was, or may have been, fitted on.
-    pub(super) fn leaks(&self, order: &[usize]) -> Vec<Diag> {
+    pub(super) fn leaks(&self, order: &[usize], marked: &Marked) -> Vec<Diag> {
         let same = self.same(order);
         let lineages = self.lineages(order, &same);
-        let marked = self.marked(order);
         let mut diags = Vec::new();
         let mut told = BTreeSet::new();
         for &stage in order {
@@ -70,11 +73,28 @@ impl Graph<'_> {
         diags
     }
 
-    /// For each stage the first one that computes the same: same kind, parameters, seed and inputs.
+    /// The stages with patches or photographs among their outputs, and all that they are made of.
+    fn carriers(&self, order: &[usize]) -> Vec<bool> {
+        let carries =
+            |stage: usize| self.drafts[stage].signature.outputs.iter().any(|out| CARRIERS.contains(&out.ty.as_str()));
+        let mut wanted: Vec<bool> = (0..self.drafts.len()).map(carries).collect();
+        for &stage in order.iter().rev() {
+            if !wanted[stage] {
+                continue;
+            }
+            for (.., source) in self.references(stage) {
+                wanted[source] = true;
+            }
+        }
+        wanted
+    }
+
+    /// For each stage on the way of patches the first one that computes the same: same kind, parameters, seed and inputs.
     fn same(&self, order: &[usize]) -> Vec<usize> {
+        let wanted = self.carriers(order);
         let mut first: BTreeMap<String, usize> = BTreeMap::new();
-        let mut same = vec![0; self.drafts.len()];
-        for &stage in order {
+        let mut same: Vec<usize> = (0..self.drafts.len()).collect();
+        for &stage in order.iter().filter(|&&stage| wanted[stage]) {
             let spec = &self.drafts[stage].spec;
             let inputs: Vec<_> = spec
                 .inputs
@@ -94,38 +114,40 @@ impl Graph<'_> {
     }
 
     /// Of every output with patches or photographs, where they may have come from.
-    fn lineages(&self, order: &[usize], same: &[usize]) -> BTreeMap<(usize, &str), BTreeSet<Lineage>> {
-        let mut all: BTreeMap<(usize, &str), BTreeSet<Lineage>> = BTreeMap::new();
+    fn lineages<'a>(&'a self, order: &[usize], same: &[usize]) -> Lineages<'a> {
+        let mut all = Lineages::new();
         for &stage in order {
             let signature = self.drafts[stage].signature;
             let carries = |ty: &str| CARRIERS.contains(&ty);
             let splits = signature.outputs.iter().any(|out| out.marks.iter().any(|mark| mark == "test"));
-            let mut inherited: BTreeSet<Lineage> = BTreeSet::new();
+            let mut inherited: Rc<BTreeSet<Lineage>> = Rc::default();
             let mut unknown = false;
             for (reference, _, source) in self.references(stage) {
                 let Some(from) = self.drafts[source].signature.output(Some(&reference.port)) else { continue };
                 if carries(&from.ty) {
                     match all.get(&(source, reference.port.as_str())) {
-                        Some(lineages) => inherited.extend(lineages.iter().cloned()),
+                        Some(lineages) if inherited.is_empty() => inherited = Rc::clone(lineages),
+                        Some(lineages) => Rc::make_mut(&mut inherited).extend(lineages.iter().cloned()),
                         None => unknown = true,
                     }
                 }
             }
             if inherited.is_empty() && !unknown {
-                inherited.insert((same[stage], BTreeMap::new()));
+                inherited = Rc::new(BTreeSet::from([(same[stage], BTreeMap::new())]));
             }
             if unknown || inherited.len() > MOST {
                 continue;
             }
             for out in signature.outputs.iter().filter(|out| carries(&out.ty)) {
-                let mut lineages = inherited.clone();
-                if splits {
-                    let side = |(source, mut sides): Lineage| {
-                        sides.insert(same[stage], out.name.clone());
-                        (source, sides)
+                let lineages = if splits {
+                    let side = |(source, sides): &Lineage<'a>| {
+                        let here = (same[stage], out.name.as_str());
+                        (*source, sides.iter().map(|(split, side)| (*split, *side)).chain([here]).collect())
                     };
-                    lineages = lineages.into_iter().map(side).collect();
-                }
+                    Rc::new(inherited.iter().map(side).collect())
+                } else {
+                    Rc::clone(&inherited)
+                };
                 all.insert((stage, out.name.as_str()), lineages);
             }
         }
@@ -164,6 +186,6 @@ fn refuses_test(refuses: &[String]) -> bool {
 
 /// Whether two lineages may hold the same patches: from one source, and on no split on different sides.
 fn meet(one: &Lineage, other: &Lineage) -> bool {
-    let apart = |(split, side): (&usize, &String)| other.1.get(split).is_some_and(|there| there != side);
+    let apart = |(split, side): (&usize, &&str)| other.1.get(split).is_some_and(|there| there != side);
     one.0 == other.0 && !one.1.iter().any(apart)
 }
