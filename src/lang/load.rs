@@ -1,7 +1,9 @@
 //! From a file to its pipelines, with what it brings in by `use`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::describe::Described;
 use super::extend::{self, Extends};
@@ -79,12 +81,13 @@ pub fn analyse(
 ) -> Analysis {
     let file = sources.add(name, path, text);
     let (document, mut diags) = syntax::parse_with(file, text, memory);
+    let document = Rc::new(document);
     let readable = diags.is_empty();
     let (settings, found) = settings(sets, sources);
     diags.extend(found);
     let mut module = Module::new(file, &document, sources);
     let nodes = document.nodes.iter().filter(|node| node.name.text == "pipeline");
-    let nodes: Vec<Node> =
+    let nodes: Vec<Cow<'_, Node>> =
         nodes.filter_map(|node| module.extended(file, &document, node, &mut Vec::new(), sources)).collect();
     let mut sweeps = Vec::new();
     for node in document.nodes.iter().filter(|node| node.name.text == "sweep") {
@@ -93,7 +96,7 @@ pub fn analyse(
         sweeps.extend(reading.zip(base));
     }
     let bases = sweeps.iter().map(|(_, base)| base);
-    module.templates(nodes.iter().chain(bases), sources);
+    module.templates(nodes.iter().map(AsRef::as_ref).chain(bases), sources);
     diags.append(&mut module.diags);
     let scope = Scope::new(&module, &mut diags);
     // A file of networks and stages alone is there for others to use.
@@ -111,6 +114,7 @@ pub fn analyse(
 pub fn analyse_project(path: &Path, text: &str, memory: &mut Memory, sources: &mut Sources) -> Analysis {
     let file = sources.add(path.display().to_string(), Some(path.to_owned()), text);
     let (document, mut diags) = syntax::parse_with(file, text, memory);
+    let document = Rc::new(document);
     let mut module = Module::new(file, &document, sources);
     module.diags.clear();
     project::understood(path, file, &document, &mut diags);
@@ -126,7 +130,7 @@ pub fn networks(file: &Path, sources: &mut Sources) -> std::io::Result<BTreeMap<
     let text = text::read(file)?;
     let id = sources.add(file.display().to_string(), Some(file.to_owned()), text.clone());
     let (document, _) = syntax::parse(id, &text);
-    let module = Module::new(id, &document, sources);
+    let module = Module::new(id, &Rc::new(document), sources);
     let scope = Scope::new(&module, &mut Vec::new());
     Ok(scope.networks(id).map(|(name, network)| (name.to_owned(), network.called(name))).collect())
 }
@@ -156,7 +160,7 @@ pub(super) fn in_order(diags: &mut Vec<Diag>) {
 
 /// What of a file can be run, before it is lowered.
 struct Runnable<'a> {
-    pipelines: &'a [Node],
+    pipelines: &'a [Cow<'a, Node>],
     /// Sweeps, each with its pipeline.
     sweeps: &'a [(Reading, Node)],
     /// How far sweeps are worked out.
@@ -225,14 +229,14 @@ fn contents(
 impl Module {
     /// A pipeline with that which it extends. `chain` holds the pipelines that led here, by file and name. None
     /// where that can't be had, which is told.
-    fn extended(
+    fn extended<'a>(
         &mut self,
         file: FileId,
         document: &Document,
-        node: &Node,
+        node: &'a Node,
         chain: &mut Vec<(FileId, Option<String>)>,
         sources: &mut Sources,
-    ) -> Option<Node> {
+    ) -> Option<Cow<'a, Node>> {
         let mut diags = Vec::new();
         let extends = extend::extends(node, &mut diags);
         self.diags.append(&mut diags);
@@ -247,7 +251,7 @@ impl Module {
                 );
             }
             let broken = node.nodes().iter().any(|child| child.name.text == "extends");
-            return (!broken).then(|| node.clone());
+            return (!broken).then_some(Cow::Borrowed(node));
         };
         let (there, nodes, base) = self.named(file, document, (target, pipeline), (span, "extends"), sources)?;
         chain.push((file, name_of(node)));
@@ -258,7 +262,7 @@ impl Module {
         let base = self.extended(there, &Document { nodes }, &base, chain, sources)?;
         let merged = extend::extended(&base, node, &mut diags);
         self.diags.append(&mut diags);
-        Some(merged)
+        Some(Cow::Owned(merged))
     }
 
     /// The pipeline that `verb` names: a name of this file's, or another file and which of its pipelines. With it the file
@@ -297,7 +301,7 @@ impl Module {
             };
             (file, document.nodes.clone(), only.clone())
         };
-        self.extended(there, &Document { nodes }, &base, &mut Vec::new(), sources)
+        self.extended(there, &Document { nodes }, &base, &mut Vec::new(), sources).map(Cow::into_owned)
     }
 
     /// The pipeline of a file that is to be extended or varied.

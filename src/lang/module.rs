@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::describe::{Described, describe};
 use super::package::{self, Files};
@@ -25,7 +26,7 @@ pub(super) struct Module {
     /// Files that were read, by their real paths.
     pub(super) files: BTreeMap<PathBuf, FileId>,
     /// What they hold; the first is the root's.
-    pub(super) documents: BTreeMap<FileId, Document>,
+    pub(super) documents: BTreeMap<FileId, Rc<Document>>,
     pub(super) networks: Vec<(FileId, Described)>,
     pub(super) stages: Vec<Stage>,
     pub(super) uses: Vec<Use>,
@@ -65,8 +66,8 @@ pub(super) struct Use {
 
 impl Module {
     /// The file that all begins with, read with all that it brings in.
-    pub(super) fn new(file: FileId, document: &Document, sources: &mut Sources) -> Self {
-        let mut module = Self::alone(file, document.clone());
+    pub(super) fn new(file: FileId, document: &Rc<Document>, sources: &mut Sources) -> Self {
+        let mut module = Self::alone(file, Rc::clone(document));
         let project = sources.get(file).path.as_deref().and_then(project::find);
         if let Some((project, diags)) = project.and_then(|path| project::read(&path, sources).ok()) {
             module.project = Some(project);
@@ -80,7 +81,7 @@ impl Module {
     }
 
     /// A file of which only the tree is known.
-    pub(super) fn alone(file: FileId, document: Document) -> Self {
+    pub(super) fn alone(file: FileId, document: Rc<Document>) -> Self {
         Self {
             broken: Vec::new(),
             root: file,
@@ -176,7 +177,7 @@ impl Module {
                 let file = sources.add(format!("std:{name}"), None, text);
                 let (document, _) = syntax::parse(file, text);
                 let declared = document.nodes.iter().find(|node| node.name.text == "stage").cloned();
-                self.documents.insert(file, Document::default());
+                self.documents.insert(file, Rc::default());
                 let Some(node) = declared else { continue };
                 let Some(signature) = signature::read(&node, Origin::Library).0 else { continue };
                 todo.extend(node.child("body").map(kinds));
@@ -313,9 +314,10 @@ impl Module {
             self.packaged.insert(there, (package, name));
         }
         let (document, diags) = syntax::parse(there, text);
+        let document = Rc::new(document);
         self.diags.extend(diags);
         self.files.insert(real, there);
-        self.documents.insert(there, document.clone());
+        self.documents.insert(there, Rc::clone(&document));
         self.read(there, &document, sources);
         there
     }

@@ -6,6 +6,7 @@ mod scope;
 mod walk;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::describe::Described;
 use super::load::Analysis;
@@ -179,7 +180,7 @@ pub fn in_module(module: &str) -> Vec<Occurrence> {
     let name = format!("std:{module}");
     let Some((file, source)) = sources.iter().find(|(_, source)| source.name == name) else { return Vec::new() };
     let (document, _) = syntax::parse(file, &source.text);
-    let module = Module::alone(file, document);
+    let module = Module::alone(file, Rc::new(document));
     let contents = Contents { pipelines: Vec::new(), sweeps: Vec::new() };
     let analysis = Analysis { file, contents, diags: Vec::new(), module };
     analysis.places(sources).occurrences()
