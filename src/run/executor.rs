@@ -270,6 +270,11 @@ impl<'a> Executor<'a> {
 
     fn take_failure(&mut self, id: StageId, error: StageError) {
         let error = match error {
+            StageError::Store(StoreError::Changed { path }) => {
+                // Its size and time may be what they were: the next run must not believe them again.
+                self.shared.engine.store.files.forget(&path);
+                StageError::Store(StoreError::Changed { path })
+            }
             StageError::Store(error) => match self.repair(id, error) {
                 Ok(()) => return,
                 Err(error) => StageError::Store(error),

@@ -335,7 +335,10 @@ fn machine(world: &World, options: &Options) -> BTreeMap<String, String> {
 /// Links the results by human name. Not being able to costs a warning, not the run.
 fn link(project: &Project, engine: &Engine, known: &AllKnown, watch: &dyn Watch) -> Option<String> {
     let folder = results::folder(&project.folder, &project.pipeline.name);
-    for (id, known) in known.iter().filter(|(_, known)| known.key.is_some()) {
+    let keyed: Vec<_> = known.iter().filter(|(_, known)| known.key.is_some()).collect();
+    let made = !keyed.is_empty() && std::fs::create_dir_all(&folder).is_ok();
+    let _held = made.then(|| results::lock(&folder));
+    for (id, known) in keyed {
         let stage = engine.stage(*id).name.clone();
         if let Err(error) = results::link(&folder, &stage, known, &project.store.objects) {
             let text = format!("cannot link the results of `{stage}` in `{}`: {error}", folder.display());

@@ -2,49 +2,99 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::base::Digest;
 use crate::plan::Known;
-use crate::store::{Objects, Tree};
+use crate::store::{Entry, Objects, Tree};
 
 /// Holds the digests of what a folder shows, so that an unchanged one is left alone.
 const STAMP: &str = ".macula";
 
-/// Links a stage's outputs below `folder`. Outputs that are linked there already are left alone.
+/// What is being made, and what is on its way out. Nobody's once the folder's lock is held: their process died.
+const NEW: &str = ".new-";
+const OLD: &str = ".old-";
+
+/// Links a stage's outputs below `folder`. Outputs that are linked there already are left alone. Hold the folder's lock ([`lock`]).
 ///
 /// # Errors
 /// What the system says.
 pub fn link(folder: &Path, stage: &str, known: &Known, objects: &Objects) -> io::Result<()> {
     let place = folder.join(stage);
     let stamp = stamp(&known.outputs);
-    if std::fs::read_to_string(place.join(STAMP)).is_ok_and(|old| old == stamp) {
+    if std::fs::read_to_string(place.join(STAMP)).is_ok_and(|old| old == stamp) && shows(&place, known, objects) {
         return Ok(());
     }
     std::fs::create_dir_all(folder)?;
-    let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(folder)?;
-    let several = known.outputs.len() > 1;
+    let fresh = tempfile::Builder::new().prefix(NEW).tempdir_in(folder)?;
     for (port, tree) in &known.outputs {
-        let below = if several { fresh.path().join(port) } else { fresh.path().to_owned() };
-        fill(&below, tree, objects)?;
+        fill(&below(fresh.path(), port, known), tree, objects)?;
     }
     std::fs::write(fresh.path().join("README.txt"), readme(stage, known))?;
     std::fs::write(fresh.path().join(STAMP), stamp)?;
-    let fresh = fresh.keep();
     {
         use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755))?;
+        std::fs::set_permissions(fresh.path(), std::fs::Permissions::from_mode(0o755))?;
     }
     if place.exists() {
         // What a person put there is not macula's to delete.
         if !place.join(STAMP).exists() && std::fs::read_dir(&place)?.next().is_some() {
-            std::fs::remove_dir_all(&fresh)?;
             return Err(io::Error::other(format!("`{}` was not made by macula", place.display())));
         }
-        std::fs::remove_dir_all(&place)?;
+        // Out of the way in one step: what a kill leaves of it can't be taken for a person's.
+        let old = tempfile::Builder::new().prefix(OLD).tempdir_in(folder)?;
+        std::fs::rename(&place, old.path().join("was"))?;
+        std::fs::rename(fresh.keep(), &place)?;
+        return old.close();
     }
-    std::fs::rename(&fresh, &place)
+    std::fs::rename(fresh.keep(), &place)
+}
+
+/// Waits until no other process links below `folder`, and removes what one that died left there. Where a folder can't be locked
+/// (some network disks), there is no waiting and no removing.
+#[must_use]
+pub fn lock(folder: &Path) -> Option<File> {
+    let held = File::open(folder).ok()?;
+    flock(&held, FlockOperation::LockExclusive).ok()?;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if [NEW, OLD].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    Some(held)
+}
+
+/// Where a port's files lie within a stage's folder.
+fn below(place: &Path, port: &str, known: &Known) -> PathBuf {
+    if known.outputs.len() > 1 { place.join(port) } else { place.to_owned() }
+}
+
+/// Whether every file is there and is what the store has now: an object that was damaged and made anew is another file, and the
+/// link still leads to the damaged one.
+fn shows(place: &Path, known: &Known, objects: &Objects) -> bool {
+    let mut files = known.outputs.iter().flat_map(|(port, tree)| {
+        let folder = below(place, port, known);
+        tree.entries.iter().map(move |(name, entry)| (folder.join(name), entry))
+    });
+    files.all(|(path, entry)| is_of(&path, entry, objects))
+}
+
+fn is_of(path: &Path, entry: &Entry, objects: &Objects) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(shown) = path.metadata() else { return false };
+    let stored = objects.locate(entry).and_then(|object| object.metadata().ok());
+    stored.is_none_or(|stored| {
+        // A copy on another disk is only looked at; one beside the store, which no link could be made to, is read.
+        (shown.dev(), shown.ino()) == (stored.dev(), stored.ino())
+            || shown.len() == entry.size
+                && (shown.dev() != stored.dev()
+                    || std::fs::read(path).is_ok_and(|bytes| Digest::of(&bytes) == entry.digest))
+    })
 }
 
 fn fill(folder: &Path, tree: &Tree, objects: &Objects) -> io::Result<()> {

@@ -45,7 +45,7 @@ struct Remembered {
 impl FileDigests {
     /// Reads what is remembered; nothing where that can't be read, because it can be found anew.
     pub(super) fn open(path: PathBuf) -> Self {
-        let files = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let files = std::fs::read(&path).ok().and_then(|bytes| parse(&bytes)).unwrap_or_default();
         Self { path, known: Mutex::new(Known { files, changed: false }) }
     }
 
@@ -96,13 +96,30 @@ impl FileDigests {
     pub fn save(&self) {
         let mut known = self.lock();
         if known.changed {
-            known.changed = disk::write_lightly(&self.path, &super::json(&known.files)).is_err();
+            let text = super::json(&known.files);
+            let digest = Digest::of(&text).to_string();
+            let bytes = [digest.as_bytes(), b"\n", &text].concat();
+            known.changed = disk::write_lightly(&self.path, &bytes).is_err();
         }
+    }
+
+    /// Forgets a file that was found to hold other bytes than its size and time had led to believe.
+    pub fn forget(&self, path: &Path) {
+        let mut known = self.lock();
+        let gone = path.to_str().and_then(|name| known.files.remove(name));
+        known.changed |= gone.is_some();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is remembered, under its own digest: a byte that changed on the disk must not make a file look like another.
+fn parse(bytes: &[u8]) -> Option<BTreeMap<String, Remembered>> {
+    let (digest, text) = bytes.split_at_checked(Digest::of(b"").to_string().len())?;
+    let text = text.strip_prefix(b"\n")?;
+    (digest == Digest::of(text).to_string().as_bytes()).then(|| serde_json::from_slice(text).ok())?
 }
 
 /// Reads a file once, in large pieces, hashing each over all threads of the pool.

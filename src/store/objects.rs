@@ -268,8 +268,13 @@ impl Objects {
         if waiting.is_empty() {
             return Ok(());
         }
-        at_once(&waiting, |(_, path)| {
-            File::open(path).and_then(|file| file.sync_data()).map_err(StoreError::disk("write to the disk", path))
+        at_once(&waiting, |(digest, path)| {
+            let file = match File::open(path) {
+                // An earlier attempt came as far as to rename it.
+                Err(error) if error.kind() == ErrorKind::NotFound => File::open(self.place(digest)),
+                other => other,
+            };
+            file.and_then(|file| file.sync_data()).map_err(StoreError::disk("write to the disk", path))
         })?;
         if let Some(lease) = &self.lease {
             lease.say(waiting.iter().map(|(digest, _)| Use::Object(*digest)));
@@ -282,7 +287,10 @@ impl Objects {
                 disk::make_folder(&folder).map_err(StoreError::disk("create", &folder))?;
                 folders.insert(folder);
             }
-            std::fs::rename(temporary, &place).map_err(StoreError::disk("rename into", &place))?;
+            match std::fs::rename(temporary, &place) {
+                Err(error) if error.kind() == ErrorKind::NotFound && place.exists() => {}
+                other => other.map_err(StoreError::disk("rename into", &place))?,
+            }
         }
         folders.insert(self.root.clone());
         let folders: Vec<PathBuf> = folders.into_iter().collect();

@@ -52,8 +52,65 @@ fn a_flipped_byte_is_found_told_and_healed_when_it_is_read() {
         .iter()
         .any(|event| matches!(event, Event::Repairing { stage, text } if stage == "two" && text.contains("damaged")));
     assert!(told, "the damage is told");
+    let shown = fs::read_to_string(bench.path("results/bench/two/text")).expect("linked");
+    assert_eq!(shown, "b(a(x))", "the link leads to the healed bytes");
     assert!(!super::stages::is_empty(&bench.path(".macula/v1/objects/quarantine")), "the damaged bytes are kept aside");
     assert_eq!(bench.run(&chain("d")).done().computed(), [""; 0]);
+}
+
+#[test]
+fn a_result_that_was_deleted_or_replaced_is_linked_again() {
+    let bench = Bench::new();
+    bench.write("in.txt", "x");
+    bench.run(&chain("c")).done();
+    let [one, two] = ["one", "two"].map(|stage| bench.path(&format!("results/bench/{stage}/text")));
+    fs::remove_file(&one).expect("deleted");
+    fs::remove_file(&two).expect("deleted");
+    fs::write(&two, "b(a(y))").expect("written");
+    assert_eq!(bench.run(&chain("c")).done().computed(), [""; 0]);
+    assert_eq!([one, two].map(|path| fs::read_to_string(path).expect("linked")), ["a(x)", "b(a(x))"]);
+}
+
+#[test]
+fn what_a_process_that_was_killed_left_among_the_results_is_swept() {
+    let bench = Bench::new();
+    bench.write("in.txt", "x");
+    bench.write("results/bench/.new-abc/text", "half");
+    bench.write("results/bench/.old-abc/was/text", "half");
+    bench.run(&chain("c")).done();
+    let names = fs::read_dir(bench.path("results/bench")).expect("there").flatten();
+    let mut names: Vec<String> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    assert_eq!(names, ["one", "three", "two"]);
+}
+
+#[test]
+fn remembered_digests_that_were_damaged_are_not_believed() {
+    let bench = Bench::new();
+    bench.write("in.txt", "x");
+    let first = bench.run(&chain("c")).done();
+    let files = bench.path(".macula/v1/files");
+    let text = fs::read_to_string(&files).expect("readable");
+    let digest = macula::base::Digest::of(b"x").to_string();
+    assert!(text.contains(&digest), "{text}");
+    fs::write(&files, text.replace(&digest, &macula::base::Digest::of(b"y").to_string())).expect("written");
+    assert_eq!(bench.run(&chain("c")).done().computed(), [""; 0]);
+    assert_eq!(bench.run(&chain("d")).done().text("three.out"), first.text("three.out").replacen('c', "d", 1));
+}
+
+#[test]
+fn a_file_that_changed_behind_its_time_fails_once_and_not_for_ever() {
+    let bench = Bench::new();
+    bench.write("in.txt", "x");
+    let short = |add: &str| pipeline(vec![source("in", "file", "in.txt"), wrap("one", "in", add)]);
+    bench.run(&short("a")).done();
+    // Written in place, with the time put back: what `cp --preserve` over a file does.
+    let time = bench.path("in.txt").metadata().and_then(|facts| facts.modified()).expect("a time");
+    fs::write(bench.path("in.txt"), "y").expect("written");
+    let file = fs::File::options().write(true).open(bench.path("in.txt")).expect("opens");
+    file.set_modified(time).expect("its time can be set");
+    assert_eq!(bench.run(&short("b")).report.record.ended, "failed", "the bytes are not those that the key names");
+    assert_eq!(bench.run(&short("b")).done().text("one.out"), "b(y)");
 }
 
 #[test]
