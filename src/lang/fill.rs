@@ -68,18 +68,23 @@ impl Filler<'_> {
         }
     }
 
-    /// What is given to exactly `path`; twice is an error.
-    fn take(&mut self, path: &str) -> Option<Given> {
-        let at: Vec<usize> = (0..self.given.len()).filter(|&i| self.given[i].path == path).collect();
-        for &i in &at {
-            self.used[i] = true;
+    /// Which of what is given is for exactly `path`; twice is an error.
+    fn take(&mut self, path: &str) -> Option<usize> {
+        let mut first = None;
+        for at in 0..self.given.len() {
+            if self.given[at].path != path {
+                continue;
+            }
+            self.used[at] = true;
+            let Some(first) = first else {
+                first = Some(at);
+                continue;
+            };
+            let (first, again) = (self.given[first].name, self.given[at].name);
+            let found = Diag::error("duplicate-param", again, format!("`{path}` is given twice"));
+            self.filled.diags.push(found.also(first, "first here").hint("take one of them out"));
         }
-        let first = self.given.get(*at.first()?)?.clone();
-        for &again in &at[1..] {
-            let found = Diag::error("duplicate-param", self.given[again].name, format!("`{path}` is given twice"));
-            self.filled.diags.push(found.also(first.name, "first here").hint("take one of them out"));
-        }
-        Some(first)
+        first
     }
 
     /// Tells no more of anything below `path`: what stands above it is wrong already.
@@ -91,10 +96,10 @@ impl Filler<'_> {
     }
 
     fn group(&mut self, param: &Param, path: &str) {
-        if let Some(given) = self.take(path) {
+        if let Some(at) = self.take(path) {
             let inner = param.params.first().map_or("…", |inner| &inner.name);
             let message = format!("`{path}` takes named values");
-            self.wrong("wrong-kind", given.whole, message, format!("write `{} {inner}=…`", param.name));
+            self.wrong("wrong-kind", self.given[at].whole, message, format!("write `{} {inner}=…`", param.name));
         }
         self.all(&param.params, &format!("{path}."));
     }
@@ -131,41 +136,41 @@ impl Filler<'_> {
 
     /// The one value given to `path`, where one is.
     fn one(&mut self, param: &Param, path: &str) -> Option<(Entry, Span)> {
-        let mut given = self.take(path)?;
+        let at = self.take(path)?;
+        let given = &self.given[at];
+        let whole = given.whole;
         if given.broken {
             self.absent_quietly(param, path);
             return None;
         }
-        if let Some((plain, wrong)) = given.plain.take() {
+        if let Some((plain, wrong)) = &given.plain {
             let textual = matches!(param.kind, Kind::Text | Kind::Path);
-            if textual && !(wrong.is_empty() && given.values.len() == 1) {
-                return Some((plain, given.whole));
+            let as_read = wrong.is_empty() && given.values.len() == 1;
+            if textual && !(as_read && given.values[0].quoted) {
+                return Some((plain.clone(), whole));
             }
             if !wrong.is_empty() {
-                self.filled.diags.extend(wrong);
+                self.filled.diags.extend(wrong.iter().cloned());
                 self.absent_quietly(param, path);
                 return None;
             }
-            if textual && !given.values[0].quoted {
-                return Some((plain, given.whole));
-            }
         }
-        if given.values.len() != 1 {
-            let message = match given.values.len() {
-                0 => format!("`{path}` has no value"),
-                count => format!("`{path}` takes one value, not {count}"),
-            };
-            let swallowed = given.values.iter().skip(1).filter(|entry| !entry.quoted).filter_map(Entry::text);
-            let hint = match swallowed.clone().find(|word| self.siblings.iter().any(|name| name == word)) {
-                Some(word) => format!("is a `;` missing before `{word}`?"),
-                None if given.values.is_empty() && param.kind == Kind::Bool => format!("write `{path} #true`"),
-                None => format!("write one: it is {}", param.kind.words()),
-            };
-            self.wrong("value-count", given.whole, message, hint);
-            self.absent_quietly(param, path);
-            return None;
+        if let [value] = given.values.as_slice() {
+            return Some((value.clone(), whole));
         }
-        given.values.pop().map(|value| (value, given.whole))
+        let message = match given.values.len() {
+            0 => format!("`{path}` has no value"),
+            count => format!("`{path}` takes one value, not {count}"),
+        };
+        let mut swallowed = given.values.iter().skip(1).filter(|entry| !entry.quoted).filter_map(Entry::text);
+        let hint = match swallowed.find(|word| self.siblings.iter().any(|name| name == word)) {
+            Some(word) => format!("is a `;` missing before `{word}`?"),
+            None if given.values.is_empty() && param.kind == Kind::Bool => format!("write `{path} #true`"),
+            None => format!("write one: it is {}", param.kind.words()),
+        };
+        self.wrong("value-count", whole, message, hint);
+        self.absent_quietly(param, path);
+        None
     }
 
     fn scalar(&mut self, param: &Param, path: &str) {
@@ -263,7 +268,8 @@ impl Filler<'_> {
     }
 
     fn list(&mut self, param: &Param, of: &Kind, path: &str) {
-        let Some(mut given) = self.take(path) else { return self.absent(param, path) };
+        let Some(at) = self.take(path) else { return self.absent(param, path) };
+        let mut given = self.given[at].clone();
         if let Some((plain, wrong)) = given.plain.take()
             && !wrong.is_empty()
         {

@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::{CARRIERS, Graph, Marked};
+use crate::base::{Digest, Hasher};
 use crate::diag::Diag;
+
+/// The domain of digests that tell which stages compute the same.
+const STEP: &str = "macula 1 step of a lineage";
 
 /// Lineages of one output that are followed; with more of them nothing is said.
 const MOST: usize = 64;
@@ -92,22 +96,23 @@ impl Graph<'_> {
     /// For each stage on the way of patches the first one that computes the same: same kind, parameters, seed and inputs.
     fn same(&self, order: &[usize]) -> Vec<usize> {
         let wanted = self.carriers(order);
-        let mut first: BTreeMap<String, usize> = BTreeMap::new();
+        let mut first: BTreeMap<Digest, usize> = BTreeMap::new();
         let mut same: Vec<usize> = (0..self.drafts.len()).collect();
         for &stage in order.iter().filter(|&&stage| wanted[stage]) {
             let spec = &self.drafts[stage].spec;
-            let inputs: Vec<_> = spec
-                .inputs
-                .iter()
-                .map(|input| {
-                    let from = input
-                        .from
-                        .iter()
-                        .map(|one| (self.by_name.get(one.stage.as_str()).map(|&at| same[at]), &one.port));
-                    (&input.port, from.collect::<Vec<_>>())
-                })
-                .collect();
-            let key = format!("{} {} {:?} {inputs:?}", spec.implementation, spec.seed, spec.params);
+            let mut key = Hasher::new(STEP);
+            key.text(&spec.implementation).int(spec.seed).int(spec.params.len() as u64);
+            for (path, value) in &spec.params {
+                value.hash(key.text(path));
+            }
+            for input in &spec.inputs {
+                key.text(&input.port).int(input.from.len() as u64);
+                for one in &input.from {
+                    let source = self.by_name.get(one.stage.as_str()).map_or(u64::MAX, |&at| same[at] as u64);
+                    key.int(source).text(&one.port);
+                }
+            }
+            let key = key.finish();
             same[stage] = *first.entry(key).or_insert(stage);
         }
         same
