@@ -1,8 +1,10 @@
 //! Places of names: what each word of a text means, and where that is declared. For editors; decides nothing, and says nothing
-//! of what is wrong. `scope` says which names a pipeline or a body has, `walk` goes through a text, `network` through networks.
+//! of what is wrong. `scope` says which names a pipeline or a body has, `walk` goes through a text, `network` through networks, `sweep` through
+//! sweeps.
 
 mod network;
 mod scope;
+mod sweep;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use crate::base::{FileId, Sources, Span};
 use crate::syntax::{self, Node};
 
 pub use scope::{Named, Names};
+pub use sweep::Axis;
 
 /// Something that is declared on the top level of a file: a kind of stage, or a network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

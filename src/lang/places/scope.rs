@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Places, Scope};
 use crate::base::{FileId, Span};
-use crate::lang::signature::InPort;
+use crate::lang::signature::{InPort, Signature};
 use crate::syntax::{Entry, Node};
 
 /// A name in a scope.
@@ -34,7 +34,8 @@ pub struct Names {
 }
 
 impl<'a> Places<'a> {
-    /// The names at a place: those of the pipeline or body around it, and the node that it is.
+    /// The names at a place: those of the pipeline or body around it, or of the pipeline that a sweep varies, and the node that
+    /// it is.
     #[must_use]
     pub fn names_at(&self, file: FileId, at: usize) -> Option<(Names, &'a Node)> {
         let document = self.module.documents.get(&file)?;
@@ -47,7 +48,8 @@ impl<'a> Places<'a> {
             .or_else(|| document.nodes.iter().rfind(|node| node.span.start <= at))?;
         match node.name.text.as_str() {
             "stage" => Some((self.of_stage(file, node)?, node)),
-            "pipeline" | "sweep" => Some((self.of_pipeline(file, node), node)),
+            "pipeline" => Some((self.of_pipeline(file, node), node)),
+            "sweep" => Some((self.of_sweep(file, node)?, node)),
             _ => None,
         }
     }
@@ -123,21 +125,41 @@ impl<'a> Places<'a> {
 
     /// The pipeline that a pipeline extends.
     pub(super) fn base(&self, file: FileId, node: &Node) -> Option<(FileId, &'a Node)> {
-        let extends = node.child("extends")?;
-        let target = extends.args().next()?;
+        self.target(file, node.child("extends")?)
+    }
+
+    /// The pipeline that `extends` or a sweep's `of` names: of this file, or of another.
+    pub(super) fn target(&self, file: FileId, node: &Node) -> Option<(FileId, &'a Node)> {
+        let target = node.args().next()?;
         let text = target.text()?;
-        let (there, wanted) = if target.quoted {
-            (self.file_of(file, text)?, extends.prop("pipeline").and_then(Entry::text))
+        if target.quoted {
+            self.pipeline(self.file_of(file, text)?, node.prop("pipeline").and_then(Entry::text))
         } else {
-            (file, Some(text))
-        };
-        let document = self.module.documents.get(&there)?;
+            self.pipeline(file, Some(text))
+        }
+    }
+
+    /// A pipeline of a file: the one of that name, or the first.
+    pub(super) fn pipeline(&self, file: FileId, wanted: Option<&str>) -> Option<(FileId, &'a Node)> {
+        let document = self.module.documents.get(&file)?;
         let mut pipelines = document.nodes.iter().filter(|node| node.name.text == "pipeline");
         let found = match wanted {
             Some(name) => pipelines.find(|node| text_of(node).is_some_and(|(other, _)| other == name)),
             None => pipelines.next(),
         };
-        found.map(|node| (there, node))
+        found.map(|node| (file, node))
+    }
+
+    /// The names of what a stage with a body stands for.
+    pub(super) fn of_body(&self, signature: &Signature) -> Option<Names> {
+        let body = signature.body.as_ref()?;
+        let scope = Scope::Body(self.kind(signature));
+        let (values, ports) = (BTreeMap::new(), BTreeMap::new());
+        let mut names = Names { scope: scope.clone(), stages: BTreeMap::new(), values, ports };
+        for node in &body.nodes {
+            add(&mut names.stages, node, &scope, node.name.text.clone());
+        }
+        Some(names)
     }
 
     /// The text that a file names by a path.

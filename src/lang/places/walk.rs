@@ -30,6 +30,7 @@ impl<'a> Walker<'a> {
                 }
                 "pipeline" => self.pipeline(file, node),
                 "stage" => self.template(file, node),
+                "sweep" => self.sweep(file, node),
                 "network" => super::network::network(self, file, node),
                 _ => {}
             }
@@ -49,7 +50,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Where bytes of an entry's text stand; none for a text that is written with escapes.
-    fn part(&self, entry: &Entry, range: std::ops::Range<usize>) -> Option<Span> {
+    pub(super) fn part(&self, entry: &Entry, range: std::ops::Range<usize>) -> Option<Span> {
         let text = entry.text()?;
         let raw = self.places.sources.get(entry.span.file).text.get(entry.span.range())?;
         let at = if raw == text {
@@ -92,7 +93,7 @@ impl<'a> Walker<'a> {
         for child in node.nodes() {
             match child.name.text.as_str() {
                 "doc" => {}
-                "extends" => self.extends(file, node, child),
+                "extends" => self.pipeline_named(file, child, self.places.base(file, node)),
                 "without" => {
                     for entry in child.args() {
                         let base = self.places.base(file, node);
@@ -109,15 +110,15 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn extends(&mut self, file: FileId, pipeline: &Node, node: &Node) {
+    /// The file and the name of another pipeline, as `extends` and a sweep's `of` give them.
+    pub(super) fn pipeline_named(&mut self, file: FileId, node: &Node, found: Option<(FileId, &Node)>) {
         let Some(target) = node.args().next() else { return };
         if target.quoted {
             self.module(file, Some(target));
         }
         let named = if target.quoted { node.prop("pipeline") } else { Some(target) };
-        let base = self.places.base(file, pipeline);
-        if let (Some(entry), Some((there, base))) = (named, base)
-            && let Some((name, _)) = text_of(base)
+        if let (Some(entry), Some((there, found))) = (named, found)
+            && let Some((name, _)) = text_of(found)
         {
             self.word(entry, Symbol::Pipeline(there, name), Role::Uses);
         }
@@ -198,7 +199,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn given(&mut self, node: &'a Node, prefix: &str, given: &Given) {
+    pub(super) fn given(&mut self, node: &'a Node, prefix: &str, given: &Given) {
         let path = format!("{prefix}{}", node.name.text);
         let kind = &given.kind;
         if prefix.is_empty() && given.signature.input(&path).is_some() {
@@ -232,16 +233,27 @@ impl<'a> Walker<'a> {
     }
 
     /// A parameter's name and the values given to it. Gives the network where it is one.
-    fn named<'e>(
+    pub(super) fn named<'e>(
         &mut self,
         span: Span,
         path: &str,
         values: impl Iterator<Item = &'e Entry>,
         given: &Given,
     ) -> Option<Thing> {
+        self.values(Some(span), path, values, given)
+    }
+
+    /// The values given to a parameter, and its name where that is written beside them.
+    pub(super) fn values<'e>(
+        &mut self,
+        span: Option<Span>,
+        path: &str,
+        values: impl Iterator<Item = &'e Entry>,
+        given: &Given,
+    ) -> Option<Thing> {
         let kind = &given.kind;
         let place = param_at(given.signature, path, &|path| given.chosen.get(path).cloned());
-        if let Some(place) = &place {
+        if let (Some(place), Some(span)) = (&place, span) {
             self.note(span, Symbol::Param(kind.clone(), place.path.clone()), Role::Uses);
         }
         let mut network = None;
@@ -302,12 +314,12 @@ impl<'a> Walker<'a> {
 }
 
 /// What the braces of a stage are read by.
-struct Given<'a> {
-    signature: &'a Signature,
-    kind: Thing,
+pub(super) struct Given<'a> {
+    pub(super) signature: &'a Signature,
+    pub(super) kind: Thing,
     /// The case of each choice, by its dotted name.
-    chosen: BTreeMap<String, String>,
-    names: &'a Names,
+    pub(super) chosen: BTreeMap<String, String>,
+    pub(super) names: &'a Names,
 }
 
 /// The first value of everything in a stage's braces, by its dotted name: of a choice that is its case.

@@ -1,9 +1,10 @@
 //! `textDocument/completion`: what can stand at a place, the likely first, with words about each. `stage` knows what stands in
-//! a stage's braces, `network` what networks are made of, `files` modules and paths.
+//! a stage's braces, `network` what networks are made of, `sweep` what is varied, `files` modules and paths.
 
 mod files;
 mod network;
 mod stage;
+mod sweep;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -88,11 +89,12 @@ fn items(view: &View, cursor: &Cursor, at: usize) -> Vec<Item> {
     let Some(top) = cursor.within.first() else { return top_level(view, cursor) };
     let names = || view.places.names_at(view.file(), top.start);
     match (top.name.as_str(), &cursor.within[1..]) {
-        ("pipeline" | "sweep", []) => {
+        ("sweep", chain) => sweep::items(view, cursor, names(), chain),
+        ("pipeline", []) => {
             let Some((names, node)) = names() else { return Vec::new() };
-            in_pipeline(view, cursor, &names, node, top.name == "pipeline")
+            in_pipeline(view, cursor, &names, node, true)
         }
-        ("pipeline" | "sweep", [stage, chain @ ..]) => {
+        ("pipeline", [stage, chain @ ..]) => {
             let Some((names, node)) = names() else { return Vec::new() };
             stage::items(view, cursor, &names, (stage, find(node, stage)), chain)
         }
@@ -137,7 +139,7 @@ fn top_level(view: &View, cursor: &Cursor) -> Vec<Item> {
             ("stage", "stage ${1:name} {\n    doc \"$2\"\n    $0\n}", "A piece of pipeline with a name of its own."),
             ("network", "network ${1:name} {\n    $0\n}", "A network, described layer by layer."),
             ("use", "use \"$0\"", "Brings in the stages and networks of a file."),
-            ("sweep", "", "A pipeline with several values of some of its parameters."),
+            ("sweep", "sweep ${1:name} {\n    over $0\n}", "A pipeline with several values of some of its parameters."),
         ]),
         (Spot::Argument(0), "use") => files::modules(view, cursor),
         (Spot::Argument(_), "use") => properties(&[("as", "A name before the dot of all that it brings in.")]),

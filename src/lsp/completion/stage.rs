@@ -60,14 +60,14 @@ pub(super) fn items(
 }
 
 /// What a stage is looked at with.
-struct Look<'a> {
-    view: &'a View<'a>,
-    names: &'a Names,
-    signature: &'a Signature,
+pub(super) struct Look<'a> {
+    pub(super) view: &'a View<'a>,
+    pub(super) names: &'a Names,
+    pub(super) signature: &'a Signature,
     /// The case of each choice.
-    chosen: BTreeMap<String, String>,
+    pub(super) chosen: BTreeMap<String, String>,
     /// The stage's own name.
-    own: Option<&'a str>,
+    pub(super) own: Option<&'a str>,
 }
 
 impl Look<'_> {
@@ -92,7 +92,7 @@ impl Look<'_> {
     }
 
     /// The parameters below a dotted name: as `name=`, or as statements of their own.
-    fn inner(&self, path: &str, property: bool) -> Vec<Item> {
+    pub(super) fn inner(&self, path: &str, property: bool) -> Vec<Item> {
         let chosen = |path: &str| self.chosen.get(path).cloned();
         let Some(place) = param_at(self.signature, path, &chosen) else { return Vec::new() };
         let shown = |name: &str| if property { format!("{name}=") } else { name.to_owned() };
@@ -115,7 +115,7 @@ impl Look<'_> {
     }
 
     /// The values that the parameter at a dotted name can have; `number` is which of them.
-    fn values(&self, path: &str, number: usize, cursor: &Cursor) -> Vec<Item> {
+    pub(super) fn values(&self, path: &str, number: usize, cursor: &Cursor) -> Vec<Item> {
         let Some(place) = param_at(self.signature, path, &|path| self.chosen.get(path).cloned()) else {
             return Vec::new();
         };

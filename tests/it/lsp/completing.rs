@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::client::{Client, edited, marked};
 
 /// What is offered at the `|` of a text, in the order in which an editor shows it.
-fn offered(client: &Client, text: &str) -> Vec<Value> {
+pub(super) fn offered(client: &Client, text: &str) -> Vec<Value> {
     let (text, place) = marked(text);
     let uri = client.open("a.kdl", &text);
     let found = client.ask("textDocument/completion", json!({"textDocument": {"uri": uri}, "position": place}));
@@ -14,15 +14,15 @@ fn offered(client: &Client, text: &str) -> Vec<Value> {
     items
 }
 
-fn texts(text: &str) -> Vec<String> {
+pub(super) fn texts(text: &str) -> Vec<String> {
     labels(&offered(&Client::new(), text))
 }
 
-fn labels(items: &[Value]) -> Vec<String> {
+pub(super) fn labels(items: &[Value]) -> Vec<String> {
     items.iter().map(|item| item["label"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-fn has(items: &[String], name: &str) -> bool {
+pub(super) fn has(items: &[String], name: &str) -> bool {
     items.iter().any(|item| item == name)
 }
 

@@ -5,4 +5,5 @@ mod completing;
 mod mending;
 mod names;
 mod session;
+mod sweeps;
 mod texts;

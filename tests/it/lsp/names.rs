@@ -29,17 +29,17 @@ pipeline p seed=1 {
 ";
 
 /// A position at the `nth` (from 0) place of `word` in a text.
-fn at(text: &str, word: &str, nth: usize) -> Value {
+pub(super) fn at(text: &str, word: &str, nth: usize) -> Value {
     let (at, _) = text.match_indices(word).nth(nth).expect("it is there");
     place(text, at)
 }
 
-fn hover(client: &Client, uri: &str, place: &Value) -> String {
+pub(super) fn hover(client: &Client, uri: &str, place: &Value) -> String {
     let found = client.ask("textDocument/hover", json!({"textDocument": {"uri": uri}, "position": place}));
     found["contents"]["value"].as_str().unwrap_or_default().to_owned()
 }
 
-fn definition(client: &Client, uri: &str, place: &Value) -> Value {
+pub(super) fn definition(client: &Client, uri: &str, place: &Value) -> Value {
     client.ask("textDocument/definition", json!({"textDocument": {"uri": uri}, "position": place}))
 }
 
@@ -140,7 +140,7 @@ fn references_are_found_in_all_that_names_them() {
     assert_eq!(client.ask("textDocument/documentHighlight", params).as_array().map_or(0, Vec::len), 4);
 }
 
-fn renamed(client: &Client, uri: &str, place: &Value, new: &str) -> Value {
+pub(super) fn renamed(client: &Client, uri: &str, place: &Value, new: &str) -> Value {
     let params = json!({"textDocument": {"uri": uri}, "position": place, "newName": new});
     client.ask("textDocument/rename", params)["changes"].clone()
 }
@@ -185,6 +185,12 @@ fn a_rename_that_would_break_something_is_refused_in_words() {
     assert_eq!(why("folds {", "scores"), "`scores` has a meaning already");
     assert_eq!(why("own {", "extract"), "`extract` has a meaning already");
     assert_eq!(why("photos type", "side"), "`side` has a meaning already");
+    // Names of one scope: a body's ports and stages, a network's parameters and blocks, the pipelines of a file.
+    assert_eq!(why("tiles {", "photos"), "`photos` has a meaning already");
+    assert_eq!(why("side type", "tiles"), "`tiles` has a meaning already");
+    assert_eq!(why("step {", "relu"), "`relu` has a meaning already");
+    assert_eq!(why("own {", "sweep"), "`sweep` has a meaning already");
+    assert_eq!(why("tiny {", "resnet18"), "`resnet18` has a meaning already");
     assert_eq!(why("extract", "cut"), "`extract` belongs to the standard library");
     assert_eq!(why("gamma", "g"), "`gamma` belongs to the standard library");
     let params = json!({"textDocument": {"uri": uri}, "position": at(TEXT, "{", 0)});

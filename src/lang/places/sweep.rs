@@ -1,0 +1,194 @@
+//! Words in a `sweep`: the pipeline that it varies, and what the dotted names of its axes lead to.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::scope::text_of;
+use super::walk::{Given, Walker};
+use super::{Names, Places, Role, Symbol, param_at};
+use crate::base::{FileId, Span};
+use crate::lang::signature::{Param, Signature};
+use crate::syntax::{Entry, Node};
+
+/// Bodies within bodies that are looked into for axes.
+const DEEPEST: usize = 4;
+
+/// What the dotted name of an axis leads to: `classifier.optimizer.lr`.
+#[derive(Debug, Default)]
+pub struct Axis<'a> {
+    /// Its words that mean stages or a parameter of the pipeline, each with its bytes in the name.
+    pub words: Vec<(Range<usize>, Symbol)>,
+    /// The signature of the stage that it leads to, where what stands behind the stage begins, and the stage itself.
+    pub stage: Option<(&'a Signature, usize, Option<&'a Node>)>,
+}
+
+impl<'a> Places<'a> {
+    /// What an axis leads to, from the names of a pipeline.
+    #[must_use]
+    pub fn axis(&self, names: &Names, path: &str) -> Axis<'a> {
+        let mut axis = Axis::default();
+        let mut at = 0;
+        let mut inner: Option<Names> = None;
+        loop {
+            let names = inner.as_ref().unwrap_or(names);
+            let segment = path[at..].split('.').next().unwrap_or_default();
+            let here = at..at + segment.len();
+            let Some(named) = names.stages.get(segment) else {
+                if let Some(named) = names.values.get(segment).filter(|_| axis.stage.is_none()) {
+                    axis.words.push((here, Symbol::Value(named.scope.clone(), segment.to_owned())));
+                }
+                return axis;
+            };
+            axis.words.push((here.clone(), Symbol::Stage(named.scope.clone(), segment.to_owned())));
+            let Some(signature) = self.signature(&named.kind, named.span) else { return axis };
+            at = (here.end + 1).min(path.len());
+            axis.stage = Some((signature, at, self.declaring(named.span)));
+            match self.of_body(signature) {
+                Some(body) if at < path.len() => inner = Some(body),
+                _ => return axis,
+            }
+        }
+    }
+
+    /// Every name that an axis can have, with the parameter that it leads to, in the order of names.
+    #[must_use]
+    pub fn axes(&self, names: &Names) -> Vec<(String, &'a Param)> {
+        let mut all = BTreeMap::new();
+        self.add_axes(names, "", DEEPEST, &mut all);
+        all.into_iter().collect()
+    }
+
+    fn add_axes(&self, names: &Names, prefix: &str, deepest: usize, all: &mut BTreeMap<String, &'a Param>) {
+        for (name, named) in &names.stages {
+            let Some(signature) = self.signature(&named.kind, named.span) else { continue };
+            let prefix = format!("{prefix}{name}.");
+            for param in &signature.params {
+                add(param, &prefix, all);
+            }
+            if let Some(body) = self.of_body(signature).filter(|_| deepest > 0) {
+                self.add_axes(&body, &prefix, deepest - 1, all);
+            }
+        }
+    }
+
+    /// The names of the pipeline that a sweep varies.
+    pub(super) fn of_sweep(&self, file: FileId, node: &Node) -> Option<Names> {
+        let (file, pipeline) = self.swept(file, node)?;
+        Some(self.of_pipeline(file, pipeline))
+    }
+
+    /// The pipeline that a sweep varies.
+    fn swept(&self, file: FileId, node: &Node) -> Option<(FileId, &'a Node)> {
+        match node.child("of") {
+            Some(of) => self.target(file, of),
+            None => self.pipeline(file, None),
+        }
+    }
+
+    /// The stage that gives a name at a place.
+    fn declaring(&self, name: Span) -> Option<&'a Node> {
+        let document = self.module.documents.get(&name.file)?;
+        let top = document.nodes.iter().find(|node| node.span.start <= name.start && name.end <= node.span.end)?;
+        let within = if top.name.text == "stage" { top.child("body")? } else { top };
+        within.nodes().iter().find(|node| text_of(node).is_some_and(|(_, span)| span == name))
+    }
+}
+
+/// Adds a parameter and those below it, whatever the case that has them.
+fn add<'a>(param: &'a Param, prefix: &str, all: &mut BTreeMap<String, &'a Param>) {
+    let path = format!("{prefix}{}", param.name);
+    let below = format!("{path}.");
+    for (inner, _) in super::inner(param, None) {
+        add(inner, &below, all);
+    }
+    all.entry(path).or_insert(param);
+}
+
+impl<'a> Walker<'a> {
+    /// A `sweep`.
+    pub(super) fn sweep(&mut self, file: FileId, node: &'a Node) {
+        if let Some(of) = node.child("of") {
+            self.pipeline_named(file, of, self.places.swept(file, node));
+        }
+        let Some(names) = self.places.of_sweep(file, node) else { return };
+        for child in node.nodes() {
+            match child.name.text.as_str() {
+                "over" => self.over(child, &names),
+                "zip" => {
+                    child.nodes().iter().filter(|node| node.name.text == "over").for_each(|node| {
+                        self.over(node, &names);
+                    });
+                }
+                "skip" => {
+                    for (key, entry) in child.props() {
+                        let plain = key.span.end - key.span.start == key.text.len();
+                        self.axis(&key.text, plain.then_some(key.span), &names, [entry].into_iter());
+                    }
+                }
+                "repeat" => self.named_stage(child.prop("only"), &names),
+                "rank" => self.named_stage(child.prop("by"), &names),
+                _ => {}
+            }
+        }
+    }
+
+    /// A stage's name, or that of one of its figures.
+    fn named_stage(&mut self, entry: Option<&Entry>, names: &Names) {
+        if let Some((entry, text)) = entry.and_then(|entry| Some((entry, entry.text()?))) {
+            let place = self.part(entry, 0..text.len());
+            self.axis(text, place, names, std::iter::empty());
+        }
+    }
+
+    fn over(&mut self, node: &'a Node, names: &Names) {
+        let Some((entry, path)) = node.args().next().and_then(|entry| Some((entry, entry.text()?))) else { return };
+        let place = self.part(entry, 0..path.len());
+        self.axis(path, place, names, node.args().skip(1));
+        for value in node.nodes().iter().filter(|value| value.name.text == "-") {
+            self.axis(path, None, names, value.args());
+            let Some((signature, start, stage)) = self.places.axis(names, path).stage else { continue };
+            let mut given = self.given_to(signature, stage, names);
+            let path = path.get(start..).unwrap_or_default();
+            if let Some(case) = value.args().next().and_then(Entry::text) {
+                given.chosen.insert(path.to_owned(), case.to_owned());
+            }
+            for (key, entry) in value.props() {
+                self.named(key.span, &format!("{path}.{}", key.text), std::iter::once(entry), &given);
+            }
+            for child in value.nodes() {
+                self.given(child, &format!("{path}."), &given);
+            }
+        }
+    }
+
+    /// Notes the words of an axis, where it stands in the text, and those of its values.
+    fn axis<'e>(&mut self, path: &str, place: Option<Span>, names: &Names, values: impl Iterator<Item = &'e Entry>) {
+        let at = |range: Range<usize>| {
+            place.map(|place| Span { start: place.start + range.start, end: place.start + range.end, ..place })
+        };
+        let axis = self.places.axis(names, path);
+        for (range, symbol) in axis.words {
+            if let Some(span) = at(range) {
+                self.note(span, symbol, Role::Uses);
+            }
+        }
+        let Some((signature, start, stage)) = axis.stage.filter(|(_, start, _)| *start < path.len()) else { return };
+        let given = self.given_to(signature, stage, names);
+        let below = &path[start..];
+        let last = below.rfind('.').map_or(0, |dot| dot + 1);
+        for (dot, _) in below.match_indices('.') {
+            let from = below[..dot].rfind('.').map_or(0, |dot| dot + 1);
+            let above = param_at(signature, &below[..dot], &|path| given.chosen.get(path).cloned());
+            if let (Some(above), Some(span)) = (above, at(start + from..start + dot)) {
+                self.note(span, Symbol::Param(given.kind.clone(), above.path), Role::Uses);
+            }
+        }
+        self.values(at(start + last..path.len()), below, values, &given);
+    }
+
+    /// What a stage is read by; a sweep has no `$name`.
+    fn given_to<'g>(&self, signature: &'g Signature, stage: Option<&Node>, names: &'g Names) -> Given<'g> {
+        let chosen = stage.map(super::chosen).unwrap_or_default();
+        Given { signature, kind: self.places.kind(signature), chosen, names }
+    }
+}

@@ -1,0 +1,155 @@
+//! What stands in a `sweep`: its statements, the axes that its pipeline has, their values, stages and figures.
+
+use std::collections::BTreeMap;
+
+use gen_lsp_types::CompletionItemKind;
+
+use super::super::docs;
+use super::super::view::View;
+use super::stage::Look;
+use super::{Item, files, keywords, properties};
+use crate::lang::figures;
+use crate::lang::kind::Kind;
+use crate::lang::places::{self, Names};
+use crate::syntax::{Cursor, Entry, Head, Node, Spot};
+
+/// What can stand in a sweep of the pipeline with `names`, below the blocks of `chain`. Without names, what needs none.
+pub(super) fn items(view: &View, cursor: &Cursor, found: Option<(Names, &Node)>, chain: &[Head]) -> Vec<Item> {
+    let (names, node) = found.map_or((None, None), |(names, node)| (Some(names), Some(node)));
+    // A sweep takes values, not parameters of the pipeline.
+    let plain = names.clone().map(|names| Names { values: BTreeMap::new(), ..names });
+    let sweep = Sweep { view, cursor, names, plain, node };
+    let statement = cursor.statement.name.as_str();
+    match (chain, &cursor.spot, statement) {
+        ([], Spot::Name, _) => keywords(&[
+            ("over", "over ${1:stage.param} $0", "Varies a parameter."),
+            ("zip", "zip {\n    over $0\n}", "Parameters whose values go in step."),
+            ("skip", "skip $0", "Leaves out the points where all of it holds."),
+            ("repeat", "repeat ${1:3}", "Every point with as many seeds."),
+            ("rank", "rank by=$0", "The figure that counts."),
+            ("of", "of $0", "The pipeline that is varied, where the file has none or several."),
+            ("doc", "doc \"$0\"", "What the sweep is for."),
+        ]),
+        ([zip], Spot::Name, _) if zip.name == "zip" => keywords(&[("over", "over ${1:stage.param} $0", "")]),
+        ([.., over], _, "-") if over.name == "over" => sweep.dashed(over.argument().unwrap_or_default()),
+        ([.., over], Spot::Name, _) if over.name == "over" => keywords(&[("-", "- $0", "A value.")]),
+        ([] | [_], Spot::Argument(0), "over") => sweep.axes(),
+        ([] | [_], Spot::Argument(_), "over") => {
+            sweep.values(cursor.statement.argument().unwrap_or_default(), BTreeMap::new())
+        }
+        ([], Spot::Argument(0), "of") => files::pipelines(view, cursor),
+        ([], Spot::Argument(_), "of") => properties(&[("pipeline", "Which one, where the file holds several.")]),
+        ([], Spot::Argument(_), "repeat") => {
+            properties(&[("only", "The stage whose seed changes; that of all without it.")])
+        }
+        ([], Spot::Value(key), "repeat") if key == "only" => sweep.stages(),
+        ([], Spot::Argument(_), "rank") => properties(&[("by", "A stage and one of its figures.")]),
+        ([], Spot::Value(key), "rank") if key == "by" => sweep.figures(),
+        ([], Spot::Argument(_), "skip") => sweep.varied(),
+        ([], Spot::Value(axis), "skip") => sweep.taken(axis),
+        _ => Vec::new(),
+    }
+}
+
+struct Sweep<'a> {
+    view: &'a View<'a>,
+    cursor: &'a Cursor,
+    /// The names of the pipeline.
+    names: Option<Names>,
+    /// The same without its parameters.
+    plain: Option<Names>,
+    node: Option<&'a Node>,
+}
+
+impl Sweep<'_> {
+    /// What can be varied: parameters of the pipeline, its seed, and those of its stages.
+    fn axes(&self) -> Vec<Item> {
+        let Some(names) = &self.names else { return Vec::new() };
+        let own = names.values.iter().map(|(name, named)| {
+            Item::new(name, CompletionItemKind::Constant, format!("{} of the pipeline", named.kind)).rank(0)
+        });
+        let seed = Item::new("seed", CompletionItemKind::Constant, "of the pipeline");
+        let of_stages = self.view.places.axes(names).into_iter().filter(|(_, param)| param.kind != Kind::Group);
+        let of_stages = of_stages.map(|(path, param)| {
+            Item::new(path, CompletionItemKind::Field, docs::param_line(param)).docs(docs::param(param))
+        });
+        own.chain([seed]).chain(of_stages).collect()
+    }
+
+    /// Calls `then` with what an axis is looked at with, and its name behind that of its stage.
+    fn look<T>(&self, axis: &str, further: BTreeMap<String, String>, then: impl Fn(&Look, &str) -> Vec<T>) -> Vec<T> {
+        let (Some(names), Some(plain)) = (&self.names, &self.plain) else { return Vec::new() };
+        let Some((signature, start, stage)) = self.view.places.axis(names, axis).stage else { return Vec::new() };
+        let mut chosen = stage.map(places::chosen).unwrap_or_default();
+        chosen.extend(further);
+        let look = Look { view: self.view, names: plain, signature, chosen, own: None };
+        then(&look, axis.get(start..).unwrap_or_default())
+    }
+
+    /// The values that an axis can have.
+    fn values(&self, axis: &str, further: BTreeMap<String, String>) -> Vec<Item> {
+        self.look(axis, further, |look, path| look.values(path, 0, self.cursor))
+    }
+
+    /// What stands behind a `-`: a value, and what belongs to it.
+    fn dashed(&self, axis: &str) -> Vec<Item> {
+        let behind = |below: &str| axis.split_once('.').map(|(_, path)| format!("{path}{below}")).unwrap_or_default();
+        let case = self.cursor.statement.argument().map(|case| (behind(""), case.to_owned()));
+        let further: BTreeMap<String, String> = case.into_iter().collect();
+        match &self.cursor.spot {
+            Spot::Argument(0) => self.values(axis, further),
+            Spot::Argument(_) => self.look(axis, further, |look, path| look.inner(path, true)),
+            Spot::Value(key) => self.values(&format!("{axis}.{key}"), further),
+            Spot::Name | Spot::Comment => Vec::new(),
+        }
+    }
+
+    /// Stages and instances.
+    fn stages(&self) -> Vec<Item> {
+        let stages = self.names.iter().flat_map(|names| &names.stages);
+        stages.map(|(name, named)| Item::new(name, CompletionItemKind::Variable, &named.kind)).collect()
+    }
+
+    /// The figures of the pipeline's stages, with their names before them.
+    fn figures(&self) -> Vec<Item> {
+        let swept = self.node.and_then(|node| node.args().next()).and_then(Entry::text);
+        let swept = self.view.read.analysis.contents.sweeps.iter().find(|sweep| Some(sweep.name.as_str()) == swept);
+        let stages: Vec<(&str, &str)> = if let Some(sweep) = swept {
+            figures::stages(&sweep.base).map(|it| (it.own.as_str(), it.kind.as_str())).collect()
+        } else {
+            // While it is being written it is not understood.
+            let stages = self.names.iter().flat_map(|names| &names.stages);
+            stages.map(|(name, named)| (name.as_str(), named.kind.as_str())).collect()
+        };
+        let mut items = Vec::new();
+        for (stage, kind) in stages {
+            for figure in figures::of(kind) {
+                let name = format!("{stage}.{}", figure.name);
+                items.push(Item::new(name, CompletionItemKind::Value, format!("of {kind}")).docs(&figure.doc));
+            }
+        }
+        items
+    }
+
+    /// The axes of this sweep, with the words of their `over`.
+    fn overs(&self) -> impl Iterator<Item = &Node> {
+        let children = self.node.into_iter().flat_map(Node::nodes);
+        let inside = |node| std::slice::from_ref(node).iter().chain(Node::nodes(node));
+        children.flat_map(inside).filter(|node| node.name.text == "over")
+    }
+
+    fn varied(&self) -> Vec<Item> {
+        let names = self.overs().filter_map(|over| over.args().next()?.text());
+        names.map(|name| Item::new(format!("{name}="), CompletionItemKind::Property, "varied here")).collect()
+    }
+
+    /// The values that this sweep gives to an axis.
+    fn taken(&self, axis: &str) -> Vec<Item> {
+        let over = self.overs().find(|over| over.args().next().and_then(Entry::text) == Some(axis));
+        let lines = over.into_iter().flat_map(Node::nodes).filter_map(|line| line.args().next());
+        let plain = over.into_iter().flat_map(|over| over.args().skip(1));
+        let text = &self.view.document.text;
+        let written = plain.chain(lines).filter_map(|entry| text.get(entry.span.range()));
+        written.map(|value| Item::new(value, CompletionItemKind::Value, "taken here")).collect()
+    }
+}
