@@ -29,10 +29,24 @@ pub struct Implementation {
 pub enum Determinism {
     /// The same bytes on any machine.
     BitExact,
-    /// The same bytes on the same kernel path, whatever the threads; the function names the path (`cpu-avx512`).
-    PathExact(fn() -> String),
+    /// The same bytes on the same kernel path, whatever the threads; from path to path within a tolerance.
+    PathExact {
+        /// Names the path that this machine computes on (`cpu-avx512`).
+        path: fn() -> String,
+        /// How far results of two paths lie apart.
+        apart: Tolerance,
+    },
     /// Nobody can promise it: a command of the user's. Its results are kept and reused as those of [`Determinism::BitExact`].
     Unknown,
+}
+
+/// How far two results of one key that were computed on different kernel paths lie apart at most.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    /// Each figure of the summary, by its difference.
+    pub figures: f64,
+    /// Figures that it does not hold for: those that are no measure of how good a result is (`epoch`).
+    pub free: &'static [&'static str],
 }
 
 impl Determinism {
@@ -41,7 +55,7 @@ impl Determinism {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::BitExact => "bit-exact",
-            Self::PathExact(_) => "path-exact",
+            Self::PathExact { .. } => "path-exact",
             Self::Unknown => "unknown",
         }
     }

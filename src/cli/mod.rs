@@ -13,6 +13,7 @@ pub mod get;
 pub mod graph;
 pub mod library;
 pub mod load;
+pub mod lock;
 pub mod lsp;
 pub mod man;
 mod network;
@@ -59,6 +60,8 @@ enum Verb {
     Plan(plan::Arguments),
     /// Compute what is not there yet
     Run(run::Arguments),
+    /// Write down what a pipeline came to, for `run --locked`
+    Lock(lock::Arguments),
     /// Execute again in a scratch store and compare with what is stored
     Rebuild(rebuild::Arguments),
     /// Say why a stage runs or is reused
@@ -127,6 +130,7 @@ pub fn main() -> ExitCode {
         Verb::Fmt(arguments) => fmt::fmt(&world, arguments),
         Verb::Plan(arguments) => plan::plan(&world, arguments),
         Verb::Run(arguments) => run::run(&world, arguments),
+        Verb::Lock(arguments) => lock::lock(&world, arguments),
         Verb::Rebuild(arguments) => rebuild::rebuild(&world, arguments),
         Verb::Why(arguments) => why::why(&world, arguments),
         Verb::Show(arguments) => show::show(&world, arguments),

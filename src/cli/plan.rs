@@ -9,7 +9,7 @@ use clap::Args;
 use super::load::Swept;
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, compare, load};
-use crate::plan::{Decision, Engine, Explanation, StageId};
+use crate::plan::{Decision, Engine, Explanation, StageId, upgrades};
 use crate::progress::table::{counted, render, thousands};
 use crate::progress::text::duration;
 use crate::run::{self, Options, World, record};
@@ -91,6 +91,9 @@ fn shown(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> St
         count(|decision| matches!(decision, Decision::Reuse(..))),
         count(|decision| matches!(decision, Decision::Unknown(_))),
     );
+    for upgrade in upgrades(engine, explained) {
+        let _ = writeln!(text, "{}", upgrade.words());
+    }
     for (id, decision, explanation) in explained {
         let (will, words) = words(engine, decision, explanation);
         let line = format!("  {:<widest$}  {will:<8}  {words}", engine.stage(*id).name);
@@ -110,6 +113,9 @@ fn of_sweep(engine: &Engine, explained: &[(StageId, &Decision, Explanation)], sw
         thousands(*before as i64),
         thousands(*shared as i64),
     );
+    for upgrade in upgrades(engine, explained) {
+        let _ = writeln!(text, "{}", upgrade.words());
+    }
     let mut kinds: Vec<&str> = Vec::new();
     let mut counts: BTreeMap<&str, [i64; 5]> = BTreeMap::new();
     for (id, decision, _) in explained {

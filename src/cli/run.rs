@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::failure::colours;
-use super::{Exit, Failure, PipelineArguments, compare, load, trust};
+use super::{Exit, Failure, PipelineArguments, compare, load, lock, trust};
 use crate::progress::{Colours, Detail, Json, Live, Plain};
 use crate::run::{self, Failures, Options, Report, Watch, World};
 use crate::sandbox::Wall;
@@ -33,6 +33,9 @@ pub struct Arguments {
     /// Do not take results that were computed on another kind of processor
     #[arg(long)]
     exact: bool,
+    /// Compare with `PIPELINE.lock.kdl` beside the file: what came out bit for bit, what within tolerance, what not and why
+    #[arg(long)]
+    locked: bool,
     #[command(flatten)]
     commands: Commands,
     /// Print events as JSON Lines
@@ -82,6 +85,7 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
         ..Options::usual(threads)
     };
+    let lock = arguments.locked.then(|| lock::of_pipeline(world, &loaded)).transpose()?;
     listen(world);
     let detail = if loaded.sweep.is_some() { Detail::Brief } else { Detail::Full };
     let watch = watch(world, arguments, detail);
@@ -90,7 +94,13 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     if loaded.sweep.is_some() && !arguments.json {
         compare::after_run(world, &loaded)?;
     }
-    Ok(exit(&report))
+    let Some(lock) = lock else { return Ok(exit(&report)) };
+    let compared =
+        lock::compared(&loaded, &lock, &report, if arguments.json { lock::Form::Json } else { lock::Form::Table });
+    Ok(match exit(&report) {
+        Exit::Done => compared,
+        other => other,
+    })
 }
 
 /// `--exact` takes results of this machine's class alone.

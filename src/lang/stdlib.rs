@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::describe::{Described, describe};
 use super::signature::{self, Signature};
-use crate::base::Sources;
+use crate::base::{Digest, Hasher, Sources};
 use crate::diag::Diag;
 use crate::syntax;
 
@@ -52,6 +52,16 @@ modules![
 #[must_use]
 pub fn template(kind: &str) -> Option<(&'static str, &'static str)> {
     MODULES.iter().find(|(name, _)| name.strip_prefix("templates/") == Some(kind)).copied()
+}
+
+/// The digest of all its text.
+#[must_use]
+pub fn digest() -> Digest {
+    let mut hasher = Hasher::new("macula stdlib 1");
+    for (name, text) in MODULES {
+        hasher.text(name).text(text);
+    }
+    hasher.finish()
 }
 
 /// What the standard library holds, read once.

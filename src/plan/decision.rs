@@ -9,9 +9,10 @@ use super::keys;
 use crate::base::{Digest, Streams};
 use crate::lang::spec::{Pipeline, StageSpec};
 use crate::stage::{
-    Ctx, Files, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Summary, Warning, Work,
+    Ctx, Files, Implementation, Inputs, Item, Named, Outcome, Params, Progress, StageError, Stop, Summary, Warning,
+    Work,
 };
-use crate::store::{Absent, Accept, Found, Manifest, Store, Tree};
+use crate::store::{Absent, Accept, EVERYWHERE, Found, Manifest, Store, Tree};
 
 /// What the engine decides from.
 pub struct Engine<'a> {
@@ -39,6 +40,8 @@ pub struct Known {
     pub manifest: Manifest,
     /// Its key; a source has none.
     pub key: Option<Digest>,
+    /// The realisation class that it was computed in.
+    pub class: String,
     /// How long computing it took, seconds; 0 for a source.
     pub cost: f64,
 }
@@ -170,7 +173,8 @@ impl<'a> Engine<'a> {
             for (port, tree) in &outcome.outputs {
                 manifest.push(crate::store::Kind::Files, port, tree.digest().short(), tree.digest());
             }
-            let known = Known { outputs: outcome.outputs, summary: outcome.summary, manifest, key: None, cost: 0.0 };
+            let (Outcome { outputs, summary }, class) = (outcome, EVERYWHERE.to_owned());
+            let known = Known { outputs, summary, manifest, key: None, class, cost: 0.0 };
             return Ok(Decision::Source(Arc::new(known)));
         }
         let inputs = self.inputs(id, known)?;
@@ -200,9 +204,10 @@ impl<'a> Engine<'a> {
         // A summary is for people: one that an older macula wrote in another shape must not stop a run.
         let summary = serde_json::from_value(record.summary).unwrap_or_default();
         let own = keys::class(self.implementation(id));
-        let foreign = record.class != own && record.class != crate::store::EVERYWHERE;
-        let reused = Reused { other_class: foreign.then_some(record.class), made: record.made };
-        let known = Known { outputs, summary, manifest, key: Some(record.key), cost: reused.made.seconds };
+        let foreign = record.class != own && record.class != EVERYWHERE;
+        let class = record.class;
+        let reused = Reused { other_class: foreign.then(|| class.clone()), made: record.made };
+        let known = Known { outputs, summary, manifest, key: Some(record.key), class, cost: reused.made.seconds };
         (Arc::new(known), reused)
     }
 

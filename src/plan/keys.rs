@@ -71,11 +71,13 @@ pub fn item(common: &Digest, item: &Item) -> Digest {
 pub fn class(implementation: &Implementation) -> String {
     match implementation.determinism {
         Determinism::BitExact | Determinism::Unknown => EVERYWHERE.to_owned(),
-        Determinism::PathExact(path) => path(),
+        Determinism::PathExact { path, .. } => path(),
     }
 }
 
-fn holds_path(value: &Value) -> bool {
+/// Whether a value is, or holds, a path: its spelling says nothing to another machine.
+#[must_use]
+pub fn holds_path(value: &Value) -> bool {
     match value {
         Value::Path(_) => true,
         Value::List(values) => values.iter().any(holds_path),

@@ -11,4 +11,4 @@ pub mod why;
 pub use decision::{AllKnown, Decision, Engine, Known, Reused, Task};
 pub use graph::{Graph, StageId};
 pub use sweep::{Merged, merge};
-pub use why::{Explanation, Reason};
+pub use why::{Explanation, Reason, Upgrade, upgrades};

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::graph::StageId;
 use super::{Decision, Engine};
 use crate::store::{Absent, Difference, Kind, Manifest, RunRecord, StageRun};
@@ -68,6 +70,66 @@ fn short(difference: &Difference) -> String {
 /// Long values are told in full by `why`.
 fn clip(text: &str) -> String {
     if text.chars().count() <= 32 { text.to_owned() } else { text.chars().take(31).chain(['…']).collect() }
+}
+
+/// An implementation that has another version than when its stages ran last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Upgrade {
+    /// The implementation.
+    pub implementation: String,
+    /// Its version in the last run.
+    pub old: String,
+    /// Its version now.
+    pub new: String,
+    /// macula's own version in the last run.
+    pub macula: String,
+    /// The stages that run again because of it.
+    pub stages: Vec<String>,
+}
+
+/// What runs again because macula computes it otherwise than in the last run.
+#[must_use]
+pub fn upgrades(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> Vec<Upgrade> {
+    let mut found: Vec<Upgrade> = Vec::new();
+    for (id, _, explanation) in explained.iter().filter(|(_, decision, _)| matches!(decision, Decision::Run(_))) {
+        let version = |known: &&Difference| known.kind == Kind::Implementation && known.path == "version";
+        let Some(Difference { old: Some(old), new: Some(new), .. }) = explanation.differences.iter().find(version)
+        else {
+            continue;
+        };
+        let implementation = engine.implementation(*id).name;
+        let macula = explanation.last.as_ref().map(|(run, _)| run.macula.as_str()).unwrap_or_default();
+        let same = |known: &&mut Upgrade| {
+            (&*known.implementation, &known.old, &*known.macula) == (implementation, old, macula)
+        };
+        let stage = engine.stage(*id).name.clone();
+        if let Some(known) = found.iter_mut().find(same) {
+            known.stages.push(stage);
+            continue;
+        }
+        let (implementation, macula) = (implementation.to_owned(), macula.to_owned());
+        found.push(Upgrade { implementation, old: old.clone(), new: new.clone(), macula, stages: vec![stage] });
+    }
+    found
+}
+
+/// Stages that the words on an upgrade name.
+const MOST_NAMED: usize = 5;
+
+impl Upgrade {
+    /// In words: which version changed, and what runs again.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self { implementation, old, new, macula, stages } = self;
+        let now = env!("CARGO_PKG_VERSION");
+        let releases = if macula == now { String::new() } else { format!(" (macula {macula} -> {now})") };
+        let mut names: Vec<String> = stages.iter().take(MOST_NAMED).map(|stage| format!("`{stage}`")).collect();
+        if stages.len() > MOST_NAMED {
+            names.push(format!("{} more", stages.len() - MOST_NAMED));
+        }
+        let run = if stages.len() == 1 { "runs" } else { "run" };
+        format!("version {old} -> {new} of `{implementation}`{releases}: {} {run} again", names.join(", "))
+    }
 }
 
 /// One stage explained.

@@ -67,6 +67,7 @@ impl Text {
                 let more = if *unknown == 0 { String::new() } else { format!(", {unknown} depend on them") };
                 Some(format!("{pipeline}: {stages} {noun}{run}{more}\n"))
             }
+            Event::Upgraded { upgrade } => Some(format!("{}\n", upgrade.words())),
             Event::StageBegan { stage, reason, items, .. } => {
                 let items = items.filter(|(there, _)| *there > 0);
                 let items = items.map(|(there, all)| format!(", {} of {} items reused", number(there), number(all)));

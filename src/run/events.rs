@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::plan::Upgrade;
 use crate::stage::{Progress, Summary, Warning};
 
 /// One thing that happened. Written as JSON Lines with `--json` and into the run's folder.
@@ -26,6 +27,11 @@ pub enum Event {
         unknown: usize,
         /// The longest name of a stage, for columns.
         widest: usize,
+    },
+    /// Stages will run because another version of macula made their results; told before any does.
+    Upgraded {
+        /// The implementation, its versions, the stages.
+        upgrade: Upgrade,
     },
     /// A stage began.
     StageBegan {

@@ -184,7 +184,7 @@ fn commit(
         outputs.insert(port.clone(), StoredTree { tree: tree.digest(), object: objects.put_tree(tree)? });
     }
     let summary = serde_json::to_value(&outcome.summary).map_err(|error| StageError::Bug(error.to_string()))?;
-    let cost = made.seconds;
+    let (cost, record_class) = (made.seconds, class.clone());
     let recipe = Some(recipe::write(shared.engine, id, task)?);
     let record = Record { key: task.key, class, outputs, summary, manifest: task.manifest.clone(), made, recipe };
     claim.commit(objects, &record)?;
@@ -193,6 +193,7 @@ fn commit(
         summary: outcome.summary,
         manifest: task.manifest.clone(),
         key: Some(task.key),
+        class: record_class,
         cost,
     }))
 }

@@ -6,6 +6,7 @@ pub mod events;
 pub mod executor;
 pub mod files;
 pub mod job;
+pub mod lock;
 mod map;
 pub mod record;
 pub mod repair;
@@ -29,7 +30,7 @@ use crate::base::{Digest, Sources};
 use crate::diag::Diag;
 use crate::lang::near::near;
 use crate::lang::spec::Pipeline;
-use crate::plan::{AllKnown, Decision, Engine, Explanation, Graph, StageId};
+use crate::plan::{self, AllKnown, Decision, Engine, Explanation, Graph, StageId};
 use crate::sandbox::Wall;
 use crate::stage::{Implementation, StageError};
 use crate::store::{Accept, RunRecord, Store, StoreError};
@@ -245,6 +246,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         let decisions = engine.plan(wanted);
         let explained = explained(engine, &decisions);
         let _ = std::fs::write(folder.join("plan.json"), record::plan(engine, &explained).to_string());
+        let upgrades = plan::upgrades(engine, &explained);
         drop(explained);
         let count = |of: fn(&Decision) -> bool| decisions.values().filter(|decision| of(decision)).count();
         recorder.event(&Event::RunBegan {
@@ -255,6 +257,9 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
             unknown: count(|decision| matches!(decision, Decision::Unknown(_))),
             widest: wanted.iter().map(|id| engine.stage(*id).name.chars().count()).max().unwrap_or(0),
         });
+        for upgrade in upgrades {
+            recorder.event(&Event::Upgraded { upgrade });
+        }
         let shared = job::Shared {
             engine,
             world,

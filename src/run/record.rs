@@ -75,5 +75,6 @@ pub fn plan(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) ->
         }
         facts
     });
-    json!({"pipeline": engine.pipeline.name, "stages": stages.collect::<Vec<_>>()})
+    let upgrades = crate::plan::upgrades(engine, explained);
+    json!({"pipeline": engine.pipeline.name, "upgrades": upgrades, "stages": stages.collect::<Vec<_>>()})
 }

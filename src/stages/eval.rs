@@ -12,7 +12,7 @@ use crate::learn::metrics::ZeroDivision;
 use crate::learn::model::{Model, predict};
 use crate::learn::tuning::Thresholds;
 use crate::report::scores::summary;
-use crate::stage::{Ctx, Determinism, Implementation, Outcome, Params, StageError, Work};
+use crate::stage::{Ctx, Determinism, Implementation, Outcome, Params, StageError, Tolerance, Work};
 use crate::store::{Objects, Tree};
 
 /// The implementation.
@@ -20,7 +20,7 @@ pub const EVAL: Implementation = Implementation {
     name: "eval",
     version: 1,
     seeded: true,
-    determinism: Determinism::PathExact(kernels::path),
+    determinism: Determinism::PathExact { path: kernels::path, apart: Tolerance { figures: 0.002, free: &[] } },
     work: Work::Whole(run),
 };
 

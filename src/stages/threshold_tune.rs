@@ -8,7 +8,7 @@ use crate::learn::model::{Model, predict};
 use crate::learn::thresholds::Criterion;
 use crate::learn::tuning::{FEW_PHOTOGRAPHS, FEW_POSITIVES, Thresholds};
 use crate::stage::{
-    Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Warning, Work,
+    Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Tolerance, Warning, Work,
 };
 use crate::store::{Objects, Tree};
 
@@ -17,7 +17,7 @@ pub const THRESHOLD_TUNE: Implementation = Implementation {
     name: "threshold-tune",
     version: 1,
     seeded: false,
-    determinism: Determinism::PathExact(kernels::path),
+    determinism: Determinism::PathExact { path: kernels::path, apart: Tolerance { figures: 0.002, free: &[] } },
     work: Work::Whole(run),
 };
 

@@ -10,6 +10,7 @@ mod job;
 mod kernels;
 mod language;
 mod licences;
+mod lock;
 mod lsp;
 mod metrics;
 mod runner;

@@ -192,7 +192,7 @@ fn results_of_another_class_are_taken_and_named_unless_exact() {
     bench.run(&drawn()).done();
     let elsewhere = super::stages::ALL.iter().map(|known| Implementation {
         determinism: match known.determinism {
-            Determinism::PathExact(_) => Determinism::PathExact(|| "other-path".to_owned()),
+            Determinism::PathExact { apart, .. } => Determinism::PathExact { path: || "other-path".to_owned(), apart },
             exact @ (Determinism::BitExact | Determinism::Unknown) => exact,
         },
         ..*known
@@ -272,4 +272,30 @@ fn unkeyed_parameters_do_not_count() {
     };
     bench.run(&with(1)).done();
     assert_eq!(bench.run(&with(2)).done().computed(), [""; 0]);
+}
+
+#[test]
+fn what_an_upgrade_computes_again_is_told_before_it_does() {
+    use macula::stage::Implementation;
+    let mut bench = Bench::new();
+    bench.write("in.txt", "x\n");
+    bench.run(&pipeline(chain())).done();
+    let newer = super::stages::ALL.iter().map(|known| match known.name {
+        "wrap" => Implementation { version: 2, ..*known },
+        _ => Implementation { ..*known },
+    });
+    bench.implementations = Box::leak(newer.collect::<Vec<_>>().into_boxed_slice());
+    let store = bench.store();
+    let mut record = store.runs.newest_first(None).next().expect("a run");
+    record.macula = "0.0.9".into();
+    store.runs.write(&record);
+    let again = bench.run(&pipeline(chain())).done();
+    assert_eq!(again.computed(), ["one", "two"]);
+    let at = |found: fn(&Event) -> bool| again.events.iter().position(found).expect("told");
+    let told = at(|event| matches!(event, Event::Upgraded { .. }));
+    assert!(told < at(|event| matches!(event, Event::StageBegan { .. })), "before anything runs");
+    let Event::Upgraded { upgrade } = &again.events[told] else { unreachable!() };
+    let words = format!("version 1 -> 2 of `wrap` (macula 0.0.9 -> {}): `one` runs again", env!("CARGO_PKG_VERSION"));
+    assert_eq!(upgrade.words(), words);
+    assert!(!bench.run(&pipeline(chain())).done().events.iter().any(|event| matches!(event, Event::Upgraded { .. })));
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use macula::stage::{
-    Cell, Ctx, Determinism, Files, Implementation, Item, Outcome, Params, StageError, Summary, Table, Warning, Work,
+    Cell, Ctx, Determinism, Files, Implementation, Item, Outcome, Params, StageError, Summary, Table, Tolerance,
+    Warning, Work,
 };
 use macula::store::Tree;
 use rayon::prelude::*;
@@ -29,10 +30,13 @@ pub(super) const ALL: &[Implementation] = &[
         name: "draws",
         version: 1,
         seeded: true,
-        determinism: Determinism::PathExact(|| "test-path".to_owned()),
+        determinism: Determinism::PathExact { path: || "test-path".to_owned(), apart: APART },
         work: Work::Whole(draws),
     },
 ];
+
+/// How far draws lie apart from path to path.
+const APART: Tolerance = Tolerance { figures: 0.1, free: &[] };
 
 const fn exact(name: &'static str, work: Work) -> Implementation {
     Implementation { name, version: 1, seeded: false, determinism: Determinism::BitExact, work }

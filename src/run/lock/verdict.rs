@@ -1,0 +1,270 @@
+//! What came out as locked, what within the tolerance of its class, what otherwise, and why. Reads nothing: it compares two locks.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Lock, Locked};
+use crate::base::Sources;
+use crate::lang::spec::{Pipeline, StageSpec};
+use crate::run::Project;
+use crate::stage::{Determinism, Implementation, Tolerance};
+
+/// How a stage came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every output has the locked bytes.
+    BitForBit,
+    /// Other bytes, as its class allows, or that of what it is made from; every figure lies within the bound.
+    WithinTolerance,
+    /// Other bytes.
+    Differs,
+    /// The pipeline has it, the lock does not.
+    New,
+    /// The lock has it, the pipeline does not.
+    Gone,
+    /// It failed or was not run.
+    Missing,
+}
+
+impl Verdict {
+    /// Whether it is what the lock asks for.
+    #[must_use]
+    pub const fn as_locked(self) -> bool {
+        matches!(self, Self::BitForBit | Self::WithinTolerance)
+    }
+}
+
+/// A ground for another result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Why {
+    /// `data`, `version`, `parameter`, `seed`, `input`, `follows`, `class`, `figure` or `promise`.
+    pub kind: &'static str,
+    /// In words.
+    pub text: String,
+    /// `file:line`, where it stands in the pipeline.
+    pub at: Option<String>,
+}
+
+/// One stage compared.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Judged {
+    /// The stage.
+    pub stage: String,
+    /// Its class, as locked.
+    pub class: String,
+    /// How it came out.
+    pub verdict: Verdict,
+    /// How far its figures may lie from the locked ones, where they may.
+    pub bound: Option<f64>,
+    /// The figure that lies farthest from the locked one, and how far.
+    pub farthest: Option<(String, f64)>,
+    /// Grounds, the gravest first.
+    pub why: Vec<Why>,
+}
+
+/// Compares what came out with a lock. Of a run of some stages only, those that the lock has beside them do not count as gone.
+#[must_use]
+pub fn judge(locked: &Lock, now: &Lock, project: &Project, wanted: &[&str]) -> Vec<Judged> {
+    let mut judging = Judging { locked, now, project, judged: BTreeMap::new() };
+    let mut found: Vec<Judged> = judging.in_order(wanted).into_iter().map(|stage| judging.of(stage)).collect();
+    let known = |stage: &&Locked| !project.pipeline.stages.iter().any(|own| own.name == stage.name);
+    if wanted.len() == project.pipeline.stages.len() {
+        found.extend(locked.stages.iter().filter(known).map(|gone| bare(&gone.name, &gone.class, Verdict::Gone)));
+    }
+    found
+}
+
+fn bare(stage: &str, class: &str, verdict: Verdict) -> Judged {
+    Judged { stage: stage.to_owned(), class: class.to_owned(), verdict, bound: None, farthest: None, why: Vec::new() }
+}
+
+struct Judging<'a> {
+    locked: &'a Lock,
+    now: &'a Lock,
+    project: &'a Project<'a>,
+    /// Of stages that came out within a tolerance, the bound; of those that differ, none.
+    judged: BTreeMap<String, Option<f64>>,
+}
+
+impl<'a> Judging<'a> {
+    /// The wanted stages, each after what it needs.
+    fn in_order(&self, wanted: &[&str]) -> Vec<&'a StageSpec> {
+        let Pipeline { stages, .. } = self.project.pipeline;
+        let (graph, _) = crate::plan::Graph::new(self.project.pipeline);
+        let order = graph.order().iter().map(|id| &stages[id.0]);
+        order.filter(|stage| wanted.contains(&stage.name.as_str())).collect()
+    }
+
+    fn of(&mut self, stage: &StageSpec) -> Judged {
+        let name = stage.name.as_str();
+        let judged = match (self.locked.stage(name), self.now.stage(name)) {
+            (None, Some(now)) => bare(name, &now.class, Verdict::New),
+            (old, None) => bare(name, old.map_or("", |old| old.class.as_str()), Verdict::Missing),
+            (Some(old), Some(now)) => self.compared(stage, old, now),
+        };
+        if judged.verdict != Verdict::BitForBit {
+            self.judged.insert(name.to_owned(), judged.bound.filter(|_| judged.verdict.as_locked()));
+        }
+        judged
+    }
+
+    fn compared(&self, stage: &StageSpec, old: &Locked, now: &Locked) -> Judged {
+        let mut judged = bare(&old.name, &old.class, Verdict::BitForBit);
+        judged.why = self.changes(stage, old, now);
+        if old.outputs == now.outputs {
+            return judged;
+        }
+        judged.verdict = Verdict::Differs;
+        let found = self.project.implementations.iter().find(|known| known.name == stage.implementation);
+        let own = found.and_then(|found| apart(found, old, now));
+        if let Some(own) = own {
+            let text =
+                format!("computed on `{}`, the lock on `{}`: figures may differ by {}", now.on, old.on, own.figures);
+            judged.why.push(Why { kind: "class", text, at: None });
+        }
+        // What came within a tolerance hands it on; what differs without a bound leaves none.
+        let above: Vec<Option<f64>> = stage
+            .inputs
+            .iter()
+            .flat_map(|input| &input.from)
+            .filter_map(|from| self.judged.get(&from.stage).copied())
+            .collect();
+        if above.is_empty() && own.is_none() && judged.why.is_empty() {
+            judged.why.push(unexplained(old));
+            return judged;
+        }
+        let innocent = judged.why.iter().all(|why| why.kind == "class" || why.kind == "follows");
+        let Some(above) = above.into_iter().collect::<Option<Vec<f64>>>().filter(|_| innocent) else { return judged };
+        let bound = own.map_or(0.0, |own| own.figures) + above.into_iter().fold(0.0, f64::max);
+        judged.bound = Some(bound);
+        judged.farthest = farthest(old, now, own.map_or(&[], |own| own.free));
+        let lost = old.figures.keys().find(|name| !now.figures.contains_key(*name));
+        let beyond = judged.farthest.as_ref().filter(|(_, by)| *by > bound);
+        match (lost, beyond) {
+            (None, None) => judged.verdict = Verdict::WithinTolerance,
+            (Some(name), _) => judged.why.insert(0, figure(format!("it has no `{name}` any more"))),
+            (None, Some((name, by))) => {
+                judged
+                    .why
+                    .insert(0, figure(format!("`{name}` lies {by:.4} from the locked figure, more than {bound}")));
+            }
+        }
+        judged
+    }
+
+    /// What of a stage's own facts, and of its inputs, is not as locked.
+    fn changes(&self, stage: &StageSpec, old: &Locked, now: &Locked) -> Vec<Why> {
+        let sources = self.project.sources;
+        let mut found = data(old, now);
+        if (&old.implementation, old.version) != (&now.implementation, now.version) {
+            let text = format!(
+                "version changed: {} {} -> {} {} (macula {} -> {})",
+                old.implementation, old.version, now.implementation, now.version, self.locked.macula, self.now.macula
+            );
+            found.push(Why { kind: "version", text, at: None });
+        }
+        if old.seed != now.seed {
+            let shown = |seed: &Option<String>| seed.clone().unwrap_or_else(|| "none".into());
+            let text = format!("seed {} -> {}", shown(&old.seed), shown(&now.seed));
+            found.push(Why { kind: "seed", text, at: cite(sources, Some(self.project.pipeline.span)) });
+        }
+        found.extend(params(stage, old, now, sources));
+        for input in &stage.inputs {
+            let (then, is) = (old.inputs.get(&input.port), now.inputs.get(&input.port));
+            if then != is {
+                let words = |from: Option<&Vec<String>>| from.map_or_else(|| "nothing".into(), |from| from.join(" "));
+                let text = format!("input `{}` is {}, was {}", input.port, words(is), words(then));
+                found.push(Why { kind: "input", text, at: cite(sources, Some(input.span)) });
+            } else if let Some(from) = input.from.iter().find(|from| self.judged.contains_key(&from.stage)) {
+                let text = format!("follows from `{}` at its input `{}`", from.stage, input.port);
+                found.push(Why { kind: "follows", text, at: None });
+            }
+        }
+        let gone = old.inputs.keys().filter(|port| !now.inputs.contains_key(*port));
+        found.extend(gone.map(|port| {
+            let text = format!("input `{port}` is given nothing any more");
+            Why { kind: "input", text, at: cite(sources, Some(stage.span)) }
+        }));
+        found
+    }
+}
+
+/// The tolerance that holds between the classes of two results, where it is not the same class.
+fn apart(implementation: &Implementation, old: &Locked, now: &Locked) -> Option<Tolerance> {
+    match implementation.determinism {
+        Determinism::PathExact { apart, .. } if old.on != now.on => Some(apart),
+        _ => None,
+    }
+}
+
+fn unexplained(old: &Locked) -> Why {
+    let text = match old.class.as_str() {
+        "unknown" => "a command made other bytes of the same; nothing was promised of it".to_owned(),
+        class => format!("nothing changed, and `{class}` promises the same bytes: this is a defect of macula"),
+    };
+    Why { kind: "promise", text, at: None }
+}
+
+fn figure(text: String) -> Why {
+    Why { kind: "figure", text, at: None }
+}
+
+fn farthest(old: &Locked, now: &Locked, free: &[&str]) -> Option<(String, f64)> {
+    let apart = old.figures.iter().filter(|(name, _)| !free.contains(&name.as_str())).filter_map(|(name, old)| {
+        let by = (now.figures.get(name)? - old).abs();
+        Some((name.clone(), by))
+    });
+    apart.fold(None, |most, next| if most.as_ref().is_some_and(|most| most.1 >= next.1) { most } else { Some(next) })
+}
+
+/// What of a source's files is not as locked.
+fn data(old: &Locked, now: &Locked) -> Vec<Why> {
+    let why = |text: String| Why { kind: "data", text, at: None };
+    if old.outputs == now.outputs || now.count == 0 {
+        return Vec::new();
+    }
+    if old.files.is_empty() || now.files.is_empty() {
+        return vec![why(format!("data changed: {} files, locked were {}", now.count, old.count))];
+    }
+    let shown = |name: &Option<String>| name.clone().unwrap_or_default();
+    let mut found: Vec<Why> = Vec::new();
+    for (of_name, file) in &now.files {
+        match old.files.get(of_name) {
+            Some(locked) if locked.content == file.content => {}
+            Some(_) => found.push(why(format!("data changed: `{}`", shown(&file.name)))),
+            None => found.push(why(format!("data added: `{}`", shown(&file.name)))),
+        }
+    }
+    found.sort_by(|one, other| one.text.cmp(&other.text));
+    let gone = old.files.keys().filter(|of_name| !now.files.contains_key(*of_name)).count();
+    if gone > 0 {
+        found.push(why(format!("data missing: {} that the lock knows by its digest alone", files(gone))));
+    }
+    found
+}
+
+fn files(count: usize) -> String {
+    crate::base::figure::counted(count as u64, "file", "files")
+}
+
+fn params(stage: &StageSpec, old: &Locked, now: &Locked, sources: &Sources) -> Vec<Why> {
+    let names: std::collections::BTreeSet<&String> = old.params.keys().chain(now.params.keys()).collect();
+    let changed = names.into_iter().filter_map(|name| {
+        let text = match (old.params.get(name), now.params.get(name)) {
+            (Some(old), Some(now)) if old == now => return None,
+            (Some(old), Some(now)) => format!("`{name}` {old} -> {now}"),
+            (None, Some(now)) => format!("`{name}` {now} is new"),
+            (old, None) => format!("`{name}` {} is gone", old.map_or("", String::as_str)),
+        };
+        let span = stage.spans.get(name).copied().or(Some(stage.span));
+        Some(Why { kind: "parameter", text, at: cite(sources, span) })
+    });
+    changed.collect()
+}
+
+fn cite(sources: &Sources, span: Option<crate::base::Span>) -> Option<String> {
+    // A pipeline that was made by hand has no text.
+    sources.iter().next().is_some().then(|| span.map(|span| sources.cite(span)))?
+}

@@ -1,0 +1,150 @@
+//! Locks: what is written is the same anywhere and names no photograph, and what comes out otherwise is told with its ground.
+
+use crate::space::{Said, Space};
+
+const PIPELINE: &str = r#"pipeline p seed=3 {
+    synthetic fundus { photographs 4; size 256; photographs-per-patient 1 }
+    files notes { path "notes" }
+    extract patches {
+        from fundus
+        size 64
+    }
+    split folds { from patches; by image; train 0.5; valid 0.25; test 0.25 }
+    train classifier { data folds.train; valid folds.valid; network shallow-cnn; epochs 1 }
+    eval scores { model classifier; data folds.test }
+}
+"#;
+
+/// A project that was run and locked.
+fn locked() -> Space {
+    let space = Space::with(PIPELINE);
+    space.write("notes/Ada_Lovelace.txt", "one");
+    space.write("notes/b.txt", "two");
+    space.macula("lock pipeline.kdl").code(1).says(&["`fundus` is not computed yet"]);
+    space.macula("run pipeline.kdl").code(0);
+    assert_eq!(space.macula("lock pipeline.kdl").code(0).stdout, "wrote p.lock.kdl: 6 stages\n");
+    space
+}
+
+fn again(space: &Space) -> Said {
+    space.macula("run --locked pipeline.kdl")
+}
+
+#[test]
+fn a_lock_is_laid_out_names_nothing_private_and_holds() {
+    let space = locked();
+    let text = space.read("p.lock.kdl");
+    space.macula("fmt --check p.lock.kdl").code(0);
+    for private in ["Ada_Lovelace", "b.txt", &space.path("").display().to_string(), "notes\""] {
+        assert!(!text.contains(private), "{private}:\n{text}");
+    }
+    for said in
+        ["macula \"0.1.0\"", "class=path-exact", "param size \"64\"", "figure mean-average-precision", "files 2"]
+    {
+        assert!(text.contains(said), "{said}:\n{text}");
+    }
+    again(&space).code(0).says(&["6 stages: 6 bit for bit, 0 within tolerance, 0 not as locked"]);
+    space.macula("lock pipeline.kdl").code(0);
+    assert_eq!(space.read("p.lock.kdl"), text);
+    // In another store, with other threads: the same text.
+    std::fs::remove_dir_all(space.path(".macula")).expect("removed");
+    space.macula("run --threads 1 --locked pipeline.kdl").code(0);
+    space.macula("lock --check pipeline.kdl").code(0);
+}
+
+#[test]
+fn what_changed_is_told_with_its_ground() {
+    let space = locked();
+    space.edit("pipeline.kdl", "size 64", "size 32");
+    space.write("notes/b.txt", "three");
+    space.write("notes/c.txt", "new");
+    std::fs::remove_file(space.path("notes/Ada_Lovelace.txt")).expect("removed");
+    again(&space).code(1).says(&[
+        "`size` 64 -> 32 (pipeline.kdl:6)",
+        "data changed: `b.txt`",
+        "data added: `c.txt`",
+        "data missing: 1 file that the lock knows by its digest alone",
+        "follows from `patches` at its input `from`",
+        "follows from `classifier` at its input `model`",
+        "6 stages: 1 bit for bit, 0 within tolerance, 5 not as locked",
+    ]);
+    space.macula("lock --check pipeline.kdl").code(1);
+}
+
+#[test]
+fn stages_that_came_or_went_are_told() {
+    let space = locked();
+    space.edit("pipeline.kdl", "    eval scores { model classifier; data folds.test }\n", "");
+    space.edit("pipeline.kdl", "files notes", "files words");
+    again(&space).code(1).says(&[
+        "NEW: the lock has no such stage",
+        "GONE: the pipeline",
+        "4 bit for bit",
+        "3 not as locked",
+    ]);
+    // Of a run of some stages, what is not wanted is not gone.
+    space.macula("run --locked pipeline.kdl classifier").code(0).says(&["4 stages: 4 bit for bit"]);
+}
+
+#[test]
+fn another_kernel_path_comes_within_the_tolerance() {
+    let space = Space::with(PIPELINE);
+    space.write("notes/b.txt", "two");
+    space.macula("run pipeline.kdl").code(0);
+    space.macula("lock pipeline.kdl").code(0);
+    let text = space.read("p.lock.kdl");
+    let mut portable = space.command(&["run", "--locked", "--exact", "--json", "pipeline.kdl"]);
+    portable.env("MACULA_KERNELS", "portable");
+    let said = space.finish(portable).code(0);
+    let last: serde_json::Value = serde_json::from_str(said.raw.lines().last().expect("a line")).expect("JSON");
+    let verdict = |name: &str| {
+        let stages = last["stages"].as_array().expect("stages");
+        stages.iter().find(|stage| stage["stage"] == name).expect("the stage")["verdict"].clone()
+    };
+    assert_eq!((&last["event"], &last["as_locked"]), (&"locked".into(), &true.into()));
+    assert_eq!(verdict("patches"), "bit-for-bit");
+    if !text.contains("cpu-portable") {
+        assert_eq!(verdict("classifier"), "within-tolerance", "{last:#}");
+        assert_eq!(verdict("scores"), "within-tolerance", "{last:#}");
+    }
+}
+
+/// Replaces a word of the lock's line that begins so, in the stage of that name.
+fn tamper(space: &Space, stage: &str, line: &str, to: &str) {
+    let text = space.read("p.lock.kdl");
+    let at = text.find(&format!("    stage {stage} {{")).expect("the stage");
+    let at = at + text[at..].find(line).expect("the line");
+    let end = at + text[at..].find('\n').expect("it ends");
+    space.write("p.lock.kdl", format!("{}{to}{}", &text[..at], &text[end..]));
+}
+
+#[test]
+fn the_class_decides_what_counts_as_locked() {
+    let space = locked();
+    let output = format!("output out \"{}\"", "0".repeat(64));
+    let path = "implementation train version=1 class=path-exact on=";
+    // Other bytes on the same path: a promise that was not kept.
+    tamper(&space, "classifier", "output out", &output);
+    again(&space).code(1).says(&["`path-exact` promises the same bytes"]);
+    // On another path, with the same figures.
+    tamper(&space, "classifier", path, &format!("{path}cpu-other"));
+    again(&space).code(0).says(&["5 bit for bit, 1 within tolerance"]);
+    // With figures too far.
+    tamper(&space, "classifier", "figure micro-f1", "figure micro-f1 7.5");
+    again(&space).code(1).says(&["`micro-f1` lies 6."]);
+    // A bit-exact stage has no other path.
+    tamper(&space, "patches", "output out", &output);
+    again(&space).code(1).says(&["`bit-exact` promises the same bytes"]);
+    // Another version explains it, and is no excuse.
+    tamper(&space, "patches", "implementation", "implementation extract version=0 class=bit-exact on=any");
+    again(&space).code(1).says(&["version changed: extract 0 -> extract 1"]);
+}
+
+#[test]
+fn a_lock_that_is_missing_or_broken_is_told_before_anything_runs() {
+    let space = Space::with(PIPELINE);
+    space.macula("run --locked pipeline.kdl").code(2).says(&["there is no `p.lock.kdl`"]);
+    space.write("p.lock.kdl", "lock p {\n    form 9\n}\n");
+    space.macula("run --locked pipeline.kdl").code(2).says(&["its form is 9; this macula reads 1"]);
+    assert!(!space.path("results").exists());
+}
