@@ -37,7 +37,7 @@ pub fn lock(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         for (id, decision, _) in decided {
             match decision {
                 Decision::Source(result) | Decision::Reuse(result, _) => {
-                    _ = known.insert(id, std::sync::Arc::clone(result))
+                    _ = known.insert(id, std::sync::Arc::clone(result));
                 }
                 Decision::Failed(error) => return Err(Failure::user(error.to_string())),
                 Decision::Run(_) | Decision::Unknown(_) | Decision::Blocked(_) => {

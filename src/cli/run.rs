@@ -30,17 +30,24 @@ pub struct Arguments {
     /// Where a stage fails, go on with all that does not depend on it; a sweep always does
     #[arg(long)]
     keep_going: bool,
+    #[command(flatten)]
+    sameness: Sameness,
+    #[command(flatten)]
+    commands: Commands,
+    /// Print events as JSON Lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// How much the results must be those of others.
+#[derive(Clone, Debug, Args)]
+struct Sameness {
     /// Do not take results that were computed on another kind of processor
     #[arg(long)]
     exact: bool,
     /// Compare with `PIPELINE.lock.kdl` beside the file: what came out bit for bit, what within tolerance, what not and why
     #[arg(long)]
     locked: bool,
-    #[command(flatten)]
-    commands: Commands,
-    /// Print events as JSON Lines
-    #[arg(long)]
-    json: bool,
 }
 
 /// What is asked of commands of the user's.
@@ -79,13 +86,13 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         } else {
             Failures::FinishRunning
         },
-        accept: accept(arguments.exact),
+        accept: accept(arguments.sameness.exact),
         targets: arguments.stages.clone(),
         walls: arguments.commands.walls(),
         trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
         ..Options::usual(threads)
     };
-    let lock = arguments.locked.then(|| lock::of_pipeline(world, &loaded)).transpose()?;
+    let lock = arguments.sameness.locked.then(|| lock::of_pipeline(world, &loaded)).transpose()?;
     listen(world);
     let detail = if loaded.sweep.is_some() { Detail::Brief } else { Detail::Full };
     let watch = watch(world, arguments, detail);
