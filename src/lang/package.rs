@@ -72,13 +72,13 @@ pub fn read(folder: &Path) -> Result<Files, String> {
 
 fn text(path: &Path) -> Result<String, String> {
     let cannot = |error| format!("can't be read: {error}");
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let file = File::open(path).map_err(cannot)?;
-    file.take(LARGEST as u64 + 1).read_to_string(&mut text).map_err(cannot)?;
-    if text.len() > LARGEST {
+    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() > LARGEST {
         return Err(format!("has more than {} KB", LARGEST / 1024));
     }
-    Ok(text)
+    super::text::decoded(bytes).map_err(|error| format!("can't be read: {error}"))
 }
 
 /// The digest of a package: of how many files it has, then of each file's name and bytes, in the order of names.

@@ -14,10 +14,12 @@ pub(crate) fn read(file: &Path) -> Result<String> {
     if size > LARGEST {
         return Ok(" ".repeat(size.min(64 << 20)));
     }
-    String::from_utf8(std::fs::read(file)?).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Error::new(ErrorKind::InvalidData, foreign(error.as_bytes(), at))
-    })
+    decoded(std::fs::read(file)?).map_err(|text| Error::new(ErrorKind::InvalidData, text))
+}
+
+/// The text that bytes are; else where they are no UTF-8, and what to do.
+pub(super) fn decoded(bytes: Vec<u8>) -> std::result::Result<String, String> {
+    String::from_utf8(bytes).map_err(|error| foreign(error.as_bytes(), error.utf8_error().valid_up_to()))
 }
 
 /// What is said of bytes that are no UTF-8 from `at` on.

@@ -135,6 +135,14 @@ impl Comparison {
         ordered
     }
 
+    /// The groups with their ranks; one without the figure that is ranked by has none.
+    fn ranked(&self) -> impl Iterator<Item = (Option<usize>, &Group)> {
+        self.groups.iter().zip(1..).map(|(group, rank)| {
+            let value = self.by.as_ref().and_then(|by| group.spread(&by.stage, &by.figure));
+            (value.map(|_| rank), group)
+        })
+    }
+
     /// The first `lines` groups, with as many figures as fit into `width` characters.
     #[must_use]
     pub fn table(&self, lines: usize, width: usize, names: &dyn Fn(&str) -> String) -> Table {
@@ -155,11 +163,12 @@ impl Comparison {
             columns.insert(1, "name".to_owned());
         }
         let named = columns.len() > 1 && columns[1] == "name";
-        let mut rows: Vec<Vec<Cell>> = shown
-            .iter()
-            .zip(1..)
-            .map(|(group, number)| {
-                let mut row = vec![Cell::Int(number)];
+        let mut rows: Vec<Vec<Cell>> = self
+            .ranked()
+            .take(shown.len())
+            .map(|(rank, group)| {
+                let rank = rank.and_then(|rank| i64::try_from(rank).ok());
+                let mut row = vec![rank.map_or(Cell::Null(()), Cell::Int)];
                 row.extend(named.then(|| Cell::Text(label(group))));
                 row.extend(self.columns.iter().map(|column| value(group, column)));
                 row
@@ -239,11 +248,11 @@ impl Comparison {
             heads.extend(["", " deviation", " n"].map(|what| format!("{stage}.{figure}{what}")));
         }
         let mut text = line(heads.into_iter());
-        for (number, group) in self.groups.iter().enumerate() {
+        for (rank, group) in self.ranked() {
             let rows: Vec<&Row> = group.rows.iter().map(|row| &self.rows[*row]).collect();
             let joined = |of: &dyn Fn(&Row) -> String| rows.iter().map(|row| of(row)).collect::<Vec<_>>().join(" ");
             let mut cells = vec![
-                (number + 1).to_string(),
+                rank.map_or(String::new(), |rank| rank.to_string()),
                 joined(&|row| row.name.clone()),
                 joined(&|row| row.seed.clone()),
                 self.state(group),
@@ -263,7 +272,7 @@ impl Comparison {
     /// All of it as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
-        let groups = self.groups.iter().zip(1..).map(|(group, rank)| {
+        let groups = self.ranked().map(|(rank, group)| {
             let rows: Vec<&Row> = group.rows.iter().map(|row| &self.rows[*row]).collect();
             json!({ "rank": rank, "figures": group.figures, "experiments": rows })
         });

@@ -9,6 +9,10 @@ use macula::base::Sources;
 use macula::lang::{self, spec::Points};
 use macula::syntax;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[expect(clippy::print_stdout, reason = "it is a program that prints a table")]
 fn main() {
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));

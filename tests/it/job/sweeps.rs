@@ -35,6 +35,9 @@ fn a_sweep_is_planned_run_and_compared() {
     let plan = "plan pipeline.kdl --sweep rates";
     space.macula(plan).code(0).says(&["rates: 4 points of `small`: 11 stages in place of 20, 3 shared"]);
     space.macula("compare pipeline.kdl --sweep rates").code(0).says(&["0 of 2 done"]);
+    // What has no figure has no rank.
+    let unranked = space.macula("compare pipeline.kdl --sweep rates --format csv").code(0);
+    assert!(unranked.raw.lines().skip(1).all(|line| line.starts_with(',')), "{}", unranked.raw);
     let ran = space.macula("run pipeline.kdl --sweep rates").code(0);
     ran.says(&["done in", "ranked by classifier.loss (lower is better)", "2 of 2 done"]);
     space.macula("run pipeline.kdl --sweep rates").code(0).says(&["nothing to compute: 11 reused"]);
@@ -47,6 +50,7 @@ fn a_sweep_is_planned_run_and_compared() {
     let compared: Value = serde_json::from_str(&compared.raw).expect("JSON");
     let groups = compared["groups"].as_array().expect("groups");
     assert_eq!(groups.len(), 2);
+    assert_eq!((&groups[0]["rank"], &groups[1]["rank"]), (&Value::from(1), &Value::from(2)));
     let loss = |group: &Value| group["figures"]["classifier"]["loss"].clone();
     assert!(groups.iter().all(|group| loss(group)["n"] == 2 && loss(group)["deviation"].is_f64()), "{compared:#}");
     assert!(loss(&groups[0])["mean"].as_f64() <= loss(&groups[1])["mean"].as_f64(), "the least loss is first");
