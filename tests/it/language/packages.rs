@@ -121,11 +121,11 @@ fn a_package_uses_the_standard_library_and_its_own_files_alone() {
 #[cfg(unix)]
 #[test]
 fn a_package_holds_no_links_and_is_bounded() {
+    use std::os::unix::fs::symlink;
     let foreign = pinned();
     fs::write(foreign.path("vendor/lesions/parts/cut.kdl"), b"// caf\xe9\n").expect("written");
     assert!(refused(&foreign).contains("line 1 holds the byte 0xe9, which is not UTF-8"), "{}", refused(&foreign));
 
-    use std::os::unix::fs::symlink;
     let space = pinned();
     let folder = space.path("vendor/lesions");
     // A circle, and a way out.
