@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Streams;
 use crate::lang::value::Value;
-use crate::store::{Entry, Objects, StoreError, Tree};
+use crate::store::{Asked, Entry, Objects, Stamp, StoreError, Tree};
 
 /// What a stage does, as Rust knows it; its signature (ports, parameters, docs) is in `stdlib/`.
 pub struct Implementation {
@@ -130,6 +130,15 @@ pub trait Files {
     /// the project's folder. [`None`] where there is none.
     fn program(&self, _name: &str) -> Option<std::path::PathBuf> {
         None
+    }
+    /// How all that was asked for looks now, without reading a file; [`None`] where that can't be said, or something is not as the
+    /// question has it.
+    fn stamp(&self, _asked: &[Asked]) -> Option<Stamp> {
+        None
+    }
+    /// Nanoseconds since 1970; 0 where there is no clock.
+    fn now(&self) -> u64 {
+        0
     }
 }
 

@@ -8,7 +8,7 @@ use crate::lang::spec::{Output, StageSpec};
 use crate::plan::{Decision, keys};
 use crate::run::{self, Options, World};
 use crate::stage::Summary;
-use crate::store::{Accept, Tree};
+use crate::store::{self, Accept, StoreError, Tree};
 
 /// What a stage made.
 #[derive(Debug)]
@@ -60,30 +60,37 @@ pub fn find(world: &World, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fa
     let options = Options { targets: vec![stage.clone()], ..Options::usual(world.processors) };
     let found = run::plan(world, &loaded.project(), &options, |engine, explained| {
         let (id, decision, explanation) = explained.into_iter().find(|(id, ..)| engine.stage(*id).name == stage)?;
-        let artifact = |key, run, outputs, summary, outdated| Artifact {
-            stage: engine.stage(id).clone(),
-            port: port.clone(),
-            key,
-            run,
-            outputs,
-            summary,
-            outdated,
+        // What is shown may be files of the user's.
+        let _ = engine.locate(id);
+        let artifact = |key, run, outputs: &BTreeMap<String, store::Artifact>, summary, outdated| {
+            let outputs =
+                outputs.iter().map(|(port, made)| Ok((port.clone(), made.tree(&engine.store.objects)?.clone())));
+            Some(outputs.collect::<Result<_, StoreError>>().map(|outputs| Artifact {
+                stage: engine.stage(id).clone(),
+                port: port.clone(),
+                key,
+                run,
+                outputs,
+                summary,
+                outdated,
+            }))
         };
         match decision {
-            Decision::Source(known) => Some(artifact(None, None, known.outputs.clone(), known.summary.clone(), false)),
+            Decision::Source(known) => artifact(None, None, &known.outputs, known.summary.clone(), false),
             Decision::Reuse(known, reused) => {
                 let run = Some(reused.made.run.clone());
-                Some(artifact(known.key, run, known.outputs.clone(), known.summary.clone(), false))
+                artifact(known.key, run, &known.outputs, known.summary.clone(), false)
             }
             _ => {
                 let (_, last) = explanation.last.as_ref()?;
                 let class = keys::class(engine.implementation(id));
                 let found = engine.store.find(&last.key?, &class, Accept::AnyClass).ok()?.ok()?;
                 let summary = serde_json::from_value(found.record.summary).unwrap_or_default();
-                Some(artifact(last.key, Some(found.record.made.run), found.outputs, summary, true))
+                artifact(last.key, Some(found.record.made.run), &found.outputs, summary, true)
             }
         }
     })?;
+    let found = found.transpose().map_err(run::PlanError::from)?;
     let Some(mut artifact) = found else {
         return Err(Failure::user(format!("`{stage}` was not computed yet"))
             .hint(format!("`macula run {} {stage}` computes it", loaded.file)));

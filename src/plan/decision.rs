@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::graph::{Graph, StageId};
-use super::keys;
+use super::{keys, source};
 use crate::base::{Digest, Streams};
 use crate::lang::spec::{Pipeline, StageSpec};
 use crate::stage::{
-    Ctx, Files, Implementation, Inputs, Item, Named, Outcome, Params, Progress, StageError, Stop, Summary, Warning,
-    Work,
+    Ctx, Files, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Summary, Warning, Work,
 };
-use crate::store::{Absent, Accept, EVERYWHERE, Found, Manifest, Store, Tree};
+use crate::store::{Absent, Accept, Artifact, Found, Manifest, Store, Tree};
 
 /// What the engine decides from.
 pub struct Engine<'a> {
@@ -27,13 +26,15 @@ pub struct Engine<'a> {
     /// Whether results of another realisation class will do.
     pub accept: Accept,
     implementations: Vec<&'a Implementation>,
+    /// Sources whose files the store knows where to find.
+    located: Mutex<BTreeSet<StageId>>,
 }
 
 /// A stage whose outputs are known.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// For each output port its tree.
-    pub outputs: BTreeMap<String, Tree>,
+    /// For each output port what it gave.
+    pub outputs: BTreeMap<String, Artifact>,
     /// What people are told of it.
     pub summary: Summary,
     /// What its key was made of.
@@ -109,7 +110,7 @@ impl<'a> Engine<'a> {
             })
         };
         let implementations = pipeline.stages.iter().map(find).collect::<Result<_, _>>()?;
-        Ok(Self { pipeline, graph, store, files, accept, implementations })
+        Ok(Self { pipeline, graph, store, files, accept, implementations, located: Mutex::default() })
     }
 
     /// The stage as the language handed it on.
@@ -166,26 +167,25 @@ impl<'a> Engine<'a> {
     /// What looking at a source, at a map stage's items or at the store runs into.
     pub fn decide(&self, id: StageId, known: &AllKnown) -> Result<Decision, StageError> {
         let (stage, implementation) = (self.stage(id), self.implementation(id));
-        if let Work::Source(look) = implementation.work {
-            let params = params(stage);
-            let outcome = look(&params, self.files)?;
-            let mut manifest = keys::common(stage, implementation)?;
-            for (port, tree) in &outcome.outputs {
-                manifest.push(crate::store::Kind::Files, port, tree.digest().short(), tree.digest());
-            }
-            let (Outcome { outputs, summary }, class) = (outcome, EVERYWHERE.to_owned());
-            let known = Known { outputs, summary, manifest, key: None, class, cost: 0.0 };
-            return Ok(Decision::Source(Arc::new(known)));
+        if let Work::Source(_) = implementation.work {
+            return Ok(Decision::Source(Arc::new(source::known(self, id)?)));
         }
-        let inputs = self.inputs(id, known)?;
-        let manifest = keys::manifest(stage, implementation, &inputs)?;
+        let given = self.given(id, known)?;
+        let manifest = keys::of_given(stage, implementation, &given)?;
         let key = manifest.key();
-        match self.store.find(&key, &keys::class(implementation), self.accept)? {
+        let find = || self.store.find(&key, &keys::class(implementation), self.accept);
+        let mut found = find()?;
+        if found.is_err() && self.locate(id)? {
+            // A result may name files of the user's.
+            found = find()?;
+        }
+        match found {
             Ok(found) => {
                 let (known, reused) = self.reused(id, found, manifest);
                 Ok(Decision::Reuse(known, Box::new(reused)))
             }
             Err(absent) => {
+                let inputs = self.inputs(given)?;
                 let mut task = Task { manifest, key, inputs, absent, items: None };
                 if let Work::Map { .. } = implementation.work {
                     let items = self.items(id, &task)?;
@@ -230,11 +230,11 @@ impl<'a> Engine<'a> {
             stop: &stop,
         };
         let common = self.of_items(id)?;
-        let segment = self.store.segment(&common)?;
+        let results = self.store.results(&common)?;
         let class = keys::class(implementation);
         let found = items(&ctx)?.into_iter().map(|item| {
             let key = keys::item(&common, &item);
-            let tree = segment.find(&self.store.objects, &key, &class, self.accept).cloned();
+            let tree = results.find(&key, &class, self.accept);
             (item, key, tree)
         });
         Ok(found.collect())
@@ -257,25 +257,61 @@ impl<'a> Engine<'a> {
         Streams::new(self.stage(id).seed, self.implementation(id).name)
     }
 
-    fn inputs(&self, id: StageId, known: &AllKnown) -> Result<Inputs, StageError> {
-        let page = matches!(self.implementation(id).work, Work::Page(_));
+    /// Sees to it that the store knows where the files lie that the sources above a stage found, so that they can be read.
+    /// Returns whether it had to be asked for.
+    ///
+    /// # Errors
+    /// What looking at a source runs into.
+    pub fn locate(&self, id: StageId) -> Result<bool, StageError> {
+        let sources = self.graph.with_needs(&[id]).into_iter();
+        let of = |id: &StageId| matches!(self.implementation(*id).work, Work::Source(_));
+        let unknown: Vec<StageId> = sources.filter(of).filter(|id| !self.located().contains(id)).collect();
+        for &id in &unknown {
+            source::locate(self, id)?;
+            self.noted_located(id);
+        }
+        Ok(!unknown.is_empty())
+    }
+
+    pub(super) fn noted_located(&self, id: StageId) {
+        self.located().insert(id);
+    }
+
+    fn located(&self) -> MutexGuard<'_, BTreeSet<StageId>> {
+        self.located.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn inputs(&self, given: BTreeMap<String, Vec<keys::Given>>) -> Result<Inputs, StageError> {
         let mut inputs = Inputs::default();
+        for (port, given) in given {
+            let named = given.into_iter().map(|keys::Given { stage, name, artifact, summary }| {
+                let tree = artifact.tree(&self.store.objects)?.clone();
+                Ok(Named { stage, name, tree, summary })
+            });
+            inputs.0.insert(port, named.collect::<Result<_, StageError>>()?);
+        }
+        Ok(inputs)
+    }
+
+    fn given(&self, id: StageId, known: &AllKnown) -> Result<BTreeMap<String, Vec<keys::Given>>, StageError> {
+        let page = matches!(self.implementation(id).work, Work::Page(_));
+        let mut inputs: BTreeMap<String, Vec<keys::Given>> = BTreeMap::new();
         for input in &self.stage(id).inputs {
             let given = input.from.iter().map(|reference| {
                 let from = self.graph.find(&reference.stage).and_then(|id| Some((id, known.get(&id)?)));
                 let (from, result) =
                     from.ok_or_else(|| StageError::Bug(format!("`{}` is not known", reference.stage)))?;
-                let tree = result.outputs.get(&reference.port).cloned().ok_or_else(|| {
+                let artifact = result.outputs.get(&reference.port).cloned().ok_or_else(|| {
                     StageError::Bug(format!("`{}` made no output `{}`", reference.stage, reference.port))
                 })?;
                 let main = self.stage(from).outputs.len() == 1;
                 // Of which points of a sweep it is would change a page's key.
                 let stage = self.stage(from).own.clone();
                 let name = if main { stage.clone() } else { format!("{stage}.{}", reference.port) };
-                Ok(Named { stage, name, tree, summary: page.then(|| result.summary.clone()) })
+                Ok(keys::Given { stage, name, artifact, summary: page.then(|| result.summary.clone()) })
             });
             let given = given.collect::<Result<Vec<_>, StageError>>()?;
-            inputs.0.entry(input.port.clone()).or_default().extend(given);
+            inputs.entry(input.port.clone()).or_default().extend(given);
         }
         Ok(inputs)
     }

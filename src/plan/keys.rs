@@ -1,11 +1,13 @@
 //! From a stage and its inputs to the manifest of its key. What is not added here does not count: names of stages, the order
 //! of the file, comments, threads, the text of the standard library.
 
+use std::collections::BTreeMap;
+
 use crate::base::{Digest, Hasher};
 use crate::lang::spec::StageSpec;
 use crate::lang::value::Value;
-use crate::stage::{Determinism, Implementation, Inputs, Item, StageError, Work};
-use crate::store::{EVERYWHERE, Kind, Manifest};
+use crate::stage::{Determinism, Implementation, Inputs, Item, Named, StageError, Summary, Work};
+use crate::store::{Artifact, EVERYWHERE, Kind, Manifest};
 
 /// What all items of a stage have in common: the implementation, the seed where it draws, the parameters.
 ///
@@ -40,12 +42,37 @@ pub fn common(stage: &StageSpec, implementation: &Implementation) -> Result<Mani
 /// # Errors
 /// As [`common`].
 pub fn manifest(stage: &StageSpec, implementation: &Implementation, inputs: &Inputs) -> Result<Manifest, StageError> {
+    let given = |named: &Named| Given {
+        stage: named.stage.clone(),
+        name: named.name.clone(),
+        artifact: named.tree.clone().into(),
+        summary: named.summary.clone(),
+    };
+    let of = inputs.0.iter().map(|(port, many)| (port.clone(), many.iter().map(given).collect()));
+    of_given(stage, implementation, &of.collect())
+}
+
+/// A [`Named`] whose tree need not be read yet.
+pub(super) struct Given {
+    pub(super) stage: String,
+    pub(super) name: String,
+    pub(super) artifact: Artifact,
+    /// For pages alone.
+    pub(super) summary: Option<Summary>,
+}
+
+/// As [`manifest`], without the trees themselves.
+pub(super) fn of_given(
+    stage: &StageSpec,
+    implementation: &Implementation,
+    inputs: &BTreeMap<String, Vec<Given>>,
+) -> Result<Manifest, StageError> {
     let mut manifest = common(stage, implementation)?;
-    for (port, given) in &inputs.0 {
+    for (port, given) in inputs {
         let many = given.len() > 1;
         for (at, named) in given.iter().enumerate() {
             let path = if many { format!("{port}[{at}]") } else { port.clone() };
-            let digest = named.tree.digest();
+            let digest = named.artifact.digest();
             manifest.push(Kind::Input, &path, format!("{} {}", named.name, digest.short()), digest);
             if matches!(implementation.work, Work::Page(_)) {
                 manifest.text(Kind::Name, &path, &named.name);

@@ -11,7 +11,7 @@ use super::state::{State, States};
 use crate::base::{Digest, Sources};
 use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId, Task};
 use crate::stage::StageError;
-use crate::store::{StageRun, StoreError};
+use crate::store::{Artifact, StageRun, StoreError, Tree};
 
 /// How often the wish to stop and the claims of others are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -272,7 +272,7 @@ impl<'a> Executor<'a> {
         let error = match error {
             StageError::Store(StoreError::Changed { path }) => {
                 // Its size and time may be what they were: the next run must not believe them again.
-                self.shared.engine.store.files.forget(&path);
+                self.shared.engine.store.forget_file(&path);
                 StageError::Store(StoreError::Changed { path })
             }
             StageError::Store(error) => match self.repair(id, error) {
@@ -316,8 +316,13 @@ impl<'a> Executor<'a> {
         let engine = self.shared.engine;
         let above = engine.graph.with_needs(&[id]);
         let made_it = |maker: &&StageId| {
-            let outputs = self.known.get(maker).into_iter().flat_map(|known| known.outputs.values());
-            **maker != id && outputs.flat_map(|tree| tree.entries.values()).any(|entry| entry.digest == digest)
+            let mut outputs = self.known.get(maker).into_iter().flat_map(|known| known.outputs.values());
+            let names = |tree: &Tree| tree.entries.values().any(|entry| entry.digest == digest);
+            let of = |made: &Artifact| {
+                made.object().is_some_and(|object| object.digest == digest)
+                    || made.tree(&engine.store.objects).is_ok_and(names)
+            };
+            **maker != id && outputs.any(of)
         };
         // The first in order made it, the others hand it on. Where none did, it is an item or a checkpoint of its own.
         let maker =

@@ -161,8 +161,8 @@ fn check(shared: &Shared, id: StageId, outcome: &Outcome) -> Result<(), StageErr
     if made != expected {
         return Err(StageError::Bug(format!("`{}` made the outputs {made:?}, not {expected:?}", stage.kind)));
     }
-    for (name, entry) in outcome.outputs.values().flat_map(|tree| &tree.entries) {
-        if !shared.engine.store.objects.holds(entry) {
+    for tree in outcome.outputs.values() {
+        if let Some((name, _)) = shared.engine.store.objects.first_missing(tree) {
             return Err(StageError::Bug(format!("`{}` names `{name}`, which is not in the store", stage.kind)));
         }
     }
@@ -189,7 +189,7 @@ fn commit(
     let record = Record { key: task.key, class, outputs, summary, manifest: task.manifest.clone(), made, recipe };
     claim.commit(objects, &record)?;
     Ok(Arc::new(Known {
-        outputs: outcome.outputs,
+        outputs: outcome.outputs.into_iter().map(|(port, tree)| (port, tree.into())).collect(),
         summary: outcome.summary,
         manifest: task.manifest.clone(),
         key: Some(task.key),

@@ -345,7 +345,7 @@ fn link(project: &Project, engine: &Engine, known: &AllKnown, watch: &dyn Watch)
     let _held = made.then(|| results::lock(&folder));
     for (id, known) in keyed {
         let stage = engine.stage(*id).name.clone();
-        if let Err(error) = results::link(&folder, &stage, known, &project.store.objects) {
+        if let Err(error) = results::link(&folder, engine, *id, known) {
             let text = format!("cannot link the results of `{stage}` in `{}`: {error}", folder.display());
             let warning = crate::stage::Warning { code: "results-links".into(), text };
             watch.event(&Event::Warned { stage, warning });

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::base::Digest;
-use crate::plan::Known;
-use crate::store::{Entry, Objects, Tree};
+use crate::plan::{Engine, Known, StageId};
+use crate::store::{Artifact, Entry, Objects, StoreError, Tree};
 
 /// Holds the digests of what a folder shows, so that an unchanged one is left alone.
 const STAMP: &str = ".macula";
@@ -23,18 +23,27 @@ const OLD: &str = ".old-";
 ///
 /// # Errors
 /// What the system says.
-pub fn link(folder: &Path, stage: &str, known: &Known, objects: &Objects) -> io::Result<()> {
-    let place = folder.join(stage);
-    let stamp = stamp(&known.outputs);
-    if std::fs::read_to_string(place.join(STAMP)).is_ok_and(|old| old == stamp) && shows(&place, known, objects) {
+pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::Result<()> {
+    let (objects, place) = (&engine.store.objects, folder.join(&engine.stage(id).name));
+    let stamp = stamp(&known.outputs, objects);
+    let linked = std::fs::read_to_string(place.join(STAMP)).unwrap_or_default();
+    if linked == stamp && known.outputs.values().any(is_large) {
         return Ok(());
     }
+    let known = &read(known, objects).map_err(io::Error::other)?;
+    if digests(&linked) == digests(&stamp) && shows(&place, known, objects) {
+        // That it can't be written only means looking at each file again.
+        let _ = (linked != stamp).then(|| std::fs::write(place.join(STAMP), stamp));
+        return Ok(());
+    }
+    // Outputs may name files of the user's.
+    engine.locate(id).map_err(io::Error::other)?;
     std::fs::create_dir_all(folder)?;
     let fresh = tempfile::Builder::new().prefix(NEW).tempdir_in(folder)?;
     for (port, tree) in &known.outputs {
         fill(&below(fresh.path(), port, known), tree, objects)?;
     }
-    std::fs::write(fresh.path().join("README.txt"), readme(stage, known))?;
+    std::fs::write(fresh.path().join("README.txt"), readme(&engine.stage(id).name, known))?;
     std::fs::write(fresh.path().join(STAMP), stamp)?;
     {
         use std::os::unix::fs::PermissionsExt;
@@ -69,14 +78,31 @@ pub fn lock(folder: &Path) -> Option<File> {
     Some(held)
 }
 
+/// A result with its trees.
+struct Shown<'a> {
+    outputs: BTreeMap<&'a String, &'a Tree>,
+    headline: &'a str,
+}
+
+fn read<'a>(known: &'a Known, objects: &Objects) -> Result<Shown<'a>, StoreError> {
+    let outputs = known.outputs.iter().map(|(port, artifact)| Ok((port, artifact.tree(objects)?)));
+    Ok(Shown { outputs: outputs.collect::<Result<_, StoreError>>()?, headline: &known.summary.headline })
+}
+
+/// Whether so many files were linked that looking at each takes longer than a run that has nothing to do: then it is enough that
+/// nothing was put into quarantine since.
+fn is_large(artifact: &Artifact) -> bool {
+    artifact.object().is_some_and(|object| object.size >= 64 << 10)
+}
+
 /// Where a port's files lie within a stage's folder.
-fn below(place: &Path, port: &str, known: &Known) -> PathBuf {
+fn below(place: &Path, port: &str, known: &Shown) -> PathBuf {
     if known.outputs.len() > 1 { place.join(port) } else { place.to_owned() }
 }
 
 /// Whether every file is there and is what the store has now: an object that was damaged and made anew is another file, and the
 /// link still leads to the damaged one.
-fn shows(place: &Path, known: &Known, objects: &Objects) -> bool {
+fn shows(place: &Path, known: &Shown, objects: &Objects) -> bool {
     let mut files = known.outputs.iter().flat_map(|(port, tree)| {
         let folder = below(place, port, known);
         tree.entries.iter().map(move |(name, entry)| (folder.join(name), entry))
@@ -126,16 +152,21 @@ fn place(object: &Path, path: &Path, size: u64) -> io::Result<()> {
     std::fs::copy(object, path).map(|_| ())
 }
 
-fn stamp(outputs: &BTreeMap<String, Tree>) -> String {
-    let digests: BTreeMap<&String, Digest> = outputs.iter().map(|(port, tree)| (port, tree.digest())).collect();
-    digests.iter().fold(String::new(), |mut text, (port, digest)| {
-        let _ = writeln!(text, "{port} {digest}");
-        text
-    })
+fn stamp(outputs: &BTreeMap<String, Artifact>, objects: &Objects) -> String {
+    let mut text = format!("after {}\n", objects.last_set_aside());
+    for (port, artifact) in outputs {
+        let _ = writeln!(text, "{port} {}", artifact.digest());
+    }
+    text
+}
+
+/// The lines of a stamp that say what is linked.
+fn digests(stamp: &str) -> &str {
+    stamp.split_once('\n').filter(|(first, _)| first.starts_with("after ")).map_or(stamp, |(_, digests)| digests)
 }
 
 /// What the folder holds and how Python loads it.
-fn readme(stage: &str, known: &Known) -> String {
+fn readme(stage: &str, known: &Shown) -> String {
     let several = known.outputs.len() > 1;
     let names: Vec<String> = known
         .outputs
@@ -144,7 +175,7 @@ fn readme(stage: &str, known: &Known) -> String {
             tree.entries.keys().map(move |name| if several { format!("{port}/{name}") } else { name.clone() })
         })
         .collect();
-    let mut text = format!("{stage}: {}\n", known.summary.headline);
+    let mut text = format!("{stage}: {}\n", known.headline);
     text.push_str("Links into macula's store, made anew by each run; copy what you want to change.\n\n");
     let loaders = [
         (".parquet", "import pandas; pandas.read_parquet(\"PATH\")"),

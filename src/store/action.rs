@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Manifest, StoreError, Tree};
+use super::{Artifact, Entry, Manifest, StoreError};
 use crate::base::{Digest, disk};
 
 /// The result of a key.
@@ -60,7 +60,7 @@ pub const EVERYWHERE: &str = "any";
 /// A tree in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredTree {
-    /// [`Tree::digest`].
+    /// [`Tree::digest`](super::Tree::digest).
     pub tree: Digest,
     /// The object that holds its names.
     pub object: Entry,
@@ -88,8 +88,8 @@ pub struct Made {
 pub struct Found {
     /// The record.
     pub record: Record,
-    /// Its outputs' trees.
-    pub outputs: BTreeMap<String, Tree>,
+    /// Its outputs.
+    pub outputs: BTreeMap<String, Artifact>,
 }
 
 /// Why there is no result for a key.

@@ -2,7 +2,7 @@
 //! cost milliseconds each.
 //!
 //! A record is `MARK`, the payload's length (8 bytes, little-endian), the first 16 bytes of its BLAKE3 digest, and the payload
-//! (JSON). A damaged record is skipped: reading goes on at the next mark. What follows the last good record when a process
+//! (the item's key, name, class and tree). A damaged record is skipped: reading goes on at the next mark. What follows the last good record when a process
 //! died while it wrote is cut off before the next record is appended.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,9 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::action::{Accept, EVERYWHERE};
+use super::files::{number, take};
+use super::objects::Looking;
+use super::tree::Encoded;
 use super::{Objects, StoreError, Tree};
 use crate::base::{Digest, disk};
 
@@ -33,11 +36,13 @@ pub struct ItemRecord {
     pub tree: Tree,
 }
 
-/// The segment of one map stage.
+/// The segment of one map stage, read whole: another process may cut a torn end off a mapped one.
 #[derive(Debug)]
 pub struct Segment {
     path: PathBuf,
-    records: BTreeMap<Digest, BTreeMap<String, Tree>>,
+    bytes: Vec<u8>,
+    /// By key, where in `bytes` the payload of each good record lies; the later of equal ones later.
+    index: Vec<(Digest, std::ops::Range<usize>)>,
     /// The end of the last good record, as far as this process knows.
     sound: u64,
 }
@@ -53,27 +58,35 @@ impl Segment {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(StoreError::disk("read", &path)(error)),
         };
-        let mut records: BTreeMap<Digest, BTreeMap<String, Tree>> = BTreeMap::new();
-        let Scanned { records: found, end, .. } = scan(&bytes);
-        for record in found {
-            records.entry(record.key).or_default().insert(record.class, record.tree);
-        }
-        Ok(Self { path, records, sound: end })
+        let mut index = Vec::new();
+        let (sound, _) = walk(&bytes, |payload| {
+            let key = key_of(&bytes[payload.clone()])?;
+            index.push((key, payload));
+            Some(())
+        });
+        index.sort_by_key(|(key, _)| *key);
+        Ok(Self { path, bytes, index, sound })
     }
 
     /// The result of an item whose objects are all there: of the class `class`, else of any where that will do.
     #[must_use]
-    pub fn find(&self, objects: &Objects, key: &Digest, class: &str, accept: Accept) -> Option<&Tree> {
-        let records = self.records.get(key)?;
-        let whole = |tree: &&Tree| tree.entries.values().all(|entry| objects.holds(entry));
-        let own = [class, EVERYWHERE].into_iter().filter_map(|class| records.get(class)).find(whole);
+    pub(super) fn find(&self, objects: &Looking, key: &Digest, class: &str, accept: Accept) -> Option<Tree> {
+        let from = self.index.partition_point(|(other, _)| other < key);
+        let records = self.index[from..].iter().take_while(|(other, _)| other == key);
+        let whole = |record: &ItemRecord| record.tree.entries.values().all(|entry| objects.holds(entry));
+        let mut found: BTreeMap<String, Tree> = records
+            .filter_map(|(_, payload)| decode(&self.bytes[payload.clone()]))
+            .filter(whole)
+            .map(|record| (record.class, record.tree))
+            .collect();
+        let own = [class, EVERYWHERE].into_iter().find_map(|class| found.remove(class));
         match accept {
-            Accept::AnyClass => own.or_else(|| records.values().find(whole)),
+            Accept::AnyClass => own.or_else(|| found.into_values().next()),
             Accept::OwnClass => own,
         }
     }
 
-    /// Appends results whose objects are published already, and waits for the disk.
+    /// Appends results whose objects are published already, and waits for the disk. They are not found here.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -82,10 +95,27 @@ impl Segment {
             return Ok(());
         }
         self.sound = append(&self.path, records, self.sound).map_err(StoreError::disk("write", &self.path))?;
-        for record in records {
-            self.records.entry(record.key).or_default().insert(record.class.clone(), record.tree.clone());
-        }
         Ok(())
+    }
+}
+
+/// The results of a map stage's items, looked up in one go.
+#[derive(Debug)]
+pub struct Results<'a> {
+    segment: Segment,
+    look: Looking<'a>,
+}
+
+impl<'a> Results<'a> {
+    pub(super) fn new(segment: Segment, objects: &'a Objects) -> Self {
+        let look = objects.look(segment.index.len());
+        Self { segment, look }
+    }
+
+    /// The result of an item, where all of its objects are there.
+    #[must_use]
+    pub fn find(&self, key: &Digest, class: &str, accept: Accept) -> Option<Tree> {
+        self.segment.find(&self.look, key, class, accept)
     }
 }
 
@@ -114,7 +144,7 @@ fn append(path: &Path, records: &[ItemRecord], sound: u64) -> std::io::Result<u6
 fn bytes_of(records: &[ItemRecord]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for record in records {
-        let payload = super::json(record);
+        let payload = encode(record);
         bytes.extend_from_slice(MARK);
         bytes.extend_from_slice(&(payload.len() as u64).to_le_bytes());
         bytes.extend_from_slice(&Digest::of(&payload).bytes()[..16]);
@@ -123,11 +153,43 @@ fn bytes_of(records: &[ItemRecord]) -> Vec<u8> {
     bytes
 }
 
+/// What a payload begins with; those of an earlier macula are JSON.
+const PAYLOAD: u8 = 1;
+
+/// The key, the name and the class with their lengths, and the tree.
+fn encode(record: &ItemRecord) -> Vec<u8> {
+    let mut bytes = vec![PAYLOAD];
+    bytes.extend_from_slice(record.key.bytes());
+    for text in [&record.name, &record.class] {
+        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes.extend_from_slice(&record.tree.encode());
+    bytes
+}
+
+fn decode(payload: &[u8]) -> Option<ItemRecord> {
+    let Some((&PAYLOAD, mut rest)) = payload.split_first() else { return serde_json::from_slice(payload).ok() };
+    let key = Digest::from_bytes(take(&mut rest, 32)?.try_into().ok()?);
+    let mut text = || {
+        let length = usize::try_from(number(&mut rest)?).ok()?;
+        std::str::from_utf8(take(&mut rest, length)?).ok().map(str::to_owned)
+    };
+    let (name, class) = (text()?, text()?);
+    Some(ItemRecord { key, name, class, tree: Encoded::of(rest)?.tree()? })
+}
+
+/// The key alone.
+fn key_of(payload: &[u8]) -> Option<Digest> {
+    let Some((&PAYLOAD, mut rest)) = payload.split_first() else { return decode(payload).map(|record| record.key) };
+    Some(Digest::from_bytes(take(&mut rest, 32)?.try_into().ok()?))
+}
+
 /// The end of the last good record: what a killed writer left after it is no record.
 fn sound_end(file: &mut File) -> std::io::Result<u64> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    Ok(scan(&bytes).end)
+    Ok(walk(&bytes, |payload| decode(&bytes[payload]).map(|_| ())).0)
 }
 
 /// What a segment holds.
@@ -135,28 +197,37 @@ fn sound_end(file: &mut File) -> std::io::Result<u64> {
 pub struct Scanned {
     /// The good records, in order.
     pub records: Vec<ItemRecord>,
-    /// The end of the last one.
-    pub end: u64,
     /// Stretches that are no records: damaged ones, or what a killed writer left at the end.
     pub damaged: usize,
 }
 
-/// The good records, and what lies between them.
-fn scan(bytes: &[u8]) -> Scanned {
-    let mut found = Scanned::default();
-    let mut at = 0;
+/// Hands over where the payload of each good record lies; what is not taken counts as damaged. Returns the end of the last good one, and
+/// how many stretches are no records.
+fn walk(bytes: &[u8], mut take: impl FnMut(std::ops::Range<usize>) -> Option<()>) -> (u64, usize) {
+    let (mut at, mut sound, mut damaged) = (0, 0, 0);
     while at < bytes.len() {
-        if let Some((record, size)) = parse(&bytes[at..]) {
-            found.records.push(record);
-            at += size;
-            found.end = at as u64;
+        if let Some(size) = sound_payload(&bytes[at..])
+            && take(at + HEAD..at + HEAD + size).is_some()
+        {
+            at += HEAD + size;
+            sound = at as u64;
         } else {
-            found.damaged += 1;
+            damaged += 1;
             let next = memchr::memmem::find(&bytes[at + 1..], MARK);
             at = next.map_or(bytes.len(), |next| at + 1 + next);
         }
     }
-    found
+    (sound, damaged)
+}
+
+/// The size of the payload of the record that `bytes` begin with, where that has its digest.
+fn sound_payload(bytes: &[u8]) -> Option<usize> {
+    if !bytes.starts_with(MARK) {
+        return None;
+    }
+    let size = usize::try_from(u64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?)).ok()?;
+    let payload = bytes.get(HEAD..HEAD.checked_add(size)?)?;
+    (Digest::of(payload).bytes()[..16] == bytes[16..HEAD]).then_some(size)
 }
 
 /// Reads a segment as it lies.
@@ -164,7 +235,10 @@ fn scan(bytes: &[u8]) -> Scanned {
 /// # Errors
 /// [`StoreError::Disk`].
 pub(super) fn read(path: &Path) -> Result<Scanned, StoreError> {
-    Ok(scan(&std::fs::read(path).map_err(StoreError::disk("read", path))?))
+    let bytes = std::fs::read(path).map_err(StoreError::disk("read", path))?;
+    let mut records = Vec::new();
+    let (_, damaged) = walk(&bytes, |payload| decode(&bytes[payload]).map(|record| records.push(record)));
+    Ok(Scanned { records, damaged })
 }
 
 /// Replaces a segment by one of these records alone; removes it where there are none. Only while the gate is held and no
@@ -177,16 +251,4 @@ pub(super) fn replace(path: &Path, records: &[ItemRecord]) -> Result<(), StoreEr
         return std::fs::remove_file(path).map_err(StoreError::disk("delete", path));
     }
     disk::write_whole(path, &bytes_of(records)).map_err(StoreError::disk("write", path))
-}
-
-fn parse(bytes: &[u8]) -> Option<(ItemRecord, usize)> {
-    if !bytes.starts_with(MARK) {
-        return None;
-    }
-    let size = usize::try_from(u64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?)).ok()?;
-    let end = HEAD.checked_add(size)?;
-    let payload = bytes.get(HEAD..end)?;
-    let record =
-        (Digest::of(payload).bytes()[..16] == bytes[16..HEAD]).then(|| serde_json::from_slice(payload).ok())??;
-    Some((record, end))
 }

@@ -12,6 +12,7 @@
 //!     claims/KEY                    locked by the process that computes the key
 //!     partial/KEY/                  checkpoints of a key that is not finished
 //!     runs/TIME-ID/                 what a run decided and did
+//!     looks/DIGEST                  what a source found, valid while no file that it asked for looks different
 //!     files                         digests of files outside, trusted while size, time and inode stay
 //!     live/PID-…                    locked by a living process: what it uses, which collection leaves alone
 //!     pins/RUN                      runs that collection leaves alone
@@ -123,6 +124,18 @@ impl Layout {
     #[must_use]
     pub fn partial(&self, key: &Digest) -> PathBuf {
         self.version.join("partial").join(key.to_string())
+    }
+
+    /// What a source found the last time.
+    #[must_use]
+    pub fn look(&self, source: &Digest) -> PathBuf {
+        self.all_looks().join(source.to_string())
+    }
+
+    /// What all sources found the last time.
+    #[must_use]
+    pub fn all_looks(&self) -> PathBuf {
+        self.version.join("looks")
     }
 
     /// The records of runs.

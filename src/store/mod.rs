@@ -1,6 +1,7 @@
 //! The store: content-addressed objects, keys, actions. Knows digests only, no stage.
 
 pub mod action;
+pub mod artifact;
 pub mod claim;
 pub mod collect;
 pub mod error;
@@ -9,8 +10,10 @@ pub mod inventory;
 pub mod items;
 pub mod layout;
 pub mod lease;
+pub mod looks;
 pub mod manifest;
 pub mod objects;
+mod presence;
 pub mod runs;
 pub mod tree;
 pub mod verify;
@@ -20,13 +23,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use action::{Absent, Accept, EVERYWHERE, Found, Given, Made, Recipe, Record, StoredTree};
+pub use artifact::Artifact;
 pub use claim::Claim;
 pub use error::StoreError;
 pub use files::FileDigests;
 pub use inventory::Inventory;
-pub use items::{ItemRecord, Segment};
+pub use items::{ItemRecord, Results, Segment};
 pub use layout::Layout;
 pub use lease::{Gate, Lease, Use};
+pub use looks::{Asked, Look, Stamp};
 pub use manifest::{Difference, Field, Kind, Manifest};
 pub use objects::{Blob, ObjectWriter, Objects};
 pub use runs::{RunRecord, Runs, StageRun};
@@ -182,7 +187,15 @@ impl Store {
         action::write(&self.layout.action(&record.key, &record.class), &record)
     }
 
-    /// The results of the items of a map stage; `stage` is the digest of what they have in common.
+    /// The results of the items of a map stage, to be looked up; `stage` is the digest of what they have in common.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn results(&self, stage: &Digest) -> Result<Results<'_>, StoreError> {
+        Ok(Results::new(self.segment(stage)?, &self.objects))
+    }
+
+    /// The segment of the items of a map stage, to be appended to; `stage` is the digest of what they have in common.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -199,15 +212,11 @@ impl Store {
         };
         let mut outputs = BTreeMap::new();
         for (port, stored) in &record.outputs {
-            let tree = match self.objects.read_tree(&stored.object) {
-                Ok(tree) => tree,
-                Err(StoreError::Damaged { .. } | StoreError::Missing { .. }) => return Ok(Err(Absent::Lost)),
-                Err(error) => return Err(error),
-            };
-            if tree.digest() != stored.tree || !tree.entries.values().all(|entry| self.objects.holds(entry)) {
+            // The record says which tree the object holds, and was read whole; the object's bytes are verified.
+            if self.objects.holds_tree(&stored.object)? != Some(true) {
                 return Ok(Err(Absent::Lost));
             }
-            outputs.insert(port.clone(), tree);
+            outputs.insert(port.clone(), Artifact::stored(stored));
         }
         Ok(Ok(Found { record, outputs }))
     }

@@ -18,11 +18,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 
 pub use super::error::StoreError;
+use super::presence::Listing;
+use super::tree::Encoded;
 use super::{Entry, Lease, Tree, Use};
 use crate::base::{Digest, disk};
 
 /// Objects from this size on are mapped instead of read.
 const MAPPED_FROM: u64 = 64 << 10;
+
+/// From so many objects on the folders are listed instead of asking for each.
+const MANY: usize = 1000;
 
 /// How many files are brought to the disk at the same time: a journal commits them together.
 const SYNCING: usize = 16;
@@ -66,6 +71,8 @@ pub struct Objects {
     verified: Mutex<BTreeSet<Digest>>,
     /// Objects that were seen in their place with their size in this process.
     present: Mutex<BTreeSet<Digest>>,
+    /// What the folders held when a result of many objects was last looked for.
+    listed: Mutex<Option<Arc<Listing>>>,
     /// Objects that were found damaged in this process.
     damaged: Mutex<BTreeSet<Digest>>,
 }
@@ -77,6 +84,24 @@ enum Access {
     Write,
     /// It is looked at: new objects are kept elsewhere until the process ends, damaged ones stay.
     Look,
+}
+
+/// A look for objects, perhaps for many.
+#[derive(Debug)]
+pub(super) struct Looking<'a> {
+    objects: &'a Objects,
+    listing: Option<Arc<Listing>>,
+    /// They were in the listing, and are gone.
+    damaged: BTreeSet<Digest>,
+}
+
+impl Looking<'_> {
+    /// As [`Objects::holds`]; among many an object is there when its name is, whatever its size: a truncated one is found when it
+    /// is read.
+    pub(super) fn holds(&self, entry: &Entry) -> bool {
+        let listed = self.listing.as_ref().is_some_and(|listing| listing.has(&entry.digest));
+        listed && !self.damaged.contains(&entry.digest) || self.objects.holds(entry)
+    }
 }
 
 /// The folder of one process's new objects. Its lock tells others that the process is alive.
@@ -117,6 +142,7 @@ impl Objects {
             external: Mutex::default(),
             verified: Mutex::default(),
             present: Mutex::default(),
+            listed: Mutex::default(),
             damaged: Mutex::default(),
         }
     }
@@ -193,7 +219,7 @@ impl Objects {
     /// # Errors
     /// As [`Objects::put`].
     pub fn put_tree(&self, tree: &Tree) -> Result<Entry, StoreError> {
-        self.put(&super::json(tree))
+        self.put(&tree.encode())
     }
 
     /// Reads a tree that [`Objects::put_tree`] stored.
@@ -202,8 +228,42 @@ impl Objects {
     /// As [`Objects::read`]; [`StoreError::Damaged`] where the object is no tree.
     pub fn read_tree(&self, entry: &Entry) -> Result<Tree, StoreError> {
         let bytes = self.read(entry)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|_| StoreError::Damaged { digest: entry.digest, path: self.place(&entry.digest) })
+        let tree = Encoded::of(&bytes).and_then(Encoded::tree);
+        tree.ok_or_else(|| StoreError::Damaged { digest: entry.digest, path: self.place(&entry.digest) })
+    }
+
+    /// Whether all that a stored tree names is there, without its names; [`None`] where the tree itself is damaged or missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub(super) fn holds_tree(&self, entry: &Entry) -> Result<Option<bool>, StoreError> {
+        let bytes = match self.read(entry) {
+            Ok(bytes) => bytes,
+            Err(StoreError::Damaged { .. } | StoreError::Missing { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Some(encoded) = Encoded::of(&bytes) else { return Ok(None) };
+        let look = self.look(encoded.len());
+        Ok(Some(encoded.all(|entry| look.holds(entry))))
+    }
+
+    /// The first of many entries whose bytes are not there.
+    pub fn first_missing<'t>(&self, tree: &'t Tree) -> Option<(&'t String, &'t Entry)> {
+        let look = self.look(tree.entries.len());
+        tree.entries.iter().find(|(_, entry)| !look.holds(entry))
+    }
+
+    /// A look for `many` objects.
+    pub(super) fn look(&self, many: usize) -> Looking<'_> {
+        let listing = (many >= MANY).then(|| {
+            let known = lock(&self.listed).clone();
+            known.unwrap_or_else(|| {
+                let new = Arc::new(Listing::of(&self.root));
+                *lock(&self.listed) = Some(Arc::clone(&new));
+                new
+            })
+        });
+        Looking { objects: self, listing, damaged: lock(&self.damaged).clone() }
     }
 
     /// Whether the bytes of an entry are there, by name and size alone: they are verified when they are read.
@@ -229,8 +289,19 @@ impl Objects {
         there
     }
 
+    /// Whether the folder of objects may be changed.
+    pub(super) fn writable(&self) -> bool {
+        self.use_of == Access::Write
+    }
+
+    /// When an object was last put into quarantine, as far as the disk tells: what was linked before may lead to a damaged one.
+    #[must_use]
+    pub fn last_set_aside(&self) -> u64 {
+        self.root.join("quarantine").metadata().map_or(0, |facts| super::inventory::nanoseconds(&facts))
+    }
+
     /// As [`Objects::stores`], for what is not written because it is there: collection is told to leave it.
-    fn relies_on(&self, entry: &Entry) -> bool {
+    pub(super) fn relies_on(&self, entry: &Entry) -> bool {
         if lock(&self.pending).contains_key(&entry.digest) {
             return true;
         }
@@ -295,6 +366,7 @@ impl Objects {
         folders.insert(self.root.clone());
         let folders: Vec<PathBuf> = folders.into_iter().collect();
         at_once(&folders, |folder| disk::sync_folder(folder).map_err(StoreError::disk("write to the disk", folder)))?;
+        *lock(&self.listed) = None;
         let mut pending = lock(&self.pending);
         for (digest, _) in &waiting {
             pending.remove(digest);

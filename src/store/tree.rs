@@ -1,10 +1,21 @@
 //! Trees: an artifact is names and the digests of their bytes.
+//!
+//! As an object a tree is [`MAGIC`], the number of entries (8 bytes, little-endian), for each entry in the order of names its
+//! digest (32 bytes), its size (8) and where its name ends among all names (4), then the names, one after the other. Objects
+//! of an earlier macula are JSON.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Digest, Hasher};
+
+/// What a tree begins with as an object.
+const MAGIC: &[u8; 16] = b"macula tree 1\n\0\0";
+
+/// Bytes of an entry in its object.
+const ROW: usize = 32 + 8 + 4;
 
 /// The bytes behind a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,7 +59,7 @@ impl Tree {
     /// Entries whose name begins with `prefix`, the prefix cut off.
     pub fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Entry)> {
         self.entries
-            .range(prefix.to_owned()..)
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
             .map_while(move |(name, entry)| name.strip_prefix(prefix).map(|rest| (rest, entry)))
     }
 
@@ -56,5 +67,106 @@ impl Tree {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.entries.values().map(|entry| entry.size).sum()
+    }
+
+    /// As an object.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let names: usize = self.entries.keys().map(String::len).sum();
+        let mut bytes = Vec::with_capacity(MAGIC.len() + 8 + self.entries.len() * ROW + names);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&(self.entries.len() as u64).to_le_bytes());
+        let mut end = 0_u32;
+        for (name, entry) in &self.entries {
+            end += name.len() as u32;
+            bytes.extend_from_slice(entry.digest.bytes());
+            bytes.extend_from_slice(&entry.size.to_le_bytes());
+            bytes.extend_from_slice(&end.to_le_bytes());
+        }
+        self.entries.keys().for_each(|name| bytes.extend_from_slice(name.as_bytes()));
+        bytes
+    }
+}
+
+/// A tree as its object holds it.
+pub(super) enum Encoded<'a> {
+    /// Rows and names.
+    Table {
+        /// Of [`ROW`] bytes each.
+        rows: &'a [u8],
+        /// All names.
+        names: &'a str,
+    },
+    /// As an earlier macula wrote it.
+    Json(Tree),
+}
+
+impl<'a> Encoded<'a> {
+    /// Reads an object; [`None`] where it is no tree. What has the digest that a record names was written as it stands, so no
+    /// more is checked than memory needs.
+    pub(super) fn of(bytes: &'a [u8]) -> Option<Self> {
+        let Some(rest) = bytes.strip_prefix(MAGIC) else {
+            return serde_json::from_slice(bytes).ok().map(Self::Json);
+        };
+        let (count, rest) = rest.split_at_checked(8)?;
+        let count = usize::try_from(u64::from_le_bytes(count.try_into().ok()?)).ok()?;
+        let (rows, names) = rest.split_at_checked(count.checked_mul(ROW)?)?;
+        Some(Self::Table { rows, names: std::str::from_utf8(names).ok()? })
+    }
+
+    /// How many entries it has.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Table { rows, .. } => rows.len() / ROW,
+            Self::Json(tree) => tree.entries.len(),
+        }
+    }
+
+    /// Whether `is` of every entry.
+    pub(super) fn all(&self, mut is: impl FnMut(&Entry) -> bool) -> bool {
+        match self {
+            Self::Table { rows, .. } => rows.chunks_exact(ROW).all(|row| is(&entry(row))),
+            Self::Json(tree) => tree.entries.values().all(is),
+        }
+    }
+
+    /// With its names; [`None`] where those are not as they should be.
+    pub(super) fn tree(self) -> Option<Tree> {
+        let (rows, names) = match self {
+            Self::Table { rows, names } => (rows, names),
+            Self::Json(tree) => return Some(tree),
+        };
+        let mut from = 0;
+        let named = rows.chunks_exact(ROW).map(|row| {
+            let to = u32::from_le_bytes(row[40..44].try_into().ok()?) as usize;
+            let name = names.get(std::mem::replace(&mut from, to)..to)?;
+            Some((name.to_owned(), entry(row)))
+        });
+        Some(Tree { entries: named.collect::<Option<_>>()? })
+    }
+}
+
+fn entry(row: &[u8]) -> Entry {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(&row[..32]);
+    let mut size = [0; 8];
+    size.copy_from_slice(&row[32..40]);
+    Entry { digest: Digest::from_bytes(digest), size: u64::from_le_bytes(size) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_read_as_it_was_written() {
+        let mut tree = Tree::default();
+        assert_eq!(Encoded::of(&tree.encode()).and_then(Encoded::tree), Some(tree.clone()));
+        for name in ["a/ü.png", "a/b", "z"] {
+            tree.insert(name, Entry { digest: Digest::of(name.as_bytes()), size: name.len() as u64 });
+        }
+        let bytes = tree.encode();
+        assert_eq!(Encoded::of(&bytes).and_then(Encoded::tree), Some(tree.clone()));
+        assert_eq!(Encoded::of(&super::super::json(&tree)).and_then(Encoded::tree), Some(tree), "an earlier macula's");
+        assert!((0..bytes.len() - 1).all(|end| Encoded::of(&bytes[..end]).and_then(Encoded::tree).is_none()));
     }
 }

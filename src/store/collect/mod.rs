@@ -195,6 +195,10 @@ fn sweep(
             items::replace(&sheet.path, &left)?;
         }
     }
+    // They name trees that nothing else may name; a source looks again.
+    for look in files(&store.layout().all_looks())? {
+        remove(&look.path())?;
+    }
     for damaged in files(&store.layout().objects().join("quarantine"))? {
         remove(&damaged.path())?;
     }

@@ -66,7 +66,8 @@ impl Bench {
             .expect("the pipeline can be planned");
         let mut texts = BTreeMap::new();
         for (id, known) in &report.known {
-            for (port, tree) in &known.outputs {
+            for (port, artifact) in &known.outputs {
+                let tree = artifact.tree(&store.objects).expect("readable");
                 let read = |entry| match store.objects.read(entry) {
                     Ok(bytes) => bytes.to_vec(),
                     Err(_) if report.record.ended == "failed" => Vec::new(),
@@ -118,6 +119,7 @@ impl Bench {
             known.key.is_some() && Some(known.key) == came.report.record.stages.get(stage).map(|stage| stage.key)
         });
         let tree = stored.and_then(|known| known.outputs.get("out")).expect("the stage has an output");
+        let tree = tree.tree(&store.objects).expect("readable");
         let entry = tree.entries.values().next().expect("the output is not empty");
         store.objects.locate(entry).expect("the object is there")
     }

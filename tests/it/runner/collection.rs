@@ -130,7 +130,7 @@ fn what_a_living_process_found_stays_until_it_ends() {
     let found = store.find(&key, "any", Accept::AnyClass).expect("looked up").expect("there");
     let gone = collect(&bench.store(), KEEP_ONE, Mode::Sweep, bench.world.nanoseconds()).expect("collected");
     assert_eq!((gone.living, gone.results.len()), (1, 2), "`each` and `one` of the first run");
-    let entry = found.outputs["out"].entries["text"];
+    let entry = found.outputs["out"].tree(&store.objects).expect("readable").entries["text"];
     store.objects.read(&entry).expect("still readable");
     drop(store);
     assert_eq!(gc(&bench, KEEP_ONE).results.len(), 1);

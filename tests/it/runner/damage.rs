@@ -90,16 +90,17 @@ fn remembered_digests_that_were_damaged_are_not_believed() {
     bench.write("in.txt", "x");
     let first = bench.run(&chain("c")).done();
     let files = bench.path(".macula/v1/files");
-    let text = fs::read_to_string(&files).expect("readable");
-    let digest = macula::base::Digest::of(b"x").to_string();
-    assert!(text.contains(&digest), "{text}");
-    fs::write(&files, text.replace(&digest, &macula::base::Digest::of(b"y").to_string())).expect("written");
+    let mut bytes = fs::read(&files).expect("readable");
+    let digest = macula::base::Digest::of(b"x");
+    let at = bytes.windows(32).position(|window| window == digest.bytes()).expect("its digest is remembered");
+    bytes[at..at + 32].copy_from_slice(macula::base::Digest::of(b"y").bytes());
+    fs::write(&files, bytes).expect("written");
     assert_eq!(bench.run(&chain("c")).done().computed(), [""; 0]);
     assert_eq!(bench.run(&chain("d")).done().text("three.out"), first.text("three.out").replacen('c', "d", 1));
 }
 
 #[test]
-fn a_file_that_changed_behind_its_time_fails_once_and_not_for_ever() {
+fn a_file_that_changed_behind_its_time_is_seen() {
     let bench = Bench::new();
     bench.write("in.txt", "x");
     let short = |add: &str| pipeline(vec![source("in", "file", "in.txt"), wrap("one", "in", add)]);
@@ -109,7 +110,6 @@ fn a_file_that_changed_behind_its_time_fails_once_and_not_for_ever() {
     fs::write(bench.path("in.txt"), "y").expect("written");
     let file = fs::File::options().write(true).open(bench.path("in.txt")).expect("opens");
     file.set_modified(time).expect("its time can be set");
-    assert_eq!(bench.run(&short("b")).report.record.ended, "failed", "the bytes are not those that the key names");
     assert_eq!(bench.run(&short("b")).done().text("one.out"), "b(y)");
 }
 

@@ -1,0 +1,148 @@
+//! Looking at sources: what one found the last time is taken again while no file that it asked for looks different. Knows no
+//! disk; how files look is for [`Files`] to say.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::decision::{Engine, Known, params};
+use super::graph::StageId;
+use super::keys;
+use crate::base::{Digest, Hasher};
+use crate::stage::{Files, Outcome, StageError, Work};
+use crate::store::{Artifact, Asked, EVERYWHERE, Entry, Kind, Look, Manifest, StoredTree, Tree};
+
+/// What a source finds, remembered or looked for. Of a remembered one the store does not know yet where its files lie: see
+/// [`Engine::locate`].
+pub(super) fn known(engine: &Engine, id: StageId) -> Result<Known, StageError> {
+    let common = keys::common(engine.stage(id), engine.implementation(id))?;
+    let source = Hasher::new("macula source 1")
+        .digest(&common.key())
+        .bytes(engine.files.resolve("").as_os_str().as_encoded_bytes())
+        .finish();
+    if let Some(look) = engine.store.look_of(&source)
+        && engine.files.stamp(&look.asked).is_some_and(|stamp| stamp.digest == look.stamp)
+        && engine.store.still_found(&look)
+    {
+        let outputs = look.outputs.iter().map(|(port, stored)| (port.clone(), Artifact::stored(stored))).collect();
+        let outcome = Known {
+            outputs,
+            summary: serde_json::from_value(look.summary).unwrap_or_default(),
+            manifest: common,
+            key: None,
+            class: EVERYWHERE.to_owned(),
+            cost: 0.0,
+        };
+        return Ok(with_manifest(outcome));
+    }
+    let began = engine.files.now();
+    let seen = Seen::new(engine.files);
+    let outcome = look(engine, id, &seen)?;
+    engine.noted_located(id);
+    remember(engine, &source, seen, &outcome, began)?;
+    let outputs = outcome.outputs.into_iter().map(|(port, tree)| (port, Artifact::from(tree))).collect();
+    Ok(with_manifest(Known {
+        outputs,
+        summary: outcome.summary,
+        manifest: common,
+        key: None,
+        class: EVERYWHERE.to_owned(),
+        cost: 0.0,
+    }))
+}
+
+/// Looks, so that the store knows where the files of a remembered source lie.
+pub(super) fn locate(engine: &Engine, id: StageId) -> Result<(), StageError> {
+    look(engine, id, engine.files).map(|_| ())
+}
+
+fn look(engine: &Engine, id: StageId, files: &dyn Files) -> Result<Outcome, StageError> {
+    let Work::Source(look) = engine.implementation(id).work else {
+        return Err(StageError::Bug(format!("`{}` is no source", engine.stage(id).kind)));
+    };
+    look(&params(engine.stage(id)), files)
+}
+
+fn with_manifest(mut known: Known) -> Known {
+    let fact = |manifest: &mut Manifest, port: &String, artifact: &Artifact| {
+        manifest.push(Kind::Files, port, artifact.digest().short(), artifact.digest());
+    };
+    known.outputs.iter().for_each(|(port, artifact)| fact(&mut known.manifest, port, artifact));
+    known
+}
+
+/// Fewer files than this are looked at as fast as their memory is read.
+const WORTH_REMEMBERING: usize = 1000;
+
+fn remember(engine: &Engine, source: &Digest, seen: Seen, outcome: &Outcome, began: u64) -> Result<(), StageError> {
+    let entries: usize = outcome.outputs.values().map(|tree| tree.entries.len()).sum();
+    let (asked, made) = (seen.asked.into_inner(), seen.made.into_inner());
+    if entries < WORTH_REMEMBERING {
+        return Ok(());
+    }
+    // Looked at after all was read: whatever changed since then is younger than `began`.
+    let Some(stamp) = engine.files.stamp(&asked).filter(|stamp| stamp.trusted(began)) else { return Ok(()) };
+    let stored = |tree: &Tree| -> Result<StoredTree, StageError> {
+        Ok(StoredTree { tree: tree.digest(), object: engine.store.objects.put_tree(tree)? })
+    };
+    let outputs: BTreeMap<String, StoredTree> = outcome
+        .outputs
+        .iter()
+        .map(|(port, tree)| Ok((port.clone(), stored(tree)?)))
+        .collect::<Result<_, StageError>>()?;
+    let summary = serde_json::to_value(&outcome.summary).map_err(|error| StageError::Bug(error.to_string()))?;
+    let look = Look { asked, stamp: stamp.digest, outputs, made: made.into_iter().collect(), summary };
+    engine.store.remember_look(source, &look);
+    Ok(())
+}
+
+/// Notes what a source asks.
+struct Seen<'a> {
+    files: &'a dyn Files,
+    asked: RefCell<Vec<Asked>>,
+    listed: RefCell<Vec<(PathBuf, BTreeSet<PathBuf>)>>,
+    made: RefCell<BTreeSet<Entry>>,
+}
+
+impl<'a> Seen<'a> {
+    fn new(files: &'a dyn Files) -> Self {
+        Self { files, asked: RefCell::default(), listed: RefCell::default(), made: RefCell::default() }
+    }
+}
+
+impl Files for Seen<'_> {
+    fn list(&self, folder: &Path) -> Result<Vec<String>, StageError> {
+        let found = self.files.list(folder)?;
+        self.asked.borrow_mut().push(Asked::Listed(folder.to_owned()));
+        self.listed.borrow_mut().push((folder.to_owned(), found.iter().map(PathBuf::from).collect()));
+        Ok(found)
+    }
+
+    fn entry(&self, file: &Path) -> Result<Entry, StageError> {
+        let entry = self.files.entry(file)?;
+        let listed = self.listed.borrow();
+        let covered = |(folder, files): &(PathBuf, BTreeSet<PathBuf>)| {
+            file.strip_prefix(folder).is_ok_and(|file| files.contains(file))
+        };
+        if !listed.iter().any(covered) {
+            self.asked.borrow_mut().push(Asked::Read(file.to_owned()));
+        }
+        Ok(entry)
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<Entry, StageError> {
+        let entry = self.files.put(bytes)?;
+        self.made.borrow_mut().insert(entry);
+        Ok(entry)
+    }
+
+    fn resolve(&self, path: &str) -> PathBuf {
+        self.files.resolve(path)
+    }
+
+    fn program(&self, name: &str) -> Option<PathBuf> {
+        let found = self.files.program(name);
+        self.asked.borrow_mut().push(Asked::Program(name.to_owned(), found.clone()));
+        found
+    }
+}

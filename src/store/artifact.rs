@@ -1,0 +1,53 @@
+//! An artifact that a stage made or a source found: its digest at once, its names when they are needed. A run that has nothing
+//! to do needs none.
+
+use std::sync::{Arc, OnceLock};
+
+use super::{Entry, Objects, StoreError, StoredTree, Tree};
+use crate::base::Digest;
+
+/// A tree that does not change any more. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    digest: Digest,
+    stored: Option<Entry>,
+    tree: Arc<OnceLock<Tree>>,
+}
+
+impl Artifact {
+    /// One that lies in the store.
+    #[must_use]
+    pub fn stored(stored: &StoredTree) -> Self {
+        Self { digest: stored.tree, stored: Some(stored.object), tree: Arc::default() }
+    }
+
+    /// [`Tree::digest`].
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The object that holds its names, where it was read from one.
+    #[must_use]
+    pub fn object(&self) -> Option<Entry> {
+        self.stored
+    }
+
+    /// The tree, read now where it was not needed before.
+    ///
+    /// # Errors
+    /// As [`Objects::read_tree`].
+    pub fn tree(&self, objects: &Objects) -> Result<&Tree, StoreError> {
+        if let (None, Some(object)) = (self.tree.get(), &self.stored) {
+            let tree = objects.read_tree(object)?;
+            return Ok(self.tree.get_or_init(|| tree));
+        }
+        Ok(self.tree.get_or_init(Tree::default))
+    }
+}
+
+impl From<Tree> for Artifact {
+    fn from(tree: Tree) -> Self {
+        Self { digest: tree.digest(), stored: None, tree: Arc::new(OnceLock::from(tree)) }
+    }
+}
