@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -135,6 +136,10 @@ pub trait Files {
     /// question has it.
     fn stamp(&self, _asked: &[Asked]) -> Option<Stamp> {
         None
+    }
+    /// From how many entries on what a source found is remembered: fewer files are looked at as fast as their memory is read.
+    fn worth_remembering(&self) -> usize {
+        1000
     }
     /// Nanoseconds since 1970; 0 where there is no clock.
     fn now(&self) -> u64 {
@@ -340,20 +345,29 @@ pub trait Progress: Sync {
     fn warn(&self, warning: &Warning);
 }
 
-/// A flag that the runner raises when the user asks to stop.
+/// A flag that the runner raises when the user asks to stop, or when a stage has run too long.
 #[derive(Debug, Default)]
-pub struct Stop(AtomicBool);
+pub struct Stop {
+    own: AtomicBool,
+    above: Option<Arc<Stop>>,
+}
 
 impl Stop {
+    /// A flag that is up when `above` is, too.
+    #[must_use]
+    pub fn below(above: &Arc<Self>) -> Self {
+        Self { own: AtomicBool::default(), above: Some(Arc::clone(above)) }
+    }
+
     /// Raises the flag.
     pub fn raise(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.own.store(true, Ordering::SeqCst);
     }
 
     /// Whether the flag is up.
     #[must_use]
     pub fn raised(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.own.load(Ordering::SeqCst) || self.above.as_ref().is_some_and(|above| above.raised())
     }
 
     /// For use with `?` at places where stopping is safe.

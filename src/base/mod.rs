@@ -6,6 +6,7 @@ pub mod figure;
 pub mod random;
 pub mod sample;
 pub mod span;
+pub mod usage;
 
 pub use digest::{Digest, Hasher};
 pub use random::Streams;

@@ -284,7 +284,7 @@ pub(super) fn headline(sweep: &Sweep) -> String {
 }
 
 /// The run whose id begins so.
-fn recorded(store: &Store, id: &str) -> Result<RunRecord, Failure> {
+pub(super) fn recorded(store: &Store, id: &str) -> Result<RunRecord, Failure> {
     let mut found = store.runs.newest_first(None).filter(|run| run.id.starts_with(id));
     let Some(first) = found.next() else {
         return Err(Failure::user(format!("there is no run `{id}`, and no such file"))
@@ -326,6 +326,10 @@ fn of_run(run: &RunRecord) -> Result<Row, Failure> {
             let manifest = facts.manifest.as_ref();
             row.measured_on.extend(manifest.map(|manifest| (stage.clone(), measured_on(&facts.kind, manifest))));
         }
+    }
+    row.settings.insert("macula".to_owned(), run.macula.clone());
+    if let Some(kernels) = run.machine.get("kernels") {
+        row.settings.insert("kernels".to_owned(), kernels.clone());
     }
     row.seed = seeds.join(" ");
     let failed = run.stages.iter().find(|(_, stage)| stage.became == "failed").map(|(name, _)| name.clone());

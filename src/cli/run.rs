@@ -3,13 +3,14 @@
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::failure::colours;
 use super::{Exit, Failure, PipelineArguments, compare, load, lock, trust};
 use crate::progress::{Colours, Detail, Json, Live, Plain};
-use crate::run::{self, Failures, Options, Report, Watch, World};
+use crate::run::{self, Failures, Limits, Options, Report, Watch, World};
 use crate::sandbox::Wall;
 use crate::stage::StageError;
 use crate::store::Accept;
@@ -30,6 +31,12 @@ pub struct Arguments {
     /// Where a stage fails, go on with all that does not depend on it; a sweep always does
     #[arg(long)]
     keep_going: bool,
+    /// End a stage that takes longer than so many seconds, where that is safe
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
+    /// How often a stage is tried again after a fault that can pass (a network disk that does not answer)
+    #[arg(long, value_name = "N", default_value_t = Limits::default().retries)]
+    retries: usize,
     #[command(flatten)]
     sameness: Sameness,
     #[command(flatten)]
@@ -89,6 +96,7 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         accept: accept(arguments.sameness.exact),
         targets: arguments.stages.clone(),
         walls: arguments.commands.walls(),
+        limits: Limits { timeout: timeout(arguments.timeout)?, retries: arguments.retries },
         trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
         ..Options::usual(threads)
     };
@@ -108,6 +116,11 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         Exit::Done => compared,
         other => other,
     })
+}
+
+fn timeout(seconds: Option<f64>) -> Result<Option<Duration>, Failure> {
+    let wrong = |_| Failure::user("`--timeout` takes seconds from 0 on");
+    seconds.map(Duration::try_from_secs_f64).transpose().map_err(wrong)
 }
 
 /// `--exact` takes results of this machine's class alone.

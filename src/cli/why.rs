@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -11,7 +12,7 @@ use crate::base::Sources;
 use crate::plan::{Decision, Engine, Explanation, Reason, StageId};
 use crate::progress::text::duration;
 use crate::run::{self, Options, World, time};
-use crate::store::{Difference, Kind};
+use crate::store::{Difference, Kind, RunRecord, StageRun};
 
 /// The arguments of `macula why`.
 #[derive(Clone, Debug, Args)]
@@ -20,6 +21,9 @@ pub struct Arguments {
     pipeline: PipelineArguments,
     /// The stage
     stage: String,
+    /// Compare with this run instead of the last one (`macula runs` lists them; a beginning of its id will do)
+    #[arg(long, value_name = "RUN")]
+    since: Option<String>,
     /// Do not take results that were computed on another kind of processor
     #[arg(long)]
     exact: bool,
@@ -31,6 +35,8 @@ pub struct Arguments {
 /// A [`Failure`] where there is no such stage, or no plan can be made.
 pub fn why(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
+    let since =
+        arguments.since.as_ref().map(|run| super::compare::recorded(&loaded.store, run)).transpose()?.map(Arc::new);
     let options = Options {
         accept: accept(arguments.exact),
         targets: vec![arguments.stage.clone()],
@@ -44,11 +50,14 @@ pub fn why(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
                 || engine.stage(*id).own == arguments.stage
                 || arguments.stage.starts_with(&format!("{name}."))
         };
-        explained
-            .iter()
-            .rev()
-            .find(of_name)
-            .map(|(id, decision, explanation)| told(engine, &loaded.sources, *id, decision, explanation))
+        explained.iter().rev().find(of_name).map(|(id, decision, explanation)| match &since {
+            None => told(engine, &loaded.sources, *id, decision, explanation),
+            Some(run) => {
+                let explanation = Explanation::since(engine, *id, decision, run);
+                let then = beside(engine, *id, run);
+                told(engine, &loaded.sources, *id, decision, &explanation) + &then
+            }
+        })
     })?;
     let _ = std::io::stdout().lock().write_all(text.unwrap_or_default().as_bytes());
     Ok(Exit::Done)
@@ -104,11 +113,37 @@ fn told(engine: &Engine, sources: &Sources, id: StageId, decision: &Decision, ex
         if let Some((there, all)) = task.items {
             let _ = writeln!(text, "  {there} of {all} items are reused");
         }
-        if let Some((_, last)) = explanation.last.as_ref().filter(|(_, last)| last.cost > 0.0) {
-            let _ = writeln!(text, "  it took {} last time", duration(last.cost));
+        let recorded = engine.store.runs.last_of(&engine.pipeline.name, name);
+        if let Some((_, last)) = recorded.filter(|(_, last)| last.cost > 0.0) {
+            let _ = writeln!(text, "  {}", cost(&last, task.items));
         }
     }
     text
+}
+
+/// What became of a stage in the run that it is compared with.
+fn beside(engine: &Engine, id: StageId, run: &RunRecord) -> String {
+    let name = &engine.stage(id).name;
+    match run.stages.get(name) {
+        None => format!("  run {} had no stage `{name}`\n", run.id),
+        Some(then) if then.manifest.is_none() => {
+            format!("  in run {} it was {} before its key was known\n", run.id, then.became)
+        }
+        Some(then) => format!("  in run {} it was {}\n", run.id, then.became),
+    }
+}
+
+/// What running it will cost, from recorded times: by the items that are not there, where it was recorded how many took how long.
+fn cost(last: &StageRun, items: Option<(u64, u64)>) -> String {
+    let took = duration(last.cost);
+    match (items, last.items) {
+        (Some((there, all)), Some((computed, _))) if computed > 0 => {
+            let open = all.saturating_sub(there);
+            let about = duration(last.cost * open as f64 / computed as f64);
+            format!("about {about} for {open} items: {computed} took {took}")
+        }
+        _ => format!("it took {took} last time"),
+    }
 }
 
 fn differences(text: &mut String, engine: &Engine, sources: &Sources, id: StageId, explanation: &Explanation) {

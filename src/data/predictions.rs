@@ -86,6 +86,12 @@ impl Predictions {
         Ok(Self { classes, rows })
     }
 
+    /// The scores of one patch, in the order of [`Predictions::classes`].
+    #[must_use]
+    pub fn of_patch(&self, photograph: &str, x: u32, y: u32) -> Option<&[f64]> {
+        self.rows.get(&(photograph.to_owned(), x, y)).map(Vec::as_slice)
+    }
+
     /// The scores of a set's patches, N x C in the set's order of patches and classes.
     ///
     /// # Errors
@@ -100,7 +106,7 @@ impl Predictions {
         let order: Vec<usize> = set.info.classes.iter().map(place).collect::<Result<_, _>>()?;
         let mut scores = Vec::new();
         for (part, row) in set.parts.iter().flat_map(|part| part.rows.iter().map(move |row| (part, row))) {
-            let found = self.rows.get(&(part.photograph.clone(), row.x, row.y)).ok_or_else(|| {
+            let found = self.of_patch(&part.photograph, row.x, row.y).ok_or_else(|| {
                 wrong(format!("the patch of `{}` at {}, {} has no prediction", part.photograph, row.x, row.y))
                     .hint("predict every patch that is evaluated: `inputs/patches/patches.csv` lists them")
             })?;

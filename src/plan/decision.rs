@@ -11,7 +11,7 @@ use crate::lang::spec::{Pipeline, StageSpec};
 use crate::stage::{
     Ctx, Files, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Summary, Warning, Work,
 };
-use crate::store::{Absent, Accept, Artifact, Found, Manifest, Store, Tree};
+use crate::store::{Absent, Accept, Artifact, EVERYWHERE, Found, Manifest, Store, Tree};
 
 /// What the engine decides from.
 pub struct Engine<'a> {

@@ -71,13 +71,10 @@ fn with_manifest(mut known: Known) -> Known {
     known
 }
 
-/// Fewer files than this are looked at as fast as their memory is read.
-const WORTH_REMEMBERING: usize = 1000;
-
 fn remember(engine: &Engine, source: &Digest, seen: Seen, outcome: &Outcome, began: u64) -> Result<(), StageError> {
     let entries: usize = outcome.outputs.values().map(|tree| tree.entries.len()).sum();
     let (asked, made) = (seen.asked.into_inner(), seen.made.into_inner());
-    if entries < WORTH_REMEMBERING {
+    if entries < engine.files.worth_remembering() {
         return Ok(());
     }
     // Looked at after all was read: whatever changed since then is younger than `began`.

@@ -150,6 +150,17 @@ impl Explanation {
     #[must_use]
     pub fn of(engine: &Engine, stage: StageId, decision: &Decision) -> Self {
         let last = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(stage).name);
+        Self::beside(stage, decision, last)
+    }
+
+    /// Explains what was decided of a stage beside what it was in one run.
+    #[must_use]
+    pub fn since(engine: &Engine, stage: StageId, decision: &Decision, run: &Arc<RunRecord>) -> Self {
+        let then = run.stages.get(&engine.stage(stage).name).filter(|then| then.manifest.is_some());
+        Self::beside(stage, decision, then.map(|then| (Arc::clone(run), then.clone())))
+    }
+
+    fn beside(stage: StageId, decision: &Decision, last: Option<(Arc<RunRecord>, StageRun)>) -> Self {
         let old = last.as_ref().map(|(_, stage)| stage);
         let (manifest, reason) = match decision {
             Decision::Source(known) | Decision::Reuse(known, _) => (Some(&known.manifest), None),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::world::World;
 use crate::sandbox::{Confined, Told, Wall};
-use crate::stage::{Command, Commands, Network, Ran, StageError};
+use crate::stage::{Command, Commands, Network, Ran, StageError, Stop};
 
 /// The hidden verb by which macula starts itself as the helper.
 pub const HELPER: &str = "confined-command";
@@ -24,8 +24,10 @@ const SHOWN: usize = 12;
 
 /// The commands of one stage of a run.
 pub struct RunCommands<'a> {
-    /// The clock, the environment and the wish to stop.
+    /// The environment.
     pub world: &'a World,
+    /// Raised when the command is to end.
+    pub stop: &'a Stop,
     /// Whether commands are walled off.
     pub walls: Wall,
     /// The project's folder.
@@ -141,7 +143,7 @@ impl RunCommands<'_> {
                 return Ok(status);
             }
             let late = timeout.filter(|timeout| began.elapsed() > *timeout);
-            let stopped = self.world.stop.raised();
+            let stopped = self.stop.raised();
             if stopped || late.is_some() {
                 end(child);
                 return Err(late.map_or(StageError::Stopped, |late| timed_out(late.as_secs_f64())));

@@ -5,16 +5,20 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::Limits;
 use super::events::{Became, Event};
 use super::job::{self, Ended, Shared};
 use super::state::{State, States};
 use crate::base::{Digest, Sources};
 use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId, Task};
-use crate::stage::StageError;
+use crate::stage::{StageError, Stop, Warning};
 use crate::store::{Artifact, StageRun, StoreError, Tree};
 
 /// How often the wish to stop and the claims of others are looked at.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Before a stage is tried again; the next pauses are four times as long each.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often an object may be found damaged in one run before it is a failure.
 const REPAIRS: usize = 2;
@@ -47,6 +51,12 @@ pub struct Executor<'a> {
     pub jobs: usize,
     /// What happens when one fails.
     pub failures: Failures,
+    /// How long stages may take, and how often they are tried.
+    pub limits: Limits,
+    running: BTreeMap<StageId, Running>,
+    tries: BTreeMap<StageId, usize>,
+    /// Stages whose failure may pass, until when.
+    resting: BTreeMap<StageId, Instant>,
     states: States,
     known: AllKnown,
     tasks: BTreeMap<StageId, Box<Task>>,
@@ -58,6 +68,14 @@ pub struct Executor<'a> {
     pub stages: BTreeMap<String, StageRun>,
     /// What failed.
     pub failed: Vec<StageFailure>,
+}
+
+/// A stage that runs.
+struct Running {
+    began: Instant,
+    stop: Arc<Stop>,
+    /// Whether it was asked to end because it took too long.
+    late: bool,
 }
 
 type Message = (StageId, Ended, f64);
@@ -78,6 +96,10 @@ impl<'a> Executor<'a> {
             sources,
             jobs: jobs.max(1),
             failures,
+            limits: Limits::default(),
+            running: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            resting: BTreeMap::new(),
             states: States::new(&wanted),
             known: AllKnown::new(),
             tasks: BTreeMap::new(),
@@ -104,10 +126,10 @@ impl<'a> Executor<'a> {
         let (sender, receiver) = channel();
         let shared = self.shared;
         std::thread::scope(|scope| {
-            let start = |id: StageId, task: Box<Task>, sender: Sender<Message>| {
+            let start = |id: StageId, task: Box<Task>, stop: Arc<Stop>, sender: Sender<Message>| {
                 scope.spawn(move || {
                     let clock = Instant::now();
-                    let ended = job::run(shared, id, task);
+                    let ended = job::run(shared, id, task, &stop);
                     // Nobody listens any more where the executor itself panicked.
                     let _ = sender.send((id, ended, clock.elapsed().as_secs_f64()));
                 });
@@ -115,11 +137,14 @@ impl<'a> Executor<'a> {
             loop {
                 self.advance();
                 while let Some((id, task)) = self.next_task() {
-                    start(id, task, sender.clone());
+                    let stop = Arc::new(Stop::below(&shared.world.stop));
+                    self.running.insert(id, Running { began: Instant::now(), stop: Arc::clone(&stop), late: false });
+                    start(id, task, stop, sender.clone());
                 }
                 let running = self.states.count(|state| *state == State::Running);
                 let elsewhere = self.states.count(|state| *state == State::Elsewhere);
-                if running == 0 && (elsewhere == 0 || self.closing()) {
+                let idle = elsewhere == 0 && self.resting.is_empty();
+                if running == 0 && (idle || self.closing()) {
                     break;
                 }
                 self.take_messages(&receiver);
@@ -141,8 +166,12 @@ impl<'a> Executor<'a> {
     /// Decides what became ready, until nothing more does.
     fn advance(&mut self) {
         while !self.closing() {
-            let ready = self.states.iter().find(|(id, state)| **state == State::Waiting && self.inputs_known(*id));
+            let awake = |id: &StageId| self.resting.get(id).is_none_or(|until| *until <= Instant::now());
+            let ready =
+                |(id, state): &(StageId, &State)| **state == State::Waiting && awake(id) && self.inputs_known(*id);
+            let ready = self.states.iter().find(ready);
             let Some((id, _)) = ready else { return };
+            self.resting.remove(&id);
             self.states.set(id, State::Ready);
             match self.shared.engine.decide(id, &self.known) {
                 Ok(decision) => self.take_decision(id, decision),
@@ -202,6 +231,7 @@ impl<'a> Executor<'a> {
         while let Ok(message) = receiver.try_recv() {
             self.take_message(message);
         }
+        self.watch_time();
         if self.closing() {
             return;
         }
@@ -213,7 +243,17 @@ impl<'a> Executor<'a> {
         }
     }
 
+    /// Asks stages that took too long to end.
+    fn watch_time(&mut self) {
+        let Some(timeout) = self.limits.timeout else { return };
+        for running in self.running.values_mut().filter(|running| !running.late && running.began.elapsed() > timeout) {
+            running.late = true;
+            running.stop.raise();
+        }
+    }
+
     fn take_message(&mut self, (id, ended, seconds): Message) {
+        let late = self.running.remove(&id).is_some_and(|running| running.late);
         match ended {
             Ended::Computed(known, items) => {
                 let became = if self.repairing.remove(&id) { Became::Repaired } else { Became::Computed };
@@ -227,6 +267,10 @@ impl<'a> Executor<'a> {
                     let stage = self.shared.engine.stage(id).name.clone();
                     self.shared.watch.event(&Event::StageWaits { stage });
                 }
+            }
+            Ended::Failed(StageError::Stopped) if late => {
+                let seconds = self.limits.timeout.map_or(0.0, |timeout| timeout.as_secs_f64());
+                self.take_failure(id, timed_out(seconds));
             }
             Ended::Failed(error) => self.take_failure(id, error),
         }
@@ -275,6 +319,7 @@ impl<'a> Executor<'a> {
                 self.shared.engine.store.forget_file(&path);
                 StageError::Store(StoreError::Changed { path })
             }
+            StageError::Store(error) if error.can_pass() && self.rest(id, &error) => return,
             StageError::Store(error) => match self.repair(id, error) {
                 Ok(()) => return,
                 Err(error) => StageError::Store(error),
@@ -302,6 +347,23 @@ impl<'a> Executor<'a> {
         if !stopped {
             self.failed.push(StageFailure { stage: name, error });
         }
+    }
+
+    /// Lets a stage whose failure can pass be tried again in a while, unless it was tried often enough.
+    fn rest(&mut self, id: StageId, error: &StoreError) -> bool {
+        let tries = self.tries.entry(id).or_default();
+        if *tries >= self.limits.retries || self.shared.world.interrupted() {
+            return false;
+        }
+        let pause = FIRST_PAUSE * 4_u32.pow(*tries as u32);
+        *tries += 1;
+        let stage = self.shared.engine.stage(id).name.clone();
+        let text = format!("{error}; trying again in {} s", pause.as_secs_f64());
+        let warning = Warning { code: "stage-retried".into(), text };
+        self.shared.watch.event(&Event::Warned { stage, warning });
+        self.resting.insert(id, Instant::now() + pause);
+        self.states.set(id, State::Waiting);
+        true
     }
 
     /// Where stored bytes are damaged or missing, lets the stage that made them run again, and this one after it.
@@ -394,4 +456,9 @@ impl<'a> Executor<'a> {
     pub fn stopped(&self) -> bool {
         self.stopping() && self.states.count(|state| matches!(state, State::Stopped | State::Left)) > 0
     }
+}
+
+fn timed_out(seconds: f64) -> StageError {
+    StageError::input("stage-timeout", format!("it took longer than {seconds} s and was ended"))
+        .hint("allow it more with `--timeout`; what it left as a checkpoint is gone on from")
 }

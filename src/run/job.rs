@@ -14,7 +14,7 @@ use super::trust::Trust;
 use super::world::World;
 use crate::plan::{Engine, Known, Reused, StageId, Task, keys, recipe};
 use crate::sandbox::Wall;
-use crate::stage::{Ctx, Outcome, Params, StageError, Work};
+use crate::stage::{Ctx, Outcome, Params, StageError, Stop, Work};
 use crate::store::{Claim, Lookup, Made, Record, StoredTree};
 
 /// What all jobs of a run share.
@@ -54,11 +54,11 @@ pub enum Ended {
 }
 
 /// Computes a stage, unless another does or did.
-pub fn run(shared: &Shared, id: StageId, task: Box<Task>) -> Ended {
-    attempt(shared, id, task).unwrap_or_else(Ended::Failed)
+pub fn run(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Ended {
+    attempt(shared, id, task, stop).unwrap_or_else(Ended::Failed)
 }
 
-fn attempt(shared: &Shared, id: StageId, task: Box<Task>) -> Result<Ended, StageError> {
+fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result<Ended, StageError> {
     let engine = shared.engine;
     let class = keys::class(engine.implementation(id));
     let claim = match engine.store.lookup(&task.key, &class, engine.accept)? {
@@ -71,7 +71,7 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>) -> Result<Ended, Stage
     };
     let began = shared.world.nanoseconds();
     let clock = Instant::now();
-    let (outcome, items) = compute(shared, id, &task, &claim.partial()?)?;
+    let (outcome, items) = compute(shared, id, &task, &claim.partial()?, stop)?;
     let seconds = clock.elapsed().as_secs_f64();
     check(shared, id, &outcome)?;
     let made = Made {
@@ -91,11 +91,12 @@ fn compute(
     id: StageId,
     task: &Task,
     partial: &Path,
+    stop: &Stop,
 ) -> Result<(Outcome, Option<(u64, u64)>), StageError> {
     let stage = shared.engine.stage(id);
     let params = crate::plan::decision::params(stage);
     let progress = StageProgress::new(&stage.name, shared.watch);
-    let ctx = context(shared, id, task, &params, partial, &progress);
+    let ctx = Ctx { stop, ..context(shared, id, task, &params, partial, &progress) };
     match shared.engine.implementation(id).work {
         Work::Whole(work) | Work::Page(work) => Ok((guarded(shared, || work(&ctx))?, None)),
         Work::Command { run, code } => {
@@ -103,6 +104,7 @@ fn compute(
             // Not in the pool: the command's own threads do the work, and this one waits.
             let commands = super::commands::RunCommands {
                 world: shared.world,
+                stop,
                 walls: shared.walls,
                 project: &shared.project,
                 logs: shared.engine.store.runs.folder(&shared.run).join("logs"),

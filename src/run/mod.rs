@@ -18,7 +18,7 @@ pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use events::{Became, Event, Nobody, Watch};
 pub use executor::{Failures, StageFailure};
@@ -26,6 +26,7 @@ pub use files::ProjectFiles;
 pub use trust::Trust;
 pub use world::World;
 
+use crate::base::usage::{Whose, peak_memory};
 use crate::base::{Digest, Sources};
 use crate::diag::Diag;
 use crate::lang::near::near;
@@ -72,6 +73,23 @@ pub struct Options {
     pub trust: Trust,
     /// Whether outputs are linked by name.
     pub links: Links,
+    /// How long stages may take, and how often they are tried.
+    pub limits: Limits,
+}
+
+/// How long stages may take, and how often they are tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long one stage may take; without end where [`None`]. It is asked to end where that is safe.
+    pub timeout: Option<Duration>,
+    /// How often a stage is tried again whose failure can pass ([`StoreError::can_pass`]).
+    pub retries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { timeout: None, retries: 2 }
+    }
 }
 
 /// Whether a run's outputs are linked below `results/`.
@@ -97,6 +115,7 @@ impl Options {
             walls: Wall::Closed,
             trust: Trust::default(),
             links: Links::Results,
+            limits: Limits::default(),
         }
     }
 }
@@ -273,6 +292,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
             trust: options.trust.clone(),
         };
         let mut executor = executor::Executor::new(&shared, project.sources, options.jobs, options.failures, decisions);
+        executor.limits = options.limits;
         executor.run();
         project.store.files.save();
         let stopped = executor.stopped();
@@ -287,6 +307,8 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         };
         ended.clone_into(&mut record.ended);
         record.seconds = clock.elapsed().as_secs_f64();
+        record.peak_bytes = peak_memory(Whose::Own);
+        record.commands_peak_bytes = peak_memory(Whose::Children);
         let computed = executor.ended(Became::Computed) + executor.ended(Became::Repaired);
         recorder.event(&Event::RunEnded {
             ended: record.ended.clone(),
@@ -333,6 +355,7 @@ fn machine(world: &World, options: &Options) -> BTreeMap<String, String> {
         ("processors", world.processors.to_string()),
         ("threads", options.threads.to_string()),
         ("jobs", options.jobs.to_string()),
+        ("kernels", crate::learn::kernels::path()),
     ];
     facts.map(|(name, value)| (name.to_owned(), value)).into()
 }

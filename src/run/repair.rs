@@ -115,7 +115,7 @@ impl Repair<'_> {
         };
         let task = Task { manifest, key, inputs, absent: Absent::Lost, items: None };
         let clock = Instant::now();
-        match job::run(&shared, id, Box::new(task)) {
+        match job::run(&shared, id, Box::new(task), &self.world.stop) {
             Ended::Computed(known, _) => {
                 let same = known
                     .outputs

@@ -55,6 +55,25 @@ impl StoreError {
         move |error| Self::Disk { doing, path: path.to_owned(), error }
     }
 
+    /// Whether the same may go well a moment later: a network disk that does not answer, or what another process holds.
+    #[must_use]
+    pub fn can_pass(&self) -> bool {
+        let Self::Disk { error, .. } = self else { return false };
+        matches!(
+            error.kind(),
+            ErrorKind::Interrupted
+                | ErrorKind::WouldBlock
+                | ErrorKind::TimedOut
+                | ErrorKind::ResourceBusy
+                | ErrorKind::StaleNetworkFileHandle
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::NetworkDown
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+        )
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Accept, EVERYWHERE};
 use super::files::{number, take};
-use super::objects::Looking;
+use super::presence::Looking;
 use super::tree::Encoded;
 use super::{Objects, StoreError, Tree};
 use crate::base::{Digest, disk};

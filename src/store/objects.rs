@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 
 pub use super::error::StoreError;
-use super::presence::Listing;
+use super::presence::{Listing, Looking};
 use super::tree::Encoded;
 use super::{Entry, Lease, Tree, Use};
 use crate::base::{Digest, disk};
@@ -84,24 +84,6 @@ enum Access {
     Write,
     /// It is looked at: new objects are kept elsewhere until the process ends, damaged ones stay.
     Look,
-}
-
-/// A look for objects, perhaps for many.
-#[derive(Debug)]
-pub(super) struct Looking<'a> {
-    objects: &'a Objects,
-    listing: Option<Arc<Listing>>,
-    /// They were in the listing, and are gone.
-    damaged: BTreeSet<Digest>,
-}
-
-impl Looking<'_> {
-    /// As [`Objects::holds`]; among many an object is there when its name is, whatever its size: a truncated one is found when it
-    /// is read.
-    pub(super) fn holds(&self, entry: &Entry) -> bool {
-        let listed = self.listing.as_ref().is_some_and(|listing| listing.has(&entry.digest));
-        listed && !self.damaged.contains(&entry.digest) || self.objects.holds(entry)
-    }
 }
 
 /// The folder of one process's new objects. Its lock tells others that the process is alive.
@@ -263,7 +245,7 @@ impl Objects {
                 new
             })
         });
-        Looking { objects: self, listing, damaged: lock(&self.damaged).clone() }
+        Looking::new(self, listing, lock(&self.damaged).clone())
     }
 
     /// Whether the bytes of an entry are there, by name and size alone: they are verified when they are read.

@@ -1,10 +1,13 @@
 //! Which objects stand in their places, by listing the folders: for a result of many objects that is far cheaper than asking
 //! for each.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::{Entry, Objects};
 use crate::base::Digest;
 
 /// The digests in the folders of objects at one moment.
@@ -30,6 +33,28 @@ impl Listing {
     /// Whether an object stood in its place.
     pub(super) fn has(&self, digest: &Digest) -> bool {
         self.folders[usize::from(digest.bytes()[0])].binary_search(digest).is_ok()
+    }
+}
+
+/// A look for objects, perhaps for many.
+#[derive(Debug)]
+pub(super) struct Looking<'a> {
+    objects: &'a Objects,
+    listing: Option<Arc<Listing>>,
+    /// They were in the listing, and are gone.
+    damaged: BTreeSet<Digest>,
+}
+
+impl<'a> Looking<'a> {
+    pub(super) fn new(objects: &'a Objects, listing: Option<Arc<Listing>>, damaged: BTreeSet<Digest>) -> Self {
+        Self { objects, listing, damaged }
+    }
+
+    /// As [`Objects::holds`]; among many an object is there when its name is, whatever its size: a truncated one is found when it
+    /// is read.
+    pub(super) fn holds(&self, entry: &Entry) -> bool {
+        let listed = self.listing.as_ref().is_some_and(|listing| listing.has(&entry.digest));
+        listed && !self.damaged.contains(&entry.digest) || self.objects.holds(entry)
     }
 }
 

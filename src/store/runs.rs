@@ -29,6 +29,12 @@ pub struct RunRecord {
     /// The machine and how it was used: `os`, `arch`, `processors`, `threads`, `jobs`. No name of it or of its user.
     #[serde(default)]
     pub machine: BTreeMap<String, String>,
+    /// The most memory that macula's process held, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_bytes: Option<u64>,
+    /// The most memory that one of the commands it started held, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands_peak_bytes: Option<u64>,
     /// Its stages by name.
     pub stages: BTreeMap<String, StageRun>,
 }

@@ -302,6 +302,16 @@ pub(super) const PAGES: &[Page] = &[
         "The links of `results/` could not be written. The results are in the store.",
         "Check that the project's folder may be written to.",
     ),
+    found(
+        "stage-timeout",
+        "A stage took longer than `macula run --timeout` allows, and was ended where that was safe.",
+        "Allow it more. What it left as a checkpoint is gone on from.",
+    ),
+    found(
+        "stage-retried",
+        "The disk or the network failed in a way that can pass, and the stage is tried again (`--retries`).",
+        "Nothing, where it then goes well.",
+    ),
     // Commands of the user's.
     found("no-files", "The folder that `files` names holds no file.", "Check `path`; hidden files do not count."),
     found(

@@ -8,6 +8,7 @@ mod edits;
 mod items;
 mod keys;
 mod killed;
+mod limits;
 mod reuse;
 mod runs;
 mod stages;

@@ -82,3 +82,52 @@ fn the_command_line_plans_runs_and_explains() {
     let events = space.macula("run pipeline.kdl --json").code(0);
     assert!(events.stdout.lines().all(|line| line.starts_with("{\"event\":")), "{}", events.stdout);
 }
+
+#[test]
+fn why_tells_what_changed_since_any_run() {
+    let space = Space::with(PIPELINE);
+    space.macula("run pipeline.kdl").code(0);
+    space.edit("pipeline.kdl", "size 128", "size 160");
+    space.macula("run pipeline.kdl").code(0);
+    space.edit("pipeline.kdl", "size 160", "size 192");
+    let ids: Vec<String> = space
+        .macula("runs pipeline.kdl --json")
+        .code(0)
+        .stdout
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).expect("JSON")["id"].as_str().expect("text").to_owned()
+        })
+        .collect();
+    let [second, first] = ids.as_slice() else { panic!("two runs: {ids:?}") };
+    space.macula("why pipeline.kdl photos").code(0).says(&["160 -> 192", "it took"]).says_not(&["128 ->"]);
+    let since = space.macula(&format!("why pipeline.kdl photos --since {first}")).code(0);
+    since.says(&["128 -> 192", "pipeline.kdl:2", first, "it was computed"]).says_not(&["160 ->"]);
+    space.macula(&format!("why pipeline.kdl photos --since {second}")).code(0).says(&["160 -> 192"]);
+    space.macula("why pipeline.kdl photos --since 1999").code(2).says(&["there is no run `1999`"]);
+    space.macula(&format!("compare {first} {second}")).code(0).says(&["photos.size", "128", "160"]);
+    let record = space.read(&format!(".macula/v1/runs/{first}/run.json"));
+    assert!(record.contains("\"peak_bytes\":") && record.contains("\"kernels\":\"cpu-"), "{record}");
+}
+
+#[test]
+fn a_terminal_is_drawn_to_and_its_last_lines_stay() {
+    let space = Space::with(PIPELINE);
+    let macula = space.command(&["run", "pipeline.kdl"]).get_program().to_string_lossy().into_owned();
+    // `script` runs a command on a terminal of its own.
+    let shown = std::process::Command::new("script")
+        .args(["-qec", &format!("{macula} run pipeline.kdl"), "/dev/null"])
+        .current_dir(space.path(""))
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .output();
+    let Ok(shown) = shown else {
+        println!("skipped: no `script` here");
+        return;
+    };
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("\u{1b}["), "colours or movements of the cursor: {shown}");
+    let last: Vec<&str> = shown.lines().rev().take(8).collect();
+    assert!(last.iter().any(|line| line.contains("done in")), "{last:?}");
+    assert!(shown.contains("photos") && shown.contains("computed"), "{shown}");
+}

@@ -8,7 +8,7 @@ use macula::stage::{
     Cell, Ctx, Determinism, Files, Implementation, Item, Outcome, Params, StageError, Summary, Table, Tolerance,
     Warning, Work,
 };
-use macula::store::Tree;
+use macula::store::{StoreError, Tree};
 use rayon::prelude::*;
 
 /// All of them.
@@ -25,6 +25,7 @@ pub(super) const ALL: &[Implementation] = &[
     exact("refuses", Work::Whole(refuses)),
     exact("panics", Work::Whole(panics)),
     exact("waits", Work::Whole(waits)),
+    exact("flaky", Work::Whole(flaky)),
     exact("takes-path", Work::Whole(wrap)),
     Implementation {
         name: "draws",
@@ -179,6 +180,18 @@ fn waits(ctx: &Ctx) -> Result<Outcome, StageError> {
         ctx.stop.check()?;
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Fails so many times as if a network disk did not answer, then goes well.
+fn flaky(ctx: &Ctx) -> Result<Outcome, StageError> {
+    let path = ctx.partial.join("tries");
+    let tries = std::fs::read(&path).map_or(0, |tries| tries.len());
+    if tries < ctx.params.count("times")? {
+        let disk = |error| StageError::Store(StoreError::Disk { doing: "read", path: path.clone(), error });
+        std::fs::write(&path, vec![b'.'; tries + 1]).map_err(disk)?;
+        return Err(disk(std::io::ErrorKind::TimedOut.into()));
+    }
+    made(ctx, "well")
 }
 
 /// Random bytes.
