@@ -15,7 +15,7 @@ use crate::lang::spec::StageSpec;
 use crate::lang::stdlib;
 use crate::plan::{AllKnown, Known, StageId, keys};
 use crate::stage::{Implementation, Work};
-use crate::store::{Kind, Tree};
+use crate::store::{Kind, Objects, Tree};
 
 /// Files of a source that a lock lists; of more it has only the number and the digest of all.
 const MOST_FILES: usize = 10_000;
@@ -84,7 +84,7 @@ impl Lock {
     pub fn of(project: &Project, known: &AllKnown) -> Self {
         let stages = project.pipeline.stages.iter().enumerate().filter_map(|(at, stage)| {
             let implementation = project.implementations.iter().find(|known| known.name == stage.implementation)?;
-            Some(Locked::of(stage, implementation, known.get(&StageId(at))?))
+            Some(Locked::of(stage, implementation, known.get(&StageId(at))?, &project.store.objects))
         });
         Self {
             pipeline: project.pipeline.name.clone(),
@@ -102,7 +102,7 @@ impl Lock {
 }
 
 impl Locked {
-    fn of(stage: &StageSpec, implementation: &Implementation, known: &Known) -> Self {
+    fn of(stage: &StageSpec, implementation: &Implementation, known: &Known, objects: &Objects) -> Self {
         let params =
             stage.params.iter().filter(|(name, value)| !stage.unkeyed.contains(name) && !keys::holds_path(value));
         let inputs = stage.inputs.iter().map(|input| {
@@ -110,7 +110,9 @@ impl Locked {
             (input.port.clone(), from.collect())
         });
         let source = matches!(implementation.work, Work::Source(_));
-        let trees = if source { known.outputs.values().collect() } else { Vec::new() };
+        // One that can't be read was whole when it was found, a moment ago: then its files are not told apart.
+        let trees = known.outputs.values().filter(|_| source).filter_map(|made| made.tree(objects).ok());
+        let trees: Vec<&Tree> = trees.collect();
         let figures = known.summary.figures.iter().filter(|(_, figure)| figure.is_finite());
         Self {
             name: stage.name.clone(),
