@@ -32,8 +32,8 @@ pub enum Determinism {
     BitExact,
     /// The same bytes on the same kernel path, whatever the threads; from path to path within a tolerance.
     PathExact {
-        /// Names the path that this machine computes on (`cpu-avx512`).
-        path: fn() -> String,
+        /// Names the path that this machine computes on (`cpu-avx512`), from the stage's parameters: they may ask for a device.
+        path: fn(&BTreeMap<String, Value>) -> String,
         /// How far results of two paths lie apart.
         apart: Tolerance,
     },
@@ -291,6 +291,12 @@ impl StageError {
     #[must_use]
     pub fn input(code: &'static str, text: impl Into<String>) -> Self {
         Self::Input { code, text: text.into(), hint: None, field: None }
+    }
+
+    /// Whether it has that name in the catalogue.
+    #[must_use]
+    pub fn has_code(&self, wanted: &str) -> bool {
+        matches!(self, Self::Input { code, .. } if *code == wanted)
     }
 
     /// Adds what to do about it.

@@ -83,7 +83,7 @@ pub fn find(world: &World, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fa
             }
             _ => {
                 let (_, last) = explanation.last.as_ref()?;
-                let class = keys::class(engine.implementation(id));
+                let class = keys::class(engine.stage(id), engine.implementation(id));
                 let found = engine.store.find(&last.key?, &class, Accept::AnyClass).ok()?.ok()?;
                 let summary = serde_json::from_value(found.record.summary).unwrap_or_default();
                 artifact(last.key, Some(found.record.made.run), &found.outputs, summary, true)

@@ -57,6 +57,9 @@ pub struct Facts {
     pub best: Option<u64>,
     /// Its figure, turned so that more is better.
     pub best_figure: Option<f64>,
+    /// Patches per step, where a GPU's memory made them fewer than asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<u64>,
 }
 
 impl Checkpoint {

@@ -4,6 +4,7 @@ pub mod augment;
 pub mod checkpoint;
 pub mod evaluation;
 pub mod fit;
+pub mod gpu;
 pub mod kernels;
 pub mod loader;
 pub mod loss;

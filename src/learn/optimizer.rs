@@ -105,20 +105,27 @@ impl Optimizer {
     /// Where `values` and `gradient` are not as long as the optimizer was made for.
     pub fn step(&mut self, values: &mut [f32], gradient: &[f32], factor: f64) {
         assert_eq!(values.len(), gradient.len(), "one gradient entry per parameter");
-        self.steps += 1;
-        for group in &self.groups {
-            let (range, rate) = (group.range.clone(), group.rate * factor);
+        for (range, update) in self.updates(factor) {
             let (values, gradient) = (&mut values[range.clone()], &gradient[range.clone()]);
-            match self.rule {
-                Rule::Adam(moments) => {
-                    let scalars = AdamScalars::new(moments, self.steps, rate, 0.0, self.weight_decay);
+            match update {
+                Update::Adam(scalars) => {
                     scalars.update(values, gradient, &mut self.first[range.clone()], &mut self.second[range]);
                 }
-                Rule::AdamW(moments) => {
-                    let scalars = AdamScalars::new(moments, self.steps, rate, self.weight_decay, 0.0);
-                    scalars.update(values, gradient, &mut self.first[range.clone()], &mut self.second[range]);
-                }
-                Rule::Sgd { momentum: 0.0, .. } => plain(values, gradient, rate as f32, self.weight_decay as f32),
+                Update::Momentum(scalars) => scalars.update(values, gradient, &mut self.first[range]),
+                Update::Plain(scalars) => plain(values, gradient, scalars.rate, scalars.decay),
+            }
+        }
+    }
+
+    /// The next step, counted as taken: what is done to each range.
+    pub(super) fn updates(&mut self, factor: f64) -> Vec<(Range<usize>, Update)> {
+        self.steps += 1;
+        let update = |group: &Group| {
+            let rate = group.rate * factor;
+            let adam = |moments, decay, l2| Update::Adam(AdamScalars::new(moments, self.steps, rate, decay, l2));
+            let update = match self.rule {
+                Rule::Adam(moments) => adam(moments, 0.0, self.weight_decay),
+                Rule::AdamW(moments) => adam(moments, self.weight_decay, 0.0),
                 Rule::Sgd { momentum, nesterov } => {
                     let scalars = SgdScalars {
                         rate: rate as f32,
@@ -126,24 +133,38 @@ impl Optimizer {
                         momentum: momentum as f32,
                         ahead: if nesterov { Ahead::Nesterov } else { Ahead::Heavy },
                     };
-                    scalars.update(values, gradient, &mut self.first[range]);
+                    if momentum == 0.0 { Update::Plain(scalars) } else { Update::Momentum(scalars) }
                 }
-            }
-        }
+            };
+            (group.range.clone(), update)
+        };
+        self.groups.iter().map(update).collect()
     }
 }
 
+/// What one step does to the entries of one group.
+#[derive(Clone, Copy)]
+pub(super) enum Update {
+    /// Adam, with or without decoupled decay.
+    Adam(AdamScalars),
+    /// SGD with momentum.
+    Momentum(SgdScalars),
+    /// SGD without.
+    Plain(SgdScalars),
+}
+
 /// The scalars of one step of Adam.
-struct AdamScalars {
-    beta1: f32,
-    rest1: f32,
-    beta2: f32,
-    rest2: f32,
-    eps: f32,
-    size: f32,
-    root: f32,
-    shrink: f32,
-    l2: f32,
+#[derive(Clone, Copy)]
+pub(super) struct AdamScalars {
+    pub(super) beta1: f32,
+    pub(super) rest1: f32,
+    pub(super) beta2: f32,
+    pub(super) rest2: f32,
+    pub(super) eps: f32,
+    pub(super) size: f32,
+    pub(super) root: f32,
+    pub(super) shrink: f32,
+    pub(super) l2: f32,
 }
 
 impl AdamScalars {
@@ -181,18 +202,19 @@ impl AdamScalars {
 }
 
 /// How momentum enters the step.
-#[derive(Clone, Copy)]
-enum Ahead {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ahead {
     Heavy,
     Nesterov,
 }
 
-/// The scalars of one step of SGD with momentum.
-struct SgdScalars {
-    rate: f32,
-    decay: f32,
-    momentum: f32,
-    ahead: Ahead,
+/// The scalars of one step of SGD.
+#[derive(Clone, Copy)]
+pub(super) struct SgdScalars {
+    pub(super) rate: f32,
+    pub(super) decay: f32,
+    pub(super) momentum: f32,
+    pub(super) ahead: Ahead,
 }
 
 impl SgdScalars {

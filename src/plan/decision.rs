@@ -173,7 +173,7 @@ impl<'a> Engine<'a> {
         let given = self.given(id, known)?;
         let manifest = keys::of_given(stage, implementation, &given)?;
         let key = manifest.key();
-        let find = || self.store.find(&key, &keys::class(implementation), self.accept);
+        let find = || self.store.find(&key, &keys::class(stage, implementation), self.accept);
         let mut found = find()?;
         if found.is_err() && self.locate(id)? {
             // A result may name files of the user's.
@@ -203,7 +203,7 @@ impl<'a> Engine<'a> {
         let Found { record, outputs } = found;
         // A summary is for people: one that an older macula wrote in another shape must not stop a run.
         let summary = serde_json::from_value(record.summary).unwrap_or_default();
-        let own = keys::class(self.implementation(id));
+        let own = keys::class(self.stage(id), self.implementation(id));
         let foreign = record.class != own && record.class != EVERYWHERE;
         let class = record.class;
         let reused = Reused { other_class: foreign.then(|| class.clone()), made: record.made };
@@ -231,7 +231,7 @@ impl<'a> Engine<'a> {
         };
         let common = self.of_items(id)?;
         let results = self.store.results(&common)?;
-        let class = keys::class(implementation);
+        let class = keys::class(stage, implementation);
         let found = items(&ctx)?.into_iter().map(|item| {
             let key = keys::item(&common, &item);
             let tree = results.find(&key, &class, self.accept);

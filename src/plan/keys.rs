@@ -93,12 +93,12 @@ pub fn item(common: &Digest, item: &Item) -> Digest {
     Hasher::new("macula item key 1").digest(common).text(&item.name).digest(&item.tree.digest()).finish()
 }
 
-/// The class in which an implementation computes on this machine.
+/// The class in which a stage computes on this machine.
 #[must_use]
-pub fn class(implementation: &Implementation) -> String {
+pub fn class(stage: &StageSpec, implementation: &Implementation) -> String {
     match implementation.determinism {
         Determinism::BitExact | Determinism::Unknown => EVERYWHERE.to_owned(),
-        Determinism::PathExact { path, .. } => path(),
+        Determinism::PathExact { path, .. } => path(&stage.params),
     }
 }
 

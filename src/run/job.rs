@@ -60,7 +60,7 @@ pub fn run(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Ended 
 
 fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result<Ended, StageError> {
     let engine = shared.engine;
-    let class = keys::class(engine.implementation(id));
+    let class = keys::class(engine.stage(id), engine.implementation(id));
     let claim = match engine.store.lookup(&task.key, &class, engine.accept)? {
         Lookup::Hit(found) => {
             let (known, reused) = engine.reused(id, *found, task.manifest);

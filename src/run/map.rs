@@ -26,7 +26,7 @@ pub(super) fn run(
 ) -> Result<(Vec<(Item, Tree)>, u64), StageError> {
     let engine = shared.engine;
     let items = engine.items(id, task)?;
-    let class = keys::class(engine.implementation(id));
+    let class = keys::class(engine.stage(id), engine.implementation(id));
     let params = decision::item_params(engine.stage(id), engine.implementation(id));
     let of_item = Ctx { params: &params, streams: engine.streams(id), ..*ctx };
     let mut segment = engine.store.segment(&engine.of_items(id)?)?;

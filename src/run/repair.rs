@@ -91,7 +91,7 @@ impl Repair<'_> {
             .map_err(|_| Trouble::OtherVersion)?;
         let id = StageId(0);
         let implementation = engine.implementation(id);
-        if keys::class(implementation) != record.class {
+        if keys::class(engine.stage(id), implementation) != record.class {
             return Err(Trouble::OtherClass(record.class.clone()));
         }
         let inputs = recipe::inputs(recipe, &self.store.objects)?;

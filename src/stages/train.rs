@@ -9,7 +9,7 @@ use crate::learn::augment::{RECIPE, Recipe};
 use crate::learn::fit::figures::{EpochFigures, SetFigures, figure, table};
 use crate::learn::fit::settings::Settings;
 use crate::learn::fit::{Family, Fitted, Task, fit};
-use crate::learn::kernels;
+use crate::learn::gpu::{self, Choice, Precision};
 use crate::learn::loader::Samples;
 use crate::learn::model::ModelInfo;
 use crate::learn::network::Weights;
@@ -22,12 +22,21 @@ pub const TRAIN: Implementation = Implementation {
     name: "train",
     version: 1,
     seeded: true,
-    determinism: Determinism::PathExact { path: kernels::path, apart: APART },
+    determinism: Determinism::PathExact { path: class, apart: APART },
     work: Work::Whole(train),
 };
 
 /// Rounding differs from path to path, and training enlarges it: docs/lock.md says what was measured.
 const APART: Tolerance = Tolerance { figures: 0.05, free: &["epoch"] };
+
+/// The class of a training: that of the device which computes it.
+fn class(params: &BTreeMap<String, Value>) -> String {
+    let text = |name: &str| match params.get(name) {
+        Some(Value::Text(text)) => text.as_str(),
+        _ => "",
+    };
+    gpu::class(Choice::from_name(text("device")), Precision::from_name(text("precision")))
+}
 
 fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     let Value::Network(network) = ctx.params.get("network") else {
@@ -62,7 +71,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         labels: fitted.labels.clone(),
         chosen_epoch: fitted.chosen,
         epochs: fitted.epochs.len() as u64,
-        kernel_path: kernels::path(),
+        kernel_path: class(&ctx.params.0),
     };
     let json = serde_json::to_vec_pretty(&model).map_err(|error| StageError::Bug(error.to_string()))?;
     let mut tree = Tree::default();
@@ -75,12 +84,12 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
 }
 
 /// Trainings that differ in `epochs` and data: a second key, under which the last state of a shorter one is found. It names all
-/// that the first epochs depend on but for the data, which has its own digest; `checkpoint` changes no byte.
+/// that the first epochs depend on but for the data, which has its own digest; `checkpoint` changes no byte, and `device` none but by the class.
 fn family(ctx: &Ctx) -> Family {
     let mut key = Hasher::new("macula training family 1");
-    key.int(u64::from(TRAIN.version)).text(&kernels::path()).int(ctx.streams.rank("family", 0, &[]));
+    key.int(u64::from(TRAIN.version)).text(&class(&ctx.params.0)).int(ctx.streams.rank("family", 0, &[]));
     for (name, value) in &ctx.params.0 {
-        if !["epochs", "checkpoint"].contains(&name.as_str()) {
+        if !["epochs", "checkpoint", "device"].contains(&name.as_str()) {
             value.hash(key.text(name));
         }
     }

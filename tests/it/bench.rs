@@ -52,8 +52,9 @@ fn what_is_not_there_is_refused_with_what_is() {
     for (arguments, text, hint) in [
         ("train --network resnet19", "no network `resnet19`", "did you mean `resnet18`?"),
         ("train --network unheard-of", "no network `unheard-of`", "efficientnet-lite0, resnet18"),
-        ("train --device cuda", "built without CUDA", "--device cpu"),
-        ("train --precision bf16", "no `bf16`", "--precision f32"),
+        // Without a GPU, with the feature `cuda` or without.
+        ("train --device cuda", "no", "`device cpu`"),
+        ("train --device cpu --precision bf16", "`precision bf16` is a GPU's", "`precision f32`"),
         ("train --network shallow-cnn --size 8", "does not fit", "larger patches"),
         ("infer --file nowhere.kdl", "can't read `nowhere.kdl`", ""),
     ] {

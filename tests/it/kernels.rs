@@ -2,9 +2,9 @@
 
 mod autograd;
 mod convolutions;
-mod formula;
+pub(crate) mod formula;
 mod golden;
 mod layers;
 mod loading;
-mod networks;
+pub(crate) mod networks;
 mod reference;

@@ -3,6 +3,7 @@
 
 mod bench;
 mod completions;
+mod cuda;
 mod derived;
 mod exec;
 mod extract;

@@ -18,8 +18,9 @@ use crate::lang::near::near;
 use crate::lang::network::NetworkSpec;
 use crate::lang::stdlib::MODULES;
 use crate::lang::{self, builtin_network};
+use crate::learn::gpu::{self, Choice};
 use crate::learn::kernels;
-use crate::learn::trial::Trial;
+use crate::learn::trial::{Compared, Trial};
 use crate::progress::table::thousands;
 use crate::run::World;
 use crate::stage::StageError;
@@ -75,6 +76,8 @@ enum What {
     Load,
     /// Made photographs, decoded and cut into patches
     Extract,
+    /// Training steps on the device and on the processor, and how far they are apart
+    Check,
 }
 
 /// Where it is computed.
@@ -93,7 +96,9 @@ enum Device {
 enum Precision {
     /// Single precision
     F32,
-    /// bfloat16, sums in single precision
+    /// Products of 10 bits, sums in single precision (a GPU's)
+    Tf32,
+    /// bfloat16, sums in single precision (a GPU's)
     Bf16,
 }
 
@@ -115,12 +120,6 @@ enum Augment {
 /// # Errors
 /// Where the network or the device is not there, or the patches don't fit.
 pub fn bench(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
-    if arguments.device == Device::Cuda {
-        return Err(Failure::user("this macula was built without CUDA").hint("`--device cpu`"));
-    }
-    if arguments.precision == Precision::Bf16 {
-        return Err(Failure::user("on the CPU there is no `bf16` yet").hint("`--precision f32`"));
-    }
     let usual = if arguments.what == What::Extract { 4 } else { 32 };
     let asked = Asked {
         size: usize::from(arguments.size),
@@ -131,22 +130,36 @@ pub fn bench(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|error| Failure::user(format!("{threads} threads can't be started: {error}")))?;
+    let (mut class, mut compared) = (kernels::path(), None);
     let measured = pool.install(|| match arguments.what {
         What::Train => {
             let mut trial = trial(arguments, asked)?;
-            measure(asked, |_| trial.train().map_err(failure))
+            class = trial.class();
+            let measured = measure(asked, |_| trial.train().map_err(failure))?;
+            Ok(Measured { card_bytes: trial.card_bytes(), ..measured })
         }
         What::Infer => {
             let trial = trial(arguments, asked)?;
-            measure(asked, |_| trial.infer().map_err(failure))
+            class = trial.class();
+            let measured = measure(asked, |_| trial.infer().map_err(failure))?;
+            Ok(Measured { card_bytes: trial.card_bytes(), ..measured })
+        }
+        What::Check => {
+            let mut trial = trial(arguments, asked)?;
+            class = trial.class();
+            let mut processor = Trial::new(&network(arguments)?, asked.size, asked.batch, None).map_err(failure)?;
+            compared = Some(trial.compare(&mut processor, asked.steps).map_err(failure)?);
+            Ok(Measured { ms: f64::NAN, processor_ms: None, card_bytes: None })
         }
         What::Load => load::load(arguments.augment, asked),
         What::Extract => extract::extract(asked),
     })?;
-    let text = if arguments.json {
-        json_line(arguments, asked, threads, &measured)
+    let text = if let Some(compared) = compared {
+        check_line(&class, &compared)
+    } else if arguments.json {
+        json_line(arguments, asked, (threads, &class), &measured)
     } else {
-        words(arguments, asked, threads, &measured)
+        words(arguments, asked, (threads, &class), &measured)
     };
     // A closed stdout is no reason to fail.
     let _ = writeln!(std::io::stdout().lock(), "{text}");
@@ -169,6 +182,8 @@ struct Measured {
     ms: f64,
     /// Mean processor milliseconds a step, where the system tells.
     processor_ms: Option<f64>,
+    /// Bytes that the network held on a card.
+    card_bytes: Option<u64>,
 }
 
 /// Runs `warmup + steps` steps and measures all but the first ones. `step` is given its number.
@@ -188,7 +203,7 @@ fn measure(asked: Asked, mut step: impl FnMut(usize) -> Result<(), Failure>) -> 
     // As Python's `statistics.median`.
     let middle = times.len() / 2;
     let ms = if times.len() % 2 == 1 { times[middle] } else { f64::midpoint(times[middle - 1], times[middle]) };
-    Ok(Measured { ms, processor_ms })
+    Ok(Measured { ms, processor_ms, card_bytes: None })
 }
 
 /// Milliseconds of processor time that this process used, where the system tells (Linux, in hundredths of a second).
@@ -206,7 +221,13 @@ fn peak_mib() -> Option<u64> {
 }
 
 fn trial(arguments: &Arguments, asked: Asked) -> Result<Trial, Failure> {
-    Trial::new(&network(arguments)?, asked.size, asked.batch).map_err(failure)
+    let choice = match arguments.device {
+        Device::Auto => Choice::Auto,
+        Device::Cpu => Choice::Cpu,
+        Device::Cuda => Choice::Cuda,
+    };
+    let opened = gpu::open(choice, gpu::Precision::from_name(&name(&arguments.precision))).map_err(failure)?;
+    Trial::new(&network(arguments)?, asked.size, asked.batch, opened.gpu).map_err(failure)
 }
 
 /// A stage's error as a command's.
@@ -240,18 +261,31 @@ fn network(arguments: &Arguments) -> Result<NetworkSpec, Failure> {
     })
 }
 
+/// One line of JSON: how far the device is from the processor, and what its steps came to.
+fn check_line(class: &str, compared: &Compared) -> String {
+    json!({
+        "kernels": class,
+        "logits": compared.logits,
+        "gradients": compared.gradients,
+        "worst": compared.worst,
+        "digest": compared.digest.to_string(),
+        "resumed": compared.resumed.to_string(),
+    })
+    .to_string()
+}
+
 fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// The fields of the `PyTorch` script, those that only it has left out, and ours after them.
-fn json_line(arguments: &Arguments, asked: Asked, threads: usize, measured: &Measured) -> String {
+fn json_line(arguments: &Arguments, asked: Asked, (threads, class): (usize, &str), measured: &Measured) -> String {
     let round = |value: f64, digits: i32| (value * 10f64.powi(digits)).round() / 10f64.powi(digits);
     json!({
         "ms": round(measured.ms, 2),
         "images_per_s": round(asked.batch as f64 / measured.ms * 1e3, 1),
         "macula": env!("CARGO_PKG_VERSION"),
-        "device": "cpu",
+        "device": class.split('-').next(),
         "size": asked.size,
         "batch": asked.batch,
         "steps": asked.steps,
@@ -262,28 +296,25 @@ fn json_line(arguments: &Arguments, asked: Asked, threads: usize, measured: &Mea
         "what": name(&arguments.what),
         "network": arguments.network,
         "augment": name(&arguments.augment),
-        "kernels": kernels::path(),
+        "kernels": class,
         "processor_ms": measured.processor_ms.map(|ms| round(ms, 1)),
         "peak_mib": peak_mib(),
+        "gpu_mib": measured.card_bytes.map(|bytes| bytes >> 20),
     })
     .to_string()
 }
 
-fn words(arguments: &Arguments, asked: Asked, threads: usize, measured: &Measured) -> String {
+fn words(arguments: &Arguments, asked: Asked, (threads, class): (usize, &str), measured: &Measured) -> String {
     let (what, thing) = match arguments.what {
         What::Train => (format!("training {}", arguments.network), "patches"),
-        What::Infer => (format!("inference by {}", arguments.network), "patches"),
+        What::Infer | What::Check => (format!("inference by {}", arguments.network), "patches"),
         What::Load => (format!("loading, changes: {}", name(&arguments.augment)), "patches"),
         What::Extract => (format!("extraction from photographs of {} px", extract::SIDE), "photographs"),
     };
     let per_second = asked.batch as f64 / measured.ms * 1e3;
     let mut text = format!(
         "{what}: {per_second:.1} {thing} a second\n  {} {thing} a step, patches of {} px, {threads} threads, {}: {:.1} ms a step (median of {})",
-        asked.batch,
-        asked.size,
-        kernels::path(),
-        measured.ms,
-        asked.steps,
+        asked.batch, asked.size, class, measured.ms, asked.steps,
     );
     if let Some(ms) = measured.processor_ms {
         let _ = write!(text, "\n  {ms:.0} ms of processor time a step");

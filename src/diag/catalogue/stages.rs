@@ -232,6 +232,21 @@ pub(super) const PAGES: &[Page] = &[
         "The loss is no longer a number. Training stopped; the last good state is kept.",
         "Lower the learning rate. The message names epoch and batch.",
     ),
+    found(
+        "no-gpu",
+        "A GPU is asked for, or a precision that only a GPU has, and none can be used: the message says why.",
+        "Say `device cpu` and `precision f32`, or mend what the message names; docs/cuda.md says what a GPU needs.",
+    ),
+    found(
+        "gpu",
+        "The GPU's driver refused something in the middle of the work.",
+        "See what `nvidia-smi` says; run again.",
+    ),
+    found(
+        "gpu-memory",
+        "A batch does not fit the memory that is free on the GPU; the message says how much it needs.",
+        "Take a smaller `batch`, say `memory halve`, or end what else uses the GPU.",
+    ),
     found("nan-output", "The model gives values that are no numbers.", "Train again with a lower rate."),
     found(
         "weights-format",

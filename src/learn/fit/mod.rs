@@ -26,7 +26,7 @@ use crate::store::StoreError;
 use earlier::Earlier;
 pub use earlier::Family;
 use figures::{EpochFigures, SetFigures, lines, lopsided_text};
-use settings::{Choose, Settings, label_counts};
+use settings::{Choose, Memory, Settings, label_counts};
 
 /// The weights that stay behind when a loss is not a number.
 pub const LAST_GOOD: &str = "last-good.safetensors";
@@ -110,6 +110,7 @@ pub fn fit(task: &Task<'_>) -> Result<Fitted, StageError> {
         saved: task.progress.elapsed(),
     };
     run.take_up()?;
+    run.fit_memory(&mut told)?;
     while !run.finished() {
         run.epoch()?;
     }
@@ -188,11 +189,42 @@ impl Run<'_> {
         done >= self.task.settings.epochs || self.task.settings.patience.is_some_and(waited)
     }
 
+    /// Patches per step.
+    fn batch(&self) -> usize {
+        self.facts.batch.map_or(self.task.settings.batch, |batch| batch as usize)
+    }
+
+    /// Makes all that steps need on a GPU, where one computes; with fewer patches a step where the pipeline lets it. What was begun
+    /// with fewer goes on with as many.
+    fn fit_memory(&mut self, told: &mut Told) -> Result<(), StageError> {
+        let begun = self.facts.batch.is_some() || self.facts.epoch > 1 || self.facts.batches > 0;
+        loop {
+            let batch = self.batch();
+            match self.network.prepare(batch, &self.frozen, &self.optimizer) {
+                Err(error) if error.has_code("gpu-memory") && batch > 1 => {
+                    if begun || self.task.settings.memory == Memory::Error {
+                        return Err(error);
+                    }
+                    self.facts.batch = Some(batch as u64 / 2);
+                }
+                done => {
+                    done?;
+                    break;
+                }
+            }
+        }
+        if let Some(batch) = self.facts.batch {
+            let asked = self.task.settings.batch;
+            told.warn("smaller-batch", format!("the GPU's memory holds steps of {batch} patches, not of {asked}"));
+        }
+        Ok(())
+    }
+
     /// The rest of the epoch under way, its figures, and a checkpoint.
     fn epoch(&mut self) -> Result<(), StageError> {
         let (task, number) = (self.task, self.facts.epoch);
         let draws = task.settings.sampler.epoch(&task.data.set, task.streams, number);
-        let batches = batches(&draws, task.settings.batch);
+        let batches = batches(&draws, self.batch());
         let total = batches.len() as u64;
         let rest = &batches[self.facts.batches as usize..];
         let mut rate = 0.0;
@@ -214,7 +246,7 @@ impl Run<'_> {
             Err(StageError::Stopped) => return Err(self.stopped()),
             other => other?,
         };
-        self.judge(&figures);
+        self.judge(&figures)?;
         self.facts.epochs.push(figures);
         self.facts.epoch += 1;
         self.facts.batches = 0;
@@ -241,8 +273,7 @@ impl Run<'_> {
         let loss = self.loss.on_tape(&output, &batch.labels).map_err(bug)?;
         self.network.backward(&loss)?;
         let factor = self.factor(step, batches);
-        let optimizer = &mut self.optimizer;
-        self.network.update(|values, gradient| optimizer.step(values, gradient, factor));
+        self.network.step(&mut self.optimizer, factor)?;
         self.logits.extend(values);
         self.labels.extend_from_slice(&batch.labels);
         self.facts.batches += 1;
@@ -281,7 +312,7 @@ impl Run<'_> {
 
     /// The figures on patches as they are, in evaluation mode.
     fn evaluate(&self, samples: &Samples, draws: &[Draw]) -> Result<SetFigures, StageError> {
-        let pieces: Vec<&[Draw]> = draws.chunks(self.task.settings.batch).collect();
+        let pieces: Vec<&[Draw]> = draws.chunks(self.batch()).collect();
         let (mut values, mut labels) = (Vec::new(), Vec::new());
         ahead(
             pieces.len(),
@@ -297,7 +328,7 @@ impl Run<'_> {
     }
 
     /// Keeps the weights where the epoch is the best so far, and says how it went.
-    fn judge(&mut self, epoch: &EpochFigures) {
+    fn judge(&mut self, epoch: &EpochFigures) -> Result<(), StageError> {
         let (task, choose) = (self.task, self.task.settings.choose);
         let figure = epoch.valid.chosen_by(choose, epoch.epoch);
         let better = match (figure, self.facts.best_figure) {
@@ -306,6 +337,7 @@ impl Run<'_> {
             (None, Some(_)) => false,
         };
         if better {
+            self.network.fetch(Some(&mut self.optimizer))?;
             self.facts.best = Some(epoch.epoch);
             self.facts.best_figure = figure;
             self.best = (self.network.flat().to_vec(), self.network.running().to_vec());
@@ -329,6 +361,7 @@ impl Run<'_> {
             let text = format!("epoch {}, validation: {}", epoch.epoch, lopsided_text(&classes[class], ratio));
             task.progress.warn(&Warning { code: "prediction-ratio".to_owned(), text });
         }
+        Ok(())
     }
 
     /// After a batch: a checkpoint where one is due or the user asked to stop.
@@ -348,6 +381,7 @@ impl Run<'_> {
     }
 
     fn save(&mut self) -> Result<(), StageError> {
+        self.network.fetch(Some(&mut self.optimizer))?;
         // The next loss would tell, but then the last checkpoint would no longer be a good one.
         if !self.network.flat().iter().chain(self.network.running()).all(|value| value.is_finite()) {
             let (epoch, batches) = (self.facts.epoch, self.facts.batches);

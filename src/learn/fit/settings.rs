@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::data::patches::{Label, PatchSet};
 use crate::lang::value::Value;
+use crate::learn::gpu::{Choice, Precision};
 use crate::learn::loader::Normalisation;
 use crate::learn::loss::Loss;
 use crate::learn::model::LabelCounts;
@@ -34,6 +35,12 @@ pub struct Settings {
     pub epochs: u64,
     /// Patches per step.
     pub batch: usize,
+    /// What happens where a GPU has too little memory for them.
+    pub memory: Memory,
+    /// Which device computes.
+    pub device: Choice,
+    /// What it computes with.
+    pub precision: Precision,
     /// What an epoch holds.
     pub sampler: Sampler,
     /// What to do where weights lack tensors.
@@ -83,6 +90,15 @@ pub enum PositiveWeights {
     None,
     /// Negatives/positives.
     Balanced,
+}
+
+/// What happens where a GPU has too little memory for a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// An error that says how much it needs.
+    Error,
+    /// The batch is halved until it fits.
+    Halve,
 }
 
 /// How tensors without pretrained weights begin.
@@ -146,6 +162,9 @@ impl Settings {
             schedule: Schedule::from_params(params)?,
             epochs: params.count("epochs")? as u64,
             batch: params.count("batch")?,
+            memory: if params.text("memory")? == "halve" { Memory::Halve } else { Memory::Error },
+            device: Choice::from_name(params.text("device")?),
+            precision: Precision::from_name(params.text("precision")?),
             sampler: Sampler::from_params(params, classes)?,
             missing: match params.text("missing")? {
                 "initialise" => Missing::Initialise,

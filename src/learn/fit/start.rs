@@ -3,6 +3,7 @@
 use super::settings::{Settings, count_labels};
 use super::{Task, Told};
 use crate::lang::near::near;
+use crate::learn::gpu;
 use crate::learn::loader::Samples;
 use crate::learn::model::{LabelCounts, on_tape};
 use crate::learn::network::Network;
@@ -47,6 +48,14 @@ pub(super) fn ready(task: &Task<'_>, told: &mut Told) -> Result<Ready, StageErro
     let is_frozen = |name: &str| settings.frozen.iter().any(|prefix| name.starts_with(prefix.as_str()));
     let frozen = network.parameters().iter().map(|parameter| is_frozen(&parameter.name)).collect();
     let optimizer = Optimizer::new(settings.rule, settings.weight_decay, groups, network.flat().len());
+    let opened = gpu::open(settings.device, settings.precision)?;
+    if let Some(said) = opened.said {
+        task.progress.line(&said);
+    }
+    let network = match opened.gpu {
+        Some(gpu) => network.on(gpu),
+        None => network,
+    };
     Ok(Ready { network, optimizer, frozen })
 }
 

@@ -8,6 +8,7 @@ mod load;
 mod plan;
 mod program;
 mod train;
+mod trunk;
 mod weights;
 
 use std::collections::BTreeMap;
@@ -20,12 +21,15 @@ use candle_core::{CpuStorage, Device, Storage, Tensor, Var};
 use crate::base::Streams;
 use crate::base::random::Stream;
 use crate::lang::network::{Layer, NetworkSpec};
+use crate::learn::gpu::Gpu;
 use crate::learn::kernels::Pool;
+use crate::learn::optimizer::Optimizer;
 use crate::stage::StageError;
 use evaluate::Folded;
 use plan::Plan;
 use program::{Norm, Program};
 use train::{Model, Pass, Source};
+use trunk::{Numbers, Pixels, Trunk};
 
 pub use load::{LoadReport, Missing};
 pub use weights::Weights;
@@ -47,7 +51,15 @@ pub struct Network {
     /// The convolutions of evaluation mode, as long as the numbers they were made from hold.
     folded: Mutex<Option<Arc<Vec<Option<Folded>>>>>,
     /// The last forward pass in training mode: its logits on the tape and what the way back needs.
-    pass: Option<(Var, Arc<Plan>, Pass)>,
+    pass: Option<(Var, Arc<Plan>, Made)>,
+    /// The card that computes, where one does.
+    trunk: Option<Mutex<Trunk>>,
+}
+
+/// Where the last forward pass left what its way back needs.
+enum Made {
+    Host(Pass),
+    Card,
 }
 
 /// One parameter tensor: a name of torchvision's and where it lies in [`Network::flat`].
@@ -99,7 +111,31 @@ impl Network {
             plans: Mutex::default(),
             folded: Mutex::default(),
             pass: None,
+            trunk: None,
         })
+    }
+
+    /// The same network, computed on a card from now on. What [`Network::calibrate`] does stays on the processor.
+    #[must_use]
+    pub fn on(mut self, gpu: Box<dyn Gpu>) -> Self {
+        self.trunk = Some(Mutex::new(Trunk::new(gpu)));
+        self
+    }
+
+    /// Bytes that it holds on a card, but for the driver's own; none without one.
+    #[must_use]
+    pub fn card_bytes(&self) -> Option<u64> {
+        let trunk = self.trunk.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(trunk.bytes(&self.program))
+    }
+
+    /// The class that its results are recorded in: that of the kernels, or of the card.
+    #[must_use]
+    pub fn class(&self) -> String {
+        match &self.trunk {
+            Some(trunk) => trunk.lock().unwrap_or_else(PoisonError::into_inner).class(),
+            None => crate::learn::kernels::path(),
+        }
     }
 
     /// What it was made from.
@@ -126,7 +162,7 @@ impl Network {
         &self.program.parameters
     }
 
-    /// All parameters as one vector.
+    /// All parameters as one vector. On a card, as the last [`Network::fetch`] left them; as of all that is read of a network.
     #[must_use]
     pub fn flat(&self) -> &[f32] {
         &self.flat
@@ -154,14 +190,52 @@ impl Network {
         }
         self.flat.copy_from_slice(flat);
         self.running.copy_from_slice(running);
-        self.changed();
+        self.host_changed();
         Ok(())
     }
 
-    /// Changes the parameters in place; `change` is given them and their gradient. For the optimizer.
+    /// Changes the parameters in place, on the host; `change` is given them and their gradient.
     pub fn update(&mut self, change: impl FnOnce(&mut [f32], &[f32])) {
         change(&mut self.flat, &self.gradient);
+        self.host_changed();
+    }
+
+    /// A step of the optimizer with every rate times `factor`, where the parameters are.
+    ///
+    /// # Errors
+    /// The card's.
+    pub fn step(&mut self, optimizer: &mut Optimizer, factor: f64) -> Result<(), StageError> {
+        let Some(trunk) = &mut self.trunk else {
+            self.update(|values, gradient| optimizer.step(values, gradient, factor));
+            return Ok(());
+        };
+        trunk.get_mut().unwrap_or_else(PoisonError::into_inner).step(&self.program, optimizer, factor)
+    }
+
+    /// Makes all that training on batches of so many patches needs on a card, so that too little memory is found before the first
+    /// step. Without a card there is nothing to do.
+    ///
+    /// # Errors
+    /// The card's; [`StageError::Input`] with the code `gpu-memory` where a smaller batch would help.
+    pub fn prepare(&mut self, images: usize, frozen: &[bool], optimizer: &Optimizer) -> Result<(), StageError> {
+        let Some(trunk) = &mut self.trunk else { return Ok(()) };
+        let extents = self.program.extents(self.size, self.size)?;
+        let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let numbers = Numbers { flat: &self.flat, running: &self.running };
+        trunk.prepare(&self.program, &numbers, (images, &extents), frozen, optimizer)
+    }
+
+    /// Copies what a card changed to the host: parameters, running statistics, gradient, and the optimizer's moments. Without a card
+    /// they are there.
+    ///
+    /// # Errors
+    /// The card's.
+    pub fn fetch(&mut self, optimizer: Option<&mut Optimizer>) -> Result<(), StageError> {
+        let Some(trunk) = &mut self.trunk else { return Ok(()) };
+        let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
+        trunk.fetch(&mut self.flat, &mut self.running, &mut self.gradient, optimizer)?;
         self.changed();
+        Ok(())
     }
 
     /// Sets one parameter to `values`, in torch's order.
@@ -174,7 +248,7 @@ impl Network {
             return Err(StageError::Bug(format!("no parameter `{name}` of {} values", values.len())));
         };
         self.flat[parameter.range.clone()].copy_from_slice(&layout::from_torch(&parameter.shape, values));
-        self.changed();
+        self.host_changed();
         Ok(())
     }
 
@@ -203,10 +277,21 @@ impl Network {
                 frozen.len()
             )));
         }
-        if let Some((_, _, pass)) = self.pass.take() {
+        if let Some((_, _, Made::Host(pass))) = self.pass.take() {
             pass.recycle(&self.pool);
         }
         let (count, plan) = self.plan_for(pixels)?;
+        if let Some(trunk) = &mut self.trunk {
+            let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let (program, numbers) = (&self.program, Numbers { flat: &self.flat, running: &self.running });
+            let logits = with_floats(pixels, |floats| {
+                trunk.forward_train(program, &numbers, Pixels { floats, extents: &plan.extents }, frozen, dropout)
+            })??;
+            let logits = Var::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)?;
+            let tensor = logits.as_tensor().clone();
+            self.pass = Some((logits, plan, Made::Card));
+            return Ok(tensor);
+        }
         let source =
             |norm: &Norm| if frozen[norm.gamma] && frozen[norm.beta] { Source::Running } else { Source::Batch };
         let model = Model { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
@@ -215,7 +300,7 @@ impl Network {
         let logits =
             Var::from_slice(pass.logits(&self.program), (count, self.classes), &Device::Cpu).map_err(candle)?;
         let tensor = logits.as_tensor().clone();
-        self.pass = Some((logits, plan, pass));
+        self.pass = Some((logits, plan, Made::Host(pass)));
         self.changed();
         Ok(tensor)
     }
@@ -236,9 +321,18 @@ impl Network {
             return Err(StageError::Bug("a loss that does not depend on the logits".to_owned()));
         };
         let dlogits = dlogits.contiguous().map_err(candle)?;
-        let model = Model { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
-        let gradient = &mut self.gradient;
-        with_floats(&dlogits, |dlogits| train::backward(model, pass, dlogits, gradient))?;
+        match (pass, &mut self.trunk) {
+            (Made::Host(pass), _) => {
+                let model = Model { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
+                let gradient = &mut self.gradient;
+                with_floats(&dlogits, |dlogits| train::backward(model, pass, dlogits, gradient))?;
+            }
+            (Made::Card, Some(trunk)) => {
+                let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
+                with_floats(&dlogits, |dlogits| trunk.backward(&self.program, dlogits))??;
+            }
+            (Made::Card, None) => return Err(StageError::Bug("a pass on a card that is gone".to_owned())),
+        }
         Ok(gradients)
     }
 
@@ -249,6 +343,14 @@ impl Network {
     /// As [`Network::forward_train`].
     pub fn forward(&self, pixels: &Tensor) -> Result<Tensor, StageError> {
         let (count, plan) = self.plan_for(pixels)?;
+        if let Some(trunk) = &self.trunk {
+            let mut trunk = trunk.lock().unwrap_or_else(PoisonError::into_inner);
+            let numbers = Numbers { flat: &self.flat, running: &self.running };
+            let logits = with_floats(pixels, |floats| {
+                trunk.forward(&self.program, &numbers, Pixels { floats, extents: &plan.extents })
+            })??;
+            return Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle);
+        }
         let model = Model { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
         let folded = {
             let mut held = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -288,7 +390,7 @@ impl Network {
     /// [`StageError::Input`] naming the tensors that are missing (under [`Missing::Error`]), of another shape, or not finite.
     pub fn load(&mut self, weights: &Weights, missing: Missing) -> Result<LoadReport, StageError> {
         let report = load::load(self, weights, missing)?;
-        self.changed();
+        self.host_changed();
         Ok(report)
     }
 
@@ -308,7 +410,7 @@ impl Network {
             self.flat[parameters[gamma].range.clone()].fill(0.0);
         }
         let names = gammas.into_iter().map(|gamma| parameters[gamma].name.clone()).collect();
-        self.changed();
+        self.host_changed();
         names
     }
 
@@ -347,8 +449,16 @@ impl Network {
                 load::settle(self, norm, sums, *rows);
             }
         }
-        self.changed();
+        self.host_changed();
         Ok(())
+    }
+
+    /// The numbers on the host are the newest.
+    fn host_changed(&mut self) {
+        self.changed();
+        if let Some(trunk) = &mut self.trunk {
+            trunk.get_mut().unwrap_or_else(PoisonError::into_inner).host_changed();
+        }
     }
 
     /// Forgets what was made from numbers that hold no longer.

@@ -69,6 +69,20 @@ impl Pass {
     }
 }
 
+/// Which values have a trainable parameter before them.
+pub(super) fn wanted(program: &Program, frozen: &[bool]) -> Vec<bool> {
+    let trainable = |step: &Step| match step.op {
+        Op::Conv { weight, bias, .. } => !frozen[weight] || bias.is_some_and(|bias| !frozen[bias]),
+        Op::Norm { norm, .. } => !frozen[program.norms[norm].gamma] || !frozen[program.norms[norm].beta],
+        _ => false,
+    };
+    let mut wanted = vec![false; program.uses.len()];
+    for step in &program.steps {
+        wanted[step.output] = step.reads().any(|value| wanted[value]) || trainable(step);
+    }
+    wanted
+}
+
 /// Values that the way back reads, given which of them want gradients.
 fn read_back(program: &Program, wanted: &[bool], frozen: &[bool]) -> Vec<bool> {
     let mut read = vec![false; wanted.len()];
@@ -105,15 +119,7 @@ pub(super) fn forward(
 ) -> Pass {
     let Model { program, plan, pool, .. } = model;
     let images = pixels.len() / plan.extents[0].len();
-    let trainable = |step: &Step| match step.op {
-        Op::Conv { weight, bias, .. } => !frozen[weight] || bias.is_some_and(|bias| !frozen[bias]),
-        Op::Norm { norm, .. } => !frozen[program.norms[norm].gamma] || !frozen[program.norms[norm].beta],
-        _ => false,
-    };
-    let mut wanted = vec![false; program.uses.len()];
-    for step in &program.steps {
-        wanted[step.output] = step.reads().any(|value| wanted[value]) || trainable(step);
-    }
+    let wanted = wanted(program, frozen);
     let read = read_back(program, &wanted, frozen);
     let mut left = program.uses.clone();
     let mut values: Vec<Option<Vec<f32>>> = vec![None; program.uses.len()];
@@ -207,8 +213,7 @@ pub(super) fn forward(
             }
             Op::Flatten => flatten(x, from.height * from.width, from.channels, &mut y),
             Op::Dropout { share } => {
-                let scale = (1.0 / (1.0 - share)) as f32;
-                let mask: Vec<f32> = x.iter().map(|_| if dropout.chance(*share) { 0.0 } else { scale }).collect();
+                let mask = dropout_mask(*share, x.len(), &mut dropout);
                 y.copy_from_slice(x);
                 y.iter_mut().zip(&mask).for_each(|(y, mask)| *y *= mask);
                 kept[at] = Kept::Mask(mask);
@@ -226,6 +231,12 @@ pub(super) fn forward(
         }
     }
     Pass { images, values, kept, wanted, frozen: frozen.to_vec(), observed }
+}
+
+/// What a dropout multiplies by: 0 for a share, what keeps the mean for the others.
+pub(super) fn dropout_mask(share: f64, count: usize, stream: &mut Stream) -> Vec<f32> {
+    let scale = (1.0 / (1.0 - share)) as f32;
+    (0..count).map(|_| if stream.chance(share) { 0.0 } else { scale }).collect()
 }
 
 /// running = (1 - momentum) running + momentum batch, the variance unbiased, as torch's.

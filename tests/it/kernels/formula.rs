@@ -9,7 +9,7 @@ use macula::learn::network::Weights;
 use macula::syntax;
 
 /// A multiplicative hash of the index, begun by the name's CRC-32, spread over low..high.
-pub(super) fn formula(name: &str, count: usize, low: f64, high: f64) -> Vec<f32> {
+pub(crate) fn formula(name: &str, count: usize, low: f64, high: f64) -> Vec<f32> {
     let start = crc32(name.as_bytes());
     (0..count as u32)
         .map(|index| {
@@ -28,7 +28,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// Between which bounds the values of a tensor lie.
-pub(super) fn bounds(name: &str, shape: &[usize]) -> (f64, f64) {
+pub(crate) fn bounds(name: &str, shape: &[usize]) -> (f64, f64) {
     if name.ends_with("running_mean") {
         (-0.2, 0.2)
     } else if name.ends_with("running_var") {
@@ -44,7 +44,7 @@ pub(super) fn bounds(name: &str, shape: &[usize]) -> (f64, f64) {
 }
 
 /// Weights by the formula, in the shapes of `like`.
-pub(super) fn weights(like: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Weights {
+pub(crate) fn weights(like: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Weights {
     let tensor = |(name, (shape, values)): (&String, &(Vec<usize>, Vec<f32>))| {
         let (low, high) = bounds(name, shape);
         (name.clone(), (shape.clone(), formula(name, values.len(), low, high)))
@@ -53,7 +53,7 @@ pub(super) fn weights(like: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Weight
 }
 
 /// The network that a text describes.
-pub(super) fn described(text: &str) -> NetworkSpec {
+pub(crate) fn described(text: &str) -> NetworkSpec {
     let file = Sources::default().add("network.kdl", None, text);
     let (document, diags) = syntax::parse(file, text);
     assert_eq!(diags, []);
@@ -82,7 +82,7 @@ fn norm(name: &str) -> Layer {
 }
 
 /// torchvision's `ResNet18`, its stages `widths` channels wide.
-pub(super) fn resnet18(widths: [usize; 4]) -> NetworkSpec {
+pub(crate) fn resnet18(widths: [usize; 4]) -> NetworkSpec {
     let mut layers = vec![conv("conv1", widths[0], 7, 2), norm("bn1"), Layer::Relu];
     layers.push(Layer::MaxPool { kernel: 3, stride: 2, padding: 1 });
     for (stage, width) in (1..).zip(widths) {

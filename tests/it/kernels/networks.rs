@@ -22,7 +22,7 @@ struct Expected {
 }
 
 /// As `Every` of tests/expected/networks.py.
-pub(super) const EVERY: &str = r"network every {
+pub(crate) const EVERY: &str = r"network every {
     conv stem out=16 kernel=3 padding=2 dilation=2
     batch-norm norm
     gelu

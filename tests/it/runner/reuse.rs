@@ -192,7 +192,7 @@ fn results_of_another_class_are_taken_and_named_unless_exact() {
     bench.run(&drawn()).done();
     let elsewhere = super::stages::ALL.iter().map(|known| Implementation {
         determinism: match known.determinism {
-            Determinism::PathExact { apart, .. } => Determinism::PathExact { path: || "other-path".to_owned(), apart },
+            Determinism::PathExact { apart, .. } => Determinism::PathExact { path: |_| "other-path".to_owned(), apart },
             exact @ (Determinism::BitExact | Determinism::Unknown) => exact,
         },
         ..*known

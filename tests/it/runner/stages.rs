@@ -31,7 +31,7 @@ pub(super) const ALL: &[Implementation] = &[
         name: "draws",
         version: 1,
         seeded: true,
-        determinism: Determinism::PathExact { path: || "test-path".to_owned(), apart: APART },
+        determinism: Determinism::PathExact { path: |_| "test-path".to_owned(), apart: APART },
         work: Work::Whole(draws),
     },
 ];

@@ -1,0 +1,82 @@
+//! Places of buffers in one block of memory: what is not in use at the same time may lie in the same place. Knows no buffer's content.
+
+/// What the places of buffers are multiples of, bytes: of the widest loads, and more.
+pub const ALIGNMENT: u64 = 256;
+
+/// A buffer and when it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Its size.
+    pub bytes: u64,
+    /// The first call that uses it.
+    pub first: usize,
+    /// The last one.
+    pub last: usize,
+}
+
+impl Life {
+    fn meets(&self, other: &Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// The place of each buffer, and the bytes of the block. The largest are placed first, each at the lowest place that is free while it
+/// is used; of equals the first. A function of the lives alone.
+#[must_use]
+pub fn place(lives: &[Life]) -> (Vec<u64>, u64) {
+    let mut order: Vec<usize> = (0..lives.len()).collect();
+    order.sort_by_key(|&at| (std::cmp::Reverse(lives[at].bytes), at));
+    let mut places = vec![0; lives.len()];
+    let mut total = 0;
+    let mut placed: Vec<usize> = Vec::with_capacity(lives.len());
+    for at in order {
+        let bytes = lives[at].bytes.next_multiple_of(ALIGNMENT);
+        let mut taken: Vec<(u64, u64)> = placed
+            .iter()
+            .filter(|&&other| lives[other].meets(&lives[at]))
+            .map(|&other| (places[other], places[other] + lives[other].bytes.next_multiple_of(ALIGNMENT)))
+            .collect();
+        taken.sort_unstable();
+        let mut place = 0;
+        for (from, to) in taken {
+            if place + bytes <= from {
+                break;
+            }
+            place = place.max(to);
+        }
+        places[at] = place;
+        total = total.max(place + bytes);
+        placed.push(at);
+    }
+    (places, total)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_used_at_the_same_time_shares_its_place() {
+        let life = |bytes, first, last| Life { bytes, first, last };
+        let (places, total) = place(&[life(1000, 0, 1), life(512, 1, 2), life(1024, 2, 3)]);
+        assert_eq!((places, total), (vec![0, 1024, 0], 1536));
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_buffers_in_use_overlap(lives in prop::collection::vec((1u64..5000, 0usize..40, 0usize..20), 1..60)) {
+            let lives: Vec<Life> =
+                lives.into_iter().map(|(bytes, first, long)| Life { bytes, first, last: first + long }).collect();
+            let (places, total) = place(&lives);
+            for (a, (one, from)) in lives.iter().zip(&places).enumerate() {
+                prop_assert!(from % ALIGNMENT == 0 && from + one.bytes <= total);
+                for (other, to) in lives[..a].iter().zip(&places) {
+                    let apart = from + one.bytes <= *to || to + other.bytes <= *from;
+                    prop_assert!(apart || one.last < other.first || other.last < one.first);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Shared libraries of C, opened while the program runs: a machine without them starts it too. Knows no function.
+
+#![expect(unsafe_code, reason = "libraries of C are opened here")]
+
+use std::ffi::{CStr, CString, c_void};
+
+/// An open library. It stays open to the end of the process, as what was taken from it may.
+#[derive(Clone, Copy)]
+pub(super) struct Library(*mut c_void);
+
+// SAFETY: a handle of `dlopen` may be used from any thread.
+unsafe impl Send for Library {}
+// SAFETY: as above.
+unsafe impl Sync for Library {}
+
+impl Library {
+    /// Opens the first of `names` that the system's loader finds.
+    pub(super) fn open(names: &[&str]) -> Option<Self> {
+        names.iter().filter_map(|name| CString::new(*name).ok()).find_map(|name| {
+            // SAFETY: the name is a C string; what runs are the initialisers of NVIDIA's libraries.
+            let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+            (!handle.is_null()).then_some(Self(handle))
+        })
+    }
+
+    /// The address of a function.
+    pub(super) fn symbol(self, name: &CStr) -> Option<*mut c_void> {
+        // SAFETY: the handle is open.
+        let symbol = unsafe { libc::dlsym(self.0, name.as_ptr()) };
+        (!symbol.is_null()).then_some(symbol)
+    }
+}
+
+/// Declares a struct of a library's functions, all of which give an `int` that is 0 where they succeed, and how to open it.
+macro_rules! functions {
+    ($(#[$doc:meta])* $name:ident of [$($file:literal),*] { $($function:ident($($type:ty),* $(,)?);)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        #[expect(non_snake_case, reason = "the names of C")]
+        pub(super) struct $name {
+            $(pub(super) $function: unsafe extern "C" fn($($type),*) -> std::ffi::c_int,)*
+        }
+
+        impl $name {
+            /// The files that it is looked for in.
+            pub(super) const FILES: &[&str] = &[$($file),*];
+
+            /// The library, or what is missing.
+            pub(super) fn open() -> Result<Self, String> {
+                let library = $crate::learn::gpu::cuda::library::Library::open(Self::FILES)
+                    .ok_or_else(|| format!("`{}` is not found", Self::FILES[0]))?;
+                Ok(Self {
+                    $($function: {
+                        const NAME: &str = concat!(stringify!($function), "\0");
+                        let name = std::ffi::CStr::from_bytes_with_nul(NAME.as_bytes()).map_err(|error| error.to_string())?;
+                        let symbol = library
+                            .symbol(name)
+                            .ok_or_else(|| format!("`{}` has no `{}`", Self::FILES[0], stringify!($function)))?;
+                        // SAFETY: the library's header declares the function so; `tests/gpu/headers.sh` compares.
+                        unsafe {
+                            std::mem::transmute::<
+                                *mut std::ffi::c_void,
+                                unsafe extern "C" fn($($type),*) -> std::ffi::c_int,
+                            >(symbol)
+                        }
+                    },)*
+                })
+            }
+        }
+    };
+}
+
+pub(super) use functions;

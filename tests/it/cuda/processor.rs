@@ -1,0 +1,275 @@
+//! A card that is the processor: the kernels' text compiled as C++, thread after thread. Its memory begins as NaNs and ends in a fence.
+
+#![expect(unsafe_code, reason = "compiled kernels are loaded and called")]
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, c_void};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+use macula::learn::gpu::{Arguments, Convolve, Direction, Gpu, Kernel, Planned, Precision, SOURCE, THREADS};
+use macula::learn::kernels::Begin;
+use macula::learn::kernels::conv::ConvShape;
+use macula::stage::StageError;
+
+/// What the text needs to be C++.
+const BEFORE: &str = r"
+#include <math.h>
+#include <string.h>
+#define __global__
+#define __device__ static inline
+struct Index { unsigned x; };
+static thread_local Index blockIdx, blockDim, threadIdx;
+static inline float __uint_as_float(unsigned bits) { float value; memcpy(&value, &bits, 4); return value; }
+static inline unsigned __float_as_uint(float value) { unsigned bits; memcpy(&bits, &value, 4); return bits; }
+static inline int min(int a, int b) { return a < b ? a : b; }
+static inline int max(int a, int b) { return a > b ? a : b; }
+";
+
+/// A grid, block after block. The last block's threads go beyond the count, as on a card.
+const AFTER: &str = r#"
+extern "C" void grid(void (*kernel)(const Arguments), const Arguments *arguments, unsigned threads, unsigned block) {
+    blockDim.x = block;
+    for (unsigned at = 0; at < (threads + block - 1) / block; at++)
+        for (unsigned thread = 0; thread < block; thread++) {
+            blockIdx.x = at;
+            threadIdx.x = thread;
+            kernel(*arguments);
+        }
+}
+"#;
+
+type Grid = unsafe extern "C" fn(*mut c_void, *const Arguments, u32, u32);
+
+/// The kernels of a precision; addresses in this process.
+struct Library {
+    grid: Grid,
+    kernels: BTreeMap<Kernel, usize>,
+}
+
+/// Compiles the text once for each kind of stored values; none where there is no compiler.
+fn library(precision: Precision) -> Option<&'static Library> {
+    static LIBRARIES: [OnceLock<Option<Library>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let wide = precision == Precision::Bf16;
+    LIBRARIES[usize::from(wide)].get_or_init(|| compile(wide)).as_ref()
+}
+
+fn compile(short: bool) -> Option<Library> {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let stem = format!("kernels-{}-{}", if short { "bf16" } else { "f32" }, std::process::id());
+    let (text, library) = (folder.join(format!("{stem}.cpp")), folder.join(format!("{stem}.so")));
+    std::fs::write(&text, [BEFORE, SOURCE, AFTER].concat()).unwrap();
+    let mut command = Command::new("c++");
+    command.args(["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-ffp-contract=off"]);
+    command.args(["-shared", "-fPIC"]).args(short.then_some("-DBF16")).arg(&text).arg("-o").arg(&library);
+    let Ok(output) = command.output() else {
+        println!("skipped: there is no `c++` to compile the kernels for the processor");
+        return None;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let name = CString::new(library.to_str().unwrap()).unwrap();
+    // SAFETY: the library is ours and has no initialisers.
+    let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
+    assert!(!handle.is_null(), "{}", library.display());
+    let symbol = |name: &str| {
+        let name = CString::new(name).unwrap();
+        // SAFETY: the handle is open and is never closed.
+        let symbol = unsafe { libc::dlsym(handle, name.as_ptr()) };
+        assert!(!symbol.is_null(), "{name:?}");
+        symbol
+    };
+    let kernels = Kernel::ALL.iter().map(|kernel| (*kernel, symbol(kernel.name()) as usize)).collect();
+    // SAFETY: the text defines it so.
+    let grid = unsafe { std::mem::transmute::<*mut c_void, Grid>(symbol("grid")) };
+    for path in [text, library] {
+        std::fs::remove_file(path).unwrap();
+    }
+    Some(Library { grid, kernels })
+}
+
+/// Bytes beyond an allocation that nobody may write.
+const FENCE: usize = 256;
+const GUARD: u8 = 0xa5;
+
+/// The processor as a card.
+pub(super) struct Processor {
+    precision: Precision,
+    library: &'static Library,
+    memory: BTreeMap<u64, Box<[u8]>>,
+    /// Convolutions planned as if by a library; none where it has no library.
+    planned: Option<Vec<(ConvShape, usize)>>,
+    pub(super) room: u64,
+}
+
+/// Who computes dense convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dense {
+    /// Our kernels.
+    Own,
+    /// A library's, in its own order of kernels.
+    Library,
+}
+
+/// What was launched last, for texts.
+static LAUNCHED: Mutex<Vec<Kernel>> = Mutex::new(Vec::new());
+
+/// The kernels launched so far, in this process.
+pub(super) fn launched() -> Vec<Kernel> {
+    LAUNCHED.lock().unwrap().clone()
+}
+
+impl Processor {
+    pub(super) fn new(precision: Precision, dense: Dense) -> Option<Self> {
+        let planned = (dense == Dense::Library).then(Vec::new);
+        Some(Self { precision, library: library(precision)?, memory: BTreeMap::new(), planned, room: 1 << 40 })
+    }
+
+    /// The memory at an address, wherever in an allocation.
+    fn at(&mut self, address: u64, bytes: usize) -> &mut [u8] {
+        let (base, memory) = self.memory.range_mut(..=address).next_back().expect("an address of ours");
+        let from = (address - base) as usize;
+        assert!(from + bytes <= memory.len() - FENCE, "{bytes} bytes from {from} of {}", memory.len() - FENCE);
+        &mut memory[from..from + bytes]
+    }
+
+    fn floats(&mut self, address: u64, count: usize) -> Vec<f32> {
+        let short = self.precision == Precision::Bf16;
+        let bytes = self.at(address, count * self.precision.bytes());
+        if short {
+            bytes.as_chunks().0.iter().map(|two| half::bf16::from_le_bytes(*two).to_f32()).collect()
+        } else {
+            bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect()
+        }
+    }
+
+    fn put(&mut self, address: u64, values: &[f32]) {
+        let bytes: Vec<u8> = match self.precision {
+            Precision::Bf16 => values.iter().flat_map(|value| half::bf16::from_f32(*value).to_le_bytes()).collect(),
+            _ => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        };
+        self.at(address, bytes.len()).copy_from_slice(&bytes);
+    }
+
+    fn fences_stand(&self) {
+        for memory in self.memory.values() {
+            assert!(memory[memory.len() - FENCE..].iter().all(|byte| *byte == GUARD), "written beyond an allocation");
+        }
+    }
+}
+
+impl Drop for Processor {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.fences_stand();
+        }
+    }
+}
+
+impl Gpu for Processor {
+    fn class(&self) -> String {
+        format!("processor-{}", self.precision)
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    fn room(&mut self) -> Result<u64, StageError> {
+        Ok(self.room)
+    }
+
+    fn allocate(&mut self, bytes: u64) -> Result<u64, StageError> {
+        let mut memory = vec![0xff; bytes as usize + FENCE].into_boxed_slice();
+        memory[bytes as usize..].fill(GUARD);
+        let address = memory.as_ptr() as u64;
+        self.memory.insert(address, memory);
+        Ok(address)
+    }
+
+    fn free(&mut self, address: u64) -> Result<(), StageError> {
+        self.fences_stand();
+        assert!(self.memory.remove(&address).is_some(), "freed twice");
+        Ok(())
+    }
+
+    fn clear(&mut self, address: u64, bytes: u64) -> Result<(), StageError> {
+        self.at(address, bytes as usize).fill(0);
+        Ok(())
+    }
+
+    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), StageError> {
+        self.at(address, bytes.len()).copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn read(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), StageError> {
+        bytes.copy_from_slice(self.at(address, bytes.len()));
+        Ok(())
+    }
+
+    fn launch(&mut self, kernel: Kernel, threads: usize, arguments: &Arguments) -> Result<(), StageError> {
+        LAUNCHED.lock().unwrap().push(kernel);
+        // SAFETY: the kernel takes these arguments, and its pointers are in our allocations or it would be a defect that the
+        // fences and the comparison with the CPU's kernels show.
+        unsafe {
+            let kernel = self.library.kernels[&kernel] as *mut c_void;
+            (self.library.grid)(kernel, arguments, threads as u32, THREADS as u32);
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, shape: ConvShape, images: usize, _: &[Direction]) -> Result<Option<Planned>, StageError> {
+        let Some(planned) = &mut self.planned else { return Ok(None) };
+        planned.push((shape, images));
+        Ok(Some(Planned { id: planned.len() - 1, workspace: 64 }))
+    }
+
+    fn convolve(&mut self, run: &Convolve) -> Result<(), StageError> {
+        let (shape, images) = self.planned.as_ref().unwrap()[run.id];
+        let (rows, columns) = shape.outputs();
+        let lengths = [
+            images * shape.height * shape.width * shape.channels,
+            shape.out * shape.kernel * shape.kernel * shape.channels,
+            images * rows * columns * shape.out,
+        ];
+        let addresses = [run.image, run.kernel, run.output];
+        let written = [Direction::Image, Direction::Kernel, Direction::Forward]
+            .iter()
+            .position(|direction| *direction == run.direction)
+            .unwrap();
+        let mut values: Vec<Vec<f32>> =
+            addresses.iter().zip(lengths).map(|(address, length)| self.floats(*address, length)).collect();
+        if run.begin == Begin::Fresh {
+            values[written].fill(0.0);
+        }
+        self.at(run.workspace, 64).fill(7);
+        for_each_product(shape, images, |image, kernel, output| match run.direction {
+            Direction::Forward => values[2][output] += values[0][image] * values[1][kernel],
+            Direction::Image => values[0][image] += values[2][output] * values[1][kernel],
+            Direction::Kernel => values[1][kernel] += values[0][image] * values[2][output],
+        });
+        self.put(addresses[written], &values[written]);
+        Ok(())
+    }
+}
+
+/// Calls `product` with the places of each product of a convolution in image, kernel (out x k x k x in) and output.
+fn for_each_product(shape: ConvShape, images: usize, mut product: impl FnMut(usize, usize, usize)) {
+    let (rows, columns) = shape.outputs();
+    let ConvShape { height, width, channels, out, kernel, stride, padding, dilation, .. } = shape;
+    for place in 0..images * rows * columns {
+        let (image, row, column) = (place / columns / rows, place / columns % rows, place % columns);
+        for tap in 0..kernel * kernel {
+            let y = (row * stride + tap / kernel * dilation).checked_sub(padding).filter(|y| *y < height);
+            let x = (column * stride + tap % kernel * dilation).checked_sub(padding).filter(|x| *x < width);
+            let (Some(y), Some(x)) = (y, x) else { continue };
+            let pixel = (image * height + y) * width + x;
+            for o in 0..out {
+                for c in 0..channels {
+                    product(pixel * channels + c, (o * kernel * kernel + tap) * channels + c, place * out + o);
+                }
+            }
+        }
+    }
+}

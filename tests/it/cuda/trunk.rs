@@ -1,0 +1,213 @@
+//! Networks trained and evaluated through a card's launches, executed by the processor, against the CPU's kernels.
+
+use candle_core::{Device, Tensor};
+use macula::base::Streams;
+use macula::data::patches::Label;
+use macula::lang::builtin_network;
+use macula::lang::network::NetworkSpec;
+use macula::learn::gpu::{Gpu, Kernel, Precision};
+use macula::learn::loss::Loss;
+use macula::learn::network::Network;
+use macula::learn::optimizer::{Group, Moments, Optimizer, Rule};
+
+use super::processor::{Dense, Processor, launched};
+use crate::kernels::formula::{described, formula};
+use crate::kernels::networks::EVERY;
+
+const CLASSES: usize = 4;
+
+/// Layers that the standard library's networks and [`EVERY`] lack.
+const OTHERS: &str = r"network others {
+    batch-norm first
+    conv stem out=10 kernel=5 stride=2 padding=1
+    relu6
+    residual { body { conv a out=10 kernel=3 padding=1 bias=#false; batch-norm b; relu6; conv c out=10 kernel=1 }; shortcut { } }
+    relu
+    residual { body { conv d out=10 kernel=1; batch-norm e }; shortcut { conv f out=10 kernel=1; batch-norm g } }
+    dropout share=0.25
+    parallel join=concat {
+        branch a { global-max-pool }
+        branch b { global-avg-pool; gelu }
+    }
+    flatten
+    linear hidden out=70
+    relu
+    linear head
+}";
+
+const ADAM: Rule = Rule::Adam(Moments { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
+
+fn pixels(images: usize, side: usize) -> Tensor {
+    let values = formula("pixels", images * side * side * 3, -2.0, 2.0);
+    Tensor::from_vec(values, (images, side, side, 3), &Device::Cpu).unwrap()
+}
+
+fn floats(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// A network in training.
+struct Trained {
+    network: Network,
+    optimizer: Optimizer,
+    frozen: Vec<bool>,
+    steps: u64,
+}
+
+impl Trained {
+    fn new(spec: &NetworkSpec, side: usize, rule: Rule, frozen: &str, gpu: Option<Box<dyn Gpu>>) -> Self {
+        let network = Network::new(spec, side, CLASSES, &Streams::new(7, "test")).unwrap();
+        let frozen: Vec<bool> = network
+            .parameters()
+            .iter()
+            .map(|parameter| !frozen.is_empty() && parameter.name.starts_with(frozen))
+            .collect();
+        let groups = network.parameters().iter().zip(&frozen).filter(|(_, frozen)| !**frozen);
+        let groups = groups.map(|(parameter, _)| Group { range: parameter.range.clone(), rate: 1e-3 }).collect();
+        let optimizer = Optimizer::new(rule, 1e-4, groups, network.flat().len());
+        let network = match gpu {
+            Some(gpu) => network.on(gpu),
+            None => network,
+        };
+        Self { network, optimizer, frozen, steps: 0 }
+    }
+
+    /// A step; the logits and the gradient.
+    fn step(&mut self, pixels: &Tensor) -> (Vec<f32>, Vec<f32>) {
+        let images = pixels.dims()[0];
+        let labels: Vec<Label> =
+            (0..images * CLASSES).map(|at| if at % 3 == 0 { Label::Present } else { Label::Absent }).collect();
+        let dropout = Streams::new(7, "test").stream("dropout", self.steps, &[]);
+        self.steps += 1;
+        let logits = self.network.forward_train(pixels, &self.frozen, dropout).unwrap();
+        let loss = Loss::bce(CLASSES).on_tape(&logits, &labels).unwrap();
+        self.network.backward(&loss).unwrap();
+        self.network.fetch(None).unwrap();
+        let gradient = self.network.gradient().to_vec();
+        self.network.step(&mut self.optimizer, 1.0).unwrap();
+        (floats(&logits), gradient)
+    }
+}
+
+/// The largest difference, counted against the largest of the wanted values.
+fn apart(found: &[f32], wanted: &[f32]) -> f32 {
+    assert_eq!(found.len(), wanted.len());
+    let scale = wanted.iter().fold(0.0f32, |scale, value| scale.max(value.abs())).max(1e-20);
+    let error = |(found, wanted): (&f32, &f32)| if found.is_nan() { f32::INFINITY } else { (found - wanted).abs() };
+    found.iter().zip(wanted).map(error).fold(0.0, f32::max) / scale
+}
+
+struct Case<'a> {
+    spec: &'a NetworkSpec,
+    images: usize,
+    side: usize,
+    rule: Rule,
+    frozen: &'a str,
+    /// How far logits and gradients of the first step may be from the CPU's.
+    bound: f32,
+}
+
+fn compare(case: &Case, precision: Precision, dense: Dense) {
+    let Some(processor) = Processor::new(precision, dense) else { return };
+    let Case { spec, images, side, rule, frozen, bound } = *case;
+    let mut card = Trained::new(spec, side, rule, frozen, Some(Box::new(processor)));
+    let mut host = Trained::new(spec, side, rule, frozen, None);
+    let what = format!("{}, {precision}, {dense:?}", spec.name);
+    let batch = pixels(images, side);
+    let near = |part: &str, found: &[f32], wanted: &[f32], bound: f32| {
+        let error = apart(found, wanted);
+        println!("{what}: {part} {error:.1e} apart");
+        assert!(error <= bound, "{what}: {part} {error:.1e} apart, not {bound:.1e}");
+    };
+    near(
+        "evaluated",
+        &floats(&card.network.forward(&batch).unwrap()),
+        &floats(&host.network.forward(&batch).unwrap()),
+        bound,
+    );
+    let (found, wanted) = (card.step(&batch), host.step(&batch));
+    near("logits", &found.0, &wanted.0, bound);
+    for parameter in host.network.parameters() {
+        let of = |all: &[f32]| all[parameter.range.clone()].to_vec();
+        let scale = wanted.1.iter().fold(0.0f32, |scale, value| scale.max(value.abs()));
+        let largest = of(&wanted.1).iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        // A bias before a batch norm has a gradient of rounding errors alone.
+        if largest > 1e-4 * scale {
+            near(&format!("gradient of {}", parameter.name), &of(&found.1), &of(&wanted.1), 10.0 * bound);
+        } else {
+            assert!(
+                of(&found.1).iter().all(|value| value.abs() <= 1e-3 * scale + bound * scale),
+                "{what}: {}",
+                parameter.name
+            );
+        }
+    }
+    // A batch of another size, and what was learnt.
+    card.step(&pixels(images - 1, side));
+    host.step(&pixels(images - 1, side));
+    card.network.fetch(Some(&mut card.optimizer)).unwrap();
+    near("running statistics", card.network.running(), host.network.running(), 10.0 * bound);
+    assert_eq!(card.optimizer.steps, 2);
+}
+
+#[test]
+fn a_card_computes_what_the_cpu_computes() {
+    let nesterov = Rule::Sgd { momentum: 0.9, nesterov: true };
+    let every = described(EVERY);
+    let others = described(OTHERS);
+    let shallow = builtin_network("shallow-cnn").unwrap();
+    let light = builtin_network("efficientnet-lite0").unwrap();
+    let resnet = builtin_network("resnet18").unwrap();
+    let case = |spec, images, side| Case { spec, images, side, rule: ADAM, frozen: "", bound: 2e-5 };
+    for dense in [Dense::Own, Dense::Library] {
+        compare(&case(&every, 4, 13), Precision::F32, dense);
+        compare(&Case { rule: nesterov, ..case(&others, 5, 14) }, Precision::F32, dense);
+        compare(&Case { frozen: "s", ..case(&others, 5, 14) }, Precision::F32, dense);
+        compare(&case(&shallow, 3, 32), Precision::F32, dense);
+        compare(&Case { bound: 3e-2, ..case(&every, 4, 13) }, Precision::Bf16, dense);
+        compare(&Case { bound: 3e-2, ..case(&shallow, 3, 32) }, Precision::Bf16, dense);
+    }
+    // Batch norms over few values.
+    compare(&Case { bound: 5e-3, ..case(&light, 6, 48) }, Precision::F32, Dense::Own);
+    compare(&Case { bound: 5e-3, ..case(&resnet, 6, 48) }, Precision::F32, Dense::Library);
+    let launched = launched();
+    let never: Vec<_> = Kernel::ALL.iter().filter(|kernel| !launched.contains(kernel)).collect();
+    assert!(never.is_empty() || launched.is_empty(), "no test launches {never:?}");
+}
+
+/// Steps on the same batch, from a state on the host; then the state on the host.
+fn trained(state: Option<&(Vec<f32>, Vec<f32>, Optimizer)>, steps: usize) -> Option<(Vec<f32>, Vec<f32>, Optimizer)> {
+    let spec = described(OTHERS);
+    let processor = Processor::new(Precision::Bf16, Dense::Library)?;
+    let mut one = Trained::new(&spec, 14, ADAM, "", Some(Box::new(processor)));
+    if let Some((flat, running, optimizer)) = state {
+        one.network.restore(flat, running).unwrap();
+        one.optimizer = optimizer.clone();
+        one.steps = optimizer.steps;
+    }
+    let batch = pixels(5, 14);
+    for _ in 0..steps {
+        one.step(&batch);
+    }
+    one.network.fetch(Some(&mut one.optimizer)).unwrap();
+    Some((one.network.flat().to_vec(), one.network.running().to_vec(), one.optimizer))
+}
+
+#[test]
+fn what_is_fetched_and_restored_goes_on_in_the_same_bytes() {
+    let Some(whole) = trained(None, 4) else { return };
+    let half = trained(None, 2).unwrap();
+    assert!(half != whole);
+    assert!(trained(Some(&half), 2).unwrap() == whole);
+    assert!(trained(None, 4).unwrap() == whole, "twice the same");
+}
+
+#[test]
+fn a_batch_that_does_not_fit_is_an_error_that_says_how_much_it_needs() {
+    let Some(mut processor) = Processor::new(Precision::F32, Dense::Own) else { return };
+    processor.room = 1000;
+    let spec = builtin_network("shallow-cnn").unwrap();
+    let network = Network::new(&spec, 32, CLASSES, &Streams::new(7, "test")).unwrap().on(Box::new(processor));
+    let error = network.forward(&pixels(2, 32)).unwrap_err().to_string();
+    assert!(error.contains("a batch of 2 patches of 32 x 32 px needs") && error.contains("GiB"), "{error}");
+}
