@@ -53,7 +53,11 @@ fn what_is_not_there_is_refused_with_what_is() {
         ("train --network resnet19", "no network `resnet19`", "did you mean `resnet18`?"),
         ("train --network unheard-of", "no network `unheard-of`", "efficientnet-lite0, resnet18"),
         // Without a GPU, with the feature `cuda` or without.
-        ("train --device cuda", "no", "`device cpu`"),
+        (
+            "train --device cuda",
+            if cfg!(feature = "cuda") { "there is no " } else { "built without CUDA" },
+            "`device cpu`",
+        ),
         ("train --device cpu --precision bf16", "`precision bf16` is a GPU's", "`precision f32`"),
         ("train --network shallow-cnn --size 8", "does not fit", "larger patches"),
         ("infer --file nowhere.kdl", "can't read `nowhere.kdl`", ""),

@@ -193,6 +193,11 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found("healthy-ratio", "There are fewer healthy patches than the sampler is to draw.", "Ask for fewer."),
     found(
+        "smaller-batch",
+        "The GPU's memory holds fewer patches a step than asked for, and the pipeline lets the batch be halved.",
+        "Say the smaller `batch`, so that other machines train the same; the learning rate may want to follow it.",
+    ),
+    found(
         "prediction-ratio",
         "A class is predicted for fewer than a fifth, or more than three times, of the patches that have it.",
         "Early epochs often do. If it stays: the rate, the loss's weights, the thresholds.",
