@@ -171,7 +171,7 @@ fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>,
     text
 }
 
-fn terminal_width() -> usize {
+pub(super) fn terminal_width() -> usize {
     rustix::termios::tcgetwinsize(std::io::stdout()).map_or(WIDTH, |size| usize::from(size.ws_col).max(60))
 }
 

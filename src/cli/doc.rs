@@ -1,13 +1,19 @@
 //! `macula doc`: the manual of stages and networks, from the standard library.
 
-use std::io::Write;
+mod terminal;
+
+use std::io::{IsTerminal, Write};
 
 use clap::Args;
 
+use super::compare::terminal_width;
 use super::{Exit, Failure};
 use crate::lang::manual;
 use crate::lang::near::near;
 use crate::run::World;
+
+/// Lines that are longer are hard to read, however wide a terminal is.
+const WIDEST: usize = 120;
 
 /// The arguments of `macula doc`.
 #[derive(Clone, Debug, Args)]
@@ -16,7 +22,7 @@ pub struct Arguments {
     name: Option<String>,
 }
 
-/// Prints the page of a stage or a network, or the list of all.
+/// Prints the page of a stage or a network, or the list of all: broken at a terminal's width, to a pipe as Markdown.
 ///
 /// # Errors
 /// A [`Failure`] where there is none of that name.
@@ -29,6 +35,8 @@ pub fn doc(_world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             Failure::user(format!("there is no stage or network `{name}`")).hint(hint)
         })?,
     };
+    let page = arguments.name.is_some() && std::io::stdout().is_terminal();
+    let text = if page { terminal::terminal(&text, terminal_width().min(WIDEST)) } else { text };
     // A closed stdout is no reason to fail.
     let _ = write!(std::io::stdout().lock(), "{text}");
     Ok(Exit::Done)
