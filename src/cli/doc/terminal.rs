@@ -46,7 +46,9 @@ fn add(out: &mut String, line: &str) {
 
 fn broken(out: &mut String, text: &str, width: usize, first: &str, further: &str) {
     let options = Options::new(width).initial_indent(first).subsequent_indent(further);
-    wrap(text, options.break_words(false)).iter().for_each(|line| add(out, line));
+    for line in wrap(text, options.break_words(false)) {
+        add(out, &line);
+    }
 }
 
 /// The cells of a row, without the marks of code.
