@@ -152,7 +152,8 @@ fn words(stage: &Judged) -> String {
         Verdict::BitForBit => "bit for bit".to_owned(),
         Verdict::WithinTolerance => {
             let bound = stage.bound.unwrap_or_default();
-            let farthest = stage.farthest.as_ref().map(|(name, by)| format!(" (`{name}` by {by:.4}, {bound} allowed)"));
+            let farthest =
+                stage.farthest.as_ref().map(|(name, by)| format!(" (`{name}` by {by:.4}, {bound:.3} allowed)"));
             format!("within tolerance{}", farthest.unwrap_or_default())
         }
         Verdict::Differs => "DIFFERS".to_owned(),

@@ -148,7 +148,7 @@ impl<'a> Judging<'a> {
             (None, Some((name, by))) => {
                 judged
                     .why
-                    .insert(0, figure(format!("`{name}` lies {by:.4} from the locked figure, more than {bound}")));
+                    .insert(0, figure(format!("`{name}` lies {by:.4} from the locked figure, more than {bound:.3}")));
             }
         }
         judged

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# JPEGs decode to the same pixels with SIMD and without: that is why `extract` and what leads to it may be called bit-exact. The
+# committed pictures always; the photographs of IDRiD where MACULA_DATA names the folder that holds them.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+here=$PWD
+target=${CARGO_TARGET_DIR:-$here/../../target}/simd
+found=$(mktemp -d)
+trap 'rm -rf "$found"' EXIT
+
+pictures=("$here"/../expected/pictures/*.jpg)
+if [ -n "${MACULA_DATA:-}" ]; then
+    mapfile -d '' -t photographs < <(find "$MACULA_DATA/idrid" -name '*.jpg' -print0 | sort -z)
+    pictures+=("${photographs[@]}")
+fi
+# The decoder of this package must be the one that macula has.
+ours() { grep -A1 '^name = "zune-jpeg"' "$1" | tail -1; }
+
+CARGO_TARGET_DIR=$target cargo build --quiet --release --locked
+"$target/release/jpeg-simd" "${pictures[@]}" > "$found/without"
+CARGO_TARGET_DIR=$target cargo build --quiet --release --locked --features simd
+"$target/release/jpeg-simd" "${pictures[@]}" > "$found/with"
+if [ "$(ours Cargo.lock)" != "$(ours ../../Cargo.lock)" ]; then
+    echo "tests/simd has another zune-jpeg than macula: cargo update -p zune-jpeg --precise there" >&2
+    exit 1
+fi
+diff "$found/without" "$found/with"
+# As tests/it/extract/photographs.rs has it.
+grep -q '^e5591d11 baseline.jpg$' "$found/with"
+echo "${#pictures[@]} JPEGs decode to the same pixels with SIMD and without"
