@@ -17,6 +17,15 @@ use crate::stage::StageError;
 /// Longest side that is read, px.
 const LONGEST: usize = 1 << 15;
 
+/// Most pixels that are read: four times those of the largest fundus cameras.
+const MOST_PIXELS: usize = 1 << 28;
+
+/// Pixels that a byte of a JPEG can stand for: each block of 8 x 8 takes one bit at least.
+const JPEG_PIXELS: usize = 512;
+
+/// Bytes of pixels that a byte of a compressed file can stand for: a little more than Deflate's 1032 and LZW's 2731.
+const RATIO: u64 = 4096;
+
 /// A decoded photograph: u8, height x width x 3, red green blue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Photograph {
@@ -68,6 +77,10 @@ impl Photograph {
             upright(Orientation::from_exif_chunk(exif), name)?;
         }
         let (width, height) = decoder.dimensions().ok_or_else(|| damaged(name, "it names no size"))?;
+        promised(width, height, name)?;
+        if width * height > bytes.len().saturating_mul(JPEG_PIXELS) {
+            return Err(truncated(name));
+        }
         // Every byte is written by the decoder or the whole photograph is refused, so old contents may stay.
         self.rgb.resize(width * height * 3, 0);
         (self.width, self.height) = (width, height);
@@ -89,15 +102,30 @@ impl Photograph {
         reader = reader.with_guessed_format().map_err(|error| damaged(name, &error.to_string()))?;
         let mut limits = image::Limits::default();
         (limits.max_image_width, limits.max_image_height) = (Some(LONGEST as u32), Some(LONGEST as u32));
-        limits.max_alloc = Some(8 << 30);
+        // Eight bytes a pixel, and some for the decoder itself.
+        limits.max_alloc = Some(9 * MOST_PIXELS as u64);
         reader.limits(limits);
         let mut decoder = reader.into_decoder().map_err(wrong)?;
+        let (width, height) = decoder.dimensions();
+        promised(width as usize, height as usize, name)?;
+        if decoder.total_bytes() > (bytes.len() as u64).saturating_mul(RATIO) {
+            return Err(truncated(name));
+        }
         upright(decoder.orientation().ok(), name)?;
         let picture = image::DynamicImage::from_decoder(decoder).map_err(wrong)?;
         (self.width, self.height) = (picture.width() as usize, picture.height() as usize);
         self.rgb = picture.into_rgb8().into_raw();
         Ok(())
     }
+}
+
+/// What a header promises must be looked at before there is memory for it.
+fn promised(width: usize, height: usize, name: &str) -> Result<(), StageError> {
+    if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
+        let text = format!("{width} x {height} pixels are more than a photograph may have ({MOST_PIXELS})");
+        return Err(damaged(name, &text));
+    }
+    Ok(())
 }
 
 /// Where a JPEG ends.

@@ -126,8 +126,18 @@ fn picture(bytes: &[u8]) -> Result<image::DynamicImage, String> {
     let mut limits = image::Limits::default();
     limits.max_image_width = Some(1 << 15);
     limits.max_image_height = Some(1 << 15);
+    limits.max_alloc = Some(9 * tiff::MOST_PIXELS as u64);
     reader.limits(limits);
-    reader.decode().map_err(|error| error.to_string())
+    let decoder = reader.into_decoder().map_err(|error| error.to_string())?;
+    let (width, height) = image::ImageDecoder::dimensions(&decoder);
+    // Before there is memory for it. A byte of the file stands for at most some thousand bytes of pixels, however it is compressed.
+    if width as usize * height as usize > tiff::MOST_PIXELS {
+        return Err(format!("{width} x {height} pixels are more than a mask may have"));
+    }
+    if image::ImageDecoder::total_bytes(&decoder) > (bytes.len() as u64).saturating_mul(4096) {
+        return Err("its pixels end too early: the file is truncated or damaged".to_owned());
+    }
+    image::DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())
 }
 
 fn lesion(picture: &image::DynamicImage, threshold: Threshold) -> Mask {

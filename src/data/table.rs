@@ -254,7 +254,7 @@ impl Columns {
     /// # Errors
     /// [`TableError::Parquet`].
     pub fn readable(bytes: &[u8]) -> Result<(), TableError> {
-        Ok(SerializedFileReader::new(Bytes::copy_from_slice(bytes)).map(|_| ())?)
+        unpanicked(|| Ok(SerializedFileReader::new(Bytes::copy_from_slice(bytes)).map(|_| ())?))
     }
 
     fn write_group(
@@ -282,6 +282,10 @@ impl Columns {
     /// # Errors
     /// As [`Columns::from_parquet`].
     pub fn from_parquet_with(bytes: &[u8]) -> Result<(Self, BTreeMap<String, String>), TableError> {
+        unpanicked(|| Self::parse(bytes))
+    }
+
+    fn parse(bytes: &[u8]) -> Result<(Self, BTreeMap<String, String>), TableError> {
         let reader = SerializedFileReader::new(Bytes::copy_from_slice(bytes))?;
         let facts = reader.metadata().file_metadata().key_value_metadata().into_iter().flatten();
         let facts = facts.map(|fact| (fact.key.clone(), fact.value.clone().unwrap_or_default())).collect();
@@ -292,7 +296,9 @@ impl Columns {
         }
         for at in 0..reader.num_row_groups() {
             let group = reader.get_row_group(at)?;
-            let rows = group.metadata().num_rows() as usize;
+            // As large as the file says; what is held grows with what is read, and reading ends where the file does.
+            let rows = usize::try_from(group.metadata().num_rows())
+                .map_err(|_| ParquetError::General("a group of fewer rows than none".to_owned()))?;
             for (i, (_, column)) in table.0.iter_mut().enumerate() {
                 use parquet::column::reader::get_typed_column_reader as typed;
                 let from = group.get_column_reader(i)?;
@@ -309,6 +315,12 @@ impl Columns {
         }
         Ok((table, facts))
     }
+}
+
+/// The crate asserts where a page is not what the file says of it; a file of the user's that lies is no defect of macula's.
+fn unpanicked<T>(read: impl FnOnce() -> Result<T, TableError>) -> Result<T, TableError> {
+    let lies = || ParquetError::General("its pages are not what the file says of them".to_owned()).into();
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| Err(lies()))
 }
 
 /// All values of a column in which nothing may be null.

@@ -25,17 +25,11 @@ const OLD: &str = ".old-";
 /// What the system says.
 pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::Result<()> {
     let (objects, place) = (&engine.store.objects, folder.join(&engine.stage(id).name));
+    if is_linked(&place, known, objects).map_err(io::Error::other)? {
+        return Ok(());
+    }
     let stamp = stamp(&known.outputs, objects);
-    let linked = std::fs::read_to_string(place.join(STAMP)).unwrap_or_default();
-    if linked == stamp && known.outputs.values().any(is_large) {
-        return Ok(());
-    }
     let known = &read(known, objects).map_err(io::Error::other)?;
-    if digests(&linked) == digests(&stamp) && shows(&place, known, objects) {
-        // That it can't be written only means looking at each file again.
-        let _ = (linked != stamp).then(|| std::fs::write(place.join(STAMP), stamp));
-        return Ok(());
-    }
     // Outputs may name files of the user's.
     engine.locate(id).map_err(io::Error::other)?;
     std::fs::create_dir_all(folder)?;
@@ -43,8 +37,10 @@ pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::R
     for (port, tree) in &known.outputs {
         fill(&below(fresh.path(), port, known), tree, objects)?;
     }
-    std::fs::write(fresh.path().join("README.txt"), readme(&engine.stage(id).name, known))?;
-    std::fs::write(fresh.path().join(STAMP), stamp)?;
+    // An output may have one of these names: it is a link then, and writing would go through it into the store.
+    write_new(&fresh.path().join("README.txt"), &readme(&engine.stage(id).name, known))?;
+    let _ = std::fs::remove_file(fresh.path().join(STAMP));
+    write_new(&fresh.path().join(STAMP), &stamp)?;
     {
         use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(fresh.path(), std::fs::Permissions::from_mode(0o755))?;
@@ -61,6 +57,43 @@ pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::R
         return old.close();
     }
     std::fs::rename(fresh.keep(), &place)
+}
+
+/// Verifies what the store has of a stage's outputs where they are not linked yet: nobody is handed a damaged file by a name.
+///
+/// # Errors
+/// [`StoreError::Damaged`], or another of the store's.
+pub fn verify(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> Result<(), StoreError> {
+    let objects = &engine.store.objects;
+    if is_linked(&folder.join(&engine.stage(id).name), known, objects)? {
+        return Ok(());
+    }
+    let shown = read(known, objects)?;
+    shown.outputs.values().flat_map(|tree| tree.entries.values()).try_for_each(|entry| objects.verify_stored(entry))
+}
+
+/// Whether a folder shows a stage's outputs as the store has them now.
+fn is_linked(place: &Path, known: &Known, objects: &Objects) -> Result<bool, StoreError> {
+    let stamp = stamp(&known.outputs, objects);
+    let linked = std::fs::read_to_string(place.join(STAMP)).unwrap_or_default();
+    if linked == stamp && known.outputs.values().any(is_large) {
+        return Ok(true);
+    }
+    if digests(&linked) != digests(&stamp) || !shows(place, &read(known, objects)?, objects) {
+        return Ok(false);
+    }
+    // That it can't be written only means looking at each file again.
+    let _ = (linked != stamp).then(|| std::fs::write(place.join(STAMP), stamp));
+    Ok(true)
+}
+
+/// Writes a file where there is none.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    match File::create_new(path) {
+        Ok(mut file) => io::Write::write_all(&mut file, text.as_bytes()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Waits until no other process links below `folder`, and removes what one that died left there. Where a folder can't be locked

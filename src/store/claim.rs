@@ -1,7 +1,7 @@
 //! Claims: who computes a key. A claim is a locked file, so it ends with its process whatever happens to that.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -29,6 +29,8 @@ impl Claim {
                 .create(true)
                 .truncate(false)
                 .write(true)
+                // Never through a link, which could lead out of the store.
+                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
                 .open(&path)
                 .map_err(StoreError::disk("write", &path))?;
             disk::share(&file, &path);
@@ -56,6 +58,10 @@ impl Claim {
     /// [`StoreError::Disk`].
     pub fn partial(&self) -> Result<PathBuf, StoreError> {
         let folder = self.layout.partial(&self.key);
+        // What a link leads to is not the store's to write into.
+        if folder.is_symlink() {
+            std::fs::remove_file(&folder).map_err(StoreError::disk("delete", &folder))?;
+        }
         disk::make_folder(&folder).map_err(StoreError::disk("create", &folder))?;
         Ok(folder)
     }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -121,7 +122,11 @@ impl<'a> Results<'a> {
 
 /// Appends and returns the new end. `sound` is where the last good record was known to end.
 fn append(path: &Path, records: &[ItemRecord], sound: u64) -> std::io::Result<u64> {
-    let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+    // Never through a link: in a store that others write to, it might lead to a file of this user's.
+    let no_link = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true).custom_flags(no_link);
+    let mut file = options.open(path)?;
     disk::share(&file, path);
     flock(&file, FlockOperation::LockExclusive)?;
     // Another process may have appended meanwhile, or died while it did.

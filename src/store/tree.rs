@@ -26,11 +26,35 @@ pub struct Entry {
     pub size: u64,
 }
 
-/// An artifact: relative names (with `/` between parts, never `..`) and the bytes behind them.
+/// An artifact: relative names (with `/` between parts, never `..`) and the bytes behind them. One with other names is not read:
+/// they become paths, and a store may be shared with people whom one does not know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Tree {
     /// Sorted by name.
     pub entries: BTreeMap<String, Entry>,
+}
+
+/// A tree as it was read.
+#[derive(Deserialize)]
+struct Unchecked {
+    entries: BTreeMap<String, Entry>,
+}
+
+impl TryFrom<Unchecked> for Tree {
+    type Error = String;
+
+    fn try_from(Unchecked { entries }: Unchecked) -> Result<Self, String> {
+        match entries.keys().find(|name| !stays_below(name)) {
+            Some(name) => Err(format!("`{name}` does not lie below its folder")),
+            None => Ok(Self { entries }),
+        }
+    }
+}
+
+/// Whether a name, joined to a folder, lies below it.
+fn stays_below(name: &str) -> bool {
+    !name.contains('\0') && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
 impl Tree {

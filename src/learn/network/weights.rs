@@ -78,6 +78,11 @@ fn pth(file: &str, bytes: &[u8]) -> Result<Tensors, StageError> {
     names.sort_unstable();
     let mut tensors = Tensors::new();
     for name in names {
+        let info = &opened.tensor_infos()[name];
+        let held = info.layout.dims().iter().try_fold(info.dtype.size_in_bytes(), |all, &side| all.checked_mul(side));
+        if held.is_none_or(|held| held > bytes.len()) {
+            return Err(unreadable(file, format!("tensor `{name}` is larger than the file")));
+        }
         let tensor = opened.get(name).map_err(|error| unreadable(file, error))?;
         let Some(tensor) = tensor.filter(|tensor| tensor.dtype().is_float()) else { continue };
         // `module.` is what DataParallel puts before each name.

@@ -144,3 +144,15 @@ fn a_pipeline_that_was_not_trusted_runs_no_command() {
     space.edit("pipeline.kdl", ONE, "gives \"a.json\" text");
     macula(&space, "run pipeline.kdl").code(1).says(&["not-trusted", "this pipeline is not trusted"]);
 }
+
+#[test]
+fn an_output_named_like_a_file_of_results_does_not_harm_the_store() {
+    if !confines() {
+        return;
+    }
+    let script = "echo theirs > outputs/README.txt; echo theirs > outputs/.macula\n";
+    let space = space(script, "gives \"README.txt\" text \".macula\" text");
+    run(&space).code(0);
+    macula(&space, "store verify").code(0);
+    assert_eq!(space.read("results/p/made/README.txt"), "theirs\n");
+}

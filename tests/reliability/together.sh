@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Eight processes at once on one store, COUNT rounds (100): five of one pipeline in one folder, two with another parameter, one of
+# another pipeline in another folder. In every second round one of them is killed at a random moment, claims in its hands.
+#
+#     tests/reliability/together.sh [COUNT]
+#
+# It fails where a process does not end in time (a deadlock), where one fails, where a result differs from that of a process on
+# its own or is linked wrongly, where two processes computed the same key, where an item is on record twice, or where the store does
+# not verify. (What the killed one had not finished, another computes: that counts as once.)
+source "$(dirname "$0")/common.sh"
+count=${1:-100}
+prepare together
+other=(--set "classifier.epochs=1")
+
+mkdir -p alone/one alone/two alone/three
+(cd alone/one && pipeline same 32 >p.kdl && "$macula" run p.kdl >said 2>&1) || lost "a run on its own fails"
+(cd alone/two && pipeline same 32 >p.kdl && "$macula" run p.kdl "${other[@]}" >said 2>&1) || lost "a run on its own fails"
+(cd alone/three && pipeline third 64 >p.kdl && "$macula" run p.kdl >said 2>&1) || lost "a run on its own fails"
+began=$(now)
+(cd alone/one && rm -rf .macula results && "$macula" run p.kdl >said 2>&1)
+took=$(($(now) - began))
+patience=$((60 + took * 30 / 1000))
+echo "seed $seed: on its own, one takes $took ms"
+
+# Starts one in the folder $1 with the arguments that follow.
+start() {
+    (cd "$1" && shift && exec timeout -k 1 "$patience" "$macula" run p.kdl "$@" --json >"$folder/events.$BASHPID" 2>&1) &
+    processes+=($!)
+}
+
+killed=0 computed_in_all=0
+for round in $(seq "$count"); do
+    rm -rf .macula one two three events.*
+    mkdir one two three
+    for which in one two three; do cp alone/$which/p.kdl $which; done
+    export MACULA_STORE=$folder/.macula
+    processes=()
+    for _ in 1 2 3 4 5; do start one; done
+    for _ in 1 2; do start two "${other[@]}"; done
+    start three
+    victim=
+    if [ $((round % 2)) = 0 ]; then
+        victim=${processes[$((RANDOM % 5))]}
+        wait_for "$(below "$took")"
+        # The process that `timeout` watches; it itself may be gone.
+        pkill -KILL -P "$victim" 2>/dev/null && killed=$((killed + 1))
+    fi
+    for process in "${processes[@]}"; do
+        code=0
+        wait "$process" || code=$?
+        if [ "$process" = "$victim" ]; then continue; fi
+        [ "$code" != 124 ] && [ "$code" != 137 ] || lost "round $round: a deadlock; the one that waits said: $(tail -n 5 "events.$process")"
+        [ "$code" = 0 ] || lost "round $round: exit code $code: $(tail -n 5 "events.$process")"
+    done
+    nothing_repaired events.*
+    for which in one two three; do
+        diff -r alone/$which/results $which/results >said 2>&1 || lost "round $round: other bytes in $which"
+    done
+    # Each key that a run recorded as computed, once.
+    cat .macula/v1/runs/*/run.json | grep -o '"became":"computed","key":"[0-9a-f]*"' | sort >computed
+    [ -z "$(uniq -d computed)" ] || lost "round $round: computed twice: $(uniq -d computed)"
+    computed_in_all=$((computed_in_all + $(wc -l <computed)))
+    cat .macula/v1/items/* | grep -a -o '{"key":"[0-9a-f]*","name"' | sort >items
+    [ -z "$(uniq -d items)" ] || lost "round $round: an item is on record twice: $(uniq -d items)"
+    verified
+    unset MACULA_STORE
+done
+echo "together.sh: $count rounds of 8 processes, $killed killed, $computed_in_all results: 0 lost, 0 doubled, 0 wrong, no deadlock"
