@@ -3,11 +3,13 @@
 pub mod digest;
 pub mod disk;
 pub mod figure;
+pub mod guard;
 pub mod random;
 pub mod sample;
 pub mod span;
 pub mod usage;
 
 pub use digest::{Digest, Hasher};
+pub use guard::unpanicked;
 pub use random::Streams;
 pub use span::{FileId, Sources, Span};

@@ -317,10 +317,10 @@ impl Columns {
     }
 }
 
-/// The crate asserts where a page is not what the file says of it; a file of the user's that lies is no defect of macula's.
+/// The crate asserts where a page is not what the file says of it.
 fn unpanicked<T>(read: impl FnOnce() -> Result<T, TableError>) -> Result<T, TableError> {
     let lies = || ParquetError::General("its pages are not what the file says of them".to_owned()).into();
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| Err(lies()))
+    crate::base::unpanicked(read).unwrap_or_else(|| Err(lies()))
 }
 
 /// All values of a column in which nothing may be null.

@@ -187,7 +187,10 @@ impl<'a> Executor<'a> {
     fn take_decision(&mut self, id: StageId, decision: Decision) {
         match decision {
             Decision::Source(known) => self.end(id, known, Became::Source, 0.0, None, None),
-            Decision::Reuse(known, reused) => self.reuse(id, known, *reused),
+            Decision::Reuse(known, reused) => match self.verify_shown(id, &known) {
+                Ok(()) => self.reuse(id, known, *reused),
+                Err(error) => self.take_failure(id, StageError::Store(error)),
+            },
             Decision::Run(task) => {
                 let engine = self.shared.engine;
                 let last = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(id).name);
@@ -199,6 +202,13 @@ impl<'a> Executor<'a> {
             Decision::Failed(error) => self.take_failure(id, error),
             Decision::Unknown(_) | Decision::Blocked(_) => {}
         }
+    }
+
+    /// What will be linked by name anew is verified before: damage found there is healed as elsewhere.
+    fn verify_shown(&self, id: StageId, known: &Known) -> Result<(), StoreError> {
+        let engine = self.shared.engine;
+        let Some(folder) = &self.shared.results else { return Ok(()) };
+        super::results::verify(folder, engine, id, known)
     }
 
     /// The next stage to run, where there is a slot; it is running from then on.

@@ -35,6 +35,8 @@ pub struct Shared<'a> {
     pub run: String,
     /// The project's folder.
     pub project: PathBuf,
+    /// Where outputs are linked by name, where they are.
+    pub results: Option<PathBuf>,
     /// Whether commands are walled off.
     pub walls: Wall,
     /// What commands may be run.

@@ -288,6 +288,10 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
             watch: &recorder,
             run: record.id.clone(),
             project: project.folder.clone(),
+            results: match options.links {
+                Links::Results => Some(results::folder(&project.folder, &project.pipeline.name)),
+                Links::None => None,
+            },
             walls: options.walls,
             trust: options.trust.clone(),
         };

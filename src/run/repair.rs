@@ -109,6 +109,7 @@ impl Repair<'_> {
             watch: self.watch,
             run: self.run.clone(),
             project: self.world.folder.clone(),
+            results: None,
             walls: self.options.walls,
             // A record is no pipeline that the user trusted: commands are run by their own pipeline alone.
             trust: Trust::default(),

@@ -163,7 +163,7 @@ impl<'a> Encoded<'a> {
         let named = rows.chunks_exact(ROW).map(|row| {
             let to = u32::from_le_bytes(row[40..44].try_into().ok()?) as usize;
             let name = names.get(std::mem::replace(&mut from, to)..to)?;
-            Some((name.to_owned(), entry(row)))
+            stays_below(name).then(|| (name.to_owned(), entry(row)))
         });
         Some(Tree { entries: named.collect::<Option<_>>()? })
     }

@@ -47,7 +47,7 @@ pipeline $1 seed=7 {
     synthetic eyes { photographs ${3:-6}; size 192 }
     extract patches { from eyes; size $2 }
     filter-black visible { from patches }
-    split folds { from visible; by patient; train 0.5; valid 0.25; test 0.25 }
+    split folds { from visible; by patient; train 0.34; valid 0.33; test 0.33 }
     augment views { from folds.train; flip horizontal=0.5 }
     train classifier { data views; valid folds.valid; network shallow-cnn; epochs 2; batch 16 }
     threshold-tune cuts { model classifier; data folds.valid; maximize f1 }

@@ -47,7 +47,7 @@ for round in $(seq "$count"); do
     fi
     for process in "${processes[@]}"; do
         code=0
-        wait "$process" || code=$?
+        wait "$process" 2>/dev/null || code=$?
         if [ "$process" = "$victim" ]; then continue; fi
         [ "$code" != 124 ] && [ "$code" != 137 ] || lost "round $round: a deadlock; the one that waits said: $(tail -n 5 "events.$process")"
         [ "$code" = 0 ] || lost "round $round: exit code $code: $(tail -n 5 "events.$process")"

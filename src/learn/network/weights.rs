@@ -9,6 +9,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::candle;
+use crate::base::unpanicked;
 use crate::stage::StageError;
 
 /// The tensors of a file, by name.
@@ -26,7 +27,12 @@ impl Weights {
     /// # Errors
     /// [`StageError::Input`] where it is neither, or a tensor holds a value that is not finite.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, StageError> {
-        let tensors = if bytes.starts_with(b"PK\x03\x04") { pth(file, bytes)? } else { safetensors(file, bytes)? };
+        let tensors = if bytes.starts_with(b"PK\x03\x04") {
+            // candle's reader asserts what a pickle should be.
+            unpanicked(|| pth(file, bytes)).unwrap_or_else(|| Err(unreadable(file, "its pickle is damaged")))?
+        } else {
+            safetensors(file, bytes)?
+        };
         for (name, (_, values)) in &tensors {
             if let Some(value) = values.iter().find(|value| !value.is_finite()) {
                 return Err(StageError::input(

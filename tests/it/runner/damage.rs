@@ -64,11 +64,26 @@ fn a_result_that_was_deleted_or_replaced_is_linked_again() {
     bench.write("in.txt", "x");
     bench.run(&chain("c")).done();
     let [one, two] = ["one", "two"].map(|stage| bench.path(&format!("results/bench/{stage}/text")));
+    // Longer than the steps in which a file system counts time.
+    std::thread::sleep(std::time::Duration::from_millis(20));
     fs::remove_file(&one).expect("deleted");
     fs::remove_file(&two).expect("deleted");
     fs::write(&two, "b(a(y))").expect("written");
     assert_eq!(bench.run(&chain("c")).done().computed(), [""; 0]);
     assert_eq!([one, two].map(|path| fs::read_to_string(path).expect("linked")), ["a(x)", "b(a(x))"]);
+}
+
+#[test]
+fn what_is_linked_by_name_again_is_verified_before() {
+    let bench = Bench::new();
+    bench.write("in.txt", "x");
+    let first = bench.run(&chain("c")).done();
+    flip(&bench.object_of(&first, "two"));
+    fs::remove_dir_all(bench.path("results")).expect("deleted");
+    let healed = bench.run(&chain("c")).done();
+    assert_eq!([healed.of("one"), healed.of("two"), healed.of("three")], ["reused", "repaired", "reused"]);
+    assert_eq!(fs::read_to_string(bench.path("results/bench/two/text")).expect("linked"), "b(a(x))");
+    assert_eq!(bench.run(&chain("c")).done().computed(), [""; 0]);
 }
 
 #[test]
