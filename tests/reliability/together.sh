@@ -12,10 +12,16 @@ count=${1:-100}
 prepare together
 other=(--set "classifier.epochs=1")
 
+items_on_record() { "$macula" store verify | sed -n 's/.*, \([0-9,]*\) items.*/\1/p' | head -n 1; }
+
 mkdir -p alone/one alone/two alone/three
+export MACULA_STORE=$folder/alone/store
 (cd alone/one && pipeline same 32 >p.kdl && "$macula" run p.kdl >said 2>&1) || lost "a run on its own fails"
 (cd alone/two && pipeline same 32 >p.kdl && "$macula" run p.kdl "${other[@]}" >said 2>&1) || lost "a run on its own fails"
 (cd alone/three && pipeline third 64 >p.kdl && "$macula" run p.kdl >said 2>&1) || lost "a run on its own fails"
+items=$(items_on_record)
+[ -n "$items" ] || lost "verification counts no items"
+unset MACULA_STORE
 began=$(now)
 (cd alone/one && rm -rf .macula results && "$macula" run p.kdl >said 2>&1)
 took=$(($(now) - began))
@@ -60,8 +66,7 @@ for round in $(seq "$count"); do
     cat .macula/v1/runs/*/run.json | grep -o '"became":"computed","key":"[0-9a-f]*"' | sort >computed
     [ -z "$(uniq -d computed)" ] || lost "round $round: computed twice: $(uniq -d computed)"
     computed_in_all=$((computed_in_all + $(wc -l <computed)))
-    cat .macula/v1/items/* | grep -a -o '{"key":"[0-9a-f]*","name"' | sort >items
-    [ -z "$(uniq -d items)" ] || lost "round $round: an item is on record twice: $(uniq -d items)"
+    [ "$(items_on_record)" = "$items" ] || lost "round $round: $(items_on_record) items on record in place of $items"
     verified
     unset MACULA_STORE
 done
