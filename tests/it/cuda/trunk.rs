@@ -35,6 +35,19 @@ const OTHERS: &str = r"network others {
     linear head
 }";
 
+/// One with a sum that nothing rectifies; its head is wide enough for a library.
+const PLAIN: &str = r"network plain {
+    conv a out=4 kernel=3 padding=1
+    residual { body { conv b out=4 kernel=3 padding=1 }; shortcut { } }
+    global-avg-pool
+    linear head
+}";
+
+/// Classes of a network's test.
+fn classes(spec: &NetworkSpec) -> usize {
+    if spec.name == "plain" { 64 } else { CLASSES }
+}
+
 const ADAM: Rule = Rule::Adam(Moments { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
 
 fn pixels(images: usize, side: usize) -> Tensor {
@@ -56,7 +69,7 @@ struct Trained {
 
 impl Trained {
     fn new(spec: &NetworkSpec, side: usize, rule: Rule, frozen: &str, gpu: Option<Box<dyn Gpu>>) -> Self {
-        let network = Network::new(spec, side, CLASSES, &Streams::new(7, "test")).unwrap();
+        let network = Network::new(spec, side, classes(spec), &Streams::new(7, "test")).unwrap();
         let frozen: Vec<bool> = network
             .parameters()
             .iter()
@@ -74,13 +87,13 @@ impl Trained {
 
     /// A step; the logits and the gradient.
     fn step(&mut self, pixels: &Tensor) -> (Vec<f32>, Vec<f32>) {
-        let images = pixels.dims()[0];
+        let (images, classes) = (pixels.dims()[0], self.network.classes());
         let labels: Vec<Label> =
-            (0..images * CLASSES).map(|at| if at % 3 == 0 { Label::Present } else { Label::Absent }).collect();
+            (0..images * classes).map(|at| if at % 3 == 0 { Label::Present } else { Label::Absent }).collect();
         let dropout = Streams::new(7, "test").stream("dropout", self.steps, &[]);
         self.steps += 1;
         let logits = self.network.forward_train(pixels, &self.frozen, dropout).unwrap();
-        let loss = Loss::bce(CLASSES).on_tape(&logits, &labels).unwrap();
+        let loss = Loss::bce(classes).on_tape(&logits, &labels).unwrap();
         self.network.backward(&loss).unwrap();
         self.network.fetch(None).unwrap();
         let gradient = self.network.gradient().to_vec();
@@ -157,6 +170,7 @@ fn a_card_computes_what_the_cpu_computes() {
     let nesterov = Rule::Sgd { momentum: 0.9, nesterov: true };
     let every = described(EVERY);
     let others = described(OTHERS);
+    let plain = described(PLAIN);
     let shallow = builtin_network("shallow-cnn").unwrap();
     let light = builtin_network("efficientnet-lite0").unwrap();
     let resnet = builtin_network("resnet18").unwrap();
@@ -165,6 +179,7 @@ fn a_card_computes_what_the_cpu_computes() {
         compare(&case(&every, 4, 13), Precision::F32, dense);
         compare(&Case { rule: nesterov, ..case(&others, 5, 14) }, Precision::F32, dense);
         compare(&Case { frozen: "s", ..case(&others, 5, 14) }, Precision::F32, dense);
+        compare(&case(&plain, 3, 9), Precision::F32, dense);
         compare(&case(&shallow, 3, 32), Precision::F32, dense);
         compare(&Case { bound: 3e-2, ..case(&every, 4, 13) }, Precision::Bf16, dense);
         compare(&Case { bound: 3e-2, ..case(&shallow, 3, 32) }, Precision::Bf16, dense);
