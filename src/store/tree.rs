@@ -1,6 +1,6 @@
 //! Trees: an artifact is names and the digests of their bytes.
 //!
-//! As an object a tree is [`MAGIC`], the number of entries (8 bytes, little-endian), for each entry in the order of names its
+//! As an object a tree is `MAGIC`, the number of entries (8 bytes, little-endian), for each entry in the order of names its
 //! digest (32 bytes), its size (8) and where its name ends among all names (4), then the names, one after the other. Objects
 //! of an earlier macula are JSON.
 
