@@ -9,10 +9,11 @@ fn script(name: &str, count: u32) {
     let mut command = Command::new("bash");
     command.arg(path).arg(count.to_string()).env("MACULA", env!("CARGO_BIN_EXE_macula")).stdin(Stdio::null());
     let output = command.output().expect("bash starts");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name}: {}\n{said}", output.status);
+    // The shell tells on stderr of a process that was killed, whenever it comes to notice.
+    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name}: {}\n{said}{told}", output.status);
     let figures = said.lines().last().unwrap_or_default();
-    assert!(figures.starts_with(&format!("{name}: {count} ")), "{name} prints its figures last:\n{said}");
+    assert!(figures.starts_with(&format!("{name}: {count} ")), "{name} prints its figures last:\n{said}{told}");
     println!("{figures}");
 }
 
