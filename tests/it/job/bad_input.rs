@@ -263,6 +263,28 @@ fn a_file_in_another_encoding_is_told_with_its_line() {
 }
 
 #[test]
+fn a_mark_of_bytes_and_line_ends_of_windows_move_no_place() {
+    let space = Space::new();
+    let text = "pipeline p seed=1 {\n    synthetic fundus\n    extract patches { from fundus; siz 64 }\n}\n";
+    for (name, text, start) in [
+        ("plain.kdl", text.to_owned(), 76),
+        ("windows.kdl", text.replace('\n', "\r\n"), 78),
+        ("marked.kdl", format!("\u{feff}{}", text.replace('\n', "\r\n")), 81),
+    ] {
+        space.write(name, text);
+        let said = space.macula(&format!("check --json {name}")).code(2).raw.clone();
+        let told: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        assert_eq!(told.as_array().map(Vec::len), Some(1), "{said}");
+        let place = &told[0]["places"][0];
+        assert_eq!(
+            (&place["line"], &place["column"], &place["start"]),
+            (&3.into(), &36.into(), &start.into()),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn of_ten_thousand_mistakes_a_hundred_are_drawn_and_all_are_counted() {
     let space = Space::new();
     let text = format!("pipeline p seed=1 {{\n{}}}\n", "    synthetik a\n".repeat(10_000));
