@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::augment::{Change, Recipe};
 use super::sampler::Draw;
+use super::views::{Stored, Views};
 use crate::base::Streams;
-use crate::data::patches::{Label, PatchSet, Shard};
+use crate::data::patches::{Label, PatchSet, Row, Shard};
 use crate::stage::{Params, StageError};
 use crate::store::Objects;
 
@@ -52,7 +53,8 @@ impl Normalisation {
         Ok(Self { mean, std })
     }
 
-    fn apply(&self, pixels: &mut [f32]) {
+    /// Normalises R, G, B, R, G, B, … in 0..1.
+    pub fn apply(&self, pixels: &mut [f32]) {
         for pixel in pixels.chunks_exact_mut(3) {
             for ((value, mean), std) in pixel.iter_mut().zip(self.mean).zip(self.std) {
                 *value = (*value - mean) / std;
@@ -72,7 +74,25 @@ pub struct Samples {
     shards: Vec<Option<Shard>>,
 }
 
-/// Patches of one step.
+/// Who makes pixels of what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// The loader's threads.
+    Loader,
+    /// The card that computes.
+    Card,
+}
+
+/// Patches of one step, for a network.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fed {
+    /// Their pixels.
+    Made(Batch),
+    /// Themselves, and the labels that they will have (N x C).
+    Stored(Views, Vec<Label>),
+}
+
+/// Patches of one step with their pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// How many.
@@ -111,6 +131,33 @@ impl Samples {
         (0..).zip(parts).flat_map(rows).collect()
     }
 
+    /// What batches that a card makes have in common, changed by the recipe or plain.
+    #[must_use]
+    pub fn stored(&self, recipe: Option<&Recipe>) -> Stored {
+        Stored::new(self.set.info.size as usize, self.set.info.margin as usize, recipe)
+    }
+
+    /// The patches as they are, for a network.
+    #[must_use]
+    pub fn fed(&self, maker: Maker, draws: &[Draw]) -> Fed {
+        match maker {
+            Maker::Loader => Fed::Made(self.plain(draws)),
+            Maker::Card => self.views(draws, self.stored(None), |_| Change::none()),
+        }
+    }
+
+    /// The patches as the recipe changes them in this epoch, for a network.
+    #[must_use]
+    pub fn fed_augmented(&self, maker: Maker, draws: &[Draw], streams: &Streams, epoch: u64) -> Fed {
+        match (maker, &self.recipe) {
+            (Maker::Loader, _) => Fed::Made(self.augmented(draws, streams, epoch)),
+            (Maker::Card, None) => self.fed(maker, draws),
+            (Maker::Card, Some(recipe)) => self.views(draws, self.stored(Some(recipe)), |draw| {
+                recipe.draw(&mut streams.stream("augment", epoch, &draw.id(&self.set)))
+            }),
+        }
+    }
+
     /// The patches as they are.
     #[must_use]
     pub fn plain(&self, draws: &[Draw]) -> Batch {
@@ -141,11 +188,33 @@ impl Samples {
             let change = change(draw);
             pixels.copy_from_slice(&change.pixels(shard.pixels(row.index), info));
             self.normal.apply(pixels);
-            for (class, (label, was)) in labels.iter_mut().zip(&row.labels).enumerate() {
-                *label = change.label(*was, shard.mask(row.index, class), info);
-            }
+            self.relabel(row, shard, &change, labels);
         });
         Batch { count: draws.len(), size, pixels, labels }
+    }
+
+    fn views(&self, draws: &[Draw], stored: Stored, change: impl Fn(&Draw) -> Change + Sync) -> Fed {
+        let (length, classes) = (stored.side * stored.side * 3, self.set.info.classes.len());
+        let mut bytes = vec![0; draws.len() * length];
+        let mut labels = vec![Label::Unknown; draws.len() * classes];
+        let places = bytes.par_chunks_exact_mut(length).zip(labels.par_chunks_exact_mut(classes));
+        let made = draws.par_iter().zip(places).map(|(draw, (bytes, labels))| {
+            let (row, change) = (draw.row(&self.set), change(draw));
+            if let Some(shard) = &self.shards[draw.part as usize] {
+                bytes.copy_from_slice(shard.pixels(row.index));
+                self.relabel(row, shard, &change, labels);
+            }
+            change
+        });
+        let changes = made.collect();
+        Fed::Stored(Views { stored, bytes, changes, normal: self.normal }, labels)
+    }
+
+    /// The labels of a patch after a change.
+    fn relabel(&self, row: &Row, shard: &Shard, change: &Change, labels: &mut [Label]) {
+        for (class, (label, was)) in labels.iter_mut().zip(&row.labels).enumerate() {
+            *label = change.label(*was, shard.mask(row.index, class), &self.set.info);
+        }
     }
 }
 

@@ -18,3 +18,4 @@ pub mod spread;
 pub mod thresholds;
 pub mod trial;
 pub mod tuning;
+pub mod views;

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::loader::{Batch, Normalisation, Samples, ahead};
-use super::network::{Missing, Network, Weights};
+use super::network::{Input, Missing, Network, Weights};
 use crate::base::Streams;
 use crate::data::patches::{PatchSet, SetInfo};
 use crate::lang::network::NetworkSpec;
@@ -80,7 +80,7 @@ impl Model {
     /// # Errors
     /// As [`Network::forward`].
     pub fn logits(&self, batch: &Batch) -> Result<Vec<f32>, StageError> {
-        logits(&self.network, batch)
+        logits(&self.network, &on_tape(batch)?)
     }
 
     /// Whether the patches of a set are such as it was trained on.
@@ -133,9 +133,8 @@ pub fn predict(
 }
 
 /// Logits (N x C) of a batch in evaluation mode.
-pub(super) fn logits(network: &Network, batch: &Batch) -> Result<Vec<f32>, StageError> {
-    let pixels = on_tape(batch)?;
-    network.forward(&pixels)?.flatten_all().and_then(|logits| logits.to_vec1()).map_err(bug)
+pub(super) fn logits<'a>(network: &Network, input: impl Into<Input<'a>>) -> Result<Vec<f32>, StageError> {
+    network.forward(input)?.flatten_all().and_then(|logits| logits.to_vec1()).map_err(bug)
 }
 
 /// A batch as candle takes it: N x H x W x 3.

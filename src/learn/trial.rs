@@ -1,12 +1,15 @@
-//! Steps on random pixels, for measuring: a network as it is trained, without data and without a result. Knows no clock.
+//! Steps on random patches, for measuring: a network as it is trained, without data and without a result. Knows no clock.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
+use super::augment::Change;
 use super::gpu::Gpu;
+use super::loader::{Maker, Normalisation};
 use super::loss::Loss;
 use super::model::bug;
-use super::network::Network;
+use super::network::{Input, Network, tensor};
 use super::optimizer::{Group, Moments, Optimizer, Rule};
+use super::views::{Stored, Views};
 use crate::base::{Digest, Streams};
 use crate::data::patches::Label;
 use crate::lang::network::NetworkSpec;
@@ -30,6 +33,14 @@ pub struct Compared {
     pub resumed: Digest,
 }
 
+/// What a network is given: the pixels, or a card the patches.
+fn given<'a>(network: &Network, pixels: &'a Tensor, views: &'a Views) -> Input<'a> {
+    match network.maker() {
+        Maker::Loader => pixels.into(),
+        Maker::Card => views.into(),
+    }
+}
+
 /// All that the next step depends on.
 struct State {
     flat: Vec<f32>,
@@ -45,11 +56,12 @@ fn apart(found: &[f32], wanted: &[f32], floor: f32) -> f32 {
     found.iter().zip(wanted).map(error).fold(0.0, f32::max) / scale
 }
 
-/// A network, an optimizer, and one batch of uniform random pixels.
+/// A network, an optimizer, and one batch of random patches; a card is sent them as they are stored in each step, and makes the pixels.
 pub struct Trial {
     network: Network,
     optimizer: Optimizer,
     frozen: Vec<bool>,
+    views: Views,
     pixels: Tensor,
     labels: Vec<Label>,
     streams: Streams,
@@ -65,8 +77,13 @@ impl Trial {
         let streams = Streams::new(1, "bench");
         let network = Network::new(spec, size, CLASSES, &streams)?;
         let mut stream = streams.stream("pixels", 0, &[]);
-        let pixels: Vec<f32> = (0..batch * size * size * 3).map(|_| stream.uniform() as f32).collect();
-        let pixels = Tensor::from_vec(pixels, (batch, size, size, 3), &Device::Cpu).map_err(bug)?;
+        let views = Views {
+            stored: Stored::new(size, 0, None),
+            bytes: (0..batch * size * size * 3).map(|_| (stream.uniform() * 256.0) as u8).collect(),
+            changes: vec![Change::none(); batch],
+            normal: Normalisation { mean: [0.0; 3], std: [1.0; 3] },
+        };
+        let pixels = tensor(views.pixels(), batch, size)?;
         let label = |present| if present { Label::Present } else { Label::Absent };
         let labels = (0..batch * CLASSES).map(|_| label(stream.chance(0.3))).collect();
         let adam = Rule::Adam(Moments { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
@@ -77,7 +94,7 @@ impl Trial {
             Some(gpu) => network.on(gpu),
             None => network,
         };
-        Ok(Self { network, optimizer, frozen, pixels, labels, streams, steps: 0 })
+        Ok(Self { network, optimizer, frozen, views, pixels, labels, streams, steps: 0 })
     }
 
     /// Forward, focal loss (gamma 2), backward, Adam (rate 1e-4, weight decay 1e-5).
@@ -94,7 +111,8 @@ impl Trial {
         let loss = Loss { gamma: 2.0, ..Loss::bce(CLASSES) };
         let dropout = self.streams.stream("dropout", self.steps, &[]);
         self.steps += 1;
-        let logits = self.network.forward_train(&self.pixels, &self.frozen, dropout)?;
+        let input = given(&self.network, &self.pixels, &self.views);
+        let logits = self.network.forward_train(input, &self.frozen, dropout)?;
         let loss = loss.on_tape(&logits, &self.labels).map_err(bug)?;
         self.network.backward(&loss)?;
         Ok(logits)
@@ -182,6 +200,6 @@ impl Trial {
     /// # Errors
     /// As [`Network::forward`].
     pub fn infer(&self) -> Result<(), StageError> {
-        self.network.forward(&self.pixels).map(|_| ())
+        self.network.forward(given(&self.network, &self.pixels, &self.views)).map(|_| ())
     }
 }

@@ -8,10 +8,17 @@ pub fn gaussian(pixels: &mut [f32], size: usize, sigma: f64) {
     pass(&between, pixels, &kernel, size, size * 3, 3);
 }
 
-/// Weights at distances 0, 1, …; both sides together sum to 1.
-fn kernel(sigma: f64) -> Vec<f32> {
-    let reach = libm::ceil(3.0 * sigma) as usize;
-    let weights: Vec<f64> = (0..=reach).map(|d| libm::exp(-0.5 * (d as f64 / sigma) * (d as f64 / sigma))).collect();
+/// How far a blur reaches, px.
+#[must_use]
+pub fn reach(sigma: f64) -> usize {
+    libm::ceil(3.0 * sigma) as usize
+}
+
+/// Weights at distances 0, 1, …, [`reach`]; both sides together sum to 1.
+#[must_use]
+pub fn kernel(sigma: f64) -> Vec<f32> {
+    let weights: Vec<f64> =
+        (0..=reach(sigma)).map(|d| libm::exp(-0.5 * (d as f64 / sigma) * (d as f64 / sigma))).collect();
     let sum = 2.0 * weights.iter().sum::<f64>() - weights[0];
     weights.iter().map(|weight| (weight / sum) as f32).collect()
 }

@@ -63,7 +63,9 @@ impl Motion {
         [x, y]
     }
 
-    fn sin_cos(&self) -> (f64, f64) {
+    /// Sine and cosine of the rotation.
+    #[must_use]
+    pub fn sin_cos(&self) -> (f64, f64) {
         (libm::sin(self.angle), libm::cos(self.angle))
     }
 }

@@ -133,7 +133,12 @@ impl Change {
     #[must_use]
     pub fn pixels(&self, stored: &[u8], info: &SetInfo) -> Vec<f32> {
         let size = info.size as usize;
-        let side = size + 2 * info.margin as usize;
+        self.made(stored, size + 2 * info.margin as usize, size)
+    }
+
+    /// The changed patch: `size` x `size` x 3 in 0..1, from the stored `side` x `side` x 3.
+    #[must_use]
+    pub fn made(&self, stored: &[u8], side: usize, size: usize) -> Vec<f32> {
         let mut pixels = geometry::resample(stored, side, size, &self.motion, self.fill);
         self.jitter.apply(&mut pixels);
         if self.sigma > 0.0 {

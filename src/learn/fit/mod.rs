@@ -12,10 +12,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::checkpoint::{Checkpoint, FILE, Facts};
-use super::loader::{Batch, Samples, ahead};
+use super::loader::{Fed, Maker, Samples, ahead};
 use super::loss::Loss;
-use super::model::{LabelCounts, bug, logits, on_tape};
-use super::network::{Network, Weights};
+use super::model::{LabelCounts, bug, logits};
+use super::network::{Arrival, Network, Weights, tensor};
 use super::optimizer::Optimizer;
 use super::sampler::{Draw, batches};
 use crate::base::{Streams, disk};
@@ -197,10 +197,15 @@ impl Run<'_> {
     /// Makes all that steps need on a GPU, where one computes; with fewer patches a step where the pipeline lets it. What was begun
     /// with fewer goes on with as many.
     fn fit_memory(&mut self, told: &mut Told) -> Result<(), StageError> {
+        let data = self.task.data;
+        let arrival = match self.network.maker() {
+            Maker::Loader => Arrival::Pixels,
+            Maker::Card => Arrival::Stored(data.stored(data.recipe.as_ref())),
+        };
         let begun = self.facts.batch.is_some() || self.facts.epoch > 1 || self.facts.batches > 0;
         loop {
             let batch = self.batch();
-            match self.network.prepare(batch, &self.frozen, &self.optimizer) {
+            match self.network.prepare(batch, arrival, &self.frozen, &self.optimizer) {
                 Err(error) if error.has_code("gpu-memory") && batch > 1 => {
                     if begun || self.task.settings.memory == Memory::Error {
                         return Err(error);
@@ -227,12 +232,12 @@ impl Run<'_> {
         let batches = batches(&draws, self.batch());
         let total = batches.len() as u64;
         let rest = &batches[self.facts.batches as usize..];
-        let mut rate = 0.0;
+        let (mut rate, maker) = (0.0, self.network.maker());
         ahead(
             rest.len(),
-            |at| task.data.augmented(rest[at], task.streams, number),
-            |_, batch| {
-                rate = self.step(&batch, total)?;
+            |at| task.data.fed_augmented(maker, rest[at], task.streams, number),
+            |_, fed| {
+                rate = self.step(fed, total)?;
                 let done = (number - 1) * total + self.facts.batches;
                 task.progress.step(done, task.settings.epochs * total, "batches");
                 self.save_if_due()
@@ -256,13 +261,19 @@ impl Run<'_> {
     }
 
     /// One step; returns the learning rate.
-    fn step(&mut self, batch: &Batch, batches: u64) -> Result<f64, StageError> {
+    fn step(&mut self, fed: Fed, batches: u64) -> Result<f64, StageError> {
         let place = self.facts.batches;
         let step = (self.facts.epoch - 1) * batches + place;
         let dropout = self.task.streams.stream("dropout", self.facts.epoch, &place.to_le_bytes());
-        let output = self.network.forward_train(&on_tape(batch)?, &self.frozen, dropout)?;
+        let (output, labels) = match fed {
+            Fed::Made(batch) => {
+                let pixels = tensor(batch.pixels, batch.count, batch.size)?;
+                (self.network.forward_train(&pixels, &self.frozen, dropout)?, batch.labels)
+            }
+            Fed::Stored(views, labels) => (self.network.forward_train(&views, &self.frozen, dropout)?, labels),
+        };
         let values = output.flatten_all().and_then(|logits| logits.to_vec1::<f32>()).map_err(bug)?;
-        let value = self.loss.value(&values, &batch.labels);
+        let value = self.loss.value(&values, &labels);
         if !value.is_finite() {
             return Err(self.not_a_number(
                 &format!("the loss is {value}"),
@@ -270,12 +281,12 @@ impl Run<'_> {
                 &format!("at batch {} of {batches}", place + 1),
             ));
         }
-        let loss = self.loss.on_tape(&output, &batch.labels).map_err(bug)?;
+        let loss = self.loss.on_tape(&output, &labels).map_err(bug)?;
         self.network.backward(&loss)?;
         let factor = self.factor(step, batches);
         self.network.step(&mut self.optimizer, factor)?;
         self.logits.extend(values);
-        self.labels.extend_from_slice(&batch.labels);
+        self.labels.extend(labels);
         self.facts.batches += 1;
         Ok(self.rate(step, batches))
     }
@@ -313,14 +324,22 @@ impl Run<'_> {
     /// The figures on patches as they are, in evaluation mode.
     fn evaluate(&self, samples: &Samples, draws: &[Draw]) -> Result<SetFigures, StageError> {
         let pieces: Vec<&[Draw]> = draws.chunks(self.batch()).collect();
-        let (mut values, mut labels) = (Vec::new(), Vec::new());
+        let (mut values, mut labels, maker) = (Vec::new(), Vec::new(), self.network.maker());
         ahead(
             pieces.len(),
-            |at| samples.plain(pieces[at]),
-            |_, batch| {
+            |at| samples.fed(maker, pieces[at]),
+            |_, fed| {
                 self.task.stop.check()?;
-                values.extend(logits(&self.network, &batch)?);
-                labels.extend(batch.labels);
+                match fed {
+                    Fed::Made(batch) => {
+                        values.extend(logits(&self.network, &tensor(batch.pixels, batch.count, batch.size)?)?);
+                        labels.extend(batch.labels);
+                    }
+                    Fed::Stored(views, known) => {
+                        values.extend(logits(&self.network, &views)?);
+                        labels.extend(known);
+                    }
+                }
                 Ok::<(), StageError>(())
             },
         )?;

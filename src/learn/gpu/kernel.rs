@@ -54,6 +54,12 @@ macro_rules! kernels {
 }
 
 kernels! {
+    ViewPixels "view_pixels",
+    ViewGreys "view_greys",
+    ViewRests "view_rests",
+    ViewColors "view_colors",
+    ViewBlur "view_blur",
+    ViewNormals "view_normals",
     FromFloats "from_floats",
     ToFloats "to_floats",
     Pack "pack",

@@ -58,6 +58,159 @@ __device__ float hold(float x, float low, float high) {
 }
 __device__ float pass(float x, float gradient, float low, float high) { return x > low && x < high ? gradient : 0.0f; }
 
+// ---- Patches as they are stored, changed and normalised (src/learn/views.rs, src/learn/augment) -------------------------------------
+
+// Numbers of a patch's change: sine, cosine, shift x, shift y, flips, black beyond, brightness, contrast, saturation, hue, reach of
+// the blur, 0, mean of R, G, B, deviation of R, G, B.
+#define FIELDS 18
+__device__ const double *change_of(const void *table, int image) { return (const double *)table + image * FIELDS; }
+
+__device__ int floor_of(double x) {
+    const int near = (int)x;
+    return near - (near > x ? 1 : 0);
+}
+// The stored index that stands for `at`; -1 where black does.
+__device__ int stands_for(int at, int side, int black) {
+    const int last = side - 1;
+    if (at >= 0 && at <= last) return at;
+    if (black) return -1;
+    if (last == 0) return 0;
+    at %= 2 * last;
+    if (at < 0) at += 2 * last;
+    return min(at, 2 * last - at);
+}
+
+// Flips, rotation and shift in one resampling, then brightness. p: stored bytes, changes, pixels. n: pixels, side, size.
+KERNEL(view_pixels) {
+    EACH(a.n[0]);
+    const int side = a.n[1], size = a.n[2], column = (int)i % size, row = (int)i / size % size, image = (int)i / size / size;
+    const double *change = change_of(a.p[1], image);
+    const unsigned char *stored = (const unsigned char *)a.p[0] + (unsigned)image * side * side * 3;
+    float *pixel = (float *)a.p[2] + 3 * i;
+    const double from = (side - 1.0) / 2.0, to = (size - 1.0) / 2.0;
+    const double u = column - to - change[2], v = row - to - change[3];
+    double x = change[1] * u + change[0] * v, y = change[1] * v - change[0] * u;
+    const int flips = (int)change[4], black = change[5] != 0.0;
+    if (flips & 4) {
+        const double other = x;
+        x = y;
+        y = other;
+    }
+    if (flips & 1) x = -x;
+    if (flips & 2) y = -y;
+    x += from;
+    y += from;
+    const int left = floor_of(x), top = floor_of(y);
+    const float wx = (float)(x - left), wy = (float)(y - top);
+    float sums[3] = {0.0f, 0.0f, 0.0f};
+    for (int corner = 0; corner < 4; corner++) {
+        const int dx = corner & 1, dy = corner >> 1;
+        const float weight = (dx ? wx : 1.0f - wx) * (dy ? wy : 1.0f - wy);
+        if (!(weight > 0.0f)) continue;
+        const int column = stands_for(left + dx, side, black), row = stands_for(top + dy, side, black);
+        if (column < 0 || row < 0) continue;
+        const unsigned char *bytes = stored + (row * side + column) * 3;
+        for (int c = 0; c < 3; c++) sums[c] += weight * (float)bytes[c] / 255.0f;
+    }
+    const float brightness = (float)change[6];
+    for (int c = 0; c < 3; c++) pixel[c] = brightness == 1.0f ? sums[c] : hold(sums[c] * brightness, 0.0f, 1.0f);
+}
+
+// Grey, ITU-R 601 with torchvision's digits.
+__device__ float grey(const float *pixel) { return 0.2989f * pixel[0] + 0.587f * pixel[1] + 0.114f * pixel[2]; }
+
+// The sum of each row's greys. p: pixels, sums (f64). n: rows, size.
+KERNEL(view_greys) {
+    EACH(a.n[0]);
+    const float *pixels = (const float *)a.p[0] + 3 * i * a.n[1];
+    double sum = 0.0;
+    for (int column = 0; column < a.n[1]; column++) sum += grey(pixels + 3 * column);
+    ((double *)a.p[1])[i] = sum;
+}
+
+// What a contrast adds to each value of an image. p: sums, changes, rests. n: images, size.
+KERNEL(view_rests) {
+    EACH(a.n[0]);
+    const int size = a.n[1];
+    double sum = 0.0;
+    for (int row = 0; row < size; row++) sum += ((const double *)a.p[0])[i * size + row];
+    ((float *)a.p[2])[i] = (1.0f - (float)change_of(a.p[1], (int)i)[7]) * (float)(sum / (size * size));
+}
+
+// What a division by 1 leaves, for numbers between -1 and 2.
+__device__ float wrapped(float hue) { return hue >= 1.0f ? hue - 1.0f : hue < 0.0f ? hue + 1.0f : hue; }
+
+// The hue of a pixel turned.
+__device__ void turn(float *pixel, float by) {
+    const float r = pixel[0], g = pixel[1], b = pixel[2];
+    float high = r > g ? r : g, low = r < g ? r : g;
+    high = high > b ? high : b;
+    low = low < b ? low : b;
+    float h = 0.0f, s = 0.0f;
+    if (high != low) {
+        const float range = high - low, rc = (high - r) / range, gc = (high - g) / range, bc = (high - b) / range;
+        const float sixth = high == r ? bc - gc : high == g ? 2.0f + rc - bc : 4.0f + gc - rc;
+        h = wrapped(sixth / 6.0f + 1.0f);
+        s = range / high;
+    }
+    h = wrapped(h + by);
+    const int sixth = (int)(h * 6.0f);
+    const float f = h * 6.0f - (float)sixth, v = high;
+    const float p = hold(v * (1.0f - s), 0.0f, 1.0f), q = hold(v * (1.0f - s * f), 0.0f, 1.0f);
+    const float t = hold(v * (1.0f - s * (1.0f - f)), 0.0f, 1.0f);
+    const int part = sixth % 6;
+    pixel[0] = part == 0 ? v : part == 1 ? q : part == 2 ? p : part == 3 ? p : part == 4 ? t : v;
+    pixel[1] = part == 0 ? t : part == 1 ? v : part == 2 ? v : part == 3 ? q : part == 4 ? p : p;
+    pixel[2] = part == 0 ? p : part == 1 ? p : part == 2 ? t : part == 3 ? v : part == 4 ? v : q;
+}
+
+// Contrast, saturation and hue, in place. p: pixels, changes, rests or none. n: pixels, pixels of an image.
+KERNEL(view_colors) {
+    EACH(a.n[0]);
+    const int image = (int)i / a.n[1];
+    const double *change = change_of(a.p[1], image);
+    float *pixel = (float *)a.p[0] + 3 * i;
+    const float contrast = (float)change[7], saturation = (float)change[8], hue = (float)change[9];
+    if (a.p[2] && contrast != 1.0f) {
+        const float rest = ((const float *)a.p[2])[image];
+        for (int c = 0; c < 3; c++) pixel[c] = hold(pixel[c] * contrast + rest, 0.0f, 1.0f);
+    }
+    if (saturation != 1.0f) {
+        const float rest = (1.0f - saturation) * grey(pixel);
+        for (int c = 0; c < 3; c++) pixel[c] = hold(pixel[c] * saturation + rest, 0.0f, 1.0f);
+    }
+    if (hue != 0.0f) turn(pixel, hue);
+}
+
+// One direction of a Gaussian blur, mirrored at the edge. p: pixels, changes, weights, blurred. n: pixels, size, weights of an image,
+// whether down.
+KERNEL(view_blur) {
+    EACH(a.n[0]);
+    const int size = a.n[1], column = (int)i % size, row = (int)i / size % size, image = (int)i / size / size, down = a.n[3];
+    const int at = down ? row : column, reach = (int)change_of(a.p[1], image)[10];
+    const float *weights = (const float *)a.p[2] + image * a.n[2];
+    const float *line = (const float *)a.p[0] + 3 * (i - (unsigned)(down ? row * size : column));
+    const int step = down ? 3 * size : 3;
+    float *to = (float *)a.p[3] + 3 * i;
+    for (int c = 0; c < 3; c++) {
+        float sum = 0.0f;
+        for (int distance = 0; distance <= reach; distance++) {
+            const float weight = reach ? weights[distance] : 1.0f;
+            sum += weight * line[stands_for(at - distance, size, 0) * step + c];
+            if (distance) sum += weight * line[stands_for(at + distance, size, 0) * step + c];
+        }
+        to[c] = sum;
+    }
+}
+
+// As the network expects it, in place. p: pixels, changes. n: pixels, pixels of an image.
+KERNEL(view_normals) {
+    EACH(a.n[0]);
+    const double *change = change_of(a.p[1], (int)i / a.n[1]);
+    float *pixel = (float *)a.p[0] + 3 * i;
+    for (int c = 0; c < 3; c++) pixel[c] = (pixel[c] - (float)change[12 + c]) / (float)change[15 + c];
+}
+
 // ---- Copies and casts -----------------------------------------------------------------------------------------------------------
 
 // x (rows x n1 floats) to y (rows x n2), columns beyond n1 zeros.

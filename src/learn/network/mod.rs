@@ -3,6 +3,7 @@
 mod compile;
 mod evaluate;
 mod initial;
+mod input;
 mod layout;
 mod load;
 mod plan;
@@ -16,21 +17,24 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, Device, Storage, Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 
 use crate::base::Streams;
 use crate::base::random::Stream;
 use crate::lang::network::{Layer, NetworkSpec};
 use crate::learn::gpu::Gpu;
 use crate::learn::kernels::Pool;
+use crate::learn::loader::Maker;
 use crate::learn::optimizer::Optimizer;
 use crate::stage::StageError;
 use evaluate::Folded;
+use input::with_floats;
 use plan::Plan;
 use program::{Norm, Program};
 use train::{Model, Pass, Source};
-use trunk::{Numbers, Pixels, Trunk};
+use trunk::{Arriving, Numbers, Shape, Trunk};
 
+pub use input::{Arrival, Input, tensor};
 pub use load::{LoadReport, Missing};
 pub use weights::Weights;
 
@@ -129,6 +133,12 @@ impl Network {
         Some(trunk.bytes(&self.program))
     }
 
+    /// Who makes pixels of stored patches for it.
+    #[must_use]
+    pub fn maker(&self) -> Maker {
+        if self.trunk.is_some() { Maker::Card } else { Maker::Loader }
+    }
+
     /// The class that its results are recorded in: that of the kernels, or of the card.
     #[must_use]
     pub fn class(&self) -> String {
@@ -212,17 +222,24 @@ impl Network {
         trunk.get_mut().unwrap_or_else(PoisonError::into_inner).step(&self.program, optimizer, factor)
     }
 
-    /// Makes all that training on batches of so many patches needs on a card, so that too little memory is found before the first
-    /// step. Without a card there is nothing to do.
+    /// Makes all that training on batches of so many patches, which arrive so, needs on a card, so that too little memory is found
+    /// before the first step. Without a card there is nothing to do.
     ///
     /// # Errors
     /// The card's; [`StageError::Input`] with the code `gpu-memory` where a smaller batch would help.
-    pub fn prepare(&mut self, images: usize, frozen: &[bool], optimizer: &Optimizer) -> Result<(), StageError> {
+    pub fn prepare(
+        &mut self,
+        images: usize,
+        arrival: Arrival,
+        frozen: &[bool],
+        optimizer: &Optimizer,
+    ) -> Result<(), StageError> {
         let Some(trunk) = &mut self.trunk else { return Ok(()) };
         let extents = self.program.extents(self.size, self.size)?;
         let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
         let numbers = Numbers { flat: &self.flat, running: &self.running };
-        trunk.prepare(&self.program, &numbers, (images, &extents), frozen, optimizer)
+        let shape = Shape { images, arrival, extents: &extents };
+        trunk.prepare(&self.program, &numbers, shape, frozen, optimizer)
     }
 
     /// Copies what a card changed to the host: parameters, running statistics, gradient, and the optimizer's moments. Without a card
@@ -263,13 +280,19 @@ impl Network {
         Ok((name(weight), bias.map(name)))
     }
 
-    /// Logits (N x classes) in training mode, on candle's tape, of normalised pixels (N x H x W x 3, f32). Batch norms use
+    /// Logits (N x classes) in training mode, on candle's tape, of a batch of pixels or stored patches. Batch norms use
     /// the batch's statistics and move the running ones; a batch norm whose two parameters are frozen uses the running ones
     /// and leaves them. `frozen` has an entry per parameter; dropout masks come from `dropout`.
     ///
     /// # Errors
     /// [`StageError::Input`] where the pixels don't fit the layers, [`StageError::Bug`] for candle's own.
-    pub fn forward_train(&mut self, pixels: &Tensor, frozen: &[bool], dropout: Stream) -> Result<Tensor, StageError> {
+    pub fn forward_train<'a>(
+        &mut self,
+        input: impl Into<Input<'a>>,
+        frozen: &[bool],
+        dropout: Stream,
+    ) -> Result<Tensor, StageError> {
+        let input = input.into();
         if frozen.len() != self.program.parameters.len() {
             return Err(StageError::Bug(format!(
                 "{} parameters, {} said to be frozen or not",
@@ -280,13 +303,14 @@ impl Network {
         if let Some((_, _, Made::Host(pass))) = self.pass.take() {
             pass.recycle(&self.pool);
         }
-        let (count, plan) = self.plan_for(pixels)?;
+        let (count, plan) = self.plan_for(&input)?;
         if let Some(trunk) = &mut self.trunk {
             let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
             let (program, numbers) = (&self.program, Numbers { flat: &self.flat, running: &self.running });
-            let logits = with_floats(pixels, |floats| {
-                trunk.forward_train(program, &numbers, Pixels { floats, extents: &plan.extents }, frozen, dropout)
-            })??;
+            let logits = on_its_way(&input, |arriving| {
+                let batch = trunk::Batch { images: count, arriving, extents: &plan.extents };
+                trunk.forward_train(program, &numbers, batch, frozen, dropout)
+            })?;
             let logits = Var::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)?;
             let tensor = logits.as_tensor().clone();
             self.pass = Some((logits, plan, Made::Card));
@@ -296,7 +320,7 @@ impl Network {
             |norm: &Norm| if frozen[norm.gamma] && frozen[norm.beta] { Source::Running } else { Source::Batch };
         let model = Model { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
         let running = &mut self.running;
-        let pass = with_floats(pixels, |pixels| train::forward(model, running, pixels, frozen, source, dropout))?;
+        let pass = input.with_floats(|pixels| train::forward(model, running, pixels, frozen, source, dropout))?;
         let logits =
             Var::from_slice(pass.logits(&self.program), (count, self.classes), &Device::Cpu).map_err(candle)?;
         let tensor = logits.as_tensor().clone();
@@ -336,19 +360,21 @@ impl Network {
         Ok(gradients)
     }
 
-    /// Logits (N x classes) in evaluation mode, off the tape, of normalised pixels (N x H x W x 3, f32): batch norms use the
+    /// Logits (N x classes) in evaluation mode, off the tape, of a batch of pixels or stored patches: batch norms use the
     /// running statistics, folded into the convolutions.
     ///
     /// # Errors
     /// As [`Network::forward_train`].
-    pub fn forward(&self, pixels: &Tensor) -> Result<Tensor, StageError> {
-        let (count, plan) = self.plan_for(pixels)?;
+    pub fn forward<'a>(&self, input: impl Into<Input<'a>>) -> Result<Tensor, StageError> {
+        let input = input.into();
+        let (count, plan) = self.plan_for(&input)?;
         if let Some(trunk) = &self.trunk {
             let mut trunk = trunk.lock().unwrap_or_else(PoisonError::into_inner);
             let numbers = Numbers { flat: &self.flat, running: &self.running };
-            let logits = with_floats(pixels, |floats| {
-                trunk.forward(&self.program, &numbers, Pixels { floats, extents: &plan.extents })
-            })??;
+            let logits = on_its_way(&input, |arriving| {
+                let batch = trunk::Batch { images: count, arriving, extents: &plan.extents };
+                trunk.forward(&self.program, &numbers, batch)
+            })?;
             return Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle);
         }
         let model = Model { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
@@ -356,7 +382,7 @@ impl Network {
             let mut held = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(held.get_or_insert_with(|| Arc::new(evaluate::fold(&model, &self.running))))
         };
-        let logits = with_floats(pixels, |pixels| evaluate::forward(model, &self.running, &folded, pixels))?;
+        let logits = input.with_floats(|pixels| evaluate::forward(model, &self.running, &folded, pixels))?;
         Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)
     }
 
@@ -429,7 +455,7 @@ impl Network {
         let no_dropout = Streams::new(0, "calibrate").stream("dropout", 0, &[]);
         let mut sums: BTreeMap<usize, (Vec<[f64; 2]>, usize)> = BTreeMap::new();
         for pixels in batches {
-            let (_, plan) = self.plan_for(pixels)?;
+            let (_, plan) = self.plan_for(&pixels.into())?;
             let model = Model { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
             let running = &mut self.running;
             let pass = with_floats(pixels, |pixels| {
@@ -473,12 +499,9 @@ impl Network {
         Some((find("weight")?, find("bias")))
     }
 
-    /// How many images `pixels` holds, and the plan for their size.
-    fn plan_for(&self, pixels: &Tensor) -> Result<(usize, Arc<Plan>), StageError> {
-        let (count, height, width, channels) = pixels.dims4().map_err(candle)?;
-        if channels != 3 || count == 0 {
-            return Err(StageError::Bug(format!("pixels of shape {:?}, not N x H x W x 3", pixels.dims())));
-        }
+    /// How many images a batch holds, and the plan for their size.
+    fn plan_for(&self, input: &Input) -> Result<(usize, Arc<Plan>), StageError> {
+        let (count, height, width) = input.dims()?;
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = plans.get(&(height, width)) {
             return Ok((count, Arc::clone(plan)));
@@ -497,17 +520,11 @@ fn last_linear(layers: &[Layer]) -> Option<&str> {
     })
 }
 
-/// Calls `work` with the floats of a tensor.
-fn with_floats<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> R) -> Result<R, StageError> {
-    let tensor = tensor.contiguous().map_err(candle)?;
-    let (storage, layout) = tensor.storage_and_layout();
-    match (&*storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(CpuStorage::F32(floats)), Some((from, to))) => Ok(work(&floats[from..to])),
-        _ => Err(StageError::Bug(format!(
-            "a tensor of {:?} on {:?}, not f32 on the CPU",
-            tensor.dtype(),
-            tensor.device()
-        ))),
+/// Calls `work` with a batch as a card takes it.
+fn on_its_way<R>(input: &Input, work: impl FnOnce(Arriving) -> Result<R, StageError>) -> Result<R, StageError> {
+    match input {
+        Input::Pixels(pixels) => with_floats(pixels, |floats| work(Arriving::Floats(floats)))?,
+        Input::Stored(views) => work(Arriving::Stored(views)),
     }
 }
 

@@ -3,3 +3,4 @@
 mod nvrtc;
 mod processor;
 mod trunk;
+mod views;

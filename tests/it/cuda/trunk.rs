@@ -187,6 +187,7 @@ fn a_card_computes_what_the_cpu_computes() {
     // Batch norms over few values.
     compare(&Case { bound: 5e-3, ..case(&light, 6, 48) }, Precision::F32, Dense::Own);
     compare(&Case { bound: 5e-3, ..case(&resnet, 6, 48) }, Precision::F32, Dense::Library);
+    super::views::every_kind();
     let launched = launched();
     let never: Vec<_> = Kernel::ALL.iter().filter(|kernel| !launched.contains(kernel)).collect();
     assert!(never.is_empty() || launched.is_empty(), "no test launches {never:?}");

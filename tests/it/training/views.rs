@@ -4,7 +4,7 @@ use macula::base::{Digest, Streams};
 use macula::data::patches::Label;
 use macula::learn::augment::geometry::Motion;
 use macula::learn::augment::{Change, Fill, Recipe};
-use macula::learn::loader::{Normalisation, Samples, ahead};
+use macula::learn::loader::{Fed, Maker, Normalisation, Samples, ahead};
 use macula::learn::sampler::{Rule, Sampler};
 use macula::store::Objects;
 
@@ -76,6 +76,25 @@ fn a_batch_is_the_same_whatever_the_threads_and_another_in_each_epoch() {
     assert_eq!(alone.pixels, first.pixels[5 * size..6 * size], "a patch does not depend on its batch");
     let plain = samples.plain(&draws[..1]);
     assert!(plain.pixels.iter().all(|value| (-2.0..=2.0).contains(value)));
+}
+
+#[test]
+fn what_a_card_is_given_becomes_what_the_loader_makes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let objects = Objects::open(folder.path()).expect("objects");
+    let set = Made { margin: 4, ..Made::small() }.set(&objects);
+    let changes = Recipe::from_params(&recipe(10.0, 6.0)).expect("a recipe");
+    let samples = Samples::open(set, Some(changes), NORMAL, &objects).expect("samples");
+    let (draws, streams) = (samples.all(), Streams::new(3, "train"));
+    let same = |given: Fed, made: Fed| match (given, made) {
+        (Fed::Stored(views, labels), Fed::Made(batch)) => {
+            assert_eq!((views.pixels(), labels), (batch.pixels, batch.labels));
+        }
+        other => panic!("{other:?}"),
+    };
+    same(samples.fed(Maker::Card, &draws), samples.fed(Maker::Loader, &draws));
+    let augmented = |maker| samples.fed_augmented(maker, &draws, &streams, 2);
+    same(augmented(Maker::Card), augmented(Maker::Loader));
 }
 
 #[test]

@@ -24,7 +24,7 @@ impl Lowering<'_> {
         }
         let (last, count) = (self.last(), self.count(self.last()));
         let mut gradient = self.schedule.buffer(4 * count);
-        self.schedule.call(Deed::Give(Passed::Gradient, count), [gradient.into()]);
+        self.schedule.call(Deed::Give(Passed::Gradient, 4 * count), [gradient.into()]);
         if !self.wide(last) {
             let stored = self.stored_buffer(count);
             let numbers = Numbers { n: &[count, 1, 1], ..Numbers::default() };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::input::Arrival;
 use super::super::program::{Extent, Op, Program, Step};
 use super::schedule::{Buffer, Deed, Numbers, Passed, Placed, Pointer, Schedule};
 use crate::learn::gpu::{Direction, Kernel, Planned, Precision};
@@ -39,6 +40,7 @@ pub(super) struct Setting<'a> {
     pub(super) program: &'a Program,
     pub(super) extents: &'a [Extent],
     pub(super) images: usize,
+    pub(super) arrival: Arrival,
     pub(super) precision: Precision,
     pub(super) purpose: Purpose,
     /// Per parameter.
@@ -69,8 +71,8 @@ pub(super) struct Lowering<'a> {
     pub(super) values: Vec<Option<Buffer>>,
     pub(super) gradients: Vec<Option<Buffer>>,
     pub(super) kept: Vec<Kept>,
-    /// The pixels as given, f32.
-    given: Buffer,
+    /// The normalised pixels, f32.
+    pub(super) given: Buffer,
     /// The pixels as stored, by their channels.
     stored: BTreeMap<usize, Buffer>,
 }
@@ -236,7 +238,10 @@ impl Lowering<'_> {
 
     fn forward(&mut self) {
         let floats = self.of.images * self.of.extents[0].len();
-        self.schedule.call(Deed::Give(Passed::Pixels, floats), [self.given.into()]);
+        match self.of.arrival {
+            Arrival::Pixels => self.schedule.call(Deed::Give(Passed::Pixels, 4 * floats), [self.given.into()]),
+            Arrival::Stored(stored) => self.views(stored),
+        }
         let program = self.of.program;
         for (at, step) in program.steps.iter().enumerate() {
             self.step(at, step);
@@ -337,7 +342,7 @@ impl Lowering<'_> {
             Op::Dropout { .. } => {
                 let mask = self.schedule.buffer(4 * count);
                 self.kept[at] = Kept::Beside(mask);
-                self.schedule.call(Deed::Give(Passed::Mask(at), count), [mask.into()]);
+                self.schedule.call(Deed::Give(Passed::Mask(at), 4 * count), [mask.into()]);
                 let x = self.value(step.input);
                 let n = [count, 0];
                 self.schedule.launch(Kernel::Mask, count, [x, mask.into(), y], Numbers { n: &n, ..Numbers::default() });

@@ -7,16 +7,19 @@
 mod backward;
 mod lower;
 mod schedule;
+mod views;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::input::Arrival;
 use super::program::{Extent, Op, Program};
 use super::train;
 use crate::base::random::Stream;
 use crate::learn::gpu::{Arguments, Direction, Gpu, Kernel};
 use crate::learn::kernels::conv::ConvShape;
 use crate::learn::optimizer::{Ahead, Optimizer, Update};
+use crate::learn::views::Views;
 use crate::stage::StageError;
 use lower::{Library, Lowered, Numbered, Purpose, Setting, lower};
 use schedule::{Bound, Host, Passed, bytes, read};
@@ -45,6 +48,7 @@ struct Kind {
     images: usize,
     height: usize,
     width: usize,
+    arrival: Arrival,
     frozen: Vec<bool>,
 }
 
@@ -71,7 +75,7 @@ pub(super) struct Trunk {
 
 /// What a pass is given by the host and gives it.
 struct Exchange<'a> {
-    pixels: &'a [f32],
+    arriving: Arriving<'a>,
     gradient: &'a [f32],
     /// Shares by the place of their dropout.
     program: &'a Program,
@@ -80,17 +84,25 @@ struct Exchange<'a> {
 }
 
 impl Host for Exchange<'_> {
-    fn give(&mut self, passed: Passed, count: usize) -> Cow<'_, [f32]> {
-        match passed {
-            Passed::Pixels => self.pixels.into(),
-            Passed::Gradient => self.gradient.into(),
-            Passed::Mask(at) => {
-                let (Op::Dropout { share }, Some(stream)) = (&self.program.steps[at].op, &mut self.dropout) else {
-                    return vec![1.0; count].into();
-                };
-                train::dropout_mask(*share, count, stream).into()
+    fn give(&mut self, passed: Passed, length: usize) -> Cow<'_, [u8]> {
+        match (passed, self.arriving) {
+            (Passed::Pixels, Arriving::Floats(floats)) => bytes(floats),
+            (Passed::Stored, Arriving::Stored(views)) => (&views.bytes).into(),
+            (Passed::Changes, Arriving::Stored(views)) => {
+                views.table().iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>().into()
             }
-            Passed::Logits => (&[]).into(),
+            (Passed::Weights, Arriving::Stored(views)) => bytes(&views.weights()).into_owned().into(),
+            (Passed::Gradient, _) => bytes(self.gradient),
+            (Passed::Mask(at), _) => {
+                let count = length / 4;
+                let mask = match (&self.program.steps[at].op, &mut self.dropout) {
+                    (Op::Dropout { share }, Some(stream)) => train::dropout_mask(*share, count, stream),
+                    _ => vec![1.0; count],
+                };
+                bytes(&mask).into_owned().into()
+            }
+            // A schedule of another arrival: what it lacks is told where it is given.
+            (Passed::Pixels | Passed::Stored | Passed::Changes | Passed::Weights | Passed::Logits, _) => (&[]).into(),
         }
     }
 
@@ -101,18 +113,39 @@ impl Host for Exchange<'_> {
     }
 }
 
-/// A batch: floats of N x `height` x `width` x 3, and the extents of the values.
+/// The pixels of a batch on their way.
 #[derive(Clone, Copy)]
-pub(super) struct Pixels<'a> {
-    pub(super) floats: &'a [f32],
+pub(super) enum Arriving<'a> {
+    /// Normalised, N x H x W x 3; none on a way back.
+    Floats(&'a [f32]),
+    /// As they are stored.
+    Stored(&'a Views),
+}
+
+/// A batch and the extents of the values.
+#[derive(Clone, Copy)]
+pub(super) struct Batch<'a> {
+    pub(super) images: usize,
+    pub(super) arriving: Arriving<'a>,
     pub(super) extents: &'a [Extent],
 }
 
-impl<'a> Pixels<'a> {
-    /// How many images, and the extents of the values.
-    fn batch(&self) -> (usize, &'a [Extent]) {
-        (self.floats.len() / self.extents[0].len(), self.extents)
+impl<'a> Batch<'a> {
+    fn shape(&self) -> Shape<'a> {
+        let arrival = match self.arriving {
+            Arriving::Floats(_) => Arrival::Pixels,
+            Arriving::Stored(views) => Arrival::Stored(views.stored),
+        };
+        Shape { images: self.images, arrival, extents: self.extents }
     }
+}
+
+/// What a schedule is made for.
+#[derive(Clone, Copy)]
+pub(super) struct Shape<'a> {
+    pub(super) images: usize,
+    pub(super) arrival: Arrival,
+    pub(super) extents: &'a [Extent],
 }
 
 impl Trunk {
@@ -153,14 +186,14 @@ impl Trunk {
         &mut self,
         program: &Program,
         numbers: &Numbers,
-        pixels: Pixels,
+        batch: Batch,
         frozen: &[bool],
         dropout: Stream,
     ) -> Result<Vec<f32>, StageError> {
         self.send(numbers)?;
-        let kind = self.plan(program, pixels.batch(), frozen, Purpose::Training)?;
-        let mut exchange =
-            Exchange { pixels: pixels.floats, gradient: &[], program, dropout: Some(dropout), logits: Vec::new() };
+        let kind = self.plan(program, batch.shape(), frozen, Purpose::Training)?;
+        let arriving = batch.arriving;
+        let mut exchange = Exchange { arriving, gradient: &[], program, dropout: Some(dropout), logits: Vec::new() };
         let plan = &self.plans[&kind];
         for call in &plan.bound[..plan.lowered.forward] {
             call.execute(&mut *self.gpu, &mut exchange)?;
@@ -175,7 +208,8 @@ impl Trunk {
         let Some(kind) = self.due.take() else {
             return Err(StageError::Bug("a way back without a way forward".to_owned()));
         };
-        let mut exchange = Exchange { pixels: &[], gradient, program, dropout: None, logits: Vec::new() };
+        let arriving = Arriving::Floats(&[]);
+        let mut exchange = Exchange { arriving, gradient, program, dropout: None, logits: Vec::new() };
         let plan = &self.plans[&kind];
         plan.bound[plan.lowered.forward..].iter().try_for_each(|call| call.execute(&mut *self.gpu, &mut exchange))
     }
@@ -185,14 +219,14 @@ impl Trunk {
         &mut self,
         program: &Program,
         numbers: &Numbers,
-        pixels: Pixels,
+        batch: Batch,
     ) -> Result<Vec<f32>, StageError> {
         self.send(numbers)?;
         // The block is this pass's now.
         self.due = None;
-        let kind = self.plan(program, pixels.batch(), &vec![true; program.parameters.len()], Purpose::Evaluation)?;
+        let kind = self.plan(program, batch.shape(), &vec![true; program.parameters.len()], Purpose::Evaluation)?;
         let mut exchange =
-            Exchange { pixels: pixels.floats, gradient: &[], program, dropout: None, logits: Vec::new() };
+            Exchange { arriving: batch.arriving, gradient: &[], program, dropout: None, logits: Vec::new() };
         for call in &self.plans[&kind].bound {
             call.execute(&mut *self.gpu, &mut exchange)?;
         }
@@ -310,25 +344,20 @@ impl Trunk {
         &mut self,
         program: &Program,
         numbers: &Numbers,
-        batch: (usize, &[Extent]),
+        shape: Shape,
         frozen: &[bool],
         optimizer: &Optimizer,
     ) -> Result<(), StageError> {
         self.send(numbers)?;
         self.send_moments(program, optimizer)?;
-        self.plan(program, batch, frozen, Purpose::Training).map(|_| ())
+        self.plan(program, shape, frozen, Purpose::Training).map(|_| ())
     }
 
     /// Makes the schedule of a kind of batch, where it is not there, and the block as large as it needs.
-    fn plan(
-        &mut self,
-        program: &Program,
-        (images, extents): (usize, &[Extent]),
-        frozen: &[bool],
-        purpose: Purpose,
-    ) -> Result<Kind, StageError> {
+    fn plan(&mut self, program: &Program, shape: Shape, frozen: &[bool], purpose: Purpose) -> Result<Kind, StageError> {
+        let Shape { images, arrival, extents } = shape;
         let Extent { height, width, .. } = extents[0];
-        let kind = Kind { purpose, images, height, width, frozen: frozen.to_vec() };
+        let kind = Kind { purpose, images, height, width, arrival, frozen: frozen.to_vec() };
         if self.plans.contains_key(&kind) {
             return Ok(kind);
         }
@@ -365,6 +394,10 @@ impl Trunk {
     ) -> Result<Lowered, StageError> {
         // Elements are counted in 31 bits.
         let most = extents.iter().map(|extent| extent.len().max(extent.height * extent.width * 16)).max().unwrap_or(1);
+        let most = match kind.arrival {
+            Arrival::Stored(stored) => most.max(stored.side * stored.side * 3),
+            Arrival::Pixels => most,
+        };
         if kind.images * most > i32::MAX as usize {
             let text = format!(
                 "a batch of {} patches of {} x {} px has more than 2^31 values in one layer",
@@ -381,6 +414,7 @@ impl Trunk {
             program,
             extents,
             images: kind.images,
+            arrival: kind.arrival,
             precision: self.gpu.precision(),
             purpose: kind.purpose,
             frozen: &kind.frozen,

@@ -38,6 +38,12 @@ impl From<Option<Pointer>> for Pointer {
 pub(super) enum Passed {
     /// The normalised pixels, f32.
     Pixels,
+    /// Patches as they are stored, u8.
+    Stored,
+    /// What happens to each of them, f64.
+    Changes,
+    /// The weights of their blurs, f32.
+    Weights,
     /// The mask of a dropout by the place of its step, f32.
     Mask(usize),
     /// The logits, f32.
@@ -55,7 +61,7 @@ pub(super) enum Deed {
     Convolve(usize, Direction, Begin),
     /// That many bytes become 0.
     Clear(u64),
-    /// Floats are copied to the card.
+    /// That many bytes are copied to the card.
     Give(Passed, usize),
     /// Floats are copied from the card.
     Take(Passed, usize),
@@ -183,9 +189,13 @@ impl Bound {
                 begin: *begin,
             }),
             Deed::Clear(bytes) => gpu.clear(at, *bytes),
-            Deed::Give(passed, floats) => {
-                let given = host.give(*passed, *floats);
-                gpu.write(at, &bytes(&given))
+            Deed::Give(passed, length) => {
+                let given = host.give(*passed, *length);
+                if given.len() != *length {
+                    let text = format!("{} bytes for a card that expects {length}: {passed:?}", given.len());
+                    return Err(StageError::Bug(text));
+                }
+                gpu.write(at, &given)
             }
             Deed::Take(passed, count) => {
                 let floats = read(gpu, at, *count)?;
@@ -198,8 +208,8 @@ impl Bound {
 
 /// What the host has for a pass and gets from it.
 pub(super) trait Host {
-    /// That many floats.
-    fn give(&mut self, passed: Passed, count: usize) -> std::borrow::Cow<'_, [f32]>;
+    /// That many bytes.
+    fn give(&mut self, passed: Passed, length: usize) -> std::borrow::Cow<'_, [u8]>;
     /// The floats that the card gives.
     fn take(&mut self, passed: Passed, floats: Vec<f32>);
 }

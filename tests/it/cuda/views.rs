@@ -1,0 +1,122 @@
+//! Patches that a card changes and normalises itself, against those that are made here.
+
+use candle_core::Tensor;
+use macula::base::Streams;
+use macula::data::patches::Label;
+use macula::learn::augment::{Change, Fill, Recipe};
+use macula::learn::gpu::Precision;
+use macula::learn::loader::Normalisation;
+use macula::learn::loss::Loss;
+use macula::learn::network::{Input, Network, tensor};
+use macula::learn::views::{Stored, Views};
+
+use super::processor::{Dense, Processor};
+use crate::kernels::formula::{described, formula};
+
+const SIZE: usize = 11;
+const IMAGES: usize = 24;
+
+/// Each value of each pixel has a weight of its own.
+const EACH: &str = "network each { flatten; linear head }";
+
+fn recipe() -> Recipe {
+    Recipe {
+        flip_horizontal: 0.5,
+        flip_vertical: 0.5,
+        transpose: 0.5,
+        rotate_degrees: 0.0,
+        shift_px: 0.0,
+        fill: Fill::Reflect,
+        brightness: 0.0,
+        contrast: 0.0,
+        saturation: 0.0,
+        hue: 0.0,
+        blur_probability: 0.0,
+        blur_sigma: 1.0,
+    }
+}
+
+fn views(margin: usize, recipe: Option<&Recipe>) -> Views {
+    let stored = Stored::new(SIZE, margin, recipe);
+    let bytes = formula("bytes", IMAGES * stored.side * stored.side * 3, 0.0, 255.99);
+    // Some are grey, black or white all over: hue and saturation have their own ways with those.
+    let plain = |(at, value): (usize, &f32)| match at / (stored.side * stored.side * 3) {
+        0 => 0,
+        1 => 255,
+        2 => 77,
+        _ => *value as u8,
+    };
+    let streams = Streams::new(3, "test");
+    let change = |at: usize| match recipe {
+        Some(recipe) => recipe.draw(&mut streams.stream("augment", 1, &at.to_le_bytes())),
+        None => Change::none(),
+    };
+    Views {
+        stored,
+        bytes: bytes.iter().enumerate().map(plain).collect(),
+        changes: (0..IMAGES).map(change).collect(),
+        normal: Normalisation { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+    }
+}
+
+/// Logits and gradient of a step, and logits in evaluation mode.
+fn step<'a>(network: &mut Network, input: impl Into<Input<'a>>) -> [Vec<f32>; 3] {
+    let input = input.into();
+    let floats = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let evaluated = floats(&network.forward(input).unwrap());
+    let dropout = Streams::new(3, "test").stream("dropout", 0, &[]);
+    let logits = network.forward_train(input, &vec![false; network.parameters().len()], dropout).unwrap();
+    let labels = vec![Label::Present; IMAGES * network.classes()];
+    network.backward(&Loss::bce(network.classes()).on_tape(&logits, &labels).unwrap()).unwrap();
+    network.fetch(None).unwrap();
+    [floats(&logits), network.gradient().to_vec(), evaluated]
+}
+
+/// Every kind of view on a card, and the same pixels made here. Where nothing needs an image's mean, not a byte differs.
+pub(super) fn every_kind() {
+    let all = Recipe { rotate_degrees: 40.0, shift_px: 5.0, brightness: 0.3, saturation: 0.4, hue: 0.5, ..recipe() };
+    let blurred = Recipe { blur_probability: 0.5, blur_sigma: 2.5, ..all.clone() };
+    let kinds = [
+        ("plain", 0, None, 0.0),
+        ("plain, with a margin", 3, None, 0.0),
+        ("flips", 0, Some(recipe()), 0.0),
+        ("flips and movement", 2, Some(Recipe { rotate_degrees: 180.0, shift_px: 9.0, ..recipe() }), 0.0),
+        ("black beyond", 0, Some(Recipe { fill: Fill::Black, ..all.clone() }), 0.0),
+        ("colour", 1, Some(all.clone()), 0.0),
+        ("blur", 1, Some(blurred.clone()), 0.0),
+        ("contrast", 1, Some(Recipe { contrast: 0.5, ..blurred }), 1e-6),
+    ];
+    for (name, margin, recipe, bound) in kinds {
+        let Some(processor) = Processor::new(Precision::F32, Dense::Own) else { return };
+        let views = views(margin, recipe.as_ref());
+        let made = tensor(views.pixels(), IMAGES, SIZE).unwrap();
+        let network = || Network::new(&described(EACH), SIZE, 3, &Streams::new(3, "test")).unwrap();
+        let mut card = network().on(Box::new(processor));
+        let wanted = step(&mut card, &made);
+        let found = step(&mut card, &views);
+        for (found, wanted) in found.iter().zip(&wanted) {
+            let scale = wanted.iter().fold(0.0f32, |scale, value| scale.max(value.abs()));
+            assert!(scale > 0.0, "{name}");
+            for (found, wanted) in found.iter().zip(wanted) {
+                assert!((found - wanted).abs() <= bound * scale, "{name}: {found}, not {wanted}");
+            }
+        }
+        // Without a card the network makes the pixels itself.
+        let mut host = network();
+        assert_eq!(step(&mut host, &views), step(&mut host, &made), "{name}");
+    }
+}
+
+#[test]
+fn a_card_makes_the_pixels_that_the_loader_makes() {
+    every_kind();
+}
+
+#[test]
+fn views_differ_where_their_changes_do() {
+    let recipe = Recipe { contrast: 0.5, ..recipe() };
+    let changed = views(0, Some(&recipe));
+    let plain = Views { changes: vec![Change::none(); IMAGES], ..changed.clone() };
+    assert_ne!(changed.pixels(), plain.pixels());
+    assert_ne!(changed.table(), plain.table());
+}
