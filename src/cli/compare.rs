@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::load::Swept;
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
-use crate::lang::spec::{Rank, Sweep};
+use crate::lang::spec::{Rank, StageSpec, Sweep};
 use crate::lang::{figures, signatures};
 use crate::plan::{Decision, StageId};
 use crate::progress::table::{counted, render};
@@ -32,9 +32,9 @@ pub struct Arguments {
     /// Rank by this figure, such as `scores.mean-average-precision` [default: the sweep's `rank by=`]
     #[arg(long, value_name = "STAGE.FIGURE")]
     by: Option<String>,
-    /// Of a pipeline, how many of its last runs
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
-    number: usize,
+    /// Of each pipeline, how many of its last whole runs [default: 10; of several pipelines the last one of each]
+    #[arg(long, short = 'n', value_name = "N")]
+    number: Option<usize>,
     /// Show each repeat by itself, not mean and spread
     #[arg(long)]
     each: bool,
@@ -105,7 +105,12 @@ pub fn compare(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let comparison = Comparison::new(all.rows, &all.columns, by, repeats);
     let format = if arguments.json { Format::Json } else { arguments.format.unwrap_or(Format::Table) };
     let text = match format {
-        Format::Csv => comparison.csv(),
+        Format::Csv => {
+            for note in comparison.notes() {
+                let _ = writeln!(std::io::stderr().lock(), "note: {note}");
+            }
+            comparison.csv()
+        }
         Format::Json => format!("{:#}\n", comparison.json()),
         Format::Table => {
             let lines = if arguments.all { usize::MAX } else { LINES };
@@ -154,19 +159,8 @@ fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>,
     if more > 0 {
         _ = writeln!(text, "and {more} more: `macula compare --all`, or `--format csv`");
     }
-    if comparison.unlike() {
-        _ = writeln!(
-            text,
-            "note: not all are measured on the same patches and labels, so their figures are not of one task: give all points \
-             the same yardstick"
-        );
-    }
-    if let Some((difference, noise)) = comparison.close_call() {
-        _ = writeln!(
-            text,
-            "note: the first two differ by {difference:.4}, and single repeats of them by about {noise:.4}: this does not tell \
-             which is better"
-        );
+    for note in comparison.notes() {
+        _ = writeln!(text, "note: {note}");
     }
     text
 }
@@ -186,20 +180,70 @@ fn file(world: &World, arguments: &Arguments, name: &str, alone: bool, all: &mut
     if let Some(swept) = &loaded.sweep {
         return points(world, &loaded, swept, alone, all);
     }
-    let runs: Vec<RunRecord> =
-        loaded.store.runs.newest_first(Some(&loaded.pipeline.name)).take(arguments.number).collect();
-    if runs.is_empty() {
+    let recorded: Vec<RunRecord> =
+        loaded.store.runs.newest_first(Some(&loaded.pipeline.name)).take(LOOKED_AT).collect();
+    if recorded.is_empty() {
         return Err(
             Failure::user(format!("`{}` was not run yet", loaded.pipeline.name)).hint(format!("`macula run {name}`"))
         );
     }
+    let Whole { runs, again, partial } = whole(&recorded, arguments.number.unwrap_or(if alone { 10 } else { 1 }));
     if alone {
         all.title = format!("{}: {}", loaded.pipeline.name, counted(runs.len() as u64, "run", "runs"));
+        let left_out = [(again, "computed nothing else"), (partial, "not whole")];
+        for (count, why) in left_out.into_iter().filter(|(count, _)| *count > 0) {
+            _ = write!(all.title, ", {count} more {why}");
+        }
     }
+    let on_test = |stage: &&StageSpec| stage.marks.contains("test");
+    let on_test: BTreeSet<String> =
+        loaded.pipeline.stages.iter().filter(on_test).map(|stage| stage.name.clone()).collect();
     for run in runs.iter().rev() {
-        all.rows.push(of_run(run)?);
+        let mut row = Row { on_test: on_test.clone(), ..of_run(run)? };
+        if !alone {
+            row.name = format!("{} {}", loaded.pipeline.name, row.name);
+        }
+        all.rows.push(row);
     }
     Ok(())
+}
+
+/// How many of a pipeline's last runs are looked at.
+const LOOKED_AT: usize = 200;
+
+/// Runs that can be put side by side.
+struct Whole<'a> {
+    /// The newest first.
+    runs: Vec<&'a RunRecord>,
+    /// How many others came to the same as one of them.
+    again: usize,
+    /// How many others failed, were stopped, or were asked for a part of the stages.
+    partial: usize,
+}
+
+/// The last whole runs; where none is whole, the last ones. A run that found everything there is no repeat of the one that made it.
+fn whole(recorded: &[RunRecord], number: usize) -> Whole<'_> {
+    let stages = |run: &RunRecord| run.stages.keys().cloned().collect::<BTreeSet<String>>();
+    let done: Vec<(&RunRecord, BTreeSet<String>)> =
+        recorded.iter().filter(|run| run.ended == "done").map(|run| (run, stages(run))).collect();
+    let is_part = |own: &BTreeSet<String>| done.iter().any(|(_, other)| own != other && own.is_subset(other));
+    let mut found = Whole { runs: Vec::new(), again: 0, partial: recorded.len() - done.len() };
+    let mut met = BTreeSet::new();
+    for (run, own) in &done {
+        let keys: Vec<_> = run.stages.iter().map(|(name, stage)| (name, stage.key, &stage.outputs)).collect();
+        if is_part(own) {
+            found.partial += 1;
+        } else if !met.insert(keys) {
+            found.again += 1;
+        } else if found.runs.len() < number {
+            found.runs.push(run);
+        }
+    }
+    if found.runs.is_empty() {
+        let runs: Vec<&RunRecord> = recorded.iter().take(number).collect();
+        return Whole { partial: recorded.len() - runs.len(), runs, again: 0 };
+    }
+    found
 }
 
 /// The points of a sweep as they stand: what is there is looked up, nothing is computed.
@@ -229,7 +273,9 @@ fn points(world: &World, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut 
         explained.iter().map(fact).collect::<BTreeMap<_, _>>()
     })?;
     for (number, (point, names)) in sweep.points.iter().zip(places).enumerate() {
-        let mut row = Row { name: format!("point {}", number + 1), ..Row::default() };
+        let on_test = |stage: &&StageSpec| stage.marks.contains("test");
+        let on_test = point.pipeline.stages.iter().filter(on_test).map(|stage| stage.own.clone()).collect();
+        let mut row = Row { name: format!("point {}", number + 1), on_test, ..Row::default() };
         let mut whole = true;
         for (own, name) in names {
             match facts.get(name).and_then(Option::as_ref) {
@@ -283,16 +329,16 @@ pub(super) fn headline(sweep: &Sweep) -> String {
     format!("{}: {} of `{}`", sweep.name, counted(sweep.points.len() as u64, "point", "points"), sweep.base.name)
 }
 
-/// The run whose id begins so.
+/// The run whose id begins or ends so.
 pub(super) fn recorded(store: &Store, id: &str) -> Result<RunRecord, Failure> {
-    let mut found = store.runs.newest_first(None).filter(|run| run.id.starts_with(id));
+    let mut found = store.runs.newest_first(None).filter(|run| run.id.starts_with(id) || run.id.ends_with(id));
     let Some(first) = found.next() else {
         return Err(Failure::user(format!("there is no run `{id}`, and no such file"))
             .hint("`macula runs FILE` lists the runs of a pipeline"));
     };
     match found.next() {
         Some(other) if first.id != id => {
-            Err(Failure::user(format!("several runs begin with `{id}`: `{}` and `{}`", other.id, first.id))
+            Err(Failure::user(format!("several runs begin or end with `{id}`: `{}` and `{}`", other.id, first.id))
                 .hint("write more of it"))
         }
         _ => Ok(first),

@@ -83,8 +83,10 @@ fn shown(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> St
     let widest = explained.iter().map(|(id, ..)| engine.stage(*id).name.chars().count()).max().unwrap_or(0);
     let count = |matches: fn(&Decision) -> bool| explained.iter().filter(|(_, decision, _)| matches(decision)).count();
     let noun = if explained.len() == 1 { "stage" } else { "stages" };
+    let failing = count(|decision| matches!(decision, Decision::Failed(_) | Decision::Blocked(_)));
+    let failing = if failing == 0 { String::new() } else { format!(", {failing} can't run") };
     let mut text = format!(
-        "{}: {} {noun}: {} will run, {} reused, {} not known yet\n",
+        "{}: {} {noun}: {} will run, {} reused, {} not known yet{failing}\n",
         engine.pipeline.name,
         explained.len(),
         count(|decision| matches!(decision, Decision::Run(_))),

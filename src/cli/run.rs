@@ -1,6 +1,6 @@
 //! `macula run`: computes what is not there yet.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::failure::colours;
-use super::{Exit, Failure, PipelineArguments, compare, load, lock, trust};
+use super::{Exit, Failure, Loaded, PipelineArguments, compare, load, lock, trust};
 use crate::progress::{Colours, Detail, Json, Live, Plain};
 use crate::run::{self, Failures, Limits, Options, Report, Watch, World};
 use crate::sandbox::Wall;
@@ -100,6 +100,7 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
         ..Options::usual(threads)
     };
+    other_file(world, &loaded);
     let lock = arguments.sameness.locked.then(|| lock::of_pipeline(world, &loaded)).transpose()?;
     listen(world);
     let detail = if loaded.sweep.is_some() { Detail::Brief } else { Detail::Full };
@@ -116,6 +117,23 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         Exit::Done => compared,
         other => other,
     })
+}
+
+/// Says where the pipeline of another file has the same name: `results/`, `runs` and `why` go by names.
+fn other_file(world: &World, loaded: &Loaded) {
+    let name = &loaded.pipeline.name;
+    let Some(last) = loaded.store.runs.newest_first(Some(name)).next() else { return };
+    let place = |file: &str| std::fs::canonicalize(world.folder.join(file)).ok();
+    if let (Some(there), Some(here)) = (place(&last.file), place(&loaded.file))
+        && there != here
+    {
+        // A closed stderr is no reason to fail.
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "note: `{}` has a pipeline `{name}`, too, and ran last: both write to `results/{name}/`; give one of them another name",
+            last.file
+        );
+    }
 }
 
 fn timeout(seconds: Option<f64>) -> Result<Option<Duration>, Failure> {

@@ -51,12 +51,15 @@ fn row(run: &RunRecord) -> Vec<Cell> {
         let matching = run.stages.values().filter(|stage| kinds.contains(&stage.became.as_str()));
         Cell::Int(matching.count() as i64)
     };
-    // A run that was killed never said how it ended.
-    let ended = if run.ended.is_empty() { "killed" } else { &run.ended };
+    // One that was killed never said how it ended, and neither did one that runs.
+    let (ended, took) = match run.ended.as_str() {
+        "" | "running" => ("not ended", Cell::Null(())),
+        ended => (ended, Cell::Text(duration(run.seconds))),
+    };
     vec![
         Cell::Text(run.id.clone()),
         Cell::Text(time::shown(run.began)),
-        Cell::Text(duration(run.seconds)),
+        took,
         Cell::Text(ended.to_owned()),
         count(&["computed", "repaired"]),
         count(&["reused"]),

@@ -11,7 +11,7 @@ use crate::run::World;
 /// The arguments of `macula schema`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Arguments {
-    /// Print it as JSON, which is the only form there is
+    /// Print it as JSON, which it is without this, too
     #[arg(long)]
     json: bool,
 }
@@ -21,10 +21,7 @@ pub struct Arguments {
 /// # Errors
 /// None.
 pub fn schema(_world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
-    if !arguments.json {
-        return Err(Failure::user("`macula schema` is for programs")
-            .hint("`macula schema --json`; for people there is `macula doc`"));
-    }
+    let Arguments { json: _ } = arguments;
     // A closed stdout is no reason to fail.
     let _ = writeln!(std::io::stdout().lock(), "{:#}", schema::schema());
     Ok(Exit::Done)

@@ -44,7 +44,7 @@ pub fn trust(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             _ = writeln!(text, "trusted {}: {words}", digest.short());
         }
         if !trust::has_commands(&project) {
-            text.push_str("it has no stage that runs a command\n");
+            text.push_str("there was no need: it has no stage that runs a command\n");
         }
     }
     let _ = std::io::stdout().lock().write_all(text.as_bytes());

@@ -92,7 +92,7 @@ fn told(engine: &Engine, sources: &Sources, id: StageId, decision: &Decision, ex
         let _ = writeln!(text, "  ask `macula why` of {} first", names(until));
         return text;
     }
-    differences(&mut text, engine, sources, id, explanation);
+    differences(&mut text, engine, sources, id, decision, explanation);
     if let Decision::Reuse(_, reused) = decision {
         let made = &reused.made;
         let _ = writeln!(
@@ -146,9 +146,22 @@ fn cost(last: &StageRun, items: Option<(u64, u64)>) -> String {
     }
 }
 
-fn differences(text: &mut String, engine: &Engine, sources: &Sources, id: StageId, explanation: &Explanation) {
+fn differences(
+    text: &mut String,
+    engine: &Engine,
+    sources: &Sources,
+    id: StageId,
+    decision: &Decision,
+    explanation: &Explanation,
+) {
+    // What is wrong was said, and what is not known yet can't be compared.
+    if matches!(decision, Decision::Failed(_) | Decision::Blocked(_)) {
+        return;
+    }
     let Some((run, _)) = &explanation.last else {
-        let _ = writeln!(text, "  no run of `{}` had a stage of this name", engine.pipeline.name);
+        if explanation.asked.is_none() {
+            let _ = writeln!(text, "  no run of `{}` had a stage of this name", engine.pipeline.name);
+        }
         return;
     };
     if explanation.differences.is_empty() {

@@ -77,12 +77,42 @@ pub(super) fn extended(base: &Node, difference: &Node, diags: &mut Vec<Diag>) ->
                 }
                 // A stage of another kind takes its place.
                 Some(child) => *child = node.clone(),
-                None => children.push(node.clone()),
+                None => match meant(&children, difference, node) {
+                    Some(meant) => diags.push(meant),
+                    None => children.push(node.clone()),
+                },
             },
         }
     }
     merged.children = Some(children);
     merged
+}
+
+/// What is wrong with a new stage that reads nothing, where the one of its kind that is extended reads something: another name
+/// was meant.
+fn meant(children: &[Node], difference: &Node, node: &Node) -> Option<Diag> {
+    let stages = |nodes: &[Node]| {
+        let names = nodes.iter().filter(|child| !is_word(child)).filter_map(name_of);
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let known = [stages(children), stages(difference.nodes())].concat();
+    let reads = |node: &Node| {
+        let texts = node.nodes().iter().flat_map(Node::args).filter_map(Entry::text);
+        texts.into_iter().any(|text| known.iter().any(|name| text.split('.').next() == Some(name)))
+    };
+    let same: Vec<&Node> =
+        children.iter().filter(|child| !is_word(child) && child.name.text == node.name.text && reads(child)).collect();
+    let (name, kind) = (name_of(node)?, &node.name.text);
+    if same.is_empty() || reads(node) {
+        return None;
+    }
+    let names: Vec<&str> = same.iter().filter_map(|child| name_of(child)).collect();
+    let message = format!("the pipeline that is extended has no `{kind} {name}`, and this reads no stage");
+    let hint = match names.as_slice() {
+        [one] => format!("did you mean `{one}`? a new `{kind}` needs its inputs"),
+        _ => format!("it has {}; a new `{kind}` needs its inputs", near::names(names)),
+    };
+    Some(Diag::error("unknown-name", node.head, message).hint(hint))
 }
 
 fn is_word(node: &Node) -> bool {

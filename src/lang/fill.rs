@@ -447,7 +447,7 @@ impl Filler<'_> {
                     continue;
                 }
                 let message = format!("`{}` has no port or parameter `{first}`", signature.name);
-                let hint = near::hint(first, signature.children(), "");
+                let hint = near::hint(first, signature.children(), "") + &elsewhere(first, signature);
                 if self.filled.diags.iter().all(|diag| diag.message != message) {
                     self.wrong("unknown-param", given.name, message, hint);
                 }
@@ -513,4 +513,14 @@ pub(super) fn lower_first(doc: &str) -> String {
     }
     let mut letters = first.chars();
     letters.next().map(|c| c.to_ascii_lowercase()).into_iter().chain(letters).collect()
+}
+
+/// The stages of the standard library that have a parameter, where `signature` has none of a name near it.
+fn elsewhere(name: &str, signature: &Signature) -> String {
+    if near::near(name, signature.children()).is_some() {
+        return String::new();
+    }
+    let has = |other: &&Signature| other.params.iter().any(|param| param.name == name);
+    let stages: Vec<&str> = super::signatures().iter().filter(has).map(|other| other.name.as_str()).take(3).collect();
+    if stages.is_empty() { String::new() } else { format!("; `{name}` is a parameter of {}", near::names(stages)) }
 }

@@ -136,15 +136,20 @@ pub fn networks(file: &Path, sources: &mut Sources) -> std::io::Result<BTreeMap<
 }
 
 /// Takes out what may only follow from another mistake: what is unused where something can't be read, and networks that are missing
-/// because their description in the same file is wrong.
+/// because their description, in this file or in one that is brought in, is wrong.
 fn follow_from_errors(module: &Module, diags: &mut Vec<Diag>) {
     if diags.iter().any(|diag| diag.severity == Severity::Error) {
         diags.retain(|diag| !matches!(diag.code, "unused-param" | "unused-stage"));
     }
-    let broken: Vec<(FileId, String)> =
-        module.broken.iter().map(|(file, name)| (*file, format!("there is no network `{name}`"))).collect();
     let follows = |diag: &Diag| {
-        broken.iter().any(|(file, message)| *message == diag.message && *file == diag.labels[0].span.file)
+        let file = diag.labels[0].span.file;
+        module.broken.iter().any(|(of, name)| {
+            let aliased = module.uses_of(file).filter_map(|used| Some(format!("{}.{name}", used.alias.as_ref()?.0)));
+            let bare = *of == file || module.uses_of(file).next().is_some();
+            aliased
+                .chain(bare.then(|| name.clone()))
+                .any(|name| diag.message == format!("there is no network `{name}`"))
+        })
     };
     diags.retain(|diag| diag.code != "unknown-network" || !follows(diag));
 }

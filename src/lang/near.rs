@@ -14,7 +14,9 @@ pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
             let distance = strsim::damerau_levenshtein(&wanted, &other);
             let begins =
                 wanted.len() >= 3 && (other.starts_with(&wanted) || wanted.starts_with(&other) && other.len() >= 3);
-            (if begins { distance.min(1) } else { distance }, candidate)
+            // A whole word of several: `tune` of `threshold-tune`.
+            let word = wanted.len() >= 3 && candidate.split(['-', '_', '.']).any(|word| short(word) == wanted);
+            (if begins || word { distance.min(1) } else { distance }, candidate)
         })
         .filter(|&(distance, candidate)| distance <= (candidate.len().max(name.len()) / 3).max(1) && wanted.len() > 1)
         .min_by_key(|&(distance, candidate)| (distance, candidate.to_owned()))
@@ -51,6 +53,7 @@ mod tests {
         assert_eq!(near("exract", names), Some("extract"));
         assert_eq!(near("filter_black", names), Some("filter-black"));
         assert_eq!(near("threshold", names), Some("threshold-tune"));
+        assert_eq!(near("tune", names), Some("threshold-tune"));
         assert_eq!(near("banana", names), None);
     }
 

@@ -60,7 +60,7 @@ impl Reason {
 fn short(difference: &Difference) -> String {
     let Difference { path, kind, old, new } = difference;
     match (kind, old, new) {
-        (Kind::Input | Kind::Files | Kind::Summary | Kind::Name, ..) => format!("{path} changed"),
+        (Kind::Input | Kind::Files | Kind::Summary | Kind::Name, ..) => format!("`{path}` changed"),
         (_, Some(old), Some(new)) => format!("{path} {} -> {}", clip(old), clip(new)),
         (_, None, Some(new)) => format!("{path} {} is new", clip(new)),
         (_, old, None) => format!("{path} {} is gone", clip(old.as_deref().unwrap_or_default())),
@@ -143,6 +143,8 @@ pub struct Explanation {
     pub differences: Vec<Difference>,
     /// Why it will run, where it will.
     pub reason: Option<Reason>,
+    /// The run that was asked to be compared with, where one was.
+    pub asked: Option<String>,
 }
 
 impl Explanation {
@@ -157,7 +159,8 @@ impl Explanation {
     #[must_use]
     pub fn since(engine: &Engine, stage: StageId, decision: &Decision, run: &Arc<RunRecord>) -> Self {
         let then = run.stages.get(&engine.stage(stage).name).filter(|then| then.manifest.is_some());
-        Self::beside(stage, decision, then.map(|then| (Arc::clone(run), then.clone())))
+        let beside = Self::beside(stage, decision, then.map(|then| (Arc::clone(run), then.clone())));
+        Self { asked: Some(run.id.clone()), ..beside }
     }
 
     fn beside(stage: StageId, decision: &Decision, last: Option<(Arc<RunRecord>, StageRun)>) -> Self {
@@ -171,6 +174,6 @@ impl Explanation {
             (Some(new), Some(old)) => new.since(old),
             _ => Vec::new(),
         };
-        Self { stage, last, differences, reason }
+        Self { stage, last, differences, reason, asked: None }
     }
 }

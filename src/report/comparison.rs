@@ -26,6 +26,8 @@ pub struct Row {
     pub figures: BTreeMap<String, BTreeMap<String, f64>>,
     /// For each stage with figures, what they are measured on: a digest of patches and labels.
     pub measured_on: BTreeMap<String, String>,
+    /// The stages whose figures are of test patches.
+    pub on_test: BTreeSet<String>,
     /// How far it came.
     pub state: State,
 }
@@ -68,7 +70,7 @@ pub struct Spread {
 pub struct Comparison {
     /// All, as they were given.
     pub rows: Vec<Row>,
-    /// What differs between them, in order of display.
+    /// What differs between them, in order of display: values that two of them have and that are not the same.
     pub columns: Vec<String>,
     /// The best first, where there is a figure to rank by; those without it last.
     pub groups: Vec<Group>,
@@ -94,12 +96,12 @@ impl Comparison {
             let first = rows.first().and_then(|row| row.settings.get(*name));
             rows.iter().any(|row| row.settings.get(*name) != first)
         };
-        let mut ordered: Vec<String> = columns.to_vec();
-        ordered.extend(names.into_iter().filter(differs).filter(|name| !columns.contains(name)).cloned());
+        let mut apart: Vec<String> = columns.to_vec();
+        apart.extend(names.into_iter().filter(differs).filter(|name| !columns.contains(name)).cloned());
         let mut groups: Vec<Vec<usize>> = Vec::new();
         let mut met: BTreeMap<Vec<Option<&String>>, usize> = BTreeMap::new();
         for (at, row) in rows.iter().enumerate() {
-            let own: Vec<Option<&String>> = ordered.iter().map(|name| row.settings.get(name)).collect();
+            let own: Vec<Option<&String>> = apart.iter().map(|name| row.settings.get(name)).collect();
             let next = groups.len();
             let group = if repeats == Repeats::Together { *met.entry(own).or_insert(next) } else { next };
             if group == next {
@@ -116,7 +118,13 @@ impl Comparison {
                 (one, other) => other.is_some().cmp(&one.is_some()),
             });
         }
-        Self { rows, columns: ordered, groups, by }
+        // What some do not have at all, because they lack its stage or its case, is no difference of a value.
+        let two_values = |name: &String| {
+            let values: BTreeSet<&String> = rows.iter().filter_map(|row| row.settings.get(name)).collect();
+            values.len() > 1 || columns.contains(name)
+        };
+        apart.retain(two_values);
+        Self { rows, columns: apart, groups, by }
     }
 
     /// The figures that any experiment has, by stage and name: the one ranked by first, then the others of its stage, then all
@@ -163,6 +171,11 @@ impl Comparison {
             columns.insert(1, "name".to_owned());
         }
         let named = columns.len() > 1 && columns[1] == "name";
+        let seeds: BTreeSet<&String> = self.rows.iter().map(|row| &row.seed).collect();
+        let seeded = !several && seeds.len() > 1 && !self.columns.iter().any(|column| column == "seed");
+        if seeded {
+            columns.push("seed".to_owned());
+        }
         let mut rows: Vec<Vec<Cell>> = self
             .ranked()
             .take(shown.len())
@@ -171,6 +184,8 @@ impl Comparison {
                 let mut row = vec![rank.map_or(Cell::Null(()), Cell::Int)];
                 row.extend(named.then(|| Cell::Text(label(group))));
                 row.extend(self.columns.iter().map(|column| value(group, column)));
+                let seed = || group.rows.first().map_or(String::new(), |one| self.rows[*one].seed.clone());
+                row.extend(seeded.then(|| Cell::Text(seed())));
                 row
             })
             .collect();
@@ -238,6 +253,45 @@ impl Comparison {
         of_seed.values().any(|measured| measured.len() > 1)
     }
 
+    /// What should be known before anything is concluded from the ranks, a sentence each.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.unlike() {
+            notes.push(
+                "not all are measured on the same patches and labels, so their figures are not of one task: vary what is trained on \
+                 (`relabel`, `rebalance`) and leave validation and test as they are"
+                    .to_owned(),
+            );
+        }
+        let Some(Rank { stage, figure, .. }) = &self.by else { return notes };
+        let has = |row: &&Row| row.figures.get(stage).is_some_and(|own| own.contains_key(figure));
+        if self.rows.iter().filter(has).count() > 1
+            && self.rows.iter().filter(has).any(|row| row.on_test.contains(stage))
+        {
+            notes.push(format!(
+                "`{stage}` is measured on test patches: what is chosen by it looks better than it is; choose by figures of validation \
+                 patches (`--by STAGE.FIGURE`)"
+            ));
+        }
+        if let Some((difference, noise)) = self.close_call() {
+            notes.push(format!(
+                "the first two differ by {difference:.4}, and single repeats of them by about {noise:.4}: this does not tell which is \
+                 better"
+            ));
+        }
+        let once = |group: &Group| group.spread(stage, figure).is_some_and(|spread| spread.n == 1);
+        if self.groups.len() > 1 && self.rows.len() == self.groups.len() && self.groups.iter().all(once) {
+            let one_seed = self.rows.iter().map(|row| &row.seed).collect::<BTreeSet<_>>().len() == 1;
+            if one_seed {
+                notes.push(
+                    "each was run once: how much of a difference is chance is not known; `repeat 3` tells".to_owned(),
+                );
+            }
+        }
+        notes
+    }
+
     /// All of it as CSV: a line for each group, or for each experiment where repeats stand apart.
     #[must_use]
     pub fn csv(&self) -> String {
@@ -245,7 +299,10 @@ impl Comparison {
         let mut heads = vec!["rank".to_owned(), "name".to_owned(), "seed".to_owned(), "state".to_owned()];
         heads.extend(self.columns.iter().cloned());
         for (stage, figure) in &figures {
-            heads.extend(["", " deviation", " n"].map(|what| format!("{stage}.{figure}{what}")));
+            // A parameter may be called as a figure is: `classifier.loss`.
+            let name = format!("{stage}.{figure}");
+            let name = if self.columns.contains(&name) { format!("{name} figure") } else { name };
+            heads.extend(["", " deviation", " n"].map(|what| format!("{name}{what}")));
         }
         let mut text = line(heads.into_iter());
         for (rank, group) in self.ranked() {
@@ -280,7 +337,7 @@ impl Comparison {
             let better = if *better == Better::Higher { "higher" } else { "lower" };
             json!({ "stage": stage, "figure": figure, "better": better })
         });
-        json!({ "by": by, "differs": self.columns, "groups": groups.collect::<Vec<_>>() })
+        json!({ "by": by, "differs": self.columns, "groups": groups.collect::<Vec<_>>(), "notes": self.notes() })
     }
 }
 

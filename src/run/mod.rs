@@ -262,6 +262,8 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
     with_engine(world, project, &options.targets, options.accept, |engine, wanted| {
         let folder = project.store.runs.folder(&record.id);
         let recorder = record::Recorder::new(&folder, world, watch);
+        // One that is killed stays on record as one that did not end.
+        project.store.runs.write(&record);
         let decisions = engine.plan(wanted);
         let explained = explained(engine, &decisions);
         let _ = std::fs::write(folder.join("plan.json"), record::plan(engine, &explained).to_string());

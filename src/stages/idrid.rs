@@ -17,6 +17,10 @@ pub const IDRID: Implementation = Implementation {
 
 const CLASSES: [&str; 4] = ["MA", "HE", "EX", "SE"];
 
+/// What the folders of masks are called, but for their number and in small letters.
+const FOLDERS: [(&str, &str); 4] =
+    [("MA", "microaneurysms"), ("HE", "haemorrhages"), ("EX", "hard exudates"), ("SE", "soft exudates")];
+
 fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let root = files.resolve(params.text("root")?);
     let wanted = match params.text("split")? {
@@ -47,6 +51,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         let hint = "`root` is the folder that holds `A. Segmentation` with `1. Original Images` and `2. All Segmentation Groundtruths`";
         return Err(StageError::input("no-photographs", text).hint(hint).field("root"));
     }
+    all_classes(&listed, &masks)?;
     let mut found = Vec::new();
     for (name, (side, file)) in &photographs {
         let of_class =
@@ -77,6 +82,27 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     };
     let warnings = masks.values().map(left).collect();
     gather(&found, &CLASSES, files, &root, warnings)
+}
+
+/// An error where there is no mask of a class at all: a folder that lacks would count as a lesion that nobody has.
+fn all_classes(listed: &[String], masks: &BTreeMap<(String, &str), &str>) -> Result<(), StageError> {
+    let missing = |class: &&&str| !masks.keys().any(|(_, known)| known == *class);
+    let Some(class) = CLASSES.iter().find(missing) else { return Ok(()) };
+    let other = listed.iter().find(|file| {
+        let lower = file.to_ascii_lowercase();
+        is_picture(file)
+            && !matches!(Place::of(file), Some((_, Place::Mask(..) | Place::Photograph(_))))
+            && FOLDERS.iter().any(|(of, folder)| of == class && lower.contains(folder))
+    });
+    let text = match other {
+        Some(other) => format!("no mask of {class} is named as IDRiD names them: there is `{other}`"),
+        None => format!("there is no mask of {class} at all: the whole folder is missing"),
+    };
+    let hint = format!(
+        "a missing mask means that the lesion is absent, so {class} would be absent everywhere: names end in `_{class}.tif`; for a tree of \
+         other names, or of fewer classes, there is `folder`"
+    );
+    Err(StageError::input("no-mask-fits", text).hint(hint).field("root"))
 }
 
 /// What a file of the tree is.

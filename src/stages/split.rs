@@ -180,6 +180,7 @@ fn lacking(set: &PatchSet, split: &[PatchSet; 3], counts: &[Counts; 3], asked: O
             warnings.push(Warning { code: "empty-side".into(), text });
             continue;
         }
+        warnings.extend(asked.and_then(|asked| missed(side, counts, asked)));
         for (class, name_of_class) in set.info.classes.iter().enumerate() {
             if counts[side].positives[class] == 0 {
                 let elsewhere: u64 = counts.iter().map(|counts| counts.positive_photographs[class]).sum();
@@ -195,4 +196,22 @@ fn lacking(set: &PatchSet, split: &[PatchSet; 3], counts: &[Counts; 3], asked: O
         }
     }
     warnings
+}
+
+/// A share that differs by more than this of all patches from what was asked for is told.
+const FAR: f64 = 0.08;
+
+/// A side whose share of the patches is far from what was asked for.
+fn missed(side: usize, counts: &[Counts; 3], asked: [f64; 3]) -> Option<Warning> {
+    let all: u64 = counts.iter().map(|counts| counts.patches).sum();
+    let wanted = asked[side] / asked.iter().sum::<f64>();
+    let reached = counts[side].patches as f64 / all as f64;
+    (all > 0 && (reached - wanted).abs() > FAR).then(|| Warning {
+        code: "shares-missed".into(),
+        text: format!(
+            "`{}` has {reached:.2} of the patches, not {wanted:.2}: what stays whole can't be shared out more finely, or comes out \
+             otherwise with another seed",
+            SIDES[side]
+        ),
+    })
 }

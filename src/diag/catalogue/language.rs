@@ -255,6 +255,18 @@ pub(super) const PAGES: &[Page] = &[
         "Give `train` and `threshold-tune` the sides `train` and `valid` of the split whose `test` is evaluated.",
     ),
     page(
+        "fitted-on",
+        "An evaluation is given patches that its model was fitted on: the training side itself, or patches that no split keeps apart from it. A model may have learnt them by heart.",
+        "synthetic fundus\nextract patches { from fundus }\nsplit folds { from patches }\ntrain a { data folds.train; valid folds.valid; network shallow-cnn }\neval scores { model a; data folds.train }",
+        "Evaluate on `folds.test`. How well the training patches are learnt is in the figures of `train`, after each epoch.",
+    ),
+    page(
+        "chosen-by",
+        "An evaluation is given the patches by which the epoch or the thresholds of its model were chosen. Whatever is best by them looks better on them than it is.",
+        "synthetic fundus\nextract patches { from fundus }\nsplit folds { from patches }\ntrain a { data folds.train; valid folds.valid; network shallow-cnn }\neval scores { model a; data folds.valid }",
+        "Evaluate on the test side, once. To compare experiments by validation patches take the figures of `train`.",
+    ),
+    page(
         "shape-mismatch",
         "A layer can't take what the layer before it gives, or the patches are too small for the network.",
         "network mine { conv conv1 out=8 kernel=3; linear fc }\npipeline a seed=1 { }",

@@ -14,6 +14,21 @@ pub(super) const PAGES: &[Page] = &[
         "The folder holds no photograph where the data set's layout or the pattern looks for them.",
         "Check `root` and the patterns; the message names the folder that was searched.",
     ),
+    found(
+        "missing-folder",
+        "The folder that a source names is not there.",
+        "Paths start at the project's folder: the nearest one above the pipeline that holds `project.kdl`, else the current one. `~` and variables of the shell are not replaced.",
+    ),
+    found(
+        "missing-file",
+        "A file that a source names is not there, or went away meanwhile.",
+        "Check the path: it starts at the project's folder. `~` and variables of the shell are not replaced.",
+    ),
+    found(
+        "shares-missed",
+        "A side of a split has a share of the patches that is far from the one asked for. Patients and photographs stay whole, and lesions are to be spread evenly, which few of them allow.",
+        "Take another seed (`seed=8` of the pipeline), more photographs, or name those of each side: `by names`.",
+    ),
     found("no-classes", "`folder` was given no lesion class.", "Name at least one: `masks MA \"masks/ma/*_MA.tif\"`."),
     found(
         "class-name",

@@ -153,6 +153,9 @@ impl<'a> Reader<'a> {
                 ("wrong-kind", format!("`{name}` is {}", near::names(words.iter().copied())), hint)
             }
         };
+        // Where a parameter stands for it, that one is to be given another value.
+        let parameter = entry.text().filter(|_| !entry.quoted).and_then(|text| text.strip_prefix('$'));
+        let hint = parameter.map_or(hint.clone(), |own| hint.replace(&format!("`{name}="), &format!("`{own}=")));
         self.wrong(code, entry.span, message, hint);
         None
     }

@@ -1,5 +1,5 @@
-//! Test patches that a model has seen although no reference leads from the test side to it: both came from the same
-//! photographs, and no split keeps them apart.
+//! Patches that a model has seen, and that it is judged by: test patches although no reference leads from the test side to it, because
+//! both came from the same photographs and no split keeps them apart; its own training or validation patches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::{CARRIERS, Graph, Marked};
 use crate::base::{Digest, Hasher};
 use crate::diag::Diag;
+use crate::lang::lower::Place;
 
 /// The domain of digests that tell which stages compute the same.
 const STEP: &str = "macula 1 step of a lineage";
@@ -17,6 +18,9 @@ const MOST: usize = 64;
 /// Where patches came from: a source, and the sides of splits that they went through. Stages that compute the same thing are
 /// one, by number.
 type Lineage<'a> = (usize, BTreeMap<usize, &'a str>);
+
+/// What was fitted or chosen: the stage, the port, its place, and the output that it is given.
+type Model<'a> = (usize, &'a str, &'a Place, (usize, &'a str));
 
 /// The lineages of each output; most have those of what they were made of.
 type Lineages<'a> = BTreeMap<(usize, &'a str), Rc<BTreeSet<Lineage<'a>>>>;
@@ -46,7 +50,12 @@ impl Graph<'_> {
                 for (reference, place) in input.from.iter().zip(places) {
                     let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                     let tested = (source, reference.port.as_str());
-                    let Some(way) = marked.get(&tested).and_then(|marks| marks.get("test")) else { continue };
+                    let Some(way) = marked.get(&tested).and_then(|marks| marks.get("test")) else {
+                        if !draft.signature.figures.is_empty() {
+                            diags.extend(self.judged_by_its_own(stage, place, tested, &models, &lineages));
+                        }
+                        continue;
+                    };
                     for (fitted, port, at, data) in &models {
                         // What is marked itself was told as such.
                         if marked.get(data).is_some_and(|marks| marks.contains_key("test"))
@@ -75,6 +84,45 @@ impl Graph<'_> {
             }
         }
         diags
+    }
+
+    /// An error where a stage with figures is given patches that a model of its was fitted on; a warning where it is given those by
+    /// which one was chosen.
+    fn judged_by_its_own(
+        &self,
+        stage: usize,
+        place: &Place,
+        tested: (usize, &str),
+        models: &[Model],
+        lineages: &Lineages,
+    ) -> Option<Diag> {
+        let judged = &self.drafts[stage].spec;
+        let test = lineages.get(&tested)?;
+        let shared = |(_, _, _, data): &&Model| {
+            lineages.get(data).is_some_and(|seen| seen.iter().any(|seen| test.iter().any(|test| meet(seen, test))))
+        };
+        let fits = |(fitted, port, ..): &&Model| {
+            let port = self.drafts[*fitted].signature.input(port);
+            port.is_some_and(|port| !port.refuses.iter().any(|mark| mark == "resampled"))
+        };
+        let (fitted, port, at, _) = models.iter().filter(shared).max_by_key(|model| fits(model))?;
+        let is_fit = models.iter().filter(shared).any(|model| fits(&model));
+        let model = &self.drafts[*fitted].spec;
+        let (title, name) = (format!("`{} {}`", judged.kind, judged.name), format!("`{} {}`", model.kind, model.name));
+        let (found, hint) = if is_fit {
+            let message = format!("{title} is given patches that {name} is fitted on");
+            (
+                Diag::error("fitted-on", place.span, message).also(at.span, format!("fitted here, at `{port}`")),
+                "evaluate on a side of the split that nothing was fitted on: figures on patches that a model has learnt say nothing of others",
+            )
+        } else {
+            let message = format!("{title} is given patches by which {name} was chosen: its figures flatter");
+            (
+                Diag::warning("chosen-by", place.span, message).also(at.span, format!("chosen here, at `{port}`")),
+                "evaluate on the test side, once; figures on validation patches are for choosing",
+            )
+        };
+        Some(super::in_bodies(found.hint(hint), &self.drafts[stage]))
     }
 
     /// The stages with patches or photographs among their outputs, and all that they are made of.
@@ -160,7 +208,7 @@ impl Graph<'_> {
     }
 
     /// What was fitted or chosen on the way to a stage: the stage, the port, its place, and the output that it is given.
-    fn models(&self, stage: usize) -> Vec<(usize, &str, &crate::lang::lower::Place, (usize, &str))> {
+    fn models(&self, stage: usize) -> Vec<Model<'_>> {
         let mut found = Vec::new();
         let mut reached = BTreeSet::from([stage]);
         let mut todo = vec![stage];

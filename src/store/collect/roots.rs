@@ -75,7 +75,7 @@ impl Roots {
     }
 }
 
-/// All runs by id, which sorts as time does. One that was killed left no record, but the results that it finished name it.
+/// All runs by id, which sorts as time does. The record of one that was killed names no stage, but the results that it finished name it.
 fn runs(store: &Store, inventory: &Inventory, used: &mut BTreeMap<Digest, u64>) -> BTreeMap<String, Seen> {
     let mut found: BTreeMap<String, Seen> = BTreeMap::new();
     for run in store.runs.newest_first(None) {

@@ -285,6 +285,29 @@ fn a_mark_of_bytes_and_line_ends_of_windows_move_no_place() {
 }
 
 #[test]
+fn a_mistake_in_a_network_of_another_file_is_told_once() {
+    let space = Space::new();
+    space.write("nets.kdl", "network small {\n    param width default=4\n    conv a out=$width*2 kernel=3\n    global-avg-pool\n    linear fc\n}\n");
+    let pipeline = |used: &str, network: &str| {
+        format!(
+            "use \"nets.kdl\"{used}\npipeline p seed=1 {{\n    synthetic fundus\n    extract patches {{ from fundus; size 32 }}\n    split folds {{ from patches }}\n    \
+             train cnn {{ data folds.train; valid folds.valid; network {network}; epochs 1 }}\n    eval scores {{ model cnn; data folds.test }}\n}}\n"
+        )
+    };
+    for (used, network) in [("", "small"), (" as=nets", "nets.small")] {
+        space.write("p.kdl", pipeline(used, network));
+        let said = space.macula("check p.kdl").code(2).stderr.clone();
+        assert!(!said.contains("there is no network"), "{said}");
+    }
+    // Another name is another mistake.
+    space.write("p.kdl", pipeline("", "smal"));
+    space.macula("check p.kdl").code(2).says(&["there is no network `smal`"]);
+    space.write("nets.kdl", "network small {\n    param width default=4\n    conv a out=$width kernel=3\n    global-avg-pool\n    linear fc\n}\n");
+    space.write("p.kdl", pipeline("", "small width=\"big\""));
+    space.macula("check p.kdl").code(2).says(&["`out` is a whole number", "write `width=2`"]);
+}
+
+#[test]
 fn of_ten_thousand_mistakes_a_hundred_are_drawn_and_all_are_counted() {
     let space = Space::new();
     let text = format!("pipeline p seed=1 {{\n{}}}\n", "    synthetik a\n".repeat(10_000));

@@ -159,10 +159,6 @@ fn patches_that_no_split_keeps_from_the_test_are_test_patches() {
     }
     for (why, stages) in [
         ("the sides of one split", format!("{TRAIN}{scores}")),
-        (
-            "the validation side is no test",
-            format!("{}eval scores {{ model model; data folds.valid }}", model("patches", "folds.valid")),
-        ),
         // `own` splits the same patches in the same way as `folds`.
         ("equal splits are one", format!("{TRAIN}eval scores {{ model model; data own.last }}")),
         (

@@ -178,6 +178,11 @@ fn codes_in(text: &str) -> Vec<String> {
             }
         }
     }
+    // One of two, by what went wrong.
+    for (at, _) in text.match_indices("let code = if ") {
+        let end = text[at..].find(';').map_or(text.len(), |length| at + length);
+        found.extend(text[at..end].split('"').skip(1).step_by(2).map(str::to_owned));
+    }
     found
 }
 
@@ -185,6 +190,7 @@ fn codes_in(text: &str) -> Vec<String> {
 fn a_code_is_found_where_it_is_used() {
     assert_eq!(codes_in("StageError::input(\n    \"mask-size\", format!(\"a {b}\"))"), ["mask-size"]);
     assert_eq!(codes_in("Warning { code: \"leak\".into(), text }"), ["leak"]);
+    assert_eq!(codes_in("let code = if gone { \"missing\" } else { \"other\" };"), ["missing", "other"]);
     assert_eq!(codes_in("warn(&text); code: String"), [""; 0]);
 }
 
