@@ -22,3 +22,4 @@ pub use gather::{Begin, Rectify, accumulate};
 pub use moments::Moments;
 pub use path::{Path, choose, chosen, path};
 pub use shared::Pool;
+pub(in crate::learn) use vector::vectorised;
