@@ -17,6 +17,7 @@ pub mod pooling;
 mod shared;
 pub mod smooth;
 mod vector;
+mod winograd;
 
 pub use gather::{Begin, Rectify, accumulate};
 pub use moments::Moments;
