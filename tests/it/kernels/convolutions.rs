@@ -8,7 +8,7 @@ use macula::learn::kernels::{Begin, Moments, Pool, Rectify};
 use super::formula::formula;
 
 /// Sides, channels, outputs, kernel, stride, padding, groups, dilation: every way of packing, and widths that fill no panel.
-const SHAPES: [[usize; 9]; 20] = [
+const SHAPES: [[usize; 9]; 25] = [
     [7, 6, 3, 5, 3, 1, 1, 1, 1],
     [8, 9, 3, 64, 7, 2, 3, 1, 1],
     [5, 5, 3, 4, 2, 1, 0, 1, 1],
@@ -29,6 +29,12 @@ const SHAPES: [[usize; 9]; 20] = [
     [11, 9, 17, 5, 3, 2, 3, 1, 3],
     [8, 9, 8, 12, 3, 1, 3, 4, 3],
     [9, 7, 40, 40, 3, 2, 2, 40, 2],
+    // By fewer multiplications: forward and back, with half tiles at two edges; with every padding; of too few pixels.
+    [7, 6, 32, 48, 3, 1, 1, 1, 1],
+    [8, 9, 64, 32, 3, 1, 1, 1, 1],
+    [6, 8, 48, 80, 3, 1, 0, 1, 1],
+    [4, 5, 32, 32, 3, 1, 2, 1, 1],
+    [1, 9, 32, 32, 3, 1, 1, 1, 1],
 ];
 
 fn shape([height, width, channels, out, kernel, stride, padding, groups, dilation]: [usize; 9]) -> ConvShape {
