@@ -59,7 +59,9 @@ impl Normalisation {
     pub(super) fn tables(&self) -> Tables {
         let mut tables = geometry::shares();
         for ((table, mean), std) in tables.iter_mut().zip(self.mean).zip(self.std) {
-            table.iter_mut().for_each(|value| *value = (*value - mean) / std);
+            for value in table.iter_mut() {
+                *value = (*value - mean) / std;
+            }
         }
         tables
     }

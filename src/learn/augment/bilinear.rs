@@ -44,7 +44,7 @@ vectorised! {
         let [w00, w10, w01, w11] = weights;
         for at in 0..RUN {
             let (x, y) = (xs[at], ys[at]);
-            let inside = (x >= 0.0) & (y >= 0.0) & (x < last) & (y < last);
+            let inside = (0.0..last).contains(&x) && (0.0..last).contains(&y);
             let ((left, wx), (top, wy)) = (split(x), split(y));
             places[at] = if inside { top.wrapping_mul(side as u32).wrapping_add(left) } else { OUTSIDE };
             w00[at] = (1.0 - wx) * (1.0 - wy);
@@ -57,7 +57,6 @@ vectorised! {
 
 /// The whole part of a number that is not negative and under 2^31, and the rest; no number for others. Without a conversion, which
 /// would be done one by one.
-#[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
 fn split(x: f64) -> (u32, f32) {
     // Where a unit is the last place that a sum has.

@@ -138,6 +138,27 @@ fn a_convolution_and_its_gradients_are_the_sums_that_define_them() {
 }
 
 #[test]
+fn the_gradient_of_a_kernel_over_many_tiles_is_the_sum_over_the_images() {
+    let (pool, n) = (Pool::default(), 13);
+    let shape = shape([16, 15, 32, 48, 3, 1, 1, 1, 1]);
+    let conv = Conv::new(shape);
+    let (image, out) = (16 * 15 * 32, 16 * 15 * 48);
+    let (x, dy) = (formula("x", n * image, -1.0, 1.0), formula("dy", n * out, -1.0, 1.0));
+    let mut wanted = vec![0.0; shape.weights()];
+    let mut found = vec![f32::NAN; shape.weights()];
+    for (x, dy) in x.chunks_exact(image).zip(dy.chunks_exact(out)) {
+        conv.kernel_gradient(x, dy, &mut found, &pool);
+        wanted.iter_mut().zip(&found).for_each(|(wanted, found)| *wanted += f64::from(*found));
+    }
+    conv.kernel_gradient(&x, &dy, &mut found, &pool);
+    // Sums of 3,120 products each, against the largest of them.
+    let largest = wanted.iter().fold(0.0_f64, |largest, wanted| largest.max(wanted.abs()));
+    for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+        assert!((f64::from(*found) - wanted).abs() < 5e-6 * largest, "{at}: {found}, not {wanted}, of {largest}");
+    }
+}
+
+#[test]
 fn of_equal_maxima_the_first_gets_the_gradient_and_padding_never_wins() {
     // As torch.nn.MaxPool2d(3, 2, 1): all values below 0, so that padding with 0 would win.
     let window = Window { height: 4, width: 4, channels: 1, kernel: 3, stride: 2, padding: 1 };

@@ -5,12 +5,17 @@ use rayon::prelude::*;
 
 use super::transforms::{self, POINTS};
 use super::{COLUMNS, Pool, ROWS, Shared, Winograd, chosen, micro, panels};
+use crate::learn::kernels::gather::add_chunks;
 use crate::learn::kernels::micro::Start;
 
-/// Tiles whose products are summed at once.
-const TERMS: usize = 384;
+/// Floats of the points of the tiles whose products are summed at once.
+const TERMS: usize = 1 << 17;
 /// Tiles whose points are made by one task.
 const PIECE: usize = 24;
+/// Chunks of tiles that are summed by themselves, at most: while some threads end one, others go on with the next.
+const CHUNKS: usize = 16;
+/// Floats of all chunks' sums, at most.
+const SUMS: usize = 1 << 22;
 
 impl Winograd {
     /// The four pixels of the result's gradient at a tile.
@@ -25,25 +30,36 @@ impl Winograd {
         let (depth, columns, total) = (self.channels, self.out, self.tiles(x));
         assert_eq!(dy.len(), x.len() / self.source * self.target, "a gradient of another shape");
         assert_eq!(dkernel.len(), 9 * depth * columns, "a kernel of another shape");
-        let terms = TERMS.min(total);
-        let mut sums = pool.take(POINTS * depth * columns);
-        let mut of_x = pool.take(POINTS * terms * depth);
-        let mut of_dy = pool.take(POINTS * panels(columns) * terms * COLUMNS);
-        for first in (0..total).step_by(TERMS) {
-            let tiles = (total - first).min(TERMS);
-            let of_x = &mut of_x[..POINTS * tiles * depth];
-            let of_dy = &mut of_dy[..POINTS * panels(columns) * tiles * COLUMNS];
-            self.points(x, dy, [first, tiles], of_x, of_dy);
-            let start = if first == 0 { Start::Zero } else { Start::Present };
-            sum(of_x, of_dy, [tiles, depth, columns], start, &mut sums);
-        }
+        let (len, terms) = (POINTS * depth * columns, (TERMS / depth.max(columns)).clamp(96, 384));
+        let blocks = total.div_ceil(terms);
+        let chunks = (SUMS / len).clamp(1, CHUNKS).min(blocks);
+        let mut sums = pool.take(chunks * len);
+        sums.par_chunks_mut(len).enumerate().for_each(|(chunk, sums)| {
+            let mut of_x = pool.take(POINTS * terms * depth);
+            let mut of_dy = pool.take(POINTS * panels(columns) * terms * COLUMNS);
+            let range = blocks * chunk / chunks..blocks * (chunk + 1) / chunks;
+            for block in range.clone() {
+                let first = block * terms;
+                let tiles = (total - first).min(terms);
+                let of_x = &mut of_x[..POINTS * tiles * depth];
+                let of_dy = &mut of_dy[..POINTS * panels(columns) * tiles * COLUMNS];
+                self.points(x, dy, [first, tiles], of_x, of_dy);
+                let start = if block == range.start { Start::Zero } else { Start::Present };
+                sum(of_x, of_dy, [tiles, depth, columns], start, sums);
+            }
+            pool.give(of_x);
+            pool.give(of_dy);
+        });
+        let (all, rest) = sums.split_at_mut(len);
+        add_chunks(all, rest);
+        let all = &*all;
         let shared = Shared::new(dkernel);
         (0..depth).into_par_iter().for_each(|row| {
             // SAFETY: each row of inputs belongs to one task alone.
             let taps = |tap| unsafe { shared.part((tap * depth + row) * columns, columns) };
-            transforms::kernel(&sums, row, &mut std::array::from_fn(taps));
+            transforms::kernel(all, row, &mut std::array::from_fn(taps));
         });
-        [sums, of_x, of_dy].into_iter().for_each(|buffer| pool.give(buffer));
+        pool.give(sums);
     }
 
     /// The points of `tiles` tiles from `first` on, of the input (16 x tiles x depth) and of the output's gradient

@@ -32,7 +32,9 @@ fn sub(mut a: Strip, b: Strip) -> Strip {
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
 fn half(mut a: Strip) -> Strip {
-    a.iter_mut().for_each(|a| *a *= 0.5);
+    for a in &mut a {
+        *a *= 0.5;
+    }
     a
 }
 
