@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rayon::prelude::*;
+
 use super::graph::{Graph, StageId};
 use super::{keys, source};
 use crate::base::{Digest, Streams};
@@ -232,7 +234,7 @@ impl<'a> Engine<'a> {
         let common = self.of_items(id)?;
         let results = self.store.results(&common)?;
         let class = keys::class(stage, implementation);
-        let found = items(&ctx)?.into_iter().map(|item| {
+        let found = items(&ctx)?.into_par_iter().map(|item| {
             let key = keys::item(&common, &item);
             let tree = results.find(&key, &class, self.accept);
             (item, key, tree)

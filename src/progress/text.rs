@@ -95,8 +95,9 @@ impl Text {
                 }
                 Some(said)
             }
+            Event::Stopping => Some("stopping where that is safe; Ctrl-C again ends at once\n".to_owned()),
             Event::StageLeft { stage, reason } => Some(self.line(stage, "not run", "", reason, Tint::Dim)),
-            Event::Repairing { stage, text } => {
+            Event::Repairing { stage, text, .. } => {
                 Some(self.line(stage, "repairs", "", &format!("{text}; it is computed again"), Tint::Yellow))
             }
             Event::RunEnded { ended, computed, reused, seconds, results, .. } => {

@@ -59,6 +59,9 @@ pub enum Event {
         total: u64,
         /// What is counted.
         unit: String,
+        /// How it goes, in a few words.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        now: String,
     },
     /// A line of a stage worth keeping.
     Line {
@@ -119,7 +122,11 @@ pub enum Event {
         stage: String,
         /// What was found.
         text: String,
+        /// The stage that found it, which waits for that.
+        found_by: String,
     },
+    /// The user asked to stop: stages end where that is safe.
+    Stopping,
     /// The run ended.
     RunEnded {
         /// `done`, `failed` or `stopped`.
@@ -180,6 +187,7 @@ pub struct StageProgress<'a> {
     stage: String,
     watch: &'a dyn Watch,
     last: Mutex<Option<Instant>>,
+    now: Mutex<String>,
     began: Instant,
 }
 
@@ -187,7 +195,7 @@ impl<'a> StageProgress<'a> {
     /// The progress of `stage`.
     #[must_use]
     pub fn new(stage: &str, watch: &'a dyn Watch) -> Self {
-        Self { stage: stage.to_owned(), watch, last: Mutex::default(), began: Instant::now() }
+        Self { stage: stage.to_owned(), watch, last: Mutex::default(), now: Mutex::default(), began: Instant::now() }
     }
 }
 
@@ -201,7 +209,12 @@ impl Progress for StageProgress<'_> {
             }
             *last = Some(now);
         }
-        self.watch.event(&Event::Step { stage: self.stage.clone(), done, total, unit: unit.to_owned() });
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.watch.event(&Event::Step { stage: self.stage.clone(), done, total, unit: unit.to_owned(), now });
+    }
+
+    fn now(&self, words: &str) {
+        words.clone_into(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn line(&self, text: &str) {

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use super::Limits;
 use super::events::{Became, Event};
 use super::job::{self, Ended, Shared};
+use super::slots::{Measure, Need, Slots};
 use super::state::{State, States};
+use crate::base::usage::held_memory;
 use crate::base::{Digest, Sources};
 use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId, Task};
-use crate::stage::{StageError, Stop, Warning};
+use crate::stage::{StageError, Stop, Warning, Work};
 use crate::store::{Artifact, StageRun, StoreError, Tree};
 
 /// How often the wish to stop and the claims of others are looked at.
@@ -53,7 +55,12 @@ pub struct Executor<'a> {
     pub failures: Failures,
     /// How long stages may take, and how often they are tried.
     pub limits: Limits,
+    slots: Slots,
+    /// What the stages that wait for a slot need.
+    needs: BTreeMap<StageId, Need>,
     running: BTreeMap<StageId, Running>,
+    /// The most memory that was held while a stage ran, beyond what was held before.
+    memory: BTreeMap<StageId, u64>,
     tries: BTreeMap<StageId, usize>,
     /// Stages whose failure may pass, until when.
     resting: BTreeMap<StageId, Instant>,
@@ -64,6 +71,7 @@ pub struct Executor<'a> {
     repairing: BTreeSet<StageId>,
     repairs: BTreeMap<Digest, usize>,
     reasons: BTreeMap<StageId, String>,
+    told_stop: bool,
     /// What became of each stage, for the run's record.
     pub stages: BTreeMap<String, StageRun>,
     /// What failed.
@@ -76,6 +84,8 @@ struct Running {
     stop: Arc<Stop>,
     /// Whether it was asked to end because it took too long.
     late: bool,
+    /// Bytes that the process held when it began, and the most since.
+    held: Option<(u64, u64)>,
 }
 
 type Message = (StageId, Ended, f64);
@@ -97,7 +107,10 @@ impl<'a> Executor<'a> {
             jobs: jobs.max(1),
             failures,
             limits: Limits::default(),
+            slots: Slots::new(Measure::of(None), jobs),
+            needs: BTreeMap::new(),
             running: BTreeMap::new(),
+            memory: BTreeMap::new(),
             tries: BTreeMap::new(),
             resting: BTreeMap::new(),
             states: States::new(&wanted),
@@ -107,6 +120,7 @@ impl<'a> Executor<'a> {
             repairing: BTreeSet::new(),
             repairs: BTreeMap::new(),
             reasons: BTreeMap::new(),
+            told_stop: false,
             stages: BTreeMap::new(),
             failed: Vec::new(),
         };
@@ -119,6 +133,11 @@ impl<'a> Executor<'a> {
             }
         }
         executor
+    }
+
+    /// Lets stages share what there is.
+    pub fn share(&mut self, measure: Measure) {
+        self.slots = Slots::new(measure, self.jobs);
     }
 
     /// Runs until all is done, failed or stopped.
@@ -135,10 +154,13 @@ impl<'a> Executor<'a> {
                 });
             };
             loop {
+                self.tell_stop();
                 self.advance();
                 while let Some((id, task)) = self.next_task() {
                     let stop = Arc::new(Stop::below(&shared.world.stop));
-                    self.running.insert(id, Running { began: Instant::now(), stop: Arc::clone(&stop), late: false });
+                    let held = held_memory().map(|held| (held, held));
+                    let running = Running { began: Instant::now(), stop: Arc::clone(&stop), late: false, held };
+                    self.running.insert(id, running);
                     start(id, task, stop, sender.clone());
                 }
                 let running = self.states.count(|state| *state == State::Running);
@@ -156,6 +178,14 @@ impl<'a> Executor<'a> {
     /// Whether the user asked to stop.
     fn stopping(&self) -> bool {
         self.shared.world.interrupted()
+    }
+
+    /// Says that the wish to stop was heard, once.
+    fn tell_stop(&mut self) {
+        if !self.told_stop && self.stopping() && self.states.count(|state| *state == State::Running) > 0 {
+            self.told_stop = true;
+            self.shared.watch.event(&Event::Stopping);
+        }
     }
 
     /// Whether nothing new may begin.
@@ -217,9 +247,16 @@ impl<'a> Executor<'a> {
         if self.closing() || running >= self.jobs {
             return None;
         }
-        let queued = |state: &State| *state == State::Queued;
-        let id = self.states.iter().find(|(_, state)| queued(state)).map(|(id, _)| id)?;
-        let task = self.tasks.remove(&id)?;
+        let queued = self.states.iter().filter(|(_, state)| **state == State::Queued).map(|(id, _)| id);
+        let engine = self.shared.engine;
+        let id = queued.collect::<Vec<_>>().into_iter().find(|id| {
+            let need = self.needs.entry(*id).or_insert_with(|| Need::of(engine, *id));
+            self.slots.take(*id, need.clone())
+        })?;
+        let Some(task) = self.tasks.remove(&id) else {
+            self.slots.give_back(id);
+            return None;
+        };
         self.states.set(id, State::Running);
         let stage = self.shared.engine.stage(id);
         if !self.elsewhere.contains(&id) {
@@ -242,6 +279,7 @@ impl<'a> Executor<'a> {
             self.take_message(message);
         }
         self.watch_time();
+        self.watch_memory();
         if self.closing() {
             return;
         }
@@ -250,6 +288,14 @@ impl<'a> Executor<'a> {
             self.states.iter().filter(|(_, state)| **state == State::Elsewhere).map(|(id, _)| id).collect();
         for id in elsewhere {
             self.states.set(id, State::Queued);
+        }
+    }
+
+    /// Looks how much is held. Where stages run side by side, what each of them holds is counted for all.
+    fn watch_memory(&mut self) {
+        let Some(now) = held_memory().filter(|_| !self.running.is_empty()) else { return };
+        for (_, most) in self.running.values_mut().filter_map(|running| running.held.as_mut()) {
+            *most = now.max(*most);
         }
     }
 
@@ -263,9 +309,16 @@ impl<'a> Executor<'a> {
     }
 
     fn take_message(&mut self, (id, ended, seconds): Message) {
-        let late = self.running.remove(&id).is_some_and(|running| running.late);
+        self.watch_memory();
+        self.slots.give_back(id);
+        let ran = self.running.remove(&id);
+        let late = ran.as_ref().is_some_and(|ran| ran.late);
+        let held = ran.and_then(|ran| ran.held).map(|(before, most)| most - before);
         match ended {
             Ended::Computed(known, items) => {
+                // What a command holds is not this process's.
+                let command = matches!(self.shared.engine.implementation(id).work, Work::Command { .. });
+                self.memory.extend(held.filter(|_| !command).map(|held| (id, held)));
                 let became = if self.repairing.remove(&id) { Became::Repaired } else { Became::Computed };
                 self.end(id, known, became, seconds, items, None);
             }
@@ -314,6 +367,7 @@ impl<'a> Executor<'a> {
                 headline: known.summary.headline.clone(),
                 kind: self.shared.engine.stage(id).kind.clone(),
                 figures: known.summary.figures.clone(),
+                memory: self.memory.get(&id).copied(),
             },
         );
         self.states.set(id, State::Ended(became));
@@ -403,7 +457,11 @@ impl<'a> Executor<'a> {
             engine.store.forget(&key)?;
         }
         self.repairing.insert(maker);
-        self.shared.watch.event(&Event::Repairing { stage: engine.stage(maker).name.clone(), text: error.to_string() });
+        self.shared.watch.event(&Event::Repairing {
+            stage: engine.stage(maker).name.clone(),
+            text: error.to_string(),
+            found_by: engine.stage(id).name.clone(),
+        });
         for again in engine.graph.with_dependants(&[maker]) {
             if !matches!(self.states.get(again), State::Running | State::Elsewhere) || again == id {
                 self.known.remove(&again);
@@ -445,6 +503,7 @@ impl<'a> Executor<'a> {
             headline: String::new(),
             kind: self.shared.engine.stage(id).kind.clone(),
             figures: BTreeMap::new(),
+            memory: None,
         };
         self.stages.insert(self.shared.engine.stage(id).name.clone(), stage);
     }

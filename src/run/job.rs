@@ -15,7 +15,7 @@ use super::world::World;
 use crate::plan::{Engine, Known, Reused, StageId, Task, keys, recipe};
 use crate::sandbox::Wall;
 use crate::stage::{Ctx, Outcome, Params, StageError, Stop, Work};
-use crate::store::{Claim, Lookup, Made, Record, StoredTree};
+use crate::store::{Artifact, Claim, Lookup, Made, Record, StoredTree, Tree};
 
 /// What all jobs of a run share.
 pub struct Shared<'a> {
@@ -192,8 +192,15 @@ fn commit(
     let recipe = Some(recipe::write(shared.engine, id, task)?);
     let record = Record { key: task.key, class, outputs, summary, manifest: task.manifest.clone(), made, recipe };
     claim.commit(objects, &record)?;
+    let made = |(port, tree): (String, Tree)| {
+        let artifact = match record.outputs.get(&port) {
+            Some(stored) => Artifact::made(stored, tree),
+            None => tree.into(),
+        };
+        (port, artifact)
+    };
     Ok(Arc::new(Known {
-        outputs: outcome.outputs.into_iter().map(|(port, tree)| (port, tree.into())).collect(),
+        outputs: outcome.outputs.into_iter().map(made).collect(),
         summary: outcome.summary,
         manifest: task.manifest.clone(),
         key: Some(task.key),

@@ -11,6 +11,8 @@ mod map;
 pub mod record;
 pub mod repair;
 pub mod results;
+pub mod slots;
+mod stamp;
 pub mod state;
 pub mod time;
 pub mod trust;
@@ -61,6 +63,8 @@ pub struct Options {
     pub threads: usize,
     /// Bytes that the items of map stages may hold at the same time.
     pub memory: u64,
+    /// Memory and devices that stages share.
+    pub slots: slots::Measure,
     /// What happens when a stage fails.
     pub failures: Failures,
     /// Whether results of another realisation class will do.
@@ -109,6 +113,7 @@ impl Options {
             jobs: processors,
             threads: processors,
             memory: 2 << 30,
+            slots: slots::Measure::of(None),
             failures: Failures::FinishRunning,
             accept: Accept::AnyClass,
             targets: Vec::new(),
@@ -297,6 +302,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         };
         let mut executor = executor::Executor::new(&shared, project.sources, options.jobs, options.failures, decisions);
         executor.limits = options.limits;
+        executor.share(options.slots);
         executor.run();
         project.store.files.save();
         let stopped = executor.stopped();

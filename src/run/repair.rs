@@ -42,7 +42,7 @@ pub fn repair(
     let mut repaired = Repaired::default();
     set_aside(store, findings, &mut repaired)?;
     for (path, entry) in store.files.all().into_iter().filter(|(path, _)| path.exists()) {
-        store.objects.put_external(&entry, &path);
+        store.objects.put_external([(&entry, path.as_path())]);
     }
     let pool = super::pool(options.threads)?;
     let repair = Repair { world, store, implementations, options, watch, pool: &pool, run: super::new_id(world) };

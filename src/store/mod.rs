@@ -6,6 +6,7 @@ pub mod claim;
 pub mod collect;
 pub mod error;
 pub mod files;
+mod incoming;
 pub mod inventory;
 pub mod items;
 pub mod layout;
@@ -71,7 +72,7 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let layout = Layout::open(root)?;
         let lease = Arc::new(Lease::new(&layout));
-        let objects = Objects::open(&layout.objects())?.leased(&lease);
+        let objects = Objects::open(&layout.objects())?.leased(&lease).remembering(layout.whole());
         let files = FileDigests::open(layout.files());
         Ok(Self { objects, files, runs: Runs::new(&layout), layout, lease })
     }
@@ -81,10 +82,17 @@ impl Store {
     #[must_use]
     pub fn look(root: &Path) -> Option<Self> {
         let layout = Layout::at(root)?;
-        let objects = Objects::to_look_at(&layout.objects());
+        let objects = Objects::to_look_at(&layout.objects()).remembering(layout.whole());
         let files = FileDigests::open(layout.files());
         let lease = Arc::new(Lease::mute(&layout));
         Some(Self { objects, files, runs: Runs::new(&layout), layout, lease })
+    }
+
+    /// With the folders of objects listed for results of `many` objects and more, and remembered where they were left alone for
+    /// `racy` nanoseconds; tests list always.
+    #[must_use]
+    pub fn listing(self, many: usize, racy: u64) -> Self {
+        Self { objects: self.objects.listing(many, racy), ..self }
     }
 
     /// The runs that collection leaves alone.

@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
-
 pub use super::error::StoreError;
-use super::presence::{Listing, Looking};
+use super::files::RACY;
+use super::incoming::Incoming;
+use super::presence::{Folders, Listing, Looking, Whole};
 use super::tree::Encoded;
 use super::{Entry, Lease, Tree, Use};
 use crate::base::{Digest, disk};
@@ -73,6 +73,10 @@ pub struct Objects {
     present: Mutex<BTreeSet<Digest>>,
     /// What the folders held when a result of many objects was last looked for.
     listed: Mutex<Option<Arc<Listing>>>,
+    /// From so many objects on the folders are listed.
+    many: usize,
+    /// Results that were whole, and when such a memory is trusted.
+    whole: Option<Whole>,
     /// Objects that were found damaged in this process.
     damaged: Mutex<BTreeSet<Digest>>,
 }
@@ -84,13 +88,6 @@ enum Access {
     Write,
     /// It is looked at: new objects are kept elsewhere until the process ends, damaged ones stay.
     Look,
-}
-
-/// The folder of one process's new objects. Its lock tells others that the process is alive.
-#[derive(Debug)]
-struct Incoming {
-    folder: tempfile::TempDir,
-    _lock: File,
 }
 
 impl Objects {
@@ -106,6 +103,17 @@ impl Objects {
     /// With a place to say what this process relies on.
     pub(super) fn leased(self, lease: &Arc<Lease>) -> Self {
         Self { lease: Some(Arc::clone(lease)), ..self }
+    }
+
+    /// With a file that remembers which results of many objects were whole.
+    pub(super) fn remembering(self, path: PathBuf) -> Self {
+        Self { whole: Some(Whole::new(path, RACY)), ..self }
+    }
+
+    /// With another measure of what are many, and of how long a folder must have been left alone.
+    pub(super) fn listing(mut self, many: usize, racy: u64) -> Self {
+        self.whole = self.whole.map(|whole| whole.within(racy));
+        Self { many, ..self }
     }
 
     /// The objects under `root`, to be looked at alone.
@@ -125,6 +133,8 @@ impl Objects {
             verified: Mutex::default(),
             present: Mutex::default(),
             listed: Mutex::default(),
+            many: MANY,
+            whole: None,
             damaged: Mutex::default(),
         }
     }
@@ -151,9 +161,11 @@ impl Objects {
         Ok(ObjectWriter { objects: self, file: self.temporary()?, hasher: blake3::Hasher::new(), size: 0 })
     }
 
-    /// Makes known that the bytes of `entry` are those of a file outside the store, where a source found them.
-    pub fn put_external(&self, entry: &Entry, path: &Path) {
-        lock(&self.external).insert(entry.digest, path.to_owned());
+    /// Makes known that the bytes of entries are those of files outside the store, where a source found them.
+    pub fn put_external<'a>(&self, found: impl IntoIterator<Item = (&'a Entry, &'a Path)>) {
+        let mut new: BTreeMap<Digest, PathBuf> =
+            found.into_iter().map(|(entry, path)| (entry.digest, path.to_owned())).collect();
+        lock(&self.external).append(&mut new);
     }
 
     /// The bytes of an entry, verified against its digest. Small objects are verified at each read, mapped ones once a process.
@@ -225,8 +237,26 @@ impl Objects {
             Err(error) => return Err(error),
         };
         let Some(encoded) = Encoded::of(&bytes) else { return Ok(None) };
+        let whole = self.whole.as_ref().filter(|_| encoded.len() >= self.many);
+        if whole.is_some_and(|whole| self.unharmed() && whole.says(&entry.digest, Folders::of(&self.root))) {
+            return Ok(Some(true));
+        }
         let look = self.look(encoded.len());
-        Ok(Some(encoded.all(|entry| look.holds(entry))))
+        let mut by_name = true;
+        let all = encoded.all(|entry| {
+            let listed = look.lists(entry);
+            by_name &= listed;
+            listed || self.holds(entry)
+        });
+        if let (Some(whole), true, true) = (whole, all && by_name, self.writable()) {
+            look.note(whole, entry.digest);
+        }
+        Ok(Some(all))
+    }
+
+    /// Whether nothing was found damaged in this process.
+    fn unharmed(&self) -> bool {
+        lock(&self.damaged).is_empty()
     }
 
     /// The first of many entries whose bytes are not there.
@@ -237,10 +267,12 @@ impl Objects {
 
     /// A look for `many` objects.
     pub(super) fn look(&self, many: usize) -> Looking<'_> {
-        let listing = (many >= MANY).then(|| {
+        let listing = (many >= self.many).then(|| {
             let known = lock(&self.listed).clone();
             known.unwrap_or_else(|| {
-                let new = Arc::new(Listing::of(&self.root));
+                let moment = self.lease.as_ref().and_then(|lease| lease.moment());
+                let racy = self.whole.as_ref().map_or(RACY, Whole::racy);
+                let new = Arc::new(Listing::of(&self.root, moment, racy));
                 *lock(&self.listed) = Some(Arc::clone(&new));
                 new
             })
@@ -348,7 +380,9 @@ impl Objects {
         folders.insert(self.root.clone());
         let folders: Vec<PathBuf> = folders.into_iter().collect();
         at_once(&folders, |folder| disk::sync_folder(folder).map_err(StoreError::disk("write to the disk", folder)))?;
-        *lock(&self.listed) = None;
+        if let Some(listed) = &mut *lock(&self.listed) {
+            Arc::make_mut(listed).add(waiting.iter().map(|(digest, _)| *digest));
+        }
         let mut pending = lock(&self.pending);
         for (digest, _) in &waiting {
             pending.remove(digest);
@@ -455,7 +489,7 @@ impl Objects {
                 Access::Look => Incoming::aside()?,
             }),
         };
-        let folder = incoming.folder.path();
+        let folder = incoming.path();
         tempfile::Builder::new().prefix("").tempfile_in(folder).map_err(StoreError::disk("create a file in", folder))
     }
 
@@ -463,46 +497,6 @@ impl Objects {
     pub(super) fn place(&self, digest: &Digest) -> PathBuf {
         let name = digest.to_string();
         self.root.join(&name[..2]).join(&name[2..])
-    }
-}
-
-impl Incoming {
-    /// A folder outside the store, for one that is only looked at.
-    fn aside() -> Result<Self, StoreError> {
-        let root = std::env::temp_dir();
-        let folder = tempfile::Builder::new().prefix("macula-").tempdir_in(&root);
-        let folder = folder.map_err(StoreError::disk("create a folder in", &root))?;
-        let lock = folder.path().join("lock");
-        let file = File::create(&lock).map_err(StoreError::disk("create", &lock))?;
-        Ok(Self { folder, _lock: file })
-    }
-
-    fn new(root: &Path) -> Result<Self, StoreError> {
-        disk::make_folder(root).map_err(StoreError::disk("create", root))?;
-        sweep(root);
-        let folder = tempfile::Builder::new()
-            .prefix(&format!("{}-", std::process::id()))
-            .tempdir_in(root)
-            .map_err(StoreError::disk("create a folder in", root))?;
-        // Locked before it has its name: a lock that nobody holds would be swept as a dead process's.
-        let [unnamed, named] = ["lock.new", "lock"].map(|name| folder.path().join(name));
-        let lock = File::create(&unnamed).map_err(StoreError::disk("create", &unnamed))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| StoreError::disk("lock", &unnamed)(error.into()))?;
-        std::fs::rename(&unnamed, &named).map_err(StoreError::disk("rename into", &named))?;
-        Ok(Self { folder, _lock: lock })
-    }
-}
-
-/// Removes what killed processes left: folders whose lock nobody holds. Failing to is harmless.
-fn sweep(root: &Path) {
-    let Ok(folders) = std::fs::read_dir(root) else { return };
-    for folder in folders.flatten().map(|folder| folder.path()) {
-        let dead = File::open(folder.join("lock"))
-            .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
-        if dead {
-            let _ = std::fs::remove_dir_all(&folder);
-        }
     }
 }
 

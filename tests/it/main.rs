@@ -19,5 +19,6 @@ mod reliability;
 mod runner;
 mod show;
 mod space;
+mod terminal;
 mod tidy;
 mod training;

@@ -28,7 +28,7 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("parquet", &["data"]),
     ("candle_core", &["learn"]),
     ("candle_nn", &["learn"]),
-    ("indicatif", &["progress"]),
+    ("unicode_width", &["progress"]),
     ("lsp_server", &["lsp"]),
     ("gen_lsp_types", &["lsp"]),
 ];
