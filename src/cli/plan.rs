@@ -6,11 +6,12 @@ use std::io::Write as _;
 
 use clap::Args;
 
+use super::failure::warn_of;
 use super::load::Swept;
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, compare, load};
 use crate::plan::{Decision, Engine, Explanation, StageId, upgrades};
-use crate::progress::table::{counted, render, thousands};
+use crate::progress::table::{bytes, counted, render, thousands};
 use crate::progress::text::duration;
 use crate::run::{self, Options, World, record};
 use crate::stage::{Cell, StageError, Table};
@@ -57,6 +58,7 @@ pub fn plan(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         });
         (text, failures.collect::<Vec<_>>())
     })?;
+    warn_of(&loaded.store.remotes.troubles());
     // A reader that went away (`| head`) is no failure.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     let mut failures = failures.into_iter();
@@ -155,7 +157,11 @@ fn words(engine: &Engine, decision: &Decision, explanation: &Explanation) -> (&'
         Decision::Source(known) => ("source", known.summary.headline.clone()),
         Decision::Reuse(known, reused) => {
             let class = reused.other_class.as_ref().map(|class| format!(" (computed on `{class}`)"));
-            ("reused", known.summary.headline.clone() + &class.unwrap_or_default())
+            let from = reused.offer.as_ref().map(|offer| {
+                let size = bytes(offer.open_bytes(&engine.store.objects));
+                format!(" (from remote `{}`, {size} to come)", offer.remote())
+            });
+            ("reused", known.summary.headline.clone() + &class.unwrap_or_default() + &from.unwrap_or_default())
         }
         Decision::Run(task) => {
             let mut words = explanation.reason.as_ref().map(crate::plan::Reason::short).unwrap_or_default();

@@ -2,7 +2,9 @@
 
 pub mod table;
 pub mod text;
+pub mod transfers;
 pub mod watchers;
 
 pub use text::{Colours, Detail, Text};
+pub use transfers::Transfers;
 pub use watchers::{Json, Live, Plain};

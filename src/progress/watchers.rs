@@ -61,13 +61,18 @@ impl Watch for Live {
         let mut held = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         let (text, running) = &mut *held;
         match event {
-            Event::StageBegan { stage, reason, .. } => {
+            Event::StageBegan { stage, .. } | Event::StageFetched { stage, .. } => {
+                let words = match event {
+                    Event::StageBegan { reason, .. } => reason.clone(),
+                    Event::StageFetched { remote, .. } => format!("from remote `{remote}`"),
+                    _ => String::new(),
+                };
                 let bar = self.bars.add(ProgressBar::new_spinner());
                 if let Ok(style) = ProgressStyle::with_template("  {spinner} {prefix}  {elapsed}  {msg}") {
                     bar.set_style(style);
                 }
                 bar.set_prefix(stage.clone());
-                bar.set_message(reason.clone());
+                bar.set_message(words);
                 bar.enable_steady_tick(Duration::from_millis(120));
                 running.insert(stage.clone(), bar);
                 return;

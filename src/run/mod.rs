@@ -9,10 +9,12 @@ pub mod job;
 pub mod lock;
 mod map;
 pub mod record;
+pub mod remotes;
 pub mod repair;
 pub mod results;
 pub mod state;
 pub mod time;
+pub mod transfer;
 pub mod trust;
 pub mod world;
 
