@@ -157,10 +157,10 @@ fn words(engine: &Engine, decision: &Decision, explanation: &Explanation) -> (&'
         Decision::Source(known) => ("source", known.summary.headline.clone()),
         Decision::Reuse(known, reused) => {
             let class = reused.other_class.as_ref().map(|class| format!(" (computed on `{class}`)"));
-            let from = reused.offer.as_ref().map(|offer| {
-                let size = bytes(offer.open_bytes(&engine.store.objects));
-                format!(" (from remote `{}`, {size} to come)", offer.remote())
-            });
+            let from = reused
+                .offer
+                .as_ref()
+                .map(|offer| format!(" (from remote `{}`, {})", offer.remote(), bytes(offer.bytes())));
             ("reused", known.summary.headline.clone() + &class.unwrap_or_default() + &from.unwrap_or_default())
         }
         Decision::Run(task) => {

@@ -250,8 +250,10 @@ impl<'a> Executor<'a> {
             Job::Bring(_, reused) => {
                 if let Some(offer) = &reused.offer {
                     let bytes = offer.open_bytes(&self.shared.engine.store.objects);
-                    let (stage, remote) = (stage.name.clone(), offer.remote().to_owned());
-                    self.shared.watch.event(&Event::StageFetched { stage, remote, bytes });
+                    if bytes > 0 {
+                        let (stage, remote) = (stage.name.clone(), offer.remote().to_owned());
+                        self.shared.watch.event(&Event::StageFetched { stage, remote, bytes });
+                    }
                 }
             }
             Job::Compute(_) => {}

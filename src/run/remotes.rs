@@ -63,6 +63,7 @@ fn patience(world: &World) -> Result<Option<Duration>, NoRemote> {
 
 fn site(world: &World, said: &Said, folder: &Path, patience: Duration) -> Result<Box<dyn Site>, NoRemote> {
     Ok(match &said.location {
+        Location::Folder(path) if said.may.write => Box::new(Folder::to_write(folder.join(path))),
         Location::Folder(path) => Box::new(Folder::new(folder.join(path))),
         Location::Web(address) => Box::new(Web::new(address, patience)),
         Location::Bucket { service, bucket, prefix } => {

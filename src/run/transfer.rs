@@ -157,7 +157,7 @@ fn brought(
         },
         _ => return moved(None, Became::Absent, 0),
     };
-    let bytes = offer.open_bytes(&engine.store.objects);
+    let bytes = offer.bytes();
     if way == Way::Dry {
         return moved(Some(offer.remote()), Became::Moved, bytes);
     }

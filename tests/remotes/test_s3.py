@@ -35,7 +35,7 @@ pipeline noise seed=7 {
 
 @pytest.fixture(scope="module")
 def address():
-    server = ThreadedMotoServer(port=0)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
@@ -69,7 +69,7 @@ class Project:
             "AWS_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": address,
             "MACULA_TRUST": str(folder / "trusted"),
-            "NO_PROXY": "127.0.0.1,localhost,0.0.0.0",
+            "NO_PROXY": "127.0.0.1",
         }
 
     def remote(self, location: str):

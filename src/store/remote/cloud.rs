@@ -20,11 +20,11 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::site::{Fault, Site};
 
-/// Files from this size on go in pieces.
-const PIECES_FROM: usize = 64 << 20;
+/// Files larger than a piece go in pieces. S3 allows 10,000 of them: 80 GB.
+const PIECE: usize = 8 << 20;
 
-/// A piece. S3 allows 10,000 of them: 160 GB.
-const PIECE: usize = 16 << 20;
+/// How much longer an answer may take to what is written: it comes when all pieces that go at the same time have gone through a narrow line.
+const WRITING: Duration = Duration::from_mins(5);
 
 /// A kind of object store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,8 @@ pub enum Cloud {
 pub struct Bucket {
     /// As it is shown.
     name: String,
-    store: Arc<dyn ObjectStore>,
+    reading: Arc<dyn ObjectStore>,
+    writing: Arc<dyn ObjectStore>,
     prefix: String,
     runtime: Runtime,
     patience: Duration,
@@ -69,41 +70,12 @@ impl Bucket {
             Cloud::Azure => "az",
         };
         let name = [scheme, "://", bucket, if prefix.is_empty() { "" } else { "/" }, prefix].concat();
-        let failed = |error: &Error| format!("`{name}` can't be asked: {}", words(error));
-        // A large file takes longer than patience lasts; that it stands still does not.
-        let client = ClientOptions::new()
-            .with_timeout_disabled()
-            .with_read_timeout(patience)
-            .with_connect_timeout(patience)
-            // An endpoint in the own network often has no certificate; the usual ones are asked over TLS by themselves.
-            .with_allow_http(true);
-        // What can pass is tried again above.
-        let retry = RetryConfig { max_retries: 0, retry_timeout: patience, ..RetryConfig::default() };
-        let store: Arc<dyn ObjectStore> = match kind {
-            Cloud::S3 => {
-                let set = |builder: AmazonS3Builder, key, value| builder.with_config(key, value);
-                let builder = configured::<_, AmazonS3ConfigKey>(AmazonS3Builder::new(), environment, "aws_", set);
-                let builder = builder.with_bucket_name(bucket).with_client_options(client).with_retry(retry);
-                Arc::new(builder.build().map_err(|error| failed(&error))?)
-            }
-            Cloud::Gcs => {
-                let set = |builder: GoogleCloudStorageBuilder, key, value| builder.with_config(key, value);
-                let builder = GoogleCloudStorageBuilder::new();
-                let builder = configured::<_, GoogleConfigKey>(builder, environment, "google_", set);
-                let builder = builder.with_bucket_name(bucket).with_client_options(client).with_retry(retry);
-                Arc::new(builder.build().map_err(|error| failed(&error))?)
-            }
-            Cloud::Azure => {
-                let set = |builder: MicrosoftAzureBuilder, key, value| builder.with_config(key, value);
-                let builder = MicrosoftAzureBuilder::new();
-                let builder = configured::<_, AzureConfigKey>(builder, environment, "azure_", set);
-                let builder = builder.with_container_name(bucket).with_client_options(client).with_retry(retry);
-                Arc::new(builder.build().map_err(|error| failed(&error))?)
-            }
-        };
+        let open = |patience| store(kind, bucket, environment, patience);
+        let failed = |error: Error| format!("`{name}` can't be asked: {}", words(&error));
+        let (reading, writing) = (open(patience).map_err(failed)?, open(patience + WRITING).map_err(failed)?);
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("macula-remote").enable_all().build();
         let runtime = runtime.map_err(|error| format!("no threads for `{name}`: {error}"))?;
-        Ok(Self { store, runtime, prefix: prefix.to_owned(), patience, name })
+        Ok(Self { reading, writing, runtime, prefix: prefix.to_owned(), patience, name })
     }
 
     fn path(&self, name: &str) -> Path {
@@ -133,7 +105,7 @@ impl Bucket {
 
     fn put_in_pieces(&self, path: &Path, bytes: &Bytes) -> Result<(), Error> {
         self.wait(async {
-            let mut upload = self.store.put_multipart(path).await?;
+            let mut upload = self.writing.put_multipart(path).await?;
             let sent = send_pieces(&mut *upload, bytes).await;
             if sent.is_err() {
                 // What is left of it costs its owner money.
@@ -155,7 +127,7 @@ async fn send_pieces(upload: &mut dyn MultipartUpload, bytes: &Bytes) -> Result<
 impl Site for Bucket {
     fn fetch(&self, name: &str, most: u64, into: &mut dyn Write) -> Result<Option<u64>, Fault> {
         let path = self.path(name);
-        let result = match self.wait(self.store.get(&path)) {
+        let result = match self.wait(self.reading.get(&path)) {
             Ok(result) => result,
             Err(Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(self.fault(&error)),
@@ -178,7 +150,7 @@ impl Site for Bucket {
 
     fn size(&self, name: &str) -> Result<Option<u64>, Fault> {
         let path = self.path(name);
-        match self.wait(self.store.head(&path)) {
+        match self.wait(self.reading.head(&path)) {
             Ok(meta) => Ok(Some(meta.size)),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.fault(&error)),
@@ -187,8 +159,8 @@ impl Site for Bucket {
 
     fn put(&self, name: &str, bytes: Bytes) -> Result<(), Fault> {
         let path = self.path(name);
-        let sent = if bytes.len() < PIECES_FROM {
-            self.wait(self.store.put(&path, PutPayload::from_bytes(bytes))).map(|_| ())
+        let sent = if bytes.len() <= PIECE {
+            self.wait(self.writing.put(&path, PutPayload::from_bytes(bytes))).map(|_| ())
         } else {
             self.put_in_pieces(&path, &bytes)
         };
@@ -198,7 +170,7 @@ impl Site for Bucket {
     fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Fault> {
         let path = self.path(name);
         let options = PutOptions::from(PutMode::Create);
-        match self.wait(self.store.put_opts(&path, PutPayload::from_bytes(bytes), options)) {
+        match self.wait(self.writing.put_opts(&path, PutPayload::from_bytes(bytes), options)) {
             Ok(_) => Ok(true),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
             // S3 says so where another is creating it at this moment.
@@ -208,6 +180,43 @@ impl Site for Bucket {
             Err(error) => Err(self.fault(&error)),
         }
     }
+}
+
+/// A client that may be silent for `patience`.
+fn store(
+    kind: Cloud,
+    bucket: &str,
+    environment: &BTreeMap<String, String>,
+    patience: Duration,
+) -> Result<Arc<dyn ObjectStore>, Error> {
+    // A large file takes longer than patience lasts; that it stands still does not.
+    let client = ClientOptions::new()
+        .with_timeout_disabled()
+        .with_read_timeout(patience)
+        .with_connect_timeout(patience)
+        // An endpoint in the own network often has no certificate; the usual ones are asked over TLS by themselves.
+        .with_allow_http(true);
+    // What can pass is tried again above.
+    let retry = RetryConfig { max_retries: 0, retry_timeout: patience, ..RetryConfig::default() };
+    Ok(match kind {
+        Cloud::S3 => {
+            let set = |builder: AmazonS3Builder, key, value| builder.with_config(key, value);
+            let builder = configured::<_, AmazonS3ConfigKey>(AmazonS3Builder::new(), environment, "aws_", set);
+            Arc::new(builder.with_bucket_name(bucket).with_client_options(client).with_retry(retry).build()?)
+        }
+        Cloud::Gcs => {
+            let set = |builder: GoogleCloudStorageBuilder, key, value| builder.with_config(key, value);
+            let builder = GoogleCloudStorageBuilder::new();
+            let builder = configured::<_, GoogleConfigKey>(builder, environment, "google_", set);
+            Arc::new(builder.with_bucket_name(bucket).with_client_options(client).with_retry(retry).build()?)
+        }
+        Cloud::Azure => {
+            let set = |builder: MicrosoftAzureBuilder, key, value| builder.with_config(key, value);
+            let builder = MicrosoftAzureBuilder::new();
+            let builder = configured::<_, AzureConfigKey>(builder, environment, "azure_", set);
+            Arc::new(builder.with_container_name(bucket).with_client_options(client).with_retry(retry).build()?)
+        }
+    })
 }
 
 /// A builder with what the environment says under the names that are usual for it.
@@ -232,7 +241,9 @@ fn words(error: &Error) -> String {
         deepest = source;
     }
     let text = deepest.to_string();
-    let line = text.lines().next().unwrap_or_default();
+    // An answer's own text begins with `<`.
+    let line =
+        text.lines().next().unwrap_or_default().split('<').next().unwrap_or_default().trim_end_matches([' ', ':']);
     line.split_whitespace().map(|word| if word.contains("://") { "…" } else { word }).collect::<Vec<_>>().join(" ")
 }
 

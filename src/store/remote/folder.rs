@@ -13,13 +13,29 @@ use crate::base::disk;
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
+    absent: Absent,
+}
+
+/// What it means that the folder is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Absent {
+    /// It can't be reached: its disk is not mounted.
+    Unreachable,
+    /// Nothing was written yet.
+    Empty,
 }
 
 impl Folder {
-    /// The folder at `root`, which need not be there before something is written.
+    /// The folder at `root`, which others write.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, absent: Absent::Unreachable }
+    }
+
+    /// The folder at `root`, which is made with the first file that is written.
+    #[must_use]
+    pub fn to_write(root: PathBuf) -> Self {
+        Self { root, absent: Absent::Empty }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -28,11 +44,11 @@ impl Folder {
 
     /// A file that is not there is only missing where the folder is: a disk that is not mounted holds nothing either.
     fn missing<T>(&self) -> Result<Option<T>, Fault> {
-        if self.root.is_dir() {
+        if self.absent == Absent::Empty || self.root.is_dir() {
             return Ok(None);
         }
         let text = format!("the folder `{}` is not there", self.root.display());
-        Err(Fault::hinted(text, "mount its disk; before the first `macula push` there is none"))
+        Err(Fault::hinted(text, "mount its disk, or push to it first"))
     }
 
     fn ready(&self, name: &str) -> Result<PathBuf, Fault> {

@@ -41,6 +41,12 @@ impl Offer {
         &self.parcel.record
     }
 
+    /// Bytes of all that it is made of, those that are here by now too.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.parcel.bytes()
+    }
+
     /// As if it were here.
     #[must_use]
     pub fn found(&self) -> Found {
@@ -59,7 +65,7 @@ impl Offer {
         packs.chain(alone.map(|entry| Part::Alone(*entry))).collect()
     }
 
-    /// Bytes that bringing it would take.
+    /// Bytes that are still to come.
     #[must_use]
     pub fn open_bytes(&self, objects: &Objects) -> u64 {
         self.open_parts(objects).iter().map(|part| self.file(*part).1).sum()
