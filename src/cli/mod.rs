@@ -21,6 +21,8 @@ pub mod new;
 pub mod package;
 pub mod pictures;
 pub mod plan;
+pub mod pull;
+pub mod push;
 pub mod rebuild;
 pub mod run;
 pub mod runs;
@@ -90,6 +92,10 @@ enum Verb {
     Trust(trust::Arguments),
     /// List the runs of a pipeline
     Runs(runs::Arguments),
+    /// Send a pipeline's results to the remotes of `project.kdl` that may be written to
+    Push(push::Arguments),
+    /// Bring a pipeline's results from the remotes of `project.kdl`
+    Pull(pull::Arguments),
     /// Verify, repair, measure and clear the store
     Store(store::Arguments),
     /// Describe all stages, networks and codes for other programs
@@ -146,6 +152,8 @@ pub fn main() -> ExitCode {
         Verb::Trust(arguments) => trust::trust(&world, arguments),
         Verb::Helper(arguments) => trust::helper(&world, arguments),
         Verb::Runs(arguments) => runs::runs(&world, arguments),
+        Verb::Push(arguments) => push::push(&world, arguments),
+        Verb::Pull(arguments) => pull::pull(&world, arguments),
         Verb::Store(arguments) => store::store(&world, arguments),
         Verb::Schema(arguments) => schema::schema(&world, arguments),
         Verb::Completions(arguments) => completions::completions(&world, arguments),

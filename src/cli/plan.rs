@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use clap::Args;
 
+use super::failure::warn_of;
 use super::load::Swept;
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, compare, load};
@@ -58,6 +59,7 @@ pub fn plan(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         });
         (text, failures.collect::<Vec<_>>())
     })?;
+    warn_of(&loaded.store.remotes.troubles());
     // A reader that went away (`| head`) is no failure.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     let mut failures = failures.into_iter();
@@ -159,7 +161,11 @@ fn words(engine: &Engine, id: StageId, decision: &Decision, explanation: &Explan
         Decision::Source(known) => ("source", known.summary.headline.clone()),
         Decision::Reuse(known, reused) => {
             let class = reused.other_class.as_ref().map(|class| format!(" (computed on `{class}`)"));
-            ("reused", known.summary.headline.clone() + &class.unwrap_or_default())
+            let from = reused
+                .offer
+                .as_ref()
+                .map(|offer| format!(" (from remote `{}`, {})", offer.remote(), bytes(offer.bytes())));
+            ("reused", known.summary.headline.clone() + &class.unwrap_or_default() + &from.unwrap_or_default())
         }
         Decision::Run(task) => {
             let mut words = explanation.reason.as_ref().map(crate::plan::Reason::short).unwrap_or_default();

@@ -83,6 +83,7 @@ impl Board {
                 (self.pipeline, self.stages, self.since) = (clean(pipeline), *stages, Some(now));
             }
             Event::StageBegan { stage, reason, .. } => self.begin(stage, reason, now),
+            Event::StageFetched { stage, remote, .. } => self.begin(stage, &format!("from remote `{remote}`"), now),
             Event::StageWaits { stage } => self.begin(stage, "it is being computed already", now),
             Event::Step { stage, done, total, unit, now: words } => {
                 if let Some(running) = self.find(stage) {

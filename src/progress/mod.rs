@@ -4,9 +4,11 @@ pub mod board;
 pub mod live;
 pub mod table;
 pub mod text;
+pub mod transfers;
 pub mod watchers;
 
 pub use board::{Board, Glyphs};
 pub use live::Live;
 pub use text::{Colours, Detail, Text};
+pub use transfers::Transfers;
 pub use watchers::{Json, Plain};

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::plan::Upgrade;
 use crate::stage::{Progress, Summary, Warning};
+use crate::store::remote::Trouble;
 
 /// One thing that happened. Written as JSON Lines with `--json` and into the run's folder.
 #[derive(Clone, Debug, Serialize)]
@@ -48,6 +49,20 @@ pub enum Event {
     StageWaits {
         /// The stage.
         stage: String,
+    },
+    /// A stage's result comes from a remote.
+    StageFetched {
+        /// The stage.
+        stage: String,
+        /// The remote.
+        remote: String,
+        /// Bytes that are to come.
+        bytes: u64,
+    },
+    /// Something is wrong with a remote; the run goes on without it, or without what is damaged there.
+    Remote {
+        /// What.
+        trouble: Trouble,
     },
     /// How far a stage is.
     Step {
@@ -91,6 +106,9 @@ pub enum Event {
         items: Option<(u64, u64)>,
         /// The realisation class of a reused result where it is not this machine's.
         other_class: Option<String>,
+        /// The remote that a reused result came from in this run.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        remote: Option<String>,
         /// What people are told.
         summary: Summary,
     },

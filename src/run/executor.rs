@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::Limits;
 use super::events::{Became, Event};
-use super::job::{self, Ended, Shared};
+use super::job::{self, Ended, Job, Shared};
 use super::slots::{Measure, Need, Slots};
 use super::state::{State, States};
 use crate::base::usage::held_memory;
 use crate::base::{Digest, Sources};
-use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId, Task};
+use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId};
 use crate::stage::{StageError, Stop, Warning, Work};
 use crate::store::{Artifact, StageRun, StoreError, Tree};
 
@@ -66,7 +66,7 @@ pub struct Executor<'a> {
     resting: BTreeMap<StageId, Instant>,
     states: States,
     known: AllKnown,
-    tasks: BTreeMap<StageId, Box<Task>>,
+    tasks: BTreeMap<StageId, Job>,
     elsewhere: BTreeSet<StageId>,
     repairing: BTreeSet<StageId>,
     repairs: BTreeMap<Digest, usize>,
@@ -129,6 +129,8 @@ impl<'a> Executor<'a> {
         for id in order {
             match plan.remove(&id) {
                 None | Some(Decision::Unknown(_) | Decision::Blocked(_)) => {}
+                // What it needs has yet to come from a remote; it is decided again when that is here.
+                Some(Decision::Run(_)) if !executor.inputs_known(id) => {}
                 Some(decision) => executor.take_decision(id, decision),
             }
         }
@@ -145,10 +147,13 @@ impl<'a> Executor<'a> {
         let (sender, receiver) = channel();
         let shared = self.shared;
         std::thread::scope(|scope| {
-            let start = |id: StageId, task: Box<Task>, stop: Arc<Stop>, sender: Sender<Message>| {
+            let start = |id: StageId, job: Job, stop: Arc<Stop>, sender: Sender<Message>| {
                 scope.spawn(move || {
                     let clock = Instant::now();
-                    let ended = job::run(shared, id, task, &stop);
+                    let ended = match job {
+                        Job::Compute(task) => job::run(shared, id, task, &stop),
+                        Job::Bring(known, reused) => job::bring(shared, id, known, *reused, &stop),
+                    };
                     // Nobody listens any more where the executor itself panicked.
                     let _ = sender.send((id, ended, clock.elapsed().as_secs_f64()));
                 });
@@ -156,12 +161,13 @@ impl<'a> Executor<'a> {
             loop {
                 self.tell_stop();
                 self.advance();
-                while let Some((id, task)) = self.next_task() {
+                self.tell_troubles();
+                while let Some((id, job)) = self.next_job() {
                     let stop = Arc::new(Stop::below(&shared.world.stop));
                     let held = held_memory().map(|held| (held, held));
                     let running = Running { began: Instant::now(), stop: Arc::clone(&stop), late: false, held };
                     self.running.insert(id, running);
-                    start(id, task, stop, sender.clone());
+                    start(id, job, stop, sender.clone());
                 }
                 let running = self.states.count(|state| *state == State::Running);
                 let elsewhere = self.states.count(|state| *state == State::Elsewhere);
@@ -172,7 +178,15 @@ impl<'a> Executor<'a> {
                 self.take_messages(&receiver);
             }
         });
+        self.tell_troubles();
         self.leave();
+    }
+
+    /// What is wrong with remotes is told once; the run goes on without them.
+    fn tell_troubles(&self) {
+        for trouble in self.shared.engine.store.remotes.troubles() {
+            self.shared.watch.event(&Event::Remote { trouble });
+        }
     }
 
     /// Whether the user asked to stop.
@@ -217,6 +231,10 @@ impl<'a> Executor<'a> {
     fn take_decision(&mut self, id: StageId, decision: Decision) {
         match decision {
             Decision::Source(known) => self.end(id, known, Became::Source, 0.0, None, None),
+            Decision::Reuse(known, reused) if reused.offer.is_some() => {
+                self.tasks.insert(id, Job::Bring(known, reused));
+                self.states.set(id, State::Queued);
+            }
             Decision::Reuse(known, reused) => match self.verify_shown(id, &known) {
                 Ok(()) => self.reuse(id, known, *reused),
                 Err(error) => self.take_failure(id, StageError::Store(error)),
@@ -226,7 +244,7 @@ impl<'a> Executor<'a> {
                 let last = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(id).name);
                 let reason = Reason::find(&task.absent, &task.manifest, last.as_ref().map(|(_, stage)| stage));
                 self.reasons.insert(id, reason.short());
-                self.tasks.insert(id, task);
+                self.tasks.insert(id, Job::Compute(task));
                 self.states.set(id, State::Queued);
             }
             Decision::Failed(error) => self.take_failure(id, error),
@@ -241,8 +259,8 @@ impl<'a> Executor<'a> {
         super::results::verify(folder, engine, id, known)
     }
 
-    /// The next stage to run, where there is a slot; it is running from then on.
-    fn next_task(&mut self) -> Option<(StageId, Box<Task>)> {
+    /// The next stage to run or to bring, where there is a slot; it is running from then on.
+    fn next_job(&mut self) -> Option<(StageId, Job)> {
         let running = self.states.count(|state| *state == State::Running);
         if self.closing() || running >= self.jobs {
             return None;
@@ -253,21 +271,31 @@ impl<'a> Executor<'a> {
             let need = self.needs.entry(*id).or_insert_with(|| Need::of(engine, *id));
             self.slots.take(*id, need.clone())
         })?;
-        let Some(task) = self.tasks.remove(&id) else {
+        let Some(job) = self.tasks.remove(&id) else {
             self.slots.give_back(id);
             return None;
         };
         self.states.set(id, State::Running);
         let stage = self.shared.engine.stage(id);
-        if !self.elsewhere.contains(&id) {
-            self.shared.watch.event(&Event::StageBegan {
+        match &job {
+            Job::Compute(task) if !self.elsewhere.contains(&id) => self.shared.watch.event(&Event::StageBegan {
                 stage: stage.name.clone(),
                 kind: stage.kind.clone(),
                 reason: self.reasons.remove(&id).unwrap_or_default(),
                 items: task.items,
-            });
+            }),
+            Job::Bring(_, reused) => {
+                if let Some(offer) = &reused.offer {
+                    let bytes = offer.open_bytes(&self.shared.engine.store.objects);
+                    if bytes > 0 {
+                        let (stage, remote) = (stage.name.clone(), offer.remote().to_owned());
+                        self.shared.watch.event(&Event::StageFetched { stage, remote, bytes });
+                    }
+                }
+            }
+            Job::Compute(_) => {}
         }
-        Some((id, task))
+        Some((id, job))
     }
 
     fn take_messages(&mut self, receiver: &Receiver<Message>) {
@@ -323,8 +351,10 @@ impl<'a> Executor<'a> {
                 self.end(id, known, became, seconds, items, None);
             }
             Ended::Reused(known, reused) => self.reuse(id, known, reused),
+            // It is not offered any more: decided again, it is computed.
+            Ended::NotBrought => self.states.set(id, State::Waiting),
             Ended::Busy(task) => {
-                self.tasks.insert(id, task);
+                self.tasks.insert(id, Job::Compute(task));
                 self.states.set(id, State::Elsewhere);
                 if self.elsewhere.insert(id) {
                     let stage = self.shared.engine.stage(id).name.clone();
@@ -340,7 +370,8 @@ impl<'a> Executor<'a> {
     }
 
     fn reuse(&mut self, id: StageId, known: Arc<Known>, reused: Reused) {
-        self.end(id, known, Became::Reused, 0.0, None, reused.other_class);
+        self.repairing.remove(&id);
+        self.end(id, known, Became::Reused, 0.0, None, Some(reused));
     }
 
     fn end(
@@ -350,7 +381,7 @@ impl<'a> Executor<'a> {
         became: Became,
         seconds: f64,
         items: Option<(u64, u64)>,
-        other_class: Option<String>,
+        reused: Option<Reused>,
     ) {
         let stage = self.shared.engine.stage(id).name.clone();
         let outputs = known.outputs.iter().map(|(port, tree)| (port.clone(), tree.digest())).collect();
@@ -372,8 +403,19 @@ impl<'a> Executor<'a> {
         );
         self.states.set(id, State::Ended(became));
         let (cost, summary) = (known.cost, known.summary.clone());
+        let (other_class, offer) = reused.map_or((None, None), |reused| (reused.other_class, reused.offer));
+        let remote = offer.map(|offer| offer.remote().to_owned());
         self.known.insert(id, known);
-        self.shared.watch.event(&Event::StageEnded { stage, became, seconds, cost, items, other_class, summary });
+        self.shared.watch.event(&Event::StageEnded {
+            stage,
+            became,
+            seconds,
+            cost,
+            items,
+            other_class,
+            remote,
+            summary,
+        });
     }
 
     fn take_failure(&mut self, id: StageId, error: StageError) {

@@ -9,12 +9,14 @@ pub mod job;
 pub mod lock;
 mod map;
 pub mod record;
+pub mod remotes;
 pub mod repair;
 pub mod results;
 pub mod slots;
 mod stamp;
 pub mod state;
 pub mod time;
+pub mod transfer;
 pub mod trust;
 pub mod world;
 

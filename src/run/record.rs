@@ -60,6 +60,7 @@ pub fn plan(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) ->
             Decision::Source(_) => json!({"will": "source"}),
             Decision::Reuse(known, reused) => json!({
                 "will": "reuse", "key": known.key, "from": reused.made, "class": reused.other_class,
+                "remote": reused.offer.as_ref().map(|offer| offer.remote()),
             }),
             Decision::Run(task) => json!({
                 "will": "run", "key": task.key, "items": task.items, "needs": Need::of(engine, *id),

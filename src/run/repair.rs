@@ -125,7 +125,7 @@ impl Repair<'_> {
                 if same { Ok(clock.elapsed().as_secs_f64()) } else { Err(Trouble::Differs) }
             }
             Ended::Reused(..) => Ok(clock.elapsed().as_secs_f64()),
-            Ended::Busy(_) => Err(Trouble::Busy),
+            Ended::Busy(_) | Ended::NotBrought => Err(Trouble::Busy),
             Ended::Failed(error) => Err(error.into()),
         }
     }

@@ -1,17 +1,18 @@
-//! The folder where one process's new objects wait. Knows no digest.
+//! New objects of this process: the folder in which they wait until they are published, and large ones on their way there.
 
 use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::StoreError;
-use crate::base::disk;
+use super::{Entry, Objects, StoreError};
+use crate::base::{Digest, disk};
 
 /// The folder of one process's new objects. Its lock tells others that the process is alive.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
     _lock: File,
 }
 
@@ -57,5 +58,68 @@ fn sweep(root: &Path) {
         if dead {
             let _ = std::fs::remove_dir_all(&folder);
         }
+    }
+}
+
+/// Takes a large object piece by piece.
+pub struct ObjectWriter<'a> {
+    pub(super) objects: &'a Objects,
+    pub(super) file: tempfile::NamedTempFile,
+    pub(super) hasher: blake3::Hasher,
+    pub(super) size: u64,
+}
+
+impl ObjectWriter<'_> {
+    /// Stores what was written.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn finish(self) -> Result<Entry, StoreError> {
+        let entry = Entry { digest: Digest::from_bytes(*self.hasher.finalize().as_bytes()), size: self.size };
+        self.keep(entry)?;
+        Ok(entry)
+    }
+
+    /// Stores what was written where it is `entry`; else it is let go. Returns whether it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn finish_as(self, entry: &Entry) -> Result<bool, StoreError> {
+        let written = Entry { digest: Digest::from_bytes(*self.hasher.finalize().as_bytes()), size: self.size };
+        if written != *entry {
+            return Ok(false);
+        }
+        self.keep(written)?;
+        Ok(true)
+    }
+
+    fn keep(self, entry: Entry) -> Result<(), StoreError> {
+        if !self.objects.relies_on(&entry) {
+            disk::begin_writing(self.file.as_file());
+            self.objects.adopt(self.file, entry)?;
+        }
+        Ok(())
+    }
+
+    /// Writes bytes; as [`Write::write_all`], with the store's error.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn add(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.file.path().to_owned();
+        self.write_all(bytes).map_err(StoreError::disk("write", &path))
+    }
+}
+
+impl Write for ObjectWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }

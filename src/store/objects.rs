@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use super::error::StoreError;
 use super::files::RACY;
-use super::incoming::Incoming;
+use super::incoming::{Incoming, ObjectWriter};
 use super::presence::{Folders, Listing, Looking, Whole};
+use super::remote::Remotes;
 use super::tree::Encoded;
 use super::{Entry, Lease, Tree, Use};
 use crate::base::{Digest, disk};
@@ -29,8 +30,8 @@ const MAPPED_FROM: u64 = 64 << 10;
 /// From so many objects on the folders are listed instead of asking for each.
 const MANY: usize = 1000;
 
-/// How many files are brought to the disk at the same time: a journal commits them together.
-const SYNCING: usize = 16;
+/// How many files are brought to the disk at the same time (a journal commits them together), or over the network.
+pub(super) const AT_ONCE: usize = 16;
 
 /// Bytes of an object, verified: mapped or in memory.
 #[derive(Debug)]
@@ -39,6 +40,12 @@ pub enum Blob {
     Owned(Vec<u8>),
     /// Mapped from a read-only object of the store.
     Mapped(memmap2::Mmap),
+}
+
+impl AsRef<[u8]> for Blob {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
 }
 
 impl Deref for Blob {
@@ -60,6 +67,8 @@ pub struct Objects {
     use_of: Access,
     /// Where this process says what it relies on.
     lease: Option<Arc<Lease>>,
+    /// Where objects are asked for that are not here.
+    remotes: Arc<Remotes>,
     incoming: Mutex<Option<Incoming>>,
     /// Written, not yet in their place: digest and temporary file.
     pending: Mutex<BTreeMap<Digest, PathBuf>>,
@@ -116,6 +125,11 @@ impl Objects {
         Self { many, ..self }
     }
 
+    /// With places to ask for what is not here.
+    pub(super) fn with_remotes(self, remotes: &Arc<Remotes>) -> Self {
+        Self { remotes: Arc::clone(remotes), ..self }
+    }
+
     /// The objects under `root`, to be looked at alone.
     pub(super) fn to_look_at(root: &Path) -> Self {
         Self::new(root, Access::Look)
@@ -126,6 +140,7 @@ impl Objects {
             root: root.to_owned(),
             use_of,
             lease: None,
+            remotes: Arc::default(),
             incoming: Mutex::default(),
             pending: Mutex::default(),
             publishing: Mutex::default(),
@@ -292,7 +307,7 @@ impl Objects {
 
     /// Whether the store itself has the bytes: what a stage makes must not depend on a file of the user's that happens to
     /// hold the same.
-    fn stores(&self, entry: &Entry) -> bool {
+    pub(super) fn stores(&self, entry: &Entry) -> bool {
         if lock(&self.present).contains(&entry.digest) || lock(&self.pending).contains_key(&entry.digest) {
             return true;
         }
@@ -456,6 +471,9 @@ impl Objects {
         let path = lock(&self.external).get(&entry.digest).cloned();
         let Some(path) = path else {
             lock(&self.present).remove(&entry.digest);
+            if self.remotes.bring(self, entry)? {
+                return self.read(entry);
+            }
             return Err(StoreError::Missing { digest: entry.digest });
         };
         // Read, never mapped: the user may cut the file short at any time.
@@ -467,7 +485,7 @@ impl Objects {
         }
     }
 
-    fn adopt(&self, file: tempfile::NamedTempFile, entry: Entry) -> Result<(), StoreError> {
+    pub(super) fn adopt(&self, file: tempfile::NamedTempFile, entry: Entry) -> Result<(), StoreError> {
         use std::os::unix::fs::PermissionsExt;
         let read_only = std::fs::Permissions::from_mode(0o444);
         file.as_file().set_permissions(read_only).map_err(StoreError::disk("protect", file.path()))?;
@@ -489,7 +507,7 @@ impl Objects {
                 Access::Look => Incoming::aside()?,
             }),
         };
-        let folder = incoming.path();
+        let folder = incoming.folder.path();
         tempfile::Builder::new().prefix("").tempfile_in(folder).map_err(StoreError::disk("create a file in", folder))
     }
 
@@ -497,51 +515,6 @@ impl Objects {
     pub(super) fn place(&self, digest: &Digest) -> PathBuf {
         let name = digest.to_string();
         self.root.join(&name[..2]).join(&name[2..])
-    }
-}
-
-/// Takes a large object piece by piece.
-pub struct ObjectWriter<'a> {
-    objects: &'a Objects,
-    file: tempfile::NamedTempFile,
-    hasher: blake3::Hasher,
-    size: u64,
-}
-
-impl ObjectWriter<'_> {
-    /// Stores what was written.
-    ///
-    /// # Errors
-    /// [`StoreError::Disk`].
-    pub fn finish(self) -> Result<Entry, StoreError> {
-        let entry = Entry { digest: Digest::from_bytes(*self.hasher.finalize().as_bytes()), size: self.size };
-        if !self.objects.relies_on(&entry) {
-            disk::begin_writing(self.file.as_file());
-            self.objects.adopt(self.file, entry)?;
-        }
-        Ok(entry)
-    }
-
-    /// Writes bytes; as [`Write::write_all`], with the store's error.
-    ///
-    /// # Errors
-    /// [`StoreError::Disk`].
-    pub fn add(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.file.path().to_owned();
-        self.write_all(bytes).map_err(StoreError::disk("write", &path))
-    }
-}
-
-impl Write for ObjectWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 
@@ -566,15 +539,15 @@ fn map(file: &File) -> io::Result<memmap2::Mmap> {
     unsafe { memmap2::Mmap::map(file) }
 }
 
-/// Does `work` on all of `items` from several threads, waiting for the disk rather than for the processor.
-fn at_once<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<(), StoreError> + Sync) -> Result<(), StoreError> {
+/// Does `work` on all of `items` from several threads, waiting for the disk or the network rather than for the processor.
+pub(super) fn at_once<T: Sync, E: Send>(items: &[T], work: impl Fn(&T) -> Result<(), E> + Sync) -> Result<(), E> {
     if let [one] = items {
         return work(one);
     }
     let next = AtomicUsize::new(0);
     let failure = Mutex::new(None);
     std::thread::scope(|scope| {
-        for _ in 0..SYNCING.min(items.len()) {
+        for _ in 0..AT_ONCE.min(items.len()) {
             scope.spawn(|| {
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(error) = work(item) {

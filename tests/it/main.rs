@@ -16,6 +16,7 @@ mod lock;
 mod lsp;
 mod metrics;
 mod reliability;
+mod remotes;
 mod runner;
 mod show;
 mod space;
