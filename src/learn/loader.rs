@@ -52,6 +52,14 @@ impl Normalisation {
         Ok(Self { mean, std })
     }
 
+    /// What each byte of red, green and blue becomes, by [`Normalisation::apply`]'s own arithmetic.
+    #[must_use]
+    pub fn of_bytes(&self) -> [[f32; 256]; 3] {
+        let value =
+            |channel: usize| std::array::from_fn(|byte| (byte as f32 / 255.0 - self.mean[channel]) / self.std[channel]);
+        [value(0), value(1), value(2)]
+    }
+
     fn apply(&self, pixels: &mut [f32]) {
         for pixel in pixels.chunks_exact_mut(3) {
             for ((value, mean), std) in pixel.iter_mut().zip(self.mean).zip(self.std) {
