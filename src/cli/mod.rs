@@ -21,6 +21,7 @@ pub mod new;
 pub mod package;
 pub mod pictures;
 pub mod plan;
+pub mod predict;
 pub mod pull;
 pub mod push;
 pub mod rebuild;
@@ -72,6 +73,8 @@ enum Verb {
     Show(show::Arguments),
     /// Write a stage's output as files
     Get(get::Arguments),
+    /// Score new photographs with a classifier that a pipeline trained
+    Predict(predict::Arguments),
     /// Draw the pipeline: text, Mermaid, DOT or SVG
     Graph(graph::Arguments),
     /// Describe a stage: ports, parameters, examples
@@ -141,6 +144,7 @@ pub fn main() -> ExitCode {
         Verb::Why(arguments) => why::why(&world, arguments),
         Verb::Show(arguments) => show::show(&world, arguments),
         Verb::Get(arguments) => get::get(&world, arguments),
+        Verb::Predict(arguments) => predict::predict(&world, arguments),
         Verb::Graph(arguments) => graph::graph(&world, arguments),
         Verb::Doc(arguments) => doc::doc(&world, arguments),
         Verb::Std(arguments) => library::library(&world, arguments),

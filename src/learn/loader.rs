@@ -56,7 +56,8 @@ impl Normalisation {
     }
 
     /// What each byte becomes.
-    pub(super) fn tables(&self) -> Tables {
+    #[must_use]
+    pub fn tables(&self) -> Tables {
         let mut tables = geometry::shares();
         for ((table, mean), std) in tables.iter_mut().zip(self.mean).zip(self.std) {
             for value in table.iter_mut() {
