@@ -120,6 +120,13 @@ pub trait Files {
     /// # Errors
     /// A [`StageError`] naming the file where it can't be read.
     fn entry(&self, file: &Path) -> Result<Entry, StageError>;
+    /// As [`Files::entry`] of many files, which is faster.
+    ///
+    /// # Errors
+    /// That of the first file that can't be read.
+    fn entries(&self, files: &[std::path::PathBuf]) -> Result<Vec<Entry>, StageError> {
+        files.iter().map(|file| self.entry(file)).collect()
+    }
     /// Puts bytes that the source made (an index) into the store.
     ///
     /// # Errors
@@ -340,6 +347,8 @@ pub struct Ctx<'a> {
 pub trait Progress: Sync {
     /// `done` of `total` units (`photographs`, `batches`, …); total 0 where unknown.
     fn step(&self, done: u64, total: u64, unit: &str);
+    /// How it goes, in a few words that hold until the next ones (a batch's loss); shown with the next step.
+    fn now(&self, _words: &str) {}
     /// A line worth keeping on the screen (an epoch's figures).
     fn line(&self, text: &str);
     /// How long the stage has been running, for the times between its checkpoints; never for what is stored. [`None`] where

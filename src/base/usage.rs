@@ -1,5 +1,7 @@
 //! What this process used, as the system counts it.
 
+use std::path::Path;
+
 /// Whose memory is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
@@ -7,6 +9,41 @@ pub enum Whose {
     Own,
     /// That of the processes that it started and that ended, each by itself.
     Children,
+}
+
+/// The memory that this process holds now, bytes; [`None`] where the system does not say.
+#[must_use]
+pub fn held_memory() -> Option<u64> {
+    let pages: u64 = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
+    #[expect(unsafe_code, reason = "a system call that neither std nor rustix has without another feature")]
+    // SAFETY: the call takes a number and returns one.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    Some(pages * u64::try_from(page).ok()?)
+}
+
+/// The memory that this process may hold, bytes: what the machine has, or what its control groups allow; [`None`] where the system
+/// does not say.
+#[must_use]
+pub fn memory_there() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let there = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10;
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    Some(groups.lines().filter_map(allowed).min().map_or(there, |allowed| allowed.min(there)))
+}
+
+/// What a line of `/proc/self/cgroup` allows: `0::/PATH` (version 2) or `N:memory:/PATH` (version 1), with the groups above.
+fn allowed(line: &str) -> Option<u64> {
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (root, file) = match parts.next()? {
+        "" => ("/sys/fs/cgroup", "memory.max"),
+        "memory" => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        _ => return None,
+    };
+    let group = Path::new(parts.next()?.trim_start_matches('/'));
+    let limit =
+        |group: &Path| std::fs::read_to_string(Path::new(root).join(group).join(file)).ok()?.trim().parse().ok();
+    group.ancestors().filter_map(limit).min()
 }
 
 /// The most memory that was held at any time, bytes; [`None`] where the system does not say.

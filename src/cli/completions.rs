@@ -102,8 +102,18 @@ fn joined(words: &[String]) -> Vec<String> {
 }
 
 /// Options that take a value, of the commands that name stages.
-const VALUED: [&str; 8] =
-    ["--set", "--pipeline", "--jobs", "--threads", "--pictures", "--size", "--classes", "--format"];
+const VALUED: [&str; 10] = [
+    "--set",
+    "--pipeline",
+    "--jobs",
+    "--threads",
+    "--pictures",
+    "--size",
+    "--classes",
+    "--format",
+    "--out",
+    "--stride",
+];
 
 fn candidates(world: &World, before: &[String], last: &str) -> Vec<String> {
     let Some((verb, rest)) = before.split_first() else { return Vec::new() };
@@ -138,6 +148,7 @@ fn candidates(world: &World, before: &[String], last: &str) -> Vec<String> {
             let networks = lang::networks(file, &mut Sources::default()).unwrap_or_default();
             stages(file, Outputs::Named).into_iter().chain(networks.into_keys()).collect()
         }
+        ("predict", [_], Some(file)) => classifiers(file),
         ("why" | "rebuild", [_], Some(file)) | ("plan" | "run", [_, ..], Some(file)) => stages(file, Outputs::Left),
         _ => Vec::new(),
     }
@@ -179,6 +190,12 @@ fn stages(file: &Path, outputs: Outputs) -> Vec<String> {
         }
     }
     all
+}
+
+/// The stages of a file's pipelines that train classifiers.
+fn classifiers(file: &Path) -> Vec<String> {
+    let all = pipelines(file).into_iter().flat_map(|pipeline| pipeline.stages);
+    all.filter(|stage| stage.outputs.iter().any(|out| out.ty == "model")).map(|stage| stage.name).collect()
 }
 
 /// What `--set` may name in a file: `stage.param=`; behind the `=`, values where there are few.

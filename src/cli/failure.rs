@@ -4,9 +4,11 @@ use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use crate::run::remotes::NoRemote;
 use crate::run::{PlanError, World};
 use crate::stage::StageError;
 use crate::store::StoreError;
+use crate::store::remote::{Fault, Trouble};
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +111,16 @@ impl Failure {
     }
 }
 
+/// Says on stderr what is wrong with remotes: what was asked for went on without them.
+pub fn warn_of(troubles: &[Trouble]) {
+    let mut out = std::io::stderr().lock();
+    for Trouble { text, hint, .. } in troubles {
+        let hint = hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        // A closed stderr is no reason to fail.
+        let _ = writeln!(out, "warning[remote]: {text}{hint}");
+    }
+}
+
 /// Whether stderr may be coloured: a terminal, and no `NO_COLOR`.
 #[must_use]
 pub fn colours(world: &World) -> bool {
@@ -118,6 +130,22 @@ pub fn colours(world: &World) -> bool {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self { exit: Exit::Store, code: None, hint: error.hint(), text: error.to_string() }
+    }
+}
+
+impl From<NoRemote> for Failure {
+    fn from(NoRemote { text, hint }: NoRemote) -> Self {
+        Self { exit: Exit::User, code: None, text, hint }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Store(error) => error.into(),
+            Fault::Stopped => StageError::Stopped.into(),
+            other => Self { exit: Exit::Store, code: None, hint: other.hint(), text: other.to_string() },
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::lang;
 use crate::lang::near;
 use crate::lang::spec::{Contents, Pipeline, Points, Sweep};
 use crate::plan::{self, Merged};
-use crate::run::{Project, World};
+use crate::run::{Project, World, remotes};
 use crate::store::Store;
 
 /// Which pipeline, and what is set from the command line.
@@ -77,11 +77,21 @@ impl Loaded {
     }
 }
 
-/// Reads and checks the pipeline and opens its store; warnings and errors are printed.
+/// Reads and checks the pipeline and opens its store and the remotes that it reads through; warnings and errors are printed.
+///
+/// # Errors
+/// A [`Failure`] where the file can't be run, the store can't be opened, or a remote is none.
+pub fn load(world: &World, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
+    let loaded = load_alone(world, arguments)?;
+    let remotes = remotes::open(world, &loaded.folder)?;
+    Ok(Loaded { store: loaded.store.with_remotes(remotes), ..loaded })
+}
+
+/// As [`load`], without remotes.
 ///
 /// # Errors
 /// A [`Failure`] where the file can't be run or the store can't be opened.
-pub fn load(world: &World, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
+pub fn load_alone(world: &World, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
     let (pipeline, sweep, sources) = chosen(world, arguments)?;
     let folder = world.project(&arguments.file);
     let store = Store::open(&world.store(&folder))?;

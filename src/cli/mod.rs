@@ -21,6 +21,9 @@ pub mod new;
 pub mod package;
 pub mod pictures;
 pub mod plan;
+pub mod predict;
+pub mod pull;
+pub mod push;
 pub mod rebuild;
 pub mod run;
 pub mod runs;
@@ -70,6 +73,8 @@ enum Verb {
     Show(show::Arguments),
     /// Write a stage's output as files
     Get(get::Arguments),
+    /// Score new photographs with a classifier that a pipeline trained
+    Predict(predict::Arguments),
     /// Draw the pipeline: text, Mermaid, DOT or SVG
     Graph(graph::Arguments),
     /// Describe a stage: ports, parameters, examples
@@ -90,6 +95,10 @@ enum Verb {
     Trust(trust::Arguments),
     /// List the runs of a pipeline
     Runs(runs::Arguments),
+    /// Send a pipeline's results to the remotes of `project.kdl` that may be written to
+    Push(push::Arguments),
+    /// Bring a pipeline's results from the remotes of `project.kdl`
+    Pull(pull::Arguments),
     /// Verify, repair, measure and clear the store
     Store(store::Arguments),
     /// Describe all stages, networks and codes for other programs
@@ -135,6 +144,7 @@ pub fn main() -> ExitCode {
         Verb::Why(arguments) => why::why(&world, arguments),
         Verb::Show(arguments) => show::show(&world, arguments),
         Verb::Get(arguments) => get::get(&world, arguments),
+        Verb::Predict(arguments) => predict::predict(&world, arguments),
         Verb::Graph(arguments) => graph::graph(&world, arguments),
         Verb::Doc(arguments) => doc::doc(&world, arguments),
         Verb::Std(arguments) => library::library(&world, arguments),
@@ -146,6 +156,8 @@ pub fn main() -> ExitCode {
         Verb::Trust(arguments) => trust::trust(&world, arguments),
         Verb::Helper(arguments) => trust::helper(&world, arguments),
         Verb::Runs(arguments) => runs::runs(&world, arguments),
+        Verb::Push(arguments) => push::push(&world, arguments),
+        Verb::Pull(arguments) => pull::pull(&world, arguments),
         Verb::Store(arguments) => store::store(&world, arguments),
         Verb::Schema(arguments) => schema::schema(&world, arguments),
         Verb::Completions(arguments) => completions::completions(&world, arguments),

@@ -1,4 +1,4 @@
-//! Pictures of an artifact: contact sheets of patch sets, galleries of photographs, written beside the results.
+//! Pictures of an artifact: contact sheets of patch sets, galleries of photographs, overlays of heat maps, written beside the results.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,10 @@ use super::Failure;
 use super::artifact::Artifact;
 use crate::data::canvas::Canvas;
 use crate::data::patches::PatchSet;
-use crate::data::{gallery, sheet};
+use crate::data::{gallery, heat, sheet};
+use crate::learn::maps::Maps;
+use crate::report::maps::ranked;
+use crate::stage::StageError;
 use crate::store::{Objects, StoreError, Tree};
 
 /// Patches in one band of a contact sheet.
@@ -35,6 +38,24 @@ fn picture(ty: &str, tree: &Tree, objects: &Objects) -> Result<Option<Canvas>, F
     match ty {
         "patches" | "views" => Ok(sheet::sheet(&PatchSet::read(tree, objects)?, objects, ACROSS)?),
         "photographs" => Ok(gallery::gallery(tree, objects, PHOTOGRAPHS)?),
+        "maps" => overlays(tree, objects),
         _ => Ok(None),
     }
+}
+
+/// The overlays of the photographs with the highest scores.
+fn overlays(tree: &Tree, objects: &Objects) -> Result<Option<Canvas>, Failure> {
+    let read =
+        |name: &str| objects.read_in(tree, name)?.ok_or_else(|| StageError::Bug(format!("heat maps without `{name}`")));
+    let bug = |text: String| StageError::Bug(text);
+    let maps: Maps = serde_json::from_slice(&read("maps.json")?).map_err(|error| bug(error.to_string()))?;
+    let overlay = |at: usize| {
+        let name = &maps.photographs[at].photograph;
+        Ok((name.clone(), read(&format!("{name}/overlay.png"))?.to_vec()))
+    };
+    let shown = ranked(&maps).into_iter().take(PHOTOGRAPHS).map(overlay).collect::<Result<Vec<_>, StageError>>()?;
+    if shown.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(heat::sheet(&shown, maps.photographs.len()).map_err(bug)?))
 }

@@ -6,12 +6,14 @@ use std::io::Write as _;
 
 use clap::Args;
 
+use super::failure::warn_of;
 use super::load::Swept;
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, compare, load};
 use crate::plan::{Decision, Engine, Explanation, StageId, upgrades};
-use crate::progress::table::{counted, render, thousands};
+use crate::progress::table::{bytes, counted, render, thousands};
 use crate::progress::text::duration;
+use crate::run::slots::Need;
 use crate::run::{self, Options, World, record};
 use crate::stage::{Cell, StageError, Table};
 
@@ -57,6 +59,7 @@ pub fn plan(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         });
         (text, failures.collect::<Vec<_>>())
     })?;
+    warn_of(&loaded.store.remotes.troubles());
     // A reader that went away (`| head`) is no failure.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     let mut failures = failures.into_iter();
@@ -97,7 +100,7 @@ fn shown(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> St
         let _ = writeln!(text, "{}", upgrade.words());
     }
     for (id, decision, explanation) in explained {
-        let (will, words) = words(engine, decision, explanation);
+        let (will, words) = words(engine, *id, decision, explanation);
         let line = format!("  {:<widest$}  {will:<8}  {words}", engine.stage(*id).name);
         text.push_str(line.trim_end());
         text.push('\n');
@@ -147,8 +150,11 @@ fn of_sweep(engine: &Engine, explained: &[(StageId, &Decision, Explanation)], sw
     text
 }
 
+/// Less memory is said in JSON alone.
+const WORTH_SAYING: u64 = 256 << 20;
+
 /// What a stage will do, and a few words about it.
-fn words(engine: &Engine, decision: &Decision, explanation: &Explanation) -> (&'static str, String) {
+fn words(engine: &Engine, id: StageId, decision: &Decision, explanation: &Explanation) -> (&'static str, String) {
     let names = |ids: &[StageId]| {
         let names: Vec<String> = ids.iter().map(|id| format!("`{}`", engine.stage(*id).name)).collect();
         names.join(", ")
@@ -157,12 +163,23 @@ fn words(engine: &Engine, decision: &Decision, explanation: &Explanation) -> (&'
         Decision::Source(known) => ("source", known.summary.headline.clone()),
         Decision::Reuse(known, reused) => {
             let class = reused.other_class.as_ref().map(|class| format!(" (computed on `{class}`)"));
-            ("reused", known.summary.headline.clone() + &class.unwrap_or_default())
+            let from = reused
+                .offer
+                .as_ref()
+                .map(|offer| format!(" (from remote `{}`, {})", offer.remote(), bytes(offer.bytes())));
+            ("reused", known.summary.headline.clone() + &class.unwrap_or_default() + &from.unwrap_or_default())
         }
         Decision::Run(task) => {
             let mut words = explanation.reason.as_ref().map(crate::plan::Reason::short).unwrap_or_default();
             if let Some((there, all)) = task.items.filter(|(there, _)| *there > 0) {
                 let _ = write!(words, "; {there} of {all} items reused");
+            }
+            let need = Need::of(engine, id);
+            if let Some(memory) = need.memory.filter(|memory| *memory >= WORTH_SAYING) {
+                let _ = write!(words, "; needs {}", bytes(memory));
+            }
+            if let Some(device) = need.device {
+                let _ = write!(words, "; on `{device}`");
             }
             if let Some((_, last)) = explanation.last.as_ref().filter(|(_, last)| last.cost >= 1.0) {
                 let _ = write!(words, "; took {} last time", duration(last.cost));

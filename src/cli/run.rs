@@ -8,8 +8,10 @@ use std::time::Duration;
 use clap::Args;
 
 use super::failure::colours;
+use super::store::size;
 use super::{Exit, Failure, Loaded, PipelineArguments, compare, load, lock, trust};
-use crate::progress::{Colours, Detail, Json, Live, Plain};
+use crate::progress::{Colours, Detail, Glyphs, Json, Live, Plain};
+use crate::run::slots::Measure;
 use crate::run::{self, Failures, Limits, Options, Report, Watch, World};
 use crate::sandbox::Wall;
 use crate::stage::StageError;
@@ -28,6 +30,12 @@ pub struct Arguments {
     /// Threads that all stages share; results do not depend on it [default: the number of processors]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// Memory that stages share, such as `8G` [default: four fifths of what there is]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<u64>,
+    /// Stages that may compute on the same GPU at the same time
+    #[arg(long, value_name = "N", default_value = "1")]
+    per_device: NonZeroUsize,
     /// Where a stage fails, go on with all that does not depend on it; a sweep always does
     #[arg(long)]
     keep_going: bool,
@@ -85,6 +93,10 @@ const MOST_JOBS: usize = 4;
 pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
+    let usual = Options::usual(threads);
+    let of_machine = Measure::of(world.memory);
+    let measure =
+        Measure { memory: arguments.memory.unwrap_or(of_machine.memory), per_device: arguments.per_device.get() };
     let options = Options {
         jobs: arguments.jobs.map_or(threads.min(MOST_JOBS), NonZeroUsize::get),
         threads,
@@ -98,7 +110,9 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         walls: arguments.commands.walls(),
         limits: Limits { timeout: timeout(arguments.timeout)?, retries: arguments.retries },
         trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
-        ..Options::usual(threads)
+        memory: measure.memory.div_ceil(2).min(usual.memory),
+        slots: measure,
+        ..usual
     };
     other_file(world, &loaded);
     let lock = arguments.sameness.locked.then(|| lock::of_pipeline(world, &loaded)).transpose()?;
@@ -153,10 +167,18 @@ fn watch<'a>(world: &'a World, arguments: &Arguments, detail: Detail) -> Box<dyn
     let terminal = std::io::stdout().is_terminal();
     let tinted = if terminal && colours(world) { Colours::Ansi } else { Colours::Off };
     if terminal && std::io::stderr().is_terminal() && world.variable("TERM") != Some("dumb") {
-        Box::new(Live::new(tinted, detail))
+        Box::new(Live::new(tinted, detail, glyphs(world)))
     } else {
         Box::new(Plain::new(tinted, detail))
     }
+}
+
+/// What the terminal can show, by the user's locale.
+fn glyphs(world: &World) -> Glyphs {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| world.variable(name));
+    // Terminals of today show UTF-8 where nothing is said of it.
+    let other = locale.is_some_and(|locale| !locale.to_ascii_lowercase().replace('-', "").contains("utf8"));
+    if other { Glyphs::Ascii } else { Glyphs::Unicode }
 }
 
 /// The first Ctrl-C (or TERM) asks stages to stop where that is safe; the second ends the process at once, which loses

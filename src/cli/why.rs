@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::failure::warn_of;
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::base::Sources;
@@ -59,6 +60,7 @@ pub fn why(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             }
         })
     })?;
+    warn_of(&loaded.store.remotes.troubles());
     let _ = std::io::stdout().lock().write_all(text.unwrap_or_default().as_bytes());
     Ok(Exit::Done)
 }
@@ -71,7 +73,10 @@ fn told(engine: &Engine, sources: &Sources, id: StageId, decision: &Decision, ex
     };
     let mut text = match decision {
         Decision::Source(_) => format!("`{name}` is a source: it is looked at in each run\n"),
-        Decision::Reuse(..) => format!("`{name}` will not run: its result is there\n"),
+        Decision::Reuse(_, reused) => match &reused.offer {
+            None => format!("`{name}` will not run: its result is there\n"),
+            Some(offer) => format!("`{name}` will not run: remote `{}` has its result\n", offer.remote()),
+        },
         Decision::Run(_) => {
             let reason = explanation.reason.as_ref().map_or("", |reason| match reason {
                 Reason::New => "it was not computed yet",

@@ -19,9 +19,15 @@ impl Black {
     /// Whether a patch is black.
     #[must_use]
     pub fn is(&self, row: &Row) -> bool {
-        let all: u64 = row.histogram.iter().map(|count| u64::from(*count)).sum();
+        self.is_by(&row.histogram)
+    }
+
+    /// Whether a patch of this histogram of grey is black.
+    #[must_use]
+    pub fn is_by(&self, histogram: &[u32; 256]) -> bool {
+        let all: u64 = histogram.iter().map(|count| u64::from(*count)).sum();
         let dark: u64 = (0..)
-            .zip(row.histogram.iter())
+            .zip(histogram.iter())
             .filter(|(level, _)| f64::from(*level) < self.below)
             .map(|(_, n)| u64::from(*n))
             .sum();

@@ -1,8 +1,10 @@
 //! One photograph into its part and shard: grid, labels, counts. Knows no stage.
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::bitmap::{Bitmap, Rect};
@@ -16,7 +18,7 @@ use super::patches::{Health, Label, Part, Row, SetInfo, mask_bytes, shard_head};
 use super::photographs::WithoutMask;
 use super::pixel_counts::PixelCounts;
 use crate::stage::StageError;
-use crate::store::{Objects, Tree};
+use crate::store::{Entry, Objects, Tree};
 
 /// Pixels of patches that are written and hashed together: they stay in the processor's cache.
 const BATCH_BYTES: usize = 1 << 20;
@@ -269,14 +271,36 @@ impl Tally {
             mine.mask_pixels += other.mask_pixels;
         }
     }
+}
 
-    /// The counts that [`cut()`] left in its result.
+/// The counts that [`cut()`] left in its results, each read once: photographs without lesions often have the same.
+pub struct Tallies(BTreeMap<Entry, Tally>);
+
+impl Tallies {
+    /// Reads those of many results.
     ///
     /// # Errors
     /// As the store's.
-    pub fn read(tree: &Tree, objects: &Objects) -> Result<Self, StageError> {
-        let missing = || StageError::Bug("a result of `extract` without counts".to_owned());
-        let bytes = objects.read_in(tree, "tally.json")?.ok_or_else(missing)?;
-        serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))
+    pub fn read<'a>(results: impl Iterator<Item = &'a Tree>, objects: &Objects) -> Result<Self, StageError> {
+        let entries: BTreeSet<Entry> = results.map(entry).collect::<Result<_, _>>()?;
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        let read = |entry: &Entry| {
+            let tally = serde_json::from_slice(&objects.read(entry)?);
+            Ok((*entry, tally.map_err(|error| StageError::Bug(error.to_string()))?))
+        };
+        let tallies: Vec<Result<(Entry, Tally), StageError>> = entries.par_iter().map(read).collect();
+        Ok(Self(tallies.into_iter().collect::<Result<_, _>>()?))
     }
+
+    /// The counts of one of these results.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where it is none of them.
+    pub fn of(&self, result: &Tree) -> Result<&Tally, StageError> {
+        self.0.get(&entry(result)?).ok_or_else(|| StageError::Bug("counts that were not read".to_owned()))
+    }
+}
+
+fn entry(result: &Tree) -> Result<Entry, StageError> {
+    result.get("tally.json").copied().ok_or_else(|| StageError::Bug("a result of `extract` without counts".to_owned()))
 }

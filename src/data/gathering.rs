@@ -1,6 +1,7 @@
 //! What sources found, as the tree of a photograph set. Knows no data set's layout.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::photographs::{PhotographFacts, PhotographSet};
 use crate::stage::{Cell, Files, Outcome, StageError, Summary, Table, Warning};
@@ -32,18 +33,29 @@ pub fn gather(
 ) -> Result<Outcome, StageError> {
     let mut tree = Tree::default();
     let mut seen: BTreeMap<Entry, &str> = BTreeMap::new();
+    let paths = found.iter().flat_map(|photograph| std::iter::once(&photograph.file).chain(photograph.masks.values()));
+    let paths: Vec<PathBuf> = paths.map(|file| root.join(file)).collect();
+    let mut entries = files.entries(&paths)?.into_iter();
+    let mut next = || entries.next().ok_or_else(|| StageError::Bug("fewer files than were asked for".to_owned()));
+    let mut facts: Option<(&PhotographFacts, Entry)> = None;
     for photograph in found {
         let name = &photograph.name;
-        let entry = files.entry(&root.join(&photograph.file))?;
+        let entry = next()?;
         if let Some(other) = seen.insert(entry, &photograph.file) {
             let text = format!("`{other}` and `{}` are the same photograph, byte for byte", photograph.file);
             warnings.push(Warning { code: "same-photograph".to_owned(), text });
         }
         tree.insert(format!("{name}/photograph.{}", extension(&photograph.file)), entry);
         for (class, file) in &photograph.masks {
-            tree.insert(format!("{name}/mask.{class}.{}", extension(file)), files.entry(&root.join(file))?);
+            tree.insert(format!("{name}/mask.{class}.{}", extension(file)), next()?);
         }
-        tree.insert(format!("{name}/facts.json"), files.put(&json(&photograph.facts)?)?);
+        // Most photographs are told the same of.
+        let own = match facts {
+            Some((of, entry)) if *of == photograph.facts => entry,
+            _ => files.put(&json(&photograph.facts)?)?,
+        };
+        facts = Some((&photograph.facts, own));
+        tree.insert(format!("{name}/facts.json"), own);
     }
     let mut names: Vec<_> = found.iter().map(|photograph| photograph.name.clone()).collect();
     names.sort();

@@ -1,5 +1,7 @@
 //! A photograph with its masks as one item of a map stage. Knows no stage.
 
+use rayon::prelude::*;
+
 use super::decode::Photograph;
 use super::mask::{Content, Mask, Threshold};
 use super::photographs::{PhotographFacts, PhotographSet, WithoutMask};
@@ -46,7 +48,7 @@ pub fn items(set: &Tree, objects: &Objects) -> Result<Vec<Item>, StageError> {
             );
         Item { name: name.clone(), tree, bytes_in_flight }
     };
-    Ok(described.photographs.iter().map(item).collect())
+    Ok(described.photographs.par_iter().map(item).collect())
 }
 
 /// What an item holds, opened one by one.

@@ -11,6 +11,7 @@ pub mod decode;
 pub mod gallery;
 pub mod gathering;
 pub mod grid;
+pub mod heat;
 pub mod item;
 pub mod leak;
 pub mod mask;

@@ -3,6 +3,8 @@
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
+use super::canvas::Canvas;
+
 /// How the samples of a picture lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Samples {
@@ -12,6 +14,32 @@ pub enum Samples {
     Grey16,
     /// Red, green and blue, a byte each.
     Rgb,
+}
+
+/// Red, green and blue of a PNG of macula's own, and its width and height, px.
+///
+/// # Errors
+/// Where the bytes are no PNG.
+pub(super) fn pixels(bytes: &[u8]) -> Result<(Vec<u8>, (usize, usize)), String> {
+    let picture = image::load_from_memory_with_format(bytes, image::ImageFormat::Png).map_err(|e| e.to_string())?;
+    let size = (picture.width() as usize, picture.height() as usize);
+    Ok((picture.into_rgb8().into_raw(), size))
+}
+
+/// A PNG of macula's own, shrunk by means so that its longer side is at most `side` px; as it is where it is no larger.
+///
+/// # Errors
+/// Where the bytes are no PNG.
+pub fn smaller(bytes: &[u8], side: usize) -> Result<Vec<u8>, String> {
+    let (rgb, (width, height)) = pixels(bytes)?;
+    let longest = width.max(height).max(1);
+    if longest <= side {
+        return Ok(bytes.to_vec());
+    }
+    let to = ((width * side / longest).max(1), (height * side / longest).max(1));
+    let mut canvas = Canvas::new(to.0, to.1, [0; 3]);
+    canvas.draw(&rgb, (width, height), (0, 0), to);
+    Ok(canvas.png())
 }
 
 /// The PNG of a picture of `width` x `height` pixels, row by row from the top. Fast rather than small: these files are

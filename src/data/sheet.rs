@@ -14,9 +14,9 @@ const GAP: usize = 6;
 const HEAD: usize = 22;
 const CAPTION: usize = 12;
 /// Behind everything.
-pub(super) const PAGE: Colour = [24, 26, 30];
+pub(in crate::data) const PAGE: Colour = [24, 26, 30];
 /// Words.
-pub(super) const INK: Colour = [226, 228, 232];
+pub(in crate::data) const INK: Colour = [226, 228, 232];
 /// Words of less weight.
 pub(super) const SOFT: Colour = [150, 155, 163];
 

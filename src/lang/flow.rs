@@ -16,7 +16,7 @@ use crate::diag::Diag;
 /// Types that carry marks on: what is made of marked patches is marked.
 const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
 /// Types whose makers are what a pipeline is for.
-const GOALS: [&str; 5] = ["thresholds", "scores", "spread", "report", "files"];
+const GOALS: [&str; 7] = ["thresholds", "predictions", "maps", "scores", "spread", "report", "files"];
 
 /// Checks the stages together: for each the marks that reach it, and what is wrong. `whole` says that nothing is wrong so far.
 pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeSet<String>>, Vec<Diag>) {

@@ -21,10 +21,11 @@ pub fn floors() -> Vec<(&'static str, Vec<&'static Signature>)> {
         () if signature.inputs.is_empty() => 0,
         () if gives(signature, &["photographs", "patches"]) => 1,
         () if gives(signature, &["views", "model"]) => 2,
-        () if gives(signature, &["thresholds", "scores", "spread"]) => 3,
+        () if gives(signature, &["thresholds", "predictions", "maps", "scores", "spread"]) => 3,
         () => 4,
     };
-    let names = ["Sources", "Photographs and patches", "Training", "Thresholds and figures", "Pages and files"];
+    let names =
+        ["Sources", "Photographs and patches", "Training", "Thresholds, predictions and figures", "Pages and files"];
     let of = |wanted| stdlib().signatures.iter().filter(move |signature| floor(signature) == wanted).collect();
     let built_in = names.into_iter().enumerate().map(|(i, name)| (name, of(i)));
     built_in.chain([("Templates, made of other stages", stdlib().templates.iter().collect())]).collect()

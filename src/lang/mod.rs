@@ -20,6 +20,7 @@ pub mod network;
 pub mod package;
 pub mod places;
 pub mod project;
+pub mod remote;
 pub mod schema;
 mod scope;
 pub mod shapes;

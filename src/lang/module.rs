@@ -124,7 +124,7 @@ impl Module {
                 _ => {
                     let known = ["pipeline", "stage", "network", "sweep", "use"];
                     let stages = stdlib().signatures.iter().any(|signature| signature.name == name);
-                    let hint = if ["package", "store"].contains(&name) {
+                    let hint = if ["package", "store", "remote"].contains(&name) {
                         "it stands in the project's `project.kdl`".to_owned()
                     } else if stages {
                         "stages stand inside `pipeline NAME { … }`".to_owned()

@@ -1,8 +1,9 @@
-//! `project.kdl`: what holds for all pipelines of a folder: the packages that they may use, and where the store lies. Knows no
-//! pipeline.
+//! `project.kdl`: what holds for all pipelines of a folder: the packages that they may use, where the store lies, and where
+//! results are shared. Knows no pipeline.
 
 use std::path::{Path, PathBuf};
 
+use super::remote::Remote;
 use super::{near, text};
 use crate::base::{Digest, FileId, Sources, Span};
 use crate::diag::Diag;
@@ -22,6 +23,8 @@ pub struct Project {
     pub packages: Vec<Package>,
     /// The store's folder, from the project's.
     pub store: Option<PathBuf>,
+    /// Where results are shared, in the order in which they are asked.
+    pub remotes: Vec<Remote>,
 }
 
 /// A folder of KDL files that pipelines may use.
@@ -71,7 +74,7 @@ pub fn read(path: &Path, sources: &mut Sources) -> std::io::Result<(Project, Vec
 /// What a `project.kdl` says; all that is wrong with it joins `diags`.
 pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: &mut Vec<Diag>) -> Project {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let mut project = Project { file, folder, packages: Vec::new(), store: None };
+    let mut project = Project { file, folder, packages: Vec::new(), store: None, remotes: Vec::new() };
     for node in &document.nodes {
         match node.name.text.as_str() {
             "package" => project.package(node, diags),
@@ -82,9 +85,10 @@ pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: 
                 }
                 store => project.store = store.map(|(store, _)| PathBuf::from(store)),
             },
+            "remote" => project.remote(node, diags),
             other => {
                 let found = Diag::error("unknown-node", node.name.span, format!("`{other}` can't stand here"));
-                diags.push(found.hint(near::hint(other, ["package", "store"], "")));
+                diags.push(found.hint(near::hint(other, ["package", "store", "remote"], "")));
             }
         }
     }
@@ -96,6 +100,15 @@ impl Project {
     #[must_use]
     pub fn package_named(&self, name: &str) -> Option<&Package> {
         self.packages.iter().find(|package| package.name == name)
+    }
+
+    fn remote(&mut self, node: &Node, diags: &mut Vec<Diag>) {
+        let Some(remote) = Remote::of(node, diags) else { return };
+        if self.remotes.iter().any(|other| other.name == remote.name) {
+            let found = Diag::error("duplicate-name", node.head, format!("two remotes are named `{}`", remote.name));
+            return diags.push(found.hint("give one another name, or take it out"));
+        }
+        self.remotes.push(remote);
     }
 
     fn package(&mut self, node: &Node, diags: &mut Vec<Diag>) {

@@ -319,13 +319,15 @@ fn known(node: &Node, props: &[&str], children: &[&str], diags: &mut Vec<Diag>) 
 }
 
 /// What ports take and give.
-const TYPES: [&str; 11] = [
+const TYPES: [&str; 13] = [
     "photographs",
     "patches",
     "views",
     "weights",
     "model",
     "thresholds",
+    "predictions",
+    "maps",
     "scores",
     "spread",
     "report",

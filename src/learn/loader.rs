@@ -7,7 +7,9 @@ use std::sync::mpsc::sync_channel;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::augment::geometry::{self, Tables};
 use super::augment::{Change, Recipe};
+use super::kernels::vectorised;
 use super::sampler::Draw;
 use super::views::{Stored, Views};
 use crate::base::Streams;
@@ -53,10 +55,31 @@ impl Normalisation {
         Ok(Self { mean, std })
     }
 
+    /// What each byte becomes.
+    #[must_use]
+    pub fn tables(&self) -> Tables {
+        let mut tables = geometry::shares();
+        for ((table, mean), std) in tables.iter_mut().zip(self.mean).zip(self.std) {
+            for value in table.iter_mut() {
+                *value = (*value - mean) / std;
+            }
+        }
+        tables
+    }
+
     /// Normalises R, G, B, R, G, B, … in 0..1.
-    pub fn apply(&self, pixels: &mut [f32]) {
-        for pixel in pixels.chunks_exact_mut(3) {
-            for ((value, mean), std) in pixel.iter_mut().zip(self.mean).zip(self.std) {
+    pub(super) fn apply(&self, pixels: &mut [f32]) {
+        normalise(&std::array::from_fn(|at| self.mean[at % 3]), &std::array::from_fn(|at| self.std[at % 3]), pixels);
+    }
+}
+
+/// Floats of 16 pixels.
+const STRIP: usize = 48;
+
+vectorised! {
+    fn normalise(mean: &[f32; STRIP], std: &[f32; STRIP], pixels: &mut [f32]) {
+        for strip in pixels.chunks_mut(STRIP) {
+            for ((value, mean), std) in strip.iter_mut().zip(mean).zip(std) {
                 *value = (*value - mean) / std;
             }
         }
@@ -178,6 +201,7 @@ impl Samples {
     fn batch(&self, draws: &[Draw], change: impl Fn(&Draw) -> Change + Sync) -> Batch {
         let info = &self.set.info;
         let (size, classes) = (info.size as usize, info.classes.len());
+        let tables = self.normal.tables();
         let mut pixels = vec![0.0; draws.len() * size * size * 3];
         let mut labels = vec![Label::Unknown; draws.len() * classes];
         let places = pixels.par_chunks_exact_mut(size * size * 3).zip(labels.par_chunks_exact_mut(classes));
@@ -186,8 +210,10 @@ impl Samples {
             // A part that has rows has its shard: `open` saw to it.
             let Some(shard) = &self.shards[draw.part as usize] else { return };
             let change = change(draw);
-            pixels.copy_from_slice(&change.pixels(shard.pixels(row.index), info));
-            self.normal.apply(pixels);
+            change.apply(shard.pixels(row.index), info, &tables, pixels);
+            if !change.keeps_the_values() {
+                self.normal.apply(pixels);
+            }
             self.relabel(row, shard, &change, labels);
         });
         Batch { count: draws.len(), size, pixels, labels }

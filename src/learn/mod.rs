@@ -8,6 +8,7 @@ pub mod gpu;
 pub mod kernels;
 pub mod loader;
 pub mod loss;
+pub mod maps;
 pub mod metrics;
 pub mod model;
 pub mod network;

@@ -11,7 +11,7 @@ use super::network::{Input, Missing, Network, Weights};
 use crate::base::Streams;
 use crate::data::patches::{PatchSet, SetInfo};
 use crate::lang::network::NetworkSpec;
-use crate::stage::{Progress, StageError, Stop};
+use crate::stage::{Progress, StageError, Stop, Warning};
 use crate::store::{Objects, Tree};
 
 /// `model.json`.
@@ -37,6 +37,20 @@ pub struct ModelInfo {
     pub epochs: u64,
     /// The kernels that trained it.
     pub kernel_path: String,
+}
+
+impl ModelInfo {
+    /// A warning where pixels stand for another length of the eye than those of the training patches.
+    #[must_use]
+    pub fn scale_warning(&self, scale: u32, what: &str) -> Option<Warning> {
+        (scale != self.scale).then(|| {
+            let text = format!(
+                "the model was fitted to pixels of {} x {} native ones, those of the {what} are {scale} x {scale}: lesions have another size than it knows",
+                self.scale, self.scale
+            );
+            Warning { code: "other-scale".to_owned(), text }
+        })
+    }
 }
 
 /// Labels of one class.
@@ -66,8 +80,7 @@ impl Model {
         let read = |name: &str| {
             objects.read_in(tree, name)?.ok_or_else(|| StageError::Bug(format!("a model without `{name}`")))
         };
-        let info: ModelInfo = serde_json::from_slice(&read("model.json")?)
-            .map_err(|error| StageError::Bug(format!("`model.json` does not parse: {error}")))?;
+        let info = Self::info(tree, objects)?;
         let weights = Weights::parse("weights.safetensors", &read("weights.safetensors")?)?;
         let classes = info.classes.len();
         let mut network = Network::new(&info.network, info.size as usize, classes, &Streams::new(0, "train"))?;
@@ -81,6 +94,16 @@ impl Model {
     /// As [`Network::forward`].
     pub fn logits(&self, batch: &Batch) -> Result<Vec<f32>, StageError> {
         logits(&self.network, &on_tape(batch)?)
+    }
+
+    /// Reads what the model of `tree` was made from, without its weights.
+    ///
+    /// # Errors
+    /// As [`Model::read`].
+    pub fn info(tree: &Tree, objects: &Objects) -> Result<ModelInfo, StageError> {
+        let missing = || StageError::Bug("a model without `model.json`".to_owned());
+        let bytes = objects.read_in(tree, "model.json")?.ok_or_else(missing)?;
+        serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(format!("`model.json` does not parse: {error}")))
     }
 
     /// Whether the patches of a set are such as it was trained on.

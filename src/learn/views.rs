@@ -57,10 +57,13 @@ impl Views {
     pub fn pixels(&self) -> Vec<f32> {
         let Stored { side, size, .. } = self.stored;
         let mut pixels = vec![0.0; self.changes.len() * size * size * 3];
+        let tables = self.normal.tables();
         let stored = self.bytes.par_chunks_exact(side * side * 3).zip(&self.changes);
         pixels.par_chunks_exact_mut(size * size * 3).zip(stored).for_each(|(pixels, (bytes, change))| {
-            pixels.copy_from_slice(&change.made(bytes, side, size));
-            self.normal.apply(pixels);
+            change.make(bytes, [side, size], &tables, pixels);
+            if !change.keeps_the_values() {
+                self.normal.apply(pixels);
+            }
         });
         pixels
     }

@@ -256,14 +256,14 @@ impl Files for Looking<'_> {
     fn entry(&self, file: &Path) -> Result<Entry, StageError> {
         let remembered = self.store.files.remembered(file);
         if let Some(entry) = remembered {
-            self.store.objects.put_external(&entry, file);
+            self.store.objects.put_external([(&entry, file)]);
             return Ok(entry);
         }
         let Ok(facts) = fs::metadata(file) else { return self.files.entry(file) };
         let key = (file.to_owned(), facts.len(), facts.mtime(), facts.mtime_nsec(), facts.ino());
         let lock = |error: std::sync::PoisonError<_>| error.into_inner();
         if let Some(entry) = self.seen.lock().unwrap_or_else(lock).get(&key).copied() {
-            self.store.objects.put_external(&entry, file);
+            self.store.objects.put_external([(&entry, file)]);
             return Ok(entry);
         }
         {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rayon::prelude::*;
+
 use super::graph::{Graph, StageId};
 use super::{keys, source};
 use crate::base::{Digest, Streams};
@@ -11,7 +13,7 @@ use crate::lang::spec::{Pipeline, StageSpec};
 use crate::stage::{
     Ctx, Files, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Summary, Warning, Work,
 };
-use crate::store::{Absent, Accept, Artifact, EVERYWHERE, Found, Manifest, Store, Tree};
+use crate::store::{Absent, Accept, Artifact, EVERYWHERE, Found, Manifest, Offer, Store, Tree};
 
 /// What the engine decides from.
 pub struct Engine<'a> {
@@ -55,7 +57,7 @@ pub type AllKnown = BTreeMap<StageId, Arc<Known>>;
 pub enum Decision {
     /// A source, looked at just now.
     Source(Arc<Known>),
-    /// Will not run: its result is there.
+    /// Will not run: its result is there, or a remote has it.
     Reuse(Arc<Known>, Box<Reused>),
     /// Will run.
     Run(Box<Task>),
@@ -74,6 +76,8 @@ pub struct Reused {
     pub made: crate::store::Made,
     /// Its class, where that is not the one that this machine computes in.
     pub other_class: Option<String>,
+    /// What a remote has of it, where the store has not; only what is large may still have to come.
+    pub offer: Option<Arc<Offer>>,
 }
 
 /// A stage that will run, with all it needs.
@@ -185,6 +189,10 @@ impl<'a> Engine<'a> {
                 Ok(Decision::Reuse(known, Box::new(reused)))
             }
             Err(absent) => {
+                if let Some(offer) = self.offered(id, &key)? {
+                    let (known, reused) = self.reused(id, offer.found(), manifest);
+                    return Ok(Decision::Reuse(known, Box::new(Reused { offer: Some(offer), ..reused })));
+                }
                 let inputs = self.inputs(given)?;
                 let mut task = Task { manifest, key, inputs, absent, items: None };
                 if let Work::Map { .. } = implementation.work {
@@ -197,6 +205,16 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// What a remote has under a stage's key. What lacks an output of the stage is no result of it.
+    fn offered(&self, id: StageId, key: &Digest) -> Result<Option<Arc<Offer>>, StageError> {
+        let stage = self.stage(id);
+        let offer = self.store.offer(key, &keys::class(stage, self.implementation(id)), self.accept)?;
+        Ok(offer.filter(|offer| {
+            let made = &offer.record().outputs;
+            made.len() == stage.outputs.len() && stage.outputs.iter().all(|output| made.contains_key(&output.port))
+        }))
+    }
+
     /// A result found in the store as the runner wants it. `manifest` gave its key.
     #[must_use]
     pub fn reused(&self, id: StageId, found: Found, manifest: Manifest) -> (Arc<Known>, Reused) {
@@ -206,7 +224,7 @@ impl<'a> Engine<'a> {
         let own = keys::class(self.stage(id), self.implementation(id));
         let foreign = record.class != own && record.class != EVERYWHERE;
         let class = record.class;
-        let reused = Reused { other_class: foreign.then(|| class.clone()), made: record.made };
+        let reused = Reused { other_class: foreign.then(|| class.clone()), made: record.made, offer: None };
         let known = Known { outputs, summary, manifest, key: Some(record.key), class, cost: reused.made.seconds };
         (Arc::new(known), reused)
     }
@@ -232,7 +250,7 @@ impl<'a> Engine<'a> {
         let common = self.of_items(id)?;
         let results = self.store.results(&common)?;
         let class = keys::class(stage, implementation);
-        let found = items(&ctx)?.into_iter().map(|item| {
+        let found = items(&ctx)?.into_par_iter().map(|item| {
             let key = keys::item(&common, &item);
             let tree = results.find(&key, &class, self.accept);
             (item, key, tree)

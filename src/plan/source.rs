@@ -97,7 +97,8 @@ fn remember(engine: &Engine, source: &Digest, seen: Seen, outcome: &Outcome, beg
 struct Seen<'a> {
     files: &'a dyn Files,
     asked: RefCell<Vec<Asked>>,
-    listed: RefCell<Vec<(PathBuf, BTreeSet<PathBuf>)>>,
+    /// Folders, each with a `/` at its end, and the files below it, sorted.
+    listed: RefCell<Vec<(String, Vec<String>)>>,
     made: RefCell<BTreeSet<Entry>>,
 }
 
@@ -105,26 +106,43 @@ impl<'a> Seen<'a> {
     fn new(files: &'a dyn Files) -> Self {
         Self { files, asked: RefCell::default(), listed: RefCell::default(), made: RefCell::default() }
     }
+
+    /// Notes that a file was asked for, unless it is one of a folder's that was.
+    fn note(&self, file: &Path) {
+        let listed = self.listed.borrow();
+        let covers = |file: &str| {
+            let below = |(folder, files): &(String, Vec<String>)| {
+                file.strip_prefix(folder)
+                    .is_some_and(|file| files.binary_search_by(|other| other.as_str().cmp(file)).is_ok())
+            };
+            listed.iter().any(below)
+        };
+        if !file.to_str().is_some_and(covers) {
+            self.asked.borrow_mut().push(Asked::Read(file.to_owned()));
+        }
+    }
 }
 
 impl Files for Seen<'_> {
     fn list(&self, folder: &Path) -> Result<Vec<String>, StageError> {
         let found = self.files.list(folder)?;
         self.asked.borrow_mut().push(Asked::Listed(folder.to_owned()));
-        self.listed.borrow_mut().push((folder.to_owned(), found.iter().map(PathBuf::from).collect()));
+        if let Some(folder) = folder.to_str() {
+            self.listed.borrow_mut().push((format!("{}/", folder.trim_end_matches('/')), found.clone()));
+        }
         Ok(found)
     }
 
     fn entry(&self, file: &Path) -> Result<Entry, StageError> {
         let entry = self.files.entry(file)?;
-        let listed = self.listed.borrow();
-        let covered = |(folder, files): &(PathBuf, BTreeSet<PathBuf>)| {
-            file.strip_prefix(folder).is_ok_and(|file| files.contains(file))
-        };
-        if !listed.iter().any(covered) {
-            self.asked.borrow_mut().push(Asked::Read(file.to_owned()));
-        }
+        self.note(file);
         Ok(entry)
+    }
+
+    fn entries(&self, files: &[PathBuf]) -> Result<Vec<Entry>, StageError> {
+        let entries = self.files.entries(files)?;
+        files.iter().for_each(|file| self.note(file));
+        Ok(entries)
     }
 
     fn put(&self, bytes: &[u8]) -> Result<Entry, StageError> {

@@ -1,8 +1,14 @@
 //! What people see while macula works: plain lines, or a live display on a terminal.
 
+pub mod board;
+pub mod live;
 pub mod table;
 pub mod text;
+pub mod transfers;
 pub mod watchers;
 
+pub use board::{Board, Glyphs};
+pub use live::Live;
 pub use text::{Colours, Detail, Text};
-pub use watchers::{Json, Live, Plain};
+pub use transfers::Transfers;
+pub use watchers::{Json, Plain};

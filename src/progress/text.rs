@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::table::{render, thousands};
 use crate::run::{Became, Event};
 use crate::stage::{Summary, Warning};
+use crate::store::remote::Trouble;
 
 /// Whether text may hold colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +78,19 @@ impl Text {
             Event::StageWaits { stage } => {
                 Some(self.line(stage, "waits", "", "it is being computed already", Tint::Dim))
             }
+            Event::StageFetched { stage, remote, bytes } => {
+                let words = format!("from remote `{remote}`, {}", super::table::bytes(*bytes));
+                Some(self.line(stage, "comes", "", &words, Tint::Dim))
+            }
+            Event::Remote { trouble } => Some(self.trouble(trouble)),
             Event::Step { .. } => None,
             Event::Line { stage, text } => Some(self.line(stage, "", "", text, Tint::None)),
             Event::Warned { stage, warning } => Some(self.warning(stage, warning)),
-            Event::StageEnded { stage, became, seconds, items, other_class, summary, .. } => {
-                Some(self.ended(stage, *became, *seconds, *items, other_class.as_deref(), summary))
+            Event::StageEnded { stage, became, seconds, items, other_class, remote, summary, .. } => {
+                let class = other_class.as_ref().map(|class| format!(" (computed on `{class}`)"));
+                let from = remote.as_ref().map(|remote| format!(" (from remote `{remote}`)"));
+                let origin = class.unwrap_or_default() + &from.unwrap_or_default();
+                Some(self.ended(stage, *became, *seconds, *items, &origin, summary))
             }
             Event::StageFailed { stage, code, text, hint, at, stopped } => {
                 if *stopped {
@@ -95,8 +104,9 @@ impl Text {
                 }
                 Some(said)
             }
+            Event::Stopping => Some("stopping where that is safe; Ctrl-C again ends at once\n".to_owned()),
             Event::StageLeft { stage, reason } => Some(self.line(stage, "not run", "", reason, Tint::Dim)),
-            Event::Repairing { stage, text } => {
+            Event::Repairing { stage, text, .. } => {
                 Some(self.line(stage, "repairs", "", &format!("{text}; it is computed again"), Tint::Yellow))
             }
             Event::RunEnded { ended, computed, reused, seconds, results, .. } => {
@@ -112,7 +122,7 @@ impl Text {
         became: Became,
         seconds: f64,
         items: Option<(u64, u64)>,
-        other_class: Option<&str>,
+        origin: &str,
         summary: &Summary,
     ) -> String {
         let here = matches!(became, Became::Computed | Became::Repaired);
@@ -121,9 +131,7 @@ impl Text {
         if let Some((computed, all)) = items.filter(|(computed, all)| computed < all) {
             let _ = write!(words, " ({} of {} items computed)", number(computed), number(all));
         }
-        if let Some(class) = other_class {
-            let _ = write!(words, " (computed on `{class}`)");
-        }
+        words.push_str(origin);
         let tint = if here { Tint::Green } else { Tint::Dim };
         let mut said = self.line(stage, became.name(), &time, &words, tint);
         if self.detail == Detail::Brief {
@@ -139,6 +147,12 @@ impl Text {
         said
     }
 
+    /// A remote's trouble is no stage's.
+    fn trouble(&self, trouble: &Trouble) -> String {
+        let hint = trouble.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        self.line("remote", "", "", &format!("warning[remote]: {}{hint}", trouble.text), Tint::Yellow)
+    }
+
     fn warning(&self, stage: &str, warning: &Warning) -> String {
         let words = format!("warning[{}]: {}", warning.code, warning.text);
         self.line(stage, "", "", &words, Tint::Yellow)
@@ -147,7 +161,11 @@ impl Text {
     /// What is too much in a run of hundreds of stages: it is in the run's events, and `macula show` has it.
     fn goes_unsaid(event: &Event) -> bool {
         match event {
-            Event::StageBegan { .. } | Event::Line { .. } | Event::Warned { .. } | Event::StageLeft { .. } => true,
+            Event::StageBegan { .. }
+            | Event::StageFetched { .. }
+            | Event::Line { .. }
+            | Event::Warned { .. }
+            | Event::StageLeft { .. } => true,
             Event::StageEnded { became, .. } => !matches!(became, Became::Computed | Became::Repaired),
             _ => false,
         }

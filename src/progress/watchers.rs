@@ -1,11 +1,9 @@
-//! Who watches a run: plain lines, a live display on a terminal, or JSON Lines.
+//! Who watches a run without a terminal: plain lines, or JSON Lines.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::text::{Colours, Detail, Text};
 use crate::run::{Event, Watch, World, record};
@@ -29,63 +27,16 @@ impl Watch for Plain {
     fn event(&self, event: &Event) {
         let mut held = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         let (text, told) = &mut *held;
-        if let Event::Step { stage, done, total, unit } = event {
+        if let Event::Step { stage, done, total, unit, now: words } = event {
             let now = Instant::now();
             if text.detail() == Detail::Full && now - *told.entry(stage.clone()).or_insert(now) >= SELDOM {
                 told.insert(stage.clone(), now);
-                let line = Event::Line { stage: stage.clone(), text: steps(*done, *total, unit) };
+                let line = Event::Line { stage: stage.clone(), text: steps(*done, *total, unit, words) };
                 say(text.of(&line).as_deref());
             }
             return;
         }
         say(text.of(event).as_deref());
-    }
-}
-
-/// A bar per running stage below the lines, on a terminal.
-pub struct Live {
-    text: Mutex<(Text, BTreeMap<String, ProgressBar>)>,
-    bars: MultiProgress,
-}
-
-impl Live {
-    /// A live display on stderr; the lines go to stdout.
-    #[must_use]
-    pub fn new(colours: Colours, detail: Detail) -> Self {
-        Self { text: Mutex::new((Text::new(colours, detail), BTreeMap::new())), bars: MultiProgress::new() }
-    }
-}
-
-impl Watch for Live {
-    fn event(&self, event: &Event) {
-        let mut held = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        let (text, running) = &mut *held;
-        match event {
-            Event::StageBegan { stage, reason, .. } => {
-                let bar = self.bars.add(ProgressBar::new_spinner());
-                if let Ok(style) = ProgressStyle::with_template("  {spinner} {prefix}  {elapsed}  {msg}") {
-                    bar.set_style(style);
-                }
-                bar.set_prefix(stage.clone());
-                bar.set_message(reason.clone());
-                bar.enable_steady_tick(Duration::from_millis(120));
-                running.insert(stage.clone(), bar);
-                return;
-            }
-            Event::Step { stage, done, total, unit } => {
-                if let Some(bar) = running.get(stage) {
-                    bar.set_message(steps(*done, *total, unit));
-                }
-                return;
-            }
-            Event::StageEnded { stage, .. } | Event::StageFailed { stage, .. } | Event::Repairing { stage, .. } => {
-                if let Some(bar) = running.remove(stage) {
-                    bar.finish_and_clear();
-                }
-            }
-            _ => {}
-        }
-        self.bars.suspend(|| say(text.of(event).as_deref()));
     }
 }
 
@@ -109,13 +60,14 @@ impl Watch for Json<'_> {
 }
 
 /// A reader that went away (`| head`) is no reason to stop computing.
-fn say(text: Option<&str>) {
+pub(super) fn say(text: Option<&str>) {
     if let Some(text) = text {
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 }
 
-fn steps(done: u64, total: u64, unit: &str) -> String {
-    if total == 0 { format!("{done} {unit}") } else { format!("{done} of {total} {unit}") }
+fn steps(done: u64, total: u64, unit: &str, words: &str) -> String {
+    let far = if total == 0 { format!("{done} {unit}") } else { format!("{done} of {total} {unit}") };
+    if words.is_empty() { far } else { format!("{far}: {words}") }
 }

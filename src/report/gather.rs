@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
 
+use super::maps::{SHOWN, Shown, ranked};
 use super::names::Names;
 use crate::data::patches::{Health, Label, PatchSet, SetInfo};
 use crate::data::photographs::PhotographSet;
+use crate::data::picture::smaller;
 use crate::data::table::Columns;
 use crate::learn::evaluation::{Example, Scores};
+use crate::learn::maps::Maps;
 use crate::learn::model::ModelInfo;
 use crate::learn::tuning::Thresholds;
 use crate::stage::{Cell, Named, StageError, Summary};
@@ -28,7 +31,7 @@ pub struct Piece {
 
 /// What an artifact holds, as far as a page shows it.
 pub enum Content {
-    /// A photograph set, a recipe of augmentation, weights: the summary says all.
+    /// A photograph set, a recipe of augmentation, weights, predictions: the summary says all.
     Told,
     /// A patch set.
     Patches(Box<PatchCounts>),
@@ -40,6 +43,8 @@ pub enum Content {
     Scores(Box<Evaluation>),
     /// Several evaluations side by side: the summary's tables.
     Spread,
+    /// Heat maps.
+    Maps(Box<Shown>),
 }
 
 /// What a patch set holds.
@@ -65,6 +70,9 @@ pub struct Evaluation {
     /// Examples: what it is, its PNG, and its photograph.
     pub examples: Vec<(Example, Vec<u8>, String)>,
 }
+
+/// The longest side of an overlay on a page, px: a page with six of them stays at a few megabytes.
+const OVERLAY_SIDE: usize = 720;
 
 /// All artifacts, and the names that must not be shown.
 ///
@@ -108,6 +116,23 @@ fn content(
             curves: table(tree, "curves.parquet", objects)?,
             examples: examples.collect::<Result<_, StageError>>()?,
         })));
+    }
+    if tree.get("predictions.parquet").is_some() {
+        let predictions = table(tree, "predictions.parquet", objects)?;
+        let texts = |name: &str| predictions.texts(name).map_err(bug).map(<[Option<String>]>::to_vec);
+        photographs.extend(texts("photograph")?.into_iter().flatten());
+        patients.extend(texts("patient")?.into_iter().flatten());
+        return Ok(Content::Told);
+    }
+    if tree.get("maps.json").is_some() {
+        let maps: Maps = json(tree, "maps.json", objects)?;
+        photographs.extend(maps.photographs.iter().map(|map| map.photograph.clone()));
+        let overlay = |at: usize| {
+            let png = read(tree, &format!("{}/overlay.png", maps.photographs[at].photograph), objects)?;
+            Ok((at, smaller(&png, OVERLAY_SIDE).map_err(bug)?))
+        };
+        let overlays = ranked(&maps).into_iter().take(SHOWN).map(overlay).collect::<Result<_, StageError>>()?;
+        return Ok(Content::Maps(Box::new(Shown { maps, overlays })));
     }
     if tree.get("spread.json").is_some() {
         return Ok(Content::Spread);

@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::gather::{Content, PatchCounts, Piece};
-use super::{evaluation, training};
+use super::{evaluation, maps, training};
 use crate::base::figure::{counted, thousands};
 use crate::report::chart::{Stack, stacks};
 use crate::stage::{Cell, Table};
@@ -21,6 +21,7 @@ pub fn page(title: &str, pieces: &[Piece], names: &super::names::Names, examples
         ("thresholds", "Thresholds", has(|content| matches!(content, Content::Thresholds(_)))),
         ("spread", "Over several evaluations", has(|content| matches!(content, Content::Spread))),
         ("evaluation", "Evaluation", has(|content| matches!(content, Content::Scores(_)))),
+        ("maps", "Heat maps", has(|content| matches!(content, Content::Maps(_)))),
         ("stages", "All stages", true),
         ("figures", "What the figures mean", true),
     ];
@@ -50,6 +51,7 @@ pub fn page(title: &str, pieces: &[Piece], names: &super::names::Names, examples
                     @if sections[2].2 { (training::thresholds(pieces)) }
                     @if sections[3].2 { (spreads(pieces)) }
                     @if sections[4].2 { (evaluation::section(pieces, names, examples)) }
+                    @if sections[5].2 { (maps::section(pieces, names)) }
                     (stages(pieces))
                     (glossary())
                 }
@@ -265,6 +267,10 @@ fn glossary() -> Markup {
         (
             "95 % interval",
             "Percentiles of 1,000 draws of whole patients (or photographs, where patients are unknown) with replacement: how far the figure would move with other patients. Whiskers of recall are Wilson intervals over patches, and so too narrow.",
+        ),
+        (
+            "cells",
+            "Of a heat map: squares of the photograph, each with the mean score of the patches over its middle. A patch is larger than a cell and is judged as a whole, so a lesion lights up the cells around it, too.",
         ),
         ("lesion area", "Mask pixels of the lesion within the patch, counted in the photograph as released."),
     ];

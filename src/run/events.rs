@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::plan::Upgrade;
 use crate::stage::{Progress, Summary, Warning};
+use crate::store::remote::Trouble;
 
 /// One thing that happened. Written as JSON Lines with `--json` and into the run's folder.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +50,20 @@ pub enum Event {
         /// The stage.
         stage: String,
     },
+    /// A stage's result comes from a remote.
+    StageFetched {
+        /// The stage.
+        stage: String,
+        /// The remote.
+        remote: String,
+        /// Bytes that are to come.
+        bytes: u64,
+    },
+    /// Something is wrong with a remote; the run goes on without it, or without what is damaged there.
+    Remote {
+        /// What.
+        trouble: Trouble,
+    },
     /// How far a stage is.
     Step {
         /// The stage.
@@ -59,6 +74,9 @@ pub enum Event {
         total: u64,
         /// What is counted.
         unit: String,
+        /// How it goes, in a few words.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        now: String,
     },
     /// A line of a stage worth keeping.
     Line {
@@ -88,6 +106,9 @@ pub enum Event {
         items: Option<(u64, u64)>,
         /// The realisation class of a reused result where it is not this machine's.
         other_class: Option<String>,
+        /// The remote that a reused result came from in this run.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        remote: Option<String>,
         /// What people are told.
         summary: Summary,
     },
@@ -119,7 +140,11 @@ pub enum Event {
         stage: String,
         /// What was found.
         text: String,
+        /// The stage that found it, which waits for that.
+        found_by: String,
     },
+    /// The user asked to stop: stages end where that is safe.
+    Stopping,
     /// The run ended.
     RunEnded {
         /// `done`, `failed` or `stopped`.
@@ -180,6 +205,7 @@ pub struct StageProgress<'a> {
     stage: String,
     watch: &'a dyn Watch,
     last: Mutex<Option<Instant>>,
+    now: Mutex<String>,
     began: Instant,
 }
 
@@ -187,7 +213,7 @@ impl<'a> StageProgress<'a> {
     /// The progress of `stage`.
     #[must_use]
     pub fn new(stage: &str, watch: &'a dyn Watch) -> Self {
-        Self { stage: stage.to_owned(), watch, last: Mutex::default(), began: Instant::now() }
+        Self { stage: stage.to_owned(), watch, last: Mutex::default(), now: Mutex::default(), began: Instant::now() }
     }
 }
 
@@ -201,7 +227,12 @@ impl Progress for StageProgress<'_> {
             }
             *last = Some(now);
         }
-        self.watch.event(&Event::Step { stage: self.stage.clone(), done, total, unit: unit.to_owned() });
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.watch.event(&Event::Step { stage: self.stage.clone(), done, total, unit: unit.to_owned(), now });
+    }
+
+    fn now(&self, words: &str) {
+        words.clone_into(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn line(&self, text: &str) {

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::Limits;
 use super::events::{Became, Event};
-use super::job::{self, Ended, Shared};
+use super::job::{self, Ended, Job, Shared};
+use super::slots::{Measure, Need, Slots};
 use super::state::{State, States};
+use crate::base::usage::held_memory;
 use crate::base::{Digest, Sources};
-use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId, Task};
-use crate::stage::{StageError, Stop, Warning};
+use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId};
+use crate::stage::{StageError, Stop, Warning, Work};
 use crate::store::{Artifact, StageRun, StoreError, Tree};
 
 /// How often the wish to stop and the claims of others are looked at.
@@ -53,17 +55,23 @@ pub struct Executor<'a> {
     pub failures: Failures,
     /// How long stages may take, and how often they are tried.
     pub limits: Limits,
+    slots: Slots,
+    /// What the stages that wait for a slot need.
+    needs: BTreeMap<StageId, Need>,
     running: BTreeMap<StageId, Running>,
+    /// The most memory that was held while a stage ran, beyond what was held before.
+    memory: BTreeMap<StageId, u64>,
     tries: BTreeMap<StageId, usize>,
     /// Stages whose failure may pass, until when.
     resting: BTreeMap<StageId, Instant>,
     states: States,
     known: AllKnown,
-    tasks: BTreeMap<StageId, Box<Task>>,
+    tasks: BTreeMap<StageId, Job>,
     elsewhere: BTreeSet<StageId>,
     repairing: BTreeSet<StageId>,
     repairs: BTreeMap<Digest, usize>,
     reasons: BTreeMap<StageId, String>,
+    told_stop: bool,
     /// What became of each stage, for the run's record.
     pub stages: BTreeMap<String, StageRun>,
     /// What failed.
@@ -76,6 +84,8 @@ struct Running {
     stop: Arc<Stop>,
     /// Whether it was asked to end because it took too long.
     late: bool,
+    /// Bytes that the process held when it began, and the most since.
+    held: Option<(u64, u64)>,
 }
 
 type Message = (StageId, Ended, f64);
@@ -97,7 +107,10 @@ impl<'a> Executor<'a> {
             jobs: jobs.max(1),
             failures,
             limits: Limits::default(),
+            slots: Slots::new(Measure::of(None), jobs),
+            needs: BTreeMap::new(),
             running: BTreeMap::new(),
+            memory: BTreeMap::new(),
             tries: BTreeMap::new(),
             resting: BTreeMap::new(),
             states: States::new(&wanted),
@@ -107,6 +120,7 @@ impl<'a> Executor<'a> {
             repairing: BTreeSet::new(),
             repairs: BTreeMap::new(),
             reasons: BTreeMap::new(),
+            told_stop: false,
             stages: BTreeMap::new(),
             failed: Vec::new(),
         };
@@ -115,10 +129,17 @@ impl<'a> Executor<'a> {
         for id in order {
             match plan.remove(&id) {
                 None | Some(Decision::Unknown(_) | Decision::Blocked(_)) => {}
+                // What it needs has yet to come from a remote; it is decided again when that is here.
+                Some(Decision::Run(_)) if !executor.inputs_known(id) => {}
                 Some(decision) => executor.take_decision(id, decision),
             }
         }
         executor
+    }
+
+    /// Lets stages share what there is.
+    pub fn share(&mut self, measure: Measure) {
+        self.slots = Slots::new(measure, self.jobs);
     }
 
     /// Runs until all is done, failed or stopped.
@@ -126,20 +147,27 @@ impl<'a> Executor<'a> {
         let (sender, receiver) = channel();
         let shared = self.shared;
         std::thread::scope(|scope| {
-            let start = |id: StageId, task: Box<Task>, stop: Arc<Stop>, sender: Sender<Message>| {
+            let start = |id: StageId, job: Job, stop: Arc<Stop>, sender: Sender<Message>| {
                 scope.spawn(move || {
                     let clock = Instant::now();
-                    let ended = job::run(shared, id, task, &stop);
+                    let ended = match job {
+                        Job::Compute(task) => job::run(shared, id, task, &stop),
+                        Job::Bring(known, reused) => job::bring(shared, id, known, *reused, &stop),
+                    };
                     // Nobody listens any more where the executor itself panicked.
                     let _ = sender.send((id, ended, clock.elapsed().as_secs_f64()));
                 });
             };
             loop {
+                self.tell_stop();
                 self.advance();
-                while let Some((id, task)) = self.next_task() {
+                self.tell_troubles();
+                while let Some((id, job)) = self.next_job() {
                     let stop = Arc::new(Stop::below(&shared.world.stop));
-                    self.running.insert(id, Running { began: Instant::now(), stop: Arc::clone(&stop), late: false });
-                    start(id, task, stop, sender.clone());
+                    let held = held_memory().map(|held| (held, held));
+                    let running = Running { began: Instant::now(), stop: Arc::clone(&stop), late: false, held };
+                    self.running.insert(id, running);
+                    start(id, job, stop, sender.clone());
                 }
                 let running = self.states.count(|state| *state == State::Running);
                 let elsewhere = self.states.count(|state| *state == State::Elsewhere);
@@ -150,12 +178,28 @@ impl<'a> Executor<'a> {
                 self.take_messages(&receiver);
             }
         });
+        self.tell_troubles();
         self.leave();
+    }
+
+    /// What is wrong with remotes is told once; the run goes on without them.
+    fn tell_troubles(&self) {
+        for trouble in self.shared.engine.store.remotes.troubles() {
+            self.shared.watch.event(&Event::Remote { trouble });
+        }
     }
 
     /// Whether the user asked to stop.
     fn stopping(&self) -> bool {
         self.shared.world.interrupted()
+    }
+
+    /// Says that the wish to stop was heard, once.
+    fn tell_stop(&mut self) {
+        if !self.told_stop && self.stopping() && self.states.count(|state| *state == State::Running) > 0 {
+            self.told_stop = true;
+            self.shared.watch.event(&Event::Stopping);
+        }
     }
 
     /// Whether nothing new may begin.
@@ -187,6 +231,10 @@ impl<'a> Executor<'a> {
     fn take_decision(&mut self, id: StageId, decision: Decision) {
         match decision {
             Decision::Source(known) => self.end(id, known, Became::Source, 0.0, None, None),
+            Decision::Reuse(known, reused) if reused.offer.is_some() => {
+                self.tasks.insert(id, Job::Bring(known, reused));
+                self.states.set(id, State::Queued);
+            }
             Decision::Reuse(known, reused) => match self.verify_shown(id, &known) {
                 Ok(()) => self.reuse(id, known, *reused),
                 Err(error) => self.take_failure(id, StageError::Store(error)),
@@ -196,7 +244,7 @@ impl<'a> Executor<'a> {
                 let last = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(id).name);
                 let reason = Reason::find(&task.absent, &task.manifest, last.as_ref().map(|(_, stage)| stage));
                 self.reasons.insert(id, reason.short());
-                self.tasks.insert(id, task);
+                self.tasks.insert(id, Job::Compute(task));
                 self.states.set(id, State::Queued);
             }
             Decision::Failed(error) => self.take_failure(id, error),
@@ -211,26 +259,43 @@ impl<'a> Executor<'a> {
         super::results::verify(folder, engine, id, known)
     }
 
-    /// The next stage to run, where there is a slot; it is running from then on.
-    fn next_task(&mut self) -> Option<(StageId, Box<Task>)> {
+    /// The next stage to run or to bring, where there is a slot; it is running from then on.
+    fn next_job(&mut self) -> Option<(StageId, Job)> {
         let running = self.states.count(|state| *state == State::Running);
         if self.closing() || running >= self.jobs {
             return None;
         }
-        let queued = |state: &State| *state == State::Queued;
-        let id = self.states.iter().find(|(_, state)| queued(state)).map(|(id, _)| id)?;
-        let task = self.tasks.remove(&id)?;
+        let queued = self.states.iter().filter(|(_, state)| **state == State::Queued).map(|(id, _)| id);
+        let engine = self.shared.engine;
+        let id = queued.collect::<Vec<_>>().into_iter().find(|id| {
+            let need = self.needs.entry(*id).or_insert_with(|| Need::of(engine, *id));
+            self.slots.take(*id, need.clone())
+        })?;
+        let Some(job) = self.tasks.remove(&id) else {
+            self.slots.give_back(id);
+            return None;
+        };
         self.states.set(id, State::Running);
         let stage = self.shared.engine.stage(id);
-        if !self.elsewhere.contains(&id) {
-            self.shared.watch.event(&Event::StageBegan {
+        match &job {
+            Job::Compute(task) if !self.elsewhere.contains(&id) => self.shared.watch.event(&Event::StageBegan {
                 stage: stage.name.clone(),
                 kind: stage.kind.clone(),
                 reason: self.reasons.remove(&id).unwrap_or_default(),
                 items: task.items,
-            });
+            }),
+            Job::Bring(_, reused) => {
+                if let Some(offer) = &reused.offer {
+                    let bytes = offer.open_bytes(&self.shared.engine.store.objects);
+                    if bytes > 0 {
+                        let (stage, remote) = (stage.name.clone(), offer.remote().to_owned());
+                        self.shared.watch.event(&Event::StageFetched { stage, remote, bytes });
+                    }
+                }
+            }
+            Job::Compute(_) => {}
         }
-        Some((id, task))
+        Some((id, job))
     }
 
     fn take_messages(&mut self, receiver: &Receiver<Message>) {
@@ -242,6 +307,7 @@ impl<'a> Executor<'a> {
             self.take_message(message);
         }
         self.watch_time();
+        self.watch_memory();
         if self.closing() {
             return;
         }
@@ -250,6 +316,14 @@ impl<'a> Executor<'a> {
             self.states.iter().filter(|(_, state)| **state == State::Elsewhere).map(|(id, _)| id).collect();
         for id in elsewhere {
             self.states.set(id, State::Queued);
+        }
+    }
+
+    /// Looks how much is held. Where stages run side by side, what each of them holds is counted for all.
+    fn watch_memory(&mut self) {
+        let Some(now) = held_memory().filter(|_| !self.running.is_empty()) else { return };
+        for (_, most) in self.running.values_mut().filter_map(|running| running.held.as_mut()) {
+            *most = now.max(*most);
         }
     }
 
@@ -263,15 +337,24 @@ impl<'a> Executor<'a> {
     }
 
     fn take_message(&mut self, (id, ended, seconds): Message) {
-        let late = self.running.remove(&id).is_some_and(|running| running.late);
+        self.watch_memory();
+        self.slots.give_back(id);
+        let ran = self.running.remove(&id);
+        let late = ran.as_ref().is_some_and(|ran| ran.late);
+        let held = ran.and_then(|ran| ran.held).map(|(before, most)| most - before);
         match ended {
             Ended::Computed(known, items) => {
+                // What a command holds is not this process's.
+                let command = matches!(self.shared.engine.implementation(id).work, Work::Command { .. });
+                self.memory.extend(held.filter(|_| !command).map(|held| (id, held)));
                 let became = if self.repairing.remove(&id) { Became::Repaired } else { Became::Computed };
                 self.end(id, known, became, seconds, items, None);
             }
             Ended::Reused(known, reused) => self.reuse(id, known, reused),
+            // It is not offered any more: decided again, it is computed.
+            Ended::NotBrought => self.states.set(id, State::Waiting),
             Ended::Busy(task) => {
-                self.tasks.insert(id, task);
+                self.tasks.insert(id, Job::Compute(task));
                 self.states.set(id, State::Elsewhere);
                 if self.elsewhere.insert(id) {
                     let stage = self.shared.engine.stage(id).name.clone();
@@ -287,7 +370,8 @@ impl<'a> Executor<'a> {
     }
 
     fn reuse(&mut self, id: StageId, known: Arc<Known>, reused: Reused) {
-        self.end(id, known, Became::Reused, 0.0, None, reused.other_class);
+        self.repairing.remove(&id);
+        self.end(id, known, Became::Reused, 0.0, None, Some(reused));
     }
 
     fn end(
@@ -297,7 +381,7 @@ impl<'a> Executor<'a> {
         became: Became,
         seconds: f64,
         items: Option<(u64, u64)>,
-        other_class: Option<String>,
+        reused: Option<Reused>,
     ) {
         let stage = self.shared.engine.stage(id).name.clone();
         let outputs = known.outputs.iter().map(|(port, tree)| (port.clone(), tree.digest())).collect();
@@ -314,12 +398,24 @@ impl<'a> Executor<'a> {
                 headline: known.summary.headline.clone(),
                 kind: self.shared.engine.stage(id).kind.clone(),
                 figures: known.summary.figures.clone(),
+                memory: self.memory.get(&id).copied(),
             },
         );
         self.states.set(id, State::Ended(became));
         let (cost, summary) = (known.cost, known.summary.clone());
+        let (other_class, offer) = reused.map_or((None, None), |reused| (reused.other_class, reused.offer));
+        let remote = offer.map(|offer| offer.remote().to_owned());
         self.known.insert(id, known);
-        self.shared.watch.event(&Event::StageEnded { stage, became, seconds, cost, items, other_class, summary });
+        self.shared.watch.event(&Event::StageEnded {
+            stage,
+            became,
+            seconds,
+            cost,
+            items,
+            other_class,
+            remote,
+            summary,
+        });
     }
 
     fn take_failure(&mut self, id: StageId, error: StageError) {
@@ -403,7 +499,11 @@ impl<'a> Executor<'a> {
             engine.store.forget(&key)?;
         }
         self.repairing.insert(maker);
-        self.shared.watch.event(&Event::Repairing { stage: engine.stage(maker).name.clone(), text: error.to_string() });
+        self.shared.watch.event(&Event::Repairing {
+            stage: engine.stage(maker).name.clone(),
+            text: error.to_string(),
+            found_by: engine.stage(id).name.clone(),
+        });
         for again in engine.graph.with_dependants(&[maker]) {
             if !matches!(self.states.get(again), State::Running | State::Elsewhere) || again == id {
                 self.known.remove(&again);
@@ -445,6 +545,7 @@ impl<'a> Executor<'a> {
             headline: String::new(),
             kind: self.shared.engine.stage(id).kind.clone(),
             figures: BTreeMap::new(),
+            memory: None,
         };
         self.stages.insert(self.shared.engine.stage(id).name.clone(), stage);
     }

@@ -1,14 +1,13 @@
 //! Files outside the store, as sources see them.
 
-use std::fs::{DirEntry, Metadata};
+use std::fs::DirEntry;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::World;
-use crate::base::Hasher;
+use super::stamp::Stamping;
 use crate::stage::{Files, StageError};
 use crate::store::{Asked, Entry, Stamp, Store};
 
@@ -30,22 +29,22 @@ impl<'a> ProjectFiles<'a> {
 impl Files for ProjectFiles<'_> {
     fn list(&self, folder: &Path) -> Result<Vec<String>, StageError> {
         let mut found = Vec::new();
-        walk(folder, "", 0, &mut |name, kind, _| {
-            if kind == Kind::File {
-                found.push(name);
-            }
-        })?;
+        walk(folder, "", 0, &mut found)?;
         found.par_sort_unstable();
         Ok(found)
     }
 
     fn entry(&self, file: &Path) -> Result<Entry, StageError> {
-        let entry = self.store.files.entry(file, self.world.nanoseconds()).map_err(|error| {
-            let code = if error.kind() == ErrorKind::NotFound { "missing-file" } else { "unreadable-file" };
-            StageError::input(code, format!("cannot read `{}`: {error}", file.display()))
-        })?;
-        self.store.objects.put_external(&entry, file);
+        let entry = self.store.files.entry(file, self.world.nanoseconds()).map_err(|error| unreadable(file, &error))?;
+        self.store.objects.put_external([(&entry, file)]);
         Ok(entry)
+    }
+
+    fn entries(&self, files: &[PathBuf]) -> Result<Vec<Entry>, StageError> {
+        let found = self.store.files.entries(files, self.world.nanoseconds());
+        let found = found.map_err(|(file, error)| unreadable(file, &error))?;
+        self.store.objects.put_external(found.iter().zip(files.iter().map(PathBuf::as_path)));
+        Ok(found)
     }
 
     fn put(&self, bytes: &[u8]) -> Result<Entry, StageError> {
@@ -61,31 +60,16 @@ impl Files for ProjectFiles<'_> {
     }
 
     fn stamp(&self, asked: &[Asked]) -> Option<Stamp> {
-        let mut hasher = Hasher::new("macula stamp 1");
-        let (mut modified, mut changed) = (0, 0);
-        let mut add = |name: &[u8], facts: &Metadata, kind: Kind| {
-            hasher.bytes(name).int(facts.dev()).int(facts.ino()).int(facts.mode().into());
-            let (since, moved) =
-                (nanoseconds(facts.mtime(), facts.mtime_nsec()), nanoseconds(facts.ctime(), facts.ctime_nsec()));
-            if kind == Kind::File {
-                hasher.int(facts.len()).int(since);
-                modified = modified.max(since);
-            }
-            hasher.int(moved);
-            changed = changed.max(moved);
-        };
+        let mut stamping = Stamping::new();
         for asked in asked {
             match asked {
-                Asked::Listed(folder) => stamp_folder(folder, &mut add)?,
-                Asked::Read(file) => {
-                    let facts = std::fs::metadata(file).ok().filter(Metadata::is_file)?;
-                    add(file.as_os_str().as_encoded_bytes(), &facts, Kind::File);
-                }
+                Asked::Listed(folder) => stamping.folder(folder)?,
+                Asked::Read(file) => stamping.file(file)?,
                 Asked::Program(name, found) if self.program(name) == *found => {}
                 Asked::Program(..) => return None,
             }
         }
-        Some(Stamp { digest: hasher.finish(), modified, changed })
+        Some(stamping.finish())
     }
 
     fn worth_remembering(&self) -> usize {
@@ -98,30 +82,9 @@ impl Files for ProjectFiles<'_> {
     }
 }
 
-/// Adds all files and folders below `folder`, in the order in which the system lists them: another order is another stamp.
-fn stamp_folder(folder: &Path, add: &mut impl FnMut(&[u8], &Metadata, Kind)) -> Option<()> {
-    let mut found = Vec::new();
-    walk(folder, "", 0, &mut |name, kind, entry| found.push((name, kind, entry))).ok()?;
-    let facts = found.par_iter().map(|(_, kind, entry)| {
-        let of_path = || entry.as_ref().map_or_else(|| folder.to_owned(), DirEntry::path);
-        match entry {
-            // Asked of the open folder, which is cheaper than by path.
-            Some(entry) if *kind == Kind::File && entry.file_type().is_ok_and(|kind| kind.is_file()) => {
-                entry.metadata()
-            }
-            _ => std::fs::metadata(of_path()),
-        }
-    });
-    // One that is gone by now makes it another stamp.
-    let facts: Vec<Metadata> = facts.collect::<Result<_, _>>().ok()?;
-    for ((name, kind, _), facts) in found.iter().zip(&facts) {
-        add(name.as_bytes(), facts, *kind);
-    }
-    Some(())
-}
-
-const fn nanoseconds(seconds: i64, rest: i64) -> u64 {
-    (seconds as u64).wrapping_mul(1_000_000_000).wrapping_add(rest as u64)
+fn unreadable(file: &Path, error: &std::io::Error) -> StageError {
+    let code = if error.kind() == ErrorKind::NotFound { "missing-file" } else { "unreadable-file" };
+    StageError::input(code, format!("cannot read `{}`: {error}", file.display()))
 }
 
 /// What lies in a folder.
@@ -132,15 +95,10 @@ enum Kind {
 }
 
 /// Links are followed; a ring of links ends at this depth.
-const DEEPEST: usize = 32;
+pub(super) const DEEPEST: usize = 32;
 
-/// Hands over every file below `folder` by its path from there, and every folder, `folder` itself too (that one has no entry).
-fn walk(
-    folder: &Path,
-    prefix: &str,
-    depth: usize,
-    take: &mut impl FnMut(String, Kind, Option<DirEntry>),
-) -> Result<(), StageError> {
+/// Adds every file below `folder` by its path from there.
+fn walk(folder: &Path, prefix: &str, depth: usize, found: &mut Vec<String>) -> Result<(), StageError> {
     let fail = |error: std::io::Error| {
         let code = if error.kind() == ErrorKind::NotFound { "missing-folder" } else { "unreadable-folder" };
         StageError::input(code, format!("cannot list the folder `{}`: {error}", folder.display()))
@@ -149,9 +107,6 @@ fn walk(
     if depth > DEEPEST {
         let text = format!("`{}` lies more than {DEEPEST} folders deep", folder.display());
         return Err(StageError::input("unreadable-folder", text).hint("does a link lead back to a folder above it?"));
-    }
-    if depth == 0 {
-        take(String::new(), Kind::Folder, None);
     }
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let entry = entry.map_err(fail)?;
@@ -164,12 +119,8 @@ fn walk(
         }
         let path = if prefix.is_empty() { name } else { format!("{prefix}{name}") };
         match kind_of(&entry) {
-            Some(Kind::File) => take(path, Kind::File, Some(entry)),
-            Some(Kind::Folder) => {
-                let below = entry.path();
-                take(path.clone(), Kind::Folder, Some(entry));
-                walk(&below, &format!("{path}/"), depth + 1, take)?;
-            }
+            Some(Kind::File) => found.push(path),
+            Some(Kind::Folder) => walk(&entry.path(), &format!("{path}/"), depth + 1, found)?,
             None => {}
         }
     }

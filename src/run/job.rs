@@ -14,8 +14,8 @@ use super::trust::Trust;
 use super::world::World;
 use crate::plan::{Engine, Known, Reused, StageId, Task, keys, recipe};
 use crate::sandbox::Wall;
-use crate::stage::{Ctx, Outcome, Params, StageError, Stop, Work};
-use crate::store::{Claim, Lookup, Made, Record, StoredTree};
+use crate::stage::{Ctx, Outcome, Params, Progress as _, StageError, Stop, Work};
+use crate::store::{Artifact, Claim, Lookup, Made, Record, StoredTree, Tree};
 
 /// What all jobs of a run share.
 pub struct Shared<'a> {
@@ -43,14 +43,24 @@ pub struct Shared<'a> {
     pub trust: Trust,
 }
 
+/// What is to be done for a stage.
+pub enum Job {
+    /// Compute it.
+    Compute(Box<Task>),
+    /// Bring what a remote has of it.
+    Bring(Arc<Known>, Box<Reused>),
+}
+
 /// How a job ended.
 pub enum Ended {
     /// Computed; with the items computed here, of how many.
     Computed(Arc<Known>, Option<(u64, u64)>),
-    /// Another process computed it meanwhile.
+    /// It is here: another process computed it meanwhile, or it came from a remote.
     Reused(Arc<Known>, Reused),
     /// Another process computes it; the task comes back.
     Busy(Box<Task>),
+    /// The remote did not give what it had offered.
+    NotBrought,
     /// It failed.
     Failed(StageError),
 }
@@ -58,6 +68,23 @@ pub enum Ended {
 /// Computes a stage, unless another does or did.
 pub fn run(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Ended {
     attempt(shared, id, task, stop).unwrap_or_else(Ended::Failed)
+}
+
+/// Brings what a remote has of a stage's result.
+pub fn bring(shared: &Shared, id: StageId, known: Arc<Known>, reused: Reused, stop: &Stop) -> Ended {
+    let Some(offer) = &reused.offer else { return Ended::Reused(known, reused) };
+    let store = shared.engine.store;
+    let all = offer.open_bytes(&store.objects) >> 10;
+    let progress = StageProgress::new(&shared.engine.stage(id).name, shared.watch);
+    let go_on = |come: u64| {
+        progress.step(come >> 10, all, "KiB");
+        !stop.raised()
+    };
+    match store.bring(offer, &go_on) {
+        Ok(Some(_)) => Ended::Reused(known, reused),
+        Ok(None) => Ended::NotBrought,
+        Err(error) => Ended::Failed(error.into()),
+    }
 }
 
 fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result<Ended, StageError> {
@@ -192,8 +219,15 @@ fn commit(
     let recipe = Some(recipe::write(shared.engine, id, task)?);
     let record = Record { key: task.key, class, outputs, summary, manifest: task.manifest.clone(), made, recipe };
     claim.commit(objects, &record)?;
+    let made = |(port, tree): (String, Tree)| {
+        let artifact = match record.outputs.get(&port) {
+            Some(stored) => Artifact::made(stored, tree),
+            None => tree.into(),
+        };
+        (port, artifact)
+    };
     Ok(Arc::new(Known {
-        outputs: outcome.outputs.into_iter().map(|(port, tree)| (port, tree.into())).collect(),
+        outputs: outcome.outputs.into_iter().map(made).collect(),
         summary: outcome.summary,
         manifest: task.manifest.clone(),
         key: Some(task.key),

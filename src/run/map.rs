@@ -25,12 +25,12 @@ pub(super) fn run(
     one: One,
 ) -> Result<(Vec<(Item, Tree)>, u64), StageError> {
     let engine = shared.engine;
-    let items = engine.items(id, task)?;
+    let mut items = engine.items(id, task)?;
     let class = keys::class(engine.stage(id), engine.implementation(id));
     let params = decision::item_params(engine.stage(id), engine.implementation(id));
     let of_item = Ctx { params: &params, streams: engine.streams(id), ..*ctx };
     let mut segment = engine.store.segment(&engine.of_items(id)?)?;
-    let mut results: Vec<Option<Tree>> = items.iter().map(|(_, _, tree)| tree.clone()).collect();
+    let mut results: Vec<Option<Tree>> = items.iter_mut().map(|(_, _, tree)| tree.take()).collect();
     let open: Vec<usize> = (0..items.len()).filter(|&at| results[at].is_none()).collect();
     let total = items.len() as u64;
     let mut failure: Option<(usize, StageError)> = None;

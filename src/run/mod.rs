@@ -9,10 +9,14 @@ pub mod job;
 pub mod lock;
 mod map;
 pub mod record;
+pub mod remotes;
 pub mod repair;
 pub mod results;
+pub mod slots;
+mod stamp;
 pub mod state;
 pub mod time;
+pub mod transfer;
 pub mod trust;
 pub mod world;
 
@@ -61,6 +65,8 @@ pub struct Options {
     pub threads: usize,
     /// Bytes that the items of map stages may hold at the same time.
     pub memory: u64,
+    /// Memory and devices that stages share.
+    pub slots: slots::Measure,
     /// What happens when a stage fails.
     pub failures: Failures,
     /// Whether results of another realisation class will do.
@@ -109,6 +115,7 @@ impl Options {
             jobs: processors,
             threads: processors,
             memory: 2 << 30,
+            slots: slots::Measure::of(None),
             failures: Failures::FinishRunning,
             accept: Accept::AnyClass,
             targets: Vec::new(),
@@ -299,6 +306,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         };
         let mut executor = executor::Executor::new(&shared, project.sources, options.jobs, options.failures, decisions);
         executor.limits = options.limits;
+        executor.share(options.slots);
         executor.run();
         project.store.files.save();
         let stopped = executor.stopped();

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::events::{Event, Watch};
+use super::slots::Need;
 use super::world::World;
 use crate::plan::{Decision, Engine, Explanation, StageId};
 
@@ -59,9 +60,10 @@ pub fn plan(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) ->
             Decision::Source(_) => json!({"will": "source"}),
             Decision::Reuse(known, reused) => json!({
                 "will": "reuse", "key": known.key, "from": reused.made, "class": reused.other_class,
+                "remote": reused.offer.as_ref().map(|offer| offer.remote()),
             }),
             Decision::Run(task) => json!({
-                "will": "run", "key": task.key, "items": task.items,
+                "will": "run", "key": task.key, "items": task.items, "needs": Need::of(engine, *id),
                 "reason": explanation.reason.as_ref().map(crate::plan::Reason::short),
             }),
             Decision::Unknown(until) => json!({"will": "unknown", "until": names(until)}),

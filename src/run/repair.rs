@@ -42,7 +42,7 @@ pub fn repair(
     let mut repaired = Repaired::default();
     set_aside(store, findings, &mut repaired)?;
     for (path, entry) in store.files.all().into_iter().filter(|(path, _)| path.exists()) {
-        store.objects.put_external(&entry, &path);
+        store.objects.put_external([(&entry, path.as_path())]);
     }
     let pool = super::pool(options.threads)?;
     let repair = Repair { world, store, implementations, options, watch, pool: &pool, run: super::new_id(world) };
@@ -125,7 +125,7 @@ impl Repair<'_> {
                 if same { Ok(clock.elapsed().as_secs_f64()) } else { Err(Trouble::Differs) }
             }
             Ended::Reused(..) => Ok(clock.elapsed().as_secs_f64()),
-            Ended::Busy(_) => Err(Trouble::Busy),
+            Ended::Busy(_) | Ended::NotBrought => Err(Trouble::Busy),
             Ended::Failed(error) => Err(error.into()),
         }
     }

@@ -1,19 +1,19 @@
 //! `results/<pipeline>/<stage>/`: the last outputs under names that people know, as links into the store.
 
+mod change;
+mod stamp;
+
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use stamp::Stamp;
 
-use crate::base::Digest;
+use crate::base::{Digest, disk};
 use crate::plan::{Engine, Known, StageId};
 use crate::store::{Artifact, Entry, Objects, StoreError, Tree};
-
-/// Holds the digests of what a folder shows, so that an unchanged one is left alone.
-const STAMP: &str = ".macula";
 
 /// What is being made, and what is on its way out. Nobody's once the folder's lock is held: their process died.
 const NEW: &str = ".new-";
@@ -28,26 +28,38 @@ pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::R
     if is_linked(&place, known, objects).map_err(io::Error::other)? {
         return Ok(());
     }
-    let stamp = stamp(&known.outputs, objects);
-    let known = &read(known, objects).map_err(io::Error::other)?;
+    let (stamp, shown) = (Stamp::of(&known.outputs, objects), read(known, objects).map_err(io::Error::other)?);
+    let readme = readme(&engine.stage(id).name, &shown);
+    if let Some(changes) = change::find(&place, &stamp, known, &shown, objects) {
+        let new = || changes.values().flat_map(|change| &change.new);
+        if new().any(|(_, entry)| objects.locate(entry).is_none()) {
+            engine.locate(id).map_err(io::Error::other)?;
+        }
+        let path = place.join("README.txt");
+        let made = change::make(&place, &shown, &changes, objects);
+        let made = made.and_then(|()| disk::write_lightly(&path, readme.as_bytes()));
+        if made.and_then(|()| disk::write_lightly(&place.join(stamp::FILE), stamp.text().as_bytes())).is_ok() {
+            return Ok(());
+        }
+    }
     // Outputs may name files of the user's.
     engine.locate(id).map_err(io::Error::other)?;
     std::fs::create_dir_all(folder)?;
     let fresh = tempfile::Builder::new().prefix(NEW).tempdir_in(folder)?;
-    for (port, tree) in &known.outputs {
-        fill(&below(fresh.path(), port, known), tree, objects)?;
+    for (port, tree) in &shown.outputs {
+        fill(&below(fresh.path(), port, &shown), tree.entries.iter(), objects)?;
     }
     // An output may have one of these names: it is a link then, and writing would go through it into the store.
-    write_new(&fresh.path().join("README.txt"), &readme(&engine.stage(id).name, known))?;
-    let _ = std::fs::remove_file(fresh.path().join(STAMP));
-    write_new(&fresh.path().join(STAMP), &stamp)?;
+    write_new(&fresh.path().join("README.txt"), &readme)?;
+    let _ = std::fs::remove_file(fresh.path().join(stamp::FILE));
+    write_new(&fresh.path().join(stamp::FILE), &stamp.text())?;
     {
         use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(fresh.path(), std::fs::Permissions::from_mode(0o755))?;
     }
     if place.exists() {
         // What a person put there is not macula's to delete.
-        if !place.join(STAMP).exists() && std::fs::read_dir(&place)?.next().is_some() {
+        if !place.join(stamp::FILE).exists() && std::fs::read_dir(&place)?.next().is_some() {
             return Err(io::Error::other(format!("`{}` was not made by macula", place.display())));
         }
         // Out of the way in one step: what a kill leaves of it can't be taken for a person's.
@@ -64,26 +76,30 @@ pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::R
 /// # Errors
 /// [`StoreError::Damaged`], or another of the store's.
 pub fn verify(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> Result<(), StoreError> {
-    let objects = &engine.store.objects;
-    if is_linked(&folder.join(&engine.stage(id).name), known, objects)? {
+    let (objects, place) = (&engine.store.objects, folder.join(&engine.stage(id).name));
+    if is_linked(&place, known, objects)? {
         return Ok(());
     }
     let shown = read(known, objects)?;
+    if let Some(changes) = change::find(&place, &Stamp::of(&known.outputs, objects), known, &shown, objects) {
+        let mut new = changes.values().flat_map(|change| &change.new);
+        return new.try_for_each(|(_, entry)| objects.verify_stored(entry));
+    }
     shown.outputs.values().flat_map(|tree| tree.entries.values()).try_for_each(|entry| objects.verify_stored(entry))
 }
 
 /// Whether a folder shows a stage's outputs as the store has them now.
 fn is_linked(place: &Path, known: &Known, objects: &Objects) -> Result<bool, StoreError> {
-    let stamp = stamp(&known.outputs, objects);
-    let linked = std::fs::read_to_string(place.join(STAMP)).unwrap_or_default();
-    if linked == stamp && known.outputs.values().any(is_large) {
-        return Ok(true);
-    }
-    if digests(&linked) != digests(&stamp) || !shows(place, &read(known, objects)?, objects) {
+    let (stamp, linked) = (Stamp::of(&known.outputs, objects), Stamp::read(place));
+    if !linked.same_trees(&stamp) {
         return Ok(false);
     }
-    // That it can't be written only means looking at each file again.
-    let _ = (linked != stamp).then(|| std::fs::write(place.join(STAMP), stamp));
+    let unharmed = linked.after == stamp.after && known.outputs.values().any(is_large);
+    if !unharmed && !shows(place, &read(known, objects)?, objects) {
+        return Ok(false);
+    }
+    // That it can't be written only means looking at each file again, or linking each.
+    let _ = (linked != stamp).then(|| disk::write_lightly(&place.join(stamp::FILE), stamp.text().as_bytes()));
     Ok(true)
 }
 
@@ -156,16 +172,22 @@ fn is_of(path: &Path, entry: &Entry, objects: &Objects) -> bool {
     })
 }
 
-fn fill(folder: &Path, tree: &Tree, objects: &Objects) -> io::Result<()> {
+fn fill<'a>(
+    folder: &Path,
+    entries: impl Iterator<Item = (&'a String, &'a Entry)>,
+    objects: &Objects,
+) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let folder = folder.canonicalize()?;
-    for (name, entry) in &tree.entries {
+    let mut made = folder.clone();
+    for (name, entry) in entries {
         let path = folder.join(name);
-        if let Some(parent) = path.parent() {
+        if let Some(parent) = path.parent().filter(|parent| *parent != made) {
             std::fs::create_dir_all(parent)?;
+            parent.clone_into(&mut made);
         }
         let Some(object) = objects.locate(entry) else { continue };
-        place(&object.canonicalize()?, &path, entry.size)?;
+        place(&object, &path, entry.size)?;
     }
     Ok(())
 }
@@ -179,35 +201,16 @@ fn place(object: &Path, path: &Path, size: u64) -> io::Result<()> {
     if bare && std::fs::hard_link(object, path).is_ok() {
         return Ok(());
     }
+    let object = &object.canonicalize()?;
     if (!bare || size > SMALL) && std::os::unix::fs::symlink(object, path).is_ok() {
         return Ok(());
     }
     std::fs::copy(object, path).map(|_| ())
 }
 
-fn stamp(outputs: &BTreeMap<String, Artifact>, objects: &Objects) -> String {
-    let mut text = format!("after {}\n", objects.last_set_aside());
-    for (port, artifact) in outputs {
-        let _ = writeln!(text, "{port} {}", artifact.digest());
-    }
-    text
-}
-
-/// The lines of a stamp that say what is linked.
-fn digests(stamp: &str) -> &str {
-    stamp.split_once('\n').filter(|(first, _)| first.starts_with("after ")).map_or(stamp, |(_, digests)| digests)
-}
-
 /// What the folder holds and how Python loads it.
 fn readme(stage: &str, known: &Shown) -> String {
     let several = known.outputs.len() > 1;
-    let names: Vec<String> = known
-        .outputs
-        .iter()
-        .flat_map(|(port, tree)| {
-            tree.entries.keys().map(move |name| if several { format!("{port}/{name}") } else { name.clone() })
-        })
-        .collect();
     let mut text = format!("{stage}: {}\n", known.headline);
     text.push_str("Links into macula's store, made anew by each run; copy what you want to change.\n\n");
     let loaders = [
@@ -216,8 +219,10 @@ fn readme(stage: &str, known: &Shown) -> String {
         (".json", "import json; json.load(open(\"PATH\"))"),
     ];
     for (ending, loader) in loaders {
-        if let Some(name) = names.iter().find(|name| name.ends_with(ending)) {
-            text.push_str(&loader.replace("PATH", name));
+        let mut names = known.outputs.iter().flat_map(|(port, tree)| tree.entries.keys().map(move |name| (port, name)));
+        if let Some((port, name)) = names.find(|(_, name)| name.ends_with(ending)) {
+            let name = if several { format!("{port}/{name}") } else { name.clone() };
+            text.push_str(&loader.replace("PATH", &name));
             text.push('\n');
         }
     }

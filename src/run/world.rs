@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::base::Sources;
+use crate::base::usage::memory_there;
 use crate::lang::project;
 use crate::stage::Stop;
 
@@ -23,6 +24,8 @@ pub struct World {
     pub executable: Option<PathBuf>,
     /// Processors that may be used.
     pub processors: usize,
+    /// Bytes of memory that may be used, where that is known.
+    pub memory: Option<u64>,
     /// Raised when the user asks to stop.
     pub stop: Arc<Stop>,
     /// Set by a signal; the executor looks at it and raises `stop`.
@@ -42,6 +45,7 @@ impl World {
             folder: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             executable: std::env::current_exe().ok(),
             processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            memory: memory_there(),
             stop: Arc::default(),
             signalled: Arc::default(),
         }

@@ -18,7 +18,7 @@ use crate::store::{Objects, Tree};
 /// The implementation.
 pub const EVAL: Implementation = Implementation {
     name: "eval",
-    version: 1,
+    version: 2,
     seeded: true,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
     work: Work::Whole(run),

@@ -1,7 +1,7 @@
 //! `extract`: photographs into patches, one item a photograph.
 
 use crate::data::counts::grouped;
-use crate::data::cutting::{self, Rule, Tally};
+use crate::data::cutting::{self, Rule, Tallies, Tally};
 use crate::data::grid::{Edge, Grid};
 use crate::data::item;
 use crate::data::patches::SetInfo;
@@ -49,13 +49,14 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let mut tree = Tree::default();
     let mut total = Tally::new(classes.len());
     let mut scale = None;
+    let tallies = Tallies::read(results.iter().map(|(_, result)| result), ctx.objects)?;
     for (item, result) in results {
-        let tally = Tally::read(result, ctx.objects)?;
+        let tally = tallies.of(result)?;
         if scale.replace(tally.scale).is_some_and(|other| other != tally.scale) {
             let text = format!("`{}` has another scale than the photographs before it", item.name);
             return Err(StageError::input("mixed-scales", text).field("from"));
         }
-        total.add(&tally);
+        total.add(tally);
         tree.entries.extend(result.entries.iter().filter(|(name, _)| name.contains('/')).map(|(n, e)| (n.clone(), *e)));
     }
     let info = SetInfo {

@@ -8,7 +8,9 @@ pub mod extract;
 pub mod files;
 pub mod filter_black;
 pub mod folder;
+pub mod heat_map;
 pub mod idrid;
+pub mod predict;
 pub mod preprocess;
 pub mod rebalance;
 pub mod relabel;
@@ -33,6 +35,8 @@ pub fn registry() -> &'static [Implementation] {
         extract::EXTRACT,
         idrid::IDRID,
         filter_black::FILTER_BLACK,
+        heat_map::HEAT_MAP,
+        predict::PREDICT,
         preprocess::PREPROCESS,
         rebalance::REBALANCE,
         relabel::RELABEL,

@@ -10,7 +10,7 @@ use crate::store::Tree;
 /// The implementation.
 pub const REPORT: Implementation = Implementation {
     name: "report",
-    version: 1,
+    version: 2,
     seeded: false,
     determinism: Determinism::BitExact,
     work: Work::Page(run),

@@ -15,7 +15,7 @@ use crate::store::{Objects, Tree};
 /// The implementation.
 pub const THRESHOLD_TUNE: Implementation = Implementation {
     name: "threshold-tune",
-    version: 1,
+    version: 2,
     seeded: false,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
     work: Work::Whole(run),

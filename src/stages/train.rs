@@ -20,7 +20,7 @@ use crate::store::{Objects, Tree};
 /// The implementation.
 pub const TRAIN: Implementation = Implementation {
     name: "train",
-    version: 1,
+    version: 2,
     seeded: true,
     determinism: Determinism::PathExact { path: class, apart: APART },
     work: Work::Whole(train),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Artifact, Entry, Manifest, StoreError};
@@ -116,9 +117,7 @@ pub enum Accept {
 pub(super) fn write(path: &Path, record: &Record) -> Result<(), StoreError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     disk::make_folder(folder).map_err(StoreError::disk("create", folder))?;
-    let text = super::json(record);
-    let digest = Digest::of(&text).to_string();
-    disk::write_whole(path, &[digest.as_bytes(), b"\n", &text, b"\n"].concat()).map_err(StoreError::disk("write", path))
+    disk::write_whole(path, &sealed(record)).map_err(StoreError::disk("write", path))
 }
 
 /// Reads a record; [`Absent::Lost`] where it is damaged.
@@ -128,13 +127,20 @@ pub(super) fn read(path: &Path) -> Result<Result<Record, Absent>, StoreError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Err(Absent::Never)),
         Err(error) => return Err(StoreError::disk("read", path)(error)),
     };
-    Ok(parse(&bytes).ok_or(Absent::Lost))
+    Ok(unsealed(&bytes).ok_or(Absent::Lost))
 }
 
-fn parse(bytes: &[u8]) -> Option<Record> {
+/// A line with the digest of the text, and the text: one line of JSON.
+pub(super) fn sealed<T: Serialize>(value: &T) -> Vec<u8> {
+    let text = super::json(value);
+    [Digest::of(&text).to_string().as_bytes(), b"\n", &text, b"\n"].concat()
+}
+
+/// What [`sealed`] wrote; [`None`] where it is damaged.
+pub(super) fn unsealed<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let (digest, record) = text.split_once('\n')?;
-    let record = record.strip_suffix('\n')?;
+    let (digest, value) = text.split_once('\n')?;
+    let value = value.strip_suffix('\n')?;
     let expected: Digest = digest.parse().ok()?;
-    (Digest::of(record.as_bytes()) == expected).then(|| serde_json::from_str(record).ok())?
+    (Digest::of(value.as_bytes()) == expected).then(|| serde_json::from_str(value).ok())?
 }

@@ -21,6 +21,12 @@ impl Artifact {
         Self { digest: stored.tree, stored: Some(stored.object), tree: Arc::default() }
     }
 
+    /// One that was stored just now.
+    #[must_use]
+    pub fn made(stored: &StoredTree, tree: Tree) -> Self {
+        Self { digest: stored.tree, stored: Some(stored.object), tree: Arc::new(OnceLock::from(tree)) }
+    }
+
     /// [`Tree::digest`].
     #[must_use]
     pub fn digest(&self) -> Digest {

@@ -10,6 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use rayon::prelude::*;
+
 use super::Entry;
 use super::inventory::nanoseconds;
 use crate::base::{Digest, disk};
@@ -53,6 +55,14 @@ struct Facts {
 }
 
 impl Facts {
+    fn of_file(path: &Path) -> io::Result<Self> {
+        let facts = std::fs::metadata(path)?;
+        if !facts.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Self::of(&facts))
+    }
+
     fn of(facts: &Metadata) -> Self {
         let changed = (facts.ctime() as u64).wrapping_mul(1_000_000_000).wrapping_add(facts.ctime_nsec() as u64);
         Self { size: facts.len(), modified: nanoseconds(facts), changed, inode: facts.ino() }
@@ -87,21 +97,45 @@ impl FileDigests {
     /// # Errors
     /// What the system says.
     pub fn entry(&self, path: &Path, now: u64) -> io::Result<Entry> {
-        let facts = std::fs::metadata(path)?;
-        if !facts.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        let facts = Facts::of(&facts);
+        let facts = Facts::of_file(path)?;
         if let Some(entry) = self.known_as(path, facts) {
             return Ok(entry);
         }
         let entry = digest_of_file(File::open(path)?)?;
+        self.note(path, Remembered { facts, taken: now, digest: entry.digest });
+        Ok(entry)
+    }
+
+    /// As [`FileDigests::entry`] of many files, several at a time.
+    ///
+    /// # Errors
+    /// The first file that can't be read, and what the system says.
+    pub fn entries<'a>(&self, paths: &'a [PathBuf], now: u64) -> Result<Vec<Entry>, (&'a Path, io::Error)> {
+        let facts: Vec<io::Result<Facts>> = paths.par_iter().map(|path| Facts::of_file(path)).collect();
+        let facts = paths.iter().zip(facts).map(|(path, facts)| facts.map_err(|error| (path.as_path(), error)));
+        let facts: Vec<Facts> = facts.collect::<Result<_, _>>()?;
+        let known = |files: &BTreeMap<String, Remembered>| -> Vec<Option<Entry>> {
+            let known = |(path, facts): (&PathBuf, &Facts)| files.get(path.to_str()?)?.trusted(*facts);
+            paths.iter().zip(&facts).map(known).collect()
+        };
+        let mut found = self.with(|files| known(files));
+        let new: Vec<usize> = (0..paths.len()).filter(|&at| found[at].is_none()).collect();
+        // No lock is held while hashing: rayon's workers take up other work that may come here.
+        let read: Vec<io::Result<Entry>> =
+            new.par_iter().map(|&at| File::open(&paths[at]).and_then(digest_of_file)).collect();
+        for (at, entry) in new.into_iter().zip(read) {
+            let entry = entry.map_err(|error| (paths[at].as_path(), error))?;
+            self.note(&paths[at], Remembered { facts: facts[at], taken: now, digest: entry.digest });
+            found[at] = Some(entry);
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn note(&self, path: &Path, known: Remembered) {
         if let Some(name) = path.to_str() {
-            let known = Remembered { facts, taken: now, digest: entry.digest };
             self.with(|files| files.insert(name.to_owned(), known));
             self.lock().changed = true;
         }
-        Ok(entry)
     }
 
     /// All files that are remembered, with what they were.
@@ -191,7 +225,8 @@ pub(super) fn number(rest: &mut &[u8]) -> Option<u64> {
 /// Reads a file once, in large pieces, hashing each over all threads of the pool.
 pub(super) fn digest_of_file(mut file: File) -> io::Result<Entry> {
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 4 << 20];
+    let most = file.metadata()?.len().saturating_add(1).clamp(1 << 10, 4 << 20);
+    let mut buffer = vec![0; most as usize];
     let mut size = 0;
     loop {
         // Filled before it is hashed: small pieces would not be shared between threads.

@@ -14,6 +14,7 @@
 //!     runs/TIME-ID/                 what a run decided and did
 //!     looks/DIGEST                  what a source found, valid while no file that it asked for looks different
 //!     files                         digests of files outside, trusted while size, time and inode stay
+//!     whole                         results of many objects that were all there, valid while no folder of objects looks different
 //!     live/PID-…                    locked by a living process: what it uses, which collection leaves alone
 //!     pins/RUN                      runs that collection leaves alone
 //!     gate                          locked by collection while it deletes
@@ -178,6 +179,12 @@ impl Layout {
     #[must_use]
     pub fn gate(&self) -> PathBuf {
         self.version.join("gate")
+    }
+
+    /// Results whose objects were all there.
+    #[must_use]
+    pub fn whole(&self) -> PathBuf {
+        self.version.join("whole")
     }
 
     /// The digests of files outside.

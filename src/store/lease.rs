@@ -74,6 +74,12 @@ impl Lease {
         true
     }
 
+    /// A moment that is no later than now by the disk's own clock, which may not be this machine's; [`None`] where nothing was said.
+    pub(super) fn moment(&self) -> Option<u64> {
+        let facts = self.lock().own.as_ref()?.metadata().ok()?;
+        Some(super::inventory::nanoseconds(&facts))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,6 +6,7 @@ pub mod claim;
 pub mod collect;
 pub mod error;
 pub mod files;
+pub mod incoming;
 pub mod inventory;
 pub mod items;
 pub mod layout;
@@ -14,6 +15,7 @@ pub mod looks;
 pub mod manifest;
 pub mod objects;
 mod presence;
+pub mod remote;
 pub mod runs;
 pub mod tree;
 pub mod verify;
@@ -27,13 +29,15 @@ pub use artifact::Artifact;
 pub use claim::Claim;
 pub use error::StoreError;
 pub use files::FileDigests;
+pub use incoming::ObjectWriter;
 pub use inventory::Inventory;
 pub use items::{ItemRecord, Results, Segment};
 pub use layout::Layout;
 pub use lease::{Gate, Lease, Use};
 pub use looks::{Asked, Look, Stamp};
 pub use manifest::{Difference, Field, Kind, Manifest};
-pub use objects::{Blob, ObjectWriter, Objects};
+pub use objects::{Blob, Objects};
+pub use remote::{Offer, Remotes};
 pub use runs::{RunRecord, Runs, StageRun};
 pub use tree::{Entry, Tree};
 
@@ -50,6 +54,8 @@ pub struct Store {
     pub files: FileDigests,
     /// Records of runs.
     pub runs: Runs,
+    /// Where results are shared.
+    pub remotes: Arc<Remotes>,
 }
 
 /// What is known of a key.
@@ -71,9 +77,9 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let layout = Layout::open(root)?;
         let lease = Arc::new(Lease::new(&layout));
-        let objects = Objects::open(&layout.objects())?.leased(&lease);
+        let objects = Objects::open(&layout.objects())?.leased(&lease).remembering(layout.whole());
         let files = FileDigests::open(layout.files());
-        Ok(Self { objects, files, runs: Runs::new(&layout), layout, lease })
+        Ok(Self { objects, files, runs: Runs::new(&layout), layout, lease, remotes: Arc::default() })
     }
 
     /// Opens the store at `root` to look at it alone: nothing is written into it, and what is put is kept elsewhere until the
@@ -81,10 +87,24 @@ impl Store {
     #[must_use]
     pub fn look(root: &Path) -> Option<Self> {
         let layout = Layout::at(root)?;
-        let objects = Objects::to_look_at(&layout.objects());
+        let objects = Objects::to_look_at(&layout.objects()).remembering(layout.whole());
         let files = FileDigests::open(layout.files());
         let lease = Arc::new(Lease::mute(&layout));
-        Some(Self { objects, files, runs: Runs::new(&layout), layout, lease })
+        Some(Self { objects, files, runs: Runs::new(&layout), layout, lease, remotes: Arc::default() })
+    }
+
+    /// With places where results are shared.
+    #[must_use]
+    pub fn with_remotes(self, remotes: Remotes) -> Self {
+        let remotes = Arc::new(remotes);
+        Self { objects: self.objects.with_remotes(&remotes), remotes, ..self }
+    }
+
+    /// With the folders of objects listed for results of `many` objects and more, and remembered where they were left alone for
+    /// `racy` nanoseconds; tests list always.
+    #[must_use]
+    pub fn listing(self, many: usize, racy: u64) -> Self {
+        Self { objects: self.objects.listing(many, racy), ..self }
     }
 
     /// The runs that collection leaves alone.
@@ -162,6 +182,14 @@ impl Store {
             Ok(found) => Lookup::Hit(Box::new(found)),
             Err(absent) => Lookup::Miss(claim, absent),
         })
+    }
+
+    /// The result of a key where a remote has it and the store has not; it is brought with [`Store::bring`].
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn offer(&self, key: &Digest, class: &str, accept: Accept) -> Result<Option<Arc<Offer>>, StoreError> {
+        self.remotes.offer(&self.objects, key, class, accept)
     }
 
     /// Forgets the results of a key, so that it is computed again.

@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
-
 pub use super::error::StoreError;
-use super::presence::{Listing, Looking};
+use super::files::RACY;
+use super::incoming::{Incoming, ObjectWriter};
+use super::presence::{Folders, Listing, Looking, Whole};
+use super::remote::Remotes;
 use super::tree::Encoded;
 use super::{Entry, Lease, Tree, Use};
 use crate::base::{Digest, disk};
@@ -29,8 +30,8 @@ const MAPPED_FROM: u64 = 64 << 10;
 /// From so many objects on the folders are listed instead of asking for each.
 const MANY: usize = 1000;
 
-/// How many files are brought to the disk at the same time: a journal commits them together.
-const SYNCING: usize = 16;
+/// How many files are brought to the disk at the same time (a journal commits them together), or over the network.
+pub(super) const AT_ONCE: usize = 16;
 
 /// Bytes of an object, verified: mapped or in memory.
 #[derive(Debug)]
@@ -39,6 +40,12 @@ pub enum Blob {
     Owned(Vec<u8>),
     /// Mapped from a read-only object of the store.
     Mapped(memmap2::Mmap),
+}
+
+impl AsRef<[u8]> for Blob {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
 }
 
 impl Deref for Blob {
@@ -60,6 +67,8 @@ pub struct Objects {
     use_of: Access,
     /// Where this process says what it relies on.
     lease: Option<Arc<Lease>>,
+    /// Where objects are asked for that are not here.
+    remotes: Arc<Remotes>,
     incoming: Mutex<Option<Incoming>>,
     /// Written, not yet in their place: digest and temporary file.
     pending: Mutex<BTreeMap<Digest, PathBuf>>,
@@ -73,6 +82,10 @@ pub struct Objects {
     present: Mutex<BTreeSet<Digest>>,
     /// What the folders held when a result of many objects was last looked for.
     listed: Mutex<Option<Arc<Listing>>>,
+    /// From so many objects on the folders are listed.
+    many: usize,
+    /// Results that were whole, and when such a memory is trusted.
+    whole: Option<Whole>,
     /// Objects that were found damaged in this process.
     damaged: Mutex<BTreeSet<Digest>>,
 }
@@ -84,13 +97,6 @@ enum Access {
     Write,
     /// It is looked at: new objects are kept elsewhere until the process ends, damaged ones stay.
     Look,
-}
-
-/// The folder of one process's new objects. Its lock tells others that the process is alive.
-#[derive(Debug)]
-struct Incoming {
-    folder: tempfile::TempDir,
-    _lock: File,
 }
 
 impl Objects {
@@ -108,6 +114,22 @@ impl Objects {
         Self { lease: Some(Arc::clone(lease)), ..self }
     }
 
+    /// With a file that remembers which results of many objects were whole.
+    pub(super) fn remembering(self, path: PathBuf) -> Self {
+        Self { whole: Some(Whole::new(path, RACY)), ..self }
+    }
+
+    /// With another measure of what are many, and of how long a folder must have been left alone.
+    pub(super) fn listing(mut self, many: usize, racy: u64) -> Self {
+        self.whole = self.whole.map(|whole| whole.within(racy));
+        Self { many, ..self }
+    }
+
+    /// With places to ask for what is not here.
+    pub(super) fn with_remotes(self, remotes: &Arc<Remotes>) -> Self {
+        Self { remotes: Arc::clone(remotes), ..self }
+    }
+
     /// The objects under `root`, to be looked at alone.
     pub(super) fn to_look_at(root: &Path) -> Self {
         Self::new(root, Access::Look)
@@ -118,6 +140,7 @@ impl Objects {
             root: root.to_owned(),
             use_of,
             lease: None,
+            remotes: Arc::default(),
             incoming: Mutex::default(),
             pending: Mutex::default(),
             publishing: Mutex::default(),
@@ -125,6 +148,8 @@ impl Objects {
             verified: Mutex::default(),
             present: Mutex::default(),
             listed: Mutex::default(),
+            many: MANY,
+            whole: None,
             damaged: Mutex::default(),
         }
     }
@@ -151,9 +176,11 @@ impl Objects {
         Ok(ObjectWriter { objects: self, file: self.temporary()?, hasher: blake3::Hasher::new(), size: 0 })
     }
 
-    /// Makes known that the bytes of `entry` are those of a file outside the store, where a source found them.
-    pub fn put_external(&self, entry: &Entry, path: &Path) {
-        lock(&self.external).insert(entry.digest, path.to_owned());
+    /// Makes known that the bytes of entries are those of files outside the store, where a source found them.
+    pub fn put_external<'a>(&self, found: impl IntoIterator<Item = (&'a Entry, &'a Path)>) {
+        let mut new: BTreeMap<Digest, PathBuf> =
+            found.into_iter().map(|(entry, path)| (entry.digest, path.to_owned())).collect();
+        lock(&self.external).append(&mut new);
     }
 
     /// The bytes of an entry, verified against its digest. Small objects are verified at each read, mapped ones once a process.
@@ -225,8 +252,26 @@ impl Objects {
             Err(error) => return Err(error),
         };
         let Some(encoded) = Encoded::of(&bytes) else { return Ok(None) };
+        let whole = self.whole.as_ref().filter(|_| encoded.len() >= self.many);
+        if whole.is_some_and(|whole| self.unharmed() && whole.says(&entry.digest, Folders::of(&self.root))) {
+            return Ok(Some(true));
+        }
         let look = self.look(encoded.len());
-        Ok(Some(encoded.all(|entry| look.holds(entry))))
+        let mut by_name = true;
+        let all = encoded.all(|entry| {
+            let listed = look.lists(entry);
+            by_name &= listed;
+            listed || self.holds(entry)
+        });
+        if let (Some(whole), true, true) = (whole, all && by_name, self.writable()) {
+            look.note(whole, entry.digest);
+        }
+        Ok(Some(all))
+    }
+
+    /// Whether nothing was found damaged in this process.
+    fn unharmed(&self) -> bool {
+        lock(&self.damaged).is_empty()
     }
 
     /// The first of many entries whose bytes are not there.
@@ -237,10 +282,12 @@ impl Objects {
 
     /// A look for `many` objects.
     pub(super) fn look(&self, many: usize) -> Looking<'_> {
-        let listing = (many >= MANY).then(|| {
+        let listing = (many >= self.many).then(|| {
             let known = lock(&self.listed).clone();
             known.unwrap_or_else(|| {
-                let new = Arc::new(Listing::of(&self.root));
+                let moment = self.lease.as_ref().and_then(|lease| lease.moment());
+                let racy = self.whole.as_ref().map_or(RACY, Whole::racy);
+                let new = Arc::new(Listing::of(&self.root, moment, racy));
                 *lock(&self.listed) = Some(Arc::clone(&new));
                 new
             })
@@ -260,7 +307,7 @@ impl Objects {
 
     /// Whether the store itself has the bytes: what a stage makes must not depend on a file of the user's that happens to
     /// hold the same.
-    fn stores(&self, entry: &Entry) -> bool {
+    pub(super) fn stores(&self, entry: &Entry) -> bool {
         if lock(&self.present).contains(&entry.digest) || lock(&self.pending).contains_key(&entry.digest) {
             return true;
         }
@@ -348,7 +395,9 @@ impl Objects {
         folders.insert(self.root.clone());
         let folders: Vec<PathBuf> = folders.into_iter().collect();
         at_once(&folders, |folder| disk::sync_folder(folder).map_err(StoreError::disk("write to the disk", folder)))?;
-        *lock(&self.listed) = None;
+        if let Some(listed) = &mut *lock(&self.listed) {
+            Arc::make_mut(listed).add(waiting.iter().map(|(digest, _)| *digest));
+        }
         let mut pending = lock(&self.pending);
         for (digest, _) in &waiting {
             pending.remove(digest);
@@ -422,6 +471,9 @@ impl Objects {
         let path = lock(&self.external).get(&entry.digest).cloned();
         let Some(path) = path else {
             lock(&self.present).remove(&entry.digest);
+            if self.remotes.bring(self, entry)? {
+                return self.read(entry);
+            }
             return Err(StoreError::Missing { digest: entry.digest });
         };
         // Read, never mapped: the user may cut the file short at any time.
@@ -433,7 +485,7 @@ impl Objects {
         }
     }
 
-    fn adopt(&self, file: tempfile::NamedTempFile, entry: Entry) -> Result<(), StoreError> {
+    pub(super) fn adopt(&self, file: tempfile::NamedTempFile, entry: Entry) -> Result<(), StoreError> {
         use std::os::unix::fs::PermissionsExt;
         let read_only = std::fs::Permissions::from_mode(0o444);
         file.as_file().set_permissions(read_only).map_err(StoreError::disk("protect", file.path()))?;
@@ -466,91 +518,6 @@ impl Objects {
     }
 }
 
-impl Incoming {
-    /// A folder outside the store, for one that is only looked at.
-    fn aside() -> Result<Self, StoreError> {
-        let root = std::env::temp_dir();
-        let folder = tempfile::Builder::new().prefix("macula-").tempdir_in(&root);
-        let folder = folder.map_err(StoreError::disk("create a folder in", &root))?;
-        let lock = folder.path().join("lock");
-        let file = File::create(&lock).map_err(StoreError::disk("create", &lock))?;
-        Ok(Self { folder, _lock: file })
-    }
-
-    fn new(root: &Path) -> Result<Self, StoreError> {
-        disk::make_folder(root).map_err(StoreError::disk("create", root))?;
-        sweep(root);
-        let folder = tempfile::Builder::new()
-            .prefix(&format!("{}-", std::process::id()))
-            .tempdir_in(root)
-            .map_err(StoreError::disk("create a folder in", root))?;
-        // Locked before it has its name: a lock that nobody holds would be swept as a dead process's.
-        let [unnamed, named] = ["lock.new", "lock"].map(|name| folder.path().join(name));
-        let lock = File::create(&unnamed).map_err(StoreError::disk("create", &unnamed))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| StoreError::disk("lock", &unnamed)(error.into()))?;
-        std::fs::rename(&unnamed, &named).map_err(StoreError::disk("rename into", &named))?;
-        Ok(Self { folder, _lock: lock })
-    }
-}
-
-/// Removes what killed processes left: folders whose lock nobody holds. Failing to is harmless.
-fn sweep(root: &Path) {
-    let Ok(folders) = std::fs::read_dir(root) else { return };
-    for folder in folders.flatten().map(|folder| folder.path()) {
-        let dead = File::open(folder.join("lock"))
-            .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
-        if dead {
-            let _ = std::fs::remove_dir_all(&folder);
-        }
-    }
-}
-
-/// Takes a large object piece by piece.
-pub struct ObjectWriter<'a> {
-    objects: &'a Objects,
-    file: tempfile::NamedTempFile,
-    hasher: blake3::Hasher,
-    size: u64,
-}
-
-impl ObjectWriter<'_> {
-    /// Stores what was written.
-    ///
-    /// # Errors
-    /// [`StoreError::Disk`].
-    pub fn finish(self) -> Result<Entry, StoreError> {
-        let entry = Entry { digest: Digest::from_bytes(*self.hasher.finalize().as_bytes()), size: self.size };
-        if !self.objects.relies_on(&entry) {
-            disk::begin_writing(self.file.as_file());
-            self.objects.adopt(self.file, entry)?;
-        }
-        Ok(entry)
-    }
-
-    /// Writes bytes; as [`Write::write_all`], with the store's error.
-    ///
-    /// # Errors
-    /// [`StoreError::Disk`].
-    pub fn add(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.file.path().to_owned();
-        self.write_all(bytes).map_err(StoreError::disk("write", &path))
-    }
-}
-
-impl Write for ObjectWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
 /// The digest of bytes that may be many: over all threads of the current pool where that pays.
 #[must_use]
 pub fn digest_of_large(bytes: &[u8]) -> Digest {
@@ -572,15 +539,15 @@ fn map(file: &File) -> io::Result<memmap2::Mmap> {
     unsafe { memmap2::Mmap::map(file) }
 }
 
-/// Does `work` on all of `items` from several threads, waiting for the disk rather than for the processor.
-fn at_once<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<(), StoreError> + Sync) -> Result<(), StoreError> {
+/// Does `work` on all of `items` from several threads, waiting for the disk or the network rather than for the processor.
+pub(super) fn at_once<T: Sync, E: Send>(items: &[T], work: impl Fn(&T) -> Result<(), E> + Sync) -> Result<(), E> {
     if let [one] = items {
         return work(one);
     }
     let next = AtomicUsize::new(0);
     let failure = Mutex::new(None);
     std::thread::scope(|scope| {
-        for _ in 0..SYNCING.min(items.len()) {
+        for _ in 0..AT_ONCE.min(items.len()) {
             scope.spawn(|| {
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(error) = work(item) {

@@ -1,38 +1,200 @@
 //! Which objects stand in their places, by listing the folders: for a result of many objects that is far cheaper than asking
-//! for each.
+//! for each. That a result was whole is remembered while no folder of objects looks different: then not even that is needed.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Arc;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use super::files::take;
+use super::inventory::nanoseconds;
 use super::{Entry, Objects};
-use crate::base::Digest;
+use crate::base::{Digest, Hasher, disk};
+
+/// How all folders of objects look from outside: a digest of their inodes and times. A name that comes or goes changes its
+/// folder's times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Folders {
+    stamp: Digest,
+    /// The youngest of all times: nanoseconds since 1970.
+    changed: u64,
+}
+
+impl Folders {
+    pub(super) fn of(root: &Path) -> Self {
+        let mut hasher = Hasher::new("macula folders of objects 1");
+        let mut changed = 0;
+        for first in 0..=u8::MAX {
+            let Ok(facts) = folder(root, first).metadata() else {
+                hasher.int(0);
+                continue;
+            };
+            let moved = (facts.ctime() as u64).wrapping_mul(1_000_000_000).wrapping_add(facts.ctime_nsec() as u64);
+            let modified = nanoseconds(&facts);
+            hasher.int(1).int(facts.dev()).int(facts.ino()).int(modified).int(moved);
+            changed = changed.max(modified).max(moved);
+        }
+        Self { stamp: hasher.finish(), changed }
+    }
+
+    /// Whether a name that comes or goes from `moment` on is sure to show: see [`RACY`](super::files::RACY).
+    fn tells(&self, moment: u64, racy: u64) -> bool {
+        self.changed.saturating_add(racy) < moment
+    }
+}
+
+fn folder(root: &Path, first: u8) -> PathBuf {
+    root.join(format!("{first:02x}"))
+}
+
+/// Trees all of whose objects were seen in their places while the folders of objects looked as they still do; kept in a file of
+/// the store. It only saves listing.
+#[derive(Debug)]
+pub(super) struct Whole {
+    path: PathBuf,
+    racy: u64,
+    known: Mutex<Option<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    folders: Option<Digest>,
+    trees: BTreeSet<Digest>,
+}
+
+impl Whole {
+    /// What `path` remembers; read when it is first asked for.
+    pub(super) fn new(path: PathBuf, racy: u64) -> Self {
+        Self { path, racy, known: Mutex::default() }
+    }
+
+    /// Where folders must have been left alone for so many nanoseconds.
+    pub(super) fn within(self, racy: u64) -> Self {
+        Self { racy, ..self }
+    }
+
+    /// For how many nanoseconds folders must have been left alone.
+    pub(super) fn racy(&self) -> u64 {
+        self.racy
+    }
+
+    /// Whether a tree was whole when the folders looked so.
+    pub(super) fn says(&self, tree: &Digest, folders: Folders) -> bool {
+        self.with(|known| known.folders == Some(folders.stamp) && known.trees.contains(tree))
+    }
+
+    /// Remembers that a tree is whole. That it can't be written (a read-only store) only costs time later.
+    fn note(&self, tree: Digest, folders: Digest) {
+        let bytes = self.with(|known| {
+            if known.folders != Some(folders) {
+                *known = Known { folders: Some(folders), trees: BTreeSet::new() };
+            }
+            known.trees.insert(tree).then(|| known.encode()).flatten()
+        });
+        if let Some(bytes) = bytes {
+            let _ = disk::write_lightly(&self.path, &bytes);
+        }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Known) -> T) -> T {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = || std::fs::read(&self.path).ok().and_then(|bytes| Known::decode(&bytes)).unwrap_or_default();
+        work(known.get_or_insert_with(read))
+    }
+}
+
+const MAGIC: &[u8; 16] = b"macula whole 1\n\0";
+
+impl Known {
+    /// Under its own digest: a byte that changed on the disk must not make a tree look whole.
+    fn encode(&self) -> Option<Vec<u8>> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(self.folders?.bytes());
+        self.trees.iter().for_each(|tree| bytes.extend_from_slice(tree.bytes()));
+        Some([Digest::of(&bytes).bytes().as_slice(), &bytes].concat())
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (digest, bytes) = bytes.split_at_checked(32)?;
+        if digest != Digest::of(bytes).bytes() {
+            return None;
+        }
+        let mut rest = bytes.strip_prefix(MAGIC)?;
+        let mut digests = std::iter::from_fn(|| take(&mut rest, 32)?.try_into().ok().map(Digest::from_bytes));
+        Some(Self { folders: Some(digests.next()?), trees: digests.collect() })
+    }
+}
 
 /// The digests in the folders of objects at one moment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Listing {
-    /// By their first byte, sorted.
-    folders: Vec<Vec<Digest>>,
+    /// How the folders looked before, where a later change is sure to show.
+    before: Option<Digest>,
+    /// By their first byte.
+    folders: Vec<Folder>,
+    /// What this process put there since.
+    added: BTreeSet<Digest>,
+}
+
+/// The digests in one folder, by their second byte.
+#[derive(Clone, Debug)]
+struct Folder {
+    digests: Vec<Digest>,
+    /// For each second byte where its digests begin, and the end.
+    starts: Vec<u32>,
 }
 
 impl Listing {
     /// Lists the objects under `root`; a folder that can't be listed counts as empty, and each of its objects is asked for.
-    pub(super) fn of(root: &Path) -> Self {
-        let folders = (0..=u8::MAX).into_par_iter().map(|first| {
-            let entries = std::fs::read_dir(root.join(format!("{first:02x}"))).into_iter().flatten().flatten();
-            let mut found: Vec<Digest> =
-                entries.filter_map(|entry| digest(first, entry.file_name().as_encoded_bytes())).collect();
-            found.sort_unstable();
-            found
-        });
-        Self { folders: folders.collect() }
+    /// `moment` is no later than now, by the clock of the disk.
+    pub(super) fn of(root: &Path, moment: Option<u64>, racy: u64) -> Self {
+        let before = Folders::of(root);
+        let trusted = moment.is_some_and(|moment| before.tells(moment, racy));
+        Self {
+            before: trusted.then_some(before.stamp),
+            folders: (0..=u8::MAX).into_par_iter().map(|first| Folder::of(root, first)).collect(),
+            added: BTreeSet::new(),
+        }
     }
 
     /// Whether an object stood in its place.
-    pub(super) fn has(&self, digest: &Digest) -> bool {
-        self.folders[usize::from(digest.bytes()[0])].binary_search(digest).is_ok()
+    fn has(&self, digest: &Digest) -> bool {
+        self.folders[usize::from(digest.bytes()[0])].has(digest) || self.added.contains(digest)
+    }
+
+    /// Takes note of objects that were put into their places.
+    pub(super) fn add(&mut self, digests: impl Iterator<Item = Digest>) {
+        self.before = None;
+        self.added.extend(digests);
+    }
+}
+
+impl Folder {
+    fn of(root: &Path, first: u8) -> Self {
+        use rustix::fs::{CWD, Dir, Mode, OFlags, openat};
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let entries = openat(CWD, folder(root, first), flags, Mode::empty()).and_then(Dir::new);
+        let entries = entries.into_iter().flatten().flatten();
+        let found: Vec<Digest> = entries.filter_map(|entry| digest(first, entry.file_name().to_bytes())).collect();
+        let mut starts = vec![0_u32; 257];
+        for digest in &found {
+            starts[usize::from(digest.bytes()[1]) + 1] += 1;
+        }
+        (1..257).for_each(|at| starts[at] += starts[at - 1]);
+        let (mut next, mut digests) = (starts.clone(), found.clone());
+        for digest in found {
+            let at = &mut next[usize::from(digest.bytes()[1])];
+            digests[*at as usize] = digest;
+            *at += 1;
+        }
+        Self { digests, starts }
+    }
+
+    fn has(&self, digest: &Digest) -> bool {
+        let second = usize::from(digest.bytes()[1]);
+        self.digests[self.starts[second] as usize..self.starts[second + 1] as usize].contains(digest)
     }
 }
 
@@ -53,8 +215,20 @@ impl<'a> Looking<'a> {
     /// As [`Objects::holds`]; among many an object is there when its name is, whatever its size: a truncated one is found when it
     /// is read.
     pub(super) fn holds(&self, entry: &Entry) -> bool {
+        self.lists(entry) || self.objects.holds(entry)
+    }
+
+    /// Whether an object was seen in its place by its name.
+    pub(super) fn lists(&self, entry: &Entry) -> bool {
         let listed = self.listing.as_ref().is_some_and(|listing| listing.has(&entry.digest));
-        listed && !self.damaged.contains(&entry.digest) || self.objects.holds(entry)
+        listed && !self.damaged.contains(&entry.digest)
+    }
+
+    /// Takes note that all of a tree's objects were seen by their names.
+    pub(super) fn note(&self, whole: &Whole, tree: Digest) {
+        if let Some(folders) = self.listing.as_ref().and_then(|listing| listing.before) {
+            whole.note(tree, folders);
+        }
     }
 }
 

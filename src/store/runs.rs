@@ -64,6 +64,10 @@ pub struct StageRun {
     /// The figures of its summary.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<String, f64>,
+    /// Where it was computed here, the most memory that the process held meanwhile beyond what it held before, bytes. What ran
+    /// beside it is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
 }
 
 /// The folder of runs.
@@ -123,6 +127,21 @@ impl Runs {
     /// The last run of a pipeline, among its last 100, in which the key of `stage` was known, and the stage in it.
     #[must_use]
     pub fn last_of(&self, pipeline: &str, stage: &str) -> Option<(Arc<RunRecord>, StageRun)> {
+        self.last_where(pipeline, stage, |run| run.manifest.is_some())
+    }
+
+    /// How much memory a stage of a pipeline held when it was last computed.
+    #[must_use]
+    pub fn memory_of(&self, pipeline: &str, stage: &str) -> Option<u64> {
+        self.last_where(pipeline, stage, |run| run.memory.is_some())?.1.memory
+    }
+
+    fn last_where(
+        &self,
+        pipeline: &str,
+        stage: &str,
+        is: impl Fn(&StageRun) -> bool,
+    ) -> Option<(Arc<RunRecord>, StageRun)> {
         let mut read = self.lock();
         if read.as_ref().is_none_or(|read| read.pipeline != pipeline) {
             let rest = Box::new(self.newest_first(Some(pipeline)).take(100));
@@ -134,7 +153,7 @@ impl Runs {
                 read.runs.push(Arc::new(read.rest.next()?));
             }
             let run = &read.runs[at];
-            if let Some(found) = run.stages.get(stage).filter(|stage| stage.manifest.is_some()) {
+            if let Some(found) = run.stages.get(stage).filter(|run| is(run)) {
                 return Some((Arc::clone(run), found.clone()));
             }
         }

@@ -38,11 +38,12 @@ fn shell(shell: &str, script: &str) -> Option<String> {
 }
 
 /// A line of words that is being written, and what its last word may become.
-const ASKED: [(&[&str], &str); 12] = [
+const ASKED: [(&[&str], &str); 13] = [
     (&["why", "pipeline.kdl", "p"], "page patches"),
     (&["why", "pipeline.kdl", "fold"], "folds"),
     (&["show", "pipeline.kdl", "folds."], "folds.test folds.train folds.valid"),
     (&["show", "pipeline.kdl", "ti"], "tiny"),
+    (&["predict", "pipeline.kdl", ""], "classifier"),
     (&["plan", "pipeline.kdl", "eyes", "clas"], "classifier"),
     (&["run", "pipeline.kdl", "--pipeline", ""], "first second"),
     (&["run", "pipeline.kdl", "--set", "si"], "side="),

@@ -16,11 +16,17 @@ const LEAVES_ALONE: [(&str, &[&str], &str); 1] =
     [("lsp", &["data", "learn", "report", "stages"], "a language server computes nothing")];
 
 /// Third-party crates and the only floors that may name them.
-const CRATES: [(&str, &[&str]); 14] = [
+const CRATES: [(&str, &[&str]); 20] = [
     ("landlock", &["sandbox"]),
     ("miette", &["diag"]),
     ("kdl", &["syntax"]),
     ("petgraph", &["plan"]),
+    ("ureq", &["store"]),
+    ("rustls", &["store"]),
+    ("object_store", &["store"]),
+    ("reqwest", &["store"]),
+    ("tokio", &["store"]),
+    ("futures_util", &["store"]),
     ("image", &["data"]),
     ("tiff", &["data"]),
     ("zune_jpeg", &["data"]),
@@ -28,7 +34,7 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("parquet", &["data"]),
     ("candle_core", &["learn"]),
     ("candle_nn", &["learn"]),
-    ("indicatif", &["progress"]),
+    ("unicode_width", &["progress"]),
     ("lsp_server", &["lsp"]),
     ("gen_lsp_types", &["lsp"]),
 ];

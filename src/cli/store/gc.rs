@@ -104,7 +104,7 @@ fn age(text: &str) -> Result<u64, String> {
 }
 
 /// `200GiB`, `500MB`, `1000` in bytes.
-fn size(text: &str) -> Result<u64, String> {
+pub(in crate::cli) fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no size: write `200GiB`, `500MB` or a number of bytes");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let count: u64 = text[..digits].parse().map_err(|_| wrong())?;

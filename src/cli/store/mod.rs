@@ -8,6 +8,8 @@ mod verify;
 
 use std::path::Path;
 
+pub(super) use gc::size;
+
 use clap::{Args, Subcommand};
 
 use super::{Exit, Failure};

@@ -45,7 +45,11 @@ pub(super) const PAGES: &[Page] = &[
         "A pattern has no `*`, so it can't say which file belongs to which photograph.",
         "Put `*` where the photograph's (or the patient's) name stands.",
     ),
-    found("too-small", "A photograph is too small to be shrunk so far.", "Shrink by less."),
+    found(
+        "too-small",
+        "A photograph is too small to be shrunk so far, or smaller than a patch of the model that is to map it.",
+        "Shrink by less; map photographs as the model's patches were cut from.",
+    ),
     found(
         "no-patient",
         "The pattern for patients does not fit a photograph's path.",
@@ -294,6 +298,22 @@ pub(super) const PAGES: &[Page] = &[
         "other-size",
         "Patches have another size than those that the model was fitted to.",
         "Extract at the model's size.",
+    ),
+    // Predictions and heat maps.
+    found(
+        "other-scale",
+        "A model is given pixels that stand for another length of the eye than those that it was fitted to.",
+        "Give it photographs or patches after the same `preprocess` as in its training.",
+    ),
+    found(
+        "resampled-predictions",
+        "Predictions were made on resampled patches: their shares and prevalence are those of the draw.",
+        "Nothing, where that is meant; else predict the patches as they were before `rebalance`.",
+    ),
+    found(
+        "seen-photographs",
+        "The figures of heat maps are over photographs of which the model may have been fitted to some.",
+        "Give `heat-map` the test side's patches at `only`: their photographs alone are mapped.",
     ),
     // Thresholds and figures.
     found(

@@ -4,6 +4,8 @@
 //! transposed, then rotated by `angle` (from x towards y), then shifted.
 
 use super::Fill;
+use super::bilinear::{self, Points, RUN};
+use crate::learn::kernels::vectorised;
 
 /// A motion.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,97 +72,96 @@ impl Motion {
     }
 }
 
-/// The moved patch, `size` x `size` x 3 in 0..1, from `side` x `side` x 3 stored bytes around the same centre.
+/// Values of a byte in each of three channels.
+pub type Tables = [[f32; 256]; 3];
+
+/// Bytes in 0..1.
 #[must_use]
-pub fn resample(stored: &[u8], side: usize, size: usize, motion: &Motion, fill: Fill) -> Vec<f32> {
+pub fn shares() -> Tables {
+    [std::array::from_fn(|byte| byte as f32 / 255.0); 3]
+}
+
+/// The moved patch, `size` x `size` x 3 into `pixels`, from `side` x `side` x 3 stored bytes around the same centre: in 0..1, or,
+/// where every pixel goes exactly onto another, what `tables` say of its bytes.
+pub fn resample(
+    stored: &[u8],
+    [side, size]: [usize; 2],
+    motion: &Motion,
+    fill: Fill,
+    tables: &Tables,
+    pixels: &mut [f32],
+) {
+    if motion.keeps_the_grid() {
+        return put(stored, [side, size], motion, tables, pixels);
+    }
     let turn = motion.sin_cos();
     let (from, to) = ((side as f64 - 1.0) / 2.0, (size as f64 - 1.0) / 2.0);
-    let source = |column: usize, row: usize| {
-        let [x, y] = motion.backward([column as f64 - to, row as f64 - to], turn);
-        [x + from, y + from]
-    };
-    let mut pixels = vec![0.0_f32; size * size * 3];
-    if motion.keeps_the_grid() {
-        // Both steps are the same everywhere, and whole.
-        let at = |[x, y]: [f64; 2]| (y as isize * side as isize + x as isize) * 3;
-        let origin = at(source(0, 0));
-        let (right, down) = if size > 1 { (at(source(1, 0)) - origin, at(source(0, 1)) - origin) } else { (0, 0) };
-        for (row, line) in pixels.chunks_exact_mut(size * 3).enumerate() {
-            let mut place = origin + row as isize * down;
-            for pixel in line.chunks_exact_mut(3) {
-                let bytes = &stored[place as usize..place as usize + 3];
-                for (value, byte) in pixel.iter_mut().zip(bytes) {
-                    *value = f32::from(*byte) / 255.0;
-                }
-                place += right;
-            }
-        }
-        return pixels;
-    }
+    let mut points = [[0.0; RUN]; 2];
     for (row, line) in pixels.chunks_exact_mut(size * 3).enumerate() {
-        for (column, pixel) in line.chunks_exact_mut(3).enumerate() {
-            bilinear(stored, side, source(column, row), fill, pixel);
+        for (run, line) in line.chunks_mut(RUN * 3).enumerate() {
+            sources(motion, turn, [(run * RUN) as f64 - to, row as f64 - to], from, &mut points);
+            bilinear::resample(stored, side, &points, fill, line);
         }
     }
-    pixels
 }
 
-/// One pixel at a point between others.
-fn bilinear(stored: &[u8], side: usize, [x, y]: [f64; 2], fill: Fill, pixel: &mut [f32]) {
-    let (left, top) = (whole(x), whole(y));
-    let (wx, wy) = ((x - left as f64) as f32, (y - top as f64) as f32);
-    let last = side as i64 - 1;
-    if left >= 0 && top >= 0 && left < last && top < last {
-        // All four are stored: the same sums, a pixel's channels side by side.
-        let at = (top as usize * side + left as usize) * 3;
-        let (upper, lower) = (&stored[at..at + 6], &stored[at + side * 3..][..6]);
-        let mut sums = [0.0_f32; 4];
-        for (bytes, weight) in [
-            (&upper[..3], (1.0 - wx) * (1.0 - wy)),
-            (&upper[3..], wx * (1.0 - wy)),
-            (&lower[..3], (1.0 - wx) * wy),
-            (&lower[3..], wx * wy),
-        ] {
-            let bytes = [f32::from(bytes[0]), f32::from(bytes[1]), f32::from(bytes[2]), 0.0];
-            for (sum, byte) in sums.iter_mut().zip(bytes) {
-                *sum += weight * byte / 255.0;
+/// Where the points of a run come from that begins at `first`, in stored pixels with the centre at `from`: as
+/// [`Motion::backward`] says, with what is the same for the whole run taken out of the loops.
+fn sources(motion: &Motion, (sin, cos): (f64, f64), first: [f64; 2], from: f64, points: &mut Points) {
+    let v = first[1] - motion.shift[1];
+    let mut axes = [[cos, sin * v], [-sin, cos * v]];
+    if motion.transpose {
+        axes.swap(0, 1);
+    }
+    for ((points, [factor, fixed]), flip) in points.iter_mut().zip(axes).zip([motion.flip_x, motion.flip_y]) {
+        let sign = if flip { -1.0 } else { 1.0 };
+        axis([first[0], motion.shift[0], factor, fixed, sign, from], points);
+    }
+}
+
+vectorised! {
+    /// One coordinate of the points of a run.
+    fn axis(of: [f64; 6], points: &mut [f64; RUN]) {
+        let [first, shift, factor, fixed, sign, from] = of;
+        for (at, point) in (0_u32..).zip(points) {
+            let u = first + f64::from(at) - shift;
+            *point = (factor * u + fixed) * sign + from;
+        }
+    }
+}
+
+/// A motion that keeps the grid: both steps are the same everywhere, and whole.
+fn put(stored: &[u8], [side, size]: [usize; 2], motion: &Motion, [red, green, blue]: &Tables, pixels: &mut [f32]) {
+    let turn = motion.sin_cos();
+    let (from, to) = ((side as f64 - 1.0) / 2.0, (size as f64 - 1.0) / 2.0);
+    let place = |column: usize, row: usize| {
+        let [x, y] = motion.backward([column as f64 - to, row as f64 - to], turn);
+        ((y + from) as isize * side as isize + (x + from) as isize) * 3
+    };
+    let origin = place(0, 0);
+    let (right, down) = if size > 1 { (place(1, 0) - origin, place(0, 1) - origin) } else { (0, 0) };
+    let look = |pixel: &mut [f32; 3], bytes: &[u8; 3]| {
+        *pixel = [red[bytes[0] as usize], green[bytes[1] as usize], blue[bytes[2] as usize]];
+    };
+    for (row, line) in pixels.chunks_exact_mut(size * 3).enumerate() {
+        let line = line.as_chunks_mut::<3>().0;
+        let mut place = origin + row as isize * down;
+        match right {
+            3 => {
+                let bytes = stored[place as usize..][..size * 3].as_chunks::<3>().0;
+                line.iter_mut().zip(bytes).for_each(|(pixel, bytes)| look(pixel, bytes));
             }
-        }
-        pixel.copy_from_slice(&sums[..3]);
-        return;
-    }
-    let corners = [(0, 0, (1.0 - wx) * (1.0 - wy)), (1, 0, wx * (1.0 - wy)), (0, 1, (1.0 - wx) * wy), (1, 1, wx * wy)];
-    for (dx, dy, weight) in corners {
-        let place = |at: i64, step: i64| inside(at + step, side, fill);
-        if weight > 0.0
-            && let (Some(x), Some(y)) = (place(left, dx), place(top, dy))
-        {
-            let bytes = &stored[(y * side + x) * 3..][..3];
-            for (value, byte) in pixel.iter_mut().zip(bytes) {
-                *value += weight * f32::from(*byte) / 255.0;
+            -3 => {
+                let bytes = stored[..place as usize + 3][(place as usize + 3 - size * 3)..].as_chunks::<3>().0;
+                line.iter_mut().zip(bytes.iter().rev()).for_each(|(pixel, bytes)| look(pixel, bytes));
             }
-        }
-    }
-}
-
-/// The largest whole number that is not above `x`, without a call where processors have no instruction for it.
-fn whole(x: f64) -> i64 {
-    let near = x as i64;
-    near - i64::from(near as f64 > x)
-}
-
-/// The stored index that stands for `at`; none where black does.
-fn inside(at: i64, side: usize, fill: Fill) -> Option<usize> {
-    let last = side as i64 - 1;
-    if (0..=last).contains(&at) {
-        return Some(at as usize);
-    }
-    match fill {
-        Fill::Black => None,
-        Fill::Reflect if last == 0 => Some(0),
-        Fill::Reflect => {
-            let at = at.rem_euclid(2 * last);
-            Some(at.min(2 * last - at) as usize)
+            _ => {
+                for pixel in line {
+                    let bytes = &stored[place as usize..][..3];
+                    look(pixel, &[bytes[0], bytes[1], bytes[2]]);
+                    place += right;
+                }
+            }
         }
     }
 }
@@ -192,6 +193,12 @@ mod tests {
         (0..side * side).flat_map(|i| [(10 * (i / side) + i % side) as u8, 0, 0]).collect()
     }
 
+    fn moved(stored: &[u8], side: usize, size: usize, motion: &Motion, fill: Fill) -> Vec<f32> {
+        let mut pixels = vec![f32::NAN; size * size * 3];
+        resample(stored, [side, size], motion, fill, &shares(), &mut pixels);
+        pixels
+    }
+
     fn red(pixels: &[f32]) -> Vec<i32> {
         pixels.chunks(3).map(|pixel| (pixel[0] * 255.0).round() as i32).collect()
     }
@@ -199,7 +206,7 @@ mod tests {
     #[test]
     fn each_flip_puts_the_corners_where_it_should() {
         let stored = numbered(3);
-        let moved = |motion: Motion| red(&resample(&stored, 3, 3, &motion, Fill::Reflect));
+        let moved = |motion: Motion| red(&moved(&stored, 3, 3, &motion, Fill::Reflect));
         assert_eq!(moved(Motion::none()), [0, 1, 2, 10, 11, 12, 20, 21, 22]);
         assert_eq!(moved(Motion { flip_x: true, ..Motion::none() }), [2, 1, 0, 12, 11, 10, 22, 21, 20]);
         assert_eq!(moved(Motion { flip_y: true, ..Motion::none() }), [20, 21, 22, 10, 11, 12, 0, 1, 2]);
@@ -211,7 +218,7 @@ mod tests {
     #[test]
     fn the_margin_is_cut_off_unless_the_motion_needs_it() {
         let stored = numbered(5);
-        let moved = |motion: Motion, fill| red(&resample(&stored, 5, 3, &motion, fill));
+        let moved = |motion: Motion, fill| red(&moved(&stored, 5, 3, &motion, fill));
         assert_eq!(moved(Motion::none(), Fill::Reflect), [11, 12, 13, 21, 22, 23, 31, 32, 33]);
         let right = Motion { shift: [1.0, 0.0], ..Motion::none() };
         assert_eq!(moved(right, Fill::Reflect), [10, 11, 12, 20, 21, 22, 30, 31, 32]);
@@ -219,7 +226,8 @@ mod tests {
         assert_eq!(moved(far.clone(), Fill::Reflect), [12, 11, 10, 22, 21, 20, 32, 31, 30]);
         assert_eq!(moved(far, Fill::Black), [0, 0, 10, 0, 0, 20, 0, 0, 30]);
         let half = Motion { shift: [0.5, 0.0], ..Motion::none() };
-        assert_eq!(red(&resample(&[0, 0, 0, 100, 0, 0, 0, 0, 0, 100, 0, 0], 2, 2, &half, Fill::Black)), [0, 50, 0, 50]);
+        let four = [0, 0, 0, 100, 0, 0, 0, 0, 0, 100, 0, 0];
+        assert_eq!(red(&self::moved(&four, 2, 2, &half, Fill::Black)), [0, 50, 0, 50]);
     }
 
     #[test]
@@ -227,8 +235,53 @@ mod tests {
         let stored = numbered(4);
         let turned = Motion { angle: std::f64::consts::FRAC_PI_2, ..Motion::none() };
         let flipped = Motion { flip_y: true, transpose: true, ..Motion::none() };
-        let by = |motion| red(&resample(&stored, 4, 4, &motion, Fill::Black));
+        let by = |motion| red(&moved(&stored, 4, 4, &motion, Fill::Black));
         assert_eq!(by(turned), by(flipped));
+    }
+
+    /// A pixel at a point between stored ones, in the order of sums that every way of computing it has.
+    fn between(stored: &[u8], side: usize, [x, y]: [f64; 2], fill: Fill, channel: usize) -> f32 {
+        let (left, top) = (x.floor(), y.floor());
+        let (wx, wy) = ((x - left) as f32, (y - top) as f32);
+        let corners = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)];
+        let weights = [(1.0 - wx) * (1.0 - wy), wx * (1.0 - wy), (1.0 - wx) * wy, wx * wy];
+        let mirrored = |at: f64| {
+            let (at, period) = (at as i64, (2 * side as i64 - 2).max(1));
+            let outside = at < 0 || at >= side as i64;
+            let at = if outside { at.rem_euclid(period) } else { at };
+            (outside, at.min(period - at).max(0) as usize)
+        };
+        corners.iter().zip(weights).fold(0.0, |sum, ((dx, dy), weight)| {
+            let ((far, x), (off, y)) = (mirrored(left + dx), mirrored(top + dy));
+            if (far || off) && fill == Fill::Black {
+                return sum;
+            }
+            sum + weight * f32::from(stored[(y * side + x) * 3 + channel]) / 255.0
+        })
+    }
+
+    #[test]
+    fn a_run_of_points_has_the_bytes_of_its_points_one_by_one() {
+        // Wider than a run, and with points inside and outside.
+        for (side, size, angle, shift) in
+            [(75, 70, 0.3, [0.0, 2.5]), (9, 9, 1.8, [-1.25, 0.5]), (66, 66, 1e-9, [0.0, 3.0])]
+        {
+            let stored: Vec<u8> = (0..side * side * 3).map(|at| (at * at * 7 + at / 3) as u8).collect();
+            for flips in 0..8 {
+                let [flip_x, flip_y, transpose] = [1, 2, 4].map(|flip| flips & flip != 0);
+                let motion = Motion { flip_x, flip_y, transpose, angle, shift };
+                for fill in [Fill::Reflect, Fill::Black] {
+                    let found = moved(&stored, side, size, &motion, fill);
+                    let (from, to) = ((side as f64 - 1.0) / 2.0, (size as f64 - 1.0) / 2.0);
+                    for (at, found) in found.iter().enumerate() {
+                        let (row, column, channel) = (at / 3 / size, at / 3 % size, at % 3);
+                        let [x, y] = motion.backward([column as f64 - to, row as f64 - to], motion.sin_cos());
+                        let wanted = between(&stored, side, [x + from, y + from], fill, channel);
+                        assert_eq!(found.to_bits(), wanted.to_bits(), "{motion:?} {fill:?} {row} {column} {channel}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! All that is random is drawn first, in a fixed number of draws whatever the recipe holds, so that switching one change on
 //! leaves the draws of the others as they were. Then: flips, rotation and shift in one resampling pass, colour, blur.
 
+mod bilinear;
 pub mod blur;
 pub mod color;
 pub mod geometry;
@@ -13,7 +14,7 @@ use crate::base::random::Stream;
 use crate::data::patches::{Label, SetInfo};
 use crate::stage::{Params, StageError};
 use color::Jitter;
-use geometry::Motion;
+use geometry::{Motion, Tables};
 
 /// The name of the recipe in a tree of views.
 pub const RECIPE: &str = "recipe.json";
@@ -129,22 +130,29 @@ impl Change {
         Self { motion: Motion::none(), fill: Fill::Reflect, jitter: Jitter::none(), sigma: 0.0 }
     }
 
-    /// The changed patch: `size` x `size` x 3 in 0..1, from the stored `S x S x 3`.
+    /// Whether every value of the changed patch is one that is stored, wherever it goes.
     #[must_use]
-    pub fn pixels(&self, stored: &[u8], info: &SetInfo) -> Vec<f32> {
-        let size = info.size as usize;
-        self.made(stored, size + 2 * info.margin as usize, size)
+    pub fn keeps_the_values(&self) -> bool {
+        self.motion.keeps_the_grid() && self.jitter == Jitter::none() && self.sigma == 0.0
     }
 
-    /// The changed patch: `size` x `size` x 3 in 0..1, from the stored `side` x `side` x 3.
-    #[must_use]
-    pub fn made(&self, stored: &[u8], side: usize, size: usize) -> Vec<f32> {
-        let mut pixels = geometry::resample(stored, side, size, &self.motion, self.fill);
-        self.jitter.apply(&mut pixels);
-        if self.sigma > 0.0 {
-            blur::gaussian(&mut pixels, size, self.sigma);
+    /// The changed patch, `size` x `size` x 3 into `pixels`, from the stored `S x S x 3`: in 0..1, or, of a change that keeps the
+    /// values, what `tables` say of them.
+    pub fn apply(&self, stored: &[u8], info: &SetInfo, tables: &Tables, pixels: &mut [f32]) {
+        let size = info.size as usize;
+        self.make(stored, [size + 2 * info.margin as usize, size], tables, pixels);
+    }
+
+    /// The same of a patch of which `side` x `side` x 3 are stored, both in `[side, size]`.
+    pub fn make(&self, stored: &[u8], sides: [usize; 2], tables: &Tables, pixels: &mut [f32]) {
+        if self.keeps_the_values() {
+            return geometry::resample(stored, sides, &self.motion, self.fill, tables, pixels);
         }
-        pixels
+        geometry::resample(stored, sides, &self.motion, self.fill, &geometry::shares(), pixels);
+        self.jitter.apply(pixels);
+        if self.sigma > 0.0 {
+            blur::gaussian(pixels, sides[1], self.sigma);
+        }
     }
 
     /// The label of one class after the change: recomputed from the stored mask where pixels left or entered the patch, as it

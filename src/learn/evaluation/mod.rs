@@ -2,9 +2,11 @@
 //! facts (photograph, patient, lesion area), but neither the network nor the store.
 
 mod examples;
+mod predicted;
 mod tables;
 
 pub use examples::{Example, ExampleKind, PER_KIND, examples};
+pub use predicted::{OfPhotograph, Predicted, of_classes, of_photographs, photographs};
 pub use tables::{curves, predictions};
 
 use std::collections::{BTreeMap, BTreeSet};

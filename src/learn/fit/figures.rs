@@ -91,6 +91,17 @@ fn loss(value: f64) -> String {
     if value.abs() < 100.0 { format!("{value:.4}") } else { format!("{value:.1e}") }
 }
 
+/// How a training goes, for people: where it is, the loss of the last batch, and how it did after the epoch before.
+#[must_use]
+pub fn words(epoch: (u64, u64), batch: (u64, u64), value: f64, last: Option<&EpochFigures>) -> String {
+    let last = last.map(|last| {
+        let valid = &last.valid;
+        format!(", validation after {}: loss {}, F1 {}", last.epoch, loss(valid.loss), figure(valid.figures.micro.f1))
+    });
+    let last = last.unwrap_or_default();
+    format!("epoch {}/{}, batch {}/{}, loss {}{last}", epoch.0, epoch.1, batch.0, batch.1, loss(value))
+}
+
 /// The figures of an epoch as lines for people: a line per set of patches, then a line per class with training (the fixed
 /// subset where there is one) and validation side by side, and in brackets what is reached without looking.
 #[must_use]

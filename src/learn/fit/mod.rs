@@ -25,7 +25,7 @@ use crate::stage::{Progress, StageError, Stop, Warning};
 use crate::store::StoreError;
 use earlier::Earlier;
 pub use earlier::Family;
-use figures::{EpochFigures, SetFigures, lines, lopsided_text};
+use figures::{EpochFigures, SetFigures, lines, lopsided_text, words};
 use settings::{Choose, Memory, Settings, label_counts};
 
 /// The weights that stay behind when a loss is not a number.
@@ -288,6 +288,9 @@ impl Run<'_> {
         self.logits.extend(values);
         self.labels.extend(labels);
         self.facts.batches += 1;
+        let facts = &self.facts;
+        let (epoch, batch) = ((facts.epoch, self.task.settings.epochs), (facts.batches, batches));
+        self.task.progress.now(&words(epoch, batch, value, facts.epochs.last()));
         Ok(self.rate(step, batches))
     }
 

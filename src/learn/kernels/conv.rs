@@ -13,6 +13,7 @@ use super::gather::{Begin, Finish, Gather, OUTSIDE, Rectify, panels};
 use super::micro::COLUMNS;
 use super::moments::Moments;
 use super::shared::{Pool, Shared};
+use super::winograd::{Way, Winograd};
 
 /// A convolution of images of one size.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Conv {
     backward: Vec<(Vec<usize>, Gather)>,
     /// Whether the images are copied with their padding first, so that a kernel's row is one part.
     padded: bool,
+    /// Forward and back by fewer multiplications, where the shape allows.
+    winograd: [Option<Winograd>; 2],
 }
 
 /// The shape of a convolution.
@@ -98,13 +101,18 @@ impl Conv {
         // With few channels a tap is too short for the inner loop; the taps of a kernel's row lie side by side.
         let merged = shape.groups == 1 && shape.dilation == 1 && shape.kernel > 1 && shape.channels < 16;
         let padded = merged && shape.padding > 0;
+        let winograd = [Winograd::new(&shape), Winograd::back(&shape)];
         let (forward, backward) = if shape.groups > 1 {
             (Gather::empty(), Vec::new())
         } else {
-            let forward = if merged { rows_of_kernel(&shape) } else { taps_of_kernel(&shape) };
-            (forward, phases(&shape))
+            let forward = match &winograd[0] {
+                Some(_) => Gather::empty(),
+                None if merged => rows_of_kernel(&shape),
+                None => taps_of_kernel(&shape),
+            };
+            (forward, if winograd[1].is_some() { Vec::new() } else { phases(&shape) })
         };
-        Self { shape, forward, backward, padded }
+        Self { shape, forward, backward, padded, winograd }
     }
 
     /// Packs a kernel for [`Conv::forward`].
@@ -112,6 +120,9 @@ impl Conv {
     pub fn pack(&self, kernel: &[f32], pool: &Pool) -> Packed {
         if self.shape.groups > 1 {
             return Packed(kernel.to_vec());
+        }
+        if let [Some(winograd), _] = &self.winograd {
+            return Packed(winograd.pack(kernel, Way::Forward, pool));
         }
         let (out, depth) = (self.shape.out, self.forward.depth());
         let mut packed = pool.take(panels(out) * depth * COLUMNS);
@@ -148,6 +159,9 @@ impl Conv {
             padded
         });
         let finish = Finish { bias: bias.as_deref(), extra: after.extra, start: Begin::Fresh, rectify: after.rectify };
+        if let [Some(winograd), _] = &self.winograd {
+            return winograd.product(x, &kernel.0, y, finish, moments, pool);
+        }
         self.with_images(x, pool, |images| {
             self.forward.product(images, &kernel.0, self.shape.out, y, finish, moments);
         });
@@ -158,6 +172,11 @@ impl Conv {
         if self.shape.groups > 1 {
             direct::input_gradient(&self.shape, dy, kernel, begin, dx);
             return;
+        }
+        if let [_, Some(winograd)] = &self.winograd {
+            let packed = winograd.pack(kernel, Way::Back, pool);
+            winograd.product(dy, &packed, dx, Finish { start: begin, ..Finish::default() }, None, pool);
+            return pool.give(packed);
         }
         if begin == Begin::Fresh && self.backward.iter().any(|(taps, _)| taps.is_empty()) {
             dx.par_chunks_mut(1 << 14).for_each(|dx| dx.fill(0.0));
@@ -175,6 +194,9 @@ impl Conv {
         if self.shape.groups > 1 {
             direct::kernel_gradient(&self.shape, x, dy, dkernel, pool);
             return;
+        }
+        if let [Some(winograd), _] = &self.winograd {
+            return winograd.kernel_gradient(x, dy, dkernel, pool);
         }
         self.with_images(x, pool, |images| self.forward.transposed(images, dy, self.shape.out, dkernel, pool));
     }

@@ -17,8 +17,10 @@ pub mod pooling;
 mod shared;
 pub mod smooth;
 mod vector;
+mod winograd;
 
 pub use gather::{Begin, Rectify, accumulate};
 pub use moments::Moments;
 pub use path::{Path, choose, chosen, path};
 pub use shared::Pool;
+pub(in crate::learn) use vector::vectorised;

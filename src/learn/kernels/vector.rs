@@ -37,4 +37,4 @@ macro_rules! vectorised {
     };
 }
 
-pub(super) use vectorised;
+pub(in crate::learn) use vectorised;

@@ -131,7 +131,7 @@ impl Files for Lab {
     fn entry(&self, file: &Path) -> Result<Entry, StageError> {
         let bytes = std::fs::read(file).unwrap();
         let entry = Entry { digest: Digest::of(&bytes), size: bytes.len() as u64 };
-        self.objects.put_external(&entry, file);
+        self.objects.put_external([(&entry, file)]);
         Ok(entry)
     }
 

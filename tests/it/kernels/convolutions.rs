@@ -8,7 +8,7 @@ use macula::learn::kernels::{Begin, Moments, Pool, Rectify};
 use super::formula::formula;
 
 /// Sides, channels, outputs, kernel, stride, padding, groups, dilation: every way of packing, and widths that fill no panel.
-const SHAPES: [[usize; 9]; 20] = [
+const SHAPES: [[usize; 9]; 25] = [
     [7, 6, 3, 5, 3, 1, 1, 1, 1],
     [8, 9, 3, 64, 7, 2, 3, 1, 1],
     [5, 5, 3, 4, 2, 1, 0, 1, 1],
@@ -29,6 +29,12 @@ const SHAPES: [[usize; 9]; 20] = [
     [11, 9, 17, 5, 3, 2, 3, 1, 3],
     [8, 9, 8, 12, 3, 1, 3, 4, 3],
     [9, 7, 40, 40, 3, 2, 2, 40, 2],
+    // By fewer multiplications: forward and back, with half tiles at two edges; with every padding; of too few pixels.
+    [7, 6, 32, 48, 3, 1, 1, 1, 1],
+    [8, 9, 64, 32, 3, 1, 1, 1, 1],
+    [6, 8, 48, 80, 3, 1, 0, 1, 1],
+    [4, 5, 32, 32, 3, 1, 2, 1, 1],
+    [1, 9, 32, 32, 3, 1, 1, 1, 1],
 ];
 
 fn shape([height, width, channels, out, kernel, stride, padding, groups, dilation]: [usize; 9]) -> ConvShape {
@@ -128,6 +134,27 @@ fn a_convolution_and_its_gradients_are_the_sums_that_define_them() {
         let mut found = vec![f32::NAN; kernel.len()];
         conv.kernel_gradient(&x, &dy, &mut found, &pool);
         assert_near(&what, &found, &dkernel);
+    }
+}
+
+#[test]
+fn the_gradient_of_a_kernel_over_many_tiles_is_the_sum_over_the_images() {
+    let (pool, n) = (Pool::default(), 13);
+    let shape = shape([16, 15, 32, 48, 3, 1, 1, 1, 1]);
+    let conv = Conv::new(shape);
+    let (image, out) = (16 * 15 * 32, 16 * 15 * 48);
+    let (x, dy) = (formula("x", n * image, -1.0, 1.0), formula("dy", n * out, -1.0, 1.0));
+    let mut wanted = vec![0.0; shape.weights()];
+    let mut found = vec![f32::NAN; shape.weights()];
+    for (x, dy) in x.chunks_exact(image).zip(dy.chunks_exact(out)) {
+        conv.kernel_gradient(x, dy, &mut found, &pool);
+        wanted.iter_mut().zip(&found).for_each(|(wanted, found)| *wanted += f64::from(*found));
+    }
+    conv.kernel_gradient(&x, &dy, &mut found, &pool);
+    // Sums of 3,120 products each, against the largest of them.
+    let largest = wanted.iter().fold(0.0_f64, |largest, wanted| largest.max(wanted.abs()));
+    for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+        assert!((f64::from(*found) - wanted).abs() < 5e-6 * largest, "{at}: {found}, not {wanted}, of {largest}");
     }
 }
 

@@ -16,11 +16,15 @@ const CHILD: &str = "MACULA_TEST_KERNELS";
 /// Of evaluated and trained logits, gradient and running statistics.
 const GOLDEN: &str = "ddd6f6c3413d60c990440af2aea182ad25f740f97c40a764656d480a1911c28e";
 
-fn digest() -> Digest {
+/// The same of channels that are whole strips: convolutions by fewer multiplications, over tiles enough for several chunks.
+const GOLDEN_WIDE: &str = "71c0f567f9c76211df0d0282cb7713e2466757680e0ef226478816cfad8e5f59";
+
+fn digest(widths: [usize; 4], side: usize) -> Digest {
     let streams = Streams::new(1, "test");
-    let mut network = Network::new(&resnet18([8, 12, 20, 36]), 40, 4, &streams).unwrap();
+    let mut network = Network::new(&resnet18(widths), side, 4, &streams).unwrap();
     network.load(&weights(&network.tensors()), Missing::Error).unwrap();
-    let pixels = Tensor::from_vec(formula("pixels", 3 * 40 * 40 * 3, -2.0, 2.0), (3, 40, 40, 3), &Device::Cpu).unwrap();
+    let pixels = formula("pixels", 3 * side * side * 3, -2.0, 2.0);
+    let pixels = Tensor::from_vec(pixels, (3, side, side, 3), &Device::Cpu).unwrap();
     let evaluated = network.forward(&pixels).unwrap();
     let frozen = vec![false; network.parameters().len()];
     let logits = network.forward_train(&pixels, &frozen, streams.stream("dropout", 0, &[])).unwrap();
@@ -31,25 +35,35 @@ fn digest() -> Digest {
     Digest::of(&all.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
 }
 
-#[test]
-fn a_tiny_network_gives_the_golden_bytes_on_the_portable_path() {
+/// Compares the digest of a network of these widths over patches of `side` px on all paths; `test` is the test that asks, which is its own child.
+fn compare(test: &str, widths: [usize; 4], side: usize, golden: &str) {
     if let Ok(path) = std::env::var(CHILD) {
         let path = Path::from_name(&path).unwrap();
         assert_eq!(choose(path), path);
-        println!("digest {}", digest());
+        println!("digest {}", digest(widths, side));
         return;
     }
     let of = |path: Path| {
-        let name = "kernels::golden::a_tiny_network_gives_the_golden_bytes_on_the_portable_path";
+        let name = format!("kernels::golden::{test}");
         let mut child = Command::new(std::env::current_exe().unwrap());
-        let output = child.args(["--exact", name, "--nocapture"]).env(CHILD, path.name()).output().unwrap();
+        let output = child.args(["--exact", &name, "--nocapture"]).env(CHILD, path.name()).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let at = text.find("digest ").unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
         text[at + 7..][..64].to_owned()
     };
-    assert_eq!(of(Path::Portable), GOLDEN, "raise the versions of `train` where its output must change");
+    assert_eq!(of(Path::Portable), golden, "raise the versions of `train` where its output must change");
     let fused: Vec<String> = [Path::Avx2, Path::Avx512].into_iter().filter(|path| path.available()).map(of).collect();
     assert!(fused.windows(2).all(|pair| pair[0] == pair[1]), "{fused:?}");
+}
+
+#[test]
+fn a_tiny_network_gives_the_golden_bytes_on_the_portable_path() {
+    compare("a_tiny_network_gives_the_golden_bytes_on_the_portable_path", [8, 12, 20, 36], 40, GOLDEN);
+}
+
+#[test]
+fn a_wide_network_gives_the_golden_bytes_on_the_portable_path() {
+    compare("a_wide_network_gives_the_golden_bytes_on_the_portable_path", [32, 48, 64, 32], 160, GOLDEN_WIDE);
 }
 
 #[test]

@@ -6,21 +6,21 @@ use macula::base::{Digest, Streams};
 use macula::data::patches::{Label, Part, PatchSet, Row, SetInfo, ShardBytes};
 use macula::store::Objects;
 
-pub(super) const CLASSES: [&str; 4] = ["MA", "HE", "EX", "SE"];
+pub(crate) const CLASSES: [&str; 4] = ["MA", "HE", "EX", "SE"];
 
 /// How large the set is.
 #[derive(Clone, Copy)]
-pub(super) struct Extent {
-    pub photographs: u32,
-    pub patches: u32,
-    pub size: u32,
+pub(crate) struct Extent {
+    pub(crate) photographs: u32,
+    pub(crate) patches: u32,
+    pub(crate) size: u32,
 }
 
 /// Few and small: for golden digests.
-pub(super) const TINY: Extent = Extent { photographs: 6, patches: 24, size: 16 };
+pub(crate) const TINY: Extent = Extent { photographs: 6, patches: 24, size: 16 };
 
 /// A set in `objects`, and logits for it. SE is never annotated on the last photograph.
-pub(super) fn set(extent: Extent, objects: &Objects) -> (PatchSet, Vec<f32>) {
+pub(crate) fn set(extent: Extent, objects: &Objects) -> (PatchSet, Vec<f32>) {
     let Extent { photographs, patches, size } = extent;
     let info = SetInfo {
         classes: CLASSES.map(str::to_owned).to_vec(),

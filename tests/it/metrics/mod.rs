@@ -1,7 +1,7 @@
 //! Tests of tables, metrics, thresholds, evaluation and reports.
 
 mod agreement;
-mod fixture;
+pub(crate) mod fixture;
 mod invariants;
 mod pages;
 mod table;

@@ -25,6 +25,8 @@ pub(super) struct Bench {
     pub(super) implementations: &'static [Implementation],
     /// Whether outputs that can't be read are told instead of ending the test.
     pub(super) bears_damage: bool,
+    /// From so many objects on folders are listed, and remembered where they were left alone for so many nanoseconds.
+    pub(super) listing: Option<(usize, u64)>,
 }
 
 /// What became of each stage, in a form that is easy to compare.
@@ -46,6 +48,7 @@ impl Bench {
             options: Options::usual(2),
             implementations: ALL,
             bears_damage: false,
+            listing: None,
         }
     }
 
@@ -62,7 +65,11 @@ impl Bench {
     }
 
     pub(super) fn store(&self) -> Store {
-        Store::open(&self.path(".macula")).expect("the store opens")
+        let store = Store::open(&self.path(".macula")).expect("the store opens");
+        match self.listing {
+            Some((many, racy)) => store.listing(many, racy),
+            None => store,
+        }
     }
 
     pub(super) fn run(&self, pipeline: &Pipeline) -> Came {
@@ -147,6 +154,7 @@ pub(super) fn world(folder: &Path) -> World {
         folder: folder.to_owned(),
         executable: None,
         processors: 2,
+        memory: None,
         stop: std::sync::Arc::default(),
         signalled: std::sync::Arc::default(),
     }

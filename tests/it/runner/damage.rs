@@ -47,10 +47,9 @@ fn a_flipped_byte_is_found_told_and_healed_when_it_is_read() {
     assert_eq!(healed.of("two"), "repaired");
     assert_eq!(healed.of("one"), "reused");
     assert_eq!(healed.text("three.out"), "d(b(a(x)))");
-    let told = healed
-        .events
-        .iter()
-        .any(|event| matches!(event, Event::Repairing { stage, text } if stage == "two" && text.contains("damaged")));
+    let told = healed.events.iter().any(
+        |event| matches!(event, Event::Repairing { stage, text, .. } if stage == "two" && text.contains("damaged")),
+    );
     assert!(told, "the damage is told");
     let shown = fs::read_to_string(bench.path("results/bench/two/text")).expect("linked");
     assert_eq!(shown, "b(a(x))", "the link leads to the healed bytes");
@@ -175,7 +174,7 @@ fn a_file_that_changes_while_macula_runs_is_no_damage() {
     bench.write("in.txt", "x");
     let store = bench.store();
     let entry = store.files.entry(&bench.path("in.txt"), 0).expect("readable");
-    store.objects.put_external(&entry, &bench.path("in.txt"));
+    store.objects.put_external([(&entry, bench.path("in.txt").as_path())]);
     assert_eq!(&*store.objects.read(&entry).expect("readable"), b"x");
     bench.write("in.txt", "y");
     let error = store.objects.read(&entry).expect_err("it changed").to_string();

@@ -215,9 +215,10 @@ fn healed(bench: &Bench, pipeline: &Pipeline, mut came: Came) -> Result<Came, Te
     Err(TestCaseError::fail(format!("{:?} can't be healed", came.unreadable)))
 }
 
-fn edits_in_a_row(edits: &[Edit]) -> Result<(), TestCaseError> {
+fn edits_in_a_row(edits: &[Edit], listing: Option<(usize, u64)>) -> Result<(), TestCaseError> {
     let mut bench = Bench::new();
     bench.bears_damage = true;
+    bench.listing = listing;
     bench.world.environment.insert("MACULA_LOOKS".into(), "0".into());
     bench.write("in.txt", "0\n0");
     bench.write("data/0", "0");
@@ -262,6 +263,10 @@ fn plan_says_what_run_does() {
         failure_persistence: None,
         ..Config::default()
     };
-    let edits = prop::collection::vec(edit(), IN_A_ROW);
-    TestRunner::new(config).run(&edits, |edits| edits_in_a_row(&edits)).unwrap_or_else(|error| panic!("{error}"));
+    // Folders of objects are listed from a thousand objects on, in every second project from one on.
+    let listing = prop::option::of(Just((1, 30_000_000)));
+    let edits = (prop::collection::vec(edit(), IN_A_ROW), listing);
+    TestRunner::new(config)
+        .run(&edits, |(edits, listing)| edits_in_a_row(&edits, listing))
+        .unwrap_or_else(|error| panic!("{error}"));
 }

@@ -9,6 +9,7 @@ mod items;
 mod keys;
 mod killed;
 mod limits;
+mod many;
 mod reuse;
 mod runs;
 mod stages;

@@ -1,0 +1,295 @@
+//! `macula predict`: new photographs scored by a classifier that a pipeline trained, by the stages `preprocess` and `heat-map`
+//! themselves. Nothing is stored: what is computed goes to the terminal and to `--out`.
+
+mod said;
+mod way;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::artifact::{self, Artifact};
+use super::{Exit, Failure, Loaded, PipelineArguments, load};
+use crate::base::{Digest, Streams};
+use crate::data::gathering::extension;
+use crate::data::photographs::{PhotographFacts, WithoutMask};
+use crate::lang::spec::StageSpec;
+use crate::lang::value::Value;
+use crate::learn::model::{Model, ModelInfo};
+use crate::learn::tuning::Thresholds;
+use crate::run::World;
+use crate::stage::{Ctx, Inputs, Item, Params, Progress, StageError, Stop, Warning, Work};
+use crate::stages::heat_map::{HEAT_MAP, MODEL, THRESHOLDS};
+use crate::stages::preprocess::PREPROCESS;
+use crate::store::{Entry, Objects, StoreError, Tree};
+use way::{Way, way};
+
+/// The arguments of `macula predict`.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pipeline: PipelineArguments,
+    /// The stage that trained the classifier
+    stage: String,
+    /// The photographs: JPEG, PNG or TIFF
+    #[arg(required = true)]
+    photographs: Vec<PathBuf>,
+    /// Write each photograph's heat map into a folder of its name below this one
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Distance between patches [default: half a patch]
+    #[arg(long, value_name = "PX")]
+    stride: Option<NonZeroU16>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Scores photographs that are in no data set.
+///
+/// # Errors
+/// A [`Failure`] where there is no such classifier, what was done to its photographs can't be told, or a photograph can't be read.
+pub fn predict(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(world, &arguments.pipeline)?;
+    let classifier = classifier(world, &loaded, &arguments.stage)?;
+    let way = way(&loaded.pipeline, &classifier.stage)?;
+    let tuned = tuned(world, &loaded, &classifier)?;
+    let names = names(&arguments.photographs)?;
+    let folder = tempfile::tempdir().map_err(StoreError::disk("create", Path::new("a temporary folder")))?;
+    let bench = Bench::new(folder.path(), &loaded, &classifier, tuned.as_ref().map(|(_, thresholds)| thresholds))?;
+    super::run::listen(world);
+    let scored = watched(world, &bench.stop, || {
+        let mut scored = Vec::new();
+        for (name, file) in names.iter().zip(&arguments.photographs) {
+            let tree = bench.map(name, &world.folder.join(file), &way, arguments.stride)?;
+            if let Some(out) = &arguments.out {
+                write(&tree, &bench.objects, &world.folder.join(out).join(name))?;
+            }
+            scored.push(said::Scored::read(name, &file.display().to_string(), &tree, &bench.objects)?);
+        }
+        Ok::<_, Failure>(scored)
+    })?;
+    let told = said::Told {
+        file: &loaded.file,
+        stage: &classifier.stage.own,
+        run: classifier.run.as_deref(),
+        size: bench.info.size,
+        classes: &bench.info.classes,
+        tuned: tuned.as_ref().map(|(stage, thresholds)| (stage.as_str(), thresholds.as_slice())),
+        preprocess: way.preprocess.iter().map(|stage| stage.own.as_str()).collect(),
+        out: arguments.out.as_deref(),
+    };
+    said::say(&told, &scored, arguments.json);
+    Ok(Exit::Done)
+}
+
+/// The classifier as the pipeline stands.
+fn classifier(world: &World, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
+    let artifact = artifact::find(world, loaded, wanted)?;
+    let stage = &artifact.stage;
+    if !stage.outputs.iter().any(|output| output.ty == "model") {
+        let models = loaded.pipeline.stages.iter().filter(|stage| stage.outputs.iter().any(|out| out.ty == "model"));
+        let models: Vec<String> = models.map(|stage| format!("`{}`", stage.name)).collect();
+        let hint =
+            if models.is_empty() { "there is none".to_owned() } else { format!("there is {}", models.join(", ")) };
+        return Err(
+            Failure::user(format!("`{}` is `{}`, which trains no classifier", stage.name, stage.kind)).hint(hint)
+        );
+    }
+    if artifact.outdated {
+        let text = format!(
+            "the pipeline changed since `{}` was trained, so what was done to its photographs can't be told",
+            stage.name
+        );
+        return Err(Failure::user(text)
+            .hint(format!("`macula run {} {}` trains it as the file stands", loaded.file, stage.name)));
+    }
+    Ok(artifact)
+}
+
+/// The thresholds that a stage of the pipeline tuned for the classifier, with the stage's name: of several the first, of stages that
+/// were not computed none.
+fn tuned(world: &World, loaded: &Loaded, classifier: &Artifact) -> Result<Option<(String, Vec<f64>)>, Failure> {
+    let reads = |stage: &&StageSpec| {
+        let models = stage.inputs.iter().filter(|input| input.port == "model").flat_map(|input| &input.from);
+        stage.implementation == "threshold-tune"
+            && models.into_iter().any(|reference| reference.stage == classifier.stage.name)
+    };
+    for stage in loaded.pipeline.stages.iter().filter(reads) {
+        let found = match artifact::find(world, loaded, &stage.name) {
+            Ok(found) if !found.outdated => found,
+            // It was not computed, or it changed.
+            Ok(_) => continue,
+            Err(failure) if failure.exit == Exit::User => continue,
+            Err(failure) => return Err(failure),
+        };
+        let Some(tree) = found.outputs.values().next() else { continue };
+        let thresholds = Thresholds::read(tree, &loaded.store.objects)?;
+        return Ok(Some((stage.own.clone(), thresholds.classes.iter().map(|class| class.threshold).collect())));
+    }
+    Ok(None)
+}
+
+/// The photographs' names: their files' without folder and extension.
+fn names(photographs: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    let mut seen = BTreeSet::new();
+    let name = |file: &PathBuf| {
+        let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        if seen.insert(name.clone()) {
+            return Ok(name);
+        }
+        Err(Failure::user(format!("two photographs are called `{name}`"))
+            .hint("give them one after the other, or rename one"))
+    };
+    photographs.iter().map(name).collect()
+}
+
+/// Does `work` while another thread waits for Ctrl-C, and then raises the flag.
+fn watched<T>(world: &World, stop: &Stop, work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                if world.interrupted() {
+                    stop.raise();
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let result = work();
+        done.store(true, Ordering::SeqCst);
+        result
+    })
+}
+
+/// What the stages are run with: a store of their own in a temporary folder, which holds the classifier.
+struct Bench {
+    folder: PathBuf,
+    objects: Objects,
+    info: ModelInfo,
+    /// The classifier and its thresholds, as an item of `heat-map` has them.
+    model: Tree,
+    classes: Entry,
+    stop: Stop,
+}
+
+impl Bench {
+    fn new(folder: &Path, loaded: &Loaded, classifier: &Artifact, tuned: Option<&Vec<f64>>) -> Result<Self, Failure> {
+        let objects = Objects::open(&folder.join("objects"))?;
+        let missing = || StageError::Bug("a classifier without a model".to_owned());
+        let tree = classifier.outputs.values().next().ok_or_else(missing)?;
+        let info = Model::info(tree, &loaded.store.objects)?;
+        let mut model = Tree::default();
+        for name in MODEL {
+            let bytes = loaded.store.objects.read_in(tree, name)?.ok_or_else(missing)?;
+            model.insert(format!("model/{name}"), objects.put(&bytes)?);
+        }
+        if let Some(tuned) = tuned {
+            model.insert(THRESHOLDS, objects.put(&json(tuned)?)?);
+        }
+        let classes = objects.put(&json(&info.classes)?)?;
+        Ok(Self { folder: folder.to_owned(), objects, info, model, classes, stop: Stop::default() })
+    }
+
+    /// The heat map of a file, after what the pipeline does to photographs.
+    fn map(&self, name: &str, file: &Path, way: &Way, stride: Option<NonZeroU16>) -> Result<Tree, Failure> {
+        let mut tree = self.photograph(file)?;
+        for stage in &way.preprocess {
+            tree = self.one(&PREPROCESS.work, name, tree, stage.params.clone())?;
+        }
+        tree.entries.extend(self.model.entries.iter().map(|(name, entry)| (name.clone(), *entry)));
+        Ok(self.one(&HEAT_MAP.work, name, tree, heat_map(way, stride))?)
+    }
+
+    /// A photograph of which nothing is known; its bytes stay where they are.
+    fn photograph(&self, file: &Path) -> Result<Tree, Failure> {
+        let bytes = fs::read(file).map_err(|error| {
+            Failure::user(format!("`{}` can't be read: {error}", file.display())).hint("name a photograph")
+        })?;
+        let entry = Entry { digest: Digest::of(&bytes), size: bytes.len() as u64 };
+        self.objects.put_external(&entry, file);
+        let facts = PhotographFacts {
+            patient: None,
+            official: None,
+            without_mask: vec![WithoutMask::Unknown; self.info.classes.len()],
+            scale: 1,
+            mask_from: 1,
+            counted: false,
+        };
+        let mut tree = Tree::default();
+        tree.insert(format!("photograph.{}", extension(&file.to_string_lossy())), entry);
+        tree.insert("facts.json", self.objects.put(&json(&facts)?)?);
+        Ok(tree)
+    }
+
+    /// The result of one item of a map stage.
+    fn one(
+        &self,
+        work: &Work,
+        name: &str,
+        mut tree: Tree,
+        params: BTreeMap<String, Value>,
+    ) -> Result<Tree, StageError> {
+        let Work::Map { one, .. } = work else { return Err(StageError::Bug("no map stage".to_owned())) };
+        tree.insert("classes.json", self.classes);
+        let (params, inputs) = (Params(params), Inputs::default());
+        let ctx = Ctx {
+            params: &params,
+            inputs: &inputs,
+            streams: Streams::new(0, "predict"),
+            objects: &self.objects,
+            partial: &self.folder,
+            progress: &Quiet,
+            stop: &self.stop,
+        };
+        one(&ctx, &Item { name: name.to_owned(), tree, bytes_in_flight: 0 })
+    }
+}
+
+/// The parameters of `heat-map`: its defaults, and the pipeline's own rule for black patches.
+fn heat_map(way: &Way, stride: Option<NonZeroU16>) -> BTreeMap<String, Value> {
+    let black = |name: &str, usual: f64| {
+        way.black.and_then(|stage| stage.params.get(name).cloned()).unwrap_or(Value::Real(usual))
+    };
+    let usual = crate::data::black::Black::DEFAULT;
+    [
+        ("stride", stride.map_or(Value::None, |stride| Value::Int(i64::from(stride.get())))),
+        ("classes", Value::None),
+        ("overlay.alpha", Value::Real(0.6)),
+        ("overlay.side", Value::Int(1024)),
+        ("black.below", black("below", usual.below)),
+        ("black.share", black("share", usual.share)),
+        ("batch", Value::Int(64)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// Writes the files of a result below a folder.
+fn write(tree: &Tree, objects: &Objects, folder: &Path) -> Result<(), Failure> {
+    for (name, entry) in &tree.entries {
+        let path = folder.join(name);
+        let parent = path.parent().unwrap_or(folder);
+        fs::create_dir_all(parent).map_err(StoreError::disk("create", parent))?;
+        crate::base::disk::write_lightly(&path, &objects.read(entry)?).map_err(StoreError::disk("write", &path))?;
+    }
+    Ok(())
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StageError> {
+    serde_json::to_vec(value).map_err(|error| StageError::Bug(error.to_string()))
+}
+
+/// What a photograph says of itself comes with the table.
+struct Quiet;
+
+impl Progress for Quiet {
+    fn step(&self, _: u64, _: u64, _: &str) {}
+    fn line(&self, _: &str) {}
+    fn warn(&self, _: &Warning) {}
+}

@@ -1,0 +1,329 @@
+//! What runs and how far it is, as lines for a terminal of some size: a head, then each running stage. Knows no terminal.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::table::{clean, thousands};
+use super::text::{Colours, duration};
+use crate::run::{Became, Event};
+
+/// Rates are those of the last so long.
+const WINDOW: Duration = Duration::from_secs(20);
+
+/// How wide bars are at most and at least.
+const BAR: std::ops::RangeInclusive<usize> = 8..=24;
+
+/// What bars and spinners are drawn with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glyphs {
+    /// Lines and dots.
+    Unicode,
+    /// For a terminal that shows no more.
+    Ascii,
+}
+
+/// What runs.
+#[derive(Debug)]
+pub struct Board {
+    colours: Colours,
+    glyphs: Glyphs,
+    pipeline: String,
+    stages: usize,
+    ended: usize,
+    reused: usize,
+    failed: usize,
+    /// When the run began; [`None`] before and after.
+    since: Option<Instant>,
+    stopping: bool,
+    running: Vec<Running>,
+}
+
+/// A stage that runs.
+#[derive(Debug)]
+struct Running {
+    stage: String,
+    since: Instant,
+    /// Why it runs, until it says more.
+    words: String,
+    /// Its last line.
+    line: String,
+    /// How it goes now.
+    now: String,
+    done: u64,
+    total: u64,
+    unit: String,
+    seen: VecDeque<(Instant, u64)>,
+}
+
+impl Board {
+    /// A board before a run.
+    #[must_use]
+    pub fn new(colours: Colours, glyphs: Glyphs) -> Self {
+        Self {
+            colours,
+            glyphs,
+            pipeline: String::new(),
+            stages: 0,
+            ended: 0,
+            reused: 0,
+            failed: 0,
+            since: None,
+            stopping: false,
+            running: Vec::new(),
+        }
+    }
+
+    /// Takes note of an event that happened at `now`.
+    pub fn take(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::RunBegan { pipeline, stages, .. } => {
+                *self = Self::new(self.colours, self.glyphs);
+                (self.pipeline, self.stages, self.since) = (clean(pipeline), *stages, Some(now));
+            }
+            Event::StageBegan { stage, reason, .. } => self.begin(stage, reason, now),
+            Event::StageFetched { stage, remote, .. } => self.begin(stage, &format!("from remote `{remote}`"), now),
+            Event::StageWaits { stage } => self.begin(stage, "it is being computed already", now),
+            Event::Step { stage, done, total, unit, now: words } => {
+                if let Some(running) = self.find(stage) {
+                    running.step(*done, *total, unit, now);
+                    clean(words).clone_into(&mut running.now);
+                }
+            }
+            Event::Line { stage, text } => {
+                if let Some(running) = self.find(stage) {
+                    running.line = clean(text.trim());
+                }
+            }
+            Event::StageEnded { stage, became, .. } => {
+                self.reused += usize::from(*became == Became::Reused);
+                self.end(stage);
+            }
+            Event::StageFailed { stage, stopped, .. } => {
+                self.failed += usize::from(!stopped);
+                self.end(stage);
+            }
+            Event::Repairing { found_by, .. } => self.running.retain(|running| running.stage != *found_by),
+            Event::Stopping => self.stopping = true,
+            Event::RunEnded { .. } => (self.since, self.running) = (None, Vec::new()),
+            Event::Upgraded { .. } | Event::Warned { .. } | Event::StageLeft { .. } => {}
+        }
+    }
+
+    fn begin(&mut self, stage: &str, words: &str, now: Instant) {
+        self.running.retain(|running| running.stage != stage);
+        self.running.push(Running {
+            stage: stage.to_owned(),
+            since: now,
+            words: clean(words),
+            line: String::new(),
+            now: String::new(),
+            done: 0,
+            total: 0,
+            unit: String::new(),
+            seen: VecDeque::new(),
+        });
+    }
+
+    fn end(&mut self, stage: &str) {
+        self.ended += 1;
+        self.running.retain(|running| running.stage != stage);
+    }
+
+    fn find(&mut self, stage: &str) -> Option<&mut Running> {
+        self.running.iter_mut().find(|running| running.stage == stage)
+    }
+
+    /// The board in at most `rows` lines of at most `width` columns; none where nothing runs.
+    #[must_use]
+    pub fn lines(&self, width: usize, rows: usize, now: Instant) -> Vec<String> {
+        let Some(since) = self.since else { return Vec::new() };
+        let mut lines = vec![self.head(width, now - since)];
+        let room = rows.saturating_sub(1);
+        let shown = if self.running.len() > room { room.saturating_sub(1) } else { self.running.len() };
+        let names = self.running.iter().map(|running| running.stage.width()).max().unwrap_or(0);
+        let names = names.min((width / 3).max(8));
+        // Second lines only where there is room for all of them.
+        let spoken = self.running.iter().filter(|running| !running.says().is_empty()).count();
+        let speak = self.running.len() + spoken <= room;
+        for running in &self.running[..shown] {
+            lines.push(self.row(running, names, width, now));
+            if speak && !running.says().is_empty() {
+                lines.push(self.dim(&format!("    {}", fit(running.says(), width.saturating_sub(4)))));
+            }
+        }
+        if shown < self.running.len() {
+            lines.push(fit(&format!("  and {} more", self.running.len() - shown), width));
+        }
+        lines.truncate(rows);
+        if self.glyphs == Glyphs::Ascii {
+            lines.iter_mut().for_each(|line| *line = line.replace('…', "~"));
+        }
+        lines
+    }
+
+    fn head(&self, width: usize, time: Duration) -> String {
+        let far = format!("{}/{} stages", self.ended, self.stages);
+        let mut parts = vec![(9, far), (5, whole(time))];
+        if self.stopping {
+            parts.push((8, "stopping where that is safe".to_owned()));
+            parts.push((1, "Ctrl-C again ends at once".to_owned()));
+        } else {
+            parts.push((4, format!("{} running", self.running.len())));
+            parts.push((3, format!("{} reused", self.reused)));
+        }
+        if self.failed > 0 {
+            parts.push((7, format!("{} failed", self.failed)));
+        }
+        let name = fit(&self.pipeline, (width / 3).max(8));
+        let used = name.width();
+        let parts = fitting(parts, width.saturating_sub(used));
+        std::iter::once(name).chain(parts).collect::<Vec<_>>().join("  ")
+    }
+
+    fn row(&self, running: &Running, names: usize, width: usize, now: Instant) -> String {
+        let name = fit(&running.stage, names);
+        let fill = " ".repeat(names - name.width());
+        let begins = format!("{} {name}{fill}", self.spinner(running, now));
+        let time = whole(now - running.since);
+        let parts = match running.steps(now) {
+            Some([count, unit, rate, left]) => vec![(9, count), (2, unit), (4, rate), (6, left), (3, time)],
+            None => vec![(9, time), (5, running.words.clone())],
+        };
+        let parts: Vec<(u8, String)> = parts.into_iter().filter(|(_, part)| !part.is_empty()).collect();
+        let room = width.saturating_sub(begins.width());
+        let parts = if running.total == 0 { squeezed(parts, room) } else { fitting(parts, room) };
+        let used: usize = parts.iter().map(|part| part.width() + 2).sum();
+        let bar = room.saturating_sub(used + 2).min(*BAR.end());
+        let mut line = begins;
+        if running.total > 0 && bar >= *BAR.start() {
+            line.push_str("  ");
+            line.push_str(&self.bar(running.done, running.total, bar));
+        }
+        for part in parts {
+            line.push_str("  ");
+            line.push_str(&part);
+        }
+        fit_coloured(line, width)
+    }
+
+    fn spinner(&self, running: &Running, now: Instant) -> char {
+        let turns: &[char] = match self.glyphs {
+            Glyphs::Unicode => &['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'],
+            Glyphs::Ascii => &['-', '\\', '|', '/'],
+        };
+        turns[((now - running.since).as_millis() / 120) as usize % turns.len()]
+    }
+
+    fn bar(&self, done: u64, total: u64, width: usize) -> String {
+        let full = (u128::from(done.min(total)) * width as u128 / u128::from(total.max(1))) as usize;
+        let (there, open) = match (self.glyphs, self.colours) {
+            (Glyphs::Unicode, Colours::Ansi) => ('━', '━'),
+            (Glyphs::Unicode, Colours::Off) => ('━', '╌'),
+            (Glyphs::Ascii, _) => ('#', '.'),
+        };
+        let [there, open] = [there.to_string().repeat(full), open.to_string().repeat(width - full)];
+        match self.colours {
+            Colours::Ansi => format!("\u{1b}[32m{there}\u{1b}[0m\u{1b}[2m{open}\u{1b}[0m"),
+            Colours::Off => there + &open,
+        }
+    }
+
+    fn dim(&self, text: &str) -> String {
+        match self.colours {
+            Colours::Ansi => format!("\u{1b}[2m{text}\u{1b}[0m"),
+            Colours::Off => text.to_owned(),
+        }
+    }
+}
+
+impl Running {
+    fn step(&mut self, done: u64, total: u64, unit: &str, now: Instant) {
+        (self.done, self.total) = (done, total);
+        unit.clone_into(&mut self.unit);
+        self.seen.push_back((now, done));
+        while self.seen.len() > 2 && self.seen.front().is_some_and(|(then, _)| now - *then > WINDOW) {
+            self.seen.pop_front();
+        }
+    }
+
+    fn says(&self) -> &str {
+        if self.now.is_empty() { &self.line } else { &self.now }
+    }
+
+    /// How far it is, what is counted, how fast, and how long that takes still; [`None`] where it said nothing.
+    fn steps(&self, now: Instant) -> Option<[String; 4]> {
+        let (first, from) = *self.seen.front()?;
+        let far =
+            if self.total == 0 { count(self.done) } else { format!("{}/{}", count(self.done), count(self.total)) };
+        let seconds = (now - first).as_secs_f64();
+        let rate = self.done.saturating_sub(from) as f64 / seconds;
+        if self.seen.len() < 2 || rate <= 0.0 || seconds < 0.3 {
+            return Some([far, self.unit.clone(), String::new(), String::new()]);
+        }
+        let speed = if rate >= 1.0 { format!("{}/s", figure(rate)) } else { format!("{}/min", figure(rate * 60.0)) };
+        let left = match self.total.saturating_sub(self.done) {
+            0 => String::new(),
+            left => format!("{} left", whole(Duration::from_secs_f64((left as f64 / rate).min(1e9)))),
+        };
+        Some([far, self.unit.clone(), speed, left])
+    }
+}
+
+fn figure(value: f64) -> String {
+    if value < 9.95 { format!("{value:.1}") } else { count(value.round() as u64) }
+}
+
+fn count(value: u64) -> String {
+    thousands(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// A time in whole seconds, so that it does not flicker.
+fn whole(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 60 { format!("{seconds} s") } else { duration(seconds as f64) }
+}
+
+/// The parts that fit into `room`, each with two spaces before it: those of the lowest rank go first.
+fn fitting(mut parts: Vec<(u8, String)>, room: usize) -> Vec<String> {
+    while parts.iter().map(|(_, part)| part.width() + 2).sum::<usize>() > room {
+        let Some(least) = (0..parts.len()).min_by_key(|&at| parts[at].0) else { break };
+        parts.remove(least);
+    }
+    parts.into_iter().map(|(_, part)| part).collect()
+}
+
+/// As [`fitting`], but the last part is cut short first.
+fn squeezed(mut parts: Vec<(u8, String)>, room: usize) -> Vec<String> {
+    let others: usize = parts.iter().rev().skip(1).map(|(_, part)| part.width() + 2).sum();
+    if let Some((_, last)) = parts.last_mut() {
+        *last = fit(last, room.saturating_sub(others + 2));
+    }
+    fitting(parts, room)
+}
+
+/// Text of at most so many columns.
+fn fit(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    let mut used = 1;
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used > width {
+            break;
+        }
+        cut.push(c);
+    }
+    if width > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+/// A line whose parts fit, unless the terminal is narrower than a name and a count: then without colours.
+fn fit_coloured(line: String, width: usize) -> String {
+    if line.contains('\u{1b}') { line } else { fit(&line, width) }
+}

@@ -1,0 +1,157 @@
+//! A live display on a terminal: what is said scrolls above, what runs stands below and is drawn anew. It changes no setting of the
+//! terminal and leaves the cursor below what it drew, so there is nothing to be put back however the process ends.
+
+use std::io::Write;
+use std::panic;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::board::{Board, Glyphs};
+use super::text::{Colours, Detail, Text};
+use super::watchers::say;
+use crate::run::{Event, Watch};
+
+/// How often it is drawn anew while nothing is said.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Lines on stdout, and below them what runs, on stderr.
+pub struct Live {
+    shared: Arc<Shared>,
+    ticker: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+struct State {
+    text: Text,
+    board: Board,
+    drawn: Vec<String>,
+    ended: bool,
+}
+
+impl Live {
+    /// A live display.
+    #[must_use]
+    pub fn new(colours: Colours, detail: Detail, glyphs: Glyphs) -> Self {
+        let (text, board) = (Text::new(colours, detail), Board::new(colours, glyphs));
+        let state = State { text, board, drawn: Vec::new(), ended: false };
+        let shared = Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new() });
+        make_way_for_panics(Arc::downgrade(&shared));
+        let drawn = Arc::clone(&shared);
+        // Without a thread of its own it is drawn when something is said.
+        let ticker = std::thread::Builder::new().name("macula-live".into()).spawn(move || drawn.tick()).ok();
+        Self { shared, ticker }
+    }
+}
+
+impl Watch for Live {
+    fn event(&self, event: &Event) {
+        let mut state = self.shared.lock();
+        state.board.take(event, Instant::now());
+        // While it runs, the line below says so.
+        let said = if matches!(event, Event::StageBegan { .. } | Event::StageFetched { .. }) { None } else { state.text.of(event) };
+        if let Some(said) = said {
+            state.clear();
+            say(Some(&said));
+            state.draw();
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        {
+            let mut state = self.shared.lock();
+            state.ended = true;
+            if !std::thread::panicking() {
+                state.clear();
+            }
+        }
+        self.shared.ended.notify_all();
+        if let Some(ticker) = self.ticker.take() {
+            let _ = ticker.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tick(&self) {
+        let mut state = self.lock();
+        while !state.ended {
+            state.draw();
+            state = self.ended.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl State {
+    /// Draws over what was drawn before.
+    fn draw(&mut self) {
+        let (width, rows) = size();
+        // The last column stays empty, since some terminals go on to the next line there; so does a line for the cursor.
+        let lines = self.board.lines(width.saturating_sub(1), rows.saturating_sub(1), Instant::now());
+        if lines == self.drawn {
+            return;
+        }
+        let mut text = self.back(rows);
+        for line in &lines {
+            text.push_str(line);
+            text.push_str("\u{1b}[K\n");
+        }
+        text.push_str("\u{1b}[J");
+        self.drawn = lines;
+        show(&text);
+    }
+
+    /// Takes away what was drawn.
+    fn clear(&mut self) {
+        if !self.drawn.is_empty() {
+            show(&format!("{}\u{1b}[J", self.back(size().1)));
+            self.drawn.clear();
+        }
+    }
+
+    /// To the beginning of what was drawn.
+    fn back(&self, rows: usize) -> String {
+        match self.drawn.len().min(rows.saturating_sub(1)) {
+            0 => "\r".to_owned(),
+            up => format!("\r\u{1b}[{up}A"),
+        }
+    }
+}
+
+/// Columns and rows of the terminal, which may change at any time.
+fn size() -> (usize, usize) {
+    match rustix::termios::tcgetwinsize(std::io::stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
+        _ => (80, 24),
+    }
+}
+
+/// A terminal that went away is no reason to stop computing.
+fn show(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// What is said of a panic scrolls above like all else.
+fn make_way_for_panics(shared: Weak<Shared>) {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let shared = shared.upgrade();
+        // The thread that panics may hold the lock itself.
+        let mut held = shared.as_ref().and_then(|shared| shared.state.try_lock().ok());
+        if let Some(state) = &mut held {
+            state.clear();
+        }
+        before(info);
+    }));
+}

@@ -1,0 +1,48 @@
+//! How far results are on their way to a remote or from one: a line on stderr now and then, or at once on a terminal.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::table::bytes;
+use crate::run::transfer::Hear;
+
+/// Shows how far transfers are.
+pub struct Transfers {
+    /// When something was last said, and how long nothing is said after that; nothing is where [`None`].
+    state: Option<Mutex<(Instant, Duration)>>,
+    terminal: bool,
+}
+
+impl Transfers {
+    /// Transfers shown on stderr, unless `quiet`.
+    #[must_use]
+    pub fn new(quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let pause = if terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
+        Self { state: (!quiet).then(|| Mutex::new((Instant::now(), pause))), terminal }
+    }
+}
+
+impl Hear for Transfers {
+    fn bytes(&self, stage: &str, remote: &str, come: u64) {
+        let Some(state) = &self.state else { return };
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0.elapsed() < state.1 {
+            return;
+        }
+        state.0 = Instant::now();
+        let (begin, end) = if self.terminal { ("\r\u{1b}[K", "") } else { ("", "\n") };
+        let mut out = std::io::stderr().lock();
+        // A closed stderr is no reason to stop.
+        let _ = write!(out, "{begin}  {stage}  {} (remote `{remote}`){end}", bytes(come)).and_then(|()| out.flush());
+    }
+}
+
+impl Drop for Transfers {
+    fn drop(&mut self) {
+        if self.terminal && self.state.is_some() {
+            let _ = write!(std::io::stderr().lock(), "\r\u{1b}[K");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! From what `project.kdl` and the environment say of remotes to remotes that can be asked.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::World;
+use crate::base::Sources;
+use crate::lang::project;
+use crate::lang::remote::{Location, NoLocation, Remote as Said};
+use crate::store::Remotes;
+use crate::store::remote::{Folder, Remote, Site, Web};
+
+/// Why a remote can't be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct NoRemote {
+    /// What is wrong.
+    pub text: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// The remotes of a project: those of `project.kdl`, or the one that `MACULA_REMOTE` names in their place (`none` for none).
+///
+/// # Errors
+/// [`NoRemote`].
+pub fn open(world: &World, project: &Path) -> Result<Remotes, NoRemote> {
+    let (said, folder) = match world.variable("MACULA_REMOTE") {
+        Some("none") => return Ok(Remotes::default()),
+        Some(at) => {
+            let may = world.variable("MACULA_REMOTE_MAY").unwrap_or_default();
+            let wrong = |NoLocation { message, hint }| NoRemote {
+                text: format!("the environment's remote: {message}"),
+                hint: Some(hint),
+            };
+            (vec![Said::of_environment(at, may).map_err(wrong)?], world.folder.as_path())
+        }
+        None => {
+            // What is wrong with it is told where a pipeline is read.
+            let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
+            (said.map(|(said, _)| said.remotes).unwrap_or_default(), project)
+        }
+    };
+    let patience = patience(world)?;
+    let opened = said.iter().map(|said| {
+        let patience = patience.unwrap_or(Duration::from_secs_f64(said.timeout));
+        let mut remote = Remote::new(&said.name, site(world, said, folder, patience)?);
+        (remote.write, remote.photographs) = (said.may.write, said.may.photographs);
+        Ok(remote)
+    });
+    Ok(Remotes::new(opened.collect::<Result<_, NoRemote>>()?))
+}
+
+fn patience(world: &World) -> Result<Option<Duration>, NoRemote> {
+    let Some(text) = world.variable("MACULA_REMOTE_TIMEOUT") else { return Ok(None) };
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
+    let wrong = || NoRemote {
+        text: format!("MACULA_REMOTE_TIMEOUT is `{text}`"),
+        hint: Some("write seconds, from 0.1 to 86400".to_owned()),
+    };
+    Ok(Some(Duration::from_secs_f64(seconds.ok_or_else(wrong)?)))
+}
+
+fn site(world: &World, said: &Said, folder: &Path, patience: Duration) -> Result<Box<dyn Site>, NoRemote> {
+    Ok(match &said.location {
+        Location::Folder(path) if said.may.write => Box::new(Folder::to_write(folder.join(path))),
+        Location::Folder(path) => Box::new(Folder::new(folder.join(path))),
+        Location::Web(address) => Box::new(Web::new(address, patience)),
+        Location::Bucket { service, bucket, prefix } => {
+            #[cfg(feature = "cloud")]
+            {
+                use crate::lang::remote::Service;
+                use crate::store::remote::{Bucket, Cloud};
+                let kind = match service {
+                    Service::S3 => Cloud::S3,
+                    Service::Gcs => Cloud::Gcs,
+                    Service::Azure => Cloud::Azure,
+                };
+                let opened = Bucket::open(kind, bucket, prefix, &world.environment, patience);
+                Box::new(opened.map_err(|text| NoRemote { text, hint: None })?)
+            }
+            #[cfg(not(feature = "cloud"))]
+            {
+                let _ = (world, service, bucket, prefix);
+                let text = format!("remote `{}` lies in a bucket, and this macula was built without those", said.name);
+                let hint = "build it with `--features cloud`, or take the remote out (`MACULA_REMOTE=none`)";
+                return Err(NoRemote { text, hint: Some(hint.to_owned()) });
+            }
+        }
+    })
+}

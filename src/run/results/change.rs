@@ -1,0 +1,113 @@
+//! What differs between the outputs that a folder below `results/` shows and those that it should show: where that is little of
+//! much, only that is linked anew.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use super::stamp::{self, Stamp};
+use super::{Shown, below, is_large};
+use crate::base::disk;
+use crate::plan::Known;
+use crate::store::{Entry, Objects, Tree};
+
+/// What has to be done within the folder of one port.
+#[derive(Debug, Default)]
+pub(super) struct Change<'a> {
+    /// Names that show something else, or nothing any more.
+    gone: Vec<String>,
+    /// Names that show something new.
+    pub(super) new: Vec<(&'a String, &'a Entry)>,
+}
+
+/// What differs, by port, where the folder `place` shows outputs of the same ports, most of which stay; [`None`] where all is to be
+/// linked anew. `stamp` is what it should say then.
+pub(super) fn find<'a>(
+    place: &Path,
+    stamp: &Stamp,
+    known: &Known,
+    shown: &Shown<'a>,
+    objects: &Objects,
+) -> Option<BTreeMap<&'a String, Change<'a>>> {
+    let linked = Stamp::read(place);
+    // What was put into quarantine meanwhile may be linked under any name.
+    if linked.after != stamp.after
+        || !linked.ports.keys().eq(stamp.ports.keys())
+        || !known.outputs.values().any(is_large)
+    {
+        return None;
+    }
+    let mut changes = BTreeMap::new();
+    for (&port, &tree) in &shown.outputs {
+        let old = linked.ports.get(port)?.object?;
+        let old = objects.read_tree(&old).ok()?;
+        let change = Change::between(&old, tree);
+        if change.new.len() + change.gone.len() > tree.entries.len() / 4 {
+            return None;
+        }
+        // Names of files that macula itself writes there.
+        let own = |tree: &Tree| tree.get("README.txt").is_some() || tree.get(stamp::FILE).is_some();
+        if shown.outputs.len() == 1 && (own(&old) || own(tree)) {
+            return None;
+        }
+        changes.insert(port, change);
+    }
+    Some(changes)
+}
+
+impl<'a> Change<'a> {
+    fn between(old: &Tree, new: &'a Tree) -> Self {
+        let mut change = Self::default();
+        let mut before = old.entries.iter().peekable();
+        for (name, entry) in &new.entries {
+            while let Some((gone, _)) = before.next_if(|(other, _)| *other < name) {
+                change.gone.push(gone.clone());
+            }
+            match before.next_if(|(other, _)| *other == name) {
+                Some((_, was)) if was == entry => {}
+                was => {
+                    change.gone.extend(was.map(|(name, _)| name.clone()));
+                    change.new.push((name, entry));
+                }
+            }
+        }
+        change.gone.extend(before.map(|(name, _)| name.clone()));
+        change
+    }
+}
+
+/// Makes the changes. What is killed meanwhile leaves a folder that says that it shows nothing.
+///
+/// # Errors
+/// What the system says; then all is to be linked anew.
+pub(super) fn make(
+    place: &Path,
+    shown: &Shown,
+    changes: &BTreeMap<&String, Change>,
+    objects: &Objects,
+) -> io::Result<()> {
+    let say = |text: &str| disk::write_lightly(&place.join(stamp::FILE), text.as_bytes());
+    say(stamp::CHANGING)?;
+    for (port, change) in changes {
+        let folder = below(place, port, shown);
+        for name in &change.gone {
+            remove(&folder.join(name))?;
+            let parents = Path::new(name).ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+            // A folder that is not empty stays.
+            let _ = parents.map(|above| folder.join(above)).try_for_each(std::fs::remove_dir);
+        }
+        for (name, _) in &change.new {
+            remove(&folder.join(name))?;
+        }
+        super::fill(&folder, change.new.iter().copied(), objects)?;
+    }
+    Ok(())
+}
+
+/// Removes a file; one that is not there is well gone.
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
+        other => other,
+    }
+}

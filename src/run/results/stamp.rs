@@ -1,0 +1,87 @@
+//! What a folder below `results/` says that it shows: a file in it, so that an unchanged one is left alone and one that shows nearly
+//! the same is changed where it differs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::base::Digest;
+use crate::store::{Artifact, Entry, Objects};
+
+/// Its name.
+pub(super) const FILE: &str = ".macula";
+
+/// What a folder shows while it is being changed: nothing.
+pub(super) const CHANGING: &str = "being changed\n";
+
+/// What a folder shows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// When an object was last put into quarantine before it was linked. An older macula did not write it.
+    pub(super) after: Option<u64>,
+    /// For each port its tree.
+    pub(super) ports: BTreeMap<String, Shown>,
+}
+
+/// A tree that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// Its digest.
+    pub(super) tree: Digest,
+    /// The object that holds its names. An older macula did not write it.
+    pub(super) object: Option<Entry>,
+}
+
+impl Stamp {
+    /// Of a stage's outputs, shown now.
+    pub(super) fn of(outputs: &BTreeMap<String, Artifact>, objects: &Objects) -> Self {
+        let shown = |artifact: &Artifact| Shown { tree: artifact.digest(), object: artifact.object() };
+        Self {
+            after: Some(objects.last_set_aside()),
+            ports: outputs.iter().map(|(port, artifact)| (port.clone(), shown(artifact))).collect(),
+        }
+    }
+
+    /// What the folder `place` says.
+    pub(super) fn read(place: &Path) -> Self {
+        let text = std::fs::read_to_string(place.join(FILE)).unwrap_or_default();
+        Self::parse(&text).unwrap_or_default()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut found = Self::default();
+        for line in text.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["after", time] => found.after = Some(time.parse().ok()?),
+                [port, tree, ref object @ ..] => {
+                    let object = match object {
+                        [digest, size] => Some(Entry { digest: digest.parse().ok()?, size: size.parse().ok()? }),
+                        _ => None,
+                    };
+                    found.ports.insert(port.to_owned(), Shown { tree: tree.parse().ok()?, object });
+                }
+                _ => return None,
+            }
+        }
+        Some(found)
+    }
+
+    /// Whether both show the same trees.
+    pub(super) fn same_trees(&self, other: &Self) -> bool {
+        let same = |((port, mine), (also, other)): ((&String, &Shown), (&String, &Shown))| {
+            port == also && mine.tree == other.tree
+        };
+        self.ports.len() == other.ports.len() && self.ports.iter().zip(&other.ports).all(same)
+    }
+
+    /// As it is written.
+    pub(super) fn text(&self) -> String {
+        let mut text = self.after.map(|time| format!("after {time}\n")).unwrap_or_default();
+        for (port, Shown { tree, object }) in &self.ports {
+            let object = object.map(|object| format!(" {} {}", object.digest, object.size)).unwrap_or_default();
+            let _ = writeln!(text, "{port} {tree}{object}");
+        }
+        text
+    }
+}

@@ -1,0 +1,161 @@
+//! How the files below a folder look from outside: all their names, sizes, times and inodes as one digest. Opens no file; asks for
+//! each by its name within the open folder, several at a time.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rayon::prelude::*;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+
+use super::files::DEEPEST;
+use crate::base::Hasher;
+use crate::store::Stamp;
+
+/// So many files are asked for by one thread in a row.
+const IN_A_ROW: usize = 512;
+
+/// A stamp that is being made.
+pub(super) struct Stamping {
+    hasher: Hasher,
+    modified: u64,
+    changed: u64,
+}
+
+impl Stamping {
+    pub(super) fn new() -> Self {
+        Self { hasher: Hasher::new("macula stamp 2"), modified: 0, changed: 0 }
+    }
+
+    /// Adds one file; [`None`] where there is none.
+    pub(super) fn file(&mut self, file: &Path) -> Option<()> {
+        let facts = rustix::fs::stat(file).ok().filter(|facts| kind(facts) == FileType::RegularFile)?;
+        let mut seen = Seen::default();
+        seen.add(file.as_os_str().as_encoded_bytes(), &facts);
+        self.take(&seen);
+        Some(())
+    }
+
+    /// Adds all files and folders below `folder`, in the order in which the system lists them: another order is another stamp.
+    /// [`None`] where that can't be said, or something goes away meanwhile.
+    pub(super) fn folder(&mut self, folder: &Path) -> Option<()> {
+        self.below(CWD, &folder.as_os_str().as_encoded_bytes().iter().copied().chain([0]).collect::<Vec<u8>>(), 0)
+    }
+
+    pub(super) fn finish(&self) -> Stamp {
+        Stamp { digest: self.hasher.finish(), modified: self.modified, changed: self.changed }
+    }
+
+    /// `name` ends with a zero.
+    fn below(&mut self, above: BorrowedFd, name: &[u8], depth: usize) -> Option<()> {
+        if depth > DEEPEST {
+            return None;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::openat(above, CStr::from_bytes_with_nul(name).ok()?, flags, Mode::empty()).ok()?;
+        let mut own = Seen::default();
+        own.add(name, &rustix::fs::fstat(&folder).ok()?);
+        self.take(&own);
+        let names = Names::of(&folder)?;
+        let parts: Vec<Seen> = names
+            .ends
+            .par_chunks(IN_A_ROW)
+            .enumerate()
+            .map(|(at, ends)| names.look(folder.as_fd(), at * IN_A_ROW, ends))
+            .collect::<Option<_>>()?;
+        self.hasher.int(names.ends.len() as u64);
+        parts.iter().for_each(|part| self.take(part));
+        for inner in parts.iter().flat_map(|part| &part.folders) {
+            self.below(folder.as_fd(), inner, depth + 1)?;
+        }
+        Some(())
+    }
+
+    fn take(&mut self, seen: &Seen) {
+        self.hasher.bytes(&seen.facts);
+        self.modified = self.modified.max(seen.modified);
+        self.changed = self.changed.max(seen.changed);
+    }
+}
+
+/// The names in a folder, one after the other, each with a zero at its end.
+struct Names {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Names {
+    /// Those that are not hidden; [`None`] where one is no UTF-8.
+    fn of(folder: &OwnedFd) -> Option<Self> {
+        let mut names = Self { text: Vec::new(), ends: Vec::new() };
+        for entry in Dir::read_from(folder).ok()? {
+            let entry = entry.ok()?;
+            let name = entry.file_name();
+            if name.to_bytes().starts_with(b".") {
+                continue;
+            }
+            name.to_str().ok()?;
+            names.text.extend_from_slice(name.to_bytes_with_nul());
+            names.ends.push(names.text.len());
+        }
+        Some(names)
+    }
+
+    /// How the files look whose names end at `ends`, from the `first` on.
+    fn look(&self, folder: BorrowedFd, first: usize, ends: &[usize]) -> Option<Seen> {
+        let mut from = first.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let mut seen = Seen::default();
+        for &end in ends {
+            let name = &self.text[std::mem::replace(&mut from, end)..end];
+            let path = CStr::from_bytes_with_nul(name).ok()?;
+            match rustix::fs::statat(folder, path, AtFlags::empty()) {
+                Ok(facts) => match kind(&facts) {
+                    FileType::RegularFile => seen.add(name, &facts),
+                    FileType::Directory => seen.folders.push(name.to_vec()),
+                    _ => {}
+                },
+                // A link that leads nowhere is as good as hidden. A file that is gone by now makes it another stamp.
+                Err(_) => {
+                    let own = rustix::fs::statat(folder, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+                    (kind(&own) == FileType::Symlink).then_some(())?;
+                }
+            }
+        }
+        Some(seen)
+    }
+}
+
+/// How some files look.
+#[derive(Default)]
+struct Seen {
+    facts: Vec<u8>,
+    /// The folders among them.
+    folders: Vec<Vec<u8>>,
+    modified: u64,
+    changed: u64,
+}
+
+impl Seen {
+    fn add(&mut self, name: &[u8], facts: &Stat) {
+        self.facts.extend_from_slice(name);
+        let since = nanoseconds(facts.st_mtime, facts.st_mtime_nsec);
+        let moved = nanoseconds(facts.st_ctime, facts.st_ctime_nsec);
+        // A folder's time says what the names in it say.
+        let file = kind(facts) == FileType::RegularFile;
+        let (size, modified) = if file { (facts.st_size as u64, since) } else { (0, 0) };
+        for fact in [facts.st_dev, facts.st_ino, u64::from(facts.st_mode), size, modified, moved] {
+            self.facts.extend_from_slice(&fact.to_le_bytes());
+        }
+        self.modified = self.modified.max(modified);
+        self.changed = self.changed.max(moved);
+    }
+}
+
+fn kind(facts: &Stat) -> FileType {
+    FileType::from_raw_mode(facts.st_mode)
+}
+
+fn nanoseconds(seconds: impl TryInto<i64>, rest: impl TryInto<i64>) -> u64 {
+    let [seconds, rest] = [seconds.try_into().unwrap_or(0), rest.try_into().unwrap_or(0)];
+    (seconds as u64).wrapping_mul(1_000_000_000).wrapping_add(rest as u64)
+}

@@ -1,0 +1,280 @@
+//! `heat-map`: where in photographs a classifier sees which lesion, one item a photograph. Cells and pictures are in
+//! [`crate::data::heat`], scores and figures in [`crate::learn::maps`], words in [`crate::report::maps`].
+
+use std::collections::BTreeSet;
+
+use crate::data::black::Black;
+use crate::data::decode::Photograph;
+use crate::data::heat::{Cover, MapInfo, Overlay, ScoreMap, class_picture, overlay, visible};
+use crate::data::item::{self, Opened};
+use crate::data::mask::Mask;
+use crate::data::patches::{Label, PatchSet};
+use crate::data::photographs::WithoutMask;
+use crate::data::table::{Column, Columns};
+use crate::lang::value::Value;
+use crate::learn::evaluation::HALF;
+use crate::learn::kernels;
+use crate::learn::maps::{CellFigures, MapFigures, Maps, figures, held, scores};
+use crate::learn::model::{Model, ModelInfo};
+use crate::learn::tuning::Thresholds;
+use crate::report::maps::summary;
+use crate::stage::{Ctx, Determinism, Implementation, Item, Outcome, StageError, Tolerance, Warning, Work};
+use crate::store::Tree;
+
+/// The implementation.
+pub const HEAT_MAP: Implementation = Implementation {
+    name: "heat-map",
+    version: 1,
+    seeded: false,
+    determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
+    work: Work::Map { items, one, gather, listing: &[] },
+};
+
+/// What of a model's tree an item needs, there below `model/`.
+pub const MODEL: [&str; 2] = ["model.json", "weights.safetensors"];
+/// The scores of a photograph's patches, within its result.
+pub const PATCHES: &str = "patches.parquet";
+/// The tuned thresholds of a model's classes, within an item.
+pub const THRESHOLDS: &str = "thresholds.json";
+
+fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
+    let (model, from) = (ctx.inputs.one("model")?, ctx.inputs.one("from")?);
+    let info = Model::info(model, ctx.objects)?;
+    fits(ctx, &info)?;
+    let thresholds = match ctx.inputs.optional("thresholds") {
+        Some(tree) => {
+            let tuned = Thresholds::read(tree, ctx.objects)?.of_classes(&info.classes)?;
+            Some(ctx.objects.put(&json(&tuned)?)?)
+        }
+        None => None,
+    };
+    let only = only(ctx)?;
+    let mut items = item::items(from, ctx.objects)?;
+    items.retain(|item| only.as_ref().is_none_or(|only| only.contains(&item.name)));
+    for item in &mut items {
+        for name in MODEL {
+            let missing = || StageError::Bug(format!("a model without `{name}`"));
+            item.tree.insert(format!("model/{name}"), *model.get(name).ok_or_else(missing)?);
+        }
+        if let Some(entry) = thresholds {
+            item.tree.insert(THRESHOLDS, entry);
+        }
+    }
+    Ok(items)
+}
+
+/// The photographs that have a patch in `only`, where it is given.
+fn only(ctx: &Ctx) -> Result<Option<BTreeSet<String>>, StageError> {
+    let Some(tree) = ctx.inputs.optional("only") else { return Ok(None) };
+    let parts = PatchSet::read(tree, ctx.objects)?.parts.into_iter();
+    Ok(Some(parts.filter(|part| !part.rows.is_empty()).map(|part| part.photograph).collect()))
+}
+
+/// Refuses classes that the model does not have, and photographs of other lesions.
+fn fits(ctx: &Ctx, info: &ModelInfo) -> Result<(), StageError> {
+    mapped(ctx, info)?;
+    let theirs = item::classes(ctx.inputs.one("from")?, ctx.objects)?;
+    if !theirs.is_empty() && !theirs.iter().any(|class| info.classes.contains(class)) {
+        let (ours, theirs) = (info.classes.join(" "), theirs.join(" "));
+        let text = format!("the model was trained on the classes `{ours}`, the photographs have `{theirs}`");
+        let hint = "name the classes as the model's, or give photographs without masks";
+        return Err(StageError::input("other-classes", text).hint(hint).field("from"));
+    }
+    Ok(())
+}
+
+/// The places among the model's classes of those that are mapped.
+fn mapped(ctx: &Ctx, info: &ModelInfo) -> Result<Vec<usize>, StageError> {
+    let wanted = ctx.params.list("classes");
+    if wanted.is_empty() {
+        return Ok((0..info.classes.len()).collect());
+    }
+    let place = |value: &Value| {
+        let name = if let Value::Text(name) = value { name.as_str() } else { "" };
+        info.classes.iter().position(|class| class == name).ok_or_else(|| {
+            let text = format!("the model has no class `{name}`");
+            let hint = format!("it has {}", info.classes.join(", "));
+            StageError::input("other-classes", text).hint(hint).field("classes")
+        })
+    };
+    let places: BTreeSet<usize> = wanted.iter().map(place).collect::<Result<_, _>>()?;
+    Ok(places.into_iter().collect())
+}
+
+/// The map of one photograph: `scores.safetensors`, `map.json`, `patches.parquet`, `overlay.png`, and a picture of each class's cells.
+fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
+    ctx.stop.check()?;
+    let mut files = Tree::default();
+    for (name, entry) in item.tree.under("model/") {
+        files.insert(name, *entry);
+    }
+    let model = held(&files, ctx.objects)?;
+    let thresholds: Option<Vec<f64>> = match ctx.objects.read_in(&item.tree, THRESHOLDS)? {
+        Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?),
+        None => None,
+    };
+    let classes = mapped(ctx, &model.info)?;
+    let opened = Opened::new(&item.name, &item.tree, ctx.objects)?;
+    let mut photograph = Photograph::default();
+    opened.photograph(&mut photograph)?;
+    let cover = cover(ctx, &model.info, &photograph, &item.name)?;
+    let black = Black { below: ctx.params.real("black.below")?, share: ctx.params.real("black.share")? };
+    let (places, left_out) = visible(&photograph, &cover, black);
+    let scores = scores(&model, &photograph, &places, ctx.params.count("batch")?, ctx.stop)?;
+    let chosen: Vec<f64> = scores
+        .chunks_exact(model.info.classes.len())
+        .flat_map(|scores| classes.iter().map(|&class| scores[class]))
+        .collect();
+    let names: Vec<String> = classes.iter().map(|&class| model.info.classes[class].clone()).collect();
+    let known = names.iter().map(|name| known(&opened, name, &photograph)).collect::<Result<Vec<_>, _>>()?;
+    let map = ScoreMap {
+        scores: cover.means(&places, &chosen, names.len()),
+        lesion: known.iter().flat_map(|known| known.labels(&cover)).collect(),
+        info: MapInfo {
+            classes: names,
+            width: cover.width as u32,
+            height: cover.height as u32,
+            scale: opened.facts.scale,
+            size: cover.size as u32,
+            stride: cover.stride as u32,
+            columns: cover.columns() as u32,
+            rows: cover.rows() as u32,
+            scored: places.len() as u64,
+            black: left_out,
+            thresholds: thresholds.map(|all| classes.iter().map(|&class| all[class]).collect()),
+        },
+    };
+    let style = Overlay { alpha: ctx.params.real("overlay.alpha")?, side: ctx.params.count("overlay.side")? };
+    let masks: Vec<Option<Mask>> = known.into_iter().map(Known::into_mask).collect();
+    let mut tree = Tree::default();
+    map.write(&mut tree, ctx.objects)?;
+    let table = patches(&item.name, &places, &chosen, &map.info.classes).to_parquet();
+    tree.insert(PATCHES, ctx.objects.put(&table.map_err(|error| StageError::Bug(error.to_string()))?)?);
+    tree.insert("overlay.png", ctx.objects.put(&overlay(&photograph, &masks, &map, style).png())?);
+    for (class, name) in map.info.classes.iter().enumerate() {
+        tree.insert(picture_name(class, name), ctx.objects.put(&class_picture(&map, class).png())?);
+    }
+    Ok(tree)
+}
+
+/// Every patch that was scored, in the form of predictions: `photograph`, `x`, `y`, and `score.K` of each class.
+fn patches(photograph: &str, places: &[(usize, usize)], scores: &[f64], classes: &[String]) -> Columns {
+    let mut table = Columns::default();
+    table.push("photograph", Column::Text(vec![Some(photograph.to_owned()); places.len()]));
+    table.push("x", Column::Count(places.iter().map(|place| Some(place.0 as u32)).collect()));
+    table.push("y", Column::Count(places.iter().map(|place| Some(place.1 as u32)).collect()));
+    for (class, name) in classes.iter().enumerate() {
+        let of_class = scores.iter().skip(class).step_by(classes.len()).copied().map(Some);
+        table.push(format!("score.{name}"), Column::Real(of_class.collect()));
+    }
+    table
+}
+
+/// The class's place keeps apart classes whose names differ only in what a file's name can't hold.
+fn picture_name(class: usize, name: &str) -> String {
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    format!("cells/{}-{plain}.png", class + 1)
+}
+
+fn cover(ctx: &Ctx, info: &ModelInfo, photograph: &Photograph, name: &str) -> Result<Cover, StageError> {
+    let size = info.size as usize;
+    let stride = ctx.params.count_or_none("stride")?.unwrap_or_else(|| (size / 2).max(1));
+    if photograph.width < size || photograph.height < size {
+        let text = format!(
+            "`{name}` is {} x {} px, less than a patch of the model ({size} px)",
+            photograph.width, photograph.height
+        );
+        let hint = "give photographs as the model's patches were cut from: after the same `preprocess`";
+        return Err(StageError::input("too-small", text).hint(hint).field("from"));
+    }
+    Ok(Cover { size, stride, width: photograph.width, height: photograph.height })
+}
+
+/// What is known of one lesion in a photograph.
+enum Known {
+    Mask(Mask),
+    Absent,
+    Unknown,
+}
+
+fn known(opened: &Opened<'_>, class: &str, photograph: &Photograph) -> Result<Known, StageError> {
+    let Some(k) = opened.classes.iter().position(|own| own == class) else { return Ok(Known::Unknown) };
+    Ok(match opened.mask(k, photograph)? {
+        Some(mask) => Known::Mask(mask),
+        None if opened.without_mask(k) == WithoutMask::Absent => Known::Absent,
+        None => Known::Unknown,
+    })
+}
+
+impl Known {
+    /// Whether a pixel of the lesion is in each cell, row by row.
+    fn labels(&self, cover: &Cover) -> Vec<Label> {
+        let label = |at: usize| match self {
+            Self::Unknown => Label::Unknown,
+            Self::Mask(mask) if mask.native_in(cover.cell(at % cover.columns(), at / cover.columns())) > 0 => {
+                Label::Present
+            }
+            Self::Mask(_) | Self::Absent => Label::Absent,
+        };
+        (0..cover.columns() * cover.rows()).map(label).collect()
+    }
+
+    fn into_mask(self) -> Option<Mask> {
+        if let Self::Mask(mask) = self { Some(mask) } else { None }
+    }
+}
+
+fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
+    let info = Model::info(ctx.inputs.one("model")?, ctx.objects)?;
+    let classes: Vec<String> = mapped(ctx, &info)?.into_iter().map(|class| info.classes[class].clone()).collect();
+    let (mut tree, mut maps, mut photographs) = (Tree::default(), Vec::new(), Vec::new());
+    for (item, result) in results {
+        let map = ScoreMap::read(result, ctx.objects)?;
+        photographs.push(MapFigures {
+            photograph: item.name.clone(),
+            scored: map.info.scored,
+            black: map.info.black,
+            classes: of_classes(std::slice::from_ref(&map)),
+        });
+        maps.push(map);
+        tree.entries.extend(result.entries.iter().map(|(file, entry)| (format!("{}/{file}", item.name), *entry)));
+    }
+    let first = maps.first().map(|map| &map.info);
+    let found = Maps {
+        thresholds: first.and_then(|info| info.thresholds.clone()),
+        size: info.size,
+        stride: first.map_or(0, |info| info.stride),
+        all: if maps.is_empty() { vec![CellFigures::default(); classes.len()] } else { of_classes(&maps) },
+        photographs,
+        classes,
+    };
+    tree.insert("maps.json", ctx.objects.put(&json(&found)?)?);
+    let warnings = warnings(ctx, &info, &maps, &found);
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&found, warnings) })
+}
+
+/// The figures of each class over these maps, which have the same classes and thresholds.
+fn of_classes(maps: &[ScoreMap]) -> Vec<CellFigures> {
+    let Some(first) = maps.first().map(|map| &map.info) else { return Vec::new() };
+    let threshold = |class: usize| first.thresholds.as_ref().map_or(HALF, |all| all[class]);
+    (0..first.classes.len()).map(|class| figures(maps, class, threshold(class))).collect()
+}
+
+fn warnings(ctx: &Ctx, info: &ModelInfo, maps: &[ScoreMap], found: &Maps) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut warn = |code: &str, text: &str| warnings.push(Warning { code: code.to_owned(), text: text.to_owned() });
+    if maps.is_empty() {
+        warn("nothing-left", "no photograph is mapped: `only` names none of `from`");
+    }
+    if ctx.inputs.optional("only").is_none() && found.all.iter().any(|class| class.known > 0) {
+        let text = "the figures are over all photographs, of which the model may have been fitted to some: `only` with the test side's patches leaves those out";
+        warn("seen-photographs", text);
+    }
+    let other = maps.iter().map(|map| map.info.scale).find(|scale| *scale != info.scale);
+    warnings.extend(other.and_then(|scale| info.scale_warning(scale, "photographs")));
+    warnings
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StageError> {
+    serde_json::to_vec_pretty(value).map_err(|error| StageError::Bug(error.to_string()))
+}

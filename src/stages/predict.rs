@@ -1,0 +1,60 @@
+//! `predict`: the scores of patches with or without known labels. Nothing is judged; the counting is in
+//! [`crate::learn::evaluation`], the words in [`crate::report::predictions`].
+
+use super::threshold_tune::judged;
+use crate::data::patches::PatchSet;
+use crate::learn::evaluation::{HALF, Judged, of_classes, of_photographs, photographs, predictions};
+use crate::learn::kernels;
+use crate::learn::model::{Model, predict};
+use crate::learn::tuning::Thresholds;
+use crate::report::predictions::summary;
+use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Tolerance, Warning, Work};
+use crate::store::{Objects, Tree};
+
+/// The implementation.
+pub const PREDICT: Implementation = Implementation {
+    name: "predict",
+    version: 1,
+    seeded: false,
+    determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
+    work: Work::Whole(run),
+};
+
+fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
+    let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
+    let tuned = ctx.inputs.optional("thresholds").map(|tree| Thresholds::read(tree, ctx.objects)).transpose()?;
+    let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
+    let model = Model::read(ctx.inputs.one("model")?, ctx.objects)?;
+    let logits = predict(&model, &set, ctx.objects, ctx.params.count("batch")?, ctx.progress, ctx.stop)?;
+    let scale = model.info.scale_warning(set.info.scale, "patches");
+    predicted(&judged(&set, &logits)?, tuned.as_deref(), scale, ctx.objects)
+}
+
+/// The stage's outcome for scored patches: `predictions.parquet` and `photographs.parquet`.
+///
+/// # Errors
+/// The store's.
+pub fn predicted(
+    judged: &Judged<'_>,
+    tuned: Option<&[f64]>,
+    scale: Option<Warning>,
+    objects: &Objects,
+) -> Result<Outcome, StageError> {
+    let bug = |error: crate::data::table::TableError| StageError::Bug(error.to_string());
+    let classes = &judged.set.info.classes;
+    let half = vec![HALF; classes.len()];
+    let thresholds = tuned.unwrap_or(&half);
+    let (by_class, by_photograph) = (of_classes(judged, thresholds), of_photographs(judged, thresholds));
+    let mut tree = Tree::default();
+    tree.insert("predictions.parquet", objects.put(&predictions(judged, tuned).to_parquet().map_err(bug)?)?);
+    let table = photographs(&by_photograph, classes).to_parquet().map_err(bug)?;
+    tree.insert("photographs.parquet", objects.put(&table)?);
+    let mut warnings: Vec<Warning> = scale.into_iter().collect();
+    if judged.set.info.resampled {
+        let text = "these patches were resampled: mean scores, shares and prevalence are those of the draw, not of photographs";
+        warnings.push(Warning { code: "resampled-predictions".to_owned(), text: text.to_owned() });
+    }
+    let found = (by_class.as_slice(), by_photograph.as_slice());
+    let summary = summary(classes, thresholds, found, tuned.is_some(), warnings);
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+}

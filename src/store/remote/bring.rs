@@ -1,0 +1,141 @@
+//! From a remote into the store: packs and large objects, each checked against its digest before it is an object of the store.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::super::objects::{at_once, digest_of_large};
+use super::super::{Entry, Found, ObjectWriter, Objects, Store, StoreError, action};
+use super::offer::{Offer, Part, file};
+use super::parcel::{self, Parcel};
+use super::{Fault, Remote, Remotes, lock};
+
+/// After so many files what arrived is brought to its place, so that a killed process need not fetch it again.
+const GROUP: usize = 32;
+
+impl Store {
+    /// Brings a result into the store and records it. `go_on` hears how many bytes have come, and says whether to go on. [`None`] where it
+    /// did not come whole: then it is not offered again in this process.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] where it can't be kept.
+    pub fn bring(&self, offer: &Offer, go_on: &(dyn Fn(u64) -> bool + Sync)) -> Result<Option<Found>, StoreError> {
+        let record = offer.record();
+        let come = AtomicU64::new(0);
+        for group in offer.open_parts(&self.objects).chunks(GROUP) {
+            let outcome = at_once(group, |one| {
+                part(&offer.remote, &self.objects, &offer.parcel, *one)?;
+                let size = offer.file(*one).1;
+                let going = go_on(come.fetch_add(size, Ordering::Relaxed) + size);
+                if going { Ok(()) } else { Err(Fault::Stopped) }
+            });
+            self.objects.publish()?;
+            if let Err(fault) = outcome {
+                self.remotes.refuse(&record.key);
+                return fault_of(&offer.remote, fault).map(|()| None);
+            }
+        }
+        self.objects.publish()?;
+        action::write(&self.layout.action(&record.key, &record.class), record)?;
+        let found = self.load(&record.key, &record.class)?.ok();
+        if found.is_none() {
+            self.remotes.refuse(&record.key);
+        }
+        Ok(found)
+    }
+}
+
+impl Remotes {
+    /// Brings one object that an offer holds. Returns whether it is here now.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] where it can't be kept.
+    pub(in super::super) fn bring(&self, objects: &Objects, entry: &Entry) -> Result<bool, StoreError> {
+        let Some((offer, one)) = lock(&self.held).get(&entry.digest).cloned() else { return Ok(false) };
+        match part(&offer.remote, objects, &offer.parcel, one) {
+            Ok(()) => Ok(objects.stores(entry)),
+            Err(fault) => {
+                self.refuse(&offer.record().key);
+                fault_of(&offer.remote, fault).map(|()| false)
+            }
+        }
+    }
+}
+
+/// A fault of the remote is noted, one of the store is an error.
+fn fault_of(remote: &Remote, fault: Fault) -> Result<(), StoreError> {
+    match fault {
+        Fault::Store(error) => return Err(error),
+        Fault::Wrong(_) => remote.trouble(&fault),
+        Fault::Passing(_) | Fault::Lasting { .. } | Fault::Stopped => {}
+    }
+    Ok(())
+}
+
+fn part(remote: &Remote, objects: &Objects, parcel: &Parcel, part: Part) -> Result<(), Fault> {
+    let there = match part {
+        Part::Pack(at) => pack(remote, objects, parcel, at)?,
+        Part::Alone(entry) => large(remote, objects, &entry)?,
+    };
+    let gone = || Fault::Wrong(format!("`{}` is missing from remote `{}`", file(parcel, part).0, remote.name));
+    if there { Ok(()) } else { Err(gone()) }
+}
+
+/// Brings the objects of a pack. Returns whether the remote has it.
+pub(super) fn pack(remote: &Remote, objects: &Objects, parcel: &Parcel, at: usize) -> Result<bool, Fault> {
+    let expected = parcel.packs[at].file;
+    let name = parcel::pack(&expected.digest);
+    let bytes = remote.tried(|site| {
+        let mut bytes = Vec::new();
+        Ok(site.fetch(&name, expected.size, &mut bytes)?.map(|_| bytes))
+    })?;
+    let Some(bytes) = bytes else { return Ok(false) };
+    let whole = digest_of_large(&bytes) == expected.digest;
+    let Some(packed) = parcel::unpacked(&bytes).filter(|_| whole) else { return Err(damaged(remote, &name)) };
+    for object in packed {
+        objects.put(object)?;
+    }
+    Ok(true)
+}
+
+/// Brings a large object. Returns whether the remote has it.
+fn large(remote: &Remote, objects: &Objects, entry: &Entry) -> Result<bool, Fault> {
+    let name = parcel::object(&entry.digest);
+    remote.tried(|site| {
+        let mut sink = Sink { writer: objects.writer()?, failed: None };
+        let fetched = site.fetch(&name, entry.size, &mut sink);
+        if let Some(error) = sink.failed {
+            return Err(Fault::Store(error));
+        }
+        match fetched? {
+            None => Ok(false),
+            Some(_) if sink.writer.finish_as(entry)? => Ok(true),
+            Some(_) => Err(damaged(remote, &name)),
+        }
+    })
+}
+
+fn damaged(remote: &Remote, name: &str) -> Fault {
+    Fault::Wrong(format!("`{name}` of remote `{}` is damaged; it counts as missing", remote.name))
+}
+
+/// Tells a fault of the own disk from one of the network.
+struct Sink<'a> {
+    writer: ObjectWriter<'a>,
+    failed: Option<StoreError>,
+}
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.writer.add(bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(error) => {
+                self.failed = Some(error);
+                Err(io::Error::other("the store can't be written"))
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,262 @@
+//! A remote in a bucket of S3, Google Cloud Storage or Azure (only here: `object_store`, `reqwest`, `tokio`). What is asynchronous ends here: a
+//! small runtime does the work, and whoever asks waits.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::Write;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::path::Path;
+use object_store::{
+    ClientOptions, Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig,
+};
+use tokio::runtime::{Builder, Runtime};
+
+use super::site::{Fault, Site};
+
+/// Files larger than a piece go in pieces. S3 allows 10,000 of them: 80 GB.
+const PIECE: usize = 8 << 20;
+
+/// How much longer an answer may take to what is written: it comes when all pieces that go at the same time have gone through a narrow line.
+const WRITING: Duration = Duration::from_mins(5);
+
+/// A kind of object store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cloud {
+    /// Amazon S3 and what speaks its protocol.
+    S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// Azure Blob Storage.
+    Azure,
+}
+
+/// A bucket and what names begin with there.
+#[derive(Debug)]
+pub struct Bucket {
+    /// As it is shown.
+    name: String,
+    reading: Arc<dyn ObjectStore>,
+    writing: Arc<dyn ObjectStore>,
+    prefix: String,
+    runtime: Runtime,
+    patience: Duration,
+}
+
+impl Bucket {
+    /// A bucket, or a container of Azure, with the credentials that the environment names as is usual there (`AWS_ACCESS_KEY_ID`,
+    /// `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_NAME`, …). It may be silent for `patience`.
+    ///
+    /// # Errors
+    /// Why it can't be asked.
+    pub fn open(
+        kind: Cloud,
+        bucket: &str,
+        prefix: &str,
+        environment: &BTreeMap<String, String>,
+        patience: Duration,
+    ) -> Result<Self, String> {
+        // Another part of this process may have chosen one; either will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let scheme = match kind {
+            Cloud::S3 => "s3",
+            Cloud::Gcs => "gs",
+            Cloud::Azure => "az",
+        };
+        let name = [scheme, "://", bucket, if prefix.is_empty() { "" } else { "/" }, prefix].concat();
+        let open = |patience| store(kind, bucket, environment, patience);
+        let failed = |error: Error| format!("`{name}` can't be asked: {}", words(&error));
+        let (reading, writing) = (open(patience).map_err(failed)?, open(patience + WRITING).map_err(failed)?);
+        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("macula-remote").enable_all().build();
+        let runtime = runtime.map_err(|error| format!("no threads for `{name}`: {error}"))?;
+        Ok(Self { reading, writing, runtime, prefix: prefix.to_owned(), patience, name })
+    }
+
+    fn path(&self, name: &str) -> Path {
+        Path::from(if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) })
+    }
+
+    fn wait<T>(&self, work: impl Future<Output = object_store::Result<T>>) -> Result<T, Error> {
+        self.runtime.block_on(work)
+    }
+
+    fn fault(&self, error: &Error) -> Fault {
+        let text = format!("`{}`: {}", self.name, words(error));
+        match error {
+            Error::Unauthenticated { .. } | Error::PermissionDenied { .. } => {
+                let hint = "see whether the credentials of the environment may do this (docs/remotes.md); they must be able to list";
+                Fault::hinted(text, hint)
+            }
+            Error::NotFound { .. } => Fault::hinted(text, "is there such a bucket?"),
+            Error::Generic { .. } if is_silence(error) => {
+                let text = format!("`{}` was silent for {} s", self.name, self.patience.as_secs_f64());
+                Fault::hinted(text, "give it more time with `timeout=` in `project.kdl`")
+            }
+            Error::Generic { .. } => Fault::Passing(text),
+            _ => Fault::lasting(text),
+        }
+    }
+
+    fn put_in_pieces(&self, path: &Path, bytes: &Bytes) -> Result<(), Error> {
+        self.wait(async {
+            let mut upload = self.writing.put_multipart(path).await?;
+            let sent = send_pieces(&mut *upload, bytes).await;
+            if sent.is_err() {
+                // What is left of it costs its owner money.
+                let _ = upload.abort().await;
+            }
+            sent
+        })
+    }
+}
+
+async fn send_pieces(upload: &mut dyn MultipartUpload, bytes: &Bytes) -> Result<(), Error> {
+    for at in (0..bytes.len()).step_by(PIECE) {
+        let piece = bytes.slice(at..bytes.len().min(at + PIECE));
+        upload.put_part(PutPayload::from_bytes(piece)).await?;
+    }
+    upload.complete().await.map(|_| ())
+}
+
+impl Site for Bucket {
+    fn fetch(&self, name: &str, most: u64, into: &mut dyn Write) -> Result<Option<u64>, Fault> {
+        let path = self.path(name);
+        let result = match self.wait(self.reading.get(&path)) {
+            Ok(result) => result,
+            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(self.fault(&error)),
+        };
+        if result.meta.size > most {
+            return Err(Fault::longer(name, most));
+        }
+        let mut stream = result.into_stream();
+        let mut copied = 0;
+        loop {
+            let piece = self.runtime.block_on(futures_util::StreamExt::next(&mut stream));
+            let Some(piece) = piece.transpose().map_err(|error| self.fault(&error))? else { return Ok(Some(copied)) };
+            copied += piece.len() as u64;
+            if copied > most {
+                return Err(Fault::longer(name, most));
+            }
+            into.write_all(&piece).map_err(|error| Fault::lasting(error.to_string()))?;
+        }
+    }
+
+    fn size(&self, name: &str) -> Result<Option<u64>, Fault> {
+        let path = self.path(name);
+        match self.wait(self.reading.head(&path)) {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.fault(&error)),
+        }
+    }
+
+    fn put(&self, name: &str, bytes: Bytes) -> Result<(), Fault> {
+        let path = self.path(name);
+        let sent = if bytes.len() <= PIECE {
+            self.wait(self.writing.put(&path, PutPayload::from_bytes(bytes))).map(|_| ())
+        } else {
+            self.put_in_pieces(&path, &bytes)
+        };
+        sent.map_err(|error| self.fault(&error))
+    }
+
+    fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Fault> {
+        let path = self.path(name);
+        let options = PutOptions::from(PutMode::Create);
+        match self.wait(self.writing.put_opts(&path, PutPayload::from_bytes(bytes), options)) {
+            Ok(_) => Ok(true),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
+            // S3 says so where another is creating it at this moment.
+            Err(error) if words(&error).contains("409") => {
+                Err(Fault::Passing(format!("`{}`: {}", self.name, words(&error))))
+            }
+            Err(error) => Err(self.fault(&error)),
+        }
+    }
+}
+
+/// A client that may be silent for `patience`.
+fn store(
+    kind: Cloud,
+    bucket: &str,
+    environment: &BTreeMap<String, String>,
+    patience: Duration,
+) -> Result<Arc<dyn ObjectStore>, Error> {
+    // A large file takes longer than patience lasts; that it stands still does not.
+    let client = ClientOptions::new()
+        .with_timeout_disabled()
+        .with_read_timeout(patience)
+        .with_connect_timeout(patience)
+        // An endpoint in the own network often has no certificate; the usual ones are asked over TLS by themselves.
+        .with_allow_http(true);
+    // What can pass is tried again above.
+    let retry = RetryConfig { max_retries: 0, retry_timeout: patience, ..RetryConfig::default() };
+    Ok(match kind {
+        Cloud::S3 => {
+            let set = |builder: AmazonS3Builder, key, value| builder.with_config(key, value);
+            let builder = configured::<_, AmazonS3ConfigKey>(AmazonS3Builder::new(), environment, "aws_", set);
+            Arc::new(builder.with_bucket_name(bucket).with_client_options(client).with_retry(retry).build()?)
+        }
+        Cloud::Gcs => {
+            let set = |builder: GoogleCloudStorageBuilder, key, value| builder.with_config(key, value);
+            let builder = GoogleCloudStorageBuilder::new();
+            let builder = configured::<_, GoogleConfigKey>(builder, environment, "google_", set);
+            Arc::new(builder.with_bucket_name(bucket).with_client_options(client).with_retry(retry).build()?)
+        }
+        Cloud::Azure => {
+            let set = |builder: MicrosoftAzureBuilder, key, value| builder.with_config(key, value);
+            let builder = MicrosoftAzureBuilder::new();
+            let builder = configured::<_, AzureConfigKey>(builder, environment, "azure_", set);
+            Arc::new(builder.with_container_name(bucket).with_client_options(client).with_retry(retry).build()?)
+        }
+    })
+}
+
+/// A builder with what the environment says under the names that are usual for it.
+fn configured<B, K: FromStr>(
+    builder: B,
+    environment: &BTreeMap<String, String>,
+    prefix: &str,
+    set: impl Fn(B, K, String) -> B,
+) -> B {
+    let said = environment.iter().filter_map(|(name, value)| {
+        let name = name.to_ascii_lowercase();
+        let key = name.starts_with(prefix).then(|| name.parse().ok())??;
+        Some((key, value.clone()))
+    });
+    said.fold(builder, |builder, (key, value)| set(builder, key, value))
+}
+
+/// What went wrong, in one line and without an address: that may hold a signature.
+fn words(error: &Error) -> String {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    let text = deepest.to_string();
+    // An answer's own text begins with `<`.
+    let line =
+        text.lines().next().unwrap_or_default().split('<').next().unwrap_or_default().trim_end_matches([' ', ':']);
+    line.split_whitespace().map(|word| if word.contains("://") { "…" } else { word }).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether nothing came for too long.
+fn is_silence(error: &Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let timed_out = error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout);
+        let by_kind = error.downcast_ref::<object_store::client::HttpError>();
+        if timed_out || by_kind.is_some_and(|error| error.kind() == object_store::client::HttpErrorKind::Timeout) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}

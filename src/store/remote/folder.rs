@@ -1,0 +1,105 @@
+//! A remote in a folder: a disk that several machines mount, or one that is carried. Knows files, no result.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::site::{Fault, Site};
+use crate::base::disk;
+
+/// A folder.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+    absent: Absent,
+}
+
+/// What it means that the folder is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Absent {
+    /// It can't be reached: its disk is not mounted.
+    Unreachable,
+    /// Nothing was written yet.
+    Empty,
+}
+
+impl Folder {
+    /// The folder at `root`, which others write.
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self { root, absent: Absent::Unreachable }
+    }
+
+    /// The folder at `root`, which is made with the first file that is written.
+    #[must_use]
+    pub fn to_write(root: PathBuf) -> Self {
+        Self { root, absent: Absent::Empty }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// A file that is not there is only missing where the folder is: a disk that is not mounted holds nothing either.
+    fn missing<T>(&self) -> Result<Option<T>, Fault> {
+        if self.absent == Absent::Empty || self.root.is_dir() {
+            return Ok(None);
+        }
+        let text = format!("the folder `{}` is not there", self.root.display());
+        Err(Fault::hinted(text, "mount its disk, or push to it first"))
+    }
+
+    fn ready(&self, name: &str) -> Result<PathBuf, Fault> {
+        let file = self.file(name);
+        let folder = file.parent().unwrap_or(&self.root);
+        disk::make_folder(folder).map_err(failed("create", folder))?;
+        Ok(file)
+    }
+}
+
+impl Site for Folder {
+    fn fetch(&self, name: &str, most: u64, into: &mut dyn Write) -> Result<Option<u64>, Fault> {
+        let path = self.file(name);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if is_missing(&error) => return self.missing(),
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
+        let copied = std::io::copy(&mut file.take(most + 1), into).map_err(failed("read", &path))?;
+        if copied > most { Err(Fault::longer(name, most)) } else { Ok(Some(copied)) }
+    }
+
+    fn size(&self, name: &str) -> Result<Option<u64>, Fault> {
+        let path = self.file(name);
+        match path.metadata() {
+            Ok(facts) => Ok(facts.is_file().then_some(facts.len())),
+            Err(error) if is_missing(&error) => self.missing(),
+            Err(error) => Err(failed("read", &path)(error)),
+        }
+    }
+
+    fn put(&self, name: &str, bytes: Bytes) -> Result<(), Fault> {
+        let path = self.ready(name)?;
+        disk::write_whole(&path, &bytes).map_err(failed("write", &path))
+    }
+
+    fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Fault> {
+        let path = self.ready(name)?;
+        disk::write_new(&path, &bytes).map_err(failed("write", &path))
+    }
+}
+
+fn is_missing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Fault {
+    let path = path.to_owned();
+    move |error| {
+        let store = super::super::StoreError::Disk { doing, path, error };
+        let text = store.to_string();
+        if store.can_pass() { Fault::Passing(text) } else { Fault::lasting(text) }
+    }
+}

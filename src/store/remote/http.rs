@@ -1,0 +1,120 @@
+//! A remote on a web server: any that serves a pushed folder as files will do (only here: `ureq`). It is only read.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ureq::http::{Response, StatusCode};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+use super::site::{Fault, Site};
+
+/// A folder of a web server.
+#[derive(Debug)]
+pub struct Web {
+    address: String,
+    agent: Agent,
+    patience: Duration,
+}
+
+impl Web {
+    /// The folder at `address`, which may be silent for `patience`.
+    #[must_use]
+    pub fn new(address: &str, patience: Duration) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::PlatformVerifier)
+            .unversioned_rustls_crypto_provider(provider)
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .user_agent(concat!("macula/", env!("CARGO_PKG_VERSION")))
+            .http_status_as_error(false)
+            .max_redirects(5)
+            .timeout_resolve(Some(patience))
+            .timeout_connect(Some(patience))
+            .timeout_send_request(Some(patience))
+            .timeout_recv_response(Some(patience))
+            .timeout_per_read(Some(patience))
+            .build();
+        Self { address: address.to_owned(), agent: config.into(), patience }
+    }
+
+    /// An answer with what was asked for; [`None`] where there is no such file.
+    fn answered(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<Option<Response<Body>>, Fault> {
+        let answer = answer.map_err(|error| self.failed(&error))?;
+        let status = answer.status();
+        match status {
+            StatusCode::OK => Ok(Some(answer)),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let text = format!("`{}` answers {status}", self.address);
+                Err(Fault::hinted(text, "macula asks web servers without a password; let it read there"))
+            }
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(self.passing(status)),
+            status if status.is_server_error() => Err(self.passing(status)),
+            status => Err(Fault::lasting(format!("`{}` answers {status}", self.address))),
+        }
+    }
+
+    fn passing(&self, status: StatusCode) -> Fault {
+        Fault::Passing(format!("`{}` answers {status}", self.address))
+    }
+
+    fn failed(&self, error: &ureq::Error) -> Fault {
+        match error {
+            ureq::Error::Timeout(_) => self.silent(),
+            ureq::Error::Io(error) => self.broken(error),
+            // What comes of it once may come of it again, but a network that is down comes up while one waits.
+            ureq::Error::ConnectionFailed => Fault::Passing(format!("`{}` can't be reached", self.address)),
+            error => Fault::lasting(format!("`{}` can't be read: {error}", self.address)),
+        }
+    }
+
+    fn broken(&self, error: &std::io::Error) -> Fault {
+        if error.kind() == std::io::ErrorKind::TimedOut {
+            return self.silent();
+        }
+        Fault::Passing(format!("`{}` can't be read: {error}", self.address))
+    }
+
+    /// Not tried again: whoever was silent for so long would only make a run wait once more.
+    fn silent(&self) -> Fault {
+        let text = format!("`{}` was silent for {} s", self.address, self.patience.as_secs_f64());
+        Fault::hinted(text, "give it more time with `timeout=` in `project.kdl`")
+    }
+
+    fn only_read<T>(&self) -> Result<T, Fault> {
+        Err(Fault::lasting(format!("`{}` can't be written to: a web server is only read", self.address)))
+    }
+}
+
+impl Site for Web {
+    fn fetch(&self, name: &str, most: u64, into: &mut dyn Write) -> Result<Option<u64>, Fault> {
+        let answer = self.answered(self.agent.get(format!("{}/{name}", self.address)).call())?;
+        let Some(answer) = answer else { return Ok(None) };
+        let body = answer.into_body().into_with_config().limit(u64::MAX).reader();
+        let copied = std::io::copy(&mut body.take(most + 1), into).map_err(|error| self.broken(&error))?;
+        if copied > most { Err(Fault::longer(name, most)) } else { Ok(Some(copied)) }
+    }
+
+    fn size(&self, name: &str) -> Result<Option<u64>, Fault> {
+        let answer = self.answered(self.agent.head(format!("{}/{name}", self.address)).call())?;
+        let Some(answer) = answer else { return Ok(None) };
+        let length = answer.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+        match length {
+            Some(length) => Ok(Some(length)),
+            None => Err(Fault::lasting(format!("`{}` does not say how large its files are", self.address))),
+        }
+    }
+
+    fn put(&self, _name: &str, _bytes: Bytes) -> Result<(), Fault> {
+        self.only_read()
+    }
+
+    fn create(&self, _name: &str, _bytes: Bytes) -> Result<bool, Fault> {
+        self.only_read()
+    }
+}

@@ -1,0 +1,138 @@
+//! Remotes: places where results are shared, and read-through from there. Knows keys and digests, no stage; how a place is reached is
+//! for its [`Site`] to know.
+//!
+//! What a remote says is believed as far as its bytes have the digests that they should have. That a key has *this* result is its
+//! word alone: whoever may write to a remote may say so.
+
+mod bring;
+#[cfg(feature = "cloud")]
+mod cloud;
+mod folder;
+mod http;
+mod offer;
+mod parcel;
+mod send;
+mod site;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+#[cfg(feature = "cloud")]
+pub use cloud::{Bucket, Cloud};
+pub use folder::Folder;
+pub use http::Web;
+pub use offer::Offer;
+pub use parcel::Parcel;
+pub use send::{Sent, Was, Way};
+pub use site::{Fault, Site};
+
+use crate::base::Digest;
+
+/// Before a transfer is tried again that failed by what can pass.
+const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_millis(3200)];
+
+/// A place where results are shared.
+#[derive(Debug)]
+pub struct Remote {
+    /// Its name.
+    pub name: String,
+    /// Whether results may be written there.
+    pub write: bool,
+    /// Whether results that hold pieces or names of photographs may be among them.
+    pub photographs: bool,
+    site: Box<dyn Site>,
+    /// Whether it failed: then it is not asked again.
+    down: Mutex<bool>,
+    troubles: Mutex<Vec<Trouble>>,
+}
+
+/// What is wrong with a remote, to be told once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// The remote.
+    pub remote: String,
+    /// What is wrong.
+    pub text: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Remote {
+    /// A remote that is only read.
+    #[must_use]
+    pub fn new(name: &str, site: Box<dyn Site>) -> Self {
+        let (name, down, troubles) = (name.to_owned(), Mutex::default(), Mutex::default());
+        Self { name, write: false, photographs: false, site, down, troubles }
+    }
+
+    /// Whether it failed in this process.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        *lock(&self.down)
+    }
+
+    /// Does `work`, again where what failed can pass. Where it fails for good, the remote is not asked any more.
+    fn tried<T>(&self, mut work: impl FnMut(&dyn Site) -> Result<T, Fault>) -> Result<T, Fault> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            if self.is_down() {
+                return Err(Fault::lasting(format!("remote `{}` failed before", self.name)));
+            }
+            match (work(&*self.site), pauses.clone().next()) {
+                (Err(Fault::Passing(_)), Some(pause)) => {
+                    pauses.next();
+                    std::thread::sleep(*pause);
+                }
+                (Err(fault @ (Fault::Passing(_) | Fault::Lasting { .. })), _) => {
+                    let was = std::mem::replace(&mut *lock(&self.down), true);
+                    if !was {
+                        self.trouble(&fault);
+                    }
+                    return Err(fault);
+                }
+                (other, _) => return other,
+            }
+        }
+    }
+
+    fn trouble(&self, fault: &Fault) {
+        let trouble = Trouble { remote: self.name.clone(), text: fault.to_string(), hint: fault.hint() };
+        let mut troubles = lock(&self.troubles);
+        if !troubles.contains(&trouble) {
+            troubles.push(trouble);
+        }
+    }
+}
+
+/// The remotes of a project, in the order in which they are asked.
+#[derive(Debug, Default)]
+pub struct Remotes {
+    /// Each of them.
+    pub list: Vec<Arc<Remote>>,
+    /// What they said of keys, and where they refused or had nothing.
+    offers: Mutex<BTreeMap<Digest, Option<Arc<Offer>>>>,
+    /// Objects that they hold.
+    held: Mutex<BTreeMap<Digest, (Arc<Offer>, offer::Part)>>,
+}
+
+impl Remotes {
+    /// The remotes `list`.
+    #[must_use]
+    pub fn new(list: Vec<Remote>) -> Self {
+        Self { list: list.into_iter().map(Arc::new).collect(), ..Self::default() }
+    }
+
+    /// What is wrong with them, each thing once.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.list.iter().flat_map(|remote| std::mem::take(&mut *lock(&remote.troubles))).collect()
+    }
+}
+
+/// A panic elsewhere leaves these maps whole, so a poisoned lock is taken all the same.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,187 @@
+//! A result as it lies at a remote: its record, and where the bytes of its outputs are. Knows no network.
+//!
+//! ```text
+//! v1/
+//!   actions/ab/cdef….CLASS   the parcel of a key: a line with the digest of the next one, and that, JSON
+//!   actions/ab/cdef….first   the same for those who take any class: of the first that was written
+//!   packs/ab/cdef…           small objects of one result in one file, under the digest of that
+//!   objects/ab/cdef…         large objects, each under its digest
+//! ```
+//!
+//! A pack is `MAGIC`, the number of objects and the size of each (8 bytes each, little-endian), then the objects, one after the
+//! other: first those that hold trees, in the order of their digests, then others, likewise.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{Entry, Record};
+use crate::base::Digest;
+
+/// Objects from this size on lie at a remote by themselves, so that several results share them.
+pub(super) const LARGE: u64 = 256 << 10;
+
+/// How much of small objects goes into the first pack, which `plan` fetches, and into each later one.
+const FIRST: u64 = 1 << 20;
+const LATER: u64 = 16 << 20;
+
+/// A parcel larger than this is none.
+pub(super) const LARGEST: u64 = 256 << 20;
+
+/// A pack larger than this is none; a tree of a million names has 100 MB.
+const LARGEST_PACK: u64 = 1 << 30;
+
+/// The longest name of a class: it becomes part of a file's name.
+const LONGEST_CLASS: usize = 100;
+
+const MAGIC: &[u8; 16] = b"macula pack 1\n\0\0";
+
+/// What the class is called under which those look who take any.
+pub(super) const ANY: &str = "first";
+
+/// A result as it lies at a remote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parcel {
+    /// Its record, without the recipe: that names the trees of its inputs.
+    pub record: Record,
+    /// Where the small objects are; the first holds the trees.
+    pub packs: Vec<Pack>,
+    /// Large objects.
+    pub alone: Vec<Entry>,
+    /// Files of the user's, which outputs name and a remote never holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<Entry>,
+}
+
+/// A pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pack {
+    /// The file's digest and size.
+    pub file: Entry,
+    /// How many small objects it holds, trees not counted.
+    pub small: usize,
+}
+
+impl Parcel {
+    /// Whether it can be what it says. What it says is checked as the bytes arrive.
+    pub(super) fn is_sound(&self) -> bool {
+        let packs = self.packs.iter().all(|pack| pack.file.size <= LARGEST_PACK);
+        let class = (1..=LONGEST_CLASS).contains(&self.record.class.len());
+        packs && class && !self.packs.is_empty() && self.record.recipe.is_none()
+    }
+
+    /// The objects that hold its trees, in the order of their digests.
+    pub(super) fn trees(&self) -> BTreeSet<Entry> {
+        self.record.outputs.values().map(|stored| stored.object).collect()
+    }
+
+    /// Bytes of all that it is made of.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.packs.iter().map(|pack| pack.file.size).chain(self.alone.iter().map(|entry| entry.size)).sum()
+    }
+}
+
+/// The name of a parcel.
+pub(super) fn action(key: &Digest, class: &str) -> String {
+    let name = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let class: String = class.chars().map(name).collect();
+    format!("{}.{class}", place("actions", key))
+}
+
+/// The name of a pack.
+pub(super) fn pack(digest: &Digest) -> String {
+    place("packs", digest)
+}
+
+/// The name of an object.
+pub(super) fn object(digest: &Digest) -> String {
+    place("objects", digest)
+}
+
+fn place(kind: &str, digest: &Digest) -> String {
+    let digits = digest.to_string();
+    format!("v1/{kind}/{}/{}", &digits[..2], &digits[2..])
+}
+
+/// How small objects (in the order of their digests) are parted into packs: the number of each.
+pub(super) fn parted(trees: &BTreeSet<Entry>, small: &[Entry]) -> Vec<usize> {
+    let mut counts = vec![0];
+    let (mut size, mut room) = (trees.iter().map(|tree| tree.size).sum::<u64>(), FIRST);
+    for entry in small {
+        if size + entry.size > room {
+            counts.push(0);
+            (size, room) = (0, LATER);
+        }
+        size += entry.size;
+        if let Some(last) = counts.last_mut() {
+            *last += 1;
+        }
+    }
+    counts
+}
+
+/// Objects as a pack.
+pub(super) fn packed(objects: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let size: usize = objects.iter().map(|object| 8 + object.as_ref().len()).sum();
+    let mut bytes = Vec::with_capacity(MAGIC.len() + 8 + size);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&(objects.len() as u64).to_le_bytes());
+    for object in objects {
+        bytes.extend_from_slice(&(object.as_ref().len() as u64).to_le_bytes());
+    }
+    objects.iter().for_each(|object| bytes.extend_from_slice(object.as_ref()));
+    bytes
+}
+
+/// The objects of a pack; [`None`] where it is none.
+pub(super) fn unpacked(bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (count, rest) = rest.split_at_checked(8)?;
+    let count = usize::try_from(number(count)?).ok()?;
+    let (sizes, mut rest) = rest.split_at_checked(count.checked_mul(8)?)?;
+    let mut objects = Vec::with_capacity(count);
+    for size in sizes.chunks_exact(8) {
+        let (object, after) = rest.split_at_checked(usize::try_from(number(size)?).ok()?)?;
+        objects.push(object);
+        rest = after;
+    }
+    rest.is_empty().then_some(objects)
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pack_is_read_as_it_was_written_and_no_part_of_it_is_one() {
+        let objects: [&[u8]; 3] = [b"tree", b"", b"small"];
+        let bytes = packed(&objects);
+        assert_eq!(unpacked(&bytes).as_deref(), Some(&objects[..]));
+        assert!((0..bytes.len()).all(|end| unpacked(&bytes[..end]).is_none()));
+        assert!(unpacked(&[&bytes[..], b"x"].concat()).is_none());
+        let mut absurd = bytes;
+        absurd[16..24].fill(0xff);
+        assert!(unpacked(&absurd).is_none());
+    }
+
+    #[test]
+    fn small_objects_go_into_few_packs() {
+        let entry = |size| Entry { digest: Digest::of(b"x"), size };
+        let trees = [entry(1000)].into();
+        assert_eq!(parted(&trees, &[]), [0]);
+        assert_eq!(parted(&trees, &[entry(20); 1000]), [1000]);
+        assert_eq!(parted(&trees, &[entry(200 << 10); 100]), [5, 81, 14]);
+    }
+
+    #[test]
+    fn names_lead_nowhere_else() {
+        let name = action(&Digest::of(b"x"), "../../.ssh/authorized keys");
+        assert!(name.ends_with("._______ssh_authorized_keys"), "{name}");
+        assert_eq!(name.matches('/').count(), 3);
+    }
+}

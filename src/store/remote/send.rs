@@ -1,0 +1,177 @@
+//! From the store to a remote: packs and large objects first, then the parcel that names them. What is there already is not sent again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+use super::super::objects::at_once;
+use super::super::{Blob, EVERYWHERE, Entry, Found, Record, Store, StoreError, action};
+use super::offer::{all_there, parcel_of, parts};
+use super::parcel::{self, LARGE, Pack, Parcel};
+use super::{Fault, Remote, lock};
+use crate::base::Digest;
+
+/// How a result is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It is only said what would be.
+    Dry,
+    /// What is there already stays.
+    Missing,
+    /// What is there already is written again: a damaged file can't be told from afar.
+    Anew,
+}
+
+/// Whether a result was at the remote before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Was {
+    /// All of it was.
+    There,
+    /// Not all of it.
+    Missing,
+}
+
+/// What was sent of a result, or would be.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Whether it was there before.
+    pub was: Was,
+    /// Files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// The objects of a result, by where they go.
+struct Parted {
+    trees: BTreeSet<Entry>,
+    small: Vec<Entry>,
+    alone: Vec<Entry>,
+    outside: Vec<Entry>,
+}
+
+/// One file to be sent.
+enum File<'a> {
+    Pack { at: usize, objects: Vec<&'a Entry>, small: usize },
+    Alone(&'a Entry),
+}
+
+impl Store {
+    /// Sends a result that [`Store::find`] found to a remote. `go_on` hears how many bytes went, and says whether to go on.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn send(
+        &self,
+        remote: &Remote,
+        result: &Found,
+        way: Way,
+        go_on: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Sent, Fault> {
+        let record = Record { recipe: None, ..result.record.clone() };
+        let there = match parcel_of(remote, &record.key, &record.class) {
+            Ok(there) => there,
+            Err(Fault::Wrong(_)) => None,
+            Err(fault) => return Err(fault),
+        };
+        if let Some(there) = there.filter(|_| way != Way::Anew)
+            && all_there(remote, &there, &parts(&there))?
+        {
+            return Ok(Sent { was: Was::There, files: 0, bytes: 0 });
+        }
+        let parted = self.parted(result)?;
+        let (files, bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let packs = Mutex::new(BTreeMap::new());
+        at_once(&parted.files(), |file| {
+            let (name, content) = match file {
+                File::Pack { at, objects, small } => {
+                    let objects: Result<Vec<Blob>, StoreError> =
+                        objects.iter().map(|entry| self.objects.read(entry)).collect();
+                    let bytes = parcel::packed(&objects?);
+                    let file = Entry { digest: Digest::of(&bytes), size: bytes.len() as u64 };
+                    lock(&packs).insert(*at, Pack { file, small: *small });
+                    (parcel::pack(&file.digest), Bytes::from(bytes))
+                }
+                File::Alone(entry) => (parcel::object(&entry.digest), Bytes::from_owner(self.objects.read(entry)?)),
+            };
+            let size = content.len() as u64;
+            if way != Way::Anew && remote.tried(|site| site.size(&name))? == Some(size) {
+                return Ok(());
+            }
+            if way != Way::Dry {
+                remote.tried(|site| site.put(&name, content.clone()))?;
+            }
+            files.fetch_add(1, Ordering::Relaxed);
+            let going = go_on(bytes.fetch_add(size, Ordering::Relaxed) + size);
+            if going { Ok(()) } else { Err(Fault::Stopped) }
+        })?;
+        let packs = packs.into_inner().unwrap_or_default().into_values().collect();
+        let parcel = Parcel { record, packs, alone: parted.alone, outside: parted.outside };
+        let text = Bytes::from(action::sealed(&parcel));
+        let length = text.len() as u64;
+        if way != Way::Dry {
+            let class = &parcel.record.class;
+            if class != EVERYWHERE {
+                record_as(remote, &parcel, parcel::ANY, &text, way)?;
+            }
+            record_as(remote, &parcel, class, &text, way)?;
+        }
+        Ok(Sent { was: Was::Missing, files: files.into_inner() + 1, bytes: bytes.into_inner() + length })
+    }
+
+    fn parted(&self, result: &Found) -> Result<Parted, StoreError> {
+        let mut named = BTreeMap::new();
+        for stored in result.record.outputs.values() {
+            let tree = self.objects.read_tree(&stored.object)?;
+            named.extend(tree.entries.values().map(|entry| (entry.digest, *entry)));
+        }
+        let trees = result.record.outputs.values().map(|stored| stored.object).collect();
+        let mut parted = Parted { trees, small: Vec::new(), alone: Vec::new(), outside: Vec::new() };
+        for entry in named.into_values() {
+            if self.objects.relies_on(&entry) {
+                if entry.size < LARGE { parted.small.push(entry) } else { parted.alone.push(entry) }
+            } else if self.objects.holds(&entry) {
+                parted.outside.push(entry);
+            } else {
+                return Err(StoreError::Missing { digest: entry.digest });
+            }
+        }
+        Ok(parted)
+    }
+}
+
+impl Parted {
+    fn files(&self) -> Vec<File<'_>> {
+        let mut small = self.small.iter();
+        let counts = parcel::parted(&self.trees, &self.small);
+        let packs = counts.into_iter().enumerate().map(|(at, count)| {
+            let trees = self.trees.iter().filter(|_| at == 0);
+            let objects = trees.chain(small.by_ref().take(count)).collect();
+            File::Pack { at, objects, small: count }
+        });
+        let packs: Vec<File<'_>> = packs.collect();
+        packs.into_iter().chain(self.alone.iter().map(File::Alone)).collect()
+    }
+}
+
+/// Writes a parcel where there is none under that name, or only one that is damaged or whose files are gone. The first one stays: two
+/// machines may have computed other bytes.
+fn record_as(remote: &Remote, parcel: &Parcel, class: &str, text: &Bytes, way: Way) -> Result<(), Fault> {
+    let name = parcel::action(&parcel.record.key, class);
+    if way != Way::Anew {
+        if remote.tried(|site| site.create(&name, text.clone()))? {
+            return Ok(());
+        }
+        let whole = match parcel_of(remote, &parcel.record.key, class) {
+            Ok(Some(there)) => all_there(remote, &there, &parts(&there))?,
+            Ok(None) | Err(Fault::Wrong(_)) => false,
+            Err(fault) => return Err(fault),
+        };
+        if whole {
+            return Ok(());
+        }
+    }
+    remote.tried(|site| site.put(&name, text.clone()))
+}

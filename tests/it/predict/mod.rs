@@ -1,0 +1,193 @@
+//! Predictions and heat maps through the binary: what is scored is what `eval` scores, one more photograph maps one, new photographs
+//! are scored as the pipeline's own.
+
+mod maps;
+mod refused;
+
+use std::collections::BTreeMap;
+
+use macula::data::table::Columns;
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+use crate::space::Space;
+
+/// From made photographs to predictions and maps, as small as it goes.
+pub(super) const PIPELINE: &str = r"pipeline small seed=7 {
+    synthetic eyes { photographs 6; size 384; photographs-per-patient 1; healthy 0.0; severity 3.0 }
+    preprocess half { from eyes; shrink 2 }
+    extract patches { from half; size 48 }
+    filter-black visible { from patches; share 0.8 }
+    split folds { from visible; by patient; train 0.5; valid 0.25; test 0.25 }
+    train classifier {
+        data folds.train
+        valid folds.valid
+        network shallow-cnn
+        loss bce
+        epochs 1
+        batch 32
+    }
+    threshold-tune cuts { model classifier; data folds.valid }
+    eval scores { model classifier; thresholds cuts; data folds.test }
+    predict guesses { model classifier; thresholds cuts; data folds.test }
+    eval judged { predictions guesses; thresholds cuts; data folds.test }
+    heat-map maps { model classifier; thresholds cuts; from half; only folds.test; stride 48; black share=0.8 }
+}
+";
+
+pub(super) fn made() -> Space {
+    let space = Space::with(PIPELINE);
+    space.macula("run pipeline.kdl").code(0);
+    space
+}
+
+fn bytes(space: &Space, path: &str) -> Vec<u8> {
+    std::fs::read(space.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn json(space: &Space, path: &str) -> Value {
+    serde_json::from_slice(&bytes(space, path)).expect("JSON")
+}
+
+/// The scores of a map's file.
+fn scores(space: &Space, path: &str) -> Vec<f32> {
+    let bytes = bytes(space, path);
+    let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let data = tensors.tensor("scores").expect("scores").data();
+    data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// What the last run computed of a stage's items: how many of how many, as it is told.
+#[track_caller]
+fn told(stdout: &str, stage: &str) -> String {
+    let line = stdout.lines().rfind(|line| line.trim_start().starts_with(stage) && !line.contains("begins"));
+    line.unwrap_or_else(|| panic!("`{stage}` is not told:\n{stdout}")).to_owned()
+}
+
+#[test]
+fn predictions_are_judged_as_the_model_itself_and_maps_hold_the_same_scores() {
+    let space = made();
+    // What `eval` says of the predictions is what it says of the model.
+    for file in ["scores.json", "predictions.parquet", "curves.parquet"] {
+        let of = |stage: &str| bytes(&space, &format!("results/small/{stage}/{file}"));
+        assert!(of("scores") == of("judged"), "{file}");
+    }
+    assert!(
+        bytes(&space, "results/small/guesses/predictions.parquet")
+            == bytes(&space, "results/small/scores/predictions.parquet")
+    );
+
+    // With patches side by side, a cell is a patch.
+    let table = Columns::from_parquet(&bytes(&space, "results/small/guesses/predictions.parquet")).expect("a table");
+    let names = table.texts("photograph").expect("names");
+    let mut by_place = BTreeMap::new();
+    let (x, y) = (table.counts("x").expect("x"), table.counts("y").expect("y"));
+    let score = table.reals("score.EX").expect("scores");
+    for row in 0..names.len() {
+        by_place.insert((names[row].clone(), x[row], y[row]), score[row].expect("a score"));
+    }
+    let maps = json(&space, "results/small/maps/maps.json");
+    let place = maps["classes"].as_array().expect("classes").iter().position(|class| class == "EX").expect("EX");
+    let mut photographs: Vec<Option<String>> = names.to_vec();
+    photographs.dedup();
+    assert_eq!(maps["photographs"].as_array().expect("photographs").len(), photographs.len(), "`only` was heeded");
+    let (mut known, mut unknown) = (0, 0);
+    for photograph in photographs {
+        let name = photograph.clone().expect("a name");
+        let cells = scores(&space, &format!("results/small/maps/{name}/scores.safetensors"));
+        let side = 192 / 48;
+        for at in 0..side * side {
+            let cell = cells[place * side * side + at];
+            let (x, y) = ((at % side * 48) as u32, (at / side * 48) as u32);
+            match by_place.get(&(photograph.clone(), Some(x), Some(y))) {
+                Some(score) => {
+                    known += 1;
+                    assert!(cell == *score as f32, "{name} at {x}, {y}: {cell}, {score}");
+                }
+                None => {
+                    unknown += 1;
+                    assert!(cell.is_nan(), "{name} at {x}, {y} is black, and its cell has {cell}");
+                }
+            }
+        }
+        for file in ["overlay.png", "cells/1-MA.png"] {
+            image::open(space.path(&format!("results/small/maps/{name}/{file}"))).expect("a PNG that opens");
+        }
+    }
+    assert!(known > 10 && unknown > 0, "{known} known, {unknown} unknown");
+
+    // A second run computes nothing.
+    space.macula("run pipeline.kdl").code(0).says_not(&["begins"]);
+    // More photographs: those that are there are not mapped again.
+    space.edit("pipeline.kdl", "only folds.test; ", "");
+    let said = space.macula("run pipeline.kdl maps").code(0);
+    let line = told(&said.stdout, "maps");
+    assert!(line.contains("4 of 6"), "{line}");
+    said.says(&["seen-photographs"]);
+
+    // A page shows them without their names.
+    space.edit("pipeline.kdl", "shallow-cnn\n", "shallow-cnn\n");
+    let text = space.read("pipeline.kdl").trim_end().trim_end_matches('}').to_owned();
+    space.write("pipeline.kdl", format!("{text}    report page {{ of guesses maps }}\n}}\n"));
+    space.macula("run pipeline.kdl").code(0);
+    let page = space.read("results/small/page/report.html");
+    assert_eq!(page.matches("heat map over photograph ").count(), 6);
+    assert!(page.contains("macula is for research, not for clinical use."));
+    let names = json(&space, "results/small/maps/maps.json");
+    for map in names["photographs"].as_array().expect("photographs") {
+        let name = map["photograph"].as_str().expect("a name");
+        assert!(!page.contains(name), "{name} is on the page");
+    }
+    space
+        .macula("show pipeline.kdl maps")
+        .code(0)
+        .says(&["cells of 48 px", "picture: results/small/maps/pictures/maps.png"]);
+    assert!(image::open(space.path("results/small/maps/pictures/maps.png")).expect("a PNG that opens").width() > 400);
+}
+
+#[test]
+fn a_new_photograph_is_scored_as_the_pipelines_own_and_nothing_is_stored() {
+    let space = made();
+    let maps = json(&space, "results/small/maps/maps.json");
+    let name = maps["photographs"][0]["photograph"].as_str().expect("a name").to_owned();
+    let photograph =
+        space.files("results/small/eyes").into_iter().find(|file| file.starts_with(&format!("{name}/photograph.")));
+    let file = format!("new/{name}.png");
+    space.write(&file, bytes(&space, &format!("results/small/eyes/{}", photograph.expect("a photograph"))));
+    let objects = space.files(".macula/v1/objects");
+
+    let said = space.macula(&format!("predict pipeline.kdl classifier {file} --stride 48 --out looked")).code(0);
+    said.says(&[
+        "classifier of pipeline.kdl, trained in run",
+        "patches of 48 px, after half",
+        "the thresholds of cuts",
+        &name,
+        "macula is for research, not for clinical use.",
+    ]);
+    let of_stage = scores(&space, &format!("results/small/maps/{name}/scores.safetensors"));
+    let of_verb = scores(&space, &format!("looked/{name}/scores.safetensors"));
+    assert_eq!(
+        of_stage.iter().map(|score| score.to_bits()).collect::<Vec<_>>(),
+        of_verb.iter().map(|score| score.to_bits()).collect::<Vec<_>>()
+    );
+    assert!(image::open(space.path(&format!("looked/{name}/overlay.png"))).is_ok());
+    assert_eq!(space.files(".macula/v1/objects"), objects, "the store is as it was");
+
+    // The figures are those of the patches.
+    let said = space.macula(&format!("predict pipeline.kdl classifier {file} --stride 48 --json")).code(0);
+    let found: Value = serde_json::from_str(&said.raw).expect("JSON");
+    let table = Columns::from_parquet(&bytes(&space, "results/small/guesses/predictions.parquet")).expect("a table");
+    let own = table.texts("photograph").expect("names").iter().map(|own| own.as_deref() == Some(name.as_str()));
+    let own: Vec<bool> = own.collect();
+    for class in found["photographs"][0]["classes"].as_array().expect("classes") {
+        let column = format!("score.{}", class["class"].as_str().expect("a name"));
+        let scores = table.reals(&column).expect("scores").iter().zip(&own).filter(|(_, own)| **own);
+        let scores: Vec<f64> = scores.map(|(score, _)| score.expect("a score")).collect();
+        assert_eq!(class["highest"].as_f64(), scores.iter().copied().reduce(f64::max));
+        let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+        assert!((class["mean"].as_f64().expect("a mean") - mean).abs() < 1e-12);
+    }
+    assert_eq!(found["preprocess"], serde_json::json!(["half"]));
+    assert_eq!(found["thresholds"]["stage"], "cuts");
+    assert!(found["photographs"][0]["scale"] == 2);
+}

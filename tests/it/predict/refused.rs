@@ -1,0 +1,52 @@
+//! What is refused, and what is said of it.
+
+use super::made;
+use crate::space::Space;
+
+#[test]
+fn what_can_not_be_predicted_is_refused_with_what_to_do() {
+    let space = made();
+    space.write("new/eye.jpg", b"no photograph");
+    space.macula("predict pipeline.kdl classifier").code(2);
+    space.macula("predict pipeline.kdl classifier new/none.jpg").code(2).says(&["can't be read", "none.jpg"]);
+    space.macula("predict pipeline.kdl classifier new/eye.jpg").code(1).says(&["damaged-photograph"]);
+    space
+        .macula("predict pipeline.kdl cuts new/eye.jpg")
+        .code(2)
+        .says(&["`cuts` is `threshold-tune`, which trains no classifier", "there is `classifier`"]);
+    space.macula("predict pipeline.kdl clasifier new/eye.jpg").code(2).says(&["did you mean `classifier`?"]);
+    space.write("other/eye.png", b"x");
+    space
+        .macula("predict pipeline.kdl classifier new/eye.jpg other/eye.png")
+        .code(2)
+        .says(&["two photographs are called `eye`"]);
+    let grey = vec![128; 40 * 60 * 3];
+    space.write("new/small.png", macula::data::picture::png(&grey, 40, 60, macula::data::picture::Samples::Rgb));
+    let said = space.macula("predict pipeline.kdl classifier new/small.png").code(1);
+    said.says(&["too-small", "`small` is 20 x 30 px, less than a patch of the model (48 px)"]);
+
+    // Maps that do not fit.
+    space.edit("pipeline.kdl", "from half; only", "from half; classes NV; only");
+    space.macula("run pipeline.kdl maps").code(1).says(&[
+        "other-classes",
+        "the model has no class `NV`",
+        "it has MA, HE, EX, SE",
+    ]);
+    space.edit("pipeline.kdl", "from half; classes NV; only folds.test", "from eyes; only folds.valid");
+    space.macula("run pipeline.kdl maps").code(0).says(&["other-scale", "pixels of 2 x 2 native ones"]);
+    space.edit("pipeline.kdl", "only folds.valid; stride 48", "only folds.valid; stride 0");
+    space.macula("run pipeline.kdl maps").code(2).says(&["`stride` can't be 0"]);
+    space.edit("pipeline.kdl", "only folds.valid; stride 0", "only folds.valid");
+
+    // What was done to the photographs of another file can't be told.
+    space.edit("pipeline.kdl", "shrink 2", "shrink 3");
+    let said = space.macula("predict pipeline.kdl classifier new/small.png").code(2);
+    said.says(&["the pipeline changed since `classifier` was trained", "macula run pipeline.kdl classifier"]);
+}
+
+#[test]
+fn a_classifier_that_was_never_trained_is_no_classifier_yet() {
+    let space = Space::with(super::PIPELINE);
+    space.write("new/eye.jpg", b"no photograph");
+    space.macula("predict pipeline.kdl classifier new/eye.jpg").code(2).says(&["`classifier` was not computed yet"]);
+}

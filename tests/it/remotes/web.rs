@@ -1,0 +1,65 @@
+//! Remotes on a web server, and what comes of one that misbehaves.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::server::{Manner, Server};
+use super::{project, pushed, results};
+use crate::space::{Said, Space};
+
+/// Runs in a project whose one remote is `at`, with a patience of a second.
+fn run(at: &str) -> (Space, Said) {
+    let space = project(&format!("\"{at}\" timeout=1"));
+    let mut command = space.command(&["run", "pipeline.kdl"]);
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(name);
+    }
+    let said = space.finish(command);
+    (space, said)
+}
+
+#[test]
+fn a_pushed_folder_is_read_through_a_web_server() {
+    let (first, folder) = pushed("photographs=#true");
+    let server = Server::of(folder, Manner::Well);
+    let (other, said) = run(&server.address);
+    said.code(0).says(&["0 computed, 5 reused", "(from remote `lab`)"]);
+    assert_eq!(results(&other), results(&first));
+    other.macula("store verify").code(0).says(&["all of it is whole"]);
+    let asked = server.asked.load(Ordering::SeqCst);
+    assert!(asked <= 60, "{asked} requests for 5 results");
+}
+
+#[test]
+fn a_server_that_is_busy_now_and_then_is_asked_again() {
+    let (_first, folder) = pushed("photographs=#true");
+    let server = Server::of(folder, Manner::Busy);
+    let (_, said) = run(&server.address);
+    said.code(0).says(&["0 computed, 5 reused"]).says_not(&["warning"]);
+}
+
+#[test]
+fn a_server_that_misbehaves_is_told_once_and_the_run_goes_on_alone() {
+    let (first, folder) = pushed("photographs=#true");
+    let refused = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        format!("http://{}", listener.local_addr().expect("an address"))
+    };
+    let of = |manner| Server::of(folder.clone(), manner).address;
+    for (at, says) in [
+        (of(Manner::Silent), "was silent for 1 s"),
+        (of(Manner::Locked), "answers 401"),
+        (of(Manner::Cut), "can't be read"),
+        (refused, "can't be"),
+    ] {
+        let begun = Instant::now();
+        let (other, said) = run(&at);
+        let said = said.code(0).says(&["5 computed, 0 reused", says]);
+        assert_eq!(said.stdout.matches("warning[remote]").count(), 1, "{}", said.stdout);
+        assert_eq!(results(&other), results(&first));
+        assert!(begun.elapsed().as_secs() < 60, "{at} held the run up");
+    }
+    let (other, said) = run(&of(Manner::Corrupt));
+    said.code(0).says(&["5 computed, 0 reused", "is damaged; it counts as missing"]);
+    assert_eq!(results(&other), results(&first));
+}
