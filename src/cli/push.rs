@@ -1,6 +1,7 @@
 //! `macula push`: sends a pipeline's results to remotes.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -108,7 +109,7 @@ fn said(moved: &[Moved], gone: &str, going: &str) -> String {
     let results = moved.iter().filter(|one| one.became == Became::Moved).count() as u64;
     let results = counted(results, "result", "results");
     let files = counted(sum(|one| one.files as u64), "file", "files");
-    text.push_str(&format!("{results} {going}: {files}, {}\n", bytes(sum(|one| one.bytes))));
+    let _ = writeln!(text, "{results} {going}: {files}, {}", bytes(sum(|one| one.bytes)));
     if moved.iter().any(|one| one.became == Became::Withheld) {
         text.push_str(
             "withheld: they may hold pieces or names of photographs; `photographs=#true` lets a remote have them\n",

@@ -57,7 +57,8 @@ impl Offer {
 
     /// Its files whose bytes are not all here.
     pub(super) fn open_parts(&self, objects: &Objects) -> Vec<Part> {
-        let lacks = |entries: &[Entry]| entries.iter().any(|entry| !objects.stores(entry));
+        // What is relied on is said before it is looked for, so that collection leaves it.
+        let lacks = |entries: &[Entry]| entries.iter().filter(|entry| !objects.relies_on(entry)).count() > 0;
         let trees: Vec<Entry> = self.parcel.trees().into_iter().collect();
         let packs = self.small.iter().enumerate();
         let packs = packs.filter(|(at, small)| lacks(small) || *at == 0 && lacks(&trees)).map(|(at, _)| Part::Pack(at));

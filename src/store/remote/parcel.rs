@@ -14,6 +14,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::super::{Entry, Record};
 use crate::base::Digest;
@@ -67,7 +68,10 @@ impl Parcel {
     pub(super) fn is_sound(&self) -> bool {
         let packs = self.packs.iter().all(|pack| pack.file.size <= LARGEST_PACK);
         let class = (1..=LONGEST_CLASS).contains(&self.record.class.len());
-        packs && class && !self.packs.is_empty() && self.record.recipe.is_none()
+        let words = self.record.class.chars().chain(self.record.made.stage.chars()).chain(self.record.made.run.chars());
+        let plain =
+            !words.chain(self.record.made.pipeline.chars()).any(char::is_control) && is_plain(&self.record.summary);
+        packs && class && plain && !self.packs.is_empty() && self.record.recipe.is_none()
     }
 
     /// The objects that hold its trees, in the order of their digests.
@@ -79,6 +83,17 @@ impl Parcel {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.packs.iter().map(|pack| pack.file.size).chain(self.alone.iter().map(|entry| entry.size)).sum()
+    }
+}
+
+/// Whether a value's texts hold nothing that a terminal would obey: they are shown as they stand.
+fn is_plain(value: &Value) -> bool {
+    let text = |text: &str| !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t');
+    match value {
+        Value::String(words) => text(words),
+        Value::Array(values) => values.iter().all(is_plain),
+        Value::Object(fields) => fields.iter().all(|(name, value)| text(name) && is_plain(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
     }
 }
 
@@ -130,7 +145,9 @@ pub(super) fn packed(objects: &[impl AsRef<[u8]>]) -> Vec<u8> {
     for object in objects {
         bytes.extend_from_slice(&(object.as_ref().len() as u64).to_le_bytes());
     }
-    objects.iter().for_each(|object| bytes.extend_from_slice(object.as_ref()));
+    for object in objects {
+        bytes.extend_from_slice(object.as_ref());
+    }
     bytes
 }
 
@@ -176,6 +193,12 @@ mod tests {
         assert_eq!(parted(&trees, &[]), [0]);
         assert_eq!(parted(&trees, &[entry(20); 1000]), [1000]);
         assert_eq!(parted(&trees, &[entry(200 << 10); 100]), [5, 81, 14]);
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_no_summary() {
+        assert!(is_plain(&serde_json::json!({"headline": "96 patches, größe\n", "tables": [1, null, "a"]})));
+        assert!(!is_plain(&serde_json::json!({"tables": [{"title": "\u{1b}[2J"}]})));
     }
 
     #[test]

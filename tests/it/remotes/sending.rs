@@ -237,7 +237,7 @@ fn tree_bytes(names: &[&str], entry: Entry) -> Vec<u8> {
         bytes.extend(entry.size.to_le_bytes());
         bytes.extend(end.to_le_bytes());
     }
-    names.iter().for_each(|name| bytes.extend(name.as_bytes()));
+    bytes.extend(names.concat().as_bytes());
     bytes
 }
 
@@ -250,8 +250,8 @@ fn a_remote_that_lies_is_not_believed() {
     let packed = |objects: &[&[u8]]| {
         let mut bytes = b"macula pack 1\n\0\0".to_vec();
         bytes.extend((objects.len() as u64).to_le_bytes());
-        objects.iter().for_each(|object| bytes.extend((object.len() as u64).to_le_bytes()));
-        objects.iter().for_each(|object| bytes.extend(*object));
+        bytes.extend(objects.iter().flat_map(|object| (object.len() as u64).to_le_bytes()));
+        bytes.extend(objects.concat());
         bytes
     };
     let parcel = |tree: &[u8], pack: &[u8], digest: Digest, small: usize| {
