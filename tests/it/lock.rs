@@ -122,7 +122,7 @@ fn tamper(space: &Space, stage: &str, line: &str, to: &str) {
 fn the_class_decides_what_counts_as_locked() {
     let space = locked();
     let output = format!("output out \"{}\"", "0".repeat(64));
-    let path = "implementation train version=1 class=path-exact on=";
+    let path = "implementation train version=2 class=path-exact on=";
     // Other bytes on the same path: a promise that was not kept.
     tamper(&space, "classifier", "output out", &output);
     again(&space).code(1).says(&["`path-exact` promises the same bytes"]);
