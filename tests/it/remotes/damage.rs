@@ -50,7 +50,11 @@ fn damaged_and_missing_files_are_misses_and_a_push_mends_them() {
                 if how == "flipped" && kind != "actions" { "push pipeline.kdl --anew" } else { "push pipeline.kdl" };
             first.macula(push).code(0);
             let again = project(&format!("{folder:?}"));
-            again.macula("run pipeline.kdl").code(0).says(&["nothing to compute: 5 reused"]).says_not(&["warning[remote]"]);
+            again
+                .macula("run pipeline.kdl")
+                .code(0)
+                .says(&["nothing to compute: 5 reused"])
+                .says_not(&["warning[remote]"]);
         }
     }
 }
