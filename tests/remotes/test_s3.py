@@ -107,7 +107,7 @@ def test_results_are_shared_through_a_bucket(tmp_path, address, bucket):
 
     other = Project(tmp_path / "other", address, name)
     assert "0 will run, 5 reused" in other.macula("plan", "pipeline.kdl")
-    assert "0 computed, 5 reused" in other.macula("run", "pipeline.kdl")
+    assert "nothing to compute: 5 reused" in other.macula("run", "pipeline.kdl")
     assert other.results() == first.results()
     other.macula("store", "verify")
 
@@ -131,7 +131,7 @@ def test_a_damaged_and_a_missing_object_are_misses(tmp_path, address, bucket):
     assert other.results() == first.results()
     first.macula("push", "pipeline.kdl", "--anew")
     again = Project(tmp_path / "again", address, name)
-    assert "0 computed, 5 reused" in again.macula("run", "pipeline.kdl")
+    assert "nothing to compute: 5 reused" in again.macula("run", "pipeline.kdl")
 
 
 def test_of_sixteen_that_create_one_key_one_wins(tmp_path, address, bucket):

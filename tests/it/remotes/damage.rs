@@ -50,7 +50,11 @@ fn damaged_and_missing_files_are_misses_and_a_push_mends_them() {
                 if how == "flipped" && kind != "actions" { "push pipeline.kdl --anew" } else { "push pipeline.kdl" };
             first.macula(push).code(0);
             let again = project(&format!("{folder:?}"));
-            again.macula("run pipeline.kdl").code(0).says(&["0 computed, 5 reused"]).says_not(&["warning"]);
+            again
+                .macula("run pipeline.kdl")
+                .code(0)
+                .says(&["nothing to compute: 5 reused"])
+                .says_not(&["warning[remote]"]);
         }
     }
 }
@@ -64,6 +68,6 @@ fn a_damaged_store_is_healed_from_a_remote() {
         fs::remove_file(other.path(".macula/v1/objects").join(file)).expect("deleted");
     }
     other.macula("store verify").code(1);
-    other.macula("run pipeline.kdl").code(0).says(&["0 computed, 5 reused", "(from remote `lab`)"]);
+    other.macula("run pipeline.kdl").code(0).says(&["nothing to compute: 5 reused", "(from remote `lab`)"]);
     other.macula("store verify").code(0).says(&["all of it is whole"]);
 }

@@ -56,13 +56,13 @@ fn what_was_pushed_to_a_folder_is_reused_by_an_empty_store() {
     let plan = other.macula("plan pipeline.kdl").code(0);
     plan.says(&["0 will run, 5 reused, 0 not known yet", "(from remote `lab`"]);
     other.macula("why pipeline.kdl classifier").code(0).says(&["remote `lab` has its result"]);
-    other.macula("run pipeline.kdl").code(0).says(&["0 computed, 5 reused", "(from remote `lab`)"]);
+    other.macula("run pipeline.kdl").code(0).says(&["nothing to compute: 5 reused", "(from remote `lab`)"]);
     assert_eq!(results(&other), results(&first));
     other.macula("store verify").code(0).says(&["all of it is whole"]);
     other.macula("store gc --dry-run").code(0);
     // From now on the remote is not needed.
     fs::remove_dir_all(&folder).expect("deleted");
-    other.macula("run pipeline.kdl").code(0).says(&["0 computed, 5 reused"]).says_not(&["remote"]);
+    other.macula("run pipeline.kdl").code(0).says(&["nothing to compute: 5 reused"]).says_not(&["remote"]);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn pull_brings_what_a_run_would_need() {
     other.macula("pull pipeline.kdl").code(0).says(&["5 results came"]);
     other.macula("pull pipeline.kdl").code(0).says(&["there already", "0 results came"]);
     other.write("project.kdl", "");
-    other.macula("run pipeline.kdl").code(0).says(&["0 computed, 5 reused"]);
+    other.macula("run pipeline.kdl").code(0).says(&["nothing to compute: 5 reused"]);
     let alone = other.macula("pull pipeline.kdl");
     alone.code(2).says(&["no remote is named"]);
 }

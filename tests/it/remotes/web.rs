@@ -23,7 +23,7 @@ fn a_pushed_folder_is_read_through_a_web_server() {
     let (first, folder) = pushed("photographs=#true");
     let server = Server::of(folder, Manner::Well);
     let (other, said) = run(&server.address);
-    said.code(0).says(&["0 computed, 5 reused", "(from remote `lab`)"]);
+    said.code(0).says(&["nothing to compute: 5 reused", "(from remote `lab`)"]);
     assert_eq!(results(&other), results(&first));
     other.macula("store verify").code(0).says(&["all of it is whole"]);
     let asked = server.asked.load(Ordering::SeqCst);
@@ -35,7 +35,7 @@ fn a_server_that_is_busy_now_and_then_is_asked_again() {
     let (_first, folder) = pushed("photographs=#true");
     let server = Server::of(folder, Manner::Busy);
     let (_, said) = run(&server.address);
-    said.code(0).says(&["0 computed, 5 reused"]).says_not(&["warning"]);
+    said.code(0).says(&["nothing to compute: 5 reused"]).says_not(&["warning[remote]"]);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_server_that_misbehaves_is_told_once_and_the_run_goes_on_alone() {
     };
     let of = |manner| Server::of(folder.clone(), manner).address;
     for (at, says) in [
-        (of(Manner::Silent), "was silent for 1 s"),
+        (of(Manner::Silent), "was silent for"),
         (of(Manner::Locked), "answers 401"),
         (of(Manner::Cut), "can't be read"),
         (refused, "can't be"),
