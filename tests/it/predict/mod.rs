@@ -17,7 +17,7 @@ pub(super) const PIPELINE: &str = r"pipeline small seed=7 {
     synthetic eyes { photographs 6; size 384; photographs-per-patient 1; healthy 0.0; severity 3.0 }
     preprocess half { from eyes; shrink 2 }
     extract patches { from half; size 48 }
-    filter-black visible { from patches; share 0.8 }
+    filter-black visible { from patches; share 0.6 }
     split folds { from visible; by patient; train 0.5; valid 0.25; test 0.25 }
     train classifier {
         data folds.train
@@ -31,7 +31,7 @@ pub(super) const PIPELINE: &str = r"pipeline small seed=7 {
     eval scores { model classifier; thresholds cuts; data folds.test }
     predict guesses { model classifier; thresholds cuts; data folds.test }
     eval judged { predictions guesses; thresholds cuts; data folds.test }
-    heat-map maps { model classifier; thresholds cuts; from half; only folds.test; stride 48; black share=0.8 }
+    heat-map maps { model classifier; thresholds cuts; from half; only folds.test; stride 48; black share=0.6 }
 }
 ";
 
@@ -55,13 +55,6 @@ fn scores(space: &Space, path: &str) -> Vec<f32> {
     let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
     let data = tensors.tensor("scores").expect("scores").data();
     data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-}
-
-/// What the last run computed of a stage's items: how many of how many, as it is told.
-#[track_caller]
-fn told(stdout: &str, stage: &str) -> String {
-    let line = stdout.lines().rfind(|line| line.trim_start().starts_with(stage) && !line.contains("begins"));
-    line.unwrap_or_else(|| panic!("`{stage}` is not told:\n{stdout}")).to_owned()
 }
 
 #[test]
@@ -95,10 +88,11 @@ fn predictions_are_judged_as_the_model_itself_and_maps_hold_the_same_scores() {
     for photograph in photographs {
         let name = photograph.clone().expect("a name");
         let cells = scores(&space, &format!("results/small/maps/{name}/scores.safetensors"));
-        let side = 192 / 48;
-        for at in 0..side * side {
-            let cell = cells[place * side * side + at];
-            let (x, y) = ((at % side * 48) as u32, (at / side * 48) as u32);
+        let facts = json(&space, &format!("results/small/maps/{name}/map.json"));
+        let [columns, rows] = ["columns", "rows"].map(|side| facts[side].as_u64().expect("a count") as usize);
+        for at in 0..columns * rows {
+            let cell = cells[place * columns * rows + at];
+            let (x, y) = ((at % columns * 48) as u32, (at / columns * 48) as u32);
             match by_place.get(&(photograph.clone(), Some(x), Some(y))) {
                 Some(score) => {
                     known += 1;
@@ -120,13 +114,11 @@ fn predictions_are_judged_as_the_model_itself_and_maps_hold_the_same_scores() {
     space.macula("run pipeline.kdl").code(0).says_not(&["begins"]);
     // More photographs: those that are there are not mapped again.
     space.edit("pipeline.kdl", "only folds.test; ", "");
+    let more = 6 - maps["photographs"].as_array().expect("photographs").len();
     let said = space.macula("run pipeline.kdl maps").code(0);
-    let line = told(&said.stdout, "maps");
-    assert!(line.contains("4 of 6"), "{line}");
-    said.says(&["seen-photographs"]);
+    said.says(&[&format!("({more} of 6 items computed)"), "seen-photographs"]);
 
     // A page shows them without their names.
-    space.edit("pipeline.kdl", "shallow-cnn\n", "shallow-cnn\n");
     let text = space.read("pipeline.kdl").trim_end().trim_end_matches('}').to_owned();
     space.write("pipeline.kdl", format!("{text}    report page {{ of guesses maps }}\n}}\n"));
     space.macula("run pipeline.kdl").code(0);
