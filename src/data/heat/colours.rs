@@ -19,15 +19,22 @@ pub fn colour(score: f64) -> Colour {
     let score = score.clamp(0.0, 1.0);
     let between = |[low, high]: [f64; 2]| low + (high - low) * score;
     let hue = between(HUE).to_radians();
-    let chroma = CHROMA[0] + CHROMA[1] * (2.0 * score - 1.0).powi(2);
+    let chroma = chroma(score);
     linear(between(LIGHTNESS), chroma * libm::cos(hue), chroma * libm::sin(hue)).map(encoded)
+}
+
+/// The chroma of a score.
+fn chroma(score: f64) -> f64 {
+    let out = 2.0 * score - 1.0;
+    CHROMA[0] + CHROMA[1] * (out * out)
 }
 
 /// Oklab as linear red, green and blue.
 fn linear(lightness: f64, a: f64, b: f64) -> [f64; 3] {
-    let l = (lightness + 0.396_337_777_4 * a + 0.215_803_757_3 * b).powi(3);
-    let m = (lightness - 0.105_561_345_8 * a - 0.063_854_172_8 * b).powi(3);
-    let s = (lightness - 0.089_484_177_5 * a - 1.291_485_548_0 * b).powi(3);
+    let cube = |root: f64| root * root * root;
+    let l = cube(lightness + 0.396_337_777_4 * a + 0.215_803_757_3 * b);
+    let m = cube(lightness - 0.105_561_345_8 * a - 0.063_854_172_8 * b);
+    let s = cube(lightness - 0.089_484_177_5 * a - 1.291_485_548_0 * b);
     [
         4.076_741_662_1 * l - 3.307_711_591_3 * m + 0.230_969_929_2 * s,
         -1.268_438_004_6 * l + 2.609_757_401_1 * m - 0.341_319_396_5 * s,
@@ -54,7 +61,7 @@ mod tests {
         for at in 0..=100 {
             let score = f64::from(at) / 100.0;
             let hue = (HUE[0] + (HUE[1] - HUE[0]) * score).to_radians();
-            let chroma = CHROMA[0] + CHROMA[1] * (2.0 * score - 1.0).powi(2);
+            let chroma = chroma(score);
             let lightness = LIGHTNESS[0] + (LIGHTNESS[1] - LIGHTNESS[0]) * score;
             let linear = linear(lightness, chroma * hue.cos(), chroma * hue.sin());
             assert!(linear.iter().all(|value| (-1e-3..=1.0).contains(value)), "{score}: {linear:?}");
