@@ -143,8 +143,10 @@ fn put(stored: &[u8], [side, size]: [usize; 2], motion: &Motion, [red, green, bl
     let look = |pixel: &mut [f32; 3], bytes: &[u8; 3]| {
         *pixel = [red[bytes[0] as usize], green[bytes[1] as usize], blue[bytes[2] as usize]];
     };
-    for (row, line) in pixels.chunks_exact_mut(size * 3).enumerate() {
-        let line = line.as_chunks_mut::<3>().0;
+    for at in 0..size {
+        // What is stored is read in its order, which memory is faster at.
+        let row = if down < 0 { size - 1 - at } else { at };
+        let line = pixels[row * size * 3..][..size * 3].as_chunks_mut::<3>().0;
         let mut place = origin + row as isize * down;
         match right {
             3 => {
@@ -153,7 +155,7 @@ fn put(stored: &[u8], [side, size]: [usize; 2], motion: &Motion, [red, green, bl
             }
             -3 => {
                 let bytes = stored[..place as usize + 3][(place as usize + 3 - size * 3)..].as_chunks::<3>().0;
-                line.iter_mut().zip(bytes.iter().rev()).for_each(|(pixel, bytes)| look(pixel, bytes));
+                line.iter_mut().rev().zip(bytes).for_each(|(pixel, bytes)| look(pixel, bytes));
             }
             _ => {
                 for pixel in line {
