@@ -201,7 +201,7 @@ impl Board {
             line.push_str(&self.bar(running.done, running.total, bar));
         }
         for part in parts {
-            line.push_str("  ");
+            line.push_str(if part == running.unit { " " } else { "  " });
             line.push_str(&part);
         }
         fit_coloured(line, width)
