@@ -190,7 +190,8 @@ pub(super) fn listen(world: &World) {
     let _ = flag::register(libc::SIGXFSZ, Arc::default());
     for signal in [SIGINT, SIGTERM] {
         // Where a handler can't be set, the signal ends the process as it always did.
-        let _ = flag::register_conditional_shutdown(signal, Exit::Interrupted as i32, Arc::clone(&world.signalled));
+        let _ =
+            flag::register_conditional_shutdown(signal, Exit::Interrupted.code().into(), Arc::clone(&world.signalled));
         let _ = flag::register(signal, Arc::clone(&world.signalled));
     }
 }

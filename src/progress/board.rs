@@ -107,7 +107,7 @@ impl Board {
             Event::Repairing { found_by, .. } => self.running.retain(|running| running.stage != *found_by),
             Event::Stopping => self.stopping = true,
             Event::RunEnded { .. } => (self.since, self.running) = (None, Vec::new()),
-            Event::Upgraded { .. } | Event::Warned { .. } | Event::StageLeft { .. } => {}
+            Event::Upgraded { .. } | Event::Warned { .. } | Event::StageLeft { .. } | Event::Remote { .. } => {}
         }
     }
 
@@ -202,7 +202,7 @@ impl Board {
             line.push_str(&self.bar(running.done, running.total, bar));
         }
         for part in parts {
-            line.push_str("  ");
+            line.push_str(if part == running.unit { " " } else { "  " });
             line.push_str(&part);
         }
         fit_coloured(line, width)

@@ -53,7 +53,11 @@ impl Watch for Live {
         let mut state = self.shared.lock();
         state.board.take(event, Instant::now());
         // While it runs, the line below says so.
-        let said = if matches!(event, Event::StageBegan { .. } | Event::StageFetched { .. }) { None } else { state.text.of(event) };
+        let said = if matches!(event, Event::StageBegan { .. } | Event::StageFetched { .. }) {
+            None
+        } else {
+            state.text.of(event)
+        };
         if let Some(said) = said {
             state.clear();
             say(Some(&said));

@@ -34,7 +34,6 @@ impl Incoming {
 
     pub(super) fn new(root: &Path) -> Result<Self, StoreError> {
         disk::make_folder(root).map_err(StoreError::disk("create", root))?;
-        sweep(root);
         let folder = tempfile::Builder::new()
             .prefix(&format!("{}-", std::process::id()))
             .tempdir_in(root)
@@ -50,7 +49,7 @@ impl Incoming {
 }
 
 /// Removes what killed processes left: folders whose lock nobody holds. Failing to is harmless.
-fn sweep(root: &Path) {
+pub(super) fn sweep(root: &Path) {
     let Ok(folders) = std::fs::read_dir(root) else { return };
     for folder in folders.flatten().map(|folder| folder.path()) {
         let dead = File::open(folder.join("lock"))

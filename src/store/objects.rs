@@ -106,6 +106,7 @@ impl Objects {
     /// [`StoreError::Disk`] where the folder can't be made.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         disk::make_folder(root).map_err(StoreError::disk("create", root))?;
+        super::incoming::sweep(&root.join("incoming"));
         Ok(Self::new(root, Access::Write))
     }
 

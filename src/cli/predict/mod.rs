@@ -212,7 +212,7 @@ impl Bench {
             Failure::user(format!("`{}` can't be read: {error}", file.display())).hint("name a photograph")
         })?;
         let entry = Entry { digest: Digest::of(&bytes), size: bytes.len() as u64 };
-        self.objects.put_external(&entry, file);
+        self.objects.put_external([(&entry, file)]);
         let facts = PhotographFacts {
             patient: None,
             official: None,

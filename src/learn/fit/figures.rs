@@ -96,7 +96,7 @@ fn loss(value: f64) -> String {
 pub fn words(epoch: (u64, u64), batch: (u64, u64), value: f64, last: Option<&EpochFigures>) -> String {
     let last = last.map(|last| {
         let valid = &last.valid;
-        format!(", validation after {}: loss {}, F1 {}", last.epoch, loss(valid.loss), figure(valid.figures.micro.f1))
+        format!("; validation: loss {}, F1 {}", loss(valid.loss), figure(valid.figures.micro.f1))
     });
     let last = last.unwrap_or_default();
     format!("epoch {}/{}, batch {}/{}, loss {}{last}", epoch.0, epoch.1, batch.0, batch.1, loss(value))
