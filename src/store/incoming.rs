@@ -12,7 +12,7 @@ use crate::base::{Digest, disk};
 /// The folder of one process's new objects. Its lock tells others that the process is alive.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    pub(super) folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _lock: File,
 }
 

@@ -508,7 +508,7 @@ impl Objects {
                 Access::Look => Incoming::aside()?,
             }),
         };
-        let folder = incoming.folder.path();
+        let folder = incoming.path();
         tempfile::Builder::new().prefix("").tempfile_in(folder).map_err(StoreError::disk("create a file in", folder))
     }
 
