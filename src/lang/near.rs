@@ -16,7 +16,12 @@ pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
                 wanted.len() >= 3 && (other.starts_with(&wanted) || wanted.starts_with(&other) && other.len() >= 3);
             // A whole word of several: `tune` of `threshold-tune`.
             let word = wanted.len() >= 3 && candidate.split(['-', '_', '.']).any(|word| short(word) == wanted);
-            (if begins || word { distance.min(1) } else { distance }, candidate)
+            let most = match (begins, word) {
+                (true, _) => 1,
+                (false, true) => 2,
+                (false, false) => usize::MAX,
+            };
+            (distance.min(most), candidate)
         })
         .filter(|&(distance, candidate)| distance <= (candidate.len().max(name.len()) / 3).max(1) && wanted.len() > 1)
         .min_by_key(|&(distance, candidate)| (distance, candidate.to_owned()))
@@ -28,7 +33,7 @@ pub(super) fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>
     let candidates: Vec<&str> = candidates.into_iter().collect();
     match near(name, candidates.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None if candidates.is_empty() || candidates.len() > 24 => otherwise.to_owned(),
+        None if candidates.is_empty() || candidates.len() > 32 => otherwise.to_owned(),
         None => format!("there {} {}", if candidates.len() == 1 { "is only" } else { "are" }, names(candidates)),
     }
 }

@@ -141,7 +141,9 @@ impl Files for Seen<'_> {
 
     fn entries(&self, files: &[PathBuf]) -> Result<Vec<Entry>, StageError> {
         let entries = self.files.entries(files)?;
-        files.iter().for_each(|file| self.note(file));
+        for file in files {
+            self.note(file);
+        }
         Ok(entries)
     }
 

@@ -158,7 +158,9 @@ impl Board {
         }
         lines.truncate(rows);
         if self.glyphs == Glyphs::Ascii {
-            lines.iter_mut().for_each(|line| *line = line.replace('…', "~"));
+            for line in &mut lines {
+                *line = line.replace('…', "~");
+            }
         }
         lines
     }

@@ -64,7 +64,9 @@ impl Stamping {
             .map(|(at, ends)| names.look(folder.as_fd(), at * IN_A_ROW, ends))
             .collect::<Option<_>>()?;
         self.hasher.int(names.ends.len() as u64);
-        parts.iter().for_each(|part| self.take(part));
+        for part in &parts {
+            self.take(part);
+        }
         for inner in parts.iter().flat_map(|part| &part.folders) {
             self.below(folder.as_fd(), inner, depth + 1)?;
         }
@@ -108,17 +110,16 @@ impl Names {
         for &end in ends {
             let name = &self.text[std::mem::replace(&mut from, end)..end];
             let path = CStr::from_bytes_with_nul(name).ok()?;
-            match rustix::fs::statat(folder, path, AtFlags::empty()) {
-                Ok(facts) => match kind(&facts) {
-                    FileType::RegularFile => seen.add(name, &facts),
-                    FileType::Directory => seen.folders.push(name.to_vec()),
-                    _ => {}
-                },
+            let Ok(facts) = rustix::fs::statat(folder, path, AtFlags::empty()) else {
                 // A link that leads nowhere is as good as hidden. A file that is gone by now makes it another stamp.
-                Err(_) => {
-                    let own = rustix::fs::statat(folder, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-                    (kind(&own) == FileType::Symlink).then_some(())?;
-                }
+                let own = rustix::fs::statat(folder, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+                (kind(&own) == FileType::Symlink).then_some(())?;
+                continue;
+            };
+            match kind(&facts) {
+                FileType::RegularFile => seen.add(name, &facts),
+                FileType::Directory => seen.folders.push(name.to_vec()),
+                _ => {}
             }
         }
         Some(seen)

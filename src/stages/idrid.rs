@@ -1,6 +1,6 @@
 //! `idrid`: part A of `IDRiD` in its official tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::gathering::{Found, extension, gather, is_picture, stem};
 use crate::data::photographs::{Official, PhotographFacts, WithoutMask};
@@ -51,7 +51,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         let hint = "`root` is the folder that holds `A. Segmentation` with `1. Original Images` and `2. All Segmentation Groundtruths`";
         return Err(StageError::input("no-photographs", text).hint(hint).field("root"));
     }
-    all_classes(&listed, &masks)?;
+    all_classes(&listed)?;
     let mut found = Vec::new();
     for (name, (side, file)) in &photographs {
         let of_class =
@@ -85,8 +85,16 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
 }
 
 /// An error where there is no mask of a class at all: a folder that lacks would count as a lesion that nobody has.
-fn all_classes(listed: &[String], masks: &BTreeMap<(String, &str), &str>) -> Result<(), StageError> {
-    let missing = |class: &&&str| !masks.keys().any(|(_, known)| known == *class);
+fn all_classes(listed: &[String]) -> Result<(), StageError> {
+    // On either side: some are rare.
+    let there: BTreeSet<&str> = listed
+        .iter()
+        .filter_map(|file| match Place::of(file) {
+            Some((_, Place::Mask(_, class))) => Some(class),
+            _ => None,
+        })
+        .collect();
+    let missing = |class: &&&str| !there.contains(**class);
     let Some(class) = CLASSES.iter().find(missing) else { return Ok(()) };
     let other = listed.iter().find(|file| {
         let lower = file.to_ascii_lowercase();

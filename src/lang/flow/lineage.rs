@@ -51,7 +51,10 @@ impl Graph<'_> {
                     let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                     let tested = (source, reference.port.as_str());
                     let Some(way) = marked.get(&tested).and_then(|marks| marks.get("test")) else {
-                        if !draft.signature.figures.is_empty() {
+                        // Whole photographs are no patches: who maps them says itself which the model has seen.
+                        let given = self.drafts[source].signature.output(Some(&reference.port));
+                        let patches = given.is_some_and(|out| out.ty != "photographs");
+                        if patches && !draft.signature.figures.is_empty() {
                             diags.extend(self.judged_by_its_own(stage, place, tested, &models, &lineages));
                         }
                         continue;

@@ -191,7 +191,7 @@ mod tests {
         let entry = |size| Entry { digest: Digest::of(b"x"), size };
         let trees = [entry(1000)].into();
         assert_eq!(parted(&trees, &[]), [0]);
-        assert_eq!(parted(&trees, &[entry(20); 1000]), [1000]);
+        assert_eq!(parted(&trees, &vec![entry(20); 1000]), [1000]);
         assert_eq!(parted(&trees, &[entry(200 << 10); 100]), [5, 81, 14]);
     }
 

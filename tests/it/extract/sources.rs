@@ -35,6 +35,7 @@ fn official(lab: &Lab, root: &str) {
         "2. All Segmentation Groundtruths/a. Training Set/1. Microaneurysms/IDRiD_01_MA.tif",
         "2. All Segmentation Groundtruths/a. Training Set/5. Optic Disc/IDRiD_01_OD.tif",
         "2. All Segmentation Groundtruths/a. Training Set/2. Haemorrhages/IDRiD_02_HE.tif",
+        "2. All Segmentation Groundtruths/a. Training Set/3. Hard Exudates/IDRiD_02_EX.tif",
         "2. All Segmentation Groundtruths/b. Testing Set/4. Soft Exudates/IDRiD_55_SE.tif",
         "1. Original Images/a. Training Set/Thumbs.db",
     ];
@@ -63,6 +64,7 @@ fn the_official_tree_is_read_from_above_and_from_within() {
             "IDRiD_01/mask.MA.tif",
             "IDRiD_01/photograph.jpg",
             "IDRiD_02/facts.json",
+            "IDRiD_02/mask.EX.tif",
             "IDRiD_02/mask.HE.tif",
             "IDRiD_02/photograph.jpg",
             "IDRiD_55/facts.json",
@@ -75,7 +77,28 @@ fn the_official_tree_is_read_from_above_and_from_within() {
     assert_eq!(facts(&lab, &above, "IDRiD_55").official, Some(Official::Test));
     assert_eq!(facts(&lab, &above, "IDRiD_55").without_mask, [WithoutMask::Absent; 4]);
     assert_eq!(idrid(&lab, "data", "test").unwrap().outputs["out"].entries.len(), 4);
-    assert_eq!(idrid(&lab, "data", "train").unwrap().outputs["out"].entries.len(), 7);
+    assert_eq!(idrid(&lab, "data", "train").unwrap().outputs["out"].entries.len(), 8);
+}
+
+#[test]
+fn a_class_of_idrid_without_a_single_mask_is_refused() {
+    let lab = Lab::new();
+    let photographs = "data/1. Original Images/a. Training Set";
+    let masks = "data/2. All Segmentation Groundtruths/a. Training Set";
+    lab.write(&format!("{photographs}/IDRiD_01.jpg"), b"one");
+    for (folder, name) in [("1. Microaneurysms", "01_MA"), ("2. Haemorrhages", "01_HE"), ("3. Hard Exudates", "01_EX")]
+    {
+        lab.write(&format!("{masks}/{folder}/IDRiD_{name}.tif"), name.as_bytes());
+    }
+    let (code, text) = refused(idrid(&lab, "data", "all"));
+    assert_eq!(code, "no-mask-fits");
+    assert!(text.contains("no mask of SE at all"), "{text}");
+    lab.write(&format!("{masks}/4. Soft Exudates/IDRiD_01.tif"), b"misnamed");
+    let (code, text) = refused(idrid(&lab, "data", "all"));
+    assert_eq!(code, "no-mask-fits");
+    assert!(text.contains("4. Soft Exudates/IDRiD_01.tif"), "{text}");
+    lab.write(&format!("{masks}/4. Soft Exudates/IDRiD_01_SE.tif"), b"named");
+    assert_eq!(idrid(&lab, "data", "all").unwrap().outputs["out"].entries.len(), 7);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn check(stages: &str) -> (Vec<Diag>, Sources) {
         "synthetic eyes\nextract patches { from eyes }\nsplit folds { from patches }\nsides own { from patches }";
     let text = format!("{BODIES}pipeline p seed=1 {{\n{head}\n{stages}\n}}\n");
     let (_, diags) = lang::load_text("test.kdl", None, &text, &[], Points::All, &mut sources);
-    (diags.into_iter().filter(|diag| diag.code != "unused-stage").collect(), sources)
+    (diags.into_iter().filter(|diag| !matches!(diag.code, "unused-stage" | "chosen-by")).collect(), sources)
 }
 
 /// The texts that the labels of the one error point at, each with its words.

@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 21] = [
+const STAGES: [&str; 23] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -36,6 +36,8 @@ const STAGES: [&str; 21] = [
     "eval @plain { model @classifier; data @folds.test }",
     "spread @table { of @scores @plain }",
     "export @pictures { from @folds.test }",
+    "predict @guesses { model @classifier; thresholds @cuts; data @folds.test }",
+    "heat-map @maps { model @classifier; thresholds @cuts; from @even; only @folds.test; classes MA }",
     "relabel @relabelled { from @folds.train }",
     "files @script { path \"predict.py\" }",
     "program @python { name python3 }",

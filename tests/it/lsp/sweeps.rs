@@ -90,7 +90,7 @@ fn stages_figures_and_pipelines_are_offered() {
 fn words_of_a_sweep_lead_to_what_they_mean() {
     let client = Client::new();
     let uri = client.open("a.kdl", TEXT);
-    assert_eq!(client.codes(&uri), Vec::<String>::new());
+    assert_eq!(client.codes(&uri), ["chosen-by"]);
     let line = |place| definition(&client, &uri, &place)["range"]["start"]["line"].clone();
     let declared = |word: &str| json!(TEXT[..TEXT.find(word).expect("it is there")].matches('\n').count());
     assert_eq!(line(at(TEXT, "rate 1e-3", 0)), declared("param rate"));
@@ -120,7 +120,7 @@ fn a_rename_goes_through_sweeps() {
         let changes = renamed(&client, &uri, &at(TEXT, word, 0), new);
         let text = edited(TEXT, &changes[&uri]);
         client.replace(&uri, &text);
-        assert_eq!(client.codes(&uri), Vec::<String>::new(), "{word}: {text}");
+        assert_eq!(client.codes(&uri), ["chosen-by"], "{word}: {text}");
         client.tell("textDocument/didClose", json!({"textDocument": {"uri": uri}}));
     }
     // From the file of the pipeline into a sweep in another.

@@ -81,9 +81,9 @@ fn a_file_that_is_brought_in_is_read_as_the_editor_has_it() {
     client.open_as(&used, &broken.replace("kernl", "kernel"));
     assert!(client.codes(&uri).is_empty());
     assert!(client.codes(&used).is_empty());
-    // It closes it again: the file's own text counts.
+    // It closes it again: the file's own text counts, and is told there.
     client.tell("textDocument/didClose", json!({"textDocument": {"uri": used}}));
-    assert_ne!(client.codes(&uri), Vec::<String>::new());
+    assert_ne!(client.codes(&used), Vec::<String>::new());
 }
 
 #[test]

@@ -93,15 +93,12 @@ fn predictions_are_judged_as_the_model_itself_and_maps_hold_the_same_scores() {
         for at in 0..columns * rows {
             let cell = cells[place * columns * rows + at];
             let (x, y) = ((at % columns * 48) as u32, (at / columns * 48) as u32);
-            match by_place.get(&(photograph.clone(), Some(x), Some(y))) {
-                Some(score) => {
-                    known += 1;
-                    assert!(cell == *score as f32, "{name} at {x}, {y}: {cell}, {score}");
-                }
-                None => {
-                    unknown += 1;
-                    assert!(cell.is_nan(), "{name} at {x}, {y} is black, and its cell has {cell}");
-                }
+            if let Some(score) = by_place.get(&(photograph.clone(), Some(x), Some(y))) {
+                known += 1;
+                assert!(cell == *score as f32, "{name} at {x}, {y}: {cell}, {score}");
+            } else {
+                unknown += 1;
+                assert!(cell.is_nan(), "{name} at {x}, {y} is black, and its cell has {cell}");
             }
         }
         for file in ["overlay.png", "cells/1-MA.png"] {

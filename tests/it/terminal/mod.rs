@@ -37,15 +37,16 @@ fn drawn(screen: &Screen) -> Vec<String> {
     lines[head..].iter().filter(|line| !line.is_empty()).cloned().collect()
 }
 
-fn in_the_second_epoch(screen: &Screen) -> bool {
-    line(screen, "epoch 2/2000", "; validation: loss").is_some() && line(screen, " left", "classifier").is_some()
+fn in_a_later_epoch(screen: &Screen) -> bool {
+    // The screen is drawn now and then, and epochs may be shorter than that.
+    line(screen, "/2000", "; validation: loss").is_some() && line(screen, " left", "classifier").is_some()
 }
 
 #[test]
 fn a_training_shows_how_far_it_is_how_fast_and_how_well() {
     let space = Space::with(TRAINING);
     let mut terminal = start(&space, 100, 24, &[]);
-    terminal.until("the second epoch", in_the_second_epoch);
+    terminal.until("a later epoch", in_a_later_epoch);
     let screen = &terminal.screen;
     let row = line(screen, "classifier", "batches").expect("a line for the stage");
     assert!(row.contains('━') && row.contains("/s  ") && row.contains(" left"), "{row}");
@@ -90,7 +91,7 @@ fn a_narrow_low_terminal_is_never_overrun() {
 fn without_utf_8_it_is_drawn_in_ascii() {
     let space = Space::with(TRAINING);
     let mut terminal = start(&space, 90, 24, &[("LANG", "C"), ("NO_COLOR", "1")]);
-    terminal.until("the second epoch", in_the_second_epoch);
+    terminal.until("a later epoch", in_a_later_epoch);
     let shown = drawn(&terminal.screen).join("\n");
     assert!(shown.is_ascii() && shown.contains("...."), "{shown}");
     terminal.press(b"\x03");

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -163,7 +164,7 @@ impl Terminal {
         while !is(&self.screen) {
             match self.said.recv_timeout(LONG.saturating_sub(began.elapsed())) {
                 Ok(bytes) => self.screen.take(&bytes),
-                Err(_) => panic!("{what} is not shown:\n{}", self.screen.all()),
+                Err(error) => panic!("{what} is not shown ({error}):\n{}", self.screen.all()),
             }
         }
     }
@@ -203,16 +204,21 @@ impl Drop for Terminal {
     }
 }
 
+/// Both ends close themselves in programs that other tests start meanwhile, which would hold the terminal open.
 fn open(columns: u16, rows: u16) -> (File, File) {
-    let (mut ours, mut theirs) = (0, 0);
-    let null = std::ptr::null_mut();
-    #[expect(unsafe_code, reason = "a system call that neither std nor rustix has without another feature")]
-    // SAFETY: the call writes two descriptors into the places that it is given; both are new and nobody else's.
-    let [ours, theirs] = unsafe {
-        let done = libc::openpty(&raw mut ours, &raw mut theirs, null, null.cast(), null.cast());
-        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
-        [File::from_raw_fd(ours), File::from_raw_fd(theirs)]
+    let mut name = [0; 128];
+    #[expect(unsafe_code, reason = "system calls that neither std nor rustix has without another feature")]
+    // SAFETY: the descriptor is new and nobody else's; the name's length is given, and it ends with a 0.
+    let (ours, name) = unsafe {
+        let ours = libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
+        let done = ours >= 0
+            && libc::grantpt(ours) == 0
+            && libc::unlockpt(ours) == 0
+            && libc::ptsname_r(ours, name.as_mut_ptr(), name.len()) == 0;
+        assert!(done, "{}", std::io::Error::last_os_error());
+        (File::from_raw_fd(ours), std::ffi::CStr::from_ptr(name.as_ptr()).to_str().expect("a name").to_owned())
     };
+    let theirs = File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(name).expect("the other end");
     set_size(&ours, columns, rows);
     (ours, theirs)
 }
