@@ -50,7 +50,12 @@ impl Graph<'_> {
                 for (reference, place) in input.from.iter().zip(places) {
                     let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                     let tested = (source, reference.port.as_str());
-                    let Some(way) = marked.get(&tested).and_then(|marks| marks.get("test")) else {
+                    let marks = marked.get(&tested);
+                    let Some(way) = marks.and_then(|marks| marks.get("test")) else {
+                        // Resampled ones were told as such.
+                        if marks.is_some_and(|marks| marks.contains_key("resampled")) {
+                            continue;
+                        }
                         // Whole photographs are no patches: who maps them says itself which the model has seen.
                         let given = self.drafts[source].signature.output(Some(&reference.port));
                         let patches = given.is_some_and(|out| out.ty != "photographs");

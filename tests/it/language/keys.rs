@@ -37,7 +37,7 @@ const STAGES: [&str; 23] = [
     "spread @table { of @scores @plain }",
     "export @pictures { from @folds.test }",
     "predict @guesses { model @classifier; thresholds @cuts; data @folds.test }",
-    "heat-map @maps { model @classifier; thresholds @cuts; from @even; only @folds.test; classes MA }",
+    "heat-map @maps { model @classifier; thresholds @cuts; from @fundus; only @folds.test; classes MA }",
     "relabel @relabelled { from @folds.train }",
     "files @script { path \"predict.py\" }",
     "program @python { name python3 }",
