@@ -63,7 +63,8 @@ fn list() -> String {
 /// The first sentence, without its full stop. A stop behind one letter or `al` ends none (`A. Segmentation`, `He et al. 2015`).
 fn sentence(doc: &str) -> &str {
     let ends = |(at, _): &(usize, &str)| {
-        let word: String = doc[..*at].chars().rev().take_while(|c| c.is_alphanumeric()).collect();
+        let before = doc[..*at].trim_end_matches([')', '`', '"', '\'']);
+        let word: String = before.chars().rev().take_while(|c| c.is_alphanumeric()).collect();
         word.chars().count() > 1 && word != "la"
     };
     let end = doc.match_indices(". ").find(ends).map_or(doc.len(), |(at, _)| at);

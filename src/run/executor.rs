@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Before a stage is tried again; the next pauses are four times as long each.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// How often an object may be found damaged in one run before it is a failure.
+/// How often an object may be found damaged in one run, each time after it was made anew, before it is a failure.
 const REPAIRS: usize = 2;
 
 /// What happens to independent stages when one fails.
@@ -476,11 +476,6 @@ impl<'a> Executor<'a> {
     fn repair(&mut self, id: StageId, error: StoreError) -> Result<(), StoreError> {
         let (StoreError::Damaged { digest, .. } | StoreError::Missing { digest }) = &error else { return Err(error) };
         let digest = *digest;
-        let times = self.repairs.entry(digest).or_default();
-        *times += 1;
-        if *times > REPAIRS {
-            return Err(error);
-        }
         let engine = self.shared.engine;
         let above = engine.graph.with_needs(&[id]);
         let made_it = |maker: &&StageId| {
@@ -495,8 +490,16 @@ impl<'a> Executor<'a> {
         // The first in order made it, the others hand it on. Where none did, it is an item or a checkpoint of its own.
         let maker =
             engine.graph.order().iter().filter(|maker| above.contains(maker)).find(made_it).copied().unwrap_or(id);
-        if let Some(key) = self.known.get(&maker).and_then(|known| known.key) {
-            engine.store.forget(&key)?;
+        // Several may find the same at once: while it is made anew, that is one finding.
+        if !self.repairing.contains(&maker) {
+            let times = self.repairs.entry(digest).or_default();
+            *times += 1;
+            if *times > REPAIRS {
+                return Err(error);
+            }
+            if let Some(key) = self.known.get(&maker).and_then(|known| known.key) {
+                engine.store.forget(&key)?;
+            }
         }
         self.repairing.insert(maker);
         self.shared.watch.event(&Event::Repairing {

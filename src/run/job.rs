@@ -15,7 +15,7 @@ use super::world::World;
 use crate::plan::{Engine, Known, Reused, StageId, Task, keys, recipe};
 use crate::sandbox::Wall;
 use crate::stage::{Ctx, Outcome, Params, Progress as _, StageError, Stop, Work};
-use crate::store::{Artifact, Claim, Lookup, Made, Record, StoredTree, Tree};
+use crate::store::{Artifact, Claim, Lookup, Made, Record, StoreError, StoredTree, Tree};
 
 /// What all jobs of a run share.
 pub struct Shared<'a> {
@@ -193,7 +193,11 @@ fn check(shared: &Shared, id: StageId, outcome: &Outcome) -> Result<(), StageErr
         return Err(StageError::Bug(format!("`{}` made the outputs {made:?}, not {expected:?}", stage.kind)));
     }
     for tree in outcome.outputs.values() {
-        if let Some((name, _)) = shared.engine.store.objects.first_missing(tree) {
+        if let Some((name, entry)) = shared.engine.store.objects.first_missing(tree) {
+            // What the stage hands on may have been found damaged by another while it ran, and is on its way to be made anew.
+            if shared.engine.store.objects.damaged().contains(&entry.digest) {
+                return Err(StoreError::Missing { digest: entry.digest }.into());
+            }
             return Err(StageError::Bug(format!("`{}` names `{name}`, which is not in the store", stage.kind)));
         }
     }

@@ -195,12 +195,12 @@ impl Objects {
         };
         let size = file.metadata().map_err(StoreError::disk("read", &path))?.len();
         if size != entry.size {
-            return Err(self.quarantine(&entry.digest, path));
+            return self.look_again(entry, path);
         }
         if size < MAPPED_FROM {
             let bytes = read_all(&file).map_err(StoreError::disk("read", &path))?;
             if Digest::of(&bytes) != entry.digest {
-                return Err(self.quarantine(&entry.digest, path));
+                return self.look_again(entry, path);
             }
             return Ok(Blob::Owned(bytes));
         }
@@ -209,7 +209,7 @@ impl Objects {
         let known = lock(&self.verified).contains(&entry.digest);
         if !known {
             if digest_of_large(&map) != entry.digest {
-                return Err(self.quarantine(&entry.digest, path));
+                return self.look_again(entry, path);
             }
             lock(&self.verified).insert(entry.digest);
         }
@@ -433,6 +433,17 @@ impl Objects {
     /// As [`Objects::read`].
     pub fn verify_stored(&self, entry: &Entry) -> Result<(), StoreError> {
         if self.place(&entry.digest).exists() { self.read(entry).map(drop) } else { Ok(()) }
+    }
+
+    /// The bytes that lie at `path` now, where those that were opened are not what they should be. Another may have found that
+    /// before, and it may have been made anew since: what is right now must not go into quarantine.
+    fn look_again(&self, entry: &Entry, path: PathBuf) -> Result<Blob, StoreError> {
+        match std::fs::read(&path) {
+            Ok(bytes) if bytes.len() as u64 == entry.size && digest_of_large(&bytes) == entry.digest => {
+                Ok(Blob::Owned(bytes))
+            }
+            _ => Err(self.quarantine(&entry.digest, path)),
+        }
     }
 
     /// Moves an object out of the way, into quarantine.
