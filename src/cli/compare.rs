@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::load::Swept;
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
-use crate::lang::spec::{Rank, StageSpec, Sweep};
+use crate::lang::spec::{Pipeline, Rank, StageSpec, Sweep};
 use crate::lang::{figures, signatures};
 use crate::plan::{Decision, StageId};
 use crate::progress::table::{counted, render};
@@ -195,9 +195,7 @@ fn file(world: &World, arguments: &Arguments, name: &str, alone: bool, all: &mut
             _ = write!(all.title, ", {count} more {why}");
         }
     }
-    let on_test = |stage: &&StageSpec| stage.marks.contains("test");
-    let on_test: BTreeSet<String> =
-        loaded.pipeline.stages.iter().filter(on_test).map(|stage| stage.name.clone()).collect();
+    let on_test = on_test(&loaded.pipeline);
     for run in runs.iter().rev() {
         let mut row = Row { on_test: on_test.clone(), ..of_run(run)? };
         if !alone {
@@ -206,6 +204,12 @@ fn file(world: &World, arguments: &Arguments, name: &str, alone: bool, all: &mut
         all.rows.push(row);
     }
     Ok(())
+}
+
+/// The stages of a pipeline whose figures are of test patches.
+fn on_test(pipeline: &Pipeline) -> BTreeSet<String> {
+    let seen = |stage: &&StageSpec| figures::sees_test(pipeline, &stage.own);
+    figures::stages(pipeline).filter(seen).map(|stage| stage.own.clone()).collect()
 }
 
 /// How many of a pipeline's last runs are looked at.
@@ -273,8 +277,7 @@ fn points(world: &World, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut 
         explained.iter().map(fact).collect::<BTreeMap<_, _>>()
     })?;
     for (number, (point, names)) in sweep.points.iter().zip(places).enumerate() {
-        let on_test = |stage: &&StageSpec| stage.marks.contains("test");
-        let on_test = point.pipeline.stages.iter().filter(on_test).map(|stage| stage.own.clone()).collect();
+        let on_test = on_test(&point.pipeline);
         let mut row = Row { name: format!("point {}", number + 1), on_test, ..Row::default() };
         let mut whole = true;
         for (own, name) in names {

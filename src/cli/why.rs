@@ -52,11 +52,11 @@ pub fn why(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
                 || arguments.stage.starts_with(&format!("{name}."))
         };
         explained.iter().rev().find(of_name).map(|(id, decision, explanation)| match &since {
-            None => told(engine, &loaded.sources, *id, decision, explanation),
+            None => told(engine, &loaded.sources, *id, decision, explanation, None),
             Some(run) => {
                 let explanation = Explanation::since(engine, *id, decision, run);
                 let then = beside(engine, *id, run);
-                told(engine, &loaded.sources, *id, decision, &explanation) + &then
+                told(engine, &loaded.sources, *id, decision, &explanation, Some(run)) + &then
             }
         })
     })?;
@@ -65,7 +65,15 @@ pub fn why(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn told(engine: &Engine, sources: &Sources, id: StageId, decision: &Decision, explanation: &Explanation) -> String {
+/// `since` is the run that was asked to be compared with, where one was.
+fn told(
+    engine: &Engine,
+    sources: &Sources,
+    id: StageId,
+    decision: &Decision,
+    explanation: &Explanation,
+    since: Option<&RunRecord>,
+) -> String {
     let name = &engine.stage(id).name;
     let names = |ids: &[StageId]| {
         let names: Vec<String> = ids.iter().map(|id| format!("`{}`", engine.stage(*id).name)).collect();
@@ -97,7 +105,11 @@ fn told(engine: &Engine, sources: &Sources, id: StageId, decision: &Decision, ex
         let _ = writeln!(text, "  ask `macula why` of {} first", names(until));
         return text;
     }
-    differences(&mut text, engine, sources, id, decision, explanation);
+    // What is wrong was said, and can't be compared; of a run that was named it is said what it had.
+    let wrong = matches!(decision, Decision::Failed(_) | Decision::Blocked(_));
+    if !wrong && (since.is_none() || explanation.last.is_some()) {
+        differences(&mut text, engine, sources, id, explanation);
+    }
     if let Decision::Reuse(_, reused) = decision {
         let made = &reused.made;
         let _ = writeln!(
@@ -151,22 +163,9 @@ fn cost(last: &StageRun, items: Option<(u64, u64)>) -> String {
     }
 }
 
-fn differences(
-    text: &mut String,
-    engine: &Engine,
-    sources: &Sources,
-    id: StageId,
-    decision: &Decision,
-    explanation: &Explanation,
-) {
-    // What is wrong was said, and what is not known yet can't be compared.
-    if matches!(decision, Decision::Failed(_) | Decision::Blocked(_)) {
-        return;
-    }
+fn differences(text: &mut String, engine: &Engine, sources: &Sources, id: StageId, explanation: &Explanation) {
     let Some((run, _)) = &explanation.last else {
-        if explanation.asked.is_none() {
-            let _ = writeln!(text, "  no run of `{}` had a stage of this name", engine.pipeline.name);
-        }
+        let _ = writeln!(text, "  no run of `{}` had a stage of this name", engine.pipeline.name);
         return;
     };
     if explanation.differences.is_empty() {

@@ -17,6 +17,16 @@ pub fn stages(pipeline: &Pipeline) -> impl Iterator<Item = &StageSpec> {
     pipeline.stages.iter().filter(|stage| !of(&stage.kind).is_empty())
 }
 
+/// Whether a stage, or one whose figures it puts together, is given test patches.
+#[must_use]
+pub fn sees_test(pipeline: &Pipeline, name: &str) -> bool {
+    let find = |name: &str| pipeline.stages.iter().find(|stage| stage.own == name);
+    let Some(stage) = find(name) else { return false };
+    let from = stage.inputs.iter().flat_map(|input| &input.from).filter_map(|reference| find(&reference.stage));
+    let gives_figures = |stage: &&StageSpec| !of(&stage.kind).is_empty() && stage.kind != "train";
+    std::iter::once(stage).chain(from.filter(gives_figures)).any(|stage| stage.marks.contains("test"))
+}
+
 /// What `by` names: a stage, or a stage with a body, and one of its figures.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use super::augment::{Change, Fill, Recipe, blur};
 use super::loader::Normalisation;
 
 /// Numbers of each patch in [`Views::table`].
-pub const FIELDS: usize = 18;
+pub const FIELDS: usize = 17;
 
 /// What the batches of a set and a recipe have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +70,7 @@ impl Views {
 
     /// The changes as numbers, [`FIELDS`] for each patch: sine and cosine of the rotation, shift in x and y, flips (1 left and right,
     /// 2 top and bottom, 4 rows and columns, summed), whether black lies beyond, factors of brightness, contrast and saturation,
-    /// hue, reach of the blur, 0, then mean and deviation of R, G, B.
+    /// hue, reach of the blur, then mean and deviation of R, G, B.
     #[must_use]
     pub fn table(&self) -> Vec<f64> {
         let flag = |set: bool, value: f64| if set { value } else { 0.0 };
@@ -84,10 +84,8 @@ impl Views {
             let [brightness, contrast, saturation, hue] = colour;
             let black = flag(*fill == Fill::Black, 1.0);
             let [x, y] = motion.shift;
-            let row: [f64; FIELDS] = [
-                sin, cos, x, y, flips, black, brightness, contrast, saturation, hue, reach, 0.0, r, g, b, of_r, of_g,
-                of_b,
-            ];
+            let row: [f64; FIELDS] =
+                [sin, cos, x, y, flips, black, brightness, contrast, saturation, hue, reach, r, g, b, of_r, of_g, of_b];
             row
         };
         self.changes.iter().flat_map(row).collect()

@@ -143,8 +143,6 @@ pub struct Explanation {
     pub differences: Vec<Difference>,
     /// Why it will run, where it will.
     pub reason: Option<Reason>,
-    /// The run that was asked to be compared with, where one was.
-    pub asked: Option<String>,
 }
 
 impl Explanation {
@@ -159,8 +157,7 @@ impl Explanation {
     #[must_use]
     pub fn since(engine: &Engine, stage: StageId, decision: &Decision, run: &Arc<RunRecord>) -> Self {
         let then = run.stages.get(&engine.stage(stage).name).filter(|then| then.manifest.is_some());
-        let beside = Self::beside(stage, decision, then.map(|then| (Arc::clone(run), then.clone())));
-        Self { asked: Some(run.id.clone()), ..beside }
+        Self::beside(stage, decision, then.map(|then| (Arc::clone(run), then.clone())))
     }
 
     fn beside(stage: StageId, decision: &Decision, last: Option<(Arc<RunRecord>, StageRun)>) -> Self {
@@ -174,6 +171,6 @@ impl Explanation {
             (Some(new), Some(old)) => new.since(old),
             _ => Vec::new(),
         };
-        Self { stage, last, differences, reason, asked: None }
+        Self { stage, last, differences, reason }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Asked, Augment, Failure, Measured, failure, measure};
 use crate::base::{Digest, Streams};
 use crate::data::patches::{Label, Part, PatchSet, Row, SetInfo, ShardBytes};
-use crate::learn::augment::{Fill, Recipe};
+use crate::learn::augment::Recipe;
 use crate::learn::loader::{Normalisation, Samples};
 use crate::store::Objects;
 
@@ -29,20 +29,7 @@ pub(super) fn load(augment: Augment, asked: Asked) -> Result<Measured, Failure> 
 }
 
 fn recipe(augment: Augment) -> Option<Recipe> {
-    let flips = Recipe {
-        flip_horizontal: 0.5,
-        flip_vertical: 0.5,
-        transpose: 0.0,
-        rotate_degrees: 0.0,
-        shift_px: 0.0,
-        fill: Fill::Reflect,
-        brightness: 0.0,
-        contrast: 0.0,
-        saturation: 0.0,
-        hue: 0.0,
-        blur_probability: 0.0,
-        blur_sigma: 0.0,
-    };
+    let flips = Recipe { flip_horizontal: 0.5, flip_vertical: 0.5, ..Recipe::none() };
     let moves = Recipe { rotate_degrees: 15.0, ..flips.clone() };
     match augment {
         Augment::None => None,

@@ -113,11 +113,12 @@ impl Graph<'_> {
             let port = self.drafts[*fitted].signature.input(port);
             port.is_some_and(|port| !port.refuses.iter().any(|mark| mark == "resampled"))
         };
-        let (fitted, port, at, _) = models.iter().filter(shared).max_by_key(|model| fits(model))?;
-        let is_fit = models.iter().filter(shared).any(|model| fits(&model));
+        // What was fitted is worse than what was chosen.
+        let worst = models.iter().filter(shared).max_by_key(fits)?;
+        let (fitted, port, at, _) = worst;
         let model = &self.drafts[*fitted].spec;
         let (title, name) = (format!("`{} {}`", judged.kind, judged.name), format!("`{} {}`", model.kind, model.name));
-        let (found, hint) = if is_fit {
+        let (found, hint) = if fits(&worst) {
             let message = format!("{title} is given patches that {name} is fitted on");
             (
                 Diag::error("fitted-on", place.span, message).also(at.span, format!("fitted here, at `{port}`")),

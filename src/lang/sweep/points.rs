@@ -7,7 +7,7 @@ use super::super::given::Setting;
 use super::super::lower::{Lowered, Told, lower};
 use super::super::near;
 use super::super::scope::Scope;
-use super::super::spec::{Axis, Pipeline, Point, Points, Rank, StageSpec, Sweep};
+use super::super::spec::{Axis, Pipeline, Point, Points, Rank, Sweep};
 use super::read::{Alternative, Reading, Varied, equal};
 use super::{FEW, MOST_POINTS};
 use crate::base::Span;
@@ -243,7 +243,7 @@ impl Sweeper<'_, '_> {
         let by = entry.text().unwrap_or_default();
         match figures::find(pipeline, by) {
             Ok(rank) => {
-                if sees_test(pipeline, &rank.stage) {
+                if figures::sees_test(pipeline, &rank.stage) {
                     let message = format!("`{by}` is a figure of test patches");
                     let found = Diag::warning("chosen-on-test", entry.span, message);
                     let hint = "what is chosen by it looks better than it is: rank by a figure of validation patches, such as \
@@ -300,15 +300,6 @@ fn again(point: &Point, repeat: usize, only: Option<&BTreeSet<String>>) -> Point
         }
     }
     point
-}
-
-/// Whether a stage, or one whose figures it puts together, is given test patches.
-fn sees_test(pipeline: &Pipeline, name: &str) -> bool {
-    let find = |name: &str| pipeline.stages.iter().find(|stage| stage.own == name);
-    let Some(stage) = find(name) else { return false };
-    let from = stage.inputs.iter().flat_map(|input| &input.from).filter_map(|reference| find(&reference.stage));
-    let gives_figures = |stage: &&StageSpec| !figures::of(&stage.kind).is_empty() && stage.kind != "train";
-    std::iter::once(stage).chain(from.filter(gives_figures)).any(|stage| stage.marks.contains("test"))
 }
 
 /// All combinations, the last the fastest.

@@ -60,6 +60,25 @@ pub enum Fill {
 }
 
 impl Recipe {
+    /// Nothing is changed.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            flip_horizontal: 0.0,
+            flip_vertical: 0.0,
+            transpose: 0.0,
+            rotate_degrees: 0.0,
+            shift_px: 0.0,
+            fill: Fill::Reflect,
+            brightness: 0.0,
+            contrast: 0.0,
+            saturation: 0.0,
+            hue: 0.0,
+            blur_probability: 0.0,
+            blur_sigma: 0.0,
+        }
+    }
+
     /// From the parameters of `augment`.
     ///
     /// # Errors

@@ -61,8 +61,8 @@ __device__ float pass(float x, float gradient, float low, float high) { return x
 // ---- Patches as they are stored, changed and normalised (src/learn/views.rs, src/learn/augment) -------------------------------------
 
 // Numbers of a patch's change: sine, cosine, shift x, shift y, flips, black beyond, brightness, contrast, saturation, hue, reach of
-// the blur, 0, mean of R, G, B, deviation of R, G, B.
-#define FIELDS 18
+// the blur, mean of R, G, B, deviation of R, G, B.
+#define FIELDS 17
 __device__ const double *change_of(const void *table, int image) { return (const double *)table + image * FIELDS; }
 
 __device__ int floor_of(double x) {
@@ -208,7 +208,7 @@ KERNEL(view_normals) {
     EACH(a.n[0]);
     const double *change = change_of(a.p[1], (int)i / a.n[1]);
     float *pixel = (float *)a.p[0] + 3 * i;
-    for (int c = 0; c < 3; c++) pixel[c] = (pixel[c] - (float)change[12 + c]) / (float)change[15 + c];
+    for (int c = 0; c < 3; c++) pixel[c] = (pixel[c] - (float)change[11 + c]) / (float)change[14 + c];
 }
 
 // ---- Copies and casts -----------------------------------------------------------------------------------------------------------

@@ -20,20 +20,7 @@ const IMAGES: usize = 24;
 const EACH: &str = "network each { flatten; linear head }";
 
 fn recipe() -> Recipe {
-    Recipe {
-        flip_horizontal: 0.5,
-        flip_vertical: 0.5,
-        transpose: 0.5,
-        rotate_degrees: 0.0,
-        shift_px: 0.0,
-        fill: Fill::Reflect,
-        brightness: 0.0,
-        contrast: 0.0,
-        saturation: 0.0,
-        hue: 0.0,
-        blur_probability: 0.0,
-        blur_sigma: 1.0,
-    }
+    Recipe { flip_horizontal: 0.5, flip_vertical: 0.5, transpose: 0.5, ..Recipe::none() }
 }
 
 fn views(margin: usize, recipe: Option<&Recipe>) -> Views {
