@@ -129,6 +129,8 @@ impl<'a> Executor<'a> {
         for id in order {
             match plan.remove(&id) {
                 None | Some(Decision::Unknown(_) | Decision::Blocked(_)) => {}
+                // What it needs was found damaged just now: what was planned of it no longer holds.
+                Some(_) if executor.awaits_repair(id) => {}
                 // What it needs has yet to come from a remote; it is decided again when that is here.
                 Some(Decision::Run(_)) if !executor.inputs_known(id) => {}
                 Some(decision) => executor.take_decision(id, decision),
@@ -222,6 +224,12 @@ impl<'a> Executor<'a> {
                 Err(error) => self.take_failure(id, error),
             }
         }
+    }
+
+    /// Whether a stage that it needs, near or far, is being made anew.
+    fn awaits_repair(&self, id: StageId) -> bool {
+        let needs = || self.shared.engine.graph.with_needs(&[id]);
+        !self.repairing.is_empty() && needs().iter().any(|need| *need != id && self.repairing.contains(need))
     }
 
     fn inputs_known(&self, id: StageId) -> bool {

@@ -57,6 +57,25 @@ fn a_flipped_byte_is_found_told_and_healed_when_it_is_read() {
     assert_eq!(bench.run(&chain("d")).done().computed(), [""; 0]);
 }
 
+/// What was planned before the damage was found does not hold: the next stage may hand on what is gone.
+#[test]
+fn what_needs_a_damaged_result_is_decided_after_that_was_made_anew() {
+    let bench = Bench::new();
+    bench.write("in.txt", "x");
+    let first = bench.run(&chain("c")).done();
+    flip(&bench.object_of(&first, "one"));
+    // It is read where it is to be linked again.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    fs::remove_file(bench.path("results/bench/one/text")).expect("deleted");
+    let healed = bench.run(&chain("c")).done();
+    assert_eq!(["one", "two", "three"].map(|stage| healed.of(stage)), ["repaired", "reused", "reused"]);
+    let ended = |wanted: &str| {
+        let of = |event: &Event| matches!(event, Event::StageEnded { stage, .. } if stage == wanted);
+        healed.events.iter().position(of).expect("it ended")
+    };
+    assert!(ended("one") < ended("two") && ended("two") < ended("three"));
+}
+
 #[test]
 fn a_result_that_was_deleted_or_replaced_is_linked_again() {
     let bench = Bench::new();
