@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::{Exit, Failure};
 use crate::base::disk;
+use crate::lang::manual::first_sentence;
 use crate::lang::near::near;
 use crate::lang::stdlib::MODULES;
 use crate::run::World;
@@ -55,20 +56,9 @@ fn list() -> String {
     let line = |(name, text): &(&str, &str)| {
         // Every module begins with one thing, and that with its `doc`.
         let doc = text.lines().find_map(|line| line.trim().strip_prefix("doc \"")).unwrap_or_default();
-        format!("std:{name:longest$}  {}\n", sentence(doc.trim_end_matches('"')))
+        format!("std:{name:longest$}  {}\n", first_sentence(doc.trim_end_matches('"')))
     };
     MODULES.iter().map(line).collect::<Vec<_>>().concat()
-}
-
-/// The first sentence, without its full stop. A stop behind one letter or `al` ends none (`A. Segmentation`, `He et al. 2015`).
-fn sentence(doc: &str) -> &str {
-    let ends = |(at, _): &(usize, &str)| {
-        let before = doc[..*at].trim_end_matches([')', '`', '"', '\'']);
-        let word: String = before.chars().rev().take_while(|c| c.is_alphanumeric()).collect();
-        word.chars().count() > 1 && word != "la"
-    };
-    let end = doc.match_indices(". ").find(ends).map_or(doc.len(), |(at, _)| at);
-    doc[..end].trim_end_matches('.')
 }
 
 fn shown(name: &str) -> Result<&'static str, Failure> {
@@ -97,17 +87,4 @@ fn export(folder: &std::path::Path) -> Result<String, Failure> {
         write().map_err(|error| Failure::unwritten(&path.display(), &error))?;
     }
     Ok(format!("{} modules in {}\n", places.len(), folder.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sentence_ends_at_its_own_stop() {
-        assert_eq!(sentence("One. Two."), "One");
-        assert_eq!(sentence("ResNet18 (He et al. 2015). More."), "ResNet18 (He et al. 2015)");
-        assert_eq!(sentence("The tree (`A. Segmentation`). More."), "The tree (`A. Segmentation`)");
-        assert_eq!(sentence("One."), "One");
-    }
 }

@@ -191,7 +191,9 @@ pub fn text(example: &Example) -> String {
     lines.fold(String::new(), |text, line| text + line + "\n")
 }
 
-fn first_sentence(doc: &str) -> &str {
+/// The first sentence of a `doc`, without its full stop.
+#[must_use]
+pub fn first_sentence(doc: &str) -> &str {
     // A full stop inside backticks ends no sentence (`A. Segmentation`), nor does one inside parentheses (He et al. 2015).
     let ends = |at: usize| {
         let before = &doc[..at];
@@ -210,5 +212,7 @@ mod tests {
         assert_eq!(first_sentence("The folder of `A. Segmentation`. It is large."), "The folder of `A. Segmentation`");
         assert_eq!(first_sentence("One. Two."), "One");
         assert_eq!(first_sentence("A net (He et al. 2015). It is deep."), "A net (He et al. 2015)");
+        assert_eq!(first_sentence("The tree (`A. Segmentation`). More."), "The tree (`A. Segmentation`)");
+        assert_eq!(first_sentence("One."), "One");
     }
 }

@@ -1,6 +1,8 @@
 //! Signatures of stages: ports, parameters with type, range, default and words. Those of the built-in ones are in `stdlib/`;
 //! a stage of a user's, and a template of `stdlib/`, has a body of other stages in place of an implementation.
 
+use std::collections::BTreeMap;
+
 use super::kind::{Kind, NAMES, Range, value};
 use super::near;
 use super::value::Value;
@@ -169,6 +171,14 @@ impl Signature {
             (None, [only]) => Some(only),
             (None, outputs) => outputs.iter().find(|output| output.main),
         }
+    }
+
+    /// Every parameter by its dotted name at its default; [`Value::None`] where it has none. Of a choice, what its default case has.
+    #[must_use]
+    pub fn defaults(&self) -> BTreeMap<String, Value> {
+        let mut all = BTreeMap::new();
+        defaults(&self.params, "", &mut all);
+        all
     }
 
     /// The input port of that name.
@@ -466,6 +476,22 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         diags.push(bad(node, &format!("`{name}` has no case `{default}`")));
     }
     Some(param)
+}
+
+fn defaults(params: &[Param], prefix: &str, all: &mut BTreeMap<String, Value>) {
+    for param in params {
+        let path = format!("{prefix}{}", param.name);
+        let below = format!("{path}.");
+        defaults(&param.params, &below, all);
+        if let Some(Value::Text(default)) = &param.default
+            && let Some(case) = param.cases.iter().find(|case| case.name == *default)
+        {
+            defaults(&case.params, &below, all);
+        }
+        if param.kind != Kind::Group {
+            all.insert(path, param.default.clone().unwrap_or(Value::None));
+        }
+    }
 }
 
 /// A default; that of a list stands as one text.

@@ -18,6 +18,8 @@ use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::{Digest, Streams};
 use crate::data::gathering::extension;
 use crate::data::photographs::{PhotographFacts, WithoutMask};
+use crate::lang::signature::Signature;
+use crate::lang::signatures;
 use crate::lang::spec::StageSpec;
 use crate::lang::value::Value;
 use crate::learn::model::{Model, ModelInfo};
@@ -253,21 +255,12 @@ impl Bench {
 
 /// The parameters of `heat-map`: its defaults, and the pipeline's own rule for black patches.
 fn heat_map(way: &Way, stride: Option<NonZeroU16>) -> BTreeMap<String, Value> {
-    let black = |name: &str, usual: f64| {
-        way.black.and_then(|stage| stage.params.get(name).cloned()).unwrap_or(Value::Real(usual))
-    };
-    let usual = crate::data::black::Black::DEFAULT;
-    [
-        ("stride", stride.map_or(Value::None, |stride| Value::Int(i64::from(stride.get())))),
-        ("classes", Value::None),
-        ("overlay.alpha", Value::Real(0.6)),
-        ("overlay.side", Value::Int(1024)),
-        ("black.below", black("below", usual.below)),
-        ("black.share", black("share", usual.share)),
-        ("batch", Value::Int(64)),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    let signature = signatures().iter().find(|signature| signature.name == HEAT_MAP.name);
+    let mut params = signature.map(Signature::defaults).unwrap_or_default();
+    let stride = stride.map(|stride| ("stride".to_owned(), Value::Int(i64::from(stride.get()))));
+    let rule = |name: &&str| Some((format!("black.{name}"), way.black?.params.get(*name)?.clone()));
+    params.extend(stride.into_iter().chain(["below", "share"].iter().filter_map(rule)));
+    params
 }
 
 /// Writes the files of a result below a folder.
