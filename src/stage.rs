@@ -21,9 +21,15 @@ pub struct Implementation {
     pub seeded: bool,
     /// How far its output is the same elsewhere.
     pub determinism: Determinism,
+    /// What its parameters can't be whatever it is given ([`StageError::Input`] with the field): asked when a pipeline is checked,
+    /// before anything runs. [`None`] where each parameter's own type and range say all.
+    pub check: Option<Check>,
     /// What it does.
     pub work: Work,
 }
+
+/// Looks at parameters alone.
+pub type Check = fn(&Params) -> Result<(), StageError>;
 
 /// How far an implementation's output is the same elsewhere.
 #[derive(Clone, Copy)]

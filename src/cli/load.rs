@@ -126,8 +126,9 @@ pub fn chosen(world: &World, arguments: &PipelineArguments) -> Result<(Pipeline,
 fn read(arguments: &PipelineArguments, points: Points) -> Result<(Contents, Vec<Diag>, Sources), Failure> {
     let mut sources = Sources::default();
     let PipelineArguments { file, set, .. } = arguments;
-    let (contents, diags) = lang::load(file, set, points, &mut sources)
+    let (contents, mut diags) = lang::load(file, set, points, &mut sources)
         .map_err(|error| Failure::user(format!("`{}` can't be read: {error}", file.display())))?;
+    plan::settle(&contents, crate::stages::registry(), &mut diags);
     Ok((contents, diags, sources))
 }
 

@@ -116,16 +116,12 @@ pub fn folded(
     shares: [f64; 3],
     streams: &Streams,
 ) -> Result<Vec<usize>, StageError> {
-    let sum = shares[0] + shares[1];
-    if sum <= 0.0 {
-        let text = "`train` and `valid` are both 0, so all folds but one go nowhere";
-        return Err(StageError::input("shares", text).hint("give `train` a share").field("train"));
-    }
+    let shares = of_other_folds(shares)?;
     let all: Vec<usize> = (0..set.parts.len()).collect();
     let mut sides = vec![2; all.len()];
     let of_fold = drawn(set, unit, &all, &vec![1.0 / folds as f64; folds], streams);
     let rest: Vec<usize> = of_fold.iter().filter(|(_, own)| *own != fold).map(|(at, _)| *at).collect();
-    for (at, side) in drawn(set, unit, &rest, &[shares[0] / sum, shares[1] / sum], streams) {
+    for (at, side) in drawn(set, unit, &rest, &shares, streams) {
         sides[at] = side;
     }
     Ok(sides)
@@ -171,6 +167,19 @@ pub fn official(set: &PatchSet, unit: Unit, shares: [f64; 3], streams: &Streams)
         sides[at] = side;
     }
     Ok(sides)
+}
+
+/// The shares of `train` and `valid` among the folds that are not for the test.
+///
+/// # Errors
+/// `shares` where both are 0.
+pub fn of_other_folds([train, valid, _]: [f64; 3]) -> Result<[f64; 2], StageError> {
+    let sum = train + valid;
+    if sum <= 0.0 {
+        let text = "`train` and `valid` are both 0, so all folds but one go nowhere";
+        return Err(StageError::input("shares", text).hint("give `train` a share").field("train"));
+    }
+    Ok([train / sum, valid / sum])
 }
 
 /// Checks that shares to be drawn by sum to 1.

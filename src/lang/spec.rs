@@ -54,6 +54,15 @@ pub struct Sweep {
     pub span: Span,
 }
 
+impl Sweep {
+    /// The values of a point, for people: `lr 1e-4, seed 8`.
+    #[must_use]
+    pub fn words(&self, point: &Point) -> String {
+        let values = self.axes.iter().zip(&point.at);
+        values.map(|(axis, at)| format!("{} {}", axis.name, axis.values[*at])).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// One of the things that a sweep varies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Axis {
@@ -139,6 +148,22 @@ pub struct StageSpec {
     pub outputs: Vec<Output>,
     /// The stage's name where it is declared.
     pub span: Span,
+}
+
+impl StageSpec {
+    /// Where a parameter, dotted, or an input port was written, or that which holds it; else the stage.
+    #[must_use]
+    pub fn place(&self, field: Option<&str>) -> Span {
+        let mut field = field;
+        while let Some(name) = field {
+            let given = || self.inputs.iter().find(|input| input.port == name).map(|input| input.span);
+            if let Some(span) = self.spans.get(name).copied().or_else(given) {
+                return span;
+            }
+            field = name.rsplit_once('.').map(|(outer, _)| outer);
+        }
+        self.span
+    }
 }
 
 /// A stage with a body where it is used: its stages are among the pipeline's, named `NAME.STAGE`.

@@ -13,6 +13,8 @@ use crate::base::{FileId, Sources, Span};
 use crate::lang::places::{Occurrence, Places};
 use crate::lang::spec::Points;
 use crate::lang::{self, Analysis, project};
+use crate::plan;
+use crate::stage::Implementation;
 use crate::syntax::{LARGEST, Memory};
 
 /// One open text.
@@ -70,16 +72,22 @@ impl Read {
 }
 
 /// All open texts.
-#[derive(Default)]
 pub(super) struct Documents {
     /// What columns count.
     pub(super) encoding: Encoding,
+    /// What stages do: their word on their parameters.
+    implementations: &'static [Implementation],
     open: BTreeMap<String, Document>,
     /// What was understood before the last changes: to let go of it takes time, which is taken once nobody waits.
     old: Vec<Rc<Read>>,
 }
 
 impl Documents {
+    /// None yet.
+    pub(super) fn new(implementations: &'static [Implementation]) -> Self {
+        Self { encoding: Encoding::default(), implementations, open: BTreeMap::new(), old: Vec::new() }
+    }
+
     /// The client opened a text.
     pub(super) fn open(&mut self, uri: String, version: i32, text: String) {
         let lines = Lines::new(&text, self.encoding);
@@ -189,10 +197,11 @@ impl Documents {
         let document = self.open.get_mut(uri)?;
         let name = document.path.as_ref().map_or_else(|| uri.to_owned(), |path| path.display().to_string());
         let Document { path, text, memory, .. } = document;
-        let analysis = match path.as_deref().filter(|path| path.ends_with(project::FILE)) {
+        let mut analysis = match path.as_deref().filter(|path| path.ends_with(project::FILE)) {
             Some(path) => lang::analyse_project(path, text, memory, &mut sources),
             None => lang::analyse(&name, path.clone(), text, (&[], Points::OneByOne), memory, &mut sources),
         };
+        plan::settle(&analysis.contents, self.implementations, &mut analysis.diags);
         let read = Rc::new(Read::new(analysis, sources, encoding));
         document.read = Some(Rc::clone(&read));
         Some(read)

@@ -65,5 +65,5 @@ pub fn serve(world: &World, implementations: &'static [Implementation], connecti
         }
         let _ = inbox.send(Inbox::Gone);
     });
-    Server::new(world, Box::new(move |message| _ = sender.send(message)), ask).run(&messages)
+    Server::new(world, implementations, Box::new(move |message| _ = sender.send(message)), ask).run(&messages)
 }

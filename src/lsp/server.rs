@@ -28,6 +28,7 @@ use super::view::View;
 use super::{Ended, actions, completion, definition, formatting, hints, hover, rename, symbols, uri};
 use crate::diag::Severity;
 use crate::run::World;
+use crate::stage::Implementation;
 
 /// What comes in.
 pub(super) enum Inbox {
@@ -87,12 +88,17 @@ pub(super) struct Server {
 
 impl Server {
     /// A server that has said nothing yet.
-    pub(super) fn new(world: &World, send: Box<dyn Fn(Message)>, ask: Sender<Question>) -> Self {
+    pub(super) fn new(
+        world: &World,
+        implementations: &'static [Implementation],
+        send: Box<dyn Fn(Message)>,
+        ask: Sender<Question>,
+    ) -> Self {
         Self {
             send,
             phase: Phase::Waiting,
             client: Client::default(),
-            documents: Documents::default(),
+            documents: Documents::new(implementations),
             library: Library::new(world),
             world: world.clone(),
             roots: Vec::new(),

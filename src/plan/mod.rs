@@ -5,11 +5,13 @@ pub mod drawings;
 pub mod graph;
 pub mod keys;
 pub mod recipe;
+mod settled;
 mod source;
 pub mod sweep;
 pub mod why;
 
 pub use decision::{AllKnown, Decision, Engine, Known, Reused, Task};
 pub use graph::{Graph, StageId};
+pub use settled::settle;
 pub use sweep::{Merged, merge};
 pub use why::{Explanation, Reason, Upgrade, upgrades};

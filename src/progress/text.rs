@@ -98,7 +98,12 @@ impl Text {
                 }
                 let code = code.as_ref().map(|code| format!("[{code}]")).unwrap_or_default();
                 let at = at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
-                let mut said = self.line(stage, "failed", "", &format!("error{code}: {text}{at}"), Tint::Red);
+                // What fails alike with several items has a line for each.
+                let (first, others) = text.split_once('\n').unwrap_or((text, ""));
+                let mut said = self.line(stage, "failed", "", &format!("error{code}: {first}{at}"), Tint::Red);
+                for other in others.lines() {
+                    let _ = writeln!(said, "{}{other}", self.indent());
+                }
                 if let Some(hint) = hint {
                     let _ = writeln!(said, "{}hint: {hint}", self.indent());
                 }

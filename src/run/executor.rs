@@ -449,11 +449,9 @@ impl<'a> Executor<'a> {
             StageError::Store(inner) => (None, inner.to_string(), inner.hint(), None),
             StageError::Stopped | StageError::Bug(_) => (None, error.to_string(), None, None),
         };
-        let given = |field: &str| stage.inputs.iter().find(|input| input.port == field).map(|input| input.span);
-        let span = field.and_then(|field| stage.spans.get(field).copied().or_else(|| given(field)));
         // A pipeline that was made by hand has no text.
         let text_known = self.sources.iter().next().is_some();
-        let at = text_known.then(|| self.sources.cite(span.unwrap_or(stage.span)));
+        let at = text_known.then(|| self.sources.cite(stage.place(field)));
         self.states.set(id, if stopped { State::Stopped } else { State::Failed });
         self.note(id, if stopped { "stopped" } else { "failed" });
         let name = stage.name.clone();

@@ -14,9 +14,16 @@ use crate::store::{ItemRecord, Segment, Tree};
 const GROUP_TIME: Duration = Duration::from_secs(1);
 const GROUP_SIZE: usize = 64;
 
+/// After so many items that the user must see to, the others are not begun.
+const MOST_FAILURES: usize = 50;
+
+/// How many of them are told.
+const MOST_TOLD: usize = 10;
+
 type One = fn(&Ctx, &Item) -> Result<Tree, StageError>;
 
-/// Computes the items that are not there. Returns all results in the items' order, and how many were computed.
+/// Computes the items that are not there. Returns all results in the items' order, and how many were computed. An item that can't be
+/// computed for what it is (a damaged photograph) does not keep the others from it: all such are told together.
 pub(super) fn run(
     shared: &Shared,
     id: StageId,
@@ -33,7 +40,7 @@ pub(super) fn run(
     let mut results: Vec<Option<Tree>> = items.iter_mut().map(|(_, _, tree)| tree.take()).collect();
     let open: Vec<usize> = (0..items.len()).filter(|&at| results[at].is_none()).collect();
     let total = items.len() as u64;
-    let mut failure: Option<(usize, StageError)> = None;
+    let mut failures = Vec::new();
     let next = AtomicUsize::new(0);
     let halt = AtomicBool::new(false);
     let (sender, receiver) = channel();
@@ -48,7 +55,7 @@ pub(super) fn run(
                     let share = shared.budget.take(item.bytes_in_flight);
                     let result = guarded(shared, || one(of_item, item));
                     drop(share);
-                    if result.is_err() {
+                    if result.as_ref().is_err_and(|error| !is_of_item(error)) {
                         halt.store(true, Ordering::SeqCst);
                     }
                     if sender.send((at, result)).is_err() {
@@ -74,13 +81,10 @@ pub(super) fn run(
             done += 1;
             ctx.progress.step(done, total, "items");
         };
-        failure = collect(&receiver, &halt, tell, &mut commit);
+        failures = collect(&receiver, &halt, tell, &mut commit);
     });
-    if let Some((at, error)) = failure {
-        return Err(match error {
-            StageError::Bug(text) => StageError::Bug(format!("`{}`: {text}", items[at].0.name)),
-            other => other,
-        });
+    if let Some(error) = together(failures, |at| &items[at].0.name) {
+        return Err(error);
     }
     ctx.stop.check()?;
     let computed = open.len() as u64;
@@ -90,15 +94,44 @@ pub(super) fn run(
     Ok((results, computed))
 }
 
-/// Takes results as they come and commits them in groups. Returns the failure of the first item in order, where one failed;
-/// what was finished beside it is committed all the same.
+/// Whether the fault is in the item alone.
+fn is_of_item(error: &StageError) -> bool {
+    matches!(error, StageError::Input { .. })
+}
+
+/// The failures of items as one: the first in order that is not an item's own fault, else all that are; a stop where there is
+/// nothing else.
+fn together<'n>(mut failures: Vec<(usize, StageError)>, name: impl Fn(usize) -> &'n str) -> Option<StageError> {
+    failures.sort_by_key(|(at, error)| (matches!(error, StageError::Stopped), is_of_item(error), *at));
+    let own: Vec<String> =
+        failures.iter().filter(|(_, error)| is_of_item(error)).map(|(_, error)| error.to_string()).collect();
+    let (at, first) = failures.into_iter().next()?;
+    Some(match first {
+        StageError::Bug(text) => StageError::Bug(format!("`{}`: {text}", name(at))),
+        StageError::Input { code, text, hint, field } if own.len() > 1 => {
+            let mut lines = vec![text];
+            lines.extend(own.iter().take(MOST_TOLD).skip(1).cloned());
+            // All that stand before the last one in order were begun, so what is told does not depend on threads.
+            let more = own.len().min(MOST_FAILURES).saturating_sub(MOST_TOLD);
+            if own.len() >= MOST_FAILURES {
+                lines.push(format!("and at least {more} more"));
+            } else if more > 0 {
+                lines.push(format!("and {more} more"));
+            }
+            StageError::Input { code, text: lines.join("\n"), hint, field }
+        }
+        other => other,
+    })
+}
+
+/// Takes results as they come and commits them in groups. Returns the failures; what was finished beside them is committed all the same.
 fn collect(
     receiver: &Receiver<(usize, Result<Tree, StageError>)>,
     halt: &AtomicBool,
     mut tell: impl FnMut(),
     commit: &mut dyn FnMut(Vec<(usize, Tree)>) -> Result<(), StageError>,
-) -> Option<(usize, StageError)> {
-    let mut failure: Option<(usize, StageError)> = None;
+) -> Vec<(usize, StageError)> {
+    let mut failures = Vec::new();
     let mut group = Vec::new();
     let mut since = Instant::now();
     loop {
@@ -110,9 +143,12 @@ fn collect(
                     group.push((at, tree));
                     tell();
                 }
-                // A stop is no failure of an item; a real failure is worth more.
-                Err(error) if failure.as_ref().is_none_or(|(first, _)| at < *first) => failure = Some((at, error)),
-                Err(_) => {}
+                Err(error) => {
+                    failures.push((at, error));
+                    if failures.len() >= MOST_FAILURES {
+                        halt.store(true, Ordering::SeqCst);
+                    }
+                }
             }
         }
         if ended || group.len() >= GROUP_SIZE || since.elapsed() >= GROUP_TIME {
@@ -120,11 +156,11 @@ fn collect(
             let first = group.first().map_or(0, |(at, _)| *at);
             if let Err(error) = commit(std::mem::take(&mut group)) {
                 halt.store(true, Ordering::SeqCst);
-                failure.get_or_insert((first, error));
+                failures.push((first, error));
             }
         }
         if ended {
-            return failure;
+            return failures;
         }
     }
 }

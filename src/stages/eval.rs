@@ -21,6 +21,7 @@ pub const EVAL: Implementation = Implementation {
     version: 2,
     seeded: true,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
+    check: None,
     work: Work::Whole(run),
 };
 

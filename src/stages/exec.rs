@@ -25,6 +25,7 @@ pub const EXEC: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::Unknown,
+    check: Some(|params| declared(params).map(drop)),
     work: Work::Command { run, code: &["script"] },
 };
 

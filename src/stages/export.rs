@@ -17,6 +17,7 @@ pub const EXPORT: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::BitExact,
+    check: None,
     work: Work::Whole(run),
 };
 

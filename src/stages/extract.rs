@@ -14,6 +14,7 @@ pub const EXTRACT: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::BitExact,
+    check: None,
     work: Work::Map { items, one, gather, listing: &[] },
 };
 

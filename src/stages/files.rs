@@ -1,7 +1,8 @@
 //! `files` and `program`: files of any kind, and programs, as sources.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::data::counts::counted;
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Summary, Work};
 use crate::store::Tree;
 
@@ -11,6 +12,7 @@ pub const FILES: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::BitExact,
+    check: None,
     work: Work::Source(files),
 };
 
@@ -20,6 +22,7 @@ pub const PROGRAM: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::BitExact,
+    check: None,
     work: Work::Source(program),
 };
 
@@ -27,8 +30,9 @@ fn files(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let path = files.resolve(params.text("path")?);
     let mut tree = Tree::default();
     if path.is_dir() {
-        for name in files.list(&path)? {
-            let entry = files.entry(&path.join(&name))?;
+        let names = files.list(&path)?;
+        let paths: Vec<PathBuf> = names.iter().map(|name| path.join(name)).collect();
+        for (name, entry) in names.into_iter().zip(files.entries(&paths)?) {
             tree.insert(name, entry);
         }
         if tree.entries.is_empty() {
@@ -41,7 +45,7 @@ fn files(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     }
     let headline = match tree.entries.len() {
         1 => tree.entries.keys().next().cloned().unwrap_or_default(),
-        many => format!("{many} files"),
+        many => counted(many as u64, "file"),
     };
     Ok(outcome(tree, headline))
 }

@@ -20,6 +20,7 @@ pub const FOLDER: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::BitExact,
+    check: Some(check),
     work: Work::Source(source),
 };
 
@@ -28,6 +29,17 @@ const USUAL: [&str; 4] = ["MA", "HE", "EX", "SE"];
 
 /// Names of columns that a class may not take.
 const TAKEN: [&str; 9] = ["photograph", "digest", "patient", "official", "x", "y", "index", "copies", "histogram"];
+
+fn check(params: &Params) -> Result<(), StageError> {
+    pattern("photographs", params.text("photographs")?)?;
+    for (class, text) in classes(params)? {
+        pattern(&format!("masks.{class}"), text)?;
+    }
+    if let Value::Text(text) = params.get("patient") {
+        pattern("patient", text)?;
+    }
+    Ok(())
+}
 
 fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let root = files.resolve(params.text("root")?);
@@ -56,7 +68,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         if unmatched.len() == own.len() {
             let text = format!("no mask of `{class}` fits a photograph: the pattern is `{text}`");
             let hint = "`*` must stand for the same name as in `photographs`";
-            return Err(StageError::input("no-mask-fits", text).hint(hint).field("masks"));
+            return Err(StageError::input("no-mask-fits", text).hint(hint).field(field));
         }
         if let Some((_, first)) = unmatched.first() {
             let text = format!(
@@ -142,7 +154,7 @@ fn classes(params: &Params) -> Result<Vec<(&str, &str)>, StageError> {
             let text = format!(
                 "a lesion can't be called `{class}`: the table of patches has a column of that name, or it holds `/` or `.`"
             );
-            return Err(StageError::input("class-name", text).field("masks"));
+            return Err(StageError::input("class-name", text).field(format!("masks.{class}")));
         }
         classes.push((class.as_str(), pattern.as_str()));
     }
@@ -159,7 +171,7 @@ fn pattern<'a>(field: &str, text: &'a str) -> Result<Pattern<'a>, StageError> {
     Pattern::new(text).ok_or_else(|| {
         StageError::input("pattern", format!("the pattern `{text}` has no `*`"))
             .hint("`*` stands for the photograph's (or the patient's) name")
-            .field(field.split('.').next().unwrap_or(field))
+            .field(field)
     })
 }
 
@@ -176,7 +188,7 @@ fn matching<'f>(
         if let Some(other) = found.insert(name, file) {
             let text = format!("`{other}` and `{file}` are both `{name}` by the pattern `{}`", pattern.text());
             let hint = "write the extension into the pattern, or remove one of them";
-            return Err(StageError::input(code, text).hint(hint).field(field.split('.').next().unwrap_or(field)));
+            return Err(StageError::input(code, text).hint(hint).field(field));
         }
     }
     Ok(found)

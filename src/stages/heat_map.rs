@@ -27,6 +27,7 @@ pub const HEAT_MAP: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
+    check: None,
     work: Work::Map { items, one, gather, listing: &[] },
 };
 

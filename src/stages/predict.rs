@@ -17,6 +17,7 @@ pub const PREDICT: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
+    check: None,
     work: Work::Whole(run),
 };
 

@@ -20,6 +20,7 @@ pub const PREPROCESS: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::BitExact,
+    check: None,
     work: Work::Map { items, one, gather, listing: &[] },
 };
 

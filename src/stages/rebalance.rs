@@ -11,6 +11,7 @@ pub const REBALANCE: Implementation = Implementation {
     version: 1,
     seeded: true,
     determinism: Determinism::BitExact,
+    check: None,
     work: Work::Whole(run),
 };
 

@@ -11,6 +11,7 @@ pub const RELABEL: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::BitExact,
+    check: None,
     work: Work::Whole(run),
 };
 

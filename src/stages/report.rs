@@ -13,6 +13,7 @@ pub const REPORT: Implementation = Implementation {
     version: 2,
     seeded: false,
     determinism: Determinism::BitExact,
+    check: None,
     work: Work::Page(run),
 };
 

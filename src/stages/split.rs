@@ -2,7 +2,7 @@
 
 use crate::data::counts::{Counts, counted, table};
 use crate::data::patches::PatchSet;
-use crate::data::split::{SIDES, Unit, drawn, folded, official, side_of, sum_to_one, units};
+use crate::data::split::{SIDES, Unit, drawn, folded, of_other_folds, official, side_of, sum_to_one, units};
 use crate::data::{leak, names};
 use crate::lang::value::Value;
 use crate::stage::{
@@ -15,10 +15,24 @@ pub const SPLIT: Implementation = Implementation {
     version: 1,
     seeded: true,
     determinism: Determinism::BitExact,
+    check: Some(check),
     work: Work::Whole(run),
 };
 
+fn check(params: &Params) -> Result<(), StageError> {
+    let by = params.text("by")?;
+    let fold = fold(params, by)?;
+    let shares = shares(params)?;
+    match by {
+        "patient" | "image" if fold.is_some() => of_other_folds(shares).map(drop),
+        "patient" | "image" => sum_to_one(shares),
+        "names" => patterns(params).map(drop),
+        _ => Ok(()),
+    }
+}
+
 fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
+    check(ctx.params)?;
     let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
     if set.is_empty() {
         return Err(StageError::input("no-patches", "there is no patch to split").field("from"));
@@ -30,7 +44,6 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let sides = match by {
         "patient" | "image" if fold.is_some() => folded(&set, unit, fold.unwrap_or_default(), shares, &ctx.streams)?,
         "patient" | "image" => {
-            sum_to_one(shares)?;
             let all: Vec<usize> = (0..set.parts.len()).collect();
             let mut sides = vec![0; all.len()];
             for (at, side) in drawn(&set, unit, &all, &shares, &ctx.streams) {
@@ -46,14 +59,15 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
 
     let split: [PatchSet; 3] = [0, 1, 2].map(|side| side_of(&set, &sides, side));
     let counts = [0, 1, 2].map(|side| Counts::of(&split[side]));
-    let asked = matches!(by, "patient" | "image").then(|| match fold {
-        None => shares,
-        Some((_, folds)) => {
+    let asked = match (by, fold) {
+        ("patient" | "image", None) => Some(shares),
+        ("patient" | "image", Some((_, folds))) => {
             let test = 1.0 / folds as f64;
-            let rest = (1.0 - test) / (shares[0] + shares[1]);
-            [shares[0] * rest, shares[1] * rest, test]
+            let [train, valid] = of_other_folds(shares)?;
+            Some([train * (1.0 - test), valid * (1.0 - test), test])
         }
-    });
+        _ => None,
+    };
     let summary = Summary {
         headline: headline(&set, unit, &split),
         tables: vec![patches(&set, &counts), reached(&set, &counts, asked)],

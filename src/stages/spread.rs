@@ -12,6 +12,7 @@ pub const SPREAD: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::BitExact,
+    check: None,
     work: Work::Whole(run),
 };
 

@@ -14,6 +14,7 @@ pub const SYNTHETIC: Implementation = Implementation {
     version: 1,
     seeded: true,
     determinism: Determinism::BitExact,
+    check: None,
     work: Work::Map { items, one, gather, listing: &["photographs"] },
 };
 

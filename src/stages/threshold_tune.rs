@@ -18,6 +18,7 @@ pub const THRESHOLD_TUNE: Implementation = Implementation {
     version: 2,
     seeded: false,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
+    check: None,
     work: Work::Whole(run),
 };
 

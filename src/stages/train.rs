@@ -10,7 +10,7 @@ use crate::learn::fit::figures::{EpochFigures, SetFigures, figure, table};
 use crate::learn::fit::settings::Settings;
 use crate::learn::fit::{Family, Fitted, Task, fit};
 use crate::learn::gpu::{self, Choice, Precision};
-use crate::learn::loader::Samples;
+use crate::learn::loader::{Normalisation, Samples};
 use crate::learn::model::ModelInfo;
 use crate::learn::network::Weights;
 use crate::learn::spread::figure_name;
@@ -23,6 +23,7 @@ pub const TRAIN: Implementation = Implementation {
     version: 2,
     seeded: true,
     determinism: Determinism::PathExact { path: class, apart: APART },
+    check: Some(|params| Normalisation::from_params(params).map(drop)),
     work: Work::Whole(train),
 };
 

@@ -15,6 +15,7 @@ pub const WEIGHTS: Implementation = Implementation {
     version: 1,
     seeded: false,
     determinism: Determinism::BitExact,
+    check: None,
     work: Work::Source(source),
 };
 

@@ -179,9 +179,8 @@ impl Objects {
 
     /// Makes known that the bytes of entries are those of files outside the store, where a source found them.
     pub fn put_external<'a>(&self, found: impl IntoIterator<Item = (&'a Entry, &'a Path)>) {
-        let mut new: BTreeMap<Digest, PathBuf> =
-            found.into_iter().map(|(entry, path)| (entry.digest, path.to_owned())).collect();
-        lock(&self.external).append(&mut new);
+        // Not `append`, which takes as long as all that is there already.
+        lock(&self.external).extend(found.into_iter().map(|(entry, path)| (entry.digest, path.to_owned())));
     }
 
     /// The bytes of an entry, verified against its digest. Small objects are verified at each read, mapped ones once a process.

@@ -7,15 +7,38 @@ which is what a user types after that. `parameter(value)` changes what every sta
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
 ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "NO_COLOR": "1", "XVC_NO_ANALYTICS": "1"}
 
 
-def call(*words, check=True, timeout=600):
+# No command is waited for longer, in seconds.
+LIMIT = int(os.environ.get("LIMIT", "900"))
+
+# Whether each command is in a group of processes of its own.
+apart = True
+
+
+class TooLong(RuntimeError):
+    """A command that did not end within the limit."""
+
+
+def call(*words, check=True):
     """Runs a command in the current folder; what it said where it fails."""
-    done = subprocess.run(words, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(words, env=ENVIRONMENT, start_new_session=apart, **pipes)
+    try:
+        stdout, stderr = process.communicate(timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        # Its children, too.
+        if apart:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.communicate()
+        raise TooLong(f"{words[0]} takes more than {LIMIT} s") from None
+    done = subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
     if check and done.returncode != 0:
         raise RuntimeError(f"{words[:4]} ended with {done.returncode}:\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}")
     return done

@@ -136,8 +136,8 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "shares",
-        "The shares of a split can't be followed: they are all 0, or what they divide is empty.",
-        "Give shares whose sum is above 0; they are taken in proportion.",
+        "The shares of a split can't be followed: the three do not sum to 1, or those of what must be divided are 0.",
+        "The message has the sum, the hint a share that would do.",
     ),
     found(
         "empty-side",
@@ -403,8 +403,8 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "output-format",
-        "A file that a command left is not of the format that `gives` declares.",
-        "Mend the command, or the declaration.",
+        "`gives` declares a format that there is not, or a file that a command left is not of the format declared.",
+        "Mend the declaration, or the command.",
     ),
     found(
         "interpreter",

@@ -23,6 +23,26 @@ fn a_truncated_photograph_is_named() {
 }
 
 #[test]
+fn all_damaged_photographs_are_named_at_once_and_the_others_are_not_computed_again() {
+    let space = with_photographs(4);
+    let photographs: Vec<String> =
+        space.files("data").into_iter().filter(|file| file.ends_with("photograph.png")).collect();
+    let cut: Vec<(String, Vec<u8>)> = [&photographs[1], &photographs[3]]
+        .map(|file| {
+            let file = format!("data/{file}");
+            let bytes = std::fs::read(space.path(&file)).expect("it can be read");
+            space.write(&file, &bytes[..bytes.len() / 2]);
+            (file, bytes)
+        })
+        .into();
+    space.macula("run pipeline.kdl").code(1).says(&[&cut[0].0, &cut[1].0]);
+    for (file, bytes) in &cut {
+        space.write(file, bytes);
+    }
+    space.macula("run pipeline.kdl").code(0).says(&["2 of 4 items computed"]);
+}
+
+#[test]
 fn a_truncated_jpeg_is_named() {
     let space = with_photographs(2);
     let cut = first(&space) + "/photograph.jpg";

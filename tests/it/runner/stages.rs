@@ -32,6 +32,7 @@ pub(super) const ALL: &[Implementation] = &[
         version: 1,
         seeded: true,
         determinism: Determinism::PathExact { path: |_| "test-path".to_owned(), apart: APART },
+        check: None,
         work: Work::Whole(draws),
     },
 ];
@@ -40,7 +41,7 @@ pub(super) const ALL: &[Implementation] = &[
 const APART: Tolerance = Tolerance { figures: 0.1, free: &[] };
 
 const fn exact(name: &'static str, work: Work) -> Implementation {
-    Implementation { name, version: 1, seeded: false, determinism: Determinism::BitExact, work }
+    Implementation { name, version: 1, seeded: false, determinism: Determinism::BitExact, check: None, work }
 }
 
 fn file(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
