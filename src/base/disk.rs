@@ -124,6 +124,26 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Brings all that was written to the disk of `file` there. False, and nothing done, where that is no disk of which the system tells
+/// through `file` what could not be written since it was opened (Linux from 5.8 on; network disks and others have rules of their own).
+///
+/// # Errors
+/// What the system says.
+pub fn sync_disk(file: &File) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    {
+        // ext4, XFS and Btrfs, by statfs(2).
+        const TOLD: [i64; 3] = [0xEF53, 0x5846_5342, 0x9123_683E];
+        if TOLD.contains(&(rustix::fs::fstatfs(file)?.f_type as i64)) {
+            rustix::fs::syncfs(file)?;
+            return Ok(true);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+    Ok(false)
+}
+
 /// Asks the system to begin bringing what was written of `file` to the disk, without waiting for it: a later sync then has less to
 /// do. Where the system can't, nothing happens.
 pub fn begin_writing(file: &File) {

@@ -22,6 +22,11 @@ impl Incoming {
         self.folder.path()
     }
 
+    /// Its lock, held: opened before anything was written.
+    pub(super) fn lock(&self) -> Option<File> {
+        self._lock.try_clone().ok()
+    }
+
     /// A folder outside the store, for one that is only looked at.
     pub(super) fn aside() -> Result<Self, StoreError> {
         let root = std::env::temp_dir();

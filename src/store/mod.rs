@@ -17,6 +17,7 @@ pub mod objects;
 mod presence;
 pub mod remote;
 pub mod runs;
+mod taking;
 pub mod tree;
 pub mod verify;
 

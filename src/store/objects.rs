@@ -368,7 +368,10 @@ impl Objects {
         if waiting.is_empty() {
             return Ok(());
         }
-        at_once(&waiting, |(digest, path)| {
+        // Of many the whole disk is brought up to date, which is one wait.
+        let disk_as_one = waiting.len() >= MANY && self.sync_disk();
+        let each = if disk_as_one { &[][..] } else { &waiting[..] };
+        at_once(each, |(digest, path)| {
             let file = match File::open(path) {
                 // An earlier attempt came as far as to rename it.
                 Err(error) if error.kind() == ErrorKind::NotFound => File::open(self.place(digest)),
@@ -509,7 +512,16 @@ impl Objects {
         Ok(())
     }
 
-    fn temporary(&self) -> Result<tempfile::NamedTempFile, StoreError> {
+    /// Brings all that was written to the store's disk there, other files too. Whether that was done: not where the system does not
+    /// say of every byte whether it arrived.
+    fn sync_disk(&self) -> bool {
+        // A file that was opened before anything was written: through it is told what failed since.
+        let since = lock(&self.incoming).as_ref().and_then(Incoming::lock);
+        since.is_some_and(|file| disk::sync_disk(&file).unwrap_or(false))
+    }
+
+    /// The folder of this process's new objects.
+    pub(super) fn incoming(&self) -> Result<PathBuf, StoreError> {
         let mut incoming = lock(&self.incoming);
         let incoming = match &mut *incoming {
             Some(incoming) => incoming,
@@ -518,8 +530,12 @@ impl Objects {
                 Access::Look => Incoming::aside()?,
             }),
         };
-        let folder = incoming.path();
-        tempfile::Builder::new().prefix("").tempfile_in(folder).map_err(StoreError::disk("create a file in", folder))
+        Ok(incoming.path().to_owned())
+    }
+
+    fn temporary(&self) -> Result<tempfile::NamedTempFile, StoreError> {
+        let folder = self.incoming()?;
+        tempfile::Builder::new().prefix("").tempfile_in(&folder).map_err(StoreError::disk("create a file in", &folder))
     }
 
     /// The place of an object, whether it is there or not.
