@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::check::{say, wrong};
+use super::failure::warn_of;
 use super::{Exit, Failure};
 use crate::base::Sources;
 use crate::diag::Diag;
@@ -14,7 +16,7 @@ use crate::lang::near;
 use crate::lang::spec::{Contents, Pipeline, Points, Sweep};
 use crate::plan::{self, Merged};
 use crate::run::{Project, World, remotes};
-use crate::store::Store;
+use crate::store::{Remotes, Store};
 
 /// Which pipeline, and what is set from the command line.
 #[derive(Clone, Debug, Args)]
@@ -47,6 +49,21 @@ pub struct Loaded {
     pub folder: PathBuf,
     /// Its store.
     pub store: Store,
+    #[expect(
+        dead_code,
+        reason = "when it is dropped it tells what is wrong with the remotes that the store reads through"
+    )]
+    told: Told,
+}
+
+/// Tells what is wrong with remotes, once, however a command ends: what was asked for went on without them.
+#[derive(Debug, Default)]
+struct Told(Arc<Remotes>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        warn_of(&self.0.troubles());
+    }
 }
 
 /// A sweep and where its points' stages are in its pipeline.
@@ -84,7 +101,8 @@ impl Loaded {
 pub fn load(world: &World, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
     let loaded = load_alone(world, arguments)?;
     let remotes = remotes::open(world, &loaded.folder)?;
-    Ok(Loaded { store: loaded.store.with_remotes(remotes), ..loaded })
+    let store = loaded.store.with_remotes(remotes);
+    Ok(Loaded { told: Told(Arc::clone(&store.remotes)), store, ..loaded })
 }
 
 /// As [`load`], without remotes.
@@ -95,7 +113,8 @@ pub fn load_alone(world: &World, arguments: &PipelineArguments) -> Result<Loaded
     let (pipeline, sweep, sources) = chosen(world, arguments)?;
     let folder = world.project(&arguments.file);
     let store = Store::open(&world.store(&folder))?;
-    Ok(Loaded { pipeline, sweep, sources, file: arguments.file.display().to_string(), folder, store })
+    let file = arguments.file.display().to_string();
+    Ok(Loaded { pipeline, sweep, sources, file, folder, store, told: Told::default() })
 }
 
 /// Reads and checks the pipeline alone, or the sweep with all its points; warnings and errors are printed.

@@ -6,7 +6,6 @@ use std::io::Write as _;
 
 use clap::Args;
 
-use super::failure::warn_of;
 use super::load::Swept;
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, compare, load};
@@ -59,7 +58,6 @@ pub fn plan(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         });
         (text, failures.collect::<Vec<_>>())
     })?;
-    warn_of(&loaded.store.remotes.troubles());
     // A reader that went away (`| head`) is no failure.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     let mut failures = failures.into_iter();

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::failure::warn_of;
 use super::run::listen;
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::progress::Transfers;
@@ -72,6 +73,9 @@ pub fn push(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         let shown = Transfers::new(arguments.json);
         let moved = transfer::push(world, &loaded.project(), &arguments.stages, remote, way, &shown)?;
         drop(shown);
+        if moved.is_ok() {
+            warn_of(&remote.troubles());
+        }
         all.extend(moved.map_err(|fault| {
             let failure = Failure::from(fault);
             match failure.hint {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::failure::warn_of;
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::base::Sources;
@@ -60,7 +59,6 @@ pub fn why(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             }
         })
     })?;
-    warn_of(&loaded.store.remotes.troubles());
     let _ = std::io::stdout().lock().write_all(text.unwrap_or_default().as_bytes());
     Ok(Exit::Done)
 }

@@ -77,7 +77,7 @@ fn site(world: &World, said: &Said, folder: &Path, patience: Duration) -> Result
                     Service::Azure => Cloud::Azure,
                 };
                 let opened = Bucket::open(kind, bucket, prefix, &world.environment, patience);
-                Box::new(opened.map_err(|text| NoRemote { text, hint: None })?)
+                Box::new(opened.map_err(|fault| NoRemote { text: fault.to_string(), hint: fault.hint() })?)
             }
             #[cfg(not(feature = "cloud"))]
             {

@@ -37,6 +37,17 @@ pub enum Cloud {
     Azure,
 }
 
+impl Cloud {
+    /// The variables of the environment that usually hold the credentials.
+    const fn credentials(self) -> &'static str {
+        match self {
+            Self::S3 => "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            Self::Gcs => "GOOGLE_APPLICATION_CREDENTIALS, which names a key's file",
+            Self::Azure => "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+        }
+    }
+}
+
 /// A bucket and what names begin with there.
 #[derive(Debug)]
 pub struct Bucket {
@@ -54,14 +65,14 @@ impl Bucket {
     /// `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_NAME`, …). It may be silent for `patience`.
     ///
     /// # Errors
-    /// Why it can't be asked.
+    /// [`Fault::Lasting`]: why it can't be asked.
     pub fn open(
         kind: Cloud,
         bucket: &str,
         prefix: &str,
         environment: &BTreeMap<String, String>,
         patience: Duration,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Fault> {
         // Another part of this process may have chosen one; either will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let scheme = match kind {
@@ -71,10 +82,16 @@ impl Bucket {
         };
         let name = [scheme, "://", bucket, if prefix.is_empty() { "" } else { "/" }, prefix].concat();
         let open = |patience| store(kind, bucket, environment, patience);
-        let failed = |error: Error| format!("`{name}` can't be asked: {}", words(&error));
+        let failed = |error: Error| {
+            let text = format!("`{name}` can't be asked: {}", without_values(&error));
+            let from = kind.credentials();
+            let hint =
+                format!("credentials come from {from} (docs/remotes.md); `MACULA_REMOTE=none` goes without remotes");
+            Fault::hinted(text, hint)
+        };
         let (reading, writing) = (open(patience).map_err(failed)?, open(patience + WRITING).map_err(failed)?);
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("macula-remote").enable_all().build();
-        let runtime = runtime.map_err(|error| format!("no threads for `{name}`: {error}"))?;
+        let runtime = runtime.map_err(|error| Fault::lasting(format!("no threads for `{name}`: {error}")))?;
         Ok(Self { reading, writing, runtime, prefix: prefix.to_owned(), patience, name })
     }
 
@@ -129,7 +146,7 @@ impl Site for Bucket {
         let path = self.path(name);
         let result = match self.wait(self.reading.get(&path)) {
             Ok(result) => result,
-            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error @ Error::NotFound { .. }) if !lacks_bucket(&error) => return Ok(None),
             Err(error) => return Err(self.fault(&error)),
         };
         if result.meta.size > most {
@@ -234,29 +251,42 @@ fn configured<B, K: FromStr>(
     said.fold(builder, |builder, (key, value)| set(builder, key, value))
 }
 
+/// An error and what it came of.
+fn chain(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source())
+}
+
 /// What went wrong, in one line and without an address: that may hold a signature.
 fn words(error: &Error) -> String {
-    let mut deepest: &dyn std::error::Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    let text = deepest.to_string();
+    let text = chain(error).last().map(ToString::to_string).unwrap_or_default();
     // An answer's own text begins with `<`.
     let line =
         text.lines().next().unwrap_or_default().split('<').next().unwrap_or_default().trim_end_matches([' ', ':']);
     line.split_whitespace().map(|word| if word.contains("://") { "…" } else { word }).collect::<Vec<_>>().join(" ")
 }
 
+/// What is wrong with what the environment says: with the name of a file that can't be opened, and without values, which may be secrets.
+fn without_values(error: &Error) -> String {
+    let deepest: Vec<_> = chain(error).collect();
+    let told = deepest.iter().rev().find(|error| !error.is::<std::io::Error>());
+    let text = told.map(ToString::to_string).unwrap_or_default();
+    match (text.find(['"', '`']), text.rfind(['"', '`'])) {
+        (Some(from), Some(to)) if from < to => format!("{}…{}", &text[..=from], &text[to..]),
+        _ => text,
+    }
+}
+
+/// Whether it is the bucket that is not there, not a file in it: the answer's own text says so.
+fn lacks_bucket(error: &Error) -> bool {
+    let answer = chain(error).last().map(ToString::to_string).unwrap_or_default();
+    ["<Code>NoSuchBucket</Code>", "<Code>ContainerNotFound</Code>"].iter().any(|code| answer.contains(code))
+}
+
 /// Whether nothing came for too long.
 fn is_silence(error: &Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
+    chain(error).any(|error| {
         let timed_out = error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout);
         let by_kind = error.downcast_ref::<object_store::client::HttpError>();
-        if timed_out || by_kind.is_some_and(|error| error.kind() == object_store::client::HttpErrorKind::Timeout) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+        timed_out || by_kind.is_some_and(|error| error.kind() == object_store::client::HttpErrorKind::Timeout)
+    })
 }

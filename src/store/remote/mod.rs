@@ -46,6 +46,8 @@ pub struct Remote {
     site: Box<dyn Site>,
     /// Whether it failed: then it is not asked again.
     down: Mutex<bool>,
+    /// Whether it was seen if a file that is there stays when it is created again.
+    judged: Mutex<bool>,
     troubles: Mutex<Vec<Trouble>>,
 }
 
@@ -64,8 +66,8 @@ impl Remote {
     /// A remote that is only read.
     #[must_use]
     pub fn new(name: &str, site: Box<dyn Site>) -> Self {
-        let (name, down, troubles) = (name.to_owned(), Mutex::default(), Mutex::default());
-        Self { name, write: false, photographs: false, site, down, troubles }
+        let (down, judged, troubles) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { name: name.to_owned(), write: false, photographs: false, site, down, judged, troubles }
     }
 
     /// Whether it failed in this process.
@@ -98,6 +100,12 @@ impl Remote {
         }
     }
 
+    /// What is wrong with it, each thing once.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<Trouble> {
+        std::mem::take(&mut *lock(&self.troubles))
+    }
+
     fn trouble(&self, fault: &Fault) {
         let trouble = Trouble { remote: self.name.clone(), text: fault.to_string(), hint: fault.hint() };
         let mut troubles = lock(&self.troubles);
@@ -128,7 +136,7 @@ impl Remotes {
     /// What is wrong with them, each thing once.
     #[must_use]
     pub fn troubles(&self) -> Vec<Trouble> {
-        self.list.iter().flat_map(|remote| std::mem::take(&mut *lock(&remote.troubles))).collect()
+        self.list.iter().flat_map(|remote| remote.troubles()).collect()
     }
 }
 

@@ -162,7 +162,7 @@ fn record_as(remote: &Remote, parcel: &Parcel, class: &str, text: &Bytes, way: W
     let name = parcel::action(&parcel.record.key, class);
     if way != Way::Anew {
         if remote.tried(|site| site.create(&name, text.clone()))? {
-            return Ok(());
+            return judge(remote, &name, text);
         }
         let whole = match parcel_of(remote, &parcel.record.key, class) {
             Ok(Some(there)) => all_there(remote, &there, &parts(&there))?,
@@ -174,4 +174,15 @@ fn record_as(remote: &Remote, parcel: &Parcel, class: &str, text: &Bytes, way: W
         }
     }
     remote.tried(|site| site.put(&name, text.clone()))
+}
+
+/// Sees, once a process, whether what was created stays where it is created again. Not all that speak S3 look at the condition.
+fn judge(remote: &Remote, name: &str, text: &Bytes) -> Result<(), Fault> {
+    let judged = std::mem::replace(&mut *lock(&remote.judged), true);
+    if !judged && remote.tried(|site| site.create(name, text.clone()))? {
+        let told = format!("remote `{}` writes over what is there, asked not to", remote.name);
+        let hint = "of several that push one key at the same time the last stays, not the first (docs/remotes.md)";
+        remote.trouble(&Fault::hinted(told, hint));
+    }
+    Ok(())
 }

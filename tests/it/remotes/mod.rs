@@ -1,8 +1,11 @@
 //! Results are shared through remotes: pushed, read through by a run elsewhere, and never believed without their digests.
 
+#[cfg(feature = "cloud")]
+mod credentials;
 mod damage;
 mod sending;
 mod server;
+mod told;
 mod web;
 
 use std::fs;

@@ -49,8 +49,33 @@ impl Site for Noting {
     }
 
     fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Fault> {
+        if self.size(name)?.is_some() {
+            return Ok(false);
+        }
         self.note(name)?;
         self.folder.create(name, bytes)
+    }
+}
+
+/// A site that writes over what is there, whatever it is asked.
+#[derive(Debug)]
+struct Careless(Folder);
+
+impl Site for Careless {
+    fn fetch(&self, name: &str, most: u64, into: &mut dyn Write) -> Result<Option<u64>, Fault> {
+        self.0.fetch(name, most, into)
+    }
+
+    fn size(&self, name: &str) -> Result<Option<u64>, Fault> {
+        self.0.size(name)
+    }
+
+    fn put(&self, name: &str, bytes: Bytes) -> Result<(), Fault> {
+        self.0.put(name, bytes)
+    }
+
+    fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Fault> {
+        self.0.put(name, bytes).map(|()| true)
     }
 }
 
@@ -211,6 +236,28 @@ fn of_sixteen_that_send_other_bytes_under_one_key_one_wins() {
     }));
     let reader = bench.reading("exact");
     assert!(reader.offer(&key, "portable", Accept::OwnClass).expect("asked").is_none(), "another class is not wanted");
+}
+
+#[test]
+fn a_remote_that_writes_over_what_is_there_is_told_once_and_one_that_does_not_never() {
+    let bench = Bench::new();
+    let store = bench.store("a");
+    let careless = Remote::new("lab", Box::new(Careless(Folder::new(bench.remote()))));
+    let sent = ["x", "y"].map(|name| result(&store, name, "avx2", &[large(1)]));
+    for found in &sent {
+        assert_eq!(send(&store, &careless, found).expect("sent").was, Was::Missing);
+    }
+    let troubles = careless.troubles();
+    assert!(matches!(&*troubles, [one] if one.text.contains("`lab` writes over what is there")), "{troubles:?}");
+    let careful = bench.plain();
+    send(&store, &careful, &result(&store, "z", "avx2", &[large(2)])).expect("sent");
+    assert_eq!(careful.troubles(), []);
+    // What it keeps is whole all the same.
+    let reader = bench.reading("b");
+    for Found { record, .. } in &sent {
+        let offer = reader.offer(&record.key, "avx2", Accept::OwnClass).expect("asked").expect("offered");
+        assert!(reader.bring(&offer, &|_| true).expect("kept").is_some());
+    }
 }
 
 /// Writes a parcel as it stands, with its digest.

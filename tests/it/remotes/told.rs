@@ -1,0 +1,40 @@
+//! What is wrong with a remote is told by every command that reads through it, once, on stderr.
+
+use super::{PIPELINE, project};
+
+const SWEEP: &str = r"sweep rates {
+    over classifier.epochs 1 2
+}
+";
+
+#[test]
+fn every_command_that_reads_through_tells_a_remote_that_fails_once() {
+    for (command, code, says) in [
+        ("plan pipeline.kdl", 0, "1 will run"),
+        ("why pipeline.kdl classifier", 0, "classifier"),
+        ("graph pipeline.kdl --states", 0, "classifier"),
+        ("lock pipeline.kdl", 1, "not computed yet, so there is nothing to lock"),
+        ("lock pipeline.kdl --check", 1, "not computed yet, so there is nothing to lock"),
+        ("show pipeline.kdl classifier", 2, "`classifier` was not computed yet"),
+        ("get pipeline.kdl classifier out", 2, "`classifier` was not computed yet"),
+        ("compare pipeline.kdl --sweep rates", 0, "2 points"),
+        ("compare pipeline.kdl --sweep rates --json", 0, "point 1"),
+        ("rebuild pipeline.kdl eyes", 0, "nothing stored to compare with"),
+        ("pull pipeline.kdl", 3, "0 results came"),
+    ] {
+        let space = project("\"nowhere\"");
+        space.write("pipeline.kdl", format!("{PIPELINE}{SWEEP}"));
+        let said = space.macula(command).code(code).says(&[says, "the folder", "is not there; mount its disk"]);
+        assert_eq!(said.stderr.matches("warning[remote]").count(), 1, "{command}\n{}", said.stderr);
+        assert!(!said.raw.contains("warning[remote]"), "{command}: stdout is for data\n{}", said.raw);
+    }
+}
+
+#[test]
+fn commands_tell_nothing_of_a_remote_that_answers() {
+    let (_first, folder) = super::pushed("photographs=#true");
+    for command in ["lock pipeline.kdl", "show pipeline.kdl classifier", "plan pipeline.kdl"] {
+        let other = project(&format!("{folder:?}"));
+        other.macula(command).code(0).says_not(&["warning[remote]"]);
+    }
+}
