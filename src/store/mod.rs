@@ -177,7 +177,8 @@ impl Store {
             return Ok(Lookup::Hit(Box::new(found)));
         }
         let Some(claim) = Claim::take(&self.layout, key)? else { return Ok(Lookup::Busy) };
-        // Another may have committed between the two looks.
+        // Another may have committed between the two looks, on another machine too.
+        [self.layout.all_actions(), self.layout.actions(key)].iter().for_each(|folder| disk::look_anew(folder));
         Ok(match self.find(key, class, accept)? {
             Ok(found) => Lookup::Hit(Box::new(found)),
             Err(absent) => Lookup::Miss(claim, absent),
@@ -229,6 +230,8 @@ impl Store {
     /// [`StoreError::Disk`].
     pub fn segment(&self, stage: &Digest) -> Result<Segment, StoreError> {
         self.lease.say([Use::Items(*stage)]);
+        // What another machine left unfinished is gone on from.
+        disk::look_anew(&self.layout.all_items());
         Segment::open(self.layout.items(stage))
     }
 

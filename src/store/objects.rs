@@ -304,6 +304,7 @@ impl Objects {
         }
         let external = lock(&self.external).get(&entry.digest).cloned();
         external.is_some_and(|path| path.metadata().is_ok_and(|facts| facts.len() == entry.size))
+            || self.place_anew(&entry.digest).is_some() && self.stores(entry)
     }
 
     /// Whether the store itself has the bytes: what a stage makes must not depend on a file of the user's that happens to
@@ -339,7 +340,9 @@ impl Objects {
             return false;
         }
         let new = self.lease.as_ref().is_some_and(|lease| lease.say([Use::Object(entry.digest)]));
-        let there = !new || self.place(&entry.digest).metadata().is_ok_and(|facts| facts.len() == entry.size);
+        // Opened, and not only asked for: that asks a network's disk, too.
+        let facts = || File::open(self.place(&entry.digest)).and_then(|file| file.metadata());
+        let there = !new || facts().is_ok_and(|facts| facts.len() == entry.size);
         if !there {
             lock(&self.present).remove(&entry.digest);
         }
@@ -354,8 +357,15 @@ impl Objects {
             return Some(place);
         }
         let pending = lock(&self.pending).get(&entry.digest).cloned();
-        let path = pending.or_else(|| lock(&self.external).get(&entry.digest).cloned())?;
-        path.exists().then_some(path)
+        let path = pending.or_else(|| lock(&self.external).get(&entry.digest).cloned());
+        path.filter(|path| path.exists()).or_else(|| self.place_anew(&entry.digest))
+    }
+
+    /// The place of an object that is there after all: another machine put it there, and this one believed that it was not.
+    fn place_anew(&self, digest: &Digest) -> Option<PathBuf> {
+        let place = self.place(digest);
+        [Some(&*self.root), place.parent()].into_iter().flatten().for_each(disk::look_anew);
+        place.exists().then_some(place)
     }
 
     /// Brings all new objects to the disk and into their places. Must come before any record that names them.
@@ -482,6 +492,9 @@ impl Objects {
     fn read_external(&self, entry: &Entry) -> Result<Blob, StoreError> {
         let path = lock(&self.external).get(&entry.digest).cloned();
         let Some(path) = path else {
+            if self.place_anew(&entry.digest).is_some_and(|place| File::open(place).is_ok()) {
+                return self.read(entry);
+            }
             lock(&self.present).remove(&entry.digest);
             if self.remotes.bring(self, entry)? {
                 return self.read(entry);
@@ -498,9 +511,7 @@ impl Objects {
     }
 
     pub(super) fn adopt(&self, file: tempfile::NamedTempFile, entry: Entry) -> Result<(), StoreError> {
-        use std::os::unix::fs::PermissionsExt;
-        let read_only = std::fs::Permissions::from_mode(0o444);
-        file.as_file().set_permissions(read_only).map_err(StoreError::disk("protect", file.path()))?;
+        disk::permit(file.as_file(), 0o444).map_err(StoreError::disk("protect", file.path()))?;
         let (_, path) = file.keep().map_err(|error| StoreError::Disk {
             doing: "keep",
             path: self.root.clone(),
