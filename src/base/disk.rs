@@ -110,17 +110,19 @@ pub fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
     permit(&to, from.metadata()?.permissions().mode() & 0o777)
 }
 
-/// Lets the system ask how a folder looks now. What it believes of a network's disk may be a minute old: without this, a name
-/// that another machine made is not seen.
-pub fn look_anew(folder: &Path) {
+/// Lets the system ask how folders look now, those above others first. What it believes of a network's disk may be a minute old:
+/// without this, a name that another machine made is not seen.
+pub fn look_anew(folders: &[&Path]) {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
-        // Where it can't be asked for, the system believes what it does.
-        let _ = statx(CWD, folder, AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS);
+        for folder in folders {
+            // Where it can't be asked for, the system believes what it does.
+            let _ = statx(CWD, *folder, AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS);
+        }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = folder;
+    let _ = folders;
 }
 
 /// Whether a name is there only because its folder takes another for the same: one that tells no upper from lower case.

@@ -122,7 +122,7 @@ pub fn lock(folder: &Path) -> Option<File> {
         return None;
     }
     // Another machine may have replaced what this one believes to be there.
-    disk::look_anew(folder);
+    disk::look_anew(&[folder]);
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         if [NEW, OLD].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
@@ -224,6 +224,7 @@ fn place(object: &Path, path: &Path, size: u64) -> io::Result<()> {
 }
 
 /// What a folder is, whatever it is called.
+#[must_use]
 pub fn identity(place: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     place.metadata().ok().map(|facts| (facts.dev(), facts.ino()))

@@ -57,13 +57,20 @@ impl Claim {
     pub fn partial(&self) -> Result<PathBuf, StoreError> {
         let folder = self.layout.partial(&self.key);
         // What another machine left there is gone on from.
-        [&self.layout.all_partial(), &folder].into_iter().for_each(|folder| disk::look_anew(folder));
+        disk::look_anew(&[&self.layout.all_partial(), &folder]);
         // What a link leads to is not the store's to write into.
         if folder.is_symlink() {
             std::fs::remove_file(&folder).map_err(StoreError::disk("delete", &folder))?;
         }
         disk::make_folder(&folder).map_err(StoreError::disk("create", &folder))?;
         Ok(folder)
+    }
+
+    /// Lets go of the key and of the checkpoints that lie there.
+    pub(super) fn discard(self) {
+        // What stays is old again the next time.
+        let _ = std::fs::remove_dir_all(self.layout.partial(&self.key));
+        let _ = std::fs::remove_file(&self.path);
     }
 
     /// Records a result: brings its objects to the disk, then the record, then lets go of the checkpoints.

@@ -168,7 +168,9 @@ mod tests {
     fn a_folder_that_never_got_its_lock_goes_when_it_is_old_by_the_disks_clock() {
         let place = tempfile::tempdir().expect("a folder");
         let [new, old] = ["new", "old"].map(|name| place.path().join(name));
-        [&new, &old].map(|folder| std::fs::create_dir(folder).expect("made"));
+        for folder in [&new, &old] {
+            std::fs::create_dir(folder).expect("made");
+        }
         age(&new, 23);
         age(&old, 25);
         // Another clock: nobody came for long.

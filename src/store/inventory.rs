@@ -187,7 +187,7 @@ fn below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
 /// What a folder holds; nothing where it is not there.
 pub(super) fn files(folder: &Path) -> Result<Vec<DirEntry>, StoreError> {
     // What another machine finished must not be taken for what nothing names.
-    disk::look_anew(folder);
+    disk::look_anew(&[folder]);
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.collect::<Result<_, _>>().map_err(StoreError::disk("list", folder)),
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {

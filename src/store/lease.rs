@@ -168,7 +168,7 @@ impl Gate {
             Err(error) => return Err(StoreError::disk("lock", &path)(error)),
         }
         let mut gate = Self { _held: held, used: BTreeSet::new(), living: 0 };
-        disk::look_anew(&layout.live());
+        disk::look_anew(&[&layout.live()]);
         for entry in std::fs::read_dir(layout.live()).into_iter().flatten().flatten() {
             gate.listen(&entry.path())?;
         }

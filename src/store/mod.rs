@@ -178,7 +178,7 @@ impl Store {
         }
         let Some(claim) = Claim::take(&self.layout, key)? else { return Ok(Lookup::Busy) };
         // Another may have committed between the two looks, on another machine too.
-        [self.layout.all_actions(), self.layout.actions(key)].iter().for_each(|folder| disk::look_anew(folder));
+        disk::look_anew(&[&self.layout.all_actions(), &self.layout.actions(key)]);
         Ok(match self.find(key, class, accept)? {
             Ok(found) => Lookup::Hit(Box::new(found)),
             Err(absent) => Lookup::Miss(claim, absent),
@@ -231,7 +231,7 @@ impl Store {
     pub fn segment(&self, stage: &Digest) -> Result<Segment, StoreError> {
         self.lease.say([Use::Items(*stage)]);
         // What another machine left unfinished is gone on from.
-        disk::look_anew(&self.layout.all_items());
+        disk::look_anew(&[&self.layout.all_items()]);
         Segment::open(self.layout.items(stage))
     }
 

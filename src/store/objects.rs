@@ -364,7 +364,7 @@ impl Objects {
     /// The place of an object that is there after all: another machine put it there, and this one believed that it was not.
     fn place_anew(&self, digest: &Digest) -> Option<PathBuf> {
         let place = self.place(digest);
-        [Some(&*self.root), place.parent()].into_iter().flatten().for_each(disk::look_anew);
+        disk::look_anew(&[&self.root, place.parent().unwrap_or(&self.root)]);
         place.exists().then_some(place)
     }
 

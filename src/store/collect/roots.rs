@@ -40,7 +40,7 @@ impl Roots {
             }
         }
         // What other machines wrote a moment ago counts.
-        [store.layout().runs(), store.layout().pins()].iter().for_each(|folder| disk::look_anew(folder));
+        disk::look_anew(&[&store.layout().runs(), &store.layout().pins()]);
         let runs = runs(store, inventory, &mut roots.used);
         let pinned = store.pins();
         let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
