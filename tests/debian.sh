@@ -4,8 +4,8 @@
 #     eval "$(tests/debian.sh FOLDER PACKAGE...)"
 #
 # Prints the variables with which what lies there is found: PATH, LD_LIBRARY_PATH, PKG_CONFIG_PATH, PKG_CONFIG_SYSROOT_DIR, and
-# PYTHONPATH where there is Python among it. Packages that are named come even where they are installed. A folder that holds them already is left as it is. What packages do when they are
-# installed (users, services, rights beyond the owner's) is not done.
+# PYTHONPATH where there is Python among it. Packages that are named come even where they are installed. A folder that holds them
+# already is left as it is. What packages do when they are installed (users, services, rights beyond the owner's) is not done.
 set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: $0 FOLDER PACKAGE..." >&2; exit 2; }
 folder=$(realpath -m "$1")
@@ -18,8 +18,8 @@ if [ "$(cat "$folder/packages" 2>/dev/null)" != "$*" ]; then
     state=$folder/apt
     mkdir -p "$state/lists/partial" "$state/archives/partial"
     # The system's sources and its list of what is installed; lists and packages of our own.
-    options=(-qq -o Dir::State::lists="$state/lists" -o Dir::State::status=/var/lib/dpkg/status -o Dir::State::extended_states="$state/extended"
-        -o Dir::Cache="$state" -o Dir::Cache::archives="$state/archives" -o Dir::Log="$state"
+    options=(-qq -o Dir::State::lists="$state/lists" -o Dir::State::status=/var/lib/dpkg/status
+        -o Dir::State::extended_states="$state/extended" -o Dir::Cache="$state" -o Dir::Cache::archives="$state/archives" -o Dir::Log="$state"
         -o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)")
     apt-get "${options[@]}" update >&2
     apt-get "${options[@]}" install --yes --download-only --reinstall --no-install-recommends "$@" >&2

@@ -34,6 +34,11 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     match file.persist_noclobber(path) {
         Ok(_) => sync_folder(folder).map(|()| true),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        // A disk without links that can't spare what is there when it renames: of several at once, the last one's stays.
+        Err(error) if is_unknown(&error.error) && !path.exists() => {
+            error.file.persist(path).map_err(|error| error.error)?;
+            sync_folder(folder).map(|()| true)
+        }
         Err(error) => Err(error.error),
     }
 }
@@ -63,7 +68,7 @@ pub fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
-    file.as_file().set_permissions(permissions)?;
+    bear(file.as_file().set_permissions(permissions))?;
     file.as_file().sync_data()?;
     file.persist(&path).map_err(|error| error.error)?;
     sync_folder(folder)
@@ -71,8 +76,61 @@ pub fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Temporary files are made for their owner alone; what they become is for whoever may see the folder.
 fn readable(file: &File) -> io::Result<()> {
+    permit(file, 0o644)
+}
+
+/// Says who may do what with a file or folder. Where the disk keeps no rights of its own (FAT, some network disks), nothing is said.
+///
+/// # Errors
+/// What the system says.
+pub fn permit(file: &File, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+    bear(file.set_permissions(std::fs::Permissions::from_mode(mode)))
+}
+
+/// That a disk can't do something that only makes things better is no error.
+fn bear(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if is_unknown(&error) { Ok(()) } else { Err(error) })
+}
+
+/// Whether a disk says that it does not know something: some say that it is not permitted, or not valid.
+fn is_unknown(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), PermissionDenied | InvalidInput | Unsupported)
+}
+
+/// Copies a file to where there is none; it gets the rights of the first.
+///
+/// # Errors
+/// What the system says.
+pub fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let (mut from, mut to) = (File::open(from)?, File::create_new(to)?);
+    io::copy(&mut from, &mut to)?;
+    permit(&to, from.metadata()?.permissions().mode() & 0o777)
+}
+
+/// Lets the system ask how folders look now, those above others first. What it believes of a network's disk may be a minute old:
+/// without this, a name that another machine made is not seen.
+pub fn look_anew(folders: &[&Path]) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+        for folder in folders {
+            // Where it can't be asked for, the system believes what it does.
+            let _ = statx(CWD, *folder, AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = folders;
+}
+
+/// Whether a name is there only because its folder takes another for the same: one that tells no upper from lower case.
+#[must_use]
+pub fn is_other_name(path: &Path) -> bool {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
+    let listed = || std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| entry.file_name() == name);
+    path.symlink_metadata().is_ok() && !listed()
 }
 
 /// Makes a folder where it is missing, those above it too. Where a group may write into the one above it (and new files get
@@ -95,7 +153,7 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     }
     let (mode, own) = (above.metadata()?.permissions().mode(), folder.metadata()?.permissions().mode());
     if mode & SHARED == SHARED && own & SHARED != SHARED {
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(own | SHARED))?;
+        bear(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(own | SHARED)))?;
     }
     Ok(())
 }
@@ -116,12 +174,12 @@ pub fn share(file: &File, path: &Path) {
     }
 }
 
-/// Makes the names in `folder` lasting.
+/// Makes the names in `folder` lasting, as far as the disk knows how to.
 ///
 /// # Errors
 /// What the system says.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    bear(File::open(folder)?.sync_all())
 }
 
 /// Brings all that was written to the disk of `file` there. False, and nothing done, where that is no disk of which the system tells

@@ -4,6 +4,7 @@ pub mod digest;
 pub mod disk;
 pub mod figure;
 pub mod guard;
+pub mod lock;
 pub mod random;
 pub mod sample;
 pub mod span;

@@ -1,5 +1,6 @@
 //! `macula get`: writes a stage's output as files.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
@@ -8,6 +9,7 @@ use clap::Args;
 
 use super::artifact::{self, Artifact};
 use super::{Exit, Failure, PipelineArguments, load};
+use crate::base::disk;
 use crate::progress::table::{bytes, counted};
 use crate::run::World;
 use crate::store::{Entry, Objects, StoreError};
@@ -47,7 +49,16 @@ pub fn get(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let files = files(&artifact, &folder)?;
     let way = if arguments.link { Way::Link } else { Way::Copy };
+    let mut names = BTreeMap::new();
     for (path, entry) in &files {
+        // Where the folder tells no upper from lower case, one would take the other's place.
+        if let Some(other) = names.insert(path.to_string_lossy().to_lowercase(), path)
+            && path.ancestors().take_while(|part| *part != folder).any(disk::is_other_name)
+        {
+            let [one, other] = [path, other].map(|path| path.strip_prefix(&folder).unwrap_or(path).display());
+            return Err(Failure::user(format!("`{other}` and `{one}` are one name in `{shown}`"))
+                .hint("name a folder on a disk that tells upper from lower case"));
+        }
         place(&loaded.store.objects, entry, path, way)?;
     }
     let size = bytes(files.iter().map(|(_, entry)| entry.size).sum());
@@ -104,13 +115,8 @@ fn place(objects: &Objects, entry: &Entry, path: &Path, way: Way) -> Result<(), 
     let blob = objects.read(entry)?;
     let mut file = tempfile::Builder::new().prefix(".macula-").tempfile_in(parent).map_err(failed("write"))?;
     file.write_all(&blob).map_err(failed("write"))?;
-    set_usual_rights(file.as_file()).map_err(failed("write"))?;
+    // A temporary file is for its owner alone; what a user asked for is a file like others.
+    disk::permit(file.as_file(), 0o644).map_err(failed("write"))?;
     file.persist(path).map_err(|error| error.error).map_err(failed("write"))?;
     Ok(())
-}
-
-/// A temporary file is for its owner alone; what a user asked for is a file like others.
-fn set_usual_rights(file: &fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
 }

@@ -1,10 +1,9 @@
 //! The standard library as files that an editor can open: written to the user's cache folder, read-only, when one is asked for.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::base::Digest;
+use crate::base::{Digest, disk};
 use crate::lang::stdlib::MODULES;
 use crate::run::World;
 
@@ -38,7 +37,7 @@ impl Library {
         // Beside its place first: another server may write the same.
         let mut file = tempfile::NamedTempFile::new_in(folder).ok()?;
         std::io::Write::write_all(&mut file, text.as_bytes()).ok()?;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o444)).ok()?;
+        disk::permit(file.as_file(), 0o444).ok()?;
         file.persist(&path).ok()?;
         Some(path)
     }

@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::budget::Budget;
-use super::events::{StageProgress, Watch};
+use super::events::{Event, StageProgress, Watch};
 use super::map;
 use super::trust::Trust;
 use super::world::World;
 use crate::plan::{Engine, Known, Reused, StageId, Task, keys, recipe};
 use crate::sandbox::Wall;
-use crate::stage::{Ctx, Outcome, Params, Progress as _, StageError, Stop, Work};
+use crate::stage::{Ctx, Outcome, Params, Progress as _, StageError, Stop, Warning, Work};
 use crate::store::{Artifact, Claim, Lookup, Made, Record, StoreError, StoredTree, Tree};
 
 /// What all jobs of a run share.
@@ -41,6 +42,8 @@ pub struct Shared<'a> {
     pub walls: Wall,
     /// What commands may be run.
     pub trust: Trust,
+    /// Whether it was told that the store's disk knows no locks.
+    pub told_unlocked: AtomicBool,
 }
 
 /// What is to be done for a stage.
@@ -98,6 +101,12 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
         Lookup::Busy => return Ok(Ended::Busy(task)),
         Lookup::Miss(claim, _) => claim,
     };
+    if !claim.excludes() && !shared.told_unlocked.swap(true, Ordering::Relaxed) {
+        let place = engine.store.layout().root().display();
+        let text = format!("the disk of `{place}` knows no locks: what two runs need at the same time, both compute");
+        let warning = Warning { code: "store-locks".into(), text };
+        shared.watch.event(&Event::Warned { stage: engine.stage(id).name.clone(), warning });
+    }
     let began = shared.world.nanoseconds();
     let clock = Instant::now();
     let (outcome, items) = compute(shared, id, &task, &claim.partial()?, stop)?;

@@ -22,6 +22,7 @@ pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 pub use events::{Became, Event, Nobody, Watch};
@@ -303,6 +304,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
             },
             walls: options.walls,
             trust: options.trust.clone(),
+            told_unlocked: AtomicBool::default(),
         };
         let mut executor = executor::Executor::new(&shared, project.sources, options.jobs, options.failures, decisions);
         executor.limits = options.limits;
@@ -380,14 +382,30 @@ fn link(project: &Project, engine: &Engine, known: &AllKnown, watch: &dyn Watch)
     let keyed: Vec<_> = known.iter().filter(|(_, known)| known.key.is_some()).collect();
     let made = !keyed.is_empty() && std::fs::create_dir_all(&folder).is_ok();
     let _held = made.then(|| results::lock(&folder));
+    let mut linked: BTreeMap<(u64, u64), String> = BTreeMap::new();
+    let mut all = true;
     for (id, known) in keyed {
         let stage = engine.stage(*id).name.clone();
-        if let Err(error) = results::link(&folder, engine, *id, known) {
+        let place = folder.join(&stage);
+        let other = results::identity(&place).and_then(|place| linked.get(&place));
+        let done = match other {
+            Some(other) => Err(std::io::Error::other(format!(
+                "`{other}` has that name already on this disk, which tells no case; rename one of them"
+            ))),
+            None => results::link(&folder, engine, *id, known),
+        };
+        if let Err(error) = done {
             let text = format!("cannot link the results of `{stage}` in `{}`: {error}", folder.display());
             let warning = crate::stage::Warning { code: "results-links".into(), text };
             watch.event(&Event::Warned { stage, warning });
-            return None;
+            all = false;
+            // What the system says, it says to the others, too.
+            if error.kind() != std::io::ErrorKind::Other {
+                break;
+            }
+        } else if let Some(identity) = results::identity(&place) {
+            linked.insert(identity, stage);
         }
     }
-    folder.is_dir().then(|| format!("results/{}", project.pipeline.name))
+    (all && folder.is_dir()).then(|| format!("results/{}", project.pipeline.name))
 }

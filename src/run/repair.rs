@@ -1,6 +1,7 @@
 //! Repair of a store: what is damaged goes out of the way, and what made it is computed again from the record's recipe, without
 //! the pipeline that it came from.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::budget::Budget;
@@ -113,6 +114,7 @@ impl Repair<'_> {
             walls: self.options.walls,
             // A record is no pipeline that the user trusted: commands are run by their own pipeline alone.
             trust: Trust::default(),
+            told_unlocked: AtomicBool::default(),
         };
         let task = Task { manifest, key, inputs, absent: Absent::Lost, items: None };
         let clock = Instant::now();

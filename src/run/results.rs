@@ -8,9 +8,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use stamp::Stamp;
 
+use crate::base::lock::{self, Ask, Locked};
 use crate::base::{Digest, disk};
 use crate::plan::{Engine, Known, StageId};
 use crate::store::{Artifact, Entry, Objects, StoreError, Tree};
@@ -18,6 +18,9 @@ use crate::store::{Artifact, Entry, Objects, StoreError, Tree};
 /// What is being made, and what is on its way out. Nobody's once the folder's lock is held: their process died.
 const NEW: &str = ".new-";
 const OLD: &str = ".old-";
+
+/// Held while results are linked: other machines see locks of files alone, not of folders.
+const LOCK: &str = ".lock";
 
 /// Links a stage's outputs below `folder`. Outputs that are linked there already are left alone. Hold the folder's lock ([`lock`]).
 ///
@@ -53,10 +56,7 @@ pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::R
     write_new(&fresh.path().join("README.txt"), &readme)?;
     let _ = std::fs::remove_file(fresh.path().join(stamp::FILE));
     write_new(&fresh.path().join(stamp::FILE), &stamp.text())?;
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(fresh.path(), std::fs::Permissions::from_mode(0o755))?;
-    }
+    disk::permit(&File::open(fresh.path())?, 0o755)?;
     if place.exists() {
         // What a person put there is not macula's to delete.
         if !place.join(stamp::FILE).exists() && std::fs::read_dir(&place)?.next().is_some() {
@@ -112,12 +112,17 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     }
 }
 
-/// Waits until no other process links below `folder`, and removes what one that died left there. Where a folder can't be locked
-/// (some network disks), there is no waiting and no removing.
+/// Waits until no other process links below `folder`, and removes what one that died left there. Where the disk knows no locks,
+/// there is no waiting and no removing.
 #[must_use]
 pub fn lock(folder: &Path) -> Option<File> {
-    let held = File::open(folder).ok()?;
-    flock(&held, FlockOperation::LockExclusive).ok()?;
+    let held = lock::open(&folder.join(LOCK)).ok()?;
+    disk::share(&held, &folder.join(LOCK));
+    if lock::lock(&held, Ask::Alone).ok()? != Locked::Held {
+        return None;
+    }
+    // Another machine may have replaced what this one believes to be there.
+    disk::look_anew(&[folder]);
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         if [NEW, OLD].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
@@ -186,7 +191,8 @@ fn fill<'a>(
             std::fs::create_dir_all(parent)?;
             parent.clone_into(&mut made);
         }
-        let Some(object) = objects.locate(entry) else { continue };
+        let object =
+            objects.locate(entry).ok_or_else(|| io::Error::other(format!("`{name}` is not there any more")))?;
         place(&object, &path, entry.size)?;
     }
     Ok(())
@@ -194,7 +200,7 @@ fn fill<'a>(
 
 /// A hard link: programs go by a file's ending, and those that follow a symbolic link (browsers do) would find the object's
 /// name, which has none. A file outside the store has its ending and is the user's to move: a symbolic link. Across file
-/// systems small files are copied, large ones linked symbolically.
+/// systems small files are copied, large ones linked symbolically. What is there is never written through: it may be a link itself.
 fn place(object: &Path, path: &Path, size: u64) -> io::Result<()> {
     const SMALL: u64 = 16 << 20;
     let bare = object.extension().is_none();
@@ -205,7 +211,23 @@ fn place(object: &Path, path: &Path, size: u64) -> io::Result<()> {
     if (!bare || size > SMALL) && std::os::unix::fs::symlink(object, path).is_ok() {
         return Ok(());
     }
-    std::fs::copy(object, path).map(|_| ())
+    disk::copy_new(object, path).map_err(|error| {
+        // The folder was made just now.
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return error;
+        }
+        let name = path.file_name().unwrap_or_default().display();
+        io::Error::other(format!(
+            "`{name}` and the name of another file differ in case alone, and are one on this disk"
+        ))
+    })
+}
+
+/// What a folder is, whatever it is called.
+#[must_use]
+pub fn identity(place: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    place.metadata().ok().map(|facts| (facts.dev(), facts.ino()))
 }
 
 /// What the folder holds and how Python loads it.
@@ -233,4 +255,22 @@ fn readme(stage: &str, known: &Shown) -> String {
 #[must_use]
 pub fn folder(project: &Path, pipeline: &str) -> PathBuf {
     project.join("results").join(pipeline)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As on a disk where `A.png` and `a.png` are one: the second name is there when it is to be linked.
+    #[test]
+    fn what_is_linked_is_never_written_through() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [one, other, name] = ["one", "other", "A.png"].map(|name| folder.path().join(name));
+        std::fs::write(&one, "one").expect("written");
+        std::fs::write(&other, "other").expect("written");
+        place(&one, &name, 3).expect("linked");
+        let error = place(&other, &name, 5).expect_err("the name is taken");
+        assert!(error.to_string().contains("`A.png` and the name of another file"), "{error}");
+        assert_eq!(std::fs::read_to_string(&one).expect("there"), "one");
+    }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -104,8 +103,8 @@ fn lend(objects: &Objects, entry: &Entry, path: &Path, confined: bool) -> Result
         return Ok(());
     }
     fs::write(path, &bytes[..]).map_err(StoreError::disk("write", path))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o444)).map_err(StoreError::disk("protect", path))?;
-    Ok(())
+    let permitted = fs::File::open(path).and_then(|file| disk::permit(&file, 0o444));
+    Ok(permitted.map_err(StoreError::disk("protect", path))?)
 }
 
 /// The command must begin with the program whose identity is in the key.

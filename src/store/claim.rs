@@ -1,13 +1,12 @@
 //! Claims: who computes a key. A claim is a locked file, so it ends with its process whatever happens to that.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::{FlockOperation, flock};
 
 use super::action::{self, Record};
 use super::{Layout, Objects, StoreError};
+use crate::base::lock::{self, Ask, Locked};
 use crate::base::{Digest, disk};
 
 /// The right and the duty to compute a key. Committing it is the only way to record a result; dropping it gives it back, and
@@ -17,6 +16,7 @@ pub struct Claim {
     key: Digest,
     path: PathBuf,
     layout: Layout,
+    locked: Locked,
     _lock: File,
 }
 
@@ -25,23 +25,15 @@ impl Claim {
     pub(super) fn take(layout: &Layout, key: &Digest) -> Result<Option<Self>, StoreError> {
         let path = layout.claim(key);
         loop {
-            let file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                // Never through a link, which could lead out of the store.
-                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
-                .open(&path)
-                .map_err(StoreError::disk("write", &path))?;
+            let file = lock::open(&path).map_err(StoreError::disk("write", &path))?;
             disk::share(&file, &path);
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-                Err(error) => return Err(StoreError::Disk { doing: "lock", path, error: error.into() }),
+            let locked = lock::lock(&file, Ask::AloneNow).map_err(StoreError::disk("lock", &path))?;
+            if locked == Locked::Elsewhere {
+                return Ok(None);
             }
             // The former holder removes the file while it holds the lock; then this one locks a file without a name.
             if same_file(&file, &path) {
-                return Ok(Some(Self { key: *key, path, layout: layout.clone(), _lock: file }));
+                return Ok(Some(Self { key: *key, path, layout: layout.clone(), locked, _lock: file }));
             }
         }
     }
@@ -52,18 +44,33 @@ impl Claim {
         &self.key
     }
 
+    /// Whether others are kept from computing the key meanwhile: the disk knows locks.
+    #[must_use]
+    pub fn excludes(&self) -> bool {
+        self.locked == Locked::Held
+    }
+
     /// The folder for checkpoints of this key, with what an earlier holder left there.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
     pub fn partial(&self) -> Result<PathBuf, StoreError> {
         let folder = self.layout.partial(&self.key);
+        // What another machine left there is gone on from.
+        disk::look_anew(&[&self.layout.all_partial(), &folder]);
         // What a link leads to is not the store's to write into.
         if folder.is_symlink() {
             std::fs::remove_file(&folder).map_err(StoreError::disk("delete", &folder))?;
         }
         disk::make_folder(&folder).map_err(StoreError::disk("create", &folder))?;
         Ok(folder)
+    }
+
+    /// Lets go of the key and of the checkpoints that lie there.
+    pub(super) fn discard(self) {
+        // What stays is old again the next time.
+        let _ = std::fs::remove_dir_all(self.layout.partial(&self.key));
+        let _ = std::fs::remove_file(&self.path);
     }
 
     /// Records a result: brings its objects to the disk, then the record, then lets go of the checkpoints.
@@ -82,8 +89,8 @@ impl Claim {
 
 /// Whether a living process computes `key`.
 pub(super) fn held(layout: &Layout, key: &Digest) -> bool {
-    File::open(layout.claim(key))
-        .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK))
+    let file = File::open(layout.claim(key));
+    file.is_ok_and(|file| matches!(lock::lock(&file, Ask::SharedNow), Ok(Locked::Elsewhere)))
 }
 
 fn same_file(file: &File, path: &Path) -> bool {

@@ -85,6 +85,10 @@ impl StoreError {
             Self::Version { .. } => Some(
                 "use the macula that made it, or another store with MACULA_STORE=FOLDER: nothing was touched".into(),
             ),
+            Self::Disk { doing: "lock", .. } => Some(
+                "what others use there can't be known; mount that disk with locks, or put the store elsewhere with MACULA_STORE=FOLDER"
+                    .into(),
+            ),
             Self::Disk { path, error, .. } => match error.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                     let free = free_bytes(path).map_or_else(|| "an unknown amount".into(), bytes_shown);

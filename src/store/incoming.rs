@@ -1,19 +1,23 @@
 //! New objects of this process: the folder in which they wait until they are published, and large ones on their way there.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
-
+use super::inventory::nanoseconds;
 use super::{Entry, Objects, StoreError};
+use crate::base::lock::{self, Ask, Locked};
 use crate::base::{Digest, disk};
+
+/// A folder without a lock is a dead process's when it is older than this, in nanoseconds: a day.
+const OLD: u64 = 86_400_000_000_000;
 
 /// The folder of one process's new objects. Its lock tells others that the process is alive.
 #[derive(Debug)]
 pub(super) struct Incoming {
+    // Let go of first: a network's disk keeps what is open in its folder, which could not be removed then.
+    lock: File,
     folder: tempfile::TempDir,
-    _lock: File,
 }
 
 impl Incoming {
@@ -24,7 +28,7 @@ impl Incoming {
 
     /// Its lock, held: opened before anything was written.
     pub(super) fn lock(&self) -> Option<File> {
-        self._lock.try_clone().ok()
+        self.lock.try_clone().ok()
     }
 
     /// A folder outside the store, for one that is only looked at.
@@ -34,7 +38,7 @@ impl Incoming {
         let folder = folder.map_err(StoreError::disk("create a folder in", &root))?;
         let lock = folder.path().join("lock");
         let file = File::create(&lock).map_err(StoreError::disk("create", &lock))?;
-        Ok(Self { folder, _lock: file })
+        Ok(Self { lock: file, folder })
     }
 
     pub(super) fn new(root: &Path) -> Result<Self, StoreError> {
@@ -45,20 +49,26 @@ impl Incoming {
             .map_err(StoreError::disk("create a folder in", root))?;
         // Locked before it has its name: a lock that nobody holds would be swept as a dead process's.
         let [unnamed, named] = ["lock.new", "lock"].map(|name| folder.path().join(name));
-        let lock = File::create(&unnamed).map_err(StoreError::disk("create", &unnamed))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| StoreError::disk("lock", &unnamed)(error.into()))?;
+        let file = lock::open(&unnamed).map_err(StoreError::disk("create", &unnamed))?;
+        lock::lock(&file, Ask::AloneNow).map_err(StoreError::disk("lock", &unnamed))?;
         std::fs::rename(&unnamed, &named).map_err(StoreError::disk("rename into", &named))?;
-        Ok(Self { folder, _lock: lock })
+        Ok(Self { lock: file, folder })
     }
 }
 
-/// Removes what killed processes left: folders whose lock nobody holds. Failing to is harmless.
+/// Removes what killed processes left: folders whose lock nobody holds, and those that have none and are old by the disk's own clock.
+/// Failing to is harmless.
 pub(super) fn sweep(root: &Path) {
-    let Ok(folders) = std::fs::read_dir(root) else { return };
+    let (Ok(folders), Ok(facts)) = (std::fs::read_dir(root), root.metadata()) else { return };
     for folder in folders.flatten().map(|folder| folder.path()) {
-        let dead = File::open(folder.join("lock"))
-            .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
+        let dead = match OpenOptions::new().read(true).write(true).open(folder.join("lock")) {
+            Ok(file) => matches!(lock::lock(&file, Ask::AloneNow), Ok(Locked::Held)),
+            // Its process died between two steps. Whoever came since gave the folder above a later time.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                folder.metadata().is_ok_and(|own| nanoseconds(&own).saturating_add(OLD) < nanoseconds(&facts))
+            }
+            Err(_) => false,
+        };
         if dead {
             let _ = std::fs::remove_dir_all(&folder);
         }
@@ -125,5 +135,55 @@ impl Write for ObjectWriter<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn age(path: &Path, hours: u64) {
+        let time = UNIX_EPOCH + Duration::from_secs(1_800_000_000 - hours * 3600);
+        File::open(path).and_then(|folder| folder.set_modified(time)).expect("a time");
+    }
+
+    #[test]
+    fn a_folder_of_new_objects_goes_with_its_process_or_after_it() {
+        let place = tempfile::tempdir().expect("a folder");
+        let root = place.path().join("incoming");
+        let living = Incoming::new(&root).expect("made");
+        let killed = Incoming::new(&root).expect("made");
+        let left = killed.path().to_owned();
+        std::fs::write(left.join("object"), "bytes").expect("written");
+        let Incoming { lock, folder } = killed;
+        let _ = folder.keep();
+        sweep(&root);
+        assert!(left.exists(), "its lock is held");
+        drop(lock);
+        sweep(&root);
+        assert!(!left.exists() && living.path().exists());
+        let path = living.path().to_owned();
+        drop(living);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_folder_that_never_got_its_lock_goes_when_it_is_old_by_the_disks_clock() {
+        let place = tempfile::tempdir().expect("a folder");
+        let [new, old] = ["new", "old"].map(|name| place.path().join(name));
+        for folder in [&new, &old] {
+            std::fs::create_dir(folder).expect("made");
+        }
+        age(&new, 23);
+        age(&old, 25);
+        // Another clock: nobody came for long.
+        age(place.path(), 24);
+        sweep(place.path());
+        assert!(old.exists());
+        age(place.path(), 0);
+        sweep(place.path());
+        assert!(new.exists() && !old.exists());
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::action::{self, Record};
 use super::items::{self, ItemRecord, Scanned};
 use super::{Entry, Layout, Store, StoreError, Tree};
-use crate::base::Digest;
+use crate::base::{Digest, disk};
 
 /// All that lies in a store.
 #[derive(Debug, Default)]
@@ -186,6 +186,8 @@ fn below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
 
 /// What a folder holds; nothing where it is not there.
 pub(super) fn files(folder: &Path) -> Result<Vec<DirEntry>, StoreError> {
+    // What another machine finished must not be taken for what nothing names.
+    disk::look_anew(&[folder]);
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.collect::<Result<_, _>>().map_err(StoreError::disk("list", folder)),
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {

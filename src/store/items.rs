@@ -6,12 +6,10 @@
 //! died while it wrote is cut off before the next record is appended.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::action::{Accept, EVERYWHERE};
@@ -19,6 +17,7 @@ use super::files::{number, take};
 use super::presence::Looking;
 use super::tree::Encoded;
 use super::{Objects, StoreError, Tree};
+use crate::base::lock::{self, Ask, Locked};
 use crate::base::{Digest, disk};
 
 const MARK: &[u8; 8] = b"\nmacula1";
@@ -122,20 +121,21 @@ impl<'a> Results<'a> {
 
 /// Appends and returns the new end. `sound` is where the last good record was known to end.
 fn append(path: &Path, records: &[ItemRecord], sound: u64) -> std::io::Result<u64> {
-    // Never through a link: in a store that others write to, it might lead to a file of this user's.
-    let no_link = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).read(true).write(true).custom_flags(no_link);
-    let mut file = options.open(path)?;
+    let mut file = lock::open(path)?;
     disk::share(&file, path);
-    flock(&file, FlockOperation::LockExclusive)?;
+    let alone = lock::lock(&file, Ask::Alone)? == Locked::Held;
     // Another process may have appended meanwhile, or died while it did.
-    let end = if file.metadata()?.len() == sound { sound } else { sound_end(&mut file)? };
-    file.set_len(end)?;
+    let there = file.metadata()?.len();
+    let end = if there == sound { sound } else { sound_end(&mut file)? };
+    // Where nobody can be kept out, what looks torn may be what another writes just now.
+    let end = if alone { end } else { there };
+    if alone {
+        file.set_len(end)?;
+    }
     file.seek(SeekFrom::Start(end))?;
     let bytes = bytes_of(records);
     let written = file.write_all(&bytes).and_then(|()| file.sync_data());
-    if written.is_err() {
+    if written.is_err() && alone {
         // A half-written record would be cut off by the next writer; do it now where the disk lets us.
         let _ = file.set_len(end);
     }

@@ -6,15 +6,13 @@
 //! deletes: what is looked for afterwards is either kept or found to be gone, and computed again.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
-
 use super::{Layout, StoreError};
+use crate::base::lock::{self, Ask, Locked};
 use crate::base::{Digest, disk};
 
 /// Something in the store that a process relies on.
@@ -93,20 +91,24 @@ impl State {
             Some(gate) => gate,
             none => none.insert(gate(layout)?),
         };
-        flock(&*gate, FlockOperation::LockShared)?;
+        if lock::lock(gate, Ask::Shared)? != Locked::Held {
+            return Err(lock::unknown());
+        }
         let own = match &mut self.own {
             Some(own) => Ok(own),
             none => new_own(layout).map(|own| none.insert(own)),
         };
-        let told = own.and_then(|own| own.write_all(text.as_bytes()));
-        flock(&*gate, FlockOperation::Unlock)?;
+        // Locking it again brings what was said to a network's disk, where another machine's collection reads it.
+        let told =
+            own.and_then(|own| own.write_all(text.as_bytes()).and_then(|()| lock::lock(own, Ask::Alone).map(|_| ())));
+        lock::unlock(gate)?;
         told
     }
 }
 
 fn gate(layout: &Layout) -> std::io::Result<File> {
     let path = layout.gate();
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+    let file = lock::open(&path)?;
     disk::share(&file, &path);
     Ok(file)
 }
@@ -116,9 +118,9 @@ fn new_own(layout: &Layout) -> std::io::Result<File> {
     let folder = layout.live();
     disk::make_folder(&folder)?;
     let file = tempfile::Builder::new().prefix(&format!("{}-", std::process::id())).tempfile_in(&folder)?;
-    flock(file.as_file(), FlockOperation::LockExclusive)?;
+    lock::lock(file.as_file(), Ask::Alone)?;
     // Collection of another user must be able to read it.
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    disk::permit(file.as_file(), 0o644)?;
     let (file, _) = file.keep().map_err(|error| error.error)?;
     Ok(file)
 }
@@ -160,8 +162,13 @@ impl Gate {
     pub fn close(layout: &Layout) -> Result<Self, StoreError> {
         let path = layout.gate();
         let held = gate(layout).map_err(StoreError::disk("open", &path))?;
-        flock(&held, FlockOperation::LockExclusive).map_err(|error| StoreError::disk("lock", &path)(error.into()))?;
+        match lock::lock(&held, Ask::Alone) {
+            Ok(Locked::Held) => {}
+            Ok(_) => return Err(StoreError::disk("lock", &path)(lock::unknown())),
+            Err(error) => return Err(StoreError::disk("lock", &path)(error)),
+        }
         let mut gate = Self { _held: held, used: BTreeSet::new(), living: 0 };
+        disk::look_anew(&[&layout.live()]);
         for entry in std::fs::read_dir(layout.live()).into_iter().flatten().flatten() {
             gate.listen(&entry.path())?;
         }
@@ -169,8 +176,12 @@ impl Gate {
     }
 
     fn listen(&mut self, path: &Path) -> Result<(), StoreError> {
-        let file = File::open(path).map_err(StoreError::disk("read", path))?;
-        if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+        let file = match File::open(path) {
+            // It was a dead one's.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            file => file.map_err(StoreError::disk("read", path))?,
+        };
+        if matches!(lock::lock(&file, Ask::SharedNow), Ok(Locked::Held)) {
             // Its process is dead. That it can't be removed (another user's) does no harm.
             let _ = std::fs::remove_file(path);
             return Ok(());

@@ -17,7 +17,6 @@ pub mod objects;
 mod presence;
 pub mod remote;
 pub mod runs;
-mod taking;
 pub mod tree;
 pub mod verify;
 
@@ -178,7 +177,8 @@ impl Store {
             return Ok(Lookup::Hit(Box::new(found)));
         }
         let Some(claim) = Claim::take(&self.layout, key)? else { return Ok(Lookup::Busy) };
-        // Another may have committed between the two looks.
+        // Another may have committed between the two looks, on another machine too.
+        disk::look_anew(&[&self.layout.all_actions(), &self.layout.actions(key)]);
         Ok(match self.find(key, class, accept)? {
             Ok(found) => Lookup::Hit(Box::new(found)),
             Err(absent) => Lookup::Miss(claim, absent),
@@ -230,6 +230,8 @@ impl Store {
     /// [`StoreError::Disk`].
     pub fn segment(&self, stage: &Digest) -> Result<Segment, StoreError> {
         self.lease.say([Use::Items(*stage)]);
+        // What another machine left unfinished is gone on from.
+        disk::look_anew(&[&self.layout.all_items()]);
         Segment::open(self.layout.items(stage))
     }
 

@@ -7,6 +7,9 @@
 //! disk together and renames them to their place. So whatever stands in its place is whole, and many small objects do not
 //! wait for the disk one by one.
 
+mod publish;
+mod taking;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -303,6 +306,7 @@ impl Objects {
         }
         let external = lock(&self.external).get(&entry.digest).cloned();
         external.is_some_and(|path| path.metadata().is_ok_and(|facts| facts.len() == entry.size))
+            || self.place_anew(&entry.digest).is_some() && self.stores(entry)
     }
 
     /// Whether the store itself has the bytes: what a stage makes must not depend on a file of the user's that happens to
@@ -338,7 +342,9 @@ impl Objects {
             return false;
         }
         let new = self.lease.as_ref().is_some_and(|lease| lease.say([Use::Object(entry.digest)]));
-        let there = !new || self.place(&entry.digest).metadata().is_ok_and(|facts| facts.len() == entry.size);
+        // Opened, and not only asked for: that asks a network's disk, too.
+        let facts = || File::open(self.place(&entry.digest)).and_then(|file| file.metadata());
+        let there = !new || facts().is_ok_and(|facts| facts.len() == entry.size);
         if !there {
             lock(&self.present).remove(&entry.digest);
         }
@@ -353,59 +359,15 @@ impl Objects {
             return Some(place);
         }
         let pending = lock(&self.pending).get(&entry.digest).cloned();
-        let path = pending.or_else(|| lock(&self.external).get(&entry.digest).cloned())?;
-        path.exists().then_some(path)
+        let path = pending.or_else(|| lock(&self.external).get(&entry.digest).cloned());
+        path.filter(|path| path.exists()).or_else(|| self.place_anew(&entry.digest))
     }
 
-    /// Brings all new objects to the disk and into their places. Must come before any record that names them.
-    ///
-    /// # Errors
-    /// [`StoreError::Disk`].
-    pub fn publish(&self) -> Result<(), StoreError> {
-        let _one = lock(&self.publishing);
-        let waiting: Vec<(Digest, PathBuf)> =
-            lock(&self.pending).iter().map(|(digest, path)| (*digest, path.clone())).collect();
-        if waiting.is_empty() {
-            return Ok(());
-        }
-        // Of many the whole disk is brought up to date, which is one wait.
-        let disk_as_one = waiting.len() >= MANY && self.sync_disk();
-        let each = if disk_as_one { &[][..] } else { &waiting[..] };
-        at_once(each, |(digest, path)| {
-            let file = match File::open(path) {
-                // An earlier attempt came as far as to rename it.
-                Err(error) if error.kind() == ErrorKind::NotFound => File::open(self.place(digest)),
-                other => other,
-            };
-            file.and_then(|file| file.sync_data()).map_err(StoreError::disk("write to the disk", path))
-        })?;
-        if let Some(lease) = &self.lease {
-            lease.say(waiting.iter().map(|(digest, _)| Use::Object(*digest)));
-        }
-        let mut folders = BTreeSet::new();
-        for (digest, temporary) in &waiting {
-            let place = self.place(digest);
-            let folder = place.parent().unwrap_or(&self.root).to_owned();
-            if !folders.contains(&folder) {
-                disk::make_folder(&folder).map_err(StoreError::disk("create", &folder))?;
-                folders.insert(folder);
-            }
-            match std::fs::rename(temporary, &place) {
-                Err(error) if error.kind() == ErrorKind::NotFound && place.exists() => {}
-                other => other.map_err(StoreError::disk("rename into", &place))?,
-            }
-        }
-        folders.insert(self.root.clone());
-        let folders: Vec<PathBuf> = folders.into_iter().collect();
-        at_once(&folders, |folder| disk::sync_folder(folder).map_err(StoreError::disk("write to the disk", folder)))?;
-        if let Some(listed) = &mut *lock(&self.listed) {
-            Arc::make_mut(listed).add(waiting.iter().map(|(digest, _)| *digest));
-        }
-        let mut pending = lock(&self.pending);
-        for (digest, _) in &waiting {
-            pending.remove(digest);
-        }
-        Ok(())
+    /// The place of an object that is there after all: another machine put it there, and this one believed that it was not.
+    fn place_anew(&self, digest: &Digest) -> Option<PathBuf> {
+        let place = self.place(digest);
+        disk::look_anew(&[&self.root, place.parent().unwrap_or(&self.root)]);
+        place.exists().then_some(place)
     }
 
     /// The objects that were found damaged in this process, each of them in quarantine.
@@ -484,6 +446,9 @@ impl Objects {
     fn read_external(&self, entry: &Entry) -> Result<Blob, StoreError> {
         let path = lock(&self.external).get(&entry.digest).cloned();
         let Some(path) = path else {
+            if self.place_anew(&entry.digest).is_some_and(|place| File::open(place).is_ok()) {
+                return self.read(entry);
+            }
             lock(&self.present).remove(&entry.digest);
             if self.remotes.bring(self, entry)? {
                 return self.read(entry);
@@ -500,9 +465,7 @@ impl Objects {
     }
 
     pub(super) fn adopt(&self, file: tempfile::NamedTempFile, entry: Entry) -> Result<(), StoreError> {
-        use std::os::unix::fs::PermissionsExt;
-        let read_only = std::fs::Permissions::from_mode(0o444);
-        file.as_file().set_permissions(read_only).map_err(StoreError::disk("protect", file.path()))?;
+        disk::permit(file.as_file(), 0o444).map_err(StoreError::disk("protect", file.path()))?;
         let (_, path) = file.keep().map_err(|error| StoreError::Disk {
             doing: "keep",
             path: self.root.clone(),
@@ -510,14 +473,6 @@ impl Objects {
         })?;
         lock(&self.pending).entry(entry.digest).or_insert(path);
         Ok(())
-    }
-
-    /// Brings all that was written to the store's disk there, other files too. Whether that was done: not where the system does not
-    /// say of every byte whether it arrived.
-    fn sync_disk(&self) -> bool {
-        // A file that was opened before anything was written: through it is told what failed since.
-        let since = lock(&self.incoming).as_ref().and_then(Incoming::lock);
-        since.is_some_and(|file| disk::sync_disk(&file).unwrap_or(false))
     }
 
     /// The folder of this process's new objects.

@@ -354,8 +354,13 @@ pub(super) const PAGES: &[Page] = &[
     // The runner.
     found(
         "results-links",
-        "The links of `results/` could not be written. The results are in the store.",
-        "Check that the project's folder may be written to.",
+        "The links of `results/` could not be written for a stage. The results are in the store.",
+        "Check that the project's folder may be written to. Where its disk does not tell upper from lower case, stages and files need names that differ in more.",
+    ),
+    found(
+        "store-locks",
+        "The store's disk knows no locks. Runs side by side don't wait for each other, and nothing can be collected there.",
+        "Mount that disk with locks (Lustre: `flock`), or put the store elsewhere with `MACULA_STORE=FOLDER`. Alone, a run loses nothing.",
     ),
     found(
         "stage-timeout",

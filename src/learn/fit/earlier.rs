@@ -3,6 +3,7 @@
 //! A family's folder holds a folder per data, with a checkpoint and, written after it, the number of its epochs.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Task;
@@ -68,12 +69,22 @@ pub(super) fn find(task: &Task<'_>) -> Earlier {
 }
 
 /// Keeps the last state of a training, whose checkpoint lies in `partial`, for a longer one.
+///
+/// # Errors
+/// What the disk says; but where collection takes the family's folder meanwhile, because nobody touched it for long, only time is lost.
 pub(super) fn keep(task: &Task<'_>, done: u64) -> Result<(), StageError> {
     let own = task.family.own();
     if epochs(&own).is_some_and(|there| there >= done) {
         return Ok(());
     }
-    fs::create_dir_all(&own).map_err(StoreError::disk("create", &own))?;
+    match write(task, &own, done) {
+        Err(StoreError::Disk { error, .. }) if error.kind() == ErrorKind::NotFound => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+fn write(task: &Task<'_>, own: &Path, done: u64) -> Result<(), StoreError> {
+    fs::create_dir_all(own).map_err(StoreError::disk("create", own))?;
     // A state that can't be prolonged is told of, and not kept.
     if prolongs(&task.settings.schedule) {
         let (from, to) = (task.partial.join(FILE), own.join(FILE));
@@ -87,8 +98,7 @@ pub(super) fn keep(task: &Task<'_>, done: u64) -> Result<(), StageError> {
         fs::rename(&new, &to).map_err(StoreError::disk("write", &to))?;
     }
     let path = own.join(EPOCHS);
-    disk::write_whole(&path, done.to_string().as_bytes()).map_err(StoreError::disk("write", &path))?;
-    Ok(())
+    disk::write_whole(&path, done.to_string().as_bytes()).map_err(StoreError::disk("write", &path))
 }
 
 /// Whether the rates of the first epochs do not depend on how many follow.

@@ -96,9 +96,6 @@ pub(super) fn make(
             // A folder that is not empty stays.
             let _ = parents.map(|above| folder.join(above)).try_for_each(std::fs::remove_dir);
         }
-        for (name, _) in &change.new {
-            remove(&folder.join(name))?;
-        }
         super::fill(&folder, change.new.iter().copied(), objects)?;
     }
     Ok(())

@@ -13,7 +13,7 @@ use roots::Roots;
 
 use super::inventory::{Inventory, files, nanoseconds};
 use super::verify::Maker;
-use super::{Gate, Store, StoreError, Use, claim, items, verify};
+use super::{Claim, Gate, Store, StoreError, Use, claim, items, verify};
 use crate::base::Digest;
 
 /// What is kept. Without any of it only what no result names goes.
@@ -126,9 +126,11 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
         let paths: Vec<_> = going.iter().map(|one| one.path.clone()).collect();
         let gone: Vec<Digest> = gone.into_iter().map(|(digest, ..)| digest).collect();
         sweep(store, &inventory, &gate, &paths, &gone)?;
-        for folder in &checkpoints {
-            // One that stays is old again the next time.
-            let _ = std::fs::remove_dir_all(folder);
+        for key in &checkpoints {
+            // Who begins with the key just now waits, or keeps them.
+            if let Some(claim) = Claim::take(store.layout(), key)? {
+                claim.discard();
+            }
         }
     }
     Ok(collected)
@@ -163,14 +165,14 @@ fn kept_objects(inventory: &Inventory, roots: &Roots, going: &[Candidate]) -> BT
 }
 
 /// Checkpoints that nobody goes on from and nobody touched for long.
-fn old_checkpoints(store: &Store, policy: Policy, now: u64) -> Result<Vec<std::path::PathBuf>, StoreError> {
+fn old_checkpoints(store: &Store, policy: Policy, now: u64) -> Result<Vec<Digest>, StoreError> {
     let Some(age) = policy.younger_than else { return Ok(Vec::new()) };
-    let old = files(&store.layout().all_partial())?.into_iter().filter(|folder| {
-        let key = folder.file_name().to_str().and_then(|name| name.parse::<Digest>().ok());
-        let untouched = folder.metadata().is_ok_and(|facts| nanoseconds(&facts).saturating_add(age) < now);
-        untouched && key.is_some_and(|key| !claim::held(store.layout(), &key))
+    let old = files(&store.layout().all_partial())?.into_iter().filter_map(|folder| {
+        let key = folder.file_name().to_str()?.parse().ok()?;
+        let untouched = nanoseconds(&folder.metadata().ok()?).saturating_add(age) < now;
+        (untouched && !claim::held(store.layout(), &key)).then_some(key)
     });
-    Ok(old.map(|folder| folder.path()).collect())
+    Ok(old.collect())
 }
 
 /// Takes away records first, so that none ever names what is gone.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::inventory::{Inventory, Sheet};
 use super::super::{Gate, RunRecord, Store, Use};
 use super::Policy;
-use crate::base::Digest;
+use crate::base::{Digest, disk};
 
 /// What is left alone.
 #[derive(Debug, Default)]
@@ -39,6 +39,8 @@ impl Roots {
                 Use::Items(stage) => _ = roots.items.insert(*stage),
             }
         }
+        // What other machines wrote a moment ago counts.
+        disk::look_anew(&[&store.layout().runs(), &store.layout().pins()]);
         let runs = runs(store, inventory, &mut roots.used);
         let pinned = store.pins();
         let mut kept: BTreeMap<&str, usize> = BTreeMap::new();

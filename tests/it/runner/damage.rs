@@ -114,7 +114,7 @@ fn what_a_process_that_was_killed_left_among_the_results_is_swept() {
     let names = fs::read_dir(bench.path("results/bench")).expect("there").flatten();
     let mut names: Vec<String> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
-    assert_eq!(names, ["one", "three", "two"]);
+    assert_eq!(names, [".lock", "one", "three", "two"]);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use macula::run::Event;
+
 use super::bench::{Bench, With, pipeline, source, stage, wrap};
 use crate::space::Space;
 
@@ -33,6 +35,29 @@ fn what_a_person_put_into_results_stays() {
     bench.write("results/bench/one/mine.txt", "mine");
     bench.run(&pipeline(vec![source("in", "file", "in.txt"), wrap("one", "in", "a")])).done();
     assert_eq!(fs::read_to_string(bench.path("results/bench/one/mine.txt")).expect("there"), "mine");
+}
+
+/// As on a disk that tells no upper from lower case, where `Two` leads to what `two` is.
+#[test]
+fn of_stages_whose_names_are_one_on_the_disk_one_is_linked_and_the_other_told() {
+    let bench = Bench::new();
+    bench.write("in.txt", "x");
+    fs::create_dir_all(bench.path("results/bench")).expect("made");
+    std::os::unix::fs::symlink("one", bench.path("results/bench/two")).expect("a link");
+    let stages = vec![source("in", "file", "in.txt"), wrap("one", "in", "a"), wrap("two", "one", "b")];
+    let stages = [stages, vec![wrap("three", "two", "c")]].concat();
+    for _ in ["computed", "reused"] {
+        let came = bench.run(&pipeline(stages.clone())).done();
+        let told = came.events.iter().filter_map(|event| match event {
+            Event::Warned { stage, warning } => {
+                Some((&**stage, &*warning.code, warning.text.contains("`one` has that name")))
+            }
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [("two", "results-links", true)]);
+        let text = |stage| fs::read_to_string(bench.path(&format!("results/bench/{stage}/text"))).expect("linked");
+        assert_eq!([text("one"), text("three")], ["a(x)", "c(b(a(x)))"]);
+    }
 }
 
 #[test]

@@ -5,9 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::files::digest_of_file;
-use super::{Entry, Objects, StoreError};
-use crate::base::disk;
+use super::{Entry, Objects, StoreError, disk};
+use crate::store::files::digest_of_file;
 
 /// Numbers what is moved, for names that nothing else has.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
