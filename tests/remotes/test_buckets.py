@@ -5,6 +5,7 @@ What is worth telling of a race goes to the file that FIGURES names, too."""
 import os
 import shutil
 
+import pytest
 from conftest import noise
 
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
@@ -115,9 +116,8 @@ def test_of_sixteen_that_create_one_key_one_wins(project, bucket):
         assert (tries, won, told) == (WRITERS + 1, 1, 0)
 
 
+@pytest.mark.parametrize("service", ["s3"], indirect=True)
 def test_where_versions_are_kept_one_wins_or_all_are_told(project, bucket):
-    if not hasattr(bucket.service, "keep_versions"):
-        return  # the others' conditions know no versions
     bucket.service.keep_versions(bucket.name)
     race = Race(project, bucket)
     for number in range(ROUNDS):
