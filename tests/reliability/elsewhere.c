@@ -160,6 +160,8 @@ struct absent {
     char place[];
 };
 static struct absent *absent[4096];
+/* How often folders were seen to have changed: what was asked before that is not believed. */
+static unsigned long changes;
 
 static time_t now(void) {
     struct timespec time;
@@ -198,10 +200,16 @@ static void forget_absent(const char *place, ino_t folder) {
         }
 }
 
-static void note_absent(const char *place, ino_t folder) {
+/* Takes note of an absent name that was asked for when folders had been seen to change `asked` times. */
+static void note_absent(const char *place, ino_t folder, unsigned long asked) {
     struct absent *new = malloc(sizeof *new + strlen(place) + 1);
     if (!new) return;
     pthread_mutex_lock(&one);
+    if (asked != changes) {
+        pthread_mutex_unlock(&one);
+        free(new);
+        return;
+    }
     forget_absent(place, 0);
     new->folder = folder;
     new->asked = now();
@@ -223,24 +231,53 @@ static void note_folder(const struct stat *now, const struct stat *before) {
         changed = !same((*at)->modified, before ? before->st_mtim : now->st_mtim);
     }
     if (*at) (*at)->modified = now->st_mtim;
-    if (changed) forget_absent(NULL, now->st_ino);
+    if (changed) {
+        forget_absent(NULL, now->st_ino);
+        changes++;
+    }
     pthread_mutex_unlock(&one);
 }
 
-/* Around what this machine itself changes in the folder of `place`. */
-static int above(const char *place, struct stat *facts) {
-    char parent[PATH_MAX];
+static void cut(const char *place, char parent[PATH_MAX]) {
     strcpy(parent, place);
-    char *end = strrchr(parent, '/');
-    if (end) *end = 0;
-    return network > 0 ? lstat(parent, facts) : -1;
+    char *slash = strrchr(parent, '/');
+    if (slash) *slash = 0;
 }
 
-static int changed(const char *place, const struct stat *before, int known, int came) {
+/* The folder that `place` lies in, open; -1 where that does not matter. */
+static int parent_of(const char *place) {
+    char parent[PATH_MAX];
+    cut(place, parent);
+    return network > 0 ? open(parent, O_RDONLY | O_DIRECTORY) : -1;
+}
+
+/* The order of the folders that two places lie in. */
+static int order_of(const char *left, const char *right) {
+    char of_left[PATH_MAX], of_right[PATH_MAX];
+    cut(left, of_left);
+    cut(right, of_right);
+    return strcmp(of_left, of_right);
+}
+
+/* The folder of `place`, locked while this machine changes it, so that no other does in between: what it looked like before and
+ * after comes with a change, as from a server. */
+static int begin(const char *place, struct stat *before) {
+    int fd = parent_of(place);
+    if (fd >= 0) {
+        flock(fd, LOCK_EX);
+        fstat(fd, before);
+    }
+    return fd;
+}
+
+/* `came` is what came of the change, with errno. */
+static int end(const char *place, const struct stat *before, int fd, int came) {
     struct stat now;
     int error = errno;
-    if (known == 0 && above(place, &now) == 0) {
+    if (fd >= 0) {
+        fstat(fd, &now);
         note_folder(&now, before);
+        close(fd);
         pthread_mutex_lock(&one);
         forget_absent(place, 0);
         pthread_mutex_unlock(&one);
@@ -251,8 +288,8 @@ static int changed(const char *place, const struct stat *before, int known, int 
 
 #define CHANGE(place, change)                                                                                                  \
     struct stat before;                                                                                                        \
-    int known = above(place, &before);                                                                                         \
-    return changed(place, &before, known, change)
+    int parent = begin(place, &before);                                                                                        \
+    return end(place, &before, parent, change)
 
 /* ---- facts ---- */
 
@@ -276,11 +313,16 @@ static int e_getattr(const char *path, struct stat *facts, struct fuse_file_info
     PLACE(path, at);
     struct open *file = info ? (struct open *)info->fh : NULL;
     if (!file && network > 0 && believed_absent(at)) return -ENOENT;
+    unsigned long asked = __atomic_load_n(&changes, __ATOMIC_SEQ_CST);
     for (int twice = 0; twice < 2; twice++) {
         if ((file ? fstat(file->fd, facts) : lstat(at, facts)) < 0) {
             struct stat parent;
             int error = errno;
-            if (error == ENOENT && above(at, &parent) == 0) note_absent(at, parent.st_ino);
+            int fd = error == ENOENT ? parent_of(at) : -1;
+            if (fd >= 0) {
+                if (fstat(fd, &parent) == 0) note_absent(at, parent.st_ino, asked);
+                close(fd);
+            }
             return -error;
         }
         if (!S_ISREG(facts->st_mode) || !pass_on_all(facts->st_dev, facts->st_ino)) break;
@@ -359,13 +401,20 @@ static int e_rename(const char *from, const char *path, unsigned flags) {
     /* Only the case is to change. */
     if (no_case && strcmp(old, at) == 0) strcpy(strrchr(at, '/'), strrchr(path, '/'));
     pass_on_at(old);
-    struct stat was;
-    int known_old = above(old, &was), came;
-    struct stat before;
-    int known = above(at, &before);
-    came = renameat2(AT_FDCWD, old, AT_FDCWD, at, flags);
-    came = changed(old, &was, known_old, came) < 0 ? -1 : 0;
-    return changed(at, &before, known, came);
+    /* Always in one order, and one folder once: whoever waits for the other machine must not be waited for. */
+    struct stat was, before;
+    int order = order_of(old, at);
+    int first = begin(order < 0 ? old : at, order < 0 ? &was : &before);
+    int second = order == 0 ? -1 : begin(order < 0 ? at : old, order < 0 ? &before : &was);
+    int came = renameat2(AT_FDCWD, old, AT_FDCWD, at, flags);
+    came = end(order < 0 ? at : old, order < 0 ? &before : &was, second, came) < 0 ? -1 : 0;
+    came = end(order < 0 ? old : at, order < 0 ? &was : &before, first, came) < 0 ? -1 : 0;
+    if (network > 0) {
+        pthread_mutex_lock(&one);
+        forget_absent(at, 0);
+        pthread_mutex_unlock(&one);
+    }
+    return result(came);
 }
 
 static int e_chmod(const char *path, mode_t mode, struct fuse_file_info *info) {
@@ -421,9 +470,9 @@ static int flags_of(int flags) { return flags & ~(O_APPEND | O_NOFOLLOW | O_EXCL
 static int e_create(const char *path, mode_t mode, struct fuse_file_info *info) {
     PLACE(path, at);
     struct stat before;
-    int known = above(at, &before);
+    int parent = begin(at, &before);
     int fd = open(at, flags_of(info->flags) | O_CREAT | (info->flags & O_EXCL), no_rights ? 0755 : mode);
-    int came = changed(at, &before, known, fd);
+    int came = end(at, &before, parent, fd);
     return came < 0 ? came : take(fd, info->flags, info);
 }
 
