@@ -22,7 +22,7 @@ const OLD: &str = ".old-";
 /// Held while results are linked: other machines see locks of files alone, not of folders.
 const LOCK: &str = ".lock";
 
-/// Links a stage's outputs below `folder`. Outputs that are linked there already are left alone. Hold the folder's lock ([`lock`]).
+/// Links a stage's outputs below `folder`. Outputs that are linked there already are left alone. Hold the folder's lock ([`lock()`]).
 ///
 /// # Errors
 /// What the system says.
