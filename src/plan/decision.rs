@@ -47,6 +47,8 @@ pub struct Known {
     pub class: String,
     /// How long computing it took, seconds; 0 for a source.
     pub cost: f64,
+    /// How long computing all of it again takes, seconds; 0 for a source.
+    pub anew: f64,
 }
 
 /// Stages whose outputs are known.
@@ -225,7 +227,8 @@ impl<'a> Engine<'a> {
         let foreign = record.class != own && record.class != EVERYWHERE;
         let class = record.class;
         let reused = Reused { other_class: foreign.then(|| class.clone()), made: record.made, offer: None };
-        let known = Known { outputs, summary, manifest, key: Some(record.key), class, cost: reused.made.seconds };
+        let (cost, anew) = (reused.made.seconds, reused.made.seconds_anew());
+        let known = Known { outputs, summary, manifest, key: Some(record.key), class, cost, anew };
         (Arc::new(known), reused)
     }
 

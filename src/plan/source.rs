@@ -32,6 +32,7 @@ pub(super) fn known(engine: &Engine, id: StageId) -> Result<Known, StageError> {
             key: None,
             class: EVERYWHERE.to_owned(),
             cost: 0.0,
+            anew: 0.0,
         };
         return Ok(with_manifest(outcome));
     }
@@ -48,6 +49,7 @@ pub(super) fn known(engine: &Engine, id: StageId) -> Result<Known, StageError> {
         key: None,
         class: EVERYWHERE.to_owned(),
         cost: 0.0,
+        anew: 0.0,
     }))
 }
 

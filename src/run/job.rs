@@ -109,8 +109,17 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
     }
     let began = shared.world.nanoseconds();
     let clock = Instant::now();
-    let (outcome, items) = compute(shared, id, &task, &claim.partial()?, stop)?;
+    let Computed { outcome, items, of_items } = compute(shared, id, &task, &claim.partial()?, stop)?;
     let seconds = clock.elapsed().as_secs_f64();
+    let anew = match items {
+        // What took long was done before; nothing says how long but the record of then.
+        Some((0, 1..)) => {
+            let last = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(id).name);
+            last.map_or(0.0, |(_, last)| last.anew).max(seconds)
+        }
+        Some((computed @ 1.., all)) => seconds + of_items * (all as f64 / computed as f64 - 1.0),
+        _ => seconds,
+    };
     check(shared, id, &outcome)?;
     let made = Made {
         pipeline: engine.pipeline.name.clone(),
@@ -118,25 +127,35 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
         run: shared.run.clone(),
         began,
         seconds,
+        anew,
         macula: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let known = commit(shared, id, claim, &task, outcome, class, made)?;
     Ok(Ended::Computed(known, items))
 }
 
-fn compute(
-    shared: &Shared,
-    id: StageId,
-    task: &Task,
-    partial: &Path,
-    stop: &Stop,
-) -> Result<(Outcome, Option<(u64, u64)>), StageError> {
+/// What came of a stage's work.
+struct Computed {
+    outcome: Outcome,
+    /// Of a map stage, how many items were computed, of how many.
+    items: Option<(u64, u64)>,
+    /// How long the items took, seconds.
+    of_items: f64,
+}
+
+impl From<Outcome> for Computed {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, items: None, of_items: 0.0 }
+    }
+}
+
+fn compute(shared: &Shared, id: StageId, task: &Task, partial: &Path, stop: &Stop) -> Result<Computed, StageError> {
     let stage = shared.engine.stage(id);
     let params = crate::plan::decision::params(stage);
     let progress = StageProgress::new(&stage.name, shared.watch);
     let ctx = Ctx { stop, ..context(shared, id, task, &params, partial, &progress) };
     match shared.engine.implementation(id).work {
-        Work::Whole(work) | Work::Page(work) => Ok((guarded(shared, || work(&ctx))?, None)),
+        Work::Whole(work) | Work::Page(work) => Ok(guarded(shared, || work(&ctx))?.into()),
         Work::Command { run, code } => {
             super::trust::check(shared, id, task, code)?;
             // Not in the pool: the command's own threads do the work, and this one waits.
@@ -149,12 +168,14 @@ fn compute(
                 stage: stage.name.clone(),
             };
             let outcome = catch_unwind(AssertUnwindSafe(|| run(&ctx, &commands)));
-            Ok((outcome.unwrap_or_else(|panic| Err(bug(&*panic)))?, None))
+            Ok(outcome.unwrap_or_else(|panic| Err(bug(&*panic)))?.into())
         }
         Work::Map { one, gather, .. } => {
+            let clock = Instant::now();
             let (results, computed) = map::run(shared, id, task, &ctx, one)?;
+            let of_items = clock.elapsed().as_secs_f64();
             let outcome = guarded(shared, || gather(&ctx, &results))?;
-            Ok((outcome, Some((computed, results.len() as u64))))
+            Ok(Computed { outcome, items: Some((computed, results.len() as u64)), of_items })
         }
         Work::Source(_) => Err(StageError::Bug("a source has no job".into())),
     }
@@ -228,7 +249,7 @@ fn commit(
         outputs.insert(port.clone(), StoredTree { tree: tree.digest(), object: objects.put_tree(tree)? });
     }
     let summary = serde_json::to_value(&outcome.summary).map_err(|error| StageError::Bug(error.to_string()))?;
-    let (cost, record_class) = (made.seconds, class.clone());
+    let (cost, anew, record_class) = (made.seconds, made.seconds_anew(), class.clone());
     let recipe = Some(recipe::write(shared.engine, id, task)?);
     let record = Record { key: task.key, class, outputs, summary, manifest: task.manifest.clone(), made, recipe };
     claim.commit(objects, &record)?;
@@ -246,5 +267,6 @@ fn commit(
         key: Some(task.key),
         class: record_class,
         cost,
+        anew,
     }))
 }

@@ -80,8 +80,19 @@ pub struct Made {
     pub began: u64,
     /// How long it took, seconds.
     pub seconds: f64,
+    /// How long computing all of it takes, seconds: an estimate where items of a map stage were there. 0 in records of before it was kept.
+    #[serde(default)]
+    pub anew: f64,
     /// macula's version.
     pub macula: String,
+}
+
+impl Made {
+    /// How long computing it again from nothing takes, seconds, as far as is known.
+    #[must_use]
+    pub fn seconds_anew(&self) -> f64 {
+        self.anew.max(self.seconds)
+    }
 }
 
 /// A record whose outputs are all there.

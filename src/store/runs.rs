@@ -54,6 +54,9 @@ pub struct StageRun {
     pub seconds: f64,
     /// How long computing it took when it was computed, seconds.
     pub cost: f64,
+    /// How long computing all of it again takes, seconds; 0 in records of before it was kept.
+    #[serde(default)]
+    pub anew: f64,
     /// Items of a map stage: computed here and in all.
     pub items: Option<(u64, u64)>,
     /// The headline of its summary.

@@ -54,7 +54,7 @@ pub struct Gone {
     pub used: u64,
     /// Bytes of the objects that go with it; what several results share is counted with the last of them.
     pub bytes: u64,
-    /// How long computing it took, seconds.
+    /// How long computing it again takes, seconds.
     pub seconds: f64,
 }
 
@@ -104,7 +104,7 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
         bytes: gone.iter().map(|(_, size, _)| size).sum(),
         linked: gone.iter().filter(|(.., linked)| *linked).map(|(_, size, _)| size).sum(),
         before: inventory.bytes(),
-        seconds: going.iter().map(|one| one.record.made.seconds).sum(),
+        seconds: going.iter().map(|one| one.record.made.seconds_anew()).sum(),
         living: gate.living,
         checkpoints: checkpoints.len(),
         ..Collected::default()
@@ -117,7 +117,7 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
             key: one.record.key,
             used: roots.used_at(&one.record.key).max(one.record.made.began),
             bytes: own.map(|entry| entry.size).sum(),
-            seconds: one.record.made.seconds,
+            seconds: one.record.made.seconds_anew(),
         });
     }
     collected.results.reverse();

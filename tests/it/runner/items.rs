@@ -41,6 +41,22 @@ fn one_more_item_computes_one() {
     assert_eq!(computed(&bench.run(&mapped("s")).done()), Some((0, 20)));
 }
 
+/// What collection weighs: not the moment that one more item took.
+#[test]
+fn a_result_is_known_to_cost_all_of_its_items_however_few_were_computed_last() {
+    let bench = bench(20);
+    let run = || bench.run(&mapped("s")).done().report.record.stages["each"].clone();
+    let all = run();
+    assert_eq!(all.anew, all.cost);
+    bench.write("data/005b.txt", "new");
+    let one = run();
+    assert!(one.items == Some((1, 21)) && one.anew > one.cost, "{one:?}");
+    std::fs::remove_file(bench.path("data/000.txt")).expect("removed");
+    let none = run();
+    assert!(none.items == Some((0, 20)) && none.anew >= one.anew, "{none:?}");
+    assert_eq!(run().anew, none.anew, "reused");
+}
+
 #[test]
 fn a_changed_parameter_computes_all_items() {
     let bench = bench(5);
