@@ -192,7 +192,8 @@ pub fn sync_disk(file: &File) -> io::Result<bool> {
     {
         // ext4, XFS and Btrfs, by statfs(2).
         const TOLD: [i64; 3] = [0xEF53, 0x5846_5342, 0x9123_683E];
-        if TOLD.contains(&(rustix::fs::fstatfs(file)?.f_type as i64)) {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        if tells(&release) && TOLD.contains(&(rustix::fs::fstatfs(file)?.f_type as i64)) {
             rustix::fs::syncfs(file)?;
             return Ok(true);
         }
@@ -200,6 +201,13 @@ pub fn sync_disk(file: &File) -> io::Result<bool> {
     #[cfg(not(target_os = "linux"))]
     let _ = file;
     Ok(false)
+}
+
+/// Whether `syncfs` of this release of Linux tells what could not be written: from 5.8 on, by syncfs(2).
+#[cfg(target_os = "linux")]
+fn tells(release: &str) -> bool {
+    let mut numbers = release.split('.').map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(8))
 }
 
 /// Asks the system to begin bringing what was written of `file` to the disk, without waiting for it: a later sync then has less to
@@ -238,4 +246,15 @@ pub fn bytes_shown(bytes: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{bytes} bytes") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_system_or_an_unknown_one_does_not_tell_what_syncfs_could_not_write() {
+        assert!(["5.8.0-1-amd64\n", "5.10.0", "6.1.0-rc1", "10.0"].into_iter().all(tells));
+        assert!(["5.7.19", "4.19.0-27", "5.8-rc1", "5", "", "linux"].into_iter().all(|release| !tells(release)));
+    }
 }

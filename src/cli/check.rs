@@ -5,13 +5,11 @@ use std::io::Write;
 use clap::Args;
 
 use super::failure::colours;
-use super::{Exit, Failure, PipelineArguments};
+use super::{Exit, Failure, PipelineArguments, load};
 use crate::base::Sources;
 use crate::base::figure::counted;
 use crate::diag::{self, Diag, Severity};
-use crate::lang;
 use crate::lang::spec::{Contents, Pipeline, Points, Sweep};
-use crate::plan;
 use crate::run::World;
 
 /// Stages that the line on a pipeline names.
@@ -32,14 +30,9 @@ pub struct Arguments {
 /// # Errors
 /// A [`Failure`] where the file can't be read.
 pub fn check(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
-    let mut sources = Sources::default();
-    let PipelineArguments { file, set, .. } = &arguments.pipeline;
     // A setting is for the pipeline; a sweep beside it may vary just that.
-    let points = if set.is_empty() { Points::All } else { Points::OneByOne };
-    let (contents, mut diags) = lang::load(file, set, points, &mut sources)
-        .map_err(|error| Failure::user(format!("`{}` can't be read: {error}", file.display())))?;
-    plan::settle(&contents, crate::stages::registry(), &mut diags);
-    let Contents { pipelines, sweeps } = contents;
+    let points = if arguments.pipeline.set.is_empty() { Points::All } else { Points::OneByOne };
+    let (Contents { pipelines, sweeps }, diags, sources) = load::read(&arguments.pipeline, points)?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let _ = writeln!(out, "{:#}", diag::json(&diags, &sources));

@@ -142,7 +142,11 @@ pub fn chosen(world: &World, arguments: &PipelineArguments) -> Result<(Pipeline,
     Ok((pipeline, Some(Swept { sweep, places, before, shared }), sources))
 }
 
-fn read(arguments: &PipelineArguments, points: Points) -> Result<(Contents, Vec<Diag>, Sources), Failure> {
+/// Reads a file and checks all that it holds; what is wrong is not printed.
+///
+/// # Errors
+/// A [`Failure`] where the file can't be read.
+pub(super) fn read(arguments: &PipelineArguments, points: Points) -> Result<(Contents, Vec<Diag>, Sources), Failure> {
     let mut sources = Sources::default();
     let PipelineArguments { file, set, .. } = arguments;
     let (contents, mut diags) = lang::load(file, set, points, &mut sources)

@@ -148,16 +148,16 @@ fn beside(engine: &Engine, id: StageId, run: &RunRecord) -> String {
     }
 }
 
-/// What running it will cost, from recorded times: by the items that are not there, where it was recorded how many took how long.
+/// What running it will cost, from recorded times: of a map stage by the items that are not there.
 fn cost(last: &StageRun, items: Option<(u64, u64)>) -> String {
-    let took = duration(last.cost);
-    match (items, last.items) {
-        (Some((there, all)), Some((computed, _))) if computed > 0 => {
+    match items {
+        Some((there, all)) if all > 0 && last.anew > 0.0 => {
             let open = all.saturating_sub(there);
-            let about = duration(last.cost * open as f64 / computed as f64);
-            format!("about {about} for {open} items: {computed} took {took}")
+            let then = last.items.map_or(all, |(_, then)| then).max(1);
+            let about = duration(last.anew * open as f64 / then as f64);
+            format!("about {about} for {open} items: {then} take {}", duration(last.anew))
         }
-        _ => format!("it took {took} last time"),
+        _ => format!("it took {} last time", duration(last.cost)),
     }
 }
 

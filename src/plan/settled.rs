@@ -12,21 +12,18 @@ pub fn settle(contents: &Contents, implementations: &[Implementation], diags: &m
     if diags.iter().any(|diag| diag.severity == Severity::Error) {
         return;
     }
-    let alone = contents.pipelines.iter().map(|pipeline| (pipeline, String::new()));
-    let of_sweeps = contents
-        .sweeps
-        .iter()
-        .flat_map(|sweep| sweep.points.iter().map(|point| (&point.pipeline, format!(", at {}", sweep.words(point)))));
-    let pipelines = alone.chain(of_sweeps);
-    let stages = pipelines.flat_map(|(pipeline, at)| pipeline.stages.iter().map(move |stage| (stage, at.clone())));
+    let alone = contents.pipelines.iter().map(|pipeline| (pipeline, None));
+    let points = contents.sweeps.iter().flat_map(|sweep| sweep.points.iter().map(move |point| (sweep, point)));
+    let pipelines = alone.chain(points.map(|(sweep, point)| (&point.pipeline, Some((sweep, point)))));
     let mut told = BTreeSet::new();
-    for (stage, at) in stages {
+    for (stage, of) in pipelines.flat_map(|(pipeline, of)| pipeline.stages.iter().map(move |stage| (stage, of))) {
         let known = implementations.iter().find(|known| known.name == stage.implementation);
         let Some(check) = known.and_then(|known| known.check) else { continue };
         let Err(StageError::Input { code, text, hint, field }) = check(&Params(stage.params.clone())) else { continue };
         let span = stage.place(field.as_deref());
         // The points of a sweep, and the uses of a template, share their lines.
         if told.insert((span.file, span.start, text.clone())) {
+            let at = of.map(|(sweep, point)| format!(", at {}", sweep.words(point))).unwrap_or_default();
             let found = Diag::error(code, span, text + &at);
             diags.push(if let Some(hint) = hint { found.hint(hint) } else { found });
         }

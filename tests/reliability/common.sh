@@ -86,3 +86,35 @@ swept() {
 nothing_repaired() {
     ! grep -h -E '"event":"repairing"|"code":"results-links"' "$@" >said || lost "it had to repair, or could not link"
 }
+
+# ---- several processes at once ----
+
+killed=0
+
+# Starts a run in the folder $1 with the arguments that follow, and adds it to ${processes[@]}. It has $patience seconds.
+start() {
+    (cd "$1" && shift && exec timeout -k 1 "$patience" "$macula" run p.kdl "$@" --json >"$folder/events.$BASHPID" 2>&1) &
+    processes+=($!)
+}
+
+# In every second $round kills one of the first $1 processes, within the $took ms that one takes on its own.
+kill_one_of() {
+    victim=
+    [ $((round % 2)) = 0 ] || return 0
+    victim=${processes[$((RANDOM % $1))]}
+    wait_for "$(below "$took")"
+    # The process that `timeout` watches; it itself may be gone.
+    if pkill -KILL -P "$victim" 2>/dev/null; then killed=$((killed + 1)); fi
+}
+
+# Waits for all processes, and fails where one but the victim waits without end or ends badly. $1 says when that was.
+all_end() {
+    local process code
+    for process in "${processes[@]}"; do
+        code=0
+        wait "$process" 2>/dev/null || code=$?
+        if [ "$process" = "$victim" ]; then continue; fi
+        [ "$code" != 124 ] && [ "$code" != 137 ] || lost "$1: a deadlock; the one that waits said: $(tail -n 5 "events.$process")"
+        [ "$code" = 0 ] || lost "$1: exit code $code: $(tail -n 5 "events.$process")"
+    done
+}

@@ -126,13 +126,6 @@ echo "$kinds kinds: filled, used, read and collected, the same bytes"
 
 # ---- two machines at once ----
 
-# Starts one on the machine $1 in the folder $2 with the arguments that follow.
-start() {
-    (cd "$1/$2" && shift 2 &&
-        exec timeout -k 1 "$patience" "$macula" run p.kdl "$@" --json >"$folder/events.$BASHPID" 2>&1) &
-    processes+=($!)
-}
-
 # An empty store that both machines look at anew. Each project names it.
 again() {
     hide here there
@@ -141,7 +134,7 @@ again() {
     show back there network
 }
 
-killed=0 results=0 gone=0
+results=0 gone=0
 touch gc
 for round in $(seq "$count"); do
     what="round $round"
@@ -155,23 +148,11 @@ for round in $(seq "$count"); do
     show back here network
     show back there network
     processes=()
-    for machine in here there here there here; do start $machine one; done
-    for machine in here there; do start $machine two "${other[@]}"; done
-    start there three
-    victim=
-    if [ $((round % 2)) = 0 ]; then
-        victim=${processes[$((RANDOM % 5))]}
-        wait_for "$(below "$took")"
-        # The process that `timeout` watches; it itself may be gone.
-        if pkill -KILL -P "$victim" 2>/dev/null; then killed=$((killed + 1)); fi
-    fi
-    for process in "${processes[@]}"; do
-        code=0
-        wait "$process" 2>/dev/null || code=$?
-        if [ "$process" = "$victim" ]; then continue; fi
-        [ "$code" != 124 ] && [ "$code" != 137 ] || lost "$what: a deadlock; the one that waits said: $(tail -n 5 "events.$process")"
-        [ "$code" = 0 ] || lost "$what: exit code $code: $(tail -n 5 "events.$process")"
-    done
+    for machine in here there here there here; do start $machine/one; done
+    for machine in here there; do start $machine/two "${other[@]}"; done
+    start there/three
+    kill_one_of 5
+    all_end "$what"
     nothing_repaired events.*
     for which in one two three; do same alone/$which/results back/$which/results; done
     cat back/store/v1/runs/*/run.json | { grep -o '"became":"computed","key":"[0-9a-f]*"' || true; } | sort >computed

@@ -28,13 +28,7 @@ took=$(($(now) - began))
 patience=$((60 + took * 30 / 1000))
 echo "seed $seed: on its own, one takes $took ms"
 
-# Starts one in the folder $1 with the arguments that follow.
-start() {
-    (cd "$1" && shift && exec timeout -k 1 "$patience" "$macula" run p.kdl "$@" --json >"$folder/events.$BASHPID" 2>&1) &
-    processes+=($!)
-}
-
-killed=0 computed_in_all=0
+computed_in_all=0
 for round in $(seq "$count"); do
     rm -rf .macula one two three events.*
     mkdir one two three
@@ -44,20 +38,8 @@ for round in $(seq "$count"); do
     for _ in 1 2 3 4 5; do start one; done
     for _ in 1 2; do start two "${other[@]}"; done
     start three
-    victim=
-    if [ $((round % 2)) = 0 ]; then
-        victim=${processes[$((RANDOM % 5))]}
-        wait_for "$(below "$took")"
-        # The process that `timeout` watches; it itself may be gone.
-        pkill -KILL -P "$victim" 2>/dev/null && killed=$((killed + 1))
-    fi
-    for process in "${processes[@]}"; do
-        code=0
-        wait "$process" 2>/dev/null || code=$?
-        if [ "$process" = "$victim" ]; then continue; fi
-        [ "$code" != 124 ] && [ "$code" != 137 ] || lost "round $round: a deadlock; the one that waits said: $(tail -n 5 "events.$process")"
-        [ "$code" = 0 ] || lost "round $round: exit code $code: $(tail -n 5 "events.$process")"
-    done
+    kill_one_of 5
+    all_end "round $round"
     nothing_repaired events.*
     for which in one two three; do
         diff -r -x .macula alone/$which/results $which/results >said 2>&1 || lost "round $round: other bytes in $which"

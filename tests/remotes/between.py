@@ -6,7 +6,8 @@ import http.client
 import threading
 import time
 import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from local import Local, Quiet
 
 Request = collections.namedtuple("Request", "method name query status headers")
 
@@ -24,10 +25,7 @@ class Between:
         self.waiting = 0
         between = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Head and body of an answer leave as two packets; each would wait for the other's receipt.
-            disable_nagle_algorithm = True
+        class Handler(Quiet):
             connection_there = None
 
             def hand_on(self):
@@ -60,16 +58,8 @@ class Between:
 
             do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = hand_on
 
-            def log_message(self, *_):
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.server = Local(Handler)
+        self.address = self.server.address
 
     def wait(self):
         with self.lock:
@@ -103,5 +93,4 @@ class Between:
 
     def close(self):
         self.talks.set()
-        self.server.shutdown()
-        self.server.server_close()
+        self.server.close()

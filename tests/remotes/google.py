@@ -13,13 +13,13 @@ import threading
 import time
 import urllib.parse
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from local import Local, Quiet
 
 # All parts but the last are at least this large.
 SMALLEST_PART = 5 << 20
@@ -96,10 +96,7 @@ class Google:
         self.lock = threading.Lock()
         google = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
+        class Handler(Quiet):
             def answer(self):
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 try:
@@ -122,20 +119,11 @@ class Google:
 
             do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
 
-            def log_message(self, *_):
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.server = Local(Handler)
+        self.address = self.server.address
 
     def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+        self.server.close()
 
     def _bucket(self, bucket: str):
         if bucket not in self.buckets:

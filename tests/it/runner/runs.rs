@@ -125,7 +125,7 @@ fn why_tells_what_changed_since_any_run() {
         })
         .collect();
     let [second, first] = ids.as_slice() else { panic!("two runs: {ids:?}") };
-    space.macula("why pipeline.kdl photos").code(0).says(&["160 -> 192", "for 2 items: 2 took"]).says_not(&["128 ->"]);
+    space.macula("why pipeline.kdl photos").code(0).says(&["160 -> 192", "for 2 items: 2 take "]).says_not(&["128 ->"]);
     let since = space.macula(&format!("why pipeline.kdl photos --since {first}")).code(0);
     since.says(&["128 -> 192", "pipeline.kdl:2", "it was computed"]).says_not(&["160 ->"]);
     space.macula(&format!("why pipeline.kdl photos --since {second}")).code(0).says(&["160 -> 192"]);
