@@ -17,6 +17,9 @@ pub struct Implementation {
     pub name: &'static str,
     /// Raised with every change of its output. A golden digest per version keeps it honest.
     pub version: u32,
+    /// The version for given parameters, when a fix changed the output only for some of them: nobody else computes again.
+    /// [`None`] when `version` holds for all. Read it through [`Implementation::version_of`].
+    pub revised: Option<Revised>,
     /// Whether it draws from the pipeline's seed (then the seed is in its key).
     pub seeded: bool,
     /// How far its output is the same elsewhere.
@@ -27,6 +30,17 @@ pub struct Implementation {
     /// What it does.
     pub work: Work,
 }
+
+impl Implementation {
+    /// The version that keys hold for these parameters.
+    #[must_use]
+    pub fn version_of(&self, params: &BTreeMap<String, Value>) -> u32 {
+        self.revised.map_or(self.version, |revised| revised(params))
+    }
+}
+
+/// A version by parameters ([`Implementation::revised`]): at most `version`, and never one that another output had.
+pub type Revised = fn(&BTreeMap<String, Value>) -> u32;
 
 /// Looks at parameters alone.
 pub type Check = fn(&Params) -> Result<(), StageError>;

@@ -16,7 +16,7 @@ use crate::store::{Artifact, EVERYWHERE, Kind, Manifest};
 pub fn common(stage: &StageSpec, implementation: &Implementation) -> Result<Manifest, StageError> {
     let mut manifest = Manifest::default();
     manifest.text(Kind::Implementation, "implementation", implementation.name);
-    manifest.int(Kind::Implementation, "version", u64::from(implementation.version));
+    manifest.int(Kind::Implementation, "version", u64::from(implementation.version_of(&stage.params)));
     if implementation.seeded {
         manifest.int(Kind::Seed, "seed", stage.seed);
     }

@@ -10,6 +10,7 @@ use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, 
 pub const AUGMENT: Implementation = Implementation {
     name: "augment",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,

@@ -19,6 +19,7 @@ use crate::store::{Objects, Tree};
 pub const EVAL: Implementation = Implementation {
     name: "eval",
     version: 2,
+    revised: None,
     seeded: true,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
     check: None,

@@ -22,6 +22,7 @@ use crate::store::{Entry, Objects, StoreError, Tree};
 pub const EXEC: Implementation = Implementation {
     name: "exec",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::Unknown,
     check: Some(|params| declared(params).map(drop)),

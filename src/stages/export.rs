@@ -15,6 +15,7 @@ use crate::store::{Entry, Tree};
 pub const EXPORT: Implementation = Implementation {
     name: "export",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,

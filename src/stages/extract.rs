@@ -12,6 +12,7 @@ use crate::store::Tree;
 pub const EXTRACT: Implementation = Implementation {
     name: "extract",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,

@@ -10,6 +10,7 @@ use crate::store::Tree;
 pub const FILES: Implementation = Implementation {
     name: "files",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
@@ -20,6 +21,7 @@ pub const FILES: Implementation = Implementation {
 pub const PROGRAM: Implementation = Implementation {
     name: "program",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,

@@ -9,6 +9,7 @@ use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Summar
 pub const FILTER_BLACK: Implementation = Implementation {
     name: "filter-black",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,

@@ -18,6 +18,7 @@ use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageErr
 pub const FOLDER: Implementation = Implementation {
     name: "folder",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: Some(check),

@@ -25,6 +25,7 @@ use crate::store::Tree;
 pub const HEAT_MAP: Implementation = Implementation {
     name: "heat-map",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
     check: None,

@@ -10,6 +10,7 @@ use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageErr
 pub const IDRID: Implementation = Implementation {
     name: "idrid",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,

@@ -15,6 +15,7 @@ use crate::store::{Objects, Tree};
 pub const PREDICT: Implementation = Implementation {
     name: "predict",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
     check: None,

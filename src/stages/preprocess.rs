@@ -18,6 +18,7 @@ use crate::store::Tree;
 pub const PREPROCESS: Implementation = Implementation {
     name: "preprocess",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,

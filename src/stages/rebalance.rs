@@ -9,6 +9,7 @@ use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, Params, Stag
 pub const REBALANCE: Implementation = Implementation {
     name: "rebalance",
     version: 1,
+    revised: None,
     seeded: true,
     determinism: Determinism::BitExact,
     check: None,

@@ -9,6 +9,7 @@ use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Summar
 pub const RELABEL: Implementation = Implementation {
     name: "relabel",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,

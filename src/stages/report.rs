@@ -11,6 +11,7 @@ use crate::store::Tree;
 pub const REPORT: Implementation = Implementation {
     name: "report",
     version: 2,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,

@@ -13,6 +13,7 @@ use crate::stage::{
 pub const SPLIT: Implementation = Implementation {
     name: "split",
     version: 1,
+    revised: None,
     seeded: true,
     determinism: Determinism::BitExact,
     check: Some(check),

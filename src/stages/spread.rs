@@ -10,6 +10,7 @@ use crate::store::Tree;
 pub const SPREAD: Implementation = Implementation {
     name: "spread",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,

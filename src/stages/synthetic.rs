@@ -12,6 +12,7 @@ use crate::store::Tree;
 pub const SYNTHETIC: Implementation = Implementation {
     name: "synthetic",
     version: 1,
+    revised: None,
     seeded: true,
     determinism: Determinism::BitExact,
     check: None,

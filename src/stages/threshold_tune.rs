@@ -16,6 +16,7 @@ use crate::store::{Objects, Tree};
 pub const THRESHOLD_TUNE: Implementation = Implementation {
     name: "threshold-tune",
     version: 2,
+    revised: None,
     seeded: false,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
     check: None,

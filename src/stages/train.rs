@@ -21,6 +21,7 @@ use crate::store::{Objects, Tree};
 pub const TRAIN: Implementation = Implementation {
     name: "train",
     version: 2,
+    revised: None,
     seeded: true,
     determinism: Determinism::PathExact { path: class, apart: APART },
     check: Some(|params| Normalisation::from_params(params).map(drop)),
@@ -88,7 +89,11 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
 /// that the first epochs depend on but for the data, which has its own digest; `checkpoint` changes no byte, and `device` none but by the class.
 fn family(ctx: &Ctx) -> Family {
     let mut key = Hasher::new("macula training family 1");
-    key.int(u64::from(TRAIN.version)).text(&class(&ctx.params.0)).int(ctx.streams.rank("family", 0, &[]));
+    key.int(u64::from(TRAIN.version_of(&ctx.params.0))).text(&class(&ctx.params.0)).int(ctx.streams.rank(
+        "family",
+        0,
+        &[],
+    ));
     for (name, value) in &ctx.params.0 {
         if !["epochs", "checkpoint", "device"].contains(&name.as_str()) {
             value.hash(key.text(name));

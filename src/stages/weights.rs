@@ -13,6 +13,7 @@ use crate::store::Tree;
 pub const WEIGHTS: Implementation = Implementation {
     name: "weights",
     version: 1,
+    revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,

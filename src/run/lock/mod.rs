@@ -118,7 +118,7 @@ impl Locked {
             name: stage.name.clone(),
             kind: stage.kind.clone(),
             implementation: implementation.name.to_owned(),
-            version: implementation.version,
+            version: implementation.version_of(&stage.params),
             class: implementation.determinism.name().to_owned(),
             on: known.class.clone(),
             key: known.key,

@@ -139,3 +139,25 @@ fn why_tells_old_and_new_values() {
     });
     assert_eq!(found, [("one.level".to_owned(), "0.5 -> 0.75".to_owned())]);
 }
+
+#[test]
+fn a_fix_that_concerns_some_parameters_re_keys_only_the_stages_with_them() {
+    use macula::stage::Implementation;
+    let mut bench = Bench::new();
+    bench.write("in.txt", "x\n");
+    let before = keys(&bench, &pipeline(branching()));
+    let fixed = super::stages::ALL.iter().map(|known| match known.name {
+        "wrap" => Implementation {
+            version: 2,
+            revised: Some(|params| if params.get("add") == Some(&Value::Text("b".into())) { 2 } else { 1 }),
+            ..*known
+        },
+        _ => Implementation { ..*known },
+    });
+    bench.implementations = Box::leak(fixed.collect::<Vec<_>>().into_boxed_slice());
+    let after = bench.run(&pipeline(branching())).done();
+    assert_eq!(after.computed(), ["two"], "`one` has another value of `add`, and what `two` makes is the same again");
+    let after: BTreeMap<_, _> = after.report.record.stages.into_iter().map(|(name, stage)| (name, stage.key)).collect();
+    let moved: Vec<&String> = before.keys().filter(|name| before[*name] != after[*name]).collect();
+    assert_eq!(moved, ["two"]);
+}

@@ -30,6 +30,7 @@ pub(super) const ALL: &[Implementation] = &[
     Implementation {
         name: "draws",
         version: 1,
+        revised: None,
         seeded: true,
         determinism: Determinism::PathExact { path: |_| "test-path".to_owned(), apart: APART },
         check: None,
@@ -41,7 +42,15 @@ pub(super) const ALL: &[Implementation] = &[
 const APART: Tolerance = Tolerance { figures: 0.1, free: &[] };
 
 const fn exact(name: &'static str, work: Work) -> Implementation {
-    Implementation { name, version: 1, seeded: false, determinism: Determinism::BitExact, check: None, work }
+    Implementation {
+        name,
+        version: 1,
+        revised: None,
+        seeded: false,
+        determinism: Determinism::BitExact,
+        check: None,
+        work,
+    }
 }
 
 fn file(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
