@@ -117,6 +117,11 @@ impl Bitmap {
         count
     }
 
+    /// The pixels that are set, row by row from the left.
+    pub fn pixels(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.pixels_in(Rect { left: 0, top: 0, right: self.width, bottom: self.height })
+    }
+
     /// The pixels that are set within `rect`, row by row from the left.
     pub fn pixels_in(&self, rect: Rect) -> impl Iterator<Item = (usize, usize)> {
         self.pieces(rect).flat_map(|(x, y, word)| {

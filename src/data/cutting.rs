@@ -17,6 +17,7 @@ use super::mask::Mask;
 use super::patches::{Health, Label, Part, Row, SetInfo, mask_bytes, shard_head};
 use super::photographs::WithoutMask;
 use super::pixel_counts::PixelCounts;
+use super::remarks;
 use crate::stage::StageError;
 use crate::store::{Entry, Objects, Tree};
 
@@ -120,6 +121,7 @@ fn cut_into(
     let mut tree = part.write(&info, objects)?;
     let tally = serde_json::to_vec(&Tally::of(&part, &info)).map_err(|error| StageError::Bug(error.to_string()))?;
     tree.insert("tally.json", objects.put(&tally)?);
+    remarks::write(&opened.remarks(), &mut tree, objects)?;
     Ok(tree)
 }
 

@@ -1,17 +1,22 @@
 //! Photographs from files: JPEG, PNG or TIFF to 8-bit RGB. A file that is cut short, or of which a piece is missing, is an error,
 //! never a grey area; so is damage that the decoder sees. (Not seen: a piece missing of a progressive JPEG, or changed pixels.)
-//!
-//! Photographs whose EXIF orientation is other than upright are refused: masks may have been drawn on either view, and half a
-//! turn would not even change the size.
+//! What a file says of its pixels (how they are to be shown, which value is white) holds; where it does not say enough, or says
+//! what is not read here, it is refused. `docs/pictures.md` has the table.
 
-use image::ImageDecoder;
-use image::metadata::Orientation;
+use std::fmt;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::jpeg::{self, End};
+use super::orientation::Orientation;
+use super::source::Source;
+use super::tiff::{self, White};
+use super::{depth, png};
 use crate::stage::StageError;
 
 /// Longest side that is read, px.
@@ -44,16 +49,40 @@ impl Photograph {
         &self.rgb[y * self.width * 3..][..self.width * 3]
     }
 
-    /// Decodes the file called `name` (for messages) into the memory of this photograph.
+    /// Decodes the file called `name` (for messages) into the memory of this photograph, as it is to be shown, and says how it had
+    /// to be turned for that.
     ///
     /// # Errors
-    /// `truncated-photograph`, `damaged-photograph` or `photograph-orientation`, naming the file.
-    pub fn decode(&mut self, bytes: &[u8], name: &str) -> Result<(), StageError> {
-        if bytes.starts_with(&[0xff, 0xd8]) { self.decode_jpeg(bytes, name) } else { self.decode_other(bytes, name) }
+    /// `truncated-photograph`, `damaged-photograph` or `unread-photograph`, naming the file.
+    pub fn decode(&mut self, bytes: &[u8], name: &str) -> Result<Orientation, StageError> {
+        self.decode_bytes(bytes).map_err(|fault| fault.of(name))
     }
 
-    fn decode_jpeg(&mut self, bytes: &[u8], name: &str) -> Result<(), StageError> {
-        let end = jpeg_end(bytes).ok_or_else(|| truncated(name))?;
+    /// As [`Photograph::decode`], of a picture without a name.
+    pub(super) fn decode_bytes(&mut self, bytes: &[u8]) -> Result<Orientation, Fault> {
+        let orientation = if is_jpeg(bytes) {
+            self.decode_jpeg(bytes)?
+        } else if tiff::begins(bytes) {
+            self.decode_tiff(bytes)?
+        } else {
+            self.decode_png(bytes)?
+        };
+        if !orientation.is_upright() {
+            let size = (self.width, self.height);
+            self.rgb = orientation.turn_rgb(&self.rgb, size);
+            (self.width, self.height) = orientation.shown(size);
+        }
+        Ok(orientation)
+    }
+
+    fn decode_jpeg(&mut self, bytes: &[u8]) -> Result<Orientation, Fault> {
+        let header = jpeg::header(Source::Memory(bytes)).ok_or(Fault::Truncated)?;
+        if let Some(reason) = header.refused() {
+            return Err(Fault::Unread(reason));
+        }
+        let orientation = header.orientation;
+        let whole = header.without_stray(bytes);
+        let header = jpeg::header(Source::Memory(&whole)).ok_or(Fault::Truncated)?;
         let options = DecoderOptions::default()
             .set_strict_mode(true)
             .set_max_width(LONGEST)
@@ -62,129 +91,138 @@ impl Photograph {
         // Where the end mark follows the pixels too early, the decoder would go on with zeros for ever: the rest of the picture
         // comes out flat. Without the mark it runs out of bytes and says so. It looks ahead by 8 bytes at most, so these zeros
         // are more than a whole picture needs, and soon used up by one that lacks blocks.
-        let unmarked = match end {
-            JpegEnd::OnlyScan(at) => [&bytes[..at], &[0; 16]].concat(),
-            JpegEnd::Somewhere => Vec::new(),
+        let unmarked = match header.end(&whole).ok_or(Fault::Truncated)? {
+            End::OnlyScan(at) => [&whole[..at], &[0; 16]].concat(),
+            End::Somewhere => Vec::new(),
         };
-        let bytes = if unmarked.is_empty() { bytes } else { &unmarked };
+        let bytes = if unmarked.is_empty() { &*whole } else { &unmarked };
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
         let wrong = |error| match error {
-            DecodeErrors::ExhaustedData | DecodeErrors::FormatStatic("Premature end of buffer") => truncated(name),
-            error => damaged(name, &format!("{error:?}")),
+            DecodeErrors::ExhaustedData | DecodeErrors::FormatStatic("Premature end of buffer") => Fault::Truncated,
+            error => Fault::Damaged(format!("{error:?}")),
         };
         decoder.decode_headers().map_err(wrong)?;
-        if let Some(exif) = decoder.exif() {
-            upright(Orientation::from_exif_chunk(exif), name)?;
-        }
-        let (width, height) = decoder.dimensions().ok_or_else(|| damaged(name, "it names no size"))?;
-        promised(width, height, name)?;
+        let (width, height) = decoder.dimensions().ok_or_else(|| Fault::Damaged("it names no size".to_owned()))?;
+        promised(width, height)?;
         if width * height > bytes.len().saturating_mul(JPEG_PIXELS) {
-            return Err(truncated(name));
+            return Err(Fault::Truncated);
         }
         // Every byte is written by the decoder or the whole photograph is refused, so old contents may stay.
         self.rgb.resize(width * height * 3, 0);
         (self.width, self.height) = (width, height);
-        decoder.decode_into(&mut self.rgb).map_err(wrong)
+        decoder.decode_into(&mut self.rgb).map_err(wrong)?;
+        Ok(orientation)
     }
 
-    fn decode_other(&mut self, bytes: &[u8], name: &str) -> Result<(), StageError> {
+    fn decode_tiff(&mut self, bytes: &[u8]) -> Result<Orientation, Fault> {
+        // Of a file whose directory can't be read the decoder says why.
+        let Ok(described) = tiff::describe(Source::Memory(bytes)) else {
+            self.decode_other(bytes, None, White::Unsaid)?;
+            return Ok(Orientation::UPRIGHT);
+        };
+        let described = described.map_err(Fault::Unread)?;
+        if described.own {
+            let (size, rgb) = tiff::photograph(bytes).map_err(Fault::Damaged)?;
+            ((self.width, self.height), self.rgb) = (size, rgb);
+        } else {
+            // Guessed, a BigTIFF is not known.
+            self.decode_other(bytes, Some(ImageFormat::Tiff), described.white)?;
+        }
+        Ok(described.orientation)
+    }
+
+    fn decode_png(&mut self, bytes: &[u8]) -> Result<Orientation, Fault> {
+        if bytes.starts_with(b"\x89PNG") && !bytes.array_windows().rev().any(|end| end == b"IEND\xaeB`\x82") {
+            return Err(Fault::Truncated);
+        }
+        let header = png::header(Source::Memory(bytes)).filter(|_| bytes.starts_with(png::MAGIC)).unwrap_or_default();
+        if header.frames > 1 {
+            let text = format!("it is an animation of {} pictures, and which one is meant is not known", header.frames);
+            return Err(Fault::Unread(text));
+        }
+        self.decode_other(bytes, None, header.significant.map_or(White::Unsaid, White::OfBits))?;
+        Ok(header.orientation)
+    }
+
+    fn decode_other(&mut self, bytes: &[u8], format: Option<ImageFormat>, white: White) -> Result<(), Fault> {
         use image::error::{ImageError, LimitError};
         let wrong = |error: ImageError| match error {
-            ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => truncated(name),
-            ImageError::Limits(LimitError { .. }) => damaged(name, "it is larger than a photograph may be"),
-            error if bytes.is_empty() => damaged(name, &format!("the file is empty ({error})")),
-            error => damaged(name, &error.to_string()),
+            ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Fault::Truncated,
+            ImageError::Limits(LimitError { .. }) => Fault::Damaged("it is larger than a photograph may be".to_owned()),
+            error if bytes.is_empty() => Fault::Damaged(format!("the file is empty ({error})")),
+            error => Fault::Damaged(error.to_string()),
         };
-        if bytes.starts_with(b"\x89PNG") && !bytes.array_windows().rev().any(|end| end == b"IEND\xaeB`\x82") {
-            return Err(truncated(name));
-        }
         let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes));
-        reader = reader.with_guessed_format().map_err(|error| damaged(name, &error.to_string()))?;
+        match format {
+            Some(format) => reader.set_format(format),
+            None => reader = reader.with_guessed_format().map_err(|error| Fault::Damaged(error.to_string()))?,
+        }
         let mut limits = image::Limits::default();
         (limits.max_image_width, limits.max_image_height) = (Some(LONGEST as u32), Some(LONGEST as u32));
         // Eight bytes a pixel, and some for the decoder itself.
         limits.max_alloc = Some(9 * MOST_PIXELS as u64);
         reader.limits(limits);
-        let mut decoder = reader.into_decoder().map_err(wrong)?;
+        let decoder = reader.into_decoder().map_err(wrong)?;
         let (width, height) = decoder.dimensions();
-        promised(width as usize, height as usize, name)?;
+        promised(width as usize, height as usize)?;
         if decoder.total_bytes() > (bytes.len() as u64).saturating_mul(RATIO) {
-            return Err(truncated(name));
+            return Err(Fault::Truncated);
         }
-        upright(decoder.orientation().ok(), name)?;
-        let picture = image::DynamicImage::from_decoder(decoder).map_err(wrong)?;
+        let picture = DynamicImage::from_decoder(decoder).map_err(wrong)?;
         (self.width, self.height) = (picture.width() as usize, picture.height() as usize);
-        self.rgb = picture.into_rgb8().into_raw();
+        self.rgb = depth::rgb8(picture, white).map_err(Fault::Unread)?;
         Ok(())
     }
 }
 
+/// Whether a file begins as a JPEG.
+pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xff, 0xd8])
+}
+
 /// What a header promises must be looked at before there is memory for it.
-fn promised(width: usize, height: usize, name: &str) -> Result<(), StageError> {
+fn promised(width: usize, height: usize) -> Result<(), Fault> {
     if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
         let text = format!("{width} x {height} pixels are more than a photograph may have ({MOST_PIXELS})");
-        return Err(damaged(name, &text));
+        return Err(Fault::Damaged(text));
     }
     Ok(())
 }
 
-/// Where a JPEG ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum JpegEnd {
-    /// At this byte, the end-of-image marker that follows the one scan.
-    OnlyScan(usize),
-    /// After several scans.
-    Somewhere,
+/// Why a picture is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The file ends before its pixels do.
+    Truncated,
+    /// The file is not a picture, or not whole.
+    Damaged(String),
+    /// The file is whole, and of a kind that is not read, or that does not say how to read it.
+    Unread(String),
 }
 
-/// Finds the end-of-image marker; [`None`] where there is none. It is searched from the first scan on: a thumbnail within the
-/// headers ends with one too.
-fn jpeg_end(bytes: &[u8]) -> Option<JpegEnd> {
-    let (mut at, mut sequential) = (2, true);
-    let scan = loop {
-        let &[0xff, marker, high, low] = bytes.get(at..at + 4)?.as_array()? else { return None };
-        let length = 2 + usize::from(u16::from_be_bytes([high, low]));
-        match marker {
-            0xda => break at + length,
-            // Fill bytes may stand before a marker.
-            0xff => at += 1,
-            _ => {
-                sequential &= marker != 0xc2;
-                at += length;
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("it is truncated: its picture ends too early"),
+            Self::Damaged(reason) | Self::Unread(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl Fault {
+    /// The error that names the photograph.
+    fn of(&self, name: &str) -> StageError {
+        match self {
+            Self::Truncated => {
+                StageError::input("truncated-photograph", format!("`{name}` is truncated: its picture ends too early"))
+                    .hint("copy or download the file again")
             }
-        }
-    };
-    let mut at = scan;
-    loop {
-        at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
-        match bytes.get(at + 1)? {
-            // A value of the pixels that looks like a marker, fill bytes, or the mark of a restart.
-            0 | 0xd0..=0xd7 => at += 2,
-            0xff => at += 1,
-            0xd9 if sequential => return Some(JpegEnd::OnlyScan(at)),
-            _ => break,
+            Self::Damaged(reason) => {
+                StageError::input("damaged-photograph", format!("`{name}` cannot be read as a photograph: {reason}"))
+                    .hint("JPEG, PNG and TIFF are read; copy or download the file again if it is one of them")
+            }
+            Self::Unread(reason) => StageError::input("unread-photograph", format!("`{name}` is not read: {reason}"))
+                .hint("save it again as a JPEG, PNG or TIFF of 8 bits; `docs/pictures.md` says which files are read"),
         }
     }
-    bytes[at..].array_windows().any(|pair| *pair == [0xff, 0xd9]).then_some(JpegEnd::Somewhere)
-}
-
-fn upright(orientation: Option<Orientation>, name: &str) -> Result<(), StageError> {
-    if orientation.is_none_or(|orientation| orientation == Orientation::NoTransforms) {
-        return Ok(());
-    }
-    Err(StageError::input(
-        "photograph-orientation",
-        format!("`{name}` is to be shown turned (EXIF orientation), and its masks may have been drawn on either view"),
-    )
-    .hint("turn the pixels themselves without loss (`jpegtran`, `exiftran -a`) and see that the masks still fit"))
-}
-
-fn truncated(name: &str) -> StageError {
-    StageError::input("truncated-photograph", format!("`{name}` is truncated: its picture ends too early"))
-        .hint("copy or download the file again")
-}
-
-fn damaged(name: &str, reason: &str) -> StageError {
-    StageError::input("damaged-photograph", format!("`{name}` is no photograph that can be read: {reason}"))
-        .hint("JPEG, PNG and TIFF are read; copy or download the file again if it is one of them")
 }

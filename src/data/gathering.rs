@@ -1,9 +1,12 @@
 //! What sources found, as the tree of a photograph set. Knows no data set's layout.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
 
 use super::photographs::{PhotographFacts, PhotographSet};
+use super::reading::{self, Role};
 use crate::stage::{Cell, Files, Outcome, StageError, Summary, Table, Warning};
 use crate::store::{Entry, Tree};
 
@@ -28,7 +31,7 @@ pub fn gather(
     found: &[Found],
     classes: &[&str],
     files: &dyn Files,
-    root: &std::path::Path,
+    root: &Path,
     mut warnings: Vec<Warning>,
 ) -> Result<Outcome, StageError> {
     let mut tree = Tree::default();
@@ -36,6 +39,7 @@ pub fn gather(
     let paths = found.iter().flat_map(|photograph| std::iter::once(&photograph.file).chain(photograph.masks.values()));
     let paths: Vec<PathBuf> = paths.map(|file| root.join(file)).collect();
     let mut entries = files.entries(&paths)?.into_iter();
+    let read_anew = read_anew(found, root);
     let mut next = || entries.next().ok_or_else(|| StageError::Bug("fewer files than were asked for".to_owned()));
     let mut facts: Option<(&PhotographFacts, Entry)> = None;
     for photograph in found {
@@ -56,6 +60,10 @@ pub fn gather(
         };
         facts = Some((&photograph.facts, own));
         tree.insert(format!("{name}/facts.json"), own);
+        if read_anew.contains(name.as_str()) {
+            let revision = json(&serde_json::json!({ "revision": reading::REVISION }))?;
+            tree.insert(format!("{name}/{}", reading::FILE), files.put(&revision)?);
+        }
     }
     let mut names: Vec<_> = found.iter().map(|photograph| photograph.name.clone()).collect();
     names.sort();
@@ -76,6 +84,16 @@ pub fn gather(
         ..Summary::default()
     };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+}
+
+/// The photographs of which a file is or may be read otherwise than by the first macula.
+fn read_anew<'f>(found: &'f [Found], root: &Path) -> BTreeSet<&'f str> {
+    let changed = |photograph: &&Found| {
+        let masks = photograph.masks.values().map(|file| (file, Role::Mask(photograph.facts.threshold())));
+        let mut files = std::iter::once((&photograph.file, Role::Photograph)).chain(masks);
+        files.any(|(file, role)| reading::changed(&root.join(file), role))
+    };
+    found.par_iter().filter(changed).map(|photograph| photograph.name.as_str()).collect()
 }
 
 /// A file name's extension in lower case.

@@ -1,10 +1,14 @@
 //! A photograph with its masks as one item of a map stage. Knows no stage.
 
+use std::cell::{Cell, RefCell};
+
 use rayon::prelude::*;
 
-use super::decode::Photograph;
-use super::mask::{Content, Mask, Threshold};
+use super::decode::{Photograph, is_jpeg};
+use super::mask::{Content, Mask, Seen};
+use super::orientation::Orientation;
 use super::photographs::{PhotographFacts, PhotographSet, WithoutMask};
+use super::remarks::{Odd, Remark};
 use crate::base::Digest;
 use crate::stage::{Item, StageError};
 use crate::store::{Entry, Objects, Tree};
@@ -56,6 +60,9 @@ pub struct Opened<'a> {
     name: &'a str,
     tree: &'a Tree,
     objects: &'a Objects,
+    /// How the photograph had to be turned.
+    turned: Cell<Orientation>,
+    remarks: RefCell<Vec<Remark>>,
     /// What is known of the photograph.
     pub facts: PhotographFacts,
     /// The lesion classes in the order of the labels.
@@ -75,7 +82,7 @@ impl<'a> Opened<'a> {
         let wrong = |error: serde_json::Error| StageError::Bug(format!("photograph `{name}`: {error}"));
         let facts = serde_json::from_slice(&read("facts.json")?).map_err(wrong)?;
         let classes = serde_json::from_slice(&read("classes.json")?).map_err(wrong)?;
-        Ok(Self { name, tree, objects, facts, classes })
+        Ok(Self { name, tree, objects, turned: Cell::default(), remarks: RefCell::default(), facts, classes })
     }
 
     /// Decodes the photograph into memory that is used again, and gives its digest.
@@ -85,39 +92,87 @@ impl<'a> Opened<'a> {
     pub fn photograph(&self, into: &mut Photograph) -> Result<Digest, StageError> {
         let (file, entry) = self.photograph_entry()?;
         let bytes = self.objects.read(entry)?;
-        into.decode(&bytes, &self.shown(&file, entry))?;
+        self.turned.set(into.decode(&bytes, &self.shown(&file, entry))?);
         Ok(entry.digest)
     }
 
-    /// The mask of class `k`; [`None`] where there is no file (then [`Opened::without_mask`] says what that means).
+    /// The mask of class `k`, beside the photograph that was decoded; [`None`] where there is no file (then
+    /// [`Opened::without_mask`] says what that means).
     ///
     /// # Errors
-    /// `damaged-mask` or `mask-size`, naming the files, and the store's.
+    /// `damaged-mask`, `mask-size` or `photograph-orientation`, naming the files, and the store's.
     pub fn mask(&self, k: usize, photograph: &Photograph) -> Result<Option<Mask>, StageError> {
         let prefix = format!("mask.{}.", self.classes[k]);
         let Some((extension, entry)) = self.tree.under(&prefix).next() else { return Ok(None) };
         let shown = self.shown(&format!("{prefix}{extension}"), entry);
         let bytes = self.objects.read(entry)?;
-        let threshold = Threshold(self.facts.mask_from);
-        let content = if self.facts.counted { Content::Counts } else { Content::Lesion(threshold) };
+        let content = if self.facts.counted { Content::Counts } else { Content::Lesion(self.facts.threshold()) };
         let mask = Mask::read(&bytes, content).map_err(|reason| {
-            StageError::input("damaged-mask", format!("mask `{shown}` can't be read: {reason}"))
-                .hint("masks are PNG or TIFF (bilevel, grey, palette, RGB; plain, PackBits, LZW or Deflate)")
+            let hint = if is_jpeg(&bytes) {
+                "save it as PNG or TIFF; `folder` reads a JPEG mask where `mask-from` says from which value on: `mask-from 128`"
+            } else {
+                "masks are PNG or TIFF (bilevel, grey, palette, RGB; plain, PackBits, LZW or Deflate)"
+            };
+            StageError::input("damaged-mask", format!("mask `{shown}` cannot be read: {reason}")).hint(hint)
         })?;
         let size = (mask.bits().width(), mask.bits().height());
         if size != (photograph.width, photograph.height) {
-            let (file, entry) = self.photograph_entry()?;
-            let text = format!(
-                "mask `{shown}` is {} x {}, but its photograph `{}` is {} x {}",
-                size.0,
-                size.1,
-                self.shown(&file, entry),
-                photograph.width,
-                photograph.height
-            );
-            return Err(StageError::input("mask-size", text).hint("each mask must be as large as its photograph"));
+            return Err(self.other_size(&shown, &mask, photograph)?);
+        }
+        if !self.facts.counted {
+            self.remark(&self.classes[k], &mask, self.photograph_entry()?.1 == entry);
         }
         Ok(Some(mask))
+    }
+
+    /// The error of a mask that does not fit its photograph.
+    fn other_size(&self, shown: &str, mask: &Mask, photograph: &Photograph) -> Result<StageError, StageError> {
+        let (file, entry) = self.photograph_entry()?;
+        let (width, height) = (mask.bits().width(), mask.bits().height());
+        let text = format!(
+            "mask `{shown}` is {width} x {height}, but its photograph `{}` is {} x {}",
+            self.shown(&file, entry),
+            photograph.width,
+            photograph.height
+        );
+        let turned = self.turned.get();
+        let stored = turned.shown((photograph.width, photograph.height));
+        Ok(if turned.swaps() && stored == (width, height) {
+            let text = format!("{text} as its orientation ({}) shows it", turned.number());
+            StageError::input("photograph-orientation", text)
+                .hint("the mask fits the pixels as they are stored: turn the mask, or take the orientation out of the photograph")
+        } else if mask.turned().swaps() {
+            let text = format!("{text}: the mask was turned by its orientation ({})", mask.turned().number());
+            StageError::input("mask-size", text).hint("take the orientation out of the mask if it fits as it is stored")
+        } else {
+            StageError::input("mask-size", text).hint("each mask must be as large as its photograph")
+        })
+    }
+
+    fn remark(&self, class: &str, mask: &Mask, is_photograph: bool) {
+        let (width, height) = (mask.bits().width(), mask.bits().height());
+        let mut remarks = self.remarks.borrow_mut();
+        let mut remark = |odd| remarks.push(Remark { class: class.to_owned(), odd });
+        match mask.seen() {
+            _ if is_photograph => remark(Odd::Photograph),
+            Seen::Photograph => remark(Odd::Photograph),
+            Seen::Soft => remark(Odd::Soft),
+            Seen::Many => remark(Odd::ManyValues),
+            Seen::Two => {}
+        }
+        if mask.bits().count() * 2 > (width * height) as u64 {
+            remark(Odd::CoversMost);
+        }
+        let (own, other) = (mask.turned(), self.turned.get());
+        if own != other && (width == height || own.swaps() == other.swaps()) {
+            remark(Odd::Turned);
+        }
+    }
+
+    /// What was odd about the masks that were read.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<Remark> {
+        self.remarks.take()
     }
 
     /// What it means that class `k` has no mask file.

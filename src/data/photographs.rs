@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::mask::Threshold;
+
 /// `set.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhotographSet {
@@ -25,7 +27,8 @@ pub struct PhotographFacts {
     pub without_mask: Vec<WithoutMask>,
     /// Side of one pixel in native pixels of the release: 1 as released, 2 after halving. Area in native pixels is kept apart.
     pub scale: u32,
-    /// From which value on a mask's pixel is lesion (see [`super::mask::Threshold`]).
+    /// From which value on a mask's pixel is lesion; 1 where the pipeline does not say, and 0 where it says 1 (see
+    /// [`PhotographFacts::threshold`]).
     #[serde(default = "any_value", skip_serializing_if = "is_any_value")]
     pub mask_from: u8,
     /// Whether a mask's values say how many pixels of the release are lesion, rather than that one is.
@@ -40,6 +43,18 @@ const fn any_value() -> u8 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 const fn is_any_value(value: &u8) -> bool {
     *value == any_value()
+}
+
+impl PhotographFacts {
+    /// From which value on a mask's pixel is lesion.
+    #[must_use]
+    pub const fn threshold(&self) -> Threshold {
+        match self.mask_from {
+            1 => Threshold::Automatic,
+            0 => Threshold::From(1),
+            value => Threshold::From(value),
+        }
+    }
 }
 
 /// A data set's own split.

@@ -16,7 +16,7 @@ use crate::store::{Artifact, Asked, EVERYWHERE, Entry, Kind, Look, Manifest, Sto
 /// [`Engine::locate`].
 pub(super) fn known(engine: &Engine, id: StageId) -> Result<Known, StageError> {
     let common = keys::common(engine.stage(id), engine.implementation(id))?;
-    let source = Hasher::new("macula source 1")
+    let source = Hasher::new("macula source 2")
         .digest(&common.key())
         .bytes(engine.files.resolve("").as_os_str().as_encoded_bytes())
         .finish();

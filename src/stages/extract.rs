@@ -5,6 +5,7 @@ use crate::data::cutting::{self, Rule, Tallies, Tally};
 use crate::data::grid::{Edge, Grid};
 use crate::data::item;
 use crate::data::patches::SetInfo;
+use crate::data::remarks;
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Table, Warning, Work};
 use crate::store::Tree;
 
@@ -72,7 +73,9 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         min_share: rule.min_share,
     };
     tree.insert("set.json", info.write(ctx.objects)?);
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&classes, &total, results.len()) })
+    let mut summary = summary(&classes, &total, results.len());
+    summary.warnings.extend(remarks::warnings(results, ctx.objects)?);
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 
 fn summary(classes: &[String], total: &Tally, photographs: usize) -> Summary {

@@ -48,7 +48,12 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let pictures: Vec<&str> = listed.iter().map(String::as_str).filter(|file| is_picture(file)).collect();
     let classes = classes(params)?;
     let absent = params.text("absent-mask")?;
-    let mask_from = u8::try_from(params.int("mask-from")?).unwrap_or(u8::MAX);
+    // 1 is what facts have where nothing is said.
+    let mask_from = match params.count_or_none("mask-from")? {
+        None => 1,
+        Some(1) => 0,
+        Some(value) => u8::try_from(value).unwrap_or(u8::MAX),
+    };
 
     let pattern = pattern("photographs", params.text("photographs")?)?;
     let photographs = matching(&pattern, &pictures, "duplicate-photograph", "photographs")?;

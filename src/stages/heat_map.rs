@@ -10,6 +10,7 @@ use crate::data::item::{self, Opened};
 use crate::data::mask::Mask;
 use crate::data::patches::{Label, PatchSet};
 use crate::data::photographs::WithoutMask;
+use crate::data::remarks;
 use crate::data::table::{Column, Columns};
 use crate::lang::value::Value;
 use crate::learn::evaluation::HALF;
@@ -156,6 +157,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     for (class, name) in map.info.classes.iter().enumerate() {
         tree.insert(picture_name(class, name), ctx.objects.put(&class_picture(&map, class).png())?);
     }
+    remarks::write(&opened.remarks(), &mut tree, ctx.objects)?;
     Ok(tree)
 }
 
@@ -239,7 +241,8 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
             classes: of_classes(std::slice::from_ref(&map)),
         });
         maps.push(map);
-        tree.entries.extend(result.entries.iter().map(|(file, entry)| (format!("{}/{file}", item.name), *entry)));
+        let files = result.entries.iter().filter(|(file, _)| *file != remarks::FILE);
+        tree.entries.extend(files.map(|(file, entry)| (format!("{}/{file}", item.name), *entry)));
     }
     let first = maps.first().map(|map| &map.info);
     let found = Maps {
@@ -251,7 +254,8 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         classes,
     };
     tree.insert("maps.json", ctx.objects.put(&json(&found)?)?);
-    let warnings = warnings(ctx, &info, &maps, &found);
+    let mut warnings = warnings(ctx, &info, &maps, &found);
+    warnings.extend(remarks::warnings(results, ctx.objects)?);
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&found, warnings) })
 }
 

@@ -11,6 +11,7 @@ use crate::data::item::{self, Opened};
 use crate::data::mask::Mask;
 use crate::data::photographs::{PhotographFacts, PhotographSet};
 use crate::data::picture::{Samples, png};
+use crate::data::remarks;
 use crate::stage::{Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Work};
 use crate::store::Tree;
 
@@ -64,8 +65,10 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
             tree.insert(format!("mask.{class}.png"), ctx.objects.put(&picture)?);
         }
     }
+    let remarks = opened.remarks();
     let facts = PhotographFacts { scale: opened.facts.scale * by as u32, mask_from: 1, counted: true, ..opened.facts };
     tree.insert("facts.json", ctx.objects.put(&json(&facts)?)?);
+    remarks::write(&remarks, &mut tree, ctx.objects)?;
     Ok(tree)
 }
 
@@ -85,7 +88,8 @@ fn counts_picture(mask: &Mask) -> Vec<u8> {
 fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let mut tree = Tree::default();
     for (item, result) in results {
-        tree.entries.extend(result.entries.iter().map(|(file, entry)| (format!("{}/{file}", item.name), *entry)));
+        let files = result.entries.iter().filter(|(file, _)| *file != remarks::FILE);
+        tree.entries.extend(files.map(|(file, entry)| (format!("{}/{file}", item.name), *entry)));
     }
     let set = PhotographSet {
         classes: item::classes(ctx.inputs.one("from")?, ctx.objects)?,
@@ -93,7 +97,8 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     };
     tree.insert("set.json", ctx.objects.put(&json(&set)?)?);
     let headline = format!("{} changed", counted(results.len() as u64, "photograph"));
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: Summary { headline, ..Summary::default() } })
+    let summary = Summary { headline, warnings: remarks::warnings(results, ctx.objects)?, ..Summary::default() };
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StageError> {

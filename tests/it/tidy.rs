@@ -16,7 +16,7 @@ const LEAVES_ALONE: [(&str, &[&str], &str); 1] =
     [("lsp", &["data", "learn", "report", "stages"], "a language server computes nothing")];
 
 /// Third-party crates and the only floors that may name them.
-const CRATES: [(&str, &[&str]); 20] = [
+const CRATES: [(&str, &[&str]); 21] = [
     ("landlock", &["sandbox"]),
     ("miette", &["diag"]),
     ("kdl", &["syntax"]),
@@ -30,6 +30,7 @@ const CRATES: [(&str, &[&str]); 20] = [
     ("image", &["data"]),
     ("tiff", &["data"]),
     ("zune_jpeg", &["data"]),
+    ("png", &["data"]),
     ("weezl", &["data"]),
     ("parquet", &["data"]),
     ("candle_core", &["learn"]),

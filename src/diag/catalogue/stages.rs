@@ -73,14 +73,48 @@ pub(super) const PAGES: &[Page] = &[
         "Copy the file again; the message names it.",
     ),
     found(
+        "unread-photograph",
+        "A photograph's file is whole, and of a kind that is not read, or it does not say how its pixels are to be read: several pages, \
+         colours other than grey and RGB, samples of which it is not said which value is white, JPEGs of rare layouts.",
+        "Save it again as a JPEG, PNG or TIFF of 8 bits; the message names the file and the reason.",
+    ),
+    found(
         "photograph-orientation",
-        "A photograph's metadata ask for it to be turned. It is read as it is stored, as its masks are.",
-        "Nothing, where photograph and mask are stored alike. Look at one patch with its mask to be sure.",
+        "A photograph is to be shown turned, as its EXIF or TIFF orientation says, and is read so; its mask fits only the pixels as they \
+         are stored.",
+        "Turn the mask, or turn the photograph's pixels and take the orientation out of the file.",
     ),
     found(
         "damaged-mask",
         "A mask can't be decoded.",
         "Replace the file; the message names it. TIFF (1, 4, 8 bit, palette, RGB) and PNG are read.",
+    ),
+    found(
+        "mask-is-photograph",
+        "Most pixels of a mask are neither black nor white, or it is its photograph's own file.",
+        "Look at the file that the message names: is it the photograph, an overlay, or a map of scores? Of a map of scores `mask-from` says \
+         what is lesion.",
+    ),
+    found(
+        "mask-covers-most",
+        "A mask covers more than half of its photograph: often its background is white and the lesion black.",
+        "Look at the file; save it with a black background if it is so.",
+    ),
+    found(
+        "mask-orientation",
+        "A mask says otherwise than its photograph how it is to be shown (EXIF or TIFF orientation). Each is turned as its own file says, and \
+         the sizes do not tell whether that is right.",
+        "Look at one patch with its mask; take the orientation out of the file in which it is wrong.",
+    ),
+    found(
+        "soft-mask",
+        "A mask has more than two values up to white: its edges are soft. Half of white and more counts as lesion.",
+        "Nothing, if that is meant; else `mask-from` of `folder` says from which value on.",
+    ),
+    found(
+        "mask-values",
+        "A mask has more than two values or colours, perhaps of several lesions. All but the background count as this lesion.",
+        "Save a mask for each lesion if the values are of different ones.",
     ),
     found(
         "mask-size",

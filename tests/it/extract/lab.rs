@@ -99,7 +99,6 @@ impl Lab {
             ("photographs", text("photographs/*")),
             ("masks", Value::Map(masks.into())),
             ("absent-mask", text("absent")),
-            ("mask-from", Value::Int(1)),
         ];
         all.extend(params.iter().cloned());
         self.source("folder", &all)

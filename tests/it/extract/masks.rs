@@ -7,7 +7,7 @@ use macula::data::bitmap::Bitmap;
 use macula::data::mask::{Content, Mask, Threshold};
 use proptest::prelude::*;
 
-const LESION: Content = Content::Lesion(Threshold(1));
+const LESION: Content = Content::Lesion(Threshold::Automatic);
 
 fn disc(x: usize, y: usize) -> bool {
     (x as i64 - 30).pow(2) + (y as i64 - 20).pow(2) <= 140
@@ -285,21 +285,22 @@ fn a_mask_that_ends_too_early_says_so() {
 fn a_threshold_leaves_anti_aliased_edges_out() {
     let grey: Vec<u8> = vec![0, 1, 127, 128, 254, 255];
     let png = macula::data::picture::png(&grey, 6, 1, macula::data::picture::Samples::Grey);
-    let set = |from| {
-        let mask = Mask::read(&png, Content::Lesion(Threshold(from))).unwrap();
+    let set = |threshold| {
+        let mask = Mask::read(&png, Content::Lesion(threshold)).unwrap();
         (0..6).filter(|&x| mask.bits().get(x, 0)).collect::<Vec<_>>()
     };
-    assert_eq!(set(1), [1, 2, 3, 4, 5]);
-    assert_eq!(set(128), [3, 4, 5]);
-    assert_eq!(set(255), [5]);
+    assert_eq!(set(Threshold::From(1)), [1, 2, 3, 4, 5]);
+    assert_eq!(set(Threshold::From(128)), [3, 4, 5]);
+    assert_eq!(set(Threshold::From(255)), [5]);
+    assert_eq!(set(Threshold::Automatic), [3, 4, 5], "half of white, as the edges are soft");
 }
 
 #[test]
 fn a_palette_whose_background_is_not_black_is_told_by_index() {
-    let black = Threshold(1).of_palette(&[[0, 0, 0], [255, 0, 0]]);
+    let black = Threshold::Automatic.of_palette(&[[0, 0, 0], [255, 0, 0]]);
     assert_eq!(black, Some(vec![false, true]), "IDRiD's palette");
-    let turned = Threshold(1).of_palette(&[[255, 255, 255], [0, 0, 0]]);
+    let turned = Threshold::Automatic.of_palette(&[[255, 255, 255], [0, 0, 0]]);
     assert_eq!(turned, Some(vec![true, false]));
-    let white = Threshold(1).of_palette(&[[255, 255, 255], [255, 0, 0], [255, 255, 255]]);
+    let white = Threshold::Automatic.of_palette(&[[255, 255, 255], [255, 0, 0], [255, 255, 255]]);
     assert_eq!(white, Some(vec![false, true, false]));
 }

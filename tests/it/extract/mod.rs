@@ -1,9 +1,13 @@
 //! Tests of what leads from files to patches.
 
 mod lab;
+mod layouts;
+mod made;
 mod masks;
 mod patch_sets;
 mod patches;
 mod photographs;
+mod readings;
 mod real;
+mod remarks;
 mod sources;

@@ -76,11 +76,11 @@ fn survive(name: &str, whole: &[u8], step: usize, read: impl Fn(&[u8]) -> Result
 }
 
 fn photograph(bytes: &[u8]) -> Result<(), String> {
-    Photograph::default().decode(bytes, "eye").map_err(|error| error.to_string())
+    Photograph::default().decode(bytes, "eye").map(|_| ()).map_err(|error| error.to_string())
 }
 
 fn mask(bytes: &[u8]) -> Result<(), String> {
-    Mask::read(bytes, Content::Lesion(Threshold(1))).map(|_| ())
+    Mask::read(bytes, Content::Lesion(Threshold::Automatic)).map(|_| ())
 }
 
 #[test]

@@ -1,115 +1,62 @@
-//! Lesion masks in TIFF, whatever their encoding: the first picture of the file as one bit a pixel. Written here because the
-//! `tiff` crate refuses palettes of fewer than 8 bits, which is what `IDRiD`'s masks are.
+//! Lesion masks in TIFF, whatever their encoding, as one bit a pixel, and photographs of kinds that the `image` crate refuses.
+//! Written here because the `tiff` crate refuses palettes of fewer than 8 bits, which is what `IDRiD`'s masks are.
 //!
 //! Read: bilevel, grey (1, 2, 4, 8, 16 bits), palette (1, 2, 4, 8), RGB and RGBA (8, 16); uncompressed, `PackBits`, LZW, Deflate;
 //! strips and tiles; both byte orders and fill orders; horizontal differences. Everything of the file is taken as hostile:
 //! sizes are bounded before memory is, and every offset is checked. References: TIFF 6.0 (Adobe, 1992) and its supplement 2.
 
+mod directory;
+mod of_photographs;
+
 use std::borrow::Cow;
 use std::io::Read;
 
 use super::bitmap::Bitmap;
-use super::mask::{Colour, Threshold};
+use super::mask::{Colour, Levels, Mask, Scale, Threshold};
+use super::source::Source;
+
+pub(super) use directory::File;
+pub(super) use of_photographs::{White, describe, read as photograph};
 
 /// The largest mask that is read, pixels: 2^28 (16384 x 16384).
 pub const MOST_PIXELS: usize = 1 << 28;
 
-/// Reads a mask: set where a pixel is lesion by what it means (see [`Threshold`]).
+/// Whether a file begins as a TIFF.
+pub(super) fn begins(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"II") || bytes.starts_with(b"MM")
+}
+
+/// Reads a mask: set where a pixel is lesion by what it means (see [`Threshold`]), as it is to be shown.
 ///
 /// # Errors
 /// Says what is wrong with the file, in a few words.
-pub fn read(bytes: &[u8], threshold: Threshold) -> Result<Bitmap, String> {
-    let file = File::open(bytes)?;
+pub fn read(bytes: &[u8], threshold: Threshold) -> Result<Mask, String> {
+    let file = File::open(Source::Memory(bytes))?;
+    file.one_page()?;
     let picture = Picture::describe(&file)?;
-    let meaning = Meaning::new(&picture, threshold)?;
-    let mut mask = Bitmap::new(picture.width, picture.height);
-    let across = picture.width.div_ceil(picture.block_width);
-    for block in 0..across * picture.height.div_ceil(picture.block_height) {
-        let (left, top) = (block % across * picture.block_width, block / across * picture.block_height);
-        let rows = picture.block_height.min(picture.height - top);
-        let data = picture.block(&file, block, rows)?;
-        for (row, y) in data.chunks_exact(picture.row_bytes()).zip(top..top + rows) {
-            meaning.mark(row, &picture, left, y, &mut mask);
-        }
-    }
-    Ok(mask)
+    let mut meaning = Meaning::new(&picture, threshold)?;
+    picture.rows(&file, |row, left, y| meaning.mark(row, &picture, left, y))?;
+    Ok(meaning.mask().shown(file.orientation()))
 }
 
-/// The bytes of a file, read in its byte order.
-struct File<'a> {
-    bytes: &'a [u8],
-    big: bool,
-    /// Tag, type, count and where the value stands.
-    fields: Vec<(u16, u16, usize, usize)>,
-}
-
-impl<'a> File<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, String> {
-        let big = match bytes.get(..2) {
-            Some(b"II") => false,
-            Some(b"MM") => true,
-            _ => return Err("it does not begin as a TIFF".to_owned()),
-        };
-        let mut file = Self { bytes, big, fields: Vec::new() };
-        match file.short(2)? {
-            42 => {}
-            43 => return Err("it is a BigTIFF; save it as a classic TIFF".to_owned()),
-            _ => return Err("it does not begin as a TIFF".to_owned()),
+/// Whether a mask was or may have been read otherwise by the first macula.
+pub(super) fn mask_changed(source: Source<'_>, threshold: Threshold) -> bool {
+    let Ok(file) = File::open(source) else { return false };
+    if !file.orientation().is_upright() || file.one_page().is_err() || file.number(339, 0) == Some(2.0) {
+        return true;
+    }
+    let Ok(picture) = Picture::describe(&file) else { return false };
+    let samples_more = picture.samples > picture.channels() && !picture.alpha;
+    let values = match picture.colours {
+        Colours::Palette => {
+            let mut colours = picture.palette.clone();
+            colours.sort_unstable();
+            colours.dedup();
+            colours.len() > 2
         }
-        let directory = file.long(4)?;
-        for at in (0..file.short(directory)?).map(|i| directory + 2 + 12 * i) {
-            let (tag, kind, count) = (file.short(at)?, file.short(at + 2)?, file.long(at + 4)?);
-            file.fields.push((tag as u16, kind as u16, count, at + 8));
-        }
-        Ok(file)
-    }
-
-    fn slice(&self, from: usize, len: usize) -> Result<&'a [u8], String> {
-        let end = from.checked_add(len);
-        end.and_then(|end| self.bytes.get(from..end))
-            .ok_or_else(|| "it is truncated or points outside itself".to_owned())
-    }
-
-    fn short(&self, at: usize) -> Result<usize, String> {
-        let bytes = self.slice(at, 2)?.try_into().expect("two bytes");
-        Ok(usize::from(if self.big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }))
-    }
-
-    fn long(&self, at: usize) -> Result<usize, String> {
-        let bytes = self.slice(at, 4)?.try_into().expect("four bytes");
-        Ok(if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) } as usize)
-    }
-
-    /// How many values a field has; 0 where it is missing.
-    fn count(&self, tag: u16) -> usize {
-        self.fields.iter().find(|field| field.0 == tag).map_or(0, |field| field.2)
-    }
-
-    /// Value `index` of a field of whole numbers; [`None`] where the file lacks the field.
-    fn value(&self, tag: u16, index: usize) -> Result<Option<usize>, String> {
-        let Some(&(_, kind, count, place)) = self.fields.iter().find(|field| field.0 == tag) else { return Ok(None) };
-        let size: usize = match kind {
-            1 => 1,
-            3 => 2,
-            4 => 4,
-            _ => return Err(format!("field {tag} is not a whole number")),
-        };
-        if index >= count {
-            return Err(format!("field {tag} has only {count} values"));
-        }
-        let inside = size.checked_mul(count).is_some_and(|bytes| bytes <= 4);
-        let start = if inside { place } else { self.long(place)? };
-        let at = index.checked_mul(size).and_then(|offset| start.checked_add(offset)).unwrap_or(usize::MAX);
-        Ok(Some(match size {
-            1 => usize::from(self.slice(at, 1)?[0]),
-            2 => self.short(at)?,
-            _ => self.long(at)?,
-        }))
-    }
-
-    fn one(&self, tag: u16, default: usize) -> Result<usize, String> {
-        Ok(self.value(tag, 0)?.unwrap_or(default))
-    }
+        _ => picture.bits > 1,
+    };
+    samples_more || values && threshold == Threshold::Automatic
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -137,6 +84,12 @@ struct Picture {
     block_height: usize,
     tiled: bool,
     palette: Vec<Colour>,
+    /// Two's complement.
+    signed: bool,
+    /// Whether the last sample of several says how opaque a pixel is.
+    alpha: bool,
+    /// The largest value of a sample.
+    most: u16,
 }
 
 impl Picture {
@@ -170,8 +123,14 @@ impl Picture {
         if !fits {
             return Err(format!("{samples} samples of {bits} bits are not read as a mask"));
         }
-        if file.one(339, 1)? == 3 {
-            return Err("its samples are floating point".to_owned());
+        let signed = match file.one(339, 1)? {
+            2 => true,
+            3 => return Err("its samples are floating point".to_owned()),
+            5 | 6 => return Err("its samples are complex numbers".to_owned()),
+            _ => false,
+        };
+        if signed && (bits < 8 || colours == Colours::Palette) {
+            return Err(format!("signed samples of {bits} bits are not read as a mask"));
         }
         if samples > 1 && file.one(284, 1)? != 1 {
             return Err("its channels lie in separate planes".to_owned());
@@ -198,6 +157,10 @@ impl Picture {
         } else {
             (width, file.one(278, height)?.clamp(1, height))
         };
+        let channels = if colours == Colours::Rgb { 3 } else { 1 };
+        // A sample more is alpha where the file says so, and where it says nothing, as libtiff takes it; never where it says that
+        // the sample means nothing.
+        let alpha = samples > channels && (file.count(338) == 0 || matches!(file.one(338, 0)?, 1 | 2));
         let picture = Self {
             width,
             height,
@@ -212,8 +175,34 @@ impl Picture {
             block_height,
             tiled,
             palette: if colours == Colours::Palette { palette(file, bits)? } else { Vec::new() },
+            alpha,
+            signed,
+            most: ((1u32 << (bits - usize::from(signed))) - 1) as u16,
         };
         Ok(picture)
+    }
+
+    /// Gives each row of each strip or tile to `take`, with the column and row of its first pixel.
+    fn rows(
+        &self,
+        file: &File<'_>,
+        mut take: impl FnMut(&[u8], usize, usize) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let across = self.width.div_ceil(self.block_width);
+        for block in 0..across * self.height.div_ceil(self.block_height) {
+            let (left, top) = (block % across * self.block_width, block / across * self.block_height);
+            let rows = self.block_height.min(self.height - top);
+            let data = self.block(file, block, rows)?;
+            for (row, y) in data.chunks_exact(self.row_bytes()).zip(top..top + rows) {
+                take(row, left, y)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many channels say what a pixel's colour is.
+    fn channels(&self) -> usize {
+        if self.colours == Colours::Rgb { 3 } else { 1 }
     }
 
     fn row_bytes(&self) -> usize {
@@ -227,9 +216,9 @@ impl Picture {
         let offset = file.value(offsets, block)?.ok_or_else(missing)?;
         let whole = self.row_bytes() * rows;
         // Some writers leave out the size of the one strip they write.
-        let left = file.bytes.len().saturating_sub(offset);
+        let left = file.size().saturating_sub(offset);
         let size = if file.count(sizes) == 0 { left } else { file.value(sizes, block)?.ok_or_else(missing)? };
-        let mut raw = Cow::Borrowed(file.slice(offset, size)?);
+        let mut raw = file.slice(offset, size)?;
         if self.reversed {
             raw.to_mut().iter_mut().for_each(|byte| *byte = byte.reverse_bits());
         }
@@ -284,67 +273,89 @@ impl Picture {
     }
 }
 
-/// Which values of a picture are lesion.
+/// Which pixels of a picture are lesion, and the mask of those that were seen.
 enum Meaning {
-    /// One sample of at most 8 bits: a table, and for one bit whether 0 and 1 are.
-    Table(Box<[bool; 256]>),
-    /// A lowest value of grey (after white-is-zero is turned round), or of any of three channels.
-    Level { least: u16, white_is_zero: bool, channels: usize },
+    /// One sample of at most 8 bits: a table of which values are lesion, and which values were seen.
+    Table { lesion: Box<[bool; 256]>, seen: Box<[bool; 256]>, mask: Bitmap },
+    /// One bit, most of the masks that there are: whole bytes at once, all bits as they are, turned round, all set or none.
+    Bits { keep: u8, flip: u8, mask: Bitmap },
+    /// Values of grey or of colours.
+    Levels(Levels),
 }
 
 impl Meaning {
     fn new(picture: &Picture, threshold: Threshold) -> Result<Self, String> {
-        let most = ((1u32 << picture.bits) - 1) as u16;
-        let least = threshold.level(most);
-        let white_is_zero = picture.colours == Colours::WhiteIsZero;
-        if picture.samples > 1 || picture.bits == 16 {
-            let channels = if picture.colours == Colours::Rgb { 3 } else { 1 };
-            return Ok(Self::Level { least, white_is_zero, channels });
+        let mask = || Bitmap::new(picture.width, picture.height);
+        let lesion: Vec<bool> = match picture.colours {
+            Colours::Palette if Threshold::is_grey_scale(&picture.palette) && picture.bits > 1 => {
+                return Ok(Self::Levels(Levels::new(mask(), 255, threshold, Scale::Full)));
+            }
+            Colours::Palette => threshold.of_palette(&picture.palette).ok_or("its palette is empty")?,
+            Colours::WhiteIsZero | Colours::BlackIsZero if picture.bits == 1 && picture.samples == 1 => {
+                let white_is_zero = picture.colours == Colours::WhiteIsZero;
+                vec![white_is_zero, !white_is_zero]
+            }
+            _ => {
+                let scale = if picture.bits < 8 || picture.signed { Scale::Numbers } else { Scale::Full };
+                return Ok(Self::Levels(Levels::new(mask(), picture.most, threshold, scale)));
+            }
+        };
+        if picture.bits == 1 {
+            let flip = if lesion[0] { 0xff } else { 0 };
+            let keep = if lesion[0] == lesion[1] { 0 } else { 0xff };
+            return Ok(Self::Bits { keep, flip, mask: mask() });
         }
         let mut table = [false; 256];
-        if picture.colours == Colours::Palette {
-            let lesion = threshold.of_palette(&picture.palette).ok_or("its palette is empty")?;
-            table.iter_mut().zip(lesion).for_each(|(entry, lesion)| *entry = lesion);
-        } else {
-            for value in 0..=most {
-                table[usize::from(value)] = if white_is_zero { most - value >= least } else { value >= least };
-            }
-        }
-        Ok(Self::Table(Box::new(table)))
+        table.iter_mut().zip(lesion).for_each(|(entry, lesion)| *entry = lesion);
+        Ok(Self::Table { lesion: Box::new(table), seen: Box::new([false; 256]), mask: mask() })
     }
 
-    fn mark(&self, row: &[u8], picture: &Picture, left: usize, y: usize, mask: &mut Bitmap) {
+    fn mark(&mut self, row: &[u8], picture: &Picture, left: usize, y: usize) -> Result<(), String> {
         let width = picture.block_width.min(picture.width - left);
         match self {
-            Self::Table(table) if picture.bits == 1 => {
-                // Whole bytes at once: all bits as they are, turned round, all set or none.
-                let flip = if table[0] { 0xff } else { 0 };
-                let keep = if table[0] == table[1] { 0 } else { 0xff };
+            Self::Bits { keep, flip, mask } => {
                 let bits = &row[..width.div_ceil(8)];
-                if (keep, flip) == (0xff, 0) {
+                if (*keep, *flip) == (0xff, 0) {
                     mask.set_bits(left, y, bits);
                 } else {
-                    mask.set_bits(left, y, &bits.iter().map(|byte| byte & keep ^ flip).collect::<Vec<u8>>());
+                    mask.set_bits(left, y, &bits.iter().map(|byte| byte & *keep ^ *flip).collect::<Vec<u8>>());
                 }
             }
-            Self::Table(table) => {
+            Self::Table { lesion, seen, mask } => {
                 for x in 0..width {
-                    if table[usize::from(picture.pixel(row, x)[0])] {
+                    let value = usize::from(picture.pixel(row, x)[0]);
+                    seen[value] = true;
+                    if lesion[value] {
                         mask.set(left + x, y);
                     }
                 }
             }
-            Self::Level { least, white_is_zero, channels } => {
-                let most = ((1u32 << picture.bits) - 1) as u16;
+            Self::Levels(levels) => {
+                let channels = picture.channels();
                 for x in 0..width {
                     let samples = picture.pixel(row, x);
-                    let shown = |value: &u16| if *white_is_zero { most - value } else { *value };
-                    let seen = picture.samples == *channels || samples[*channels] > 0;
-                    if seen && samples[..*channels].iter().any(|value| shown(value) >= *least) {
-                        mask.set(left + x, y);
+                    if picture.signed && samples[..picture.samples].iter().any(|value| *value > picture.most) {
+                        return Err("it has values below 0, and which of them mean a lesion is not known".to_owned());
                     }
+                    let shown = |value: u16| match picture.colours {
+                        Colours::WhiteIsZero => picture.most - value,
+                        Colours::Palette => u16::from(picture.palette[usize::from(value)][0]),
+                        _ => value,
+                    };
+                    let colour = if channels == 3 { [samples[0], samples[1], samples[2]] } else { [samples[0]; 3] };
+                    let alpha = picture.alpha.then(|| samples[channels]);
+                    levels.add(left + x, y, colour.map(shown), alpha);
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn mask(self) -> Mask {
+        match self {
+            Self::Bits { mask, .. } => Mask::released(mask),
+            Self::Table { seen, mask, .. } => Mask::of_colours(mask, seen.iter().filter(|seen| **seen).count()),
+            Self::Levels(levels) => levels.mask(),
         }
     }
 }

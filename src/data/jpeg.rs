@@ -1,0 +1,173 @@
+//! The headers of a JPEG: how its picture is coded, how it is to be shown, where its pixels begin and end. Decodes nothing.
+//! Reference: ITU-T T.81 (the numbers of sections are its own).
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::orientation::Orientation;
+use super::source::Source;
+use super::tiff::File;
+
+/// What stands before the first scan.
+pub(super) struct Header {
+    /// How the picture is coded: [`None`] where no frame header is there.
+    frame: Option<Frame>,
+    /// How the picture is to be shown.
+    pub(super) orientation: Orientation,
+    /// Where the first scan's pixels begin.
+    scan: usize,
+    /// How many components the first scan has.
+    together: usize,
+    /// Bytes between segments that belong to none.
+    stray: Vec<Range<usize>>,
+}
+
+/// The frame header (B.2.2).
+struct Frame {
+    marker: u8,
+    /// Bits of a sample.
+    precision: u8,
+    /// Horizontal and vertical sampling factor of each component.
+    sampling: Vec<(u8, u8)>,
+}
+
+/// Where a JPEG ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// At this byte, the end-of-image marker that follows the one scan.
+    OnlyScan(usize),
+    /// After several scans.
+    Somewhere,
+}
+
+/// Reads what stands before the first scan; [`None`] where the file ends before.
+pub(super) fn header(source: Source<'_>) -> Option<Header> {
+    let mut found = Header { frame: None, orientation: Orientation::UPRIGHT, scan: 0, together: 0, stray: Vec::new() };
+    let mut exif = None;
+    let mut at = 2;
+    loop {
+        let (marker, from) = next_marker(source, at)?;
+        if (at..from - 2).any(|at| source.byte(at) != Some(0xff)) {
+            found.stray.push(at..from - 2);
+        }
+        // Marks without a segment: of a restart, of the beginning, for private use in arithmetic coding.
+        if matches!(marker, 0xd0..=0xd8 | 0x01) {
+            at = from;
+            continue;
+        }
+        if marker == 0xd9 {
+            return None;
+        }
+        let length = usize::from(u16::from_be_bytes(*source.at(from, 2)?.as_array()?));
+        let body = || source.at(from + 2, length.checked_sub(2)?);
+        match marker {
+            0xda => {
+                found.scan = from + length;
+                found.together = usize::from(source.byte(from + 2)?);
+                return Some(found);
+            }
+            0xe1 if exif.is_none() && length > 8 && *source.at(from + 2, 6)? == *b"Exif\0\0" => {
+                exif = body();
+                let directory = exif.as_deref().and_then(|block| File::open(Source::Memory(&block[6..])).ok());
+                found.orientation = directory.map_or(Orientation::UPRIGHT, |directory| directory.orientation());
+            }
+            0xc4 | 0xc8 | 0xcc => {}
+            0xc0..=0xcf | 0xf7 => found.frame = found.frame.or_else(|| Frame::read(marker, &body()?)),
+            _ => {}
+        }
+        at = from + length;
+    }
+}
+
+/// The next marker from byte `at` on, and where it ends. As libjpeg does, bytes that are none are passed over, and fill bytes.
+fn next_marker(source: Source<'_>, mut at: usize) -> Option<(u8, usize)> {
+    loop {
+        match (source.byte(at)?, source.byte(at + 1)?) {
+            (0xff, 0xff) => at += 1,
+            (0xff, marker) if marker != 0 => return Some((marker, at + 2)),
+            _ => at += 1,
+        }
+    }
+}
+
+impl Frame {
+    fn read(marker: u8, body: &[u8]) -> Option<Self> {
+        let (&[precision, .., count], components) = body.split_first_chunk::<6>()?;
+        let components = components.as_chunks::<3>().0.iter().take(usize::from(count));
+        let sampling = components.map(|[_, factors, _]| (factors >> 4, factors & 0xf)).collect();
+        Some(Self { marker, precision, sampling })
+    }
+}
+
+impl Header {
+    /// Why the picture is not read though nothing of it is damaged; [`None`] where it is read.
+    ///
+    /// Of layouts that are rare zune-jpeg 0.5.15 makes other colours without a word (zune-image#419, #421, mended in 0.5.16):
+    /// several scans of a picture whose components are sampled differently, and a first component that is not the finest.
+    /// `tests/expected/jpeg.py` compares all layouts with libjpeg-turbo.
+    pub(super) fn refused(&self) -> Option<String> {
+        let frame = self.frame.as_ref()?;
+        let kind = match frame.marker {
+            0xc0..=0xc2 => None,
+            0xc3 => Some("it is a lossless JPEG"),
+            0xf7 => Some("it is a JPEG-LS"),
+            0xc9..=0xcb => Some("its JPEG is arithmetically coded"),
+            _ => Some("it is a hierarchical JPEG"),
+        };
+        if let Some(kind) = kind {
+            return Some(kind.to_owned());
+        }
+        if frame.precision != 8 {
+            return Some(format!("its JPEG has samples of {} bits", frame.precision));
+        }
+        let (across, down) = *frame.sampling.first()?;
+        let factors = || frame.sampling.iter().flat_map(|(across, down)| [*across, *down]);
+        if factors().any(|factor| !matches!(factor, 1 | 2 | 4)) {
+            return Some("the sampling factors of its JPEG are other than 1, 2 and 4".to_owned());
+        }
+        if frame.sampling.iter().any(|other| other.0 > across || other.1 > down) {
+            return Some("the chroma of its JPEG is finer than its luma".to_owned());
+        }
+        if down == 4 && frame.sampling.iter().any(|other| other.1 == 2) {
+            return Some("the chroma of its JPEG is sampled at half of four rows".to_owned());
+        }
+        let sequential = frame.marker != 0xc2;
+        if sequential && self.together < frame.sampling.len() && factors().any(|factor| factor != 1) {
+            return Some("its JPEG has several scans, of components that are sampled differently".to_owned());
+        }
+        None
+    }
+
+    /// The file without bytes that stand between segments and belong to none.
+    pub(super) fn without_stray<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.stray.is_empty() {
+            return Cow::Borrowed(bytes);
+        }
+        let mut kept = Vec::with_capacity(bytes.len());
+        let mut from = 0;
+        for stray in &self.stray {
+            kept.extend_from_slice(&bytes[from..stray.start]);
+            from = stray.end;
+        }
+        kept.extend_from_slice(&bytes[from..]);
+        Cow::Owned(kept)
+    }
+
+    /// Finds the end-of-image marker; [`None`] where there is none. It is searched from the first scan on: a thumbnail within the
+    /// headers ends with one too.
+    pub(super) fn end(&self, bytes: &[u8]) -> Option<End> {
+        let sequential = self.frame.as_ref().is_none_or(|frame| frame.marker != 0xc2);
+        let mut at = self.scan;
+        loop {
+            at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
+            match bytes.get(at + 1)? {
+                // A value of the pixels that looks like a marker, fill bytes, or the mark of a restart.
+                0 | 0xd0..=0xd7 => at += 2,
+                0xff => at += 1,
+                0xd9 if sequential => return Some(End::OnlyScan(at)),
+                _ => break,
+            }
+        }
+        bytes[at..].array_windows().any(|pair| *pair == [0xff, 0xd9]).then_some(End::Somewhere)
+    }
+}

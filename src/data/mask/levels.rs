@@ -1,0 +1,115 @@
+//! Which pixels are lesion where values of grey or of colours say so, and whether the picture looks like a mask at all. Knows no
+//! format.
+
+use super::{Mask, Seen, Threshold};
+use crate::data::bitmap::Bitmap;
+
+/// What values of a picture may mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::data) enum Scale {
+    /// From black to white.
+    Full,
+    /// Too few for that: numbers of classes, rather.
+    Numbers,
+}
+
+/// A mask that is being read, pixel by pixel.
+pub(in crate::data) struct Levels {
+    threshold: Threshold,
+    scale: Scale,
+    /// White.
+    most: u16,
+    /// From which value on a pixel is lesion.
+    least: u16,
+    lesion: Bitmap,
+    /// From half of white on; kept where the pipeline says nothing of values.
+    half: Option<Bitmap>,
+    seen: Few<[u16; 3]>,
+    values: Few<u16>,
+    brightest: u16,
+    /// Pixels between black and white.
+    between: u64,
+}
+
+/// Up to three different things of many.
+struct Few<T>(Vec<T>);
+
+impl<T: PartialEq> Few<T> {
+    fn add(&mut self, thing: T) {
+        if self.0.len() < 3 && !self.0.contains(&thing) {
+            self.0.push(thing);
+        }
+    }
+}
+
+impl Levels {
+    /// Of the size of `empty`; `most` is white.
+    pub(in crate::data) fn new(empty: Bitmap, most: u16, threshold: Threshold, scale: Scale) -> Self {
+        Self {
+            threshold,
+            scale,
+            most,
+            least: threshold.level(most),
+            half: (threshold == Threshold::Automatic && scale == Scale::Full).then(|| empty.clone()),
+            lesion: empty,
+            seen: Few(Vec::new()),
+            values: Few(Vec::new()),
+            brightest: 0,
+            between: 0,
+        }
+    }
+
+    /// Adds pixel (x, y) of that colour, and how opaque it is where that is said.
+    pub(in crate::data) fn add(&mut self, x: usize, y: usize, colour: [u16; 3], alpha: Option<u16>) {
+        let brightest = colour[0].max(colour[1]).max(colour[2]);
+        // Most pixels are black, and most are like the one before.
+        if alpha == Some(0) || brightest == 0 {
+            if self.seen.0.first() != Some(&[0; 3]) {
+                self.seen.add([0; 3]);
+                self.values.add(0);
+            }
+            return;
+        }
+        if brightest >= self.least {
+            self.lesion.set(x, y);
+        }
+        if self.threshold != Threshold::Automatic {
+            return;
+        }
+        let value = match alpha {
+            Some(alpha) if alpha < self.most => {
+                (u32::from(brightest) * u32::from(alpha)).div_ceil(u32::from(self.most)) as u16
+            }
+            _ => brightest,
+        };
+        if let Some(half) = self.half.as_mut().filter(|_| value > self.most / 2) {
+            half.set(x, y);
+        }
+        self.brightest = self.brightest.max(value);
+        self.between += u64::from(value < self.most);
+        if self.seen.0.last() != Some(&colour) {
+            self.seen.add(colour);
+        }
+        if self.values.0.last() != Some(&value) {
+            self.values.add(value);
+        }
+    }
+
+    /// What was read. Where the pipeline says nothing of values, every value but 0 is lesion; of a mask of more than two values up
+    /// to white, whose edges are soft, those from half of white on.
+    pub(in crate::data) fn mask(self) -> Mask {
+        let pixels = (self.lesion.width() * self.lesion.height()) as u64;
+        let many = self.values.0.len() > 2;
+        let seen = match self.threshold {
+            Threshold::From(_) => Seen::Two,
+            Threshold::Automatic if many && self.between * 2 > pixels => Seen::Photograph,
+            Threshold::Automatic if many && self.scale == Scale::Full && self.brightest == self.most => Seen::Soft,
+            Threshold::Automatic if self.seen.0.len() > 2 => Seen::Many,
+            Threshold::Automatic => Seen::Two,
+        };
+        // What looks like a photograph may be a mask that is soft all over.
+        let soft = many && self.brightest == self.most;
+        let bits = self.half.filter(|_| soft).unwrap_or(self.lesion);
+        Mask { seen, ..Mask::released(bits) }
+    }
+}

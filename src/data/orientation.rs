@@ -1,0 +1,126 @@
+//! How a picture is to be shown: turned or mirrored, as its file says. Knows no format.
+
+use super::bitmap::Bitmap;
+
+/// One of the eight orientations of TIFF 6.0 (tag 274) and EXIF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Orientation(u8);
+
+impl Default for Orientation {
+    fn default() -> Self {
+        Self::UPRIGHT
+    }
+}
+
+impl Orientation {
+    /// As stored.
+    pub const UPRIGHT: Self = Self(1);
+
+    /// The orientation of that number; upright where it is not one of 1 to 8 (0 is written for "not known").
+    #[must_use]
+    pub fn of(number: f64) -> Self {
+        let known = (1..=8_u8).find(|known| f64::from(*known) == number);
+        known.map_or(Self::UPRIGHT, Self)
+    }
+
+    /// Its number, 1 to 8.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Whether pixels are shown as they are stored.
+    #[must_use]
+    pub const fn is_upright(self) -> bool {
+        self.0 == 1
+    }
+
+    /// Whether width and height change places.
+    #[must_use]
+    pub const fn swaps(self) -> bool {
+        self.0 >= 5
+    }
+
+    /// Width and height as shown.
+    #[must_use]
+    pub const fn shown(self, (width, height): (usize, usize)) -> (usize, usize) {
+        if self.swaps() { (height, width) } else { (width, height) }
+    }
+
+    /// Where pixel (x, y) of a picture stored as `width` x `height` is shown.
+    #[must_use]
+    pub const fn place(self, (x, y): (usize, usize), (width, height): (usize, usize)) -> (usize, usize) {
+        match self.0 {
+            2 => (width - 1 - x, y),
+            3 => (width - 1 - x, height - 1 - y),
+            4 => (x, height - 1 - y),
+            5 => (y, x),
+            6 => (height - 1 - y, x),
+            7 => (height - 1 - y, width - 1 - x),
+            8 => (y, width - 1 - x),
+            _ => (x, y),
+        }
+    }
+
+    /// The mask as it is shown.
+    #[must_use]
+    pub fn turn(self, mask: Bitmap) -> Bitmap {
+        if self.is_upright() {
+            return mask;
+        }
+        let size = (mask.width(), mask.height());
+        let (width, height) = self.shown(size);
+        let mut turned = Bitmap::new(width, height);
+        for place in mask.pixels() {
+            let (x, y) = self.place(place, size);
+            turned.set(x, y);
+        }
+        turned
+    }
+
+    /// Red, green and blue of a picture as it is shown, from rows of `width` x 3 bytes.
+    #[must_use]
+    pub fn turn_rgb(self, rgb: &[u8], size: (usize, usize)) -> Vec<u8> {
+        let (width, _) = self.shown(size);
+        let mut turned = vec![0; rgb.len()];
+        for (i, pixel) in rgb.as_chunks::<3>().0.iter().enumerate() {
+            let (x, y) = self.place((i % size.0, i / size.0), size);
+            turned[(y * width + x) * 3..][..3].copy_from_slice(pixel);
+        }
+        turned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_orientation_shows_what_exif_means() {
+        // Stored rows `ab`, `cd`, `ef`, and what Pillow's `exif_transpose` makes of them.
+        let shown = ["ab/cd/ef", "ba/dc/fe", "fe/dc/ba", "ef/cd/ab", "ace/bdf", "eca/fdb", "fdb/eca", "bdf/ace"];
+        for (number, shown) in (1..).zip(shown) {
+            let orientation = Orientation::of(f64::from(number));
+            let rgb: Vec<u8> = b"abcdef".iter().flat_map(|letter| [*letter; 3]).collect();
+            let turned = orientation.turn_rgb(&rgb, (2, 3));
+            let letters: Vec<u8> = turned.iter().copied().step_by(3).collect();
+            let (width, height) = orientation.shown((2, 3));
+            let rows: Vec<&str> = letters.chunks(width).map(|row| std::str::from_utf8(row).unwrap()).collect();
+            assert_eq!(rows.join("/"), shown, "orientation {number}");
+            assert_eq!(rows.len(), height);
+            // A mask of `d` alone.
+            let mut mask = Bitmap::new(2, 3);
+            mask.set(1, 1);
+            let mask = orientation.turn(mask);
+            let places: Vec<_> = mask.pixels().map(|(x, y)| letters[y * width + x]).collect();
+            assert_eq!(places, b"d", "orientation {number}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_none_of_the_eight_is_upright() {
+        for number in [0.0, 9.0, -6.0, 6.5, f64::NAN] {
+            assert!(Orientation::of(number).is_upright(), "{number}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The bytes of a picture's file, in memory or on the disk: headers are read from either, so that nobody reads a file whole to
+//! learn how it is to be read.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Bytes that are read from the disk at once.
+const WINDOW: usize = 1 << 13;
+
+/// Where bytes are read from.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// A whole file.
+    Memory(&'a [u8]),
+    /// A file of which little is read.
+    Disk(&'a OnDisk),
+}
+
+impl<'a> Source<'a> {
+    /// `len` bytes from byte `from` on; [`None`] where the file does not hold them all, or can't be read.
+    pub(super) fn at(self, from: usize, len: usize) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Self::Memory(bytes) => bytes.get(from..from.checked_add(len)?).map(Cow::Borrowed),
+            Self::Disk(file) => file.at(from, len).map(Cow::Owned),
+        }
+    }
+
+    /// Byte `at`.
+    pub(super) fn byte(self, at: usize) -> Option<u8> {
+        match self {
+            Self::Memory(bytes) => bytes.get(at).copied(),
+            Self::Disk(file) => file.at(at, 1).map(|bytes| bytes[0]),
+        }
+    }
+
+    /// Bytes of the file.
+    pub(super) const fn size(self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Disk(file) => file.size,
+        }
+    }
+}
+
+/// An open file and the last bytes that were read of it.
+pub(super) struct OnDisk {
+    file: File,
+    size: usize,
+    /// Where the bytes stand, and the bytes.
+    window: RefCell<(usize, Vec<u8>)>,
+}
+
+impl OnDisk {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let size = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        Ok(Self { file, size, window: RefCell::default() })
+    }
+
+    fn at(&self, from: usize, len: usize) -> Option<Vec<u8>> {
+        let end = from.checked_add(len).filter(|end| *end <= self.size)?;
+        let mut window = self.window.borrow_mut();
+        if from < window.0 || end > window.0 + window.1.len() {
+            let mut bytes = vec![0; len.max(WINDOW).min(self.size - from)];
+            self.file.read_exact_at(&mut bytes, from as u64).ok()?;
+            *window = (from, bytes);
+        }
+        Some(window.1[from - window.0..][..len].to_vec())
+    }
+}

@@ -1,0 +1,230 @@
+//! The directories of a TIFF file, classic and big, of either byte order, and of EXIF blocks, which are TIFF too. Everything of
+//! the file is taken as hostile: every offset is checked. References: TIFF 6.0 (Adobe, 1992), EXIF 3.0, and BigTIFF as libtiff
+//! has it.
+
+use std::borrow::Cow;
+
+use crate::data::orientation::Orientation;
+use crate::data::source::Source;
+
+/// Directories of one file that are looked at.
+const MOST_PAGES: usize = 256;
+
+/// A file whose first directory was read.
+pub(in crate::data) struct File<'a> {
+    source: Source<'a>,
+    /// Most significant byte first.
+    pub(super) big: bool,
+    /// Offsets of 8 bytes.
+    wide: bool,
+    fields: Vec<Field>,
+    /// Where the next directory stands; 0 where there is none.
+    next: usize,
+}
+
+/// A field of a directory.
+#[derive(Clone, Copy)]
+struct Field {
+    tag: u16,
+    kind: u16,
+    count: usize,
+    /// Where the value stands, or where it stands is said.
+    place: usize,
+}
+
+impl Field {
+    /// Bytes of one value; [`None`] for types that there are not.
+    const fn size(&self) -> Option<usize> {
+        Some(match self.kind {
+            1 | 2 | 6 | 7 => 1,
+            3 | 8 => 2,
+            4 | 9 | 11 | 13 => 4,
+            5 | 10 | 12 | 16..=18 => 8,
+            _ => return None,
+        })
+    }
+}
+
+impl<'a> File<'a> {
+    /// Reads the first directory.
+    ///
+    /// # Errors
+    /// Says what is wrong with the file, in a few words.
+    pub(in crate::data) fn open(source: Source<'a>) -> Result<Self, String> {
+        let no_tiff = || "it does not begin as a TIFF".to_owned();
+        let big = match source.at(0, 2).as_deref() {
+            Some(b"II") => false,
+            Some(b"MM") => true,
+            _ => return Err(no_tiff()),
+        };
+        let mut file = Self { source, big, wide: false, fields: Vec::new(), next: 0 };
+        let first = match file.short(2)? {
+            42 => file.long(4)?,
+            43 if file.short(4)? == 8 => {
+                file.wide = true;
+                file.long_long(8)?
+            }
+            _ => return Err(no_tiff()),
+        };
+        file.read(first)?;
+        Ok(file)
+    }
+
+    /// Reads the directory at `at` in place of the one before.
+    fn read(&mut self, at: usize) -> Result<(), String> {
+        let outside = || OUTSIDE.to_owned();
+        let (count, first, row, value) = if self.wide {
+            (self.long_long(at)?, at.checked_add(8).ok_or_else(outside)?, 20, 12)
+        } else {
+            (self.short(at)?, at.checked_add(2).ok_or_else(outside)?, 12, 8)
+        };
+        if count > 1 << 16 {
+            return Err(outside());
+        }
+        let end = count.checked_mul(row).and_then(|rows| first.checked_add(rows)).ok_or_else(outside)?;
+        let mut fields = Vec::new();
+        for at in (0..count).map(|i| first + row * i) {
+            let (tag, kind) = (self.short(at)? as u16, self.short(at + 2)? as u16);
+            let count = if self.wide { self.long_long(at + 4)? } else { self.long(at + 4)? };
+            fields.push(Field { tag, kind, count, place: at + value });
+        }
+        self.fields = fields;
+        // Files that end with their only directory are whole all the same.
+        self.next = if self.wide { self.long_long(end) } else { self.long(end) }.unwrap_or(0);
+        Ok(())
+    }
+
+    pub(super) fn slice(&self, from: usize, len: usize) -> Result<Cow<'a, [u8]>, String> {
+        self.source.at(from, len).ok_or_else(|| OUTSIDE.to_owned())
+    }
+
+    /// Bytes of the file.
+    pub(super) const fn size(&self) -> usize {
+        self.source.size()
+    }
+
+    fn short(&self, at: usize) -> Result<usize, String> {
+        let bytes = self.array(at)?;
+        Ok(usize::from(if self.big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }))
+    }
+
+    fn long(&self, at: usize) -> Result<usize, String> {
+        let bytes = self.array(at)?;
+        Ok(if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) } as usize)
+    }
+
+    fn long_long(&self, at: usize) -> Result<usize, String> {
+        let bytes = self.array(at)?;
+        let value = if self.big { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) };
+        usize::try_from(value).map_err(|_| OUTSIDE.to_owned())
+    }
+
+    fn array<const N: usize>(&self, at: usize) -> Result<[u8; N], String> {
+        Ok(*self.slice(at, N)?.as_array().expect("as many bytes as were asked for"))
+    }
+
+    fn field(&self, tag: u16) -> Option<Field> {
+        self.fields.iter().find(|field| field.tag == tag).copied()
+    }
+
+    /// How many values a field has; 0 where it is missing.
+    pub(super) fn count(&self, tag: u16) -> usize {
+        self.field(tag).map_or(0, |field| field.count)
+    }
+
+    /// Where value `index` of a field stands.
+    fn place(&self, field: Field, size: usize, index: usize) -> Result<usize, String> {
+        if index >= field.count {
+            return Err(format!("field {} has only {} values", field.tag, field.count));
+        }
+        let room = if self.wide { 8 } else { 4 };
+        let inside = size.checked_mul(field.count).is_some_and(|bytes| bytes <= room);
+        let start = match (inside, self.wide) {
+            (true, _) => field.place,
+            (false, true) => self.long_long(field.place)?,
+            (false, false) => self.long(field.place)?,
+        };
+        Ok(index.checked_mul(size).and_then(|offset| start.checked_add(offset)).unwrap_or(usize::MAX))
+    }
+
+    /// Value `index` of a field of whole numbers; [`None`] where the file lacks the field.
+    pub(super) fn value(&self, tag: u16, index: usize) -> Result<Option<usize>, String> {
+        let Some(field) = self.field(tag) else { return Ok(None) };
+        let (true, Some(size)) = (matches!(field.kind, 1 | 3 | 4 | 13 | 16 | 18), field.size()) else {
+            return Err(format!("field {tag} is not a whole number"));
+        };
+        let at = self.place(field, size, index)?;
+        Ok(Some(match size {
+            1 => usize::from(self.slice(at, 1)?[0]),
+            2 => self.short(at)?,
+            4 => self.long(at)?,
+            _ => self.long_long(at)?,
+        }))
+    }
+
+    /// The first value of a field of whole numbers, or `default` where the file lacks it.
+    pub(super) fn one(&self, tag: u16, default: usize) -> Result<usize, String> {
+        Ok(self.value(tag, 0)?.unwrap_or(default))
+    }
+
+    /// Value `index` of a field, whatever its type; [`None`] where there is none.
+    pub(super) fn number(&self, tag: u16, index: usize) -> Option<f64> {
+        let field = self.field(tag)?;
+        let at = self.place(field, field.size()?, index).ok()?;
+        let long = |at: usize| self.long(at).ok().map(|value| value as u32);
+        Some(match field.kind {
+            1 => f64::from(self.slice(at, 1).ok()?[0]),
+            6 => f64::from(self.slice(at, 1).ok()?[0].cast_signed()),
+            3 => self.short(at).ok()? as f64,
+            8 => f64::from((self.short(at).ok()? as u16).cast_signed()),
+            4 | 13 => f64::from(long(at)?),
+            9 => f64::from(long(at)?.cast_signed()),
+            5 => f64::from(long(at)?) / f64::from(long(at + 4)?),
+            10 => f64::from(long(at)?.cast_signed()) / f64::from(long(at + 4)?.cast_signed()),
+            11 => f64::from(f32::from_bits(long(at)?)),
+            12 => f64::from_bits(self.long_long(at).ok()? as u64),
+            16 | 18 => self.long_long(at).ok()? as f64,
+            17 => (self.long_long(at).ok()? as u64).cast_signed() as f64,
+            _ => return None,
+        })
+    }
+
+    /// How the picture of the directory is to be shown (tag 274).
+    pub(in crate::data) fn orientation(&self) -> Orientation {
+        self.number(274, 0).map_or(Orientation::UPRIGHT, Orientation::of)
+    }
+
+    /// Whether the directory is of a picture of its own, not of one made smaller or of what is transparent in another.
+    fn own(&self) -> bool {
+        let kind = self.number(254, 0).unwrap_or(0.0) as u32;
+        kind & 0b101 == 0 && self.number(255, 0) != Some(2.0)
+    }
+
+    /// Refuses a file of several pictures: which one is meant can't be known. A smaller copy of the first one is no case.
+    ///
+    /// # Errors
+    /// Says how many there are, in a few words.
+    pub(in crate::data) fn one_page(&self) -> Result<(), String> {
+        let side = |file: &Self, tag| file.number(tag, 0).unwrap_or(0.0);
+        let (width, height) = (side(self, 256), side(self, 257));
+        let mut page = Self { fields: Vec::new(), ..*self };
+        let mut pages = 1;
+        for _ in 0..MOST_PAGES {
+            // What can't be read is of no picture.
+            if page.next == 0 || page.read(page.next).is_err() {
+                break;
+            }
+            let smaller = side(&page, 256) < width && side(&page, 257) < height;
+            pages += usize::from(page.own() && !smaller);
+        }
+        if !self.own() && pages > 1 {
+            return Err("its first page is a smaller copy of another".to_owned());
+        }
+        if pages > 1 {
+            return Err(format!("it has {pages} pages, and which one is meant is not known: save the one as a file"));
+        }
+        Ok(())
+    }
+}
+
+const OUTSIDE: &str = "it is truncated or points outside itself";
