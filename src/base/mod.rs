@@ -6,6 +6,7 @@ pub mod figure;
 pub mod guard;
 pub mod lock;
 pub mod random;
+pub mod regular;
 pub mod sample;
 pub mod span;
 pub mod usage;

@@ -228,7 +228,7 @@ fn settings(file: &Path, last: &str) -> Vec<String> {
 
 /// The parameters that a file's pipelines declare.
 fn declared(file: &Path) -> Vec<String> {
-    let Ok(text) = std::fs::read_to_string(file) else { return Vec::new() };
+    let Ok(text) = crate::base::regular::read_to_string(file) else { return Vec::new() };
     let id = Sources::default().add("", None, "");
     let (document, _) = syntax::parse(id, &text);
     let pipelines = document.nodes.iter().filter(|node| node.name.text == "pipeline");

@@ -1,6 +1,5 @@
 //! `macula fmt`: lays pipeline files out anew, comments and spelling kept.
 
-use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::check::say;
 use super::{Exit, Failure};
-use crate::base::{Sources, disk};
+use crate::base::{Sources, disk, regular};
 use crate::diag::{self, Diag};
 use crate::run::World;
 use crate::syntax::{self, Unformatted};
@@ -169,10 +168,8 @@ fn read(path: &Path) -> io::Result<String> {
             let _ = writeln!(io::stderr().lock(), "reading from the terminal; Ctrl-D ends it");
         }
         stdin.lock().take(limit).read_to_end(&mut bytes)?;
-    } else if fs::metadata(path)?.is_dir() {
-        return Err(io::Error::from(io::ErrorKind::IsADirectory));
     } else {
-        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+        regular::open(path)?.take(limit).read_to_end(&mut bytes)?;
     }
     if bytes.len() > syntax::LARGEST {
         return Ok(String::from_utf8_lossy(&bytes).into_owned());

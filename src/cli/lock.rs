@@ -8,8 +8,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
-use crate::base::disk;
 use crate::base::figure::counted;
+use crate::base::{disk, regular};
 use crate::plan::{AllKnown, Decision};
 use crate::run::lock::{self, Judged, Lock, Verdict, Why};
 use crate::run::{self, Options, Report, World};
@@ -78,7 +78,7 @@ fn place(world: &World, loaded: &Loaded) -> (PathBuf, String) {
 /// A [`Failure`] where there is none, or it can't be read.
 pub(super) fn of_pipeline(world: &World, loaded: &Loaded) -> Result<Lock, Failure> {
     let (path, shown) = place(world, loaded);
-    let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+    let text = regular::read_to_string(&path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::user(format!("there is no `{shown}`"))
             .hint(format!("`macula lock {}` writes it, once the pipeline was run", loaded.file)),
         _ => Failure::user(format!("`{shown}` can't be read: {error}")),

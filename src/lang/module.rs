@@ -69,9 +69,18 @@ impl Module {
     pub(super) fn new(file: FileId, document: &Rc<Document>, sources: &mut Sources) -> Self {
         let mut module = Self::alone(file, Rc::clone(document));
         let project = sources.get(file).path.as_deref().and_then(project::find);
-        if let Some((project, diags)) = project.and_then(|path| project::read(&path, sources).ok()) {
-            module.project = Some(project);
-            module.diags = diags;
+        match project.map(|path| (project::read(&path, sources), path)) {
+            Some((Ok((project, diags)), _)) => {
+                module.project = Some(project);
+                module.diags = diags;
+            }
+            Some((Err(error), path)) => {
+                let shown = path.display().to_string();
+                let span = Span::new(sources.add(shown.as_str(), Some(path), ""), 0..0);
+                let hint = "it says where the store, packages and remotes are; mend it, or take it away";
+                module.wrong("unreadable-file", span, format!("`{shown}` can't be read: {error}"), hint);
+            }
+            None => {}
         }
         if let Some(real) = sources.get(file).path.as_ref().and_then(|path| fs::canonicalize(path).ok()) {
             module.files.insert(real, file);

@@ -2,11 +2,11 @@
 //! was verified is what is used; knows no network.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::base::{Digest, Hasher};
+use crate::base::{Digest, Hasher, regular};
 use crate::syntax::LARGEST;
 
 /// The KDL files of a package, by their names below its folder, with `/`.
@@ -73,7 +73,7 @@ pub fn read(folder: &Path) -> Result<Files, String> {
 fn text(path: &Path) -> Result<String, String> {
     let cannot = |error| format!("can't be read: {error}");
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(cannot)?;
+    let file = regular::open(path).map_err(cannot)?;
     file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() > LARGEST {
         return Err(format!("has more than {} KB", LARGEST / 1024));

@@ -56,7 +56,10 @@ impl Package {
 #[must_use]
 pub fn find(file: &Path) -> Option<PathBuf> {
     let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-    file.ancestors().skip(1).map(|folder| folder.join(FILE)).find(|path| path.is_file())
+    file.ancestors()
+        .skip(1)
+        .map(|folder| folder.join(FILE))
+        .find(|path| path.symlink_metadata().is_ok_and(|facts| !facts.is_dir()))
 }
 
 /// Reads a `project.kdl`, and all that is wrong with it.

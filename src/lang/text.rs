@@ -3,6 +3,7 @@
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 
+use crate::base::regular;
 use crate::syntax::LARGEST;
 
 /// Reads a text file. Of one that is too large only its size is given, as blanks: nothing else will be spoken of.
@@ -10,11 +11,11 @@ use crate::syntax::LARGEST;
 /// # Errors
 /// Where it can't be read, or is not UTF-8: then the error says where, and what to do.
 pub(crate) fn read(file: &Path) -> Result<String> {
-    let size = usize::try_from(std::fs::metadata(file)?.len()).unwrap_or(usize::MAX);
+    let size = usize::try_from(regular::open(file)?.metadata()?.len()).unwrap_or(usize::MAX);
     if size > LARGEST {
         return Ok(" ".repeat(size.min(64 << 20)));
     }
-    decoded(std::fs::read(file)?).map_err(|text| Error::new(ErrorKind::InvalidData, text))
+    decoded(regular::read(file)?).map_err(|text| Error::new(ErrorKind::InvalidData, text))
 }
 
 /// The text that bytes are; else where they are no UTF-8, and what to do.

@@ -226,7 +226,7 @@ impl Documents {
             Some(document) => document.text.clone(),
             None => std::fs::metadata(path)
                 .is_ok_and(|facts| facts.len() <= LARGEST as u64)
-                .then(|| std::fs::read_to_string(path).ok())??,
+                .then(|| crate::base::regular::read_to_string(path).ok())??,
         };
         if !wanted(&text) {
             return None;

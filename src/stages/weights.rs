@@ -1,11 +1,11 @@
 //! `weights`: a file of pretrained tensors.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use safetensors::tensor::Metadata;
 
+use crate::base::regular;
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Summary, Work};
 use crate::store::Tree;
 
@@ -57,7 +57,7 @@ enum Look {
 }
 
 fn look(path: &Path, size: u64) -> std::io::Result<Look> {
-    let mut file = File::open(path)?;
+    let mut file = regular::open(path)?;
     let mut head = Vec::new();
     Read::by_ref(&mut file).take(8).read_to_end(&mut head)?;
     let Ok(first) = <[u8; 8]>::try_from(head.as_slice()) else { return Ok(Look::Foreign) };

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::Entry;
 use super::inventory::nanoseconds;
-use crate::base::{Digest, disk};
+use crate::base::{Digest, disk, regular};
 
 /// Changes within so many nanoseconds may have the same time: file systems keep times to a nanosecond, to the tick of a clock (4
 /// to 10 ms), to a second (ext3, HFS+) or to two (FAT).
@@ -101,7 +101,7 @@ impl FileDigests {
         if let Some(entry) = self.known_as(path, facts) {
             return Ok(entry);
         }
-        let entry = digest_of_file(File::open(path)?)?;
+        let entry = digest_of_file(regular::open(path)?)?;
         self.note(path, Remembered { facts, taken: now, digest: entry.digest });
         Ok(entry)
     }
@@ -122,7 +122,7 @@ impl FileDigests {
         let new: Vec<usize> = (0..paths.len()).filter(|&at| found[at].is_none()).collect();
         // No lock is held while hashing: rayon's workers take up other work that may come here.
         let read: Vec<io::Result<Entry>> =
-            new.par_iter().map(|&at| File::open(&paths[at]).and_then(digest_of_file)).collect();
+            new.par_iter().map(|&at| regular::open(&paths[at]).and_then(digest_of_file)).collect();
         for (at, entry) in new.into_iter().zip(read) {
             let entry = entry.map_err(|error| (paths[at].as_path(), error))?;
             self.note(&paths[at], Remembered { facts: facts[at], taken: now, digest: entry.digest });

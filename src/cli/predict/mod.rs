@@ -15,7 +15,7 @@ use clap::Args;
 
 use super::artifact::{self, Artifact};
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
-use crate::base::{Digest, Streams};
+use crate::base::{Digest, Streams, regular};
 use crate::data::gathering::extension;
 use crate::data::photographs::{PhotographFacts, WithoutMask};
 use crate::lang::signature::Signature;
@@ -210,7 +210,7 @@ impl Bench {
 
     /// A photograph of which nothing is known; its bytes stay where they are.
     fn photograph(&self, file: &Path) -> Result<Tree, Failure> {
-        let bytes = fs::read(file).map_err(|error| {
+        let bytes = regular::read(file).map_err(|error| {
             Failure::user(format!("`{}` can't be read: {error}", file.display())).hint("name a photograph")
         })?;
         let entry = Entry { digest: Digest::of(&bytes), size: bytes.len() as u64 };
