@@ -147,6 +147,8 @@ pub trait Files {
     fn entries(&self, files: &[std::path::PathBuf]) -> Result<Vec<Entry>, StageError> {
         files.iter().map(|file| self.entry(file)).collect()
     }
+    /// Says which file stands at a place of the source's tree, once its entry is known: others may hold the same bytes.
+    fn placed(&self, _entry: &Entry, _place: &str, _file: &Path) {}
     /// Puts bytes that the source made (an index) into the store.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::store::{Artifact, Asked, EVERYWHERE, Entry, Kind, Look, Manifest, Sto
 /// [`Engine::locate`].
 pub(super) fn known(engine: &Engine, id: StageId) -> Result<Known, StageError> {
     let common = keys::common(engine.stage(id), engine.implementation(id))?;
-    let source = Hasher::new("macula source 2")
+    let source = Hasher::new("macula source 3")
         .digest(&common.key())
         .bytes(engine.files.resolve("").as_os_str().as_encoded_bytes())
         .finish();
@@ -147,6 +147,10 @@ impl Files for Seen<'_> {
             self.note(file);
         }
         Ok(entries)
+    }
+
+    fn placed(&self, entry: &Entry, place: &str, file: &Path) {
+        self.files.placed(entry, place, file);
     }
 
     fn put(&self, bytes: &[u8]) -> Result<Entry, StageError> {

@@ -6,6 +6,7 @@ pub mod events;
 pub mod executor;
 pub mod files;
 pub mod job;
+mod listing;
 pub mod lock;
 mod map;
 pub mod record;

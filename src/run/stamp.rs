@@ -8,7 +8,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 
-use super::files::DEEPEST;
+use super::listing::{self, DEEPEST, Identity};
 use crate::base::Hasher;
 use crate::store::Stamp;
 
@@ -20,11 +20,13 @@ pub(super) struct Stamping {
     hasher: Hasher,
     modified: u64,
     changed: u64,
+    /// The folders that lead to the one at hand.
+    chain: Vec<Identity>,
 }
 
 impl Stamping {
     pub(super) fn new() -> Self {
-        Self { hasher: Hasher::new("macula stamp 2"), modified: 0, changed: 0 }
+        Self { hasher: Hasher::new("macula stamp 3"), modified: 0, changed: 0, chain: Vec::new() }
     }
 
     /// Adds one file; [`None`] where there is none.
@@ -37,8 +39,12 @@ impl Stamping {
     }
 
     /// Adds all files and folders below `folder`, in the order in which the system lists them: another order is another stamp.
-    /// [`None`] where that can't be said, or something goes away meanwhile.
+    /// [`None`] where that can't be said, something goes away meanwhile, or one is there that can't be listed: a link that leads
+    /// nowhere, or back to a folder above it, a FIFO, or the system's own state.
     pub(super) fn folder(&mut self, folder: &Path) -> Option<()> {
+        self.chain = listing::above(folder).ok()?;
+        // The folder itself is entered below.
+        self.chain.pop();
         self.below(CWD, &folder.as_os_str().as_encoded_bytes().iter().copied().chain([0]).collect::<Vec<u8>>(), 0)
     }
 
@@ -53,8 +59,14 @@ impl Stamping {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::openat(above, CStr::from_bytes_with_nul(name).ok()?, flags, Mode::empty()).ok()?;
+        let facts = rustix::fs::fstat(&folder).ok()?;
+        let identity = (facts.st_dev, facts.st_ino);
+        let elsewhere = self.chain.last().is_none_or(|(device, _)| *device != identity.0);
+        if self.chain.contains(&identity) || elsewhere && listing::shows_the_system(&folder) {
+            return None;
+        }
         let mut own = Seen::default();
-        own.add(name, &rustix::fs::fstat(&folder).ok()?);
+        own.add(name, &facts);
         self.take(&own);
         let names = Names::of(&folder)?;
         let parts: Vec<Seen> = names
@@ -67,9 +79,11 @@ impl Stamping {
         for part in &parts {
             self.take(part);
         }
+        self.chain.push(identity);
         for inner in parts.iter().flat_map(|part| &part.folders) {
             self.below(folder.as_fd(), inner, depth + 1)?;
         }
+        self.chain.pop();
         Some(())
     }
 
@@ -110,16 +124,11 @@ impl Names {
         for &end in ends {
             let name = &self.text[std::mem::replace(&mut from, end)..end];
             let path = CStr::from_bytes_with_nul(name).ok()?;
-            let Ok(facts) = rustix::fs::statat(folder, path, AtFlags::empty()) else {
-                // A link that leads nowhere is as good as hidden. A file that is gone by now makes it another stamp.
-                let own = rustix::fs::statat(folder, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-                (kind(&own) == FileType::Symlink).then_some(())?;
-                continue;
-            };
+            let facts = rustix::fs::statat(folder, path, AtFlags::empty()).ok()?;
             match kind(&facts) {
                 FileType::RegularFile => seen.add(name, &facts),
                 FileType::Directory => seen.folders.push(name.to_vec()),
-                _ => {}
+                _ => return None,
             }
         }
         Some(seen)
