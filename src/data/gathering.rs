@@ -38,20 +38,25 @@ pub fn gather(
     let mut seen: BTreeMap<Entry, &str> = BTreeMap::new();
     let paths = found.iter().flat_map(|photograph| std::iter::once(&photograph.file).chain(photograph.masks.values()));
     let paths: Vec<PathBuf> = paths.map(|file| root.join(file)).collect();
-    let mut entries = files.entries(&paths)?.into_iter();
+    let mut entries = files.entries(&paths)?.into_iter().zip(&paths);
     let read_anew = read_anew(found, root);
     let mut next = || entries.next().ok_or_else(|| StageError::Bug("fewer files than were asked for".to_owned()));
     let mut facts: Option<(&PhotographFacts, Entry)> = None;
     for photograph in found {
         let name = &photograph.name;
-        let entry = next()?;
+        let (entry, path) = next()?;
+        let place = format!("{name}/photograph.{}", extension(&photograph.file));
+        files.placed(&entry, &place, path);
         if let Some(other) = seen.insert(entry, &photograph.file) {
             let text = format!("`{other}` and `{}` are the same photograph, byte for byte", photograph.file);
             warnings.push(Warning { code: "same-photograph".to_owned(), text });
         }
-        tree.insert(format!("{name}/photograph.{}", extension(&photograph.file)), entry);
+        tree.insert(place, entry);
         for (class, file) in &photograph.masks {
-            tree.insert(format!("{name}/mask.{class}.{}", extension(file)), next()?);
+            let (entry, path) = next()?;
+            let place = format!("{name}/mask.{class}.{}", extension(file));
+            files.placed(&entry, &place, path);
+            tree.insert(place, entry);
         }
         // Most photographs are told the same of.
         let own = match facts {
@@ -74,7 +79,7 @@ pub fn gather(
     let row = |class: &&str| vec![Cell::Text((*class).to_owned()), Cell::Int(count(class) as i64)];
     let masks: usize = found.iter().map(|photograph| photograph.masks.len()).sum();
     let summary = Summary {
-        headline: format!("{} photographs with {masks} lesion masks", found.len()),
+        headline: format!("{} with {}", plain(found.len(), "photograph"), plain(masks, "lesion mask")),
         tables: vec![Table {
             title: "mask files".to_owned(),
             columns: vec!["lesion".to_owned(), "photographs".to_owned()],
@@ -94,6 +99,11 @@ fn read_anew<'f>(found: &'f [Found], root: &Path) -> BTreeSet<&'f str> {
         files.any(|(file, role)| reading::changed(&root.join(file), role))
     };
     found.par_iter().filter(changed).map(|photograph| photograph.name.as_str()).collect()
+}
+
+/// A number without signs between its digits, and what it counts.
+fn plain(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A file name's extension in lower case.

@@ -189,7 +189,8 @@ impl<'a> Opened<'a> {
 
     /// A file's path where it is the user's own, else its place in the set.
     fn shown(&self, file: &str, entry: &Entry) -> String {
-        let path = self.objects.locate(entry).filter(|path| path.extension().is_some());
-        path.map_or_else(|| format!("{}/{file}", self.name), |path| path.display().to_string())
+        let place = format!("{}/{file}", self.name);
+        let path = self.objects.outside(entry, &place);
+        path.map_or(place, |path| path.display().to_string())
     }
 }

@@ -7,6 +7,7 @@
 //! disk together and renames them to their place. So whatever stands in its place is whole, and many small objects do not
 //! wait for the disk one by one.
 
+mod outside;
 mod publish;
 mod taking;
 
@@ -18,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use outside::Outside;
+
 pub use super::error::StoreError;
 use super::files::RACY;
 use super::incoming::{Incoming, ObjectWriter};
@@ -25,7 +28,7 @@ use super::presence::{Folders, Listing, Looking, Whole};
 use super::remote::Remotes;
 use super::tree::Encoded;
 use super::{Entry, Lease, Tree, Use};
-use crate::base::{Digest, disk};
+use crate::base::{Digest, disk, regular};
 
 /// Objects from this size on are mapped instead of read.
 const MAPPED_FROM: u64 = 64 << 10;
@@ -78,7 +81,7 @@ pub struct Objects {
     /// Held while pending objects are published, so that two publishers do not rename the same file.
     publishing: Mutex<()>,
     /// Outside the store.
-    external: Mutex<BTreeMap<Digest, PathBuf>>,
+    external: Mutex<Outside>,
     /// Mapped objects that were verified in this process.
     verified: Mutex<BTreeSet<Digest>>,
     /// Objects that were seen in their place with their size in this process.
@@ -182,8 +185,22 @@ impl Objects {
 
     /// Makes known that the bytes of entries are those of files outside the store, where a source found them.
     pub fn put_external<'a>(&self, found: impl IntoIterator<Item = (&'a Entry, &'a Path)>) {
-        // Not `append`, which takes as long as all that is there already.
-        lock(&self.external).extend(found.into_iter().map(|(entry, path)| (entry.digest, path.to_owned())));
+        let mut external = lock(&self.external);
+        found.into_iter().for_each(|(entry, path)| external.add(entry, path));
+    }
+
+    /// Makes known which of several files with the same bytes stands at a place in a tree; all of them are known already.
+    pub fn put_place(&self, entry: &Entry, place: &str, path: &Path) {
+        lock(&self.external).add_place(entry, place, path);
+    }
+
+    /// The file outside the store that stands at a place in a tree; [`None`] where the store itself has the bytes.
+    #[must_use]
+    pub fn outside(&self, entry: &Entry, place: &str) -> Option<PathBuf> {
+        if self.place(&entry.digest).exists() {
+            return None;
+        }
+        lock(&self.external).at(&entry.digest, place).map(Path::to_owned)
     }
 
     /// The bytes of an entry, verified against its digest. Small objects are verified at each read, mapped ones once a process.
@@ -304,8 +321,8 @@ impl Objects {
         if self.stores(entry) {
             return true;
         }
-        let external = lock(&self.external).get(&entry.digest).cloned();
-        external.is_some_and(|path| path.metadata().is_ok_and(|facts| facts.len() == entry.size))
+        let external = lock(&self.external).paths(&entry.digest);
+        external.iter().any(|path| path.metadata().is_ok_and(|facts| facts.len() == entry.size))
             || self.place_anew(&entry.digest).is_some() && self.stores(entry)
     }
 
@@ -359,8 +376,9 @@ impl Objects {
             return Some(place);
         }
         let pending = lock(&self.pending).get(&entry.digest).cloned();
-        let path = pending.or_else(|| lock(&self.external).get(&entry.digest).cloned());
-        path.filter(|path| path.exists()).or_else(|| self.place_anew(&entry.digest))
+        let external = || lock(&self.external).paths(&entry.digest);
+        let path = pending.filter(|path| path.exists()).or_else(|| external().into_iter().find(|path| path.exists()));
+        path.or_else(|| self.place_anew(&entry.digest))
     }
 
     /// The place of an object that is there after all: another machine put it there, and this one believed that it was not.
@@ -444,8 +462,8 @@ impl Objects {
     }
 
     fn read_external(&self, entry: &Entry) -> Result<Blob, StoreError> {
-        let path = lock(&self.external).get(&entry.digest).cloned();
-        let Some(path) = path else {
+        let paths = lock(&self.external).paths(&entry.digest);
+        let Some(path) = paths.first().cloned() else {
             if self.place_anew(&entry.digest).is_some_and(|place| File::open(place).is_ok()) {
                 return self.read(entry);
             }
@@ -456,8 +474,15 @@ impl Objects {
             return Err(StoreError::Missing { digest: entry.digest });
         };
         // Read, never mapped: the user may cut the file short at any time.
-        match std::fs::read(&path) {
-            Ok(bytes) if digest_of_large(&bytes) == entry.digest => Ok(Blob::Owned(bytes)),
+        let is_of = |bytes: &Vec<u8>| digest_of_large(bytes) == entry.digest;
+        let first = regular::read(&path);
+        if !first.as_ref().is_ok_and(is_of)
+            && let Some(bytes) = paths[1..].iter().find_map(|path| regular::read(path).ok().filter(is_of))
+        {
+            return Ok(Blob::Owned(bytes));
+        }
+        match first {
+            Ok(bytes) if is_of(&bytes) => Ok(Blob::Owned(bytes)),
             Ok(_) => Err(StoreError::Changed { path }),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::Changed { path }),
             Err(error) => Err(StoreError::Disk { doing: "read", path, error }),

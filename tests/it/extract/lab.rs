@@ -134,6 +134,10 @@ impl Files for Lab {
         Ok(entry)
     }
 
+    fn placed(&self, entry: &Entry, place: &str, file: &Path) {
+        self.objects.put_place(entry, place, file);
+    }
+
     fn put(&self, bytes: &[u8]) -> Result<Entry, StageError> {
         Ok(self.objects.put(bytes)?)
     }
