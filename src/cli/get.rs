@@ -12,7 +12,7 @@ use super::{Exit, Failure, PipelineArguments, load};
 use crate::base::disk;
 use crate::progress::table::{bytes, counted};
 use crate::run::World;
-use crate::store::{Entry, Objects, StoreError};
+use crate::store::{Entry, Objects, StoreError, as_path};
 
 /// The arguments of `macula get`.
 #[derive(Clone, Debug, Args)]
@@ -85,7 +85,7 @@ fn files(artifact: &Artifact, folder: &Path) -> Result<Vec<(PathBuf, Entry)>, Fa
                 let text = format!("the store names a file `{name}`, which would lie outside of the folder");
                 return Err(Failure { exit: Exit::Store, code: None, text, hint: None });
             }
-            files.push((below.join(name), *entry));
+            files.push((below.join(&*as_path(name)), *entry));
         }
     }
     Ok(files)

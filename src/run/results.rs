@@ -13,7 +13,7 @@ use stamp::Stamp;
 use crate::base::lock::{self, Ask, Locked};
 use crate::base::{Digest, disk};
 use crate::plan::{Engine, Known, StageId};
-use crate::store::{Artifact, Entry, Objects, StoreError, Tree};
+use crate::store::{Artifact, Entry, Objects, StoreError, Tree, as_path};
 
 /// What is being made, and what is on its way out. Nobody's once the folder's lock is held: their process died.
 const NEW: &str = ".new-";
@@ -159,7 +159,7 @@ fn below(place: &Path, port: &str, known: &Shown) -> PathBuf {
 fn shows(place: &Path, known: &Shown, objects: &Objects) -> bool {
     let mut files = known.outputs.iter().flat_map(|(port, tree)| {
         let folder = below(place, port, known);
-        tree.entries.iter().map(move |(name, entry)| (folder.join(name), entry))
+        tree.entries.iter().map(move |(name, entry)| (folder.join(&*as_path(name)), entry))
     });
     files.all(|(path, entry)| is_of(&path, entry, objects))
 }
@@ -186,7 +186,7 @@ fn fill<'a>(
     let folder = folder.canonicalize()?;
     let mut made = folder.clone();
     for (name, entry) in entries {
-        let path = folder.join(name);
+        let path = folder.join(&*as_path(name));
         if let Some(parent) = path.parent().filter(|parent| *parent != made) {
             std::fs::create_dir_all(parent)?;
             parent.clone_into(&mut made);

@@ -16,7 +16,7 @@ use crate::stage::{
     Command, Commands, Ctx, Determinism, Implementation, Network, Outcome, Params, Ran, StageError, Summary, Warning,
     Work,
 };
-use crate::store::{Entry, Objects, StoreError, Tree};
+use crate::store::{Entry, Objects, StoreError, Tree, as_path};
 
 /// The implementation.
 pub const EXEC: Implementation = Implementation {
@@ -83,7 +83,7 @@ fn lay_out(ctx: &Ctx<'_>, folder: &Path, confined: bool) -> Result<(), StageErro
             let place = if given.len() > 1 { place.join(at.to_string()) } else { place };
             for (name, entry) in &named.tree.entries {
                 ctx.stop.check()?;
-                lend(ctx.objects, entry, &place.join(name), confined)?;
+                lend(ctx.objects, entry, &place.join(&*as_path(name)), confined)?;
             }
             if port == "patches" {
                 let text = patches_csv(&PatchSet::read(&named.tree, ctx.objects)?);

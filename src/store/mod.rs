@@ -39,7 +39,7 @@ pub use manifest::{Difference, Field, Kind, Manifest};
 pub use objects::{Blob, Objects};
 pub use remote::{Offer, Remotes};
 pub use runs::{RunRecord, Runs, StageRun};
-pub use tree::{Entry, Tree};
+pub use tree::{Entry, Tree, as_path};
 
 use crate::base::{Digest, disk};
 

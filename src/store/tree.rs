@@ -4,6 +4,7 @@
 //! digest (32 bytes), its size (8) and where its name ends among all names (4), then the names, one after the other. Objects
 //! of an earlier macula are JSON.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -55,6 +56,30 @@ impl TryFrom<Unchecked> for Tree {
 /// Whether a name, joined to a folder, lies below it.
 fn stays_below(name: &str) -> bool {
     !name.contains('\0') && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+}
+
+/// The longest name that file systems have, bytes.
+const LONGEST: usize = 255;
+
+/// A tree's name as a path. A part that no file system takes, because a long name of a photograph got an ending of macula's, keeps its
+/// beginning and its ending, and eight digits of its digest between them.
+#[must_use]
+pub fn as_path(name: &str) -> Cow<'_, str> {
+    if name.len() <= LONGEST || name.split('/').all(|part| part.len() <= LONGEST) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(name.split('/').map(shortened).collect::<Vec<_>>().join("/"))
+}
+
+fn shortened(part: &str) -> Cow<'_, str> {
+    if part.len() <= LONGEST {
+        return Cow::Borrowed(part);
+    }
+    let ending = part.rfind('.').map_or("", |dot| &part[dot..]);
+    let ending = if ending.len() <= 32 { ending } else { "" };
+    let digest = Digest::of(part.as_bytes()).short();
+    let beginning = part.floor_char_boundary(LONGEST - ending.len() - digest.len() - 1);
+    Cow::Owned(format!("{}~{digest}{ending}", &part[..beginning]))
 }
 
 impl Tree {
@@ -192,5 +217,16 @@ mod tests {
         assert_eq!(Encoded::of(&bytes).and_then(Encoded::tree), Some(tree.clone()));
         assert_eq!(Encoded::of(&super::super::json(&tree)).and_then(Encoded::tree), Some(tree), "an earlier macula's");
         assert!((0..bytes.len() - 1).all(|end| Encoded::of(&bytes[..end]).and_then(Encoded::tree).is_none()));
+    }
+
+    #[test]
+    fn names_that_no_file_system_takes_are_shortened_and_stay_apart() {
+        let long = |last: &str| format!("parts/{}{last}.parquet", "é".repeat(124));
+        let [one, other] = [long("a"), long("b")].map(|name| as_path(&name).into_owned());
+        assert!(one.split('/').all(|part| part.len() <= 255) && one.len() > 250 && one.ends_with(".parquet"), "{one}");
+        assert_ne!(one, other);
+        assert_eq!(as_path("parts/a.parquet"), "parts/a.parquet");
+        let folder = format!("{}/a.png", "x".repeat(250));
+        assert_eq!(as_path(&folder), folder, "a long path of short parts");
     }
 }

@@ -9,7 +9,7 @@ use super::stamp::{self, Stamp};
 use super::{Shown, below, is_large};
 use crate::base::disk;
 use crate::plan::Known;
-use crate::store::{Entry, Objects, Tree};
+use crate::store::{Entry, Objects, Tree, as_path};
 
 /// What has to be done within the folder of one port.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ pub(super) fn make(
     for (port, change) in changes {
         let folder = below(place, port, shown);
         for name in &change.gone {
-            remove(&folder.join(name))?;
+            remove(&folder.join(&*as_path(name)))?;
             let parents = Path::new(name).ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
             // A folder that is not empty stays.
             let _ = parents.map(|above| folder.join(above)).try_for_each(std::fs::remove_dir);
