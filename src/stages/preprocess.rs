@@ -3,6 +3,8 @@
 //! In order: crop, shrink, contrast. Photographs become PNG; masks become PNG whose values say how many pixels of the release
 //! are lesion there, so that `extract`'s `min-pixels` counts pixels as released at any scale.
 
+use std::collections::BTreeMap;
+
 use crate::data::bitmap::Rect;
 use crate::data::change::{clahe, field_of_view, local_mean, shrink, shrink_mask};
 use crate::data::counts::counted;
@@ -12,7 +14,7 @@ use crate::data::mask::Mask;
 use crate::data::photographs::{PhotographFacts, PhotographSet};
 use crate::data::picture::{Samples, png};
 use crate::data::remarks;
-use crate::stage::{Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Work};
+use crate::stage::{Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Warning, Work};
 use crate::store::Tree;
 
 /// The implementation of `preprocess`.
@@ -59,17 +61,36 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     let mut tree = Tree::default();
     let picture = png(&changed.rgb, changed.width as u32, changed.height as u32, Samples::Rgb);
     tree.insert("photograph.png", ctx.objects.put(&picture)?);
+    let mut dropped = Dropped::new();
     for (k, class) in opened.classes.iter().enumerate() {
         if let Some(mask) = opened.mask(k, &original)? {
-            let picture = counts_picture(&shrink_mask(&mask, rect, by));
+            let changed = shrink_mask(&mask, rect, by);
+            let picture = counts_picture(&changed);
             tree.insert(format!("mask.{class}.png"), ctx.objects.put(&picture)?);
+            let lost = pixels(&mask).saturating_sub(pixels(&changed));
+            let _ = (lost > 0).then(|| dropped.insert(class.clone(), lost));
         }
     }
     let remarks = opened.remarks();
+    if !dropped.is_empty() {
+        tree.insert(DROPPED, ctx.objects.put(&json(&dropped)?)?);
+    }
     let facts = PhotographFacts { scale: opened.facts.scale * by as u32, mask_from: 1, counted: true, ..opened.facts };
     tree.insert("facts.json", ctx.objects.put(&json(&facts)?)?);
     remarks::write(&remarks, &mut tree, ctx.objects)?;
     Ok(tree)
+}
+
+/// For each class the lesion pixels of the release that are in no pixel of the changed photograph.
+type Dropped = BTreeMap<String, u64>;
+
+/// Holds a photograph's [`Dropped`] in its result, where it has any; it is no part of the changed set.
+const DROPPED: &str = "dropped.json";
+
+/// The lesion pixels of a mask, as released.
+fn pixels(mask: &Mask) -> u64 {
+    let (width, height) = (mask.bits().width(), mask.bits().height());
+    u64::from(mask.native_in(Rect { left: 0, top: 0, right: width, bottom: height }))
 }
 
 /// The counts of a mask as a grey picture, of 8 bits where they fit.
@@ -87,9 +108,15 @@ fn counts_picture(mask: &Mask) -> Vec<u8> {
 
 fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let mut tree = Tree::default();
+    let (mut dropped, mut photographs, mut first) = (Dropped::new(), 0_u64, "");
     for (item, result) in results {
-        let files = result.entries.iter().filter(|(file, _)| *file != remarks::FILE);
-        tree.entries.extend(files.map(|(file, entry)| (format!("{}/{file}", item.name), *entry)));
+        let kept = result.entries.iter().filter(|(file, _)| *file != DROPPED && *file != remarks::FILE);
+        tree.entries.extend(kept.map(|(file, entry)| (format!("{}/{file}", item.name), *entry)));
+        let Some(bytes) = ctx.objects.read_in(result, DROPPED)? else { continue };
+        let own: Dropped = serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?;
+        own.into_iter().for_each(|(class, lost)| *dropped.entry(class).or_default() += lost);
+        photographs += 1;
+        first = if photographs == 1 { &item.name } else { first };
     }
     let set = PhotographSet {
         classes: item::classes(ctx.inputs.one("from")?, ctx.objects)?,
@@ -97,7 +124,18 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     };
     tree.insert("set.json", ctx.objects.put(&json(&set)?)?);
     let headline = format!("{} changed", counted(results.len() as u64, "photograph"));
-    let summary = Summary { headline, warnings: remarks::warnings(results, ctx.objects)?, ..Summary::default() };
+    let mut warnings = remarks::warnings(results, ctx.objects)?;
+    if photographs > 0 {
+        let lost: Vec<String> =
+            dropped.iter().map(|(class, lost)| format!("{} of `{class}`", counted(*lost, "lesion pixel"))).collect();
+        let text = format!(
+            "{} are cut away at the rim, in {}, `{first}` first",
+            lost.join(", "),
+            counted(photographs, "photograph")
+        );
+        warnings.push(Warning { code: "dropped-lesions".to_owned(), text });
+    }
+    let summary = Summary { headline, warnings, ..Summary::default() };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 

@@ -222,3 +222,22 @@ fn the_outputs_of_preprocess_and_extract_do_not_move() {
     537f7bbf preprocess 1, crop and local mean
     ");
 }
+
+#[test]
+fn lesion_pixels_that_are_cut_away_are_told() {
+    let lab = Lab::new();
+    // In sixteens, two columns and two rows of 50 x 34 pixels are left over.
+    write(&lab, "a", &[(4, 4), (49, 0), (48, 5), (3, 33)]);
+    write(&lab, "b", &[(4, 4)]);
+    let photographs = tree(&lab.folder(&[]).unwrap());
+    let told = |by: i64| lab.preprocess(&photographs, &[("shrink", Value::Int(by))]).unwrap();
+    let outcome = told(16);
+    let [warning] = outcome.summary.warnings.as_slice() else { panic!("{:?}", outcome.summary.warnings) };
+    assert_eq!(warning.code, "dropped-lesions");
+    assert_eq!(warning.text, "3 lesion pixels of `MA` are cut away at the rim, in 1 photograph, `a` first");
+    assert!(
+        outcome.outputs["out"].entries.keys().all(|name| !name.ends_with("dropped.json")),
+        "it is no part of the set"
+    );
+    assert!(told(1).summary.warnings.is_empty());
+}
