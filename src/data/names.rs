@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::patches::{Part, PatchSet};
+use super::spelling::composed;
 use super::split::SIDES;
 use crate::stage::StageError;
 
@@ -58,9 +59,14 @@ fn matches_part(pattern: &str, part: &Part) -> bool {
     matches(pattern, &part.photograph) || part.patient.as_ref().is_some_and(|patient| matches(pattern, patient))
 }
 
-/// Whether a name is meant by a pattern: `A..B` (both included, numbers by value), or text in which `*` is any text.
+/// Whether a name is meant by a pattern: `A..B` (both included, numbers by value), or text in which `*` is any text. How accents are
+/// composed does not count.
 #[must_use]
 pub fn matches(pattern: &str, name: &str) -> bool {
+    matches_as_written(pattern, name) || !pattern.is_ascii() && matches_as_written(&composed(pattern), &composed(name))
+}
+
+fn matches_as_written(pattern: &str, name: &str) -> bool {
     if let Some((first, last)) = pattern.split_once("..") {
         return by_name(first, name) != Ordering::Greater && by_name(name, last) != Ordering::Greater;
     }
@@ -134,5 +140,6 @@ mod tests {
         assert!(matches("IDRiD_01", "IDRiD_01") && !matches("IDRiD_0", "IDRiD_01"));
         // The end may not lie within what the beginning took.
         assert!(!matches("aba*ba", "aba"));
+        assert!(matches("Zo\u{eb}*", "Zoe\u{308}_1") && matches("Zoe\u{308}_1..Zoe\u{308}_3", "Zo\u{eb}_2"));
     }
 }

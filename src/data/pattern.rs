@@ -1,10 +1,16 @@
-//! Patterns of paths: `photographs/*/*.jpg`. A `*` is any text without `/`; case does not count.
+//! Patterns of paths: `photographs/*/*.jpg`. A `*` is any text without `/`. Case and the composition of accents do not count.
+
+use std::borrow::Cow;
+
+use super::spelling::{composed, folded};
 
 /// A pattern of paths below a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern<'a> {
     text: &'a str,
+    /// What stands between the stars, as written and with accents composed.
     pieces: Vec<String>,
+    composed: Vec<String>,
 }
 
 impl<'a> Pattern<'a> {
@@ -12,8 +18,9 @@ impl<'a> Pattern<'a> {
     #[must_use]
     pub fn new(text: &'a str) -> Option<Self> {
         let plain = text.trim_start_matches("./");
-        let pieces: Vec<String> = plain.split('*').map(str::to_ascii_lowercase).collect();
-        (pieces.len() > 1).then_some(Self { text, pieces })
+        let pieces = |text: &str| text.split('*').map(folded).collect::<Vec<_>>();
+        let found = Self { text, pieces: pieces(plain), composed: pieces(&composed(plain)) };
+        (found.pieces.len() > 1).then_some(found)
     }
 
     /// As the user wrote it.
@@ -22,37 +29,87 @@ impl<'a> Pattern<'a> {
         self.text
     }
 
+    /// How many stars it has.
+    #[must_use]
+    pub const fn stars(&self) -> usize {
+        self.pieces.len() - 1
+    }
+
+    /// The pattern of the folder that its files lie in, without a `/` at its end; empty where that is the first one.
+    #[must_use]
+    pub fn folder(&self) -> &'a str {
+        let plain = self.text.trim_start_matches("./");
+        plain.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// The pattern of its files' names within their folder.
+    #[must_use]
+    pub fn file(&self) -> &'a str {
+        self.text.rsplit('/').next().unwrap_or(self.text)
+    }
+
+    /// The folder above all its files that is named without a star; empty where that is the first one.
+    #[must_use]
+    pub fn fixed_folder(&self) -> &'a str {
+        let folder = self.folder();
+        let Some(star) = folder.find('*') else { return folder };
+        folder[..star].rsplit_once('/').map_or("", |(fixed, _)| fixed)
+    }
+
     /// What each `*` stands for in `path`, each as short as it can be; [`None`] where the path is not of the pattern.
     #[must_use]
-    pub fn captures<'p>(&self, path: &'p str) -> Option<Vec<&'p str>> {
-        let lower = path.to_ascii_lowercase();
-        let rest = lower.strip_prefix(self.pieces[0].as_str())?;
-        let mut found = Vec::new();
-        capture(path, &lower, lower.len() - rest.len(), &self.pieces[1..], End::Path, &mut found).then_some(found)
+    pub fn captures<'p>(&self, path: &'p str) -> Option<Vec<Cow<'p, str>>> {
+        self.find(path, End::Path)
     }
 
     /// As [`Pattern::captures`], where the pattern need only be how the path begins.
     #[must_use]
-    pub fn captures_of_beginning<'p>(&self, path: &'p str) -> Option<Vec<&'p str>> {
-        let lower = path.to_ascii_lowercase();
-        let rest = lower.strip_prefix(self.pieces[0].as_str())?;
-        let mut found = Vec::new();
-        capture(path, &lower, lower.len() - rest.len(), &self.pieces[1..], End::Anywhere, &mut found).then_some(found)
+    pub fn captures_of_beginning<'p>(&self, path: &'p str) -> Option<Vec<Cow<'p, str>>> {
+        self.find(path, End::Anywhere)
     }
 
-    /// The name that the last `*` stands for, without the extension where the pattern ends with that `*`.
+    /// As [`Pattern::captures`], the last one without the extension where the pattern ends with its `*`.
     #[must_use]
-    pub fn name<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let last = self.captures(path)?.pop()?;
-        let ends_open = self.pieces.last().is_some_and(String::is_empty);
-        Some(if ends_open { last.rsplit_once('.').map_or(last, |(stem, _)| stem) } else { last })
+    pub fn names<'p>(&self, path: &'p str) -> Option<Vec<Cow<'p, str>>> {
+        let mut found = self.captures(path)?;
+        if self.pieces.last().is_some_and(String::is_empty)
+            && let Some(last) = found.pop()
+        {
+            found.push(match last {
+                Cow::Borrowed(last) => Cow::Borrowed(without_extension(last)),
+                Cow::Owned(last) => Cow::Owned(without_extension(&last).to_owned()),
+            });
+        }
+        Some(found)
     }
+
+    fn find<'p>(&self, path: &'p str, end: End) -> Option<Vec<Cow<'p, str>>> {
+        if let Some(found) = find(path, &self.pieces, end) {
+            return Some(found.into_iter().map(Cow::Borrowed).collect());
+        }
+        if path.is_ascii() {
+            return None;
+        }
+        let path = composed(path);
+        Some(find(&path, &self.composed, end)?.into_iter().map(|found| Cow::Owned(found.to_owned())).collect())
+    }
+}
+
+fn without_extension(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Path,
     Anywhere,
+}
+
+fn find<'p>(path: &'p str, pieces: &[String], end: End) -> Option<Vec<&'p str>> {
+    let lower = folded(path);
+    let rest = lower.strip_prefix(pieces[0].as_str())?;
+    let mut found = Vec::new();
+    capture(path, &lower, lower.len() - rest.len(), &pieces[1..], end, &mut found).then_some(found)
 }
 
 /// Finds the shortest text for the first star whose rest fits too. Paths are short, so that trying all is cheap; the number of
@@ -82,17 +139,19 @@ fn capture<'p>(path: &'p str, lower: &str, from: usize, pieces: &[String], end: 
 mod tests {
     use super::*;
 
-    fn name<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
-        Pattern::new(pattern).unwrap().name(path)
+    /// What the stars stand for, parted by `/`.
+    fn name(pattern: &str, path: &str) -> Option<String> {
+        Some(Pattern::new(pattern).unwrap().names(path)?.join("/"))
     }
 
     #[test]
-    fn the_last_star_is_the_name() {
+    fn all_stars_are_the_name() {
+        let name = |pattern, path| name(pattern, path).map(|found| &*found.leak());
         assert_eq!(name("photographs/*", "photographs/a.b.JPG"), Some("a.b"));
         assert_eq!(name("photographs/*.jpg", "photographs/a.JPG"), Some("a"));
         assert_eq!(name("photographs/*.jpg", "photographs/a.png"), None);
         assert_eq!(name("photographs/*", "photographs/p1/a.png"), None, "a star stays in its folder");
-        assert_eq!(name("photographs/*/*", "photographs/p1/a.png"), Some("a"));
+        assert_eq!(name("photographs/*/*", "photographs/p1/a.png"), Some("p1/a"));
         assert_eq!(name("masks/ma/*_MA.tif", "masks/ma/x_ma_MA.tif"), Some("x_ma"));
     }
 
@@ -102,5 +161,23 @@ mod tests {
         assert_eq!(of("photographs/*/", "photographs/p1/a.png").as_deref(), Some("p1"));
         assert_eq!(of("photographs/*_", "photographs/0001_2.png").as_deref(), Some("0001"));
         assert_eq!(of("other/*/", "photographs/p1/a.png"), None);
+    }
+
+    #[test]
+    fn spelling_does_not_count() {
+        assert_eq!(name("m/é_*", "M/E\u{301}_a.png").as_deref(), Some("a"));
+        assert_eq!(name("m/e\u{301}_*", "m/É_É.png").as_deref(), Some("É"));
+        assert_eq!(name("m/*", "m/e\u{301}.png").as_deref(), Some("e\u{301}"), "a name stays as it is spelled");
+    }
+
+    #[test]
+    fn a_pattern_says_where_its_files_lie() {
+        let of = |text| {
+            let pattern = Pattern::new(text).unwrap();
+            [pattern.folder(), pattern.file(), pattern.fixed_folder()]
+        };
+        assert_eq!(of("./masks/ma/*_MA.tif"), ["masks/ma", "*_MA.tif", "masks/ma"]);
+        assert_eq!(of("a/b*/c/*"), ["a/b*/c", "*", "a"]);
+        assert_eq!(of("*"), ["", "*", ""]);
     }
 }

@@ -1,16 +1,27 @@
 //! `folder`: photographs and masks in folders of any names, found by patterns.
 //!
-//! What it does with what is odd: files that are no pictures (`Thumbs.db`) are passed over and counted; case of names does
-//! not count; two files of one photograph or of one mask are an error; a pattern that finds nothing is an error; masks
-//! without a photograph are a warning with the first one's name; photographs without any mask are an error under
-//! `absent-mask error`, else a warning where lesions are unknown then.
+//! Every file has one role at most. All that the stars of a pattern stand for tells files apart; case and the composition of accents do
+//! not. Two files of one photograph or of one mask are an error, and so is a pattern that finds nothing, a file that fits two roles and
+//! one that was probably meant as a mask where its absence would mean that a lesion is absent. What else lies where masks do is counted
+//! by reason. Masks without a photograph are a warning with the first one's name; photographs without any mask are an error under
+//! `absent-mask error`, else a warning if lesions are unknown then.
 
-use std::collections::BTreeMap;
+mod classes;
+mod pairs;
+mod unused;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use classes::{Class, classes};
+use pairs::{Fit, Index, fitting, names, without_masks};
 
 use crate::data::counts::counted;
 use crate::data::gathering::{Found, gather, is_picture};
+use crate::data::passed::Sort;
 use crate::data::pattern::Pattern;
 use crate::data::photographs::{PhotographFacts, WithoutMask};
+use crate::data::spelling::same;
 use crate::lang::value::Value;
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Warning, Work};
 
@@ -25,21 +36,25 @@ pub const FOLDER: Implementation = Implementation {
     work: Work::Source(source),
 };
 
-/// The order of labels for the lesions that everyone abbreviates alike; other classes follow by name.
-const USUAL: [&str; 4] = ["MA", "HE", "EX", "SE"];
-
-/// Names of columns that a class may not take.
-const TAKEN: [&str; 9] = ["photograph", "digest", "patient", "official", "x", "y", "index", "copies", "histogram"];
-
 fn check(params: &Params) -> Result<(), StageError> {
     pattern("photographs", params.text("photographs")?)?;
-    for (class, text) in classes(params)? {
-        pattern(&format!("masks.{class}"), text)?;
-    }
+    classes(params)?;
     if let Value::Text(text) = params.get("patient") {
         pattern("patient", text)?;
     }
     Ok(())
+}
+
+/// A photograph with its masks.
+struct Eye<'a> {
+    name: String,
+    file: &'a str,
+    /// What the stars of the photographs' pattern stand for.
+    stars: Vec<String>,
+    /// What all spellings of them have in common.
+    keys: Vec<String>,
+    /// By class.
+    masks: BTreeMap<String, String>,
 }
 
 fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
@@ -56,121 +71,201 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     };
 
     let pattern = pattern("photographs", params.text("photographs")?)?;
-    let photographs = matching(&pattern, &pictures, "duplicate-photograph", "photographs")?;
-    if photographs.is_empty() {
-        let text = format!("no photograph in `{}` is of the pattern `{}`", root.display(), pattern.text());
-        let hint = match pictures.first() {
-            Some(first) => format!("the folder holds `{first}`; `*` is the photograph's name"),
-            None => "the folder holds no JPEG, PNG or TIFF at all".to_owned(),
-        };
-        return Err(StageError::input("no-photographs", text).hint(hint).field("photographs"));
+    let mut fits = fitting(&pattern, &pictures, "duplicate-photograph", "photographs")?;
+    let masks = |class: &Class<'_>| fitting(&class.pattern, &pictures, "duplicate-mask", &class.field());
+    let masks: Vec<Vec<Fit<'_>>> = classes.iter().map(masks).collect::<Result<_, _>>()?;
+    let taken = without_masks(&mut fits, &pattern, &classes, &masks)?;
+    if fits.is_empty() {
+        return Err(no_photographs(&root.display().to_string(), &pattern, &pictures));
     }
-    let mut masks = BTreeMap::new();
+    let index = Index::new(&fits);
+    let mut eyes: Vec<Eye<'_>> = names(&fits)?
+        .into_iter()
+        .zip(fits)
+        .map(|(name, fit)| Eye { name, file: fit.file, keys: fit.keys(), stars: fit.stars, masks: BTreeMap::new() })
+        .collect();
+    let (mut used, mut unmatched) = (pair(&mut eyes, &classes, &masks, &index)?, HashSet::new());
+    used.extend(eyes.iter().map(|eye| eye.file));
+    let bare = masks.iter().all(Vec::is_empty);
     let mut warnings = Vec::new();
-    for (class, text) in &classes {
-        let field = format!("masks.{class}");
-        let own = matching(&self::pattern(&field, text)?, &pictures, "duplicate-mask", &field)?;
-        let unmatched: Vec<_> = own.iter().filter(|(name, _)| !photographs.contains_key(*name)).collect();
-        if unmatched.len() == own.len() {
-            let text = format!("no mask of `{class}` fits a photograph: the pattern is `{text}`");
-            let hint = "`*` must stand for the same name as in `photographs`";
-            return Err(StageError::input("no-mask-fits", text).hint(hint).field(field));
+    for (class, own) in classes.iter().zip(&masks) {
+        let left: Vec<&Fit<'_>> = own.iter().filter(|fit| !used.contains(fit.file)).collect();
+        let found = eyes.iter().any(|eye| eye.masks.contains_key(class.name));
+        // Of few: each is compared with all photographs.
+        let nearly = || left.iter().take(5).find_map(|fit| unused::nearly(fit, &eyes, index.near(fit)));
+        let beside = (!found).then(|| beside(&listed, &used, class)).flatten();
+        // Photographs without any masks at all are what `predict` is for.
+        if !found && !(bare && absent == "unknown" && beside.is_none()) {
+            let text =
+                format!("no mask of `{}` fits a photograph: the pattern is `{}`", class.name, class.pattern.text());
+            let hint = nearly().unwrap_or_else(|| match beside {
+                Some(file) => format!("`{file}` lies there; `*` must stand for the same as in `photographs`"),
+                None => "`*` must stand for the same as in `photographs`".to_owned(),
+            });
+            return Err(StageError::input("no-mask-fits", text).hint(hint).field(class.field()));
         }
-        if let Some((_, first)) = unmatched.first() {
-            let text = format!(
-                "{} of `{class}` without a photograph, `{first}` first",
-                counted(unmatched.len() as u64, "mask")
-            );
+        if let Some(first) = left.first() {
+            let count = counted(left.len() as u64, "mask");
+            let mut text = format!("{count} of `{}` without a photograph, `{}` first", class.name, first.file);
+            if let Some(nearly) = nearly() {
+                text = format!("{text}; {nearly}");
+            }
             warnings.push(Warning { code: "unmatched-mask".to_owned(), text });
         }
-        masks.insert(*class, own);
+        unmatched.extend(left.iter().map(|fit| fit.file));
     }
-
-    let patient = match params.get("patient") {
-        Value::Text(text) => Some(self::pattern("patient", text)?),
-        _ => None,
+    let known = unused::Found {
+        listed: &listed,
+        photographs: &pattern,
+        classes: &classes,
+        eyes: &eyes,
+        used: &used,
+        unmatched: &unmatched,
     };
-    let without_mask = if absent == "absent" { WithoutMask::Absent } else { WithoutMask::Unknown };
-    let mut found = Vec::new();
-    let mut bare = Vec::new();
-    for (&name, &file) in &photographs {
-        let own: BTreeMap<String, String> =
-            masks.iter().filter_map(|(class, own)| Some(((*class).to_owned(), (*own.get(name)?).to_owned()))).collect();
-        if absent == "error"
-            && let Some((class, _)) = classes.iter().find(|(class, _)| !own.contains_key(*class))
-        {
-            let text = format!("`{file}` has no mask of `{class}`");
-            let hint = "`absent-mask absent` or `absent-mask unknown` says what that means";
-            return Err(StageError::input("photograph-without-mask", text).hint(hint).field("absent-mask"));
-        }
-        if own.is_empty() {
-            bare.push(file);
-        }
-        let of = |pattern: &Pattern<'_>| {
-            let patient = pattern.captures_of_beginning(file).map(|found| found[0].to_owned());
-            patient.filter(|patient| !patient.is_empty()).ok_or_else(|| {
-                let text = format!("`{file}` names no patient by the pattern `{}`", pattern.text());
-                StageError::input("no-patient", text)
-                    .hint("`*` is the patient's name in the photograph's path")
-                    .field("patient")
-            })
+    let told = unused::account(&known, absent)?;
+    if absent == "error"
+        && let Some((eye, class)) =
+            eyes.iter().find_map(|eye| Some((eye, classes.iter().find(|class| !eye.masks.contains_key(class.name))?)))
+    {
+        let text = format!("`{}` has no mask of `{}`", eye.file, class.name);
+        let hint = match told.warnings.first() {
+            Some(warning) => warning.text.clone(),
+            None => "`absent-mask absent` or `absent-mask unknown` says what that means".to_owned(),
         };
-        found.push(Found {
-            name: name.to_owned(),
-            file: file.to_owned(),
-            masks: own,
-            facts: PhotographFacts {
-                patient: patient.as_ref().map(of).transpose()?,
-                official: None,
-                without_mask: vec![without_mask; classes.len()],
-                scale: 1,
-                mask_from,
-                counted: false,
-            },
-        });
+        return Err(StageError::input("photograph-without-mask", text).hint(hint).field("absent-mask"));
     }
-    if let (Some(first), WithoutMask::Unknown) = (bare.first(), without_mask) {
-        let count = counted(bare.len() as u64, "photograph");
+    warnings.extend(told.warnings.iter().cloned());
+    let patients = patients(params, &eyes, &mut warnings)?;
+    let without_mask = if absent == "absent" { WithoutMask::Absent } else { WithoutMask::Unknown };
+    let without: Vec<&str> = eyes.iter().filter(|eye| eye.masks.is_empty()).map(|eye| eye.file).collect();
+    if let (Some(first), WithoutMask::Unknown) = (without.first(), without_mask) {
+        let count = counted(without.len() as u64, "photograph");
         let text = format!("{count} without any mask, `{first}` first: nothing is known of their lesions");
         warnings.push(Warning { code: "photograph-without-mask".to_owned(), text });
     }
-    let names: Vec<&str> = classes.iter().map(|(class, _)| *class).collect();
+    let found = eyes.into_iter().zip(patients).map(|(eye, patient)| Found {
+        name: eye.name,
+        file: eye.file.to_owned(),
+        masks: eye.masks,
+        facts: PhotographFacts {
+            patient,
+            official: None,
+            without_mask: vec![without_mask; classes.len()],
+            scale: 1,
+            mask_from,
+            counted: false,
+        },
+    });
+    let mut found: Vec<Found> = found.collect();
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    let names: Vec<&str> = classes.iter().map(|class| class.name).collect();
     let mut outcome = gather(&found, &names, files, &root, warnings)?;
+    outcome.summary.tables.extend(told.table());
+    let mut say = |text: String| outcome.summary.headline = format!("{}; {text}", outcome.summary.headline);
+    if !taken.is_empty() {
+        say(format!("{} of the photographs' pattern are masks", counted(taken.len() as u64, "file")));
+    }
     let passed = listed.len() - pictures.len();
     if passed > 0 {
-        let passed = counted(passed as u64, "file");
-        outcome.summary.headline = format!("{}; {passed} passed over that are no pictures", outcome.summary.headline);
+        say(format!("{} passed over that are no pictures", counted(passed as u64, "file")));
     }
     Ok(outcome)
 }
 
-/// Classes and their patterns, the usual lesions first.
-fn classes(params: &Params) -> Result<Vec<(&str, &str)>, StageError> {
-    let given = params.map("masks").into_iter().flatten();
-    let mut classes = Vec::new();
-    for (class, pattern) in given {
-        let Value::Text(pattern) = pattern else {
-            return Err(StageError::Bug(format!("the pattern of `{class}` is no text")));
-        };
-        if TAKEN.contains(&class.as_str())
-            || class.starts_with("mean_")
-            || class.starts_with("deviation_")
-            || class.contains(['/', '.'])
-        {
-            let text = format!(
-                "a lesion can't be called `{class}`: the table of patches has a column of that name, or it holds `/` or `.`"
-            );
-            return Err(StageError::input("class-name", text).field(format!("masks.{class}")));
+fn no_photographs(root: &str, pattern: &Pattern<'_>, pictures: &[&str]) -> StageError {
+    let text = format!("no photograph in `{root}` is of the pattern `{}`", pattern.text());
+    let hint = match pictures.first() {
+        Some(first) => format!("the folder holds `{first}`; `*` is the photograph's name"),
+        None => "the folder holds no JPEG, PNG or TIFF at all".to_owned(),
+    };
+    StageError::input("no-photographs", text).hint(hint).field("photographs")
+}
+
+/// Gives each photograph its masks; the files that are masks of one.
+fn pair<'f>(
+    eyes: &mut [Eye<'_>],
+    classes: &[Class<'_>],
+    masks: &[Vec<Fit<'f>>],
+    index: &Index,
+) -> Result<HashSet<&'f str>, StageError> {
+    let mut roles: HashMap<&str, &str> = HashMap::new();
+    for (class, own) in classes.iter().zip(masks) {
+        for fit in own {
+            let fitting = index.of(fit);
+            let Some((&at, others)) = fitting.split_first() else { continue };
+            if let [other, ..] = others {
+                let text =
+                    format!("`{}` may be the mask of `{}` or of `{}`", fit.file, eyes[at].file, eyes[*other].file);
+                let hint = format!("give the pattern `{}` a `*` for what tells them apart", class.pattern.text());
+                return Err(StageError::input("ambiguous-mask", text).hint(hint).field(class.field()));
+            }
+            if let Some(other) = roles.insert(fit.file, class.name) {
+                let text = format!("`{}` is the mask of two classes, `{other}` and `{}`", fit.file, class.name);
+                let hint =
+                    "a mask says where one lesion is: write a file for each class, and patterns that tell them apart";
+                return Err(StageError::input("two-roles", text).hint(hint).field(class.field()));
+            }
+            if let Some(other) = eyes[at].masks.insert(class.name.to_owned(), fit.file.to_owned()) {
+                let text = format!("`{other}` and `{}` are both the mask of `{}`", fit.file, eyes[at].file);
+                let hint = "remove one of them, or let the patterns tell them apart";
+                return Err(StageError::input("duplicate-mask", text).hint(hint).field(class.field()));
+            }
         }
-        classes.push((class.as_str(), pattern.as_str()));
     }
-    if classes.is_empty() {
-        let hint = "write for example `masks MA \"masks/ma/*.png\"`";
-        return Err(StageError::input("no-classes", "`masks` names no lesion").hint(hint).field("masks"));
+    Ok(roles.into_keys().collect())
+}
+
+/// Something that may be a mask and lies where the masks of a class would.
+fn beside<'f>(listed: &'f [String], used: &HashSet<&str>, class: &Class<'_>) -> Option<&'f str> {
+    let folders = Pattern::new(class.pattern.folder());
+    let holds = |file: &str| {
+        let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+        match &folders {
+            Some(folders) => folders.captures(folder).is_some(),
+            None => same(folder) == same(class.pattern.folder()),
+        }
+    };
+    let may_be = |file: &&str| !used.contains(file) && Sort::of(file) != Sort::Beside && holds(file);
+    listed.iter().map(String::as_str).find(may_be)
+}
+
+/// The patient of each photograph, in one spelling; of two, the first in the order of letters.
+fn patients(params: &Params, eyes: &[Eye<'_>], warnings: &mut Vec<Warning>) -> Result<Vec<Option<String>>, StageError> {
+    let Value::Text(text) = params.get("patient") else { return Ok(vec![None; eyes.len()]) };
+    let pattern = pattern("patient", text)?;
+    let mut named = Vec::new();
+    let mut spellings: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for eye in eyes {
+        let name = patient(&pattern, eye.file).ok_or_else(|| {
+            let text = format!("`{}` names no patient by the pattern `{}`", eye.file, pattern.text());
+            let hint = "`*` is the patient's name in the photograph's path";
+            StageError::input("no-patient", text).hint(hint).field("patient")
+        })?;
+        let key = same(&name);
+        spellings.entry(key.clone()).or_default().insert(name);
+        named.push(key);
     }
-    let place = |class: &str| USUAL.iter().position(|usual| *usual == class).unwrap_or(USUAL.len());
-    classes.sort_by_key(|(class, _)| (place(class), *class));
-    Ok(classes)
+    let several: Vec<&BTreeSet<String>> = spellings.values().filter(|spelled| spelled.len() > 1).collect();
+    if let [first, ..] = several.as_slice() {
+        let count = counted(several.len() as u64, "patient");
+        let spelled = first.iter().map(|name| format!("`{}`", name.escape_default())).collect::<Vec<_>>().join(" and ");
+        let text = format!("{count} in several spellings, {spelled} first: each is taken for one patient");
+        warnings.push(Warning { code: "patient-spelling".to_owned(), text });
+    }
+    Ok(named.iter().map(|key| spellings[key].first().cloned()).collect())
+}
+
+/// The patient that a path names. All stars count but one that takes the end of the path, which is the photograph's own name.
+fn patient(pattern: &Pattern<'_>, file: &str) -> Option<String> {
+    let found = match pattern.captures(file) {
+        Some(mut whole) => {
+            let _ = whole.len() > 1 && whole.pop().is_some();
+            whole
+        }
+        None => pattern.captures_of_beginning(file)?,
+    };
+    let name = found.iter().map(Cow::as_ref).collect::<Vec<_>>().join("/");
+    Some(name).filter(|_| found.iter().all(|part| !part.is_empty()))
 }
 
 fn pattern<'a>(field: &str, text: &'a str) -> Result<Pattern<'a>, StageError> {
@@ -179,23 +274,4 @@ fn pattern<'a>(field: &str, text: &'a str) -> Result<Pattern<'a>, StageError> {
             .hint("`*` stands for the photograph's (or the patient's) name")
             .field(field)
     })
-}
-
-/// The files of a pattern by name.
-fn matching<'f>(
-    pattern: &Pattern<'_>,
-    files: &[&'f str],
-    code: &'static str,
-    field: &str,
-) -> Result<BTreeMap<&'f str, &'f str>, StageError> {
-    let mut found = BTreeMap::new();
-    for &file in files {
-        let Some(name) = pattern.name(file) else { continue };
-        if let Some(other) = found.insert(name, file) {
-            let text = format!("`{other}` and `{file}` are both `{name}` by the pattern `{}`", pattern.text());
-            let hint = "write the extension into the pattern, or remove one of them";
-            return Err(StageError::input(code, text).hint(hint).field(field));
-        }
-    }
-    Ok(found)
 }

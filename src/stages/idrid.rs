@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::data::counts::counted;
 use crate::data::gathering::{Found, extension, gather, is_picture, stem};
+use crate::data::passed::{Sort, remedy, words_of};
 use crate::data::photographs::{Official, PhotographFacts, WithoutMask};
-use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Warning, Work};
+use crate::stage::{Cell, Determinism, Files, Implementation, Outcome, Params, StageError, Table, Warning, Work};
 
 /// The implementation of `idrid`.
 pub const IDRID: Implementation = Implementation {
@@ -33,6 +35,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let listed = files.list(&root)?;
     let mut photographs: BTreeMap<String, (Official, &str)> = BTreeMap::new();
     let mut masks: BTreeMap<(String, &str), &str> = BTreeMap::new();
+    let mut odd = Vec::new();
     for file in &listed {
         match Place::of(file) {
             Some((side, Place::Photograph(name))) if wanted.is_none_or(|wanted| wanted == side) => {
@@ -45,7 +48,10 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
                     return Err(twice("duplicate-mask", other, file, &name));
                 }
             }
-            _ => {}
+            Some(_) => {}
+            None => {
+                odd.extend(Odd::of(file).filter(|odd| wanted.is_none() || odd.side.is_none() || odd.side == wanted))
+            }
         }
     }
     if photographs.is_empty() {
@@ -54,6 +60,14 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         return Err(StageError::input("no-photographs", text).hint(hint).field("root"));
     }
     all_classes(&listed)?;
+    // DVC leaves a pointer beside what it fetched, too.
+    for odd in odd.iter_mut().filter(|odd| odd.sort == Sort::Pointer) {
+        let kept = odd.file.strip_suffix(".dvc").unwrap_or(odd.file);
+        if listed.binary_search_by(|file| file.as_str().cmp(kept)).is_ok() {
+            odd.sort = Sort::Beside;
+        }
+    }
+    let told = unused(&odd, &photographs, &masks)?;
     let mut found = Vec::new();
     for (name, (side, file)) in &photographs {
         let of_class =
@@ -82,8 +96,122 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         code: "unmatched-mask".to_owned(),
         text: format!("`{file}` is the mask of a photograph that is not there"),
     };
-    let warnings = masks.values().map(left).collect();
-    gather(&found, &CLASSES, files, &root, warnings)
+    let warnings = masks.values().map(left).chain(told.warnings).collect();
+    let mut outcome = gather(&found, &CLASSES, files, &root, warnings)?;
+    outcome.summary.tables.extend(told.table);
+    Ok(outcome)
+}
+
+/// What is told of files that are not the data set's own.
+struct Told {
+    warnings: Vec<Warning>,
+    table: Option<Table>,
+}
+
+/// Accounts for every file in a folder of photographs or masks that is neither.
+fn unused(
+    odd: &[Odd<'_>],
+    photographs: &BTreeMap<String, (Official, &str)>,
+    masks: &BTreeMap<(String, &str), &str>,
+) -> Result<Told, StageError> {
+    let (mut beside_photographs, mut beside_masks) = (Vec::new(), Vec::new());
+    let mut rows: BTreeMap<&str, (i64, &str)> = BTreeMap::new();
+    for odd in odd {
+        let (count, _) = rows.entry(odd.sort.reason()).or_insert((0, odd.file));
+        *count += 1;
+        if odd.sort == Sort::Beside {
+            continue;
+        }
+        if !odd.mask {
+            beside_photographs.push(odd.file);
+            continue;
+        }
+        // Of one that does not say whose it is, or what of, any may be meant.
+        let of_name = |name: &&String| odd.name.as_ref().is_none_or(|own| own == *name);
+        let lost = photographs.keys().filter(of_name).find_map(|name| {
+            let lacks = |class: &&&str| {
+                odd.class.is_none_or(|own| own == **class) && !masks.contains_key(&(name.clone(), **class))
+            };
+            Some((name, CLASSES.iter().find(lacks)?))
+        });
+        let Some((name, class)) = lost else {
+            beside_masks.push(odd.file);
+            continue;
+        };
+        let text = format!(
+            "`{}` is not used, and `{name}` has no mask of {class}: the lesion would count as absent",
+            odd.file
+        );
+        let fits = match (&odd.name, odd.class) {
+            (Some(name), Some(class)) => format!("{name}_{class}.tif"),
+            _ => "IDRiD_01_MA.tif".to_owned(),
+        };
+        return Err(StageError::input("unused-file", text).hint(remedy(odd.file, &fits)).field("root"));
+    }
+    let warn = |(files, of): (&Vec<&str>, &str)| {
+        let first = files.first()?;
+        let count = counted(files.len() as u64, "file");
+        let text = format!("{count} not used in a folder of {of}, `{first}` first: not named as IDRiD names them");
+        Some(Warning { code: "unused-file".to_owned(), text })
+    };
+    let warnings =
+        [(&beside_photographs, "photographs"), (&beside_masks, "masks")].into_iter().filter_map(warn).collect();
+    let row = |(reason, (count, first)): (&&str, &(i64, &str))| {
+        vec![Cell::Text((*reason).to_owned()), Cell::Int(*count), Cell::Text((*first).to_owned())]
+    };
+    let table = (!rows.is_empty()).then(|| Table {
+        title: "files not used".to_owned(),
+        columns: ["reason", "files", "first"].map(str::to_owned).to_vec(),
+        rows: rows.iter().map(row).collect(),
+    });
+    Ok(Told { warnings, table })
+}
+
+/// A file among photographs or masks that is not named as those are.
+struct Odd<'a> {
+    file: &'a str,
+    sort: Sort,
+    /// Whether it lies where masks do.
+    mask: bool,
+    side: Option<Official>,
+    /// The photograph and the class that it may be of, where its path says so.
+    name: Option<String>,
+    class: Option<&'static str>,
+}
+
+impl<'a> Odd<'a> {
+    /// [`None`] for what lies elsewhere, or is the data set's own and no lesion: the optic disc.
+    fn of(file: &'a str) -> Option<Self> {
+        let lower = file.to_ascii_lowercase();
+        let folders = folders(&lower);
+        let (top, rest) = folders.split_first()?;
+        let mask = top.contains("groundtruth");
+        if !mask && !top.contains("original images") {
+            return None;
+        }
+        let words = words_of(file);
+        let idrid = words.iter().position(|word| word == "idrid");
+        let after = idrid.map_or(0, |at| at + 1);
+        let number = words[after..].iter().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+        // The number of a download is any.
+        let number = number.filter(|_| idrid.is_some() || Sort::of(file) == Sort::Picture);
+        let disc = rest.iter().any(|folder| folder.contains("optic disc"));
+        if mask && (disc || words.iter().any(|word| word == "od")) {
+            return None;
+        }
+        let class =
+            FOLDERS.iter().find(|(_, folder)| rest.iter().any(|own| own.contains(folder))).map(|(class, _)| *class);
+        let named =
+            CLASSES.into_iter().find(|class| words[after..].iter().any(|word| word.eq_ignore_ascii_case(class)));
+        Some(Self {
+            file,
+            sort: Sort::of(file),
+            mask,
+            side: rest.first().and_then(|side| side_of(side)),
+            name: number.and_then(|number| number.parse::<u32>().ok()).map(named_by),
+            class: named.or(class),
+        })
+    }
 }
 
 /// An error where there is no mask of a class at all: a folder that lacks would count as a lesion that nobody has.
@@ -127,22 +255,11 @@ impl Place {
     /// What a file is, by its path; case does not count. [`None`] for everything else that lies there.
     fn of(file: &str) -> Option<(Official, Self)> {
         let lower = file.to_ascii_lowercase();
-        let mut folders: Vec<&str> = lower.split('/').collect();
-        folders.pop();
-        // Parts B and C of the data set have folders of the same names.
-        if let Some(part) = folders.iter().position(|folder| folder.starts_with("a. segmentation")) {
-            folders.drain(..=part);
-        }
+        let folders = folders(&lower);
         let [top, side, rest @ ..] = folders.as_slice() else { return None };
-        let side = if side.contains("train") {
-            Official::Train
-        } else if side.contains("test") {
-            Official::Test
-        } else {
-            return None;
-        };
+        let side = side_of(side)?;
         let (number, class) = numbered(stem(&lower))?;
-        let name = format!("IDRiD_{number:02}");
+        let name = named_by(number);
         if top.contains("original images") && class.is_empty() && rest.is_empty() && is_picture(file) {
             return Some((side, Self::Photograph(name)));
         }
@@ -152,11 +269,37 @@ impl Place {
     }
 }
 
+/// The folders of a path in small letters, from that of photographs or of masks on.
+fn folders(lower: &str) -> Vec<&str> {
+    let mut folders: Vec<&str> = lower.split('/').collect();
+    folders.pop();
+    // Parts B and C of the data set have folders of the same names.
+    if let Some(part) = folders.iter().position(|folder| folder.starts_with("a. segmentation")) {
+        folders.drain(..=part);
+    }
+    folders
+}
+
+fn side_of(folder: &str) -> Option<Official> {
+    if folder.contains("train") {
+        Some(Official::Train)
+    } else if folder.contains("test") {
+        Some(Official::Test)
+    } else {
+        None
+    }
+}
+
+fn named_by(number: u32) -> String {
+    format!("IDRiD_{number:02}")
+}
+
 /// `idrid_07_ma` is 7 and `ma`; `idrid_07` is 7 and nothing.
 fn numbered(stem: &str) -> Option<(u32, &str)> {
     let rest = stem.strip_prefix("idrid_")?;
     let (number, class) = rest.split_once('_').unwrap_or((rest, ""));
-    Some((number.parse().ok()?, class))
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    Some((number.parse().ok().filter(|_| digits)?, class))
 }
 
 fn twice(code: &'static str, one: &str, other: &str, name: &str) -> StageError {

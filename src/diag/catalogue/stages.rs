@@ -62,6 +62,51 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found("unmatched-mask", "A mask belongs to no photograph and is not used.", "Check its name."),
     found(
+        "unused-file",
+        "A file in a folder of masks or photographs is not used: its name fits nothing, its format is not read, or its download was not finished. Where its photograph would count as free of a lesion for want of it, that is an error.",
+        "Rename it, save it as PNG or TIFF, finish the download, or move it out of the folder.",
+    ),
+    found(
+        "two-roles",
+        "One file is both a photograph and a mask, or the mask of two classes.",
+        "Write patterns that tell the files apart; a mask shows one class.",
+    ),
+    found(
+        "ambiguous-mask",
+        "A mask fits several photographs, because its pattern has no `*` for what tells them apart.",
+        "Give the pattern as many `*` as that of the photographs: all of them count.",
+    ),
+    found(
+        "duplicate-photograph",
+        "Two files are one photograph: their names differ in case, in how accents are composed, or in their extension alone.",
+        "Write the extension into the pattern, or take one of them out.",
+    ),
+    found(
+        "duplicate-mask",
+        "Two files are the mask of one class of one photograph.",
+        "Write the extension into the pattern, or take one of them out.",
+    ),
+    found(
+        "patient-spelling",
+        "One patient's name is spelled in several ways (case, composed accents). They are taken for one patient, so that no split parts them.",
+        "Nothing, if they are one; else give them names that differ in more than that.",
+    ),
+    found(
+        "dropped-lesions",
+        "`preprocess` cuts lesion pixels away: `crop` those outside the field of view, `shrink` those in the last rows and columns that do not fill a box.",
+        "Nothing, where they are few; else crop less, or shrink by a number that divides the photographs' sides.",
+    ),
+    found(
+        "broken-link",
+        "A link can't be followed: its target does not exist, or may not be read. git-annex, DataLad and DVC show files so whose content is not on this machine.",
+        "Fetch the content (`git annex get`, `datalad get`, `dvc pull`), or remove the link.",
+    ),
+    found(
+        "special-file",
+        "A FIFO, a socket or a device stands where a file should.",
+        "Remove it from the folder, or name another file.",
+    ),
+    found(
         "same-photograph",
         "Two photographs hold the same bytes. They count as two, and a split must keep them on one side.",
         "Take one of them out.",

@@ -10,4 +10,5 @@ mod photographs;
 mod readings;
 mod real;
 mod remarks;
+mod roles;
 mod sources;

@@ -1,0 +1,100 @@
+//! When two names are one: however their letters are composed (Macs decompose accents, other systems do not), and in either case.
+//! Knows no file.
+
+use std::borrow::Cow;
+
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+/// A text with its accents composed (NFC).
+#[must_use]
+pub fn composed(text: &str) -> Cow<'_, str> {
+    if is_nfc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
+}
+
+/// What all spellings of a name have in common.
+#[must_use]
+pub fn same(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
+    let lower: String = name.nfc().flat_map(char::to_lowercase).collect();
+    composed(&lower).into_owned()
+}
+
+/// A text in small letters, each as long as it was, so that a place in the one is a place in the other.
+#[must_use]
+pub fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let small = |letter: char| {
+        let mut lower = letter.to_lowercase();
+        match (lower.next(), lower.next()) {
+            (Some(one), None) if one.len_utf8() == letter.len_utf8() => one,
+            _ => letter,
+        }
+    };
+    text.chars().map(small).collect()
+}
+
+/// The words of a name: runs of letters and runs of digits, without leading zeros, in all spellings alike. Names with the same words
+/// nearly match: `IDRiD_01_MA`, `idrid-1-ma`.
+#[must_use]
+pub fn words(name: &str) -> Vec<String> {
+    #[derive(PartialEq)]
+    enum Run {
+        Letters,
+        Digits,
+        Neither,
+    }
+    let run = |letter: char| {
+        if letter.is_ascii_digit() {
+            Run::Digits
+        } else if letter.is_alphanumeric() {
+            Run::Letters
+        } else {
+            Run::Neither
+        }
+    };
+    let text = same(name);
+    let mut words: Vec<String> = Vec::new();
+    let mut last = Run::Neither;
+    for letter in text.chars() {
+        let own = run(letter);
+        match words.last_mut().filter(|_| own == last) {
+            Some(word) if own != Run::Neither => word.push(letter),
+            _ if own != Run::Neither => words.push(letter.to_string()),
+            _ => {}
+        }
+        last = own;
+    }
+    for word in &mut words {
+        let rest = word.trim_start_matches('0');
+        if rest.len() < word.len() {
+            *word = if rest.is_empty() { "0".to_owned() } else { rest.to_owned() };
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_name_are_the_same() {
+        assert_eq!(same("Zoe\u{308}.PNG"), same("zo\u{eb}.png"));
+        assert_eq!(same("ÉTÉ"), same("e\u{301}te\u{301}"));
+        assert_ne!(same("zoe"), same("zoë"));
+        assert_eq!(folded("ÉA\u{212a}"), "éa\u{212a}", "the Kelvin sign would get shorter");
+        assert_eq!(composed("e\u{301}"), "é");
+    }
+
+    #[test]
+    fn words_are_letters_and_numbers() {
+        assert_eq!(words("IDRiD_01_MA"), ["idrid", "1", "ma"]);
+        assert_eq!(words("Copy of IDRiD-001MA (1)"), ["copy", "of", "idrid", "1", "ma", "1"]);
+        assert_eq!(words("_00_.a"), ["0", "a"]);
+        assert!(words("--").is_empty());
+    }
+}

@@ -1,0 +1,269 @@
+//! The files beside masks and photographs that have no role. One that was probably meant as a mask makes its photograph look free of
+//! the lesion; each is told.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::Eye;
+use super::classes::Class;
+use super::pairs::Fit;
+use crate::data::counts::counted;
+use crate::data::gathering::{is_picture, stem};
+use crate::data::passed::{Sort, remedy, within, words_of};
+use crate::data::pattern::Pattern;
+use crate::data::spelling::{folded, same, words};
+use crate::stage::{Cell, StageError, Table, Warning};
+
+/// What a source knows of its files once photographs have their masks.
+pub(super) struct Found<'a> {
+    pub(super) listed: &'a [String],
+    pub(super) photographs: &'a Pattern<'a>,
+    pub(super) classes: &'a [Class<'a>],
+    pub(super) eyes: &'a [Eye<'a>],
+    /// The files that have a role.
+    pub(super) used: &'a HashSet<&'a str>,
+    /// Masks without a photograph.
+    pub(super) unmatched: &'a HashSet<&'a str>,
+}
+
+/// What is told of files without a role.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) warnings: Vec<Warning>,
+    /// How many there are of each reason, and the first.
+    rows: BTreeMap<&'static str, (u64, String)>,
+}
+
+impl Told {
+    fn row(&mut self, reason: &'static str, file: &str) {
+        let (count, _) = self.rows.entry(reason).or_insert_with(|| (0, file.to_owned()));
+        *count += 1;
+    }
+
+    /// A table of them; [`None`] where there are none.
+    pub(super) fn table(&self) -> Option<Table> {
+        let row = |(reason, (count, first)): (&&str, &(u64, String))| {
+            vec![Cell::Text((*reason).to_owned()), Cell::Int(*count as i64), Cell::Text(first.clone())]
+        };
+        let columns = ["reason", "files", "first"].map(str::to_owned).to_vec();
+        let title = "files not used".to_owned();
+        (!self.rows.is_empty()).then(|| Table { title, columns, rows: self.rows.iter().map(row).collect() })
+    }
+}
+
+/// Where a class's masks lie.
+struct Place<'a> {
+    class: &'a Class<'a>,
+    /// The folders that its files lie in, as a pattern; [`None`] where its name has no star.
+    folders: Option<Pattern<'a>>,
+    /// A folder that holds masks only, with a `/` at its end.
+    only_masks: Option<String>,
+}
+
+impl<'a> Place<'a> {
+    fn new(class: &'a Class<'a>, eyes: &[Eye<'_>]) -> Self {
+        let fixed = same(class.pattern.fixed_folder());
+        let prefix = format!("{fixed}/");
+        let apart = !fixed.is_empty() && !eyes.iter().any(|eye| same(eye.file).starts_with(&prefix));
+        Self { class, folders: Pattern::new(class.pattern.folder()), only_masks: apart.then_some(prefix) }
+    }
+
+    /// Whether a file lies where the class's masks do.
+    fn holds(&self, file: &str) -> bool {
+        let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let beside = match &self.folders {
+            Some(folders) => folders.captures(folder).is_some(),
+            None => same(folder) == same(self.class.pattern.folder()),
+        };
+        beside || self.only_masks.as_ref().is_some_and(|prefix| same(file).starts_with(prefix))
+    }
+
+    /// What the stars of its folders stand for in a file's.
+    fn stars(&self, file: &str) -> Option<Vec<String>> {
+        let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Some(self.folders.as_ref()?.captures(folder)?.iter().map(|star| same(star)).collect())
+    }
+}
+
+/// The names that a mask of each photograph would have.
+struct Expected {
+    /// By the words of the whole name.
+    whole: HashMap<Vec<String>, Vec<usize>>,
+    /// By those of the photograph's own part, where the pattern has words beside it.
+    bare: HashMap<Vec<String>, Vec<usize>>,
+    longest: usize,
+    /// How many stars stand in the file's name.
+    stars: usize,
+}
+
+impl Expected {
+    fn new(class: &Class<'_>, eyes: &[Eye<'_>]) -> Self {
+        let file = class.pattern.file();
+        let pieces: Vec<&str> = file.split('*').collect();
+        let stars = pieces.len() - 1;
+        let ends_open = pieces.last().is_some_and(|piece| piece.is_empty());
+        let mut expected = Self { whole: HashMap::new(), bare: HashMap::new(), longest: 0, stars };
+        // Beside the stars and the extension.
+        let has_words = !words(&format!("{} {}", pieces[..stars].join(" "), stem(pieces[stars]))).is_empty();
+        for (at, eye) in eyes.iter().enumerate() {
+            let own = &eye.stars[eye.stars.len().saturating_sub(stars.max(1))..];
+            let mut name = String::new();
+            for (k, piece) in pieces.iter().enumerate() {
+                name.push_str(piece);
+                if k < stars {
+                    // Where a mask's name has more stars than the photograph's path, the first ones may be anything.
+                    let missing = stars - own.len().min(stars);
+                    name.push_str(if k < missing { "" } else { &own[k - missing] });
+                }
+            }
+            let name = if ends_open || stars == 0 { name.as_str() } else { stem(&name) };
+            let whole = words(name);
+            expected.longest = expected.longest.max(whole.len());
+            expected.whole.entry(whole).or_default().push(at);
+            if has_words && let Some(last) = own.last() {
+                expected.bare.entry(words(last)).or_default().push(at);
+            }
+        }
+        expected
+    }
+
+    /// The photograph that a file was probably meant for: the one with the longest name in the file's, and how many words that has.
+    fn of(&self, file: &str, place: &Place<'_>, eyes: &[Eye<'_>]) -> Option<(usize, usize)> {
+        let all = words_of(file);
+        let folders = place.stars(file);
+        let agrees = |at: &&usize| {
+            let keys = &eyes[**at].keys;
+            let before = &keys[..keys.len().saturating_sub(self.stars)];
+            folders.as_ref().is_none_or(|folders| folders.len() != before.len() || folders == before)
+        };
+        for length in (1..=self.longest.min(all.len())).rev() {
+            let found = all.windows(length).filter_map(|window| self.whole.get(window)).flatten().find(agrees);
+            if let Some(at) = found {
+                return Some((*at, length));
+            }
+        }
+        // Its photograph's name and numbers, and no word that says what else it is.
+        let numbers = all.iter().rev().take_while(|word| word.starts_with(|c: char| c.is_ascii_digit())).count();
+        (0..=numbers).find_map(|cut| {
+            let own = &all[..all.len() - cut];
+            Some((*self.bare.get(own)?.iter().find(agrees)?, own.len()))
+        })
+    }
+}
+
+/// Accounts for every file without a role that lies where masks or photographs do.
+///
+/// # Errors
+/// `unused-file` for one that was probably meant as the mask of a photograph that has none, where that means that the lesion is absent.
+pub(super) fn account(found: &Found<'_>, absent: &str) -> Result<Told, StageError> {
+    let mut told = Told::default();
+    let unused: Vec<&str> = found.listed.iter().map(String::as_str).filter(|file| !found.used.contains(file)).collect();
+    if unused.is_empty() {
+        return Ok(told);
+    }
+    let places: Vec<Place<'_>> = found.classes.iter().map(|class| Place::new(class, found.eyes)).collect();
+    let mut expected: Vec<Option<Expected>> = places.iter().map(|_| None).collect();
+    let mut lost: Vec<(&str, String)> = Vec::new();
+    let mut copies: Vec<(&str, String)> = Vec::new();
+    let mut photographs: Vec<&str> = Vec::new();
+    let listed: HashSet<&str> = found.listed.iter().map(String::as_str).collect();
+    for file in unused {
+        let mut sort = Sort::of(file);
+        if sort == Sort::Pointer && file.strip_suffix(".dvc").is_some_and(|kept| listed.contains(kept)) {
+            sort = Sort::Beside;
+        }
+        let holding: Vec<usize> = (0..places.len()).filter(|&k| places[k].holds(file)).collect();
+        if holding.is_empty() {
+            if sort != Sort::Beside && would_fit(found.photographs, file) {
+                photographs.push(file);
+                told.row(sort.reason(), file);
+            }
+            continue;
+        }
+        if !found.unmatched.contains(file) {
+            told.row(sort.reason(), file);
+        }
+        if sort == Sort::Beside {
+            continue;
+        }
+        let mut meant: Option<(usize, usize, usize)> = None;
+        for &k in &holding {
+            let expected = expected[k].get_or_insert_with(|| Expected::new(places[k].class, found.eyes));
+            if let Some((at, length)) = expected.of(file, &places[k], found.eyes)
+                && meant.is_none_or(|(.., longest)| length > longest)
+            {
+                meant = Some((k, at, length));
+            }
+        }
+        // The name of a download may say nothing, and any photograph's mask may be meant.
+        let unnamed = || {
+            let lacks = |&k: &usize| {
+                let at = found.eyes.iter().position(|eye| !eye.masks.contains_key(places[k].class.name))?;
+                Some((k, at, 0))
+            };
+            matches!(sort, Sort::Unfinished | Sort::Pointer).then(|| holding.iter().find_map(lacks))?
+        };
+        let Some((k, at, _)) = meant.or_else(unnamed) else { continue };
+        let (eye, class) = (&found.eyes[at], places[k].class);
+        match eye.masks.get(class.name) {
+            None if absent == "absent" => {
+                let text = format!(
+                    "`{file}` is not used, and `{}` has no mask of `{}`: the lesion would count as absent",
+                    eye.file, class.name
+                );
+                let hint = remedy(file, class.pattern.text());
+                return Err(StageError::input("unused-file", text).hint(hint).field(class.field()));
+            }
+            None => lost.push((file, format!("`{}` has no mask of `{}`", eye.file, class.name))),
+            Some(own) => copies.push((file, format!("`{}` has `{own}`", eye.file))),
+        }
+    }
+    let mut warn = |files: &[(&str, String)], what: &str| {
+        if let [(first, text), ..] = files {
+            let count = counted(files.len() as u64, "file");
+            let text = format!("{count} not used that {what}, `{first}` first: {text}");
+            told.warnings.push(Warning { code: "unused-file".to_owned(), text });
+        }
+    };
+    warn(&lost, "may be masks");
+    warn(&copies, "may be copies of masks");
+    if let Some(first) = photographs.first() {
+        let count = counted(photographs.len() as u64, "file");
+        let text = format!("{count} where photographs are, not JPEG, PNG or TIFF: `{first}` first");
+        told.warnings.push(Warning { code: "unused-file".to_owned(), text });
+    }
+    Ok(told)
+}
+
+/// Whether a file lies where photographs do, under a name that would fit but for its format.
+fn would_fit(pattern: &Pattern<'_>, file: &str) -> bool {
+    if is_picture(file) {
+        return false;
+    }
+    if pattern.captures(file).is_some() {
+        return true;
+    }
+    // `photographs/*.jpg` and `photographs/a.jpg.part` or `photographs/a.bmp`.
+    let ending = folded(pattern.file().rsplit('*').next().unwrap_or_default());
+    let Some((before, _)) = file.rsplit_once('.') else { return false };
+    pattern.captures(before).is_some() || pattern.captures(&format!("{before}{ending}")).is_some()
+}
+
+/// Says of masks without a photograph what nearly fits.
+pub(super) fn nearly(mask: &Fit<'_>, eyes: &[Eye<'_>], near: Option<usize>) -> Option<String> {
+    if let Some(at) = near {
+        let eye = &eyes[at];
+        return Some(format!(
+            "`{}` is `{}`, but the photograph `{}` is `{}`: all `*` count",
+            mask.file,
+            mask.stars.join("/"),
+            eye.file,
+            eye.stars.join("/")
+        ));
+    }
+    let own = words_of(mask.stars.last()?);
+    let eye = eyes.iter().find(|eye| {
+        let other = eye.stars.last().map(|star| words(star)).unwrap_or_default();
+        within(&other, &own) || within(&own, &other)
+    })?;
+    Some(format!("`{}` nearly has the name of `{}`", mask.file, eye.file))
+}
