@@ -1,5 +1,7 @@
 //! `split`: divides patches into training, validation and test sides, whole patients or photographs at a time.
 
+use std::collections::BTreeMap;
+
 use crate::data::counts::{Counts, counted, table};
 use crate::data::patches::PatchSet;
 use crate::data::split::{SIDES, Unit, drawn, folded, of_other_folds, official, side_of, sum_to_one, units};
@@ -12,13 +14,27 @@ use crate::stage::{
 /// The implementation of `split`.
 pub const SPLIT: Implementation = Implementation {
     name: "split",
-    version: 1,
-    revised: None,
+    version: 2,
+    revised: Some(revised),
     seeded: true,
     determinism: Determinism::BitExact,
     check: Some(check),
     work: Work::Whole(run),
 };
+
+/// Version 2 takes names with accents in either composition: those that were composed otherwise went to the side of the rest.
+fn revised(params: &BTreeMap<String, Value>) -> u32 {
+    let Some(Value::Map(names)) = params.get("names") else { return 1 };
+    let accented = |value: &Value| match value {
+        Value::Text(text) | Value::Path(text) => !text.is_ascii(),
+        _ => false,
+    };
+    let any = |value: &Value| match value {
+        Value::List(values) => values.iter().any(accented),
+        one => accented(one),
+    };
+    if names.values().any(any) { 2 } else { 1 }
+}
 
 fn check(params: &Params) -> Result<(), StageError> {
     let by = params.text("by")?;
