@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! .macula/
-//!   .gitignore, CACHEDIR.TAG        neither git nor backups take it along
+//!   .gitignore, CACHEDIR.TAG        neither git nor backups take it along; in `v1/` where other things lie in the folder
 //!   v1/
 //!     objects/ab/cdef…              bytes, under their BLAKE3 digest; read-only, whole, on the disk
 //!     objects/incoming/PID-…/       new bytes of a living process, not yet in their place
@@ -46,18 +46,20 @@ impl Layout {
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let layout = Self { root: root.to_owned(), version: root.join(VERSION) };
         layout.understood()?;
+        // Marks would take a folder of the user's own (`store ".."`) out of git and of backups: what is macula's there is `v1`.
+        let marked = if is_own(root) { root } else { &layout.version };
         make(root)?;
         for folder in ["", "objects", "actions", "items", "claims", "partial", "runs"] {
             make(&layout.version.join(folder))?;
         }
         for (name, text) in [
-            (".gitignore", "*\n"),
+            (MARKS[0], "*\n"),
             (
-                "CACHEDIR.TAG",
+                MARKS[1],
                 "Signature: 8a477f597d28d172789f06886806bc55\n# Made by macula; everything here can be computed again.\n",
             ),
         ] {
-            let path = root.join(name);
+            let path = marked.join(name);
             if !path.exists() {
                 disk::write_lightly(&path, text.as_bytes()).map_err(StoreError::disk("write", &path))?;
             }
@@ -194,6 +196,18 @@ impl Layout {
     }
 }
 
+/// The files that keep git and backups from taking a folder along.
+const MARKS: [&str; 2] = [".gitignore", "CACHEDIR.TAG"];
+
+/// Whether a folder holds nothing but a store, or will be made.
+fn is_own(root: &Path) -> bool {
+    let names = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let is_version = |name: &String| name.strip_prefix('v').is_some_and(|digits| digits.parse::<u32>().is_ok());
+    let of_store = |name: &String| is_version(name) || MARKS.contains(&name.as_str());
+    names.is_empty() || names.iter().all(of_store) && names.iter().any(is_version)
+}
+
 /// A class as part of a file's name.
 fn file_name(class: &str) -> String {
     class.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
@@ -201,4 +215,29 @@ fn file_name(class: &str) -> String {
 
 fn make(folder: &Path) -> Result<(), StoreError> {
     disk::make_folder(folder).map_err(StoreError::disk("create", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_folder_of_macula_s_own_is_marked_as_a_cache() {
+        let place = tempfile::tempdir().expect("a folder");
+        let root = place.path().join("own");
+        for _ in ["made", "opened again"] {
+            let layout = Layout::open(&root).expect("opened");
+            assert!(MARKS.iter().all(|mark| root.join(mark).exists() && !layout.version.join(mark).exists()));
+            std::fs::remove_file(root.join(MARKS[1])).expect("removed");
+        }
+        std::fs::write(place.path().join("thesis.tex"), "").expect("written");
+        for _ in ["made", "opened again"] {
+            let layout = Layout::open(place.path()).expect("opened");
+            assert!(MARKS.iter().all(|mark| !place.path().join(mark).exists() && layout.version.join(mark).exists()));
+        }
+        let empty = tempfile::tempdir().expect("a folder");
+        std::fs::write(empty.path().join(MARKS[0]), "*.aux\n").expect("written");
+        Layout::open(empty.path()).expect("opened");
+        assert!(!empty.path().join(MARKS[1]).exists());
+    }
 }
