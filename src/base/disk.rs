@@ -99,15 +99,14 @@ fn is_unknown(error: &io::Error) -> bool {
     matches!(error.kind(), PermissionDenied | InvalidInput | Unsupported)
 }
 
-/// Copies a file to where there is none; it gets the rights of the first.
+/// Writes `bytes` to where there is no file, with these rights, without waiting for the disk.
 ///
 /// # Errors
 /// What the system says.
-pub fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let (mut from, mut to) = (File::open(from)?, File::create_new(to)?);
-    io::copy(&mut from, &mut to)?;
-    permit(&to, from.metadata()?.permissions().mode() & 0o777)
+pub fn write_once(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(bytes)?;
+    permit(&file, mode)
 }
 
 /// Lets the system ask how folders look now, those above others first. What it believes of a network's disk may be a minute old:
@@ -233,19 +232,6 @@ pub fn free_bytes(path: &Path) -> Option<u64> {
     let there = path.ancestors().find(|ancestor| ancestor.exists())?;
     let figures = rustix::fs::statvfs(there).ok()?;
     Some(figures.f_bavail * figures.f_frsize)
-}
-
-/// A number of bytes for people: `1.4 GiB`.
-#[must_use]
-pub fn bytes_shown(bytes: u64) -> String {
-    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} bytes") } else { format!("{value:.1} {}", units[unit]) }
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -35,7 +35,33 @@ pub fn thousands(count: u64) -> String {
 /// A count and its noun, in the number that agrees: `1 patch`, `3 photographs`.
 #[must_use]
 pub fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", thousands(count), if count == 1 { one } else { many })
+    format!("{} {}", thousands(count), noun(count, one, many))
+}
+
+/// The noun that agrees with a count; for texts whose counts have no thousands apart.
+#[must_use]
+pub fn noun<'n>(count: u64, one: &'n str, many: &'n str) -> &'n str {
+    if count == 1 { one } else { many }
+}
+
+/// A number of bytes, in powers of 1024: `1.4 MiB`.
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    // 1023.95 would be shown as 1024.0 of the smaller unit.
+    while (if unit == 0 { value >= 1024.0 } else { value >= 1023.95 }) && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// As [`bytes`], in whole words where there are few: `1 byte`, `9 bytes`.
+#[must_use]
+pub fn size(count: u64) -> String {
+    if count < 1024 { counted(count, "byte", "bytes") } else { bytes(count) }
 }
 
 #[cfg(test)]
@@ -56,5 +82,11 @@ mod tests {
         assert_eq!(thousands(999), "999");
         assert_eq!(counted(1, "patch", "patches"), "1 patch");
         assert_eq!(counted(1000, "patch", "patches"), "1,000 patches");
+    }
+    #[test]
+    fn sizes_are_never_a_thousand_and_twenty_four_of_a_unit() {
+        assert_eq!([0, 1023, 1024, 1_500_000, 1 << 40].map(bytes), ["0 B", "1023 B", "1.0 KiB", "1.4 MiB", "1.0 TiB"]);
+        let below = [(1 << 20) - 1, (1 << 30) - 1, (1 << 40) - 1, u64::MAX];
+        assert_eq!(below.map(bytes), ["1.0 MiB", "1.0 GiB", "1.0 TiB", "16777216.0 TiB"]);
     }
 }

@@ -11,7 +11,7 @@ use crate::lang::network::NetworkSpec;
 use crate::lang::shapes::{self, LayerShape};
 use crate::lang::spec::{Contents, Pipeline, Points};
 use crate::lang::{self, value};
-use crate::progress::table::{render, thousands};
+use crate::progress::table::{counted, render, thousands};
 use crate::stage::{Cell, Table};
 
 /// How a network is looked at.
@@ -100,8 +100,9 @@ pub(super) fn text(network: &NetworkSpec, side: usize, look: Look) -> Result<Str
     let rows = shapes::folded(&layers).iter().map(row).collect();
     let (parameters, multiply_adds) = (thousands(parameters as i64), thousands(multiply_adds as i64));
     Ok(format!(
-        "{} on 3 x {side} x {side}, {classes} classes: {parameters} parameters, {multiply_adds} multiply-adds a patch\n\n{}",
+        "{} on 3 x {side} x {side}, {}: {parameters} parameters, {multiply_adds} multiply-adds a patch\n\n{}",
         network.name,
+        counted(classes as u64, "class", "classes"),
         render(&Table { title: String::new(), columns, rows }),
     ))
 }

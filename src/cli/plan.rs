@@ -83,13 +83,12 @@ fn failure(engine: &Engine, id: StageId, error: &StageError) -> Failure {
 fn shown(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> String {
     let widest = explained.iter().map(|(id, ..)| engine.stage(*id).name.chars().count()).max().unwrap_or(0);
     let count = |matches: fn(&Decision) -> bool| explained.iter().filter(|(_, decision, _)| matches(decision)).count();
-    let noun = if explained.len() == 1 { "stage" } else { "stages" };
     let failing = count(|decision| matches!(decision, Decision::Failed(_) | Decision::Blocked(_)));
     let failing = if failing == 0 { String::new() } else { format!(", {failing} can't run") };
     let mut text = format!(
-        "{}: {} {noun}: {} will run, {} reused, {} not known yet{failing}\n",
+        "{}: {}: {} will run, {} reused, {} not known yet{failing}\n",
         engine.pipeline.name,
-        explained.len(),
+        counted(explained.len() as u64, "stage", "stages"),
         count(|decision| matches!(decision, Decision::Run(_))),
         count(|decision| matches!(decision, Decision::Reuse(..))),
         count(|decision| matches!(decision, Decision::Unknown(_))),
@@ -170,7 +169,7 @@ fn words(engine: &Engine, id: StageId, decision: &Decision, explanation: &Explan
         Decision::Run(task) => {
             let mut words = explanation.reason.as_ref().map(crate::plan::Reason::short).unwrap_or_default();
             if let Some((there, all)) = task.items.filter(|(there, _)| *there > 0) {
-                let _ = write!(words, "; {there} of {all} items reused");
+                let _ = write!(words, "; {there} of {} reused", counted(all, "item", "items"));
             }
             let need = Need::of(engine, id);
             if let Some(memory) = need.memory.filter(|memory| *memory >= WORTH_SAYING) {

@@ -10,6 +10,7 @@ use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::base::Sources;
 use crate::plan::{Decision, Engine, Explanation, Reason, StageId};
+use crate::progress::table::counted;
 use crate::progress::text::duration;
 use crate::run::{self, Options, World, time};
 use crate::store::{Difference, Kind, RunRecord, StageRun};
@@ -126,7 +127,7 @@ fn told(
     }
     if let Decision::Run(task) = decision {
         if let Some((there, all)) = task.items {
-            let _ = writeln!(text, "  {there} of {all} items are reused");
+            let _ = writeln!(text, "  {there} of {} reused", counted(all, "item is", "items are"));
         }
         let recorded = engine.store.runs.last_of(&engine.pipeline.name, name);
         if let Some((_, last)) = recorded.filter(|(_, last)| last.cost > 0.0) {
@@ -155,7 +156,7 @@ fn cost(last: &StageRun, items: Option<(u64, u64)>) -> String {
             let open = all.saturating_sub(there);
             let then = last.items.map_or(all, |(_, then)| then).max(1);
             let about = duration(last.anew * open as f64 / then as f64);
-            format!("about {about} for {open} items: {then} take {}", duration(last.anew))
+            format!("about {about} for {}: {then} take {}", counted(open, "item", "items"), duration(last.anew))
         }
         _ => format!("it took {} last time", duration(last.cost)),
     }

@@ -209,7 +209,8 @@ fn pipeline(view: &View, name: &str) -> Option<String> {
         if all > 0 {
             let _ = write!(
                 out,
-                "\n\n{all} stages: {} will run, {} reused, {} not known yet",
+                "\n\n{}: {} will run, {} reused, {} not known yet",
+                crate::base::figure::counted(all as u64, "stage", "stages"),
                 count(Will::Run),
                 count(Will::Reuse),
                 count(Will::Unknown)

@@ -1,11 +1,11 @@
 //! What runs and how far it is, as lines for a terminal of some size: a head, then each running stage. Knows no terminal.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::table::{clean, thousands};
+use super::table::{clean, counted, thousands};
 use super::text::{Colours, duration};
 use crate::run::{Became, Event};
 
@@ -31,13 +31,20 @@ pub struct Board {
     glyphs: Glyphs,
     pipeline: String,
     stages: usize,
-    ended: usize,
-    reused: usize,
-    failed: usize,
+    /// How each stage ended; one that is repaired ends twice.
+    ended: BTreeMap<String, Ending>,
     /// When the run began; [`None`] before and after.
     since: Option<Instant>,
     stopping: bool,
     running: Vec<Running>,
+}
+
+/// How a stage ended, as far as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Reused,
+    Failed,
+    Other,
 }
 
 /// A stage that runs.
@@ -66,9 +73,7 @@ impl Board {
             glyphs,
             pipeline: String::new(),
             stages: 0,
-            ended: 0,
-            reused: 0,
-            failed: 0,
+            ended: BTreeMap::new(),
             since: None,
             stopping: false,
             running: Vec::new(),
@@ -97,14 +102,15 @@ impl Board {
                 }
             }
             Event::StageEnded { stage, became, .. } => {
-                self.reused += usize::from(*became == Became::Reused);
-                self.end(stage);
+                self.end(stage, if *became == Became::Reused { Ending::Reused } else { Ending::Other });
             }
             Event::StageFailed { stage, stopped, .. } => {
-                self.failed += usize::from(!stopped);
-                self.end(stage);
+                self.end(stage, if *stopped { Ending::Other } else { Ending::Failed });
             }
-            Event::Repairing { found_by, .. } => self.running.retain(|running| running.stage != *found_by),
+            Event::Repairing { stage, found_by, .. } => {
+                self.ended.remove(stage);
+                self.running.retain(|running| running.stage != *found_by);
+            }
             Event::Stopping => self.stopping = true,
             Event::RunEnded { .. } => (self.since, self.running) = (None, Vec::new()),
             Event::Upgraded { .. } | Event::Warned { .. } | Event::StageLeft { .. } | Event::Remote { .. } => {}
@@ -126,8 +132,8 @@ impl Board {
         });
     }
 
-    fn end(&mut self, stage: &str) {
-        self.ended += 1;
+    fn end(&mut self, stage: &str, ending: Ending) {
+        self.ended.insert(stage.to_owned(), ending);
         self.running.retain(|running| running.stage != stage);
     }
 
@@ -166,17 +172,19 @@ impl Board {
     }
 
     fn head(&self, width: usize, time: Duration) -> String {
-        let far = format!("{}/{} stages", self.ended, self.stages);
+        let count = |wanted: Ending| self.ended.values().filter(|ending| **ending == wanted).count();
+        let (reused, failed) = (count(Ending::Reused), count(Ending::Failed));
+        let far = format!("{}/{}", self.ended.len(), counted(self.stages as u64, "stage", "stages"));
         let mut parts = vec![(9, far), (5, whole(time))];
         if self.stopping {
             parts.push((8, "stopping where that is safe".to_owned()));
             parts.push((1, "Ctrl-C again ends at once".to_owned()));
         } else {
             parts.push((4, format!("{} running", self.running.len())));
-            parts.push((3, format!("{} reused", self.reused)));
+            parts.push((3, format!("{reused} reused")));
         }
-        if self.failed > 0 {
-            parts.push((7, format!("{} failed", self.failed)));
+        if failed > 0 {
+            parts.push((7, format!("{failed} failed")));
         }
         let name = fit(&self.pipeline, (width / 3).max(8));
         let used = name.width();

@@ -1,5 +1,6 @@
 //! Tables and summaries as aligned text. Knows nothing of terminals: the same text goes to a file.
 
+pub use crate::base::figure::{bytes, counted};
 use crate::stage::{Cell, Summary, Table};
 
 /// Space between two columns.
@@ -57,27 +58,6 @@ pub fn render_summary(summary: &Summary) -> String {
 pub fn thousands(value: i64) -> String {
     let sign = if value < 0 { "-" } else { "" };
     format!("{sign}{}", crate::base::figure::thousands(value.unsigned_abs()))
-}
-
-/// A number of bytes for people, in powers of 1024: `1.4 MiB`.
-#[must_use]
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    // 1023.95 would be shown as 1024.0 of the smaller unit.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
-/// A count and its noun, which agree: `1 patch`, `9,504 patches`.
-#[must_use]
-pub fn counted(count: u64, one: &str, many: &str) -> String {
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
-    format!("{} {}", thousands(count), if count == 1 { one } else { many })
 }
 
 /// One column as text, its head first.
@@ -208,7 +188,6 @@ mod tests {
     #[test]
     fn counts_and_sizes_read_well() {
         assert_eq!([0, 999, 1000, -1_234_567].map(thousands), ["0", "999", "1,000", "-1,234,567"]);
-        assert_eq!([0, 1023, 1024, 1_500_000, 1 << 40].map(bytes), ["0 B", "1023 B", "1.0 KiB", "1.4 MiB", "1.0 TiB"]);
         assert_eq!(counted(1, "patch", "patches"), "1 patch");
         assert_eq!(counted(9504, "patch", "patches"), "9,504 patches");
     }

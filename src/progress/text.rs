@@ -1,9 +1,9 @@
 //! A run's events as text. Knows nothing of terminals but whether colours are wanted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::table::{render, thousands};
+use super::table::{counted, render, thousands};
 use crate::run::{Became, Event};
 use crate::stage::{Summary, Warning};
 use crate::store::remote::Trouble;
@@ -33,7 +33,8 @@ pub struct Text {
     detail: Detail,
     widest: usize,
     stages: usize,
-    ended: usize,
+    /// The stages that ended; one that is repaired ends twice.
+    ended: BTreeSet<String>,
     /// Why stages were not run, and how many.
     left: BTreeMap<String, usize>,
 }
@@ -42,7 +43,7 @@ impl Text {
     /// Text with or without colours.
     #[must_use]
     pub fn new(colours: Colours, detail: Detail) -> Self {
-        Self { colours, detail, widest: 8, stages: 0, ended: 0, left: BTreeMap::new() }
+        Self { colours, detail, widest: 8, stages: 0, ended: BTreeSet::new(), left: BTreeMap::new() }
     }
 
     /// How much it says of each stage.
@@ -53,9 +54,11 @@ impl Text {
 
     /// What is said of an event, ending with a line break; [`None`] where nothing is.
     pub fn of(&mut self, event: &Event) -> Option<String> {
-        self.ended += usize::from(matches!(event, Event::StageEnded { .. } | Event::StageFailed { .. }));
-        if let Event::StageLeft { reason, .. } = event {
-            *self.left.entry(reason.clone()).or_default() += 1;
+        match event {
+            Event::StageEnded { stage, .. } | Event::StageFailed { stage, .. } => _ = self.ended.insert(stage.clone()),
+            Event::Repairing { stage, .. } => _ = self.ended.remove(stage),
+            Event::StageLeft { reason, .. } => *self.left.entry(reason.clone()).or_default() += 1,
+            _ => {}
         }
         if self.detail == Detail::Brief && Self::goes_unsaid(event) {
             return None;
@@ -63,15 +66,15 @@ impl Text {
         match event {
             Event::RunBegan { pipeline, stages, to_run, unknown, widest, .. } => {
                 (self.widest, self.stages) = (*widest, *stages);
-                let noun = if *stages == 1 { "stage" } else { "stages" };
                 let run = if *to_run == 0 { String::new() } else { format!(", {to_run} to run") };
                 let more = if *unknown == 0 { String::new() } else { format!(", {unknown} depend on them") };
-                Some(format!("{pipeline}: {stages} {noun}{run}{more}\n"))
+                Some(format!("{pipeline}: {}{run}{more}\n", counted(*stages as u64, "stage", "stages")))
             }
             Event::Upgraded { upgrade } => Some(format!("{}\n", upgrade.words())),
             Event::StageBegan { stage, reason, items, .. } => {
                 let items = items.filter(|(there, _)| *there > 0);
-                let items = items.map(|(there, all)| format!(", {} of {} items reused", number(there), number(all)));
+                let items = items
+                    .map(|(there, all)| format!(", {} of {} reused", number(there), counted(all, "item", "items")));
                 let reason = format!("{reason}{}", items.unwrap_or_default());
                 Some(self.line(stage, "begins", "", &reason, Tint::Dim))
             }
@@ -134,7 +137,7 @@ impl Text {
         let time = if here { duration(seconds) } else { String::new() };
         let mut words = summary.headline.clone();
         if let Some((computed, all)) = items.filter(|(computed, all)| computed < all) {
-            let _ = write!(words, " ({} of {} items computed)", number(computed), number(all));
+            let _ = write!(words, " ({} of {} computed)", number(computed), counted(all, "item", "items"));
         }
         words.push_str(origin);
         let tint = if here { Tint::Green } else { Tint::Dim };
@@ -203,7 +206,7 @@ impl Text {
             Detail::Full => String::new(),
             Detail::Brief => {
                 let digits = self.stages.to_string().len();
-                format!("{:>digits$}/{}  ", self.ended, self.stages)
+                format!("{:>digits$}/{}  ", self.ended.len(), self.stages)
             }
         }
     }

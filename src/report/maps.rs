@@ -55,12 +55,12 @@ pub fn summary(maps: &Maps, warnings: Vec<Warning>) -> Summary {
 
 /// `4 photographs, 2,101 patches scored, 671 black; AP over cells of 64 px .66 .41 .83 .20 (MA HE EX SE), prevalence .08 .07 .09 .01`.
 fn headline(maps: &Maps) -> String {
-    let count = |of: fn(&MapFigures) -> u64| thousands(maps.photographs.iter().map(of).sum());
+    let count = |of: fn(&MapFigures) -> u64| maps.photographs.iter().map(of).sum::<u64>();
     let scored = format!(
-        "{}, {} patches scored, {} black and left out",
+        "{}, {} scored, {} black and left out",
         counted(maps.photographs.len() as u64, "photograph", "photographs"),
-        count(|map| map.scored),
-        count(|map| map.black)
+        counted(count(|map| map.scored), "patch", "patches"),
+        thousands(count(|map| map.black))
     );
     if maps.all.iter().all(|class| class.known == 0) {
         return format!("{scored}; lesions unknown");

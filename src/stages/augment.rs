@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::figure::noun;
 use crate::data::patches::PatchSet;
 use crate::learn::augment::{RECIPE, Recipe};
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Warning, Work};
@@ -24,7 +25,11 @@ fn augment(ctx: &Ctx) -> Result<Outcome, StageError> {
     let bytes = serde_json::to_vec_pretty(&recipe).map_err(|error| StageError::Bug(error.to_string()))?;
     tree.insert(RECIPE, ctx.objects.put(&bytes)?);
     let summary = Summary {
-        headline: format!("{} patches, changed anew in every epoch", set.len()),
+        headline: format!(
+            "{} {}, changed anew in every epoch",
+            set.len(),
+            noun(set.len() as u64, "patch", "patches")
+        ),
         tables: vec![table(&recipe)],
         warnings: warnings(&recipe, &set),
         ..Summary::default()

@@ -1,6 +1,7 @@
 //! `extract`: photographs into patches, one item a photograph.
 
-use crate::data::counts::grouped;
+use crate::base::figure::noun;
+use crate::data::counts::{counted, grouped};
 use crate::data::cutting::{self, Rule, Tallies, Tally};
 use crate::data::grid::{Edge, Grid};
 use crate::data::item;
@@ -101,7 +102,12 @@ fn summary(classes: &[String], total: &Tally, photographs: usize) -> Summary {
     }
     let heads = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     Summary {
-        headline: format!("{} patches of {photographs} photographs, {} healthy", grouped(all[0]), grouped(healthy[0])),
+        headline: format!(
+            "{} of {photographs} {}, {} healthy",
+            counted(all[0], "patch"),
+            noun(photographs as u64, "photograph", "photographs"),
+            grouped(healthy[0])
+        ),
         tables: vec![
             Table {
                 title: "patches".to_owned(),

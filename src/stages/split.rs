@@ -216,10 +216,11 @@ fn lacking(set: &PatchSet, split: &[PatchSet; 3], counts: &[Counts; 3], asked: O
             if counts[side].positives[class] == 0 {
                 let elsewhere: u64 = counts.iter().map(|counts| counts.positive_photographs[class]).sum();
                 let text = format!(
-                    "`{name}` has no patch with `{name_of_class}`, which {} elsewhere has",
+                    "`{name}` has no patch with `{name_of_class}`, which {}",
                     match elsewhere {
-                        0 => "no photograph".to_owned(),
-                        _ => counted(elsewhere, "photograph"),
+                        0 => "no photograph elsewhere has".to_owned(),
+                        1 => "1 photograph elsewhere has".to_owned(),
+                        _ => format!("{} elsewhere have", counted(elsewhere, "photograph")),
                     }
                 );
                 warnings.push(Warning { code: "side-lacks-class".into(), text });

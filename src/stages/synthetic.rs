@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::figure::noun;
 use crate::data::photographs::{PhotographFacts, PhotographSet, WithoutMask};
 use crate::data::picture::{Samples, png};
 use crate::data::synthetic::{CLASSES, Recipe, Side, fundus};
@@ -106,8 +107,10 @@ fn gather(ctx: &Ctx, made: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     rows.push(vec![Cell::Text("left eyes".into()), Cell::Int(left)]);
     let summary = Summary {
         headline: format!(
-            "{total} made photographs of {} patients, {} x {} px, {healthy} without a lesion",
+            "{total} made {} of {} {}, {} x {} px, {healthy} without a lesion",
+            noun(total as u64, "photograph", "photographs"),
             patients.len(),
+            noun(patients.len() as u64, "patient", "patients"),
             recipe.size,
             recipe.size
         ),

@@ -4,7 +4,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::base::Digest;
-use crate::base::disk::{bytes_shown, free_bytes};
+use crate::base::disk::free_bytes;
+use crate::base::figure;
 
 /// What goes wrong between macula and the disk.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +92,7 @@ impl StoreError {
             ),
             Self::Disk { path, error, .. } => match error.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                    let free = free_bytes(path).map_or_else(|| "an unknown amount".into(), bytes_shown);
+                    let free = free_bytes(path).map_or_else(|| "an unknown amount".into(), figure::size);
                     Some(format!(
                         "{free} is free there; make room, or put the store on another disk with MACULA_STORE=FOLDER, and run again: nothing that was finished is lost"
                     ))

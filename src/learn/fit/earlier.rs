@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Task;
+use crate::base::figure::counted;
 use crate::base::{Digest, disk};
 use crate::learn::checkpoint::{Checkpoint, FILE};
 use crate::learn::schedule::Schedule;
@@ -48,7 +49,8 @@ pub(super) fn find(task: &Task<'_>) -> Earlier {
     let Some(there) = epochs(&family.own()) else {
         return match other_data(family, wanted) {
             Some(there) => Earlier::Refused(format!(
-                "there is a training of {there} epochs that differs in its data, too: this one begins anew"
+                "there is a training of {} that differs in its data, too: this one begins anew",
+                counted(there, "epoch", "epochs")
             )),
             None => Earlier::None,
         };
@@ -59,7 +61,8 @@ pub(super) fn find(task: &Task<'_>) -> Earlier {
     if !prolongs(&task.settings.schedule) {
         let what = if task.settings.schedule.warmup > 0.0 { "its warm-up is a share of" } else { "a cosine spans" };
         return Earlier::Refused(format!(
-            "there is a training of {there} epochs, but {what} all epochs, so that its rates were others: this one begins anew"
+            "there is a training of {}, but {what} all epochs, so that its rates were others: this one begins anew",
+            counted(there, "epoch", "epochs")
         ));
     }
     match Checkpoint::read(&family.own()) {

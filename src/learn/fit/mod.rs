@@ -18,6 +18,7 @@ use super::model::{LabelCounts, bug, logits};
 use super::network::{Arrival, Network, Weights, tensor};
 use super::optimizer::Optimizer;
 use super::sampler::{Draw, batches};
+use crate::base::figure::counted;
 use crate::base::{Streams, disk};
 use crate::data::patches::Label;
 use crate::lang::network::NetworkSpec;
@@ -436,7 +437,11 @@ impl Run<'_> {
         let progress = self.task.progress;
         if let Some(checkpoint) = Checkpoint::read(self.task.partial) {
             self.resume(checkpoint)?;
-            progress.line(&format!("taken up in epoch {} after {} batches", self.facts.epoch, self.facts.batches));
+            progress.line(&format!(
+                "taken up in epoch {} after {}",
+                self.facts.epoch,
+                counted(self.facts.batches as u64, "batch", "batches")
+            ));
             return Ok(());
         }
         match earlier::find(self.task) {
@@ -447,8 +452,10 @@ impl Run<'_> {
             }
             Earlier::State(checkpoint, epochs) => {
                 self.resume(*checkpoint)?;
-                progress
-                    .line(&format!("goes on from the {epochs} epochs of a training that differs in `epochs` alone"));
+                progress.line(&format!(
+                    "goes on from the {} of a training that differs in `epochs` alone",
+                    counted(epochs, "epoch", "epochs")
+                ));
                 self.save()
             }
         }

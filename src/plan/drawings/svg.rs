@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::layout::{Layout, layout};
 use super::{Drawing, Edge, Mark, Node, types};
+use crate::base::figure::counted;
 
 const BOX_HEIGHT: f64 = 46.0;
 const RANK_GAP: f64 = 58.0;
@@ -37,7 +38,7 @@ pub fn svg(drawing: &Drawing) -> String {
     let used: Vec<Mark> =
         Mark::ALL.into_iter().filter(|mark| drawing.nodes.iter().any(|node| node.mark == Some(*mark))).collect();
     let head = EDGE_OF_PAGE + 30.0 + if used.is_empty() { 0.0 } else { 20.0 };
-    let title = format!("{}: {} stages", drawing.name, drawing.nodes.len());
+    let title = format!("{}: {}", drawing.name, counted(drawing.nodes.len() as u64, "stage", "stages"));
     let width = (layout.width + 2.0 * EDGE_OF_PAGE).max(text_width(&title, 15.0) + 2.0 * EDGE_OF_PAGE).max(300.0);
     let height = head + layout.ranks as f64 * (BOX_HEIGHT + RANK_GAP) - RANK_GAP.min(layout.ranks as f64 * RANK_GAP)
         + EDGE_OF_PAGE;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Drawing, Edge, reference, types};
+use crate::base::figure::counted;
 
 /// The drawing as text. A rail runs from a stage to the last line that needs it; where a line takes from a rail that goes on,
 /// it branches off (`├`), where it is the last to take, the rail ends (`╯`).
@@ -17,7 +18,7 @@ pub fn text(drawing: &Drawing) -> String {
         width(&mut drawing.nodes.iter().map(|node| node.kind.as_str())),
         width(&mut drawing.nodes.iter().map(|node| node.mark.map_or("", super::Mark::words))),
     ];
-    let mut out = format!("{}, {} stages\n\n", drawing.name, drawing.nodes.len());
+    let mut out = format!("{}, {}\n\n", drawing.name, counted(drawing.nodes.len() as u64, "stage", "stages"));
     for ((node, rail), inputs) in drawing.nodes.iter().zip(&rails).zip(&inputs) {
         let mark = node.mark.map_or("", super::Mark::words);
         let mut line = String::new();

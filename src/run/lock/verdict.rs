@@ -226,7 +226,11 @@ fn data(old: &Locked, now: &Locked) -> Vec<Why> {
         return Vec::new();
     }
     if old.files.is_empty() || now.files.is_empty() {
-        return vec![why(format!("data changed: {} files, locked were {}", now.count, old.count))];
+        return vec![why(format!(
+            "data changed: {}, locked were {}",
+            crate::base::figure::counted(now.count as u64, "file", "files"),
+            old.count
+        ))];
     }
     let shown = |name: &Option<String>| name.clone().unwrap_or_default();
     let mut found: Vec<Why> = Vec::new();

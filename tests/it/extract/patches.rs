@@ -156,7 +156,7 @@ fn a_class_without_any_positive_is_told() {
     let codes: Vec<_> =
         outcome.summary.warnings.iter().map(|warning| (warning.code.as_str(), warning.text.clone())).collect();
     assert_eq!(codes, [("no-positives", "no patch has `HE`: nothing can be learnt or measured of it".to_owned())]);
-    assert_eq!(outcome.summary.headline, "6 patches of 1 photographs, 5 healthy");
+    assert_eq!(outcome.summary.headline, "6 patches of 1 photograph, 5 healthy");
 }
 
 #[test]
