@@ -12,7 +12,7 @@ use super::{Exit, Failure, PipelineArguments, load};
 use crate::base::disk;
 use crate::progress::table::{bytes, counted};
 use crate::run::World;
-use crate::store::{Entry, Objects, StoreError, as_path};
+use crate::store::{Entry, Location, Objects, StoreError, as_path};
 
 /// The arguments of `macula get`.
 #[derive(Clone, Debug, Args)]
@@ -101,9 +101,11 @@ fn place(objects: &Objects, entry: &Entry, path: &Path, way: Way) -> Result<(), 
     };
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(failed("create the folder of"))?;
-    if way == Way::Link
-        && let Some(object) = objects.locate(entry)
-    {
+    if way == Way::Link {
+        let object = match objects.verified_path(entry)? {
+            Location::Stored(object) => object,
+            Location::Outside(object) => objects.read(entry).map(|_| object)?,
+        };
         if path.exists() {
             fs::remove_file(path).map_err(failed("replace"))?;
         }

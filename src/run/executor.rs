@@ -1,5 +1,8 @@
 //! The executor: takes up what is ready, runs it, takes in what ended, until nothing is left to do.
 
+mod damage;
+mod others;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -14,16 +17,13 @@ use crate::base::usage::held_memory;
 use crate::base::{Digest, Sources};
 use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId};
 use crate::stage::{StageError, Stop, Warning, Work};
-use crate::store::{Artifact, StageRun, StoreError, Tree};
+use crate::store::{StageRun, StoreError};
 
 /// How often the wish to stop and the claims of others are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Before a stage is tried again; the next pauses are four times as long each.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-
-/// How often an object may be found damaged in one run, each time after it was made anew, before it is a failure.
-const REPAIRS: usize = 2;
 
 /// What happens to independent stages when one fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,8 @@ pub struct Executor<'a> {
     tasks: BTreeMap<StageId, Job>,
     elsewhere: BTreeSet<StageId>,
     repairing: BTreeSet<StageId>,
-    repairs: BTreeMap<Digest, usize>,
+    /// How often a stage found an object damaged or missing.
+    found: BTreeMap<(StageId, Digest), usize>,
     reasons: BTreeMap<StageId, String>,
     told_stop: bool,
     /// What became of each stage, for the run's record.
@@ -118,7 +119,7 @@ impl<'a> Executor<'a> {
             tasks: BTreeMap::new(),
             elsewhere: BTreeSet::new(),
             repairing: BTreeSet::new(),
-            repairs: BTreeMap::new(),
+            found: BTreeMap::new(),
             reasons: BTreeMap::new(),
             told_stop: false,
             stages: BTreeMap::new(),
@@ -243,7 +244,7 @@ impl<'a> Executor<'a> {
                 self.tasks.insert(id, Job::Bring(known, reused));
                 self.states.set(id, State::Queued);
             }
-            Decision::Reuse(known, reused) => match self.verify_shown(id, &known) {
+            Decision::Reuse(known, reused) => match job::verify_shown(self.shared, id, &known) {
                 Ok(()) => self.reuse(id, known, *reused),
                 Err(error) => self.take_failure(id, StageError::Store(error)),
             },
@@ -260,25 +261,13 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// What will be linked by name anew is verified before: damage found there is healed as elsewhere.
-    fn verify_shown(&self, id: StageId, known: &Known) -> Result<(), StoreError> {
-        let engine = self.shared.engine;
-        let Some(folder) = &self.shared.results else { return Ok(()) };
-        super::results::verify(folder, engine, id, known)
-    }
-
     /// The next stage to run or to bring, where there is a slot; it is running from then on.
     fn next_job(&mut self) -> Option<(StageId, Job)> {
         let running = self.states.count(|state| *state == State::Running);
         if self.closing() || running >= self.jobs {
             return None;
         }
-        let queued = self.states.iter().filter(|(_, state)| **state == State::Queued).map(|(id, _)| id);
-        let engine = self.shared.engine;
-        let id = queued.collect::<Vec<_>>().into_iter().find(|id| {
-            let need = self.needs.entry(*id).or_insert_with(|| Need::of(engine, *id));
-            self.slots.take(*id, need.clone())
-        })?;
+        let id = self.next_free()?;
         let Some(job) = self.tasks.remove(&id) else {
             self.slots.give_back(id);
             return None;
@@ -286,7 +275,7 @@ impl<'a> Executor<'a> {
         self.states.set(id, State::Running);
         let stage = self.shared.engine.stage(id);
         match &job {
-            Job::Compute(task) if !self.elsewhere.contains(&id) => self.shared.watch.event(&Event::StageBegan {
+            Job::Compute(task) => self.shared.watch.event(&Event::StageBegan {
                 stage: stage.name.clone(),
                 kind: stage.kind.clone(),
                 reason: self.reasons.remove(&id).unwrap_or_default(),
@@ -301,7 +290,6 @@ impl<'a> Executor<'a> {
                     }
                 }
             }
-            Job::Compute(_) => {}
         }
         Some((id, job))
     }
@@ -319,12 +307,7 @@ impl<'a> Executor<'a> {
         if self.closing() {
             return;
         }
-        // Others' claims are tried again at each look.
-        let elsewhere: Vec<StageId> =
-            self.states.iter().filter(|(_, state)| **state == State::Elsewhere).map(|(id, _)| id).collect();
-        for id in elsewhere {
-            self.states.set(id, State::Queued);
-        }
+        self.look_elsewhere();
     }
 
     /// Looks how much is held. Where stages run side by side, what each of them holds is counted for all.
@@ -355,7 +338,7 @@ impl<'a> Executor<'a> {
                 // What a command holds is not this process's.
                 let command = matches!(self.shared.engine.implementation(id).work, Work::Command { .. });
                 self.memory.extend(held.filter(|_| !command).map(|held| (id, held)));
-                let became = if self.repairing.remove(&id) { Became::Repaired } else { Became::Computed };
+                let became = if self.repairing.contains(&id) { Became::Repaired } else { Became::Computed };
                 self.end(id, known, became, seconds, items, None);
             }
             Ended::Reused(known, reused) => self.reuse(id, known, reused),
@@ -363,11 +346,7 @@ impl<'a> Executor<'a> {
             Ended::NotBrought => self.states.set(id, State::Waiting),
             Ended::Busy(task) => {
                 self.tasks.insert(id, Job::Compute(task));
-                self.states.set(id, State::Elsewhere);
-                if self.elsewhere.insert(id) {
-                    let stage = self.shared.engine.stage(id).name.clone();
-                    self.shared.watch.event(&Event::StageWaits { stage });
-                }
+                self.wait_elsewhere(id);
             }
             Ended::Failed(StageError::Stopped) if late => {
                 let seconds = self.limits.timeout.map_or(0.0, |timeout| timeout.as_secs_f64());
@@ -378,7 +357,6 @@ impl<'a> Executor<'a> {
     }
 
     fn reuse(&mut self, id: StageId, known: Arc<Known>, reused: Reused) {
-        self.repairing.remove(&id);
         self.end(id, known, Became::Reused, 0.0, None, Some(reused));
     }
 
@@ -391,6 +369,8 @@ impl<'a> Executor<'a> {
         items: Option<(u64, u64)>,
         reused: Option<Reused>,
     ) {
+        // However it ended, a source too: what is found damaged from now on is another finding.
+        self.repairing.remove(&id);
         let stage = self.shared.engine.stage(id).name.clone();
         let outputs = known.outputs.iter().map(|(port, tree)| (port.clone(), tree.digest())).collect();
         self.stages.insert(
@@ -453,6 +433,7 @@ impl<'a> Executor<'a> {
         // A pipeline that was made by hand has no text.
         let text_known = self.sources.iter().next().is_some();
         let at = text_known.then(|| self.sources.cite(stage.place(field)));
+        self.repairing.remove(&id);
         self.states.set(id, if stopped { State::Stopped } else { State::Failed });
         self.note(id, if stopped { "stopped" } else { "failed" });
         let name = stage.name.clone();
@@ -477,51 +458,6 @@ impl<'a> Executor<'a> {
         self.resting.insert(id, Instant::now() + pause);
         self.states.set(id, State::Waiting);
         true
-    }
-
-    /// Where stored bytes are damaged or missing, lets the stage that made them run again, and this one after it.
-    fn repair(&mut self, id: StageId, error: StoreError) -> Result<(), StoreError> {
-        let (StoreError::Damaged { digest, .. } | StoreError::Missing { digest }) = &error else { return Err(error) };
-        let digest = *digest;
-        let engine = self.shared.engine;
-        let above = engine.graph.with_needs(&[id]);
-        let made_it = |maker: &&StageId| {
-            let mut outputs = self.known.get(maker).into_iter().flat_map(|known| known.outputs.values());
-            let names = |tree: &Tree| tree.entries.values().any(|entry| entry.digest == digest);
-            let of = |made: &Artifact| {
-                made.object().is_some_and(|object| object.digest == digest)
-                    || made.tree(&engine.store.objects).is_ok_and(names)
-            };
-            **maker != id && outputs.any(of)
-        };
-        // The first in order made it, the others hand it on. Where none did, it is an item or a checkpoint of its own.
-        let maker =
-            engine.graph.order().iter().filter(|maker| above.contains(maker)).find(made_it).copied().unwrap_or(id);
-        // Several may find the same at once: while it is made anew, that is one finding.
-        if !self.repairing.contains(&maker) {
-            let times = self.repairs.entry(digest).or_default();
-            *times += 1;
-            if *times > REPAIRS {
-                return Err(error);
-            }
-            if let Some(key) = self.known.get(&maker).and_then(|known| known.key) {
-                engine.store.forget(&key)?;
-            }
-        }
-        self.repairing.insert(maker);
-        self.shared.watch.event(&Event::Repairing {
-            stage: engine.stage(maker).name.clone(),
-            text: error.to_string(),
-            found_by: engine.stage(id).name.clone(),
-        });
-        for again in engine.graph.with_dependants(&[maker]) {
-            if !matches!(self.states.get(again), State::Running | State::Elsewhere) || again == id {
-                self.known.remove(&again);
-                self.tasks.remove(&again);
-                self.states.set(again, State::Waiting);
-            }
-        }
-        Ok(())
     }
 
     /// Says of what was not begun that it is left.

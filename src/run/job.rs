@@ -70,7 +70,25 @@ pub enum Ended {
 
 /// Computes a stage, unless another does or did.
 pub fn run(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Ended {
-    attempt(shared, id, task, stop).unwrap_or_else(Ended::Failed)
+    verified(shared, id, attempt(shared, id, task, stop).unwrap_or_else(Ended::Failed))
+}
+
+/// Verifies what will be linked by name, however the result came about: of a result that was computed just now, items may have been there.
+fn verified(shared: &Shared, id: StageId, ended: Ended) -> Ended {
+    let (Ended::Computed(known, _) | Ended::Reused(known, _)) = &ended else { return ended };
+    verify_shown(shared, id, known).map_or_else(|error| Ended::Failed(error.into()), |()| ended)
+}
+
+/// Verifies what of a stage's result is not linked by name yet and will be: what is damaged there is made anew before.
+///
+/// # Errors
+/// As [`results::verify`](super::results::verify).
+pub fn verify_shown(shared: &Shared, id: StageId, known: &Known) -> Result<(), StoreError> {
+    let Some(folder) = &shared.results else { return Ok(()) };
+    if known.key.is_none() {
+        return Ok(());
+    }
+    shared.pool.install(|| super::results::verify(folder, shared.engine, id, known))
 }
 
 /// Brings what a remote has of a stage's result.
@@ -84,7 +102,7 @@ pub fn bring(shared: &Shared, id: StageId, known: Arc<Known>, reused: Reused, st
         !stop.raised()
     };
     match store.bring(offer, &go_on) {
-        Ok(Some(_)) => Ended::Reused(known, reused),
+        Ok(Some(_)) => verified(shared, id, Ended::Reused(known, reused)),
         Ok(None) => Ended::NotBrought,
         Err(error) => Ended::Failed(error.into()),
     }

@@ -6,6 +6,7 @@ pub mod events;
 pub mod executor;
 pub mod files;
 pub mod job;
+mod links;
 mod listing;
 pub mod lock;
 mod map;
@@ -314,7 +315,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         project.store.files.save();
         let stopped = executor.stopped();
         let results = match options.links {
-            Links::Results => link(project, engine, executor.known(), watch),
+            Links::Results => links::link(project, engine, executor.known(), &recorder),
             Links::None => None,
         };
         let ended = match (executor.failed.is_empty(), stopped) {
@@ -375,38 +376,4 @@ fn machine(world: &World, options: &Options) -> BTreeMap<String, String> {
         ("kernels", crate::learn::kernels::path()),
     ];
     facts.map(|(name, value)| (name.to_owned(), value)).into()
-}
-
-/// Links the results by human name. Not being able to costs a warning, not the run.
-fn link(project: &Project, engine: &Engine, known: &AllKnown, watch: &dyn Watch) -> Option<String> {
-    let folder = results::folder(&project.folder, &project.pipeline.name);
-    let keyed: Vec<_> = known.iter().filter(|(_, known)| known.key.is_some()).collect();
-    let made = !keyed.is_empty() && std::fs::create_dir_all(&folder).is_ok();
-    let _held = made.then(|| results::lock(&folder));
-    let mut linked: BTreeMap<(u64, u64), String> = BTreeMap::new();
-    let mut all = true;
-    for (id, known) in keyed {
-        let stage = engine.stage(*id).name.clone();
-        let place = folder.join(&stage);
-        let other = results::identity(&place).and_then(|place| linked.get(&place));
-        let done = match other {
-            Some(other) => Err(std::io::Error::other(format!(
-                "`{other}` has that name already on this disk, which tells no case; rename one of them"
-            ))),
-            None => results::link(&folder, engine, *id, known),
-        };
-        if let Err(error) = done {
-            let text = format!("cannot link the results of `{stage}` in `{}`: {error}", folder.display());
-            let warning = crate::stage::Warning { code: "results-links".into(), text };
-            watch.event(&Event::Warned { stage, warning });
-            all = false;
-            // What the system says, it says to the others, too.
-            if error.kind() != std::io::ErrorKind::Other {
-                break;
-            }
-        } else if let Some(identity) = results::identity(&place) {
-            linked.insert(identity, stage);
-        }
-    }
-    (all && folder.is_dir()).then(|| format!("results/{}", project.pipeline.name))
 }

@@ -1,6 +1,7 @@
 //! `results/<pipeline>/<stage>/`: the last outputs under names that people know, as links into the store.
 
 mod change;
+mod kept;
 mod stamp;
 
 use std::collections::BTreeMap;
@@ -8,67 +9,92 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use kept::README;
+pub use kept::Renamed;
 use stamp::Stamp;
 
 use crate::base::lock::{self, Ask, Locked};
 use crate::base::{Digest, disk};
 use crate::plan::{Engine, Known, StageId};
-use crate::store::{Artifact, Entry, Objects, StoreError, Tree, as_path};
+use crate::store::{Artifact, Entry, Location, Objects, StoreError, Tree, as_path};
 
 /// What is being made, and what is on its way out. Nobody's once the folder's lock is held: their process died.
 const NEW: &str = ".new-";
 const OLD: &str = ".old-";
 
+/// Within what is on its way out: the folder as it was.
+const WAS: &str = "was";
+
 /// Held while results are linked: other machines see locks of files alone, not of folders.
 const LOCK: &str = ".lock";
 
-/// Links a stage's outputs below `folder`. Outputs that are linked there already are left alone. Hold the folder's lock ([`lock()`]).
+/// What replaced what is on its way out, for whoever finishes that.
+const STAGE: &str = "stage";
+
+/// Links a stage's outputs below `folder`. Outputs that are linked there already are left alone, and so is what macula did not link: where
+/// a name of such a file is needed it gets another, which is returned. Hold the folder's lock ([`lock()`]).
 ///
 /// # Errors
 /// What the system says.
-pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::Result<()> {
-    let (objects, place) = (&engine.store.objects, folder.join(&engine.stage(id).name));
+pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::Result<Vec<Renamed>> {
+    let (objects, name) = (&engine.store.objects, &engine.stage(id).name);
+    let place = folder.join(name);
     if is_linked(&place, known, objects).map_err(io::Error::other)? {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let (stamp, shown) = (Stamp::of(&known.outputs, objects), read(known, objects).map_err(io::Error::other)?);
-    let readme = readme(&engine.stage(id).name, &shown);
+    let readme = readme(name, &shown);
     if let Some(changes) = change::find(&place, &stamp, known, &shown, objects) {
         let new = || changes.values().flat_map(|change| &change.new);
-        if new().any(|(_, entry)| objects.locate(entry).is_none()) {
+        if new().any(|(_, entry)| objects.own_facts(entry).is_none() && objects.outside_path(entry).is_none()) {
             engine.locate(id).map_err(io::Error::other)?;
         }
-        let path = place.join("README.txt");
-        let made = change::make(&place, &shown, &changes, objects);
-        let made = made.and_then(|()| disk::write_lightly(&path, readme.as_bytes()));
-        if made.and_then(|()| disk::write_lightly(&place.join(stamp::FILE), stamp.text().as_bytes())).is_ok() {
-            return Ok(());
+        if change::make(&place, &shown, &changes, (&stamp, &readme), objects).is_ok() {
+            return Ok(Vec::new());
         }
     }
     // Outputs may name files of the user's.
     engine.locate(id).map_err(io::Error::other)?;
     std::fs::create_dir_all(folder)?;
+    let there = place.symlink_metadata().ok();
+    // What a person put there is not macula's to replace.
+    let theirs = |facts: &std::fs::Metadata| !facts.is_dir() || !is_ours(&place);
+    if there.as_ref().is_some_and(theirs) {
+        return Err(io::Error::other(format!("`{}` was not made by macula", place.display())));
+    }
     let fresh = tempfile::Builder::new().prefix(NEW).tempdir_in(folder)?;
     for (port, tree) in &shown.outputs {
         fill(&below(fresh.path(), port, &shown), tree.entries.iter(), objects)?;
     }
     // An output may have one of these names: it is a link then, and writing would go through it into the store.
-    write_new(&fresh.path().join("README.txt"), &readme)?;
+    write_new(&fresh.path().join(README), &readme)?;
+    write_tables(fresh.path(), &stamp, objects)?;
     let _ = std::fs::remove_file(fresh.path().join(stamp::FILE));
-    write_new(&fresh.path().join(stamp::FILE), &stamp.text())?;
+    write_new(&fresh.path().join(stamp::FILE), &stamp.text(Some(Digest::of(readme.as_bytes()))))?;
     disk::permit(&File::open(fresh.path())?, 0o755)?;
-    if place.exists() {
-        // What a person put there is not macula's to delete.
-        if !place.join(stamp::FILE).exists() && std::fs::read_dir(&place)?.next().is_some() {
-            return Err(io::Error::other(format!("`{}` was not made by macula", place.display())));
-        }
-        // Out of the way in one step: what a kill leaves of it can't be taken for a person's.
-        let old = tempfile::Builder::new().prefix(OLD).tempdir_in(folder)?;
-        std::fs::rename(&place, old.path().join("was"))?;
-        std::fs::rename(fresh.keep(), &place)?;
-        return old.close();
+    if there.is_none() {
+        return std::fs::rename(fresh.keep(), &place).map(|()| Vec::new());
     }
-    std::fs::rename(fresh.keep(), &place)
+    // Out of the way in one step: what a kill leaves of it can't be taken for a person's, and what is a person's in it is given back.
+    let old = tempfile::Builder::new().prefix(OLD).tempdir_in(folder)?;
+    std::fs::write(old.path().join(STAGE), name)?;
+    std::fs::rename(&place, old.path().join(WAS))?;
+    let old = old.keep();
+    std::fs::rename(fresh.keep(), &place)?;
+    finish(&old, &place, objects)
+}
+
+/// Gives back what is a person's in a folder that was replaced, and removes the rest of it.
+fn finish(old: &Path, place: &Path, objects: &Objects) -> io::Result<Vec<Renamed>> {
+    let renamed = kept::give_back(&old.join(WAS), place, objects)?;
+    let _ = std::fs::remove_file(old.join(STAGE));
+    std::fs::remove_dir(old)?;
+    Ok(renamed)
+}
+
+/// Whether a folder is macula's: it says so, or is empty.
+fn is_ours(place: &Path) -> bool {
+    place.join(stamp::FILE).exists() || std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Verifies what the store has of a stage's outputs where they are not linked yet: nobody is handed a damaged file by a name.
@@ -81,11 +107,12 @@ pub fn verify(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> Res
         return Ok(());
     }
     let shown = read(known, objects)?;
-    if let Some(changes) = change::find(&place, &Stamp::of(&known.outputs, objects), known, &shown, objects) {
-        let mut new = changes.values().flat_map(|change| &change.new);
-        return new.try_for_each(|(_, entry)| objects.verify_stored(entry));
-    }
-    shown.outputs.values().flat_map(|tree| tree.entries.values()).try_for_each(|entry| objects.verify_stored(entry))
+    let changes = change::find(&place, &Stamp::of(&known.outputs, objects), known, &shown, objects);
+    let entries: Vec<&Entry> = match &changes {
+        Some(changes) => changes.values().flat_map(|change| &change.new).map(|(_, entry)| *entry).collect(),
+        None => shown.outputs.values().flat_map(|tree| tree.entries.values()).collect(),
+    };
+    objects.verify_all(&entries)
 }
 
 /// Whether a folder shows a stage's outputs as the store has them now.
@@ -99,7 +126,11 @@ fn is_linked(place: &Path, known: &Known, objects: &Objects) -> Result<bool, Sto
         return Ok(false);
     }
     // That it can't be written only means looking at each file again, or linking each.
-    let _ = (linked != stamp).then(|| disk::write_lightly(&place.join(stamp::FILE), stamp.text().as_bytes()));
+    if linked != stamp {
+        let path = place.join(stamp::FILE);
+        let readme = std::fs::read_to_string(&path).ok().and_then(|text| stamp::readmes(&text).pop());
+        let _ = disk::write_lightly(&path, stamp.text(readme).as_bytes());
+    }
     Ok(true)
 }
 
@@ -115,7 +146,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 /// Waits until no other process links below `folder`, and removes what one that died left there. Where the disk knows no locks,
 /// there is no waiting and no removing.
 #[must_use]
-pub fn lock(folder: &Path) -> Option<File> {
+pub fn lock(folder: &Path, objects: &Objects) -> Option<File> {
     let held = lock::open(&folder.join(LOCK)).ok()?;
     disk::share(&held, &folder.join(LOCK));
     if lock::lock(&held, Ask::Alone).ok()? != Locked::Held {
@@ -124,12 +155,45 @@ pub fn lock(folder: &Path) -> Option<File> {
     // Another machine may have replaced what this one believes to be there.
     disk::look_anew(&[folder]);
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        if [NEW, OLD].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
-            let _ = std::fs::remove_dir_all(entry.path());
+        let (name, path) = (entry.file_name(), entry.path());
+        if name.to_string_lossy().starts_with(NEW) {
+            let _ = std::fs::remove_dir_all(path);
+        } else if name.to_string_lossy().starts_with(OLD) {
+            sweep(folder, &path, objects);
         }
     }
     Some(held)
+}
+
+/// Finishes what a process that died had begun to replace. What can't be given back stays where it is.
+fn sweep(folder: &Path, old: &Path, objects: &Objects) {
+    if !old.join(WAS).join(stamp::FILE).exists() {
+        // An older macula was removing all of it, or there was nothing in it.
+        let _ = std::fs::remove_dir_all(old);
+        return;
+    }
+    let stage = std::fs::read_to_string(old.join(STAGE)).ok();
+    // An older macula did not say which stage it was.
+    let place = stage.filter(|stage| !stage.is_empty()).map_or_else(|| old.join("left"), |stage| folder.join(stage));
+    if place.is_dir() || place.starts_with(old) {
+        let _ = finish(old, &place, objects);
+    } else if place.symlink_metadata().is_err() {
+        // It died between two steps: what was there stays until all is linked again.
+        let _ = std::fs::rename(old.join(WAS), &place).and_then(|()| std::fs::remove_dir_all(old));
+    }
+}
+
+/// Beside the outputs the tables of their names, as links to the store's.
+fn write_tables(place: &Path, stamp: &Stamp, objects: &Objects) -> io::Result<()> {
+    for (port, shown) in &stamp.ports {
+        let path = place.join(kept::table(port));
+        let Some(object) = shown.object else { continue };
+        if path.symlink_metadata().is_ok() {
+            std::fs::remove_file(&path)?;
+        }
+        put(&object, &path, objects)?;
+    }
+    Ok(())
 }
 
 /// A result with its trees.
@@ -167,7 +231,8 @@ fn shows(place: &Path, known: &Shown, objects: &Objects) -> bool {
 fn is_of(path: &Path, entry: &Entry, objects: &Objects) -> bool {
     use std::os::unix::fs::MetadataExt;
     let Ok(shown) = path.metadata() else { return false };
-    let stored = objects.locate(entry).and_then(|object| object.metadata().ok());
+    let stored =
+        objects.own_facts(entry).or_else(|| objects.outside_path(entry).and_then(|object| object.metadata().ok()));
     stored.is_none_or(|stored| {
         // A copy on another disk is only looked at; one beside the store, which no link could be made to, is read.
         (shown.dev(), shown.ino()) == (stored.dev(), stored.ino())
@@ -191,9 +256,7 @@ fn fill<'a>(
             std::fs::create_dir_all(parent)?;
             parent.clone_into(&mut made);
         }
-        let object =
-            objects.locate(entry).ok_or_else(|| io::Error::other(format!("`{name}` is not there any more")))?;
-        place(&object, &path, entry.size)?;
+        put(entry, &path, objects)?;
     }
     Ok(())
 }
@@ -201,17 +264,21 @@ fn fill<'a>(
 /// A hard link: programs go by a file's ending, and those that follow a symbolic link (browsers do) would find the object's
 /// name, which has none. A file outside the store has its ending and is the user's to move: a symbolic link. Across file
 /// systems small files are copied, large ones linked symbolically. What is there is never written through: it may be a link itself.
-fn place(object: &Path, path: &Path, size: u64) -> io::Result<()> {
+fn put(entry: &Entry, path: &Path, objects: &Objects) -> io::Result<()> {
     const SMALL: u64 = 16 << 20;
-    let bare = object.extension().is_none();
-    if bare && std::fs::hard_link(object, path).is_ok() {
+    let (object, stored) = match objects.verified_path(entry).map_err(io::Error::other)? {
+        Location::Stored(object) => (object, true),
+        Location::Outside(object) => (object, false),
+    };
+    if stored && std::fs::hard_link(&object, path).is_ok() {
         return Ok(());
     }
-    let object = &object.canonicalize()?;
-    if (!bare || size > SMALL) && std::os::unix::fs::symlink(object, path).is_ok() {
+    let object = object.canonicalize()?;
+    if (!stored || entry.size > SMALL) && std::os::unix::fs::symlink(&object, path).is_ok() {
         return Ok(());
     }
-    disk::copy_new(object, path).map_err(|error| {
+    let bytes = objects.read(entry).map_err(io::Error::other)?;
+    disk::write_once(path, &bytes, 0o444).map_err(|error| {
         // The folder was made just now.
         if error.kind() != io::ErrorKind::AlreadyExists {
             return error;
@@ -265,12 +332,12 @@ mod tests {
     #[test]
     fn what_is_linked_is_never_written_through() {
         let folder = tempfile::tempdir().expect("a folder");
-        let [one, other, name] = ["one", "other", "A.png"].map(|name| folder.path().join(name));
-        std::fs::write(&one, "one").expect("written");
-        std::fs::write(&other, "other").expect("written");
-        place(&one, &name, 3).expect("linked");
-        let error = place(&other, &name, 5).expect_err("the name is taken");
+        let objects = Objects::open(&folder.path().join("objects")).expect("a store");
+        let name = folder.path().join("A.png");
+        let [one, other] = ["one", "other"].map(|text| objects.put(text.as_bytes()).expect("put"));
+        put(&one, &name, &objects).expect("linked");
+        let error = put(&other, &name, &objects).expect_err("the name is taken");
         assert!(error.to_string().contains("`A.png` and the name of another file"), "{error}");
-        assert_eq!(std::fs::read_to_string(&one).expect("there"), "one");
+        assert_eq!(std::fs::read_to_string(&name).expect("there"), "one");
     }
 }

@@ -16,7 +16,7 @@ pub enum State {
     Queued,
     /// It runs.
     Running,
-    /// Another process computes it.
+    /// Another process computes it: it waits for that, and takes no slot.
     Elsewhere,
     /// It ended well.
     Ended(Became),

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::{Digest, disk};
+use crate::base::{Digest, disk, figure};
 use crate::data::counts::counted;
 use crate::data::patches::PatchSet;
 use crate::data::predictions::{Predictions, patches_csv};
@@ -16,7 +16,7 @@ use crate::stage::{
     Command, Commands, Ctx, Determinism, Implementation, Network, Outcome, Params, Ran, StageError, Summary, Warning,
     Work,
 };
-use crate::store::{Entry, Objects, StoreError, Tree, as_path};
+use crate::store::{Entry, Location, Objects, StoreError, Tree, as_path};
 
 /// The implementation.
 pub const EXEC: Implementation = Implementation {
@@ -96,13 +96,14 @@ fn lay_out(ctx: &Ctx<'_>, folder: &Path, confined: bool) -> Result<(), StageErro
 }
 
 fn lend(objects: &Objects, entry: &Entry, path: &Path, confined: bool) -> Result<(), StageError> {
-    let bytes = objects.read(entry)?; // verified
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(StoreError::disk("create", parent))?;
-    let own = objects.locate(entry).filter(|object| confined && object.extension().is_none());
-    if own.is_some_and(|object| fs::hard_link(object, path).is_ok()) {
+    let linked =
+        |location: &Location| matches!(location, Location::Stored(object) if fs::hard_link(object, path).is_ok());
+    if confined && linked(&objects.verified_path(entry)?) {
         return Ok(());
     }
+    let bytes = objects.read(entry)?; // verified
     fs::write(path, &bytes[..]).map_err(StoreError::disk("write", path))?;
     let permitted = fs::File::open(path).and_then(|file| disk::permit(&file, 0o444));
     Ok(permitted.map_err(StoreError::disk("protect", path))?)
@@ -233,7 +234,7 @@ fn check(name: &str, format: Format, bytes: &[u8]) -> Result<(), String> {
 }
 
 fn headline(tree: &Tree) -> String {
-    let size = disk::bytes_shown(tree.size());
+    let size = figure::size(tree.size());
     match tree.entries.len() {
         1 => format!("{}, {size}", tree.entries.keys().next().map_or("", String::as_str)),
         many => format!("{}, {size}", counted(many as u64, "file")),

@@ -121,7 +121,7 @@ fn weights(tree: &Tree, objects: &Objects) -> Result<Weights, StageError> {
         return Err(StageError::Bug("weights without a file".to_owned()));
     };
     // A source's file lies where the user has it, and is called so.
-    let own = objects.locate(entry).filter(|path| path.extension().is_some());
+    let own = objects.outside_path(entry);
     let shown = own.map_or_else(|| name.clone(), |path| path.display().to_string());
     Weights::parse(&shown, &objects.read(entry)?)
 }

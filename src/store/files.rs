@@ -223,7 +223,7 @@ pub(super) fn number(rest: &mut &[u8]) -> Option<u64> {
 }
 
 /// Reads a file once, in large pieces, hashing each over all threads of the pool.
-pub(super) fn digest_of_file(mut file: File) -> io::Result<Entry> {
+pub fn digest_of_file(mut file: File) -> io::Result<Entry> {
     let mut hasher = blake3::Hasher::new();
     let most = file.metadata()?.len().saturating_add(1).clamp(1 << 10, 4 << 20);
     let mut buffer = vec![0; most as usize];

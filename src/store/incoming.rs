@@ -110,7 +110,7 @@ impl ObjectWriter<'_> {
     fn keep(self, entry: Entry) -> Result<(), StoreError> {
         if !self.objects.relies_on(&entry) {
             disk::begin_writing(self.file.as_file());
-            self.objects.adopt(self.file, entry)?;
+            self.objects.adopt_written(self.file, entry)?;
         }
         Ok(())
     }

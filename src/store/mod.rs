@@ -36,7 +36,7 @@ pub use layout::Layout;
 pub use lease::{Gate, Lease, Use};
 pub use looks::{Asked, Look, Stamp};
 pub use manifest::{Difference, Field, Kind, Manifest};
-pub use objects::{Blob, Objects};
+pub use objects::{Blob, Location, Objects};
 pub use remote::{Offer, Remotes};
 pub use runs::{RunRecord, Runs, StageRun};
 pub use tree::{Entry, Tree, as_path};
@@ -183,6 +183,12 @@ impl Store {
             Ok(found) => Lookup::Hit(Box::new(found)),
             Err(absent) => Lookup::Miss(claim, absent),
         })
+    }
+
+    /// Whether a living process computes a key now.
+    #[must_use]
+    pub fn is_claimed(&self, key: &Digest) -> bool {
+        claim::held(&self.layout, key)
     }
 
     /// The result of a key where a remote has it and the store has not; it is brought with [`Store::bring`].

@@ -7,6 +7,7 @@
 //! disk together and renames them to their place. So whatever stands in its place is whole, and many small objects do not
 //! wait for the disk one by one.
 
+mod door;
 mod outside;
 mod publish;
 mod taking;
@@ -19,8 +20,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use outside::Outside;
-
+pub use self::door::Location;
+use self::door::Seen;
+use self::outside::Outside;
 pub use super::error::StoreError;
 use super::files::RACY;
 use super::incoming::{Incoming, ObjectWriter};
@@ -82,8 +84,10 @@ pub struct Objects {
     publishing: Mutex<()>,
     /// Outside the store.
     external: Mutex<Outside>,
-    /// Mapped objects that were verified in this process.
-    verified: Mutex<BTreeSet<Digest>>,
+    /// Objects that this process read and found right, and how they looked.
+    verified: Mutex<BTreeMap<Digest, Seen>>,
+    /// Objects that this process wrote, and how they looked.
+    written: Mutex<BTreeMap<Digest, Seen>>,
     /// Objects that were seen in their place with their size in this process.
     present: Mutex<BTreeSet<Digest>>,
     /// What the folders held when a result of many objects was last looked for.
@@ -94,6 +98,8 @@ pub struct Objects {
     whole: Option<Whole>,
     /// Objects that were found damaged in this process.
     damaged: Mutex<BTreeSet<Digest>>,
+    /// Those of them that could not be moved out of their places.
+    stuck: Mutex<BTreeSet<Digest>>,
 }
 
 /// What is done with the folder of objects.
@@ -153,11 +159,13 @@ impl Objects {
             publishing: Mutex::default(),
             external: Mutex::default(),
             verified: Mutex::default(),
+            written: Mutex::default(),
             present: Mutex::default(),
             listed: Mutex::default(),
             many: MANY,
             whole: None,
             damaged: Mutex::default(),
+            stuck: Mutex::default(),
         }
     }
 
@@ -170,7 +178,7 @@ impl Objects {
         if !self.relies_on(&entry) {
             let mut file = self.temporary()?;
             file.write_all(bytes).map_err(StoreError::disk("write", file.path()))?;
-            self.adopt(file, entry)?;
+            self.adopt_written(file, entry)?;
         }
         Ok(entry)
     }
@@ -212,25 +220,27 @@ impl Objects {
         let Some((file, path)) = self.open_object(&entry.digest)? else {
             return self.read_external(entry);
         };
-        let size = file.metadata().map_err(StoreError::disk("read", &path))?.len();
-        if size != entry.size {
+        let facts = file.metadata().map_err(StoreError::disk("read", &path))?;
+        if facts.len() != entry.size {
             return self.look_again(entry, path);
         }
-        if size < MAPPED_FROM {
+        let seen = Seen::of(&facts);
+        if entry.size < MAPPED_FROM {
             let bytes = read_all(&file).map_err(StoreError::disk("read", &path))?;
             if Digest::of(&bytes) != entry.digest {
                 return self.look_again(entry, path);
             }
+            lock(&self.verified).insert(entry.digest, seen);
             return Ok(Blob::Owned(bytes));
         }
         let map = map(&file).map_err(StoreError::disk("map", &path))?;
         // The lock must not be held while hashing: rayon's workers take up other work that may come here.
-        let known = lock(&self.verified).contains(&entry.digest);
+        let known = lock(&self.verified).get(&entry.digest) == Some(&seen);
         if !known {
             if digest_of_large(&map) != entry.digest {
                 return self.look_again(entry, path);
             }
-            lock(&self.verified).insert(entry.digest);
+            lock(&self.verified).insert(entry.digest, seen);
         }
         Ok(Blob::Mapped(map))
     }
@@ -332,6 +342,9 @@ impl Objects {
         if lock(&self.present).contains(&entry.digest) || lock(&self.pending).contains_key(&entry.digest) {
             return true;
         }
+        if self.is_stuck(&entry.digest) {
+            return false;
+        }
         let there = self.place(&entry.digest).metadata().is_ok_and(|facts| facts.len() == entry.size);
         if there {
             lock(&self.present).insert(entry.digest);
@@ -368,24 +381,11 @@ impl Objects {
         there
     }
 
-    /// Where an object's bytes lie now: in the store or outside; [`None`] where they are missing.
-    #[must_use]
-    pub fn locate(&self, entry: &Entry) -> Option<PathBuf> {
-        let place = self.place(&entry.digest);
-        if place.exists() {
-            return Some(place);
-        }
-        let pending = lock(&self.pending).get(&entry.digest).cloned();
-        let external = || lock(&self.external).paths(&entry.digest);
-        let path = pending.filter(|path| path.exists()).or_else(|| external().into_iter().find(|path| path.exists()));
-        path.or_else(|| self.place_anew(&entry.digest))
-    }
-
     /// The place of an object that is there after all: another machine put it there, and this one believed that it was not.
     fn place_anew(&self, digest: &Digest) -> Option<PathBuf> {
         let place = self.place(digest);
         disk::look_anew(&[&self.root, place.parent().unwrap_or(&self.root)]);
-        place.exists().then_some(place)
+        (!self.is_stuck(digest) && place.exists()).then_some(place)
     }
 
     /// The objects that were found damaged in this process, each of them in quarantine.
@@ -409,14 +409,6 @@ impl Objects {
         if found.digest == *digest { Ok(found.size) } else { Err(StoreError::Damaged { digest: *digest, path }) }
     }
 
-    /// Reads an object where the store itself has it, so that it is verified before somebody is shown it.
-    ///
-    /// # Errors
-    /// As [`Objects::read`].
-    pub fn verify_stored(&self, entry: &Entry) -> Result<(), StoreError> {
-        if self.place(&entry.digest).exists() { self.read(entry).map(drop) } else { Ok(()) }
-    }
-
     /// The bytes that lie at `path` now, where those that were opened are not what they should be. Another may have found that
     /// before, and it may have been made anew since: what is right now must not go into quarantine.
     fn look_again(&self, entry: &Entry, path: PathBuf) -> Result<Blob, StoreError> {
@@ -436,12 +428,18 @@ impl Objects {
     /// Moves a damaged object out of the way, so that computing it again puts it back.
     fn quarantine(&self, digest: &Digest, path: PathBuf) -> StoreError {
         let folder = self.root.join("quarantine");
-        // Where it can't be moved (a read-only store) it stays and is found again; the error says so either way.
-        if self.use_of == Access::Write {
-            let _ = disk::make_folder(&folder).and_then(|()| std::fs::rename(&path, folder.join(digest.to_string())));
+        let moved = self.use_of == Access::Write
+            && disk::make_folder(&folder)
+                .and_then(|()| std::fs::rename(&path, folder.join(digest.to_string())))
+                .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+                .is_ok();
+        // Where it can't be moved (a read-only store) it stays, and counts for nothing until something takes its place.
+        if !moved && path == self.place(digest) {
+            lock(&self.stuck).insert(*digest);
         }
         lock(&self.present).remove(digest);
         lock(&self.verified).remove(digest);
+        lock(&self.written).remove(digest);
         lock(&self.pending).remove(digest);
         lock(&self.damaged).insert(*digest);
         StoreError::Damaged { digest: *digest, path }
@@ -451,7 +449,8 @@ impl Objects {
         // An object may be renamed from pending to its place between two looks, hence the third.
         let place = self.place(digest);
         let pending = lock(&self.pending).get(digest).cloned();
-        for path in [Some(place.clone()), pending, Some(place)].into_iter().flatten() {
+        let first = (!self.is_stuck(digest)).then(|| place.clone());
+        for path in [first, pending, Some(place)].into_iter().flatten() {
             match File::open(&path) {
                 Ok(file) => return Ok(Some((file, path))),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -487,6 +486,14 @@ impl Objects {
             Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::Changed { path }),
             Err(error) => Err(StoreError::Disk { doing: "read", path, error }),
         }
+    }
+
+    /// As [`Objects::adopt`], of bytes that this process wrote itself.
+    pub(super) fn adopt_written(&self, file: tempfile::NamedTempFile, entry: Entry) -> Result<(), StoreError> {
+        let facts = file.as_file().metadata().map_err(StoreError::disk("read", file.path()))?;
+        self.adopt(file, entry)?;
+        self.note_written(&entry, &facts);
+        Ok(())
     }
 
     pub(super) fn adopt(&self, file: tempfile::NamedTempFile, entry: Entry) -> Result<(), StoreError> {

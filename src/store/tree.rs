@@ -118,6 +118,12 @@ impl Tree {
         self.entries.values().map(|entry| entry.size).sum()
     }
 
+    /// Reads the bytes of an object that holds a tree; [`None`] where they are none. They are not verified.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        Encoded::of(bytes).and_then(Encoded::tree)
+    }
+
     /// As an object.
     pub(super) fn encode(&self) -> Vec<u8> {
         let names: usize = self.entries.keys().map(String::len).sum();

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use super::kept::{Linked, README};
 use super::stamp::{self, Stamp};
 use super::{Shown, below, is_large};
-use crate::base::disk;
+use crate::base::{Digest, disk};
 use crate::plan::Known;
 use crate::store::{Entry, Objects, Tree, as_path};
 
@@ -46,7 +47,7 @@ pub(super) fn find<'a>(
             return None;
         }
         // Names of files that macula itself writes there.
-        let own = |tree: &Tree| tree.get("README.txt").is_some() || tree.get(stamp::FILE).is_some();
+        let own = |tree: &Tree| tree.get(README).is_some() || tree.get(stamp::FILE).is_some();
         if shown.outputs.len() == 1 && (own(&old) || own(tree)) {
             return None;
         }
@@ -76,29 +77,47 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Makes the changes. What is killed meanwhile leaves a folder that says that it shows nothing.
+/// Makes the changes, and writes what the folder says. What is killed meanwhile leaves a folder that says that it shows nothing.
 ///
 /// # Errors
-/// What the system says; then all is to be linked anew.
+/// What the system says, or that a person's file is in the way; then all is to be linked anew.
 pub(super) fn make(
     place: &Path,
     shown: &Shown,
     changes: &BTreeMap<&String, Change>,
+    (stamp, readme): (&Stamp, &str),
     objects: &Objects,
 ) -> io::Result<()> {
-    let say = |text: &str| disk::write_lightly(&place.join(stamp::FILE), text.as_bytes());
-    say(stamp::CHANGING)?;
+    let say = |name: &str, text: &str| disk::write_lightly(&place.join(name), text.as_bytes());
+    let linked = Linked::of(place, objects);
+    if !linked.may_go(place, Path::new(README), objects) {
+        return Err(in_the_way(README));
+    }
+    let before = std::fs::read_to_string(place.join(stamp::FILE))?;
+    let after = stamp.text(Some(Digest::of(readme.as_bytes())));
+    say(stamp::FILE, &[stamp::CHANGING, &before, &after].concat())?;
     for (port, change) in changes {
         let folder = below(place, port, shown);
+        let inner = folder.strip_prefix(place).unwrap_or(Path::new(""));
         for name in &change.gone {
-            remove(&folder.join(&*as_path(name)))?;
+            let name = &*as_path(name);
+            if !linked.may_go(place, &inner.join(name), objects) {
+                return Err(in_the_way(name));
+            }
+            remove(&folder.join(name))?;
             let parents = Path::new(name).ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
             // A folder that is not empty stays.
             let _ = parents.map(|above| folder.join(above)).try_for_each(std::fs::remove_dir);
         }
         super::fill(&folder, change.new.iter().copied(), objects)?;
     }
-    Ok(())
+    super::write_tables(place, stamp, objects)?;
+    say(README, readme)?;
+    say(stamp::FILE, &after)
+}
+
+fn in_the_way(name: &str) -> io::Error {
+    io::Error::new(ErrorKind::AlreadyExists, format!("`{name}` is not what was linked"))
 }
 
 /// Removes a file; one that is not there is well gone.

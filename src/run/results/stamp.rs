@@ -11,8 +11,11 @@ use crate::store::{Artifact, Entry, Objects};
 /// Its name.
 pub(super) const FILE: &str = ".macula";
 
-/// What a folder shows while it is being changed: nothing.
+/// The first line while a folder is being changed: then it shows nothing, and the other lines say what may be linked there.
 pub(super) const CHANGING: &str = "being changed\n";
+
+/// The first word of the line with the digest of the folder's `README.txt`; no port is called so.
+const README: &str = ".readme";
 
 /// What a folder shows.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -54,12 +57,10 @@ impl Stamp {
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {
                 ["after", time] => found.after = Some(time.parse().ok()?),
+                [README, _] => {}
                 [port, tree, ref object @ ..] => {
-                    let object = match object {
-                        [digest, size] => Some(Entry { digest: digest.parse().ok()?, size: size.parse().ok()? }),
-                        _ => None,
-                    };
-                    found.ports.insert(port.to_owned(), Shown { tree: tree.parse().ok()?, object });
+                    let tree = tree.parse().ok()?;
+                    found.ports.insert(port.to_owned(), Shown { tree, object: entry(object) });
                 }
                 _ => return None,
             }
@@ -75,13 +76,34 @@ impl Stamp {
         self.ports.len() == other.ports.len() && self.ports.iter().zip(&other.ports).all(same)
     }
 
-    /// As it is written.
-    pub(super) fn text(&self) -> String {
+    /// As it is written, beside a `README.txt` of this digest.
+    pub(super) fn text(&self, readme: Option<Digest>) -> String {
         let mut text = self.after.map(|time| format!("after {time}\n")).unwrap_or_default();
         for (port, Shown { tree, object }) in &self.ports {
             let object = object.map(|object| format!(" {} {}", object.digest, object.size)).unwrap_or_default();
             let _ = writeln!(text, "{port} {tree}{object}");
         }
+        text.extend(readme.map(|readme| format!("{README} {readme}\n")));
         text
     }
+}
+
+fn entry(words: &[&str]) -> Option<Entry> {
+    let [digest, size] = words else { return None };
+    Some(Entry { digest: digest.parse().ok()?, size: size.parse().ok()? })
+}
+
+/// For each port that a text names the object that holds its names, whether the folder is being changed or not.
+pub(super) fn objects(text: &str) -> Vec<(String, Option<Entry>)> {
+    let ports = text.lines().filter_map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
+        ["after" | README, _] => None,
+        [port, tree, ref object @ ..] => tree.parse::<Digest>().ok().map(|_| (port.to_owned(), entry(object))),
+        _ => None,
+    });
+    ports.collect()
+}
+
+/// The digest of the folder's `README.txt`, and while it is being changed of the next one, too; none where an older macula wrote it.
+pub(super) fn readmes(text: &str) -> Vec<Digest> {
+    text.lines().filter_map(|line| line.strip_prefix(README)?.trim_start().parse().ok()).collect()
 }

@@ -47,6 +47,7 @@ impl Objects {
                 Err(error) if error.kind() == ErrorKind::NotFound && place.exists() => {}
                 other => other.map_err(StoreError::disk("rename into", &place))?,
             }
+            lock(&self.stuck).remove(digest);
         }
         folders.insert(self.root.clone());
         let folders: Vec<PathBuf> = folders.into_iter().collect();

@@ -12,7 +12,7 @@ use macula::lang::value::Value;
 use macula::plan::{Decision, Explanation};
 use macula::run::{self, Event, Options, Project, Report, Watch, World};
 use macula::stage::Implementation;
-use macula::store::Store;
+use macula::store::{Location, Store};
 use tempfile::TempDir;
 
 use super::stages::ALL;
@@ -142,7 +142,10 @@ impl Bench {
         let tree = stored.and_then(|known| known.outputs.get("out")).expect("the stage has an output");
         let tree = tree.tree(&store.objects).expect("readable");
         let entry = tree.entries.values().next().expect("the output is not empty");
-        store.objects.locate(entry).expect("the object is there")
+        match store.objects.verified_path(entry).expect("the object is there") {
+            Location::Stored(path) => path,
+            Location::Outside(path) => panic!("{} is the user's", path.display()),
+        }
     }
 }
 

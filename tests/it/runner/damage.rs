@@ -7,7 +7,7 @@ use std::path::Path;
 use macula::lang::spec::Pipeline;
 use macula::run::Event;
 
-use super::bench::{Bench, With, pipeline, source, stage, wrap};
+use super::bench::{Bench, Came, With, pipeline, source, stage, wrap};
 
 fn chain(last: &str) -> Pipeline {
     pipeline(vec![
@@ -198,4 +198,48 @@ fn a_file_that_changes_while_macula_runs_is_no_damage() {
     bench.write("in.txt", "y");
     let error = store.objects.read(&entry).expect_err("it changed").to_string();
     assert!(error.contains("in.txt` changed while macula was running"), "{error}");
+}
+
+/// As a folder of the store that this user may not write to: where quarantine would be there is a file.
+#[test]
+fn what_a_source_made_is_repaired_once_where_it_cannot_be_moved_out_of_the_way() {
+    let bench = Bench::new();
+    (0..3).for_each(|at| bench.write(&format!("data/{at}"), &at.to_string()));
+    let handed = pipeline(vec![
+        source("in", "folder", "data"),
+        // Hands on what the source made.
+        stage("same", "same").given("from", &["in"]),
+        wrap("last", "same", "a"),
+    ]);
+    bench.run(&handed).done();
+    let index = macula::base::Digest::of(b"3 files").to_string();
+    let path = bench.path(".macula/v1/objects").join(&index[..2]).join(&index[2..]);
+    flip(&path);
+    fs::write(bench.path(".macula/v1/objects/quarantine"), "").expect("written");
+    fs::remove_dir_all(bench.path("results")).expect("deleted");
+    let healed = bench.run(&handed).done();
+    assert_eq!(repairs(&healed), ["in"]);
+    let shown = fs::read_to_string(bench.path("results/bench/same/index")).expect("linked");
+    assert_eq!(shown, "3 files");
+}
+
+/// However often it is made anew: a run ends.
+#[test]
+fn a_stage_that_goes_on_finding_damage_fails() {
+    let bench = Bench::new();
+    bench.write("in.txt", "x");
+    let spoilt = [wrap("one", "in", "a"), stage("bad", "spoils").given("from", &["one"])];
+    let came = bench.run(&pipeline([vec![source("in", "file", "in.txt")], spoilt.to_vec()].concat()));
+    assert_eq!(came.of("bad"), "failed");
+    assert!(came.report.failed[0].error.to_string().contains("is damaged"), "{:?}", came.report.failed);
+    assert_eq!(repairs(&came), ["one", "one"]);
+}
+
+/// The stages that were told to be made anew, in order.
+fn repairs(came: &Came) -> Vec<&str> {
+    let told = came.events.iter().filter_map(|event| match event {
+        Event::Repairing { stage, .. } => Some(&**stage),
+        _ => None,
+    });
+    told.collect()
 }

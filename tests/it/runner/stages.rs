@@ -8,7 +8,7 @@ use macula::stage::{
     Cell, Ctx, Determinism, Files, Implementation, Item, Outcome, Params, StageError, Summary, Table, Tolerance,
     Warning, Work,
 };
-use macula::store::{StoreError, Tree};
+use macula::store::{Location, StoreError, Tree};
 use rayon::prelude::*;
 
 /// All of them.
@@ -16,6 +16,7 @@ pub(super) const ALL: &[Implementation] = &[
     exact("file", Work::Source(file)),
     exact("folder", Work::Source(folder)),
     exact("wrap", Work::Whole(wrap)),
+    exact("same", Work::Whole(same)),
     exact("first-line", Work::Whole(first_line)),
     exact("halves", Work::Whole(halves)),
     exact("join", Work::Whole(join)),
@@ -26,6 +27,7 @@ pub(super) const ALL: &[Implementation] = &[
     exact("panics", Work::Whole(panics)),
     exact("waits", Work::Whole(waits)),
     exact("flaky", Work::Whole(flaky)),
+    exact("spoils", Work::Whole(spoils)),
     exact("takes-path", Work::Whole(wrap)),
     Implementation {
         name: "draws",
@@ -82,6 +84,11 @@ fn wrap(ctx: &Ctx) -> Result<Outcome, StageError> {
         outcome.summary.warnings.push(Warning { code: "long".into(), text: "`from` is long".into() });
     }
     Ok(outcome)
+}
+
+/// Hands on what it is given, unread.
+fn same(ctx: &Ctx) -> Result<Outcome, StageError> {
+    Ok(outcome("out", ctx.inputs.one("from")?.clone(), "the same"))
 }
 
 fn first_line(ctx: &Ctx) -> Result<Outcome, StageError> {
@@ -202,6 +209,17 @@ fn flaky(ctx: &Ctx) -> Result<Outcome, StageError> {
         return Err(disk(std::io::ErrorKind::TimedOut.into()));
     }
     made(ctx, "well")
+}
+
+/// Damages what it is given, however often that is made anew, and reads it.
+fn spoils(ctx: &Ctx) -> Result<Outcome, StageError> {
+    let tree = ctx.inputs.one("from")?;
+    for entry in tree.entries.values() {
+        let Location::Stored(path) = ctx.objects.verified_path(entry)? else { continue };
+        let spoilt = std::fs::remove_file(&path).and_then(|()| std::fs::write(&path, "spoilt"));
+        spoilt.map_err(|error| StageError::Bug(error.to_string()))?;
+    }
+    made(ctx, &text(ctx, tree)?)
 }
 
 /// Random bytes.

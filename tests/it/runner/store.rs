@@ -5,7 +5,9 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
 use macula::base::Digest;
-use macula::store::{Accept, Entry, Lookup, Made, Manifest, Objects, Record, Store, StoreError, StoredTree, Tree};
+use macula::store::{
+    Accept, Entry, Location, Lookup, Made, Manifest, Objects, Record, Store, StoreError, StoredTree, Tree,
+};
 use tempfile::TempDir;
 
 fn folder() -> TempDir {
@@ -32,7 +34,7 @@ fn objects_can_be_read_before_and_after_they_are_published() {
     objects.publish().expect("published");
     read(&objects);
     read(&other);
-    let place = other.locate(&small).expect("there");
+    let Location::Stored(place) = other.verified_path(&small).expect("there") else { panic!("it is the store's") };
     assert_eq!(fs::metadata(place).expect("there").permissions().mode() & 0o777, 0o444);
     drop(objects);
     let left = fs::read_dir(folder.path().join("incoming")).expect("there").count();
@@ -45,7 +47,7 @@ fn a_shortened_object_is_damaged_and_can_be_put_again() {
     let objects = Objects::open(folder.path()).expect("opens");
     let entry = objects.put(b"some bytes").expect("stored");
     objects.publish().expect("published");
-    let path = objects.locate(&entry).expect("there");
+    let Location::Stored(path) = objects.verified_path(&entry).expect("there") else { panic!("it is the store's") };
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("permissions");
     fs::write(&path, b"some").expect("written");
     let objects = Objects::open(folder.path()).expect("opens");

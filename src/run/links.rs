@@ -1,0 +1,64 @@
+//! The links of a run: its results by human name. That something can't be linked costs a warning, not the run.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use super::{Event, Project, Watch, results};
+use crate::plan::{AllKnown, Engine};
+use crate::stage::Warning;
+
+/// Links what is known of a pipeline's stages. Returns where, if all of it is linked.
+pub(super) fn link(project: &Project, engine: &Engine, known: &AllKnown, watch: &dyn Watch) -> Option<String> {
+    let folder = results::folder(&project.folder, &project.pipeline.name);
+    let keyed: Vec<_> = known.iter().filter(|(_, known)| known.key.is_some()).collect();
+    let warn = |stage: &str, text: String| {
+        let warning = Warning { code: "results-links".into(), text };
+        watch.event(&Event::Warned { stage: stage.to_owned(), warning });
+    };
+    let first = keyed.first().map(|(id, _)| engine.stage(**id).name.clone())?;
+    for (place, target) in led_elsewhere(&project.folder, &folder) {
+        warn(&first, format!("`{place}` is a symbolic link: the results are linked in `{target}`"));
+    }
+    let made = std::fs::create_dir_all(&folder).is_ok();
+    let _held = made.then(|| results::lock(&folder, &engine.store.objects));
+    let mut linked: BTreeMap<(u64, u64), String> = BTreeMap::new();
+    let mut all = true;
+    for (id, known) in keyed {
+        let stage = engine.stage(*id).name.clone();
+        let place = folder.join(&stage);
+        let other = results::identity(&place).and_then(|place| linked.get(&place));
+        let done = match other {
+            Some(other) => Err(io::Error::other(format!(
+                "`{other}` has that name already on this disk, which tells no case; rename one of them"
+            ))),
+            None => results::link(&folder, engine, *id, known),
+        };
+        match done {
+            Ok(renamed) => {
+                for results::Renamed { name, now } in renamed {
+                    let (name, now) = (place.join(name), now.display());
+                    warn(&stage, format!("`{}` was not what macula had linked there; kept as `{now}`", name.display()));
+                }
+                linked.extend(results::identity(&place).map(|identity| (identity, stage)));
+            }
+            Err(error) => {
+                warn(&stage, format!("cannot link the results of `{stage}` in `{}`: {error}", folder.display()));
+                all = false;
+                // What the system says, it says to the others, too.
+                if error.kind() != io::ErrorKind::Other {
+                    break;
+                }
+            }
+        }
+    }
+    (all && folder.is_dir()).then(|| format!("results/{}", project.pipeline.name))
+}
+
+/// The folders from the project's down to that of the results which are symbolic links, and where they lead.
+fn led_elsewhere(project: &Path, folder: &Path) -> Vec<(String, String)> {
+    let within = folder.ancestors().take_while(|place| *place != project);
+    let links = within.filter_map(|place| Some((place, std::fs::read_link(place).ok()?)));
+    let shown = |place: &Path| place.strip_prefix(project).unwrap_or(place).display().to_string();
+    links.map(|(place, target)| (shown(place), target.display().to_string())).collect()
+}

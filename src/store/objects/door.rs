@@ -1,0 +1,190 @@
+//! The one door through which an object leaves the store by its path: into `results/`, to a command, to `get`. Behind it the bytes were
+//! read or written by this process, had their digest then, and lie there as they did.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::{Entry, Objects, StoreError, lock};
+use crate::base::Digest;
+use crate::store::inventory::nanoseconds;
+
+/// Where the bytes of an entry lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// In the store: verified in this process, never to be written to.
+    Stored(PathBuf),
+    /// Outside, where a source found them: the user's, who may change them at any time. [`Objects::read`] verifies them.
+    Outside(PathBuf),
+}
+
+/// What a file looked like when its bytes had their digest. One that was put into its place since, or written to, looks different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    inode: u64,
+    modified: u64,
+}
+
+impl Seen {
+    pub(super) fn of(facts: &Metadata) -> Self {
+        Self { inode: facts.ino(), modified: nanoseconds(facts) }
+    }
+}
+
+impl Objects {
+    /// Where the bytes of an entry lie, those of the store verified in this process: whatever is handed on by its path is asked for here.
+    ///
+    /// # Errors
+    /// As [`Objects::read`].
+    pub fn verified_path(&self, entry: &Entry) -> Result<Location, StoreError> {
+        if let Some(path) = self.own_path(&entry.digest) {
+            if !self.is_known(entry, &path) {
+                self.read(entry)?;
+            }
+            return Ok(Location::Stored(path));
+        }
+        if let Some(path) = self.outside_path(entry) {
+            return Ok(Location::Outside(path));
+        }
+        // A remote may have it.
+        self.read(entry)?;
+        let path = self.own_path(&entry.digest).ok_or(StoreError::Missing { digest: entry.digest })?;
+        Ok(Location::Stored(path))
+    }
+
+    /// Verifies what the store itself has of `entries`, those that were not verified in this process, with the threads of the current
+    /// pool. All that is damaged goes into quarantine.
+    ///
+    /// # Errors
+    /// The first of them, as [`Objects::read`] says it.
+    pub fn verify_all(&self, entries: &[&Entry]) -> Result<(), StoreError> {
+        let verified: Vec<Result<(), StoreError>> = entries
+            .par_iter()
+            .map(|entry| match self.own_path(&entry.digest) {
+                Some(path) if !self.is_known(entry, &path) => self.read(entry).map(drop),
+                _ => Ok(()),
+            })
+            .collect();
+        verified.into_iter().collect()
+    }
+
+    /// A path of an entry's bytes where a source found them outside the store; [`None`] where they do not lie there. Messages name the file
+    /// at hand: [`Objects::outside`].
+    #[must_use]
+    pub fn outside_path(&self, entry: &Entry) -> Option<PathBuf> {
+        let paths = lock(&self.external).paths(&entry.digest);
+        paths.into_iter().find(|path| path.exists())
+    }
+
+    /// What the file system says of the store's own object, where there is one. Its bytes may be damaged.
+    #[must_use]
+    pub fn own_facts(&self, entry: &Entry) -> Option<Metadata> {
+        self.own_path(&entry.digest)?.metadata().ok()
+    }
+
+    /// What the file system says of the damaged bytes of an object that lie in quarantine.
+    #[must_use]
+    pub fn quarantined(&self, digest: &Digest) -> Option<Metadata> {
+        self.root.join("quarantine").join(digest.to_string()).metadata().ok()
+    }
+
+    /// Where the store has an object: in its place, or on its way there.
+    pub(super) fn own_path(&self, digest: &Digest) -> Option<PathBuf> {
+        let place = Some(self.place(digest)).filter(|place| !self.is_stuck(digest) && place.exists());
+        let pending = || lock(&self.pending).get(digest).cloned().filter(|path| path.exists());
+        place.or_else(pending).or_else(|| self.place_anew(digest))
+    }
+
+    /// Whether the bytes at `path` had their digest in this process, and look as they did then.
+    fn is_known(&self, entry: &Entry, path: &Path) -> bool {
+        let Ok(facts) = path.metadata() else { return false };
+        let seen = Some(Seen::of(&facts));
+        let had = |known: Option<&Seen>| known.copied() == seen;
+        facts.len() == entry.size
+            && (had(lock(&self.verified).get(&entry.digest)) || had(lock(&self.written).get(&entry.digest)))
+    }
+
+    /// Takes note of bytes that this process wrote itself, and whose digest it took before.
+    pub(super) fn note_written(&self, entry: &Entry, facts: &Metadata) {
+        lock(&self.written).insert(entry.digest, Seen::of(facts));
+    }
+
+    /// Whether an object was found damaged and could not be moved out of its place: what lies there counts for nothing.
+    pub(super) fn is_stuck(&self, digest: &Digest) -> bool {
+        lock(&self.stuck).contains(digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn stored(objects: &Objects, bytes: &[u8]) -> Entry {
+        let entry = objects.put(bytes).expect("put");
+        objects.publish().expect("published");
+        entry
+    }
+
+    fn overwrite(path: &Path, bytes: &[u8]) {
+        fs::remove_file(path).expect("removed");
+        fs::write(path, bytes).expect("written");
+    }
+
+    #[test]
+    fn no_path_leaves_the_store_before_its_bytes_were_verified() {
+        let place = tempfile::tempdir().expect("a folder");
+        let objects = Objects::open(&place.path().join("objects")).expect("a store");
+        for bytes in [vec![b'x'; 20], vec![b'y'; 100_000]] {
+            let entry = stored(&objects, &bytes);
+            let path = objects.place(&entry.digest);
+            assert_eq!(objects.verified_path(&entry).expect("there"), Location::Stored(path.clone()));
+            // Another process reads it, and after it was replaced by what is damaged.
+            let other = Objects::open(&place.path().join("objects")).expect("a store");
+            assert_eq!(other.verified_path(&entry).expect("there"), Location::Stored(path.clone()));
+            overwrite(&path, &bytes[1..]);
+            assert!(matches!(other.verified_path(&entry), Err(StoreError::Damaged { .. })));
+            assert!(!path.exists(), "it is in quarantine");
+        }
+    }
+
+    #[test]
+    fn all_that_is_damaged_is_found_at_once() {
+        let place = tempfile::tempdir().expect("a folder");
+        let root = place.path().join("objects");
+        let objects = Objects::open(&root).expect("a store");
+        let entries: Vec<Entry> = (0..6_u8).map(|at| stored(&objects, &[at; 9])).collect();
+        let other = Objects::open(&root).expect("a store");
+        for entry in [entries[1], entries[4]] {
+            overwrite(&other.place(&entry.digest), b"wrong....");
+        }
+        let all: Vec<&Entry> = entries.iter().collect();
+        let error = other.verify_all(&all).expect_err("two are damaged");
+        assert!(matches!(error, StoreError::Damaged { digest, .. } if digest == entries[1].digest), "{error}");
+        let left: Vec<bool> = entries.iter().map(|entry| other.place(&entry.digest).exists()).collect();
+        assert_eq!(left, [true, false, true, true, false, true]);
+    }
+
+    /// As in a folder that this user may not write to: here what quarantine would be is a file.
+    #[test]
+    fn what_cannot_be_moved_out_of_the_way_is_not_taken_for_the_object() {
+        let place = tempfile::tempdir().expect("a folder");
+        let root = place.path().join("objects");
+        let entry = stored(&Objects::open(&root).expect("a store"), b"right");
+        let objects = Objects::open(&root).expect("a store");
+        overwrite(&objects.place(&entry.digest), b"wrong");
+        fs::set_permissions(objects.place(&entry.digest), fs::Permissions::from_mode(0o444)).expect("permitted");
+        fs::write(root.join("quarantine"), "").expect("written");
+        assert!(objects.read(&entry).is_err());
+        assert!(!objects.holds(&entry), "what lies there is wrong");
+        objects.put(b"right").expect("put");
+        assert_eq!(&*objects.read(&entry).expect("from where it waits"), b"right");
+        objects.publish().expect("it takes the place of the damaged one");
+        assert_eq!(fs::read(objects.place(&entry.digest)).expect("there"), b"right");
+        assert!(objects.holds(&entry));
+    }
+}
