@@ -52,9 +52,9 @@ fn row(run: &RunRecord) -> Vec<Cell> {
         Cell::Int(matching.count() as i64)
     };
     // One that was killed never said how it ended, and neither did one that runs.
-    let (ended, took) = match run.ended.as_str() {
-        "" | "running" => ("not ended", Cell::Null(())),
-        ended => (ended, Cell::Text(duration(run.seconds))),
+    let (ended, took) = match run.has_ended() {
+        false => ("not ended", Cell::Null(())),
+        true => (run.ended.as_str(), Cell::Text(duration(run.seconds))),
     };
     vec![
         Cell::Text(run.id.clone()),

@@ -10,6 +10,7 @@ mod keys;
 mod killed;
 mod limits;
 mod many;
+mod records;
 mod reuse;
 mod runs;
 mod stages;
