@@ -1,5 +1,6 @@
 //! Ids, digests, random streams, spans and the disk: what every floor shares. Knows nothing of pipelines.
 
+pub mod budget;
 pub mod digest;
 pub mod disk;
 pub mod figure;

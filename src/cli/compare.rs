@@ -334,17 +334,18 @@ pub(super) fn headline(sweep: &Sweep) -> String {
 
 /// The run whose id begins or ends so.
 pub(super) fn recorded(store: &Store, id: &str) -> Result<RunRecord, Failure> {
-    let mut found = store.runs.newest_first(None).filter(|run| run.id.starts_with(id) || run.id.ends_with(id));
-    let Some(first) = found.next() else {
-        return Err(Failure::user(format!("there is no run `{id}`, and no such file"))
-            .hint("`macula runs FILE` lists the runs of a pipeline"));
+    let mut found = store.runs.ids().into_iter().filter(|run| run.starts_with(id) || run.ends_with(id));
+    let none = || {
+        Failure::user(format!("there is no run `{id}`, and no such file"))
+            .hint("`macula runs FILE` lists the runs of a pipeline")
     };
+    let first = found.next().ok_or_else(none)?;
     match found.next() {
-        Some(other) if first.id != id => {
-            Err(Failure::user(format!("several runs begin or end with `{id}`: `{}` and `{}`", other.id, first.id))
+        Some(other) if first != id => {
+            Err(Failure::user(format!("several runs begin or end with `{id}`: `{other}` and `{first}`"))
                 .hint("write more of it"))
         }
-        _ => Ok(first),
+        _ => store.runs.record(&first).ok_or_else(none),
     }
 }
 

@@ -52,9 +52,10 @@ fn row(run: &RunRecord) -> Vec<Cell> {
         Cell::Int(matching.count() as i64)
     };
     // One that was killed never said how it ended, and neither did one that runs.
-    let (ended, took) = match run.ended.as_str() {
-        "" | "running" => ("not ended", Cell::Null(())),
-        ended => (ended, Cell::Text(duration(run.seconds))),
+    let (ended, took) = if run.has_ended() {
+        (run.ended.as_str(), Cell::Text(duration(run.seconds)))
+    } else {
+        ("not ended", Cell::Null(()))
     };
     vec![
         Cell::Text(run.id.clone()),

@@ -116,13 +116,13 @@ impl Server {
         loop {
             if waiting.is_empty() {
                 self.tell();
-                self.documents.let_go(MOST_OLD);
+                self.survives(|server| server.documents.let_go(MOST_OLD));
                 // What can wait is done once nothing was typed for a while.
                 let waits = !self.unasked.is_empty() || self.documents.holds_old();
                 let next = if waits { inbox.recv_timeout(IDLE) } else { inbox.recv().map_err(RecvTimeoutError::from) };
                 match next {
                     Ok(first) => waiting.push_back(first),
-                    Err(RecvTimeoutError::Timeout) => self.idle(),
+                    Err(RecvTimeoutError::Timeout) => _ = self.survives(Self::idle),
                     Err(RecvTimeoutError::Disconnected) => return Ended::Abruptly,
                 }
             }
@@ -132,7 +132,7 @@ impl Server {
             }
             match waiting.pop_front() {
                 Some(Inbox::Gone) => return Ended::Abruptly,
-                Some(Inbox::Known(states)) => self.known(states),
+                Some(Inbox::Known(states)) => _ = self.survives(|server| server.known(states)),
                 Some(Inbox::Client(Message::Request(request))) => self.request(request),
                 // Answers to what the server asked for: it needs none.
                 None | Some(Inbox::Client(Message::Response(_))) => {}
@@ -140,10 +140,35 @@ impl Server {
                     if notification.method == "exit" {
                         return if self.phase == Phase::ShutDown { Ended::InOrder } else { Ended::Abruptly };
                     }
-                    self.notification(notification);
+                    self.notified(notification);
                 }
             }
         }
+    }
+
+    /// Does `work`, and says whether it came to its end: a defect in it must not end the session, which holds texts that are nowhere else.
+    fn survives(&mut self, work: impl FnOnce(&mut Self)) -> bool {
+        catch_unwind(AssertUnwindSafe(|| work(self))).is_ok()
+    }
+
+    /// Takes a notification. After a defect in one that changes a text nobody knows what the text is: it is let go of until it is opened again.
+    fn notified(&mut self, notification: Notification) {
+        let method = notification.method.clone();
+        let uri = notification.params["textDocument"]["uri"].as_str().map(str::to_owned);
+        if self.survives(|server| server.notification(notification)) {
+            return;
+        }
+        let Some(uri) = uri.filter(|_| matches!(method.as_str(), "textDocument/didOpen" | "textDocument/didChange"))
+        else {
+            return;
+        };
+        self.survives(|server| {
+            server.states.remove(&uri);
+            server.documents.close(&uri);
+            server.forget(&uri);
+        });
+        let message = format!("`{method}` failed: a defect of macula; close `{uri}` and open it again");
+        self.notify("window/showMessage", json!({"type": 1, "message": message}));
     }
 
     /// Takes a request out of those that wait, where `next` cancels it.
@@ -175,7 +200,10 @@ impl Server {
     fn request(&mut self, request: Request) {
         let Request { id, method, params } = request;
         let answer = match (self.phase, method.as_str()) {
-            (Phase::Waiting, "initialize") => self.initialize(params),
+            (Phase::Waiting, "initialize") => catch_unwind(AssertUnwindSafe(|| self.initialize(params)))
+                .unwrap_or_else(|_| {
+                    Err((ErrorCode::InternalError, "`initialize` failed: a defect of macula".to_owned()))
+                }),
             (Phase::Waiting, _) => Err((ErrorCode::ServerNotInitialized, "`initialize` comes first".to_owned())),
             (Phase::Running, "shutdown") => {
                 self.phase = Phase::ShutDown;
@@ -184,7 +212,7 @@ impl Server {
             (Phase::Running, "initialize") | (Phase::ShutDown, _) => {
                 Err((ErrorCode::InvalidRequest, format!("`{method}` can't come here")))
             }
-            // A defect in one answer must not end the session, which holds texts that are nowhere else.
+            // As [`Server::survives`].
             (Phase::Running, _) => catch_unwind(AssertUnwindSafe(|| self.asked(&method, params)))
                 .unwrap_or_else(|_| Err((ErrorCode::InternalError, format!("`{method}` failed: a defect of macula")))),
         };

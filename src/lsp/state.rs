@@ -129,7 +129,9 @@ fn answers(
         for question in std::mem::take(&mut waiting).into_values() {
             let looked = || look(world, implementations, &question, &seen);
             // A defect there costs the states, not the session.
-            if let Ok(Some(stages)) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(looked)) {
+            if let Ok(stages) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(looked)) {
+                // Where there is no store (any more), nothing is known.
+                let stages = stages.unwrap_or_default();
                 answer(States { uri: question.uri, version: question.version, stages });
             }
         }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::budget::Budget;
 use super::events::{Event, StageProgress, Watch};
 use super::map;
 use super::trust::Trust;
 use super::world::World;
+use crate::base::budget::Budget;
 use crate::plan::{Engine, Known, Reused, StageId, Task, keys, recipe};
 use crate::sandbox::Wall;
 use crate::stage::{Ctx, Outcome, Params, Progress as _, StageError, Stop, Warning, Work};

@@ -1,6 +1,5 @@
 //! Executes what must run. Names no stage; the clock and the environment come in through its [`World`].
 
-pub mod budget;
 pub mod commands;
 pub mod events;
 pub mod executor;
@@ -33,6 +32,7 @@ pub use files::ProjectFiles;
 pub use trust::Trust;
 pub use world::World;
 
+use crate::base::budget::Budget;
 use crate::base::usage::{Whose, peak_memory};
 use crate::base::{Digest, Sources};
 use crate::diag::Diag;
@@ -296,7 +296,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
             world,
             pool: &pool,
             threads: options.threads.max(1),
-            budget: budget::Budget::new(options.memory),
+            budget: Budget::new(options.memory),
             watch: &recorder,
             run: record.id.clone(),
             project: project.folder.clone(),

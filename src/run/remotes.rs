@@ -1,14 +1,14 @@
 //! From what `project.kdl` and the environment say of remotes to remotes that can be asked.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::World;
 use crate::base::Sources;
 use crate::lang::project;
 use crate::lang::remote::{Location, NoLocation, Remote as Said};
 use crate::store::Remotes;
-use crate::store::remote::{Folder, Remote, Site, Web};
+use crate::store::remote::{Folder, Remote, Site, Watch, Web};
 
 /// Why a remote can't be asked.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,9 @@ pub fn open(world: &World, project: &Path) -> Result<Remotes, NoRemote> {
     let patience = patience(world)?;
     let opened = said.iter().map(|said| {
         let patience = patience.unwrap_or(Duration::from_secs_f64(said.timeout));
-        let mut remote = Remote::new(&said.name, site(world, said, folder, patience)?);
+        let asked = world.clone();
+        let watch = Watch::new(patience, Instant::now, move || asked.interrupted());
+        let mut remote = Remote::new(&said.name, site(world, said, folder, patience)?, watch);
         (remote.write, remote.photographs) = (said.may.write, said.may.photographs);
         Ok(remote)
     });

@@ -4,10 +4,10 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use super::budget::Budget;
 use super::events::Watch;
 use super::job::{self, Ended, Shared};
 use super::{Options, ProjectFiles, Trust, World};
+use crate::base::budget::Budget;
 use crate::plan::{Engine, Graph, StageId, Task, keys, recipe};
 use crate::stage::{Implementation, StageError};
 use crate::store::verify::{self, Finding, Maker, Wrong};

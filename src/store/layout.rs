@@ -147,6 +147,12 @@ impl Layout {
         self.version.join("runs")
     }
 
+    /// What is asked of the records of runs most often.
+    #[must_use]
+    pub fn runs_index(&self) -> PathBuf {
+        self.version.join("runs-index")
+    }
+
     /// All records.
     #[must_use]
     pub fn all_actions(&self) -> PathBuf {

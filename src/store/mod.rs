@@ -90,7 +90,7 @@ impl Store {
         let objects = Objects::to_look_at(&layout.objects()).remembering(layout.whole());
         let files = FileDigests::open(layout.files());
         let lease = Arc::new(Lease::mute(&layout));
-        Some(Self { objects, files, runs: Runs::new(&layout), layout, lease, remotes: Arc::default() })
+        Some(Self { objects, files, runs: Runs::to_look_at(&layout), layout, lease, remotes: Arc::default() })
     }
 
     /// With places where results are shared.

@@ -1,11 +1,14 @@
 //! Records of runs: what each stage's key was and what became of it. `why` compares with the last one; `runs` lists them.
 
+mod index;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use self::index::Index;
 use super::{Layout, Manifest};
 use crate::base::{Digest, disk};
 
@@ -73,28 +76,45 @@ pub struct StageRun {
     pub memory: Option<u64>,
 }
 
+impl RunRecord {
+    /// Whether it says how the run ended; one that was killed never does.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        !matches!(self.ended.as_str(), "" | "running")
+    }
+}
+
+/// What the folder of a run that is being removed begins with.
+const GONE: &str = ".gone-";
+
 /// The folder of runs.
+#[derive(Debug)]
 pub struct Runs {
     folder: PathBuf,
-    /// What was read of one pipeline's runs, so that asking for each of its stages reads them once.
-    read: Mutex<Option<Read>>,
+    index: PathBuf,
+    /// Whether the index may be written.
+    writes: bool,
+    read: Mutex<Read>,
 }
 
+/// What was read of the records in this process.
+#[derive(Debug, Default)]
 struct Read {
-    pipeline: String,
-    runs: Vec<Arc<RunRecord>>,
-    rest: Box<dyn Iterator<Item = RunRecord> + Send>,
-}
-
-impl std::fmt::Debug for Runs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runs").field("folder", &self.folder).finish_non_exhaustive()
-    }
+    index: Option<Index>,
+    /// Whether the index was made from the records again because it named what they do not hold.
+    again: bool,
+    /// Records that were asked for.
+    records: BTreeMap<String, Arc<RunRecord>>,
 }
 
 impl Runs {
     pub(super) fn new(layout: &Layout) -> Self {
-        Self { folder: layout.runs(), read: Mutex::default() }
+        Self { folder: layout.runs(), index: layout.runs_index(), writes: true, read: Mutex::default() }
+    }
+
+    /// The runs, to be looked at alone.
+    pub(super) fn to_look_at(layout: &Layout) -> Self {
+        Self { writes: false, ..Self::new(layout) }
     }
 
     /// The folder of one run.
@@ -105,21 +125,17 @@ impl Runs {
 
     /// Writes a run's record into its folder. Not being able to must not break a run, so nothing is returned but whether.
     pub fn write(&self, record: &RunRecord) -> bool {
-        *self.lock() = None;
         let folder = self.folder(&record.id);
         let text = super::json(record);
-        std::fs::create_dir_all(&folder).and_then(|()| disk::write_lightly(&folder.join("run.json"), &text)).is_ok()
+        let written =
+            std::fs::create_dir_all(&folder).and_then(|()| disk::write_lightly(&folder.join("run.json"), &text));
+        *self.lock() = Read::default();
+        written.is_ok()
     }
 
-    /// All runs that can be read, the newest first; of one pipeline where it is given.
+    /// All runs whose records can be read, the newest first; of one pipeline where it is given.
     pub fn newest_first(&self, pipeline: Option<&str>) -> impl Iterator<Item = RunRecord> + use<> {
-        let mut ids: Vec<String> = std::fs::read_dir(&self.folder)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect();
-        ids.sort_unstable_by(|one, other| other.cmp(one));
+        let ids = self.with_index(|index| index.newest_first(pipeline));
         let pipeline = pipeline.map(str::to_owned);
         let folder = self.folder.clone();
         ids.into_iter()
@@ -127,43 +143,92 @@ impl Runs {
             .filter(move |record| pipeline.as_ref().is_none_or(|name| *name == record.pipeline))
     }
 
-    /// The last run of a pipeline, among its last 100, in which the key of `stage` was known, and the stage in it.
+    /// The ids of all runs whose records can be read, the newest first.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        self.with_index(|index| index.newest_first(None))
+    }
+
+    /// Removes the folder of a run. That it can't be is harmless: it is found again.
+    pub(super) fn remove(&self, id: &str) {
+        // Out of the way first, so that a process that is killed meanwhile leaves no half of it under its name.
+        let gone = self.folder(&format!("{GONE}{id}"));
+        if std::fs::rename(self.folder(id), &gone).is_ok() {
+            let _ = std::fs::remove_dir_all(&gone);
+        }
+        *self.lock() = Read::default();
+    }
+
+    /// Removes what killed processes left of runs that they removed.
+    pub(super) fn sweep(&self) {
+        for folder in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if folder.file_name().to_string_lossy().starts_with(GONE) {
+                let _ = std::fs::remove_dir_all(folder.path());
+            }
+        }
+    }
+
+    /// Bytes of the files in the folder of a run.
+    pub(super) fn bytes(&self, id: &str) -> u64 {
+        let files = std::fs::read_dir(self.folder(id)).into_iter().flatten().flatten();
+        files.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+    }
+
+    /// The record of a run.
+    #[must_use]
+    pub fn record(&self, id: &str) -> Option<RunRecord> {
+        read(&self.folder(id).join("run.json"))
+    }
+
+    /// The last run of a pipeline in which the key of `stage` was known, and the stage in it.
     #[must_use]
     pub fn last_of(&self, pipeline: &str, stage: &str) -> Option<(Arc<RunRecord>, StageRun)> {
-        self.last_where(pipeline, stage, |run| run.manifest.is_some())
+        let mut all = self.lock();
+        loop {
+            let id = self.index(&mut all).last_of(pipeline, stage)?.to_owned();
+            let record = match all.records.get(&id) {
+                Some(record) => Some(Arc::clone(record)),
+                None => self.record(&id).map(Arc::new),
+            };
+            let of_stage = record.and_then(|record| {
+                let run = record.stages.get(stage).filter(|run| run.manifest.is_some()).cloned()?;
+                Some((record, run))
+            });
+            if let Some((record, run)) = of_stage {
+                all.records.insert(id, Arc::clone(&record));
+                return Some((record, run));
+            }
+            // The index is not what the records say.
+            if std::mem::replace(&mut all.again, true) {
+                return None;
+            }
+            all.index = None;
+        }
     }
 
     /// How much memory a stage of a pipeline held when it was last computed.
     #[must_use]
     pub fn memory_of(&self, pipeline: &str, stage: &str) -> Option<u64> {
-        self.last_where(pipeline, stage, |run| run.memory.is_some())?.1.memory
+        self.with_index(|index| index.memory_of(pipeline, stage))
     }
 
-    fn last_where(
-        &self,
-        pipeline: &str,
-        stage: &str,
-        is: impl Fn(&StageRun) -> bool,
-    ) -> Option<(Arc<RunRecord>, StageRun)> {
-        let mut read = self.lock();
-        if read.as_ref().is_none_or(|read| read.pipeline != pipeline) {
-            let rest = Box::new(self.newest_first(Some(pipeline)).take(100));
-            *read = Some(Read { pipeline: pipeline.to_owned(), runs: Vec::new(), rest });
-        }
-        let read = read.as_mut()?;
-        for at in 0.. {
-            if at == read.runs.len() {
-                read.runs.push(Arc::new(read.rest.next()?));
-            }
-            let run = &read.runs[at];
-            if let Some(found) = run.stages.get(stage).filter(|run| is(run)) {
-                return Some((Arc::clone(run), found.clone()));
-            }
-        }
-        None
+    fn with_index<T>(&self, work: impl FnOnce(&Index) -> T) -> T {
+        work(self.index(&mut self.lock()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Read>> {
+    fn index<'a>(&self, all: &'a mut Read) -> &'a Index {
+        let again = all.again;
+        all.index.get_or_insert_with(|| {
+            let (index, differs) =
+                if again { (Index::of(&self.folder), true) } else { Index::load(&self.index, &self.folder) };
+            if differs && self.writes {
+                index.save(&self.index);
+            }
+            index
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Read> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
+use crate::missing::missing;
 use crate::space::Space;
 
 const PIPELINE: &str = "network tiny { global-avg-pool; linear fc }
@@ -22,7 +23,7 @@ pipeline second seed=1 { synthetic more; extract other { from more }; export fil
 fn shell(shell: &str, script: &str) -> Option<String> {
     let space = Space::with(PIPELINE);
     if Command::new(shell).arg("--version").output().is_err() {
-        println!("skipped: there is no {shell} here");
+        missing(shell, format!("there is no {shell} here"));
         return None;
     }
     space.write("completions", space.macula(&format!("completions {shell}")).raw);
@@ -128,8 +129,7 @@ fn every_command_has_a_manual_page_that_is_right() {
     assert!(space.macula("man run").stdout.contains("Compute what is not there yet"));
     assert!(space.macula("man rn").stderr.contains("did you mean `run`?"));
     if Command::new("groff").arg("--version").output().is_err() {
-        println!("skipped: there is no groff here");
-        return;
+        return missing("groff", "there is no groff here");
     }
     for page in pages {
         let said = Command::new("groff")

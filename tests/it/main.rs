@@ -15,6 +15,7 @@ mod licences;
 mod lock;
 mod lsp;
 mod metrics;
+mod missing;
 mod predict;
 mod reliability;
 mod remotes;

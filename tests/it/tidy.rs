@@ -202,6 +202,14 @@ fn every_source_file_keeps_the_rules() {
 }
 
 #[test]
+fn a_test_that_skips_says_so_at_one_door() {
+    let says = concat!("\"skip", "ped: ");
+    let tests = files(&["tests/it"]);
+    let found: Vec<_> = tests.iter().filter(|(_, text)| text.contains(says)).map(|(path, _)| path.as_str()).collect();
+    assert_eq!(found, ["tests/it/missing.rs"], "`missing` fails where nothing may be skipped");
+}
+
+#[test]
 fn no_file_names_a_place_on_one_machine() {
     let everything = [
         "src",

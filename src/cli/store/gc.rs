@@ -15,10 +15,10 @@ use crate::store::collect::{self, Collected, Mode, Policy};
 /// The arguments of `macula store gc`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Arguments {
-    /// Keep what the last N runs of each pipeline used
+    /// Keep the last N runs of each pipeline and what they used
     #[arg(long, value_name = "N")]
     keep_runs: Option<usize>,
-    /// Keep what was used within this time: `30d`, `12h`, `90m`
+    /// Keep runs and what was used within this time: `30d`, `12h`, `90m`
     #[arg(long, value_name = "D", value_parser = age)]
     older: Option<u64>,
     /// Of the rest, remove only as much as it takes to come to this size, first what is big and cheap: `200GiB`, `500MB`
@@ -72,6 +72,10 @@ fn text(collected: &Collected, mode: Mode) -> String {
             "{} of it stays on the disk until `results/`, which links to it, is deleted or made anew",
             bytes(collected.linked)
         );
+    }
+    if collected.runs > 0 {
+        let runs = counted(collected.runs as u64, "run", "runs");
+        let _ = writeln!(text, "{verb} {} of records of {runs}", bytes(collected.run_bytes));
     }
     if collected.checkpoints > 0 {
         let _ = writeln!(

@@ -16,7 +16,7 @@ pub(super) struct Arguments {
 
 pub(super) fn pin(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let store = open(world)?;
-    let run = find(&arguments.run, store.runs.newest_first(None).map(|run| run.id), "run")?;
+    let run = find(&arguments.run, store.runs.ids().into_iter(), "run")?;
     store.pin(&run)?;
     print(&format!("`gc` leaves run {run} alone\n"));
     Ok(Exit::Done)

@@ -74,7 +74,7 @@ fn as_text(store: &Store, inventory: &Inventory, stages: &BTreeMap<(String, Stri
         bytes(inventory.bytes()),
         counted(inventory.records.len() as u64, "record", "records"),
         counted(inventory.items() as u64, "item", "items"),
-        counted(store.runs.newest_first(None).count() as u64, "run", "runs"),
+        counted(store.runs.ids().len() as u64, "run", "runs"),
         counted(store.pins().len() as u64, "pin", "pins"),
         bytes(inventory.bytes().saturating_sub(of_results)),
     )

@@ -79,6 +79,10 @@ pub struct Collected {
     pub living: usize,
     /// Checkpoints of unfinished work that go.
     pub checkpoints: usize,
+    /// Runs whose records go.
+    pub runs: usize,
+    /// Bytes of those records, which are no objects.
+    pub run_bytes: u64,
 }
 
 /// Collects. `now` is nanoseconds since 1970.
@@ -107,6 +111,8 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
         seconds: going.iter().map(|one| one.record.made.seconds_anew()).sum(),
         living: gate.living,
         checkpoints: checkpoints.len(),
+        runs: roots.old_runs.len(),
+        run_bytes: roots.old_runs.iter().map(|id| store.runs.bytes(id)).sum(),
         ..Collected::default()
     };
     let mut left: BTreeSet<Digest> = gone.iter().map(|(digest, ..)| *digest).collect();
@@ -126,6 +132,8 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
         let paths: Vec<_> = going.iter().map(|one| one.path.clone()).collect();
         let gone: Vec<Digest> = gone.into_iter().map(|(digest, ..)| digest).collect();
         sweep(store, &inventory, &gate, &paths, &gone)?;
+        store.runs.sweep();
+        roots.old_runs.iter().for_each(|id| store.runs.remove(id));
         for key in &checkpoints {
             // Who begins with the key just now waits, or keeps them.
             if let Some(claim) = Claim::take(store.layout(), key)? {

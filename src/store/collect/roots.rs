@@ -18,6 +18,8 @@ pub(super) struct Roots {
     items: BTreeSet<Digest>,
     /// When a run last used a key.
     used: BTreeMap<Digest, u64>,
+    /// Runs whose records go, the oldest first.
+    pub(super) old_runs: Vec<String>,
     /// Items without a result stay where they were written at or after this.
     items_since: u64,
 }
@@ -26,6 +28,26 @@ pub(super) struct Roots {
 struct Seen {
     pipeline: String,
     keys: BTreeSet<Digest>,
+    /// Of its record, where there is one.
+    record: Option<Recorded>,
+}
+
+/// What the record of a run says of its time.
+struct Recorded {
+    /// Nanoseconds since 1970.
+    began: u64,
+    ended: bool,
+}
+
+impl Recorded {
+    /// Whether the record of a run goes that is neither pinned nor among the last ones.
+    fn goes(&self, policy: Policy, gate: &Gate, now: u64) -> bool {
+        let young = |age: u64| self.began.saturating_add(age) >= now;
+        // Whoever is alive may be about to write how it ended.
+        (policy.keep_runs.is_some() || policy.younger_than.is_some())
+            && !policy.younger_than.is_some_and(young)
+            && (self.ended || gate.living == 0)
+    }
 }
 
 impl Roots {
@@ -49,8 +71,11 @@ impl Roots {
             *count += 1;
             if policy.keep_runs.is_some_and(|runs| *count <= runs) || pinned.contains(id) {
                 roots.keys.extend(&run.keys);
+            } else if run.record.as_ref().is_some_and(|record| record.goes(policy, gate, now)) {
+                roots.old_runs.push(id.clone());
             }
         }
+        roots.old_runs.reverse();
         if let Some(age) = policy.younger_than {
             for record in inventory.whole() {
                 if roots.used_at(&record.key).max(record.made.began).saturating_add(age) >= now {
@@ -81,19 +106,22 @@ impl Roots {
 fn runs(store: &Store, inventory: &Inventory, used: &mut BTreeMap<Digest, u64>) -> BTreeMap<String, Seen> {
     let mut found: BTreeMap<String, Seen> = BTreeMap::new();
     for run in store.runs.newest_first(None) {
+        let record = Some(Recorded { began: run.began, ended: run.has_ended() });
         let RunRecord { id, pipeline, began, stages, .. } = run;
         let keys: BTreeSet<Digest> = stages.values().filter_map(|stage| stage.key).collect();
         for key in &keys {
             let last = used.entry(*key).or_default();
             *last = began.max(*last);
         }
-        found.insert(id, Seen { pipeline, keys });
+        found.insert(id, Seen { pipeline, keys, record });
     }
     for record in inventory.whole() {
         let made = &record.made;
-        let run = found
-            .entry(made.run.clone())
-            .or_insert_with(|| Seen { pipeline: made.pipeline.clone(), keys: BTreeSet::new() });
+        let run = found.entry(made.run.clone()).or_insert_with(|| Seen {
+            pipeline: made.pipeline.clone(),
+            keys: BTreeSet::new(),
+            record: None,
+        });
         run.keys.insert(record.key);
     }
     found

@@ -1,12 +1,12 @@
 //! From a remote into the store: packs and large objects, each checked against its digest before it is an object of the store.
 
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::objects::{at_once, digest_of_large};
-use super::super::{Entry, Found, ObjectWriter, Objects, Store, StoreError, action};
+use super::super::{Entry, Found, Objects, Store, StoreError, action};
 use super::offer::{Offer, Part, file};
 use super::parcel::{self, Parcel};
+use super::watch::Expected;
 use super::{Fault, Remote, Remotes, lock};
 
 /// After so many files what arrived is brought to its place, so that a killed process need not fetch it again.
@@ -23,10 +23,10 @@ impl Store {
         let come = AtomicU64::new(0);
         for group in offer.open_parts(&self.objects).chunks(GROUP) {
             let outcome = at_once(group, |one| {
-                part(&offer.remote, &self.objects, &offer.parcel, *one)?;
+                let going = |bytes: u64| go_on(come.load(Ordering::Relaxed) + bytes);
+                part(&offer.remote, &self.objects, &offer.parcel, *one, &going)?;
                 let size = offer.file(*one).1;
-                let going = go_on(come.fetch_add(size, Ordering::Relaxed) + size);
-                if going { Ok(()) } else { Err(Fault::Stopped) }
+                if go_on(come.fetch_add(size, Ordering::Relaxed) + size) { Ok(()) } else { Err(Fault::Stopped) }
             });
             self.objects.publish()?;
             if let Err(fault) = outcome {
@@ -51,7 +51,7 @@ impl Remotes {
     /// [`StoreError::Disk`] where it can't be kept.
     pub(in super::super) fn bring(&self, objects: &Objects, entry: &Entry) -> Result<bool, StoreError> {
         let Some((offer, one)) = lock(&self.held).get(&entry.digest).cloned() else { return Ok(false) };
-        match part(&offer.remote, objects, &offer.parcel, one) {
+        match part(&offer.remote, objects, &offer.parcel, one, &|_| true) {
             Ok(()) => Ok(objects.stores(entry)),
             Err(fault) => {
                 self.refuse(&offer.record().key);
@@ -71,22 +71,36 @@ fn fault_of(remote: &Remote, fault: Fault) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn part(remote: &Remote, objects: &Objects, parcel: &Parcel, part: Part) -> Result<(), Fault> {
+/// Whether to go on, given how many bytes of a file have come.
+type Going<'a> = &'a (dyn Fn(u64) -> bool + Sync);
+
+fn part(remote: &Remote, objects: &Objects, parcel: &Parcel, part: Part, going: Going<'_>) -> Result<(), Fault> {
     let there = match part {
-        Part::Pack(at) => pack(remote, objects, parcel, at)?,
-        Part::Alone(entry) => large(remote, objects, &entry)?,
+        Part::Pack(at) => pack(remote, objects, parcel, at, going)?,
+        Part::Alone(entry) => large(remote, objects, &entry, going)?,
     };
     let gone = || Fault::Wrong(format!("`{}` is missing from remote `{}`", file(parcel, part).0, remote.name));
     if there { Ok(()) } else { Err(gone()) }
 }
 
 /// Brings the objects of a pack. Returns whether the remote has it.
-pub(super) fn pack(remote: &Remote, objects: &Objects, parcel: &Parcel, at: usize) -> Result<bool, Fault> {
+pub(super) fn pack(
+    remote: &Remote,
+    objects: &Objects,
+    parcel: &Parcel,
+    at: usize,
+    going: Going<'_>,
+) -> Result<bool, Fault> {
     let expected = parcel.packs[at].file;
     let name = parcel::pack(&expected.digest);
+    let _room = remote.room.take(expected.size);
     let bytes = remote.tried(|site| {
         let mut bytes = Vec::new();
-        Ok(site.fetch(&name, expected.size, &mut bytes)?.map(|_| bytes))
+        let fetched = site.fetch(&name, Expected::Bytes(expected.size), &mut |piece| {
+            bytes.extend_from_slice(piece);
+            if going(bytes.len() as u64) { Ok(()) } else { Err(Fault::Stopped) }
+        })?;
+        Ok(fetched.map(|_| bytes))
     })?;
     let Some(bytes) = bytes else { return Ok(false) };
     let whole = digest_of_large(&bytes) == expected.digest;
@@ -98,17 +112,19 @@ pub(super) fn pack(remote: &Remote, objects: &Objects, parcel: &Parcel, at: usiz
 }
 
 /// Brings a large object. Returns whether the remote has it.
-fn large(remote: &Remote, objects: &Objects, entry: &Entry) -> Result<bool, Fault> {
+fn large(remote: &Remote, objects: &Objects, entry: &Entry, going: Going<'_>) -> Result<bool, Fault> {
     let name = parcel::object(&entry.digest);
     remote.tried(|site| {
-        let mut sink = Sink { writer: objects.writer()?, failed: None };
-        let fetched = site.fetch(&name, entry.size, &mut sink);
-        if let Some(error) = sink.failed {
-            return Err(Fault::Store(error));
-        }
-        match fetched? {
+        let mut writer = objects.writer()?;
+        let mut come = 0;
+        let fetched = site.fetch(&name, Expected::Bytes(entry.size), &mut |piece| {
+            writer.add(piece)?;
+            come += piece.len() as u64;
+            if going(come) { Ok(()) } else { Err(Fault::Stopped) }
+        })?;
+        match fetched {
             None => Ok(false),
-            Some(_) if sink.writer.finish_as(entry)? => Ok(true),
+            Some(_) if writer.finish_as(entry)? => Ok(true),
             Some(_) => Err(damaged(remote, &name)),
         }
     })
@@ -116,26 +132,4 @@ fn large(remote: &Remote, objects: &Objects, entry: &Entry) -> Result<bool, Faul
 
 fn damaged(remote: &Remote, name: &str) -> Fault {
     Fault::Wrong(format!("`{name}` of remote `{}` is damaged; it counts as missing", remote.name))
-}
-
-/// Tells a fault of the own disk from one of the network.
-struct Sink<'a> {
-    writer: ObjectWriter<'a>,
-    failed: Option<StoreError>,
-}
-
-impl Write for Sink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.writer.add(bytes) {
-            Ok(()) => Ok(bytes.len()),
-            Err(error) => {
-                self.failed = Some(error);
-                Err(io::Error::other("the store can't be written"))
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

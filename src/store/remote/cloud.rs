@@ -18,13 +18,12 @@ use object_store::{
 };
 use tokio::runtime::{Builder, Runtime};
 
+use super::bounded::Bounded;
 use super::site::{Fault, Site};
+use super::watch::WRITING;
 
 /// Files larger than a piece go in pieces. S3 allows 10,000 of them: 80 GB.
 const PIECE: usize = 8 << 20;
-
-/// How much longer an answer may take to what is written: it comes when all pieces that go at the same time have gone through a narrow line.
-const WRITING: Duration = Duration::from_mins(5);
 
 /// A kind of object store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +55,8 @@ pub struct Bucket {
     reading: Arc<dyn ObjectStore>,
     writing: Arc<dyn ObjectStore>,
     prefix: String,
-    runtime: Runtime,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
     patience: Duration,
 }
 
@@ -92,15 +92,18 @@ impl Bucket {
         let (reading, writing) = (open(patience).map_err(failed)?, open(patience + WRITING).map_err(failed)?);
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("macula-remote").enable_all().build();
         let runtime = runtime.map_err(|error| Fault::lasting(format!("no threads for `{name}`: {error}")))?;
-        Ok(Self { reading, writing, runtime, prefix: prefix.to_owned(), patience, name })
+        Ok(Self { reading, writing, runtime: Some(runtime), prefix: prefix.to_owned(), patience, name })
     }
 
     fn path(&self, name: &str) -> Path {
         Path::from(if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) })
     }
 
-    fn wait<T>(&self, work: impl Future<Output = object_store::Result<T>>) -> Result<T, Error> {
-        self.runtime.block_on(work)
+    fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, Fault> {
+        match &self.runtime {
+            Some(runtime) => Ok(runtime.block_on(work)),
+            None => Err(Fault::lasting(format!("`{}` was left", self.name))),
+        }
     }
 
     fn fault(&self, error: &Error) -> Fault {
@@ -120,31 +123,48 @@ impl Bucket {
         }
     }
 
-    fn put_in_pieces(&self, path: &Path, bytes: &Bytes) -> Result<(), Error> {
+    fn put_in_pieces(&self, path: &Path, bytes: &Bytes, go_on: &dyn Fn() -> bool) -> Result<(), Fault> {
         self.wait(async {
-            let mut upload = self.writing.put_multipart(path).await?;
-            let sent = send_pieces(&mut *upload, bytes).await;
+            let mut upload = self.writing.put_multipart(path).await.map_err(|error| self.fault(&error))?;
+            let sent = self.send_pieces(&mut *upload, bytes, go_on).await;
             if sent.is_err() {
                 // What is left of it costs its owner money.
                 let _ = upload.abort().await;
             }
             sent
-        })
+        })?
+    }
+
+    async fn send_pieces(
+        &self,
+        upload: &mut dyn MultipartUpload,
+        bytes: &Bytes,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<(), Fault> {
+        for at in (0..bytes.len()).step_by(PIECE) {
+            if !go_on() {
+                return Err(Fault::Stopped);
+            }
+            let piece = bytes.slice(at..bytes.len().min(at + PIECE));
+            upload.put_part(PutPayload::from_bytes(piece)).await.map_err(|error| self.fault(&error))?;
+        }
+        upload.complete().await.map(|_| ()).map_err(|error| self.fault(&error))
     }
 }
 
-async fn send_pieces(upload: &mut dyn MultipartUpload, bytes: &Bytes) -> Result<(), Error> {
-    for at in (0..bytes.len()).step_by(PIECE) {
-        let piece = bytes.slice(at..bytes.len().min(at + PIECE));
-        upload.put_part(PutPayload::from_bytes(piece)).await?;
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        // What hangs, such as looking up a name, is not waited for.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
-    upload.complete().await.map(|_| ())
 }
 
 impl Site for Bucket {
     fn fetch(&self, name: &str, most: u64, into: &mut dyn Write) -> Result<Option<u64>, Fault> {
         let path = self.path(name);
-        let result = match self.wait(self.reading.get(&path)) {
+        let result = match self.wait(self.reading.get(&path))? {
             Ok(result) => result,
             Err(error @ Error::NotFound { .. }) if !lacks_bucket(&error) => return Ok(None),
             Err(error) => return Err(self.fault(&error)),
@@ -155,7 +175,7 @@ impl Site for Bucket {
         let mut stream = result.into_stream();
         let mut copied = 0;
         loop {
-            let piece = self.runtime.block_on(futures_util::StreamExt::next(&mut stream));
+            let piece = self.wait(futures_util::StreamExt::next(&mut stream))?;
             let Some(piece) = piece.transpose().map_err(|error| self.fault(&error))? else { return Ok(Some(copied)) };
             copied += piece.len() as u64;
             if copied > most {
@@ -167,27 +187,26 @@ impl Site for Bucket {
 
     fn size(&self, name: &str) -> Result<Option<u64>, Fault> {
         let path = self.path(name);
-        match self.wait(self.reading.head(&path)) {
+        match self.wait(self.reading.head(&path))? {
             Ok(meta) => Ok(Some(meta.size)),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.fault(&error)),
         }
     }
 
-    fn put(&self, name: &str, bytes: Bytes) -> Result<(), Fault> {
+    fn put(&self, name: &str, bytes: Bytes, go_on: &dyn Fn() -> bool) -> Result<(), Fault> {
         let path = self.path(name);
-        let sent = if bytes.len() <= PIECE {
-            self.wait(self.writing.put(&path, PutPayload::from_bytes(bytes))).map(|_| ())
-        } else {
-            self.put_in_pieces(&path, &bytes)
-        };
-        sent.map_err(|error| self.fault(&error))
+        if bytes.len() > PIECE {
+            return self.put_in_pieces(&path, &bytes, go_on);
+        }
+        let sent = self.wait(self.writing.put(&path, PutPayload::from_bytes(bytes)))?;
+        sent.map(|_| ()).map_err(|error| self.fault(&error))
     }
 
     fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Fault> {
         let path = self.path(name);
         let options = PutOptions::from(PutMode::Create);
-        match self.wait(self.writing.put_opts(&path, PutPayload::from_bytes(bytes), options)) {
+        match self.wait(self.writing.put_opts(&path, PutPayload::from_bytes(bytes), options))? {
             Ok(_) => Ok(true),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
             // S3 says so where another is creating it at this moment.
@@ -219,19 +238,40 @@ fn store(
         Cloud::S3 => {
             let set = |builder: AmazonS3Builder, key, value| builder.with_config(key, value);
             let builder = configured::<_, AmazonS3ConfigKey>(AmazonS3Builder::new(), environment, "aws_", set);
-            Arc::new(builder.with_bucket_name(bucket).with_client_options(client).with_retry(retry).build()?)
+            Arc::new(
+                builder
+                    .with_bucket_name(bucket)
+                    .with_client_options(client)
+                    .with_http_connector(Bounded)
+                    .with_retry(retry)
+                    .build()?,
+            )
         }
         Cloud::Gcs => {
             let set = |builder: GoogleCloudStorageBuilder, key, value| builder.with_config(key, value);
             let builder = GoogleCloudStorageBuilder::new();
             let builder = configured::<_, GoogleConfigKey>(builder, environment, "google_", set);
-            Arc::new(builder.with_bucket_name(bucket).with_client_options(client).with_retry(retry).build()?)
+            Arc::new(
+                builder
+                    .with_bucket_name(bucket)
+                    .with_client_options(client)
+                    .with_http_connector(Bounded)
+                    .with_retry(retry)
+                    .build()?,
+            )
         }
         Cloud::Azure => {
             let set = |builder: MicrosoftAzureBuilder, key, value| builder.with_config(key, value);
             let builder = MicrosoftAzureBuilder::new();
             let builder = configured::<_, AzureConfigKey>(builder, environment, "azure_", set);
-            Arc::new(builder.with_container_name(bucket).with_client_options(client).with_retry(retry).build()?)
+            Arc::new(
+                builder
+                    .with_container_name(bucket)
+                    .with_client_options(client)
+                    .with_http_connector(Bounded)
+                    .with_retry(retry)
+                    .build()?,
+            )
         }
     })
 }

@@ -62,11 +62,15 @@ impl Folder {
 impl Site for Folder {
     fn fetch(&self, name: &str, most: u64, into: &mut dyn Write) -> Result<Option<u64>, Fault> {
         let path = self.file(name);
-        let file = match File::open(&path) {
+        let file = match regular(&path) {
             Ok(file) => file,
             Err(error) if is_missing(&error) => return self.missing(),
             Err(error) => return Err(failed("read", &path)(error)),
         };
+        let Some((file, size)) = file else { return Err(Fault::Wrong(format!("`{}` is not a file", path.display()))) };
+        if size > most {
+            return Err(Fault::longer(name, most));
+        }
         let copied = std::io::copy(&mut file.take(most + 1), into).map_err(failed("read", &path))?;
         if copied > most { Err(Fault::longer(name, most)) } else { Ok(Some(copied)) }
     }
@@ -80,7 +84,7 @@ impl Site for Folder {
         }
     }
 
-    fn put(&self, name: &str, bytes: Bytes) -> Result<(), Fault> {
+    fn put(&self, name: &str, bytes: Bytes, _go_on: &dyn Fn() -> bool) -> Result<(), Fault> {
         let path = self.ready(name)?;
         disk::write_whole(&path, &bytes).map_err(failed("write", &path))
     }
@@ -89,6 +93,16 @@ impl Site for Folder {
         let path = self.ready(name)?;
         disk::write_new(&path, &bytes).map_err(failed("write", &path))
     }
+}
+
+/// A file, opened, and its bytes; [`None`] for anything else: opening a pipe would wait for whoever writes to it.
+fn regular(path: &Path) -> std::io::Result<Option<(File, u64)>> {
+    if !path.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    Ok(Some((file, size)))
 }
 
 fn is_missing(error: &std::io::Error) -> bool {

@@ -95,6 +95,9 @@ impl Site for Web {
     fn fetch(&self, name: &str, most: u64, into: &mut dyn Write) -> Result<Option<u64>, Fault> {
         let answer = self.answered(self.agent.get(format!("{}/{name}", self.address)).call())?;
         let Some(answer) = answer else { return Ok(None) };
+        if answer.body().content_length().is_some_and(|length| length > most) {
+            return Err(Fault::longer(name, most));
+        }
         let body = answer.into_body().into_with_config().limit(u64::MAX).reader();
         let copied = std::io::copy(&mut body.take(most + 1), into).map_err(|error| self.broken(&error))?;
         if copied > most { Err(Fault::longer(name, most)) } else { Ok(Some(copied)) }
@@ -110,7 +113,7 @@ impl Site for Web {
         }
     }
 
-    fn put(&self, _name: &str, _bytes: Bytes) -> Result<(), Fault> {
+    fn put(&self, _name: &str, _bytes: Bytes, _go_on: &dyn Fn() -> bool) -> Result<(), Fault> {
         self.only_read()
     }
 

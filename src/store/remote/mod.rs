@@ -4,6 +4,8 @@
 //! What a remote says is believed as far as its bytes have the digests that they should have. That a key has *this* result is its
 //! word alone: whoever may write to a remote may say so.
 
+#[cfg(feature = "cloud")]
+mod bounded;
 mod bring;
 #[cfg(feature = "cloud")]
 mod cloud;
@@ -13,6 +15,7 @@ mod offer;
 mod parcel;
 mod send;
 mod site;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,8 +31,11 @@ pub use offer::Offer;
 pub use parcel::Parcel;
 pub use send::{Sent, Was, Way};
 pub use site::{Fault, Site};
+pub use watch::Watch;
 
+use self::watch::{Waited, Watched};
 use crate::base::Digest;
+use crate::base::budget::Budget;
 
 /// Before a transfer is tried again that failed by what can pass.
 const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_millis(3200)];
@@ -43,7 +49,13 @@ pub struct Remote {
     pub write: bool,
     /// Whether results that hold pieces or names of photographs may be among them.
     pub photographs: bool,
-    site: Box<dyn Site>,
+    site: Arc<dyn Site>,
+    /// What its requests may take.
+    watch: Watch,
+    /// How long its answers were waited for.
+    waited: Mutex<Waited>,
+    /// Bytes of packs that are in memory at the same time.
+    room: Budget,
     /// Whether it failed: then it is not asked again.
     down: Mutex<bool>,
     /// Whether it was seen if a file that is there stays when it is created again.
@@ -65,9 +77,19 @@ pub struct Trouble {
 impl Remote {
     /// A remote that is only read.
     #[must_use]
-    pub fn new(name: &str, site: Box<dyn Site>) -> Self {
-        let (down, judged, troubles) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { name: name.to_owned(), write: false, photographs: false, site, down, judged, troubles }
+    pub fn new(name: &str, site: Box<dyn Site>, watch: Watch) -> Self {
+        Self {
+            name: name.to_owned(),
+            write: false,
+            photographs: false,
+            site: site.into(),
+            watch,
+            waited: Mutex::default(),
+            room: Budget::new(parcel::ROOM),
+            down: Mutex::default(),
+            judged: Mutex::default(),
+            troubles: Mutex::default(),
+        }
     }
 
     /// Whether it failed in this process.
@@ -76,27 +98,42 @@ impl Remote {
         *lock(&self.down)
     }
 
-    /// Does `work`, again where what failed can pass. Where it fails for good, the remote is not asked any more.
-    fn tried<T>(&self, mut work: impl FnMut(&dyn Site) -> Result<T, Fault>) -> Result<T, Fault> {
+    /// Does `work`, again if what failed can pass. If it fails for good, or all of its answers take too long, the remote is not asked any
+    /// more.
+    fn tried<T>(&self, mut work: impl FnMut(&Watched<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        let watched = Watched { name: &self.name, site: &self.site, watch: &self.watch, waited: &self.waited };
         let mut pauses = PAUSES.iter();
         loop {
             if self.is_down() {
                 return Err(Fault::lasting(format!("remote `{}` failed before", self.name)));
             }
-            match (work(&*self.site), pauses.clone().next()) {
+            if self.watch.stopped() {
+                return Err(Fault::Stopped);
+            }
+            let outcome = work(&watched);
+            if let Some(fault) = watched.overdrawn() {
+                self.give_up(&fault);
+            }
+            match (outcome, pauses.next()) {
                 (Err(Fault::Passing(_)), Some(pause)) => {
-                    pauses.next();
-                    std::thread::sleep(*pause);
+                    if !self.watch.pause(*pause) {
+                        return Err(Fault::Stopped);
+                    }
                 }
                 (Err(fault @ (Fault::Passing(_) | Fault::Lasting { .. })), _) => {
-                    let was = std::mem::replace(&mut *lock(&self.down), true);
-                    if !was {
-                        self.trouble(&fault);
-                    }
+                    self.give_up(&fault);
                     return Err(fault);
                 }
                 (other, _) => return other,
             }
+        }
+    }
+
+    /// Asks it no more, and says why once.
+    fn give_up(&self, fault: &Fault) {
+        let was = std::mem::replace(&mut *lock(&self.down), true);
+        if !was {
+            self.trouble(fault);
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::objects::at_once;
 use super::super::{Accept, Artifact, EVERYWHERE, Entry, Found, Objects, Record, StoreError};
 use super::parcel::{self, Parcel};
+use super::watch::Expected;
 use super::{Fault, Remote, Remotes, lock};
 use crate::base::Digest;
 
@@ -172,7 +173,11 @@ pub(super) fn parcel_of(remote: &Remote, key: &Digest, class: &str) -> Result<Op
     let name = parcel::action(key, class);
     let bytes = remote.tried(|site| {
         let mut bytes = Vec::new();
-        Ok(site.fetch(&name, parcel::LARGEST, &mut bytes)?.map(|_| bytes))
+        let fetched = site.fetch(&name, Expected::Parcel, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(fetched.map(|_| bytes))
     })?;
     let Some(bytes) = bytes else { return Ok(None) };
     let parcel: Option<Parcel> = super::super::action::unsealed(&bytes);
@@ -198,7 +203,9 @@ pub(super) fn all_there(remote: &Remote, parcel: &Parcel, parts: &[Part]) -> Res
 /// Sees to it that the trees of a parcel are here and are what it says. Returns the small objects of each pack; [`None`] where the pack is
 /// not at the remote.
 fn trees_of(remote: &Remote, objects: &Objects, parcel: &Parcel) -> Result<Option<Vec<Vec<Entry>>>, Fault> {
-    if parcel.trees().iter().any(|tree| !objects.stores(tree)) && !super::bring::pack(remote, objects, parcel, 0)? {
+    if parcel.trees().iter().any(|tree| !objects.stores(tree))
+        && !super::bring::pack(remote, objects, parcel, 0, &|_| true)?
+    {
         return Ok(None);
     }
     let other = || Fault::Wrong(format!("a result of remote `{}` holds other trees than it says", remote.name));

@@ -26,11 +26,15 @@ pub(super) const LARGE: u64 = 256 << 10;
 const FIRST: u64 = 1 << 20;
 const LATER: u64 = 16 << 20;
 
-/// A parcel larger than this is none.
-pub(super) const LARGEST: u64 = 256 << 20;
+/// A parcel larger than this is none; one that names 100,000 large objects has 10 MB.
+pub(super) const LARGEST: u64 = 16 << 20;
 
-/// A pack larger than this is none; a tree of a million names has 100 MB.
-const LARGEST_PACK: u64 = 1 << 30;
+/// A pack larger than this is none. The first one holds the trees: one of a million names has 100 MB.
+const LARGEST_FIRST: u64 = 512 << 20;
+const LARGEST_LATER: u64 = 64 << 20;
+
+/// Bytes of packs that are in memory at the same time; a pack with more is there alone.
+pub(super) const ROOM: u64 = 128 << 20;
 
 /// The longest name of a class: it becomes part of a file's name.
 const LONGEST_CLASS: usize = 100;
@@ -66,12 +70,17 @@ pub struct Pack {
 impl Parcel {
     /// Whether it can be what it says. What it says is checked as the bytes arrive.
     pub(super) fn is_sound(&self) -> bool {
-        let packs = self.packs.iter().all(|pack| pack.file.size <= LARGEST_PACK);
         let class = (1..=LONGEST_CLASS).contains(&self.record.class.len());
         let words = self.record.class.chars().chain(self.record.made.stage.chars()).chain(self.record.made.run.chars());
         let plain =
             !words.chain(self.record.made.pipeline.chars()).any(char::is_control) && is_plain(&self.record.summary);
-        packs && class && plain && !self.packs.is_empty() && self.record.recipe.is_none()
+        self.fits() && class && plain && !self.packs.is_empty() && self.record.recipe.is_none()
+    }
+
+    /// Whether its packs are no larger than packs are.
+    pub(super) fn fits(&self) -> bool {
+        let largest = |at: usize| if at == 0 { LARGEST_FIRST } else { LARGEST_LATER };
+        self.packs.iter().enumerate().all(|(at, pack)| pack.file.size <= largest(at))
     }
 
     /// The objects that hold its trees, in the order of their digests.

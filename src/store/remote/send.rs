@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::super::objects::at_once;
 use super::super::{Blob, EVERYWHERE, Entry, Found, Record, Store, StoreError, action};
 use super::offer::{all_there, parcel_of, parts};
-use super::parcel::{self, LARGE, Pack, Parcel};
+use super::parcel::{self, LARGE, LARGEST, Pack, Parcel};
 use super::{Fault, Remote, lock};
 use crate::base::Digest;
 
@@ -111,6 +111,10 @@ impl Store {
         let parcel = Parcel { record, packs, alone: parted.alone, outside: parted.outside };
         let text = Bytes::from(action::sealed(&parcel));
         let length = text.len() as u64;
+        if length > LARGEST || !parcel.fits() {
+            let stage = &parcel.record.made.stage;
+            return Err(Fault::Wrong(format!("the result of `{stage}` names too many files for a remote")));
+        }
         if way != Way::Dry {
             let class = &parcel.record.class;
             if class != EVERYWHERE {

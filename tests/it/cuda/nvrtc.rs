@@ -4,6 +4,7 @@
 
 use std::ffi::{CString, c_char, c_int, c_void};
 
+use crate::missing::missing;
 use macula::learn::gpu::{Precision, SOURCE, options};
 
 type Program = *mut c_void;
@@ -59,8 +60,7 @@ fn nvrtc() -> Option<Nvrtc> {
 #[test]
 fn nvrtc_compiles_every_kernel_for_each_precision_and_kind_of_card() {
     let Some(nvrtc) = nvrtc() else {
-        println!("skipped: there is no NVRTC; MACULA_NVRTC=/path/to/libnvrtc.so.13 says where one is");
-        return;
+        return missing("nvrtc", "there is no NVRTC (MACULA_NVRTC=/path/to/libnvrtc.so.13 names one)");
     };
     let text = CString::new(SOURCE).unwrap();
     for precision in [Precision::F32, Precision::Bf16] {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
+use crate::missing::missing;
 use macula::learn::gpu::{Arguments, Convolve, Direction, Gpu, Kernel, Planned, Precision, SOURCE, THREADS};
 use macula::learn::kernels::Begin;
 use macula::learn::kernels::conv::ConvShape;
@@ -64,7 +65,7 @@ fn compile(short: bool) -> Option<Library> {
     command.args(["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-ffp-contract=off"]);
     command.args(["-shared", "-fPIC"]).args(short.then_some("-DBF16")).arg(&text).arg("-o").arg(&library);
     let Ok(output) = command.output() else {
-        println!("skipped: there is no `c++` to compile the kernels for the processor");
+        missing("c++", "there is no `c++` to compile the kernels for the processor");
         return None;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -8,6 +8,7 @@ mod walls;
 
 use std::process::Command;
 
+use crate::missing::missing;
 use crate::space::{Said, Space};
 
 /// A project with a script and a pipeline that runs it by `sh`, with more statements for the stage.
@@ -49,7 +50,7 @@ fn confines() -> bool {
     let said = run(&space);
     let can = !said.stderr.contains("no-sandbox") && !said.stdout.contains("no-sandbox");
     if !can {
-        println!("skipped: this system can't confine commands");
+        missing("sandbox", "this system can't confine commands");
     }
     can
 }

@@ -2,6 +2,7 @@
 //! is one.
 
 use super::{confines, macula, run};
+use crate::missing::missing;
 use crate::space::Space;
 
 /// The interpreter itself: what PATH finds may be a shim that looks for the one in a folder of the user's.
@@ -64,9 +65,11 @@ pq.write_table(pa.table(columns), "outputs/predictions.parquet", compression="no
 
 #[test]
 fn a_python_script_predicts_and_eval_judges_it() {
-    if !confines() || python().is_empty() {
-        println!("skipped: no walls, or no python3");
+    if !confines() {
         return;
+    }
+    if python().is_empty() {
+        return missing("python", "there is no python3 here");
     }
     let space = space(PLAIN, "predictions.csv");
     run(&space).code(0).says(&["predictions.csv", "scores"]);
@@ -90,8 +93,7 @@ fn predictions_in_parquet_of_pyarrow_are_read() {
     }
     let has = std::process::Command::new(python()).args(["-c", "import pyarrow"]).output();
     if !has.is_ok_and(|out| out.status.success()) {
-        println!("skipped: no pyarrow");
-        return;
+        return missing("pyarrow", "python3 has no pyarrow");
     }
     run(&space(ARROW, "predictions.parquet")).code(0).says(&["predictions.parquet", "scores"]);
 }

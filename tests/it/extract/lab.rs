@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::missing::missing;
 use macula::base::{Digest, Streams};
 use macula::lang::value::Value;
 use macula::stage::{Ctx, Files, Inputs, Item, Named, Outcome, Params, Progress, StageError, Stop, Warning, Work};
@@ -153,7 +154,7 @@ pub(crate) fn real_data() -> Option<PathBuf> {
     let folder = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
     let there = folder.join("idrid").is_dir();
     if !there {
-        println!("skipped: no real data in {} (MACULA_DATA names another folder)", folder.display());
+        missing("data", format!("no real data in {} (MACULA_DATA names another folder)", folder.display()));
     }
     there.then_some(folder)
 }

@@ -8,6 +8,7 @@ use macula::base::Streams;
 use macula::learn::network::{Missing, Network, Role, Weights};
 
 use super::formula::{formula, resnet18, weights};
+use crate::missing::missing;
 
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
@@ -219,8 +220,7 @@ fn a_pth_file_of_torch_is_read() {
 fn the_partial_weights_of_imagenet_load_with_layer4_initialised() {
     let root = std::env::var_os("MACULA_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
     let Ok(bytes) = std::fs::read(root.join("weights/resnet18_imagenet_bnfolded_partial.safetensors")) else {
-        println!("skipped: no weights under {}", root.display());
-        return;
+        return missing("data", format!("no weights under {}", root.display()));
     };
     let weights = Weights::parse("partial", &bytes).unwrap();
     let mut network = Network::new(&resnet18([64, 128, 256, 512]), 64, 4, &Streams::new(1, "test")).unwrap();

@@ -60,6 +60,11 @@ fn written<'a>(stages: impl IntoIterator<Item = &'a str>, name: impl Fn(&str) ->
     text + "}\n"
 }
 
+/// A pipeline of all built-in stages.
+pub(super) fn every_stage() -> String {
+    written(STAGES, same)
+}
+
 fn same(name: &str) -> String {
     name.to_owned()
 }

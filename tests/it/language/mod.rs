@@ -11,6 +11,7 @@ mod modules;
 mod networks;
 mod packages;
 mod properties;
+mod replay;
 mod schema;
 mod suite;
 mod sweeps;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use lsp_server::{Connection, Message, Notification, Request, RequestId, Response};
 use macula::lsp::{self, Ended};
 use macula::run::World;
+use macula::stage::Implementation;
 use serde_json::{Value, json};
 
 /// How long an answer may take before a test fails.
@@ -43,13 +44,18 @@ impl Client {
 
     /// A client that has said nothing yet.
     pub(super) fn silent() -> Self {
+        Self::of(macula::stages::registry())
+    }
+
+    /// The same, of a server to which stages do this.
+    pub(super) fn of(implementations: &'static [Implementation]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (ours, theirs) = Connection::memory();
         let mut world = World::real();
         folder.path().clone_into(&mut world.folder);
         let cache = folder.path().join("cache").display().to_string();
         world.environment = BTreeMap::from([("XDG_CACHE_HOME".to_owned(), cache)]);
-        let server = std::thread::spawn(move || lsp::serve(&world, macula::stages::registry(), theirs));
+        let server = std::thread::spawn(move || lsp::serve(&world, implementations, theirs));
         Self {
             connection: ours,
             server: Some(server),

@@ -6,6 +6,7 @@ use macula::base::Sources;
 use macula::lang;
 use macula::lang::spec::Points;
 use macula::run::{self, Nobody, Options, Project, World};
+use macula::stage::{Implementation, Params, StageError};
 use macula::store::Store;
 use serde_json::{Value, json};
 
@@ -186,11 +187,48 @@ fn what_the_store_knows_stands_behind_stages_and_in_hovers() {
 
 #[test]
 fn a_project_without_a_store_gets_none() {
-    let client = Client::new();
+    let client = Client::with(json!({"workspace": {"inlayHint": {"refreshSupport": true}}}));
     let uri = client.write("a.kdl", PIPELINE);
     client.open_as(&uri, PIPELINE);
     assert!(client.codes(&uri).is_empty());
     client.tell("textDocument/didSave", json!({"textDocument": {"uri": uri}}));
-    std::thread::sleep(std::time::Duration::from_millis(600));
+    // The store was looked for.
+    client.told("workspace/inlayHint/refresh");
     assert!(!client.folder.path().join(".macula").exists());
+}
+
+/// Stages as they are, but that one is full of defects.
+fn defective() -> &'static [Implementation] {
+    fn check(params: &Params) -> Result<(), StageError> {
+        assert!(params.count("photographs")? != 13, "a defect");
+        Ok(())
+    }
+    let known = macula::stages::registry().iter().map(|known| match known.name {
+        "synthetic" => Implementation { check: Some(check), ..*known },
+        _ => Implementation { ..*known },
+    });
+    Box::leak(known.collect::<Vec<_>>().into_boxed_slice())
+}
+
+#[test]
+fn a_defect_ends_no_session() {
+    let client = Client::of(defective());
+    let capabilities = json!({"workspace": {"inlayHint": {"refreshSupport": true}}});
+    client.ask("initialize", json!({"processId": null, "rootUri": null, "capabilities": capabilities}));
+    let text =
+        |photographs: u32| format!("pipeline p {{ synthetic eyes {{ photographs {photographs}; size 128 }} }}\n");
+    let symbols = |uri: &str| json!({"textDocument": {"uri": uri}});
+    let quiet = |uri: &str| assert!(client.codes(uri).iter().all(|code| code.starts_with("unused")));
+    let uri = client.open("a.kdl", &text(12));
+    quiet(&uri);
+    // When a text is told of, saved and left alone; what is asked meanwhile is refused, and the text is still there.
+    client.replace(&uri, &text(13));
+    client.tell("textDocument/didSave", json!({"textDocument": {"uri": uri}}));
+    assert!(client.refused("textDocument/documentSymbol", symbols(&uri)).1.contains("a defect of macula"));
+    client.replace(&uri, &text(14));
+    quiet(&uri);
+    // This one's store is asked for when nothing was typed for a while.
+    client.told("workspace/inlayHint/refresh");
+    assert_eq!(client.ask("textDocument/documentSymbol", symbols(&uri)).as_array().map(Vec::len), Some(1));
+    assert_eq!(client.end(), macula::lsp::Ended::InOrder);
 }

@@ -5,6 +5,7 @@ mod credentials;
 mod damage;
 mod sending;
 mod server;
+mod slow;
 mod told;
 mod web;
 

@@ -5,10 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use macula::base::Digest;
-use macula::store::remote::{Fault, Folder, Parcel, Remote, Sent, Site, Was, Way};
+use macula::store::remote::{Fault, Folder, Parcel, Remote, Sent, Site, Was, Watch, Way};
 use macula::store::{
     Accept, EVERYWHERE, Entry, Found, Lookup, Made, Manifest, Record, Remotes, Store, StoredTree, Tree,
 };
@@ -43,9 +44,9 @@ impl Site for Noting {
         self.folder.size(name).or(Ok(None))
     }
 
-    fn put(&self, name: &str, bytes: Bytes) -> Result<(), Fault> {
+    fn put(&self, name: &str, bytes: Bytes, go_on: &dyn Fn() -> bool) -> Result<(), Fault> {
         self.note(name)?;
-        self.folder.put(name, bytes)
+        self.folder.put(name, bytes, go_on)
     }
 
     fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Fault> {
@@ -70,13 +71,18 @@ impl Site for Careless {
         self.0.size(name)
     }
 
-    fn put(&self, name: &str, bytes: Bytes) -> Result<(), Fault> {
-        self.0.put(name, bytes)
+    fn put(&self, name: &str, bytes: Bytes, go_on: &dyn Fn() -> bool) -> Result<(), Fault> {
+        self.0.put(name, bytes, go_on)
     }
 
     fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Fault> {
-        self.0.put(name, bytes).map(|()| true)
+        self.0.put(name, bytes, &|| true).map(|()| true)
     }
+}
+
+/// A remote that is asked with a minute's patience.
+fn lab(site: impl Site + 'static) -> Remote {
+    Remote::new("lab", Box::new(site), Watch::new(Duration::from_mins(1), Instant::now, || false))
 }
 
 struct Bench {
@@ -102,7 +108,7 @@ impl Bench {
     fn noting(&self, room: usize) -> (Remote, Arc<Mutex<Vec<String>>>) {
         let written = Arc::default();
         let site = Noting { folder: Folder::new(self.remote()), written: Arc::clone(&written), room: room.into() };
-        (Remote::new("lab", Box::new(site)), written)
+        (lab(site), written)
     }
 
     fn reading(&self, name: &str) -> Store {
@@ -110,7 +116,7 @@ impl Bench {
     }
 
     fn plain(&self) -> Remote {
-        Remote::new("lab", Box::new(Folder::new(self.remote())))
+        lab(Folder::new(self.remote()))
     }
 }
 
@@ -242,7 +248,7 @@ fn of_sixteen_that_send_other_bytes_under_one_key_one_wins() {
 fn a_remote_that_writes_over_what_is_there_is_told_once_and_one_that_does_not_never() {
     let bench = Bench::new();
     let store = bench.store("a");
-    let careless = Remote::new("lab", Box::new(Careless(Folder::new(bench.remote()))));
+    let careless = lab(Careless(Folder::new(bench.remote())));
     let sent = ["x", "y"].map(|name| result(&store, name, "avx2", &[large(1)]));
     for found in &sent {
         assert_eq!(send(&store, &careless, found).expect("sent").was, Was::Missing);
@@ -269,8 +275,8 @@ fn forge(root: &Path, parcel: &Parcel, pack: &[u8]) {
         let digits = digest.to_string();
         format!("v1/{kind}/{}/{}", &digits[..2], &digits[2..])
     };
-    site.put(&format!("{}.any", place("actions", &parcel.record.key)), Bytes::from(sealed)).expect("written");
-    site.put(&place("packs", &Digest::of(pack)), Bytes::copy_from_slice(pack)).expect("written");
+    site.put(&format!("{}.any", place("actions", &parcel.record.key)), Bytes::from(sealed), &|| true).expect("written");
+    site.put(&place("packs", &Digest::of(pack)), Bytes::copy_from_slice(pack), &|| true).expect("written");
 }
 
 /// A tree's object, with any names.

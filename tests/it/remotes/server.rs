@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What the server does.
@@ -23,6 +23,14 @@ pub(super) enum Manner {
     Busy,
     /// Wants a password.
     Locked,
+    /// Promises a megabyte and sends a byte now and then.
+    Drips,
+    /// Sends a byte of the head now and then.
+    DripsHead,
+    /// Sends without end, and does not say how much.
+    Endless,
+    /// Says that nothing is there, without end.
+    EndlessRefusal,
 }
 
 /// A server that ends with the test's process.
@@ -30,6 +38,8 @@ pub(super) struct Server {
     pub(super) address: String,
     /// Requests so far.
     pub(super) asked: Arc<AtomicUsize>,
+    /// Bytes of bodies without end so far.
+    pub(super) sent: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -37,31 +47,52 @@ impl Server {
     pub(super) fn of(folder: PathBuf, manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let asked = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&asked);
+        let (asked, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
+        let (count, bytes) = (Arc::clone(&asked), Arc::clone(&sent));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (folder, count) = (folder.clone(), Arc::clone(&count));
-                std::thread::spawn(move || serve(&stream, &folder, manner, &count));
+                let (folder, count, bytes) = (folder.clone(), Arc::clone(&count), Arc::clone(&bytes));
+                std::thread::spawn(move || serve(&stream, &folder, manner, &count, &bytes));
             }
         });
-        Self { address, asked }
+        Self { address, asked, sent }
     }
 }
 
-fn serve(stream: &TcpStream, folder: &Path, manner: Manner, count: &AtomicUsize) -> Option<()> {
+fn serve(mut stream: &TcpStream, folder: &Path, manner: Manner, count: &AtomicUsize, sent: &AtomicU64) -> Option<()> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
     let first = lines.next()?.ok()?;
     while !lines.next()?.ok()?.is_empty() {}
     let number = count.fetch_add(1, Ordering::SeqCst);
     let mut words = first.split(' ');
     let (method, path) = (words.next()?, words.next()?);
-    let answer = |status: &str, length: usize, body: &[u8]| {
+    let mut answer = |status: &str, length: usize, body: &[u8]| {
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-        let mut stream = stream;
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
     };
+    // What a bucket says of a file, too.
+    let facts = "ETag: \"1\"\r\nLast-Modified: Wed, 01 Jan 2025 00:00:00 GMT\r\nConnection: close\r\n\r\n";
     match manner {
+        Manner::Drips => {
+            let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n{facts}").as_bytes());
+            while method != "HEAD" && stream.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Manner::DripsHead => {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
+            while stream.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Manner::Endless | Manner::EndlessRefusal => {
+            let status = if manner == Manner::Endless { "200 OK" } else { "404 Not Found" };
+            let _ = stream.write_all(format!("HTTP/1.1 {status}\r\n{facts}").as_bytes());
+            let piece = vec![b'x'; 64 << 10];
+            while method != "HEAD" && stream.write_all(&piece).is_ok() {
+                sent.fetch_add(piece.len() as u64, Ordering::SeqCst);
+            }
+        }
         Manner::Silent => std::thread::sleep(Duration::from_mins(1)),
         Manner::Locked => answer("401 Unauthorized", 0, b""),
         Manner::Busy if number % 3 == 2 => answer("503 Service Unavailable", 0, b""),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use macula::base::{FileId, Sources, Span};
@@ -25,6 +26,8 @@ pub(super) struct Bench {
     pub(super) implementations: &'static [Implementation],
     /// Whether outputs that can't be read are told instead of ending the test.
     pub(super) bears_damage: bool,
+    /// Whether the user asks to stop when a stage prints a line.
+    pub(super) stops_at_line: bool,
     /// From so many objects on folders are listed, and remembered where they were left alone for so many nanoseconds.
     pub(super) listing: Option<(usize, u64)>,
 }
@@ -48,6 +51,7 @@ impl Bench {
             options: Options::usual(2),
             implementations: ALL,
             bears_damage: false,
+            stops_at_line: false,
             listing: None,
         }
     }
@@ -78,7 +82,8 @@ impl Bench {
 
     pub(super) fn run_in(&self, store: &Store, pipeline: &Pipeline) -> Came {
         let sources = Sources::default();
-        let listener = Listener::default();
+        let stop = self.stops_at_line.then(|| Arc::clone(&self.world.signalled));
+        let listener = Listener { events: Mutex::default(), stop };
         let report = run::execute(&self.world, &self.project(store, pipeline, &sources), &self.options, &listener)
             .expect("the pipeline can be planned");
         let (mut texts, mut unreadable) = (BTreeMap::new(), Vec::new());
@@ -207,14 +212,18 @@ impl Came {
     }
 }
 
-#[derive(Default)]
 struct Listener {
     events: Mutex<Vec<Event>>,
+    /// Set when a stage prints a line.
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Watch for Listener {
     fn event(&self, event: &Event) {
         self.events.lock().expect("no panic").push(event.clone());
+        if let (Some(stop), Event::Line { .. }) = (&self.stop, event) {
+            stop.store(true, Ordering::SeqCst);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod keys;
 mod killed;
 mod limits;
 mod many;
+mod records;
 mod results;
 mod reuse;
 mod runs;

@@ -246,13 +246,10 @@ fn a_stop_keeps_the_checkpoint_for_the_next_run() {
             wrap("one", "slow", "a"),
         ])
     };
-    let signalled = std::sync::Arc::clone(&bench.world.signalled);
-    let stopper = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        signalled.store(true, std::sync::atomic::Ordering::SeqCst);
-    });
+    // The stage says that it waits once its checkpoint is there.
+    bench.stops_at_line = true;
     let came = bench.run(&waiting());
-    stopper.join().expect("no panic");
+    bench.stops_at_line = false;
     assert!(came.report.stopped);
     assert_eq!([came.of("slow"), came.of("one")], ["stopped", "not-run"]);
     bench.world = super::bench::world(&bench.path(""));

@@ -5,6 +5,7 @@ use std::fs;
 use macula::run::Event;
 
 use super::bench::{Bench, With, pipeline, source, stage, wrap};
+use crate::missing::missing;
 use crate::space::Space;
 
 #[test]
@@ -147,8 +148,7 @@ fn a_terminal_is_drawn_to_and_its_last_lines_stay() {
         .env_remove("NO_COLOR")
         .output();
     let Ok(shown) = shown else {
-        println!("skipped: no `script` here");
-        return;
+        return missing("script", "there is no `script` here");
     };
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.contains("\u{1b}["), "colours or movements of the cursor: {shown}");

@@ -1,0 +1,71 @@
+//! Bounds on answers that the client of an object store reads whole: those that tell of errors, and those to what was written. Knows no bucket.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use futures_util::StreamExt;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+};
+
+/// More of such an answer is not read. Tokens and lists of errors have a few KiB.
+const MOST: usize = 256 << 10;
+
+/// Connects as the object store does, with bounded answers.
+#[derive(Debug)]
+pub(super) struct Bounded;
+
+impl HttpConnector for Bounded {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Service { client }))
+    }
+}
+
+#[derive(Debug)]
+struct Service {
+    client: HttpClient,
+}
+
+impl HttpService for Service {
+    fn call<'a, 'b>(
+        &'a self,
+        request: HttpRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(async move {
+            // The content of an object comes in pieces, and whoever asked for it counts them.
+            let streams = request.method() == "GET";
+            let answer = self.client.execute(request).await?;
+            if streams && answer.status().is_success() {
+                return Ok(answer);
+            }
+            let (head, body) = answer.into_parts();
+            let mut pieces = body.bytes_stream();
+            let mut bytes = Vec::new();
+            while let Some(piece) = pieces.next().await {
+                bytes.extend_from_slice(&piece?);
+                if bytes.len() > MOST {
+                    bytes = cut(bytes);
+                    break;
+                }
+            }
+            Ok(HttpResponse::from_parts(head, bytes.into()))
+        })
+    }
+}
+
+/// The first [`MOST`] bytes, without a part of a character at the end: an answer that is not a text is another error.
+fn cut(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.truncate(MOST);
+    if let Err(error) = std::str::from_utf8(&bytes)
+        && error.error_len().is_none()
+    {
+        bytes.truncate(error.valid_up_to());
+    }
+    bytes
+}
