@@ -10,6 +10,7 @@ use std::fmt::Write;
 
 use super::csv::{quoted, records};
 use super::patches::{Label, PatchSet};
+use super::spelling;
 use super::table::{Column, Columns, TableError};
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
@@ -211,9 +212,9 @@ fn is_ours(name: &str) -> bool {
     ["photograph", "x", "y"].contains(&name.as_str()) || name.starts_with("score.")
 }
 
-/// A name without what people do not see or do not mean: blanks around it, upper and lower case.
+/// A name without what people do not see or do not mean: blanks around it, how its letters are composed, upper and lower case.
 fn alike(name: &str) -> String {
-    name.trim().to_lowercase()
+    spelling::same(name.trim())
 }
 
 /// Names of `there` that are none of `wanted`, but nearly one of them; by what both have in common.
@@ -227,7 +228,7 @@ fn near<'a>(wanted: &BTreeSet<&str>, there: impl Iterator<Item = &'a str>) -> BT
 fn one_of_each(columns: &[(String, Cells)]) -> Result<(), Reason> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for (name, _) in columns {
-        let same = if name.starts_with("score.") { name.trim().to_owned() } else { alike(name) };
+        let same = if name.starts_with("score.") { spelling::composed(name.trim()).into_owned() } else { alike(name) };
         if let Some(first) = seen.insert(same, name) {
             let text = if first == name {
                 format!("two columns are named `{name}`")

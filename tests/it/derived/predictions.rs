@@ -29,6 +29,7 @@ fn a_class_or_photograph_that_two_columns_or_rows_may_mean_is_refused() {
         (more("score.ma"), "both `score.MA` and `score.ma` may be meant"),
         (more("score.MA"), "two columns are named `score.MA`"),
         (more("score.MA\t"), "two columns are named nearly the same"),
+        (more("").replace("score.EX,score.SE", "score.\u{e9},score.e\u{301}"), "two columns are named nearly the same"),
         (more("").replace("score.MA", "score.ma"), "there is no column `score.MA`, only `score.ma`"),
     ] {
         assert!(scores(&head, row).is_err_and(|told| told.contains(words)), "{:?}", scores(&head, row));
