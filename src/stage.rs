@@ -315,11 +315,21 @@ pub enum StageError {
     Bug(String),
 }
 
+/// A text whose line breaks are macula's own, which are followed by four spaces: one in a file's name begins no line.
+fn unbroken(text: String) -> String {
+    if !text.contains('\n') {
+        return text;
+    }
+    let mut lines = text.split('\n');
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.fold(first, |text, line| text + if line.starts_with("    ") { "\n" } else { "\\n" } + line)
+}
+
 impl StageError {
     /// An error of the user's data or parameters.
     #[must_use]
     pub fn input(code: &'static str, text: impl Into<String>) -> Self {
-        Self::Input { code, text: text.into(), hint: None, field: None }
+        Self::Input { code, text: unbroken(text.into()), hint: None, field: None }
     }
 
     /// Whether it has that name in the catalogue.

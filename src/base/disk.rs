@@ -1,20 +1,24 @@
 //! What macula asks of a file system: files that appear whole or not at all, and free space. Knows no store.
 
+mod part;
+
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
+
+use part::Part;
+pub use part::sweep;
 
 /// Writes `bytes` to `path` so that after a crash either the old or the new content is there, on the disk before it returns.
 ///
 /// # Errors
 /// What the system says.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_data()?;
-    readable(file.as_file())?;
-    file.persist(path).map_err(|error| error.error)?;
+    let folder = folder_of(path);
+    let part = Part::of(folder, bytes)?;
+    part.file().sync_data()?;
+    readable(part.file())?;
+    part.replace(path)?;
     sync_folder(folder)
 }
 
@@ -23,24 +27,14 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What the system says.
 pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     if path.exists() {
         return Ok(false);
     }
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_data()?;
-    readable(file.as_file())?;
-    match file.persist_noclobber(path) {
-        Ok(_) => sync_folder(folder).map(|()| true),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        // A disk without links that can't spare what is there when it renames: of several at once, the last one's stays.
-        Err(error) if is_unknown(&error.error) && !path.exists() => {
-            error.file.persist(path).map_err(|error| error.error)?;
-            sync_folder(folder).map(|()| true)
-        }
-        Err(error) => Err(error.error),
-    }
+    let part = Part::of(folder, bytes)?;
+    part.file().sync_data()?;
+    readable(part.file())?;
+    if part.appear(path)? { sync_folder(folder).map(|()| true) } else { Ok(false) }
 }
 
 /// As [`write_whole`], without waiting for the disk: for what can be made again.
@@ -48,11 +42,9 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 /// # Errors
 /// What the system says.
 pub fn write_lightly(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
-    readable(file.as_file())?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    let part = Part::of(folder_of(path), bytes)?;
+    readable(part.file())?;
+    part.replace(path)
 }
 
 /// As [`write_whole`], for a file of the user's: a link stays a link, its permissions stay, and a read-only file is left alone.
@@ -65,13 +57,17 @@ pub fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if permissions.readonly() {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is read-only"));
     }
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    bear(file.as_file().set_permissions(permissions))?;
-    file.as_file().sync_data()?;
-    file.persist(&path).map_err(|error| error.error)?;
+    let folder = folder_of(&path);
+    sweep(folder);
+    let part = Part::of(folder, bytes)?;
+    bear(part.file().set_permissions(permissions))?;
+    part.file().sync_data()?;
+    part.replace(&path)?;
     sync_folder(folder)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Temporary files are made for their owner alone; what they become is for whoever may see the folder.

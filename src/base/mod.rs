@@ -9,6 +9,7 @@ pub mod lock;
 pub mod random;
 pub mod regular;
 pub mod sample;
+pub mod shown;
 pub mod span;
 pub mod usage;
 

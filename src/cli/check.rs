@@ -1,7 +1,5 @@
 //! `macula check`: says all that is wrong with a pipeline, or in one line what is there.
 
-use std::io::Write;
-
 use clap::Args;
 
 use super::failure::colours;
@@ -10,6 +8,7 @@ use crate::base::Sources;
 use crate::base::figure::counted;
 use crate::diag::{self, Diag, Severity};
 use crate::lang::spec::{Contents, Pipeline, Points, Sweep};
+use crate::progress::out;
 use crate::run::World;
 
 /// Stages that the line on a pipeline names.
@@ -33,17 +32,16 @@ pub fn check(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     // A setting is for the pipeline; a sweep beside it may vary just that.
     let points = if arguments.pipeline.set.is_empty() { Points::All } else { Points::OneByOne };
     let (Contents { pipelines, sweeps }, diags, sources) = load::read(&arguments.pipeline, points)?;
-    let mut out = std::io::stdout().lock();
     if arguments.json {
-        let _ = writeln!(out, "{:#}", diag::json(&diags, &sources));
+        out::say(&format!("{:#}\n", diag::json(&diags, &sources)));
     } else {
         say(world, &diags, &sources);
         if !wrong(&diags) {
             for pipeline in &pipelines {
-                let _ = writeln!(out, "{}", summary(pipeline));
+                out::say(&format!("{}\n", summary(pipeline)));
             }
             for sweep in &sweeps {
-                let _ = writeln!(out, "{}", sweep_summary(sweep));
+                out::say(&format!("{}\n", sweep_summary(sweep)));
             }
         }
     }
@@ -53,8 +51,7 @@ pub fn check(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
 /// Prints diagnostics on stderr.
 pub(super) fn say(world: &World, diags: &[Diag], sources: &Sources) {
     let style = if colours(world) { diag::Style::Colour } else { diag::Style::Plain };
-    // A closed stderr is no reason to fail otherwise.
-    let _ = write!(std::io::stderr().lock(), "{}", diag::render(diags, sources, style, 110));
+    out::talk(&diag::render(diags, sources, style, 110));
 }
 
 /// Whether an error is among them.

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use super::load::Swept;
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
+use crate::base::shown;
 use crate::lang::spec::{Pipeline, Rank, StageSpec, Sweep};
 use crate::lang::{figures, signatures};
 use crate::plan::{Decision, StageId};
+use crate::progress::out;
 use crate::progress::table::{counted, render};
 use crate::report::comparison::{Comparison, Repeats, Row, State};
 use crate::run::{self, Options, World};
@@ -104,21 +105,19 @@ pub fn compare(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let repeats = if arguments.each { Repeats::Apart } else { Repeats::Together };
     let comparison = Comparison::new(all.rows, &all.columns, by, repeats);
     let format = if arguments.json { Format::Json } else { arguments.format.unwrap_or(Format::Table) };
-    let text = match format {
+    match format {
         Format::Csv => {
             for note in comparison.notes() {
-                let _ = writeln!(std::io::stderr().lock(), "note: {note}");
+                out::talk(&format!("note: {}\n", shown::line(&note)));
             }
-            comparison.csv()
+            out::data(&comparison.csv());
         }
-        Format::Json => format!("{:#}\n", comparison.json()),
+        Format::Json => out::say(&format!("{:#}\n", comparison.json())),
         Format::Table => {
             let lines = if arguments.all { usize::MAX } else { LINES };
-            shown(&comparison, &all.title, &all.names, lines)
+            out::say(&shown(&comparison, &all.title, &all.names, lines));
         }
-    };
-    // A reader that went away (`| head`) is no failure.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    }
     Ok(Exit::Done)
 }
 
@@ -137,12 +136,12 @@ pub(super) fn after_run(world: &World, loaded: &Loaded) -> Result<(), Failure> {
     let by = all.by.take().or_else(|| usual(&all.rows));
     let comparison = Comparison::new(all.rows, &all.columns, by, Repeats::Together);
     let text = shown(&comparison, &all.title, &all.names, BEST);
-    let _ = write!(std::io::stdout().lock(), "\n{text}");
+    out::say(&format!("\n{text}"));
     Ok(())
 }
 
 fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>, lines: usize) -> String {
-    let width = if std::io::stdout().is_terminal() { terminal_width() } else { WIDTH };
+    let width = if out::stdout_is_terminal() { terminal_width() } else { WIDTH };
     let name = |column: &str| names.get(column).cloned().unwrap_or_else(|| column.to_owned());
     let mut text = title.to_owned();
     if let Some(by) = &comparison.by {
@@ -166,7 +165,7 @@ fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>,
 }
 
 pub(super) fn terminal_width() -> usize {
-    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(WIDTH, |size| usize::from(size.ws_col).max(60))
+    out::stdout_size().map_or(WIDTH, |(columns, _)| columns.max(60))
 }
 
 fn file(world: &World, arguments: &Arguments, name: &str, alone: bool, all: &mut Collected) -> Result<(), Failure> {

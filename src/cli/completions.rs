@@ -1,6 +1,5 @@
 //! `macula completions`: scripts for shells; and the names that they ask macula for, of stages in the file at hand among them.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
@@ -8,12 +7,14 @@ use clap_complete::{Shell, generate};
 
 use super::{Exit, Failure, command};
 use crate::base::Sources;
+use crate::base::shown;
 use crate::diag::catalogue;
 use crate::lang::kind::Kind;
 use crate::lang::signature::{Param, Signature};
 use crate::lang::spec::{Pipeline, Points};
 use crate::lang::stdlib::{self, stdlib};
 use crate::lang::{self, manual, project, signatures};
+use crate::progress::out;
 use crate::run::World;
 use crate::syntax::{self, Node};
 
@@ -51,8 +52,7 @@ pub fn completions(_world: &World, arguments: &Arguments) -> Result<Exit, Failur
         Known::Fish => None,
     };
     script.truncate(end.unwrap_or(script.len()));
-    // A closed stdout is no reason to fail.
-    let _ = write!(std::io::stdout().lock(), "{script}\n{names}");
+    out::data(&format!("{script}\n{names}"));
     Ok(Exit::Done)
 }
 
@@ -78,14 +78,16 @@ pub fn words(world: &World, asked: &Words) -> Result<Exit, Failure> {
     found.retain(|name| name.starts_with(last));
     found.sort();
     found.dedup();
-    let mut out = std::io::stdout().lock();
+    let mut text = String::new();
     for name in found {
         let shown = match name.split_once('=') {
             Some((_, value)) if asked.after_equals && last.contains('=') => value,
             _ => &name,
         };
-        let _ = writeln!(out, "{shown}");
+        text.push_str(&shown::line(shown));
+        text.push('\n');
     }
+    out::say(&text);
     Ok(Exit::Done)
 }
 

@@ -2,14 +2,13 @@
 
 mod terminal;
 
-use std::io::{IsTerminal, Write};
-
 use clap::Args;
 
 use super::compare::terminal_width;
 use super::{Exit, Failure};
 use crate::lang::manual;
 use crate::lang::near::near;
+use crate::progress::out;
 use crate::run::World;
 
 /// Lines that are longer are hard to read, however wide a terminal is.
@@ -35,9 +34,8 @@ pub fn doc(_world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             Failure::user(format!("there is no stage or network `{name}`")).hint(hint)
         })?,
     };
-    let page = arguments.name.is_some() && std::io::stdout().is_terminal();
+    let page = arguments.name.is_some() && out::stdout_is_terminal();
     let text = if page { terminal::terminal(&text, terminal_width().min(WIDEST)) } else { text };
-    // A closed stdout is no reason to fail.
-    let _ = write!(std::io::stdout().lock(), "{text}");
+    out::say(&text);
     Ok(Exit::Done)
 }

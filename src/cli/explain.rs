@@ -1,12 +1,11 @@
 //! `macula explain`: the page of a code.
 
-use std::io::Write;
-
 use clap::Args;
 
 use super::{Exit, Failure};
 use crate::diag::catalogue;
 use crate::lang::near::near;
+use crate::progress::out;
 use crate::run::World;
 
 /// The arguments of `macula explain`.
@@ -21,17 +20,15 @@ pub struct Arguments {
 /// # Errors
 /// A [`Failure`] where there is none of that name.
 pub fn explain(_world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
-    // A closed stdout is no reason to fail.
-    let mut out = std::io::stdout().lock();
     let Some(code) = &arguments.code else {
         for page in catalogue::pages() {
             let first = page.means.split_inclusive(". ").next().unwrap_or_default();
-            let _ = writeln!(out, "{:24} {}", page.code, first.trim_end());
+            out::say(&format!("{:24} {}\n", page.code, first.trim_end()));
         }
         return Ok(Exit::Done);
     };
     if let Some(page) = catalogue::find(code) {
-        let _ = write!(out, "{page}");
+        out::say(&page.to_string());
         return Ok(Exit::Done);
     }
     let hint = near(code, catalogue::pages().map(|page| page.code))

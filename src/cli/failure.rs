@@ -1,9 +1,10 @@
 //! How a command ends, and what is said when it can't go on.
 
 use std::fmt;
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use crate::base::shown;
+use crate::progress::out;
 use crate::run::remotes::NoRemote;
 use crate::run::{PlanError, World};
 use crate::stage::StageError;
@@ -82,6 +83,17 @@ impl Failure {
         Self { exit: Exit::Store, code: None, text: format!("cannot write `{what}`: {error}"), hint: None }
     }
 
+    /// Output that did not arrive.
+    #[must_use]
+    pub fn unsaid(error: &std::io::Error) -> Self {
+        Self {
+            exit: Exit::Store,
+            code: None,
+            text: format!("cannot write to stdout: {error}"),
+            hint: Some("what was printed is not all of it: make room, or print elsewhere".to_owned()),
+        }
+    }
+
     /// A failure of which all was said already.
     #[must_use]
     pub fn said(exit: Exit) -> Self {
@@ -102,29 +114,32 @@ impl Failure {
         }
         let (red, plain) = if colours(world) { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
         let code = self.code.map(|code| format!("[{code}]")).unwrap_or_default();
-        let mut out = std::io::stderr().lock();
-        // A closed stderr is no reason to fail otherwise.
-        let _ = writeln!(out, "{red}error{code}{plain}: {}", self.text);
+        let mut text = format!("{red}error{code}{plain}: {}\n", continued(&self.text));
         if let Some(hint) = &self.hint {
-            let _ = writeln!(out, "  hint: {hint}");
+            text.push_str(&format!("  hint: {}\n", continued(hint)));
         }
+        out::talk(&text);
     }
+}
+
+/// Text that may hold names that macula did not choose: nothing in it acts, and lines after the first stand apart from the
+/// messages around them.
+fn continued(text: &str) -> String {
+    shown::lines(text).replace('\n', "\n    ")
 }
 
 /// Says on stderr what is wrong with remotes: what was asked for went on without them.
 pub fn warn_of(troubles: &[Trouble]) {
-    let mut out = std::io::stderr().lock();
     for Trouble { text, hint, .. } in troubles {
         let hint = hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-        // A closed stderr is no reason to fail.
-        let _ = writeln!(out, "warning[remote]: {text}{hint}");
+        out::talk(&format!("warning[remote]: {}\n", shown::line(&format!("{text}{hint}"))));
     }
 }
 
 /// Whether stderr may be coloured: a terminal, and no `NO_COLOR`.
 #[must_use]
 pub fn colours(world: &World) -> bool {
-    std::io::stderr().is_terminal() && world.variable("NO_COLOR").is_none() && world.variable("TERM") != Some("dumb")
+    out::stderr_is_terminal() && world.variable("NO_COLOR").is_none() && world.variable("TERM") != Some("dumb")
 }
 
 impl From<StoreError> for Failure {

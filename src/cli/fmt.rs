@@ -1,6 +1,6 @@
 //! `macula fmt`: lays pipeline files out anew, comments and spelling kept.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::check::say;
 use super::{Exit, Failure};
-use crate::base::{Sources, disk, regular};
+use crate::base::{Sources, disk, regular, shown};
 use crate::diag::{self, Diag};
+use crate::progress::out;
 use crate::run::World;
 use crate::syntax::{self, Unformatted};
 
@@ -65,7 +66,7 @@ impl Outcome {
 /// Formats files in place, each whole or not at all, or stdin to stdout. The gravest of what happened fixes the exit code.
 ///
 /// # Errors
-/// A [`Failure`] where stdin and stdout can't be used; of files it is told, and the others are done.
+/// None: what is wrong with files is reported, and the others are done.
 pub fn fmt(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let stdin = [PathBuf::from("-")];
     let files = if arguments.files.is_empty() { &stdin[..] } else { &arguments.files };
@@ -75,15 +76,15 @@ pub fn fmt(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut would = 0;
     for path in files {
         let outcome = format(path, arguments, &mut sources);
-        let name = shown(path);
+        let name = named(path);
         match &outcome {
             _ if arguments.json => told.push(as_json(&name, &outcome, &sources)),
             Outcome::Unchanged => {}
             Outcome::Formatted if path == Path::new("-") => {} // the text itself was printed
-            Outcome::Formatted => print(&format!("formatted {name}\n"))?,
+            Outcome::Formatted => out::say(&format!("formatted {}\n", shown::line(&name))),
             Outcome::WouldChange => {
                 would += 1;
-                print(&format!("{name}\n"))?;
+                out::say(&format!("{}\n", shown::line(&name)));
             }
             Outcome::Faulty(diags) => say(world, diags, &sources),
             Outcome::Failed(failure) => failure.print(world),
@@ -91,17 +92,15 @@ pub fn fmt(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         exit = exit.graver(outcome.exit());
     }
     if arguments.json {
-        print(&format!("{:#}\n", Value::Array(told)))?;
+        out::say(&format!("{:#}\n", Value::Array(told)));
     } else if would > 0 {
         let noun = if would == 1 { "file" } else { "files" };
-        // A closed stderr is no reason to fail otherwise.
-        let _ =
-            writeln!(io::stderr().lock(), "{would} {noun} would change: `macula fmt` without `--check` writes them");
+        out::talk(&format!("{would} {noun} would change: `macula fmt` without `--check` writes them\n"));
     }
     Ok(exit)
 }
 
-fn shown(path: &Path) -> String {
+fn named(path: &Path) -> String {
     if path == Path::new("-") { "<stdin>".to_owned() } else { path.display().to_string() }
 }
 
@@ -118,7 +117,7 @@ fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> Outcome 
     let text = match read(path) {
         Ok(text) => text,
         Err(error) => {
-            let failure = Failure::user(format!("`{}` can't be read: {error}", shown(path)));
+            let failure = Failure::user(format!("`{}` can't be read: {error}", named(path)));
             let folder = path.is_dir();
             return Outcome::Failed(if folder {
                 failure.hint("name the files in it: `FOLDER/*.kdl`")
@@ -127,12 +126,12 @@ fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> Outcome 
             });
         }
     };
-    let file = sources.add(shown(path), None, text.as_str());
+    let file = sources.add(named(path), None, text.as_str());
     let formatted = match syntax::format(file, &text) {
         Ok(formatted) => formatted,
         Err(Unformatted::Faulty(diags)) => return Outcome::Faulty(diags),
         Err(Unformatted::Defect) => {
-            let text = format!("formatting `{}` would change more than its layout, so it stays as it is", shown(path));
+            let text = format!("formatting `{}` would change more than its layout, so it stays as it is", named(path));
             let hint = Some("this is a defect of macula: please report it with the file".to_owned());
             return Outcome::Failed(Failure { exit: Exit::Bug, code: None, text, hint });
         }
@@ -142,7 +141,8 @@ fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> Outcome 
         return if formatted == text { Outcome::Unchanged } else { Outcome::WouldChange };
     }
     let written = if stdin && !arguments.json {
-        print(&formatted)
+        out::data(&formatted);
+        Ok(())
     } else if stdin || formatted == text {
         Ok(())
     } else {
@@ -165,7 +165,7 @@ fn read(path: &Path) -> io::Result<String> {
     if path == Path::new("-") {
         let stdin = io::stdin();
         if stdin.is_terminal() {
-            let _ = writeln!(io::stderr().lock(), "reading from the terminal; Ctrl-D ends it");
+            out::talk("reading from the terminal; Ctrl-D ends it\n");
         }
         stdin.lock().take(limit).read_to_end(&mut bytes)?;
     } else {
@@ -179,15 +179,4 @@ fn read(path: &Path) -> io::Result<String> {
         let line = right.split(|&byte| byte == b'\n').count();
         io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not UTF-8"))
     })
-}
-
-/// Prints on stdout. That it was closed is no failure; that the disk is full is.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure { exit: Exit::Store, ..Failure::user(format!("stdout can't be written: {error}")) })
-        }
-        _ => Ok(()),
-    }
 }

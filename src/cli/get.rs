@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
@@ -10,6 +9,7 @@ use clap::Args;
 use super::artifact::{self, Artifact};
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::base::disk;
+use crate::progress::out;
 use crate::progress::table::{bytes, counted};
 use crate::run::World;
 use crate::store::{Entry, Location, Objects, StoreError, as_path};
@@ -50,6 +50,7 @@ pub fn get(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let files = files(&artifact, &folder)?;
     let way = if arguments.link { Way::Link } else { Way::Copy };
     let mut names = BTreeMap::new();
+    disk::sweep(&folder);
     for (path, entry) in &files {
         // Where the folder tells no upper from lower case, one would take the other's place.
         if let Some(other) = names.insert(path.to_string_lossy().to_lowercase(), path)
@@ -63,7 +64,7 @@ pub fn get(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let size = bytes(files.iter().map(|(_, entry)| entry.size).sum());
     let said = format!("{}, {size}, in {shown}\n", counted(files.len() as u64, "file", "files"));
-    let _ = std::io::stdout().lock().write_all(said.as_bytes());
+    out::say(&said);
     Ok(Exit::Done)
 }
 
@@ -115,10 +116,5 @@ fn place(objects: &Objects, entry: &Entry, path: &Path, way: Way) -> Result<(), 
         }
     }
     let blob = objects.read(entry)?;
-    let mut file = tempfile::Builder::new().prefix(".macula-").tempfile_in(parent).map_err(failed("write"))?;
-    file.write_all(&blob).map_err(failed("write"))?;
-    // A temporary file is for its owner alone; what a user asked for is a file like others.
-    disk::permit(file.as_file(), 0o644).map_err(failed("write"))?;
-    file.persist(path).map_err(|error| error.error).map_err(failed("write"))?;
-    Ok(())
+    disk::write_lightly(path, &blob).map_err(failed("write"))
 }

@@ -1,13 +1,13 @@
 //! `macula graph`: draws the pipeline.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 
 use clap::{Args, ValueEnum};
 
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::plan::Decision;
 use crate::plan::drawings::{self, Drawing, Mark};
+use crate::progress::out;
 use crate::run::{self, Options, World};
 use crate::store::Absent;
 
@@ -60,8 +60,7 @@ pub fn graph(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         Format::Dot => drawings::dot,
         Format::Svg => drawings::svg,
     };
-    // A reader that went away (`| head`) is no failure.
-    let _ = std::io::stdout().lock().write_all(draw(&drawing).as_bytes());
+    out::say(&draw(&drawing));
     Ok(Exit::Done)
 }
 

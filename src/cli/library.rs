@@ -1,7 +1,6 @@
 //! `macula std`: the standard library's own text: listed, shown, and written out to learn from.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -11,6 +10,7 @@ use crate::base::disk;
 use crate::lang::manual::first_sentence;
 use crate::lang::near::near;
 use crate::lang::stdlib::MODULES;
+use crate::progress::out;
 use crate::run::World;
 
 /// The arguments of `macula std`.
@@ -46,8 +46,7 @@ pub fn library(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         Verb::Show { name } => shown(name)?.to_owned(),
         Verb::Export { folder } => export(&world.folder.join(folder))?,
     };
-    // A closed stdout is no reason to fail.
-    let _ = write!(std::io::stdout().lock(), "{text}");
+    out::data(&text);
     Ok(Exit::Done)
 }
 

@@ -1,7 +1,7 @@
 //! `macula lock`: writes down what a pipeline came to. And what `macula run --locked` says.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,6 +11,7 @@ use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::figure::counted;
 use crate::base::{disk, regular};
 use crate::plan::{AllKnown, Decision};
+use crate::progress::out;
 use crate::run::lock::{self, Judged, Lock, Verdict, Why};
 use crate::run::{self, Options, Report, World};
 
@@ -58,11 +59,12 @@ pub fn lock(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         (_, true) => format!("{shown} holds what the pipeline came to\n"),
         (true, false) => format!("{shown} is not what the pipeline came to; `macula lock {}` writes it\n", loaded.file),
         (false, false) => {
+            disk::sweep(path.parent().unwrap_or(Path::new(".")));
             disk::write_whole(&path, text.as_bytes()).map_err(|error| Failure::unwritten(&shown, &error))?;
             format!("wrote {shown}: {}\n", counted(known.len() as u64, "stage", "stages"))
         }
     };
-    let _ = std::io::stdout().lock().write_all(said.as_bytes());
+    out::say(&said);
     Ok(if arguments.check && !same { Exit::Differs } else { Exit::Done })
 }
 
@@ -112,7 +114,7 @@ pub(super) fn compared(loaded: &Loaded, locked: &Lock, report: &Report, form: Fo
         }
         Form::Table => told(locked, &now, &judged),
     };
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    out::say(&text);
     if as_locked { Exit::Done } else { Exit::Differs }
 }
 

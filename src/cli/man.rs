@@ -1,7 +1,6 @@
 //! `macula man`: manual pages in roff, one for macula and one for each command.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Command};
@@ -10,6 +9,7 @@ use clap_mangen::Man;
 use super::{Exit, Failure, command};
 use crate::base::disk;
 use crate::lang::near::near;
+use crate::progress::out;
 use crate::run::World;
 
 /// The arguments of `macula man`.
@@ -28,7 +28,6 @@ pub struct Arguments {
 /// A [`Failure`] where there is no such command, or the folder can't be written to.
 pub fn man(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let all = pages();
-    let mut out = std::io::stdout().lock();
     if let Some(folder) = &arguments.out {
         let folder = world.folder.join(folder);
         let write = || {
@@ -36,7 +35,7 @@ pub fn man(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             all.iter().try_for_each(|(name, text)| disk::write_lightly(&folder.join(format!("{name}.1")), text))
         };
         write().map_err(|error| Failure::unwritten(&folder.display(), &error))?;
-        let _ = writeln!(out, "{} pages in {}", all.len(), folder.display());
+        out::say(&format!("{} pages in {}\n", all.len(), folder.display()));
         return Ok(Exit::Done);
     }
     let wanted = arguments.command.as_ref().map_or("macula".to_owned(), |command| format!("macula-{command}"));
@@ -47,8 +46,7 @@ pub fn man(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             .map_or("`macula --help` lists the commands".to_owned(), |near| format!("did you mean `{near}`?"));
         return Err(Failure::user(format!("there is no command `{asked}`")).hint(hint));
     };
-    // A closed stdout is no reason to fail.
-    let _ = out.write_all(text);
+    out::data(&String::from_utf8_lossy(text));
     Ok(Exit::Done)
 }
 

@@ -41,6 +41,7 @@ pub use failure::{Exit, Failure};
 pub use load::{Loaded, PipelineArguments};
 
 use crate::learn::kernels;
+use crate::progress::out;
 use crate::run::World;
 
 /// Experiments on medical photographs as KDL pipelines: cached by content, reproducible, trained on this machine.
@@ -128,8 +129,15 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // `--help` and `--version` come here too, with exit code 0.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            let (say, terminal): (fn(&str), bool) = if error.use_stderr() {
+                (out::talk, out::stderr_is_terminal())
+            } else {
+                (out::say, out::stdout_is_terminal())
+            };
+            let coloured = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            say(&if coloured { error.render().ansi().to_string() } else { error.render().to_string() });
+            let exit = u8::try_from(error.exit_code()).unwrap_or(2);
+            return ExitCode::from(lost(&World::real()).map_or(exit, |lost| lost.code().max(exit)));
         }
     };
     let world = World::real();
@@ -164,13 +172,18 @@ pub fn main() -> ExitCode {
         Verb::CompleteWords(words) => completions::words(&world, words),
         Verb::Man(arguments) => man::man(&world, arguments),
     });
-    match done {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            failure.print(&world);
-            failure.exit.into()
-        }
-    }
+    let exit = done.unwrap_or_else(|failure| {
+        failure.print(&world);
+        failure.exit
+    });
+    lost(&world).map_or(exit, |lost| exit.graver(lost)).into()
+}
+
+/// How a command ends whose output did not arrive, which is reported.
+fn lost(world: &World) -> Option<Exit> {
+    let failure = Failure::unsaid(&out::finish()?);
+    failure.print(world);
+    Some(failure.exit)
 }
 
 /// Fixes the path of the kernels where `MACULA_KERNELS` names one, to repeat on a newer processor what an older one computed.

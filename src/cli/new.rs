@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::{Exit, Failure};
 use crate::lang;
+use crate::progress::out;
 use crate::run::World;
 
 /// The arguments of `macula new`.
@@ -44,7 +45,6 @@ pub fn new(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         }
         Failure::unwritten(&shown, &error)
     })?;
-    // A closed stdout is no reason to fail.
-    let _ = writeln!(std::io::stdout().lock(), "wrote {shown}; `macula run {shown}` runs it");
+    out::say(&format!("wrote {shown}; `macula run {shown}` runs it\n"));
     Ok(Exit::Done)
 }

@@ -1,7 +1,6 @@
 //! `macula package`: the packages of a project, and the digests that pin them.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
@@ -13,6 +12,7 @@ use crate::base::{Sources, disk};
 use crate::lang::near::near;
 use crate::lang::package;
 use crate::lang::project::{self, Package, Project};
+use crate::progress::out;
 use crate::progress::table::{counted, render};
 use crate::run::World;
 use crate::stage::{Cell, Table};
@@ -58,8 +58,7 @@ pub fn package(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         Verb::List { json } => list(&project, *json),
         Verb::Pin { name } => (pin(&path, &project, name, &sources)?, Exit::Done),
     };
-    // A closed stdout is no reason to fail.
-    let _ = write!(std::io::stdout().lock(), "{text}");
+    out::say(&text);
     Ok(exit)
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use clap::Args;
 
@@ -10,6 +9,7 @@ use super::load::Swept;
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, compare, load};
 use crate::plan::{Decision, Engine, Explanation, StageId, upgrades};
+use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, thousands};
 use crate::progress::text::duration;
 use crate::run::slots::Need;
@@ -58,8 +58,7 @@ pub fn plan(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         });
         (text, failures.collect::<Vec<_>>())
     })?;
-    // A reader that went away (`| head`) is no failure.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    out::say(&text);
     let mut failures = failures.into_iter();
     let Some(first) = failures.next() else { return Ok(Exit::Done) };
     for failure in failures {

@@ -1,7 +1,5 @@
 //! `macula pull`: brings a pipeline's results from remotes, so that a run later needs none.
 
-use std::io::Write;
-
 use clap::Args;
 
 use super::failure::warn_of;
@@ -9,6 +7,7 @@ use super::push::{as_json, table};
 use super::run::{accept, listen};
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::progress::Transfers;
+use crate::progress::out;
 use crate::progress::table::{bytes, counted};
 use crate::run::World;
 use crate::run::transfer::{self, Became, Moved};
@@ -53,7 +52,7 @@ pub fn pull(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let troubles = loaded.store.remotes.troubles();
     warn_of(&troubles);
     let text = if arguments.json { as_json(&moved) } else { said(&moved, way) };
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    out::say(&text);
     if world.interrupted() {
         return Err(StageError::Stopped.into());
     }

@@ -1,7 +1,6 @@
 //! `macula push`: sends a pipeline's results to remotes.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -10,6 +9,7 @@ use super::failure::warn_of;
 use super::run::listen;
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::progress::Transfers;
+use crate::progress::out;
 use crate::progress::table::{bytes, counted, render};
 use crate::run::transfer::{self, Became, Moved};
 use crate::run::{World, remotes};
@@ -86,7 +86,7 @@ pub fn push(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let (gone, going) = if arguments.dry_run { ("would go", "would be sent") } else { ("sent", "sent") };
     let text = if arguments.json { as_json(&all) } else { said(&all, gone, going) };
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    out::say(&text);
     Ok(Exit::Done)
 }
 

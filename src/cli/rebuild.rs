@@ -1,7 +1,6 @@
 //! `macula rebuild`: executes again in a scratch store, as if nothing had ever been computed, and compares with what is stored.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::num::NonZeroUsize;
 
 use clap::Args;
@@ -10,6 +9,7 @@ use super::run::{Commands, listen};
 use super::{Exit, Failure, Loaded, PipelineArguments, load, trust};
 use crate::base::Digest;
 use crate::plan::Decision;
+use crate::progress::out;
 use crate::progress::table::render;
 use crate::progress::{Colours, Detail, Plain};
 use crate::run::{self, Failures, Links, Options, Project, World};
@@ -73,7 +73,7 @@ pub fn rebuild(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let columns = ["stage", "class", "again"].map(str::to_owned).to_vec();
     let cells = rows.iter().map(|row| [row.stage, row.class, row.again].map(|text| Cell::Text(text.into())).to_vec());
     let text = render(&Table { title: String::new(), columns, rows: cells.collect() });
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    out::say(&text);
     Ok(match (super::run::exit(&report), rows.iter().any(|row| row.broken)) {
         (Exit::Done, true) => Exit::Differs,
         (exit, _) => exit,

@@ -1,6 +1,5 @@
 //! `macula run`: computes what is not there yet.
 
-use std::io::{IsTerminal, Write as _};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +9,8 @@ use clap::Args;
 use super::failure::colours;
 use super::store::size;
 use super::{Exit, Failure, Loaded, PipelineArguments, compare, load, lock, trust};
+use crate::base::shown;
+use crate::progress::out;
 use crate::progress::{Colours, Detail, Glyphs, Json, Live, Plain};
 use crate::run::slots::Measure;
 use crate::run::{self, Failures, Limits, Options, Report, Watch, World};
@@ -141,12 +142,10 @@ fn other_file(world: &World, loaded: &Loaded) {
     if let (Some(there), Some(here)) = (place(&last.file), place(&loaded.file))
         && there != here
     {
-        // A closed stderr is no reason to fail.
-        let _ = writeln!(
-            std::io::stderr().lock(),
-            "note: `{}` has a pipeline `{name}`, too, and ran last: both write to `results/{name}/`; give one of them another name",
-            last.file
-        );
+        out::talk(&format!(
+            "note: `{}` has a pipeline `{name}`, too, and ran last: both write to `results/{name}/`; give one of them another name\n",
+            shown::line(&last.file)
+        ));
     }
 }
 
@@ -164,9 +163,9 @@ fn watch<'a>(world: &'a World, arguments: &Arguments, detail: Detail) -> Box<dyn
     if arguments.json {
         return Box::new(Json::new(world));
     }
-    let terminal = std::io::stdout().is_terminal();
+    let terminal = out::stdout_is_terminal();
     let tinted = if terminal && colours(world) { Colours::Ansi } else { Colours::Off };
-    if terminal && std::io::stderr().is_terminal() && world.variable("TERM") != Some("dumb") {
+    if terminal && out::stderr_is_terminal() && world.variable("TERM") != Some("dumb") {
         Box::new(Live::new(tinted, detail, glyphs(world)))
     } else {
         Box::new(Plain::new(tinted, detail))

@@ -1,10 +1,9 @@
 //! `macula runs`: lists the runs of a pipeline, the newest first.
 
-use std::io::Write;
-
 use clap::Args;
 
 use super::{Exit, Failure, PipelineArguments, load};
+use crate::progress::out;
 use crate::progress::table::render;
 use crate::progress::text::duration;
 use crate::run::{World, time};
@@ -42,7 +41,7 @@ pub fn runs(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             render(&Table { title: String::new(), columns, rows })
         }
     };
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    out::say(&text);
     Ok(Exit::Done)
 }
 

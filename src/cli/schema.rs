@@ -1,11 +1,10 @@
 //! `macula schema`: all signatures for other programs.
 
-use std::io::Write as _;
-
 use clap::Args;
 
 use super::{Exit, Failure};
 use crate::lang::schema;
+use crate::progress::out;
 use crate::run::World;
 
 /// The arguments of `macula schema`.
@@ -22,7 +21,6 @@ pub struct Arguments {
 /// None.
 pub fn schema(_world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let Arguments { json: _ } = arguments;
-    // A closed stdout is no reason to fail.
-    let _ = writeln!(std::io::stdout().lock(), "{:#}", schema::schema());
+    out::say(&format!("{:#}\n", schema::schema()));
     Ok(Exit::Done)
 }

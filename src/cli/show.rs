@@ -1,7 +1,6 @@
 //! `macula show`: what a stage made: figures, files, pictures. Or a network: layers, shapes, parameters.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,6 +9,8 @@ use serde_json::{Value, json};
 use super::artifact::{self, Artifact};
 use super::network::{self, Look};
 use super::{Exit, Failure, Loaded, PipelineArguments, load, pictures};
+use crate::base::shown;
+use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, render_summary, thousands};
 use crate::run::{World, results};
 use crate::stage::{Cell, Table};
@@ -51,7 +52,7 @@ pub fn show(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let look = Look { size: arguments.size, classes: arguments.classes, json: arguments.json };
     // A file of networks alone has no pipeline to load.
     if let Some(text) = network::alone(&arguments.pipeline.file, name, look)? {
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        out::say(&text);
         return Ok(Exit::Done);
     }
     let loaded = load::load(world, &arguments.pipeline)?;
@@ -72,8 +73,7 @@ pub fn show(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         }
         None => of_stage(world, &loaded, arguments)?,
     };
-    // A reader that went away (`| head`) is no failure.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    out::say(&text);
     Ok(Exit::Done)
 }
 
@@ -83,7 +83,7 @@ fn of_stage(world: &World, loaded: &Loaded, arguments: &Arguments) -> Result<Str
         let run = artifact.run.as_deref().unwrap_or("an earlier run");
         let ask = format!("`macula why {} {}`", loaded.file, artifact.stage.name);
         let note = format!("note: the pipeline changed since; this is what run {run} made ({ask} says what changed)");
-        let _ = writeln!(std::io::stderr().lock(), "{note}");
+        out::talk(&format!("{note}\n"));
     }
     let mut pictures = Vec::new();
     if !arguments.no_pictures {
@@ -94,7 +94,7 @@ fn of_stage(world: &World, loaded: &Loaded, arguments: &Arguments) -> Result<Str
             Ok(written) => pictures.extend(written.iter().map(|path| near(world, path))),
             // Who did not ask for them may well lack the right to write there, and wants the figures.
             Err(failure) if arguments.pictures.is_none() && failure.exit == Exit::Store => {
-                let _ = writeln!(std::io::stderr().lock(), "note: no pictures: {}", failure.text);
+                out::talk(&format!("note: no pictures: {}\n", shown::line(&failure.text)));
             }
             Err(failure) => return Err(failure),
         }

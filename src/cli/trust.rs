@@ -3,13 +3,13 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::Digest;
+use crate::progress::out;
 use crate::run::{self, Options, Trust, World, trust};
 use crate::sandbox::{self, Told};
 
@@ -47,7 +47,7 @@ pub fn trust(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             text.push_str("there was no need: it has no stage that runs a command\n");
         }
     }
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    out::say(&text);
     Ok(Exit::Done)
 }
 

@@ -1,7 +1,6 @@
 //! `macula why`: says why a stage runs or is reused, with old and new values.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,6 +9,7 @@ use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::base::Sources;
 use crate::plan::{Decision, Engine, Explanation, Reason, StageId};
+use crate::progress::out;
 use crate::progress::table::counted;
 use crate::progress::text::duration;
 use crate::run::{self, Options, World, time};
@@ -60,7 +60,7 @@ pub fn why(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             }
         })
     })?;
-    let _ = std::io::stdout().lock().write_all(text.unwrap_or_default().as_bytes());
+    out::say(&text.unwrap_or_default());
     Ok(Exit::Done)
 }
 

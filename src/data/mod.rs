@@ -5,6 +5,7 @@ pub mod black;
 pub mod canvas;
 pub mod change;
 pub mod counts;
+pub mod csv;
 pub mod cut;
 pub mod cutting;
 pub mod decode;

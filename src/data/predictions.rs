@@ -3,12 +3,14 @@
 //!
 //! A table of predictions has a row for each patch: `photograph`, `x` and `y` say which (as `patches.csv` and the parts do),
 //! and `score.CLASS` is the probability of each class, from 0 to 1. Other columns are left alone, so that what `eval` writes can be
-//! read again.
+//! read again. A table of which two programs could take different scores (two columns or rows for one thing) is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use super::csv::{quoted, records};
 use super::patches::{Label, PatchSet};
+use super::spelling;
 use super::table::{Column, Columns, TableError};
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
@@ -28,14 +30,19 @@ impl Predictions {
     /// The predictions that a tree holds.
     ///
     /// # Errors
-    /// `predictions` where there are none, or they can't be read; or the store's.
+    /// `predictions` where there are none, two tables of them, or they can't be read; or the store's.
     pub fn find(tree: &Tree, objects: &Objects) -> Result<Self, StageError> {
-        for name in NAMES {
-            if let Some(bytes) = objects.read_in(tree, name)? {
-                return Self::read(name, &bytes);
+        let there: Vec<&str> = NAMES.into_iter().filter(|name| tree.get(name).is_some()).collect();
+        let name = match there[..] {
+            [name] => name,
+            [] => return Err(wrong("there is neither `predictions.parquet` nor `predictions.csv`".to_owned())),
+            _ => {
+                let text = "there are both `predictions.parquet` and `predictions.csv`, and which counts is not known";
+                return Err(wrong(text.to_owned()).hint("leave one of them"));
             }
-        }
-        Err(wrong("there is neither `predictions.parquet` nor `predictions.csv`".to_owned()))
+        };
+        let bytes = objects.read_in(tree, name)?;
+        Self::read(name, &bytes.ok_or_else(|| StageError::Bug(format!("`{name}` is gone from its tree")))?)
     }
 
     /// Reads a table; `name` says by its ending whether it is Parquet or text.
@@ -45,11 +52,22 @@ impl Predictions {
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self, StageError> {
         let text = name.rsplit_once('.').is_some_and(|(_, ending)| ending == "csv");
         let columns = if text { from_csv(bytes) } else { from_parquet(bytes) };
-        columns.and_then(|columns| Self::of(&columns)).map_err(|reason| wrong(format!("`{name}`: {reason}")))
+        columns.and_then(|columns| Self::of(&columns)).map_err(|Reason { text, help }| {
+            let found = wrong(format!("`{name}`: {text}"));
+            if let Some(help) = help { found.hint(help) } else { found }
+        })
     }
 
-    fn of(columns: &BTreeMap<String, Cells>) -> Result<Self, String> {
-        let column = |name: &str| columns.get(name).ok_or_else(|| format!("there is no column `{name}`"));
+    fn of(columns: &[(String, Cells)]) -> Result<Self, Reason> {
+        one_of_each(columns)?;
+        let column = |name: &str| {
+            let found = columns.iter().find(|(own, _)| own == name);
+            found.map(|(_, cells)| cells).ok_or_else(|| {
+                let near = columns.iter().find(|(own, _)| alike(own) == name);
+                let near = near.map_or(String::new(), |(own, _)| format!(", only `{own}`"));
+                format!("there is no column `{name}`{near}")
+            })
+        };
         let names = match column("photograph")? {
             Cells::Text(names) => names.clone(),
             Cells::Numbers(numbers) => numbers.iter().map(ToString::to_string).collect(),
@@ -63,27 +81,25 @@ impl Predictions {
         };
         let (xs, ys) = (place("x")?, place("y")?);
         let scores = columns.iter().filter_map(|(name, cells)| Some((name.strip_prefix("score.")?, name, cells)));
-        let mut classes = Vec::new();
-        let mut by_class = Vec::new();
+        let mut by_class = BTreeMap::new();
         for (class, name, cells) in scores {
             let cells = cells.numbers(name)?;
             if let Some(odd) = cells.iter().find(|score| !(0.0..=1.0).contains(*score)) {
-                return Err(format!("`{name}` holds {odd}: a score is a probability from 0 to 1 (not a logit)"));
+                return Err(format!("`{name}` holds {odd}: a score is a probability from 0 to 1 (not a logit)").into());
             }
-            classes.push(class.to_owned());
-            by_class.push(cells);
+            by_class.insert(class.to_owned(), cells);
         }
-        if classes.is_empty() {
-            return Err("there is no column `score.CLASS`, such as `score.MA`".to_owned());
+        if by_class.is_empty() {
+            return Err("there is no column `score.CLASS`, such as `score.MA`".to_owned().into());
         }
         let mut rows = BTreeMap::new();
         for (at, name) in names.iter().enumerate() {
-            let scores = by_class.iter().map(|cells| cells[at]).collect();
+            let scores = by_class.values().map(|cells| cells[at]).collect();
             if rows.insert((name.clone(), xs[at], ys[at]), scores).is_some() {
-                return Err(format!("the patch of `{name}` at {}, {} stands there twice", xs[at], ys[at]));
+                return Err(format!("the patch of `{name}` at {}, {} stands there twice", xs[at], ys[at]).into());
             }
         }
-        Ok(Self { classes, rows })
+        Ok(Self { classes: by_class.into_keys().collect(), rows })
     }
 
     /// The scores of one patch, in the order of [`Predictions::classes`].
@@ -95,19 +111,39 @@ impl Predictions {
     /// The scores of a set's patches, N x C in the set's order of patches and classes.
     ///
     /// # Errors
-    /// `predictions` where a class or a patch has none.
+    /// `predictions` where a class or a patch has none, or where a column or a photograph of the table might be meant for the
+    /// same as another.
     pub fn scores(&self, set: &PatchSet) -> Result<Vec<f64>, StageError> {
+        let classes: BTreeSet<&str> = set.info.classes.iter().map(String::as_str).collect();
+        let near_class = near(&classes, self.classes.iter().map(String::as_str));
         let place = |class: &String| {
-            self.classes.iter().position(|own| own == class).ok_or_else(|| {
-                wrong(format!("there is no column `score.{class}`"))
-                    .hint("write a column for each class of the patches that are evaluated")
-            })
+            let near = near_class.get(alike(class).as_str());
+            match (self.classes.iter().position(|own| own == class), near) {
+                (Some(at), None) => Ok(at),
+                (Some(_), Some(near)) => Err(wrong(format!("both `score.{class}` and `score.{near}` may be meant"))
+                    .hint("leave one of the two columns")),
+                (None, near) => {
+                    let near = near.map_or(String::new(), |near| format!(", only `score.{near}`"));
+                    Err(wrong(format!("there is no column `score.{class}`{near}"))
+                        .hint("write a column for each class of the patches that are evaluated"))
+                }
+            }
         };
         let order: Vec<usize> = set.info.classes.iter().map(place).collect::<Result<_, _>>()?;
+        let photographs: BTreeSet<&str> = set.parts.iter().map(|part| part.photograph.as_str()).collect();
+        let named: BTreeSet<&str> = self.rows.keys().map(|(name, ..)| name.as_str()).collect();
+        let near_name = near(&photographs, named.iter().copied());
+        if let Some(name) = photographs.intersection(&named).find(|name| near_name.contains_key(alike(name).as_str())) {
+            let near = near_name[alike(name).as_str()];
+            return Err(wrong(format!("both rows of `{name}` and of `{near}` may be meant for photograph `{name}`"))
+                .hint("leave the rows of one of the two names"));
+        }
         let mut scores = Vec::new();
         for (part, row) in set.parts.iter().flat_map(|part| part.rows.iter().map(move |row| (part, row))) {
             let found = self.of_patch(&part.photograph, row.x, row.y).ok_or_else(|| {
-                wrong(format!("the patch of `{}` at {}, {} has no prediction", part.photograph, row.x, row.y))
+                let near = near_name.get(alike(&part.photograph).as_str());
+                let near = near.map_or(String::new(), |near| format!("; there are rows of `{near}`"));
+                wrong(format!("the patch of `{}` at {}, {} has no prediction{near}", part.photograph, row.x, row.y))
                     .hint("predict every patch that is evaluated: `inputs/patches/patches.csv` lists them")
             })?;
             scores.extend(order.iter().map(|&class| found[class]));
@@ -170,20 +206,69 @@ impl Cells {
     }
 }
 
-fn from_parquet(bytes: &[u8]) -> Result<BTreeMap<String, Cells>, String> {
-    let table = Columns::from_parquet(bytes).map_err(|error| match error {
-        TableError::Type(name) => format!("column `{name}` has a type that is not read; write numbers and text"),
-        TableError::Parquet(error) if error.to_string().contains("Disabled feature") => {
-            "it is compressed, which is not read: write it with `compression=None`".to_owned()
+/// The columns that a table of predictions may not have twice.
+fn is_ours(name: &str) -> bool {
+    let name = alike(name);
+    ["photograph", "x", "y"].contains(&name.as_str()) || name.starts_with("score.")
+}
+
+/// A name without what people do not see or do not mean: blanks around it, how its letters are composed, upper and lower case.
+fn alike(name: &str) -> String {
+    spelling::same(name.trim())
+}
+
+/// Names of `there` that are none of `wanted`, but nearly one of them; by what both have in common.
+fn near<'a>(wanted: &BTreeSet<&str>, there: impl Iterator<Item = &'a str>) -> BTreeMap<String, &'a str> {
+    let common: BTreeSet<String> = wanted.iter().map(|name| alike(name)).collect();
+    let others = there.filter(|name| !wanted.contains(name)).map(|name| (alike(name), name));
+    others.filter(|(name, _)| common.contains(name)).collect()
+}
+
+/// Refuses two columns of one name, and those of which only one can be the photograph, or x, or y. (Classes may differ by case.)
+fn one_of_each(columns: &[(String, Cells)]) -> Result<(), Reason> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for (name, _) in columns {
+        let same = if name.starts_with("score.") { spelling::composed(name.trim()).into_owned() } else { alike(name) };
+        if let Some(first) = seen.insert(same, name) {
+            let text = if first == name {
+                format!("two columns are named `{name}`")
+            } else {
+                format!("two columns are named nearly the same, `{first}` and `{name}`")
+            };
+            return Err(Reason { text, help: Some("leave one of the two columns, or rename the other") });
         }
-        other => other.to_string(),
+    }
+    Ok(())
+}
+
+/// What is wrong with a table, and what to do where that is not what [`wrong`] says.
+#[derive(Debug)]
+struct Reason {
+    text: String,
+    help: Option<&'static str>,
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        Self { text, help: None }
+    }
+}
+
+fn from_parquet(bytes: &[u8]) -> Result<Vec<(String, Cells)>, Reason> {
+    let table = Columns::from_parquet_only(bytes, &is_ours).map_err(|error| match error {
+        TableError::Type(name) => format!("column `{name}` has a type that is not read; write numbers and text").into(),
+        TableError::Parquet(error) if error.to_string().contains("Disabled feature") => Reason {
+            text: "it is compressed in a way that is not read".to_owned(),
+            help: Some("write it with `compression=\"zstd\"`, `\"snappy\"`, `\"gzip\"` or none"),
+        },
+        TableError::Twice(_) => {
+            Reason { text: error.to_string(), help: Some("leave one of the two columns, or rename the other") }
+        }
+        other => other.to_string().into(),
     })?;
     let null = |name: &str| format!("column `{name}` has a null");
-    let mut found = BTreeMap::new();
+    let mut found = Vec::new();
     for (name, column) in &table.0 {
-        if !(["photograph", "x", "y"].contains(&name.as_str()) || name.starts_with("score.")) {
-            continue;
-        }
         let numbers = |values: Option<Vec<f64>>| values.map(Cells::Numbers).ok_or_else(|| null(name));
         let cells = match column {
             Column::Int(values) => numbers(values.iter().map(|value| value.map(|value| value as f64)).collect())?,
@@ -194,52 +279,31 @@ fn from_parquet(bytes: &[u8]) -> Result<BTreeMap<String, Cells>, String> {
                 let values: Option<Vec<String>> = values.iter().cloned().collect();
                 Cells::Text(values.ok_or_else(|| null(name))?)
             }
-            Column::Bool(_) | Column::Counts(_) => return Err(format!("column `{name}` is neither numbers nor text")),
+            Column::Bool(_) | Column::Counts(_) => {
+                return Err(format!("column `{name}` is neither numbers nor text").into());
+            }
         };
-        found.insert(name.clone(), cells);
+        found.push((name.clone(), cells));
     }
     Ok(found)
 }
 
-fn from_csv(bytes: &[u8]) -> Result<BTreeMap<String, Cells>, String> {
+fn from_csv(bytes: &[u8]) -> Result<Vec<(String, Cells)>, Reason> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-    let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let heads = lines.next().map(|(_, line)| cells(line)).ok_or("it is empty")?;
+    let mut records = records(text)?.into_iter();
+    let heads = records.next().ok_or_else(|| "it is empty".to_owned())?.cells;
     let mut columns: Vec<Vec<String>> = vec![Vec::new(); heads.len()];
-    for (number, line) in lines {
-        let row = cells(line);
-        if row.len() != heads.len() {
-            return Err(format!("line {} has {} cells, the first {}", number + 1, row.len(), heads.len()));
+    for record in records {
+        let (here, wanted) = (record.cells.len(), heads.len());
+        if here != wanted {
+            return Err(format!("line {} has {here} cells, the first {wanted}", record.line).into());
         }
-        for (column, cell) in columns.iter_mut().zip(row) {
+        for (column, cell) in columns.iter_mut().zip(record.cells) {
             column.push(cell);
         }
     }
-    Ok(heads.into_iter().zip(columns.into_iter().map(Cells::Text)).collect())
-}
-
-/// The cells of a line, as RFC 4180 has them, without line breaks within.
-fn cells(line: &str) -> Vec<String> {
-    let mut found = vec![String::new()];
-    let mut within = false;
-    let mut chars = line.chars().peekable();
-    while let Some(char) = chars.next() {
-        let cell = found.len() - 1;
-        match char {
-            '"' if within && chars.peek() == Some(&'"') => {
-                chars.next();
-                found[cell].push('"');
-            }
-            '"' => within = !within,
-            ',' if !within => found.push(String::new()),
-            other => found[cell].push(other),
-        }
-    }
-    found
-}
-
-fn quoted(cell: &str) -> String {
-    if cell.contains([',', '"', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
+    let columns = heads.into_iter().zip(columns.into_iter().map(Cells::Text));
+    Ok(columns.filter(|(name, _)| is_ours(name)).collect())
 }
 
 fn wrong(text: String) -> StageError {
@@ -279,5 +343,49 @@ mod tests {
         refused("photograph,x,y,score.MA\na,0.5,0,1\n", "no whole number of pixels");
         refused("photograph,x,y,score.MA\na,0,0,1\na,0,0,0\n", "twice");
         refused("photograph,x,y,score.MA\na,0,0\n", "line 2 has 3 cells");
+        refused("photograph,x,y,score.MA\n\"a,0,0,1\n", "the quote that line 2 opens is never closed");
+        refused("Photograph,x,y,score.MA\na,0,0,1\n", "no column `photograph`, only `Photograph`");
+    }
+
+    #[test]
+    fn a_table_that_can_be_read_in_two_ways_is_refused() {
+        for (heads, words) in [
+            ("photograph,x,y,score.MA,score.MA", "two columns are named `score.MA`"),
+            ("photograph,x,y,score.MA,\"score.MA\"", "two columns are named `score.MA`"),
+            ("photograph,x,y,score.MA,score.MA ", "nearly the same, `score.MA` and `score.MA `"),
+            ("photograph,x,y,score.MA,X", "nearly the same, `x` and `X`"),
+            ("photograph,x,y,score.MA, Photograph", "nearly the same, `photograph` and ` Photograph`"),
+        ] {
+            let told = read(&format!("{heads}\na,0,0,0.9,0.1\n")).expect_err("ambiguous");
+            assert!(told.contains(words), "{told}");
+        }
+        // What is not read may stand there as often as it likes, and two classes may differ by case.
+        assert_eq!(read("photograph,x,y,score.MA,score.ma,note,note\na,0,0,0.9,0.1,,\n").expect("read").len(), 1);
+
+        let one = |name: &str, column: Column| (name.to_owned(), column);
+        let score = |value: f64| Column::Real(vec![Some(value)]);
+        let mut table = Columns(vec![
+            one("photograph", Column::Text(vec![Some("a".to_owned())])),
+            one("x", Column::Count(vec![Some(0)])),
+            one("y", Column::Count(vec![Some(0)])),
+            one("score.MA", score(0.9)),
+            one("score.MA", score(0.1)),
+        ]);
+        let read = |table: &Columns| {
+            let bytes = table.to_parquet().expect("a table");
+            Predictions::read("predictions.parquet", &bytes).map_err(|error| error.to_string())
+        };
+        assert!(read(&table).expect_err("ambiguous").contains("two columns are named `score.MA`"));
+        "score.MA ".clone_into(&mut table.0[4].0);
+        assert!(read(&table).expect_err("ambiguous").contains("nearly the same"));
+        "other".clone_into(&mut table.0[4].0);
+        assert_eq!(read(&table).expect("read").of_patch("a", 0, 0), Some(&[0.9][..]));
+    }
+
+    #[test]
+    fn what_is_written_for_a_program_is_read_back() {
+        let name = "two\nlines\r\nand, \"more\"\r";
+        let text = format!("photograph,x,y,score.MA\n{},0,0,0.5\n", quoted(name));
+        assert_eq!(read(&text).expect("read").of_patch(name, 0, 0), Some(&[0.5][..]));
     }
 }

@@ -5,11 +5,11 @@
 //! group per 65,536 rows, `created_by` constant. Every column is optional (null where a value is absent) but lists, which are
 //! required. pandas, `DuckDB` and polars read them as they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::{Compression, Encoding, LogicalType, Repetition, Type as Physical};
+use parquet::basic::{Compression, ConvertedType, Encoding, LogicalType, Repetition, Type as Physical};
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
@@ -17,7 +17,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::types::{Type, TypePtr};
+use parquet::schema::types::{ColumnDescriptor, Type, TypePtr};
 
 const ROWS_PER_GROUP: usize = 1 << 16;
 
@@ -151,6 +151,9 @@ pub enum TableError {
     /// A column of a type that macula does not write.
     #[error("column `{0}` has a type that macula's tables do not use")]
     Type(String),
+    /// Two columns of one name: which of them counts can't be said.
+    #[error("two columns are named `{0}`")]
+    Twice(String),
     /// Columns of different lengths.
     #[error("column `{0}` has another number of rows than the first")]
     Length(String),
@@ -282,33 +285,57 @@ impl Columns {
     /// # Errors
     /// As [`Columns::from_parquet`].
     pub fn from_parquet_with(bytes: &[u8]) -> Result<(Self, BTreeMap<String, String>), TableError> {
-        unpanicked(|| Self::parse(bytes))
+        unpanicked(|| Self::parse(bytes, &|_| true))
     }
 
-    fn parse(bytes: &[u8]) -> Result<(Self, BTreeMap<String, String>), TableError> {
+    /// The columns that are wanted, by name, of a table that any program wrote; the others may be of any type and hold anything.
+    ///
+    /// # Errors
+    /// As [`Columns::from_parquet`], for the columns that are wanted.
+    pub fn from_parquet_only(bytes: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Self, TableError> {
+        Ok(unpanicked(|| Self::parse(bytes, wanted))?.0)
+    }
+
+    fn parse(bytes: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<(Self, BTreeMap<String, String>), TableError> {
         let reader = SerializedFileReader::new(Bytes::copy_from_slice(bytes))?;
         let facts = reader.metadata().file_metadata().key_value_metadata().into_iter().flatten();
         let facts = facts.map(|fact| (fact.key.clone(), fact.value.clone().unwrap_or_default())).collect();
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
+        let fields = schema.root_schema().get_fields();
+        // A column of records has several leaves, so that a column's number is not its leaf's.
+        let mut leaves = vec![Vec::new(); fields.len()];
+        for leaf in 0..schema.num_columns() {
+            leaves[schema.get_column_root_idx(leaf)].push(leaf);
+        }
         let mut table = Self::default();
-        for field in schema.root_schema().get_fields() {
-            table.push(field.name(), empty(field).ok_or_else(|| TableError::Type(field.name().to_owned()))?);
+        let (mut names, mut read) = (BTreeSet::new(), Vec::new());
+        for (field, leaves) in fields.iter().zip(&leaves).filter(|(field, _)| wanted(field.name())) {
+            let name = field.name();
+            if !names.insert(name) {
+                return Err(TableError::Twice(name.to_owned()));
+            }
+            let other = || TableError::Type(name.to_owned());
+            let &[leaf] = leaves.as_slice() else { return Err(other()) };
+            let described = schema.column(leaf);
+            table.push(name, empty(field, &described).ok_or_else(other)?);
+            read.push((leaf, described.max_def_level() > 0));
         }
         for at in 0..reader.num_row_groups() {
             let group = reader.get_row_group(at)?;
             // As large as the file says; what is held grows with what is read, and reading ends where the file does.
             let rows = usize::try_from(group.metadata().num_rows())
                 .map_err(|_| ParquetError::General("a group of fewer rows than none".to_owned()))?;
-            for (i, (_, column)) in table.0.iter_mut().enumerate() {
+            for (&(leaf, optional), (_, column)) in read.iter().zip(&mut table.0) {
                 use parquet::column::reader::get_typed_column_reader as typed;
-                let from = group.get_column_reader(i)?;
+                let from = group.get_column_reader(leaf)?;
+                let of = (rows, optional);
                 match column {
-                    Column::Int(to) => append::<Int64Type, _>(to, typed(from), rows, |v| v)?,
-                    Column::Count(to) => append::<Int32Type, _>(to, typed(from), rows, i32::cast_unsigned)?,
-                    Column::Real(to) => append::<DoubleType, _>(to, typed(from), rows, |v| v)?,
-                    Column::Single(to) => append::<FloatType, _>(to, typed(from), rows, |v| v)?,
-                    Column::Bool(to) => append::<BoolType, _>(to, typed(from), rows, |v| v)?,
-                    Column::Text(to) => append::<ByteArrayType, _>(to, typed(from), rows, |v| text(&v))?,
+                    Column::Int(to) => append::<Int64Type, _>(to, typed(from), of, Ok)?,
+                    Column::Count(to) => append::<Int32Type, _>(to, typed(from), of, |v| Ok(v.cast_unsigned()))?,
+                    Column::Real(to) => append::<DoubleType, _>(to, typed(from), of, Ok)?,
+                    Column::Single(to) => append::<FloatType, _>(to, typed(from), of, Ok)?,
+                    Column::Bool(to) => append::<BoolType, _>(to, typed(from), of, Ok)?,
+                    Column::Text(to) => append::<ByteArrayType, _>(to, typed(from), of, text)?,
                     Column::Counts(to) => append_lists(to, typed(from), rows)?,
                 }
             }
@@ -350,11 +377,29 @@ fn properties(facts: &[(&str, &str)]) -> WriterProperties {
         .build()
 }
 
-fn empty(field: &Type) -> Option<Column> {
+/// A column for the values of a field; [`None`] where they are not what they look like (decimals, dates, lists of others).
+fn empty(field: &Type, leaf: &ColumnDescriptor) -> Option<Column> {
+    let levels = (leaf.max_def_level(), leaf.max_rep_level());
     if field.is_group() {
-        return Some(Column::Counts(Vec::new()));
+        return (levels == (1, 1) && leaf.physical_type() == Physical::INT32).then(|| Column::Counts(Vec::new()));
     }
-    Some(match field.get_physical_type() {
+    let plain = match leaf.logical_type_ref() {
+        None => !matches!(
+            leaf.converted_type(),
+            ConvertedType::DECIMAL
+                | ConvertedType::DATE
+                | ConvertedType::TIME_MILLIS
+                | ConvertedType::TIME_MICROS
+                | ConvertedType::TIMESTAMP_MILLIS
+                | ConvertedType::TIMESTAMP_MICROS
+        ),
+        Some(LogicalType::Integer { .. } | LogicalType::String | LogicalType::Enum) => true,
+        Some(_) => false,
+    };
+    if levels.1 > 0 || !plain {
+        return None;
+    }
+    Some(match leaf.physical_type() {
         Physical::INT64 => Column::Int(Vec::new()),
         Physical::INT32 => Column::Count(Vec::new()),
         Physical::DOUBLE => Column::Real(Vec::new()),
@@ -365,25 +410,32 @@ fn empty(field: &Type) -> Option<Column> {
     })
 }
 
-fn text(bytes: &ByteArray) -> String {
-    String::from_utf8_lossy(bytes.data()).into_owned()
+fn text(bytes: ByteArray) -> Result<String, ParquetError> {
+    let not = |_| ParquetError::General("a column of text is not UTF-8".to_owned());
+    String::from_utf8(Vec::from(bytes.data())).map_err(not)
 }
 
 fn append<T: DataType, V>(
     to: &mut Vec<Option<V>>,
     mut from: ColumnReaderImpl<T>,
-    rows: usize,
-    value: impl Fn(T::T) -> V,
+    (rows, optional): (usize, bool),
+    value: impl Fn(T::T) -> Result<V, ParquetError>,
 ) -> Result<(), ParquetError> {
-    let (mut levels, mut values) = (Vec::new(), Vec::new());
-    while levels.len() < rows {
-        let (read, ..) = from.read_records(rows - levels.len(), Some(&mut levels), None, &mut values)?;
+    let (mut levels, mut values, mut done) = (Vec::new(), Vec::new(), 0);
+    while done < rows {
+        let (read, ..) = from.read_records(rows - done, optional.then_some(&mut levels), None, &mut values)?;
         if read == 0 {
             return Err(ParquetError::EOF("a column ends too early".to_owned()));
         }
+        done += read;
     }
-    let mut values = values.into_iter();
-    to.extend(levels.iter().map(|&level| if level > 0 { values.next().map(&value) } else { None }));
+    let mut values = values.into_iter().map(value);
+    if !optional {
+        levels.resize(done, 1);
+    }
+    for level in levels {
+        to.push(if level > 0 { values.next().transpose()? } else { None });
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use miette::{
 use serde_json::{Value, json};
 
 use super::{Diag, Severity};
-use crate::base::{FileId, Sources, Span};
+use crate::base::{FileId, Sources, Span, shown};
 
 /// Whether there may be colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +50,12 @@ pub fn render(diags: &[Diag], sources: &Sources, style: Style, width: usize) -> 
         .with_context_lines(0)
         .without_syntax_highlighting();
     let mut out = String::new();
-    let texts: Texts = sources.iter().map(|(file, source)| (file, Arc::from(source.text.as_str()))).collect();
+    let texts: Texts = sources.iter().map(|(file, source)| (file, Lines::of(&source.text))).collect();
     for diag in shown(diags, MOST_DRAWN) {
         let report = Report::new(diag, sources, &texts);
         // Writing to a string does not fail; a report that could not be drawn is still told in one line.
         if handler.render_report(&mut out, &report).is_err() {
-            let _ = writeln!(out, "{}: {}", diag.code, diag.message);
+            let _ = writeln!(out, "{}: {}", diag.code, shown::line(&diag.message));
         }
     }
     if !diags.is_empty() {
@@ -103,7 +103,60 @@ const fn severity(severity: Severity) -> &'static str {
 }
 
 /// Each text once, however many diagnostics show it.
-type Texts = BTreeMap<FileId, Arc<str>>;
+type Texts = BTreeMap<FileId, Lines>;
+
+/// A text as it is shown: line breaks and tabs as they are, all else that acts as an escape.
+#[derive(Clone, Debug)]
+struct Lines {
+    text: Arc<str>,
+    escapes: Arc<[Escape]>,
+}
+
+/// A character that is shown as an escape.
+#[derive(Clone, Copy, Debug)]
+struct Escape {
+    /// One past its last byte in the text.
+    from: usize,
+    /// One past its last byte in what is shown.
+    to: usize,
+    /// Characters that it is shown as.
+    length: usize,
+}
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let acts = |at: usize, c: char| match c {
+            '\n' | '\t' => false,
+            '\r' => !text[at + 1..].starts_with('\n'),
+            _ => shown::acts(c),
+        };
+        let mut drawn = String::with_capacity(text.len());
+        let mut escapes = Vec::new();
+        for (at, c) in text.char_indices() {
+            if acts(at, c) {
+                let escape = shown::escape(c);
+                drawn.push_str(&escape);
+                escapes.push(Escape { from: at + c.len_utf8(), to: drawn.len(), length: escape.len() });
+            } else {
+                drawn.push(c);
+            }
+        }
+        Self { text: Arc::from(drawn), escapes: escapes.into() }
+    }
+
+    /// Where a byte of the text stands in what is shown.
+    fn place(&self, at: usize) -> usize {
+        let before = self.escapes.partition_point(|escape| escape.from <= at);
+        let last = before.checked_sub(1).and_then(|last| self.escapes.get(last));
+        last.map_or(at, |last| last.to + (at - last.from))
+    }
+
+    /// How many characters of the text stand in a range of what is shown.
+    fn characters(&self, range: std::ops::Range<usize>) -> usize {
+        let escapes = self.escapes.iter().filter(|escape| range.start < escape.to && escape.to <= range.end);
+        self.text[range.clone()].chars().count() - escapes.map(|escape| escape.length - 1).sum::<usize>()
+    }
+}
 
 /// A diagnostic as `miette` wants it: one text, and the places in it.
 struct Report<'a> {
@@ -118,21 +171,23 @@ impl<'a> Report<'a> {
         let file = diag.labels.first().map(|label| label.span.file);
         let code = file.and_then(|file| texts.get(&file));
         let mut labels = Vec::new();
-        let mut help = diag.hint.clone();
+        let mut help = diag.hint.as_ref().map(|hint| shown::lines(hint).into_owned());
         for (i, label) in diag.labels.iter().enumerate() {
-            let text = Some(label.text.clone()).filter(|text| !text.is_empty());
+            let text = Some(shown::line(&label.text).into_owned()).filter(|text| !text.is_empty());
             if Some(label.span.file) == file {
-                let range = within(code.map_or("", |code| code), label.span);
+                let range = within(&sources.get(label.span.file).text, label.span);
+                let range = code.map_or(range.clone(), |code| code.place(range.start)..code.place(range.end));
                 let new = if i == 0 { LabeledSpan::new_primary_with_span } else { LabeledSpan::new_with_span };
                 labels.push(new(text, range));
             } else {
                 // A place in another text is told in words.
                 let more = format!("{}: {}", sources.cite(label.span), label.text);
+                let more = shown::line(&more).into_owned();
                 help = Some(help.map_or(more.clone(), |help| format!("{help}\n{more}")));
             }
         }
-        let source =
-            file.zip(code).map(|(file, code)| Text { name: sources.get(file).name.clone(), text: Arc::clone(code) });
+        let name = |file: FileId| shown::line(&sources.get(file).name).into_owned();
+        let source = file.zip(code).map(|(file, code)| Text { name: name(file), lines: code.clone() });
         Self { diag, source, labels, help }
     }
 }
@@ -143,7 +198,7 @@ const LONG: usize = 160;
 /// A text that is shown in whole lines, but for very long ones.
 struct Text {
     name: String,
-    text: Arc<str>,
+    lines: Lines,
 }
 
 impl SourceCode for Text {
@@ -153,21 +208,22 @@ impl SourceCode for Text {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let line_start = self.text[..span.offset()].rfind('\n').map_or(0, |at| at + 1);
+        let text = &self.lines.text;
+        let line_start = text[..span.offset()].rfind('\n').map_or(0, |at| at + 1);
         let mut start = line_start;
         let last = span.offset() + span.len();
-        let mut end = self.text[last..].find('\n').map_or(self.text.len(), |at| last + at);
+        let mut end = text[last..].find('\n').map_or(text.len(), |at| last + at);
         // Of a very long line only what is near the place.
         if span.offset() - start > LONG {
-            start = self.text.floor_char_boundary(span.offset() - LONG);
+            start = text.floor_char_boundary(span.offset() - LONG);
         }
         if end - last > LONG {
-            end = self.text.floor_char_boundary(last + LONG);
+            end = text.floor_char_boundary(last + LONG);
         }
         let lines = SourceSpan::from(start..end);
-        let read = self.text.read_span(&lines, before, after)?;
+        let read = text.read_span(&lines, before, after)?;
         // The head of a snippet names the place itself, not the line's begin.
-        let column = self.text[line_start..span.offset()].chars().count();
+        let column = self.lines.characters(line_start..span.offset());
         let (line, count) = (read.line(), read.line_count());
         let contents = MietteSpanContents::new_named(self.name.clone(), read.data(), *read.span(), line, column, count);
         Ok(Box::new(contents))
@@ -181,7 +237,7 @@ fn within(text: &str, span: Span) -> std::ops::Range<usize> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.diag.message)
+        f.write_str(&shown::line(&self.diag.message))
     }
 }
 

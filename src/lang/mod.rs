@@ -33,6 +33,7 @@ pub mod value;
 
 pub use load::{Analysis, analyse, analyse_project, load, load_text, networks};
 
+use crate::base::Span;
 use network::NetworkSpec;
 use signature::Signature;
 
@@ -50,6 +51,11 @@ pub const NAME_RULE: &str = "names begin with a letter and hold letters, digits,
 pub fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
     name.starts_with(char::is_alphabetic) && name.chars().all(fits)
+}
+
+/// Whether a name is an unquoted word that begins as a number does: the reading of the text told of it.
+fn is_told_as_number(name: &str, span: Span) -> bool {
+    span.end - span.start == name.len() && crate::syntax::begins_as_number(name)
 }
 
 /// A network of the standard library (`resnet18`, `shallow-cnn`).

@@ -160,7 +160,7 @@ impl Module {
         } else if builtin || reserved.contains(&name) {
             let message = format!("`{name}` has a meaning already");
             self.wrong("duplicate-name", span, message, "give the stage another name");
-        } else if !super::is_name(name) {
+        } else if !super::is_name(name) && !super::is_told_as_number(name, span) {
             self.wrong("bad-name", span, format!("`{name}` can't be a name"), super::NAME_RULE);
         } else {
             self.stages.push(Stage { signature, node: node.clone(), origin: Origin::User, file });
@@ -205,6 +205,9 @@ impl Module {
         };
         let (name, span) = (described.spec.name.as_str(), described.span);
         let same = |(other, network): &&(FileId, Described)| *other == file && network.spec.name == name;
+        if super::is_told_as_number(name, span) {
+            return;
+        }
         if !super::is_name(name) {
             return self.wrong("bad-name", span, format!("`{name}` can't be a name"), super::NAME_RULE);
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::loader::{Batch, ahead};
-use super::metrics::{Mean, Scored, ranking, sigmoid};
+use super::metrics::{Mean, Scored, ranking_as_stored, sigmoid};
 use super::model::Model;
 use crate::base::Digest;
 use crate::data::decode::Photograph;
@@ -154,6 +154,16 @@ impl MapFigures {
 }
 
 impl Maps {
+    /// The same metrics as they are shown, none above 1 ([`ranking_as_stored`]).
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        let each = self.photographs.iter_mut().flat_map(|map| &mut map.classes);
+        for found in self.all.iter_mut().chain(each) {
+            found.average_precision = found.average_precision.map(|value| value.min(1.0));
+        }
+        self
+    }
+
     /// The mean over classes of the average precision over cells.
     #[must_use]
     pub fn mean_average_precision(&self) -> Mean {
@@ -186,6 +196,6 @@ pub fn figures<'a>(maps: impl IntoIterator<Item = &'a ScoreMap>, class: usize, t
         }
     }
     found.mean = (found.cells > 0).then(|| sum / found.cells as f64);
-    let ranking = ranking(&Scored::new(1, scores, labels))[0];
+    let ranking = ranking_as_stored(&Scored::new(1, scores, labels))[0];
     CellFigures { average_precision: ranking.average_precision, auroc: ranking.auroc, ..found }
 }

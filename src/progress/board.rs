@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::table::{clean, counted, thousands};
+use super::table::{counted, thousands};
 use super::text::{Colours, duration};
+use crate::base::shown;
 use crate::run::{Became, Event};
 
 /// Rates are those of the last so long.
@@ -85,20 +86,20 @@ impl Board {
         match event {
             Event::RunBegan { pipeline, stages, .. } => {
                 *self = Self::new(self.colours, self.glyphs);
-                (self.pipeline, self.stages, self.since) = (clean(pipeline), *stages, Some(now));
+                (self.pipeline, self.stages, self.since) = (shown::line(pipeline).into_owned(), *stages, Some(now));
             }
             Event::StageBegan { stage, reason, .. } => self.begin(stage, reason, now),
             Event::StageFetched { stage, remote, .. } => self.begin(stage, &format!("from remote `{remote}`"), now),
             Event::StageWaits { stage } => self.begin(stage, "it is being computed already", now),
             Event::Step { stage, done, total, unit, now: words } => {
                 if let Some(running) = self.find(stage) {
-                    running.step(*done, *total, unit, now);
-                    clean(words).clone_into(&mut running.now);
+                    running.step(*done, *total, &shown::line(unit), now);
+                    running.now = shown::line(words).into_owned();
                 }
             }
             Event::Line { stage, text } => {
                 if let Some(running) = self.find(stage) {
-                    running.line = clean(text.trim());
+                    running.line = shown::line(text.trim()).into_owned();
                 }
             }
             Event::StageEnded { stage, became, .. } => {
@@ -122,7 +123,7 @@ impl Board {
         self.running.push(Running {
             stage: stage.to_owned(),
             since: now,
-            words: clean(words),
+            words: shown::line(words).into_owned(),
             line: String::new(),
             now: String::new(),
             done: 0,

@@ -1,13 +1,13 @@
 //! A live display on a terminal: what is said scrolls above, what runs stands below and is drawn anew. It changes no setting of the
 //! terminal and leaves the cursor below what it drew, so there is nothing to be put back however the process ends.
 
-use std::io::Write;
 use std::panic;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::board::{Board, Glyphs};
+use super::out;
 use super::text::{Colours, Detail, Text};
 use super::watchers::say;
 use crate::run::{Event, Watch};
@@ -112,13 +112,13 @@ impl State {
         }
         text.push_str("\u{1b}[J");
         self.drawn = lines;
-        show(&text);
+        out::draw(&text);
     }
 
     /// Takes away what was drawn.
     fn clear(&mut self) {
         if !self.drawn.is_empty() {
-            show(&format!("{}\u{1b}[J", self.back(size().1)));
+            out::draw(&format!("{}\u{1b}[J", self.back(size().1)));
             self.drawn.clear();
         }
     }
@@ -134,16 +134,7 @@ impl State {
 
 /// Columns and rows of the terminal, which may change at any time.
 fn size() -> (usize, usize) {
-    match rustix::termios::tcgetwinsize(std::io::stderr()) {
-        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
-        _ => (80, 24),
-    }
-}
-
-/// A terminal that went away is no reason to stop computing.
-fn show(text: &str) {
-    let mut out = std::io::stderr().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out::stderr_size().unwrap_or((80, 24))
 }
 
 /// What is said of a panic scrolls above like all else.

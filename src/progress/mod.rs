@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod live;
+pub mod out;
 pub mod table;
 pub mod text;
 pub mod transfers;

@@ -1,6 +1,7 @@
 //! Tables and summaries as aligned text. Knows nothing of terminals: the same text goes to a file.
 
 pub use crate::base::figure::{bytes, counted};
+use crate::base::shown;
 use crate::stage::{Cell, Summary, Table};
 
 /// Space between two columns.
@@ -13,7 +14,7 @@ const GAP: &str = "  ";
 pub fn render(table: &Table) -> String {
     let mut out = String::new();
     if !table.title.is_empty() {
-        out.push_str(&clean(&table.title));
+        out.push_str(&shown::line(&table.title));
         out.push('\n');
     }
     if table.rows.is_empty() {
@@ -41,11 +42,11 @@ pub fn render(table: &Table) -> String {
 pub fn render_summary(summary: &Summary) -> String {
     let mut parts = Vec::new();
     if !summary.headline.is_empty() {
-        parts.push(clean(&summary.headline) + "\n");
+        parts.push(format!("{}\n", shown::line(&summary.headline)));
     }
     parts.extend(summary.tables.iter().map(render));
     let warnings =
-        summary.warnings.iter().map(|warning| format!("warning[{}]: {}\n", warning.code, clean(&warning.text)));
+        summary.warnings.iter().map(|warning| format!("warning[{}]: {}\n", warning.code, shown::line(&warning.text)));
     let warnings: String = warnings.collect();
     if !warnings.is_empty() {
         parts.push(warnings);
@@ -72,11 +73,11 @@ fn column(table: &Table, at: usize) -> Column {
     let reals: Vec<f64> =
         cells().filter_map(|cell| if let Cell::Real(value) = cell { Some(*value) } else { None }).collect();
     let style = style(&reals);
-    let mut texts = vec![clean(&table.columns[at])];
+    let mut texts = vec![shown::line(&table.columns[at]).into_owned()];
     texts.extend(cells().map(|cell| match cell {
         Cell::Int(value) => thousands(*value),
         Cell::Real(value) => real(*value, style),
-        Cell::Text(text) => clean(text),
+        Cell::Text(text) => shown::line(text).into_owned(),
         Cell::Null(()) => "-".to_owned(),
     }));
     let right = at > 0 && !cells().any(|cell| matches!(cell, Cell::Text(_)));
@@ -117,11 +118,6 @@ fn real(value: f64, style: Style) -> String {
             if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
         }
     }
-}
-
-/// Text without control characters: the name of a photograph must not steer a terminal.
-pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 
 fn width(text: &str) -> usize {
@@ -181,7 +177,7 @@ mod tests {
         };
         assert_eq!(
             render_summary(&summary),
-            "2 patches\n\nt\n(no rows)\n\nwarning[class-missing]: no `SE`\u{FFFD}[2J\n"
+            "2 patches\n\nt\n(no rows)\n\nwarning[class-missing]: no `SE`\\u001b[2J\n"
         );
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::table::{counted, render, thousands};
+use crate::base::shown;
 use crate::run::{Became, Event};
 use crate::stage::{Summary, Warning};
 use crate::store::remote::Trouble;
@@ -68,9 +69,9 @@ impl Text {
                 (self.widest, self.stages) = (*widest, *stages);
                 let run = if *to_run == 0 { String::new() } else { format!(", {to_run} to run") };
                 let more = if *unknown == 0 { String::new() } else { format!(", {unknown} depend on them") };
-                Some(format!("{pipeline}: {}{run}{more}\n", counted(*stages as u64, "stage", "stages")))
+                Some(format!("{}: {}{run}{more}\n", shown::line(pipeline), counted(*stages as u64, "stage", "stages")))
             }
-            Event::Upgraded { upgrade } => Some(format!("{}\n", upgrade.words())),
+            Event::Upgraded { upgrade } => Some(format!("{}\n", shown::line(&upgrade.words()))),
             Event::StageBegan { stage, reason, items, .. } => {
                 let items = items.filter(|(there, _)| *there > 0);
                 let items = items
@@ -105,10 +106,10 @@ impl Text {
                 let (first, others) = text.split_once('\n').unwrap_or((text, ""));
                 let mut said = self.line(stage, "failed", "", &format!("error{code}: {first}{at}"), Tint::Red);
                 for other in others.lines() {
-                    let _ = writeln!(said, "{}{other}", self.indent());
+                    let _ = writeln!(said, "{}{}", self.indent(), shown::line(other));
                 }
                 if let Some(hint) = hint {
-                    let _ = writeln!(said, "{}hint: {hint}", self.indent());
+                    let _ = writeln!(said, "{}hint: {}", self.indent(), shown::line(hint));
                 }
                 Some(said)
             }
@@ -184,7 +185,10 @@ impl Text {
         const REASONS: usize = 5;
         let mut reasons: Vec<(&String, &usize)> = self.left.iter().collect();
         reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), *reason));
-        let lines = reasons.iter().take(REASONS).map(|(reason, count)| format!("  not run: {count}, {reason}\n"));
+        let lines = reasons
+            .iter()
+            .take(REASONS)
+            .map(|(reason, count)| format!("  not run: {count}, {}\n", shown::line(reason)));
         let mut text: String = lines.collect();
         let more: usize = reasons.iter().skip(REASONS).map(|(_, count)| **count).sum();
         if more > 0 {
@@ -194,6 +198,7 @@ impl Text {
     }
 
     fn line(&self, stage: &str, state: &str, time: &str, words: &str, tint: Tint) -> String {
+        let (stage, words) = (shown::line(stage), shown::line(words));
         let state = self.tinted(&format!("{state:<8}"), tint);
         let far = self.far();
         let line = format!("  {far}{stage:<width$}  {state}  {time:>7}  {words}", width = self.widest);
@@ -238,7 +243,7 @@ enum Tint {
 
 fn ending(ended: &str, computed: usize, reused: usize, seconds: f64, results: Option<&str>) -> String {
     let time = duration(seconds);
-    let results = results.map(|folder| format!("; see {folder}/")).unwrap_or_default();
+    let results = results.map(|folder| format!("; see {}/", shown::line(folder))).unwrap_or_default();
     match (ended, computed) {
         ("done", 0) => format!("nothing to compute: {reused} reused, {time}{results}\n"),
         ("done", _) => format!("done in {time}: {computed} computed, {reused} reused{results}\n"),

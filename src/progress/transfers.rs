@@ -1,10 +1,11 @@
 //! How far results are on their way to a remote or from one: a line on stderr now and then, or at once on a terminal.
 
-use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::out;
 use super::table::bytes;
+use crate::base::shown;
 use crate::run::transfer::Hear;
 
 /// Shows how far transfers are.
@@ -18,7 +19,7 @@ impl Transfers {
     /// Transfers shown on stderr, unless `quiet`.
     #[must_use]
     pub fn new(quiet: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = out::stderr_is_terminal();
         let pause = if terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
         Self { state: (!quiet).then(|| Mutex::new((Instant::now(), pause))), terminal }
     }
@@ -32,17 +33,17 @@ impl Hear for Transfers {
             return;
         }
         state.0 = Instant::now();
-        let (begin, end) = if self.terminal { ("\r\u{1b}[K", "") } else { ("", "\n") };
-        let mut out = std::io::stderr().lock();
-        // A closed stderr is no reason to stop.
-        let _ = write!(out, "{begin}  {stage}  {} (remote `{remote}`){end}", bytes(come)).and_then(|()| out.flush());
+        let (say, begin, end): (fn(&str), _, _) =
+            if self.terminal { (out::draw, "\r\u{1b}[K", "") } else { (out::talk, "", "\n") };
+        let words = format!("  {stage}  {} (remote `{remote}`)", bytes(come));
+        say(&format!("{begin}{}{end}", shown::line(&words)));
     }
 }
 
 impl Drop for Transfers {
     fn drop(&mut self) {
         if self.terminal && self.state.is_some() {
-            let _ = write!(std::io::stderr().lock(), "\r\u{1b}[K");
+            out::draw("\r\u{1b}[K");
         }
     }
 }

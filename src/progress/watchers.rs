@@ -1,10 +1,10 @@
 //! Who watches a run without a terminal: plain lines, or JSON Lines.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::out;
 use super::text::{Colours, Detail, Text};
 use crate::run::{Event, Watch, World, record};
 
@@ -59,11 +59,10 @@ impl Watch for Json<'_> {
     }
 }
 
-/// A reader that went away (`| head`) is no reason to stop computing.
+/// Output that does not arrive is no reason to stop computing; the command ends with that error.
 pub(super) fn say(text: Option<&str>) {
     if let Some(text) = text {
-        let mut out = std::io::stdout().lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        out::say(text);
     }
 }
 

@@ -2,12 +2,12 @@
 //! no terminal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::base::sample;
+use crate::data::csv;
 use crate::lang::figures;
 use crate::lang::signature::Better;
 use crate::lang::spec::Rank;
@@ -296,15 +296,19 @@ impl Comparison {
     #[must_use]
     pub fn csv(&self) -> String {
         let figures = self.figures();
-        let mut heads = vec!["rank".to_owned(), "name".to_owned(), "seed".to_owned(), "state".to_owned()];
-        heads.extend(self.columns.iter().cloned());
+        let own = ["rank", "name", "seed", "state"];
+        let mut heads: Vec<String> = own.map(str::to_owned).into();
+        // A parameter may be called as one of these, too.
+        let setting =
+            |name: &String| if own.contains(&name.as_str()) { format!("{name} setting") } else { name.clone() };
+        heads.extend(self.columns.iter().map(setting));
         for (stage, figure) in &figures {
             // A parameter may be called as a figure is: `classifier.loss`.
             let name = format!("{stage}.{figure}");
             let name = if self.columns.contains(&name) { format!("{name} figure") } else { name };
             heads.extend(["", " deviation", " n"].map(|what| format!("{name}{what}")));
         }
-        let mut text = line(heads.into_iter());
+        let mut text = csv::line(heads);
         for (rank, group) in self.ranked() {
             let rows: Vec<&Row> = group.rows.iter().map(|row| &self.rows[*row]).collect();
             let joined = |of: &dyn Fn(&Row) -> String| rows.iter().map(|row| of(row)).collect::<Vec<_>>().join(" ");
@@ -321,7 +325,7 @@ impl Comparison {
                 cells.push(spread.and_then(|spread| spread.deviation).map_or(String::new(), |value| value.to_string()));
                 cells.push(spread.map_or(0, |spread| spread.n).to_string());
             }
-            text.push_str(&line(cells.into_iter()));
+            text.push_str(&csv::line(cells));
         }
         text
     }
@@ -389,18 +393,4 @@ fn width(columns: &[String], rows: &[Vec<Cell>]) -> usize {
         cells.chain([columns[at].chars().count()]).max().unwrap_or(0) + 2
     };
     (0..columns.len()).map(of).sum()
-}
-
-/// A line of CSV; quoted where that is needed (RFC 4180).
-fn line(cells: impl Iterator<Item = String>) -> String {
-    let mut text = String::new();
-    for (at, cell) in cells.enumerate() {
-        text.push_str(if at == 0 { "" } else { "," });
-        if cell.contains([',', '"', '\n', '\r']) {
-            _ = write!(text, "\"{}\"", cell.replace('"', "\"\""));
-        } else {
-            text.push_str(&cell);
-        }
-    }
-    text + "\n"
 }

@@ -10,7 +10,7 @@ use super::{base64, scores as tables};
 use crate::base::figure::{counted, short, thousands};
 use crate::data::table::Columns;
 use crate::learn::evaluation::{Example, ExampleKind, Operating, Scores};
-use crate::learn::metrics::{Interval, Stratum};
+use crate::learn::metrics::{Dropped, Interval, Intervals, Stratum};
 
 fn evaluations(pieces: &[Piece]) -> impl Iterator<Item = (&Piece, &Evaluation)> {
     pieces.iter().filter_map(|piece| {
@@ -89,6 +89,17 @@ pub fn section(pieces: &[Piece], names: &Names, examples: usize) -> Markup {
     }
 }
 
+/// How many draws the intervals of means do without; nothing where that is none.
+fn without(intervals: &Intervals) -> String {
+    let Dropped { mean_average_precision, macro_f1 } = &intervals.dropped;
+    let most = macro_f1.iter().copied().fold(*mean_average_precision, u64::max);
+    if most == 0 {
+        return String::new();
+    }
+    let draws = counted(most, "draw lacks", "draws lack");
+    format!(" {draws} a positive of some class and are left out of the intervals of means.")
+}
+
 fn ranking(scores: &Scores) -> Markup {
     let interval = |interval: Option<Interval>| interval.map(|i| (i.low, i.high));
     let mut rows: Vec<ForestRow> = scores
@@ -123,7 +134,7 @@ fn ranking(scores: &Scores) -> Markup {
             h3 { "Average precision" }
             (PreEscaped(forest("Average precision per class", "average precision", "prevalence: what chance reaches", &rows)))
             @if let Some(intervals) = &scores.intervals {
-                p.hint { "Intervals: " (thousands(intervals.replicates)) " draws of " (intervals.groups) @if scores.data.patients.is_some() { " patients" } @else { " photographs" } " with replacement." }
+                p.hint { "Intervals: " (thousands(intervals.replicates)) " draws of " (intervals.groups) @if scores.data.patients.is_some() { " patients" } @else { " photographs" } " with replacement." (without(intervals)) }
             } @else {
                 p.hint { "No intervals: fewer than five patients or photographs." }
             }

@@ -42,6 +42,7 @@ pub fn ranked(maps: &Maps) -> Vec<usize> {
 /// The summary of heat maps.
 #[must_use]
 pub fn summary(maps: &Maps, warnings: Vec<Warning>) -> Summary {
+    let maps = &maps.clone().bounded();
     let mut figures = BTreeMap::new();
     if let Some(mean) = maps.mean_average_precision().value {
         figures.insert("mean-cell-average-precision".to_owned(), mean);

@@ -1,6 +1,6 @@
 //! An evaluation as a headline, tables and warnings: the same for the terminal and for the page.
 
-use crate::base::figure::{counted, row, short};
+use crate::base::figure::{counted, row, short, thousands};
 use crate::learn::evaluation::{Operating, Scores};
 use crate::learn::metrics::{Baseline, ClassFigures, Interval, Mean, Stratum, mean_average_precision};
 use crate::learn::spread::spread;
@@ -294,6 +294,15 @@ pub fn warnings(scores: &Scores) -> Vec<Warning> {
             "few-groups",
             "fewer than 5 patients or photographs: how certain the figures are can't be said".to_owned(),
         );
+    }
+    let dropped = scores.intervals.as_ref().map(|intervals| (intervals, intervals.dropped.mean_average_precision));
+    if let Some((intervals, dropped)) = dropped.filter(|(intervals, _)| intervals.mean_average_precision.is_none())
+        && scores.mean_average_precision.value.is_some()
+    {
+        let (all, dropped) = (thousands(intervals.replicates), thousands(dropped));
+        let text =
+            format!("{dropped} of {all} draws of patients or photographs lack a class: the means have no interval");
+        warn("few-groups", text);
     }
     warnings
 }

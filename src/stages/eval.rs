@@ -18,7 +18,7 @@ use crate::store::{Objects, Tree};
 /// The implementation.
 pub const EVAL: Implementation = Implementation {
     name: "eval",
-    version: 2,
+    version: 3,
     revised: None,
     seeded: true,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },

@@ -127,7 +127,8 @@ fn weights(tree: &Tree, objects: &Objects) -> Result<Weights, StageError> {
 }
 
 fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary {
-    let chosen = fitted.epochs.iter().find(|epoch| epoch.epoch == fitted.chosen);
+    let epochs: Vec<EpochFigures> = fitted.epochs.iter().cloned().map(EpochFigures::bounded).collect();
+    let chosen = epochs.iter().find(|epoch| epoch.epoch == fitted.chosen);
     let of = chosen.map_or(String::new(), |epoch| {
         let per_class = classes.iter().zip(&epoch.valid.ranking);
         let per_class: Vec<String> =
@@ -135,7 +136,7 @@ fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary 
         let mean = figure(epoch.valid.average_precision());
         format!(": average precision on validation {mean} ({})", per_class.join(", "))
     });
-    let ran = fitted.epochs.len();
+    let ran = epochs.len();
     let stopped =
         if (ran as u64) < settings.epochs { format!(" of {} allowed", settings.epochs) } else { String::new() };
     Summary {
@@ -143,7 +144,7 @@ fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary 
         headline: format!("epoch {} of {ran}{stopped} chosen by {}{of}", fitted.chosen, settings.choose.words()),
         tables: [
             chosen.map(|epoch| figures_table(epoch, classes)),
-            Some(epochs_table(&fitted.epochs)),
+            Some(epochs_table(&epochs)),
             Some(labels_table(fitted, settings, classes)),
             starts_table(fitted),
         ]

@@ -8,6 +8,7 @@
 
 mod braces;
 mod cursor;
+mod forbidden;
 mod format;
 mod judge;
 mod mend;
@@ -22,6 +23,7 @@ pub use cursor::{Cursor, Head, Spot, cursor};
 pub use format::{Unformatted, format};
 pub use judge::Memory;
 pub use scan::{Kind, Token, scan};
+pub use slips::begins_as_number;
 pub use tree::{Document, Entry, Node, Scalar, Word, parse, parse_with, values};
 
 /// Deepest nesting of `{` in a file.

@@ -161,12 +161,16 @@ fn word(span: Span, text: &str, diags: &mut Vec<Diag>) -> Scalar {
     }
     if text.contains('/') {
         slip("unquoted-path", format!("`{text}` needs quotes"), format!("write `\"{text}\"`"));
-    } else if signed.starts_with(|c: char| c.is_ascii_digit()) && text.len() - signed.len() <= 1 {
-        slip(
-            "number-form",
-            format!("`{text}` is neither a number nor a name"),
-            format!("names begin with a letter; write `\"{text}\"` if it is text"),
-        );
+    } else if begins_as_number(text) {
+        let message = format!("`{text}` is neither a number nor a name");
+        // Each use of a name that begins so is the same mistake.
+        if !(signed.starts_with('.') && diags.iter().any(|told| told.message == message)) {
+            let hint = format!("names begin with a letter; write `\"{text}\"` if it is text");
+            diags.push(Diag::error("number-form", span, message).hint(hint));
+        }
+        if signed.starts_with('.') {
+            return Scalar::Text(text.to_owned());
+        }
         let name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
         if !text.chars().all(name) || !text.contains(|c: char| c.is_ascii_alphabetic()) || text.ends_with('-') {
             return Scalar::Wrong;
@@ -175,6 +179,13 @@ fn word(span: Span, text: &str, diags: &mut Vec<Diag>) -> Scalar {
         slip("syntax", format!("`#` can't stand inside the unquoted `{text}`"), format!("write `\"{text}\"`"));
     }
     Scalar::Text(text.to_owned())
+}
+
+/// Whether an unquoted word begins as a number does, with at most a sign and a point before its first digit: KDL has no such names.
+#[must_use]
+pub fn begins_as_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    digits.strip_prefix('.').unwrap_or(digits).starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// The value of a well-formed number.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::forbidden::forbidden;
 use super::judge::{self, Memory};
 use super::scan::{Kind, Token, scan};
 use super::{DEEPEST, LARGEST, braces, mend, slips};
@@ -142,10 +143,18 @@ pub fn parse_with(file: FileId, text: &str, memory: &mut Memory) -> (Document, V
         return (Document::default(), vec![found.hint("split it, and bring the parts together with `use`")]);
     }
     let Read { document, mut diags, tokens } = read(file, text);
+    let hidden = forbidden(file, text);
+    diags.extend(hidden.iter().cloned());
     if let Some(tokens) = tokens.filter(|_| diags.len() < MOST_SLIPS) {
         judge::judge(file, text, &tokens, &mut diags, memory);
         diags.sort_by_key(|diag| diag.labels.first().map_or(0, |label| label.span.start));
     }
+    // A character that may not be there explains what else is said of the words around it.
+    let explains = |hidden: &Diag, diag: &Diag| match (hidden.labels.first(), diag.labels.first()) {
+        (Some(hidden), Some(own)) => own.span.start <= hidden.span.start && hidden.span.end <= own.span.end,
+        _ => false,
+    };
+    diags.retain(|diag| hidden.contains(diag) || !hidden.iter().any(|hidden| explains(hidden, diag)));
     (document, diags)
 }
 

@@ -4,7 +4,6 @@ mod extract;
 mod load;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -21,6 +20,7 @@ use crate::lang::{self, builtin_network};
 use crate::learn::gpu::{self, Choice};
 use crate::learn::kernels;
 use crate::learn::trial::{Compared, Trial};
+use crate::progress::out;
 use crate::progress::table::thousands;
 use crate::run::World;
 use crate::stage::StageError;
@@ -161,8 +161,7 @@ pub fn bench(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     } else {
         words(arguments, asked, (threads, &class), &measured)
     };
-    // A closed stdout is no reason to fail.
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    out::say(&format!("{text}\n"));
     Ok(Exit::Done)
 }
 

@@ -1,7 +1,6 @@
 //! What `macula predict` says of the photographs that it scored: a table, or JSON.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -10,6 +9,7 @@ use crate::cli::Failure;
 use crate::data::heat::ScoreMap;
 use crate::data::table::Columns;
 use crate::learn::evaluation::HALF;
+use crate::progress::out;
 use crate::progress::table::render;
 use crate::report::page::NOT_FOR_CLINICAL_USE;
 use crate::stage::{Cell, StageError, Table};
@@ -84,8 +84,7 @@ fn figures(scores: &[f64], threshold: f64) -> Figures {
 /// Prints the table, or JSON.
 pub(super) fn say(told: &Told, scored: &[Scored], as_json: bool) {
     let text = if as_json { format!("{:#}\n", object(told, scored)) } else { words(told, scored) };
-    // A closed stdout is no reason to fail.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    out::say(&text);
 }
 
 fn threshold(told: &Told, class: usize) -> f64 {

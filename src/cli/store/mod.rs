@@ -13,6 +13,7 @@ pub(super) use gc::size;
 use clap::{Args, Subcommand};
 
 use super::{Exit, Failure};
+use crate::progress::out;
 use crate::run::World;
 use crate::store::Store;
 
@@ -74,8 +75,7 @@ fn nowhere(root: &Path) -> Failure {
         .hint("go to the project's folder, or name the store with MACULA_STORE=FOLDER")
 }
 
-/// Prints on stdout; a closed one is no reason to fail.
+/// Prints on stdout.
 fn print(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    out::say(&text);
 }

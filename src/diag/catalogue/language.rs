@@ -256,9 +256,9 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         "fitted-on",
-        "An evaluation is given patches that its model was fitted on: the training side itself, or patches that no split keeps apart from it. A model may have learnt them by heart.",
+        "An evaluation is given patches that its model was fitted on, or the epoch or the thresholds are chosen by them (`valid` of `train`, `data` of `threshold-tune`): the training side itself, or patches that no split keeps apart from it. A model may have learnt them by heart.",
         "synthetic fundus\nextract patches { from fundus }\nsplit folds { from patches }\ntrain a { data folds.train; valid folds.valid; network shallow-cnn }\neval scores { model a; data folds.train }",
-        "Evaluate on `folds.test`. How well the training patches are learnt is in the figures of `train`, after each epoch.",
+        "Evaluate on `folds.test`, choose by `folds.valid`. How well the training patches are learnt is in the figures of `train`, after each epoch.",
     ),
     page(
         "chosen-by",

@@ -59,6 +59,12 @@ pub(super) const PAGES: &[Page] = &[
         "Write the plain character that the hint shows.",
     ),
     page(
+        "forbidden-character",
+        "KDL 2 forbids this character anywhere in a file, comments and quotes included: control characters, marks that turn the reading direction, a byte order mark within the text. They are not seen, or make a text look like another one.",
+        "",
+        "Remove it. In quotes an escape such as `\\u{202e}` stands for the character.",
+    ),
+    page(
         "number-form",
         "A number begins with a digit, has digits on both sides of its point, and fits into 64 bits. Names do not begin with a digit.",
         "filter-black visible { share .9 }",

@@ -1,13 +1,15 @@
 //! Patches that a model has seen, and that it is judged by: test patches although no reference leads from the test side to it, because
-//! both came from the same photographs and no split keeps them apart; its own training or validation patches.
+//! both came from the same photographs and no split keeps them apart; its own training or validation patches. Patches on which
+//! it was fitted, and by which its epoch or its thresholds are chosen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::{CARRIERS, Graph, Marked};
-use crate::base::{Digest, Hasher};
+use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
 use crate::lang::lower::Place;
+use crate::lang::spec::Input;
 
 /// The domain of digests that tell which stages compute the same.
 const STEP: &str = "macula 1 step of a lineage";
@@ -37,16 +39,12 @@ impl Graph<'_> {
             let takes_test = |port: &str| {
                 let port = draft.signature.input(port);
                 port.is_some_and(|port| {
-                    port.types.iter().all(|ty| CARRIERS.contains(&ty.as_str())) && !refuses_test(&port.refuses)
+                    port.types.iter().all(|ty| CARRIERS.contains(&ty.as_str())) && !refuses(&port.refuses, "test")
                 })
             };
             let models = self.models(stage);
-            if models.is_empty() {
-                continue;
-            }
-            for (input, places) in
-                draft.spec.inputs.iter().zip(&draft.places).filter(|(input, _)| takes_test(&input.port))
-            {
+            let tested = |input: &Input| !models.is_empty() && takes_test(&input.port);
+            for (input, places) in draft.spec.inputs.iter().zip(&draft.places).filter(|(input, _)| tested(input)) {
                 for (reference, place) in input.from.iter().zip(places) {
                     let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                     let tested = (source, reference.port.as_str());
@@ -91,7 +89,82 @@ impl Graph<'_> {
                 }
             }
         }
+        // Who is fitted on all there is was told of, where a side of it is tested on.
+        let seen: BTreeSet<Span> = told.into_iter().map(|(fitted, _)| fitted).collect();
+        diags.extend(order.iter().flat_map(|&stage| self.chosen_by_fitted(stage, marked, &seen, &lineages)));
         diags
+    }
+
+    /// Errors where an epoch or thresholds are chosen by patches that the model is, or may have been, fitted on.
+    fn chosen_by_fitted(&self, stage: usize, marked: &Marked, told: &BTreeSet<Span>, lineages: &Lineages) -> Vec<Diag> {
+        let draft = &self.drafts[stage];
+        if !draft.spec.inputs.iter().any(|input| self.chooses(stage, &input.port)) {
+            return Vec::new();
+        }
+        let models = self.models(stage);
+        let own = self.given(stage).filter(|(port, ..)| self.fits(stage, port));
+        let own = own.map(|(port, place, data)| (stage, port, place, data));
+        let fitted: Vec<Model> =
+            own.chain(models.iter().copied().filter(|(at, port, ..)| self.fits(*at, port))).collect();
+        let mut diags = Vec::new();
+        for (port, place, chosen_by) in self.given(stage).filter(|(port, ..)| self.chooses(stage, port)) {
+            // What is marked itself was told as such.
+            let marks = marked.get(&chosen_by);
+            if marks.is_some_and(|marks| marks.contains_key("test") || marks.contains_key("resampled")) {
+                continue;
+            }
+            let Some(patches) = lineages.get(&chosen_by) else { continue };
+            let shared = |(_, _, _, data): &&Model| {
+                lineages.get(data).is_some_and(|seen| seen.iter().any(|seen| patches.iter().any(|one| meet(seen, one))))
+            };
+            let Some((at, data, here, _)) = fitted.iter().find(shared) else { continue };
+            if told.contains(&here.span) {
+                continue;
+            }
+            let title = format!("`{} {}`", draft.spec.kind, draft.spec.name);
+            let model = &self.drafts[*at].spec;
+            let (message, there) = if *at == stage {
+                (
+                    format!("{title} is given patches at `{port}` that it is fitted on"),
+                    format!("fitted here, at `{data}`"),
+                )
+            } else {
+                (
+                    format!("{title} is given patches that `{} {}` is fitted on", model.kind, model.name),
+                    format!("fitted here, at `{data}`"),
+                )
+            };
+            let hint = "choose by a side of the split that nothing was fitted on, such as `valid`: on patches that a model has learnt the last epoch and the boldest thresholds look best";
+            let found = Diag::error("fitted-on", place.span, message);
+            let found = if here.span == place.span { found } else { found.also(here.span, there) };
+            diags.push(super::in_bodies(found.hint(hint), draft));
+        }
+        diags
+    }
+
+    /// Whether what a port is given is fitted: it may be resampled, but never hold test patches.
+    fn fits(&self, stage: usize, port: &str) -> bool {
+        let port = self.drafts[stage].signature.input(port);
+        port.is_some_and(|port| refuses(&port.refuses, "test") && !refuses(&port.refuses, "resampled"))
+    }
+
+    /// Whether something is chosen by what a port is given: neither resampled nor test patches.
+    fn chooses(&self, stage: usize, port: &str) -> bool {
+        let port = self.drafts[stage].signature.input(port);
+        port.is_some_and(|port| refuses(&port.refuses, "test") && refuses(&port.refuses, "resampled"))
+    }
+
+    /// Patches and photographs that a stage is given: the port, the place, and the output.
+    fn given(&self, stage: usize) -> impl Iterator<Item = (&str, &Place, (usize, &str))> {
+        let draft = &self.drafts[stage];
+        let each = draft.spec.inputs.iter().zip(&draft.places);
+        each.flat_map(|(input, places)| input.from.iter().zip(places).map(move |(from, place)| (input, from, place)))
+            .filter_map(|(input, from, place)| {
+                let source = *self.by_name.get(from.stage.as_str())?;
+                let out = self.drafts[source].signature.output(Some(&from.port));
+                let carries = out.is_none_or(|out| CARRIERS.contains(&out.ty.as_str()));
+                carries.then_some((input.port.as_str(), place, (source, from.port.as_str())))
+            })
     }
 
     /// An error where a stage with figures is given patches that a model of its was fitted on; a warning where it is given those by
@@ -109,10 +182,7 @@ impl Graph<'_> {
         let shared = |(_, _, _, data): &&Model| {
             lineages.get(data).is_some_and(|seen| seen.iter().any(|seen| test.iter().any(|test| meet(seen, test))))
         };
-        let fits = |(fitted, port, ..): &&Model| {
-            let port = self.drafts[*fitted].signature.input(port);
-            port.is_some_and(|port| !port.refuses.iter().any(|mark| mark == "resampled"))
-        };
+        let fits = |(fitted, port, ..): &&Model| self.fits(*fitted, port);
         // What was fitted is worse than what was chosen.
         let worst = models.iter().filter(shared).max_by_key(fits)?;
         let (fitted, port, at, _) = worst;
@@ -224,7 +294,7 @@ impl Graph<'_> {
         while let Some(at) = todo.pop() {
             let draft = &self.drafts[at];
             for (input, places) in draft.spec.inputs.iter().zip(&draft.places) {
-                let refuses = draft.signature.input(&input.port).is_some_and(|port| refuses_test(&port.refuses));
+                let refuses = draft.signature.input(&input.port).is_some_and(|port| refuses(&port.refuses, "test"));
                 for (reference, place) in input.from.iter().zip(places) {
                     let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                     let carries = self.drafts[source].signature.output(Some(&reference.port));
@@ -242,8 +312,8 @@ impl Graph<'_> {
     }
 }
 
-fn refuses_test(refuses: &[String]) -> bool {
-    refuses.iter().any(|mark| mark == "test")
+fn refuses(refuses: &[String], mark: &str) -> bool {
+    refuses.iter().any(|refused| refused == mark)
 }
 
 /// Whether two lineages may hold the same patches: from one source, and on no split on different sides.

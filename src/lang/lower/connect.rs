@@ -307,8 +307,9 @@ impl<'a> Lowerer<'a> {
         let (name, output) = text.split_once('.').map_or((text, None), |(name, output)| (name, Some(output)));
         Some(match miss {
             Miss::Told => return None,
-            // An unquoted path was told of as one.
+            // An unquoted path was told of as one, and what is neither a number nor a name as that.
             Miss::Name if text.contains('/') && span.end - span.start == text.len() => return None,
+            Miss::Name if crate::lang::is_told_as_number(text, span) => return None,
             Miss::Name
                 if text.contains(['/', '\\']) || [".pth", ".safetensors"].iter().any(|end| text.ends_with(end)) =>
             {

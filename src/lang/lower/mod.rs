@@ -217,9 +217,7 @@ impl<'a> Lowerer<'a> {
     }
 
     fn check_name(&mut self, at: usize, name: &str, span: Span) {
-        // An unquoted word that begins with a digit was told of.
-        let told = name.starts_with(|c: char| c.is_ascii_digit()) && span.end - span.start == name.len();
-        if !super::is_name(name) && !told {
+        if !super::is_name(name) && !super::is_told_as_number(name, span) {
             let hint = match name.strip_prefix('$') {
                 Some(bare) if super::is_name(bare) => format!("write `{bare}` without the `$`"),
                 _ => super::NAME_RULE.to_owned(),

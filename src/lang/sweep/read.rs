@@ -62,7 +62,7 @@ pub(in super::super) fn read(node: &Node, text: &str, diags: &mut Vec<Diag>) -> 
         reader.wrong("missing-name", node.head, "a sweep needs a name", hint);
         return None;
     };
-    if !crate::lang::is_name(&name) {
+    if !crate::lang::is_name(&name) && !crate::lang::is_told_as_number(&name, span) {
         reader.wrong("bad-name", span, &format!("`{name}` can't be a name"), crate::lang::NAME_RULE);
     }
     for entry in node.entries.iter().skip(1) {

@@ -189,7 +189,7 @@ pub fn evaluate(judged: &Judged<'_>, tuned: Option<&[f64]>, zero: ZeroDivision, 
         baselines: baselines(scored),
         at_half: operating(&half),
         at_tuned: tuned.map(operating),
-        intervals: intervals(scored, &judged.groups(), &thresholds, streams),
+        intervals: intervals(scored, &judged.groups(), &thresholds, zero, streams),
     }
 }
 

@@ -6,7 +6,9 @@ use super::settings::Choose;
 use crate::data::patches::Label;
 use crate::data::table::{Column, Columns};
 use crate::learn::loss::Loss;
-use crate::learn::metrics::{Baselines, Figures, Mean, Ranking, Scored, ZeroDivision, at, baselines, ranking};
+use crate::learn::metrics::{
+    Baselines, Figures, Mean, Ranking, Scored, ZeroDivision, at, baselines, ranking_as_stored,
+};
 use crate::stage::StageError;
 
 /// Predicted over true positives below this is a collapse, above [`OVER`] the opposite.
@@ -27,6 +29,18 @@ pub struct EpochFigures {
     pub subset: Option<SetFigures>,
     /// On the validation patches.
     pub valid: SetFigures,
+}
+
+impl EpochFigures {
+    /// The same metrics as they are shown, none above 1 ([`ranking_as_stored`]).
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        let sets = [Some(&mut self.training), self.subset.as_mut(), Some(&mut self.valid)];
+        for ranking in sets.into_iter().flatten().flat_map(|set| &mut set.ranking) {
+            *ranking = ranking.bounded();
+        }
+        self
+    }
 }
 
 /// The figures on one set of patches, thresholds at 0.5.
@@ -52,7 +66,7 @@ impl SetFigures {
         Self {
             loss: value,
             figures: at(&scored, &vec![0.5; classes], ZeroDivision::Undefined),
-            ranking: ranking(&scored),
+            ranking: ranking_as_stored(&scored),
             baselines: baselines(&scored),
         }
     }

@@ -4,8 +4,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::figures::ZeroDivision;
-use super::{Counts, Mean, Scored, known};
+use super::{ClassFigures, Counts, Mean, Scored, ZeroDivision, known};
 use crate::base::Streams;
 use crate::data::patches::Label;
 
@@ -22,6 +21,16 @@ pub struct Interval {
     pub low: f64,
     /// The 97.5th percentile.
     pub high: f64,
+}
+
+/// Draws left out of the interval of a mean: the mean itself is over certain classes, and in these draws one of them has no
+/// value, most often because none of its positives was drawn. A mean over the others would be another metric.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Of [`Intervals::mean_average_precision`].
+    pub mean_average_precision: u64,
+    /// Of [`Intervals::macro_f1`] at each set of thresholds.
+    pub macro_f1: Vec<u64>,
 }
 
 /// Intervals of the figures that matter most; none where fewer than half of the draws give the figure a value.
@@ -45,6 +54,9 @@ pub struct Intervals {
     pub hamming_loss: Vec<Option<Interval>>,
     /// Subset accuracy at each set of thresholds given.
     pub subset_accuracy: Vec<Option<Interval>>,
+    /// Draws that the means do without.
+    #[serde(default)]
+    pub dropped: Dropped,
 }
 
 /// One class's known rows from the highest score to the lowest: group, presence, and whether the next score is lower.
@@ -59,12 +71,19 @@ struct Share {
 }
 
 /// Intervals over draws of groups with replacement, each of as many groups as there are; `group` names each row's group,
-/// numbered from 0 without gaps. [`None`] where there are fewer than [`FEWEST_GROUPS`].
+/// numbered from 0 without gaps. [`None`] where there are fewer than [`FEWEST_GROUPS`]. Each figure is what it is over all rows:
+/// with the same `zero`, and each mean over the same classes.
 ///
 /// # Panics
 /// Where there is not one group per row: a defect of the caller.
 #[must_use]
-pub fn intervals(scored: &Scored, group: &[u32], thresholds: &[Vec<f64>], streams: &Streams) -> Option<Intervals> {
+pub fn intervals(
+    scored: &Scored,
+    group: &[u32],
+    thresholds: &[Vec<f64>],
+    zero: ZeroDivision,
+    streams: &Streams,
+) -> Option<Intervals> {
     assert_eq!(group.len(), scored.rows(), "one group per row");
     let groups = group.iter().max().map_or(0, |&last| last as usize + 1);
     if groups < FEWEST_GROUPS {
@@ -72,7 +91,8 @@ pub fn intervals(scored: &Scored, group: &[u32], thresholds: &[Vec<f64>], stream
     }
     let sorted: Vec<Sorted> = (0..scored.classes()).map(|class| sort(scored, group, class)).collect();
     let shares: Vec<Vec<Share>> = thresholds.iter().map(|at| shares(scored, group, groups, at)).collect();
-    let draws: Vec<Vec<Option<f64>>> = (0..REPLICATES)
+    let estimate = figures(&sorted, &shares, &vec![1; groups], zero, None);
+    let draws: Vec<Draw> = (0..REPLICATES)
         .into_par_iter()
         .map(|replicate| {
             let mut stream = streams.stream("bootstrap", replicate, &[]);
@@ -80,10 +100,12 @@ pub fn intervals(scored: &Scored, group: &[u32], thresholds: &[Vec<f64>], stream
             for _ in 0..groups {
                 times[stream.below(groups as u64) as usize] += 1;
             }
-            figures(&sorted, &shares, &times, scored.classes())
+            figures(&sorted, &shares, &times, zero, Some(&estimate))
         })
         .collect();
-    let mut columns = (0..draws[0].len()).map(|at| interval(draws.iter().filter_map(|draw| draw[at]).collect()));
+    let values = |at: usize| draws.iter().filter_map(|draw| draw.values[at]).collect();
+    let mut columns = (0..estimate.values.len()).map(|at| interval(values(at)));
+    let dropped = |at: usize| draws.iter().filter(|draw| !draw.same_classes[at]).count() as u64;
     let mut next = || columns.next().flatten();
     let average_precision = (0..scored.classes()).map(|_| next()).collect();
     let mut all = Intervals {
@@ -96,6 +118,10 @@ pub fn intervals(scored: &Scored, group: &[u32], thresholds: &[Vec<f64>], stream
         macro_f1: Vec::new(),
         hamming_loss: Vec::new(),
         subset_accuracy: Vec::new(),
+        dropped: Dropped {
+            mean_average_precision: dropped(0),
+            macro_f1: (1..=thresholds.len()).map(dropped).collect(),
+        },
     };
     for _ in thresholds {
         all.f1.push((0..scored.classes()).map(|_| next()).collect());
@@ -139,13 +165,40 @@ fn shares(scored: &Scored, group: &[u32], groups: usize, thresholds: &[f64]) -> 
     shares
 }
 
-/// The figures of one draw, in the order in which [`intervals`] takes them up.
-fn figures(sorted: &[Sorted], shares: &[Vec<Share>], times: &[u64], classes: usize) -> Vec<Option<f64>> {
+/// The figures of one draw.
+struct Draw {
+    /// In the order in which [`intervals`] takes them up.
+    values: Vec<Option<f64>>,
+    /// For each mean (of average precision, then of F1 at each set of thresholds) which classes have a value.
+    classes: Vec<Vec<bool>>,
+    /// Whether these are the classes of the estimate.
+    same_classes: Vec<bool>,
+}
+
+impl Draw {
+    /// Adds a mean over classes; without a value where it is over other classes than the estimate's.
+    fn push_mean(&mut self, of: &[Option<f64>], estimate: Option<&Self>) {
+        let classes: Vec<bool> = of.iter().map(Option::is_some).collect();
+        let same = estimate.is_none_or(|estimate| estimate.classes[self.classes.len()] == classes);
+        self.values.push(Mean::of(of.iter().copied()).value.filter(|_| same));
+        self.classes.push(classes);
+        self.same_classes.push(same);
+    }
+}
+
+/// The figures where each group counts so many times; without an `estimate` these are the estimate.
+fn figures(
+    sorted: &[Sorted],
+    shares: &[Vec<Share>],
+    times: &[u64],
+    zero: ZeroDivision,
+    estimate: Option<&Draw>,
+) -> Draw {
     let precision: Vec<Option<f64>> = sorted.iter().map(|rows| average_precision(rows, times)).collect();
-    let mut figures = precision.clone();
-    figures.push(Mean::of(precision).value);
+    let mut draw = Draw { values: precision.clone(), classes: Vec::new(), same_classes: Vec::new() };
+    draw.push_mean(&precision, estimate);
     for shares in shares {
-        let mut counts = vec![Counts::default(); classes];
+        let mut counts = vec![Counts::default(); sorted.len()];
         let mut pooled = Counts::default();
         let (mut full, mut right) = (0, 0);
         for (share, &times) in shares.iter().zip(times) {
@@ -156,15 +209,14 @@ fn figures(sorted: &[Sorted], shares: &[Vec<Share>], times: &[u64], classes: usi
                 pooled.pool(class, times);
             }
         }
-        let f1: Vec<Option<f64>> =
-            counts.iter().map(|c| if c.positives() > 0 { c.f1(ZeroDivision::Undefined) } else { None }).collect();
-        figures.extend(&f1);
-        figures.push(pooled.f1(ZeroDivision::Undefined));
-        figures.push(Mean::of(f1).value);
-        figures.push(super::figures::ratio(pooled.false_positives + pooled.false_negatives, pooled.known()));
-        figures.push(super::figures::ratio(right, full));
+        let f1: Vec<Option<f64>> = counts.into_iter().map(|counts| ClassFigures::of(counts, zero).f1).collect();
+        draw.values.extend(&f1);
+        draw.values.push(ClassFigures::of(pooled, zero).f1);
+        draw.push_mean(&f1, estimate);
+        draw.values.push(super::figures::ratio(pooled.false_positives + pooled.false_negatives, pooled.known()));
+        draw.values.push(super::figures::ratio(right, full));
     }
-    figures
+    draw
 }
 
 /// Average precision where each group counts so many times.
@@ -195,5 +247,5 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
     let at = share * (sorted.len() - 1) as f64;
     let below = sorted[at as usize];
     let above = sorted[(at as usize + 1).min(sorted.len() - 1)];
-    below + (above - below) * at.fract()
+    (below + (above - below) * at.fract()).clamp(below, above)
 }

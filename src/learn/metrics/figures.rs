@@ -127,7 +127,7 @@ pub struct ClassFigures {
 }
 
 impl ClassFigures {
-    fn of(counts: Counts, zero: ZeroDivision) -> Self {
+    pub(super) fn of(counts: Counts, zero: ZeroDivision) -> Self {
         let silent = counts.positives() == 0 && zero == ZeroDivision::Undefined;
         let unless_silent = |figure: Option<f64>| if silent { None } else { figure };
         Self {

@@ -12,10 +12,12 @@ mod ranking;
 mod strata;
 
 pub use baselines::{Baseline, Baselines, baselines};
-pub use bootstrap::{FEWEST_GROUPS, Interval, Intervals, REPLICATES, intervals};
+pub use bootstrap::{Dropped, FEWEST_GROUPS, Interval, Intervals, REPLICATES, intervals};
 pub use cooccurrence::{CoOccurrence, co_occurrence};
 pub use figures::{ClassFigures, Counts, Figures, Mean, ZeroDivision, at};
-pub use ranking::{CutPoint, Ranking, average_precision, cut_points, mean_average_precision, ranking};
+pub use ranking::{
+    CutPoint, Ranking, average_precision, cut_points, mean_average_precision, ranking, ranking_as_stored,
+};
 pub use strata::{Band, Found, Stratum, area_bands, distance_bands, recall_by};
 
 use crate::data::patches::Label;

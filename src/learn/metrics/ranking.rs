@@ -18,12 +18,32 @@ pub struct Ranking {
 /// The ranking figures of each class, over its known rows.
 #[must_use]
 pub fn ranking(scored: &Scored) -> Vec<Ranking> {
+    ranking_by(scored, average_precision)
+}
+
+/// As [`ranking`], with the average precision summed as trainings and heat maps have always stored it: each step is divided
+/// before it is added, so that the last bits differ and a perfect class may reach 1 + 2e-15. What they store is part of their
+/// results, and another sum would compute every model again; show it with [`Ranking::bounded`].
+#[must_use]
+pub fn ranking_as_stored(scored: &Scored) -> Vec<Ranking> {
+    ranking_by(scored, average_precision_by_steps)
+}
+
+fn ranking_by(scored: &Scored, precision: fn(&[CutPoint]) -> Option<f64>) -> Vec<Ranking> {
     (0..scored.classes())
         .map(|class| {
             let cuts = cut_points(scored.known(class));
-            Ranking { average_precision: average_precision(&cuts), auroc: auroc(&cuts) }
+            Ranking { average_precision: precision(&cuts), auroc: auroc(&cuts) }
         })
         .collect()
+}
+
+impl Ranking {
+    /// The same metrics, none above 1 ([`ranking_as_stored`]).
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        Self { average_precision: self.average_precision.map(|value| value.min(1.0)), ..self }
+    }
 }
 
 /// The mean of the classes' average precision (mAP), over those that have one.
@@ -66,21 +86,28 @@ pub fn cut_points(known: impl Iterator<Item = (f64, bool)>) -> Vec<CutPoint> {
     cuts
 }
 
-/// Average precision from [`cut_points`].
+/// Average precision from [`cut_points`]. Divided once, at the end: no step adds more than its whole number of positives, so
+/// that the sum never passes theirs, and the result never 1.
 #[must_use]
 pub fn average_precision(cuts: &[CutPoint]) -> Option<f64> {
     let positives = cuts.last()?.counts.positives();
-    if positives == 0 {
-        return None;
-    }
-    let mut before = 0;
-    let mut sum = 0.0;
-    for CutPoint { counts, .. } in cuts {
-        let step = counts.true_positives - before;
-        before = counts.true_positives;
-        sum += step as f64 / positives as f64 * (counts.true_positives as f64 / counts.predicted() as f64);
-    }
-    Some(sum)
+    let sum: f64 = steps(cuts).map(|(step, precision)| step as f64 * precision).sum();
+    (positives > 0).then(|| sum / positives as f64)
+}
+
+/// See [`ranking_as_stored`].
+fn average_precision_by_steps(cuts: &[CutPoint]) -> Option<f64> {
+    let positives = cuts.last()?.counts.positives();
+    let part = |(step, precision): (u64, f64)| step as f64 / positives as f64 * precision;
+    (positives > 0).then(|| steps(cuts).map(part).fold(0.0, |sum, part| sum + part))
+}
+
+/// At each cut point the positives that it adds, and the precision there.
+fn steps(cuts: &[CutPoint]) -> impl Iterator<Item = (u64, f64)> + '_ {
+    let before = std::iter::once(0).chain(cuts.iter().map(|cut| cut.counts.true_positives));
+    cuts.iter().zip(before).map(|(CutPoint { counts, .. }, before)| {
+        (counts.true_positives - before, counts.true_positives as f64 / counts.predicted() as f64)
+    })
 }
 
 fn auroc(cuts: &[CutPoint]) -> Option<f64> {

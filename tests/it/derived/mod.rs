@@ -1,6 +1,7 @@
 //! Tests of made photographs and of the stages that derive one patch set from another.
 
 mod filter_black;
+mod predictions;
 mod rebalance;
 mod relabel;
 mod sets;

@@ -54,6 +54,56 @@ fn labels(stages: &str) -> Vec<(String, String)> {
 const TRAIN: &str = "train model { data folds.train; valid folds.valid; network shallow-cnn }\n";
 
 #[test]
+fn patches_that_a_model_is_fitted_on_choose_neither_epoch_nor_thresholds() {
+    for (way, stages) in [
+        ("itself", "train model { data folds.train; valid folds.train; network shallow-cnn }".to_owned()),
+        (
+            "augmented",
+            "augment views { from folds.train }\ntrain model { data views; valid folds.train; network shallow-cnn }"
+                .to_owned(),
+        ),
+        ("a part of all", "train model { data patches; valid folds.valid; network shallow-cnn }".to_owned()),
+        (
+            "filtered",
+            "filter-black kept { from folds.train }\ntrain model { data folds.train; valid kept; network shallow-cnn }"
+                .to_owned(),
+        ),
+        (
+            "balanced",
+            "drawn more { from folds.train }\ntrain model { data more; valid folds.train; network shallow-cnn }"
+                .to_owned(),
+        ),
+        ("an output of a body", "train model { data own.fit; valid own.fit; network shallow-cnn }".to_owned()),
+        ("into a body", "fitted model { patches folds.train; valid folds.train }".to_owned()),
+        ("out of one body, into another", "fitted model { patches own.fit; valid own.fit }".to_owned()),
+        ("thresholds", format!("{TRAIN}threshold-tune cuts {{ model model; data folds.train }}")),
+        (
+            "thresholds of a part",
+            format!(
+                "{TRAIN}filter-black kept {{ from folds.train }}\nthreshold-tune cuts {{ model model; data kept }}"
+            ),
+        ),
+        (
+            "thresholds of a body's model",
+            "fitted model { patches own.fit; valid own.choose }\nthreshold-tune cuts { model model; data own.fit }"
+                .to_owned(),
+        ),
+    ] {
+        let (diags, _) = check(&stages);
+        assert_eq!(codes(&diags), ["fitted-on"], "{way}: {diags:#?}");
+    }
+    // One side fits, another chooses both; so does another set of photographs.
+    for stages in [
+        format!("{TRAIN}threshold-tune cuts {{ model model; data folds.valid }}"),
+        "synthetic others { photographs 9 }\nextract more { from others }\ntrain model { data patches; valid more; network shallow-cnn }".to_owned(),
+        "split again { from folds.train }\ntrain model { data again.train; valid again.valid; network shallow-cnn }".to_owned(),
+    ] {
+        let (diags, _) = check(&stages);
+        assert!(diags.is_empty(), "{stages}: {diags:#?}");
+    }
+}
+
+#[test]
 fn test_patches_are_found_by_whatever_way_they_reach_what_is_fitted_or_chosen() {
     for (way, stages) in [
         ("fitted on", "train model { data folds.test; valid folds.valid; network shallow-cnn }"),

@@ -3,8 +3,8 @@
 use macula::base::Streams;
 use macula::data::patches::Label;
 use macula::learn::metrics::{
-    CutPoint, Scored, ZeroDivision, area_bands, at, co_occurrence, cut_points, distance_bands, intervals, ranking,
-    recall_by, sigmoid,
+    CutPoint, Scored, ZeroDivision, area_bands, at, co_occurrence, cut_points, distance_bands, intervals,
+    mean_average_precision, ranking, ranking_as_stored, recall_by, sigmoid,
 };
 use macula::learn::thresholds::{Criterion, tune};
 use proptest::prelude::*;
@@ -66,6 +66,15 @@ proptest! {
     fn a_monotone_change_of_scores_keeps_the_ranking_figures(rows in rows()) {
         let bent: Vec<_> = rows.iter().map(|(s, l)| (s.map(|s| 8.0 * s), *l)).collect();
         prop_assert_eq!(ranking(&scored(&rows)), ranking(&scored(&bent)));
+    }
+
+    #[test]
+    fn every_ranking_figure_lies_between_0_and_1(rows in rows()) {
+        for class in ranking(&scored(&rows)) {
+            for value in [class.average_precision, class.auroc].into_iter().flatten() {
+                prop_assert!((0.0..=1.0).contains(&value), "{}", value);
+            }
+        }
     }
 
     #[test]
@@ -203,9 +212,9 @@ fn intervals_hold_the_figure_and_need_five_groups() {
     let scored = Scored::new(1, scores, labels);
     let group = |groups: u32| (0..n).map(|i| i % groups).collect::<Vec<u32>>();
     let streams = Streams::new(7, "eval");
-    assert_eq!(intervals(&scored, &group(4), &[vec![0.5]], &streams), None);
-    let all = intervals(&scored, &group(20), &[vec![0.5], vec![0.3]], &streams).unwrap();
-    let again = intervals(&scored, &group(20), &[vec![0.5], vec![0.3]], &streams).unwrap();
+    assert_eq!(intervals(&scored, &group(4), &[vec![0.5]], ZeroDivision::Undefined, &streams), None);
+    let all = intervals(&scored, &group(20), &[vec![0.5], vec![0.3]], ZeroDivision::Undefined, &streams).unwrap();
+    let again = intervals(&scored, &group(20), &[vec![0.5], vec![0.3]], ZeroDivision::Undefined, &streams).unwrap();
     assert_eq!(all, again, "the same seed, whatever the threads");
     let ap = ranking(&scored)[0].average_precision.unwrap();
     let interval = all.average_precision[0].unwrap();
@@ -215,5 +224,63 @@ fn intervals_hold_the_figure_and_need_five_groups() {
         let interval = all.micro_f1[at_].unwrap();
         assert!(interval.low < f1 && f1 < interval.high, "{interval:?} {f1}");
         assert_eq!(all.f1[at_][0], all.micro_f1[at_], "one class alone is its own pool");
+    }
+}
+
+#[test]
+fn a_perfect_class_has_an_average_precision_of_1_to_the_last_bit() {
+    for positives in 1..200 {
+        let scores = (0..positives).map(|i| 0.5 + f64::from(i) / 1000.0).chain([0.1]).collect();
+        let labels = vec![Label::Present; positives as usize].into_iter().chain([Label::Absent]).collect();
+        let scored = Scored::new(1, scores, labels);
+        assert_eq!(ranking(&scored)[0].average_precision, Some(1.0), "{positives}");
+        // What trainings store keeps its sum, which is not 1 for all of them, and is shown bounded.
+        let stored = ranking_as_stored(&scored)[0];
+        assert!(stored.bounded().average_precision.is_some_and(|value| value <= 1.0));
+        assert!((stored.average_precision.unwrap() - 1.0).abs() < 1e-14);
+    }
+}
+
+/// Ten groups of one row each: class 0 in every other group and told apart, class 1 in the first alone and the lowest of all.
+fn rare() -> (Scored, Vec<u32>) {
+    let (mut scores, mut labels) = (Vec::new(), Vec::new());
+    for row in 0..10 {
+        let (common, rare) = (row % 2 == 0, row == 0);
+        scores.extend([if common { 0.9 } else { 0.1 }, if rare { 0.05 } else { 0.6 }]);
+        labels.extend([common, rare].map(|present| if present { Label::Present } else { Label::Absent }));
+    }
+    (Scored::new(2, scores, labels), (0..10).collect())
+}
+
+#[test]
+fn the_interval_of_a_mean_is_over_the_classes_of_the_mean() {
+    let (scored, group) = rare();
+    let figures = ranking(&scored);
+    let mean = mean_average_precision(&figures).value.unwrap();
+    assert_eq!((figures[0].average_precision, figures[1].average_precision), (Some(1.0), Some(0.1)));
+    let streams = Streams::new(3, "eval");
+    let found = intervals(&scored, &group, &[vec![0.5; 2]], ZeroDivision::Undefined, &streams).unwrap();
+    // Of 1,000 draws of ten about (9/10)^10 = 349 hold no row of the rare class: their mean would be class 0's, 1.
+    let dropped = found.dropped.mean_average_precision;
+    assert!((300..400).contains(&dropped), "{dropped}");
+    assert_eq!(found.dropped.macro_f1, [dropped]);
+    let interval = found.mean_average_precision.unwrap();
+    assert!(interval.low <= mean && mean <= interval.high && interval.high < 0.8, "{mean} {interval:?}");
+    assert_eq!(found.average_precision[0].map(|own| (own.low, own.high)), Some((1.0, 1.0)));
+}
+
+#[test]
+fn an_interval_takes_a_division_by_zero_as_the_figure_does() {
+    let (scored, group) = rare();
+    let streams = Streams::new(3, "eval");
+    let of = |zero| intervals(&scored, &group, &[vec![0.5; 2]], zero, &streams).unwrap();
+    // With 0 or 1 in place of no value all classes are in the mean, and so they are in every draw.
+    let (none, zero) = (of(ZeroDivision::Undefined), of(ZeroDivision::Zero));
+    assert_eq!(zero.dropped.macro_f1, [0]);
+    assert_eq!(zero.dropped.mean_average_precision, none.dropped.mean_average_precision);
+    for at_zero in [ZeroDivision::Undefined, ZeroDivision::Zero, ZeroDivision::One] {
+        let figure = at(&scored, &[0.5; 2], at_zero).macro_f1.value.unwrap();
+        let interval = of(at_zero).macro_f1[0].unwrap();
+        assert!(interval.low <= figure && figure <= interval.high, "{figure} {interval:?}");
     }
 }

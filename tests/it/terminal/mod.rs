@@ -1,5 +1,6 @@
 //! What people see on a terminal while it works: the binary runs on a pseudo-terminal, and the test reads the screen.
 
+mod out;
 mod screen;
 
 use screen::{Screen, Terminal};

@@ -1,0 +1,134 @@
+//! CSV as RFC 4180 has it, written and read: what [`line`] writes, [`records`] reads back cell by cell, whatever it holds. Knows
+//! nothing of what the cells mean.
+
+use std::borrow::Cow;
+
+/// One record of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The line on which it begins, from 1.
+    pub line: usize,
+    /// Its cells, without quotes.
+    pub cells: Vec<String>,
+}
+
+/// A record with its line break.
+#[must_use]
+pub fn line<T: AsRef<str>>(cells: impl IntoIterator<Item = T>) -> String {
+    let mut text = String::new();
+    for (at, cell) in cells.into_iter().enumerate() {
+        text.push_str(if at == 0 { "" } else { "," });
+        text.push_str(&quoted(cell.as_ref()));
+    }
+    text + "\n"
+}
+
+/// A cell, in quotes where it needs them.
+#[must_use]
+pub fn quoted(cell: &str) -> Cow<'_, str> {
+    if cell.contains([',', '"', '\n', '\r']) {
+        Cow::Owned(format!("\"{}\"", cell.replace('"', "\"\"")))
+    } else {
+        Cow::Borrowed(cell)
+    }
+}
+
+/// The records of a text. Lines end with LF, CR LF or CR, and blank ones are left out; a cell in quotes may hold any of
+/// them. Quotes that two programs could read in two ways are refused.
+///
+/// # Errors
+/// What is wrong, with its line.
+pub fn records(text: &str) -> Result<Vec<Record>, String> {
+    let mut chars = text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable();
+    let (mut records, mut line) = (Vec::new(), 1);
+    while chars.peek().is_some() {
+        let mut record = Record { line, cells: Vec::new() };
+        let mut bare = true;
+        loop {
+            let mut cell = String::new();
+            if chars.next_if_eq(&'"').is_some() {
+                bare = false;
+                let begins = line;
+                loop {
+                    match chars.next() {
+                        Some('"') if chars.next_if_eq(&'"').is_some() => cell.push('"'),
+                        Some('"') => break,
+                        Some(char) => {
+                            line += usize::from(char == '\n' || (char == '\r' && chars.peek() != Some(&'\n')));
+                            cell.push(char);
+                        }
+                        None => return Err(format!("the quote that line {begins} opens is never closed")),
+                    }
+                }
+                if chars.peek().is_some_and(|next| !ends_cell(*next)) {
+                    return Err(format!("line {line} has text behind a closing quote"));
+                }
+            } else {
+                while let Some(char) = chars.next_if(|next| !ends_cell(*next)) {
+                    if char == '"' {
+                        return Err(format!("line {line} has a quote within a cell that is not quoted"));
+                    }
+                    cell.push(char);
+                }
+            }
+            record.cells.push(cell);
+            match chars.next() {
+                Some(',') => {}
+                Some('\r') => {
+                    chars.next_if_eq(&'\n');
+                    break;
+                }
+                _ => break,
+            }
+        }
+        line += 1;
+        if !(bare && record.cells.len() == 1 && record.cells[0].trim().is_empty()) {
+            records.push(record);
+        }
+    }
+    Ok(records)
+}
+
+fn ends_cell(char: char) -> bool {
+    matches!(char, ',' | '\n' | '\r')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cells(text: &str) -> Vec<Vec<String>> {
+        records(text).expect("a table").into_iter().map(|record| record.cells).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(rows in prop::collection::vec(prop::collection::vec("[a,\"\r\n\u{feff} é]{0,6}", 2..4), 0..5)) {
+            let text: String = std::iter::once("head,of,it\n".to_owned()).chain(rows.iter().map(line)).collect();
+            prop_assert_eq!(&cells(&text)[1..], &rows[..]);
+        }
+    }
+
+    #[test]
+    fn records_know_their_lines_through_breaks_within_quotes() {
+        let found = records("\u{feff}a,b\r\n\r\n\"one\ntwo\r\nthree\rfour\",1\n \nlast,\"\"").expect("a table");
+        let lines: Vec<usize> = found.iter().map(|record| record.line).collect();
+        assert_eq!(lines, [1, 3, 8]);
+        assert_eq!(found[1].cells, ["one\ntwo\r\nthree\rfour", "1"]);
+        assert_eq!(found[2].cells, ["last", ""]);
+        assert_eq!(cells("a\rb\r"), [["a"], ["b"]]);
+    }
+
+    #[test]
+    fn quotes_that_can_be_read_in_two_ways_are_refused() {
+        for (text, words) in [
+            ("a,b\n\"open,1\nc,2\n", "the quote that line 2 opens is never closed"),
+            ("a,b\n\"shut\" tight,1\n", "line 2 has text behind a closing quote"),
+            ("a,b\n5\" lens,1\n", "line 2 has a quote within a cell that is not quoted"),
+        ] {
+            assert_eq!(records(text), Err(words.to_owned()));
+        }
+    }
+}

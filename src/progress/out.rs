@@ -1,0 +1,174 @@
+//! The one way to stdout and stderr. Everything that macula prints goes through here, so that nothing in a user's files steers a
+//! terminal and no output is lost without a word: what acts instead of being seen is escaped ([`shown`]), and what stdout does
+//! not take is remembered until the command ends ([`finish`]).
+
+use std::borrow::Cow;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+
+use crate::base::shown;
+
+/// Prints text on stdout: words, tables, JSON. Colours are kept on a terminal only.
+pub fn say(text: &str) {
+    to_stdout(&safe(text, if stdout_is_terminal() { Steering::Colours } else { Steering::None }));
+}
+
+/// Prints data on stdout, byte by byte; on a terminal as [`say`].
+pub fn data(text: &str) {
+    if stdout_is_terminal() { say(text) } else { to_stdout(text) }
+}
+
+/// Says something on stderr. That it can't be said is no failure.
+pub fn talk(text: &str) {
+    to_stderr(&safe(text, if stderr_is_terminal() { Steering::Colours } else { Steering::None }));
+}
+
+/// Draws on stderr, which is a terminal, with the moves of the cursor that a live display needs. A terminal that went away is no
+/// failure.
+pub fn draw(text: &str) {
+    to_stderr(&safe(text, Steering::Cursor));
+}
+
+/// Why not all of what was said arrived on stdout. A reader that went away (`| head`) has what it wanted, and is none.
+#[must_use]
+pub fn finish() -> Option<io::Error> {
+    to_stdout("");
+    match std::mem::replace(&mut *stdout_state(), State::Open) {
+        State::Failed(error) if error.kind() != ErrorKind::BrokenPipe => Some(error),
+        _ => None,
+    }
+}
+
+/// Whether stdout is a terminal.
+#[must_use]
+pub fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether stderr is a terminal.
+#[must_use]
+pub fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Columns and rows of the terminal that stdout is.
+#[must_use]
+pub fn stdout_size() -> Option<(usize, usize)> {
+    size(rustix::termios::tcgetwinsize(io::stdout()).ok()?)
+}
+
+/// Columns and rows of the terminal that stderr is, which may change at any time.
+#[must_use]
+pub fn stderr_size() -> Option<(usize, usize)> {
+    size(rustix::termios::tcgetwinsize(io::stderr()).ok()?)
+}
+
+fn size(size: rustix::termios::Winsize) -> Option<(usize, usize)> {
+    (size.ws_col > 0 && size.ws_row > 0).then(|| (size.ws_col.into(), size.ws_row.into()))
+}
+
+/// How stdout is.
+#[derive(Debug)]
+enum State {
+    /// All that was said arrived.
+    Open,
+    /// Something did not. Nothing more is written: what comes after a gap would be taken for the whole.
+    Failed(io::Error),
+}
+
+static STDOUT: Mutex<State> = Mutex::new(State::Open);
+
+fn stdout_state() -> std::sync::MutexGuard<'static, State> {
+    STDOUT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn to_stdout(text: &str) {
+    let mut state = stdout_state();
+    if matches!(*state, State::Open) {
+        let mut out = io::stdout().lock();
+        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            *state = State::Failed(error);
+        }
+    }
+}
+
+fn to_stderr(text: &str) {
+    let mut out = io::stderr().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// The control sequences that may pass; all of them are macula's own, since text from elsewhere is escaped where it comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Steering {
+    /// None.
+    None,
+    /// Colours: `ESC [ 1;31 m`.
+    Colours,
+    /// Colours, and moves of the cursor: a carriage return, `ESC [ 3 A`, `ESC [ K`, `ESC [ J`.
+    Cursor,
+}
+
+/// Whether a character may not pass by itself: tabs and line feeds lay text out.
+fn acts(c: char) -> bool {
+    !matches!(c, '\n' | '\t') && shown::acts(c)
+}
+
+fn safe(text: &str, steering: Steering) -> Cow<'_, str> {
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let own = own(rest, steering);
+        let (taken, after) = rest.split_at(own.unwrap_or(c.len_utf8()));
+        if own.is_some() || !acts(c) {
+            safe.push_str(taken);
+        } else {
+            safe.push_str(&shown::escape(c));
+        }
+        rest = after;
+    }
+    Cow::Owned(safe)
+}
+
+/// Bytes of the control sequence that a text begins with, where it may pass.
+fn own(text: &str, steering: Steering) -> Option<usize> {
+    if steering == Steering::Cursor && text.starts_with('\r') {
+        return Some(1);
+    }
+    let numbers = text.strip_prefix("\u{1b}[")?;
+    let length = numbers.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    let passes = match numbers.as_bytes()[length] {
+        b'm' => steering != Steering::None,
+        b'A' | b'J' | b'K' => steering == Steering::Cursor,
+        _ => false,
+    };
+    passes.then_some(2 + length + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_colours_pass_to_a_terminal_and_nothing_to_a_file() {
+        let text = "\u{1b}[1;31merror\u{1b}[0m: \u{1b}[2J\u{1b}]0;title\u{7}\u{9b}\u{202e}\r\n";
+        let all = r"\u001b[1;31merror\u001b[0m: ";
+        let rest = "\\u001b[2J\\u001b]0;title\\u0007\\u009b\\u202e\\r\n";
+        assert_eq!(safe(text, Steering::None), format!("{all}{rest}"));
+        assert_eq!(safe(text, Steering::Colours), format!("\u{1b}[1;31merror\u{1b}[0m: {rest}"));
+    }
+
+    #[test]
+    fn a_live_display_moves_the_cursor_and_does_no_more() {
+        let own = "\r\u{1b}[3A\u{1b}[32m##\u{1b}[0m\u{1b}[K\n\u{1b}[J";
+        assert_eq!(safe(own, Steering::Cursor), own);
+        assert_eq!(safe("\u{1b}[3;4H\u{1b}[6n\u{1b}c\u{8}", Steering::Cursor), r"\u001b[3;4H\u001b[6n\u001bc\u0008");
+    }
+
+    #[test]
+    fn what_is_plain_is_not_copied() {
+        assert!(matches!(safe("two\nlines\n", Steering::None), Cow::Borrowed(_)));
+    }
+}
