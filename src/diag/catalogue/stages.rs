@@ -278,6 +278,7 @@ pub(super) const PAGES: &[Page] = &[
         "Save again with torch 1.6 or newer, or as safetensors.",
     ),
     found("damaged-weights", "A file of weights ends early or contradicts itself.", "Copy the file again."),
+    found("weights-variance", "A running variance of the weights is negative.", "Use weights from another epoch."),
     found("weights-not-finite", "Weights hold values that are no finite numbers.", "Use another file."),
     found(
         "weights-missing",

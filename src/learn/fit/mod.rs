@@ -26,7 +26,7 @@ use crate::store::StoreError;
 use earlier::Earlier;
 pub use earlier::Family;
 use figures::{EpochFigures, SetFigures, lines, lopsided_text, words};
-use settings::{Choose, Memory, Settings, label_counts};
+use settings::{Choose, Memory, Settings, drawn, label_counts};
 
 /// The weights that stay behind when a loss is not a number.
 pub const LAST_GOOD: &str = "last-good.safetensors";
@@ -65,10 +65,19 @@ pub struct Fitted {
     pub epochs: Vec<EpochFigures>,
     /// The epoch chosen, from 1.
     pub chosen: u64,
-    /// Labels of the training data, per class.
-    pub labels: Vec<LabelCounts>,
+    /// Labels of the training data.
+    pub labels: Labels,
     /// What people should know.
     pub told: Told,
+}
+
+/// Labels, per class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// Of all training patches.
+    pub there: Vec<LabelCounts>,
+    /// Of those that an epoch draws.
+    pub drawn: Vec<LabelCounts>,
 }
 
 /// What a fit tells beside its figures.
@@ -95,7 +104,8 @@ pub fn fit(task: &Task<'_>) -> Result<Fitted, StageError> {
     let labels = label_counts(&task.data.set);
     let mut told = Told::default();
     examine(task, &labels, &mut told)?;
-    let loss = task.settings.loss.on(&task.data.set.info.classes, &labels)?;
+    let drawn = drawn(&task.data.set, &task.settings.sampler, task.streams);
+    let loss = task.settings.loss.on(&task.data.set.info.classes, &drawn)?;
     let ready = start::ready(task, &mut told)?;
     let mut run = Run {
         task,
@@ -115,7 +125,7 @@ pub fn fit(task: &Task<'_>) -> Result<Fitted, StageError> {
         run.epoch()?;
     }
     earlier::keep(task, run.facts.epoch - 1)?;
-    run.result(labels, told)
+    run.result(Labels { there: labels, drawn }, told)
 }
 
 /// What can be said before the first step.
@@ -501,7 +511,7 @@ impl Run<'_> {
         Network::new(self.task.network, info.size as usize, info.classes.len(), self.task.streams)
     }
 
-    fn result(mut self, labels: Vec<LabelCounts>, mut told: Told) -> Result<Fitted, StageError> {
+    fn result(mut self, labels: Labels, mut told: Told) -> Result<Fitted, StageError> {
         let chosen = self.facts.best.ok_or_else(|| StageError::Bug("a fit without an epoch".to_owned()))?;
         let last = self.network.save()?;
         self.network.restore(&self.best.0, &self.best.1)?;

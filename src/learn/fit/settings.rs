@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::Streams;
 use crate::data::patches::{Label, PatchSet};
 use crate::lang::value::Value;
 use crate::learn::gpu::{Choice, Precision};
@@ -220,7 +221,7 @@ impl LossSettings {
         }
     }
 
-    /// The loss for data with these labels.
+    /// The loss for an epoch that draws these labels.
     ///
     /// # Errors
     /// [`StageError::Input`] where a weight needs positives of a class that has none.
@@ -232,8 +233,8 @@ impl LossSettings {
         };
         let without = classes.iter().zip(counts).find(|(_, count)| count.present == 0);
         if let (Some(field), Some((class, _))) = (field, without) {
-            let text = format!("no training patch is positive for `{class}`, so its weight has no value");
-            let hint = "take another split, leave the class out, or train without these weights";
+            let text = format!("no patch that an epoch draws is positive for `{class}`, so its weight has no value");
+            let hint = "take another split or sampler, leave the class out, or train without these weights";
             return Err(StageError::input("no-positives", text).hint(hint).field(field));
         }
         let weights = self.weights(counts);
@@ -263,8 +264,19 @@ pub fn label_counts(set: &PatchSet) -> Vec<LabelCounts> {
     counts
 }
 
+/// Labels of each class over the patches of the first epoch: what the network is shown. Later epochs have as many positives, and only
+/// where `Unknown` labels lie on healthy patches other negatives.
+#[must_use]
+pub fn drawn(set: &PatchSet, sampler: &Sampler, streams: &Streams) -> Vec<LabelCounts> {
+    let mut counts = vec![LabelCounts::default(); set.info.classes.len()];
+    for draw in sampler.epoch(set, streams, 1) {
+        count_labels(&mut counts, &draw.row(set).labels, 1);
+    }
+    counts
+}
+
 /// Adds the labels of one patch that stands there `times` times.
-pub(super) fn count_labels(counts: &mut [LabelCounts], labels: &[Label], times: u64) {
+fn count_labels(counts: &mut [LabelCounts], labels: &[Label], times: u64) {
     for (count, label) in counts.iter_mut().zip(labels) {
         *match label {
             Label::Present => &mut count.present,
