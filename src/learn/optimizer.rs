@@ -295,11 +295,6 @@ mod tests {
         assert_eq!(plain, [(4..8, 2e-4), (8..9, 5e-4), (9..10, 1e-3)]);
         assert_eq!(unmatched, ["layer9"]);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn the_name_of_a_part_ends_at_a_dot() {

@@ -140,7 +140,7 @@ fn real(value: f64, style: Style) -> String {
 }
 
 /// Text without control characters: the name of a photograph must not steer a terminal.
-pub(super) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 

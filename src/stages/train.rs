@@ -1,22 +1,27 @@
 //! `train`: fits a classifier to patches and hands on the model of its best epoch.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
 
 use crate::base::Hasher;
 use crate::data::patches::PatchSet;
 use crate::lang::value::Value;
 use crate::learn::augment::{RECIPE, Recipe};
 use crate::learn::fit::figures::{EpochFigures, SetFigures, figure, table};
-use crate::learn::fit::settings::Settings;
+use crate::learn::fit::settings::{Settings, idle};
 use crate::learn::fit::{Family, Fitted, Task, fit};
 use crate::learn::gpu::{self, Choice, Precision};
 use crate::learn::loader::{Normalisation, Samples};
 use crate::learn::model::ModelInfo;
-use crate::learn::network::Weights;
+use crate::learn::network::{Header, Missing, Weights, foresee};
 use crate::learn::optimizer::is_below;
 use crate::learn::spread::figure_name;
-use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Tolerance, Work};
-use crate::store::{Objects, Tree};
+use crate::stage::{
+    Cell, Ctx, Determinism, Implementation, Inputs, Outcome, Params, StageError, Summary, Table, Tolerance, Warning,
+    Work,
+};
+use crate::store::{Entry, Objects, Tree};
 
 /// The implementation.
 pub const TRAIN: Implementation = Implementation {
@@ -26,8 +31,22 @@ pub const TRAIN: Implementation = Implementation {
     seeded: true,
     determinism: Determinism::PathExact { path: class, apart: APART },
     check: Some(|params| Normalisation::from_params(params).map(drop)),
+    foresee: Some(foreseen),
     work: Work::Whole(train),
 };
+
+/// Whether there is something to learn, and what the network will take of weights, by the names in their header.
+fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<Warning>, StageError> {
+    let Value::Network(network) = params.get("network") else { return Ok(Vec::new()) };
+    let mut warnings: Vec<Warning> = idle(params, network)?.into_iter().collect();
+    let Some(tree) = inputs.optional("init") else { return Ok(warnings) };
+    let (shown, entry) = weights_file(tree, objects)?;
+    let Some(Ok(file)) = objects.locate(&entry).map(File::open) else { return Ok(warnings) };
+    let header = Header::read(&shown, BufReader::new(file))?;
+    let report = foresee(&header, &shown, network, Missing::from_params(params)?)?;
+    warnings.extend(report.doubt(&header.name(&shown), &network.name));
+    Ok(warnings)
+}
 
 /// Version 3 counts for the weights of classes what the sampler draws, and ends names in `freeze` and `rate` at a dot. Trainings in which
 /// that changes nothing are of version 2.
@@ -83,7 +102,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     let data = Samples::open(set, recipe(data, ctx.objects)?, settings.normal, ctx.objects)?;
     let valid = Samples::open(PatchSet::read(valid, ctx.objects)?, None, settings.normal, ctx.objects)?;
     let init = ctx.inputs.optional("init").map(|tree| weights(tree, ctx.objects)).transpose()?;
-    let fitted = fit(&Task {
+    let mut fitted = fit(&Task {
         settings: &settings,
         network,
         data: &data,
@@ -95,6 +114,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         progress: ctx.progress,
         stop: ctx.stop,
     })?;
+    fitted.told.warnings.extend(idle(ctx.params, network)?);
     let info = &data.set.info;
     let model = ModelInfo {
         network: network.as_ref().clone(),
@@ -148,15 +168,19 @@ fn recipe(tree: &Tree, objects: &Objects) -> Result<Option<Recipe>, StageError> 
     recipe.map(Some).map_err(|error| StageError::Bug(format!("`{RECIPE}` does not parse: {error}")))
 }
 
-/// The tensors of a tree of weights, which holds one file.
-fn weights(tree: &Tree, objects: &Objects) -> Result<Weights, StageError> {
+/// The one file of a tree of weights, and what it is called.
+fn weights_file(tree: &Tree, objects: &Objects) -> Result<(String, Entry), StageError> {
     let Some((name, entry)) = tree.entries.iter().next() else {
         return Err(StageError::Bug("weights without a file".to_owned()));
     };
     // A source's file lies where the user has it, and is called so.
     let own = objects.locate(entry).filter(|path| path.extension().is_some());
-    let shown = own.map_or_else(|| name.clone(), |path| path.display().to_string());
-    Weights::parse(&shown, &objects.read(entry)?)
+    Ok((own.map_or_else(|| name.clone(), |path| path.display().to_string()), *entry))
+}
+
+fn weights(tree: &Tree, objects: &Objects) -> Result<Weights, StageError> {
+    let (shown, entry) = weights_file(tree, objects)?;
+    Weights::parse(&shown, &objects.read(&entry)?)
 }
 
 fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary {

@@ -15,6 +15,7 @@ pub const WEIGHTS: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Source(source),
 };
 

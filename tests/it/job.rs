@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod sweeps;
+mod weights;
 
 use std::collections::BTreeMap;
 

@@ -484,13 +484,33 @@ impl Run<'_> {
     /// Something is infinite or not a number. The weights of the last checkpoint stay behind as a file for torch.
     fn not_a_number(&self, what: &str, epoch: u64, place: &str) -> StageError {
         let text = format!("{what} in epoch {epoch} {place}");
-        let hint = "lower `optimizer.lr`, lengthen the warm-up, or look for a broken photograph";
+        let (field, hint) = self.cause();
         let kept = match self.keep_last_good() {
             Ok(Some((when, path))) => format!("; the last good weights ({when}) are in `{path}`"),
             Ok(None) => "; no epoch was finished before".to_owned(),
             Err(error) => return error,
         };
-        StageError::input("nan-loss", text + &kept).hint(hint).field("optimizer.lr")
+        StageError::input("nan-loss", text + &kept).hint(hint).field(field)
+    }
+
+    /// What made the numbers leave their range, as far as that can be said: the parameter or port, and what to do. Before the first step it
+    /// is no learning rate.
+    fn cause(&self) -> (&'static str, &'static str) {
+        // Of ImageNet's, the smallest is 0.224.
+        let small = self.task.settings.normal.std.iter().any(|std| *std < 0.01);
+        if small {
+            return (
+                "normalise.std",
+                "raise `normalise.std`: it is that of RGB in 0..1, and 1/std multiplies every pixel",
+            );
+        }
+        match (self.optimizer.steps, self.task.init) {
+            (0, Some(_)) => {
+                ("init", "the weights give it before the first step: use others, or the network that they are for")
+            }
+            (0, None) => ("data", "it is so before the first step: look at the patches, and at `loss` and `network`"),
+            _ => ("optimizer.lr", "lower `optimizer.lr`, lengthen the warm-up, or look for a broken photograph"),
+        }
     }
 
     fn keep_last_good(&self) -> Result<Option<(String, String)>, StageError> {

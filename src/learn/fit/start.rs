@@ -32,6 +32,7 @@ pub(super) fn ready(task: &Task<'_>, told: &mut Told) -> Result<Ready, StageErro
             }
             tell(&report, told);
             task.progress.line(&taken(weights, &report));
+            told.warnings.extend(report.doubt(&weights.name(), &task.network.name));
             Some(report.missing)
         }
     };

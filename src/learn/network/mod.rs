@@ -35,7 +35,7 @@ use train::{Model, Pass, Source};
 use trunk::{Arriving, Numbers, Shape, Trunk};
 
 pub use input::{Arrival, Input, tensor};
-pub use load::{LoadReport, Missing};
+pub use load::{LoadReport, Missing, foresee};
 pub use weights::{Header, Weights};
 
 /// A network with its parameters and running statistics, for classifying N x H x W x 3 pixels.

@@ -525,7 +525,6 @@ mod tests {
             b"cabc",
             b"R.",
             b"(R.",
-            b"(K\x01\x85.",
             b"t.",
             b".",
             b"K\x01K\x02s.",
