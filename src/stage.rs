@@ -27,6 +27,8 @@ pub struct Implementation {
     /// What its parameters can't be whatever it is given ([`StageError::Input`] with the field): asked when a pipeline is checked,
     /// before anything runs. [`None`] where each parameter's own type and range say all.
     pub check: Option<Check>,
+    /// What can be said before it runs of the inputs that are known by then. [`None`] where that is nothing.
+    pub foresee: Option<Foresee>,
     /// What it does.
     pub work: Work,
 }
@@ -44,6 +46,10 @@ pub type Revised = fn(&BTreeMap<String, Value>) -> u32;
 
 /// Looks at parameters alone.
 pub type Check = fn(&Params) -> Result<(), StageError>;
+
+/// Looks at parameters and at the inputs that are there before anything runs (`Inputs` lacks all others), and must be quick: a plan waits
+/// for it. What it gives is warned of; where it fails, the stage will not run.
+pub type Foresee = fn(&Params, &Inputs, &Objects) -> Result<Vec<Warning>, StageError>;
 
 /// How far an implementation's output is the same elsewhere.
 #[derive(Clone, Copy)]

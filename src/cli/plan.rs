@@ -1,6 +1,6 @@
 //! `macula plan`: says what a run would do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use clap::Args;
@@ -9,6 +9,7 @@ use super::load::Swept;
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, compare, load};
 use crate::plan::{Decision, Engine, Explanation, StageId, upgrades};
+use crate::base::shown;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, thousands};
 use crate::progress::text::duration;
@@ -95,11 +96,24 @@ fn shown(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> St
     for upgrade in upgrades(engine, explained) {
         let _ = writeln!(text, "{}", upgrade.words());
     }
+    text.push_str(&foreseen(engine, explained));
     for (id, decision, explanation) in explained {
         let (will, words) = words(engine, *id, decision, explanation);
         let line = format!("  {:<widest$}  {will:<8}  {words}", engine.stage(*id).name);
         text.push_str(line.trim_end());
         text.push('\n');
+    }
+    text
+}
+
+/// What stages foresee, each text once: the points of a sweep may say the same.
+fn foreseen(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> String {
+    let mut told = BTreeSet::new();
+    let mut text = String::new();
+    for (id, warning) in engine.foreseen(explained.iter().map(|(id, decision, _)| (*id, *decision))) {
+        if told.insert(warning.text.clone()) {
+            let _ = writeln!(text, "warning[{}]: `{}`: {}", warning.code, engine.stage(id).name, shown::line(&warning.text));
+        }
     }
     text
 }
@@ -117,6 +131,7 @@ fn of_sweep(engine: &Engine, explained: &[(StageId, &Decision, Explanation)], sw
     for upgrade in upgrades(engine, explained) {
         let _ = writeln!(text, "{}", upgrade.words());
     }
+    text.push_str(&foreseen(engine, explained));
     let mut kinds: Vec<&str> = Vec::new();
     let mut counts: BTreeMap<&str, [i64; 5]> = BTreeMap::new();
     for (id, decision, _) in explained {

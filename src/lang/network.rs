@@ -148,6 +148,32 @@ const fn is_zero(value: &usize) -> bool {
 }
 
 impl NetworkSpec {
+    /// The names of all its tensors, running statistics too, in the order of the layers.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut waiting: Vec<&Layer> = self.layers.iter().rev().collect();
+        while let Some(layer) = waiting.pop() {
+            let (name, ends): (_, &[&str]) = match layer {
+                Layer::Conv { name, bias, .. } | Layer::Linear { name, bias, .. } => {
+                    (name, if *bias { &["weight", "bias"] } else { &["weight"] })
+                }
+                Layer::BatchNorm { name, .. } => (name, &["weight", "bias", "running_mean", "running_var"]),
+                Layer::Residual { body, shortcut } => {
+                    waiting.extend(shortcut.iter().rev().chain(body.iter().rev()));
+                    continue;
+                }
+                Layer::Parallel { branches, .. } => {
+                    waiting.extend(branches.iter().rev().flat_map(|branch| branch.iter().rev()));
+                    continue;
+                }
+                _ => continue,
+            };
+            all.extend(ends.iter().map(|end| format!("{name}.{end}")));
+        }
+        all
+    }
+
     /// The digest of what it computes: its layers with their tensor names, not its own name.
     ///
     /// # Panics

@@ -168,5 +168,5 @@ pub(super) fn on_tape(batch: &Batch) -> Result<Tensor, StageError> {
 
 /// What candle refuses is a defect: shapes were checked before.
 pub(super) fn bug(error: impl std::fmt::Display) -> StageError {
-    StageError::Bug(error.to_string())
+    StageError::Bug(super::network::first_line(&error))
 }

@@ -244,6 +244,14 @@ fn plain(values: &mut [f32], gradient: &[f32], rate: f32, decay: f32) {
     });
 }
 
+/// Whether a tensor lies below a part of the network: `block1` names `block1.conv.weight` and not `block10.conv.weight`. All lie below
+/// the empty name.
+#[must_use]
+pub fn is_below(tensor: &str, part: &str) -> bool {
+    let rest = tensor.strip_prefix(part);
+    rest.is_some_and(|rest| part.is_empty() || part.ends_with('.') || rest.is_empty() || rest.starts_with('.'))
+}
+
 /// The groups of a network's tensors: the rate of the longest prefix in `rates` (else `rate`), none for those under a prefix in
 /// `frozen`. Neighbours of one rate are joined. Also says which prefixes matched no tensor.
 #[must_use]
@@ -256,13 +264,13 @@ pub fn groups<'a>(
     let mut groups: Vec<Group> = Vec::new();
     let mut unmatched: Vec<String> = rates.iter().map(|(name, _)| name.clone()).chain(frozen.iter().cloned()).collect();
     for (name, range) in tensors {
-        unmatched.retain(|prefix| !name.starts_with(prefix.as_str()));
-        if frozen.iter().any(|prefix| name.starts_with(prefix.as_str())) {
+        unmatched.retain(|prefix| !is_below(name, prefix));
+        if frozen.iter().any(|prefix| is_below(name, prefix)) {
             continue;
         }
         let rate = rates
             .iter()
-            .filter(|(prefix, _)| name.starts_with(prefix.as_str()))
+            .filter(|(prefix, _)| is_below(name, prefix))
             .max_by_key(|(prefix, _)| prefix.len())
             .map_or(rate, |(_, rate)| *rate);
         match groups.last_mut() {
@@ -286,5 +294,20 @@ mod tests {
         let plain: Vec<_> = groups.iter().map(|group| (group.range.clone(), group.rate)).collect();
         assert_eq!(plain, [(4..8, 2e-4), (8..9, 5e-4), (9..10, 1e-3)]);
         assert_eq!(unmatched, ["layer9"]);
+    }
+
+    #[test]
+    fn the_name_of_a_part_ends_at_a_dot() {
+        for part in ["", "block1", "block1.", "block1.conv", "block1.conv.weight"] {
+            assert!(is_below("block1.conv.weight", part), "{part}");
+        }
+        for part in ["block", "block1.co", "block1.conv.weight.a", "block10", "conv"] {
+            assert!(!is_below("block1.conv.weight", part), "{part}");
+        }
+        let tensors = [("block1.weight", 0..4), ("block10.weight", 4..8), ("fc.weight", 8..9)];
+        let rates = [("block1".to_owned(), 0.5)];
+        let (found, unmatched) = groups(tensors.into_iter(), 1.0, &rates, &["fc".to_owned(), "f".to_owned()]);
+        assert_eq!(found, [Group { range: 0..4, rate: 0.5 }, Group { range: 4..8, rate: 1.0 }]);
+        assert_eq!(unmatched, ["f"]);
     }
 }

@@ -65,7 +65,7 @@ impl Sampler {
     /// From the parameters of `train`, for data of these classes.
     ///
     /// # Errors
-    /// [`StageError::Input`] where `take` names a class that the data lack.
+    /// [`StageError::Input`] where `take` names a class that the data lack, or leaves out all.
     pub fn from_params(params: &Params, classes: &[String]) -> Result<Self, StageError> {
         let rule = match params.text("sampler")? {
             "balanced" => Rule::Balanced { healthy_per_lesion_patch: params.real("sampler.healthy-per-lesion-patch")? },
@@ -81,6 +81,10 @@ impl Sampler {
             take[class] = u32::try_from(*times).map_err(|_| {
                 StageError::input("out-of-range", format!("`take {name} {times}` is not a count")).field("take")
             })?;
+        }
+        if !take.is_empty() && take.iter().all(|times| *times == 0) {
+            let text = "`take` is 0 for every class: an epoch would hold no patch with a lesion";
+            return Err(StageError::input("take-nothing", text).hint("take at least one class").field("take"));
         }
         Ok(Self { rule, take })
     }

@@ -137,13 +137,55 @@ impl<'a> Engine<'a> {
         let mut known = AllKnown::new();
         let mut decisions = BTreeMap::new();
         for &id in self.graph.order().iter().filter(|id| wanted.contains(id)) {
-            let decision = self.decide_within(id, &known, &decisions);
+            let mut decision = self.decide_within(id, &known, &decisions);
+            if let Err(error) = self.foresee(id, &decision, &known) {
+                decision = Decision::Failed(error);
+            }
             if let Decision::Source(result) | Decision::Reuse(result, _) = &decision {
                 known.insert(id, Arc::clone(result));
             }
             decisions.insert(id, decision);
         }
         decisions
+    }
+
+    /// What stages that may run foresee, before anything runs.
+    pub fn foreseen<'d>(
+        &self,
+        decisions: impl Iterator<Item = (StageId, &'d Decision)> + Clone,
+    ) -> Vec<(StageId, Warning)> {
+        let known = decisions.clone().filter_map(|(id, decision)| match decision {
+            Decision::Source(known) => Some((id, Arc::clone(known))),
+            _ => None,
+        });
+        let known: AllKnown = known.collect();
+        let of = |(id, decision)| {
+            let warnings = self.foresee(id, decision, &known).unwrap_or_default();
+            warnings.into_iter().map(move |warning| (id, warning))
+        };
+        decisions.flat_map(of).collect()
+    }
+
+    /// Asks a stage that may run what it foresees of the sources that it is given.
+    fn foresee(&self, id: StageId, decision: &Decision, known: &AllKnown) -> Result<Vec<Warning>, StageError> {
+        let (Some(foresee), Decision::Run(_) | Decision::Unknown(_)) = (self.implementation(id).foresee, decision)
+        else {
+            return Ok(Vec::new());
+        };
+        let stage = self.stage(id);
+        let mut inputs = Inputs::default();
+        for input in &stage.inputs {
+            let given = input.from.iter().map(|reference| {
+                let from = self.graph.find(&reference.stage)?;
+                let result = known.get(&from).filter(|_| matches!(self.implementation(from).work, Work::Source(_)))?;
+                let tree = result.outputs.get(&reference.port)?.tree(&self.store.objects).ok()?.clone();
+                Some(Named { stage: reference.stage.clone(), name: reference.stage.clone(), tree, summary: None })
+            });
+            if let Some(given) = given.collect::<Option<Vec<_>>>() {
+                inputs.0.entry(input.port.clone()).or_default().extend(given);
+            }
+        }
+        foresee(&params(stage), &inputs, &self.store.objects)
     }
 
     fn decide_within(&self, id: StageId, known: &AllKnown, decisions: &BTreeMap<StageId, Decision>) -> Decision {

@@ -279,6 +279,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         let _ = std::fs::write(folder.join("plan.json"), record::plan(engine, &explained).to_string());
         let upgrades = plan::upgrades(engine, &explained);
         drop(explained);
+        let foreseen = engine.foreseen(decisions.iter().map(|(id, decision)| (*id, decision)));
         let count = |of: fn(&Decision) -> bool| decisions.values().filter(|decision| of(decision)).count();
         recorder.event(&Event::RunBegan {
             run: record.id.clone(),
@@ -290,6 +291,9 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         });
         for upgrade in upgrades {
             recorder.event(&Event::Upgraded { upgrade });
+        }
+        for (id, warning) in foreseen {
+            recorder.event(&Event::Warned { stage: engine.stage(id).name.clone(), warning });
         }
         let shared = job::Shared {
             engine,

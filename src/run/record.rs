@@ -78,5 +78,15 @@ pub fn plan(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) ->
         facts
     });
     let upgrades = crate::plan::upgrades(engine, explained);
-    json!({"pipeline": engine.pipeline.name, "upgrades": upgrades, "stages": stages.collect::<Vec<_>>()})
+    let warnings: Vec<Value> = engine
+        .foreseen(explained.iter().map(|(id, decision, _)| (*id, *decision)))
+        .into_iter()
+        .map(|(id, warning)| json!({"stage": engine.stage(id).name, "code": warning.code, "text": warning.text}))
+        .collect();
+    let mut plan =
+        json!({"pipeline": engine.pipeline.name, "upgrades": upgrades, "stages": stages.collect::<Vec<_>>()});
+    if let (Value::Object(plan), false) = (&mut plan, warnings.is_empty()) {
+        plan.insert("warnings".into(), warnings.into());
+    }
+    plan
 }

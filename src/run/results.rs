@@ -2,6 +2,7 @@
 
 mod change;
 mod kept;
+mod readme;
 mod stamp;
 
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::R
         return Ok(Vec::new());
     }
     let (stamp, shown) = (Stamp::of(&known.outputs, objects), read(known, objects).map_err(io::Error::other)?);
-    let readme = readme(name, &shown);
+    let readme = readme::text(name, &shown);
     if let Some(changes) = change::find(&place, &stamp, known, &shown, objects) {
         let new = || changes.values().flat_map(|change| &change.new);
         if new().any(|(_, entry)| objects.own_facts(entry).is_none() && objects.outside_path(entry).is_none()) {
@@ -295,27 +296,6 @@ fn put(entry: &Entry, path: &Path, objects: &Objects) -> io::Result<()> {
 pub fn identity(place: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     place.metadata().ok().map(|facts| (facts.dev(), facts.ino()))
-}
-
-/// What the folder holds and how Python loads it.
-fn readme(stage: &str, known: &Shown) -> String {
-    let several = known.outputs.len() > 1;
-    let mut text = format!("{stage}: {}\n", known.headline);
-    text.push_str("Links into macula's store, made anew by each run; copy what you want to change.\n\n");
-    let loaders = [
-        (".parquet", "import pandas; pandas.read_parquet(\"PATH\")"),
-        (".safetensors", "from safetensors.numpy import load_file; load_file(\"PATH\")"),
-        (".json", "import json; json.load(open(\"PATH\"))"),
-    ];
-    for (ending, loader) in loaders {
-        let mut names = known.outputs.iter().flat_map(|(port, tree)| tree.entries.keys().map(move |name| (port, name)));
-        if let Some((port, name)) = names.find(|(_, name)| name.ends_with(ending)) {
-            let name = if several { format!("{port}/{name}") } else { name.clone() };
-            text.push_str(&loader.replace("PATH", &name));
-            text.push('\n');
-        }
-    }
-    text
 }
 
 /// Where the results of a pipeline are linked.

@@ -15,6 +15,7 @@ pub const AUGMENT: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Whole(augment),
 };
 

@@ -23,6 +23,7 @@ pub const EVAL: Implementation = Implementation {
     seeded: true,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
     check: None,
+    foresee: None,
     work: Work::Whole(run),
 };
 

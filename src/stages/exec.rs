@@ -26,6 +26,7 @@ pub const EXEC: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::Unknown,
     check: Some(|params| declared(params).map(drop)),
+    foresee: None,
     work: Work::Command { run, code: &["script"] },
 };
 

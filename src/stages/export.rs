@@ -19,6 +19,7 @@ pub const EXPORT: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Whole(run),
 };
 

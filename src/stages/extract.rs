@@ -18,6 +18,7 @@ pub const EXTRACT: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Map { items, one, gather, listing: &[] },
 };
 

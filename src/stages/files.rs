@@ -14,6 +14,7 @@ pub const FILES: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Source(files),
 };
 
@@ -25,6 +26,7 @@ pub const PROGRAM: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Source(program),
 };
 

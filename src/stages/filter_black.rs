@@ -13,6 +13,7 @@ pub const FILTER_BLACK: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Whole(run),
 };
 

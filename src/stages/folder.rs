@@ -33,6 +33,7 @@ pub const FOLDER: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: Some(check),
+    foresee: None,
     work: Work::Source(source),
 };
 

@@ -30,6 +30,7 @@ pub const HEAT_MAP: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
     check: None,
+    foresee: None,
     work: Work::Map { items, one, gather, listing: &[] },
 };
 

@@ -16,6 +16,7 @@ pub const IDRID: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Source(source),
 };
 

@@ -19,6 +19,7 @@ pub const PREDICT: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
     check: None,
+    foresee: None,
     work: Work::Whole(run),
 };
 

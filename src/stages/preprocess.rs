@@ -25,6 +25,7 @@ pub const PREPROCESS: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Map { items, one, gather, listing: &[] },
 };
 

@@ -13,6 +13,7 @@ pub const REBALANCE: Implementation = Implementation {
     seeded: true,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Whole(run),
 };
 

@@ -13,6 +13,7 @@ pub const RELABEL: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Whole(run),
 };
 

@@ -15,6 +15,7 @@ pub const REPORT: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Page(run),
 };
 

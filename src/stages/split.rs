@@ -19,6 +19,7 @@ pub const SPLIT: Implementation = Implementation {
     seeded: true,
     determinism: Determinism::BitExact,
     check: Some(check),
+    foresee: None,
     work: Work::Whole(run),
 };
 

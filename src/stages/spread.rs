@@ -14,6 +14,7 @@ pub const SPREAD: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Whole(run),
 };
 

@@ -17,6 +17,7 @@ pub const SYNTHETIC: Implementation = Implementation {
     seeded: true,
     determinism: Determinism::BitExact,
     check: None,
+    foresee: None,
     work: Work::Map { items, one, gather, listing: &["photographs"] },
 };
 

@@ -1,32 +1,84 @@
 //! `train`: fits a classifier to patches and hands on the model of its best epoch.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
 
 use crate::base::Hasher;
 use crate::data::patches::PatchSet;
 use crate::lang::value::Value;
 use crate::learn::augment::{RECIPE, Recipe};
 use crate::learn::fit::figures::{EpochFigures, SetFigures, figure, table};
-use crate::learn::fit::settings::Settings;
+use crate::learn::fit::settings::{Settings, idle};
 use crate::learn::fit::{Family, Fitted, Task, fit};
 use crate::learn::gpu::{self, Choice, Precision};
 use crate::learn::loader::{Normalisation, Samples};
 use crate::learn::model::ModelInfo;
-use crate::learn::network::Weights;
+use crate::learn::network::{Header, Missing, Weights, foresee};
+use crate::learn::optimizer::is_below;
 use crate::learn::spread::figure_name;
-use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Tolerance, Work};
-use crate::store::{Objects, Tree};
+use crate::stage::{
+    Cell, Ctx, Determinism, Implementation, Inputs, Outcome, Params, StageError, Summary, Table, Tolerance, Warning,
+    Work,
+};
+use crate::store::{Entry, Objects, Tree};
 
 /// The implementation.
 pub const TRAIN: Implementation = Implementation {
     name: "train",
-    version: 2,
-    revised: None,
+    version: 3,
+    revised: Some(revised),
     seeded: true,
     determinism: Determinism::PathExact { path: class, apart: APART },
     check: Some(|params| Normalisation::from_params(params).map(drop)),
+    foresee: Some(foreseen),
     work: Work::Whole(train),
 };
+
+/// Whether there is something to learn, and what the network will take of weights, by the names in their header.
+fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<Warning>, StageError> {
+    let Value::Network(network) = params.get("network") else { return Ok(Vec::new()) };
+    let mut warnings: Vec<Warning> = idle(params, network)?.into_iter().collect();
+    let Some(tree) = inputs.optional("init") else { return Ok(warnings) };
+    let (shown, entry) = weights_file(tree, objects)?;
+    let Some(Ok(file)) = objects.locate(&entry).map(File::open) else { return Ok(warnings) };
+    let header = Header::read(&shown, BufReader::new(file))?;
+    let report = foresee(&header, &shown, network, Missing::from_params(params)?)?;
+    warnings.extend(report.doubt(&header.name(&shown), &network.name));
+    Ok(warnings)
+}
+
+/// Version 3 counts for the weights of classes what the sampler draws, and ends names in `freeze` and `rate` at a dot. Trainings in which
+/// that changes nothing are of version 2.
+fn revised(params: &BTreeMap<String, Value>) -> u32 {
+    if counts_draws(params) || cuts_names(params) { 3 } else { 2 }
+}
+
+/// Whether labels are counted for weights and an epoch's are others than the set's.
+fn counts_draws(params: &BTreeMap<String, Value>) -> bool {
+    let is = |name: &str, word: &str| matches!(params.get(name), Some(Value::Text(text)) if text == word);
+    let takes = match params.get("take") {
+        Some(Value::Map(times)) => times.values().any(|times| *times != Value::Int(1)),
+        _ => false,
+    };
+    // A balanced epoch has all positives, and fewer negatives.
+    is("loss.class-weights", "inverse-frequency") && takes
+        || is("loss.positive-weights", "balanced") && (takes || is("sampler", "balanced"))
+}
+
+/// Whether a name in `freeze` or `rate` ends within the name of a part of the network.
+fn cuts_names(params: &BTreeMap<String, Value>) -> bool {
+    let Some(Value::Network(network)) = params.get("network") else { return false };
+    let mut parts = Vec::new();
+    if let Some(Value::List(frozen)) = params.get("freeze") {
+        parts.extend(frozen.iter().map(Value::to_string));
+    }
+    if let Some(Value::Map(rates)) = params.get("rate") {
+        parts.extend(rates.keys().cloned());
+    }
+    let cut = |tensor: &String| parts.iter().any(|part| tensor.starts_with(part.as_str()) && !is_below(tensor, part));
+    !parts.is_empty() && network.tensors().iter().any(cut)
+}
 
 /// Rounding differs from path to path, and training enlarges it: docs/lock.md says what was measured.
 const APART: Tolerance = Tolerance { figures: 0.05, free: &["epoch"] };
@@ -50,7 +102,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     let data = Samples::open(set, recipe(data, ctx.objects)?, settings.normal, ctx.objects)?;
     let valid = Samples::open(PatchSet::read(valid, ctx.objects)?, None, settings.normal, ctx.objects)?;
     let init = ctx.inputs.optional("init").map(|tree| weights(tree, ctx.objects)).transpose()?;
-    let fitted = fit(&Task {
+    let mut fitted = fit(&Task {
         settings: &settings,
         network,
         data: &data,
@@ -62,6 +114,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         progress: ctx.progress,
         stop: ctx.stop,
     })?;
+    fitted.told.warnings.extend(idle(ctx.params, network)?);
     let info = &data.set.info;
     let model = ModelInfo {
         network: network.as_ref().clone(),
@@ -70,7 +123,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         scale: info.scale,
         margin: info.margin,
         normalisation: settings.normal,
-        labels: fitted.labels.clone(),
+        labels: fitted.labels.there.clone(),
         chosen_epoch: fitted.chosen,
         epochs: fitted.epochs.len() as u64,
         kernel_path: class(&ctx.params.0),
@@ -115,15 +168,19 @@ fn recipe(tree: &Tree, objects: &Objects) -> Result<Option<Recipe>, StageError> 
     recipe.map(Some).map_err(|error| StageError::Bug(format!("`{RECIPE}` does not parse: {error}")))
 }
 
-/// The tensors of a tree of weights, which holds one file.
-fn weights(tree: &Tree, objects: &Objects) -> Result<Weights, StageError> {
+/// The one file of a tree of weights, and what it is called.
+fn weights_file(tree: &Tree, objects: &Objects) -> Result<(String, Entry), StageError> {
     let Some((name, entry)) = tree.entries.iter().next() else {
         return Err(StageError::Bug("weights without a file".to_owned()));
     };
     // A source's file lies where the user has it, and is called so.
     let own = objects.outside_path(entry);
-    let shown = own.map_or_else(|| name.clone(), |path| path.display().to_string());
-    Weights::parse(&shown, &objects.read(entry)?)
+    Ok((own.map_or_else(|| name.clone(), |path| path.display().to_string()), *entry))
+}
+
+fn weights(tree: &Tree, objects: &Objects) -> Result<Weights, StageError> {
+    let (shown, entry) = weights_file(tree, objects)?;
+    Weights::parse(&shown, &objects.read(&entry)?)
 }
 
 fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary {
@@ -256,7 +313,7 @@ fn epochs_table(epochs: &[EpochFigures]) -> Table {
 }
 
 fn labels_table(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Table {
-    let weights = settings.loss.weights(&fitted.labels);
+    let weights = settings.loss.weights(&fitted.labels.drawn);
     let row = |((name, count), weight): ((&String, &crate::learn::model::LabelCounts), f64)| {
         let int = |value: u64| Cell::Int(value as i64);
         vec![
@@ -270,7 +327,7 @@ fn labels_table(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Tab
     Table {
         title: "training labels".to_owned(),
         columns: names(&["class", "present", "absent", "unknown", "class weight"]),
-        rows: classes.iter().zip(&fitted.labels).zip(weights).map(row).collect(),
+        rows: classes.iter().zip(&fitted.labels.there).zip(weights).map(row).collect(),
     }
 }
 
@@ -283,4 +340,55 @@ fn starts_table(fitted: &Fitted) -> Option<Table> {
         columns: names(&["what", "tensors", "names"]),
         rows: fitted.told.starts.iter().map(row).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lang::network::{Layer, NetworkSpec};
+
+    fn version(changes: &[(&str, Value)]) -> u32 {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let linear = |name: &str| Layer::Linear { name: name.to_owned(), out: None, bias: true, expects: None };
+        let layers = vec![linear("block1"), linear("block10")];
+        let mut params = BTreeMap::from([
+            ("loss.class-weights".to_owned(), text("none")),
+            ("loss.positive-weights".to_owned(), text("none")),
+            ("sampler".to_owned(), text("natural")),
+            ("network".to_owned(), Value::Network(NetworkSpec { name: "n".to_owned(), layers }.into())),
+        ]);
+        params.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        TRAIN.version_of(&params)
+    }
+
+    #[test]
+    fn only_trainings_whose_result_changed_have_the_new_version() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let take = |times| Value::Map(BTreeMap::from([("SE".to_owned(), Value::Int(times))]));
+        let (class, positive) = ("loss.class-weights", "loss.positive-weights");
+        let (balanced, inverse) = (text("balanced"), text("inverse-frequency"));
+        let old: [&[(&str, Value)]; 8] = [
+            &[],
+            &[(positive, balanced.clone())],
+            &[("sampler", balanced.clone()), ("take", take(3))],
+            &[(class, inverse.clone()), ("sampler", balanced.clone())],
+            &[(class, inverse.clone()), (positive, balanced.clone()), ("take", take(1))],
+            &[("freeze", Value::List(vec![text("block1."), text("block10")]))],
+            &[("freeze", Value::List(vec![text("")]))],
+            &[("rate", Value::Map(BTreeMap::from([("block10".to_owned(), Value::Real(0.1))])))],
+        ];
+        for changes in old {
+            assert_eq!(version(changes), 2, "{changes:?}");
+        }
+        let new: [&[(&str, Value)]; 5] = [
+            &[(positive, balanced.clone()), ("sampler", balanced)],
+            &[(positive, text("balanced")), ("take", take(3))],
+            &[(class, inverse), ("take", take(0))],
+            &[("freeze", Value::List(vec![text("block1")]))],
+            &[("rate", Value::Map(BTreeMap::from([("block1".to_owned(), Value::Real(0.1))])))],
+        ];
+        for changes in new {
+            assert_eq!(version(changes), 3, "{changes:?}");
+        }
+    }
 }

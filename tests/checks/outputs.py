@@ -75,3 +75,20 @@ for k, name in enumerate(scores["classes"]):
     assert (predicted == (score >= 0.5)).all(), name
 assert compared >= 4, "no class with positives and negatives: the check would prove nothing"
 print(f"{compared} figures over {len(table)} patches agree with scikit-learn's")
+
+# What each README.txt says of loading its folder runs as it stands, from that folder, and takes the chosen weights first.
+lines = 0
+for readme in sorted(results.glob("*/README.txt")):
+    text = readme.read_text()
+    for line in text.splitlines():
+        if line.startswith(("import ", "from ")):
+            *imports, value = line.split("; ")
+            script = "; ".join(imports) + f"; loaded = {value}" + "\nassert len(loaded) > 0, loaded"
+            subprocess.run([sys.executable, "-c", script], check=True, cwd=readme.parent)
+            lines += 1
+    named = text.find("weights.safetensors"), text.find("last.safetensors")
+    assert named == (-1, -1) or 0 <= named[0] < named[1], text
+readme = (results / "patches" / "README.txt").read_text()
+assert '"parts/*.parquet"' in readme and '"shards/*.safetensors"' in readme, readme
+assert lines >= 15, lines
+print(f"{lines} lines of README.txt load what they say")

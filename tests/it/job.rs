@@ -3,6 +3,7 @@
 mod bad_input;
 mod sources;
 mod sweeps;
+mod weights;
 
 use std::collections::BTreeMap;
 

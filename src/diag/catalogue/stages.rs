@@ -281,7 +281,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "unknown-tensor",
-        "No tensor's name begins as `freeze` or `rate` says.",
+        "`freeze` or `rate` names a part that the network does not have. A name ends at a dot: `block1` is not `block10`.",
         "`macula doc NETWORK` lists the tensors.",
     ),
     found(
@@ -304,6 +304,16 @@ pub(super) const PAGES: &[Page] = &[
         "all-zero",
         "The model predicts no lesion for any patch. Its subset accuracy is that of always saying healthy.",
         "Tune thresholds, weigh positives, or train longer.",
+    ),
+    found(
+        "nothing-to-learn",
+        "A training can change nothing: all of the network is frozen, or its loss or its learning rate is 0.",
+        "Freeze fewer parts, or give the loss and the learning rate a value above 0.",
+    ),
+    found(
+        "take-nothing",
+        "`take` is 0 for every class, so that no patch with a lesion is drawn.",
+        "Take at least one class.",
     ),
     found(
         "folds",
@@ -333,7 +343,7 @@ pub(super) const PAGES: &[Page] = &[
     found(
         "nan-loss",
         "The loss is no longer a number. Training stopped; the last good state is kept.",
-        "Lower the learning rate. The message names epoch and batch.",
+        "See what the message names: the learning rate, the weights, or the normalisation; and epoch and batch.",
     ),
     found(
         "no-gpu",
@@ -357,11 +367,17 @@ pub(super) const PAGES: &[Page] = &[
         "Save again with torch 1.6 or newer, or as safetensors.",
     ),
     found("damaged-weights", "A file of weights ends early or contradicts itself.", "Copy the file again."),
+    found("weights-variance", "A running variance of the weights is negative.", "Use weights from another epoch."),
     found("weights-not-finite", "Weights hold values that are no finite numbers.", "Use another file."),
     found(
         "weights-missing",
         "The weights lack tensors of the network; all are listed.",
         "Say `missing initialise` where they are meant to begin at random, or use the network that they were made for.",
+    ),
+    found(
+        "weights-names",
+        "A network lacks tensors of a file of weights, which has others that are not used: their names may not fit.",
+        "Compare the names that the message gives. What stays random is listed by `macula show`.",
     ),
     found(
         "weights-shape",

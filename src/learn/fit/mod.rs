@@ -27,7 +27,7 @@ use crate::store::StoreError;
 use earlier::Earlier;
 pub use earlier::Family;
 use figures::{EpochFigures, SetFigures, lines, lopsided_text, words};
-use settings::{Choose, Memory, Settings, label_counts};
+use settings::{Choose, Memory, Settings, drawn, label_counts};
 
 /// The weights that stay behind when a loss is not a number.
 pub const LAST_GOOD: &str = "last-good.safetensors";
@@ -66,10 +66,19 @@ pub struct Fitted {
     pub epochs: Vec<EpochFigures>,
     /// The epoch chosen, from 1.
     pub chosen: u64,
-    /// Labels of the training data, per class.
-    pub labels: Vec<LabelCounts>,
+    /// Labels of the training data.
+    pub labels: Labels,
     /// What people should know.
     pub told: Told,
+}
+
+/// Labels, per class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// Of all training patches.
+    pub there: Vec<LabelCounts>,
+    /// Of those that an epoch draws.
+    pub drawn: Vec<LabelCounts>,
 }
 
 /// What a fit tells beside its figures.
@@ -96,7 +105,8 @@ pub fn fit(task: &Task<'_>) -> Result<Fitted, StageError> {
     let labels = label_counts(&task.data.set);
     let mut told = Told::default();
     examine(task, &labels, &mut told)?;
-    let loss = task.settings.loss.on(&task.data.set.info.classes, &labels)?;
+    let drawn = drawn(&task.data.set, &task.settings.sampler, task.streams);
+    let loss = task.settings.loss.on(&task.data.set.info.classes, &drawn)?;
     let ready = start::ready(task, &mut told)?;
     let mut run = Run {
         task,
@@ -116,7 +126,7 @@ pub fn fit(task: &Task<'_>) -> Result<Fitted, StageError> {
         run.epoch()?;
     }
     earlier::keep(task, run.facts.epoch - 1)?;
-    run.result(labels, told)
+    run.result(Labels { there: labels, drawn }, told)
 }
 
 /// What can be said before the first step.
@@ -481,13 +491,33 @@ impl Run<'_> {
     /// Something is infinite or not a number. The weights of the last checkpoint stay behind as a file for torch.
     fn not_a_number(&self, what: &str, epoch: u64, place: &str) -> StageError {
         let text = format!("{what} in epoch {epoch} {place}");
-        let hint = "lower `optimizer.lr`, lengthen the warm-up, or look for a broken photograph";
+        let (field, hint) = self.cause();
         let kept = match self.keep_last_good() {
             Ok(Some((when, path))) => format!("; the last good weights ({when}) are in `{path}`"),
             Ok(None) => "; no epoch was finished before".to_owned(),
             Err(error) => return error,
         };
-        StageError::input("nan-loss", text + &kept).hint(hint).field("optimizer.lr")
+        StageError::input("nan-loss", text + &kept).hint(hint).field(field)
+    }
+
+    /// What made the numbers leave their range, as far as that can be said: the parameter or port, and what to do. Before the first step it
+    /// is no learning rate.
+    fn cause(&self) -> (&'static str, &'static str) {
+        // Of ImageNet's, the smallest is 0.224.
+        let small = self.task.settings.normal.std.iter().any(|std| *std < 0.01);
+        if small {
+            return (
+                "normalise.std",
+                "raise `normalise.std`: it is that of RGB in 0..1, and 1/std multiplies every pixel",
+            );
+        }
+        match (self.optimizer.steps, self.task.init) {
+            (0, Some(_)) => {
+                ("init", "the weights give it before the first step: use others, or the network that they are for")
+            }
+            (0, None) => ("data", "it is so before the first step: look at the patches, and at `loss` and `network`"),
+            _ => ("optimizer.lr", "lower `optimizer.lr`, lengthen the warm-up, or look for a broken photograph"),
+        }
     }
 
     fn keep_last_good(&self) -> Result<Option<(String, String)>, StageError> {
@@ -508,7 +538,7 @@ impl Run<'_> {
         Network::new(self.task.network, info.size as usize, info.classes.len(), self.task.streams)
     }
 
-    fn result(mut self, labels: Vec<LabelCounts>, mut told: Told) -> Result<Fitted, StageError> {
+    fn result(mut self, labels: Labels, mut told: Told) -> Result<Fitted, StageError> {
         let chosen = self.facts.best.ok_or_else(|| StageError::Bug("a fit without an epoch".to_owned()))?;
         let last = self.network.save()?;
         self.network.restore(&self.best.0, &self.best.1)?;

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::Streams;
 use crate::data::patches::{Label, PatchSet};
+use crate::lang::network::NetworkSpec;
 use crate::lang::value::Value;
 use crate::learn::gpu::{Choice, Precision};
 use crate::learn::loader::Normalisation;
 use crate::learn::loss::Loss;
 use crate::learn::model::LabelCounts;
 use crate::learn::network::Missing;
-use crate::learn::optimizer::{Optimizer, Rule};
+use crate::learn::optimizer::{Optimizer, Rule, is_below};
 use crate::learn::sampler::Sampler;
 use crate::learn::schedule::Schedule;
-use crate::stage::{Params, StageError};
+use crate::stage::{Params, StageError, Warning};
 
 /// How a fit is to be done.
 #[derive(Clone, Debug)]
@@ -166,10 +168,7 @@ impl Settings {
             device: Choice::from_name(params.text("device")?),
             precision: Precision::from_name(params.text("precision")?),
             sampler: Sampler::from_params(params, classes)?,
-            missing: match params.text("missing")? {
-                "initialise" => Missing::Initialise,
-                _ => Missing::Error,
-            },
+            missing: Missing::from_params(params)?,
             start: Start {
                 zero_gamma: params.flag("start.zero-gamma")?,
                 prior_bias: params.flag("start.prior-bias")?,
@@ -188,6 +187,30 @@ impl Settings {
             checkpoint_minutes: params.count("checkpoint")? as u64,
         })
     }
+}
+
+/// A warning where a training can change nothing: all of the network is frozen, the loss has no factor, or no rate is above 0.
+///
+/// # Errors
+/// [`StageError::Bug`] where parameters are not what the signature says.
+pub fn idle(params: &Params, network: &NetworkSpec) -> Result<Option<Warning>, StageError> {
+    let loss = LossSettings::from_params(params)?;
+    let frozen: Vec<String> = params.list("freeze").iter().map(Value::to_string).collect();
+    let statistics = |name: &str| name.ends_with(".running_mean") || name.ends_with(".running_var");
+    let mut learnt = network.tensors().into_iter().filter(|name| !statistics(name));
+    let all_frozen = learnt.all(|name| frozen.iter().any(|part| is_below(&name, part)));
+    let still = params.real("optimizer.lr")? == 0.0
+        && params.map("rate").is_none_or(|rates| rates.values().all(|rate| real(rate).is_ok_and(|rate| rate == 0.0)));
+    let text = if all_frozen {
+        "nothing is left to learn: `freeze` names all of the network"
+    } else if loss.positive == 0.0 && loss.negative == 0.0 {
+        "nothing is left to learn: the factors `positive` and `negative` of the loss are both 0"
+    } else if still {
+        "nothing is left to learn: the learning rate is 0"
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(Warning { code: "nothing-to-learn".to_owned(), text: text.to_owned() }))
 }
 
 impl LossSettings {
@@ -220,7 +243,7 @@ impl LossSettings {
         }
     }
 
-    /// The loss for data with these labels.
+    /// The loss for an epoch that draws these labels.
     ///
     /// # Errors
     /// [`StageError::Input`] where a weight needs positives of a class that has none.
@@ -232,8 +255,8 @@ impl LossSettings {
         };
         let without = classes.iter().zip(counts).find(|(_, count)| count.present == 0);
         if let (Some(field), Some((class, _))) = (field, without) {
-            let text = format!("no training patch is positive for `{class}`, so its weight has no value");
-            let hint = "take another split, leave the class out, or train without these weights";
+            let text = format!("no patch that an epoch draws is positive for `{class}`, so its weight has no value");
+            let hint = "take another split or sampler, leave the class out, or train without these weights";
             return Err(StageError::input("no-positives", text).hint(hint).field(field));
         }
         let weights = self.weights(counts);
@@ -263,8 +286,19 @@ pub fn label_counts(set: &PatchSet) -> Vec<LabelCounts> {
     counts
 }
 
+/// Labels of each class over the patches of the first epoch: what the network is shown. Later epochs have as many positives, and only
+/// where `Unknown` labels lie on healthy patches other negatives.
+#[must_use]
+pub fn drawn(set: &PatchSet, sampler: &Sampler, streams: &Streams) -> Vec<LabelCounts> {
+    let mut counts = vec![LabelCounts::default(); set.info.classes.len()];
+    for draw in sampler.epoch(set, streams, 1) {
+        count_labels(&mut counts, &draw.row(set).labels, 1);
+    }
+    counts
+}
+
 /// Adds the labels of one patch that stands there `times` times.
-pub(super) fn count_labels(counts: &mut [LabelCounts], labels: &[Label], times: u64) {
+fn count_labels(counts: &mut [LabelCounts], labels: &[Label], times: u64) {
     for (count, label) in counts.iter_mut().zip(labels) {
         *match label {
             Label::Present => &mut count.present,

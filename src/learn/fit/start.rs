@@ -1,13 +1,13 @@
 //! The network before its first step: random or pretrained, calibrated, with the rates and the frozen tensors that were asked for.
 
-use super::settings::{Settings, count_labels};
+use super::settings::{Settings, drawn};
 use super::{Task, Told};
 use crate::lang::near::near;
 use crate::learn::gpu;
 use crate::learn::loader::Samples;
 use crate::learn::model::{LabelCounts, on_tape};
-use crate::learn::network::Network;
-use crate::learn::optimizer::{Optimizer, groups};
+use crate::learn::network::{LoadReport, Network, Weights};
+use crate::learn::optimizer::{Optimizer, groups, is_below};
 use crate::learn::sampler::{Draw, by_rank};
 use crate::stage::StageError;
 
@@ -31,6 +31,8 @@ pub(super) fn ready(task: &Task<'_>, told: &mut Told) -> Result<Ready, StageErro
                 network.calibrate(&calibration(task)?)?;
             }
             tell(&report, told);
+            task.progress.line(&taken(weights, &report));
+            told.warnings.extend(report.doubt(&weights.name(), &task.network.name));
             Some(report.missing)
         }
     };
@@ -45,7 +47,7 @@ pub(super) fn ready(task: &Task<'_>, told: &mut Told) -> Result<Ready, StageErro
     if let Some(prefix) = unmatched.first() {
         return Err(unknown_tensors(prefix, settings, &network));
     }
-    let is_frozen = |name: &str| settings.frozen.iter().any(|prefix| name.starts_with(prefix.as_str()));
+    let is_frozen = |name: &str| settings.frozen.iter().any(|part| is_below(name, part));
     let frozen = network.parameters().iter().map(|parameter| is_frozen(&parameter.name)).collect();
     let optimizer = Optimizer::new(settings.rule, settings.weight_decay, groups, network.flat().len());
     let opened = gpu::open(settings.device, settings.precision)?;
@@ -60,7 +62,7 @@ pub(super) fn ready(task: &Task<'_>, told: &mut Told) -> Result<Ready, StageErro
 }
 
 /// What a load did, for the summary.
-fn tell(report: &crate::learn::network::LoadReport, told: &mut Told) {
+fn tell(report: &LoadReport, told: &mut Told) {
     let mut say = |what: &str, names: &[String]| {
         if !names.is_empty() {
             told.starts.push((what.to_owned(), names.len(), names.join(", ")));
@@ -71,6 +73,22 @@ fn tell(report: &crate::learn::network::LoadReport, told: &mut Told) {
     say("new: not in the weights", &report.missing);
     say("new: other classes", &report.replaced);
     say("not used", &report.unexpected);
+}
+
+/// What a load did, in one line for whoever watches.
+fn taken(weights: &Weights, report: &LoadReport) -> String {
+    let counts = [
+        (report.loaded.len(), "taken"),
+        (report.missing.len(), "new"),
+        (report.replaced.len(), "new for other classes"),
+        (report.unexpected.len(), "not used"),
+    ];
+    let counts: Vec<String> = (counts.iter().enumerate())
+        .filter(|(at, (count, _))| *at == 0 || *count > 0)
+        .map(|(_, (count, what))| format!("{count} {what}"))
+        .collect();
+    let without = if report.prefix.is_empty() { String::new() } else { format!(", names without `{}`", report.prefix) };
+    format!("{}: {} of the network's tensors{without}", weights.name(), counts.join(", "))
 }
 
 /// Training patches for calibration, the same whatever else changes.
@@ -92,12 +110,8 @@ pub(super) fn fixed(task: &Task<'_>, purpose: &str, count: usize) -> Vec<Draw> {
 /// that a class without positives has a value.
 fn prior_bias(task: &Task<'_>, network: &mut Network) -> Result<(), StageError> {
     let set = &task.data.set;
-    let mut counts = vec![LabelCounts::default(); set.info.classes.len()];
-    for draw in task.settings.sampler.epoch(set, task.streams, 1) {
-        count_labels(&mut counts, &draw.row(set).labels, 1);
-    }
     let odds = |count: &LabelCounts| libm::log((count.present as f64 + 0.5) / (count.absent as f64 + 0.5)) as f32;
-    let bias: Vec<f32> = counts.iter().map(odds).collect();
+    let bias: Vec<f32> = drawn(set, &task.settings.sampler, task.streams).iter().map(odds).collect();
     let Some(name) = network.head()?.1 else {
         let text = "the network's last layer has no bias to start at the log odds";
         return Err(StageError::input("no-bias", text).hint("drop `prior-bias`").field("start.prior-bias"));
@@ -110,11 +124,14 @@ fn unknown_tensors(prefix: &str, settings: &Settings, network: &Network) -> Stag
     let mut groups: Vec<&str> =
         network.parameters().iter().filter_map(|parameter| parameter.name.split('.').next()).collect();
     groups.dedup();
-    let text = format!("no tensor of the network begins with `{prefix}`");
+    let text = format!("the network has no tensor `{prefix}` and none below it");
     let all = groups.join(", ");
+    let begun: Vec<String> =
+        groups.iter().filter(|group| group.starts_with(prefix)).map(|group| format!("`{group}`")).collect();
     let hint = match near(prefix, groups.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`? its tensors begin with {all}"),
-        None => format!("its tensors begin with {all}"),
+        _ if !begun.is_empty() => format!("name whole parts: {}", begun.join(", ")),
+        Some(near) => format!("did you mean `{near}`? its parts are {all}"),
+        None => format!("its parts are {all}"),
     };
     StageError::input("unknown-tensor", text).hint(hint).field(field)
 }

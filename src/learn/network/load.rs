@@ -1,8 +1,14 @@
 //! Weights into a network: what fits, what lacks, what is folded. Knows no files.
 
-use super::{Network, Weights, layout};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::compile::compile;
+use super::program::{Norm, Program};
+use super::weights::fitting;
+use super::{Header, Network, Weights, layout};
+use crate::lang::network::NetworkSpec;
 use crate::learn::kernels::norm::Statistics;
-use crate::stage::StageError;
+use crate::stage::{Params, StageError, Warning};
 
 /// What to do where weights lack tensors of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +17,16 @@ pub enum Missing {
     Error,
     /// They keep their initial values.
     Initialise,
+}
+
+impl Missing {
+    /// From the parameters of `train`.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] where they are not what the signature says.
+    pub fn from_params(params: &Params) -> Result<Self, StageError> {
+        Ok(if params.text("missing")? == "initialise" { Self::Initialise } else { Self::Error })
+    }
 }
 
 /// What a load did. All lists are sorted.
@@ -26,16 +42,145 @@ pub struct LoadReport {
     pub replaced: Vec<String>,
     /// Batch norms that the file has folded into the convolution before them; they want [`Network::calibrate`].
     pub folded: Vec<String>,
+    /// What was taken off the names of the file (`module.`), because more of the network's are found without it.
+    pub prefix: String,
+}
+
+impl LoadReport {
+    fn sort(&mut self) {
+        for list in [&mut self.loaded, &mut self.missing, &mut self.replaced, &mut self.folded] {
+            list.sort_unstable();
+        }
+    }
+
+    /// A warning where both the network lacks tensors and the file has some that are not used: then their names may not fit.
+    #[must_use]
+    pub fn doubt(&self, weights: &str, network: &str) -> Option<Warning> {
+        if self.missing.is_empty() || self.unexpected.is_empty() {
+            return None;
+        }
+        let text = format!(
+            "{} of network `{network}` stay random because they are not in {weights}, and {} of the file not used; do their names fit? \
+             the network has {}, the file {}",
+            counted(self.missing.len(), "tensor", "tensors"),
+            counted(self.unexpected.len(), "tensor is", "tensors are"),
+            list(&self.missing, 3),
+            list(&self.unexpected, 3),
+        );
+        Some(Warning { code: "weights-names".to_owned(), text })
+    }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// What a file has of each tensor by the names that a network has, whatever stands before them there.
+struct Found<'a, T> {
+    tensors: &'a BTreeMap<String, T>,
+    refused: &'a BTreeMap<String, String>,
+    prefix: String,
+    /// The file, for texts.
+    file: String,
+}
+
+impl<'a, T> Found<'a, T> {
+    fn new(
+        tensors: &'a BTreeMap<String, T>,
+        refused: &'a BTreeMap<String, String>,
+        file: String,
+        own: &[String],
+    ) -> Result<Self, StageError> {
+        let names = tensors.keys().chain(refused.keys()).map(String::as_str);
+        let prefix = fitting(names, &own.iter().map(String::as_str).collect());
+        let found = Self { tensors, refused, prefix, file };
+        let refused = |name: &String| found.with_prefix(name, |full| refused.get(full));
+        if let Some((name, what)) = own.iter().find_map(|name| Some((name, refused(name)?))) {
+            let text = format!("tensor `{name}` of {} is {what}, which is not read", found.file);
+            return Err(StageError::input("weights-format", text)
+                .hint("convert it with `.float()` or `.to_dense()` before saving it"));
+        }
+        Ok(found)
+    }
+
+    fn get(&self, name: &str) -> Option<&'a T> {
+        self.with_prefix(name, |full| self.tensors.get(full))
+    }
+
+    fn with_prefix<U>(&self, name: &str, get: impl Fn(&str) -> Option<U>) -> Option<U> {
+        if self.prefix.is_empty() {
+            return get(name);
+        }
+        // Where the file has a name with the prefix and without, that with it is of the network that fits.
+        let bare = || if name.starts_with(&self.prefix) { None } else { get(name) };
+        get(&format!("{}{name}", self.prefix)).or_else(bare)
+    }
+
+    /// Names of the file, without the prefix, that are not among those.
+    fn others<'b>(&self, known: impl Iterator<Item = &'b String>) -> Vec<String> {
+        let known: BTreeSet<&str> = known.map(String::as_str).collect();
+        let short = |name: &'a String| name.strip_prefix(self.prefix.as_str()).unwrap_or(name);
+        let all: BTreeSet<&str> = self.tensors.keys().chain(self.refused.keys()).map(short).collect();
+        all.into_iter().filter(|name| !known.contains(name)).map(str::to_owned).collect()
+    }
+}
+
+/// What a load will do, by the names in a file's header; tensors of another shape are among the loaded ones. `file` is its name, for
+/// texts.
+///
+/// # Errors
+/// [`StageError::Input`] where a load will fail for its names.
+pub fn foresee(header: &Header, file: &str, spec: &NetworkSpec, missing: Missing) -> Result<LoadReport, StageError> {
+    // Names do not depend on the patches, whose size is not known yet; but a network may be too deep for small ones.
+    let sizes = [64, 224, 512, 32, 16, 1024];
+    let Some(program) = sizes.into_iter().find_map(|size| compile(spec, size, 2).ok()) else {
+        return Ok(LoadReport::default());
+    };
+    let own = program.names();
+    let found = Found::new(&header.shapes, &header.refused, header.name(file), &own)?;
+    let mut report = LoadReport { prefix: found.prefix.clone(), ..LoadReport::default() };
+    let shape = |name: &str| found.get(name).map(Vec::as_slice);
+    let mut folded = BTreeSet::new();
+    for norm in program.norms.iter().filter(|norm| is_folded(&program, norm, &shape)) {
+        folded.extend(["weight", "bias", "running_mean", "running_var"].map(|end| format!("{}.{end}", norm.name)));
+        report.folded.push(norm.name.clone());
+        report.loaded.push(format!("{}.bias", norm.conv.as_deref().unwrap_or_default()));
+    }
+    for name in own.into_iter().filter(|name| !folded.contains(name)) {
+        if found.get(&name).is_some() { &mut report.loaded } else { &mut report.missing }.push(name);
+    }
+    report.sort();
+    report.unexpected = found.others(report.loaded.iter());
+    lacking(&report, missing, &found.file, &spec.name)?;
+    Ok(report)
+}
+
+/// Fails where a file lacks what it must have.
+fn lacking(report: &LoadReport, missing: Missing, file: &str, network: &str) -> Result<(), StageError> {
+    let none = report.loaded.is_empty();
+    if !none && (missing == Missing::Initialise || report.missing.is_empty()) {
+        return Ok(());
+    }
+    let text = format!("{file} lacks tensors of network `{network}`: {}", list(&report.missing, 6));
+    let hint = match (none, report.unexpected.is_empty()) {
+        (true, true) => "it has no tensor of floating-point numbers".to_owned(),
+        (true, false) => format!("it has none of them; it has {}", list(&report.unexpected, 6)),
+        (false, _) => "say `missing initialise` to give them initial values".to_owned(),
+    };
+    Err(StageError::input("weights-missing", text).hint(hint).field("missing"))
 }
 
 /// As [`Network::load`]. Nothing is changed where it fails.
 pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -> Result<LoadReport, StageError> {
+    let found = Found::new(&weights.tensors, &weights.refused, weights.name(), &network.names())?;
+    let shape = |name: &str| found.get(name).map(|(shape, _)| shape.as_slice());
     let mut report = LoadReport::default();
     let mut wrong = Vec::new();
     let (mut flat, mut running) = (network.flat.clone(), network.running.clone());
     let head = network.head_parameters();
     let program = &network.program;
-    let folded: Vec<usize> = (0..program.norms.len()).filter(|&norm| is_folded(network, weights, norm)).collect();
+    let folded: Vec<usize> =
+        (0..program.norms.len()).filter(|&norm| is_folded(program, &program.norms[norm], &shape)).collect();
 
     for (at, parameter) in program.parameters.iter().enumerate() {
         let name = &parameter.name;
@@ -47,7 +192,7 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
         {
             continue;
         }
-        let Some((shape, values)) = weights.tensors.get(name) else {
+        let Some((shape, values)) = found.get(name) else {
             report.missing.push(name.clone());
             continue;
         };
@@ -70,7 +215,7 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
         if folded.contains(&at) {
             // The folded network as it is: nothing is normalised, and the convolution's bias is the shift.
             let bias = format!("{}.bias", norm.conv.as_deref().unwrap_or_default());
-            let (_, values) = &weights.tensors[&bias];
+            let Some((_, values)) = found.get(&bias) else { continue };
             flat[program.parameters[norm.gamma].range.clone()].fill((1.0 + norm.eps).sqrt() as f32);
             flat[program.parameters[norm.beta].range.clone()].copy_from_slice(values);
             running[norm.running..][..norm.channels].fill(0.0);
@@ -81,8 +226,11 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
         }
         for (end, from) in parts {
             let name = format!("{}.{end}", norm.name);
-            match weights.tensors.get(&name) {
+            match found.get(&name) {
                 None => report.missing.push(name),
+                Some((_, values)) if end == "running_var" && values.iter().any(|value| *value < 0.0) => {
+                    return Err(negative(&name, values, weights));
+                }
                 Some((shape, values)) if *shape == [norm.channels] => {
                     running[from..][..norm.channels].copy_from_slice(values);
                     report.loaded.push(name);
@@ -93,44 +241,37 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
             }
         }
     }
-    for list in [&mut report.loaded, &mut report.missing, &mut report.replaced, &mut report.folded] {
-        list.sort_unstable();
-    }
-    let known = |name: &String| report.loaded.contains(name) || report.replaced.contains(name);
-    report.unexpected = weights.tensors.keys().filter(|name| !known(name)).cloned().collect();
+    report.sort();
+    report.unexpected = found.others(report.loaded.iter().chain(&report.replaced));
 
     if !wrong.is_empty() {
-        let text = format!("`{}` does not fit network `{}`: {}", weights.file, network.spec.name, wrong.join(", "));
+        let text = format!("{} does not fit network `{}`: {}", weights.name(), network.spec.name, wrong.join(", "));
         return Err(StageError::input("weights-shape", text).hint(
             "use the network that the weights were trained in; only the last linear layer may have other classes",
         ));
     }
-    if report.loaded.is_empty() || (missing == Missing::Error && !report.missing.is_empty()) {
-        let lacks = list(&report.missing);
-        let text = format!("`{}` lacks tensors of network `{}`: {lacks}", weights.file, network.spec.name);
-        return Err(StageError::input("weights-missing", text)
-            .hint(if report.loaded.is_empty() {
-                format!("it has none of them; it has {}", list(&report.unexpected))
-            } else {
-                "say `missing initialise` to give them initial values".to_owned()
-            })
-            .field("missing"));
-    }
+    lacking(&report, missing, &found.file, &network.spec.name)?;
+    report.prefix = found.prefix;
     (network.flat, network.running, network.uncalibrated) = (flat, running, folded);
     Ok(report)
 }
 
+fn negative(name: &str, values: &[f32], weights: &Weights) -> StageError {
+    let lowest = values.iter().copied().fold(0.0_f32, f32::min);
+    let text = format!("tensor `{name}` of {} holds {lowest}, and a variance is never negative", weights.name());
+    StageError::input("weights-variance", text).hint("use weights from another epoch, or save them again")
+}
+
 /// Whether the file has batch norm `norm` folded into the convolution before it: that one has a kernel and a bias there,
 /// which the network's lacks, and the batch norm has nothing.
-fn is_folded(network: &Network, weights: &Weights, norm: usize) -> bool {
-    let norm = &network.program.norms[norm];
+fn is_folded<'a>(program: &Program, norm: &Norm, shape: &impl Fn(&str) -> Option<&'a [usize]>) -> bool {
     let Some(conv) = &norm.conv else { return false };
     let bias = format!("{conv}.bias");
-    let has = |name: &str| weights.tensors.contains_key(name);
+    let has = |name: &str| shape(name).is_some();
     let ends = ["weight", "bias", "running_mean", "running_var"];
-    weights.tensors.get(&bias).is_some_and(|(shape, _)| *shape == [norm.channels])
+    shape(&bias).is_some_and(|shape| *shape == [norm.channels])
         && has(&format!("{conv}.weight"))
-        && !network.program.parameters.iter().any(|parameter| parameter.name == bias)
+        && !program.parameters.iter().any(|parameter| parameter.name == bias)
         && !ends.iter().any(|end| has(&format!("{}.{end}", norm.name)))
 }
 
@@ -160,9 +301,9 @@ fn product(shape: &[usize]) -> String {
     shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ")
 }
 
-/// Names in backticks; past six, how many more.
-fn list(names: &[String]) -> String {
-    let shown: Vec<String> = names.iter().take(6).map(|name| format!("`{name}`")).collect();
-    let more = if names.len() > 6 { format!(" and {} more", names.len() - 6) } else { String::new() };
+/// Names in backticks; past `most`, how many more.
+fn list(names: &[String], most: usize) -> String {
+    let shown: Vec<String> = names.iter().take(most).map(|name| format!("`{name}`")).collect();
+    let more = if names.len() > most { format!(" and {} more", names.len() - most) } else { String::new() };
     format!("{}{more}", shown.join(", "))
 }

@@ -35,8 +35,8 @@ use train::{Model, Pass, Source};
 use trunk::{Arriving, Numbers, Shape, Trunk};
 
 pub use input::{Arrival, Input, tensor};
-pub use load::{LoadReport, Missing};
-pub use weights::Weights;
+pub use load::{LoadReport, Missing, foresee};
+pub use weights::{Header, Weights};
 
 /// A network with its parameters and running statistics, for classifying N x H x W x 3 pixels.
 pub struct Network {
@@ -402,6 +402,12 @@ impl Network {
         parameters.chain(running).collect()
     }
 
+    /// The names of [`Network::tensors`].
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.program.names()
+    }
+
     /// The bytes of a safetensors file of [`Network::tensors`], which torch loads into torchvision's model of that name.
     ///
     /// # Errors
@@ -528,8 +534,13 @@ fn on_its_way<R>(input: &Input, work: impl FnOnce(Arriving) -> Result<R, StageEr
     }
 }
 
+/// What candle says, without the Rust frames that it adds where `RUST_BACKTRACE` is set.
+pub(super) fn first_line(error: &impl std::fmt::Display) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
 /// An error of candle's own is a defect of ours.
 #[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
 fn candle(error: candle_core::Error) -> StageError {
-    StageError::Bug(format!("candle: {error}"))
+    StageError::Bug(format!("candle: {}", first_line(&error)))
 }

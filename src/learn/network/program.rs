@@ -25,6 +25,17 @@ pub(super) struct Program {
     pub(super) blocks: Vec<Block>,
 }
 
+impl Program {
+    /// The names of all tensors of a file of it: parameters, then running statistics.
+    pub(super) fn names(&self) -> Vec<String> {
+        let running = self
+            .norms
+            .iter()
+            .flat_map(|norm| ["running_mean", "running_var"].map(|end| format!("{}.{end}", norm.name)));
+        self.parameters.iter().map(|parameter| parameter.name.clone()).chain(running).collect()
+    }
+}
+
 /// One step: `output` is computed from `input` (and from a second value that the operation names).
 #[derive(Debug)]
 pub(super) struct Step {

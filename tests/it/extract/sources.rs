@@ -191,8 +191,19 @@ fn weights_are_looked_at_before_they_are_taken() {
         assert_eq!(code, "damaged-weights");
         assert!(text.contains("weights.bin") && text.contains("truncated"), "{text}");
     }
-    assert_eq!(names(&weights(b"PK\x03\x04abcdefghPK\x05\x06").unwrap()), ["weights.pth"]);
     assert!(refused(weights(b"PK\x03\x04abcdefgh")).1.contains("truncated"));
     assert!(refused(weights(b"\x80\x02\x8a\x0al\xfc\x9c\x46")).1.contains("before 1.6"));
-    assert!(refused(weights(b"hello, world")).1.contains("no file of weights"));
+    assert!(refused(weights(b"hello, world")).1.contains("neither a safetensors file"));
+    let pth = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expected/pth");
+    let torch = |name: &str| weights(&std::fs::read(pth.join(name)).unwrap()).unwrap();
+    let outcome = torch("key-my_own_key.pth");
+    assert_eq!(outcome.summary.headline, "2 tensors of `my_own_key`");
+    // Files of which the first reader took the same tensors keep the name that is in keys.
+    assert_eq!(names(&outcome), ["weights-2.pth"]);
+    for name in ["f16", "protocol-4", "metadata", "prefix-module", "packed"] {
+        assert_eq!(names(&torch(&format!("{name}.pth"))), ["weights.pth"], "{name}");
+    }
+    for name in ["not-one-float8", "prefix-backbone", "key-nested"] {
+        assert_eq!(names(&torch(&format!("{name}.pth"))), ["weights-2.pth"], "{name}");
+    }
 }

@@ -17,19 +17,12 @@ const CHILD: &str = "MACULA_TEST_BOUNDED";
 /// KiB of address space of the child: it, with its threads' stacks, and what honest files take.
 const ADDRESSES: u32 = 1_500_000;
 
-/// As [`ADDRESSES`], for torch's files: candle takes, and does not touch, what a word's length in a pickle says, 4 GiB at most.
-const ADDRESSES_OF_PICKLES: u32 = 6_000_000;
-
 /// Runs one test of this file in a process of its own; true in that process.
 fn bounded(test: &str) -> bool {
-    within(test, ADDRESSES)
-}
-
-fn within(test: &str, addresses: u32) -> bool {
     if std::env::var(CHILD).is_ok_and(|of| of == test) {
         return true;
     }
-    let script = format!("ulimit -v {addresses}; exec \"$0\" --exact \"$1\" --nocapture --test-threads 1");
+    let script = format!("ulimit -v {ADDRESSES}; exec \"$0\" --exact \"$1\" --nocapture --test-threads 1");
     let mut child = Command::new("sh");
     child
         .args(["-c", &script])
@@ -198,11 +191,15 @@ fn weights_with_any_byte_changed_are_read_or_refused() {
 
 #[test]
 fn weights_of_torch_with_any_byte_changed_are_read_or_refused() {
-    if !within("weights_of_torch_with_any_byte_changed_are_read_or_refused", ADDRESSES_OF_PICKLES) {
+    if !bounded("weights_of_torch_with_any_byte_changed_are_read_or_refused") {
         return;
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expected/tiny.pth");
     survive("torch", &std::fs::read(path).expect("a file"), 3, weights);
+    for name in ["packed", "columns", "protocol-5", "key-nested"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/expected/pth/{name}.pth"));
+        survive(name, &std::fs::read(path).expect("a file"), 13, weights);
+    }
 }
 
 #[test]

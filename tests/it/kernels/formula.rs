@@ -49,7 +49,7 @@ pub(crate) fn weights(like: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Weight
         let (low, high) = bounds(name, shape);
         (name.clone(), (shape.clone(), formula(name, values.len(), low, high)))
     };
-    Weights { file: "formula".to_owned(), tensors: like.iter().map(tensor).collect() }
+    Weights { file: "formula".to_owned(), tensors: like.iter().map(tensor).collect(), ..Weights::default() }
 }
 
 /// The network that a text describes.

@@ -34,7 +34,7 @@ fn logits(network: &Network) -> Vec<f32> {
 }
 
 fn of(tensors: Tensors) -> Weights {
-    Weights { file: "weights.safetensors".to_owned(), tensors }
+    Weights { file: "weights.safetensors".to_owned(), tensors, ..Weights::default() }
 }
 
 fn assert_near(found: &[f32], wanted: &[f32]) {

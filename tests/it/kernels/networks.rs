@@ -60,7 +60,7 @@ fn state(tensors: &[String]) -> Weights {
         let values = formula(&name, shape.iter().product(), low, high);
         (name, (shape, values))
     };
-    Weights { file: "torch".to_owned(), tensors: tensors.iter().map(tensor).collect() }
+    Weights { file: "torch".to_owned(), tensors: tensors.iter().map(tensor).collect(), ..Weights::default() }
 }
 
 /// Differences are counted against the largest of the values that belong together.

@@ -36,6 +36,7 @@ pub(super) const ALL: &[Implementation] = &[
         seeded: true,
         determinism: Determinism::PathExact { path: |_| "test-path".to_owned(), apart: APART },
         check: None,
+        foresee: None,
         work: Work::Whole(draws),
     },
 ];
@@ -51,6 +52,7 @@ const fn exact(name: &'static str, work: Work) -> Implementation {
         seeded: false,
         determinism: Determinism::BitExact,
         check: None,
+        foresee: None,
         work,
     }
 }

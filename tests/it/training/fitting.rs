@@ -240,3 +240,29 @@ fn a_class_without_positives_is_a_warning_and_an_error_where_its_weight_is_neede
     assert_eq!(code, "no-positives");
     assert!(text.contains("`B`"), "{text}");
 }
+
+/// Of the same patches in the same order, weights are the same whether a set or a sampler left the others out.
+#[test]
+fn weights_of_classes_count_what_an_epoch_draws() {
+    let bench = Bench::new();
+    let mut lesions = PatchSet::read(&bench.data, &bench.objects).expect("a set");
+    for part in &mut lesions.parts {
+        part.rows.retain(|row| row.labels.contains(&macula::data::patches::Label::Present));
+    }
+    let lesions = lesions.write(&bench.objects).expect("written");
+    let usual = [("epochs", Value::Int(2)), ("choose", text("last")), ("loss.positive-weights", text("balanced"))];
+    let balanced = [("sampler", text("balanced")), ("sampler.healthy-per-lesion-patch", Value::Real(0.0))];
+    let last = |name: &str, changes: &[(&str, Value)], data: &Tree| bench.model(name, &params(changes), data).entries["last.safetensors"];
+    let drawn = last("drawn", &[usual.as_slice(), &balanced].concat(), &bench.data);
+    assert_eq!(drawn, last("left", &usual, &lesions));
+    assert_ne!(drawn, last("all", &usual, &bench.data));
+}
+
+#[test]
+fn a_frozen_part_is_named_whole() {
+    let bench = Bench::new();
+    let params = params(&[("freeze", Value::List(vec![text("conv")]))]);
+    let (code, text, hint) = mistake(bench.train(&params, &bench.data, &bench.partial("a"), &Watcher::default()));
+    assert_eq!(code, "unknown-tensor");
+    assert!(text.contains("`conv`") && hint.contains("name whole parts: `conv1`"), "{text} {hint}");
+}
