@@ -1,5 +1,6 @@
 //! Ids, digests, random streams, spans and the disk: what every floor shares. Knows nothing of pipelines.
 
+pub mod beneath;
 pub mod digest;
 pub mod disk;
 pub mod figure;
@@ -7,7 +8,9 @@ pub mod guard;
 pub mod lock;
 pub mod random;
 pub mod sample;
+pub mod signals;
 pub mod span;
+pub mod threads;
 pub mod usage;
 
 pub use digest::{Digest, Hasher};
