@@ -103,8 +103,8 @@ pub enum Work {
     Command {
         /// Prepares the command, runs it through [`Commands`], takes in what it made.
         run: fn(&Ctx, &dyn Commands) -> Result<Outcome, StageError>,
-        /// The input ports that hold the command's own code, which trust pins beside the pipeline's text.
-        code: &'static [&'static str],
+        /// Where the command's code comes from.
+        code: Code,
     },
     /// One computation per item, each with a key of its own (the implementation, the parameters, the item's name and tree).
     Map {
@@ -118,6 +118,20 @@ pub enum Work {
         /// and `one` is not given them.
         listing: &'static [&'static str],
     },
+}
+
+/// Where a command's code comes from: trust pins it beside the pipeline's text, and all of it is in the key.
+#[derive(Clone, Copy)]
+pub struct Code {
+    /// Input ports that hold code, wherever it was made.
+    pub pinned: &'static [&'static str],
+    /// Input ports that may hold code: pinned is what a source gives there, for what a stage makes follows from what is pinned.
+    pub of_sources: &'static [&'static str],
+    /// The input port of the program that the command begins with. A program of the project's own folder is given there even if
+    /// the pipeline does not say so, and pinned.
+    pub program: &'static str,
+    /// The command's first word.
+    pub word: fn(&Params) -> Option<String>,
 }
 
 /// Joins the results of all items, in the order of the items.
@@ -165,6 +179,10 @@ pub trait Files {
     /// The program that a command's first word means: of that name on the user's `PATH`, or where a path with `/` leads to from
     /// the project's folder. [`None`] where there is none.
     fn program(&self, _name: &str) -> Option<std::path::PathBuf> {
+        None
+    }
+    /// As [`Files::program`], where that is a file of the project's own folder: it may change with the project.
+    fn own_program(&self, _word: &str) -> Option<std::path::PathBuf> {
         None
     }
     /// How all that was asked for looks now, without reading a file; [`None`] where that can't be said, or something is not as the

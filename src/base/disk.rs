@@ -222,6 +222,67 @@ pub fn begin_writing(file: &File) {
     let _ = file;
 }
 
+/// Whether nobody can write to the bytes of `file`, which was opened for reading: not by a descriptor that is open, nor by memory that
+/// it is mapped into. False where the system does not say (macOS, network disks, another user's file).
+#[must_use]
+pub fn nobody_writes(file: &File) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        /// As the kernel's headers have it; the `libc` crate does not everywhere.
+        const F_SETSIG: libc::c_int = 10;
+        let file = file.as_raw_fd();
+        #[expect(unsafe_code, reason = "system calls that neither std nor rustix has")]
+        // SAFETY: the descriptor is open as long as `file` is borrowed, and the calls touch no memory of the process. A read lease is
+        // given where nobody has the file open for writing. Whoever opens it so while the lease is held has this process sent
+        // the signal that was set before, which nobody heeds, and not the usual one, which would end it.
+        unsafe {
+            libc::fcntl(file, F_SETSIG, libc::SIGURG) == 0
+                && libc::fcntl(file, libc::F_SETLEASE, libc::F_RDLCK) == 0
+                && libc::fcntl(file, libc::F_SETLEASE, libc::F_UNLCK) == 0
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = file;
+        false
+    }
+}
+
+/// Gives `to`, which is empty, the bytes of `from` by reference, as far as the disk can (Btrfs, XFS): neither sees what is written to
+/// the other later. Returns whether it could.
+#[must_use]
+pub fn share_bytes(from: &File, to: &File) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        rustix::fs::ioctl_ficlone(to, from).is_ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (from, to);
+        false
+    }
+}
+
+/// Lets the owner of the folders at and below `folder` list and empty them, whatever their modes say. What can't be changed stays.
+pub fn unlock_folders(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    const OWNERS: u32 = 0o700;
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        let Ok(facts) = folder.symlink_metadata() else { continue };
+        let mode = facts.permissions().mode();
+        if !facts.is_dir() {
+            continue;
+        }
+        if mode & OWNERS != OWNERS {
+            let _ = std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode & 0o7777 | OWNERS));
+        }
+        let below = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        open.extend(below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()));
+    }
+}
+
 /// Bytes that may still be written below `path`; [`None`] where the system does not say.
 #[must_use]
 pub fn free_bytes(path: &Path) -> Option<u64> {

@@ -1,5 +1,6 @@
 //! Ids, digests, random streams, spans and the disk: what every floor shares. Knows nothing of pipelines.
 
+pub mod beneath;
 pub mod budget;
 pub mod digest;
 pub mod disk;
@@ -10,7 +11,9 @@ pub mod random;
 pub mod regular;
 pub mod sample;
 pub mod shown;
+pub mod signals;
 pub mod span;
+pub mod threads;
 pub mod usage;
 
 pub use digest::{Digest, Hasher};

@@ -40,6 +40,7 @@ use clap::{Command, CommandFactory as _, Parser, Subcommand};
 pub use failure::{Exit, Failure};
 pub use load::{Loaded, PipelineArguments};
 
+use crate::base::threads;
 use crate::learn::kernels;
 use crate::progress::out;
 use crate::run::World;
@@ -141,36 +142,38 @@ pub fn main() -> ExitCode {
         }
     };
     let world = World::real();
-    let done = choose_kernels(&world).and_then(|()| match &arguments.verb {
-        Verb::New(arguments) => new::new(&world, arguments),
-        Verb::Check(arguments) => check::check(&world, arguments),
-        Verb::Fmt(arguments) => fmt::fmt(&world, arguments),
-        Verb::Plan(arguments) => plan::plan(&world, arguments),
-        Verb::Run(arguments) => run::run(&world, arguments),
-        Verb::Lock(arguments) => lock::lock(&world, arguments),
-        Verb::Rebuild(arguments) => rebuild::rebuild(&world, arguments),
-        Verb::Why(arguments) => why::why(&world, arguments),
-        Verb::Show(arguments) => show::show(&world, arguments),
-        Verb::Get(arguments) => get::get(&world, arguments),
-        Verb::Predict(arguments) => predict::predict(&world, arguments),
-        Verb::Graph(arguments) => graph::graph(&world, arguments),
-        Verb::Doc(arguments) => doc::doc(&world, arguments),
-        Verb::Std(arguments) => library::library(&world, arguments),
-        Verb::Package(arguments) => package::package(&world, arguments),
-        Verb::Explain(arguments) => explain::explain(&world, arguments),
-        Verb::Lsp(arguments) => lsp::lsp(&world, arguments),
-        Verb::Compare(arguments) => compare::compare(&world, arguments),
-        Verb::Bench(arguments) => bench::bench(&world, arguments),
-        Verb::Trust(arguments) => trust::trust(&world, arguments),
-        Verb::Helper(arguments) => trust::helper(&world, arguments),
-        Verb::Runs(arguments) => runs::runs(&world, arguments),
-        Verb::Push(arguments) => push::push(&world, arguments),
-        Verb::Pull(arguments) => pull::pull(&world, arguments),
-        Verb::Store(arguments) => store::store(&world, arguments),
-        Verb::Schema(arguments) => schema::schema(&world, arguments),
-        Verb::Completions(arguments) => completions::completions(&world, arguments),
-        Verb::CompleteWords(words) => completions::words(&world, words),
-        Verb::Man(arguments) => man::man(&world, arguments),
+    let done = choose_kernels(&world).and_then(|()| begin_threads(&world, &arguments.verb)).and_then(|()| {
+        match &arguments.verb {
+            Verb::New(arguments) => new::new(&world, arguments),
+            Verb::Check(arguments) => check::check(&world, arguments),
+            Verb::Fmt(arguments) => fmt::fmt(&world, arguments),
+            Verb::Plan(arguments) => plan::plan(&world, arguments),
+            Verb::Run(arguments) => run::run(&world, arguments),
+            Verb::Lock(arguments) => lock::lock(&world, arguments),
+            Verb::Rebuild(arguments) => rebuild::rebuild(&world, arguments),
+            Verb::Why(arguments) => why::why(&world, arguments),
+            Verb::Show(arguments) => show::show(&world, arguments),
+            Verb::Get(arguments) => get::get(&world, arguments),
+            Verb::Predict(arguments) => predict::predict(&world, arguments),
+            Verb::Graph(arguments) => graph::graph(&world, arguments),
+            Verb::Doc(arguments) => doc::doc(&world, arguments),
+            Verb::Std(arguments) => library::library(&world, arguments),
+            Verb::Package(arguments) => package::package(&world, arguments),
+            Verb::Explain(arguments) => explain::explain(&world, arguments),
+            Verb::Lsp(arguments) => lsp::lsp(&world, arguments),
+            Verb::Compare(arguments) => compare::compare(&world, arguments),
+            Verb::Bench(arguments) => bench::bench(&world, arguments),
+            Verb::Trust(arguments) => trust::trust(&world, arguments),
+            Verb::Helper(arguments) => trust::helper(&world, arguments),
+            Verb::Runs(arguments) => runs::runs(&world, arguments),
+            Verb::Push(arguments) => push::push(&world, arguments),
+            Verb::Pull(arguments) => pull::pull(&world, arguments),
+            Verb::Store(arguments) => store::store(&world, arguments),
+            Verb::Schema(arguments) => schema::schema(&world, arguments),
+            Verb::Completions(arguments) => completions::completions(&world, arguments),
+            Verb::CompleteWords(words) => completions::words(&world, words),
+            Verb::Man(arguments) => man::man(&world, arguments),
+        }
     });
     let exit = done.unwrap_or_else(|failure| {
         failure.print(&world);
@@ -184,6 +187,18 @@ fn lost(world: &World) -> Option<Exit> {
     let failure = Failure::unsaid(&out::finish()?);
     failure.print(world);
     Some(failure.exit)
+}
+
+/// Starts the threads that all verbs share but the helper, which has one so that it can start the command by `fork`, and those that
+/// only look something up.
+fn begin_threads(world: &World, verb: &Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Helper(_) | Verb::CompleteWords(_) | Verb::Completions(_) | Verb::Man(_) | Verb::Explain(_) => Ok(()),
+        _ => threads::begin(world.processors).map_err(|error| {
+            Failure::user(format!("the system gives no threads: {error}"))
+                .hint("raise the limit on processes (`ulimit -u`) or on address space (`ulimit -v`)")
+        }),
+    }
 }
 
 /// Fixes the path of the kernels where `MACULA_KERNELS` names one, to repeat on a newer processor what an older one computed.

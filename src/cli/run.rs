@@ -10,6 +10,7 @@ use super::failure::colours;
 use super::store::size;
 use super::{Exit, Failure, Loaded, PipelineArguments, compare, load, lock, trust};
 use crate::base::shown;
+use crate::base::signals::is_ignored;
 use crate::progress::out;
 use crate::progress::{Colours, Detail, Glyphs, Json, Live, Plain};
 use crate::run::slots::Measure;
@@ -180,10 +181,10 @@ fn glyphs(world: &World) -> Glyphs {
     if other { Glyphs::Ascii } else { Glyphs::Unicode }
 }
 
-/// The first Ctrl-C (or TERM) asks stages to stop where that is safe; the second ends the process at once, which loses
+/// The first Ctrl-C (or TERM, or HUP) asks stages to stop where that is safe; the second ends the process at once, which loses
 /// nothing that was finished.
 pub(super) fn listen(world: &World) {
-    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::flag;
     // A file past the shell's limit on sizes is an error to be told, as a full disk is, and no reason to die.
     let _ = flag::register(libc::SIGXFSZ, Arc::default());
@@ -192,6 +193,10 @@ pub(super) fn listen(world: &World) {
         let _ =
             flag::register_conditional_shutdown(signal, Exit::Interrupted.code().into(), Arc::clone(&world.signalled));
         let _ = flag::register(signal, Arc::clone(&world.signalled));
+    }
+    // The terminal is gone. It may be said twice, by the system and by a shell, so the second ends nothing. `nohup` lets go on.
+    if !is_ignored(SIGHUP) {
+        let _ = flag::register(SIGHUP, Arc::clone(&world.signalled));
     }
 }
 

@@ -55,9 +55,10 @@ pub fn trust(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
 fn digests(world: &World, loaded: &Loaded) -> Result<Vec<(Digest, String)>, Failure> {
     let mut digests = vec![(trust::of_files(&loaded.sources), loaded.file.clone())];
     let options = Options::usual(1);
-    digests.extend(run::with_engine(world, &loaded.project(), &[], options.accept, |engine, wanted| {
+    let code = run::with_engine(world, &loaded.project(), &[], options.accept, |engine, wanted| {
         trust::code(engine, &engine.plan(wanted))
-    })?);
+    })?;
+    digests.extend(code?);
     Ok(digests)
 }
 
@@ -95,7 +96,7 @@ pub fn helper(_: &World, helper: &Helper) -> Result<Exit, Failure> {
     let confined = serde_json::from_slice(&spec).map_err(|error| Failure::user(error.to_string()))?;
     let mut told = File::create(&helper.told).map_err(broken)?;
     Ok(match sandbox::enter(&confined, &mut told) {
-        Told::Entered(_) => Exit::Done,
-        Told::NoWalls(_) | Told::NotStarted(_) => Exit::User,
+        Told::Entered(_) | Told::Ended { .. } | Told::Swept => Exit::Done,
+        Told::NoWalls(_) | Told::NotStarted(_) | Told::Left(_) | Told::Lost => Exit::User,
     })
 }

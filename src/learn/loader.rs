@@ -12,7 +12,7 @@ use super::augment::{Change, Recipe};
 use super::kernels::vectorised;
 use super::sampler::Draw;
 use super::views::{Stored, Views};
-use crate::base::Streams;
+use crate::base::{Streams, threads};
 use crate::data::patches::{Label, PatchSet, Row, Shard};
 use crate::stage::{Params, StageError};
 use crate::store::Objects;
@@ -257,7 +257,7 @@ pub fn ahead<T: Send, E>(
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(1);
         let make = &make;
-        scope.spawn(move || {
+        let begun = threads::spawn(scope, move || {
             for at in 0..count {
                 // The receiver is gone where `take` failed.
                 if sender.send(make(at)).is_err() {
@@ -265,6 +265,10 @@ pub fn ahead<T: Send, E>(
                 }
             }
         });
+        if begun.is_err() {
+            // The system gives no more threads: this one makes them between two uses.
+            return (0..count).try_for_each(|at| take(at, make(at)));
+        }
         receiver.into_iter().enumerate().try_for_each(|(at, made)| take(at, made))
     })
 }

@@ -57,7 +57,7 @@ pub fn serve(world: &World, implementations: &'static [Implementation], connecti
     let Connection { sender, receiver } = connection;
     let known = inbox.clone();
     let ask = state::begin(world.clone(), implementations, move |states| _ = known.send(Inbox::Known(states)));
-    std::thread::spawn(move || {
+    let begun = std::thread::Builder::new().spawn(move || {
         for message in receiver {
             if inbox.send(Inbox::Client(message)).is_err() {
                 return;
@@ -65,5 +65,8 @@ pub fn serve(world: &World, implementations: &'static [Implementation], connecti
         }
         let _ = inbox.send(Inbox::Gone);
     });
+    if begun.is_err() {
+        return Ended::Abruptly;
+    }
     Server::new(world, implementations, Box::new(move |message| _ = sender.send(message)), ask).run(&messages)
 }

@@ -93,7 +93,8 @@ pub(super) fn begin(
     answer: impl Fn(States) + Send + 'static,
 ) -> Sender<Question> {
     let (ask, questions) = channel();
-    std::thread::spawn(move || answers(&world, implementations, &questions, &answer));
+    // Where the system gives no thread, questions stay without an answer.
+    let _ = std::thread::Builder::new().spawn(move || answers(&world, implementations, &questions, &answer));
     ask
 }
 

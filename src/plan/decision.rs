@@ -376,7 +376,28 @@ impl<'a> Engine<'a> {
             let given = given.collect::<Result<Vec<_>, StageError>>()?;
             inputs.entry(input.port.clone()).or_default().extend(given);
         }
+        if let Work::Command { code, .. } = self.implementation(id).work
+            && !inputs.contains_key(code.program)
+            && let Some((word, tree)) = self.own_program(id)?
+        {
+            let given = keys::Given { stage: word.clone(), name: word, artifact: tree.into(), summary: None };
+            inputs.insert(code.program.to_owned(), vec![given]);
+        }
         Ok(inputs)
+    }
+
+    /// The program of a command that is a file of the project's own folder: its word, and its content as a source would give it.
+    ///
+    /// # Errors
+    /// What reading it runs into.
+    pub fn own_program(&self, id: StageId) -> Result<Option<(String, Tree)>, StageError> {
+        let Work::Command { code, .. } = self.implementation(id).work else { return Ok(None) };
+        let Some(word) = (code.word)(&params(self.stage(id))) else { return Ok(None) };
+        let Some(path) = self.files.own_program(&word) else { return Ok(None) };
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("program").to_owned();
+        let mut tree = Tree::default();
+        tree.insert(name, self.files.entry(&path)?);
+        Ok(Some((word, tree)))
     }
 }
 

@@ -14,7 +14,7 @@ use super::job::{self, Ended, Job, Shared};
 use super::slots::{Measure, Need, Slots};
 use super::state::{State, States};
 use crate::base::usage::held_memory;
-use crate::base::{Digest, Sources};
+use crate::base::{Digest, Sources, threads};
 use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId};
 use crate::stage::{StageError, Stop, Warning, Work};
 use crate::store::{StageRun, StoreError};
@@ -151,15 +151,15 @@ impl<'a> Executor<'a> {
         let shared = self.shared;
         std::thread::scope(|scope| {
             let start = |id: StageId, job: Job, stop: Arc<Stop>, sender: Sender<Message>| {
-                scope.spawn(move || {
+                threads::hand_over(scope, job, move |job| {
                     let clock = Instant::now();
                     let ended = match job {
                         Job::Compute(task) => job::run(shared, id, task, &stop),
                         Job::Bring(known, reused) => job::bring(shared, id, known, *reused, &stop),
                     };
-                    // Nobody listens any more where the executor itself panicked.
+                    // Nobody listens where the executor itself panicked.
                     let _ = sender.send((id, ended, clock.elapsed().as_secs_f64()));
-                });
+                })
             };
             loop {
                 self.tell_stop();
@@ -170,7 +170,10 @@ impl<'a> Executor<'a> {
                     let held = held_memory().map(|held| (held, held));
                     let running = Running { began: Instant::now(), stop: Arc::clone(&stop), late: false, held };
                     self.running.insert(id, running);
-                    start(id, job, stop, sender.clone());
+                    if let Err((error, job)) = start(id, job, stop, sender.clone()) {
+                        self.refused(id, job, &error);
+                        break;
+                    }
                 }
                 let running = self.states.count(|state| *state == State::Running);
                 let elsewhere = self.states.count(|state| *state == State::Elsewhere);
@@ -183,6 +186,17 @@ impl<'a> Executor<'a> {
         });
         self.tell_troubles();
         self.leave();
+    }
+
+    /// Puts a stage back, to be tried again at each look, that the system gave no thread for; fails it where no other runs.
+    fn refused(&mut self, id: StageId, job: Job, error: &std::io::Error) {
+        self.slots.give_back(id);
+        if self.running.remove(&id).is_some() && self.running.is_empty() {
+            return self.take_failure(id, super::no_thread(error));
+        }
+        self.tasks.insert(id, job);
+        self.elsewhere.insert(id);
+        self.states.set(id, State::Elsewhere);
     }
 
     /// What is wrong with remotes is told once; the run goes on without them.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::World;
+use super::commands::program::{is_input, is_of_project};
 use super::listing::{list, unreadable};
 use super::stamp::Stamping;
 use crate::stage::{Files, StageError};
@@ -55,6 +56,13 @@ impl Files for ProjectFiles<'_> {
 
     fn program(&self, name: &str) -> Option<PathBuf> {
         self.world.program(name, &self.folder)
+    }
+
+    fn own_program(&self, word: &str) -> Option<PathBuf> {
+        if is_input(word) {
+            return None;
+        }
+        self.program(word).filter(|program| is_of_project(program, &self.folder))
     }
 
     fn stamp(&self, asked: &[Asked]) -> Option<Stamp> {

@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use super::job::{Shared, guarded};
-use crate::base::Digest;
+use super::no_thread;
+use crate::base::{Digest, threads};
 use crate::plan::{StageId, Task, decision, keys};
 use crate::stage::{Ctx, Item, StageError};
 use crate::store::{ItemRecord, Segment, Tree};
@@ -44,11 +45,12 @@ pub(super) fn run(
     let next = AtomicUsize::new(0);
     let halt = AtomicBool::new(false);
     let (sender, receiver) = channel();
+    let mut refused = None;
     std::thread::scope(|scope| {
-        for _ in 0..shared.threads.min(open.len()) {
+        for begun in 0..shared.threads.min(open.len()) {
             let sender = sender.clone();
             let (items, open, next, halt, of_item) = (&items, &open, &next, &halt, &of_item);
-            scope.spawn(move || {
+            let work = move || {
                 while !halt.load(Ordering::SeqCst) && !ctx.stop.raised() {
                     let Some(&at) = open.get(next.fetch_add(1, Ordering::SeqCst)) else { return };
                     let item = &items[at].0;
@@ -62,7 +64,12 @@ pub(super) fn run(
                         return;
                     }
                 }
-            });
+            };
+            // Fewer do the same; one there must be.
+            if let Err(error) = threads::spawn(scope, work) {
+                refused = Some(error).filter(|_| begun == 0);
+                break;
+            }
         }
         drop(sender);
         let mut done = total - open.len() as u64;
@@ -83,6 +90,9 @@ pub(super) fn run(
         };
         failures = collect(&receiver, &halt, tell, &mut commit);
     });
+    if let Some(error) = refused {
+        return Err(no_thread(&error));
+    }
     if let Some(error) = together(failures, |at| &items[at].0.name) {
         return Err(error);
     }

@@ -34,7 +34,7 @@ pub use world::World;
 
 use crate::base::budget::Budget;
 use crate::base::usage::{Whose, peak_memory};
-use crate::base::{Digest, Sources};
+use crate::base::{Digest, Sources, threads};
 use crate::diag::Diag;
 use crate::lang::near::near;
 use crate::lang::spec::Pipeline;
@@ -299,7 +299,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
             engine,
             world,
             pool: &pool,
-            threads: options.threads.max(1),
+            threads: pool.current_num_threads(),
             budget: Budget::new(options.memory),
             watch: &recorder,
             run: record.id.clone(),
@@ -361,13 +361,13 @@ fn id_at(began: u64) -> String {
 
 /// The threads that all stages share.
 fn pool(threads: usize) -> Result<rayon::ThreadPool, StageError> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.max(1))
-        .thread_name(|at| format!("macula-{at}"))
-        // Deep enough for the recursion of networks and for stolen work on top of it.
-        .stack_size(16 << 20)
-        .build();
-    pool.map_err(|error| StageError::Bug(format!("no threads: {error}")))
+    threads::pool(threads).map_err(|error| no_thread(&error))
+}
+
+/// That the system gives not even one thread.
+fn no_thread(error: &std::io::Error) -> StageError {
+    StageError::input("no-thread", format!("the system gives no more threads: {error}"))
+        .hint("a limit on processes (`ulimit -u`) or on address space (`ulimit -v`) is reached: raise it, or set fewer `--threads` and `--jobs`")
 }
 
 fn machine(world: &World, options: &Options) -> BTreeMap<String, String> {

@@ -105,7 +105,7 @@ impl Repair<'_> {
             engine: &engine,
             world: self.world,
             pool: self.pool,
-            threads: self.options.threads.max(1),
+            threads: self.pool.current_num_threads(),
             budget: Budget::new(self.options.memory),
             watch: self.watch,
             run: self.run.clone(),

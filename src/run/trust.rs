@@ -8,8 +8,9 @@ use std::path::Path;
 use super::Project;
 use super::job::Shared;
 use crate::base::{Digest, Hasher, Sources, disk};
+use crate::lang::spec::Reference;
 use crate::plan::{Decision, Engine, StageId, Task};
-use crate::stage::{StageError, Work};
+use crate::stage::{Code, StageError, Work};
 
 /// Which commands may be run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,20 +63,51 @@ pub fn of_files(sources: &Sources) -> Digest {
     hasher.finish()
 }
 
-/// The code that the commands of a pipeline are given by its sources: for each the stage and port, and the digest.
-#[must_use]
-pub fn code(engine: &Engine, decisions: &BTreeMap<StageId, Decision>) -> Vec<(Digest, String)> {
+/// The code that the commands of a pipeline are given: for each the digest, and what it is of which stage.
+///
+/// # Errors
+/// What reading a program of the project's runs into.
+pub fn code(engine: &Engine, decisions: &BTreeMap<StageId, Decision>) -> Result<Vec<(Digest, String)>, StageError> {
     let mut found = Vec::new();
     for (at, stage) in engine.pipeline.stages.iter().enumerate() {
-        let Work::Command { code, .. } = engine.implementation(StageId(at)).work else { continue };
-        for input in stage.inputs.iter().filter(|input| code.contains(&input.port.as_str())) {
-            for reference in &input.from {
-                let source = engine.graph.find(&reference.stage).and_then(|id| decisions.get(&id));
-                let Some(Decision::Source(known) | Decision::Reuse(known, _)) = source else { continue };
-                if let Some(tree) = known.outputs.get(&reference.port) {
-                    found.push((tree.digest(), format!("{} of {}", reference.stage, stage.name)));
-                }
+        for Pinned { reference, .. } in pinned(engine, StageId(at)) {
+            let source = engine.graph.find(&reference.stage).and_then(|id| decisions.get(&id));
+            let Some(Decision::Source(known) | Decision::Reuse(known, _)) = source else { continue };
+            if let Some(tree) = known.outputs.get(&reference.port) {
+                found.push((tree.digest(), format!("{} of {}", reference.stage, stage.name)));
             }
+        }
+        if let Some((word, tree)) = engine.own_program(StageId(at))? {
+            found.push((tree.digest(), format!("{word} of {}", stage.name)));
+        }
+    }
+    Ok(found)
+}
+
+/// An input that may hold a command's code.
+struct Pinned<'e> {
+    port: &'e str,
+    /// Its place among what the port is given.
+    at: usize,
+    reference: &'e Reference,
+}
+
+fn pinned<'e>(engine: &Engine<'e>, id: StageId) -> Vec<Pinned<'e>> {
+    let Work::Command { code, .. } = engine.implementation(id).work else { return Vec::new() };
+    let is_source = |reference: &Reference| {
+        let stage = engine.graph.find(&reference.stage);
+        stage.is_some_and(|id| matches!(engine.implementation(id).work, Work::Source(_)))
+    };
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    for input in &engine.stage(id).inputs {
+        let port = input.port.as_str();
+        for reference in &input.from {
+            let place = places.entry(port).or_default();
+            if code.pinned.contains(&port) || code.of_sources.contains(&port) && is_source(reference) {
+                found.push(Pinned { port, at: *place, reference });
+            }
+            *place += 1;
         }
     }
     found
@@ -92,16 +124,18 @@ pub fn has_commands(project: &Project) -> bool {
 }
 
 /// Refuses a command of a pipeline, or with code, that the user did not trust.
-pub(super) fn check(shared: &Shared, id: StageId, task: &Task, ports: &[&str]) -> Result<(), StageError> {
-    let trust = &shared.trust;
+pub(super) fn check(shared: &Shared, id: StageId, task: &Task, code: Code) -> Result<(), StageError> {
+    let (engine, trust) = (shared.engine, &shared.trust);
     if !trust.pipeline.is_some_and(|digest| trust.known.contains(&digest)) {
-        let stage = shared.engine.stage(id);
+        let stage = engine.stage(id);
         let text = format!("`{} {}` runs a command, and this pipeline is not trusted", stage.kind, stage.name);
         return Err(StageError::input("not-trusted", text)
             .hint("read the file, then `macula trust FILE`; any change of it or of what it uses asks again"));
     }
-    let given = ports.iter().flat_map(|port| task.inputs.many(port));
-    for named in given {
+    let inputs = pinned(engine, id).into_iter().filter_map(|input| task.inputs.many(input.port).get(input.at));
+    let own = engine.own_program(id)?.is_some();
+    let program = task.inputs.many(code.program).iter().filter(|_| own);
+    for named in inputs.chain(program) {
         if !trust.known.contains(&named.tree.digest()) {
             let text = format!("the code that `{}` gives was not trusted, or changed since", named.name);
             return Err(StageError::input("not-trusted", text)

@@ -80,6 +80,21 @@ impl World {
         folders.map(|folder| folder.join(name)).find(runs)
     }
 
+    /// Homes of users: this one's by `HOME`, and those that the system lists. Folders that belong to the system are none.
+    #[must_use]
+    pub fn homes(&self) -> Vec<PathBuf> {
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let listed = passwd.lines().filter_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let id: u32 = fields.get(2)?.parse().ok()?;
+            // Others below 1000 are services, whose homes are `/usr/sbin` and the like.
+            let person = id == 0 || id >= 1000 || id == rustix::process::getuid().as_raw();
+            fields.get(5).filter(|home| person && home.len() > 1 && **home != "/nonexistent").map(PathBuf::from)
+        });
+        let own = self.variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute() && home.parent().is_some());
+        own.into_iter().chain(listed).collect()
+    }
+
     /// Where the digests of what the user trusts are kept: outside every project, so that none can bring its own. `MACULA_TRUST`
     /// puts it elsewhere.
     #[must_use]

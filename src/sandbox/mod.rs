@@ -1,19 +1,19 @@
 //! Walls around a command of the user's: what it may read and write, whether it reaches the network, how much memory it may
-//! hold. Knows no stage and no pipeline, and never runs in the process that computes: a helper process puts the walls around
-//! itself and becomes the command, so that nothing happens between `fork` and `exec` that is not safe there.
+//! hold. Knows no stage and no pipeline, and never runs in the process that computes: a helper process starts the command behind its
+//! walls and stays until nothing that came of it is left.
 //!
-//! Under Linux files are walled off by Landlock (kernel 6.2 and newer), the network by a namespace of its own, or, where the
-//! system gives none, by Landlock's rules for TCP (6.7 and newer), which leave UDP open. Elsewhere there are no walls, and
-//! [`enter`] refuses unless it is told to do without.
+//! Under Linux the command is given namespaces of its own, in which there is nothing but what it may use, and Landlock (kernel 6.2 and
+//! newer) and seccomp on top; where the system gives this user no namespaces, Landlock and a longer list for seccomp. Elsewhere there
+//! are no walls, and [`enter`] refuses unless it is told to do without.
 
 #[cfg(target_os = "linux")]
 mod linux;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ pub enum Wall {
     Open,
 }
 
-/// What the helper writes down before it becomes the command.
+/// What the helper writes down, each on a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Told {
@@ -62,6 +62,19 @@ pub enum Told {
     NoWalls(String),
     /// The walls stand, but the command can't be started: why.
     NotStarted(String),
+    /// The command ended: with an exit code, or by a signal.
+    Ended {
+        /// The exit code.
+        code: Option<i32>,
+        /// The signal's number.
+        signal: Option<i32>,
+    },
+    /// All that the command started is gone.
+    Swept,
+    /// So many processes could not be ended.
+    Left(usize),
+    /// What watched over the command was ended, and the command with it.
+    Lost,
 }
 
 /// What every program needs of a system: libraries, programs, time zones, name services, what processors there are. Nothing of a
@@ -92,41 +105,44 @@ pub const SYSTEM: [&str; 22] = [
 ];
 
 /// Devices that hold nothing: they may be read and written.
-pub const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm"];
+pub const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
-/// Puts the walls around this process and becomes the command. What happened is written into `told`; it returns only where the
-/// command was not started.
+/// Where processes share memory by name; in namespaces, a folder of the command's own.
+pub const SHARED_MEMORY: &str = "/dev/shm";
+
+/// Runs the command behind its walls. What happens is written into `told`; it returns what was written last, once nothing that the
+/// command started is left.
 pub fn enter(confined: &Confined, told: &mut File) -> Told {
-    let walls = match confined.walls {
-        Wall::Open => Ok("none (`--unconfined`)".to_owned()),
-        Wall::Closed => close(confined),
-    };
-    let said = match walls {
-        Err(why) => Told::NoWalls(why),
-        Ok(walls) => {
-            // Written before: a process that became another can't tell.
-            write(told, &Told::Entered(walls));
-            Told::NotStarted(start(confined).to_string())
-        }
-    };
-    write(told, &said);
-    said
+    #[cfg(target_os = "linux")]
+    {
+        linux::keep(confined, told)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let said = match confined.walls {
+            Wall::Closed => Told::NoWalls("walls around commands are made under Linux only".to_owned()),
+            Wall::Open => {
+                // Written before: a process that became another can't tell.
+                write(told, &Told::Entered("none (`--unconfined`)".to_owned()));
+                Told::NotStarted(start(confined).to_string())
+            }
+        };
+        write(told, &said);
+        said
+    }
 }
 
 fn write(told: &mut File, said: &Told) {
-    let text = serde_json::to_vec(said).unwrap_or_default();
-    // What can't be told counts as not entered: whoever reads it finds no text that can be read.
-    let _ = told.set_len(0).and_then(|()| told.seek(SeekFrom::Start(0))).and_then(|_| told.write_all(&text));
+    let mut line = serde_json::to_vec(said).unwrap_or_default();
+    line.push(b'\n');
+    // What can't be told counts as not said.
+    let _ = told.write_all(&line);
 }
 
-#[cfg(target_os = "linux")]
-fn close(confined: &Confined) -> Result<String, String> {
-    linux::close(confined)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn close(_: &Confined) -> Result<String, String> {
-    Err("walls around commands are made under Linux alone".to_owned())
+/// All that a helper wrote down.
+#[must_use]
+pub fn read(told: &[u8]) -> Vec<Told> {
+    told.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 /// Becomes the command; returns where that fails.
@@ -134,6 +150,7 @@ fn start(confined: &Confined) -> std::io::Error {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(&confined.program);
     command.args(&confined.arguments).env_clear().envs(&confined.environment).current_dir(&confined.folder);
+    command.stdin(Stdio::null());
     limit(confined.memory).err().unwrap_or_else(|| command.exec())
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::base::beneath::{Beneath, Unlisted};
 use crate::base::{Digest, disk, figure};
 use crate::data::counts::counted;
 use crate::data::patches::PatchSet;
@@ -13,8 +14,8 @@ use crate::data::predictions::{Predictions, patches_csv};
 use crate::data::table::Columns;
 use crate::lang::value::Value;
 use crate::stage::{
-    Command, Commands, Ctx, Determinism, Implementation, Network, Outcome, Params, Ran, StageError, Summary, Warning,
-    Work,
+    Code, Command, Commands, Ctx, Determinism, Implementation, Network, Outcome, Params, Ran, StageError, Summary,
+    Warning, Work,
 };
 use crate::store::{Entry, Location, Objects, StoreError, Tree, as_path};
 
@@ -27,8 +28,16 @@ pub const EXEC: Implementation = Implementation {
     determinism: Determinism::Unknown,
     check: Some(|params| declared(params).map(drop)),
     foresee: None,
-    work: Work::Command { run, code: &["script"] },
+    work: Work::Command { run, code: CODE },
 };
+
+/// Where its code comes from.
+const CODE: Code = Code { pinned: &["script"], of_sources: &["files"], program: "interpreter", word };
+
+/// The program that it begins with.
+fn word(params: &Params) -> Option<String> {
+    params.list("command").first().map(Value::to_string)
+}
 
 /// The ports whose content is laid out; what is given to `interpreter` is only named.
 const LAID_OUT: [&str; 8] = ["script", "photographs", "patches", "weights", "model", "thresholds", "scores", "files"];
@@ -43,6 +52,8 @@ fn run(ctx: &Ctx<'_>, commands: &dyn Commands) -> Result<Outcome, StageError> {
     for place in [&outputs, &scratch] {
         fs::create_dir(place).map_err(StoreError::disk("create", place))?;
     }
+    let timeout = ctx.params.real_or_none("timeout")?.map(Duration::from_secs_f64);
+    let began = ctx.progress.elapsed();
     let ran = commands.run(&Command {
         words,
         writes: vec![outputs.clone(), scratch],
@@ -50,11 +61,26 @@ fn run(ctx: &Ctx<'_>, commands: &dyn Commands) -> Result<Outcome, StageError> {
         environment: environment(ctx.params),
         passes: texts(ctx.params, "passes"),
         network: if ctx.params.flag("network")? { Network::Allowed } else { Network::Denied },
-        timeout: ctx.params.real_or_none("timeout")?.map(Duration::from_secs_f64),
+        timeout,
         memory: ctx.params.count_or_none("memory")?.map(|mib| (mib as u64) << 20),
         folder: folder.clone(),
-    })?;
-    let tree = take_in(&outputs, &declared, ctx.objects)?;
+    });
+    // A folder that it closed to everybody could neither be taken nor removed.
+    disk::unlock_folders(&folder);
+    let ran = ran?;
+    let late = || {
+        let taken = ctx.progress.elapsed().zip(began).map(|(now, began)| now.saturating_sub(began));
+        taken.zip(timeout).is_some_and(|(taken, timeout)| taken > timeout)
+    };
+    let taking = Taking { objects: ctx.objects, go_on: &|| !ctx.stop.raised() && !late() };
+    let Some(tree) = taking.all(&outputs, &declared)? else {
+        ctx.stop.check()?;
+        let seconds = timeout.unwrap_or_default().as_secs_f64();
+        let text = format!("it took longer than {seconds} s to take what the command left, and was ended");
+        return Err(StageError::input("command-timeout", text)
+            .hint("is one of its outputs far longer than it should be? allow it more with `timeout`, in seconds")
+            .field("timeout"));
+    };
     // What is left over is no matter: the next attempt begins with a fresh folder.
     let _ = fs::remove_dir_all(&folder);
     let summary = Summary { headline: headline(&tree), warnings: warnings(&ran), ..Summary::default() };
@@ -66,6 +92,7 @@ fn fresh(partial: &Path) -> Result<PathBuf, StageError> {
     let partial = partial.canonicalize().map_err(StoreError::disk("read", partial))?;
     let folder = partial.join("command");
     if folder.exists() {
+        disk::unlock_folders(&folder);
         fs::remove_dir_all(&folder).map_err(StoreError::disk("delete", &folder))?;
     }
     fs::create_dir_all(&folder).map_err(StoreError::disk("create", &folder))?;
@@ -166,53 +193,91 @@ fn declared(params: &Params) -> Result<BTreeMap<String, Format>, StageError> {
     Ok(declared)
 }
 
-/// Stores what the command left, once all of it is what was declared and nothing else.
-fn take_in(outputs: &Path, declared: &BTreeMap<String, Format>, objects: &Objects) -> Result<Tree, StageError> {
-    let mut left = BTreeSet::new();
-    list(outputs, "", &mut left)?;
-    let mut tree = Tree::default();
-    for (name, format) in declared {
-        let of: Vec<&String> = if name.ends_with('/') {
-            left.iter().filter(|file| file.starts_with(name.as_str())).collect()
-        } else {
-            left.get(name).into_iter().collect()
-        };
-        if of.is_empty() {
-            let text = format!("the command ended well and left no `outputs/{name}`");
-            return Err(StageError::input("missing-output", text).hint("it must write all that `gives` declares"));
-        }
-        for file in of {
-            let entry = objects.take(&outputs.join(file))?;
-            let checked = if *format == Format::Any { Ok(()) } else { check(file, *format, &objects.read(&entry)?) };
-            checked.map_err(|reason| {
-                StageError::input("output-format", format!("`outputs/{file}` is not what `gives` says: {reason}"))
-            })?;
-            tree.insert(file.clone(), entry);
-        }
-    }
-    if let Some(extra) = left.iter().find(|file| tree.get(file).is_none()) {
-        let text = format!("the command left `outputs/{extra}`, which `gives` does not declare");
-        return Err(StageError::input("undeclared-output", text).hint("declare it, or write it to `tmp/`"));
-    }
-    Ok(tree)
+/// Stores what a command left.
+struct Taking<'a> {
+    objects: &'a Objects,
+    /// Whether there is still time.
+    go_on: &'a dyn Fn() -> bool,
 }
 
-fn list(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) -> Result<(), StageError> {
-    for entry in fs::read_dir(folder).map_err(StoreError::disk("list", folder))? {
-        let entry = entry.map_err(StoreError::disk("list", folder))?;
-        let kind = entry.file_type().map_err(StoreError::disk("list", folder))?;
-        let name = entry.file_name().into_string().map_err(|name| odd(&format!("{prefix}{}", name.display())))?;
-        let path = format!("{prefix}{name}");
-        if kind.is_dir() {
-            list(&entry.path(), &format!("{path}/"), found)?;
-        } else if kind.is_file() {
-            found.insert(path);
-        } else {
-            return Err(odd(&path));
+impl Taking<'_> {
+    /// All of it, once it is what was declared and nothing else; [`None`] where the time was over.
+    fn all(&self, outputs: &Path, declared: &BTreeMap<String, Format>) -> Result<Option<Tree>, StageError> {
+        let folder = Beneath::open(outputs).map_err(StoreError::disk("open", outputs))?;
+        let left: BTreeSet<String> = match folder.files() {
+            Ok(left) => left.into_iter().collect(),
+            Err(Unlisted::Odd(path)) => return Err(odd(&path)),
+            Err(Unlisted::Disk(error)) => return Err(StoreError::disk("list", outputs)(error).into()),
+        };
+        let mut tree = Tree::default();
+        for (name, format) in declared {
+            let of: Vec<&String> = if name.ends_with('/') {
+                left.iter().filter(|file| file.starts_with(name.as_str())).collect()
+            } else {
+                left.get(name).into_iter().collect()
+            };
+            if of.is_empty() {
+                let text = format!("the command ended well and left no `outputs/{name}`");
+                return Err(StageError::input("missing-output", text).hint("it must write all that `gives` declares"));
+            }
+            for file in of {
+                let Some(entry) = self.objects.take(&folder, file, self.go_on)? else { return Ok(None) };
+                let checked = match format {
+                    Format::Any => Some(Ok(())),
+                    format => self.check(file, *format, &self.objects.read(&entry)?),
+                };
+                let Some(checked) = checked else { return Ok(None) };
+                checked.map_err(|reason| {
+                    let text = format!("`outputs/{file}` is not what `gives` says: {reason}");
+                    StageError::input("output-format", text)
+                })?;
+                tree.insert(file.clone(), entry);
+            }
         }
+        if let Some(extra) = left.iter().find(|file| tree.get(file).is_none()) {
+            let text = format!("the command left `outputs/{extra}`, which `gives` does not declare");
+            return Err(StageError::input("undeclared-output", text).hint("declare it, or write it to `tmp/`"));
+        }
+        Ok(Some(tree))
     }
-    Ok(())
+
+    /// Whether bytes are of a format, or why not; [`None`] where the time was over.
+    fn check(&self, name: &str, format: Format, bytes: &[u8]) -> Option<Result<(), String>> {
+        if matches!(format, Format::Predictions | Format::Json) && bytes.len() as u64 > LONGEST_READ {
+            let text = format!("it is longer than {}", disk::bytes_shown(LONGEST_READ));
+            return Some(Err(text));
+        }
+        if format == Format::Text {
+            return self.text(bytes);
+        }
+        Some(check(name, format, bytes))
+    }
+
+    /// Whether bytes are UTF-8, piece by piece.
+    fn text(&self, bytes: &[u8]) -> Option<Result<(), String>> {
+        let mut at = 0;
+        while at < bytes.len() {
+            if !(self.go_on)() {
+                return None;
+            }
+            let piece = &bytes[at..bytes.len().min(at + (4 << 20))];
+            match std::str::from_utf8(piece) {
+                Ok(_) => at += piece.len(),
+                // A character may stand across the piece's end.
+                Err(error)
+                    if error.error_len().is_none() && at + piece.len() < bytes.len() && error.valid_up_to() > 0 =>
+                {
+                    at += error.valid_up_to();
+                }
+                Err(error) => return Some(Err(format!("no UTF-8 at byte {}", at + error.valid_up_to()))),
+            }
+        }
+        Some(Ok(()))
+    }
 }
+
+/// Bytes of a table or of JSON that are read at most.
+const LONGEST_READ: u64 = 16 << 30;
 
 fn odd(path: &str) -> StageError {
     let text = format!("the command left `outputs/{path}`, which is no plain file with a name in UTF-8");
@@ -229,8 +294,7 @@ fn check(name: &str, format: Format, bytes: &[u8]) -> Result<(), String> {
         Format::Json => {
             serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map(|_| ()).map_err(|error| error.to_string())
         }
-        Format::Text => std::str::from_utf8(bytes).map(|_| ()).map_err(|error| error.to_string()),
-        Format::Any => Ok(()),
+        Format::Text | Format::Any => Ok(()),
     }
 }
 

@@ -41,7 +41,7 @@ fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<W
     let mut warnings: Vec<Warning> = idle(params, network)?.into_iter().collect();
     let Some(tree) = inputs.optional("init") else { return Ok(warnings) };
     let (shown, entry) = weights_file(tree, objects)?;
-    let Some(Ok(file)) = objects.locate(&entry).map(File::open) else { return Ok(warnings) };
+    let Some(Ok(file)) = objects.outside_path(&entry).map(|path| regular::open(&path)) else { return Ok(warnings) };
     let header = Header::read(&shown, BufReader::new(file))?;
     let report = foresee(&header, &shown, network, Missing::from_params(params)?)?;
     warnings.extend(report.doubt(&header.name(&shown), &network.name));

@@ -223,12 +223,21 @@ pub(super) fn number(rest: &mut &[u8]) -> Option<u64> {
 }
 
 /// Reads a file once, in large pieces, hashing each over all threads of the pool.
-pub fn digest_of_file(mut file: File) -> io::Result<Entry> {
+pub fn digest_of_file(file: File) -> io::Result<Entry> {
+    digest_while(file, &|| true)?.ok_or_else(|| io::ErrorKind::Interrupted.into())
+}
+
+/// As [`digest_of_file`], as long as `go_on` says so; [`None`] once it does not. A file without bytes on the disk may be longer than
+/// anybody wants to wait.
+pub(super) fn digest_while(mut file: File, go_on: &dyn Fn() -> bool) -> io::Result<Option<Entry>> {
     let mut hasher = blake3::Hasher::new();
     let most = file.metadata()?.len().saturating_add(1).clamp(1 << 10, 4 << 20);
     let mut buffer = vec![0; most as usize];
     let mut size = 0;
     loop {
+        if !go_on() {
+            return Ok(None);
+        }
         // Filled before it is hashed: small pieces would not be shared between threads.
         let mut filled = 0;
         while filled < buffer.len() {
@@ -238,7 +247,7 @@ pub fn digest_of_file(mut file: File) -> io::Result<Entry> {
             }
         }
         if filled == 0 {
-            return Ok(Entry { digest: Digest::from_bytes(*hasher.finalize().as_bytes()), size });
+            return Ok(Some(Entry { digest: Digest::from_bytes(*hasher.finalize().as_bytes()), size }));
         }
         size += filled as u64;
         if filled >= 1 << 20 {

@@ -30,7 +30,7 @@ use super::presence::{Folders, Listing, Looking, Whole};
 use super::remote::Remotes;
 use super::tree::Encoded;
 use super::{Entry, Lease, Tree, Use};
-use crate::base::{Digest, disk, regular};
+use crate::base::{Digest, disk, regular, threads};
 
 /// Objects from this size on are mapped instead of read.
 const MAPPED_FROM: u64 = 64 << 10;
@@ -560,16 +560,12 @@ pub(super) fn at_once<T: Sync, E: Send>(items: &[T], work: impl Fn(&T) -> Result
     }
     let next = AtomicUsize::new(0);
     let failure = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(items.len()) {
-            scope.spawn(|| {
-                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(error) = work(item) {
-                        lock(&failure).get_or_insert(error);
-                        return;
-                    }
-                }
-            });
+    threads::side_by_side(AT_ONCE.min(items.len()), || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = work(item) {
+                lock(&failure).get_or_insert(error);
+                return;
+            }
         }
     });
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)

@@ -18,6 +18,7 @@ const LEAVES_ALONE: [(&str, &[&str], &str); 1] =
 /// Third-party crates and the only floors that may name them.
 const CRATES: [(&str, &[&str]); 21] = [
     ("landlock", &["sandbox"]),
+    ("seccompiler", &["sandbox"]),
     ("miette", &["diag"]),
     ("kdl", &["syntax"]),
     ("petgraph", &["plan"]),

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Exit, Failure};
-use crate::base::Sources;
+use crate::base::{Sources, threads};
 use crate::lang::near::near;
 use crate::lang::network::NetworkSpec;
 use crate::lang::stdlib::MODULES;
@@ -128,8 +128,8 @@ pub fn bench(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         warmup: arguments.warmup,
     };
     let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|error| Failure::user(format!("{threads} threads can't be started: {error}")))?;
+    let pool = threads::pool(threads);
+    let pool = pool.map_err(|error| Failure::user(format!("no thread can be started: {error}")))?;
     let (mut class, mut compared) = (kernels::path(), None);
     let measured = pool.install(|| match arguments.what {
         What::Train => {

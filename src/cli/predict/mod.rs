@@ -15,7 +15,7 @@ use clap::Args;
 
 use super::artifact::{self, Artifact};
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
-use crate::base::{Digest, Streams, regular};
+use crate::base::{Digest, Streams, regular, threads};
 use crate::data::gathering::extension;
 use crate::data::photographs::{PhotographFacts, WithoutMask};
 use crate::lang::signature::Signature;
@@ -155,7 +155,8 @@ fn names(photographs: &[PathBuf]) -> Result<Vec<String>, Failure> {
 fn watched<T>(world: &World, stop: &Stop, work: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        // Where the system gives no thread for that, Ctrl-C is heard at the end.
+        let _ = threads::spawn(scope, || {
             while !done.load(Ordering::SeqCst) {
                 if world.interrupted() {
                     stop.raise();

@@ -463,6 +463,11 @@ pub(super) const PAGES: &[Page] = &[
         "Allow it more. What it left as a checkpoint is gone on from.",
     ),
     found(
+        "no-thread",
+        "The system refuses a thread, and none that runs could do the work in its place.",
+        "Raise the limit that is reached (`ulimit -u`, `ulimit -v`, or what a scheduler gives a job), or set fewer `--threads` and `--jobs`.",
+    ),
+    found(
         "stage-retried",
         "The disk or the network failed in a way that can pass, and the stage is tried again (`--retries`).",
         "Nothing, where it then goes well.",
@@ -476,7 +481,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "no-sandbox",
-        "This system can't keep a command to what it declares: there is no Landlock (Linux 6.2 and newer), or no way to deny the network.",
+        "This system can't keep a command to what it declares, or can't end all that it starts: there is no Landlock (Linux 6.2 and newer), or there are neither namespaces nor seccomp.",
         "Run it where there is, or with `macula run --unconfined`, where you trust the command with all that you may do.",
     ),
     found("command-not-found", "The program of a command can't be found or started.", "Check its name and PATH."),
@@ -486,6 +491,11 @@ pub(super) const PAGES: &[Page] = &[
         "Mend it. Nothing of what it made was kept.",
     ),
     found("command-timeout", "A command took longer than `timeout` allows.", "Allow it more, in seconds."),
+    found(
+        "command-left-processes",
+        "A command ended, or was ended, and something that it started could not be. It may still write to what the command left, so nothing of that is taken.",
+        "End it yourself (`ps`), then run again. A process that waits for a disk that does not answer ends when that does.",
+    ),
     found(
         "undeclared-path",
         "A command tried to read or write what its stage does not declare, and was kept from it.",

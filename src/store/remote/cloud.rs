@@ -21,6 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::bounded::Bounded;
 use super::site::{Fault, Site};
 use super::watch::WRITING;
+use crate::base::threads;
 
 /// Files larger than a piece go in pieces. S3 allows 10,000 of them: 80 GB.
 const PIECE: usize = 8 << 20;
@@ -90,7 +91,9 @@ impl Bucket {
             Fault::hinted(text, hint)
         };
         let (reading, writing) = (open(patience).map_err(failed)?, open(patience + WRITING).map_err(failed)?);
-        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("macula-remote").enable_all().build();
+        let runtime = threads::begun(|| {
+            Builder::new_multi_thread().worker_threads(2).thread_name("macula-remote").enable_all().build()
+        });
         let runtime = runtime.map_err(|error| Fault::lasting(format!("no threads for `{name}`: {error}")))?;
         Ok(Self { reading, writing, runtime: Some(runtime), prefix: prefix.to_owned(), patience, name })
     }

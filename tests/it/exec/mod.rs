@@ -2,8 +2,11 @@
 //! unchecked.
 
 mod commands;
+mod left;
+mod pins;
 mod predictions;
 mod rebuild;
+mod sockets;
 mod walls;
 
 use std::process::Command;
@@ -17,6 +20,16 @@ fn space(script: &str, statements: &str) -> Space {
         "pipeline p seed=1 {{\n    files script {{ path \"run.sh\" }}\n    exec made {{\n        script script\n        \
          command sh \"inputs/script/run.sh\"\n        {statements}\n    }}\n}}\n"
     ));
+    space.write("run.sh", script);
+    space
+}
+
+/// A project whose command is a script of Python's. The interpreter itself is named: what PATH finds may be a shim that looks for the
+/// one in a folder of the user's.
+fn python(script: &str, gives: &str) -> Space {
+    let space = space("", gives);
+    let command = format!("command \"{}\" \"inputs/script/run.sh\"", predictions::python());
+    space.edit("pipeline.kdl", "command sh \"inputs/script/run.sh\"", &command);
     space.write("run.sh", script);
     space
 }
@@ -42,6 +55,36 @@ fn macula(space: &Space, arguments: &str) -> Said {
 /// Runs the pipeline, trusted.
 fn run(space: &Space) -> Said {
     macula(space, "run --trust pipeline.kdl")
+}
+
+/// As [`macula`], where the system gives no namespaces: by a filter that refuses them, as many containers have one.
+#[cfg(target_os = "linux")]
+fn without_namespaces(space: &Space, arguments: &str) -> Said {
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    };
+    let flag = libc::CLONE_NEWNS.unsigned_abs().into();
+    let asked = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag);
+    let rule = SeccompRule::new(vec![asked.expect("a condition")]).expect("a rule");
+    let rules = [(libc::SYS_clone, vec![rule])].into();
+    let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let processor = std::env::consts::ARCH.try_into().expect("a processor with filters");
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, processor).expect("a filter");
+    let program: BpfProgram = filter.try_into().expect("a program");
+    // The filter holds for this thread and what it starts.
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| {
+            seccompiler::apply_filter(&program).expect("the filter");
+            macula(space, arguments)
+        });
+        run.join().expect("the run")
+    })
+}
+
+/// Elsewhere there are no walls either.
+#[cfg(not(target_os = "linux"))]
+fn without_namespaces(space: &Space, arguments: &str) -> Said {
+    macula(space, arguments)
 }
 
 /// Whether this system can confine commands; says so where it can't.

@@ -6,7 +6,7 @@ use crate::missing::missing;
 use crate::space::Space;
 
 /// The interpreter itself: what PATH finds may be a shim that looks for the one in a folder of the user's.
-fn python() -> String {
+pub(super) fn python() -> String {
     let asked = std::process::Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
     asked.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! The walls: what is not declared can be neither read nor written, and there is no network.
 
-use super::{confines, macula, run, space};
+use super::{confines, macula, python, run, space, without_namespaces};
 
 const ONE: &str = "gives \"a.json\" json";
 
@@ -48,7 +48,9 @@ fn what_other_processes_hold_is_out_of_reach() {
     }
     let space = space("", ONE);
     space.write("run.sh", format!("cat /proc/{}/environ > tmp/x && echo 1 > outputs/a.json\n", std::process::id()));
-    run(&space).code(1).says(&["ermission denied"]);
+    // In a namespace of processes it is not even there.
+    run(&space).code(1).says_not(&["PATH="]);
+    without_namespaces(&space, "run --trust pipeline.kdl").code(1).says(&["ermission denied"]);
 }
 
 #[test]
@@ -70,10 +72,8 @@ fn there_is_no_network_unless_it_is_declared() {
         "python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b\"x\", (\"192.0.2.1\", 9))' && echo 1 > outputs/a.json\n",
         ONE,
     );
-    let said = run(&space);
-    if said.code == Some(0) {
-        println!("this system has no network namespace for users: UDP is open");
-    }
+    run(&space).code(1);
+    without_namespaces(&space, "run --trust pipeline.kdl").code(1).says(&["command-failed"]);
 }
 
 #[test]
@@ -82,4 +82,75 @@ fn without_walls_inputs_are_copies_and_the_flag_must_be_given() {
         space("chmod u+w inputs/script/run.sh; echo more >> inputs/script/run.sh; echo 1 > outputs/a.json\n", ONE);
     macula(&space, "run --trust --unconfined pipeline.kdl").code(0);
     assert!(!space.read("run.sh").contains("more\nmore") && space.read("run.sh").ends_with("a.json\n"));
+}
+
+#[test]
+fn a_program_of_a_home_opens_no_home_and_an_environment_near_the_root_is_opened() {
+    if !confines() {
+        return;
+    }
+    let space = space("", ONE);
+    let home = space.path("home").canonicalize().unwrap_or_else(|_| space.path("home"));
+    let tool = |path: &str, text: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        space.write(path, text);
+        std::fs::set_permissions(space.path(path), std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    };
+    space.write("home/.ssh/key", "PRIVATE");
+    space.write("home/.local/share/keyrings/key", "PRIVATE");
+    space.write("home/.local/lib/words", "public");
+    let read = "#!/bin/sh\nhere=$(dirname \"$0\")\ncat \"$here\"/../.ssh/key \"$here\"/../share/keyrings/key \"$here\"/../lib/words > outputs/a.json\ntrue\n";
+    let asked = |at: &str| {
+        tool(&format!("{at}/tool"), read);
+        let mut asked = super::command(&space, "run --trust pipeline.kdl");
+        let path = std::env::var("PATH").unwrap_or_default();
+        asked.env("HOME", &home).env("PATH", format!("{}:{path}", space.path(at).display()));
+        space.finish(asked).code(0);
+        space.read("results/p/made/a.json")
+    };
+    space.edit("pipeline.kdl", "command sh \"inputs/script/run.sh\"", "command tool");
+    assert_eq!(asked("home/bin"), "");
+    assert_eq!(asked("home/.local/bin"), "public");
+}
+
+#[test]
+fn the_limits_modes_and_times_of_what_is_not_its_own_are_out_of_reach() {
+    if !confines() {
+        return;
+    }
+    let victim = std::process::Command::new("sleep").arg("300").spawn();
+    let mut victim = victim.expect("a process");
+    let id = victim.id();
+    let script = format!(
+        "import os, resource\nfound = ''\n\
+         def tried(name, call):\n    global found\n    try:\n        call()\n        found += name + ' was allowed, '\n    except OSError:\n        pass\n\
+         tried('prlimit', lambda: resource.prlimit({id}, resource.RLIMIT_CPU, (1, 1)))\n\
+         tried('setpriority', lambda: os.setpriority(os.PRIO_PROCESS, {id}, 19))\n\
+         tried('affinity', lambda: os.sched_setaffinity({id}, [0]))\n\
+         tried('kill', lambda: os.kill({id}, 15))\n\
+         for path in ['inputs/script/run.sh', os.environ['VICTIM'], '/usr/bin', '/dev/null']:\n    \
+             tried('chmod ' + path, lambda: os.chmod(path, 0o777))\n    \
+             tried('utime ' + path, lambda: os.utime(path, (0, 0)))\n    \
+             tried('chown ' + path, lambda: os.chown(path, os.getuid(), os.getgid()))\n    \
+             tried('setxattr ' + path, lambda: os.setxattr(path, 'user.x', b'1'))\n    \
+             tried('fchmod ' + path, lambda: os.fchmod(os.open(path, os.O_RDONLY), 0o777))\n\
+         open('outputs/a.json', 'w').write(found)\n\
+         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n\
+         os.sched_setaffinity(0, os.sched_getaffinity(0))\n"
+    );
+    let space = python(&script, ONE);
+    space.write("secret", "x");
+    let secret = space.path("secret").canonicalize().expect("a path").display().to_string();
+    space.edit(
+        "pipeline.kdl",
+        ONE,
+        &format!("gives \"a.json\" any; environment VICTIM \"{secret}\"; reads \"{secret}\""),
+    );
+    run(&space).code(0);
+    assert_eq!(space.read("results/p/made/a.json"), "");
+    std::fs::remove_dir_all(space.path(".macula")).expect("the store goes");
+    without_namespaces(&space, "run --trust pipeline.kdl").code(0);
+    assert_eq!(space.read("results/p/made/a.json"), "");
+    assert!(victim.try_wait().expect("it can be asked").is_none(), "it was ended");
+    victim.kill().and_then(|()| victim.wait()).expect("it ends");
 }

@@ -1,0 +1,189 @@
+//! What a command said: the beginning and the end of its stderr, the paths in it that it was kept from, and why it failed, for people.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::Logs;
+use crate::base::disk;
+use crate::sandbox::{Confined, DEVICES, SHARED_MEMORY, SYSTEM};
+use crate::stage::{Command, Network, StageError};
+
+/// Bytes of stderr that are looked at, from its beginning and from its end.
+const KEPT: u64 = 64 << 10;
+/// Lines of a failed command's stderr that are shown.
+const SHOWN: usize = 12;
+/// Characters of such a line.
+const WIDEST: usize = 300;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) code: Option<i32>,
+    pub(super) signal: Option<i32>,
+}
+
+impl End {
+    pub(super) fn success(self) -> bool {
+        self.code == Some(0)
+    }
+}
+
+/// The text of a log: all of it, or its beginning and its end where it is long. What is not UTF-8 in it is shown as U+FFFD.
+pub(super) fn text(log: &Path) -> String {
+    read(log).unwrap_or_default()
+}
+
+fn read(log: &Path) -> io::Result<String> {
+    let mut file = File::open(log)?;
+    let size = file.metadata()?.len();
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut head = Vec::new();
+    if size <= 2 * KEPT {
+        // It can grow no more, but bounded is bounded.
+        file.take(2 * KEPT).read_to_end(&mut head)?;
+        return Ok(lossy(&head));
+    }
+    (&mut file).take(KEPT).read_to_end(&mut head)?;
+    file.seek(SeekFrom::End(-(KEPT as i64)))?;
+    let mut tail = Vec::new();
+    file.take(KEPT).read_to_end(&mut tail)?;
+    let between = disk::bytes_shown(size - 2 * KEPT);
+    Ok(format!("{}\n[{between} left out]\n{}", lossy(&head), lossy(&tail)))
+}
+
+/// Paths that a command said it could not use and that lie outside of what it may. macula sees only what the command says; the walls
+/// hold whether it says so or not. In a root of its own such a path is not there, so it counts where it is there outside, or, for
+/// a command that `failed`, where its folder is.
+pub(super) fn kept_from(said: &str, confined: &Confined, failed: bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in said.lines() {
+        let lower = line.to_lowercase();
+        let refused = lower.contains("permission denied");
+        let absent = ["no such file or directory", "directory nonexistent", "read-only file system"];
+        if !refused && !absent.iter().any(|words| lower.contains(words)) {
+            continue;
+        }
+        let Some(start) = line.find(" /").map(|at| at + 1).or_else(|| line.find("'/").map(|at| at + 1)) else {
+            continue;
+        };
+        let end = |c: char| c == '\'' || c == '"' || c == ':' || c.is_whitespace();
+        let path: &str = line[start..].split(end).next().unwrap_or_default();
+        let outside = if refused { !writes(confined, path) } else { is_outside(confined, Path::new(path), failed) };
+        if path.len() > 1 && outside && !found.iter().any(|known| known == path) {
+            found.push(path.to_owned());
+        }
+    }
+    found
+}
+
+fn writes(confined: &Confined, path: &str) -> bool {
+    confined.writes.iter().any(|allowed| Path::new(path).starts_with(allowed))
+}
+
+/// Whether something is there, or could be, that the command was not shown.
+fn is_outside(confined: &Confined, path: &Path, failed: bool) -> bool {
+    let own = confined.reads.iter().chain(&confined.runs).chain(&confined.writes).map(PathBuf::as_path);
+    let system = SYSTEM.iter().chain(&DEVICES).chain([&SHARED_MEMORY]).map(Path::new);
+    let there = || path.symlink_metadata().is_ok() || failed && path.parent().is_some_and(Path::is_dir);
+    !own.chain(system).any(|shown| path.starts_with(shown)) && there()
+}
+
+/// Why a command failed.
+pub(super) fn failed(command: &Command, end: End, said: &str, kept_from: &[String], logs: &Logs) -> StageError {
+    let how = match (end.code, end.signal) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "did not end well".to_owned(),
+    };
+    let lines: Vec<&str> = said.lines().collect();
+    let last = lines[lines.len().saturating_sub(SHOWN)..].iter().map(|line| {
+        let cut = line.char_indices().nth(WIDEST).map_or(*line, |(at, _)| &line[..at]);
+        format!("\n    {cut}{}", if cut.len() < line.len() { " …" } else { "" })
+    });
+    let last: String = last.collect();
+    let name = command.words.first().map_or("", String::as_str);
+    if let Some(path) = kept_from.first() {
+        return StageError::input("undeclared-path", format!("`{name}` {how}: it was kept from `{path}`{last}"))
+            .hint("what it reads comes in by a port (then its content counts) or by `reads`; what it writes goes below `outputs/`");
+    }
+    let log = logs.stderr.as_deref().map_or_else(String::new, |log| format!("all that it said: `{}`", log.display()));
+    let hint = match (command.memory, command.network) {
+        _ if unreachable(said) && command.network == Network::Denied => {
+            format!("the network is denied: `network #true` allows it; {log}")
+        }
+        (Some(bytes), _) if said.contains("emory") => {
+            format!("it may hold {} MiB (`memory`); {log}", bytes >> 20)
+        }
+        _ => log,
+    };
+    StageError::input("command-failed", format!("`{name}` {how}{last}")).hint(hint)
+}
+
+fn unreachable(said: &str) -> bool {
+    let words = ["etwork is unreachable", "ame resolution", "Name or service not known", "Could not resolve"];
+    words.iter().any(|words| said.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::sandbox::Wall;
+
+    fn confined() -> Confined {
+        Confined {
+            program: PathBuf::new(),
+            arguments: Vec::new(),
+            environment: BTreeMap::new(),
+            folder: "/w".into(),
+            reads: vec!["/w".into()],
+            runs: Vec::new(),
+            writes: vec!["/w/outputs".into()],
+            network: Wall::Closed,
+            walls: Wall::Closed,
+            memory: None,
+        }
+    }
+
+    #[test]
+    fn a_refused_path_is_read_from_what_programs_say() {
+        let of = |said: &str| kept_from(said, &confined(), false);
+        assert_eq!(of("PermissionError: [Errno 13] Permission denied: '/data/u/a b.csv'"), ["/data/u/a"]);
+        assert_eq!(of("cat: /data/u/x: Permission denied"), ["/data/u/x"]);
+        assert_eq!(of("sh: 1: cannot create /tmp/x: Permission denied"), ["/tmp/x"]);
+        assert!(of("cat: /data/u/x: No such file or directory").is_empty());
+        assert!(of("cat: /w/outputs/x: Permission denied").is_empty(), "a file of its own that it closed itself");
+    }
+
+    #[test]
+    fn a_path_that_is_there_but_not_for_the_command_is_one_that_it_was_kept_from() {
+        let place = tempfile::tempdir().expect("a folder");
+        let path = place.path().join("x");
+        let of = |failed: bool| {
+            kept_from(&format!("cat: {}: No such file or directory", path.display()), &confined(), failed)
+        };
+        assert!(of(false).is_empty());
+        assert_eq!(of(true), [path.display().to_string()], "a file that it may have wanted to make");
+        std::fs::write(&path, "").expect("written");
+        assert_eq!(of(false), [path.display().to_string()]);
+        // What the system shows to every command is really not there.
+        assert!(kept_from("cat: /usr/x: No such file or directory", &confined(), true).is_empty());
+    }
+
+    #[test]
+    fn a_long_log_is_read_by_its_ends_and_other_bytes_than_text_are_shown() {
+        let place = tempfile::tempdir().expect("a folder");
+        let log = place.path().join("log");
+        let mut file = File::create(&log).expect("a file");
+        io::Write::write_all(&mut file, b"first \xff\n").expect("written");
+        // As large as it may be, and nearly nothing on the disk.
+        file.set_len(1 << 40).expect("a length");
+        io::Seek::seek(&mut file, SeekFrom::End(0)).expect("its end");
+        io::Write::write_all(&mut file, b"\nlast \xff").expect("written");
+        let said = text(&log);
+        assert!(said.starts_with("first \u{fffd}\n") && said.ends_with("\nlast \u{fffd}"));
+        assert!(said.len() < 3 * KEPT as usize && said.contains("1024.0 GiB left out"), "{}", said.len());
+    }
+}

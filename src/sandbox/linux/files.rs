@@ -1,0 +1,51 @@
+//! Files as Landlock walls them off: what may be read, run and written, by where it lies. Signals and abstract sockets of others too,
+//! where the kernel knows how (6.12). Knows no namespace.
+
+use std::fs;
+use std::path::Path;
+
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+};
+
+use crate::sandbox::{Confined, DEVICES, SHARED_MEMORY, SYSTEM};
+
+/// The oldest Landlock that walls off all that matters: with the third, truncating a file is writing it.
+const FILES: ABI = ABI::V3;
+
+/// Walls this process and all that it starts off from the files that were not declared, for good.
+pub(super) fn close(confined: &Confined) -> Result<(), RulesetError> {
+    let read = AccessFs::from_read(FILES);
+    let look = AccessFs::ReadFile | AccessFs::ReadDir;
+    let all = AccessFs::from_all(FILES);
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(all)?;
+    // What newer kernels add is taken where it is there: devices, signals and abstract sockets of others.
+    let ruleset = ruleset
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(ABI::V5))?
+        .scope(Scope::from_all(ABI::V6))?;
+    let mut created = ruleset.create()?;
+    for path in SYSTEM {
+        created = allow(created, path.as_ref(), read)?;
+    }
+    for path in DEVICES.into_iter().chain([SHARED_MEMORY]) {
+        created = allow(created, path.as_ref(), all)?;
+    }
+    for (paths, access) in [(&confined.reads, look), (&confined.runs, read), (&confined.writes, all)] {
+        for path in paths {
+            created = allow(created, path, access)?;
+        }
+    }
+    let status = created.restrict_self()?;
+    debug_assert!(status.ruleset != RulesetStatus::NotEnforced, "a hard requirement was not met");
+    Ok(())
+}
+
+/// Lets a path be used. One that is not there can't be used anyway.
+fn allow(created: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Result<RulesetCreated, RulesetError> {
+    let Ok(opened) = PathFd::new(path) else { return Ok(created) };
+    let of_file = fs::metadata(path).is_ok_and(|facts| !facts.is_dir());
+    let access = if of_file { access & AccessFs::from_file(FILES) } else { access };
+    created.add_rule(PathBeneath::new(opened, access))
+}
