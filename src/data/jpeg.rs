@@ -8,6 +8,9 @@ use super::orientation::Orientation;
 use super::source::Source;
 use super::tiff::File;
 
+/// What a segment with XMP begins with.
+const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+
 /// What stands before the first scan.
 pub(super) struct Header {
     /// How the picture is coded: [`None`] where no frame header is there.
@@ -43,7 +46,7 @@ pub(super) enum End {
 /// Reads what stands before the first scan; [`None`] where the file ends before.
 pub(super) fn header(source: Source<'_>) -> Option<Header> {
     let mut found = Header { frame: None, orientation: Orientation::UPRIGHT, scan: 0, together: 0, stray: Vec::new() };
-    let mut exif = None;
+    let (mut exif, mut xmp) = (None, None);
     let mut at = 2;
     loop {
         let (marker, from) = next_marker(source, at)?;
@@ -64,12 +67,17 @@ pub(super) fn header(source: Source<'_>) -> Option<Header> {
             0xda => {
                 found.scan = from + length;
                 found.together = usize::from(source.byte(from + 2)?);
+                found.orientation = exif.flatten().or_else(|| xmp.flatten()).unwrap_or_default();
                 return Some(found);
             }
-            0xe1 if exif.is_none() && length > 8 && *source.at(from + 2, 6)? == *b"Exif\0\0" => {
-                exif = body();
-                let directory = exif.as_deref().and_then(|block| File::open(Source::Memory(&block[6..])).ok());
-                found.orientation = directory.map_or(Orientation::UPRIGHT, |directory| directory.orientation());
+            // The first block of each counts, and EXIF before XMP.
+            0xe1 => {
+                let body = body()?;
+                if exif.is_none() && body.starts_with(b"Exif\0\0") {
+                    exif = Some(File::of_exif(&body));
+                } else if let (None, Some(packet)) = (xmp, body.strip_prefix(XMP)) {
+                    xmp = Some(Orientation::of_xmp(packet));
+                }
             }
             0xc4 | 0xc8 | 0xcc => {}
             0xc0..=0xcf | 0xf7 => found.frame = found.frame.or_else(|| Frame::read(marker, &body()?)),

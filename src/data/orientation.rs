@@ -23,6 +23,18 @@ impl Orientation {
         known.map_or(Self::UPRIGHT, Self)
     }
 
+    /// What a packet of XMP says (`tiff:Orientation`, as an attribute or an element); [`None`] where it says nothing.
+    pub(super) fn of_xmp(packet: &[u8]) -> Option<Self> {
+        let name = b"tiff:Orientation";
+        let at = packet.windows(name.len()).position(|window| window == name)?;
+        let rest = packet[at + name.len()..].trim_ascii_start();
+        let value = rest.strip_prefix(b"=").map_or(rest, <[u8]>::trim_ascii_start);
+        let [b'"' | b'\'' | b'>', value @ ..] = value else { return None };
+        let end = value.iter().position(|byte| matches!(byte, b'"' | b'\'' | b'<'))?;
+        let number = std::str::from_utf8(&value[..end]).ok()?.trim().parse().ok()?;
+        Some(Self::of(number))
+    }
+
     /// Its number, 1 to 8.
     #[must_use]
     pub const fn number(self) -> u8 {
@@ -114,6 +126,20 @@ mod tests {
             let mask = orientation.turn(mask);
             let places: Vec<_> = mask.pixels().map(|(x, y)| letters[y * width + x]).collect();
             assert_eq!(places, b"d", "orientation {number}");
+        }
+    }
+
+    #[test]
+    fn xmp_is_read_as_attribute_and_as_element() {
+        let of = |packet: &str| Orientation::of_xmp(packet.as_bytes()).map(Orientation::number);
+        assert_eq!(of(r#"<rdf:Description tiff:Orientation="6" a="1"/>"#), Some(6));
+        assert_eq!(of("<rdf:Description tiff:Orientation = '8'/>"), Some(8));
+        assert_eq!(of("<tiff:Orientation> 3 </tiff:Orientation>"), Some(3));
+        assert_eq!(of(r#"tiff:Orientation="0""#), Some(1));
+        for nothing in
+            ["<x/>", "tiff:Orientation", "tiff:Orientation=6", "tiff:Orientation=\"left\"", "tiff:Orientation=\"6"]
+        {
+            assert_eq!(of(nothing), None, "{nothing}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! The chunks of a PNG that say how its pixels are to be read. Decodes nothing. Reference: PNG, third edition (W3C, 2025).
 
+use std::io::Read;
+
 use super::mask::Colour;
 use super::orientation::Orientation;
 use super::source::Source;
@@ -7,6 +9,12 @@ use super::tiff::File;
 
 /// What a PNG begins with.
 pub(super) const MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// Texts that are looked at are no longer.
+const LONGEST_TEXT: usize = 1 << 20;
+
+/// The texts in which ImageMagick kept EXIF before there was a chunk for it.
+const RAW: [&[u8]; 2] = [b"Raw profile type exif\0", b"Raw profile type APP1\0"];
 
 /// What the chunks say.
 #[derive(Default)]
@@ -42,6 +50,7 @@ pub(super) fn header(source: Source<'_>) -> Option<Header> {
         frames: 1,
         ..Header::default()
     };
+    let (mut exif, mut other) = (None, None);
     let mut at = 8;
     while let Some(head) = source.at(at, 8) {
         let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
@@ -57,12 +66,15 @@ pub(super) fn header(source: Source<'_>) -> Option<Header> {
                 let frames = source.at(at + 8, 4).filter(|_| length >= 4);
                 found.frames = frames.and_then(|count| Some(u32::from_be_bytes(*count.as_array()?))).unwrap_or(1);
             }
-            b"eXIf" => {
-                let block = body().unwrap_or_default();
-                // Some writers keep what the block begins with in a JPEG.
-                let block = block.strip_prefix(b"Exif\0\0").unwrap_or(&block);
-                let directory = File::open(Source::Memory(block));
-                found.orientation = directory.map_or(Orientation::UPRIGHT, |directory| directory.orientation());
+            b"eXIf" => exif = exif.or_else(|| File::of_exif(&body()?)),
+            b"tEXt" | b"zTXt" | b"iTXt" if length <= LONGEST_TEXT => {
+                let body = body().unwrap_or_default();
+                let deflated = head[4] == b'z';
+                if let Some(text) = body.strip_prefix(b"XML:com.adobe.xmp\0") {
+                    other = other.or_else(|| Orientation::of_xmp(text));
+                } else if let Some(text) = RAW.iter().find_map(|name| body.strip_prefix(*name)) {
+                    other = other.or_else(|| File::of_exif(&raw_profile(text, deflated)?));
+                }
             }
             b"IEND" => break,
             _ => {}
@@ -70,5 +82,20 @@ pub(super) fn header(source: Source<'_>) -> Option<Header> {
         let Some(next) = at.checked_add(length).and_then(|end| end.checked_add(12)) else { break };
         at = next;
     }
+    found.orientation = exif.or(other).unwrap_or_default();
     Some(found)
+}
+
+/// The bytes of a profile as ImageMagick writes it: deflated or not, a line with its kind, one with its length, and hexadecimal digits.
+fn raw_profile(text: &[u8], deflated: bool) -> Option<Vec<u8>> {
+    let mut plain = Vec::new();
+    if deflated {
+        let limit = (LONGEST_TEXT * 4) as u64;
+        flate2::read::ZlibDecoder::new(text.strip_prefix(b"\0")?).take(limit).read_to_end(&mut plain).ok()?;
+    } else {
+        plain.extend_from_slice(text);
+    }
+    let digits = plain.splitn(4, |byte| *byte == b'\n').nth(3)?;
+    let digits: Vec<u8> = digits.iter().filter_map(|byte| Some(char::from(*byte).to_digit(16)? as u8)).collect();
+    Some(digits.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect())
 }

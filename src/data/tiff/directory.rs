@@ -189,9 +189,26 @@ impl<'a> File<'a> {
         })
     }
 
-    /// How the picture of the directory is to be shown (tag 274).
+    /// How the picture of the directory is to be shown (tag 274, else what its XMP says).
     pub(in crate::data) fn orientation(&self) -> Orientation {
-        self.number(274, 0).map_or(Orientation::UPRIGHT, Orientation::of)
+        let xmp = || {
+            let field = self.field(700).filter(|field| matches!(field.kind, 1 | 7))?;
+            let packet = self.slice(self.place(field, 1, 0).ok()?, field.count).ok()?;
+            Orientation::of_xmp(&packet)
+        };
+        self.stated().or_else(xmp).unwrap_or_default()
+    }
+
+    /// What tag 274 says; [`None`] where there is none.
+    fn stated(&self) -> Option<Orientation> {
+        self.number(274, 0).map(Orientation::of)
+    }
+
+    /// What a block of EXIF says; [`None`] where it says nothing, or can't be read.
+    pub(in crate::data) fn of_exif(block: &[u8]) -> Option<Orientation> {
+        // Some writers keep what the block begins with in a JPEG.
+        let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
+        File::open(Source::Memory(block)).ok()?.stated()
     }
 
     /// Whether the directory is of a picture of its own, not of one made smaller or of what is transparent in another.
@@ -217,7 +234,7 @@ impl<'a> File<'a> {
             let smaller = side(&page, 256) < width && side(&page, 257) < height;
             pages += usize::from(page.own() && !smaller);
         }
-        if !self.own() && pages > 1 {
+        if !self.own() && (pages > 1 || self.count(330) > 0) {
             return Err("its first page is a smaller copy of another".to_owned());
         }
         if pages > 1 {

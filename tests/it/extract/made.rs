@@ -115,6 +115,13 @@ pub(crate) fn exif(order: Order, kind: u16, orientation: f64) -> Vec<u8> {
     tiff(order, &[page])
 }
 
+/// Deflated, with zlib's header.
+pub(crate) fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 fn chunk(kind: &[u8], body: &[u8]) -> Vec<u8> {
     let mut sum = flate2::Crc::new();
     sum.update(kind);
@@ -131,16 +138,13 @@ pub(crate) fn png(
     before: &[(&[u8; 4], &[u8])],
     behind: &[(&[u8; 4], &[u8])],
 ) -> Vec<u8> {
-    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
-    for row in rows.chunks(rows.len() / size.1) {
-        encoder.write_all(&[&[0], row].concat()).unwrap();
-    }
+    let filtered: Vec<u8> = rows.chunks(rows.len() / size.1).flat_map(|row| [&[0], row].concat()).collect();
     let [width, height] = [size.0, size.1].map(|side| (side as u32).to_be_bytes());
     let head = [width.as_slice(), &height, &[bits, colour, 0, 0, 0]].concat();
     let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
     out.extend(chunk(b"IHDR", &head));
     before.iter().for_each(|(kind, body)| out.extend(chunk(*kind, body)));
-    out.extend(chunk(b"IDAT", &encoder.finish().unwrap()));
+    out.extend(chunk(b"IDAT", &zlib(&filtered)));
     behind.iter().for_each(|(kind, body)| out.extend(chunk(*kind, body)));
     out.extend(chunk(b"IEND", b""));
     out

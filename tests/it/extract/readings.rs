@@ -5,7 +5,7 @@ use macula::data::decode::Photograph;
 use macula::data::mask::{Content, Mask, Seen, Threshold};
 use macula::stage::StageError;
 
-use super::made::{LITTLE, Order, Page, exif, jpeg_with, png, tiff};
+use super::made::{LITTLE, Order, Page, exif, jpeg_with, png, tiff, zlib};
 
 const ORDERS: [Order; 4] =
     [LITTLE, Order { big: true, wide: false }, Order { big: false, wide: true }, Order { big: true, wide: true }];
@@ -79,6 +79,33 @@ fn orientation_is_applied_from_every_format_in_every_spelling() {
         let page = Page::new((2, 3), 8, 1, 1, grey.clone()).with(274, 3, &[odd]);
         assert_eq!(red(&tiff(LITTLE, &[page])), grey, "{odd} is none of the eight");
     }
+}
+
+#[test]
+fn orientation_is_applied_where_only_xmp_or_an_old_text_says_it() {
+    let (grey, lesion) = letters();
+    let xmp = b"<rdf:Description tiff:Orientation=\"6\"/>".to_vec();
+    let values: Vec<f64> = xmp.iter().map(|byte| f64::from(*byte)).collect();
+    let page = |pixels: &[u8]| Page::new((2, 3), 8, 1, 1, pixels.to_vec()).with(700, 1, &values);
+    check("TIFF", 6, &tiff(LITTLE, &[page(&grey)]), &tiff(LITTLE, &[page(&lesion)]));
+    assert_eq!(red(&tiff(LITTLE, &[page(&grey).with(274, 3, &[1.0])])), grey, "the tag comes first");
+    let itxt = [b"XML:com.adobe.xmp\0\0\0\0\0".as_slice(), &xmp].concat();
+    let block = [b"Exif\0\0".as_slice(), &exif(LITTLE, 3, 6.0)].concat();
+    let digits: String = block.iter().map(|byte| format!("{byte:02x}")).collect();
+    let raw = format!("\nexif\n      {}\n{}\n{}\n", block.len(), &digits[..72], &digits[72..]);
+    let plain = [b"Raw profile type exif\0".as_slice(), raw.as_bytes()].concat();
+    let deflated = [b"Raw profile type APP1\0\0".as_slice(), &zlib(raw.as_bytes())].concat();
+    for (kind, text) in [(b"iTXt", &itxt), (b"tEXt", &plain), (b"zTXt", &deflated)] {
+        let with = |pixels: &[u8]| png((2, 3), 8, 0, pixels, &[], &[(kind, text)]);
+        check("PNG", 6, &with(&grey), &with(&lesion));
+    }
+    let upright = exif(LITTLE, 3, 1.0);
+    let both = png((2, 3), 8, 0, &grey, &[(b"iTXt", &itxt)], &[(b"eXIf", &upright)]);
+    assert_eq!(red(&both), grey, "the chunk comes first");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/expected/pictures/baseline.jpg");
+    let segment = [b"http://ns.adobe.com/xap/1.0/\0".as_slice(), &xmp].concat();
+    let turned = decode(&jpeg_with(&std::fs::read(file).unwrap(), 0xe1, &segment)).unwrap();
+    assert_eq!((turned.width, turned.height), (45, 61));
 }
 
 #[test]
@@ -197,7 +224,10 @@ fn a_second_page_is_refused_by_name() {
             assert_eq!(red(&bytes), [0, 200]);
         }
         let thumbnail = tiff(order, &[page().with(254, 4, &[1.0]), page()]);
-        assert_eq!(mask(&thumbnail).unwrap_err(), "its first page is a smaller copy of another");
+        let copy = "its first page is a smaller copy of another";
+        assert_eq!(mask(&thumbnail).unwrap_err(), copy);
+        let within = tiff(order, &[page().with(254, 4, &[1.0]).with(330, 4, &[8.0])]);
+        assert!(decode(&within).unwrap_err().ends_with(copy));
     }
     // Directories in a ring end.
     let mut ring = tiff(LITTLE, &[page()]);
