@@ -3,7 +3,7 @@
 mod part;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use part::Part;

@@ -8,8 +8,8 @@ use clap::Args;
 use super::load::Swept;
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, compare, load};
-use crate::plan::{Decision, Engine, Explanation, StageId, upgrades};
 use crate::base::shown;
+use crate::plan::{Decision, Engine, Explanation, StageId, upgrades};
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, thousands};
 use crate::progress::text::duration;
@@ -112,7 +112,13 @@ fn foreseen(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) ->
     let mut text = String::new();
     for (id, warning) in engine.foreseen(explained.iter().map(|(id, decision, _)| (*id, *decision))) {
         if told.insert(warning.text.clone()) {
-            let _ = writeln!(text, "warning[{}]: `{}`: {}", warning.code, engine.stage(id).name, shown::line(&warning.text));
+            let _ = writeln!(
+                text,
+                "warning[{}]: `{}`: {}",
+                warning.code,
+                engine.stage(id).name,
+                shown::line(&warning.text)
+            );
         }
     }
     text

@@ -244,7 +244,7 @@ impl Taking<'_> {
     /// Whether bytes are of a format, or why not; [`None`] where the time was over.
     fn check(&self, name: &str, format: Format, bytes: &[u8]) -> Option<Result<(), String>> {
         if matches!(format, Format::Predictions | Format::Json) && bytes.len() as u64 > LONGEST_READ {
-            let text = format!("it is longer than {}", disk::bytes_shown(LONGEST_READ));
+            let text = format!("it is longer than {}", figure::size(LONGEST_READ));
             return Some(Err(text));
         }
         if format == Format::Text {

@@ -1,10 +1,9 @@
 //! `train`: fits a classifier to patches and hands on the model of its best epoch.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::BufReader;
 
-use crate::base::Hasher;
+use crate::base::{Hasher, regular};
 use crate::data::patches::PatchSet;
 use crate::lang::value::Value;
 use crate::learn::augment::{RECIPE, Recipe};

@@ -16,7 +16,7 @@ const LEAVES_ALONE: [(&str, &[&str], &str); 1] =
     [("lsp", &["data", "learn", "report", "stages"], "a language server computes nothing")];
 
 /// Third-party crates and the only floors that may name them.
-const CRATES: [(&str, &[&str]); 21] = [
+const CRATES: [(&str, &[&str]); 22] = [
     ("landlock", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
     ("miette", &["diag"]),

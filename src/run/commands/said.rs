@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::Logs;
-use crate::base::disk;
+use crate::base::figure;
 use crate::sandbox::{Confined, DEVICES, SHARED_MEMORY, SYSTEM};
 use crate::stage::{Command, Network, StageError};
 
@@ -48,7 +48,7 @@ fn read(log: &Path) -> io::Result<String> {
     file.seek(SeekFrom::End(-(KEPT as i64)))?;
     let mut tail = Vec::new();
     file.take(KEPT).read_to_end(&mut tail)?;
-    let between = disk::bytes_shown(size - 2 * KEPT);
+    let between = figure::size(size - 2 * KEPT);
     Ok(format!("{}\n[{between} left out]\n{}", lossy(&head), lossy(&tail)))
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Entry, MAPPED_FROM, Objects, StoreError, disk, lock};
+use super::{Entry, Objects, StoreError, disk};
 use crate::base::Digest;
 use crate::base::beneath::Beneath;
 use crate::store::files::digest_while;
@@ -37,11 +37,8 @@ impl Objects {
         let Some((file, entry)) = taken else { return Ok(None) };
         if !self.relies_on(&entry) {
             disk::begin_writing(file.as_file());
-            self.adopt(file, entry)?;
-            if entry.size >= MAPPED_FROM {
-                // Its digest is of bytes that nobody wrote to since.
-                lock(&self.verified).insert(entry.digest);
-            }
+            // Its digest is of bytes that nobody wrote to since.
+            self.adopt_written(file, entry)?;
         }
         Ok(Some(entry))
     }
