@@ -34,7 +34,6 @@ pub(super) fn rgb8(picture: DynamicImage, white: White) -> Result<Vec<u8>, Strin
     let most = match white {
         // The samples of a PNG fill their range whatever the camera had; those of some writers do not.
         White::OfBits(bits @ 1..16) if u32::from(brightest) < 1 << bits => (1_u32 << bits) - 1,
-        White::OfBits(_) => u32::from(u16::MAX),
         White::Value(most) if most > f64::from(u16::MAX) || f64::from(brightest) > most => {
             return Err(format!("its samples go up to {brightest}, and it says that {most} is white"));
         }
@@ -44,7 +43,7 @@ pub(super) fn rgb8(picture: DynamicImage, white: White) -> Result<Vec<u8>, Strin
                 "its samples have 16 bits and go up to {brightest}, and it does not say which value is white"
             ));
         }
-        White::Unsaid => u32::from(u16::MAX),
+        White::OfBits(_) | White::Unsaid => u32::from(u16::MAX),
     };
     if most == u32::from(u16::MAX) {
         return Ok(picture.into_rgb8().into_raw());

@@ -13,7 +13,7 @@ pub(super) const MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// Texts that are looked at are no longer.
 const LONGEST_TEXT: usize = 1 << 20;
 
-/// The texts in which ImageMagick kept EXIF before there was a chunk for it.
+/// The texts in which `ImageMagick` kept EXIF before there was a chunk for it.
 const RAW: [&[u8]; 2] = [b"Raw profile type exif\0", b"Raw profile type APP1\0"];
 
 /// What the chunks say.
@@ -60,7 +60,7 @@ pub(super) fn header(source: Source<'_>) -> Option<Header> {
             b"tRNS" if found.indexed => found.opacity = body().map_or(Vec::new(), |body| body.to_vec()),
             b"sBIT" => {
                 found.significant =
-                    body().and_then(|body| body.iter().take(if found.grey { 1 } else { 3 }).max().copied())
+                    body().and_then(|body| body.iter().take(if found.grey { 1 } else { 3 }).max().copied());
             }
             b"acTL" => {
                 let frames = source.at(at + 8, 4).filter(|_| length >= 4);
@@ -86,7 +86,7 @@ pub(super) fn header(source: Source<'_>) -> Option<Header> {
     Some(found)
 }
 
-/// The bytes of a profile as ImageMagick writes it: deflated or not, a line with its kind, one with its length, and hexadecimal digits.
+/// The bytes of a profile as `ImageMagick` writes it: deflated or not, a line with its kind, one with its length, and hexadecimal digits.
 fn raw_profile(text: &[u8], deflated: bool) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
     if deflated {

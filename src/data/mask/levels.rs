@@ -100,16 +100,15 @@ impl Levels {
     pub(in crate::data) fn mask(self) -> Mask {
         let pixels = (self.lesion.width() * self.lesion.height()) as u64;
         let many = self.values.0.len() > 2;
+        let white = self.brightest == self.most;
         let seen = match self.threshold {
-            Threshold::From(_) => Seen::Two,
             Threshold::Automatic if many && self.between * 2 > pixels => Seen::Photograph,
-            Threshold::Automatic if many && self.scale == Scale::Full && self.brightest == self.most => Seen::Soft,
+            Threshold::Automatic if many && self.scale == Scale::Full && white => Seen::Soft,
             Threshold::Automatic if self.seen.0.len() > 2 => Seen::Many,
-            Threshold::Automatic => Seen::Two,
+            Threshold::Automatic | Threshold::From(_) => Seen::Two,
         };
         // What looks like a photograph may be a mask that is soft all over.
-        let soft = many && self.brightest == self.most;
-        let bits = self.half.filter(|_| soft).unwrap_or(self.lesion);
+        let bits = self.half.filter(|_| many && white).unwrap_or(self.lesion);
         Mask { seen, ..Mask::released(bits) }
     }
 }

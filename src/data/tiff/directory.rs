@@ -1,5 +1,5 @@
 //! The directories of a TIFF file, classic and big, of either byte order, and of EXIF blocks, which are TIFF too. Everything of
-//! the file is taken as hostile: every offset is checked. References: TIFF 6.0 (Adobe, 1992), EXIF 3.0, and BigTIFF as libtiff
+//! the file is taken as hostile: every offset is checked. References: TIFF 6.0 (Adobe, 1992), EXIF 3.0, and `BigTIFF` as libtiff
 //! has it.
 
 use std::borrow::Cow;

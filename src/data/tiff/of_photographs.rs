@@ -83,7 +83,6 @@ fn white(file: &File<'_>) -> White {
 ///
 /// # Errors
 /// Says what is wrong with the file, in a few words.
-#[expect(clippy::type_complexity, reason = "a size and pixels")]
 pub(in crate::data) fn read(bytes: &[u8]) -> Result<((usize, usize), Vec<u8>), String> {
     let file = File::open(Source::Memory(bytes))?;
     let picture = Picture::describe(&file)?;

@@ -1,5 +1,6 @@
 //! What is told of odd masks and contradictions, and which files a source marks as read otherwise than by the first macula.
 
+use macula::data::mask::Threshold;
 use macula::data::photographs::PhotographFacts;
 use macula::lang::value::Value;
 use macula::stage::{Outcome, StageError};
@@ -206,7 +207,6 @@ fn what_the_pipeline_says_of_values_is_kept_apart_from_nothing() {
         let bytes = lab.objects.read_in(&found.outputs["out"], "one/facts.json").unwrap().unwrap();
         serde_json::from_slice::<PhotographFacts>(&bytes).unwrap().threshold()
     };
-    use macula::data::mask::Threshold;
     assert_eq!(from(&[]), Threshold::Automatic);
     assert_eq!(from(&[("mask-from", Value::Int(1))]), Threshold::From(1));
     assert_eq!(from(&[("mask-from", Value::Int(128))]), Threshold::From(128));
