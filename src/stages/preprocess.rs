@@ -130,7 +130,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         let lost: Vec<String> =
             dropped.iter().map(|(class, lost)| format!("{} of `{class}`", counted(*lost, "lesion pixel"))).collect();
         let text = format!(
-            "{} are cut away at the rim, in {}, `{first}` first",
+            "cut away at the rim: {}, in {}, `{first}` first",
             lost.join(", "),
             counted(photographs, "photograph")
         );

@@ -234,7 +234,7 @@ fn lesion_pixels_that_are_cut_away_are_told() {
     let outcome = told(16);
     let [warning] = outcome.summary.warnings.as_slice() else { panic!("{:?}", outcome.summary.warnings) };
     assert_eq!(warning.code, "dropped-lesions");
-    assert_eq!(warning.text, "3 lesion pixels of `MA` are cut away at the rim, in 1 photograph, `a` first");
+    assert_eq!(warning.text, "cut away at the rim: 3 lesion pixels of `MA`, in 1 photograph, `a` first");
     assert!(
         outcome.outputs["out"].entries.keys().all(|name| !name.ends_with("dropped.json")),
         "it is no part of the set"

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use macula::base::{Hasher, Sources};
 use macula::diag::Severity;
 use macula::lang::spec::{Pipeline, Points, StageSpec};
-use macula::lang::value::Value;
 use macula::plan::{Graph, keys};
 use macula::stage::{Inputs, Named, Work};
 use macula::store::{Entry, Tree};
@@ -36,7 +35,7 @@ fn stand_in(stage: &str, port: &str) -> Tree {
     tree
 }
 
-/// The line of a stage. A source's path is no part of a key: what lies there is.
+/// The line of a stage. A source has no key: what it finds is content, from which the keys below it follow.
 fn line(stage: &StageSpec) -> String {
     let implementation = stages::find(&stage.implementation).expect("it is built in");
     let mut inputs = Inputs::default();
@@ -50,11 +49,10 @@ fn line(stage: &StageSpec) -> String {
         inputs.0.insert(input.port.clone(), named.collect());
     }
     let source = matches!(implementation.work, Work::Source(_));
-    let mut given = stage.clone();
-    given.params.retain(|_, value| !(source && matches!(value, Value::Path(_))));
-    let manifest = keys::manifest(&given, implementation, &inputs).expect("a manifest");
+    let manifest = keys::manifest(stage, implementation, &inputs).expect("a manifest");
     let version = implementation.version_of(&stage.params);
-    format!("  {:<28} {:<16} {version:>2}  {}\n", stage.name, implementation.name, manifest.key())
+    let key = if source { "a source: looked at again in each run".to_owned() } else { manifest.key().to_string() };
+    format!("  {:<28} {:<16} {version:>2}  {key}\n", stage.name, implementation.name)
 }
 
 /// The lines of a pipeline's stages, in the order of their names, without those that `told` holds.
