@@ -153,7 +153,7 @@ pub trait Files {
     /// The regular files below `folder`, relative with `/`, sorted. Hidden files and folders are left out.
     ///
     /// # Errors
-    /// A [`StageError`] naming the folder where it can't be listed.
+    /// A [`StageError`] naming the folder that can't be listed, the link that can't be followed, or what is neither a file nor a folder.
     fn list(&self, folder: &Path) -> Result<Vec<String>, StageError>;
     /// The entry of one file. Afterwards the store reads its bytes from there.
     ///

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::photographs::{PhotographFacts, PhotographSet};
 use super::reading::{self, Role};
+use crate::base::regular;
 use crate::stage::{Cell, Files, Outcome, StageError, Summary, Table, Warning};
 use crate::store::{Entry, Tree};
 
@@ -38,7 +39,11 @@ pub fn gather(
     let mut seen: BTreeMap<Entry, &str> = BTreeMap::new();
     let paths = found.iter().flat_map(|photograph| std::iter::once(&photograph.file).chain(photograph.masks.values()));
     let paths: Vec<PathBuf> = paths.map(|file| root.join(file)).collect();
-    let mut entries = files.entries(&paths)?.into_iter().zip(&paths);
+    let entries = files.entries(&paths)?;
+    if let Some(error) = entries.iter().zip(&paths).find_map(|(entry, path)| pointer(entry, path)) {
+        return Err(error);
+    }
+    let mut entries = entries.into_iter().zip(&paths);
     let read_anew = read_anew(found, root);
     let mut next = || entries.next().ok_or_else(|| StageError::Bug("fewer files than were asked for".to_owned()));
     let mut facts: Option<(&PhotographFacts, Entry)> = None;
@@ -99,6 +104,22 @@ fn read_anew<'f>(found: &'f [Found], root: &Path) -> BTreeSet<&'f str> {
         files.any(|(file, role)| reading::changed(&root.join(file), role))
     };
     found.par_iter().filter(changed).map(|photograph| photograph.name.as_str()).collect()
+}
+
+/// What is wrong with a file that only says where its content is kept: of Git LFS, or of git-annex in an unlocked repository.
+fn pointer(entry: &Entry, path: &Path) -> Option<StageError> {
+    // Such texts have under 200 bytes, but for a long name of an annex key.
+    const LONGEST: u64 = 1024;
+    let bytes = (entry.size <= LONGEST).then(|| regular::read(path).ok()).flatten()?;
+    let command = if bytes.starts_with(b"version https://git-lfs") {
+        "git lfs pull"
+    } else if bytes.starts_with(b"/annex/objects/") {
+        "git annex get"
+    } else {
+        return None;
+    };
+    let text = format!("`{}` holds a pointer, not its content", path.display());
+    Some(StageError::input("content-elsewhere", text).hint(format!("`{command}` fetches the content")))
 }
 
 /// A number without signs between its digits, and what it counts.

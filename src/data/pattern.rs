@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_patient_is_what_its_star_stands_for() {
-        let of = |pattern, path| Some(Pattern::new(pattern).unwrap().captures_of_beginning(path)?[0].to_owned());
+        let of = |pattern, path| Some(Pattern::new(pattern).unwrap().captures_of_beginning(path)?[0].to_string());
         assert_eq!(of("photographs/*/", "photographs/p1/a.png").as_deref(), Some("p1"));
         assert_eq!(of("photographs/*_", "photographs/0001_2.png").as_deref(), Some("0001"));
         assert_eq!(of("other/*/", "photographs/p1/a.png"), None);

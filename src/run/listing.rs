@@ -142,9 +142,9 @@ pub(super) fn shows_the_system(folder: impl std::os::fd::AsFd) -> bool {
     #[cfg(target_os = "linux")]
     {
         // proc, sysfs, devpts, cgroup, cgroup2, debugfs, tracefs and securityfs, by statfs(2).
-        const OWN: [i64; 8] =
+        const OWN: [rustix::fs::FsWord; 8] =
             [0x9fa0, 0x6265_6572, 0x1cd1, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0x7363_6673];
-        rustix::fs::fstatfs(folder).is_ok_and(|facts| OWN.contains(&(facts.f_type as i64)))
+        rustix::fs::fstatfs(folder).is_ok_and(|facts| OWN.contains(&facts.f_type))
     }
     #[cfg(not(target_os = "linux"))]
     {

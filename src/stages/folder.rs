@@ -96,7 +96,8 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         let nearly = || left.iter().take(5).find_map(|fit| unused::nearly(fit, &eyes, index.near(fit)));
         let beside = (!found).then(|| beside(&listed, &used, class)).flatten();
         // Photographs without any masks at all are what `predict` is for.
-        if !found && !(bare && absent == "unknown" && beside.is_none()) {
+        let unannotated = bare && absent == "unknown" && beside.is_none();
+        if !found && !unannotated {
             let text =
                 format!("no mask of `{}` fits a photograph: the pattern is `{}`", class.name, class.pattern.text());
             let hint = nearly().unwrap_or_else(|| match beside {

@@ -51,7 +51,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             }
             Some(_) => {}
             None => {
-                odd.extend(Odd::of(file).filter(|odd| wanted.is_none() || odd.side.is_none() || odd.side == wanted))
+                odd.extend(Odd::of(file).filter(|odd| wanted.is_none() || odd.side.is_none() || odd.side == wanted));
             }
         }
     }

@@ -115,7 +115,9 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         tree.entries.extend(kept.map(|(file, entry)| (format!("{}/{file}", item.name), *entry)));
         let Some(bytes) = ctx.objects.read_in(result, DROPPED)? else { continue };
         let own: Dropped = serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?;
-        own.into_iter().for_each(|(class, lost)| *dropped.entry(class).or_default() += lost);
+        for (class, lost) in own {
+            *dropped.entry(class).or_default() += lost;
+        }
         photographs += 1;
         first = if photographs == 1 { &item.name } else { first };
     }

@@ -102,6 +102,11 @@ pub(super) const PAGES: &[Page] = &[
         "Fetch the content (`git annex get`, `datalad get`, `dvc pull`), or remove the link.",
     ),
     found(
+        "content-elsewhere",
+        "A file holds a text of Git LFS or git-annex that says where its content is kept, and the content is not on this machine.",
+        "Fetch it: `git lfs pull`, `git annex get`.",
+    ),
+    found(
         "special-file",
         "A FIFO, a socket or a device stands where a file should.",
         "Remove it from the folder, or name another file.",

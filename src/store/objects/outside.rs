@@ -77,6 +77,6 @@ mod tests {
         }
         assert_eq!(outside.at(&other.digest, "anything"), Some(Path::new("one/x.png")));
         assert_eq!(outside.paths(&black.digest).len(), 3);
-        assert_eq!(outside.paths(&entry(b"none").digest), [Path::new(""); 0]);
+        assert!(outside.paths(&entry(b"none").digest).is_empty());
     }
 }

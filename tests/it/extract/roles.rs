@@ -310,6 +310,18 @@ fn idrids_own_files_are_not_told() {
 }
 
 #[test]
+fn a_pointer_in_the_place_of_a_picture_says_what_fetches_its_content() {
+    let lfs = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 70\n";
+    for (pointer, command) in [(lfs, "`git lfs pull`"), ("/annex/objects/SHA256E-s70--00.png\n", "`git annex get`")] {
+        let lab = lab(&["p/a.png", "p/b.png", "m/a.png"]);
+        lab.write("m/b.png", pointer.as_bytes());
+        let (code, said, hint) = refused(folder(&lab, "p/*", &MA, "absent"));
+        assert_eq!(code, "content-elsewhere");
+        assert!(said.contains("m/b.png") && hint.contains(command), "{said} / {hint}");
+    }
+}
+
+#[test]
 fn a_mask_is_named_by_its_own_path_though_another_has_the_same_bytes() {
     let lab = Lab::new();
     let picture = |side: u32| {
