@@ -8,6 +8,7 @@ use clap::Args;
 use super::load::Swept;
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, compare, load};
+use crate::base::shown;
 use crate::plan::{Decision, Engine, Explanation, StageId, upgrades};
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, thousands};
@@ -98,7 +99,7 @@ fn shown(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> St
     }
     for (id, decision, explanation) in explained {
         let (will, words) = words(engine, *id, decision, explanation);
-        let line = format!("  {:<widest$}  {will:<8}  {words}", engine.stage(*id).name);
+        let line = format!("  {:<widest$}  {will:<8}  {}", engine.stage(*id).name, shown::line(&words));
         text.push_str(line.trim_end());
         text.push('\n');
     }
