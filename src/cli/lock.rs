@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::figure::counted;
-use crate::base::{disk, regular};
+use crate::base::{disk, regular, shown};
 use crate::plan::{AllKnown, Decision};
 use crate::progress::out;
 use crate::run::lock::{self, Judged, Lock, Verdict, Why};
@@ -128,7 +128,8 @@ fn told(locked: &Lock, now: &Lock, judged: &[Judged]) -> String {
         let _ = writeln!(text, "  {:<widest$}  {:<10}  {}", stage.stage, stage.class, words(stage));
         for Why { text: why, at, .. } in stage.why.iter().take(MOST_SHOWN) {
             let at = at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
-            let _ = writeln!(text, "  {:<widest$}  {:<10}    {why}{at}", "", "");
+            let why = shown::line(&format!("{why}{at}")).into_owned();
+            let _ = writeln!(text, "  {:<widest$}  {:<10}    {why}", "", "");
         }
         if stage.why.len() > MOST_SHOWN {
             let _ = writeln!(text, "  {:<widest$}  {:<10}    and {} more", "", "", stage.why.len() - MOST_SHOWN);

@@ -99,7 +99,7 @@ fn shown(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> St
     text.push_str(&foreseen(engine, explained));
     for (id, decision, explanation) in explained {
         let (will, words) = words(engine, *id, decision, explanation);
-        let line = format!("  {:<widest$}  {will:<8}  {words}", engine.stage(*id).name);
+        let line = format!("  {:<widest$}  {will:<8}  {}", engine.stage(*id).name, shown::line(&words));
         text.push_str(line.trim_end());
         text.push('\n');
     }

@@ -114,7 +114,7 @@ fn of_stage(world: &World, loaded: &Loaded, arguments: &Arguments) -> Result<Str
         text.push_str(&files(tree));
     }
     for path in pictures {
-        _ = writeln!(text, "\npicture: {path}");
+        _ = writeln!(text, "\npicture: {}", shown::line(&path));
     }
     Ok(text)
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
-use crate::base::Digest;
+use crate::base::{Digest, shown};
 use crate::progress::out;
 use crate::run::{self, Options, Trust, World, trust};
 use crate::sandbox::{self, Told};
@@ -35,13 +35,13 @@ pub fn trust(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         let known = Trust::read(world.trusted().as_deref(), &loaded.sources).known;
         for (digest, words) in &digests {
             let is = if known.contains(digest) { "trusted" } else { "not trusted" };
-            _ = writeln!(text, "{} {is}: {words}", digest.short());
+            _ = writeln!(text, "{} {is}: {}", digest.short(), shown::line(words));
         }
     } else {
         add(world, &digests)?;
         let project = loaded.project();
         for (digest, words) in &digests {
-            _ = writeln!(text, "trusted {}: {words}", digest.short());
+            _ = writeln!(text, "trusted {}: {}", digest.short(), shown::line(words));
         }
         if !trust::has_commands(&project) {
             text.push_str("there was no need: it has no stage that runs a command\n");

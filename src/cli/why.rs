@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, load};
-use crate::base::Sources;
+use crate::base::{Sources, shown};
 use crate::plan::{Decision, Engine, Explanation, Reason, StageId};
 use crate::progress::out;
 use crate::progress::table::counted;
@@ -97,7 +97,7 @@ fn told(
             format!("`{name}` will run: {reason}\n")
         }
         Decision::Unknown(until) => format!("`{name}` depends on what {} will make\n", names(until)),
-        Decision::Failed(error) => format!("`{name}` can't be looked at: {error}\n"),
+        Decision::Failed(error) => format!("`{name}` can't be looked at: {}\n", shown::line(&error.to_string())),
         Decision::Blocked(by) => format!("`{name}` can't run: it needs {}\n", names(by)),
     };
     if let Decision::Unknown(until) = decision {
@@ -207,5 +207,6 @@ fn line(engine: &Engine, sources: &Sources, id: StageId, difference: &Difference
         Kind::Name => format!("{path}'s name"),
         _ => path.clone(),
     };
-    (of, change, at.unwrap_or_default())
+    let [of, change, at] = [of, change, at.unwrap_or_default()].map(|text| shown::line(&text).into_owned());
+    (of, change, at)
 }

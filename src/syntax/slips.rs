@@ -163,11 +163,7 @@ fn word(span: Span, text: &str, diags: &mut Vec<Diag>) -> Scalar {
         slip("unquoted-path", format!("`{text}` needs quotes"), format!("write `\"{text}\"`"));
     } else if begins_as_number(text) {
         let message = format!("`{text}` is neither a number nor a name");
-        // Each use of a name that begins so is the same mistake.
-        if !(signed.starts_with('.') && diags.iter().any(|told| told.message == message)) {
-            let hint = format!("names begin with a letter; write `\"{text}\"` if it is text");
-            diags.push(Diag::error("number-form", span, message).hint(hint));
-        }
+        slip("number-form", message, format!("names begin with a letter; write `\"{text}\"` if it is text"));
         if signed.starts_with('.') {
             return Scalar::Text(text.to_owned());
         }

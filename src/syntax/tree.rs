@@ -1,5 +1,6 @@
 //! Nodes from tokens. Every part keeps its span; a slip is told and read as what was meant.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::forbidden::forbidden;
@@ -149,6 +150,13 @@ pub fn parse_with(file: FileId, text: &str, memory: &mut Memory) -> (Document, V
         judge::judge(file, text, &tokens, &mut diags, memory);
         diags.sort_by_key(|diag| diag.labels.first().map_or(0, |label| label.span.start));
     }
+    // Each use of a name that begins with a point is the same mistake.
+    let mut names = BTreeSet::new();
+    diags.retain(|diag| {
+        let word =
+            diag.message.strip_suffix("` is neither a number nor a name").and_then(|rest| rest.strip_prefix('`'));
+        word.is_none_or(|word| !word.trim_start_matches(['+', '-']).starts_with('.') || names.insert(word.to_owned()))
+    });
     // A character that may not be there explains what else is said of the words around it.
     let explains = |hidden: &Diag, diag: &Diag| match (hidden.labels.first(), diag.labels.first()) {
         (Some(hidden), Some(own)) => own.span.start <= hidden.span.start && hidden.span.end <= own.span.end,

@@ -34,6 +34,7 @@ impl Graph<'_> {
         let lineages = self.lineages(order, &same);
         let mut diags = Vec::new();
         let mut told = BTreeSet::new();
+        let mut leaking: BTreeSet<Span> = BTreeSet::new();
         for &stage in order {
             let draft = &self.drafts[stage];
             let takes_test = |port: &str| {
@@ -73,6 +74,7 @@ impl Graph<'_> {
                         if !seen.iter().any(|seen| test.iter().any(|test| meet(seen, test))) {
                             continue;
                         }
+                        leaking.insert(at.span);
                         let (model, split) = (&self.drafts[*fitted].spec, &self.drafts[way[0].0].spec);
                         let message = format!(
                             "`{} {}` gets patches at `{port}` of which some are the test patches of `{} {}`",
@@ -90,8 +92,7 @@ impl Graph<'_> {
             }
         }
         // Who is fitted on all there is was told of, where a side of it is tested on.
-        let seen: BTreeSet<Span> = told.into_iter().map(|(fitted, _)| fitted).collect();
-        diags.extend(order.iter().flat_map(|&stage| self.chosen_by_fitted(stage, marked, &seen, &lineages)));
+        diags.extend(order.iter().flat_map(|&stage| self.chosen_by_fitted(stage, marked, &leaking, &lineages)));
         diags
     }
 
@@ -113,9 +114,10 @@ impl Graph<'_> {
             if marks.is_some_and(|marks| marks.contains_key("test") || marks.contains_key("resampled")) {
                 continue;
             }
-            let Some(patches) = lineages.get(&chosen_by) else { continue };
+            let Some(patches) = lineages.get(&chosen_by).filter(|_| self.are_patches(chosen_by)) else { continue };
             let shared = |(_, _, _, data): &&Model| {
-                lineages.get(data).is_some_and(|seen| seen.iter().any(|seen| patches.iter().any(|one| meet(seen, one))))
+                let seen = lineages.get(data).filter(|_| self.are_patches(*data));
+                seen.is_some_and(|seen| seen.iter().any(|seen| patches.iter().any(|one| meet(seen, one))))
             };
             let Some((at, data, here, _)) = fitted.iter().find(shared) else { continue };
             if told.contains(&here.span) {
@@ -152,6 +154,11 @@ impl Graph<'_> {
     fn chooses(&self, stage: usize, port: &str) -> bool {
         let port = self.drafts[stage].signature.input(port);
         port.is_some_and(|port| refuses(&port.refuses, "test") && refuses(&port.refuses, "resampled"))
+    }
+
+    /// Whether an output holds patches: whole photographs in their place were told of as such.
+    fn are_patches(&self, (stage, port): (usize, &str)) -> bool {
+        self.drafts[stage].signature.output(Some(port)).is_some_and(|out| out.ty != "photographs")
     }
 
     /// Patches and photographs that a stage is given: the port, the place, and the output.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::space::Space;
 
 const PIPELINE: &str = "pipeline a seed=1 {
-    synthetic eyes { photographs 3; size 64 }
+    synthetic eyes { photographs 3; size 128 }
     extract patches { from eyes; size 32 }
 }
 ";
