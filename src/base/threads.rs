@@ -9,8 +9,8 @@ use rayon::ThreadPool;
 
 use super::unpanicked;
 
-/// More threads than this are never started: a typo must not bring a machine down.
-pub const MOST: usize = 1024;
+/// Threads that a pool leaves to what runs beside it: stages, and what they wait for.
+const SPARE: usize = 8;
 
 /// Bytes of stack of a pool's threads: deep enough for the recursion of networks and for stolen work on top of it.
 const STACK: usize = 16 << 20;
@@ -24,7 +24,7 @@ pub fn pool(threads: usize) -> io::Result<ThreadPool> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("macula-{at}"));
         pool.stack_size(STACK).build()
     };
-    let mut threads = threads.clamp(1, MOST);
+    let mut threads = room(bounded(threads))?;
     loop {
         match build(threads) {
             Ok(pool) => return Ok(pool),
@@ -34,16 +34,25 @@ pub fn pool(threads: usize) -> io::Result<ThreadPool> {
     }
 }
 
+/// At least one, and not more than bring any machine further: a typo must not bring it down.
+fn bounded(threads: usize) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    threads.clamp(1, (8 * processors).max(64))
+}
+
+/// How many of so many threads there is room for. Where the system gives no more, half of what it gives is left to others.
+fn room(wanted: usize) -> io::Result<usize> {
+    let given = available(wanted + SPARE)?;
+    Ok(if given == wanted + SPARE { wanted } else { (given / 2).clamp(1, wanted) })
+}
+
 /// Starts the pool that work outside of any other uses, so that it need not be started where the system gives no more threads: that
 /// would be a panic.
 ///
 /// # Errors
 /// What the system says where it gives none.
 pub fn begin(threads: usize) -> io::Result<()> {
-    let wanted = threads.clamp(1, MOST);
-    let given = available(wanted)?;
-    // Where there are not enough, some are left to the run's own pool.
-    let threads = if given == wanted { wanted } else { given.div_ceil(2) };
+    let threads = room(bounded(threads))?;
     // Where it was begun before, it is there.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     Ok(())
@@ -57,8 +66,8 @@ fn available(wanted: usize) -> io::Result<usize> {
         let wait = || drop(told.wait_while(lock(), |done| !*done));
         let mut given = Err(io::ErrorKind::InvalidInput.into());
         for begun in 1..=wanted {
-            match spawn(scope, wait) {
-                Ok(()) => given = Ok(begun),
+            match Builder::new().stack_size(STACK).spawn_scoped(scope, wait) {
+                Ok(_) => given = Ok(begun),
                 Err(error) => {
                     given = given.map_err(|_| error);
                     break;
@@ -125,7 +134,8 @@ mod tests {
     fn more_threads_than_any_machine_has_are_bounded_and_none_is_one() {
         assert_eq!(pool(0).expect("a pool").current_num_threads(), 1);
         assert_eq!(pool(3).expect("a pool").current_num_threads(), 3);
-        assert_eq!(available(3).expect("threads"), 3);
+        assert_eq!(room(3).expect("threads"), 3);
+        assert!(bounded(1_000_000) < 100_000 && bounded(0) == 1);
     }
 
     #[test]

@@ -18,4 +18,5 @@ mod runs;
 mod stages;
 mod store;
 mod sweeps;
+mod threads;
 mod upkeep;
