@@ -107,6 +107,9 @@ pub const SYSTEM: [&str; 22] = [
 /// Devices that hold nothing: they may be read and written.
 pub const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
+/// What is said of walls that stand without namespaces.
+pub const NO_NAMESPACES: &str = "no namespaces";
+
 /// Where processes share memory by name; in namespaces, a folder of the command's own.
 pub const SHARED_MEMORY: &str = "/dev/shm";
 

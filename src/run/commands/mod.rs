@@ -72,10 +72,8 @@ impl Commands for RunCommands<'_> {
         let told = std::fs::read(&report).map(|bytes| sandbox::read(&bytes)).unwrap_or_default();
         let (walls, end) = ended(command, &confined.program, told, status)?;
         let kept_from = if self.confined() { said::kept_from(&said, &confined, !end.success()) } else { Vec::new() };
-        if end.success() {
-            return Ok(Ran { walls, kept_from });
-        }
-        Err(said::failed(command, end, &said, &kept_from, &logs))
+        let ran = Ran { walls, kept_from };
+        if end.success() { Ok(ran) } else { Err(said::failed(command, &ran, end, &said, &logs)) }
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::Logs;
 use crate::base::figure;
-use crate::sandbox::{Confined, DEVICES, SHARED_MEMORY, SYSTEM};
-use crate::stage::{Command, Network, StageError};
+use crate::sandbox::{Confined, DEVICES, NO_NAMESPACES, SHARED_MEMORY, SYSTEM};
+use crate::stage::{Command, Network, Ran, StageError};
 
 /// Bytes of stderr that are looked at, from its beginning and from its end.
 const KEPT: u64 = 64 << 10;
@@ -90,7 +90,7 @@ fn is_outside(confined: &Confined, path: &Path, failed: bool) -> bool {
 }
 
 /// Why a command failed.
-pub(super) fn failed(command: &Command, end: End, said: &str, kept_from: &[String], logs: &Logs) -> StageError {
+pub(super) fn failed(command: &Command, ran: &Ran, end: End, said: &str, logs: &Logs) -> StageError {
     let how = match (end.code, end.signal) {
         (Some(code), _) => format!("ended with exit code {code}"),
         (None, Some(signal)) => format!("was ended by signal {signal}"),
@@ -103,7 +103,7 @@ pub(super) fn failed(command: &Command, end: End, said: &str, kept_from: &[Strin
     });
     let last: String = last.collect();
     let name = command.words.first().map_or("", String::as_str);
-    if let Some(path) = kept_from.first() {
+    if let Some(path) = ran.kept_from.first() {
         return StageError::input("undeclared-path", format!("`{name}` {how}: it was kept from `{path}`{last}"))
             .hint("what it reads comes in by a port (then its content counts) or by `reads`; what it writes goes below `outputs/`");
     }
@@ -114,6 +114,9 @@ pub(super) fn failed(command: &Command, end: End, said: &str, kept_from: &[Strin
         }
         (Some(bytes), _) if said.contains("emory") => {
             format!("it may hold {} MiB (`memory`); {log}", bytes >> 20)
+        }
+        _ if ran.walls.contains(NO_NAMESPACES) && said.contains("peration not permitted") => {
+            format!("this system gives no namespaces, so some calls are refused (docs/exec.md); {log}")
         }
         _ => log,
     };

@@ -73,7 +73,7 @@ fn a_command_ends_with_macula_whatever_ends_that() {
         until(|| !alive(&mark));
         if signal != "KILL" {
             assert_eq!(ended.code(), Some(130), "{signal}");
-            let runs = macula(&space, "runs --json").code(0);
+            let runs = macula(&space, "runs --json pipeline.kdl").code(0);
             assert!(runs.stdout.contains("stopped") && !runs.stdout.contains("running"), "{}", runs.stdout);
         }
     }
