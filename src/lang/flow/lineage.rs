@@ -120,7 +120,7 @@ impl Graph<'_> {
                 seen.is_some_and(|seen| seen.iter().any(|seen| patches.iter().any(|one| meet(seen, one))))
             };
             let Some((at, data, here, _)) = fitted.iter().find(shared) else { continue };
-            if told.contains(&here.span) {
+            if told.contains(&here.span) || told.contains(&place.span) {
                 continue;
             }
             let title = format!("`{} {}`", draft.spec.kind, draft.spec.name);
@@ -261,8 +261,16 @@ impl Graph<'_> {
             let splits = signature.outputs.iter().any(|out| out.marks.iter().any(|mark| mark == "test"));
             let mut inherited: Rc<BTreeSet<Lineage>> = Rc::default();
             let mut unknown = false;
-            for (reference, _, source) in self.references(stage) {
+            // What is given to a port of another type was told of as such; what would come of it is not known.
+            let fits = |port: &str, ty: &String| {
+                signature.input(port).is_none_or(|port| port.types.is_empty() || port.types.contains(ty))
+            };
+            let inputs = self.drafts[stage].spec.inputs.iter();
+            let given = inputs.flat_map(|input| input.from.iter().map(move |reference| (&input.port, reference)));
+            for (port, reference) in given {
+                let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                 let Some(from) = self.drafts[source].signature.output(Some(&reference.port)) else { continue };
+                unknown |= carries(&from.ty) && !fits(port, &from.ty);
                 if carries(&from.ty) {
                     match all.get(&(source, reference.port.as_str())) {
                         Some(lineages) if inherited.is_empty() => inherited = Rc::clone(lineages),
