@@ -2,6 +2,7 @@
 
 use std::io::BufReader;
 
+use crate::base::figure::counted;
 use crate::base::regular;
 use crate::learn::network::Header;
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Summary, Work};
@@ -29,10 +30,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let header = Header::read(&shown, BufReader::new(file)).map_err(|error| error.field("file"))?;
     let mut tree = Tree::default();
     tree.insert(name(&header), entry);
-    let tensors = match header.shapes.len() {
-        1 => "1 tensor".to_owned(),
-        count => format!("{count} tensors"),
-    };
+    let tensors = counted(header.shapes.len() as u64, "tensor", "tensors");
     let of = if header.reading.is_empty() { String::new() } else { format!(" of `{}`", header.reading) };
     let summary = Summary { headline: tensors + &of, ..Summary::default() };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })

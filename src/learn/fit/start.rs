@@ -2,6 +2,7 @@
 
 use super::settings::{Settings, drawn};
 use super::{Task, Told};
+use crate::base::figure::counted;
 use crate::lang::near::near;
 use crate::learn::gpu;
 use crate::learn::loader::Samples;
@@ -77,18 +78,15 @@ fn tell(report: &LoadReport, told: &mut Told) {
 
 /// What a load did, in one line for whoever watches.
 fn taken(weights: &Weights, report: &LoadReport) -> String {
-    let counts = [
-        (report.loaded.len(), "taken"),
+    let rest = [
         (report.missing.len(), "new"),
         (report.replaced.len(), "new for other classes"),
         (report.unexpected.len(), "not used"),
     ];
-    let counts: Vec<String> = (counts.iter().enumerate())
-        .filter(|(at, (count, _))| *at == 0 || *count > 0)
-        .map(|(_, (count, what))| format!("{count} {what}"))
-        .collect();
-    let without = if report.prefix.is_empty() { String::new() } else { format!(", names without `{}`", report.prefix) };
-    format!("{}: {} of the network's tensors{without}", weights.name(), counts.join(", "))
+    let rest = rest.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
+    let without = if report.prefix.is_empty() { String::new() } else { format!("; names without `{}`", report.prefix) };
+    let taken = counted(report.loaded.len() as u64, "tensor", "tensors");
+    format!("{}: {taken} taken{}{without}", weights.name(), rest.collect::<String>())
 }
 
 /// Training patches for calibration, the same whatever else changes.

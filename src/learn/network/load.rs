@@ -6,6 +6,7 @@ use super::compile::compile;
 use super::program::{Norm, Program};
 use super::weights::fitting;
 use super::{Header, Network, Weights, layout};
+use crate::base::figure::counted;
 use crate::lang::network::NetworkSpec;
 use crate::learn::kernels::norm::Statistics;
 use crate::stage::{Params, StageError, Warning};
@@ -60,19 +61,14 @@ impl LoadReport {
             return None;
         }
         let text = format!(
-            "{} of network `{network}` stay random because they are not in {weights}, and {} of the file not used; do their names fit? \
-             the network has {}, the file {}",
-            counted(self.missing.len(), "tensor", "tensors"),
-            counted(self.unexpected.len(), "tensor is", "tensors are"),
+            "{weights} lacks {} of network `{network}`, initialised at random ({}), and has {} that the network does not ({}): do the names fit?",
+            counted(self.missing.len() as u64, "tensor", "tensors"),
             list(&self.missing, 3),
+            counted(self.unexpected.len() as u64, "tensor", "tensors"),
             list(&self.unexpected, 3),
         );
         Some(Warning { code: "weights-names".to_owned(), text })
     }
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// What a file has of each tensor by the names that a network has, whatever stands before them there.
