@@ -187,6 +187,6 @@ mod tests {
         io::Write::write_all(&mut file, b"\nlast \xff").expect("written");
         let said = text(&log);
         assert!(said.starts_with("first \u{fffd}\n") && said.ends_with("\nlast \u{fffd}"));
-        assert!(said.len() < 3 * KEPT as usize && said.contains("1024.0 GiB left out"), "{}", said.len());
+        assert!(said.len() < 3 * KEPT as usize && said.contains("1.0 TiB left out"), "{}", said.len());
     }
 }
