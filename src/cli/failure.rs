@@ -1,6 +1,6 @@
 //! How a command ends, and what is said when it can't go on.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::base::shown;
@@ -116,7 +116,7 @@ impl Failure {
         let code = self.code.map(|code| format!("[{code}]")).unwrap_or_default();
         let mut text = format!("{red}error{code}{plain}: {}\n", continued(&self.text));
         if let Some(hint) = &self.hint {
-            text.push_str(&format!("  hint: {}\n", continued(hint)));
+            let _ = writeln!(text, "  hint: {}", continued(hint));
         }
         out::talk(&text);
     }

@@ -335,7 +335,7 @@ impl Columns {
                     Column::Real(to) => append::<DoubleType, _>(to, typed(from), of, Ok)?,
                     Column::Single(to) => append::<FloatType, _>(to, typed(from), of, Ok)?,
                     Column::Bool(to) => append::<BoolType, _>(to, typed(from), of, Ok)?,
-                    Column::Text(to) => append::<ByteArrayType, _>(to, typed(from), of, text)?,
+                    Column::Text(to) => append::<ByteArrayType, _>(to, typed(from), of, |bytes| text(&bytes))?,
                     Column::Counts(to) => append_lists(to, typed(from), rows)?,
                 }
             }
@@ -410,7 +410,7 @@ fn empty(field: &Type, leaf: &ColumnDescriptor) -> Option<Column> {
     })
 }
 
-fn text(bytes: ByteArray) -> Result<String, ParquetError> {
+fn text(bytes: &ByteArray) -> Result<String, ParquetError> {
     let not = |_| ParquetError::General("a column of text is not UTF-8".to_owned());
     String::from_utf8(Vec::from(bytes.data())).map_err(not)
 }

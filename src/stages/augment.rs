@@ -26,7 +26,7 @@ fn augment(ctx: &Ctx) -> Result<Outcome, StageError> {
     let bytes = serde_json::to_vec_pretty(&recipe).map_err(|error| StageError::Bug(error.to_string()))?;
     tree.insert(RECIPE, ctx.objects.put(&bytes)?);
     let summary = Summary {
-        headline: format!("{} {}, changed anew in every epoch", set.len(), noun(set.len() as u64, "patch", "patches")),
+        headline: format!("{} {}, changed anew in every epoch", set.len(), noun(set.len(), "patch", "patches")),
         tables: vec![table(&recipe)],
         warnings: warnings(&recipe, &set),
         ..Summary::default()

@@ -223,6 +223,9 @@ pub(super) fn number(rest: &mut &[u8]) -> Option<u64> {
 }
 
 /// Reads a file once, in large pieces, hashing each over all threads of the pool.
+///
+/// # Errors
+/// What the system says.
 pub fn digest_of_file(file: File) -> io::Result<Entry> {
     digest_while(file, &|| true)?.ok_or_else(|| io::ErrorKind::Interrupted.into())
 }

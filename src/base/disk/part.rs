@@ -12,7 +12,7 @@ const BEGIN: &str = ".macula-";
 const END: &str = ".part";
 
 /// What is older, and of a process that this system does not know, was left by one that was killed, here or on another machine.
-const OLD: Duration = Duration::from_secs(3600);
+const OLD: Duration = Duration::from_hours(1);
 
 /// A file that is being written.
 pub(super) struct Part {

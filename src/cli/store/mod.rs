@@ -77,5 +77,5 @@ fn nowhere(root: &Path) -> Failure {
 
 /// Prints on stdout.
 fn print(text: &str) {
-    out::say(&text);
+    out::say(text);
 }

@@ -450,7 +450,7 @@ impl Run<'_> {
             progress.line(&format!(
                 "taken up in epoch {} after {}",
                 self.facts.epoch,
-                counted(self.facts.batches as u64, "batch", "batches")
+                counted(self.facts.batches, "batch", "batches")
             ));
             return Ok(());
         }

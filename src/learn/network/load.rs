@@ -88,7 +88,7 @@ impl<'a, T> Found<'a, T> {
         own: &[String],
     ) -> Result<Self, StageError> {
         let names = tensors.keys().chain(refused.keys()).map(String::as_str);
-        let prefix = fitting(names, &own.iter().map(String::as_str).collect());
+        let prefix = fitting(&names, &own.iter().map(String::as_str).collect());
         let found = Self { tensors, refused, prefix, file };
         let refused = |name: &String| found.with_prefix(name, |full| refused.get(full));
         if let Some((name, what)) = own.iter().find_map(|name| Some((name, refused(name)?))) {

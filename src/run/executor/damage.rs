@@ -40,10 +40,8 @@ impl Executor<'_> {
             self.wait_again(id, id);
             return Ok(());
         }
-        if anew {
-            if let Some(key) = self.known.get(&maker).and_then(|known| known.key) {
-                engine.store.forget(&key)?;
-            }
+        if anew && let Some(key) = self.known.get(&maker).and_then(|known| known.key) {
+            engine.store.forget(&key)?;
         }
         self.repairing.insert(maker);
         self.shared.watch.event(&Event::Repairing {

@@ -210,7 +210,7 @@ fn free(to: &Path, name: &Path) -> PathBuf {
             }
             like
         };
-        let part = (0..).map(like).find(fits).unwrap_or_else(|| part.to_owned());
+        let part = (0..=u16::MAX.into()).map(like).find(fits).unwrap_or_else(|| part.to_owned());
         found.push(part);
     }
     found

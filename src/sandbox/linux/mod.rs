@@ -119,7 +119,7 @@ fn first_process(
         set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| error.to_string()).map(|()| short)
     });
     let mut report = File::from(report);
-    let _ = report.write_all(built.as_ref().map_or_else(|why| why.as_str(), |_| READY).as_bytes());
+    let _ = report.write_all(built.as_ref().map_or_else(String::as_str, |_| READY).as_bytes());
     drop(report);
     let Ok(short) = built else { std::process::exit(1) };
     let ended = match begin(confined, Space::Own, short, told) {

@@ -148,7 +148,7 @@ mod tests {
     fn a_file_that_somebody_has_open_for_writing_is_copied_as_it_was_when_it_was_taken() {
         let (_place, objects, folder) = place();
         let path = folder.path().join("open");
-        let bytes = [&[7; 3000][..], &[0; 5 << 20], &[8; 3000]].concat();
+        let bytes = [&[7; 3000][..], &vec![0; 5 << 20], &[8; 3000]].concat();
         fs::write(&path, &bytes).expect("written");
         let mut writer = OpenOptions::new().write(true).open(&path).expect("open");
         let entry = taken(&objects, &folder, "open");

@@ -127,7 +127,7 @@ pub(super) struct Waited {
     /// Requests that are waited for now, and since when there are any.
     open: usize,
     since: Option<Instant>,
-    waited: Duration,
+    total: Duration,
     earned: Duration,
 }
 
@@ -290,7 +290,7 @@ impl Watched<'_> {
             all.earned += worth(bytes) + ANSWER;
         }
         if let Some(since) = all.since {
-            all.waited += now.saturating_duration_since(since);
+            all.total += now.saturating_duration_since(since);
             all.since = (all.open > 0).then_some(now);
         }
     }
@@ -298,10 +298,9 @@ impl Watched<'_> {
     /// That all answers together took too long, where they did.
     pub(super) fn overdrawn(&self) -> Option<Fault> {
         let all = lock(self.waited);
-        let over = all.waited > all.earned + ALL * self.watch.patience;
+        let over = all.total > all.earned + ALL * self.watch.patience;
         over.then(|| {
-            let text =
-                format!("remote `{}` is too slow: its answers took {:.0} s", self.name, all.waited.as_secs_f64());
+            let text = format!("remote `{}` is too slow: its answers took {:.0} s", self.name, all.total.as_secs_f64());
             Fault::hinted(text, "raise `timeout=` in `project.kdl`, or set `MACULA_REMOTE=none` to go without remotes")
         })
     }

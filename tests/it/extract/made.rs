@@ -40,7 +40,7 @@ impl Page {
 pub(crate) struct Order {
     /// Most significant byte first.
     pub(crate) big: bool,
-    /// A BigTIFF.
+    /// A `BigTIFF`.
     pub(crate) wide: bool,
 }
 
@@ -143,9 +143,13 @@ pub(crate) fn png(
     let head = [width.as_slice(), &height, &[bits, colour, 0, 0, 0]].concat();
     let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
     out.extend(chunk(b"IHDR", &head));
-    before.iter().for_each(|(kind, body)| out.extend(chunk(*kind, body)));
+    for (kind, body) in before {
+        out.extend(chunk(*kind, body));
+    }
     out.extend(chunk(b"IDAT", &zlib(&filtered)));
-    behind.iter().for_each(|(kind, body)| out.extend(chunk(*kind, body)));
+    for (kind, body) in behind {
+        out.extend(chunk(*kind, body));
+    }
     out.extend(chunk(b"IEND", b""));
     out
 }

@@ -91,7 +91,7 @@ fn orientation_is_applied_where_only_xmp_or_an_old_text_says_it() {
     assert_eq!(red(&tiff(LITTLE, &[page(&grey).with(274, 3, &[1.0])])), grey, "the tag comes first");
     let itxt = [b"XML:com.adobe.xmp\0\0\0\0\0".as_slice(), &xmp].concat();
     let block = [b"Exif\0\0".as_slice(), &exif(LITTLE, 3, 6.0)].concat();
-    let digits: String = block.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = block.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let raw = format!("\nexif\n      {}\n{}\n{}\n", block.len(), &digits[..72], &digits[72..]);
     let plain = [b"Raw profile type exif\0".as_slice(), raw.as_bytes()].concat();
     let deflated = [b"Raw profile type APP1\0\0".as_slice(), &zlib(raw.as_bytes())].concat();

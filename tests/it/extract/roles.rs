@@ -243,7 +243,7 @@ fn photographs_without_any_mask_are_read_where_lesions_are_unknown() {
     assert_eq!(refused(folder(&lab, "p/*", &classes, "unknown")).0, "no-mask-fits");
 }
 
-/// IDRiD's tree with masks of all classes for three photographs, but for one file.
+/// `IDRiD`'s tree with masks of all classes for three photographs, but for one file.
 fn official(without: &str, with: &str) -> Lab {
     let lab = Lab::new();
     let masks = "A. Segmentation/2. All Segmentation Groundtruths/a. Training Set";

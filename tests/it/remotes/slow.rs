@@ -124,7 +124,7 @@ fn a_place_that_ignores_how_much_may_come_is_cut_off() {
     let sent = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&sent);
     let endless = move |into: &mut dyn Write| loop {
-        into.write_all(&[b'x'; 1 << 20])?;
+        into.write_all(&vec![b'x'; 1 << 20])?;
         count.fetch_add(1, Ordering::SeqCst);
     };
     let (_, troubles) = ask(1, Duration::ZERO, &Arc::default(), endless);

@@ -160,7 +160,7 @@ impl Header {
             return Err(truncated());
         }
         let mut header = Self::default();
-        for (name, info) in metadata.tensors() {
+        for (name, info) in metadata.tensors().into_iter().collect::<BTreeMap<_, _>>() {
             match number(info.dtype) {
                 Ok(Some(_)) => _ = header.shapes.insert(name, info.shape.clone()),
                 Ok(None) => {}
@@ -258,8 +258,15 @@ fn number(of: Dtype) -> Result<Option<Number>, String> {
         Dtype::F64 => Number::F64,
         Dtype::F16 => Number::F16,
         Dtype::BF16 => Number::Bf16,
-        Dtype::BOOL | Dtype::U8 | Dtype::I8 | Dtype::U16 | Dtype::I16 => return Ok(None),
-        Dtype::U32 | Dtype::I32 | Dtype::U64 | Dtype::I64 => return Ok(None),
+        Dtype::BOOL
+        | Dtype::U8
+        | Dtype::I8
+        | Dtype::U16
+        | Dtype::I16
+        | Dtype::U32
+        | Dtype::I32
+        | Dtype::U64
+        | Dtype::I64 => return Ok(None),
         Dtype::C64 => return Err("a tensor of complex numbers".to_owned()),
         other => return Err(format!("a tensor of `{other:?}`")),
     }))

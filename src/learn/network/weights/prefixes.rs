@@ -9,7 +9,7 @@ const USUAL: [&str; 4] = ["module.", "_orig_mod.", "model.", "backbone."];
 const DEEPEST: usize = 3;
 
 /// The prefix without which most of `wanted` are found among `names`; empty where none finds more than the names as they are.
-pub(crate) fn fitting<'a>(names: impl Iterator<Item = &'a str> + Clone, wanted: &BTreeSet<&str>) -> String {
+pub(crate) fn fitting<'a>(names: &(impl Iterator<Item = &'a str> + Clone), wanted: &BTreeSet<&str>) -> String {
     let found = |prefix: &str| {
         let mut found: BTreeSet<&str> = BTreeSet::new();
         for name in names.clone() {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn fits(names: &[&str], wanted: &[&str]) -> String {
-        fitting(names.iter().copied(), &wanted.iter().copied().collect())
+        fitting(&names.iter().copied(), &wanted.iter().copied().collect())
     }
 
     #[test]

@@ -217,8 +217,10 @@ fn held(pickle: &Pickle, id: Id) -> Option<Held> {
     for _ in 0..8 {
         let given = pickle.sequence(arguments)?;
         match pickle.global(by)? {
-            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")
-            | ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor") => {
+            (
+                "torch._utils",
+                "_rebuild_parameter" | "_rebuild_parameter_with_state" | "_rebuild_device_tensor_from_cpu_tensor",
+            ) => {
                 let inner = pickle.made(*given.first()?)?;
                 (by, arguments) = (inner.by, inner.arguments);
             }
