@@ -58,7 +58,7 @@ pub fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
-/// As [`bytes`], in whole words where there are few: `1 byte`, `9 bytes`.
+/// As [`bytes()`], in whole words where there are few: `1 byte`, `9 bytes`.
 #[must_use]
 pub fn size(count: u64) -> String {
     if count < 1024 { counted(count, "byte", "bytes") } else { bytes(count) }

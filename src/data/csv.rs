@@ -1,4 +1,4 @@
-//! CSV as RFC 4180 has it, written and read: what [`line`] writes, [`records`] reads back cell by cell, whatever it holds. Knows
+//! CSV as RFC 4180 has it, written and read: what [`line()`] writes, [`records`] reads back cell by cell, whatever it holds. Knows
 //! nothing of what the cells mean.
 
 use std::borrow::Cow;
