@@ -96,7 +96,7 @@ fn show_of_a_network_has_its_layers() {
     assert_eq!(shown["layers"].as_array().map(Vec::len), Some(71), "JSON folds nothing");
     let said = space.macula("show pipeline.kdl resnet50 --size 224 --classes 1000").code(0);
     said.says(&[
-        "resnet50 on 3 x 224 x 224, 1000 classes: 25,557,032 parameters, 4,089,184,256 multiply-adds a patch",
+        "resnet50 on 3 x 224 x 224, 1,000 classes: 25,557,032 parameters, 4,089,184,256 multiply-adds a patch",
         "3 times: layer2.1 … layer2.3  512 x 28 x 28",
     ]);
 }
