@@ -109,7 +109,7 @@ fn a_program_of_a_home_opens_no_home_and_an_environment_near_the_root_is_opened(
         space.read("results/p/made/a.json")
     };
     space.edit("pipeline.kdl", "command sh \"inputs/script/run.sh\"", "command tool");
-    space.edit("pipeline.kdl", "json", "any");
+    space.edit("pipeline.kdl", "\"a.json\" json", "\"a.json\" any");
     assert_eq!(asked("home/bin"), "");
     assert_eq!(asked("home/.local/bin"), "public");
 }

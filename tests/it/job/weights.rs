@@ -37,10 +37,10 @@ fn what_a_network_takes_of_a_checkpoint_is_said_in_the_run() {
         "weights-names",
     ]);
     assert_eq!(
-        said.stderr.matches("weights-names").count(),
+        said.stdout.matches("weights-names").count(),
         2,
         "before anything runs, and at the end\n{}",
-        said.stderr
+        said.stdout
     );
     space.macula("run pipeline.kdl").code(0).says_not(&["tensor taken"]);
 }
