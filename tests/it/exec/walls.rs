@@ -90,28 +90,36 @@ fn a_program_of_a_home_opens_no_home_and_an_environment_near_the_root_is_opened(
         return;
     }
     let space = space("", ONE);
-    let home = space.path("home").canonicalize().unwrap_or_else(|_| space.path("home"));
-    let tool = |path: &str, text: &str| {
-        use std::os::unix::fs::PermissionsExt;
-        space.write(path, text);
-        std::fs::set_permissions(space.path(path), std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    // Elsewhere than the project: of what lies there only the program itself is read.
+    let home = tempfile::tempdir().expect("a folder");
+    let write = |path: &str, text: &str| {
+        let path = home.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(&path, text).expect("written");
+        path
     };
-    space.write("home/.ssh/key", "PRIVATE");
-    space.write("home/.local/share/keyrings/key", "PRIVATE");
-    space.write("home/.local/lib/words", "public");
+    write(".ssh/key", "PRIVATE");
+    write(".local/share/keyrings/key", "PRIVATE");
+    write(".local/lib/words", "public");
     let read = "#!/bin/sh\nhere=$(dirname \"$0\")\ncat \"$here\"/../.ssh/key \"$here\"/../share/keyrings/key \"$here\"/../lib/words > outputs/a.json\ntrue\n";
     let asked = |at: &str| {
-        tool(&format!("{at}/tool"), read);
+        use std::os::unix::fs::PermissionsExt;
+        // Another command at each place: the same one would have the same key.
+        let name = format!("tool-{}", at.len());
+        let tool = write(&format!("{at}/{name}"), read);
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        space.edit("pipeline.kdl", "command tool", &format!("command {name}"));
         let mut asked = super::command(&space, "run --trust pipeline.kdl");
         let path = std::env::var("PATH").unwrap_or_default();
-        asked.env("HOME", &home).env("PATH", format!("{}:{path}", space.path(at).display()));
+        asked.env("HOME", home.path()).env("PATH", format!("{}:{path}", home.path().join(at).display()));
         space.finish(asked).code(0);
+        space.edit("pipeline.kdl", &format!("command {name}"), "command tool");
         space.read("results/p/made/a.json")
     };
     space.edit("pipeline.kdl", "command sh \"inputs/script/run.sh\"", "command tool");
     space.edit("pipeline.kdl", "\"a.json\" json", "\"a.json\" any");
-    assert_eq!(asked("home/bin"), "");
-    assert_eq!(asked("home/.local/bin"), "public");
+    assert_eq!(asked("bin"), "");
+    assert_eq!(asked(".local/bin"), "public");
 }
 
 #[test]
