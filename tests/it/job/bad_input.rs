@@ -220,17 +220,29 @@ fn a_store_that_can_only_be_read_serves_what_it_holds() {
     };
     // What root may do says nothing: then somebody else tries, who must be able to reach the project and the binary.
     let root = rustix::process::geteuid().is_root();
+    // A copy of it: the folder that it was built in may be root's own.
+    let binary = space.path("macula");
+    std::fs::copy(env!("CARGO_BIN_EXE_macula"), &binary).expect("the binary can be copied");
     let as_reader = |arguments: &str| {
-        let mut command = space.command(&arguments.split_whitespace().collect::<Vec<_>>());
+        let own = space.command(&arguments.split_whitespace().collect::<Vec<_>>());
+        let mut command = std::process::Command::new(&binary);
+        command.args(own.get_args()).current_dir(space.path(""));
+        for (name, value) in own.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         if root {
             command.uid(65534).gid(65534);
         }
         command
     };
     set("", 0o755);
+    set("macula", 0o755);
     if root && !as_reader("--version").stdout(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
     {
-        return missing("reader", "the binary lies where only root can reach it");
+        return missing("reader", "the folder for temporary files lies where only root can reach it");
     }
     for folder in space.folders(".macula") {
         set(&folder, 0o555);
