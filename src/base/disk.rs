@@ -95,7 +95,7 @@ fn is_unknown(error: &io::Error) -> bool {
     matches!(error.kind(), PermissionDenied | InvalidInput | Unsupported)
 }
 
-/// Writes `bytes` to where there is no file, with these rights, without waiting for the disk.
+/// Writes `bytes` to a new file with these permissions, without waiting for the disk; an existing file is an error.
 ///
 /// # Errors
 /// What the system says.

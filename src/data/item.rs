@@ -96,7 +96,7 @@ impl<'a> Opened<'a> {
         Ok(entry.digest)
     }
 
-    /// The mask of class `k`, beside the photograph that was decoded; [`None`] where there is no file (then
+    /// The mask of class `k`, beside the photograph that was decoded; [`None`] if there is no such file (then
     /// [`Opened::without_mask`] says what that means).
     ///
     /// # Errors

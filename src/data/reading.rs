@@ -1,5 +1,5 @@
 //! Whether a file is read otherwise than by the first macula, from its header alone. Where it is, a source says so beside the
-//! photograph's files, so that results which were computed of other pixels are not taken again, and no others are computed anew.
+//! photograph's files, so that results which were computed of other pixels are not taken again, and no others are computed again.
 
 use std::path::Path;
 
