@@ -228,6 +228,7 @@ fn no_file_names_a_place_on_one_machine() {
         ".ci",
         "README.md",
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "Cargo.toml",
         "clippy.toml",
         "deny.toml",
