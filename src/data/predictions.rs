@@ -258,8 +258,8 @@ fn from_parquet(bytes: &[u8]) -> Result<Vec<(String, Cells)>, Reason> {
     let table = Columns::from_parquet_only(bytes, &is_ours).map_err(|error| match error {
         TableError::Type(name) => format!("column `{name}` has a type that is not read; write numbers and text").into(),
         TableError::Parquet(error) if error.to_string().contains("Disabled feature") => Reason {
-            text: "it is compressed in a way that is not read".to_owned(),
-            help: Some("write it with `compression=\"snappy\"` or `compression=None`"),
+            text: "its compression is not supported".to_owned(),
+            help: Some("write it with `compression=\"zstd\"`, `\"snappy\"` or `None`"),
         },
         TableError::Twice(_) => {
             Reason { text: error.to_string(), help: Some("leave one of the two columns, or rename the other") }

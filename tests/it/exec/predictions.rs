@@ -106,10 +106,13 @@ fn eval_takes_a_model_or_predictions() {
 }
 
 #[test]
-fn a_table_as_pandas_writes_it_is_read() {
-    let bytes = include_bytes!("../../expected/snappy.parquet");
-    let found = macula::data::predictions::Predictions::read("predictions.parquet", bytes).expect("readable");
-    assert_eq!(found.classes, ["HE", "MA"]);
-    assert_eq!(found.of_patch("IDRiD_01", 128, 0), Some([0.25, 0.5].as_slice()));
-    assert_eq!(found.of_patch("IDRiD_02", 0, 128), Some([0.0, 1.0].as_slice()));
+fn a_table_as_pandas_or_polars_writes_it_is_read() {
+    let snappy: &[u8] = include_bytes!("../../expected/snappy.parquet");
+    let zstd: &[u8] = include_bytes!("../../expected/zstd.parquet");
+    for bytes in [snappy, zstd] {
+        let found = macula::data::predictions::Predictions::read("predictions.parquet", bytes).expect("readable");
+        assert_eq!(found.classes, ["HE", "MA"]);
+        assert_eq!(found.of_patch("IDRiD_01", 128, 0), Some([0.25, 0.5].as_slice()));
+        assert_eq!(found.of_patch("IDRiD_02", 0, 128), Some([0.0, 1.0].as_slice()));
+    }
 }
