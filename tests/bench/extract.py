@@ -1,7 +1,7 @@
-"""What `extract` does, as fast as numpy and OpenCV do it, in two processes: `python extract.py ROOT OUT`.
+"""The work of `extract` in numpy and OpenCV, with two processes: `python extract.py ROOT OUT`.
 
-The yardstick of extract.sh: 128 px patches, labels where a mask pixel is, mask pixels, mean and deviation of each channel,
-a histogram of 256 bins; pixels written as one file for each photograph. Nothing is hashed.
+The baseline of extract.sh: 128 px patches with labels, mask pixels, mean and deviation of each channel and a histogram of 256 bins;
+pixels written to one file per photograph. Nothing is hashed.
 """
 
 import multiprocessing

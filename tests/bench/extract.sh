@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# `macula run` of idrid and extract over 54 photographs, against decoding them alone (djpeg of libjpeg-turbo) and against
-# numpy and OpenCV in two processes. In turns, so that all see the same machine; medians of ROUNDS.
+# `macula run` of idrid and extract on 54 photographs, against only decoding them (djpeg of libjpeg-turbo) and against numpy and
+# OpenCV in two processes. They alternate, so that all see the same machine; medians of ROUNDS.
 #
 #   tests/bench/extract.sh IDRID-FOLDER [ROUNDS]       PYTHON names a Python with numpy, OpenCV, Pillow and pandas
 #
-# Also the check of all counts at both scales: the run fails where they are not those of tests/expected/patch_counts.py.
+# Also checks all counts at both scales, and fails if they differ from tests/expected/patch_counts.py.
 set -euo pipefail
 root=$(realpath "$1")
 rounds=${2:-5}
@@ -66,8 +66,8 @@ for scale, counts in expected.items():
     healthy = (lesions == 0).all(axis=1)
     black = np.stack(table.histogram)[:, :10].sum(1) >= 0.9 * 128 * 128
     seen = [len(table), int(healthy.sum()), int((healthy & black).sum()), *map(int, lesions.sum())]
-    # Labels come from masks alone and must agree exactly. Black ones hang on single grey levels, and the decoder (zune-jpeg)
-    # smooths chroma otherwise than libjpeg-turbo, by one or two levels: a patch at the very rule may fall on the other side.
+    # Labels depend only on masks and must agree exactly. Black patches depend on single grey levels, and the decoder (zune-jpeg)
+    # smooths chroma differently than libjpeg-turbo, by one or two levels: a patch at the threshold may differ.
     assert seen[:2] + seen[3:] == counts[:2] + counts[3:], f"{scale}: {seen}, expected {counts}"
     assert abs(seen[2] - counts[2]) <= 2, f"{scale}: {seen[2]} black patches, expected {counts[2]}"
     print(f"{scale}: {seen}, in Python with libjpeg-turbo {counts}")

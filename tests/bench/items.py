@@ -1,11 +1,11 @@
-"""What a run costs that has nothing to do, over a folder of many photographs; and one to which a photograph was added.
+"""The cost of a run with nothing to do on a folder with many photographs, and of a run after adding a photograph.
 
     python tests/bench/items.py target/release/macula [PHOTOGRAPHS [FOLDER]]
 
 Makes a folder of PHOTOGRAPHS (100,000) different PNG files of 16 x 16 pixels, one in a hundred with a mask, and runs `folder` and
-`extract` over it: from nothing; then ROUNDS times with nothing to do; then with one photograph added; then ROUNDS times with
-nothing to do again. Prints wall and processor seconds and the peak of resident memory of each. Needs Python alone. FOLDER is used
-again where it holds the photographs (and its store) already, and then stays."""
+`extract` on it: from nothing; then ROUNDS times with nothing to do; then with one photograph added; then ROUNDS times with
+nothing to do again. Prints wall time, processor time and peak resident memory of each. Needs only Python. If FOLDER already has the
+photographs (and a store), they are used and kept."""
 
 import os
 import pathlib
@@ -38,7 +38,7 @@ def png(rows: list[bytes], colour: int) -> bytes:
 
 
 def photograph(number: int) -> bytes:
-    """One that no other number gives."""
+    """A different photograph for each number."""
     ground = struct.pack(">I", number)[1:] * SIDE
     return png([ground] * SIDE, 2)
 
@@ -78,7 +78,7 @@ def show(what: str, runs: list[tuple[float, float, float, str]]) -> None:
 
 def measure(macula: str, root: pathlib.Path, count: int) -> None:
     prepare(root, count)
-    # Files that were just written are read again until their times can be trusted.
+    # Files written just now are read again until their timestamps can be trusted.
     time.sleep(2.1)
     show("from nothing", [run(macula, root)])
     run(macula, root)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""`macula bench load` against torchvision's v2 transforms, and albumentations where it is installed: the same operations on patches
-of the same size, one thread each, in turns.
+"""`macula bench load` against torchvision's v2 transforms, and albumentations if installed: the same operations on patches of the
+same size, one thread each, alternating.
 
     cargo build --release && python tests/bench/loader.py [--macula target/release/macula] [--size 128] [--batch 32] [--rounds 5]
 
 Flips with probability 0.5, rotation within 15 degrees (bilinear), colour jitter of 0.2, 0.2, 0.2 and 0.02, then normalisation. Patches are
-u8 in memory; what comes out is a batch of normalised f32. torchvision is measured patch by patch (each has its own draw, as macula's
-do), on tensors. Prints patches per second of processor time and ratios of the medians.
+u8 in memory, the result is a normalised f32 batch. torchvision is measured on tensors, patch by patch (each with its own draw, as in
+macula). Prints patches per second of processor time and ratios of the medians.
 """
 import argparse
 import json
@@ -53,7 +53,7 @@ try:
     albumentations = {name: A.Compose([*changes, A.Normalize(MEAN, STD)]) for name, changes in changes.items()}
     sides["albumentations"] = lambda name, batch: numpy.stack([albumentations[name](image=patches[index])["image"] for index in batch])
 except ImportError:
-    print("albumentations is not installed: left out")
+    print("albumentations is not installed; skipping it")
 
 
 def rate(side, name):
@@ -68,7 +68,7 @@ def rate(side, name):
 
 def of_macula(name):
     arguments = ["bench", "load", "--augment", name, "--size", str(a.size), "--batch", str(a.batch), "--threads", "1", "--json"]
-    # Processor time is counted in hundredths of a second: many steps.
+    # Processor time has a resolution of a hundredth of a second, hence many steps.
     line = subprocess.run([a.macula, *arguments, "--steps", str(10 * a.steps)], check=True, capture_output=True, text=True).stdout
     return a.batch / json.loads(line)["processor_ms"] * 1e3
 

@@ -1,10 +1,10 @@
-"""How long the language server takes to start and to answer a keystroke.
+"""Time for the language server to start and to answer a keystroke.
 
     python tests/bench/lsp.py target/release/macula [PIPELINE.kdl]
 
 Starts the server ROUNDS times, from the spawn to the answer to `initialize`. Then opens a pipeline of about 1,000 lines (or the
-given one) and types STROKES characters into a stage in its middle, one at a time, each answered before the next: from the
-message to the diagnostics of that version. Needs Python alone."""
+given one) and types STROKES characters into a stage in the middle, waiting for each answer: from the message to the diagnostics of
+that version. Needs only Python."""
 
 import json
 import os
@@ -19,7 +19,7 @@ STROKES = 200
 
 
 def big() -> str:
-    """A pipeline of about 1,000 lines, without a mistake."""
+    """A valid pipeline of about 1,000 lines."""
     lines = ["pipeline big seed=1 {", "    synthetic fundus { photographs 24 }"]
     number = 0
     while len(lines) < 990:
@@ -52,7 +52,7 @@ def big() -> str:
 
 
 class Server:
-    """A server and the other end of its pipes."""
+    """A server process, connected through pipes."""
 
     def __init__(self, binary: str, folder: pathlib.Path):
         self.process = subprocess.Popen(
@@ -119,7 +119,7 @@ def main() -> None:
         column = len(lines[at])
         strokes = []
         for stroke in range(STROKES):
-            # A digit is typed and taken back, which is wrong and right in turns.
+            # A digit is typed and deleted, alternating between invalid and valid.
             typed = stroke % 2 == 0
             ends = [column, column] if typed else [column, column + 1]
             span = {"start": {"line": at, "character": ends[0]}, "end": {"line": at, "character": ends[1]}}

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""`macula bench` against PyTorch, in turns: training and inference, images per second, medians and ratios.
+"""`macula bench` against PyTorch, alternating: training and inference, images per second, medians and ratios.
 
     cargo build --release
     python tests/bench/training.py [--macula target/release/macula] [--networks resnet18 efficientnet-lite0 …]
         [--sizes 128 224] [--batch 32] [--threads 2] [--steps 5] [--rounds 5] [--what train infer] [--json]
 
-Needs torch and torchvision, for efficientnet-lite0 timm. PyTorch is measured with channels_last and without, each in a process of its own,
-and the better one counts. A ratio over 1 means that macula is faster. `processor` is the ratio of processor time, which says more than
-the clock on a machine that others use, too. A step is that of the usual script: forward, focal loss (gamma 2), backward, Adam.
+Needs torch and torchvision, and timm for efficientnet-lite0. PyTorch is measured with and without channels_last, each in its own process,
+and the better one counts. A ratio above 1 means that macula is faster. `processor` is the ratio of processor time, which is more
+reliable than wall time on a shared machine. A step is that of the usual script: forward, focal loss (gamma 2), backward, Adam.
 """
 import argparse
 import json
@@ -117,7 +117,7 @@ p.add_argument("--steps", type=int, default=5)
 p.add_argument("--warmup", type=int, default=2)
 p.add_argument("--rounds", type=int, default=5)
 p.add_argument("--json", action="store_true")
-# How this script calls itself for PyTorch's side.
+# This script calls itself to measure PyTorch.
 p.add_argument("--one", choices=["train", "infer"], help=argparse.SUPPRESS)
 p.add_argument("--network", help=argparse.SUPPRESS)
 p.add_argument("--size", type=int, help=argparse.SUPPRESS)

@@ -1,7 +1,7 @@
 """Reads the outputs of `pipeline.kdl` as a user would, without macula: `python outputs.py RESULTS/PIPELINE`.
 
-Patches with pandas and safetensors, weights by torchvision's names and shapes, figures computed again with scikit-learn from
-the table of predictions.
+Patches with pandas and safetensors, weights by torchvision's names and shapes, metrics recomputed with scikit-learn from the table of
+predictions.
 """
 
 import json
@@ -75,10 +75,10 @@ for k, name in enumerate(scores["classes"]):
     predicted = known[f"predicted.{name}"].astype(bool)
     assert (predicted == (score >= 0.5)).all(), name
 assert compared >= 4, "no class with positives and negatives: the check would prove nothing"
-print(f"{compared} figures over {len(table)} patches agree with scikit-learn's")
+print(f"{compared} metrics over {len(table)} patches agree with scikit-learn")
 
-# What each README.txt says of loading its folder runs as it stands, from that folder, and takes the chosen weights first. All in
-# this process: pyarrow's threads abort a process that ends while they still start ("terminate called without an active exception").
+# The Python lines of each README.txt run from its folder, and load the chosen weights first. All in this process, because pyarrow's
+# threads abort a process that ends while they are starting ("terminate called without an active exception").
 lines, home = 0, pathlib.Path.cwd()
 for readme in sorted(path.resolve() for path in results.glob("*/README.txt")):
     text = readme.read_text()
@@ -96,4 +96,4 @@ os.chdir(home)
 readme = (results / "patches" / "README.txt").read_text()
 assert '"parts/*.parquet"' in readme and '"shards/*.safetensors"' in readme, readme
 assert lines >= 15, lines
-print(f"{lines} lines of README.txt load what they say")
+print(f"{lines} lines of README.txt work")

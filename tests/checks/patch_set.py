@@ -1,7 +1,7 @@
-"""Reads a patch set as a user would, with pandas and safetensors alone: `python patch_set.py FOLDER`.
+"""Reads a patch set as a user would, with only pandas and safetensors: `python patch_set.py FOLDER`.
 
-FOLDER holds `set.json`, `parts/` and `shards/`, as `macula get STAGE FOLDER` writes them. Every count and mean of the table is
-computed again from the pixels of the shards.
+FOLDER contains `set.json`, `parts/` and `shards/`, as written by `macula get STAGE FOLDER`. Every count and mean of the table is
+recomputed from the pixels of the shards.
 """
 
 import json
@@ -36,4 +36,4 @@ for photograph, rows in table.groupby("photograph"):
             assert abs(pixels[:, c].std() - getattr(row, f"deviation_{name}")) < 1e-2
         checked += 1
 assert checked == len(table) > 0
-print(f"{checked} patches of {table.photograph.nunique()} photographs agree with their pixels")
+print(f"{checked} patches of {table.photograph.nunique()} photographs match their pixels")

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""torch loads what macula saved: every name and layout into torchvision's ResNet18, and the same logits.
+"""torch loads weights saved by macula: every name and layout of torchvision's ResNet18, with the same logits.
 
     MACULA_SAVE_RESNET18=/tmp/resnet18.safetensors cargo test --test it resnet18_computes_what_pytorch_computes
     python tests/checks/torch_loads.py /tmp/resnet18.safetensors
 
-Fails where a name is missing or unexpected, a shape differs, or a logit differs from tests/expected/resnet18.json.
+Fails if a name is missing or unexpected, a shape differs, or a logit differs from tests/expected/resnet18.json.
 """
 import json
 import pathlib

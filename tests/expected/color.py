@@ -1,4 +1,4 @@
-"""Expected colour jitter with fixed factors: torchvision on float tensors. Writes color.json beside itself.
+"""Expected colour jitter with fixed factors: torchvision on float tensors. Writes color.json next to itself.
 
     python tests/expected/color.py           (torch, torchvision)
 

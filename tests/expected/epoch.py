@@ -1,4 +1,4 @@
-"""Expected losses of one epoch of training, step by step: PyTorch in f32. Writes epoch.json beside itself.
+"""Expected losses of one epoch of training, step by step: PyTorch in f32. Writes epoch.json next to itself.
 
     python tests/expected/epoch.py           (torch)
 

@@ -1,11 +1,11 @@
-"""Weights and pixels of the expected values: a formula that the tests repeat (tests/it/kernels/formula.rs), so that nothing large is stored."""
+"""Weights and pixels for the expected values, from a formula that the tests repeat (tests/it/kernels/formula.rs), so that nothing large is stored."""
 import zlib
 
 import numpy
 
 
 def formula(name, count, low, high):
-    """The same floats everywhere: a multiplicative hash of the index, begun by the name's CRC-32."""
+    """The same floats everywhere: a multiplicative hash of the index, seeded with the CRC-32 of the name."""
     start = zlib.crc32(name.encode())
     index = numpy.arange(count, dtype=numpy.uint64)
     bits = (index * numpy.uint64(2654435761) + numpy.uint64(start)) & numpy.uint64(0xFFFFFFFF)

@@ -1,7 +1,7 @@
-"""JPEGs of every sampling and every order of scans, by libjpeg-turbo's `cjpeg`, and what its `djpeg` reads of them:
-`python jpeg.py` writes tests/expected/jpeg.json. Needs libjpeg-turbo-progs of Debian; made with 2.1.5.
+"""JPEGs with every sampling and scan order, from libjpeg-turbo's `cjpeg`, and their pixels according to its `djpeg`:
+`python jpeg.py` writes tests/expected/jpeg.json. Needs Debian's libjpeg-turbo-progs; made with 2.1.5.
 
-The picture is 29 x 19; of each JPEG the file stands there (base64) and the means of red, green and blue over cells of 5 x 5 pixels.
+The image is 29 x 19. For each JPEG, the JSON has the file (base64) and the means of red, green and blue over cells of 5 x 5 pixels.
 """
 
 import base64
@@ -65,7 +65,7 @@ def main():
         command = ["cjpeg", "-quality", "80", *words, str(folder / source)]
         done = subprocess.run(command, capture_output=True)
         if done.returncode:
-            # More than 10 blocks together: no such file may exist.
+            # More than 10 blocks together are not allowed.
             left_out.append(name)
             return
         read = subprocess.run(["djpeg", "-ppm"], input=done.stdout, capture_output=True, check=True).stdout
@@ -82,7 +82,7 @@ def main():
     add("arithmetic", "rgb.ppm", "-arithmetic")
     rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(row, separators=(',', ':'))}" for name, row in made.items())
     (pathlib.Path(__file__).parent / "jpeg.json").write_text("{\n" + rows + "\n}\n")
-    print(len(made), "files;", len(left_out), "that cjpeg does not write:", "; ".join(left_out))
+    print(len(made), "files;", len(left_out), "not supported by cjpeg:", "; ".join(left_out))
 
 
 main()

@@ -1,4 +1,4 @@
-"""Expected values of the losses: PyTorch in f64. Writes losses.json beside itself.
+"""Expected values of the losses: PyTorch in f64. Writes losses.json next to itself.
 
     python tests/expected/losses.py          (torch)
 """

@@ -1,4 +1,4 @@
-"""Expected values for tests/it/metrics: scikit-learn's figures on random cases with ties, single-class columns and unknowns.
+"""Expected values for tests/it/metrics: scikit-learn's metrics on random cases with ties, single-class columns and unknown labels.
 
 Writes metrics.json beside itself. Made with scikit-learn 1.x and numpy; needs nothing else.
 A label is 1 (present), 0 (absent) or null (unknown).
@@ -29,7 +29,7 @@ def mean(xs):
 
 
 def prf(y, p, zero):
-    """Precision, recall, F1, F2 of one class; null where there is no positive and undefined is asked for."""
+    """Precision, recall, F1, F2 of one class; null if there is no positive and undefined values are requested."""
     z = ZERO[zero]
     if len(y) == 0 or (zero == "undefined" and y.sum() == 0):
         out = [None if zero == "undefined" else z] * 4

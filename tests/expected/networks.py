@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Expected values of the standard library's networks for tests/it/kernels: names and shapes of torchvision's and timm's tensors, logits
-and some gradients by torch, in f64. Weights and pixels come from formula.py.
+"""Expected values of the standard library's networks for tests/it/kernels: names and shapes of torchvision's and timm's tensors, and
+logits and some gradients from torch, in f64. Weights and pixels come from formula.py.
 
     python networks.py > networks.json          (torch, torchvision, timm, numpy)
 
-Of each gradient there are its norm, its product with another vector of the formula, and its first value.
+For each gradient: its norm, its product with another vector of the formula, and its first value.
 """
 import json
 
@@ -17,7 +17,7 @@ from formula import bounds, formula
 
 
 class Shallow(nn.Module):
-    """The standard library's shallow-cnn, which torchvision has not."""
+    """The standard library's shallow-cnn, which torchvision does not have."""
 
     def __init__(self, classes):
         super().__init__()
@@ -34,12 +34,12 @@ class Shallow(nn.Module):
         for at in range(1, 5):
             block = getattr(self, f"block{at}")
             x = nn.functional.max_pool2d(nn.functional.relu(block.bn(block.conv(x))), 2)
-        # Its dropout is left out: only evaluation is compared, and gradients with dropout off.
+        # Without dropout: only evaluation is compared, and gradients with dropout off.
         return self.fc(x.mean((2, 3)))
 
 
 class Every(nn.Module):
-    """Every kind of layer that the four networks have not; tests/it/kernels/networks.rs has it in KDL."""
+    """Every layer type that the four networks lack; tests/it/kernels/networks.rs has it in KDL."""
 
     def __init__(self, classes):
         super().__init__()
@@ -108,7 +108,7 @@ found = {
     "efficientnet-lite0": expected(timm.create_model("efficientnet_lite0", num_classes=4), 64),
     "every": expected(Every(4), 22, 5),
 }
-# Gradients of a few tensors at both ends and between; the test of layers has those of all.
+# Gradients of a few tensors at both ends and in between; the layer tests cover all of them.
 for name, network in found.items():
     names = list(network["gradients"])
     kept = names if name == "every" else names[:3] + names[len(names) // 2 : len(names) // 2 + 3] + names[-3:]

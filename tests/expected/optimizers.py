@@ -1,4 +1,4 @@
-"""Expected parameters after ten steps of each optimizer: PyTorch in f32. Writes optimizers.json beside itself.
+"""Expected parameters after ten steps of each optimizer: PyTorch in f32. Writes optimizers.json next to itself.
 
     python tests/expected/optimizers.py      (torch)
 

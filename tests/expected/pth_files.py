@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the files of torch's in pth/ for tests/it/kernels/checkpoints.rs: what people have beside plain state dictionaries.
+"""Writes torch files to pth/ for tests/it/kernels/checkpoints.rs: what people have besides plain state dictionaries.
 
     python pth_files.py pth
 
@@ -39,7 +39,7 @@ class Net(torch.nn.Module):
         return self.fc(self.conv(x).mean((2, 3)))
 
 
-# Layouts in memory.
+# Memory layouts.
 weight, bias = state().values()
 save("channels-last", {"conv.weight": weight.to(memory_format=torch.channels_last), "fc.bias": bias})
 wide = torch.zeros(24, 2)
@@ -51,7 +51,7 @@ both = torch.cat([torch.full((5,), 9.0), weight.flatten(), bias])
 save("one-storage", {"conv.weight": both[5:29].reshape(2, 3, 2, 2), "fc.bias": both[29:]})
 save("expanded", {"conv.weight": torch.tensor(0.25).expand(2, 3, 2, 2), "fc.bias": bias})
 
-# Formats of numbers, and what is left out.
+# Number formats, and tensors that are ignored.
 for name, dtype in [("f64", torch.float64), ("f16", torch.float16), ("bf16", torch.bfloat16)]:
     save(name, state(dtype=dtype))
 save("whole-numbers", {
@@ -62,7 +62,7 @@ save("whole-numbers", {
     "a.uint16": torch.tensor([1], dtype=torch.uint16),
 })
 
-# How dictionaries are written.
+# Ways to write dictionaries.
 save("parameters", {name: torch.nn.Parameter(tensor) for name, tensor in state().items()})
 save("protocol-4", state(), pickle_protocol=4)
 save("protocol-5", {"model": defaultdict(list, state())}, pickle_protocol=5)
@@ -84,7 +84,7 @@ save("prefix-compiled", {"state_dict": state("module._orig_mod.")})
 save("prefix-lightning", {"state_dict": {**state("model."), "metric.weight": torch.tensor([1.0])}})
 save("prefix-backbone", {"backbone.conv.weight": weight, "fc.bias": bias})
 
-# Packed again with compression.
+# Repacked with compression.
 save("packed", state())
 with zipfile.ZipFile(folder / "packed.pth") as old:
     parts = [(info.filename, old.read(info)) for info in old.infolist()]
@@ -92,7 +92,7 @@ with zipfile.ZipFile(folder / "packed.pth", "w", zipfile.ZIP_DEFLATED) as new:
     for name, data in parts:
         new.writestr(name, data)
 
-# What is refused.
+# Rejected files.
 torch.manual_seed(0)
 save("not-module", Net())
 save("not-module-in-checkpoint", {"epoch": 1, "model": Net()})

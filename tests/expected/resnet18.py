@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Expected values of ResNet18 for tests/it/kernels: logits, gradients and running statistics by torch, in f64.
+"""Expected values of ResNet18 for tests/it/kernels: logits, gradients and running statistics from torch, in f64.
 
     python resnet18.py > resnet18.json          (torch, torchvision, numpy)
 

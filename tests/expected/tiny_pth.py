@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tiny.pth for tests/it/kernels/loading.rs: a state dictionary as `torch.save` leaves it.
+"""Writes tiny.pth for tests/it/kernels/loading.rs: a state dictionary as `torch.save` writes it.
 
     python tiny_pth.py tiny.pth
 """

@@ -1,6 +1,6 @@
-"""The functions and numbers of src/learn/gpu/cuda/api.rs against NVIDIA's headers; needs no GPU.
+"""Compares the functions and constants of src/learn/gpu/cuda/api.rs with NVIDIA's headers; needs no GPU.
 
-    python3 tests/gpu/headers.py INCLUDE...        (folders that hold cuda.h, nvrtc.h, cudnn.h and crt/host_defines.h)
+    python3 tests/gpu/headers.py INCLUDE...        (folders with cuda.h, nvrtc.h, cudnn.h and crt/host_defines.h)
 
 Writes C++ whose assertions compare every declared type, enumerations taken as int and handles as void *, and compiles it with c++.
 """
@@ -63,7 +63,7 @@ def main():
     command = ["c++", "-std=c++17", "-fsyntax-only", "-x", "c++", *includes, "-"]
     done = subprocess.run(command, input="\n".join(lines) + "\nint main() {}\n", text=True, check=False)
     if done.returncode == 0:
-        print(f"{len(functions)} functions and {numbers} numbers are as the headers have them")
+        print(f"{len(functions)} functions and {numbers} constants match the headers")
     sys.exit(done.returncode)
 
 

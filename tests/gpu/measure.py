@@ -1,4 +1,4 @@
-"""The checks and measurements of run.sh; see there."""
+"""The checks and measurements for run.sh."""
 import argparse
 import hashlib
 import json
@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-# How far logits and gradients of a first step may be from the processor's f32: TF32 multiplies 10 bits, bf16 stores 8.
+# Tolerances of logits and gradients of a first step against f32 on the processor: TF32 multiplies 10-bit mantissas, bf16 stores 8.
 BOUNDS = {"f32": (1e-3, 2e-2), "tf32": (2e-2, 0.3), "bf16": (0.1, 1.0)}
 PIPELINE = """pipeline gpu seed=3 {
     synthetic eyes { photographs 12; size 512 }
@@ -44,7 +44,7 @@ def last_line(command):
 def check(a):
     """Gradients, determinism, resume, per network and precision."""
     failed = []
-    print("| network | precision | logits apart | gradients apart | worst | twice the same | resumed the same |\n|---|---|---|---|---|---|---|")
+    print("| network | precision | logit error | gradient error | worst | repeatable | resumable |\n|---|---|---|---|---|---|---|")
     for network in a.networks:
         for precision, (of_logits, of_gradients) in BOUNDS.items():
             command = [a.macula, "bench", "check", "--device", "cuda", "--network", network, "--precision", precision]
@@ -62,7 +62,7 @@ def weights(folder):
 
 
 def killed(a):
-    """A training that is killed five times ends in the bytes of one that is not."""
+    """A training killed five times ends in the same bytes as an undisturbed one."""
     with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as broken:
         for folder in (whole, broken):
             (pathlib.Path(folder) / "gpu.kdl").write_text(PIPELINE)
@@ -100,7 +100,7 @@ def torch_side(a):
     amp = torch.autocast("cuda", dtype=torch.bfloat16, enabled=a.precision == "bf16")
 
     def step():
-        # From the host in every step, as macula has it.
+        # From the host in every step, as in macula.
         x = host.cuda(non_blocking=True).to(memory_format=torch.channels_last)
         with amp:
             logits = net(x).float()
@@ -128,7 +128,7 @@ def torch_side(a):
 
 
 def speed(a):
-    """macula and PyTorch in turns."""
+    """macula and PyTorch, alternating."""
     import torch
 
     print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}, batch {a.batch}\n")
@@ -157,7 +157,7 @@ p.add_argument("--batch", type=int, default=256)
 p.add_argument("--steps", type=int, default=50)
 p.add_argument("--rounds", type=int, default=3)
 p.add_argument("--quick", action="store_true", help="the checks alone")
-# How this script calls itself for PyTorch's side.
+# This script calls itself to measure PyTorch.
 p.add_argument("--one", choices=["train", "infer"], help=argparse.SUPPRESS)
 p.add_argument("--network", help=argparse.SUPPRESS)
 p.add_argument("--size", type=int, help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""Rows of docs/benchmarks.md: the same toy in macula, dvc, snakemake, redun and xvc. See run.sh."""
+"""Rows of docs/benchmarks.md: the same toy pipelines in macula, dvc, snakemake, redun and xvc. See run.sh."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ from tools import LIMIT, TooLong, call, clear, write
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 
-# The tools that did not end in time, for the row that is being made.
+# Tools that timed out in the current row.
 late = set()
 
 
@@ -35,7 +35,7 @@ def shown(seconds):
 
 
 def toys(folder, n, which=tools.ALL):
-    """A prepared toy of each tool, with its folder; one that can't be made says why."""
+    """A prepared toy of each tool, with its folder; if it cannot be made, the reason."""
     made = []
     late.clear()
     for kind in which:
@@ -56,7 +56,7 @@ def toys(folder, n, which=tools.ALL):
 
 
 def turns(made, work):
-    """Medians over rounds, the tools in turns. `work(tool)` is timed where it returns nothing, or returns its own time."""
+    """Medians over rounds, alternating between tools. `work(tool)` is timed, unless it returns its own time."""
     times = {tool.name: [] for tool, _ in made}
     for _ in range(ROUNDS):
         for tool, place in made:
@@ -68,7 +68,7 @@ def turns(made, work):
 
 
 def excuse(name, error):
-    """Why a tool has no time in this row."""
+    """The reason why a tool has no time in this row."""
     say(f"  {name}: {str(error)[:400]}")
     if isinstance(error, TooLong):
         late.add(name)
@@ -92,7 +92,7 @@ def right(tool, k, text):
 
 
 def restore(folder):
-    """An output is deleted from the working folder; what brings it back, and how long that takes."""
+    """Deletes an output from the working folder: what restores it, and how long that takes."""
     made = toys(folder, 10)
     wrong = set()
 
@@ -111,7 +111,7 @@ def restore(folder):
 
 
 def revert(folder):
-    """A parameter goes from a to b and back: the time of the way back, and whether the outputs are those of a."""
+    """Changes a parameter from a to b and back: the time of the change back, and whether the outputs are those of a."""
     made = toys(folder, 10)
     wrong = set()
 
@@ -131,7 +131,7 @@ def revert(folder):
 
 
 def flip(folder):
-    """A byte of a cached output is flipped, the output deleted: what stands there after the next run."""
+    """Flips a byte of a cached output and deletes the output: what the next run restores."""
     told = []
     for kind in tools.ALL:
         if kind.cache is None:
@@ -163,7 +163,7 @@ def flip(folder):
         except RuntimeError as error:
             came = f"an error: {str(error).strip().splitlines()[-1][:80]}"
         if tool.name == "macula" and came != "right":
-            # What reads it finds it.
+            # A stage that reads it finds it.
             got = call(tool.binary, "get", "toy.kdl", "s3", "got", check=False)
             tool.run()
             came += f"; `macula get` refuses (exit {got.returncode}), and after the next run it is " + (
@@ -178,7 +178,7 @@ KILLS = 5
 
 
 def kill(folder):
-    """Killed (KILL, the whole group) in the middle of the first run, at KILLS moments: does the same command go on, and is all right then?"""
+    """Kills the first run (SIGKILL, the whole group) at KILLS times: does the same command continue, with correct results?"""
     told = []
     for kind in tools.ALL:
         came = [killed(folder / f"toy-{kind.name}", kind, 5 * (at + 1)) for at in range(KILLS)]
@@ -191,7 +191,7 @@ def kill(folder):
 
 
 def killed(place, kind, outputs):
-    """Kills a first run of 40 stages once there are so many outputs. What is wrong after the next run; empty where nothing is."""
+    """Kills a first run of 40 stages at a given number of outputs. Returns what is wrong after the next run, or an empty text."""
     clear(place)
     place.mkdir(parents=True)
     os.chdir(place)
@@ -209,7 +209,7 @@ def killed(place, kind, outputs):
     while time.monotonic() - began < 120:
         if sum(pathlib.Path(tool.out.format(k=k)).exists() for k in range(40)) >= outputs:
             break
-        # macula shows its outputs at the end; its records stand before.
+        # macula links outputs at the end, but records them before.
         records = pathlib.Path(".macula/v1/actions")
         if kind.name == "macula" and records.exists() and sum(1 for _ in records.rglob("*.any")) >= outputs:
             break
@@ -242,7 +242,7 @@ ITEMS = 10_000
 
 
 def items(folder):
-    """10,000 pictures in a folder: a stage over all of them. No-op, and one picture added."""
+    """10,000 images in a folder, with a stage over all of them: no-op, and one image added."""
     results = {}
 
     def pictures(at):
@@ -325,8 +325,8 @@ def items(folder):
 
 
 def store(folder):
-    """15,000 small files, and 2 GB in 8 large ones: taken up from an empty store, and kept as what a command copies. macula keeps no copy
-    of what it takes up."""
+    """15,000 small files, and 2 GB in 8 large ones: added to an empty store, and stored as the output of a copying command. macula does not
+    copy files that it adds."""
     for title, make in (("15,000 small files", small), ("2 GB in 8 files", large)):
         source = folder / "source"
         clear(source)

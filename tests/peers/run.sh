@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# macula beside dvc, snakemake, redun and xvc on the same toy graphs: times, and who is right.
+# macula, dvc, snakemake, redun and xvc on the same toy graphs: times, and correctness.
 #
 #     tests/peers/run.sh FOLDER [ROW…]
 #
-# FOLDER takes the peers (installed from PyPI once, b3sum from crates.io) and the toys, which go away as soon as they are measured. Rows: noop-10 noop-100
-# noop-1000 items store restore revert flip kill; all where none is named. MACULA names a release build, ROUNDS how often each is
-# timed (3), in turns, LIMIT how many seconds any command may take (900). It takes an hour, most of which is the peers' first runs, and
-# at most 8 GB of disk.
+# FOLDER holds the other tools (installed once from PyPI, b3sum from crates.io) and the toys, which are deleted once measured. Rows: noop-10
+# noop-100 noop-1000 items store restore revert flip kill; all by default. MACULA names a release build, ROUNDS the number of alternating
+# measurements (3), LIMIT the timeout of a command in seconds (900). It takes an hour, mostly for the first runs of the other tools, and at
+# most 8 GB of disk.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 folder=${1:?a folder for the peers and the toys}

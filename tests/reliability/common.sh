@@ -1,7 +1,7 @@
-# What the scripts of this folder share; sourced by them, knows none of them.
+# Shared functions of the scripts in this folder.
 #
-# `prepare NAME` finds or builds the binary ($macula), makes a folder that goes away at the end and enters it, and seeds RANDOM
-# (SEED repeats the moments of an earlier call).
+# `prepare NAME` finds or builds the binary ($macula), enters a temporary folder that is deleted at the end, and seeds RANDOM
+# (SEED repeats the random times of an earlier run).
 
 set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -24,7 +24,7 @@ prepare() {
     cd "$folder"
 }
 
-# Fails with what is wrong; what was said last is shown where there is something.
+# Fails with a message, and shows the last output if there is any.
 lost() {
     echo "$name, seed $seed: $*" >&2
     for said in said failed; do [ ! -s $said ] || { echo "-- $said" >&2; tail -n 30 $said >&2; }; done
@@ -34,13 +34,13 @@ lost() {
 # A random number below $1.
 below() { echo $(((RANDOM * 32768 + RANDOM) % $1)); }
 
-# Milliseconds.
+# Current time in milliseconds.
 now() { echo $(($(date +%s%N) / 1000000)); }
 
-# Waits so many milliseconds.
+# Waits $1 milliseconds.
 wait_for() { sleep "$(($1 / 1000)).$(printf %03d $(($1 % 1000)))"; }
 
-# Extraction, training and publication, small: $1 is the pipeline's name, $2 the size of patches, $3 how many photographs.
+# A small pipeline with extraction, training and publication: $1 is its name, $2 the patch size, $3 the number of photographs.
 pipeline() {
     cat <<KDL
 pipeline $1 seed=7 {
@@ -57,64 +57,63 @@ pipeline $1 seed=7 {
 KDL
 }
 
-# The stages that a run's events ($1) say ended as $2 (`computed`, `reused`, `repaired`), sorted. A last line that was cut off
-# counts as not said.
+# The stages that ended as $2 (`computed`, `reused`, `repaired`) according to the events $1, sorted. A truncated last line is ignored.
 ended() {
     sed -n "s/^{\"event\":\"stage-ended\",\"stage\":\"\([^\"]*\)\",\"became\":\"$2\".*}\$/\1/p" "$1" | sort
 }
 
-# Fails where a stage that the events $1 call finished was not there for the run of the events $2.
+# Fails if a stage that finished according to the events $1 was not reused in the run of the events $2.
 nothing_lost() {
     ended "$1" computed >finished
     ended "$2" reused >reused
     comm -23 finished reused >gone
-    [ ! -s gone ] || lost "finished, and computed again: $(tr '\n' ' ' <gone)"
+    [ ! -s gone ] || lost "finished, but recomputed: $(tr '\n' ' ' <gone)"
 }
 
-# The first lines of what verification finds, nothing where all is whole.
+# Fails if verification finds damage.
 verified() {
     "$macula" store verify >verified 2>&1 || lost "the store is damaged: $(head -n 20 verified)"
 }
 
-# What processes that died left must be gone after the next run.
+# Fails if leftovers of dead processes remain.
 swept() {
     left=$(find .macula/v1/objects/incoming -mindepth 1 2>/dev/null; find results -name '.new-*' -o -name '.old-*')
     [ -z "$left" ] || lost "left over: $left"
 }
 
-# Fails where a run ($1 are events) had to repair what should have been whole, or could not link its results.
+# Fails if a run (with the events $1) had to repair something, or could not link its results.
 nothing_repaired() {
-    ! grep -h -E '"event":"repairing"|"code":"results-links"' "$@" >said || lost "it had to repair, or could not link"
+    ! grep -h -E '"event":"repairing"|"code":"results-links"' "$@" >said || lost "the run had to repair something, or could not link its results"
 }
 
 # ---- several processes at once ----
 
 killed=0
 
-# Starts a run in the folder $1 with the arguments that follow, and adds it to ${processes[@]}. It has $patience seconds.
+# Starts a run in the folder $1 with the remaining arguments, a time limit of $patience seconds, and adds it to ${processes[@]}.
 start() {
     (cd "$1" && shift && exec timeout -k 1 "$patience" "$macula" run p.kdl "$@" --json >"$folder/events.$BASHPID" 2>&1) &
     processes+=($!)
 }
 
-# In every second $round kills one of the first $1 processes, within the $took ms that one takes on its own.
+# In every second $round, kills one of the first $1 processes within $took ms, the duration of an undisturbed run.
 kill_one_of() {
     victim=
     [ $((round % 2)) = 0 ] || return 0
     victim=${processes[$((RANDOM % $1))]}
     wait_for "$(below "$took")"
-    # The process that `timeout` watches; it itself may be gone.
+    # The child of `timeout`, which may have ended.
     if pkill -KILL -P "$victim" 2>/dev/null; then killed=$((killed + 1)); fi
 }
 
-# Waits for all processes, and fails where one but the victim waits without end or ends badly. $1 says when that was.
+# Waits for all processes; fails if any except the victim hangs or fails. $1 describes the situation.
 all_end() {
     local process code
     for process in "${processes[@]}"; do
         code=0
         wait "$process" 2>/dev/null || code=$?
         if [ "$process" = "$victim" ]; then continue; fi
-        [ "$code" != 124 ] && [ "$code" != 137 ] || lost "$1: a deadlock; the one that waits said: $(tail -n 5 "events.$process")"
+        [ "$code" != 124 ] && [ "$code" != 137 ] || lost "$1: deadlock; last output of the hanging process: $(tail -n 5 "events.$process")"
         [ "$code" = 0 ] || lost "$1: exit code $code: $(tail -n 5 "events.$process")"
     done
 }

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# The store on other kinds of file systems: a network's (NFS) seen from two machines, FAT's, a Mac's, one without locks, a read-only
-# one. They are made by elsewhere.c, a file system in a process (FUSE) with the traits that matter, and by read-only mounts.
+# The store on other file systems: a network file system (NFS) seen from two machines, FAT, macOS, one without locks, a read-only one. They
+# are simulated by elsewhere.c, a FUSE file system with the relevant properties, and by read-only mounts.
 #
 #     tests/reliability/elsewhere.sh [COUNT]
 #
-# First, on each kind, an empty store is filled, used, read and collected. Then COUNT rounds (10) of eight processes on two machines
-# that share a store, as together.sh has them on one; in every second round one is killed, claims in its hands. After each, a run on
-# one machine while the other collects all that it may. Then read-only stores, and names that differ in case alone.
+# First, on each of them, an empty store is filled, used, read and collected. Then COUNT rounds (10) of eight processes on two machines
+# that share a store, as in together.sh; in every second round one is killed while it holds claims. After each round, a run on one machine
+# while the other collects as much as it may. Then read-only stores, and names that differ only in case.
 #
-# It fails where something is lost, a byte is wrong, a process does not end in time, what can't be done has no message that says what to
-# do, or a file of a result is missing below `results/` without a word. It works in a mount namespace of its own, as root or not, and
-# needs /dev/fuse. Where the system has no libfuse 3, Debian's is unpacked into target/ (tests/debian.sh).
+# It fails if something is lost, a byte is wrong, a process does not end in time, an error does not say what to do, or a file is missing
+# below `results/` without a message. It works in its own mount namespace, as root or not, and needs /dev/fuse. If libfuse 3 is not
+# installed, Debian's is unpacked into target/ (tests/debian.sh).
 source "$(dirname "$0")/common.sh"
 count=${1:-10}
 if [ -z "${ELSEWHERE:-}" ]; then
-    [ -w /dev/fuse ] || { echo "elsewhere.sh: there is no /dev/fuse" >&2; exit 1; }
+    [ -w /dev/fuse ] || { echo "elsewhere.sh: /dev/fuse is missing" >&2; exit 1; }
     user=()
     [ "$(id -u)" = 0 ] || user=(--user --map-root-user)
     export ELSEWHERE=${user[*]:-root} SEED=${SEED:-$$}
@@ -29,7 +29,7 @@ fi
 # shellcheck disable=SC2046
 cc -O1 -o elsewhere "$repository/tests/reliability/elsewhere.c" $(pkg-config --cflags --libs fuse3)
 
-# Shows the folder $1 at $2 with the traits that follow.
+# Mounts the folder $1 at $2 with the given properties.
 show() {
     mkdir -p "$1" "$2"
     ./elsewhere "$@" >>fuse 2>&1 &
@@ -41,21 +41,21 @@ show() {
 }
 hide() { for at in "$@"; do umount "$at" || lost "$at is in use"; done; }
 
-# A process that should end, and the exit code that it should end with ($1). What it said is in `said`, its events in `events`.
+# Runs a process that must end with exit code $1. Its output goes to `said`, its events to `events`.
 ends() {
     local code=0
     timeout -k 1 "$patience" "$macula" "${@:2}" >"$folder/events" 2>"$folder/said" || code=$?
     [ $code != 124 ] && [ $code != 137 ] || lost "$what: \`${*:2}\` does not end"
     [ $code = "$1" ] || { cat "$folder/events" >>"$folder/said"; cd "$folder"; lost "$what: \`${*:2}\` ends with $code, not $1"; }
 }
-# Fails where a process that can't do something does not say what to do.
-advised() { grep -q -E "hint: .*$1" said events || lost "$what: no word of what to do"; }
-# As `nothing_repaired`, and fails where a stage of what ended just now was computed ($1 are the events).
+# Fails if an error has no matching hint.
+advised() { grep -q -E "hint: .*$1" said events || lost "$what: no hint"; }
+# Like `nothing_repaired`; also fails if a stage was computed (events in $1).
 all_reused() {
     nothing_repaired "$1"
-    [ -z "$(ended "$1" computed)" ] || lost "$what: computed again: $(ended "$1" computed | tr '\n' ' ')"
+    [ -z "$(ended "$1" computed)" ] || lost "$what: recomputed: $(ended "$1" computed | tr '\n' ' ')"
 }
-same() { diff -r -x .macula -x .lock "$1" "$2" >said 2>&1 || lost "$what: other bytes"; }
+same() { diff -r -x .macula -x .lock "$1" "$2" >said 2>&1 || lost "$what: different bytes"; }
 
 patience=600
 what="on the plain disk"
@@ -72,9 +72,9 @@ took=$(($(now) - began))
 (cd alone/three && ends 0 run p.kdl)
 patience=$((60 + took * 30 / 1000))
 unset MACULA_STORE
-echo "seed $seed: on the plain disk, one takes $took ms"
+echo "seed $seed: on a plain disk, a run takes $took ms"
 
-# ---- one after the other, on each kind ----
+# ---- one process at a time, on each file system ----
 
 # The store is filled through the folder $1, used through $2.
 kind() {
@@ -104,7 +104,7 @@ for traits in network "nolinks norights nocase nosync times=2" "nolinks norights
     rm -rf back
     kinds=$((kinds + 1))
 done
-# Without locks it computes, and says that nobody is kept from computing the same. What may be in use is not collected.
+# Without locks, a run works and warns that others may compute the same. Nothing possibly in use is collected.
 for trait in nolocks=ENOLCK nolocks=ENOSYS nolocks=EOPNOTSUPP; do
     what="on a disk with $trait"
     show back here $trait
@@ -112,7 +112,7 @@ for trait in nolocks=ENOLCK nolocks=ENOSYS nolocks=EOPNOTSUPP; do
     cp alone/one/p.kdl here/p
     (cd here/p && ends 0 run p.kdl --json)
     nothing_repaired events
-    [ "$(grep -c '"code":"store-locks"' events || true)" = 1 ] || lost "$what: it does not say so once"
+    [ "$(grep -c '"code":"store-locks"' events || true)" = 1 ] || lost "$what: not exactly one warning"
     same alone/one/results here/p/results
     (cd here/p && ends 0 run p.kdl --json)
     all_reused events
@@ -122,11 +122,11 @@ for trait in nolocks=ENOLCK nolocks=ENOSYS nolocks=EOPNOTSUPP; do
     rm -rf back
     kinds=$((kinds + 1))
 done
-echo "$kinds kinds: filled, used, read and collected, the same bytes"
+echo "$kinds file systems: filled, used, read and collected, with the same bytes"
 
 # ---- two machines at once ----
 
-# An empty store that both machines look at anew. Each project names it.
+# A new empty store for both machines, named by each project.
 again() {
     hide here there
     rm -rf back/store back/one/results
@@ -160,7 +160,7 @@ for round in $(seq "$count"); do
     [ -z "$(uniq -d computed)" ] || lost "$what: computed twice: $(uniq -d computed)"
     MACULA_STORE=$folder/there/store ends 0 store verify
 
-    # What one machine has just finished, the other sees, though it believes that it is not there, and leaves it.
+    # One machine sees what the other has just finished, although it has cached its absence, and keeps it.
     what="round $round, from one machine to the other"
     again
     (cd here/one && ends 0 run p.kdl eyes)
@@ -173,7 +173,7 @@ for round in $(seq "$count"); do
         same alone/one/results back/one/results
     done
 
-    # What one machine uses, the other leaves, whatever it is asked to take.
+    # One machine keeps what the other uses, whatever it is asked to remove.
     what="round $round, collecting"
     again
     (cd here/one && ends 0 run p.kdl eyes)
@@ -194,7 +194,7 @@ for round in $(seq "$count"); do
     rm collecting
     wait $collector
     [ ! -e gc.failed ] || { mv gc.failed said; lost "$what: gc fails"; }
-    # The other takes all now; this one, which believes that much is there, must find out and end well.
+    # The other machine removes everything; this one, which has cached its presence, must notice and succeed.
     (cd there && MACULA_STORE=$PWD/store ends 0 store gc --older 0s)
     (cd here/one && ends 0 run p.kdl --json)
     if grep -q '"event":"repairing"' events; then gone=$((gone + 1)); fi
@@ -208,8 +208,8 @@ echo "$count rounds on two machines: $killed killed, $results results, none comp
 
 # ---- read-only ----
 
-# All that needs no writing works on a store that can't be written, and what can't be done says what to do. $1 and $2 are the store and a
-# project's folder; what follows starts macula.
+# Commands that need not write work on a read-only store, and the others say what to do. $1 and $2 are the store and a project folder;
+# the rest starts macula.
 reads() {
     local store=$1 project=$2 plain=$macula
     shift 2
@@ -278,9 +278,9 @@ for way in bound "FUSE's" "another user's"; do
 done
 find plain -type f | sort | xargs sha256sum >after
 cmp -s before after || lost "a read-only store was changed"
-echo "$stores read-only stores: read, and nothing else"
+echo "$stores read-only stores: readable and unchanged"
 
-# ---- names that differ in case alone ----
+# ---- names that differ only in case ----
 
 what="names that differ in case alone"
 mkdir -p data named back
@@ -302,18 +302,18 @@ show back here nocase
 for round in computed reused; do
     (cd here && ends 0 run p.kdl --json)
     grep '"code":"results-links"' events >told || true
-    [ "$(wc -l <told)" = 1 ] || lost "$what: $(wc -l <told) warnings in place of 1, $round"
-    grep -q '"stage":"Patches".*in case alone\|"stage":"Patches".*tells no case' told || lost "$what: nothing is said of Patches"
+    [ "$(wc -l <told)" = 1 ] || lost "$what: $(wc -l <told) warnings instead of 1, $round"
+    grep -q '"stage":"Patches".*in case alone\|"stage":"Patches".*tells no case' told || lost "$what: no warning for Patches"
     for stage in made patches; do same named/results/named/$stage back/results/named/$stage; done
     (cd here && ends 0 store verify && ends 2 get p.kdl both "got.$round")
     advised "upper from lower case"
 done
-# Renamed in case alone, a stage keeps its folder.
+# A stage renamed only in case keeps its folder.
 sed -i 's/patches { from made; size 64/PATCHES { from made; size 64/; /extract Patches/d' back/p.kdl
 (cd here && ends 0 run p.kdl --json)
 [ "$(grep -c '"code":"results-links"' events || true)" = 0 ] || lost "$what: renamed, PATCHES is not linked"
 same named/results/named/patches here/results/named/PATCHES
 hide here
-echo "names that differ in case alone: told where one would hide another, nothing written over"
+echo "names that differ only in case: collisions reported, nothing overwritten"
 echo "elsewhere.sh: $count rounds of 8 processes on two machines, $killed killed, $(wc -l <gc) collections beside runs;" \
-    "$kinds kinds of disks, $stores read-only stores: $results results of the rounds, 0 lost, 0 doubled, 0 wrong, no wait without end"
+    "$kinds kinds of file systems, $stores read-only stores: $results results of the rounds, 0 lost, 0 duplicated, 0 wrong, no endless wait"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Flips one bit of one byte in COUNT random objects, records and files of items (200), one at a time, and has the store used.
+# Flips one bit in each of COUNT (200) random objects, records and item files, one at a time, and uses the store.
 #
 #     tests/reliability/flipped.sh [COUNT]
 #
-# Each time a random part of the later stages has no record any more, so that the run must read what earlier ones left. It fails
-# where `macula store verify` does not find the flip, where the run does not end well, where after `store repair` and another run
-# a byte differs, or where the store does not verify then.
+# Each time, the records of a random part of the later stages are deleted, so that the run must read the results of earlier ones. It fails
+# if `macula store verify` misses the flip, if the run fails, or if after `store repair` and another run a byte differs or the store
+# does not verify.
 source "$(dirname "$0")/common.sh"
 count=${1:-200}
 prepare flipped
@@ -28,12 +28,12 @@ met=0 objects=0 records=0 items=0
 for at in $(seq "$count"); do
     rm -rf .macula results
     cp -a before .macula
-    # Records of the stages from here on are lost.
+    # Delete the records of the stages from here on.
     from=$((1 + $(below ${#stages[@]})))
     for stage in "${stages[@]:$from}"; do
         grep -l "\"made\":{\"pipeline\":\"flipped\",\"stage\":\"$stage\"" -r .macula/v1/actions | xargs -r rm
     done
-    # Records are few beside objects: one time in four it is one of them.
+    # There are few records compared with objects: flip one of them every fourth time.
     if [ $((at % 4)) = 0 ]; then parts=".macula/v1/actions .macula/v1/items"; else parts=.macula/v1/objects/??; fi
     # shellcheck disable=SC2086
     mapfile -t files < <(find $parts -type f -size +0 | sort)
@@ -45,7 +45,7 @@ for at in $(seq "$count"); do
     if grep -q '"event":"repairing"' events; then met=$((met + 1)); fi
     "$macula" store repair >said 2>&1 || lost "flip $at of byte $at_byte in $file: not repaired"
     "$macula" run flipped.kdl >said 2>&1 || lost "flip $at of byte $at_byte in $file: the next run fails"
-    diff -r -x .macula whole results >said 2>&1 || lost "flip $at of byte $at_byte in $file: other bytes"
+    diff -r -x .macula whole results >said 2>&1 || lost "flip $at of byte $at_byte in $file: different bytes"
     verified
     swept
 done

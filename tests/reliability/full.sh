@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# Runs extraction, training and publication on a disk that is full at a random write, COUNT times (60), then makes room and runs
-# on. In turns: a tmpfs of a random size in a mount namespace of its own; a disk on which so many random bytes fit; one that refuses
-# every so-manieth write or new name for a moment. The latter two are made by full.c, preloaded; they stand in for the first where
-# there are no namespaces.
+# Runs extraction, training and publication on a disk that fills up at a random write, COUNT times (60), then makes space and continues.
+# In turns: a tmpfs of random size in its own mount namespace; a disk with space for a random number of bytes; one that refuses every
+# n-th write or new name for a moment. The last two use the preloaded full.c, which also replaces the first if there are no namespaces.
 #
 #     tests/reliability/full.sh [COUNT]
 #
-# It fails where a run on the full disk ends otherwise than with exit code 3 or 0, where a stage that it reported finished is
-# computed again, where the next run does not go on by itself, where a byte differs, or where the store does not verify.
+# It fails if a run on the full disk ends with an exit code other than 3 or 0, if a stage reported as finished is recomputed, if the next
+# run does not continue by itself, if a byte differs, or if the store does not verify.
 source "$(dirname "$0")/common.sh"
 count=${1:-60}
 prepare full
@@ -18,15 +17,15 @@ mkdir whole
 bytes=$(du -sb whole | cut -f 1)
 tmpfs=yes
 unshare --user --map-root-user --mount true 2>/dev/null || tmpfs=no
-echo "seed $seed: what a run writes takes $((bytes / 1024)) KiB; tmpfs: $tmpfs"
+echo "seed $seed: a run writes $((bytes / 1024)) KiB; tmpfs: $tmpfs"
 
-# Beside the disk, in case that is full: what the runs said. $1 is what ran on the full disk, and its exit code.
+# Output goes elsewhere, because the disk may be full. $1 describes the run on the full disk, with its exit code.
 go_on() {
     [ "$code" = 0 ] || [ "$code" = 3 ] || lost "$1: exit code $code"
     [ "$code" = 0 ] || full=$((full + 1))
-    "$macula" run full.kdl --json >../events.2 2>../said || { cd ..; lost "$1: it does not go on with room"; }
+    "$macula" run full.kdl --json >../events.2 2>../said || { cd ..; lost "$1: does not continue with space available"; }
     (cd .. && nothing_lost events.1 events.2)
-    diff -r -x .macula ../whole/results results >../said 2>&1 || { cd ..; lost "$1: other bytes"; }
+    diff -r -x .macula ../whole/results results >../said 2>&1 || { cd ..; lost "$1: different bytes"; }
     verified
     swept
 }
@@ -72,4 +71,4 @@ for at in $(seq "$count"); do
     2*) preloaded FULL_ODDS="$((20 + $(below 400)))" FULL_SEED="$RANDOM" ;;
     esac
 done
-echo "full.sh: $count attempts, $refused runs refused by the disk: all went on when there was room, 0 lost, 0 wrong bytes"
+echo "full.sh: $count attempts, $refused runs refused by the disk: all continued once there was space, 0 lost, 0 wrong bytes"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Hostile files and stores: tests/it/hostile, which needs no count. Pictures, tables and weights are read with any byte changed or cut,
-# in a process with little address space; stores and packages name files outside or lead there by links.
+# Hostile files and stores: tests/it/hostile, which takes no count. Images, tables and weights are read with any byte changed or truncated,
+# in a process with little address space; stores and packages name files outside, or link to them.
 #
 #     tests/reliability/hostile.sh
 set -euo pipefail

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Ends a training at COUNT random moments (20), lets the next run go on, and compares the model with that of a training which
-# nobody disturbed. Two of three are killed, one is asked to stop (TERM); every fourth is ended twice.
+# Ends a training at COUNT random times (20), lets the next run continue, and compares the model with that of an undisturbed training. Two of
+# three get SIGKILL, one SIGTERM; every fourth is ended twice.
 #
 #     cargo build --release && tests/reliability/training-killed.sh [COUNT] [MACULA]
 #
-# Prints a line for each attempt, and fails where a byte differs. SEED repeats the moments of an earlier call.
+# Prints a line for each attempt, and fails if a byte differs. SEED repeats the random times of an earlier run.
 set -euo pipefail
 
 count=${1:-20}
@@ -40,7 +40,7 @@ began=$(now)
 "$macula" run killed.kdl >/dev/null
 took=$(($(now) - began))
 "$macula" get killed.kdl classifier whole >/dev/null
-echo "seed $seed: undisturbed, the training takes $took ms"
+echo "seed $seed: an undisturbed training takes $took ms"
 
 resumed=0
 for attempt in $(seq "$count"); do
@@ -64,9 +64,9 @@ for attempt in $(seq "$count"); do
     [ -z "$taken" ] || resumed=$((resumed + 1))
     "$macula" get killed.kdl classifier model >/dev/null
     if ! diff -r whole model; then
-        echo "attempt $attempt, $signal after$moments ms: another model"
+        echo "attempt $attempt, $signal after$moments ms: different model"
         exit 1
     fi
     echo "attempt $attempt, $signal after$moments ms: the same bytes${taken:+, $taken}"
 done
-echo "$count attempts, $resumed of them from a checkpoint: all the same bytes"
+echo "$count attempts, $resumed of them resumed from a checkpoint: always the same bytes"

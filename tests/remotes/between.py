@@ -1,5 +1,5 @@
-"""A server between macula and an object store: it hands requests on as they are, keeps record of them, and makes trouble where it is
-told to. Knows no service."""
+"""A proxy between macula and an object store: it forwards and records requests, and injects failures on demand. Knows no
+service."""
 
 import collections
 import http.client
@@ -13,7 +13,7 @@ Request = collections.namedtuple("Request", "method name query status headers")
 
 
 class Between:
-    """Hands on what it is asked to the server at `address`."""
+    """Forwards requests to the server at `address`."""
 
     def __init__(self, address: str):
         self.host = urllib.parse.urlsplit(address).netloc
@@ -45,7 +45,7 @@ class Between:
                 self.wfile.write(answer)
 
             def asked(self, body):
-                # One connection there for each one here.
+                # One outgoing connection per incoming one.
                 self.connection_there = self.connection_there or http.client.HTTPConnection(between.host, timeout=60)
                 self.connection_there.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
                 for name, value in self.headers.items():
@@ -69,7 +69,7 @@ class Between:
             self.waiting -= 1
 
     def until_waiting(self, count: int):
-        """Waits until so many requests wait for an answer."""
+        """Waits until this many requests are pending."""
         end = time.monotonic() + 120
         while self.waiting < count:
             assert time.monotonic() < end, f"{self.waiting} ask, not {count}"
@@ -82,12 +82,12 @@ class Between:
             return self.refusals.pop(0), [("content-type", "text/plain")], b"not now"
 
     def refuse(self, *statuses: int):
-        """Answers the next requests by itself, one with each of these."""
+        """Answers the next requests itself, one with each of these responses."""
         with self.lock:
             self.refusals.extend(statuses)
 
     def answers(self, method: str, ending: str):
-        """The answers to requests for a name that ends so, in their order."""
+        """Responses to requests for names with this suffix, in order."""
         with self.lock:
             return [one.status for one in self.requests if one.method == method and one.name.endswith(ending) and not one.query]
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Remotes in buckets of Ceph: its gateway for S3 (RGW) in front of a cluster of one monitor and one OSD in memory, on loopback, in a folder that
-# goes away at the end. Sixteen race for a key in COUNT rounds (20), in a bucket that keeps versions and in one that does not.
+# Remotes in Ceph buckets: its S3 gateway (RGW) in front of a cluster with one monitor and one OSD in memory, on loopback, in a folder that is
+# deleted at the end. Sixteen processes race for a key in COUNT rounds (20), in a bucket with versioning and in one without.
 #
 #     tests/remotes/ceph.sh [COUNT]
 #
-# Ceph comes from Debian's packages, unpacked under target/ (tests/debian.sh). Nothing is installed, and it needs no root. It fails where a test
-# of S3 fails; what it prints last are figures: of how many that tried to create a key how many wrote it.
+# Ceph comes from Debian packages, unpacked under target/ (tests/debian.sh). Nothing is installed, and it needs no root. It fails if an S3 test
+# fails, and prints last how many of the processes that tried to create a key wrote it.
 set -euo pipefail
 count=${1:-20}
 repository=$(cd "$(dirname "$0")/../.." && pwd)
@@ -47,7 +47,7 @@ lost() {
     exit 1
 }
 
-# Becomes one of Ceph's programs; its libraries and its Python are nobody else's.
+# Replaces the shell by a Ceph program, with its own libraries and Python.
 become() {
     eval "$found"
     export LD_LIBRARY_PATH=$libraries/ceph:$LD_LIBRARY_PATH CEPH_CONF=$folder/ceph.conf
@@ -61,7 +61,7 @@ start() {
     daemons+=($!)
 }
 
-# Waits until the command that follows succeeds.
+# Waits until a command succeeds.
 until_it() {
     for _ in $(seq 300); do
         for daemon in "${daemons[@]}"; do kill -0 "$daemon" 2>/dev/null || lost "a daemon ended"; done
@@ -85,7 +85,7 @@ public addr = 127.0.0.1
 auth cluster required = none
 auth service required = none
 auth client required = none
-# The gateway would take encrypted lines alone, and those need keys.
+# Without this, the gateway accepts only encrypted connections, which need keys.
 ms mon client mode = crc secure
 plugin dir = $libraries/ceph
 erasure code dir = $libraries/ceph/erasure-code
@@ -102,7 +102,7 @@ osd data = $folder/osd
 rgw data = $folder/rgw
 osd objectstore = memstore
 memstore device bytes = 2147483648
-# One OSD is all there is.
+# There is only one OSD.
 osd pool default size = 1
 osd pool default min size = 1
 osd pool default pg num = 1

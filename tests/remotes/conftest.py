@@ -1,4 +1,4 @@
-"""What the tests are given: a service, a bucket of it with a server between, and projects."""
+"""Fixtures: a service, a bucket behind a proxy, and projects."""
 
 import os
 import pathlib
@@ -22,13 +22,13 @@ pipeline small seed=7 {
 
 
 def noise(size: int) -> str:
-    """A pipeline that makes other bytes each time, under one key."""
+    """A pipeline that makes different bytes each time, under one key."""
     command = f'command sh "-c" "head -c {size} /dev/urandom > outputs/noise"'
     return f'pipeline noise seed=7 {{\n    exec noise {{\n        {command}\n        gives "noise" any\n    }}\n}}\n'
 
 
 class Project:
-    """A folder with a pipeline, a store and a remote of its own."""
+    """A folder with its own pipeline, store and remote."""
 
     def __init__(self, folder: pathlib.Path, bucket: "Bucket", text: str = PIPELINE):
         folder.mkdir(parents=True)
@@ -69,7 +69,7 @@ class Project:
 
 
 class Bucket:
-    """A bucket (Azure: a container), and the server between it and macula."""
+    """A bucket (Azure: a container), and the proxy between it and macula."""
 
     def __init__(self, service, name: str):
         self.service, self.name = service, name
@@ -98,5 +98,5 @@ def bucket(service, request):
 
 @pytest.fixture
 def project(tmp_path, bucket):
-    """Makes projects: a name, and the pipeline's text."""
+    """Makes projects, from a name and the text of a pipeline."""
     return lambda name, *text: Project(tmp_path / name, bucket, *text)

@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from local import Local, Quiet
 
-# All parts but the last are at least this large.
+# Minimum size of all parts except the last.
 SMALLEST_PART = 5 << 20
 
 
 class Refused(Exception):
-    """What is answered in place of an answer."""
+    """An error response."""
 
     def __init__(self, status: int, code: str):
         super().__init__(code)
@@ -50,7 +50,7 @@ class Object:
 
 
 class Account:
-    """A service account, and what its file says."""
+    """A service account, and the contents of its file."""
 
     email = "macula@tests.example"
 
@@ -64,7 +64,7 @@ class Account:
         return json.dumps(own | more)
 
     def check(self, authorization: str):
-        """Fails where this is no token that the account signed and that holds now."""
+        """Fails unless this is a valid token signed by the account."""
         try:
             head, claims, signature = authorization.removeprefix("Bearer ").split(".")
             signed = f"{head}.{claims}".encode()
@@ -86,7 +86,7 @@ def unpadded(text: str) -> bytes:
 
 
 class Google:
-    """A server of buckets."""
+    """A server for buckets."""
 
     def __init__(self):
         self.account = Account()
@@ -174,7 +174,7 @@ class Google:
     def _post(self, bucket, name, query, headers, body):
         self._bucket(bucket)
         if headers.get("x-goog-if-generation-match") is not None:
-            # Uploads in pieces take no conditions.
+            # Multipart uploads do not support conditions.
             raise Refused(400, "NotImplemented")
         if "uploads" in query:
             own = secrets.token_hex(8)

@@ -1,14 +1,14 @@
-"""A web server on loopback, a thread for each connection."""
+"""A web server on loopback, with a thread per connection."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Quiet(BaseHTTPRequestHandler):
-    """Keeps connections, answers at once, and writes no log."""
+    """Keeps connections open, answers immediately, and writes no log."""
 
     protocol_version = "HTTP/1.1"
-    # Head and body of an answer leave as two packets; each would wait for the other's receipt.
+    # Header and body are separate packets; without this, one waits for the acknowledgement of the other.
     disable_nagle_algorithm = True
 
     def log_message(self, *_):
@@ -16,7 +16,7 @@ class Quiet(BaseHTTPRequestHandler):
 
 
 class Local(ThreadingHTTPServer):
-    """Serves from now on, at a port of its own."""
+    """Starts serving on a free port."""
 
     daemon_threads = True
     request_queue_size = 128

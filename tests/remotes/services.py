@@ -23,7 +23,7 @@ SECRET = "a-secret-that-nobody-may-read"
 
 class S3:
     scheme = "s3"
-    # Begins the names of all variables that macula takes for it.
+    # Prefix of all variables that macula reads for it.
     variables = "AWS_"
     secrets = (SECRET,)
     no_bucket = "NoSuchBucket"
@@ -43,11 +43,11 @@ class S3:
         return keys | {"AWS_ENDPOINT_URL": address}
 
     def wrong_credentials(self, address: str):
-        """Somebody else's; none where the server looks at none."""
+        """Credentials of another account; None if the server does not check them."""
         return None if self.moto else self.credentials(address, "another-secret")
 
     def every_way(self, address: str):
-        """Each way to say credentials that docs/remotes.md names and this server knows."""
+        """Every way of passing credentials in docs/remotes.md that this server supports."""
         return [self.credentials(address)]
 
     def make(self, bucket: str):
@@ -80,7 +80,7 @@ class Azure:
     account = "macula"
     key = base64.b64encode(SECRET.encode()).decode()
     no_bucket = "ContainerNotFound"
-    # What Azurite knows; the client would ask for a newer one.
+    # Supported by Azurite; the client would ask for a newer version.
     version = "2025-11-05"
 
     def __init__(self, folder: pathlib.Path):
@@ -93,7 +93,7 @@ class Azure:
         lines = (line.partition("successfully listens on ") for line in self.process.stdout)
         self.address = next((address.strip() for _, _, address in lines if address), None)
         assert self.address, "Azurite does not start"
-        # What it says later would fill the pipe.
+        # Later output would fill the pipe.
         self.log = subprocess.Popen(["cat"], stdin=self.process.stdout, stdout=subprocess.DEVNULL)
         self.secrets = (self.key, SECRET, self.signature().partition("sig=")[2])
         credential = {"account_name": self.account, "account_key": self.key}

@@ -1,6 +1,6 @@
-"""Remotes in buckets: the same of every service (services.py). MACULA names the binary, ROUNDS how often sixteen race for a key.
+"""Remotes in buckets: the same tests for every service (services.py). MACULA names the binary, ROUNDS the number of races for a key.
 
-What is worth telling of a race goes to the file that FIGURES names, too."""
+Results of the races are also appended to the file named by FIGURES."""
 
 import os
 import shutil
@@ -59,7 +59,7 @@ def test_a_large_file_goes_in_pieces_and_comes_whole(project, bucket):
     first.run()
     first.push()
     pieces = [one for one in bucket.between.requests if one.method == "PUT" and "/objects/" in one.name and one.query]
-    # Azure lists its blocks with one more.
+    # Azure needs one more to list its blocks.
     assert len(pieces) >= 3 and all(one.status < 300 for one in pieces)
     other = project("other", noise(20_000_000))
     assert "nothing to compute: 1 reused" in other.run()
@@ -67,7 +67,7 @@ def test_a_large_file_goes_in_pieces_and_comes_whole(project, bucket):
 
 
 class Race:
-    """Sixteen that made other bytes under one key."""
+    """Sixteen projects with different bytes under one key."""
 
     def __init__(self, project, bucket):
         self.project, self.bucket, self.text = project, bucket, noise(400_000)
@@ -78,14 +78,14 @@ class Race:
         assert len(self.own) == WRITERS, "all made other bytes"
 
     def round(self, number: int):
-        """All push at the same moment to a place of this round's. How often the key was asked to be created, how often it was, and how
-        many told that the service writes over what is there."""
+        """All push at the same time, to a new prefix. Returns how often creation was requested, how often it succeeded, and how many
+        reported that the service overwrites existing objects."""
         location = f"{self.bucket.location}/round-{number}"
         self.bucket.between.requests.clear()
         for each in self.made:
             each.remote(location)
             each.environment["MACULA_REMOTE_TIMEOUT"] = "120"
-        # None is answered before all have asked what is there.
+        # No process gets an answer before all have asked for the object.
         self.bucket.between.talks.clear()
         started = [(each, each.start("push", "pipeline.kdl")) for each in self.made]
         self.bucket.between.until_waiting(WRITERS)
@@ -112,7 +112,7 @@ def test_of_sixteen_that_create_one_key_one_wins(project, bucket):
     for number in range(ROUNDS):
         tries, won, told = race.round(number)
         figure(f"{bucket.service.scheme}: a key was created {won} x; {told} of {WRITERS} told that it is written over")
-        # The one who won asks once more, to see that what it created stays.
+        # The winner asks once more, to check that its object stays.
         assert (tries, won, told) == (WRITERS + 1, 1, 0)
 
 
@@ -123,7 +123,7 @@ def test_where_versions_are_kept_one_wins_or_all_are_told(project, bucket):
     for number in range(ROUNDS):
         tries, won, told = race.round(number)
         figure(f"{bucket.service.scheme}, versions kept: a key was created {won} x; {told} of {WRITERS} told that it is written over")
-        # Each that created it asks once more.
+        # Every process that created it asks once more.
         assert (won, told) == (1, 0) or won == tries == 2 * told == 2 * WRITERS, f"{tries} tried"
 
 
@@ -160,7 +160,7 @@ def test_a_bucket_that_is_not_there_is_told_once(project, bucket):
     assert "is there such a bucket?" in said
 
 
-def test_what_fails_is_told_once_and_holds_no_secret(project, bucket):
+def test_failures_are_reported_once_without_secrets(project, bucket):
     one = project("one")
     right = one.environment
 
@@ -182,6 +182,6 @@ def test_what_fails_is_told_once_and_holds_no_secret(project, bucket):
     without_it("was silent for 1 s")
     bucket.between.talks.set()
 
-    # Nobody listens there.
+    # Nothing listens on this port.
     one.environment = right | bucket.service.credentials("http://127.0.0.1:9")
     assert "127.0.0.1:9" not in one.push(code=3), "an address may hold a signature"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# JPEGs decode to the same pixels with SIMD and without: that is why `extract` and what leads to it may be called bit-exact. The
-# committed pictures always; the photographs of IDRiD where MACULA_DATA names the folder that holds them.
+# Checks that JPEGs decode to the same pixels with and without SIMD, which is why `extract` and everything before it may be called bit-exact.
+# Always with the committed images, and with the photographs of IDRiD if MACULA_DATA names a folder that contains them.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -14,7 +14,7 @@ if [ -n "${MACULA_DATA:-}" ]; then
     mapfile -d '' -t photographs < <(find "$MACULA_DATA/idrid" -name '*.jpg' -print0 | sort -z)
     pictures+=("${photographs[@]}")
 fi
-# The decoder of this package must be the one that macula has.
+# The decoder of this package must be macula's.
 ours() { grep -A1 '^name = "zune-jpeg"' "$1" | tail -1; }
 
 CARGO_TARGET_DIR=$target cargo build --quiet --release --locked
@@ -22,10 +22,10 @@ CARGO_TARGET_DIR=$target cargo build --quiet --release --locked
 CARGO_TARGET_DIR=$target cargo build --quiet --release --locked --features simd
 "$target/release/jpeg-simd" "${pictures[@]}" > "$found/with"
 if [ "$(ours Cargo.lock)" != "$(ours ../../Cargo.lock)" ]; then
-    echo "tests/simd has another zune-jpeg than macula: cargo update -p zune-jpeg --precise there" >&2
+    echo "tests/simd uses a different zune-jpeg than macula; run cargo update -p zune-jpeg --precise there" >&2
     exit 1
 fi
 diff "$found/without" "$found/with"
-# As tests/it/extract/photographs.rs has it.
+# The same digest as in tests/it/extract/photographs.rs.
 grep -q '^e5591d11 baseline.jpg$' "$found/with"
-echo "${#pictures[@]} JPEGs decode to the same pixels with SIMD and without"
+echo "${#pictures[@]} JPEGs decode to the same pixels with and without SIMD"
