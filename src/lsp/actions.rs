@@ -1,4 +1,4 @@
-//! `textDocument/codeAction`: what a hint proposes, where it is certain.
+//! `textDocument/codeAction`: fixes that a hint is certain of.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use gen_lsp_types::{CodeAction, CodeActionKind, CodeActionParams, TextEdit, Uri,
 use super::diagnostics;
 use super::view::View;
 
-/// The changes that the hints in a range propose.
+/// Code actions for the diagnostics in a range.
 pub(super) fn actions(view: &View, params: &CodeActionParams) -> Vec<CodeAction> {
     let wanted = |kind: &CodeActionKind| {
         let kind = kind.as_str();

@@ -1,4 +1,4 @@
-//! What the server offers, and what of it depends on the client.
+//! Capabilities of the server, and those of the client that it depends on.
 
 use gen_lsp_types::{
     CodeActionKind, CodeActionOptions, CodeActionProvider, CompletionOptions, DefinitionProvider,
@@ -9,24 +9,24 @@ use gen_lsp_types::{
 
 use super::position::Encoding;
 
-/// What of the client's abilities the server asks about.
+/// Client capabilities that the server uses.
 #[expect(clippy::struct_excessive_bools, reason = "the protocol has them one by one")]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Client {
-    /// What columns count.
+    /// Unit of columns.
     pub(super) encoding: Encoding,
-    /// Whether completions may have holes to be filled.
+    /// Whether completions may be snippets with placeholders.
     pub(super) snippets: bool,
-    /// Whether it can be asked to look at inlay hints again.
+    /// Whether it supports refreshing inlay hints.
     pub(super) refreshes_hints: bool,
-    /// Whether defaults that are left out are shown.
+    /// Whether omitted defaults are shown as inlay hints.
     pub(super) defaults: bool,
-    /// Whether it watches files where the server asks for it.
+    /// Whether it watches files on request.
     pub(super) watches_files: bool,
 }
 
 impl Client {
-    /// Reads what the client says of itself.
+    /// Capabilities declared in `initialize`.
     pub(super) fn new(params: &InitializeParams) -> Self {
         let capabilities = &params.capabilities;
         let offered = capabilities.general.as_ref().and_then(|general| general.position_encodings.as_ref());
@@ -36,7 +36,7 @@ impl Client {
         let texts = capabilities.text_document.as_ref();
         let item = texts.and_then(|texts| texts.completion.as_ref()).and_then(|one| one.completion_item.as_ref());
         let hints = workspace.and_then(|workspace| workspace.inlay_hint.as_ref());
-        // `initializationOptions: { "defaults": false }` leaves them out.
+        // `initializationOptions: { "defaults": false }` turns them off.
         let defaults = params.initialization_options.as_ref().and_then(|options| options["defaults"].as_bool());
         Self {
             snippets: item.and_then(|item| item.snippet_support).unwrap_or(false),

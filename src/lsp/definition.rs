@@ -5,12 +5,12 @@ use gen_lsp_types::{DocumentHighlight, DocumentHighlightKind, Location};
 use super::view::View;
 use crate::lang::places::{Role, Symbol};
 
-/// Where the name at a byte is declared, into the standard library too.
+/// Declaration of the name at a byte, possibly in the standard library.
 pub(super) fn definition(view: &View, at: usize) -> Option<Location> {
     view.declaration(&view.word_at(at)?.symbol)
 }
 
-/// Every place of the name at a byte, in the text and in those that it brings in.
+/// Every occurrence of the name at a byte, in the text and in the files it imports.
 pub(super) fn references(view: &View, at: usize, with_declaration: bool) -> Option<Vec<Location>> {
     let symbol = view.word_at(at)?.symbol;
     let words = view.read.occurrences(&view.places);
@@ -23,7 +23,7 @@ pub(super) fn references(view: &View, at: usize, with_declaration: bool) -> Opti
     Some(found)
 }
 
-/// Every place of the name at a byte in the text itself.
+/// Every occurrence of the name at a byte in the text itself.
 pub(super) fn highlights(view: &View, at: usize) -> Option<Vec<DocumentHighlight>> {
     let symbol = view.word_at(at)?.symbol;
     if matches!(symbol, Symbol::File(_) | Symbol::Module(_)) {

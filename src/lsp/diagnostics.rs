@@ -1,4 +1,4 @@
-//! `textDocument/publishDiagnostics`: what is wrong, where it stands, in the files that are brought in too.
+//! `textDocument/publishDiagnostics`: problems and their locations, in imported files too.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use super::uri;
 use crate::base::{FileId, Span};
 use crate::diag::{self, Diag, Severity};
 
-/// Diagnostics that a client is told of at most.
+/// Maximum number of diagnostics sent to a client.
 const MOST: usize = 500;
 
-/// What is wrong with a text, by the URI of the file that it stands in. The text's own is always there.
+/// Diagnostics of a text, by the URI of the file they belong to. The text's own URI is always included.
 pub(super) fn diagnostics(
     read: &Read,
     own: &str,
@@ -30,7 +30,7 @@ pub(super) fn diagnostics(
     all
 }
 
-/// The URI of a text that spans point into; none for one that no editor can open (a `--set`).
+/// URI of a text that spans point into; [`None`] for one that an editor cannot open (a `--set`).
 pub(super) fn uri_of(file: FileId, read: &Read, own: &str, documents: &Documents, library: &Library) -> Option<String> {
     if file == read.analysis.file {
         return Some(own.to_owned());
@@ -42,6 +42,7 @@ pub(super) fn uri_of(file: FileId, read: &Read, own: &str, documents: &Documents
     }
 }
 
+/// One diagnostic, with the URI of its file.
 pub(super) fn one(
     diag: &Diag,
     read: &Read,
@@ -50,7 +51,7 @@ pub(super) fn one(
     library: &Library,
 ) -> (String, Diagnostic) {
     let in_library = |span: Span| read.sources.get(span.file).path.is_none() && span.file != read.analysis.file;
-    // Nobody looks at the standard library's own text: what is wrong there is shown where it is used.
+    // Nobody edits the standard library: its problems are shown at the place of use.
     let primary = diag.labels.iter().position(|label| !in_library(label.span)).unwrap_or(0);
     let place = diag.labels.get(primary).map(|label| label.span);
     let place = place.filter(|span| !in_library(*span)).unwrap_or(Span::new(read.analysis.file, 0..0));
@@ -85,7 +86,7 @@ pub(super) fn one(
     (file, diagnostic)
 }
 
-/// A place that holds something to be underlined: an empty one takes in the character behind it.
+/// Non-empty span to underline: an empty one includes the next character.
 fn visible(span: Span, text: &str) -> Span {
     if span.start < span.end {
         return span;

@@ -1,4 +1,4 @@
-//! Words about things as Markdown: for hovers and completions.
+//! Documentation as Markdown, for hovers and completions.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use crate::lang::kind::Kind;
 use crate::lang::signature::{InPort, OutPort, Param, Signature};
 use crate::lang::value::Value;
 
-/// A stage: what it does, what it takes and gives.
+/// Documentation of a stage type: purpose, inputs and outputs.
 pub(super) fn signature(signature: &Signature) -> String {
     let mut out = format!("{}\n", signature.doc);
     for port in &signature.inputs {
@@ -19,39 +19,39 @@ pub(super) fn signature(signature: &Signature) -> String {
         let _ = write!(out, "\n- out {name}: {}", port.ty);
     }
     if signature.body.is_some() {
-        out.push_str("\n\nA template: it stands for other stages.");
+        out.push_str("\n\nA template that expands to other stages.");
     }
     out
 }
 
-/// The line that stands above a stage's words: `extract patches`.
+/// Heading of a stage's documentation: `extract patches`.
 pub(super) fn head(signature: &Signature, name: Option<&str>) -> String {
     format!("```kdl\n{}{}\n```\n", signature.name, name.map_or(String::new(), |name| format!(" {name}")))
 }
 
-/// What a port takes.
+/// Types that a port accepts.
 pub(super) fn port_type(port: &InPort) -> String {
     let many = if port.many { ", one or more" } else { "" };
-    let optional = if port.optional { ", may be left out" } else { "" };
+    let optional = if port.optional { ", optional" } else { "" };
     format!("{}{many}{optional}", port.types.join(" or "))
 }
 
-/// An input port.
+/// Documentation of an input port.
 pub(super) fn port(port: &InPort) -> String {
-    let mut out = format!("{}\n\nTakes {}.", port.doc, port_type(port));
+    let mut out = format!("{}\n\nAccepts {}.", port.doc, port_type(port));
     if !port.refuses.is_empty() {
-        let _ = write!(out, " Refuses what is {}.", port.refuses.join(" or "));
+        let _ = write!(out, " Rejects {} patches.", port.refuses.join(" or "));
     }
     out
 }
 
-/// An output port.
+/// Documentation of an output port.
 pub(super) fn output(port: &OutPort) -> String {
-    let marks = if port.marks.is_empty() { String::new() } else { format!(" It is {}.", port.marks.join(" and ")) };
+    let marks = if port.marks.is_empty() { String::new() } else { format!(" Marked as {}.", port.marks.join(" and ")) };
     format!("{}\n\nGives {}.{marks}", port.doc, port.ty)
 }
 
-/// What a parameter holds, in a line: type with unit, range, default.
+/// One line about a parameter: type with unit, range, default.
 pub(super) fn param_line(param: &Param) -> String {
     let mut out = kind(&param.kind);
     if let Some(range) = &param.range {
@@ -59,14 +59,14 @@ pub(super) fn param_line(param: &Param) -> String {
     }
     match &param.default {
         Some(value) => _ = write!(out, "; default `{}`", shown(value)),
-        None if param.optional => out.push_str("; may be left out"),
+        None if param.optional => out.push_str("; optional"),
         None if param.kind == Kind::Group => {}
-        None => out.push_str("; must be given"),
+        None => out.push_str("; required"),
     }
     out
 }
 
-/// A parameter.
+/// Documentation of a parameter.
 pub(super) fn param(param: &Param) -> String {
     let mut out = format!("{}\n\n{}", param.doc, param_line(param));
     for case in &param.cases {
@@ -77,7 +77,7 @@ pub(super) fn param(param: &Param) -> String {
     }
     if !param.params.is_empty() {
         let names: Vec<String> = param.params.iter().map(|inner| format!("`{}`", inner.name)).collect();
-        let _ = write!(out, "\n\nHolds {}.", names.join(", "));
+        let _ = write!(out, "\n\nContains {}.", names.join(", "));
     }
     if !param.keyed {
         out.push_str("\n\nChanging it re-runs nothing.");
@@ -85,11 +85,11 @@ pub(super) fn param(param: &Param) -> String {
     out
 }
 
-/// A type, with its unit.
+/// Name of a type, with its unit.
 pub(super) fn kind(kind: &Kind) -> String {
     match kind {
         Kind::Px => "whole number of pixels (px)".to_owned(),
-        Kind::Degrees => "number of degrees".to_owned(),
+        Kind::Degrees => "angle in degrees".to_owned(),
         Kind::List(of) => format!("list of {}", of.name()),
         Kind::Map(of) => format!("map of {}", of.name()),
         Kind::Choice => "one of its cases".to_owned(),
@@ -97,7 +97,7 @@ pub(super) fn kind(kind: &Kind) -> String {
     }
 }
 
-/// A value as a file would have it.
+/// A value as written in a file.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Bool(flag) => format!("#{flag}"),
@@ -108,7 +108,7 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
-/// A network.
+/// Documentation of a network.
 pub(super) fn network(network: &Described) -> String {
     let mut out = network.doc.clone().unwrap_or_default();
     for (name, default) in &network.params {
@@ -118,7 +118,7 @@ pub(super) fn network(network: &Described) -> String {
     out
 }
 
-/// A kind of layer.
+/// Documentation of a layer type.
 pub(super) fn layer(kind: &LayerKind) -> String {
     let mut out = kind.doc.to_owned();
     for param in kind.params {
@@ -127,17 +127,17 @@ pub(super) fn layer(kind: &LayerKind) -> String {
     out
 }
 
-/// A property of a layer.
+/// Documentation of a layer's property.
 pub(super) fn layer_param(param: &LayerParam) -> String {
     let ty = match param.ty {
-        Type::Whole(least, most) if most > 1 << 20 => format!("whole, {least} or more"),
-        Type::Whole(least, most) => format!("whole, {least} to {most}"),
-        Type::Share => "number, 0 to under 1".to_owned(),
+        Type::Whole(least, most) if most > 1 << 20 => format!("integer, at least {least}"),
+        Type::Whole(least, most) => format!("integer, {least} to {most}"),
+        Type::Share => "number, at least 0 and less than 1".to_owned(),
         Type::Flag => "`#true` or `#false`".to_owned(),
         Type::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
     };
     let absent = match param.absent {
-        Absent::Needed => "must be given".to_owned(),
+        Absent::Needed => "required".to_owned(),
         Absent::Whole(value) => format!("default `{value}`"),
         Absent::Real(value) => format!("default `{value:?}`"),
         Absent::Flag(value) => format!("default `#{value}`"),

@@ -1,4 +1,4 @@
-//! The texts that the editor has open, and what was understood of each.
+//! Texts open in the editor, and the analysis of each.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -19,35 +19,35 @@ use crate::syntax::{LARGEST, Memory};
 
 /// One open text.
 pub(super) struct Document {
-    /// As the client spells it.
+    /// URI as the client spells it.
     pub(super) uri: String,
-    /// The file, where it is one.
+    /// Path, if the text is a file.
     pub(super) path: Option<PathBuf>,
-    /// The client's count of changes.
+    /// Version number assigned by the client.
     pub(super) version: i32,
     /// The text.
     pub(super) text: String,
     /// Its lines.
     pub(super) lines: Lines,
-    /// What was understood of it; none since its last change, or since one of a file that it uses.
+    /// Current analysis; [`None`] after a change of it or of a file that it uses.
     read: Option<Rc<Read>>,
-    /// What the last reading found, so that the next one need not find it again.
+    /// Parser cache from the last analysis.
     memory: Memory,
-    /// Whether what the client was told of it is older than its text.
+    /// Whether its published diagnostics are older than its text.
     pub(super) untold: bool,
 }
 
-/// What was understood of a text.
+/// Analysis of a text.
 pub(super) struct Read {
-    /// By the language.
+    /// Result of [`lang::analyse`].
     pub(super) analysis: Analysis,
-    /// The texts that its spans point into.
+    /// Texts that its spans point into.
     pub(super) sources: Sources,
-    /// The lines of each of them, found when a place in it is asked for.
+    /// Line starts of each of them, computed on demand.
     lines: BTreeMap<FileId, OnceCell<Lines>>,
-    /// What columns count.
+    /// Unit of columns.
     encoding: Encoding,
-    /// The words with a meaning, found when the first request asks.
+    /// Occurrences of symbols, computed on demand.
     words: OnceCell<Vec<Occurrence>>,
 }
 
@@ -57,12 +57,12 @@ impl Read {
         Self { analysis, sources, lines, encoding, words: OnceCell::new() }
     }
 
-    /// The words with a meaning in the text and in those that it brings in; `places` are those of its analysis.
+    /// Occurrences of symbols in the text and in the files it imports; `places` belongs to its analysis.
     pub(super) fn occurrences(&self, places: &Places) -> &[Occurrence] {
         self.words.get_or_init(|| places.occurrences())
     }
 
-    /// Where a span lies, in its own text.
+    /// Line and column range of a span, in its own text.
     pub(super) fn range(&self, span: Span) -> Range {
         let text = &self.sources.get(span.file).text;
         let lines = self.lines.get(&span.file);
@@ -73,22 +73,22 @@ impl Read {
 
 /// All open texts.
 pub(super) struct Documents {
-    /// What columns count.
+    /// Unit of columns.
     pub(super) encoding: Encoding,
-    /// What stages do: their word on their parameters.
+    /// Implementations, for validating parameters.
     implementations: &'static [Implementation],
     open: BTreeMap<String, Document>,
-    /// What was understood before the last changes: to let go of it takes time, which is taken once nobody waits.
+    /// Outdated analyses. Dropping them takes time, so it is done when idle.
     old: Vec<Rc<Read>>,
 }
 
 impl Documents {
-    /// None yet.
+    /// An empty set of texts.
     pub(super) fn new(implementations: &'static [Implementation]) -> Self {
         Self { encoding: Encoding::default(), implementations, open: BTreeMap::new(), old: Vec::new() }
     }
 
-    /// The client opened a text.
+    /// Handles an opened text.
     pub(super) fn open(&mut self, uri: String, version: i32, text: String) {
         let lines = Lines::new(&text, self.encoding);
         let path = uri::path(&uri);
@@ -106,7 +106,7 @@ impl Documents {
         self.open.insert(uri, document);
     }
 
-    /// The client changed a text.
+    /// Handles changes of a text.
     pub(super) fn change(&mut self, uri: &str, version: i32, changes: Vec<TextDocumentContentChangeEvent>) {
         let encoding = self.encoding;
         let Some(document) = self.open.get_mut(uri) else { return };
@@ -129,21 +129,21 @@ impl Documents {
         self.touched(path.as_deref());
     }
 
-    /// The client closed a text.
+    /// Handles a closed text.
     pub(super) fn close(&mut self, uri: &str) {
         if let Some(document) = self.open.remove(uri) {
             self.touched(document.path.as_deref());
         }
     }
 
-    /// A file changed, on the disk or in the editor: what was understood of texts that use it holds no longer.
+    /// Handles a changed file, on disk or in the editor: analyses of texts that use it are outdated.
     pub(super) fn touched(&mut self, path: Option<&Path>) {
         let Some(path) = path else { return };
         let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         for document in self.open.values_mut() {
             let uses = document.read.as_ref().is_some_and(|read| {
                 let mut texts = read.sources.iter().filter_map(|(_, source)| source.path.as_ref());
-                // A file that could not be read is told of by what is wrong, not among the sources.
+                // An unreadable file appears in the diagnostics, not in the sources.
                 let missed = read.analysis.diags.iter().any(|diag| diag.code == "unreadable-file");
                 missed || texts.any(|other| *other == path || other.canonicalize().is_ok_and(|other| other == real))
             });
@@ -154,12 +154,12 @@ impl Documents {
         }
     }
 
-    /// Whether there is something to let go of.
+    /// Whether there are outdated analyses to drop.
     pub(super) fn holds_old(&self) -> bool {
         !self.old.is_empty()
     }
 
-    /// Lets go of what is no longer needed; where much of it has come together, even while somebody waits.
+    /// Drops outdated analyses if there are more than `most`.
     pub(super) fn let_go(&mut self, most: usize) {
         if self.old.len() > most {
             self.old.clear();
@@ -182,12 +182,12 @@ impl Documents {
         })
     }
 
-    /// The URI of a file, spelled as the client does where it has it open.
+    /// URI of a file, in the client's spelling if it is open.
     pub(super) fn uri(&self, path: &Path) -> String {
         self.of_file(path).map_or_else(|| uri::of(path), |document| document.uri.clone())
     }
 
-    /// What is understood of an open text; found out now where it is not known.
+    /// Analysis of an open text, computed if necessary.
     pub(super) fn read(&mut self, uri: &str) -> Option<Rc<Read>> {
         if let Some(read) = self.open.get(uri)?.read.clone() {
             return Some(read);
@@ -207,7 +207,7 @@ impl Documents {
         Some(read)
     }
 
-    /// Sources in which the open texts stand in the place of their files, but for one.
+    /// Sources in which open texts replace their files, except for one.
     fn held(&self, but: &str) -> Sources {
         let mut sources = Sources::default();
         for other in self.open.values().filter(|other| other.uri != but) {
@@ -218,8 +218,8 @@ impl Documents {
         sources
     }
 
-    /// What is understood of a file that is not among the open texts, or of one that is, read beside the others; none where
-    /// its text can't be read or is not `wanted`.
+    /// Analysis of any file, open or not, computed apart from the stored ones; [`None`] if its text cannot be read or is not
+    /// `wanted`.
     pub(super) fn read_other(&self, path: &Path, wanted: impl Fn(&str) -> bool) -> Option<Read> {
         let open = self.of_file(path);
         let text = match open {
@@ -239,7 +239,7 @@ impl Documents {
         Some(Read::new(analysis, sources, self.encoding))
     }
 
-    /// Whose client must be told anew what is wrong with them; after this they count as told.
+    /// URIs of texts whose diagnostics must be published again; marks them as published.
     pub(super) fn untold(&mut self) -> Vec<String> {
         let untold = self.open.values_mut().filter(|document| document.untold);
         untold
@@ -252,12 +252,12 @@ impl Documents {
 }
 
 impl Document {
-    /// The byte at a place.
+    /// Byte offset of a position.
     pub(super) fn offset(&self, position: Position) -> usize {
         self.lines.offset(&self.text, position)
     }
 
-    /// The places of a range of bytes.
+    /// Range of positions of a range of bytes.
     pub(super) fn range(&self, range: std::ops::Range<usize>) -> Range {
         self.lines.range(&self.text, range)
     }

@@ -1,4 +1,4 @@
-//! `textDocument/inlayHint`: behind a stage, what it made, as the store knows it, and the defaults that it has.
+//! `textDocument/inlayHint`: after a stage, what it made according to the store, and its defaults.
 
 use gen_lsp_types::{InlayHint, Label, MarkupContent, MarkupKind, Range, Tooltip};
 
@@ -11,10 +11,10 @@ use crate::lang::spec::{Pipeline, StageSpec};
 use crate::lang::value::Value;
 use crate::syntax::{Entry, Node};
 
-/// Defaults that are shown; the others are counted.
+/// Maximum number of defaults shown; the others are counted.
 const MOST: usize = 3;
 
-/// The hints of the stages in a range.
+/// Hints for the stages in a range.
 pub(super) fn hints(view: &View, range: Range) -> Vec<InlayHint> {
     let bytes = view.document.lines.bytes(&view.document.text, range);
     let mut all = Vec::new();
@@ -47,14 +47,14 @@ fn pipeline<'a>(view: &View<'a>, node: &Node) -> Option<&'a Pipeline> {
     view.read.analysis.contents.pipelines.iter().find(|pipeline| pipeline.name == name)
 }
 
-/// What the store says that a stage makes, in a line.
+/// Headline of a stage's result in the store.
 fn made(view: &View, pipeline: &str, stage: &str) -> Option<String> {
     let state = view.states?.get(pipeline, stage)?;
     let known = matches!(state.will, Will::Source | Will::Reuse) && !state.made.is_empty();
     known.then(|| state.made.clone())
 }
 
-/// The defaults of what a stage leaves out, in the order of its signature.
+/// Defaults of the parameters that a stage omits, in the order of its signature.
 fn defaults(signature: &Signature, spec: Option<&StageSpec>, node: &Node) -> Vec<String> {
     let mut all = Vec::new();
     for param in &signature.params {
@@ -85,8 +85,8 @@ fn of_spec(param: &Param, path: &str, spec: &StageSpec, all: &mut Vec<String>) {
     }
 }
 
-/// Behind a stage on one line stands what it made, else its defaults; one on several lines has the first behind its head and the
-/// others behind its end.
+/// Hints of a stage: on one line, what it made or else its defaults; on several lines, what it made after its head and the
+/// defaults after its end.
 fn behind(view: &View, node: &Node, made: Option<String>, defaults: &[String]) -> Vec<InlayHint> {
     let text = &view.document.text;
     let many = defaults.len().saturating_sub(MOST);

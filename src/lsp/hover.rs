@@ -1,4 +1,4 @@
-//! `textDocument/hover`: what a name means; of a stage its values, whether it is cached and what it made last.
+//! `textDocument/hover`: documentation of a name; for a stage also its values, its cache state and its last result.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use crate::lang::signature::Signature;
 use crate::lang::spec::StageSpec;
 use crate::syntax::Node;
 
-/// Words about the name at a byte.
+/// Hover for the name at a byte.
 pub(super) fn hover(view: &View, at: usize) -> Option<Hover> {
     let word = view.word_at(at)?;
     let value = words(view, &word, at)?;
@@ -34,7 +34,7 @@ fn words(view: &View, word: &Occurrence, at: usize) -> Option<String> {
         }
         Symbol::Stage(scope, name) => stage(view, scope, name),
         Symbol::Port(..) => {
-            // Where it is used as a name in a body, and where a stage is given something.
+            // Used as a name in a body, or to pass an input to a stage.
             let signature = signature_of(view, word, at)?;
             let port = signature.input(text)?;
             Some(format!("```kdl\n{text} … // {}\n```\n{}", port.types.join(" or "), docs::port(port)))
@@ -85,13 +85,13 @@ fn words(view: &View, word: &Occurrence, at: usize) -> Option<String> {
     }
 }
 
-/// A path without the cases that lie on the way: `loss:focal.gamma` is `loss.gamma`.
+/// A parameter path without cases: `loss:focal.gamma` becomes `loss.gamma`.
 fn plain(path: &str) -> String {
     let without = |segment: &str| segment.split(':').next().unwrap_or_default().to_owned();
     path.split('.').map(without).collect::<Vec<_>>().join(".")
 }
 
-/// The unquoted word around a span: with what stands before its dots.
+/// The unquoted word that ends with a span, including everything before its dots.
 fn whole_word(view: &View, span: Span) -> String {
     let text = &view.document.text;
     let inside = |c: char| c.is_alphanumeric() || "-_.".contains(c);
@@ -101,7 +101,7 @@ fn whole_word(view: &View, span: Span) -> String {
     text[start..span.end].to_owned()
 }
 
-/// The stage that a byte lies in: a child of a pipeline or of a body.
+/// The stage around a byte: a child of a pipeline or of a body.
 fn stage_around<'a>(view: &View<'a>, at: usize) -> Option<&'a Node> {
     let nodes = &view.read.analysis.document().nodes;
     let around = |node: &&Node| node.span.start <= at && at <= node.span.end;
@@ -110,7 +110,7 @@ fn stage_around<'a>(view: &View<'a>, at: usize) -> Option<&'a Node> {
     body.nodes().iter().find(around)
 }
 
-/// The signature that the word at a byte belongs to: of the stage around it, or of the template that declares it.
+/// The signature that the word at a byte belongs to: that of the stage around it, or of the template that declares it.
 fn signature_of<'a>(view: &View<'a>, word: &Occurrence, at: usize) -> Option<&'a Signature> {
     let thing = word.symbol.thing()?;
     let around = stage_around(view, at).and_then(|node| view.places.signature(&node.name.text, node.name.span));
@@ -125,12 +125,12 @@ fn param(view: &View, word: &Occurrence, path: &str, at: usize) -> Option<String
     let place = param_at(signature, &path, &|path| chosen.get(path).cloned())?;
     let mut out = format!("```kdl\n{path} // {}\n```\n{}", docs::kind(&place.param.kind), docs::param(place.param));
     if let Some(case) = place.case {
-        let _ = write!(out, "\n\nOf the case `{}`.", case.name);
+        let _ = write!(out, "\n\nParameter of case `{}`.", case.name);
     }
     Some(out)
 }
 
-/// A stage of a pipeline or of a body: its values, its state, what it made.
+/// Hover of a stage of a pipeline or of a body: values, state, result.
 fn stage(view: &View, scope: &Scope, name: &str) -> Option<String> {
     let names = view.places.names_of(scope)?;
     let named = names.stages.get(name)?;
@@ -138,7 +138,7 @@ fn stage(view: &View, scope: &Scope, name: &str) -> Option<String> {
     let mut out = docs::head(signature, Some(name));
     out.push_str(first_paragraph(&signature.doc));
     let Scope::Pipeline(_, pipeline) = scope else { return Some(out) };
-    // A pipeline that extends the one that declares the stage has it, too.
+    // A pipeline that extends the declaring one has the stage too.
     let pipelines = &view.read.analysis.contents.pipelines;
     let pipeline = pipelines.iter().find(|one| one.name == *pipeline).or(pipelines.first())?;
     if let Some(spec) = pipeline.stages.iter().find(|stage| stage.own == *name || stage.name == *name) {
@@ -154,7 +154,7 @@ fn first_paragraph(text: &str) -> &str {
     text.split("\n\n").next().unwrap_or(text)
 }
 
-/// The parameters as they are, those that were left out marked as such.
+/// Values of the parameters; defaults are marked.
 fn values(spec: &StageSpec, signature: &Signature) -> String {
     let mut out = String::new();
     for (path, value) in &spec.params {
@@ -171,18 +171,18 @@ fn values(spec: &StageSpec, signature: &Signature) -> String {
     if out.is_empty() { out } else { format!("\n{out}") }
 }
 
-/// What is known of a stage from the store: of all stages within, where it is a template's.
+/// Cache state of a stage, or of all stages of a template's instance.
 fn state(states: &States, pipeline: &str, name: &str, version: i32) -> String {
     let mut out = String::new();
     let below = format!("{name}.");
     for (stage, state) in states.of(pipeline).filter(|(stage, _)| *stage == name || stage.starts_with(&below)) {
         let label = if stage == name { String::new() } else { format!("`{stage}` ") };
         let will = match state.will {
-            Will::Source => "a source, looked at in each run",
+            Will::Source => "source, checked in every run",
             Will::Reuse => "cached: will not run",
             Will::Run => "will run",
             Will::Unknown => "not known yet",
-            Will::Fail => "can't run",
+            Will::Fail => "cannot run",
         };
         let why = if state.why.is_empty() { String::new() } else { format!(": {}", state.why) };
         let _ = write!(out, "\n\n{label}**{will}**{why}");
@@ -194,7 +194,7 @@ fn state(states: &States, pipeline: &str, name: &str, version: i32) -> String {
         }
     }
     if !out.is_empty() && states.version != version {
-        out.push_str("\n\n(as it was before the last change)");
+        out.push_str("\n\n(before the last change)");
     }
     out
 }

@@ -1,4 +1,4 @@
-//! The standard library as files that an editor can open: written to the user's cache folder, read-only, when one is asked for.
+//! The standard library as files that an editor can open, written read-only to the user's cache folder on demand.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use crate::base::{Digest, disk};
 use crate::lang::stdlib::MODULES;
 use crate::run::World;
 
-/// Where the texts lie.
+/// Location of the library's files.
 pub(super) struct Library {
     folder: PathBuf,
 }
 
 impl Library {
-    /// Below `XDG_CACHE_HOME`, else `~/.cache`, else the folder for temporary files. The folder's name holds the digest of
-    /// the texts, so that several versions of macula stand side by side.
+    /// A folder in `XDG_CACHE_HOME`, else `~/.cache`, else the temporary folder. Its name contains the digest of the texts, so
+    /// that several versions of macula can coexist.
     pub(super) fn new(world: &World) -> Self {
         let absolute = |name| world.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
@@ -24,8 +24,8 @@ impl Library {
         Self { folder: cache.join("macula").join(format!("std-{}", digest.short())) }
     }
 
-    /// The file of a module (`stages/extract`), written where it is not there yet; none where there is no such module or it
-    /// can't be written.
+    /// The file of a module (`stages/extract`), written if missing; [`None`] if the module is unknown or the file cannot be
+    /// written.
     pub(super) fn file(&self, module: &str) -> Option<PathBuf> {
         let (name, text) = MODULES.iter().find(|(name, _)| *name == module)?;
         let path = self.folder.join(format!("{name}.kdl"));
@@ -34,7 +34,7 @@ impl Library {
         }
         let folder = path.parent()?;
         fs::create_dir_all(folder).ok()?;
-        // Beside its place first: another server may write the same.
+        // Through a temporary file: another server may be writing the same one.
         let mut file = tempfile::NamedTempFile::new_in(folder).ok()?;
         std::io::Write::write_all(&mut file, text.as_bytes()).ok()?;
         disk::permit(file.as_file(), 0o444).ok()?;
@@ -42,7 +42,7 @@ impl Library {
         Some(path)
     }
 
-    /// The module that a file of the library holds.
+    /// The module in a file of the library.
     pub(super) fn module(&self, path: &Path) -> Option<&'static str> {
         let below = path.strip_prefix(&self.folder).ok()?.with_extension("");
         MODULES.iter().map(|(name, _)| *name).find(|name| Path::new(name) == below)

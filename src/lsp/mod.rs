@@ -1,8 +1,8 @@
-//! The language server: what an editor asks of a pipeline file. One request a file; reads the store and the records of runs
-//! and writes neither; knows no data set and no network's arithmetic, so that it starts at once.
+//! The language server for pipeline files. One file per request; reads the store and run records, and writes neither; knows
+//! no data sets and no network arithmetic, so that it starts instantly.
 //!
-//! `server` takes messages in their order and never waits: what may take long (what is cached, and why not) is found out by
-//! the thread of `state`. `documents` holds the open texts, each analysed once a change by [`crate::lang::analyse`].
+//! `server` handles messages in order and never blocks: slow questions (what is cached, and why not) are answered by the thread
+//! of `state`. `documents` holds the open texts, each analysed once per change by [`crate::lang::analyse`].
 
 mod actions;
 mod capabilities;
@@ -33,19 +33,19 @@ use server::{Inbox, Server};
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The client said `shutdown`, then `exit`.
+    /// The client sent `shutdown`, then `exit`.
     InOrder,
-    /// It said `exit` alone, or went away.
+    /// It sent `exit` without `shutdown`, or disconnected.
     Abruptly,
 }
 
-/// Serves a client on stdin and stdout until it is done. What stages do is handed in: the store's state of a pipeline
-/// depends on it, and nothing of it is executed.
+/// Serves a client on stdin and stdout until it is done. Implementations are passed in because the cache state of a pipeline
+/// depends on them; none is executed.
 #[must_use]
 pub fn on_stdio(world: &World, implementations: &'static [Implementation]) -> Ended {
     let (connection, threads) = Connection::stdio();
     let ended = serve(world, implementations, connection);
-    // What could not be written any more has no reader.
+    // Unsent messages have no reader any more.
     let _ = threads.join();
     ended
 }

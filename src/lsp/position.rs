@@ -1,19 +1,19 @@
-//! Places as editors count them: lines, and columns in UTF-16 units or bytes. Knows no document.
+//! Positions as editors count them: lines, and columns in UTF-16 units or bytes. Knows no document.
 
 use gen_lsp_types::{Position, PositionEncodingKind, Range};
 
-/// What a column counts.
+/// Unit of columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// Bytes, where the client offers it.
+    /// Bytes, if the client offers it.
     Utf8,
-    /// UTF-16 units, which every client knows.
+    /// UTF-16 units, which every client supports.
     #[default]
     Utf16,
 }
 
 impl Encoding {
-    /// Its name in the protocol.
+    /// Name in the protocol.
     pub(super) fn kind(self) -> PositionEncodingKind {
         match self {
             Self::Utf8 => PositionEncodingKind::UTF8,
@@ -22,7 +22,7 @@ impl Encoding {
     }
 }
 
-/// Where the lines of a text begin.
+/// Byte offsets of the line starts of a text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lines {
     starts: Vec<usize>,
@@ -30,7 +30,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The lines of `text`. The protocol's line ends are `\n`, `\r\n` and `\r`; KDL's others end none here.
+    /// Line starts of `text`. Only `\n`, `\r\n` and `\r` end a line in the protocol, not KDL's other line ends.
     pub(super) fn new(text: &str, encoding: Encoding) -> Self {
         let bytes = text.as_bytes();
         let ends = bytes.iter().enumerate().filter(|&(at, byte)| match byte {
@@ -41,12 +41,12 @@ impl Lines {
         Self { starts: std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect(), encoding }
     }
 
-    /// The line that holds byte `at`, from 0.
+    /// Line of byte `at`, from 0.
     pub(super) fn line(&self, at: usize) -> usize {
         self.starts.partition_point(|&start| start <= at).saturating_sub(1)
     }
 
-    /// The place of byte `at`.
+    /// Position of byte `at`.
     pub(super) fn position(&self, text: &str, at: usize) -> Position {
         let at = text.floor_char_boundary(at.min(text.len()));
         let line = self.line(at);
@@ -58,7 +58,7 @@ impl Lines {
         Position { line: line as u32, character: column as u32 }
     }
 
-    /// The byte at a place; the end of the line, or of the text, where the place lies past it.
+    /// Byte offset of a position; clamped to the end of the line and of the text.
     pub(super) fn offset(&self, text: &str, position: Position) -> usize {
         let line = position.line as usize;
         let Some(&start) = self.starts.get(line) else { return text.len() };
@@ -66,7 +66,7 @@ impl Lines {
         let within = text[start..next].trim_end_matches(['\n', '\r']);
         let mut column = 0;
         for (at, c) in within.char_indices() {
-            // A place in the middle of a character is taken to be before it.
+            // A position inside a character means before it.
             column += if self.encoding == Encoding::Utf8 { c.len_utf8() } else { c.len_utf16() };
             if column > position.character as usize {
                 return start + at;
@@ -75,12 +75,12 @@ impl Lines {
         start + within.len()
     }
 
-    /// The places of a range of bytes.
+    /// Range of positions of a range of bytes.
     pub(super) fn range(&self, text: &str, range: std::ops::Range<usize>) -> Range {
         Range { start: self.position(text, range.start), end: self.position(text, range.end.max(range.start)) }
     }
 
-    /// The bytes of a range of places.
+    /// Range of bytes of a range of positions.
     pub(super) fn bytes(&self, text: &str, range: Range) -> std::ops::Range<usize> {
         let (start, end) = (self.offset(text, range.start), self.offset(text, range.end));
         start.min(end)..end.max(start)

@@ -1,5 +1,4 @@
-//! `textDocument/rename`: of a stage, a parameter, a template, a network and their kin, in every file of the project that
-//! names it.
+//! `textDocument/rename` of stages, parameters, templates, networks and the like, in every file of the project that uses them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,10 +9,10 @@ use super::workspace::elsewhere;
 use crate::lang::places::{Occurrence, Scope, Symbol};
 use crate::lang::{self, NAME_RULE};
 
-/// What would be renamed at a byte.
+/// The name at a byte, if it can be renamed.
 ///
 /// # Errors
-/// In words, where that can't be.
+/// A message, if it cannot be renamed.
 pub(super) fn prepare(view: &View, at: usize) -> Result<PrepareRenameResult, String> {
     let word = renamable(view, at)?;
     let text = &view.document.text;
@@ -24,17 +23,17 @@ pub(super) fn prepare(view: &View, at: usize) -> Result<PrepareRenameResult, Str
     }))
 }
 
-/// The edits that give the name at a byte another one.
+/// Edits that rename the name at a byte.
 ///
 /// # Errors
-/// In words, where that can't be.
+/// A message, if it cannot be renamed.
 pub(super) fn rename(view: &View, at: usize, new: &str) -> Result<WorkspaceEdit, String> {
     let word = renamable(view, at)?;
     if !lang::is_name(new) {
-        return Err(format!("`{new}` can't be a name: {NAME_RULE}"));
+        return Err(format!("`{new}` is not a valid name: {NAME_RULE}"));
     }
     if taken(view, &word.symbol, new) {
-        return Err(format!("`{new}` has a meaning already"));
+        return Err(format!("`{new}` is already in use"));
     }
     let words = view.read.occurrences(&view.places);
     let same = words.iter().filter(|one| one.symbol == word.symbol);
@@ -52,17 +51,17 @@ pub(super) fn rename(view: &View, at: usize, new: &str) -> Result<WorkspaceEdit,
 }
 
 fn renamable(view: &View, at: usize) -> Result<Occurrence, String> {
-    let word = view.word_at(at).ok_or("there is no name here")?;
+    let word = view.word_at(at).ok_or("no name at this position")?;
     let of_user = match &word.symbol {
         Symbol::Module(_) | Symbol::File(_) => return Err("files are renamed by the editor".to_owned()),
         Symbol::Layer(_) | Symbol::LayerParam(..) => false,
         symbol => symbol.thing().is_none_or(|thing| thing.file.is_some()),
     };
     let text = view.document.text.get(word.span.range()).unwrap_or_default();
-    if of_user { Ok(word) } else { Err(format!("`{text}` belongs to the standard library")) }
+    if of_user { Ok(word) } else { Err(format!("`{text}` is part of the standard library")) }
 }
 
-/// Whether a name is taken where a symbol has its own.
+/// Whether a new name would collide in the scope of a symbol.
 fn taken(view: &View, symbol: &Symbol, new: &str) -> bool {
     let words = view.read.occurrences(&view.places);
     let new_name = || new.to_owned();
@@ -70,7 +69,7 @@ fn taken(view: &View, symbol: &Symbol, new: &str) -> bool {
         Symbol::Stage(scope @ Scope::Body(thing), _) => {
             vec![Symbol::Stage(scope.clone(), new_name()), Symbol::Port(thing.clone(), new_name())]
         }
-        // Within a body, ports are names like those of stages.
+        // Within a body, ports share the namespace of stages.
         Symbol::Port(thing, _) | Symbol::Param(thing, _) => vec![
             Symbol::Port(thing.clone(), new_name()),
             Symbol::Param(thing.clone(), new_name()),
@@ -98,5 +97,5 @@ fn taken(view: &View, symbol: &Symbol, new: &str) -> bool {
     global || words.iter().any(|one| rivals.contains(&one.symbol))
 }
 
-/// Words that have a meaning where a kind of stage stands.
+/// Words that cannot be stage types.
 const RESERVED: [&str; 9] = ["pipeline", "stage", "network", "use", "doc", "param", "sweep", "extends", "body"];

@@ -1,5 +1,5 @@
-//! Messages in, messages out, one after the other. A request sees every change that came before it; a cancelled one that was
-//! not begun is not begun; what is wrong with a text is told once no message waits.
+//! The message loop. A request sees every change that came before it; cancelled requests still queued are dropped; diagnostics
+//! are published when the queue is empty.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,64 +30,64 @@ use crate::diag::Severity;
 use crate::run::World;
 use crate::stage::Implementation;
 
-/// What comes in.
+/// Incoming events.
 pub(super) enum Inbox {
-    /// From the client.
+    /// A message from the client.
     Client(Message),
-    /// The client went away.
+    /// The client disconnected.
     Gone,
-    /// What the store knows of a text's stages.
+    /// Cache states of a text's stages.
     Known(States),
 }
 
-/// How far the session is.
+/// Phase of the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Before `initialize`.
     Waiting,
-    /// At work.
+    /// After `initialize`.
     Running,
     /// After `shutdown`.
     ShutDown,
 }
 
-/// Nothing was typed for so long.
+/// Time without a message after which the server counts as idle.
 const IDLE: Duration = Duration::from_millis(150);
 
-/// So many former readings are kept until there is time to let go of them.
+/// Number of outdated analyses kept until the server is idle.
 const MOST_OLD: usize = 16;
 
-/// What is known from the store is asked for again where it is older.
+/// Age after which cache states are requested again.
 const OLD: Duration = Duration::from_secs(2);
 
-/// What a request comes to: the answer, or why there is none.
+/// Response to a request: a value, or an error.
 type Answer = Result<Value, (ErrorCode, String)>;
 
 /// The server.
 pub(super) struct Server {
-    /// Where messages go. A client that went away gets none.
+    /// Sends a message; does nothing if the client disconnected.
     send: Box<dyn Fn(Message)>,
     phase: Phase,
     client: Client,
     documents: Documents,
     library: Library,
     world: World,
-    /// The folders that the client has open.
+    /// Folders open in the client.
     roots: Vec<PathBuf>,
-    /// Where questions about the store go.
+    /// Channel for questions about the store.
     ask: Sender<Question>,
-    /// Texts whose stages were not asked about since their last change.
+    /// URIs of texts changed since their cache states were last requested.
     unasked: BTreeSet<String>,
-    /// When the last was asked, by the text's URI.
+    /// Time of the last such request, by URI.
     asked: BTreeMap<String, Instant>,
-    /// What is known from the store, by the text's URI.
+    /// Cache states, by the text's URI.
     states: BTreeMap<String, States>,
-    /// What was told of each file, by the text because of which it was told.
+    /// Published diagnostics of each file, by the text that caused them.
     told: BTreeMap<String, BTreeMap<String, Vec<Diagnostic>>>,
 }
 
 impl Server {
-    /// A server that has said nothing yet.
+    /// A server waiting for `initialize`.
     pub(super) fn new(
         world: &World,
         implementations: &'static [Implementation],
@@ -110,14 +110,14 @@ impl Server {
         }
     }
 
-    /// Takes messages until the client is done.
+    /// Handles messages until the client is done.
     pub(super) fn run(mut self, inbox: &Receiver<Inbox>) -> Ended {
         let mut waiting = VecDeque::new();
         loop {
             if waiting.is_empty() {
                 self.tell();
                 self.survives(|server| server.documents.let_go(MOST_OLD));
-                // What can wait is done once nothing was typed for a while.
+                // Deferred work is done when idle.
                 let waits = !self.unasked.is_empty() || self.documents.holds_old();
                 let next = if waits { inbox.recv_timeout(IDLE) } else { inbox.recv().map_err(RecvTimeoutError::from) };
                 match next {
@@ -134,7 +134,7 @@ impl Server {
                 Some(Inbox::Gone) => return Ended::Abruptly,
                 Some(Inbox::Known(states)) => _ = self.survives(|server| server.known(states)),
                 Some(Inbox::Client(Message::Request(request))) => self.request(request),
-                // Answers to what the server asked for: it needs none.
+                // Responses to the server's own requests are not needed.
                 None | Some(Inbox::Client(Message::Response(_))) => {}
                 Some(Inbox::Client(Message::Notification(notification))) => {
                     if notification.method == "exit" {
@@ -146,12 +146,13 @@ impl Server {
         }
     }
 
-    /// Does `work`, and says whether it came to its end: a defect in it must not end the session, which holds texts that are nowhere else.
+    /// Runs `work` and returns whether it finished: a panic must not end the session, which holds unsaved texts.
     fn survives(&mut self, work: impl FnOnce(&mut Self)) -> bool {
         catch_unwind(AssertUnwindSafe(|| work(self))).is_ok()
     }
 
-    /// Takes a notification. After a defect in one that changes a text nobody knows what the text is: it is let go of until it is opened again.
+    /// Handles a notification. After a panic in one that changes a text, its content is unknown: it is closed until the client
+    /// opens it again.
     fn notified(&mut self, notification: Notification) {
         let method = notification.method.clone();
         let uri = notification.params["textDocument"]["uri"].as_str().map(str::to_owned);
@@ -167,11 +168,11 @@ impl Server {
             server.documents.close(&uri);
             server.forget(&uri);
         });
-        let message = format!("`{method}` failed: a defect of macula; close `{uri}` and open it again");
+        let message = format!("`{method}` failed: a bug in macula; close `{uri}` and open it again");
         self.notify("window/showMessage", json!({"type": 1, "message": message}));
     }
 
-    /// Takes a request out of those that wait, where `next` cancels it.
+    /// Removes a queued request if `next` cancels it.
     fn cancel(&self, next: &Inbox, waiting: &mut VecDeque<Inbox>) {
         let Inbox::Client(Message::Notification(notification)) = next else { return };
         if notification.method != "$/cancelRequest" {
@@ -201,20 +202,18 @@ impl Server {
         let Request { id, method, params } = request;
         let answer = match (self.phase, method.as_str()) {
             (Phase::Waiting, "initialize") => catch_unwind(AssertUnwindSafe(|| self.initialize(params)))
-                .unwrap_or_else(|_| {
-                    Err((ErrorCode::InternalError, "`initialize` failed: a defect of macula".to_owned()))
-                }),
-            (Phase::Waiting, _) => Err((ErrorCode::ServerNotInitialized, "`initialize` comes first".to_owned())),
+                .unwrap_or_else(|_| Err((ErrorCode::InternalError, "`initialize` failed: a bug in macula".to_owned()))),
+            (Phase::Waiting, _) => Err((ErrorCode::ServerNotInitialized, "`initialize` must come first".to_owned())),
             (Phase::Running, "shutdown") => {
                 self.phase = Phase::ShutDown;
                 Ok(Value::Null)
             }
             (Phase::Running, "initialize") | (Phase::ShutDown, _) => {
-                Err((ErrorCode::InvalidRequest, format!("`{method}` can't come here")))
+                Err((ErrorCode::InvalidRequest, format!("`{method}` is not allowed now")))
             }
-            // As [`Server::survives`].
+            // See [`Server::survives`].
             (Phase::Running, _) => catch_unwind(AssertUnwindSafe(|| self.asked(&method, params)))
-                .unwrap_or_else(|_| Err((ErrorCode::InternalError, format!("`{method}` failed: a defect of macula")))),
+                .unwrap_or_else(|_| Err((ErrorCode::InternalError, format!("`{method}` failed: a bug in macula")))),
         };
         self.answer(id, answer);
     }
@@ -245,7 +244,7 @@ impl Server {
             "textDocument/hover" => {
                 let params: HoverParams = read(params)?;
                 let place = params.text_document_position_params;
-                // What was computed meanwhile is found out for the next time.
+                // Recent computations show up in the next hover.
                 if self.asked.get(&place.text_document.uri.0).is_none_or(|asked| asked.elapsed() > OLD) {
                     self.ask(&place.text_document.uri.0);
                 }
@@ -286,11 +285,11 @@ impl Server {
                 let params: CodeActionParams = read(params)?;
                 self.look(&params.text_document.uri.0, |view| shown(actions::actions(view, &params)))
             }
-            _ => Err((ErrorCode::MethodNotFound, format!("`{method}` is not known here"))),
+            _ => Err((ErrorCode::MethodNotFound, format!("unknown method `{method}`"))),
         }
     }
 
-    /// Looks at an open text; the answer is null where it is not open.
+    /// Answers a request about a text; null if it is not open.
     fn look(&mut self, uri: &str, answer: impl FnOnce(&View) -> Answer) -> Answer {
         let Some(found) = self.documents.read(uri) else { return Ok(Value::Null) };
         let Some(document) = self.documents.get(uri) else { return Ok(Value::Null) };
@@ -306,13 +305,13 @@ impl Server {
         })
     }
 
-    /// The same, at a place in it.
+    /// Answers a request about a position in a text.
     fn look_at(&mut self, place: &TextDocumentPositionParams, answer: impl FnOnce(&View, usize) -> Answer) -> Answer {
         self.look(&place.text_document.uri.0, |view| answer(view, view.document.offset(place.position)))
     }
 
-    /// The project's folder of a file: where `project.kdl` lies; else the folder that the client has open; else the nearest one
-    /// that holds a store; else that in which the server was started.
+    /// Project folder of a file: that of `project.kdl`, else the one open in the client, else the nearest one with a store, else
+    /// the server's working folder.
     fn project(&self, file: &Path) -> PathBuf {
         if let Some(found) = crate::lang::project::find(file).as_deref().and_then(Path::parent) {
             return found.to_owned();
@@ -323,7 +322,7 @@ impl Server {
         root.or_else(with_store).unwrap_or_else(|| self.world.folder.clone())
     }
 
-    /// Asks what the store knows of a text's stages, where nothing is wrong with it.
+    /// Requests the cache states of a text's stages, if it has no errors.
     fn ask(&mut self, uri: &str) {
         let Some(found) = self.documents.read(uri) else { return };
         let Some(document) = self.documents.get(uri) else { return };
@@ -339,11 +338,11 @@ impl Server {
             project: self.project(path),
         };
         self.asked.insert(uri.to_owned(), Instant::now());
-        // Where its thread is gone, hovers say nothing of the store.
+        // Without that thread, hovers do not show cache states.
         let _ = self.ask.send(question);
     }
 
-    /// Does what can wait.
+    /// Does deferred work.
     fn idle(&mut self) {
         self.documents.let_go(0);
         for uri in std::mem::take(&mut self.unasked) {
@@ -351,7 +350,7 @@ impl Server {
         }
     }
 
-    /// Takes what is known from the store.
+    /// Handles cache states.
     fn known(&mut self, states: States) {
         if self.documents.get(&states.uri).is_none() {
             return;
@@ -405,7 +404,7 @@ impl Server {
         }
     }
 
-    /// Asks to be told of files that change on the disk: others may be brought in by an open one.
+    /// Asks the client to watch files: an open text may import them.
     fn watch_files(&self) {
         if !self.client.watches_files {
             return;
@@ -418,13 +417,13 @@ impl Server {
         (self.send)(Request::new(id, "client/registerCapability".to_owned(), params).into());
     }
 
-    /// Tells what is wrong with the texts that changed.
+    /// Publishes diagnostics of changed texts.
     fn tell(&mut self) {
         for uri in self.documents.untold() {
             let found = catch_unwind(AssertUnwindSafe(|| {
                 let read = self.documents.read(&uri)?;
                 let document = self.documents.get(&uri)?;
-                // The standard library's own text is as it is.
+                // Files of the standard library have no diagnostics.
                 let library = document.path.as_deref().is_some_and(|path| self.library.module(path).is_some());
                 Some(if library {
                     BTreeMap::from([(uri.clone(), Vec::new())])
@@ -439,7 +438,7 @@ impl Server {
         }
     }
 
-    /// Tells what is wrong because of the text `owner`, by file, and takes back what was told before.
+    /// Publishes the diagnostics caused by the text `owner`, by file, replacing the previous ones.
     fn publish(&mut self, owner: &str, found: BTreeMap<String, Vec<Diagnostic>>) {
         let mut changed: Vec<String> = Vec::new();
         for (file, by_owner) in &mut self.told {
@@ -458,7 +457,7 @@ impl Server {
         }
     }
 
-    /// Takes back all that was told because of a text.
+    /// Removes the diagnostics caused by a text.
     fn forget(&mut self, owner: &str) {
         self.publish(owner, BTreeMap::new());
     }
@@ -468,7 +467,7 @@ impl Server {
         let by_owner = self.told.get(file);
         let mut all: Vec<Diagnostic> = Vec::new();
         for (owner, diagnostics) in by_owner.into_iter().flatten() {
-            // An open text speaks for itself.
+            // For an open text, only its own analysis counts.
             if version.is_none() || owner == file {
                 all.extend(diagnostics.iter().filter(|one| !all.contains(one)).cloned().collect::<Vec<_>>());
             }
@@ -481,7 +480,7 @@ impl Server {
     }
 }
 
-/// The folders that the client has open.
+/// Folders open in the client.
 fn roots(params: &InitializeParams) -> Vec<PathBuf> {
     let folders = params.workspace_folders_initialize_params.workspace_folders.as_ref();
     let mut uris: Vec<&str> = match folders {
@@ -490,13 +489,13 @@ fn roots(params: &InitializeParams) -> Vec<PathBuf> {
         }
         _ => Vec::new(),
     };
-    #[expect(deprecated, reason = "older clients say nothing else")]
+    #[expect(deprecated, reason = "older clients send nothing else")]
     let root = params.root_uri.as_ref();
     uris.extend(root.map(|root| root.0.as_str()));
     uris.into_iter().filter_map(uri::path).collect()
 }
 
-/// The parameters of a message.
+/// Parses the parameters of a message.
 fn read<T: DeserializeOwned>(params: Value) -> Result<T, (ErrorCode, String)> {
     serde_json::from_value(params).map_err(|error| (ErrorCode::InvalidParams, error.to_string()))
 }

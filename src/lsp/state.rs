@@ -1,5 +1,5 @@
-//! What the store knows of a pipeline's stages: whether each is cached, why it would run, what it made last. Found out by a
-//! thread of its own with the engine of `plan`, which looks at the store and writes nothing into it.
+//! Cache states of a pipeline's stages: whether each is cached, why it would run, what it made last. Computed in a separate
+//! thread with the engine of `plan`, without writing to the store.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,65 +16,65 @@ use crate::run::{ProjectFiles, World};
 use crate::stage::{Cell, Files, Implementation, StageError, Summary};
 use crate::store::{Accept, Entry, Store};
 
-/// The texts must stand still for so long before they are looked at.
+/// Time without changes before a text is examined.
 const QUIET: Duration = Duration::from_millis(150);
-/// Bytes of files that are hashed for one look: `macula plan` and `macula run` hash the rest, and remember it.
+/// Bytes of files hashed per examination; `macula plan` and `macula run` hash and cache the rest.
 const MOST_HASHED: u64 = 256 << 20;
-/// Rows of a table that are shown.
+/// Maximum number of table rows shown.
 const ROWS: usize = 8;
 
-/// What is asked: the pipelines of a text.
+/// Request for the states of a text's pipelines.
 pub(super) struct Question {
-    /// Whose they are.
+    /// URI of the text.
     pub(super) uri: String,
     /// The text's version.
     pub(super) version: i32,
-    /// The pipelines, without mistakes.
+    /// Valid pipelines.
     pub(super) pipelines: Vec<Pipeline>,
     /// The project's folder.
     pub(super) project: PathBuf,
 }
 
-/// What is known of the stages of a text.
+/// Cache states of the stages of a text.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct States {
-    /// Whose they are.
+    /// URI of the text.
     pub(super) uri: String,
-    /// The text's version when it was asked.
+    /// Version of the text when requested.
     pub(super) version: i32,
     stages: BTreeMap<(String, String), State>,
 }
 
-/// What is known of one stage.
+/// Cache state of one stage.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct State {
     /// What a run would do.
     pub(super) will: Will,
-    /// A few words why.
+    /// Short reason.
     pub(super) why: String,
-    /// What it makes, in a line; of one that will run, what it made last.
+    /// Headline of its result; for a stage that will run, of its last result.
     pub(super) made: String,
-    /// Figures of what it made, as Markdown tables.
+    /// Tables of its result, as Markdown.
     pub(super) tables: String,
 }
 
 /// What a run would do with a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Will {
-    /// Look at it: it is a source.
+    /// Check it: it is a source.
     Source,
-    /// Take its result from the store.
+    /// Reuse its result from the store.
     Reuse,
     /// Run it.
     Run,
-    /// Only a run can say.
+    /// Unknown until a run.
     Unknown,
-    /// It can't be run.
+    /// Fail.
     Fail,
 }
 
 impl States {
-    /// The stages of a pipeline, by their dotted names.
+    /// Stages of a pipeline, by their dotted names.
     pub(super) fn of(&self, pipeline: &str) -> impl Iterator<Item = (&str, &State)> {
         let of_pipeline = self.stages.iter().filter(move |((name, _), _)| name == pipeline);
         of_pipeline.map(|((_, stage), state)| (stage.as_str(), state))
@@ -86,14 +86,14 @@ impl States {
     }
 }
 
-/// Begins the thread that answers questions; `answer` is called for each answer. It ends when the sender is dropped.
+/// Starts the thread that answers questions; it calls `answer` for each, and ends when the sender is dropped.
 pub(super) fn begin(
     world: World,
     implementations: &'static [Implementation],
     answer: impl Fn(States) + Send + 'static,
 ) -> Sender<Question> {
     let (ask, questions) = channel();
-    // Where the system gives no thread, questions stay without an answer.
+    // If the system refuses a thread, questions are not answered.
     let _ = std::thread::Builder::new().spawn(move || answers(&world, implementations, &questions, &answer));
     ask
 }
@@ -113,7 +113,7 @@ fn answers(
         } else if waiting.is_empty() {
             return;
         }
-        // Newer questions take the place of older ones until nothing was typed for a while. To ask the same again is no typing.
+        // Newer questions replace older ones until no text has changed for a while. Repeating a question is not a change.
         let mut end = Instant::now() + QUIET;
         loop {
             match questions.recv_timeout(end.saturating_duration_since(Instant::now())) {
@@ -129,9 +129,9 @@ fn answers(
         }
         for question in std::mem::take(&mut waiting).into_values() {
             let looked = || look(world, implementations, &question, &seen);
-            // A defect there costs the states, not the session.
+            // A panic there costs the states, not the session.
             if let Ok(stages) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(looked)) {
-                // Where there is no store (any more), nothing is known.
+                // Without a store, nothing is known.
                 let stages = stages.unwrap_or_default();
                 answer(States { uri: question.uri, version: question.version, stages });
             }
@@ -139,7 +139,7 @@ fn answers(
     }
 }
 
-/// What the store knows of the stages; none where there is no store.
+/// Cache states of the stages; [`None`] without a store.
 fn look(
     world: &World,
     implementations: &'static [Implementation],
@@ -197,7 +197,7 @@ fn state(engine: &Engine, id: StageId, decision: &Decision) -> State {
             }
             plain(Will::Run, why)
         }
-        Decision::Unknown(until) => plain(Will::Unknown, format!("until {} ends", names(until))),
+        Decision::Unknown(until) => plain(Will::Unknown, format!("until {} has run", names(until))),
         Decision::Failed(StageError::Input { code, text, .. }) if *code == NOT_READ => {
             plain(Will::Unknown, text.clone())
         }
@@ -236,13 +236,13 @@ fn cell(cell: &Cell) -> String {
     }
 }
 
-/// The error of a file whose bytes nobody has read yet.
+/// Code of the error for a file that has not been hashed yet.
 const NOT_READ: &str = "not-read";
 
-/// Digests that were taken here, with what the file was then: path, size, time and inode.
+/// Digests computed here, by the file's state at that time: path, size, time and inode.
 type Seen = BTreeMap<(PathBuf, u64, i64, i64, u64), Entry>;
 
-/// A project's files, of which only so many bytes are hashed.
+/// Files of a project, with a limit on hashed bytes.
 struct Looking<'a> {
     files: ProjectFiles<'a>,
     store: &'a Store,
@@ -272,13 +272,13 @@ impl Files for Looking<'_> {
         {
             let mut left = self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if *left < facts.len() {
-                let text = "its files were not read yet: `macula plan` does";
+                let text = "its files have not been read yet; run `macula plan`";
                 return Err(StageError::input(NOT_READ, text));
             }
             *left -= facts.len();
         }
         let entry = self.files.entry(file)?;
-        // A file that was changed a moment ago may change again without a new time.
+        // A file changed just now may change again without a new timestamp.
         let age = self.world.nanoseconds() / 1_000_000_000;
         if facts.mtime().cast_unsigned() + 2 < age {
             self.seen.lock().unwrap_or_else(lock).insert(key, entry);

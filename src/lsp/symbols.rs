@@ -5,7 +5,7 @@ use gen_lsp_types::{DocumentSymbol, DocumentSymbolResponse, SymbolKind};
 use super::documents::{Document, Read};
 use crate::syntax::{Entry, Node};
 
-/// The pipelines, stages, networks and parameters of a file.
+/// Outline of a file: pipelines, stages, networks and parameters.
 pub(super) fn symbols(document: &Document, read: &Read) -> DocumentSymbolResponse {
     let all = read.analysis.document().nodes.iter().filter_map(|node| {
         let (kind, inner) = match node.name.text.as_str() {
@@ -50,7 +50,7 @@ fn of_network(document: &Document, node: &Node) -> Vec<DocumentSymbol> {
     node.nodes().iter().filter_map(of).collect()
 }
 
-/// A node by its own name, with its kind behind it; by its kind alone while it has no name yet.
+/// Symbol of a node: its name, with its type as detail; only its type while it has no name.
 fn symbol(document: &Document, node: &Node, kind: SymbolKind, children: Vec<DocumentSymbol>) -> DocumentSymbol {
     let named = node.args().next().and_then(|entry| Some((Entry::text(entry)?, entry.span)));
     let (name, span) = named.filter(|(name, _)| !name.is_empty()).unwrap_or((&node.name.text, node.name.span));

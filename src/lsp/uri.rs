@@ -1,12 +1,12 @@
-//! Files as URIs. Editors spell them in their own ways, so they are compared as paths.
+//! File URIs. Editors spell them differently, so they are compared as paths.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The path of a `file:` URI; none for a text that has no file (`untitled:`).
+/// Path of a `file:` URI; [`None`] for a text without a file (`untitled:`).
 pub(super) fn path(uri: &str) -> Option<PathBuf> {
     let rest = uri.strip_prefix("file://")?;
-    // A host may stand before the path; only this machine's files can be read.
+    // A URI may contain a host; only files of this machine can be read.
     let at = rest.find('/')?;
     let host = &rest[..at];
     if !(host.is_empty() || host == "localhost") {
@@ -28,7 +28,7 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-/// The URI of a file.
+/// URI of a file.
 pub(super) fn of(path: &Path) -> String {
     let mut uri = "file://".to_owned();
     for byte in path.to_string_lossy().bytes() {
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_here_has_no_path() {
+    fn only_local_files_have_a_path() {
         assert_eq!(path("untitled:Untitled-1"), None);
         assert_eq!(path("file://elsewhere/a.kdl"), None);
     }

@@ -1,4 +1,4 @@
-//! What a request looks at: one open text, what was understood of it, and what lies around it.
+//! Context of a request: an open text, its analysis and its surroundings.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::base::{FileId, Span};
 use crate::lang::places::{self, Occurrence, Places, Role, Symbol};
 use crate::lang::stdlib::stdlib;
 
-/// One open text and what lies around it.
+/// An open text with its analysis and surroundings.
 pub(super) struct View<'a> {
     pub(super) documents: &'a Documents,
     pub(super) document: &'a Document,
@@ -22,19 +22,19 @@ pub(super) struct View<'a> {
     pub(super) places: Places<'a>,
     pub(super) library: &'a Library,
     pub(super) client: Client,
-    /// The project's folder, where the text is a file.
+    /// Project folder, if the text is a file.
     pub(super) project: Option<PathBuf>,
-    /// What is known of its stages from the store.
+    /// Cache states of its stages.
     pub(super) states: Option<&'a States>,
 }
 
 impl View<'_> {
-    /// The text itself.
+    /// File of the text itself.
     pub(super) fn file(&self) -> FileId {
         self.read.analysis.file
     }
 
-    /// The word with a meaning at a byte of the text. Where two words meet, the one that begins there.
+    /// Occurrence at a byte of the text. If two words meet there, the one that begins.
     pub(super) fn word_at(&self, at: usize) -> Option<Occurrence> {
         let file = self.file();
         let holds = |one: &&Occurrence| one.span.file == file && one.span.start <= at && at <= one.span.end;
@@ -44,17 +44,17 @@ impl View<'_> {
         found.first().map(|one| (*one).clone())
     }
 
-    /// The URI of a text that spans point into.
+    /// URI of a text that spans point into.
     pub(super) fn uri(&self, file: FileId) -> Option<String> {
         diagnostics::uri_of(file, self.read, &self.document.uri, self.documents, self.library)
     }
 
-    /// Where a span lies.
+    /// Location of a span.
     pub(super) fn location(&self, span: Span) -> Option<Location> {
         Some(Location { uri: self.uri(span.file)?.into(), range: self.read.range(span) })
     }
 
-    /// Where a symbol is declared: in the user's texts, or in the standard library.
+    /// Declaration of a symbol, in the user's files or in the standard library.
     pub(super) fn declaration(&self, symbol: &Symbol) -> Option<Location> {
         match symbol {
             Symbol::File(file) => return Some(Location { uri: self.uri(*file)?.into(), range: Range::default() }),

@@ -1,4 +1,4 @@
-//! The other pipeline files of a project: those that name what an open text declares. Bounded, and read only when asked.
+//! Other pipeline files of a project that use names declared in an open text. Bounded, and read on demand only.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use super::view::View;
 use crate::base::FileId;
 use crate::lang::places::Symbol;
 
-/// Files that are looked at.
+/// Maximum number of files examined.
 const MOST: usize = 500;
-/// Folders that lie within each other.
+/// Maximum folder depth.
 const DEEPEST: usize = 8;
 
-/// The places of a symbol in files that the open text does not bring in: which bring it in.
+/// Occurrences of a symbol in files that import the open text, and are not imported by it.
 pub(super) fn elsewhere(view: &View, symbol: &Symbol) -> Vec<(String, Range)> {
     let (Some(own), Some(project)) = (&view.document.path, &view.project) else { return Vec::new() };
     let Some(declared) = symbol.file() else { return Vec::new() };
@@ -43,19 +43,19 @@ pub(super) fn elsewhere(view: &View, symbol: &Symbol) -> Vec<(String, Range)> {
 }
 
 impl Read {
-    /// The real path of a text.
+    /// Canonical path of a text.
     fn real_path(&self, file: FileId) -> Option<PathBuf> {
         let path = self.sources.get(file).path.as_ref()?;
         Some(path.canonicalize().unwrap_or_else(|_| path.clone()))
     }
 
-    /// Whether a file is among those that were read.
+    /// Whether a file is part of this analysis.
     fn has(&self, real: &Path) -> bool {
         self.sources.iter().any(|(file, _)| self.real_path(file).is_some_and(|path| path == real))
     }
 }
 
-/// The pipeline files below a folder, in order; none of hidden folders and of what programs make.
+/// Pipeline files below a folder, sorted, without hidden and generated folders.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut waiting = vec![(folder.to_owned(), 0)];

@@ -1,5 +1,5 @@
-"""The language server, asked by a real client over stdio: pytest-lsp, as Visual Studio Code and as Neovim say of themselves
-what they can. MACULA names the binary."""
+"""The language server with a real client over stdio: pytest-lsp, with the capabilities that Visual Studio Code and Neovim
+declare. MACULA names the binary."""
 
 import os
 import pathlib
@@ -31,9 +31,9 @@ pipeline small seed=1 {
     config=ClientServerConfig(server_command=[MACULA, "lsp"]),
 )
 async def client(request, lsp_client: LanguageClient, tmp_path: pathlib.Path):
-    """A session with a folder of its own, ended in order."""
+    """A session in its own folder, with a clean shutdown."""
 
-    # What the server asks of an editor: to watch files, and to look at hints again.
+    # Requests from the server: watch files, and refresh inlay hints.
     @lsp_client.feature(types.CLIENT_REGISTER_CAPABILITY)
     def register(_params: types.RegistrationParams):
         return None
@@ -55,7 +55,7 @@ async def client(request, lsp_client: LanguageClient, tmp_path: pathlib.Path):
 
 
 def position(text: str, word: str, nth: int = 0) -> types.Position:
-    """Where `word` begins in `text`, in UTF-16 units."""
+    """Position of `word` in `text`, in UTF-16 units."""
     at = -1
     for _ in range(nth + 1):
         at = text.index(word, at + 1)
@@ -65,15 +65,15 @@ def position(text: str, word: str, nth: int = 0) -> types.Position:
 
 
 def opened(client: LanguageClient, text: str = TEXT, name: str = "small.kdl") -> str:
-    """Opens a text that is on no disk."""
+    """Opens a text without a file."""
     uri = (client.folder / name).as_uri()
     item = types.TextDocumentItem(uri=uri, language_id="kdl", version=1, text=text)
     client.text_document_did_open(types.DidOpenTextDocumentParams(text_document=item))
     return uri
 
 
-async def told(client: LanguageClient, uri: str):
-    """What is wrong with a text, once that is told of it."""
+async def published(client: LanguageClient, uri: str):
+    """Diagnostics of a text, once they are published."""
     while True:
         await client.wait_for_notification(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
         if uri in client.diagnostics:
@@ -84,19 +84,19 @@ def place(uri: str, at: types.Position):
     return {"text_document": types.TextDocumentIdentifier(uri=uri), "position": at}
 
 
-async def test_mistakes_come_and_go_while_typing(client: LanguageClient):
+async def test_diagnostics_follow_typing(client: LanguageClient):
     uri = opened(client, TEXT.replace("from fundus", "from fundos"))
-    (wrong,) = await told(client, uri)
+    (wrong,) = await published(client, uri)
     assert wrong.code == "unknown-name"
     assert wrong.range.start == position(TEXT, "fundus;")
     change = types.TextDocumentContentChangePartial(range=wrong.range, text="fundus")
     identifier = types.VersionedTextDocumentIdentifier(uri=uri, version=2)
     params = types.DidChangeTextDocumentParams(text_document=identifier, content_changes=[change])
     client.text_document_did_change(params)
-    assert list(await told(client, uri)) == []
+    assert list(await published(client, uri)) == []
 
 
-async def test_what_fits_is_offered_first(client: LanguageClient):
+async def test_matching_references_come_first(client: LanguageClient):
     text = TEXT.replace("data folds.train", "data ")
     uri = opened(client, text)
     at = position(text, "data ; valid")
@@ -106,7 +106,7 @@ async def test_what_fits_is_offered_first(client: LanguageClient):
     assert [item.label for item in items[:4]] == ["folds.train", "folds.valid", "folds.test", "tiles"]
 
 
-async def test_a_hover_and_a_definition_lead_into_the_library(client: LanguageClient):
+async def test_hover_and_definition_reach_the_standard_library(client: LanguageClient):
     uri = opened(client)
     at = position(TEXT, "extract")
     hover = await client.text_document_hover_async(types.HoverParams(**place(uri, at)))
@@ -116,7 +116,7 @@ async def test_a_hover_and_a_definition_lead_into_the_library(client: LanguageCl
     assert path.read_text().splitlines()[found.range.start.line].startswith("stage extract")
 
 
-async def test_a_rename_takes_every_place(client: LanguageClient):
+async def test_rename_changes_every_occurrence(client: LanguageClient):
     uri = opened(client)
     params = types.RenameParams(new_name="sides", **place(uri, position(TEXT, "folds")))
     edit = await client.text_document_rename_async(params)
@@ -126,7 +126,7 @@ async def test_a_rename_takes_every_place(client: LanguageClient):
         await client.text_document_rename_async(refused)
 
 
-async def test_references_symbols_formatting_hints_and_actions_are_answered(client: LanguageClient):
+async def test_references_symbols_formatting_hints_and_actions(client: LanguageClient):
     uri = opened(client, TEXT.replace("{ from fundus; size 64 }", "{from fundus;size 64px}"))
     identifier = types.TextDocumentIdentifier(uri=uri)
     everywhere = types.Range(start=types.Position(0, 0), end=types.Position(99, 0))
@@ -138,7 +138,7 @@ async def test_references_symbols_formatting_hints_and_actions_are_answered(clie
     assert action.edit.changes[uri][0].new_text == "64"
     options = types.FormattingOptions(tab_size=4, insert_spaces=True)
     formatting = types.DocumentFormattingParams(text_document=identifier, options=options)
-    assert await client.text_document_formatting_async(formatting) is None  # not while its form has a mistake
+    assert await client.text_document_formatting_async(formatting) is None  # not with a syntax error
     context = types.ReferenceContext(include_declaration=True)
     at = position(TEXT, "tiles")
     found = await client.text_document_references_async(types.ReferenceParams(context=context, **place(uri, at)))
@@ -147,7 +147,7 @@ async def test_references_symbols_formatting_hints_and_actions_are_answered(clie
     assert hints
 
 
-async def test_what_a_run_left_is_shown_and_nothing_is_written(client: LanguageClient):
+async def test_results_of_a_run_are_shown_and_nothing_is_written(client: LanguageClient):
     (client.folder / "small.kdl").write_text(TEXT)
     subprocess.run([MACULA, "run", "small.kdl", "tiles"], cwd=client.folder, check=True, capture_output=True)
     store = client.folder / ".macula"

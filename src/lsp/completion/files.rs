@@ -1,4 +1,4 @@
-//! Modules of the standard library, and files beside the text, as they stand in quotes.
+//! Completion of quoted names: modules of the standard library, and files next to the text.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use super::Item;
 use crate::lang::stdlib::MODULES;
 use crate::syntax::{Cursor, Entry};
 
-/// Names of one folder that are offered.
+/// Maximum number of names offered from one folder.
 const MOST: usize = 500;
 
-/// What `use` can bring in.
+/// Candidates for `use`.
 pub(super) fn modules(view: &View, cursor: &Cursor) -> Vec<Item> {
     let mut items = beside(view, cursor, is_pipeline_file);
     let item =
@@ -21,7 +21,7 @@ pub(super) fn modules(view: &View, cursor: &Cursor) -> Vec<Item> {
     items
 }
 
-/// What `extends` can name: files, and the other pipelines of this one.
+/// Candidates for `extends`: files, and other pipelines of this file.
 pub(super) fn pipelines(view: &View, cursor: &Cursor) -> Vec<Item> {
     let own = cursor.within.first().map_or(0, |head| head.start);
     let nodes = view.read.analysis.document().nodes.iter();
@@ -33,7 +33,7 @@ pub(super) fn pipelines(view: &View, cursor: &Cursor) -> Vec<Item> {
     items
 }
 
-/// Files and folders that a path can name; it starts at the project's folder.
+/// Candidates for a path: files and folders, relative to the project folder.
 pub(super) fn paths(view: &View, cursor: &Cursor) -> Vec<Item> {
     view.project.as_deref().map(|folder| listed(folder, cursor, |_| true)).unwrap_or_default()
 }
@@ -49,7 +49,7 @@ fn beside(view: &View, cursor: &Cursor, wanted: impl Fn(&str) -> bool) -> Vec<It
     folder.map(|folder| listed(folder, cursor, |name| wanted(name) && name != own)).unwrap_or_default()
 }
 
-/// What lies in the folder that was typed so far.
+/// Contents of the folder typed so far.
 fn listed(folder: &Path, cursor: &Cursor, wanted: impl Fn(&str) -> bool) -> Vec<Item> {
     let typed = cursor.typed.rfind('/').map_or("", |at| &cursor.typed[..=at]);
     let entries = std::fs::read_dir(folder.join(typed)).into_iter().flatten().flatten();

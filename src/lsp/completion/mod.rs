@@ -1,5 +1,5 @@
-//! `textDocument/completion`: what can stand at a place, the likely first, with words about each. `stage` knows what stands in
-//! a stage's braces, `network` what networks are made of, `sweep` what is varied, `files` modules and paths.
+//! `textDocument/completion`: candidates for a position, most likely first, with documentation. `stage` completes the braces of a
+//! stage, `network` networks, `sweep` sweeps, `files` modules and paths.
 
 mod files;
 mod network;
@@ -21,18 +21,18 @@ use crate::lang::places::Names;
 use crate::lang::signature::Signature;
 use crate::syntax::{Cursor, Head, Node, Spot, cursor};
 
-/// Something that can stand at a place.
+/// A completion candidate.
 pub(super) struct Item {
-    /// What is written.
+    /// Inserted text.
     pub(super) text: String,
-    /// The same with holes to be filled, for editors that can.
+    /// The same as a snippet with placeholders, for editors that support it.
     snippet: Option<String>,
     kind: CompletionItemKind,
-    /// A few words beside it.
+    /// Short detail.
     detail: String,
-    /// More words.
+    /// Documentation.
     docs: String,
-    /// What stands first; the order of finding within one rank.
+    /// Sort key; candidates of one rank keep their order.
     rank: u8,
 }
 
@@ -52,14 +52,14 @@ impl Item {
     }
 }
 
-/// What can stand at byte `at`.
+/// Completions at byte `at`.
 pub(super) fn completion(view: &View, at: usize) -> CompletionList {
     let text = &view.document.text;
     let cursor = cursor(text, at);
     let mut items = if cursor.spot == Spot::Comment { Vec::new() } else { items(view, &cursor, at) };
     let mut seen = BTreeSet::new();
     items.retain(|item| seen.insert(item.text.clone()));
-    // A string that is not closed reaches to the line's end; what stands behind the place is not the word's.
+    // An unclosed string extends to the end of the line; text after the cursor is not part of it.
     let closed = text[cursor.word.clone()].chars().count() > 1 && text[cursor.word.clone()].ends_with(['"', '\'']);
     let end = if cursor.quoted && !closed { at.max(cursor.word.start) } else { cursor.word.end };
     let word = cursor.word.start..end;
@@ -113,7 +113,7 @@ fn items(view: &View, cursor: &Cursor, at: usize) -> Vec<Item> {
     }
 }
 
-/// The node among the children of another that begins where a head does.
+/// The child of a node that begins where a head does.
 fn find<'a>(node: &'a Node, head: &Head) -> Option<&'a Node> {
     node.nodes().iter().find(|child| child.name.span.start == head.start)
 }
@@ -136,14 +136,14 @@ fn top_level(view: &View, cursor: &Cursor) -> Vec<Item> {
     match (&cursor.spot, cursor.statement.name.as_str()) {
         (Spot::Name, _) => keywords(&[
             ("pipeline", "pipeline ${1:name} seed=${2:7} {\n    $0\n}", "An experiment: a graph of stages."),
-            ("stage", "stage ${1:name} {\n    doc \"$2\"\n    $0\n}", "A piece of pipeline with a name of its own."),
+            ("stage", "stage ${1:name} {\n    doc \"$2\"\n    $0\n}", "A template: a reusable part of a pipeline."),
             ("network", "network ${1:name} {\n    $0\n}", "A network, described layer by layer."),
-            ("use", "use \"$0\"", "Brings in the stages and networks of a file."),
-            ("sweep", "sweep ${1:name} {\n    over $0\n}", "A pipeline with several values of some of its parameters."),
+            ("use", "use \"$0\"", "Imports the stages and networks of a file."),
+            ("sweep", "sweep ${1:name} {\n    over $0\n}", "A pipeline with several values for some parameters."),
         ]),
         (Spot::Argument(0), "use") => files::modules(view, cursor),
-        (Spot::Argument(_), "use") => properties(&[("as", "A name before the dot of all that it brings in.")]),
-        (Spot::Argument(_), "pipeline") => properties(&[("seed", "What all random draws follow from.")]),
+        (Spot::Argument(_), "use") => properties(&[("as", "A prefix for all imported names.")]),
+        (Spot::Argument(_), "pipeline") => properties(&[("seed", "The seed of all random draws.")]),
         _ => Vec::new(),
     }
 }
@@ -162,20 +162,20 @@ fn in_pipeline(view: &View, cursor: &Cursor, names: &Names, node: &Node, pipelin
                         "A parameter of the pipeline, used as `$name`.",
                     ),
                     ("doc", "doc \"$0\"", "What the pipeline is for."),
-                    ("extends", "extends \"$0\"", "States a difference from another pipeline."),
-                    ("without", "", "Leaves out stages of the pipeline that is extended."),
+                    ("extends", "extends \"$0\"", "Starts from another pipeline."),
+                    ("without", "", "Removes stages of the extended pipeline."),
                 ]));
             }
             items
         }
         (spot, "param") => declared_param(spot),
         (Spot::Argument(0), "extends") => files::pipelines(view, cursor),
-        (Spot::Argument(_), "extends") => properties(&[("pipeline", "Which one, where the file holds several.")]),
+        (Spot::Argument(_), "extends") => properties(&[("pipeline", "Which one, if the file has several.")]),
         (Spot::Argument(_), "without") => {
             let others = names.stages.iter();
             others.map(|(name, named)| Item::new(name, CompletionItemKind::Variable, &named.kind)).collect()
         }
-        // A name of its own; or that of a stage of the extended pipeline, to change it.
+        // A new name, or that of a stage of the extended pipeline, to change it.
         (Spot::Argument(0), kind) => {
             let own =
                 |name: &str| node.nodes().iter().any(|child| child.args().any(|entry| entry.text() == Some(name)));
@@ -205,15 +205,15 @@ fn of_kind(name: String, signature: &Signature) -> Item {
     }
 }
 
-/// What a `param` of a pipeline or of a stage says of it.
+/// Completions in a `param` of a pipeline or of a template.
 fn declared_param(spot: &Spot) -> Vec<Item> {
     match spot {
         Spot::Argument(1..) => properties(&[
-            ("type", "What it holds."),
-            ("default", "Its value where none is given."),
-            ("range", "Which numbers it takes: `\"8..=1024\"`, `\"0..<1\"`, `\"1..\"`."),
-            ("optional", "Whether it may be absent."),
-            ("of", "What a list or a map holds."),
+            ("type", "Its type."),
+            ("default", "Its value if none is given."),
+            ("range", "Allowed numbers: `\"8..=1024\"`, `\"0..<1\"`, `\"1..\"`."),
+            ("optional", "Whether it may be omitted."),
+            ("of", "Element type of a list or a map."),
         ]),
         Spot::Value(key) if key == "type" || key == "of" => {
             let plain = kind::NAMES.iter().filter(|name| !matches!(**name, "group" | "choice"));
@@ -234,22 +234,22 @@ fn in_template(view: &View, cursor: &Cursor, top: &Head) -> Vec<Item> {
         (Spot::Name, _) => keywords(&[
             ("doc", "doc \"$0\"", "What it does."),
             ("in", "in ${1:name} type=${2:patches} { doc \"$0\" }", "An input port."),
-            ("out", "out type=${1:patches} from=$0", "An output port, and the stage of the body that gives it."),
+            ("out", "out type=${1:patches} from=$0", "An output port, and the stage of the body that provides it."),
             ("param", "param ${1:name} type=${2:px} default=$0", "A parameter, used as `$name` in the body."),
-            ("body", "body {\n    $0\n}", "The stages that it stands for."),
-            ("example", "", "Stages that show its use."),
-            ("counter-example", "", "Stages that are wrong, and the code of the mistake."),
+            ("body", "body {\n    $0\n}", "The stages it expands to."),
+            ("example", "", "Stages that show how to use it."),
+            ("counter-example", "", "Stages with a mistake, and its code."),
         ]),
         (spot, "param") => declared_param(spot),
         (Spot::Argument(_), "in") => properties(&[
-            ("type", "What it takes; several with `|` between them."),
-            ("many", "Whether it takes several."),
-            ("optional", "Whether it may be left out."),
+            ("type", "Accepted type; separate several with `|`."),
+            ("many", "Whether it accepts several inputs."),
+            ("optional", "Whether it may be omitted."),
         ]),
         (Spot::Argument(_), "out") => properties(&[
-            ("type", "What it gives."),
-            ("from", "The stage of the body that gives it."),
-            ("main", "Whether the stage's name alone means it."),
+            ("type", "Type of the output."),
+            ("from", "The stage of the body that provides it."),
+            ("main", "Whether the stage's name means this output."),
         ]),
         (Spot::Value(key), "in" | "out") if key == "type" => {
             let kinds = view.places.kinds(view.file());

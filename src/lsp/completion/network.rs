@@ -1,4 +1,4 @@
-//! What networks are made of: layers with their properties, blocks, parameters.
+//! Completion in networks: layers with their properties, blocks, parameters.
 
 use gen_lsp_types::CompletionItemKind;
 
@@ -8,7 +8,7 @@ use super::{Item, flags, keywords, properties};
 use crate::lang::describe::kinds::{Absent, KINDS, LayerKind, Type};
 use crate::syntax::{Cursor, Entry, Head, Node, Spot};
 
-/// What can stand in a network, below the blocks of `chain`.
+/// Completions in a network, inside the blocks of `chain`.
 pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at: usize) -> Vec<Item> {
     let nodes = &view.read.analysis.document().nodes;
     let node = nodes.iter().find(|node| node.name.span.start == top.start);
@@ -27,11 +27,7 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
             items.extend(blocks.iter().filter_map(|block| {
                 Some(Item::new(name_of(block)?, CompletionItemKind::Struct, "block of this network").rank(0))
             }));
-            items.extend(keywords(&[(
-                "repeat",
-                "repeat ${1:2} ${2:layer} {\n    $0\n}",
-                "What it holds, again and again.",
-            )]));
+            items.extend(keywords(&[("repeat", "repeat ${1:2} ${2:layer} {\n    $0\n}", "Repeats its layers.")]));
             let owned = chain.is_empty() || chain.last().is_some_and(|head| head.name == "block");
             if owned {
                 items.extend(keywords(&[
@@ -43,14 +39,14 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
                 items.extend(keywords(&[(
                     "block",
                     "block ${1:name} {\n    $0\n}",
-                    "Layers with a name, to be used like one.",
+                    "Named layers, used like a single one.",
                 )]));
             }
             items
         }
         Spot::Argument(_) => match (statement, kind(statement), block_of(statement)) {
-            ("param", ..) => properties(&[("default", "Its value where none is given.")]),
-            ("repeat", ..) => properties(&[("from", "The first number in the tensors' names.")]),
+            ("param", ..) => properties(&[("default", "Its value if none is given.")]),
+            ("repeat", ..) => properties(&[("from", "First number in the tensor names.")]),
             (_, Some(kind), _) => {
                 let given = |name: &str| cursor.statement.entries.iter().any(|(key, _)| key.as_deref() == Some(name));
                 let item = |param: &crate::lang::describe::kinds::LayerParam| {

@@ -1,4 +1,4 @@
-//! What stands in the braces of a stage: its ports with references that fit, its parameters with their values.
+//! Completion in the braces of a stage: ports with matching references, parameters with their values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::lang::signature::{Param, Signature};
 use crate::lang::value::Value;
 use crate::syntax::{Cursor, Head, Node, Spot};
 
-/// What can stand in the braces of `stage`, below the blocks of `chain`.
+/// Completions in the braces of `stage`, inside the blocks of `chain`.
 pub(super) fn items(
     view: &View,
     cursor: &Cursor,
@@ -25,7 +25,7 @@ pub(super) fn items(
     let place = Span::new(view.file(), stage.start..stage.start + stage.name.len());
     let Some(signature) = view.places.signature(&stage.name, place) else { return Vec::new() };
     let mut chosen = node.map(places::chosen).unwrap_or_default();
-    // The tree may not have what is being written.
+    // The tree may lack what is being typed.
     let mut path = String::new();
     for head in chain.iter().chain([&cursor.statement]).filter(|head| !head.name.is_empty()) {
         path = if path.is_empty() { head.name.clone() } else { format!("{path}.{}", head.name) };
@@ -71,7 +71,7 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Ports and parameters that are not there yet; what must be given comes first.
+    /// Ports and parameters not given yet; required ones come first.
     fn children(&self, node: Option<&Node>) -> Vec<Item> {
         let given: BTreeSet<&str> =
             node.into_iter().flat_map(Node::nodes).map(|child| child.name.text.as_str()).collect();
@@ -91,7 +91,7 @@ impl Look<'_> {
         items
     }
 
-    /// The parameters below a dotted name: as `name=`, or as statements of their own.
+    /// Parameters below a dotted name, as `name=` or as separate statements.
     pub(super) fn inner(&self, path: &str, property: bool) -> Vec<Item> {
         let chosen = |path: &str| self.chosen.get(path).cloned();
         let Some(place) = param_at(self.signature, path, &chosen) else { return Vec::new() };
@@ -114,7 +114,7 @@ impl Look<'_> {
         own.map(|(param, _)| item(param).rank(2)).collect()
     }
 
-    /// The values that the parameter at a dotted name can have; `number` is which of them.
+    /// Values of the parameter at a dotted name; `number` is the index among several.
     pub(super) fn values(&self, path: &str, number: usize, cursor: &Cursor) -> Vec<Item> {
         let Some(place) = param_at(self.signature, path, &|path| self.chosen.get(path).cloned()) else {
             return Vec::new();
@@ -181,7 +181,7 @@ fn is_chosen(param: &Param, case: &str, chosen: Option<&str>) -> bool {
     chosen.or(default) == Some(case)
 }
 
-/// The references that can stand in a scope: those that give one of `types` first.
+/// References available in a scope; those of one of `types` come first.
 pub(super) fn references(view: &View, names: &Names, types: &[String], own: Option<&str>) -> Vec<Item> {
     let mut items = Vec::new();
     let rank = |fits: bool| if fits || types.is_empty() { 0 } else { 4 };

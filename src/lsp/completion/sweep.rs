@@ -1,4 +1,4 @@
-//! What stands in a `sweep`: its statements, the axes that its pipeline has, their values, stages and figures.
+//! Completion in a `sweep`: statements, axes of its pipeline, their values, stages and metrics.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::lang::kind::Kind;
 use crate::lang::places::{self, Names};
 use crate::syntax::{Cursor, Entry, Head, Node, Spot};
 
-/// What can stand in a sweep of the pipeline with `names`, below the blocks of `chain`. Without names, what needs none.
+/// Completions in a sweep of the pipeline with `names`, inside the blocks of `chain`; without names, those that need none.
 pub(super) fn items(view: &View, cursor: &Cursor, found: Option<(Names, &Node)>, chain: &[Head]) -> Vec<Item> {
     let (names, node) = found.map_or((None, None), |(names, node)| (Some(names), Some(node)));
     // A sweep takes values, not parameters of the pipeline.
@@ -23,11 +23,11 @@ pub(super) fn items(view: &View, cursor: &Cursor, found: Option<(Names, &Node)>,
     match (chain, &cursor.spot, statement) {
         ([], Spot::Name, _) => keywords(&[
             ("over", "over ${1:stage.param} $0", "Varies a parameter."),
-            ("zip", "zip {\n    over $0\n}", "Parameters whose values go in step."),
-            ("skip", "skip $0", "Leaves out the points where all of it holds."),
-            ("repeat", "repeat ${1:3}", "Every point with as many seeds."),
-            ("rank", "rank by=$0", "The figure that counts."),
-            ("of", "of $0", "The pipeline that is varied, where the file has none or several."),
+            ("zip", "zip {\n    over $0\n}", "Varies parameters together."),
+            ("skip", "skip $0", "Leaves out the points for which all of these hold."),
+            ("repeat", "repeat ${1:3}", "Runs every point with several seeds."),
+            ("rank", "rank by=$0", "The metric to rank by."),
+            ("of", "of $0", "The pipeline to vary, if the file has none or several."),
             ("doc", "doc \"$0\"", "What the sweep is for."),
         ]),
         ([zip], Spot::Name, _) if zip.name == "zip" => keywords(&[("over", "over ${1:stage.param} $0", "")]),
@@ -38,12 +38,12 @@ pub(super) fn items(view: &View, cursor: &Cursor, found: Option<(Names, &Node)>,
             sweep.values(cursor.statement.argument().unwrap_or_default(), BTreeMap::new())
         }
         ([], Spot::Argument(0), "of") => files::pipelines(view, cursor),
-        ([], Spot::Argument(_), "of") => properties(&[("pipeline", "Which one, where the file holds several.")]),
+        ([], Spot::Argument(_), "of") => properties(&[("pipeline", "Which one, if the file has several.")]),
         ([], Spot::Argument(_), "repeat") => {
-            properties(&[("only", "The stage whose seed changes; that of all without it.")])
+            properties(&[("only", "The only stage whose seed changes; without it, all of them.")])
         }
         ([], Spot::Value(key), "repeat") if key == "only" => sweep.stages(),
-        ([], Spot::Argument(_), "rank") => properties(&[("by", "A stage and one of its figures.")]),
+        ([], Spot::Argument(_), "rank") => properties(&[("by", "A stage and one of its metrics.")]),
         ([], Spot::Value(key), "rank") if key == "by" => sweep.figures(),
         ([], Spot::Argument(_), "skip") => sweep.varied(),
         ([], Spot::Value(axis), "skip") => sweep.taken(axis),
@@ -62,7 +62,7 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// What can be varied: parameters of the pipeline, its seed, and those of its stages.
+    /// Axes: parameters of the pipeline, its seed, and parameters of its stages.
     fn axes(&self) -> Vec<Item> {
         let Some(names) = &self.names else { return Vec::new() };
         let own = names.values.iter().map(|(name, named)| {
@@ -86,12 +86,12 @@ impl Sweep<'_> {
         then(&look, axis.get(start..).unwrap_or_default())
     }
 
-    /// The values that an axis can have.
+    /// Values of an axis.
     fn values(&self, axis: &str, further: BTreeMap<String, String>) -> Vec<Item> {
         self.look(axis, further, |look, path| look.values(path, 0, self.cursor))
     }
 
-    /// What stands behind a `-`: a value, and what belongs to it.
+    /// Completions after a `-`: a value and its parameters.
     fn dashed(&self, axis: &str) -> Vec<Item> {
         let behind = |below: &str| axis.split_once('.').map(|(_, path)| format!("{path}{below}")).unwrap_or_default();
         let case = self.cursor.statement.argument().map(|case| (behind(""), case.to_owned()));
@@ -104,20 +104,20 @@ impl Sweep<'_> {
         }
     }
 
-    /// Stages and instances.
+    /// Names of stages and instances.
     fn stages(&self) -> Vec<Item> {
         let stages = self.names.iter().flat_map(|names| &names.stages);
         stages.map(|(name, named)| Item::new(name, CompletionItemKind::Variable, &named.kind)).collect()
     }
 
-    /// The figures of the pipeline's stages, with their names before them.
+    /// Metrics of the pipeline's stages, prefixed with their names.
     fn figures(&self) -> Vec<Item> {
         let swept = self.node.and_then(|node| node.args().next()).and_then(Entry::text);
         let swept = self.view.read.analysis.contents.sweeps.iter().find(|sweep| Some(sweep.name.as_str()) == swept);
         let stages: Vec<(&str, &str)> = if let Some(sweep) = swept {
             figures::stages(&sweep.base).map(|it| (it.own.as_str(), it.kind.as_str())).collect()
         } else {
-            // While it is being written it is not understood.
+            // A half-written sweep cannot be analysed.
             let stages = self.names.iter().flat_map(|names| &names.stages);
             stages.map(|(name, named)| (name.as_str(), named.kind.as_str())).collect()
         };
@@ -131,7 +131,7 @@ impl Sweep<'_> {
         items
     }
 
-    /// The axes of this sweep, with the words of their `over`.
+    /// The `over` nodes of this sweep.
     fn overs(&self) -> impl Iterator<Item = &Node> {
         let children = self.node.into_iter().flat_map(Node::nodes);
         let inside = |node| std::slice::from_ref(node).iter().chain(Node::nodes(node));
@@ -143,7 +143,7 @@ impl Sweep<'_> {
         names.map(|name| Item::new(format!("{name}="), CompletionItemKind::Property, "varied here")).collect()
     }
 
-    /// The values that this sweep gives to an axis.
+    /// Values that this sweep gives to an axis.
     fn taken(&self, axis: &str) -> Vec<Item> {
         let over = self.overs().find(|over| over.args().next().and_then(Entry::text) == Some(axis));
         let lines = over.into_iter().flat_map(Node::nodes).filter_map(|line| line.args().next());

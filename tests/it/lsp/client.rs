@@ -1,4 +1,4 @@
-//! A client at the other end of a connection in memory, and texts with marks in them.
+//! A client on an in-memory connection, and texts with a cursor mark.
 
 #![expect(clippy::needless_pass_by_value, reason = "`json!(…)` reads best where it is used")]
 
@@ -13,23 +13,23 @@ use macula::run::World;
 use macula::stage::Implementation;
 use serde_json::{Value, json};
 
-/// How long an answer may take before a test fails.
+/// Time limit for a response.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A client of a server that runs in a thread of its own.
+/// Client of a server that runs in another thread.
 pub(super) struct Client {
     connection: Connection,
     server: Option<std::thread::JoinHandle<Ended>>,
     next: Cell<i32>,
     versions: RefCell<BTreeMap<String, i32>>,
-    /// Notifications and requests of the server that nobody waited for yet.
+    /// Notifications and requests from the server, not consumed yet.
     waiting: RefCell<Vec<Message>>,
-    /// The project's folder.
+    /// Project folder.
     pub(super) folder: tempfile::TempDir,
 }
 
 impl Client {
-    /// A client of a server that was initialized, in a folder of its own.
+    /// A client with an initialized server, in its own folder.
     pub(super) fn new() -> Self {
         Self::with(json!({}))
     }
@@ -42,12 +42,12 @@ impl Client {
         client
     }
 
-    /// A client that has said nothing yet.
+    /// A client that has not sent `initialize`.
     pub(super) fn silent() -> Self {
         Self::of(macula::stages::registry())
     }
 
-    /// The same, of a server to which stages do this.
+    /// The same, of a server with these implementations.
     pub(super) fn of(implementations: &'static [Implementation]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (ours, theirs) = Connection::memory();
@@ -66,7 +66,7 @@ impl Client {
         }
     }
 
-    /// Sends a request and gives its id.
+    /// Sends a request and returns its id.
     pub(super) fn request(&self, method: &str, params: Value) -> RequestId {
         self.next.set(self.next.get() + 1);
         let id = RequestId::from(self.next.get());
@@ -83,7 +83,7 @@ impl Client {
         self.connection.sender.send(message).expect("the server listens");
     }
 
-    /// The answer to a request.
+    /// Response to a request.
     pub(super) fn response(&self, id: &RequestId) -> Response {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -95,25 +95,25 @@ impl Client {
         }
     }
 
-    /// The result of a request that succeeds.
+    /// Result of a request that must succeed.
     pub(super) fn ask(&self, method: &str, params: Value) -> Value {
         let id = self.request(method, params);
         self.response(&id).response_result.unwrap_or_else(|error| panic!("{method}: {}", error.message))
     }
 
-    /// The error of a request that fails: its code and message.
+    /// Error code and message of a request that must fail.
     pub(super) fn refused(&self, method: &str, params: Value) -> (i32, String) {
         let id = self.request(method, params);
         let error = self.response(&id).response_result.expect_err("an error");
         (error.code, error.message)
     }
 
-    /// The next notification, or request of the server, of that method.
+    /// Next notification, or request from the server, with that method.
     pub(super) fn told(&self, method: &str) -> Value {
         self.told_where(method, |_| true)
     }
 
-    /// The next one of that method whose parameters are wanted; the others wait on.
+    /// Next one whose parameters are wanted; others stay queued.
     fn told_where(&self, method: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let end = Instant::now() + PATIENCE;
         let of = |message: &Message| match message {
@@ -135,7 +135,7 @@ impl Client {
         }
     }
 
-    /// What is wrong with a file, once that is told of the version at hand.
+    /// Diagnostics of a file, once published for the current version.
     pub(super) fn wrong(&self, uri: &str) -> Vec<Value> {
         let version = self.versions.borrow().get(uri).copied();
         let told = self.told_where("textDocument/publishDiagnostics", |told| {
@@ -144,12 +144,12 @@ impl Client {
         told["diagnostics"].as_array().cloned().unwrap_or_default()
     }
 
-    /// The codes of what is wrong, in order.
+    /// Codes of the diagnostics, in order.
     pub(super) fn codes(&self, uri: &str) -> Vec<String> {
         self.wrong(uri).iter().map(|one| one["code"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// A file of the project, and its URI; nothing is written.
+    /// Path and URI of a file of the project; writes nothing.
     pub(super) fn file(&self, name: &str) -> (PathBuf, String) {
         let path = self.folder.path().join(name);
         let uri = format!("file://{}", path.display());
@@ -164,7 +164,7 @@ impl Client {
         uri
     }
 
-    /// Opens a text that is on no disk.
+    /// Opens a text without a file.
     pub(super) fn open(&self, name: &str, text: &str) -> String {
         let (_, uri) = self.file(name);
         self.open_as(&uri, text);
@@ -178,7 +178,7 @@ impl Client {
         self.tell("textDocument/didOpen", json!({"textDocument": item}));
     }
 
-    /// Changes a text by `changes`, as the protocol has them.
+    /// Changes a text by `changes`, in the form of the protocol.
     pub(super) fn change(&self, uri: &str, changes: Value) {
         let mut versions = self.versions.borrow_mut();
         let version = versions.entry(uri.to_owned()).or_insert(0);
@@ -187,19 +187,19 @@ impl Client {
         self.tell("textDocument/didChange", json!({"textDocument": document, "contentChanges": changes}));
     }
 
-    /// Replaces a text as a whole.
+    /// Replaces a whole text.
     pub(super) fn replace(&self, uri: &str, text: &str) {
         self.change(uri, json!([{"text": text}]));
     }
 
-    /// Says `shutdown` and `exit`, and gives how the server ended.
+    /// Sends `shutdown` and `exit`; returns how the server ended.
     pub(super) fn end(mut self) -> Ended {
         self.ask("shutdown", Value::Null);
         self.tell("exit", Value::Null);
         self.server.take().expect("a server").join().expect("no panic")
     }
 
-    /// Goes away, and gives how the server ended.
+    /// Disconnects; returns how the server ended.
     pub(super) fn leave(mut self) -> Ended {
         let server = self.server.take().expect("a server");
         let (nobody, _) = Connection::memory();
@@ -208,13 +208,13 @@ impl Client {
     }
 }
 
-/// A text without its `|`, and the place of that, in UTF-16 units.
+/// A text without its `|`, and the position of that, in UTF-16 units.
 pub(super) fn marked(text: &str) -> (String, Value) {
     let at = text.find('|').expect("a mark");
     (text.replacen('|', "", 1), place(text, at))
 }
 
-/// The place of byte `at`, in UTF-16 units.
+/// Position of byte `at`, in UTF-16 units.
 pub(super) fn place(text: &str, at: usize) -> Value {
     let line = text[..at].matches('\n').count();
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);

@@ -1,10 +1,10 @@
-//! What is offered at places, and in which order.
+//! Completions, and their order.
 
 use serde_json::{Value, json};
 
 use super::client::{Client, edited, marked};
 
-/// What is offered at the `|` of a text, in the order in which an editor shows it.
+/// Completions at the `|` of a text, in the order in which an editor shows them.
 pub(super) fn offered(client: &Client, text: &str) -> Vec<Value> {
     let (text, place) = marked(text);
     let uri = client.open("a.kdl", &text);
@@ -52,7 +52,7 @@ fn a_stage_offers_first_what_it_must_be_given() {
     let items = texts("pipeline p seed=1 { synthetic f; extract e { | } }");
     assert_eq!(items[0], "from");
     assert!(has(&items, "size") && has(&items, "label"));
-    // What is given already comes last.
+    // Ports and parameters given already come last.
     let items = texts("pipeline p seed=1 { synthetic f; extract e { from f; | } }");
     assert_eq!(items.last().map(String::as_str), Some("from"));
 }

@@ -1,4 +1,4 @@
-//! Code actions and hints behind stages.
+//! Code actions and inlay hints.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ fn everywhere() -> Value {
     json!({"start": {"line": 0, "character": 0}, "end": {"line": 999, "character": 0}})
 }
 
-/// The text after every action that is offered in it was taken.
+/// A text after applying every code action offered in it.
 fn mended(text: &str) -> String {
     let client = Client::new();
     let uri = client.open("a.kdl", text);
@@ -176,12 +176,12 @@ fn what_the_store_knows_stands_behind_stages_and_in_hovers() {
     };
     let text = hover(2, 13);
     assert!(text.contains("**cached: will not run**") && text.contains("patches"), "{text}");
-    // Another size: it will run, and so it is not known what comes behind it.
+    // Another size: it will run, so the state of later stages is not known.
     client.replace(&uri, &PIPELINE.replace("size 64", "size 32"));
     client.told("workspace/inlayHint/refresh");
     let text = hover(2, 13);
     assert!(text.contains("**will run**: size 64 -> 32") && text.contains("Last time:"), "{text}");
-    assert!(hover(6, 11).contains("until `tiles` ends"));
+    assert!(hover(6, 11).contains("until `tiles` has run"));
     assert_eq!(files(&store), before, "a language server writes nothing into the store");
 }
 
@@ -192,12 +192,12 @@ fn a_project_without_a_store_gets_none() {
     client.open_as(&uri, PIPELINE);
     assert!(client.codes(&uri).is_empty());
     client.tell("textDocument/didSave", json!({"textDocument": {"uri": uri}}));
-    // The store was looked for.
+    // The store has been examined.
     client.told("workspace/inlayHint/refresh");
     assert!(!client.folder.path().join(".macula").exists());
 }
 
-/// Stages as they are, but that one is full of defects.
+/// The built-in stages, one of which panics.
 fn defective() -> &'static [Implementation] {
     fn check(params: &Params) -> Result<(), StageError> {
         assert!(params.count("photographs")? != 13, "a defect");
@@ -222,13 +222,13 @@ fn a_defect_ends_no_session() {
     let quiet = |uri: &str| assert_eq!(client.codes(uri), [""; 0]);
     let uri = client.open("a.kdl", &text(12));
     quiet(&uri);
-    // When a text is told of, saved and left alone; what is asked meanwhile is refused, and the text is still there.
+    // While publishing, saving and idling; requests in between fail, and the text is still open.
     client.replace(&uri, &text(13));
     client.tell("textDocument/didSave", json!({"textDocument": {"uri": uri}}));
-    assert!(client.refused("textDocument/documentSymbol", symbols(&uri)).1.contains("a defect of macula"));
+    assert!(client.refused("textDocument/documentSymbol", symbols(&uri)).1.contains("a bug in macula"));
     client.replace(&uri, &text(14));
     quiet(&uri);
-    // This one's store is asked for when nothing was typed for a while.
+    // Cache states are requested when idle.
     client.told("workspace/inlayHint/refresh");
     assert_eq!(client.ask("textDocument/documentSymbol", symbols(&uri)).as_array().map(Vec::len), Some(1));
     assert_eq!(client.end(), macula::lsp::Ended::InOrder);

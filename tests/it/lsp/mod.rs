@@ -1,4 +1,4 @@
-//! The language server, asked through a connection in memory.
+//! The language server, over an in-memory connection.
 
 mod client;
 mod completing;

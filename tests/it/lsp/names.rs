@@ -1,4 +1,4 @@
-//! Names: what they mean, where they are declared and used, and how they are renamed.
+//! Names: hover, definition, references and rename.
 
 use serde_json::{Value, json};
 
@@ -51,13 +51,13 @@ fn a_hover_says_what_a_word_means() {
     let expect = [
         ("split", 0, "in `from`"),
         ("own", 1, "A template"),
-        ("from cut", 0, "Takes patches"),
+        ("from cut", 0, "Accepts patches"),
         ("size $", 0, "pixels"),
         ("side $ä", 0, "Side of a patch."),
         ("photos fundus", 0, "Any photographs."),
         ("train;", 0, "Gives patches"),
         ("focal", 0, "gamma"),
-        ("gamma", 0, "Of the case `focal`"),
+        ("gamma", 0, "Parameter of case `focal`"),
         ("tiny width", 0, "`width`, default `8`"),
         ("ä }", 0, "--set ä"),
         ("classifier;", 0, "train classifier"),
@@ -181,20 +181,20 @@ fn a_rename_that_would_break_something_is_refused_in_words() {
         client.refused("textDocument/rename", params).1
     };
     assert!(why("folds {", "1x").contains("letters, digits"));
-    assert!(why("folds {", "a.b").contains("can't be a name"));
-    assert_eq!(why("folds {", "scores"), "`scores` has a meaning already");
-    assert_eq!(why("own {", "extract"), "`extract` has a meaning already");
-    assert_eq!(why("photos type", "side"), "`side` has a meaning already");
+    assert!(why("folds {", "a.b").contains("is not a valid name"));
+    assert_eq!(why("folds {", "scores"), "`scores` is already in use");
+    assert_eq!(why("own {", "extract"), "`extract` is already in use");
+    assert_eq!(why("photos type", "side"), "`side` is already in use");
     // Names of one scope: a body's ports and stages, a network's parameters and blocks, the pipelines of a file.
-    assert_eq!(why("tiles {", "photos"), "`photos` has a meaning already");
-    assert_eq!(why("side type", "tiles"), "`tiles` has a meaning already");
-    assert_eq!(why("step {", "relu"), "`relu` has a meaning already");
-    assert_eq!(why("own {", "sweep"), "`sweep` has a meaning already");
-    assert_eq!(why("tiny {", "resnet18"), "`resnet18` has a meaning already");
-    assert_eq!(why("extract", "cut"), "`extract` belongs to the standard library");
-    assert_eq!(why("gamma", "g"), "`gamma` belongs to the standard library");
+    assert_eq!(why("tiles {", "photos"), "`photos` is already in use");
+    assert_eq!(why("side type", "tiles"), "`tiles` is already in use");
+    assert_eq!(why("step {", "relu"), "`relu` is already in use");
+    assert_eq!(why("own {", "sweep"), "`sweep` is already in use");
+    assert_eq!(why("tiny {", "resnet18"), "`resnet18` is already in use");
+    assert_eq!(why("extract", "cut"), "`extract` is part of the standard library");
+    assert_eq!(why("gamma", "g"), "`gamma` is part of the standard library");
     let params = json!({"textDocument": {"uri": uri}, "position": at(TEXT, "{", 0)});
-    assert_eq!(client.refused("textDocument/prepareRename", params).1, "there is no name here");
+    assert_eq!(client.refused("textDocument/prepareRename", params).1, "no name at this position");
     let params = json!({"textDocument": {"uri": uri}, "position": at(TEXT, "folds.train", 0)});
     assert_eq!(client.ask("textDocument/prepareRename", params)["placeholder"], "folds");
 }
@@ -215,7 +215,7 @@ fn a_rename_reaches_the_files_that_bring_the_name_in() {
     client.open_as(&using, user);
     let changes = renamed(&client, &using, &at(user, "e {", 0), "tiles");
     assert_eq!(edited(difference, &changes[&extending]), difference.replace("extract e", "extract tiles"));
-    // And from the other side.
+    // From the extending pipeline.
     client.open_as(&extending, difference);
     let changes = renamed(&client, &extending, &at(difference, "e {", 0), "tiles");
     assert_eq!(edited(user, &changes[&using]), user.replace("extract e", "extract tiles"));

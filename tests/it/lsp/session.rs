@@ -1,4 +1,4 @@
-//! A session: how it begins and ends, what comes out of order, what is not known.
+//! Sessions: start and end, messages out of order, unknown methods.
 
 use lsp_server::RequestId;
 use macula::lsp::Ended;
@@ -51,7 +51,7 @@ fn a_text_that_is_not_open_has_no_answers() {
 #[test]
 fn a_request_that_waits_can_be_cancelled() {
     let client = Client::new();
-    // While a large text is analysed, the request and its cancellation arrive.
+    // The request and its cancellation arrive while a large text is analysed.
     let stages: Vec<String> = (0..3000).map(|i| format!("    synthetic s{i} {{ photographs 24 }}\n")).collect();
     let uri = client.open("a.kdl", &format!("pipeline p seed=1 {{\n{}}}\n", stages.concat()));
     let params = json!({"textDocument": {"uri": uri}});

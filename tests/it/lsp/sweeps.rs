@@ -1,4 +1,4 @@
-//! Sweeps: what is offered in them, and what their dotted names mean.
+//! Sweeps: completions, and the meaning of dotted names.
 
 use serde_json::json;
 
@@ -31,7 +31,7 @@ sweep rates {
 }
 ";
 
-/// What is offered at the `|` of a sweep's line.
+/// Completions at the `|` of a line in a sweep.
 fn within(line: &str) -> Vec<String> {
     let head = &TEXT[..TEXT.find("sweep rates").expect("it is there")];
     texts(&format!("{head}sweep rates {{\n    over rate 1e-3 1e-4\n    {line}\n}}\n"))

@@ -1,4 +1,4 @@
-//! Open texts: what is wrong with them while they change, their layout and their outline.
+//! Open texts: diagnostics while typing, formatting and outline.
 
 use serde_json::{Value, json};
 
@@ -71,17 +71,17 @@ fn a_file_that_is_brought_in_is_read_as_the_editor_has_it() {
     let text = "use \"networks.kdl\"\npipeline p seed=1 { synthetic f; extract e { from f }; split s { from e }; \
                 train t { data s.train; valid s.valid; network tiny } }\n";
     let uri = client.open("a.kdl", text);
-    // What is wrong in the other file is told there.
+    // Problems of the other file are reported there.
     let mut told = [client.told("textDocument/publishDiagnostics"), client.told("textDocument/publishDiagnostics")];
     told.sort_by_key(|one| one["uri"] != used);
     assert_eq!(told[0]["uri"], used);
     assert_eq!(told[0]["diagnostics"][0]["code"], "missing-param");
     assert_eq!(told[1]["uri"], uri);
-    // The editor opens and mends it, and saves nothing.
+    // The editor opens and corrects it without saving.
     client.open_as(&used, &broken.replace("kernl", "kernel"));
     assert!(client.codes(&uri).is_empty());
     assert!(client.codes(&used).is_empty());
-    // It closes it again: the file's own text counts, and is told there.
+    // After closing it, the text on disk counts.
     client.tell("textDocument/didClose", json!({"textDocument": {"uri": used}}));
     let broken = |one: &Value| one["uri"] == used && one["diagnostics"][0]["code"] == "missing-param";
     while !broken(&client.told("textDocument/publishDiagnostics")) {}
