@@ -1,21 +1,21 @@
-/* A folder seen as on another kind of file system, for elsewhere.sh: passes all on to the folder, with traits.
+/* FUSE file system for elsewhere.sh that passes everything on to a folder, with the properties of another file system.
  *
- *     elsewhere FOLDER MOUNTPOINT [TRAIT...] [-- OPTION...]
+ *     elsewhere FOLDER MOUNTPOINT [PROPERTY...] [-- OPTION...]
  *
- * network[=N]  what NFS does: names, absent names and facts are believed for N seconds (3) without asking; opening a file and locking it
- *              ask (close-to-open); of a folder that is seen to have changed no name is believed to be absent any more; written bytes
- *              stay here until the file is closed, synced, locked or asked for its facts; an exclusive lock takes a file that is open
- *              for writing, a shared one a file open for reading, else EBADF; no renaming that spares what is there. Two of these on
- *              one folder are two machines.
+ * network[=N]  behaves like NFS: names, missing names and attributes are cached for N seconds (3); opening and locking a file revalidates
+ *              (close-to-open); once a folder is known to have changed, its cached missing names are dropped; written bytes stay in
+ *              this process until the file is closed, synced, locked or its attributes are read; an exclusive lock needs a file open for
+ *              writing, a shared lock one open for reading, else EBADF; no RENAME_NOREPLACE. Two of these on one folder act as two
+ *              machines.
  * nolocks=E    flock fails with E: ENOLCK, ENOSYS or EOPNOTSUPP
  * nolinks      no hard links and no symbolic links
- * norights     files have the rights that the disk gives all of them, and changing them fails (FAT)
- * nosync       folders can't be synced
- * nocase       names are found whatever their case (of ASCII) and kept as they were first written
- * times=N      times are kept to N seconds
+ * norights     all files have fixed permissions, and changing them fails (FAT)
+ * nosync       folders cannot be synced
+ * nocase       names are case-insensitive (ASCII) and case-preserving
+ * times=N      timestamps have a resolution of N seconds
  *
- * OPTIONs are FUSE's own (`-o ro`). A file that is deleted while it is open stays in its folder under another name until it is closed,
- * as on NFS; the library does that.
+ * OPTIONs are passed to FUSE (`-o ro`). A file deleted while open stays in its folder under another name until it is closed, as on
+ * NFS; the library does that.
  */
 #define FUSE_USE_VERSION 312
 #define _GNU_SOURCE
@@ -40,7 +40,7 @@ static int no_locks, no_links, no_rights, no_sync, no_case;
 static long times = 0;
 static struct fuse *fuse;
 
-/* A file that is open. What was written and not passed on yet is one stretch. */
+/* An open file. Written bytes not passed on yet are contiguous. */
 struct open {
     int fd, flags;
     dev_t device;
@@ -57,7 +57,7 @@ enum { MOST = 1 << 20 };
 
 /* ---- paths ---- */
 
-/* The name in `parent` that `name` means, where names have no case. */
+/* The name in `parent` that `name` refers to, ignoring case. */
 static void as_written(const char *parent, char *name) {
     struct stat facts;
     char path[PATH_MAX];
@@ -72,7 +72,7 @@ static void as_written(const char *parent, char *name) {
     closedir(entries);
 }
 
-/* Where a path lies in the folder. */
+/* Location of a path in the folder. */
 static int place(const char *path, char out[PATH_MAX]) {
     if (strlen(folder) + strlen(path) + 1 >= PATH_MAX) return -ENAMETOOLONG;
     if (!no_case) {
@@ -102,9 +102,9 @@ static int place(const char *path, char out[PATH_MAX]) {
 
 static int result(int value) { return value < 0 ? -errno : value; }
 
-/* ---- written bytes ---- */
+/* ---- write cache ---- */
 
-/* Passes on what waits; `one` is held. */
+/* Flushes cached bytes; `one` is held. */
 static int pass_on(struct open *file) {
     size_t done = 0;
     while (done < file->size) {
@@ -121,7 +121,7 @@ static int pass_on(struct open *file) {
     return 0;
 }
 
-/* Passes on what waits for a file, whoever opened it here. Returns whether something did. */
+/* Flushes cached bytes of a file, from all of its open descriptors. Returns whether there were any. */
 static int pass_on_all(dev_t device, ino_t inode) {
     if (network == 0) return 0;
     int some = 0;
@@ -140,9 +140,9 @@ static void pass_on_at(const char *place) {
     if (network > 0 && lstat(place, &facts) == 0) pass_on_all(facts.st_dev, facts.st_ino);
 }
 
-/* ---- what the system believes ---- */
+/* ---- attribute and name cache ---- */
 
-/* How folders looked when this machine last knew. */
+/* Last known states of folders. */
 struct seen {
     ino_t inode;
     struct timespec modified;
@@ -152,7 +152,7 @@ static struct seen *seen[4096];
 
 static int same(struct timespec a, struct timespec b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
 
-/* Names that were not there when this machine last asked; `folder` is the inode that they were not in. */
+/* Cached missing names; `folder` is the inode of their folder. */
 struct absent {
     ino_t folder;
     time_t asked;
@@ -160,7 +160,7 @@ struct absent {
     char place[];
 };
 static struct absent *absent[4096];
-/* How often folders were seen to have changed: what was asked before that is not believed. */
+/* Number of observed folder changes; older answers are not trusted. */
 static unsigned long changes;
 
 static time_t now(void) {
@@ -175,7 +175,7 @@ static struct absent **slot(const char *place) {
     return &absent[hash % 4096];
 }
 
-/* Whether a name is believed to be absent. */
+/* Whether a name is cached as missing. */
 static int believed_absent(const char *place) {
     int found = 0;
     pthread_mutex_lock(&one);
@@ -185,7 +185,7 @@ static int believed_absent(const char *place) {
     return found;
 }
 
-/* Forgets that a name was absent; of a folder, where no name is given, that any was; `one` is held. */
+/* Drops a cached missing name, or all of a folder if no name is given; `one` is held. */
 static void forget_absent(const char *place, ino_t folder) {
     struct absent **from = place ? slot(place) : absent, **to = place ? from + 1 : absent + 4096;
     for (; from < to; from++)
@@ -200,7 +200,7 @@ static void forget_absent(const char *place, ino_t folder) {
         }
 }
 
-/* Takes note of an absent name that was asked for when folders had been seen to change `asked` times. */
+/* Caches a missing name that was looked up after `asked` folder changes. */
 static void note_absent(const char *place, ino_t folder, unsigned long asked) {
     struct absent *new = malloc(sizeof *new + strlen(place) + 1);
     if (!new) return;
@@ -219,7 +219,7 @@ static void note_absent(const char *place, ino_t folder, unsigned long asked) {
     pthread_mutex_unlock(&one);
 }
 
-/* Takes note of how a folder looks now. Where `before` is given, it is what this machine's own change began with. */
+/* Records the current state of a folder. `before`, if given, is its state before this machine's own change. */
 static void note_folder(const struct stat *now, const struct stat *before) {
     int changed = 0;
     pthread_mutex_lock(&one);
@@ -244,14 +244,14 @@ static void cut(const char *place, char parent[PATH_MAX]) {
     if (slash) *slash = 0;
 }
 
-/* The folder that `place` lies in, open; -1 where that does not matter. */
+/* Opens the folder of `place`; -1 if that does not matter. */
 static int parent_of(const char *place) {
     char parent[PATH_MAX];
     cut(place, parent);
     return network > 0 ? open(parent, O_RDONLY | O_DIRECTORY) : -1;
 }
 
-/* The order of the folders that two places lie in. */
+/* Order of the folders of two places. */
 static int order_of(const char *left, const char *right) {
     char of_left[PATH_MAX], of_right[PATH_MAX];
     cut(left, of_left);
@@ -259,8 +259,8 @@ static int order_of(const char *left, const char *right) {
     return strcmp(of_left, of_right);
 }
 
-/* The folder of `place`, locked while this machine changes it, so that no other does in between: what it looked like before and
- * after comes with a change, as from a server. */
+/* Locks the folder of `place` while this machine changes it, so that no other one does in between: like a server, a change returns the
+ * states before and after. */
 static int begin(const char *place, struct stat *before) {
     int fd = parent_of(place);
     if (fd >= 0) {
@@ -270,7 +270,7 @@ static int begin(const char *place, struct stat *before) {
     return fd;
 }
 
-/* `came` is what came of the change, with errno. */
+/* `came` is the result of the change, with errno. */
 static int end(const char *place, const struct stat *before, int fd, int came) {
     struct stat now;
     int error = errno;
@@ -291,7 +291,7 @@ static int end(const char *place, const struct stat *before, int fd, int came) {
     int parent = begin(place, &before);                                                                                        \
     return end(place, &before, parent, change)
 
-/* ---- facts ---- */
+/* ---- attributes ---- */
 
 static void show(struct stat *facts) {
     if (no_rights) {
@@ -398,10 +398,10 @@ static int e_rename(const char *from, const char *path, unsigned flags) {
     if (flags && network > 0) return -EINVAL;
     PLACE(from, old);
     PLACE(path, at);
-    /* Only the case is to change. */
+    /* Only the case changes. */
     if (no_case && strcmp(old, at) == 0) strcpy(strrchr(at, '/'), strrchr(path, '/'));
     pass_on_at(old);
-    /* Always in one order, and one folder once: whoever waits for the other machine must not be waited for. */
+    /* Always in the same order, and each folder once, to avoid deadlocks between machines. */
     struct stat was, before;
     int order = order_of(old, at);
     int first = begin(order < 0 ? old : at, order < 0 ? &was : &before);
@@ -464,7 +464,7 @@ static int take(int fd, int flags, struct fuse_file_info *info) {
     return 0;
 }
 
-/* Writing goes by offsets, and what is read for others is read here: so bytes that wait can be passed on by whoever needs them. */
+/* Writes use offsets, and descriptors are also readable, so that anyone who needs cached bytes can flush them. */
 static int flags_of(int flags) { return flags & ~(O_APPEND | O_NOFOLLOW | O_EXCL | O_CREAT); }
 
 static int e_create(const char *path, mode_t mode, struct fuse_file_info *info) {
@@ -480,7 +480,7 @@ static int e_open(const char *path, struct fuse_file_info *info) {
     PLACE(path, at);
     if (info->flags & O_TRUNC) pass_on_at(at);
     int fd = open(at, flags_of(info->flags));
-    /* The system believed a name that is gone: it asks again, once. */
+    /* The cached name is gone: look it up again, once. */
     if (fd < 0) return network > 0 && errno == ENOENT ? -ESTALE : -errno;
     int came = take(fd, info->flags, info);
     if (came == 0 && network > 0) fuse_invalidate_path(fuse, path);
@@ -570,7 +570,7 @@ static int e_flock(const char *path, struct fuse_file_info *info, int how) {
     if (no_locks) return -no_locks;
     if (network > 0 && ((kind == LOCK_EX && mode == O_RDONLY) || (kind == LOCK_SH && mode == O_WRONLY))) return -EBADF;
     pass_on_all(file->device, file->inode);
-    /* Never in the system's queue: whoever waits may be killed. */
+    /* Never blocking: a waiting process may be killed. */
     while (flock(file->fd, kind | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK || (how & LOCK_NB)) return -errno;
         if (fuse_interrupted()) return -EINTR;
@@ -616,7 +616,7 @@ int main(int count, char **words) {
         fprintf(stderr, "usage: %s FOLDER MOUNTPOINT [TRAIT...] [-- OPTION...]\n", words[0]);
         return 2;
     }
-    /* Whoever waits for a lock holds a thread here. */
+    /* A process that waits for a lock occupies a thread here. */
     struct fuse_args rest = FUSE_ARGS_INIT(0, NULL);
     fuse_opt_add_arg(&rest, words[0]);
     fuse_opt_add_arg(&rest, words[2]);

@@ -1,8 +1,8 @@
-/* A disk that is full, for programs that write by the C library: preloaded by full.sh.
+/* Simulates a full disk for programs that write through the C library; preloaded by full.sh.
  *
- * FULL_UNDER   what lies below this folder is on that disk
- * FULL_AFTER   so many bytes fit; what goes beyond is cut short, then refused with ENOSPC, until the process ends
- * FULL_ODDS    instead: each write, and each new name, is refused with one chance in so many, by FULL_SEED
+ * FULL_UNDER   folder on that disk
+ * FULL_AFTER   number of bytes that fit; further writes are truncated, then fail with ENOSPC, until the process ends
+ * FULL_ODDS    instead: each write, and each new name, fails with a probability of one in this number, seeded by FULL_SEED
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -47,7 +47,7 @@ static int on_disk(int fd) {
     return below(path);
 }
 
-/* How many of `size` bytes still fit; -1 with errno where none does. */
+/* Number of the `size` bytes that still fit; -1 with errno if none does. */
 static ssize_t fitting(int fd, size_t size) {
     if (size == 0 || !on_disk(fd)) return (ssize_t)size;
     if (unlucky()) { errno = ENOSPC; return -1; }
