@@ -2,13 +2,12 @@
 
 use clap::Args;
 
-use super::failure::colours;
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::base::Sources;
 use crate::base::figure::counted;
 use crate::diag::{self, Diag, Severity};
 use crate::lang::spec::{Contents, Pipeline, Points, Sweep};
-use crate::progress::out;
+use crate::progress::{Colours, out};
 use crate::run::World;
 
 /// Stages that the line on a pipeline names.
@@ -48,10 +47,14 @@ pub fn check(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(if wrong(&diags) { Exit::User } else { Exit::Done })
 }
 
+/// Widest lines of diagnostics.
+const WIDEST: usize = 110;
+
 /// Prints diagnostics on stderr.
-pub(super) fn say(world: &World, diags: &[Diag], sources: &Sources) {
-    let style = if colours(world) { diag::Style::Colour } else { diag::Style::Plain };
-    out::talk(&diag::render(diags, sources, style, 110));
+pub(super) fn say(_world: &World, diags: &[Diag], sources: &Sources) {
+    let style = if out::stderr_colours() == Colours::Ansi { diag::Style::Colour } else { diag::Style::Plain };
+    let width = out::stderr_size().map_or(WIDEST, |(columns, _)| columns.min(WIDEST));
+    out::talk(&diag::render(diags, sources, style, width));
 }
 
 /// Whether an error is among them.

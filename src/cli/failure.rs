@@ -4,9 +4,9 @@ use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::base::shown;
-use crate::progress::out;
+use crate::progress::{Colours, out};
+use crate::run::PlanError;
 use crate::run::remotes::NoRemote;
-use crate::run::{PlanError, World};
 use crate::stage::StageError;
 use crate::store::StoreError;
 use crate::store::remote::{Fault, Trouble};
@@ -108,11 +108,12 @@ impl Failure {
     }
 
     /// Says it on stderr.
-    pub fn print(&self, world: &World) {
+    pub fn print(&self) {
         if self.text.is_empty() {
             return;
         }
-        let (red, plain) = if colours(world) { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
+        let (red, plain) =
+            if out::stderr_colours() == Colours::Ansi { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
         let code = self.code.map(|code| format!("[{code}]")).unwrap_or_default();
         let mut text = format!("{red}error{code}{plain}: {}\n", continued(&self.text));
         if let Some(hint) = &self.hint {
@@ -134,12 +135,6 @@ pub fn warn_of(troubles: &[Trouble]) {
         let hint = hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
         out::talk(&format!("warning[remote]: {}\n", shown::line(&format!("{text}{hint}"))));
     }
-}
-
-/// Whether stderr may be coloured: a terminal, and no `NO_COLOR`.
-#[must_use]
-pub fn colours(world: &World) -> bool {
-    out::stderr_is_terminal() && world.variable("NO_COLOR").is_none() && world.variable("TERM") != Some("dumb")
 }
 
 impl From<StoreError> for Failure {

@@ -87,7 +87,7 @@ pub fn fmt(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
                 out::say(&format!("{}\n", shown::line(&name)));
             }
             Outcome::Faulty(diags) => say(world, diags, &sources),
-            Outcome::Failed(failure) => failure.print(world),
+            Outcome::Failed(failure) => failure.print(),
         }
         exit = exit.graver(outcome.exit());
     }

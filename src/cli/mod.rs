@@ -1,5 +1,6 @@
 //! The command line, one command a file.
 
+mod activity;
 pub mod artifact;
 pub mod bench;
 pub mod check;
@@ -42,7 +43,7 @@ pub use load::{Loaded, PipelineArguments};
 
 use crate::base::threads;
 use crate::learn::kernels;
-use crate::progress::out;
+use crate::progress::{Colours, out};
 use crate::run::World;
 
 /// Experiments on medical photographs as KDL pipelines: cached by content, reproducible, trained on this machine.
@@ -51,6 +52,52 @@ use crate::run::World;
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// How a command's output looks, the same for all commands.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+struct Output {
+    /// Print results and errors only
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print every detail
+    #[arg(long, short, global = true)]
+    verbose: bool,
+    /// Use colours: `NO_COLOR` and `TERM=dumb` mean never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: When,
+}
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum When {
+    /// On a terminal
+    Auto,
+    /// Even in a pipe or a file
+    Always,
+    /// Never
+    Never,
+}
+
+impl Output {
+    /// The settings for `out`; what is given by a flag goes before what the environment says.
+    fn settings(self, world: &World) -> out::Settings {
+        let plain = world.variable("NO_COLOR").is_some() || world.variable("TERM") == Some("dumb");
+        let color = match self.color {
+            When::Always => out::Color::Always,
+            When::Auto if !plain => out::Color::Auto,
+            When::Auto | When::Never => out::Color::Never,
+        };
+        let volume = match (self.quiet, self.verbose) {
+            (true, _) => out::Volume::Quiet,
+            (_, true) => out::Volume::Verbose,
+            _ => out::Volume::Normal,
+        };
+        out::Settings { color, volume }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,22 +173,21 @@ fn command() -> Command {
 /// 3 store or disk, 70 a defect of macula, 130 interrupted.
 #[must_use]
 pub fn main() -> ExitCode {
+    let world = World::real();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // `--help` and `--version` come here too, with exit code 0.
-            let (say, terminal): (fn(&str), bool) = if error.use_stderr() {
-                (out::talk, out::stderr_is_terminal())
-            } else {
-                (out::say, out::stdout_is_terminal())
-            };
-            let coloured = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            out::configure(Output { quiet: false, verbose: false, color: When::Auto }.settings(&world));
+            let (say, colours): (fn(&str), Colours) =
+                if error.use_stderr() { (out::talk, out::stderr_colours()) } else { (out::say, out::stdout_colours()) };
+            let coloured = colours == Colours::Ansi;
             say(&if coloured { error.render().ansi().to_string() } else { error.render().to_string() });
             let exit = u8::try_from(error.exit_code()).unwrap_or(2);
-            return ExitCode::from(lost(&World::real()).map_or(exit, |lost| lost.code().max(exit)));
+            return ExitCode::from(lost().map_or(exit, |lost| lost.code().max(exit)));
         }
     };
-    let world = World::real();
+    out::configure(arguments.output.settings(&world));
     let done = choose_kernels(&world).and_then(|()| begin_threads(&world, &arguments.verb)).and_then(|()| {
         match &arguments.verb {
             Verb::New(arguments) => new::new(&world, arguments),
@@ -176,16 +222,16 @@ pub fn main() -> ExitCode {
         }
     });
     let exit = done.unwrap_or_else(|failure| {
-        failure.print(&world);
+        failure.print();
         failure.exit
     });
-    lost(&world).map_or(exit, |lost| exit.graver(lost)).into()
+    lost().map_or(exit, |lost| exit.graver(lost)).into()
 }
 
 /// How a command ends whose output did not arrive, which is reported.
-fn lost(world: &World) -> Option<Exit> {
+fn lost() -> Option<Exit> {
     let failure = Failure::unsaid(&out::finish()?);
-    failure.print(world);
+    failure.print();
     Some(failure.exit)
 }
 

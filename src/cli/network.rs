@@ -11,6 +11,7 @@ use crate::lang::network::NetworkSpec;
 use crate::lang::shapes::{self, LayerShape};
 use crate::lang::spec::{Contents, Pipeline, Points};
 use crate::lang::{self, value};
+use crate::progress::out;
 use crate::progress::table::{counted, render, thousands};
 use crate::stage::{Cell, Table};
 
@@ -103,7 +104,7 @@ pub(super) fn text(network: &NetworkSpec, side: usize, look: Look) -> Result<Str
         "{} on 3 x {side} x {side}, {}: {parameters} parameters, {multiply_adds} multiply-adds a patch\n\n{}",
         network.name,
         counted(classes as u64, "class", "classes"),
-        render(&Table { title: String::new(), columns, rows }),
+        render(&Table { title: String::new(), columns, rows }, out::stdout_width()),
     ))
 }
 

@@ -109,7 +109,8 @@ fn list(project: &Project, as_json: bool) -> (String, Exit) {
         vec![Cell::Text(one.name.clone()), Cell::Text(state.word.to_owned()), files, Cell::Text(path)]
     };
     let columns = ["package", "state", "files", "folder"].map(str::to_owned).to_vec();
-    let mut text = render(&Table { title: String::new(), columns, rows: states.iter().map(row).collect() });
+    let mut text =
+        render(&Table { title: String::new(), columns, rows: states.iter().map(row).collect() }, out::stdout_width());
     for (one, state) in &states {
         if let Some(why) = &state.why {
             let _ = writeln!(text, "{}: {why}", one.name);

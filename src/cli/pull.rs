@@ -45,7 +45,7 @@ pub fn pull(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     listen(world);
     let way = if arguments.dry_run { Way::Dry } else { Way::Missing };
-    let shown = Transfers::new(arguments.json);
+    let shown = Transfers::new(arguments.json || out::volume() == out::Volume::Quiet);
     let accept = accept(arguments.exact);
     let moved = transfer::pull(world, &loaded.project(), &arguments.stages, accept, way, &shown)?;
     drop(shown);

@@ -70,7 +70,7 @@ pub fn push(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     listen(world);
     let mut all = Vec::new();
     for remote in writable {
-        let shown = Transfers::new(arguments.json);
+        let shown = Transfers::new(arguments.json || out::volume() == out::Volume::Quiet);
         let moved = transfer::push(world, &loaded.project(), &arguments.stages, remote, way, &shown)?;
         drop(shown);
         if moved.is_ok() {
@@ -137,5 +137,5 @@ pub(super) fn table(moved: &[Moved], gone: &str, absent: &str) -> String {
         [one.stage.clone(), became.to_owned(), size, remote].map(Cell::Text).to_vec()
     };
     let columns = ["stage", "", "size", "remote"].map(str::to_owned).to_vec();
-    render(&Table { title: String::new(), columns, rows: moved.iter().map(row).collect() })
+    render(&Table { title: String::new(), columns, rows: moved.iter().map(row).collect() }, out::stdout_width())
 }

@@ -4,13 +4,99 @@
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::text::Colours;
 use crate::base::shown;
 
-/// Prints text on stdout: words, tables, JSON. Colours are kept on a terminal only.
+/// Columns of lines that do not go to a terminal, or to one that does not tell its size.
+pub const WIDTH: usize = 80;
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Color {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Even in a pipe or a file.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Volume {
+    /// Results and errors.
+    Quiet,
+    /// What matters to most.
+    #[default]
+    Normal,
+    /// Every detail.
+    Verbose,
+}
+
+/// What the command line and the environment say of the output as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// When colours are used.
+    pub color: Color,
+    /// How much is said.
+    pub volume: Volume,
+}
+
+static SETTINGS: OnceLock<Settings> = OnceLock::new();
+
+/// Fixes the settings; the first call counts.
+pub fn configure(settings: Settings) {
+    let _ = SETTINGS.set(settings);
+}
+
+fn settings() -> Settings {
+    SETTINGS.get().copied().unwrap_or_default()
+}
+
+/// How much is said.
+#[must_use]
+pub fn volume() -> Volume {
+    settings().volume
+}
+
+/// Whether text on stdout is coloured.
+#[must_use]
+pub fn stdout_colours() -> Colours {
+    colours(stdout_is_terminal())
+}
+
+/// Whether text on stderr is coloured.
+#[must_use]
+pub fn stderr_colours() -> Colours {
+    colours(stderr_is_terminal())
+}
+
+fn colours(terminal: bool) -> Colours {
+    match settings().color {
+        Color::Always => Colours::Ansi,
+        Color::Auto if terminal => Colours::Ansi,
+        Color::Auto | Color::Never => Colours::Off,
+    }
+}
+
+/// Columns for lines on stdout: those of the terminal, else [`WIDTH`].
+#[must_use]
+pub fn stdout_width() -> usize {
+    stdout_size().map_or(WIDTH, |(columns, _)| columns)
+}
+
+/// Columns for lines on stderr: those of the terminal, else [`WIDTH`].
+#[must_use]
+pub fn stderr_width() -> usize {
+    stderr_size().map_or(WIDTH, |(columns, _)| columns)
+}
+
+/// Prints text on stdout: words, tables, JSON. Colours are kept where they are wanted ([`stdout_colours`]).
 pub fn say(text: &str) {
-    to_stdout(&safe(text, if stdout_is_terminal() { Steering::Colours } else { Steering::None }));
+    to_stdout(&safe(text, steering(stdout_colours())));
 }
 
 /// Prints data on stdout, byte by byte; on a terminal as [`say`].
@@ -20,7 +106,14 @@ pub fn data(text: &str) {
 
 /// Says something on stderr. That it can't be said is no failure.
 pub fn talk(text: &str) {
-    to_stderr(&safe(text, if stderr_is_terminal() { Steering::Colours } else { Steering::None }));
+    to_stderr(&safe(text, steering(stderr_colours())));
+}
+
+/// Says something on stderr that nobody misses who asked for `--quiet`, in lines that fit.
+pub fn note(text: &str) {
+    if volume() > Volume::Quiet {
+        talk(&super::table::paragraph(text.trim_end(), stderr_width(), 2));
+    }
 }
 
 /// Draws on stderr, which is a terminal, with the moves of the cursor that a live display needs. A terminal that went away is no
@@ -106,6 +199,13 @@ enum Steering {
     Colours,
     /// Colours, and moves of the cursor: a carriage return, `ESC [ 3 A`, `ESC [ K`, `ESC [ J`.
     Cursor,
+}
+
+fn steering(colours: Colours) -> Steering {
+    match colours {
+        Colours::Ansi => Steering::Colours,
+        Colours::Off => Steering::None,
+    }
 }
 
 /// Whether a character may not pass by itself: tabs and line feeds lay text out.

@@ -1,57 +1,200 @@
-//! Tables and summaries as aligned text. Knows nothing of terminals: the same text goes to a file.
+//! Tables and summaries as aligned text of a given width. Knows nothing of terminals: the same text goes to a file.
 
+mod layout;
+
+pub use self::layout::{flow, shortened, wrapped};
 pub use crate::base::figure::{bytes, counted};
 use crate::base::shown;
 use crate::stage::{Cell, Summary, Table};
 
-/// Space between two columns.
-const GAP: &str = "  ";
+/// Side on which the cells of a column stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
 
-/// A table as lines: its title, the heads, the rows. Numbers stand to the right with thousands separated, reals of a column
-/// with as many decimals as the column needs (at most 4), no value is `-`. Ends with a line break; a table without rows
-/// says so.
-#[must_use]
-pub fn render(table: &Table) -> String {
-    let mut out = String::new();
-    if !table.title.is_empty() {
-        out.push_str(&shown::line(&table.title));
-        out.push('\n');
+/// Column of a [`Grid`]: its head, and what may be done to it to make the table fit.
+#[derive(Clone, Debug)]
+pub struct Column {
+    head: String,
+    priority: u8,
+    shortest: Option<usize>,
+    align: Option<Align>,
+}
+
+impl Column {
+    /// Column that is always shown in full. A head of several words may stand in several lines. Cells stand on the left where one of
+    /// them is text, else on the right.
+    #[must_use]
+    pub fn new(head: impl Into<String>) -> Self {
+        Self { head: head.into(), priority: 0, shortest: None, align: None }
     }
-    if table.rows.is_empty() {
-        out.push_str("(no rows)\n");
-        return out;
+
+    /// How readily it is left out: 0 never, and of the others the highest number first.
+    #[must_use]
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.priority = priority;
+        self
     }
-    let columns: Vec<Column> = (0..table.columns.len()).map(|at| column(table, at)).collect();
-    for line in 0..=table.rows.len() {
-        let mut text = String::new();
-        for (at, column) in columns.iter().enumerate() {
-            let cell = column.cells.get(line).map_or("", String::as_str);
-            let fill = " ".repeat(column.width - width(cell));
-            let parts = if column.right { [&fill, cell] } else { [cell, &fill] };
-            text.push_str(if at == 0 { "" } else { GAP });
-            text.extend(parts);
+
+    /// Lets its cells be cut down to `width` characters (`…` at the end) before any column is left out.
+    #[must_use]
+    pub fn shortest(mut self, width: usize) -> Self {
+        self.shortest = Some(width);
+        self
+    }
+
+    /// Puts its cells on one side, whatever they hold.
+    #[must_use]
+    pub fn align(mut self, align: Align) -> Self {
+        self.align = Some(align);
+        self
+    }
+}
+
+/// Table whose columns are chosen and shortened by importance until it fits a width.
+#[derive(Clone, Debug, Default)]
+pub struct Grid {
+    title: String,
+    columns: Vec<Column>,
+    rows: Vec<Vec<Cell>>,
+    indent: usize,
+}
+
+impl Grid {
+    /// Table without rows.
+    #[must_use]
+    pub fn new(columns: impl IntoIterator<Item = Column>) -> Self {
+        Self { columns: columns.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Adds a title, which stands above the heads.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.title = title.into();
+        self
+    }
+
+    /// Moves every line to the right by so many columns of the terminal.
+    #[must_use]
+    pub fn indent(mut self, indent: usize) -> Self {
+        self.indent = indent;
+        self
+    }
+
+    /// Adds rows, a cell for each column.
+    #[must_use]
+    pub fn rows(mut self, rows: impl IntoIterator<Item = Vec<Cell>>) -> Self {
+        self.rows.extend(rows);
+        self
+    }
+
+    /// Lines of at most `width` columns and the heads of the columns that had to be left out. Counts have their thousands
+    /// separated, reals of a column have the same number of decimals, no value is `-`. A table without rows says so.
+    #[must_use]
+    pub fn fit(&self, width: usize) -> (String, Vec<String>) {
+        let mut out = String::new();
+        let margin = " ".repeat(self.indent);
+        if !self.title.is_empty() {
+            out.push_str(&format!("{margin}{}\n", shown::line(&self.title)));
         }
-        out.push_str(text.trim_end());
-        out.push('\n');
+        if self.rows.is_empty() {
+            out.push_str(&format!("{margin}(no rows)\n"));
+            return (out, Vec::new());
+        }
+        let columns = self.columns.iter().enumerate().map(|(at, column)| self.laid(at, column)).collect();
+        let (lines, left_out) = layout::lines(columns, width.saturating_sub(self.indent));
+        for line in lines {
+            out.push_str(format!("{margin}{line}").trim_end());
+            out.push('\n');
+        }
+        (out, left_out)
     }
-    out
+
+    /// As [`Grid::fit`], with a last line that names the columns left out.
+    #[must_use]
+    pub fn render(&self, width: usize) -> String {
+        let (mut text, left_out) = self.fit(width);
+        if !left_out.is_empty() {
+            let heads: Vec<_> = left_out.iter().map(|head| shown::line(head)).collect();
+            let note = format!("(not shown at this width: {})", heads.join(", "));
+            for line in wrapped(&note, width.saturating_sub(self.indent)) {
+                text.push_str(&format!("{}{line}\n", " ".repeat(self.indent)));
+            }
+        }
+        text
+    }
+
+    fn laid(&self, at: usize, column: &Column) -> layout::Laid {
+        let cells = || self.rows.iter().map(move |row| row.get(at).unwrap_or(&Cell::Null(())));
+        let reals: Vec<f64> =
+            cells().filter_map(|cell| if let Cell::Real(value) = cell { Some(*value) } else { None }).collect();
+        let style = style(&reals);
+        let texts = cells().map(|cell| match cell {
+            Cell::Int(value) => thousands(*value),
+            Cell::Real(value) => real(*value, style),
+            Cell::Text(text) => shown::line(text).into_owned(),
+            Cell::Null(()) => "-".to_owned(),
+        });
+        let numbers = at > 0 && !cells().any(|cell| matches!(cell, Cell::Text(_)));
+        layout::Laid {
+            head: shown::line(&column.head).into_owned(),
+            cells: texts.collect(),
+            right: column.align.map_or(numbers, |align| align == Align::Right),
+            priority: column.priority,
+            shortest: column.shortest,
+        }
+    }
+}
+
+impl From<&Table> for Grid {
+    /// A stage's table: its first column always stays, and of the others the last goes first.
+    fn from(table: &Table) -> Self {
+        const SHORTEST: usize = 12;
+        let column = |(at, head): (usize, &String)| {
+            let text = table.rows.iter().any(|row| matches!(row.get(at), Some(Cell::Text(_))));
+            let column = Column::new(head.as_str()).priority(u8::try_from(at).unwrap_or(u8::MAX));
+            if text { column.shortest(SHORTEST) } else { column }
+        };
+        let columns = table.columns.iter().enumerate().map(column).collect();
+        Self { title: table.title.clone(), columns, rows: table.rows.clone(), indent: 0 }
+    }
+}
+
+/// A stage's table as lines of at most `width` columns: [`Grid::render`].
+#[must_use]
+pub fn render(table: &Table, width: usize) -> String {
+    Grid::from(table).render(width)
 }
 
 /// A summary as people read it: the headline, the tables, the warnings, an empty line between them.
 #[must_use]
-pub fn render_summary(summary: &Summary) -> String {
+pub fn render_summary(summary: &Summary, width: usize) -> String {
     let mut parts = Vec::new();
     if !summary.headline.is_empty() {
-        parts.push(format!("{}\n", shown::line(&summary.headline)));
+        parts.push(paragraph(&shown::line(&summary.headline), width, 0));
     }
-    parts.extend(summary.tables.iter().map(render));
-    let warnings =
-        summary.warnings.iter().map(|warning| format!("warning[{}]: {}\n", warning.code, shown::line(&warning.text)));
+    parts.extend(summary.tables.iter().map(|table| render(table, width)));
+    let warnings = summary
+        .warnings
+        .iter()
+        .map(|warning| paragraph(&format!("warning[{}]: {}", warning.code, shown::line(&warning.text)), width, 2));
     let warnings: String = warnings.collect();
     if !warnings.is_empty() {
         parts.push(warnings);
     }
     parts.join("\n")
+}
+
+/// Text in lines of at most `width` columns, all but the first indented.
+#[must_use]
+pub fn paragraph(text: &str, width: usize, indent: usize) -> String {
+    let lines = flow(text, width, width.saturating_sub(indent));
+    let margin = " ".repeat(indent);
+    lines.iter().enumerate().map(|(at, line)| format!("{}{line}\n", if at == 0 { "" } else { &margin })).collect()
 }
 
 /// A whole number with thousands separated: `136,237`.
@@ -61,46 +204,28 @@ pub fn thousands(value: i64) -> String {
     format!("{sign}{}", crate::base::figure::thousands(value.unsigned_abs()))
 }
 
-/// One column as text, its head first.
-struct Column {
-    cells: Vec<String>,
-    width: usize,
-    right: bool,
-}
-
-fn column(table: &Table, at: usize) -> Column {
-    let cells = || table.rows.iter().map(move |row| row.get(at).unwrap_or(&Cell::Null(())));
-    let reals: Vec<f64> =
-        cells().filter_map(|cell| if let Cell::Real(value) = cell { Some(*value) } else { None }).collect();
-    let style = style(&reals);
-    let mut texts = vec![shown::line(&table.columns[at]).into_owned()];
-    texts.extend(cells().map(|cell| match cell {
-        Cell::Int(value) => thousands(*value),
-        Cell::Real(value) => real(*value, style),
-        Cell::Text(text) => shown::line(text).into_owned(),
-        Cell::Null(()) => "-".to_owned(),
-    }));
-    let right = at > 0 && !cells().any(|cell| matches!(cell, Cell::Text(_)));
-    Column { width: texts.iter().map(|text| width(text)).max().unwrap_or(0), cells: texts, right }
-}
-
 /// How the reals of one column are written.
 #[derive(Clone, Copy)]
 enum Style {
     Decimals(usize),
-    /// All are tiny or huge (learning rates): `1.00e-4`.
+    /// Tiny or huge (learning rates): `2.2e-9`.
     Exponent,
 }
 
+/// Metrics have three decimals; other reals as few as leave out nothing but zeros, at most three.
 fn style(values: &[f64]) -> Style {
-    let finite = || values.iter().copied().filter(|value| value.is_finite() && *value != 0.0);
-    let largest = finite().map(f64::abs).fold(0.0, f64::max);
-    if largest != 0.0 && !(5e-4..1e15).contains(&largest) {
+    let finite = || values.iter().map(|value| value.abs()).filter(|value| value.is_finite() && *value != 0.0);
+    let largest = finite().fold(0.0, f64::max);
+    let smallest = finite().fold(f64::INFINITY, f64::min);
+    let rates = largest < 5e-4 || largest < 0.02 && smallest < 1e-3;
+    if largest != 0.0 && (rates || largest >= 1e15) {
         return Style::Exponent;
     }
-    // As few decimals as leave out nothing but zeros.
+    if largest <= 1.0 {
+        return Style::Decimals(3);
+    }
     let shortest =
-        |value: f64| format!("{value:.4}").trim_end_matches('0').split_once('.').map_or(0, |(_, kept)| kept.len());
+        |value: f64| format!("{value:.3}").trim_end_matches('0').split_once('.').map_or(0, |(_, kept)| kept.len());
     Style::Decimals(finite().map(shortest).max().unwrap_or(1).max(1))
 }
 
@@ -109,7 +234,7 @@ fn real(value: f64, style: Style) -> String {
         return "-".to_owned();
     }
     match style {
-        Style::Exponent => format!("{value:.2e}"),
+        Style::Exponent => format!("{value:.1e}"),
         Style::Decimals(decimals) => {
             let text = format!("{:.decimals$}", value.abs());
             let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
@@ -118,10 +243,6 @@ fn real(value: f64, style: Style) -> String {
             if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
         }
     }
-}
-
-fn width(text: &str) -> usize {
-    text.chars().count()
 }
 
 #[cfg(test)]
@@ -148,23 +269,74 @@ mod tests {
             ],
         );
         assert_eq!(
-            render(&counts),
+            render(&counts, 80),
             "patches\n        healthy      MA  note\nbefore  136,237  11,993  as cut\nafter    47,914       -  1:1\n",
         );
     }
 
     #[test]
-    fn a_column_of_reals_has_the_decimals_that_it_needs() {
+    fn metrics_have_three_decimals_and_rates_an_exponent() {
         let reals = |values: &[f64]| -> Vec<String> {
             let rows = values.iter().map(|&value| vec![text("a"), Cell::Real(value)]).collect();
-            render(&table("", &["", "x"], rows)).lines().skip(1).map(|line| line[1..].trim().to_owned()).collect()
+            render(&table("", &["", "x"], rows), 80).lines().skip(1).map(|line| line[1..].trim().to_owned()).collect()
         };
-        assert_eq!(reals(&[0.7, 0.15]), ["0.70", "0.15"]);
-        assert_eq!(reals(&[0.478_449, 1.0]), ["0.4784", "1.0000"]);
+        assert_eq!(reals(&[0.7, 0.15]), ["0.700", "0.150"]);
+        assert_eq!(reals(&[0.478_449, 1.0]), ["0.478", "1.000"]);
         assert_eq!(reals(&[2.0, 1234.5]), ["2.0", "1,234.5"]);
-        assert_eq!(reals(&[1e-4, 5e-5]), ["1.00e-4", "5.00e-5"]);
-        assert_eq!(reals(&[f64::NAN, -0.5]), ["-", "-0.5"]);
-        assert_eq!(reals(&[f64::INFINITY, 0.0]), ["inf", "0.0"]);
+        assert_eq!(reals(&[1.251, 3.062_49]), ["1.251", "3.062"]);
+        assert_eq!(reals(&[1e-4, 5e-5]), ["1.0e-4", "5.0e-5"]);
+        assert_eq!(reals(&[2e-3, 2.2e-9]), ["2.0e-3", "2.2e-9"]);
+        assert_eq!(reals(&[f64::NAN, -0.5]), ["-", "-0.500"]);
+        assert_eq!(reals(&[f64::INFINITY, 0.0]), ["inf", "0.000"]);
+    }
+
+    fn scores() -> Grid {
+        let columns = [
+            Column::new("class"),
+            Column::new("average precision"),
+            Column::new("found in").shortest(6).priority(1),
+            Column::new("recall").priority(2),
+        ];
+        let row = |class: &str, found: &str| vec![text(class), Cell::Real(0.5), text(found), Cell::Real(0.25)];
+        Grid::new(columns).title("scores").rows([row("MA", "photograph 12"), row("soft exudates", "none")])
+    }
+
+    #[test]
+    fn heads_go_into_two_lines_before_cells_are_cut_and_cells_before_columns_go() {
+        let lines = |width: usize| {
+            let text = scores().render(width);
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{width}:\n{text}");
+            text
+        };
+        assert_eq!(
+            lines(80),
+            "scores\nclass          average precision  found in       recall\nMA                         0.500  photograph 12   0.250\n\
+             soft exudates              0.500  none            0.250\n"
+        );
+        assert_eq!(
+            lines(48),
+            "scores\n                 average\nclass          precision  found in       recall\nMA                 0.500  photograph 12   0.250\n\
+             soft exudates      0.500  none            0.250\n"
+        );
+        assert_eq!(
+            lines(42),
+            "scores\n                 average  found\nclass          precision  in       recall\n\
+             MA                 0.500  photog…   0.250\nsoft exudates      0.500  none      0.250\n"
+        );
+        assert_eq!(
+            lines(32),
+            "scores\n                 average  found\nclass          precision  in\nMA                 0.500  photo…\n\
+             soft exudates      0.500  none\n(not shown at this width:\nrecall)\n"
+        );
+    }
+
+    #[test]
+    fn a_table_fits_any_width_and_cuts_even_what_must_stay() {
+        for width in 8..60 {
+            let (text, left_out) = scores().title("").indent(2).fit(width);
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{width}:\n{text}");
+            assert!(width > 40 || !left_out.is_empty(), "{width}: {left_out:?}");
+        }
     }
 
     #[test]
@@ -176,7 +348,7 @@ mod tests {
             ..Summary::default()
         };
         assert_eq!(
-            render_summary(&summary),
+            render_summary(&summary, 80),
             "2 patches\n\nt\n(no rows)\n\nwarning[class-missing]: no `SE`\\u001b[2J\n"
         );
     }

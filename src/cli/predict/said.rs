@@ -108,7 +108,7 @@ fn words(told: &Told, scored: &[Scored]) -> String {
         None => "0.5: no threshold was tuned for it".to_owned(),
     };
     let _ = writeln!(text, "; `over` is the share of patches at or over {at}\n");
-    text.push_str(&render(&table(told, scored)));
+    text.push_str(&render(&table(told, scored), out::stdout_width()));
     if let Some(out) = told.out {
         let _ = writeln!(text, "\nheat maps: {}", out.join("NAME/overlay.png").display());
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::super::{Exit, Failure};
 use super::{look, print};
 use crate::base::disk::free_bytes;
+use crate::progress::out;
 use crate::progress::table::{bytes, counted, render};
 use crate::progress::text::duration;
 use crate::run::World;
@@ -65,7 +66,7 @@ fn as_text(store: &Store, inventory: &Inventory, stages: &BTreeMap<(String, Stri
         ]
     });
     let columns = ["pipeline", "stage", "results", "bytes", "took"].map(str::to_owned).to_vec();
-    let table = render(&Table { title: String::new(), columns, rows: rows.collect() });
+    let table = render(&Table { title: String::new(), columns, rows: rows.collect() }, out::stdout_width());
     let of_results: u64 = stages.values().map(|of| of.bytes).sum();
     let free = free_bytes(store.layout().root()).map_or_else(|| "an unknown amount".to_owned(), bytes);
     format!(
