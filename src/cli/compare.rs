@@ -16,7 +16,7 @@ use crate::progress::out;
 use crate::progress::table::{counted, render};
 use crate::report::comparison::{Comparison, Repeats, Row, State};
 use crate::run::{self, Options, World};
-use crate::store::{Kind, Manifest, RunRecord, Store};
+use crate::store::{Kind, Manifest, RunOutcome, RunRecord, StageOutcome, Store};
 
 /// The arguments of `macula compare`.
 #[derive(Clone, Debug, Args)]
@@ -108,7 +108,7 @@ pub fn compare(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     match format {
         Format::Csv => {
             for note in comparison.notes() {
-                out::talk(&format!("note: {}\n", shown::line(&note)));
+                out::note(&format!("note: {}\n", shown::line(&note)));
             }
             out::data(&comparison.csv());
         }
@@ -153,7 +153,7 @@ fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>,
         _ = write!(text, "{joint}ranked by {}.{} ({better} is better)", by.stage, by.figure);
     }
     text.push('\n');
-    text.push_str(&render(&comparison.table(lines, width, &name)));
+    text.push_str(&render(&comparison.table(lines, width, &name), width));
     let more = comparison.groups.len().saturating_sub(lines);
     if more > 0 {
         _ = writeln!(text, "and {more} more: `macula compare --all`, or `--format csv`");
@@ -228,7 +228,7 @@ struct Whole<'a> {
 fn whole(recorded: &[RunRecord], number: usize) -> Whole<'_> {
     let stages = |run: &RunRecord| run.stages.keys().cloned().collect::<BTreeSet<String>>();
     let done: Vec<(&RunRecord, BTreeSet<String>)> =
-        recorded.iter().filter(|run| run.ended == "done").map(|run| (run, stages(run))).collect();
+        recorded.iter().filter(|run| run.ended == RunOutcome::Done).map(|run| (run, stages(run))).collect();
     let is_part = |own: &BTreeSet<String>| done.iter().any(|(_, other)| own != other && own.is_subset(other));
     let mut found = Whole { runs: Vec::new(), again: 0, partial: recorded.len() - done.len() };
     let mut met = BTreeSet::new();
@@ -259,7 +259,7 @@ fn points(world: &World, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut 
         .next()
         .into_iter()
         .flat_map(|run| run.stages)
-        .filter(|(_, stage)| stage.became == "failed")
+        .filter(|(_, stage)| stage.became == StageOutcome::Failed)
         .map(|(name, _)| name)
         .collect();
     let options = Options::usual(world.processors);
@@ -381,9 +381,10 @@ fn of_run(run: &RunRecord) -> Result<Row, Failure> {
         row.settings.insert("kernels".to_owned(), kernels.clone());
     }
     row.seed = seeds.join(" ");
-    let failed = run.stages.iter().find(|(_, stage)| stage.became == "failed").map(|(name, _)| name.clone());
-    row.state = match (run.ended.as_str(), failed) {
-        ("done", _) => State::Done,
+    let failed =
+        run.stages.iter().find(|(_, stage)| stage.became == StageOutcome::Failed).map(|(name, _)| name.clone());
+    row.state = match (run.ended, failed) {
+        (RunOutcome::Done, _) => State::Done,
         (_, Some(stage)) => State::Failed(stage),
         _ => State::Open,
     };

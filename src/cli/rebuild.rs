@@ -14,7 +14,7 @@ use crate::progress::table::render;
 use crate::progress::{Colours, Detail, Plain};
 use crate::run::{self, Failures, Links, Options, Project, World};
 use crate::stage::{Cell, Determinism, Implementation, Table, Work};
-use crate::store::{Accept, Store};
+use crate::store::{Accept, StageOutcome, Store};
 
 /// The arguments of `macula rebuild`.
 #[derive(Clone, Debug, Args)]
@@ -67,12 +67,12 @@ pub fn rebuild(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
             let implementation = crate::stages::find(&stage.implementation)?;
             let old = stored.get(&stage.name);
             (!matches!(implementation.work, Work::Source(_)))
-                .then(|| Row::of(&stage.name, implementation, old, &made.became, &made.outputs))
+                .then(|| Row::of(&stage.name, implementation, old, made.became, &made.outputs))
         })
         .collect();
     let columns = ["stage", "class", "again"].map(str::to_owned).to_vec();
     let cells = rows.iter().map(|row| [row.stage, row.class, row.again].map(|text| Cell::Text(text.into())).to_vec());
-    let text = render(&Table { title: String::new(), columns, rows: cells.collect() });
+    let text = render(&Table { title: String::new(), columns, rows: cells.collect() }, out::stdout_width());
     out::say(&text);
     Ok(match (super::run::exit(&report), rows.iter().any(|row| row.broken)) {
         (Exit::Done, true) => Exit::Differs,
@@ -109,12 +109,12 @@ impl<'a> Row<'a> {
         stage: &'a str,
         implementation: &Implementation,
         old: Option<&Outputs>,
-        became: &str,
+        became: StageOutcome,
         made: &Outputs,
     ) -> Self {
         let promised = !matches!(implementation.determinism, Determinism::Unknown);
         let (again, broken) = match old {
-            _ if became != "computed" => ("was not computed", false),
+            _ if became != StageOutcome::Computed => ("was not computed", false),
             None => ("nothing stored to compare with", false),
             Some(old) if old == made => ("the same bytes", false),
             Some(_) if promised => ("DIFFERS", true),

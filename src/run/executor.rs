@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::Limits;
-use super::events::{Became, Event};
+use super::events::Event;
 use super::job::{self, Ended, Job, Shared};
 use super::slots::{Measure, Need, Slots};
 use super::state::{State, States};
@@ -17,7 +17,7 @@ use crate::base::usage::held_memory;
 use crate::base::{Digest, Sources, threads};
 use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId};
 use crate::stage::{StageError, Stop, Warning, Work};
-use crate::store::{StageRun, StoreError};
+use crate::store::{StageOutcome, StageRun, StoreError};
 
 /// How often the wish to stop and the claims of others are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -72,6 +72,8 @@ pub struct Executor<'a> {
     /// How often a stage found an object damaged or missing.
     found: BTreeMap<(StageId, Digest), usize>,
     reasons: BTreeMap<StageId, String>,
+    /// Where stages that were stopped resume.
+    resume: BTreeMap<StageId, String>,
     told_stop: bool,
     /// What became of each stage, for the run's record.
     pub stages: BTreeMap<String, StageRun>,
@@ -121,6 +123,7 @@ impl<'a> Executor<'a> {
             repairing: BTreeSet::new(),
             found: BTreeMap::new(),
             reasons: BTreeMap::new(),
+            resume: BTreeMap::new(),
             told_stop: false,
             stages: BTreeMap::new(),
             failed: Vec::new(),
@@ -253,7 +256,7 @@ impl<'a> Executor<'a> {
 
     fn take_decision(&mut self, id: StageId, decision: Decision) {
         match decision {
-            Decision::Source(known) => self.end(id, known, Became::Source, 0.0, None, None),
+            Decision::Source(known) => self.end(id, known, StageOutcome::Source, 0.0, None, None),
             Decision::Reuse(known, reused) if reused.offer.is_some() => {
                 self.tasks.insert(id, Job::Bring(known, reused));
                 self.states.set(id, State::Queued);
@@ -352,7 +355,7 @@ impl<'a> Executor<'a> {
                 // What a command holds is not this process's.
                 let command = matches!(self.shared.engine.implementation(id).work, Work::Command { .. });
                 self.memory.extend(held.filter(|_| !command).map(|held| (id, held)));
-                let became = if self.repairing.contains(&id) { Became::Repaired } else { Became::Computed };
+                let became = if self.repairing.contains(&id) { StageOutcome::Repaired } else { StageOutcome::Computed };
                 self.end(id, known, became, seconds, items, None);
             }
             Ended::Reused(known, reused) => self.reuse(id, known, reused),
@@ -362,23 +365,27 @@ impl<'a> Executor<'a> {
                 self.tasks.insert(id, Job::Compute(task));
                 self.wait_elsewhere(id);
             }
-            Ended::Failed(StageError::Stopped) if late => {
+            Ended::Failed(StageError::Stopped) | Ended::Stopped(_) if late => {
                 let seconds = self.limits.timeout.map_or(0.0, |timeout| timeout.as_secs_f64());
                 self.take_failure(id, timed_out(seconds));
+            }
+            Ended::Stopped(resume) => {
+                self.resume.extend(resume.map(|place| (id, place)));
+                self.take_failure(id, StageError::Stopped);
             }
             Ended::Failed(error) => self.take_failure(id, error),
         }
     }
 
     fn reuse(&mut self, id: StageId, known: Arc<Known>, reused: Reused) {
-        self.end(id, known, Became::Reused, 0.0, None, Some(reused));
+        self.end(id, known, StageOutcome::Reused, 0.0, None, Some(reused));
     }
 
     fn end(
         &mut self,
         id: StageId,
         known: Arc<Known>,
-        became: Became,
+        became: StageOutcome,
         seconds: f64,
         items: Option<(u64, u64)>,
         reused: Option<Reused>,
@@ -390,7 +397,7 @@ impl<'a> Executor<'a> {
         self.stages.insert(
             stage.clone(),
             StageRun {
-                became: became.name().to_owned(),
+                became,
                 key: known.key,
                 manifest: Some(known.manifest.clone()),
                 outputs,
@@ -448,10 +455,10 @@ impl<'a> Executor<'a> {
         let text_known = self.sources.iter().next().is_some();
         let at = text_known.then(|| self.sources.cite(stage.place(field)));
         self.repairing.remove(&id);
-        self.states.set(id, if stopped { State::Stopped } else { State::Failed });
-        self.note(id, if stopped { "stopped" } else { "failed" });
+        self.note(id, if stopped { StageOutcome::Stopped } else { StageOutcome::Failed });
         let name = stage.name.clone();
-        self.shared.watch.event(&Event::StageFailed { stage: name.clone(), code, text, hint, at, stopped });
+        let resume = self.resume.remove(&id);
+        self.shared.watch.event(&Event::StageFailed { stage: name.clone(), code, text, hint, at, stopped, resume });
         if !stopped {
             self.failed.push(StageFailure { stage: name, error });
         }
@@ -480,22 +487,26 @@ impl<'a> Executor<'a> {
         let left: Vec<StageId> = self.states.iter().filter(|(_, state)| open(state)).map(|(id, _)| id).collect();
         for id in left {
             let needs = self.shared.engine.graph.with_needs(&[id]);
-            let cause = self.states.iter().find(|(need, state)| needs.contains(need) && **state == State::Failed);
+            let cause = self
+                .states
+                .iter()
+                .find(|(need, state)| needs.contains(need) && **state == State::Ended(StageOutcome::Failed));
             let reason = match cause {
                 Some((cause, _)) => format!("needs `{}`", self.shared.engine.stage(cause).name),
                 None if self.stopping() => "stopped before it began".to_owned(),
                 None => "another stage failed; `--keep-going` would have run it".to_owned(),
             };
-            self.states.set(id, State::Left);
-            self.note(id, "not-run");
+            self.note(id, StageOutcome::NotRun);
             let stage = self.shared.engine.stage(id).name.clone();
             self.shared.watch.event(&Event::StageLeft { stage, reason });
         }
     }
 
-    fn note(&mut self, id: StageId, became: &str) {
+    /// Notes that a stage ended without a result.
+    fn note(&mut self, id: StageId, became: StageOutcome) {
+        self.states.set(id, State::Ended(became));
         let stage = StageRun {
-            became: became.to_owned(),
+            became,
             key: None,
             manifest: None,
             outputs: BTreeMap::new(),
@@ -519,18 +530,18 @@ impl<'a> Executor<'a> {
 
     /// How many stages ended so.
     #[must_use]
-    pub fn ended(&self, became: Became) -> usize {
-        self.states.count(|state| *state == State::Ended(became))
+    pub fn ended(&self, outcome: StageOutcome) -> usize {
+        self.states.ended(outcome)
     }
 
     /// Whether a stage was stopped or left because the user asked to stop.
     #[must_use]
     pub fn stopped(&self) -> bool {
-        self.stopping() && self.states.count(|state| matches!(state, State::Stopped | State::Left)) > 0
+        self.stopping() && self.ended(StageOutcome::Stopped) + self.ended(StageOutcome::NotRun) > 0
     }
 }
 
 fn timed_out(seconds: f64) -> StageError {
-    StageError::input("stage-timeout", format!("it took longer than {seconds} s and was ended"))
-        .hint("allow it more with `--timeout`; what it left as a checkpoint is gone on from")
+    StageError::input("stage-timeout", format!("timed out after {seconds}s"))
+        .hint("raise `--timeout`; the next run resumes from its checkpoint")
 }

@@ -16,6 +16,7 @@ pub mod results;
 pub mod slots;
 mod stamp;
 pub mod state;
+pub mod status;
 pub mod time;
 pub mod transfer;
 pub mod trust;
@@ -26,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-pub use events::{Became, Event, Nobody, Watch};
+pub use events::{Event, Nobody, Watch};
 pub use executor::{Failures, StageFailure};
 pub use files::ProjectFiles;
 pub use trust::Trust;
@@ -41,7 +42,7 @@ use crate::lang::spec::Pipeline;
 use crate::plan::{self, AllKnown, Decision, Engine, Explanation, Graph, StageId};
 use crate::sandbox::Wall;
 use crate::stage::{Implementation, StageError};
-use crate::store::{Accept, RunRecord, Store, StoreError};
+use crate::store::{Accept, RunOutcome, RunRecord, StageOutcome, Store, StoreError};
 
 /// What is run, and where.
 pub struct Project<'a> {
@@ -263,7 +264,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         pipeline: project.pipeline.name.clone(),
         file: project.file.clone(),
         began,
-        ended: "running".to_owned(),
+        ended: RunOutcome::Running,
         macula: env!("CARGO_PKG_VERSION").to_owned(),
         machine: machine(world, options),
         ..RunRecord::default()
@@ -322,20 +323,19 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
             Links::Results => links::link(project, engine, executor.known(), &recorder),
             Links::None => None,
         };
-        let ended = match (executor.failed.is_empty(), stopped) {
-            (false, _) => "failed",
-            (true, true) => "stopped",
-            (true, false) => "done",
+        record.ended = match (executor.failed.is_empty(), stopped) {
+            (false, _) => RunOutcome::Failed,
+            (true, true) => RunOutcome::Stopped,
+            (true, false) => RunOutcome::Done,
         };
-        ended.clone_into(&mut record.ended);
         record.seconds = clock.elapsed().as_secs_f64();
         record.peak_bytes = peak_memory(Whose::Own);
         record.commands_peak_bytes = peak_memory(Whose::Children);
-        let computed = executor.ended(Became::Computed) + executor.ended(Became::Repaired);
+        let computed = executor.ended(StageOutcome::Computed) + executor.ended(StageOutcome::Repaired);
         recorder.event(&Event::RunEnded {
-            ended: record.ended.clone(),
+            ended: record.ended,
             computed,
-            reused: executor.ended(Became::Reused),
+            reused: executor.ended(StageOutcome::Reused),
             seconds: record.seconds,
             results,
         });

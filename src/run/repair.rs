@@ -128,6 +128,7 @@ impl Repair<'_> {
             }
             Ended::Reused(..) => Ok(clock.elapsed().as_secs_f64()),
             Ended::Busy(_) | Ended::NotBrought => Err(Trouble::Busy),
+            Ended::Stopped(_) => Err(StageError::Stopped.into()),
             Ended::Failed(error) => Err(error.into()),
         }
     }

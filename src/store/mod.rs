@@ -38,7 +38,7 @@ pub use looks::{Asked, Look, Stamp};
 pub use manifest::{Difference, Field, Kind, Manifest};
 pub use objects::{Blob, Location, Objects};
 pub use remote::{Offer, Remotes};
-pub use runs::{RunRecord, Runs, StageRun};
+pub use runs::{RunOutcome, RunRecord, Runs, StageOutcome, StageRun};
 pub use tree::{Entry, Tree, as_path};
 
 use crate::base::{Digest, disk};

@@ -1,6 +1,7 @@
 //! Records of runs: what each stage's key was and what became of it. `why` compares with the last one; `runs` lists them.
 
 mod index;
+mod outcome;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use self::index::Index;
+pub use self::outcome::{RunOutcome, StageOutcome};
 use super::{Layout, Manifest};
 use crate::base::{Digest, disk};
 
@@ -25,8 +27,8 @@ pub struct RunRecord {
     pub began: u64,
     /// How long it took, seconds.
     pub seconds: f64,
-    /// How it ended: `done`, `failed`, `stopped`; `running` until then (or when it was killed).
-    pub ended: String,
+    /// How it ended.
+    pub ended: RunOutcome,
     /// macula's version.
     pub macula: String,
     /// The machine and how it was used: `os`, `arch`, `processors`, `threads`, `jobs`. No name of it or of its user.
@@ -45,8 +47,8 @@ pub struct RunRecord {
 /// One stage in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageRun {
-    /// `computed`, `reused`, `repaired`, `source`, `failed`, `stopped` or `not-run`.
-    pub became: String,
+    /// How it ended.
+    pub became: StageOutcome,
     /// The key, where it was known.
     pub key: Option<Digest>,
     /// What the key was made of.
@@ -80,7 +82,7 @@ impl RunRecord {
     /// Whether it says how the run ended; one that was killed never does.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        !matches!(self.ended.as_str(), "" | "running")
+        self.ended != RunOutcome::Running
     }
 }
 

@@ -13,7 +13,7 @@ use macula::lang::value::Value;
 use macula::plan::{Decision, Explanation};
 use macula::run::{self, Event, Options, Project, Report, Watch, World};
 use macula::stage::Implementation;
-use macula::store::{Location, Store};
+use macula::store::{Location, RunOutcome, Store};
 use tempfile::TempDir;
 
 use super::stages::ALL;
@@ -96,7 +96,7 @@ impl Bench {
                     match store.objects.read(entry) {
                         Ok(read) => bytes.extend_from_slice(&read),
                         // Where a remembered source's files lie is asked for when they are needed.
-                        Err(_) if report.record.ended == "failed" || known.key.is_none() => {}
+                        Err(_) if report.record.ended == RunOutcome::Failed || known.key.is_none() => {}
                         Err(_) if self.bears_damage => unreadable.push(name.clone()),
                         Err(error) => panic!("{error}"),
                     }
@@ -182,16 +182,13 @@ fn will(decision: &Decision) -> &'static str {
 impl Came {
     /// What became of a stage.
     pub(super) fn of(&self, stage: &str) -> &str {
-        self.report.record.stages.get(stage).map_or("nothing", |stage| &stage.became)
+        self.report.record.stages.get(stage).map_or("nothing", |stage| stage.became.name())
     }
 
     /// The stages that were computed or repaired, by name.
     pub(super) fn computed(&self) -> Vec<&str> {
         let stages = self.report.record.stages.iter();
-        stages
-            .filter(|(_, stage)| ["computed", "repaired"].contains(&&*stage.became))
-            .map(|(name, _)| &**name)
-            .collect()
+        stages.filter(|(_, stage)| stage.became.is_computed()).map(|(name, _)| &**name).collect()
     }
 
     /// The text of an output.
@@ -207,7 +204,7 @@ impl Came {
     /// Fails unless all went well.
     #[track_caller]
     pub(super) fn done(self) -> Self {
-        assert_eq!(self.report.record.ended, "done", "{:#?}", self.report.failed);
+        assert_eq!(self.report.record.ended.name(), "done", "{:#?}", self.report.failed);
         self
     }
 }

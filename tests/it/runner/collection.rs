@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use macula::lang::spec::Pipeline;
 use macula::lang::value::Value;
 use macula::store::collect::{Collected, Mode, Policy, collect};
-use macula::store::{Accept, Inventory, Store, verify};
+use macula::store::{Accept, Inventory, StageOutcome, Store, verify};
 use proptest::prelude::*;
 
 use super::bench::{Bench, With, pipeline, source, stage, wrap};
@@ -156,7 +156,7 @@ fn a_run_beside_collection_is_never_harmed() {
             let add = ["a", "b", "c"][round % 3];
             let came = bench.run(&chain(add)).done();
             assert_eq!(came.texts(), &expected[round % 3]);
-            let repaired = came.report.record.stages.values().any(|stage| stage.became == "repaired");
+            let repaired = came.report.record.stages.values().any(|stage| stage.became == StageOutcome::Repaired);
             assert!(!repaired, "nothing that it used went away: {:?}", came.report.record.stages);
         }
         stop.store(true, Ordering::SeqCst);
@@ -190,7 +190,7 @@ proptest! {
             gc(&bench, policy);
             let after = bench.run(&pipeline).done();
             prop_assert_eq!(before.texts(), after.texts());
-            let repaired = after.report.record.stages.values().any(|stage| stage.became == "repaired");
+            let repaired = after.report.record.stages.values().any(|stage| stage.became == StageOutcome::Repaired);
             prop_assert!(!repaired);
         }
         fs::remove_dir_all(bench.path("results")).expect("deleted");

@@ -46,7 +46,7 @@ fn a_stage_that_takes_too_long_is_ended_and_gone_on_from() {
     let waits = || pipeline(vec![stage("slow", "waits")]);
     bench.options.limits.timeout = Some(Duration::from_millis(300));
     let came = bench.run(&waits());
-    assert_eq!(came.report.record.ended, "failed");
+    assert_eq!(came.report.record.ended.name(), "failed");
     let error = &came.report.failed[0].error;
     assert!(matches!(error, StageError::Input { code: "stage-timeout", .. }), "{error}");
     assert_eq!(bench.run(&waits()).done().text("slow.out"), "from the checkpoint");

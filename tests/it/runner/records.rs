@@ -5,6 +5,7 @@ use std::fs;
 
 use macula::base::Digest;
 use macula::lang::spec::Pipeline;
+use macula::store::RunOutcome;
 use macula::store::collect::{Collected, Mode, Policy, collect};
 use rustix::fs::{CWD, FileType, Mode as Rights, mknodat};
 
@@ -113,12 +114,12 @@ fn a_run_that_ends_after_it_was_indexed_is_read_again() {
     let mut record = store.runs.newest_first(None).last().expect("a run");
     "99990101-000000".clone_into(&mut record.id);
     let stages = std::mem::take(&mut record.stages);
-    "running".clone_into(&mut record.ended);
+    record.ended = RunOutcome::Running;
     assert!(store.runs.write(&record));
     assert_eq!(bench.store().runs.ids()[0], record.id);
     assert_ne!(last(&bench)[1].as_deref(), Some("99990101-000000"));
     record.stages = stages;
-    "done".clone_into(&mut record.ended);
+    record.ended = RunOutcome::Done;
     assert!(store.runs.write(&record));
     assert_eq!(last(&bench)[1].as_deref(), Some("99990101-000000"));
 }
@@ -179,7 +180,7 @@ fn the_record_of_a_run_that_may_be_alive_stays() {
     let (bench, runs) = bench();
     let store = bench.store();
     let mut record = store.runs.record(&runs[0]).expect("recorded");
-    "running".clone_into(&mut record.ended);
+    record.ended = RunOutcome::Running;
     store.runs.write(&record);
     // Whoever looks for a key has a lease.
     let key = record.stages["one"].key.expect("a key");
