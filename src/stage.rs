@@ -1,5 +1,7 @@
 //! The contract between the runner and the stages. The runner names no stage; a stage knows no runner.
 
+mod progress;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::progress::{MetricColumn, MetricStyle, Metrics, Progress, note_resume, resume_note};
 use crate::base::Streams;
 use crate::lang::value::Value;
 use crate::store::{Asked, Entry, Objects, Stamp, StoreError, Tree};
@@ -397,23 +400,6 @@ pub struct Ctx<'a> {
     pub progress: &'a dyn Progress,
     /// Raised when the user asks to stop.
     pub stop: &'a Stop,
-}
-
-/// Told by a stage how far it is. All of it is for people; nothing of it is stored.
-pub trait Progress: Sync {
-    /// `done` of `total` units (`photographs`, `batches`, …); total 0 where unknown.
-    fn step(&self, done: u64, total: u64, unit: &str);
-    /// How it goes, in a few words that hold until the next ones (a batch's loss); shown with the next step.
-    fn now(&self, _words: &str) {}
-    /// A line worth keeping on the screen (an epoch's figures).
-    fn line(&self, text: &str);
-    /// How long the stage has been running, for the times between its checkpoints; never for what is stored. [`None`] where
-    /// there is no clock.
-    fn elapsed(&self) -> Option<std::time::Duration> {
-        None
-    }
-    /// A warning while it runs. Those that matter later belong into the [`Summary`] too.
-    fn warn(&self, warning: &Warning);
 }
 
 /// A flag that the runner raises when the user asks to stop, or when a stage has run too long.

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::plan::Upgrade;
-use crate::stage::{Progress, Summary, Warning};
+use crate::stage::{Metrics, Progress, Summary, Warning};
 use crate::store::remote::Trouble;
+use crate::store::{RunOutcome, StageOutcome};
 
 /// One thing that happened. Written as JSON Lines with `--json` and into the run's folder.
 #[derive(Clone, Debug, Serialize)]
@@ -85,6 +86,14 @@ pub enum Event {
         /// The line.
         text: String,
     },
+    /// Metrics of a stage after an epoch.
+    Metrics {
+        /// The stage.
+        stage: String,
+        /// The epoch, names and values.
+        #[serde(flatten)]
+        metrics: Metrics,
+    },
     /// A warning while a stage runs.
     Warned {
         /// The stage.
@@ -97,7 +106,7 @@ pub enum Event {
         /// The stage.
         stage: String,
         /// How.
-        became: Became,
+        became: StageOutcome,
         /// How long it took here, seconds.
         seconds: f64,
         /// How long computing it took when it was computed, seconds.
@@ -126,6 +135,9 @@ pub enum Event {
         at: Option<String>,
         /// Whether it was only stopped.
         stopped: bool,
+        /// Where the next run resumes, if it was stopped and left a checkpoint or items.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resume: Option<String>,
     },
     /// A stage was not run because others failed.
     StageLeft {
@@ -147,8 +159,8 @@ pub enum Event {
     Stopping,
     /// The run ended.
     RunEnded {
-        /// `done`, `failed` or `stopped`.
-        ended: String,
+        /// How.
+        ended: RunOutcome,
         /// How many stages were computed.
         computed: usize,
         /// How many were reused.
@@ -158,33 +170,6 @@ pub enum Event {
         /// Where the results are linked.
         results: Option<String>,
     },
-}
-
-/// How a stage ended well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Became {
-    /// Computed here.
-    Computed,
-    /// Its result was there.
-    Reused,
-    /// Computed here, because what was stored had been damaged.
-    Repaired,
-    /// A source, looked at.
-    Source,
-}
-
-impl Became {
-    /// As it is recorded.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Computed => "computed",
-            Self::Reused => "reused",
-            Self::Repaired => "repaired",
-            Self::Source => "source",
-        }
-    }
 }
 
 /// Whoever watches a run.
@@ -237,6 +222,10 @@ impl Progress for StageProgress<'_> {
 
     fn line(&self, text: &str) {
         self.watch.event(&Event::Line { stage: self.stage.clone(), text: text.to_owned() });
+    }
+
+    fn metrics(&self, metrics: &Metrics) {
+        self.watch.event(&Event::Metrics { stage: self.stage.clone(), metrics: metrics.clone() });
     }
 
     fn elapsed(&self) -> Option<Duration> {

@@ -60,7 +60,7 @@ for attempt in $(seq "$count"); do
         wait "$process" 2>/dev/null || true
     done
     "$macula" run killed.kdl >said 2>&1
-    taken=$(grep -o "taken up in epoch [0-9]* after [0-9]* batches" said || true)
+    taken=$(grep -o "resumed at epoch [0-9]*\(, batch [0-9]*\)\?" said || true)
     [ -z "$taken" ] || resumed=$((resumed + 1))
     "$macula" get killed.kdl classifier model >/dev/null
     if ! diff -r whole model; then

@@ -1,4 +1,6 @@
-//! The figures of an epoch: what is computed, how it is shown, and how it is stored as a table.
+//! The metrics of an epoch: what is computed, how it is reported, and how it is stored as a table.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +11,7 @@ use crate::learn::loss::Loss;
 use crate::learn::metrics::{
     Baselines, Figures, Mean, Ranking, Scored, ZeroDivision, at, baselines, ranking_as_stored,
 };
-use crate::stage::StageError;
+use crate::stage::{MetricColumn, MetricStyle, Metrics, StageError};
 
 /// Predicted over true positives below this is a collapse, above [`OVER`] the opposite.
 pub const UNDER: f64 = 0.2;
@@ -89,6 +91,37 @@ impl SetFigures {
         }
     }
 
+    /// Its metrics by name, those of single classes with the class behind: `average-precision.MA`.
+    fn by_name(&self, classes: &[String]) -> Vec<(String, Option<f64>)> {
+        let whole = [
+            ("loss", Some(self.loss)),
+            ("mean-average-precision", self.average_precision()),
+            ("mean-auroc", Mean::of(self.ranking.iter().map(|class| class.auroc)).value),
+            ("micro-f1", self.figures.micro.f1),
+            ("macro-f1", self.figures.macro_f1.value),
+            ("hamming-loss", self.figures.hamming_loss),
+            ("subset-accuracy", self.figures.subset_accuracy),
+            ("all-zero", self.figures.all_zero),
+            ("all-zero-true", self.baselines.always_healthy_subset_accuracy),
+        ];
+        let mut all: Vec<_> = whole.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        for (at, class) in classes.iter().enumerate() {
+            let (own, ranking, base) = (&self.figures.classes[at], &self.ranking[at], &self.baselines.classes[at]);
+            let of_class = [
+                ("average-precision", ranking.average_precision),
+                ("prevalence", base.prevalence),
+                ("auroc", ranking.auroc),
+                ("f1", own.f1),
+                ("always-yes-f1", base.always_yes_f1),
+                ("precision", own.precision),
+                ("recall", own.recall),
+                ("predicted-ratio", own.predicted_ratio),
+            ];
+            all.extend(of_class.into_iter().map(|(name, value)| (format!("{name}.{class}"), value)));
+        }
+        all
+    }
+
     /// Classes predicted far too seldom or too often, with how often they are predicted against how often they are there.
     pub fn lopsided(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
         let ratios = self.figures.classes.iter().enumerate();
@@ -116,61 +149,35 @@ pub fn words(epoch: (u64, u64), batch: (u64, u64), value: f64, last: Option<&Epo
     format!("epoch {}/{}, batch {}/{}, loss {}{last}", epoch.0, epoch.1, batch.0, batch.1, loss(value))
 }
 
-/// The figures of an epoch as lines for people: a line per set of patches, then a line per class with training (the fixed
-/// subset where there is one) and validation side by side, and in brackets what is reached without looking.
+/// The metrics of an epoch by name, with the columns that matter most where epochs are chosen by `choose`.
 #[must_use]
-pub fn lines(epoch: &EpochFigures, epochs: u64, classes: &[String], best: &str) -> Vec<String> {
-    let mut lines = vec![format!("epoch {}/{epochs}, rate {:.2e}{best}", epoch.epoch, epoch.rate)];
-    lines.push(format!(
-        "  {:<11}{:>7}{:>8}{:>9}{:>12}{:>17}",
-        "", "loss", "F1", "Hamming", "subset acc", "all-zero (true)"
-    ));
-    let mut whole = |name: &str, set: &SetFigures| {
-        let zero =
-            format!("{} ({})", figure(set.figures.all_zero), figure(set.baselines.always_healthy_subset_accuracy));
-        lines.push(format!(
-            "  {name:<11}{:>7}{:>8}{:>9}{:>12}{zero:>17}",
-            loss(set.loss),
-            figure(set.figures.micro.f1),
-            figure(set.figures.hamming_loss),
-            figure(set.figures.subset_accuracy),
-        ));
+pub fn metrics(epoch: &EpochFigures, epochs: u64, classes: &[String], choose: Choose, best: bool) -> Metrics {
+    let mut values = BTreeMap::from([("learning-rate".to_owned(), Some(epoch.rate))]);
+    let sets = [("training", Some(&epoch.training)), ("subset", epoch.subset.as_ref()), ("valid", Some(&epoch.valid))];
+    for (name, set) in sets.into_iter().filter_map(|(name, set)| Some((name, set?))) {
+        values.extend(set.by_name(classes).into_iter().map(|(metric, value)| (format!("{name}.{metric}"), value)));
+    }
+    values.values_mut().for_each(|value| *value = value.filter(|value| value.is_finite()));
+    let chosen_by = match choose {
+        Choose::AveragePrecision | Choose::Last => None,
+        Choose::F1 => Some(("valid.macro-f1", "valid macro F1")),
+        Choose::Auroc => Some(("valid.mean-auroc", "valid AUROC")),
+        Choose::Loss => Some(("valid.loss", "valid loss")),
     };
-    whole("training", &epoch.training);
-    if let Some(subset) = &epoch.subset {
-        whole("  as it is", subset);
+    let main = [
+        ("valid.mean-average-precision", "valid AP"),
+        ("valid.loss", "valid loss"),
+        ("training.loss", "train loss"),
+        ("valid.micro-f1", "valid F1"),
+        ("learning-rate", "rate"),
+    ];
+    let mut columns: Vec<MetricColumn> = Vec::new();
+    for (name, head) in chosen_by.into_iter().chain(main) {
+        if columns.iter().all(|column| column.name != name) {
+            columns.push(MetricColumn { name: name.to_owned(), head: head.to_owned(), style: MetricStyle::of(name) });
+        }
     }
-    whole("validation", &epoch.valid);
-    lines.push(format!(
-        "  {:<11}{:>18}{:>12}{:>12}{:>20}{:>17}",
-        "train valid", "F1 (always yes)", "precision", "recall", "AP (prevalence)", "predicted/true"
-    ));
-    let subset = epoch.subset.as_ref().unwrap_or(&epoch.training);
-    for (class, name) in classes.iter().enumerate() {
-        let sets = [subset, &epoch.valid];
-        let own = sets.map(|set| &set.figures.classes[class]);
-        let base = &epoch.valid.baselines.classes[class];
-        lines.push(format!(
-            "  {name:<11}{:>18}{:>12}{:>12}{:>20}{:>17}",
-            format!("{} ({})", pair(own.map(|own| own.f1)), figure(base.always_yes_f1)),
-            pair(own.map(|own| own.precision)),
-            pair(own.map(|own| own.recall)),
-            format!("{} ({})", pair(sets.map(|set| set.ranking[class].average_precision)), figure(base.prevalence)),
-            ratios(own.map(|own| own.predicted_ratio)),
-        ));
-    }
-    lines
-}
-
-/// Training and validation, two digits each.
-fn pair(values: [Option<f64>; 2]) -> String {
-    values.map(|value| value.map_or("-".to_owned(), |value| format!("{value:.2}"))).join(" ")
-}
-
-/// Training and validation, marked where the second is far off.
-fn ratios(values: [Option<f64>; 2]) -> String {
-    let mark = if values[1].is_none_or(fits) { "" } else { " !" };
-    format!("{}{mark}", pair(values))
+    Metrics { epoch: epoch.epoch, epochs, best, columns, values }
 }
 
 /// Three digits; `-` for no value.

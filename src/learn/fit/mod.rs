@@ -22,11 +22,11 @@ use crate::base::figure::counted;
 use crate::base::{Streams, disk};
 use crate::data::patches::Label;
 use crate::lang::network::NetworkSpec;
-use crate::stage::{Progress, StageError, Stop, Warning};
+use crate::stage::{Progress, StageError, Stop, Warning, note_resume};
 use crate::store::StoreError;
 use earlier::Earlier;
 pub use earlier::Family;
-use figures::{EpochFigures, SetFigures, lines, lopsided_text, words};
+use figures::{EpochFigures, SetFigures, lopsided_text, metrics, words};
 use settings::{Choose, Memory, Settings, drawn, label_counts};
 
 /// The weights that stay behind when a loss is not a number.
@@ -375,16 +375,9 @@ impl Run<'_> {
             self.facts.best_figure = figure;
             self.best = (self.network.flat().to_vec(), self.network.running().to_vec());
         }
-        let best = match (better, self.facts.best) {
-            (true, _) => format!(": the best so far by {}", choose.words()),
-            (false, Some(best)) => format!(": epoch {best} is better by {}", choose.words()),
-            (false, None) => String::new(),
-        };
         let classes = &task.data.set.info.classes;
-        for line in lines(epoch, task.settings.epochs, classes, &best) {
-            task.progress.line(&line);
-        }
-        // Said when it begins; the mark in the lines above says that it lasts.
+        task.progress.metrics(&metrics(&epoch.clone().bounded(), task.settings.epochs, classes, choose, better));
+        // Said when it begins, not as long as it lasts.
         let before: Vec<usize> = self
             .facts
             .epochs
@@ -438,8 +431,17 @@ impl Run<'_> {
             labels: self.labels.clone(),
         };
         checkpoint.write(self.task.partial)?;
+        note_resume(self.task.partial, &self.place());
         self.saved = self.task.progress.elapsed();
         Ok(())
+    }
+
+    /// Where it stands: `epoch 6, batch 111`.
+    fn place(&self) -> String {
+        match self.facts.batches {
+            0 => format!("epoch {}", self.facts.epoch),
+            done => format!("epoch {}, batch {}", self.facts.epoch, done + 1),
+        }
     }
 
     /// Goes on from the own checkpoint, else from the last state of a shorter training.
@@ -447,11 +449,7 @@ impl Run<'_> {
         let progress = self.task.progress;
         if let Some(checkpoint) = Checkpoint::read(self.task.partial) {
             self.resume(checkpoint)?;
-            progress.line(&format!(
-                "taken up in epoch {} after {}",
-                self.facts.epoch,
-                counted(self.facts.batches, "batch", "batches")
-            ));
+            progress.line(&format!("resumed at {}", self.place()));
             return Ok(());
         }
         match earlier::find(self.task) {
@@ -463,7 +461,7 @@ impl Run<'_> {
             Earlier::State(checkpoint, epochs) => {
                 self.resume(*checkpoint)?;
                 progress.line(&format!(
-                    "goes on from the {} of a training that differs in `epochs` alone",
+                    "continuing a training of {} that differs only in `epochs`",
                     counted(epochs, "epoch", "epochs")
                 ));
                 self.save()

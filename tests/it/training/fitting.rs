@@ -93,9 +93,17 @@ fn a_fit_learns_what_can_be_seen_and_its_model_predicts_it() {
     for class in macula::learn::metrics::ranking(&scored) {
         assert!(class.average_precision.expect("positives") > 0.95, "{class:?}");
     }
-    let lines = watcher.lines.lock().expect("no panic").join("\n");
-    let starts = |words: &str| lines.lines().filter(|line| line.trim_start().starts_with(words)).count();
-    assert_eq!(["epoch 12/12", "train valid", "validation", "A ", "B "].map(starts), [1, 12, 12, 12, 12], "{lines}");
+    let epochs = watcher.metrics.lock().expect("no panic");
+    assert_eq!(epochs.iter().map(|metrics| metrics.epoch).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+    for metrics in epochs.iter() {
+        let named = |name: &str| metrics.values.get(name).copied().flatten().is_some_and(f64::is_finite);
+        assert!(["training.loss", "valid.loss", "valid.average-precision.A", "learning-rate"].into_iter().all(named));
+        assert!(metrics.columns.iter().all(|column| metrics.values.contains_key(&column.name)), "{metrics:?}");
+        assert_eq!((metrics.epochs, metrics.columns[0].name.as_str()), (12, "valid.mean-average-precision"));
+    }
+    // The epoch that is chosen in the end is the last that was the best so far.
+    let best = epochs.iter().rfind(|metrics| metrics.best).expect("a best epoch");
+    assert_eq!(best.epoch, model.info.chosen_epoch);
     assert!(out.summary.headline.contains("chosen by average precision"), "{}", out.summary.headline);
     assert_eq!(out.summary.tables[1].rows.len(), 12);
 }

@@ -38,7 +38,7 @@ fn more_epochs_go_on_from_fewer_and_end_in_the_same_bytes() {
         assert_eq!(told, Vec::<String>::new());
         let (_, of_two, _) = fit(&bench, &format!("{place}/two"), &epochs(2, changed), &bench.data);
         let (longer, rest, told) = fit(&bench, &format!("{place}/five"), &epochs(5, changed), &bench.data);
-        assert_eq!(told, ["goes on from the 2 epochs of a training that differs in `epochs` alone"]);
+        assert_eq!(told, ["continuing a training of 2 epochs that differs only in `epochs`"]);
         assert_eq!(of_two + rest, all);
         assert_eq!(longer, whole);
         // Fewer epochs have nothing to gain from more.

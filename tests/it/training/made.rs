@@ -9,7 +9,7 @@ use macula::base::{Digest, Streams};
 use macula::data::patches::{Label, Part, PatchSet, Row, SetInfo, ShardBytes};
 use macula::lang::network::{Layer, NetworkSpec};
 use macula::lang::value::Value;
-use macula::stage::{Ctx, Inputs, Named, Outcome, Params, Progress, StageError, Stop, Warning, Work};
+use macula::stage::{Ctx, Inputs, Metrics, Named, Outcome, Params, Progress, StageError, Stop, Warning, Work};
 use macula::store::{Objects, Tree};
 
 pub(super) const SIZE: u32 = 16;
@@ -159,6 +159,7 @@ pub(super) struct Watcher {
     pub(super) stop_after: Option<u64>,
     pub(super) batches: AtomicU64,
     pub(super) lines: std::sync::Mutex<Vec<String>>,
+    pub(super) metrics: std::sync::Mutex<Vec<Metrics>>,
 }
 
 impl Progress for Watcher {
@@ -171,6 +172,10 @@ impl Progress for Watcher {
 
     fn line(&self, text: &str) {
         self.lines.lock().expect("no panic").push(text.to_owned());
+    }
+
+    fn metrics(&self, metrics: &Metrics) {
+        self.metrics.lock().expect("no panic").push(metrics.clone());
     }
 
     fn warn(&self, warning: &Warning) {
