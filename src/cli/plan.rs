@@ -7,13 +7,14 @@ use clap::Args;
 
 use super::load::Swept;
 use super::run::accept;
-use super::{Exit, Failure, PipelineArguments, compare, load};
+use super::{Exit, Failure, PipelineArguments, activity, compare, load};
 use crate::base::shown;
 use crate::plan::{Decision, Engine, Explanation, StageId, upgrades};
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, thousands};
 use crate::progress::text::duration;
 use crate::run::slots::Need;
+use crate::run::status::resume;
 use crate::run::{self, Options, World, record};
 use crate::stage::{Cell, StageError, Table};
 
@@ -43,6 +44,7 @@ pub fn plan(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         targets: arguments.stages.clone(),
         ..Options::usual(world.processors)
     };
+    activity::note_runs(&loaded);
     let project = loaded.project();
     let (text, failures) = run::plan(world, &project, &options, |engine, explained| {
         let text = if arguments.json {
@@ -63,7 +65,7 @@ pub fn plan(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut failures = failures.into_iter();
     let Some(first) = failures.next() else { return Ok(Exit::Done) };
     for failure in failures {
-        failure.print(world);
+        failure.print();
     }
     Err(first)
 }
@@ -163,7 +165,10 @@ fn of_sweep(engine: &Engine, explained: &[(StageId, &Decision, Explanation)], sw
         std::iter::once(Cell::Text(own.to_owned())).chain(counts.map(cell)).collect()
     };
     let columns = ["stage", "stages", "will run", "reused", "not known yet", "can't run"].map(str::to_owned).to_vec();
-    text.push_str(&render(&Table { title: String::new(), columns, rows: rows.map(row).collect() }));
+    text.push_str(&render(
+        &Table { title: String::new(), columns, rows: rows.map(row).collect() },
+        out::stdout_width(),
+    ));
     text
 }
 
@@ -190,6 +195,11 @@ fn words(engine: &Engine, id: StageId, decision: &Decision, explanation: &Explan
             let mut words = explanation.reason.as_ref().map(crate::plan::Reason::short).unwrap_or_default();
             if let Some((there, all)) = task.items.filter(|(there, _)| *there > 0) {
                 let _ = write!(words, "; {there} of {} reused", counted(all, "item", "items"));
+            }
+            if engine.store.is_claimed(&task.key) {
+                words.push_str("; another process is computing it");
+            } else if let Some(place) = resume(engine, task) {
+                let _ = write!(words, "; resumes {place}");
             }
             let need = Need::of(engine, id);
             if let Some(memory) = need.memory.filter(|memory| *memory >= WORTH_SAYING) {

@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::{Exit, Failure, PipelineArguments, load};
+use super::{Exit, Failure, PipelineArguments, activity, load};
 use crate::progress::out;
 use crate::progress::table::render;
 use crate::progress::text::duration;
-use crate::run::{World, time};
+use crate::run::{World, status, time};
 use crate::stage::{Cell, Table};
-use crate::store::RunRecord;
+use crate::store::{RunRecord, StageOutcome, Store};
 
 /// The arguments of `macula runs`.
 #[derive(Clone, Debug, Args)]
@@ -29,39 +29,40 @@ pub struct Arguments {
 /// A [`Failure`] where the pipeline can't be read.
 pub fn runs(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
+    activity::note_runs(&loaded);
     let runs = loaded.store.runs.newest_first(Some(&loaded.pipeline.name)).take(arguments.number);
     let text = if arguments.json {
         runs.filter_map(|run| serde_json::to_string(&run).ok()).map(|line| line + "\n").collect()
     } else {
-        let rows: Vec<Vec<Cell>> = runs.map(|run| row(&run)).collect();
+        let rows: Vec<Vec<Cell>> = runs.map(|run| row(&loaded.store, &run)).collect();
         if rows.is_empty() {
             format!("`{}` was not run yet\n", loaded.pipeline.name)
         } else {
             let columns = ["run", "began", "took", "ended", "computed", "reused"].map(str::to_owned).to_vec();
-            render(&Table { title: String::new(), columns, rows })
+            render(&Table { title: String::new(), columns, rows }, out::stdout_width())
         }
     };
     out::say(&text);
     Ok(Exit::Done)
 }
 
-fn row(run: &RunRecord) -> Vec<Cell> {
-    let count = |kinds: &[&str]| {
-        let matching = run.stages.values().filter(|stage| kinds.contains(&stage.became.as_str()));
-        Cell::Int(matching.count() as i64)
+fn row(store: &Store, run: &RunRecord) -> Vec<Cell> {
+    let count = |matches: fn(StageOutcome) -> bool| {
+        Cell::Int(run.stages.values().filter(|stage| matches(stage.became)).count() as i64)
     };
-    // One that was killed never said how it ended, and neither did one that runs.
     let (ended, took) = if run.has_ended() {
-        (run.ended.as_str(), Cell::Text(duration(run.seconds)))
+        (run.ended.name(), Cell::Text(duration(run.seconds)))
+    } else if status::of_run(store, run).is_some() {
+        ("running", Cell::Null(()))
     } else {
-        ("not ended", Cell::Null(()))
+        ("killed", Cell::Null(()))
     };
     vec![
         Cell::Text(run.id.clone()),
         Cell::Text(time::shown(run.began)),
         took,
         Cell::Text(ended.to_owned()),
-        count(&["computed", "repaired"]),
-        count(&["reused"]),
+        count(StageOutcome::is_computed),
+        count(|outcome| outcome == StageOutcome::Reused),
     ]
 }

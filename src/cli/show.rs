@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::artifact::{self, Artifact};
 use super::network::{self, Look};
-use super::{Exit, Failure, Loaded, PipelineArguments, load, pictures};
+use super::{Exit, Failure, Loaded, PipelineArguments, activity, load, pictures};
 use crate::base::shown;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, render_summary, thousands};
@@ -78,12 +78,13 @@ pub fn show(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 fn of_stage(world: &World, loaded: &Loaded, arguments: &Arguments) -> Result<String, Failure> {
+    activity::note_stage(loaded, &arguments.name);
     let artifact = artifact::find(world, loaded, &arguments.name)?;
     if artifact.outdated {
         let run = artifact.run.as_deref().unwrap_or("an earlier run");
         let ask = format!("`macula why {} {}`", loaded.file, artifact.stage.name);
         let note = format!("note: the pipeline changed since; this is what run {run} made ({ask} says what changed)");
-        out::talk(&format!("{note}\n"));
+        out::note(&format!("{note}\n"));
     }
     let mut pictures = Vec::new();
     if !arguments.no_pictures {
@@ -94,7 +95,7 @@ fn of_stage(world: &World, loaded: &Loaded, arguments: &Arguments) -> Result<Str
             Ok(written) => pictures.extend(written.iter().map(|path| near(world, path))),
             // Who did not ask for them may well lack the right to write there, and wants the figures.
             Err(failure) if arguments.pictures.is_none() && failure.exit == Exit::Store => {
-                out::talk(&format!("note: no pictures: {}\n", shown::line(&failure.text)));
+                out::note(&format!("note: no pictures: {}\n", shown::line(&failure.text)));
             }
             Err(failure) => return Err(failure),
         }
@@ -107,7 +108,7 @@ fn of_stage(world: &World, loaded: &Loaded, arguments: &Arguments) -> Result<Str
         _ = write!(text, ", computed in run {run}");
     }
     text.push_str("\n\n");
-    text.push_str(&render_summary(&artifact.summary));
+    text.push_str(&render_summary(&artifact.summary, out::stdout_width()));
     for (output, tree) in artifact.typed() {
         let name = if output.port == "out" { String::new() } else { format!("{}: ", output.port) };
         _ = writeln!(text, "\n{name}{}", headline(&output.ty, tree));
@@ -131,7 +132,7 @@ fn files(tree: &Tree) -> String {
         vec![Cell::Text(name.clone()), Cell::Int(entry.size as i64), Cell::Text(entry.digest.short())]
     });
     let columns = ["file", "bytes", "digest"].map(str::to_owned).to_vec();
-    let table = render(&Table { title: String::new(), columns, rows: rows.collect() });
+    let table = render(&Table { title: String::new(), columns, rows: rows.collect() }, out::stdout_width() - 2);
     let mut text = String::new();
     for line in table.lines() {
         _ = writeln!(text, "  {line}");

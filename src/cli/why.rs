@@ -6,13 +6,13 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::run::accept;
-use super::{Exit, Failure, PipelineArguments, load};
+use super::{Exit, Failure, PipelineArguments, activity, load};
 use crate::base::{Sources, shown};
 use crate::plan::{Decision, Engine, Explanation, Reason, StageId};
 use crate::progress::out;
 use crate::progress::table::counted;
 use crate::progress::text::duration;
-use crate::run::{self, Options, World, time};
+use crate::run::{self, Options, World, status, time};
 use crate::store::{Difference, Kind, RunRecord, StageRun};
 
 /// The arguments of `macula why`.
@@ -36,6 +36,7 @@ pub struct Arguments {
 /// A [`Failure`] where there is no such stage, or no plan can be made.
 pub fn why(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
+    activity::note_stage(&loaded, &arguments.stage);
     let since =
         arguments.since.as_ref().map(|run| super::compare::recorded(&loaded.store, run)).transpose()?.map(Arc::new);
     let options = Options {
@@ -126,6 +127,9 @@ fn told(
         }
     }
     if let Decision::Run(task) = decision {
+        if let Some(place) = status::resume(engine, task).filter(|_| !engine.store.is_claimed(&task.key)) {
+            let _ = writeln!(text, "  the next run resumes {place}");
+        }
         if let Some((there, all)) = task.items {
             let _ = writeln!(text, "  {there} of {} reused", counted(all, "item is", "items are"));
         }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::events::{Event, StageProgress, Watch};
 use super::map;
+use super::status::resume_after_stop;
 use super::trust::Trust;
 use super::world::World;
 use crate::base::budget::Budget;
@@ -64,6 +65,8 @@ pub enum Ended {
     Busy(Box<Task>),
     /// The remote did not give what it had offered.
     NotBrought,
+    /// It was stopped; where the next attempt resumes, if it left something.
+    Stopped(Option<String>),
     /// It failed.
     Failed(StageError),
 }
@@ -127,7 +130,10 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
     }
     let began = shared.world.nanoseconds();
     let clock = Instant::now();
-    let Computed { outcome, items, of_items } = compute(shared, id, &task, &claim.partial()?, stop)?;
+    let Computed { outcome, items, of_items } = match compute(shared, id, &task, &claim.partial()?, stop) {
+        Err(StageError::Stopped) => return Ok(Ended::Stopped(resume_after_stop(engine, id, &task))),
+        other => other?,
+    };
     let seconds = clock.elapsed().as_secs_f64();
     let anew = match items {
         // What took long was done before; nothing says how long but the record of then.

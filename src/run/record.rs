@@ -2,19 +2,23 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::events::{Event, Watch};
 use super::slots::Need;
+use super::status::{EVENTS, ProgressFile, Steps};
 use super::world::World;
+use crate::base::lock::{self, Ask};
 use crate::plan::{Decision, Engine, Explanation, StageId};
 
 /// Writes events into a run's folder and hands them on.
 pub struct Recorder<'a> {
+    folder: PathBuf,
     file: Option<Mutex<BufWriter<File>>>,
+    progress: Mutex<ProgressFile>,
     world: &'a World,
     next: &'a dyn Watch,
 }
@@ -23,8 +27,19 @@ impl<'a> Recorder<'a> {
     /// A recorder into `folder`.
     #[must_use]
     pub fn new(folder: &Path, world: &'a World, next: &'a dyn Watch) -> Self {
-        let file = std::fs::create_dir_all(folder).and_then(|()| File::create(folder.join("events.jsonl"))).ok();
-        Self { file: file.map(|file| Mutex::new(BufWriter::new(file))), world, next }
+        let file = std::fs::create_dir_all(folder).and_then(|()| File::create(folder.join(EVENTS))).ok();
+        if let Some(file) = &file {
+            // Held as long as the process lives, so that others can tell.
+            let _ = lock::lock(file, Ask::AloneNow);
+        }
+        let file = file.map(|file| Mutex::new(BufWriter::new(file)));
+        Self { folder: folder.to_owned(), file, progress: Mutex::default(), world, next }
+    }
+}
+
+impl Recorder<'_> {
+    fn progress(&self) -> MutexGuard<'_, ProgressFile> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -35,6 +50,15 @@ impl Watch for Recorder<'_> {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = writeln!(file, "{}", line(event, self.world.nanoseconds()));
             let _ = file.flush();
+        }
+        match event {
+            Event::Step { stage, done, total, unit, now } => {
+                let steps = Steps { done: *done, total: *total, unit: unit.clone(), now: now.clone() };
+                self.progress().step(&self.folder, stage, steps);
+            }
+            Event::StageEnded { stage, .. } | Event::StageFailed { stage, .. } => self.progress().ended(stage),
+            Event::RunEnded { .. } => ProgressFile::remove(&self.folder),
+            _ => {}
         }
         self.next.event(event);
     }

@@ -1,0 +1,31 @@
+//! What another process computes, in a line.
+
+use super::watchers::steps;
+use crate::run::status::{Activity, LiveRun};
+use crate::stage::Metrics;
+
+/// What a run computes: `run R is running: classifier, 1,210 of 3,520 batches, epoch 5/16: valid AP 0.612`.
+#[must_use]
+pub fn live_run(live: &LiveRun) -> String {
+    let stages: Vec<String> = live.stages.iter().map(activity).collect();
+    let stages = if stages.is_empty() { String::new() } else { format!(": {}", stages.join("; ")) };
+    format!("run {} is running{stages}", live.run)
+}
+
+/// How far a stage is: `classifier, 1,210 of 3,520 batches, epoch 5/16: valid AP 0.612, valid loss 0.2437`.
+#[must_use]
+pub fn activity(activity: &Activity) -> String {
+    let far = activity.steps.as_ref().map(|far| format!(", {}", steps(far.done, far.total, &far.unit, "")));
+    let metrics = activity.metrics.as_ref().map(|metrics| format!(", {}", last_epoch(metrics)));
+    format!("{}{}{}", activity.stage, far.unwrap_or_default(), metrics.unwrap_or_default())
+}
+
+/// The main metrics of an epoch in words.
+fn last_epoch(metrics: &Metrics) -> String {
+    const MAIN: usize = 2;
+    let words = metrics.columns.iter().take(MAIN).map(|column| {
+        let value = metrics.values.get(&column.name).copied().flatten();
+        format!("{} {}", column.head, column.style.text(value))
+    });
+    format!("epoch {}/{}: {}", metrics.epoch, metrics.epochs, words.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,159 @@
+//! What other processes compute now, from what their runs write down, and where an interrupted stage resumes. Writes nothing of the
+//! store's but the file of progress, which a run replaces while it lasts.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::base::disk;
+use crate::base::figure::counted;
+use crate::base::lock::{self, Ask, Locked};
+use crate::plan::{Engine, StageId, Task};
+use crate::stage::{Metrics, resume_note};
+use crate::store::{RunRecord, Store};
+
+/// File in a run's folder with what happened; its run holds a lock on it until it ends.
+pub(super) const EVENTS: &str = "events.jsonl";
+
+/// File in a run's folder that says how far its stages are.
+const PROGRESS: &str = "progress.json";
+
+/// How often it is replaced at most.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How many runs are looked at: one that is alive is among the last ones.
+const RUNS: usize = 20;
+
+/// How far a stage is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steps {
+    /// Units done.
+    pub done: u64,
+    /// Units in all; 0 if unknown.
+    pub total: u64,
+    /// What is counted.
+    pub unit: String,
+    /// How it goes, in a few words.
+    #[serde(default)]
+    pub now: String,
+}
+
+/// Stage that another process computes now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activity {
+    /// The run.
+    pub run: String,
+    /// The stage.
+    pub stage: String,
+    /// How far it is, if it has said so.
+    pub steps: Option<Steps>,
+    /// Metrics after its last epoch.
+    pub metrics: Option<Metrics>,
+}
+
+/// Run of a pipeline that another process executes now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveRun {
+    /// Its id.
+    pub run: String,
+    /// When it began: nanoseconds since 1970, UTC.
+    pub began: u64,
+    /// The stages that it computes now.
+    pub stages: Vec<Activity>,
+}
+
+/// The runs of a pipeline that other processes execute now, the newest first.
+#[must_use]
+pub fn live(store: &Store, pipeline: &str) -> Vec<LiveRun> {
+    let open = store.runs.newest_first(Some(pipeline)).take(RUNS).filter(|record| !record.has_ended());
+    open.filter_map(|record| of_run(store, &record)).collect()
+}
+
+/// What a run computes now; [`None`] if its process has ended.
+#[must_use]
+pub fn of_run(store: &Store, record: &RunRecord) -> Option<LiveRun> {
+    let folder = store.runs.folder(&record.id);
+    let events = File::open(folder.join(EVENTS)).ok()?;
+    let alive = !record.has_ended() && matches!(lock::lock(&events, Ask::SharedNow), Ok(Locked::Elsewhere));
+    let stages = || activities(&record.id, &folder, events);
+    alive.then(|| LiveRun { run: record.id.clone(), began: record.began, stages: stages() })
+}
+
+fn activities(run: &str, folder: &Path, events: File) -> Vec<Activity> {
+    let mut running: Vec<Activity> = Vec::new();
+    for line in BufReader::new(events).lines().map_while(Result::ok) {
+        // A line that is being written is none yet.
+        let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+        let Some(stage) = event["stage"].as_str() else { continue };
+        match event["event"].as_str() {
+            Some("stage-began") => {
+                running.push(Activity { run: run.to_owned(), stage: stage.to_owned(), steps: None, metrics: None });
+            }
+            Some("stage-ended" | "stage-failed" | "stage-waits") => running.retain(|activity| activity.stage != stage),
+            Some("metrics") => {
+                if let Some(activity) = running.iter_mut().find(|activity| activity.stage == stage) {
+                    activity.metrics = serde_json::from_value(event).ok();
+                }
+            }
+            _ => {}
+        }
+    }
+    let progress = std::fs::read(folder.join(PROGRESS)).unwrap_or_default();
+    let mut progress: BTreeMap<String, Steps> = serde_json::from_slice(&progress).unwrap_or_default();
+    for activity in &mut running {
+        activity.steps = progress.remove(&activity.stage);
+    }
+    running
+}
+
+/// Where a stage that has to run resumes, if an earlier attempt left a checkpoint: `at epoch 6, batch 111`.
+#[must_use]
+pub fn resume(engine: &Engine, task: &Task) -> Option<String> {
+    resume_note(&engine.store.layout().partial(&task.key)).map(|place| format!("at {place}"))
+}
+
+/// Where a stage that was interrupted just now resumes: [`resume`], or `with 12 of 64 items done`.
+pub(super) fn resume_after_stop(engine: &Engine, id: StageId, task: &Task) -> Option<String> {
+    let items = || {
+        let all = engine.items(id, task).ok()?;
+        let done = all.iter().filter(|(_, _, tree)| tree.is_some()).count();
+        (done > 0).then(|| format!("with {done} of {} done", counted(all.len() as u64, "item", "items")))
+    };
+    resume(engine, task).or_else(items)
+}
+
+/// Writer of a run's file of progress.
+#[derive(Debug, Default)]
+pub(super) struct ProgressFile {
+    steps: BTreeMap<String, Steps>,
+    written: Option<Instant>,
+}
+
+impl ProgressFile {
+    /// Notes how far a stage is, and writes that now and then. A file that can't be written only says less.
+    pub(super) fn step(&mut self, folder: &Path, stage: &str, steps: Steps) {
+        self.steps.insert(stage.to_owned(), steps);
+        if self.written.is_some_and(|written| written.elapsed() < PAUSE) {
+            return;
+        }
+        self.written = Some(Instant::now());
+        if let Ok(text) = serde_json::to_vec(&self.steps) {
+            let _ = disk::write_lightly(&folder.join(PROGRESS), &text);
+        }
+    }
+
+    /// Forgets a stage that ended.
+    pub(super) fn ended(&mut self, stage: &str) {
+        self.steps.remove(stage);
+    }
+
+    /// Removes the file after the run.
+    pub(super) fn remove(folder: &Path) {
+        let _ = std::fs::remove_file(folder.join(PROGRESS));
+    }
+}
