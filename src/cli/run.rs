@@ -1,4 +1,4 @@
-//! `macula run`: computes what is not there yet.
+//! `macula run`: runs what isn't cached.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::failure::colours;
 use super::store::size;
 use super::{Exit, Failure, Loaded, PipelineArguments, compare, load, lock, trust};
 use crate::base::shown;
 use crate::base::signals::is_ignored;
 use crate::progress::out;
-use crate::progress::{Colours, Detail, Glyphs, Json, Live, Plain};
+use crate::progress::{Detail, Glyphs, Json, Live, Plain};
 use crate::run::slots::Measure;
 use crate::run::{self, Failures, Limits, Options, Report, Watch, World};
 use crate::sandbox::Wall;
@@ -24,27 +23,27 @@ use crate::store::Accept;
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// The stages that are wanted, with what they need; all where none is named
+    /// Stages to run, with everything they need [default: all]
     stages: Vec<String>,
-    /// Stages at the same time [default: the number of threads, at most 4]
+    /// Stages that run at the same time [default: the number of threads, at most 4]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
-    /// Threads that all stages share; results do not depend on it [default: the number of processors]
+    /// Threads shared by all stages; results do not depend on it [default: the number of processors]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// Memory that stages share, such as `8G` [default: four fifths of what there is]
+    /// Memory shared by all stages, such as `8G` [default: four fifths of what is available]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
-    /// Stages that may compute on the same GPU at the same time
+    /// Stages that may compute on one GPU at the same time
     #[arg(long, value_name = "N", default_value = "1")]
     per_device: NonZeroUsize,
-    /// Where a stage fails, go on with all that does not depend on it; a sweep always does
+    /// After a failure, continue with every stage that does not need the failed one; sweeps always do
     #[arg(long)]
     keep_going: bool,
-    /// End a stage that takes longer than so many seconds, where that is safe
+    /// Stop a stage after this many seconds; the next run resumes from its checkpoint
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
-    /// How often a stage is tried again after a fault that can pass (a network disk that does not answer)
+    /// Retries after a fault that may pass, such as a network disk that does not answer
     #[arg(long, value_name = "N", default_value_t = Limits::default().retries)]
     retries: usize,
     #[command(flatten)]
@@ -56,24 +55,24 @@ pub struct Arguments {
     json: bool,
 }
 
-/// How much the results must be those of others.
+/// How strictly results must agree with earlier ones.
 #[derive(Clone, Debug, Args)]
 struct Sameness {
-    /// Do not take results that were computed on another kind of processor
+    /// Do not use results computed on another kind of processor
     #[arg(long)]
     exact: bool,
-    /// Compare with `PIPELINE.lock.kdl` beside the file: what came out bit for bit, what within tolerance, what not and why
+    /// Compare with `PIPELINE.lock.kdl` next to the file: what is identical, within tolerance or different, and why
     #[arg(long)]
     locked: bool,
 }
 
-/// What is asked of commands of the user's.
+/// How the user's commands are run.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Commands {
-    /// Let the pipeline's commands run from now on, as its files stand (`macula trust`)
+    /// Allow this pipeline's `exec` commands from now on, pinned to the current file contents (`macula trust`)
     #[arg(long)]
     pub(super) trust: bool,
-    /// Run commands without walls: they may do all that you may
+    /// Run `exec` commands unsandboxed, with your full permissions
     #[arg(long)]
     pub(super) unconfined: bool,
 }
@@ -85,13 +84,13 @@ impl Commands {
     }
 }
 
-/// Stages at the same time without `--jobs`: they share all threads, and each may hold gigabytes.
+/// Stages that run at the same time without `--jobs`: they share all threads, and each may hold gigabytes.
 const MOST_JOBS: usize = 4;
 
-/// Computes what is not there yet.
+/// Runs what isn't cached.
 ///
 /// # Errors
-/// A [`Failure`] where nothing could be run; a failed stage is an [`Exit`].
+/// A [`Failure`] if nothing could be run; a failed stage is an [`Exit`].
 pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
@@ -119,11 +118,11 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     other_file(world, &loaded);
     let lock = arguments.sameness.locked.then(|| lock::of_pipeline(world, &loaded)).transpose()?;
     listen(world);
-    let detail = if loaded.sweep.is_some() { Detail::Brief } else { Detail::Full };
+    let detail = Detail::of(out::volume(), loaded.sweep.is_some());
     let watch = watch(world, arguments, detail);
     let report = run::execute(world, &loaded.project(), &options, &*watch)?;
     drop(watch);
-    if loaded.sweep.is_some() && !arguments.json {
+    if loaded.sweep.is_some() && !arguments.json && out::volume() > out::Volume::Quiet {
         compare::after_run(world, &loaded)?;
     }
     let Some(lock) = lock else { return Ok(exit(&report)) };
@@ -135,7 +134,7 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     })
 }
 
-/// Says where the pipeline of another file has the same name: `results/`, `runs` and `why` go by names.
+/// Notes that the pipeline of another file has the same name: `results/`, `runs` and `why` go by names.
 fn other_file(world: &World, loaded: &Loaded) {
     let name = &loaded.pipeline.name;
     let Some(last) = loaded.store.runs.newest_first(Some(name)).next() else { return };
@@ -143,19 +142,19 @@ fn other_file(world: &World, loaded: &Loaded) {
     if let (Some(there), Some(here)) = (place(&last.file), place(&loaded.file))
         && there != here
     {
-        out::talk(&format!(
-            "note: `{}` has a pipeline `{name}`, too, and ran last: both write to `results/{name}/`; give one of them another name\n",
+        out::note(&format!(
+            "note: `{}` also has a pipeline `{name}`, which ran last: both write to `results/{name}/`; rename one of them\n",
             shown::line(&last.file)
         ));
     }
 }
 
 fn timeout(seconds: Option<f64>) -> Result<Option<Duration>, Failure> {
-    let wrong = |_| Failure::user("`--timeout` takes seconds from 0 on");
+    let wrong = |_| Failure::user("`--timeout` expects a number of seconds, 0 or more");
     seconds.map(Duration::try_from_secs_f64).transpose().map_err(wrong)
 }
 
-/// `--exact` takes results of this machine's class alone.
+/// `--exact` uses results of this machine's class only.
 pub(super) fn accept(exact: bool) -> Accept {
     if exact { Accept::OwnClass } else { Accept::AnyClass }
 }
@@ -164,9 +163,9 @@ fn watch<'a>(world: &'a World, arguments: &Arguments, detail: Detail) -> Box<dyn
     if arguments.json {
         return Box::new(Json::new(world));
     }
-    let terminal = out::stdout_is_terminal();
-    let tinted = if terminal && colours(world) { Colours::Ansi } else { Colours::Off };
-    if terminal && out::stderr_is_terminal() && world.variable("TERM") != Some("dumb") {
+    let tinted = out::stdout_colours();
+    let terminals = out::stdout_is_terminal() && out::stderr_is_terminal();
+    if terminals && detail != Detail::Quiet && world.variable("TERM") != Some("dumb") {
         Box::new(Live::new(tinted, detail, glyphs(world)))
     } else {
         Box::new(Plain::new(tinted, detail))

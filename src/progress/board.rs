@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
-use super::table::{counted, thousands};
+use super::table::{counted, shortened as fit, thousands};
 use super::text::{Colours, duration};
 use crate::base::shown;
-use crate::run::{Became, Event};
+use crate::run::Event;
+use crate::store::StageOutcome;
 
 /// Rates are those of the last so long.
 const WINDOW: Duration = Duration::from_secs(20);
@@ -33,19 +34,11 @@ pub struct Board {
     pipeline: String,
     stages: usize,
     /// How each stage ended; one that is repaired ends twice.
-    ended: BTreeMap<String, Ending>,
+    ended: BTreeMap<String, StageOutcome>,
     /// When the run began; [`None`] before and after.
     since: Option<Instant>,
     stopping: bool,
     running: Vec<Running>,
-}
-
-/// How a stage ended, as far as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    Reused,
-    Failed,
-    Other,
 }
 
 /// A stage that runs.
@@ -90,7 +83,7 @@ impl Board {
             }
             Event::StageBegan { stage, reason, .. } => self.begin(stage, reason, now),
             Event::StageFetched { stage, remote, .. } => self.begin(stage, &format!("from remote `{remote}`"), now),
-            Event::StageWaits { stage } => self.begin(stage, "it is being computed already", now),
+            Event::StageWaits { stage } => self.begin(stage, "another process is computing it", now),
             Event::Step { stage, done, total, unit, now: words } => {
                 if let Some(running) = self.find(stage) {
                     running.step(*done, *total, &shown::line(unit), now);
@@ -102,11 +95,9 @@ impl Board {
                     running.line = shown::line(text.trim()).into_owned();
                 }
             }
-            Event::StageEnded { stage, became, .. } => {
-                self.end(stage, if *became == Became::Reused { Ending::Reused } else { Ending::Other });
-            }
+            Event::StageEnded { stage, became, .. } => self.end(stage, *became),
             Event::StageFailed { stage, stopped, .. } => {
-                self.end(stage, if *stopped { Ending::Other } else { Ending::Failed });
+                self.end(stage, if *stopped { StageOutcome::Stopped } else { StageOutcome::Failed });
             }
             Event::Repairing { stage, found_by, .. } => {
                 self.ended.remove(stage);
@@ -114,7 +105,11 @@ impl Board {
             }
             Event::Stopping => self.stopping = true,
             Event::RunEnded { .. } => (self.since, self.running) = (None, Vec::new()),
-            Event::Upgraded { .. } | Event::Warned { .. } | Event::StageLeft { .. } | Event::Remote { .. } => {}
+            Event::Upgraded { .. }
+            | Event::Warned { .. }
+            | Event::Metrics { .. }
+            | Event::StageLeft { .. }
+            | Event::Remote { .. } => {}
         }
     }
 
@@ -133,8 +128,8 @@ impl Board {
         });
     }
 
-    fn end(&mut self, stage: &str, ending: Ending) {
-        self.ended.insert(stage.to_owned(), ending);
+    fn end(&mut self, stage: &str, outcome: StageOutcome) {
+        self.ended.insert(stage.to_owned(), outcome);
         self.running.retain(|running| running.stage != stage);
     }
 
@@ -173,13 +168,13 @@ impl Board {
     }
 
     fn head(&self, width: usize, time: Duration) -> String {
-        let count = |wanted: Ending| self.ended.values().filter(|ending| **ending == wanted).count();
-        let (reused, failed) = (count(Ending::Reused), count(Ending::Failed));
+        let count = |wanted: StageOutcome| self.ended.values().filter(|outcome| **outcome == wanted).count();
+        let (reused, failed) = (count(StageOutcome::Reused), count(StageOutcome::Failed));
         let far = format!("{}/{}", self.ended.len(), counted(self.stages as u64, "stage", "stages"));
         let mut parts = vec![(9, far), (5, whole(time))];
         if self.stopping {
-            parts.push((8, "stopping where that is safe".to_owned()));
-            parts.push((1, "Ctrl-C again ends at once".to_owned()));
+            parts.push((8, "stopping".to_owned()));
+            parts.push((7, "Ctrl-C again quits now".to_owned()));
         } else {
             parts.push((4, format!("{} running", self.running.len())));
             parts.push((3, format!("{reused} reused")));
@@ -293,7 +288,7 @@ fn count(value: u64) -> String {
 /// A time in whole seconds, so that it does not flicker.
 fn whole(time: Duration) -> String {
     let seconds = time.as_secs();
-    if seconds < 60 { format!("{seconds} s") } else { duration(seconds as f64) }
+    if seconds < 60 { format!("{seconds}s") } else { duration(seconds as f64) }
 }
 
 /// The parts that fit into `room`, each with two spaces before it: those of the lowest rank go first.
@@ -312,26 +307,6 @@ fn squeezed(mut parts: Vec<(u8, String)>, room: usize) -> Vec<String> {
         *last = fit(last, room.saturating_sub(others + 2));
     }
     fitting(parts, room)
-}
-
-/// Text of at most so many columns.
-fn fit(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut cut = String::new();
-    let mut used = 1;
-    for c in text.chars() {
-        used += c.width().unwrap_or(0);
-        if used > width {
-            break;
-        }
-        cut.push(c);
-    }
-    if width > 0 {
-        cut.push('…');
-    }
-    cut
 }
 
 /// A line whose parts fit, unless the terminal is narrower than a name and a count: then without colours.

@@ -37,7 +37,7 @@ impl Live {
     /// A live display.
     #[must_use]
     pub fn new(colours: Colours, detail: Detail, glyphs: Glyphs) -> Self {
-        let (text, board) = (Text::new(colours, detail), Board::new(colours, glyphs));
+        let (text, board) = (Text::new(colours, detail, size().0), Board::new(colours, glyphs));
         let state = State { text, board, drawn: Vec::new(), ended: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new() });
         make_way_for_panics(Arc::downgrade(&shared));
@@ -56,6 +56,8 @@ impl Watch for Live {
         let said = if matches!(event, Event::StageBegan { .. } | Event::StageFetched { .. }) {
             None
         } else {
+            // The last column stays empty, as below.
+            state.text.width = size().0.saturating_sub(1);
             state.text.of(event)
         };
         if let Some(said) = said {

@@ -1,6 +1,8 @@
 //! What people see while macula works: plain lines, or a live display on a terminal.
 
+pub mod activity;
 pub mod board;
+mod epochs;
 pub mod live;
 pub mod out;
 pub mod table;

@@ -1,13 +1,21 @@
-//! A run's events as text. Knows nothing of terminals but whether colours are wanted.
+//! A run's events as text of a given width. Knows nothing of terminals but whether colours are wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::table::{counted, render, thousands};
+use unicode_width::UnicodeWidthStr;
+
+use super::epochs;
+use super::out::Volume;
+use super::table::{counted, flow, render, thousands};
 use crate::base::shown;
-use crate::run::{Became, Event};
-use crate::stage::{Summary, Warning};
+use crate::run::Event;
+use crate::stage::{Metrics, Summary, Warning};
 use crate::store::remote::Trouble;
+use crate::store::{RunOutcome, StageOutcome};
+
+/// Widest column of names; longer ones push the rest of their line.
+const WIDEST_NAME: usize = 24;
 
 /// Whether text may hold colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,30 +29,69 @@ pub enum Colours {
 /// How much is said of each stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// That it begins, its lines, its first table, its warnings.
-    Full,
-    /// One line where it was computed or failed: a sweep has hundreds of stages.
+    /// Failures.
+    Quiet,
+    /// One line for each stage that was computed or failed: a sweep has hundreds of stages.
     Brief,
+    /// How each stage ended, the main metrics of its epochs, its warnings.
+    Full,
+    /// When it starts, all metrics, its first table, every warning.
+    Verbose,
 }
 
-/// Turns events into text; remembers how wide names are, and how far the run is.
+impl Detail {
+    /// The detail of a run: a sweep says less.
+    #[must_use]
+    pub fn of(volume: Volume, sweep: bool) -> Self {
+        match volume {
+            Volume::Quiet => Self::Quiet,
+            Volume::Normal if sweep => Self::Brief,
+            Volume::Normal => Self::Full,
+            Volume::Verbose => Self::Verbose,
+        }
+    }
+}
+
+/// Turns events into text; remembers how wide names are, how far the run is, and what was said.
 #[derive(Clone, Debug)]
 pub struct Text {
     colours: Colours,
     detail: Detail,
+    /// Columns of a line.
+    pub width: usize,
     widest: usize,
     stages: usize,
     /// The stages that ended; one that is repaired ends twice.
     ended: BTreeSet<String>,
     /// Why stages were not run, and how many.
     left: BTreeMap<String, usize>,
+    /// Of each stage, the codes of which a warning was said.
+    warned: BTreeMap<String, BTreeSet<String>>,
+    /// Warnings that were not said because one of their code was.
+    unsaid: usize,
+    /// Stages with epochs.
+    with_epochs: BTreeSet<String>,
+    /// The stage whose epochs stand in the last lines.
+    table_of: Option<String>,
 }
 
 impl Text {
-    /// Text with or without colours.
+    /// Text in lines of `width` columns.
     #[must_use]
-    pub fn new(colours: Colours, detail: Detail) -> Self {
-        Self { colours, detail, widest: 8, stages: 0, ended: BTreeSet::new(), left: BTreeMap::new() }
+    pub fn new(colours: Colours, detail: Detail, width: usize) -> Self {
+        Self {
+            colours,
+            detail,
+            width,
+            widest: 8,
+            stages: 0,
+            ended: BTreeSet::new(),
+            left: BTreeMap::new(),
+            warned: BTreeMap::new(),
+            unsaid: 0,
+            with_epochs: BTreeSet::new(),
+            table_of: None,
+        }
     }
 
     /// How much it says of each stage.
@@ -53,7 +100,7 @@ impl Text {
         self.detail
     }
 
-    /// What is said of an event, ending with a line break; [`None`] where nothing is.
+    /// What is said of an event, ending with a line break; [`None`] if nothing is.
     pub fn of(&mut self, event: &Event) -> Option<String> {
         match event {
             Event::StageEnded { stage, .. } | Event::StageFailed { stage, .. } => _ = self.ended.insert(stage.clone()),
@@ -61,80 +108,97 @@ impl Text {
             Event::StageLeft { reason, .. } => *self.left.entry(reason.clone()).or_default() += 1,
             _ => {}
         }
-        if self.detail == Detail::Brief && Self::goes_unsaid(event) {
+        if self.goes_unsaid(event) {
             return None;
         }
-        match event {
+        let said = self.words(event)?;
+        if !matches!(event, Event::Metrics { .. }) {
+            self.table_of = None;
+        }
+        Some(said)
+    }
+
+    fn words(&mut self, event: &Event) -> Option<String> {
+        Some(match event {
             Event::RunBegan { pipeline, stages, to_run, unknown, widest, .. } => {
-                (self.widest, self.stages) = (*widest, *stages);
+                (self.widest, self.stages) = ((*widest).clamp(8, WIDEST_NAME), *stages);
                 let run = if *to_run == 0 { String::new() } else { format!(", {to_run} to run") };
-                let more = if *unknown == 0 { String::new() } else { format!(", {unknown} depend on them") };
-                Some(format!("{}: {}{run}{more}\n", shown::line(pipeline), counted(*stages as u64, "stage", "stages")))
+                let more = match unknown {
+                    0 => String::new(),
+                    1 => ", 1 depends on them".to_owned(),
+                    many => format!(", {many} depend on them"),
+                };
+                let stages = counted(*stages as u64, "stage", "stages");
+                self.plain(&format!("{}: {stages}{run}{more}", shown::line(pipeline)))
             }
-            Event::Upgraded { upgrade } => Some(format!("{}\n", shown::line(&upgrade.words()))),
+            Event::Upgraded { upgrade } => self.plain(&shown::line(&upgrade.words())),
             Event::StageBegan { stage, reason, items, .. } => {
                 let items = items.filter(|(there, _)| *there > 0);
                 let items = items
                     .map(|(there, all)| format!(", {} of {} reused", number(there), counted(all, "item", "items")));
                 let reason = format!("{reason}{}", items.unwrap_or_default());
-                Some(self.line(stage, "begins", "", &reason, Tint::Dim))
+                self.line(stage, "started", None, &reason, Tint::Dim)
             }
             Event::StageWaits { stage } => {
-                Some(self.line(stage, "waits", "", "it is being computed already", Tint::Dim))
+                self.line(stage, "waiting", None, "another process is computing it", Tint::Dim)
             }
             Event::StageFetched { stage, remote, bytes } => {
-                let words = format!("from remote `{remote}`, {}", super::table::bytes(*bytes));
-                Some(self.line(stage, "comes", "", &words, Tint::Dim))
+                let words = format!("{} from remote `{remote}`", super::table::bytes(*bytes));
+                self.line(stage, "fetching", None, &words, Tint::Dim)
             }
-            Event::Remote { trouble } => Some(self.trouble(trouble)),
-            Event::Step { .. } => None,
-            Event::Line { stage, text } => Some(self.line(stage, "", "", text, Tint::None)),
-            Event::Warned { stage, warning } => Some(self.warning(stage, warning)),
+            Event::Remote { trouble } => self.trouble(trouble),
+            Event::Step { .. } => return None,
+            Event::Line { stage, text } => self.line(stage, "", None, text, Tint::None),
+            Event::Metrics { stage, metrics } => self.epoch(stage, metrics),
+            Event::Warned { stage, warning } => return self.warning(stage, warning, 0),
             Event::StageEnded { stage, became, seconds, items, other_class, remote, summary, .. } => {
                 let class = other_class.as_ref().map(|class| format!(" (computed on `{class}`)"));
                 let from = remote.as_ref().map(|remote| format!(" (from remote `{remote}`)"));
                 let origin = class.unwrap_or_default() + &from.unwrap_or_default();
-                Some(self.ended(stage, *became, *seconds, *items, &origin, summary))
+                self.ended(stage, *became, *seconds, *items, &origin, summary)
             }
-            Event::StageFailed { stage, code, text, hint, at, stopped } => {
-                if *stopped {
-                    return Some(self.line(stage, "stopped", "", "", Tint::Yellow));
-                }
+            Event::StageFailed { stage, stopped: true, resume, .. } => {
+                let resume = resume.as_ref().map(|place| format!("the next run resumes {place}"));
+                self.line(stage, "stopped", None, &resume.unwrap_or_default(), Tint::Yellow)
+            }
+            Event::StageFailed { stage, code, text, hint, at, .. } => {
                 let code = code.as_ref().map(|code| format!("[{code}]")).unwrap_or_default();
                 let at = at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
                 // What fails alike with several items has a line for each.
                 let (first, others) = text.split_once('\n').unwrap_or((text, ""));
-                let mut said = self.line(stage, "failed", "", &format!("error{code}: {first}{at}"), Tint::Red);
-                for other in others.lines() {
-                    let _ = writeln!(said, "{}{}", self.indent(), shown::line(other));
-                }
+                let mut said = self.line(stage, "failed", None, &format!("error{code}: {first}{at}"), Tint::Red);
+                others.lines().for_each(|other| said.push_str(&self.indented(other.trim_start())));
                 if let Some(hint) = hint {
-                    let _ = writeln!(said, "{}hint: {}", self.indent(), shown::line(hint));
+                    said.push_str(&self.indented(&format!("hint: {hint}")));
                 }
-                Some(said)
+                said
             }
-            Event::Stopping => Some("stopping where that is safe; Ctrl-C again ends at once\n".to_owned()),
-            Event::StageLeft { stage, reason } => Some(self.line(stage, "not run", "", reason, Tint::Dim)),
+            Event::Stopping => self.plain("finishing current steps, then stopping; press Ctrl-C again to quit now"),
+            Event::StageLeft { stage, reason } => self.line(stage, "skipped", None, reason, Tint::Dim),
             Event::Repairing { stage, text, .. } => {
-                Some(self.line(stage, "repairs", "", &format!("{text}; it is computed again"), Tint::Yellow))
+                self.line(stage, "repairing", None, &format!("{text}; it is computed again"), Tint::Yellow)
             }
             Event::RunEnded { ended, computed, reused, seconds, results, .. } => {
-                let ending = ending(ended, *computed, *reused, *seconds, results.as_deref());
-                Some(if self.detail == Detail::Brief { self.not_run() + &ending } else { ending })
+                let mut said = if self.detail == Detail::Brief { self.not_run() } else { String::new() };
+                if self.unsaid > 0 && self.detail == Detail::Full {
+                    let more = counted(self.unsaid as u64, "more warning", "more warnings");
+                    said.push_str(&self.plain(&format!("{more} of the same kinds: `macula show` lists a stage's")));
+                }
+                said + &self.plain(&ending(*ended, *computed, *reused, *seconds, results.as_deref()))
             }
-        }
+        })
     }
 
     fn ended(
-        &self,
+        &mut self,
         stage: &str,
-        became: Became,
+        became: StageOutcome,
         seconds: f64,
         items: Option<(u64, u64)>,
         origin: &str,
         summary: &Summary,
     ) -> String {
-        let here = matches!(became, Became::Computed | Became::Repaired);
+        let here = became.is_computed();
         let time = if here { duration(seconds) } else { String::new() };
         let mut words = summary.headline.clone();
         if let Some((computed, all)) = items.filter(|(computed, all)| computed < all) {
@@ -142,41 +206,87 @@ impl Text {
         }
         words.push_str(origin);
         let tint = if here { Tint::Green } else { Tint::Dim };
-        let mut said = self.line(stage, became.name(), &time, &words, tint);
+        let mut said = self.line(stage, became.name(), Some(&time), &words, tint);
         if self.detail == Detail::Brief {
             return said;
         }
-        if let (true, Some(table)) = (here, summary.tables.first()) {
-            for line in render(table).lines() {
-                said.push_str(format!("{}{line}", self.indent()).trim_end());
+        // Of what was computed, metrics that no line of an epoch had.
+        let telling = !summary.figures.is_empty() && !self.with_epochs.contains(stage);
+        if let Some(table) = summary.tables.first().filter(|_| here && (telling || self.detail == Detail::Verbose)) {
+            let indent = self.indent();
+            for line in render(table, self.width.saturating_sub(indent)).lines() {
+                said.push_str(format!("{:indent$}{line}", "").trim_end());
                 said.push('\n');
             }
         }
-        said.extend(summary.warnings.iter().map(|warning| self.warning(stage, warning)));
+        let mut of_code: BTreeMap<&str, usize> = BTreeMap::new();
+        for warning in &summary.warnings {
+            *of_code.entry(&warning.code).or_default() += 1;
+        }
+        for warning in &summary.warnings {
+            let more = of_code.get(warning.code.as_str()).map_or(0, |count| count - 1);
+            said.extend(self.warning(stage, warning, more));
+        }
+        said
+    }
+
+    /// A line of the table of epochs, below its heads where they do not stand right above.
+    fn epoch(&mut self, stage: &str, metrics: &Metrics) -> String {
+        self.with_epochs.insert(stage.to_owned());
+        let mut said = String::new();
+        if self.table_of.as_deref() != Some(stage) {
+            let heads = epochs::heads(stage, metrics, self.widest, self.width);
+            said = format!("{}\n", self.tinted(&heads, Tint::Dim));
+        }
+        let tint = if metrics.best { Tint::Green } else { Tint::None };
+        let row = epochs::row(metrics, self.widest, self.width);
+        let _ = writeln!(said, "{}", self.tinted(&row, tint));
+        self.table_of = Some(stage.to_owned());
+        if self.detail == Detail::Verbose {
+            said.push_str(&epochs::details(metrics, self.indent(), self.width));
+            self.table_of = None;
+        }
         said
     }
 
     /// A remote's trouble is no stage's.
     fn trouble(&self, trouble: &Trouble) -> String {
         let hint = trouble.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-        self.line("remote", "", "", &format!("warning[remote]: {}{hint}", trouble.text), Tint::Yellow)
+        self.line("remote", "", None, &format!("warning[remote]: {}{hint}", trouble.text), Tint::Yellow)
     }
 
-    fn warning(&self, stage: &str, warning: &Warning) -> String {
-        let words = format!("warning[{}]: {}", warning.code, warning.text);
-        self.line(stage, "", "", &words, Tint::Yellow)
+    /// A warning, unless one of its code was said of the stage; `more` are known to follow.
+    fn warning(&mut self, stage: &str, warning: &Warning, more: usize) -> Option<String> {
+        let all = self.detail == Detail::Verbose;
+        let first = self.warned.entry(stage.to_owned()).or_default().insert(warning.code.clone());
+        if !first && !all {
+            return None;
+        }
+        let text = &warning.text;
+        let mut words = format!("warning[{}]: {text}", warning.code);
+        if more > 0 && !all {
+            self.unsaid += more;
+            let _ = write!(words, " (and {more} more)");
+        }
+        let name = format!("  {:<width$}  ", shown::line(stage), width = self.widest);
+        Some(self.flowing(&name, &self.tinted("warning", Tint::Yellow), "warning", &words["warning".len()..]))
     }
 
-    /// What is too much in a run of hundreds of stages: it is in the run's events, and `macula show` has it.
-    fn goes_unsaid(event: &Event) -> bool {
-        match event {
-            Event::StageBegan { .. }
-            | Event::StageFetched { .. }
-            | Event::Line { .. }
-            | Event::Warned { .. }
-            | Event::StageLeft { .. } => true,
-            Event::StageEnded { became, .. } => !matches!(became, Became::Computed | Became::Repaired),
-            _ => false,
+    /// What the detail leaves out: it is in the run's events, and `macula show` has it.
+    fn goes_unsaid(&self, event: &Event) -> bool {
+        match (self.detail, event) {
+            (Detail::Verbose, _) => false,
+            (Detail::Quiet, event) => {
+                !matches!(event, Event::StageFailed { stopped: false, .. } | Event::Remote { .. })
+            }
+            (Detail::Full | Detail::Brief, Event::StageBegan { .. } | Event::StageFetched { .. }) => true,
+            (Detail::Full, _) => false,
+            (Detail::Brief, Event::StageEnded { became, .. }) => !became.is_computed(),
+            (
+                Detail::Brief,
+                Event::Line { .. } | Event::Metrics { .. } | Event::Warned { .. } | Event::StageLeft { .. },
+            ) => true,
+            (Detail::Brief, _) => false,
         }
     }
 
@@ -185,39 +295,70 @@ impl Text {
         const REASONS: usize = 5;
         let mut reasons: Vec<(&String, &usize)> = self.left.iter().collect();
         reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), *reason));
-        let lines = reasons
-            .iter()
-            .take(REASONS)
-            .map(|(reason, count)| format!("  not run: {count}, {}\n", shown::line(reason)));
-        let mut text: String = lines.collect();
+        let line =
+            |(reason, count): &(&String, &usize)| self.plain(&format!("  skipped: {count}, {}", shown::line(reason)));
+        let mut text: String = reasons.iter().take(REASONS).map(line).collect();
         let more: usize = reasons.iter().skip(REASONS).map(|(_, count)| **count).sum();
         if more > 0 {
-            let _ = writeln!(text, "  not run: {more} more, for other reasons");
+            let _ = writeln!(text, "  skipped: {more} more, for other reasons");
         }
         text
     }
 
-    fn line(&self, stage: &str, state: &str, time: &str, words: &str, tint: Tint) -> String {
-        let (stage, words) = (shown::line(stage), shown::line(words));
-        let state = self.tinted(&format!("{state:<8}"), tint);
+    fn line(&self, stage: &str, state: &str, time: Option<&str>, words: &str, tint: Tint) -> String {
         let far = self.far();
-        let line = format!("  {far}{stage:<width$}  {state}  {time:>7}  {words}", width = self.widest);
-        format!("{}\n", line.trim_end())
+        let name = format!("  {far}{:<width$}  ", shown::line(stage), width = self.widest);
+        let bare = match (state, time) {
+            ("", _) => String::new(),
+            (state, None) => format!("{state:<9}  "),
+            (state, Some(time)) => format!("{state:<9}  {time:>7}  "),
+        };
+        let tinted = format!("{}{}", self.tinted(state, tint), &bare[state.len()..]);
+        self.flowing(&name, &tinted, &bare, words)
+    }
+
+    /// A line that begins with `name` and `state` (`bare` without colours), and goes on in lines below the state.
+    fn flowing(&self, name: &str, state: &str, bare: &str, words: &str) -> String {
+        let indent = self.indent();
+        let begins = name.width() + bare.width();
+        let words = shown::line(words);
+        let lines = flow(&words, self.width.saturating_sub(begins), self.width.saturating_sub(indent));
+        let mut lines = lines.iter().map(String::as_str);
+        let first = lines.next().unwrap_or_default();
+        let mut text = format!("{}\n", format!("{name}{state}{first}").trim_end());
+        for line in lines {
+            let _ = writeln!(text, "{:indent$}{line}", "");
+        }
+        text
+    }
+
+    /// Text below a stage's state.
+    fn indented(&self, text: &str) -> String {
+        let indent = self.indent();
+        let lines = flow(&shown::line(text), self.width.saturating_sub(indent), self.width.saturating_sub(indent + 2));
+        let line =
+            |(at, line): (usize, &String)| format!("{:1$}{line}\n", "", if at == 0 { indent } else { indent + 2 });
+        lines.iter().enumerate().map(line).collect()
+    }
+
+    /// Text that is about no single stage.
+    fn plain(&self, text: &str) -> String {
+        super::table::paragraph(text, self.width, 2)
     }
 
     /// How far the run is, where lines are few: `12/46`.
     fn far(&self) -> String {
         match self.detail {
-            Detail::Full => String::new(),
             Detail::Brief => {
                 let digits = self.stages.to_string().len();
                 format!("{:>digits$}/{}  ", self.ended.len(), self.stages)
             }
+            Detail::Quiet | Detail::Full | Detail::Verbose => String::new(),
         }
     }
 
-    fn indent(&self) -> String {
-        " ".repeat(self.widest + 4 + self.far().len())
+    fn indent(&self) -> usize {
+        self.widest + 4 + self.far().len()
     }
 
     fn tinted(&self, text: &str, tint: Tint) -> String {
@@ -241,30 +382,32 @@ enum Tint {
     Red,
 }
 
-fn ending(ended: &str, computed: usize, reused: usize, seconds: f64, results: Option<&str>) -> String {
+fn ending(ended: RunOutcome, computed: usize, reused: usize, seconds: f64, results: Option<&str>) -> String {
     let time = duration(seconds);
     let results = results.map(|folder| format!("; see {}/", shown::line(folder))).unwrap_or_default();
     match (ended, computed) {
-        ("done", 0) => format!("nothing to compute: {reused} reused, {time}{results}\n"),
-        ("done", _) => format!("done in {time}: {computed} computed, {reused} reused{results}\n"),
-        ("stopped", _) => format!("stopped after {time}: {computed} computed; run again to go on\n"),
-        _ => format!("failed after {time}: {computed} computed, {reused} reused; what was finished is kept\n"),
+        (RunOutcome::Done, 0) => format!("nothing to compute: {reused} reused, {time}{results}"),
+        (RunOutcome::Done, _) => format!("done in {time}: {computed} computed, {reused} reused{results}"),
+        (RunOutcome::Stopped, _) => format!("stopped after {time}: {computed} computed; run again to continue"),
+        (RunOutcome::Failed | RunOutcome::Running, _) => {
+            format!("failed after {time}: {computed} computed, {reused} reused; finished results are kept")
+        }
     }
 }
 
-/// A time for people: `0.12 s`, `12.3 s`, `3m12s`, `1h04m`.
+/// A time for people: `0.12s`, `12.3s`, `3m 12s`, `1h 04m`.
 #[must_use]
 pub fn duration(seconds: f64) -> String {
     if seconds < 1.0 {
-        format!("{seconds:.2} s")
+        format!("{seconds:.2}s")
     } else if seconds < 59.95 {
-        format!("{seconds:.1} s")
+        format!("{seconds:.1}s")
     } else {
         let whole = seconds.round() as u64;
         if whole < 3600 {
-            format!("{}m{:02}s", whole / 60, whole % 60)
+            format!("{}m {:02}s", whole / 60, whole % 60)
         } else {
-            format!("{}h{:02}m", whole / 3600, whole / 60 % 60)
+            format!("{}h {:02}m", whole / 3600, whole / 60 % 60)
         }
     }
 }
@@ -276,5 +419,5 @@ fn number(value: u64) -> String {
 #[test]
 fn times_are_short() {
     let shown = [0.034, 1.25, 59.0, 59.96, 192.4, 3870.0].map(duration);
-    assert_eq!(shown, ["0.03 s", "1.2 s", "59.0 s", "1m00s", "3m12s", "1h04m"]);
+    assert_eq!(shown, ["0.03s", "1.2s", "59.0s", "1m 00s", "3m 12s", "1h 04m"]);
 }

@@ -5,21 +5,25 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::out;
+use super::table::thousands;
 use super::text::{Colours, Detail, Text};
 use crate::run::{Event, Watch, World, record};
 
-/// Plain lines on stdout, for pipes and files. Of steps, one line in ten seconds.
+/// Plain lines on stdout, for pipes and files. Of steps, one line in ten seconds, and in a minute since the last epoch's.
 pub struct Plain {
-    text: Mutex<(Text, BTreeMap<String, Instant>)>,
+    text: Mutex<(Text, BTreeMap<String, (Instant, Duration)>)>,
 }
 
 const SELDOM: Duration = Duration::from_secs(10);
+
+/// As [`SELDOM`], for stages that report epochs.
+const BETWEEN_EPOCHS: Duration = Duration::from_secs(60);
 
 impl Plain {
     /// Plain lines.
     #[must_use]
     pub fn new(colours: Colours, detail: Detail) -> Self {
-        Self { text: Mutex::new((Text::new(colours, detail), BTreeMap::new())) }
+        Self { text: Mutex::new((Text::new(colours, detail, out::stdout_width()), BTreeMap::new())) }
     }
 }
 
@@ -29,12 +33,16 @@ impl Watch for Plain {
         let (text, told) = &mut *held;
         if let Event::Step { stage, done, total, unit, now: words } = event {
             let now = Instant::now();
-            if text.detail() == Detail::Full && now - *told.entry(stage.clone()).or_insert(now) >= SELDOM {
-                told.insert(stage.clone(), now);
+            let (last, pause) = told.entry(stage.clone()).or_insert((now, SELDOM));
+            if matches!(text.detail(), Detail::Full | Detail::Verbose) && now - *last >= *pause {
+                *last = now;
                 let line = Event::Line { stage: stage.clone(), text: steps(*done, *total, unit, words) };
                 say(text.of(&line).as_deref());
             }
             return;
+        }
+        if let Event::Metrics { stage, .. } = event {
+            told.insert(stage.clone(), (Instant::now(), BETWEEN_EPOCHS));
         }
         say(text.of(event).as_deref());
     }
@@ -66,7 +74,9 @@ pub(super) fn say(text: Option<&str>) {
     }
 }
 
-fn steps(done: u64, total: u64, unit: &str, words: &str) -> String {
-    let far = if total == 0 { format!("{done} {unit}") } else { format!("{done} of {total} {unit}") };
-    if words.is_empty() { far } else { format!("{far}: {words}") }
+/// How far a stage is: `1,210 of 3,520 batches: epoch 6/16`.
+pub(super) fn steps(done: u64, total: u64, unit: &str, words: &str) -> String {
+    let count = |value: u64| thousands(i64::try_from(value).unwrap_or(i64::MAX));
+    let far = if total == 0 { count(done) } else { format!("{} of {}", count(done), count(total)) };
+    if words.is_empty() { format!("{far} {unit}") } else { format!("{far} {unit}: {words}") }
 }

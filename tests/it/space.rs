@@ -159,11 +159,18 @@ impl Said {
         self
     }
 
+    /// Whether stdout or stderr holds `words`, wherever their lines break.
+    fn holds(&self, words: &str) -> bool {
+        let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let all = [&self.stdout, &self.stderr];
+        all.iter().any(|text| text.contains(words) || flat(text).contains(&flat(words)))
+    }
+
     /// Fails with all that was said unless stdout or stderr holds each of `words`.
     #[track_caller]
     pub(crate) fn says(self, words: &[&str]) -> Self {
         for word in words {
-            let found = self.stdout.contains(word) || self.stderr.contains(word);
+            let found = self.holds(word);
             assert!(found, "`{word}` was not said\n-- stdout\n{}\n-- stderr\n{}", self.stdout, self.stderr);
         }
         self
@@ -173,7 +180,7 @@ impl Said {
     #[track_caller]
     pub(crate) fn says_not(self, words: &[&str]) -> Self {
         for word in words {
-            let found = self.stdout.contains(word) || self.stderr.contains(word);
+            let found = self.holds(word);
             assert!(!found, "`{word}` was said\n-- stdout\n{}\n-- stderr\n{}", self.stdout, self.stderr);
         }
         self
@@ -192,11 +199,19 @@ fn normalise(text: &str) -> String {
             continue;
         }
         let (word, after) = rest.split_at(word);
-        // `1.2 s` is two words, `1.2s` and `3m12s` one.
+        // `1.2 s` and `3m 12s` are two words, `1.2s` and `3m12s` one.
         let unit = after.strip_prefix(' ').map(|next| next.split(|c: char| !c.is_alphanumeric()).next().unwrap_or(""));
         if is_number(word) && unit.is_some_and(|unit| ["ms", "s", "min", "h"].contains(&unit)) {
             out.push_str("[time]");
             rest = &after[1 + unit.map_or(0, str::len)..];
+            continue;
+        }
+        if word.ends_with(['h', 'm'])
+            && is_time(word)
+            && let Some(second) = unit.filter(|second| is_time(second))
+        {
+            out.push_str("[time]");
+            rest = &after[1 + second.len()..];
             continue;
         }
         out.push_str(if is_time(word) {
@@ -235,7 +250,7 @@ fn what_differs_between_calls_is_made_equal() {
     assert_eq!(normalise(&format!("key {digest}, short 01234567.")), "key [digest], short 01234567.");
     assert_eq!(normalise("(01234abc) 1234567 patches"), "([digest]) 1234567 patches");
     assert_eq!(
-        normalise("took 1.2 s, 3ms, 3m12s, 40 ms; 5 stages, 7 samples"),
+        normalise("took 1.2 s, 3ms, 3m 12s, 40 ms; 5 stages, 7 samples"),
         "took [time], [time], [time], [time]; 5 stages, 7 samples"
     );
     assert_eq!(normalise("0.4784 at 0.5, 12,000 mm"), "0.4784 at 0.5, 12,000 mm");

@@ -1,7 +1,9 @@
 //! What people see on a terminal while it works: the binary runs on a pseudo-terminal, and the test reads the screen.
 
+mod golden;
 mod out;
 mod screen;
+mod screens;
 
 use screen::{Screen, Terminal};
 
@@ -59,12 +61,12 @@ fn a_training_shows_how_far_it_is_how_fast_and_how_well() {
     assert!(screen.all().contains("folds"), "what ended scrolls above");
     terminal.press(b"\x03");
     terminal.until("that it stops", |screen| {
-        screen.all().contains("stopping where that is safe; Ctrl-C again ends at once")
+        screen.all().contains("finishing current steps, then stopping; press Ctrl-C again to quit now")
     });
     assert_eq!(terminal.end(), Some(130));
     let all = terminal.screen.all();
     assert!(!all.contains("/6 stages"), "what was drawn is taken away:\n{all}");
-    assert!(all.contains("run again to go on"), "{all}");
+    assert!(all.contains("run again to continue"), "{all}");
 }
 
 #[test]
@@ -118,10 +120,10 @@ fn a_second_ctrl_c_ends_at_once_and_loses_nothing_that_was_finished() {
     command.env("TERM", "xterm").env("LANG", "C.UTF-8").env("MACULA_TRUST", space.path("trusted"));
     let mut terminal = Terminal::start(command, 80, 24);
     terminal.until("the command alone", |screen| {
-        line(screen, "sleeper", " s").is_some() && line(screen, "patches", "computed").is_some()
+        line(screen, "sleeper", "s").is_some() && line(screen, "patches", "computed").is_some()
     });
     terminal.press(b"\x03");
-    terminal.until("that it stops", |screen| line(screen, "deaf", "Ctrl-C again ends at once").is_some());
+    terminal.until("that it stops", |screen| line(screen, "deaf", "Ctrl-C again quits now").is_some());
     terminal.press(b"\x03");
     assert_eq!(terminal.end(), Some(130));
     assert!(!woke.exists(), "it did not wait for the command");

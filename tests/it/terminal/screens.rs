@@ -1,0 +1,132 @@
+//! What `run` prints, line by line, at the 80 columns of a pipe.
+
+use super::TRAINING;
+use crate::space::Space;
+
+/// The pattern of the quick start, small.
+const QUICK: &str = "pipeline quick seed=7 {
+    synthetic eyes { photographs 8; size 160; photographs-per-patient 1; healthy 0.25; severity 2.0 }
+    extract patches { from eyes; size 32; label min-pixels=1 }
+    filter-black visible { from patches }
+    split folds { from visible; by patient; train 0.5; valid 0.25; test 0.25 }
+    augment views { from folds.train; flip horizontal=0.5 }
+    train classifier { data views; valid folds.valid; network shallow-cnn; epochs 3; batch 16 }
+    threshold-tune cuts { model classifier; data folds.valid; maximize f1 }
+    eval scores { model classifier; thresholds cuts; data folds.test }
+    report page { of eyes patches visible folds.train classifier cuts scores }
+}
+";
+
+#[track_caller]
+fn fits(text: &str, most: usize) {
+    let wide: Vec<&str> = text.lines().filter(|line| line.chars().count() > 80).collect();
+    assert_eq!(wide, Vec::<&str>::new(), "lines of more than 80 columns in\n{text}");
+    assert!(text.lines().count() < most, "{} lines:\n{text}", text.lines().count());
+}
+
+/// Text with every number that has decimals, every time and every count made equal: what is left is the layout and the words.
+fn layout(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let words = line.split(' ').map(|word| {
+            let number = word.contains(|c: char| c.is_ascii_digit())
+                && word.chars().all(|c| c.is_ascii_digit() || ".,-sme(/)".contains(c));
+            if number { word.replace(|c: char| c.is_ascii_digit(), "0") } else { word.to_owned() }
+        });
+        out.push_str(&words.collect::<Vec<_>>().join(" "));
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn a_run_fits_80_columns_and_takes_a_line_for_each_epoch() {
+    let space = Space::with(QUICK);
+    let first = space.macula("run pipeline.kdl").code(0);
+    fits(&first.raw, 60);
+    assert_eq!(first.stderr, "");
+    let lines: Vec<&str> = first.raw.lines().collect();
+    let heads = lines.iter().position(|line| line.contains("valid AP")).expect("heads of the epochs");
+    assert_eq!(layout(lines[heads]), "  classifier      epoch  valid AP  valid loss  train loss  valid F1    rate\n");
+    for (at, epoch) in ["1/3", "2/3", "3/3"].into_iter().enumerate() {
+        assert!(lines[heads + 1 + at].trim_start().starts_with(epoch), "{}", first.raw);
+    }
+    assert!(lines[heads + 1].ends_with("  *"), "the first epoch is the best so far:\n{}", first.raw);
+    assert!(lines[heads + 4].starts_with("  classifier  computed  "), "{}", first.raw);
+    // A warning of one code is said once for a stage.
+    let mut warnings: Vec<(&str, &str)> = lines
+        .iter()
+        .filter_map(|line| Some((line.split_whitespace().next()?, line.split_once("warning[")?.1.split(']').next()?)))
+        .collect();
+    let all = warnings.len();
+    warnings.dedup();
+    warnings.sort_unstable();
+    warnings.dedup();
+    assert_eq!(warnings.len(), all, "{}", first.raw);
+    let again = space.macula("run pipeline.kdl").code(0).says(&["nothing to compute: "]);
+    fits(&again.raw, 40);
+    // All details fit, too.
+    space.edit("pipeline.kdl", "epochs 3", "epochs 2");
+    let verbose = space.macula("run pipeline.kdl --verbose").code(0).says(&["started", "average precision", "subset"]);
+    fits(&verbose.raw, 200);
+}
+
+#[test]
+fn events_hold_metrics_as_numbers() {
+    let space = Space::with(QUICK);
+    let said = space.macula("run pipeline.kdl classifier --json").code(0);
+    let events = said.raw.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let metrics: Vec<_> = events.filter(|event| event["event"] == "metrics").collect();
+    assert_eq!(metrics.len(), 3);
+    for (at, event) in metrics.iter().enumerate() {
+        assert_eq!((&event["stage"], &event["epoch"]), (&"classifier".into(), &(at + 1).into()));
+        assert!(event["values"]["valid.loss"].is_f64() && event["values"]["learning-rate"].is_f64(), "{event}");
+        assert_eq!(event["columns"][0]["name"], "valid.mean-average-precision");
+    }
+    let run = space.files(".macula/v1/runs").into_iter().find(|file| file.ends_with("events.jsonl")).expect("recorded");
+    let recorded = space.read(&format!(".macula/v1/runs/{run}"));
+    assert_eq!(recorded.matches("\"event\":\"metrics\"").count(), 3);
+}
+
+#[test]
+fn quiet_says_only_what_failed_and_colours_are_by_choice() {
+    let space = Space::with("pipeline small seed=1 {\n    synthetic photos { photographs 2; size 128 }\n}\n");
+    let quiet = space.macula("run pipeline.kdl --quiet").code(0);
+    assert_eq!((quiet.raw.as_str(), quiet.stderr.as_str()), ("", ""));
+    let coloured = |words: &str| space.macula(words).code(0).raw.contains('\u{1b}');
+    assert!(coloured("--color always run pipeline.kdl"));
+    assert!(coloured("run pipeline.kdl --color=always"));
+    assert!(!coloured("run pipeline.kdl"));
+    assert!(!coloured("run pipeline.kdl --color never"));
+    space.macula("run pipeline.kdl --color sometimes").code(2).says(&["auto", "always", "never"]);
+    space.macula("run pipeline.kdl --quiet --verbose").code(2);
+    space.write("pipeline.kdl", "pipeline bad seed=1 {\n    folder eyes { root \"none\"; photographs \"*.png\" }\n}\n");
+    space.macula("run -q pipeline.kdl").code(1).says(&["error[missing-folder]"]).says_not(&["stage,"]);
+}
+
+#[test]
+fn other_processes_are_told_what_runs_and_where_an_interrupted_stage_resumes() {
+    let space = Space::with(TRAINING);
+    let mut terminal = super::start(&space, 80, 24, &[]);
+    terminal.until("some epochs", |screen| screen.all().contains("  3/2000"));
+    // How far it is stands in a file that is replaced once a second.
+    let running = loop {
+        let said = space.macula("plan pipeline.kdl").code(0);
+        if said.stderr.contains(" batches") || !said.stderr.contains("is running") {
+            break said;
+        }
+    };
+    running.says(&["is running: classifier, ", " batches, epoch ", "valid AP", "another process is computing it"]);
+    space.macula("runs pipeline.kdl").code(0).says(&["running"]);
+    space.macula("why pipeline.kdl classifier").code(0).says(&["is computing classifier, "]);
+    space.macula("show pipeline.kdl classifier").code(2).says(&["is computing classifier, ", "not computed yet"]);
+    let quiet = space.macula("plan --quiet pipeline.kdl").code(0);
+    assert_eq!(quiet.stderr, "");
+    terminal.press(b"\x03");
+    assert_eq!(terminal.end(), Some(130));
+    let all = terminal.screen.all();
+    assert!(all.contains("stopped    the next run resumes at epoch "), "{all}");
+    space.macula("plan pipeline.kdl").code(0).says(&["resumes at epoch "]).says_not(&["is running"]);
+    space.macula("why pipeline.kdl classifier").code(0).says(&["the next run resumes at epoch "]);
+    space.macula("runs pipeline.kdl").code(0).says(&["stopped"]).says_not(&["running"]);
+}
