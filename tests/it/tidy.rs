@@ -1,6 +1,7 @@
 //! The rules of the house that a compiler does not check: floors, crates in their folders, who may print, and what no
 //! file may hold.
 
+mod links;
 mod scan;
 
 use std::path::{Path, PathBuf};

@@ -464,7 +464,7 @@ static int take(int fd, int flags, struct fuse_file_info *info) {
     return 0;
 }
 
-/* Writes use offsets, and descriptors are also readable, so that anyone who needs cached bytes can flush them. */
+/* Writes use offsets, so that anyone who needs cached bytes can flush them. */
 static int flags_of(int flags) { return flags & ~(O_APPEND | O_NOFOLLOW | O_EXCL | O_CREAT); }
 
 static int e_create(const char *path, mode_t mode, struct fuse_file_info *info) {
