@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 pub use self::progress::{MetricColumn, MetricStyle, Metrics, Progress, note_resume, resume_note};
 use crate::base::Streams;
 use crate::lang::value::Value;
-use crate::store::{Asked, Entry, Objects, Stamp, StoreError, Tree};
+pub use crate::sandbox::Network;
+use crate::store::{Asked, Entry, Fingerprint, Objects, StoreError, Tree};
 
 /// What a stage does, as Rust knows it; its signature (ports, parameters, docs) is in `stdlib/`.
 pub struct Implementation {
@@ -64,7 +65,7 @@ pub enum Determinism {
         /// Names the path that this machine computes on (`cpu-avx512`), from the stage's parameters: they may ask for a device.
         path: fn(&BTreeMap<String, Value>) -> String,
         /// How far results of two paths lie apart.
-        apart: Tolerance,
+        tolerance: Tolerance,
     },
     /// Nobody can promise it: a command of the user's. Its results are kept and reused as those of [`Determinism::BitExact`].
     Unknown,
@@ -101,11 +102,11 @@ pub enum Work {
     /// As [`Work::Whole`], for a page that shows where its inputs came from: their human names and the summaries of their stages
     /// ([`Named`]) are in its key too, so that the page is made again when a figure or a name on it changes. All other kinds
     /// of work are given names for texts only, and no summaries.
-    Page(fn(&Ctx) -> Result<Outcome, StageError>),
+    Report(fn(&Ctx) -> Result<Outcome, StageError>),
     /// A command of the user's, run outside of macula: only of a pipeline that was trusted, and confined where the system can.
     Command {
-        /// Prepares the command, runs it through [`Commands`], takes in what it made.
-        run: fn(&Ctx, &dyn Commands) -> Result<Outcome, StageError>,
+        /// Prepares the command, runs it through [`CommandRunner`], takes in what it made.
+        run: fn(&Ctx, &dyn CommandRunner) -> Result<Outcome, StageError>,
         /// Where the command's code comes from.
         code: Code,
     },
@@ -119,7 +120,7 @@ pub enum Work {
         gather: Gather,
         /// Parameters that say which items there are and nothing of what is made of each: they are not in the items' keys,
         /// and `one` is not given them.
-        listing: &'static [&'static str],
+        enumeration_params: &'static [&'static str],
     },
 }
 
@@ -190,7 +191,7 @@ pub trait Files {
     }
     /// How all that was asked for looks now, without reading a file; [`None`] where that can't be said, or something is not as the
     /// question has it.
-    fn stamp(&self, _asked: &[Asked]) -> Option<Stamp> {
+    fn fingerprint(&self, _asked: &[Asked]) -> Option<Fingerprint> {
         None
     }
     /// From how many entries on what a source found is remembered: fewer files are looked at as fast as their memory is read.
@@ -204,15 +205,15 @@ pub trait Files {
 }
 
 /// Runs commands for stages. The runner implements it; it keeps what a command says beside the run's record.
-pub trait Commands: Sync {
+pub trait CommandRunner: Sync {
     /// Runs a command to its end.
     ///
     /// # Errors
     /// [`StageError::Input`] where it can't be confined, was not found, failed, took too long or too much memory, or did what it
     /// may not; [`StageError::Stopped`].
-    fn run(&self, command: &Command) -> Result<Ran, StageError>;
+    fn run(&self, command: &Command) -> Result<CommandOutput, StageError>;
     /// Whether the command will be confined; files of the store are lent to those alone.
-    fn confined(&self) -> bool;
+    fn is_sandboxed(&self) -> bool;
     /// As [`Files::program`].
     fn program(&self, name: &str) -> Option<std::path::PathBuf>;
 }
@@ -231,7 +232,7 @@ pub struct Command {
     /// Its environment's variables.
     pub environment: BTreeMap<String, String>,
     /// Names of variables of the user's that it is given too.
-    pub passes: Vec<String>,
+    pub inherited: Vec<String>,
     /// Whether it may reach the network.
     pub network: Network,
     /// How long it may take.
@@ -240,23 +241,13 @@ pub struct Command {
     pub memory: Option<u64>,
 }
 
-/// Whether a command may reach the network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Network {
-    /// It may not.
-    #[default]
-    Denied,
-    /// It may.
-    Allowed,
-}
-
 /// A command that ended well.
 #[derive(Clone, Debug, Default)]
-pub struct Ran {
+pub struct CommandOutput {
     /// What kept it where it belongs, for people: `Landlock, a network namespace`.
-    pub walls: String,
+    pub sandbox: String,
     /// Paths that it said it was kept from, though it ended well.
-    pub kept_from: Vec<String>,
+    pub denied_paths: Vec<String>,
 }
 
 /// What a stage returns.
@@ -449,7 +440,7 @@ pub struct Named {
     pub name: String,
     /// The tree.
     pub tree: Tree,
-    /// The summary of the stage it came from; given to [`Work::Page`] alone.
+    /// The summary of the stage it came from; given to [`Work::Report`] alone.
     pub summary: Option<Summary>,
 }
 

@@ -107,7 +107,7 @@ pub fn write_once(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// Lets the system ask how folders look now, those above others first. What it believes of a network's disk may be a minute old:
 /// without this, a name that another machine made is not seen.
-pub fn look_anew(folders: &[&Path]) {
+pub fn revalidate_dirs(folders: &[&Path]) {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{AtFlags, CWD, StatxFlags, statx};

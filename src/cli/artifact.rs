@@ -6,7 +6,7 @@ use super::{Failure, Loaded};
 use crate::base::Digest;
 use crate::lang::spec::{Output, StageSpec};
 use crate::plan::{Decision, keys};
-use crate::run::{self, Options, World};
+use crate::run::{self, Host, Options};
 use crate::stage::Summary;
 use crate::store::{self, Accept, StoreError, Tree};
 
@@ -46,7 +46,7 @@ impl Artifact {
 ///
 /// # Errors
 /// A [`Failure`] where there is no such stage or port, or where it was never computed.
-pub fn find(world: &World, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
+pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
     let (stage, port) = match loaded.pipeline.outlet(wanted) {
         Some(reference) => (reference.stage.clone(), Some(reference.port.clone())),
         None => parted(&loaded.pipeline.stages, wanted),
@@ -83,8 +83,8 @@ pub fn find(world: &World, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fa
             }
             _ => {
                 let (_, last) = explanation.last.as_ref()?;
-                let class = keys::class(engine.stage(id), engine.implementation(id));
-                let found = engine.store.find(&last.key?, &class, Accept::AnyClass).ok()?.ok()?;
+                let class = keys::target(engine.stage(id), engine.implementation(id));
+                let found = engine.store.find(&last.key?, &class, Accept::AnyTarget).ok()?.ok()?;
                 let summary = serde_json::from_value(found.record.summary).unwrap_or_default();
                 artifact(last.key, Some(found.record.made.run), &found.outputs, summary, true)
             }

@@ -8,7 +8,7 @@ use crate::base::figure::counted;
 use crate::diag::{self, Diag, Severity};
 use crate::lang::spec::{Contents, Pipeline, Points, Sweep};
 use crate::progress::{Colours, out};
-use crate::run::World;
+use crate::run::Host;
 
 /// Stages that the line on a pipeline names.
 const MOST_NAMED: usize = 16;
@@ -27,7 +27,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where the file can't be read.
-pub fn check(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn check(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     // A setting is for the pipeline; a sweep beside it may vary just that.
     let points = if arguments.pipeline.set.is_empty() { Points::All } else { Points::OneByOne };
     let (Contents { pipelines, sweeps }, diags, sources) = load::read(&arguments.pipeline, points)?;
@@ -51,7 +51,7 @@ pub fn check(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
 const WIDEST: usize = 110;
 
 /// Prints diagnostics on stderr.
-pub(super) fn say(_world: &World, diags: &[Diag], sources: &Sources) {
+pub(super) fn say(_world: &Host, diags: &[Diag], sources: &Sources) {
     let style = if out::stderr_colours() == Colours::Ansi { diag::Style::Colour } else { diag::Style::Plain };
     let width = out::stderr_size().map_or(WIDEST, |(columns, _)| columns.min(WIDEST));
     out::talk(&diag::render(diags, sources, style, width));

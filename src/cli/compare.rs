@@ -15,7 +15,7 @@ use crate::plan::{Decision, StageId};
 use crate::progress::out;
 use crate::progress::table::{counted, render};
 use crate::report::comparison::{Comparison, Repeats, Row, State};
-use crate::run::{self, Options, World};
+use crate::run::{self, Options, Host};
 use crate::store::{Kind, Manifest, RunOutcome, RunRecord, StageOutcome, Store};
 
 /// The arguments of `macula compare`.
@@ -83,7 +83,7 @@ struct Collected {
 ///
 /// # Errors
 /// A [`Failure`] where there is no such run, file or figure.
-pub fn compare(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn compare(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut all = Collected::default();
     let alone = arguments.what.len() == 1;
     for what in &arguments.what {
@@ -125,7 +125,7 @@ pub fn compare(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// A [`Failure`] where the points can't be looked at.
-pub(super) fn after_run(world: &World, loaded: &Loaded) -> Result<(), Failure> {
+pub(super) fn after_run(world: &Host, loaded: &Loaded) -> Result<(), Failure> {
     const BEST: usize = 10;
     let Some(swept) = &loaded.sweep else { return Ok(()) };
     let mut all = Collected::default();
@@ -168,7 +168,7 @@ pub(super) fn terminal_width() -> usize {
     out::stdout_size().map_or(WIDTH, |(columns, _)| columns.max(60))
 }
 
-fn file(world: &World, arguments: &Arguments, name: &str, alone: bool, all: &mut Collected) -> Result<(), Failure> {
+fn file(world: &Host, arguments: &Arguments, name: &str, alone: bool, all: &mut Collected) -> Result<(), Failure> {
     let pipeline = PipelineArguments {
         file: PathBuf::from(name),
         pipeline: arguments.pipeline.clone(),
@@ -250,7 +250,7 @@ fn whole(recorded: &[RunRecord], number: usize) -> Whole<'_> {
 }
 
 /// The points of a sweep as they stand: what is there is looked up, nothing is computed.
-fn points(world: &World, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut Collected) -> Result<(), Failure> {
+fn points(world: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut Collected) -> Result<(), Failure> {
     let Swept { sweep, places, .. } = swept;
     let failed: Vec<String> = loaded
         .store

@@ -15,7 +15,7 @@ use crate::lang::spec::{Pipeline, Points};
 use crate::lang::stdlib::{self, stdlib};
 use crate::lang::{self, manual, project, signatures};
 use crate::progress::out;
-use crate::run::World;
+use crate::run::Host;
 use crate::syntax::{self, Node};
 
 /// The arguments of `macula completions`.
@@ -36,7 +36,7 @@ enum Known {
 ///
 /// # Errors
 /// None.
-pub fn completions(_world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn completions(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let (shell, names) = match arguments.shell {
         Known::Bash => (Shell::Bash, include_str!("completions/names.bash")),
         Known::Zsh => (Shell::Zsh, include_str!("completions/names.zsh")),
@@ -71,7 +71,7 @@ pub struct Words {
 ///
 /// # Errors
 /// None: what can't be read completes nothing.
-pub fn words(world: &World, asked: &Words) -> Result<Exit, Failure> {
+pub fn words(world: &Host, asked: &Words) -> Result<Exit, Failure> {
     let words = joined(&asked.words);
     let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
     let mut found = candidates(world, before, last);
@@ -117,7 +117,7 @@ const VALUED: [&str; 10] = [
     "--stride",
 ];
 
-fn candidates(world: &World, before: &[String], last: &str) -> Vec<String> {
+fn candidates(world: &Host, before: &[String], last: &str) -> Vec<String> {
     let Some((verb, rest)) = before.split_first() else { return Vec::new() };
     let mut named: Vec<&str> = Vec::new();
     let mut option = None;
@@ -161,7 +161,7 @@ fn pipelines(file: &Path) -> Vec<Pipeline> {
     loaded.map(|(contents, _)| contents.pipelines).unwrap_or_default()
 }
 
-fn packages(world: &World) -> Vec<String> {
+fn packages(world: &Host) -> Vec<String> {
     let path = project::find(&world.folder.join(project::FILE));
     let read = path.and_then(|path| project::read(&path, &mut Sources::default()).ok());
     read.map(|(project, _)| project.packages.into_iter().map(|one| one.name).collect()).unwrap_or_default()

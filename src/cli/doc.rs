@@ -9,7 +9,7 @@ use super::{Exit, Failure};
 use crate::lang::manual;
 use crate::lang::near::near;
 use crate::progress::out;
-use crate::run::World;
+use crate::run::Host;
 
 /// Lines that are longer are hard to read, however wide a terminal is.
 const WIDEST: usize = 120;
@@ -25,7 +25,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where there is none of that name.
-pub fn doc(_world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn doc(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let text = match &arguments.name {
         None => manual::index(),
         Some(name) => manual::page(name).ok_or_else(|| {

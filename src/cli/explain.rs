@@ -6,7 +6,7 @@ use super::{Exit, Failure};
 use crate::diag::catalogue;
 use crate::lang::near::near;
 use crate::progress::out;
-use crate::run::World;
+use crate::run::Host;
 
 /// The arguments of `macula explain`.
 #[derive(Clone, Debug, Args)]
@@ -19,7 +19,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where there is none of that name.
-pub fn explain(_world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn explain(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let Some(code) = &arguments.code else {
         for page in catalogue::pages() {
             let first = page.means.split_inclusive(". ").next().unwrap_or_default();

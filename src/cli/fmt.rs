@@ -11,7 +11,7 @@ use super::{Exit, Failure};
 use crate::base::{Sources, disk, regular, shown};
 use crate::diag::{self, Diag};
 use crate::progress::out;
-use crate::run::World;
+use crate::run::Host;
 use crate::syntax::{self, Unformatted};
 
 /// The arguments of `macula fmt`.
@@ -67,7 +67,7 @@ impl Outcome {
 ///
 /// # Errors
 /// None: what is wrong with files is reported, and the others are done.
-pub fn fmt(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn fmt(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let stdin = [PathBuf::from("-")];
     let files = if arguments.files.is_empty() { &stdin[..] } else { &arguments.files };
     let mut sources = Sources::default();

@@ -11,7 +11,7 @@ use super::{Exit, Failure, PipelineArguments, load};
 use crate::base::disk;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted};
-use crate::run::World;
+use crate::run::Host;
 use crate::store::{Entry, Location, Objects, StoreError, as_path};
 
 /// The arguments of `macula get`.
@@ -35,7 +35,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where there is no such output, the folder is not empty, or the disk says no.
-pub fn get(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn get(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let artifact = artifact::find(world, &loaded, &arguments.stage)?;
     let folder = world.folder.join(&arguments.folder);

@@ -8,7 +8,7 @@ use super::{Exit, Failure, PipelineArguments, load};
 use crate::plan::Decision;
 use crate::plan::drawings::{self, Drawing, Mark};
 use crate::progress::out;
-use crate::run::{self, Options, World};
+use crate::run::{self, Host, Options};
 use crate::store::Absent;
 
 /// The arguments of `macula graph`.
@@ -37,7 +37,7 @@ enum Format {
 ///
 /// # Errors
 /// A [`Failure`] where the pipeline can't be read, or planned where states are wanted.
-pub fn graph(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn graph(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     // Without states nothing is written: no store is made where there is none.
     let drawing = if arguments.states {
         let loaded = load::load(world, &arguments.pipeline)?;

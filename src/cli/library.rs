@@ -11,7 +11,7 @@ use crate::lang::manual::first_sentence;
 use crate::lang::near::near;
 use crate::lang::stdlib::MODULES;
 use crate::progress::out;
-use crate::run::World;
+use crate::run::Host;
 
 /// The arguments of `macula std`.
 #[derive(Clone, Debug, Args)]
@@ -40,7 +40,7 @@ enum Verb {
 ///
 /// # Errors
 /// A [`Failure`] where there is no such module, or where a file can't be written.
-pub fn library(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn library(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let text = match &arguments.verb {
         Verb::List => list(),
         Verb::Show { name } => shown(name)?.to_owned(),

@@ -15,7 +15,7 @@ use crate::lang;
 use crate::lang::near;
 use crate::lang::spec::{Contents, Pipeline, Points, Sweep};
 use crate::plan::{self, Merged};
-use crate::run::{Project, World, remotes};
+use crate::run::{Host, Project, remotes};
 use crate::store::{Remotes, Store};
 
 /// Which pipeline, and what is set from the command line.
@@ -98,7 +98,7 @@ impl Loaded {
 ///
 /// # Errors
 /// A [`Failure`] where the file can't be run, the store can't be opened, or a remote is none.
-pub fn load(world: &World, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
+pub fn load(world: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
     let loaded = load_alone(world, arguments)?;
     let remotes = remotes::open(world, &loaded.folder)?;
     let store = loaded.store.with_remotes(remotes);
@@ -109,7 +109,7 @@ pub fn load(world: &World, arguments: &PipelineArguments) -> Result<Loaded, Fail
 ///
 /// # Errors
 /// A [`Failure`] where the file can't be run or the store can't be opened.
-pub fn load_alone(world: &World, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
+pub fn load_alone(world: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
     let (pipeline, sweep, sources) = chosen(world, arguments)?;
     let folder = world.project(&arguments.file);
     let store = Store::open(&world.store(&folder))?;
@@ -121,7 +121,7 @@ pub fn load_alone(world: &World, arguments: &PipelineArguments) -> Result<Loaded
 ///
 /// # Errors
 /// A [`Failure`] where the file can't be run.
-pub fn chosen(world: &World, arguments: &PipelineArguments) -> Result<(Pipeline, Option<Swept>, Sources), Failure> {
+pub fn chosen(world: &Host, arguments: &PipelineArguments) -> Result<(Pipeline, Option<Swept>, Sources), Failure> {
     let (mut contents, mut diags, mut sources) = read(arguments, Points::OneByOne)?;
     // Points are many: they are made for the sweep that is asked for alone.
     let alone = contents.pipelines.is_empty() && contents.sweeps.len() == 1 && arguments.pipeline.is_none();

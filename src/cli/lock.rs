@@ -12,8 +12,8 @@ use crate::base::figure::counted;
 use crate::base::{disk, regular, shown};
 use crate::plan::{AllKnown, Decision};
 use crate::progress::out;
-use crate::run::lock::{self, Judged, Lock, Verdict, Why};
-use crate::run::{self, Options, Report, World};
+use crate::run::lockfile::{self, Judged, Lockfile, Verdict, Why};
+use crate::run::{self, Host, Options, Report};
 
 /// The arguments of `macula lock`.
 #[derive(Clone, Debug, Args)]
@@ -29,7 +29,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where a result is not there yet, or the lock can't be written.
-pub fn lock(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn lock(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let project = loaded.project();
     let options = Options::usual(world.processors);
@@ -51,7 +51,7 @@ pub fn lock(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         }
         Ok(known)
     })??;
-    let text = lock::write(&Lock::of(&project, &known)).map_err(|error| Failure::user(error.text))?;
+    let text = lockfile::write(&Lockfile::of(&project, &known)).map_err(|error| Failure::user(error.text))?;
     let (path, shown) = place(world, &loaded);
     let there = std::fs::read_to_string(&path).ok();
     let same = there.as_deref() == Some(text.as_str());
@@ -69,7 +69,7 @@ pub fn lock(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// Where a pipeline's lock lies, and as it is shown.
-fn place(world: &World, loaded: &Loaded) -> (PathBuf, String) {
+fn place(world: &Host, loaded: &Loaded) -> (PathBuf, String) {
     let shown = Path::new(&loaded.file).with_file_name(format!("{}.lock.kdl", loaded.pipeline.name));
     (world.folder.join(&shown), shown.display().to_string())
 }
@@ -78,14 +78,14 @@ fn place(world: &World, loaded: &Loaded) -> (PathBuf, String) {
 ///
 /// # Errors
 /// A [`Failure`] where there is none, or it can't be read.
-pub(super) fn of_pipeline(world: &World, loaded: &Loaded) -> Result<Lock, Failure> {
+pub(super) fn of_pipeline(world: &Host, loaded: &Loaded) -> Result<Lockfile, Failure> {
     let (path, shown) = place(world, loaded);
     let text = regular::read_to_string(&path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::user(format!("there is no `{shown}`"))
             .hint(format!("`macula lock {}` writes it, once the pipeline was run", loaded.file)),
         _ => Failure::user(format!("`{shown}` can't be read: {error}")),
     })?;
-    lock::read(&text).map_err(|error| {
+    lockfile::read(&text).map_err(|error| {
         Failure::user(format!("`{shown}`, {error}")).hint("`macula lock` writes it anew, where its results are there")
     })
 }
@@ -100,11 +100,11 @@ pub(super) enum Form {
 }
 
 /// Says how a run came out beside its lock.
-pub(super) fn compared(loaded: &Loaded, locked: &Lock, report: &Report, form: Form) -> Exit {
+pub(super) fn compared(loaded: &Loaded, locked: &Lockfile, report: &Report, form: Form) -> Exit {
     let project = loaded.project();
-    let now = Lock::of(&project, &report.known);
+    let now = Lockfile::of(&project, &report.known);
     let wanted: Vec<&str> = report.record.stages.keys().map(String::as_str).collect();
-    let judged = lock::judge(locked, &now, &project, &wanted);
+    let judged = lockfile::judge(locked, &now, &project, &wanted);
     let as_locked = judged.iter().all(|stage| stage.verdict.as_locked());
     let text = match form {
         Form::Json => {
@@ -121,11 +121,11 @@ pub(super) fn compared(loaded: &Loaded, locked: &Lock, report: &Report, form: Fo
 /// Grounds that are shown of one stage.
 const MOST_SHOWN: usize = 5;
 
-fn told(locked: &Lock, now: &Lock, judged: &[Judged]) -> String {
+fn told(locked: &Lockfile, now: &Lockfile, judged: &[Judged]) -> String {
     let mut text = String::from("\nbeside the lock:\n");
     let widest = judged.iter().map(|stage| stage.stage.chars().count()).max().unwrap_or(0);
     for stage in judged {
-        let _ = writeln!(text, "  {:<widest$}  {:<10}  {}", stage.stage, stage.class, words(stage));
+        let _ = writeln!(text, "  {:<widest$}  {:<10}  {}", stage.stage, stage.determinism, words(stage));
         for Why { text: why, at, .. } in stage.why.iter().take(MOST_SHOWN) {
             let at = at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
             let why = shown::line(&format!("{why}{at}")).into_owned();

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Exit, Failure};
 use crate::lsp::{self, Ended};
-use crate::run::World;
+use crate::run::Host;
 
 /// The arguments of `macula lsp`.
 #[derive(Clone, Debug, Args)]
@@ -18,7 +18,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where the editor went away without saying so.
-pub fn lsp(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn lsp(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let Arguments { stdio: _ } = arguments;
     match lsp::on_stdio(world, crate::stages::registry()) {
         Ended::InOrder => Ok(Exit::Done),

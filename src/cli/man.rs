@@ -10,7 +10,7 @@ use super::{Exit, Failure, command};
 use crate::base::disk;
 use crate::lang::near::near;
 use crate::progress::out;
-use crate::run::World;
+use crate::run::Host;
 
 /// The arguments of `macula man`.
 #[derive(Clone, Debug, Args)]
@@ -26,7 +26,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where there is no such command, or the folder can't be written to.
-pub fn man(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn man(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let all = pages();
     if let Some(folder) = &arguments.out {
         let folder = world.folder.join(folder);

@@ -44,7 +44,7 @@ pub use load::{Loaded, PipelineArguments};
 use crate::base::threads;
 use crate::learn::kernels;
 use crate::progress::{Colours, out};
-use crate::run::World;
+use crate::run::Host;
 
 /// Experiments on medical photographs as KDL pipelines: cached by content, reproducible, trained on this machine.
 #[derive(Debug, Parser)]
@@ -157,7 +157,7 @@ enum Verb {
     /// Print manual pages, or write them
     Man(man::Arguments),
     /// Becomes a command behind walls; macula starts it itself
-    #[command(hide = true, name = crate::run::commands::HELPER)]
+    #[command(hide = true, name = crate::run::commands::LAUNCHER)]
     Helper(trust::Helper),
     /// What the shells' completions ask for
     #[command(hide = true)]
@@ -237,7 +237,7 @@ fn lost() -> Option<Exit> {
 
 /// Starts the threads that all verbs share but the helper, which has one so that it can start the command by `fork`, and those that
 /// only look something up.
-fn begin_threads(world: &World, verb: &Verb) -> Result<(), Failure> {
+fn begin_threads(world: &Host, verb: &Verb) -> Result<(), Failure> {
     match verb {
         Verb::Helper(_) | Verb::CompleteWords(_) | Verb::Completions(_) | Verb::Man(_) | Verb::Explain(_) => Ok(()),
         _ => threads::begin(world.processors).map_err(|error| {
@@ -248,7 +248,7 @@ fn begin_threads(world: &World, verb: &Verb) -> Result<(), Failure> {
 }
 
 /// Fixes the path of the kernels where `MACULA_KERNELS` names one, to repeat on a newer processor what an older one computed.
-fn choose_kernels(world: &World) -> Result<(), Failure> {
+fn choose_kernels(world: &Host) -> Result<(), Failure> {
     let Some(name) = world.variable("MACULA_KERNELS") else { return Ok(()) };
     let path = kernels::Path::from_name(name)
         .ok_or_else(|| Failure::user(format!("MACULA_KERNELS is `{name}`: write `portable`, `avx2` or `avx512`")))?;

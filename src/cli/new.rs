@@ -9,7 +9,7 @@ use clap::Args;
 use super::{Exit, Failure};
 use crate::lang;
 use crate::progress::out;
-use crate::run::World;
+use crate::run::Host;
 
 /// The arguments of `macula new`.
 #[derive(Clone, Debug, Args)]
@@ -25,7 +25,7 @@ const TEXT: &str = include_str!("new.kdl");
 ///
 /// # Errors
 /// A [`Failure`] where the name can't be a pipeline's, or the file is there or can't be written.
-pub fn new(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn new(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut file = arguments.name.clone();
     if file.extension().is_none_or(|extension| extension != "kdl") {
         file.as_mut_os_string().push(".kdl");

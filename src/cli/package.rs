@@ -14,7 +14,7 @@ use crate::lang::package;
 use crate::lang::project::{self, Package, Project};
 use crate::progress::out;
 use crate::progress::table::{counted, render};
-use crate::run::World;
+use crate::run::Host;
 use crate::stage::{Cell, Table};
 
 /// The arguments of `macula package`.
@@ -43,7 +43,7 @@ enum Verb {
 ///
 /// # Errors
 /// A [`Failure`] where there is no `project.kdl`, no such package, or its files can't be read.
-pub fn package(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn package(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut sources = Sources::default();
     // Of the folder that macula was started in: no file is named.
     let path = project::find(&world.folder.join(project::FILE))

@@ -13,9 +13,9 @@ use crate::plan::{Decision, Engine, Explanation, StageId, upgrades};
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, thousands};
 use crate::progress::text::duration;
-use crate::run::slots::Need;
+use crate::run::resources::ResourceRequest;
 use crate::run::status::resume;
-use crate::run::{self, Options, World, record};
+use crate::run::{self, Options, Host, record};
 use crate::stage::{Cell, StageError, Table};
 
 /// The arguments of `macula plan`.
@@ -37,7 +37,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where no plan can be made.
-pub fn plan(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn plan(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let options = Options {
         accept: accept(arguments.exact),
@@ -184,9 +184,9 @@ fn words(engine: &Engine, id: StageId, decision: &Decision, explanation: &Explan
     match decision {
         Decision::Source(known) => ("source", known.summary.headline.clone()),
         Decision::Reuse(known, reused) => {
-            let class = reused.other_class.as_ref().map(|class| format!(" (computed on `{class}`)"));
+            let class = reused.other_target.as_ref().map(|class| format!(" (computed on `{class}`)"));
             let from = reused
-                .offer
+                .remote_hit
                 .as_ref()
                 .map(|offer| format!(" (from remote `{}`, {})", offer.remote(), bytes(offer.bytes())));
             ("reused", known.summary.headline.clone() + &class.unwrap_or_default() + &from.unwrap_or_default())
@@ -201,15 +201,15 @@ fn words(engine: &Engine, id: StageId, decision: &Decision, explanation: &Explan
             } else if let Some(place) = resume(engine, task) {
                 let _ = write!(words, "; resumes {place}");
             }
-            let need = Need::of(engine, id);
+            let need = ResourceRequest::of(engine, id);
             if let Some(memory) = need.memory.filter(|memory| *memory >= WORTH_SAYING) {
                 let _ = write!(words, "; needs {}", bytes(memory));
             }
             if let Some(device) = need.device {
                 let _ = write!(words, "; on `{device}`");
             }
-            if let Some((_, last)) = explanation.last.as_ref().filter(|(_, last)| last.cost >= 1.0) {
-                let _ = write!(words, "; took {} last time", duration(last.cost));
+            if let Some((_, last)) = explanation.last.as_ref().filter(|(_, last)| last.last_seconds >= 1.0) {
+                let _ = write!(words, "; took {} last time", duration(last.last_seconds));
             }
             ("will run", words)
         }

@@ -9,10 +9,10 @@ use super::{Exit, Failure, PipelineArguments, load};
 use crate::progress::Transfers;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted};
-use crate::run::World;
+use crate::run::Host;
 use crate::run::transfer::{self, Became, Moved};
 use crate::stage::StageError;
-use crate::store::remote::Way;
+use crate::store::remote::TransferMode;
 
 /// The arguments of `macula pull`.
 #[derive(Clone, Debug, Args)]
@@ -36,7 +36,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where no remote is named, or the store can't be written. A remote that fails is an [`Exit`].
-pub fn pull(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn pull(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     if loaded.store.remotes.list.is_empty() {
         return Err(
@@ -44,7 +44,7 @@ pub fn pull(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         );
     }
     listen(world);
-    let way = if arguments.dry_run { Way::Dry } else { Way::Missing };
+    let way = if arguments.dry_run { TransferMode::DryRun } else { TransferMode::Missing };
     let shown = Transfers::new(arguments.json || out::volume() == out::Volume::Quiet);
     let accept = accept(arguments.exact);
     let moved = transfer::pull(world, &loaded.project(), &arguments.stages, accept, way, &shown)?;
@@ -60,8 +60,8 @@ pub fn pull(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(if failed { Exit::Store } else { Exit::Done })
 }
 
-fn said(moved: &[Moved], way: Way) -> String {
-    let (gone, coming) = if way == Way::Dry { ("would come", "would come") } else { ("came", "came") };
+fn said(moved: &[Moved], way: TransferMode) -> String {
+    let (gone, coming) = if way == TransferMode::DryRun { ("would come", "would come") } else { ("came", "came") };
     let come = moved.iter().filter(|one| one.became == Became::Moved);
     let size = bytes(come.clone().map(|one| one.bytes).sum());
     let results = counted(come.count() as u64, "result", "results");

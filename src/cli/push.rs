@@ -12,9 +12,9 @@ use crate::progress::Transfers;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render};
 use crate::run::transfer::{self, Became, Moved};
-use crate::run::{World, remotes};
+use crate::run::{Host, remotes};
 use crate::stage::{Cell, Table};
-use crate::store::remote::Way;
+use crate::store::remote::TransferMode;
 
 /// The arguments of `macula push`.
 #[derive(Clone, Debug, Args)]
@@ -41,7 +41,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where nothing may be written, or a remote fails: what went stays there, and is not sent again.
-pub fn push(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn push(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load_alone(world, &arguments.pipeline)?;
     let remotes = remotes::open(world, &loaded.folder)?;
     if let Some(name) = &arguments.to {
@@ -63,9 +63,9 @@ pub fn push(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
         return Err(Failure::user(text).hint(ASK));
     }
     let way = match (arguments.dry_run, arguments.anew) {
-        (true, _) => Way::Dry,
-        (_, true) => Way::Anew,
-        _ => Way::Missing,
+        (true, _) => TransferMode::DryRun,
+        (_, true) => TransferMode::Overwrite,
+        _ => TransferMode::Missing,
     };
     listen(world);
     let mut all = Vec::new();

@@ -12,7 +12,7 @@ use crate::plan::Decision;
 use crate::progress::out;
 use crate::progress::table::render;
 use crate::progress::{Colours, Detail, Plain};
-use crate::run::{self, Failures, Links, Options, Project, World};
+use crate::run::{self, Failures, Host, Links, Options, Project};
 use crate::stage::{Cell, Determinism, Implementation, Table, Work};
 use crate::store::{Accept, StageOutcome, Store};
 
@@ -37,16 +37,16 @@ type Outputs = BTreeMap<String, Digest>;
 ///
 /// # Errors
 /// A [`Failure`] where nothing could be run; that outputs differ is an [`Exit`].
-pub fn rebuild(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn rebuild(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
     let options = Options {
         threads,
         jobs: 1,
         failures: Failures::KeepGoing,
-        accept: Accept::OwnClass,
+        accept: Accept::OwnTarget,
         targets: arguments.stages.clone(),
-        walls: arguments.commands.walls(),
+        sandbox: arguments.commands.sandbox(),
         trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
         links: Links::None,
         ..Options::usual(threads)
@@ -81,7 +81,7 @@ pub fn rebuild(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// What the project's own store has now.
-fn stored(world: &World, loaded: &Loaded, options: &Options) -> Result<BTreeMap<String, Outputs>, Failure> {
+fn stored(world: &Host, loaded: &Loaded, options: &Options) -> Result<BTreeMap<String, Outputs>, Failure> {
     let found = run::plan(world, &loaded.project(), options, |engine, decided| {
         let reused = decided.iter().filter_map(|(id, decision, _)| match decision {
             Decision::Reuse(known, _) => {

@@ -12,9 +12,9 @@ use crate::base::shown;
 use crate::base::signals::is_ignored;
 use crate::progress::out;
 use crate::progress::{Detail, Glyphs, Json, Live, Plain};
-use crate::run::slots::Measure;
-use crate::run::{self, Failures, Limits, Options, Report, Watch, World};
-use crate::sandbox::Wall;
+use crate::run::resources::ResourceLimits;
+use crate::run::{self, Failures, Limits, Options, Report, Watch, Host};
+use crate::sandbox::SandboxMode;
 use crate::stage::StageError;
 use crate::store::Accept;
 
@@ -79,8 +79,8 @@ pub(super) struct Commands {
 
 impl Commands {
     /// Whether commands are walled off.
-    pub(super) fn walls(&self) -> Wall {
-        if self.unconfined { Wall::Open } else { Wall::Closed }
+    pub(super) fn sandbox(&self) -> SandboxMode {
+        if self.unconfined { SandboxMode::Disabled } else { SandboxMode::Enforced }
     }
 }
 
@@ -91,28 +91,26 @@ const MOST_JOBS: usize = 4;
 ///
 /// # Errors
 /// A [`Failure`] if nothing could be run; a failed stage is an [`Exit`].
-pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn run(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
     let usual = Options::usual(threads);
-    let of_machine = Measure::of(world.memory);
-    let measure =
-        Measure { memory: arguments.memory.unwrap_or(of_machine.memory), per_device: arguments.per_device.get() };
+    let of_machine = ResourceLimits::of(world.memory);
+    let measure = ResourceLimits {
+        memory: arguments.memory.unwrap_or(of_machine.memory),
+        per_device: arguments.per_device.get(),
+    };
     let options = Options {
         jobs: arguments.jobs.map_or(threads.min(MOST_JOBS), NonZeroUsize::get),
         threads,
-        failures: if arguments.keep_going || loaded.sweep.is_some() {
-            Failures::KeepGoing
-        } else {
-            Failures::FinishRunning
-        },
+        failures: if arguments.keep_going || loaded.sweep.is_some() { Failures::KeepGoing } else { Failures::FailFast },
         accept: accept(arguments.sameness.exact),
         targets: arguments.stages.clone(),
-        walls: arguments.commands.walls(),
+        sandbox: arguments.commands.sandbox(),
         limits: Limits { timeout: timeout(arguments.timeout)?, retries: arguments.retries },
         trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
         memory: measure.memory.div_ceil(2).min(usual.memory),
-        slots: measure,
+        resources: measure,
         ..usual
     };
     other_file(world, &loaded);
@@ -135,7 +133,7 @@ pub fn run(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// Notes that the pipeline of another file has the same name: `results/`, `runs` and `why` go by names.
-fn other_file(world: &World, loaded: &Loaded) {
+fn other_file(world: &Host, loaded: &Loaded) {
     let name = &loaded.pipeline.name;
     let Some(last) = loaded.store.runs.newest_first(Some(name)).next() else { return };
     let place = |file: &str| std::fs::canonicalize(world.folder.join(file)).ok();
@@ -156,10 +154,10 @@ fn timeout(seconds: Option<f64>) -> Result<Option<Duration>, Failure> {
 
 /// `--exact` uses results of this machine's class only.
 pub(super) fn accept(exact: bool) -> Accept {
-    if exact { Accept::OwnClass } else { Accept::AnyClass }
+    if exact { Accept::OwnTarget } else { Accept::AnyTarget }
 }
 
-fn watch<'a>(world: &'a World, arguments: &Arguments, detail: Detail) -> Box<dyn Watch + 'a> {
+fn watch<'a>(world: &'a Host, arguments: &Arguments, detail: Detail) -> Box<dyn Watch + 'a> {
     if arguments.json {
         return Box::new(Json::new(world));
     }
@@ -173,7 +171,7 @@ fn watch<'a>(world: &'a World, arguments: &Arguments, detail: Detail) -> Box<dyn
 }
 
 /// What the terminal can show, by the user's locale.
-fn glyphs(world: &World) -> Glyphs {
+fn glyphs(world: &Host) -> Glyphs {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| world.variable(name));
     // Terminals of today show UTF-8 where nothing is said of it.
     let other = locale.is_some_and(|locale| !locale.to_ascii_lowercase().replace('-', "").contains("utf8"));
@@ -182,7 +180,7 @@ fn glyphs(world: &World) -> Glyphs {
 
 /// The first Ctrl-C (or TERM, or HUP) asks stages to stop where that is safe; the second ends the process at once, which loses
 /// nothing that was finished.
-pub(super) fn listen(world: &World) {
+pub(super) fn listen(world: &Host) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::flag;
     // A file past the shell's limit on sizes is an error to be told, as a full disk is, and no reason to die.

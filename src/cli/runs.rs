@@ -6,7 +6,7 @@ use super::{Exit, Failure, PipelineArguments, activity, load};
 use crate::progress::out;
 use crate::progress::table::render;
 use crate::progress::text::duration;
-use crate::run::{World, status, time};
+use crate::run::{Host, status, time};
 use crate::stage::{Cell, Table};
 use crate::store::{RunRecord, StageOutcome, Store};
 
@@ -27,7 +27,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where the pipeline can't be read.
-pub fn runs(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn runs(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     activity::note_runs(&loaded);
     let runs = loaded.store.runs.newest_first(Some(&loaded.pipeline.name)).take(arguments.number);

@@ -5,7 +5,7 @@ use clap::Args;
 use super::{Exit, Failure};
 use crate::lang::schema;
 use crate::progress::out;
-use crate::run::World;
+use crate::run::Host;
 
 /// The arguments of `macula schema`.
 #[derive(Clone, Copy, Debug, Args)]
@@ -19,7 +19,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// None.
-pub fn schema(_world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn schema(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let Arguments { json: _ } = arguments;
     out::say(&format!("{:#}\n", schema::schema()));
     Ok(Exit::Done)

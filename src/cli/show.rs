@@ -12,7 +12,7 @@ use super::{Exit, Failure, Loaded, PipelineArguments, activity, load, pictures};
 use crate::base::shown;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, render_summary, thousands};
-use crate::run::{World, results};
+use crate::run::{Host, results};
 use crate::stage::{Cell, Table};
 use crate::store::Tree;
 
@@ -47,7 +47,7 @@ const FILES_LISTED: usize = 8;
 ///
 /// # Errors
 /// A [`Failure`] where there is nothing of that name, or nothing was computed yet.
-pub fn show(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn show(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let name = &arguments.name;
     let look = Look { size: arguments.size, classes: arguments.classes, json: arguments.json };
     // A file of networks alone has no pipeline to load.
@@ -77,7 +77,7 @@ pub fn show(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn of_stage(world: &World, loaded: &Loaded, arguments: &Arguments) -> Result<String, Failure> {
+fn of_stage(world: &Host, loaded: &Loaded, arguments: &Arguments) -> Result<String, Failure> {
     activity::note_stage(loaded, &arguments.name);
     let artifact = artifact::find(world, loaded, &arguments.name)?;
     if artifact.outdated {
@@ -167,6 +167,6 @@ fn as_json(artifact: &Artifact, pictures: &[String]) -> Value {
 }
 
 /// A path as it is shortest for the reader.
-fn near(world: &World, path: &Path) -> String {
+fn near(world: &Host, path: &Path) -> String {
     path.strip_prefix(&world.folder).unwrap_or(path).display().to_string()
 }

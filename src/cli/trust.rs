@@ -10,8 +10,8 @@ use clap::Args;
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::{Digest, shown};
 use crate::progress::out;
-use crate::run::{self, Options, Trust, World, trust};
-use crate::sandbox::{self, Told};
+use crate::run::{self, Host, Options, Trust, trust};
+use crate::sandbox::{self, LauncherEvent};
 
 /// The arguments of `macula trust`.
 #[derive(Clone, Debug, Args)]
@@ -27,7 +27,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where the pipeline can't be read or what is trusted can't be written down.
-pub fn trust(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn trust(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let digests = digests(world, &loaded)?;
     let mut text = String::new();
@@ -52,7 +52,7 @@ pub fn trust(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// What trusting a pipeline pins: its files together, and the code of each command.
-fn digests(world: &World, loaded: &Loaded) -> Result<Vec<(Digest, String)>, Failure> {
+fn digests(world: &Host, loaded: &Loaded) -> Result<Vec<(Digest, String)>, Failure> {
     let mut digests = vec![(trust::of_files(&loaded.sources), loaded.file.clone())];
     let options = Options::usual(1);
     let code = run::with_engine(world, &loaded.project(), &[], options.accept, |engine, wanted| {
@@ -62,7 +62,7 @@ fn digests(world: &World, loaded: &Loaded) -> Result<Vec<(Digest, String)>, Fail
     Ok(digests)
 }
 
-fn add(world: &World, digests: &[(Digest, String)]) -> Result<(), Failure> {
+fn add(world: &Host, digests: &[(Digest, String)]) -> Result<(), Failure> {
     let file = world.trusted().ok_or_else(|| {
         Failure::user("there is no place for what is trusted").hint("set HOME, or MACULA_TRUST to a file of yours")
     })?;
@@ -70,7 +70,7 @@ fn add(world: &World, digests: &[(Digest, String)]) -> Result<(), Failure> {
 }
 
 /// What a run may execute: what was trusted before, and with `--trust` all of this pipeline.
-pub(super) fn of_run(world: &World, loaded: &Loaded, all: bool) -> Result<Trust, Failure> {
+pub(super) fn of_run(world: &Host, loaded: &Loaded, all: bool) -> Result<Trust, Failure> {
     if all && trust::has_commands(&loaded.project()) {
         add(world, &digests(world, loaded)?)?;
     }
@@ -90,13 +90,15 @@ pub struct Helper {
 ///
 /// # Errors
 /// A [`Failure`] where it was not handed what it needs.
-pub fn helper(_: &World, helper: &Helper) -> Result<Exit, Failure> {
+pub fn helper(_: &Host, helper: &Helper) -> Result<Exit, Failure> {
     let broken = |error: std::io::Error| Failure::user(format!("the helper was handed nothing: {error}"));
-    let spec = std::fs::read(&helper.spec).map_err(broken)?;
-    let confined = serde_json::from_slice(&spec).map_err(|error| Failure::user(error.to_string()))?;
+    let bytes = std::fs::read(&helper.spec).map_err(broken)?;
+    let spec = serde_json::from_slice(&bytes).map_err(|error| Failure::user(error.to_string()))?;
     let mut told = File::create(&helper.told).map_err(broken)?;
-    Ok(match sandbox::enter(&confined, &mut told) {
-        Told::Entered(_) | Told::Ended { .. } | Told::Swept => Exit::Done,
-        Told::NoWalls(_) | Told::NotStarted(_) | Told::Left(_) | Told::Lost => Exit::User,
+    Ok(match sandbox::enter(&spec, &mut told) {
+        LauncherEvent::Entered(_) | LauncherEvent::Ended { .. } | LauncherEvent::Swept => Exit::Done,
+        LauncherEvent::Unavailable(_) | LauncherEvent::NotStarted(_) | LauncherEvent::Left(_) | LauncherEvent::Lost => {
+            Exit::User
+        }
     })
 }

@@ -12,7 +12,7 @@ use crate::plan::{Decision, Engine, Explanation, Reason, StageId};
 use crate::progress::out;
 use crate::progress::table::counted;
 use crate::progress::text::duration;
-use crate::run::{self, Options, World, status, time};
+use crate::run::{self, Options, Host, status, time};
 use crate::store::{Difference, Kind, RunRecord, StageRun};
 
 /// The arguments of `macula why`.
@@ -34,7 +34,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where there is no such stage, or no plan can be made.
-pub fn why(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn why(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     activity::note_stage(&loaded, &arguments.stage);
     let since =
@@ -81,7 +81,7 @@ fn told(
     };
     let mut text = match decision {
         Decision::Source(_) => format!("`{name}` is a source: it is looked at in each run\n"),
-        Decision::Reuse(_, reused) => match &reused.offer {
+        Decision::Reuse(_, reused) => match &reused.remote_hit {
             None => format!("`{name}` will not run: its result is there\n"),
             Some(offer) => format!("`{name}` will not run: remote `{}` has its result\n", offer.remote()),
         },
@@ -91,7 +91,7 @@ fn told(
                 Reason::Changed(_) => "what it is computed from changed",
                 Reason::Unfinished => "nothing changed, but it was not finished",
                 Reason::Lost => "its result is damaged or missing",
-                Reason::OtherClass(_) => {
+                Reason::OtherTarget(_) => {
                     "its result was computed on another kind of processor, and `--exact` was given"
                 }
             });
@@ -121,7 +121,7 @@ fn told(
             time::shown(made.began),
             duration(made.seconds)
         );
-        if let Some(class) = &reused.other_class {
+        if let Some(class) = &reused.other_target {
             let _ =
                 writeln!(text, "  on `{class}`, which is not this machine's class; `--exact` would compute it here");
         }
@@ -134,7 +134,7 @@ fn told(
             let _ = writeln!(text, "  {there} of {} reused", counted(all, "item is", "items are"));
         }
         let recorded = engine.store.runs.last_of(&engine.pipeline.name, name);
-        if let Some((_, last)) = recorded.filter(|(_, last)| last.cost > 0.0) {
+        if let Some((_, last)) = recorded.filter(|(_, last)| last.last_seconds > 0.0) {
             let _ = writeln!(text, "  {}", cost(&last, task.items));
         }
     }
@@ -156,13 +156,13 @@ fn beside(engine: &Engine, id: StageId, run: &RunRecord) -> String {
 /// What running it will cost, from recorded times: of a map stage by the items that are not there.
 fn cost(last: &StageRun, items: Option<(u64, u64)>) -> String {
     match items {
-        Some((there, all)) if all > 0 && last.anew > 0.0 => {
+        Some((there, all)) if all > 0 && last.full_seconds > 0.0 => {
             let open = all.saturating_sub(there);
             let then = last.items.map_or(all, |(_, then)| then).max(1);
-            let about = duration(last.anew * open as f64 / then as f64);
-            format!("about {about} for {}: {then} take {}", counted(open, "item", "items"), duration(last.anew))
+            let about = duration(last.full_seconds * open as f64 / then as f64);
+            format!("about {about} for {}: {then} take {}", counted(open, "item", "items"), duration(last.full_seconds))
         }
-        _ => format!("it took {} last time", duration(last.cost)),
+        _ => format!("it took {} last time", duration(last.last_seconds)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::{Digest, disk};
 use crate::lang::stdlib::MODULES;
-use crate::run::World;
+use crate::run::Host;
 
 /// Location of the library's files.
 pub(super) struct Library {
@@ -15,7 +15,7 @@ pub(super) struct Library {
 impl Library {
     /// A folder in `XDG_CACHE_HOME`, else `~/.cache`, else the temporary folder. Its name contains the digest of the texts, so
     /// that several versions of macula can coexist.
-    pub(super) fn new(world: &World) -> Self {
+    pub(super) fn new(world: &Host) -> Self {
         let absolute = |name| world.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
         let cache = cache.unwrap_or_else(std::env::temp_dir);

@@ -26,7 +26,7 @@ mod workspace;
 
 use lsp_server::Connection;
 
-use crate::run::World;
+use crate::run::Host;
 use crate::stage::Implementation;
 use server::{Inbox, Server};
 
@@ -42,7 +42,7 @@ pub enum Ended {
 /// Serves a client on stdin and stdout until it is done. Implementations are passed in because the cache state of a pipeline
 /// depends on them; none is executed.
 #[must_use]
-pub fn on_stdio(world: &World, implementations: &'static [Implementation]) -> Ended {
+pub fn on_stdio(world: &Host, implementations: &'static [Implementation]) -> Ended {
     let (connection, threads) = Connection::stdio();
     let ended = serve(world, implementations, connection);
     // Unsent messages have no reader any more.
@@ -52,7 +52,7 @@ pub fn on_stdio(world: &World, implementations: &'static [Implementation]) -> En
 
 /// Serves the client at the other end of a connection until it is done.
 #[must_use]
-pub fn serve(world: &World, implementations: &'static [Implementation], connection: Connection) -> Ended {
+pub fn serve(world: &Host, implementations: &'static [Implementation], connection: Connection) -> Ended {
     let (inbox, messages) = std::sync::mpsc::channel();
     let Connection { sender, receiver } = connection;
     let known = inbox.clone();

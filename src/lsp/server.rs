@@ -27,7 +27,7 @@ use super::state::{Question, States};
 use super::view::View;
 use super::{Ended, actions, completion, definition, formatting, hints, hover, rename, symbols, uri};
 use crate::diag::Severity;
-use crate::run::World;
+use crate::run::Host;
 use crate::stage::Implementation;
 
 /// Incoming events.
@@ -71,7 +71,7 @@ pub(super) struct Server {
     client: Client,
     documents: Documents,
     library: Library,
-    world: World,
+    world: Host,
     /// Folders open in the client.
     roots: Vec<PathBuf>,
     /// Channel for questions about the store.
@@ -89,7 +89,7 @@ pub(super) struct Server {
 impl Server {
     /// A server waiting for `initialize`.
     pub(super) fn new(
-        world: &World,
+        world: &Host,
         implementations: &'static [Implementation],
         send: Box<dyn Fn(Message)>,
         ask: Sender<Question>,

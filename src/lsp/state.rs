@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::lang::spec::Pipeline;
 use crate::plan::{Decision, Engine, Explanation, Graph, Reason, StageId};
-use crate::run::{ProjectFiles, World};
+use crate::run::{Host, ProjectFiles};
 use crate::stage::{Cell, Files, Implementation, StageError, Summary};
 use crate::store::{Accept, Entry, Store};
 
@@ -88,7 +88,7 @@ impl States {
 
 /// Starts the thread that answers questions; it calls `answer` for each, and ends when the sender is dropped.
 pub(super) fn begin(
-    world: World,
+    world: Host,
     implementations: &'static [Implementation],
     answer: impl Fn(States) + Send + 'static,
 ) -> Sender<Question> {
@@ -99,7 +99,7 @@ pub(super) fn begin(
 }
 
 fn answers(
-    world: &World,
+    world: &Host,
     implementations: &'static [Implementation],
     questions: &Receiver<Question>,
     answer: &(impl Fn(States) + Send),
@@ -141,12 +141,12 @@ fn answers(
 
 /// Cache states of the stages; [`None`] without a store.
 fn look(
-    world: &World,
+    world: &Host,
     implementations: &'static [Implementation],
     question: &Question,
     seen: &Mutex<Seen>,
 ) -> Option<BTreeMap<(String, String), State>> {
-    let store = Store::look(&world.store(&question.project))?;
+    let store = Store::open_read_only(&world.store(&question.project))?;
     let files = Looking {
         files: ProjectFiles::new(world, &question.project, &store),
         store: &store,
@@ -161,7 +161,7 @@ fn look(
             continue;
         }
         let wanted = graph.order().iter().copied().collect();
-        let Ok(engine) = Engine::new(pipeline, graph, implementations, &store, &files, Accept::AnyClass) else {
+        let Ok(engine) = Engine::new(pipeline, graph, implementations, &store, &files, Accept::AnyTarget) else {
             continue;
         };
         for (id, decision) in engine.plan(&wanted) {
@@ -184,7 +184,7 @@ fn state(engine: &Engine, id: StageId, decision: &Decision) -> State {
     match decision {
         Decision::Source(known) => made(Will::Source, String::new(), &known.summary),
         Decision::Reuse(known, reused) => {
-            let why = reused.other_class.as_ref().map(|class| format!("computed on `{class}`")).unwrap_or_default();
+            let why = reused.other_target.as_ref().map(|target| format!("computed on `{target}`")).unwrap_or_default();
             made(Will::Reuse, why, &known.summary)
         }
         Decision::Run(task) => {
@@ -192,8 +192,8 @@ fn state(engine: &Engine, id: StageId, decision: &Decision) -> State {
             if let Some((there, all)) = task.items.filter(|(there, _)| *there > 0) {
                 let _ = write!(why, "; {there} of {} reused", crate::base::figure::counted(all, "item", "items"));
             }
-            if let Some((_, stage)) = explanation.last.as_ref().filter(|(_, stage)| stage.cost >= 1.0) {
-                let _ = write!(why, "; took {:.0} s last time", stage.cost);
+            if let Some((_, stage)) = explanation.last.as_ref().filter(|(_, stage)| stage.last_seconds >= 1.0) {
+                let _ = write!(why, "; took {:.0} s last time", stage.last_seconds);
             }
             plain(Will::Run, why)
         }
@@ -246,7 +246,7 @@ type Seen = BTreeMap<(PathBuf, u64, i64, i64, u64), Entry>;
 struct Looking<'a> {
     files: ProjectFiles<'a>,
     store: &'a Store,
-    world: &'a World,
+    world: &'a Host,
     seen: &'a Mutex<Seen>,
     left: Mutex<u64>,
 }

@@ -13,7 +13,7 @@ use crate::lang::spec::{Pipeline, StageSpec};
 use crate::stage::{
     Ctx, Files, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Summary, Warning, Work,
 };
-use crate::store::{Absent, Accept, Artifact, EVERYWHERE, Found, Manifest, Offer, Store, Tree};
+use crate::store::{Absent, Accept, Artifact, EVERYWHERE, Found, Manifest, RemoteHit, Store, Tree};
 
 /// What the engine decides from.
 pub struct Engine<'a> {
@@ -44,11 +44,11 @@ pub struct Known {
     /// Its key; a source has none.
     pub key: Option<Digest>,
     /// The realisation class that it was computed in.
-    pub class: String,
+    pub target: String,
     /// How long computing it took, seconds; 0 for a source.
-    pub cost: f64,
+    pub last_seconds: f64,
     /// How long computing all of it again takes, seconds; 0 for a source.
-    pub anew: f64,
+    pub full_seconds: f64,
 }
 
 /// Stages whose outputs are known.
@@ -76,10 +76,10 @@ pub enum Decision {
 pub struct Reused {
     /// How it came about.
     pub made: crate::store::Made,
-    /// Its class, where that is not the one that this machine computes in.
-    pub other_class: Option<String>,
+    /// Its target, where that is not the one that this machine computes in.
+    pub other_target: Option<String>,
     /// What a remote has of it, where the store has not; only what is large may still have to come.
-    pub offer: Option<Arc<Offer>>,
+    pub remote_hit: Option<Arc<RemoteHit>>,
 }
 
 /// A stage that will run, with all it needs.
@@ -221,7 +221,7 @@ impl<'a> Engine<'a> {
         let given = self.given(id, known)?;
         let manifest = keys::of_given(stage, implementation, &given)?;
         let key = manifest.key();
-        let find = || self.store.find(&key, &keys::class(stage, implementation), self.accept);
+        let find = || self.store.find(&key, &keys::target(stage, implementation), self.accept);
         let mut found = find()?;
         if found.is_err() && self.locate(id)? {
             // A result may name files of the user's.
@@ -233,9 +233,9 @@ impl<'a> Engine<'a> {
                 Ok(Decision::Reuse(known, Box::new(reused)))
             }
             Err(absent) => {
-                if let Some(offer) = self.offered(id, &key)? {
-                    let (known, reused) = self.reused(id, offer.found(), manifest);
-                    return Ok(Decision::Reuse(known, Box::new(Reused { offer: Some(offer), ..reused })));
+                if let Some(hit) = self.remote_hit(id, &key)? {
+                    let (known, reused) = self.reused(id, hit.found(), manifest);
+                    return Ok(Decision::Reuse(known, Box::new(Reused { remote_hit: Some(hit), ..reused })));
                 }
                 let inputs = self.inputs(given)?;
                 let mut task = Task { manifest, key, inputs, absent, items: None };
@@ -250,11 +250,11 @@ impl<'a> Engine<'a> {
     }
 
     /// What a remote has under a stage's key. What lacks an output of the stage is no result of it.
-    fn offered(&self, id: StageId, key: &Digest) -> Result<Option<Arc<Offer>>, StageError> {
+    fn remote_hit(&self, id: StageId, key: &Digest) -> Result<Option<Arc<RemoteHit>>, StageError> {
         let stage = self.stage(id);
-        let offer = self.store.offer(key, &keys::class(stage, self.implementation(id)), self.accept)?;
-        Ok(offer.filter(|offer| {
-            let made = &offer.record().outputs;
+        let hit = self.store.find_remote(key, &keys::target(stage, self.implementation(id)), self.accept)?;
+        Ok(hit.filter(|hit| {
+            let made = &hit.record().outputs;
             made.len() == stage.outputs.len() && stage.outputs.iter().all(|output| made.contains_key(&output.port))
         }))
     }
@@ -265,12 +265,12 @@ impl<'a> Engine<'a> {
         let Found { record, outputs } = found;
         // A summary is for people: one that an older macula wrote in another shape must not stop a run.
         let summary = serde_json::from_value(record.summary).unwrap_or_default();
-        let own = keys::class(self.stage(id), self.implementation(id));
-        let foreign = record.class != own && record.class != EVERYWHERE;
-        let class = record.class;
-        let reused = Reused { other_class: foreign.then(|| class.clone()), made: record.made, offer: None };
-        let (cost, anew) = (reused.made.seconds, reused.made.seconds_anew());
-        let known = Known { outputs, summary, manifest, key: Some(record.key), class, cost, anew };
+        let own = keys::target(self.stage(id), self.implementation(id));
+        let foreign = record.target != own && record.target != EVERYWHERE;
+        let target = record.target;
+        let reused = Reused { other_target: foreign.then(|| target.clone()), made: record.made, remote_hit: None };
+        let (last_seconds, full_seconds) = (reused.made.seconds, reused.made.seconds_to_recompute());
+        let known = Known { outputs, summary, manifest, key: Some(record.key), target, last_seconds, full_seconds };
         (Arc::new(known), reused)
     }
 
@@ -294,10 +294,10 @@ impl<'a> Engine<'a> {
         };
         let common = self.of_items(id)?;
         let results = self.store.results(&common)?;
-        let class = keys::class(stage, implementation);
+        let target = keys::target(stage, implementation);
         let found = items(&ctx)?.into_par_iter().map(|item| {
             let key = keys::item(&common, &item);
-            let tree = results.find(&key, &class, self.accept);
+            let tree = results.find(&key, &target, self.accept);
             (item, key, tree)
         });
         Ok(found.collect())
@@ -344,10 +344,10 @@ impl<'a> Engine<'a> {
         self.located.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn inputs(&self, given: BTreeMap<String, Vec<keys::Given>>) -> Result<Inputs, StageError> {
+    fn inputs(&self, given: BTreeMap<String, Vec<keys::KeyInput>>) -> Result<Inputs, StageError> {
         let mut inputs = Inputs::default();
         for (port, given) in given {
-            let named = given.into_iter().map(|keys::Given { stage, name, artifact, summary }| {
+            let named = given.into_iter().map(|keys::KeyInput { stage, name, artifact, summary }| {
                 let tree = artifact.tree(&self.store.objects)?.clone();
                 Ok(Named { stage, name, tree, summary })
             });
@@ -356,9 +356,9 @@ impl<'a> Engine<'a> {
         Ok(inputs)
     }
 
-    fn given(&self, id: StageId, known: &AllKnown) -> Result<BTreeMap<String, Vec<keys::Given>>, StageError> {
-        let page = matches!(self.implementation(id).work, Work::Page(_));
-        let mut inputs: BTreeMap<String, Vec<keys::Given>> = BTreeMap::new();
+    fn given(&self, id: StageId, known: &AllKnown) -> Result<BTreeMap<String, Vec<keys::KeyInput>>, StageError> {
+        let page = matches!(self.implementation(id).work, Work::Report(_));
+        let mut inputs: BTreeMap<String, Vec<keys::KeyInput>> = BTreeMap::new();
         for input in &self.stage(id).inputs {
             let given = input.from.iter().map(|reference| {
                 let from = self.graph.find(&reference.stage).and_then(|id| Some((id, known.get(&id)?)));
@@ -371,7 +371,7 @@ impl<'a> Engine<'a> {
                 // Of which points of a sweep it is would change a page's key.
                 let stage = self.stage(from).own.clone();
                 let name = if main { stage.clone() } else { format!("{stage}.{}", reference.port) };
-                Ok(keys::Given { stage, name, artifact, summary: page.then(|| result.summary.clone()) })
+                Ok(keys::KeyInput { stage, name, artifact, summary: page.then(|| result.summary.clone()) })
             });
             let given = given.collect::<Result<Vec<_>, StageError>>()?;
             inputs.entry(input.port.clone()).or_default().extend(given);
@@ -380,7 +380,7 @@ impl<'a> Engine<'a> {
             && !inputs.contains_key(code.program)
             && let Some((word, tree)) = self.own_program(id)?
         {
-            let given = keys::Given { stage: word.clone(), name: word, artifact: tree.into(), summary: None };
+            let given = keys::KeyInput { stage: word.clone(), name: word, artifact: tree.into(), summary: None };
             inputs.insert(code.program.to_owned(), vec![given]);
         }
         Ok(inputs)
@@ -411,8 +411,8 @@ pub fn params(stage: &StageSpec) -> Params {
 #[must_use]
 pub fn item_params(stage: &StageSpec, implementation: &Implementation) -> Params {
     let mut params = params(stage);
-    if let Work::Map { listing, .. } = implementation.work {
-        params.0.retain(|name, _| !listing.contains(&name.as_str()));
+    if let Work::Map { enumeration_params, .. } = implementation.work {
+        params.0.retain(|name, _| !enumeration_params.contains(&name.as_str()));
     }
     params
 }

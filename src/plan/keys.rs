@@ -42,7 +42,7 @@ pub fn common(stage: &StageSpec, implementation: &Implementation) -> Result<Mani
 /// # Errors
 /// As [`common`].
 pub fn manifest(stage: &StageSpec, implementation: &Implementation, inputs: &Inputs) -> Result<Manifest, StageError> {
-    let given = |named: &Named| Given {
+    let given = |named: &Named| KeyInput {
         stage: named.stage.clone(),
         name: named.name.clone(),
         artifact: named.tree.clone().into(),
@@ -53,7 +53,7 @@ pub fn manifest(stage: &StageSpec, implementation: &Implementation, inputs: &Inp
 }
 
 /// A [`Named`] whose tree need not be read yet.
-pub(super) struct Given {
+pub(super) struct KeyInput {
     pub(super) stage: String,
     pub(super) name: String,
     pub(super) artifact: Artifact,
@@ -65,7 +65,7 @@ pub(super) struct Given {
 pub(super) fn of_given(
     stage: &StageSpec,
     implementation: &Implementation,
-    inputs: &BTreeMap<String, Vec<Given>>,
+    inputs: &BTreeMap<String, Vec<KeyInput>>,
 ) -> Result<Manifest, StageError> {
     let mut manifest = common(stage, implementation)?;
     for (port, given) in inputs {
@@ -74,7 +74,7 @@ pub(super) fn of_given(
             let path = if many { format!("{port}[{at}]") } else { port.clone() };
             let digest = named.artifact.digest();
             manifest.push(Kind::Input, &path, format!("{} {}", named.name, digest.short()), digest);
-            if matches!(implementation.work, Work::Page(_)) {
+            if matches!(implementation.work, Work::Report(_)) {
                 manifest.text(Kind::Name, &path, &named.name);
                 if let Some(summary) = &named.summary {
                     let text = serde_json::to_vec(summary).map_err(|error| StageError::Bug(error.to_string()))?;
@@ -95,7 +95,7 @@ pub fn item(common: &Digest, item: &Item) -> Digest {
 
 /// The class in which a stage computes on this machine.
 #[must_use]
-pub fn class(stage: &StageSpec, implementation: &Implementation) -> String {
+pub fn target(stage: &StageSpec, implementation: &Implementation) -> String {
     match implementation.determinism {
         Determinism::BitExact | Determinism::Unknown => EVERYWHERE.to_owned(),
         Determinism::PathExact { path, .. } => path(&stage.params),

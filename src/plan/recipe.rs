@@ -10,7 +10,7 @@ use crate::base::{FileId, Span};
 use crate::lang::spec::{Output, Pipeline, StageSpec};
 use crate::lang::value::Value;
 use crate::stage::{Inputs, Named, StageError, Work};
-use crate::store::{Given, Objects, Recipe, Record, StoreError, StoredTree};
+use crate::store::{Objects, Recipe, RecipeInput, Record, StoreError, StoredTree};
 
 /// A stage without its texts and its references.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,12 +40,12 @@ pub fn write(engine: &Engine, id: StageId, task: &Task) -> Result<Recipe, StageE
         outputs: stage.outputs.iter().map(|output| (output.port.clone(), output.ty.clone())).collect(),
     };
     let json = |error: serde_json::Error| StageError::Bug(format!("a stage can't be written down: {error}"));
-    let page = matches!(engine.implementation(id).work, Work::Page(_));
+    let page = matches!(engine.implementation(id).work, Work::Report(_));
     let mut inputs = Vec::new();
     for (port, named) in task.inputs.0.iter().flat_map(|(port, given)| given.iter().map(move |named| (port, named))) {
         let object = engine.store.objects.put_tree(&named.tree)?;
         let summary = named.summary.as_ref().filter(|_| page).map(serde_json::to_value).transpose().map_err(json)?;
-        inputs.push(Given {
+        inputs.push(RecipeInput {
             port: port.clone(),
             stage: named.stage.clone(),
             name: named.name.clone(),

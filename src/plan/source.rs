@@ -10,7 +10,7 @@ use super::graph::StageId;
 use super::keys;
 use crate::base::{Digest, Hasher};
 use crate::stage::{Files, Outcome, StageError, Work};
-use crate::store::{Artifact, Asked, EVERYWHERE, Entry, Kind, Look, Manifest, StoredTree, Tree};
+use crate::store::{Artifact, Asked, EVERYWHERE, Entry, Kind, Manifest, SourceSnapshot, StoredTree, Tree};
 
 /// What a source finds, remembered or looked for. Of a remembered one the store does not know yet where its files lie: see
 /// [`Engine::locate`].
@@ -20,19 +20,22 @@ pub(super) fn known(engine: &Engine, id: StageId) -> Result<Known, StageError> {
         .digest(&common.key())
         .bytes(engine.files.resolve("").as_os_str().as_encoded_bytes())
         .finish();
-    if let Some(look) = engine.store.look_of(&source)
-        && engine.files.stamp(&look.asked).is_some_and(|stamp| stamp.digest == look.stamp)
-        && engine.store.still_found(&look)
+    if let Some(snapshot) = engine.store.source_snapshot(&source)
+        && engine
+            .files
+            .fingerprint(&snapshot.asked)
+            .is_some_and(|fingerprint| fingerprint.digest == snapshot.fingerprint)
+        && engine.store.is_available(&snapshot)
     {
-        let outputs = look.outputs.iter().map(|(port, stored)| (port.clone(), Artifact::stored(stored))).collect();
+        let outputs = snapshot.outputs.iter().map(|(port, stored)| (port.clone(), Artifact::stored(stored))).collect();
         let outcome = Known {
             outputs,
-            summary: serde_json::from_value(look.summary).unwrap_or_default(),
+            summary: serde_json::from_value(snapshot.summary).unwrap_or_default(),
             manifest: common,
             key: None,
-            class: EVERYWHERE.to_owned(),
-            cost: 0.0,
-            anew: 0.0,
+            target: EVERYWHERE.to_owned(),
+            last_seconds: 0.0,
+            full_seconds: 0.0,
         };
         return Ok(with_manifest(outcome));
     }
@@ -47,9 +50,9 @@ pub(super) fn known(engine: &Engine, id: StageId) -> Result<Known, StageError> {
         summary: outcome.summary,
         manifest: common,
         key: None,
-        class: EVERYWHERE.to_owned(),
-        cost: 0.0,
-        anew: 0.0,
+        target: EVERYWHERE.to_owned(),
+        last_seconds: 0.0,
+        full_seconds: 0.0,
     }))
 }
 
@@ -80,7 +83,9 @@ fn remember(engine: &Engine, source: &Digest, seen: Seen, outcome: &Outcome, beg
         return Ok(());
     }
     // Looked at after all was read: whatever changed since then is younger than `began`.
-    let Some(stamp) = engine.files.stamp(&asked).filter(|stamp| stamp.trusted(began)) else { return Ok(()) };
+    let Some(fingerprint) = engine.files.fingerprint(&asked).filter(|fingerprint| fingerprint.trusted(began)) else {
+        return Ok(());
+    };
     let stored = |tree: &Tree| -> Result<StoredTree, StageError> {
         Ok(StoredTree { tree: tree.digest(), object: engine.store.objects.put_tree(tree)? })
     };
@@ -90,8 +95,9 @@ fn remember(engine: &Engine, source: &Digest, seen: Seen, outcome: &Outcome, beg
         .map(|(port, tree)| Ok((port.clone(), stored(tree)?)))
         .collect::<Result<_, StageError>>()?;
     let summary = serde_json::to_value(&outcome.summary).map_err(|error| StageError::Bug(error.to_string()))?;
-    let look = Look { asked, stamp: stamp.digest, outputs, made: made.into_iter().collect(), summary };
-    engine.store.remember_look(source, &look);
+    let snapshot =
+        SourceSnapshot { asked, fingerprint: fingerprint.digest, outputs, made: made.into_iter().collect(), summary };
+    engine.store.save_snapshot(source, &snapshot);
     Ok(())
 }
 

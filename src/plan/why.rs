@@ -19,8 +19,8 @@ pub enum Reason {
     Unfinished,
     /// The result, or a part of it, is damaged or missing.
     Lost,
-    /// There is a result of another realisation class, and `--exact` was asked for.
-    OtherClass(String),
+    /// There is a result of another realisation target, and `--exact` was asked for.
+    OtherTarget(String),
 }
 
 impl Reason {
@@ -29,7 +29,7 @@ impl Reason {
     pub fn find(absent: &Absent, manifest: &Manifest, last: Option<&StageRun>) -> Self {
         match (absent, last.and_then(|last| last.manifest.as_ref())) {
             (Absent::Lost, _) => Self::Lost,
-            (Absent::OtherClass(class), _) => Self::OtherClass(class.clone()),
+            (Absent::OtherTarget(target), _) => Self::OtherTarget(target.clone()),
             (Absent::Never, None) => Self::New,
             (Absent::Never, Some(old)) => match manifest.since(old) {
                 differences if differences.is_empty() => Self::Unfinished,
@@ -45,7 +45,7 @@ impl Reason {
             Self::New => "not computed yet".into(),
             Self::Unfinished => "not finished yet".into(),
             Self::Lost => "its result is damaged or missing".into(),
-            Self::OtherClass(class) => format!("its result was computed on `{class}`"),
+            Self::OtherTarget(target) => format!("its result was computed on `{target}`"),
             Self::Changed(differences) => {
                 let mut words: Vec<String> = differences.iter().take(3).map(short).collect();
                 if differences.len() > 3 {

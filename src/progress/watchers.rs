@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::out;
 use super::table::thousands;
 use super::text::{Colours, Detail, Text};
-use crate::run::{Event, Watch, World, record};
+use crate::run::{Event, Host, Watch, record};
 
 /// Plain lines on stdout, for pipes and files. Of steps, one line in ten seconds, and in a minute since the last epoch's.
 pub struct Plain {
@@ -50,20 +50,20 @@ impl Watch for Plain {
 
 /// JSON Lines on stdout.
 pub struct Json<'a> {
-    world: &'a World,
+    host: &'a Host,
 }
 
 impl<'a> Json<'a> {
-    /// JSON Lines with the world's clock.
+    /// JSON Lines with the host's clock.
     #[must_use]
-    pub fn new(world: &'a World) -> Self {
-        Self { world }
+    pub fn new(host: &'a Host) -> Self {
+        Self { host }
     }
 }
 
 impl Watch for Json<'_> {
     fn event(&self, event: &Event) {
-        say(Some(&(record::line(event, self.world.nanoseconds()) + "\n")));
+        say(Some(&(record::line(event, self.host.nanoseconds()) + "\n")));
     }
 }
 

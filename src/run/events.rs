@@ -174,7 +174,7 @@ pub enum Event {
 
 /// Whoever watches a run.
 pub trait Watch: Sync {
-    /// Told of each event, from several threads.
+    /// Called with each event, from several threads.
     fn event(&self, event: &Event);
 }
 

@@ -1,7 +1,7 @@
 //! The executor: takes up what is ready, runs it, takes in what ended, until nothing is left to do.
 
 mod damage;
-mod others;
+mod other_processes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Limits;
 use super::events::Event;
 use super::job::{self, Ended, Job, Shared};
-use super::slots::{Measure, Need, Slots};
+use super::resources::{ResourceLimits, ResourcePool, ResourceRequest};
 use super::state::{State, States};
 use crate::base::usage::held_memory;
 use crate::base::{Digest, Sources, threads};
@@ -20,7 +20,7 @@ use crate::stage::{StageError, Stop, Warning, Work};
 use crate::store::{StageOutcome, StageRun, StoreError};
 
 /// How often the wish to stop and the claims of others are looked at.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Before a stage is tried again; the next pauses are four times as long each.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -29,7 +29,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failures {
     /// Stages that run end, no other begins.
-    FinishRunning,
+    FailFast,
     /// All that does not depend on it goes on.
     KeepGoing,
 }
@@ -55,9 +55,9 @@ pub struct Executor<'a> {
     pub failures: Failures,
     /// How long stages may take, and how often they are tried.
     pub limits: Limits,
-    slots: Slots,
+    pool: ResourcePool,
     /// What the stages that wait for a slot need.
-    needs: BTreeMap<StageId, Need>,
+    needs: BTreeMap<StageId, ResourceRequest>,
     running: BTreeMap<StageId, Running>,
     /// The most memory that was held while a stage ran, beyond what was held before.
     memory: BTreeMap<StageId, u64>,
@@ -74,7 +74,7 @@ pub struct Executor<'a> {
     reasons: BTreeMap<StageId, String>,
     /// Where stages that were stopped resume.
     resume: BTreeMap<StageId, String>,
-    told_stop: bool,
+    reported_stop: bool,
     /// What became of each stage, for the run's record.
     pub stages: BTreeMap<String, StageRun>,
     /// What failed.
@@ -110,7 +110,7 @@ impl<'a> Executor<'a> {
             jobs: jobs.max(1),
             failures,
             limits: Limits::default(),
-            slots: Slots::new(Measure::of(None), jobs),
+            pool: ResourcePool::new(ResourceLimits::of(None), jobs),
             needs: BTreeMap::new(),
             running: BTreeMap::new(),
             memory: BTreeMap::new(),
@@ -124,7 +124,7 @@ impl<'a> Executor<'a> {
             found: BTreeMap::new(),
             reasons: BTreeMap::new(),
             resume: BTreeMap::new(),
-            told_stop: false,
+            reported_stop: false,
             stages: BTreeMap::new(),
             failed: Vec::new(),
         };
@@ -144,8 +144,8 @@ impl<'a> Executor<'a> {
     }
 
     /// Lets stages share what there is.
-    pub fn share(&mut self, measure: Measure) {
-        self.slots = Slots::new(measure, self.jobs);
+    pub fn share(&mut self, limits: ResourceLimits) {
+        self.pool = ResourcePool::new(limits, self.jobs);
     }
 
     /// Runs until all is done, failed or stopped.
@@ -158,18 +158,18 @@ impl<'a> Executor<'a> {
                     let clock = Instant::now();
                     let ended = match job {
                         Job::Compute(task) => job::run(shared, id, task, &stop),
-                        Job::Bring(known, reused) => job::bring(shared, id, known, *reused, &stop),
+                        Job::Download(known, reused) => job::download(shared, id, known, *reused, &stop),
                     };
                     // Nobody listens where the executor itself panicked.
                     let _ = sender.send((id, ended, clock.elapsed().as_secs_f64()));
                 })
             };
             loop {
-                self.tell_stop();
+                self.report_stop();
                 self.advance();
-                self.tell_troubles();
+                self.report_troubles();
                 while let Some((id, job)) = self.next_job() {
-                    let stop = Arc::new(Stop::below(&shared.world.stop));
+                    let stop = Arc::new(Stop::below(&shared.host.stop));
                     let held = held_memory().map(|held| (held, held));
                     let running = Running { began: Instant::now(), stop: Arc::clone(&stop), late: false, held };
                     self.running.insert(id, running);
@@ -187,13 +187,13 @@ impl<'a> Executor<'a> {
                 self.take_messages(&receiver);
             }
         });
-        self.tell_troubles();
+        self.report_troubles();
         self.leave();
     }
 
     /// Puts a stage back, to be tried again at each look, that the system gave no thread for; fails it where no other runs.
     fn refused(&mut self, id: StageId, job: Job, error: &std::io::Error) {
-        self.slots.give_back(id);
+        self.pool.give_back(id);
         if self.running.remove(&id).is_some() && self.running.is_empty() {
             return self.take_failure(id, super::no_thread(error));
         }
@@ -203,7 +203,7 @@ impl<'a> Executor<'a> {
     }
 
     /// What is wrong with remotes is told once; the run goes on without them.
-    fn tell_troubles(&self) {
+    fn report_troubles(&self) {
         for trouble in self.shared.engine.store.remotes.troubles() {
             self.shared.watch.event(&Event::Remote { trouble });
         }
@@ -211,20 +211,20 @@ impl<'a> Executor<'a> {
 
     /// Whether the user asked to stop.
     fn stopping(&self) -> bool {
-        self.shared.world.interrupted()
+        self.shared.host.interrupted()
     }
 
     /// Says that the wish to stop was heard, once.
-    fn tell_stop(&mut self) {
-        if !self.told_stop && self.stopping() && self.states.count(|state| *state == State::Running) > 0 {
-            self.told_stop = true;
+    fn report_stop(&mut self) {
+        if !self.reported_stop && self.stopping() && self.states.count(|state| *state == State::Running) > 0 {
+            self.reported_stop = true;
             self.shared.watch.event(&Event::Stopping);
         }
     }
 
     /// Whether nothing new may begin.
     fn closing(&self) -> bool {
-        self.stopping() || (self.failures == Failures::FinishRunning && !self.failed.is_empty())
+        self.stopping() || (self.failures == Failures::FailFast && !self.failed.is_empty())
     }
 
     /// Decides what became ready, until nothing more does.
@@ -257,8 +257,8 @@ impl<'a> Executor<'a> {
     fn take_decision(&mut self, id: StageId, decision: Decision) {
         match decision {
             Decision::Source(known) => self.end(id, known, StageOutcome::Source, 0.0, None, None),
-            Decision::Reuse(known, reused) if reused.offer.is_some() => {
-                self.tasks.insert(id, Job::Bring(known, reused));
+            Decision::Reuse(known, reused) if reused.remote_hit.is_some() => {
+                self.tasks.insert(id, Job::Download(known, reused));
                 self.states.set(id, State::Queued);
             }
             Decision::Reuse(known, reused) => match job::verify_shown(self.shared, id, &known) {
@@ -286,7 +286,7 @@ impl<'a> Executor<'a> {
         }
         let id = self.next_free()?;
         let Some(job) = self.tasks.remove(&id) else {
-            self.slots.give_back(id);
+            self.pool.give_back(id);
             return None;
         };
         self.states.set(id, State::Running);
@@ -298,11 +298,11 @@ impl<'a> Executor<'a> {
                 reason: self.reasons.remove(&id).unwrap_or_default(),
                 items: task.items,
             }),
-            Job::Bring(_, reused) => {
-                if let Some(offer) = &reused.offer {
-                    let bytes = offer.open_bytes(&self.shared.engine.store.objects);
+            Job::Download(_, reused) => {
+                if let Some(hit) = &reused.remote_hit {
+                    let bytes = hit.open_bytes(&self.shared.engine.store.objects);
                     if bytes > 0 {
-                        let (stage, remote) = (stage.name.clone(), offer.remote().to_owned());
+                        let (stage, remote) = (stage.name.clone(), hit.remote().to_owned());
                         self.shared.watch.event(&Event::StageFetched { stage, remote, bytes });
                     }
                 }
@@ -312,7 +312,7 @@ impl<'a> Executor<'a> {
     }
 
     fn take_messages(&mut self, receiver: &Receiver<Message>) {
-        match receiver.recv_timeout(LOOK) {
+        match receiver.recv_timeout(POLL_INTERVAL) {
             Ok(message) => self.take_message(message),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
@@ -346,7 +346,7 @@ impl<'a> Executor<'a> {
 
     fn take_message(&mut self, (id, ended, seconds): Message) {
         self.watch_memory();
-        self.slots.give_back(id);
+        self.pool.give_back(id);
         let ran = self.running.remove(&id);
         let late = ran.as_ref().is_some_and(|ran| ran.late);
         let held = ran.and_then(|ran| ran.held).map(|(before, most)| most - before);
@@ -360,7 +360,7 @@ impl<'a> Executor<'a> {
             }
             Ended::Reused(known, reused) => self.reuse(id, known, reused),
             // It is not offered any more: decided again, it is computed.
-            Ended::NotBrought => self.states.set(id, State::Waiting),
+            Ended::NotReceived => self.states.set(id, State::Waiting),
             Ended::Busy(task) => {
                 self.tasks.insert(id, Job::Compute(task));
                 self.wait_elsewhere(id);
@@ -402,8 +402,8 @@ impl<'a> Executor<'a> {
                 manifest: Some(known.manifest.clone()),
                 outputs,
                 seconds,
-                cost: known.cost,
-                anew: known.anew,
+                last_seconds: known.last_seconds,
+                full_seconds: known.full_seconds,
                 items,
                 headline: known.summary.headline.clone(),
                 kind: self.shared.engine.stage(id).kind.clone(),
@@ -412,9 +412,9 @@ impl<'a> Executor<'a> {
             },
         );
         self.states.set(id, State::Ended(became));
-        let (cost, summary) = (known.cost, known.summary.clone());
-        let (other_class, offer) = reused.map_or((None, None), |reused| (reused.other_class, reused.offer));
-        let remote = offer.map(|offer| offer.remote().to_owned());
+        let (cost, summary) = (known.last_seconds, known.summary.clone());
+        let (other_class, hit) = reused.map_or((None, None), |reused| (reused.other_target, reused.remote_hit));
+        let remote = hit.map(|hit| hit.remote().to_owned());
         self.known.insert(id, known);
         self.shared.watch.event(&Event::StageEnded {
             stage,
@@ -467,7 +467,7 @@ impl<'a> Executor<'a> {
     /// Lets a stage whose failure can pass be tried again in a while, unless it was tried often enough.
     fn rest(&mut self, id: StageId, error: &StoreError) -> bool {
         let tries = self.tries.entry(id).or_default();
-        if *tries >= self.limits.retries || self.shared.world.interrupted() {
+        if *tries >= self.limits.retries || self.shared.host.interrupted() {
             return false;
         }
         let pause = FIRST_PAUSE * 4_u32.pow(*tries as u32);
@@ -511,8 +511,8 @@ impl<'a> Executor<'a> {
             manifest: None,
             outputs: BTreeMap::new(),
             seconds: 0.0,
-            cost: 0.0,
-            anew: 0.0,
+            last_seconds: 0.0,
+            full_seconds: 0.0,
             items: None,
             headline: String::new(),
             kind: self.shared.engine.stage(id).kind.clone(),

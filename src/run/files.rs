@@ -2,25 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
-use super::World;
+use super::Host;
 use super::commands::program::{is_input, is_of_project};
+use super::fingerprint::FingerprintBuilder;
 use super::listing::{list, unreadable};
-use super::stamp::Stamping;
 use crate::stage::{Files, StageError};
-use crate::store::{Asked, Entry, Stamp, Store};
+use crate::store::{Asked, Entry, Fingerprint, Store};
 
 /// The files of a project.
 pub struct ProjectFiles<'a> {
     folder: PathBuf,
-    world: &'a World,
+    host: &'a Host,
     store: &'a Store,
 }
 
 impl<'a> ProjectFiles<'a> {
     /// The files that paths against `folder` lead to.
     #[must_use]
-    pub fn new(world: &'a World, folder: &Path, store: &'a Store) -> Self {
-        Self { folder: folder.to_owned(), world, store }
+    pub fn new(host: &'a Host, folder: &Path, store: &'a Store) -> Self {
+        Self { folder: folder.to_owned(), host, store }
     }
 }
 
@@ -30,13 +30,13 @@ impl Files for ProjectFiles<'_> {
     }
 
     fn entry(&self, file: &Path) -> Result<Entry, StageError> {
-        let entry = self.store.files.entry(file, self.world.nanoseconds()).map_err(|error| unreadable(file, &error))?;
+        let entry = self.store.files.entry(file, self.host.nanoseconds()).map_err(|error| unreadable(file, &error))?;
         self.store.objects.put_external([(&entry, file)]);
         Ok(entry)
     }
 
     fn entries(&self, files: &[PathBuf]) -> Result<Vec<Entry>, StageError> {
-        let found = self.store.files.entries(files, self.world.nanoseconds());
+        let found = self.store.files.entries(files, self.host.nanoseconds());
         let found = found.map_err(|(file, error)| unreadable(file, &error))?;
         self.store.objects.put_external(found.iter().zip(files.iter().map(PathBuf::as_path)));
         Ok(found)
@@ -55,7 +55,7 @@ impl Files for ProjectFiles<'_> {
     }
 
     fn program(&self, name: &str) -> Option<PathBuf> {
-        self.world.program(name, &self.folder)
+        self.host.program(name, &self.folder)
     }
 
     fn own_program(&self, word: &str) -> Option<PathBuf> {
@@ -65,25 +65,25 @@ impl Files for ProjectFiles<'_> {
         self.program(word).filter(|program| is_of_project(program, &self.folder))
     }
 
-    fn stamp(&self, asked: &[Asked]) -> Option<Stamp> {
-        let mut stamping = Stamping::new();
+    fn fingerprint(&self, asked: &[Asked]) -> Option<Fingerprint> {
+        let mut builder = FingerprintBuilder::new();
         for asked in asked {
             match asked {
-                Asked::Listed(folder) => stamping.folder(folder)?,
-                Asked::Read(file) => stamping.file(file)?,
+                Asked::Listed(folder) => builder.folder(folder)?,
+                Asked::Read(file) => builder.file(file)?,
                 Asked::Program(name, found) if self.program(name) == *found => {}
                 Asked::Program(..) => return None,
             }
         }
-        Some(stamping.finish())
+        Some(builder.finish())
     }
 
     fn worth_remembering(&self) -> usize {
         // Tests remember everything.
-        self.world.variable("MACULA_LOOKS").and_then(|from| from.parse().ok()).unwrap_or(1000)
+        self.host.variable("MACULA_LOOKS").and_then(|from| from.parse().ok()).unwrap_or(1000)
     }
 
     fn now(&self) -> u64 {
-        self.world.nanoseconds()
+        self.host.nanoseconds()
     }
 }

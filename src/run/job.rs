@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::events::{Event, StageProgress, Watch};
+use super::host::Host;
 use super::map;
 use super::status::resume_after_stop;
 use super::trust::Trust;
-use super::world::World;
 use crate::base::budget::Budget;
 use crate::plan::{Engine, Known, Reused, StageId, Task, keys, recipe};
-use crate::sandbox::Wall;
+use crate::sandbox::SandboxMode;
 use crate::stage::{Ctx, Outcome, Params, Progress as _, StageError, Stop, Warning, Work};
 use crate::store::{Artifact, Claim, Lookup, Made, Record, StoreError, StoredTree, Tree};
 
@@ -24,7 +24,7 @@ pub struct Shared<'a> {
     /// The engine, for keys and items.
     pub engine: &'a Engine<'a>,
     /// The clock and the wish to stop.
-    pub world: &'a World,
+    pub host: &'a Host,
     /// Where the work runs.
     pub pool: &'a rayon::ThreadPool,
     /// Threads of the pool.
@@ -40,11 +40,11 @@ pub struct Shared<'a> {
     /// Where outputs are linked by name, where they are.
     pub results: Option<PathBuf>,
     /// Whether commands are walled off.
-    pub walls: Wall,
+    pub sandbox: SandboxMode,
     /// What commands may be run.
     pub trust: Trust,
     /// Whether it was told that the store's disk knows no locks.
-    pub told_unlocked: AtomicBool,
+    pub reported_no_locks: AtomicBool,
 }
 
 /// What is to be done for a stage.
@@ -52,7 +52,7 @@ pub enum Job {
     /// Compute it.
     Compute(Box<Task>),
     /// Bring what a remote has of it.
-    Bring(Arc<Known>, Box<Reused>),
+    Download(Arc<Known>, Box<Reused>),
 }
 
 /// How a job ended.
@@ -64,7 +64,7 @@ pub enum Ended {
     /// Another process computes it; the task comes back.
     Busy(Box<Task>),
     /// The remote did not give what it had offered.
-    NotBrought,
+    NotReceived,
     /// It was stopped; where the next attempt resumes, if it left something.
     Stopped(Option<String>),
     /// It failed.
@@ -95,26 +95,26 @@ pub fn verify_shown(shared: &Shared, id: StageId, known: &Known) -> Result<(), S
 }
 
 /// Brings what a remote has of a stage's result.
-pub fn bring(shared: &Shared, id: StageId, known: Arc<Known>, reused: Reused, stop: &Stop) -> Ended {
-    let Some(offer) = &reused.offer else { return Ended::Reused(known, reused) };
+pub fn download(shared: &Shared, id: StageId, known: Arc<Known>, reused: Reused, stop: &Stop) -> Ended {
+    let Some(hit) = &reused.remote_hit else { return Ended::Reused(known, reused) };
     let store = shared.engine.store;
-    let all = offer.open_bytes(&store.objects) >> 10;
+    let all = hit.open_bytes(&store.objects) >> 10;
     let progress = StageProgress::new(&shared.engine.stage(id).name, shared.watch);
-    let go_on = |come: u64| {
-        progress.step(come >> 10, all, "KiB");
+    let on_progress = |received: u64| {
+        progress.step(received >> 10, all, "KiB");
         !stop.raised()
     };
-    match store.bring(offer, &go_on) {
+    match store.download(hit, &on_progress) {
         Ok(Some(_)) => verified(shared, id, Ended::Reused(known, reused)),
-        Ok(None) => Ended::NotBrought,
+        Ok(None) => Ended::NotReceived,
         Err(error) => Ended::Failed(error.into()),
     }
 }
 
 fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result<Ended, StageError> {
     let engine = shared.engine;
-    let class = keys::class(engine.stage(id), engine.implementation(id));
-    let claim = match engine.store.lookup(&task.key, &class, engine.accept)? {
+    let target = keys::target(engine.stage(id), engine.implementation(id));
+    let claim = match engine.store.lookup(&task.key, &target, engine.accept)? {
         Lookup::Hit(found) => {
             let (known, reused) = engine.reused(id, *found, task.manifest);
             return Ok(Ended::Reused(known, reused));
@@ -122,13 +122,13 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
         Lookup::Busy => return Ok(Ended::Busy(task)),
         Lookup::Miss(claim, _) => claim,
     };
-    if !claim.excludes() && !shared.told_unlocked.swap(true, Ordering::Relaxed) {
+    if !claim.excludes() && !shared.reported_no_locks.swap(true, Ordering::Relaxed) {
         let place = engine.store.layout().root().display();
         let text = format!("the disk of `{place}` knows no locks: what two runs need at the same time, both compute");
         let warning = Warning { code: "store-locks".into(), text };
         shared.watch.event(&Event::Warned { stage: engine.stage(id).name.clone(), warning });
     }
-    let began = shared.world.nanoseconds();
+    let began = shared.host.nanoseconds();
     let clock = Instant::now();
     let Computed { outcome, items, of_items } = match compute(shared, id, &task, &claim.partial()?, stop) {
         Err(StageError::Stopped) => return Ok(Ended::Stopped(resume_after_stop(engine, id, &task))),
@@ -139,7 +139,7 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
         // What took long was done before; nothing says how long but the record of then.
         Some((0, 1..)) => {
             let last = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(id).name);
-            last.map_or(0.0, |(_, last)| last.anew).max(seconds)
+            last.map_or(0.0, |(_, last)| last.full_seconds).max(seconds)
         }
         Some((computed @ 1.., all)) => seconds + of_items * (all as f64 / computed as f64 - 1.0),
         _ => seconds,
@@ -154,7 +154,7 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
         anew,
         macula: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let known = commit(shared, id, claim, &task, outcome, class, made)?;
+    let known = commit(shared, id, claim, &task, outcome, target, made)?;
     Ok(Ended::Computed(known, items))
 }
 
@@ -179,14 +179,14 @@ fn compute(shared: &Shared, id: StageId, task: &Task, partial: &Path, stop: &Sto
     let progress = StageProgress::new(&stage.name, shared.watch);
     let ctx = Ctx { stop, ..context(shared, id, task, &params, partial, &progress) };
     match shared.engine.implementation(id).work {
-        Work::Whole(work) | Work::Page(work) => Ok(guarded(shared, || work(&ctx))?.into()),
+        Work::Whole(work) | Work::Report(work) => Ok(guarded(shared, || work(&ctx))?.into()),
         Work::Command { run, code } => {
             super::trust::check(shared, id, task, code)?;
             // Not in the pool: the command's own threads do the work, and this one waits.
             let commands = super::commands::RunCommands {
-                world: shared.world,
+                host: shared.host,
                 stop,
-                walls: shared.walls,
+                sandbox: shared.sandbox,
                 project: &shared.project,
                 logs: shared.engine.store.runs.folder(&shared.run).join("logs"),
                 stage: stage.name.clone(),
@@ -220,7 +220,7 @@ fn context<'a>(
         objects: &shared.engine.store.objects,
         partial,
         progress,
-        stop: &shared.world.stop,
+        stop: &shared.host.stop,
     }
 }
 
@@ -264,7 +264,7 @@ fn commit(
     claim: Claim,
     task: &Task,
     outcome: Outcome,
-    class: String,
+    target: String,
     made: Made,
 ) -> Result<Arc<Known>, StageError> {
     let objects = &shared.engine.store.objects;
@@ -273,9 +273,9 @@ fn commit(
         outputs.insert(port.clone(), StoredTree { tree: tree.digest(), object: objects.put_tree(tree)? });
     }
     let summary = serde_json::to_value(&outcome.summary).map_err(|error| StageError::Bug(error.to_string()))?;
-    let (cost, anew, record_class) = (made.seconds, made.seconds_anew(), class.clone());
+    let (last_seconds, full_seconds, record_target) = (made.seconds, made.seconds_to_recompute(), target.clone());
     let recipe = Some(recipe::write(shared.engine, id, task)?);
-    let record = Record { key: task.key, class, outputs, summary, manifest: task.manifest.clone(), made, recipe };
+    let record = Record { key: task.key, target, outputs, summary, manifest: task.manifest.clone(), made, recipe };
     claim.commit(objects, &record)?;
     let made = |(port, tree): (String, Tree)| {
         let artifact = match record.outputs.get(&port) {
@@ -289,8 +289,8 @@ fn commit(
         summary: outcome.summary,
         manifest: task.manifest.clone(),
         key: Some(task.key),
-        class: record_class,
-        cost,
-        anew,
+        target: record_target,
+        last_seconds,
+        full_seconds,
     }))
 }

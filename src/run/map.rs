@@ -19,7 +19,7 @@ const GROUP_SIZE: usize = 64;
 const MOST_FAILURES: usize = 50;
 
 /// How many of them are told.
-const MOST_TOLD: usize = 10;
+const MOST_REPORTED: usize = 10;
 
 type One = fn(&Ctx, &Item) -> Result<Tree, StageError>;
 
@@ -34,7 +34,7 @@ pub(super) fn run(
 ) -> Result<(Vec<(Item, Tree)>, u64), StageError> {
     let engine = shared.engine;
     let mut items = engine.items(id, task)?;
-    let class = keys::class(engine.stage(id), engine.implementation(id));
+    let target = keys::target(engine.stage(id), engine.implementation(id));
     let params = decision::item_params(engine.stage(id), engine.implementation(id));
     let of_item = Ctx { params: &params, streams: engine.streams(id), ..*ctx };
     let mut segment = engine.store.segment(&engine.of_items(id)?)?;
@@ -76,7 +76,7 @@ pub(super) fn run(
         let mut commit = |group: Vec<(usize, Tree)>| {
             let records = group.iter().map(|(at, tree)| {
                 let (item, key, _) = &items[*at];
-                record(item, key, &class, tree)
+                record(item, key, &target, tree)
             });
             let records: Vec<ItemRecord> = records.collect();
             for (at, tree) in group {
@@ -120,9 +120,9 @@ fn together<'n>(mut failures: Vec<(usize, StageError)>, name: impl Fn(usize) -> 
         StageError::Bug(text) => StageError::Bug(format!("`{}`: {text}", name(at))),
         StageError::Input { code, text, hint, field } if own.len() > 1 => {
             let mut lines = vec![text];
-            lines.extend(own.iter().take(MOST_TOLD).skip(1).cloned());
+            lines.extend(own.iter().take(MOST_REPORTED).skip(1).cloned());
             // All that stand before the last one in order were begun, so what is told does not depend on threads.
-            let more = own.len().min(MOST_FAILURES).saturating_sub(MOST_TOLD);
+            let more = own.len().min(MOST_FAILURES).saturating_sub(MOST_REPORTED);
             if own.len() >= MOST_FAILURES {
                 lines.push(format!("and at least {more} more"));
             } else if more > 0 {
@@ -175,8 +175,8 @@ fn collect(
     }
 }
 
-fn record(item: &Item, key: &Digest, class: &str, tree: &Tree) -> ItemRecord {
-    ItemRecord { key: *key, name: item.name.clone(), class: class.to_owned(), tree: tree.clone() }
+fn record(item: &Item, key: &Digest, target: &str, tree: &Tree) -> ItemRecord {
+    ItemRecord { key: *key, name: item.name.clone(), target: target.to_owned(), tree: tree.clone() }
 }
 
 fn store(shared: &Shared, segment: &mut Segment, records: &[ItemRecord]) -> Result<(), StageError> {

@@ -1,26 +1,26 @@
-//! Executes what must run. Names no stage; the clock and the environment come in through its [`World`].
+//! Executes what must run. Names no stage; the clock and the environment come in through its [`Host`].
 
 pub mod commands;
 pub mod events;
 pub mod executor;
 pub mod files;
+mod fingerprint;
+pub mod host;
 pub mod job;
 mod links;
 mod listing;
-pub mod lock;
+pub mod lockfile;
 mod map;
 pub mod record;
 pub mod remotes;
 pub mod repair;
+pub mod resources;
 pub mod results;
-pub mod slots;
-mod stamp;
 pub mod state;
 pub mod status;
 pub mod time;
 pub mod transfer;
 pub mod trust;
-pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -30,8 +30,8 @@ use std::time::{Duration, Instant};
 pub use events::{Event, Nobody, Watch};
 pub use executor::{Failures, StageFailure};
 pub use files::ProjectFiles;
+pub use host::Host;
 pub use trust::Trust;
-pub use world::World;
 
 use crate::base::budget::Budget;
 use crate::base::usage::{Whose, peak_memory};
@@ -40,7 +40,7 @@ use crate::diag::Diag;
 use crate::lang::near::near;
 use crate::lang::spec::Pipeline;
 use crate::plan::{self, AllKnown, Decision, Engine, Explanation, Graph, StageId};
-use crate::sandbox::Wall;
+use crate::sandbox::SandboxMode;
 use crate::stage::{Implementation, StageError};
 use crate::store::{Accept, RunOutcome, RunRecord, StageOutcome, Store, StoreError};
 
@@ -70,7 +70,7 @@ pub struct Options {
     /// Bytes that the items of map stages may hold at the same time.
     pub memory: u64,
     /// Memory and devices that stages share.
-    pub slots: slots::Measure,
+    pub resources: resources::ResourceLimits,
     /// What happens when a stage fails.
     pub failures: Failures,
     /// Whether results of another realisation class will do.
@@ -78,7 +78,7 @@ pub struct Options {
     /// The stages that are wanted, with what they need; all where empty.
     pub targets: Vec<String>,
     /// Whether commands of the user's are walled off.
-    pub walls: Wall,
+    pub sandbox: SandboxMode,
     /// Whether such commands may be run at all.
     pub trust: Trust,
     /// Whether outputs are linked by name.
@@ -119,11 +119,11 @@ impl Options {
             jobs: processors,
             threads: processors,
             memory: 2 << 30,
-            slots: slots::Measure::of(None),
-            failures: Failures::FinishRunning,
-            accept: Accept::AnyClass,
+            resources: resources::ResourceLimits::of(None),
+            failures: Failures::FailFast,
+            accept: Accept::AnyTarget,
             targets: Vec::new(),
-            walls: Wall::Closed,
+            sandbox: SandboxMode::Enforced,
             trust: Trust::default(),
             links: Links::Results,
             limits: Limits::default(),
@@ -174,7 +174,7 @@ pub struct Report {
 /// # Errors
 /// [`PlanError`] where there is nothing to be planned.
 pub fn with_engine<T>(
-    world: &World,
+    host: &Host,
     project: &Project,
     targets: &[String],
     accept: Accept,
@@ -192,7 +192,7 @@ pub fn with_engine<T>(
         }
         wanted = graph.with_needs(&ids);
     }
-    let files = ProjectFiles::new(world, &project.folder, project.store);
+    let files = ProjectFiles::new(host, &project.folder, project.store);
     let engine = Engine::new(project.pipeline, graph, project.implementations, project.store, &files, accept)?;
     Ok(work(&engine, &wanted))
 }
@@ -232,12 +232,12 @@ fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, 
 /// # Errors
 /// As [`with_engine`].
 pub fn plan<T>(
-    world: &World,
+    host: &Host,
     project: &Project,
     options: &Options,
     show: impl FnOnce(&Engine, Vec<(StageId, &Decision, Explanation)>) -> T,
 ) -> Result<T, PlanError> {
-    with_engine(world, project, &options.targets, options.accept, |engine, wanted| {
+    with_engine(host, project, &options.targets, options.accept, |engine, wanted| {
         let decisions = engine.plan(wanted);
         project.store.files.save();
         show(engine, explained(engine, &decisions))
@@ -256,9 +256,9 @@ fn explained<'a>(
 ///
 /// # Errors
 /// As [`with_engine`]; that a stage fails is no error of the run but in its [`Report`].
-pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn Watch) -> Result<Report, PlanError> {
+pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Watch) -> Result<Report, PlanError> {
     let clock = Instant::now();
-    let began = world.nanoseconds();
+    let began = host.nanoseconds();
     let mut record = RunRecord {
         id: id_at(began),
         pipeline: project.pipeline.name.clone(),
@@ -266,13 +266,13 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         began,
         ended: RunOutcome::Running,
         macula: env!("CARGO_PKG_VERSION").to_owned(),
-        machine: machine(world, options),
+        machine: machine(host, options),
         ..RunRecord::default()
     };
     let pool = pool(options.threads)?;
-    with_engine(world, project, &options.targets, options.accept, |engine, wanted| {
+    with_engine(host, project, &options.targets, options.accept, |engine, wanted| {
         let folder = project.store.runs.folder(&record.id);
-        let recorder = record::Recorder::new(&folder, world, watch);
+        let recorder = record::Recorder::new(&folder, host, watch);
         // One that is killed stays on record as one that did not end.
         project.store.runs.write(&record);
         let decisions = engine.plan(wanted);
@@ -298,7 +298,7 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
         }
         let shared = job::Shared {
             engine,
-            world,
+            host,
             pool: &pool,
             threads: pool.current_num_threads(),
             budget: Budget::new(options.memory),
@@ -309,13 +309,13 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
                 Links::Results => Some(results::folder(&project.folder, &project.pipeline.name)),
                 Links::None => None,
             },
-            walls: options.walls,
+            sandbox: options.sandbox,
             trust: options.trust.clone(),
-            told_unlocked: AtomicBool::default(),
+            reported_no_locks: AtomicBool::default(),
         };
         let mut executor = executor::Executor::new(&shared, project.sources, options.jobs, options.failures, decisions);
         executor.limits = options.limits;
-        executor.share(options.slots);
+        executor.share(options.resources);
         executor.run();
         project.store.files.save();
         let stopped = executor.stopped();
@@ -349,8 +349,8 @@ pub fn execute(world: &World, project: &Project, options: &Options, watch: &dyn 
 }
 
 /// The id of a run that begins now.
-fn new_id(world: &World) -> String {
-    id_at(world.nanoseconds())
+fn new_id(host: &Host) -> String {
+    id_at(host.nanoseconds())
 }
 
 fn id_at(began: u64) -> String {
@@ -370,11 +370,11 @@ fn no_thread(error: &std::io::Error) -> StageError {
         .hint("a limit on processes (`ulimit -u`) or on address space (`ulimit -v`) is reached: raise it, or set fewer `--threads` and `--jobs`")
 }
 
-fn machine(world: &World, options: &Options) -> BTreeMap<String, String> {
+fn machine(host: &Host, options: &Options) -> BTreeMap<String, String> {
     let facts = [
         ("os", std::env::consts::OS.to_owned()),
         ("arch", std::env::consts::ARCH.to_owned()),
-        ("processors", world.processors.to_string()),
+        ("processors", host.processors.to_string()),
         ("threads", options.threads.to_string()),
         ("jobs", options.jobs.to_string()),
         ("kernels", crate::learn::kernels::path()),

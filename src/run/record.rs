@@ -8,10 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use super::events::{Event, Watch};
-use super::slots::Need;
+use super::resources::ResourceRequest;
 use super::status::{EVENTS, ProgressFile, Steps};
-use super::world::World;
-use crate::base::lock::{self, Ask};
+use super::host::Host;
+use crate::base::flock::{self, LockMode};
 use crate::plan::{Decision, Engine, Explanation, StageId};
 
 /// Writes events into a run's folder and hands them on.
@@ -19,21 +19,21 @@ pub struct Recorder<'a> {
     folder: PathBuf,
     file: Option<Mutex<BufWriter<File>>>,
     progress: Mutex<ProgressFile>,
-    world: &'a World,
+    host: &'a Host,
     next: &'a dyn Watch,
 }
 
 impl<'a> Recorder<'a> {
     /// A recorder into `folder`.
     #[must_use]
-    pub fn new(folder: &Path, world: &'a World, next: &'a dyn Watch) -> Self {
+    pub fn new(folder: &Path, host: &'a Host, next: &'a dyn Watch) -> Self {
         let file = std::fs::create_dir_all(folder).and_then(|()| File::create(folder.join(EVENTS))).ok();
         if let Some(file) = &file {
             // Held as long as the process lives, so that others can tell.
-            let _ = lock::lock(file, Ask::AloneNow);
+            let _ = flock::lock(file, LockMode::TryExclusive);
         }
         let file = file.map(|file| Mutex::new(BufWriter::new(file)));
-        Self { folder: folder.to_owned(), file, progress: Mutex::default(), world, next }
+        Self { folder: folder.to_owned(), file, progress: Mutex::default(), host, next }
     }
 }
 
@@ -48,7 +48,7 @@ impl Watch for Recorder<'_> {
         // Steps are for the eye; there may be many.
         if let (Some(file), false) = (&self.file, matches!(event, Event::Step { .. })) {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = writeln!(file, "{}", line(event, self.world.nanoseconds()));
+            let _ = writeln!(file, "{}", line(event, self.host.nanoseconds()));
             let _ = file.flush();
         }
         match event {
@@ -83,11 +83,11 @@ pub fn plan(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) ->
         let mut facts = match decision {
             Decision::Source(_) => json!({"will": "source"}),
             Decision::Reuse(known, reused) => json!({
-                "will": "reuse", "key": known.key, "from": reused.made, "class": reused.other_class,
-                "remote": reused.offer.as_ref().map(|offer| offer.remote()),
+                "will": "reuse", "key": known.key, "from": reused.made, "class": reused.other_target,
+                "remote": reused.remote_hit.as_ref().map(|hit| hit.remote()),
             }),
             Decision::Run(task) => json!({
-                "will": "run", "key": task.key, "items": task.items, "needs": Need::of(engine, *id),
+                "will": "run", "key": task.key, "items": task.items, "needs": ResourceRequest::of(engine, *id),
                 "reason": explanation.reason.as_ref().map(crate::plan::Reason::short),
             }),
             Decision::Unknown(until) => json!({"will": "unknown", "until": names(until)}),

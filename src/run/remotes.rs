@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::World;
+use super::Host;
 use crate::base::Sources;
 use crate::lang::project;
 use crate::lang::remote::{Location, NoLocation, Remote as Said};
 use crate::store::Remotes;
-use crate::store::remote::{Folder, Remote, Site, Watch, Web};
+use crate::store::remote::{Folder, Remote, Site, Watchdog, Web};
 
 /// Why a remote can't be asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,16 +24,16 @@ pub struct NoRemote {
 ///
 /// # Errors
 /// [`NoRemote`].
-pub fn open(world: &World, project: &Path) -> Result<Remotes, NoRemote> {
-    let (said, folder) = match world.variable("MACULA_REMOTE") {
+pub fn open(host: &Host, project: &Path) -> Result<Remotes, NoRemote> {
+    let (said, folder) = match host.variable("MACULA_REMOTE") {
         Some("none") => return Ok(Remotes::default()),
         Some(at) => {
-            let may = world.variable("MACULA_REMOTE_MAY").unwrap_or_default();
+            let may = host.variable("MACULA_REMOTE_MAY").unwrap_or_default();
             let wrong = |NoLocation { message, hint }| NoRemote {
                 text: format!("the environment's remote: {message}"),
                 hint: Some(hint),
             };
-            (vec![Said::of_environment(at, may).map_err(wrong)?], world.folder.as_path())
+            (vec![Said::of_environment(at, may).map_err(wrong)?], host.folder.as_path())
         }
         None => {
             // What is wrong with it is told where a pipeline is read.
@@ -41,20 +41,20 @@ pub fn open(world: &World, project: &Path) -> Result<Remotes, NoRemote> {
             (said.map(|(said, _)| said.remotes).unwrap_or_default(), project)
         }
     };
-    let patience = patience(world)?;
+    let patience = patience(host)?;
     let opened = said.iter().map(|said| {
         let patience = patience.unwrap_or(Duration::from_secs_f64(said.timeout));
-        let asked = world.clone();
-        let watch = Watch::new(patience, Instant::now, move || asked.interrupted());
-        let mut remote = Remote::new(&said.name, site(world, said, folder, patience)?, watch);
+        let asked = host.clone();
+        let watch = Watchdog::new(patience, Instant::now, move || asked.interrupted());
+        let mut remote = Remote::new(&said.name, site(host, said, folder, patience)?, watch);
         (remote.write, remote.photographs) = (said.may.write, said.may.photographs);
         Ok(remote)
     });
     Ok(Remotes::new(opened.collect::<Result<_, NoRemote>>()?))
 }
 
-fn patience(world: &World) -> Result<Option<Duration>, NoRemote> {
-    let Some(text) = world.variable("MACULA_REMOTE_TIMEOUT") else { return Ok(None) };
+fn patience(host: &Host) -> Result<Option<Duration>, NoRemote> {
+    let Some(text) = host.variable("MACULA_REMOTE_TIMEOUT") else { return Ok(None) };
     let seconds = text.parse().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
     let wrong = || NoRemote {
         text: format!("MACULA_REMOTE_TIMEOUT is `{text}`"),
@@ -63,7 +63,7 @@ fn patience(world: &World) -> Result<Option<Duration>, NoRemote> {
     Ok(Some(Duration::from_secs_f64(seconds.ok_or_else(wrong)?)))
 }
 
-fn site(world: &World, said: &Said, folder: &Path, patience: Duration) -> Result<Box<dyn Site>, NoRemote> {
+fn site(host: &Host, said: &Said, folder: &Path, patience: Duration) -> Result<Box<dyn Site>, NoRemote> {
     Ok(match &said.location {
         Location::Folder(path) if said.may.write => Box::new(Folder::to_write(folder.join(path))),
         Location::Folder(path) => Box::new(Folder::new(folder.join(path))),
@@ -78,12 +78,12 @@ fn site(world: &World, said: &Said, folder: &Path, patience: Duration) -> Result
                     Service::Gcs => Cloud::Gcs,
                     Service::Azure => Cloud::Azure,
                 };
-                let opened = Bucket::open(kind, bucket, prefix, &world.environment, patience);
+                let opened = Bucket::open(kind, bucket, prefix, &host.environment, patience);
                 Box::new(opened.map_err(|fault| NoRemote { text: fault.to_string(), hint: fault.hint() })?)
             }
             #[cfg(not(feature = "cloud"))]
             {
-                let _ = (world, service, bucket, prefix);
+                let _ = (host, service, bucket, prefix);
                 let text = format!("remote `{}` lies in a bucket, and this macula was built without those", said.name);
                 let hint = "build it with `--features cloud`, or take the remote out (`MACULA_REMOTE=none`)";
                 return Err(NoRemote { text, hint: Some(hint.to_owned()) });

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use super::events::Watch;
 use super::job::{self, Ended, Shared};
-use super::{Options, ProjectFiles, Trust, World};
+use super::{Host, Options, ProjectFiles, Trust};
 use crate::base::budget::Budget;
 use crate::plan::{Engine, Graph, StageId, Task, keys, recipe};
 use crate::stage::{Implementation, StageError};
 use crate::store::verify::{self, Finding, Maker, Wrong};
-use crate::store::{Absent, Accept, Gate, Inventory, Record, Store, StoreError, Use};
+use crate::store::{Absent, Accept, GcLock, Inventory, Record, Store, StoreError, Use};
 
 /// What came of a repair.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub struct Repaired {
 /// # Errors
 /// [`StageError`] where the store can't be written, or no threads can be had; that a stage fails is told in what is left.
 pub fn repair(
-    world: &World,
+    host: &Host,
     store: &Store,
     findings: &[Finding],
     implementations: &[Implementation],
@@ -41,19 +41,19 @@ pub fn repair(
     watch: &dyn Watch,
 ) -> Result<Repaired, StageError> {
     let mut repaired = Repaired::default();
-    set_aside(store, findings, &mut repaired)?;
+    quarantine_damage(store, findings, &mut repaired)?;
     for (path, entry) in store.files.all().into_iter().filter(|(path, _)| path.exists()) {
         store.objects.put_external([(&entry, path.as_path())]);
     }
     let pool = super::pool(options.threads)?;
-    let repair = Repair { world, store, implementations, options, watch, pool: &pool, run: super::new_id(world) };
+    let repair = Repair { host, store, implementations, options, watch, pool: &pool, run: super::new_id(host) };
     // The oldest result first: what it made may be what the next one is made from.
     for record in Inventory::of(store)?.whole() {
-        if world.interrupted() {
+        if host.interrupted() {
             return Err(StageError::Stopped);
         }
-        let found = store.find(&record.key, &record.class, Accept::OwnClass)?;
-        if found.is_ok_and(|found| found.record.class == record.class) {
+        let found = store.find(&record.key, &record.target, Accept::OwnTarget)?;
+        if found.is_ok_and(|found| found.record.target == record.target) {
             continue;
         }
         match repair.again(record) {
@@ -72,7 +72,7 @@ pub fn repair(
 
 /// What computing results again takes.
 struct Repair<'a> {
-    world: &'a World,
+    host: &'a Host,
     store: &'a Store,
     implementations: &'a [Implementation],
     options: &'a Options,
@@ -86,14 +86,14 @@ impl Repair<'_> {
     fn again(&self, record: &Record) -> Result<f64, Trouble> {
         let recipe = record.recipe.as_ref().ok_or(Trouble::NoRecipe)?;
         let pipeline = recipe::pipeline(record).ok_or(Trouble::NoRecipe)?;
-        let files = ProjectFiles::new(self.world, &self.world.folder, self.store);
+        let files = ProjectFiles::new(self.host, &self.host.folder, self.store);
         let (graph, _) = Graph::new(&pipeline);
-        let engine = Engine::new(&pipeline, graph, self.implementations, self.store, &files, Accept::OwnClass)
+        let engine = Engine::new(&pipeline, graph, self.implementations, self.store, &files, Accept::OwnTarget)
             .map_err(|_| Trouble::OtherVersion)?;
         let id = StageId(0);
         let implementation = engine.implementation(id);
-        if keys::class(engine.stage(id), implementation) != record.class {
-            return Err(Trouble::OtherClass(record.class.clone()));
+        if keys::target(engine.stage(id), implementation) != record.target {
+            return Err(Trouble::OtherTarget(record.target.clone()));
         }
         let inputs = recipe::inputs(recipe, &self.store.objects)?;
         let manifest = keys::manifest(engine.stage(id), implementation, &inputs)?;
@@ -103,22 +103,22 @@ impl Repair<'_> {
         }
         let shared = Shared {
             engine: &engine,
-            world: self.world,
+            host: self.host,
             pool: self.pool,
             threads: self.pool.current_num_threads(),
             budget: Budget::new(self.options.memory),
             watch: self.watch,
             run: self.run.clone(),
-            project: self.world.folder.clone(),
+            project: self.host.folder.clone(),
             results: None,
-            walls: self.options.walls,
+            sandbox: self.options.sandbox,
             // A record is no pipeline that the user trusted: commands are run by their own pipeline alone.
             trust: Trust::default(),
-            told_unlocked: AtomicBool::default(),
+            reported_no_locks: AtomicBool::default(),
         };
         let task = Task { manifest, key, inputs, absent: Absent::Lost, items: None };
         let clock = Instant::now();
-        match job::run(&shared, id, Box::new(task), &self.world.stop) {
+        match job::run(&shared, id, Box::new(task), &self.host.stop) {
             Ended::Computed(known, _) => {
                 let same = known
                     .outputs
@@ -127,7 +127,7 @@ impl Repair<'_> {
                 if same { Ok(clock.elapsed().as_secs_f64()) } else { Err(Trouble::Differs) }
             }
             Ended::Reused(..) => Ok(clock.elapsed().as_secs_f64()),
-            Ended::Busy(_) | Ended::NotBrought => Err(Trouble::Busy),
+            Ended::Busy(_) | Ended::NotReceived => Err(Trouble::Busy),
             Ended::Stopped(_) => Err(StageError::Stopped.into()),
             Ended::Failed(error) => Err(error.into()),
         }
@@ -141,8 +141,8 @@ enum Trouble {
     NoRecipe,
     #[error("it was computed by another version of its stage; run its pipeline again")]
     OtherVersion,
-    #[error("it was computed on `{0}`, which is not this machine's class; run its pipeline again")]
-    OtherClass(String),
+    #[error("it was computed on `{0}`, which is not this machine's target; run its pipeline again")]
+    OtherTarget(String),
     #[error("another process computes it now")]
     Busy,
     #[error("what it is made from is gone; run its pipeline again")]
@@ -171,11 +171,11 @@ impl From<StoreError> for Trouble {
 }
 
 /// Damaged objects and records go into quarantine or away; segments are written anew.
-fn set_aside(store: &Store, findings: &[Finding], repaired: &mut Repaired) -> Result<(), StageError> {
+fn quarantine_damage(store: &Store, findings: &[Finding], repaired: &mut Repaired) -> Result<(), StageError> {
     // Those who read them now find them missing, and compute them again.
     for finding in findings {
         match &finding.wrong {
-            Wrong::Damaged(digest) => store.objects.set_aside(digest),
+            Wrong::Damaged(digest) => store.objects.quarantine(digest),
             Wrong::Record(path) => {
                 std::fs::remove_file(path).map_err(StoreError::disk("delete", path))?;
                 repaired.records += 1;
@@ -183,11 +183,11 @@ fn set_aside(store: &Store, findings: &[Finding], repaired: &mut Repaired) -> Re
             Wrong::Missing(_) | Wrong::Items { .. } => {}
         }
     }
-    let gate = Gate::close(store.layout())?;
+    let gc_lock = GcLock::acquire(store.layout())?;
     let inventory = Inventory::of(store)?;
-    for sheet in &inventory.segments {
-        let used = gate.uses(Use::Items(sheet.stage));
-        match sheet.mend(&inventory) {
+    for segment in &inventory.segments {
+        let used = gc_lock.uses(Use::Items(segment.stage));
+        match segment.repaired(&inventory) {
             None => {}
             Some(_) if used => {
                 repaired
@@ -195,7 +195,7 @@ fn set_aside(store: &Store, findings: &[Finding], repaired: &mut Repaired) -> Re
                     .push((None, "a segment of items is in use by another process; repair again later".into()));
             }
             Some(records) => {
-                sheet.replace(&records)?;
+                segment.replace(&records)?;
                 repaired.segments += 1;
             }
         }

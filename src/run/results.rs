@@ -1,20 +1,20 @@
 //! `results/<pipeline>/<stage>/`: the last outputs under names that people know, as links into the store.
 
 mod change;
-mod kept;
+mod marker;
 mod readme;
-mod stamp;
+mod user_files;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use kept::README;
-pub use kept::Renamed;
-use stamp::Stamp;
+use marker::Marker;
+use user_files::README;
+pub use user_files::Renamed;
 
-use crate::base::lock::{self, Ask, Locked};
+use crate::base::flock::{self, LockMode, LockStatus};
 use crate::base::{Digest, disk};
 use crate::plan::{Engine, Known, StageId};
 use crate::store::{Artifact, Entry, Location, Objects, StoreError, Tree, as_path};
@@ -43,14 +43,14 @@ pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::R
     if is_linked(&place, known, objects).map_err(io::Error::other)? {
         return Ok(Vec::new());
     }
-    let (stamp, shown) = (Stamp::of(&known.outputs, objects), read(known, objects).map_err(io::Error::other)?);
+    let (marker, shown) = (Marker::of(&known.outputs, objects), read(known, objects).map_err(io::Error::other)?);
     let readme = readme::text(name, &shown);
-    if let Some(changes) = change::find(&place, &stamp, known, &shown, objects) {
+    if let Some(changes) = change::find(&place, &marker, known, &shown, objects) {
         let new = || changes.values().flat_map(|change| &change.new);
         if new().any(|(_, entry)| objects.own_facts(entry).is_none() && objects.outside_path(entry).is_none()) {
             engine.locate(id).map_err(io::Error::other)?;
         }
-        if change::make(&place, &shown, &changes, (&stamp, &readme), objects).is_ok() {
+        if change::make(&place, &shown, &changes, (&marker, &readme), objects).is_ok() {
             return Ok(Vec::new());
         }
     }
@@ -69,9 +69,9 @@ pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::R
     }
     // An output may have one of these names: it is a link then, and writing would go through it into the store.
     write_new(&fresh.path().join(README), &readme)?;
-    write_tables(fresh.path(), &stamp, objects)?;
-    let _ = std::fs::remove_file(fresh.path().join(stamp::FILE));
-    write_new(&fresh.path().join(stamp::FILE), &stamp.text(Some(Digest::of(readme.as_bytes()))))?;
+    write_tables(fresh.path(), &marker, objects)?;
+    let _ = std::fs::remove_file(fresh.path().join(marker::FILE));
+    write_new(&fresh.path().join(marker::FILE), &marker.text(Some(Digest::of(readme.as_bytes()))))?;
     disk::permit(&File::open(fresh.path())?, 0o755)?;
     if there.is_none() {
         return std::fs::rename(fresh.keep(), &place).map(|()| Vec::new());
@@ -87,7 +87,7 @@ pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::R
 
 /// Gives back what is a person's in a folder that was replaced, and removes the rest of it.
 fn finish(old: &Path, place: &Path, objects: &Objects) -> io::Result<Vec<Renamed>> {
-    let renamed = kept::give_back(&old.join(WAS), place, objects)?;
+    let renamed = user_files::give_back(&old.join(WAS), place, objects)?;
     let _ = std::fs::remove_file(old.join(STAGE));
     std::fs::remove_dir(old)?;
     Ok(renamed)
@@ -95,7 +95,7 @@ fn finish(old: &Path, place: &Path, objects: &Objects) -> io::Result<Vec<Renamed
 
 /// Whether a folder is macula's: it says so, or is empty.
 fn is_ours(place: &Path) -> bool {
-    place.join(stamp::FILE).exists() || std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none())
+    place.join(marker::FILE).exists() || std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Verifies what the store has of a stage's outputs where they are not linked yet: nobody is handed a damaged file by a name.
@@ -108,7 +108,7 @@ pub fn verify(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> Res
         return Ok(());
     }
     let shown = read(known, objects)?;
-    let changes = change::find(&place, &Stamp::of(&known.outputs, objects), known, &shown, objects);
+    let changes = change::find(&place, &Marker::of(&known.outputs, objects), known, &shown, objects);
     let entries: Vec<&Entry> = match &changes {
         Some(changes) => changes.values().flat_map(|change| &change.new).map(|(_, entry)| *entry).collect(),
         None => shown.outputs.values().flat_map(|tree| tree.entries.values()).collect(),
@@ -118,19 +118,19 @@ pub fn verify(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> Res
 
 /// Whether a folder shows a stage's outputs as the store has them now.
 fn is_linked(place: &Path, known: &Known, objects: &Objects) -> Result<bool, StoreError> {
-    let (stamp, linked) = (Stamp::of(&known.outputs, objects), Stamp::read(place));
-    if !linked.same_trees(&stamp) {
+    let (marker, linked) = (Marker::of(&known.outputs, objects), Marker::read(place));
+    if !linked.same_trees(&marker) {
         return Ok(false);
     }
-    let unharmed = linked.after == stamp.after && known.outputs.values().any(is_large);
+    let unharmed = linked.after == marker.after && known.outputs.values().any(is_large);
     if !unharmed && !shows(place, &read(known, objects)?, objects) {
         return Ok(false);
     }
     // That it can't be written only means looking at each file again, or linking each.
-    if linked != stamp {
-        let path = place.join(stamp::FILE);
-        let readme = std::fs::read_to_string(&path).ok().and_then(|text| stamp::readmes(&text).pop());
-        let _ = disk::write_lightly(&path, stamp.text(readme).as_bytes());
+    if linked != marker {
+        let path = place.join(marker::FILE);
+        let readme = std::fs::read_to_string(&path).ok().and_then(|text| marker::readmes(&text).pop());
+        let _ = disk::write_lightly(&path, marker.text(readme).as_bytes());
     }
     Ok(true)
 }
@@ -148,13 +148,13 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 /// there is no waiting and no removing.
 #[must_use]
 pub fn lock(folder: &Path, objects: &Objects) -> Option<File> {
-    let held = lock::open(&folder.join(LOCK)).ok()?;
+    let held = flock::open(&folder.join(LOCK)).ok()?;
     disk::share(&held, &folder.join(LOCK));
-    if lock::lock(&held, Ask::Alone).ok()? != Locked::Held {
+    if flock::lock(&held, LockMode::Exclusive).ok()? != LockStatus::Held {
         return None;
     }
     // Another machine may have replaced what this one believes to be there.
-    disk::look_anew(&[folder]);
+    disk::revalidate_dirs(&[folder]);
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let (name, path) = (entry.file_name(), entry.path());
         if name.to_string_lossy().starts_with(NEW) {
@@ -168,7 +168,7 @@ pub fn lock(folder: &Path, objects: &Objects) -> Option<File> {
 
 /// Finishes what a process that died had begun to replace. What can't be given back stays where it is.
 fn sweep(folder: &Path, old: &Path, objects: &Objects) {
-    if !old.join(WAS).join(stamp::FILE).exists() {
+    if !old.join(WAS).join(marker::FILE).exists() {
         // An older macula was removing all of it, or there was nothing in it.
         let _ = std::fs::remove_dir_all(old);
         return;
@@ -185,9 +185,9 @@ fn sweep(folder: &Path, old: &Path, objects: &Objects) {
 }
 
 /// Beside the outputs the tables of their names, as links to the store's.
-fn write_tables(place: &Path, stamp: &Stamp, objects: &Objects) -> io::Result<()> {
-    for (port, shown) in &stamp.ports {
-        let path = place.join(kept::table(port));
+fn write_tables(place: &Path, marker: &Marker, objects: &Objects) -> io::Result<()> {
+    for (port, shown) in &marker.ports {
+        let path = place.join(user_files::table(port));
         let Some(object) = shown.object else { continue };
         if path.symlink_metadata().is_ok() {
             std::fs::remove_file(&path)?;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{PlanError, Project, World, with_engine};
+use super::{Host, PlanError, Project, with_engine};
 use crate::plan::{Decision, Engine, StageId, keys};
 use crate::store::Accept;
-use crate::store::remote::{Fault, Remote, Sent, Was, Way};
+use crate::store::remote::{Fault, Remote, TransferMode, Uploaded, Was};
 
 /// The types of outputs that hold neither a piece nor a name of a photograph.
 const WITHOUT_PHOTOGRAPHS: [&str; 3] = ["model", "thresholds", "weights"];
@@ -52,19 +52,19 @@ pub enum Became {
 /// # Errors
 /// [`PlanError`] where no plan can be made; [`Fault`] where the remote fails.
 pub fn push(
-    world: &World,
+    host: &Host,
     project: &Project,
     targets: &[String],
     remote: &Remote,
-    way: Way,
+    mode: TransferMode,
     hear: &dyn Hear,
 ) -> Result<Result<Vec<Moved>, Fault>, PlanError> {
-    with_engine(world, project, targets, Accept::AnyClass, |engine, wanted| {
+    with_engine(host, project, targets, Accept::AnyTarget, |engine, wanted| {
         let decisions = engine.plan(wanted);
         let mut moved = Vec::new();
         for id in engine.graph.order().iter().filter(|id| wanted.contains(id)) {
             let Some(decision) = decisions.get(id) else { continue };
-            match sent(world, engine, *id, decision, remote, way, hear) {
+            match sent(host, engine, *id, decision, remote, mode, hear) {
                 Ok(Some(one)) => moved.push(one),
                 Ok(None) => {}
                 Err(fault) => return Err(fault),
@@ -77,12 +77,12 @@ pub fn push(
 
 /// [`None`] for a source: what it finds stays where it is.
 fn sent(
-    world: &World,
+    host: &Host,
     engine: &Engine,
     id: StageId,
     decision: &Decision,
     remote: &Remote,
-    way: Way,
+    mode: TransferMode,
     hear: &dyn Hear,
 ) -> Result<Option<Moved>, Fault> {
     let stage = engine.stage(id);
@@ -91,20 +91,20 @@ fn sent(
     };
     let known = match decision {
         Decision::Source(_) => return Ok(None),
-        Decision::Reuse(known, reused) if reused.offer.is_none() => known,
+        Decision::Reuse(known, reused) if reused.remote_hit.is_none() => known,
         _ => return moved(Became::Absent, 0, 0),
     };
     if !remote.photographs && shows_photographs(engine, id) {
         return moved(Became::Withheld, 0, 0);
     }
     let Some(key) = known.key else { return Ok(None) };
-    let class = keys::class(stage, engine.implementation(id));
-    let Ok(found) = engine.store.find(&key, &class, engine.accept)? else { return moved(Became::Absent, 0, 0) };
-    let go_on = |bytes: u64| {
+    let target = keys::target(stage, engine.implementation(id));
+    let Ok(found) = engine.store.find(&key, &target, engine.accept)? else { return moved(Became::Absent, 0, 0) };
+    let on_progress = |bytes: u64| {
         hear.bytes(&stage.name, &remote.name, bytes);
-        !world.interrupted()
+        !host.interrupted()
     };
-    let Sent { was, files, bytes } = engine.store.send(remote, &found, way, &go_on)?;
+    let Uploaded { was, files, bytes } = engine.store.upload(remote, &found, mode, &on_progress)?;
     moved(if was == Was::There { Became::There } else { Became::Moved }, files, bytes)
 }
 
@@ -118,53 +118,53 @@ fn shows_photographs(engine: &Engine, id: StageId) -> bool {
 /// # Errors
 /// [`PlanError`] where no plan can be made, or the store can't be written.
 pub fn pull(
-    world: &World,
+    host: &Host,
     project: &Project,
     targets: &[String],
     accept: Accept,
-    way: Way,
+    mode: TransferMode,
     hear: &dyn Hear,
 ) -> Result<Vec<Moved>, PlanError> {
-    with_engine(world, project, targets, accept, |engine, wanted| {
+    with_engine(host, project, targets, accept, |engine, wanted| {
         let decisions: BTreeMap<StageId, Decision> = engine.plan(wanted);
         project.store.files.save();
         let mut moved = Vec::new();
         for id in engine.graph.order().iter().filter(|id| wanted.contains(id)) {
             let Some(decision) = decisions.get(id) else { continue };
-            moved.extend(brought(world, engine, *id, decision, way, hear)?);
+            moved.extend(download(host, engine, *id, decision, mode, hear)?);
         }
         Ok(moved)
     })?
 }
 
-fn brought(
-    world: &World,
+fn download(
+    host: &Host,
     engine: &Engine,
     id: StageId,
     decision: &Decision,
-    way: Way,
+    mode: TransferMode,
     hear: &dyn Hear,
 ) -> Result<Option<Moved>, PlanError> {
     let stage = &engine.stage(id).name;
     let moved = |remote: Option<&str>, became, bytes| {
         Ok(Some(Moved { stage: stage.clone(), remote: remote.map(str::to_owned), became, files: 0, bytes }))
     };
-    let offer = match decision {
+    let hit = match decision {
         Decision::Source(_) => return Ok(None),
-        Decision::Reuse(_, reused) => match &reused.offer {
+        Decision::Reuse(_, reused) => match &reused.remote_hit {
             None => return moved(None, Became::There, 0),
-            Some(offer) => Arc::clone(offer),
+            Some(hit) => Arc::clone(hit),
         },
         _ => return moved(None, Became::Absent, 0),
     };
-    let bytes = offer.bytes();
-    if way == Way::Dry {
-        return moved(Some(offer.remote()), Became::Moved, bytes);
+    let bytes = hit.bytes();
+    if mode == TransferMode::DryRun {
+        return moved(Some(hit.remote()), Became::Moved, bytes);
     }
-    let go_on = |come: u64| {
-        hear.bytes(stage, offer.remote(), come);
-        !world.interrupted()
+    let on_progress = |received: u64| {
+        hear.bytes(stage, hit.remote(), received);
+        !host.interrupted()
     };
-    let became = if engine.store.bring(&offer, &go_on)?.is_some() { Became::Moved } else { Became::Failed };
-    moved(Some(offer.remote()), became, bytes)
+    let became = if engine.store.download(&hit, &on_progress)?.is_some() { Became::Moved } else { Became::Failed };
+    moved(Some(hit.remote()), became, bytes)
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 /// A command and its walls, as they are handed to the helper.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Confined {
+pub struct SandboxSpec {
     /// The program.
     pub program: PathBuf,
     /// Its arguments.
@@ -35,31 +35,42 @@ pub struct Confined {
     /// Those that it may read and write.
     pub writes: Vec<PathBuf>,
     /// Whether the network is walled off too.
-    pub network: Wall,
+    pub network: Network,
     /// Whether there are walls at all.
-    pub walls: Wall,
+    pub mode: SandboxMode,
     /// Bytes of data that each process may hold.
     pub memory: Option<u64>,
 }
 
-/// Whether something is walled off.
+/// Whether a command is sandboxed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Wall {
-    /// It is.
-    Closed,
-    /// It is not.
-    Open,
+pub enum SandboxMode {
+    /// It runs in a sandbox, or not at all.
+    Enforced,
+    /// It runs with all of the user's permissions (`--unconfined`).
+    Disabled,
+}
+
+/// Whether a command may use the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// It may not.
+    #[default]
+    Denied,
+    /// It may.
+    Allowed,
 }
 
 /// What the helper writes down, each on a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Told {
+pub enum LauncherEvent {
     /// The walls stand: what they are made of, for people. The command runs from here on.
     Entered(String),
     /// The system gives no walls: why.
-    NoWalls(String),
+    Unavailable(String),
     /// The walls stand, but the command can't be started: why.
     NotStarted(String),
     /// The command ended: with an exit code, or by a signal.
@@ -115,46 +126,48 @@ pub const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Runs the command behind its walls. What happens is written into `told`; it returns what was written last, once nothing that the
 /// command started is left.
-pub fn enter(confined: &Confined, told: &mut File) -> Told {
+pub fn enter(spec: &SandboxSpec, report: &mut File) -> LauncherEvent {
     #[cfg(target_os = "linux")]
     {
-        linux::keep(confined, told)
+        linux::keep(spec, report)
     }
     #[cfg(not(target_os = "linux"))]
     {
-        let said = match confined.walls {
-            Wall::Closed => Told::NoWalls("walls around commands are made under Linux only".to_owned()),
-            Wall::Open => {
+        let said = match spec.mode {
+            SandboxMode::Enforced => {
+                LauncherEvent::Unavailable("walls around commands are made under Linux only".to_owned())
+            }
+            SandboxMode::Disabled => {
                 // Written before: a process that became another can't tell.
-                write(told, &Told::Entered("none (`--unconfined`)".to_owned()));
-                Told::NotStarted(start(confined).to_string())
+                write(report, &LauncherEvent::Entered("none (`--unconfined`)".to_owned()));
+                LauncherEvent::NotStarted(start(spec).to_string())
             }
         };
-        write(told, &said);
+        write(report, &said);
         said
     }
 }
 
-fn write(told: &mut File, said: &Told) {
+fn write(report: &mut File, said: &LauncherEvent) {
     let mut line = serde_json::to_vec(said).unwrap_or_default();
     line.push(b'\n');
     // What can't be told counts as not said.
-    let _ = told.write_all(&line);
+    let _ = report.write_all(&line);
 }
 
 /// All that a helper wrote down.
 #[must_use]
-pub fn read(told: &[u8]) -> Vec<Told> {
-    told.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+pub fn read(report: &[u8]) -> Vec<LauncherEvent> {
+    report.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 /// Becomes the command; returns where that fails.
-fn start(confined: &Confined) -> std::io::Error {
+fn start(spec: &SandboxSpec) -> std::io::Error {
     use std::os::unix::process::CommandExt;
-    let mut command = Command::new(&confined.program);
-    command.args(&confined.arguments).env_clear().envs(&confined.environment).current_dir(&confined.folder);
+    let mut command = Command::new(&spec.program);
+    command.args(&spec.arguments).env_clear().envs(&spec.environment).current_dir(&spec.folder);
     command.stdin(Stdio::null());
-    limit(confined.memory).err().unwrap_or_else(|| command.exec())
+    limit(spec.memory).err().unwrap_or_else(|| command.exec())
 }
 
 /// Limits what this process and those that it starts may hold, each for itself, and lets it leave no memory image behind.

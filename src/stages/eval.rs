@@ -21,7 +21,10 @@ pub const EVAL: Implementation = Implementation {
     version: 3,
     revised: None,
     seeded: true,
-    determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
+    determinism: Determinism::PathExact {
+        path: |_| kernels::path(),
+        tolerance: Tolerance { figures: 0.002, free: &[] },
+    },
     check: None,
     foresee: None,
     work: Work::Whole(run),

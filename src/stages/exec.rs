@@ -14,8 +14,8 @@ use crate::data::predictions::{Predictions, patches_csv};
 use crate::data::table::Columns;
 use crate::lang::value::Value;
 use crate::stage::{
-    Code, Command, Commands, Ctx, Determinism, Implementation, Network, Outcome, Params, Ran, StageError, Summary,
-    Warning, Work,
+    Code, Command, CommandOutput, CommandRunner, Ctx, Determinism, Implementation, Network, Outcome, Params,
+    StageError, Summary, Warning, Work,
 };
 use crate::store::{Entry, Location, Objects, StoreError, Tree, as_path};
 
@@ -42,24 +42,24 @@ fn word(params: &Params) -> Option<String> {
 /// The ports whose content is laid out; what is given to `interpreter` is only named.
 const LAID_OUT: [&str; 8] = ["script", "photographs", "patches", "weights", "model", "thresholds", "scores", "files"];
 
-fn run(ctx: &Ctx<'_>, commands: &dyn Commands) -> Result<Outcome, StageError> {
+fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageError> {
     let words = texts(ctx.params, "command");
     let declared = declared(ctx.params)?;
     interpreter(ctx, commands, words.first().map_or("", String::as_str))?;
     let folder = fresh(ctx.partial)?;
-    lay_out(ctx, &folder, commands.confined())?;
+    lay_out(ctx, &folder, commands.is_sandboxed())?;
     let (outputs, scratch) = (folder.join("outputs"), folder.join("tmp"));
     for place in [&outputs, &scratch] {
         fs::create_dir(place).map_err(StoreError::disk("create", place))?;
     }
     let timeout = ctx.params.real_or_none("timeout")?.map(Duration::from_secs_f64);
     let began = ctx.progress.elapsed();
-    let ran = commands.run(&Command {
+    let output = commands.run(&Command {
         words,
         writes: vec![outputs.clone(), scratch],
         reads: texts(ctx.params, "reads").into_iter().map(PathBuf::from).collect(),
         environment: environment(ctx.params),
-        passes: texts(ctx.params, "passes"),
+        inherited: texts(ctx.params, "passes"),
         network: if ctx.params.flag("network")? { Network::Allowed } else { Network::Denied },
         timeout,
         memory: ctx.params.count_or_none("memory")?.map(|mib| (mib as u64) << 20),
@@ -67,7 +67,7 @@ fn run(ctx: &Ctx<'_>, commands: &dyn Commands) -> Result<Outcome, StageError> {
     });
     // A folder that it closed to everybody could neither be taken nor removed.
     disk::unlock_folders(&folder);
-    let ran = ran?;
+    let output = output?;
     let late = || {
         let taken = ctx.progress.elapsed().zip(began).map(|(now, began)| now.saturating_sub(began));
         taken.zip(timeout).is_some_and(|(taken, timeout)| taken > timeout)
@@ -83,7 +83,7 @@ fn run(ctx: &Ctx<'_>, commands: &dyn Commands) -> Result<Outcome, StageError> {
     };
     // What is left over is no matter: the next attempt begins with a fresh folder.
     let _ = fs::remove_dir_all(&folder);
-    let summary = Summary { headline: headline(&tree), warnings: warnings(&ran), ..Summary::default() };
+    let summary = Summary { headline: headline(&tree), warnings: warnings(&output), ..Summary::default() };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 
@@ -101,7 +101,7 @@ fn fresh(partial: &Path) -> Result<PathBuf, StageError> {
 
 /// Puts what the ports are given below `inputs/`, read-only. Confined commands are lent the store's own files by hard links,
 /// since they can't write them; others get copies.
-fn lay_out(ctx: &Ctx<'_>, folder: &Path, confined: bool) -> Result<(), StageError> {
+fn lay_out(ctx: &Ctx<'_>, folder: &Path, sandboxed: bool) -> Result<(), StageError> {
     let inputs = folder.join("inputs");
     fs::create_dir_all(&inputs).map_err(StoreError::disk("create", &inputs))?;
     for port in LAID_OUT {
@@ -111,7 +111,7 @@ fn lay_out(ctx: &Ctx<'_>, folder: &Path, confined: bool) -> Result<(), StageErro
             let place = if given.len() > 1 { place.join(at.to_string()) } else { place };
             for (name, entry) in &named.tree.entries {
                 ctx.stop.check()?;
-                lend(ctx.objects, entry, &place.join(&*as_path(name)), confined)?;
+                lend(ctx.objects, entry, &place.join(&*as_path(name)), sandboxed)?;
             }
             if port == "patches" {
                 let text = patches_csv(&PatchSet::read(&named.tree, ctx.objects)?);
@@ -123,12 +123,12 @@ fn lay_out(ctx: &Ctx<'_>, folder: &Path, confined: bool) -> Result<(), StageErro
     Ok(())
 }
 
-fn lend(objects: &Objects, entry: &Entry, path: &Path, confined: bool) -> Result<(), StageError> {
+fn lend(objects: &Objects, entry: &Entry, path: &Path, sandboxed: bool) -> Result<(), StageError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(StoreError::disk("create", parent))?;
     let linked =
         |location: &Location| matches!(location, Location::Stored(object) if fs::hard_link(object, path).is_ok());
-    if confined && linked(&objects.verified_path(entry)?) {
+    if sandboxed && linked(&objects.verified_path(entry)?) {
         return Ok(());
     }
     let bytes = objects.read(entry)?; // verified
@@ -138,7 +138,7 @@ fn lend(objects: &Objects, entry: &Entry, path: &Path, confined: bool) -> Result
 }
 
 /// The command must begin with the program whose identity is in the key.
-fn interpreter(ctx: &Ctx<'_>, commands: &dyn Commands, word: &str) -> Result<(), StageError> {
+fn interpreter(ctx: &Ctx<'_>, commands: &dyn CommandRunner, word: &str) -> Result<(), StageError> {
     let Some(tree) = ctx.inputs.optional("interpreter") else { return Ok(()) };
     let bytes = commands.program(word).map(|path| fs::read(&path).map_err(StoreError::disk("read", &path)));
     let digest = bytes.transpose()?.map(|bytes| Digest::of(&bytes));
@@ -221,7 +221,7 @@ impl Taking<'_> {
                 return Err(StageError::input("missing-output", text).hint("it must write all that `gives` declares"));
             }
             for file in of {
-                let Some(entry) = self.objects.take(&folder, file, self.go_on)? else { return Ok(None) };
+                let Some(entry) = self.objects.adopt_file(&folder, file, self.go_on)? else { return Ok(None) };
                 let checked = match format {
                     Format::Any => Some(Ok(())),
                     format => self.check(file, *format, &self.objects.read(&entry)?),
@@ -306,10 +306,10 @@ fn headline(tree: &Tree) -> String {
     }
 }
 
-fn warnings(ran: &Ran) -> Vec<Warning> {
+fn warnings(output: &CommandOutput) -> Vec<Warning> {
     let text =
         |path: &String| format!("the command was kept from `{path}`, which it does not declare, and went on without");
-    ran.kept_from.iter().map(|path| Warning { code: "undeclared-path".into(), text: text(path) }).collect()
+    output.denied_paths.iter().map(|path| Warning { code: "undeclared-path".into(), text: text(path) }).collect()
 }
 
 fn texts(params: &Params, name: &str) -> Vec<String> {

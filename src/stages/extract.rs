@@ -19,7 +19,7 @@ pub const EXTRACT: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
-    work: Work::Map { items, one, gather, listing: &[] },
+    work: Work::Map { items, one, gather, enumeration_params: &[] },
 };
 
 fn rule(ctx: &Ctx) -> Result<Rule, StageError> {

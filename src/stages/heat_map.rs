@@ -28,10 +28,13 @@ pub const HEAT_MAP: Implementation = Implementation {
     version: 1,
     revised: None,
     seeded: false,
-    determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
+    determinism: Determinism::PathExact {
+        path: |_| kernels::path(),
+        tolerance: Tolerance { figures: 0.002, free: &[] },
+    },
     check: None,
     foresee: None,
-    work: Work::Map { items, one, gather, listing: &[] },
+    work: Work::Map { items, one, gather, enumeration_params: &[] },
 };
 
 /// What of a model's tree an item needs, there below `model/`.

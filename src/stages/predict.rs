@@ -17,7 +17,10 @@ pub const PREDICT: Implementation = Implementation {
     version: 1,
     revised: None,
     seeded: false,
-    determinism: Determinism::PathExact { path: |_| kernels::path(), apart: Tolerance { figures: 0.002, free: &[] } },
+    determinism: Determinism::PathExact {
+        path: |_| kernels::path(),
+        tolerance: Tolerance { figures: 0.002, free: &[] },
+    },
     check: None,
     foresee: None,
     work: Work::Whole(run),

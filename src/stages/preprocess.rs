@@ -26,7 +26,7 @@ pub const PREPROCESS: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
-    work: Work::Map { items, one, gather, listing: &[] },
+    work: Work::Map { items, one, gather, enumeration_params: &[] },
 };
 
 fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {

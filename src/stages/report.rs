@@ -16,7 +16,7 @@ pub const REPORT: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
-    work: Work::Page(run),
+    work: Work::Report(run),
 };
 
 fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {

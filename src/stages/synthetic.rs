@@ -18,7 +18,7 @@ pub const SYNTHETIC: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
-    work: Work::Map { items, one, gather, listing: &["photographs"] },
+    work: Work::Map { items, one, gather, enumeration_params: &["photographs"] },
 };
 
 fn recipe(ctx: &Ctx) -> Result<Recipe, StageError> {

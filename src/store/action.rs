@@ -15,8 +15,9 @@ use crate::base::{Digest, disk};
 pub struct Record {
     /// The key.
     pub key: Digest,
-    /// The realisation class that it was computed in; [`EVERYWHERE`] where the result is the same on any machine.
-    pub class: String,
+    /// The realisation target that it was computed in; [`EVERYWHERE`] where the result is the same on any machine.
+    #[serde(rename = "class")]
+    pub target: String,
     /// For each output port its tree.
     pub outputs: BTreeMap<String, StoredTree>,
     /// What people are told of it, as the runner wrote it.
@@ -36,12 +37,12 @@ pub struct Recipe {
     /// The stage as the plan wrote it down: implementation, parameters, seed, outputs.
     pub stage: serde_json::Value,
     /// What its ports were given, in order.
-    pub inputs: Vec<Given>,
+    pub inputs: Vec<RecipeInput>,
 }
 
 /// A tree that a port was given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Given {
+pub struct RecipeInput {
     /// The port.
     pub port: String,
     /// The stage that made it.
@@ -55,7 +56,7 @@ pub struct Given {
     pub summary: Option<serde_json::Value>,
 }
 
-/// The class of results that are the same bytes on any machine.
+/// The target of results that are the same bytes on any machine.
 pub const EVERYWHERE: &str = "any";
 
 /// A tree in the store.
@@ -82,7 +83,7 @@ pub struct Made {
     pub seconds: f64,
     /// How long computing all of it takes, seconds: an estimate where items of a map stage were there. 0 in records of before it was kept.
     #[serde(default)]
-    pub anew: f64,
+    pub full_seconds: f64,
     /// macula's version.
     pub macula: String,
 }
@@ -90,8 +91,8 @@ pub struct Made {
 impl Made {
     /// How long computing it again from nothing takes, seconds, as far as is known.
     #[must_use]
-    pub fn seconds_anew(&self) -> f64 {
-        self.anew.max(self.seconds)
+    pub fn seconds_to_recompute(&self) -> f64 {
+        self.full_seconds.max(self.seconds)
     }
 }
 
@@ -111,17 +112,17 @@ pub enum Absent {
     Never,
     /// There was one, but its record or an object of it is damaged or missing.
     Lost,
-    /// There is one of another class only, and it is not wanted.
-    OtherClass(String),
+    /// There is one of another target only, and it is not wanted.
+    OtherTarget(String),
 }
 
-/// Whether a result of another realisation class will do.
+/// Whether a result of another realisation target will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accept {
-    /// It will where there is none of the own class.
-    AnyClass,
+    /// It will where there is none of the own target.
+    AnyTarget,
     /// It will not (`--exact`).
-    OwnClass,
+    OwnTarget,
 }
 
 /// Writes a record.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::action::{self, Record};
 use super::{Layout, Objects, StoreError};
-use crate::base::lock::{self, Ask, Locked};
+use crate::base::flock::{self, LockMode, LockStatus};
 use crate::base::{Digest, disk};
 
 /// The right and the duty to compute a key. Committing it is the only way to record a result; dropping it gives it back, and
@@ -16,7 +16,7 @@ pub struct Claim {
     key: Digest,
     path: PathBuf,
     layout: Layout,
-    locked: Locked,
+    status: LockStatus,
     _lock: File,
 }
 
@@ -25,10 +25,10 @@ impl Claim {
     pub(super) fn take(layout: &Layout, key: &Digest) -> Result<Option<Self>, StoreError> {
         let path = layout.claim(key);
         loop {
-            let file = lock::open(&path).map_err(StoreError::disk("write", &path))?;
+            let file = flock::open(&path).map_err(StoreError::disk("write", &path))?;
             disk::share(&file, &path);
-            let locked = lock::lock(&file, Ask::AloneNow).map_err(StoreError::disk("lock", &path))?;
-            if locked == Locked::Elsewhere {
+            let locked = flock::lock(&file, LockMode::TryExclusive).map_err(StoreError::disk("lock", &path))?;
+            if locked == LockStatus::Busy {
                 return Ok(None);
             }
             // The former holder removes the file while it holds the lock; then this one locks a file without a name.
@@ -47,7 +47,7 @@ impl Claim {
     /// Whether others are kept from computing the key meanwhile: the disk knows locks.
     #[must_use]
     pub fn excludes(&self) -> bool {
-        self.locked == Locked::Held
+        self.locked == LockStatus::Held
     }
 
     /// The folder for checkpoints of this key, with what an earlier holder left there.
@@ -57,7 +57,7 @@ impl Claim {
     pub fn partial(&self) -> Result<PathBuf, StoreError> {
         let folder = self.layout.partial(&self.key);
         // What another machine left there is gone on from.
-        disk::look_anew(&[&self.layout.all_partial(), &folder]);
+        disk::revalidate_dirs(&[&self.layout.all_partial(), &folder]);
         // What a link leads to is not the store's to write into.
         if folder.is_symlink() {
             std::fs::remove_file(&folder).map_err(StoreError::disk("delete", &folder))?;
@@ -79,7 +79,7 @@ impl Claim {
     /// [`StoreError::Disk`]; then nothing is recorded.
     pub fn commit(self, objects: &Objects, record: &Record) -> Result<(), StoreError> {
         objects.publish()?;
-        action::write(&self.layout.action(&self.key, &record.class), record)?;
+        action::write(&self.layout.action(&self.key, &record.target), record)?;
         // The result stands. What is left over is swept by the next claim of the key or by collection.
         let _ = std::fs::remove_dir_all(self.layout.partial(&self.key));
         let _ = std::fs::remove_file(&self.path);
@@ -90,7 +90,7 @@ impl Claim {
 /// Whether a living process computes `key`.
 pub(super) fn held(layout: &Layout, key: &Digest) -> bool {
     let file = File::open(layout.claim(key));
-    file.is_ok_and(|file| matches!(lock::lock(&file, Ask::SharedNow), Ok(Locked::Elsewhere)))
+    file.is_ok_and(|file| matches!(flock::lock(&file, LockMode::TryShared), Ok(LockStatus::Busy)))
 }
 
 fn same_file(file: &File, path: &Path) -> bool {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::inventory::nanoseconds;
 use super::{Entry, Objects, StoreError};
-use crate::base::lock::{self, Ask, Locked};
+use crate::base::flock::{self, LockMode, LockStatus};
 use crate::base::{Digest, disk};
 
 /// A folder without a lock is a dead process's when it is older than this, in nanoseconds: a day.
@@ -49,8 +49,8 @@ impl Incoming {
             .map_err(StoreError::disk("create a folder in", root))?;
         // Locked before it has its name: a lock that nobody holds would be swept as a dead process's.
         let [unnamed, named] = ["lock.new", "lock"].map(|name| folder.path().join(name));
-        let file = lock::open(&unnamed).map_err(StoreError::disk("create", &unnamed))?;
-        lock::lock(&file, Ask::AloneNow).map_err(StoreError::disk("lock", &unnamed))?;
+        let file = flock::open(&unnamed).map_err(StoreError::disk("create", &unnamed))?;
+        flock::lock(&file, LockMode::TryExclusive).map_err(StoreError::disk("lock", &unnamed))?;
         std::fs::rename(&unnamed, &named).map_err(StoreError::disk("rename into", &named))?;
         Ok(Self { lock: file, folder })
     }
@@ -62,7 +62,7 @@ pub(super) fn sweep(root: &Path) {
     let (Ok(folders), Ok(facts)) = (std::fs::read_dir(root), root.metadata()) else { return };
     for folder in folders.flatten().map(|folder| folder.path()) {
         let dead = match OpenOptions::new().read(true).write(true).open(folder.join("lock")) {
-            Ok(file) => matches!(lock::lock(&file, Ask::AloneNow), Ok(Locked::Held)),
+            Ok(file) => matches!(flock::lock(&file, LockMode::TryExclusive), Ok(LockStatus::Held)),
             // Its process died between two steps. Whoever came since gave the folder above a later time.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 folder.metadata().is_ok_and(|own| nanoseconds(&own).saturating_add(OLD) < nanoseconds(&facts))

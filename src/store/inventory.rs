@@ -18,7 +18,7 @@ pub struct Inventory {
     /// The records, those that can't be read too; the oldest result first.
     pub records: Vec<Listed>,
     /// The segments of items.
-    pub segments: Vec<Sheet>,
+    pub segments: Vec<SegmentFile>,
     /// Where to read trees.
     trees: BTreeMap<Digest, Option<Tree>>,
 }
@@ -43,7 +43,7 @@ pub struct Listed {
 
 /// The file of a map stage's items.
 #[derive(Debug)]
-pub struct Sheet {
+pub struct SegmentFile {
     /// Where it lies.
     pub path: PathBuf,
     /// What the items have in common.
@@ -63,7 +63,7 @@ impl Inventory {
         let layout = store.layout();
         let mut found = Self { objects: objects(layout)?, ..Self::default() };
         for path in below(&layout.all_actions())?.iter().filter(|path| named_by_digest(path)) {
-            let record = action::read(path)?.ok().filter(|record| layout.action(&record.key, &record.class) == *path);
+            let record = action::read(path)?.ok().filter(|record| layout.action(&record.key, &record.target) == *path);
             found.records.push(Listed { path: path.clone(), record });
         }
         found.records.sort_by_cached_key(|listed| {
@@ -74,7 +74,7 @@ impl Inventory {
             let Some(stage) = file.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let path = file.path();
             let facts = file.metadata().map_err(StoreError::disk("read", &path))?;
-            found.segments.push(Sheet { found: items::read(&path)?, stage, modified: nanoseconds(&facts), path });
+            found.segments.push(SegmentFile { found: items::read(&path)?, stage, modified: nanoseconds(&facts), path });
         }
         found.read_trees(store);
         Ok(found)
@@ -129,14 +129,14 @@ impl Inventory {
     /// Items on record.
     #[must_use]
     pub fn items(&self) -> usize {
-        self.segments.iter().map(|sheet| sheet.found.records.len()).sum()
+        self.segments.iter().map(|segment| segment.found.records.len()).sum()
     }
 }
 
-impl Sheet {
+impl SegmentFile {
     /// The records to keep, where that is not all as it lies: damaged stretches go, and items whose objects are gone.
     #[must_use]
-    pub fn mend(&self, inventory: &Inventory) -> Option<Vec<ItemRecord>> {
+    pub fn repaired(&self, inventory: &Inventory) -> Option<Vec<ItemRecord>> {
         let whole =
             |item: &&ItemRecord| item.tree.entries.values().all(|entry| inventory.objects.contains_key(&entry.digest));
         let kept: Vec<ItemRecord> = self.found.records.iter().filter(whole).cloned().collect();
@@ -187,7 +187,7 @@ fn below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
 /// What a folder holds; nothing where it is not there.
 pub(super) fn files(folder: &Path) -> Result<Vec<DirEntry>, StoreError> {
     // What another machine finished must not be taken for what nothing names.
-    disk::look_anew(&[folder]);
+    disk::revalidate_dirs(&[folder]);
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.collect::<Result<_, _>>().map_err(StoreError::disk("list", folder)),
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {

@@ -2,7 +2,7 @@
 //! cost milliseconds each.
 //!
 //! A record is `MARK`, the payload's length (8 bytes, little-endian), the first 16 bytes of its BLAKE3 digest, and the payload
-//! (the item's key, name, class and tree). A damaged record is skipped: reading goes on at the next mark. What follows the last good record when a process
+//! (the item's key, name, target and tree). A damaged record is skipped: reading goes on at the next mark. What follows the last good record when a process
 //! died while it wrote is cut off before the next record is appended.
 
 use std::collections::BTreeMap;
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Accept, EVERYWHERE};
 use super::files::{number, take};
-use super::presence::Looking;
+use super::presence::PresenceCheck;
 use super::tree::Encoded;
 use super::{Objects, StoreError, Tree};
-use crate::base::lock::{self, Ask, Locked};
+use crate::base::flock::{self, LockMode, LockStatus};
 use crate::base::{Digest, disk};
 
 const MARK: &[u8; 8] = b"\nmacula1";
@@ -30,8 +30,9 @@ pub struct ItemRecord {
     pub key: Digest,
     /// The item's name; for people.
     pub name: String,
-    /// The realisation class.
-    pub class: String,
+    /// The realisation target.
+    #[serde(rename = "class")]
+    pub target: String,
     /// The result.
     pub tree: Tree,
 }
@@ -44,7 +45,7 @@ pub struct Segment {
     /// By key, where in `bytes` the payload of each good record lies; the later of equal ones later.
     index: Vec<(Digest, std::ops::Range<usize>)>,
     /// The end of the last good record, as far as this process knows.
-    sound: u64,
+    valid_len: u64,
 }
 
 impl Segment {
@@ -59,30 +60,30 @@ impl Segment {
             Err(error) => return Err(StoreError::disk("read", &path)(error)),
         };
         let mut index = Vec::new();
-        let (sound, _) = walk(&bytes, |payload| {
+        let (valid_len, _) = walk(&bytes, |payload| {
             let key = key_of(&bytes[payload.clone()])?;
             index.push((key, payload));
             Some(())
         });
         index.sort_by_key(|(key, _)| *key);
-        Ok(Self { path, bytes, index, sound })
+        Ok(Self { path, bytes, index, valid_len })
     }
 
-    /// The result of an item whose objects are all there: of the class `class`, else of any where that will do.
+    /// The result of an item whose objects are all there: of the target `target`, else of any where that will do.
     #[must_use]
-    pub(super) fn find(&self, objects: &Looking, key: &Digest, class: &str, accept: Accept) -> Option<Tree> {
+    pub(super) fn find(&self, objects: &PresenceCheck, key: &Digest, target: &str, accept: Accept) -> Option<Tree> {
         let from = self.index.partition_point(|(other, _)| other < key);
         let records = self.index[from..].iter().take_while(|(other, _)| other == key);
         let whole = |record: &ItemRecord| record.tree.entries.values().all(|entry| objects.holds(entry));
         let mut found: BTreeMap<String, Tree> = records
             .filter_map(|(_, payload)| decode(&self.bytes[payload.clone()]))
             .filter(whole)
-            .map(|record| (record.class, record.tree))
+            .map(|record| (record.target, record.tree))
             .collect();
-        let own = [class, EVERYWHERE].into_iter().find_map(|class| found.remove(class));
+        let own = [target, EVERYWHERE].into_iter().find_map(|target| found.remove(target));
         match accept {
-            Accept::AnyClass => own.or_else(|| found.into_values().next()),
-            Accept::OwnClass => own,
+            Accept::AnyTarget => own.or_else(|| found.into_values().next()),
+            Accept::OwnTarget => own,
         }
     }
 
@@ -94,7 +95,7 @@ impl Segment {
         if records.is_empty() {
             return Ok(());
         }
-        self.sound = append(&self.path, records, self.sound).map_err(StoreError::disk("write", &self.path))?;
+        self.valid_len = append(&self.path, records, self.valid_len).map_err(StoreError::disk("write", &self.path))?;
         Ok(())
     }
 }
@@ -103,30 +104,30 @@ impl Segment {
 #[derive(Debug)]
 pub struct Results<'a> {
     segment: Segment,
-    look: Looking<'a>,
+    presence: PresenceCheck<'a>,
 }
 
 impl<'a> Results<'a> {
     pub(super) fn new(segment: Segment, objects: &'a Objects) -> Self {
-        let look = objects.look(segment.index.len());
-        Self { segment, look }
+        let presence = objects.presence_check(segment.index.len());
+        Self { segment, presence }
     }
 
     /// The result of an item, where all of its objects are there.
     #[must_use]
-    pub fn find(&self, key: &Digest, class: &str, accept: Accept) -> Option<Tree> {
-        self.segment.find(&self.look, key, class, accept)
+    pub fn find(&self, key: &Digest, target: &str, accept: Accept) -> Option<Tree> {
+        self.segment.find(&self.presence, key, target, accept)
     }
 }
 
-/// Appends and returns the new end. `sound` is where the last good record was known to end.
-fn append(path: &Path, records: &[ItemRecord], sound: u64) -> std::io::Result<u64> {
-    let mut file = lock::open(path)?;
+/// Appends and returns the new end. `valid_len` is where the last good record was known to end.
+fn append(path: &Path, records: &[ItemRecord], valid_len: u64) -> std::io::Result<u64> {
+    let mut file = flock::open(path)?;
     disk::share(&file, path);
-    let alone = lock::lock(&file, Ask::Alone)? == Locked::Held;
+    let alone = flock::lock(&file, LockMode::Exclusive)? == LockStatus::Held;
     // Another process may have appended meanwhile, or died while it did.
     let there = file.metadata()?.len();
-    let end = if there == sound { sound } else { sound_end(&mut file)? };
+    let end = if there == valid_len { valid_len } else { find_valid_len(&mut file)? };
     // Where nobody can be kept out, what looks torn may be what another writes just now.
     let end = if alone { end } else { there };
     if alone {
@@ -161,11 +162,11 @@ fn bytes_of(records: &[ItemRecord]) -> Vec<u8> {
 /// What a payload begins with; those of an earlier macula are JSON.
 const PAYLOAD: u8 = 1;
 
-/// The key, the name and the class with their lengths, and the tree.
+/// The key, the name and the target with their lengths, and the tree.
 fn encode(record: &ItemRecord) -> Vec<u8> {
     let mut bytes = vec![PAYLOAD];
     bytes.extend_from_slice(record.key.bytes());
-    for text in [&record.name, &record.class] {
+    for text in [&record.name, &record.target] {
         bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
         bytes.extend_from_slice(text.as_bytes());
     }
@@ -180,8 +181,8 @@ fn decode(payload: &[u8]) -> Option<ItemRecord> {
         let length = usize::try_from(number(&mut rest)?).ok()?;
         std::str::from_utf8(take(&mut rest, length)?).ok().map(str::to_owned)
     };
-    let (name, class) = (text()?, text()?);
-    Some(ItemRecord { key, name, class, tree: Encoded::of(rest)?.tree()? })
+    let (name, target) = (text()?, text()?);
+    Some(ItemRecord { key, name, target, tree: Encoded::of(rest)?.tree()? })
 }
 
 /// The key alone.
@@ -191,7 +192,7 @@ fn key_of(payload: &[u8]) -> Option<Digest> {
 }
 
 /// The end of the last good record: what a killed writer left after it is no record.
-fn sound_end(file: &mut File) -> std::io::Result<u64> {
+fn find_valid_len(file: &mut File) -> std::io::Result<u64> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(walk(&bytes, |payload| decode(&bytes[payload]).map(|_| ())).0)
@@ -209,24 +210,24 @@ pub struct Scanned {
 /// Hands over where the payload of each good record lies; what is not taken counts as damaged. Returns the end of the last good one, and
 /// how many stretches are no records.
 fn walk(bytes: &[u8], mut take: impl FnMut(std::ops::Range<usize>) -> Option<()>) -> (u64, usize) {
-    let (mut at, mut sound, mut damaged) = (0, 0, 0);
+    let (mut at, mut valid_len, mut damaged) = (0, 0, 0);
     while at < bytes.len() {
-        if let Some(size) = sound_payload(&bytes[at..])
+        if let Some(size) = valid_payload(&bytes[at..])
             && take(at + HEAD..at + HEAD + size).is_some()
         {
             at += HEAD + size;
-            sound = at as u64;
+            valid_len = at as u64;
         } else {
             damaged += 1;
             let next = memchr::memmem::find(&bytes[at + 1..], MARK);
             at = next.map_or(bytes.len(), |next| at + 1 + next);
         }
     }
-    (sound, damaged)
+    (valid_len, damaged)
 }
 
 /// The size of the payload of the record that `bytes` begin with, where that has its digest.
-fn sound_payload(bytes: &[u8]) -> Option<usize> {
+fn valid_payload(bytes: &[u8]) -> Option<usize> {
     if !bytes.starts_with(MARK) {
         return None;
     }

@@ -105,10 +105,10 @@ impl Layout {
         self.version.join("actions").join(&key.to_string()[..2])
     }
 
-    /// The record of `key` in one realisation class.
+    /// The record of `key` in one realisation target.
     #[must_use]
-    pub fn action(&self, key: &Digest, class: &str) -> PathBuf {
-        self.actions(key).join(format!("{}.{}", &key.to_string()[2..], file_name(class)))
+    pub fn action(&self, key: &Digest, target: &str) -> PathBuf {
+        self.actions(key).join(format!("{}.{}", &key.to_string()[2..], file_name(target)))
     }
 
     /// The segment of a map stage's items.
@@ -131,13 +131,13 @@ impl Layout {
 
     /// What a source found the last time.
     #[must_use]
-    pub fn look(&self, source: &Digest) -> PathBuf {
-        self.all_looks().join(source.to_string())
+    pub fn snapshot(&self, source: &Digest) -> PathBuf {
+        self.all_snapshots().join(source.to_string())
     }
 
     /// What all sources found the last time.
     #[must_use]
-    pub fn all_looks(&self) -> PathBuf {
+    pub fn all_snapshots(&self) -> PathBuf {
         self.version.join("looks")
     }
 
@@ -185,7 +185,7 @@ impl Layout {
 
     /// Locked by collection while it deletes.
     #[must_use]
-    pub fn gate(&self) -> PathBuf {
+    pub fn gc_lock(&self) -> PathBuf {
         self.version.join("gate")
     }
 
@@ -214,9 +214,9 @@ fn is_own(root: &Path) -> bool {
     names.is_empty() || names.iter().all(of_store) && names.iter().any(is_version)
 }
 
-/// A class as part of a file's name.
-fn file_name(class: &str) -> String {
-    class.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+/// A target as part of a file's name.
+fn file_name(target: &str) -> String {
+    target.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
 fn make(folder: &Path) -> Result<(), StoreError> {

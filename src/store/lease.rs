@@ -1,8 +1,8 @@
 //! What a living process uses, told where collection sees it. Knows nothing of what collection takes away.
 //!
 //! Before a process relies on something that is in the store (a record that it found, an object that it need not write again,
-//! a segment of items) it says so in a file of its own that it keeps locked. Collection locks the gate, reads what all living
-//! processes said, and takes away nothing of that. Saying goes through the gate too, so nothing can be said while collection
+//! a segment of items) it says so in a file of its own that it keeps locked. Collection takes the GC lock, reads what all living
+//! processes registered, and takes away nothing of that. Saying takes the GC lock too, so nothing can be said while collection
 //! deletes: what is looked for afterwards is either kept or found to be gone, and computed again.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Layout, StoreError};
-use crate::base::lock::{self, Ask, Locked};
+use crate::base::flock::{self, LockMode, LockStatus};
 use crate::base::{Digest, disk};
 
 /// Something in the store that a process relies on.
@@ -35,11 +35,11 @@ pub struct Lease {
 
 #[derive(Debug, Default)]
 struct State {
-    gate: Option<File>,
+    gc_lock: Option<File>,
     own: Option<File>,
-    said: BTreeSet<Use>,
+    registered: BTreeSet<Use>,
     /// A store that can't be written: nobody can collect there either.
-    mute: bool,
+    disabled: bool,
 }
 
 impl Lease {
@@ -48,31 +48,31 @@ impl Lease {
     }
 
     /// The word of a process that only looks: it says nothing, and bears that what it looked at goes away.
-    pub(super) fn mute(layout: &Layout) -> Self {
-        Self { layout: layout.clone(), state: Mutex::new(State { mute: true, ..State::default() }) }
+    pub(super) fn disabled(layout: &Layout) -> Self {
+        Self { layout: layout.clone(), state: Mutex::new(State { disabled: true, ..State::default() }) }
     }
 
     /// Says what this process relies on from now on, and returns whether any of it is new: then it must be looked for again.
     /// Waits while collection deletes.
-    pub fn say(&self, uses: impl IntoIterator<Item = Use>) -> bool {
+    pub fn register(&self, uses: impl IntoIterator<Item = Use>) -> bool {
         let mut state = self.lock();
-        if state.mute {
+        if state.disabled {
             return false;
         }
-        let new: Vec<Use> = uses.into_iter().filter(|one| !state.said.contains(one)).collect();
+        let new: Vec<Use> = uses.into_iter().filter(|one| !state.registered.contains(one)).collect();
         if new.is_empty() {
             return false;
         }
-        match state.tell(&self.layout, &new) {
-            Ok(()) => state.said.extend(new),
-            // Where this process may not write, nothing can be said. Where the disk is full it is tried again with the next
+        match state.write(&self.layout, &new) {
+            Ok(()) => state.registered.extend(new),
+            // Where this process may not write, nothing can be registered. Where the disk is full it is tried again with the next
             // word; what goes away until then is found to be missing and computed again.
-            Err(_) => state.mute = state.own.is_none(),
+            Err(_) => state.disabled = state.own.is_none(),
         }
         true
     }
 
-    /// A moment that is no later than now by the disk's own clock, which may not be this machine's; [`None`] where nothing was said.
+    /// A moment that is no later than now by the disk's own clock, which may not be this machine's; [`None`] where nothing was registered.
     pub(super) fn moment(&self) -> Option<u64> {
         let facts = self.lock().own.as_ref()?.metadata().ok()?;
         Some(super::inventory::nanoseconds(&facts))
@@ -84,31 +84,32 @@ impl Lease {
 }
 
 impl State {
-    fn tell(&mut self, layout: &Layout, uses: &[Use]) -> std::io::Result<()> {
+    fn write(&mut self, layout: &Layout, uses: &[Use]) -> std::io::Result<()> {
         // The line break before it parts it from what a full disk may have cut short.
         let text: String = ["\n".to_owned()].into_iter().chain(uses.iter().map(|one| line(*one))).collect();
-        let gate = match &mut self.gate {
-            Some(gate) => gate,
-            none => none.insert(gate(layout)?),
+        let gc_lock = match &mut self.gc_lock {
+            Some(gc_lock) => gc_lock,
+            none => none.insert(open_gc_lock(layout)?),
         };
-        if lock::lock(gate, Ask::Shared)? != Locked::Held {
-            return Err(lock::unknown());
+        if flock::lock(gc_lock, LockMode::Shared)? != LockStatus::Held {
+            return Err(flock::unsupported());
         }
         let own = match &mut self.own {
             Some(own) => Ok(own),
             none => new_own(layout).map(|own| none.insert(own)),
         };
         // Locking it again brings what was said to a network's disk, where another machine's collection reads it.
-        let told =
-            own.and_then(|own| own.write_all(text.as_bytes()).and_then(|()| lock::lock(own, Ask::Alone).map(|_| ())));
-        lock::unlock(gate)?;
-        told
+        let written = own.and_then(|own| {
+            own.write_all(text.as_bytes()).and_then(|()| flock::lock(own, LockMode::Exclusive).map(|_| ()))
+        });
+        flock::unlock(gc_lock)?;
+        written
     }
 }
 
-fn gate(layout: &Layout) -> std::io::Result<File> {
-    let path = layout.gate();
-    let file = lock::open(&path)?;
+fn open_gc_lock(layout: &Layout) -> std::io::Result<File> {
+    let path = layout.gc_lock();
+    let file = flock::open(&path)?;
     disk::share(&file, &path);
     Ok(file)
 }
@@ -118,7 +119,7 @@ fn new_own(layout: &Layout) -> std::io::Result<File> {
     let folder = layout.live();
     disk::make_folder(&folder)?;
     let file = tempfile::Builder::new().prefix(&format!("{}-", std::process::id())).tempfile_in(&folder)?;
-    lock::lock(file.as_file(), Ask::Alone)?;
+    flock::lock(file.as_file(), LockMode::Exclusive)?;
     // Collection of another user must be able to read it.
     disk::permit(file.as_file(), 0o644)?;
     let (file, _) = file.keep().map_err(|error| error.error)?;
@@ -144,9 +145,9 @@ fn parse(line: &str) -> Option<Use> {
     }
 }
 
-/// The gate, held: nobody else says or deletes anything until it is dropped.
+/// The GC lock, held: nobody else says or deletes anything until it is dropped.
 #[derive(Debug)]
-pub struct Gate {
+pub struct GcLock {
     _held: File,
     /// What living processes use.
     pub used: BTreeSet<Use>,
@@ -154,34 +155,34 @@ pub struct Gate {
     pub living: usize,
 }
 
-impl Gate {
+impl GcLock {
     /// Waits for the gate and reads what living processes use; sweeps what dead ones left of that.
     ///
     /// # Errors
     /// [`StoreError::Disk`] where the store can't be written or its disk knows no locks: then nothing may be deleted.
-    pub fn close(layout: &Layout) -> Result<Self, StoreError> {
-        let path = layout.gate();
-        let held = gate(layout).map_err(StoreError::disk("open", &path))?;
-        match lock::lock(&held, Ask::Alone) {
-            Ok(Locked::Held) => {}
-            Ok(_) => return Err(StoreError::disk("lock", &path)(lock::unknown())),
+    pub fn acquire(layout: &Layout) -> Result<Self, StoreError> {
+        let path = layout.gc_lock();
+        let held = open_gc_lock(layout).map_err(StoreError::disk("open", &path))?;
+        match flock::lock(&held, LockMode::Exclusive) {
+            Ok(LockStatus::Held) => {}
+            Ok(_) => return Err(StoreError::disk("lock", &path)(flock::unsupported())),
             Err(error) => return Err(StoreError::disk("lock", &path)(error)),
         }
-        let mut gate = Self { _held: held, used: BTreeSet::new(), living: 0 };
-        disk::look_anew(&[&layout.live()]);
+        let mut gc_lock = Self { _held: held, used: BTreeSet::new(), living: 0 };
+        disk::revalidate_dirs(&[&layout.live()]);
         for entry in std::fs::read_dir(layout.live()).into_iter().flatten().flatten() {
-            gate.listen(&entry.path())?;
+            gc_lock.read_lease(&entry.path())?;
         }
-        Ok(gate)
+        Ok(gc_lock)
     }
 
-    fn listen(&mut self, path: &Path) -> Result<(), StoreError> {
+    fn read_lease(&mut self, path: &Path) -> Result<(), StoreError> {
         let file = match File::open(path) {
             // It was a dead one's.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             file => file.map_err(StoreError::disk("read", path))?,
         };
-        if matches!(lock::lock(&file, Ask::SharedNow), Ok(Locked::Held)) {
+        if matches!(flock::lock(&file, LockMode::TryShared), Ok(LockStatus::Held)) {
             // Its process is dead. That it can't be removed (another user's) does no harm.
             let _ = std::fs::remove_file(path);
             return Ok(());

@@ -11,12 +11,12 @@ pub mod inventory;
 pub mod items;
 pub mod layout;
 pub mod lease;
-pub mod looks;
 pub mod manifest;
 pub mod objects;
 mod presence;
 pub mod remote;
 pub mod runs;
+pub mod source_cache;
 pub mod tree;
 pub mod verify;
 
@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-pub use action::{Absent, Accept, EVERYWHERE, Found, Given, Made, Recipe, Record, StoredTree};
+pub use action::{Absent, Accept, EVERYWHERE, Found, Made, Recipe, RecipeInput, Record, StoredTree};
 pub use artifact::Artifact;
 pub use claim::Claim;
 pub use error::StoreError;
@@ -33,12 +33,12 @@ pub use incoming::ObjectWriter;
 pub use inventory::Inventory;
 pub use items::{ItemRecord, Results, Segment};
 pub use layout::Layout;
-pub use lease::{Gate, Lease, Use};
-pub use looks::{Asked, Look, Stamp};
+pub use lease::{GcLock, Lease, Use};
 pub use manifest::{Difference, Field, Kind, Manifest};
 pub use objects::{Blob, Location, Objects};
-pub use remote::{Offer, Remotes};
+pub use remote::{RemoteHit, Remotes};
 pub use runs::{RunOutcome, RunRecord, Runs, StageOutcome, StageRun};
+pub use source_cache::{Asked, Fingerprint, SourceSnapshot};
 pub use tree::{Entry, Tree, as_path};
 
 use crate::base::{Digest, disk};
@@ -85,12 +85,12 @@ impl Store {
     /// Opens the store at `root` to look at it alone: nothing is written into it, and what is put is kept elsewhere until the
     /// process ends. None where there is no store.
     #[must_use]
-    pub fn look(root: &Path) -> Option<Self> {
+    pub fn open_read_only(root: &Path) -> Option<Self> {
         let layout = Layout::at(root)?;
-        let objects = Objects::to_look_at(&layout.objects()).remembering(layout.whole());
+        let objects = Objects::read_only(&layout.objects()).remembering(layout.whole());
         let files = FileDigests::open(layout.files());
-        let lease = Arc::new(Lease::mute(&layout));
-        Some(Self { objects, files, runs: Runs::to_look_at(&layout), layout, lease, remotes: Arc::default() })
+        let lease = Arc::new(Lease::disabled(&layout));
+        Some(Self { objects, files, runs: Runs::read_only(&layout), layout, lease, remotes: Arc::default() })
     }
 
     /// With places where results are shared.
@@ -144,9 +144,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Disk`].
-    pub fn find(&self, key: &Digest, class: &str, accept: Accept) -> Result<Result<Found, Absent>, StoreError> {
-        self.lease.say([Use::Key(*key)]);
-        let own = self.load(key, class)?;
+    pub fn find(&self, key: &Digest, target: &str, accept: Accept) -> Result<Result<Found, Absent>, StoreError> {
+        self.lease.register([Use::Key(*key)]);
+        let own = self.load(key, target)?;
         let Err(absent) = own else { return Ok(own) };
         let prefix = format!("{}.", &key.to_string()[2..]);
         let mut others: Vec<String> = std::fs::read_dir(self.layout.actions(key))
@@ -154,14 +154,14 @@ impl Store {
             .flatten()
             .flatten()
             .filter_map(|file| file.file_name().to_str()?.strip_prefix(&prefix).map(str::to_owned))
-            .filter(|other| self.layout.action(key, other) != self.layout.action(key, class))
+            .filter(|other| self.layout.action(key, other) != self.layout.action(key, target))
             .collect();
         others.sort();
         for other in others {
             match (self.load(key, &other)?, accept) {
-                (Ok(found), _) if found.record.class == EVERYWHERE => return Ok(Ok(found)),
-                (Ok(found), Accept::AnyClass) => return Ok(Ok(found)),
-                (Ok(found), Accept::OwnClass) => return Ok(Err(Absent::OtherClass(found.record.class))),
+                (Ok(found), _) if found.record.target == EVERYWHERE => return Ok(Ok(found)),
+                (Ok(found), Accept::AnyTarget) => return Ok(Ok(found)),
+                (Ok(found), Accept::OwnTarget) => return Ok(Err(Absent::OtherTarget(found.record.target))),
                 (Err(_), _) => {}
             }
         }
@@ -172,14 +172,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Disk`].
-    pub fn lookup(&self, key: &Digest, class: &str, accept: Accept) -> Result<Lookup, StoreError> {
-        if let Ok(found) = self.find(key, class, accept)? {
+    pub fn lookup(&self, key: &Digest, target: &str, accept: Accept) -> Result<Lookup, StoreError> {
+        if let Ok(found) = self.find(key, target, accept)? {
             return Ok(Lookup::Hit(Box::new(found)));
         }
         let Some(claim) = Claim::take(&self.layout, key)? else { return Ok(Lookup::Busy) };
         // Another may have committed between the two looks, on another machine too.
-        disk::look_anew(&[&self.layout.all_actions(), &self.layout.actions(key)]);
-        Ok(match self.find(key, class, accept)? {
+        disk::revalidate_dirs(&[&self.layout.all_actions(), &self.layout.actions(key)]);
+        Ok(match self.find(key, target, accept)? {
             Ok(found) => Lookup::Hit(Box::new(found)),
             Err(absent) => Lookup::Miss(claim, absent),
         })
@@ -191,12 +191,17 @@ impl Store {
         claim::held(&self.layout, key)
     }
 
-    /// The result of a key where a remote has it and the store has not; it is brought with [`Store::bring`].
+    /// The result of a key where a remote has it and the store has not; it is brought with [`Store::download`].
     ///
     /// # Errors
     /// [`StoreError::Disk`].
-    pub fn offer(&self, key: &Digest, class: &str, accept: Accept) -> Result<Option<Arc<Offer>>, StoreError> {
-        self.remotes.offer(&self.objects, key, class, accept)
+    pub fn find_remote(
+        &self,
+        key: &Digest,
+        target: &str,
+        accept: Accept,
+    ) -> Result<Option<Arc<RemoteHit>>, StoreError> {
+        self.remotes.find(&self.objects, key, target, accept)
     }
 
     /// Forgets the results of a key, so that it is computed again.
@@ -219,7 +224,7 @@ impl Store {
     /// [`StoreError::Disk`].
     pub fn without_recipe(&self, record: &Record) -> Result<(), StoreError> {
         let record = Record { recipe: None, ..record.clone() };
-        action::write(&self.layout.action(&record.key, &record.class), &record)
+        action::write(&self.layout.action(&record.key, &record.target), &record)
     }
 
     /// The results of the items of a map stage, to be looked up; `stage` is the digest of what they have in common.
@@ -235,14 +240,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Disk`].
     pub fn segment(&self, stage: &Digest) -> Result<Segment, StoreError> {
-        self.lease.say([Use::Items(*stage)]);
+        self.lease.register([Use::Items(*stage)]);
         // What another machine left unfinished is gone on from.
-        disk::look_anew(&[&self.layout.all_items()]);
+        disk::revalidate_dirs(&[&self.layout.all_items()]);
         Segment::open(self.layout.items(stage))
     }
 
-    fn load(&self, key: &Digest, class: &str) -> Result<Result<Found, Absent>, StoreError> {
-        let record = match action::read(&self.layout.action(key, class))? {
+    fn load(&self, key: &Digest, target: &str) -> Result<Result<Found, Absent>, StoreError> {
+        let record = match action::read(&self.layout.action(key, target))? {
             Ok(record) if record.key == *key => record,
             Ok(_) => return Ok(Err(Absent::Lost)),
             Err(absent) => return Ok(Err(absent)),

@@ -7,10 +7,10 @@
 //! disk together and renames them to their place. So whatever stands in its place is whole, and many small objects do not
 //! wait for the disk one by one.
 
-mod door;
-mod outside;
+mod external;
+mod ingest;
 mod publish;
-mod taking;
+mod verified_path;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,13 +20,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use self::door::Location;
-use self::door::Seen;
-use self::outside::Outside;
+use self::external::ExternalFiles;
+pub use self::verified_path::Location;
+use self::verified_path::Seen;
 pub use super::error::StoreError;
 use super::files::RACY;
 use super::incoming::{Incoming, ObjectWriter};
-use super::presence::{Folders, Listing, Looking, Whole};
+use super::presence::{CompleteTrees, Folders, Listing, PresenceCheck};
 use super::remote::Remotes;
 use super::tree::Encoded;
 use super::{Entry, Lease, Tree, Use};
@@ -72,7 +72,7 @@ impl Deref for Blob {
 pub struct Objects {
     root: PathBuf,
     /// Whether the folder may be changed.
-    use_of: Access,
+    access: Access,
     /// Where this process says what it relies on.
     lease: Option<Arc<Lease>>,
     /// Where objects are asked for that are not here.
@@ -83,7 +83,7 @@ pub struct Objects {
     /// Held while pending objects are published, so that two publishers do not rename the same file.
     publishing: Mutex<()>,
     /// Outside the store.
-    external: Mutex<Outside>,
+    external: Mutex<ExternalFiles>,
     /// Objects that this process read and found right, and how they looked.
     verified: Mutex<BTreeMap<Digest, Seen>>,
     /// Objects that this process wrote, and how they looked.
@@ -95,7 +95,7 @@ pub struct Objects {
     /// From so many objects on the folders are listed.
     many: usize,
     /// Results that were whole, and when such a memory is trusted.
-    whole: Option<Whole>,
+    whole: Option<CompleteTrees>,
     /// Objects that were found damaged in this process.
     damaged: Mutex<BTreeSet<Digest>>,
     /// Those of them that could not be moved out of their places.
@@ -106,9 +106,9 @@ pub struct Objects {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     /// New objects go there, damaged ones go out.
-    Write,
+    ReadWrite,
     /// It is looked at: new objects are kept elsewhere until the process ends, damaged ones stay.
-    Look,
+    ReadOnly,
 }
 
 impl Objects {
@@ -119,7 +119,7 @@ impl Objects {
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         disk::make_folder(root).map_err(StoreError::disk("create", root))?;
         super::incoming::sweep(&root.join("incoming"));
-        Ok(Self::new(root, Access::Write))
+        Ok(Self::new(root, Access::ReadWrite))
     }
 
     /// With a place to say what this process relies on.
@@ -129,7 +129,7 @@ impl Objects {
 
     /// With a file that remembers which results of many objects were whole.
     pub(super) fn remembering(self, path: PathBuf) -> Self {
-        Self { whole: Some(Whole::new(path, RACY)), ..self }
+        Self { whole: Some(CompleteTrees::new(path, RACY)), ..self }
     }
 
     /// With another measure of what are many, and of how long a folder must have been left alone.
@@ -144,14 +144,14 @@ impl Objects {
     }
 
     /// The objects under `root`, to be looked at alone.
-    pub(super) fn to_look_at(root: &Path) -> Self {
-        Self::new(root, Access::Look)
+    pub(super) fn read_only(root: &Path) -> Self {
+        Self::new(root, Access::ReadOnly)
     }
 
-    fn new(root: &Path, use_of: Access) -> Self {
+    fn new(root: &Path, access: Access) -> Self {
         Self {
             root: root.to_owned(),
-            use_of,
+            access,
             lease: None,
             remotes: Arc::default(),
             incoming: Mutex::default(),
@@ -222,13 +222,13 @@ impl Objects {
         };
         let facts = file.metadata().map_err(StoreError::disk("read", &path))?;
         if facts.len() != entry.size {
-            return self.look_again(entry, path);
+            return self.reread(entry, path);
         }
         let seen = Seen::of(&facts);
         if entry.size < MAPPED_FROM {
             let bytes = read_all(&file).map_err(StoreError::disk("read", &path))?;
             if Digest::of(&bytes) != entry.digest {
-                return self.look_again(entry, path);
+                return self.reread(entry, path);
             }
             lock(&self.verified).insert(entry.digest, seen);
             return Ok(Blob::Owned(bytes));
@@ -238,7 +238,7 @@ impl Objects {
         let known = lock(&self.verified).get(&entry.digest) == Some(&seen);
         if !known {
             if digest_of_large(&map) != entry.digest {
-                return self.look_again(entry, path);
+                return self.reread(entry, path);
             }
             lock(&self.verified).insert(entry.digest, seen);
         }
@@ -286,15 +286,15 @@ impl Objects {
         if whole.is_some_and(|whole| self.unharmed() && whole.says(&entry.digest, Folders::of(&self.root))) {
             return Ok(Some(true));
         }
-        let look = self.look(encoded.len());
+        let presence = self.presence_check(encoded.len());
         let mut by_name = true;
         let all = encoded.all(|entry| {
-            let listed = look.lists(entry);
+            let listed = presence.lists(entry);
             by_name &= listed;
             listed || self.holds(entry)
         });
         if let (Some(whole), true, true) = (whole, all && by_name, self.writable()) {
-            look.note(whole, entry.digest);
+            presence.note(whole, entry.digest);
         }
         Ok(Some(all))
     }
@@ -306,23 +306,23 @@ impl Objects {
 
     /// The first of many entries whose bytes are not there.
     pub fn first_missing<'t>(&self, tree: &'t Tree) -> Option<(&'t String, &'t Entry)> {
-        let look = self.look(tree.entries.len());
-        tree.entries.iter().find(|(_, entry)| !look.holds(entry))
+        let presence = self.presence_check(tree.entries.len());
+        tree.entries.iter().find(|(_, entry)| !presence.holds(entry))
     }
 
     /// A look for `many` objects.
-    pub(super) fn look(&self, many: usize) -> Looking<'_> {
+    pub(super) fn presence_check(&self, many: usize) -> PresenceCheck<'_> {
         let listing = (many >= self.many).then(|| {
             let known = lock(&self.listed).clone();
             known.unwrap_or_else(|| {
                 let moment = self.lease.as_ref().and_then(|lease| lease.moment());
-                let racy = self.whole.as_ref().map_or(RACY, Whole::racy);
+                let racy = self.whole.as_ref().map_or(RACY, CompleteTrees::racy);
                 let new = Arc::new(Listing::of(&self.root, moment, racy));
                 *lock(&self.listed) = Some(Arc::clone(&new));
                 new
             })
         });
-        Looking::new(self, listing, lock(&self.damaged).clone())
+        PresenceCheck::new(self, listing, lock(&self.damaged).clone())
     }
 
     /// Whether the bytes of an entry are there, by name and size alone: they are verified when they are read.
@@ -333,7 +333,7 @@ impl Objects {
         }
         let external = lock(&self.external).paths(&entry.digest);
         external.iter().any(|path| path.metadata().is_ok_and(|facts| facts.len() == entry.size))
-            || self.place_anew(&entry.digest).is_some() && self.stores(entry)
+            || self.revalidated_path(&entry.digest).is_some() && self.stores(entry)
     }
 
     /// Whether the store itself has the bytes: what a stage makes must not depend on a file of the user's that happens to
@@ -354,12 +354,12 @@ impl Objects {
 
     /// Whether the folder of objects may be changed.
     pub(super) fn writable(&self) -> bool {
-        self.use_of == Access::Write
+        self.access == Access::ReadWrite
     }
 
     /// When an object was last put into quarantine, as far as the disk tells: what was linked before may lead to a damaged one.
     #[must_use]
-    pub fn last_set_aside(&self) -> u64 {
+    pub fn last_quarantined(&self) -> u64 {
         self.root.join("quarantine").metadata().map_or(0, |facts| super::inventory::nanoseconds(&facts))
     }
 
@@ -371,7 +371,7 @@ impl Objects {
         if !self.stores(entry) {
             return false;
         }
-        let new = self.lease.as_ref().is_some_and(|lease| lease.say([Use::Object(entry.digest)]));
+        let new = self.lease.as_ref().is_some_and(|lease| lease.register([Use::Object(entry.digest)]));
         // Opened, and not only asked for: that asks a network's disk, too.
         let facts = || File::open(self.place(&entry.digest)).and_then(|file| file.metadata());
         let there = !new || facts().is_ok_and(|facts| facts.len() == entry.size);
@@ -382,9 +382,9 @@ impl Objects {
     }
 
     /// The place of an object that is there after all: another machine put it there, and this one believed that it was not.
-    fn place_anew(&self, digest: &Digest) -> Option<PathBuf> {
+    fn revalidated_path(&self, digest: &Digest) -> Option<PathBuf> {
         let place = self.place(digest);
-        disk::look_anew(&[&self.root, place.parent().unwrap_or(&self.root)]);
+        disk::revalidate_dirs(&[&self.root, place.parent().unwrap_or(&self.root)]);
         (!self.is_stuck(digest) && place.exists()).then_some(place)
     }
 
@@ -411,24 +411,24 @@ impl Objects {
 
     /// The bytes that lie at `path` now, where those that were opened are not what they should be. Another may have found that
     /// before, and it may have been made anew since: what is right now must not go into quarantine.
-    fn look_again(&self, entry: &Entry, path: PathBuf) -> Result<Blob, StoreError> {
+    fn reread(&self, entry: &Entry, path: PathBuf) -> Result<Blob, StoreError> {
         match std::fs::read(&path) {
             Ok(bytes) if bytes.len() as u64 == entry.size && digest_of_large(&bytes) == entry.digest => {
                 Ok(Blob::Owned(bytes))
             }
-            _ => Err(self.quarantine(&entry.digest, path)),
+            _ => Err(self.quarantine_damaged(&entry.digest, path)),
         }
     }
 
     /// Moves an object out of the way, into quarantine.
-    pub fn set_aside(&self, digest: &Digest) {
-        let _ = self.quarantine(digest, self.place(digest));
+    pub fn quarantine(&self, digest: &Digest) {
+        let _ = self.quarantine_damaged(digest, self.place(digest));
     }
 
     /// Moves a damaged object out of the way, so that computing it again puts it back.
-    fn quarantine(&self, digest: &Digest, path: PathBuf) -> StoreError {
+    fn quarantine_damaged(&self, digest: &Digest, path: PathBuf) -> StoreError {
         let folder = self.root.join("quarantine");
-        let moved = self.use_of == Access::Write
+        let moved = self.access == Access::ReadWrite
             && disk::make_folder(&folder)
                 .and_then(|()| std::fs::rename(&path, folder.join(digest.to_string())))
                 .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
@@ -463,11 +463,11 @@ impl Objects {
     fn read_external(&self, entry: &Entry) -> Result<Blob, StoreError> {
         let paths = lock(&self.external).paths(&entry.digest);
         let Some(path) = paths.first().cloned() else {
-            if self.place_anew(&entry.digest).is_some_and(|place| File::open(place).is_ok()) {
+            if self.revalidated_path(&entry.digest).is_some_and(|place| File::open(place).is_ok()) {
                 return self.read(entry);
             }
             lock(&self.present).remove(&entry.digest);
-            if self.remotes.bring(self, entry)? {
+            if self.remotes.download(self, entry)? {
                 return self.read(entry);
             }
             return Err(StoreError::Missing { digest: entry.digest });
@@ -512,9 +512,9 @@ impl Objects {
         let mut incoming = lock(&self.incoming);
         let incoming = match &mut *incoming {
             Some(incoming) => incoming,
-            none => none.insert(match self.use_of {
-                Access::Write => Incoming::new(&self.root.join("incoming"))?,
-                Access::Look => Incoming::aside()?,
+            none => none.insert(match self.access {
+                Access::ReadWrite => Incoming::new(&self.root.join("incoming"))?,
+                Access::ReadOnly => Incoming::aside()?,
             }),
         };
         Ok(incoming.path().to_owned())

@@ -17,7 +17,7 @@ use crate::base::{Digest, Hasher, disk};
 /// folder's times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Folders {
-    stamp: Digest,
+    fingerprint: Digest,
     /// The youngest of all times: nanoseconds since 1970.
     changed: u64,
 }
@@ -36,7 +36,7 @@ impl Folders {
             hasher.int(1).int(facts.dev()).int(facts.ino()).int(modified).int(moved);
             changed = changed.max(modified).max(moved);
         }
-        Self { stamp: hasher.finish(), changed }
+        Self { fingerprint: hasher.finish(), changed }
     }
 
     /// Whether a name that comes or goes from `moment` on is sure to show: see [`RACY`](super::files::RACY).
@@ -52,7 +52,7 @@ fn folder(root: &Path, first: u8) -> PathBuf {
 /// Trees all of whose objects were seen in their places while the folders of objects looked as they still do; kept in a file of
 /// the store. It only saves listing.
 #[derive(Debug)]
-pub(super) struct Whole {
+pub(super) struct CompleteTrees {
     path: PathBuf,
     racy: u64,
     known: Mutex<Option<Known>>,
@@ -64,7 +64,7 @@ struct Known {
     trees: BTreeSet<Digest>,
 }
 
-impl Whole {
+impl CompleteTrees {
     /// What `path` remembers; read when it is first asked for.
     pub(super) fn new(path: PathBuf, racy: u64) -> Self {
         Self { path, racy, known: Mutex::default() }
@@ -82,7 +82,7 @@ impl Whole {
 
     /// Whether a tree was whole when the folders looked so.
     pub(super) fn says(&self, tree: &Digest, folders: Folders) -> bool {
-        self.with(|known| known.folders == Some(folders.stamp) && known.trees.contains(tree))
+        self.with(|known| known.folders == Some(folders.fingerprint) && known.trees.contains(tree))
     }
 
     /// Remembers that a tree is whole. That it can't be written (a read-only store) only costs time later.
@@ -153,7 +153,7 @@ impl Listing {
         let before = Folders::of(root);
         let trusted = moment.is_some_and(|moment| before.tells(moment, racy));
         Self {
-            before: trusted.then_some(before.stamp),
+            before: trusted.then_some(before.fingerprint),
             folders: (0..=u8::MAX).into_par_iter().map(|first| Folder::of(root, first)).collect(),
             added: BTreeSet::new(),
         }
@@ -200,14 +200,14 @@ impl Folder {
 
 /// A look for objects, perhaps for many.
 #[derive(Debug)]
-pub(super) struct Looking<'a> {
+pub(super) struct PresenceCheck<'a> {
     objects: &'a Objects,
     listing: Option<Arc<Listing>>,
     /// They were in the listing, and are gone.
     damaged: BTreeSet<Digest>,
 }
 
-impl<'a> Looking<'a> {
+impl<'a> PresenceCheck<'a> {
     pub(super) fn new(objects: &'a Objects, listing: Option<Arc<Listing>>, damaged: BTreeSet<Digest>) -> Self {
         Self { objects, listing, damaged }
     }
@@ -225,7 +225,7 @@ impl<'a> Looking<'a> {
     }
 
     /// Takes note that all of a tree's objects were seen by their names.
-    pub(super) fn note(&self, whole: &Whole, tree: Digest) {
+    pub(super) fn note(&self, whole: &CompleteTrees, tree: Digest) {
         if let Some(folders) = self.listing.as_ref().and_then(|listing| listing.before) {
             whole.note(tree, folders);
         }

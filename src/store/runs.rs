@@ -58,10 +58,10 @@ pub struct StageRun {
     /// How long it took here, seconds.
     pub seconds: f64,
     /// How long computing it took when it was computed, seconds.
-    pub cost: f64,
+    pub last_seconds: f64,
     /// How long computing all of it again takes, seconds; 0 in records of before it was kept.
     #[serde(default)]
-    pub anew: f64,
+    pub full_seconds: f64,
     /// Items of a map stage: computed here and in all.
     pub items: Option<(u64, u64)>,
     /// The headline of its summary.
@@ -115,7 +115,7 @@ impl Runs {
     }
 
     /// The runs, to be looked at alone.
-    pub(super) fn to_look_at(layout: &Layout) -> Self {
+    pub(super) fn read_only(layout: &Layout) -> Self {
         Self { writes: false, ..Self::new(layout) }
     }
 

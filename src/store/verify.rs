@@ -90,9 +90,9 @@ pub fn verify(store: &Store, inventory: &Inventory) -> Result<Verified, StoreErr
     findings.extend(missing.iter().map(|digest| Finding { maker: maker(digest), wrong: Wrong::Missing(*digest) }));
     let unreadable = inventory.records.iter().filter(|listed| listed.record.is_none());
     findings.extend(unreadable.map(|listed| Finding { wrong: Wrong::Record(listed.path.clone()), maker: None }));
-    for sheet in inventory.segments.iter().filter(|sheet| sheet.found.damaged > 0) {
-        let wrong = Wrong::Items { path: sheet.path.clone(), stretches: sheet.found.damaged };
-        let item = sheet.found.records.iter().flat_map(|item| item.tree.entries.values()).next();
+    for segment in inventory.segments.iter().filter(|segment| segment.found.damaged > 0) {
+        let wrong = Wrong::Items { path: segment.path.clone(), stretches: segment.found.damaged };
+        let item = segment.found.records.iter().flat_map(|item| item.tree.entries.values()).next();
         let maker = item.and_then(|entry| maker(&entry.digest)).map(|maker| Maker { item: None, ..maker });
         findings.push(Finding { wrong, maker });
     }
@@ -112,7 +112,7 @@ pub fn missing(store: &Store, inventory: &Inventory) -> BTreeSet<Digest> {
     let outside: BTreeSet<Digest> = outside.collect();
     let outputs = inventory.whole().flat_map(|record| inventory.outputs(record));
     let recipes = inventory.whole().flat_map(|record| &record.recipe).flat_map(|recipe| &recipe.inputs);
-    let items = inventory.segments.iter().flat_map(|sheet| &sheet.found.records);
+    let items = inventory.segments.iter().flat_map(|segment| &segment.found.records);
     let named = outputs
         .chain(recipes.map(|given| given.tree.object))
         .chain(items.flat_map(|item| item.tree.entries.values().copied()));
@@ -130,7 +130,7 @@ fn makers(inventory: &Inventory) -> BTreeMap<Digest, Maker> {
             found.entry(entry.digest).or_insert_with(|| maker(record));
         }
     }
-    for item in inventory.segments.iter().flat_map(|sheet| &sheet.found.records) {
+    for item in inventory.segments.iter().flat_map(|segment| &segment.found.records) {
         for entry in item.tree.entries.values() {
             if let Some(maker) = found.get_mut(&entry.digest) {
                 maker.item.get_or_insert_with(|| item.name.clone());

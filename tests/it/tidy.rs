@@ -252,7 +252,7 @@ fn a_path_to_a_floor_above_is_found() {
     assert_eq!(of("src/data/mod.rs", "use super::run::Slots;").len(), 1);
     assert!(of("src/data/a.rs", "use super::run::Slots; // a module of data's own").is_empty());
     assert!(of("src/lib.rs", "pub use crate::cli::main;").is_empty());
-    assert!(of("src/lsp/a.rs", "use crate::{lang::near, run::World};").is_empty());
+    assert!(of("src/lsp/a.rs", "use crate::{lang::near, run::Host};").is_empty());
     assert_eq!(
         of("src/lsp/a.rs", "use crate::learn::Adam;"),
         ["src/lsp/a.rs:2: `lsp` may not use `learn`: a language server computes nothing"]

@@ -22,7 +22,7 @@ use crate::learn::kernels;
 use crate::learn::trial::{Compared, Trial};
 use crate::progress::out;
 use crate::progress::table::thousands;
-use crate::run::World;
+use crate::run::Host;
 use crate::stage::StageError;
 
 /// The arguments of `macula bench`.
@@ -119,7 +119,7 @@ enum Augment {
 ///
 /// # Errors
 /// Where the network or the device is not there, or the patches don't fit.
-pub fn bench(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn bench(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let usual = if arguments.what == What::Extract { 4 } else { 32 };
     let asked = Asked {
         size: usize::from(arguments.size),

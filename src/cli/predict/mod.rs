@@ -24,7 +24,7 @@ use crate::lang::spec::StageSpec;
 use crate::lang::value::Value;
 use crate::learn::model::{Model, ModelInfo};
 use crate::learn::tuning::Thresholds;
-use crate::run::World;
+use crate::run::Host;
 use crate::stage::{Ctx, Inputs, Item, Params, Progress, StageError, Stop, Warning, Work};
 use crate::stages::heat_map::{HEAT_MAP, MODEL, THRESHOLDS};
 use crate::stages::preprocess::PREPROCESS;
@@ -56,7 +56,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] where there is no such classifier, what was done to its photographs can't be told, or a photograph can't be read.
-pub fn predict(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn predict(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let classifier = classifier(world, &loaded, &arguments.stage)?;
     let way = way(&loaded.pipeline, &classifier.stage)?;
@@ -91,7 +91,7 @@ pub fn predict(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// The classifier as the pipeline stands.
-fn classifier(world: &World, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
+fn classifier(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
     let artifact = artifact::find(world, loaded, wanted)?;
     let stage = &artifact.stage;
     if !stage.outputs.iter().any(|output| output.ty == "model") {
@@ -116,7 +116,7 @@ fn classifier(world: &World, loaded: &Loaded, wanted: &str) -> Result<Artifact, 
 
 /// The thresholds that a stage of the pipeline tuned for the classifier, with the stage's name: of several the first, of stages that
 /// were not computed none.
-fn tuned(world: &World, loaded: &Loaded, classifier: &Artifact) -> Result<Option<(String, Vec<f64>)>, Failure> {
+fn tuned(world: &Host, loaded: &Loaded, classifier: &Artifact) -> Result<Option<(String, Vec<f64>)>, Failure> {
     let reads = |stage: &&StageSpec| {
         let models = stage.inputs.iter().filter(|input| input.port == "model").flat_map(|input| &input.from);
         stage.implementation == "threshold-tune"
@@ -152,7 +152,7 @@ fn names(photographs: &[PathBuf]) -> Result<Vec<String>, Failure> {
 }
 
 /// Does `work` while another thread waits for Ctrl-C, and then raises the flag.
-fn watched<T>(world: &World, stop: &Stop, work: impl FnOnce() -> T) -> T {
+fn watched<T>(world: &Host, stop: &Stop, work: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         // Where the system gives no thread for that, Ctrl-C is heard at the end.

@@ -9,7 +9,7 @@ use super::verify::made_by;
 use super::{open, print};
 use crate::progress::table::{bytes, counted};
 use crate::progress::text::duration;
-use crate::run::{World, time};
+use crate::run::{Host, time};
 use crate::store::collect::{self, Collected, Mode, Policy};
 
 /// The arguments of `macula store gc`.
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     dry_run: bool,
 }
 
-pub(super) fn gc(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub(super) fn gc(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let store = open(world)?;
     let policy = Policy { keep_runs: arguments.keep_runs, younger_than: arguments.older, max_size: arguments.max_size };
     let mode = if arguments.dry_run { Mode::DryRun } else { Mode::Sweep };

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 
 use super::{Exit, Failure};
 use crate::progress::out;
-use crate::run::World;
+use crate::run::Host;
 use crate::store::Store;
 
 /// The arguments of `macula store`.
@@ -44,7 +44,7 @@ enum Verb {
 ///
 /// # Errors
 /// A [`Failure`] where the store can't be read or written.
-pub fn store(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn store(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.verb {
         Verb::Verify(arguments) => verify::verify(world, arguments),
         Verb::Repair(arguments) => repair::repair(world, arguments),
@@ -56,13 +56,13 @@ pub fn store(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// The store, to be looked at alone.
-fn look(world: &World) -> Result<Store, Failure> {
+fn look(world: &Host) -> Result<Store, Failure> {
     let root = world.store(&world.project(Path::new("pipeline")));
-    Store::look(&root).ok_or_else(|| nowhere(&root))
+    Store::open_read_only(&root).ok_or_else(|| nowhere(&root))
 }
 
 /// The store, to be changed. One that is not there is not made.
-fn open(world: &World) -> Result<Store, Failure> {
+fn open(world: &Host) -> Result<Store, Failure> {
     let root = world.store(&world.project(Path::new("pipeline")));
     if !root.is_dir() {
         return Err(nowhere(&root));

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::super::{Exit, Failure};
 use super::{open, print};
-use crate::run::World;
+use crate::run::Host;
 use crate::store::Store;
 
 /// The arguments of `macula store pin` and `unpin`.
@@ -14,7 +14,7 @@ pub(super) struct Arguments {
     run: String,
 }
 
-pub(super) fn pin(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub(super) fn pin(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let store = open(world)?;
     let run = find(&arguments.run, store.runs.ids().into_iter(), "run")?;
     store.pin(&run)?;
@@ -22,7 +22,7 @@ pub(super) fn pin(world: &World, arguments: &Arguments) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-pub(super) fn unpin(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub(super) fn unpin(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let store: Store = open(world)?;
     let run = find(&arguments.run, store.pins().into_iter(), "pin")?;
     store.unpin(&run)?;

@@ -10,7 +10,7 @@ use super::{look, open, print, verify};
 use crate::progress::table::counted;
 use crate::progress::text::duration;
 use crate::run::repair::{self, Repaired};
-use crate::run::{Nobody, Options, World};
+use crate::run::{Host, Nobody, Options};
 
 /// The arguments of `macula store repair`.
 #[derive(Clone, Debug, Args)]
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     threads: Option<NonZeroUsize>,
 }
 
-pub(super) fn repair(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub(super) fn repair(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let found = verify::of(&look(world)?)?;
     if found.findings.is_empty() {
         print("all of it is whole: nothing to repair\n");

@@ -11,7 +11,7 @@ use crate::base::disk::free_bytes;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render};
 use crate::progress::text::duration;
-use crate::run::World;
+use crate::run::Host;
 use crate::stage::{Cell, Table};
 use crate::store::{Inventory, Store};
 
@@ -31,7 +31,7 @@ struct Of {
     seconds: f64,
 }
 
-pub(super) fn stats(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub(super) fn stats(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let store = look(world)?;
     let inventory = Inventory::of(&store)?;
     let stages = by_stage(&inventory);

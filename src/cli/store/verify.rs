@@ -10,7 +10,7 @@ use super::super::{Exit, Failure};
 use super::{look, print};
 use crate::progress::table::{bytes, counted};
 use crate::progress::text::duration;
-use crate::run::World;
+use crate::run::Host;
 use crate::store::verify::{self, Finding, Maker, Verified, Wrong};
 use crate::store::{Inventory, Store};
 
@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn verify(world: &World, arguments: &Arguments) -> Result<Exit, Failure> {
+pub(super) fn verify(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let store = look(world)?;
     let clock = Instant::now();
     let verified = of(&store)?;

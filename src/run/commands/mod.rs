@@ -2,7 +2,7 @@
 //! here, and what it says is kept in the run's folder.
 
 pub(super) mod program;
-mod said;
+mod stderr;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,17 +12,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use said::End;
+use stderr::End;
 
-use super::world::World;
-use crate::sandbox::{self, Confined, Told, Wall};
-use crate::stage::{Command, Commands, Network, Ran, StageError, Stop};
+use super::host::Host;
+use crate::sandbox::{self, LauncherEvent, SandboxMode, SandboxSpec};
+use crate::stage::{Command, CommandOutput, CommandRunner, StageError, Stop};
 
 /// The hidden verb by which macula starts itself as the helper.
-pub const HELPER: &str = "confined-command";
+pub const LAUNCHER: &str = "confined-command";
 
 /// How often a running command is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a command may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long all that it started may take to be gone after it was killed.
@@ -31,11 +31,11 @@ const GONE: Duration = Duration::from_secs(15);
 /// The commands of one stage of a run.
 pub struct RunCommands<'a> {
     /// The environment.
-    pub world: &'a World,
+    pub host: &'a Host,
     /// Raised when the command is to end.
     pub stop: &'a Stop,
     /// Whether commands are walled off.
-    pub walls: Wall,
+    pub sandbox: SandboxMode,
     /// The project's folder.
     pub project: &'a Path,
     /// Where what they say is kept.
@@ -44,61 +44,67 @@ pub struct RunCommands<'a> {
     pub stage: String,
 }
 
-impl Commands for RunCommands<'_> {
-    fn confined(&self) -> bool {
-        self.walls == Wall::Closed
+impl CommandRunner for RunCommands<'_> {
+    fn is_sandboxed(&self) -> bool {
+        self.sandbox == SandboxMode::Enforced
     }
 
     fn program(&self, name: &str) -> Option<PathBuf> {
-        self.world.program(name, self.project)
+        self.host.program(name, self.project)
     }
 
-    fn run(&self, command: &Command) -> Result<Ran, StageError> {
-        let confined = self.confine(command)?;
+    fn run(&self, command: &Command) -> Result<CommandOutput, StageError> {
+        let spec = self.sandbox_spec(command)?;
         let logs = self.open_logs();
         let scratch = tempfile::tempdir().map_err(|error| cannot_start(&format!("no temporary folder: {error}")))?;
-        let report = scratch.path().join("told");
-        let spec = scratch.path().join("spec");
-        std::fs::write(&spec, serde_json::to_vec(&confined).unwrap_or_default())
+        let report = scratch.path().join("report");
+        let handed = scratch.path().join("spec");
+        std::fs::write(&handed, serde_json::to_vec(&spec).unwrap_or_default())
             .map_err(|error| cannot_start(&error.to_string()))?;
-        let mut helper = std::process::Command::new(self.world.executable.as_deref().unwrap_or(Path::new("macula")));
+        let mut launcher = std::process::Command::new(self.host.executable.as_deref().unwrap_or(Path::new("macula")));
         // Its input is how it is told to end; that macula is gone, it learns by the same way.
-        helper.arg(HELPER).arg(&spec).arg(&report).env_clear().stdin(Stdio::piped());
+        launcher.arg(LAUNCHER).arg(&handed).arg(&report).env_clear().stdin(Stdio::piped());
         // A group of its own: Ctrl-C on the terminal is macula's to hand on.
-        helper.process_group(0).stdout(stream(logs.stdout.as_deref())).stderr(stream(logs.stderr.as_deref()));
-        let mut child = helper.spawn().map_err(|error| cannot_start(&error.to_string()))?;
+        launcher.process_group(0).stdout(stream(logs.stdout.as_deref())).stderr(stream(logs.stderr.as_deref()));
+        let mut child = launcher.spawn().map_err(|error| cannot_start(&error.to_string()))?;
         let status = self.wait(&mut child, command.timeout)?;
-        let said = logs.stderr.as_deref().map(said::text).unwrap_or_default();
-        let told = std::fs::read(&report).map(|bytes| sandbox::read(&bytes)).unwrap_or_default();
-        let (walls, end) = ended(command, &confined.program, told, status)?;
-        let kept_from = if self.confined() { said::kept_from(&said, &confined, !end.success()) } else { Vec::new() };
-        let ran = Ran { walls, kept_from };
-        if end.success() { Ok(ran) } else { Err(said::failed(command, &ran, end, &said, &logs)) }
+        let said = logs.stderr.as_deref().map(stderr::text).unwrap_or_default();
+        let events = std::fs::read(&report).map(|bytes| sandbox::read(&bytes)).unwrap_or_default();
+        let (sandbox, end) = ended(command, &spec.program, events, status)?;
+        let denied_paths =
+            if self.is_sandboxed() { stderr::denied_paths(&said, &spec, !end.success()) } else { Vec::new() };
+        let output = CommandOutput { sandbox, denied_paths };
+        if end.success() { Ok(output) } else { Err(stderr::failed(command, &output, end, &said, &logs)) }
     }
 }
 
 /// The walls that stood and how a command ended, by what its helper wrote down.
-fn ended(command: &Command, program: &Path, told: Vec<Told>, status: ExitStatus) -> Result<(String, End), StageError> {
+fn ended(
+    command: &Command,
+    program: &Path,
+    events: Vec<LauncherEvent>,
+    status: ExitStatus,
+) -> Result<(String, End), StageError> {
     let name = command.words.first().map_or("", String::as_str);
-    let (mut walls, mut end, mut swept) = (None, None, false);
-    for said in told {
-        match said {
-            Told::Entered(made_of) => walls = Some(made_of),
-            Told::NoWalls(why) => return Err(no_walls(&why)),
-            Told::NotStarted(why) => return Err(not_started(program, &why)),
-            Told::Ended { code, signal } => end = Some(End { code, signal }),
-            Told::Swept => swept = true,
-            Told::Lost => {}
-            Told::Left(left) => return Err(left_behind(name, left)),
+    let (mut sandbox, mut end, mut swept) = (None, None, false);
+    for event in events {
+        match event {
+            LauncherEvent::Entered(made_of) => sandbox = Some(made_of),
+            LauncherEvent::Unavailable(why) => return Err(no_sandbox(&why)),
+            LauncherEvent::NotStarted(why) => return Err(not_started(program, &why)),
+            LauncherEvent::Ended { code, signal } => end = Some(End { code, signal }),
+            LauncherEvent::Swept => swept = true,
+            LauncherEvent::Lost => {}
+            LauncherEvent::Left(left) => return Err(left_behind(name, left)),
         }
     }
-    let walls = walls.ok_or_else(|| cannot_start("the helper said nothing"))?;
+    let sandbox = sandbox.ok_or_else(|| cannot_start("the helper said nothing"))?;
     if !cfg!(target_os = "linux") {
         // There the helper became the command.
-        return Ok((walls, End { code: status.code(), signal: status.signal() }));
+        return Ok((sandbox, End { code: status.code(), signal: status.signal() }));
     }
     match end.filter(|_| swept) {
-        Some(end) => Ok((walls, end)),
+        Some(end) => Ok((sandbox, end)),
         None => {
             Err(StageError::input("command-failed", format!("`{name}` was ended together with what watches over it"))
                 .hint("is there too little memory? the system's log says what it ended"))
@@ -126,7 +132,7 @@ impl RunCommands<'_> {
         Logs { stdout: file("stdout"), stderr: file("stderr") }
     }
 
-    fn confine(&self, command: &Command) -> Result<Confined, StageError> {
+    fn sandbox_spec(&self, command: &Command) -> Result<SandboxSpec, StageError> {
         let (name, arguments) =
             command.words.split_first().ok_or_else(|| StageError::Bug("a command without words".into()))?;
         let program = self.find(command, name)?;
@@ -138,17 +144,16 @@ impl RunCommands<'_> {
         }
         let mut environment = self.environment(command);
         environment.extend(command.environment.clone());
-        let closed = |open: bool| if open { Wall::Open } else { Wall::Closed };
-        Ok(Confined {
-            runs: program::beside(&program, &self.world.homes(), self.project),
+        Ok(SandboxSpec {
+            runs: program::beside(&program, &self.host.homes(), self.project),
             program,
             arguments: arguments.to_vec(),
             environment,
             folder: command.folder.clone(),
             reads: [command.folder.clone()].into_iter().chain(command.reads.clone()).collect(),
             writes: command.writes.clone(),
-            network: closed(command.network == Network::Allowed),
-            walls: self.walls,
+            network: command.network,
+            mode: self.sandbox,
             memory: command.memory,
         })
     }
@@ -157,8 +162,8 @@ impl RunCommands<'_> {
     fn environment(&self, command: &Command) -> BTreeMap<String, String> {
         let scratch = command.folder.join("tmp").display().to_string();
         let fixed = [("LANG", "C.UTF-8"), ("HOME", &scratch), ("TMPDIR", &scratch)];
-        let path = ("PATH", self.world.variable("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin"));
-        let passed = command.passes.iter().filter_map(|name| Some((name.as_str(), self.world.variable(name)?)));
+        let path = ("PATH", self.host.variable("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin"));
+        let passed = command.inherited.iter().filter_map(|name| Some((name.as_str(), self.host.variable(name)?)));
         let all = fixed.into_iter().chain([path]).chain(passed);
         all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
@@ -206,7 +211,7 @@ impl RunCommands<'_> {
                 }
                 return Err(late.map_or(StageError::Stopped, |late| timed_out(late.as_secs_f64())));
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 }
@@ -226,7 +231,7 @@ fn end(child: &mut Child, control: Option<ChildStdin>) -> bool {
             if !matches!(child.try_wait(), Ok(None)) {
                 return true;
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
         false
     };
@@ -250,7 +255,7 @@ fn timed_out(seconds: f64) -> StageError {
         .field("timeout")
 }
 
-fn no_walls(why: &str) -> StageError {
+fn no_sandbox(why: &str) -> StageError {
     StageError::input("no-sandbox", format!("this system can't confine commands: {why}")).hint(
         "`macula run --unconfined` runs it without walls: only where you trust the command with all that you may do",
     )

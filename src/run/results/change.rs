@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::kept::{Linked, README};
-use super::stamp::{self, Stamp};
+use super::marker::{self, Marker};
+use super::user_files::{Linked, README};
 use super::{Shown, below, is_large};
 use crate::base::{Digest, disk};
 use crate::plan::Known;
@@ -22,18 +22,18 @@ pub(super) struct Change<'a> {
 }
 
 /// What differs, by port, where the folder `place` shows outputs of the same ports, most of which stay; [`None`] where all is to be
-/// linked anew. `stamp` is what it should say then.
+/// linked anew. `marker` is what it should say then.
 pub(super) fn find<'a>(
     place: &Path,
-    stamp: &Stamp,
+    marker: &Marker,
     known: &Known,
     shown: &Shown<'a>,
     objects: &Objects,
 ) -> Option<BTreeMap<&'a String, Change<'a>>> {
-    let linked = Stamp::read(place);
+    let linked = Marker::read(place);
     // What was put into quarantine meanwhile may be linked under any name.
-    if linked.after != stamp.after
-        || !linked.ports.keys().eq(stamp.ports.keys())
+    if linked.after != marker.after
+        || !linked.ports.keys().eq(marker.ports.keys())
         || !known.outputs.values().any(is_large)
     {
         return None;
@@ -47,7 +47,7 @@ pub(super) fn find<'a>(
             return None;
         }
         // Names of files that macula itself writes there.
-        let own = |tree: &Tree| tree.get(README).is_some() || tree.get(stamp::FILE).is_some();
+        let own = |tree: &Tree| tree.get(README).is_some() || tree.get(marker::FILE).is_some();
         if shown.outputs.len() == 1 && (own(&old) || own(tree)) {
             return None;
         }
@@ -85,7 +85,7 @@ pub(super) fn make(
     place: &Path,
     shown: &Shown,
     changes: &BTreeMap<&String, Change>,
-    (stamp, readme): (&Stamp, &str),
+    (marker, readme): (&Marker, &str),
     objects: &Objects,
 ) -> io::Result<()> {
     let say = |name: &str, text: &str| disk::write_lightly(&place.join(name), text.as_bytes());
@@ -93,9 +93,9 @@ pub(super) fn make(
     if !linked.may_go(place, Path::new(README), objects) {
         return Err(in_the_way(README));
     }
-    let before = std::fs::read_to_string(place.join(stamp::FILE))?;
-    let after = stamp.text(Some(Digest::of(readme.as_bytes())));
-    say(stamp::FILE, &[stamp::CHANGING, &before, &after].concat())?;
+    let before = std::fs::read_to_string(place.join(marker::FILE))?;
+    let after = marker.text(Some(Digest::of(readme.as_bytes())));
+    say(marker::FILE, &[marker::CHANGING, &before, &after].concat())?;
     for (port, change) in changes {
         let folder = below(place, port, shown);
         let inner = folder.strip_prefix(place).unwrap_or(Path::new(""));
@@ -111,9 +111,9 @@ pub(super) fn make(
         }
         super::fill(&folder, change.new.iter().copied(), objects)?;
     }
-    super::write_tables(place, stamp, objects)?;
+    super::write_tables(place, marker, objects)?;
     say(README, readme)?;
-    say(stamp::FILE, &after)
+    say(marker::FILE, &after)
 }
 
 fn in_the_way(name: &str) -> io::Error {

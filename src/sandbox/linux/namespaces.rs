@@ -14,7 +14,7 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change, unmount,
 };
 
-use crate::sandbox::{Confined, DEVICES, SHARED_MEMORY, SYSTEM, Wall};
+use crate::sandbox::{DEVICES, Network, SHARED_MEMORY, SYSTEM, SandboxSpec};
 
 /// A short way to the command's folder: names of sockets may hold 107 bytes.
 pub(super) const SHORT: &str = "/job";
@@ -37,12 +37,12 @@ pub(super) enum Users {
 }
 
 /// Starts a process in namespaces of its own, as `fork` does: returns its id here and 0 there.
-pub(super) fn fork(users: Users, network: Wall) -> io::Result<i32> {
+pub(super) fn fork(users: Users, network: Network) -> io::Result<i32> {
     let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::SIGCHLD;
     if users == Users::Own {
         flags |= libc::CLONE_NEWUSER;
     }
-    if network == Wall::Closed {
+    if network == Network::Denied {
         flags |= libc::CLONE_NEWNET;
     }
     let none: c_ulong = 0;
@@ -65,19 +65,19 @@ type Built<T> = Result<T, String>;
 
 /// Makes a root in `base` in which there is only what the command may see, and makes it this process's. Returns whether the short
 /// way to the command's folder is there.
-pub(super) fn enter_root(confined: &Confined, base: &Path) -> Built<bool> {
+pub(super) fn enter_root(spec: &SandboxSpec, base: &Path) -> Built<bool> {
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).map_err(says("mounts"))?;
     let safe = MountFlags::NOSUID | MountFlags::NODEV;
     mount("macula", base, "tmpfs", safe, c"mode=0755,size=16m").map_err(says("a root"))?;
     let mut root = Root { base: base.to_owned(), shown: Vec::new() };
-    let home = fs::canonicalize(&confined.folder).map_err(says("the command's folder"))?;
+    let home = fs::canonicalize(&spec.folder).map_err(says("the command's folder"))?;
 
-    let given = confined.reads.iter().chain(&confined.runs).map(PathBuf::as_path);
+    let given = spec.reads.iter().chain(&spec.runs).map(PathBuf::as_path);
     let system = SYSTEM.iter().map(Path::new).filter(|path| *path != Path::new("/proc"));
-    for path in system.chain(given).filter(|path| !path.starts_with(&confined.folder)) {
+    for path in system.chain(given).filter(|path| !path.starts_with(&spec.folder)) {
         root.show(path)?;
     }
-    for folder in confined.environment.get("PATH").into_iter().flat_map(|path| std::env::split_paths(path)) {
+    for folder in spec.environment.get("PATH").into_iter().flat_map(|path| std::env::split_paths(path)) {
         // A link to a folder of the system's, as some systems have it.
         if folder.is_absolute() && fs::canonicalize(&folder).is_ok_and(|folder| root.shows(&folder)) {
             root.way(&folder).map_err(says("PATH"))?;
@@ -95,9 +95,9 @@ pub(super) fn enter_root(confined: &Confined, base: &Path) -> Built<bool> {
     }
     let short = !root.shows(SHORT.as_ref());
     if short {
-        made(symlink(&confined.folder, root.at(SHORT.as_ref()))).map_err(says(SHORT))?;
+        made(symlink(&spec.folder, root.at(SHORT.as_ref()))).map_err(says(SHORT))?;
     }
-    root.way(&confined.folder).map_err(says("the command's folder"))?;
+    root.way(&spec.folder).map_err(says("the command's folder"))?;
 
     // All of it can only be read, from here on. What follows is the command's own.
     only_read(base).map_err(says("read-only mounts"))?;
@@ -105,7 +105,7 @@ pub(super) fn enter_root(confined: &Confined, base: &Path) -> Built<bool> {
     let own = root.at(&home);
     mount_bind_recursive(&home, &own).map_err(says("the command's folder"))?;
     for entry in fs::read_dir(&own).map_err(says("the command's folder"))?.flatten() {
-        if !confined.writes.contains(&confined.folder.join(entry.file_name())) {
+        if !spec.writes.contains(&spec.folder.join(entry.file_name())) {
             let path = entry.path();
             mount_bind_recursive(&path, &path).and_then(|()| only_read(&path)).map_err(says("inputs"))?;
         }

@@ -128,7 +128,7 @@ impl<'a> Tally<'a> {
             placed: &inventory.objects,
             objects: candidates.iter().map(|one| of(one.record)).collect(),
             named,
-            seconds: candidates.iter().map(|one| one.record.made.seconds_anew()).collect(),
+            seconds: candidates.iter().map(|one| one.record.made.seconds_to_recompute()).collect(),
             made_from: candidates.iter().map(made_from).collect(),
             used: candidates.iter().map(|one| roots.used_at(&one.record.key).max(one.record.made.began)).collect(),
             gone: vec![false; candidates.len()],

@@ -13,7 +13,7 @@ use roots::Roots;
 
 use super::inventory::{Inventory, files, nanoseconds};
 use super::verify::Maker;
-use super::{Claim, Gate, Store, StoreError, Use, claim, items, verify};
+use super::{Claim, GcLock, Store, StoreError, Use, claim, items, verify};
 use crate::base::Digest;
 
 /// What is kept. Without any of it only what no result names goes.
@@ -90,9 +90,9 @@ pub struct Collected {
 /// # Errors
 /// [`StoreError::Disk`]; what was taken away until then was not needed by what is left.
 pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Collected, StoreError> {
-    let gate = Gate::close(store.layout())?;
+    let gc_lock = GcLock::acquire(store.layout())?;
     let inventory = Inventory::of(store)?;
-    let roots = Roots::of(store, &inventory, &gate, policy, now);
+    let roots = Roots::of(store, &inventory, &gc_lock, policy, now);
     let candidates = choice::candidates(&inventory, &roots, policy);
     let going = choice::choose(&inventory, candidates, &roots, policy.max_size);
     let keep = kept_objects(&inventory, &roots, &going);
@@ -108,8 +108,8 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
         bytes: gone.iter().map(|(_, size, _)| size).sum(),
         linked: gone.iter().filter(|(.., linked)| *linked).map(|(_, size, _)| size).sum(),
         before: inventory.bytes(),
-        seconds: going.iter().map(|one| one.record.made.seconds_anew()).sum(),
-        living: gate.living,
+        seconds: going.iter().map(|one| one.record.made.seconds_to_recompute()).sum(),
+        living: gc_lock.living,
         checkpoints: checkpoints.len(),
         runs: roots.old_runs.len(),
         run_bytes: roots.old_runs.iter().map(|id| store.runs.bytes(id)).sum(),
@@ -123,7 +123,7 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
             key: one.record.key,
             used: roots.used_at(&one.record.key).max(one.record.made.began),
             bytes: own.map(|entry| entry.size).sum(),
-            seconds: one.record.made.seconds_anew(),
+            seconds: one.record.made.seconds_to_recompute(),
         });
     }
     collected.results.reverse();
@@ -131,7 +131,7 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
     if mode == Mode::Sweep {
         let paths: Vec<_> = going.iter().map(|one| one.path.clone()).collect();
         let gone: Vec<Digest> = gone.into_iter().map(|(digest, ..)| digest).collect();
-        sweep(store, &inventory, &gate, &paths, &gone)?;
+        sweep(store, &inventory, &gc_lock, &paths, &gone)?;
         store.runs.sweep();
         roots.old_runs.iter().for_each(|id| store.runs.remove(id));
         for key in &checkpoints {
@@ -146,8 +146,9 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
 
 /// All objects that something names that stays.
 fn kept_objects(inventory: &Inventory, roots: &Roots, going: &[Candidate]) -> BTreeSet<Digest> {
-    let going: BTreeSet<(Digest, &str)> = going.iter().map(|one| (one.record.key, one.record.class.as_str())).collect();
-    let goes = |record: &super::Record| going.contains(&(record.key, record.class.as_str()));
+    let going: BTreeSet<(Digest, &str)> =
+        going.iter().map(|one| (one.record.key, one.record.target.as_str())).collect();
+    let goes = |record: &super::Record| going.contains(&(record.key, record.target.as_str()));
     let mut keep: BTreeSet<Digest> = roots.objects.clone();
     let mut of_results = BTreeSet::new();
     for record in inventory.whole() {
@@ -165,9 +166,9 @@ fn kept_objects(inventory: &Inventory, roots: &Roots, going: &[Candidate]) -> BT
         keep.extend(trees.map(|given| given.tree.object.digest));
     }
     // Items without a result are work that is not finished.
-    for sheet in inventory.segments.iter().filter(|sheet| roots.keeps_items(sheet)) {
-        let named = sheet.found.records.iter().flat_map(|item| item.tree.entries.values()).map(|entry| entry.digest);
-        keep.extend(named.filter(|digest| roots.uses_items(sheet) || !of_results.contains(digest)));
+    for segment in inventory.segments.iter().filter(|segment| roots.keeps_items(segment)) {
+        let named = segment.found.records.iter().flat_map(|item| item.tree.entries.values()).map(|entry| entry.digest);
+        keep.extend(named.filter(|digest| roots.uses_items(segment) || !of_results.contains(digest)));
     }
     keep
 }
@@ -187,7 +188,7 @@ fn old_checkpoints(store: &Store, policy: Policy, now: u64) -> Result<Vec<Digest
 fn sweep(
     store: &Store,
     inventory: &Inventory,
-    gate: &Gate,
+    gc_lock: &GcLock,
     records: &[std::path::PathBuf],
     objects: &[Digest],
 ) -> Result<(), StoreError> {
@@ -198,15 +199,15 @@ fn sweep(
         remove(&store.objects.place(digest))?;
     }
     let gone: BTreeSet<&Digest> = objects.iter().collect();
-    for sheet in inventory.segments.iter().filter(|sheet| !gate.uses(Use::Items(sheet.stage))) {
+    for segment in inventory.segments.iter().filter(|segment| !gc_lock.uses(Use::Items(segment.stage))) {
         let whole = |item: &&items::ItemRecord| item.tree.entries.values().all(|entry| !gone.contains(&entry.digest));
-        let left: Vec<items::ItemRecord> = sheet.found.records.iter().filter(whole).cloned().collect();
-        if left.len() < sheet.found.records.len() {
-            items::replace(&sheet.path, &left)?;
+        let left: Vec<items::ItemRecord> = segment.found.records.iter().filter(whole).cloned().collect();
+        if left.len() < segment.found.records.len() {
+            items::replace(&segment.path, &left)?;
         }
     }
     // They name trees that nothing else may name; a source looks again.
-    for look in files(&store.layout().all_looks())? {
+    for look in files(&store.layout().all_snapshots())? {
         remove(&look.path())?;
     }
     for damaged in files(&store.layout().objects().join("quarantine"))? {

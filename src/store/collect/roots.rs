@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::inventory::{Inventory, Sheet};
-use super::super::{Gate, RunRecord, Store, Use};
+use super::super::inventory::{Inventory, SegmentFile};
+use super::super::{GcLock, RunRecord, Store, Use};
 use super::Policy;
 use crate::base::{Digest, disk};
 
@@ -41,20 +41,20 @@ struct Recorded {
 
 impl Recorded {
     /// Whether the record of a run goes that is neither pinned nor among the last ones.
-    fn goes(&self, policy: Policy, gate: &Gate, now: u64) -> bool {
+    fn goes(&self, policy: Policy, gc_lock: &GcLock, now: u64) -> bool {
         let young = |age: u64| self.began.saturating_add(age) >= now;
         // Whoever is alive may be about to write how it ended.
         (policy.keep_runs.is_some() || policy.younger_than.is_some())
             && !policy.younger_than.is_some_and(young)
-            && (self.ended || gate.living == 0)
+            && (self.ended || gc_lock.living == 0)
     }
 }
 
 impl Roots {
-    pub(super) fn of(store: &Store, inventory: &Inventory, gate: &Gate, policy: Policy, now: u64) -> Self {
+    pub(super) fn of(store: &Store, inventory: &Inventory, gc_lock: &GcLock, policy: Policy, now: u64) -> Self {
         let mut roots =
             Self { items_since: policy.younger_than.map_or(0, |age| now.saturating_sub(age)), ..Self::default() };
-        for one in &gate.used {
+        for one in &gc_lock.used {
             match one {
                 Use::Key(key) => _ = roots.keys.insert(*key),
                 Use::Object(digest) => _ = roots.objects.insert(*digest),
@@ -62,7 +62,7 @@ impl Roots {
             }
         }
         // What other machines wrote a moment ago counts.
-        disk::look_anew(&[&store.layout().runs(), &store.layout().pins()]);
+        disk::revalidate_dirs(&[&store.layout().runs(), &store.layout().pins()]);
         let runs = runs(store, inventory, &mut roots.used);
         let pinned = store.pins();
         let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
@@ -71,7 +71,7 @@ impl Roots {
             *count += 1;
             if policy.keep_runs.is_some_and(|runs| *count <= runs) || pinned.contains(id) {
                 roots.keys.extend(&run.keys);
-            } else if run.record.as_ref().is_some_and(|record| record.goes(policy, gate, now)) {
+            } else if run.record.as_ref().is_some_and(|record| record.goes(policy, gc_lock, now)) {
                 roots.old_runs.push(id.clone());
             }
         }
@@ -92,13 +92,13 @@ impl Roots {
     }
 
     /// Whether the items of a segment that belong to no result stay.
-    pub(super) fn keeps_items(&self, sheet: &Sheet) -> bool {
-        self.uses_items(sheet) || sheet.modified >= self.items_since
+    pub(super) fn keeps_items(&self, segment: &SegmentFile) -> bool {
+        self.uses_items(segment) || segment.modified >= self.items_since
     }
 
     /// Whether a living process uses a segment.
-    pub(super) fn uses_items(&self, sheet: &Sheet) -> bool {
-        self.items.contains(&sheet.stage)
+    pub(super) fn uses_items(&self, segment: &SegmentFile) -> bool {
+        self.items.contains(&segment.stage)
     }
 }
 

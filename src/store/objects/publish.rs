@@ -33,7 +33,7 @@ impl Objects {
             file.and_then(|file| file.sync_data()).map_err(StoreError::disk("write to the disk", path))
         })?;
         if let Some(lease) = &self.lease {
-            lease.say(waiting.iter().map(|(digest, _)| Use::Object(*digest)));
+            lease.register(waiting.iter().map(|(digest, _)| Use::Object(*digest)));
         }
         let mut folders = BTreeSet::new();
         for (digest, temporary) in &waiting {

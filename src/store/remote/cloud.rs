@@ -20,7 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::bounded::Bounded;
 use super::site::{Fault, Site};
-use super::watch::WRITING;
+use super::watchdog::WRITING;
 use crate::base::threads;
 
 /// Files larger than a piece go in pieces. S3 allows 10,000 of them: 80 GB.
@@ -126,10 +126,10 @@ impl Bucket {
         }
     }
 
-    fn put_in_pieces(&self, path: &Path, bytes: &Bytes, go_on: &dyn Fn() -> bool) -> Result<(), Fault> {
+    fn put_in_pieces(&self, path: &Path, bytes: &Bytes, on_progress: &dyn Fn() -> bool) -> Result<(), Fault> {
         self.wait(async {
             let mut upload = self.writing.put_multipart(path).await.map_err(|error| self.fault(&error))?;
-            let sent = self.send_pieces(&mut *upload, bytes, go_on).await;
+            let sent = self.send_pieces(&mut *upload, bytes, on_progress).await;
             if sent.is_err() {
                 // What is left of it costs its owner money.
                 let _ = upload.abort().await;
@@ -142,10 +142,10 @@ impl Bucket {
         &self,
         upload: &mut dyn MultipartUpload,
         bytes: &Bytes,
-        go_on: &dyn Fn() -> bool,
+        on_progress: &dyn Fn() -> bool,
     ) -> Result<(), Fault> {
         for at in (0..bytes.len()).step_by(PIECE) {
-            if !go_on() {
+            if !on_progress() {
                 return Err(Fault::Stopped);
             }
             let piece = bytes.slice(at..bytes.len().min(at + PIECE));
@@ -197,10 +197,10 @@ impl Site for Bucket {
         }
     }
 
-    fn put(&self, name: &str, bytes: Bytes, go_on: &dyn Fn() -> bool) -> Result<(), Fault> {
+    fn put(&self, name: &str, bytes: Bytes, on_progress: &dyn Fn() -> bool) -> Result<(), Fault> {
         let path = self.path(name);
         if bytes.len() > PIECE {
-            return self.put_in_pieces(&path, &bytes, go_on);
+            return self.put_in_pieces(&path, &bytes, on_progress);
         }
         let sent = self.wait(self.writing.put(&path, PutPayload::from_bytes(bytes)))?;
         sent.map(|_| ()).map_err(|error| self.fault(&error))

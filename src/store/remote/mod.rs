@@ -6,16 +6,16 @@
 
 #[cfg(feature = "cloud")]
 mod bounded;
-mod bring;
+mod bundle;
 #[cfg(feature = "cloud")]
 mod cloud;
+mod download;
 mod folder;
+mod hit;
 mod http;
-mod offer;
-mod parcel;
-mod send;
 mod site;
-mod watch;
+mod upload;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,17 +23,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use bundle::Bundle;
 #[cfg(feature = "cloud")]
 pub use cloud::{Bucket, Cloud};
 pub use folder::Folder;
+pub use hit::RemoteHit;
 pub use http::Web;
-pub use offer::Offer;
-pub use parcel::Parcel;
-pub use send::{Sent, Was, Way};
 pub use site::{Fault, Site};
-pub use watch::Watch;
+pub use upload::{TransferMode, Uploaded, Was};
+pub use watchdog::Watchdog;
 
-use self::watch::{Waited, Watched};
+use self::watchdog::{Waited, Watched};
 use crate::base::Digest;
 use crate::base::budget::Budget;
 
@@ -51,7 +51,7 @@ pub struct Remote {
     pub photographs: bool,
     site: Arc<dyn Site>,
     /// What its requests may take.
-    watch: Watch,
+    watch: Watchdog,
     /// How long its answers were waited for.
     waited: Mutex<Waited>,
     /// Bytes of packs that are in memory at the same time.
@@ -77,7 +77,7 @@ pub struct Trouble {
 impl Remote {
     /// A remote that is only read.
     #[must_use]
-    pub fn new(name: &str, site: Box<dyn Site>, watch: Watch) -> Self {
+    pub fn new(name: &str, site: Box<dyn Site>, watch: Watchdog) -> Self {
         Self {
             name: name.to_owned(),
             write: false,
@@ -85,7 +85,7 @@ impl Remote {
             site: site.into(),
             watch,
             waited: Mutex::default(),
-            room: Budget::new(parcel::ROOM),
+            room: Budget::new(bundle::ROOM),
             down: Mutex::default(),
             judged: Mutex::default(),
             troubles: Mutex::default(),
@@ -158,9 +158,9 @@ pub struct Remotes {
     /// Each of them.
     pub list: Vec<Arc<Remote>>,
     /// What they said of keys, and where they refused or had nothing.
-    offers: Mutex<BTreeMap<Digest, Option<Arc<Offer>>>>,
+    hits: Mutex<BTreeMap<Digest, Option<Arc<RemoteHit>>>>,
     /// Objects that they hold.
-    held: Mutex<BTreeMap<Digest, (Arc<Offer>, offer::Part)>>,
+    held: Mutex<BTreeMap<Digest, (Arc<RemoteHit>, hit::Part)>>,
 }
 
 impl Remotes {

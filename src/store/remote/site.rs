@@ -22,12 +22,12 @@ pub trait Site: Debug + Send + Sync {
     /// [`Fault`].
     fn size(&self, name: &str) -> Result<Option<u64>, Fault>;
 
-    /// Writes a file, whole or not at all, over one that is there. A file that goes in pieces is taken back when `go_on` says no
+    /// Writes a file, whole or not at all, over one that is there. A file that goes in pieces is taken back when `on_progress` says no
     /// between two of them: [`Fault::Stopped`].
     ///
     /// # Errors
     /// [`Fault`].
-    fn put(&self, name: &str, bytes: Bytes, go_on: &dyn Fn() -> bool) -> Result<(), Fault>;
+    fn put(&self, name: &str, bytes: Bytes, on_progress: &dyn Fn() -> bool) -> Result<(), Fault>;
 
     /// Writes a file where there is none of that name. Returns whether it did: of several that try, one does.
     ///

@@ -2,12 +2,12 @@
 //! unchecked.
 
 mod commands;
-mod left;
+mod leftovers;
 mod pins;
 mod predictions;
 mod rebuild;
+mod sandbox;
 mod sockets;
-mod walls;
 
 use std::process::Command;
 

@@ -85,7 +85,7 @@ fn items_are_not_appended_through_a_link() {
     let stage = Digest::of(b"stage");
     let victim = lead_out(&folder, &store.layout().items(&stage));
     let mut segment = store.segment(&stage).expect("read");
-    let item = ItemRecord { key: stage, name: "a".into(), class: "any".into(), tree: Tree::default() };
+    let item = ItemRecord { key: stage, name: "a".into(), target: "any".into(), tree: Tree::default() };
     assert!(matches!(segment.append(&[item]), Err(StoreError::Disk { .. })));
     assert_eq!(fs::read_to_string(victim).expect("there"), "precious");
 }
@@ -96,7 +96,7 @@ fn a_claim_and_its_checkpoints_do_not_follow_a_link() {
     let key = Digest::of(b"key");
     let outside = folder.path().join("outside");
     symlink(&outside, store.layout().claim(&key)).expect("linked");
-    let look = || store.lookup(&key, "any", macula::store::Accept::AnyClass);
+    let look = || store.lookup(&key, "any", macula::store::Accept::AnyTarget);
     assert!(matches!(look(), Err(StoreError::Disk { .. })), "the claim leads out");
     assert!(!outside.exists(), "a claim was made outside");
     fs::remove_file(store.layout().claim(&key)).expect("deleted");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use lsp_server::{Connection, Message, Notification, Request, RequestId, Response};
 use macula::lsp::{self, Ended};
-use macula::run::World;
+use macula::run::Host;
 use macula::stage::Implementation;
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ impl Client {
     pub(super) fn of(implementations: &'static [Implementation]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (ours, theirs) = Connection::memory();
-        let mut world = World::real();
+        let mut world = Host::real();
         folder.path().clone_into(&mut world.folder);
         let cache = folder.path().join("cache").display().to_string();
         world.environment = BTreeMap::from([("XDG_CACHE_HOME".to_owned(), cache)]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use macula::base::Sources;
 use macula::lang;
 use macula::lang::spec::Points;
-use macula::run::{self, Nobody, Options, Project, World};
+use macula::run::{self, Host, Nobody, Options, Project};
 use macula::stage::{Implementation, Params, StageError};
 use macula::store::Store;
 use serde_json::{Value, json};
@@ -122,7 +122,7 @@ fn defaults_that_are_left_out_stand_behind_a_stage() {
 /// Runs the pipeline of a text in the client's folder.
 fn run_there(client: &Client, text: &str) {
     let folder = client.folder.path().to_owned();
-    let mut world = World::real();
+    let mut world = Host::real();
     folder.clone_into(&mut world.folder);
     world.environment = BTreeMap::new();
     let mut sources = Sources::default();

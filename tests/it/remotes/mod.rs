@@ -6,7 +6,7 @@ mod damage;
 mod sending;
 mod server;
 mod slow;
-mod told;
+mod warnings;
 mod web;
 
 use std::fs;

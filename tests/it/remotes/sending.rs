@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use macula::base::Digest;
-use macula::store::remote::{Fault, Folder, Parcel, Remote, Sent, Site, Was, Watch, Way};
+use macula::store::remote::{Bundle, Fault, Folder, Remote, Site, TransferMode, Uploaded, Was, Watchdog};
 use macula::store::{
     Accept, EVERYWHERE, Entry, Found, Lookup, Made, Manifest, Record, Remotes, Store, StoredTree, Tree,
 };
@@ -82,7 +82,7 @@ impl Site for Careless {
 
 /// A remote that is asked with a minute's patience.
 fn lab(site: impl Site + 'static) -> Remote {
-    Remote::new("lab", Box::new(site), Watch::new(Duration::from_mins(1), Instant::now, || false))
+    Remote::new("lab", Box::new(site), Watchdog::new(Duration::from_mins(1), Instant::now, || false))
 }
 
 struct Bench {
@@ -121,7 +121,7 @@ impl Bench {
 }
 
 /// Commits a result with these files under a key made of `name`.
-fn result(store: &Store, name: &str, class: &str, files: &[(String, Vec<u8>)]) -> Found {
+fn result(store: &Store, name: &str, target: &str, files: &[(String, Vec<u8>)]) -> Found {
     let mut manifest = Manifest::default();
     manifest.text(macula::store::Kind::Parameter, "name", name);
     let key = manifest.key();
@@ -132,26 +132,26 @@ fn result(store: &Store, name: &str, class: &str, files: &[(String, Vec<u8>)]) -
     let stored = StoredTree { tree: tree.digest(), object: store.objects.put_tree(&tree).expect("stored") };
     let record = Record {
         key,
-        class: class.to_owned(),
+        target: target.to_owned(),
         outputs: BTreeMap::from([("out".to_owned(), stored)]),
         summary: serde_json::Value::Null,
         manifest,
         made: Made::default(),
         recipe: None,
     };
-    let Lookup::Miss(claim, _) = store.lookup(&key, class, Accept::OwnClass).expect("looked up") else {
+    let Lookup::Miss(claim, _) = store.lookup(&key, target, Accept::OwnTarget).expect("looked up") else {
         panic!("`{name}` is there")
     };
     claim.commit(&store.objects, &record).expect("committed");
-    store.find(&key, class, Accept::OwnClass).expect("looked up").expect("found")
+    store.find(&key, target, Accept::OwnTarget).expect("looked up").expect("found")
 }
 
 fn large(number: u8) -> (String, Vec<u8>) {
     (format!("large-{number}"), vec![number; LARGE + usize::from(number)])
 }
 
-fn send(store: &Store, remote: &Remote, found: &Found) -> Result<Sent, Fault> {
-    store.send(remote, found, Way::Missing, &|_| true)
+fn send(store: &Store, remote: &Remote, found: &Found) -> Result<Uploaded, Fault> {
+    store.upload(remote, found, TransferMode::Missing, &|_| true)
 }
 
 #[test]
@@ -168,25 +168,25 @@ fn a_push_that_was_cut_goes_on_where_it_was_and_names_nothing_before_all_is_ther
     assert!(before.iter().all(|name| !name.contains("actions")), "{before:?}");
     let reader = bench.reading("b");
     let key = found.record.key;
-    assert!(reader.offer(&key, EVERYWHERE, Accept::AnyClass).expect("asked").is_none());
+    assert!(reader.find_remote(&key, EVERYWHERE, Accept::AnyTarget).expect("asked").is_none());
 
     let (whole, after) = bench.noting(1000);
     let sent = send(&store, &whole, &found).expect("sent");
     assert_eq!(
         (sent.was, sent.files),
         (Was::Missing, 12 - 4),
-        "a pack, ten objects and the parcel, less what had arrived"
+        "a pack, ten objects and the bundle, less what had arrived"
     );
     let after = after.lock().expect("whole").clone();
     assert!(after.iter().all(|name| !before.contains(name)), "nothing goes twice");
-    assert!(after.last().is_some_and(|name| name.contains("actions")), "the parcel is the last: {after:?}");
+    assert!(after.last().is_some_and(|name| name.contains("actions")), "the bundle is the last: {after:?}");
     assert_eq!(send(&store, &whole, &found).expect("sent").was, Was::There);
 
     let reader = bench.reading("c");
-    let offer = reader.offer(&key, EVERYWHERE, Accept::AnyClass).expect("asked").expect("offered");
-    let brought = reader.bring(&offer, &|_| true).expect("kept").expect("brought");
+    let hit = reader.find_remote(&key, EVERYWHERE, Accept::AnyTarget).expect("asked").expect("offered");
+    let brought = reader.download(&hit, &|_| true).expect("kept").expect("brought");
     assert_eq!(brought.outputs["out"].digest(), found.outputs["out"].digest());
-    assert_eq!(offer.open_bytes(&reader.objects), 0, "all of it is here");
+    assert_eq!(hit.open_bytes(&reader.objects), 0, "all of it is here");
 }
 
 #[test]
@@ -198,10 +198,10 @@ fn a_thousand_small_files_are_one_file_at_the_remote() {
     let found = result(&store, "x", EVERYWHERE, &files);
     let (remote, written) = bench.noting(1000);
     assert_eq!(send(&store, &remote, &found).expect("sent").files, 2);
-    assert_eq!(written.lock().expect("whole").len(), 2, "a pack and the parcel");
+    assert_eq!(written.lock().expect("whole").len(), 2, "a pack and the bundle");
     let reader = bench.reading("b");
-    let offer = reader.offer(&found.record.key, EVERYWHERE, Accept::AnyClass).expect("asked").expect("offered");
-    let brought = reader.bring(&offer, &|_| true).expect("kept").expect("brought");
+    let hit = reader.find_remote(&found.record.key, EVERYWHERE, Accept::AnyTarget).expect("asked").expect("offered");
+    let brought = reader.download(&hit, &|_| true).expect("kept").expect("brought");
     let tree = brought.outputs["out"].tree(&reader.objects).expect("read").clone();
     assert_eq!(tree.entries.len(), 1000);
     assert_eq!(&*reader.objects.read_in(&tree, "0041.txt").expect("read").expect("there"), b"41");
@@ -233,15 +233,18 @@ fn of_sixteen_that_send_other_bytes_under_one_key_one_wins() {
     let key = result(&bench.store("last"), "x", "avx2", &[large(99)]).record.key;
     let digests = ["avx2", "portable"].map(|class| {
         let reader = bench.reading(&format!("reader-{class}"));
-        let offer = reader.offer(&key, class, Accept::AnyClass).expect("asked").expect("offered");
-        reader.bring(&offer, &|_| true).expect("kept").expect("brought").outputs["out"].digest()
+        let hit = reader.find_remote(&key, target, Accept::AnyTarget).expect("asked").expect("offered");
+        reader.download(&hit, &|_| true).expect("kept").expect("brought").outputs["out"].digest()
     });
     assert!((0..16).any(|number| {
         let own = result(&bench.store(&format!("again-{number}")), "x", "avx2", &[large(number)]);
         own.outputs["out"].digest() == digests[0]
     }));
     let reader = bench.reading("exact");
-    assert!(reader.offer(&key, "portable", Accept::OwnClass).expect("asked").is_none(), "another class is not wanted");
+    assert!(
+        reader.find_remote(&key, "portable", Accept::OwnTarget).expect("asked").is_none(),
+        "another class is not wanted"
+    );
 }
 
 #[test]
@@ -261,21 +264,21 @@ fn a_remote_that_writes_over_what_is_there_is_told_once_and_one_that_does_not_ne
     // What it keeps is whole all the same.
     let reader = bench.reading("b");
     for Found { record, .. } in &sent {
-        let offer = reader.offer(&record.key, "avx2", Accept::OwnClass).expect("asked").expect("offered");
-        assert!(reader.bring(&offer, &|_| true).expect("kept").is_some());
+        let hit = reader.find_remote(&record.key, "avx2", Accept::OwnTarget).expect("asked").expect("offered");
+        assert!(reader.download(&hit, &|_| true).expect("kept").is_some());
     }
 }
 
-/// Writes a parcel as it stands, with its digest.
-fn forge(root: &Path, parcel: &Parcel, pack: &[u8]) {
+/// Writes a bundle as it stands, with its digest.
+fn forge(root: &Path, bundle: &Bundle, pack: &[u8]) {
     let site = Folder::new(root.to_owned());
-    let text = serde_json::to_vec(parcel).expect("it serialises");
+    let text = serde_json::to_vec(bundle).expect("it serialises");
     let sealed = [Digest::of(&text).to_string().as_bytes(), b"\n", &text, b"\n"].concat();
     let place = |kind: &str, digest: &Digest| {
         let digits = digest.to_string();
         format!("v1/{kind}/{}/{}", &digits[..2], &digits[2..])
     };
-    site.put(&format!("{}.any", place("actions", &parcel.record.key)), Bytes::from(sealed), &|| true).expect("written");
+    site.put(&format!("{}.any", place("actions", &bundle.record.key)), Bytes::from(sealed), &|| true).expect("written");
     site.put(&place("packs", &Digest::of(pack)), Bytes::copy_from_slice(pack), &|| true).expect("written");
 }
 
@@ -307,39 +310,39 @@ fn a_remote_that_lies_is_not_believed() {
         bytes.extend(objects.concat());
         bytes
     };
-    let parcel = |tree: &[u8], pack: &[u8], digest: Digest, small: usize| {
+    let bundle = |tree: &[u8], pack: &[u8], digest: Digest, small: usize| {
         let object = Entry { digest: Digest::of(tree), size: tree.len() as u64 };
         let mut record = honest.record.clone();
         record.outputs = BTreeMap::from([("out".to_owned(), StoredTree { tree: digest, object })]);
         let file = serde_json::json!({"digest": Digest::of(pack), "size": pack.len()});
         let packs = serde_json::json!([{"file": file, "small": small}]);
-        serde_json::from_value(serde_json::json!({"record": record, "packs": packs, "alone": []})).expect("a parcel")
+        serde_json::from_value(serde_json::json!({"record": record, "packs": packs, "alone": []})).expect("a bundle")
     };
     let mut number = 0;
-    let mut offered = |parcel: &Parcel, pack: &[u8]| {
-        forge(&bench.remote(), parcel, pack);
+    let mut offered = |bundle: &Bundle, pack: &[u8]| {
+        forge(&bench.remote(), bundle, pack);
         number += 1;
         let reader = bench.reading(&format!("reader-{number}"));
-        let offer = reader.offer(&honest.record.key, EVERYWHERE, Accept::AnyClass).expect("asked");
+        let hit = reader.find_remote(&honest.record.key, EVERYWHERE, Accept::AnyTarget).expect("asked");
         let troubles = reader.remotes.troubles();
-        (offer.is_some_and(|offer| reader.bring(&offer, &|_| true).expect("kept").is_some()), troubles.len())
+        (hit.is_some_and(|hit| reader.download(&hit, &|_| true).expect("kept").is_some()), troubles.len())
     };
 
     let mut tree = Tree::default();
     tree.insert("a", entry);
     let good = tree_bytes(&["a"], entry);
     let pack = packed(&[&good, b"a"]);
-    assert_eq!(offered(&parcel(&good, &pack, tree.digest(), 1), &pack), (true, 0), "the honest one");
-    assert_eq!(offered(&parcel(&good, &pack, Digest::of(b"other"), 1), &pack), (false, 1), "another tree");
-    assert_eq!(offered(&parcel(&good, &pack, tree.digest(), 0), &pack), (false, 1), "an object too few");
-    assert_eq!(offered(&parcel(&good, &pack, tree.digest(), 2), &pack), (false, 1), "an object too many");
+    assert_eq!(offered(&bundle(&good, &pack, tree.digest(), 1), &pack), (true, 0), "the honest one");
+    assert_eq!(offered(&bundle(&good, &pack, Digest::of(b"other"), 1), &pack), (false, 1), "another tree");
+    assert_eq!(offered(&bundle(&good, &pack, tree.digest(), 0), &pack), (false, 1), "an object too few");
+    assert_eq!(offered(&bundle(&good, &pack, tree.digest(), 2), &pack), (false, 1), "an object too many");
     let empty = packed(&[]);
-    assert_eq!(offered(&parcel(&good, &empty, tree.digest(), 1), &empty), (false, 1), "a pack without the tree");
+    assert_eq!(offered(&bundle(&good, &empty, tree.digest(), 1), &empty), (false, 1), "a pack without the tree");
     let other = packed(&[&good, b"b"]);
-    assert!(!offered(&parcel(&good, &other, tree.digest(), 1), &other).0, "a pack with another object");
+    assert!(!offered(&bundle(&good, &other, tree.digest(), 1), &other).0, "a pack with another object");
     for name in ["../a", "/a", "a/../../b", "", "a//b", "a\0b"] {
         let bad = tree_bytes(&[name], entry);
         let pack = packed(&[&bad, b"a"]);
-        assert_eq!(offered(&parcel(&bad, &pack, Digest::of(b"any"), 1), &pack), (false, 1), "the name {name:?}");
+        assert_eq!(offered(&bundle(&bad, &pack, Digest::of(b"any"), 1), &pack), (false, 1), "the name {name:?}");
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use macula::base::Digest;
-use macula::store::remote::{Fault, Remote, Site, Trouble, Watch};
+use macula::store::remote::{Fault, Remote, Site, Trouble, Watchdog};
 use macula::store::{Accept, EVERYWHERE, Remotes, Store};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -80,13 +80,13 @@ fn ask(
     let folder = TempDir::new().expect("a folder");
     let asked = Arc::new(AtomicUsize::new(0));
     let stopped = Arc::clone(stop);
-    let watch = Watch::new(PATIENCE, clock(step), move || stopped.load(Ordering::SeqCst));
+    let watch = Watchdog::new(PATIENCE, clock(step), move || stopped.load(Ordering::SeqCst));
     let place = Place { asked: Arc::clone(&asked), answer: Box::new(answer) };
     let remotes = Remotes::new(vec![Remote::new("lab", Box::new(place), watch)]);
     let store = Store::open(folder.path()).expect("a store").with_remotes(remotes);
     for key in 0..keys {
-        let offer = store.offer(&Digest::of(&[key]), EVERYWHERE, Accept::OwnClass).expect("asked");
-        assert!(offer.is_none());
+        let hit = store.find_remote(&Digest::of(&[key]), EVERYWHERE, Accept::OwnTarget).expect("asked");
+        assert!(hit.is_none());
     }
     (asked.load(Ordering::SeqCst), store.remotes.troubles())
 }
@@ -110,7 +110,7 @@ fn a_place_that_drips_is_left_after_twice_its_patience_and_asked_no_more() {
 
 #[test]
 fn a_parcel_that_comes_fast_enough_but_without_end_is_left_in_time() {
-    // 16 KiB in a quarter of a second: no drip. In four times the patience this is less than a parcel may have.
+    // 16 KiB in a quarter of a second: no drip. In four times the patience this is less than a bundle may have.
     let flows = |into: &mut dyn Write| loop {
         into.write_all(&[b'x'; 16 << 10])?;
     };

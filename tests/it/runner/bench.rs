@@ -11,7 +11,7 @@ use macula::base::{FileId, Sources, Span};
 use macula::lang::spec::{Input, Output, Pipeline, Reference, StageSpec};
 use macula::lang::value::Value;
 use macula::plan::{Decision, Explanation};
-use macula::run::{self, Event, Options, Project, Report, Watch, World};
+use macula::run::{self, Event, Host, Options, Project, Report, Watch};
 use macula::stage::Implementation;
 use macula::store::{Location, RunOutcome, Store};
 use tempfile::TempDir;
@@ -21,7 +21,7 @@ use super::stages::ALL;
 /// A project folder with its store.
 pub(super) struct Bench {
     folder: TempDir,
-    pub(super) world: World,
+    pub(super) host: Host,
     pub(super) options: Options,
     pub(super) implementations: &'static [Implementation],
     /// Whether outputs that can't be read are told instead of ending the test.
@@ -46,7 +46,7 @@ impl Bench {
     pub(super) fn new() -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         Self {
-            world: world(folder.path()),
+            host: host(folder.path()),
             folder,
             options: Options::usual(2),
             implementations: ALL,
@@ -82,9 +82,9 @@ impl Bench {
 
     pub(super) fn run_in(&self, store: &Store, pipeline: &Pipeline) -> Came {
         let sources = Sources::default();
-        let stop = self.stops_at_line.then(|| Arc::clone(&self.world.signalled));
+        let stop = self.stops_at_line.then(|| Arc::clone(&self.host.signalled));
         let listener = Listener { events: Mutex::default(), stop };
-        let report = run::execute(&self.world, &self.project(store, pipeline, &sources), &self.options, &listener)
+        let report = run::execute(&self.host, &self.project(store, pipeline, &sources), &self.options, &listener)
             .expect("the pipeline can be planned");
         let (mut texts, mut unreadable) = (BTreeMap::new(), Vec::new());
         for (id, known) in &report.known {
@@ -121,7 +121,7 @@ impl Bench {
         let store = self.store();
         let sources = Sources::default();
         let project = self.project(&store, pipeline, &sources);
-        run::plan(&self.world, &project, &self.options, |engine, explained| {
+        run::plan(&self.host, &project, &self.options, |engine, explained| {
             explained.iter().map(|(id, decision, why)| show(engine.stage(*id).name.clone(), decision, why)).collect()
         })
         .expect("the pipeline can be planned")
@@ -154,9 +154,9 @@ impl Bench {
     }
 }
 
-/// A world in `folder`.
-pub(super) fn world(folder: &Path) -> World {
-    World {
+/// A host in `folder`.
+pub(super) fn host(folder: &Path) -> Host {
+    Host {
         now: SystemTime::now,
         environment: BTreeMap::new(),
         folder: folder.to_owned(),

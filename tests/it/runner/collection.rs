@@ -28,13 +28,13 @@ fn bench() -> Bench {
 }
 
 fn gc(bench: &Bench, policy: Policy) -> Collected {
-    let now = bench.world.nanoseconds();
+    let now = bench.host.nanoseconds();
     let said = collect(&bench.store(), policy, Mode::DryRun, now).expect("said");
     let done = collect(&bench.store(), policy, Mode::Sweep, now).expect("collected");
     assert_eq!(said, done, "a dry run says what is done");
     let inventory = Inventory::of(&bench.store()).expect("listed");
     assert_eq!(inventory.bytes(), done.before - done.bytes);
-    let look = Store::look(&bench.path(".macula")).expect("there");
+    let look = Store::open_read_only(&bench.path(".macula")).expect("there");
     assert_eq!(verify::verify(&look, &inventory).expect("verified").findings, []);
     done
 }
@@ -86,7 +86,7 @@ fn what_was_used_lately_stays() {
     let hour = 3_600_000_000_000;
     let policy = Policy { younger_than: Some(hour), ..Policy::default() };
     assert_eq!(gc(&bench, policy).results.len(), 0);
-    let later = bench.world.nanoseconds() + 2 * hour;
+    let later = bench.host.nanoseconds() + 2 * hour;
     let gone = collect(&bench.store(), policy, Mode::Sweep, later).expect("collected");
     assert_eq!(gone.results.len(), 3);
     assert!(bench.run(&chain("a")).done().computed().len() == 3);
@@ -127,8 +127,8 @@ fn what_a_living_process_found_stays_until_it_ends() {
     bench.run(&chain("b")).done();
     let store = bench.store();
     let key = first.report.record.stages["last"].key.expect("a key");
-    let found = store.find(&key, "any", Accept::AnyClass).expect("looked up").expect("there");
-    let gone = collect(&bench.store(), KEEP_ONE, Mode::Sweep, bench.world.nanoseconds()).expect("collected");
+    let found = store.find(&key, "any", Accept::AnyTarget).expect("looked up").expect("there");
+    let gone = collect(&bench.store(), KEEP_ONE, Mode::Sweep, bench.host.nanoseconds()).expect("collected");
     assert_eq!((gone.living, gone.results.len()), (1, 2), "`each` and `one` of the first run");
     let entry = found.outputs["out"].tree(&store.objects).expect("readable").entries["text"];
     store.objects.read(&entry).expect("still readable");
@@ -147,7 +147,7 @@ fn a_run_beside_collection_is_never_harmed() {
             let mut rounds = 0;
             while !stop.load(Ordering::SeqCst) {
                 let policy = Policy { max_size: Some(0), ..Policy::default() };
-                collect(&bench.store(), policy, Mode::Sweep, bench.world.nanoseconds()).expect("collected");
+                collect(&bench.store(), policy, Mode::Sweep, bench.host.nanoseconds()).expect("collected");
                 rounds += 1;
             }
             rounds

@@ -219,7 +219,7 @@ fn edits_in_a_row(edits: &[Edit], listing: Option<(usize, u64)>) -> Result<(), T
     let mut bench = Bench::new();
     bench.bears_damage = true;
     bench.listing = listing;
-    bench.world.environment.insert("MACULA_LOOKS".into(), "0".into());
+    bench.host.environment.insert("MACULA_LOOKS".into(), "0".into());
     bench.write("in.txt", "0\n0");
     bench.write("data/0", "0");
     let mut pipeline = start();

@@ -41,12 +41,12 @@ fn what_another_process_computes_takes_no_slot() {
     });
     let keys: Vec<_> = keys.into_iter().flatten().collect();
     let others = bench.store();
-    let Ok(Lookup::Miss(claim, _)) = others.lookup(&keys[0].1, EVERYWHERE, Accept::AnyClass) else {
+    let Ok(Lookup::Miss(claim, _)) = others.lookup(&keys[0].1, EVERYWHERE, Accept::AnyTarget) else {
         panic!("nobody computes it")
     };
     let came = std::thread::scope(|scope| {
         let run = scope.spawn(|| bench.run(&pipeline));
-        let there = |key| others.find(key, EVERYWHERE, Accept::AnyClass).is_ok_and(|found| found.is_ok());
+        let there = |key| others.find(key, EVERYWHERE, Accept::AnyTarget).is_ok_and(|found| found.is_ok());
         let begun = Instant::now();
         while !keys[1..].iter().all(|(_, key)| there(key)) {
             assert!(begun.elapsed() < Duration::from_mins(1), "the other stages are not computed");

@@ -47,14 +47,14 @@ fn a_result_is_known_to_cost_all_of_its_items_however_few_were_computed_last() {
     let bench = bench(20);
     let run = || bench.run(&mapped("s")).done().report.record.stages["each"].clone();
     let all = run();
-    assert_eq!(all.anew, all.cost);
+    assert_eq!(all.full_seconds, all.last_seconds);
     bench.write("data/005b.txt", "new");
     let one = run();
-    assert!(one.items == Some((1, 21)) && one.anew > one.cost, "{one:?}");
+    assert!(one.items == Some((1, 21)) && one.full_seconds > one.last_seconds, "{one:?}");
     std::fs::remove_file(bench.path("data/000.txt")).expect("removed");
     let none = run();
-    assert!(none.items == Some((0, 20)) && none.anew >= one.anew, "{none:?}");
-    assert_eq!(run().anew, none.anew, "reused");
+    assert!(none.items == Some((0, 20)) && none.full_seconds >= one.full_seconds, "{none:?}");
+    assert_eq!(run().full_seconds, none.full_seconds, "reused");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use macula::lang::value::Value;
 use macula::run::{self, Nobody, Options, Project};
 use macula::store::Store;
 
-use super::bench::{Bench, With, pipeline, source, stage, world, wrap};
+use super::bench::{Bench, With, host, pipeline, source, stage, wrap};
 
 const FOLDER: &str = "MACULA_TEST_FOLDER";
 
@@ -32,7 +32,7 @@ fn a_child_process_runs_the_slow_pipeline() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let folder = Path::new(&folder);
     let store = Store::open(&folder.join(".macula")).expect("the store opens");
-    let (world, pipeline) = (world(folder), slow());
+    let (host, pipeline) = (host(folder), slow());
     let project = Project {
         pipeline: &pipeline,
         sources: &macula::base::Sources::default(),

@@ -140,7 +140,7 @@ fn several_that_write_the_index_at_once_leave_it_right() {
 }
 
 fn gc(bench: &Bench, policy: Policy, later: u64) -> Collected {
-    let now = bench.world.nanoseconds() + later;
+    let now = bench.host.nanoseconds() + later;
     let said = collect(&bench.store(), policy, Mode::DryRun, now).expect("said");
     let done = collect(&bench.store(), policy, Mode::Sweep, now).expect("collected");
     assert_eq!(said, done, "a dry run says what is done");
@@ -184,7 +184,7 @@ fn the_record_of_a_run_that_may_be_alive_stays() {
     store.runs.write(&record);
     // Whoever looks for a key has a lease.
     let key = record.stages["one"].key.expect("a key");
-    let _ = store.find(&key, "any", macula::store::Accept::AnyClass).expect("looked up");
+    let _ = store.find(&key, "any", macula::store::Accept::AnyTarget).expect("looked up");
     let policy = Policy { keep_runs: Some(0), ..Policy::default() };
     assert_eq!(gc(&bench, policy, 0).runs, 2);
     assert_eq!(recorded(&bench.path(".macula/v1/runs")), [runs[0].clone()]);

@@ -192,7 +192,9 @@ fn results_of_another_class_are_taken_and_named_unless_exact() {
     bench.run(&drawn()).done();
     let elsewhere = super::stages::ALL.iter().map(|known| Implementation {
         determinism: match known.determinism {
-            Determinism::PathExact { apart, .. } => Determinism::PathExact { path: |_| "other-path".to_owned(), apart },
+            Determinism::PathExact { tolerance, .. } => {
+                Determinism::PathExact { path: |_| "other-path".to_owned(), apart }
+            }
             exact @ (Determinism::BitExact | Determinism::Unknown) => exact,
         },
         ..*known
@@ -205,7 +207,7 @@ fn results_of_another_class_are_taken_and_named_unless_exact() {
         .iter()
         .any(|event| matches!(event, Event::StageEnded { other_class: Some(class), .. } if class == "test-path"));
     assert!(named, "the class it was computed in is told");
-    bench.options.accept = macula::store::Accept::OwnClass;
+    bench.options.accept = macula::store::Accept::OwnTarget;
     assert_eq!(bench.plan(&drawn())["dice"], "run");
     assert_eq!(bench.run(&drawn()).done().of("dice"), "computed");
     assert_eq!(bench.run(&drawn()).done().of("dice"), "reused");
@@ -252,7 +254,7 @@ fn a_stop_keeps_the_checkpoint_for_the_next_run() {
     bench.stops_at_line = false;
     assert!(came.report.stopped);
     assert_eq!([came.of("slow"), came.of("one")], ["stopped", "not-run"]);
-    bench.world = super::bench::world(&bench.path(""));
+    bench.host = super::bench::host(&bench.path(""));
     assert_eq!(bench.run(&waiting()).done().text("one.out"), "a(from the checkpoint)");
     assert!(super::stages::is_empty(&bench.path(".macula/v1/partial")), "the checkpoint is let go");
     assert!(super::stages::is_empty(&bench.path(".macula/v1/claims")), "the claim is let go");

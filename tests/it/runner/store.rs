@@ -65,7 +65,7 @@ fn record(store: &Store, key: Digest, text: &str) -> Record {
     let stored = StoredTree { tree: tree.digest(), object: store.objects.put_tree(&tree).expect("stored") };
     Record {
         key,
-        class: "any".into(),
+        target: "any".into(),
         outputs: [("out".to_owned(), stored)].into(),
         summary: serde_json::Value::Null,
         manifest: Manifest::default(),
@@ -80,7 +80,7 @@ fn a_claim_is_held_by_one_and_committing_it_makes_a_hit() {
     let store = Store::open(folder.path()).expect("opens");
     let other = Store::open(folder.path()).expect("opens");
     let key = Digest::of(b"key");
-    let look = |store: &Store| store.lookup(&key, "any", Accept::AnyClass).expect("looked up");
+    let look = |store: &Store| store.lookup(&key, "any", Accept::AnyTarget).expect("looked up");
     let Lookup::Miss(claim, _) = look(&store) else { panic!("nothing is there yet") };
     assert!(matches!(look(&other), Lookup::Busy));
     fs::write(claim.partial().expect("a folder").join("checkpoint"), "half").expect("written");

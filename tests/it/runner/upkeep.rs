@@ -35,12 +35,12 @@ fn bench() -> Bench {
 }
 
 fn verified(bench: &Bench) -> Verified {
-    let store = Store::look(&bench.path(".macula")).expect("there is a store");
+    let store = Store::open_read_only(&bench.path(".macula")).expect("there is a store");
     verify::verify(&store, &Inventory::of(&store).expect("listed")).expect("verified")
 }
 
 fn repaired(bench: &Bench, findings: &[Finding]) -> Repaired {
-    repair::repair(&bench.world, &bench.store(), findings, bench.implementations, &Options::usual(2), &Nobody)
+    repair::repair(&bench.host, &bench.store(), findings, bench.implementations, &Options::usual(2), &Nobody)
         .expect("repaired")
 }
 

@@ -12,26 +12,26 @@ use rustix::io::Errno;
 
 /// How a lock is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum LockMode {
     /// With others that share it; waits for who holds it alone.
     Shared,
     /// Alone; waits for all others.
-    Alone,
-    /// As [`Ask::Shared`], without waiting.
-    SharedNow,
-    /// As [`Ask::Alone`], without waiting.
-    AloneNow,
+    Exclusive,
+    /// As [`LockMode::Shared`], without waiting.
+    TryShared,
+    /// As [`LockMode::Exclusive`], without waiting.
+    TryExclusive,
 }
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locked {
+pub enum LockStatus {
     /// It is held until it is given back or the file is closed.
     Held,
     /// Another holds it.
-    Elsewhere,
+    Busy,
     /// The disk knows no locks: nobody is kept out.
-    Unknown,
+    Unsupported,
 }
 
 /// Opens a file that is locked, to read and to write, making it where it is missing; never through a link, which could lead elsewhere.
@@ -49,17 +49,17 @@ pub fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// What the system says.
-pub fn lock(file: &File, ask: Ask) -> io::Result<Locked> {
-    let operation = match ask {
-        Ask::Shared => FlockOperation::LockShared,
-        Ask::Alone => FlockOperation::LockExclusive,
-        Ask::SharedNow => FlockOperation::NonBlockingLockShared,
-        Ask::AloneNow => FlockOperation::NonBlockingLockExclusive,
+pub fn lock(file: &File, mode: LockMode) -> io::Result<LockStatus> {
+    let operation = match mode {
+        LockMode::Shared => FlockOperation::LockShared,
+        LockMode::Exclusive => FlockOperation::LockExclusive,
+        LockMode::TryShared => FlockOperation::NonBlockingLockShared,
+        LockMode::TryExclusive => FlockOperation::NonBlockingLockExclusive,
     };
     match flock(file, operation) {
-        Ok(()) => Ok(Locked::Held),
-        Err(Errno::WOULDBLOCK) => Ok(Locked::Elsewhere),
-        Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(Locked::Unknown),
+        Ok(()) => Ok(LockStatus::Held),
+        Err(Errno::WOULDBLOCK) => Ok(LockStatus::Busy),
+        Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(LockStatus::Unsupported),
         Err(error) => Err(error.into()),
     }
 }
@@ -74,7 +74,7 @@ pub fn unlock(file: &File) -> io::Result<()> {
 
 /// The error of what can't be done without locks.
 #[must_use]
-pub fn unknown() -> io::Error {
+pub fn unsupported() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "its disk knows no locks")
 }
 
@@ -86,12 +86,12 @@ mod tests {
     fn a_lock_keeps_others_out_until_its_file_is_closed() {
         let folder = tempfile::tempdir().expect("a folder");
         let [one, other] = [(); 2].map(|()| open(&folder.path().join("lock")).expect("opened"));
-        assert_eq!(lock(&one, Ask::AloneNow).expect("asked"), Locked::Held);
-        assert_eq!(lock(&one, Ask::AloneNow).expect("asked again"), Locked::Held);
-        assert_eq!(lock(&other, Ask::AloneNow).expect("asked"), Locked::Elsewhere);
-        assert_eq!(lock(&other, Ask::SharedNow).expect("asked"), Locked::Elsewhere);
+        assert_eq!(lock(&one, LockMode::TryExclusive).expect("asked"), LockStatus::Held);
+        assert_eq!(lock(&one, LockMode::TryExclusive).expect("asked again"), LockStatus::Held);
+        assert_eq!(lock(&other, LockMode::TryExclusive).expect("asked"), LockStatus::Busy);
+        assert_eq!(lock(&other, LockMode::TryShared).expect("asked"), LockStatus::Busy);
         drop(one);
-        assert_eq!(lock(&other, Ask::SharedNow).expect("asked"), Locked::Held);
+        assert_eq!(lock(&other, LockMode::TryShared).expect("asked"), LockStatus::Held);
     }
 
     /// NFS takes a lock for what the file is open for alone; this system takes any, so it is looked how the file is open.

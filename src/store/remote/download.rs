@@ -4,39 +4,47 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::objects::{at_once, digest_of_large};
 use super::super::{Entry, Found, Objects, Store, StoreError, action};
-use super::offer::{Offer, Part, file};
-use super::parcel::{self, Parcel};
-use super::watch::Expected;
+use super::bundle::{self, Bundle};
+use super::hit::{Part, RemoteHit, file};
+use super::watchdog::Expected;
 use super::{Fault, Remote, Remotes, lock};
 
 /// After so many files what arrived is brought to its place, so that a killed process need not fetch it again.
 const GROUP: usize = 32;
 
 impl Store {
-    /// Brings a result into the store and records it. `go_on` hears how many bytes have come, and says whether to go on. [`None`] where it
+    /// Brings a result into the store and records it. `on_progress` hears how many bytes have come, and says whether to go on. [`None`] where it
     /// did not come whole: then it is not offered again in this process.
     ///
     /// # Errors
     /// [`StoreError::Disk`] where it can't be kept.
-    pub fn bring(&self, offer: &Offer, go_on: &(dyn Fn(u64) -> bool + Sync)) -> Result<Option<Found>, StoreError> {
-        let record = offer.record();
-        let come = AtomicU64::new(0);
-        for group in offer.open_parts(&self.objects).chunks(GROUP) {
+    pub fn download(
+        &self,
+        hit: &RemoteHit,
+        on_progress: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Option<Found>, StoreError> {
+        let record = hit.record();
+        let received = AtomicU64::new(0);
+        for group in hit.open_parts(&self.objects).chunks(GROUP) {
             let outcome = at_once(group, |one| {
-                let going = |bytes: u64| go_on(come.load(Ordering::Relaxed) + bytes);
-                part(&offer.remote, &self.objects, &offer.parcel, *one, &going)?;
-                let size = offer.file(*one).1;
-                if go_on(come.fetch_add(size, Ordering::Relaxed) + size) { Ok(()) } else { Err(Fault::Stopped) }
+                let proceed = |bytes: u64| on_progress(received.load(Ordering::Relaxed) + bytes);
+                part(&hit.remote, &self.objects, &hit.bundle, *one, &proceed)?;
+                let size = hit.file(*one).1;
+                if on_progress(received.fetch_add(size, Ordering::Relaxed) + size) {
+                    Ok(())
+                } else {
+                    Err(Fault::Stopped)
+                }
             });
             self.objects.publish()?;
             if let Err(fault) = outcome {
                 self.remotes.refuse(&record.key);
-                return fault_of(&offer.remote, fault).map(|()| None);
+                return fault_of(&hit.remote, fault).map(|()| None);
             }
         }
         self.objects.publish()?;
-        action::write(&self.layout.action(&record.key, &record.class), record)?;
-        let found = self.load(&record.key, &record.class)?.ok();
+        action::write(&self.layout.action(&record.key, &record.target), record)?;
+        let found = self.load(&record.key, &record.target)?.ok();
         if found.is_none() {
             self.remotes.refuse(&record.key);
         }
@@ -45,17 +53,17 @@ impl Store {
 }
 
 impl Remotes {
-    /// Brings one object that an offer holds. Returns whether it is here now.
+    /// Brings one object that a hit holds. Returns whether it is here now.
     ///
     /// # Errors
     /// [`StoreError::Disk`] where it can't be kept.
-    pub(in super::super) fn bring(&self, objects: &Objects, entry: &Entry) -> Result<bool, StoreError> {
-        let Some((offer, one)) = lock(&self.held).get(&entry.digest).cloned() else { return Ok(false) };
-        match part(&offer.remote, objects, &offer.parcel, one, &|_| true) {
+    pub(in super::super) fn download(&self, objects: &Objects, entry: &Entry) -> Result<bool, StoreError> {
+        let Some((hit, one)) = lock(&self.held).get(&entry.digest).cloned() else { return Ok(false) };
+        match part(&hit.remote, objects, &hit.bundle, one, &|_| true) {
             Ok(()) => Ok(objects.stores(entry)),
             Err(fault) => {
-                self.refuse(&offer.record().key);
-                fault_of(&offer.remote, fault).map(|()| false)
+                self.refuse(&hit.record().key);
+                fault_of(&hit.remote, fault).map(|()| false)
             }
         }
     }
@@ -72,14 +80,14 @@ fn fault_of(remote: &Remote, fault: Fault) -> Result<(), StoreError> {
 }
 
 /// Whether to go on, given how many bytes of a file have come.
-type Going<'a> = &'a (dyn Fn(u64) -> bool + Sync);
+type Proceed<'a> = &'a (dyn Fn(u64) -> bool + Sync);
 
-fn part(remote: &Remote, objects: &Objects, parcel: &Parcel, part: Part, going: Going<'_>) -> Result<(), Fault> {
+fn part(remote: &Remote, objects: &Objects, bundle: &Bundle, part: Part, proceed: Proceed<'_>) -> Result<(), Fault> {
     let there = match part {
-        Part::Pack(at) => pack(remote, objects, parcel, at, going)?,
-        Part::Alone(entry) => large(remote, objects, &entry, going)?,
+        Part::Pack(at) => pack(remote, objects, bundle, at, proceed)?,
+        Part::Alone(entry) => large(remote, objects, &entry, proceed)?,
     };
-    let gone = || Fault::Wrong(format!("`{}` is missing from remote `{}`", file(parcel, part).0, remote.name));
+    let gone = || Fault::Wrong(format!("`{}` is missing from remote `{}`", file(bundle, part).0, remote.name));
     if there { Ok(()) } else { Err(gone()) }
 }
 
@@ -87,24 +95,24 @@ fn part(remote: &Remote, objects: &Objects, parcel: &Parcel, part: Part, going: 
 pub(super) fn pack(
     remote: &Remote,
     objects: &Objects,
-    parcel: &Parcel,
+    bundle: &Bundle,
     at: usize,
-    going: Going<'_>,
+    proceed: Proceed<'_>,
 ) -> Result<bool, Fault> {
-    let expected = parcel.packs[at].file;
-    let name = parcel::pack(&expected.digest);
+    let expected = bundle.packs[at].file;
+    let name = bundle::pack(&expected.digest);
     let _room = remote.room.take(expected.size);
     let bytes = remote.tried(|site| {
         let mut bytes = Vec::new();
         let fetched = site.fetch(&name, Expected::Bytes(expected.size), &mut |piece| {
             bytes.extend_from_slice(piece);
-            if going(bytes.len() as u64) { Ok(()) } else { Err(Fault::Stopped) }
+            if proceed(bytes.len() as u64) { Ok(()) } else { Err(Fault::Stopped) }
         })?;
         Ok(fetched.map(|_| bytes))
     })?;
     let Some(bytes) = bytes else { return Ok(false) };
     let whole = digest_of_large(&bytes) == expected.digest;
-    let Some(packed) = parcel::unpacked(&bytes).filter(|_| whole) else { return Err(damaged(remote, &name)) };
+    let Some(packed) = bundle::unpacked(&bytes).filter(|_| whole) else { return Err(damaged(remote, &name)) };
     for object in packed {
         objects.put(object)?;
     }
@@ -112,15 +120,15 @@ pub(super) fn pack(
 }
 
 /// Brings a large object. Returns whether the remote has it.
-fn large(remote: &Remote, objects: &Objects, entry: &Entry, going: Going<'_>) -> Result<bool, Fault> {
-    let name = parcel::object(&entry.digest);
+fn large(remote: &Remote, objects: &Objects, entry: &Entry, proceed: Proceed<'_>) -> Result<bool, Fault> {
+    let name = bundle::object(&entry.digest);
     remote.tried(|site| {
         let mut writer = objects.writer()?;
-        let mut come = 0;
+        let mut received = 0;
         let fetched = site.fetch(&name, Expected::Bytes(entry.size), &mut |piece| {
             writer.add(piece)?;
-            come += piece.len() as u64;
-            if going(come) { Ok(()) } else { Err(Fault::Stopped) }
+            received += piece.len() as u64;
+            if proceed(received) { Ok(()) } else { Err(Fault::Stopped) }
         })?;
         match fetched {
             None => Ok(false),

@@ -94,7 +94,7 @@ impl Objects {
     pub(super) fn own_path(&self, digest: &Digest) -> Option<PathBuf> {
         let place = Some(self.place(digest)).filter(|place| !self.is_stuck(digest) && place.exists());
         let pending = || lock(&self.pending).get(digest).cloned().filter(|path| path.exists());
-        place.or_else(pending).or_else(|| self.place_anew(digest))
+        place.or_else(pending).or_else(|| self.revalidated_path(digest))
     }
 
     /// Whether the bytes at `path` had their digest in this process, and look as they did then.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Lock, Locked};
+use super::{LockedStage, Lockfile};
 use crate::base::Sources;
 use crate::lang::spec::{Pipeline, StageSpec};
 use crate::run::Project;
@@ -52,8 +52,9 @@ pub struct Why {
 pub struct Judged {
     /// The stage.
     pub stage: String,
-    /// Its class, as locked.
-    pub class: String,
+    /// Its determinism, as locked.
+    #[serde(rename = "class")]
+    pub determinism: String,
     /// How it came out.
     pub verdict: Verdict,
     /// How far its figures may lie from the locked ones, where they may.
@@ -66,23 +67,30 @@ pub struct Judged {
 
 /// Compares what came out with a lock. Of a run of some stages only, those that the lock has beside them do not count as gone.
 #[must_use]
-pub fn judge(locked: &Lock, now: &Lock, project: &Project, wanted: &[&str]) -> Vec<Judged> {
+pub fn judge(locked: &Lockfile, now: &Lockfile, project: &Project, wanted: &[&str]) -> Vec<Judged> {
     let mut judging = Judging { locked, now, project, judged: BTreeMap::new() };
     let mut found: Vec<Judged> = judging.in_order(wanted).into_iter().map(|stage| judging.of(stage)).collect();
-    let known = |stage: &&Locked| !project.pipeline.stages.iter().any(|own| own.name == stage.name);
+    let known = |stage: &&LockedStage| !project.pipeline.stages.iter().any(|own| own.name == stage.name);
     if wanted.len() == project.pipeline.stages.len() {
-        found.extend(locked.stages.iter().filter(known).map(|gone| bare(&gone.name, &gone.class, Verdict::Gone)));
+        found.extend(locked.stages.iter().filter(known).map(|gone| bare(&gone.name, &gone.determinism, Verdict::Gone)));
     }
     found
 }
 
-fn bare(stage: &str, class: &str, verdict: Verdict) -> Judged {
-    Judged { stage: stage.to_owned(), class: class.to_owned(), verdict, bound: None, farthest: None, why: Vec::new() }
+fn bare(stage: &str, determinism: &str, verdict: Verdict) -> Judged {
+    Judged {
+        stage: stage.to_owned(),
+        determinism: determinism.to_owned(),
+        verdict,
+        bound: None,
+        farthest: None,
+        why: Vec::new(),
+    }
 }
 
 struct Judging<'a> {
-    locked: &'a Lock,
-    now: &'a Lock,
+    locked: &'a Lockfile,
+    now: &'a Lockfile,
     project: &'a Project<'a>,
     /// Of stages that came out within a tolerance, the bound; of those that differ, none.
     judged: BTreeMap<String, Option<f64>>,
@@ -100,8 +108,8 @@ impl<'a> Judging<'a> {
     fn of(&mut self, stage: &StageSpec) -> Judged {
         let name = stage.name.as_str();
         let judged = match (self.locked.stage(name), self.now.stage(name)) {
-            (None, Some(now)) => bare(name, &now.class, Verdict::New),
-            (old, None) => bare(name, old.map_or("", |old| old.class.as_str()), Verdict::Missing),
+            (None, Some(now)) => bare(name, &now.determinism, Verdict::New),
+            (old, None) => bare(name, old.map_or("", |old| old.determinism.as_str()), Verdict::Missing),
             (Some(old), Some(now)) => self.compared(stage, old, now),
         };
         if judged.verdict != Verdict::BitForBit {
@@ -110,8 +118,8 @@ impl<'a> Judging<'a> {
         judged
     }
 
-    fn compared(&self, stage: &StageSpec, old: &Locked, now: &Locked) -> Judged {
-        let mut judged = bare(&old.name, &old.class, Verdict::BitForBit);
+    fn compared(&self, stage: &StageSpec, old: &LockedStage, now: &LockedStage) -> Judged {
+        let mut judged = bare(&old.name, &old.determinism, Verdict::BitForBit);
         judged.why = self.changes(stage, old, now);
         if old.outputs == now.outputs {
             return judged;
@@ -120,8 +128,10 @@ impl<'a> Judging<'a> {
         let found = self.project.implementations.iter().find(|known| known.name == stage.implementation);
         let own = found.and_then(|found| apart(found, old, now));
         if let Some(own) = own {
-            let text =
-                format!("computed on `{}`, the lock on `{}`: figures may differ by {}", now.on, old.on, own.figures);
+            let text = format!(
+                "computed on `{}`, the lock on `{}`: figures may differ by {}",
+                now.target, old.target, own.figures
+            );
             judged.why.push(Why { kind: "class", text, at: None });
         }
         // What came within a tolerance hands it on; what differs without a bound leaves none.
@@ -155,7 +165,7 @@ impl<'a> Judging<'a> {
     }
 
     /// What of a stage's own facts, and of its inputs, is not as locked.
-    fn changes(&self, stage: &StageSpec, old: &Locked, now: &Locked) -> Vec<Why> {
+    fn changes(&self, stage: &StageSpec, old: &LockedStage, now: &LockedStage) -> Vec<Why> {
         let sources = self.project.sources;
         let mut found = data(old, now);
         if (&old.implementation, old.version) != (&now.implementation, now.version) {
@@ -192,15 +202,15 @@ impl<'a> Judging<'a> {
 }
 
 /// The tolerance that holds between the classes of two results, where it is not the same class.
-fn apart(implementation: &Implementation, old: &Locked, now: &Locked) -> Option<Tolerance> {
+fn apart(implementation: &Implementation, old: &LockedStage, now: &LockedStage) -> Option<Tolerance> {
     match implementation.determinism {
-        Determinism::PathExact { apart, .. } if old.on != now.on => Some(apart),
+        Determinism::PathExact { tolerance, .. } if old.target != now.target => Some(tolerance),
         _ => None,
     }
 }
 
-fn unexplained(old: &Locked) -> Why {
-    let text = match old.class.as_str() {
+fn unexplained(old: &LockedStage) -> Why {
+    let text = match old.determinism.as_str() {
         "unknown" => "a command made other bytes of the same; nothing was promised of it".to_owned(),
         class => format!("nothing changed, and `{class}` promises the same bytes: this is a defect of macula"),
     };
@@ -211,7 +221,7 @@ fn figure(text: String) -> Why {
     Why { kind: "figure", text, at: None }
 }
 
-fn farthest(old: &Locked, now: &Locked, free: &[&str]) -> Option<(String, f64)> {
+fn farthest(old: &LockedStage, now: &LockedStage, free: &[&str]) -> Option<(String, f64)> {
     let apart = old.figures.iter().filter(|(name, _)| !free.contains(&name.as_str())).filter_map(|(name, old)| {
         let by = (now.figures.get(name)? - old).abs();
         Some((name.clone(), by))
@@ -220,7 +230,7 @@ fn farthest(old: &Locked, now: &Locked, free: &[&str]) -> Option<(String, f64)> 
 }
 
 /// What of a source's files is not as locked.
-fn data(old: &Locked, now: &Locked) -> Vec<Why> {
+fn data(old: &LockedStage, now: &LockedStage) -> Vec<Why> {
     let why = |text: String| Why { kind: "data", text, at: None };
     if old.outputs == now.outputs || now.count == 0 {
         return Vec::new();
@@ -253,7 +263,7 @@ fn files(count: usize) -> String {
     crate::base::figure::counted(count as u64, "file", "files")
 }
 
-fn params(stage: &StageSpec, old: &Locked, now: &Locked, sources: &Sources) -> Vec<Why> {
+fn params(stage: &StageSpec, old: &LockedStage, now: &LockedStage, sources: &Sources) -> Vec<Why> {
     let names: std::collections::BTreeSet<&String> = old.params.keys().chain(now.params.keys()).collect();
     let changed = names.into_iter().filter_map(|name| {
         let text = match (old.params.get(name), now.params.get(name)) {

@@ -19,7 +19,7 @@ const README: &str = ".readme";
 
 /// What a folder shows.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct Marker {
     /// When an object was last put into quarantine before it was linked. An older macula did not write it.
     pub(super) after: Option<u64>,
     /// For each port its tree.
@@ -35,12 +35,12 @@ pub(super) struct Shown {
     pub(super) object: Option<Entry>,
 }
 
-impl Stamp {
+impl Marker {
     /// Of a stage's outputs, shown now.
     pub(super) fn of(outputs: &BTreeMap<String, Artifact>, objects: &Objects) -> Self {
         let shown = |artifact: &Artifact| Shown { tree: artifact.digest(), object: artifact.object() };
         Self {
-            after: Some(objects.last_set_aside()),
+            after: Some(objects.last_quarantined()),
             ports: outputs.iter().map(|(port, artifact)| (port.clone(), shown(artifact))).collect(),
         }
     }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::Logs;
 use crate::base::figure;
-use crate::sandbox::{Confined, DEVICES, NO_NAMESPACES, SHARED_MEMORY, SYSTEM};
-use crate::stage::{Command, Network, Ran, StageError};
+use crate::sandbox::{DEVICES, NO_NAMESPACES, SHARED_MEMORY, SYSTEM, SandboxSpec};
+use crate::stage::{Command, CommandOutput, Network, StageError};
 
 /// Bytes of stderr that are looked at, from its beginning and from its end.
 const KEPT: u64 = 64 << 10;
@@ -55,7 +55,7 @@ fn read(log: &Path) -> io::Result<String> {
 /// Paths that a command said it could not use and that lie outside of what it may. macula sees only what the command says; the walls
 /// hold whether it says so or not. In a root of its own such a path is not there, so it counts where it is there outside, or, for
 /// a command that `failed`, where its folder is.
-pub(super) fn kept_from(said: &str, confined: &Confined, failed: bool) -> Vec<String> {
+pub(super) fn denied_paths(said: &str, spec: &SandboxSpec, failed: bool) -> Vec<String> {
     let mut found = Vec::new();
     for line in said.lines() {
         let lower = line.to_lowercase();
@@ -77,20 +77,20 @@ pub(super) fn kept_from(said: &str, confined: &Confined, failed: bool) -> Vec<St
     found
 }
 
-fn writes(confined: &Confined, path: &str) -> bool {
-    confined.writes.iter().any(|allowed| Path::new(path).starts_with(allowed))
+fn writes(spec: &SandboxSpec, path: &str) -> bool {
+    spec.writes.iter().any(|allowed| Path::new(path).starts_with(allowed))
 }
 
 /// Whether something is there, or could be, that the command was not shown.
-fn is_outside(confined: &Confined, path: &Path, failed: bool) -> bool {
-    let own = confined.reads.iter().chain(&confined.runs).chain(&confined.writes).map(PathBuf::as_path);
+fn is_outside(spec: &SandboxSpec, path: &Path, failed: bool) -> bool {
+    let own = spec.reads.iter().chain(&spec.runs).chain(&spec.writes).map(PathBuf::as_path);
     let system = SYSTEM.iter().chain(&DEVICES).chain([&SHARED_MEMORY]).map(Path::new);
     let there = || path.symlink_metadata().is_ok() || failed && path.parent().is_some_and(Path::is_dir);
     !own.chain(system).any(|shown| path.starts_with(shown)) && there()
 }
 
 /// Why a command failed.
-pub(super) fn failed(command: &Command, ran: &Ran, end: End, said: &str, logs: &Logs) -> StageError {
+pub(super) fn failed(command: &Command, output: &CommandOutput, end: End, said: &str, logs: &Logs) -> StageError {
     let how = match (end.code, end.signal) {
         (Some(code), _) => format!("ended with exit code {code}"),
         (None, Some(signal)) => format!("was ended by signal {signal}"),
@@ -103,7 +103,7 @@ pub(super) fn failed(command: &Command, ran: &Ran, end: End, said: &str, logs: &
     });
     let last: String = last.collect();
     let name = command.words.first().map_or("", String::as_str);
-    if let Some(path) = ran.kept_from.first() {
+    if let Some(path) = output.denied_paths.first() {
         return StageError::input("undeclared-path", format!("`{name}` {how}: it was kept from `{path}`{last}"))
             .hint("what it reads comes in by a port (then its content counts) or by `reads`; what it writes goes below `outputs/`");
     }
@@ -115,7 +115,7 @@ pub(super) fn failed(command: &Command, ran: &Ran, end: End, said: &str, logs: &
         (Some(bytes), _) if said.contains("emory") => {
             format!("it may hold {} MiB (`memory`); {log}", bytes >> 20)
         }
-        _ if ran.walls.contains(NO_NAMESPACES) && said.contains("peration not permitted") => {
+        _ if output.sandbox.contains(NO_NAMESPACES) && said.contains("peration not permitted") => {
             format!("this system gives no namespaces, so some calls are refused (docs/exec.md); {log}")
         }
         _ => log,
@@ -133,10 +133,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::sandbox::Wall;
+    use crate::sandbox::SandboxMode;
 
-    fn confined() -> Confined {
-        Confined {
+    fn spec() -> SandboxSpec {
+        SandboxSpec {
             program: PathBuf::new(),
             arguments: Vec::new(),
             environment: BTreeMap::new(),
@@ -144,15 +144,15 @@ mod tests {
             reads: vec!["/w".into()],
             runs: Vec::new(),
             writes: vec!["/w/outputs".into()],
-            network: Wall::Closed,
-            walls: Wall::Closed,
+            network: Network::Denied,
+            mode: SandboxMode::Enforced,
             memory: None,
         }
     }
 
     #[test]
     fn a_refused_path_is_read_from_what_programs_say() {
-        let of = |said: &str| kept_from(said, &confined(), false);
+        let of = |said: &str| denied_paths(said, &spec(), false);
         assert_eq!(of("PermissionError: [Errno 13] Permission denied: '/data/u/a b.csv'"), ["/data/u/a"]);
         assert_eq!(of("cat: /data/u/x: Permission denied"), ["/data/u/x"]);
         assert_eq!(of("sh: 1: cannot create /tmp/x: Permission denied"), ["/tmp/x"]);
@@ -165,14 +165,14 @@ mod tests {
         let place = tempfile::tempdir().expect("a folder");
         let path = place.path().join("x");
         let of = |failed: bool| {
-            kept_from(&format!("cat: {}: No such file or directory", path.display()), &confined(), failed)
+            denied_paths(&format!("cat: {}: No such file or directory", path.display()), &spec(), failed)
         };
         assert!(of(false).is_empty());
         assert_eq!(of(true), [path.display().to_string()], "a file that it may have wanted to make");
         std::fs::write(&path, "").expect("written");
         assert_eq!(of(false), [path.display().to_string()]);
         // What the system shows to every command is really not there.
-        assert!(kept_from("cat: /usr/x: No such file or directory", &confined(), true).is_empty());
+        assert!(denied_paths("cat: /usr/x: No such file or directory", &spec(), true).is_empty());
     }
 
     #[test]

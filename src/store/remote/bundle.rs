@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! v1/
-//!   actions/ab/cdef….CLASS   the parcel of a key: a line with the digest of the next one, and that, JSON
-//!   actions/ab/cdef….first   the same for those who take any class: of the first that was written
+//!   actions/ab/cdef….CLASS   the bundle of a key: a line with the digest of the next one, and that, JSON
+//!   actions/ab/cdef….first   the same for those who take any target: of the first that was written
 //!   packs/ab/cdef…           small objects of one result in one file, under the digest of that
 //!   objects/ab/cdef…         large objects, each under its digest
 //! ```
@@ -26,7 +26,7 @@ pub(super) const LARGE: u64 = 256 << 10;
 const FIRST: u64 = 1 << 20;
 const LATER: u64 = 16 << 20;
 
-/// A parcel larger than this is none; one that names 100,000 large objects has 10 MB.
+/// A bundle larger than this is none; one that names 100,000 large objects has 10 MB.
 pub(super) const LARGEST: u64 = 16 << 20;
 
 /// A pack larger than this is none. The first one holds the trees: one of a million names has 100 MB.
@@ -36,17 +36,17 @@ const LARGEST_LATER: u64 = 64 << 20;
 /// Bytes of packs that are in memory at the same time; a pack with more is there alone.
 pub(super) const ROOM: u64 = 128 << 20;
 
-/// The longest name of a class: it becomes part of a file's name.
-const LONGEST_CLASS: usize = 100;
+/// The longest name of a target: it becomes part of a file's name.
+const LONGEST_TARGET: usize = 100;
 
 const MAGIC: &[u8; 16] = b"macula pack 1\n\0\0";
 
-/// What the class is called under which those look who take any.
+/// What the target is called under which those look who take any.
 pub(super) const ANY: &str = "first";
 
 /// A result as it lies at a remote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Parcel {
+pub struct Bundle {
     /// Its record, without the recipe: that names the trees of its inputs.
     pub record: Record,
     /// Where the small objects are; the first holds the trees.
@@ -67,14 +67,15 @@ pub struct Pack {
     pub small: usize,
 }
 
-impl Parcel {
+impl Bundle {
     /// Whether it can be what it says. What it says is checked as the bytes arrive.
     pub(super) fn is_sound(&self) -> bool {
-        let class = (1..=LONGEST_CLASS).contains(&self.record.class.len());
-        let words = self.record.class.chars().chain(self.record.made.stage.chars()).chain(self.record.made.run.chars());
+        let target = (1..=LONGEST_TARGET).contains(&self.record.target.len());
+        let words =
+            self.record.target.chars().chain(self.record.made.stage.chars()).chain(self.record.made.run.chars());
         let plain =
             !words.chain(self.record.made.pipeline.chars()).any(char::is_control) && is_plain(&self.record.summary);
-        self.fits() && class && plain && !self.packs.is_empty() && self.record.recipe.is_none()
+        self.fits() && target && plain && !self.packs.is_empty() && self.record.recipe.is_none()
     }
 
     /// Whether its packs are no larger than packs are.
@@ -106,11 +107,11 @@ fn is_plain(value: &Value) -> bool {
     }
 }
 
-/// The name of a parcel.
-pub(super) fn action(key: &Digest, class: &str) -> String {
+/// The name of a bundle.
+pub(super) fn action(key: &Digest, target: &str) -> String {
     let name = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    let class: String = class.chars().map(name).collect();
-    format!("{}.{class}", place("actions", key))
+    let target: String = target.chars().map(name).collect();
+    format!("{}.{target}", place("actions", key))
 }
 
 /// The name of a pack.

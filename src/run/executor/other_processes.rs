@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::super::events::Event;
 use super::super::job::Job;
-use super::super::slots::Need;
+use super::super::resources::ResourceRequest;
 use super::super::state::State;
 use super::Executor;
 use crate::plan::StageId;
@@ -23,8 +23,8 @@ impl Executor<'_> {
                 }
                 continue;
             }
-            let need = self.needs.entry(id).or_insert_with(|| Need::of(engine, id));
-            if self.slots.take(id, need.clone()) {
+            let need = self.needs.entry(id).or_insert_with(|| ResourceRequest::of(engine, id));
+            if self.pool.take(id, need.clone()) {
                 return Some(id);
             }
         }

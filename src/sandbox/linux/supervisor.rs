@@ -16,7 +16,7 @@ use rustix::process::{
 };
 
 /// How often the keeper looks without being told of anything: what the command's orphans leave is cleared away then.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// How long processes may take to be gone after they were killed.
 const GONE: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub(super) fn watch(command: Pid) -> Option<WaitStatus> {
                 return Some(status);
             }
         }
-        if told(control, handle.as_ref(), LOOK) {
+        if told(control, handle.as_ref(), POLL_INTERVAL) {
             match rustix::io::read(control, &mut [0; 1]) {
                 Ok(1..) => _ = kill_process_group(command, Signal::TERM),
                 Err(rustix::io::Errno::INTR) => {}
@@ -71,7 +71,7 @@ fn told(control: BorrowedFd<'_>, other: Option<&OwnedFd>, at_most: Timespec) -> 
 fn gone(control: BorrowedFd<'_>, other: Option<&OwnedFd>) -> bool {
     let mut all = vec![PollFd::new(&control, PollFlags::empty())];
     all.extend(other.map(|other| PollFd::from_borrowed_fd(other.as_fd(), PollFlags::IN)));
-    poll(&mut all, Some(&LOOK)).is_ok()
+    poll(&mut all, Some(&POLL_INTERVAL)).is_ok()
         && all[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
 }
 

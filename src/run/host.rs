@@ -1,4 +1,4 @@
-//! What a run knows of the world: the clock, the environment, the folder it was started in, the wish to stop.
+//! What a run knows of the host: the clock, the environment, the folder it was started in, the wish to stop.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::stage::Stop;
 
 /// The clock, the environment and the wish to stop, handed in so that a test can make its own.
 #[derive(Clone, Debug)]
-pub struct World {
+pub struct Host {
     /// The clock.
     pub now: fn() -> SystemTime,
     /// Environment variables.
@@ -32,8 +32,8 @@ pub struct World {
     pub signalled: Arc<AtomicBool>,
 }
 
-impl World {
-    /// The world as it is.
+impl Host {
+    /// The host as it is.
     #[must_use]
     pub fn real() -> Self {
         let environment = std::env::vars_os()

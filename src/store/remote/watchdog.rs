@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::bundle;
 use super::lock;
-use super::parcel;
 use super::site::{Fault, Site};
 
 /// Bytes that must come or go in a second, on average over twice the time that a remote may be silent.
@@ -38,19 +38,19 @@ const ANSWER: Duration = Duration::from_secs(1);
 
 /// How long a remote may take, and how to notice that the user asks to stop.
 #[derive(Clone)]
-pub struct Watch {
+pub struct Watchdog {
     patience: Duration,
     now: Arc<dyn Fn() -> Instant + Send + Sync>,
     stopped: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
-impl std::fmt::Debug for Watch {
+impl std::fmt::Debug for Watchdog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch").field("patience", &self.patience).finish_non_exhaustive()
+        f.debug_struct("Watchdog").field("patience", &self.patience).finish_non_exhaustive()
     }
 }
 
-impl Watch {
+impl Watchdog {
     /// For a remote that may be silent for `patience`, by the clock `now`, until `stopped`.
     pub fn new(
         patience: Duration,
@@ -80,8 +80,8 @@ impl Watch {
 /// What is known of a file's size before it is fetched.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Expected {
-    /// A parcel: small.
-    Parcel,
+    /// A bundle: small.
+    Bundle,
     /// So many bytes.
     Bytes(u64),
 }
@@ -135,7 +135,7 @@ pub(super) struct Waited {
 pub(super) struct Watched<'a> {
     pub(super) name: &'a str,
     pub(super) site: &'a Arc<dyn Site>,
-    pub(super) watch: &'a Watch,
+    pub(super) watch: &'a Watchdog,
     pub(super) waited: &'a Mutex<Waited>,
 }
 
@@ -149,7 +149,7 @@ impl Watched<'_> {
         take: &mut dyn FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<Option<u64>, Fault> {
         let (most, within) = match expected {
-            Expected::Parcel => (parcel::LARGEST, Some(4 * self.watch.patience)),
+            Expected::Bundle => (bundle::LARGEST, Some(4 * self.watch.patience)),
             Expected::Bytes(size) => (size, None),
         };
         let limits = Limits { within, most, ..self.reading() };

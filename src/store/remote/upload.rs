@@ -1,4 +1,4 @@
-//! From the store to a remote: packs and large objects first, then the parcel that names them. What is there already is not sent again.
+//! From the store to a remote: packs and large objects first, then the bundle that names them. What is there already is not sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -8,20 +8,20 @@ use bytes::Bytes;
 
 use super::super::objects::at_once;
 use super::super::{Blob, EVERYWHERE, Entry, Found, Record, Store, StoreError, action};
-use super::offer::{all_there, parcel_of, parts};
-use super::parcel::{self, LARGE, LARGEST, Pack, Parcel};
+use super::bundle::{self, Bundle, LARGE, LARGEST, Pack};
+use super::hit::{all_there, bundle_of, parts};
 use super::{Fault, Remote, lock};
 use crate::base::Digest;
 
 /// How a result is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum TransferMode {
     /// It is only said what would be.
-    Dry,
+    DryRun,
     /// What is there already stays.
     Missing,
     /// What is there already is written again: a damaged file can't be told from afar.
-    Anew,
+    Overwrite,
 }
 
 /// Whether a result was at the remote before.
@@ -35,7 +35,7 @@ pub enum Was {
 
 /// What was sent of a result, or would be.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent {
+pub struct Uploaded {
     /// Whether it was there before.
     pub was: Was,
     /// Files.
@@ -59,27 +59,27 @@ enum File<'a> {
 }
 
 impl Store {
-    /// Sends a result that [`Store::find`] found to a remote. `go_on` hears how many bytes went, and says whether to go on.
+    /// Sends a result that [`Store::find`] found to a remote. `on_progress` hears how many bytes went, and says whether to go on.
     ///
     /// # Errors
     /// [`Fault`].
-    pub fn send(
+    pub fn upload(
         &self,
         remote: &Remote,
         result: &Found,
-        way: Way,
-        go_on: &(dyn Fn(u64) -> bool + Sync),
-    ) -> Result<Sent, Fault> {
+        mode: TransferMode,
+        on_progress: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Uploaded, Fault> {
         let record = Record { recipe: None, ..result.record.clone() };
-        let there = match parcel_of(remote, &record.key, &record.class) {
+        let there = match bundle_of(remote, &record.key, &record.target) {
             Ok(there) => there,
             Err(Fault::Wrong(_)) => None,
             Err(fault) => return Err(fault),
         };
-        if let Some(there) = there.filter(|_| way != Way::Anew)
+        if let Some(there) = there.filter(|_| mode != TransferMode::Overwrite)
             && all_there(remote, &there, &parts(&there))?
         {
-            return Ok(Sent { was: Was::There, files: 0, bytes: 0 });
+            return Ok(Uploaded { was: Was::There, files: 0, bytes: 0 });
         }
         let parted = self.parted(result)?;
         let (files, bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
@@ -89,40 +89,40 @@ impl Store {
                 File::Pack { at, objects, small } => {
                     let objects: Result<Vec<Blob>, StoreError> =
                         objects.iter().map(|entry| self.objects.read(entry)).collect();
-                    let bytes = parcel::packed(&objects?);
+                    let bytes = bundle::packed(&objects?);
                     let file = Entry { digest: Digest::of(&bytes), size: bytes.len() as u64 };
                     lock(&packs).insert(*at, Pack { file, small: *small });
-                    (parcel::pack(&file.digest), Bytes::from(bytes))
+                    (bundle::pack(&file.digest), Bytes::from(bytes))
                 }
-                File::Alone(entry) => (parcel::object(&entry.digest), Bytes::from_owner(self.objects.read(entry)?)),
+                File::Alone(entry) => (bundle::object(&entry.digest), Bytes::from_owner(self.objects.read(entry)?)),
             };
             let size = content.len() as u64;
-            if way != Way::Anew && remote.tried(|site| site.size(&name))? == Some(size) {
+            if mode != TransferMode::Overwrite && remote.tried(|site| site.size(&name))? == Some(size) {
                 return Ok(());
             }
-            if way != Way::Dry {
+            if mode != TransferMode::DryRun {
                 remote.tried(|site| site.put(&name, content.clone()))?;
             }
             files.fetch_add(1, Ordering::Relaxed);
-            let going = go_on(bytes.fetch_add(size, Ordering::Relaxed) + size);
-            if going { Ok(()) } else { Err(Fault::Stopped) }
+            let proceed = on_progress(bytes.fetch_add(size, Ordering::Relaxed) + size);
+            if proceed { Ok(()) } else { Err(Fault::Stopped) }
         })?;
         let packs = packs.into_inner().unwrap_or_default().into_values().collect();
-        let parcel = Parcel { record, packs, alone: parted.alone, outside: parted.outside };
-        let text = Bytes::from(action::sealed(&parcel));
+        let bundle = Bundle { record, packs, alone: parted.alone, outside: parted.outside };
+        let text = Bytes::from(action::sealed(&bundle));
         let length = text.len() as u64;
-        if length > LARGEST || !parcel.fits() {
-            let stage = &parcel.record.made.stage;
+        if length > LARGEST || !bundle.fits() {
+            let stage = &bundle.record.made.stage;
             return Err(Fault::Wrong(format!("the result of `{stage}` names too many files for a remote")));
         }
-        if way != Way::Dry {
-            let class = &parcel.record.class;
-            if class != EVERYWHERE {
-                record_as(remote, &parcel, parcel::ANY, &text, way)?;
+        if mode != TransferMode::DryRun {
+            let target = &bundle.record.target;
+            if target != EVERYWHERE {
+                record_as(remote, &bundle, bundle::ANY, &text, mode)?;
             }
-            record_as(remote, &parcel, class, &text, way)?;
+            record_as(remote, &bundle, target, &text, mode)?;
         }
-        Ok(Sent { was: Was::Missing, files: files.into_inner() + 1, bytes: bytes.into_inner() + length })
+        Ok(Uploaded { was: Was::Missing, files: files.into_inner() + 1, bytes: bytes.into_inner() + length })
     }
 
     fn parted(&self, result: &Found) -> Result<Parted, StoreError> {
@@ -149,7 +149,7 @@ impl Store {
 impl Parted {
     fn files(&self) -> Vec<File<'_>> {
         let mut small = self.small.iter();
-        let counts = parcel::parted(&self.trees, &self.small);
+        let counts = bundle::parted(&self.trees, &self.small);
         let packs = counts.into_iter().enumerate().map(|(at, count)| {
             let trees = self.trees.iter().filter(|_| at == 0);
             let objects = trees.chain(small.by_ref().take(count)).collect();
@@ -160,15 +160,15 @@ impl Parted {
     }
 }
 
-/// Writes a parcel where there is none under that name, or only one that is damaged or whose files are gone. The first one stays: two
+/// Writes a bundle where there is none under that name, or only one that is damaged or whose files are gone. The first one stays: two
 /// machines may have computed other bytes.
-fn record_as(remote: &Remote, parcel: &Parcel, class: &str, text: &Bytes, way: Way) -> Result<(), Fault> {
-    let name = parcel::action(&parcel.record.key, class);
-    if way != Way::Anew {
+fn record_as(remote: &Remote, bundle: &Bundle, target: &str, text: &Bytes, mode: TransferMode) -> Result<(), Fault> {
+    let name = bundle::action(&bundle.record.key, target);
+    if mode != TransferMode::Overwrite {
         if remote.tried(|site| site.create(&name, text.clone()))? {
             return judge(remote, &name, text);
         }
-        let whole = match parcel_of(remote, &parcel.record.key, class) {
+        let whole = match bundle_of(remote, &bundle.record.key, target) {
             Ok(Some(there)) => all_there(remote, &there, &parts(&there))?,
             Ok(None) | Err(Fault::Wrong(_)) => false,
             Err(fault) => return Err(fault),

@@ -9,13 +9,13 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
-use crate::sandbox::{Confined, DEVICES, SHARED_MEMORY, SYSTEM};
+use crate::sandbox::{DEVICES, SHARED_MEMORY, SYSTEM, SandboxSpec};
 
 /// The oldest Landlock that walls off all that matters: with the third, truncating a file is writing it.
 const FILES: ABI = ABI::V3;
 
 /// Walls this process and all that it starts off from the files that were not declared, for good.
-pub(super) fn close(confined: &Confined) -> Result<(), RulesetError> {
+pub(super) fn close(spec: &SandboxSpec) -> Result<(), RulesetError> {
     let read = AccessFs::from_read(FILES);
     let look = AccessFs::ReadFile | AccessFs::ReadDir;
     let all = AccessFs::from_all(FILES);
@@ -32,7 +32,7 @@ pub(super) fn close(confined: &Confined) -> Result<(), RulesetError> {
     for path in DEVICES.into_iter().chain([SHARED_MEMORY]) {
         created = allow(created, path.as_ref(), all)?;
     }
-    for (paths, access) in [(&confined.reads, look), (&confined.runs, read), (&confined.writes, all)] {
+    for (paths, access) in [(&spec.reads, look), (&spec.runs, read), (&spec.writes, all)] {
         for path in paths {
             created = allow(created, path, access)?;
         }

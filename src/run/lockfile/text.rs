@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{File, Lock, Locked};
+use super::{LockedFile, LockedStage, Lockfile};
 use crate::base::{Digest, FileId};
 use crate::syntax::{self, Node, Scalar};
 
@@ -25,7 +25,7 @@ pub struct Unreadable {
 ///
 /// # Errors
 /// Where it would be larger than a file of KDL may be.
-pub fn write(lock: &Lock) -> Result<String, Unreadable> {
+pub fn write(lock: &Lockfile) -> Result<String, Unreadable> {
     let mut text = HEAD.to_owned();
     let _ = writeln!(text, "lock {} {{", word(&lock.pipeline));
     let _ = writeln!(text, "form {FORM}\nmacula {}\nstdlib {}", quoted(&lock.macula), quoted(&lock.stdlib.to_string()));
@@ -40,15 +40,20 @@ pub fn write(lock: &Lock) -> Result<String, Unreadable> {
     })
 }
 
-fn of_stage(text: &mut String, stage: &Locked) {
+fn of_stage(text: &mut String, stage: &LockedStage) {
     let mut line = |words: String| {
         text.push_str(&words);
         text.push('\n');
     };
     line(format!("stage {} {{", word(&stage.name)));
     line(format!("kind {}", word(&stage.kind)));
-    let Locked { implementation, version, class, on, .. } = stage;
-    line(format!("implementation {} version={version} class={} on={}", word(implementation), word(class), word(on)));
+    let LockedStage { implementation, version, determinism, target, .. } = stage;
+    line(format!(
+        "implementation {} version={version} class={} on={}",
+        word(implementation),
+        word(determinism),
+        word(target)
+    ));
     if let Some(key) = &stage.key {
         line(format!("key {}", quoted(&key.to_string())));
     }
@@ -107,7 +112,7 @@ fn quoted(text: &str) -> String {
 ///
 /// # Errors
 /// What is wrong with its text, or where it was written by a later macula.
-pub fn read(text: &str) -> Result<Lock, Unreadable> {
+pub fn read(text: &str) -> Result<Lockfile, Unreadable> {
     let (document, diags) = syntax::parse(FileId(0), text);
     let reader = Reader { text };
     if let Some(diag) = diags.first() {
@@ -126,7 +131,7 @@ pub fn read(text: &str) -> Result<Lock, Unreadable> {
     }
     let child = |name: &str| lock.child(name).ok_or_else(|| reader.wrong(lock, format!("it has no `{name}`")));
     let stages = lock.nodes().iter().filter(|node| node.name.text == "stage");
-    Ok(Lock {
+    Ok(Lockfile {
         pipeline: reader.text(lock, 0)?,
         macula: reader.text(child("macula")?, 0)?,
         stdlib: reader.digest(child("stdlib")?, 0)?,
@@ -139,16 +144,16 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn stage(&self, node: &Node) -> Result<Locked, Unreadable> {
-        let mut stage = Locked { name: self.text(node, 0)?, ..Locked::default() };
+    fn stage(&self, node: &Node) -> Result<LockedStage, Unreadable> {
+        let mut stage = LockedStage { name: self.text(node, 0)?, ..LockedStage::default() };
         for child in node.nodes() {
             match child.name.text.as_str() {
                 "kind" => stage.kind = self.text(child, 0)?,
                 "implementation" => {
                     stage.implementation = self.text(child, 0)?;
                     stage.version = self.property(child, "version")?.parse().unwrap_or(0);
-                    stage.class = self.property(child, "class")?;
-                    stage.on = self.property(child, "on")?;
+                    stage.determinism = self.property(child, "class")?;
+                    stage.target = self.property(child, "on")?;
                 }
                 "key" => stage.key = Some(self.digest(child, 0)?),
                 "seed" => stage.seed = Some(self.text(child, 0)?),
@@ -161,7 +166,7 @@ impl Reader<'_> {
                 "figure" => _ = stage.figures.insert(self.text(child, 0)?, self.number(child, 1)?),
                 "files" => stage.count = self.number(child, 0)? as usize,
                 "file" => {
-                    let file = File { content: self.text(child, 1)?, name: None };
+                    let file = LockedFile { content: self.text(child, 1)?, name: None };
                     stage.files.insert(self.text(child, 0)?, file);
                 }
                 other => return Err(self.wrong(child, format!("`{other}` is nothing that a lock says"))),
@@ -208,26 +213,26 @@ mod tests {
 
     use super::*;
 
-    fn lock() -> Lock {
-        let mut stage = Locked {
+    fn lock() -> Lockfile {
+        let mut stage = LockedStage {
             name: "classifier@lr=1e-4".into(),
             kind: "train".into(),
             implementation: "train".into(),
             version: 3,
-            class: "path-exact".into(),
-            on: "cpu-avx2".into(),
+            determinism: "path-exact".into(),
+            target: "cpu-avx2".into(),
             key: Some(Digest::of(b"key")),
             seed: Some("7".into()),
             count: 2,
-            ..Locked::default()
+            ..LockedStage::default()
         };
         stage.params.insert("words".into(), "a \"b\" \\ c\n\u{1}".into());
         stage.inputs.insert("of".into(), vec!["a.out".into(), "folds.train".into(), "x@y=1.out".into()]);
         stage.outputs.insert("out".into(), Digest::of(b"out"));
         stage.figures.insert("average-precision.MA".into(), 0.1 + 0.2);
         stage.figures.insert("loss".into(), 1e-7);
-        stage.files.insert("0123456789ab".into(), File { content: "false".into(), name: None });
-        Lock { pipeline: "true".into(), macula: "0.1.0".into(), stdlib: Digest::of(b""), stages: vec![stage] }
+        stage.files.insert("0123456789ab".into(), LockedFile { content: "false".into(), name: None });
+        Lockfile { pipeline: "true".into(), macula: "0.1.0".into(), stdlib: Digest::of(b""), stages: vec![stage] }
     }
 
     #[test]

@@ -8,12 +8,12 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::stamp;
+use super::marker;
 use crate::base::Digest;
 use crate::store::files::digest_of_file;
 use crate::store::{Entry, Objects, Tree, as_path};
 
-/// Beside the stamp, for each port the table of what is linked, as the store has it. It outlives the store's own, which collection takes.
+/// Beside the marker, for each port the table of what is linked, as the store has it. It outlives the store's own, which collection takes.
 const TABLE: &str = ".macula.";
 
 /// The file that says what a folder holds.
@@ -42,9 +42,9 @@ impl Linked {
     /// What was linked in `place`.
     pub(super) fn of(place: &Path, objects: &Objects) -> Self {
         let mut linked = Self::default();
-        let text = fs::read_to_string(place.join(stamp::FILE)).unwrap_or_default();
-        let stated = stamp::objects(&text);
-        linked.readmes = stamp::readmes(&text);
+        let text = fs::read_to_string(place.join(marker::FILE)).unwrap_or_default();
+        let stated = marker::objects(&text);
+        linked.readmes = marker::readmes(&text);
         let mut tables = BTreeSet::new();
         for entry in fs::read_dir(place).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -88,7 +88,7 @@ impl Linked {
             return true;
         }
         let own = name.to_str().unwrap_or_default();
-        if facts.is_file() && (own == stamp::FILE || own.starts_with(TABLE)) {
+        if facts.is_file() && (own == marker::FILE || own.starts_with(TABLE)) {
             return true;
         }
         if facts.is_file() && own == README {
@@ -182,7 +182,7 @@ fn empty(
             if now != name {
                 renamed.push(Renamed { name, now });
             }
-        } else if name.to_str().is_some_and(|name| name == stamp::FILE || name.starts_with(TABLE)) {
+        } else if name.to_str().is_some_and(|name| name == marker::FILE || name.starts_with(TABLE)) {
             own.push(name);
         } else {
             fs::remove_file(from.join(&name))?;

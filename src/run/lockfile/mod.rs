@@ -25,7 +25,7 @@ const DIGITS: usize = 12;
 
 /// What a pipeline came to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Lock {
+pub struct Lockfile {
     /// The pipeline.
     pub pipeline: String,
     /// macula's version.
@@ -33,12 +33,12 @@ pub struct Lock {
     /// The digest of the standard library's text.
     pub stdlib: Digest,
     /// Its stages, in the order of the file.
-    pub stages: Vec<Locked>,
+    pub stages: Vec<LockedStage>,
 }
 
 /// What a stage came to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Locked {
+pub struct LockedStage {
     /// The stage's name.
     pub name: String,
     /// What it is an instance of.
@@ -47,10 +47,10 @@ pub struct Locked {
     pub implementation: String,
     /// The version of that.
     pub version: u32,
-    /// Its class: `bit-exact`, `path-exact`, `unknown`.
-    pub class: String,
-    /// Where it was computed: the realisation class.
-    pub on: String,
+    /// How far its bytes can be reproduced: `bit-exact`, `path-exact`, `unknown`.
+    pub determinism: String,
+    /// The target that it was computed on: `cpu-avx2`, or `any`.
+    pub target: String,
     /// Its key; a source has none.
     pub key: Option<Digest>,
     /// The seed, where it draws.
@@ -64,27 +64,27 @@ pub struct Locked {
     /// Its figures.
     pub figures: BTreeMap<String, f64>,
     /// The files of a source, by the digest of their names.
-    pub files: BTreeMap<String, File>,
+    pub files: BTreeMap<String, LockedFile>,
     /// How many files a source has.
     pub count: usize,
 }
 
 /// A file of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
+pub struct LockedFile {
     /// The beginning of its content's digest.
     pub content: String,
     /// Its name, where it was looked at on this machine: a lock does not hold it.
     pub name: Option<String>,
 }
 
-impl Lock {
+impl Lockfile {
     /// What the stages of `known` came to.
     #[must_use]
     pub fn of(project: &Project, known: &AllKnown) -> Self {
         let stages = project.pipeline.stages.iter().enumerate().filter_map(|(at, stage)| {
             let implementation = project.implementations.iter().find(|known| known.name == stage.implementation)?;
-            Some(Locked::of(stage, implementation, known.get(&StageId(at))?, &project.store.objects))
+            Some(LockedStage::of(stage, implementation, known.get(&StageId(at))?, &project.store.objects))
         });
         Self {
             pipeline: project.pipeline.name.clone(),
@@ -96,12 +96,12 @@ impl Lock {
 
     /// The stage of that name.
     #[must_use]
-    pub fn stage(&self, name: &str) -> Option<&Locked> {
+    pub fn stage(&self, name: &str) -> Option<&LockedStage> {
         self.stages.iter().find(|stage| stage.name == name)
     }
 }
 
-impl Locked {
+impl LockedStage {
     fn of(stage: &StageSpec, implementation: &Implementation, known: &Known, objects: &Objects) -> Self {
         let params =
             stage.params.iter().filter(|(name, value)| !stage.unkeyed.contains(name) && !keys::holds_path(value));
@@ -119,8 +119,8 @@ impl Locked {
             kind: stage.kind.clone(),
             implementation: implementation.name.to_owned(),
             version: implementation.version_of(&stage.params),
-            class: implementation.determinism.name().to_owned(),
-            on: known.class.clone(),
+            determinism: implementation.determinism.name().to_owned(),
+            target: known.target.clone(),
             key: known.key,
             seed: known.manifest.of(Kind::Seed).next().map(|field| field.shown.clone()),
             params: params.map(|(name, value)| (name.clone(), value.to_string())).collect(),
@@ -133,14 +133,14 @@ impl Locked {
     }
 }
 
-fn files(trees: &[&Tree]) -> BTreeMap<String, File> {
+fn files(trees: &[&Tree]) -> BTreeMap<String, LockedFile> {
     if trees.iter().map(|tree| tree.entries.len()).sum::<usize>() > MOST_FILES {
         return BTreeMap::new();
     }
     let entries = trees.iter().flat_map(|tree| &tree.entries);
     let file = |(name, entry): (&String, &crate::store::Entry)| {
         let of_name = Hasher::new("macula lock name 1").text(name).finish().to_string();
-        let file = File { content: entry.digest.to_string()[..DIGITS].to_owned(), name: Some(name.clone()) };
+        let file = LockedFile { content: entry.digest.to_string()[..DIGITS].to_owned(), name: Some(name.clone()) };
         (of_name[..DIGITS].to_owned(), file)
     };
     entries.map(file).collect()

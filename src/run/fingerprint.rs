@@ -10,13 +10,13 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 
 use super::listing::{self, DEEPEST, Identity};
 use crate::base::Hasher;
-use crate::store::Stamp;
+use crate::store::Fingerprint;
 
 /// So many files are asked for by one thread in a row.
 const IN_A_ROW: usize = 512;
 
-/// A stamp that is being made.
-pub(super) struct Stamping {
+/// A fingerprint that is being made.
+pub(super) struct FingerprintBuilder {
     hasher: Hasher,
     modified: u64,
     changed: u64,
@@ -24,7 +24,7 @@ pub(super) struct Stamping {
     chain: Vec<Identity>,
 }
 
-impl Stamping {
+impl FingerprintBuilder {
     pub(super) fn new() -> Self {
         Self { hasher: Hasher::new("macula stamp 3"), modified: 0, changed: 0, chain: Vec::new() }
     }
@@ -38,7 +38,7 @@ impl Stamping {
         Some(())
     }
 
-    /// Adds all files and folders below `folder`, in the order in which the system lists them: another order is another stamp.
+    /// Adds all files and folders below `folder`, in the order in which the system lists them: another order is another fingerprint.
     /// [`None`] where that can't be said, something goes away meanwhile, or one is there that can't be listed: a link that leads
     /// nowhere, or back to a folder above it, a FIFO, or the system's own state.
     pub(super) fn folder(&mut self, folder: &Path) -> Option<()> {
@@ -48,8 +48,8 @@ impl Stamping {
         self.below(CWD, &folder.as_os_str().as_encoded_bytes().iter().copied().chain([0]).collect::<Vec<u8>>(), 0)
     }
 
-    pub(super) fn finish(&self) -> Stamp {
-        Stamp { digest: self.hasher.finish(), modified: self.modified, changed: self.changed }
+    pub(super) fn finish(&self) -> Fingerprint {
+        Fingerprint { digest: self.hasher.finish(), modified: self.modified, changed: self.changed }
     }
 
     /// `name` ends with a zero.

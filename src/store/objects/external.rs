@@ -9,7 +9,7 @@ use crate::store::Entry;
 
 /// Files outside the store by the digests of their bytes.
 #[derive(Debug, Default)]
-pub(super) struct Outside {
+pub(super) struct ExternalFiles {
     /// The last one that was found.
     last: BTreeMap<Digest, PathBuf>,
     /// All of those digests that several have.
@@ -18,7 +18,7 @@ pub(super) struct Outside {
     at: BTreeMap<(Digest, String), PathBuf>,
 }
 
-impl Outside {
+impl ExternalFiles {
     pub(super) fn add(&mut self, entry: &Entry, path: &Path) {
         let Some(other) = self.last.insert(entry.digest, path.to_owned()).filter(|other| other != path) else { return };
         let all = self.all.entry(entry.digest).or_insert_with(|| vec![other]);
@@ -62,7 +62,7 @@ mod tests {
     fn files_of_the_same_bytes_are_told_apart_by_their_places() {
         let entry = |bytes: &[u8]| Entry { digest: Digest::of(bytes), size: bytes.len() as u64 };
         let (black, other) = (entry(b"black"), entry(b"other"));
-        let mut outside = Outside::default();
+        let mut outside = ExternalFiles::default();
         outside.add(&black, Path::new("one/a.png"));
         outside.add_place(&black, "a/mask.MA.png", Path::new("one/a.png"));
         outside.add(&other, Path::new("one/x.png"));

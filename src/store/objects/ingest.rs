@@ -23,16 +23,21 @@ impl Objects {
     ///
     /// # Errors
     /// [`StoreError::Disk`].
-    pub fn take(&self, folder: &Beneath, name: &str, go_on: &dyn Fn() -> bool) -> Result<Option<Entry>, StoreError> {
+    pub fn adopt_file(
+        &self,
+        folder: &Beneath,
+        name: &str,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Entry>, StoreError> {
         let path = folder.path().join(name);
         let file = folder.file(name).map_err(StoreError::disk("read", &path))?;
-        let taken = match self.moved(folder, name, &file)? {
+        let taken = match self.try_move(folder, name, &file)? {
             Some(moved) if disk::nobody_writes(&file) => {
                 let entry = digest_while(file, go_on).map_err(StoreError::disk("read", &path))?;
                 entry.map(|entry| (moved, entry))
             }
             // It is removed when it was copied, or when it could not be.
-            _moved => self.copied(file, go_on).map_err(StoreError::disk("copy", &path))?,
+            _moved => self.copy_in(file, go_on).map_err(StoreError::disk("copy", &path))?,
         };
         let Some((file, entry)) = taken else { return Ok(None) };
         if !self.relies_on(&entry) {
@@ -44,7 +49,12 @@ impl Objects {
     }
 
     /// The file among this process's new ones; [`None`] where it can't be moved there.
-    fn moved(&self, folder: &Beneath, name: &str, file: &File) -> Result<Option<tempfile::NamedTempFile>, StoreError> {
+    fn try_move(
+        &self,
+        folder: &Beneath,
+        name: &str,
+        file: &File,
+    ) -> Result<Option<tempfile::NamedTempFile>, StoreError> {
         let path = folder.path().join(name);
         let facts = file.metadata().map_err(StoreError::disk("read", &path))?;
         let incoming = self.incoming()?;
@@ -71,7 +81,11 @@ impl Objects {
     }
 
     /// A copy that only this process has open, with the digest of what was copied. Long stretches of zeros take no room.
-    fn copied(&self, mut from: File, go_on: &dyn Fn() -> bool) -> io::Result<Option<(tempfile::NamedTempFile, Entry)>> {
+    fn copy_in(
+        &self,
+        mut from: File,
+        go_on: &dyn Fn() -> bool,
+    ) -> io::Result<Option<(tempfile::NamedTempFile, Entry)>> {
         let mut copy = self.temporary().map_err(io::Error::other)?;
         if disk::share_bytes(&from, copy.as_file()) {
             let entry = digest_while(copy.reopen()?, go_on)?;
@@ -117,7 +131,7 @@ mod tests {
     }
 
     fn taken(objects: &Objects, folder: &Beneath, name: &str) -> Entry {
-        objects.take(folder, name, &|| true).expect("taken").expect("not stopped")
+        objects.adopt_file(folder, name, &|| true).expect("taken").expect("not stopped")
     }
 
     #[test]
@@ -176,11 +190,11 @@ mod tests {
         File::create(folder.path().join("long")).and_then(|file| file.set_len(1 << 40)).expect("a long file");
         let asked = AtomicU64::new(0);
         let go_on = || asked.fetch_add(1, Ordering::Relaxed) < 3;
-        assert_eq!(objects.take(&folder, "long", &go_on).expect("no failure"), None);
+        assert_eq!(objects.adopt_file(&folder, "long", &go_on).expect("no failure"), None);
         assert_eq!(asked.into_inner(), 4, "it read on");
         fs::write(place.path().join("private"), "private").expect("written");
         std::os::unix::fs::symlink(place.path().join("private"), folder.path().join("link")).expect("a link");
-        assert!(objects.take(&folder, "link", &|| true).is_err());
+        assert!(objects.adopt_file(&folder, "link", &|| true).is_err());
         assert!(place.path().join("private").exists());
     }
 
