@@ -1,4 +1,5 @@
-//! Records of results: from a key to outputs. A record carries the digest of its own text, so that a damaged one is a miss.
+//! Records of results: from a key to its outputs. A record carries the digest of its own text, so a damaged record is a
+//! cache miss.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -10,48 +11,48 @@ use serde::{Deserialize, Serialize};
 use super::{Artifact, Entry, Manifest, StoreError};
 use crate::base::{Digest, disk};
 
-/// The result of a key.
+/// A result on record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The key.
     pub key: Digest,
-    /// The realisation target that it was computed in; [`EVERYWHERE`] where the result is the same on any machine.
+    /// The target that it was computed on (`cpu-avx2`); [`EVERYWHERE`] if the result is the same on any machine.
     #[serde(rename = "class")]
     pub target: String,
-    /// For each output port its tree.
+    /// The tree of each output port.
     pub outputs: BTreeMap<String, StoredTree>,
-    /// What people are told of it, as the runner wrote it.
+    /// The summary shown to the user, as the runner wrote it.
     pub summary: serde_json::Value,
-    /// What the key was made of.
+    /// What the key was computed from.
     pub manifest: Manifest,
-    /// How it came about; for people.
+    /// Provenance, for display.
     pub made: Made,
-    /// All that computing it again takes; an older macula did not write it.
+    /// How to recompute it; missing from records of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Recipe>,
 }
 
-/// All that computing a result again takes, without the pipeline that it came from.
+/// Everything needed to recompute a result without its pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// The stage as the plan wrote it down: implementation, parameters, seed, outputs.
+    /// The stage as planned: implementation, parameters, seed, outputs.
     pub stage: serde_json::Value,
-    /// What its ports were given, in order.
+    /// The inputs of its ports, in order.
     pub inputs: Vec<RecipeInput>,
 }
 
-/// A tree that a port was given.
+/// An input of a recipe: a tree and the port that it goes to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecipeInput {
     /// The port.
     pub port: String,
-    /// The stage that made it.
+    /// The stage that produced it.
     pub stage: String,
     /// `folds.train`.
     pub name: String,
     /// The tree.
     pub tree: StoredTree,
-    /// The summary of the stage that made it; for pages.
+    /// The summary of the stage that produced it; only kept for reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<serde_json::Value>,
 }
@@ -68,20 +69,21 @@ pub struct StoredTree {
     pub object: Entry,
 }
 
-/// How a result came about.
+/// Provenance of a result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Made {
     /// The pipeline.
     pub pipeline: String,
-    /// The stage's name there.
+    /// The stage's name in that pipeline.
     pub stage: String,
     /// The run's id.
     pub run: String,
-    /// When it began: nanoseconds since 1970, UTC.
+    /// Start time: nanoseconds since 1970, UTC.
     pub began: u64,
-    /// How long it took, seconds.
+    /// Duration of that computation, seconds.
     pub seconds: f64,
-    /// How long computing all of it takes, seconds: an estimate where items of a map stage were there. 0 in records of before it was kept.
+    /// Estimated duration of computing all of it, seconds; larger than `seconds` if a map stage reused items. 0 in old
+    /// records.
     #[serde(default)]
     pub full_seconds: f64,
     /// macula's version.
@@ -89,14 +91,14 @@ pub struct Made {
 }
 
 impl Made {
-    /// How long computing it again from nothing takes, seconds, as far as is known.
+    /// Estimated seconds to recompute it from nothing.
     #[must_use]
     pub fn seconds_to_recompute(&self) -> f64 {
         self.full_seconds.max(self.seconds)
     }
 }
 
-/// A record whose outputs are all there.
+/// A record whose outputs are all present.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The record.
@@ -105,23 +107,23 @@ pub struct Found {
     pub outputs: BTreeMap<String, Artifact>,
 }
 
-/// Why there is no result for a key.
+/// Why a key has no usable result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Absent {
     /// None was ever recorded.
     Never,
-    /// There was one, but its record or an object of it is damaged or missing.
+    /// There was one, but its record or one of its objects is damaged or missing.
     Lost,
-    /// There is one of another target only, and it is not wanted.
+    /// There is one only for another target, and that was not accepted.
     OtherTarget(String),
 }
 
-/// Whether a result of another realisation target will do.
+/// Whether a result of another target is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accept {
-    /// It will where there is none of the own target.
+    /// Accepted if this machine's target has none.
     AnyTarget,
-    /// It will not (`--exact`).
+    /// Not accepted (`--exact`).
     OwnTarget,
 }
 
@@ -132,7 +134,7 @@ pub(super) fn write(path: &Path, record: &Record) -> Result<(), StoreError> {
     disk::write_whole(path, &sealed(record)).map_err(StoreError::disk("write", path))
 }
 
-/// Reads a record; [`Absent::Lost`] where it is damaged.
+/// Reads a record; [`Absent::Lost`] if it is damaged.
 pub(super) fn read(path: &Path) -> Result<Result<Record, Absent>, StoreError> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -142,13 +144,13 @@ pub(super) fn read(path: &Path) -> Result<Result<Record, Absent>, StoreError> {
     Ok(unsealed(&bytes).ok_or(Absent::Lost))
 }
 
-/// A line with the digest of the text, and the text: one line of JSON.
+/// A value as two lines: the digest of the JSON text, then the text.
 pub(super) fn sealed<T: Serialize>(value: &T) -> Vec<u8> {
     let text = super::json(value);
     [Digest::of(&text).to_string().as_bytes(), b"\n", &text, b"\n"].concat()
 }
 
-/// What [`sealed`] wrote; [`None`] where it is damaged.
+/// Reads what [`sealed`] wrote; [`None`] if it is damaged.
 pub(super) fn unsealed<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (digest, value) = text.split_once('\n')?;

@@ -1,12 +1,12 @@
-//! An artifact that a stage made or a source found: its digest at once, its names when they are needed. A run that has nothing
-//! to do needs none.
+//! An artifact: a tree whose digest is always known and whose names are read on demand. A run with nothing to do reads
+//! none.
 
 use std::sync::{Arc, OnceLock};
 
 use super::{Entry, Objects, StoreError, StoredTree, Tree};
 use crate::base::Digest;
 
-/// A tree that does not change any more. Cheap to clone.
+/// An immutable tree, cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Artifact {
     digest: Digest,
@@ -15,13 +15,13 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// One that lies in the store.
+    /// An artifact in the store.
     #[must_use]
     pub fn stored(stored: &StoredTree) -> Self {
         Self { digest: stored.tree, stored: Some(stored.object), tree: Arc::default() }
     }
 
-    /// One that was stored just now.
+    /// An artifact that was just stored.
     #[must_use]
     pub fn made(stored: &StoredTree, tree: Tree) -> Self {
         Self { digest: stored.tree, stored: Some(stored.object), tree: Arc::new(OnceLock::from(tree)) }
@@ -33,13 +33,13 @@ impl Artifact {
         self.digest
     }
 
-    /// The object that holds its names, where it was read from one.
+    /// The object that holds its names, if it was read from one.
     #[must_use]
     pub fn object(&self) -> Option<Entry> {
         self.stored
     }
 
-    /// The tree, read now where it was not needed before.
+    /// The tree, read on first use.
     ///
     /// # Errors
     /// As [`Objects::read_tree`].

@@ -1,4 +1,4 @@
-//! Claims: who computes a key. A claim is a locked file, so it ends with its process whatever happens to that.
+//! Claims: which process computes a key. A claim is a locked file, so it ends with its process, however that ends.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -9,8 +9,8 @@ use super::{Layout, Objects, StoreError};
 use crate::base::flock::{self, LockMode, LockStatus};
 use crate::base::{Digest, disk};
 
-/// The right and the duty to compute a key. Committing it is the only way to record a result; dropping it gives it back, and
-/// what lies in [`Claim::partial`] waits for the next holder.
+/// The exclusive right to compute a key. Committing it is the only way to record a result; dropping it releases the
+/// key, and the checkpoints in [`Claim::partial`] wait for the next holder.
 #[derive(Debug)]
 pub struct Claim {
     key: Digest,
@@ -21,7 +21,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Claims `key`; [`None`] where another holds it.
+    /// Claims `key`; [`None`] if another process holds it.
     pub(super) fn take(layout: &Layout, key: &Digest) -> Result<Option<Self>, StoreError> {
         let path = layout.claim(key);
         loop {
@@ -31,7 +31,7 @@ impl Claim {
             if locked == LockStatus::Busy {
                 return Ok(None);
             }
-            // The former holder removes the file while it holds the lock; then this one locks a file without a name.
+            // The previous holder removes the file while holding the lock; then this lock is on a file without a name.
             if same_file(&file, &path) {
                 return Ok(Some(Self { key: *key, path, layout: layout.clone(), locked, _lock: file }));
             }
@@ -44,21 +44,21 @@ impl Claim {
         &self.key
     }
 
-    /// Whether others are kept from computing the key meanwhile: the disk knows locks.
+    /// Whether the claim keeps other processes out: the file system supports locks.
     #[must_use]
     pub fn excludes(&self) -> bool {
         self.locked == LockStatus::Held
     }
 
-    /// The folder for checkpoints of this key, with what an earlier holder left there.
+    /// The folder for checkpoints of this key, with those of an earlier holder.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
     pub fn partial(&self) -> Result<PathBuf, StoreError> {
         let folder = self.layout.partial(&self.key);
-        // What another machine left there is gone on from.
+        // The earlier holder may have run on another machine.
         disk::revalidate_dirs(&[&self.layout.all_partial(), &folder]);
-        // What a link leads to is not the store's to write into.
+        // Never write through a symbolic link: its target is not the store's.
         if folder.is_symlink() {
             std::fs::remove_file(&folder).map_err(StoreError::disk("delete", &folder))?;
         }
@@ -66,28 +66,28 @@ impl Claim {
         Ok(folder)
     }
 
-    /// Lets go of the key and of the checkpoints that lie there.
+    /// Releases the key and deletes its checkpoints.
     pub(super) fn discard(self) {
-        // What stays is old again the next time.
+        // Whatever is left is found again by the next collection.
         let _ = std::fs::remove_dir_all(self.layout.partial(&self.key));
         let _ = std::fs::remove_file(&self.path);
     }
 
-    /// Records a result: brings its objects to the disk, then the record, then lets go of the checkpoints.
+    /// Records a result: flushes its objects to disk, writes the record, deletes the checkpoints.
     ///
     /// # Errors
     /// [`StoreError::Disk`]; then nothing is recorded.
     pub fn commit(self, objects: &Objects, record: &Record) -> Result<(), StoreError> {
         objects.publish()?;
         action::write(&self.layout.action(&self.key, &record.target), record)?;
-        // The result stands. What is left over is swept by the next claim of the key or by collection.
+        // The result is recorded. The next claim of the key or collection removes what is left here.
         let _ = std::fs::remove_dir_all(self.layout.partial(&self.key));
         let _ = std::fs::remove_file(&self.path);
         Ok(())
     }
 }
 
-/// Whether a living process computes `key`.
+/// Whether a running process computes `key`.
 pub(super) fn held(layout: &Layout, key: &Digest) -> bool {
     let file = File::open(layout.claim(key));
     file.is_ok_and(|file| matches!(flock::lock(&file, LockMode::TryShared), Ok(LockStatus::Busy)))

@@ -1,4 +1,4 @@
-//! What goes wrong between macula and the disk, and what to do about it.
+//! Errors of the store and its disk, with hints.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -7,45 +7,45 @@ use crate::base::Digest;
 use crate::base::disk::free_bytes;
 use crate::base::figure;
 
-/// What goes wrong between macula and the disk.
+/// An error of the store or its disk.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// An object's bytes are not what its digest says.
-    #[error("object {} in {} is damaged: its bytes have another digest", .digest.short(), .path.display())]
+    /// An object's bytes do not match its digest.
+    #[error("object {} in {} is damaged: its bytes do not match its digest", .digest.short(), .path.display())]
     Damaged {
-        /// What they should be.
+        /// The expected digest.
         digest: Digest,
-        /// Where they lie.
+        /// Where the object is.
         path: PathBuf,
     },
-    /// No bytes for a digest.
+    /// The store has no object of this digest.
     #[error("object {} is missing from the store", .digest.short())]
     Missing {
-        /// What was asked for.
+        /// The digest.
         digest: Digest,
     },
-    /// A file outside the store is not what it was when the source read it.
+    /// A file outside the store changed since the source read it.
     #[error("`{}` changed while macula was running; run again", .path.display())]
     Changed {
         /// The file.
         path: PathBuf,
     },
-    /// A store of a later macula.
-    #[error("the store `{}` has the layout v{version}, which this macula does not know", .path.display())]
+    /// A store written by a newer macula.
+    #[error("store `{}` has layout v{version}, which is newer than this macula supports (v1)", .path.display())]
     Version {
         /// The store.
         path: PathBuf,
-        /// Its layout's version.
+        /// The version of its layout.
         version: u32,
     },
-    /// The disk said no (full, read-only, permissions, …).
+    /// A failed system call (disk full, read-only, no permission, …).
     #[error("cannot {doing} `{}`: {error}", .path.display())]
     Disk {
-        /// A verb.
+        /// What failed, as a verb.
         doing: &'static str,
         /// Where.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
 }
@@ -56,7 +56,7 @@ impl StoreError {
         move |error| Self::Disk { doing, path: path.to_owned(), error }
     }
 
-    /// Whether the same may go well a moment later: a network disk that does not answer, or what another process holds.
+    /// Whether a retry may succeed: the network disk did not answer, or another process holds the file.
     #[must_use]
     pub fn can_pass(&self) -> bool {
         let Self::Disk { error, .. } = self else { return false };
@@ -75,30 +75,30 @@ impl StoreError {
         )
     }
 
-    /// What to do about it.
+    /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Damaged { .. } | Self::Missing { .. } => {
-                Some("run `macula run` again: what is damaged or missing is computed anew".into())
+                Some("run `macula run` again to recompute damaged or missing results".into())
             }
             Self::Changed { .. } => None,
             Self::Version { .. } => Some(
-                "use the macula that made it, or another store with MACULA_STORE=FOLDER: nothing was touched".into(),
+                "upgrade macula, or use another store with MACULA_STORE=FOLDER; nothing was changed".into(),
             ),
             Self::Disk { doing: "lock", .. } => Some(
-                "what others use there can't be known; mount that disk with locks, or put the store elsewhere with MACULA_STORE=FOLDER"
+                "the store needs file locks; mount the disk with lock support, or move the store with MACULA_STORE=FOLDER"
                     .into(),
             ),
             Self::Disk { path, error, .. } => match error.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
                     let free = free_bytes(path).map_or_else(|| "an unknown amount".into(), figure::size);
                     Some(format!(
-                        "{free} is free there; make room, or put the store on another disk with MACULA_STORE=FOLDER, and run again: nothing that was finished is lost"
+                        "{free} free; free up space or move the store with MACULA_STORE=FOLDER, then run again: finished results are kept"
                     ))
                 }
                 ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
-                    Some("the store must be writable; put it elsewhere with MACULA_STORE=FOLDER".into())
+                    Some("the store must be writable; move it with MACULA_STORE=FOLDER".into())
                 }
                 _ => None,
             },

@@ -1,7 +1,7 @@
-//! Digests of files outside the store, remembered while size, times and inode stay.
+//! Digests of files outside the store, cached while size, times and inode stay the same.
 //!
-//! A file that was modified less than two seconds before its digest was taken may change again without a new time (git calls
-//! such entries racy), so those are never trusted.
+//! A file modified less than two seconds before its digest was taken may change again without a new modification time
+//! (git calls such entries racy), so these digests are never trusted.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -16,11 +16,11 @@ use super::Entry;
 use super::inventory::nanoseconds;
 use crate::base::{Digest, disk, regular};
 
-/// Changes within so many nanoseconds may have the same time: file systems keep times to a nanosecond, to the tick of a clock (4
-/// to 10 ms), to a second (ext3, HFS+) or to two (FAT).
+/// Resolution of modification times, nanoseconds: two changes this close may have the same time. File systems store
+/// times to the nanosecond, to the clock tick (4 to 10 ms), to the second (ext3, HFS+) or to two seconds (FAT).
 pub(super) const RACY: u64 = 2_000_000_000;
 
-/// The remembered digests.
+/// A cache of file digests.
 #[derive(Debug)]
 pub struct FileDigests {
     path: PathBuf,
@@ -29,12 +29,12 @@ pub struct FileDigests {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Read when it is first asked for: a run that has nothing to do may not ask.
+    /// Read on first use: a run with nothing to do may not need it.
     files: Option<BTreeMap<String, Remembered>>,
     changed: bool,
 }
 
-/// What is remembered of a file.
+/// A cached digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Remembered {
     facts: Facts,
@@ -43,13 +43,13 @@ struct Remembered {
     digest: Digest,
 }
 
-/// How a file looks from outside.
+/// What `stat` reports of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Facts {
     size: u64,
-    /// When its bytes were last changed, as it says; nanoseconds since 1970.
+    /// Modification time of its content, which users can set; nanoseconds since 1970.
     modified: u64,
-    /// When anything of it was last changed, as the system says: nobody can set that.
+    /// Time of its last change of any kind (ctime), which nobody can set.
     changed: u64,
     inode: u64,
 }
@@ -70,7 +70,7 @@ impl Facts {
 }
 
 impl Remembered {
-    /// The digest, where the file looks as it did and can't have changed since without looking otherwise.
+    /// The digest, if the file's facts are unchanged and a change since would have altered them.
     fn trusted(&self, now: Facts) -> Option<Entry> {
         let trusted = self.facts == now && now.modified.saturating_add(RACY) < self.taken;
         trusted.then_some(Entry { digest: self.digest, size: now.size })
@@ -82,7 +82,7 @@ impl FileDigests {
         Self { path, known: Mutex::default() }
     }
 
-    /// The entry of a file that is remembered and can be trusted; its bytes are not read.
+    /// The cached entry of a file, if it can be trusted; its bytes are not read.
     #[must_use]
     pub fn remembered(&self, path: &Path) -> Option<Entry> {
         self.known_as(path, Facts::of(&std::fs::metadata(path).ok()?))
@@ -92,10 +92,10 @@ impl FileDigests {
         self.with(|files| files.get(path.to_str()?).copied())?.trusted(facts)
     }
 
-    /// The entry of a file, from memory where it can be trusted. `now` is nanoseconds since 1970.
+    /// The entry of a file, from the cache if it can be trusted. `now` is nanoseconds since 1970.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn entry(&self, path: &Path, now: u64) -> io::Result<Entry> {
         let facts = Facts::of_file(path)?;
         if let Some(entry) = self.known_as(path, facts) {
@@ -106,10 +106,10 @@ impl FileDigests {
         Ok(entry)
     }
 
-    /// As [`FileDigests::entry`] of many files, several at a time.
+    /// The entries of many files, read in parallel; see [`FileDigests::entry`].
     ///
     /// # Errors
-    /// The first file that can't be read, and what the system says.
+    /// The first file that cannot be read, and the system's error.
     pub fn entries<'a>(&self, paths: &'a [PathBuf], now: u64) -> Result<Vec<Entry>, (&'a Path, io::Error)> {
         let facts: Vec<io::Result<Facts>> = paths.par_iter().map(|path| Facts::of_file(path)).collect();
         let facts = paths.iter().zip(facts).map(|(path, facts)| facts.map_err(|error| (path.as_path(), error)));
@@ -120,7 +120,7 @@ impl FileDigests {
         };
         let mut found = self.with(|files| known(files));
         let new: Vec<usize> = (0..paths.len()).filter(|&at| found[at].is_none()).collect();
-        // No lock is held while hashing: rayon's workers take up other work that may come here.
+        // Hold no lock while hashing: a rayon worker may pick up other work that comes back here.
         let read: Vec<io::Result<Entry>> =
             new.par_iter().map(|&at| regular::open(&paths[at]).and_then(digest_of_file)).collect();
         for (at, entry) in new.into_iter().zip(read) {
@@ -138,14 +138,14 @@ impl FileDigests {
         }
     }
 
-    /// All files that are remembered, with what they were.
+    /// All cached files and their entries.
     #[must_use]
     pub fn all(&self) -> Vec<(PathBuf, Entry)> {
         let entry = |known: &Remembered| Entry { digest: known.digest, size: known.facts.size };
         self.with(|files| files.iter().map(|(path, known)| (PathBuf::from(path), entry(known))).collect())
     }
 
-    /// Writes what is remembered. That it can't be written (a read-only store) only costs time later.
+    /// Writes the cache. A failure (a read-only store) only costs time later.
     pub fn save(&self) {
         let mut known = self.lock();
         if let (true, Some(files)) = (known.changed, &known.files) {
@@ -155,7 +155,7 @@ impl FileDigests {
         }
     }
 
-    /// Forgets a file that was found to hold other bytes than its size and time had led to believe.
+    /// Removes a file from the cache whose content turned out to differ although its facts did not change.
     pub fn forget(&self, path: &Path) {
         let gone = self.with(|files| path.to_str().and_then(|name| files.remove(name)));
         self.lock().changed |= gone.is_some();
@@ -163,7 +163,7 @@ impl FileDigests {
 
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<String, Remembered>) -> T) -> T {
         let mut known = self.lock();
-        // Nothing where it can't be read, because it can be found anew.
+        // Empty if it cannot be read: it can be rebuilt.
         let read = || std::fs::read(&self.path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default();
         work(known.files.get_or_insert_with(read))
     }
@@ -173,10 +173,11 @@ impl FileDigests {
     }
 }
 
-/// What the rows of an earlier macula do not begin with.
+/// Distinguishes this format from that of older versions.
 const MAGIC: &[u8; 16] = b"macula files 1\n\0";
 
-/// For each file the length of its path, the path, five numbers and the digest, all numbers of 8 bytes, little-endian.
+/// The cache as bytes. Each file is the length of its path, the path, five numbers and the digest; all numbers are 8
+/// bytes, little-endian.
 fn encode(files: &BTreeMap<String, Remembered>) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     for (path, Remembered { facts, taken, digest }) in files {
@@ -190,7 +191,7 @@ fn encode(files: &BTreeMap<String, Remembered>) -> Vec<u8> {
     bytes
 }
 
-/// What is remembered, under its own digest: a byte that changed on the disk must not make a file look like another.
+/// Reads [`encode`]d bytes below their digest: a flipped byte on disk must not make one file look like another.
 fn decode(bytes: &[u8]) -> Option<BTreeMap<String, Remembered>> {
     let (digest, bytes) = bytes.split_at_checked(32)?;
     if digest != Digest::of(bytes).bytes() {
@@ -210,38 +211,38 @@ fn decode(bytes: &[u8]) -> Option<BTreeMap<String, Remembered>> {
     Some(found.into_iter().collect())
 }
 
-/// The next bytes, taken off.
+/// Takes the next bytes off.
 pub(super) fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (taken, left) = rest.split_at_checked(count)?;
     *rest = left;
     Some(taken)
 }
 
-/// The next number, taken off.
+/// Takes the next number off.
 pub(super) fn number(rest: &mut &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(take(rest, 8)?.try_into().ok()?))
 }
 
-/// Reads a file once, in large pieces, hashing each over all threads of the pool.
+/// The entry of a file, read once in large pieces, each hashed on all threads of the pool.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn digest_of_file(file: File) -> io::Result<Entry> {
     digest_while(file, &|| true)?.ok_or_else(|| io::ErrorKind::Interrupted.into())
 }
 
-/// As [`digest_of_file`], as long as `go_on` says so; [`None`] once it does not. A file without bytes on the disk may be longer than
-/// anybody wants to wait.
-pub(super) fn digest_while(mut file: File, go_on: &dyn Fn() -> bool) -> io::Result<Option<Entry>> {
+/// As [`digest_of_file`], while `on_progress` returns true; [`None`] once it does not. A sparse file may be longer than
+/// anybody wants to wait for.
+pub(super) fn digest_while(mut file: File, on_progress: &dyn Fn() -> bool) -> io::Result<Option<Entry>> {
     let mut hasher = blake3::Hasher::new();
     let most = file.metadata()?.len().saturating_add(1).clamp(1 << 10, 4 << 20);
     let mut buffer = vec![0; most as usize];
     let mut size = 0;
     loop {
-        if !go_on() {
+        if !on_progress() {
             return Ok(None);
         }
-        // Filled before it is hashed: small pieces would not be shared between threads.
+        // Fill the buffer before hashing: small pieces would not be shared between threads.
         let mut filled = 0;
         while filled < buffer.len() {
             match file.read(&mut buffer[filled..])? {

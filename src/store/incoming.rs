@@ -1,4 +1,4 @@
-//! New objects of this process: the folder in which they wait until they are published, and large ones on their way there.
+//! New objects of this process: the folder in which they wait until they are published, and a writer for large ones.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -9,29 +9,29 @@ use super::{Entry, Objects, StoreError};
 use crate::base::flock::{self, LockMode, LockStatus};
 use crate::base::{Digest, disk};
 
-/// A folder without a lock is a dead process's when it is older than this, in nanoseconds: a day.
+/// Age in nanoseconds (one day) from which a folder without a lock file counts as a dead process's.
 const OLD: u64 = 86_400_000_000_000;
 
-/// The folder of one process's new objects. Its lock tells others that the process is alive.
+/// The folder of one process's new objects. Its lock shows other processes that this one is alive.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    // Let go of first: a network's disk keeps what is open in its folder, which could not be removed then.
+    // Dropped first: NFS keeps open files in their folder, which could not be removed otherwise.
     lock: File,
     folder: tempfile::TempDir,
 }
 
 impl Incoming {
-    /// Where it lies.
+    /// Its path.
     pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Its lock, held: opened before anything was written.
+    /// Its lock file, held; opened before any object was written.
     pub(super) fn lock(&self) -> Option<File> {
         self.lock.try_clone().ok()
     }
 
-    /// A folder outside the store, for one that is only looked at.
+    /// A folder outside the store, for a store that is opened read-only.
     pub(super) fn aside() -> Result<Self, StoreError> {
         let root = std::env::temp_dir();
         let folder = tempfile::Builder::new().prefix("macula-").tempdir_in(&root);
@@ -47,7 +47,7 @@ impl Incoming {
             .prefix(&format!("{}-", std::process::id()))
             .tempdir_in(root)
             .map_err(StoreError::disk("create a folder in", root))?;
-        // Locked before it has its name: a lock that nobody holds would be swept as a dead process's.
+        // Locked before it gets its name: other processes remove a folder whose lock nobody holds.
         let [unnamed, named] = ["lock.new", "lock"].map(|name| folder.path().join(name));
         let file = flock::open(&unnamed).map_err(StoreError::disk("create", &unnamed))?;
         flock::lock(&file, LockMode::TryExclusive).map_err(StoreError::disk("lock", &unnamed))?;
@@ -56,14 +56,14 @@ impl Incoming {
     }
 }
 
-/// Removes what killed processes left: folders whose lock nobody holds, and those that have none and are old by the disk's own clock.
-/// Failing to is harmless.
+/// Removes the folders of dead processes: those whose lock nobody holds, and those without a lock that are old by the
+/// disk's own clock. Failure is harmless.
 pub(super) fn sweep(root: &Path) {
     let (Ok(folders), Ok(facts)) = (std::fs::read_dir(root), root.metadata()) else { return };
     for folder in folders.flatten().map(|folder| folder.path()) {
         let dead = match OpenOptions::new().read(true).write(true).open(folder.join("lock")) {
             Ok(file) => matches!(flock::lock(&file, LockMode::TryExclusive), Ok(LockStatus::Held)),
-            // Its process died between two steps. Whoever came since gave the folder above a later time.
+            // The process died between two steps. A later process gave the parent folder a newer time.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 folder.metadata().is_ok_and(|own| nanoseconds(&own).saturating_add(OLD) < nanoseconds(&facts))
             }
@@ -75,7 +75,7 @@ pub(super) fn sweep(root: &Path) {
     }
 }
 
-/// Takes a large object piece by piece.
+/// Writer for an object that does not fit in memory.
 pub struct ObjectWriter<'a> {
     pub(super) objects: &'a Objects,
     pub(super) file: tempfile::NamedTempFile,
@@ -84,7 +84,7 @@ pub struct ObjectWriter<'a> {
 }
 
 impl ObjectWriter<'_> {
-    /// Stores what was written.
+    /// Stores what was written and returns its entry.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -94,7 +94,7 @@ impl ObjectWriter<'_> {
         Ok(entry)
     }
 
-    /// Stores what was written where it is `entry`; else it is let go. Returns whether it is.
+    /// Stores what was written if it matches `entry`, else discards it. Returns whether it matches.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -115,7 +115,7 @@ impl ObjectWriter<'_> {
         Ok(())
     }
 
-    /// Writes bytes; as [`Write::write_all`], with the store's error.
+    /// Writes bytes: [`Write::write_all`] with the store's error.
     ///
     /// # Errors
     /// [`StoreError::Disk`].

@@ -1,4 +1,4 @@
-//! All that lies in a store, listed: objects, records, segments of items. Knows nothing of what is done about it.
+//! A list of everything in a store: objects, records, item segments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirEntry;
@@ -10,47 +10,47 @@ use super::items::{self, ItemRecord, Scanned};
 use super::{Entry, Layout, Store, StoreError, Tree};
 use crate::base::{Digest, disk};
 
-/// All that lies in a store.
+/// Everything in a store.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    /// The objects in their places.
+    /// The objects.
     pub objects: BTreeMap<Digest, Placed>,
-    /// The records, those that can't be read too; the oldest result first.
+    /// The records, unreadable ones included, sorted by time.
     pub records: Vec<Listed>,
-    /// The segments of items.
+    /// The item segments.
     pub segments: Vec<SegmentFile>,
-    /// Where to read trees.
+    /// Trees of the records, as far as they can be read.
     trees: BTreeMap<Digest, Option<Tree>>,
 }
 
-/// An object in its place.
+/// An object on disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Placed {
     /// Its bytes.
     pub size: u64,
-    /// Whether it has other names too: then deleting it here frees nothing.
+    /// Whether it has other hard links, so that deleting it here frees nothing.
     pub linked: bool,
 }
 
-/// The file of a record.
+/// A record's file.
 #[derive(Debug)]
 pub struct Listed {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// What it says; [`None`] where it is damaged.
+    /// Its content; [`None`] if it is damaged.
     pub record: Option<Record>,
 }
 
-/// The file of a map stage's items.
+/// A file with the item results of a map stage.
 #[derive(Debug)]
 pub struct SegmentFile {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// What the items have in common.
+    /// The digest of what all of its items have in common.
     pub stage: Digest,
-    /// When it was last written: nanoseconds since 1970.
+    /// Modification time: nanoseconds since 1970.
     pub modified: u64,
-    /// What it holds.
+    /// Its content.
     pub found: Scanned,
 }
 
@@ -80,24 +80,24 @@ impl Inventory {
         Ok(found)
     }
 
-    /// Trees of outputs that can be read; the others are damaged or missing.
+    /// Reads the trees of outputs and inputs; those that cannot be read are damaged or missing.
     fn read_trees(&mut self, store: &Store) {
         let wanted: BTreeSet<Entry> = self.whole().flat_map(tree_objects).collect();
         self.trees = wanted.into_iter().map(|entry| (entry.digest, store.objects.read_tree(&entry).ok())).collect();
     }
 
-    /// The records that can be read, the oldest result first.
+    /// The readable records, the oldest first.
     pub fn whole(&self) -> impl Iterator<Item = &Record> {
         self.records.iter().filter_map(|listed| listed.record.as_ref())
     }
 
-    /// A tree that a record names, where it can be read.
+    /// A tree that a record refers to, if it can be read.
     #[must_use]
     pub fn tree(&self, object: &Digest) -> Option<&Tree> {
         self.trees.get(object)?.as_ref()
     }
 
-    /// The objects of a record's outputs: the trees and what they name.
+    /// The objects of a record's outputs: the trees and their entries.
     #[must_use]
     pub fn outputs(&self, record: &Record) -> BTreeSet<Entry> {
         let trees = record.outputs.values().map(|stored| stored.object);
@@ -105,7 +105,7 @@ impl Inventory {
         trees.chain(within.flat_map(|tree| tree.entries.values().copied())).collect()
     }
 
-    /// The objects that computing a record again takes, as far as they are listed in its recipe: trees and what they name.
+    /// The objects of a record's inputs, as listed in its recipe: the trees and their entries.
     #[must_use]
     pub fn inputs(&self, record: &Record) -> BTreeSet<Entry> {
         let given = || record.recipe.iter().flat_map(|recipe| &recipe.inputs);
@@ -113,20 +113,20 @@ impl Inventory {
         given().map(|given| given.tree.object).chain(within.flat_map(|tree| tree.entries.values().copied())).collect()
     }
 
-    /// Whether a tree that a record's recipe names is not there.
+    /// Whether a tree in a record's recipe is missing.
     #[must_use]
     pub fn lacks_inputs(&self, record: &Record) -> bool {
         let mut given = record.recipe.iter().flat_map(|recipe| &recipe.inputs);
         given.any(|given| !self.objects.contains_key(&given.tree.object.digest))
     }
 
-    /// Bytes of all objects.
+    /// Total bytes of all objects.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.objects.values().map(|object| object.size).sum()
     }
 
-    /// Items on record.
+    /// Total number of items on record.
     #[must_use]
     pub fn items(&self) -> usize {
         self.segments.iter().map(|segment| segment.found.records.len()).sum()
@@ -134,7 +134,8 @@ impl Inventory {
 }
 
 impl SegmentFile {
-    /// The records to keep, where that is not all as it lies: damaged stretches go, and items whose objects are gone.
+    /// The records to keep if the file needs repair: without damaged stretches and without items whose objects are
+    /// gone. [`None`] if it is intact.
     #[must_use]
     pub fn repaired(&self, inventory: &Inventory) -> Option<Vec<ItemRecord>> {
         let whole =
@@ -143,7 +144,8 @@ impl SegmentFile {
         (self.found.damaged > 0 || kept.len() < self.found.records.len()).then_some(kept)
     }
 
-    /// Replaces the segment by one of these records alone. Only while the gate is held and no living process uses it.
+    /// Replaces the file by one with only these records. Requires the GC lock, and that no running process uses the
+    /// file.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -166,7 +168,7 @@ fn objects(layout: &Layout) -> Result<BTreeMap<Digest, Placed>, StoreError> {
         for file in files(&folder.path())? {
             let Some(rest) = file.file_name().to_str().map(str::to_owned) else { continue };
             let Ok(digest) = format!("{prefix}{rest}").parse() else { continue };
-            // One that goes away meanwhile is not there.
+            // Deleted meanwhile.
             let Ok(facts) = file.metadata() else { continue };
             found.insert(digest, Placed { size: facts.len(), linked: facts.nlink() > 1 });
         }
@@ -174,7 +176,7 @@ fn objects(layout: &Layout) -> Result<BTreeMap<Digest, Placed>, StoreError> {
     Ok(found)
 }
 
-/// The files in the folders of a folder, sorted.
+/// The files in the subfolders of a folder, sorted.
 fn below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut found = Vec::new();
     for inner in files(folder)? {
@@ -184,9 +186,9 @@ fn below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(found)
 }
 
-/// What a folder holds; nothing where it is not there.
+/// The entries of a folder; none if it does not exist.
 pub(super) fn files(folder: &Path) -> Result<Vec<DirEntry>, StoreError> {
-    // What another machine finished must not be taken for what nothing names.
+    // See what other machines finished, so that it does not look unreferenced.
     disk::revalidate_dirs(&[folder]);
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.collect::<Result<_, _>>().map_err(StoreError::disk("list", folder)),
@@ -197,14 +199,14 @@ pub(super) fn files(folder: &Path) -> Result<Vec<DirEntry>, StoreError> {
     }
 }
 
-/// Whether a file is a record and no temporary one: `cdef….CLASS`.
+/// Whether a file is a record and not a temporary file: `cdef….TARGET`.
 fn named_by_digest(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     let key = name.and_then(|name| name.split_once('.')).map(|(key, _)| key);
     key.is_some_and(|key| key.len() == 62 && key.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// When a file was last written: nanoseconds since 1970.
+/// Modification time: nanoseconds since 1970.
 pub(super) fn nanoseconds(facts: &std::fs::Metadata) -> u64 {
     (facts.mtime() as u64).wrapping_mul(1_000_000_000).wrapping_add(facts.mtime_nsec() as u64)
 }

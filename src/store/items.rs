@@ -1,9 +1,9 @@
-//! Results of a map stage's items: one append-only file per map stage, because a file and a wait for the disk per item would
+//! Results of a map stage's items: one append-only file per map stage, because one file and one `fsync` per item would
 //! cost milliseconds each.
 //!
-//! A record is `MARK`, the payload's length (8 bytes, little-endian), the first 16 bytes of its BLAKE3 digest, and the payload
-//! (the item's key, name, target and tree). A damaged record is skipped: reading goes on at the next mark. What follows the last good record when a process
-//! died while it wrote is cut off before the next record is appended.
+//! A record is `MARK`, the payload's length (8 bytes, little-endian), the first 16 bytes of its BLAKE3 digest, and the
+//! payload (the item's key, name, target and tree). Readers skip a damaged record and continue at the next mark. The
+//! next append first cuts off what a killed writer left after the last valid record.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,28 +28,29 @@ const HEAD: usize = 8 + 8 + 16;
 pub struct ItemRecord {
     /// The item's key.
     pub key: Digest,
-    /// The item's name; for people.
+    /// The item's name, for display.
     pub name: String,
-    /// The realisation target.
+    /// The target that it was computed on.
     #[serde(rename = "class")]
     pub target: String,
     /// The result.
     pub tree: Tree,
 }
 
-/// The segment of one map stage, read whole: another process may cut a torn end off a mapped one.
+/// The segment of one map stage, read into memory: another process may truncate a torn end, which a mapping would not
+/// survive.
 #[derive(Debug)]
 pub struct Segment {
     path: PathBuf,
     bytes: Vec<u8>,
-    /// By key, where in `bytes` the payload of each good record lies; the later of equal ones later.
+    /// The payload of each valid record in `bytes`, by key; of equal keys in file order.
     index: Vec<(Digest, std::ops::Range<usize>)>,
-    /// The end of the last good record, as far as this process knows.
+    /// Length of the valid prefix in bytes, as far as this process knows.
     valid_len: u64,
 }
 
 impl Segment {
-    /// Reads a segment; one that is not there is empty.
+    /// Reads a segment; a missing file is an empty segment.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -69,7 +70,7 @@ impl Segment {
         Ok(Self { path, bytes, index, valid_len })
     }
 
-    /// The result of an item whose objects are all there: of the target `target`, else of any where that will do.
+    /// The result of an item whose objects are all present: for `target`, or for any target if that is accepted.
     #[must_use]
     pub(super) fn find(&self, objects: &PresenceCheck, key: &Digest, target: &str, accept: Accept) -> Option<Tree> {
         let from = self.index.partition_point(|(other, _)| other < key);
@@ -87,7 +88,7 @@ impl Segment {
         }
     }
 
-    /// Appends results whose objects are published already, and waits for the disk. They are not found here.
+    /// Appends results whose objects are already published, and waits for the disk. This segment does not find them.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -100,7 +101,7 @@ impl Segment {
     }
 }
 
-/// The results of a map stage's items, looked up in one go.
+/// Lookup of item results with one shared presence check.
 #[derive(Debug)]
 pub struct Results<'a> {
     segment: Segment,
@@ -113,22 +114,22 @@ impl<'a> Results<'a> {
         Self { segment, presence }
     }
 
-    /// The result of an item, where all of its objects are there.
+    /// The result of an item, if all of its objects are present.
     #[must_use]
     pub fn find(&self, key: &Digest, target: &str, accept: Accept) -> Option<Tree> {
         self.segment.find(&self.presence, key, target, accept)
     }
 }
 
-/// Appends and returns the new end. `valid_len` is where the last good record was known to end.
+/// Appends records and returns the new length. `valid_len` is the last known length of the valid prefix.
 fn append(path: &Path, records: &[ItemRecord], valid_len: u64) -> std::io::Result<u64> {
     let mut file = flock::open(path)?;
     disk::share(&file, path);
     let alone = flock::lock(&file, LockMode::Exclusive)? == LockStatus::Held;
-    // Another process may have appended meanwhile, or died while it did.
+    // Another process may have appended meanwhile, or died while doing so.
     let there = file.metadata()?.len();
     let end = if there == valid_len { valid_len } else { find_valid_len(&mut file)? };
-    // Where nobody can be kept out, what looks torn may be what another writes just now.
+    // Without locks, a torn end may be a write in progress by another process.
     let end = if alone { end } else { there };
     if alone {
         file.set_len(end)?;
@@ -137,7 +138,7 @@ fn append(path: &Path, records: &[ItemRecord], valid_len: u64) -> std::io::Resul
     let bytes = bytes_of(records);
     let written = file.write_all(&bytes).and_then(|()| file.sync_data());
     if written.is_err() && alone {
-        // A half-written record would be cut off by the next writer; do it now where the disk lets us.
+        // The next writer would cut off a half-written record; do it now if possible.
         let _ = file.set_len(end);
     }
     written?;
@@ -159,7 +160,7 @@ fn bytes_of(records: &[ItemRecord]) -> Vec<u8> {
     bytes
 }
 
-/// What a payload begins with; those of an earlier macula are JSON.
+/// First byte of a payload; older versions wrote JSON.
 const PAYLOAD: u8 = 1;
 
 /// The key, the name and the target with their lengths, and the tree.
@@ -185,30 +186,30 @@ fn decode(payload: &[u8]) -> Option<ItemRecord> {
     Some(ItemRecord { key, name, target, tree: Encoded::of(rest)?.tree()? })
 }
 
-/// The key alone.
+/// The key of a payload, without decoding the rest.
 fn key_of(payload: &[u8]) -> Option<Digest> {
     let Some((&PAYLOAD, mut rest)) = payload.split_first() else { return decode(payload).map(|record| record.key) };
     Some(Digest::from_bytes(take(&mut rest, 32)?.try_into().ok()?))
 }
 
-/// The end of the last good record: what a killed writer left after it is no record.
+/// Length of the valid prefix: what a killed writer left after it is not valid.
 fn find_valid_len(file: &mut File) -> std::io::Result<u64> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(walk(&bytes, |payload| decode(&bytes[payload]).map(|_| ())).0)
 }
 
-/// What a segment holds.
+/// Content of a segment.
 #[derive(Debug, Default)]
 pub struct Scanned {
-    /// The good records, in order.
+    /// The valid records, in order.
     pub records: Vec<ItemRecord>,
-    /// Stretches that are no records: damaged ones, or what a killed writer left at the end.
+    /// Number of invalid stretches: damage, or the torn end left by a killed writer.
     pub damaged: usize,
 }
 
-/// Hands over where the payload of each good record lies; what is not taken counts as damaged. Returns the end of the last good one, and
-/// how many stretches are no records.
+/// Passes the range of each payload with a valid digest to `take`; a record that it rejects counts as damaged. Returns
+/// the length of the valid prefix and the number of invalid stretches.
 fn walk(bytes: &[u8], mut take: impl FnMut(std::ops::Range<usize>) -> Option<()>) -> (u64, usize) {
     let (mut at, mut valid_len, mut damaged) = (0, 0, 0);
     while at < bytes.len() {
@@ -226,7 +227,7 @@ fn walk(bytes: &[u8], mut take: impl FnMut(std::ops::Range<usize>) -> Option<()>
     (valid_len, damaged)
 }
 
-/// The size of the payload of the record that `bytes` begin with, where that has its digest.
+/// The payload size of the record at the start of `bytes`, if its digest matches.
 fn valid_payload(bytes: &[u8]) -> Option<usize> {
     if !bytes.starts_with(MARK) {
         return None;
@@ -236,7 +237,7 @@ fn valid_payload(bytes: &[u8]) -> Option<usize> {
     (Digest::of(payload).bytes()[..16] == bytes[16..HEAD]).then_some(size)
 }
 
-/// Reads a segment as it lies.
+/// Reads a segment without changing it.
 ///
 /// # Errors
 /// [`StoreError::Disk`].
@@ -247,8 +248,8 @@ pub(super) fn read(path: &Path) -> Result<Scanned, StoreError> {
     Ok(Scanned { records, damaged })
 }
 
-/// Replaces a segment by one of these records alone; removes it where there are none. Only while the gate is held and no
-/// living process uses it: one that has it open would append to what is no longer there.
+/// Replaces a segment by one with only these records; removes it if there are none. Requires the GC lock, and that no
+/// running process uses the segment: a process that has it open would append to a deleted file.
 ///
 /// # Errors
 /// [`StoreError::Disk`].

@@ -1,22 +1,22 @@
-//! Where things lie in a store. The version of the layout is a folder's name, so that a later one can stand beside it.
+//! File layout of a store. The layout version is a folder name, so that a later version can live beside it.
 //!
 //! ```text
 //! .macula/
-//!   .gitignore, CACHEDIR.TAG        neither git nor backups take it along; in `v1/` where other things lie in the folder
+//!   .gitignore, CACHEDIR.TAG        exclude the store from git and backups; in `v1/` if the folder holds other things
 //!   v1/
-//!     objects/ab/cdef…              bytes, under their BLAKE3 digest; read-only, whole, on the disk
-//!     objects/incoming/PID-…/       new bytes of a living process, not yet in their place
-//!     objects/quarantine/           bytes that were found damaged, for a look; may be deleted
-//!     actions/ab/KEY.CLASS          a key's result: its outputs, its summary, how it came about
+//!     objects/ab/cdef…              bytes, by BLAKE3 digest; read-only, complete, flushed to disk
+//!     objects/incoming/PID-…/       new bytes of a running process, not yet published
+//!     objects/quarantine/           damaged bytes, for inspection; may be deleted
+//!     actions/ab/KEY.TARGET         a key's result: outputs, summary, provenance
 //!     items/DIGEST                  results of a map stage's items, append-only
 //!     claims/KEY                    locked by the process that computes the key
-//!     partial/KEY/                  checkpoints of a key that is not finished
+//!     partial/KEY/                  checkpoints of an unfinished key
 //!     runs/TIME-ID/                 what a run decided and did
-//!     looks/DIGEST                  what a source found, valid while no file that it asked for looks different
-//!     files                         digests of files outside, trusted while size, time and inode stay
-//!     whole                         results of many objects that were all there, valid while no folder of objects looks different
-//!     live/PID-…                    locked by a living process: what it uses, which collection leaves alone
-//!     pins/RUN                      runs that collection leaves alone
+//!     looks/DIGEST                  cached result of a source, valid while the files that it asked for are unchanged
+//!     files                         digests of external files, valid while size, times and inode are unchanged
+//!     whole                         complete trees, valid while the object folders are unchanged
+//!     live/PID-…                    lease, locked by a running process: what it uses and collection must keep
+//!     pins/RUN                      runs that collection keeps
 //!     gate                          locked by collection while it deletes
 //! ```
 
@@ -25,10 +25,10 @@ use std::path::{Path, PathBuf};
 use super::StoreError;
 use crate::base::{Digest, disk};
 
-/// The version of the layout that this macula reads and writes.
+/// The layout version that this macula reads and writes.
 const NEWEST: u32 = 1;
 
-/// Its folder.
+/// Its folder name.
 const VERSION: &str = "v1";
 
 /// The paths of a store.
@@ -39,14 +39,15 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout below `root` (`.macula`); makes its folders where they are missing.
+    /// The layout below `root` (`.macula`); creates missing folders.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let layout = Self { root: root.to_owned(), version: root.join(VERSION) };
         layout.understood()?;
-        // Marks would take a folder of the user's own (`store ".."`) out of git and of backups: what is macula's there is `v1`.
+        // Marking a folder of the user's (`store ".."`) would exclude it from git and backups: there, only `v1` is
+        // macula's.
         let marked = if is_own(root) { root } else { &layout.version };
         make(root)?;
         for folder in ["", "objects", "actions", "items", "claims", "partial", "runs"] {
@@ -67,14 +68,14 @@ impl Layout {
         Ok(layout)
     }
 
-    /// The layout below `root`, where there is one.
+    /// The layout below `root`, if it exists.
     #[must_use]
     pub fn at(root: &Path) -> Option<Self> {
         let layout = Self { root: root.to_owned(), version: root.join(VERSION) };
         layout.version.is_dir().then_some(layout)
     }
 
-    /// A store that a later macula made and this one has no part in is refused: what it holds would be computed twice.
+    /// Refuses a store that only a newer macula can read: everything in it would be computed again.
     fn understood(&self) -> Result<(), StoreError> {
         let names = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
         let versions = names.filter_map(|entry| entry.file_name().to_str()?.strip_prefix('v')?.parse::<u32>().ok());
@@ -87,13 +88,13 @@ impl Layout {
         }
     }
 
-    /// The store's folder.
+    /// The store's root folder.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Content-addressed bytes.
+    /// The folder of content-addressed objects.
     #[must_use]
     pub fn objects(&self) -> PathBuf {
         self.version.join("objects")
@@ -105,107 +106,107 @@ impl Layout {
         self.version.join("actions").join(&key.to_string()[..2])
     }
 
-    /// The record of `key` in one realisation target.
+    /// The record of `key` for one target.
     #[must_use]
     pub fn action(&self, key: &Digest, target: &str) -> PathBuf {
         self.actions(key).join(format!("{}.{}", &key.to_string()[2..], file_name(target)))
     }
 
-    /// The segment of a map stage's items.
+    /// The item segment of a map stage.
     #[must_use]
     pub fn items(&self, stage: &Digest) -> PathBuf {
         self.version.join("items").join(stage.to_string())
     }
 
-    /// The claim of a key.
+    /// The claim file of a key.
     #[must_use]
     pub fn claim(&self, key: &Digest) -> PathBuf {
         self.version.join("claims").join(key.to_string())
     }
 
-    /// The checkpoints of a key.
+    /// The checkpoint folder of a key.
     #[must_use]
     pub fn partial(&self, key: &Digest) -> PathBuf {
         self.version.join("partial").join(key.to_string())
     }
 
-    /// What a source found the last time.
+    /// The cached listing of a source.
     #[must_use]
     pub fn snapshot(&self, source: &Digest) -> PathBuf {
         self.all_snapshots().join(source.to_string())
     }
 
-    /// What all sources found the last time.
+    /// The folder of cached source listings.
     #[must_use]
     pub fn all_snapshots(&self) -> PathBuf {
         self.version.join("looks")
     }
 
-    /// The records of runs.
+    /// The folder of run records.
     #[must_use]
     pub fn runs(&self) -> PathBuf {
         self.version.join("runs")
     }
 
-    /// What is asked of the records of runs most often.
+    /// The index of run records.
     #[must_use]
     pub fn runs_index(&self) -> PathBuf {
         self.version.join("runs-index")
     }
 
-    /// All records.
+    /// The folder of all result records.
     #[must_use]
     pub fn all_actions(&self) -> PathBuf {
         self.version.join("actions")
     }
 
-    /// All segments of items.
+    /// The folder of all item segments.
     #[must_use]
     pub fn all_items(&self) -> PathBuf {
         self.version.join("items")
     }
 
-    /// The checkpoints of all keys.
+    /// The folder of all checkpoints.
     #[must_use]
     pub fn all_partial(&self) -> PathBuf {
         self.version.join("partial")
     }
 
-    /// What living processes use.
+    /// The folder of leases: what running processes use.
     #[must_use]
     pub fn live(&self) -> PathBuf {
         self.version.join("live")
     }
 
-    /// Runs that collection leaves alone.
+    /// The folder of pins: runs that collection keeps.
     #[must_use]
     pub fn pins(&self) -> PathBuf {
         self.version.join("pins")
     }
 
-    /// Locked by collection while it deletes.
+    /// The lock file that collection holds while it deletes.
     #[must_use]
     pub fn gc_lock(&self) -> PathBuf {
         self.version.join("gate")
     }
 
-    /// Results whose objects were all there.
+    /// The file of trees that are known to be complete.
     #[must_use]
     pub fn whole(&self) -> PathBuf {
         self.version.join("whole")
     }
 
-    /// The digests of files outside.
+    /// The cache of digests of external files.
     #[must_use]
     pub fn files(&self) -> PathBuf {
         self.version.join("files")
     }
 }
 
-/// The files that keep git and backups from taking a folder along.
+/// The files that exclude a folder from git and backups.
 const MARKS: [&str; 2] = [".gitignore", "CACHEDIR.TAG"];
 
-/// Whether a folder holds nothing but a store, or will be made.
+/// Whether a folder holds nothing but a store, or does not exist yet.
 fn is_own(root: &Path) -> bool {
     let names = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
@@ -214,7 +215,7 @@ fn is_own(root: &Path) -> bool {
     names.is_empty() || names.iter().all(of_store) && names.iter().any(is_version)
 }
 
-/// A target as part of a file's name.
+/// A target as part of a file name.
 fn file_name(target: &str) -> String {
     target.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }

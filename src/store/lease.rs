@@ -1,9 +1,9 @@
-//! What a living process uses, told where collection sees it. Knows nothing of what collection takes away.
+//! Leases: what each running process uses, registered where collection can see it.
 //!
-//! Before a process relies on something that is in the store (a record that it found, an object that it need not write again,
-//! a segment of items) it says so in a file of its own that it keeps locked. Collection takes the GC lock, reads what all living
-//! processes registered, and takes away nothing of that. Saying takes the GC lock too, so nothing can be said while collection
-//! deletes: what is looked for afterwards is either kept or found to be gone, and computed again.
+//! Before a process relies on something in the store (a record, an object that it does not write again, an item
+//! segment), it registers it in a file of its own that it keeps locked. Collection takes the GC lock, reads the leases
+//! of all running processes, and keeps everything in them. Registering takes the GC lock too, so nothing is registered
+//! while collection deletes: what a process looks up afterwards is either kept, or found missing and computed again.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -18,15 +18,15 @@ use crate::base::{Digest, disk};
 /// Something in the store that a process relies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Use {
-    /// The results of a key, and all objects that they name.
+    /// The results of a key and all of their objects.
     Key(Digest),
     /// One object.
     Object(Digest),
-    /// The items of a map stage, by what they have in common.
+    /// The items of a map stage, by the digest of what they have in common.
     Items(Digest),
 }
 
-/// The word of this process.
+/// GC lease held by this process: the keys and objects it relies on.
 #[derive(Debug)]
 pub struct Lease {
     layout: Layout,
@@ -38,7 +38,7 @@ struct State {
     gc_lock: Option<File>,
     own: Option<File>,
     registered: BTreeSet<Use>,
-    /// A store that can't be written: nobody can collect there either.
+    /// Set if the store is not writable: then nobody can collect there either.
     disabled: bool,
 }
 
@@ -47,13 +47,13 @@ impl Lease {
         Self { layout: layout.clone(), state: Mutex::default() }
     }
 
-    /// The word of a process that only looks: it says nothing, and bears that what it looked at goes away.
+    /// No-op lease for read-only opens; objects may disappear under it.
     pub(super) fn disabled(layout: &Layout) -> Self {
         Self { layout: layout.clone(), state: Mutex::new(State { disabled: true, ..State::default() }) }
     }
 
-    /// Says what this process relies on from now on, and returns whether any of it is new: then it must be looked for again.
-    /// Waits while collection deletes.
+    /// Registers what this process relies on from now on. Returns whether any of it is new: then the caller must look
+    /// it up again. Blocks while collection deletes.
     pub fn register(&self, uses: impl IntoIterator<Item = Use>) -> bool {
         let mut state = self.lock();
         if state.disabled {
@@ -65,14 +65,15 @@ impl Lease {
         }
         match state.write(&self.layout, &new) {
             Ok(()) => state.registered.extend(new),
-            // Where this process may not write, nothing can be registered. Where the disk is full it is tried again with the next
-            // word; what goes away until then is found to be missing and computed again.
+            // Without write permission, nothing can be registered. On a full disk, the next call tries again; what is
+            // deleted until then is found missing and computed again.
             Err(_) => state.disabled = state.own.is_none(),
         }
         true
     }
 
-    /// A moment that is no later than now by the disk's own clock, which may not be this machine's; [`None`] where nothing was registered.
+    /// A time no later than now by the disk's own clock, which may differ from this machine's; [`None`] if nothing was
+    /// registered.
     pub(super) fn moment(&self) -> Option<u64> {
         let facts = self.lock().own.as_ref()?.metadata().ok()?;
         Some(super::inventory::nanoseconds(&facts))
@@ -85,7 +86,7 @@ impl Lease {
 
 impl State {
     fn write(&mut self, layout: &Layout, uses: &[Use]) -> std::io::Result<()> {
-        // The line break before it parts it from what a full disk may have cut short.
+        // The leading line break separates it from a line that a full disk may have cut short.
         let text: String = ["\n".to_owned()].into_iter().chain(uses.iter().map(|one| line(*one))).collect();
         let gc_lock = match &mut self.gc_lock {
             Some(gc_lock) => gc_lock,
@@ -98,7 +99,7 @@ impl State {
             Some(own) => Ok(own),
             none => new_own(layout).map(|own| none.insert(own)),
         };
-        // Locking it again brings what was said to a network's disk, where another machine's collection reads it.
+        // On NFS, locking the file again flushes it to the server, where collection on another machine reads it.
         let written = own.and_then(|own| {
             own.write_all(text.as_bytes()).and_then(|()| flock::lock(own, LockMode::Exclusive).map(|_| ()))
         });
@@ -114,13 +115,14 @@ fn open_gc_lock(layout: &Layout) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// The file of this process, locked. Made while the gate is held: collection would take an unlocked one for a dead process's.
+/// The lease file of this process, locked. Created while the GC lock is held: collection removes unlocked leases as
+/// those of dead processes.
 fn new_own(layout: &Layout) -> std::io::Result<File> {
     let folder = layout.live();
     disk::make_folder(&folder)?;
     let file = tempfile::Builder::new().prefix(&format!("{}-", std::process::id())).tempfile_in(&folder)?;
     flock::lock(file.as_file(), LockMode::Exclusive)?;
-    // Collection of another user must be able to read it.
+    // Other users' collection must be able to read it.
     disk::permit(file.as_file(), 0o644)?;
     let (file, _) = file.keep().map_err(|error| error.error)?;
     Ok(file)
@@ -145,21 +147,21 @@ fn parse(line: &str) -> Option<Use> {
     }
 }
 
-/// The GC lock, held: nobody else says or deletes anything until it is dropped.
+/// The GC lock, held: no other process registers or deletes anything until it is dropped.
 #[derive(Debug)]
 pub struct GcLock {
     _held: File,
-    /// What living processes use.
+    /// What running processes use.
     pub used: BTreeSet<Use>,
-    /// How many of them there are.
+    /// Number of running processes.
     pub living: usize,
 }
 
 impl GcLock {
-    /// Waits for the gate and reads what living processes use; sweeps what dead ones left of that.
+    /// Waits for the GC lock and reads the leases of running processes; removes those of dead processes.
     ///
     /// # Errors
-    /// [`StoreError::Disk`] where the store can't be written or its disk knows no locks: then nothing may be deleted.
+    /// [`StoreError::Disk`] if the store is not writable or its disk has no locks: then nothing may be deleted.
     pub fn acquire(layout: &Layout) -> Result<Self, StoreError> {
         let path = layout.gc_lock();
         let held = open_gc_lock(layout).map_err(StoreError::disk("open", &path))?;
@@ -178,12 +180,12 @@ impl GcLock {
 
     fn read_lease(&mut self, path: &Path) -> Result<(), StoreError> {
         let file = match File::open(path) {
-            // It was a dead one's.
+            // A dead process's, removed meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             file => file.map_err(StoreError::disk("read", path))?,
         };
         if matches!(flock::lock(&file, LockMode::TryShared), Ok(LockStatus::Held)) {
-            // Its process is dead. That it can't be removed (another user's) does no harm.
+            // Its process is dead. Failing to remove it (another user's) is harmless.
             let _ = std::fs::remove_file(path);
             return Ok(());
         }
@@ -193,7 +195,7 @@ impl GcLock {
         Ok(())
     }
 
-    /// Whether a living process uses it.
+    /// Whether a running process uses it.
     #[must_use]
     pub fn uses(&self, one: Use) -> bool {
         self.used.contains(&one)

@@ -1,4 +1,5 @@
-//! Manifests: the one description of a key. Hashing walks it, and so does the explanation, which therefore can't drift from it.
+//! Manifests: the single description of a key. Both hashing and `why` walk it, so the explanation cannot drift from the
+//! key.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Digest, Hasher};
 
-/// Raised when the same facts must give another key.
+/// Raised when the same facts must give a different key.
 const KEY_FORMAT: u64 = 1;
 
-/// All that a result depends on.
+/// Everything that a result depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The facts, in a fixed order.
@@ -23,9 +24,9 @@ pub struct Field {
     pub path: String,
     /// What it is.
     pub kind: Kind,
-    /// For people; not in the key.
+    /// Display text; not part of the key.
     pub shown: String,
-    /// Its content, by the byte rules, as a digest. This is what counts.
+    /// Digest of its content by the hashing rules; this is what the key covers.
     pub content: Digest,
 }
 
@@ -41,9 +42,9 @@ pub enum Kind {
     Parameter = 3,
     /// The content given to an input port.
     Input = 4,
-    /// The human name of an input; counts for pages alone.
+    /// The display name of an input; only part of the key for reports.
     Name = 5,
-    /// The summary of the stage that an input came from; counts for pages alone.
+    /// The summary of the stage that an input came from; only part of the key for reports.
     Summary = 6,
     /// An item of a map stage.
     Item = 7,
@@ -51,7 +52,7 @@ pub enum Kind {
     Files = 8,
 }
 
-/// A fact that differs between two manifests; [`None`] where one of them lacks it.
+/// A fact that differs between two manifests; a side that lacks it is [`None`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// Its name.
@@ -65,7 +66,7 @@ pub struct Difference {
 }
 
 impl Manifest {
-    /// Adds a fact of text.
+    /// Adds text.
     pub fn text(&mut self, kind: Kind, path: impl Into<String>, text: &str) {
         let content = Hasher::new("macula manifest text 1").text(text).finish();
         self.push(kind, path, text, content);
@@ -77,7 +78,7 @@ impl Manifest {
         self.push(kind, path, value.to_string(), content);
     }
 
-    /// Adds a fact whose content has a digest.
+    /// Adds a fact by the digest of its content.
     pub fn push(&mut self, kind: Kind, path: impl Into<String>, shown: impl Into<String>, content: Digest) {
         self.fields.push(Field { path: path.into(), kind, shown: shown.into(), content });
     }
@@ -98,7 +99,7 @@ impl Manifest {
         self.fields.iter().filter(move |field| field.kind == kind)
     }
 
-    /// What differs between an older manifest and this one, in the order of this one, then what is gone.
+    /// Differences from an older manifest: changed and added facts in the order of this one, then removed facts.
     #[must_use]
     pub fn since(&self, old: &Self) -> Vec<Difference> {
         let index = |manifest: &Self| -> BTreeMap<(Kind, String), Field> {

@@ -1,4 +1,4 @@
-//! The store: content-addressed objects, keys, actions. Knows digests only, no stage.
+//! The store: content-addressed objects, keys, records of results and runs. Knows digests, not stages.
 
 pub mod action;
 pub mod artifact;
@@ -43,34 +43,34 @@ pub use tree::{Entry, Tree, as_path};
 
 use crate::base::{Digest, disk};
 
-/// A store, opened.
+/// An open store.
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
     lease: Arc<Lease>,
-    /// Its objects.
+    /// Content-addressed objects.
     pub objects: Objects,
-    /// Digests of files outside.
+    /// Digests of files outside the store.
     pub files: FileDigests,
     /// Records of runs.
     pub runs: Runs,
-    /// Where results are shared.
+    /// Remotes: where results are shared.
     pub remotes: Arc<Remotes>,
 }
 
-/// What is known of a key.
+/// Outcome of looking up a key.
 #[derive(Debug)]
 pub enum Lookup {
-    /// Its result.
+    /// It has a result.
     Hit(Box<Found>),
-    /// There is none, and the caller is the one to compute it.
+    /// It has none, and the caller is to compute it.
     Miss(Claim, Absent),
-    /// There is none, and another computes it.
+    /// It has none, and another process is computing it.
     Busy,
 }
 
 impl Store {
-    /// Opens the store at `root` (`.macula`), making it where it is missing.
+    /// Opens the store at `root` (`.macula`), creating it if it is missing.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -82,8 +82,8 @@ impl Store {
         Ok(Self { objects, files, runs: Runs::new(&layout), layout, lease, remotes: Arc::default() })
     }
 
-    /// Opens the store at `root` to look at it alone: nothing is written into it, and what is put is kept elsewhere until the
-    /// process ends. None where there is no store.
+    /// Opens the store at `root` read-only: nothing is written to it, and new objects are kept elsewhere until the
+    /// process ends. [`None`] if there is no store.
     #[must_use]
     pub fn open_read_only(root: &Path) -> Option<Self> {
         let layout = Layout::at(root)?;
@@ -93,28 +93,28 @@ impl Store {
         Some(Self { objects, files, runs: Runs::read_only(&layout), layout, lease, remotes: Arc::default() })
     }
 
-    /// With places where results are shared.
+    /// Adds remotes.
     #[must_use]
     pub fn with_remotes(self, remotes: Remotes) -> Self {
         let remotes = Arc::new(remotes);
         Self { objects: self.objects.with_remotes(&remotes), remotes, ..self }
     }
 
-    /// With the folders of objects listed for results of `many` objects and more, and remembered where they were left alone for
-    /// `racy` nanoseconds; tests list always.
+    /// Sets from how many objects on the object folders are listed, and for how many nanoseconds they must have been
+    /// unchanged for that to be cached; tests always list.
     #[must_use]
     pub fn listing(self, many: usize, racy: u64) -> Self {
         Self { objects: self.objects.listing(many, racy), ..self }
     }
 
-    /// The runs that collection leaves alone.
+    /// The pinned runs, which collection keeps.
     #[must_use]
     pub fn pins(&self) -> BTreeSet<String> {
         let pins = std::fs::read_dir(self.layout.pins()).into_iter().flatten().flatten();
         pins.filter_map(|pin| pin.file_name().into_string().ok()).collect()
     }
 
-    /// Lets collection leave what a run used alone.
+    /// Pins a run: collection keeps what it used.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -125,7 +125,7 @@ impl Store {
         disk::write_whole(&path, b"").map_err(StoreError::disk("write", &path))
     }
 
-    /// Takes a pin back.
+    /// Removes a pin.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -134,13 +134,13 @@ impl Store {
         std::fs::remove_file(&path).map_err(StoreError::disk("delete", &path))
     }
 
-    /// Where things lie.
+    /// The store's file layout.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// The result of a key, if all of it is there; it is verified when it is read.
+    /// The result of a key, if all of it is present; its bytes are verified on read.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -177,7 +177,7 @@ impl Store {
             return Ok(Lookup::Hit(Box::new(found)));
         }
         let Some(claim) = Claim::take(&self.layout, key)? else { return Ok(Lookup::Busy) };
-        // Another may have committed between the two looks, on another machine too.
+        // Another process may have committed between the two lookups, perhaps on another machine.
         disk::revalidate_dirs(&[&self.layout.all_actions(), &self.layout.actions(key)]);
         Ok(match self.find(key, target, accept)? {
             Ok(found) => Lookup::Hit(Box::new(found)),
@@ -185,13 +185,13 @@ impl Store {
         })
     }
 
-    /// Whether a living process computes a key now.
+    /// Whether a running process computes a key.
     #[must_use]
     pub fn is_claimed(&self, key: &Digest) -> bool {
         claim::held(&self.layout, key)
     }
 
-    /// The result of a key where a remote has it and the store has not; it is brought with [`Store::download`].
+    /// The result of a key on a remote, if the store does not have it; [`Store::download`] fetches it.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -204,7 +204,7 @@ impl Store {
         self.remotes.find(&self.objects, key, target, accept)
     }
 
-    /// Forgets the results of a key, so that it is computed again.
+    /// Deletes the results of a key, so that it is computed again.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -218,7 +218,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a record anew without its recipe, because that names what is lost.
+    /// Rewrites a record without its recipe, which refers to lost data.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -227,7 +227,7 @@ impl Store {
         action::write(&self.layout.action(&record.key, &record.target), &record)
     }
 
-    /// The results of the items of a map stage, to be looked up; `stage` is the digest of what they have in common.
+    /// Lookup of a map stage's item results; `stage` is the digest of what the items have in common.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -235,13 +235,13 @@ impl Store {
         Ok(Results::new(self.segment(stage)?, &self.objects))
     }
 
-    /// The segment of the items of a map stage, to be appended to; `stage` is the digest of what they have in common.
+    /// The item segment of a map stage, for appending; `stage` is the digest of what the items have in common.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
     pub fn segment(&self, stage: &Digest) -> Result<Segment, StoreError> {
         self.lease.register([Use::Items(*stage)]);
-        // What another machine left unfinished is gone on from.
+        // Another machine may have left unfinished work to resume.
         disk::revalidate_dirs(&[&self.layout.all_items()]);
         Segment::open(self.layout.items(stage))
     }
@@ -254,7 +254,8 @@ impl Store {
         };
         let mut outputs = BTreeMap::new();
         for (port, stored) in &record.outputs {
-            // The record says which tree the object holds, and was read whole; the object's bytes are verified.
+            // The record, verified by its own digest, says which tree the object holds; the object's bytes are verified
+            // too.
             if self.objects.holds_tree(&stored.object)? != Some(true) {
                 return Ok(Err(Absent::Lost));
             }
@@ -264,7 +265,7 @@ impl Store {
     }
 }
 
-/// What the store writes down. Only types that always serialise come here: no maps with other keys than text.
+/// A value as JSON. Only for types that always serialise: no maps with non-text keys.
 fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("records serialise")
 }

@@ -1,11 +1,11 @@
 //! Content-addressed objects: bytes in, digest out; digest in, verified bytes out.
 //!
-//! This is the part of the store that stages see. An object may also lie outside, where a source found it (a photograph of
-//! the user's): then its path is known and its bytes are verified at each read like any other's.
+//! This is the part of the store that stages see. An object may also be a file outside the store that a source found (a
+//! user's photograph): then its path is known, and its bytes are verified on every read like any other's.
 //!
-//! New objects wait in a folder of their own (`incoming/`) and can be read from there; [`Objects::publish`] brings them to the
-//! disk together and renames them to their place. So whatever stands in its place is whole, and many small objects do not
-//! wait for the disk one by one.
+//! New objects wait in a folder of their own (`incoming/`), where they can already be read; [`Objects::publish`]
+//! flushes them to disk together and renames them to their final path. So an object at its final path is complete, and
+//! many small objects do not wait for the disk one by one.
 
 mod external;
 mod ingest;
@@ -32,16 +32,16 @@ use super::tree::Encoded;
 use super::{Entry, Lease, Tree, Use};
 use crate::base::{Digest, disk, regular, threads};
 
-/// Objects from this size on are mapped instead of read.
+/// Objects of at least this size are mapped instead of read.
 const MAPPED_FROM: u64 = 64 << 10;
 
-/// From so many objects on the folders are listed instead of asking for each.
+/// For at least this many objects, the folders are listed instead of checking each object.
 const MANY: usize = 1000;
 
-/// How many files are brought to the disk at the same time (a journal commits them together), or over the network.
+/// Parallelism for flushing files to disk (a journal commits them together) and for network transfers.
 pub(super) const AT_ONCE: usize = 16;
 
-/// Bytes of an object, verified: mapped or in memory.
+/// Verified bytes of an object, mapped or in memory.
 #[derive(Debug)]
 pub enum Blob {
     /// In memory.
@@ -71,79 +71,79 @@ impl Deref for Blob {
 #[derive(Debug)]
 pub struct Objects {
     root: PathBuf,
-    /// Whether the folder may be changed.
+    /// Whether the store is opened read-write or read-only.
     access: Access,
-    /// Where this process says what it relies on.
+    /// Where this process registers what it relies on.
     lease: Option<Arc<Lease>>,
-    /// Where objects are asked for that are not here.
+    /// Where missing objects are looked for.
     remotes: Arc<Remotes>,
     incoming: Mutex<Option<Incoming>>,
-    /// Written, not yet in their place: digest and temporary file.
+    /// Written but not yet published: digest and temporary file.
     pending: Mutex<BTreeMap<Digest, PathBuf>>,
-    /// Held while pending objects are published, so that two publishers do not rename the same file.
+    /// Held while publishing, so that two threads do not rename the same file.
     publishing: Mutex<()>,
-    /// Outside the store.
+    /// Files outside the store.
     external: Mutex<ExternalFiles>,
-    /// Objects that this process read and found right, and how they looked.
+    /// Objects that this process read and verified, with their file facts at that time.
     verified: Mutex<BTreeMap<Digest, Seen>>,
-    /// Objects that this process wrote, and how they looked.
+    /// Objects that this process wrote, with their file facts.
     written: Mutex<BTreeMap<Digest, Seen>>,
-    /// Objects that were seen in their place with their size in this process.
+    /// Objects that this process saw at their final path with the right size.
     present: Mutex<BTreeSet<Digest>>,
-    /// What the folders held when a result of many objects was last looked for.
+    /// Listing of the object folders, from the last check of many objects.
     listed: Mutex<Option<Arc<Listing>>>,
-    /// From so many objects on the folders are listed.
+    /// Number of objects from which on the folders are listed.
     many: usize,
-    /// Results that were whole, and when such a memory is trusted.
+    /// Trees known to be complete.
     whole: Option<CompleteTrees>,
-    /// Objects that were found damaged in this process.
+    /// Objects that this process found damaged.
     damaged: Mutex<BTreeSet<Digest>>,
-    /// Those of them that could not be moved out of their places.
+    /// Damaged objects that could not be moved to quarantine.
     stuck: Mutex<BTreeSet<Digest>>,
 }
 
-/// What is done with the folder of objects.
+/// Whether the store is opened read-write or read-only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
-    /// New objects go there, damaged ones go out.
+    /// New objects are published, damaged ones are moved to quarantine.
     ReadWrite,
-    /// It is looked at: new objects are kept elsewhere until the process ends, damaged ones stay.
+    /// New objects are kept elsewhere until the process ends, damaged ones stay in place.
     ReadOnly,
 }
 
 impl Objects {
-    /// Opens the objects under `root`, making the folder where it is missing.
+    /// Opens the objects under `root`, creating the folder if it is missing.
     ///
     /// # Errors
-    /// [`StoreError::Disk`] where the folder can't be made.
+    /// [`StoreError::Disk`] if the folder cannot be created.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         disk::make_folder(root).map_err(StoreError::disk("create", root))?;
         super::incoming::sweep(&root.join("incoming"));
         Ok(Self::new(root, Access::ReadWrite))
     }
 
-    /// With a place to say what this process relies on.
+    /// Sets the lease in which this process registers what it relies on.
     pub(super) fn leased(self, lease: &Arc<Lease>) -> Self {
         Self { lease: Some(Arc::clone(lease)), ..self }
     }
 
-    /// With a file that remembers which results of many objects were whole.
+    /// Sets the file that caches which large trees are complete.
     pub(super) fn remembering(self, path: PathBuf) -> Self {
         Self { whole: Some(CompleteTrees::new(path, RACY)), ..self }
     }
 
-    /// With another measure of what are many, and of how long a folder must have been left alone.
+    /// Sets from how many objects on folders are listed, and how long they must have been unchanged.
     pub(super) fn listing(mut self, many: usize, racy: u64) -> Self {
         self.whole = self.whole.map(|whole| whole.within(racy));
         Self { many, ..self }
     }
 
-    /// With places to ask for what is not here.
+    /// Sets the remotes to look for missing objects in.
     pub(super) fn with_remotes(self, remotes: &Arc<Remotes>) -> Self {
         Self { remotes: Arc::clone(remotes), ..self }
     }
 
-    /// The objects under `root`, to be looked at alone.
+    /// Opens the objects under `root` read-only.
     pub(super) fn read_only(root: &Path) -> Self {
         Self::new(root, Access::ReadOnly)
     }
@@ -169,7 +169,7 @@ impl Objects {
         }
     }
 
-    /// Stores bytes; storing the same bytes twice is free.
+    /// Stores bytes; storing the same bytes again costs only the hash.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -183,7 +183,7 @@ impl Objects {
         Ok(entry)
     }
 
-    /// For large objects: takes bytes piece by piece; [`ObjectWriter::finish`] stores them.
+    /// A writer for a large object; [`ObjectWriter::finish`] stores it.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -191,18 +191,19 @@ impl Objects {
         Ok(ObjectWriter { objects: self, file: self.temporary()?, hasher: blake3::Hasher::new(), size: 0 })
     }
 
-    /// Makes known that the bytes of entries are those of files outside the store, where a source found them.
+    /// Registers files outside the store as the bytes of entries.
     pub fn put_external<'a>(&self, found: impl IntoIterator<Item = (&'a Entry, &'a Path)>) {
         let mut external = lock(&self.external);
         found.into_iter().for_each(|(entry, path)| external.add(entry, path));
     }
 
-    /// Makes known which of several files with the same bytes stands at a place in a tree; all of them are known already.
+    /// Registers which of several external files with the same bytes stands at a path in a tree; all of them are
+    /// registered already.
     pub fn put_place(&self, entry: &Entry, place: &str, path: &Path) {
         lock(&self.external).add_place(entry, place, path);
     }
 
-    /// The file outside the store that stands at a place in a tree; [`None`] where the store itself has the bytes.
+    /// The external file at a path in a tree; [`None`] if the store itself has the bytes.
     #[must_use]
     pub fn outside(&self, entry: &Entry, place: &str) -> Option<PathBuf> {
         if self.place(&entry.digest).exists() {
@@ -211,10 +212,10 @@ impl Objects {
         lock(&self.external).at(&entry.digest, place).map(Path::to_owned)
     }
 
-    /// The bytes of an entry, verified against its digest. Small objects are verified at each read, mapped ones once a process.
+    /// The bytes of an entry, verified against its digest: small objects on every read, mapped ones once per process.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Damaged`] (then it was put into quarantine), [`StoreError::Changed`] or
+    /// [`StoreError::Missing`], [`StoreError::Damaged`] (the object is then in quarantine), [`StoreError::Changed`] or
     /// [`StoreError::Disk`].
     pub fn read(&self, entry: &Entry) -> Result<Blob, StoreError> {
         let Some((file, path)) = self.open_object(&entry.digest)? else {
@@ -234,7 +235,7 @@ impl Objects {
             return Ok(Blob::Owned(bytes));
         }
         let map = map(&file).map_err(StoreError::disk("map", &path))?;
-        // The lock must not be held while hashing: rayon's workers take up other work that may come here.
+        // Hold no lock while hashing: a rayon worker may pick up other work that comes back here.
         let known = lock(&self.verified).get(&entry.digest) == Some(&seen);
         if !known {
             if digest_of_large(&map) != entry.digest {
@@ -245,7 +246,7 @@ impl Objects {
         Ok(Blob::Mapped(map))
     }
 
-    /// The bytes of a tree's entry `name`; [`None`] where the tree has no such name.
+    /// The bytes of the entry `name` of a tree; [`None`] if the tree has no such name.
     ///
     /// # Errors
     /// As [`Objects::read`].
@@ -264,14 +265,15 @@ impl Objects {
     /// Reads a tree that [`Objects::put_tree`] stored.
     ///
     /// # Errors
-    /// As [`Objects::read`]; [`StoreError::Damaged`] where the object is no tree.
+    /// As [`Objects::read`]; [`StoreError::Damaged`] if the object is not a tree.
     pub fn read_tree(&self, entry: &Entry) -> Result<Tree, StoreError> {
         let bytes = self.read(entry)?;
         let tree = Encoded::of(&bytes).and_then(Encoded::tree);
         tree.ok_or_else(|| StoreError::Damaged { digest: entry.digest, path: self.place(&entry.digest) })
     }
 
-    /// Whether all that a stored tree names is there, without its names; [`None`] where the tree itself is damaged or missing.
+    /// Whether all objects of a stored tree are present, without decoding its names; [`None`] if the tree itself is
+    /// damaged or missing.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -299,18 +301,18 @@ impl Objects {
         Ok(Some(all))
     }
 
-    /// Whether nothing was found damaged in this process.
+    /// Whether this process found nothing damaged.
     fn unharmed(&self) -> bool {
         lock(&self.damaged).is_empty()
     }
 
-    /// The first of many entries whose bytes are not there.
+    /// The first entry of a tree whose bytes are missing.
     pub fn first_missing<'t>(&self, tree: &'t Tree) -> Option<(&'t String, &'t Entry)> {
         let presence = self.presence_check(tree.entries.len());
         tree.entries.iter().find(|(_, entry)| !presence.holds(entry))
     }
 
-    /// A look for `many` objects.
+    /// A presence check for `many` objects.
     pub(super) fn presence_check(&self, many: usize) -> PresenceCheck<'_> {
         let listing = (many >= self.many).then(|| {
             let known = lock(&self.listed).clone();
@@ -325,7 +327,7 @@ impl Objects {
         PresenceCheck::new(self, listing, lock(&self.damaged).clone())
     }
 
-    /// Whether the bytes of an entry are there, by name and size alone: they are verified when they are read.
+    /// Whether the bytes of an entry are present, by name and size only: they are verified on read.
     #[must_use]
     pub fn holds(&self, entry: &Entry) -> bool {
         if self.stores(entry) {
@@ -336,8 +338,8 @@ impl Objects {
             || self.revalidated_path(&entry.digest).is_some() && self.stores(entry)
     }
 
-    /// Whether the store itself has the bytes: what a stage makes must not depend on a file of the user's that happens to
-    /// hold the same.
+    /// Whether the store itself has the bytes. A stage's output must not depend on a user's file that happens to have
+    /// the same bytes.
     pub(super) fn stores(&self, entry: &Entry) -> bool {
         if lock(&self.present).contains(&entry.digest) || lock(&self.pending).contains_key(&entry.digest) {
             return true;
@@ -352,18 +354,19 @@ impl Objects {
         there
     }
 
-    /// Whether the folder of objects may be changed.
+    /// Whether the store is opened read-write.
     pub(super) fn writable(&self) -> bool {
         self.access == Access::ReadWrite
     }
 
-    /// When an object was last put into quarantine, as far as the disk tells: what was linked before may lead to a damaged one.
+    /// Time of the last quarantine by the disk's clock, nanoseconds since 1970: an older hard link may lead to a
+    /// damaged object.
     #[must_use]
     pub fn last_quarantined(&self) -> u64 {
         self.root.join("quarantine").metadata().map_or(0, |facts| super::inventory::nanoseconds(&facts))
     }
 
-    /// As [`Objects::stores`], for what is not written because it is there: collection is told to leave it.
+    /// Whether the store has the bytes, so that they need not be written; registers them in the lease.
     pub(super) fn relies_on(&self, entry: &Entry) -> bool {
         if lock(&self.pending).contains_key(&entry.digest) {
             return true;
@@ -372,7 +375,7 @@ impl Objects {
             return false;
         }
         let new = self.lease.as_ref().is_some_and(|lease| lease.register([Use::Object(entry.digest)]));
-        // Opened, and not only asked for: that asks a network's disk, too.
+        // Opened rather than `stat`ed: opening revalidates NFS caches.
         let facts = || File::open(self.place(&entry.digest)).and_then(|file| file.metadata());
         let there = !new || facts().is_ok_and(|facts| facts.len() == entry.size);
         if !there {
@@ -381,20 +384,21 @@ impl Objects {
         there
     }
 
-    /// The place of an object that is there after all: another machine put it there, and this one believed that it was not.
+    /// The path of an object that exists after all: another machine created it, and this one's cached listing was
+    /// stale.
     fn revalidated_path(&self, digest: &Digest) -> Option<PathBuf> {
         let place = self.place(digest);
         disk::revalidate_dirs(&[&self.root, place.parent().unwrap_or(&self.root)]);
         (!self.is_stuck(digest) && place.exists()).then_some(place)
     }
 
-    /// The objects that were found damaged in this process, each of them in quarantine.
+    /// The objects that this process found damaged, each of them in quarantine.
     #[must_use]
     pub fn damaged(&self) -> Vec<Digest> {
         lock(&self.damaged).iter().copied().collect()
     }
 
-    /// Verifies the bytes of an object in its place, without taking it for verified; a damaged one stays where it is.
+    /// Verifies an object on disk without marking it as verified; a damaged one stays in place. Returns its size.
     ///
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Damaged`] or [`StoreError::Disk`].
@@ -409,8 +413,8 @@ impl Objects {
         if found.digest == *digest { Ok(found.size) } else { Err(StoreError::Damaged { digest: *digest, path }) }
     }
 
-    /// The bytes that lie at `path` now, where those that were opened are not what they should be. Another may have found that
-    /// before, and it may have been made anew since: what is right now must not go into quarantine.
+    /// The bytes now at `path`, after those that were opened turned out wrong. Another process may have repaired the
+    /// object meanwhile, and the repaired one must not go to quarantine.
     fn reread(&self, entry: &Entry, path: PathBuf) -> Result<Blob, StoreError> {
         match std::fs::read(&path) {
             Ok(bytes) if bytes.len() as u64 == entry.size && digest_of_large(&bytes) == entry.digest => {
@@ -420,12 +424,12 @@ impl Objects {
         }
     }
 
-    /// Moves an object out of the way, into quarantine.
+    /// Moves an object to quarantine.
     pub fn quarantine(&self, digest: &Digest) {
         let _ = self.quarantine_damaged(digest, self.place(digest));
     }
 
-    /// Moves a damaged object out of the way, so that computing it again puts it back.
+    /// Moves a damaged object to quarantine, so that recomputing it puts it back.
     fn quarantine_damaged(&self, digest: &Digest, path: PathBuf) -> StoreError {
         let folder = self.root.join("quarantine");
         let moved = self.access == Access::ReadWrite
@@ -433,7 +437,7 @@ impl Objects {
                 .and_then(|()| std::fs::rename(&path, folder.join(digest.to_string())))
                 .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
                 .is_ok();
-        // Where it can't be moved (a read-only store) it stays, and counts for nothing until something takes its place.
+        // If it cannot be moved (a read-only store), it stays but is ignored until something replaces it.
         if !moved && path == self.place(digest) {
             lock(&self.stuck).insert(*digest);
         }
@@ -446,7 +450,8 @@ impl Objects {
     }
 
     fn open_object(&self, digest: &Digest) -> Result<Option<(File, PathBuf)>, StoreError> {
-        // An object may be renamed from pending to its place between two looks, hence the third.
+        // Another thread may rename an object from pending to its final path between the first two attempts; hence the
+        // third.
         let place = self.place(digest);
         let pending = lock(&self.pending).get(digest).cloned();
         let first = (!self.is_stuck(digest)).then(|| place.clone());
@@ -472,7 +477,7 @@ impl Objects {
             }
             return Err(StoreError::Missing { digest: entry.digest });
         };
-        // Read, never mapped: the user may cut the file short at any time.
+        // Read, never mapped: the user may truncate the file at any time.
         let is_of = |bytes: &Vec<u8>| digest_of_large(bytes) == entry.digest;
         let first = regular::read(&path);
         if !first.as_ref().is_ok_and(is_of)
@@ -488,7 +493,7 @@ impl Objects {
         }
     }
 
-    /// As [`Objects::adopt`], of bytes that this process wrote itself.
+    /// As [`Objects::adopt`], for bytes that this process wrote itself.
     pub(super) fn adopt_written(&self, file: tempfile::NamedTempFile, entry: Entry) -> Result<(), StoreError> {
         let facts = file.as_file().metadata().map_err(StoreError::disk("read", file.path()))?;
         self.adopt(file, entry)?;
@@ -525,14 +530,14 @@ impl Objects {
         tempfile::Builder::new().prefix("").tempfile_in(&folder).map_err(StoreError::disk("create a file in", &folder))
     }
 
-    /// The place of an object, whether it is there or not.
+    /// The final path of an object, whether it exists or not.
     pub(super) fn place(&self, digest: &Digest) -> PathBuf {
         let name = digest.to_string();
         self.root.join(&name[..2]).join(&name[2..])
     }
 }
 
-/// The digest of bytes that may be many: over all threads of the current pool where that pays.
+/// The digest of bytes, hashed on all threads of the current pool if there are many.
 #[must_use]
 pub fn digest_of_large(bytes: &[u8]) -> Digest {
     if bytes.len() < 1 << 20 {
@@ -553,7 +558,7 @@ fn map(file: &File) -> io::Result<memmap2::Mmap> {
     unsafe { memmap2::Mmap::map(file) }
 }
 
-/// Does `work` on all of `items` from several threads, waiting for the disk or the network rather than for the processor.
+/// Runs `work` on all `items` in parallel, for work that waits for disk or network rather than the processor.
 pub(super) fn at_once<T: Sync, E: Send>(items: &[T], work: impl Fn(&T) -> Result<(), E> + Sync) -> Result<(), E> {
     if let [one] = items {
         return work(one);
@@ -571,7 +576,7 @@ pub(super) fn at_once<T: Sync, E: Send>(items: &[T], work: impl Fn(&T) -> Result
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// A panic elsewhere leaves these maps whole, so a poisoned lock is taken all the same.
+/// A panic elsewhere leaves these maps consistent, so a poisoned lock is used anyway.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

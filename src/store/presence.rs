@@ -1,5 +1,5 @@
-//! Which objects stand in their places, by listing the folders: for a result of many objects that is far cheaper than asking
-//! for each. That a result was whole is remembered while no folder of objects looks different: then not even that is needed.
+//! Presence checks by listing the object folders: for results of many objects, far cheaper than one `stat` each. A
+//! complete tree is remembered until an object folder changes: then not even listing is needed.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -13,12 +13,12 @@ use super::inventory::nanoseconds;
 use super::{Entry, Objects};
 use crate::base::{Digest, Hasher, disk};
 
-/// How all folders of objects look from outside: a digest of their inodes and times. A name that comes or goes changes its
+/// Fingerprint of all object folders: a digest of their inodes and times. Adding or removing a name changes its
 /// folder's times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Folders {
     fingerprint: Digest,
-    /// The youngest of all times: nanoseconds since 1970.
+    /// The latest of all times: nanoseconds since 1970.
     changed: u64,
 }
 
@@ -39,7 +39,8 @@ impl Folders {
         Self { fingerprint: hasher.finish(), changed }
     }
 
-    /// Whether a name that comes or goes from `moment` on is sure to show: see [`RACY`](super::files::RACY).
+    /// True if any directory change after `moment` must alter the directory mtime (outside the racy window, see
+    /// [`RACY`](super::files::RACY)).
     fn tells(&self, moment: u64, racy: u64) -> bool {
         self.changed.saturating_add(racy) < moment
     }
@@ -49,8 +50,8 @@ fn folder(root: &Path, first: u8) -> PathBuf {
     root.join(format!("{first:02x}"))
 }
 
-/// Trees all of whose objects were seen in their places while the folders of objects looked as they still do; kept in a file of
-/// the store. It only saves listing.
+/// Trees whose objects were all present, valid for one fingerprint of the object folders; cached in a file of the
+/// store.
 #[derive(Debug)]
 pub(super) struct CompleteTrees {
     path: PathBuf,
@@ -65,27 +66,27 @@ struct Known {
 }
 
 impl CompleteTrees {
-    /// What `path` remembers; read when it is first asked for.
+    /// The cache in `path`, read on first use.
     pub(super) fn new(path: PathBuf, racy: u64) -> Self {
         Self { path, racy, known: Mutex::default() }
     }
 
-    /// Where folders must have been left alone for so many nanoseconds.
+    /// Sets for how many nanoseconds folders must have been unchanged.
     pub(super) fn within(self, racy: u64) -> Self {
         Self { racy, ..self }
     }
 
-    /// For how many nanoseconds folders must have been left alone.
+    /// For how many nanoseconds folders must have been unchanged.
     pub(super) fn racy(&self) -> u64 {
         self.racy
     }
 
-    /// Whether a tree was whole when the folders looked so.
+    /// Whether a tree was complete when the folders had this fingerprint.
     pub(super) fn says(&self, tree: &Digest, folders: Folders) -> bool {
         self.with(|known| known.folders == Some(folders.fingerprint) && known.trees.contains(tree))
     }
 
-    /// Remembers that a tree is whole. That it can't be written (a read-only store) only costs time later.
+    /// Remembers that a tree is complete. A failed write (a read-only store) only costs time later.
     fn note(&self, tree: Digest, folders: Digest) {
         let bytes = self.with(|known| {
             if known.folders != Some(folders) {
@@ -108,7 +109,7 @@ impl CompleteTrees {
 const MAGIC: &[u8; 16] = b"macula whole 1\n\0";
 
 impl Known {
-    /// Under its own digest: a byte that changed on the disk must not make a tree look whole.
+    /// The cache as bytes below their digest: a flipped byte on disk must not make a tree look complete.
     fn encode(&self) -> Option<Vec<u8>> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(self.folders?.bytes());
@@ -127,28 +128,28 @@ impl Known {
     }
 }
 
-/// The digests in the folders of objects at one moment.
+/// Digests in the object folders at one time.
 #[derive(Clone, Debug)]
 pub(super) struct Listing {
-    /// How the folders looked before, where a later change is sure to show.
+    /// Fingerprint of the folders before listing, if any later change must alter it.
     before: Option<Digest>,
     /// By their first byte.
     folders: Vec<Folder>,
-    /// What this process put there since.
+    /// What this process added since.
     added: BTreeSet<Digest>,
 }
 
-/// The digests in one folder, by their second byte.
+/// Digests in one folder, grouped by their second byte.
 #[derive(Clone, Debug)]
 struct Folder {
     digests: Vec<Digest>,
-    /// For each second byte where its digests begin, and the end.
+    /// Start of each group, and the end of the last.
     starts: Vec<u32>,
 }
 
 impl Listing {
-    /// Lists the objects under `root`; a folder that can't be listed counts as empty, and each of its objects is asked for.
-    /// `moment` is no later than now, by the clock of the disk.
+    /// Lists the objects under `root`. A folder that cannot be listed counts as empty, so each of its objects is
+    /// checked. `moment` is a time no later than now by the disk's clock.
     pub(super) fn of(root: &Path, moment: Option<u64>, racy: u64) -> Self {
         let before = Folders::of(root);
         let trusted = moment.is_some_and(|moment| before.tells(moment, racy));
@@ -159,12 +160,12 @@ impl Listing {
         }
     }
 
-    /// Whether an object stood in its place.
+    /// Whether an object is listed.
     fn has(&self, digest: &Digest) -> bool {
         self.folders[usize::from(digest.bytes()[0])].has(digest) || self.added.contains(digest)
     }
 
-    /// Takes note of objects that were put into their places.
+    /// Adds objects that were just published.
     pub(super) fn add(&mut self, digests: impl Iterator<Item = Digest>) {
         self.before = None;
         self.added.extend(digests);
@@ -198,12 +199,12 @@ impl Folder {
     }
 }
 
-/// A look for objects, perhaps for many.
+/// A presence check for one or many objects.
 #[derive(Debug)]
 pub(super) struct PresenceCheck<'a> {
     objects: &'a Objects,
     listing: Option<Arc<Listing>>,
-    /// They were in the listing, and are gone.
+    /// Listed, but found damaged since.
     damaged: BTreeSet<Digest>,
 }
 
@@ -212,19 +213,18 @@ impl<'a> PresenceCheck<'a> {
         Self { objects, listing, damaged }
     }
 
-    /// As [`Objects::holds`]; among many an object is there when its name is, whatever its size: a truncated one is found when it
-    /// is read.
+    /// As [`Objects::holds`]; a listed object counts as present whatever its size: truncation is found on read.
     pub(super) fn holds(&self, entry: &Entry) -> bool {
         self.lists(entry) || self.objects.holds(entry)
     }
 
-    /// Whether an object was seen in its place by its name.
+    /// Whether an object is listed and not damaged.
     pub(super) fn lists(&self, entry: &Entry) -> bool {
         let listed = self.listing.as_ref().is_some_and(|listing| listing.has(&entry.digest));
         listed && !self.damaged.contains(&entry.digest)
     }
 
-    /// Takes note that all of a tree's objects were seen by their names.
+    /// Remembers a tree all of whose objects were listed.
     pub(super) fn note(&self, whole: &CompleteTrees, tree: Digest) {
         if let Some(folders) = self.listing.as_ref().and_then(|listing| listing.before) {
             whole.note(tree, folders);
@@ -232,7 +232,7 @@ impl<'a> PresenceCheck<'a> {
     }
 }
 
-/// A digest from its first byte and the digits of the others.
+/// A digest from its first byte and the hexadecimal digits of the others.
 fn digest(first: u8, rest: &[u8]) -> Option<Digest> {
     let mut bytes = [first; 32];
     if rest.len() != 62 {

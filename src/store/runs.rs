@@ -31,13 +31,13 @@ pub struct RunRecord {
     pub ended: RunOutcome,
     /// macula's version.
     pub macula: String,
-    /// The machine and how it was used: `os`, `arch`, `processors`, `threads`, `jobs`. No name of it or of its user.
+    /// The machine and how it was used: `os`, `arch`, `processors`, `threads`, `jobs`. No host or user name.
     #[serde(default)]
     pub machine: BTreeMap<String, String>,
-    /// The most memory that macula's process held, bytes.
+    /// Peak memory of macula's process, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
-    /// The most memory that one of the commands it started held, bytes.
+    /// Peak memory of the largest command that it started, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commands_peak_bytes: Option<u64>,
     /// Its stages by name.
@@ -49,44 +49,44 @@ pub struct RunRecord {
 pub struct StageRun {
     /// How it ended.
     pub became: StageOutcome,
-    /// The key, where it was known.
+    /// The key, if it was known.
     pub key: Option<Digest>,
-    /// What the key was made of.
+    /// What the key was computed from.
     pub manifest: Option<Manifest>,
-    /// For each output port the digest of its tree.
+    /// The digest of each output port's tree.
     pub outputs: BTreeMap<String, Digest>,
-    /// How long it took here, seconds.
+    /// How long it took in this run, seconds.
     pub seconds: f64,
-    /// How long computing it took when it was computed, seconds.
+    /// Duration of the computation that produced the result, seconds.
     pub last_seconds: f64,
-    /// How long computing all of it again takes, seconds; 0 in records of before it was kept.
+    /// Estimated duration of computing all of it, seconds; 0 in old records.
     #[serde(default)]
     pub full_seconds: f64,
-    /// Items of a map stage: computed here and in all.
+    /// Items of a map stage: computed in this run, and in total.
     pub items: Option<(u64, u64)>,
     /// The headline of its summary.
     pub headline: String,
-    /// What it is an instance of.
+    /// The type of the stage.
     #[serde(default)]
     pub kind: String,
     /// The figures of its summary.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<String, f64>,
-    /// Where it was computed here, the most memory that the process held meanwhile beyond what it held before, bytes. What ran
-    /// beside it is in it.
+    /// Peak memory of the process while the stage was computed, minus what it held before, bytes; includes stages that
+    /// ran in parallel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
 }
 
 impl RunRecord {
-    /// Whether it says how the run ended; one that was killed never does.
+    /// Whether the record says how the run ended; that of a killed run never does.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.ended != RunOutcome::Running
     }
 }
 
-/// What the folder of a run that is being removed begins with.
+/// Prefix of a run folder that is being removed.
 const GONE: &str = ".gone-";
 
 /// The folder of runs.
@@ -99,13 +99,13 @@ pub struct Runs {
     read: Mutex<Read>,
 }
 
-/// What was read of the records in this process.
+/// Run records read by this process.
 #[derive(Debug, Default)]
 struct Read {
     index: Option<Index>,
-    /// Whether the index was made from the records again because it named what they do not hold.
+    /// Whether the index was already rebuilt because it did not match the records.
     again: bool,
-    /// Records that were asked for.
+    /// Records read so far.
     records: BTreeMap<String, Arc<RunRecord>>,
 }
 
@@ -114,7 +114,7 @@ impl Runs {
         Self { folder: layout.runs(), index: layout.runs_index(), writes: true, read: Mutex::default() }
     }
 
-    /// The runs, to be looked at alone.
+    /// The runs of a store that is opened read-only.
     pub(super) fn read_only(layout: &Layout) -> Self {
         Self { writes: false, ..Self::new(layout) }
     }
@@ -125,7 +125,7 @@ impl Runs {
         self.folder.join(id)
     }
 
-    /// Writes a run's record into its folder. Not being able to must not break a run, so nothing is returned but whether.
+    /// Writes a run's record into its folder. Returns whether that worked: a failure must not break the run.
     pub fn write(&self, record: &RunRecord) -> bool {
         let folder = self.folder(&record.id);
         let text = super::json(record);
@@ -135,7 +135,7 @@ impl Runs {
         written.is_ok()
     }
 
-    /// All runs whose records can be read, the newest first; of one pipeline where it is given.
+    /// All runs with readable records, the newest first; optionally of one pipeline.
     pub fn newest_first(&self, pipeline: Option<&str>) -> impl Iterator<Item = RunRecord> + use<> {
         let ids = self.with_index(|index| index.newest_first(pipeline));
         let pipeline = pipeline.map(str::to_owned);
@@ -145,15 +145,15 @@ impl Runs {
             .filter(move |record| pipeline.as_ref().is_none_or(|name| *name == record.pipeline))
     }
 
-    /// The ids of all runs whose records can be read, the newest first.
+    /// The ids of all runs with readable records, the newest first.
     #[must_use]
     pub fn ids(&self) -> Vec<String> {
         self.with_index(|index| index.newest_first(None))
     }
 
-    /// Removes the folder of a run. That it can't be is harmless: it is found again.
+    /// Removes a run's folder. A failure is harmless: it is found again.
     pub(super) fn remove(&self, id: &str) {
-        // Out of the way first, so that a process that is killed meanwhile leaves no half of it under its name.
+        // Renamed first, so that a killed process does not leave half a folder under its name.
         let gone = self.folder(&format!("{GONE}{id}"));
         if std::fs::rename(self.folder(id), &gone).is_ok() {
             let _ = std::fs::remove_dir_all(&gone);
@@ -161,7 +161,7 @@ impl Runs {
         *self.lock() = Read::default();
     }
 
-    /// Removes what killed processes left of runs that they removed.
+    /// Finishes the removals of killed processes.
     pub(super) fn sweep(&self) {
         for folder in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if folder.file_name().to_string_lossy().starts_with(GONE) {
@@ -182,7 +182,7 @@ impl Runs {
         read(&self.folder(id).join("run.json"))
     }
 
-    /// The last run of a pipeline in which the key of `stage` was known, and the stage in it.
+    /// The last run of a pipeline in which the key of `stage` was known, and that stage's part of it.
     #[must_use]
     pub fn last_of(&self, pipeline: &str, stage: &str) -> Option<(Arc<RunRecord>, StageRun)> {
         let mut all = self.lock();
@@ -200,7 +200,7 @@ impl Runs {
                 all.records.insert(id, Arc::clone(&record));
                 return Some((record, run));
             }
-            // The index is not what the records say.
+            // The index does not match the records.
             if std::mem::replace(&mut all.again, true) {
                 return None;
             }
@@ -208,7 +208,7 @@ impl Runs {
         }
     }
 
-    /// How much memory a stage of a pipeline held when it was last computed.
+    /// Memory that a stage of a pipeline held when it was last computed, bytes.
     #[must_use]
     pub fn memory_of(&self, pipeline: &str, stage: &str) -> Option<u64> {
         self.with_index(|index| index.memory_of(pipeline, stage))

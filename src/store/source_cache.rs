@@ -1,5 +1,5 @@
-//! What sources found, remembered while no file that they asked for looks different. Such a memory only saves the look: it says
-//! which trees came of it, and those are verified like any other.
+//! Cached results of sources, valid while no file that the source asked for has changed. They only save listing and
+//! reading: the trees that they refer to are verified like any other.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,57 +9,57 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, Store, StoredTree};
 use crate::base::{Digest, disk};
 
-/// A question that a source asked about files outside.
+/// A question of a source about files outside the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asked {
-    /// For the files below a folder; asking for those themselves is no further question.
+    /// Which files are below a folder; reading one of these is not a further question.
     Listed(PathBuf),
-    /// For one file.
+    /// The content of one file.
     Read(PathBuf),
-    /// For a program by name.
+    /// Where a program is, by name.
     Program(String, Option<PathBuf>),
 }
 
-/// How the files that were asked for look: a digest of all their names, sizes, times and inodes.
+/// Fingerprint of the files that were asked for: a digest of all names, sizes, times and inodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     /// The digest.
     pub digest: Digest,
-    /// The youngest modification of a file: nanoseconds since 1970.
+    /// The latest modification time of any file: nanoseconds since 1970.
     pub modified: u64,
-    /// The youngest change of a file's or a folder's own facts (its name, its links).
+    /// The latest change time (ctime) of any file or folder: nanoseconds since 1970.
     pub changed: u64,
 }
 
 impl Fingerprint {
-    /// Whether nothing can have changed unseen since `began`, when the source began to look. As for a file's digest, what was
-    /// modified shortly before may be modified again within the same time; and what was put into its place since then shows in
-    /// its own facts.
+    /// Whether nothing can have changed unnoticed since `began`, when the source started to read. As with file digests,
+    /// a file modified shortly before may change again within the same modification time; a file that was replaced
+    /// since shows a later ctime.
     #[must_use]
     pub fn trusted(&self, began: u64) -> bool {
         self.modified.saturating_add(super::files::RACY) < began && self.changed < began
     }
 }
 
-/// What came of a look.
+/// A cached result of a source.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceSnapshot {
-    /// What the source asked.
+    /// The questions that the source asked.
     pub asked: Vec<Asked>,
-    /// How that looked.
+    /// The fingerprint of the answers.
     #[serde(rename = "stamp")]
     pub fingerprint: Digest,
-    /// What it found.
+    /// The outputs.
     pub outputs: BTreeMap<String, StoredTree>,
-    /// Objects that it made (an index), which `outputs` name.
+    /// Objects that the source created (an index), which `outputs` refer to.
     pub made: Vec<Entry>,
-    /// What people are told.
+    /// The summary shown to the user.
     pub summary: serde_json::Value,
 }
 
 impl Store {
-    /// What a source found the last time, where that can be read; `source` is the digest of its manifest. Whether its objects
-    /// are there is for [`Store::is_available`] to say.
+    /// The cached result of a source, if it can be read; `source` is the digest of its manifest.
+    /// [`Store::is_available`] says whether its objects are still there.
     #[must_use]
     pub fn source_snapshot(&self, source: &Digest) -> Option<SourceSnapshot> {
         let bytes = std::fs::read(self.layout.snapshot(source)).ok()?;
@@ -68,7 +68,7 @@ impl Store {
         (Digest::of(text).to_string().as_bytes() == digest).then(|| serde_json::from_slice(text).ok())?
     }
 
-    /// Whether all that the store itself holds of a look is there and whole. Collection leaves it from then on.
+    /// Whether the store has all objects of a cached result; registers them in the lease.
     #[must_use]
     pub fn is_available(&self, snapshot: &SourceSnapshot) -> bool {
         let trees = snapshot.outputs.values().map(|stored| stored.object);
@@ -76,13 +76,14 @@ impl Store {
         trees.into_iter().all(whole) && snapshot.made.iter().all(|made| self.objects.relies_on(made))
     }
 
-    /// Forgets a file of the user's that was found to hold other bytes than it looked to, and the looks that may have seen it.
+    /// Drops the cached digest of a file whose content turned out to differ, and all cached results of sources, which
+    /// may have used it.
     pub fn forget_file(&self, path: &Path) {
         self.files.forget(path);
         let _ = std::fs::remove_dir_all(self.layout.all_snapshots());
     }
 
-    /// Remembers a look. That it can't be (a read-only store) only costs time later.
+    /// Caches a result of a source. A failure (a read-only store) only costs time later.
     pub fn save_snapshot(&self, source: &Digest, snapshot: &SourceSnapshot) {
         if !self.objects.writable() || self.objects.publish().is_err() {
             return;

@@ -1,8 +1,8 @@
-//! Trees: an artifact is names and the digests of their bytes.
+//! Trees: an artifact as names and the digests of their bytes.
 //!
-//! As an object a tree is `MAGIC`, the number of entries (8 bytes, little-endian), for each entry in the order of names its
-//! digest (32 bytes), its size (8) and where its name ends among all names (4), then the names, one after the other. Objects
-//! of an earlier macula are JSON.
+//! As an object, a tree is `MAGIC`, the number of entries (8 bytes, little-endian), for each entry in the order of
+//! names its digest (32 bytes), its size (8) and where its name ends among all names (4), then the names, one after the
+//! other. Older versions wrote JSON.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,23 +12,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Digest, Hasher};
 
-/// What a tree begins with as an object.
+/// The first bytes of a tree as an object.
 const MAGIC: &[u8; 16] = b"macula tree 1\n\0\0";
 
 /// Bytes of an entry in its object.
 const ROW: usize = 32 + 8 + 4;
 
-/// The bytes behind a name.
+/// The bytes behind a name, by digest and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// Their BLAKE3 digest.
     pub digest: Digest,
-    /// Their number.
+    /// Their length.
     pub size: u64,
 }
 
-/// An artifact: relative names (with `/` between parts, never `..`) and the bytes behind them. One with other names is not read:
-/// they become paths, and a store may be shared with people whom one does not know.
+/// An artifact: relative names (with `/` between parts, never `..`) and the bytes behind them. A tree with other names
+/// is rejected: names become paths, and a shared store may hold trees of strangers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Tree {
@@ -36,7 +36,7 @@ pub struct Tree {
     pub entries: BTreeMap<String, Entry>,
 }
 
-/// A tree as it was read.
+/// A tree before its names are checked.
 #[derive(Deserialize)]
 struct Unchecked {
     entries: BTreeMap<String, Entry>,
@@ -53,16 +53,16 @@ impl TryFrom<Unchecked> for Tree {
     }
 }
 
-/// Whether a name, joined to a folder, lies below it.
+/// Whether a name, joined to a folder, stays below it.
 fn stays_below(name: &str) -> bool {
     !name.contains('\0') && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
-/// The longest name that file systems have, bytes.
+/// Longest file name on common file systems, bytes.
 const LONGEST: usize = 255;
 
-/// A tree's name as a path. A part that no file system takes, because a long name of a photograph got an ending of macula's, keeps its
-/// beginning and its ending, and eight digits of its digest between them.
+/// A tree's name as a path. A part that is too long for a file system (a long photograph name plus macula's suffix)
+/// keeps its start and its suffix, with eight digits of its digest between them.
 #[must_use]
 pub fn as_path(name: &str) -> Cow<'_, str> {
     if name.len() <= LONGEST || name.split('/').all(|part| part.len() <= LONGEST) {
@@ -83,7 +83,7 @@ fn shortened(part: &str) -> Cow<'_, str> {
 }
 
 impl Tree {
-    /// Its digest: of all names, sizes and digests, in the order of names.
+    /// Its digest over all names, sizes and digests, in the order of names.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut hasher = Hasher::new("macula tree 1");
@@ -105,26 +105,26 @@ impl Tree {
         self.entries.insert(name.into(), entry);
     }
 
-    /// Entries whose name begins with `prefix`, the prefix cut off.
+    /// Entries whose name starts with `prefix`, with the prefix removed.
     pub fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Entry)> {
         self.entries
             .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
             .map_while(move |(name, entry)| name.strip_prefix(prefix).map(|rest| (rest, entry)))
     }
 
-    /// The sum of its entries' sizes, bytes (an object under two names counts twice).
+    /// The sum of its entries' sizes, bytes (bytes under two names count twice).
     #[must_use]
     pub fn size(&self) -> u64 {
         self.entries.values().map(|entry| entry.size).sum()
     }
 
-    /// Reads the bytes of an object that holds a tree; [`None`] where they are none. They are not verified.
+    /// Decodes an object; [`None`] if it is not a tree. Does not verify any bytes.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         Encoded::of(bytes).and_then(Encoded::tree)
     }
 
-    /// As an object.
+    /// The tree as an object.
     pub(super) fn encode(&self) -> Vec<u8> {
         let names: usize = self.entries.keys().map(String::len).sum();
         let mut bytes = Vec::with_capacity(MAGIC.len() + 8 + self.entries.len() * ROW + names);
@@ -142,7 +142,7 @@ impl Tree {
     }
 }
 
-/// A tree as its object holds it.
+/// A tree in its encoded form.
 pub(super) enum Encoded<'a> {
     /// Rows and names.
     Table {
@@ -151,13 +151,13 @@ pub(super) enum Encoded<'a> {
         /// All names.
         names: &'a str,
     },
-    /// As an earlier macula wrote it.
+    /// As older versions wrote it.
     Json(Tree),
 }
 
 impl<'a> Encoded<'a> {
-    /// Reads an object; [`None`] where it is no tree. What has the digest that a record names was written as it stands, so no
-    /// more is checked than memory needs.
+    /// Decodes an object; [`None`] if it is not a tree. Bytes that match a recorded digest are as they were written, so
+    /// only memory safety is checked.
     pub(super) fn of(bytes: &'a [u8]) -> Option<Self> {
         let Some(rest) = bytes.strip_prefix(MAGIC) else {
             return serde_json::from_slice(bytes).ok().map(Self::Json);
@@ -176,7 +176,7 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    /// Whether `is` of every entry.
+    /// Whether `is` holds for every entry.
     pub(super) fn all(&self, mut is: impl FnMut(&Entry) -> bool) -> bool {
         match self {
             Self::Table { rows, .. } => rows.chunks_exact(ROW).all(|row| is(&entry(row))),
@@ -184,7 +184,7 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    /// With its names; [`None`] where those are not as they should be.
+    /// The tree with its names; [`None`] if a name is malformed.
     pub(super) fn tree(self) -> Option<Tree> {
         let (rows, names) = match self {
             Self::Table { rows, names } => (rows, names),
@@ -221,7 +221,7 @@ mod tests {
         }
         let bytes = tree.encode();
         assert_eq!(Encoded::of(&bytes).and_then(Encoded::tree), Some(tree.clone()));
-        assert_eq!(Encoded::of(&super::super::json(&tree)).and_then(Encoded::tree), Some(tree), "an earlier macula's");
+        assert_eq!(Encoded::of(&super::super::json(&tree)).and_then(Encoded::tree), Some(tree), "an older version's");
         assert!((0..bytes.len() - 1).all(|end| Encoded::of(&bytes[..end]).and_then(Encoded::tree).is_none()));
     }
 

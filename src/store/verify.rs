@@ -1,4 +1,4 @@
-//! Verification of a whole store: every object, every record, every item. Changes nothing, and knows no stage.
+//! Verification of a whole store: every object, every record, every item. Changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,49 +9,49 @@ use super::inventory::Inventory;
 use super::{Record, Store, StoreError};
 use crate::base::Digest;
 
-/// What verification found.
+/// Result of a verification.
 #[derive(Debug, Default)]
 pub struct Verified {
-    /// Objects that were read.
+    /// Number of objects read.
     pub objects: usize,
     /// Their bytes.
     pub bytes: u64,
-    /// Records that were read.
+    /// Number of records read.
     pub records: usize,
-    /// Items on record.
+    /// Number of items on record.
     pub items: usize,
-    /// What is wrong.
+    /// The problems found.
     pub findings: Vec<Finding>,
 }
 
-/// One thing that is wrong.
+/// A problem in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What.
+    /// The problem.
     pub wrong: Wrong,
-    /// Where it came from, where a record says so.
+    /// The stage that the damaged data came from, if known.
     pub maker: Option<Maker>,
 }
 
-/// What is wrong.
+/// Kinds of problems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wrong {
-    /// The bytes of an object are not what its name says.
+    /// An object whose bytes do not match its digest.
     Damaged(Digest),
-    /// A record names an object that is not there.
+    /// An object that a record refers to and that does not exist.
     Missing(Digest),
-    /// A record can't be read, or is not where its key belongs.
+    /// A record that cannot be read, or is not where its key belongs.
     Record(PathBuf),
-    /// A segment of items holds stretches that are no records.
+    /// A segment with invalid stretches.
     Items {
         /// The segment.
         path: PathBuf,
-        /// How many stretches.
+        /// Number of invalid stretches.
         stretches: usize,
     },
 }
 
-/// Where an object came from.
+/// The stage that an object came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Maker {
     /// The pipeline.
@@ -60,11 +60,11 @@ pub struct Maker {
     pub stage: String,
     /// The run.
     pub run: String,
-    /// Of a map stage, the item.
+    /// The item, for a map stage.
     pub item: Option<String>,
 }
 
-/// Reads and verifies all that lies in the store.
+/// Reads and verifies everything in the store.
 ///
 /// # Errors
 /// [`StoreError::Disk`].
@@ -73,7 +73,7 @@ pub fn verify(store: &Store, inventory: &Inventory) -> Result<Verified, StoreErr
     let damaged: Vec<Option<Digest>> = objects
         .par_iter()
         .map(|digest| match store.objects.verify(digest) {
-            // One that went away meanwhile (collection) is missing where a record names it.
+            // An object deleted meanwhile (by collection) counts as missing if a record refers to it.
             Ok(_) | Err(StoreError::Missing { .. }) => Ok(None),
             Err(StoreError::Damaged { digest, .. }) => Ok(Some(digest)),
             Err(error) => Err(error),
@@ -105,7 +105,8 @@ pub fn verify(store: &Store, inventory: &Inventory) -> Result<Verified, StoreErr
     })
 }
 
-/// Objects that records or items name and that are nowhere. The user's own files, which inputs name, are not the store's.
+/// Objects that records or items refer to and that exist nowhere. Users' files among the inputs do not belong to the
+/// store.
 #[must_use]
 pub fn missing(store: &Store, inventory: &Inventory) -> BTreeSet<Digest> {
     let outside = store.files.all().into_iter().filter(|(path, _)| path.exists()).map(|(_, entry)| entry.digest);
@@ -122,7 +123,7 @@ pub fn missing(store: &Store, inventory: &Inventory) -> BTreeSet<Digest> {
         .collect()
 }
 
-/// For each object the first stage that made it.
+/// For each object, the first stage that produced it.
 fn makers(inventory: &Inventory) -> BTreeMap<Digest, Maker> {
     let mut found = BTreeMap::new();
     for record in inventory.whole() {
@@ -140,7 +141,7 @@ fn makers(inventory: &Inventory) -> BTreeMap<Digest, Maker> {
     found
 }
 
-/// Where a record's result came from.
+/// The stage that a record's result came from.
 #[must_use]
 pub fn maker(record: &Record) -> Maker {
     let made = &record.made;

@@ -1,4 +1,4 @@
-//! Which results go: of those that may, first what is big and cheap to compute again.
+//! Which results are deleted: of the candidates, those that free the most bytes per second of recomputation.
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use super::Policy;
 use super::roots::Roots;
 use crate::base::Digest;
 
-/// A result that may go.
+/// A result that may be deleted.
 #[derive(Debug)]
 pub(super) struct Candidate<'a> {
     pub(super) record: &'a Record,
     pub(super) path: PathBuf,
 }
 
-/// All results that may go.
+/// All results that may be deleted.
 pub(super) fn candidates<'a>(inventory: &'a Inventory, roots: &Roots, policy: Policy) -> Vec<Candidate<'a>> {
     if !policy.takes_results() {
         return Vec::new();
@@ -28,9 +28,9 @@ pub(super) fn candidates<'a>(inventory: &'a Inventory, roots: &Roots, policy: Po
         .collect()
 }
 
-/// Those that go: all of them, or where there is a bound on the bytes that stay, as few as reach it, in the order of bytes
-/// freed for each second of computing again. Bytes that several results name count in equal parts for each; computing again
-/// takes what of its inputs went before, too.
+/// Chooses the results to delete: all candidates, or, given a limit on the remaining bytes, as few as reach it, in the
+/// order of bytes freed per second of recomputation. Bytes that several results share count in equal parts for each;
+/// recomputing a result includes those of its inputs that were chosen before.
 pub(super) fn choose<'a>(
     inventory: &Inventory,
     candidates: Vec<Candidate<'a>>,
@@ -44,7 +44,7 @@ pub(super) fn choose<'a>(
     while tally.bytes > max_size {
         let Some(top) = queue.pop() else { break };
         let now = tally.rate(top.at);
-        // What went meanwhile may have made it dearer.
+        // Earlier choices may have made it more expensive.
         if queue.peek().is_some_and(|next| now < *next) {
             queue.push(now);
             continue;
@@ -52,7 +52,7 @@ pub(super) fn choose<'a>(
         tally.drop(top.at);
         order.push(top.at);
     }
-    // One that freed nothing, because all its objects are held by others that stayed, stays as well.
+    // Results that free nothing, because other results still use all of their objects, are kept as well.
     let mut going = Vec::new();
     for at in order.into_iter().rev() {
         if tally.restore(at) > 0 && tally.bytes > max_size {
@@ -65,7 +65,7 @@ pub(super) fn choose<'a>(
     going.into_iter().filter_map(|at| candidates[at].take()).collect()
 }
 
-/// A candidate and its rate: bytes freed for each second.
+/// A candidate and its rate: bytes freed per second of recomputation.
 #[derive(PartialEq)]
 struct Rated {
     rate: f64,
@@ -76,7 +76,7 @@ struct Rated {
 impl Eq for Rated {}
 
 impl Ord for Rated {
-    /// The larger rate first, then what was used longest ago, then the oldest.
+    /// The larger rate first, then the least recently used, then the oldest.
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.rate.total_cmp(&other.rate).then(other.used.cmp(&self.used)).then(other.at.cmp(&self.at))
     }
@@ -88,19 +88,19 @@ impl PartialOrd for Rated {
     }
 }
 
-/// Who names which object, and what went.
+/// Which results use which objects, and which results were chosen so far.
 struct Tally<'a> {
     placed: &'a BTreeMap<Digest, Placed>,
     /// The objects of each candidate.
     objects: Vec<Vec<Digest>>,
-    /// How many that stay name an object.
+    /// How many of the remaining results use an object.
     named: BTreeMap<Digest, u32>,
-    /// For each candidate its time and the candidates that made its inputs.
+    /// The recomputation time of each candidate, and the candidates that its inputs came from.
     seconds: Vec<f64>,
     made_from: Vec<Vec<usize>>,
     used: Vec<u64>,
     gone: Vec<bool>,
-    /// Bytes of the objects that something names that stays.
+    /// Bytes of the objects that are still in use.
     bytes: u64,
 }
 
@@ -145,7 +145,7 @@ impl<'a> Tally<'a> {
         Rated { rate: bytes / self.cost(at).max(1e-3), used: self.used[at], at }
     }
 
-    /// Seconds to compute a candidate again, with what of its inputs is gone.
+    /// Seconds to recompute a candidate together with its deleted inputs.
     fn cost(&self, at: usize) -> f64 {
         let mut seen = BTreeSet::from([at]);
         let mut open = vec![at];
@@ -166,7 +166,7 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Takes a candidate back, and returns the bytes that it keeps alone.
+    /// Puts a candidate back and returns the bytes that only it uses.
     fn restore(&mut self, at: usize) -> u64 {
         self.gone[at] = false;
         let mut kept = 0;

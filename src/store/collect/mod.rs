@@ -1,7 +1,9 @@
-//! Collection: what may go, what it frees, what it would cost to compute again, and taking it away. Knows no stage.
+//! Garbage collection: what may be deleted, what that frees, what recomputing it would cost, and deleting it. Knows no
+//! stage.
 //!
-//! A *result* (a record and the objects that it names) goes whole or not at all. Objects go when nothing that stays names
-//! them. While collection works it holds the gate (`super::lease`), so no process can begin to rely on what goes.
+//! A *result* (a record and its objects) is deleted as a whole or not at all. An object is deleted when nothing that
+//! remains refers to it. Collection holds the GC lock (`super::lease`) throughout, so no process can start to rely on
+//! what is deleted.
 
 mod choice;
 mod roots;
@@ -16,34 +18,34 @@ use super::verify::Maker;
 use super::{Claim, GcLock, Store, StoreError, Use, claim, items, verify};
 use crate::base::Digest;
 
-/// What is kept. Without any of it only what no result names goes.
+/// What to keep. The default deletes only what no result refers to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// What the last so many runs of each pipeline used.
+    /// Keep what the last so many runs of each pipeline used.
     pub keep_runs: Option<usize>,
-    /// What was used within so many nanoseconds.
+    /// Keep what was used within so many nanoseconds.
     pub younger_than: Option<u64>,
-    /// Of the rest, as much as fits with all else into so many bytes of objects.
+    /// Of the rest, keep as much as fits into so many bytes of objects overall.
     pub max_size: Option<u64>,
 }
 
 impl Policy {
-    /// Whether results may go at all.
+    /// Whether results may be deleted at all.
     fn takes_results(self) -> bool {
         self != Self::default()
     }
 }
 
-/// Whether it is only said or done.
+/// Whether to delete or only to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Only said.
+    /// Only report.
     DryRun,
-    /// Done.
+    /// Delete.
     Sweep,
 }
 
-/// A result that goes.
+/// A deleted result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gone {
     /// Where it came from.
@@ -52,43 +54,43 @@ pub struct Gone {
     pub key: Digest,
     /// When a run last used it: nanoseconds since 1970.
     pub used: u64,
-    /// Bytes of the objects that go with it; what several results share is counted with the last of them.
+    /// Bytes of the objects that are deleted with it; what several results share counts with the last of them.
     pub bytes: u64,
-    /// How long computing it again takes, seconds.
+    /// Estimated seconds to recompute it.
     pub seconds: f64,
 }
 
-/// What goes.
+/// What is deleted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Collected {
     /// Results, in the order in which they were chosen.
     pub results: Vec<Gone>,
-    /// Objects that go, those that nothing named too.
+    /// Number of objects, including those that nothing referred to.
     pub objects: usize,
     /// Their bytes.
     pub bytes: u64,
-    /// Bytes among them that stay on the disk while `results/` or a copy by `get --link` still names them.
+    /// The part of `bytes` that stays on disk while `results/` or a `get --link` still has a hard link.
     pub linked: u64,
-    /// Bytes of objects before.
+    /// Bytes of all objects before.
     pub before: u64,
-    /// Bytes among `bytes` that no result named.
+    /// The part of `bytes` that no result referred to.
     pub unnamed: u64,
-    /// How long computing all results again would take, one after the other, seconds.
+    /// Estimated seconds to recompute all of these results, one after the other.
     pub seconds: f64,
-    /// Processes that use the store meanwhile.
+    /// Number of processes using the store at the same time.
     pub living: usize,
-    /// Checkpoints of unfinished work that go.
+    /// Number of deleted checkpoints of unfinished work.
     pub checkpoints: usize,
-    /// Runs whose records go.
+    /// Number of runs whose records are deleted.
     pub runs: usize,
-    /// Bytes of those records, which are no objects.
+    /// Bytes of those records (which are not objects).
     pub run_bytes: u64,
 }
 
 /// Collects. `now` is nanoseconds since 1970.
 ///
 /// # Errors
-/// [`StoreError::Disk`]; what was taken away until then was not needed by what is left.
+/// [`StoreError::Disk`]; nothing that remains needs what was deleted by then.
 pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Collected, StoreError> {
     let gc_lock = GcLock::acquire(store.layout())?;
     let inventory = Inventory::of(store)?;
@@ -135,7 +137,7 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
         store.runs.sweep();
         roots.old_runs.iter().for_each(|id| store.runs.remove(id));
         for key in &checkpoints {
-            // Who begins with the key just now waits, or keeps them.
+            // A process that starts on the key right now waits, or keeps them.
             if let Some(claim) = Claim::take(store.layout(), key)? {
                 claim.discard();
             }
@@ -144,7 +146,7 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
     Ok(collected)
 }
 
-/// All objects that something names that stays.
+/// All objects that something remaining refers to.
 fn kept_objects(inventory: &Inventory, roots: &Roots, going: &[Candidate]) -> BTreeSet<Digest> {
     let going: BTreeSet<(Digest, &str)> =
         going.iter().map(|one| (one.record.key, one.record.target.as_str())).collect();
@@ -158,14 +160,14 @@ fn kept_objects(inventory: &Inventory, roots: &Roots, going: &[Candidate]) -> BT
             keep.extend(named);
         }
     }
-    // What no result made and a recipe needs was made by a source.
+    // Inputs that no result produced came from a source.
     for record in inventory.whole().filter(|record| !goes(record)) {
         let needed = inventory.inputs(record).into_iter().map(|entry| entry.digest);
         keep.extend(needed.filter(|digest| !of_results.contains(digest)));
         let trees = record.recipe.iter().flat_map(|recipe| &recipe.inputs);
         keep.extend(trees.map(|given| given.tree.object.digest));
     }
-    // Items without a result are work that is not finished.
+    // Items without a result belong to unfinished work.
     for segment in inventory.segments.iter().filter(|segment| roots.keeps_items(segment)) {
         let named = segment.found.records.iter().flat_map(|item| item.tree.entries.values()).map(|entry| entry.digest);
         keep.extend(named.filter(|digest| roots.uses_items(segment) || !of_results.contains(digest)));
@@ -173,7 +175,7 @@ fn kept_objects(inventory: &Inventory, roots: &Roots, going: &[Candidate]) -> BT
     keep
 }
 
-/// Checkpoints that nobody goes on from and nobody touched for long.
+/// Checkpoints that no process uses and that were not touched for a long time.
 fn old_checkpoints(store: &Store, policy: Policy, now: u64) -> Result<Vec<Digest>, StoreError> {
     let Some(age) = policy.younger_than else { return Ok(Vec::new()) };
     let old = files(&store.layout().all_partial())?.into_iter().filter_map(|folder| {
@@ -184,7 +186,7 @@ fn old_checkpoints(store: &Store, policy: Policy, now: u64) -> Result<Vec<Digest
     Ok(old.collect())
 }
 
-/// Takes away records first, so that none ever names what is gone.
+/// Deletes records first, so that no record ever refers to a deleted object.
 fn sweep(
     store: &Store,
     inventory: &Inventory,
@@ -206,7 +208,7 @@ fn sweep(
             items::replace(&segment.path, &left)?;
         }
     }
-    // They name trees that nothing else may name; a source looks again.
+    // They refer to trees that may be deleted; the sources are listed again.
     for look in files(&store.layout().all_snapshots())? {
         remove(&look.path())?;
     }

@@ -1,4 +1,4 @@
-//! What collection leaves alone, and when each result was last used.
+//! What collection keeps, and when each result was last used.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,32 +7,32 @@ use super::super::{GcLock, RunRecord, Store, Use};
 use super::Policy;
 use crate::base::{Digest, disk};
 
-/// What is left alone.
+/// What is kept.
 #[derive(Debug, Default)]
 pub(super) struct Roots {
-    /// Keys whose results stay.
+    /// Keys whose results are kept.
     pub(super) keys: BTreeSet<Digest>,
-    /// Objects that stay.
+    /// Objects that are kept.
     pub(super) objects: BTreeSet<Digest>,
-    /// Segments that a living process uses.
+    /// Segments that a running process uses.
     items: BTreeSet<Digest>,
     /// When a run last used a key.
     used: BTreeMap<Digest, u64>,
-    /// Runs whose records go, the oldest first.
+    /// Runs whose records are deleted, the oldest first.
     pub(super) old_runs: Vec<String>,
-    /// Items without a result stay where they were written at or after this.
+    /// Items without a result are kept if they were written at or after this time.
     items_since: u64,
 }
 
-/// A run as collection sees it: when, of which pipeline, and what it used or made.
+/// A run as collection sees it: its time, its pipeline, the keys that it used or computed.
 struct Seen {
     pipeline: String,
     keys: BTreeSet<Digest>,
-    /// Of its record, where there is one.
+    /// From its record, if there is one.
     record: Option<Recorded>,
 }
 
-/// What the record of a run says of its time.
+/// The part of a run's record about its time.
 struct Recorded {
     /// Nanoseconds since 1970.
     began: u64,
@@ -40,10 +40,10 @@ struct Recorded {
 }
 
 impl Recorded {
-    /// Whether the record of a run goes that is neither pinned nor among the last ones.
+    /// Whether the record of a run that is neither pinned nor recent is deleted.
     fn goes(&self, policy: Policy, gc_lock: &GcLock, now: u64) -> bool {
         let young = |age: u64| self.began.saturating_add(age) >= now;
-        // Whoever is alive may be about to write how it ended.
+        // A running process may be about to write how it ended.
         (policy.keep_runs.is_some() || policy.younger_than.is_some())
             && !policy.younger_than.is_some_and(young)
             && (self.ended || gc_lock.living == 0)
@@ -61,7 +61,7 @@ impl Roots {
                 Use::Items(stage) => _ = roots.items.insert(*stage),
             }
         }
-        // What other machines wrote a moment ago counts.
+        // Include what other machines wrote a moment ago.
         disk::revalidate_dirs(&[&store.layout().runs(), &store.layout().pins()]);
         let runs = runs(store, inventory, &mut roots.used);
         let pinned = store.pins();
@@ -86,23 +86,23 @@ impl Roots {
         roots
     }
 
-    /// When a run last used a key: nanoseconds since 1970; 0 where none is on record.
+    /// When a run last used a key: nanoseconds since 1970; 0 if none is on record.
     pub(super) fn used_at(&self, key: &Digest) -> u64 {
         self.used.get(key).copied().unwrap_or(0)
     }
 
-    /// Whether the items of a segment that belong to no result stay.
+    /// Whether the items of a segment that belong to no result are kept.
     pub(super) fn keeps_items(&self, segment: &SegmentFile) -> bool {
         self.uses_items(segment) || segment.modified >= self.items_since
     }
 
-    /// Whether a living process uses a segment.
+    /// Whether a running process uses a segment.
     pub(super) fn uses_items(&self, segment: &SegmentFile) -> bool {
         self.items.contains(&segment.stage)
     }
 }
 
-/// All runs by id, which sorts as time does. The record of one that was killed names no stage, but the results that it finished name it.
+/// All runs by id, in order of time. The record of a killed run lists no stages, but its finished results name the run.
 fn runs(store: &Store, inventory: &Inventory, used: &mut BTreeMap<Digest, u64>) -> BTreeMap<String, Seen> {
     let mut found: BTreeMap<String, Seen> = BTreeMap::new();
     for run in store.runs.newest_first(None) {

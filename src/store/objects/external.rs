@@ -1,5 +1,5 @@
-//! Where bytes lie that are not the store's own. Many files may hold the same bytes (masks without a lesion do), so that a digest alone
-//! does not say which of them is meant.
+//! Files outside the store whose bytes are objects. Many files may hold the same bytes (masks without lesions do), so a
+//! digest does not identify a file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use crate::base::Digest;
 use crate::store::Entry;
 
-/// Files outside the store by the digests of their bytes.
+/// External files by digest.
 #[derive(Debug, Default)]
 pub(super) struct ExternalFiles {
-    /// The last one that was found.
+    /// The file found last.
     last: BTreeMap<Digest, PathBuf>,
-    /// All of those digests that several have.
+    /// All files, for digests shared by several.
     all: BTreeMap<Digest, Vec<PathBuf>>,
-    /// Which of several stands at a place in a tree.
+    /// Which of several files stands at a path in a tree.
     at: BTreeMap<(Digest, String), PathBuf>,
 }
 
@@ -27,22 +27,22 @@ impl ExternalFiles {
         }
     }
 
-    /// Notes which file stands at a place of a tree, if others have the same bytes.
+    /// Notes which file stands at a path in a tree, if others have the same bytes.
     pub(super) fn add_place(&mut self, entry: &Entry, place: &str, path: &Path) {
         if self.all.contains_key(&entry.digest) {
             self.at.insert((entry.digest, place.to_owned()), path.to_owned());
         }
     }
 
-    /// The files that hold these bytes, the likeliest first.
+    /// The files that hold these bytes, the most likely first.
     pub(super) fn paths(&self, digest: &Digest) -> Vec<PathBuf> {
         let last = self.last.get(digest);
         let others = self.all.get(digest).into_iter().flatten().filter(|path| Some(*path) != last);
         last.into_iter().chain(others).cloned().collect()
     }
 
-    /// The file that stands at a place of a tree. One whose place was not noted, as no other file was known then, is one that stands
-    /// nowhere else.
+    /// The file at a path in a tree. A file whose path was not noted (no other file had its bytes then) is one that
+    /// stands nowhere else.
     pub(super) fn at(&self, digest: &Digest, place: &str) -> Option<&Path> {
         let Some(all) = self.all.get(digest) else { return self.last.get(digest).map(PathBuf::as_path) };
         let key = (*digest, place.to_owned());

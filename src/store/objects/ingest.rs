@@ -1,4 +1,4 @@
-//! Files that become objects without a copy: what a command left on the store's disk is moved, unless somebody might still write to it.
+//! Turns the output files of commands into objects, if possible by moving instead of copying them.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -11,15 +11,16 @@ use crate::base::Digest;
 use crate::base::beneath::Beneath;
 use crate::store::files::digest_while;
 
-/// Numbers what is moved, for names that nothing else has.
+/// Counter for unique temporary names.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes that are copied at once.
+/// Bytes per copy step.
 const PIECE: usize = 1 << 20;
 
 impl Objects {
-    /// Makes a file below `folder` an object. It is moved where it lies on the store's disk under this one name and nobody has it open
-    /// for writing, else copied, so afterwards it may be gone. No link is followed to it. [`None`] where `go_on` said no meanwhile.
+    /// Makes a file below `folder` an object. The file is moved if it is on the store's disk, has no other hard link
+    /// and no writer, and is copied otherwise; it may be gone afterwards. Symbolic links are not followed. [`None`] if
+    /// `on_progress` returned false.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -27,28 +28,28 @@ impl Objects {
         &self,
         folder: &Beneath,
         name: &str,
-        go_on: &dyn Fn() -> bool,
+        on_progress: &dyn Fn() -> bool,
     ) -> Result<Option<Entry>, StoreError> {
         let path = folder.path().join(name);
         let file = folder.file(name).map_err(StoreError::disk("read", &path))?;
         let taken = match self.try_move(folder, name, &file)? {
             Some(moved) if disk::nobody_writes(&file) => {
-                let entry = digest_while(file, go_on).map_err(StoreError::disk("read", &path))?;
+                let entry = digest_while(file, on_progress).map_err(StoreError::disk("read", &path))?;
                 entry.map(|entry| (moved, entry))
             }
-            // It is removed when it was copied, or when it could not be.
-            _moved => self.copy_in(file, go_on).map_err(StoreError::disk("copy", &path))?,
+            // A file that was moved to the temporary path is removed once it was copied.
+            _moved => self.copy_in(file, on_progress).map_err(StoreError::disk("copy", &path))?,
         };
         let Some((file, entry)) = taken else { return Ok(None) };
         if !self.relies_on(&entry) {
             disk::begin_writing(file.as_file());
-            // Its digest is of bytes that nobody wrote to since.
+            // No writer was left when its digest was taken.
             self.adopt_written(file, entry)?;
         }
         Ok(Some(entry))
     }
 
-    /// The file among this process's new ones; [`None`] where it can't be moved there.
+    /// Moves the file to this process's new objects; [`None`] if it cannot be moved.
     fn try_move(
         &self,
         folder: &Beneath,
@@ -58,7 +59,7 @@ impl Objects {
         let path = folder.path().join(name);
         let facts = file.metadata().map_err(StoreError::disk("read", &path))?;
         let incoming = self.incoming()?;
-        // Under a second name somebody may still write to it. That it belongs to this user shows when its permissions are set.
+        // Someone may still write to it by another hard link. Setting its permissions fails unless it is this user's.
         let own = incoming.metadata().is_ok_and(|incoming| incoming.dev() == facts.dev()) && facts.nlink() == 1;
         if !own || file.set_permissions(Permissions::from_mode(0o444)).is_err() {
             return Ok(None);
@@ -71,30 +72,30 @@ impl Objects {
         let named = named(place.clone())?;
         let there = place.symlink_metadata().map_err(StoreError::disk("read", &place))?;
         if (there.dev(), there.ino()) != (facts.dev(), facts.ino()) {
-            // Left where it is rather than deleted: it is not what was looked at.
+            // Left in place rather than deleted: it is not the file that was checked.
             let _ = named.keep();
-            let error = io::Error::other("another file was put in its place");
+            let error = io::Error::other("another file took its place");
             return Err(StoreError::Disk { doing: "take", path, error });
         }
         let file = file.try_clone().map_err(StoreError::disk("open", &place))?;
         Ok(Some(tempfile::NamedTempFile::from_parts(file, named)))
     }
 
-    /// A copy that only this process has open, with the digest of what was copied. Long stretches of zeros take no room.
+    /// A private copy with its digest. Long runs of zeros become holes.
     fn copy_in(
         &self,
         mut from: File,
-        go_on: &dyn Fn() -> bool,
+        on_progress: &dyn Fn() -> bool,
     ) -> io::Result<Option<(tempfile::NamedTempFile, Entry)>> {
         let mut copy = self.temporary().map_err(io::Error::other)?;
         if disk::share_bytes(&from, copy.as_file()) {
-            let entry = digest_while(copy.reopen()?, go_on)?;
+            let entry = digest_while(copy.reopen()?, on_progress)?;
             return Ok(entry.map(|entry| (copy, entry)));
         }
         let mut hasher = blake3::Hasher::new();
         let mut piece = vec![0; PIECE];
         let mut size = 0;
-        while go_on() {
+        while on_progress() {
             let read = from.read(&mut piece)?;
             let bytes = &piece[..read];
             if read == 0 {
@@ -189,8 +190,8 @@ mod tests {
         let (place, objects, folder) = place();
         File::create(folder.path().join("long")).and_then(|file| file.set_len(1 << 40)).expect("a long file");
         let asked = AtomicU64::new(0);
-        let go_on = || asked.fetch_add(1, Ordering::Relaxed) < 3;
-        assert_eq!(objects.adopt_file(&folder, "long", &go_on).expect("no failure"), None);
+        let on_progress = || asked.fetch_add(1, Ordering::Relaxed) < 3;
+        assert_eq!(objects.adopt_file(&folder, "long", &on_progress).expect("no failure"), None);
         assert_eq!(asked.into_inner(), 4, "it read on");
         fs::write(place.path().join("private"), "private").expect("written");
         std::os::unix::fs::symlink(place.path().join("private"), folder.path().join("link")).expect("a link");

@@ -1,4 +1,4 @@
-//! New objects go to the disk, and then to their places.
+//! Publishing: flushes new objects to disk and renames them to their final paths.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -10,7 +10,8 @@ use super::{Incoming, MANY, Objects, StoreError, Use, at_once, disk, lock};
 use crate::base::Digest;
 
 impl Objects {
-    /// Brings all new objects to the disk and into their places. Must come before any record that names them.
+    /// Flushes all new objects to disk and renames them to their final paths. Must precede any record that refers to
+    /// them.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
@@ -21,16 +22,16 @@ impl Objects {
         if waiting.is_empty() {
             return Ok(());
         }
-        // Of many the whole disk is brought up to date, which is one wait.
+        // Many objects are flushed by one `syncfs`.
         let disk_as_one = waiting.len() >= MANY && self.sync_disk();
         let each = if disk_as_one { &[][..] } else { &waiting[..] };
         at_once(each, |(digest, path)| {
             let file = match File::open(path) {
-                // An earlier attempt came as far as to rename it.
+                // An earlier attempt already renamed it.
                 Err(error) if error.kind() == ErrorKind::NotFound => File::open(self.place(digest)),
                 other => other,
             };
-            file.and_then(|file| file.sync_data()).map_err(StoreError::disk("write to the disk", path))
+            file.and_then(|file| file.sync_data()).map_err(StoreError::disk("flush", path))
         })?;
         if let Some(lease) = &self.lease {
             lease.register(waiting.iter().map(|(digest, _)| Use::Object(*digest)));
@@ -51,7 +52,7 @@ impl Objects {
         }
         folders.insert(self.root.clone());
         let folders: Vec<PathBuf> = folders.into_iter().collect();
-        at_once(&folders, |folder| disk::sync_folder(folder).map_err(StoreError::disk("write to the disk", folder)))?;
+        at_once(&folders, |folder| disk::sync_folder(folder).map_err(StoreError::disk("flush", folder)))?;
         if let Some(listed) = &mut *lock(&self.listed) {
             Arc::make_mut(listed).add(waiting.iter().map(|(digest, _)| *digest));
         }
@@ -62,10 +63,10 @@ impl Objects {
         Ok(())
     }
 
-    /// Brings all that was written to the store's disk there, other files too. Whether that was done: not where the system does not
-    /// say of every byte whether it arrived.
+    /// Flushes the store's whole file system. Returns false if the system cannot report every failed write; then
+    /// nothing was flushed.
     fn sync_disk(&self) -> bool {
-        // A file that was opened before anything was written: through it is told what failed since.
+        // A file opened before anything was written: `syncfs` reports failures since then through it.
         let since = lock(&self.incoming).as_ref().and_then(Incoming::lock);
         since.is_some_and(|file| disk::sync_disk(&file).unwrap_or(false))
     }

@@ -1,5 +1,5 @@
-//! The one door through which an object leaves the store by its path: into `results/`, to a command, to `get`. Behind it the bytes were
-//! read or written by this process, had their digest then, and lie there as they did.
+//! The only way to get an object's path out of the store (for `results/`, commands, `get`): this process has read or
+//! written its bytes, they matched the digest, and the file is unchanged since.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -11,16 +11,17 @@ use super::{Entry, Objects, StoreError, lock};
 use crate::base::Digest;
 use crate::store::inventory::nanoseconds;
 
-/// Where the bytes of an entry lie.
+/// Location of an entry's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// In the store: verified in this process, never to be written to.
+    /// In the store: verified by this process; must never be written to.
     Stored(PathBuf),
-    /// Outside, where a source found them: the user's, who may change them at any time. [`Objects::read`] verifies them.
+    /// Outside the store, where a source found them: the user may change them at any time, and [`Objects::read`]
+    /// verifies them.
     Outside(PathBuf),
 }
 
-/// What a file looked like when its bytes had their digest. One that was put into its place since, or written to, looks different.
+/// File facts at the time when the bytes matched the digest. A file that was replaced or written to since differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     inode: u64,
@@ -34,7 +35,8 @@ impl Seen {
 }
 
 impl Objects {
-    /// Where the bytes of an entry lie, those of the store verified in this process: whatever is handed on by its path is asked for here.
+    /// Location of an entry's bytes; those in the store are verified by this process. Every path that leaves the store
+    /// comes from here.
     ///
     /// # Errors
     /// As [`Objects::read`].
@@ -54,11 +56,11 @@ impl Objects {
         Ok(Location::Stored(path))
     }
 
-    /// Verifies what the store itself has of `entries`, those that were not verified in this process, with the threads of the current
-    /// pool. All that is damaged goes into quarantine.
+    /// Verifies the store's own objects among `entries` that this process has not verified yet, on the current thread
+    /// pool. All damaged ones go to quarantine.
     ///
     /// # Errors
-    /// The first of them, as [`Objects::read`] says it.
+    /// The first error, as of [`Objects::read`].
     pub fn verify_all(&self, entries: &[&Entry]) -> Result<(), StoreError> {
         let verified: Vec<Result<(), StoreError>> = entries
             .par_iter()
@@ -70,34 +72,34 @@ impl Objects {
         verified.into_iter().collect()
     }
 
-    /// A path of an entry's bytes where a source found them outside the store; [`None`] where they do not lie there. Messages name the file
-    /// at hand: [`Objects::outside`].
+    /// A path of an entry's bytes outside the store; [`None`] if no such file exists. For messages use
+    /// [`Objects::outside`], which picks the right one of several.
     #[must_use]
     pub fn outside_path(&self, entry: &Entry) -> Option<PathBuf> {
         let paths = lock(&self.external).paths(&entry.digest);
         paths.into_iter().find(|path| path.exists())
     }
 
-    /// What the file system says of the store's own object, where there is one. Its bytes may be damaged.
+    /// Metadata of the store's own object, if it exists. Its bytes may be damaged.
     #[must_use]
     pub fn own_facts(&self, entry: &Entry) -> Option<Metadata> {
         self.own_path(&entry.digest)?.metadata().ok()
     }
 
-    /// What the file system says of the damaged bytes of an object that lie in quarantine.
+    /// Metadata of the damaged bytes of an object in quarantine.
     #[must_use]
     pub fn quarantined(&self, digest: &Digest) -> Option<Metadata> {
         self.root.join("quarantine").join(digest.to_string()).metadata().ok()
     }
 
-    /// Where the store has an object: in its place, or on its way there.
+    /// Path of the store's own object: final or still pending.
     pub(super) fn own_path(&self, digest: &Digest) -> Option<PathBuf> {
         let place = Some(self.place(digest)).filter(|place| !self.is_stuck(digest) && place.exists());
         let pending = || lock(&self.pending).get(digest).cloned().filter(|path| path.exists());
         place.or_else(pending).or_else(|| self.revalidated_path(digest))
     }
 
-    /// Whether the bytes at `path` had their digest in this process, and look as they did then.
+    /// Whether the bytes at `path` matched the digest in this process and the file is unchanged since.
     fn is_known(&self, entry: &Entry, path: &Path) -> bool {
         let Ok(facts) = path.metadata() else { return false };
         let seen = Some(Seen::of(&facts));
@@ -106,12 +108,12 @@ impl Objects {
             && (had(lock(&self.verified).get(&entry.digest)) || had(lock(&self.written).get(&entry.digest)))
     }
 
-    /// Takes note of bytes that this process wrote itself, and whose digest it took before.
+    /// Remembers that this process wrote these bytes and knows their digest.
     pub(super) fn note_written(&self, entry: &Entry, facts: &Metadata) {
         lock(&self.written).insert(entry.digest, Seen::of(facts));
     }
 
-    /// Whether an object was found damaged and could not be moved out of its place: what lies there counts for nothing.
+    /// Whether an object is damaged and could not be moved to quarantine: its file is ignored.
     pub(super) fn is_stuck(&self, digest: &Digest) -> bool {
         lock(&self.stuck).contains(digest)
     }
@@ -143,7 +145,7 @@ mod tests {
             let entry = stored(&objects, &bytes);
             let path = objects.place(&entry.digest);
             assert_eq!(objects.verified_path(&entry).expect("there"), Location::Stored(path.clone()));
-            // Another process reads it, and after it was replaced by what is damaged.
+            // Another process verifies it, and finds it damaged after it was replaced.
             let other = Objects::open(&place.path().join("objects")).expect("a store");
             assert_eq!(other.verified_path(&entry).expect("there"), Location::Stored(path.clone()));
             overwrite(&path, &bytes[1..]);
@@ -169,7 +171,7 @@ mod tests {
         assert_eq!(left, [true, false, true, true, false, true]);
     }
 
-    /// As in a folder that this user may not write to: here what quarantine would be is a file.
+    /// As in a folder without write permission: here a file blocks the quarantine folder.
     #[test]
     fn what_cannot_be_moved_out_of_the_way_is_not_taken_for_the_object() {
         let place = tempfile::tempdir().expect("a folder");

@@ -1,8 +1,8 @@
-//! What is asked of the records of runs most often, in one small file beside them, so that a plan does not read them all. It only saves
-//! reading: missing, damaged or out of date it is made from the records again.
+//! Index of the run records, so that a plan does not read them all. It is a cache: if missing, damaged or out of date,
+//! it is rebuilt from the records.
 //!
-//! Nobody locks it. It is replaced as a whole, so a killed process leaves the one before; of two processes that write it the last one's stays,
-//! and whoever reads it next adds the runs that it lacks.
+//! It is not locked. It is replaced atomically, so a killed process leaves the previous one; of two concurrent writers
+//! the last one wins, and the next reader adds the runs that it lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,31 +16,31 @@ use crate::base::disk;
 /// The index.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Index {
-    /// The runs by id, which sorts as time does.
+    /// The runs by id, in order of time.
     runs: BTreeMap<String, Row>,
-    /// Of each pipeline's stages, where to look.
+    /// The relevant runs of each stage, by pipeline.
     stages: BTreeMap<String, BTreeMap<String, Last>>,
 }
 
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Row {
-    /// Its pipeline; none where the record is missing or can't be read.
+    /// Its pipeline; [`None`] if the record is missing or unreadable.
     pipeline: Option<String>,
-    /// Whether the record says how it ended: then it is not written again.
+    /// Whether the record says how the run ended: then it is final.
     ended: bool,
-    /// Size and time of the record's file; 0 where it is missing.
+    /// Size and modification time of the record's file; 0 if it is missing.
     size: u64,
     modified: u64,
 }
 
-/// What is known of a stage of a pipeline.
+/// The latest runs of a stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Last {
     /// The last run in which its key was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     known: Option<String>,
-    /// The last run in which it was computed with its memory on record, and how much that was.
+    /// The last run that recorded its memory, and that memory in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     memory: Option<(String, u64)>,
 }
@@ -52,7 +52,7 @@ impl Last {
 }
 
 impl Index {
-    /// The index in `path` as the records in `folder` now stand, and whether it differs from what `path` holds.
+    /// The index in `path`, updated to the records in `folder`, and whether the update changed it.
     pub(super) fn load(path: &Path, folder: &Path) -> (Self, bool) {
         let stored: Option<Self> = std::fs::read(path).ok().and_then(|bytes| action::unsealed(&bytes));
         let mut index = stored.clone().unwrap_or_default();
@@ -68,12 +68,12 @@ impl Index {
         index
     }
 
-    /// Writes it. That it can't be (a read-only store) only costs time later.
+    /// Writes the index. A failure (a read-only store) only costs time later.
     pub(super) fn save(&self, path: &Path) {
         let _ = disk::write_lightly(path, &action::sealed(self));
     }
 
-    /// The runs whose records can be read, the newest first; of one pipeline where it is given.
+    /// All runs with readable records, the newest first; optionally of one pipeline.
     pub(super) fn newest_first(&self, pipeline: Option<&str>) -> Vec<String> {
         let of = |row: &Row| row.pipeline.as_deref().is_some_and(|name| pipeline.is_none_or(|wanted| wanted == name));
         self.runs.iter().rev().filter(|(_, row)| of(row)).map(|(id, _)| id.clone()).collect()
@@ -84,7 +84,7 @@ impl Index {
         self.stages.get(pipeline)?.get(stage)?.known.as_deref()
     }
 
-    /// How much memory a stage of a pipeline held when it was last computed.
+    /// Memory that a stage of a pipeline held when it was last computed, bytes.
     pub(super) fn memory_of(&self, pipeline: &str, stage: &str) -> Option<u64> {
         Some(self.stages.get(pipeline)?.get(stage)?.memory.as_ref()?.1)
     }
@@ -98,7 +98,7 @@ impl Index {
             .filter(|id| !id.starts_with('.'))
             .collect();
         let gone: Vec<String> = self.runs.keys().filter(|id| !there.contains(*id)).cloned().collect();
-        // What they were the last of, others are now.
+        // Pipelines whose latest run is gone: another run takes its place.
         let mut stale = BTreeSet::new();
         for id in gone {
             stale.extend(self.named_by(&id));
@@ -135,7 +135,7 @@ impl Index {
         }
     }
 
-    /// The pipelines of which a run is the last in something.
+    /// The pipelines in which a run is the latest of some stage.
     fn named_by(&self, run: &str) -> Vec<String> {
         let names = self.stages.iter().filter(|(_, stages)| stages.values().any(|last| last.names(run)));
         names.map(|(pipeline, _)| pipeline.clone()).collect()
