@@ -1,4 +1,4 @@
-//! Bounds on answers that the client of an object store reads whole: those that tell of errors, and those to what was written. Knows no bucket.
+//! Size limits for responses that the object store client reads into memory: error messages and responses to writes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,10 +9,10 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 
-/// More of such an answer is not read. Tokens and lists of errors have a few KiB.
+/// Response bytes beyond this are dropped. Tokens and error messages have a few KiB.
 const MOST: usize = 256 << 10;
 
-/// Connects as the object store does, with bounded answers.
+/// Connects like the object store's own connector, with limited responses.
 #[derive(Debug)]
 pub(super) struct Bounded;
 
@@ -38,7 +38,7 @@ impl HttpService for Service {
         Self: 'b,
     {
         Box::pin(async move {
-            // The content of an object comes in pieces, and whoever asked for it counts them.
+            // Object content is streamed, and the reader counts its bytes.
             let streams = request.method() == "GET";
             let answer = self.client.execute(request).await?;
             if streams && answer.status().is_success() {
@@ -59,7 +59,7 @@ impl HttpService for Service {
     }
 }
 
-/// The first [`MOST`] bytes, without a part of a character at the end: an answer that is not a text is another error.
+/// The first [`MOST`] bytes, cut at a character boundary: invalid UTF-8 would be a different error.
 fn cut(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.truncate(MOST);
     if let Err(error) = std::str::from_utf8(&bytes)

@@ -1,15 +1,15 @@
-//! A result as it lies at a remote: its record, and where the bytes of its outputs are. Knows no network.
+//! Bundles: how a result is stored on a remote, as its record and the location of its output bytes.
 //!
 //! ```text
 //! v1/
-//!   actions/ab/cdef….CLASS   the bundle of a key: a line with the digest of the next one, and that, JSON
-//!   actions/ab/cdef….first   the same for those who take any target: of the first that was written
-//!   packs/ab/cdef…           small objects of one result in one file, under the digest of that
+//!   actions/ab/cdef….TARGET  the bundle of a key: a line with the digest of the next line, and that line, JSON
+//!   actions/ab/cdef….first   the same for readers that accept any target: the first one that was pushed
+//!   packs/ab/cdef…           small objects of one result in one file, under the file's digest
 //!   objects/ab/cdef…         large objects, each under its digest
 //! ```
 //!
-//! A pack is `MAGIC`, the number of objects and the size of each (8 bytes each, little-endian), then the objects, one after the
-//! other: first those that hold trees, in the order of their digests, then others, likewise.
+//! A pack is `MAGIC`, the number of objects and the size of each (8 bytes each, little-endian), then the objects, one
+//! after the other: first those that hold trees, then the others, each group in the order of digests.
 
 use std::collections::BTreeSet;
 
@@ -19,41 +19,41 @@ use serde_json::Value;
 use super::super::{Entry, Record};
 use crate::base::Digest;
 
-/// Objects from this size on lie at a remote by themselves, so that several results share them.
+/// Objects of at least this size are stored separately, so that results share them.
 pub(super) const LARGE: u64 = 256 << 10;
 
-/// How much of small objects goes into the first pack, which `plan` fetches, and into each later one.
+/// Capacity for small objects of the first pack, which `plan` fetches, and of each later one.
 const FIRST: u64 = 1 << 20;
 const LATER: u64 = 16 << 20;
 
-/// A bundle larger than this is none; one that names 100,000 large objects has 10 MB.
+/// Upper limit for the size of a bundle; one that names 100,000 large objects has 10 MB.
 pub(super) const LARGEST: u64 = 16 << 20;
 
-/// A pack larger than this is none. The first one holds the trees: one of a million names has 100 MB.
+/// Upper limits for the size of packs. The first one holds the trees: a tree of a million names has 100 MB.
 const LARGEST_FIRST: u64 = 512 << 20;
 const LARGEST_LATER: u64 = 64 << 20;
 
-/// Bytes of packs that are in memory at the same time; a pack with more is there alone.
+/// Bytes of packs in memory at the same time; a larger pack is loaded alone.
 pub(super) const ROOM: u64 = 128 << 20;
 
-/// The longest name of a target: it becomes part of a file's name.
+/// Maximum length of a target's name, which becomes part of a file name.
 const LONGEST_TARGET: usize = 100;
 
 const MAGIC: &[u8; 16] = b"macula pack 1\n\0\0";
 
-/// What the target is called under which those look who take any.
+/// The target name under which readers look that accept any target.
 pub(super) const ANY: &str = "first";
 
-/// A result as it lies at a remote.
+/// A result as stored on a remote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bundle {
-    /// Its record, without the recipe: that names the trees of its inputs.
+    /// Its record, without the recipe, which would name the trees of its inputs.
     pub record: Record,
-    /// Where the small objects are; the first holds the trees.
+    /// Packs with the small objects; the first also holds the trees.
     pub packs: Vec<Pack>,
     /// Large objects.
     pub alone: Vec<Entry>,
-    /// Files of the user's, which outputs name and a remote never holds.
+    /// Users' files that outputs refer to; a remote never holds them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outside: Vec<Entry>,
 }
@@ -63,12 +63,12 @@ pub struct Bundle {
 pub struct Pack {
     /// The file's digest and size.
     pub file: Entry,
-    /// How many small objects it holds, trees not counted.
+    /// Number of small objects in it, not counting trees.
     pub small: usize,
 }
 
 impl Bundle {
-    /// Whether it can be what it says. What it says is checked as the bytes arrive.
+    /// Whether the bundle is plausible. Its claims are checked as the bytes arrive.
     pub(super) fn is_sound(&self) -> bool {
         let target = (1..=LONGEST_TARGET).contains(&self.record.target.len());
         let words =
@@ -78,25 +78,25 @@ impl Bundle {
         self.fits() && target && plain && !self.packs.is_empty() && self.record.recipe.is_none()
     }
 
-    /// Whether its packs are no larger than packs are.
+    /// Whether all packs are within the size limits.
     pub(super) fn fits(&self) -> bool {
         let largest = |at: usize| if at == 0 { LARGEST_FIRST } else { LARGEST_LATER };
         self.packs.iter().enumerate().all(|(at, pack)| pack.file.size <= largest(at))
     }
 
-    /// The objects that hold its trees, in the order of their digests.
+    /// The objects that hold its trees, in the order of digests.
     pub(super) fn trees(&self) -> BTreeSet<Entry> {
         self.record.outputs.values().map(|stored| stored.object).collect()
     }
 
-    /// Bytes of all that it is made of.
+    /// Total bytes of its packs and large objects.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.packs.iter().map(|pack| pack.file.size).chain(self.alone.iter().map(|entry| entry.size)).sum()
     }
 }
 
-/// Whether a value's texts hold nothing that a terminal would obey: they are shown as they stand.
+/// Whether all texts in a value are free of terminal control characters: they are displayed as they are.
 fn is_plain(value: &Value) -> bool {
     let text = |text: &str| !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t');
     match value {
@@ -107,19 +107,19 @@ fn is_plain(value: &Value) -> bool {
     }
 }
 
-/// The name of a bundle.
+/// File name of a bundle.
 pub(super) fn action(key: &Digest, target: &str) -> String {
     let name = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     let target: String = target.chars().map(name).collect();
     format!("{}.{target}", place("actions", key))
 }
 
-/// The name of a pack.
+/// File name of a pack.
 pub(super) fn pack(digest: &Digest) -> String {
     place("packs", digest)
 }
 
-/// The name of an object.
+/// File name of an object.
 pub(super) fn object(digest: &Digest) -> String {
     place("objects", digest)
 }
@@ -129,7 +129,7 @@ fn place(kind: &str, digest: &Digest) -> String {
     format!("v1/{kind}/{}/{}", &digits[..2], &digits[2..])
 }
 
-/// How small objects (in the order of their digests) are parted into packs: the number of each.
+/// Splits small objects (in the order of digests) into packs; returns the number in each.
 pub(super) fn parted(trees: &BTreeSet<Entry>, small: &[Entry]) -> Vec<usize> {
     let mut counts = vec![0];
     let (mut size, mut room) = (trees.iter().map(|tree| tree.size).sum::<u64>(), FIRST);
@@ -146,7 +146,7 @@ pub(super) fn parted(trees: &BTreeSet<Entry>, small: &[Entry]) -> Vec<usize> {
     counts
 }
 
-/// Objects as a pack.
+/// Encodes objects as a pack.
 pub(super) fn packed(objects: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let size: usize = objects.iter().map(|object| 8 + object.as_ref().len()).sum();
     let mut bytes = Vec::with_capacity(MAGIC.len() + 8 + size);
@@ -161,7 +161,7 @@ pub(super) fn packed(objects: &[impl AsRef<[u8]>]) -> Vec<u8> {
     bytes
 }
 
-/// The objects of a pack; [`None`] where it is none.
+/// Decodes a pack; [`None`] if it is malformed.
 pub(super) fn unpacked(bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (count, rest) = rest.split_at_checked(8)?;

@@ -1,5 +1,5 @@
-//! A remote in a bucket of S3, Google Cloud Storage or Azure (only here: `object_store`, `reqwest`, `tokio`). What is asynchronous ends here: a
-//! small runtime does the work, and whoever asks waits.
+//! A remote in a bucket of S3, Google Cloud Storage or Azure (only here: `object_store`, `reqwest`, `tokio`). Presents
+//! the asynchronous clients as a blocking interface: a small runtime does the work while the caller waits.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -23,13 +23,13 @@ use super::site::{Fault, Site};
 use super::watchdog::WRITING;
 use crate::base::threads;
 
-/// Files larger than a piece go in pieces. S3 allows 10,000 of them: 80 GB.
+/// Larger files are uploaded in parts of this size. S3 allows 10,000 parts: 80 GB.
 const PIECE: usize = 8 << 20;
 
-/// A kind of object store.
+/// An object storage service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cloud {
-    /// Amazon S3 and what speaks its protocol.
+    /// Amazon S3 and compatible services.
     S3,
     /// Google Cloud Storage.
     Gcs,
@@ -38,7 +38,7 @@ pub enum Cloud {
 }
 
 impl Cloud {
-    /// The variables of the environment that usually hold the credentials.
+    /// The environment variables that usually hold the credentials.
     const fn credentials(self) -> &'static str {
         match self {
             Self::S3 => "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -48,25 +48,26 @@ impl Cloud {
     }
 }
 
-/// A bucket and what names begin with there.
+/// A bucket and a name prefix in it.
 #[derive(Debug)]
 pub struct Bucket {
-    /// As it is shown.
+    /// Its name for display.
     name: String,
     reading: Arc<dyn ObjectStore>,
     writing: Arc<dyn ObjectStore>,
     prefix: String,
-    /// There until it is dropped.
+    /// Present until dropped.
     runtime: Option<Runtime>,
     patience: Duration,
 }
 
 impl Bucket {
-    /// A bucket, or a container of Azure, with the credentials that the environment names as is usual there (`AWS_ACCESS_KEY_ID`,
-    /// `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_NAME`, …). It may be silent for `patience`.
+    /// Opens a bucket (on Azure, a container) with the usual credentials from the environment (`AWS_ACCESS_KEY_ID`,
+    /// `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_NAME`, …). Requests time out after `patience` without a
+    /// response.
     ///
     /// # Errors
-    /// [`Fault::Lasting`]: why it can't be asked.
+    /// [`Fault::Lasting`] if the client cannot be set up.
     pub fn open(
         kind: Cloud,
         bucket: &str,
@@ -74,7 +75,7 @@ impl Bucket {
         environment: &BTreeMap<String, String>,
         patience: Duration,
     ) -> Result<Self, Fault> {
-        // Another part of this process may have chosen one; either will do.
+        // Another part of this process may already have installed a provider; either works.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let scheme = match kind {
             Cloud::S3 => "s3",
@@ -84,17 +85,17 @@ impl Bucket {
         let name = [scheme, "://", bucket, if prefix.is_empty() { "" } else { "/" }, prefix].concat();
         let open = |patience| store(kind, bucket, environment, patience);
         let failed = |error: Error| {
-            let text = format!("`{name}` can't be asked: {}", without_values(&error));
+            let text = format!("`{name}` cannot be opened: {}", without_values(&error));
             let from = kind.credentials();
             let hint =
-                format!("credentials come from {from} (docs/remotes.md); `MACULA_REMOTE=none` goes without remotes");
+                format!("credentials come from {from} (docs/remotes.md); `MACULA_REMOTE=none` disables remotes");
             Fault::hinted(text, hint)
         };
         let (reading, writing) = (open(patience).map_err(failed)?, open(patience + WRITING).map_err(failed)?);
         let runtime = threads::begun(|| {
             Builder::new_multi_thread().worker_threads(2).thread_name("macula-remote").enable_all().build()
         });
-        let runtime = runtime.map_err(|error| Fault::lasting(format!("no threads for `{name}`: {error}")))?;
+        let runtime = runtime.map_err(|error| Fault::lasting(format!("cannot start threads for `{name}`: {error}")))?;
         Ok(Self { reading, writing, runtime: Some(runtime), prefix: prefix.to_owned(), patience, name })
     }
 
@@ -105,7 +106,7 @@ impl Bucket {
     fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, Fault> {
         match &self.runtime {
             Some(runtime) => Ok(runtime.block_on(work)),
-            None => Err(Fault::lasting(format!("`{}` was left", self.name))),
+            None => Err(Fault::lasting(format!("`{}` is closed", self.name))),
         }
     }
 
@@ -113,13 +114,13 @@ impl Bucket {
         let text = format!("`{}`: {}", self.name, words(error));
         match error {
             Error::Unauthenticated { .. } | Error::PermissionDenied { .. } => {
-                let hint = "see whether the credentials of the environment may do this (docs/remotes.md); they must be able to list";
+                let hint = "check the permissions of the credentials (docs/remotes.md); listing must be allowed";
                 Fault::hinted(text, hint)
             }
-            Error::NotFound { .. } => Fault::hinted(text, "is there such a bucket?"),
+            Error::NotFound { .. } => Fault::hinted(text, "check that the bucket exists"),
             Error::Generic { .. } if is_silence(error) => {
-                let text = format!("`{}` was silent for {} s", self.name, self.patience.as_secs_f64());
-                Fault::hinted(text, "give it more time with `timeout=` in `project.kdl`")
+                let text = format!("`{}` did not respond for {} s", self.name, self.patience.as_secs_f64());
+                Fault::hinted(text, "raise `timeout=` in `project.kdl`")
             }
             Error::Generic { .. } => Fault::Passing(text),
             _ => Fault::lasting(text),
@@ -131,7 +132,7 @@ impl Bucket {
             let mut upload = self.writing.put_multipart(path).await.map_err(|error| self.fault(&error))?;
             let sent = self.send_pieces(&mut *upload, bytes, on_progress).await;
             if sent.is_err() {
-                // What is left of it costs its owner money.
+                // An unfinished upload costs its owner money.
                 let _ = upload.abort().await;
             }
             sent
@@ -157,7 +158,7 @@ impl Bucket {
 
 impl Drop for Bucket {
     fn drop(&mut self) {
-        // What hangs, such as looking up a name, is not waited for.
+        // Do not wait for hanging operations such as a name lookup.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -212,7 +213,7 @@ impl Site for Bucket {
         match self.wait(self.writing.put_opts(&path, PutPayload::from_bytes(bytes), options))? {
             Ok(_) => Ok(true),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
-            // S3 says so where another is creating it at this moment.
+            // S3 answers 409 while another client is creating the object.
             Err(error) if words(&error).contains("409") => {
                 Err(Fault::Passing(format!("`{}`: {}", self.name, words(&error))))
             }
@@ -221,21 +222,21 @@ impl Site for Bucket {
     }
 }
 
-/// A client that may be silent for `patience`.
+/// A client that times out after `patience` without a response.
 fn store(
     kind: Cloud,
     bucket: &str,
     environment: &BTreeMap<String, String>,
     patience: Duration,
 ) -> Result<Arc<dyn ObjectStore>, Error> {
-    // A large file takes longer than patience lasts; that it stands still does not.
+    // A large file may take longer than `patience`; only a stalled one times out.
     let client = ClientOptions::new()
         .with_timeout_disabled()
         .with_read_timeout(patience)
         .with_connect_timeout(patience)
-        // An endpoint in the own network often has no certificate; the usual ones are asked over TLS by themselves.
+        // Endpoints on private networks often have no certificate; the public services use TLS anyway.
         .with_allow_http(true);
-    // What can pass is tried again above.
+    // Retries happen one level up.
     let retry = RetryConfig { max_retries: 0, retry_timeout: patience, ..RetryConfig::default() };
     Ok(match kind {
         Cloud::S3 => {
@@ -279,7 +280,7 @@ fn store(
     })
 }
 
-/// A builder with what the environment says under the names that are usual for it.
+/// A builder configured from the environment variables with the service's usual prefix.
 fn configured<B, K: FromStr>(
     builder: B,
     environment: &BTreeMap<String, String>,
@@ -294,21 +295,22 @@ fn configured<B, K: FromStr>(
     said.fold(builder, |builder, (key, value)| set(builder, key, value))
 }
 
-/// An error and what it came of.
+/// An error and its causes.
 fn chain(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source())
 }
 
-/// What went wrong, in one line and without an address: that may hold a signature.
+/// The innermost cause in one line, without URLs, which may hold a signature.
 fn words(error: &Error) -> String {
     let text = chain(error).last().map(ToString::to_string).unwrap_or_default();
-    // An answer's own text begins with `<`.
+    // A response body starts with `<`.
     let line =
         text.lines().next().unwrap_or_default().split('<').next().unwrap_or_default().trim_end_matches([' ', ':']);
     line.split_whitespace().map(|word| if word.contains("://") { "…" } else { word }).collect::<Vec<_>>().join(" ")
 }
 
-/// What is wrong with what the environment says: with the name of a file that can't be opened, and without values, which may be secrets.
+/// What is wrong with the configuration, including the name of an unreadable file, but without values, which may be
+/// secrets.
 fn without_values(error: &Error) -> String {
     let deepest: Vec<_> = chain(error).collect();
     let told = deepest.iter().rev().find(|error| !error.is::<std::io::Error>());
@@ -319,13 +321,13 @@ fn without_values(error: &Error) -> String {
     }
 }
 
-/// Whether it is the bucket that is not there, not a file in it: the answer's own text says so.
+/// Whether the bucket is missing rather than a file in it, according to the response body.
 fn lacks_bucket(error: &Error) -> bool {
     let answer = chain(error).last().map(ToString::to_string).unwrap_or_default();
     ["<Code>NoSuchBucket</Code>", "<Code>ContainerNotFound</Code>"].iter().any(|code| answer.contains(code))
 }
 
-/// Whether nothing came for too long.
+/// Whether the error is a timeout.
 fn is_silence(error: &Error) -> bool {
     chain(error).any(|error| {
         let timed_out = error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout);

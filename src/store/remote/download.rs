@@ -1,4 +1,5 @@
-//! From a remote into the store: packs and large objects, each checked against its digest before it is an object of the store.
+//! Downloads from a remote: packs and large objects, each verified against its digest before it becomes an object of
+//! the store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,15 +10,15 @@ use super::hit::{Part, RemoteHit, file};
 use super::watchdog::Expected;
 use super::{Fault, Remote, Remotes, lock};
 
-/// After so many files what arrived is brought to its place, so that a killed process need not fetch it again.
+/// Number of files after which received objects are published, so that a killed process need not fetch them again.
 const GROUP: usize = 32;
 
 impl Store {
-    /// Brings a result into the store and records it. `on_progress` hears how many bytes have come, and says whether to go on. [`None`] where it
-    /// did not come whole: then it is not offered again in this process.
+    /// Downloads a result and records it. `on_progress` is called with the bytes received so far and returns whether to
+    /// continue. [`None`] if the download is incomplete: then this process does not find the result on remotes again.
     ///
     /// # Errors
-    /// [`StoreError::Disk`] where it can't be kept.
+    /// [`StoreError::Disk`] if it cannot be stored.
     pub fn download(
         &self,
         hit: &RemoteHit,
@@ -53,10 +54,10 @@ impl Store {
 }
 
 impl Remotes {
-    /// Brings one object that a hit holds. Returns whether it is here now.
+    /// Downloads one object that a remote holds. Returns whether the store has it now.
     ///
     /// # Errors
-    /// [`StoreError::Disk`] where it can't be kept.
+    /// [`StoreError::Disk`] if it cannot be stored.
     pub(in super::super) fn download(&self, objects: &Objects, entry: &Entry) -> Result<bool, StoreError> {
         let Some((hit, one)) = lock(&self.held).get(&entry.digest).cloned() else { return Ok(false) };
         match part(&hit.remote, objects, &hit.bundle, one, &|_| true) {
@@ -69,7 +70,7 @@ impl Remotes {
     }
 }
 
-/// A fault of the remote is noted, one of the store is an error.
+/// Notes a fault of the remote; passes on one of the store.
 fn fault_of(remote: &Remote, fault: Fault) -> Result<(), StoreError> {
     match fault {
         Fault::Store(error) => return Err(error),
@@ -79,7 +80,7 @@ fn fault_of(remote: &Remote, fault: Fault) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether to go on, given how many bytes of a file have come.
+/// Called with the bytes of one file received so far; returns whether to continue.
 type Proceed<'a> = &'a (dyn Fn(u64) -> bool + Sync);
 
 fn part(remote: &Remote, objects: &Objects, bundle: &Bundle, part: Part, proceed: Proceed<'_>) -> Result<(), Fault> {
@@ -91,7 +92,7 @@ fn part(remote: &Remote, objects: &Objects, bundle: &Bundle, part: Part, proceed
     if there { Ok(()) } else { Err(gone()) }
 }
 
-/// Brings the objects of a pack. Returns whether the remote has it.
+/// Downloads the objects of a pack. Returns whether the remote has it.
 pub(super) fn pack(
     remote: &Remote,
     objects: &Objects,
@@ -119,7 +120,7 @@ pub(super) fn pack(
     Ok(true)
 }
 
-/// Brings a large object. Returns whether the remote has it.
+/// Downloads a large object. Returns whether the remote has it.
 fn large(remote: &Remote, objects: &Objects, entry: &Entry, proceed: Proceed<'_>) -> Result<bool, Fault> {
     let name = bundle::object(&entry.digest);
     remote.tried(|site| {
@@ -139,5 +140,5 @@ fn large(remote: &Remote, objects: &Objects, entry: &Entry, proceed: Proceed<'_>
 }
 
 fn damaged(remote: &Remote, name: &str) -> Fault {
-    Fault::Wrong(format!("`{name}` of remote `{}` is damaged; it counts as missing", remote.name))
+    Fault::Wrong(format!("`{name}` of remote `{}` is damaged and is ignored", remote.name))
 }

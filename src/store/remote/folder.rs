@@ -1,4 +1,4 @@
-//! A remote in a folder: a disk that several machines mount, or one that is carried. Knows files, no result.
+//! A remote in a folder: a shared or removable disk.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -9,30 +9,30 @@ use bytes::Bytes;
 use super::site::{Fault, Site};
 use crate::base::disk;
 
-/// A folder.
+/// A folder that serves as a remote.
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
     absent: Absent,
 }
 
-/// What it means that the folder is not there.
+/// What a missing root folder means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Absent {
-    /// It can't be reached: its disk is not mounted.
+    /// The remote cannot be reached: its disk is not mounted.
     Unreachable,
     /// Nothing was written yet.
     Empty,
 }
 
 impl Folder {
-    /// The folder at `root`, which others write.
+    /// A remote in the folder at `root`, which others write.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
         Self { root, absent: Absent::Unreachable }
     }
 
-    /// The folder at `root`, which is made with the first file that is written.
+    /// A remote in the folder at `root`, which is created with the first file.
     #[must_use]
     pub fn to_write(root: PathBuf) -> Self {
         Self { root, absent: Absent::Empty }
@@ -42,12 +42,12 @@ impl Folder {
         self.root.join(name)
     }
 
-    /// A file that is not there is only missing where the folder is: a disk that is not mounted holds nothing either.
+    /// A missing file is only missing if the folder exists: an unmounted disk holds nothing either.
     fn missing<T>(&self) -> Result<Option<T>, Fault> {
         if self.absent == Absent::Empty || self.root.is_dir() {
             return Ok(None);
         }
-        let text = format!("the folder `{}` is not there", self.root.display());
+        let text = format!("folder `{}` does not exist", self.root.display());
         Err(Fault::hinted(text, "mount its disk, or push to it first"))
     }
 
@@ -95,7 +95,7 @@ impl Site for Folder {
     }
 }
 
-/// A file, opened, and its bytes; [`None`] for anything else: opening a pipe would wait for whoever writes to it.
+/// An open regular file and its size; [`None`] for anything else: opening a pipe would block.
 fn regular(path: &Path) -> std::io::Result<Option<(File, u64)>> {
     if !path.metadata()?.is_file() {
         return Ok(None);

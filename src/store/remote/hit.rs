@@ -1,5 +1,5 @@
-//! What remotes say of a key. A hit's trees are here and checked; of its other bytes only that the remote has them, with their
-//! sizes.
+//! Finding results on remotes. A hit's trees are in the store and verified; of its other bytes only the existence and
+//! the sizes on the remote are checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use super::watchdog::Expected;
 use super::{Fault, Remote, Remotes, lock};
 use crate::base::Digest;
 
-/// A result that a remote has and the store has not.
+/// A result that a remote has and the store does not.
 #[derive(Debug)]
 pub struct RemoteHit {
     pub(super) remote: Arc<Remote>,
     pub(super) bundle: Bundle,
-    /// Of each pack the small objects, in order.
+    /// The small objects of each pack, in order.
     pub(super) small: Vec<Vec<Entry>>,
 }
 
 /// A file of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// A pack, by its place.
+    /// A pack, by its index.
     Pack(usize),
     /// A large object.
     Alone(Entry),
@@ -42,13 +42,13 @@ impl RemoteHit {
         &self.bundle.record
     }
 
-    /// Bytes of all that it is made of, those that are here by now too.
+    /// Total bytes, including those that the store has by now.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bundle.bytes()
     }
 
-    /// As if it were here.
+    /// The result as if the store had it.
     #[must_use]
     pub fn found(&self) -> Found {
         let record = self.bundle.record.clone();
@@ -56,9 +56,9 @@ impl RemoteHit {
         Found { outputs: outputs.collect(), record }
     }
 
-    /// Its files whose bytes are not all here.
+    /// Its files with bytes that the store does not have yet.
     pub(super) fn open_parts(&self, objects: &Objects) -> Vec<Part> {
-        // What is relied on is said before it is looked for, so that collection leaves it.
+        // `relies_on` registers objects before it looks for them, so that collection keeps them.
         let lacks = |entries: &[Entry]| entries.iter().filter(|entry| !objects.relies_on(entry)).count() > 0;
         let trees: Vec<Entry> = self.bundle.trees().into_iter().collect();
         let packs = self.small.iter().enumerate();
@@ -67,19 +67,19 @@ impl RemoteHit {
         packs.chain(alone.map(|entry| Part::Alone(*entry))).collect()
     }
 
-    /// Bytes that are still to come.
+    /// Bytes that are still to be downloaded.
     #[must_use]
     pub fn open_bytes(&self, objects: &Objects) -> u64 {
         self.open_parts(objects).iter().map(|part| self.file(*part).1).sum()
     }
 
-    /// The name and the size of a part.
+    /// The file name and size of a part.
     pub(super) fn file(&self, part: Part) -> (String, u64) {
         file(&self.bundle, part)
     }
 }
 
-/// The name and the size of a part of a bundle.
+/// The file name and size of a part of a bundle.
 pub(super) fn file(bundle: &Bundle, part: Part) -> (String, u64) {
     match part {
         Part::Pack(at) => (bundle::pack(&bundle.packs[at].file.digest), bundle.packs[at].file.size),
@@ -94,10 +94,10 @@ pub(super) fn parts(bundle: &Bundle) -> Vec<Part> {
 }
 
 impl Remotes {
-    /// The result of a key where a remote has all of it; the first that does. Each key is asked for once a process.
+    /// Finds the result of a key on the first remote that has all of it. Each key is looked up once per process.
     ///
     /// # Errors
-    /// [`StoreError::Disk`] where what comes of it can't be kept.
+    /// [`StoreError::Disk`] if its trees cannot be stored.
     pub fn find(
         &self,
         objects: &Objects,
@@ -137,13 +137,13 @@ impl Remotes {
         Ok(found)
     }
 
-    /// Takes no hit of a key any more: what it promised did not come.
+    /// Drops the hit of a key whose download failed.
     pub(super) fn refuse(&self, key: &Digest) {
         lock(&self.hits).insert(*key, None);
     }
 }
 
-/// What one remote says of a key.
+/// Looks a key up on one remote.
 fn ask(
     remote: &Arc<Remote>,
     objects: &Objects,
@@ -168,7 +168,7 @@ fn ask(
     Ok(all_there(remote, &hit.bundle, &hit.open_parts(objects))?.then_some(hit))
 }
 
-/// The bundle of a key in a target, where the remote has one that can be read.
+/// The bundle of a key for a target, if the remote has a readable one.
 pub(super) fn bundle_of(remote: &Remote, key: &Digest, target: &str) -> Result<Option<Bundle>, Fault> {
     let name = bundle::action(key, target);
     let bytes = remote.tried(|site| {
@@ -183,11 +183,11 @@ pub(super) fn bundle_of(remote: &Remote, key: &Digest, target: &str) -> Result<O
     let bundle: Option<Bundle> = super::super::action::unsealed(&bytes);
     match bundle.filter(|bundle| bundle.record.key == *key && bundle.is_sound()) {
         Some(bundle) => Ok(Some(bundle)),
-        None => Err(Fault::Wrong(format!("`{name}` of remote `{}` is damaged; it counts as missing", remote.name))),
+        None => Err(Fault::Wrong(format!("`{name}` of remote `{}` is damaged and is ignored", remote.name))),
     }
 }
 
-/// Whether the remote has these parts of a bundle, with their sizes.
+/// Whether the remote has these parts of a bundle, with the right sizes.
 pub(super) fn all_there(remote: &Remote, bundle: &Bundle, parts: &[Part]) -> Result<bool, Fault> {
     let missing = std::sync::atomic::AtomicBool::new(false);
     at_once(parts, |part| {
@@ -200,15 +200,15 @@ pub(super) fn all_there(remote: &Remote, bundle: &Bundle, parts: &[Part]) -> Res
     Ok(!missing.into_inner())
 }
 
-/// Sees to it that the trees of a bundle are here and are what it says. Returns the small objects of each pack; [`None`] where the pack is
-/// not at the remote.
+/// Makes sure that the store has the trees of a bundle and that they are as stated. Returns the small objects of each
+/// pack; [`None`] if the remote lacks the pack with the trees.
 fn trees_of(remote: &Remote, objects: &Objects, bundle: &Bundle) -> Result<Option<Vec<Vec<Entry>>>, Fault> {
     if bundle.trees().iter().any(|tree| !objects.stores(tree))
         && !super::download::pack(remote, objects, bundle, 0, &|_| true)?
     {
         return Ok(None);
     }
-    let other = || Fault::Wrong(format!("a result of remote `{}` holds other trees than it says", remote.name));
+    let other = || Fault::Wrong(format!("a result on remote `{}` does not contain the trees that its record names", remote.name));
     let mut named = BTreeMap::new();
     for stored in bundle.record.outputs.values() {
         if !objects.stores(&stored.object) {

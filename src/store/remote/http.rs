@@ -1,4 +1,4 @@
-//! A remote on a web server: any that serves a pushed folder as files will do (only here: `ureq`). It is only read.
+//! A remote on a web server that serves a pushed folder as files (only here: `ureq`). It is read-only.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Web {
 }
 
 impl Web {
-    /// The folder at `address`, which may be silent for `patience`.
+    /// The folder at `address`; requests time out after `patience` without a response.
     #[must_use]
     pub fn new(address: &str, patience: Duration) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -42,7 +42,7 @@ impl Web {
         Self { address: address.to_owned(), agent: config.into(), patience }
     }
 
-    /// An answer with what was asked for; [`None`] where there is no such file.
+    /// The response for an existing file; [`None`] if the file does not exist.
     fn answered(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<Option<Response<Body>>, Fault> {
         let answer = answer.map_err(|error| self.failed(&error))?;
         let status = answer.status();
@@ -50,26 +50,26 @@ impl Web {
             StatusCode::OK => Ok(Some(answer)),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let text = format!("`{}` answers {status}", self.address);
-                Err(Fault::hinted(text, "macula asks web servers without a password; let it read there"))
+                let text = format!("`{}` responded with {status}", self.address);
+                Err(Fault::hinted(text, "macula sends no credentials to web servers; allow anonymous reads"))
             }
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(self.passing(status)),
             status if status.is_server_error() => Err(self.passing(status)),
-            status => Err(Fault::lasting(format!("`{}` answers {status}", self.address))),
+            status => Err(Fault::lasting(format!("`{}` responded with {status}", self.address))),
         }
     }
 
     fn passing(&self, status: StatusCode) -> Fault {
-        Fault::Passing(format!("`{}` answers {status}", self.address))
+        Fault::Passing(format!("`{}` responded with {status}", self.address))
     }
 
     fn failed(&self, error: &ureq::Error) -> Fault {
         match error {
             ureq::Error::Timeout(_) => self.silent(),
             ureq::Error::Io(error) => self.broken(error),
-            // What comes of it once may come of it again, but a network that is down comes up while one waits.
-            ureq::Error::ConnectionFailed => Fault::Passing(format!("`{}` can't be reached", self.address)),
-            error => Fault::lasting(format!("`{}` can't be read: {error}", self.address)),
+            // May be permanent, but a network that is down may come up while macula waits.
+            ureq::Error::ConnectionFailed => Fault::Passing(format!("`{}` cannot be reached", self.address)),
+            error => Fault::lasting(format!("`{}` cannot be read: {error}", self.address)),
         }
     }
 
@@ -77,17 +77,17 @@ impl Web {
         if error.kind() == std::io::ErrorKind::TimedOut {
             return self.silent();
         }
-        Fault::Passing(format!("`{}` can't be read: {error}", self.address))
+        Fault::Passing(format!("`{}` cannot be read: {error}", self.address))
     }
 
-    /// Not tried again: whoever was silent for so long would only make a run wait once more.
+    /// Not retried: a run would only wait for another timeout.
     fn silent(&self) -> Fault {
-        let text = format!("`{}` was silent for {} s", self.address, self.patience.as_secs_f64());
-        Fault::hinted(text, "give it more time with `timeout=` in `project.kdl`")
+        let text = format!("`{}` did not respond for {} s", self.address, self.patience.as_secs_f64());
+        Fault::hinted(text, "raise `timeout=` in `project.kdl`")
     }
 
     fn only_read<T>(&self) -> Result<T, Fault> {
-        Err(Fault::lasting(format!("`{}` can't be written to: a web server is only read", self.address)))
+        Err(Fault::lasting(format!("cannot write to `{}`: web servers are read-only", self.address)))
     }
 }
 
@@ -109,7 +109,7 @@ impl Site for Web {
         let length = answer.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
         match length {
             Some(length) => Ok(Some(length)),
-            None => Err(Fault::lasting(format!("`{}` does not say how large its files are", self.address))),
+            None => Err(Fault::lasting(format!("`{}` sends no file sizes (`content-length`)", self.address))),
         }
     }
 

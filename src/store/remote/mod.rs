@@ -1,8 +1,8 @@
-//! Remotes: places where results are shared, and read-through from there. Knows keys and digests, no stage; how a place is reached is
-//! for its [`Site`] to know.
+//! Remotes: places where results are shared, and read-through from them. Knows keys and digests, not stages; a [`Site`]
+//! knows how to reach a place.
 //!
-//! What a remote says is believed as far as its bytes have the digests that they should have. That a key has *this* result is its
-//! word alone: whoever may write to a remote may say so.
+//! The bytes from a remote are verified against their digests. That a key has *this* result cannot be verified: whoever
+//! may write to a remote may claim so.
 
 #[cfg(feature = "cloud")]
 mod bounded;
@@ -37,7 +37,7 @@ use self::watchdog::{Waited, Watched};
 use crate::base::Digest;
 use crate::base::budget::Budget;
 
-/// Before a transfer is tried again that failed by what can pass.
+/// Pauses before retrying a transfer after a transient failure.
 const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_millis(3200)];
 
 /// A place where results are shared.
@@ -45,37 +45,37 @@ const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis
 pub struct Remote {
     /// Its name.
     pub name: String,
-    /// Whether results may be written there.
+    /// Whether results may be written to it.
     pub write: bool,
-    /// Whether results that hold pieces or names of photographs may be among them.
+    /// Whether these may include results that contain image data or file names of photographs.
     pub photographs: bool,
     site: Arc<dyn Site>,
-    /// What its requests may take.
+    /// Limits for its requests.
     watch: Watchdog,
-    /// How long its answers were waited for.
+    /// Total time spent waiting for its responses.
     waited: Mutex<Waited>,
-    /// Bytes of packs that are in memory at the same time.
+    /// Limits the bytes of packs in memory at the same time.
     room: Budget,
-    /// Whether it failed: then it is not asked again.
+    /// Whether it failed: then it is not used again.
     down: Mutex<bool>,
-    /// Whether it was seen if a file that is there stays when it is created again.
+    /// Whether it was tested if creating a file fails when the file exists.
     judged: Mutex<bool>,
     troubles: Mutex<Vec<Trouble>>,
 }
 
-/// What is wrong with a remote, to be told once.
+/// A problem with a remote, reported once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trouble {
     /// The remote.
     pub remote: String,
-    /// What is wrong.
+    /// The problem.
     pub text: String,
-    /// What to do about it.
+    /// What the user can do about it.
     pub hint: Option<String>,
 }
 
 impl Remote {
-    /// A remote that is only read.
+    /// A read-only remote.
     #[must_use]
     pub fn new(name: &str, site: Box<dyn Site>, watch: Watchdog) -> Self {
         Self {
@@ -98,8 +98,8 @@ impl Remote {
         *lock(&self.down)
     }
 
-    /// Does `work`, again if what failed can pass. If it fails for good, or all of its answers take too long, the remote is not asked any
-    /// more.
+    /// Runs `work`, and retries it after transient failures. After a permanent failure, or if all responses together
+    /// take too long, the remote is not used any more.
     fn tried<T>(&self, mut work: impl FnMut(&Watched<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
         let watched = Watched { name: &self.name, site: &self.site, watch: &self.watch, waited: &self.waited };
         let mut pauses = PAUSES.iter();
@@ -129,7 +129,7 @@ impl Remote {
         }
     }
 
-    /// Asks it no more, and says why once.
+    /// Stops using the remote and reports why, once.
     fn give_up(&self, fault: &Fault) {
         let was = std::mem::replace(&mut *lock(&self.down), true);
         if !was {
@@ -137,7 +137,7 @@ impl Remote {
         }
     }
 
-    /// What is wrong with it, each thing once.
+    /// Takes its unreported problems.
     #[must_use]
     pub fn troubles(&self) -> Vec<Trouble> {
         std::mem::take(&mut *lock(&self.troubles))
@@ -152,14 +152,14 @@ impl Remote {
     }
 }
 
-/// The remotes of a project, in the order in which they are asked.
+/// The remotes of a project, in order of precedence.
 #[derive(Debug, Default)]
 pub struct Remotes {
-    /// Each of them.
+    /// All remotes.
     pub list: Vec<Arc<Remote>>,
-    /// What they said of keys, and where they refused or had nothing.
+    /// Results of earlier lookups by key; [`None`] if no remote has the key.
     hits: Mutex<BTreeMap<Digest, Option<Arc<RemoteHit>>>>,
-    /// Objects that they hold.
+    /// Objects that remotes hold.
     held: Mutex<BTreeMap<Digest, (Arc<RemoteHit>, hit::Part)>>,
 }
 
@@ -170,14 +170,14 @@ impl Remotes {
         Self { list: list.into_iter().map(Arc::new).collect(), ..Self::default() }
     }
 
-    /// What is wrong with them, each thing once.
+    /// Takes all unreported problems.
     #[must_use]
     pub fn troubles(&self) -> Vec<Trouble> {
         self.list.iter().flat_map(|remote| remote.troubles()).collect()
     }
 }
 
-/// A panic elsewhere leaves these maps whole, so a poisoned lock is taken all the same.
+/// A panic elsewhere leaves these maps consistent, so a poisoned lock is used anyway.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Where a remote's files lie, as the store sees it: names and bytes, synchronous. Knows no result and no digest.
+//! The interface of a remote's storage: named files, blocking. Knows no results and no digests.
 
 use std::fmt::Debug;
 use std::io::Write;
@@ -7,77 +7,77 @@ use bytes::Bytes;
 
 use super::super::StoreError;
 
-/// A place with files under names such as `v1/objects/ab/cdef…`: lower-case digits, letters, `/`, `.`, `-` and `_`.
+/// Storage of files with names such as `v1/objects/ab/cdef…`: lower-case letters, digits, `/`, `.`, `-` and `_`.
 pub trait Site: Debug + Send + Sync {
-    /// Writes the bytes of a file into `into`, and returns how many; [`None`] where there is no such file. A file with more than
-    /// `most` bytes is [`Fault::Wrong`].
+    /// Writes the bytes of a file to `into` and returns their number; [`None`] if the file does not exist. A file of
+    /// more than `most` bytes is [`Fault::Wrong`].
     ///
     /// # Errors
     /// [`Fault`].
     fn fetch(&self, name: &str, most: u64, into: &mut dyn Write) -> Result<Option<u64>, Fault>;
 
-    /// How many bytes a file has; [`None`] where there is none.
+    /// The size of a file in bytes; [`None`] if it does not exist.
     ///
     /// # Errors
     /// [`Fault`].
     fn size(&self, name: &str) -> Result<Option<u64>, Fault>;
 
-    /// Writes a file, whole or not at all, over one that is there. A file that goes in pieces is taken back when `on_progress` says no
-    /// between two of them: [`Fault::Stopped`].
+    /// Writes a file atomically, replacing an existing one. An upload in parts is aborted with [`Fault::Stopped`] if
+    /// `on_progress` returns false between two parts.
     ///
     /// # Errors
     /// [`Fault`].
     fn put(&self, name: &str, bytes: Bytes, on_progress: &dyn Fn() -> bool) -> Result<(), Fault>;
 
-    /// Writes a file where there is none of that name. Returns whether it did: of several that try, one does.
+    /// Creates a file if the name is free. Returns whether it did: of several concurrent calls, one does.
     ///
     /// # Errors
     /// [`Fault`].
     fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Fault>;
 }
 
-/// What goes wrong between macula and a remote. Holds no credentials, and no address with its query.
+/// An error of a remote. Contains no credentials and no URL queries.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// It may go well a moment later.
+    /// A transient error: a retry may succeed.
     #[error("{0}")]
     Passing(String),
-    /// It will not.
+    /// A permanent error.
     #[error("{text}")]
     Lasting {
-        /// What.
+        /// The message.
         text: String,
-        /// What to do about it.
+        /// What the user can do about it.
         hint: Option<String>,
     },
-    /// What arrived is not what it should be.
+    /// The data received is not as expected.
     #[error("{0}")]
     Wrong(String),
     /// The user asked to stop.
     #[error("stopped")]
     Stopped,
-    /// The own store or its disk.
+    /// An error of the local store or its disk.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Fault {
-    /// One that will not pass.
+    /// A permanent error.
     pub(super) fn lasting(text: impl Into<String>) -> Self {
         Self::Lasting { text: text.into(), hint: None }
     }
 
-    /// One that will not pass, and what to do about it.
+    /// A permanent error with a hint.
     pub(super) fn hinted(text: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Lasting { text: text.into(), hint: Some(hint.into()) }
     }
 
-    /// A file with more bytes than it should have.
+    /// A file with more bytes than expected.
     pub(super) fn longer(name: &str, most: u64) -> Self {
-        Self::Wrong(format!("`{name}` has more than its {most} bytes"))
+        Self::Wrong(format!("`{name}` is larger than the expected {most} bytes"))
     }
 
-    /// What to do about it.
+    /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {

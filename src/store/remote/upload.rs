@@ -1,4 +1,5 @@
-//! From the store to a remote: packs and large objects first, then the bundle that names them. What is there already is not sent again.
+//! Uploads to a remote: packs and large objects first, then the bundle that names them. Existing files are not sent
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -13,38 +14,38 @@ use super::hit::{all_there, bundle_of, parts};
 use super::{Fault, Remote, lock};
 use crate::base::Digest;
 
-/// How a result is sent.
+/// What to transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferMode {
-    /// It is only said what would be.
+    /// Nothing: only report what would be transferred.
     DryRun,
-    /// What is there already stays.
+    /// Only what is missing on the other side.
     Missing,
-    /// What is there already is written again: a damaged file can't be told from afar.
+    /// Everything, replacing existing files: a damaged file cannot be recognised from its size.
     Overwrite,
 }
 
-/// Whether a result was at the remote before.
+/// Whether the remote already had a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Was {
-    /// All of it was.
+    /// It had all of it.
     There,
-    /// Not all of it.
+    /// It lacked some of it.
     Missing,
 }
 
-/// What was sent of a result, or would be.
+/// What was uploaded of a result, or would be.
 #[derive(Clone, Copy, Debug)]
 pub struct Uploaded {
-    /// Whether it was there before.
+    /// Whether the remote already had it.
     pub was: Was,
-    /// Files.
+    /// Number of files.
     pub files: usize,
     /// Their bytes.
     pub bytes: u64,
 }
 
-/// The objects of a result, by where they go.
+/// The objects of a result, by how they are stored on a remote.
 struct Parted {
     trees: BTreeSet<Entry>,
     small: Vec<Entry>,
@@ -52,14 +53,15 @@ struct Parted {
     outside: Vec<Entry>,
 }
 
-/// One file to be sent.
+/// A file to upload.
 enum File<'a> {
     Pack { at: usize, objects: Vec<&'a Entry>, small: usize },
     Alone(&'a Entry),
 }
 
 impl Store {
-    /// Sends a result that [`Store::find`] found to a remote. `on_progress` hears how many bytes went, and says whether to go on.
+    /// Uploads a result that [`Store::find`] found. `on_progress` is called with the bytes sent so far and returns
+    /// whether to continue.
     ///
     /// # Errors
     /// [`Fault`].
@@ -113,7 +115,7 @@ impl Store {
         let length = text.len() as u64;
         if length > LARGEST || !bundle.fits() {
             let stage = &bundle.record.made.stage;
-            return Err(Fault::Wrong(format!("the result of `{stage}` names too many files for a remote")));
+            return Err(Fault::Wrong(format!("the result of `{stage}` has too many files for a remote")));
         }
         if mode != TransferMode::DryRun {
             let target = &bundle.record.target;
@@ -160,8 +162,8 @@ impl Parted {
     }
 }
 
-/// Writes a bundle where there is none under that name, or only one that is damaged or whose files are gone. The first one stays: two
-/// machines may have computed other bytes.
+/// Writes a bundle unless the remote has a valid one under that name. The first bundle wins: two machines may have
+/// computed different bytes.
 fn record_as(remote: &Remote, bundle: &Bundle, target: &str, text: &Bytes, mode: TransferMode) -> Result<(), Fault> {
     let name = bundle::action(&bundle.record.key, target);
     if mode != TransferMode::Overwrite {
@@ -180,13 +182,14 @@ fn record_as(remote: &Remote, bundle: &Bundle, target: &str, text: &Bytes, mode:
     remote.tried(|site| site.put(&name, text.clone()))
 }
 
-/// Sees, once a process, whether what was created stays where it is created again. Not all that speak S3 look at the condition.
+/// Tests, once per process, whether creating an existing file fails. Not all S3-compatible services honour the
+/// condition.
 fn judge(remote: &Remote, name: &str, text: &Bytes) -> Result<(), Fault> {
     let judged = std::mem::replace(&mut *lock(&remote.judged), true);
     if !judged && remote.tried(|site| site.create(name, text.clone()))? {
-        let told = format!("remote `{}` writes over what is there, asked not to", remote.name);
-        let hint = "of several that push one key at the same time the last stays, not the first (docs/remotes.md)";
-        remote.trouble(&Fault::hinted(told, hint));
+        let text = format!("remote `{}` ignores if-none-match: concurrent pushes may overwrite each other", remote.name);
+        let hint = "if several processes push one key at the same time, the last one wins instead of the first (docs/remotes.md)";
+        remote.trouble(&Fault::hinted(text, hint));
     }
     Ok(())
 }

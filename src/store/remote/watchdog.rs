@@ -1,7 +1,8 @@
-//! Requests to a remote, each with limits on its rate, time and bytes, and all of them ended when the user asks to stop. Knows no protocol.
+//! Requests to a remote with limits on rate, time and bytes; all are cancelled when the user asks to stop. Knows no
+//! protocol.
 //!
-//! A disk that hangs and a socket that drips can't be called back from outside. So each request runs on a thread of its own, which is left
-//! behind when a limit is reached; what it still reads is dropped.
+//! A hanging disk or a stalling socket cannot be interrupted from outside. So each request runs on its own thread,
+//! which is abandoned when a limit is reached; whatever it still reads is dropped.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,28 +16,28 @@ use super::bundle;
 use super::lock;
 use super::site::{Fault, Site};
 
-/// Bytes that must come or go in a second, on average over twice the time that a remote may be silent.
+/// Minimum transfer rate in bytes per second, averaged over twice the timeout.
 const LEAST_RATE: f64 = 8192.0;
 
-/// How often the wish to stop is looked at while nothing comes.
+/// Interval for checking whether the user asked to stop.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Pieces that have come and wait to be stored.
+/// Number of received pieces that may wait to be stored.
 const WAITING: usize = 4;
 
-/// How long a file that is being written may take to be finished or taken back after the user asked to stop.
+/// How long an upload may take to finish or abort after the user asked to stop.
 const FINISHING: Duration = Duration::from_secs(5);
 
-/// How much longer an answer to what is written may take: it comes when all pieces that go at the same time have gone through a narrow line.
+/// Extra time for the response to an upload: it arrives only after all concurrent parts went through a slow connection.
 pub(super) const WRITING: Duration = Duration::from_mins(5);
 
-/// All answers of a remote together may take so many times as long as it may be silent, beyond what they earn.
+/// Total waiting time for all responses of a remote, in units of the timeout, beyond what the responses earn.
 const ALL: u32 = 20;
 
-/// Earned by each answer.
+/// Time earned by each response.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// How long a remote may take, and how to notice that the user asks to stop.
+/// Time limits of a remote, and the user's wish to stop.
 #[derive(Clone)]
 pub struct Watchdog {
     patience: Duration,
@@ -51,7 +52,7 @@ impl std::fmt::Debug for Watchdog {
 }
 
 impl Watchdog {
-    /// For a remote that may be silent for `patience`, by the clock `now`, until `stopped`.
+    /// A watchdog with the timeout `patience`, the clock `now`, and the stop signal `stopped`.
     pub fn new(
         patience: Duration,
         now: impl Fn() -> Instant + Send + Sync + 'static,
@@ -65,7 +66,7 @@ impl Watchdog {
         (self.stopped)()
     }
 
-    /// Waits before a request is repeated. Returns whether the user did not ask to stop meanwhile.
+    /// Waits before a retry. Returns false if the user asked to stop meanwhile.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         let mut left = pause;
         while !left.is_zero() && !self.stopped() {
@@ -77,28 +78,28 @@ impl Watchdog {
     }
 }
 
-/// What is known of a file's size before it is fetched.
+/// What is known about a file's size before fetching it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Expected {
-    /// A bundle: small.
+    /// A bundle, which is small.
     Bundle,
-    /// So many bytes.
+    /// A known number of bytes.
     Bytes(u64),
 }
 
-/// What one request may take.
+/// Limits of one request.
 struct Limits {
-    /// How long it may bring nothing, and at first how long it may be slow.
+    /// Time without data, and initial allowance for a slow start.
     credit: Duration,
-    /// How long it may take in all.
+    /// Total time.
     within: Option<Duration>,
-    /// How many bytes may come.
+    /// Maximum number of bytes.
     most: u64,
-    /// How long it is still waited for after the user asked to stop.
+    /// Grace period after the user asked to stop.
     finishing: Duration,
 }
 
-/// Time that a request has left. Waiting spends it, bytes earn it.
+/// Time that a request has left. Waiting spends it, received bytes earn it.
 struct Credit {
     left: Duration,
     most: Duration,
@@ -116,22 +117,22 @@ impl Credit {
     }
 }
 
-/// The time that bytes may take.
+/// The time that bytes earn.
 fn worth(bytes: u64) -> Duration {
     Duration::from_secs_f64(bytes as f64 / LEAST_RATE)
 }
 
-/// How long all answers of a remote were waited for, and how long they may take.
+/// Total time spent waiting for the responses of a remote, and how much is allowed.
 #[derive(Debug, Default)]
 pub(super) struct Waited {
-    /// Requests that are waited for now, and since when there are any.
+    /// Number of open requests, and since when there are any.
     open: usize,
     since: Option<Instant>,
     total: Duration,
     earned: Duration,
 }
 
-/// A remote's place, asked under watch.
+/// A remote's storage behind its watchdog.
 pub(super) struct Watched<'a> {
     pub(super) name: &'a str,
     pub(super) site: &'a Arc<dyn Site>,
@@ -140,8 +141,8 @@ pub(super) struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// Hands the bytes of a file to `take` as they come, and returns how many; [`None`] where there is no such file. `take` is called without
-    /// any, too, while nothing comes: what it says ends the request.
+    /// Passes the bytes of a file to `take` as they arrive and returns their number; [`None`] if the file does not
+    /// exist. While nothing arrives, `take` is called with an empty slice; its error cancels the request.
     pub(super) fn fetch(
         &self,
         name: &str,
@@ -175,12 +176,12 @@ impl Watched<'_> {
         self.ask(&limits, move |site, _| site.create(&name, bytes), &mut |_| Ok(()))
     }
 
-    /// Twice the patience: what a place itself says of its silence says more.
+    /// Twice the timeout: the storage's own timeout error is more specific.
     fn reading(&self) -> Limits {
         Limits { credit: 2 * self.watch.patience, within: None, most: 0, finishing: Duration::ZERO }
     }
 
-    /// How far bytes have gone can't be seen: they have the time that they may take.
+    /// Upload progress is not visible, so the whole upload gets its time in advance.
     fn writing(&self, bytes: &Bytes) -> Limits {
         let credit = 2 * self.watch.patience + WRITING + worth(bytes.len() as u64);
         Limits { credit, within: None, most: 0, finishing: FINISHING }
@@ -198,10 +199,10 @@ impl Watched<'_> {
         let site = Arc::clone(self.site);
         let thread = std::thread::Builder::new().name("macula-remote".to_owned()).spawn(move || {
             let ended = work(&*site, &mut pipe);
-            // Nobody listens any more where a limit was reached.
+            // Nobody receives it after a limit was reached.
             let _ = pipe.sender.send(Message::Ended(ended));
         });
-        let none = |error| Fault::Passing(format!("remote `{}` can't be asked: no thread: {error}", self.name));
+        let none = |error| Fault::Passing(format!("remote `{}` cannot be used: no thread: {error}", self.name));
         thread.map_err(none)?;
         self.begin();
         let (mut came, mut waited) = (0, Duration::ZERO);
@@ -236,7 +237,7 @@ impl Watched<'_> {
                     *came += piece.len() as u64;
                     if *came > limits.most {
                         return Err(Fault::Wrong(format!(
-                            "a file of remote `{}` has more than its {} bytes",
+                            "a file on remote `{}` is larger than the expected {} bytes",
                             self.name, limits.most
                         )));
                     }
@@ -248,7 +249,7 @@ impl Watched<'_> {
                     take(&[])?;
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Fault::lasting(format!("remote `{}` can't be read: its thread ended", self.name)));
+                    return Err(Fault::lasting(format!("remote `{}` cannot be read: its thread ended", self.name)));
                 }
             }
             if self.watch.stopped() {
@@ -267,12 +268,12 @@ impl Watched<'_> {
     fn too_slow(&self, came: u64, silent: Duration, waited: Duration) -> Fault {
         let seconds = |time: Duration| (time.as_secs_f64() * 10.0).round() / 10.0;
         let text = if silent >= self.watch.patience {
-            format!("remote `{}` was silent for {} s", self.name, seconds(silent))
+            format!("remote `{}` did not respond for {} s", self.name, seconds(silent))
         } else {
             let came = crate::base::figure::counted(came, "byte", "bytes");
             format!("remote `{}` is too slow: {came} in {} s", self.name, seconds(waited))
         };
-        Fault::hinted(text, "raise `timeout=` in `project.kdl`, or set `MACULA_REMOTE=none` to go without remotes")
+        Fault::hinted(text, "raise `timeout=` in `project.kdl`, or disable remotes with `MACULA_REMOTE=none`")
     }
 
     fn begin(&self) {
@@ -295,13 +296,13 @@ impl Watched<'_> {
         }
     }
 
-    /// That all answers together took too long, where they did.
+    /// The error if all responses together took too long.
     pub(super) fn overdrawn(&self) -> Option<Fault> {
         let all = lock(self.waited);
         let over = all.total > all.earned + ALL * self.watch.patience;
         over.then(|| {
-            let text = format!("remote `{}` is too slow: its answers took {:.0} s", self.name, all.total.as_secs_f64());
-            Fault::hinted(text, "raise `timeout=` in `project.kdl`, or set `MACULA_REMOTE=none` to go without remotes")
+            let text = format!("remote `{}` is too slow: its responses took {:.0} s", self.name, all.total.as_secs_f64());
+            Fault::hinted(text, "raise `timeout=` in `project.kdl`, or disable remotes with `MACULA_REMOTE=none`")
         })
     }
 }
@@ -311,14 +312,14 @@ enum Message<T> {
     Ended(Result<T, Fault>),
 }
 
-/// Where a request's thread writes what comes.
+/// Where a request's thread writes received bytes.
 struct Pipe<T> {
     sender: SyncSender<Message<T>>,
     closed: Arc<AtomicBool>,
 }
 
 impl<T> Pipe<T> {
-    /// Whether anybody still waits for what comes.
+    /// Whether the receiver is still waiting.
     fn is_open(&self) -> bool {
         !self.closed.load(Ordering::Relaxed)
     }

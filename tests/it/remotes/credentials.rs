@@ -7,8 +7,8 @@ fn credentials_that_are_none_are_told_without_the_secret() {
     let azure = ("AZURE_STORAGE_ACCOUNT_NAME", "lab");
     for (at, variables, says) in [
         ("az://box/p", &[][..], "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"),
-        ("az://box", &[azure, ("AZURE_STORAGE_ACCOUNT_KEY", "no-base64-\u{a7}ecret")], "`az://box` can't be asked"),
-        ("az://box", &[azure, ("AZURE_STORAGE_SAS_KEY", "a-\u{a7}ecret")], "`az://box` can't be asked"),
+        ("az://box", &[azure, ("AZURE_STORAGE_ACCOUNT_KEY", "no-base64-\u{a7}ecret")], "`az://box` cannot be opened"),
+        ("az://box", &[azure, ("AZURE_STORAGE_SAS_KEY", "a-\u{a7}ecret")], "`az://box` cannot be opened"),
         ("gs://box", &[("GOOGLE_SERVICE_ACCOUNT_KEY", "\"a \u{a7}ecret\"")], "GOOGLE_APPLICATION_CREDENTIALS"),
         ("gs://box", &[("GOOGLE_SERVICE_ACCOUNT", "/no/such.json")], "/no/such.json"),
         ("gs://box", &[("GOOGLE_APPLICATION_CREDENTIALS", "/no/such.json")], "/no/such.json"),

@@ -257,7 +257,7 @@ fn a_remote_that_writes_over_what_is_there_is_told_once_and_one_that_does_not_ne
         assert_eq!(send(&store, &careless, found).expect("sent").was, Was::Missing);
     }
     let troubles = careless.troubles();
-    assert!(matches!(&*troubles, [one] if one.text.contains("`lab` writes over what is there")), "{troubles:?}");
+    assert!(matches!(&*troubles, [one] if one.text.contains("`lab` ignores if-none-match")), "{troubles:?}");
     let careful = bench.plain();
     send(&store, &careful, &result(&store, "z", "avx2", &[large(2)])).expect("sent");
     assert_eq!(careful.troubles(), []);

@@ -128,7 +128,7 @@ fn a_place_that_ignores_how_much_may_come_is_cut_off() {
         count.fetch_add(1, Ordering::SeqCst);
     };
     let (_, troubles) = ask(1, Duration::ZERO, &Arc::default(), endless);
-    assert!(told(&troubles)[0].contains("has more than its 16777216 bytes"), "{troubles:?}");
+    assert!(told(&troubles)[0].contains("is larger than the expected 16777216 bytes"), "{troubles:?}");
     // What waits to be taken is a few pieces.
     assert!(sent.load(Ordering::SeqCst) < 32, "{sent:?} MiB");
 }
@@ -140,7 +140,7 @@ fn a_place_that_hangs_is_left_behind() {
         std::thread::park();
     };
     let (asked, troubles) = ask(3, Duration::from_secs(4), &Arc::default(), hangs);
-    assert_eq!((asked, told(&troubles)), (1, vec!["remote `lab` was silent for 8 s"]));
+    assert_eq!((asked, told(&troubles)), (1, vec!["remote `lab` did not respond for 8 s"]));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn answers_that_are_all_nearly_too_late_are_not_waited_for_without_end() {
     let (asked, troubles) = ask(100, Duration::from_secs(1), &Arc::default(), |_: &mut dyn Write| Ok(None));
     // Each takes 3 s and more by this clock and earns one: after 60 s more than they earned it is enough.
     let text = told(&troubles)[0];
-    assert!(asked <= 31 && text.starts_with("remote `lab` is too slow: its answers took "), "{asked}: {text}");
+    assert!(asked <= 31 && text.starts_with("remote `lab` is too slow: its responses took "), "{asked}: {text}");
     let (asked, troubles) = ask(100, Duration::from_millis(300), &Arc::default(), |_: &mut dyn Write| Ok(None));
     assert_eq!((asked, troubles), (100, vec![]), "answers within a second are waited for");
 }
@@ -212,13 +212,13 @@ fn a_run_goes_on_without_a_server_that_drips_or_does_not_end() {
     };
     for (kind, manner, says) in [
         (Kind::Web, Manner::Drips, "is too slow"),
-        (Kind::Web, Manner::DripsHead, "was silent for"),
-        (Kind::Web, Manner::Endless, "has more than its"),
+        (Kind::Web, Manner::DripsHead, "did not respond for"),
+        (Kind::Web, Manner::Endless, "is larger than the expected"),
         (Kind::Web, Manner::EndlessRefusal, ""),
         #[cfg(feature = "cloud")]
         (Kind::Bucket, Manner::Drips, "is too slow"),
         #[cfg(feature = "cloud")]
-        (Kind::Bucket, Manner::DripsHead, "was silent for"),
+        (Kind::Bucket, Manner::DripsHead, "did not respond for"),
         #[cfg(feature = "cloud")]
         (Kind::Bucket, Manner::EndlessRefusal, ""),
     ] {

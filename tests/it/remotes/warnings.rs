@@ -24,7 +24,7 @@ fn every_command_that_reads_through_tells_a_remote_that_fails_once() {
     ] {
         let space = project("\"nowhere\"");
         space.write("pipeline.kdl", format!("{PIPELINE}{SWEEP}"));
-        let said = space.macula(command).code(code).says(&[says, "the folder", "is not there; mount its disk"]);
+        let said = space.macula(command).code(code).says(&[says, "folder `", "does not exist; mount its disk"]);
         assert_eq!(said.stderr.matches("warning[remote]").count(), 1, "{command}\n{}", said.stderr);
         assert!(!said.raw.contains("warning[remote]"), "{command}: stdout is for data\n{}", said.raw);
     }

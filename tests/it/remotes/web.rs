@@ -46,9 +46,9 @@ fn a_server_that_misbehaves_is_told_once_and_the_run_goes_on_alone() {
     };
     let of = |manner| Server::of(folder.clone(), manner);
     for (server, says) in [
-        (Some(of(Manner::Silent)), "was silent for"),
-        (Some(of(Manner::Locked)), "answers 401"),
-        (Some(of(Manner::Cut)), "can't be read"),
+        (Some(of(Manner::Silent)), "did not respond for"),
+        (Some(of(Manner::Locked)), "responded with 401"),
+        (Some(of(Manner::Cut)), "cannot be read"),
         (None, "can't be"),
     ] {
         let (other, said) = run(server.as_ref().map_or(&refused, |server| &server.address));
@@ -59,6 +59,6 @@ fn a_server_that_misbehaves_is_told_once_and_the_run_goes_on_alone() {
         assert!(asked <= 4, "one request, and three more of one that is cut off: {asked}");
     }
     let (other, said) = run(&of(Manner::Corrupt).address);
-    said.code(0).says(&["5 computed, 0 reused", "is damaged; it counts as missing"]);
+    said.code(0).says(&["5 computed, 0 reused", "is damaged and is ignored"]);
     assert_eq!(results(&other), results(&first));
 }
