@@ -1,4 +1,4 @@
-//! The executor: takes up what is ready, runs it, takes in what ended, until nothing is left to do.
+//! The executor: starts what is ready and processes what ended until nothing is left to do.
 
 mod damage;
 mod other_processes;
@@ -19,18 +19,18 @@ use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId};
 use crate::stage::{StageError, Stop, Warning, Work};
 use crate::store::{StageOutcome, StageRun, StoreError};
 
-/// How often the wish to stop and the claims of others are looked at.
+/// Interval for checking the stop signal and the claims of other processes.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Before a stage is tried again; the next pauses are four times as long each.
+/// Pause before the first retry of a stage; each further pause is four times as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// What happens to independent stages when one fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failures {
-    /// Stages that run end, no other begins.
+    /// Running stages finish, no other starts.
     FailFast,
-    /// All that does not depend on it goes on.
+    /// All stages that do not depend on it continue (`--keep-going`).
     KeepGoing,
 }
 
@@ -47,22 +47,22 @@ pub struct StageFailure {
 pub struct Executor<'a> {
     /// What its jobs share.
     pub shared: &'a Shared<'a>,
-    /// The texts, to say where something stands.
+    /// The source texts, for the location of errors.
     pub sources: &'a Sources,
-    /// Stages that may run at the same time.
+    /// Maximum number of stages at the same time.
     pub jobs: usize,
     /// What happens when one fails.
     pub failures: Failures,
-    /// How long stages may take, and how often they are tried.
+    /// Time limit and retries.
     pub limits: Limits,
     pool: ResourcePool,
-    /// What the stages that wait for a slot need.
+    /// Resource requests of the stages that wait for resources.
     needs: BTreeMap<StageId, ResourceRequest>,
     running: BTreeMap<StageId, Running>,
-    /// The most memory that was held while a stage ran, beyond what was held before.
+    /// Peak memory while a stage ran, minus what was held before.
     memory: BTreeMap<StageId, u64>,
     tries: BTreeMap<StageId, usize>,
-    /// Stages whose failure may pass, until when.
+    /// Stages that wait for a retry, until when.
     resting: BTreeMap<StageId, Instant>,
     states: States,
     known: AllKnown,
@@ -85,16 +85,16 @@ pub struct Executor<'a> {
 struct Running {
     began: Instant,
     stop: Arc<Stop>,
-    /// Whether it was asked to end because it took too long.
+    /// Whether it was asked to end because of the time limit.
     late: bool,
-    /// Bytes that the process held when it began, and the most since.
+    /// Bytes that the process held when it began, and the peak since.
     held: Option<(u64, u64)>,
 }
 
 type Message = (StageId, Ended, f64);
 
 impl<'a> Executor<'a> {
-    /// An executor that takes up `plan`, made just now.
+    /// An executor for `plan`, which was made just now.
     #[must_use]
     pub fn new(
         shared: &'a Shared<'a>,
@@ -133,9 +133,9 @@ impl<'a> Executor<'a> {
         for id in order {
             match plan.remove(&id) {
                 None | Some(Decision::Unknown(_) | Decision::Blocked(_)) => {}
-                // What it needs was found damaged just now: what was planned of it no longer holds.
+                // An input was just found damaged: the plan for this stage is outdated.
                 Some(_) if executor.awaits_repair(id) => {}
-                // What it needs has yet to come from a remote; it is decided again when that is here.
+                // An input is still to be downloaded; this stage is decided again after that.
                 Some(Decision::Run(_)) if !executor.inputs_known(id) => {}
                 Some(decision) => executor.take_decision(id, decision),
             }
@@ -143,12 +143,12 @@ impl<'a> Executor<'a> {
         executor
     }
 
-    /// Lets stages share what there is.
+    /// Sets the resource limits.
     pub fn share(&mut self, limits: ResourceLimits) {
         self.pool = ResourcePool::new(limits, self.jobs);
     }
 
-    /// Runs until all is done, failed or stopped.
+    /// Runs until every stage is done, failed or stopped.
     pub fn run(&mut self) {
         let (sender, receiver) = channel();
         let shared = self.shared;
@@ -160,7 +160,7 @@ impl<'a> Executor<'a> {
                         Job::Compute(task) => job::run(shared, id, task, &stop),
                         Job::Download(known, reused) => job::download(shared, id, known, *reused, &stop),
                     };
-                    // Nobody listens where the executor itself panicked.
+                    // Nobody receives it if the executor itself panicked.
                     let _ = sender.send((id, ended, clock.elapsed().as_secs_f64()));
                 })
             };
@@ -191,7 +191,8 @@ impl<'a> Executor<'a> {
         self.leave();
     }
 
-    /// Puts a stage back, to be tried again at each look, that the system gave no thread for; fails it where no other runs.
+    /// Puts a stage back for which the system had no thread, to be retried on each poll; fails it if no other stage is
+    /// running.
     fn refused(&mut self, id: StageId, job: Job, error: &std::io::Error) {
         self.pool.give_back(id);
         if self.running.remove(&id).is_some() && self.running.is_empty() {
@@ -202,7 +203,7 @@ impl<'a> Executor<'a> {
         self.states.set(id, State::Elsewhere);
     }
 
-    /// What is wrong with remotes is told once; the run goes on without them.
+    /// Reports problems with remotes, each once; the run continues without them.
     fn report_troubles(&self) {
         for trouble in self.shared.engine.store.remotes.troubles() {
             self.shared.watch.event(&Event::Remote { trouble });
@@ -214,7 +215,7 @@ impl<'a> Executor<'a> {
         self.shared.host.interrupted()
     }
 
-    /// Says that the wish to stop was heard, once.
+    /// Reports once that the stop signal arrived.
     fn report_stop(&mut self) {
         if !self.reported_stop && self.stopping() && self.states.count(|state| *state == State::Running) > 0 {
             self.reported_stop = true;
@@ -222,12 +223,12 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Whether nothing new may begin.
+    /// Whether nothing new may start.
     fn closing(&self) -> bool {
         self.stopping() || (self.failures == Failures::FailFast && !self.failed.is_empty())
     }
 
-    /// Decides what became ready, until nothing more does.
+    /// Decides stages that became ready, until there are none.
     fn advance(&mut self) {
         while !self.closing() {
             let awake = |id: &StageId| self.resting.get(id).is_none_or(|until| *until <= Instant::now());
@@ -244,7 +245,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Whether a stage that it needs, near or far, is being made anew.
+    /// Whether one of the stages it depends on, directly or not, is being repaired.
     fn awaits_repair(&self, id: StageId) -> bool {
         let needs = || self.shared.engine.graph.with_needs(&[id]);
         !self.repairing.is_empty() && needs().iter().any(|need| *need != id && self.repairing.contains(need))
@@ -278,7 +279,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// The next stage to run or to bring, where there is a slot; it is running from then on.
+    /// The next stage to compute or download, if resources allow; it counts as running from then on.
     fn next_job(&mut self) -> Option<(StageId, Job)> {
         let running = self.states.count(|state| *state == State::Running);
         if self.closing() || running >= self.jobs {
@@ -327,7 +328,7 @@ impl<'a> Executor<'a> {
         self.look_elsewhere();
     }
 
-    /// Looks how much is held. Where stages run side by side, what each of them holds is counted for all.
+    /// Updates the peak memory of running stages. Stages that run in parallel all count the whole process.
     fn watch_memory(&mut self) {
         let Some(now) = held_memory().filter(|_| !self.running.is_empty()) else { return };
         for (_, most) in self.running.values_mut().filter_map(|running| running.held.as_mut()) {
@@ -335,7 +336,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Asks stages that took too long to end.
+    /// Asks stages that exceeded the time limit to end.
     fn watch_time(&mut self) {
         let Some(timeout) = self.limits.timeout else { return };
         for running in self.running.values_mut().filter(|running| !running.late && running.began.elapsed() > timeout) {
@@ -352,14 +353,14 @@ impl<'a> Executor<'a> {
         let held = ran.and_then(|ran| ran.held).map(|(before, most)| most - before);
         match ended {
             Ended::Computed(known, items) => {
-                // What a command holds is not this process's.
+                // A command's memory is not this process's.
                 let command = matches!(self.shared.engine.implementation(id).work, Work::Command { .. });
                 self.memory.extend(held.filter(|_| !command).map(|held| (id, held)));
                 let became = if self.repairing.contains(&id) { StageOutcome::Repaired } else { StageOutcome::Computed };
                 self.end(id, known, became, seconds, items, None);
             }
             Ended::Reused(known, reused) => self.reuse(id, known, reused),
-            // It is not offered any more: decided again, it is computed.
+            // The remote is not asked again: on the next decision, the stage is computed.
             Ended::NotReceived => self.states.set(id, State::Waiting),
             Ended::Busy(task) => {
                 self.tasks.insert(id, Job::Compute(task));
@@ -390,7 +391,7 @@ impl<'a> Executor<'a> {
         items: Option<(u64, u64)>,
         reused: Option<Reused>,
     ) {
-        // However it ended, a source too: what is found damaged from now on is another finding.
+        // Whatever the outcome, a source's too: damage found from now on is a new finding.
         self.repairing.remove(&id);
         let stage = self.shared.engine.stage(id).name.clone();
         let outputs = known.outputs.iter().map(|(port, tree)| (port.clone(), tree.digest())).collect();
@@ -431,7 +432,7 @@ impl<'a> Executor<'a> {
     fn take_failure(&mut self, id: StageId, error: StageError) {
         let error = match error {
             StageError::Store(StoreError::Changed { path }) => {
-                // Its size and time may be what they were: the next run must not believe them again.
+                // Its size and time may be unchanged: the next run must not trust the cached digest.
                 self.shared.engine.store.forget_file(&path);
                 StageError::Store(StoreError::Changed { path })
             }
@@ -451,7 +452,7 @@ impl<'a> Executor<'a> {
             StageError::Store(inner) => (None, inner.to_string(), inner.hint(), None),
             StageError::Stopped | StageError::Bug(_) => (None, error.to_string(), None, None),
         };
-        // A pipeline that was made by hand has no text.
+        // A pipeline built in code has no text.
         let text_known = self.sources.iter().next().is_some();
         let at = text_known.then(|| self.sources.cite(stage.place(field)));
         self.repairing.remove(&id);
@@ -464,7 +465,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Lets a stage whose failure can pass be tried again in a while, unless it was tried often enough.
+    /// Schedules a retry of a stage that failed with a transient error, unless its retries are used up.
     fn rest(&mut self, id: StageId, error: &StoreError) -> bool {
         let tries = self.tries.entry(id).or_default();
         if *tries >= self.limits.retries || self.shared.host.interrupted() {
@@ -473,7 +474,7 @@ impl<'a> Executor<'a> {
         let pause = FIRST_PAUSE * 4_u32.pow(*tries as u32);
         *tries += 1;
         let stage = self.shared.engine.stage(id).name.clone();
-        let text = format!("{error}; trying again in {} s", pause.as_secs_f64());
+        let text = format!("{error}; retrying in {} s", pause.as_secs_f64());
         let warning = Warning { code: "stage-retried".into(), text };
         self.shared.watch.event(&Event::Warned { stage, warning });
         self.resting.insert(id, Instant::now() + pause);
@@ -481,7 +482,7 @@ impl<'a> Executor<'a> {
         true
     }
 
-    /// Says of what was not begun that it is left.
+    /// Reports the stages that were never started.
     fn leave(&mut self) {
         let open = |state: &State| matches!(state, State::Waiting | State::Ready | State::Queued | State::Elsewhere);
         let left: Vec<StageId> = self.states.iter().filter(|(_, state)| open(state)).map(|(id, _)| id).collect();
@@ -493,8 +494,8 @@ impl<'a> Executor<'a> {
                 .find(|(need, state)| needs.contains(need) && **state == State::Ended(StageOutcome::Failed));
             let reason = match cause {
                 Some((cause, _)) => format!("needs `{}`", self.shared.engine.stage(cause).name),
-                None if self.stopping() => "stopped before it began".to_owned(),
-                None => "another stage failed; `--keep-going` would have run it".to_owned(),
+                None if self.stopping() => "stopped before it started".to_owned(),
+                None => "another stage failed (`--keep-going` runs it anyway)".to_owned(),
             };
             self.note(id, StageOutcome::NotRun);
             let stage = self.shared.engine.stage(id).name.clone();
@@ -522,19 +523,19 @@ impl<'a> Executor<'a> {
         self.stages.insert(self.shared.engine.stage(id).name.clone(), stage);
     }
 
-    /// Stages whose outputs are known.
+    /// Stages with known outputs.
     #[must_use]
     pub fn known(&self) -> &AllKnown {
         &self.known
     }
 
-    /// How many stages ended so.
+    /// How many stages ended this way.
     #[must_use]
     pub fn ended(&self, outcome: StageOutcome) -> usize {
         self.states.ended(outcome)
     }
 
-    /// Whether a stage was stopped or left because the user asked to stop.
+    /// Whether a stage was stopped or not started because the user asked to stop.
     #[must_use]
     pub fn stopped(&self) -> bool {
         self.stopping() && self.ended(StageOutcome::Stopped) + self.ended(StageOutcome::NotRun) > 0

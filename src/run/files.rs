@@ -17,7 +17,7 @@ pub struct ProjectFiles<'a> {
 }
 
 impl<'a> ProjectFiles<'a> {
-    /// The files that paths against `folder` lead to.
+    /// The files of the project in `folder`; relative paths start there.
     #[must_use]
     pub fn new(host: &'a Host, folder: &Path, store: &'a Store) -> Self {
         Self { folder: folder.to_owned(), host, store }
@@ -79,7 +79,7 @@ impl Files for ProjectFiles<'_> {
     }
 
     fn worth_remembering(&self) -> usize {
-        // Tests remember everything.
+        // Tests cache everything.
         self.host.variable("MACULA_LOOKS").and_then(|from| from.parse().ok()).unwrap_or(1000)
     }
 

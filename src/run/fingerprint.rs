@@ -1,5 +1,5 @@
-//! How the files below a folder look from outside: all their names, sizes, times and inodes as one digest. Opens no file; asks for
-//! each by its name within the open folder, several at a time.
+//! Fingerprints of folders: all names, sizes, times and inodes below a folder as one digest. Opens no file; calls
+//! `stat` by name within the open folder, in parallel.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,15 +12,15 @@ use super::listing::{self, DEEPEST, Identity};
 use crate::base::Hasher;
 use crate::store::Fingerprint;
 
-/// So many files are asked for by one thread in a row.
+/// Number of files that one thread checks in a row.
 const IN_A_ROW: usize = 512;
 
-/// A fingerprint that is being made.
+/// A fingerprint under construction.
 pub(super) struct FingerprintBuilder {
     hasher: Hasher,
     modified: u64,
     changed: u64,
-    /// The folders that lead to the one at hand.
+    /// The folders on the path to the current one.
     chain: Vec<Identity>,
 }
 
@@ -29,7 +29,7 @@ impl FingerprintBuilder {
         Self { hasher: Hasher::new("macula stamp 3"), modified: 0, changed: 0, chain: Vec::new() }
     }
 
-    /// Adds one file; [`None`] where there is none.
+    /// Adds one file; [`None`] if it does not exist.
     pub(super) fn file(&mut self, file: &Path) -> Option<()> {
         let facts = rustix::fs::stat(file).ok().filter(|facts| kind(facts) == FileType::RegularFile)?;
         let mut seen = Seen::default();
@@ -38,12 +38,12 @@ impl FingerprintBuilder {
         Some(())
     }
 
-    /// Adds all files and folders below `folder`, in the order in which the system lists them: another order is another fingerprint.
-    /// [`None`] where that can't be said, something goes away meanwhile, or one is there that can't be listed: a link that leads
-    /// nowhere, or back to a folder above it, a FIFO, or the system's own state.
+    /// Adds all files and folders below `folder`, in the order in which the system lists them: a different order is a
+    /// different fingerprint. [`None`] if something cannot be listed or disappears meanwhile, or for a dangling link, a
+    /// link to a parent folder, a FIFO, or a system folder such as `/proc`.
     pub(super) fn folder(&mut self, folder: &Path) -> Option<()> {
         self.chain = listing::above(folder).ok()?;
-        // The folder itself is entered below.
+        // `below` adds the folder itself.
         self.chain.pop();
         self.below(CWD, &folder.as_os_str().as_encoded_bytes().iter().copied().chain([0]).collect::<Vec<u8>>(), 0)
     }
@@ -52,7 +52,7 @@ impl FingerprintBuilder {
         Fingerprint { digest: self.hasher.finish(), modified: self.modified, changed: self.changed }
     }
 
-    /// `name` ends with a zero.
+    /// Adds a folder; `name` ends with a zero byte.
     fn below(&mut self, above: BorrowedFd, name: &[u8], depth: usize) -> Option<()> {
         if depth > DEEPEST {
             return None;
@@ -94,14 +94,14 @@ impl FingerprintBuilder {
     }
 }
 
-/// The names in a folder, one after the other, each with a zero at its end.
+/// The names in a folder, concatenated, each with a zero byte at its end.
 struct Names {
     text: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Names {
-    /// Those that are not hidden; [`None`] where one is no UTF-8.
+    /// The names that are not hidden; [`None`] if one is not UTF-8.
     fn of(folder: &OwnedFd) -> Option<Self> {
         let mut names = Self { text: Vec::new(), ends: Vec::new() };
         for entry in Dir::read_from(folder).ok()? {
@@ -117,7 +117,7 @@ impl Names {
         Some(names)
     }
 
-    /// How the files look whose names end at `ends`, from the `first` on.
+    /// The facts of the files whose names end at `ends`, which start at index `first`.
     fn look(&self, folder: BorrowedFd, first: usize, ends: &[usize]) -> Option<Seen> {
         let mut from = first.checked_sub(1).map_or(0, |before| self.ends[before]);
         let mut seen = Seen::default();
@@ -135,7 +135,7 @@ impl Names {
     }
 }
 
-/// How some files look.
+/// Facts of several files.
 #[derive(Default)]
 struct Seen {
     facts: Vec<u8>,
@@ -150,7 +150,7 @@ impl Seen {
         self.facts.extend_from_slice(name);
         let since = nanoseconds(facts.st_mtime, facts.st_mtime_nsec);
         let moved = nanoseconds(facts.st_ctime, facts.st_ctime_nsec);
-        // A folder's time says what the names in it say.
+        // A folder's size and modification time follow from the names in it.
         let file = kind(facts) == FileType::RegularFile;
         let (size, modified) = if file { (facts.st_size as u64, since) } else { (0, 0) };
         for fact in [facts.st_dev, facts.st_ino, u64::from(facts.st_mode), size, modified, moved] {

@@ -1,4 +1,4 @@
-//! What a run knows of the host: the clock, the environment, the folder it was started in, the wish to stop.
+//! The host of a run: clock, environment, working folder, stop signal.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::base::usage::memory_there;
 use crate::lang::project;
 use crate::stage::Stop;
 
-/// The clock, the environment and the wish to stop, handed in so that a test can make its own.
+/// Clock, environment and stop signal, passed in so that tests can supply their own.
 #[derive(Clone, Debug)]
 pub struct Host {
     /// The clock.
@@ -20,20 +20,20 @@ pub struct Host {
     pub environment: BTreeMap<String, String>,
     /// The folder that relative paths on the command line start from.
     pub folder: PathBuf,
-    /// macula's own program, which starts itself to confine commands.
+    /// macula's own executable, which starts itself to sandbox commands.
     pub executable: Option<PathBuf>,
-    /// Processors that may be used.
+    /// Number of usable processors.
     pub processors: usize,
-    /// Bytes of memory that may be used, where that is known.
+    /// Usable memory in bytes, if known.
     pub memory: Option<u64>,
     /// Raised when the user asks to stop.
     pub stop: Arc<Stop>,
-    /// Set by a signal; the executor looks at it and raises `stop`.
+    /// Set by the signal handler; the executor polls it and raises `stop`.
     pub signalled: Arc<AtomicBool>,
 }
 
 impl Host {
-    /// The host as it is.
+    /// The real host.
     #[must_use]
     pub fn real() -> Self {
         let environment = std::env::vars_os()
@@ -57,7 +57,7 @@ impl Host {
         self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Whether the user asked to stop; then all stages are told.
+    /// Whether the user asked to stop; if so, raises the flag for all stages.
     #[must_use]
     pub fn interrupted(&self) -> bool {
         if self.signalled.load(Ordering::SeqCst) {
@@ -66,7 +66,7 @@ impl Host {
         self.stop.raised()
     }
 
-    /// The program of that name on the user's `PATH`, or where a path with `/` leads to from `folder`.
+    /// The program `name` in the user's `PATH`, or at a path with `/` relative to `folder`.
     #[must_use]
     pub fn program(&self, name: &str, folder: &Path) -> Option<PathBuf> {
         use std::os::unix::fs::PermissionsExt;
@@ -80,14 +80,14 @@ impl Host {
         folders.map(|folder| folder.join(name)).find(runs)
     }
 
-    /// Homes of users: this one's by `HOME`, and those that the system lists. Folders that belong to the system are none.
+    /// Home folders: `HOME`, and those of the system's user list. Folders that belong to the system are excluded.
     #[must_use]
     pub fn homes(&self) -> Vec<PathBuf> {
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
         let listed = passwd.lines().filter_map(|line| {
             let fields: Vec<&str> = line.split(':').collect();
             let id: u32 = fields.get(2)?.parse().ok()?;
-            // Others below 1000 are services, whose homes are `/usr/sbin` and the like.
+            // Users below 1000 are services, whose homes are `/usr/sbin` and the like.
             let person = id == 0 || id >= 1000 || id == rustix::process::getuid().as_raw();
             fields.get(5).filter(|home| person && home.len() > 1 && **home != "/nonexistent").map(PathBuf::from)
         });
@@ -95,8 +95,8 @@ impl Host {
         own.into_iter().chain(listed).collect()
     }
 
-    /// Where the digests of what the user trusts are kept: outside every project, so that none can bring its own. `MACULA_TRUST`
-    /// puts it elsewhere.
+    /// The file with the digests that the user trusts: outside every project, so that no project can bring its own.
+    /// `MACULA_TRUST` overrides it.
     #[must_use]
     pub fn trusted(&self) -> Option<PathBuf> {
         if let Some(file) = self.variable("MACULA_TRUST") {
@@ -113,21 +113,21 @@ impl Host {
         (self.now)().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
     }
 
-    /// The project's folder: the nearest one at or above the pipeline's file that holds `project.kdl`, else the folder that
-    /// macula was started in.
+    /// The project's folder: the nearest folder at or above the pipeline file that contains `project.kdl`, else the
+    /// working folder.
     #[must_use]
     pub fn project(&self, pipeline: &Path) -> PathBuf {
         let found = project::find(&self.folder.join(pipeline));
         found.as_deref().and_then(Path::parent).unwrap_or(&self.folder).to_owned()
     }
 
-    /// Where the store of a project lies: `MACULA_STORE`, else where `project.kdl` says, else `.macula` in the project.
+    /// The store of a project: `MACULA_STORE`, else as in `project.kdl`, else `.macula` in the project.
     #[must_use]
     pub fn store(&self, project: &Path) -> PathBuf {
         if let Some(store) = self.variable("MACULA_STORE") {
             return self.folder.join(store);
         }
-        // What is wrong with it is told where a pipeline is read.
+        // Errors in it are reported when a pipeline is read.
         let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
         let store = said.and_then(|(said, _)| said.store).unwrap_or_else(|| PathBuf::from(".macula"));
         project.join(store)

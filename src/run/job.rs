@@ -1,4 +1,4 @@
-//! One stage's work: claim, compute, commit. Runs on a thread of its own; the work itself runs in the pool.
+//! The work of one stage: claim, compute, commit. Runs on its own thread; the computation itself runs in the pool.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -23,47 +23,47 @@ use crate::store::{Artifact, Claim, Lookup, Made, Record, StoreError, StoredTree
 pub struct Shared<'a> {
     /// The engine, for keys and items.
     pub engine: &'a Engine<'a>,
-    /// The clock and the wish to stop.
+    /// Clock and stop signal.
     pub host: &'a Host,
-    /// Where the work runs.
+    /// The threads for computations.
     pub pool: &'a rayon::ThreadPool,
-    /// Threads of the pool.
+    /// Number of threads in the pool.
     pub threads: usize,
-    /// Bytes in flight over all map stages.
+    /// Limits the bytes in flight over all map stages.
     pub budget: Budget,
-    /// Who watches.
+    /// Receives the events.
     pub watch: &'a dyn Watch,
     /// The run's id.
     pub run: String,
     /// The project's folder.
     pub project: PathBuf,
-    /// Where outputs are linked by name, where they are.
+    /// Where outputs are linked by name, if they are.
     pub results: Option<PathBuf>,
-    /// Whether commands are walled off.
+    /// Whether commands are sandboxed.
     pub sandbox: SandboxMode,
-    /// What commands may be run.
+    /// Which commands may run.
     pub trust: Trust,
-    /// Whether it was told that the store's disk knows no locks.
+    /// Whether it was reported that the store's disk has no file locks.
     pub reported_no_locks: AtomicBool,
 }
 
-/// What is to be done for a stage.
+/// What to do for a stage.
 pub enum Job {
     /// Compute it.
     Compute(Box<Task>),
-    /// Bring what a remote has of it.
+    /// Download its result from a remote.
     Download(Arc<Known>, Box<Reused>),
 }
 
 /// How a job ended.
 pub enum Ended {
-    /// Computed; with the items computed here, of how many.
+    /// Computed; for a map stage with the number of items computed here, of how many.
     Computed(Arc<Known>, Option<(u64, u64)>),
-    /// It is here: another process computed it meanwhile, or it came from a remote.
+    /// Available: another process computed it meanwhile, or it was downloaded.
     Reused(Arc<Known>, Reused),
-    /// Another process computes it; the task comes back.
+    /// Another process is computing it; returns the task.
     Busy(Box<Task>),
-    /// The remote did not give what it had offered.
+    /// The remote did not deliver the result.
     NotReceived,
     /// It was stopped; where the next attempt resumes, if it left something.
     Stopped(Option<String>),
@@ -71,18 +71,19 @@ pub enum Ended {
     Failed(StageError),
 }
 
-/// Computes a stage, unless another does or did.
+/// Computes a stage, unless another process does or did.
 pub fn run(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Ended {
     verified(shared, id, attempt(shared, id, task, stop).unwrap_or_else(Ended::Failed))
 }
 
-/// Verifies what will be linked by name, however the result came about: of a result that was computed just now, items may have been there.
+/// Verifies what will be linked by name, wherever the result came from: a result computed just now may contain reused
+/// items.
 fn verified(shared: &Shared, id: StageId, ended: Ended) -> Ended {
     let (Ended::Computed(known, _) | Ended::Reused(known, _)) = &ended else { return ended };
     verify_shown(shared, id, known).map_or_else(|error| Ended::Failed(error.into()), |()| ended)
 }
 
-/// Verifies what of a stage's result is not linked by name yet and will be: what is damaged there is made anew before.
+/// Verifies the part of a stage's result that will be linked by name and is not yet, so that damage is repaired first.
 ///
 /// # Errors
 /// As [`results::verify`](super::results::verify).
@@ -94,7 +95,7 @@ pub fn verify_shown(shared: &Shared, id: StageId, known: &Known) -> Result<(), S
     shared.pool.install(|| super::results::verify(folder, shared.engine, id, known))
 }
 
-/// Brings what a remote has of a stage's result.
+/// Downloads a stage's result.
 pub fn download(shared: &Shared, id: StageId, known: Arc<Known>, reused: Reused, stop: &Stop) -> Ended {
     let Some(hit) = &reused.remote_hit else { return Ended::Reused(known, reused) };
     let store = shared.engine.store;
@@ -124,7 +125,8 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
     };
     if !claim.excludes() && !shared.reported_no_locks.swap(true, Ordering::Relaxed) {
         let place = engine.store.layout().root().display();
-        let text = format!("the disk of `{place}` knows no locks: what two runs need at the same time, both compute");
+        let text =
+            format!("`{place}` is on a file system without locks: concurrent runs may compute the same result twice");
         let warning = Warning { code: "store-locks".into(), text };
         shared.watch.event(&Event::Warned { stage: engine.stage(id).name.clone(), warning });
     }
@@ -136,7 +138,7 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
     };
     let seconds = clock.elapsed().as_secs_f64();
     let anew = match items {
-        // What took long was done before; nothing says how long but the record of then.
+        // Most of the work was done in an earlier run; only its record says how long that took.
         Some((0, 1..)) => {
             let last = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(id).name);
             last.map_or(0.0, |(_, last)| last.full_seconds).max(seconds)
@@ -158,12 +160,12 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
     Ok(Ended::Computed(known, items))
 }
 
-/// What came of a stage's work.
+/// What a stage's work produced.
 struct Computed {
     outcome: Outcome,
-    /// Of a map stage, how many items were computed, of how many.
+    /// Number of items of a map stage computed here, of how many.
     items: Option<(u64, u64)>,
-    /// How long the items took, seconds.
+    /// Time for the items, seconds.
     of_items: f64,
 }
 
@@ -182,7 +184,7 @@ fn compute(shared: &Shared, id: StageId, task: &Task, partial: &Path, stop: &Sto
         Work::Whole(work) | Work::Report(work) => Ok(guarded(shared, || work(&ctx))?.into()),
         Work::Command { run, code } => {
             super::trust::check(shared, id, task, code)?;
-            // Not in the pool: the command's own threads do the work, and this one waits.
+            // Not in the pool: the command's own threads do the work while this one waits.
             let commands = super::commands::RunCommands {
                 host: shared.host,
                 stop,
@@ -224,7 +226,7 @@ fn context<'a>(
     }
 }
 
-/// Runs a stage's code in the pool; a panic there is a defect of macula and no more than one failed stage.
+/// Runs a stage's code in the pool; a panic there is a bug of macula, but only fails this stage.
 pub(super) fn guarded<T: Send>(
     shared: &Shared,
     work: impl FnOnce() -> Result<T, StageError> + Send,
@@ -234,10 +236,10 @@ pub(super) fn guarded<T: Send>(
 
 fn bug(panic: &(dyn Any + Send)) -> StageError {
     let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    StageError::Bug(format!("the stage panicked: {}", words.unwrap_or("without words")))
+    StageError::Bug(format!("the stage panicked: {}", words.unwrap_or("no message")))
 }
 
-/// An outcome must hold the ports of the signature, and nothing that is not stored.
+/// Checks that an outcome has exactly the ports of the signature and only objects of the store.
 fn check(shared: &Shared, id: StageId, outcome: &Outcome) -> Result<(), StageError> {
     let stage = shared.engine.stage(id);
     let made: Vec<&String> = outcome.outputs.keys().collect();
@@ -248,7 +250,8 @@ fn check(shared: &Shared, id: StageId, outcome: &Outcome) -> Result<(), StageErr
     }
     for tree in outcome.outputs.values() {
         if let Some((name, entry)) = shared.engine.store.objects.first_missing(tree) {
-            // What the stage hands on may have been found damaged by another while it ran, and is on its way to be made anew.
+            // Another stage may have found an object that this one passes on damaged meanwhile; its repair is under
+            // way.
             if shared.engine.store.objects.damaged().contains(&entry.digest) {
                 return Err(StoreError::Missing { digest: entry.digest }.into());
             }

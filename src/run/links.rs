@@ -1,4 +1,4 @@
-//! The links of a run: its results by human name. That something can't be linked costs a warning, not the run.
+//! Links a run's results under readable names. A failure is a warning and does not fail the run.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,7 +8,7 @@ use super::{Event, Project, Watch, results};
 use crate::plan::{AllKnown, Engine};
 use crate::stage::Warning;
 
-/// Links what is known of a pipeline's stages. Returns where, if all of it is linked.
+/// Links the known outputs of a pipeline's stages. Returns the folder if all of them are linked.
 pub(super) fn link(project: &Project, engine: &Engine, known: &AllKnown, watch: &dyn Watch) -> Option<String> {
     let folder = results::folder(&project.folder, &project.pipeline.name);
     let keyed: Vec<_> = known.iter().filter(|(_, known)| known.key.is_some()).collect();
@@ -18,7 +18,7 @@ pub(super) fn link(project: &Project, engine: &Engine, known: &AllKnown, watch: 
     };
     let first = keyed.first().map(|(id, _)| engine.stage(**id).name.clone())?;
     for (place, target) in led_elsewhere(&project.folder, &folder) {
-        warn(&first, format!("`{place}` is a symbolic link: the results are linked in `{target}`"));
+        warn(&first, format!("`{place}` is a symbolic link; results are linked in `{target}`"));
     }
     let made = std::fs::create_dir_all(&folder).is_ok();
     let _held = made.then(|| results::lock(&folder, &engine.store.objects));
@@ -30,7 +30,7 @@ pub(super) fn link(project: &Project, engine: &Engine, known: &AllKnown, watch: 
         let other = results::identity(&place).and_then(|place| linked.get(&place));
         let done = match other {
             Some(other) => Err(io::Error::other(format!(
-                "`{other}` has that name already on this disk, which tells no case; rename one of them"
+                "`{other}` and `{stage}` collide on this case-insensitive file system; rename one"
             ))),
             None => results::link(&folder, engine, *id, known),
         };
@@ -38,14 +38,14 @@ pub(super) fn link(project: &Project, engine: &Engine, known: &AllKnown, watch: 
             Ok(renamed) => {
                 for results::Renamed { name, now } in renamed {
                     let (name, now) = (place.join(name), now.display());
-                    warn(&stage, format!("`{}` was not what macula had linked there; kept as `{now}`", name.display()));
+                    warn(&stage, format!("`{}` was changed by somebody else; kept as `{now}`", name.display()));
                 }
                 linked.extend(results::identity(&place).map(|identity| (identity, stage)));
             }
             Err(error) => {
                 warn(&stage, format!("cannot link the results of `{stage}` in `{}`: {error}", folder.display()));
                 all = false;
-                // What the system says, it says to the others, too.
+                // A system error will recur for the other stages.
                 if error.kind() != io::ErrorKind::Other {
                     break;
                 }
@@ -55,7 +55,7 @@ pub(super) fn link(project: &Project, engine: &Engine, known: &AllKnown, watch: 
     (all && folder.is_dir()).then(|| format!("results/{}", project.pipeline.name))
 }
 
-/// The folders from the project's down to that of the results which are symbolic links, and where they lead.
+/// The folders from the project's to the results' that are symbolic links, and their targets.
 fn led_elsewhere(project: &Path, folder: &Path) -> Vec<(String, String)> {
     let within = folder.ancestors().take_while(|place| *place != project);
     let links = within.filter_map(|place| Some((place, std::fs::read_link(place).ok()?)));

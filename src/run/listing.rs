@@ -1,5 +1,5 @@
-//! The files below a folder of the user's, by name. What cannot be followed is an error: to a source a file that is not listed is
-//! one that does not exist.
+//! Lists the files below a user's folder. A link that cannot be followed is an error: a source would take an unlisted
+//! file for a missing one.
 
 use std::fs::{DirEntry, FileType};
 use std::io::{Error, ErrorKind};
@@ -11,21 +11,21 @@ use rayon::prelude::*;
 use crate::base::regular;
 use crate::stage::StageError;
 
-/// Links to folders are followed to this depth.
+/// Maximum depth of followed links.
 pub(super) const DEEPEST: usize = 32;
 
-/// What identifies a folder under any name: its device and its inode.
+/// A folder's identity under any name: device and inode.
 pub(super) type Identity = (u64, u64);
 
-/// The regular files below `folder`, relative with `/`, sorted; hidden ones are left out. `results` is the folder of macula's own
-/// links: those that lead nowhere any more are of no concern when they are met from above.
+/// The regular files below `folder`, relative with `/`, sorted; hidden ones are left out. `results` is the folder of
+/// macula's own links, whose dangling links are ignored when found from above.
 ///
 /// # Errors
 /// `missing-folder`, `unreadable-folder`, `unreadable-file`, `broken-link` or `special-file`, naming the path.
 pub(super) fn list(folder: &Path, results: &Path) -> Result<Vec<String>, StageError> {
     let chain = above(folder).map_err(|error| unlisted(folder, &error))?;
     if chain.len() == 1 {
-        let text = format!("`{}` is the whole disk", folder.display());
+        let text = format!("`{}` is the root of the file system", folder.display());
         return Err(StageError::input("unreadable-folder", text).hint("name the folder that holds the data"));
     }
     if let Ok(real) = folder.canonicalize()
@@ -43,7 +43,7 @@ pub(super) fn list(folder: &Path, results: &Path) -> Result<Vec<String>, StageEr
     Ok(walk.found)
 }
 
-/// The identities of a folder and all folders above it, the outermost first.
+/// The identities of a folder and all its parents, outermost first.
 pub(super) fn above(folder: &Path) -> std::io::Result<Vec<Identity>> {
     let real = folder.canonicalize()?;
     let mut chain: Vec<Identity> = real.ancestors().filter_map(identity).collect();
@@ -56,17 +56,17 @@ fn identity(folder: &Path) -> Option<Identity> {
 }
 
 struct Walk {
-    /// The folders that lead to the one at hand.
+    /// The folders on the path to the current one.
     chain: Vec<Identity>,
     results: Option<Identity>,
-    /// Whether the folder at hand holds macula's own links.
+    /// Whether the current folder holds macula's own links.
     ours: bool,
     found: Vec<String>,
     broken: Vec<(PathBuf, Error)>,
 }
 
 impl Walk {
-    /// Adds every file below `folder` by its path from the first one.
+    /// Adds every file below `folder`, relative to the first folder.
     fn below(&mut self, folder: &Path, prefix: &str) -> Result<(), StageError> {
         for entry in std::fs::read_dir(folder).map_err(|error| unlisted(folder, &error))? {
             let entry = entry.map_err(|error| unlisted(folder, &error))?;
@@ -82,7 +82,7 @@ impl Walk {
                 Ok(kind) if kind.is_file() => self.found.push(path),
                 Ok(kind) if kind.is_dir() => self.folder(&entry, &path)?,
                 Ok(kind) => return Err(special(&entry.path(), kind)),
-                // It went away while the folder was read, or it is a link of macula's own to a file that did.
+                // It disappeared while the folder was read, or it is macula's own link to a file that did.
                 Err(error) if error.kind() == ErrorKind::NotFound && (self.ours || !is_link(&entry.path())) => {}
                 Err(error) => self.broken.push((entry.path(), error)),
             }
@@ -96,7 +96,7 @@ impl Walk {
         let own = (facts.dev(), facts.ino());
         let linked = entry.file_type().is_ok_and(|kind| kind.is_symlink());
         if self.chain.contains(&own) {
-            let text = format!("`{}` leads back to a folder that it lies in", folder.display());
+            let text = format!("`{}` is a link to a folder that contains it", folder.display());
             return Err(StageError::input("unreadable-folder", text).hint("remove the link"));
         }
         let elsewhere = self.chain.last().is_some_and(|(device, _)| *device != own.0);
@@ -107,9 +107,7 @@ impl Walk {
         }
         if path.matches('/').count() > DEEPEST {
             let text = format!("`{}` is more than {DEEPEST} folders deep", folder.display());
-            return Err(
-                StageError::input("unreadable-folder", text).hint("does a link lead back to a folder above it?")
-            );
+            return Err(StageError::input("unreadable-folder", text).hint("check for a link to a parent folder"));
         }
         let ours = self.ours;
         self.ours |= Some(own) == self.results;
@@ -121,7 +119,7 @@ impl Walk {
     }
 }
 
-/// What an entry is, or leads to as a link.
+/// The type of an entry, after following links.
 fn kind_of(entry: &DirEntry) -> std::io::Result<FileType> {
     let own = entry.file_type()?;
     if own.is_symlink() { Ok(std::fs::metadata(entry.path())?.file_type()) } else { Ok(own) }
@@ -131,13 +129,12 @@ fn is_link(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|facts| facts.file_type().is_symlink())
 }
 
-/// Whether a folder without links in its path shows the system's own state: reading there can wait for ever. Memory that is used as
-/// a disk lies in `/dev/shm`.
+/// Whether a resolved path is in a system folder, where reading can block for ever. `/dev/shm` is an ordinary RAM disk.
 fn of_the_system(real: &Path) -> bool {
     ["/proc", "/sys", "/dev"].iter().any(|system| real.starts_with(system)) && !real.starts_with("/dev/shm")
 }
 
-/// Whether what is mounted there shows the system's own state.
+/// Whether a kernel file system such as proc is mounted there.
 pub(super) fn shows_the_system(folder: impl std::os::fd::AsFd) -> bool {
     #[cfg(target_os = "linux")]
     {
@@ -159,15 +156,15 @@ fn unlisted(folder: &Path, error: &Error) -> StageError {
     }
     let code = if error.kind() == ErrorKind::NotFound { "missing-folder" } else { "unreadable-folder" };
     StageError::input(code, format!("cannot list the folder `{}`: {error}", folder.display()))
-        .hint("paths start from the project's folder: the nearest one above the pipeline that holds `project.kdl`, else the current one")
+        .hint("relative paths start from the project folder: the nearest one above the pipeline with a `project.kdl`, else the current folder")
 }
 
 fn system(folder: &Path) -> StageError {
-    let text = format!("`{}` leads into a folder of the system's own", folder.display());
-    StageError::input("unreadable-folder", text).hint("name a folder that holds data, and remove links out of it")
+    let text = format!("`{}` leads into a system folder", folder.display());
+    StageError::input("unreadable-folder", text).hint("name a folder with data, and remove links to outside")
 }
 
-/// What is wrong with a file that is asked for by name.
+/// The error for a file that was asked for by name.
 pub(super) fn unreadable(file: &Path, error: &Error) -> StageError {
     match file.metadata() {
         Ok(facts) if facts.is_dir() => {
@@ -187,7 +184,7 @@ fn special(path: &Path, kind: FileType) -> StageError {
     StageError::input("special-file", text).hint("remove it from the folder, or name another file")
 }
 
-/// A link that cannot be followed, the first of `count` below `folder`.
+/// The error for links that cannot be followed: the first of `count` below `folder`.
 fn broken(path: &Path, error: &Error, folder: &Path, count: usize) -> StageError {
     let target = std::fs::read_link(path).unwrap_or_default();
     let why =
@@ -199,19 +196,18 @@ fn broken(path: &Path, error: &Error, folder: &Path, count: usize) -> StageError
     let fetched = if count > 1 { folder } else { path };
     let hint = match keeper(path, &target) {
         Some(Keeper::Annex) => format!(
-            "its content is not on this machine: `git annex get {0}` or `datalad get {0}` fetches it",
+            "its content is not on this machine; fetch it with `git annex get {0}` or `datalad get {0}`",
             quoted(fetched)
         ),
         Some(Keeper::Dvc) => {
-            format!("its content is not on this machine: `dvc pull {}` fetches it", quoted(fetched))
+            format!("its content is not on this machine; fetch it with `dvc pull {}`", quoted(fetched))
         }
-        None => "restore what it leads to, or remove the link: macula never takes it for a file that is not there"
-            .to_owned(),
+        None => "restore its target or remove the link".to_owned(),
     };
     StageError::input("broken-link", text).hint(hint)
 }
 
-/// What keeps the content of a link.
+/// A tool that manages the content of links.
 enum Keeper {
     Annex,
     Dvc,
@@ -242,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    /// A project's folder with `data/a/1.png` and `data/2.png`.
+    /// A project folder with `data/a/1.png` and `data/2.png`.
     fn project() -> tempfile::TempDir {
         let project = tempfile::tempdir().expect("a folder");
         let data = project.path().join("data");
@@ -261,7 +257,7 @@ mod tests {
         })
     }
 
-    /// The code of the error, which names `path` and says `words`.
+    /// The code of the error, whose message contains `path` and `words`.
     fn refused(project: &tempfile::TempDir, folder: &str, path: &str, words: &str) -> String {
         let (code, text, hint) = listed(project, folder).expect_err("refused");
         assert!(text.contains(path) && (text.contains(words) || hint.contains(words)), "{text} / {hint}");
@@ -312,12 +308,12 @@ mod tests {
     #[test]
     fn a_folder_that_leads_back_or_into_the_system_is_refused_before_it_is_walked() {
         for (target, words) in [
-            ("/", "leads back to a folder that it lies in"),
-            ("..", "leads back"),
-            (".", "leads back"),
-            ("/proc", "the system's own"),
-            ("/sys/kernel", "the system's own"),
-            ("/dev", "the system's own"),
+            ("/", "a folder that contains it"),
+            ("..", "contains it"),
+            (".", "contains it"),
+            ("/proc", "a system folder"),
+            ("/sys/kernel", "a system folder"),
+            ("/dev", "a system folder"),
         ] {
             let project = project();
             symlink(target, project.path().join("data/a/link")).expect("a link");
@@ -328,7 +324,7 @@ mod tests {
             std::fs::create_dir_all(project.path().join("data").join(&from[..1])).expect("a folder");
             symlink(to, project.path().join("data").join(from)).expect("a link");
         }
-        assert_eq!(refused(&project, "data", "to-", "leads back"), "unreadable-folder");
+        assert_eq!(refused(&project, "data", "to-", "contains it"), "unreadable-folder");
         for folder in ["/", "/proc/self"] {
             assert_eq!(refused(&project, folder, folder, ""), "unreadable-folder");
         }

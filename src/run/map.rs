@@ -1,4 +1,4 @@
-//! The items of a map stage: those that are not there are computed in parallel and recorded in groups.
+//! The items of a map stage: missing ones are computed in parallel and recorded in groups.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -11,20 +11,20 @@ use crate::plan::{StageId, Task, decision, keys};
 use crate::stage::{Ctx, Item, StageError};
 use crate::store::{ItemRecord, Segment, Tree};
 
-/// Results wait at most this long, and at most so many, before they are brought to the disk together.
+/// Results are flushed to disk together, after at most this time and this many.
 const GROUP_TIME: Duration = Duration::from_secs(1);
 const GROUP_SIZE: usize = 64;
 
-/// After so many items that the user must see to, the others are not begun.
+/// After this many item errors no further items are started.
 const MOST_FAILURES: usize = 50;
 
-/// How many of them are told.
+/// How many of them are reported.
 const MOST_REPORTED: usize = 10;
 
 type One = fn(&Ctx, &Item) -> Result<Tree, StageError>;
 
-/// Computes the items that are not there. Returns all results in the items' order, and how many were computed. An item that can't be
-/// computed for what it is (a damaged photograph) does not keep the others from it: all such are told together.
+/// Computes the missing items. Returns all results in the items' order and the number of computed ones. An item with an
+/// error of its own (a damaged photograph) does not stop the others: all such errors are reported together.
 pub(super) fn run(
     shared: &Shared,
     id: StageId,
@@ -65,7 +65,7 @@ pub(super) fn run(
                     }
                 }
             };
-            // Fewer do the same; one there must be.
+            // With fewer threads it works too; without any it does not.
             if let Err(error) = threads::spawn(scope, work) {
                 refused = Some(error).filter(|_| begun == 0);
                 break;
@@ -104,13 +104,13 @@ pub(super) fn run(
     Ok((results, computed))
 }
 
-/// Whether the fault is in the item alone.
+/// Whether the error is that of a single item.
 fn is_of_item(error: &StageError) -> bool {
     matches!(error, StageError::Input { .. })
 }
 
-/// The failures of items as one: the first in order that is not an item's own fault, else all that are; a stop where there is
-/// nothing else.
+/// Combines the errors of items: the first one that is not an item's own, else all items' own errors; a stop only if
+/// there is nothing else.
 fn together<'n>(mut failures: Vec<(usize, StageError)>, name: impl Fn(usize) -> &'n str) -> Option<StageError> {
     failures.sort_by_key(|(at, error)| (matches!(error, StageError::Stopped), is_of_item(error), *at));
     let own: Vec<String> =
@@ -121,7 +121,7 @@ fn together<'n>(mut failures: Vec<(usize, StageError)>, name: impl Fn(usize) -> 
         StageError::Input { code, text, hint, field } if own.len() > 1 => {
             let mut lines = vec![text];
             lines.extend(own.iter().take(MOST_REPORTED).skip(1).cloned());
-            // All that stand before the last one in order were begun, so what is told does not depend on threads.
+            // All items before the last one in order were started, so the report does not depend on threads.
             let more = own.len().min(MOST_FAILURES).saturating_sub(MOST_REPORTED);
             if own.len() >= MOST_FAILURES {
                 lines.push(format!("and at least {more} more"));
@@ -134,7 +134,7 @@ fn together<'n>(mut failures: Vec<(usize, StageError)>, name: impl Fn(usize) -> 
     })
 }
 
-/// Takes results as they come and commits them in groups. Returns the failures; what was finished beside them is committed all the same.
+/// Receives results and commits them in groups. Returns the errors; finished results are committed in any case.
 fn collect(
     receiver: &Receiver<(usize, Result<Tree, StageError>)>,
     halt: &AtomicBool,

@@ -44,55 +44,55 @@ use crate::sandbox::SandboxMode;
 use crate::stage::{Implementation, StageError};
 use crate::store::{Accept, RunOutcome, RunRecord, StageOutcome, Store, StoreError};
 
-/// What is run, and where.
+/// What to run, and where.
 pub struct Project<'a> {
     /// The pipeline.
     pub pipeline: &'a Pipeline,
-    /// The texts that its spans point into; may be empty.
+    /// The source texts that its spans point into; may be empty.
     pub sources: &'a Sources,
     /// Its file, for the record.
     pub file: String,
     /// The project's folder: paths start from it, and `results/` lies in it.
     pub folder: PathBuf,
-    /// What stages do.
+    /// The implementations of stages.
     pub implementations: &'a [Implementation],
-    /// Where results are kept.
+    /// The store.
     pub store: &'a Store,
 }
 
-/// How it is run.
+/// Run options.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Stages at the same time.
+    /// Maximum number of stages at the same time.
     pub jobs: usize,
-    /// Threads that all stages share. Results do not depend on it.
+    /// Number of threads, shared by all stages. Results do not depend on it.
     pub threads: usize,
-    /// Bytes that the items of map stages may hold at the same time.
+    /// Memory for the items of map stages in flight, bytes.
     pub memory: u64,
     /// Memory and devices that stages share.
     pub resources: resources::ResourceLimits,
     /// What happens when a stage fails.
     pub failures: Failures,
-    /// Whether results of another realisation class will do.
+    /// Whether results of another target are accepted.
     pub accept: Accept,
-    /// The stages that are wanted, with what they need; all where empty.
+    /// The stages to run, with their dependencies; all if empty.
     pub targets: Vec<String>,
-    /// Whether commands of the user's are walled off.
+    /// Whether users' commands are sandboxed.
     pub sandbox: SandboxMode,
-    /// Whether such commands may be run at all.
+    /// Which commands are trusted.
     pub trust: Trust,
     /// Whether outputs are linked by name.
     pub links: Links,
-    /// How long stages may take, and how often they are tried.
+    /// Time limit and retries of stages.
     pub limits: Limits,
 }
 
-/// How long stages may take, and how often they are tried.
+/// Time limit and retries of stages.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long one stage may take; without end where [`None`]. It is asked to end where that is safe.
+    /// Maximum run time of a stage; [`None`] means no limit. The stage ends at the next safe point.
     pub timeout: Option<Duration>,
-    /// How often a stage is tried again whose failure can pass ([`StoreError::can_pass`]).
+    /// How often a stage is retried after a transient error ([`StoreError::can_pass`]).
     pub retries: usize,
 }
 
@@ -105,14 +105,14 @@ impl Default for Limits {
 /// Whether a run's outputs are linked below `results/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
-    /// They are.
+    /// Linked.
     Results,
-    /// They are not: the run is a trial.
+    /// Not linked: a trial run.
     None,
 }
 
 impl Options {
-    /// As a run is without flags, on `processors`.
+    /// The defaults, on `processors`.
     #[must_use]
     pub fn usual(processors: usize) -> Self {
         Self {
@@ -131,21 +131,21 @@ impl Options {
     }
 }
 
-/// Why a plan can't even be made.
+/// Why a plan cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// The pipeline is wrong in itself.
-    #[error("the pipeline can't be run")]
+    /// Errors in the pipeline.
+    #[error("the pipeline cannot be run")]
     Pipeline(Vec<Diag>),
-    /// A target that is no stage.
-    #[error("there is no stage `{name}`")]
+    /// A target that is not a stage.
+    #[error("unknown stage `{name}`")]
     NoStage {
-        /// What was asked for.
+        /// The target.
         name: String,
-        /// The stage with the nearest name.
+        /// The stage with the most similar name.
         near: Option<String>,
     },
-    /// A defect, or the store.
+    /// An error of the store, or a bug.
     #[error(transparent)]
     Stage(#[from] StageError),
 }
@@ -156,23 +156,23 @@ impl From<StoreError> for PlanError {
     }
 }
 
-/// What came of a run.
+/// Result of a run.
 #[derive(Debug)]
 pub struct Report {
-    /// As it is recorded.
+    /// Its record.
     pub record: RunRecord,
     /// What failed.
     pub failed: Vec<StageFailure>,
-    /// Stages whose outputs are known.
+    /// Stages with known outputs.
     pub known: AllKnown,
     /// Whether the user stopped it.
     pub stopped: bool,
 }
 
-/// Makes an engine and hands it, with the stages that are wanted, to `work`.
+/// Builds an engine and passes it, with the wanted stages, to `work`.
 ///
 /// # Errors
-/// [`PlanError`] where there is nothing to be planned.
+/// [`PlanError`] if no plan is possible.
 pub fn with_engine<T>(
     host: &Host,
     project: &Project,
@@ -197,7 +197,7 @@ pub fn with_engine<T>(
     Ok(work(&engine, &wanted))
 }
 
-/// The stages that a target means: one of that name, all that a stage with a body gives, or in a sweep those of all points.
+/// The stages that a target names: a stage, all outputs of a stage with a body, or in a sweep those of all points.
 fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, PlanError> {
     let Pipeline { stages, instances, .. } = project.pipeline;
     let means = |own: &str, full: &str, wanted: &str| own == wanted || full == wanted;
@@ -210,7 +210,7 @@ fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, 
         of.map(|(at, _)| StageId(at)).collect()
     };
     if let Some(id) = project.pipeline.outlet(name).and_then(|reference| graph.find(&reference.stage)) {
-        // One output of a stage with a body; its name alone means all that it gives.
+        // One output of a stage with a body; the name alone means all of them.
         if instances.iter().all(|instance| instance.name != name) {
             return Ok(vec![id]);
         }
@@ -227,7 +227,7 @@ fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, 
     })
 }
 
-/// Decides every stage and explains it: what `plan` and `why` show.
+/// Decides and explains every stage, for `plan` and `why`.
 ///
 /// # Errors
 /// As [`with_engine`].
@@ -252,10 +252,10 @@ fn explained<'a>(
     order.map(|(id, decision)| (*id, decision, Explanation::of(engine, *id, decision))).collect()
 }
 
-/// Runs what must run.
+/// Runs everything that is not up to date.
 ///
 /// # Errors
-/// As [`with_engine`]; that a stage fails is no error of the run but in its [`Report`].
+/// As [`with_engine`]; failed stages are not an error but part of the [`Report`].
 pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Watch) -> Result<Report, PlanError> {
     let clock = Instant::now();
     let began = host.nanoseconds();
@@ -273,7 +273,7 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
     with_engine(host, project, &options.targets, options.accept, |engine, wanted| {
         let folder = project.store.runs.folder(&record.id);
         let recorder = record::Recorder::new(&folder, host, watch);
-        // One that is killed stays on record as one that did not end.
+        // A killed run stays on record as one that did not end.
         project.store.runs.write(&record);
         let decisions = engine.plan(wanted);
         let explained = explained(engine, &decisions);
@@ -348,26 +348,26 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
     })
 }
 
-/// The id of a run that begins now.
+/// The id of a run that starts now.
 fn new_id(host: &Host) -> String {
     id_at(host.nanoseconds())
 }
 
 fn id_at(began: u64) -> String {
     let salt = Digest::of(format!("{began} {}", std::process::id()).as_bytes()).to_string();
-    // Milliseconds first: the newest run must sort last also among runs of one second.
+    // Milliseconds come first, so that runs of the same second sort in order.
     format!("{}-{:03}{}", time::compact(began), began / 1_000_000 % 1_000, &salt[..3])
 }
 
-/// The threads that all stages share.
+/// The thread pool that all stages share.
 fn pool(threads: usize) -> Result<rayon::ThreadPool, StageError> {
     threads::pool(threads).map_err(|error| no_thread(&error))
 }
 
-/// That the system gives not even one thread.
+/// The error if the system does not even start one thread.
 fn no_thread(error: &std::io::Error) -> StageError {
-    StageError::input("no-thread", format!("the system gives no more threads: {error}"))
-        .hint("a limit on processes (`ulimit -u`) or on address space (`ulimit -v`) is reached: raise it, or set fewer `--threads` and `--jobs`")
+    StageError::input("no-thread", format!("cannot start a thread: {error}"))
+        .hint("the limit on processes (`ulimit -u`) or address space (`ulimit -v`) is reached; raise it, or lower `--threads` and `--jobs`")
 }
 
 fn machine(host: &Host, options: &Options) -> BTreeMap<String, String> {

@@ -1,4 +1,4 @@
-//! A run's folder: `plan.json`, `events.jsonl`, `run.json`. That something can't be recorded never breaks a run.
+//! A run's folder: `plan.json`, `events.jsonl`, `run.json`. A failure to record never fails the run.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -14,7 +14,7 @@ use super::host::Host;
 use crate::base::flock::{self, LockMode};
 use crate::plan::{Decision, Engine, Explanation, StageId};
 
-/// Writes events into a run's folder and hands them on.
+/// Writes events to a run's folder and passes them on.
 pub struct Recorder<'a> {
     folder: PathBuf,
     file: Option<Mutex<BufWriter<File>>>,
@@ -45,7 +45,7 @@ impl Recorder<'_> {
 
 impl Watch for Recorder<'_> {
     fn event(&self, event: &Event) {
-        // Steps are for the eye; there may be many.
+        // Steps are frequent and only for display.
         if let (Some(file), false) = (&self.file, matches!(event, Event::Step { .. })) {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = writeln!(file, "{}", line(event, self.host.nanoseconds()));
@@ -74,7 +74,7 @@ pub fn line(event: &Event, now: u64) -> String {
     value.to_string()
 }
 
-/// A plan as JSON: for each stage what was decided and why.
+/// A plan as JSON: the decision and its reason for each stage.
 #[must_use]
 pub fn plan(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> Value {
     let names = |ids: &[StageId]| ids.iter().map(|id| engine.stage(*id).name.clone()).collect::<Vec<_>>();

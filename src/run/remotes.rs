@@ -1,4 +1,4 @@
-//! From what `project.kdl` and the environment say of remotes to remotes that can be asked.
+//! Opens the remotes that `project.kdl` and the environment configure.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,17 +10,17 @@ use crate::lang::remote::{Location, NoLocation, Remote as Said};
 use crate::store::Remotes;
 use crate::store::remote::{Folder, Remote, Site, Watchdog, Web};
 
-/// Why a remote can't be asked.
+/// An unusable remote.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct NoRemote {
-    /// What is wrong.
+    /// The problem.
     pub text: String,
-    /// What to do about it.
+    /// What the user can do about it.
     pub hint: Option<String>,
 }
 
-/// The remotes of a project: those of `project.kdl`, or the one that `MACULA_REMOTE` names in their place (`none` for none).
+/// The remotes of a project: those of `project.kdl`, or only the one in `MACULA_REMOTE` (`none` for none).
 ///
 /// # Errors
 /// [`NoRemote`].
@@ -29,14 +29,12 @@ pub fn open(host: &Host, project: &Path) -> Result<Remotes, NoRemote> {
         Some("none") => return Ok(Remotes::default()),
         Some(at) => {
             let may = host.variable("MACULA_REMOTE_MAY").unwrap_or_default();
-            let wrong = |NoLocation { message, hint }| NoRemote {
-                text: format!("the environment's remote: {message}"),
-                hint: Some(hint),
-            };
+            let wrong =
+                |NoLocation { message, hint }| NoRemote { text: format!("MACULA_REMOTE: {message}"), hint: Some(hint) };
             (vec![Said::of_environment(at, may).map_err(wrong)?], host.folder.as_path())
         }
         None => {
-            // What is wrong with it is told where a pipeline is read.
+            // Errors in it are reported when a pipeline is read.
             let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
             (said.map(|(said, _)| said.remotes).unwrap_or_default(), project)
         }
@@ -57,8 +55,8 @@ fn patience(host: &Host) -> Result<Option<Duration>, NoRemote> {
     let Some(text) = host.variable("MACULA_REMOTE_TIMEOUT") else { return Ok(None) };
     let seconds = text.parse().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
     let wrong = || NoRemote {
-        text: format!("MACULA_REMOTE_TIMEOUT is `{text}`"),
-        hint: Some("write seconds, from 0.1 to 86400".to_owned()),
+        text: format!("invalid MACULA_REMOTE_TIMEOUT `{text}`"),
+        hint: Some("set it to a number of seconds from 0.1 to 86400".to_owned()),
     };
     Ok(Some(Duration::from_secs_f64(seconds.ok_or_else(wrong)?)))
 }
@@ -84,8 +82,9 @@ fn site(host: &Host, said: &Said, folder: &Path, patience: Duration) -> Result<B
             #[cfg(not(feature = "cloud"))]
             {
                 let _ = (host, service, bucket, prefix);
-                let text = format!("remote `{}` lies in a bucket, and this macula was built without those", said.name);
-                let hint = "build it with `--features cloud`, or take the remote out (`MACULA_REMOTE=none`)";
+                let text =
+                    format!("remote `{}` is a bucket, but this macula was built without cloud support", said.name);
+                let hint = "build macula with `--features cloud`, or disable remotes with `MACULA_REMOTE=none`";
                 return Err(NoRemote { text, hint: Some(hint.to_owned()) });
             }
         }

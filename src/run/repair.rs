@@ -1,5 +1,5 @@
-//! Repair of a store: what is damaged goes out of the way, and what made it is computed again from the record's recipe, without
-//! the pipeline that it came from.
+//! Repair of a store: quarantines damaged data and recomputes it from the recipes in the records, without the
+//! pipelines.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -13,25 +13,27 @@ use crate::stage::{Implementation, StageError};
 use crate::store::verify::{self, Finding, Maker, Wrong};
 use crate::store::{Absent, Accept, GcLock, Inventory, Record, Store, StoreError, Use};
 
-/// What came of a repair.
+/// Outcome of a repair.
 #[derive(Debug, Default)]
 pub struct Repaired {
-    /// Results that were computed again and came out as they were, with the seconds that it took.
+    /// Results that were recomputed with the same digests, and the seconds that each took.
     pub healed: Vec<(Maker, f64)>,
-    /// Records that could not be read and were put out of the way; what they said is computed by the next run that wants it.
+    /// Number of unreadable records that were removed; the next run recomputes those results.
     pub records: usize,
-    /// Segments of items that were written anew without their damaged stretches.
+    /// Number of item segments rewritten without their damaged stretches.
     pub segments: usize,
-    /// Results that are whole but can't be computed again from their records: what a source found for them is lost.
+    /// Number of intact results that can no longer be recomputed from their records, because a source's listing is
+    /// lost.
     pub without_recipe: usize,
-    /// What could not be healed here, and why.
+    /// What could not be repaired, and why.
     pub left: Vec<(Option<Maker>, String)>,
 }
 
-/// Repairs what `findings` name.
+/// Repairs the problems in `findings`.
 ///
 /// # Errors
-/// [`StageError`] where the store can't be written, or no threads can be had; that a stage fails is told in what is left.
+/// [`StageError`] if the store is not writable or no threads can be started; failures of stages are in
+/// [`Repaired::left`].
 pub fn repair(
     host: &Host,
     store: &Store,
@@ -47,7 +49,7 @@ pub fn repair(
     }
     let pool = super::pool(options.threads)?;
     let repair = Repair { host, store, implementations, options, watch, pool: &pool, run: super::new_id(host) };
-    // The oldest result first: what it made may be what the next one is made from.
+    // Oldest result first: it may be an input of the next one.
     for record in Inventory::of(store)?.whole() {
         if host.interrupted() {
             return Err(StageError::Stopped);
@@ -70,7 +72,7 @@ pub fn repair(
     Ok(repaired)
 }
 
-/// What computing results again takes.
+/// Context for recomputing results.
 struct Repair<'a> {
     host: &'a Host,
     store: &'a Store,
@@ -82,7 +84,7 @@ struct Repair<'a> {
 }
 
 impl Repair<'_> {
-    /// Computes a record's result again from its recipe. Returns how long it took, seconds.
+    /// Recomputes a record's result from its recipe. Returns the time it took, seconds.
     fn again(&self, record: &Record) -> Result<f64, Trouble> {
         let recipe = record.recipe.as_ref().ok_or(Trouble::NoRecipe)?;
         let pipeline = recipe::pipeline(record).ok_or(Trouble::NoRecipe)?;
@@ -112,7 +114,7 @@ impl Repair<'_> {
             project: self.host.folder.clone(),
             results: None,
             sandbox: self.options.sandbox,
-            // A record is no pipeline that the user trusted: commands are run by their own pipeline alone.
+            // A record is not a trusted pipeline: only a command's own pipeline may run it.
             trust: Trust::default(),
             reported_no_locks: AtomicBool::default(),
         };
@@ -134,20 +136,20 @@ impl Repair<'_> {
     }
 }
 
-/// Why a result could not be computed again.
+/// Why a result was not recomputed.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error("its record has no recipe; run its pipeline again")]
     NoRecipe,
-    #[error("it was computed by another version of its stage; run its pipeline again")]
+    #[error("it was computed by a different version of its stage; run its pipeline again")]
     OtherVersion,
     #[error("it was computed on `{0}`, which is not this machine's target; run its pipeline again")]
     OtherTarget(String),
-    #[error("another process computes it now")]
+    #[error("another process is computing it")]
     Busy,
-    #[error("what it is made from is gone; run its pipeline again")]
+    #[error("its inputs are missing; run its pipeline again")]
     NoInputs,
-    #[error("computed again it came out otherwise; the new result stands")]
+    #[error("recomputing it gave a different result, which was kept")]
     Differs,
     #[error(transparent)]
     Stage(StageError),
@@ -170,9 +172,9 @@ impl From<StoreError> for Trouble {
     }
 }
 
-/// Damaged objects and records go into quarantine or away; segments are written anew.
+/// Quarantines damaged objects, removes damaged records, rewrites damaged segments.
 fn quarantine_damage(store: &Store, findings: &[Finding], repaired: &mut Repaired) -> Result<(), StageError> {
-    // Those who read them now find them missing, and compute them again.
+    // Concurrent readers find them missing from now on, and recompute them.
     for finding in findings {
         match &finding.wrong {
             Wrong::Damaged(digest) => store.objects.quarantine(digest),
@@ -190,9 +192,7 @@ fn quarantine_damage(store: &Store, findings: &[Finding], repaired: &mut Repaire
         match segment.repaired(&inventory) {
             None => {}
             Some(_) if used => {
-                repaired
-                    .left
-                    .push((None, "a segment of items is in use by another process; repair again later".into()));
+                repaired.left.push((None, "an item segment is in use by another process; repair again later".into()));
             }
             Some(records) => {
                 segment.replace(&records)?;

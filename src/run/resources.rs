@@ -1,5 +1,5 @@
-//! What the stages of a run share beside its threads: memory and devices. A stage begins where what it is expected to hold is free,
-//! so that two trainings do not exhaust a machine together. Results do not depend on it.
+//! Resources that the stages of a run share besides threads: memory and devices. A stage starts when its expected needs
+//! are free, so that two trainings do not exhaust the machine together. Results do not depend on it.
 
 use std::collections::BTreeMap;
 
@@ -10,34 +10,34 @@ use crate::plan::{Engine, StageId, keys};
 use crate::stage::Work;
 use crate::store::EVERYWHERE;
 
-/// How much there is to share.
+/// Resource limits of a run: bytes of memory, concurrent stages per device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceLimits {
-    /// Bytes.
+    /// Memory, bytes.
     pub memory: u64,
-    /// Stages that may compute on the same device at the same time.
+    /// Maximum number of stages that compute on the same device at the same time.
     pub per_device: usize,
 }
 
 impl ResourceLimits {
-    /// Of a machine that has `memory` bytes, where that is known: a fifth of it is left to the system and to what is mapped.
+    /// Limits for a machine with `memory` bytes, if known: a fifth is left to the system and to mapped files.
     #[must_use]
     pub fn of(memory: Option<u64>) -> Self {
         Self { memory: memory.map_or(u64::MAX, |memory| memory / 5 * 4), per_device: 1 }
     }
 }
 
-/// What a stage is expected to hold while it runs.
+/// Resources that a stage is expected to use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ResourceRequest {
-    /// Bytes: what it held when it last ran, or what it may hold at most; [`None`] where that is not known.
+    /// Memory in bytes: what the stage held when it last ran, or its own limit; [`None`] if unknown.
     pub memory: Option<u64>,
-    /// The device that it computes on, where that is not the processor.
+    /// The device that it computes on, if not the processor.
     pub device: Option<String>,
 }
 
 impl ResourceRequest {
-    /// What a stage needs, as far as its parameters and the records of earlier runs tell.
+    /// The request of a stage, from its parameters and the records of earlier runs.
     #[must_use]
     pub fn of(engine: &Engine, id: StageId) -> Self {
         let (stage, implementation) = (engine.stage(id), engine.implementation(id));
@@ -47,7 +47,7 @@ impl ResourceRequest {
             device.to_owned()
         });
         let memory = match (implementation.work, stage.params.get("memory")) {
-            // Commands may be told how much each of their processes may hold, in MiB.
+            // A command may have a memory limit for each of its processes, in MiB.
             (Work::Command { .. }, Some(Value::Int(most))) => u64::try_from(*most).ok().map(|most| most << 20),
             _ => engine.store.runs.memory_of(&engine.pipeline.name, &stage.name),
         };
@@ -55,22 +55,23 @@ impl ResourceRequest {
     }
 }
 
-/// The slots of a run.
+/// The resources of a run.
 #[derive(Debug)]
 pub(super) struct ResourcePool {
     limits: ResourceLimits,
-    /// What a stage without a record counts.
+    /// Memory assumed for a stage without a record.
     unknown: u64,
     held: BTreeMap<StageId, ResourceRequest>,
 }
 
 impl ResourcePool {
-    /// ResourcePool for at most `jobs` stages: without a record, each counts as one of so many that fill the memory.
+    /// A pool for at most `jobs` stages; one without a record counts as a `jobs`-th of the memory.
     pub(super) fn new(limits: ResourceLimits, jobs: usize) -> Self {
         Self { limits, unknown: limits.memory / jobs.max(1) as u64, held: BTreeMap::new() }
     }
 
-    /// Takes what a stage needs, and returns whether that was free. One that needs more than there is runs alone.
+    /// Takes a stage's resources and returns whether they were free. A stage that needs more than the limits runs
+    /// alone.
     pub(super) fn take(&mut self, id: StageId, need: ResourceRequest) -> bool {
         let held = self.held.values().fold(0, |sum: u64, held| sum.saturating_add(self.bytes(held)));
         let beside = self.held.values().filter(|held| need.device.is_some() && held.device == need.device).count();
@@ -83,7 +84,7 @@ impl ResourcePool {
         fits
     }
 
-    /// Gives back what a stage took.
+    /// Releases a stage's resources.
     pub(super) fn give_back(&mut self, id: StageId) {
         self.held.remove(&id);
     }

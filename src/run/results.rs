@@ -1,4 +1,4 @@
-//! `results/<pipeline>/<stage>/`: the last outputs under names that people know, as links into the store.
+//! `results/<pipeline>/<stage>/`: the latest outputs under readable names, as links into the store.
 
 mod change;
 mod marker;
@@ -19,24 +19,24 @@ use crate::base::{Digest, disk};
 use crate::plan::{Engine, Known, StageId};
 use crate::store::{Artifact, Entry, Location, Objects, StoreError, Tree, as_path};
 
-/// What is being made, and what is on its way out. Nobody's once the folder's lock is held: their process died.
+/// Prefixes of folders being built and being replaced. Once the lock is held, such folders were left by dead processes.
 const NEW: &str = ".new-";
 const OLD: &str = ".old-";
 
-/// Within what is on its way out: the folder as it was.
+/// In a folder being replaced: the previous content.
 const WAS: &str = "was";
 
-/// Held while results are linked: other machines see locks of files alone, not of folders.
+/// Lock file for linking. Locks on folders are not visible to other machines.
 const LOCK: &str = ".lock";
 
-/// What replaced what is on its way out, for whoever finishes that.
+/// In a folder being replaced: the name of its stage, for whoever finishes that.
 const STAGE: &str = "stage";
 
-/// Links a stage's outputs below `folder`. Outputs that are linked there already are left alone, and so is what macula did not link: where
-/// a name of such a file is needed it gets another, which is returned. Hold the folder's lock ([`lock()`]).
+/// Links a stage's outputs below `folder`. Up-to-date links and users' files are left alone; a user's file in the way
+/// is renamed, and the new name is returned. Hold the folder's lock ([`lock()`]).
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::Result<Vec<Renamed>> {
     let (objects, name) = (&engine.store.objects, &engine.stage(id).name);
     let place = folder.join(name);
@@ -54,20 +54,20 @@ pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::R
             return Ok(Vec::new());
         }
     }
-    // Outputs may name files of the user's.
+    // Outputs may refer to users' files.
     engine.locate(id).map_err(io::Error::other)?;
     std::fs::create_dir_all(folder)?;
     let there = place.symlink_metadata().ok();
-    // What a person put there is not macula's to replace.
+    // Never replace what a user put there.
     let theirs = |facts: &std::fs::Metadata| !facts.is_dir() || !is_ours(&place);
     if there.as_ref().is_some_and(theirs) {
-        return Err(io::Error::other(format!("`{}` was not made by macula", place.display())));
+        return Err(io::Error::other(format!("`{}` was not created by macula", place.display())));
     }
     let fresh = tempfile::Builder::new().prefix(NEW).tempdir_in(folder)?;
     for (port, tree) in &shown.outputs {
         fill(&below(fresh.path(), port, &shown), tree.entries.iter(), objects)?;
     }
-    // An output may have one of these names: it is a link then, and writing would go through it into the store.
+    // An output may have one of these names: then it is a link, and writing would go through it into the store.
     write_new(&fresh.path().join(README), &readme)?;
     write_tables(fresh.path(), &marker, objects)?;
     let _ = std::fs::remove_file(fresh.path().join(marker::FILE));
@@ -76,7 +76,7 @@ pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::R
     if there.is_none() {
         return std::fs::rename(fresh.keep(), &place).map(|()| Vec::new());
     }
-    // Out of the way in one step: what a kill leaves of it can't be taken for a person's, and what is a person's in it is given back.
+    // Renamed in one step: after a kill it is clear what is macula's, and users' files in it can be moved back.
     let old = tempfile::Builder::new().prefix(OLD).tempdir_in(folder)?;
     std::fs::write(old.path().join(STAGE), name)?;
     std::fs::rename(&place, old.path().join(WAS))?;
@@ -85,7 +85,7 @@ pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::R
     finish(&old, &place, objects)
 }
 
-/// Gives back what is a person's in a folder that was replaced, and removes the rest of it.
+/// Moves users' files out of a replaced folder and removes the rest.
 fn finish(old: &Path, place: &Path, objects: &Objects) -> io::Result<Vec<Renamed>> {
     let renamed = user_files::give_back(&old.join(WAS), place, objects)?;
     let _ = std::fs::remove_file(old.join(STAGE));
@@ -93,15 +93,16 @@ fn finish(old: &Path, place: &Path, objects: &Objects) -> io::Result<Vec<Renamed
     Ok(renamed)
 }
 
-/// Whether a folder is macula's: it says so, or is empty.
+/// Whether a folder is macula's: it has a marker, or is empty.
 fn is_ours(place: &Path) -> bool {
     place.join(marker::FILE).exists() || std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-/// Verifies what the store has of a stage's outputs where they are not linked yet: nobody is handed a damaged file by a name.
+/// Verifies a stage's outputs in the store unless they are linked already, so that no damaged file gets a readable
+/// name.
 ///
 /// # Errors
-/// [`StoreError::Damaged`], or another of the store's.
+/// [`StoreError::Damaged`], or another error of the store.
 pub fn verify(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> Result<(), StoreError> {
     let (objects, place) = (&engine.store.objects, folder.join(&engine.stage(id).name));
     if is_linked(&place, known, objects)? {
@@ -126,7 +127,7 @@ fn is_linked(place: &Path, known: &Known, objects: &Objects) -> Result<bool, Sto
     if !unharmed && !shows(place, &read(known, objects)?, objects) {
         return Ok(false);
     }
-    // That it can't be written only means looking at each file again, or linking each.
+    // A failed write only costs a full check or relinking later.
     if linked != marker {
         let path = place.join(marker::FILE);
         let readme = std::fs::read_to_string(&path).ok().and_then(|text| marker::readmes(&text).pop());
@@ -135,7 +136,7 @@ fn is_linked(place: &Path, known: &Known, objects: &Objects) -> Result<bool, Sto
     Ok(true)
 }
 
-/// Writes a file where there is none.
+/// Writes a file unless it exists.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     match File::create_new(path) {
         Ok(mut file) => io::Write::write_all(&mut file, text.as_bytes()),
@@ -144,8 +145,8 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     }
 }
 
-/// Waits until no other process links below `folder`, and removes what one that died left there. Where the disk knows no locks,
-/// there is no waiting and no removing.
+/// Waits until no other process links below `folder`, and cleans up after dead processes. Without file locks, does
+/// neither.
 #[must_use]
 pub fn lock(folder: &Path, objects: &Objects) -> Option<File> {
     let held = flock::open(&folder.join(LOCK)).ok()?;
@@ -153,7 +154,7 @@ pub fn lock(folder: &Path, objects: &Objects) -> Option<File> {
     if flock::lock(&held, LockMode::Exclusive).ok()? != LockStatus::Held {
         return None;
     }
-    // Another machine may have replaced what this one believes to be there.
+    // Another machine may have replaced what is cached here.
     disk::revalidate_dirs(&[folder]);
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let (name, path) = (entry.file_name(), entry.path());
@@ -166,25 +167,25 @@ pub fn lock(folder: &Path, objects: &Objects) -> Option<File> {
     Some(held)
 }
 
-/// Finishes what a process that died had begun to replace. What can't be given back stays where it is.
+/// Finishes a replacement that a dead process began. What cannot be moved stays where it is.
 fn sweep(folder: &Path, old: &Path, objects: &Objects) {
     if !old.join(WAS).join(marker::FILE).exists() {
-        // An older macula was removing all of it, or there was nothing in it.
+        // An older version was removing all of it, or it was empty.
         let _ = std::fs::remove_dir_all(old);
         return;
     }
     let stage = std::fs::read_to_string(old.join(STAGE)).ok();
-    // An older macula did not say which stage it was.
+    // Older versions did not write the stage's name.
     let place = stage.filter(|stage| !stage.is_empty()).map_or_else(|| old.join("left"), |stage| folder.join(stage));
     if place.is_dir() || place.starts_with(old) {
         let _ = finish(old, &place, objects);
     } else if place.symlink_metadata().is_err() {
-        // It died between two steps: what was there stays until all is linked again.
+        // The process died between two steps: the previous content stays until everything is linked again.
         let _ = std::fs::rename(old.join(WAS), &place).and_then(|()| std::fs::remove_dir_all(old));
     }
 }
 
-/// Beside the outputs the tables of their names, as links to the store's.
+/// Links the tables of names next to the outputs.
 fn write_tables(place: &Path, marker: &Marker, objects: &Objects) -> io::Result<()> {
     for (port, shown) in &marker.ports {
         let path = place.join(user_files::table(port));
@@ -208,19 +209,19 @@ fn read<'a>(known: &'a Known, objects: &Objects) -> Result<Shown<'a>, StoreError
     Ok(Shown { outputs: outputs.collect::<Result<_, StoreError>>()?, headline: &known.summary.headline })
 }
 
-/// Whether so many files were linked that looking at each takes longer than a run that has nothing to do: then it is enough that
-/// nothing was put into quarantine since.
+/// Whether checking every linked file would take longer than an up-to-date run: then it is enough that nothing was
+/// quarantined since.
 fn is_large(artifact: &Artifact) -> bool {
     artifact.object().is_some_and(|object| object.size >= 64 << 10)
 }
 
-/// Where a port's files lie within a stage's folder.
+/// The folder of a port's files within a stage's folder.
 fn below(place: &Path, port: &str, known: &Shown) -> PathBuf {
     if known.outputs.len() > 1 { place.join(port) } else { place.to_owned() }
 }
 
-/// Whether every file is there and is what the store has now: an object that was damaged and made anew is another file, and the
-/// link still leads to the damaged one.
+/// Whether every file exists and is what the store has now: a repaired object is a different file, and the old link
+/// still leads to the damaged one.
 fn shows(place: &Path, known: &Shown, objects: &Objects) -> bool {
     let mut files = known.outputs.iter().flat_map(|(port, tree)| {
         let folder = below(place, port, known);
@@ -235,7 +236,8 @@ fn is_of(path: &Path, entry: &Entry, objects: &Objects) -> bool {
     let stored =
         objects.own_facts(entry).or_else(|| objects.outside_path(entry).and_then(|object| object.metadata().ok()));
     stored.is_none_or(|stored| {
-        // A copy on another disk is only looked at; one beside the store, which no link could be made to, is read.
+        // A copy on another file system is only checked by size; one on the store's, where no link could be made, is
+        // read.
         (shown.dev(), shown.ino()) == (stored.dev(), stored.ino())
             || shown.len() == entry.size
                 && (shown.dev() != stored.dev()
@@ -262,9 +264,10 @@ fn fill<'a>(
     Ok(())
 }
 
-/// A hard link: programs go by a file's ending, and those that follow a symbolic link (browsers do) would find the object's
-/// name, which has none. A file outside the store has its ending and is the user's to move: a symbolic link. Across file
-/// systems small files are copied, large ones linked symbolically. What is there is never written through: it may be a link itself.
+/// Links an object: a hard link, because programs go by a file's extension, and those that follow symbolic links
+/// (browsers do) would see the object's name, which has none. Users' files have their extension and may be moved: a
+/// symbolic link. Across file systems, small files are copied and large ones linked symbolically. Existing files are
+/// never written through: they may be links.
 fn put(entry: &Entry, path: &Path, objects: &Objects) -> io::Result<()> {
     const SMALL: u64 = 16 << 20;
     let (object, stored) = match objects.verified_path(entry).map_err(io::Error::other)? {
@@ -280,25 +283,23 @@ fn put(entry: &Entry, path: &Path, objects: &Objects) -> io::Result<()> {
     }
     let bytes = objects.read(entry).map_err(io::Error::other)?;
     disk::write_once(path, &bytes, 0o444).map_err(|error| {
-        // The folder was made just now.
+        // The folder was created just now.
         if error.kind() != io::ErrorKind::AlreadyExists {
             return error;
         }
         let name = path.file_name().unwrap_or_default().display();
-        io::Error::other(format!(
-            "`{name}` and the name of another file differ in case alone, and are one on this disk"
-        ))
+        io::Error::other(format!("`{name}` and another file name differ only in case and collide on this file system"))
     })
 }
 
-/// What a folder is, whatever it is called.
+/// A folder's identity under any name: device and inode.
 #[must_use]
 pub fn identity(place: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     place.metadata().ok().map(|facts| (facts.dev(), facts.ino()))
 }
 
-/// Where the results of a pipeline are linked.
+/// The folder of a pipeline's results.
 #[must_use]
 pub fn folder(project: &Path, pipeline: &str) -> PathBuf {
     project.join("results").join(pipeline)
@@ -308,7 +309,7 @@ pub fn folder(project: &Path, pipeline: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// As on a disk where `A.png` and `a.png` are one: the second name is there when it is to be linked.
+    /// As on a case-insensitive file system, where `A.png` and `a.png` are one: the second name already exists.
     #[test]
     fn what_is_linked_is_never_written_through() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -317,7 +318,7 @@ mod tests {
         let [one, other] = ["one", "other"].map(|text| objects.put(text.as_bytes()).expect("put"));
         put(&one, &name, &objects).expect("linked");
         let error = put(&other, &name, &objects).expect_err("the name is taken");
-        assert!(error.to_string().contains("`A.png` and the name of another file"), "{error}");
+        assert!(error.to_string().contains("`A.png` and another file name"), "{error}");
         assert_eq!(std::fs::read_to_string(&name).expect("there"), "one");
     }
 }

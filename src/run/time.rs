@@ -1,6 +1,6 @@
-//! Times of the calendar, UTC.
+//! Calendar times, UTC.
 
-/// `20261123-131640`: sorts as time does.
+/// `20261123-131640`: sorts in order of time.
 #[must_use]
 pub fn compact(nanoseconds: u64) -> String {
     let (year, month, day, hour, minute, second) = parts(nanoseconds);

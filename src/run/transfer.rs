@@ -1,4 +1,4 @@
-//! Results of a pipeline to remotes and from them. What may go is decided here; how it goes is for the store.
+//! Pushes and pulls a pipeline's results. Decides what may be transferred; the store does the transfer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,49 +8,49 @@ use crate::plan::{Decision, Engine, StageId, keys};
 use crate::store::Accept;
 use crate::store::remote::{Fault, Remote, TransferMode, Uploaded, Was};
 
-/// The types of outputs that hold neither a piece nor a name of a photograph.
+/// Types of outputs that contain neither image data nor file names of photographs.
 const WITHOUT_PHOTOGRAPHS: [&str; 3] = ["model", "thresholds", "weights"];
 
-/// What is told while files go or come.
+/// Receives progress during transfers.
 pub trait Hear: Sync {
-    /// Of a stage's result so many bytes went or came.
+    /// So many bytes of a stage's result were transferred.
     fn bytes(&self, stage: &str, remote: &str, bytes: u64);
 }
 
-/// What became of one stage and one remote.
+/// Outcome for one stage and one remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
     /// The stage.
     pub stage: String,
-    /// The remote; none where none was asked.
+    /// The remote; [`None`] if none was asked.
     pub remote: Option<String>,
-    /// What became of it.
+    /// The outcome.
     pub became: Became,
-    /// Files that went, or would.
+    /// Number of files uploaded, or that would be.
     pub files: usize,
-    /// Bytes that went or came, or would.
+    /// Bytes transferred, or that would be.
     pub bytes: u64,
 }
 
-/// What became of a result.
+/// Outcome of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Became {
-    /// It went, or came.
+    /// Transferred.
     Moved,
-    /// It was there before.
+    /// Already on the other side.
     There,
-    /// It was not computed yet, or no remote has it.
+    /// Not computed yet, or on no remote.
     Absent,
-    /// It holds pieces or names of photographs, which the remote may not have.
+    /// Not pushed: it may contain image data or file names, which the remote may not have.
     Withheld,
-    /// It did not arrive.
+    /// The download failed.
     Failed,
 }
 
-/// Sends what the store has of a pipeline's results to a remote. Stages in order.
+/// Pushes a pipeline's results from the store to a remote, in the order of stages.
 ///
 /// # Errors
-/// [`PlanError`] where no plan can be made; [`Fault`] where the remote fails.
+/// [`PlanError`] if no plan is possible; [`Fault`] if the remote fails.
 pub fn push(
     host: &Host,
     project: &Project,
@@ -75,7 +75,7 @@ pub fn push(
     })
 }
 
-/// [`None`] for a source: what it finds stays where it is.
+/// [`None`] for a source, whose files are not pushed.
 fn sent(
     host: &Host,
     engine: &Engine,
@@ -108,15 +108,15 @@ fn sent(
     moved(if was == Was::There { Became::There } else { Became::Moved }, files, bytes)
 }
 
-/// Whether outputs of a stage may hold a piece or a name of a photograph: what a command makes may hold anything.
+/// Whether outputs of a stage may contain image data or file names: a command's output may contain anything.
 fn shows_photographs(engine: &Engine, id: StageId) -> bool {
     engine.stage(id).outputs.iter().any(|output| !WITHOUT_PHOTOGRAPHS.contains(&output.ty.as_str()))
 }
 
-/// Brings what remotes have of a pipeline's results and the store has not. Stages in order.
+/// Pulls a pipeline's results that the store lacks, in the order of stages.
 ///
 /// # Errors
-/// [`PlanError`] where no plan can be made, or the store can't be written.
+/// [`PlanError`] if no plan is possible, or the store is not writable.
 pub fn pull(
     host: &Host,
     project: &Project,

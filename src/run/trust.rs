@@ -1,5 +1,5 @@
-//! What the user trusts: digests of pipeline files, with all that they use, and of the code of their commands. They are kept
-//! outside of every project, one a line, so that no project can bring its own.
+//! What the user trusts: digests of pipeline files, including all files that they use, and of their commands' code.
+//! Kept outside every project, one per line, so that no project can bring its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -12,17 +12,17 @@ use crate::lang::spec::Reference;
 use crate::plan::{Decision, Engine, StageId, Task};
 use crate::stage::{Code, StageError, Work};
 
-/// Which commands may be run.
+/// Which commands may run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     /// The digest of the pipeline's files.
     pub pipeline: Option<Digest>,
-    /// All that the user trusts.
+    /// All digests that the user trusts.
     pub known: BTreeSet<Digest>,
 }
 
 impl Trust {
-    /// What `file` says is trusted, beside the digest of the pipeline at hand.
+    /// The trusted digests in `file`, with the digest of the current pipeline.
     #[must_use]
     pub fn read(file: Option<&Path>, sources: &Sources) -> Self {
         let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
@@ -30,15 +30,15 @@ impl Trust {
         Self { pipeline: Some(of_files(sources)), known: known.collect() }
     }
 
-    /// Adds digests, each with words for people, to `file`, which only its owner can write.
+    /// Adds digests with their descriptions to `file`, which only its owner may write.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn add(file: &Path, digests: &[(Digest, String)]) -> std::io::Result<()> {
         let mut text = std::fs::read_to_string(file).unwrap_or_default();
         for (digest, words) in digests {
             if !text.lines().any(|line| line.starts_with(&digest.to_string())) {
-                // A line break in a path must not become a line of its own.
+                // A line break in a path must not start a new line.
                 let _ = writeln!(text, "{digest} {}", words.replace(['\n', '\r'], " "));
             }
         }
@@ -49,8 +49,8 @@ impl Trust {
     }
 }
 
-/// The digest of a pipeline's file and of all files that it uses, wherever they lie. What was set on the command line is the
-/// user's own word.
+/// The digest of a pipeline file and of all files that it uses, wherever they are. Command-line settings are the user's
+/// own and not included.
 #[must_use]
 pub fn of_files(sources: &Sources) -> Digest {
     let files = sources.iter().filter(|(_, source)| source.path.is_some());
@@ -63,10 +63,10 @@ pub fn of_files(sources: &Sources) -> Digest {
     hasher.finish()
 }
 
-/// The code that the commands of a pipeline are given: for each the digest, and what it is of which stage.
+/// The code of a pipeline's commands: digests with descriptions.
 ///
 /// # Errors
-/// What reading a program of the project's runs into.
+/// An error from reading a program of the project.
 pub fn code(engine: &Engine, decisions: &BTreeMap<StageId, Decision>) -> Result<Vec<(Digest, String)>, StageError> {
     let mut found = Vec::new();
     for (at, stage) in engine.pipeline.stages.iter().enumerate() {
@@ -84,10 +84,10 @@ pub fn code(engine: &Engine, decisions: &BTreeMap<StageId, Decision>) -> Result<
     Ok(found)
 }
 
-/// An input that may hold a command's code.
+/// An input that may contain a command's code.
 struct Pinned<'e> {
     port: &'e str,
-    /// Its place among what the port is given.
+    /// Its index among the inputs of the port.
     at: usize,
     reference: &'e Reference,
 }
@@ -113,7 +113,7 @@ fn pinned<'e>(engine: &Engine<'e>, id: StageId) -> Vec<Pinned<'e>> {
     found
 }
 
-/// Whether a pipeline holds commands at all.
+/// Whether a pipeline contains commands.
 #[must_use]
 pub fn has_commands(project: &Project) -> bool {
     let command = |name: &str| {
@@ -123,23 +123,23 @@ pub fn has_commands(project: &Project) -> bool {
     project.pipeline.stages.iter().any(|stage| command(&stage.implementation))
 }
 
-/// Refuses a command of a pipeline, or with code, that the user did not trust.
+/// Refuses a command if its pipeline or its code is not trusted.
 pub(super) fn check(shared: &Shared, id: StageId, task: &Task, code: Code) -> Result<(), StageError> {
     let (engine, trust) = (shared.engine, &shared.trust);
     if !trust.pipeline.is_some_and(|digest| trust.known.contains(&digest)) {
         let stage = engine.stage(id);
-        let text = format!("`{} {}` runs a command, and this pipeline is not trusted", stage.kind, stage.name);
+        let text = format!("`{} {}` runs a command, but this pipeline is not trusted", stage.kind, stage.name);
         return Err(StageError::input("not-trusted", text)
-            .hint("read the file, then `macula trust FILE`; any change of it or of what it uses asks again"));
+            .hint("review the file, then run `macula trust FILE`; changing it or a file that it uses revokes trust"));
     }
     let inputs = pinned(engine, id).into_iter().filter_map(|input| task.inputs.many(input.port).get(input.at));
     let own = engine.own_program(id)?.is_some();
     let program = task.inputs.many(code.program).iter().filter(|_| own);
     for named in inputs.chain(program) {
         if !trust.known.contains(&named.tree.digest()) {
-            let text = format!("the code that `{}` gives was not trusted, or changed since", named.name);
+            let text = format!("the code in `{}` is not trusted, or has changed", named.name);
             return Err(StageError::input("not-trusted", text)
-                .hint("read it, then `macula trust FILE`, or `macula run --trust FILE`"));
+                .hint("review it, then run `macula trust FILE` or `macula run --trust FILE`"));
         }
     }
     Ok(())

@@ -63,9 +63,9 @@ fn what_changed_is_told_with_its_ground() {
         "`size` 64 -> 32 (pipeline.kdl:6)",
         "data changed: `b.txt`",
         "data added: `c.txt`",
-        "data missing: 1 file that the lock knows by its digest alone",
-        "follows from `patches` at its input `from`",
-        "follows from `classifier` at its input `model`",
+        "1 locked file is missing",
+        "caused by `patches` at input `from`",
+        "caused by `classifier` at input `model`",
         "6 stages: 1 bit for bit, 0 within tolerance, 5 not as locked",
     ]);
     space.macula("lock --check pipeline.kdl").code(1);
@@ -125,16 +125,16 @@ fn the_class_decides_what_counts_as_locked() {
     let path = "implementation train version=2 class=path-exact on=";
     // Other bytes on the same path: a promise that was not kept.
     tamper(&space, "classifier", "output out", &output);
-    again(&space).code(1).says(&["`path-exact` promises the same bytes"]);
+    again(&space).code(1).says(&["a `path-exact` stage must produce the same bytes"]);
     // On another path, with the same figures.
     tamper(&space, "classifier", path, &format!("{path}cpu-other"));
     again(&space).code(0).says(&["5 bit for bit, 1 within tolerance"]);
     // With figures too far.
     tamper(&space, "classifier", "figure micro-f1", "figure micro-f1 7.5");
-    again(&space).code(1).says(&["`micro-f1` lies 6."]);
+    again(&space).code(1).says(&["`micro-f1` differs by 6."]);
     // A bit-exact stage has no other path.
     tamper(&space, "patches", "output out", &output);
-    again(&space).code(1).says(&["`bit-exact` promises the same bytes"]);
+    again(&space).code(1).says(&["a `bit-exact` stage must produce the same bytes"]);
     // Another version explains it, and is no excuse.
     tamper(&space, "patches", "implementation", "implementation extract version=0 class=bit-exact on=any");
     again(&space).code(1).says(&["version changed: extract 0 -> extract 1"]);
@@ -145,6 +145,6 @@ fn a_lock_that_is_missing_or_broken_is_told_before_anything_runs() {
     let space = Space::with(PIPELINE);
     space.macula("run --locked pipeline.kdl").code(2).says(&["there is no `p.lock.kdl`"]);
     space.write("p.lock.kdl", "lock p {\n    form 9\n}\n");
-    space.macula("run --locked pipeline.kdl").code(2).says(&["its form is 9; this macula reads 1"]);
+    space.macula("run --locked pipeline.kdl").code(2).says(&["lock format 9 is newer than this macula supports (1)"]);
     assert!(!space.path("results").exists());
 }

@@ -303,7 +303,7 @@ for round in computed reused; do
     (cd here && ends 0 run p.kdl --json)
     grep '"code":"results-links"' events >told || true
     [ "$(wc -l <told)" = 1 ] || lost "$what: $(wc -l <told) warnings instead of 1, $round"
-    grep -q '"stage":"Patches".*in case alone\|"stage":"Patches".*tells no case' told || lost "$what: no warning for Patches"
+    grep -q '"stage":"Patches".*only in case\|"stage":"Patches".*case-insensitive' told || lost "$what: no warning for Patches"
     for stage in made patches; do same named/results/named/$stage back/results/named/$stage; done
     (cd here && ends 0 store verify && ends 2 get p.kdl both "got.$round")
     advised "upper from lower case"

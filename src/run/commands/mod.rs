@@ -1,5 +1,5 @@
-//! Commands of the user's, as stages run them: a helper process starts the command behind its walls; it is watched, stopped and timed
-//! here, and what it says is kept in the run's folder.
+//! Runs users' commands for stages: a launcher process starts the command in its sandbox; this module watches, stops
+//! and times it, and keeps its output in the run's folder.
 
 pub(super) mod program;
 mod stderr;
@@ -15,32 +15,33 @@ use std::time::{Duration, Instant};
 use stderr::End;
 
 use super::host::Host;
+use crate::base::figure::counted;
 use crate::sandbox::{self, LauncherEvent, SandboxMode, SandboxSpec};
 use crate::stage::{Command, CommandOutput, CommandRunner, StageError, Stop};
 
-/// The hidden verb by which macula starts itself as the helper.
+/// The hidden subcommand by which macula starts itself as the launcher.
 pub const LAUNCHER: &str = "confined-command";
 
-/// How often a running command is looked at.
+/// Interval for checking on a running command.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a command may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long all that it started may take to be gone after it was killed.
+/// How long its processes may take to disappear after they were killed.
 const GONE: Duration = Duration::from_secs(15);
 
-/// The commands of one stage of a run.
+/// The command runner for one stage of a run.
 pub struct RunCommands<'a> {
-    /// The environment.
+    /// The host's environment.
     pub host: &'a Host,
-    /// Raised when the command is to end.
+    /// Raised when the command must end.
     pub stop: &'a Stop,
-    /// Whether commands are walled off.
+    /// Whether commands are sandboxed.
     pub sandbox: SandboxMode,
     /// The project's folder.
     pub project: &'a Path,
-    /// Where what they say is kept.
+    /// Folder for the command's stdout and stderr.
     pub logs: PathBuf,
-    /// The stage's name, which names the files.
+    /// The stage's name, used for file names.
     pub stage: String,
 }
 
@@ -62,9 +63,9 @@ impl CommandRunner for RunCommands<'_> {
         std::fs::write(&handed, serde_json::to_vec(&spec).unwrap_or_default())
             .map_err(|error| cannot_start(&error.to_string()))?;
         let mut launcher = std::process::Command::new(self.host.executable.as_deref().unwrap_or(Path::new("macula")));
-        // Its input is how it is told to end; that macula is gone, it learns by the same way.
+        // A byte on the launcher's stdin asks it to end; a closed stdin tells it that macula is gone.
         launcher.arg(LAUNCHER).arg(&handed).arg(&report).env_clear().stdin(Stdio::piped());
-        // A group of its own: Ctrl-C on the terminal is macula's to hand on.
+        // A process group of its own: macula itself handles Ctrl-C on the terminal.
         launcher.process_group(0).stdout(stream(logs.stdout.as_deref())).stderr(stream(logs.stderr.as_deref()));
         let mut child = launcher.spawn().map_err(|error| cannot_start(&error.to_string()))?;
         let status = self.wait(&mut child, command.timeout)?;
@@ -78,7 +79,7 @@ impl CommandRunner for RunCommands<'_> {
     }
 }
 
-/// The walls that stood and how a command ended, by what its helper wrote down.
+/// The sandbox that was in force and how the command ended, from the launcher's report.
 fn ended(
     command: &Command,
     program: &Path,
@@ -98,21 +99,19 @@ fn ended(
             LauncherEvent::Left(left) => return Err(left_behind(name, left)),
         }
     }
-    let sandbox = sandbox.ok_or_else(|| cannot_start("the helper said nothing"))?;
+    let sandbox = sandbox.ok_or_else(|| cannot_start("the launcher reported nothing"))?;
     if !cfg!(target_os = "linux") {
-        // There the helper became the command.
+        // Without a sandbox, the launcher became the command.
         return Ok((sandbox, End { code: status.code(), signal: status.signal() }));
     }
     match end.filter(|_| swept) {
         Some(end) => Ok((sandbox, end)),
-        None => {
-            Err(StageError::input("command-failed", format!("`{name}` was ended together with what watches over it"))
-                .hint("is there too little memory? the system's log says what it ended"))
-        }
+        None => Err(StageError::input("command-failed", format!("`{name}` and its supervising process were killed"))
+            .hint("the system may be out of memory; see the system log")),
     }
 }
 
-/// Where a command's stdout and stderr go; none where the run's folder can't be written.
+/// Files for a command's stdout and stderr; [`None`] if the run's folder is not writable.
 #[derive(Default)]
 struct Logs {
     stdout: Option<PathBuf>,
@@ -137,9 +136,9 @@ impl RunCommands<'_> {
             command.words.split_first().ok_or_else(|| StageError::Bug("a command without words".into()))?;
         let program = self.find(command, name)?;
         if let Some(word) = arguments.iter().find(|word| self.is_code_of_project(command, word)) {
-            let text = format!("`command` names `{word}`, a file of the project that it is not given");
+            let text = format!("`command` names `{word}`, a project file that is not among its inputs");
             return Err(StageError::input("command-not-found", text)
-                .hint("give it at `script` or `files` and name it as `inputs/script/…`: then it counts, and trust pins it")
+                .hint("pass it to `script` or `files` and refer to it as `inputs/script/…`, so that changes to it are noticed")
                 .field("command"));
         }
         let mut environment = self.environment(command);
@@ -158,7 +157,7 @@ impl RunCommands<'_> {
         })
     }
 
-    /// What every command is given: where programs lie, and folders of its own; of the user's only what it names.
+    /// Environment of a command: the search path, its own folders, and the user's variables that it names.
     fn environment(&self, command: &Command) -> BTreeMap<String, String> {
         let scratch = command.folder.join("tmp").display().to_string();
         let fixed = [("LANG", "C.UTF-8"), ("HOME", &scratch), ("TMPDIR", &scratch)];
@@ -168,8 +167,8 @@ impl RunCommands<'_> {
         all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
-    /// The program: of a word that leads into the inputs one of the command's own, else as the user's shell would find it, from the
-    /// project's folder.
+    /// The program of a command: a path into its inputs, or found as the user's shell would find it from the project's
+    /// folder.
     fn find(&self, command: &Command, name: &str) -> Result<PathBuf, StageError> {
         let found = if program::is_input(name) {
             let inside = |own: &PathBuf| own.canonicalize().is_ok_and(|real| real.starts_with(&command.folder));
@@ -178,13 +177,14 @@ impl RunCommands<'_> {
             self.program(name)
         };
         found.ok_or_else(|| {
-            StageError::input("command-not-found", format!("there is no program `{name}`"))
-                .hint("a bare name is looked for on PATH, `inputs/…` in the command's own folder, any other with `/` in the project's")
+            StageError::input("command-not-found", format!("program `{name}` not found"))
+                .hint("a bare name is looked up in PATH, `inputs/…` in the command's folder, any other path in the project's folder")
                 .field("command")
         })
     }
 
-    /// Whether a word leads to a file of the project's that no port gives: it would be in no key, and trust would not pin it.
+    /// Whether an argument names a project file that no port provides: it would not be part of any key, and not covered
+    /// by trust.
     fn is_code_of_project(&self, command: &Command, word: &str) -> bool {
         let Ok(real) = command.folder.join(word).canonicalize() else { return false };
         let project = self.project.canonicalize().unwrap_or_else(|_| self.project.to_owned());
@@ -198,7 +198,7 @@ impl RunCommands<'_> {
         loop {
             if let Some(status) = child.try_wait().map_err(|error| cannot_start(&error.to_string()))? {
                 if !cfg!(target_os = "linux") {
-                    // What it left running in its group ends with it.
+                    // Processes left in its group end with it.
                     signal(child, rustix::process::Signal::KILL);
                 }
                 return Ok(status);
@@ -216,7 +216,7 @@ impl RunCommands<'_> {
     }
 }
 
-/// Asks a command to end, and ends it and all that it started where it does not. Returns whether all is gone.
+/// Asks a command to end, and kills it and its processes if it does not. Returns whether all are gone.
 fn end(child: &mut Child, control: Option<ChildStdin>) -> bool {
     use rustix::process::Signal;
     let mut control = control;
@@ -250,29 +250,29 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
 }
 
 fn timed_out(seconds: f64) -> StageError {
-    StageError::input("command-timeout", format!("it took longer than {seconds} s and was ended"))
-        .hint("allow it more with `timeout`, in seconds")
+    StageError::input("command-timeout", format!("timed out after {seconds} s"))
+        .hint("raise `timeout` (seconds)")
         .field("timeout")
 }
 
 fn no_sandbox(why: &str) -> StageError {
-    StageError::input("no-sandbox", format!("this system can't confine commands: {why}")).hint(
-        "`macula run --unconfined` runs it without walls: only where you trust the command with all that you may do",
+    StageError::input("no-sandbox", format!("this system cannot sandbox commands: {why}")).hint(
+        "`macula run --unconfined` runs it without a sandbox, with all of your permissions: only do so if you trust the command",
     )
 }
 
 fn not_started(program: &Path, why: &str) -> StageError {
-    StageError::input("command-not-found", format!("`{}` can't be started: {why}", program.display()))
-        .hint("it must be a program that this system runs; a script needs its interpreter first: `command \"sh\" \"inputs/script/run.sh\"`")
+    StageError::input("command-not-found", format!("cannot start `{}`: {why}", program.display()))
+        .hint("it must be executable on this system; start scripts with their interpreter: `command \"sh\" \"inputs/script/run.sh\"`")
         .field("command")
 }
 
 fn cannot_start(why: &str) -> StageError {
-    StageError::input("command-not-found", format!("the command can't be started: {why}"))
+    StageError::input("command-not-found", format!("cannot start the command: {why}"))
 }
 
 fn left_behind(name: &str, left: usize) -> StageError {
-    let left = if left == 1 { "1 process".to_owned() } else { format!("{left} processes") };
-    StageError::input("command-left-processes", format!("`{name}` left {left} that could not be ended"))
-        .hint("what it made is not taken while they may write to it; end them, then run again")
+    let left = counted(left as u64, "process", "processes");
+    StageError::input("command-left-processes", format!("`{name}` left {left} that could not be killed"))
+        .hint("its outputs are not used while a process may write to them; end the processes, then run again")
 }

@@ -1,16 +1,17 @@
-//! Where a command's program lies: which of its files it needs beside it, and whether it is one of the project's.
+//! Location of a command's program: which files it needs, and whether it belongs to the project.
 
 use std::path::{Path, PathBuf};
 
-/// Folders of an installed program that hold code and nothing that is secret.
+/// Folders of an installed program that hold code and no secrets.
 const CODE: [&str; 5] = ["bin", "lib", "lib32", "lib64", "libexec"];
 
-/// Where a program's own files lie: of a program in `DIR/bin` all of `DIR` where that is an environment (of Python's or conda's) or an
-/// installation of Python, else its folders of code; never what is a home or holds one. And where the program's links lead.
-/// Of the project's own folder it is the program only: what lies beside it would be in no key.
+/// The files that a program needs. Of a program in `DIR/bin`, that is all of `DIR` if it is a Python or conda
+/// environment or a Python installation, else its code folders; never a home folder or a folder above one. Targets of
+/// links are included. Of a program in the project's folder, it is only the program itself: its neighbours are not part
+/// of any key.
 pub(super) fn beside(program: &Path, homes: &[PathBuf], project: &Path) -> Vec<PathBuf> {
     let real = program.canonicalize().unwrap_or_else(|_| program.to_owned());
-    // A virtual environment names the installation that it was made from.
+    // A virtual environment names the installation that it was created from.
     let home = program.parent().and_then(Path::parent).map(|root| root.join("pyvenv.cfg"));
     let base = home.and_then(|file| std::fs::read_to_string(file).ok()).and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("home")?.trim_start().strip_prefix('='))?;
@@ -33,7 +34,7 @@ fn own_files(program: &Path, homes: &[PathBuf], project: &Path) -> Vec<PathBuf> 
         return own;
     }
     own.extend(CODE.map(|folder| root.join(folder)).into_iter().filter(|folder| folder.is_dir()));
-    // Of a home's `.local`, `share` holds keyrings and histories.
+    // `share` in a home's `.local` holds keyrings and histories.
     let share = root.join("share");
     if share.is_dir() && !homes.iter().any(|home| below(root, home)) {
         own.push(share);
@@ -41,23 +42,23 @@ fn own_files(program: &Path, homes: &[PathBuf], project: &Path) -> Vec<PathBuf> 
     own
 }
 
-/// Whether a folder is a home, or one above it: the root is above all.
+/// Whether a folder is a home folder or contains one; the root folder contains all.
 fn holds_home(folder: &Path, homes: &[PathBuf]) -> bool {
     folder.parent().is_none() || homes.iter().any(|home| below(home, folder))
 }
 
-/// Whether a path lies in a folder, or is it, by its name or by where its links lead.
+/// Whether a path is in a folder, or is it, by name or after resolving links.
 fn below(path: &Path, folder: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     path.starts_with(folder) || real(path).starts_with(real(folder))
 }
 
-/// Whether a folder is an environment of Python's or conda's.
+/// Whether a folder is a Python or conda environment.
 fn is_environment(root: &Path) -> bool {
     root.join("pyvenv.cfg").is_file() || root.join("conda-meta").is_dir()
 }
 
-/// Whether Python is installed in a folder: by the file that Python itself looks for.
+/// Whether Python is installed in a folder, by the file that Python itself looks for.
 fn is_python(root: &Path) -> bool {
     let versions = std::fs::read_dir(root.join("lib")).into_iter().flatten().flatten();
     versions.into_iter().any(|version| {
@@ -65,8 +66,8 @@ fn is_python(root: &Path) -> bool {
     })
 }
 
-/// Whether a program is one of the project's, which may change with it: it lies in the project's folder, or a link does that leads to
-/// it. An environment's link to a program of the system's is none.
+/// Whether a program belongs to the project and so may change with it: it, or a link to it, is in the project's folder.
+/// A link from an environment to a system program does not count.
 pub(in crate::run) fn is_of_project(program: &Path, project: &Path) -> bool {
     if project.parent().is_none() {
         return false;
@@ -79,7 +80,7 @@ pub(in crate::run) fn is_of_project(program: &Path, project: &Path) -> bool {
     !environment && (program.starts_with(project) || program.starts_with(project_real))
 }
 
-/// Whether a command's first word leads into its inputs, which it has once it runs.
+/// Whether a command's first word is a path into its inputs, which exist only once it runs.
 pub(in crate::run) fn is_input(word: &str) -> bool {
     let mut parts = word.split('/').filter(|part| !part.is_empty() && *part != ".");
     !word.starts_with('/') && parts.next() == Some("inputs")
@@ -92,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder in which files of those names were made.
+    /// A folder with these files.
     fn with(files: &[&str]) -> tempfile::TempDir {
         let place = tempfile::tempdir().expect("a folder");
         for file in files {
@@ -112,7 +113,7 @@ mod tests {
         let homes = [at("a/b/home/u")];
         let own = |path: &str| own_files(&at(path), &homes, &at("project"));
         assert_eq!(own("a/b/home/u/bin/tool"), [at("a/b/home/u/bin/tool")]);
-        // A home that is an environment is a home all the same, and so is a folder above it.
+        // A home folder that is also an environment is still a home folder, and so is a folder above it.
         fs::write(at("a/b/home/u/pyvenv.cfg"), "").expect("written");
         fs::create_dir_all(at("a/b/conda-meta")).expect("a folder");
         assert_eq!(own("a/b/home/u/bin/tool"), [at("a/b/home/u/bin/tool")]);
@@ -121,7 +122,7 @@ mod tests {
         assert_eq!(own("a/b/home/u/.local/bin/tool"), local);
         fs::create_dir_all(at("project/lib")).expect("a folder");
         assert_eq!(own("project/bin/tool"), [at("project/bin/tool")]);
-        // By another name of the home, too.
+        // The same under another name of the home folder.
         symlink(at("a/b/home"), at("users")).expect("a link");
         assert_eq!(own("users/u/bin/tool"), [at("users/u/bin/tool")]);
     }

@@ -1,4 +1,5 @@
-//! What a command said: the beginning and the end of its stderr, the paths in it that it was kept from, and why it failed, for people.
+//! A command's stderr: its beginning and end, the paths in it that the sandbox denied, and the error message made from
+//! it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,11 +10,11 @@ use crate::base::figure;
 use crate::sandbox::{DEVICES, NO_NAMESPACES, SHARED_MEMORY, SYSTEM, SandboxSpec};
 use crate::stage::{Command, CommandOutput, Network, StageError};
 
-/// Bytes of stderr that are looked at, from its beginning and from its end.
+/// Bytes of stderr that are read, both from its beginning and from its end.
 const KEPT: u64 = 64 << 10;
 /// Lines of a failed command's stderr that are shown.
 const SHOWN: usize = 12;
-/// Characters of such a line.
+/// Characters shown of such a line.
 const WIDEST: usize = 300;
 
 /// How a command ended.
@@ -29,7 +30,7 @@ impl End {
     }
 }
 
-/// The text of a log: all of it, or its beginning and its end where it is long. What is not UTF-8 in it is shown as U+FFFD.
+/// The text of a log: all of it, or the beginning and the end of a long one. Invalid UTF-8 is shown as U+FFFD.
 pub(super) fn text(log: &Path) -> String {
     read(log).unwrap_or_default()
 }
@@ -40,7 +41,7 @@ fn read(log: &Path) -> io::Result<String> {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut head = Vec::new();
     if size <= 2 * KEPT {
-        // It can grow no more, but bounded is bounded.
+        // The file no longer grows, but a limit is a limit.
         file.take(2 * KEPT).read_to_end(&mut head)?;
         return Ok(lossy(&head));
     }
@@ -49,12 +50,12 @@ fn read(log: &Path) -> io::Result<String> {
     let mut tail = Vec::new();
     file.take(KEPT).read_to_end(&mut tail)?;
     let between = figure::size(size - 2 * KEPT);
-    Ok(format!("{}\n[{between} left out]\n{}", lossy(&head), lossy(&tail)))
+    Ok(format!("{}\n[{between} omitted]\n{}", lossy(&head), lossy(&tail)))
 }
 
-/// Paths that a command said it could not use and that lie outside of what it may. macula sees only what the command says; the walls
-/// hold whether it says so or not. In a root of its own such a path is not there, so it counts where it is there outside, or, for
-/// a command that `failed`, where its folder is.
+/// Paths outside the sandbox that a command reported as unusable. macula only sees what the command reports; the
+/// sandbox works either way. In a root of its own, a denied path does not exist, so a path counts if it exists outside,
+/// or, for a command that `failed`, if its parent folder does.
 pub(super) fn denied_paths(said: &str, spec: &SandboxSpec, failed: bool) -> Vec<String> {
     let mut found = Vec::new();
     for line in said.lines() {
@@ -81,7 +82,7 @@ fn writes(spec: &SandboxSpec, path: &str) -> bool {
     spec.writes.iter().any(|allowed| Path::new(path).starts_with(allowed))
 }
 
-/// Whether something is there, or could be, that the command was not shown.
+/// Whether a path exists, or could be created, outside what the command can see.
 fn is_outside(spec: &SandboxSpec, path: &Path, failed: bool) -> bool {
     let own = spec.reads.iter().chain(&spec.runs).chain(&spec.writes).map(PathBuf::as_path);
     let system = SYSTEM.iter().chain(&DEVICES).chain([&SHARED_MEMORY]).map(Path::new);
@@ -89,12 +90,12 @@ fn is_outside(spec: &SandboxSpec, path: &Path, failed: bool) -> bool {
     !own.chain(system).any(|shown| path.starts_with(shown)) && there()
 }
 
-/// Why a command failed.
+/// The error of a failed command.
 pub(super) fn failed(command: &Command, output: &CommandOutput, end: End, said: &str, logs: &Logs) -> StageError {
     let how = match (end.code, end.signal) {
         (Some(code), _) => format!("ended with exit code {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => "did not end well".to_owned(),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "failed".to_owned(),
     };
     let lines: Vec<&str> = said.lines().collect();
     let last = lines[lines.len().saturating_sub(SHOWN)..].iter().map(|line| {
@@ -104,19 +105,19 @@ pub(super) fn failed(command: &Command, output: &CommandOutput, end: End, said: 
     let last: String = last.collect();
     let name = command.words.first().map_or("", String::as_str);
     if let Some(path) = output.denied_paths.first() {
-        return StageError::input("undeclared-path", format!("`{name}` {how}: it was kept from `{path}`{last}"))
-            .hint("what it reads comes in by a port (then its content counts) or by `reads`; what it writes goes below `outputs/`");
+        return StageError::input("undeclared-path", format!("`{name}` {how}: no access to `{path}`{last}"))
+            .hint("declare what it reads as an input (then its content is part of the key) or in `reads`; it may write below `outputs/`");
     }
-    let log = logs.stderr.as_deref().map_or_else(String::new, |log| format!("all that it said: `{}`", log.display()));
+    let log = logs.stderr.as_deref().map_or_else(String::new, |log| format!("full stderr: `{}`", log.display()));
     let hint = match (command.memory, command.network) {
         _ if unreachable(said) && command.network == Network::Denied => {
-            format!("the network is denied: `network #true` allows it; {log}")
+            format!("it has no network access; `network #true` allows it; {log}")
         }
         (Some(bytes), _) if said.contains("emory") => {
-            format!("it may hold {} MiB (`memory`); {log}", bytes >> 20)
+            format!("its memory limit is {} MiB (`memory`); {log}", bytes >> 20)
         }
         _ if output.sandbox.contains(NO_NAMESPACES) && said.contains("peration not permitted") => {
-            format!("this system gives no namespaces, so some calls are refused (docs/exec.md); {log}")
+            format!("this system has no user namespaces, so some system calls are refused (docs/exec.md); {log}")
         }
         _ => log,
     };
@@ -171,7 +172,7 @@ mod tests {
         assert_eq!(of(true), [path.display().to_string()], "a file that it may have wanted to make");
         std::fs::write(&path, "").expect("written");
         assert_eq!(of(false), [path.display().to_string()]);
-        // What the system shows to every command is really not there.
+        // Paths that every command can see are really missing.
         assert!(denied_paths("cat: /usr/x: No such file or directory", &spec(), true).is_empty());
     }
 
@@ -181,12 +182,12 @@ mod tests {
         let log = place.path().join("log");
         let mut file = File::create(&log).expect("a file");
         io::Write::write_all(&mut file, b"first \xff\n").expect("written");
-        // As large as it may be, and nearly nothing on the disk.
+        // As large as a file can be, but sparse.
         file.set_len(1 << 40).expect("a length");
         io::Seek::seek(&mut file, SeekFrom::End(0)).expect("its end");
         io::Write::write_all(&mut file, b"\nlast \xff").expect("written");
         let said = text(&log);
         assert!(said.starts_with("first \u{fffd}\n") && said.ends_with("\nlast \u{fffd}"));
-        assert!(said.len() < 3 * KEPT as usize && said.contains("1.0 TiB left out"), "{}", said.len());
+        assert!(said.len() < 3 * KEPT as usize && said.contains("1.0 TiB omitted"), "{}", said.len());
     }
 }

@@ -1,4 +1,5 @@
-//! What happens when stored bytes are found damaged or missing: what made them runs again, and what needs it waits for that.
+//! Repair during a run: when stored bytes are damaged or missing, the stage that produced them runs again, and the
+//! stages that need them wait.
 
 use super::super::events::Event;
 use super::super::state::State;
@@ -6,15 +7,16 @@ use super::Executor;
 use crate::plan::StageId;
 use crate::store::{Artifact, StoreError, Tree};
 
-/// How often a stage may find an object damaged in one run, each time after it was made anew, before it is a failure.
+/// How often a stage may find the same object damaged in one run, each time after its repair, before that counts as a
+/// failure.
 const REPAIRS: usize = 2;
 
 impl Executor<'_> {
-    /// Where stored bytes are damaged or missing, lets the stage that made them run again, and this one after it.
+    /// If stored bytes are damaged or missing, runs the stage that produced them again, and this one after it.
     pub(super) fn repair(&mut self, id: StageId, error: StoreError) -> Result<(), StoreError> {
         let (StoreError::Damaged { digest, .. } | StoreError::Missing { digest }) = &error else { return Err(error) };
         let digest = *digest;
-        // Whatever makes it anew, and however often: a stage that goes on finding it damaged fails.
+        // Whichever stage repairs it, and however often: a stage that keeps finding it damaged fails.
         let times = self.found.entry((id, digest)).or_default();
         *times += 1;
         if *times > REPAIRS {
@@ -31,10 +33,12 @@ impl Executor<'_> {
             };
             **maker != id && outputs.any(of)
         };
-        // The first in order made it, the others hand it on. Where none did, it is an item or a checkpoint of its own.
+        // The first stage in order produced it, the others pass it on. If none did, it is an item or a checkpoint of
+        // this stage.
         let maker =
             engine.graph.order().iter().filter(|maker| above.contains(maker)).find(made_it).copied().unwrap_or(id);
-        // Several may find the same at once: while it is made anew that is one finding, and after it there is nothing to repair.
+        // Several stages may find the same damage: during the repair that is one finding, and after it there is nothing
+        // to do.
         let anew = !self.repairing.contains(&maker);
         if anew && maker != id && engine.store.objects.verify(&digest).is_ok() {
             self.wait_again(id, id);
@@ -53,7 +57,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Lets `stage` and what needs it wait for its inputs again; of those that are at work only `ended`.
+    /// Makes `stage` and its dependants wait for their inputs again; of the running ones only `ended`.
     fn wait_again(&mut self, stage: StageId, ended: StageId) {
         for again in self.shared.engine.graph.with_dependants(&[stage]) {
             if !matches!(self.states.get(again), State::Running | State::Elsewhere) || again == ended {

@@ -1,4 +1,5 @@
-//! Other processes on the same store: what one of them computes is waited for without a slot, and there is other work meanwhile.
+//! Other processes on the same store: a stage that one of them computes is waited for without resources, while other
+//! stages run.
 
 use std::collections::VecDeque;
 
@@ -10,7 +11,7 @@ use super::Executor;
 use crate::plan::StageId;
 
 impl Executor<'_> {
-    /// The next stage that may run, its slot taken. Waiting for others takes none.
+    /// The next stage that may run, with its resources taken. Waiting for other processes takes none.
     pub(super) fn next_free(&mut self) -> Option<StageId> {
         let engine = self.shared.engine;
         let mut queue = self.queue();
@@ -31,19 +32,20 @@ impl Executor<'_> {
         None
     }
 
-    /// The stages that wait for a slot. Where another process is at work on the same, from the other end: so the two meet in the middle.
+    /// The queued stages; in reverse order if another process works on the same pipeline, so that the two meet in the
+    /// middle.
     fn queue(&self) -> VecDeque<StageId> {
         let queued = self.states.iter().filter(|(_, state)| **state == State::Queued).map(|(id, _)| id);
         let queued: VecDeque<StageId> = queued.collect();
         if self.elsewhere.is_empty() { queued } else { queued.into_iter().rev().collect() }
     }
 
-    /// Whether another process computes a stage now.
+    /// Whether another process is computing a stage.
     fn is_elsewhere(&self, id: StageId) -> bool {
         matches!(self.tasks.get(&id), Some(Job::Compute(task)) if self.shared.engine.store.is_claimed(&task.key))
     }
 
-    /// Lets a stage wait for another process.
+    /// Makes a stage wait for another process.
     pub(super) fn wait_elsewhere(&mut self, id: StageId) {
         self.states.set(id, State::Elsewhere);
         if self.elsewhere.insert(id) {
@@ -52,7 +54,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Decides again what others let go of: it is there, or to be computed after all.
+    /// Decides stages again that other processes released: they are done, or must be computed here.
     pub(super) fn look_elsewhere(&mut self) {
         let elsewhere: Vec<StageId> =
             self.states.iter().filter(|(_, state)| **state == State::Elsewhere).map(|(id, _)| id).collect();

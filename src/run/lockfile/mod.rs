@@ -1,5 +1,5 @@
-//! Locks: what a pipeline came to, written beside it, so that whoever executes it again sees what came out the same. Holds no
-//! time, no path and no name of a photograph.
+//! Lock files: a pipeline's results in a file beside it, so that others can check that they get the same. Contain no
+//! times, no paths and no file names of photographs.
 
 mod text;
 mod verdict;
@@ -17,13 +17,13 @@ use crate::plan::{AllKnown, Known, StageId, keys};
 use crate::stage::{Implementation, Work};
 use crate::store::{Kind, Objects, Tree};
 
-/// Files of a source that a lock lists; of more it has only the number and the digest of all.
+/// Maximum number of a source's files that a lock file lists; beyond it, only their number and the digest of all.
 const MOST_FILES: usize = 10_000;
 
-/// Hexadecimal digits by which a lock knows a file's name and content.
+/// Hexadecimal digits that identify a file's name and content.
 const DIGITS: usize = 12;
 
-/// What a pipeline came to.
+/// A pipeline's results.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lockfile {
     /// The pipeline.
@@ -32,54 +32,54 @@ pub struct Lockfile {
     pub macula: String,
     /// The digest of the standard library's text.
     pub stdlib: Digest,
-    /// Its stages, in the order of the file.
+    /// Its stages, in the order of the pipeline file.
     pub stages: Vec<LockedStage>,
 }
 
-/// What a stage came to.
+/// A stage's results.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LockedStage {
     /// The stage's name.
     pub name: String,
-    /// What it is an instance of.
+    /// The stage's type.
     pub kind: String,
-    /// What computes it.
+    /// The implementation.
     pub implementation: String,
-    /// The version of that.
+    /// Its version.
     pub version: u32,
     /// How far its bytes can be reproduced: `bit-exact`, `path-exact`, `unknown`.
     pub determinism: String,
     /// The target that it was computed on: `cpu-avx2`, or `any`.
     pub target: String,
-    /// Its key; a source has none.
+    /// Its key; [`None`] for a source.
     pub key: Option<Digest>,
-    /// The seed, where it draws.
+    /// The seed, if the stage uses it.
     pub seed: Option<String>,
-    /// Its parameters as they are shown, but for paths.
+    /// Its parameters as displayed, except paths.
     pub params: BTreeMap<String, String>,
-    /// The outputs that its ports are given: `folds.train`.
+    /// The outputs given to its ports: `folds.train`.
     pub inputs: BTreeMap<String, Vec<String>>,
-    /// For each output port the digest of its tree.
+    /// The digest of each output port's tree.
     pub outputs: BTreeMap<String, Digest>,
-    /// Its figures.
+    /// Its metrics.
     pub figures: BTreeMap<String, f64>,
-    /// The files of a source, by the digest of their names.
+    /// A source's files, by the digest of their names.
     pub files: BTreeMap<String, LockedFile>,
-    /// How many files a source has.
+    /// Number of a source's files.
     pub count: usize,
 }
 
 /// A file of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockedFile {
-    /// The beginning of its content's digest.
+    /// The start of its content's digest.
     pub content: String,
-    /// Its name, where it was looked at on this machine: a lock does not hold it.
+    /// Its name, if this machine has the file: a lock file does not contain names.
     pub name: Option<String>,
 }
 
 impl Lockfile {
-    /// What the stages of `known` came to.
+    /// The results of the stages in `known`.
     #[must_use]
     pub fn of(project: &Project, known: &AllKnown) -> Self {
         let stages = project.pipeline.stages.iter().enumerate().filter_map(|(at, stage)| {
@@ -110,7 +110,7 @@ impl LockedStage {
             (input.port.clone(), from.collect())
         });
         let source = matches!(implementation.work, Work::Source(_));
-        // One that can't be read was whole when it was found, a moment ago: then its files are not told apart.
+        // A tree that cannot be read was intact a moment ago; then its files are not compared.
         let trees = known.outputs.values().filter(|_| source).filter_map(|made| made.tree(objects).ok());
         let trees: Vec<&Tree> = trees.collect();
         let figures = known.summary.figures.iter().filter(|(_, figure)| figure.is_finite());

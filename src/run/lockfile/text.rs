@@ -1,4 +1,4 @@
-//! Locks as KDL: written in one way only, as `macula fmt` has it, and read back.
+//! Lock files as KDL: written in one canonical form, that of `macula fmt`, and read back.
 
 use std::fmt::Write as _;
 
@@ -6,25 +6,25 @@ use super::{LockedFile, LockedStage, Lockfile};
 use crate::base::{Digest, FileId};
 use crate::syntax::{self, Node, Scalar};
 
-/// The form of locks that this macula writes and reads.
+/// The lock format that this macula writes and reads.
 const FORM: i64 = 1;
 
 const HEAD: &str = "// Written by `macula lock`; `macula run --locked` executes the pipeline and compares.\n\n";
 
-/// Why a lock can't be read.
+/// An error in a lock file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {text}")]
 pub struct Unreadable {
-    /// Where.
+    /// Its line.
     pub line: usize,
-    /// What.
+    /// The message.
     pub text: String,
 }
 
-/// The lock's text.
+/// The text of a lock file.
 ///
 /// # Errors
-/// Where it would be larger than a file of KDL may be.
+/// If it would exceed the size limit of KDL files.
 pub fn write(lock: &Lockfile) -> Result<String, Unreadable> {
     let mut text = HEAD.to_owned();
     let _ = writeln!(text, "lock {} {{", word(&lock.pipeline));
@@ -35,8 +35,8 @@ pub fn write(lock: &Lockfile) -> Result<String, Unreadable> {
     text.push_str("}\n");
     syntax::format(FileId(0), &text).map_err(|error| {
         let large = text.len() > syntax::LARGEST / 2;
-        let hint = "it has too many stages for one lock: lock a pipeline of the sweep";
-        Unreadable { line: 1, text: if large { hint.to_owned() } else { format!("it can't be laid out: {error:?}") } }
+        let hint = "too many stages for one lock file; lock a pipeline of the sweep";
+        Unreadable { line: 1, text: if large { hint.to_owned() } else { format!("cannot format it: {error:?}") } }
     })
 }
 
@@ -82,7 +82,7 @@ fn of_stage(text: &mut String, stage: &LockedStage) {
     line("}".to_owned());
 }
 
-/// A word without quotes where it may stand so.
+/// A word, quoted only if necessary.
 fn word(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().is_some_and(|first| first.is_ascii_alphabetic());
@@ -108,10 +108,10 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// Reads a lock.
+/// Reads a lock file.
 ///
 /// # Errors
-/// What is wrong with its text, or where it was written by a later macula.
+/// A syntax error, or a format of a newer macula.
 pub fn read(text: &str) -> Result<Lockfile, Unreadable> {
     let (document, diags) = syntax::parse(FileId(0), text);
     let reader = Reader { text };
@@ -120,16 +120,17 @@ pub fn read(text: &str) -> Result<Lockfile, Unreadable> {
         return Err(reader.wrong_at(at, diag.message.clone()));
     }
     let Some(lock) = document.nodes.iter().find(|node| node.name.text == "lock") else {
-        return Err(Unreadable { line: 1, text: "it holds no `lock`".to_owned() });
+        return Err(Unreadable { line: 1, text: "no `lock` node".to_owned() });
     };
     match lock.child("form").and_then(|form| form.args().next()).map(|form| &form.value) {
         Some(Scalar::Int(FORM)) => {}
-        other => {
-            let form = other.map_or_else(|| "none".to_owned(), ToString::to_string);
-            return Err(reader.wrong(lock, format!("its form is {form}; this macula reads {FORM}")));
+        Some(Scalar::Int(form)) if *form > FORM => {
+            return Err(reader.wrong(lock, format!("lock format {form} is newer than this macula supports ({FORM})")));
         }
+        Some(form) => return Err(reader.wrong(lock, format!("unknown lock format `{form}`"))),
+        None => return Err(reader.wrong(lock, "missing `form`".to_owned())),
     }
-    let child = |name: &str| lock.child(name).ok_or_else(|| reader.wrong(lock, format!("it has no `{name}`")));
+    let child = |name: &str| lock.child(name).ok_or_else(|| reader.wrong(lock, format!("missing `{name}`")));
     let stages = lock.nodes().iter().filter(|node| node.name.text == "stage");
     Ok(Lockfile {
         pipeline: reader.text(lock, 0)?,
@@ -169,7 +170,7 @@ impl Reader<'_> {
                     let file = LockedFile { content: self.text(child, 1)?, name: None };
                     stage.files.insert(self.text(child, 0)?, file);
                 }
-                other => return Err(self.wrong(child, format!("`{other}` is nothing that a lock says"))),
+                other => return Err(self.wrong(child, format!("unknown entry `{other}` in lock file"))),
             }
         }
         Ok(stage)
@@ -177,24 +178,24 @@ impl Reader<'_> {
 
     fn text(&self, node: &Node, at: usize) -> Result<String, Unreadable> {
         let entry = node.args().nth(at).map(|entry| entry.value.to_string());
-        entry.ok_or_else(|| self.wrong(node, format!("`{}` says too little", node.name.text)))
+        entry.ok_or_else(|| self.wrong(node, format!("`{}` is missing an argument", node.name.text)))
     }
 
     fn property(&self, node: &Node, name: &str) -> Result<String, Unreadable> {
         let entry = node.prop(name).map(|entry| entry.value.to_string());
-        entry.ok_or_else(|| self.wrong(node, format!("`{}` has no `{name}`", node.name.text)))
+        entry.ok_or_else(|| self.wrong(node, format!("`{}` is missing `{name}`", node.name.text)))
     }
 
     fn number(&self, node: &Node, at: usize) -> Result<f64, Unreadable> {
         match node.args().nth(at).map(|entry| &entry.value) {
             Some(Scalar::Real(number)) => Ok(*number),
             Some(Scalar::Int(number)) => Ok(*number as f64),
-            _ => Err(self.wrong(node, format!("`{}` says no number", node.name.text))),
+            _ => Err(self.wrong(node, format!("`{}` expects a number", node.name.text))),
         }
     }
 
     fn digest(&self, node: &Node, at: usize) -> Result<Digest, Unreadable> {
-        self.text(node, at)?.parse().map_err(|_| self.wrong(node, format!("`{}` says no digest", node.name.text)))
+        self.text(node, at)?.parse().map_err(|_| self.wrong(node, format!("`{}` expects a digest", node.name.text)))
     }
 
     fn wrong(&self, node: &Node, text: String) -> Unreadable {
@@ -246,13 +247,13 @@ mod tests {
     fn what_is_wrong_is_told_with_its_line() {
         let text = write(&lock()).expect("it can be written");
         let told = |from: &str, to: &str| read(&text.replace(from, to)).expect_err("it is wrong").to_string();
-        assert_eq!(told("form 1", "form 2"), "line 3: its form is 2; this macula reads 1");
+        assert_eq!(told("form 1", "form 2"), "line 3: lock format 2 is newer than this macula supports (1)");
         assert_eq!(
             told("    kind train", "    kond train").split(": ").nth(1),
-            Some("`kond` is nothing that a lock says")
+            Some("unknown entry `kond` in lock file")
         );
         assert!(told("lock ", "lick ").contains("no `lock`"));
-        assert!(told("figure loss 1e-7", "figure loss high").contains("says no number"));
+        assert!(told("figure loss 1e-7", "figure loss high").contains("expects a number"));
     }
 
     #[test]

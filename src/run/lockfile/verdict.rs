@@ -1,4 +1,5 @@
-//! What came out as locked, what within the tolerance of its class, what otherwise, and why. Reads nothing: it compares two locks.
+//! Compares two sets of results: which stages match the lock file, which are within tolerance, which differ, and why.
+//! Reads no files.
 
 use std::collections::BTreeMap;
 
@@ -6,48 +7,49 @@ use serde::Serialize;
 
 use super::{LockedStage, Lockfile};
 use crate::base::Sources;
+use crate::base::figure::{counted, thousands};
 use crate::lang::spec::{Pipeline, StageSpec};
 use crate::run::Project;
 use crate::stage::{Determinism, Implementation, Tolerance};
 
-/// How a stage came out.
+/// Outcome of comparing a stage with the lock file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Every output has the locked bytes.
     BitForBit,
-    /// Other bytes, as its class allows, or that of what it is made from; every figure lies within the bound.
+    /// Bytes differ, but its own or an upstream determinism class allows it and every metric is within tolerance.
     WithinTolerance,
-    /// Other bytes.
+    /// Bytes differ.
     Differs,
-    /// The pipeline has it, the lock does not.
+    /// In the pipeline, but not in the lock file.
     New,
-    /// The lock has it, the pipeline does not.
+    /// In the lock file, but not in the pipeline.
     Gone,
-    /// It failed or was not run.
+    /// The stage failed or did not run.
     Missing,
 }
 
 impl Verdict {
-    /// Whether it is what the lock asks for.
+    /// Whether the lock file is satisfied.
     #[must_use]
     pub const fn as_locked(self) -> bool {
         matches!(self, Self::BitForBit | Self::WithinTolerance)
     }
 }
 
-/// A ground for another result.
+/// A cause of a difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Why {
     /// `data`, `version`, `parameter`, `seed`, `input`, `follows`, `class`, `figure` or `promise`.
     pub kind: &'static str,
-    /// In words.
+    /// The explanation.
     pub text: String,
-    /// `file:line`, where it stands in the pipeline.
+    /// `file:line` in the pipeline.
     pub at: Option<String>,
 }
 
-/// One stage compared.
+/// A stage, compared.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Judged {
     /// The stage.
@@ -55,17 +57,17 @@ pub struct Judged {
     /// Its determinism, as locked.
     #[serde(rename = "class")]
     pub determinism: String,
-    /// How it came out.
+    /// The outcome.
     pub verdict: Verdict,
-    /// How far its figures may lie from the locked ones, where they may.
+    /// Tolerance for its metrics, if they may differ.
     pub bound: Option<f64>,
-    /// The figure that lies farthest from the locked one, and how far.
+    /// The metric with the largest difference, and that difference.
     pub farthest: Option<(String, f64)>,
-    /// Grounds, the gravest first.
+    /// Causes, most important first.
     pub why: Vec<Why>,
 }
 
-/// Compares what came out with a lock. Of a run of some stages only, those that the lock has beside them do not count as gone.
+/// Compares results with a lock file. In a partial run, locked stages outside of it do not count as removed.
 #[must_use]
 pub fn judge(locked: &Lockfile, now: &Lockfile, project: &Project, wanted: &[&str]) -> Vec<Judged> {
     let mut judging = Judging { locked, now, project, judged: BTreeMap::new() };
@@ -92,12 +94,12 @@ struct Judging<'a> {
     locked: &'a Lockfile,
     now: &'a Lockfile,
     project: &'a Project<'a>,
-    /// Of stages that came out within a tolerance, the bound; of those that differ, none.
+    /// For stages within tolerance, the tolerance; [`None`] for stages that differ.
     judged: BTreeMap<String, Option<f64>>,
 }
 
 impl<'a> Judging<'a> {
-    /// The wanted stages, each after what it needs.
+    /// The wanted stages, each after its dependencies.
     fn in_order(&self, wanted: &[&str]) -> Vec<&'a StageSpec> {
         let Pipeline { stages, .. } = self.project.pipeline;
         let (graph, _) = crate::plan::Graph::new(self.project.pipeline);
@@ -129,12 +131,12 @@ impl<'a> Judging<'a> {
         let own = found.and_then(|found| apart(found, old, now));
         if let Some(own) = own {
             let text = format!(
-                "computed on `{}`, the lock on `{}`: figures may differ by {}",
+                "computed on `{}`, locked on `{}`: metrics may differ by {}",
                 now.target, old.target, own.figures
             );
             judged.why.push(Why { kind: "class", text, at: None });
         }
-        // What came within a tolerance hands it on; what differs without a bound leaves none.
+        // A stage within tolerance passes its tolerance on; one that differs without a bound leaves no bound.
         let above: Vec<Option<f64>> = stage
             .inputs
             .iter()
@@ -154,17 +156,18 @@ impl<'a> Judging<'a> {
         let beyond = judged.farthest.as_ref().filter(|(_, by)| *by > bound);
         match (lost, beyond) {
             (None, None) => judged.verdict = Verdict::WithinTolerance,
-            (Some(name), _) => judged.why.insert(0, figure(format!("it has no `{name}` any more"))),
+            (Some(name), _) => judged.why.insert(0, figure(format!("metric `{name}` is missing"))),
             (None, Some((name, by))) => {
-                judged
-                    .why
-                    .insert(0, figure(format!("`{name}` lies {by:.4} from the locked figure, more than {bound:.3}")));
+                judged.why.insert(
+                    0,
+                    figure(format!("`{name}` differs by {by:.4} from the locked value (tolerance {bound:.3})")),
+                );
             }
         }
         judged
     }
 
-    /// What of a stage's own facts, and of its inputs, is not as locked.
+    /// What changed in a stage's own facts and in its inputs.
     fn changes(&self, stage: &StageSpec, old: &LockedStage, now: &LockedStage) -> Vec<Why> {
         let sources = self.project.sources;
         let mut found = data(old, now);
@@ -188,20 +191,20 @@ impl<'a> Judging<'a> {
                 let text = format!("input `{}` is {}, was {}", input.port, words(is), words(then));
                 found.push(Why { kind: "input", text, at: cite(sources, Some(input.span)) });
             } else if let Some(from) = input.from.iter().find(|from| self.judged.contains_key(&from.stage)) {
-                let text = format!("follows from `{}` at its input `{}`", from.stage, input.port);
+                let text = format!("caused by `{}` at input `{}`", from.stage, input.port);
                 found.push(Why { kind: "follows", text, at: None });
             }
         }
         let gone = old.inputs.keys().filter(|port| !now.inputs.contains_key(*port));
         found.extend(gone.map(|port| {
-            let text = format!("input `{port}` is given nothing any more");
+            let text = format!("input `{port}` is no longer connected");
             Why { kind: "input", text, at: cite(sources, Some(stage.span)) }
         }));
         found
     }
 }
 
-/// The tolerance that holds between the classes of two results, where it is not the same class.
+/// The tolerance between the targets of two results, if these differ.
 fn apart(implementation: &Implementation, old: &LockedStage, now: &LockedStage) -> Option<Tolerance> {
     match implementation.determinism {
         Determinism::PathExact { tolerance, .. } if old.target != now.target => Some(tolerance),
@@ -211,8 +214,11 @@ fn apart(implementation: &Implementation, old: &LockedStage, now: &LockedStage) 
 
 fn unexplained(old: &LockedStage) -> Why {
     let text = match old.determinism.as_str() {
-        "unknown" => "a command made other bytes of the same; nothing was promised of it".to_owned(),
-        class => format!("nothing changed, and `{class}` promises the same bytes: this is a defect of macula"),
+        "unknown" => {
+            "the command produced different bytes from the same inputs; commands are not required to be deterministic"
+                .to_owned()
+        }
+        class => format!("nothing changed, but a `{class}` stage must produce the same bytes: this is a bug in macula"),
     };
     Why { kind: "promise", text, at: None }
 }
@@ -229,18 +235,14 @@ fn farthest(old: &LockedStage, now: &LockedStage, free: &[&str]) -> Option<(Stri
     apart.fold(None, |most, next| if most.as_ref().is_some_and(|most| most.1 >= next.1) { most } else { Some(next) })
 }
 
-/// What of a source's files is not as locked.
+/// What changed in a source's files.
 fn data(old: &LockedStage, now: &LockedStage) -> Vec<Why> {
     let why = |text: String| Why { kind: "data", text, at: None };
     if old.outputs == now.outputs || now.count == 0 {
         return Vec::new();
     }
     if old.files.is_empty() || now.files.is_empty() {
-        return vec![why(format!(
-            "data changed: {}, locked were {}",
-            crate::base::figure::counted(now.count as u64, "file", "files"),
-            old.count
-        ))];
+        return vec![why(format!("data changed: {}, was {}", counted(now.count as u64, "file", "files"), old.count))];
     }
     let shown = |name: &Option<String>| name.clone().unwrap_or_default();
     let mut found: Vec<Why> = Vec::new();
@@ -254,13 +256,17 @@ fn data(old: &LockedStage, now: &LockedStage) -> Vec<Why> {
     found.sort_by(|one, other| one.text.cmp(&other.text));
     let gone = old.files.keys().filter(|of_name| !now.files.contains_key(*of_name)).count();
     if gone > 0 {
-        found.push(why(format!("data missing: {} that the lock knows by its digest alone", files(gone))));
+        found.push(why(missing(gone as u64)));
     }
     found
 }
 
-fn files(count: usize) -> String {
-    crate::base::figure::counted(count as u64, "file", "files")
+/// The text for locked files that are gone: their names are not known.
+fn missing(count: u64) -> String {
+    if count == 1 {
+        return "1 locked file is missing (the lock stores its digest, not its name)".to_owned();
+    }
+    format!("{} locked files are missing (the lock stores their digests, not their names)", thousands(count))
 }
 
 fn params(stage: &StageSpec, old: &LockedStage, now: &LockedStage, sources: &Sources) -> Vec<Why> {
@@ -269,8 +275,8 @@ fn params(stage: &StageSpec, old: &LockedStage, now: &LockedStage, sources: &Sou
         let text = match (old.params.get(name), now.params.get(name)) {
             (Some(old), Some(now)) if old == now => return None,
             (Some(old), Some(now)) => format!("`{name}` {old} -> {now}"),
-            (None, Some(now)) => format!("`{name}` {now} is new"),
-            (old, None) => format!("`{name}` {} is gone", old.map_or("", String::as_str)),
+            (None, Some(now)) => format!("`{name}` {now} was added"),
+            (old, None) => format!("`{name}` {} was removed", old.map_or("", String::as_str)),
         };
         let span = stage.spans.get(name).copied().or(Some(stage.span));
         Some(Why { kind: "parameter", text, at: cite(sources, span) })
@@ -279,6 +285,6 @@ fn params(stage: &StageSpec, old: &LockedStage, now: &LockedStage, sources: &Sou
 }
 
 fn cite(sources: &Sources, span: Option<crate::base::Span>) -> Option<String> {
-    // A pipeline that was made by hand has no text.
+    // A pipeline built in code has no text.
     sources.iter().next().is_some().then(|| span.map(|span| sources.cite(span)))?
 }

@@ -1,5 +1,5 @@
-//! What differs between the outputs that a folder below `results/` shows and those that it should show: where that is little of
-//! much, only that is linked anew.
+//! Differences between the linked outputs in a folder below `results/` and the current ones: if few of many files
+//! differ, only those are relinked.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -12,17 +12,17 @@ use crate::base::{Digest, disk};
 use crate::plan::Known;
 use crate::store::{Entry, Objects, Tree, as_path};
 
-/// What has to be done within the folder of one port.
+/// Changes within the folder of one port.
 #[derive(Debug, Default)]
 pub(super) struct Change<'a> {
-    /// Names that show something else, or nothing any more.
+    /// Names with other content, or none, from now on.
     gone: Vec<String>,
-    /// Names that show something new.
+    /// Names with new content.
     pub(super) new: Vec<(&'a String, &'a Entry)>,
 }
 
-/// What differs, by port, where the folder `place` shows outputs of the same ports, most of which stay; [`None`] where all is to be
-/// linked anew. `marker` is what it should say then.
+/// The changes by port, if the folder `place` shows outputs of the same ports and most files stay; [`None`] if
+/// everything must be relinked. `marker` is the folder's new marker.
 pub(super) fn find<'a>(
     place: &Path,
     marker: &Marker,
@@ -31,7 +31,7 @@ pub(super) fn find<'a>(
     objects: &Objects,
 ) -> Option<BTreeMap<&'a String, Change<'a>>> {
     let linked = Marker::read(place);
-    // What was put into quarantine meanwhile may be linked under any name.
+    // Objects quarantined meanwhile may be linked under any name.
     if linked.after != marker.after
         || !linked.ports.keys().eq(marker.ports.keys())
         || !known.outputs.values().any(is_large)
@@ -77,10 +77,11 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Makes the changes, and writes what the folder says. What is killed meanwhile leaves a folder that says that it shows nothing.
+/// Applies the changes and updates the marker. A process killed meanwhile leaves a marker that says that the folder
+/// shows nothing.
 ///
 /// # Errors
-/// What the system says, or that a person's file is in the way; then all is to be linked anew.
+/// The system's error, or a user's file is in the way; then everything must be relinked.
 pub(super) fn make(
     place: &Path,
     shown: &Shown,
@@ -106,7 +107,7 @@ pub(super) fn make(
             }
             remove(&folder.join(name))?;
             let parents = Path::new(name).ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
-            // A folder that is not empty stays.
+            // Folders that are not empty stay.
             let _ = parents.map(|above| folder.join(above)).try_for_each(std::fs::remove_dir);
         }
         super::fill(&folder, change.new.iter().copied(), objects)?;
@@ -117,10 +118,10 @@ pub(super) fn make(
 }
 
 fn in_the_way(name: &str) -> io::Error {
-    io::Error::new(ErrorKind::AlreadyExists, format!("`{name}` is not what was linked"))
+    io::Error::new(ErrorKind::AlreadyExists, format!("`{name}` is not macula's link"))
 }
 
-/// Removes a file; one that is not there is well gone.
+/// Removes a file; a missing file is not an error.
 fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),

@@ -1,5 +1,5 @@
-//! What a folder below `results/` says that it shows: a file in it, so that an unchanged one is left alone and one that shows nearly
-//! the same is changed where it differs.
+//! The marker file in a folder below `results/`: which outputs the folder shows, so that an unchanged folder is left
+//! alone and one that differs little is only updated.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,35 +8,35 @@ use std::path::Path;
 use crate::base::Digest;
 use crate::store::{Artifact, Entry, Objects};
 
-/// Its name.
+/// File name of the marker.
 pub(super) const FILE: &str = ".macula";
 
-/// The first line while a folder is being changed: then it shows nothing, and the other lines say what may be linked there.
+/// First line while a folder is being changed: it shows nothing, and the other lines list what may be linked there.
 pub(super) const CHANGING: &str = "being changed\n";
 
-/// The first word of the line with the digest of the folder's `README.txt`; no port is called so.
+/// First word of the line with the digest of the folder's `README.txt`; no port has this name.
 const README: &str = ".readme";
 
 /// What a folder shows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Marker {
-    /// When an object was last put into quarantine before it was linked. An older macula did not write it.
+    /// Time of the last quarantine before it was linked; [`None`] in old markers.
     pub(super) after: Option<u64>,
-    /// For each port its tree.
+    /// The tree of each port.
     pub(super) ports: BTreeMap<String, Shown>,
 }
 
-/// A tree that is shown.
+/// A linked tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     /// Its digest.
     pub(super) tree: Digest,
-    /// The object that holds its names. An older macula did not write it.
+    /// The object that holds its names; [`None`] in old markers.
     pub(super) object: Option<Entry>,
 }
 
 impl Marker {
-    /// Of a stage's outputs, shown now.
+    /// The marker for a stage's outputs, linked now.
     pub(super) fn of(outputs: &BTreeMap<String, Artifact>, objects: &Objects) -> Self {
         let shown = |artifact: &Artifact| Shown { tree: artifact.digest(), object: artifact.object() };
         Self {
@@ -45,7 +45,7 @@ impl Marker {
         }
     }
 
-    /// What the folder `place` says.
+    /// The marker of the folder `place`.
     pub(super) fn read(place: &Path) -> Self {
         let text = std::fs::read_to_string(place.join(FILE)).unwrap_or_default();
         Self::parse(&text).unwrap_or_default()
@@ -68,7 +68,7 @@ impl Marker {
         Some(found)
     }
 
-    /// Whether both show the same trees.
+    /// Whether both have the same trees.
     pub(super) fn same_trees(&self, other: &Self) -> bool {
         let same = |((port, mine), (also, other)): ((&String, &Shown), (&String, &Shown))| {
             port == also && mine.tree == other.tree
@@ -76,7 +76,7 @@ impl Marker {
         self.ports.len() == other.ports.len() && self.ports.iter().zip(&other.ports).all(same)
     }
 
-    /// As it is written, beside a `README.txt` of this digest.
+    /// The marker's text, with the digest of the folder's `README.txt`.
     pub(super) fn text(&self, readme: Option<Digest>) -> String {
         let mut text = self.after.map(|time| format!("after {time}\n")).unwrap_or_default();
         for (port, Shown { tree, object }) in &self.ports {
@@ -93,7 +93,7 @@ fn entry(words: &[&str]) -> Option<Entry> {
     Some(Entry { digest: digest.parse().ok()?, size: size.parse().ok()? })
 }
 
-/// For each port that a text names the object that holds its names, whether the folder is being changed or not.
+/// The object with the names of each port, whether the folder is being changed or not.
 pub(super) fn objects(text: &str) -> Vec<(String, Option<Entry>)> {
     let ports = text.lines().filter_map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
         ["after" | README, _] => None,
@@ -103,7 +103,7 @@ pub(super) fn objects(text: &str) -> Vec<(String, Option<Entry>)> {
     ports.collect()
 }
 
-/// The digest of the folder's `README.txt`, and while it is being changed of the next one, too; none where an older macula wrote it.
+/// Digests of the folder's `README.txt`: one, or two while the folder is being changed; none in old markers.
 pub(super) fn readmes(text: &str) -> Vec<Digest> {
     text.lines().filter_map(|line| line.strip_prefix(README)?.trim_start().parse().ok()).collect()
 }

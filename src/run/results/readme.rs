@@ -1,11 +1,11 @@
-//! `README.txt` beside a stage's outputs: what they are, and for each kind of file a line of Python that loads it. The lines run as they
-//! stand, from that folder (`tests/checks/outputs.py` runs them).
+//! `README.txt` in a stage's result folder: what the outputs are, and for each file type a line of Python that loads
+//! it. The lines work as they are, from that folder (`tests/checks/outputs.py` runs them).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Shown;
 
-/// How Python reads a file, and many of them, by the ending: `PATH` stands for its name, `GLOB` for a pattern.
+/// How to read one file and many files in Python, by file extension: `PATH` stands for the name, `GLOB` for a pattern.
 const LOADERS: [(&str, &str, &str); 5] = [
     (
         "json",
@@ -35,17 +35,17 @@ const LOADERS: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// What people take one file for another of: words behind its line.
+/// Comments for files that are easily confused.
 const WORDS: [(&str, &str); 2] =
     [("weights.safetensors", "the chosen epoch"), ("last.safetensors", "the last epoch, which may be a worse one")];
 
-/// Single files of one kind that are named; a folder with more of them is none of named files.
+/// Files of one type that are named individually; a folder with more gets a pattern.
 const MOST: usize = 8;
 
-/// What the folder of a stage holds and how Python loads it.
+/// The text for a stage's folder.
 pub(super) fn text(stage: &str, shown: &Shown) -> String {
     let mut text = format!("{stage}: {}\n", shown.headline);
-    text.push_str("Links into macula's store, made anew by each run; copy what you want to change.\n\n");
+    text.push_str("Hard links into macula's store, replaced by each run. Copy files before editing.\n\n");
     for (ending, one, many) in LOADERS {
         let mut names = Vec::new();
         for (port, tree) in &shown.outputs {
@@ -74,12 +74,12 @@ fn ending_of(name: &str) -> Option<&str> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Group {
     One(String),
-    /// All that a pattern of Python's `glob` finds.
+    /// All files that match a Python `glob` pattern.
     Many(String),
 }
 
-/// Files of one ending, in as few groups as name them all: each by itself where they are few in their folder and no other folder has one
-/// of that name, all of a folder, or those of one name in all folders. What people want first comes first.
+/// Groups files of one extension so that few groups cover all of them: single files if a folder has few and no other
+/// folder has one of that name, else all of a folder, or all of one name in all folders. The most wanted come first.
 fn groups(names: &[String]) -> Vec<Group> {
     let parts = |name: &str| {
         name.rsplit_once('/').map_or((String::new(), name.to_owned()), |(a, b)| (a.to_owned(), b.to_owned()))
@@ -93,7 +93,7 @@ fn groups(names: &[String]) -> Vec<Group> {
         let (folder, name) = parts(full);
         let (beside, elsewhere) = (by_folder[&folder], by_name[&name]);
         if elsewhere > beside {
-            // As deep as this one lies, below the folder that all share.
+            // As deep as this one, below the common folder.
             let depth = folder.split('/').filter(|part| !part.is_empty()).count();
             return Group::Many(format!("{}{}", "*/".repeat(depth), escaped(&name)));
         }
@@ -114,12 +114,12 @@ fn groups(names: &[String]) -> Vec<Group> {
     all
 }
 
-/// A text as a literal of Python's (and JSON's).
+/// A text as a Python (and JSON) string literal.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A name in which no character means more than itself to `glob`.
+/// A name with `glob` characters escaped.
 fn escaped(name: &str) -> String {
     let one = |letter: char| if "*?[".contains(letter) { format!("[{letter}]") } else { letter.to_string() };
     name.chars().map(one).collect()
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(
             text("fit", &shown),
             "fit: epoch 3\n\
-             Links into macula's store, made anew by each run; copy what you want to change.\n\n\
+             Hard links into macula's store, replaced by each run. Copy files before editing.\n\n\
              import json; json.load(open(\"model.json\"))\n\
              import pandas; pandas.read_parquet(\"epochs.parquet\")\n\
              from safetensors.numpy import load_file; load_file(\"weights.safetensors\")  # the chosen epoch\n\

@@ -1,5 +1,5 @@
-//! What lies in a folder below `results/` and is not macula's: only what macula linked, and what still is what it linked, is removed. All
-//! else stays, under another name where its own is needed.
+//! Users' files in a folder below `results/`: macula removes only its own links that are still what it linked.
+//! Everything else stays, renamed if its name is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -13,33 +13,34 @@ use crate::base::Digest;
 use crate::store::files::digest_of_file;
 use crate::store::{Entry, Objects, Tree, as_path};
 
-/// Beside the marker, for each port the table of what is linked, as the store has it. It outlives the store's own, which collection takes.
+/// Prefix of the tables of linked names, one per port, hard-linked from the store. They survive collection of the
+/// store's own.
 const TABLE: &str = ".macula.";
 
-/// The file that says what a folder holds.
+/// The file that describes a folder's content.
 pub(super) const README: &str = "README.txt";
 
-/// The name of a port's table.
+/// File name of a port's table.
 pub(super) fn table(port: &str) -> String {
     format!("{TABLE}{port}")
 }
 
-/// What macula linked in a folder, as far as that is known.
+/// What macula linked in a folder, as far as known.
 #[derive(Debug, Default)]
 pub(super) struct Linked {
-    /// Names and what they were linked to. A name of a port's may stand for itself and below the port: what is ours is told by its
-    /// bytes, too.
+    /// Names and what they were linked to. A port's name may stand for itself or below the port, so the bytes are
+    /// compared too.
     files: BTreeMap<PathBuf, BTreeSet<Entry>>,
-    /// Names that lead to others.
+    /// Names that are folders of others.
     folders: BTreeSet<PathBuf>,
-    /// Digests of texts of [`README`], where they are known.
+    /// Digests of earlier texts of [`README`], if known.
     readmes: Vec<Digest>,
-    /// Whether something was linked of which no table is left: an older macula wrote none, and the store has it no more.
+    /// Whether a table of linked names is lost: older versions wrote none, and the store no longer has it.
     unknown: bool,
 }
 
 impl Linked {
-    /// What was linked in `place`.
+    /// What macula linked in `place`.
     pub(super) fn of(place: &Path, objects: &Objects) -> Self {
         let mut linked = Self::default();
         let text = fs::read_to_string(place.join(marker::FILE)).unwrap_or_default();
@@ -79,7 +80,7 @@ impl Linked {
         }
     }
 
-    /// Whether `place` holds nothing under the name `name` but what macula linked there, so that it may go.
+    /// Whether `name` in `place` is only macula's and may be removed.
     pub(super) fn may_go(&self, place: &Path, name: &Path, objects: &Objects) -> bool {
         let path = place.join(name);
         let Ok(facts) = path.symlink_metadata() else { return true };
@@ -96,7 +97,7 @@ impl Linked {
             let known = self.readmes.contains(&Digest::of(text.as_bytes()));
             return known || self.readmes.is_empty() && is_readme(&text);
         }
-        // The bytes are in the store under the digest that they have now: nothing is lost.
+        // The store has the file's current bytes: nothing is lost.
         let stored = || digest(&path).is_some_and(|entry| objects.own_facts(&entry).is_some());
         self.unknown && facts.is_file() && stored()
     }
@@ -106,7 +107,7 @@ impl Linked {
 fn is_still(path: &Path, facts: &Metadata, entry: &Entry, objects: &Objects) -> bool {
     let stored = objects.own_facts(entry);
     if facts.is_symlink() {
-        // Links lead to a user's file, by its whole path, or to an object that lies on another disk.
+        // Symbolic links lead to a user's file by absolute path, or to an object on another file system.
         let target = fs::read_link(path).unwrap_or_default();
         let object = entry.digest.to_string();
         let of_object = target.file_name().is_some_and(|name| object.ends_with(&*name.to_string_lossy()));
@@ -117,7 +118,7 @@ fn is_still(path: &Path, facts: &Metadata, entry: &Entry, objects: &Objects) -> 
     }
     let same =
         |other: Option<Metadata>| other.is_some_and(|other| (other.dev(), other.ino()) == (facts.dev(), facts.ino()));
-    // An object that somebody made writable may have been written to; one in quarantine stays there as it is.
+    // An object that somebody made writable may have been changed; a quarantined one stays as it is.
     same(stored) && facts.permissions().mode() & 0o222 == 0
         || same(objects.quarantined(&entry.digest))
         || facts.len() == entry.size && digest(path) == Some(*entry)
@@ -127,14 +128,14 @@ fn digest(path: &Path) -> Option<Entry> {
     digest_of_file(fs::File::open(path).ok()?).ok()
 }
 
-/// Whether a text is one that an older macula wrote, which did not say its digest: nobody added a line to it.
+/// Whether a text is an unedited README of an older version, which did not record the digest.
 fn is_readme(text: &str) -> bool {
     const LINKS: &str = "Links into macula's store, made anew by each run; copy what you want to change.";
     let ours = |line: &str| line.is_empty() || line.starts_with("import ") || line.starts_with("from ");
     text.split_once(LINKS).is_some_and(|(_, rest)| rest.lines().all(ours))
 }
 
-/// A person's file whose name was needed, and what it is called now.
+/// A user's file that was in the way, and its new name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renamed {
     /// Its name within the stage's folder.
@@ -143,17 +144,17 @@ pub struct Renamed {
     pub now: PathBuf,
 }
 
-/// Empties the folder `from`, which `to` replaced: what macula linked goes, all else moves to its name below `to`. Names what got another name
-/// there.
+/// Empties the replaced folder `from`: removes macula's links and moves everything else to its name below `to`. Returns
+/// what had to be renamed.
 ///
 /// # Errors
-/// What the system says; what was not moved then is still there.
+/// The system's error; files that were not moved are still there.
 pub(super) fn give_back(from: &Path, to: &Path, objects: &Objects) -> io::Result<Vec<Renamed>> {
     let linked = Linked::of(from, objects);
     let mut renamed = Vec::new();
     let mut own = Vec::new();
     empty(from, to, Path::new(""), &linked, objects, &mut own, &mut renamed)?;
-    // What says what is macula's goes last: a process may be killed before.
+    // The marker goes last: the process may be killed before.
     own.iter().try_for_each(|name| fs::remove_file(from.join(name)))?;
     fs::remove_dir(from)?;
     Ok(renamed)
@@ -191,7 +192,7 @@ fn empty(
     Ok(())
 }
 
-/// `name`, or one like it that nothing has below `to`; folders that are there are gone into.
+/// `name`, or a similar name that is free below `to`; existing folders are entered.
 fn free(to: &Path, name: &Path) -> PathBuf {
     let mut found = PathBuf::new();
     let mut parts = name.iter().peekable();

@@ -87,8 +87,7 @@ impl Bucket {
         let failed = |error: Error| {
             let text = format!("`{name}` cannot be opened: {}", without_values(&error));
             let from = kind.credentials();
-            let hint =
-                format!("credentials come from {from} (docs/remotes.md); `MACULA_REMOTE=none` disables remotes");
+            let hint = format!("credentials come from {from} (docs/remotes.md); `MACULA_REMOTE=none` disables remotes");
             Fault::hinted(text, hint)
         };
         let (reading, writing) = (open(patience).map_err(failed)?, open(patience + WRITING).map_err(failed)?);

@@ -208,7 +208,9 @@ fn trees_of(remote: &Remote, objects: &Objects, bundle: &Bundle) -> Result<Optio
     {
         return Ok(None);
     }
-    let other = || Fault::Wrong(format!("a result on remote `{}` does not contain the trees that its record names", remote.name));
+    let other = || {
+        Fault::Wrong(format!("a result on remote `{}` does not contain the trees that its record names", remote.name))
+    };
     let mut named = BTreeMap::new();
     for stored in bundle.record.outputs.values() {
         if !objects.stores(&stored.object) {

@@ -187,7 +187,8 @@ fn record_as(remote: &Remote, bundle: &Bundle, target: &str, text: &Bytes, mode:
 fn judge(remote: &Remote, name: &str, text: &Bytes) -> Result<(), Fault> {
     let judged = std::mem::replace(&mut *lock(&remote.judged), true);
     if !judged && remote.tried(|site| site.create(name, text.clone()))? {
-        let text = format!("remote `{}` ignores if-none-match: concurrent pushes may overwrite each other", remote.name);
+        let text =
+            format!("remote `{}` ignores if-none-match: concurrent pushes may overwrite each other", remote.name);
         let hint = "if several processes push one key at the same time, the last one wins instead of the first (docs/remotes.md)";
         remote.trouble(&Fault::hinted(text, hint));
     }

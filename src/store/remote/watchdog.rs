@@ -301,7 +301,8 @@ impl Watched<'_> {
         let all = lock(self.waited);
         let over = all.total > all.earned + ALL * self.watch.patience;
         over.then(|| {
-            let text = format!("remote `{}` is too slow: its responses took {:.0} s", self.name, all.total.as_secs_f64());
+            let text =
+                format!("remote `{}` is too slow: its responses took {:.0} s", self.name, all.total.as_secs_f64());
             Fault::hinted(text, "raise `timeout=` in `project.kdl`, or disable remotes with `MACULA_REMOTE=none`")
         })
     }

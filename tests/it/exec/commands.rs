@@ -91,7 +91,7 @@ fn a_command_that_takes_too_long_is_ended_with_all_that_it_started() {
     }
     let space = space("sleep 300 & sleep 300; echo 1 > outputs/a.json", "gives \"a.json\" json; timeout 0.5");
     // A run that waits for it ends the test, which waits for two minutes.
-    run(&space).code(1).says(&["command-timeout", "took longer"]);
+    run(&space).code(1).says(&["command-timeout", "timed out"]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_pipeline_that_was_not_trusted_runs_no_command() {
     macula(&space, "run pipeline.kdl").code(0);
     // A changed script, then a changed pipeline, ask again; what was trusted before still is.
     space.write("run.sh", "echo 2 > outputs/a.json");
-    macula(&space, "run pipeline.kdl").code(1).says(&["not-trusted", "the code that `script` gives"]);
+    macula(&space, "run pipeline.kdl").code(1).says(&["not-trusted", "the code in `script`"]);
     space.write("run.sh", "echo 1 > outputs/a.json");
     space.edit("pipeline.kdl", "seed=1", "seed=2");
     space.edit("pipeline.kdl", ONE, "gives \"a.json\" text");

@@ -93,7 +93,7 @@ fn confines() -> bool {
     let said = run(&space);
     let can = !said.stderr.contains("no-sandbox") && !said.stdout.contains("no-sandbox");
     if !can {
-        missing("sandbox", "this system can't confine commands");
+        missing("sandbox", "this system cannot sandbox commands");
     }
     can
 }

@@ -61,7 +61,7 @@ fn a_file_of_the_project_that_no_port_gives_is_refused_as_a_word() {
     let tool = space.path("tools/run.sh").canonicalize().expect("a path").display().to_string();
     let folder = space.path("tools").canonicalize().expect("a path").display().to_string();
     space.edit("pipeline.kdl", "command \"tools/run.sh\"", &format!("command sh \"{tool}\"; reads \"{folder}\""));
-    run(&space).code(1).says(&["a file of the project that it is not given", "`script` or `files`"]);
+    run(&space).code(1).says(&["a project file that is not among its inputs", "`script` or `files`"]);
     // A system's program is none, though a link of the project's environment leads to it.
     space.write("venv/pyvenv.cfg", "home = /usr/bin\n");
     std::fs::create_dir_all(space.path("venv/bin")).expect("a folder");

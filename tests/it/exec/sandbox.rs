@@ -13,7 +13,7 @@ fn a_file_that_was_not_declared_can_not_be_read_and_is_named() {
     space.write("secret.txt", "secret");
     let secret = space.path("secret.txt").canonicalize().expect("a path").display().to_string();
     space.write("run.sh", format!("cat {secret} > tmp/x && echo 1 > outputs/a.json\n"));
-    run(&space).code(1).says(&["undeclared-path", "it was kept from `[space]/secret.txt`"]);
+    run(&space).code(1).says(&["undeclared-path", "no access to `[space]/secret.txt`"]);
     // One that goes on without it is warned of.
     space.write("run.sh", format!("cat {secret} > tmp/x; echo 1 > outputs/a.json\n"));
     run(&space).code(0).says(&["undeclared-path", "went on without"]);

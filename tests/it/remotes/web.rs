@@ -49,7 +49,7 @@ fn a_server_that_misbehaves_is_told_once_and_the_run_goes_on_alone() {
         (Some(of(Manner::Silent)), "did not respond for"),
         (Some(of(Manner::Locked)), "responded with 401"),
         (Some(of(Manner::Cut)), "cannot be read"),
-        (None, "can't be"),
+        (None, "cannot be"),
     ] {
         let (other, said) = run(server.as_ref().map_or(&refused, |server| &server.address));
         let said = said.code(0).says(&["5 computed, 0 reused", says]);

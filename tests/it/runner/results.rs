@@ -121,7 +121,7 @@ fn a_result_that_a_person_replaced_is_kept_under_another_name() {
     assert_eq!(text(place.join("text")), "b(x)");
     assert_eq!([text(place.join("text.kept")), text(place.join("README.txt.kept"))], ["corrected", "what I found"]);
     assert_eq!(warned(&came).len(), 2);
-    assert!(warned(&came).iter().any(|told| told.contains("results/bench/one/text` was not what macula had linked")));
+    assert!(warned(&came).iter().any(|told| told.contains("results/bench/one/text` was changed by somebody else")));
     // Once more: neither is lost to the other.
     fs::remove_file(place.join("text")).expect("removed");
     fs::create_dir(place.join("text")).expect("made");
@@ -201,7 +201,7 @@ fn results_that_lie_elsewhere_are_told() {
     fs::create_dir(bench.path("elsewhere")).expect("made");
     symlink("elsewhere", bench.path("results")).expect("linked");
     let came = bench.run(&one("a")).done();
-    assert_eq!(warned(&came), ["`results` is a symbolic link: the results are linked in `elsewhere`"]);
+    assert_eq!(warned(&came), ["`results` is a symbolic link; results are linked in `elsewhere`"]);
     assert_eq!(text(bench.path("elsewhere/bench/one/text")), "a(x)");
     let record = bench.path(".macula/v1/runs").join(&came.report.record.id).join("events.jsonl");
     assert!(text(record).contains("\"results-links\""), "it is on record");

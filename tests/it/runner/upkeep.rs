@@ -167,7 +167,7 @@ fn what_cant_be_made_again_is_said() {
     fs::remove_file(bench.path("in.txt")).expect("deleted");
     let found = verified(&bench);
     let repaired = repaired(&bench, &found.findings);
-    assert!(repaired.left.iter().any(|(_, why)| why.contains("is gone")), "{repaired:?}");
+    assert!(repaired.left.iter().any(|(_, why)| why.contains("inputs are missing")), "{repaired:?}");
 }
 
 #[test]
