@@ -1,4 +1,4 @@
-//! The contract between the runner and the stages. The runner names no stage; a stage knows no runner.
+//! The contract between runner and stages. The runner names no stage, and a stage does not know the runner.
 
 mod progress;
 
@@ -15,73 +15,73 @@ use crate::lang::value::Value;
 pub use crate::sandbox::Network;
 use crate::store::{Asked, Entry, Fingerprint, Objects, StoreError, Tree};
 
-/// What a stage does, as Rust knows it; its signature (ports, parameters, docs) is in `stdlib/`.
+/// A stage's implementation; its signature (ports, parameters, docs) is in `stdlib/`.
 pub struct Implementation {
-    /// The name that a signature's `impl` gives.
+    /// The name in the signature's `impl`.
     pub name: &'static str,
-    /// Raised with every change of its output. A golden digest per version keeps it honest.
+    /// Raised with every change of its output; a golden digest per version enforces that.
     pub version: u32,
-    /// The version for given parameters, when a fix changed the output only for some of them: nobody else computes again.
-    /// [`None`] when `version` holds for all. Read it through [`Implementation::version_of`].
+    /// The version for given parameters, if a fix changed the output only for some: all others keep their cached
+    /// results. [`None`] if `version` holds for all. Read it through [`Implementation::version_of`].
     pub revised: Option<Revised>,
-    /// Whether it draws from the pipeline's seed (then the seed is in its key).
+    /// Whether it draws from the pipeline's seed; if so, the seed is part of its key.
     pub seeded: bool,
-    /// How far its output is the same elsewhere.
+    /// How reproducible its output is.
     pub determinism: Determinism,
-    /// What its parameters can't be whatever it is given ([`StageError::Input`] with the field): asked when a pipeline is checked,
-    /// before anything runs. [`None`] where each parameter's own type and range say all.
+    /// Optional cross-parameter validation; runs at check time and must not depend on inputs. Fails with
+    /// [`StageError::Input`] that names the field.
     pub check: Option<Check>,
-    /// What can be said before it runs of the inputs that are known by then. [`None`] where that is nothing.
+    /// Optional warnings about the inputs that are known before the stage runs.
     pub foresee: Option<Foresee>,
-    /// What it does.
+    /// The work itself.
     pub work: Work,
 }
 
 impl Implementation {
-    /// The version that keys hold for these parameters.
+    /// The version in the key for these parameters.
     #[must_use]
     pub fn version_of(&self, params: &BTreeMap<String, Value>) -> u32 {
         self.revised.map_or(self.version, |revised| revised(params))
     }
 }
 
-/// A version by parameters ([`Implementation::revised`]): at most `version`, and never one that another output had.
+/// A version by parameters ([`Implementation::revised`]): at most `version`, and never one that had a different output.
 pub type Revised = fn(&BTreeMap<String, Value>) -> u32;
 
-/// Looks at parameters alone.
+/// Cross-parameter validation.
 pub type Check = fn(&Params) -> Result<(), StageError>;
 
-/// Looks at parameters and at the inputs that are there before anything runs (`Inputs` lacks all others), and must be quick: a plan waits
-/// for it. What it gives is warned of; where it fails, the stage will not run.
+/// Checks parameters and those inputs that exist before anything runs ([`Inputs`] lacks all others). Must be quick,
+/// because every plan waits for it. Returns warnings; fails if the stage is sure to fail.
 pub type Foresee = fn(&Params, &Inputs, &Objects) -> Result<Vec<Warning>, StageError>;
 
-/// How far an implementation's output is the same elsewhere.
+/// How reproducible an implementation's output is.
 #[derive(Clone, Copy)]
 pub enum Determinism {
     /// The same bytes on any machine.
     BitExact,
-    /// The same bytes on the same kernel path, whatever the threads; from path to path within a tolerance.
+    /// The same bytes on the same target (kernel path), whatever the threads; within a tolerance across targets.
     PathExact {
-        /// Names the path that this machine computes on (`cpu-avx512`), from the stage's parameters: they may ask for a device.
+        /// The target that this machine computes on (`cpu-avx512`), given the parameters, which may name a device.
         path: fn(&BTreeMap<String, Value>) -> String,
-        /// How far results of two paths lie apart.
+        /// Tolerance between two targets.
         tolerance: Tolerance,
     },
-    /// Nobody can promise it: a command of the user's. Its results are kept and reused as those of [`Determinism::BitExact`].
+    /// Not guaranteed, as with users' commands. Results are cached like those of [`Determinism::BitExact`].
     Unknown,
 }
 
-/// How far two results of one key that were computed on different kernel paths lie apart at most.
+/// Maximum difference between two results of one key that were computed on different targets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
-    /// Each figure of the summary, by its difference.
+    /// Maximum absolute difference of each metric in the summary.
     pub figures: f64,
-    /// Figures that it does not hold for: those that are no measure of how good a result is (`epoch`).
+    /// Metrics that the tolerance does not apply to, because they do not measure quality (`epoch`).
     pub free: &'static [&'static str],
 }
 
 impl Determinism {
-    /// Its name, as the lock and `macula rebuild` have it.
+    /// Its name in lock files and in `macula rebuild`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -92,179 +92,183 @@ impl Determinism {
     }
 }
 
-/// The three shapes of work.
+/// The kinds of work.
 #[derive(Clone, Copy)]
 pub enum Work {
-    /// Describes files outside the store as a tree. Runs whenever a plan is made, so it must only list and digest.
+    /// Describes files outside the store as a tree. Runs for every plan, so it must only list and digest.
     Source(fn(&Params, &dyn Files) -> Result<Outcome, StageError>),
     /// One computation over all inputs.
     Whole(fn(&Ctx) -> Result<Outcome, StageError>),
-    /// As [`Work::Whole`], for a page that shows where its inputs came from: their human names and the summaries of their stages
-    /// ([`Named`]) are in its key too, so that the page is made again when a figure or a name on it changes. All other kinds
-    /// of work are given names for texts only, and no summaries.
+    /// As [`Work::Whole`], for a report that shows the origin of its inputs: their names and their stages' summaries
+    /// ([`Named`]) are part of its key, so the report is rebuilt when one of them changes. All other kinds of work get
+    /// names for messages only, and no summaries.
     Report(fn(&Ctx) -> Result<Outcome, StageError>),
-    /// A command of the user's, run outside of macula: only of a pipeline that was trusted, and confined where the system can.
+    /// Runs a user's command outside of macula: only for a trusted pipeline, and sandboxed if the system can.
     Command {
-        /// Prepares the command, runs it through [`CommandRunner`], takes in what it made.
+        /// Prepares the command, runs it through [`CommandRunner`], and stores its outputs.
         run: fn(&Ctx, &dyn CommandRunner) -> Result<Outcome, StageError>,
         /// Where the command's code comes from.
         code: Code,
     },
-    /// One computation per item, each with a key of its own (the implementation, the parameters, the item's name and tree).
+    /// One computation per item, each with its own key (implementation, parameters, the item's name and tree).
     Map {
-        /// The items that the inputs hold, in the order of the result.
+        /// The items of the inputs, in the order of the result.
         items: fn(&Ctx) -> Result<Vec<Item>, StageError>,
-        /// The result of one item; it may use nothing but the parameters, the streams and the item. Called from several threads.
+        /// Computes one item, using only the parameters, the streams and the item. Called from several threads.
         one: fn(&Ctx, &Item) -> Result<Tree, StageError>,
-        /// All results into one outcome.
+        /// Combines all results into one outcome.
         gather: Gather,
-        /// Parameters that say which items there are and nothing of what is made of each: they are not in the items' keys,
-        /// and `one` is not given them.
+        /// Parameters that only select the items and do not affect their results: they are not part of the items' keys,
+        /// and not passed to `one`.
         enumeration_params: &'static [&'static str],
     },
 }
 
-/// Where a command's code comes from: trust pins it beside the pipeline's text, and all of it is in the key.
+/// Where a command's code comes from. Trust covers it along with the pipeline's text, and all of it is part of the key.
 #[derive(Clone, Copy)]
 pub struct Code {
-    /// Input ports that hold code, wherever it was made.
+    /// Input ports whose content is always code.
     pub pinned: &'static [&'static str],
-    /// Input ports that may hold code: pinned is what a source gives there, for what a stage makes follows from what is pinned.
+    /// Input ports whose content may be code: trust covers what comes from a source; what a stage produces follows from
+    /// that.
     pub of_sources: &'static [&'static str],
-    /// The input port of the program that the command begins with. A program of the project's own folder is given there even if
-    /// the pipeline does not say so, and pinned.
+    /// The input port of the command's program. A program in the project's folder is passed to it and covered by trust
+    /// even if the pipeline does not connect the port.
     pub program: &'static str,
     /// The command's first word.
     pub word: fn(&Params) -> Option<String>,
 }
 
-/// Joins the results of all items, in the order of the items.
+/// Combines the results of all items, in the order of the items.
 pub type Gather = fn(&Ctx, &[(Item, Tree)]) -> Result<Outcome, StageError>;
 
-/// One item of a map stage: a name and what it is computed from.
+/// One item of a map stage: a name and the data that its result is computed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     /// Its name (`IDRiD_01`).
     pub name: String,
-    /// All that its result depends on.
+    /// Everything that its result depends on.
     pub tree: Tree,
-    /// Its size for the scheduler, in any unit: bytes in flight are bounded by it. 0 where it does not matter.
+    /// Estimated peak bytes while the item is processed; charged against `Options::memory` (bytes). 0 if negligible.
     pub bytes_in_flight: u64,
 }
 
-/// Files outside the store, as sources see them. Digests come from a cache that is trusted only where the clock allows.
+/// Files outside the store, as sources see them. Digests are cached as far as modification times allow.
 pub trait Files {
-    /// The regular files below `folder`, relative with `/`, sorted. Hidden files and folders are left out.
+    /// The regular files below `folder`, as relative paths with `/`, sorted. Hidden files and folders are omitted.
     ///
     /// # Errors
-    /// A [`StageError`] naming the folder that can't be listed, the link that can't be followed, or what is neither a file nor a folder.
+    /// A [`StageError`] that names the folder that cannot be listed, the link that cannot be followed, or the special
+    /// file.
     fn list(&self, folder: &Path) -> Result<Vec<String>, StageError>;
-    /// The entry of one file. Afterwards the store reads its bytes from there.
+    /// The entry of one file. From then on, the store reads its bytes from there.
     ///
     /// # Errors
-    /// A [`StageError`] naming the file where it can't be read.
+    /// A [`StageError`] that names the unreadable file.
     fn entry(&self, file: &Path) -> Result<Entry, StageError>;
-    /// As [`Files::entry`] of many files, which is faster.
+    /// The entries of many files, which is faster than one by one.
     ///
     /// # Errors
-    /// That of the first file that can't be read.
+    /// That of the first unreadable file.
     fn entries(&self, files: &[std::path::PathBuf]) -> Result<Vec<Entry>, StageError> {
         files.iter().map(|file| self.entry(file)).collect()
     }
-    /// Says which file stands at a place of the source's tree, once its entry is known: others may hold the same bytes.
+    /// Says which file stands at a path of the source's tree, after its entry is known: other files may hold the same
+    /// bytes.
     fn placed(&self, _entry: &Entry, _place: &str, _file: &Path) {}
-    /// Puts bytes that the source made (an index) into the store.
+    /// Stores bytes that the source created (an index).
     ///
     /// # Errors
-    /// As the store's.
+    /// Those of the store.
     fn put(&self, bytes: &[u8]) -> Result<Entry, StageError>;
-    /// A path as the user wrote it, against the project's folder.
+    /// A path as the user wrote it, relative to the project's folder.
     fn resolve(&self, path: &str) -> std::path::PathBuf;
-    /// The program that a command's first word means: of that name on the user's `PATH`, or where a path with `/` leads to from
-    /// the project's folder. [`None`] where there is none.
+    /// The program that a command's first word names: in the user's `PATH`, or, with a `/`, relative to the project's
+    /// folder. [`None`] if there is none.
     fn program(&self, _name: &str) -> Option<std::path::PathBuf> {
         None
     }
-    /// As [`Files::program`], where that is a file of the project's own folder: it may change with the project.
+    /// As [`Files::program`], if the program is a file in the project's folder: it may change with the project.
     fn own_program(&self, _word: &str) -> Option<std::path::PathBuf> {
         None
     }
-    /// How all that was asked for looks now, without reading a file; [`None`] where that can't be said, or something is not as the
-    /// question has it.
+    /// Fingerprint of everything that was asked for, without reading files; [`None`] if it cannot be computed, or an
+    /// answer has changed.
     fn fingerprint(&self, _asked: &[Asked]) -> Option<Fingerprint> {
         None
     }
-    /// From how many entries on what a source found is remembered: fewer files are looked at as fast as their memory is read.
+    /// Number of entries from which on a source's result is cached: for fewer, checking the files is as fast as reading
+    /// the cache.
     fn worth_remembering(&self) -> usize {
         1000
     }
-    /// Nanoseconds since 1970; 0 where there is no clock.
+    /// Nanoseconds since 1970; 0 without a clock.
     fn now(&self) -> u64 {
         0
     }
 }
 
-/// Runs commands for stages. The runner implements it; it keeps what a command says beside the run's record.
+/// Runs commands for stages. Implemented by the runner, which keeps their output with the run's record.
 pub trait CommandRunner: Sync {
     /// Runs a command to its end.
     ///
     /// # Errors
-    /// [`StageError::Input`] where it can't be confined, was not found, failed, took too long or too much memory, or did what it
-    /// may not; [`StageError::Stopped`].
+    /// [`StageError::Input`] if it cannot be sandboxed, was not found, failed, exceeded a limit or violated the
+    /// sandbox; [`StageError::Stopped`].
     fn run(&self, command: &Command) -> Result<CommandOutput, StageError>;
-    /// Whether the command will be confined; files of the store are lent to those alone.
+    /// Whether commands run in a sandbox; only then do they get hard links to files of the store.
     fn is_sandboxed(&self) -> bool;
     /// As [`Files::program`].
     fn program(&self, name: &str) -> Option<std::path::PathBuf>;
 }
 
-/// A command, and all it may do.
+/// A command and its permissions.
 #[derive(Clone, Debug, Default)]
 pub struct Command {
     /// The program and its arguments.
     pub words: Vec<String>,
-    /// The folder that it starts in and may read.
+    /// Its working folder, which it may read.
     pub folder: std::path::PathBuf,
-    /// Folders below it that it may write, too.
+    /// Subfolders that it may also write.
     pub writes: Vec<std::path::PathBuf>,
-    /// Places elsewhere that it may read.
+    /// Other paths that it may read.
     pub reads: Vec<std::path::PathBuf>,
-    /// Its environment's variables.
+    /// Environment variables.
     pub environment: BTreeMap<String, String>,
-    /// Names of variables of the user's that it is given too.
+    /// Names of the user's environment variables that it inherits.
     pub inherited: Vec<String>,
-    /// Whether it may reach the network.
+    /// Whether it may use the network.
     pub network: Network,
-    /// How long it may take.
+    /// Time limit.
     pub timeout: Option<std::time::Duration>,
-    /// Bytes that each of its processes may hold.
+    /// Memory limit for each of its processes, bytes.
     pub memory: Option<u64>,
 }
 
-/// A command that ended well.
+/// Outcome of a successful command.
 #[derive(Clone, Debug, Default)]
 pub struct CommandOutput {
-    /// What kept it where it belongs, for people: `Landlock, a network namespace`.
+    /// Description of the sandbox: `Landlock, a network namespace`.
     pub sandbox: String,
-    /// Paths that it said it was kept from, though it ended well.
+    /// Paths that it reported as inaccessible, although it succeeded.
     pub denied_paths: Vec<String>,
 }
 
-/// What a stage returns.
+/// The result of a stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// A tree for each output port that the signature names.
+    /// A tree for each output port of the signature.
     pub outputs: BTreeMap<String, Tree>,
-    /// What people are told; stored beside the outputs, and shown again whenever the result is reused.
+    /// Summary for the user; stored with the outputs and shown again when the result is reused.
     pub summary: Summary,
 }
 
-/// What a stage tells people: counts before and after, figures, warnings.
+/// What a stage reports to the user: counts, metrics, warnings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// One short line: `9,504 patches of 54 photographs, 6,214 healthy`.
     pub headline: String,
-    /// Figures that the signature names, those that are defined: `mean-average-precision`, `average-precision.MA`.
+    /// Metrics that the signature names, as far as they are defined: `mean-average-precision`, `average-precision.MA`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<String, f64>,
     /// Tables, the most important first.
@@ -276,9 +280,9 @@ pub struct Summary {
 /// A small table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Table {
-    /// A few words.
+    /// A short title.
     pub title: String,
-    /// Column heads; the first column names the row.
+    /// Column headers; the first column names the row.
     pub columns: Vec<String>,
     /// Rows, each as long as `columns`.
     pub rows: Vec<Vec<Cell>>,
@@ -298,42 +302,43 @@ pub enum Cell {
     Null(()),
 }
 
-/// Something that the user should know.
+/// A warning for the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    /// Its name in the catalogue.
+    /// Its code in the catalogue.
     pub code: String,
     /// Lower-case, names in backticks, no full stop.
     pub text: String,
 }
 
-/// Why a stage failed.
+/// An error of a stage.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
-    /// The user's data or parameters: says which file or field, and what to do.
+    /// A problem with the user's data or parameters: names the file or field, and what to do.
     #[error("{text}")]
     Input {
-        /// Its name in the catalogue (`truncated-photograph`, `mask-size`, …).
+        /// Its code in the catalogue (`truncated-photograph`, `mask-size`, …).
         code: &'static str,
         /// Lower-case, names in backticks, no full stop.
         text: String,
-        /// What to do about it.
+        /// What the user can do about it.
         hint: Option<String>,
-        /// The parameter or port at fault, dotted, where there is one; the runner shows where it stands in the file.
+        /// The parameter or port at fault, dotted, if there is one; the runner adds its location.
         field: Option<String>,
     },
-    /// The store or the disk.
+    /// An error of the store or the disk.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The user asked to stop; what was begun can be taken up again.
+    /// The user asked to stop; the work can be resumed.
     #[error("stopped")]
     Stopped,
-    /// A defect of macula.
-    #[error("{0} (this is a defect of macula)")]
+    /// A bug in macula.
+    #[error("{0} (this is a bug in macula)")]
     Bug(String),
 }
 
-/// A text whose line breaks are macula's own, which are followed by four spaces: one in a file's name begins no line.
+/// Escapes line breaks that are not macula's own, which are followed by four spaces: one in a file name must not start
+/// a line.
 fn unbroken(text: String) -> String {
     if !text.contains('\n') {
         return text;
@@ -344,19 +349,19 @@ fn unbroken(text: String) -> String {
 }
 
 impl StageError {
-    /// An error of the user's data or parameters.
+    /// An error in the user's data or parameters.
     #[must_use]
     pub fn input(code: &'static str, text: impl Into<String>) -> Self {
         Self::Input { code, text: unbroken(text.into()), hint: None, field: None }
     }
 
-    /// Whether it has that name in the catalogue.
+    /// Whether it has this code.
     #[must_use]
     pub fn has_code(&self, wanted: &str) -> bool {
         matches!(self, Self::Input { code, .. } if *code == wanted)
     }
 
-    /// Adds what to do about it.
+    /// Adds what the user can do about it.
     #[must_use]
     pub fn hint(mut self, words: impl Into<String>) -> Self {
         if let Self::Input { hint, .. } = &mut self {
@@ -375,25 +380,25 @@ impl StageError {
     }
 }
 
-/// Everything a running stage may use.
+/// Everything that a running stage may use.
 pub struct Ctx<'a> {
     /// Its parameters.
     pub params: &'a Params,
-    /// What its input ports were given.
+    /// Its inputs by port.
     pub inputs: &'a Inputs,
     /// Its random streams.
     pub streams: Streams,
     /// The store's objects.
     pub objects: &'a Objects,
-    /// A folder of its own for checkpoints, kept when it is killed and handed to the next attempt at the same key.
+    /// A folder for checkpoints, which survives a kill and is passed to the next attempt at the same key.
     pub partial: &'a Path,
-    /// Told of progress.
+    /// Receives progress.
     pub progress: &'a dyn Progress,
     /// Raised when the user asks to stop.
     pub stop: &'a Stop,
 }
 
-/// A flag that the runner raises when the user asks to stop, or when a stage has run too long.
+/// A flag that the runner raises when the user asks to stop, or when a stage exceeds its time limit.
 #[derive(Debug, Default)]
 pub struct Stop {
     own: AtomicBool,
@@ -401,7 +406,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// A flag that is up when `above` is, too.
+    /// A flag that is also up when `above` is.
     #[must_use]
     pub fn below(above: &Arc<Self>) -> Self {
         Self { own: AtomicBool::default(), above: Some(Arc::clone(above)) }
@@ -418,60 +423,60 @@ impl Stop {
         self.own.load(Ordering::SeqCst) || self.above.as_ref().is_some_and(|above| above.raised())
     }
 
-    /// For use with `?` at places where stopping is safe.
+    /// For use with `?` wherever stopping is safe.
     ///
     /// # Errors
-    /// [`StageError::Stopped`] where the flag is up.
+    /// [`StageError::Stopped`] if the flag is up.
     pub fn check(&self) -> Result<(), StageError> {
         if self.raised() { Err(StageError::Stopped) } else { Ok(()) }
     }
 }
 
-/// The inputs of a stage: for each port the trees given to it.
+/// The inputs of a stage: the trees given to each port.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs(pub BTreeMap<String, Vec<Named>>);
 
-/// A tree given to a port and the human name of where it came from, for texts only.
+/// A tree given to a port, with the name of its origin for messages.
 #[derive(Clone, Debug)]
 pub struct Named {
-    /// The stage that made it: `folds`.
+    /// The stage that produced it: `folds`.
     pub stage: String,
     /// `folds.train`.
     pub name: String,
     /// The tree.
     pub tree: Tree,
-    /// The summary of the stage it came from; given to [`Work::Report`] alone.
+    /// The summary of that stage; only for [`Work::Report`].
     pub summary: Option<Summary>,
 }
 
 impl Inputs {
-    /// The one tree of a port that must be given.
+    /// The single tree of a required port.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where the port is empty: the checker lets no such pipeline through.
+    /// [`StageError::Bug`] if the port is empty, which the checker rules out.
     pub fn one(&self, port: &str) -> Result<&Tree, StageError> {
         self.optional(port).ok_or_else(|| StageError::Bug(format!("no input at port `{port}`")))
     }
 
-    /// The tree of a port that may be absent.
+    /// The tree of an optional port.
     #[must_use]
     pub fn optional(&self, port: &str) -> Option<&Tree> {
         self.0.get(port).and_then(|given| given.first()).map(|named| &named.tree)
     }
 
-    /// All that a port was given.
+    /// All trees of a port.
     #[must_use]
     pub fn many(&self, port: &str) -> &[Named] {
         self.0.get(port).map_or(&[], Vec::as_slice)
     }
 }
 
-/// The parameters of a stage, by dotted name, as the checker left them: present, typed and in range.
+/// The parameters of a stage by dotted name, as checked: present, typed and in range.
 #[derive(Clone, Debug, Default)]
 pub struct Params(pub BTreeMap<String, Value>);
 
 impl Params {
-    /// The value of `name`; [`Value::None`] where a choice left it out.
+    /// The value of `name`; [`Value::None`] if it is omitted.
     #[must_use]
     pub fn get(&self, name: &str) -> &Value {
         self.0.get(name).unwrap_or(&Value::None)
@@ -480,7 +485,7 @@ impl Params {
     /// A whole number.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where it is none.
+    /// [`StageError::Bug`] if it is something else.
     pub fn int(&self, name: &str) -> Result<i64, StageError> {
         match self.get(name) {
             Value::Int(value) => Ok(*value),
@@ -488,10 +493,10 @@ impl Params {
         }
     }
 
-    /// A whole number that can't be negative.
+    /// A non-negative whole number.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where it is none.
+    /// [`StageError::Bug`] if it is something else.
     pub fn count(&self, name: &str) -> Result<usize, StageError> {
         usize::try_from(self.int(name)?).map_err(|_| wrong(name, "a count", self.get(name)))
     }
@@ -499,7 +504,7 @@ impl Params {
     /// A real number.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where it is none.
+    /// [`StageError::Bug`] if it is something else.
     pub fn real(&self, name: &str) -> Result<f64, StageError> {
         match self.get(name) {
             Value::Real(value) => Ok(*value),
@@ -508,18 +513,18 @@ impl Params {
         }
     }
 
-    /// A real number that may be absent.
+    /// An optional real number.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where it is something else.
+    /// [`StageError::Bug`] if it is something else.
     pub fn real_or_none(&self, name: &str) -> Result<Option<f64>, StageError> {
         if matches!(self.get(name), Value::None) { Ok(None) } else { self.real(name).map(Some) }
     }
 
-    /// A whole number that may be absent.
+    /// An optional whole number.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where it is something else.
+    /// [`StageError::Bug`] if it is something else.
     pub fn count_or_none(&self, name: &str) -> Result<Option<usize>, StageError> {
         if matches!(self.get(name), Value::None) { Ok(None) } else { self.count(name).map(Some) }
     }
@@ -527,7 +532,7 @@ impl Params {
     /// Text, a name, a path as written, or the case of a choice.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where it is none.
+    /// [`StageError::Bug`] if it is something else.
     pub fn text(&self, name: &str) -> Result<&str, StageError> {
         match self.get(name) {
             Value::Text(value) | Value::Path(value) => Ok(value),
@@ -538,7 +543,7 @@ impl Params {
     /// `#true` or `#false`.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where it is neither.
+    /// [`StageError::Bug`] if it is something else.
     pub fn flag(&self, name: &str) -> Result<bool, StageError> {
         match self.get(name) {
             Value::Bool(value) => Ok(*value),
@@ -546,13 +551,13 @@ impl Params {
         }
     }
 
-    /// The values of a list; empty where it is absent.
+    /// The values of a list; empty if it is omitted.
     #[must_use]
     pub fn list(&self, name: &str) -> &[Value] {
         if let Value::List(values) = self.get(name) { values } else { &[] }
     }
 
-    /// The pairs of a map; [`None`] where it is absent.
+    /// The pairs of a map; [`None`] if it is omitted.
     #[must_use]
     pub fn map(&self, name: &str) -> Option<&BTreeMap<String, Value>> {
         if let Value::Map(values) = self.get(name) { Some(values) } else { None }

@@ -1,5 +1,5 @@
-//! Files below a folder that is held open, reached name by name from there: no link is followed, so nothing outside of the folder is
-//! ever opened, whatever somebody puts in the place of a file or folder meanwhile.
+//! Access to files below an open folder, name by name: no symbolic link is followed, so nothing outside of the folder
+//! is ever opened, whatever somebody swaps in meanwhile.
 
 use std::fs::File;
 use std::io;
@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 
-/// A folder below a folder lies at most this deep.
+/// Maximum depth of subfolders.
 const DEEPEST: usize = 128;
 
-/// A folder that is held open.
+/// An open folder.
 #[derive(Debug)]
 pub struct Beneath {
     root: OwnedFd,
     path: PathBuf,
 }
 
-/// Why what lies below a folder can't be listed.
+/// Why the files below a folder cannot be listed.
 #[derive(Debug)]
 pub enum Unlisted {
-    /// Something is neither a file nor a folder, has a name that is not UTF-8, or lies too deep: its path, as far as it is text.
+    /// The path of something that is neither a file nor a folder, has a name that is not UTF-8, or is too deep.
     Odd(String),
-    /// What the system says.
+    /// The system's error.
     Disk(io::Error),
 }
 
@@ -34,10 +34,10 @@ impl From<rustix::io::Errno> for Unlisted {
 }
 
 impl Beneath {
-    /// Opens a folder, which must not be a link.
+    /// Opens a folder, which must not be a symbolic link.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn open(path: &Path) -> io::Result<Self> {
         let root = openat(rustix::fs::CWD, path, FOLDER, Mode::empty())?;
         Ok(Self { root, path: path.to_owned() })
@@ -49,7 +49,7 @@ impl Beneath {
         &self.path
     }
 
-    /// All files below, by their paths from here with `/`, sorted.
+    /// All files below, as paths relative to the folder with `/`, sorted.
     ///
     /// # Errors
     /// [`Unlisted`].
@@ -63,25 +63,25 @@ impl Beneath {
     /// Opens a file below for reading.
     ///
     /// # Errors
-    /// What the system says; also where a link or no plain file is there.
+    /// The system's error; also if the path is a symbolic link or not a regular file.
     pub fn file(&self, path: &str) -> io::Result<File> {
         let (folder, name) = self.parent(path)?;
-        // Without `NONBLOCK` a pipe with a name would be waited for.
+        // Without `NONBLOCK`, opening a named pipe would block.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(openat(&folder, name, flags, Mode::empty())?);
-        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a plain file")) }
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
     }
 
-    /// Moves what has that name below to `place`, on the same disk.
+    /// Moves a file or folder below to `place` on the same disk.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn rename(&self, path: &str, place: &Path) -> io::Result<()> {
         let (folder, name) = self.parent(path)?;
         Ok(rustix::fs::renameat(&folder, name, rustix::fs::CWD, place)?)
     }
 
-    /// The folder in which a path's last name stands, and that name.
+    /// The parent folder of a path, opened, and the last name.
     fn parent<'p>(&self, path: &'p str) -> io::Result<(OwnedFd, &'p str)> {
         let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
         let mut at = self.root.try_clone()?;
@@ -147,7 +147,7 @@ mod tests {
         let own = Beneath::open(&at("own")).expect("a folder");
         assert_eq!(own.files().expect("listed"), ["a/b/y", "x"]);
         assert!(own.file("a/b/y").is_ok() && own.file("a/b").is_err());
-        // In the place of a folder, of a file, and on the way up.
+        // A link in place of a folder or a file, and a path upwards.
         fs::rename(at("own/a"), at("elsewhere")).expect("moved");
         symlink(at("private"), at("own/a")).expect("a link");
         symlink(at("private/key"), at("own/link")).expect("a link");
@@ -155,7 +155,7 @@ mod tests {
         assert!(own.rename("a/key", &at("stolen")).is_err());
         assert!(matches!(own.files(), Err(Unlisted::Odd(path)) if path == "a" || path == "link"));
         assert!(Beneath::open(&at("own/a")).is_err());
-        // It is the folder that was opened, under whatever name.
+        // The open folder is the same under another name.
         fs::rename(at("own"), at("renamed")).expect("moved");
         own.rename("x", &at("taken")).expect("moved");
         assert_eq!(fs::read_to_string(at("taken")).expect("read"), "own/x");

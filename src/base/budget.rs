@@ -1,8 +1,8 @@
-//! Bytes in flight: how much the items being worked on may hold in memory together.
+//! A memory budget for the items in flight.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// A number of bytes that items take a share of while they are worked on.
+/// A number of bytes shared by the items being processed.
 #[derive(Debug)]
 pub struct Budget {
     total: u64,
@@ -17,7 +17,7 @@ impl Budget {
         Self { total, free: Mutex::new(total), returned: Condvar::new() }
     }
 
-    /// Waits until `bytes` are free and takes them. An item larger than the whole budget takes all of it, and so runs alone.
+    /// Blocks until `bytes` are free and takes them. An item larger than the budget takes all of it and so runs alone.
     pub fn take(&self, bytes: u64) -> Share<'_> {
         let bytes = bytes.min(self.total);
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
-//! BLAKE3 digests and the byte rules by which values are hashed.
+//! BLAKE3 digests, and the rules by which values are hashed.
 //!
-//! Byte rules, stated once: an integer is 8 bytes little-endian; a real is its IEEE 754 bits, little-endian, with every
-//! NaN made one NaN and -0 made 0; text is its length as an integer, then UTF-8; a sequence is its length, then its parts.
+//! Hashing rules: an integer is 8 bytes, little-endian; a real is its IEEE 754 bits, little-endian, with all NaNs made
+//! equal and -0 made 0; text is its length as an integer, then UTF-8; a sequence is its length, then its elements.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of plain bytes: what `b3sum` prints for a file of them.
+    /// The digest of plain bytes, as `b3sum` prints it.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
@@ -31,7 +31,7 @@ impl Digest {
         &self.0
     }
 
-    /// The first 8 hexadecimal digits, for people.
+    /// The first 8 hexadecimal digits, for display.
     #[must_use]
     pub fn short(&self) -> String {
         self.to_string()[..8].to_owned()
@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Hashes values by the byte rules of this module, under a context that keeps one use apart from another.
+/// Hashes values by the rules of this module, in a context that separates its digests from all others.
 pub struct Hasher(blake3::Hasher);
 
 impl Hasher {
@@ -112,7 +112,7 @@ impl Hasher {
         self
     }
 
-    /// Adds a real number; all NaNs are one, and -0 is 0.
+    /// Adds a real number; all NaNs are equal, and -0 equals 0.
     pub fn real(&mut self, value: f64) -> &mut Self {
         let value = if value.is_nan() { f64::NAN } else { value + 0.0 };
         self.int(value.to_bits())
@@ -124,7 +124,7 @@ impl Hasher {
         self
     }
 
-    /// The digest of all that was added.
+    /// The digest of everything added.
     #[must_use]
     pub fn finish(&self) -> Digest {
         Digest(*self.0.finalize().as_bytes())

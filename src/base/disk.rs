@@ -1,4 +1,4 @@
-//! What macula asks of a file system: files that appear whole or not at all, and free space. Knows no store.
+//! File system operations: atomic and durable writes, permissions, free space.
 
 mod part;
 
@@ -9,10 +9,10 @@ use std::path::Path;
 use part::Part;
 pub use part::sweep;
 
-/// Writes `bytes` to `path` so that after a crash either the old or the new content is there, on the disk before it returns.
+/// Writes `bytes` to `path` atomically and durably: after a crash, the old or the new content is there.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     let part = Part::of(folder, bytes)?;
@@ -22,10 +22,10 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// As [`write_whole`], where there is no file of that name yet. Returns whether there was none: of several that try, one writes.
+/// As [`write_whole`], if no file of that name exists. Returns whether it wrote: of several concurrent calls, one does.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let folder = folder_of(path);
     if path.exists() {
@@ -37,20 +37,20 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     if part.appear(path)? { sync_folder(folder).map(|()| true) } else { Ok(false) }
 }
 
-/// As [`write_whole`], without waiting for the disk: for what can be made again.
+/// As [`write_whole`], but not durable: for files that can be rebuilt.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn write_lightly(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = Part::of(folder_of(path), bytes)?;
     readable(part.file())?;
     part.replace(path)
 }
 
-/// As [`write_whole`], for a file of the user's: a link stays a link, its permissions stay, and a read-only file is left alone.
+/// As [`write_whole`], for a user's file: keeps symbolic links and permissions, and refuses read-only files.
 ///
 /// # Errors
-/// What the system says, also where `path` is not there.
+/// The system's error, also if `path` does not exist.
 pub fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = path.canonicalize()?;
     let permissions = path.metadata()?.permissions();
@@ -70,49 +70,50 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Temporary files are made for their owner alone; what they become is for whoever may see the folder.
+/// Temporary files are private to their owner; the final file is for everyone who may see the folder.
 fn readable(file: &File) -> io::Result<()> {
     permit(file, 0o644)
 }
 
-/// Says who may do what with a file or folder. Where the disk keeps no rights of its own (FAT, some network disks), nothing is said.
+/// Sets the permissions of a file or folder. Does nothing on file systems without permissions (FAT, some network
+/// disks).
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn permit(file: &File, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     bear(file.set_permissions(std::fs::Permissions::from_mode(mode)))
 }
 
-/// That a disk can't do something that only makes things better is no error.
+/// Ignores `EPERM`/`EINVAL`/`ENOTSUP`: the operation is best-effort.
 fn bear(done: io::Result<()>) -> io::Result<()> {
     done.or_else(|error| if is_unknown(&error) { Ok(()) } else { Err(error) })
 }
 
-/// Whether a disk says that it does not know something: some say that it is not permitted, or not valid.
+/// Whether an error means that the file system lacks an operation: some report "not permitted" or "invalid".
 fn is_unknown(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
     matches!(error.kind(), PermissionDenied | InvalidInput | Unsupported)
 }
 
-/// Writes `bytes` to a new file with these permissions, without waiting for the disk; an existing file is an error.
+/// Creates a file with these bytes and permissions, not durably; an existing file is an error.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn write_once(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = File::create_new(path)?;
     file.write_all(bytes)?;
     permit(&file, mode)
 }
 
-/// Lets the system ask how folders look now, those above others first. What it believes of a network's disk may be a minute old:
-/// without this, a name that another machine made is not seen.
+/// Revalidates the system's cached attributes of folders, outermost first. Cached data of a network disk may be a
+/// minute old and hide names that another machine created.
 pub fn revalidate_dirs(folders: &[&Path]) {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
         for folder in folders {
-            // Where it can't be asked for, the system believes what it does.
+            // If revalidation fails, the cached data stays.
             let _ = statx(CWD, *folder, AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS);
         }
     }
@@ -120,7 +121,7 @@ pub fn revalidate_dirs(folders: &[&Path]) {
     let _ = folders;
 }
 
-/// Whether a name is there only because its folder takes another for the same: one that tells no upper from lower case.
+/// Whether a name exists only because its folder is case-insensitive, under another spelling.
 #[must_use]
 pub fn is_other_name(path: &Path) -> bool {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
@@ -128,12 +129,11 @@ pub fn is_other_name(path: &Path) -> bool {
     path.symlink_metadata().is_ok() && !listed()
 }
 
-/// Makes a folder where it is missing, those above it too. Where a group may write into the one above it (and new files get
-/// that group), it may write into this one as well, whatever the process's mask says: so users share a store whose folder was
-/// once made with `chmod g+ws`.
+/// Creates a folder and its missing parents. If the parent is group-writable and setgid, the new folder is too,
+/// whatever the umask: so users share a store whose folder was prepared with `chmod g+ws`.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn make_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     if folder.is_dir() {
@@ -142,7 +142,7 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_folder(above)?;
     match std::fs::create_dir(folder) {
-        // Another process was faster.
+        // Another process created it first.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
         made => made?,
     }
@@ -153,11 +153,11 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The group may write, and what is made in the folder belongs to that group.
+/// Group-writable and setgid.
 const SHARED: u32 = 0o2020;
 
-/// Lets the group write to a file that several users lock or append to, where they share its folder. That it can't be said
-/// (another user's file) is no error: then its owner did.
+/// Makes a file that several users lock or append to group-writable if its folder is shared. Failure (another user's
+/// file) is not an error: its owner did it.
 pub fn share(file: &File, path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let shared = |mode: u32, bits: u32| mode & bits == bits;
@@ -169,19 +169,19 @@ pub fn share(file: &File, path: &Path) {
     }
 }
 
-/// Makes the names in `folder` lasting, as far as the disk knows how to.
+/// Flushes the names in `folder` to disk, if the file system can.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     bear(File::open(folder)?.sync_all())
 }
 
-/// Brings all that was written to the disk of `file` there. False, and nothing done, where that is no disk of which the system tells
-/// through `file` what could not be written since it was opened (Linux from 5.8 on; network disks and others have rules of their own).
+/// Flushes the file system of `file`. Returns false without flushing if the system cannot report through `file` every
+/// write that failed since it was opened (it can on Linux from 5.8 on, for local file systems).
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn sync_disk(file: &File) -> io::Result<bool> {
     #[cfg(target_os = "linux")]
     {
@@ -198,15 +198,15 @@ pub fn sync_disk(file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Whether `syncfs` of this release of Linux tells what could not be written: from 5.8 on, by syncfs(2).
+/// Whether `syncfs` reports failed writes on this Linux release: from 5.8 on, by syncfs(2).
 #[cfg(target_os = "linux")]
 fn tells(release: &str) -> bool {
     let mut numbers = release.split('.').map_while(|part| part.parse::<u32>().ok());
     (numbers.next(), numbers.next()) >= (Some(5), Some(8))
 }
 
-/// Asks the system to begin bringing what was written of `file` to the disk, without waiting for it: a later sync then has less to
-/// do. Where the system can't, nothing happens.
+/// Starts writing a file's data to disk without waiting, so that a later sync has less to do. Does nothing if the
+/// system cannot.
 pub fn begin_writing(file: &File) {
     #[cfg(target_os = "linux")]
     {
@@ -222,14 +222,14 @@ pub fn begin_writing(file: &File) {
     let _ = file;
 }
 
-/// Whether nobody can write to the bytes of `file`, which was opened for reading: not by a descriptor that is open, nor by memory that
-/// it is mapped into. False where the system does not say (macOS, network disks, another user's file).
+/// Whether nobody can write to `file`, which is open for reading: neither through an open descriptor nor a mapping.
+/// False if the system cannot tell (macOS, network disks, another user's file).
 #[must_use]
 pub fn nobody_writes(file: &File) -> bool {
     #[cfg(target_os = "linux")]
     {
         use std::os::fd::AsRawFd;
-        /// As the kernel's headers have it; the `libc` crate does not everywhere.
+        /// From the kernel's headers; the `libc` crate lacks it on some platforms.
         const F_SETSIG: libc::c_int = 10;
         let file = file.as_raw_fd();
         #[expect(unsafe_code, reason = "system calls that neither std nor rustix has")]
@@ -249,8 +249,8 @@ pub fn nobody_writes(file: &File) -> bool {
     }
 }
 
-/// Gives `to`, which is empty, the bytes of `from` by reference, as far as the disk can (Btrfs, XFS): neither sees what is written to
-/// the other later. Returns whether it could.
+/// Copies `from` into the empty file `to` by reference (copy-on-write, on Btrfs and XFS). Returns whether the file
+/// system supports it.
 #[must_use]
 pub fn share_bytes(from: &File, to: &File) -> bool {
     #[cfg(target_os = "linux")]
@@ -264,7 +264,7 @@ pub fn share_bytes(from: &File, to: &File) -> bool {
     }
 }
 
-/// Lets the owner of the folders at and below `folder` list and empty them, whatever their modes say. What can't be changed stays.
+/// Lets the owner list and empty all folders at and below `folder`, whatever their permissions. Ignores failures.
 pub fn unlock_folders(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
     const OWNERS: u32 = 0o700;
@@ -283,7 +283,7 @@ pub fn unlock_folders(folder: &Path) {
     }
 }
 
-/// Bytes that may still be written below `path`; [`None`] where the system does not say.
+/// Free bytes for files below `path`; [`None`] if unknown.
 #[must_use]
 pub fn free_bytes(path: &Path) -> Option<u64> {
     let there = path.ancestors().find(|ancestor| ancestor.exists())?;

@@ -1,6 +1,6 @@
-//! How figures are written for people: `.70`, `136,237`, `3 patches`.
+//! Formats numbers for display: `.70`, `136,237`, `3 patches`.
 
-/// A figure between 0 and 1 with `decimals` places and no leading 0: `.70`, `1.00`; `-` where it has no value.
+/// A number between 0 and 1 with `decimals` places and no leading zero: `.70`, `1.00`; `-` if undefined.
 #[must_use]
 pub fn short(figure: Option<f64>, decimals: usize) -> String {
     let Some(figure) = figure else { return "-".to_owned() };
@@ -12,13 +12,13 @@ pub fn short(figure: Option<f64>, decimals: usize) -> String {
     }
 }
 
-/// Figures one after the other: `.70 .62 .86 -`.
+/// Numbers side by side: `.70 .62 .86 -`.
 #[must_use]
 pub fn row(figures: impl IntoIterator<Item = Option<f64>>, decimals: usize) -> String {
     figures.into_iter().map(|figure| short(figure, decimals)).collect::<Vec<_>>().join(" ")
 }
 
-/// A count with its thousands apart: `136,237`.
+/// A count with thousands separators: `136,237`.
 #[must_use]
 pub fn thousands(count: u64) -> String {
     let digits = count.to_string();
@@ -32,25 +32,25 @@ pub fn thousands(count: u64) -> String {
     text
 }
 
-/// A count and its noun, in the number that agrees: `1 patch`, `3 photographs`.
+/// A count with its noun in the right number: `1 patch`, `3 photographs`.
 #[must_use]
 pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(count), noun(count, one, many))
 }
 
-/// The noun that agrees with a count; for texts whose counts have no thousands apart.
+/// The noun in the right number for a count; for texts that format the count themselves.
 #[must_use]
 pub fn noun<'n>(count: u64, one: &'n str, many: &'n str) -> &'n str {
     if count == 1 { one } else { many }
 }
 
-/// A number of bytes, in powers of 1024: `1.4 MiB`.
+/// A size in bytes, in powers of 1024: `1.4 MiB`.
 #[must_use]
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = count as f64;
     let mut unit = 0;
-    // 1023.95 would be shown as 1024.0 of the smaller unit.
+    // 1023.95 would be rounded to 1024.0 of the smaller unit.
     while (if unit == 0 { value >= 1024.0 } else { value >= 1023.95 }) && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
@@ -58,7 +58,7 @@ pub fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
-/// As [`bytes()`], in whole words where there are few: `1 byte`, `9 bytes`.
+/// As [`bytes()`], but spelled out below 1 KiB: `1 byte`, `9 bytes`.
 #[must_use]
 pub fn size(count: u64) -> String {
     if count < 1024 { counted(count, "byte", "bytes") } else { bytes(count) }

@@ -1,7 +1,7 @@
-//! Locks on files, which end with their process, and disks that know none. Knows no store.
+//! File locks (`flock`), which end with their process, and file systems that have none.
 //!
-//! A network's disk (NFS) locks only what is open for it: a file that is open for reading can be shared, one that is open for
-//! writing held alone. Folders it does not lock for other machines at all.
+//! NFS requires a read-open fd for a shared and a write-open fd for an exclusive lock, and does not lock directories
+//! across hosts.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,34 +10,34 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-/// How a lock is asked for.
+/// Kind of lock, and whether to wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
-    /// With others that share it; waits for who holds it alone.
+    /// Shared lock (`LOCK_SH`), blocking.
     Shared,
-    /// Alone; waits for all others.
+    /// Exclusive lock (`LOCK_EX`), blocking.
     Exclusive,
-    /// As [`LockMode::Shared`], without waiting.
+    /// Shared lock, non-blocking.
     TryShared,
-    /// As [`LockMode::Exclusive`], without waiting.
+    /// Exclusive lock, non-blocking.
     TryExclusive,
 }
 
-/// What came of it.
+/// Outcome of locking a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockStatus {
-    /// It is held until it is given back or the file is closed.
+    /// Locked, until it is unlocked or the file is closed.
     Held,
-    /// Another holds it.
+    /// Another process holds it.
     Busy,
-    /// The disk knows no locks: nobody is kept out.
+    /// The file system has no locks: nobody is kept out.
     Unsupported,
 }
 
-/// Opens a file that is locked, to read and to write, making it where it is missing; never through a link, which could lead elsewhere.
+/// Opens a lock file for reading and writing, creating it if it is missing; does not follow a symbolic link.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true);
@@ -48,7 +48,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Locks a file that [`open`] opened.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn lock(file: &File, mode: LockMode) -> io::Result<LockStatus> {
     let operation = match mode {
         LockMode::Shared => FlockOperation::LockShared,
@@ -64,18 +64,18 @@ pub fn lock(file: &File, mode: LockMode) -> io::Result<LockStatus> {
     }
 }
 
-/// Gives a lock back.
+/// Unlocks a file.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn unlock(file: &File) -> io::Result<()> {
     Ok(flock(file, FlockOperation::Unlock)?)
 }
 
-/// The error of what can't be done without locks.
+/// The error of an operation that needs locks.
 #[must_use]
 pub fn unsupported() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "its disk knows no locks")
+    io::Error::new(io::ErrorKind::Unsupported, "its file system has no locks")
 }
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(lock(&other, LockMode::TryShared).expect("asked"), LockStatus::Held);
     }
 
-    /// NFS takes a lock for what the file is open for alone; this system takes any, so it is looked how the file is open.
+    /// This system locks any file, NFS only one opened for the purpose; so the open mode is checked.
     #[test]
     fn what_is_locked_is_open_for_both_and_never_through_a_link() {
         let folder = tempfile::tempdir().expect("a folder");

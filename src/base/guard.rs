@@ -1,9 +1,9 @@
-//! Other people's crates that assert where a file is not what it says of itself. Knows no format.
+//! Contains panics of third-party decoders on malformed files.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What `read` returns; [`None`] where it panicked: a file of the user's that lies is no defect of macula's. Only for reading that
-/// leaves nothing half done behind.
+/// The result of `read`; [`None`] if it panicked: a malformed user file is not a bug of macula. Only for code that
+/// leaves no partial state behind.
 pub fn unpanicked<T>(read: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(read)).ok()
 }

@@ -1,4 +1,4 @@
-//! Ids, digests, random streams, spans and the disk: what every floor shares. Knows nothing of pipelines.
+//! Digests, random streams, source spans and disk access, shared by all floors. Knows nothing of pipelines.
 
 pub mod beneath;
 pub mod budget;

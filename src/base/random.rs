@@ -1,4 +1,4 @@
-//! Counter-based random streams: a draw depends on what it is for, never on order, thread or time.
+//! Counter-based random streams: a draw depends only on its purpose, never on order, thread or time.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -19,7 +19,8 @@ impl Streams {
         Self { seed, implementation: implementation.to_owned() }
     }
 
-    /// The stream for one purpose (`init`, `order`, `augment`, …), epoch and sample (any bytes that name it; empty for none).
+    /// The stream for a purpose (`init`, `order`, `augment`, …), an epoch and a sample (any identifying bytes, or
+    /// none).
     #[must_use]
     pub fn stream(&self, purpose: &str, epoch: u64, sample: &[u8]) -> Stream {
         let mut key = Hasher::new("macula random stream 1");
@@ -27,7 +28,7 @@ impl Streams {
         Stream(ChaCha8Rng::from_seed(*key.finish().bytes()))
     }
 
-    /// A 64-bit rank for ordering samples at random: sorting by it shuffles, whatever order they came in.
+    /// A 64-bit rank for shuffling samples: sorting by it gives an order that does not depend on theirs.
     ///
     /// # Panics
     /// Never: a digest has 32 bytes.
@@ -63,7 +64,7 @@ impl Stream {
     /// Uniform over 0..n without bias (Lemire 2019, by rejection).
     ///
     /// # Panics
-    /// Where `n` is 0.
+    /// If `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         assert!(n > 0, "below(0) has no value");
         let threshold = n.wrapping_neg() % n;

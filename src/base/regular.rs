@@ -1,4 +1,4 @@
-//! Files of a user's, opened only if they are regular files: opening a FIFO waits for its other end, and a device may never end.
+//! Opens users' files only if they are regular files: opening a FIFO blocks, and a device may never end.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
@@ -8,10 +8,10 @@ use std::path::Path;
 /// Opens a regular file for reading.
 ///
 /// # Errors
-/// [`ErrorKind::IsADirectory`], [`ErrorKind::InvalidInput`] for a FIFO, a socket or a device, by name; what the system says.
+/// [`ErrorKind::IsADirectory`]; [`ErrorKind::InvalidInput`] naming a FIFO, a socket or a device; the system's error.
 pub fn open(path: &Path) -> Result<File> {
     refuse(std::fs::metadata(path)?.file_type())?;
-    // Something else may have taken its place since.
+    // It may have been replaced since.
     let file = OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path)?;
     refuse(file.metadata()?.file_type())?;
     Ok(file)
@@ -28,10 +28,10 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a regular file of UTF-8.
+/// Reads a regular file as UTF-8.
 ///
 /// # Errors
-/// As [`open`]; [`ErrorKind::InvalidData`] for other text.
+/// As [`open`]; [`ErrorKind::InvalidData`] if it is not UTF-8.
 pub fn read_to_string(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|error| Error::new(ErrorKind::InvalidData, error))
 }
@@ -46,7 +46,7 @@ fn refuse(kind: FileType) -> Result<()> {
     }
 }
 
-/// What something is that is neither a file nor a folder.
+/// What a special file is, in words.
 #[must_use]
 pub fn named(kind: FileType) -> &'static str {
     if kind.is_fifo() {

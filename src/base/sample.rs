@@ -1,12 +1,12 @@
-//! Mean and standard deviation of a sample. Sums go in the order given.
+//! Mean and standard deviation of a sample. Sums run in the given order.
 
-/// The mean; none of nothing.
+/// The mean; [`None`] for an empty sample.
 #[must_use]
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// The standard deviation, divided by n - 1; none of fewer than two.
+/// The standard deviation with denominator n - 1; [`None`] for fewer than two values.
 #[must_use]
 pub fn deviation(values: &[f64]) -> Option<f64> {
     let mean = mean(values).filter(|_| values.len() > 1)?;

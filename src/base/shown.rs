@@ -1,12 +1,12 @@
-//! Text that is not macula's own (names of files and tensors, lines of a source, what commands and servers say) in a form that can
-//! be shown: what steers a terminal, turns the reading direction or breaks a line stands there as an escape, `\u001b`. These are
-//! JSON's escapes, so that JSON stays the same JSON. Knows no terminal.
+//! Escapes foreign text (names of files and tensors, source lines, output of commands and servers) for display:
+//! characters that control a terminal, change the reading direction or break a line become escapes such as `\u001b`.
+//! These are JSON escapes, so escaped JSON stays valid and equal.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a character acts on what shows it instead of being seen: the controls C0 and C1, marks of direction, line and
-/// paragraph separators, byte order marks, annotations and tags.
+/// Whether a character is invisible but affects the display: C0 and C1 controls, direction marks, line and paragraph
+/// separators, byte order marks, annotations and tags.
 #[must_use]
 pub fn acts(c: char) -> bool {
     c.is_control()
@@ -14,26 +14,26 @@ pub fn acts(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Whether a character turns the reading direction: the marks, embeddings, overrides and isolates of Unicode's bidirectional
-/// algorithm (UAX 9).
+/// Whether a character changes the reading direction: the marks, embeddings, overrides and isolates of Unicode's
+/// bidirectional algorithm (UAX 9).
 #[must_use]
 pub fn turns(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Text for one line: nothing in it acts.
+/// Text escaped for one line.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, acts)
 }
 
-/// Text for several lines: line feeds and tabs stay, nothing else in it acts.
+/// Text escaped for several lines: keeps line feeds and tabs.
 #[must_use]
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| !matches!(c, '\n' | '\t') && acts(c))
 }
 
-/// As it is shown in a line: `\n`, `\t`, `\r`, `\u001b`.
+/// A character's escape: `\n`, `\t`, `\r`, `\u001b`.
 #[must_use]
 pub fn escape(c: char) -> String {
     match c {

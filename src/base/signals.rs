@@ -1,6 +1,6 @@
-//! How this process was told to take signals by whoever started it. Knows no run.
+//! Signal dispositions that this process inherited.
 
-/// Whether a signal is ignored, as `nohup` has it with `SIGHUP`.
+/// Whether a signal is ignored, as `nohup` does with `SIGHUP`.
 #[must_use]
 pub fn is_ignored(signal: i32) -> bool {
     #[expect(unsafe_code, reason = "a system call that neither std nor rustix has")]
@@ -17,7 +17,7 @@ mod tests {
 
     #[test]
     fn signals_are_not_ignored_unless_somebody_says_so() {
-        // Rust's own start ignores this one, and no other.
+        // The Rust runtime ignores this one and no other.
         assert!(is_ignored(libc::SIGPIPE));
         assert!(!is_ignored(libc::SIGTERM));
     }

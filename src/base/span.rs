@@ -1,14 +1,14 @@
-//! Places in source texts.
+//! Locations in source texts.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Which text of a [`Sources`] a span lies in.
+/// Identifies a text in [`Sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u32);
 
-/// A place in a text: byte offsets, end excluded.
+/// A location in a text: byte offsets, end exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
     /// The text.
@@ -40,12 +40,12 @@ pub struct Sources {
     held: BTreeMap<PathBuf, String>,
 }
 
-/// One text and where it came from.
+/// A text and its origin.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// As shown to the user: a path, `std:stages/extract`, `--set`.
+    /// Its display name: a path, `std:stages/extract`, `--set`.
     pub name: String,
-    /// The file on disk, where there is one.
+    /// The file on disk, if there is one.
     pub path: Option<PathBuf>,
     /// The text.
     pub text: String,
@@ -61,12 +61,13 @@ impl Sources {
         FileId(u32::try_from(self.texts.len() - 1).expect("fewer than 2^32 texts"))
     }
 
-    /// Puts `text` in the place of what the file at `path` (a real path) holds: an editor has it open, perhaps not saved.
+    /// Replaces the content of the file at `path` (a real path) by `text`, which an editor has open and may not have
+    /// saved.
     pub fn hold(&mut self, path: PathBuf, text: impl Into<String>) {
         self.held.insert(path, text.into());
     }
 
-    /// The text that stands in the place of a file's own.
+    /// The text that replaces a file's content.
     #[must_use]
     pub fn held(&self, path: &Path) -> Option<&str> {
         self.held.get(path).map(String::as_str)

@@ -1,5 +1,5 @@
-//! Threads, each of which the system may refuse: limits on processes and on address space hold for them too. Who asks for several goes
-//! on with fewer; none at all is a failure to be told. What is computed does not depend on how many there are.
+//! Starts threads. The system may refuse any of them (limits on processes or address space): callers continue with
+//! fewer, and fail only without any. Results do not depend on the number of threads.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -9,16 +9,16 @@ use rayon::ThreadPool;
 
 use super::unpanicked;
 
-/// Threads that a pool leaves to what runs beside it: stages, and what they wait for.
+/// Threads that a pool leaves for other work: stages, and what they wait for.
 const SPARE: usize = 8;
 
-/// Bytes of stack of a pool's threads: deep enough for the recursion of networks and for stolen work on top of it.
+/// Stack size of pool threads in bytes: deep enough for recursion over networks with stolen work on top.
 const STACK: usize = 16 << 20;
 
-/// A pool of at most so many threads, of fewer where the system gives no more.
+/// A pool of at most `threads` threads, or fewer if the system refuses more.
 ///
 /// # Errors
-/// What the system says where it gives none.
+/// The system's error if it refuses even one.
 pub fn pool(threads: usize) -> io::Result<ThreadPool> {
     let build = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("macula-{at}"));
@@ -34,31 +34,30 @@ pub fn pool(threads: usize) -> io::Result<ThreadPool> {
     }
 }
 
-/// At least one, and not more than bring any machine further: a typo must not bring it down.
+/// At least one, and no more than are useful on any machine, to survive a typo.
 fn bounded(threads: usize) -> usize {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     threads.clamp(1, (8 * processors).max(64))
 }
 
-/// How many of so many threads there is room for. Where the system gives no more, half of what it gives is left to others.
+/// How many of `wanted` threads to start. If the system refuses some, half of what it allows is left for other work.
 fn room(wanted: usize) -> io::Result<usize> {
     let given = available(wanted + SPARE)?;
     Ok(if given == wanted + SPARE { wanted } else { (given / 2).clamp(1, wanted) })
 }
 
-/// Starts the pool that work outside of any other uses, so that it need not be started where the system gives no more threads: that
-/// would be a panic.
+/// Starts the global pool in advance: starting it implicitly would panic if the system refuses threads.
 ///
 /// # Errors
-/// What the system says where it gives none.
+/// The system's error if it refuses even one.
 pub fn begin(threads: usize) -> io::Result<()> {
     let threads = room(bounded(threads))?;
-    // Where it was begun before, it is there.
+    // It may have been started before.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     Ok(())
 }
 
-/// How many threads the system gives now, of so many; what it says where that is none.
+/// How many of `wanted` threads the system allows now; its error if that is none.
 fn available(wanted: usize) -> io::Result<usize> {
     let (done, told) = (Mutex::new(false), Condvar::new());
     let lock = || done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,15 +82,15 @@ fn available(wanted: usize) -> io::Result<usize> {
 /// Starts a thread in a scope.
 ///
 /// # Errors
-/// What the system says where it gives none; `work` is dropped then.
+/// The system's error if it refuses the thread; `work` is dropped then.
 pub fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, work: impl FnOnce() + Send + 'scope) -> io::Result<()> {
     Builder::new().spawn_scoped(scope, work).map(drop)
 }
 
-/// Starts a thread in a scope and hands it a value.
+/// Starts a thread in a scope and passes a value to it.
 ///
 /// # Errors
-/// What the system says where it gives none, and the value.
+/// The system's error if it refuses the thread, and the value.
 pub fn hand_over<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     value: T,
@@ -104,7 +103,7 @@ pub fn hand_over<'scope, T: Send + 'scope>(
     begun.or_else(|error| take(&place).map_or(Ok(()), |value| Err((error, value))))
 }
 
-/// Does the same work on several threads, the calling one among them, as many as the system gives.
+/// Runs the same work on up to `threads` threads including the calling one, or fewer if the system refuses more.
 pub fn side_by_side(threads: usize, work: impl Fn() + Sync) {
     std::thread::scope(|scope| {
         for _ in 1..threads {
@@ -116,12 +115,12 @@ pub fn side_by_side(threads: usize, work: impl Fn() + Sync) {
     });
 }
 
-/// As `make`, which starts threads and panics where the system refuses one.
+/// Runs `make`, which starts threads and panics if the system refuses one.
 ///
 /// # Errors
-/// Where it panicked.
+/// If it panicked.
 pub fn begun<T>(make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    unpanicked(make).unwrap_or_else(|| Err(io::Error::other("the system gives no more threads")))
+    unpanicked(make).unwrap_or_else(|| Err(io::Error::other("cannot start more threads")))
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
-//! What this process used, as the system counts it.
+//! Memory use and limits of this process, as reported by the system.
 
 use std::path::Path;
 
-/// Whose memory is asked for.
+/// Processes to report on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// This process's.
+    /// This process.
     Own,
-    /// That of the processes that it started and that ended, each by itself.
+    /// Its child processes that have ended, each on its own.
     Children,
 }
 
-/// The memory that this process holds now, bytes; [`None`] where the system does not say.
+/// Resident memory of this process, bytes; [`None`] if unknown.
 #[must_use]
 pub fn held_memory() -> Option<u64> {
     let pages: u64 = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
@@ -21,8 +21,7 @@ pub fn held_memory() -> Option<u64> {
     Some(pages * u64::try_from(page).ok()?)
 }
 
-/// The memory that this process may hold, bytes: what the machine has, or what its control groups allow; [`None`] where the system
-/// does not say.
+/// Memory available to this process, bytes: the machine's, or the limit of its control groups; [`None`] if unknown.
 #[must_use]
 pub fn memory_there() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
@@ -32,7 +31,8 @@ pub fn memory_there() -> Option<u64> {
     Some(groups.lines().filter_map(allowed).min().map_or(there, |allowed| allowed.min(there)))
 }
 
-/// What a line of `/proc/self/cgroup` allows: `0::/PATH` (version 2) or `N:memory:/PATH` (version 1), with the groups above.
+/// The limit for a line of `/proc/self/cgroup`, `0::/PATH` (version 2) or `N:memory:/PATH` (version 1), including
+/// parent groups.
 fn allowed(line: &str) -> Option<u64> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (root, file) = match parts.next()? {
@@ -46,7 +46,7 @@ fn allowed(line: &str) -> Option<u64> {
     group.ancestors().filter_map(limit).min()
 }
 
-/// The most memory that was held at any time, bytes; [`None`] where the system does not say.
+/// Peak resident memory, bytes; [`None`] if unknown.
 #[must_use]
 pub fn peak_memory(whose: Whose) -> Option<u64> {
     let who = match whose {

@@ -1,10 +1,10 @@
-//! Walls around a command of the user's: what it may read and write, whether it reaches the network, how much memory it may
-//! hold. Knows no stage and no pipeline, and never runs in the process that computes: a helper process starts the command behind its
-//! walls and stays until nothing that came of it is left.
+//! Sandbox for users' commands: limits the files, network and memory they may use. Knows no stages, and never runs in
+//! macula's main process: a launcher process starts the command in its sandbox and stays until none of its processes is
+//! left.
 //!
-//! Under Linux the command is given namespaces of its own, in which there is nothing but what it may use, and Landlock (kernel 6.2 and
-//! newer) and seccomp on top; where the system gives this user no namespaces, Landlock and a longer list for seccomp. Elsewhere there
-//! are no walls, and [`enter`] refuses unless it is told to do without.
+//! On Linux, a command gets its own namespaces that contain only what it may use, plus Landlock (kernel 6.2 and newer)
+//! and seccomp; without user namespaces, Landlock and a longer seccomp list. Elsewhere there is no sandbox, and
+//! [`enter`] refuses unless it is disabled.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-/// A command and its walls, as they are handed to the helper.
+/// A command and its sandbox, as passed to the launcher.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SandboxSpec {
     /// The program.
@@ -26,19 +26,19 @@ pub struct SandboxSpec {
     pub arguments: Vec<String>,
     /// Its whole environment.
     pub environment: BTreeMap<String, String>,
-    /// The folder that it starts in.
+    /// Its working folder.
     pub folder: PathBuf,
-    /// Files and folders that it may read; what lies below counts.
+    /// Files and folders that it may read, including their content.
     pub reads: Vec<PathBuf>,
     /// Those that it may read and execute.
     pub runs: Vec<PathBuf>,
     /// Those that it may read and write.
     pub writes: Vec<PathBuf>,
-    /// Whether the network is walled off too.
+    /// Whether it may use the network.
     pub network: Network,
-    /// Whether there are walls at all.
+    /// Whether there is a sandbox at all.
     pub mode: SandboxMode,
-    /// Bytes of data that each process may hold.
+    /// Memory limit for each process, bytes.
     pub memory: Option<u64>,
 }
 
@@ -63,33 +63,33 @@ pub enum Network {
     Allowed,
 }
 
-/// What the helper writes down, each on a line.
+/// What the launcher reports, one event per line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LauncherEvent {
-    /// The walls stand: what they are made of, for people. The command runs from here on.
+    /// The sandbox is in force, with its description. The command runs from here on.
     Entered(String),
-    /// The system gives no walls: why.
+    /// The system cannot sandbox commands, and why.
     Unavailable(String),
-    /// The walls stand, but the command can't be started: why.
+    /// The sandbox is in force, but the command cannot be started, and why.
     NotStarted(String),
-    /// The command ended: with an exit code, or by a signal.
+    /// The command ended.
     Ended {
-        /// The exit code.
+        /// The exit code, if it exited.
         code: Option<i32>,
-        /// The signal's number.
+        /// The signal, if it was killed.
         signal: Option<i32>,
     },
-    /// All that the command started is gone.
+    /// All of the command's processes are gone.
     Swept,
-    /// So many processes could not be ended.
+    /// So many processes could not be killed.
     Left(usize),
-    /// What watched over the command was ended, and the command with it.
+    /// The supervisor was killed, and the command with it.
     Lost,
 }
 
-/// What every program needs of a system: libraries, programs, time zones, name services, what processors there are. Nothing of a
-/// user's lies there.
+/// What every program needs of a system: libraries, programs, time zones, name services, processor information. No user
+/// data is there.
 pub const SYSTEM: [&str; 22] = [
     "/usr",
     "/bin",
@@ -115,17 +115,17 @@ pub const SYSTEM: [&str; 22] = [
     "/sys/fs/cgroup",
 ];
 
-/// Devices that hold nothing: they may be read and written.
+/// Devices without data, which may be read and written.
 pub const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
-/// What is said of walls that stand without namespaces.
+/// Part of the description of a sandbox without namespaces.
 pub const NO_NAMESPACES: &str = "no namespaces";
 
-/// Where processes share memory by name; in namespaces, a folder of the command's own.
+/// Folder for named shared memory; in namespaces, private to the command.
 pub const SHARED_MEMORY: &str = "/dev/shm";
 
-/// Runs the command behind its walls. What happens is written into `told`; it returns what was written last, once nothing that the
-/// command started is left.
+/// Runs the command in its sandbox and writes events to `report`. Returns the last one, once none of the command's
+/// processes is left.
 pub fn enter(spec: &SandboxSpec, report: &mut File) -> LauncherEvent {
     #[cfg(target_os = "linux")]
     {
@@ -134,11 +134,9 @@ pub fn enter(spec: &SandboxSpec, report: &mut File) -> LauncherEvent {
     #[cfg(not(target_os = "linux"))]
     {
         let said = match spec.mode {
-            SandboxMode::Enforced => {
-                LauncherEvent::Unavailable("walls around commands are made under Linux only".to_owned())
-            }
+            SandboxMode::Enforced => LauncherEvent::Unavailable("commands can only be sandboxed on Linux".to_owned()),
             SandboxMode::Disabled => {
-                // Written before: a process that became another can't tell.
+                // Written first: after `exec`, this process cannot report.
                 write(report, &LauncherEvent::Entered("none (`--unconfined`)".to_owned()));
                 LauncherEvent::NotStarted(start(spec).to_string())
             }
@@ -151,17 +149,17 @@ pub fn enter(spec: &SandboxSpec, report: &mut File) -> LauncherEvent {
 fn write(report: &mut File, said: &LauncherEvent) {
     let mut line = serde_json::to_vec(said).unwrap_or_default();
     line.push(b'\n');
-    // What can't be told counts as not said.
+    // An event that cannot be written counts as not reported.
     let _ = report.write_all(&line);
 }
 
-/// All that a helper wrote down.
+/// All events that a launcher reported.
 #[must_use]
 pub fn read(report: &[u8]) -> Vec<LauncherEvent> {
     report.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
-/// Becomes the command; returns where that fails.
+/// Becomes the command; returns only on failure.
 fn start(spec: &SandboxSpec) -> std::io::Error {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(&spec.program);
@@ -170,11 +168,11 @@ fn start(spec: &SandboxSpec) -> std::io::Error {
     limit(spec.memory).err().unwrap_or_else(|| command.exec())
 }
 
-/// Limits what this process and those that it starts may hold, each for itself, and lets it leave no memory image behind.
+/// Limits the memory of this process and of each of its children, and disables core dumps.
 fn limit(memory: Option<u64>) -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let to = |bytes: u64| Rlimit { current: Some(bytes), maximum: Some(bytes) };
     setrlimit(Resource::Core, to(0))?;
-    // Not the address space: programs reserve far more of that than they use.
+    // Not the address space: programs reserve far more of it than they use.
     memory.map_or(Ok(()), |bytes| Ok(setrlimit(Resource::Data, to(bytes))?))
 }

@@ -1,5 +1,6 @@
-//! The new content of a file before it has its name. Where the system can, it has none at all until it is whole, so that a process
-//! that is killed leaves nothing behind; elsewhere, and for the moment in which it takes another's place, its name says whose it is.
+//! The content of a file before it gets its name. On Linux, it has no name at all until it is complete, so a killed
+//! process leaves nothing behind; elsewhere, and briefly while it replaces another file, its name identifies the
+//! process.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -7,22 +8,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a name begins and ends with that stands there for a moment: `.macula-PROCESS-NUMBER.part`.
+/// Prefix and suffix of temporary names: `.macula-PROCESS-NUMBER.part`.
 const BEGIN: &str = ".macula-";
 const END: &str = ".part";
 
-/// What is older, and of a process that this system does not know, was left by one that was killed, here or on another machine.
+/// Age from which the file of an unknown process counts as left behind by a killed one, here or on another machine.
 const OLD: Duration = Duration::from_hours(1);
 
-/// A file that is being written.
+/// A file being written.
 pub(super) struct Part {
     file: File,
-    /// Its name, where it has one; taken away when this is dropped.
+    /// Its temporary name, if it has one; removed on drop.
     name: Option<tempfile::TempPath>,
 }
 
 impl Part {
-    /// A file with these bytes, to be one of `folder`.
+    /// A file with these bytes, for `folder`.
     pub(super) fn of(folder: &Path, bytes: &[u8]) -> io::Result<Self> {
         let mut part = match nameless(folder) {
             Some(file) => Self { file, name: None },
@@ -49,7 +50,7 @@ impl Part {
         }
     }
 
-    /// Gives it a name in its folder.
+    /// Gives it a temporary name in its folder.
     fn name(&mut self, path: &Path) -> io::Result<tempfile::TempPath> {
         if let Some(name) = self.name.take() {
             return Ok(name);
@@ -64,7 +65,7 @@ impl Part {
         }
     }
 
-    /// Becomes the file of this path, in place of what is there.
+    /// Moves it to this path, replacing an existing file.
     pub(super) fn replace(mut self, path: &Path) -> io::Result<()> {
         if self.name.is_none() && !path.exists() && link(&self.file, path).is_ok() {
             return Ok(());
@@ -72,7 +73,7 @@ impl Part {
         self.name(path)?.persist(path).map_err(|error| error.error)
     }
 
-    /// Becomes the file of this path, where there is none. Returns whether there was none.
+    /// Moves it to this path if no file exists there. Returns whether it did.
     pub(super) fn appear(mut self, path: &Path) -> io::Result<bool> {
         let there = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
         if self.name.is_none() {
@@ -85,7 +86,8 @@ impl Part {
         match self.name(path)?.persist_noclobber(path) {
             Ok(()) => Ok(true),
             Err(error) if there(&error.error) => Ok(false),
-            // A disk without links that can't spare what is there when it renames: of several at once, the last one's stays.
+            // A file system without hard links and without exclusive renaming: of several concurrent writers, the last
+            // one wins.
             Err(error) if super::is_unknown(&error.error) && !path.exists() => {
                 error.path.persist(path).map(|()| true).map_err(|error| error.error)
             }
@@ -94,12 +96,12 @@ impl Part {
     }
 }
 
-/// A file of a folder without a name; [`None`] where the disk or the system knows no such thing.
+/// An unnamed file in a folder; [`None`] if the file system or the system does not support it.
 fn nameless(folder: &Path) -> Option<File> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{Mode, OFlags};
-        // Without /proc there would be no way to give it a name.
+        // It is named through /proc.
         static NAMES: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| Path::new("/proc/self/fd").exists());
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let made = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR).ok().filter(|_| *NAMES)?;
@@ -112,7 +114,7 @@ fn nameless(folder: &Path) -> Option<File> {
     }
 }
 
-/// Gives a file without a name this one.
+/// Names an unnamed file.
 fn link(file: &File, path: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -129,14 +131,14 @@ fn link(file: &File, path: &Path) -> io::Result<()> {
     }
 }
 
-/// A name of this process's.
+/// A temporary name of this process.
 fn fresh(folder: &Path) -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     folder.join(format!("{BEGIN}{}-{number}{END}", std::process::id()))
 }
 
-/// Takes away what killed processes left in a folder of the user's: parts of files, old, and of no process that lives here.
+/// Removes old temporary files of killed processes from a user's folder.
 pub fn sweep(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let left = |name: &str| is_left(name, |process| Path::new(&format!("/proc/{process}")).exists());
@@ -145,13 +147,13 @@ pub fn sweep(folder: &Path) {
             changed.elapsed().ok().filter(|age| *age > OLD)
         };
         if entry.file_name().to_str().is_some_and(left) && old().is_some() {
-            // What can't be taken away does no harm.
+            // A file that cannot be removed does no harm.
             let _ = std::fs::remove_file(entry.path());
         }
     }
 }
 
-/// Whether a name is that of a part whose process is gone.
+/// Whether a name is a temporary name of a process that no longer exists.
 fn is_left(name: &str, lives: impl Fn(u32) -> bool) -> bool {
     let whose = name.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END)?.split_once('-'));
     whose.is_some_and(|(process, number)| {
@@ -188,7 +190,7 @@ mod tests {
         let appear = |name: &str| Part::of(folder.path(), b"new").expect("written").appear(&folder.path().join(name));
         assert!(!appear("a.kdl").expect("told") && appear("b.kdl").expect("told"));
         assert_eq!(names(folder.path()), ["a.kdl", "b.kdl"]);
-        // The same where files have names from the beginning.
+        // The same for files that are named from the start.
         let named = || Part::named(folder.path()).expect("a file");
         named().replace(&path).expect("in place");
         assert!(!named().appear(&path).expect("told") && named().appear(&folder.path().join("c.kdl")).expect("told"));
@@ -199,7 +201,7 @@ mod tests {
     #[test]
     fn what_a_killed_process_left_is_swept_and_nothing_else() {
         let folder = tempfile::tempdir().expect("a folder");
-        // No process has this number.
+        // No process has this id.
         let gone = ".macula-4294967295-0.part";
         for name in [gone, ".macula-1-0.part", ".macula-x-0.part", ".tmpABCDEF", "notes.part"] {
             let file = File::create(folder.path().join(name)).expect("written");

@@ -1,5 +1,5 @@
-//! Files as Landlock walls them off: what may be read, run and written, by where it lies. Signals and abstract sockets of others too,
-//! where the kernel knows how (6.12). Knows no namespace.
+//! File access rules by Landlock: which paths may be read, executed and written. From kernel 6.12 on, also signals and
+//! abstract sockets of other processes.
 
 use std::fs;
 use std::path::Path;
@@ -11,16 +11,16 @@ use landlock::{
 
 use crate::sandbox::{DEVICES, SHARED_MEMORY, SYSTEM, SandboxSpec};
 
-/// The oldest Landlock that walls off all that matters: with the third, truncating a file is writing it.
+/// Minimum Landlock version: the third one counts truncation as writing.
 const FILES: ABI = ABI::V3;
 
-/// Walls this process and all that it starts off from the files that were not declared, for good.
+/// Restricts this process and its children to the declared files, irrevocably.
 pub(super) fn close(spec: &SandboxSpec) -> Result<(), RulesetError> {
     let read = AccessFs::from_read(FILES);
     let look = AccessFs::ReadFile | AccessFs::ReadDir;
     let all = AccessFs::from_all(FILES);
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(all)?;
-    // What newer kernels add is taken where it is there: devices, signals and abstract sockets of others.
+    // Use what newer kernels add if available: devices, signals and abstract sockets of other processes.
     let ruleset = ruleset
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI::V5))?
@@ -42,7 +42,7 @@ pub(super) fn close(spec: &SandboxSpec) -> Result<(), RulesetError> {
     Ok(())
 }
 
-/// Lets a path be used. One that is not there can't be used anyway.
+/// Allows a path. A missing path needs no rule.
 fn allow(created: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Result<RulesetCreated, RulesetError> {
     let Ok(opened) = PathFd::new(path) else { return Ok(created) };
     let of_file = fs::metadata(path).is_ok_and(|facts| !facts.is_dir());

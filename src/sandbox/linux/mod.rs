@@ -1,6 +1,6 @@
-//! The walls as Linux makes them. The helper becomes a keeper ([`supervisor`]) that starts the command and outlives all that comes of it.
-//! The command runs in namespaces of its own ([`namespaces`]) behind Landlock ([`landlock`]); where the system has no namespaces for
-//! this user, seccomp ([`seccomp`]) stands in for them.
+//! The sandbox on Linux. The launcher becomes a supervisor ([`supervisor`]) that starts the command and outlives all of
+//! its processes. The command runs in its own namespaces ([`namespaces`]) with Landlock rules ([`landlock`]); without
+//! user namespaces, seccomp ([`seccomp`]) takes their place.
 
 mod landlock;
 mod namespaces;
@@ -23,18 +23,19 @@ use super::{LauncherEvent, Network, SandboxMode, SandboxSpec, start, write};
 /// Where a command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Space {
-    /// In namespaces of its own.
+    /// In its own namespaces.
     Own,
-    /// Among all other processes.
+    /// In the system's namespaces.
     Shared,
 }
 
-/// Starts the command behind its walls and keeps it until nothing of it is left. Returns what was written last.
+/// Starts the command in its sandbox and waits until none of its processes is left. Returns the last event.
 pub(super) fn keep(spec: &SandboxSpec, report: &mut File) -> LauncherEvent {
     if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
-        return tell(report, LauncherEvent::Unavailable("the helper has several threads".to_owned()));
+        return tell(report, LauncherEvent::Unavailable("the launcher has several threads".to_owned()));
     }
-    // Whoever ends macula ends the keeper by closing its input; a signal to all would leave what the command started.
+    // macula ends the supervisor by closing its stdin; a signal to the group would leave the command's processes
+    // behind.
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
         let _ = signal_hook::flag::register(signal, Arc::default());
     }
@@ -57,7 +58,7 @@ fn tell(report: &mut File, said: LauncherEvent) -> LauncherEvent {
     said
 }
 
-/// What macula's own parent left open is no business of a command's.
+/// Descriptors inherited from macula's parent must not leak into the command.
 fn close_others() {
     const FROM: libc::c_uint = 3;
     #[expect(unsafe_code, reason = "a system call that neither std nor rustix offers")]
@@ -66,10 +67,10 @@ fn close_others() {
     let _ = unsafe { libc::syscall(libc::SYS_close_range, FROM, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
-/// Runs the command in namespaces.
+/// Runs the command in its own namespaces.
 ///
 /// # Errors
-/// Why there are none; then nothing was started.
+/// Why namespaces are unavailable; then nothing was started.
 fn in_namespaces(spec: &SandboxSpec, users: Users, report: &mut File) -> Result<LauncherEvent, String> {
     let base = report_folder(report)?;
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
@@ -86,9 +87,9 @@ fn in_namespaces(spec: &SandboxSpec, users: Users, report: &mut File) -> Result<
     if !undumped {
         let _ = rustix::process::kill_process(first, Signal::KILL);
         let _ = wait(WaitOptions::empty());
-        return Err(if said.is_empty() { "its first process ended".to_owned() } else { said });
+        return Err(if said.is_empty() { "its first process died".to_owned() } else { said });
     }
-    // Once the first process is gone, all of the namespace are: the kernel lets it go last.
+    // When the first process is gone, so are all processes of the namespace.
     let last = match supervisor::watch_first(first).and_then(WaitStatus::exit_status) {
         Some(0) => LauncherEvent::Swept,
         _ => LauncherEvent::Lost,
@@ -96,7 +97,7 @@ fn in_namespaces(spec: &SandboxSpec, users: Users, report: &mut File) -> Result<
     Ok(tell(report, last))
 }
 
-/// What the first process says when all is as it should be.
+/// What the first process reports on success.
 const READY: &str = "ready";
 
 /// The first process of the namespaces: builds the root, starts the command, waits for it.
@@ -111,7 +112,7 @@ fn first_process(
     let die =
         || rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string());
     let names = || match users {
-        Users::Own => namespaces::keep_names(user, group).map_err(|error| format!("no names for users: {error}")),
+        Users::Own => namespaces::keep_names(user, group).map_err(|error| format!("cannot map users: {error}")),
         Users::Shared => Ok(()),
     };
     let built = die().and_then(|()| names()).and_then(|()| namespaces::enter_root(spec, base));
@@ -132,14 +133,14 @@ fn first_process(
     if let Some(ended) = ended {
         tell_end(report, ended);
     }
-    // What is still there ends with this process.
+    // The remaining processes end with this one.
     std::process::exit(i32::from(ended.is_none()))
 }
 
-/// Runs the command without namespaces; `why` says why there are none.
+/// Runs the command without namespaces; `why` says why they are unavailable.
 fn among_others(spec: &SandboxSpec, report: &mut File, why: &str) -> LauncherEvent {
     if let Err(error) = supervisor::inherit_orphans() {
-        let why = format!("no namespaces ({why}), and what a command starts could outlive it: {error}");
+        let why = format!("no namespaces ({why}), and leftover processes cannot be found: {error}");
         return tell(report, LauncherEvent::Unavailable(why));
     }
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
@@ -160,10 +161,10 @@ fn tell_end(report: &mut File, ended: WaitStatus) {
     write(report, &LauncherEvent::Ended { code: ended.exit_status(), signal: ended.terminating_signal() });
 }
 
-/// The folder in which the helper says how it goes: of no use to anybody else, so a root can be built over it.
+/// The folder of the report file: useless to anybody else, so a root can be mounted over it.
 fn report_folder(report: &File) -> Result<std::path::PathBuf, String> {
     let path = fs::read_link(format!("/proc/self/fd/{}", report.as_raw_fd())).map_err(|error| error.to_string())?;
-    path.parent().filter(|folder| folder.is_dir()).map(Path::to_owned).ok_or_else(|| "no place for a root".to_owned())
+    path.parent().filter(|folder| folder.is_dir()).map(Path::to_owned).ok_or_else(|| "no folder for a root".to_owned())
 }
 
 /// Starts the process that becomes the command.
@@ -174,7 +175,7 @@ fn begin(spec: &SandboxSpec, space: Space, short: bool, report: &mut File) -> st
     match started {
         ..0 => Err(std::io::Error::last_os_error()),
         0 => become_command(spec, space, short, report),
-        _ => Pid::from_raw(started).ok_or_else(|| std::io::Error::other("a process without a number")),
+        _ => Pid::from_raw(started).ok_or_else(|| std::io::Error::other("a process without an id")),
     }
 }
 
@@ -182,7 +183,7 @@ fn become_command(spec: &SandboxSpec, space: Space, short: bool, report: &mut Fi
     let said = match close(spec, space) {
         Err(why) => LauncherEvent::Unavailable(why),
         Ok(walls) => {
-            // Written before: a process that became another can't tell.
+            // Written first: after `exec`, this process cannot report.
             write(report, &LauncherEvent::Entered(walls.to_owned()));
             let mut spec = spec.clone();
             let own = spec.folder.join("tmp").display().to_string();
@@ -196,32 +197,32 @@ fn become_command(spec: &SandboxSpec, space: Space, short: bool, report: &mut Fi
     std::process::exit(1)
 }
 
-/// Puts the walls around this process, for good. Returns what they are made of.
+/// Enters the sandbox, irrevocably. Returns a description of it.
 fn close(spec: &SandboxSpec, space: Space) -> Result<&'static str, String> {
-    // A session of its own: what it sends to its group reaches no keeper.
+    // A session of its own, so that signals to its group do not reach the supervisor.
     let _ = rustix::process::setsid();
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(|error| format!("it could outlive macula: {error}"))?;
+        .map_err(|error| format!("cannot tie it to macula's lifetime: {error}"))?;
     if spec.mode == SandboxMode::Disabled {
         return Ok("none (`--unconfined`)");
     }
     lose_capabilities();
-    landlock::close(spec).map_err(|error| format!("no Landlock of Linux 6.2 or newer ({error})"))?;
-    seccomp::close(space, spec.network).map_err(|error| format!("no seccomp: {error}"))?;
+    landlock::close(spec).map_err(|error| format!("Landlock of Linux 6.2 or newer is required ({error})"))?;
+    seccomp::close(space, spec.network).map_err(|error| format!("seccomp is unavailable: {error}"))?;
     Ok(match (space, spec.network) {
-        (Space::Own, Network::Denied) => "namespaces of files, processes and network; Landlock; seccomp",
-        (Space::Own, Network::Allowed) => {
-            "namespaces of files and processes; Landlock; seccomp; network open, as declared"
+        (Space::Own, Network::Denied) => "mount, process and network namespaces; Landlock; seccomp",
+        (Space::Own, Network::Allowed) => "mount and process namespaces; Landlock; seccomp; network allowed",
+        (Space::Shared, Network::Denied) => {
+            "Landlock for files, seccomp for network, sockets and permissions; no namespaces"
         }
-        (Space::Shared, Network::Denied) => "Landlock for files, seccomp for network, sockets and modes; no namespaces",
         (Space::Shared, Network::Allowed) => {
-            "Landlock for files, seccomp for sockets and modes; no namespaces; network open, as declared"
+            "Landlock for files, seccomp for sockets and permissions; no namespaces; network allowed"
         }
     })
 }
 
-/// A command of root's gets none of root's powers but to use its own files whatever their modes say. Where there are none to lose,
-/// that fails, and it can't get any.
+/// Drops root's capabilities except `CAP_DAC_OVERRIDE`, for the command's own files. Without capabilities to drop, this
+/// fails and none can be gained.
 fn lose_capabilities() {
     for capability in CapabilitySet::all().iter().filter(|one| *one != CapabilitySet::DAC_OVERRIDE) {
         let _ = rustix::thread::remove_capability_from_bounding_set(capability);

@@ -1,6 +1,6 @@
-//! Namespaces of a command's own: users, mounts, processes, System V memory, and the network where that is walled off. In its mounts
-//! there is nothing but what it was given, all of it read-only but its own folders, so that neither sockets nor modes, times and
-//! attributes of anything else can be reached by a name.
+//! A command's own namespaces: users, mounts, processes, System V IPC, and the network if it is denied. Its mounts show
+//! only its inputs and the system, read-only except for its own folders, so that no socket, permission, time or
+//! attribute of anything else can be reached by name.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -16,10 +16,10 @@ use rustix::mount::{
 
 use crate::sandbox::{DEVICES, Network, SHARED_MEMORY, SYSTEM, SandboxSpec};
 
-/// A short way to the command's folder: names of sockets may hold 107 bytes.
+/// A short alias of the command's folder: socket names are limited to 107 bytes.
 pub(super) const SHORT: &str = "/job";
 
-/// Names that programs expect and that lead to a process's own descriptors.
+/// Standard names of a process's own descriptors.
 const DESCRIPTORS: [(&str, &str); 4] = [
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),
@@ -27,16 +27,16 @@ const DESCRIPTORS: [(&str, &str); 4] = [
     ("/dev/stderr", "/proc/self/fd/2"),
 ];
 
-/// Whether the namespaces are made with one of users, which everybody may have, or by root without.
+/// Whether to create a user namespace, which any user may, or to do without one as root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Users {
-    /// A namespace of users of its own.
+    /// A new user namespace.
     Own,
-    /// The system's.
+    /// The system's user namespace.
     Shared,
 }
 
-/// Starts a process in namespaces of its own, as `fork` does: returns its id here and 0 there.
+/// Forks a process into new namespaces: returns its id in the parent and 0 in the child.
 pub(super) fn fork(users: Users, network: Network) -> io::Result<i32> {
     let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::SIGCHLD;
     if users == Users::Own {
@@ -52,7 +52,7 @@ pub(super) fn fork(users: Users, network: Network) -> io::Result<i32> {
     if started < 0 { Err(io::Error::last_os_error()) } else { Ok(started as i32) }
 }
 
-/// Keeps the names of user and group, where users have a namespace.
+/// Keeps user and group ids the same in the user namespace.
 pub(super) fn keep_names(user: u32, group: u32) -> io::Result<()> {
     let map = |file: &str, text: String| fs::write(format!("/proc/self/{file}"), text);
     map("setgroups", "deny".to_owned())?;
@@ -60,11 +60,11 @@ pub(super) fn keep_names(user: u32, group: u32) -> io::Result<()> {
     map("gid_map", format!("{group} {group} 1"))
 }
 
-/// What went wrong while a root was built.
+/// Result of building a root; the error is a description.
 type Built<T> = Result<T, String>;
 
-/// Makes a root in `base` in which there is only what the command may see, and makes it this process's. Returns whether the short
-/// way to the command's folder is there.
+/// Builds a root in `base` with only what the command may see, and switches to it. Returns whether the short alias of
+/// the command's folder exists.
 pub(super) fn enter_root(spec: &SandboxSpec, base: &Path) -> Built<bool> {
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).map_err(says("mounts"))?;
     let safe = MountFlags::NOSUID | MountFlags::NODEV;
@@ -78,7 +78,7 @@ pub(super) fn enter_root(spec: &SandboxSpec, base: &Path) -> Built<bool> {
         root.show(path)?;
     }
     for folder in spec.environment.get("PATH").into_iter().flat_map(|path| std::env::split_paths(path)) {
-        // A link to a folder of the system's, as some systems have it.
+        // Some systems have links to system folders in PATH.
         if folder.is_absolute() && fs::canonicalize(&folder).is_ok_and(|folder| root.shows(&folder)) {
             root.way(&folder).map_err(says("PATH"))?;
         }
@@ -99,7 +99,7 @@ pub(super) fn enter_root(spec: &SandboxSpec, base: &Path) -> Built<bool> {
     }
     root.way(&spec.folder).map_err(says("the command's folder"))?;
 
-    // All of it can only be read, from here on. What follows is the command's own.
+    // Everything so far becomes read-only; what follows is writable by the command.
     only_read(base).map_err(says("read-only mounts"))?;
     mount("macula", root.at(SHARED_MEMORY.as_ref()), "tmpfs", safe, c"mode=1777").map_err(says(SHARED_MEMORY))?;
     let own = root.at(&home);
@@ -118,36 +118,35 @@ pub(super) fn enter_root(spec: &SandboxSpec, base: &Path) -> Built<bool> {
     Ok(short)
 }
 
-/// Adds what it was about.
+/// Adds the subject to an error.
 fn says<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String + '_ {
     move |error| format!("{what}: {error}")
 }
 
-/// That something is there already is no error.
+/// Ignores that something already exists.
 fn made(done: io::Result<()>) -> io::Result<()> {
     done.or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
 }
 
-/// A root in the making.
+/// A root under construction.
 struct Root {
     base: PathBuf,
-    /// What was bound into it, by the paths without links.
+    /// Paths bound so far, with links resolved.
     shown: Vec<PathBuf>,
 }
 
 impl Root {
-    /// Where a path lies that will begin at the root.
+    /// Where a path of the new root is now.
     fn at(&self, path: &Path) -> PathBuf {
         self.base.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// Whether a path without links lies in what was bound.
+    /// Whether a resolved path is below a bound one.
     fn shows(&self, path: &Path) -> bool {
         self.shown.iter().any(|shown| path.starts_with(shown))
     }
 
-    /// Shows a file or folder where it is, by the name that it was given and the way that its links take. One that is not there
-    /// is not shown.
+    /// Binds a file or folder at its own path, with all links on the way. Ignores a missing one.
     fn show(&mut self, path: &Path) -> Built<()> {
         let absolute = std::path::absolute(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
         let failed = |error: io::Error| format!("`{}`: {error}", path.display());
@@ -159,7 +158,7 @@ impl Root {
         Ok(())
     }
 
-    /// Makes the folders and links on the way to `path`, and a place for what lies there. Returns where it leads without links.
+    /// Creates the folders and links on the way to `path`, and a mount point for it. Returns the resolved path.
     fn way(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         let mut at = PathBuf::from("/");
         let mut rest: VecDeque<OsString> = parts(path).collect();
@@ -199,7 +198,7 @@ impl Root {
         Ok(Some(at))
     }
 
-    /// Makes a folder, and those above it.
+    /// Creates a folder and its parents.
     fn folder(&self, path: &Path) -> io::Result<()> {
         if self.shows(path) {
             return Ok(());
@@ -207,7 +206,7 @@ impl Root {
         DirBuilder::new().recursive(true).mode(0o755).create(self.at(path))
     }
 
-    /// The processes of the namespace; those of all where the system lets nobody mount them anew.
+    /// Mounts `/proc` for the namespace, or binds the system's if that is not permitted.
     fn processes(&mut self, safe: MountFlags) -> Built<()> {
         let place = Path::new("/proc");
         self.folder(place).map_err(says("/proc"))?;
@@ -228,7 +227,7 @@ fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> + '_ {
     })
 }
 
-/// As the kernel has it (`struct mount_attr`).
+/// The kernel's `struct mount_attr`.
 #[repr(C)]
 struct MountAttributes {
     set: u64,
@@ -242,7 +241,7 @@ const READ_ONLY: u64 = 0x1 | 0x2;
 /// `AT_RECURSIVE`
 const RECURSIVE: c_int = 0x8000;
 
-/// Makes a mount and all below it read-only, and keeps what else holds of each.
+/// Makes a mount and everything below it read-only, and keeps its other flags.
 fn only_read(path: &Path) -> rustix::io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(|_| rustix::io::Errno::INVAL)?;

@@ -1,5 +1,5 @@
-//! System calls that a command may not make, by seccomp: those that reach past files and namespaces. Arguments that are numbers can be
-//! told apart here, paths can not.
+//! Seccomp filters: system calls that are denied to commands because they bypass file rules and namespaces. Filters can
+//! check numeric arguments but not paths.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use seccompiler::{
 use super::Space;
 use crate::sandbox::Network;
 
-/// Never there for a command: rings would make calls that no filter sees, and keys of the user's are not in any namespace.
+/// Always missing for a command: io_uring would bypass filters, and the user's keyrings are not in any namespace.
 const ABSENT: [c_long; 4] = [libc::SYS_io_uring_setup, libc::SYS_add_key, libc::SYS_request_key, libc::SYS_keyctl];
 
-/// Without namespaces: what changes modes, owners, times and attributes of files that a command may not write, and the queues, memory
-/// and semaphores of other processes.
+/// Denied without namespaces: changes of permissions, owners, times and attributes of files that the command may not
+/// write, and IPC with other processes.
 const REFUSED: [c_long; 25] = [
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
@@ -45,20 +45,20 @@ const REFUSED: [c_long; 25] = [
     libc::SYS_mq_open,
 ];
 
-// Numbers that the C library's headers do not all have yet; from 424 on they are the same on all processors.
+// Newer calls that some C libraries do not define yet; from 424 on, numbers are the same on all processors.
 const FCHMODAT2: c_long = 452;
 const SETXATTRAT: c_long = 463;
 const REMOVEXATTRAT: c_long = 466;
 const FILE_SETATTR: c_long = 469;
 
-/// The same by older calls, which only this processor has.
+/// Older variants that only exist on x86-64.
 #[cfg(target_arch = "x86_64")]
 const OLDER: [c_long; 6] =
     [libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown, libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat];
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: [c_long; 0] = [];
 
-/// Calls whose first argument is a process, 0 for the caller: those of others are theirs.
+/// Calls whose first argument is a process id, 0 for the caller: only 0 is allowed.
 const OF_PROCESS: [c_long; 7] = [
     libc::SYS_prlimit64,
     libc::SYS_sched_setaffinity,
@@ -69,10 +69,10 @@ const OF_PROCESS: [c_long; 7] = [
     libc::SYS_move_pages,
 ];
 
-/// `FS_IOC_SETFLAGS` and `FS_IOC_FSSETXATTR`: attributes of files, by a descriptor that only reads.
+/// `FS_IOC_SETFLAGS` and `FS_IOC_FSSETXATTR`: change file attributes through a read-only descriptor.
 const ATTRIBUTES: [u64; 2] = [0x4008_6602, 0x401c_5820];
 
-/// Puts the filters on this process and all that it starts, for good.
+/// Installs the filters for this process and its children, irrevocably.
 pub(super) fn close(space: Space, network: Network) -> Result<(), String> {
     let absent = ABSENT.into_iter().map(|call| (call, Vec::new())).collect();
     let filters = [(refused(space, network)?, libc::EPERM), (absent, libc::ENOSYS)];
@@ -87,7 +87,7 @@ type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
 fn refused(space: Space, network: Network) -> Result<Rules, String> {
     let mut rules = Rules::new();
-    // A virtual machine's host, Bluetooth and others know no namespace.
+    // Other families (VM sockets, Bluetooth, …) are not confined to a namespace.
     let families = match (space, network) {
         (Space::Own, _) => vec![libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
         (Space::Shared, Network::Allowed) => vec![libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
@@ -102,7 +102,7 @@ fn refused(space: Space, network: Network) -> Result<Rules, String> {
     for call in OF_PROCESS {
         rules.insert(call, vec![rule(vec![is_not(0, 0)])?]);
     }
-    // Of a process, and of the caller: by one number of `setpriority`, and another of `ioprio_set`.
+    // Only for the calling process; `setpriority` and `ioprio_set` number that differently.
     for (call, process) in [(libc::SYS_setpriority, 0), (libc::SYS_ioprio_set, 1)] {
         rules.insert(call, vec![rule(vec![is_not(0, process)])?, rule(vec![is_not(1, 0)])?]);
     }
@@ -111,7 +111,7 @@ fn refused(space: Space, network: Network) -> Result<Rules, String> {
     Ok(rules)
 }
 
-/// Met where all of the conditions are.
+/// A rule that matches if all conditions do.
 fn rule(conditions: Vec<Result<SeccompCondition, String>>) -> Result<SeccompRule, String> {
     let conditions = conditions.into_iter().collect::<Result<_, _>>()?;
     SeccompRule::new(conditions).map_err(|error| error.to_string())
@@ -133,7 +133,7 @@ fn program(rules: Rules, error: i32) -> Result<BpfProgram, seccompiler::BackendE
     Ok(other_numbers().into_iter().chain(program).collect())
 }
 
-/// The same processor has a second set of numbers for its calls (x32), which programs of today do not use: none of them is there.
+/// Denies x32, the second system call table of x86-64, which current programs do not use.
 fn other_numbers() -> Vec<sock_filter> {
     const LOAD_NUMBER: sock_filter = sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 };
     const IF_OTHER: sock_filter = sock_filter { code: 0x35, jt: 0, jf: 1, k: 0x4000_0000 };

@@ -1,9 +1,9 @@
-//! A command and all that it starts, watched until none of it is left. The keeper is either the first process of a PID namespace, whose
-//! end the kernel makes the end of all in it, or it inherits the orphans of all that the command started (a subreaper) and ends
-//! them itself.
+//! Supervises a command until none of its processes is left. The supervisor is either the first process of a PID
+//! namespace, whose end kills everything in it, or a subreaper, which inherits the command's orphans and kills them
+//! itself.
 //!
-//! macula holds the other end of the keeper's standard input: a byte asks the command to end, and its end (which comes also where
-//! macula is killed) ends all at once.
+//! macula holds the other end of the supervisor's stdin: a byte asks the command to end, and closing it (also if macula
+//! is killed) kills everything at once.
 
 use std::fs;
 use std::io;
@@ -15,15 +15,15 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, pidfd_open, wait,
 };
 
-/// How often the keeper looks without being told of anything: what the command's orphans leave is cleared away then.
+/// Poll interval, for reaping orphans.
 const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
-/// How long processes may take to be gone after they were killed.
+/// How long processes may take to disappear after they were killed.
 const GONE: Duration = Duration::from_secs(10);
-/// How long is waited between two looks at them.
+/// Pause between checks for them.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Waits for the command's end. [`None`] where macula went away or wants all to end.
+/// Waits for the command to end. [`None`] if macula is gone or wants everything to end.
 pub(super) fn watch(command: Pid) -> Option<WaitStatus> {
     let control = rustix::stdio::stdin();
     let handle = pidfd_open(command, PidfdFlags::empty()).ok();
@@ -43,7 +43,7 @@ pub(super) fn watch(command: Pid) -> Option<WaitStatus> {
     }
 }
 
-/// Waits for the first process of a namespace, which watches itself; ends it where macula goes away.
+/// Waits for the first process of a namespace, which supervises itself; kills it if macula is gone.
 pub(super) fn watch_first(first: Pid) -> Option<WaitStatus> {
     let control = rustix::stdio::stdin();
     let handle = pidfd_open(first, PidfdFlags::empty()).ok();
@@ -60,14 +60,14 @@ pub(super) fn watch_first(first: Pid) -> Option<WaitStatus> {
     }
 }
 
-/// Whether something is to be read, or nothing ever will be. Ends early where `other` ends.
+/// Whether `control` is readable or closed. Returns early if `other` ends.
 fn told(control: BorrowedFd<'_>, other: Option<&OwnedFd>, at_most: Timespec) -> bool {
     let mut all = vec![PollFd::new(&control, PollFlags::IN)];
     all.extend(other.map(|other| PollFd::from_borrowed_fd(other.as_fd(), PollFlags::IN)));
     poll(&mut all, Some(&at_most)).is_ok() && !all[0].revents().is_empty()
 }
 
-/// Whether the other end is closed. What was written there is left for another to read.
+/// Whether the other end is closed. Leaves written bytes for another reader.
 fn gone(control: BorrowedFd<'_>, other: Option<&OwnedFd>) -> bool {
     let mut all = vec![PollFd::new(&control, PollFlags::empty())];
     all.extend(other.map(|other| PollFd::from_borrowed_fd(other.as_fd(), PollFlags::IN)));
@@ -75,17 +75,17 @@ fn gone(control: BorrowedFd<'_>, other: Option<&OwnedFd>) -> bool {
         && all[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
 }
 
-/// Makes this process the one that inherits all orphans of what it starts.
+/// Makes this process the subreaper of all its descendants.
 ///
 /// # Errors
 /// Why it could not find all of them again.
 pub(super) fn inherit_orphans() -> Result<(), String> {
     let own = rustix::process::getpid();
     let inherits = rustix::process::set_child_subreaper(Some(own)).map_err(|error| error.to_string());
-    inherits.and_then(|()| children().map(drop).map_err(|error| format!("processes cannot be listed: {error}")))
+    inherits.and_then(|()| children().map(drop).map_err(|error| format!("cannot list processes: {error}")))
 }
 
-/// Kills all children of this process until it has none, and so no descendant either: the orphans of each become its own.
+/// Kills all children of this process until there are none, and so no descendants: their orphans become its children.
 /// Returns how many are left.
 pub(super) fn end_all() -> usize {
     let mut waited = Duration::ZERO;
@@ -109,7 +109,7 @@ pub(super) fn end_all() -> usize {
     }
 }
 
-/// The children of this process, as `/proc` has them.
+/// The children of this process, from `/proc`.
 fn children() -> io::Result<Vec<Pid>> {
     let own = rustix::process::getpid().as_raw_nonzero().get().to_string();
     let mut found = Vec::new();
@@ -119,7 +119,7 @@ fn children() -> io::Result<Vec<Pid>> {
         };
         // It may have ended meanwhile.
         let Ok(facts) = fs::read(process.path().join("stat")) else { continue };
-        // Its name may hold anything, spaces and parentheses too: what follows the last one is the state, then the parent.
+        // The name may contain spaces and parentheses: after the last `)` come the state and the parent.
         let facts = String::from_utf8_lossy(&facts).into_owned();
         let parent = facts.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
         if parent == Some(&own) {

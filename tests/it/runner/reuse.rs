@@ -172,7 +172,7 @@ fn a_panic_is_one_failed_stage() {
     ]));
     assert_eq!(came.of("one"), "computed");
     let error = came.report.failed[0].error.to_string();
-    assert!(error.contains("as it should") && error.contains("defect of macula"), "{error}");
+    assert!(error.contains("as it should") && error.contains("bug in macula"), "{error}");
 }
 
 #[test]
