@@ -13,6 +13,7 @@ pub mod sample;
 pub mod shown;
 pub mod signals;
 pub mod span;
+pub mod sync;
 pub mod threads;
 pub mod usage;
 

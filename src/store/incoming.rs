@@ -1,12 +1,15 @@
 //! New objects of this process: the folder in which they wait until they are published, and a writer for large ones.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
 
 use super::inventory::nanoseconds;
 use super::{Entry, Objects, StoreError};
 use crate::base::flock::{self, LockMode, LockStatus};
+use crate::base::sync::lock;
 use crate::base::{Digest, disk};
 
 /// Age in nanoseconds (one day) from which a folder without a lock file counts as a dead process's.
@@ -72,6 +75,63 @@ pub(super) fn sweep(root: &Path) {
         if dead {
             let _ = std::fs::remove_dir_all(&folder);
         }
+    }
+}
+
+/// Objects that this process wrote and has not published yet.
+#[derive(Debug, Default)]
+pub(super) struct Unpublished {
+    /// Created with the first object.
+    folder: Mutex<Option<Incoming>>,
+    /// Digests and temporary files.
+    pending: Mutex<BTreeMap<Digest, PathBuf>>,
+    publishing: Mutex<()>,
+}
+
+impl Unpublished {
+    /// The folder of new objects, created by `make` on first use.
+    pub(super) fn folder(&self, make: impl FnOnce() -> Result<Incoming, StoreError>) -> Result<PathBuf, StoreError> {
+        let mut folder = lock(&self.folder);
+        let folder = match &mut *folder {
+            Some(folder) => folder,
+            none => none.insert(make()?),
+        };
+        Ok(folder.path().to_owned())
+    }
+
+    /// The lock file of the folder; opened before any object was written.
+    pub(super) fn lock_file(&self) -> Option<File> {
+        lock(&self.folder).as_ref().and_then(Incoming::lock)
+    }
+
+    /// Adds an object; the first of several files with the same bytes is kept.
+    pub(super) fn add(&self, digest: Digest, path: PathBuf) {
+        lock(&self.pending).entry(digest).or_insert(path);
+    }
+
+    /// Removes an object.
+    pub(super) fn remove(&self, digest: &Digest) {
+        lock(&self.pending).remove(digest);
+    }
+
+    /// Whether an object is waiting.
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        lock(&self.pending).contains_key(digest)
+    }
+
+    /// The temporary file of an object.
+    pub(super) fn path(&self, digest: &Digest) -> Option<PathBuf> {
+        lock(&self.pending).get(digest).cloned()
+    }
+
+    /// All waiting objects and their temporary files.
+    pub(super) fn all(&self) -> Vec<(Digest, PathBuf)> {
+        lock(&self.pending).iter().map(|(digest, path)| (*digest, path.clone())).collect()
+    }
+
+    /// Held while publishing, so that two threads do not rename the same file.
+    pub(super) fn publishing(&self) -> MutexGuard<'_, ()> {
+        lock(&self.publishing)
     }
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Accept, EVERYWHERE};
 use super::files::{number, take};
-use super::presence::PresenceCheck;
+use super::objects::PresenceCheck;
 use super::tree::Encoded;
 use super::{Objects, StoreError, Tree};
 use crate::base::flock::{self, LockMode, LockStatus};

@@ -14,6 +14,7 @@ pub mod lease;
 pub mod manifest;
 pub mod objects;
 mod presence;
+mod quarantine;
 pub mod remote;
 pub mod runs;
 pub mod source_cache;

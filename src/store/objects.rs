@@ -7,36 +7,35 @@
 //! flushes them to disk together and renames them to their final path. So an object at its final path is complete, and
 //! many small objects do not wait for the disk one by one.
 
+mod check;
 mod external;
 mod ingest;
 mod publish;
 mod verified_path;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+pub(super) use self::check::PresenceCheck;
 use self::external::ExternalFiles;
 pub use self::verified_path::Location;
-use self::verified_path::Seen;
+use self::verified_path::{Intact, Seen};
 pub use super::error::StoreError;
-use super::files::RACY;
-use super::incoming::{Incoming, ObjectWriter};
-use super::presence::{CompleteTrees, Folders, Listing, PresenceCheck};
+use super::incoming::{Incoming, ObjectWriter, Unpublished};
+use super::presence::{Folders, Presence};
+use super::quarantine::Quarantine;
 use super::remote::Remotes;
 use super::tree::Encoded;
 use super::{Entry, Lease, Tree, Use};
+use crate::base::sync::lock;
 use crate::base::{Digest, disk, regular, threads};
 
 /// Objects of at least this size are mapped instead of read.
 const MAPPED_FROM: u64 = 64 << 10;
-
-/// For at least this many objects, the folders are listed instead of checking each object.
-const MANY: usize = 1000;
 
 /// Parallelism for flushing files to disk (a journal commits them together) and for network transfers.
 pub(super) const AT_ONCE: usize = 16;
@@ -77,29 +76,16 @@ pub struct Objects {
     lease: Option<Arc<Lease>>,
     /// Where missing objects are looked for.
     remotes: Arc<Remotes>,
-    incoming: Mutex<Option<Incoming>>,
-    /// Written but not yet published: digest and temporary file.
-    pending: Mutex<BTreeMap<Digest, PathBuf>>,
-    /// Held while publishing, so that two threads do not rename the same file.
-    publishing: Mutex<()>,
+    /// Objects that this process wrote and has not published yet.
+    unpublished: Unpublished,
     /// Files outside the store.
     external: Mutex<ExternalFiles>,
-    /// Objects that this process read and verified, with their file facts at that time.
-    verified: Mutex<BTreeMap<Digest, Seen>>,
-    /// Objects that this process wrote, with their file facts.
-    written: Mutex<BTreeMap<Digest, Seen>>,
-    /// Objects that this process saw at their final path with the right size.
-    present: Mutex<BTreeSet<Digest>>,
-    /// Listing of the object folders, from the last check of many objects.
-    listed: Mutex<Option<Arc<Listing>>>,
-    /// Number of objects from which on the folders are listed.
-    many: usize,
-    /// Trees known to be complete.
-    whole: Option<CompleteTrees>,
-    /// Objects that this process found damaged.
-    damaged: Mutex<BTreeSet<Digest>>,
-    /// Damaged objects that could not be moved to quarantine.
-    stuck: Mutex<BTreeSet<Digest>>,
+    /// Objects whose bytes this process has verified or written.
+    intact: Intact,
+    /// Which objects are present.
+    presence: Presence,
+    /// Which objects are damaged.
+    quarantine: Quarantine,
 }
 
 /// Whether the store is opened read-write or read-only.
@@ -129,13 +115,12 @@ impl Objects {
 
     /// Sets the file that caches which large trees are complete.
     pub(super) fn remembering(self, path: PathBuf) -> Self {
-        Self { whole: Some(CompleteTrees::new(path, RACY)), ..self }
+        Self { presence: self.presence.cached_in(path), ..self }
     }
 
     /// Sets from how many objects on folders are listed, and how long they must have been unchanged.
-    pub(super) fn listing(mut self, many: usize, racy: u64) -> Self {
-        self.whole = self.whole.map(|whole| whole.within(racy));
-        Self { many, ..self }
+    pub(super) fn listing(self, many: usize, racy: u64) -> Self {
+        Self { presence: self.presence.listing_from(many, racy), ..self }
     }
 
     /// Sets the remotes to look for missing objects in.
@@ -154,18 +139,11 @@ impl Objects {
             access,
             lease: None,
             remotes: Arc::default(),
-            incoming: Mutex::default(),
-            pending: Mutex::default(),
-            publishing: Mutex::default(),
+            unpublished: Unpublished::default(),
             external: Mutex::default(),
-            verified: Mutex::default(),
-            written: Mutex::default(),
-            present: Mutex::default(),
-            listed: Mutex::default(),
-            many: MANY,
-            whole: None,
-            damaged: Mutex::default(),
-            stuck: Mutex::default(),
+            intact: Intact::default(),
+            presence: Presence::default(),
+            quarantine: Quarantine::new(root),
         }
     }
 
@@ -231,17 +209,16 @@ impl Objects {
             if Digest::of(&bytes) != entry.digest {
                 return self.reread(entry, path);
             }
-            lock(&self.verified).insert(entry.digest, seen);
+            self.intact.note_verified(&entry.digest, seen);
             return Ok(Blob::Owned(bytes));
         }
         let map = map(&file).map_err(StoreError::disk("map", &path))?;
         // Hold no lock while hashing: a rayon worker may pick up other work that comes back here.
-        let known = lock(&self.verified).get(&entry.digest) == Some(&seen);
-        if !known {
+        if !self.intact.is_verified(&entry.digest, seen) {
             if digest_of_large(&map) != entry.digest {
                 return self.reread(entry, path);
             }
-            lock(&self.verified).insert(entry.digest, seen);
+            self.intact.note_verified(&entry.digest, seen);
         }
         Ok(Blob::Mapped(map))
     }
@@ -284,8 +261,9 @@ impl Objects {
             Err(error) => return Err(error),
         };
         let Some(encoded) = Encoded::of(&bytes) else { return Ok(None) };
-        let whole = self.whole.as_ref().filter(|_| encoded.len() >= self.many);
-        if whole.is_some_and(|whole| self.unharmed() && whole.says(&entry.digest, Folders::of(&self.root))) {
+        let complete = self.presence.complete(encoded.len());
+        let unharmed = || self.quarantine.is_empty();
+        if complete.is_some_and(|complete| unharmed() && complete.says(&entry.digest, Folders::of(&self.root))) {
             return Ok(Some(true));
         }
         let presence = self.presence_check(encoded.len());
@@ -295,15 +273,10 @@ impl Objects {
             by_name &= listed;
             listed || self.holds(entry)
         });
-        if let (Some(whole), true, true) = (whole, all && by_name, self.writable()) {
-            presence.note(whole, entry.digest);
+        if let (Some(complete), true, true) = (complete, all && by_name, self.writable()) {
+            presence.note(complete, entry.digest);
         }
         Ok(Some(all))
-    }
-
-    /// Whether this process found nothing damaged.
-    fn unharmed(&self) -> bool {
-        lock(&self.damaged).is_empty()
     }
 
     /// The first entry of a tree whose bytes are missing.
@@ -314,17 +287,7 @@ impl Objects {
 
     /// A presence check for `many` objects.
     pub(super) fn presence_check(&self, many: usize) -> PresenceCheck<'_> {
-        let listing = (many >= self.many).then(|| {
-            let known = lock(&self.listed).clone();
-            known.unwrap_or_else(|| {
-                let moment = self.lease.as_ref().and_then(|lease| lease.moment());
-                let racy = self.whole.as_ref().map_or(RACY, CompleteTrees::racy);
-                let new = Arc::new(Listing::of(&self.root, moment, racy));
-                *lock(&self.listed) = Some(Arc::clone(&new));
-                new
-            })
-        });
-        PresenceCheck::new(self, listing, lock(&self.damaged).clone())
+        PresenceCheck::new(self, many)
     }
 
     /// Whether the bytes of an entry are present, by name and size only: they are verified on read.
@@ -341,7 +304,7 @@ impl Objects {
     /// Whether the store itself has the bytes. A stage's output must not depend on a user's file that happens to have
     /// the same bytes.
     pub(super) fn stores(&self, entry: &Entry) -> bool {
-        if lock(&self.present).contains(&entry.digest) || lock(&self.pending).contains_key(&entry.digest) {
+        if self.presence.has(&entry.digest) || self.unpublished.has(&entry.digest) {
             return true;
         }
         if self.is_stuck(&entry.digest) {
@@ -349,7 +312,7 @@ impl Objects {
         }
         let there = self.place(&entry.digest).metadata().is_ok_and(|facts| facts.len() == entry.size);
         if there {
-            lock(&self.present).insert(entry.digest);
+            self.presence.note(&entry.digest);
         }
         there
     }
@@ -363,12 +326,12 @@ impl Objects {
     /// damaged object.
     #[must_use]
     pub fn last_quarantined(&self) -> u64 {
-        self.root.join("quarantine").metadata().map_or(0, |facts| super::inventory::nanoseconds(&facts))
+        self.quarantine.last()
     }
 
     /// Whether the store has the bytes, so that they need not be written; registers them in the lease.
     pub(super) fn relies_on(&self, entry: &Entry) -> bool {
-        if lock(&self.pending).contains_key(&entry.digest) {
+        if self.unpublished.has(&entry.digest) {
             return true;
         }
         if !self.stores(entry) {
@@ -379,7 +342,7 @@ impl Objects {
         let facts = || File::open(self.place(&entry.digest)).and_then(|file| file.metadata());
         let there = !new || facts().is_ok_and(|facts| facts.len() == entry.size);
         if !there {
-            lock(&self.present).remove(&entry.digest);
+            self.presence.forget(&entry.digest);
         }
         there
     }
@@ -395,7 +358,7 @@ impl Objects {
     /// The objects that this process found damaged, each of them in quarantine.
     #[must_use]
     pub fn damaged(&self) -> Vec<Digest> {
-        lock(&self.damaged).iter().copied().collect()
+        self.quarantine.damaged().into_iter().collect()
     }
 
     /// Verifies an object on disk without marking it as verified; a damaged one stays in place. Returns its size.
@@ -431,21 +394,11 @@ impl Objects {
 
     /// Moves a damaged object to quarantine, so that recomputing it puts it back.
     fn quarantine_damaged(&self, digest: &Digest, path: PathBuf) -> StoreError {
-        let folder = self.root.join("quarantine");
-        let moved = self.access == Access::ReadWrite
-            && disk::make_folder(&folder)
-                .and_then(|()| std::fs::rename(&path, folder.join(digest.to_string())))
-                .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
-                .is_ok();
-        // If it cannot be moved (a read-only store), it stays but is ignored until something replaces it.
-        if !moved && path == self.place(digest) {
-            lock(&self.stuck).insert(*digest);
-        }
-        lock(&self.present).remove(digest);
-        lock(&self.verified).remove(digest);
-        lock(&self.written).remove(digest);
-        lock(&self.pending).remove(digest);
-        lock(&self.damaged).insert(*digest);
+        let moved = self.writable() && self.quarantine.take_in(digest, &path);
+        self.quarantine.note(digest, !moved && path == self.place(digest));
+        self.presence.forget(digest);
+        self.intact.forget(digest);
+        self.unpublished.remove(digest);
         StoreError::Damaged { digest: *digest, path }
     }
 
@@ -453,7 +406,7 @@ impl Objects {
         // Another thread may rename an object from pending to its final path between the first two attempts; hence the
         // third.
         let place = self.place(digest);
-        let pending = lock(&self.pending).get(digest).cloned();
+        let pending = self.unpublished.path(digest);
         let first = (!self.is_stuck(digest)).then(|| place.clone());
         for path in [first, pending, Some(place)].into_iter().flatten() {
             match File::open(&path) {
@@ -471,7 +424,7 @@ impl Objects {
             if self.revalidated_path(&entry.digest).is_some_and(|place| File::open(place).is_ok()) {
                 return self.read(entry);
             }
-            lock(&self.present).remove(&entry.digest);
+            self.presence.forget(&entry.digest);
             if self.remotes.download(self, entry)? {
                 return self.read(entry);
             }
@@ -508,21 +461,16 @@ impl Objects {
             path: self.root.clone(),
             error: error.error,
         })?;
-        lock(&self.pending).entry(entry.digest).or_insert(path);
+        self.unpublished.add(entry.digest, path);
         Ok(())
     }
 
     /// The folder of this process's new objects.
     pub(super) fn incoming(&self) -> Result<PathBuf, StoreError> {
-        let mut incoming = lock(&self.incoming);
-        let incoming = match &mut *incoming {
-            Some(incoming) => incoming,
-            none => none.insert(match self.access {
-                Access::ReadWrite => Incoming::new(&self.root.join("incoming"))?,
-                Access::ReadOnly => Incoming::aside()?,
-            }),
-        };
-        Ok(incoming.path().to_owned())
+        self.unpublished.folder(|| match self.access {
+            Access::ReadWrite => Incoming::new(&self.root.join("incoming")),
+            Access::ReadOnly => Incoming::aside(),
+        })
     }
 
     fn temporary(&self) -> Result<tempfile::NamedTempFile, StoreError> {
@@ -574,9 +522,4 @@ pub(super) fn at_once<T: Sync, E: Send>(items: &[T], work: impl Fn(&T) -> Result
         }
     });
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
-}
-
-/// A panic elsewhere leaves these maps consistent, so a poisoned lock is used anyway.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,14 +4,92 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
-use super::files::take;
+use super::files::{RACY, take};
 use super::inventory::nanoseconds;
-use super::{Entry, Objects};
+use crate::base::sync::lock;
 use crate::base::{Digest, Hasher, disk};
+
+/// For at least this many objects, the folders are listed instead of checking each object.
+pub(super) const MANY: usize = 1000;
+
+/// What this process knows about which objects are present.
+#[derive(Debug)]
+pub(super) struct Presence {
+    /// Objects that were seen at their final path with the right size.
+    seen: Mutex<BTreeSet<Digest>>,
+    /// Listing of the object folders, from the last check of many objects.
+    listing: Mutex<Option<Arc<Listing>>>,
+    /// Number of objects from which on the folders are listed.
+    many: usize,
+    /// Trees known to be complete.
+    complete: Option<CompleteTrees>,
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self { seen: Mutex::default(), listing: Mutex::default(), many: MANY, complete: None }
+    }
+}
+
+impl Presence {
+    /// Sets the file that caches which large trees are complete.
+    pub(super) fn cached_in(self, path: PathBuf) -> Self {
+        Self { complete: Some(CompleteTrees::new(path, RACY)), ..self }
+    }
+
+    /// Sets from how many objects on folders are listed, and for how many nanoseconds they must have been unchanged.
+    pub(super) fn listing_from(self, many: usize, racy: u64) -> Self {
+        Self { many, complete: self.complete.map(|complete| complete.within(racy)), ..self }
+    }
+
+    /// Whether so many objects are checked by listing the folders.
+    pub(super) fn is_many(&self, count: usize) -> bool {
+        count >= self.many
+    }
+
+    /// The cache of complete trees, for a tree of `count` entries.
+    pub(super) fn complete(&self, count: usize) -> Option<&CompleteTrees> {
+        self.complete.as_ref().filter(|_| self.is_many(count))
+    }
+
+    /// The listing of the objects under `root`, made on first use. `moment` is a time no later than now by the disk's clock.
+    pub(super) fn listing(&self, root: &Path, moment: impl FnOnce() -> Option<u64>) -> Arc<Listing> {
+        // Not held while listing: rayon's workers may pick up other work that comes back here.
+        if let Some(known) = lock(&self.listing).clone() {
+            return known;
+        }
+        let racy = self.complete.as_ref().map_or(RACY, CompleteTrees::racy);
+        let new = Arc::new(Listing::of(root, moment(), racy));
+        *lock(&self.listing) = Some(Arc::clone(&new));
+        new
+    }
+
+    /// Whether an object was seen.
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        lock(&self.seen).contains(digest)
+    }
+
+    /// Notes that an object was seen.
+    pub(super) fn note(&self, digest: &Digest) {
+        lock(&self.seen).insert(*digest);
+    }
+
+    /// Notes that an object turned out to be missing or damaged.
+    pub(super) fn forget(&self, digest: &Digest) {
+        lock(&self.seen).remove(digest);
+    }
+
+    /// Notes objects that were just published.
+    pub(super) fn published(&self, digests: impl Iterator<Item = Digest>) {
+        if let Some(listing) = &mut *lock(&self.listing) {
+            Arc::make_mut(listing).add(digests);
+        }
+    }
+}
 
 /// Fingerprint of all object folders: a digest of their inodes and times. Adding or removing a name changes its
 /// folder's times.
@@ -67,17 +145,17 @@ struct Known {
 
 impl CompleteTrees {
     /// The cache in `path`, read on first use.
-    pub(super) fn new(path: PathBuf, racy: u64) -> Self {
+    fn new(path: PathBuf, racy: u64) -> Self {
         Self { path, racy, known: Mutex::default() }
     }
 
     /// Sets for how many nanoseconds folders must have been unchanged.
-    pub(super) fn within(self, racy: u64) -> Self {
+    fn within(self, racy: u64) -> Self {
         Self { racy, ..self }
     }
 
     /// For how many nanoseconds folders must have been unchanged.
-    pub(super) fn racy(&self) -> u64 {
+    fn racy(&self) -> u64 {
         self.racy
     }
 
@@ -87,7 +165,7 @@ impl CompleteTrees {
     }
 
     /// Remembers that a tree is complete. A failed write (a read-only store) only costs time later.
-    fn note(&self, tree: Digest, folders: Digest) {
+    pub(super) fn note(&self, tree: Digest, folders: Digest) {
         let bytes = self.with(|known| {
             if known.folders != Some(folders) {
                 *known = Known { folders: Some(folders), trees: BTreeSet::new() };
@@ -100,7 +178,7 @@ impl CompleteTrees {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Known) -> T) -> T {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         let read = || std::fs::read(&self.path).ok().and_then(|bytes| Known::decode(&bytes)).unwrap_or_default();
         work(known.get_or_insert_with(read))
     }
@@ -150,7 +228,7 @@ struct Folder {
 impl Listing {
     /// Lists the objects under `root`. A folder that cannot be listed counts as empty, so each of its objects is
     /// checked. `moment` is a time no later than now by the disk's clock.
-    pub(super) fn of(root: &Path, moment: Option<u64>, racy: u64) -> Self {
+    fn of(root: &Path, moment: Option<u64>, racy: u64) -> Self {
         let before = Folders::of(root);
         let trusted = moment.is_some_and(|moment| before.tells(moment, racy));
         Self {
@@ -161,12 +239,17 @@ impl Listing {
     }
 
     /// Whether an object is listed.
-    fn has(&self, digest: &Digest) -> bool {
+    pub(super) fn has(&self, digest: &Digest) -> bool {
         self.folders[usize::from(digest.bytes()[0])].has(digest) || self.added.contains(digest)
     }
 
+    /// Fingerprint of the folders before listing, if any later change must alter it.
+    pub(super) fn before(&self) -> Option<Digest> {
+        self.before
+    }
+
     /// Adds objects that were just published.
-    pub(super) fn add(&mut self, digests: impl Iterator<Item = Digest>) {
+    fn add(&mut self, digests: impl Iterator<Item = Digest>) {
         self.before = None;
         self.added.extend(digests);
     }
@@ -196,39 +279,6 @@ impl Folder {
     fn has(&self, digest: &Digest) -> bool {
         let second = usize::from(digest.bytes()[1]);
         self.digests[self.starts[second] as usize..self.starts[second + 1] as usize].contains(digest)
-    }
-}
-
-/// A presence check for one or many objects.
-#[derive(Debug)]
-pub(super) struct PresenceCheck<'a> {
-    objects: &'a Objects,
-    listing: Option<Arc<Listing>>,
-    /// Listed, but found damaged since.
-    damaged: BTreeSet<Digest>,
-}
-
-impl<'a> PresenceCheck<'a> {
-    pub(super) fn new(objects: &'a Objects, listing: Option<Arc<Listing>>, damaged: BTreeSet<Digest>) -> Self {
-        Self { objects, listing, damaged }
-    }
-
-    /// As [`Objects::holds`]; a listed object counts as present whatever its size: truncation is found on read.
-    pub(super) fn holds(&self, entry: &Entry) -> bool {
-        self.lists(entry) || self.objects.holds(entry)
-    }
-
-    /// Whether an object is listed and not damaged.
-    pub(super) fn lists(&self, entry: &Entry) -> bool {
-        let listed = self.listing.as_ref().is_some_and(|listing| listing.has(&entry.digest));
-        listed && !self.damaged.contains(&entry.digest)
-    }
-
-    /// Remembers a tree all of whose objects were listed.
-    pub(super) fn note(&self, whole: &CompleteTrees, tree: Digest) {
-        if let Some(folders) = self.listing.as_ref().and_then(|listing| listing.before) {
-            whole.note(tree, folders);
-        }
     }
 }
 

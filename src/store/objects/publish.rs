@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::{Incoming, MANY, Objects, StoreError, Use, at_once, disk, lock};
+use super::{Objects, StoreError, Use, at_once, disk};
 use crate::base::Digest;
+use crate::store::presence::MANY;
 
 impl Objects {
     /// Flushes all new objects to disk and renames them to their final paths. Must precede any record that refers to
@@ -16,9 +16,8 @@ impl Objects {
     /// # Errors
     /// [`StoreError::Disk`].
     pub fn publish(&self) -> Result<(), StoreError> {
-        let _one = lock(&self.publishing);
-        let waiting: Vec<(Digest, PathBuf)> =
-            lock(&self.pending).iter().map(|(digest, path)| (*digest, path.clone())).collect();
+        let _one = self.unpublished.publishing();
+        let waiting: Vec<(Digest, PathBuf)> = self.unpublished.all();
         if waiting.is_empty() {
             return Ok(());
         }
@@ -48,17 +47,14 @@ impl Objects {
                 Err(error) if error.kind() == ErrorKind::NotFound && place.exists() => {}
                 other => other.map_err(StoreError::disk("rename into", &place))?,
             }
-            lock(&self.stuck).remove(digest);
+            self.quarantine.replaced(digest);
         }
         folders.insert(self.root.clone());
         let folders: Vec<PathBuf> = folders.into_iter().collect();
         at_once(&folders, |folder| disk::sync_folder(folder).map_err(StoreError::disk("flush", folder)))?;
-        if let Some(listed) = &mut *lock(&self.listed) {
-            Arc::make_mut(listed).add(waiting.iter().map(|(digest, _)| *digest));
-        }
-        let mut pending = lock(&self.pending);
+        self.presence.published(waiting.iter().map(|(digest, _)| *digest));
         for (digest, _) in &waiting {
-            pending.remove(digest);
+            self.unpublished.remove(digest);
         }
         Ok(())
     }
@@ -67,7 +63,7 @@ impl Objects {
     /// nothing was flushed.
     fn sync_disk(&self) -> bool {
         // A file opened before anything was written: `syncfs` reports failures since then through it.
-        let since = lock(&self.incoming).as_ref().and_then(Incoming::lock);
+        let since = self.unpublished.lock_file();
         since.is_some_and(|file| disk::sync_disk(&file).unwrap_or(false))
     }
 }

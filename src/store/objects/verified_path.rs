@@ -1,9 +1,11 @@
 //! The only way to get an object's path out of the store (for `results/`, commands, `get`): this process has read or
 //! written its bytes, they matched the digest, and the file is unchanged since.
 
+use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
@@ -31,6 +33,43 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn of(facts: &Metadata) -> Self {
         Self { inode: facts.ino(), modified: nanoseconds(facts) }
+    }
+}
+
+/// Objects whose bytes matched the digest in this process, with their file facts at that time.
+#[derive(Debug, Default)]
+pub(super) struct Intact {
+    /// Objects that were read.
+    verified: Mutex<BTreeMap<Digest, Seen>>,
+    /// Objects that were written.
+    written: Mutex<BTreeMap<Digest, Seen>>,
+}
+
+impl Intact {
+    /// Notes that an object was read and verified.
+    pub(super) fn note_verified(&self, digest: &Digest, seen: Seen) {
+        lock(&self.verified).insert(*digest, seen);
+    }
+
+    /// Notes that an object was written.
+    fn note_written(&self, digest: &Digest, seen: Seen) {
+        lock(&self.written).insert(*digest, seen);
+    }
+
+    /// Whether an object was read and verified, and its file is unchanged since.
+    pub(super) fn is_verified(&self, digest: &Digest, seen: Seen) -> bool {
+        lock(&self.verified).get(digest) == Some(&seen)
+    }
+
+    /// Whether an object was verified or written, and its file is unchanged since.
+    fn has(&self, digest: &Digest, seen: Seen) -> bool {
+        self.is_verified(digest, seen) || lock(&self.written).get(digest) == Some(&seen)
+    }
+
+    /// Forgets an object that is damaged now.
+    pub(super) fn forget(&self, digest: &Digest) {
+        lock(&self.verified).remove(digest);
+        lock(&self.written).remove(digest);
     }
 }
 
@@ -89,33 +128,30 @@ impl Objects {
     /// Metadata of the damaged bytes of an object in quarantine.
     #[must_use]
     pub fn quarantined(&self, digest: &Digest) -> Option<Metadata> {
-        self.root.join("quarantine").join(digest.to_string()).metadata().ok()
+        self.quarantine.facts(digest)
     }
 
     /// Path of the store's own object: final or still pending.
     pub(super) fn own_path(&self, digest: &Digest) -> Option<PathBuf> {
         let place = Some(self.place(digest)).filter(|place| !self.is_stuck(digest) && place.exists());
-        let pending = || lock(&self.pending).get(digest).cloned().filter(|path| path.exists());
+        let pending = || self.unpublished.path(digest).filter(|path| path.exists());
         place.or_else(pending).or_else(|| self.revalidated_path(digest))
     }
 
     /// Whether the bytes at `path` matched the digest in this process and the file is unchanged since.
     fn is_known(&self, entry: &Entry, path: &Path) -> bool {
         let Ok(facts) = path.metadata() else { return false };
-        let seen = Some(Seen::of(&facts));
-        let had = |known: Option<&Seen>| known.copied() == seen;
-        facts.len() == entry.size
-            && (had(lock(&self.verified).get(&entry.digest)) || had(lock(&self.written).get(&entry.digest)))
+        facts.len() == entry.size && self.intact.has(&entry.digest, Seen::of(&facts))
     }
 
     /// Remembers that this process wrote these bytes and knows their digest.
     pub(super) fn note_written(&self, entry: &Entry, facts: &Metadata) {
-        lock(&self.written).insert(entry.digest, Seen::of(facts));
+        self.intact.note_written(&entry.digest, Seen::of(facts));
     }
 
     /// Whether an object is damaged and could not be moved to quarantine: its file is ignored.
     pub(super) fn is_stuck(&self, digest: &Digest) -> bool {
-        lock(&self.stuck).contains(digest)
+        self.quarantine.is_stuck(digest)
     }
 }
 

@@ -18,7 +18,7 @@ mod upload;
 mod watchdog;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -36,6 +36,7 @@ pub use watchdog::Watchdog;
 use self::watchdog::{Waited, Watched};
 use crate::base::Digest;
 use crate::base::budget::Budget;
+use crate::base::sync::lock;
 
 /// Pauses before retrying a transfer after a transient failure.
 const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_millis(3200)];
@@ -175,9 +176,4 @@ impl Remotes {
     pub fn troubles(&self) -> Vec<Trouble> {
         self.list.iter().flat_map(|remote| remote.troubles()).collect()
     }
-}
-
-/// A panic elsewhere leaves these maps consistent, so a poisoned lock is used anyway.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
