@@ -3,11 +3,11 @@
 //! NFS requires a read-open fd for a shared and a write-open fd for an exclusive lock, and does not lock directories
 //! across hosts.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 /// Kind of lock, and whether to wait for it.
@@ -50,17 +50,20 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// The system's error.
 pub fn lock(file: &File, mode: LockMode) -> io::Result<LockStatus> {
-    let operation = match mode {
-        LockMode::Shared => FlockOperation::LockShared,
-        LockMode::Exclusive => FlockOperation::LockExclusive,
-        LockMode::TryShared => FlockOperation::NonBlockingLockShared,
-        LockMode::TryExclusive => FlockOperation::NonBlockingLockExclusive,
+    let waited = |done: io::Result<()>| done.map_err(TryLockError::Error);
+    let done = match mode {
+        LockMode::Shared => waited(file.lock_shared()),
+        LockMode::Exclusive => waited(file.lock()),
+        LockMode::TryShared => file.try_lock_shared(),
+        LockMode::TryExclusive => file.try_lock(),
     };
-    match flock(file, operation) {
+    match done {
         Ok(()) => Ok(LockStatus::Held),
-        Err(Errno::WOULDBLOCK) => Ok(LockStatus::Busy),
-        Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(LockStatus::Unsupported),
-        Err(error) => Err(error.into()),
+        Err(TryLockError::WouldBlock) => Ok(LockStatus::Busy),
+        Err(TryLockError::Error(error)) => match Errno::from_io_error(&error) {
+            Some(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(LockStatus::Unsupported),
+            _ => Err(error),
+        },
     }
 }
 
@@ -69,7 +72,7 @@ pub fn lock(file: &File, mode: LockMode) -> io::Result<LockStatus> {
 /// # Errors
 /// The system's error.
 pub fn unlock(file: &File) -> io::Result<()> {
-    Ok(flock(file, FlockOperation::Unlock)?)
+    file.unlock()
 }
 
 /// The error of an operation that needs locks.
