@@ -70,7 +70,7 @@ pub(super) fn denied_paths(said: &str, spec: &SandboxSpec, failed: bool) -> Vec<
         };
         let end = |c: char| c == '\'' || c == '"' || c == ':' || c.is_whitespace();
         let path: &str = line[start..].split(end).next().unwrap_or_default();
-        let outside = if refused { !writes(confined, path) } else { is_outside(confined, Path::new(path), failed) };
+        let outside = if refused { !writes(spec, path) } else { is_outside(spec, Path::new(path), failed) };
         if path.len() > 1 && outside && !found.iter().any(|known| known == path) {
             found.push(path.to_owned());
         }
