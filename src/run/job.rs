@@ -137,7 +137,7 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
         other => other?,
     };
     let seconds = clock.elapsed().as_secs_f64();
-    let anew = match items {
+    let full_seconds = match items {
         // Most of the work was done in an earlier run; only its record says how long that took.
         Some((0, 1..)) => {
             let last = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(id).name);
@@ -153,7 +153,7 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
         run: shared.run.clone(),
         began,
         seconds,
-        anew,
+        full_seconds,
         macula: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let known = commit(shared, id, claim, &task, outcome, target, made)?;

@@ -28,7 +28,7 @@ pub const TRAIN: Implementation = Implementation {
     version: 3,
     revised: Some(revised),
     seeded: true,
-    determinism: Determinism::PathExact { path: class, apart: APART },
+    determinism: Determinism::PathExact { path: class, tolerance: APART },
     check: Some(|params| Normalisation::from_params(params).map(drop)),
     foresee: Some(foreseen),
     work: Work::Whole(train),

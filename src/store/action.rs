@@ -84,7 +84,7 @@ pub struct Made {
     pub seconds: f64,
     /// Estimated duration of computing all of it, seconds; larger than `seconds` if a map stage reused items. 0 in old
     /// records.
-    #[serde(default)]
+    #[serde(default, rename = "anew")]
     pub full_seconds: f64,
     /// macula's version.
     pub macula: String,

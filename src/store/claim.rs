@@ -27,13 +27,13 @@ impl Claim {
         loop {
             let file = flock::open(&path).map_err(StoreError::disk("write", &path))?;
             disk::share(&file, &path);
-            let locked = flock::lock(&file, LockMode::TryExclusive).map_err(StoreError::disk("lock", &path))?;
-            if locked == LockStatus::Busy {
+            let status = flock::lock(&file, LockMode::TryExclusive).map_err(StoreError::disk("lock", &path))?;
+            if status == LockStatus::Busy {
                 return Ok(None);
             }
             // The previous holder removes the file while holding the lock; then this lock is on a file without a name.
             if same_file(&file, &path) {
-                return Ok(Some(Self { key: *key, path, layout: layout.clone(), locked, _lock: file }));
+                return Ok(Some(Self { key: *key, path, layout: layout.clone(), status, _lock: file }));
             }
         }
     }
@@ -47,7 +47,7 @@ impl Claim {
     /// Whether the claim keeps other processes out: the file system supports locks.
     #[must_use]
     pub fn excludes(&self) -> bool {
-        self.locked == LockStatus::Held
+        self.status == LockStatus::Held
     }
 
     /// The folder for checkpoints of this key, with those of an earlier holder.

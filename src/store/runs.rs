@@ -58,9 +58,10 @@ pub struct StageRun {
     /// How long it took in this run, seconds.
     pub seconds: f64,
     /// Duration of the computation that produced the result, seconds.
+    #[serde(rename = "cost")]
     pub last_seconds: f64,
     /// Estimated duration of computing all of it, seconds; 0 in old records.
-    #[serde(default)]
+    #[serde(default, rename = "anew")]
     pub full_seconds: f64,
     /// Items of a map stage: computed in this run, and in total.
     pub items: Option<(u64, u64)>,
