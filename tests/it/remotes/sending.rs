@@ -231,8 +231,8 @@ fn of_sixteen_that_send_other_bytes_under_one_key_one_wins() {
     assert!(bytes.len() == 1 << 20 && bytes.iter().all(|byte| *byte == bytes[0]), "its bytes are of one");
     // All read the same result, whole.
     let key = result(&bench.store("last"), "x", "avx2", &[large(99)]).record.key;
-    let digests = ["avx2", "portable"].map(|class| {
-        let reader = bench.reading(&format!("reader-{class}"));
+    let digests = ["avx2", "portable"].map(|target| {
+        let reader = bench.reading(&format!("reader-{target}"));
         let hit = reader.find_remote(&key, target, Accept::AnyTarget).expect("asked").expect("offered");
         reader.download(&hit, &|_| true).expect("kept").expect("brought").outputs["out"].digest()
     });

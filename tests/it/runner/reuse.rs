@@ -193,7 +193,7 @@ fn results_of_another_class_are_taken_and_named_unless_exact() {
     let elsewhere = super::stages::ALL.iter().map(|known| Implementation {
         determinism: match known.determinism {
             Determinism::PathExact { tolerance, .. } => {
-                Determinism::PathExact { path: |_| "other-path".to_owned(), apart }
+                Determinism::PathExact { path: |_| "other-path".to_owned(), tolerance }
             }
             exact @ (Determinism::BitExact | Determinism::Unknown) => exact,
         },

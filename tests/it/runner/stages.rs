@@ -34,7 +34,7 @@ pub(super) const ALL: &[Implementation] = &[
         version: 1,
         revised: None,
         seeded: true,
-        determinism: Determinism::PathExact { path: |_| "test-path".to_owned(), apart: APART },
+        determinism: Determinism::PathExact { path: |_| "test-path".to_owned(), tolerance: APART },
         check: None,
         foresee: None,
         work: Work::Whole(draws),

@@ -201,5 +201,5 @@ fn a_shared_folder_stays_shared_below() {
             inner.filter(|path| path.is_dir() && !path.parent().is_some_and(|above| above.ends_with("incoming"))),
         );
     }
-    assert_eq!(mode(&Layout::at(&root).expect("there").gate()) & 0o020, 0o020);
+    assert_eq!(mode(&Layout::at(&root).expect("there").gc_lock()) & 0o020, 0o020);
 }
