@@ -84,7 +84,7 @@ enum When {
 
 impl Output {
     /// The settings for `out`; what is given by a flag goes before what the environment says.
-    fn settings(self, world: &World) -> out::Settings {
+    fn settings(self, world: &Host) -> out::Settings {
         let plain = world.variable("NO_COLOR").is_some() || world.variable("TERM") == Some("dumb");
         let color = match self.color {
             When::Always => out::Color::Always,
@@ -173,7 +173,7 @@ fn command() -> Command {
 /// 3 store or disk, 70 a defect of macula, 130 interrupted.
 #[must_use]
 pub fn main() -> ExitCode {
-    let world = World::real();
+    let world = Host::real();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

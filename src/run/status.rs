@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::base::disk;
 use crate::base::figure::counted;
-use crate::base::lock::{self, Ask, Locked};
+use crate::base::flock::{self, LockMode, LockStatus};
 use crate::plan::{Engine, StageId, Task};
 use crate::stage::{Metrics, resume_note};
 use crate::store::{RunRecord, Store};
@@ -79,7 +79,7 @@ pub fn live(store: &Store, pipeline: &str) -> Vec<LiveRun> {
 pub fn of_run(store: &Store, record: &RunRecord) -> Option<LiveRun> {
     let folder = store.runs.folder(&record.id);
     let events = File::open(folder.join(EVENTS)).ok()?;
-    let alive = !record.has_ended() && matches!(lock::lock(&events, Ask::SharedNow), Ok(Locked::Elsewhere));
+    let alive = !record.has_ended() && matches!(flock::lock(&events, LockMode::TryShared), Ok(LockStatus::Busy));
     let stages = || activities(&record.id, &folder, events);
     alive.then(|| LiveRun { run: record.id.clone(), began: record.began, stages: stages() })
 }
