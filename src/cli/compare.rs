@@ -15,7 +15,7 @@ use crate::plan::{Decision, StageId};
 use crate::progress::out;
 use crate::progress::table::{counted, render};
 use crate::report::comparison::{Comparison, Repeats, Row, State};
-use crate::run::{self, Options, Host};
+use crate::run::{self, Host, Options};
 use crate::store::{Kind, Manifest, RunOutcome, RunRecord, StageOutcome, Store};
 
 /// The arguments of `macula compare`.

@@ -15,7 +15,7 @@ use crate::progress::table::{bytes, counted, render, thousands};
 use crate::progress::text::duration;
 use crate::run::resources::ResourceRequest;
 use crate::run::status::resume;
-use crate::run::{self, Options, Host, record};
+use crate::run::{self, Host, Options, record};
 use crate::stage::{Cell, StageError, Table};
 
 /// The arguments of `macula plan`.

@@ -13,7 +13,7 @@ use crate::base::signals::is_ignored;
 use crate::progress::out;
 use crate::progress::{Detail, Glyphs, Json, Live, Plain};
 use crate::run::resources::ResourceLimits;
-use crate::run::{self, Failures, Limits, Options, Report, Watch, Host};
+use crate::run::{self, Failures, Host, Limits, Options, Report, Watch};
 use crate::sandbox::SandboxMode;
 use crate::stage::StageError;
 use crate::store::Accept;

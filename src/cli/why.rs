@@ -12,7 +12,7 @@ use crate::plan::{Decision, Engine, Explanation, Reason, StageId};
 use crate::progress::out;
 use crate::progress::table::counted;
 use crate::progress::text::duration;
-use crate::run::{self, Options, Host, status, time};
+use crate::run::{self, Host, Options, status, time};
 use crate::store::{Difference, Kind, RunRecord, StageRun};
 
 /// The arguments of `macula why`.

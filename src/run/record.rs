@@ -8,9 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use super::events::{Event, Watch};
+use super::host::Host;
 use super::resources::ResourceRequest;
 use super::status::{EVENTS, ProgressFile, Steps};
-use super::host::Host;
 use crate::base::flock::{self, LockMode};
 use crate::plan::{Decision, Engine, Explanation, StageId};
 

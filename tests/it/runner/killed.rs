@@ -41,7 +41,7 @@ fn a_child_process_runs_the_slow_pipeline() {
         implementations: super::stages::ALL,
         store: &store,
     };
-    let report = run::execute(&world, &project, &Options::usual(2), &Nobody).expect("it can be planned");
+    let report = run::execute(&host, &project, &Options::usual(2), &Nobody).expect("it can be planned");
     assert_eq!(report.record.ended.name(), "done", "{:?}", report.failed);
     // The folder tells the parent how often something was made here.
     let made = super::stages::MADE.load(std::sync::atomic::Ordering::SeqCst);
