@@ -6,7 +6,7 @@ use super::Failure;
 use super::artifact::Artifact;
 use crate::data::canvas::Canvas;
 use crate::data::patches::PatchSet;
-use crate::data::{gallery, heat, sheet};
+use crate::data::{gallery, heat, contact_sheet};
 use crate::learn::maps::Maps;
 use crate::report::maps::ranked;
 use crate::stage::StageError;
@@ -36,7 +36,7 @@ pub fn write(artifact: &Artifact, objects: &Objects, folder: &Path) -> Result<Ve
 
 fn picture(ty: &str, tree: &Tree, objects: &Objects) -> Result<Option<Canvas>, Failure> {
     match ty {
-        "patches" | "views" => Ok(sheet::sheet(&PatchSet::read(tree, objects)?, objects, ACROSS)?),
+        "patches" | "views" => Ok(contact_sheet::sheet(&PatchSet::read(tree, objects)?, objects, ACROSS)?),
         "photographs" => Ok(gallery::gallery(tree, objects, PHOTOGRAPHS)?),
         "maps" => overlays(tree, objects),
         _ => Ok(None),
@@ -57,5 +57,5 @@ fn overlays(tree: &Tree, objects: &Objects) -> Result<Option<Canvas>, Failure> {
     if shown.is_empty() {
         return Ok(None);
     }
-    Ok(Some(heat::sheet(&shown, maps.photographs.len()).map_err(bug)?))
+    Ok(Some(heat::contact_sheet(&shown, maps.photographs.len()).map_err(bug)?))
 }

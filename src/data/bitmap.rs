@@ -24,7 +24,7 @@ pub struct Rect {
 }
 
 /// The words and rows of a mask that a rectangle touches.
-struct Within {
+struct WordSpan {
     words: Range<usize>,
     /// The bits of the first word, and of the last one, that lie within.
     first: u64,
@@ -100,7 +100,7 @@ impl Bitmap {
     /// How many pixels are set within `rect`, of which parts may lie outside the mask.
     #[must_use]
     pub fn count_in(&self, rect: Rect) -> u32 {
-        let Some(Within { words, first, last, rows }) = self.within(rect) else { return 0 };
+        let Some(WordSpan { words, first, last, rows }) = self.within(rect) else { return 0 };
         let mut count = 0;
         for y in rows {
             let row = &self.row(y)[words.clone()];
@@ -136,7 +136,7 @@ impl Bitmap {
 
     /// The words that `rect` touches, bits outside of it cleared: column of the first bit, row, word.
     fn pieces(&self, rect: Rect) -> impl Iterator<Item = (usize, usize, u64)> {
-        self.within(rect).into_iter().flat_map(move |Within { words, first, last, rows }| {
+        self.within(rect).into_iter().flat_map(move |WordSpan { words, first, last, rows }| {
             rows.flat_map(move |y| {
                 let (row, end) = (self.row(y), words.end - 1);
                 let start = words.start;
@@ -149,9 +149,9 @@ impl Bitmap {
     }
 
     /// Where `rect` and the mask meet; [`None`] where they do not.
-    fn within(&self, rect: Rect) -> Option<Within> {
+    fn within(&self, rect: Rect) -> Option<WordSpan> {
         let (right, bottom) = (rect.right.min(self.width), rect.bottom.min(self.height));
-        (rect.left < right && rect.top < bottom).then(|| Within {
+        (rect.left < right && rect.top < bottom).then(|| WordSpan {
             words: rect.left / 64..right.div_ceil(64),
             first: u64::MAX >> (rect.left % 64),
             last: within_last(right),

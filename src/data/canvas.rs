@@ -1,9 +1,7 @@
 //! A picture in memory to which patches, outlines and short words are drawn. Knows pixels only.
 
-use super::picture::{Samples, png};
-
-/// A colour: red, green, blue.
-pub type Colour = [u8; 3];
+use super::colour::Colour;
+use super::png_image::{PixelFormat, pixels, png};
 
 /// A picture, row by row from the top, three bytes a pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +36,7 @@ impl Canvas {
     /// As PNG.
     #[must_use]
     pub fn png(&self) -> Vec<u8> {
-        png(&self.pixels, self.width as u32, self.height as u32, Samples::Rgb)
+        png(&self.pixels, self.width as u32, self.height as u32, PixelFormat::Rgb)
     }
 
     /// The colour of a pixel; black outside.
@@ -130,6 +128,22 @@ impl Canvas {
             }
         }
     }
+}
+
+/// A PNG of macula's own, shrunk by means so that its longer side is at most `side` px; as it is where it is no larger.
+///
+/// # Errors
+/// Where the bytes are no PNG.
+pub fn smaller(bytes: &[u8], side: usize) -> Result<Vec<u8>, String> {
+    let (rgb, (width, height)) = pixels(bytes)?;
+    let longest = width.max(height).max(1);
+    if longest <= side {
+        return Ok(bytes.to_vec());
+    }
+    let to = ((width * side / longest).max(1), (height * side / longest).max(1));
+    let mut canvas = Canvas::new(to.0, to.1, [0; 3]);
+    canvas.draw(&rgb, (width, height), (0, 0), to);
+    Ok(canvas.png())
 }
 
 /// The source pixels behind target pixel `at` of `to`, of `from`; at least one.

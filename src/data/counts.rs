@@ -1,11 +1,11 @@
 //! How many patches a set holds, by health and by class: the figures that every stage shows before and after.
 
-use super::patches::{Health, Label, PatchSet, Row};
+use super::patches::{Health, Label, PatchSet, PatchRow};
 use crate::stage::{Cell, Table};
 
 /// Counts over a patch set; a patch that stands there several times counts several times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct PatchCounts {
     /// Photographs with at least one patch.
     pub photographs: u64,
     /// All patches.
@@ -22,7 +22,7 @@ pub struct Counts {
     pub positive_photographs: Vec<u64>,
 }
 
-impl Counts {
+impl PatchCounts {
     /// Counts of a set.
     #[must_use]
     pub fn of(set: &PatchSet) -> Self {
@@ -30,7 +30,7 @@ impl Counts {
     }
 
     /// Counts of rows, photograph by photograph.
-    pub fn over<'a>(classes: usize, photographs: impl Iterator<Item = &'a [Row]>) -> Self {
+    pub fn over<'a>(classes: usize, photographs: impl Iterator<Item = &'a [PatchRow]>) -> Self {
         let mut counts =
             Self { positives: vec![0; classes], positive_photographs: vec![0; classes], ..Self::default() };
         for rows in photographs {
@@ -39,7 +39,7 @@ impl Counts {
         counts
     }
 
-    fn add(&mut self, rows: &[Row]) {
+    fn add(&mut self, rows: &[PatchRow]) {
         self.photographs += u64::from(!rows.is_empty());
         for class in 0..self.positives.len() {
             let positive = rows.iter().filter(|row| row.labels[class] == Label::Present);
@@ -61,7 +61,7 @@ impl Counts {
 
 /// A table of counts, one row for each named set. Patches that are undetermined have a column where there are any.
 #[must_use]
-pub fn table(title: &str, classes: &[String], sets: &[(&str, &Counts)]) -> Table {
+pub fn table(title: &str, classes: &[String], sets: &[(&str, &PatchCounts)]) -> Table {
     let undetermined = sets.iter().any(|(_, counts)| counts.undetermined > 0);
     let mut columns: Vec<String> = ["", "photographs", "patches", "healthy", "lesion"].map(str::to_owned).to_vec();
     if undetermined {

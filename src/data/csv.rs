@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 /// One record of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct CsvRecord {
     /// The line on which it begins, from 1.
     pub line: usize,
     /// Its cells, without quotes.
@@ -38,11 +38,11 @@ pub fn quoted(cell: &str) -> Cow<'_, str> {
 ///
 /// # Errors
 /// What is wrong, with its line.
-pub fn records(text: &str) -> Result<Vec<Record>, String> {
+pub fn records(text: &str) -> Result<Vec<CsvRecord>, String> {
     let mut chars = text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable();
     let (mut records, mut line) = (Vec::new(), 1);
     while chars.peek().is_some() {
-        let mut record = Record { line, cells: Vec::new() };
+        let mut record = CsvRecord { line, cells: Vec::new() };
         let mut bare = true;
         loop {
             let mut cell = String::new();

@@ -12,11 +12,11 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::jpeg::{self, End};
+use super::jpeg_header::{self, ScanEnd};
 use super::orientation::Orientation;
-use super::source::Source;
+use super::byte_source::ByteSource;
 use super::tiff::{self, White};
-use super::{depth, png};
+use super::{bit_depth, png_header};
 use crate::stage::StageError;
 
 /// Longest side that is read, px.
@@ -59,7 +59,7 @@ impl Photograph {
     }
 
     /// As [`Photograph::decode`], of a picture without a name.
-    pub(super) fn decode_bytes(&mut self, bytes: &[u8]) -> Result<Orientation, Fault> {
+    pub(super) fn decode_bytes(&mut self, bytes: &[u8]) -> Result<Orientation, DecodeFault> {
         let orientation = if is_jpeg(bytes) {
             self.decode_jpeg(bytes)?
         } else if tiff::begins(bytes) {
@@ -75,14 +75,14 @@ impl Photograph {
         Ok(orientation)
     }
 
-    fn decode_jpeg(&mut self, bytes: &[u8]) -> Result<Orientation, Fault> {
-        let header = jpeg::header(Source::Memory(bytes)).ok_or(Fault::Truncated)?;
+    fn decode_jpeg(&mut self, bytes: &[u8]) -> Result<Orientation, DecodeFault> {
+        let header = jpeg_header::header(ByteSource::Memory(bytes)).ok_or(DecodeFault::Truncated)?;
         if let Some(reason) = header.refused() {
-            return Err(Fault::Unread(reason));
+            return Err(DecodeFault::Unread(reason));
         }
         let orientation = header.orientation;
         let whole = header.without_stray(bytes);
-        let header = jpeg::header(Source::Memory(&whole)).ok_or(Fault::Truncated)?;
+        let header = jpeg_header::header(ByteSource::Memory(&whole)).ok_or(DecodeFault::Truncated)?;
         let options = DecoderOptions::default()
             .set_strict_mode(true)
             .set_max_width(LONGEST)
@@ -91,21 +91,21 @@ impl Photograph {
         // Where the end mark follows the pixels too early, the decoder would go on with zeros for ever: the rest of the picture
         // comes out flat. Without the mark it runs out of bytes and says so. It looks ahead by 8 bytes at most, so these zeros
         // are more than a whole picture needs, and soon used up by one that lacks blocks.
-        let unmarked = match header.end(&whole).ok_or(Fault::Truncated)? {
-            End::OnlyScan(at) => [&whole[..at], &[0; 16]].concat(),
-            End::Somewhere => Vec::new(),
+        let unmarked = match header.end(&whole).ok_or(DecodeFault::Truncated)? {
+            ScanEnd::OnlyScan(at) => [&whole[..at], &[0; 16]].concat(),
+            ScanEnd::Somewhere => Vec::new(),
         };
         let bytes = if unmarked.is_empty() { &*whole } else { &unmarked };
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
         let wrong = |error| match error {
-            DecodeErrors::ExhaustedData | DecodeErrors::FormatStatic("Premature end of buffer") => Fault::Truncated,
-            error => Fault::Damaged(format!("{error:?}")),
+            DecodeErrors::ExhaustedData | DecodeErrors::FormatStatic("Premature end of buffer") => DecodeFault::Truncated,
+            error => DecodeFault::Damaged(format!("{error:?}")),
         };
         decoder.decode_headers().map_err(wrong)?;
-        let (width, height) = decoder.dimensions().ok_or_else(|| Fault::Damaged("it names no size".to_owned()))?;
+        let (width, height) = decoder.dimensions().ok_or_else(|| DecodeFault::Damaged("it names no size".to_owned()))?;
         promised(width, height)?;
         if width * height > bytes.len().saturating_mul(JPEG_PIXELS) {
-            return Err(Fault::Truncated);
+            return Err(DecodeFault::Truncated);
         }
         // Every byte is written by the decoder or the whole photograph is refused, so old contents may stay.
         self.rgb.resize(width * height * 3, 0);
@@ -114,15 +114,15 @@ impl Photograph {
         Ok(orientation)
     }
 
-    fn decode_tiff(&mut self, bytes: &[u8]) -> Result<Orientation, Fault> {
+    fn decode_tiff(&mut self, bytes: &[u8]) -> Result<Orientation, DecodeFault> {
         // Of a file whose directory can't be read the decoder says why.
-        let Ok(described) = tiff::describe(Source::Memory(bytes)) else {
+        let Ok(described) = tiff::describe(ByteSource::Memory(bytes)) else {
             self.decode_other(bytes, None, White::Unsaid)?;
             return Ok(Orientation::UPRIGHT);
         };
-        let described = described.map_err(Fault::Unread)?;
+        let described = described.map_err(DecodeFault::Unread)?;
         if described.own {
-            let (size, rgb) = tiff::photograph(bytes).map_err(Fault::Damaged)?;
+            let (size, rgb) = tiff::photograph(bytes).map_err(DecodeFault::Damaged)?;
             ((self.width, self.height), self.rgb) = (size, rgb);
         } else {
             // Guessed, a BigTIFF is not known.
@@ -131,31 +131,31 @@ impl Photograph {
         Ok(described.orientation)
     }
 
-    fn decode_png(&mut self, bytes: &[u8]) -> Result<Orientation, Fault> {
+    fn decode_png(&mut self, bytes: &[u8]) -> Result<Orientation, DecodeFault> {
         if bytes.starts_with(b"\x89PNG") && !bytes.array_windows().rev().any(|end| end == b"IEND\xaeB`\x82") {
-            return Err(Fault::Truncated);
+            return Err(DecodeFault::Truncated);
         }
-        let header = png::header(Source::Memory(bytes)).filter(|_| bytes.starts_with(png::MAGIC)).unwrap_or_default();
+        let header = png_header::header(ByteSource::Memory(bytes)).filter(|_| bytes.starts_with(png_header::MAGIC)).unwrap_or_default();
         if header.frames > 1 {
             let text = format!("it is an animation of {} pictures, and which one is meant is not known", header.frames);
-            return Err(Fault::Unread(text));
+            return Err(DecodeFault::Unread(text));
         }
         self.decode_other(bytes, None, header.significant.map_or(White::Unsaid, White::OfBits))?;
         Ok(header.orientation)
     }
 
-    fn decode_other(&mut self, bytes: &[u8], format: Option<ImageFormat>, white: White) -> Result<(), Fault> {
+    fn decode_other(&mut self, bytes: &[u8], format: Option<ImageFormat>, white: White) -> Result<(), DecodeFault> {
         use image::error::{ImageError, LimitError};
         let wrong = |error: ImageError| match error {
-            ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Fault::Truncated,
-            ImageError::Limits(LimitError { .. }) => Fault::Damaged("it is larger than a photograph may be".to_owned()),
-            error if bytes.is_empty() => Fault::Damaged(format!("the file is empty ({error})")),
-            error => Fault::Damaged(error.to_string()),
+            ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => DecodeFault::Truncated,
+            ImageError::Limits(LimitError { .. }) => DecodeFault::Damaged("it is larger than a photograph may be".to_owned()),
+            error if bytes.is_empty() => DecodeFault::Damaged(format!("the file is empty ({error})")),
+            error => DecodeFault::Damaged(error.to_string()),
         };
         let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes));
         match format {
             Some(format) => reader.set_format(format),
-            None => reader = reader.with_guessed_format().map_err(|error| Fault::Damaged(error.to_string()))?,
+            None => reader = reader.with_guessed_format().map_err(|error| DecodeFault::Damaged(error.to_string()))?,
         }
         let mut limits = image::Limits::default();
         (limits.max_image_width, limits.max_image_height) = (Some(LONGEST as u32), Some(LONGEST as u32));
@@ -166,11 +166,11 @@ impl Photograph {
         let (width, height) = decoder.dimensions();
         promised(width as usize, height as usize)?;
         if decoder.total_bytes() > (bytes.len() as u64).saturating_mul(RATIO) {
-            return Err(Fault::Truncated);
+            return Err(DecodeFault::Truncated);
         }
         let picture = DynamicImage::from_decoder(decoder).map_err(wrong)?;
         (self.width, self.height) = (picture.width() as usize, picture.height() as usize);
-        self.rgb = depth::rgb8(picture, white).map_err(Fault::Unread)?;
+        self.rgb = bit_depth::rgb8(picture, white).map_err(DecodeFault::Unread)?;
         Ok(())
     }
 }
@@ -181,17 +181,17 @@ pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
 }
 
 /// What a header promises must be looked at before there is memory for it.
-fn promised(width: usize, height: usize) -> Result<(), Fault> {
+fn promised(width: usize, height: usize) -> Result<(), DecodeFault> {
     if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
         let text = format!("{width} x {height} pixels are more than a photograph may have ({MOST_PIXELS})");
-        return Err(Fault::Damaged(text));
+        return Err(DecodeFault::Damaged(text));
     }
     Ok(())
 }
 
 /// Why a picture is not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum DecodeFault {
     /// The file ends before its pixels do.
     Truncated,
     /// The file is not a picture, or not whole.
@@ -200,7 +200,7 @@ pub(super) enum Fault {
     Unread(String),
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for DecodeFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated => f.write_str("it is truncated: its picture ends too early"),
@@ -209,7 +209,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl Fault {
+impl DecodeFault {
     /// The error that names the photograph.
     fn of(&self, name: &str) -> StageError {
         match self {

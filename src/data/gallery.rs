@@ -2,8 +2,8 @@
 
 use super::canvas::{Canvas, LETTER};
 use super::decode::Photograph;
-use super::item::{Opened, classes, items};
-use super::sheet::{CLASS_COLOURS, INK, PAGE, SOFT};
+use super::item::{OpenPhotograph, classes, items};
+use super::contact_sheet::{CLASS_COLOURS, INK, PAGE, SOFT};
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
 
@@ -36,7 +36,7 @@ pub fn gallery(set: &Tree, objects: &Objects, most: usize) -> Result<Option<Canv
     let mut photograph = Photograph::default();
     for place in 0..take {
         let item = &all[place * all.len() / take];
-        let opened = Opened::new(&item.name, &item.tree, objects)?;
+        let opened = OpenPhotograph::new(&item.name, &item.tree, objects)?;
         opened.photograph(&mut photograph)?;
         let corner = (GAP + place % across * (TILE + GAP), HEAD + place / across * (TILE + CAPTION + GAP));
         let size = (photograph.width, photograph.height);

@@ -2,7 +2,7 @@
 
 /// What happens at the right and bottom edge, where a whole patch no longer fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edge {
+pub enum EdgePolicy {
     /// The rest is left out.
     Drop,
     /// The last patch moves back until it fits.
@@ -19,7 +19,7 @@ pub struct Grid {
     /// Distance between patches, px.
     pub stride: usize,
     /// The rule at the edges.
-    pub edge: Edge,
+    pub edge: EdgePolicy,
 }
 
 impl Grid {
@@ -31,10 +31,10 @@ impl Grid {
         let covered = starts.last().map_or(0, |last| last + self.size);
         match self.edge {
             // Where the stride leaves gaps, pixels beyond the last patch may belong to a gap.
-            Edge::Shift if covered < length && length >= self.size && whole * self.stride < length => {
+            EdgePolicy::Shift if covered < length && length >= self.size && whole * self.stride < length => {
                 starts.push(length - self.size);
             }
-            Edge::Pad if covered < length && whole * self.stride < length => starts.push(whole * self.stride),
+            EdgePolicy::Pad if covered < length && whole * self.stride < length => starts.push(whole * self.stride),
             _ => {}
         }
         starts
@@ -52,16 +52,16 @@ impl Grid {
 mod tests {
     use super::*;
 
-    fn along(length: usize, size: usize, stride: usize, edge: Edge) -> Vec<usize> {
+    fn along(length: usize, size: usize, stride: usize, edge: EdgePolicy) -> Vec<usize> {
         Grid { size, stride, edge }.along(length)
     }
 
     #[test]
     fn incomplete_patches_are_dropped_shifted_or_padded() {
-        assert_eq!(along(10, 4, 4, Edge::Drop), [0, 4]);
-        assert_eq!(along(10, 4, 4, Edge::Shift), [0, 4, 6]);
-        assert_eq!(along(10, 4, 4, Edge::Pad), [0, 4, 8]);
-        for edge in [Edge::Drop, Edge::Shift, Edge::Pad] {
+        assert_eq!(along(10, 4, 4, EdgePolicy::Drop), [0, 4]);
+        assert_eq!(along(10, 4, 4, EdgePolicy::Shift), [0, 4, 6]);
+        assert_eq!(along(10, 4, 4, EdgePolicy::Pad), [0, 4, 8]);
+        for edge in [EdgePolicy::Drop, EdgePolicy::Shift, EdgePolicy::Pad] {
             assert_eq!(along(8, 4, 4, edge), [0, 4], "all fits");
             assert_eq!(along(8, 4, 2, edge), [0, 2, 4], "overlapping patches cover all");
         }
@@ -69,22 +69,22 @@ mod tests {
 
     #[test]
     fn a_photograph_smaller_than_a_patch_has_one_only_when_padded() {
-        assert!(along(3, 4, 4, Edge::Drop).is_empty());
-        assert!(along(3, 4, 4, Edge::Shift).is_empty());
-        assert_eq!(along(3, 4, 4, Edge::Pad), [0]);
+        assert!(along(3, 4, 4, EdgePolicy::Drop).is_empty());
+        assert!(along(3, 4, 4, EdgePolicy::Shift).is_empty());
+        assert_eq!(along(3, 4, 4, EdgePolicy::Pad), [0]);
     }
 
     #[test]
     fn overlap_reaches_the_edge() {
-        assert_eq!(along(11, 4, 2, Edge::Drop), [0, 2, 4, 6]);
-        assert_eq!(along(11, 4, 2, Edge::Shift), [0, 2, 4, 6, 7]);
-        assert_eq!(along(11, 4, 2, Edge::Pad), [0, 2, 4, 6, 8]);
+        assert_eq!(along(11, 4, 2, EdgePolicy::Drop), [0, 2, 4, 6]);
+        assert_eq!(along(11, 4, 2, EdgePolicy::Shift), [0, 2, 4, 6, 7]);
+        assert_eq!(along(11, 4, 2, EdgePolicy::Pad), [0, 2, 4, 6, 8]);
     }
 
     #[test]
     fn gaps_between_patches_ask_for_no_patch_at_the_edge() {
-        assert_eq!(along(11, 4, 12, Edge::Pad), [0]);
-        assert_eq!(along(14, 4, 12, Edge::Pad), [0, 12]);
-        assert_eq!(along(14, 4, 12, Edge::Shift), [0, 10]);
+        assert_eq!(along(11, 4, 12, EdgePolicy::Pad), [0]);
+        assert_eq!(along(14, 4, 12, EdgePolicy::Pad), [0, 12]);
+        assert_eq!(along(14, 4, 12, EdgePolicy::Shift), [0, 10]);
     }
 }

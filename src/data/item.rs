@@ -5,10 +5,10 @@ use std::cell::{Cell, RefCell};
 use rayon::prelude::*;
 
 use super::decode::{Photograph, is_jpeg};
-use super::mask::{Content, Mask, Seen};
+use super::mask::{MaskContent, Mask, MaskValues};
 use super::orientation::Orientation;
 use super::photographs::{PhotographFacts, PhotographSet, WithoutMask};
-use super::remarks::{Odd, Remark};
+use super::mask_issues::{MaskIssueKind, MaskIssue};
 use crate::base::Digest;
 use crate::stage::{Item, StageError};
 use crate::store::{Entry, Objects, Tree};
@@ -55,21 +55,39 @@ pub fn items(set: &Tree, objects: &Objects) -> Result<Vec<Item>, StageError> {
     Ok(described.photographs.par_iter().map(item).collect())
 }
 
+/// What is known of one lesion class in a photograph.
+pub enum Annotation {
+    /// Where the lesion is.
+    Mask(Mask),
+    /// The lesion is absent.
+    Absent,
+    /// It was not annotated.
+    Unknown,
+}
+
+impl Annotation {
+    /// The mask, if there is one.
+    #[must_use]
+    pub const fn mask(&self) -> Option<&Mask> {
+        if let Self::Mask(mask) = self { Some(mask) } else { None }
+    }
+}
+
 /// What an item holds, opened one by one.
-pub struct Opened<'a> {
+pub struct OpenPhotograph<'a> {
     name: &'a str,
     tree: &'a Tree,
     objects: &'a Objects,
     /// How the photograph had to be turned.
     turned: Cell<Orientation>,
-    remarks: RefCell<Vec<Remark>>,
+    issues: RefCell<Vec<MaskIssue>>,
     /// What is known of the photograph.
     pub facts: PhotographFacts,
     /// The lesion classes in the order of the labels.
     pub classes: Vec<String>,
 }
 
-impl<'a> Opened<'a> {
+impl<'a> OpenPhotograph<'a> {
     /// Reads the facts of an item.
     ///
     /// # Errors
@@ -82,7 +100,7 @@ impl<'a> Opened<'a> {
         let wrong = |error: serde_json::Error| StageError::Bug(format!("photograph `{name}`: {error}"));
         let facts = serde_json::from_slice(&read("facts.json")?).map_err(wrong)?;
         let classes = serde_json::from_slice(&read("classes.json")?).map_err(wrong)?;
-        Ok(Self { name, tree, objects, turned: Cell::default(), remarks: RefCell::default(), facts, classes })
+        Ok(Self { name, tree, objects, turned: Cell::default(), issues: RefCell::default(), facts, classes })
     }
 
     /// Decodes the photograph into memory that is used again, and gives its digest.
@@ -97,7 +115,7 @@ impl<'a> Opened<'a> {
     }
 
     /// The mask of class `k`, beside the photograph that was decoded; [`None`] if there is no such file (then
-    /// [`Opened::without_mask`] says what that means).
+    /// [`OpenPhotograph::without_mask`] says what that means).
     ///
     /// # Errors
     /// `damaged-mask`, `mask-size` or `photograph-orientation`, naming the files, and the store's.
@@ -106,7 +124,7 @@ impl<'a> Opened<'a> {
         let Some((extension, entry)) = self.tree.under(&prefix).next() else { return Ok(None) };
         let shown = self.shown(&format!("{prefix}{extension}"), entry);
         let bytes = self.objects.read(entry)?;
-        let content = if self.facts.counted { Content::Counts } else { Content::Lesion(self.facts.threshold()) };
+        let content = if self.facts.counted { MaskContent::Counts } else { MaskContent::Lesion(self.facts.threshold()) };
         let mask = Mask::read(&bytes, content).map_err(|reason| {
             let hint = if is_jpeg(&bytes) {
                 "save it as PNG or TIFF; `folder` reads a JPEG mask where `mask-from` says from which value on: `mask-from 128`"
@@ -120,7 +138,7 @@ impl<'a> Opened<'a> {
             return Err(self.other_size(&shown, &mask, photograph)?);
         }
         if !self.facts.counted {
-            self.remark(&self.classes[k], &mask, self.photograph_entry()?.1 == entry);
+            self.note_issues(&self.classes[k], &mask, self.photograph_entry()?.1 == entry);
         }
         Ok(Some(mask))
     }
@@ -149,30 +167,42 @@ impl<'a> Opened<'a> {
         })
     }
 
-    fn remark(&self, class: &str, mask: &Mask, is_photograph: bool) {
+    fn note_issues(&self, class: &str, mask: &Mask, is_photograph: bool) {
         let (width, height) = (mask.bits().width(), mask.bits().height());
-        let mut remarks = self.remarks.borrow_mut();
-        let mut remark = |odd| remarks.push(Remark { class: class.to_owned(), odd });
+        let mut issues = self.issues.borrow_mut();
+        let mut note = |kind| issues.push(MaskIssue { class: class.to_owned(), kind });
         match mask.seen() {
-            _ if is_photograph => remark(Odd::Photograph),
-            Seen::Photograph => remark(Odd::Photograph),
-            Seen::Soft => remark(Odd::Soft),
-            Seen::Many => remark(Odd::ManyValues),
-            Seen::Two => {}
+            _ if is_photograph => note(MaskIssueKind::Photograph),
+            MaskValues::Photograph => note(MaskIssueKind::Photograph),
+            MaskValues::Soft => note(MaskIssueKind::Soft),
+            MaskValues::Many => note(MaskIssueKind::ManyValues),
+            MaskValues::Two => {}
         }
         if mask.bits().count() * 2 > (width * height) as u64 {
-            remark(Odd::CoversMost);
+            note(MaskIssueKind::CoversMost);
         }
         let (own, other) = (mask.turned(), self.turned.get());
         if own != other && (width == height || own.swaps() == other.swaps()) {
-            remark(Odd::Turned);
+            note(MaskIssueKind::Turned);
         }
+    }
+
+    /// What is known of class `k` in the photograph that was decoded.
+    ///
+    /// # Errors
+    /// As [`OpenPhotograph::mask`].
+    pub fn annotation(&self, k: usize, photograph: &Photograph) -> Result<Annotation, StageError> {
+        Ok(match self.mask(k, photograph)? {
+            Some(mask) => Annotation::Mask(mask),
+            None if self.without_mask(k) == WithoutMask::Absent => Annotation::Absent,
+            None => Annotation::Unknown,
+        })
     }
 
     /// What was odd about the masks that were read.
     #[must_use]
-    pub fn remarks(&self) -> Vec<Remark> {
-        self.remarks.take()
+    pub fn issues(&self) -> Vec<MaskIssue> {
+        self.issues.take()
     }
 
     /// What it means that class `k` has no mask file.

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::patches::{Part, PatchSet, Row, Shard};
-use super::split::SIDES;
+use super::patches::{Part, PatchSet, PatchRow, Shard};
+use super::split::SPLITS;
 use crate::base::{Digest, Hasher};
 use crate::stage::StageError;
 use crate::store::Objects;
@@ -86,11 +86,11 @@ fn patches(set: &PatchSet, sides: &[usize], objects: &Objects) -> Result<(), Sta
     Ok(())
 }
 
-fn as_good_as_constant(row: &Row) -> bool {
+fn as_good_as_constant(row: &PatchRow) -> bool {
     row.deviation.iter().all(|deviation| *deviation < 1.0)
 }
 
-fn facts_of(row: &Row) -> Digest {
+fn facts_of(row: &PatchRow) -> Digest {
     let mut hasher = Hasher::new("macula patch facts 1");
     row.mean.iter().chain(&row.deviation).for_each(|figure| _ = hasher.real(f64::from(*figure)));
     row.histogram.iter().for_each(|count| _ = hasher.int(u64::from(*count)));
@@ -112,7 +112,7 @@ pub fn inner(pixels: &[u8], size: u32, margin: u32) -> Vec<u8> {
 }
 
 fn place(part: &Part, side: usize) -> String {
-    format!("`{}` in `{}`", part.photograph, SIDES[side])
+    format!("`{}` in `{}`", part.photograph, SPLITS[side])
 }
 
 fn leak(text: String, hint: &str) -> StageError {

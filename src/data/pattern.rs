@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::spelling::{composed, folded};
+use super::name_normalisation::{composed, folded};
 
 /// A pattern of paths below a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,13 +59,13 @@ impl<'a> Pattern<'a> {
     /// What each `*` stands for in `path`, each as short as it can be; [`None`] where the path is not of the pattern.
     #[must_use]
     pub fn captures<'p>(&self, path: &'p str) -> Option<Vec<Cow<'p, str>>> {
-        self.find(path, End::Path)
+        self.find(path, MatchEnd::Path)
     }
 
     /// As [`Pattern::captures`], where the pattern need only be how the path begins.
     #[must_use]
     pub fn captures_of_beginning<'p>(&self, path: &'p str) -> Option<Vec<Cow<'p, str>>> {
-        self.find(path, End::Anywhere)
+        self.find(path, MatchEnd::Anywhere)
     }
 
     /// As [`Pattern::captures`], the last one without the extension where the pattern ends with its `*`.
@@ -83,7 +83,7 @@ impl<'a> Pattern<'a> {
         Some(found)
     }
 
-    fn find<'p>(&self, path: &'p str, end: End) -> Option<Vec<Cow<'p, str>>> {
+    fn find<'p>(&self, path: &'p str, end: MatchEnd) -> Option<Vec<Cow<'p, str>>> {
         if let Some(found) = find(path, &self.pieces, end) {
             return Some(found.into_iter().map(Cow::Borrowed).collect());
         }
@@ -100,12 +100,12 @@ fn without_extension(name: &str) -> &str {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+enum MatchEnd {
     Path,
     Anywhere,
 }
 
-fn find<'p>(path: &'p str, pieces: &[String], end: End) -> Option<Vec<&'p str>> {
+fn find<'p>(path: &'p str, pieces: &[String], end: MatchEnd) -> Option<Vec<&'p str>> {
     let lower = folded(path);
     let rest = lower.strip_prefix(pieces[0].as_str())?;
     let mut found = Vec::new();
@@ -114,9 +114,9 @@ fn find<'p>(path: &'p str, pieces: &[String], end: End) -> Option<Vec<&'p str>> 
 
 /// Finds the shortest text for the first star whose rest fits too. Paths are short, so that trying all is cheap; the number of
 /// tries is bounded by the path's length to the power of the stars in one folder name, and stars do not cross folders.
-fn capture<'p>(path: &'p str, lower: &str, from: usize, pieces: &[String], end: End, found: &mut Vec<&'p str>) -> bool {
+fn capture<'p>(path: &'p str, lower: &str, from: usize, pieces: &[String], end: MatchEnd, found: &mut Vec<&'p str>) -> bool {
     let [piece, rest @ ..] = pieces else {
-        return end == End::Anywhere || from == lower.len();
+        return end == MatchEnd::Anywhere || from == lower.len();
     };
     let open = &lower[from..];
     let limit = open.find('/').unwrap_or(open.len());

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use super::csv::{quoted, records};
 use super::patches::{Label, PatchSet};
-use super::spelling;
+use super::name_normalisation;
 use super::table::{Column, Columns, TableError};
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
@@ -52,13 +52,13 @@ impl Predictions {
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self, StageError> {
         let text = name.rsplit_once('.').is_some_and(|(_, ending)| ending == "csv");
         let columns = if text { from_csv(bytes) } else { from_parquet(bytes) };
-        columns.and_then(|columns| Self::of(&columns)).map_err(|Reason { text, help }| {
+        columns.and_then(|columns| Self::of(&columns)).map_err(|TableFault { text, help }| {
             let found = wrong(format!("`{name}`: {text}"));
             if let Some(help) = help { found.hint(help) } else { found }
         })
     }
 
-    fn of(columns: &[(String, Cells)]) -> Result<Self, Reason> {
+    fn of(columns: &[(String, CellValues)]) -> Result<Self, TableFault> {
         one_of_each(columns)?;
         let column = |name: &str| {
             let found = columns.iter().find(|(own, _)| own == name);
@@ -69,8 +69,8 @@ impl Predictions {
             })
         };
         let names = match column("photograph")? {
-            Cells::Text(names) => names.clone(),
-            Cells::Numbers(numbers) => numbers.iter().map(ToString::to_string).collect(),
+            CellValues::Text(names) => names.clone(),
+            CellValues::Numbers(numbers) => numbers.iter().map(ToString::to_string).collect(),
         };
         let place = |name: &str| -> Result<Vec<u32>, String> {
             let whole = |&value: &f64| {
@@ -189,12 +189,12 @@ pub fn patches_csv(set: &PatchSet) -> String {
 
 /// The values of a column of another program's.
 #[derive(Clone, Debug, PartialEq)]
-enum Cells {
+enum CellValues {
     Numbers(Vec<f64>),
     Text(Vec<String>),
 }
 
-impl Cells {
+impl CellValues {
     fn numbers(&self, name: &str) -> Result<Vec<f64>, String> {
         match self {
             Self::Numbers(cells) => Ok(cells.clone()),
@@ -214,7 +214,7 @@ fn is_ours(name: &str) -> bool {
 
 /// A name without what people do not see or do not mean: blanks around it, how its letters are composed, upper and lower case.
 fn alike(name: &str) -> String {
-    spelling::same(name.trim())
+    name_normalisation::same(name.trim())
 }
 
 /// Names of `there` that are none of `wanted`, but nearly one of them; by what both have in common.
@@ -225,17 +225,17 @@ fn near<'a>(wanted: &BTreeSet<&str>, there: impl Iterator<Item = &'a str>) -> BT
 }
 
 /// Refuses two columns of one name, and those of which only one can be the photograph, or x, or y. (Classes may differ by case.)
-fn one_of_each(columns: &[(String, Cells)]) -> Result<(), Reason> {
+fn one_of_each(columns: &[(String, CellValues)]) -> Result<(), TableFault> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for (name, _) in columns {
-        let same = if name.starts_with("score.") { spelling::composed(name.trim()).into_owned() } else { alike(name) };
+        let same = if name.starts_with("score.") { name_normalisation::composed(name.trim()).into_owned() } else { alike(name) };
         if let Some(first) = seen.insert(same, name) {
             let text = if first == name {
                 format!("two columns are named `{name}`")
             } else {
                 format!("two columns are named nearly the same, `{first}` and `{name}`")
             };
-            return Err(Reason { text, help: Some("leave one of the two columns, or rename the other") });
+            return Err(TableFault { text, help: Some("leave one of the two columns, or rename the other") });
         }
     }
     Ok(())
@@ -243,33 +243,33 @@ fn one_of_each(columns: &[(String, Cells)]) -> Result<(), Reason> {
 
 /// What is wrong with a table, and what to do where that is not what [`wrong`] says.
 #[derive(Debug)]
-struct Reason {
+struct TableFault {
     text: String,
     help: Option<&'static str>,
 }
 
-impl From<String> for Reason {
+impl From<String> for TableFault {
     fn from(text: String) -> Self {
         Self { text, help: None }
     }
 }
 
-fn from_parquet(bytes: &[u8]) -> Result<Vec<(String, Cells)>, Reason> {
+fn from_parquet(bytes: &[u8]) -> Result<Vec<(String, CellValues)>, TableFault> {
     let table = Columns::from_parquet_only(bytes, &is_ours).map_err(|error| match error {
         TableError::Type(name) => format!("column `{name}` has a type that is not read; write numbers and text").into(),
-        TableError::Parquet(error) if error.to_string().contains("Disabled feature") => Reason {
+        TableError::Parquet(error) if error.to_string().contains("Disabled feature") => TableFault {
             text: "its compression is not supported".to_owned(),
             help: Some("write it with `compression=\"zstd\"`, `\"snappy\"` or `None`"),
         },
         TableError::Twice(_) => {
-            Reason { text: error.to_string(), help: Some("leave one of the two columns, or rename the other") }
+            TableFault { text: error.to_string(), help: Some("leave one of the two columns, or rename the other") }
         }
         other => other.to_string().into(),
     })?;
     let null = |name: &str| format!("column `{name}` has a null");
     let mut found = Vec::new();
     for (name, column) in &table.0 {
-        let numbers = |values: Option<Vec<f64>>| values.map(Cells::Numbers).ok_or_else(|| null(name));
+        let numbers = |values: Option<Vec<f64>>| values.map(CellValues::Numbers).ok_or_else(|| null(name));
         let cells = match column {
             Column::Int(values) => numbers(values.iter().map(|value| value.map(|value| value as f64)).collect())?,
             Column::Count(values) => numbers(values.iter().map(|value| value.map(f64::from)).collect())?,
@@ -277,7 +277,7 @@ fn from_parquet(bytes: &[u8]) -> Result<Vec<(String, Cells)>, Reason> {
             Column::Single(values) => numbers(values.iter().map(|value| value.map(f64::from)).collect())?,
             Column::Text(values) => {
                 let values: Option<Vec<String>> = values.iter().cloned().collect();
-                Cells::Text(values.ok_or_else(|| null(name))?)
+                CellValues::Text(values.ok_or_else(|| null(name))?)
             }
             Column::Bool(_) | Column::Counts(_) => {
                 return Err(format!("column `{name}` is neither numbers nor text").into());
@@ -288,7 +288,7 @@ fn from_parquet(bytes: &[u8]) -> Result<Vec<(String, Cells)>, Reason> {
     Ok(found)
 }
 
-fn from_csv(bytes: &[u8]) -> Result<Vec<(String, Cells)>, Reason> {
+fn from_csv(bytes: &[u8]) -> Result<Vec<(String, CellValues)>, TableFault> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
     let mut records = records(text)?.into_iter();
     let heads = records.next().ok_or_else(|| "it is empty".to_owned())?.cells;
@@ -302,7 +302,7 @@ fn from_csv(bytes: &[u8]) -> Result<Vec<(String, Cells)>, Reason> {
             column.push(cell);
         }
     }
-    let columns = heads.into_iter().zip(columns.into_iter().map(Cells::Text));
+    let columns = heads.into_iter().zip(columns.into_iter().map(CellValues::Text));
     Ok(columns.filter(|(name, _)| is_ours(name)).collect())
 }
 

@@ -1,21 +1,21 @@
 //! Labels by another rule, from the mask pixels that each patch has on record. Needs no photograph and no pixel.
 
-use super::patches::{Label, PatchSet, Row, SetInfo};
+use super::patches::{Label, PatchSet, PatchRow, SetInfo};
 
 /// When a patch carries a lesion's label, and what it is where it holds less of the lesion than that.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rule {
+pub struct LabelRule {
     /// Fewest mask pixels, as released.
     pub min_pixels: u32,
     /// Least share of the patch's area.
     pub min_share: f64,
     /// What less than that is.
-    pub less: Less,
+    pub less: BelowRule,
 }
 
 /// What a patch is with some of a lesion, but less than the rule wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Less {
+pub enum BelowRule {
     /// Not there.
     Absent,
     /// Not known: losses and figures leave it out.
@@ -27,14 +27,14 @@ pub enum Less {
 /// The set with its labels by `rule`, and how many labels of each class became something else. What was not annotated stays
 /// unknown.
 #[must_use]
-pub fn relabel(set: &PatchSet, rule: &Rule) -> (PatchSet, Vec<u64>) {
+pub fn relabel(set: &PatchSet, rule: &LabelRule) -> (PatchSet, Vec<u64>) {
     let mut made = set.clone();
     let mut changed = vec![0; set.info.classes.len()];
     let side = f64::from(set.info.size) * f64::from(set.info.scale);
     for part in &mut made.parts {
         part.rows.retain_mut(|row| {
             let small = apply(row, rule, side * side, &mut changed);
-            !(small && rule.less == Less::Drop)
+            !(small && rule.less == BelowRule::Drop)
         });
     }
     made.info = SetInfo { min_pixels: rule.min_pixels, min_share: rule.min_share, ..made.info };
@@ -42,7 +42,7 @@ pub fn relabel(set: &PatchSet, rule: &Rule) -> (PatchSet, Vec<u64>) {
 }
 
 /// Relabels one patch; whether it has less of a lesion than the rule wants. `area` is the patch's, in pixels as released.
-fn apply(row: &mut Row, rule: &Rule, area: f64, changed: &mut [u64]) -> bool {
+fn apply(row: &mut PatchRow, rule: &LabelRule, area: f64, changed: &mut [u64]) -> bool {
     let mut small = false;
     for (class, label) in row.labels.iter_mut().enumerate() {
         let pixels = row.mask_pixels[class];
@@ -53,8 +53,8 @@ fn apply(row: &mut Row, rule: &Rule, area: f64, changed: &mut [u64]) -> bool {
         small |= !enough;
         let new = match rule.less {
             _ if enough => Label::Present,
-            Less::Unknown => Label::Unknown,
-            Less::Absent | Less::Drop => Label::Absent,
+            BelowRule::Unknown => Label::Unknown,
+            BelowRule::Absent | BelowRule::Drop => Label::Absent,
         };
         if new != *label {
             changed[class] += u64::from(row.copies);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::patches::{Label, PatchSet};
 use super::photographs::Official;
-use super::stratify::{Group, stratify};
+use super::stratify::{GroupCounts, stratify};
 use crate::base::Streams;
 use crate::stage::StageError;
 
@@ -16,7 +16,7 @@ pub const SIDES: [&str; 3] = ["train", "valid", "test"];
 
 /// What stays together where sides are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub enum SplitUnit {
     /// The patient; a photograph where its patient is unknown.
     Patient,
     /// The photograph.
@@ -25,7 +25,7 @@ pub enum Unit {
 
 /// Photographs that stay together: places in the set's parts, ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Together {
+pub struct SplitGroup {
     /// What it is known by (a patient's name, a photograph's digest).
     pub identity: Vec<u8>,
     /// Its photographs.
@@ -34,12 +34,12 @@ pub struct Together {
 
 /// The units of a set, in the order of their first photographs.
 #[must_use]
-pub fn units(set: &PatchSet, unit: Unit) -> Vec<Together> {
+pub fn units(set: &PatchSet, unit: SplitUnit) -> Vec<SplitGroup> {
     // Each photograph points to an earlier one of its unit, or to itself.
     let mut leader: Vec<usize> = (0..set.parts.len()).collect();
     let mut first: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     for (at, part) in set.parts.iter().enumerate() {
-        let by_patient = part.patient.as_ref().filter(|_| unit == Unit::Patient);
+        let by_patient = part.patient.as_ref().filter(|_| unit == SplitUnit::Patient);
         let names = [Some(photograph_identity(part.digest.bytes())), by_patient.map(|name| patient_identity(name))];
         for name in names.into_iter().flatten() {
             let other = *first.entry(name).or_insert(at);
@@ -55,12 +55,12 @@ pub fn units(set: &PatchSet, unit: Unit) -> Vec<Together> {
         // The least of all names that it goes by, so that the order of photographs does not matter.
         let names = parts.iter().map(|at| {
             let part = &set.parts[*at];
-            let patient = part.patient.as_ref().filter(|_| unit == Unit::Patient);
+            let patient = part.patient.as_ref().filter(|_| unit == SplitUnit::Patient);
             patient.map_or_else(|| photograph_identity(part.digest.bytes()), |name| patient_identity(name))
         });
         names.min().unwrap_or_default()
     };
-    parts.into_values().map(|parts| Together { identity: identity(&parts), parts }).collect()
+    parts.into_values().map(|parts| SplitGroup { identity: identity(&parts), parts }).collect()
 }
 
 fn find(leader: &[usize], mut at: usize) -> usize {
@@ -80,18 +80,18 @@ fn photograph_identity(digest: &[u8; 32]) -> Vec<u8> {
 
 /// The side of each photograph, drawn by stratification (see [`super::stratify`]) among `parts`.
 #[must_use]
-pub fn drawn(set: &PatchSet, unit: Unit, parts: &[usize], shares: &[f64], streams: &Streams) -> Vec<(usize, usize)> {
+pub fn drawn(set: &PatchSet, unit: SplitUnit, parts: &[usize], shares: &[f64], streams: &Streams) -> Vec<(usize, usize)> {
     let mut units = units(set, unit);
     for unit in &mut units {
         unit.parts.retain(|at| parts.contains(at));
     }
     units.retain(|unit| !unit.parts.is_empty());
-    let groups: Vec<Group> = units
+    let groups: Vec<GroupCounts> = units
         .iter()
         .map(|unit| {
             let rows = || unit.parts.iter().flat_map(|at| &set.parts[*at].rows);
             let positives = |class: usize| rows().filter(move |row| row.labels[class] == Label::Present);
-            Group {
+            GroupCounts {
                 identity: unit.identity.clone(),
                 positives: (0..set.info.classes.len())
                     .map(|class| positives(class).map(|row| u64::from(row.copies)).sum())
@@ -111,7 +111,7 @@ pub fn drawn(set: &PatchSet, unit: Unit, parts: &[usize], shares: &[f64], stream
 /// `shares` where `train` and `valid` are both 0.
 pub fn folded(
     set: &PatchSet,
-    unit: Unit,
+    unit: SplitUnit,
     (fold, folds): (usize, usize),
     shares: [f64; 3],
     streams: &Streams,
@@ -132,7 +132,7 @@ pub fn folded(
 ///
 /// # Errors
 /// `official-side` where a photograph has none; `shares` where what must be shared out has no shares.
-pub fn official(set: &PatchSet, unit: Unit, shares: [f64; 3], streams: &Streams) -> Result<Vec<usize>, StageError> {
+pub fn official(set: &PatchSet, unit: SplitUnit, shares: [f64; 3], streams: &Streams) -> Result<Vec<usize>, StageError> {
     let mut sides = Vec::with_capacity(set.parts.len());
     for part in &set.parts {
         let side = part.official.ok_or_else(|| {

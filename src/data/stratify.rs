@@ -14,7 +14,7 @@ use crate::base::Streams;
 
 /// What is placed as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct GroupCounts {
     /// What it is known by: seeded ranks depend on this and on no place in a list.
     pub identity: Vec<u8>,
     /// Known positives per class.
@@ -28,13 +28,13 @@ pub struct Group {
 /// # Panics
 /// Where no share is positive: a defect of the caller.
 #[must_use]
-pub fn stratify(groups: &[Group], shares: &[f64], streams: &Streams) -> Vec<usize> {
+pub fn stratify(groups: &[GroupCounts], shares: &[f64], streams: &Streams) -> Vec<usize> {
     assert!(shares.iter().any(|share| *share > 0.0), "a side with a share");
     let classes = groups.iter().map(|group| group.positives.len()).max().unwrap_or(0);
-    let total = |count: &dyn Fn(&Group) -> u64| groups.iter().map(count).sum::<u64>() as f64;
-    let mut need: Vec<Need> = shares
+    let total = |count: &dyn Fn(&GroupCounts) -> u64| groups.iter().map(count).sum::<u64>() as f64;
+    let mut need: Vec<Shortfall> = shares
         .iter()
-        .map(|share| Need {
+        .map(|share| Shortfall {
             positives: (0..classes).map(|class| share * total(&|group| group.positives[class])).collect(),
             patches: share * total(&|group| group.patches),
         })
@@ -70,17 +70,17 @@ pub fn stratify(groups: &[Group], shares: &[f64], streams: &Streams) -> Vec<usiz
 }
 
 /// What a side still wants.
-struct Need {
+struct Shortfall {
     positives: Vec<f64>,
     patches: f64,
 }
 
 /// The class that the fewest waiting groups have; the earlier one of two. [`None`] where no waiting group has any.
-fn rarest(groups: &[Group], waiting: &[usize], classes: usize) -> Option<usize> {
+fn rarest(groups: &[GroupCounts], waiting: &[usize], classes: usize) -> Option<usize> {
     let having = |class: usize| waiting.iter().filter(|at| groups[**at].positives[class] > 0).count();
     (0..classes).map(|class| (having(class), class)).filter(|(count, _)| *count > 0).min().map(|(_, class)| class)
 }
 
-fn tie(streams: &Streams, group: &Group, side: usize) -> u64 {
+fn tie(streams: &Streams, group: &GroupCounts, side: usize) -> u64 {
     streams.rank("side", side as u64, &group.identity)
 }

@@ -13,7 +13,7 @@ use super::kernels::vectorised;
 use super::sampler::Draw;
 use super::views::{Stored, Views};
 use crate::base::{Streams, threads};
-use crate::data::patches::{Label, PatchSet, Row, Shard};
+use crate::data::patches::{Label, PatchSet, PatchRow, Shard};
 use crate::stage::{Params, StageError};
 use crate::store::Objects;
 
@@ -237,7 +237,7 @@ impl Samples {
     }
 
     /// The labels of a patch after a change.
-    fn relabel(&self, row: &Row, shard: &Shard, change: &Change, labels: &mut [Label]) {
+    fn relabel(&self, row: &PatchRow, shard: &Shard, change: &Change, labels: &mut [Label]) {
         for (class, (label, was)) in labels.iter_mut().zip(&row.labels).enumerate() {
             *label = change.label(*was, shard.mask(row.index, class), &self.set.info);
         }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::Streams;
-use crate::data::patches::{Health, Label, PatchSet, Row};
+use crate::data::patches::{Health, Label, PatchSet, PatchRow};
 use crate::lang::near::near;
 use crate::lang::value::Value;
 use crate::stage::{Params, StageError};
@@ -25,7 +25,7 @@ pub struct Draw {
 impl Draw {
     /// The row that it names.
     #[must_use]
-    pub fn row(self, set: &PatchSet) -> &Row {
+    pub fn row(self, set: &PatchSet) -> &PatchRow {
         &set.parts[self.part as usize].rows[self.row as usize]
     }
 
@@ -116,7 +116,7 @@ impl Sampler {
     }
 
     /// All copies of the rows that `of` accepts, in the order of the set.
-    fn copies(&self, set: &PatchSet, of: impl Fn(&Row) -> bool) -> Vec<Draw> {
+    fn copies(&self, set: &PatchSet, of: impl Fn(&PatchRow) -> bool) -> Vec<Draw> {
         let mut draws = Vec::new();
         for (part, rows) in (0..).zip(set.parts.iter().map(|part| &part.rows)) {
             for (row, facts) in (0..).zip(rows).filter(|(_, row)| of(row)) {
@@ -127,7 +127,7 @@ impl Sampler {
         draws
     }
 
-    fn times(&self, row: &Row) -> u32 {
+    fn times(&self, row: &PatchRow) -> u32 {
         let present = row.labels.iter().zip(&self.take).filter(|(label, _)| **label == Label::Present);
         present.map(|(_, times)| *times).max().unwrap_or(1)
     }

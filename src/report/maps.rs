@@ -10,7 +10,7 @@ use super::names::Names;
 use super::page::code_words;
 use crate::base::figure::{counted, row, short, thousands};
 use crate::data::heat::colour;
-use crate::data::sheet::CLASS_COLOURS;
+use crate::data::contact_sheet::CLASS_COLOURS;
 use crate::learn::maps::{CellFigures, MapFigures, Maps};
 use crate::stage::{Cell, Summary, Table, Warning};
 

@@ -4,7 +4,7 @@
 use super::threshold_tune::{judged, natural, not_empty};
 use crate::base::Streams;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
-use crate::data::picture::{Samples, png};
+use crate::data::png_image::{PixelFormat, png};
 use crate::data::predictions::Predictions;
 use crate::learn::evaluation::{Example, Judged, curves, evaluate, examples, predictions};
 use crate::learn::kernels;
@@ -103,7 +103,7 @@ fn show(judged: &Judged<'_>, chosen: &[Example], tree: &mut Tree, objects: &Obje
         let shard = Shard::open(facts[of_photograph[0].row].0, &judged.set.info, objects)?;
         for example in of_photograph {
             let (side, pixels) = thumbnail(&judged.set.info, shard.pixels(facts[example.row].1.index));
-            tree.insert(example.file.clone(), objects.put(&png(&pixels, side, side, Samples::Rgb))?);
+            tree.insert(example.file.clone(), objects.put(&png(&pixels, side, side, PixelFormat::Rgb))?);
         }
     }
     Ok(())

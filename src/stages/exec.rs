@@ -72,7 +72,7 @@ fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageErro
         let taken = ctx.progress.elapsed().zip(began).map(|(now, began)| now.saturating_sub(began));
         taken.zip(timeout).is_some_and(|(taken, timeout)| taken > timeout)
     };
-    let taking = Taking { objects: ctx.objects, go_on: &|| !ctx.stop.raised() && !late() };
+    let taking = OutputCollector { objects: ctx.objects, go_on: &|| !ctx.stop.raised() && !late() };
     let Some(tree) = taking.all(&outputs, &declared)? else {
         ctx.stop.check()?;
         let seconds = timeout.unwrap_or_default().as_secs_f64();
@@ -152,7 +152,7 @@ fn interpreter(ctx: &Ctx<'_>, commands: &dyn CommandRunner, word: &str) -> Resul
 
 /// What a declared output must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum OutputFormat {
     Predictions,
     Parquet,
     SafeTensors,
@@ -161,16 +161,16 @@ enum Format {
     Any,
 }
 
-const FORMATS: [(&str, Format); 6] = [
-    ("predictions", Format::Predictions),
-    ("parquet", Format::Parquet),
-    ("safetensors", Format::SafeTensors),
-    ("json", Format::Json),
-    ("text", Format::Text),
-    ("any", Format::Any),
+const FORMATS: [(&str, OutputFormat); 6] = [
+    ("predictions", OutputFormat::Predictions),
+    ("parquet", OutputFormat::Parquet),
+    ("safetensors", OutputFormat::SafeTensors),
+    ("json", OutputFormat::Json),
+    ("text", OutputFormat::Text),
+    ("any", OutputFormat::Any),
 ];
 
-fn declared(params: &Params) -> Result<BTreeMap<String, Format>, StageError> {
+fn declared(params: &Params) -> Result<BTreeMap<String, OutputFormat>, StageError> {
     let mut declared = BTreeMap::new();
     for (name, format) in params.map("gives").into_iter().flatten() {
         let word = format.to_string();
@@ -194,15 +194,15 @@ fn declared(params: &Params) -> Result<BTreeMap<String, Format>, StageError> {
 }
 
 /// Stores what a command left.
-struct Taking<'a> {
+struct OutputCollector<'a> {
     objects: &'a Objects,
     /// Whether there is still time.
     go_on: &'a dyn Fn() -> bool,
 }
 
-impl Taking<'_> {
+impl OutputCollector<'_> {
     /// All of it, once it is what was declared and nothing else; [`None`] where the time was over.
-    fn all(&self, outputs: &Path, declared: &BTreeMap<String, Format>) -> Result<Option<Tree>, StageError> {
+    fn all(&self, outputs: &Path, declared: &BTreeMap<String, OutputFormat>) -> Result<Option<Tree>, StageError> {
         let folder = Beneath::open(outputs).map_err(StoreError::disk("open", outputs))?;
         let left: BTreeSet<String> = match folder.files() {
             Ok(left) => left.into_iter().collect(),
@@ -223,7 +223,7 @@ impl Taking<'_> {
             for file in of {
                 let Some(entry) = self.objects.adopt_file(&folder, file, self.go_on)? else { return Ok(None) };
                 let checked = match format {
-                    Format::Any => Some(Ok(())),
+                    OutputFormat::Any => Some(Ok(())),
                     format => self.check(file, *format, &self.objects.read(&entry)?),
                 };
                 let Some(checked) = checked else { return Ok(None) };
@@ -242,12 +242,12 @@ impl Taking<'_> {
     }
 
     /// Whether bytes are of a format, or why not; [`None`] where the time was over.
-    fn check(&self, name: &str, format: Format, bytes: &[u8]) -> Option<Result<(), String>> {
-        if matches!(format, Format::Predictions | Format::Json) && bytes.len() as u64 > LONGEST_READ {
+    fn check(&self, name: &str, format: OutputFormat, bytes: &[u8]) -> Option<Result<(), String>> {
+        if matches!(format, OutputFormat::Predictions | OutputFormat::Json) && bytes.len() as u64 > LONGEST_READ {
             let text = format!("it is longer than {}", figure::size(LONGEST_READ));
             return Some(Err(text));
         }
-        if format == Format::Text {
+        if format == OutputFormat::Text {
             return self.text(bytes);
         }
         Some(check(name, format, bytes))
@@ -284,17 +284,17 @@ fn odd(path: &str) -> StageError {
     StageError::input("undeclared-output", text).hint("write files, no links")
 }
 
-fn check(name: &str, format: Format, bytes: &[u8]) -> Result<(), String> {
+fn check(name: &str, format: OutputFormat, bytes: &[u8]) -> Result<(), String> {
     match format {
-        Format::Predictions => Predictions::read(name, bytes).map(|_| ()).map_err(|error| error.to_string()),
-        Format::Parquet => Columns::readable(bytes).map_err(|error| error.to_string()),
-        Format::SafeTensors => {
+        OutputFormat::Predictions => Predictions::read(name, bytes).map(|_| ()).map_err(|error| error.to_string()),
+        OutputFormat::Parquet => Columns::readable(bytes).map_err(|error| error.to_string()),
+        OutputFormat::SafeTensors => {
             safetensors::SafeTensors::deserialize(bytes).map(|_| ()).map_err(|error| error.to_string())
         }
-        Format::Json => {
+        OutputFormat::Json => {
             serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map(|_| ()).map_err(|error| error.to_string())
         }
-        Format::Text | Format::Any => Ok(()),
+        OutputFormat::Text | OutputFormat::Any => Ok(()),
     }
 }
 

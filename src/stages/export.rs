@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use crate::data::counts::{counted, grouped};
 use crate::data::leak::inner;
-use crate::data::patches::{Label, Part, PatchSet, Row, SetInfo, Shard};
-use crate::data::picture::{Samples, png};
+use crate::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo, Shard};
+use crate::data::png_image::{PixelFormat, png};
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Work};
 use crate::store::{Entry, Tree};
 
@@ -25,7 +25,7 @@ pub const EXPORT: Implementation = Implementation {
 
 fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
-    let written: Vec<Result<Vec<File>, StageError>> =
+    let written: Vec<Result<Vec<PatchFile>, StageError>> =
         set.parts.par_iter().map(|part| photograph(ctx, &set.info, part)).collect();
     let mut tree = Tree::default();
     let mut folders: BTreeMap<String, i64> = BTreeMap::new();
@@ -53,9 +53,9 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
 }
 
 /// A written patch: its folder, its name in there, its bytes.
-type File = (String, String, Entry);
+type PatchFile = (String, String, Entry);
 
-fn photograph(ctx: &Ctx, info: &SetInfo, part: &Part) -> Result<Vec<File>, StageError> {
+fn photograph(ctx: &Ctx, info: &SetInfo, part: &Part) -> Result<Vec<PatchFile>, StageError> {
     ctx.stop.check()?;
     if part.rows.is_empty() {
         return Ok(Vec::new());
@@ -65,7 +65,7 @@ fn photograph(ctx: &Ctx, info: &SetInfo, part: &Part) -> Result<Vec<File>, Stage
         .iter()
         .map(|row| {
             let pixels = inner(shard.pixels(row.index), info.size, info.margin);
-            let entry = ctx.objects.put(&png(&pixels, info.size, info.size, Samples::Rgb))?;
+            let entry = ctx.objects.put(&png(&pixels, info.size, info.size, PixelFormat::Rgb))?;
             Ok((folder_of(row, &info.classes), format!("{}_x{}_y{}.png", part.photograph, row.x, row.y), entry))
         })
         .collect()
@@ -73,7 +73,7 @@ fn photograph(ctx: &Ctx, info: &SetInfo, part: &Part) -> Result<Vec<File>, Stage
 
 /// The folder of a patch: its lesions (`MA+EX`), or `healthy`, or `undetermined`; where classes are unknown, they follow:
 /// `MA_unknown-EX-SE`.
-fn folder_of(row: &Row, classes: &[String]) -> String {
+fn folder_of(row: &PatchRow, classes: &[String]) -> String {
     let with = |wanted: Label| {
         let found = classes.iter().zip(&row.labels).filter(move |(_, label)| **label == wanted);
         found.map(|(class, _)| class.as_str()).collect::<Vec<_>>()

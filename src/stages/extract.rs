@@ -2,11 +2,11 @@
 
 use crate::base::figure::noun;
 use crate::data::counts::{counted, grouped};
-use crate::data::cutting::{self, Rule, Tallies, Tally};
-use crate::data::grid::{Edge, Grid};
+use crate::data::extraction::{self, ExtractionSpec, Tallies, PatchTally};
+use crate::data::grid::{EdgePolicy, Grid};
 use crate::data::item;
 use crate::data::patches::SetInfo;
-use crate::data::remarks;
+use crate::data::mask_issues;
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Table, Warning, Work};
 use crate::store::Tree;
 
@@ -22,15 +22,15 @@ pub const EXTRACT: Implementation = Implementation {
     work: Work::Map { items, one, gather, enumeration_params: &[] },
 };
 
-fn rule(ctx: &Ctx) -> Result<Rule, StageError> {
+fn rule(ctx: &Ctx) -> Result<ExtractionSpec, StageError> {
     let params = ctx.params;
     let size = params.count("size")?;
     let edge = match params.text("edge")? {
-        "shift" => Edge::Shift,
-        "pad" => Edge::Pad,
-        _ => Edge::Drop,
+        "shift" => EdgePolicy::Shift,
+        "pad" => EdgePolicy::Pad,
+        _ => EdgePolicy::Drop,
     };
-    Ok(Rule {
+    Ok(ExtractionSpec {
         grid: Grid { size, stride: params.count_or_none("stride")?.unwrap_or(size), edge },
         margin: params.count("margin")?,
         masks: params.flag("masks")?,
@@ -45,14 +45,14 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
 
 fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     ctx.stop.check()?;
-    cutting::cut(&item.name, &item.tree, &rule(ctx)?, ctx.objects)
+    extraction::cut(&item.name, &item.tree, &rule(ctx)?, ctx.objects)
 }
 
 fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let rule = rule(ctx)?;
     let classes = item::classes(ctx.inputs.one("from")?, ctx.objects)?;
     let mut tree = Tree::default();
-    let mut total = Tally::new(classes.len());
+    let mut total = PatchTally::new(classes.len());
     let mut scale = None;
     let tallies = Tallies::read(results.iter().map(|(_, result)| result), ctx.objects)?;
     for (item, result) in results {
@@ -76,11 +76,11 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     };
     tree.insert("set.json", info.write(ctx.objects)?);
     let mut summary = summary(&classes, &total, results.len());
-    summary.warnings.extend(remarks::warnings(results, ctx.objects)?);
+    summary.warnings.extend(mask_issues::warnings(results, ctx.objects)?);
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 
-fn summary(classes: &[String], total: &Tally, photographs: usize) -> Summary {
+fn summary(classes: &[String], total: &PatchTally, photographs: usize) -> Summary {
     let [healthy, lesion, undetermined] = total.health;
     let row = |name: &str, [patches, black]: [u64; 2]| {
         vec![Cell::Text(name.to_owned()), Cell::Int(patches as i64), Cell::Int(black as i64)]

@@ -1,7 +1,7 @@
 //! `filter-black`: leaves out patches that are mostly black.
 
-use crate::data::black::Black;
-use crate::data::counts::{Counts, counted, grouped, table};
+use crate::data::black_filter::BlackFilter;
+use crate::data::counts::{PatchCounts, counted, grouped, table};
 use crate::data::patches::PatchSet;
 use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Summary, Warning, Work};
 
@@ -19,9 +19,9 @@ pub const FILTER_BLACK: Implementation = Implementation {
 
 fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
-    let black = Black { below: ctx.params.real("below")?, share: ctx.params.real("share")? };
+    let black = BlackFilter { below: ctx.params.real("below")?, share: ctx.params.real("share")? };
     let (kept, dropped) = black.divide(&set);
-    let (before, after, gone) = (Counts::of(&set), Counts::of(&kept), Counts::of(&dropped));
+    let (before, after, gone) = (PatchCounts::of(&set), PatchCounts::of(&kept), PatchCounts::of(&dropped));
     let mut warnings = Vec::new();
     if after.patches == 0 && before.patches > 0 {
         let text = format!("every patch is black by `below` {:?} and `share` {:?}", black.below, black.share);

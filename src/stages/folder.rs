@@ -13,15 +13,15 @@ mod unused;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use classes::{Class, classes};
-use pairs::{Fit, Index, fitting, names, without_masks};
+use classes::{ClassPattern, classes};
+use pairs::{PatternMatch, PhotographIndex, fitting, names, without_masks};
 
 use crate::data::counts::counted;
-use crate::data::gathering::{Found, gather, is_picture};
-use crate::data::passed::Sort;
+use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
+use crate::data::unused_files::FileCategory;
 use crate::data::pattern::Pattern;
 use crate::data::photographs::{PhotographFacts, WithoutMask};
-use crate::data::spelling::same;
+use crate::data::name_normalisation::same;
 use crate::lang::value::Value;
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Warning, Work};
 
@@ -47,7 +47,7 @@ fn check(params: &Params) -> Result<(), StageError> {
 }
 
 /// A photograph with its masks.
-struct Eye<'a> {
+struct FolderPhotograph<'a> {
     name: String,
     file: &'a str,
     /// What the stars of the photographs' pattern stand for.
@@ -73,24 +73,24 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
 
     let pattern = pattern("photographs", params.text("photographs")?)?;
     let mut fits = fitting(&pattern, &pictures, "duplicate-photograph", "photographs")?;
-    let masks = |class: &Class<'_>| fitting(&class.pattern, &pictures, "duplicate-mask", &class.field());
-    let masks: Vec<Vec<Fit<'_>>> = classes.iter().map(masks).collect::<Result<_, _>>()?;
+    let masks = |class: &ClassPattern<'_>| fitting(&class.pattern, &pictures, "duplicate-mask", &class.field());
+    let masks: Vec<Vec<PatternMatch<'_>>> = classes.iter().map(masks).collect::<Result<_, _>>()?;
     let taken = without_masks(&mut fits, &pattern, &classes, &masks)?;
     if fits.is_empty() {
         return Err(no_photographs(&root.display().to_string(), &pattern, &pictures));
     }
-    let index = Index::new(&fits);
-    let mut eyes: Vec<Eye<'_>> = names(&fits)?
+    let index = PhotographIndex::new(&fits);
+    let mut eyes: Vec<FolderPhotograph<'_>> = names(&fits)?
         .into_iter()
         .zip(fits)
-        .map(|(name, fit)| Eye { name, file: fit.file, keys: fit.keys(), stars: fit.stars, masks: BTreeMap::new() })
+        .map(|(name, fit)| FolderPhotograph { name, file: fit.file, keys: fit.keys(), stars: fit.stars, masks: BTreeMap::new() })
         .collect();
     let (mut used, mut unmatched) = (pair(&mut eyes, &classes, &masks, &index)?, HashSet::new());
     used.extend(eyes.iter().map(|eye| eye.file));
     let bare = masks.iter().all(Vec::is_empty);
     let mut warnings = Vec::new();
     for (class, own) in classes.iter().zip(&masks) {
-        let left: Vec<&Fit<'_>> = own.iter().filter(|fit| !used.contains(fit.file)).collect();
+        let left: Vec<&PatternMatch<'_>> = own.iter().filter(|fit| !used.contains(fit.file)).collect();
         let found = eyes.iter().any(|eye| eye.masks.contains_key(class.name));
         // Of few: each is compared with all photographs.
         let nearly = || left.iter().take(5).find_map(|fit| unused::nearly(fit, &eyes, index.near(fit)));
@@ -124,19 +124,19 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         used: &used,
         unmatched: &unmatched,
     };
-    let told = unused::account(&known, absent)?;
+    let unused = unused::account(&known, absent)?;
     if absent == "error"
         && let Some((eye, class)) =
             eyes.iter().find_map(|eye| Some((eye, classes.iter().find(|class| !eye.masks.contains_key(class.name))?)))
     {
         let text = format!("`{}` has no mask of `{}`", eye.file, class.name);
-        let hint = match told.warnings.first() {
+        let hint = match unused.warnings.first() {
             Some(warning) => warning.text.clone(),
             None => "`absent-mask absent` or `absent-mask unknown` says what that means".to_owned(),
         };
         return Err(StageError::input("photograph-without-mask", text).hint(hint).field("absent-mask"));
     }
-    warnings.extend(told.warnings.iter().cloned());
+    warnings.extend(unused.warnings.iter().cloned());
     let patients = patients(params, &eyes, &mut warnings)?;
     let without_mask = if absent == "absent" { WithoutMask::Absent } else { WithoutMask::Unknown };
     let without: Vec<&str> = eyes.iter().filter(|eye| eye.masks.is_empty()).map(|eye| eye.file).collect();
@@ -145,7 +145,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         let text = format!("{count} without any mask, `{first}` first: nothing is known of their lesions");
         warnings.push(Warning { code: "photograph-without-mask".to_owned(), text });
     }
-    let found = eyes.into_iter().zip(patients).map(|(eye, patient)| Found {
+    let found = eyes.into_iter().zip(patients).map(|(eye, patient)| SourcePhotograph {
         name: eye.name,
         file: eye.file.to_owned(),
         masks: eye.masks,
@@ -158,11 +158,11 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             counted: false,
         },
     });
-    let mut found: Vec<Found> = found.collect();
+    let mut found: Vec<SourcePhotograph> = found.collect();
     found.sort_by(|one, other| one.name.cmp(&other.name));
     let names: Vec<&str> = classes.iter().map(|class| class.name).collect();
     let mut outcome = gather(&found, &names, files, &root, warnings)?;
-    outcome.summary.tables.extend(told.table());
+    outcome.summary.tables.extend(unused.table());
     let mut say = |text: String| outcome.summary.headline = format!("{}; {text}", outcome.summary.headline);
     if !taken.is_empty() {
         say(format!("{} of the photographs' pattern are masks", counted(taken.len() as u64, "file")));
@@ -185,10 +185,10 @@ fn no_photographs(root: &str, pattern: &Pattern<'_>, pictures: &[&str]) -> Stage
 
 /// Gives each photograph its masks; the files that are masks of one.
 fn pair<'f>(
-    eyes: &mut [Eye<'_>],
-    classes: &[Class<'_>],
-    masks: &[Vec<Fit<'f>>],
-    index: &Index,
+    eyes: &mut [FolderPhotograph<'_>],
+    classes: &[ClassPattern<'_>],
+    masks: &[Vec<PatternMatch<'f>>],
+    index: &PhotographIndex,
 ) -> Result<HashSet<&'f str>, StageError> {
     let mut roles: HashMap<&str, &str> = HashMap::new();
     for (class, own) in classes.iter().zip(masks) {
@@ -218,7 +218,7 @@ fn pair<'f>(
 }
 
 /// Something that may be a mask and lies where the masks of a class would.
-fn beside<'f>(listed: &'f [String], used: &HashSet<&str>, class: &Class<'_>) -> Option<&'f str> {
+fn beside<'f>(listed: &'f [String], used: &HashSet<&str>, class: &ClassPattern<'_>) -> Option<&'f str> {
     let folders = Pattern::new(class.pattern.folder());
     let holds = |file: &str| {
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -227,12 +227,12 @@ fn beside<'f>(listed: &'f [String], used: &HashSet<&str>, class: &Class<'_>) -> 
             None => same(folder) == same(class.pattern.folder()),
         }
     };
-    let may_be = |file: &&str| !used.contains(file) && Sort::of(file) != Sort::Beside && holds(file);
+    let may_be = |file: &&str| !used.contains(file) && FileCategory::of(file) != FileCategory::Ancillary && holds(file);
     listed.iter().map(String::as_str).find(may_be)
 }
 
 /// The patient of each photograph, in one spelling; of two, the first in the order of letters.
-fn patients(params: &Params, eyes: &[Eye<'_>], warnings: &mut Vec<Warning>) -> Result<Vec<Option<String>>, StageError> {
+fn patients(params: &Params, eyes: &[FolderPhotograph<'_>], warnings: &mut Vec<Warning>) -> Result<Vec<Option<String>>, StageError> {
     let Value::Text(text) = params.get("patient") else { return Ok(vec![None; eyes.len()]) };
     let pattern = pattern("patient", text)?;
     let mut named = Vec::new();

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::data::black::Black;
+use crate::data::black_filter::BlackFilter;
 use crate::data::decode::Photograph;
-use crate::data::heat::{Cover, MapInfo, Overlay, ScoreMap, class_picture, overlay, visible};
-use crate::data::item::{self, Opened};
+use crate::data::heat::{CellGrid, MapInfo, OverlayStyle, ScoreMap, class_picture, overlay, visible};
+use crate::data::item::{self, Annotation, OpenPhotograph};
 use crate::data::mask::Mask;
 use crate::data::patches::{Label, PatchSet};
-use crate::data::photographs::WithoutMask;
-use crate::data::remarks;
+use crate::data::mask_issues;
 use crate::data::table::{Column, Columns};
 use crate::lang::value::Value;
 use crate::learn::evaluation::HALF;
@@ -121,11 +120,11 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
         None => None,
     };
     let classes = mapped(ctx, &model.info)?;
-    let opened = Opened::new(&item.name, &item.tree, ctx.objects)?;
+    let opened = OpenPhotograph::new(&item.name, &item.tree, ctx.objects)?;
     let mut photograph = Photograph::default();
     opened.photograph(&mut photograph)?;
     let cover = cover(ctx, &model.info, &photograph, &item.name)?;
-    let black = Black { below: ctx.params.real("black.below")?, share: ctx.params.real("black.share")? };
+    let black = BlackFilter { below: ctx.params.real("black.below")?, share: ctx.params.real("black.share")? };
     let (places, left_out) = visible(&photograph, &cover, black);
     let scores = scores(&model, &photograph, &places, ctx.params.count("batch")?, ctx.stop)?;
     let chosen: Vec<f64> = scores
@@ -133,10 +132,11 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
         .flat_map(|scores| classes.iter().map(|&class| scores[class]))
         .collect();
     let names: Vec<String> = classes.iter().map(|&class| model.info.classes[class].clone()).collect();
-    let known = names.iter().map(|name| known(&opened, name, &photograph)).collect::<Result<Vec<_>, _>>()?;
+    let known =
+        names.iter().map(|name| annotation(&opened, name, &photograph)).collect::<Result<Vec<_>, StageError>>()?;
     let map = ScoreMap {
         scores: cover.means(&places, &chosen, names.len()),
-        lesion: known.iter().flat_map(|known| known.labels(&cover)).collect(),
+        lesion: known.iter().flat_map(|known| cell_labels(known, &cover)).collect(),
         info: MapInfo {
             classes: names,
             width: cover.width as u32,
@@ -151,8 +151,8 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
             thresholds: thresholds.map(|all| classes.iter().map(|&class| all[class]).collect()),
         },
     };
-    let style = Overlay { alpha: ctx.params.real("overlay.alpha")?, side: ctx.params.count("overlay.side")? };
-    let masks: Vec<Option<Mask>> = known.into_iter().map(Known::into_mask).collect();
+    let style = OverlayStyle { alpha: ctx.params.real("overlay.alpha")?, side: ctx.params.count("overlay.side")? };
+    let masks: Vec<Option<&Mask>> = known.iter().map(Annotation::mask).collect();
     let mut tree = Tree::default();
     map.write(&mut tree, ctx.objects)?;
     let table = patches(&item.name, &places, &chosen, &map.info.classes).to_parquet();
@@ -161,7 +161,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     for (class, name) in map.info.classes.iter().enumerate() {
         tree.insert(picture_name(class, name), ctx.objects.put(&class_picture(&map, class).png())?);
     }
-    remarks::write(&opened.remarks(), &mut tree, ctx.objects)?;
+    mask_issues::write(&opened.issues(), &mut tree, ctx.objects)?;
     Ok(tree)
 }
 
@@ -184,7 +184,7 @@ fn picture_name(class: usize, name: &str) -> String {
     format!("cells/{}-{plain}.png", class + 1)
 }
 
-fn cover(ctx: &Ctx, info: &ModelInfo, photograph: &Photograph, name: &str) -> Result<Cover, StageError> {
+fn cover(ctx: &Ctx, info: &ModelInfo, photograph: &Photograph, name: &str) -> Result<CellGrid, StageError> {
     let size = info.size as usize;
     let stride = ctx.params.count_or_none("stride")?.unwrap_or_else(|| (size / 2).max(1));
     if photograph.width < size || photograph.height < size {
@@ -195,41 +195,25 @@ fn cover(ctx: &Ctx, info: &ModelInfo, photograph: &Photograph, name: &str) -> Re
         let hint = "give photographs as the model's patches were cut from: after the same `preprocess`";
         return Err(StageError::input("too-small", text).hint(hint).field("from"));
     }
-    Ok(Cover { size, stride, width: photograph.width, height: photograph.height })
+    Ok(CellGrid { size, stride, width: photograph.width, height: photograph.height })
 }
 
-/// What is known of one lesion in a photograph.
-enum Known {
-    Mask(Mask),
-    Absent,
-    Unknown,
+/// What is known of a class of the model in a photograph; unknown where the photographs do not have the class.
+fn annotation(opened: &OpenPhotograph<'_>, class: &str, photograph: &Photograph) -> Result<Annotation, StageError> {
+    let k = opened.classes.iter().position(|own| own == class);
+    k.map_or(Ok(Annotation::Unknown), |k| opened.annotation(k, photograph))
 }
 
-fn known(opened: &Opened<'_>, class: &str, photograph: &Photograph) -> Result<Known, StageError> {
-    let Some(k) = opened.classes.iter().position(|own| own == class) else { return Ok(Known::Unknown) };
-    Ok(match opened.mask(k, photograph)? {
-        Some(mask) => Known::Mask(mask),
-        None if opened.without_mask(k) == WithoutMask::Absent => Known::Absent,
-        None => Known::Unknown,
-    })
-}
-
-impl Known {
-    /// Whether a pixel of the lesion is in each cell, row by row.
-    fn labels(&self, cover: &Cover) -> Vec<Label> {
-        let label = |at: usize| match self {
-            Self::Unknown => Label::Unknown,
-            Self::Mask(mask) if mask.native_in(cover.cell(at % cover.columns(), at / cover.columns())) > 0 => {
-                Label::Present
-            }
-            Self::Mask(_) | Self::Absent => Label::Absent,
-        };
-        (0..cover.columns() * cover.rows()).map(label).collect()
-    }
-
-    fn into_mask(self) -> Option<Mask> {
-        if let Self::Mask(mask) = self { Some(mask) } else { None }
-    }
+/// Whether a pixel of the lesion is in each cell, row by row.
+fn cell_labels(known: &Annotation, cover: &CellGrid) -> Vec<Label> {
+    let label = |at: usize| match known {
+        Annotation::Unknown => Label::Unknown,
+        Annotation::Mask(mask) if mask.native_in(cover.cell(at % cover.columns(), at / cover.columns())) > 0 => {
+            Label::Present
+        }
+        Annotation::Mask(_) | Annotation::Absent => Label::Absent,
+    };
+    (0..cover.columns() * cover.rows()).map(label).collect()
 }
 
 fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
@@ -245,7 +229,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
             classes: of_classes(std::slice::from_ref(&map)),
         });
         maps.push(map);
-        let files = result.entries.iter().filter(|(file, _)| *file != remarks::FILE);
+        let files = result.entries.iter().filter(|(file, _)| *file != mask_issues::FILE);
         tree.entries.extend(files.map(|(file, entry)| (format!("{}/{file}", item.name), *entry)));
     }
     let first = maps.first().map(|map| &map.info);
@@ -259,7 +243,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     };
     tree.insert("maps.json", ctx.objects.put(&json(&found)?)?);
     let mut warnings = warnings(ctx, &info, &maps, &found);
-    warnings.extend(remarks::warnings(results, ctx.objects)?);
+    warnings.extend(mask_issues::warnings(results, ctx.objects)?);
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&found, warnings) })
 }
 

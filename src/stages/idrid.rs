@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::counts::counted;
-use crate::data::gathering::{Found, extension, gather, is_picture, stem};
-use crate::data::passed::{Sort, remedy, words_of};
+use crate::data::source_tree::{SourcePhotograph, extension, gather, is_picture, stem};
+use crate::data::unused_files::{FileCategory, UnusedReport, remedy, words_of};
 use crate::data::photographs::{Official, PhotographFacts, WithoutMask};
-use crate::stage::{Cell, Determinism, Files, Implementation, Outcome, Params, StageError, Table, Warning, Work};
+use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Warning, Work};
 
 /// The implementation of `idrid`.
 pub const IDRID: Implementation = Implementation {
@@ -36,22 +36,22 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let listed = files.list(&root)?;
     let mut photographs: BTreeMap<String, (Official, &str)> = BTreeMap::new();
     let mut masks: BTreeMap<(String, &str), &str> = BTreeMap::new();
-    let mut odd = Vec::new();
+    let mut stray_files = Vec::new();
     for file in &listed {
-        match Place::of(file) {
-            Some((side, Place::Photograph(name))) if wanted.is_none_or(|wanted| wanted == side) => {
+        match IdridFile::of(file) {
+            Some((side, IdridFile::Photograph(name))) if wanted.is_none_or(|wanted| wanted == side) => {
                 if let Some((_, other)) = photographs.insert(name.clone(), (side, file)) {
                     return Err(twice("duplicate-photograph", other, file, &name));
                 }
             }
-            Some((side, Place::Mask(name, class))) if wanted.is_none_or(|wanted| wanted == side) => {
+            Some((side, IdridFile::Mask(name, class))) if wanted.is_none_or(|wanted| wanted == side) => {
                 if let Some(other) = masks.insert((name.clone(), class), file) {
                     return Err(twice("duplicate-mask", other, file, &name));
                 }
             }
             Some(_) => {}
             None => {
-                odd.extend(Odd::of(file).filter(|odd| wanted.is_none() || odd.side.is_none() || odd.side == wanted));
+                stray_files.extend(StrayFile::of(file).filter(|stray| wanted.is_none() || stray.side.is_none() || stray.side == wanted));
             }
         }
     }
@@ -62,13 +62,13 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     }
     all_classes(&listed)?;
     // DVC leaves a pointer beside what it fetched, too.
-    for odd in odd.iter_mut().filter(|odd| odd.sort == Sort::Pointer) {
-        let kept = odd.file.strip_suffix(".dvc").unwrap_or(odd.file);
+    for stray in stray_files.iter_mut().filter(|stray| stray.category == FileCategory::Pointer) {
+        let kept = stray.file.strip_suffix(".dvc").unwrap_or(stray.file);
         if listed.binary_search_by(|file| file.as_str().cmp(kept)).is_ok() {
-            odd.sort = Sort::Beside;
+            stray.category = FileCategory::Ancillary;
         }
     }
-    let told = unused(&odd, &photographs, &masks)?;
+    let unused = unused(&stray_files, &photographs, &masks)?;
     let mut found = Vec::new();
     for (name, (side, file)) in &photographs {
         let of_class =
@@ -79,7 +79,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             let hint = "a missing mask file means that the lesion is absent, but no photograph of IDRiD lacks all four: is the download complete?";
             return Err(StageError::input("photograph-without-mask", text).hint(hint).field("root"));
         }
-        found.push(Found {
+        found.push(SourcePhotograph {
             name: name.clone(),
             file: (*file).to_owned(),
             masks: own,
@@ -97,57 +97,50 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         code: "unmatched-mask".to_owned(),
         text: format!("`{file}` is the mask of a photograph that is not there"),
     };
-    let warnings = masks.values().map(left).chain(told.warnings).collect();
+    let warnings = masks.values().map(left).chain(unused.warnings.iter().cloned()).collect();
     let mut outcome = gather(&found, &CLASSES, files, &root, warnings)?;
-    outcome.summary.tables.extend(told.table);
+    outcome.summary.tables.extend(unused.table());
     Ok(outcome)
-}
-
-/// What is told of files that are not the data set's own.
-struct Told {
-    warnings: Vec<Warning>,
-    table: Option<Table>,
 }
 
 /// Accounts for every file in a folder of photographs or masks that is neither.
 fn unused(
-    odd: &[Odd<'_>],
+    stray_files: &[StrayFile<'_>],
     photographs: &BTreeMap<String, (Official, &str)>,
     masks: &BTreeMap<(String, &str), &str>,
-) -> Result<Told, StageError> {
+) -> Result<UnusedReport, StageError> {
     let (mut beside_photographs, mut beside_masks) = (Vec::new(), Vec::new());
-    let mut rows: BTreeMap<&str, (i64, &str)> = BTreeMap::new();
-    for odd in odd {
-        let (count, _) = rows.entry(odd.sort.reason()).or_insert((0, odd.file));
-        *count += 1;
-        if odd.sort == Sort::Beside {
+    let mut report = UnusedReport::default();
+    for stray in stray_files {
+        report.count(stray.category, stray.file);
+        if stray.category == FileCategory::Ancillary {
             continue;
         }
-        if !odd.mask {
-            beside_photographs.push(odd.file);
+        if !stray.mask {
+            beside_photographs.push(stray.file);
             continue;
         }
         // Of one that does not say whose it is, or what of, any may be meant.
-        let of_name = |name: &&String| odd.name.as_ref().is_none_or(|own| own == *name);
+        let of_name = |name: &&String| stray.name.as_ref().is_none_or(|own| own == *name);
         let lost = photographs.keys().filter(of_name).find_map(|name| {
             let lacks = |class: &&&str| {
-                odd.class.is_none_or(|own| own == **class) && !masks.contains_key(&(name.clone(), **class))
+                stray.class.is_none_or(|own| own == **class) && !masks.contains_key(&(name.clone(), **class))
             };
             Some((name, CLASSES.iter().find(lacks)?))
         });
         let Some((name, class)) = lost else {
-            beside_masks.push(odd.file);
+            beside_masks.push(stray.file);
             continue;
         };
         let text = format!(
             "`{}` is not used, and `{name}` has no mask of {class}: the lesion would count as absent",
-            odd.file
+            stray.file
         );
-        let fits = match (&odd.name, odd.class) {
+        let fits = match (&stray.name, stray.class) {
             (Some(name), Some(class)) => format!("{name}_{class}.tif"),
             _ => "IDRiD_01_MA.tif".to_owned(),
         };
-        return Err(StageError::input("unused-file", text).hint(remedy(odd.file, &fits)).field("root"));
+        return Err(StageError::input("unused-file", text).hint(remedy(stray.file, &fits)).field("root"));
     }
     let warn = |(files, of): (&Vec<&str>, &str)| {
         let first = files.first()?;
@@ -155,23 +148,16 @@ fn unused(
         let text = format!("{count} not used in a folder of {of}, `{first}` first: not named as IDRiD names them");
         Some(Warning { code: "unused-file".to_owned(), text })
     };
-    let warnings =
-        [(&beside_photographs, "photographs"), (&beside_masks, "masks")].into_iter().filter_map(warn).collect();
-    let row = |(reason, (count, first)): (&&str, &(i64, &str))| {
-        vec![Cell::Text((*reason).to_owned()), Cell::Int(*count), Cell::Text((*first).to_owned())]
-    };
-    let table = (!rows.is_empty()).then(|| Table {
-        title: "files not used".to_owned(),
-        columns: ["reason", "files", "first"].map(str::to_owned).to_vec(),
-        rows: rows.iter().map(row).collect(),
-    });
-    Ok(Told { warnings, table })
+    report
+        .warnings
+        .extend([(&beside_photographs, "photographs"), (&beside_masks, "masks")].into_iter().filter_map(warn));
+    Ok(report)
 }
 
 /// A file among photographs or masks that is not named as those are.
-struct Odd<'a> {
+struct StrayFile<'a> {
     file: &'a str,
-    sort: Sort,
+    category: FileCategory,
     /// Whether it lies where masks do.
     mask: bool,
     side: Option<Official>,
@@ -180,7 +166,7 @@ struct Odd<'a> {
     class: Option<&'static str>,
 }
 
-impl<'a> Odd<'a> {
+impl<'a> StrayFile<'a> {
     /// [`None`] for what lies elsewhere, or is the data set's own and no lesion: the optic disc.
     fn of(file: &'a str) -> Option<Self> {
         let lower = file.to_ascii_lowercase();
@@ -195,7 +181,7 @@ impl<'a> Odd<'a> {
         let after = idrid.map_or(0, |at| at + 1);
         let number = words[after..].iter().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
         // The number of a download is any.
-        let number = number.filter(|_| idrid.is_some() || Sort::of(file) == Sort::Picture);
+        let number = number.filter(|_| idrid.is_some() || FileCategory::of(file) == FileCategory::Picture);
         let disc = rest.iter().any(|folder| folder.contains("optic disc"));
         if mask && (disc || words.iter().any(|word| word == "od")) {
             return None;
@@ -206,7 +192,7 @@ impl<'a> Odd<'a> {
             CLASSES.into_iter().find(|class| words[after..].iter().any(|word| word.eq_ignore_ascii_case(class)));
         Some(Self {
             file,
-            sort: Sort::of(file),
+            category: FileCategory::of(file),
             mask,
             side: rest.first().and_then(|side| side_of(side)),
             name: number.and_then(|number| number.parse::<u32>().ok()).map(named_by),
@@ -220,8 +206,8 @@ fn all_classes(listed: &[String]) -> Result<(), StageError> {
     // On either side: some are rare.
     let there: BTreeSet<&str> = listed
         .iter()
-        .filter_map(|file| match Place::of(file) {
-            Some((_, Place::Mask(_, class))) => Some(class),
+        .filter_map(|file| match IdridFile::of(file) {
+            Some((_, IdridFile::Mask(_, class))) => Some(class),
             _ => None,
         })
         .collect();
@@ -230,7 +216,7 @@ fn all_classes(listed: &[String]) -> Result<(), StageError> {
     let other = listed.iter().find(|file| {
         let lower = file.to_ascii_lowercase();
         is_picture(file)
-            && !matches!(Place::of(file), Some((_, Place::Mask(..) | Place::Photograph(_))))
+            && !matches!(IdridFile::of(file), Some((_, IdridFile::Mask(..) | IdridFile::Photograph(_))))
             && FOLDERS.iter().any(|(of, folder)| of == class && lower.contains(folder))
     });
     let text = match other {
@@ -245,14 +231,14 @@ fn all_classes(listed: &[String]) -> Result<(), StageError> {
 }
 
 /// What a file of the tree is.
-enum Place {
+enum IdridFile {
     /// A photograph of that name.
     Photograph(String),
     /// A mask: its photograph's name and the lesion class.
     Mask(String, &'static str),
 }
 
-impl Place {
+impl IdridFile {
     /// What a file is, by its path; case does not count. [`None`] for everything else that lies there.
     fn of(file: &str) -> Option<(Official, Self)> {
         let lower = file.to_ascii_lowercase();

@@ -9,11 +9,11 @@ use crate::data::bitmap::Rect;
 use crate::data::change::{clahe, field_of_view, local_mean, shrink, shrink_mask};
 use crate::data::counts::counted;
 use crate::data::decode::Photograph;
-use crate::data::item::{self, Opened};
+use crate::data::item::{self, OpenPhotograph};
 use crate::data::mask::Mask;
 use crate::data::photographs::{PhotographFacts, PhotographSet};
-use crate::data::picture::{Samples, png};
-use crate::data::remarks;
+use crate::data::png_image::{PixelFormat, png};
+use crate::data::mask_issues;
 use crate::stage::{Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Warning, Work};
 use crate::store::Tree;
 
@@ -36,7 +36,7 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
 fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     ctx.stop.check()?;
     let by = ctx.params.count("shrink")?;
-    let opened = Opened::new(&item.name, &item.tree, ctx.objects)?;
+    let opened = OpenPhotograph::new(&item.name, &item.tree, ctx.objects)?;
     let mut original = Photograph::default();
     opened.photograph(&mut original)?;
     let rect = match ctx.params.text("crop")? {
@@ -60,9 +60,9 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
         _ => {}
     }
     let mut tree = Tree::default();
-    let picture = png(&changed.rgb, changed.width as u32, changed.height as u32, Samples::Rgb);
+    let picture = png(&changed.rgb, changed.width as u32, changed.height as u32, PixelFormat::Rgb);
     tree.insert("photograph.png", ctx.objects.put(&picture)?);
-    let mut dropped = Dropped::new();
+    let mut dropped = LostPixels::new();
     for (k, class) in opened.classes.iter().enumerate() {
         if let Some(mask) = opened.mask(k, &original)? {
             let changed = shrink_mask(&mask, rect, by);
@@ -72,20 +72,20 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
             let _ = (lost > 0).then(|| dropped.insert(class.clone(), lost));
         }
     }
-    let remarks = opened.remarks();
+    let issues = opened.issues();
     if !dropped.is_empty() {
         tree.insert(DROPPED, ctx.objects.put(&json(&dropped)?)?);
     }
     let facts = PhotographFacts { scale: opened.facts.scale * by as u32, mask_from: 1, counted: true, ..opened.facts };
     tree.insert("facts.json", ctx.objects.put(&json(&facts)?)?);
-    remarks::write(&remarks, &mut tree, ctx.objects)?;
+    mask_issues::write(&issues, &mut tree, ctx.objects)?;
     Ok(tree)
 }
 
 /// For each class the lesion pixels of the release that are in no pixel of the changed photograph.
-type Dropped = BTreeMap<String, u64>;
+type LostPixels = BTreeMap<String, u64>;
 
-/// Holds a photograph's [`Dropped`] in its result, where it has any; it is no part of the changed set.
+/// Holds a photograph's [`LostPixels`] in its result, where it has any; it is no part of the changed set.
 const DROPPED: &str = "dropped.json";
 
 /// The lesion pixels of a mask, as released.
@@ -100,21 +100,21 @@ fn counts_picture(mask: &Mask) -> Vec<u8> {
     let counts = || (0..height).flat_map(|y| (0..width).map(move |x| mask.native(x, y)));
     if counts().all(|count| count <= 255) {
         let bytes: Vec<u8> = counts().map(|count| count as u8).collect();
-        png(&bytes, width as u32, height as u32, Samples::Grey)
+        png(&bytes, width as u32, height as u32, PixelFormat::Grey)
     } else {
         let bytes: Vec<u8> = counts().flat_map(u16::to_ne_bytes).collect();
-        png(&bytes, width as u32, height as u32, Samples::Grey16)
+        png(&bytes, width as u32, height as u32, PixelFormat::Grey16)
     }
 }
 
 fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let mut tree = Tree::default();
-    let (mut dropped, mut photographs, mut first) = (Dropped::new(), 0_u64, "");
+    let (mut dropped, mut photographs, mut first) = (LostPixels::new(), 0_u64, "");
     for (item, result) in results {
-        let kept = result.entries.iter().filter(|(file, _)| *file != DROPPED && *file != remarks::FILE);
+        let kept = result.entries.iter().filter(|(file, _)| *file != DROPPED && *file != mask_issues::FILE);
         tree.entries.extend(kept.map(|(file, entry)| (format!("{}/{file}", item.name), *entry)));
         let Some(bytes) = ctx.objects.read_in(result, DROPPED)? else { continue };
-        let own: Dropped = serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?;
+        let own: LostPixels = serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?;
         for (class, lost) in own {
             *dropped.entry(class).or_default() += lost;
         }
@@ -127,7 +127,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     };
     tree.insert("set.json", ctx.objects.put(&json(&set)?)?);
     let headline = format!("{} changed", counted(results.len() as u64, "photograph"));
-    let mut warnings = remarks::warnings(results, ctx.objects)?;
+    let mut warnings = mask_issues::warnings(results, ctx.objects)?;
     if photographs > 0 {
         let lost: Vec<String> =
             dropped.iter().map(|(class, lost)| format!("{} of `{class}`", counted(*lost, "lesion pixel"))).collect();

@@ -1,8 +1,8 @@
 //! `rebalance`: changes how often lesions and healthy patches stand in a training set.
 
-use crate::data::counts::{Counts, counted, grouped, table};
+use crate::data::counts::{PatchCounts, counted, grouped, table};
 use crate::data::patches::PatchSet;
-use crate::data::rebalance::{Lesions, Recipe, Undetermined, check, rebalance, target};
+use crate::data::rebalance::{LesionSampling, RebalanceSpec, Undetermined, check, rebalance, target};
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Work};
 
 /// The implementation of `rebalance`.
@@ -17,30 +17,30 @@ pub const REBALANCE: Implementation = Implementation {
     work: Work::Whole(run),
 };
 
-fn recipe(params: &Params) -> Result<Recipe, StageError> {
+fn recipe(params: &Params) -> Result<RebalanceSpec, StageError> {
     let lesions = match params.text("lesions")? {
-        "keep" => Lesions::Keep,
-        "undersample" => Lesions::Undersample,
-        "cap" => Lesions::Cap(params.count("lesions.at")? as u64),
-        "oversample" => Lesions::Oversample { at_most: params.count("lesions.at-most")? as u32 },
+        "keep" => LesionSampling::Keep,
+        "undersample" => LesionSampling::Undersample,
+        "cap" => LesionSampling::Cap(params.count("lesions.at")? as u64),
+        "oversample" => LesionSampling::Oversample { at_most: params.count("lesions.at-most")? as u32 },
         other => return Err(StageError::Bug(format!("`lesions` has no case `{other}`"))),
     };
     let undetermined = match params.text("undetermined")? {
         "keep" => Undetermined::Keep,
         _ => Undetermined::Drop,
     };
-    Ok(Recipe { lesions, healthy_per_lesion_patch: params.real_or_none("healthy.per-lesion-patch")?, undetermined })
+    Ok(RebalanceSpec { lesions, healthy_per_lesion_patch: params.real_or_none("healthy.per-lesion-patch")?, undetermined })
 }
 
 fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
     let recipe = recipe(ctx.params)?;
-    let before = Counts::of(&set);
+    let before = PatchCounts::of(&set);
     if before.patches == 0 {
         return Err(StageError::input("no-patches", "there is no patch to rebalance").field("from"));
     }
     let drawn = rebalance(&set, &recipe, &ctx.streams);
-    let after = Counts::of(&drawn);
+    let after = PatchCounts::of(&drawn);
     let classes = &set.info.classes;
     let mut tables = vec![table("patches", classes, &[("before", &before), ("after", &after)])];
     if let Some(target) = target(recipe.lesions, &before.positives) {
@@ -64,7 +64,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
 }
 
 /// Positives per class against what was asked for.
-fn targets(classes: &[String], target: u64, before: &Counts, after: &Counts) -> Table {
+fn targets(classes: &[String], target: u64, before: &PatchCounts, after: &PatchCounts) -> Table {
     let columns = ["class", "before", "asked for", "after", "over"].map(str::to_owned).to_vec();
     let rows = classes.iter().zip(before.positives.iter().zip(&after.positives)).map(|(class, (had, has))| {
         let over = has.saturating_sub(target);

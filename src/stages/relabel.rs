@@ -1,8 +1,8 @@
 //! `relabel`: another rule for when a patch carries a lesion's label.
 
-use crate::data::counts::{Counts, counted, grouped, table};
+use crate::data::counts::{PatchCounts, counted, grouped, table};
 use crate::data::patches::PatchSet;
-use crate::data::relabel::{Less, Rule, relabel};
+use crate::data::relabel::{BelowRule, LabelRule, relabel};
 use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Summary, Warning, Work};
 
 /// The implementation of `relabel`.
@@ -20,20 +20,20 @@ pub const RELABEL: Implementation = Implementation {
 fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
     let less = match ctx.params.text("less")? {
-        "unknown" => Less::Unknown,
-        "drop" => Less::Drop,
-        _ => Less::Absent,
+        "unknown" => BelowRule::Unknown,
+        "drop" => BelowRule::Drop,
+        _ => BelowRule::Absent,
     };
-    if set.info.masks && less == Less::Unknown {
+    if set.info.masks && less == BelowRule::Unknown {
         let text = "these patches keep their masks, and augmentation would label what is unknown anew";
         return Err(StageError::input("kept-masks", text)
             .hint("extract them without `masks #true`, or take `less absent` or `less drop`")
             .field("less"));
     }
     let min_pixels = u32::try_from(ctx.params.count("min-pixels")?).unwrap_or(u32::MAX);
-    let rule = Rule { min_pixels, min_share: ctx.params.real("min-share")?, less };
+    let rule = LabelRule { min_pixels, min_share: ctx.params.real("min-share")?, less };
     let (made, changed) = relabel(&set, &rule);
-    let (before, after) = (Counts::of(&set), Counts::of(&made));
+    let (before, after) = (PatchCounts::of(&set), PatchCounts::of(&made));
     let mut warnings = Vec::new();
     for (at, class) in set.info.classes.iter().enumerate() {
         if before.positives[at] > 0 && after.positives[at] == 0 {

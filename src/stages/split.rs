@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::counts::{Counts, counted, table};
+use crate::data::counts::{PatchCounts, counted, table};
 use crate::data::patches::PatchSet;
-use crate::data::split::{SIDES, Unit, drawn, folded, of_other_folds, official, side_of, sum_to_one, units};
-use crate::data::{leak, names};
+use crate::data::split::{SPLITS, SplitUnit, drawn, folded, of_other_folds, official, side_of, sum_to_one, units};
+use crate::data::{leak, split_names};
 use crate::lang::value::Value;
 use crate::stage::{
     Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Warning, Work,
@@ -56,7 +56,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         return Err(StageError::input("no-patches", "there is no patch to split").field("from"));
     }
     let by = ctx.params.text("by")?;
-    let unit = if by == "image" { Unit::Photograph } else { Unit::Patient };
+    let unit = if by == "image" { SplitUnit::Photograph } else { SplitUnit::Patient };
     let shares = shares(ctx.params)?;
     let fold = fold(ctx.params, by)?;
     let sides = match by {
@@ -70,13 +70,13 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
             sides
         }
         "official" => official(&set, unit, shares, &ctx.streams)?,
-        "names" => names::named(&set, &patterns(ctx.params)?)?,
+        "names" => split_names::named(&set, &patterns(ctx.params)?)?,
         other => return Err(StageError::Bug(format!("`by` has no case `{other}`"))),
     };
     leak::refuse(&set, &sides, ctx.objects)?;
 
     let split: [PatchSet; 3] = [0, 1, 2].map(|side| side_of(&set, &sides, side));
-    let counts = [0, 1, 2].map(|side| Counts::of(&split[side]));
+    let counts = [0, 1, 2].map(|side| PatchCounts::of(&split[side]));
     let asked = match (by, fold) {
         ("patient" | "image", None) => Some(shares),
         ("patient" | "image", Some((_, folds))) => {
@@ -92,7 +92,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         warnings: lacking(&set, &split, &counts, asked),
         ..Summary::default()
     };
-    let outputs = SIDES.iter().zip(&split).map(|(port, set)| Ok(((*port).to_owned(), set.write(ctx.objects)?)));
+    let outputs = SPLITS.iter().zip(&split).map(|(port, set)| Ok(((*port).to_owned(), set.write(ctx.objects)?)));
     Ok(Outcome { outputs: outputs.collect::<Result<_, StageError>>()?, summary })
 }
 
@@ -118,7 +118,7 @@ fn fold(params: &Params, by: &str) -> Result<Option<(usize, usize)>, StageError>
 
 fn shares(params: &Params) -> Result<[f64; 3], StageError> {
     let mut shares = [0.0; 3];
-    for (share, side) in shares.iter_mut().zip(SIDES) {
+    for (share, side) in shares.iter_mut().zip(SPLITS) {
         *share = params.real(side)?;
     }
     Ok(shares)
@@ -132,7 +132,7 @@ fn patterns(params: &Params) -> Result<[Vec<String>; 3], StageError> {
     };
     let mut patterns = [const { Vec::new() }; 3];
     for (side, list) in given {
-        let Some(at) = SIDES.iter().position(|known| known == side) else {
+        let Some(at) = SPLITS.iter().position(|known| known == side) else {
             return Err(StageError::input("names", format!("there is no side `{side}`"))
                 .hint("the sides are `train`, `valid` and `test`")
                 .field(format!("names.{side}")));
@@ -151,13 +151,13 @@ fn patterns(params: &Params) -> Result<[Vec<String>; 3], StageError> {
     Ok(patterns)
 }
 
-fn headline(set: &PatchSet, unit: Unit, split: &[PatchSet; 3]) -> String {
+fn headline(set: &PatchSet, unit: SplitUnit, split: &[PatchSet; 3]) -> String {
     let unknown = set.parts.iter().filter(|part| part.patient.is_none()).count() as u64;
     let total = set.parts.len() as u64;
     let stays = match unit {
-        Unit::Photograph => "each photograph stands alone".to_owned(),
-        Unit::Patient if unknown == total => "patients are unknown, so each photograph stands alone".to_owned(),
-        Unit::Patient => {
+        SplitUnit::Photograph => "each photograph stands alone".to_owned(),
+        SplitUnit::Patient if unknown == total => "patients are unknown, so each photograph stands alone".to_owned(),
+        SplitUnit::Patient => {
             let patients = counted(units(set, unit).len() as u64, "patient");
             if unknown == 0 {
                 format!("{patients} stay whole")
@@ -173,21 +173,21 @@ fn headline(set: &PatchSet, unit: Unit, split: &[PatchSet; 3]) -> String {
     format!("{} into {train} train, {valid} valid and {test} test; {stays}", counted(total, "photograph"))
 }
 
-fn patches(set: &PatchSet, counts: &[Counts; 3]) -> Table {
-    let sides: Vec<(&str, &Counts)> = SIDES.into_iter().zip(counts).collect();
+fn patches(set: &PatchSet, counts: &[PatchCounts; 3]) -> Table {
+    let sides: Vec<(&str, &PatchCounts)> = SPLITS.into_iter().zip(counts).collect();
     table("patches", &set.info.classes, &sides)
 }
 
 /// Shares asked for and reached, of patches and of each class's positives.
-fn reached(set: &PatchSet, counts: &[Counts; 3], asked: Option<[f64; 3]>) -> Table {
+fn reached(set: &PatchSet, counts: &[PatchCounts; 3], asked: Option<[f64; 3]>) -> Table {
     let mut columns: Vec<String> = ["side", "asked", "patches"].map(str::to_owned).to_vec();
     columns.extend(set.info.classes.iter().cloned());
-    let share = |part: u64, count: &dyn Fn(&Counts) -> u64| {
+    let share = |part: u64, count: &dyn Fn(&PatchCounts) -> u64| {
         let all: u64 = counts.iter().map(count).sum();
         if all == 0 { Cell::Null(()) } else { Cell::Real((part as f64 / all as f64 * 1e4).round() / 1e4) }
     };
     let rows = (0..3).map(|side| {
-        let mut row = vec![Cell::Text(SIDES[side].into())];
+        let mut row = vec![Cell::Text(SPLITS[side].into())];
         row.push(asked.map_or(Cell::Null(()), |asked| Cell::Real(asked[side])));
         row.push(share(counts[side].patches, &|counts| counts.patches));
         row.extend(
@@ -200,13 +200,13 @@ fn reached(set: &PatchSet, counts: &[Counts; 3], asked: Option<[f64; 3]>) -> Tab
 }
 
 /// Sides that lack a class or everything. A side that was to be empty is not mentioned.
-fn lacking(set: &PatchSet, split: &[PatchSet; 3], counts: &[Counts; 3], asked: Option<[f64; 3]>) -> Vec<Warning> {
+fn lacking(set: &PatchSet, split: &[PatchSet; 3], counts: &[PatchCounts; 3], asked: Option<[f64; 3]>) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for side in 0..3 {
         if asked.is_some_and(|asked| asked[side] == 0.0) {
             continue;
         }
-        let name = SIDES[side];
+        let name = SPLITS[side];
         if split[side].is_empty() {
             let text = format!("`{name}` has no patch: there are too few photographs for its share");
             warnings.push(Warning { code: "empty-side".into(), text });
@@ -235,7 +235,7 @@ fn lacking(set: &PatchSet, split: &[PatchSet; 3], counts: &[Counts; 3], asked: O
 const FAR: f64 = 0.08;
 
 /// A side whose share of the patches is far from what was asked for.
-fn missed(side: usize, counts: &[Counts; 3], asked: [f64; 3]) -> Option<Warning> {
+fn missed(side: usize, counts: &[PatchCounts; 3], asked: [f64; 3]) -> Option<Warning> {
     let all: u64 = counts.iter().map(|counts| counts.patches).sum();
     let wanted = asked[side] / asked.iter().sum::<f64>();
     let reached = counts[side].patches as f64 / all as f64;
@@ -244,7 +244,7 @@ fn missed(side: usize, counts: &[Counts; 3], asked: [f64; 3]) -> Option<Warning>
         text: format!(
             "`{}` has {reached:.2} of the patches, not {wanted:.2}: what stays whole can't be shared out more finely, or comes out \
              otherwise with another seed",
-            SIDES[side]
+            SPLITS[side]
         ),
     })
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::base::figure::noun;
 use crate::data::photographs::{PhotographFacts, PhotographSet, WithoutMask};
-use crate::data::picture::{Samples, png};
-use crate::data::synthetic::{CLASSES, Recipe, Side, fundus};
+use crate::data::png_image::{PixelFormat, png};
+use crate::data::synthetic::{CLASSES, FundusSpec, Laterality, fundus};
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Table, Work};
 use crate::store::Tree;
 
@@ -21,8 +21,8 @@ pub const SYNTHETIC: Implementation = Implementation {
     work: Work::Map { items, one, gather, enumeration_params: &["photographs"] },
 };
 
-fn recipe(ctx: &Ctx) -> Result<Recipe, StageError> {
-    Ok(Recipe {
+fn recipe(ctx: &Ctx) -> Result<FundusSpec, StageError> {
+    Ok(FundusSpec {
         size: ctx.params.count("size")? as u32,
         healthy: ctx.params.real("healthy")?,
         severity: ctx.params.real("severity")?,
@@ -57,11 +57,11 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     let recipe = recipe(ctx)?;
     let made = fundus(&recipe, &ctx.streams, number_of(&item.name)?);
     let mut tree = Tree::default();
-    let picture = png(&made.rgb, recipe.size, recipe.size, Samples::Rgb);
+    let picture = png(&made.rgb, recipe.size, recipe.size, PixelFormat::Rgb);
     tree.insert("photograph.png", ctx.objects.put(&picture)?);
     for (class, mask) in CLASSES.iter().zip(&made.masks) {
         if mask.iter().any(|value| *value != 0) {
-            let picture = png(mask, recipe.size, recipe.size, Samples::Grey);
+            let picture = png(mask, recipe.size, recipe.size, PixelFormat::Grey);
             tree.insert(format!("mask.{class}.png"), ctx.objects.put(&picture)?);
         }
     }
@@ -91,7 +91,7 @@ fn gather(ctx: &Ctx, made: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         healthy += i64::from(!has.contains(&true));
         let number = number_of(&item.name)?;
         patients.insert(number / recipe.per_patient);
-        left += i64::from(Side::of(number % recipe.per_patient) == Side::Left);
+        left += i64::from(Laterality::of(number % recipe.per_patient) == Laterality::Left);
     }
     let set = PhotographSet {
         classes: CLASSES.map(str::to_owned).to_vec(),

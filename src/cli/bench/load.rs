@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Asked, Augment, Failure, Measured, failure, measure};
 use crate::base::{Digest, Streams};
-use crate::data::patches::{Label, Part, PatchSet, Row, SetInfo, ShardBytes};
+use crate::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo, ShardBytes};
 use crate::learn::augment::Recipe;
 use crate::learn::loader::{Normalisation, Samples};
 use crate::store::Objects;
@@ -56,7 +56,7 @@ fn patches(size: u32, objects: &Objects) -> Result<PatchSet, crate::stage::Stage
     for bytes in shard.parts().0.chunks_mut(8) {
         bytes.copy_from_slice(&stream.bits().to_le_bytes()[..bytes.len()]);
     }
-    let row = |index: u32| Row {
+    let row = |index: u32| PatchRow {
         x: index * size,
         y: 0,
         index,

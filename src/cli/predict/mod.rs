@@ -16,7 +16,7 @@ use clap::Args;
 use super::artifact::{self, Artifact};
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::{Digest, Streams, regular, threads};
-use crate::data::gathering::extension;
+use crate::data::source_tree::extension;
 use crate::data::photographs::{PhotographFacts, WithoutMask};
 use crate::lang::signature::Signature;
 use crate::lang::signatures;

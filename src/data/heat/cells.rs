@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use crate::data::bitmap::Rect;
-use crate::data::grid::{Edge, Grid};
+use crate::data::grid::{EdgePolicy, Grid};
 
 /// How a photograph is covered: patches of `size` px every `stride` px, the last of a row or column moved back until it fits, and
 /// cells of `stride` px from the top left corner, the last as large as what is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cover {
+pub struct CellGrid {
     /// Side of a patch, px.
     pub size: usize,
     /// Distance between patches, and side of a cell, px.
@@ -19,7 +19,7 @@ pub struct Cover {
     pub height: usize,
 }
 
-impl Cover {
+impl CellGrid {
     /// How many cells a row has.
     #[must_use]
     pub const fn columns(&self) -> usize {
@@ -35,7 +35,7 @@ impl Cover {
     /// Top left corners of the patches, row by row. None where the photograph is smaller than a patch.
     #[must_use]
     pub fn places(&self) -> Vec<(usize, usize)> {
-        Grid { size: self.size, stride: self.stride, edge: Edge::Shift }.places(self.width, self.height)
+        Grid { size: self.size, stride: self.stride, edge: EdgePolicy::Shift }.places(self.width, self.height)
     }
 
     /// The pixels of a cell.
@@ -93,8 +93,8 @@ impl Cover {
 mod tests {
     use super::*;
 
-    const fn cover(size: usize, stride: usize, width: usize, height: usize) -> Cover {
-        Cover { size, stride, width, height }
+    const fn cover(size: usize, stride: usize, width: usize, height: usize) -> CellGrid {
+        CellGrid { size, stride, width, height }
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
         let means = cover.means(&[(4, 0)], &[0.5], 1);
         assert!(means[0].is_nan() && means[1].is_nan() && means[4].is_nan());
         assert_eq!([means[2], means[3], means[7]], [0.5; 3]);
-        assert!(Cover { size: 16, ..cover }.places().is_empty(), "a photograph smaller than a patch");
+        assert!(CellGrid { size: 16, ..cover }.places().is_empty(), "a photograph smaller than a patch");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! evenly, the hue turns evenly, and the chroma stays within what sRGB (IEC 61966-2-1) has at each. So the order of scores is seen
 //! in grey, and by those who see red and green alike.
 
-use crate::data::canvas::Colour;
+use crate::data::colour::Colour;
 
 /// Lightness at 0 and at 1.
 const LIGHTNESS: [f64; 2] = [0.28, 0.92];

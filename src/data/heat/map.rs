@@ -6,7 +6,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::Cover;
+use super::CellGrid;
 use crate::data::patches::Label;
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
@@ -53,8 +53,8 @@ pub struct ScoreMap {
 impl MapInfo {
     /// How the photograph was covered.
     #[must_use]
-    pub const fn cover(&self) -> Cover {
-        Cover {
+    pub const fn cover(&self) -> CellGrid {
+        CellGrid {
             size: self.size as usize,
             stride: self.stride as usize,
             width: self.width as usize,

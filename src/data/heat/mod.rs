@@ -4,16 +4,16 @@ mod cells;
 mod colours;
 mod map;
 mod overlay;
-mod sheet;
+mod contact_sheet;
 
-pub use cells::Cover;
+pub use cells::CellGrid;
 pub use colours::colour;
 pub use map::{MapInfo, ScoreMap};
-pub use overlay::{Overlay, class_picture, overlay};
-pub use sheet::sheet;
+pub use overlay::{OverlayStyle, class_picture, overlay};
+pub use contact_sheet::contact_sheet;
 
-use super::black::Black;
-use super::cut::strip;
+use super::black_filter::BlackFilter;
+use super::patch_pixels::strip;
 use super::decode::Photograph;
 
 /// Patches of a row of the grid that are looked at together: a stride of a pixel must not fill the memory.
@@ -21,7 +21,7 @@ const TOGETHER: usize = 64;
 
 /// Top left corners of the patches that are to be scored, row by row, and how many are black.
 #[must_use]
-pub fn visible(photograph: &Photograph, cover: &Cover, black: Black) -> (Vec<(usize, usize)>, u64) {
+pub fn visible(photograph: &Photograph, cover: &CellGrid, black: BlackFilter) -> (Vec<(usize, usize)>, u64) {
     let places = cover.places();
     let (mut kept, mut left_out) = (Vec::with_capacity(places.len()), 0);
     let mut pixels = Vec::new();

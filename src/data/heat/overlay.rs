@@ -1,10 +1,11 @@
 //! Pictures of a map: over its photograph, and the cells of one class.
 
 use super::{MapInfo, ScoreMap, colour};
-use crate::data::canvas::{Canvas, Colour, LETTER};
+use crate::data::canvas::{Canvas, LETTER};
+use crate::data::colour::Colour;
 use crate::data::decode::Photograph;
 use crate::data::mask::Mask;
-use crate::data::sheet::{CLASS_COLOURS, INK, PAGE};
+use crate::data::contact_sheet::{CLASS_COLOURS, INK, PAGE};
 
 /// Height of the legend below an overlay, px.
 const LEGEND: usize = 28;
@@ -17,7 +18,7 @@ const UNKNOWN: Colour = [128; 3];
 
 /// How an overlay is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Overlay {
+pub struct OverlayStyle {
     /// Opacity of the map where the score is 1; it falls with the score's square.
     pub alpha: f64,
     /// The longest side of the photograph, px.
@@ -27,7 +28,7 @@ pub struct Overlay {
 /// The photograph with its map: at each pixel the highest score of all classes, and the outline of each mask. Between the middles
 /// of cells scores are interpolated; the map is the more opaque, the higher the score.
 #[must_use]
-pub fn overlay(photograph: &Photograph, masks: &[Option<Mask>], map: &ScoreMap, style: Overlay) -> Canvas {
+pub fn overlay(photograph: &Photograph, masks: &[Option<&Mask>], map: &ScoreMap, style: OverlayStyle) -> Canvas {
     let size = (photograph.width, photograph.height);
     let to = within(size, style.side);
     let mut canvas = Canvas::new(to.0, to.1 + LEGEND, PAGE);
@@ -116,7 +117,7 @@ fn blended(below: Colour, above: Colour, opacity: f64) -> Colour {
 }
 
 /// The colours from 0 to 1, the threshold's place where there is one, and the classes: in their colour where a mask is outlined.
-fn legend(canvas: &mut Canvas, info: &MapInfo, masks: &[Option<Mask>], top: usize) {
+fn legend(canvas: &mut Canvas, info: &MapInfo, masks: &[Option<&Mask>], top: usize) {
     let (text, bar) = (top + 10, top + 8);
     let from = 8 + LETTER * 2;
     canvas.write("0", (8, text), 1, INK);
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn unknown_cells_show_the_photograph_and_known_ones_the_map() {
-        let style = Overlay { alpha: 1.0, side: 64 };
+        let style = OverlayStyle { alpha: 1.0, side: 64 };
         let drawn = overlay(&photograph(), &[None], &map(&[f32::NAN, 1.0], None), style);
         assert_eq!((drawn.width(), drawn.height()), (8, 4 + LEGEND), "no larger than the photograph");
         assert_eq!(drawn.at(1, 1), [100; 3]);
@@ -216,9 +217,9 @@ mod tests {
         bits.set(3, 2);
         let drawn = overlay(
             &photograph(),
-            &[Some(Mask::released(bits))],
+            &[Some(&Mask::released(bits))],
             &map(&[0.0, 0.0], None),
-            Overlay { alpha: 0.5, side: 8 },
+            OverlayStyle { alpha: 0.5, side: 8 },
         );
         assert_eq!([drawn.at(3, 2), drawn.at(4, 2)], [CLASS_COLOURS[0], [100; 3]]);
     }

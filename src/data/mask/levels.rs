@@ -1,12 +1,12 @@
 //! Which pixels are lesion where values of grey or of colours say so, and whether the picture looks like a mask at all. Knows no
 //! format.
 
-use super::{Mask, Seen, Threshold};
+use super::{Mask, MaskValues, Threshold};
 use crate::data::bitmap::Bitmap;
 
 /// What values of a picture may mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::data) enum Scale {
+pub(super) enum Scale {
     /// From black to white.
     Full,
     /// Too few for that: numbers of classes, rather.
@@ -14,7 +14,7 @@ pub(in crate::data) enum Scale {
 }
 
 /// A mask that is being read, pixel by pixel.
-pub(in crate::data) struct Levels {
+pub(super) struct Levels {
     threshold: Threshold,
     scale: Scale,
     /// White.
@@ -44,7 +44,7 @@ impl<T: PartialEq> Few<T> {
 
 impl Levels {
     /// Of the size of `empty`; `most` is white.
-    pub(in crate::data) fn new(empty: Bitmap, most: u16, threshold: Threshold, scale: Scale) -> Self {
+    pub(super) fn new(empty: Bitmap, most: u16, threshold: Threshold, scale: Scale) -> Self {
         Self {
             threshold,
             scale,
@@ -60,7 +60,7 @@ impl Levels {
     }
 
     /// Adds pixel (x, y) of that colour, and how opaque it is where that is said.
-    pub(in crate::data) fn add(&mut self, x: usize, y: usize, colour: [u16; 3], alpha: Option<u16>) {
+    pub(super) fn add(&mut self, x: usize, y: usize, colour: [u16; 3], alpha: Option<u16>) {
         let brightest = colour[0].max(colour[1]).max(colour[2]);
         // Most pixels are black, and most are like the one before.
         if alpha == Some(0) || brightest == 0 {
@@ -97,15 +97,15 @@ impl Levels {
 
     /// What was read. Where the pipeline says nothing of values, every value but 0 is lesion; of a mask of more than two values up
     /// to white, whose edges are soft, those from half of white on.
-    pub(in crate::data) fn mask(self) -> Mask {
+    pub(super) fn mask(self) -> Mask {
         let pixels = (self.lesion.width() * self.lesion.height()) as u64;
         let many = self.values.0.len() > 2;
         let white = self.brightest == self.most;
         let seen = match self.threshold {
-            Threshold::Automatic if many && self.between * 2 > pixels => Seen::Photograph,
-            Threshold::Automatic if many && self.scale == Scale::Full && white => Seen::Soft,
-            Threshold::Automatic if self.seen.0.len() > 2 => Seen::Many,
-            Threshold::Automatic | Threshold::From(_) => Seen::Two,
+            Threshold::Automatic if many && self.between * 2 > pixels => MaskValues::Photograph,
+            Threshold::Automatic if many && self.scale == Scale::Full && white => MaskValues::Soft,
+            Threshold::Automatic if self.seen.0.len() > 2 => MaskValues::Many,
+            Threshold::Automatic | Threshold::From(_) => MaskValues::Two,
         };
         // What looks like a photograph may be a mask that is soft all over.
         let bits = self.half.filter(|_| many && white).unwrap_or(self.lesion);

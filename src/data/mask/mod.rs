@@ -1,16 +1,16 @@
 //! Lesion masks from files of any encoding, by what a pixel means.
 
+mod from_tiff;
 mod levels;
 mod pixels;
 
 use super::bitmap::{Bitmap, Rect};
+use super::colour::Colour;
 use super::orientation::Orientation;
-use super::{decode, png, tiff};
+use super::{decode, png_header, tiff};
 
-pub(super) use levels::{Levels, Scale};
-
-/// Red, green and blue.
-pub type Colour = [u8; 3];
+pub(super) use from_tiff::decoding_changed;
+use levels::{Levels, Scale};
 
 /// From which value on a pixel is lesion.
 ///
@@ -50,14 +50,14 @@ impl Threshold {
     }
 
     /// Whether a palette holds values of grey on black and nothing else, so that its indices are read as grey.
-    pub(super) fn is_grey_scale(palette: &[Colour]) -> bool {
+    fn is_grey_scale(palette: &[Colour]) -> bool {
         Self::black_first(palette) && palette.iter().all(|[red, green, blue]| red == green && green == blue)
     }
 }
 
 /// What a mask file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum MaskContent {
     /// Lesion from a value on.
     Lesion(Threshold),
     /// How many pixels of the release each pixel stands for (what `preprocess` writes).
@@ -66,7 +66,7 @@ pub enum Content {
 
 /// What the values of a mask look like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Seen {
+pub enum MaskValues {
     /// One or two values, or the pipeline says from which one on a pixel is lesion.
     #[default]
     Two,
@@ -83,7 +83,7 @@ pub enum Seen {
 pub struct Mask {
     bits: Bitmap,
     counts: Option<Vec<u16>>,
-    seen: Seen,
+    seen: MaskValues,
     turned: Orientation,
 }
 
@@ -91,16 +91,16 @@ impl Mask {
     /// A mask whose pixels are as released.
     #[must_use]
     pub const fn released(bits: Bitmap) -> Self {
-        Self { bits, counts: None, seen: Seen::Two, turned: Orientation::UPRIGHT }
+        Self { bits, counts: None, seen: MaskValues::Two, turned: Orientation::UPRIGHT }
     }
 
     /// A mask of a palette of which so many colours occur.
-    pub(super) fn of_colours(bits: Bitmap, colours: usize) -> Self {
-        Self { seen: if colours > 2 { Seen::Many } else { Seen::Two }, ..Self::released(bits) }
+    fn of_colours(bits: Bitmap, colours: usize) -> Self {
+        Self { seen: if colours > 2 { MaskValues::Many } else { MaskValues::Two }, ..Self::released(bits) }
     }
 
     /// The mask as its file says that it is to be shown.
-    pub(super) fn shown(self, orientation: Orientation) -> Self {
+    fn shown(self, orientation: Orientation) -> Self {
         Self { bits: orientation.turn(self.bits), turned: orientation, ..self }
     }
 
@@ -123,20 +123,20 @@ impl Mask {
     ///
     /// # Errors
     /// Says what is wrong with the file, in a few words.
-    pub fn read(bytes: &[u8], content: Content) -> Result<Self, String> {
+    pub fn read(bytes: &[u8], content: MaskContent) -> Result<Self, String> {
         match content {
-            Content::Lesion(threshold) if tiff::begins(bytes) => tiff::read(bytes, threshold),
-            Content::Lesion(threshold) if bytes.starts_with(png::MAGIC) => pixels::of_png(bytes, threshold),
-            Content::Lesion(threshold) if decode::is_jpeg(bytes) => pixels::of_jpeg(bytes, threshold),
-            Content::Lesion(_) if bytes.is_empty() => Err("the file is empty".to_owned()),
-            Content::Lesion(_) => Err("it does not begin as a PNG or TIFF".to_owned()),
-            Content::Counts => pixels::counts(bytes),
+            MaskContent::Lesion(threshold) if tiff::begins(bytes) => from_tiff::read(bytes, threshold),
+            MaskContent::Lesion(threshold) if bytes.starts_with(png_header::MAGIC) => pixels::of_png(bytes, threshold),
+            MaskContent::Lesion(threshold) if decode::is_jpeg(bytes) => pixels::of_jpeg(bytes, threshold),
+            MaskContent::Lesion(_) if bytes.is_empty() => Err("the file is empty".to_owned()),
+            MaskContent::Lesion(_) => Err("it does not begin as a PNG or TIFF".to_owned()),
+            MaskContent::Counts => pixels::counts(bytes),
         }
     }
 
     /// What its values look like.
     #[must_use]
-    pub const fn seen(&self) -> Seen {
+    pub const fn seen(&self) -> MaskValues {
         self.seen
     }
 

@@ -2,11 +2,12 @@
 
 use std::io::Cursor;
 
-use super::{Colour, Levels, Mask, Scale, Threshold};
+use super::{Levels, Mask, Scale, Threshold};
 use crate::data::bitmap::Bitmap;
+use crate::data::colour::Colour;
 use crate::data::decode::Photograph;
-use crate::data::png;
-use crate::data::source::Source;
+use crate::data::png_header;
+use crate::data::byte_source::ByteSource;
 use crate::data::tiff::MOST_PIXELS;
 
 /// Bytes of pixels that a byte of a file can stand for, however it is compressed.
@@ -14,7 +15,7 @@ const RATIO: usize = 4096;
 
 /// A mask in PNG. A palette is asked before its colours are: it says which of them is the background.
 pub(super) fn of_png(bytes: &[u8], threshold: Threshold) -> Result<Mask, String> {
-    let header = png::header(Source::Memory(bytes)).ok_or("it does not begin as a PNG")?;
+    let header = png_header::header(ByteSource::Memory(bytes)).ok_or("it does not begin as a PNG")?;
     if header.frames > 1 {
         return Err(format!("it is an animation of {} pictures, and which one is meant is not known", header.frames));
     }

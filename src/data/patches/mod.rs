@@ -85,7 +85,7 @@ pub enum Health {
 
 /// One patch.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct PatchRow {
     /// Left edge in the photograph, px (margin not counted).
     pub x: u32,
     /// Top edge in the photograph, px.
@@ -108,7 +108,7 @@ pub struct Row {
     pub histogram: Arc<[u32; 256]>,
 }
 
-impl Row {
+impl PatchRow {
     /// What the patch is as a whole.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -136,13 +136,13 @@ pub struct Part {
     /// Where the pixels are; [`Part::NO_SHARD`] where it is read from a set that has no rows of it.
     pub shard: Entry,
     /// The patches.
-    pub rows: Vec<Row>,
+    pub rows: Vec<PatchRow>,
 }
 
 impl Part {
     /// The sample id of a patch, for random streams: the photograph's digest, x, y and the set's patch size.
     #[must_use]
-    pub fn sample_id(&self, row: &Row, size: u32) -> [u8; 44] {
+    pub fn sample_id(&self, row: &PatchRow, size: u32) -> [u8; 44] {
         let mut id = [0; 44];
         id[..32].copy_from_slice(self.digest.bytes());
         id[32..36].copy_from_slice(&row.x.to_le_bytes());

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Label, Part, Row, SetInfo, foreign};
+use super::{Label, Part, PatchRow, SetInfo, foreign};
 use crate::base::Digest;
 use crate::data::photographs::Official;
 use crate::data::table::{Column, Columns, TableError};
@@ -39,7 +39,7 @@ impl Part {
     /// [`StageError::Bug`] where a row has not one label per class.
     pub fn to_parquet(&self, info: &SetInfo) -> Result<Vec<u8>, StageError> {
         let classes = info.classes.len();
-        let fits = |row: &Row| [row.labels.len(), row.mask_pixels.len(), row.mask_distance.len()] == [classes; 3];
+        let fits = |row: &PatchRow| [row.labels.len(), row.mask_pixels.len(), row.mask_distance.len()] == [classes; 3];
         if !self.rows.iter().all(fits) {
             return Err(StageError::Bug(format!("a patch of `{}` has not one label per class", self.photograph)));
         }
@@ -58,13 +58,13 @@ impl Part {
         table.push("index", self.counts(|row| Some(row.index)));
         table.push("copies", self.counts(|row| Some(row.copies)));
         for (k, class) in info.classes.iter().enumerate() {
-            let label = |row: &Row| match row.labels[k] {
+            let label = |row: &PatchRow| match row.labels[k] {
                 Label::Absent => Some(0),
                 Label::Present => Some(1),
                 Label::Unknown => None,
             };
-            let pixels = |row: &Row| (row.labels[k] != Label::Unknown).then(|| row.mask_pixels[k]);
-            let distance = |row: &Row| Some(row.mask_distance[k]).filter(|distance| !distance.is_nan());
+            let pixels = |row: &PatchRow| (row.labels[k] != Label::Unknown).then(|| row.mask_pixels[k]);
+            let distance = |row: &PatchRow| Some(row.mask_distance[k]).filter(|distance| !distance.is_nan());
             table.push(class, self.counts(label));
             table.push(format!("{class}_pixels"), self.counts(pixels));
             table.push(format!("{class}_distance"), self.singles(distance));
@@ -105,7 +105,7 @@ impl Part {
         let (x, y, index, copies) = (whole("x")?, whole("y")?, whole("index")?, whole("copies")?);
         let (mean, deviation) = (triple("mean")?, triple("deviation")?);
         let row = |(i, counts): (usize, &Vec<u32>)| {
-            Ok(Row {
+            Ok(PatchRow {
                 x: x[i],
                 y: y[i],
                 index: index[i],
@@ -129,11 +129,11 @@ impl Part {
         })
     }
 
-    fn counts(&self, value: impl Fn(&Row) -> Option<u32>) -> Column {
+    fn counts(&self, value: impl Fn(&PatchRow) -> Option<u32>) -> Column {
         Column::Count(self.rows.iter().map(value).collect())
     }
 
-    fn singles(&self, value: impl Fn(&Row) -> Option<f32>) -> Column {
+    fn singles(&self, value: impl Fn(&PatchRow) -> Option<f32>) -> Column {
         Column::Single(self.rows.iter().map(value).collect())
     }
 }

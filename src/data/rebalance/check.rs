@@ -1,8 +1,8 @@
 //! Did rebalancing do what was asked? Compared by counts alone, so that it would tell of any way of doing it: in the
 //! report that macula serves, nobody saw that the stage had not done what its name said.
 
-use super::{Lesions, Recipe, healthy_wanted};
-use crate::data::counts::{Counts, grouped};
+use super::{LesionSampling, RebalanceSpec, healthy_wanted};
+use crate::data::counts::{PatchCounts, grouped};
 use crate::stage::Warning;
 
 /// Overshoot is told from this share of the target on.
@@ -10,27 +10,27 @@ const OVERSHOOT: f64 = 0.10;
 
 /// How many positives each class should have afterwards, by the counts before; [`None`] where that was not asked.
 #[must_use]
-pub fn target(lesions: Lesions, before: &[u64]) -> Option<u64> {
+pub fn target(lesions: LesionSampling, before: &[u64]) -> Option<u64> {
     match lesions {
-        Lesions::Keep => None,
-        Lesions::Undersample => before.iter().copied().filter(|count| *count > 0).min(),
-        Lesions::Cap(at) => Some(at),
-        Lesions::Oversample { .. } => before.iter().copied().max(),
+        LesionSampling::Keep => None,
+        LesionSampling::Undersample => before.iter().copied().filter(|count| *count > 0).min(),
+        LesionSampling::Cap(at) => Some(at),
+        LesionSampling::Oversample { .. } => before.iter().copied().max(),
     }
 }
 
 /// What the user should know of a set that was rebalanced from counts `before` to counts `after`.
 #[must_use]
-pub fn check(recipe: &Recipe, classes: &[String], before: &Counts, after: &Counts) -> Vec<Warning> {
+pub fn check(recipe: &RebalanceSpec, classes: &[String], before: &PatchCounts, after: &PatchCounts) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |code: &str, text: String| warnings.push(Warning { code: code.to_owned(), text });
     for (class, had) in classes.iter().zip(&before.positives) {
-        if *had == 0 && recipe.lesions != Lesions::Keep {
+        if *had == 0 && recipe.lesions != LesionSampling::Keep {
             warn("class-without-positives", format!("`{class}` has no positive patch and is left out of the balance"));
         }
     }
     if let Some(target) = target(recipe.lesions, &before.positives) {
-        let over = matches!(recipe.lesions, Lesions::Oversample { .. });
+        let over = matches!(recipe.lesions, LesionSampling::Oversample { .. });
         for (class, (had, has)) in classes.iter().zip(before.positives.iter().zip(&after.positives)) {
             let (target_text, has_text) = (grouped(target), grouped(*has));
             if !over && had == has && *had > target {

@@ -1,21 +1,21 @@
 //! How often each lesion patch stands in the rebalanced set.
 
-use super::Lesions;
+use super::LesionSampling;
 use crate::base::Streams;
-use crate::data::counts::Counts;
-use crate::data::patches::{Health, Label, PatchSet, Row};
+use crate::data::counts::PatchCounts;
+use crate::data::patches::{Health, Label, PatchSet, PatchRow};
 
 /// For each part and row its copies; 0 for what is left out and for every patch without a lesion.
-pub(super) fn copies(set: &PatchSet, lesions: Lesions, streams: &Streams) -> Vec<Vec<u32>> {
-    let before = Counts::of(set).positives;
+pub(super) fn copies(set: &PatchSet, lesions: LesionSampling, streams: &Streams) -> Vec<Vec<u32>> {
+    let before = PatchCounts::of(set).positives;
     match lesions {
-        Lesions::Keep => {
-            let kept = |row: &Row| if row.health() == Health::Lesion { row.copies } else { 0 };
+        LesionSampling::Keep => {
+            let kept = |row: &PatchRow| if row.health() == Health::Lesion { row.copies } else { 0 };
             set.parts.iter().map(|part| part.rows.iter().map(kept).collect()).collect()
         }
-        Lesions::Undersample => limited(set, &before, super::target(lesions, &before).unwrap_or(0), streams),
-        Lesions::Cap(at) => limited(set, &before, at, streams),
-        Lesions::Oversample { at_most } => {
+        LesionSampling::Undersample => limited(set, &before, super::target(lesions, &before).unwrap_or(0), streams),
+        LesionSampling::Cap(at) => limited(set, &before, at, streams),
+        LesionSampling::Oversample { at_most } => {
             repeated(set, &before, super::target(lesions, &before).unwrap_or(0), at_most, streams)
         }
     }
@@ -29,7 +29,7 @@ fn ascending(before: &[u64]) -> Vec<usize> {
 }
 
 /// Rows that satisfy `holds`, as (part, row), in the order of a seeded hash of the patch's id.
-fn shuffled(set: &PatchSet, streams: &Streams, holds: impl Fn(&Row) -> bool) -> Vec<(usize, usize)> {
+fn shuffled(set: &PatchSet, streams: &Streams, holds: impl Fn(&PatchRow) -> bool) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (at, part) in set.parts.iter().enumerate() {
         for (row, facts) in part.rows.iter().enumerate().filter(|(_, facts)| holds(facts)) {
@@ -67,7 +67,7 @@ fn limited(set: &PatchSet, before: &[u64], limit: u64, streams: &Streams) -> Vec
 /// Walks the classes from the rarest: its patches get one more copy each, round after round, until the class reaches `goal`
 /// or every one of them stands `at_most` times.
 fn repeated(set: &PatchSet, before: &[u64], goal: u64, at_most: u32, streams: &Streams) -> Vec<Vec<u32>> {
-    let mut copies = copies(set, Lesions::Keep, streams);
+    let mut copies = copies(set, LesionSampling::Keep, streams);
     let mut running = before.to_vec();
     for class in ascending(before) {
         let mut candidates = shuffled(set, streams, |row| row.labels[class] == Label::Present);
@@ -85,7 +85,7 @@ fn repeated(set: &PatchSet, before: &[u64], goal: u64, at_most: u32, streams: &S
     copies
 }
 
-fn count(running: &mut [u64], row: &Row, copies: u64) {
+fn count(running: &mut [u64], row: &PatchRow, copies: u64) {
     for (running, label) in running.iter_mut().zip(&row.labels) {
         if *label == Label::Present {
             *running += copies;

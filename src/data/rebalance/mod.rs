@@ -13,7 +13,7 @@ pub use check::{check, target};
 
 /// What happens to lesion patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lesions {
+pub enum LesionSampling {
     /// All stay.
     Keep,
     /// As many positives per class as the rarest class has.
@@ -38,9 +38,9 @@ pub enum Undetermined {
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Recipe {
+pub struct RebalanceSpec {
     /// Of lesion patches.
-    pub lesions: Lesions,
+    pub lesions: LesionSampling,
     /// Healthy patches per lesion patch kept; all where [`None`].
     pub healthy_per_lesion_patch: Option<f64>,
     /// Of undetermined patches.
@@ -49,7 +49,7 @@ pub struct Recipe {
 
 /// The rebalanced set: the same photographs, fewer or repeated rows in their old order, and `resampled` set.
 #[must_use]
-pub fn rebalance(set: &PatchSet, recipe: &Recipe, streams: &Streams) -> PatchSet {
+pub fn rebalance(set: &PatchSet, recipe: &RebalanceSpec, streams: &Streams) -> PatchSet {
     let mut copies = lesions::copies(set, recipe.lesions, streams);
     let kept: u64 = copies.iter().flatten().map(|copies| u64::from(*copies)).sum();
     let healthy = healthy_wanted(recipe, kept).map(|wanted| draw_healthy(set, wanted, streams));
@@ -75,7 +75,7 @@ pub fn rebalance(set: &PatchSet, recipe: &Recipe, streams: &Streams) -> PatchSet
 
 /// How many healthy patches the recipe asks for beside `lesion_patches`; [`None`] where it asks for all.
 #[must_use]
-pub fn healthy_wanted(recipe: &Recipe, lesion_patches: u64) -> Option<u64> {
+pub fn healthy_wanted(recipe: &RebalanceSpec, lesion_patches: u64) -> Option<u64> {
     recipe.healthy_per_lesion_patch.map(|ratio| (ratio * lesion_patches as f64).round() as u64)
 }
 

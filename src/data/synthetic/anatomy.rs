@@ -5,14 +5,14 @@ use crate::base::Streams;
 
 /// Which eye.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
+pub enum Laterality {
     /// The right eye: the optic disc is right of the fovea.
     Right,
     /// The left eye.
     Left,
 }
 
-impl Side {
+impl Laterality {
     /// The eye on the `turn`th photograph of a patient (from 0): right, left, right again.
     #[must_use]
     pub const fn of(turn: u64) -> Self {
@@ -21,16 +21,16 @@ impl Side {
 }
 
 /// A colour: red, green, blue, 0..1 on the photograph's scale.
-pub(super) type Colour = [f32; 3];
+pub(super) type LinearRgb = [f32; 3];
 
 /// A place or a direction on the retina.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Point {
+pub(super) struct RetinaPoint {
     pub(super) x: f32,
     pub(super) y: f32,
 }
 
-impl Point {
+impl RetinaPoint {
     pub(super) const fn new(x: f32, y: f32) -> Self {
         Self { x, y }
     }
@@ -81,18 +81,18 @@ impl Point {
 /// One eye of one patient.
 pub(super) struct Eye {
     patient: u64,
-    side: Side,
+    side: Laterality,
     /// Colour of the retina away from everything.
-    pub(super) ground: Colour,
+    pub(super) ground: LinearRgb,
     /// How strongly the choroid's vessels shine through, 0..1: more in pale eyes.
     pub(super) choroid: f32,
     /// How dark the macula is, and how far it reaches.
     pub(super) macula: f32,
     pub(super) macula_radius: f32,
     /// Centre of the optic disc.
-    pub(super) disc: Point,
+    pub(super) disc: RetinaPoint,
     pub(super) disc_radius: f32,
-    pub(super) disc_colour: Colour,
+    pub(super) disc_colour: LinearRgb,
     /// The cup's radius against the disc's.
     pub(super) cup: f32,
     /// Pale ring of atrophy around the disc, 0..1.
@@ -108,7 +108,7 @@ pub(super) struct Eye {
 }
 
 impl Eye {
-    pub(super) fn draw(streams: &Streams, patient: u64, side: Side) -> Self {
+    pub(super) fn draw(streams: &Streams, patient: u64, side: Laterality) -> Self {
         let of_patient = &mut streams.stream("patient", 0, &patient.to_le_bytes());
         let of_eye = &mut streams.stream("eye", 0, &id(patient, side));
         // Dark eyes are browner and hide the choroid; pale ones are orange and show it.
@@ -127,7 +127,7 @@ impl Eye {
             choroid: (0.15 + 0.85 * (1.0 - pigment)) * between(of_patient, 0.35, 1.0),
             macula: between(of_patient, 0.16, 0.34),
             macula_radius: between(of_patient, 0.13, 0.20),
-            disc: Point::new(disc_distance, between(of_eye, -0.09, 0.01)),
+            disc: RetinaPoint::new(disc_distance, between(of_eye, -0.09, 0.01)),
             disc_radius,
             disc_colour: [
                 between(of_patient, 0.97, 1.06),
@@ -149,7 +149,7 @@ impl Eye {
     }
 
     /// The direction of the nerve fibres at `p`: around the fovea on its side of the disc, away from the disc elsewhere.
-    pub(super) fn fibres(&self, p: Point) -> Point {
+    pub(super) fn fibres(&self, p: RetinaPoint) -> RetinaPoint {
         let away = p.minus(self.disc).normalised();
         let around = p.normalised().turned();
         let around = if around.dot(away) < 0.0 { around.scaled(-1.0) } else { around };
@@ -158,9 +158,9 @@ impl Eye {
     }
 }
 
-fn id(patient: u64, side: Side) -> [u8; 9] {
+fn id(patient: u64, side: Laterality) -> [u8; 9] {
     let mut id = [0; 9];
     id[..8].copy_from_slice(&patient.to_le_bytes());
-    id[8] = u8::from(side == Side::Left);
+    id[8] = u8::from(side == Laterality::Left);
     id
 }

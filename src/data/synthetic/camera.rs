@@ -1,7 +1,7 @@
 //! The camera: where it looks, how the light falls, focus, noise, and the black surround.
 
-use super::anatomy::{Point, Side};
-use super::canvas::Canvas;
+use super::anatomy::{RetinaPoint, Laterality};
+use super::retina_image::RetinaImage;
 use super::noise::{Lattice, nearly_normal};
 use super::{between, smoothstep};
 use crate::base::random::Stream;
@@ -10,50 +10,50 @@ use crate::base::random::Stream;
 pub(super) struct Framing {
     /// Width and height.
     pub(super) size: usize,
-    centre_px: Point,
+    centre_px: RetinaPoint,
     /// Radius of the field of view: one unit of length on the retina.
     pub(super) radius_px: f32,
-    turn: Point,
+    turn: RetinaPoint,
     mirror: f32,
-    gaze: Point,
+    gaze: RetinaPoint,
 }
 
 impl Framing {
-    pub(super) fn draw(stream: &mut Stream, size: u32, side: Side) -> Self {
+    pub(super) fn draw(stream: &mut Stream, size: u32, side: Laterality) -> Self {
         let side_px = size as f32;
         Self {
             size: size as usize,
-            centre_px: Point::new(side_px * between(stream, 0.488, 0.512), side_px * between(stream, 0.488, 0.512)),
+            centre_px: RetinaPoint::new(side_px * between(stream, 0.488, 0.512), side_px * between(stream, 0.488, 0.512)),
             radius_px: side_px * between(stream, 0.465, 0.505),
-            turn: Point::unit(between(stream, -0.12, 0.12)),
-            mirror: if side == Side::Right { 1.0 } else { -1.0 },
-            gaze: Point::new(between(stream, -0.02, 0.22), between(stream, -0.08, 0.08)),
+            turn: RetinaPoint::unit(between(stream, -0.12, 0.12)),
+            mirror: if side == Laterality::Right { 1.0 } else { -1.0 },
+            gaze: RetinaPoint::new(between(stream, -0.02, 0.22), between(stream, -0.08, 0.08)),
         }
     }
 
     /// The place on the retina seen at a pixel's coordinates.
-    pub(super) fn retina(&self, x_px: f32, y_px: f32) -> Point {
+    pub(super) fn retina(&self, x_px: f32, y_px: f32) -> RetinaPoint {
         let x = (x_px - self.centre_px.x) / self.radius_px;
         let y = (y_px - self.centre_px.y) / self.radius_px;
-        let turned = Point::new(x * self.turn.x + y * self.turn.y, y * self.turn.x - x * self.turn.y);
-        Point::new(turned.x * self.mirror, turned.y).plus(self.gaze, 1.0)
+        let turned = RetinaPoint::new(x * self.turn.x + y * self.turn.y, y * self.turn.x - x * self.turn.y);
+        RetinaPoint::new(turned.x * self.mirror, turned.y).plus(self.gaze, 1.0)
     }
 
     /// Where a place of the retina is seen, px.
-    pub(super) fn pixel(&self, place: Point) -> Point {
+    pub(super) fn pixel(&self, place: RetinaPoint) -> RetinaPoint {
         let seen = place.minus(self.gaze);
         let (x, y) = (seen.x * self.mirror, seen.y);
-        let turned = Point::new(x * self.turn.x - y * self.turn.y, y * self.turn.x + x * self.turn.y);
+        let turned = RetinaPoint::new(x * self.turn.x - y * self.turn.y, y * self.turn.x + x * self.turn.y);
         self.centre_px.plus(turned, self.radius_px)
     }
 
     /// Distance of a pixel from the centre of the field, in its radii.
     fn off_centre(&self, x_px: f32, y_px: f32) -> f32 {
-        Point::new(x_px, y_px).minus(self.centre_px).length() / self.radius_px
+        RetinaPoint::new(x_px, y_px).minus(self.centre_px).length() / self.radius_px
     }
 
     /// Whether a place is well inside the field of view and the photograph.
-    pub(super) fn sees(&self, place: Point, margin: f32) -> bool {
+    pub(super) fn sees(&self, place: RetinaPoint, margin: f32) -> bool {
         let at = self.pixel(place);
         let edge = margin * self.radius_px;
         let inside = edge..self.size as f32 - edge;
@@ -62,7 +62,7 @@ impl Framing {
 }
 
 /// Light, focus, noise, surround, and eight bits.
-pub(super) fn expose(mut canvas: Canvas, framing: &Framing, stream: &mut Stream) -> Vec<u8> {
+pub(super) fn expose(mut canvas: RetinaImage, framing: &Framing, stream: &mut Stream) -> Vec<u8> {
     let size = framing.size;
     illuminate(&mut canvas, framing, stream);
     let scale = size as f32 / 640.0;
@@ -95,20 +95,20 @@ pub(super) fn expose(mut canvas: Canvas, framing: &Framing, stream: &mut Stream)
 }
 
 /// Light falls off to the rim, more on one side than on the other; some photographs have haze at a part of the rim.
-fn illuminate(canvas: &mut Canvas, framing: &Framing, stream: &mut Stream) {
+fn illuminate(canvas: &mut RetinaImage, framing: &Framing, stream: &mut Stream) {
     let size = framing.size;
     let clouds = Lattice::draw(stream);
     let falloff = between(stream, 0.14, 0.36);
-    let tilt = Point::unit(between(stream, 0.0, std::f32::consts::TAU));
+    let tilt = RetinaPoint::unit(between(stream, 0.0, std::f32::consts::TAU));
     let slope = between(stream, 0.03, 0.17);
     let exposure = between(stream, 0.90, 1.08);
-    let haze_at = Point::unit(between(stream, 0.0, std::f32::consts::TAU));
+    let haze_at = RetinaPoint::unit(between(stream, 0.0, std::f32::consts::TAU));
     let haze = if stream.chance(0.45) { between(stream, 0.08, 0.30) } else { 0.0 };
     let warmth = between(stream, -0.03, 0.03);
     for (at, pixel) in canvas.pixels.iter_mut().enumerate() {
         let (x, y) = ((at % size) as f32 + 0.5, (at / size) as f32 + 0.5);
-        let from = Point::new(x, y).minus(framing.centre_px);
-        let from = Point::new(from.x / framing.radius_px, from.y / framing.radius_px);
+        let from = RetinaPoint::new(x, y).minus(framing.centre_px);
+        let from = RetinaPoint::new(from.x / framing.radius_px, from.y / framing.radius_px);
         let r2 = from.dot(from).min(1.3);
         let patchy = 0.07 * clouds.octaves(from.x * 1.5 + 9.0, from.y * 1.5 + 9.0, 2);
         let light = exposure * (1.0 - falloff * r2 * (0.35 + 0.65 * r2) + slope * from.dot(tilt) + patchy);

@@ -1,8 +1,8 @@
 //! The four lesions of diabetic retinopathy and their exact masks, and harmless things that look a little like them.
 
-use super::anatomy::{Colour, Eye, Point};
+use super::anatomy::{LinearRgb, Eye, RetinaPoint};
 use super::camera::Framing;
-use super::canvas::{Canvas, for_box};
+use super::retina_image::{RetinaImage, for_box};
 use super::noise::Lattice;
 use super::vessels::Blood;
 use super::{between, smoothstep};
@@ -14,7 +14,7 @@ const EX: usize = 2;
 const SE: usize = 3;
 
 /// The lesions of one photograph.
-pub(super) struct Lesions {
+pub(super) struct DrawnLesions {
     grain: Option<Lattice>,
     found: Vec<Lesion>,
 }
@@ -22,10 +22,10 @@ pub(super) struct Lesions {
 struct Lesion {
     class: usize,
     /// Overlapping blobs: the lesion is their union.
-    blobs: Vec<Blob>,
+    blobs: Vec<LesionBlob>,
     /// Blood density or cover at the fullest.
     strength: f32,
-    colour: Colour,
+    colour: LinearRgb,
     /// How far the edge reaches over the shape's border, px.
     soft_px: f32,
     /// How much the strength varies within.
@@ -33,36 +33,36 @@ struct Lesion {
 }
 
 /// A round or long shape with a wavy border.
-struct Blob {
-    at: Point,
+struct LesionBlob {
+    at: RetinaPoint,
     radius: f32,
     /// Direction in which it is long.
-    axis: Point,
+    axis: RetinaPoint,
     /// Length against width.
     stretch: f32,
     /// Of the 2nd, 3rd and 5th harmonic of the border: size, and phase as a unit vector.
-    waves: [(f32, Point); 3],
+    waves: [(f32, RetinaPoint); 3],
 }
 
-impl Blob {
-    fn draw(at: Point, radius: f32, wavy: f32, stream: &mut Stream) -> Self {
+impl LesionBlob {
+    fn draw(at: RetinaPoint, radius: f32, wavy: f32, stream: &mut Stream) -> Self {
         let mut wave = |most: f32| (wavy * most * between(stream, 0.2, 1.0), anyway(stream));
         let waves = [wave(0.22), wave(0.20), wave(0.13)];
         let axis = anyway(stream);
         Self { at, radius, axis, stretch: between(stream, 1.0, 1.0 + 0.6 * wavy), waves }
     }
 
-    fn along(self, axis: Point, stretch: f32) -> Self {
+    fn along(self, axis: RetinaPoint, stretch: f32) -> Self {
         Self { axis, stretch, ..self }
     }
 
     /// How far inside the border a place is, in units of length; negative outside. Exact on a circle, near enough elsewhere.
-    fn depth(&self, offset: Point) -> f32 {
+    fn depth(&self, offset: RetinaPoint) -> f32 {
         let longer = self.stretch.sqrt();
-        let local = Point::new(offset.dot(self.axis) / longer, offset.dot(self.axis.turned()) * longer);
+        let local = RetinaPoint::new(offset.dot(self.axis) / longer, offset.dot(self.axis.turned()) * longer);
         let unit = local.normalised();
         // Powers of the unit number cos + i sin give the harmonics without an arc tangent.
-        let times = |a: Point, b: Point| Point::new(a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x);
+        let times = |a: RetinaPoint, b: RetinaPoint| RetinaPoint::new(a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x);
         let second = times(unit, unit);
         let third = times(second, unit);
         let fifth = times(third, second);
@@ -72,7 +72,7 @@ impl Blob {
     }
 }
 
-impl Lesions {
+impl DrawnLesions {
     pub(super) const fn none() -> Self {
         Self { grain: None, found: Vec::new() }
     }
@@ -97,16 +97,16 @@ impl Lesions {
     }
 
     /// Exudates lie deeper than the vessels.
-    pub(super) fn below_vessels(&self, canvas: &mut Canvas, masks: &mut [Vec<u8>; 4], framing: &Framing) {
+    pub(super) fn below_vessels(&self, canvas: &mut RetinaImage, masks: &mut [Vec<u8>; 4], framing: &Framing) {
         self.put(canvas, masks, framing, &[EX]);
     }
 
     /// Blood lies among the vessels, and soft exudates hide them.
-    pub(super) fn above_vessels(&self, canvas: &mut Canvas, masks: &mut [Vec<u8>; 4], framing: &Framing) {
+    pub(super) fn above_vessels(&self, canvas: &mut RetinaImage, masks: &mut [Vec<u8>; 4], framing: &Framing) {
         self.put(canvas, masks, framing, &[HE, MA, SE]);
     }
 
-    fn put(&self, canvas: &mut Canvas, masks: &mut [Vec<u8>; 4], framing: &Framing, classes: &[usize]) {
+    fn put(&self, canvas: &mut RetinaImage, masks: &mut [Vec<u8>; 4], framing: &Framing, classes: &[usize]) {
         let Some(grain) = &self.grain else { return };
         for class in classes {
             for lesion in self.found.iter().filter(|lesion| lesion.class == *class) {
@@ -117,7 +117,7 @@ impl Lesions {
 }
 
 impl Lesion {
-    fn put(&self, canvas: &mut Canvas, mask: &mut [u8], framing: &Framing, grain: &Lattice) {
+    fn put(&self, canvas: &mut RetinaImage, mask: &mut [u8], framing: &Framing, grain: &Lattice) {
         let Some(first) = self.blobs.first() else { return };
         let centre = framing.pixel(first.at);
         let reach = self
@@ -126,12 +126,12 @@ impl Lesion {
             .map(|blob| blob.at.minus(first.at).length() + blob.radius * 1.5 * blob.stretch.sqrt())
             .fold(0.0, f32::max);
         let reach_px = reach * framing.radius_px + 2.0 * self.soft_px + 2.0;
-        let depth_px = |offset: Point| {
+        let depth_px = |offset: RetinaPoint| {
             let place = framing.retina(centre.x + offset.x, centre.y + offset.y);
             let depth = self.blobs.iter().map(|blob| blob.depth(place.minus(blob.at))).fold(f32::MIN, f32::max);
             (place, depth * framing.radius_px)
         };
-        let full = |offset: Point| {
+        let full = |offset: RetinaPoint| {
             let (place, depth) = depth_px(offset);
             let varied = 1.0 - self.uneven * (0.5 + 0.5 * grain.octaves(place.x * 60.0, place.y * 60.0, 2));
             self.strength * varied * smoothstep(-self.soft_px, self.soft_px, depth)
@@ -173,7 +173,7 @@ impl Ground<'_> {
         for _ in 0..count {
             let Some(at) = self.free(stream, 0.05, |stream| anywhere(stream, 0.5)) else { continue };
             let radius = between(stream, 0.0048, 0.0095);
-            let blob = Blob::draw(at, radius, 0.35, stream);
+            let blob = LesionBlob::draw(at, radius, 0.35, stream);
             self.add(MA, vec![blob], between(stream, 0.35, 0.85), [0.0; 3], 0.7, 0.1);
         }
     }
@@ -191,15 +191,15 @@ impl Ground<'_> {
                 for _ in 0..3 + stream.below(4) {
                     let aside = at.plus(axis.turned(), radius * between(stream, -0.8, 0.8));
                     let start = aside.plus(axis, radius * between(stream, -1.1, 1.1));
-                    let streak = Blob::draw(start, radius * between(stream, 0.5, 0.95), 0.5, stream);
+                    let streak = LesionBlob::draw(start, radius * between(stream, 0.5, 0.95), 0.5, stream);
                     blobs.push(streak.along(axis, between(stream, 3.5, 7.0)));
                 }
             } else {
-                blobs.push(Blob::draw(at, radius, 1.0, stream));
+                blobs.push(LesionBlob::draw(at, radius, 1.0, stream));
                 for _ in 0..stream.below(4) {
                     let way = anyway(stream);
                     let beside = at.plus(way, radius * between(stream, 0.5, 1.1));
-                    blobs.push(Blob::draw(beside, radius * between(stream, 0.35, 0.75), 1.0, stream));
+                    blobs.push(LesionBlob::draw(beside, radius * between(stream, 0.35, 0.75), 1.0, stream));
                 }
             }
             let soft = radius * between(stream, 0.12, 0.30);
@@ -224,11 +224,11 @@ impl Ground<'_> {
                 }
                 let size = between(stream, 0.0, 1.0);
                 let radius = 0.0042 + 0.017 * size * size * size;
-                let mut blobs = vec![Blob::draw(at, radius, 1.2, stream)];
+                let mut blobs = vec![LesionBlob::draw(at, radius, 1.2, stream)];
                 for _ in 0..stream.below(3) {
                     let way = anyway(stream);
                     let beside = at.plus(way, radius * between(stream, 0.7, 1.4));
-                    blobs.push(Blob::draw(beside, radius * between(stream, 0.4, 0.9), 1.2, stream));
+                    blobs.push(LesionBlob::draw(beside, radius * between(stream, 0.4, 0.9), 1.2, stream));
                 }
                 self.add(EX, blobs, brightness * between(stream, 0.65, 0.95), colour, 0.8, 0.25);
             }
@@ -242,10 +242,10 @@ impl Ground<'_> {
             let Some(at) = self.free(stream, 9.0, near_disc) else { continue };
             let axis = self.eye.fibres(at).turned();
             let radius = between(stream, 0.020, 0.040);
-            let mut blobs = vec![Blob::draw(at, radius, 1.0, stream).along(axis, between(stream, 1.0, 1.7))];
+            let mut blobs = vec![LesionBlob::draw(at, radius, 1.0, stream).along(axis, between(stream, 1.0, 1.7))];
             for _ in 0..=stream.below(3) {
                 let beside = at.plus(anyway(stream), radius * between(stream, 0.5, 1.0));
-                blobs.push(Blob::draw(beside, radius * between(stream, 0.45, 0.8), 1.0, stream));
+                blobs.push(LesionBlob::draw(beside, radius * between(stream, 0.45, 0.8), 1.0, stream));
             }
             let colour = [between(stream, 0.88, 0.96), between(stream, 0.76, 0.84), between(stream, 0.48, 0.62)];
             let soft = radius * between(stream, 0.40, 0.65);
@@ -253,12 +253,12 @@ impl Ground<'_> {
         }
     }
 
-    fn add(&mut self, class: usize, blobs: Vec<Blob>, strength: f32, colour: Colour, soft_px: f32, uneven: f32) {
+    fn add(&mut self, class: usize, blobs: Vec<LesionBlob>, strength: f32, colour: LinearRgb, soft_px: f32, uneven: f32) {
         self.found.push(Lesion { class, blobs, strength, colour, soft_px: soft_px.max(0.5), uneven });
     }
 
     /// A place in view, off the disc and the fovea's middle, where vessels are thinner than `blood`.
-    fn free(&self, stream: &mut Stream, blood: f32, draw: impl Fn(&mut Stream) -> Point) -> Option<Point> {
+    fn free(&self, stream: &mut Stream, blood: f32, draw: impl Fn(&mut Stream) -> RetinaPoint) -> Option<RetinaPoint> {
         (0..40).map(|_| draw(stream)).find(|at| {
             self.framing.sees(*at, 0.04)
                 && at.minus(self.eye.disc).length() > 1.5 * self.eye.disc_radius
@@ -269,9 +269,9 @@ impl Ground<'_> {
 }
 
 /// Drusen, pigment, dust and shining nerve fibres: bright and dark, but no lesions of the four classes.
-pub(super) fn distract(canvas: &mut Canvas, stream: &mut Stream, eye: &Eye, framing: &Framing) {
-    let soft = |stream: &mut Stream, at: Point, radius: f32| {
-        let blob = Blob::draw(at, radius, 0.6, stream);
+pub(super) fn distract(canvas: &mut RetinaImage, stream: &mut Stream, eye: &Eye, framing: &Framing) {
+    let soft = |stream: &mut Stream, at: RetinaPoint, radius: f32| {
+        let blob = LesionBlob::draw(at, radius, 0.6, stream);
         (blob, framing.pixel(at), radius * framing.radius_px)
     };
     let drusen = if stream.chance(0.35) { 3 + stream.below(22) } else { 0 };
@@ -301,10 +301,10 @@ pub(super) fn distract(canvas: &mut Canvas, stream: &mut Stream, eye: &Eye, fram
     }
     let shining = (eye.sheen * 26.0) as u32;
     for _ in 0..shining {
-        let at = eye.disc.plus(Point::unit(between(stream, 1.5, 4.8)), between(stream, 0.2, 0.75));
+        let at = eye.disc.plus(RetinaPoint::unit(between(stream, 1.5, 4.8)), between(stream, 0.2, 0.75));
         let (radius, stretch) = (between(stream, 0.010, 0.022), between(stream, 8.0, 22.0));
         let axis = eye.fibres(at);
-        let blob = Blob::draw(at, radius, 0.4, stream).along(axis, stretch);
+        let blob = LesionBlob::draw(at, radius, 0.4, stream).along(axis, stretch);
         let cover = eye.sheen * between(stream, 0.05, 0.17);
         let (centre, fade) = (framing.pixel(at), radius * 0.9);
         canvas.paint(centre, radius * stretch.sqrt() * 2.0 * framing.radius_px, [0.95, 0.78, 0.50], |offset| {
@@ -315,14 +315,14 @@ pub(super) fn distract(canvas: &mut Canvas, stream: &mut Stream, eye: &Eye, fram
 }
 
 /// A place around the fovea, normally distributed with the given deviation.
-fn anywhere(stream: &mut Stream, deviation: f32) -> Point {
-    Point::new(deviation * stream.normal() as f32, deviation * stream.normal() as f32)
+fn anywhere(stream: &mut Stream, deviation: f32) -> RetinaPoint {
+    RetinaPoint::new(deviation * stream.normal() as f32, deviation * stream.normal() as f32)
 }
 
 /// A direction, uniformly distributed.
 #[expect(clippy::approx_constant, reason = "another digit is another output; it goes with the next version")]
-fn anyway(stream: &mut Stream) -> Point {
-    Point::unit(between(stream, 0.0, 6.283))
+fn anyway(stream: &mut Stream) -> RetinaPoint {
+    RetinaPoint::unit(between(stream, 0.0, 6.283))
 }
 
 /// A whole number near `mean`, spread as counts of lesions are: more than a Poisson's.

@@ -8,7 +8,7 @@
 
 mod anatomy;
 mod camera;
-mod canvas;
+mod retina_image;
 mod lesions;
 mod noise;
 mod vessels;
@@ -16,14 +16,14 @@ mod vessels;
 use crate::base::Streams;
 use crate::base::random::Stream;
 
-pub use anatomy::Side;
+pub use anatomy::Laterality;
 
 /// The lesion classes, in the order of the labels.
 pub const CLASSES: [&str; 4] = ["MA", "HE", "EX", "SE"];
 
 /// What to make.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Recipe {
+pub struct FundusSpec {
     /// Width and height, px.
     pub size: u32,
     /// Share of photographs without any lesion.
@@ -40,7 +40,7 @@ pub struct Fundus {
     /// The number of its patient, from 0.
     pub patient: u64,
     /// Which eye.
-    pub side: Side,
+    pub side: Laterality,
     /// Pixels: u8, size x size x 3, red green blue.
     pub rgb: Vec<u8>,
     /// A mask for each of [`CLASSES`]: u8, size x size, 255 where the lesion is and 0 elsewhere.
@@ -49,14 +49,14 @@ pub struct Fundus {
 
 /// Makes photograph `number` (from 0).
 #[must_use]
-pub fn fundus(recipe: &Recipe, streams: &Streams, number: u64) -> Fundus {
+pub fn fundus(recipe: &FundusSpec, streams: &Streams, number: u64) -> Fundus {
     let patient = number / recipe.per_patient;
-    let side = Side::of(number % recipe.per_patient);
+    let side = Laterality::of(number % recipe.per_patient);
     let of_photograph = |purpose: &str| streams.stream(purpose, 0, &number.to_le_bytes());
     let eye = anatomy::Eye::draw(streams, patient, side);
     let framing = camera::Framing::draw(&mut of_photograph("framing"), recipe.size, side);
 
-    let mut canvas = canvas::Canvas::background(&eye, &framing, &mut streams.stream("texture", 0, &eye.id()));
+    let mut canvas = retina_image::RetinaImage::background(&eye, &framing, &mut streams.stream("texture", 0, &eye.id()));
     let blood = vessels::Blood::drawn(&vessels::grow(&eye, &mut streams.stream("vessels", 0, &eye.id())), &framing);
     let mut lesion_stream = of_photograph("lesions");
     let found = if is_healthy(recipe.healthy, streams, number) {

@@ -1,8 +1,8 @@
 //! Arteries and veins: two trees that leave the disc, arch around the fovea, branch and thin out, and how they are drawn.
 
-use super::anatomy::{Eye, Point};
+use super::anatomy::{Eye, RetinaPoint};
 use super::camera::Framing;
-use super::canvas::for_box;
+use super::retina_image::for_box;
 use super::{between, smoothstep};
 use crate::base::random::Stream;
 
@@ -17,35 +17,35 @@ const CELL: f32 = 0.016;
 const CELLS: usize = 213;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum VesselKind {
     Vein,
     Artery,
 }
 
 /// One vessel without its branches.
 pub(super) struct Vessel {
-    kind: Kind,
+    kind: VesselKind,
     /// Its middle line, with the diameter at each point.
-    points: Vec<(Point, f32)>,
+    points: Vec<(RetinaPoint, f32)>,
 }
 
 /// Both trees of an eye.
 pub(super) fn grow(eye: &Eye, stream: &mut Stream) -> Vec<Vessel> {
     let mut vessels = Vec::new();
-    for kind in [Kind::Vein, Kind::Artery] {
-        let trunk = eye.calibre * if kind == Kind::Vein { 0.027 } else { 0.019 };
-        let mut tree = Tree { eye, kind, vessels: Vec::new(), occupied: vec![0; CELLS * CELLS] };
+    for kind in [VesselKind::Vein, VesselKind::Artery] {
+        let trunk = eye.calibre * if kind == VesselKind::Vein { 0.027 } else { 0.019 };
+        let mut tree = VesselTree { eye, kind, vessels: Vec::new(), occupied: vec![0; CELLS * CELLS] };
         for up in [-1.0, 1.0] {
             tree.arcade(up, trunk * between(stream, 0.86, 1.05), stream);
         }
         for up in [-1.0, 1.0] {
-            let heading = Point::unit(up * between(stream, 0.45, 1.25));
+            let heading = RetinaPoint::unit(up * between(stream, 0.45, 1.25));
             let start = eye.disc.plus(heading, 0.2 * eye.disc_radius);
             tree.shoot(&Sprout { start, heading, width: trunk * between(stream, 0.55, 0.75), depth: 0 }, stream);
         }
         // Small vessels from the disc straight to the macula.
         for _ in 0..2 {
-            let heading = Point::unit(std::f32::consts::PI + between(stream, -0.75, 0.75));
+            let heading = RetinaPoint::unit(std::f32::consts::PI + between(stream, -0.75, 0.75));
             let start = eye.disc.plus(heading, 0.5 * eye.disc_radius);
             tree.shoot(&Sprout { start, heading, width: trunk * between(stream, 0.22, 0.34), depth: 2 }, stream);
         }
@@ -54,27 +54,27 @@ pub(super) fn grow(eye: &Eye, stream: &mut Stream) -> Vec<Vessel> {
     vessels
 }
 
-struct Tree<'a> {
+struct VesselTree<'a> {
     eye: &'a Eye,
-    kind: Kind,
+    kind: VesselKind,
     vessels: Vec<Vessel>,
     /// The number of the vessel in each cell of the plane, from 1: vessels of a kind do not cross.
     occupied: Vec<u16>,
 }
 
 struct Sprout {
-    start: Point,
-    heading: Point,
+    start: RetinaPoint,
+    heading: RetinaPoint,
     width: f32,
     depth: u32,
 }
 
-impl Tree<'_> {
+impl VesselTree<'_> {
     /// A main vessel around the fovea, above (`up` -1) or below it, with branches on both sides.
     fn arcade(&mut self, up: f32, width: f32, stream: &mut Stream) {
         let eye = self.eye;
         // Arteries run outside their veins or inside them, and cross them now and then.
-        let beside = if (self.kind == Kind::Artery) == (up > 0.0) { 1.14 } else { 0.97 };
+        let beside = if (self.kind == VesselKind::Artery) == (up > 0.0) { 1.14 } else { 0.97 };
         let (far, top) = (between(stream, 0.60, 1.0), eye.arcade * beside * between(stream, 0.93, 1.08));
         let waves: Vec<(f32, f32, f32)> = [2.3, 5.1, 9.7, 17.0]
             .iter()
@@ -95,7 +95,7 @@ impl Tree<'_> {
                 top + (far - top) * ((t - high) / (1.0 - high)) * ((t - high) / (1.0 - high))
             };
             let wave: f32 = waves.iter().map(|(k, phase, size)| size * libm::sinf(k * t * 3.0 + phase)).sum();
-            Point::unit(angle).scaled(radius + wave * smoothstep(0.0, 0.15, t))
+            RetinaPoint::unit(angle).scaled(radius + wave * smoothstep(0.0, 0.15, t))
         };
         let mut points = Vec::new();
         let (mut t, mut place) = (0.0, at(0.0));
@@ -180,7 +180,7 @@ impl Tree<'_> {
         }
     }
 
-    fn place(&mut self, points: Vec<(Point, f32)>) -> u16 {
+    fn place(&mut self, points: Vec<(RetinaPoint, f32)>) -> u16 {
         let number = self.vessels.len() as u16 + 1;
         for (point, _) in &points {
             if let Some(cell) = cell(*point) {
@@ -191,12 +191,12 @@ impl Tree<'_> {
         number
     }
 
-    fn at(&self, place: Point) -> u16 {
+    fn at(&self, place: RetinaPoint) -> u16 {
         cell(place).map_or(0, |cell| self.occupied[cell])
     }
 }
 
-fn cell(place: Point) -> Option<usize> {
+fn cell(place: RetinaPoint) -> Option<usize> {
     let index = |x: f32| {
         let cell = (x + REACH) / CELL;
         (0.0..CELLS as f32).contains(&cell).then_some(cell as usize)
@@ -214,7 +214,7 @@ impl Blood {
     pub(super) fn drawn(vessels: &[Vessel], framing: &Framing) -> Self {
         let mut by_kind = [vec![0.0_f32; framing.size * framing.size], vec![0.0_f32; framing.size * framing.size]];
         for vessel in vessels {
-            let density = &mut by_kind[usize::from(vessel.kind == Kind::Artery)];
+            let density = &mut by_kind[usize::from(vessel.kind == VesselKind::Artery)];
             for pair in vessel.points.windows(2) {
                 segment(density, framing, vessel.kind, pair[0], pair[1]);
             }
@@ -226,7 +226,7 @@ impl Blood {
     }
 
     /// The density at a pixel's coordinates; 0 outside the photograph.
-    pub(super) fn at(&self, at_px: Point) -> f32 {
+    pub(super) fn at(&self, at_px: RetinaPoint) -> f32 {
         let inside = 0.0..self.size as f32;
         if inside.contains(&at_px.x) && inside.contains(&at_px.y) {
             self.density[at_px.y as usize * self.size + at_px.x as usize]
@@ -236,15 +236,15 @@ impl Blood {
     }
 }
 
-fn segment(density: &mut [f32], framing: &Framing, kind: Kind, from: (Point, f32), to: (Point, f32)) {
+fn segment(density: &mut [f32], framing: &Framing, kind: VesselKind, from: (RetinaPoint, f32), to: (RetinaPoint, f32)) {
     let (a, b) = (framing.pixel(from.0), framing.pixel(to.0));
     let half_px = 0.25 * (from.1 + to.1) * framing.radius_px;
     // Thinner than a pixel, a vessel is drawn a pixel wide and paler.
     let drawn_px = half_px.max(0.55);
-    let full = if kind == Kind::Vein { 0.74 } else { 0.52 };
+    let full = if kind == VesselKind::Vein { 0.74 } else { 0.52 };
     let thin = (from.1 / 0.016).min(1.0);
     let strength = full * (0.16 + 0.84 * thin) * (half_px / drawn_px);
-    let reflex = if kind == Kind::Artery && half_px > 1.3 { 0.38 } else { 0.08 };
+    let reflex = if kind == VesselKind::Artery && half_px > 1.3 { 0.38 } else { 0.08 };
     let (middle, along) = (a.plus(b.minus(a), 0.5), b.minus(a));
     let (length2, reach) = (along.dot(along).max(1e-6), 0.5 * along.length() + drawn_px + 1.0);
     for_box(framing.size, middle, reach, |x, y, offset| {

@@ -5,26 +5,26 @@
 use std::borrow::Cow;
 
 use crate::data::orientation::Orientation;
-use crate::data::source::Source;
+use crate::data::byte_source::ByteSource;
 
 /// Directories of one file that are looked at.
 const MOST_PAGES: usize = 256;
 
 /// A file whose first directory was read.
-pub(in crate::data) struct File<'a> {
-    source: Source<'a>,
+pub(in crate::data) struct TiffFile<'a> {
+    source: ByteSource<'a>,
     /// Most significant byte first.
     pub(super) big: bool,
     /// Offsets of 8 bytes.
     wide: bool,
-    fields: Vec<Field>,
+    fields: Vec<DirectoryField>,
     /// Where the next directory stands; 0 where there is none.
     next: usize,
 }
 
 /// A field of a directory.
 #[derive(Clone, Copy)]
-struct Field {
+struct DirectoryField {
     tag: u16,
     kind: u16,
     count: usize,
@@ -32,7 +32,7 @@ struct Field {
     place: usize,
 }
 
-impl Field {
+impl DirectoryField {
     /// Bytes of one value; [`None`] for types that there are not.
     const fn size(&self) -> Option<usize> {
         Some(match self.kind {
@@ -45,12 +45,12 @@ impl Field {
     }
 }
 
-impl<'a> File<'a> {
+impl<'a> TiffFile<'a> {
     /// Reads the first directory.
     ///
     /// # Errors
     /// Says what is wrong with the file, in a few words.
-    pub(in crate::data) fn open(source: Source<'a>) -> Result<Self, String> {
+    pub(in crate::data) fn open(source: ByteSource<'a>) -> Result<Self, String> {
         let no_tiff = || "it does not begin as a TIFF".to_owned();
         let big = match source.at(0, 2).as_deref() {
             Some(b"II") => false,
@@ -86,7 +86,7 @@ impl<'a> File<'a> {
         for at in (0..count).map(|i| first + row * i) {
             let (tag, kind) = (self.short(at)? as u16, self.short(at + 2)? as u16);
             let count = if self.wide { self.long_long(at + 4)? } else { self.long(at + 4)? };
-            fields.push(Field { tag, kind, count, place: at + value });
+            fields.push(DirectoryField { tag, kind, count, place: at + value });
         }
         self.fields = fields;
         // Files that end with their only directory are whole all the same.
@@ -123,7 +123,7 @@ impl<'a> File<'a> {
         Ok(*self.slice(at, N)?.as_array().expect("as many bytes as were asked for"))
     }
 
-    fn field(&self, tag: u16) -> Option<Field> {
+    fn field(&self, tag: u16) -> Option<DirectoryField> {
         self.fields.iter().find(|field| field.tag == tag).copied()
     }
 
@@ -133,7 +133,7 @@ impl<'a> File<'a> {
     }
 
     /// Where value `index` of a field stands.
-    fn place(&self, field: Field, size: usize, index: usize) -> Result<usize, String> {
+    fn place(&self, field: DirectoryField, size: usize, index: usize) -> Result<usize, String> {
         if index >= field.count {
             return Err(format!("field {} has only {} values", field.tag, field.count));
         }
@@ -168,7 +168,7 @@ impl<'a> File<'a> {
     }
 
     /// Value `index` of a field, whatever its type; [`None`] where there is none.
-    pub(super) fn number(&self, tag: u16, index: usize) -> Option<f64> {
+    pub(in crate::data) fn number(&self, tag: u16, index: usize) -> Option<f64> {
         let field = self.field(tag)?;
         let at = self.place(field, field.size()?, index).ok()?;
         let long = |at: usize| self.long(at).ok().map(|value| value as u32);
@@ -208,7 +208,7 @@ impl<'a> File<'a> {
     pub(in crate::data) fn of_exif(block: &[u8]) -> Option<Orientation> {
         // Some writers keep what the block begins with in a JPEG.
         let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
-        File::open(Source::Memory(block)).ok()?.stated()
+        TiffFile::open(ByteSource::Memory(block)).ok()?.stated()
     }
 
     /// Whether the directory is of a picture of its own, not of one made smaller or of what is transparent in another.

@@ -1,99 +1,80 @@
-//! Lesion masks in TIFF, whatever their encoding, as one bit a pixel, and photographs of kinds that the `image` crate refuses.
-//! Written here because the `tiff` crate refuses palettes of fewer than 8 bits, which is what `IDRiD`'s masks are.
+//! TIFF decoder for lesion masks of any encoding and for photographs that the `image` crate refuses: raw samples and palette. Knows
+//! nothing of lesions. Written here because the `tiff` crate refuses palettes of fewer than 8 bits, as `IDRiD`'s masks have.
 //!
 //! Read: bilevel, grey (1, 2, 4, 8, 16 bits), palette (1, 2, 4, 8), RGB and RGBA (8, 16); uncompressed, `PackBits`, LZW, Deflate;
 //! strips and tiles; both byte orders and fill orders; horizontal differences. Everything of the file is taken as hostile:
 //! sizes are bounded before memory is, and every offset is checked. References: TIFF 6.0 (Adobe, 1992) and its supplement 2.
 
 mod directory;
-mod of_photographs;
+mod photograph;
 
 use std::borrow::Cow;
 use std::io::Read;
 
-use super::bitmap::Bitmap;
-use super::mask::{Colour, Levels, Mask, Scale, Threshold};
-use super::source::Source;
+use super::colour::Colour;
 
-pub(super) use directory::File;
-pub(super) use of_photographs::{White, describe, read as photograph};
+pub(super) use directory::TiffFile;
+pub(super) use photograph::{White, describe, read as photograph};
 
 /// The largest mask that is read, pixels: 2^28 (16384 x 16384).
-pub const MOST_PIXELS: usize = 1 << 28;
+pub(super) const MOST_PIXELS: usize = 1 << 28;
 
 /// Whether a file begins as a TIFF.
 pub(super) fn begins(bytes: &[u8]) -> bool {
     bytes.starts_with(b"II") || bytes.starts_with(b"MM")
 }
 
-/// Reads a mask: set where a pixel is lesion by what it means (see [`Threshold`]), as it is to be shown.
-///
-/// # Errors
-/// Says what is wrong with the file, in a few words.
-pub fn read(bytes: &[u8], threshold: Threshold) -> Result<Mask, String> {
-    let file = File::open(Source::Memory(bytes))?;
-    file.one_page()?;
-    let picture = Picture::describe(&file)?;
-    let mut meaning = Meaning::new(&picture, threshold)?;
-    picture.rows(&file, |row, left, y| meaning.mark(row, &picture, left, y))?;
-    Ok(meaning.mask().shown(file.orientation()))
-}
-
-/// Whether a mask was or may have been read otherwise by the first macula.
-pub(super) fn mask_changed(source: Source<'_>, threshold: Threshold) -> bool {
-    let Ok(file) = File::open(source) else { return false };
-    if !file.orientation().is_upright() || file.one_page().is_err() || file.number(339, 0) == Some(2.0) {
-        return true;
-    }
-    let Ok(picture) = Picture::describe(&file) else { return false };
-    let samples_more = picture.samples > picture.channels() && !picture.alpha;
-    let values = match picture.colours {
-        Colours::Palette => {
-            let mut colours = picture.palette.clone();
-            colours.sort_unstable();
-            colours.dedup();
-            colours.len() > 2
-        }
-        _ => picture.bits > 1,
-    };
-    samples_more || values && threshold == Threshold::Automatic
-}
-
+/// Photometric interpretation (tag 262) of the kinds that are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Colours {
+pub(super) enum Photometric {
+    /// Grey, 0 is white.
     WhiteIsZero,
+    /// Grey, 0 is black.
     BlackIsZero,
+    /// Red, green and blue.
     Rgb,
+    /// Indices into a palette.
     Palette,
 }
 
-/// How the picture lies in the file.
+/// Layout of a TIFF's first image.
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the file that is either set or not")]
-struct Picture {
-    width: usize,
-    height: usize,
-    bits: usize,
-    samples: usize,
-    colours: Colours,
+pub(super) struct TiffImage {
+    /// Width, px.
+    pub(super) width: usize,
+    /// Height, px.
+    pub(super) height: usize,
+    /// Bits per sample.
+    pub(super) bits: usize,
+    /// Samples per pixel.
+    pub(super) samples: usize,
+    /// Photometric interpretation.
+    pub(super) colours: Photometric,
     compression: usize,
     /// Least significant bit first.
     reversed: bool,
     differences: bool,
     big: bool,
-    block_width: usize,
+    /// Width of a strip or tile, px.
+    pub(super) block_width: usize,
     block_height: usize,
     tiled: bool,
-    palette: Vec<Colour>,
-    /// Two's complement.
-    signed: bool,
-    /// Whether the last sample of several says how opaque a pixel is.
-    alpha: bool,
+    /// Colours that indices stand for; empty without a palette.
+    pub(super) palette: Vec<Colour>,
+    /// Whether samples are two's complement.
+    pub(super) signed: bool,
+    /// Whether the last sample of several is the pixel's opacity.
+    pub(super) alpha: bool,
     /// The largest value of a sample.
-    most: u16,
+    pub(super) most: u16,
 }
 
-impl Picture {
-    fn describe(file: &File<'_>) -> Result<Self, String> {
+impl TiffImage {
+    /// Reads the layout from a directory.
+    ///
+    /// # Errors
+    /// Says in a few words why the image cannot be read.
+    pub(super) fn describe(file: &TiffFile<'_>) -> Result<Self, String> {
         let (width, height) = (file.one(256, 0)?, file.one(257, 0)?);
         if width == 0 || height == 0 {
             return Err("it names no width or no height".to_owned());
@@ -109,15 +90,15 @@ impl Picture {
             }
         }
         let colours = match file.one(262, 1)? {
-            0 => Colours::WhiteIsZero,
-            1 => Colours::BlackIsZero,
-            2 => Colours::Rgb,
-            3 => Colours::Palette,
+            0 => Photometric::WhiteIsZero,
+            1 => Photometric::BlackIsZero,
+            2 => Photometric::Rgb,
+            3 => Photometric::Palette,
             other => return Err(format!("photometric interpretation {other} is not one for masks")),
         };
         let fits = match colours {
-            Colours::Rgb => matches!(bits, 8 | 16) && (3..=4).contains(&samples),
-            Colours::Palette => matches!(bits, 1 | 2 | 4 | 8) && samples == 1,
+            Photometric::Rgb => matches!(bits, 8 | 16) && (3..=4).contains(&samples),
+            Photometric::Palette => matches!(bits, 1 | 2 | 4 | 8) && samples == 1,
             _ => matches!(bits, 1 | 2 | 4 | 8 | 16) && samples == 1 || matches!(bits, 8 | 16) && samples == 2,
         };
         if !fits {
@@ -129,7 +110,7 @@ impl Picture {
             5 | 6 => return Err("its samples are complex numbers".to_owned()),
             _ => false,
         };
-        if signed && (bits < 8 || colours == Colours::Palette) {
+        if signed && (bits < 8 || colours == Photometric::Palette) {
             return Err(format!("signed samples of {bits} bits are not read as a mask"));
         }
         if samples > 1 && file.one(284, 1)? != 1 {
@@ -157,7 +138,7 @@ impl Picture {
         } else {
             (width, file.one(278, height)?.clamp(1, height))
         };
-        let channels = if colours == Colours::Rgb { 3 } else { 1 };
+        let channels = if colours == Photometric::Rgb { 3 } else { 1 };
         // A sample more is alpha where the file says so, and where it says nothing, as libtiff takes it; never where it says that
         // the sample means nothing.
         let alpha = samples > channels && (file.count(338) == 0 || matches!(file.one(338, 0)?, 1 | 2));
@@ -174,7 +155,7 @@ impl Picture {
             block_width,
             block_height,
             tiled,
-            palette: if colours == Colours::Palette { palette(file, bits)? } else { Vec::new() },
+            palette: if colours == Photometric::Palette { palette(file, bits)? } else { Vec::new() },
             alpha,
             signed,
             most: ((1u32 << (bits - usize::from(signed))) - 1) as u16,
@@ -183,9 +164,12 @@ impl Picture {
     }
 
     /// Gives each row of each strip or tile to `take`, with the column and row of its first pixel.
-    fn rows(
+    ///
+    /// # Errors
+    /// A damaged file, or what `take` returns.
+    pub(super) fn rows(
         &self,
-        file: &File<'_>,
+        file: &TiffFile<'_>,
         mut take: impl FnMut(&[u8], usize, usize) -> Result<(), String>,
     ) -> Result<(), String> {
         let across = self.width.div_ceil(self.block_width);
@@ -201,8 +185,8 @@ impl Picture {
     }
 
     /// How many channels say what a pixel's colour is.
-    fn channels(&self) -> usize {
-        if self.colours == Colours::Rgb { 3 } else { 1 }
+    pub(super) fn channels(&self) -> usize {
+        if self.colours == Photometric::Rgb { 3 } else { 1 }
     }
 
     fn row_bytes(&self) -> usize {
@@ -210,7 +194,7 @@ impl Picture {
     }
 
     /// The bytes of a strip's or tile's first `rows` rows.
-    fn block<'a>(&self, file: &File<'a>, block: usize, rows: usize) -> Result<Cow<'a, [u8]>, String> {
+    fn block<'a>(&self, file: &TiffFile<'a>, block: usize, rows: usize) -> Result<Cow<'a, [u8]>, String> {
         let (offsets, sizes) = if self.tiled { (324, 325) } else { (273, 279) };
         let missing = || "it does not say where its pixels are".to_owned();
         let offset = file.value(offsets, block)?.ok_or_else(missing)?;
@@ -253,7 +237,7 @@ impl Picture {
     }
 
     /// The samples of pixel `x` of a row.
-    fn pixel(&self, row: &[u8], x: usize) -> [u16; 4] {
+    pub(super) fn pixel(&self, row: &[u8], x: usize) -> [u16; 4] {
         let mut samples = [0; 4];
         for (c, sample) in samples.iter_mut().enumerate().take(self.samples) {
             let at = x * self.samples + c;
@@ -273,94 +257,7 @@ impl Picture {
     }
 }
 
-/// Which pixels of a picture are lesion, and the mask of those that were seen.
-enum Meaning {
-    /// One sample of at most 8 bits: a table of which values are lesion, and which values were seen.
-    Table { lesion: Box<[bool; 256]>, seen: Box<[bool; 256]>, mask: Bitmap },
-    /// One bit, most of the masks that there are: whole bytes at once, all bits as they are, turned round, all set or none.
-    Bits { keep: u8, flip: u8, mask: Bitmap },
-    /// Values of grey or of colours.
-    Levels(Levels),
-}
-
-impl Meaning {
-    fn new(picture: &Picture, threshold: Threshold) -> Result<Self, String> {
-        let mask = || Bitmap::new(picture.width, picture.height);
-        let lesion: Vec<bool> = match picture.colours {
-            Colours::Palette if Threshold::is_grey_scale(&picture.palette) && picture.bits > 1 => {
-                return Ok(Self::Levels(Levels::new(mask(), 255, threshold, Scale::Full)));
-            }
-            Colours::Palette => threshold.of_palette(&picture.palette).ok_or("its palette is empty")?,
-            Colours::WhiteIsZero | Colours::BlackIsZero if picture.bits == 1 && picture.samples == 1 => {
-                let white_is_zero = picture.colours == Colours::WhiteIsZero;
-                vec![white_is_zero, !white_is_zero]
-            }
-            _ => {
-                let scale = if picture.bits < 8 || picture.signed { Scale::Numbers } else { Scale::Full };
-                return Ok(Self::Levels(Levels::new(mask(), picture.most, threshold, scale)));
-            }
-        };
-        if picture.bits == 1 {
-            let flip = if lesion[0] { 0xff } else { 0 };
-            let keep = if lesion[0] == lesion[1] { 0 } else { 0xff };
-            return Ok(Self::Bits { keep, flip, mask: mask() });
-        }
-        let mut table = [false; 256];
-        table.iter_mut().zip(lesion).for_each(|(entry, lesion)| *entry = lesion);
-        Ok(Self::Table { lesion: Box::new(table), seen: Box::new([false; 256]), mask: mask() })
-    }
-
-    fn mark(&mut self, row: &[u8], picture: &Picture, left: usize, y: usize) -> Result<(), String> {
-        let width = picture.block_width.min(picture.width - left);
-        match self {
-            Self::Bits { keep, flip, mask } => {
-                let bits = &row[..width.div_ceil(8)];
-                if (*keep, *flip) == (0xff, 0) {
-                    mask.set_bits(left, y, bits);
-                } else {
-                    mask.set_bits(left, y, &bits.iter().map(|byte| byte & *keep ^ *flip).collect::<Vec<u8>>());
-                }
-            }
-            Self::Table { lesion, seen, mask } => {
-                for x in 0..width {
-                    let value = usize::from(picture.pixel(row, x)[0]);
-                    seen[value] = true;
-                    if lesion[value] {
-                        mask.set(left + x, y);
-                    }
-                }
-            }
-            Self::Levels(levels) => {
-                let channels = picture.channels();
-                for x in 0..width {
-                    let samples = picture.pixel(row, x);
-                    if picture.signed && samples[..picture.samples].iter().any(|value| *value > picture.most) {
-                        return Err("it has values below 0, and which of them mean a lesion is not known".to_owned());
-                    }
-                    let shown = |value: u16| match picture.colours {
-                        Colours::WhiteIsZero => picture.most - value,
-                        Colours::Palette => u16::from(picture.palette[usize::from(value)][0]),
-                        _ => value,
-                    };
-                    let colour = if channels == 3 { [samples[0], samples[1], samples[2]] } else { [samples[0]; 3] };
-                    let alpha = picture.alpha.then(|| samples[channels]);
-                    levels.add(left + x, y, colour.map(shown), alpha);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn mask(self) -> Mask {
-        match self {
-            Self::Bits { mask, .. } => Mask::released(mask),
-            Self::Table { seen, mask, .. } => Mask::of_colours(mask, seen.iter().filter(|seen| **seen).count()),
-            Self::Levels(levels) => levels.mask(),
-        }
-    }
-}
-
-fn palette(file: &File<'_>, bits: usize) -> Result<Vec<Colour>, String> {
+fn palette(file: &TiffFile<'_>, bits: usize) -> Result<Vec<Colour>, String> {
     let colours = 1 << bits;
     if file.count(320) < 3 * colours {
         return Err("its palette is missing or too short".to_owned());

@@ -18,7 +18,7 @@ use super::metrics::{
     baselines, co_occurrence, distance_bands, intervals, mean_average_precision, ranking, recall_by,
 };
 use crate::base::Streams;
-use crate::data::patches::{Label, Part, PatchSet, Row};
+use crate::data::patches::{Label, Part, PatchSet, PatchRow};
 
 /// The threshold where none was tuned.
 pub const HALF: f64 = 0.5;
@@ -51,7 +51,7 @@ impl<'a> Judged<'a> {
     }
 
     /// Every patch with its photograph, in the order of the scores.
-    pub fn rows(&self) -> impl Iterator<Item = (&'a Part, &'a Row)> {
+    pub fn rows(&self) -> impl Iterator<Item = (&'a Part, &'a PatchRow)> {
         rows(self.set)
     }
 
@@ -84,7 +84,7 @@ fn labels(set: &PatchSet) -> Vec<Label> {
     rows(set).flat_map(|(_, row)| row.labels.iter().copied()).collect()
 }
 
-fn rows(set: &PatchSet) -> impl Iterator<Item = (&Part, &Row)> {
+fn rows(set: &PatchSet) -> impl Iterator<Item = (&Part, &PatchRow)> {
     set.parts.iter().flat_map(|part| part.rows.iter().map(move |row| (part, row)))
 }
 
@@ -195,7 +195,7 @@ pub fn evaluate(judged: &Judged<'_>, tuned: Option<&[f64]>, zero: ZeroDivision, 
 
 fn operating(judged: &Judged<'_>, thresholds: &[f64], zero: ZeroDivision) -> Operating {
     let scored = &judged.scored;
-    let facts: Vec<&Row> = judged.rows().map(|(_, row)| row).collect();
+    let facts: Vec<&PatchRow> = judged.rows().map(|(_, row)| row).collect();
     let area = |row: usize, class: usize| facts[row].mask_pixels.get(class).map(|&pixels| f64::from(pixels));
     let distance = |row: usize, class: usize| {
         facts[row].mask_distance.get(class).map(|&px| f64::from(px)).filter(|px| !px.is_nan())

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::pattern::Pattern;
-use crate::data::spelling::same;
+use crate::data::name_normalisation::same;
 use crate::lang::value::Value;
 use crate::stage::{Params, StageError};
 
@@ -23,12 +23,12 @@ const UNKNOWN: &str = "_unknown-";
 const LOOKED_AT: usize = 12;
 
 /// A class and the pattern of its masks.
-pub(super) struct Class<'a> {
+pub(super) struct ClassPattern<'a> {
     pub(super) name: &'a str,
     pub(super) pattern: Pattern<'a>,
 }
 
-impl Class<'_> {
+impl ClassPattern<'_> {
     /// The parameter that gives its pattern.
     pub(super) fn field(&self) -> String {
         format!("masks.{}", self.name)
@@ -36,7 +36,7 @@ impl Class<'_> {
 }
 
 /// Classes and their patterns, the usual lesions first.
-pub(super) fn classes(params: &Params) -> Result<Vec<Class<'_>>, StageError> {
+pub(super) fn classes(params: &Params) -> Result<Vec<ClassPattern<'_>>, StageError> {
     let mut classes = Vec::new();
     for (name, text) in params.map("masks").into_iter().flatten() {
         let Value::Text(text) = text else {
@@ -45,7 +45,7 @@ pub(super) fn classes(params: &Params) -> Result<Vec<Class<'_>>, StageError> {
         if let Some(why) = misnamed(name) {
             return Err(refused(name, why));
         }
-        classes.push(Class { name, pattern: super::pattern(&format!("masks.{name}"), text)? });
+        classes.push(ClassPattern { name, pattern: super::pattern(&format!("masks.{name}"), text)? });
     }
     if classes.is_empty() {
         let hint = "write for example `masks MA \"masks/ma/*.png\"`";

@@ -4,22 +4,22 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
-use super::classes::Class;
+use super::classes::ClassPattern;
 use crate::data::pattern::Pattern;
-use crate::data::spelling::same;
+use crate::data::name_normalisation::same;
 use crate::stage::StageError;
 
 /// Of so many stars all choices are looked at; of more only the last ones.
 const MOST: usize = 6;
 
 /// A file that fits a pattern.
-pub(super) struct Fit<'f> {
+pub(super) struct PatternMatch<'f> {
     pub(super) file: &'f str,
     /// What the stars stand for, as the file spells it.
     pub(super) stars: Vec<String>,
 }
 
-impl Fit<'_> {
+impl PatternMatch<'_> {
     /// What all spellings of its stars have in common.
     pub(super) fn keys(&self) -> Vec<String> {
         self.stars.iter().map(|star| same(star)).collect()
@@ -32,12 +32,12 @@ pub(super) fn fitting<'f>(
     files: &[&'f str],
     code: &'static str,
     field: &str,
-) -> Result<Vec<Fit<'f>>, StageError> {
+) -> Result<Vec<PatternMatch<'f>>, StageError> {
     let mut found = Vec::new();
     let mut seen: HashMap<String, &str> = HashMap::new();
     for &file in files {
         let Some(stars) = pattern.names(file) else { continue };
-        let fit = Fit { file, stars: stars.into_iter().map(std::borrow::Cow::into_owned).collect() };
+        let fit = PatternMatch { file, stars: stars.into_iter().map(std::borrow::Cow::into_owned).collect() };
         if matches!(fit.stars.last().map(String::as_str), None | Some("" | "." | "..")) {
             let text = format!("`{file}` has no name by the pattern `{}`", pattern.text());
             let hint = "the last `*` must stand for at least one letter: rename the file";
@@ -58,21 +58,21 @@ pub(super) fn fitting<'f>(
 }
 
 /// The photographs by what their stars stand for.
-pub(super) struct Index {
+pub(super) struct PhotographIndex {
     keys: Vec<Vec<String>>,
     /// For each number of stars the photographs by each choice of so many.
     by: Vec<OnceCell<HashMap<String, Vec<usize>>>>,
 }
 
-impl Index {
-    pub(super) fn new(photographs: &[Fit<'_>]) -> Self {
-        let keys: Vec<Vec<String>> = photographs.iter().map(Fit::keys).collect();
+impl PhotographIndex {
+    pub(super) fn new(photographs: &[PatternMatch<'_>]) -> Self {
+        let keys: Vec<Vec<String>> = photographs.iter().map(PatternMatch::keys).collect();
         let stars = keys.iter().map(Vec::len).max().unwrap_or(0);
         Self { keys, by: (0..=stars).map(|_| OnceCell::new()).collect() }
     }
 
     /// The photographs that a mask fits, in their order.
-    pub(super) fn of(&self, mask: &Fit<'_>) -> Vec<usize> {
+    pub(super) fn of(&self, mask: &PatternMatch<'_>) -> Vec<usize> {
         let keys = mask.keys();
         let count = keys.len().min(self.by.len() - 1);
         let index = self.by[count].get_or_init(|| {
@@ -92,7 +92,7 @@ impl Index {
     }
 
     /// A photograph whose last star stands for the same as a mask's, where all of its stars do not.
-    pub(super) fn near(&self, mask: &Fit<'_>) -> Option<usize> {
+    pub(super) fn near(&self, mask: &PatternMatch<'_>) -> Option<usize> {
         let last = mask.keys().pop()?;
         self.keys.iter().position(|keys| keys.last() == Some(&last))
     }
@@ -122,12 +122,12 @@ fn choices(keys: &[String], count: usize) -> Vec<String> {
 /// Takes the masks out of what the photographs' pattern fits: `d/*` fits `d/a_MA.png` beside `d/a.png`, but that is the mask of
 /// another photograph. Gives the files that were taken out.
 pub(super) fn without_masks<'f>(
-    photographs: &mut Vec<Fit<'f>>,
+    photographs: &mut Vec<PatternMatch<'f>>,
     pattern: &Pattern<'_>,
-    classes: &[Class<'_>],
-    masks: &[Vec<Fit<'f>>],
+    classes: &[ClassPattern<'_>],
+    masks: &[Vec<PatternMatch<'f>>],
 ) -> Result<Vec<&'f str>, StageError> {
-    let mut as_mask: HashMap<&str, Vec<(usize, &Fit<'_>)>> = HashMap::new();
+    let mut as_mask: HashMap<&str, Vec<(usize, &PatternMatch<'_>)>> = HashMap::new();
     for (class, fit) in masks.iter().enumerate().flat_map(|(class, fits)| fits.iter().map(move |fit| (class, fit))) {
         as_mask.entry(fit.file).or_default().push((class, fit));
     }
@@ -136,8 +136,8 @@ pub(super) fn without_masks<'f>(
     }
     let (both, only): (Vec<_>, Vec<_>) =
         std::mem::take(photographs).into_iter().partition(|fit| as_mask.contains_key(fit.file));
-    let index = Index::new(&only);
-    let of_none = |fit: &&Fit<'_>| as_mask[fit.file].iter().all(|(_, mask)| index.of(mask).is_empty());
+    let index = PhotographIndex::new(&only);
+    let of_none = |fit: &&PatternMatch<'_>| as_mask[fit.file].iter().all(|(_, mask)| index.of(mask).is_empty());
     if let Some(fit) = both.iter().find(of_none) {
         let class = &classes[as_mask[fit.file][0].0];
         let text = format!("`{}` fits the patterns of photographs and of masks", fit.file);
@@ -158,13 +158,13 @@ const TAKEN: [&str; 3] = ["set.json", "maps.json", "readme.txt"];
 
 /// The photographs' names: what the last star stands for, or all stars where that does not tell them apart. One that is the name of a
 /// file of macula's keeps its extension.
-pub(super) fn names(photographs: &[Fit<'_>]) -> Result<Vec<String>, StageError> {
-    let free = |name: String, fit: &Fit<'_>| {
+pub(super) fn names(photographs: &[PatternMatch<'_>]) -> Result<Vec<String>, StageError> {
+    let free = |name: String, fit: &PatternMatch<'_>| {
         let taken = name.starts_with('.') || TAKEN.contains(&same(&name).as_str());
         if taken { fit.file.rsplit('/').next().unwrap_or(fit.file).to_owned() } else { name }
     };
-    let last = |fit: &Fit<'_>| free(fit.stars.last().cloned().unwrap_or_default(), fit);
-    let all = |fit: &Fit<'_>| {
+    let last = |fit: &PatternMatch<'_>| free(fit.stars.last().cloned().unwrap_or_default(), fit);
+    let all = |fit: &PatternMatch<'_>| {
         let stars: Vec<&str> = fit.stars.iter().map(String::as_str).filter(|star| !star.is_empty()).collect();
         free(stars.join("_"), fit)
     };
@@ -187,12 +187,12 @@ fn clash(names: &[String]) -> Option<(usize, usize)> {
 mod tests {
     use super::*;
 
-    fn fits(pattern: &str, files: &[&'static str]) -> Vec<Fit<'static>> {
+    fn fits(pattern: &str, files: &[&'static str]) -> Vec<PatternMatch<'static>> {
         fitting(&Pattern::new(pattern).expect("a star"), files, "duplicate-mask", "masks").expect("apart")
     }
 
     fn of(photographs: (&str, &[&'static str]), masks: (&str, &'static str)) -> Vec<usize> {
-        Index::new(&fits(photographs.0, photographs.1)).of(&fits(masks.0, &[masks.1])[0])
+        PhotographIndex::new(&fits(photographs.0, photographs.1)).of(&fits(masks.0, &[masks.1])[0])
     }
 
     #[test]

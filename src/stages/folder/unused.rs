@@ -1,66 +1,41 @@
 //! The files beside masks and photographs that have no role. One that was probably meant as a mask makes its photograph look free of
 //! the lesion; each is told.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use super::Eye;
-use super::classes::Class;
-use super::pairs::Fit;
+use super::FolderPhotograph;
+use super::classes::ClassPattern;
+use super::pairs::PatternMatch;
 use crate::data::counts::counted;
-use crate::data::gathering::{is_picture, stem};
-use crate::data::passed::{Sort, remedy, within, words_of};
+use crate::data::source_tree::{is_picture, stem};
+use crate::data::unused_files::{FileCategory, UnusedReport, remedy, within, words_of};
 use crate::data::pattern::Pattern;
-use crate::data::spelling::{folded, same, words};
-use crate::stage::{Cell, StageError, Table, Warning};
+use crate::data::name_normalisation::{folded, same, words};
+use crate::stage::{StageError, Warning};
 
 /// What a source knows of its files once photographs have their masks.
-pub(super) struct Found<'a> {
+pub(super) struct FolderContents<'a> {
     pub(super) listed: &'a [String],
     pub(super) photographs: &'a Pattern<'a>,
-    pub(super) classes: &'a [Class<'a>],
-    pub(super) eyes: &'a [Eye<'a>],
+    pub(super) classes: &'a [ClassPattern<'a>],
+    pub(super) eyes: &'a [FolderPhotograph<'a>],
     /// The files that have a role.
     pub(super) used: &'a HashSet<&'a str>,
     /// Masks without a photograph.
     pub(super) unmatched: &'a HashSet<&'a str>,
 }
 
-/// What is told of files without a role.
-#[derive(Default)]
-pub(super) struct Told {
-    pub(super) warnings: Vec<Warning>,
-    /// How many there are of each reason, and the first.
-    rows: BTreeMap<&'static str, (u64, String)>,
-}
-
-impl Told {
-    fn row(&mut self, reason: &'static str, file: &str) {
-        let (count, _) = self.rows.entry(reason).or_insert_with(|| (0, file.to_owned()));
-        *count += 1;
-    }
-
-    /// A table of them; [`None`] where there are none.
-    pub(super) fn table(&self) -> Option<Table> {
-        let row = |(reason, (count, first)): (&&str, &(u64, String))| {
-            vec![Cell::Text((*reason).to_owned()), Cell::Int(*count as i64), Cell::Text(first.clone())]
-        };
-        let columns = ["reason", "files", "first"].map(str::to_owned).to_vec();
-        let title = "files not used".to_owned();
-        (!self.rows.is_empty()).then(|| Table { title, columns, rows: self.rows.iter().map(row).collect() })
-    }
-}
-
 /// Where a class's masks lie.
-struct Place<'a> {
-    class: &'a Class<'a>,
+struct MaskLocation<'a> {
+    class: &'a ClassPattern<'a>,
     /// The folders that its files lie in, as a pattern; [`None`] where its name has no star.
     folders: Option<Pattern<'a>>,
     /// A folder that holds masks only, with a `/` at its end.
     only_masks: Option<String>,
 }
 
-impl<'a> Place<'a> {
-    fn new(class: &'a Class<'a>, eyes: &[Eye<'_>]) -> Self {
+impl<'a> MaskLocation<'a> {
+    fn new(class: &'a ClassPattern<'a>, eyes: &[FolderPhotograph<'_>]) -> Self {
         let fixed = same(class.pattern.fixed_folder());
         let prefix = format!("{fixed}/");
         let apart = !fixed.is_empty() && !eyes.iter().any(|eye| same(eye.file).starts_with(&prefix));
@@ -85,7 +60,7 @@ impl<'a> Place<'a> {
 }
 
 /// The names that a mask of each photograph would have.
-struct Expected {
+struct ExpectedNames {
     /// By the words of the whole name.
     whole: HashMap<Vec<String>, Vec<usize>>,
     /// By those of the photograph's own part, where the pattern has words beside it.
@@ -95,8 +70,8 @@ struct Expected {
     stars: usize,
 }
 
-impl Expected {
-    fn new(class: &Class<'_>, eyes: &[Eye<'_>]) -> Self {
+impl ExpectedNames {
+    fn new(class: &ClassPattern<'_>, eyes: &[FolderPhotograph<'_>]) -> Self {
         let file = class.pattern.file();
         let pieces: Vec<&str> = file.split('*').collect();
         let stars = pieces.len() - 1;
@@ -127,7 +102,7 @@ impl Expected {
     }
 
     /// The photograph that a file was probably meant for: the one with the longest name in the file's, and how many words that has.
-    fn of(&self, file: &str, place: &Place<'_>, eyes: &[Eye<'_>]) -> Option<(usize, usize)> {
+    fn of(&self, file: &str, place: &MaskLocation<'_>, eyes: &[FolderPhotograph<'_>]) -> Option<(usize, usize)> {
         let all = words_of(file);
         let folders = place.stars(file);
         let agrees = |at: &&usize| {
@@ -154,40 +129,40 @@ impl Expected {
 ///
 /// # Errors
 /// `unused-file` for one that was probably meant as the mask of a photograph that has none, where that means that the lesion is absent.
-pub(super) fn account(found: &Found<'_>, absent: &str) -> Result<Told, StageError> {
-    let mut told = Told::default();
+pub(super) fn account(found: &FolderContents<'_>, absent: &str) -> Result<UnusedReport, StageError> {
+    let mut report = UnusedReport::default();
     let unused: Vec<&str> = found.listed.iter().map(String::as_str).filter(|file| !found.used.contains(file)).collect();
     if unused.is_empty() {
-        return Ok(told);
+        return Ok(report);
     }
-    let places: Vec<Place<'_>> = found.classes.iter().map(|class| Place::new(class, found.eyes)).collect();
-    let mut expected: Vec<Option<Expected>> = places.iter().map(|_| None).collect();
+    let places: Vec<MaskLocation<'_>> = found.classes.iter().map(|class| MaskLocation::new(class, found.eyes)).collect();
+    let mut expected: Vec<Option<ExpectedNames>> = places.iter().map(|_| None).collect();
     let mut lost: Vec<(&str, String)> = Vec::new();
     let mut copies: Vec<(&str, String)> = Vec::new();
     let mut photographs: Vec<&str> = Vec::new();
     let listed: HashSet<&str> = found.listed.iter().map(String::as_str).collect();
     for file in unused {
-        let mut sort = Sort::of(file);
-        if sort == Sort::Pointer && file.strip_suffix(".dvc").is_some_and(|kept| listed.contains(kept)) {
-            sort = Sort::Beside;
+        let mut category = FileCategory::of(file);
+        if category == FileCategory::Pointer && file.strip_suffix(".dvc").is_some_and(|kept| listed.contains(kept)) {
+            category = FileCategory::Ancillary;
         }
         let holding: Vec<usize> = (0..places.len()).filter(|&k| places[k].holds(file)).collect();
         if holding.is_empty() {
-            if sort != Sort::Beside && would_fit(found.photographs, file) {
+            if category != FileCategory::Ancillary && would_fit(found.photographs, file) {
                 photographs.push(file);
-                told.row(sort.reason(), file);
+                report.count(category, file);
             }
             continue;
         }
         if !found.unmatched.contains(file) {
-            told.row(sort.reason(), file);
+            report.count(category, file);
         }
-        if sort == Sort::Beside {
+        if category == FileCategory::Ancillary {
             continue;
         }
         let mut meant: Option<(usize, usize, usize)> = None;
         for &k in &holding {
-            let expected = expected[k].get_or_insert_with(|| Expected::new(places[k].class, found.eyes));
+            let expected = expected[k].get_or_insert_with(|| ExpectedNames::new(places[k].class, found.eyes));
             if let Some((at, length)) = expected.of(file, &places[k], found.eyes)
                 && meant.is_none_or(|(.., longest)| length > longest)
             {
@@ -200,7 +175,7 @@ pub(super) fn account(found: &Found<'_>, absent: &str) -> Result<Told, StageErro
                 let at = found.eyes.iter().position(|eye| !eye.masks.contains_key(places[k].class.name))?;
                 Some((k, at, 0))
             };
-            matches!(sort, Sort::Unfinished | Sort::Pointer).then(|| holding.iter().find_map(lacks))?
+            matches!(category, FileCategory::Unfinished | FileCategory::Pointer).then(|| holding.iter().find_map(lacks))?
         };
         let Some((k, at, _)) = meant.or_else(unnamed) else { continue };
         let (eye, class) = (&found.eyes[at], places[k].class);
@@ -221,7 +196,7 @@ pub(super) fn account(found: &Found<'_>, absent: &str) -> Result<Told, StageErro
         if let [(first, text), ..] = files {
             let count = counted(files.len() as u64, "file");
             let text = format!("{count} not used that {what}, `{first}` first: {text}");
-            told.warnings.push(Warning { code: "unused-file".to_owned(), text });
+            report.warnings.push(Warning { code: "unused-file".to_owned(), text });
         }
     };
     warn(&lost, "may be masks");
@@ -229,9 +204,9 @@ pub(super) fn account(found: &Found<'_>, absent: &str) -> Result<Told, StageErro
     if let Some(first) = photographs.first() {
         let count = counted(photographs.len() as u64, "file");
         let text = format!("{count} where photographs are, not JPEG, PNG or TIFF: `{first}` first");
-        told.warnings.push(Warning { code: "unused-file".to_owned(), text });
+        report.warnings.push(Warning { code: "unused-file".to_owned(), text });
     }
-    Ok(told)
+    Ok(report)
 }
 
 /// Whether a file lies where photographs do, under a name that would fit but for its format.
@@ -249,7 +224,7 @@ fn would_fit(pattern: &Pattern<'_>, file: &str) -> bool {
 }
 
 /// Says of masks without a photograph what nearly fits.
-pub(super) fn nearly(mask: &Fit<'_>, eyes: &[Eye<'_>], near: Option<usize>) -> Option<String> {
+pub(super) fn nearly(mask: &PatternMatch<'_>, eyes: &[FolderPhotograph<'_>], near: Option<usize>) -> Option<String> {
     if let Some(at) = near {
         let eye = &eyes[at];
         return Some(format!(

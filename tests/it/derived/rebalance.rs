@@ -2,22 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use macula::data::counts::Counts;
+use macula::data::counts::PatchCounts;
 use macula::data::patches::{Health, Label, Part, PatchSet};
-use macula::data::rebalance::{Lesions, Recipe, Undetermined, check, rebalance};
+use macula::data::rebalance::{LesionSampling, RebalanceSpec, Undetermined, check, rebalance};
 use proptest::prelude::*;
 
 use super::sets::{part, set, streams};
 
-const KEEP: Recipe =
-    Recipe { lesions: Lesions::Keep, healthy_per_lesion_patch: None, undetermined: Undetermined::Drop };
+const KEEP: RebalanceSpec =
+    RebalanceSpec { lesions: LesionSampling::Keep, healthy_per_lesion_patch: None, undetermined: Undetermined::Drop };
 
 fn positives(set: &PatchSet) -> Vec<u64> {
-    Counts::of(set).positives
+    PatchCounts::of(set).positives
 }
 
-fn codes(recipe: &Recipe, before: &PatchSet, after: &PatchSet) -> Vec<String> {
-    let warnings = check(recipe, &before.info.classes, &Counts::of(before), &Counts::of(after));
+fn codes(recipe: &RebalanceSpec, before: &PatchSet, after: &PatchSet) -> Vec<String> {
+    let warnings = check(recipe, &before.info.classes, &PatchCounts::of(before), &PatchCounts::of(after));
     warnings.into_iter().map(|warning| warning.code).collect()
 }
 
@@ -25,10 +25,10 @@ fn codes(recipe: &Recipe, before: &PatchSet, after: &PatchSet) -> Vec<String> {
 fn undersampling_by_hand_brings_every_class_to_the_smallest() {
     // SE 2, EX 4, HE 6, MA 9; each patch has one class, so each ends with exactly 2.
     let set = set(vec![part("a", "1000*9 0100*6 0000*5"), part("b", "0010*4 0001*2 0000*5")]);
-    let recipe = Recipe { lesions: Lesions::Undersample, ..KEEP };
+    let recipe = RebalanceSpec { lesions: LesionSampling::Undersample, ..KEEP };
     let after = rebalance(&set, &recipe, &streams(1));
     assert_eq!(positives(&after), [2, 2, 2, 2]);
-    assert_eq!(Counts::of(&after).healthy, 10);
+    assert_eq!(PatchCounts::of(&after).healthy, 10);
     assert!(after.info.resampled && !set.info.resampled);
     assert!(codes(&recipe, &set, &after).is_empty());
 }
@@ -38,7 +38,7 @@ fn undersampling_by_hand_counts_lesions_that_ride_along() {
     // SE 2, always with MA; EX 3 alone; MA 2 + 5. The target is 2. SE takes both of its patches, which bring MA to 2, so no
     // other MA patch is taken; EX takes 2 of 3; HE has none.
     let set = set(vec![part("a", "1001*2 1000*5 0010*3")]);
-    let recipe = Recipe { lesions: Lesions::Undersample, ..KEEP };
+    let recipe = RebalanceSpec { lesions: LesionSampling::Undersample, ..KEEP };
     let after = rebalance(&set, &recipe, &streams(1));
     assert_eq!(positives(&after), [2, 0, 2, 2]);
     assert_eq!(after.len(), 4);
@@ -49,7 +49,7 @@ fn undersampling_by_hand_counts_lesions_that_ride_along() {
 fn overshoot_and_an_unchanged_class_are_told() {
     // EX 10 alone is the target; HE 12, each with MA 12; so MA and HE tie at 12, MA first: it takes 10, and HE rides: 10.
     let mixed = set(vec![part("a", "0010*10 1100*12")]);
-    let recipe = Recipe { lesions: Lesions::Undersample, ..KEEP };
+    let recipe = RebalanceSpec { lesions: LesionSampling::Undersample, ..KEEP };
     assert_eq!(positives(&rebalance(&mixed, &recipe, &streams(1))), [10, 10, 10, 0]);
 
     // SE 3 and EX 3 and HE 3 each carry MA: MA has 9 of its 9 patches although the target is 3.
@@ -68,20 +68,20 @@ fn overshoot_and_an_unchanged_class_are_told() {
 #[test]
 fn a_cap_leaves_rarer_classes_alone() {
     let set = set(vec![part("a", "1000*9 0100*6 0001*2 0000")]);
-    let after = rebalance(&set, &Recipe { lesions: Lesions::Cap(5), ..KEEP }, &streams(2));
+    let after = rebalance(&set, &RebalanceSpec { lesions: LesionSampling::Cap(5), ..KEEP }, &streams(2));
     assert_eq!(positives(&after), [5, 5, 0, 2]);
 }
 
 #[test]
 fn oversampling_repeats_patches_up_to_the_largest_class_or_the_limit() {
     let set = set(vec![part("a", "1000*9 0100*4 0001 0000*3")]);
-    let recipe = Recipe { lesions: Lesions::Oversample { at_most: 3 }, ..KEEP };
+    let recipe = RebalanceSpec { lesions: LesionSampling::Oversample { at_most: 3 }, ..KEEP };
     let after = rebalance(&set, &recipe, &streams(2));
     // HE: 4 patches twice are 8, one of them a third time is 9. SE: one patch can stand 3 times only.
     assert_eq!(positives(&after), [9, 9, 0, 3]);
     assert_eq!(after.parts[0].rows.iter().map(|row| row.copies).max(), Some(3));
     assert_eq!(codes(&recipe, &set, &after), ["class-without-positives", "under-target"]);
-    assert_eq!(Counts::of(&after).healthy, 3);
+    assert_eq!(PatchCounts::of(&after).healthy, 3);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn healthy_patches_are_drawn_in_proportion_by_largest_remainder() {
     // 4 lesion patches and 1.5 healthy ones each are 6 of 10: shares 3.0, 1.8, 1.2 are 3 and 1 and 1, and the sixth goes to
     // the remainder .8.
     let set = set(vec![part("a", "1000*4 0000*5"), part("b", "0000*3"), part("c", "0000*2")]);
-    let recipe = Recipe { healthy_per_lesion_patch: Some(1.5), ..KEEP };
+    let recipe = RebalanceSpec { healthy_per_lesion_patch: Some(1.5), ..KEEP };
     for seed in 0..5 {
         let after = rebalance(&set, &recipe, &streams(seed));
         let healthy = |at: usize| after.parts[at].rows.iter().filter(|row| row.health() == Health::Healthy).count();
@@ -101,18 +101,18 @@ fn healthy_patches_are_drawn_in_proportion_by_largest_remainder() {
 #[test]
 fn too_few_healthy_patches_are_all_taken_and_that_is_told() {
     let set = set(vec![part("a", "1000*4 0000*5")]);
-    let recipe = Recipe { healthy_per_lesion_patch: Some(2.0), ..KEEP };
+    let recipe = RebalanceSpec { healthy_per_lesion_patch: Some(2.0), ..KEEP };
     let after = rebalance(&set, &recipe, &streams(1));
-    assert_eq!(Counts::of(&after).healthy, 5);
+    assert_eq!(PatchCounts::of(&after).healthy, 5);
     assert_eq!(codes(&recipe, &set, &after), ["ratio-not-reached"]);
 }
 
 #[test]
 fn undetermined_patches_are_in_neither_pool_unless_asked() {
     let set = set(vec![part("a", "1?00 0?00*3 0000*2")]);
-    let dropped = Counts::of(&rebalance(&set, &KEEP, &streams(1)));
+    let dropped = PatchCounts::of(&rebalance(&set, &KEEP, &streams(1)));
     assert_eq!((dropped.lesion, dropped.undetermined, dropped.healthy), (1, 0, 2));
-    let kept = Counts::of(&rebalance(&set, &Recipe { undetermined: Undetermined::Keep, ..KEEP }, &streams(1)));
+    let kept = PatchCounts::of(&rebalance(&set, &RebalanceSpec { undetermined: Undetermined::Keep, ..KEEP }, &streams(1)));
     assert_eq!((kept.lesion, kept.undetermined, kept.healthy), (1, 3, 2));
 }
 
@@ -121,8 +121,8 @@ fn the_reports_own_case_would_have_been_seen() {
     // Its text: lesions undersampled to the smallest class, healthy patches at 2x. Its figures, after leaving out black
     // patches: 47,914 lesion patches, label sums 11991 28805 17640 3432, as before; 47,914 healthy of 113,146, 1:1.
     let asked =
-        Recipe { lesions: Lesions::Undersample, healthy_per_lesion_patch: Some(2.0), undetermined: Undetermined::Drop };
-    let before = Counts {
+        RebalanceSpec { lesions: LesionSampling::Undersample, healthy_per_lesion_patch: Some(2.0), undetermined: Undetermined::Drop };
+    let before = PatchCounts {
         photographs: 1842,
         patches: 161_060,
         healthy: 113_146,
@@ -131,7 +131,7 @@ fn the_reports_own_case_would_have_been_seen() {
         positives: vec![11_991, 28_805, 17_640, 3_432],
         positive_photographs: vec![1; 4],
     };
-    let done = Counts { patches: 95_828, healthy: 47_914, ..before.clone() };
+    let done = PatchCounts { patches: 95_828, healthy: 47_914, ..before.clone() };
     let classes = ["MA", "HE", "EX", "SE"].map(str::to_owned);
     let warnings = check(&asked, &classes, &before, &done);
     let texts: Vec<&str> = warnings.iter().map(|warning| warning.text.as_str()).collect();
@@ -157,8 +157,8 @@ fn the_reports_own_numbers_are_rebalanced_as_its_text_says() {
     let set = set(vec![part("all", &text)]);
     assert_eq!(positives(&set), [11_991, 28_805, 17_640, 3_432]);
     let recipe =
-        Recipe { lesions: Lesions::Undersample, healthy_per_lesion_patch: Some(2.0), undetermined: Undetermined::Drop };
-    let after = Counts::of(&rebalance(&set, &recipe, &streams(7)));
+        RebalanceSpec { lesions: LesionSampling::Undersample, healthy_per_lesion_patch: Some(2.0), undetermined: Undetermined::Drop };
+    let after = PatchCounts::of(&rebalance(&set, &recipe, &streams(7)));
     // The walk is SE, MA, EX, HE; MA + HE and HE + EX patches bring HE with them.
     assert_eq!([after.positives[0], after.positives[2], after.positives[3]], [3_432; 3]);
     assert!(after.positives[1] >= 3_432);
@@ -178,7 +178,7 @@ proptest! {
     #[test]
     fn undersampled_classes_reach_the_target_or_run_out_of_candidates(set in photographs(), seed in 0..3_u64) {
         let before = positives(&set);
-        let after = rebalance(&set, &Recipe { lesions: Lesions::Undersample, ..KEEP }, &streams(seed));
+        let after = rebalance(&set, &RebalanceSpec { lesions: LesionSampling::Undersample, ..KEEP }, &streams(seed));
         let target = before.iter().copied().filter(|count| *count > 0).min().unwrap_or(0);
         for class in (0..4).filter(|class| before[*class] > 0) {
             // Candidates that are left have a rarer class as well, which had its pick of them.
@@ -193,8 +193,8 @@ proptest! {
 
     #[test]
     fn without_oversampling_no_patch_stands_twice_and_none_is_new(set in photographs(), ratio in 0.0..3.0_f64, seed in 0..3_u64) {
-        for lesions in [Lesions::Keep, Lesions::Undersample, Lesions::Cap(3)] {
-            let recipe = Recipe { lesions, healthy_per_lesion_patch: Some(ratio), undetermined: Undetermined::Drop };
+        for lesions in [LesionSampling::Keep, LesionSampling::Undersample, LesionSampling::Cap(3)] {
+            let recipe = RebalanceSpec { lesions, healthy_per_lesion_patch: Some(ratio), undetermined: Undetermined::Drop };
             let after = rebalance(&set, &recipe, &streams(seed));
             for (part, source) in after.parts.iter().zip(&set.parts) {
                 prop_assert!(part.rows.iter().all(|row| row.copies == 1));
@@ -203,14 +203,14 @@ proptest! {
                 prop_assert_eq!(places.len(), part.rows.len());
                 prop_assert!(part.rows.iter().all(|row| source.rows.contains(row)));
             }
-            let (had, has) = (Counts::of(&set), Counts::of(&after));
+            let (had, has) = (PatchCounts::of(&set), PatchCounts::of(&after));
             prop_assert_eq!(has.healthy, ((ratio * has.lesion as f64).round() as u64).min(had.healthy));
         }
     }
 
     #[test]
     fn the_order_of_photographs_does_not_matter(set in photographs(), seed in 0..3_u64) {
-        let recipe = Recipe { lesions: Lesions::Undersample, healthy_per_lesion_patch: Some(0.7), undetermined: Undetermined::Drop };
+        let recipe = RebalanceSpec { lesions: LesionSampling::Undersample, healthy_per_lesion_patch: Some(0.7), undetermined: Undetermined::Drop };
         let by_name = |set: PatchSet| -> BTreeMap<String, Part> {
             set.parts.into_iter().map(|part| (part.photograph.clone(), part)).collect()
         };

@@ -1,7 +1,7 @@
 //! Labels by another rule, from the mask pixels on record.
 
 use macula::data::patches::{Label, PatchSet};
-use macula::data::relabel::{Less, Rule, relabel};
+use macula::data::relabel::{BelowRule, LabelRule, relabel};
 
 use super::sets::{part, set};
 
@@ -27,32 +27,32 @@ fn first(set: &PatchSet) -> String {
 
 const PATCHES: [(&str, u32); 5] = [("0000", 0), ("1000", 1), ("1000", 15), ("1000", 16), ("?000", 0)];
 
-fn rule(min_pixels: u32, less: Less) -> Rule {
-    Rule { min_pixels, min_share: 0.0, less }
+fn rule(min_pixels: u32, less: BelowRule) -> LabelRule {
+    LabelRule { min_pixels, min_share: 0.0, less }
 }
 
 #[test]
 fn a_stricter_rule_makes_small_lesions_absent_unknown_or_none() {
     let set = made(&PATCHES);
-    let (absent, changed) = relabel(&set, &rule(16, Less::Absent));
+    let (absent, changed) = relabel(&set, &rule(16, BelowRule::Absent));
     assert_eq!((first(&absent).as_str(), changed), ("0001?", vec![2, 0, 0, 0]));
-    assert_eq!(first(&relabel(&set, &rule(16, Less::Unknown)).0), "0??1?");
-    assert_eq!(first(&relabel(&set, &rule(16, Less::Drop)).0), "01?", "patches without the lesion stay");
+    assert_eq!(first(&relabel(&set, &rule(16, BelowRule::Unknown)).0), "0??1?");
+    assert_eq!(first(&relabel(&set, &rule(16, BelowRule::Drop)).0), "01?", "patches without the lesion stay");
     assert_eq!(absent.info.min_pixels, 16, "augmentation of kept masks goes by the set's rule");
 }
 
 #[test]
 fn a_looser_rule_finds_again_what_a_stricter_one_left_out() {
     let set = made(&PATCHES);
-    let strict = relabel(&set, &rule(16, Less::Absent)).0;
-    let (loose, changed) = relabel(&strict, &rule(1, Less::Absent));
+    let strict = relabel(&set, &rule(16, BelowRule::Absent)).0;
+    let (loose, changed) = relabel(&strict, &rule(1, BelowRule::Absent));
     assert_eq!((loose, changed), (set, vec![2, 0, 0, 0]));
 }
 
 #[test]
 fn a_share_is_of_the_patchs_area_as_released() {
     let mut set = made(&PATCHES);
-    let share = |least: f64| Rule { min_pixels: 1, min_share: least, less: Less::Absent };
+    let share = |least: f64| LabelRule { min_pixels: 1, min_share: least, less: BelowRule::Absent };
     // 16 of 256 pixels.
     assert_eq!(first(&relabel(&set, &share(0.0625)).0), "0001?");
     assert_eq!(first(&relabel(&set, &share(0.0626)).0), "0000?");
@@ -65,5 +65,5 @@ fn a_share_is_of_the_patchs_area_as_released() {
 fn copies_count() {
     let mut set = made(&PATCHES);
     set.parts[0].rows[1].copies = 3;
-    assert_eq!(relabel(&set, &rule(2, Less::Absent)).1, [3, 0, 0, 0]);
+    assert_eq!(relabel(&set, &rule(2, BelowRule::Absent)).1, [3, 0, 0, 0]);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use macula::base::{Digest, Streams};
-use macula::data::patches::{Label, Part, PatchSet, Row, SetInfo};
+use macula::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo};
 use macula::store::Entry;
 
 /// Labels of a patch from text, one letter a class: `1` present, `0` absent, `?` unknown.
@@ -18,10 +18,10 @@ pub(crate) fn labels(text: &str) -> Vec<Label> {
 }
 
 /// A grey patch of 16 px in the column `column`.
-pub(crate) fn row(column: u32, text: &str) -> Row {
+pub(crate) fn row(column: u32, text: &str) -> PatchRow {
     let mut histogram = [0; 256];
     histogram[100] = 256;
-    Row {
+    PatchRow {
         x: 16 * column,
         y: 0,
         index: column,

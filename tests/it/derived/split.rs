@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use macula::base::Digest;
-use macula::data::names::named;
+use macula::data::split_names::named;
 use macula::data::patches::{Part, PatchSet};
 use macula::data::photographs::Official;
-use macula::data::split::{Unit, drawn, folded, official, side_of, sum_to_one, units};
+use macula::data::split::{SplitUnit, drawn, folded, official, side_of, sum_to_one, units};
 use macula::stage::StageError;
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ fn on_side(side: Official, part: Part) -> Part {
     Part { official: Some(side), ..part }
 }
 
-fn sides(set: &PatchSet, unit: Unit, seed: u64) -> Vec<usize> {
+fn sides(set: &PatchSet, unit: SplitUnit, seed: u64) -> Vec<usize> {
     let all: Vec<usize> = (0..set.parts.len()).collect();
     let mut sides = vec![usize::MAX; all.len()];
     for (at, side) in drawn(set, unit, &all, &SHARES, &streams(seed)) {
@@ -50,15 +50,15 @@ fn photographs_of_a_patient_and_copies_of_a_photograph_are_one_unit() {
     ];
     let set = set(parts);
     let together = |unit| units(&set, unit).into_iter().map(|unit| unit.parts).collect::<Vec<_>>();
-    assert_eq!(together(Unit::Patient), [vec![0, 4], vec![1], vec![2, 3]]);
-    assert_eq!(together(Unit::Photograph), [vec![0], vec![1], vec![2, 3], vec![4]]);
+    assert_eq!(together(SplitUnit::Patient), [vec![0, 4], vec![1], vec![2, 3]]);
+    assert_eq!(together(SplitUnit::Photograph), [vec![0], vec![1], vec![2, 3], vec![4]]);
 }
 
 #[test]
 fn patients_who_share_a_photograph_are_one_unit() {
     let same = |name: &str| Part { digest: Digest::of(b"same"), ..part(name, "1000") };
     let set = set(vec![of_patient("P1", same("a")), of_patient("P2", same("b")), of_patient("P2", part("c", "0000"))]);
-    assert_eq!(units(&set, Unit::Patient).len(), 1);
+    assert_eq!(units(&set, SplitUnit::Patient).len(), 1);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn the_official_training_side_is_shared_out_where_there_is_no_validation_side() 
     parts.extend((0..5).map(|at| on_side(Official::Test, part(&format!("b{at}"), "1000 0000*3"))));
     let set = set(parts);
     // 0.6 and 0.2 of the training side are three quarters and one quarter of it: 15 and 5.
-    let sides = official(&set, Unit::Patient, SHARES, &streams(1)).unwrap();
+    let sides = official(&set, SplitUnit::Patient, SHARES, &streams(1)).unwrap();
     let on = |side| sides.iter().filter(|at| **at == side).count();
     assert_eq!([on(0), on(1), on(2)], [15, 5, 5]);
     assert!(sides[20..].iter().all(|side| *side == 2));
@@ -81,9 +81,9 @@ fn official_sides_are_taken_as_they_are_and_a_photograph_without_one_is_an_error
         on_side(Official::Train, part("b", "1000")),
         on_side(Official::Test, part("c", "1000")),
     ];
-    assert_eq!(official(&set(parts.clone()), Unit::Patient, SHARES, &streams(1)).unwrap(), [1, 0, 2]);
+    assert_eq!(official(&set(parts.clone()), SplitUnit::Patient, SHARES, &streams(1)).unwrap(), [1, 0, 2]);
     parts.push(part("d", "0000"));
-    let error = official(&set(parts), Unit::Patient, SHARES, &streams(1)).unwrap_err();
+    let error = official(&set(parts), SplitUnit::Patient, SHARES, &streams(1)).unwrap_err();
     assert_eq!(text_of(&error), ("official-side", "photograph `d` has no official side".into(), Some("by")));
 }
 
@@ -141,7 +141,7 @@ fn photographs() -> impl Strategy<Value = PatchSet> {
 proptest! {
     #[test]
     fn sides_are_disjoint_and_complete_and_patients_stay_whole(set in photographs(), seed in 0..3_u64) {
-        let sides = sides(&set, Unit::Patient, seed);
+        let sides = sides(&set, SplitUnit::Patient, seed);
         prop_assert!(sides.iter().all(|side| *side < 3));
         let split = [0, 1, 2].map(|side| side_of(&set, &sides, side));
         prop_assert_eq!(split.iter().map(|side| side.parts.len()).sum::<usize>(), set.parts.len());
@@ -154,10 +154,10 @@ proptest! {
 
     #[test]
     fn the_order_of_photographs_does_not_matter(set in photographs(), seed in 0..3_u64) {
-        let before = sides(&set, Unit::Patient, seed);
+        let before = sides(&set, SplitUnit::Patient, seed);
         let mut reversed = set.clone();
         reversed.parts.reverse();
-        let mut after = sides(&reversed, Unit::Patient, seed);
+        let mut after = sides(&reversed, SplitUnit::Patient, seed);
         after.reverse();
         prop_assert_eq!(before, after);
     }
@@ -176,7 +176,7 @@ fn every_photograph_is_on_the_test_side_of_one_fold_and_patients_stay_whole() {
     let set = set(parts);
     let mut tested = vec![0; set.parts.len()];
     for fold in 0..4 {
-        let sides = folded(&set, Unit::Patient, (fold, 4), [0.75, 0.25, 0.0], &streams(3)).unwrap();
+        let sides = folded(&set, SplitUnit::Patient, (fold, 4), [0.75, 0.25, 0.0], &streams(3)).unwrap();
         for (at, side) in sides.iter().enumerate() {
             tested[at] += usize::from(*side == 2);
             let same = sides[at ^ 1..].first().filter(|_| (at ^ 1) < sides.len());
@@ -187,6 +187,6 @@ fn every_photograph_is_on_the_test_side_of_one_fold_and_patients_stay_whole() {
         assert!(positives(2) >= 1 && positives(1) >= 1 && positives(0) >= 3, "fold {fold}: {sides:?}");
     }
     assert_eq!(tested, vec![1; 23]);
-    let none = folded(&set, Unit::Patient, (0, 4), [0.0, 0.0, 1.0], &streams(3)).unwrap_err();
+    let none = folded(&set, SplitUnit::Patient, (0, 4), [0.0, 0.0, 1.0], &streams(3)).unwrap_err();
     assert_eq!(text_of(&none).0, "shares");
 }

@@ -1,16 +1,16 @@
 //! Iterative stratification over groups.
 
-use macula::data::stratify::{Group, stratify};
+use macula::data::stratify::{GroupCounts, stratify};
 use proptest::prelude::*;
 
 use super::sets::streams;
 
-fn group(name: &str, positives: &[u64], patches: u64) -> Group {
-    Group { identity: name.as_bytes().to_vec(), positives: positives.to_vec(), patches }
+fn group(name: &str, positives: &[u64], patches: u64) -> GroupCounts {
+    GroupCounts { identity: name.as_bytes().to_vec(), positives: positives.to_vec(), patches }
 }
 
 /// How far the shares of each class are from what was asked, at worst over sides, per class.
-fn deviation(groups: &[Group], sides: &[usize], shares: &[f64], class: usize) -> f64 {
+fn deviation(groups: &[GroupCounts], sides: &[usize], shares: &[f64], class: usize) -> f64 {
     let all: u64 = groups.iter().map(|group| group.positives[class]).sum();
     let reached = |side: usize| {
         let here: u64 =
@@ -52,7 +52,7 @@ fn by_hand_a_group_goes_to_the_side_that_needs_its_class_most() {
 
 #[test]
 fn groups_without_any_class_even_out_the_patches() {
-    let groups: Vec<Group> = (0..10).map(|at| group(&format!("healthy {at}"), &[0, 0], 12)).collect();
+    let groups: Vec<GroupCounts> = (0..10).map(|at| group(&format!("healthy {at}"), &[0, 0], 12)).collect();
     let sides = stratify(&groups, &[0.7, 0.2, 0.1], &streams(3));
     let on = |side| sides.iter().filter(|at| **at == side).count();
     assert_eq!([on(0), on(1), on(2)], [7, 2, 1]);
@@ -60,7 +60,7 @@ fn groups_without_any_class_even_out_the_patches() {
 
 #[test]
 fn another_seed_is_another_split() {
-    let groups: Vec<Group> = (0..12).map(|at| group(&at.to_string(), &[3], 20)).collect();
+    let groups: Vec<GroupCounts> = (0..12).map(|at| group(&at.to_string(), &[3], 20)).collect();
     let splits: Vec<Vec<usize>> = (0..4).map(|seed| stratify(&groups, &[0.5, 0.5], &streams(seed))).collect();
     assert!(splits[1..].iter().any(|split| *split != splits[0]));
 }
@@ -70,7 +70,7 @@ fn rare_classes_are_shared_out_better_than_by_chance() {
     // 54 photographs whose classes are about as rare and uneven as IDRiD's: the last is in a quarter of them.
     let mut draw = streams(1).stream("counts", 0, &[]);
     let mut some = |chance: f64, most: u64| if draw.chance(chance) { 1 + draw.below(most) } else { 0 };
-    let groups: Vec<Group> = (0..54)
+    let groups: Vec<GroupCounts> = (0..54)
         .map(|at| {
             group(&format!("photograph {at}"), &[some(0.95, 60), some(0.9, 50), some(0.8, 60), some(0.26, 12)], 140)
         })
@@ -95,7 +95,7 @@ fn rare_classes_are_shared_out_better_than_by_chance() {
     assert!(sum(stratified) < 0.75 * sum(by_chance), "all classes: {stratified:.4?}, by chance {by_chance:.4?}");
 }
 
-fn groups() -> impl Strategy<Value = Vec<Group>> {
+fn groups() -> impl Strategy<Value = Vec<GroupCounts>> {
     let one = (prop::collection::vec(prop_oneof![3 => Just(0_u64), 1 => 1..30_u64], 3), 1..60_u64);
     prop::collection::vec(one, 1..40).prop_map(|drawn| {
         (0..).zip(drawn).map(|(at, (positives, patches))| group(&format!("group {at}"), &positives, patches)).collect()
@@ -108,7 +108,7 @@ proptest! {
         let sides = stratify(&groups, &[0.6, 0.25, 0.15], &streams(seed));
         let mut order: Vec<usize> = (0..groups.len()).collect();
         streams(seed).stream("shuffle", 0, &[]).shuffle(&mut order);
-        let shuffled: Vec<Group> = order.iter().map(|at| groups[*at].clone()).collect();
+        let shuffled: Vec<GroupCounts> = order.iter().map(|at| groups[*at].clone()).collect();
         let again = stratify(&shuffled, &[0.6, 0.25, 0.15], &streams(seed));
         let expected: Vec<usize> = order.iter().map(|at| sides[*at]).collect();
         prop_assert_eq!(again, expected);
@@ -124,7 +124,7 @@ proptest! {
 fn with_many_groups_every_share_is_near_what_was_asked() {
     for seed in 0..5 {
         let mut draw = streams(seed).stream("many", 0, &[]);
-        let groups: Vec<Group> = (0..300)
+        let groups: Vec<GroupCounts> = (0..300)
             .map(|at| {
                 let positives = [1.0, 0.5, 0.1].map(|chance| if draw.chance(chance) { 1 + draw.below(20) } else { 0 });
                 group(&format!("group {at}"), &positives, 50 + draw.below(20))

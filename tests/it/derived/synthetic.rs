@@ -1,10 +1,10 @@
 //! Made photographs: the same everywhere, each by itself, with masks where the lesions are.
 
 use macula::base::{Digest, Streams};
-use macula::data::picture::{Samples, png};
-use macula::data::synthetic::{CLASSES, Fundus, Recipe, Side, fundus};
+use macula::data::png_image::{PixelFormat, png};
+use macula::data::synthetic::{CLASSES, Fundus, FundusSpec, Laterality, fundus};
 
-const RECIPE: Recipe = Recipe { size: 160, healthy: 0.25, severity: 1.0, per_patient: 2 };
+const RECIPE: FundusSpec = FundusSpec { size: 160, healthy: 0.25, severity: 1.0, per_patient: 2 };
 
 fn streams() -> Streams {
     Streams::new(7, "synthetic")
@@ -17,8 +17,8 @@ fn brightness(made: &Fundus, pixel: usize) -> u32 {
 #[test]
 fn a_made_photograph_has_the_same_bytes_on_every_machine() {
     let made = fundus(&RECIPE, &streams(), 2);
-    let mut all = png(&made.rgb, 160, 160, Samples::Rgb);
-    made.masks.iter().for_each(|mask| all.extend(png(mask, 160, 160, Samples::Grey)));
+    let mut all = png(&made.rgb, 160, 160, PixelFormat::Rgb);
+    made.masks.iter().for_each(|mask| all.extend(png(mask, 160, 160, PixelFormat::Grey)));
     // Another digest means another output: raise the version of `synthetic`, then write the new one here.
     assert_eq!(Digest::of(&all).to_string(), "fe9a87f77c2c87152384862e692485dfed2e9d06e7c124903fb1f040b48f0074");
 }
@@ -33,16 +33,16 @@ fn a_photograph_depends_on_its_number_and_not_on_how_many_there_are() {
 
 #[test]
 fn patients_have_a_right_eye_first_then_a_left_one() {
-    let eyes: Vec<(u64, Side)> = (0..4)
-        .map(|number| fundus(&Recipe { size: 128, ..RECIPE }, &streams(), number))
+    let eyes: Vec<(u64, Laterality)> = (0..4)
+        .map(|number| fundus(&FundusSpec { size: 128, ..RECIPE }, &streams(), number))
         .map(|made| (made.patient, made.side))
         .collect();
-    assert_eq!(eyes, [(0, Side::Right), (0, Side::Left), (1, Side::Right), (1, Side::Left)]);
+    assert_eq!(eyes, [(0, Laterality::Right), (0, Laterality::Left), (1, Laterality::Right), (1, Laterality::Left)]);
 }
 
 #[test]
 fn the_share_without_lesions_holds_for_every_run_of_photographs() {
-    let recipe = Recipe { size: 128, ..RECIPE };
+    let recipe = FundusSpec { size: 128, ..RECIPE };
     for seed in 0..2 {
         let healthy = (0..24)
             .filter(|number| {
@@ -71,8 +71,8 @@ fn the_corners_are_black_and_the_middle_is_a_reddish_retina() {
 #[test]
 fn red_lesions_are_darker_and_bright_lesions_brighter_than_the_same_eye_without_them() {
     let size = 256;
-    let ill = Recipe { size, healthy: 0.0, ..RECIPE };
-    let well = Recipe { healthy: 1.0, ..ill };
+    let ill = FundusSpec { size, healthy: 0.0, ..RECIPE };
+    let well = FundusSpec { healthy: 1.0, ..ill };
     let mut difference = [0.0; 4];
     let mut seen = [0_u32; 4];
     for number in 0..12 {
@@ -96,8 +96,8 @@ fn red_lesions_are_darker_and_bright_lesions_brighter_than_the_same_eye_without_
 
 #[test]
 fn away_from_masks_lesions_leave_the_photograph_as_it_is() {
-    let ill = Recipe { size: 200, healthy: 0.0, ..RECIPE };
-    let well = Recipe { healthy: 1.0, ..ill };
+    let ill = FundusSpec { size: 200, healthy: 0.0, ..RECIPE };
+    let well = FundusSpec { healthy: 1.0, ..ill };
     let (with, without) = (fundus(&ill, &streams(), 0), fundus(&well, &streams(), 0));
     let changed = |at: usize| (0..3).any(|c| with.rgb[3 * at + c].abs_diff(without.rgb[3 * at + c]) > 6);
     let masked = |x: i64, y: i64| {

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::Path;
 
 use macula::data::bitmap::Bitmap;
-use macula::data::mask::{Content, Mask, Threshold};
+use macula::data::mask::{MaskContent, Mask, Threshold};
 use proptest::prelude::*;
 
-const LESION: Content = Content::Lesion(Threshold::Automatic);
+const LESION: MaskContent = MaskContent::Lesion(Threshold::Automatic);
 
 fn disc(x: usize, y: usize) -> bool {
     (x as i64 - 30).pow(2) + (y as i64 - 20).pow(2) <= 140
@@ -284,9 +284,9 @@ fn a_mask_that_ends_too_early_says_so() {
 #[test]
 fn a_threshold_leaves_anti_aliased_edges_out() {
     let grey: Vec<u8> = vec![0, 1, 127, 128, 254, 255];
-    let png = macula::data::picture::png(&grey, 6, 1, macula::data::picture::Samples::Grey);
+    let png = macula::data::png_image::png(&grey, 6, 1, macula::data::png_image::PixelFormat::Grey);
     let set = |threshold| {
-        let mask = Mask::read(&png, Content::Lesion(threshold)).unwrap();
+        let mask = Mask::read(&png, MaskContent::Lesion(threshold)).unwrap();
         (0..6).filter(|&x| mask.bits().get(x, 0)).collect::<Vec<_>>()
     };
     assert_eq!(set(Threshold::From(1)), [1, 2, 3, 4, 5]);

@@ -9,6 +9,6 @@ mod patches;
 mod photographs;
 mod readings;
 mod real;
-mod remarks;
+mod mask_issues;
 mod roles;
 mod sources;

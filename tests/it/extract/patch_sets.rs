@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use macula::base::Digest;
-use macula::data::patches::{Label, Part, PatchSet, Row, SetInfo, Shard, shard_head};
+use macula::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo, Shard, shard_head};
 use macula::data::photographs::Official;
 use macula::store::Objects;
 
@@ -20,11 +20,11 @@ pub(crate) fn info(masks: bool) -> SetInfo {
     }
 }
 
-fn row(index: u32) -> Row {
+fn row(index: u32) -> PatchRow {
     let mut histogram = [0; 256];
     histogram[index as usize] = 60;
     histogram[255] = 4;
-    Row {
+    PatchRow {
         x: index * 8,
         y: 16,
         index,

@@ -1,7 +1,7 @@
 //! `preprocess` and `extract` on small made photographs.
 
 use macula::data::patches::{Label, PatchSet, Shard};
-use macula::data::picture::{Samples, png};
+use macula::data::png_image::{PixelFormat, png};
 use macula::lang::value::Value;
 use macula::stage::{Outcome, StageError};
 use macula::store::Tree;
@@ -23,13 +23,13 @@ fn write(lab: &Lab, name: &str, lesions: &[(usize, usize)]) {
             if x < 3 { [0; 3] } else { [100 + x, 50 + y, (x * y) % 60].map(|value| value as u8) }
         })
         .collect();
-    lab.write(&format!("photographs/{name}.png"), &png(&rgb, WIDTH as u32, HEIGHT as u32, Samples::Rgb));
+    lab.write(&format!("photographs/{name}.png"), &png(&rgb, WIDTH as u32, HEIGHT as u32, PixelFormat::Rgb));
     let mut mask = vec![0; WIDTH * HEIGHT];
     for &(x, y) in lesions {
         mask[y * WIDTH + x] = 255;
     }
-    lab.write(&format!("ma/{name}.png"), &png(&mask, WIDTH as u32, HEIGHT as u32, Samples::Grey));
-    let none = png(&vec![0; WIDTH * HEIGHT], WIDTH as u32, HEIGHT as u32, Samples::Grey);
+    lab.write(&format!("ma/{name}.png"), &png(&mask, WIDTH as u32, HEIGHT as u32, PixelFormat::Grey));
+    let none = png(&vec![0; WIDTH * HEIGHT], WIDTH as u32, HEIGHT as u32, PixelFormat::Grey);
     lab.write(&format!("he/{name}.png"), &none);
 }
 
@@ -163,7 +163,7 @@ fn a_class_without_any_positive_is_told() {
 fn a_mask_of_another_size_names_both_files() {
     let lab = Lab::new();
     write(&lab, "a", &[]);
-    lab.write("ma/a.png", &png(&[0; 12], 4, 3, Samples::Grey));
+    lab.write("ma/a.png", &png(&[0; 12], 4, 3, PixelFormat::Grey));
     let photographs = tree(&lab.folder(&[]).unwrap());
     let error = lab.extract(&photographs, &[]).unwrap_err();
     let StageError::Input { code, text, .. } = &error else { panic!("{error}") };

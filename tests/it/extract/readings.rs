@@ -2,7 +2,7 @@
 
 use macula::data::bitmap::Bitmap;
 use macula::data::decode::Photograph;
-use macula::data::mask::{Content, Mask, Seen, Threshold};
+use macula::data::mask::{MaskContent, Mask, MaskValues, Threshold};
 use macula::stage::StageError;
 
 use super::made::{LITTLE, Order, Page, exif, jpeg_with, png, tiff, zlib};
@@ -14,7 +14,7 @@ const ORDERS: [Order; 4] =
 const SHOWN: [&str; 8] = ["ab/cd/ef", "ba/dc/fe", "fe/dc/ba", "ef/cd/ab", "ace/bdf", "eca/fdb", "fdb/eca", "bdf/ace"];
 
 fn mask(bytes: &[u8]) -> Result<Mask, String> {
-    Mask::read(bytes, Content::Lesion(Threshold::Automatic))
+    Mask::read(bytes, MaskContent::Lesion(Threshold::Automatic))
 }
 
 fn places(mask: &Mask) -> Vec<(usize, usize)> {
@@ -169,7 +169,7 @@ fn a_palette_means_the_same_in_png_and_tiff() {
     // A palette of greys is grey, and a transparent colour is no lesion.
     let ramp: Vec<u8> = (0..=255).flat_map(|grey| [grey; 3]).collect();
     let soft = mask(&png((4, 1), 8, 3, &[0, 1, 128, 255], &[(b"PLTE", &ramp)], &[])).unwrap();
-    assert_eq!((places(&soft), soft.seen()), (vec![(2, 0), (3, 0)], Seen::Soft));
+    assert_eq!((places(&soft), soft.seen()), (vec![(2, 0), (3, 0)], MaskValues::Soft));
     let clear = png((3, 1), 8, 3, &[0, 1, 2], &[(b"PLTE", &[0, 0, 0, 9, 9, 9, 9, 0, 0]), (b"tRNS", &[255, 0])], &[]);
     assert_eq!(places(&mask(&clear).unwrap()), [(2, 0)]);
 }
@@ -249,22 +249,22 @@ fn two_values_are_lesion_and_background_and_more_are_told() {
         assert_eq!(mask(&tiff(LITTLE, &[page])).as_ref(), Ok(&read), "{pixels:?} as TIFF");
         (places(&read).into_iter().map(|(x, _)| x).collect::<Vec<_>>(), read.seen())
     };
-    assert_eq!(grey(&[0, 0, 1, 1]), (vec![2, 3], Seen::Two));
-    assert_eq!(grey(&[0, 0, 0, 100]), (vec![3], Seen::Two));
-    assert_eq!(grey(&[255, 255]), (vec![0, 1], Seen::Two));
-    assert_eq!(grey(&[0, 0, 0, 0, 60, 127, 128, 255]), (vec![6, 7], Seen::Soft));
+    assert_eq!(grey(&[0, 0, 1, 1]), (vec![2, 3], MaskValues::Two));
+    assert_eq!(grey(&[0, 0, 0, 100]), (vec![3], MaskValues::Two));
+    assert_eq!(grey(&[255, 255]), (vec![0, 1], MaskValues::Two));
+    assert_eq!(grey(&[0, 0, 0, 0, 60, 127, 128, 255]), (vec![6, 7], MaskValues::Soft));
     // Numbers of lesions or classes are not edges.
-    assert_eq!(grey(&[0, 0, 0, 0, 0, 0, 1, 2, 3]), (vec![6, 7, 8], Seen::Many));
-    assert_eq!(grey(&[9, 40, 90, 250, 77, 31]), (vec![0, 1, 2, 3, 4, 5], Seen::Photograph));
+    assert_eq!(grey(&[0, 0, 0, 0, 0, 0, 1, 2, 3]), (vec![6, 7, 8], MaskValues::Many));
+    assert_eq!(grey(&[9, 40, 90, 250, 77, 31]), (vec![0, 1, 2, 3, 4, 5], MaskValues::Photograph));
     let colours = [[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 0]].concat();
     let read = mask(&png((4, 1), 8, 2, &colours, &[], &[])).unwrap();
-    assert_eq!((places(&read), read.seen()), (vec![(1, 0), (2, 0)], Seen::Many));
+    assert_eq!((places(&read), read.seen()), (vec![(1, 0), (2, 0)], MaskValues::Many));
     // An edge that is soft by its alpha.
     let alpha = [[0, 0], [255, 90], [255, 200], [255, 255]].concat();
     let read = mask(&png((4, 1), 8, 4, &alpha, &[], &[])).unwrap();
-    assert_eq!((places(&read), read.seen()), (vec![(2, 0), (3, 0)], Seen::Soft));
-    let all = Mask::read(&png((4, 1), 8, 4, &alpha, &[], &[]), Content::Lesion(Threshold::From(1))).unwrap();
-    assert_eq!((places(&all), all.seen()), (vec![(1, 0), (2, 0), (3, 0)], Seen::Two), "as the pipeline says");
+    assert_eq!((places(&read), read.seen()), (vec![(2, 0), (3, 0)], MaskValues::Soft));
+    let all = Mask::read(&png((4, 1), 8, 4, &alpha, &[], &[]), MaskContent::Lesion(Threshold::From(1))).unwrap();
+    assert_eq!((places(&all), all.seen()), (vec![(1, 0), (2, 0), (3, 0)], MaskValues::Two), "as the pipeline says");
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn a_mask_in_jpeg_is_read_only_where_the_pipeline_says_from_which_value() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/expected/pictures/baseline.jpg");
     let jpeg = std::fs::read(file).unwrap();
     assert_eq!(mask(&jpeg).unwrap_err(), "it is a JPEG, which blurs masks");
-    let read = Mask::read(&jpeg, Content::Lesion(Threshold::From(200))).unwrap();
+    let read = Mask::read(&jpeg, MaskContent::Lesion(Threshold::From(200))).unwrap();
     let photograph = decode(&jpeg).unwrap();
     let mut right = Bitmap::new(61, 45);
     for (i, _) in photograph.rgb.as_chunks::<3>().0.iter().enumerate().filter(|(_, rgb)| rgb.iter().any(|&v| v >= 200))

@@ -2,7 +2,7 @@
 //!
 //! Four photographs here, with two and more lesions, with all four, with two absent; all 54 in `tests/bench/extract.sh`.
 
-use macula::data::mask::{Content, Mask, Threshold};
+use macula::data::mask::{MaskContent, Mask, Threshold};
 use macula::lang::value::Value;
 use macula::stage::{Cell, Outcome};
 use macula::store::Tree;
@@ -75,7 +75,7 @@ fn masks_as_released_are_the_re_encoded_ones() {
                 data.join(tree).join(folder).join(format!("{name}.tif"))
             })
             .find(|path| path.exists());
-        let read = |path| Mask::read(&std::fs::read(path).unwrap(), Content::Lesion(Threshold::Automatic)).unwrap();
+        let read = |path| Mask::read(&std::fs::read(path).unwrap(), MaskContent::Lesion(Threshold::Automatic)).unwrap();
         assert_eq!(read(file), read(lesion.unwrap()), "{name}");
         compared += 1;
     }

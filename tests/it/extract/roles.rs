@@ -326,7 +326,7 @@ fn a_mask_is_named_by_its_own_path_though_another_has_the_same_bytes() {
     let lab = Lab::new();
     let picture = |side: u32| {
         let pixels = vec![0; (3 * side * side) as usize];
-        macula::data::picture::png(&pixels, side, side, macula::data::picture::Samples::Rgb)
+        macula::data::png_image::png(&pixels, side, side, macula::data::png_image::PixelFormat::Rgb)
     };
     for (name, side) in [("a", 16), ("b", 8), ("c", 16)] {
         lab.write(&format!("p/{name}.png"), &picture(side));

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use macula::base::Digest;
 use macula::data::decode::Photograph;
-use macula::data::mask::{Content, Mask, Threshold};
+use macula::data::mask::{MaskContent, Mask, Threshold};
 use macula::data::predictions::Predictions;
 use macula::data::table::{Column, Columns};
 use macula::learn::network::Weights;
@@ -73,7 +73,7 @@ fn photograph(bytes: &[u8]) -> Result<(), String> {
 }
 
 fn mask(bytes: &[u8]) -> Result<(), String> {
-    Mask::read(bytes, Content::Lesion(Threshold::Automatic)).map(|_| ())
+    Mask::read(bytes, MaskContent::Lesion(Threshold::Automatic)).map(|_| ())
 }
 
 #[test]

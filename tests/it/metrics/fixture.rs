@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use macula::base::{Digest, Streams};
-use macula::data::patches::{Label, Part, PatchSet, Row, SetInfo, ShardBytes};
+use macula::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo, ShardBytes};
 use macula::store::Objects;
 
 pub(crate) const CLASSES: [&str; 4] = ["MA", "HE", "EX", "SE"];
@@ -64,7 +64,7 @@ pub(crate) fn set(extent: Extent, objects: &Objects) -> (PatchSet, Vec<f32>) {
             paint(&mut shard.parts().0[index as usize * one..][..one], info.side(), &labels, &mut stream);
             let x = index % 8 * size;
             let y = index / 8 * size;
-            rows.push(Row {
+            rows.push(PatchRow {
                 x,
                 y,
                 index,

@@ -2,7 +2,7 @@
 
 use macula::data::bitmap::Bitmap;
 use macula::data::decode::Photograph;
-use macula::data::heat::{Cover, MapInfo, Overlay, ScoreMap, class_picture, overlay};
+use macula::data::heat::{CellGrid, MapInfo, OverlayStyle, ScoreMap, class_picture, overlay};
 use macula::data::mask::Mask;
 use macula::data::patches::Label;
 use macula::learn::evaluation::{HALF, Judged, of_classes, of_photographs};
@@ -14,7 +14,7 @@ use macula::store::{Objects, Tree};
 use crate::metrics::fixture::{TINY, set};
 
 fn map() -> ScoreMap {
-    let cover = Cover { size: 16, stride: 8, width: 60, height: 44 };
+    let cover = CellGrid { size: 16, stride: 8, width: 60, height: 44 };
     let places = cover.places();
     let score = |at: usize| (at * 37 % 101) as f64 / 100.0;
     // The first row of patches is black.
@@ -62,7 +62,7 @@ fn the_files_of_a_map_do_not_move() {
         &Photograph { width: 60, height: 44, rgb },
         &[Some(Mask::released(bits)), None],
         &map,
-        Overlay { alpha: 0.6, side: 1024 },
+        OverlayStyle { alpha: 0.6, side: 1024 },
     );
     let mut tree = Tree::default();
     map.write(&mut tree, &objects).expect("written");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use macula::base::{Digest, Streams};
-use macula::data::patches::{Label, Part, PatchSet, Row, SetInfo, ShardBytes};
+use macula::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo, ShardBytes};
 use macula::lang::network::{Layer, NetworkSpec};
 use macula::lang::value::Value;
 use macula::stage::{Ctx, Inputs, Metrics, Named, Outcome, Params, Progress, StageError, Stop, Warning, Work};
@@ -66,7 +66,7 @@ impl Made {
                 mask[centre / 8] |= 0x80 >> (centre % 8);
             }
             let label = |present: bool| if present { Label::Present } else { Label::Absent };
-            rows.push(Row {
+            rows.push(PatchRow {
                 x: index * info.size,
                 y: 0,
                 index,

@@ -8,16 +8,15 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::bitmap::{Bitmap, Rect};
-use super::black::Black;
-use super::cut;
+use super::black_filter::BlackFilter;
+use super::patch_pixels;
 use super::decode::Photograph;
 use super::grid::Grid;
-use super::item::Opened;
+use super::item::{Annotation, OpenPhotograph};
 use super::mask::Mask;
-use super::patches::{Health, Label, Part, Row, SetInfo, mask_bytes, shard_head};
-use super::photographs::WithoutMask;
+use super::patches::{Health, Label, Part, PatchRow, SetInfo, mask_bytes, shard_head};
 use super::pixel_counts::PixelCounts;
-use super::remarks;
+use super::mask_issues;
 use crate::stage::StageError;
 use crate::store::{Entry, Objects, Tree};
 
@@ -26,7 +25,7 @@ const BATCH_BYTES: usize = 1 << 20;
 
 /// How patches are cut and labelled.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rule {
+pub struct ExtractionSpec {
     /// Where patches lie.
     pub grid: Grid,
     /// Context kept around each patch, px.
@@ -44,11 +43,11 @@ thread_local! {
     static MEMORY: Cell<Photograph> = Cell::default();
 }
 
-/// Cuts the photograph `name`. The result holds its part, its shard and its [`Tally`].
+/// Cuts the photograph `name`. The result holds its part, its shard and its [`PatchTally`].
 ///
 /// # Errors
 /// Where a file can't be read, a mask has another size, or the store refuses.
-pub fn cut(name: &str, item: &Tree, rule: &Rule, objects: &Objects) -> Result<Tree, StageError> {
+pub fn cut(name: &str, item: &Tree, rule: &ExtractionSpec, objects: &Objects) -> Result<Tree, StageError> {
     let mut photograph = MEMORY.take();
     let result = cut_into(name, item, rule, objects, &mut photograph);
     MEMORY.set(photograph);
@@ -58,18 +57,14 @@ pub fn cut(name: &str, item: &Tree, rule: &Rule, objects: &Objects) -> Result<Tr
 fn cut_into(
     name: &str,
     item: &Tree,
-    rule: &Rule,
+    rule: &ExtractionSpec,
     objects: &Objects,
     photograph: &mut Photograph,
 ) -> Result<Tree, StageError> {
-    let opened = Opened::new(name, item, objects)?;
+    let opened = OpenPhotograph::new(name, item, objects)?;
     let digest = opened.photograph(photograph)?;
-    let known = |k| match opened.mask(k, photograph)? {
-        Some(mask) => Ok(Known::Mask(mask)),
-        None if opened.without_mask(k) == WithoutMask::Absent => Ok(Known::Absent),
-        None => Ok(Known::Unknown),
-    };
-    let masks = (0..opened.classes.len()).map(known).collect::<Result<Vec<_>, StageError>>()?;
+    let masks =
+        (0..opened.classes.len()).map(|k| opened.annotation(k, photograph)).collect::<Result<Vec<_>, StageError>>()?;
     let scale = opened.facts.scale;
     let info = SetInfo {
         classes: opened.classes.clone(),
@@ -101,7 +96,7 @@ fn cut_into(
         for places in row.chunks(row.len().div_ceil(pieces)) {
             let pixels = &mut pixels[..places.len() * patch_bytes];
             let mut left = places.iter();
-            cut::strip(photograph, places, rule.grid.size, rule.margin, pixels, |counts| {
+            patch_pixels::strip(photograph, places, rule.grid.size, rule.margin, pixels, |counts| {
                 let place = *left.next().expect("one count for each place");
                 part.rows.push(row_of(place, part.rows.len(), rule, scale, &masks, counts));
             });
@@ -111,7 +106,7 @@ fn cut_into(
     if rule.masks {
         for &place in &places {
             for mask in &masks {
-                shard.add(&mask.bits(place, rule))?;
+                shard.add(&packed_bits(mask.mask(), place, rule))?;
             }
         }
     }
@@ -119,23 +114,23 @@ fn cut_into(
         part.shard = shard.finish()?;
     }
     let mut tree = part.write(&info, objects)?;
-    let tally = serde_json::to_vec(&Tally::of(&part, &info)).map_err(|error| StageError::Bug(error.to_string()))?;
+    let tally = serde_json::to_vec(&PatchTally::of(&part, &info)).map_err(|error| StageError::Bug(error.to_string()))?;
     tree.insert("tally.json", objects.put(&tally)?);
-    remarks::write(&opened.remarks(), &mut tree, objects)?;
+    mask_issues::write(&opened.issues(), &mut tree, objects)?;
     Ok(tree)
 }
 
-fn row_of(place: (usize, usize), index: usize, rule: &Rule, scale: u32, masks: &[Known], counts: &PixelCounts) -> Row {
+fn row_of(place: (usize, usize), index: usize, rule: &ExtractionSpec, scale: u32, masks: &[Annotation], counts: &PixelCounts) -> PatchRow {
     let size = rule.grid.size;
     let rect = Rect { left: place.0, top: place.1, right: place.0 + size, bottom: place.1 + size };
     let area = f64::from(scale).powi(2) * (size * size) as f64;
     let mask_pixels: Vec<u32> = masks.iter().map(|mask| mask.mask().map_or(0, |mask| mask.native_in(rect))).collect();
-    let label = |(mask, &pixels): (&Known, &u32)| match mask {
-        Known::Unknown => Label::Unknown,
+    let label = |(mask, &pixels): (&Annotation, &u32)| match mask {
+        Annotation::Unknown => Label::Unknown,
         _ if pixels >= rule.min_pixels && f64::from(pixels) >= rule.min_share * area => Label::Present,
         _ => Label::Absent,
     };
-    Row {
+    PatchRow {
         x: place.0 as u32,
         y: place.1 as u32,
         index: index as u32,
@@ -165,41 +160,28 @@ fn nearest(bits: &Bitmap, rect: Rect, size: usize) -> f32 {
     bits.pixels_in(rect).map(twice).min().map_or(f32::NAN, |least| ((least as f64).sqrt() / 2.0) as f32)
 }
 
-/// What is known of one lesion in a photograph.
-enum Known {
-    Mask(Mask),
-    Absent,
-    Unknown,
-}
-
-impl Known {
-    const fn mask(&self) -> Option<&Mask> {
-        if let Self::Mask(mask) = self { Some(mask) } else { None }
-    }
-
-    /// The bits of a patch with its margin, packed row after row, most significant first.
-    fn bits(&self, (x, y): (usize, usize), rule: &Rule) -> Vec<u8> {
-        let (side, margin) = (rule.grid.size + 2 * rule.margin, rule.margin);
-        let mut packed = vec![0; mask_bytes(side)];
-        if let Some(mask) = self.mask() {
-            let rect = Rect {
-                left: x.saturating_sub(margin),
-                top: y.saturating_sub(margin),
-                right: x + rule.grid.size + margin,
-                bottom: y + rule.grid.size + margin,
-            };
-            for (px, py) in mask.bits().pixels_in(rect) {
-                let at = (py + margin - y) * side + px + margin - x;
-                packed[at / 8] |= 0x80 >> (at % 8);
-            }
+/// The bits of a patch with its margin, packed row after row, most significant first; all 0 without a mask.
+fn packed_bits(mask: Option<&Mask>, (x, y): (usize, usize), rule: &ExtractionSpec) -> Vec<u8> {
+    let (side, margin) = (rule.grid.size + 2 * rule.margin, rule.margin);
+    let mut packed = vec![0; mask_bytes(side)];
+    if let Some(mask) = mask {
+        let rect = Rect {
+            left: x.saturating_sub(margin),
+            top: y.saturating_sub(margin),
+            right: x + rule.grid.size + margin,
+            bottom: y + rule.grid.size + margin,
+        };
+        for (px, py) in mask.bits().pixels_in(rect) {
+            let at = (py + margin - y) * side + px + margin - x;
+            packed[at / 8] |= 0x80 >> (at % 8);
         }
-        packed
     }
+    packed
 }
 
 /// Counts of patches, for one photograph or all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct PatchTally {
     /// Side of one pixel in pixels of the release.
     pub scale: u32,
     /// Healthy, lesion and undetermined patches, and how many of each are black by `filter-black`'s default rule.
@@ -221,7 +203,7 @@ pub struct ClassTally {
     pub mask_pixels: u64,
 }
 
-impl Tally {
+impl PatchTally {
     /// Nothing counted yet.
     #[must_use]
     pub fn new(classes: usize) -> Self {
@@ -233,7 +215,7 @@ impl Tally {
     pub fn of(part: &Part, info: &SetInfo) -> Self {
         let mut tally = Self { scale: info.scale, ..Self::new(info.classes.len()) };
         for row in &part.rows {
-            let black = u64::from(Black::DEFAULT.is(row));
+            let black = u64::from(BlackFilter::DEFAULT.is(row));
             let health = match row.health() {
                 Health::Healthy => 0,
                 Health::Lesion => 1,
@@ -276,7 +258,7 @@ impl Tally {
 }
 
 /// The counts that [`cut()`] left in its results, each read once: photographs without lesions often have the same.
-pub struct Tallies(BTreeMap<Entry, Tally>);
+pub struct Tallies(BTreeMap<Entry, PatchTally>);
 
 impl Tallies {
     /// Reads those of many results.
@@ -290,7 +272,7 @@ impl Tallies {
             let tally = serde_json::from_slice(&objects.read(entry)?);
             Ok((*entry, tally.map_err(|error| StageError::Bug(error.to_string()))?))
         };
-        let tallies: Vec<Result<(Entry, Tally), StageError>> = entries.par_iter().map(read).collect();
+        let tallies: Vec<Result<(Entry, PatchTally), StageError>> = entries.par_iter().map(read).collect();
         Ok(Self(tallies.into_iter().collect::<Result<_, _>>()?))
     }
 
@@ -298,7 +280,7 @@ impl Tallies {
     ///
     /// # Errors
     /// [`StageError::Bug`] where it is none of them.
-    pub fn of(&self, result: &Tree) -> Result<&Tally, StageError> {
+    pub fn of(&self, result: &Tree) -> Result<&PatchTally, StageError> {
         self.0.get(&entry(result)?).ok_or_else(|| StageError::Bug("counts that were not read".to_owned()))
     }
 }

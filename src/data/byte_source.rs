@@ -13,14 +13,14 @@ const WINDOW: usize = 1 << 13;
 
 /// Where bytes are read from.
 #[derive(Clone, Copy)]
-pub(super) enum Source<'a> {
+pub(super) enum ByteSource<'a> {
     /// A whole file.
     Memory(&'a [u8]),
     /// A file of which little is read.
-    Disk(&'a OnDisk),
+    Disk(&'a FileWindow),
 }
 
-impl<'a> Source<'a> {
+impl<'a> ByteSource<'a> {
     /// `len` bytes from byte `from` on; [`None`] where the file does not hold them all, or can't be read.
     pub(super) fn at(self, from: usize, len: usize) -> Option<Cow<'a, [u8]>> {
         match self {
@@ -47,14 +47,14 @@ impl<'a> Source<'a> {
 }
 
 /// An open file and the last bytes that were read of it.
-pub(super) struct OnDisk {
+pub(super) struct FileWindow {
     file: File,
     size: usize,
     /// Where the bytes stand, and the bytes.
     window: RefCell<(usize, Vec<u8>)>,
 }
 
-impl OnDisk {
+impl FileWindow {
     /// Opens a file.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 
 use super::overlay::within;
 use crate::data::canvas::{Canvas, LETTER};
-use crate::data::picture::pixels;
-use crate::data::sheet::{INK, PAGE};
+use crate::data::png_image::pixels;
+use crate::data::contact_sheet::{INK, PAGE};
 
 const TILE: usize = 420;
 const GAP: usize = 8;
@@ -15,7 +15,7 @@ const ACROSS: usize = 3;
 ///
 /// # Errors
 /// Where a picture is no PNG.
-pub fn sheet(overlays: &[(String, Vec<u8>)], all: usize) -> Result<Canvas, String> {
+pub fn contact_sheet(overlays: &[(String, Vec<u8>)], all: usize) -> Result<Canvas, String> {
     let across = overlays.len().clamp(1, ACROSS);
     let decoded = overlays.iter().map(|(_, png)| pixels(png)).collect::<Result<Vec<_>, _>>()?;
     let tiles: Vec<(usize, usize)> = decoded.iter().map(|(_, size)| within(*size, TILE)).collect();

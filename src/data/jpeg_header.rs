@@ -5,16 +5,16 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::orientation::Orientation;
-use super::source::Source;
-use super::tiff::File;
+use super::byte_source::ByteSource;
+use super::tiff::TiffFile;
 
 /// What a segment with XMP begins with.
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
 /// What stands before the first scan.
-pub(super) struct Header {
+pub(super) struct JpegHeader {
     /// How the picture is coded: [`None`] where no frame header is there.
-    frame: Option<Frame>,
+    frame: Option<FrameHeader>,
     /// How the picture is to be shown.
     pub(super) orientation: Orientation,
     /// Where the first scan's pixels begin.
@@ -26,7 +26,7 @@ pub(super) struct Header {
 }
 
 /// The frame header (B.2.2).
-struct Frame {
+struct FrameHeader {
     marker: u8,
     /// Bits of a sample.
     precision: u8,
@@ -36,7 +36,7 @@ struct Frame {
 
 /// Where a JPEG ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ScanEnd {
     /// At this byte, the end-of-image marker that follows the one scan.
     OnlyScan(usize),
     /// After several scans.
@@ -44,8 +44,8 @@ pub(super) enum End {
 }
 
 /// Reads what stands before the first scan; [`None`] where the file ends before.
-pub(super) fn header(source: Source<'_>) -> Option<Header> {
-    let mut found = Header { frame: None, orientation: Orientation::UPRIGHT, scan: 0, together: 0, stray: Vec::new() };
+pub(super) fn header(source: ByteSource<'_>) -> Option<JpegHeader> {
+    let mut found = JpegHeader { frame: None, orientation: Orientation::UPRIGHT, scan: 0, together: 0, stray: Vec::new() };
     let (mut exif, mut xmp) = (None, None);
     let mut at = 2;
     loop {
@@ -74,13 +74,13 @@ pub(super) fn header(source: Source<'_>) -> Option<Header> {
             0xe1 => {
                 let body = body()?;
                 if exif.is_none() && body.starts_with(b"Exif\0\0") {
-                    exif = Some(File::of_exif(&body));
+                    exif = Some(TiffFile::of_exif(&body));
                 } else if let (None, Some(packet)) = (xmp, body.strip_prefix(XMP)) {
                     xmp = Some(Orientation::of_xmp(packet));
                 }
             }
             0xc4 | 0xc8 | 0xcc => {}
-            0xc0..=0xcf | 0xf7 => found.frame = found.frame.or_else(|| Frame::read(marker, &body()?)),
+            0xc0..=0xcf | 0xf7 => found.frame = found.frame.or_else(|| FrameHeader::read(marker, &body()?)),
             _ => {}
         }
         at = from + length;
@@ -88,7 +88,7 @@ pub(super) fn header(source: Source<'_>) -> Option<Header> {
 }
 
 /// The next marker from byte `at` on, and where it ends. As libjpeg does, bytes that are none are passed over, and fill bytes.
-fn next_marker(source: Source<'_>, mut at: usize) -> Option<(u8, usize)> {
+fn next_marker(source: ByteSource<'_>, mut at: usize) -> Option<(u8, usize)> {
     loop {
         match (source.byte(at)?, source.byte(at + 1)?) {
             (0xff, 0xff) => at += 1,
@@ -98,7 +98,7 @@ fn next_marker(source: Source<'_>, mut at: usize) -> Option<(u8, usize)> {
     }
 }
 
-impl Frame {
+impl FrameHeader {
     fn read(marker: u8, body: &[u8]) -> Option<Self> {
         let (&[precision, .., count], components) = body.split_first_chunk::<6>()?;
         let components = components.as_chunks::<3>().0.iter().take(usize::from(count));
@@ -107,7 +107,7 @@ impl Frame {
     }
 }
 
-impl Header {
+impl JpegHeader {
     /// Why the picture is not read though nothing of it is damaged; [`None`] where it is read.
     ///
     /// Of layouts that are rare zune-jpeg 0.5.15 makes other colours without a word (zune-image#419, #421, mended in 0.5.16):
@@ -163,7 +163,7 @@ impl Header {
 
     /// Finds the end-of-image marker; [`None`] where there is none. It is searched from the first scan on: a thumbnail within the
     /// headers ends with one too.
-    pub(super) fn end(&self, bytes: &[u8]) -> Option<End> {
+    pub(super) fn end(&self, bytes: &[u8]) -> Option<ScanEnd> {
         let sequential = self.frame.as_ref().is_none_or(|frame| frame.marker != 0xc2);
         let mut at = self.scan;
         loop {
@@ -172,10 +172,10 @@ impl Header {
                 // A value of the pixels that looks like a marker, fill bytes, or the mark of a restart.
                 0 | 0xd0..=0xd7 => at += 2,
                 0xff => at += 1,
-                0xd9 if sequential => return Some(End::OnlyScan(at)),
+                0xd9 if sequential => return Some(ScanEnd::OnlyScan(at)),
                 _ => break,
             }
         }
-        bytes[at..].array_windows().any(|pair| *pair == [0xff, 0xd9]).then_some(End::Somewhere)
+        bytes[at..].array_windows().any(|pair| *pair == [0xff, 0xd9]).then_some(ScanEnd::Somewhere)
     }
 }

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use super::patches::{Part, PatchSet};
-use super::spelling::composed;
-use super::split::SIDES;
+use super::name_normalisation::composed;
+use super::split::SPLITS;
 use crate::stage::StageError;
 
 /// The side of each photograph by the patterns given for each side. What no pattern names goes to the side that has no
@@ -13,7 +13,7 @@ use crate::stage::StageError;
 /// # Errors
 /// `names` where a pattern matches nothing, where a photograph is named for two sides, or where one is left over.
 pub fn named(set: &PatchSet, patterns: &[Vec<String>; 3]) -> Result<Vec<usize>, StageError> {
-    for (side, patterns) in SIDES.iter().zip(patterns) {
+    for (side, patterns) in SPLITS.iter().zip(patterns) {
         for pattern in patterns {
             if !set.parts.iter().any(|part| matches_part(pattern, part)) {
                 let known =
@@ -44,11 +44,11 @@ pub fn named(set: &PatchSet, patterns: &[Vec<String>; 3]) -> Result<Vec<usize>, 
             ([(a, by_a), (b, by_b), ..], _) => {
                 let text = format!(
                     "photograph `{}` is named for `{}` by `{by_a}` and for `{}` by `{by_b}`",
-                    part.photograph, SIDES[*a], SIDES[*b]
+                    part.photograph, SPLITS[*a], SPLITS[*b]
                 );
                 return Err(StageError::input("names", text)
                     .hint("name it once")
-                    .field(format!("names.{}", SIDES[*b])));
+                    .field(format!("names.{}", SPLITS[*b])));
             }
         }
     }

@@ -42,28 +42,28 @@ pub fn folded(text: &str) -> String {
 #[must_use]
 pub fn words(name: &str) -> Vec<String> {
     #[derive(PartialEq)]
-    enum Run {
+    enum CharClass {
         Letters,
         Digits,
         Neither,
     }
     let run = |letter: char| {
         if letter.is_ascii_digit() {
-            Run::Digits
+            CharClass::Digits
         } else if letter.is_alphanumeric() {
-            Run::Letters
+            CharClass::Letters
         } else {
-            Run::Neither
+            CharClass::Neither
         }
     };
     let text = same(name);
     let mut words: Vec<String> = Vec::new();
-    let mut last = Run::Neither;
+    let mut last = CharClass::Neither;
     for letter in text.chars() {
         let own = run(letter);
         match words.last_mut().filter(|_| own == last) {
-            Some(word) if own != Run::Neither => word.push(letter),
-            _ if own != Run::Neither => words.push(letter.to_string()),
+            Some(word) if own != CharClass::Neither => word.push(letter),
+            _ if own != CharClass::Neither => words.push(letter.to_string()),
             _ => {}
         }
         last = own;

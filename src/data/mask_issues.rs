@@ -12,17 +12,18 @@ pub const FILE: &str = "remarks.json";
 
 /// What is odd about one mask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remark {
+pub struct MaskIssue {
     /// The lesion class.
     pub class: String,
     /// What it is.
-    pub odd: Odd,
+    #[serde(rename = "odd")]
+    pub kind: MaskIssueKind,
 }
 
 /// What may be odd about a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Odd {
+pub enum MaskIssueKind {
     /// It covers more than half of its photograph.
     CoversMost,
     /// Its edges are soft.
@@ -36,9 +37,9 @@ pub enum Odd {
 }
 
 /// In the order in which they are told.
-const ALL: [Odd; 5] = [Odd::Photograph, Odd::CoversMost, Odd::Turned, Odd::Soft, Odd::ManyValues];
+const ALL: [MaskIssueKind; 5] = [MaskIssueKind::Photograph, MaskIssueKind::CoversMost, MaskIssueKind::Turned, MaskIssueKind::Soft, MaskIssueKind::ManyValues];
 
-impl Odd {
+impl MaskIssueKind {
     const fn code(self) -> &'static str {
         match self {
             Self::CoversMost => "mask-covers-most",
@@ -77,13 +78,13 @@ impl Odd {
     }
 }
 
-/// Puts remarks into an item's result.
+/// Puts issues into an item's result.
 ///
 /// # Errors
 /// As the store's.
-pub fn write(remarks: &[Remark], tree: &mut Tree, objects: &Objects) -> Result<(), StageError> {
-    if !remarks.is_empty() {
-        let bytes = serde_json::to_vec(remarks).map_err(|error| StageError::Bug(error.to_string()))?;
+pub fn write(issues: &[MaskIssue], tree: &mut Tree, objects: &Objects) -> Result<(), StageError> {
+    if !issues.is_empty() {
+        let bytes = serde_json::to_vec(issues).map_err(|error| StageError::Bug(error.to_string()))?;
         tree.insert(FILE, objects.put(&bytes)?);
     }
     Ok(())
@@ -94,23 +95,23 @@ pub fn write(remarks: &[Remark], tree: &mut Tree, objects: &Objects) -> Result<(
 /// # Errors
 /// As the store's.
 pub fn warnings(results: &[(Item, Tree)], objects: &Objects) -> Result<Vec<Warning>, StageError> {
-    let mut all: Vec<(&str, Remark)> = Vec::new();
+    let mut all: Vec<(&str, MaskIssue)> = Vec::new();
     for (item, result) in results {
         let Some(bytes) = objects.read_in(result, FILE)? else { continue };
-        let own: Vec<Remark> =
+        let own: Vec<MaskIssue> =
             serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(format!("`{FILE}`: {error}")))?;
-        all.extend(own.into_iter().map(|remark| (item.name.as_str(), remark)));
+        all.extend(own.into_iter().map(|issue| (item.name.as_str(), issue)));
     }
-    let warning = |odd: &Odd| {
-        let mut own = all.iter().filter(|(_, remark)| remark.odd == *odd);
-        let (name, Remark { class, .. }) = own.next()?;
+    let warning = |kind: &MaskIssueKind| {
+        let mut own = all.iter().filter(|(_, issue)| issue.kind == *kind);
+        let (name, MaskIssue { class, .. }) = own.next()?;
         let count = 1 + own.count() as u64;
-        let (one, many, meaning) = odd.text();
+        let (one, many, meaning) = kind.text();
         let text = match count {
             1 => format!("the mask of `{class}` of `{name}` {one}: {meaning}"),
             _ => format!("{} {many}, that of `{class}` of `{name}` first: {meaning}", counted(count, "mask")),
         };
-        Some(Warning { code: odd.code().to_owned(), text })
+        Some(Warning { code: kind.code().to_owned(), text })
     };
     Ok(ALL.iter().filter_map(warning).collect())
 }

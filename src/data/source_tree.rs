@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::photographs::{PhotographFacts, PhotographSet};
-use super::reading::{self, Role};
+use super::decode_revision::{self, FileUse};
 use crate::base::regular;
 use crate::stage::{Cell, Files, Outcome, StageError, Summary, Table, Warning};
 use crate::store::{Entry, Tree};
 
 /// A photograph and its masks on the user's disk.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found {
+pub struct SourcePhotograph {
     /// Its name, without extension.
     pub name: String,
     /// Its file, relative to the source's folder.
@@ -29,7 +29,7 @@ pub struct Found {
 /// # Errors
 /// Where a file can't be read.
 pub fn gather(
-    found: &[Found],
+    found: &[SourcePhotograph],
     classes: &[&str],
     files: &dyn Files,
     root: &Path,
@@ -71,8 +71,8 @@ pub fn gather(
         facts = Some((&photograph.facts, own));
         tree.insert(format!("{name}/facts.json"), own);
         if read_anew.contains(name.as_str()) {
-            let revision = json(&serde_json::json!({ "revision": reading::REVISION }))?;
-            tree.insert(format!("{name}/{}", reading::FILE), files.put(&revision)?);
+            let revision = json(&serde_json::json!({ "revision": decode_revision::REVISION }))?;
+            tree.insert(format!("{name}/{}", decode_revision::FILE), files.put(&revision)?);
         }
     }
     let mut names: Vec<_> = found.iter().map(|photograph| photograph.name.clone()).collect();
@@ -97,11 +97,11 @@ pub fn gather(
 }
 
 /// The photographs of which a file is or may be read otherwise than by the first macula.
-fn read_anew<'f>(found: &'f [Found], root: &Path) -> BTreeSet<&'f str> {
-    let changed = |photograph: &&Found| {
-        let masks = photograph.masks.values().map(|file| (file, Role::Mask(photograph.facts.threshold())));
-        let mut files = std::iter::once((&photograph.file, Role::Photograph)).chain(masks);
-        files.any(|(file, role)| reading::changed(&root.join(file), role))
+fn read_anew<'f>(found: &'f [SourcePhotograph], root: &Path) -> BTreeSet<&'f str> {
+    let changed = |photograph: &&SourcePhotograph| {
+        let masks = photograph.masks.values().map(|file| (file, FileUse::Mask(photograph.facts.threshold())));
+        let mut files = std::iter::once((&photograph.file, FileUse::Photograph)).chain(masks);
+        files.any(|(file, role)| decode_revision::changed(&root.join(file), role))
     };
     found.par_iter().filter(changed).map(|photograph| photograph.name.as_str()).collect()
 }

@@ -1,15 +1,18 @@
 //! Files that no rule of a source takes: what they are by their names, and what may be done about each. Knows no data set.
 
-use super::gathering::{extension, is_picture, stem};
-use super::spelling::words;
+use std::collections::BTreeMap;
+
+use super::name_normalisation::words;
+use super::source_tree::{extension, is_picture, stem};
+use crate::stage::{Cell, Table, Warning};
 
 /// What a file is by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sort {
+pub enum FileCategory {
     /// A picture in a format that is read.
     Picture,
     /// Text, tables and what systems leave behind (`Thumbs.db`): never a photograph or a mask.
-    Beside,
+    Ancillary,
     /// What a program that fetches has not finished.
     Unfinished,
     /// What DVC leaves in the place of a file.
@@ -19,7 +22,7 @@ pub enum Sort {
 }
 
 /// Extensions of what lies beside pictures and is none.
-const BESIDE: [&str; 44] = [
+const ANCILLARY: [&str; 44] = [
     "txt",
     "csv",
     "tsv",
@@ -70,7 +73,7 @@ const BESIDE: [&str; 44] = [
 const UNFINISHED: [&str; 9] =
     ["part", "partial", "crdownload", "download", "opdownload", "filepart", "tmp", "temp", "aria2"];
 
-impl Sort {
+impl FileCategory {
     /// What a file is by its name.
     #[must_use]
     pub fn of(file: &str) -> Self {
@@ -82,12 +85,12 @@ impl Sort {
             Self::Pointer
         } else if UNFINISHED.contains(&extension.as_str()) {
             Self::Unfinished
-        } else if BESIDE.contains(&extension.as_str())
+        } else if ANCILLARY.contains(&extension.as_str())
             || extension.is_empty()
                 && ["readme", "license", "licence", "copying", "attribution", "changelog"].contains(&bare.as_str())
             || matches!(extension.as_str(), "sha256sums" | "md5sums")
         {
-            Self::Beside
+            Self::Ancillary
         } else {
             Self::Other
         }
@@ -98,7 +101,7 @@ impl Sort {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Picture => "name fits nothing",
-            Self::Beside => "not a picture",
+            Self::Ancillary => "not a picture",
             Self::Unfinished => "download not finished",
             Self::Pointer => "DVC pointer",
             Self::Other => "format not read",
@@ -106,20 +109,48 @@ impl Sort {
     }
 }
 
+/// Files of a source without a role: warnings about some, and how many there are for each reason.
+#[derive(Default)]
+pub struct UnusedReport {
+    /// About files that may have been meant as masks or photographs.
+    pub warnings: Vec<Warning>,
+    /// Number of files and the first one, by reason.
+    rows: BTreeMap<&'static str, (u64, String)>,
+}
+
+impl UnusedReport {
+    /// Counts a file.
+    pub fn count(&mut self, category: FileCategory, file: &str) {
+        let (count, _) = self.rows.entry(category.reason()).or_insert_with(|| (0, file.to_owned()));
+        *count += 1;
+    }
+
+    /// The table of reasons; [`None`] without a file.
+    #[must_use]
+    pub fn table(&self) -> Option<Table> {
+        let row = |(reason, (count, first)): (&&str, &(u64, String))| {
+            vec![Cell::Text((*reason).to_owned()), Cell::Int(*count as i64), Cell::Text(first.clone())]
+        };
+        let columns = ["reason", "files", "first"].map(str::to_owned).to_vec();
+        let title = "unused files".to_owned();
+        (!self.rows.is_empty()).then(|| Table { title, columns, rows: self.rows.iter().map(row).collect() })
+    }
+}
+
 /// What to do about a file that was probably meant as a mask or a photograph; `fits` says how it would have to be named.
 #[must_use]
 pub fn remedy(file: &str, fits: &str) -> String {
-    match Sort::of(file) {
-        Sort::Unfinished => "finish the download, or move the file out of the folder".to_owned(),
-        Sort::Pointer => "`dvc pull` fetches what it stands for".to_owned(),
-        Sort::Other => {
+    match FileCategory::of(file) {
+        FileCategory::Unfinished => "finish the download, or move the file out of the folder".to_owned(),
+        FileCategory::Pointer => "`dvc pull` fetches what it stands for".to_owned(),
+        FileCategory::Other => {
             format!(
                 "save it as PNG or TIFF{}, or move it out of the folder",
                 if fits.is_empty() { "" } else { " under a name that fits" }
             )
         }
-        Sort::Picture | Sort::Beside if fits.is_empty() => "rename it, or move it out of the folder".to_owned(),
-        Sort::Picture | Sort::Beside => format!("rename it to fit `{fits}`, or move it out of the folder"),
+        FileCategory::Picture | FileCategory::Ancillary if fits.is_empty() => "rename it, or move it out of the folder".to_owned(),
+        FileCategory::Picture | FileCategory::Ancillary => format!("rename it to fit `{fits}`, or move it out of the folder"),
     }
 }
 
@@ -128,7 +159,7 @@ pub fn remedy(file: &str, fits: &str) -> String {
 pub fn words_of(file: &str) -> Vec<String> {
     let name = file.rsplit('/').next().unwrap_or(file);
     let mut rest = name;
-    while let Some((before, _)) = rest.rsplit_once('.').filter(|_| Sort::of(rest) != Sort::Other || rest == name) {
+    while let Some((before, _)) = rest.rsplit_once('.').filter(|_| FileCategory::of(rest) != FileCategory::Other || rest == name) {
         rest = before;
     }
     words(rest)
@@ -147,16 +178,16 @@ mod tests {
     #[test]
     fn files_are_told_by_their_names() {
         for (file, sort) in [
-            ("a.TIF", Sort::Picture),
-            ("a/Thumbs.db", Sort::Beside),
-            ("README", Sort::Beside),
-            ("a.png.part", Sort::Unfinished),
-            ("a.tif.crdownload", Sort::Unfinished),
-            ("a.png.dvc", Sort::Pointer),
-            ("a.bmp", Sort::Other),
-            ("IDRiD_01_MA", Sort::Other),
+            ("a.TIF", FileCategory::Picture),
+            ("a/Thumbs.db", FileCategory::Ancillary),
+            ("README", FileCategory::Ancillary),
+            ("a.png.part", FileCategory::Unfinished),
+            ("a.tif.crdownload", FileCategory::Unfinished),
+            ("a.png.dvc", FileCategory::Pointer),
+            ("a.bmp", FileCategory::Other),
+            ("IDRiD_01_MA", FileCategory::Other),
         ] {
-            assert_eq!(Sort::of(file), sort, "{file}");
+            assert_eq!(FileCategory::of(file), sort, "{file}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! A contact sheet of a patch set: sample patches of each class and of the healthy, lesions outlined where masks are kept.
 
-use super::canvas::{Canvas, Colour, LETTER};
-use super::patches::{Health, Label, Part, PatchSet, Row, Shard};
+use super::canvas::{Canvas, LETTER};
+use super::colour::Colour;
+use super::patches::{Health, Label, Part, PatchSet, PatchRow, Shard};
 use crate::stage::StageError;
 use crate::store::Objects;
 
@@ -48,21 +49,21 @@ pub fn sheet(set: &PatchSet, objects: &Objects, across: usize) -> Result<Option<
 }
 
 /// Patches of one kind.
-struct Band<'a> {
+struct SampleRow<'a> {
     title: String,
     colour: Colour,
-    samples: Vec<(&'a Part, &'a Row)>,
+    samples: Vec<(&'a Part, &'a PatchRow)>,
 }
 
-fn bands(set: &PatchSet, across: usize) -> Vec<Band<'_>> {
-    let all: Vec<(&Part, &Row)> =
+fn bands(set: &PatchSet, across: usize) -> Vec<SampleRow<'_>> {
+    let all: Vec<(&Part, &PatchRow)> =
         set.parts.iter().flat_map(|part| part.rows.iter().map(move |row| (part, row))).collect();
-    let band = |name: &str, colour, is_in: &dyn Fn(&Row) -> bool| {
-        let members: Vec<(&Part, &Row)> = all.iter().copied().filter(|(_, row)| is_in(row)).collect();
+    let band = |name: &str, colour, is_in: &dyn Fn(&PatchRow) -> bool| {
+        let members: Vec<(&Part, &PatchRow)> = all.iter().copied().filter(|(_, row)| is_in(row)).collect();
         let take = members.len().min(across);
         let samples = (0..take).map(|at| members[at * members.len() / take]).collect();
         let title = format!("{name}  {}", super::counts::grouped(members.len() as u64));
-        (take > 0).then_some(Band { title, colour, samples })
+        (take > 0).then_some(SampleRow { title, colour, samples })
     };
     let classes = set.info.classes.iter().enumerate().filter_map(|(class, name)| {
         band(name, CLASS_COLOURS[class % CLASS_COLOURS.len()], &|row| row.labels[class] == Label::Present)
@@ -72,7 +73,7 @@ fn bands(set: &PatchSet, across: usize) -> Vec<Band<'_>> {
     classes.chain(others).collect()
 }
 
-fn patch(canvas: &mut Canvas, set: &PatchSet, shard: &Shard, row: &Row, corner: (usize, usize)) {
+fn patch(canvas: &mut Canvas, set: &PatchSet, shard: &Shard, row: &PatchRow, corner: (usize, usize)) {
     let (size, margin, side) = (set.info.size as usize, set.info.margin as usize, shard.side());
     let pixels = super::leak::inner(shard.pixels(row.index), set.info.size, set.info.margin);
     canvas.draw(&pixels, (size, size), corner, (TILE, TILE));
@@ -88,7 +89,7 @@ fn patch(canvas: &mut Canvas, set: &PatchSet, shard: &Shard, row: &Row, corner: 
 }
 
 /// Its lesions, then where it lies: `MA+EX 128,256 IDRiD_01`; of a name that is too long, the end.
-fn caption(set: &PatchSet, part: &Part, row: &Row) -> String {
+fn caption(set: &PatchSet, part: &Part, row: &PatchRow) -> String {
     let present = set.info.classes.iter().zip(&row.labels).filter(|(_, label)| **label == Label::Present);
     let present: Vec<&str> = present.map(|(class, _)| class.as_str()).collect();
     let lesions = if present.is_empty() { String::new() } else { format!("{} ", present.join("+")) };

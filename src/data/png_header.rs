@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use super::mask::Colour;
+use super::colour::Colour;
 use super::orientation::Orientation;
-use super::source::Source;
-use super::tiff::File;
+use super::byte_source::ByteSource;
+use super::tiff::TiffFile;
 
 /// What a PNG begins with.
 pub(super) const MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -18,7 +18,7 @@ const RAW: [&[u8]; 2] = [b"Raw profile type exif\0", b"Raw profile type APP1\0"]
 
 /// What the chunks say.
 #[derive(Default)]
-pub(super) struct Header {
+pub(super) struct PngHeader {
     /// Bits of a sample.
     pub(super) bits: u8,
     /// Whether pixels are indices of a palette.
@@ -38,17 +38,17 @@ pub(super) struct Header {
 }
 
 /// Reads the chunks, those behind the pixels too; [`None`] where the first one is not there. Stops where the file ends too early.
-pub(super) fn header(source: Source<'_>) -> Option<Header> {
+pub(super) fn header(source: ByteSource<'_>) -> Option<PngHeader> {
     let first = source.at(8, 25)?;
     if first[4..8] != *b"IHDR" {
         return None;
     }
-    let mut found = Header {
+    let mut found = PngHeader {
         bits: first[16],
         indexed: first[17] == 3,
         grey: matches!(first[17], 0 | 4),
         frames: 1,
-        ..Header::default()
+        ..PngHeader::default()
     };
     let (mut exif, mut other) = (None, None);
     let mut at = 8;
@@ -66,14 +66,14 @@ pub(super) fn header(source: Source<'_>) -> Option<Header> {
                 let frames = source.at(at + 8, 4).filter(|_| length >= 4);
                 found.frames = frames.and_then(|count| Some(u32::from_be_bytes(*count.as_array()?))).unwrap_or(1);
             }
-            b"eXIf" => exif = exif.or_else(|| File::of_exif(&body()?)),
+            b"eXIf" => exif = exif.or_else(|| TiffFile::of_exif(&body()?)),
             b"tEXt" | b"zTXt" | b"iTXt" if length <= LONGEST_TEXT => {
                 let body = body().unwrap_or_default();
                 let deflated = head[4] == b'z';
                 if let Some(text) = body.strip_prefix(b"XML:com.adobe.xmp\0") {
                     other = other.or_else(|| Orientation::of_xmp(text));
                 } else if let Some(text) = RAW.iter().find_map(|name| body.strip_prefix(*name)) {
-                    other = other.or_else(|| File::of_exif(&raw_profile(text, deflated)?));
+                    other = other.or_else(|| TiffFile::of_exif(&raw_profile(text, deflated)?));
                 }
             }
             b"IEND" => break,

@@ -3,11 +3,9 @@
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::canvas::Canvas;
-
 /// How the samples of a picture lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Samples {
+pub enum PixelFormat {
     /// One byte a pixel.
     Grey,
     /// Two bytes a pixel, in the byte order of this machine.
@@ -26,33 +24,17 @@ pub(super) fn pixels(bytes: &[u8]) -> Result<(Vec<u8>, (usize, usize)), String> 
     Ok((picture.into_rgb8().into_raw(), size))
 }
 
-/// A PNG of macula's own, shrunk by means so that its longer side is at most `side` px; as it is where it is no larger.
-///
-/// # Errors
-/// Where the bytes are no PNG.
-pub fn smaller(bytes: &[u8], side: usize) -> Result<Vec<u8>, String> {
-    let (rgb, (width, height)) = pixels(bytes)?;
-    let longest = width.max(height).max(1);
-    if longest <= side {
-        return Ok(bytes.to_vec());
-    }
-    let to = ((width * side / longest).max(1), (height * side / longest).max(1));
-    let mut canvas = Canvas::new(to.0, to.1, [0; 3]);
-    canvas.draw(&rgb, (width, height), (0, 0), to);
-    Ok(canvas.png())
-}
-
 /// The PNG of a picture of `width` x `height` pixels, row by row from the top. Fast rather than small: these files are
 /// decoded again soon. A golden digest guards the encoder.
 ///
 /// # Panics
 /// Where `pixels` is not as long as width, height and samples say: a defect of the caller.
 #[must_use]
-pub fn png(pixels: &[u8], width: u32, height: u32, samples: Samples) -> Vec<u8> {
+pub fn png(pixels: &[u8], width: u32, height: u32, samples: PixelFormat) -> Vec<u8> {
     let (colour, bytes) = match samples {
-        Samples::Grey => (ExtendedColorType::L8, 1),
-        Samples::Grey16 => (ExtendedColorType::L16, 2),
-        Samples::Rgb => (ExtendedColorType::Rgb8, 3),
+        PixelFormat::Grey => (ExtendedColorType::L8, 1),
+        PixelFormat::Grey16 => (ExtendedColorType::L16, 2),
+        PixelFormat::Rgb => (ExtendedColorType::Rgb8, 3),
     };
     assert_eq!(pixels.len(), width as usize * height as usize * bytes, "pixels of a {width} x {height} picture");
     let mut out = Vec::new();

@@ -1,10 +1,10 @@
 //! Which patches are black: the camera's surround. Decided from the stored histograms, without pixels.
 
-use super::patches::{PatchSet, Row};
+use super::patches::{PatchSet, PatchRow};
 
 /// When a patch is black.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Black {
+pub struct BlackFilter {
     /// A pixel is dark when the mean of its red, green and blue is under this. Histograms hold the mean rounded down, so the
     /// test is exact for whole numbers; a fraction counts like the next whole number.
     pub below: f64,
@@ -12,13 +12,13 @@ pub struct Black {
     pub share: f64,
 }
 
-impl Black {
+impl BlackFilter {
     /// The rule that `filter-black` has unless it is told another.
     pub const DEFAULT: Self = Self { below: 10.0, share: 0.9 };
 
     /// Whether a patch is black.
     #[must_use]
-    pub fn is(&self, row: &Row) -> bool {
+    pub fn is(&self, row: &PatchRow) -> bool {
         self.is_by(&row.histogram)
     }
 

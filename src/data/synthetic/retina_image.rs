@@ -1,6 +1,6 @@
 //! The picture while it is painted: the retina's ground, disc and macula, and the ways of putting things on it.
 
-use super::anatomy::{Colour, Eye, Point};
+use super::anatomy::{LinearRgb, Eye, RetinaPoint};
 use super::camera::Framing;
 use super::noise::Lattice;
 use super::smoothstep;
@@ -8,15 +8,15 @@ use super::vessels::Blood;
 use crate::base::random::Stream;
 
 /// How strongly blood absorbs red, green and blue: green most.
-const BLOOD: Colour = [0.30, 0.78, 0.62];
+const BLOOD: LinearRgb = [0.30, 0.78, 0.62];
 
 /// A picture in f32, 1 being full scale.
-pub(super) struct Canvas {
+pub(super) struct RetinaImage {
     pub(super) size: usize,
-    pub(super) pixels: Vec<Colour>,
+    pub(super) pixels: Vec<LinearRgb>,
 }
 
-impl Canvas {
+impl RetinaImage {
     /// The retina without vessels and lesions.
     pub(super) fn background(eye: &Eye, framing: &Framing, stream: &mut Stream) -> Self {
         let (ground, choroid, warp) = (Lattice::draw(stream), Lattice::draw(stream), Lattice::draw(stream));
@@ -40,7 +40,7 @@ impl Canvas {
 
     /// Lets a shape absorb light: `density` gives for an offset from `centre_px` the blood there. Pixels further than
     /// `reach_px` are left alone.
-    pub(super) fn stain(&mut self, centre_px: Point, reach_px: f32, density: impl Fn(Point) -> f32) {
+    pub(super) fn stain(&mut self, centre_px: RetinaPoint, reach_px: f32, density: impl Fn(RetinaPoint) -> f32) {
         self.each(centre_px, reach_px, |pixel, offset| {
             let density = density(offset);
             if density > 0.0 {
@@ -50,7 +50,7 @@ impl Canvas {
     }
 
     /// Paints a shape with `colour`: `cover` gives for an offset from `centre_px` how much of the ground it hides, 0..1.
-    pub(super) fn paint(&mut self, centre_px: Point, reach_px: f32, colour: Colour, cover: impl Fn(Point) -> f32) {
+    pub(super) fn paint(&mut self, centre_px: RetinaPoint, reach_px: f32, colour: LinearRgb, cover: impl Fn(RetinaPoint) -> f32) {
         self.each(centre_px, reach_px, |pixel, offset| {
             let cover = cover(offset);
             for (level, colour) in pixel.iter_mut().zip(colour) {
@@ -59,14 +59,14 @@ impl Canvas {
         });
     }
 
-    fn each(&mut self, centre_px: Point, reach_px: f32, mut change: impl FnMut(&mut Colour, Point)) {
+    fn each(&mut self, centre_px: RetinaPoint, reach_px: f32, mut change: impl FnMut(&mut LinearRgb, RetinaPoint)) {
         let size = self.size;
         for_box(size, centre_px, reach_px, |x, y, offset| change(&mut self.pixels[y * size + x], offset));
     }
 }
 
 /// Calls `visit` for each pixel within the square of half width `reach_px` around `centre_px`, with its offset from there.
-pub(super) fn for_box(size: usize, centre_px: Point, reach_px: f32, mut visit: impl FnMut(usize, usize, Point)) {
+pub(super) fn for_box(size: usize, centre_px: RetinaPoint, reach_px: f32, mut visit: impl FnMut(usize, usize, RetinaPoint)) {
     let range = |centre: f32| {
         let first = (centre - reach_px).floor().clamp(0.0, size as f32) as usize;
         let last = (centre + reach_px).ceil().clamp(0.0, size as f32) as usize;
@@ -74,18 +74,18 @@ pub(super) fn for_box(size: usize, centre_px: Point, reach_px: f32, mut visit: i
     };
     for y in range(centre_px.y) {
         for x in range(centre_px.x) {
-            visit(x, y, Point::new(x as f32 + 0.5, y as f32 + 0.5).minus(centre_px));
+            visit(x, y, RetinaPoint::new(x as f32 + 0.5, y as f32 + 0.5).minus(centre_px));
         }
     }
 }
 
-fn darken(pixel: &mut Colour, density: f32) {
+fn darken(pixel: &mut LinearRgb, density: f32) {
     for (level, absorbs) in pixel.iter_mut().zip(BLOOD) {
         *level *= libm::expf(-density * absorbs);
     }
 }
 
-fn retina(eye: &Eye, at: Point, ground: &Lattice, choroid: &Lattice, warp: &Lattice) -> Colour {
+fn retina(eye: &Eye, at: RetinaPoint, ground: &Lattice, choroid: &Lattice, warp: &Lattice) -> LinearRgb {
     let mottle = ground.octaves(at.x * 3.0, at.y * 3.0, 4);
     let fine = ground.octaves(at.x * 46.0 + 31.0, at.y * 46.0 + 5.0, 2);
     // The choroid's vessels: bands where warped noise is near 0, as wide as they are far from the macula, which hides them.
@@ -109,13 +109,13 @@ fn retina(eye: &Eye, at: Point, ground: &Lattice, choroid: &Lattice, warp: &Latt
     let from_disc = at.minus(eye.disc);
     // Discs are a little higher than wide, and never quite regular.
     let ragged = 1.0 + 0.035 * warp.at(from_disc.x * 9.0 + 20.0, from_disc.y * 9.0 + 20.0);
-    let r = Point::new(from_disc.x * 1.06, from_disc.y * 0.94).length() / eye.disc_radius * ragged;
+    let r = RetinaPoint::new(from_disc.x * 1.06, from_disc.y * 0.94).length() / eye.disc_radius * ragged;
     if r < 3.2 {
         let glow = libm::expf(-(r - 0.9).max(0.0) * 2.1) * 0.16;
         let halo = eye.halo * smoothstep(1.45, 1.08, r) * 0.30;
         let disc = smoothstep(1.10, 0.86, r);
         // The cup lies a little to the temporal side, away from where the vessels leave.
-        let cup = Point::new(from_disc.x + 0.14 * eye.disc_radius, from_disc.y).length() / eye.disc_radius;
+        let cup = RetinaPoint::new(from_disc.x + 0.14 * eye.disc_radius, from_disc.y).length() / eye.disc_radius;
         let cup = smoothstep(eye.cup * 1.25, eye.cup * 0.6, cup);
         let rim = 1.0 - 0.20 * smoothstep(0.35, 1.0, r) + 0.05 * mottle;
         for (channel, level) in colour.iter_mut().enumerate() {

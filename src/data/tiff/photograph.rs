@@ -1,8 +1,8 @@
 //! Photographs in TIFF: what their directory says, and those of kinds that the `image` crate does not read.
 
-use super::{Colours, File, Picture};
+use super::{Photometric, TiffFile, TiffImage};
 use crate::data::orientation::Orientation;
-use crate::data::source::Source;
+use crate::data::byte_source::ByteSource;
 
 /// Which value of a sample is white.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub(in crate::data) enum White {
 }
 
 /// How a photograph is to be read.
-pub(in crate::data) struct Described {
+pub(in crate::data) struct PhotographLayout {
     /// How it is to be shown.
     pub(in crate::data) orientation: Orientation,
     /// Which value is white.
@@ -31,12 +31,12 @@ pub(in crate::data) struct Described {
 ///
 /// # Errors
 /// Where the directory itself can't be read.
-pub(in crate::data) fn describe(source: Source<'_>) -> Result<Result<Described, String>, String> {
-    let file = File::open(source)?;
+pub(in crate::data) fn describe(source: ByteSource<'_>) -> Result<Result<PhotographLayout, String>, String> {
+    let file = TiffFile::open(source)?;
     Ok(described(&file))
 }
 
-fn described(file: &File<'_>) -> Result<Described, String> {
+fn described(file: &TiffFile<'_>) -> Result<PhotographLayout, String> {
     file.one_page()?;
     let number = |tag, default| file.number(tag, 0).map_or(default, |value| value as u32);
     let (bits, samples, photometric) = (number(258, 1), number(277, 1), number(262, 1));
@@ -67,12 +67,12 @@ fn described(file: &File<'_>) -> Result<Described, String> {
     if own && bits == 16 {
         return Err("its samples of 16 bits are stored in a way that is not read".to_owned());
     }
-    Ok(Described { orientation: file.orientation(), white: white(file), own, deep: bits > 8 })
+    Ok(PhotographLayout { orientation: file.orientation(), white: white(file), own, deep: bits > 8 })
 }
 
 /// Which value the file says is white (tags 341 and 281). What is not one less than a power of two is the largest value that
 /// occurs, rather.
-fn white(file: &File<'_>) -> White {
+fn white(file: &TiffFile<'_>) -> White {
     let least = file.number(340, 0).or_else(|| file.number(280, 0)).unwrap_or(0.0);
     let most = file.number(341, 0).or_else(|| file.number(281, 0));
     let known = |most: &f64| *most == 1.0 || (8..=16).any(|bits| *most == f64::from((1_u32 << bits) - 1));
@@ -84,8 +84,8 @@ fn white(file: &File<'_>) -> White {
 /// # Errors
 /// Says what is wrong with the file, in a few words.
 pub(in crate::data) fn read(bytes: &[u8]) -> Result<((usize, usize), Vec<u8>), String> {
-    let file = File::open(Source::Memory(bytes))?;
-    let picture = Picture::describe(&file)?;
+    let file = TiffFile::open(ByteSource::Memory(bytes))?;
+    let picture = TiffImage::describe(&file)?;
     let (width, height) = (picture.width, picture.height);
     let mut rgb = Vec::new();
     picture.rows(&file, |row, left, y| {
@@ -96,10 +96,10 @@ pub(in crate::data) fn read(bytes: &[u8]) -> Result<((usize, usize), Vec<u8>), S
             let samples = picture.pixel(row, x);
             let grey = |value: u16| (u32::from(value) * 255 / u32::from(picture.most)) as u8;
             let colour = match picture.colours {
-                Colours::Palette => picture.palette[usize::from(samples[0])],
-                Colours::Rgb => [samples[0], samples[1], samples[2]].map(grey),
-                Colours::BlackIsZero => [grey(samples[0]); 3],
-                Colours::WhiteIsZero => [grey(picture.most - samples[0]); 3],
+                Photometric::Palette => picture.palette[usize::from(samples[0])],
+                Photometric::Rgb => [samples[0], samples[1], samples[2]].map(grey),
+                Photometric::BlackIsZero => [grey(samples[0]); 3],
+                Photometric::WhiteIsZero => [grey(picture.most - samples[0]); 3],
             };
             rgb[(y * width + left + x) * 3..][..3].copy_from_slice(&colour);
         }

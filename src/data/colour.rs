@@ -1,0 +1,4 @@
+//! 8-bit RGB colours. Knows neither files nor pictures.
+
+/// A colour: red, green, blue.
+pub type Colour = [u8; 3];
