@@ -9,12 +9,12 @@ pub struct BlackFilter {
     /// test is exact for whole numbers; a fraction counts like the next whole number.
     pub below: f64,
     /// A patch is black when at least this share of its pixels is dark.
-    pub share: f64,
+    pub fraction: f64,
 }
 
 impl BlackFilter {
     /// The rule that `filter-black` has unless it is told another.
-    pub const DEFAULT: Self = Self { below: 10.0, share: 0.9 };
+    pub const DEFAULT: Self = Self { below: 10.0, fraction: 0.9 };
 
     /// Whether a patch is black.
     #[must_use]
@@ -32,7 +32,7 @@ impl BlackFilter {
             .map(|(_, n)| u64::from(*n))
             .sum();
         // A quotient of two counts is rounded as the share in the file was, so that 90 of 100 is at least 0.9.
-        all > 0 && dark as f64 / all as f64 >= self.share
+        all > 0 && dark as f64 / all as f64 >= self.fraction
     }
 
     /// Divides a set into patches that are not black and patches that are. Both name every photograph.

@@ -35,7 +35,7 @@ pub struct ExtractionSpec {
     /// A label needs so many mask pixels, as released, …
     pub min_pixels: u32,
     /// … and this share of the patch's area.
-    pub min_share: f64,
+    pub min_fraction: f64,
 }
 
 thread_local! {
@@ -74,7 +74,7 @@ fn cut_into(
         scale,
         resampled: false,
         min_pixels: rule.min_pixels,
-        min_share: rule.min_share,
+        min_fraction: rule.min_fraction,
     };
     let places = rule.grid.places(photograph.width, photograph.height);
     let mut part = Part {
@@ -127,7 +127,7 @@ fn row_of(place: (usize, usize), index: usize, rule: &ExtractionSpec, scale: u32
     let mask_pixels: Vec<u32> = masks.iter().map(|mask| mask.mask().map_or(0, |mask| mask.native_in(rect))).collect();
     let label = |(mask, &pixels): (&Annotation, &u32)| match mask {
         Annotation::Unknown => Label::Unknown,
-        _ if pixels >= rule.min_pixels && f64::from(pixels) >= rule.min_share * area => Label::Present,
+        _ if pixels >= rule.min_pixels && f64::from(pixels) >= rule.min_fraction * area => Label::Present,
         _ => Label::Absent,
     };
     PatchRow {

@@ -8,7 +8,7 @@ pub struct LabelRule {
     /// Fewest mask pixels, as released.
     pub min_pixels: u32,
     /// Least share of the patch's area.
-    pub min_share: f64,
+    pub min_fraction: f64,
     /// What less than that is.
     pub less: BelowRule,
 }
@@ -37,7 +37,7 @@ pub fn relabel(set: &PatchSet, rule: &LabelRule) -> (PatchSet, Vec<u64>) {
             !(small && rule.less == BelowRule::Drop)
         });
     }
-    made.info = SetInfo { min_pixels: rule.min_pixels, min_share: rule.min_share, ..made.info };
+    made.info = SetInfo { min_pixels: rule.min_pixels, min_fraction: rule.min_fraction, ..made.info };
     (made, changed)
 }
 
@@ -49,7 +49,7 @@ fn apply(row: &mut PatchRow, rule: &LabelRule, area: f64, changed: &mut [u64]) -
         if *label == Label::Unknown || pixels == 0 {
             continue;
         }
-        let enough = pixels >= rule.min_pixels && f64::from(pixels) >= rule.min_share * area;
+        let enough = pixels >= rule.min_pixels && f64::from(pixels) >= rule.min_fraction * area;
         small |= !enough;
         let new = match rule.less {
             _ if enough => Label::Present,

@@ -35,7 +35,7 @@ fn rule(ctx: &Ctx) -> Result<ExtractionSpec, StageError> {
         margin: params.count("margin")?,
         masks: params.flag("masks")?,
         min_pixels: params.count("label.min-pixels")? as u32,
-        min_share: params.real("label.min-share")?,
+        min_fraction: params.real("label.min-share")?,
     })
 }
 
@@ -72,7 +72,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         scale: scale.unwrap_or(1),
         resampled: false,
         min_pixels: rule.min_pixels,
-        min_share: rule.min_share,
+        min_fraction: rule.min_fraction,
     };
     tree.insert("set.json", info.write(ctx.objects)?);
     let mut summary = summary(&classes, &total, results.len());

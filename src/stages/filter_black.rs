@@ -19,12 +19,12 @@ pub const FILTER_BLACK: Implementation = Implementation {
 
 fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("from")?, ctx.objects)?;
-    let black = BlackFilter { below: ctx.params.real("below")?, share: ctx.params.real("share")? };
+    let black = BlackFilter { below: ctx.params.real("below")?, fraction: ctx.params.real("share")? };
     let (kept, dropped) = black.divide(&set);
     let (before, after, gone) = (PatchCounts::of(&set), PatchCounts::of(&kept), PatchCounts::of(&dropped));
     let mut warnings = Vec::new();
     if after.patches == 0 && before.patches > 0 {
-        let text = format!("every patch is black by `below` {:?} and `share` {:?}", black.below, black.share);
+        let text = format!("every patch is black by `below` {:?} and `share` {:?}", black.below, black.fraction);
         warnings.push(Warning { code: "nothing-left".into(), text });
     }
     let summary = Summary {

@@ -124,7 +124,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     let mut photograph = Photograph::default();
     opened.photograph(&mut photograph)?;
     let cover = cover(ctx, &model.info, &photograph, &item.name)?;
-    let black = BlackFilter { below: ctx.params.real("black.below")?, share: ctx.params.real("black.share")? };
+    let black = BlackFilter { below: ctx.params.real("black.below")?, fraction: ctx.params.real("black.share")? };
     let (places, left_out) = visible(&photograph, &cover, black);
     let scores = scores(&model, &photograph, &places, ctx.params.count("batch")?, ctx.stop)?;
     let chosen: Vec<f64> = scores

@@ -31,7 +31,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
             .field("less"));
     }
     let min_pixels = u32::try_from(ctx.params.count("min-pixels")?).unwrap_or(u32::MAX);
-    let rule = LabelRule { min_pixels, min_share: ctx.params.real("min-share")?, less };
+    let rule = LabelRule { min_pixels, min_fraction: ctx.params.real("min-share")?, less };
     let (made, changed) = relabel(&set, &rule);
     let (before, after) = (PatchCounts::of(&set), PatchCounts::of(&made));
     let mut warnings = Vec::new();

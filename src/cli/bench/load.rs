@@ -49,7 +49,7 @@ fn patches(size: u32, objects: &Objects) -> Result<PatchSet, crate::stage::Stage
         scale: 1,
         resampled: false,
         min_pixels: 1,
-        min_share: 0.0,
+        min_fraction: 0.0,
     };
     let mut shard = ShardBytes::new(PATCHES as usize, &info);
     let mut stream = Streams::new(1, "bench").stream("pixels", 0, &[]);

@@ -41,7 +41,8 @@ pub struct SetInfo {
     /// The label rule: fewest mask pixels, as released.
     pub min_pixels: u32,
     /// The label rule: least share of the patch's area.
-    pub min_share: f64,
+    #[serde(rename = "min_share")]
+    pub min_fraction: f64,
 }
 
 impl SetInfo {

@@ -186,7 +186,7 @@ impl Change {
         // The rule counts native pixels; in a reduced set each mask pixel stands for scale x scale of them.
         let native = inside as u64 * u64::from(info.scale) * u64::from(info.scale);
         let share = inside as f64 / (size * size) as f64;
-        if inside > 0 && native >= u64::from(info.min_pixels) && share >= info.min_share {
+        if inside > 0 && native >= u64::from(info.min_pixels) && share >= info.min_fraction {
             Label::Present
         } else {
             Label::Absent

@@ -28,7 +28,7 @@ fn first(set: &PatchSet) -> String {
 const PATCHES: [(&str, u32); 5] = [("0000", 0), ("1000", 1), ("1000", 15), ("1000", 16), ("?000", 0)];
 
 fn rule(min_pixels: u32, less: BelowRule) -> LabelRule {
-    LabelRule { min_pixels, min_share: 0.0, less }
+    LabelRule { min_pixels, min_fraction: 0.0, less }
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_looser_rule_finds_again_what_a_stricter_one_left_out() {
 #[test]
 fn a_share_is_of_the_patchs_area_as_released() {
     let mut set = made(&PATCHES);
-    let share = |least: f64| LabelRule { min_pixels: 1, min_share: least, less: BelowRule::Absent };
+    let share = |least: f64| LabelRule { min_pixels: 1, min_fraction: least, less: BelowRule::Absent };
     // 16 of 256 pixels.
     assert_eq!(first(&relabel(&set, &share(0.0625)).0), "0001?");
     assert_eq!(first(&relabel(&set, &share(0.0626)).0), "0000?");

@@ -61,7 +61,7 @@ pub(crate) fn set(parts: Vec<Part>) -> PatchSet {
         scale: 1,
         resampled: false,
         min_pixels: 1,
-        min_share: 0.0,
+        min_fraction: 0.0,
     };
     PatchSet { info, parts }
 }

@@ -16,7 +16,7 @@ pub(crate) fn info(masks: bool) -> SetInfo {
         scale: 1,
         resampled: false,
         min_pixels: 1,
-        min_share: 0.0,
+        min_fraction: 0.0,
     }
 }
 

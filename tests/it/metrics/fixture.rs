@@ -30,7 +30,7 @@ pub(crate) fn set(extent: Extent, objects: &Objects) -> (PatchSet, Vec<f32>) {
         scale: 1,
         resampled: false,
         min_pixels: 1,
-        min_share: 0.0,
+        min_fraction: 0.0,
     };
     let (mut parts, mut logits) = (Vec::new(), Vec::new());
     for number in 0..photographs {

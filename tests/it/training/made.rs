@@ -39,7 +39,7 @@ impl Made {
             scale: 1,
             resampled: false,
             min_pixels: 1,
-            min_share: 0.0,
+            min_fraction: 0.0,
         };
         let parts = (self.first..self.first + self.photographs).map(|number| self.part(number, &info, objects));
         PatchSet { parts: parts.collect(), info }
