@@ -62,7 +62,7 @@ fn bands(set: &PatchSet, across: usize) -> Vec<SampleRow<'_>> {
         let members: Vec<(&Part, &PatchRow)> = all.iter().copied().filter(|(_, row)| is_in(row)).collect();
         let take = members.len().min(across);
         let samples = (0..take).map(|at| members[at * members.len() / take]).collect();
-        let title = format!("{name}  {}", super::counts::grouped(members.len() as u64));
+        let title = format!("{name}  {}", crate::base::figure::thousands(members.len() as u64));
         (take > 0).then_some(SampleRow { title, colour, samples })
     };
     let classes = set.info.classes.iter().enumerate().filter_map(|(class, name)| {

@@ -83,35 +83,3 @@ pub fn table(title: &str, classes: &[String], sets: &[(&str, &PatchCounts)]) -> 
         .collect();
     Table { title: title.to_owned(), columns, rows }
 }
-
-/// A count for people: `136,237`.
-#[must_use]
-pub fn grouped(count: u64) -> String {
-    crate::base::figure::thousands(count)
-}
-
-/// A count and its noun, which gets an `s` unless there is one: `1 patch`, `2 photographs`.
-#[must_use]
-pub fn counted(count: u64, noun: &str) -> String {
-    let ending = match noun {
-        _ if count == 1 => "",
-        "patch" => "es",
-        _ => "s",
-    };
-    format!("{} {noun}{ending}", grouped(count))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_are_written_with_commas_and_nouns_agree() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(136_237), "136,237");
-        assert_eq!(counted(1, "patch"), "1 patch");
-        assert_eq!(counted(1_000, "patch"), "1,000 patches");
-        assert_eq!(counted(2, "photograph"), "2 photographs");
-    }
-}

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::counts::counted;
+use crate::base::figure::counted;
 use crate::stage::{Item, StageError, Warning};
 use crate::store::{Objects, Tree};
 
@@ -109,7 +109,7 @@ pub fn warnings(results: &[(Item, Tree)], objects: &Objects) -> Result<Vec<Warni
         let (one, many, meaning) = kind.text();
         let text = match count {
             1 => format!("the mask of `{class}` of `{name}` {one}: {meaning}"),
-            _ => format!("{} {many}, that of `{class}` of `{name}` first: {meaning}", counted(count, "mask")),
+            _ => format!("{} {many}, that of `{class}` of `{name}` first: {meaning}", counted(count, "mask", "masks")),
         };
         Some(Warning { code: kind.code().to_owned(), text })
     };

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::photographs::{PhotographFacts, PhotographSet};
 use super::decode_revision::{self, FileUse};
+use crate::base::figure::counted;
 use crate::base::regular;
 use crate::stage::{Cell, Files, Outcome, StageError, Summary, Table, Warning};
 use crate::store::{Entry, Tree};
@@ -84,7 +85,11 @@ pub fn gather(
     let row = |class: &&str| vec![Cell::Text((*class).to_owned()), Cell::Int(count(class) as i64)];
     let masks: usize = found.iter().map(|photograph| photograph.masks.len()).sum();
     let summary = Summary {
-        headline: format!("{} with {}", plain(found.len(), "photograph"), plain(masks, "lesion mask")),
+        headline: format!(
+            "{} with {}",
+            counted(found.len() as u64, "photograph", "photographs"),
+            counted(masks as u64, "lesion mask", "lesion masks")
+        ),
         tables: vec![Table {
             title: "mask files".to_owned(),
             columns: vec!["lesion".to_owned(), "photographs".to_owned()],
@@ -120,11 +125,6 @@ fn pointer(entry: &Entry, path: &Path) -> Option<StageError> {
     };
     let text = format!("`{}` holds a pointer, not its content", path.display());
     Some(StageError::input("content-elsewhere", text).hint(format!("`{command}` fetches the content")))
-}
-
-/// A number without signs between its digits, and what it counts.
-fn plain(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A file name's extension in lower case.

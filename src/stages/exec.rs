@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::base::figure::counted;
 use crate::base::beneath::{Beneath, Unlisted};
 use crate::base::{Digest, disk, figure};
-use crate::data::counts::counted;
 use crate::data::patches::PatchSet;
 use crate::data::predictions::{Predictions, patches_csv};
 use crate::data::table::Columns;
@@ -302,7 +302,7 @@ fn headline(tree: &Tree) -> String {
     let size = figure::size(tree.size());
     match tree.entries.len() {
         1 => format!("{}, {size}", tree.entries.keys().next().map_or("", String::as_str)),
-        many => format!("{}, {size}", counted(many as u64, "file")),
+        many => format!("{}, {size}", counted(many as u64, "file", "files")),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::data::counts::{counted, grouped};
+use crate::base::figure::{counted, thousands};
 use crate::data::leak::inner;
 use crate::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
@@ -36,9 +36,9 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         }
     }
     let files = tree.entries.len() as u64;
-    let mut headline = format!("{} as PNG in {}", counted(files, "patch"), counted(folders.len() as u64, "folder"));
+    let mut headline = format!("{} as PNG in {}", counted(files, "patch", "patches"), counted(folders.len() as u64, "folder", "folders"));
     if set.len() > files {
-        let repeated = grouped(set.len());
+        let repeated = thousands(set.len());
         headline = format!("{headline}; repeated patches ({repeated} in all) are written once");
     }
     let rows = folders.into_iter().map(|(folder, count)| vec![Cell::Text(folder), Cell::Int(count)]).collect();

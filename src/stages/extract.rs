@@ -1,7 +1,6 @@
 //! `extract`: photographs into patches, one item a photograph.
 
-use crate::base::figure::noun;
-use crate::data::counts::{counted, grouped};
+use crate::base::figure::{counted, noun, thousands};
 use crate::data::extraction::{self, ExtractionSpec, Tallies, PatchTally};
 use crate::data::grid::{EdgePolicy, Grid};
 use crate::data::item;
@@ -105,9 +104,9 @@ fn summary(classes: &[String], total: &PatchTally, photographs: usize) -> Summar
     Summary {
         headline: format!(
             "{} of {photographs} {}, {} healthy",
-            counted(all[0], "patch"),
+            counted(all[0], "patch", "patches"),
             noun(photographs as u64, "photograph", "photographs"),
-            grouped(healthy[0])
+            thousands(healthy[0])
         ),
         tables: vec![
             Table {

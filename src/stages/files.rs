@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::data::counts::counted;
+use crate::base::figure::counted;
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Summary, Work};
 use crate::store::Tree;
 
@@ -49,7 +49,7 @@ fn files(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     }
     let headline = match tree.entries.len() {
         1 => tree.entries.keys().next().cloned().unwrap_or_default(),
-        many => counted(many as u64, "file"),
+        many => counted(many as u64, "file", "files"),
     };
     Ok(outcome(tree, headline))
 }

@@ -1,7 +1,8 @@
 //! `filter-black`: leaves out patches that are mostly black.
 
+use crate::base::figure::{counted, thousands};
 use crate::data::black_filter::BlackFilter;
-use crate::data::counts::{PatchCounts, counted, grouped, table};
+use crate::data::counts::{PatchCounts, table};
 use crate::data::patches::PatchSet;
 use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Summary, Warning, Work};
 
@@ -30,10 +31,10 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let summary = Summary {
         headline: format!(
             "{} kept, {} black left out ({} of them healthy, {} with a lesion)",
-            counted(after.patches, "patch"),
-            grouped(gone.patches),
-            grouped(gone.healthy),
-            grouped(gone.lesion)
+            counted(after.patches, "patch", "patches"),
+            thousands(gone.patches),
+            thousands(gone.healthy),
+            thousands(gone.lesion)
         ),
         tables: vec![table("patches", &set.info.classes, &[("before", &before), ("kept", &after), ("dropped", &gone)])],
         warnings,

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use classes::{ClassPattern, classes};
 use pairs::{PatternMatch, PhotographIndex, fitting, names, without_masks};
 
-use crate::data::counts::counted;
+use crate::base::figure::counted;
 use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
 use crate::data::unused_files::FileCategory;
 use crate::data::pattern::Pattern;
@@ -107,7 +107,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             return Err(StageError::input("no-mask-fits", text).hint(hint).field(class.field()));
         }
         if let Some(first) = left.first() {
-            let count = counted(left.len() as u64, "mask");
+            let count = counted(left.len() as u64, "mask", "masks");
             let mut text = format!("{count} of `{}` without a photograph, `{}` first", class.name, first.file);
             if let Some(nearly) = nearly() {
                 text = format!("{text}; {nearly}");
@@ -141,7 +141,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let without_mask = if absent == "absent" { WithoutMask::Absent } else { WithoutMask::Unknown };
     let without: Vec<&str> = eyes.iter().filter(|eye| eye.masks.is_empty()).map(|eye| eye.file).collect();
     if let (Some(first), WithoutMask::Unknown) = (without.first(), without_mask) {
-        let count = counted(without.len() as u64, "photograph");
+        let count = counted(without.len() as u64, "photograph", "photographs");
         let text = format!("{count} without any mask, `{first}` first: nothing is known of their lesions");
         warnings.push(Warning { code: "photograph-without-mask".to_owned(), text });
     }
@@ -165,11 +165,11 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     outcome.summary.tables.extend(unused.table());
     let mut say = |text: String| outcome.summary.headline = format!("{}; {text}", outcome.summary.headline);
     if !taken.is_empty() {
-        say(format!("{} of the photographs' pattern are masks", counted(taken.len() as u64, "file")));
+        say(format!("{} of the photographs' pattern are masks", counted(taken.len() as u64, "file", "files")));
     }
     let passed = listed.len() - pictures.len();
     if passed > 0 {
-        say(format!("{} passed over that are no pictures", counted(passed as u64, "file")));
+        say(format!("{} passed over that are no pictures", counted(passed as u64, "file", "files")));
     }
     Ok(outcome)
 }
@@ -249,7 +249,7 @@ fn patients(params: &Params, eyes: &[FolderPhotograph<'_>], warnings: &mut Vec<W
     }
     let several: Vec<&BTreeSet<String>> = spellings.values().filter(|spelled| spelled.len() > 1).collect();
     if let [first, ..] = several.as_slice() {
-        let count = counted(several.len() as u64, "patient");
+        let count = counted(several.len() as u64, "patient", "patients");
         let spelled = first.iter().map(|name| format!("`{}`", name.escape_default())).collect::<Vec<_>>().join(" and ");
         let text = format!("{count} in several spellings, {spelled} first: each is taken for one patient");
         warnings.push(Warning { code: "patient-spelling".to_owned(), text });

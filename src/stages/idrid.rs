@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::data::counts::counted;
+use crate::base::figure::counted;
 use crate::data::source_tree::{SourcePhotograph, extension, gather, is_picture, stem};
 use crate::data::unused_files::{FileCategory, UnusedReport, remedy, words_of};
 use crate::data::photographs::{Official, PhotographFacts, WithoutMask};
@@ -144,7 +144,7 @@ fn unused(
     }
     let warn = |(files, of): (&Vec<&str>, &str)| {
         let first = files.first()?;
-        let count = counted(files.len() as u64, "file");
+        let count = counted(files.len() as u64, "file", "files");
         let text = format!("{count} not used in a folder of {of}, `{first}` first: not named as IDRiD names them");
         Some(Warning { code: "unused-file".to_owned(), text })
     };

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::figure::counted;
 use crate::data::bitmap::Rect;
 use crate::data::change::{clahe, field_of_view, local_mean, shrink, shrink_mask};
-use crate::data::counts::counted;
 use crate::data::decode::Photograph;
 use crate::data::item::{self, OpenPhotograph};
 use crate::data::mask::Mask;
@@ -126,15 +126,15 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         photographs: results.iter().map(|(item, _)| item.name.clone()).collect(),
     };
     tree.insert("set.json", ctx.objects.put(&json(&set)?)?);
-    let headline = format!("{} changed", counted(results.len() as u64, "photograph"));
+    let headline = format!("{} changed", counted(results.len() as u64, "photograph", "photographs"));
     let mut warnings = mask_issues::warnings(results, ctx.objects)?;
     if photographs > 0 {
         let lost: Vec<String> =
-            dropped.iter().map(|(class, lost)| format!("{} of `{class}`", counted(*lost, "lesion pixel"))).collect();
+            dropped.iter().map(|(class, lost)| format!("{} of `{class}`", counted(*lost, "lesion pixel", "lesion pixels"))).collect();
         let text = format!(
             "cut away at the rim: {}, in {}, `{first}` first",
             lost.join(", "),
-            counted(photographs, "photograph")
+            counted(photographs, "photograph", "photographs")
         );
         warnings.push(Warning { code: "dropped-lesions".to_owned(), text });
     }

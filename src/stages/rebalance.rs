@@ -1,6 +1,7 @@
 //! `rebalance`: changes how often lesions and healthy patches stand in a training set.
 
-use crate::data::counts::{PatchCounts, counted, grouped, table};
+use crate::base::figure::{counted, thousands};
+use crate::data::counts::{PatchCounts, table};
 use crate::data::patches::PatchSet;
 use crate::data::rebalance::{LesionSampling, RebalanceSpec, Undetermined, check, rebalance, target};
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Work};
@@ -49,12 +50,12 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let summary = Summary {
         headline: format!(
             "{} of {}: {} with a lesion (were {}), {} healthy (were {})",
-            counted(after.patches, "patch"),
-            grouped(before.patches),
-            grouped(after.lesion),
-            grouped(before.lesion),
-            grouped(after.healthy),
-            grouped(before.healthy)
+            counted(after.patches, "patch", "patches"),
+            thousands(before.patches),
+            thousands(after.lesion),
+            thousands(before.lesion),
+            thousands(after.healthy),
+            thousands(before.healthy)
         ),
         tables,
         warnings: check(&recipe, classes, &before, &after),

@@ -1,6 +1,7 @@
 //! `relabel`: another rule for when a patch carries a lesion's label.
 
-use crate::data::counts::{PatchCounts, counted, grouped, table};
+use crate::base::figure::{counted, thousands};
+use crate::data::counts::{PatchCounts, table};
 use crate::data::patches::PatchSet;
 use crate::data::relabel::{BelowRule, LabelRule, relabel};
 use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Summary, Warning, Work};
@@ -38,17 +39,17 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     for (at, class) in set.info.classes.iter().enumerate() {
         if before.positives[at] > 0 && after.positives[at] == 0 {
             let text =
-                format!("no patch is positive for `{class}` by this rule, {} were", grouped(before.positives[at]));
+                format!("no patch is positive for `{class}` by this rule, {} were", thousands(before.positives[at]));
             warnings.push(Warning { code: "nothing-left".into(), text });
         }
     }
     let gone = before.patches - after.patches;
-    let gone = if gone == 0 { String::new() } else { format!(", {} left out", counted(gone, "patch")) };
+    let gone = if gone == 0 { String::new() } else { format!(", {} left out", counted(gone, "patch", "patches")) };
     let summary = Summary {
         headline: format!(
             "{} of {} labels changed{gone}",
-            grouped(changed.iter().sum()),
-            grouped(before.positives.iter().sum())
+            thousands(changed.iter().sum()),
+            thousands(before.positives.iter().sum())
         ),
         tables: vec![table("patches", &set.info.classes, &[("before", &before), ("after", &after)])],
         warnings,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::counts::{PatchCounts, counted, table};
+use crate::base::figure::counted;
+use crate::data::counts::{PatchCounts, table};
 use crate::data::patches::PatchSet;
 use crate::data::split::{SPLITS, SplitUnit, drawn, folded, of_other_folds, official, side_of, sum_to_one, units};
 use crate::data::{leak, split_names};
@@ -158,19 +159,19 @@ fn headline(set: &PatchSet, unit: SplitUnit, split: &[PatchSet; 3]) -> String {
         SplitUnit::Photograph => "each photograph stands alone".to_owned(),
         SplitUnit::Patient if unknown == total => "patients are unknown, so each photograph stands alone".to_owned(),
         SplitUnit::Patient => {
-            let patients = counted(units(set, unit).len() as u64, "patient");
+            let patients = counted(units(set, unit).len() as u64, "patient", "patients");
             if unknown == 0 {
                 format!("{patients} stay whole")
             } else {
                 format!(
                     "{patients} or photographs stay whole: the patient of {} is unknown",
-                    counted(unknown, "photograph")
+                    counted(unknown, "photograph", "photographs")
                 )
             }
         }
     };
     let [train, valid, test] = [0, 1, 2].map(|side| split[side].parts.len());
-    format!("{} into {train} train, {valid} valid and {test} test; {stays}", counted(total, "photograph"))
+    format!("{} into {train} train, {valid} valid and {test} test; {stays}", counted(total, "photograph", "photographs"))
 }
 
 fn patches(set: &PatchSet, counts: &[PatchCounts; 3]) -> Table {
@@ -221,7 +222,7 @@ fn lacking(set: &PatchSet, split: &[PatchSet; 3], counts: &[PatchCounts; 3], ask
                     match elsewhere {
                         0 => "no photograph elsewhere has".to_owned(),
                         1 => "1 photograph elsewhere has".to_owned(),
-                        _ => format!("{} elsewhere have", counted(elsewhere, "photograph")),
+                        _ => format!("{} elsewhere have", counted(elsewhere, "photograph", "photographs")),
                     }
                 );
                 warnings.push(Warning { code: "side-lacks-class".into(), text });

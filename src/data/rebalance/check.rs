@@ -1,8 +1,9 @@
 //! Did rebalancing do what was asked? Compared by counts alone, so that it would tell of any way of doing it: in the
 //! report that macula serves, nobody saw that the stage had not done what its name said.
 
+use crate::base::figure::thousands;
 use super::{LesionSampling, RebalanceSpec, healthy_wanted};
-use crate::data::counts::{PatchCounts, grouped};
+use crate::data::counts::PatchCounts;
 use crate::stage::Warning;
 
 /// Overshoot is told from this share of the target on.
@@ -32,7 +33,7 @@ pub fn check(recipe: &RebalanceSpec, classes: &[String], before: &PatchCounts, a
     if let Some(target) = target(recipe.lesions, &before.positives) {
         let over = matches!(recipe.lesions, LesionSampling::Oversample { .. });
         for (class, (had, has)) in classes.iter().zip(before.positives.iter().zip(&after.positives)) {
-            let (target_text, has_text) = (grouped(target), grouped(*has));
+            let (target_text, has_text) = (thousands(target), thousands(*has));
             if !over && had == has && *had > target {
                 let text =
                     format!("`{class}` is unchanged: {has_text} positives before and after, asked for {target_text}");
@@ -64,11 +65,11 @@ pub fn check(recipe: &RebalanceSpec, classes: &[String], before: &PatchCounts, a
             "ratio-not-reached",
             format!(
                 "{} healthy patches beside {} with a lesion, asked for {} ({:?} per lesion patch); there were {}",
-                grouped(after.healthy),
-                grouped(after.lesion),
-                grouped(wanted),
+                thousands(after.healthy),
+                thousands(after.lesion),
+                thousands(wanted),
                 recipe.healthy_per_lesion_patch.unwrap_or(0.0),
-                grouped(before.healthy)
+                thousands(before.healthy)
             ),
         );
     }

@@ -3,10 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::base::figure::counted;
 use super::FolderPhotograph;
 use super::classes::ClassPattern;
 use super::pairs::PatternMatch;
-use crate::data::counts::counted;
 use crate::data::source_tree::{is_picture, stem};
 use crate::data::unused_files::{FileCategory, UnusedReport, remedy, within, words_of};
 use crate::data::pattern::Pattern;
@@ -194,7 +194,7 @@ pub(super) fn account(found: &FolderContents<'_>, absent: &str) -> Result<Unused
     }
     let mut warn = |files: &[(&str, String)], what: &str| {
         if let [(first, text), ..] = files {
-            let count = counted(files.len() as u64, "file");
+            let count = counted(files.len() as u64, "file", "files");
             let text = format!("{count} not used that {what}, `{first}` first: {text}");
             report.warnings.push(Warning { code: "unused-file".to_owned(), text });
         }
@@ -202,7 +202,7 @@ pub(super) fn account(found: &FolderContents<'_>, absent: &str) -> Result<Unused
     warn(&lost, "may be masks");
     warn(&copies, "may be copies of masks");
     if let Some(first) = photographs.first() {
-        let count = counted(photographs.len() as u64, "file");
+        let count = counted(photographs.len() as u64, "file", "files");
         let text = format!("{count} where photographs are, not JPEG, PNG or TIFF: `{first}` first");
         report.warnings.push(Warning { code: "unused-file".to_owned(), text });
     }
