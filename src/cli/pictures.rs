@@ -6,7 +6,7 @@ use super::Failure;
 use super::artifact::Artifact;
 use crate::data::canvas::Canvas;
 use crate::data::patches::PatchSet;
-use crate::data::{gallery, heat, contact_sheet};
+use crate::data::{contact_sheet, gallery, heat};
 use crate::learn::maps::Maps;
 use crate::report::maps::ranked;
 use crate::stage::StageError;

@@ -1,25 +1,26 @@
-//! Samples of more than 8 bits as 8 bits: by the value that the file says is white. Knows no format.
+//! Conversion of deeper samples to 8 bits, by the file's white level. Knows no format.
 
 use image::DynamicImage;
 
 use super::tiff::White;
 
-/// Samples of 16 bits of which none reaches this are of cameras of 14 bits or fewer, if the file does not say otherwise.
+/// If no 16-bit sample reaches this, the camera had 14 bits or fewer, unless the file says otherwise.
 const DARK: u16 = 1 << 14;
 
-/// Red, green and blue of 8 bits.
+/// Red, green and blue in 8 bits, and whether 16-bit samples with a white level of 65535 use so little of their range that the result
+/// is almost black.
 ///
 /// # Errors
-/// Says why it is not known which value is white.
-pub(super) fn rgb8(picture: DynamicImage, white: White) -> Result<Vec<u8>, String> {
+/// The reason why the white level is unknown.
+pub(super) fn rgb8(picture: DynamicImage, white: White) -> Result<(Vec<u8>, bool), String> {
     match &picture {
         DynamicImage::ImageRgb32F(floats) => {
             check_floats(floats.as_raw().iter(), white)?;
-            return Ok(scaled_floats(picture, white));
+            return Ok((scaled_floats(picture, white), false));
         }
         DynamicImage::ImageRgba32F(floats) => {
             check_floats(floats.as_raw().iter().enumerate().filter(|(i, _)| i % 4 < 3).map(|(_, value)| value), white)?;
-            return Ok(scaled_floats(picture, white));
+            return Ok((scaled_floats(picture, white), false));
         }
         _ => {}
     }
@@ -30,29 +31,27 @@ pub(super) fn rgb8(picture: DynamicImage, white: White) -> Result<Vec<u8>, Strin
         DynamicImage::ImageRgba16(rgb) => rgb.pixels().flat_map(|pixel| pixel.0.into_iter().take(3)).max(),
         _ => None,
     };
-    let Some(brightest) = brightest else { return Ok(picture.into_rgb8().into_raw()) };
+    let Some(brightest) = brightest else { return Ok((picture.into_rgb8().into_raw(), false)) };
     let most = match white {
-        // The samples of a PNG fill their range whatever the camera had; those of some writers do not.
+        // PNG samples should fill the full range whatever the camera's depth; some writers do not scale them.
         White::OfBits(bits @ 1..16) if u32::from(brightest) < 1 << bits => (1_u32 << bits) - 1,
         White::Value(most) if most > f64::from(u16::MAX) || f64::from(brightest) > most => {
-            return Err(format!("its samples go up to {brightest}, and it says that {most} is white"));
+            return Err(format!("its samples go up to {brightest}, above its white level of {most}"));
         }
         White::Value(most) => most as u32,
         White::Unsaid if (1..DARK).contains(&brightest) => {
-            return Err(format!(
-                "its samples have 16 bits and go up to {brightest}, and it does not say which value is white"
-            ));
+            return Err(format!("its 16-bit samples only go up to {brightest}, and it does not state its white level"));
         }
         White::OfBits(_) | White::Unsaid => u32::from(u16::MAX),
     };
     if most == u32::from(u16::MAX) {
-        return Ok(picture.into_rgb8().into_raw());
+        return Ok((picture.into_rgb8().into_raw(), (1..DARK).contains(&brightest)));
     }
     let eight = |value: u16| ((u32::from(value) * 255 + most / 2) / most) as u8;
-    Ok(picture.into_rgb16().into_raw().into_iter().map(eight).collect())
+    Ok((picture.into_rgb16().into_raw().into_iter().map(eight).collect(), false))
 }
 
-/// Refuses floating-point samples unless it is known which value is white: the file says so, or all lie from 0 to 1.
+/// Rejects floating-point samples unless the white level is known: stated by the file, or 1 if all samples lie in 0..=1.
 fn check_floats<'f>(values: impl Iterator<Item = &'f f32>, white: White) -> Result<(), String> {
     let (mut least, mut most, mut odd) = (f32::INFINITY, f32::NEG_INFINITY, false);
     for value in values {
@@ -66,10 +65,12 @@ fn check_floats<'f>(values: impl Iterator<Item = &'f f32>, white: White) -> Resu
     if least < 0.0 || f64::from(most) > end {
         return Err(match white {
             White::Value(white) => {
-                format!("its floating-point samples go from {least} to {most}, and it says that {white} is white")
+                format!(
+                    "its floating-point samples range from {least} to {most}, outside 0 to its white level of {white}"
+                )
             }
             _ => format!(
-                "its samples are floating point from {least} to {most}, and it does not say which value is white"
+                "its floating-point samples range from {least} to {most}, and it does not state its white level"
             ),
         });
     }

@@ -1,8 +1,8 @@
-//! One bit a pixel: where a lesion is. Knows no files.
+//! Bitmaps: one bit per pixel. Knows no files.
 
 use std::ops::Range;
 
-/// A mask of `width` x `height` bits. Rows begin at a word; within a word the most significant bit is the leftmost pixel.
+/// Bitmap of `width` x `height` bits. Each row starts at a word; the most significant bit of a word is its leftmost pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bitmap {
     width: usize,
@@ -23,17 +23,17 @@ pub struct Rect {
     pub bottom: usize,
 }
 
-/// The words and rows of a mask that a rectangle touches.
+/// Words and rows of a bitmap that overlap a rectangle.
 struct WordSpan {
     words: Range<usize>,
-    /// The bits of the first word, and of the last one, that lie within.
+    /// Bits of the first word, and of the last one, that lie inside the rectangle.
     first: u64,
     last: u64,
     rows: Range<usize>,
 }
 
 impl Bitmap {
-    /// A mask with no pixel set.
+    /// Bitmap with no pixel set.
     #[must_use]
     pub fn new(width: usize, height: usize) -> Self {
         Self { width, height, words: vec![0; width.div_ceil(64) * height] }
@@ -63,12 +63,12 @@ impl Bitmap {
         self.words[y * stride + x / 64] |= 1 << (63 - x % 64);
     }
 
-    /// Sets the pixels from column `x` of row `y` on to packed bits, most significant first. Bits past the row are left out.
+    /// Overwrites row `y` from column `x` on with packed bits, most significant first. Bits past the end of the row are ignored.
     ///
     /// # Panics
-    /// Where `x` is not a multiple of 8 or the row is outside: defects of the caller.
+    /// If `x` is not a multiple of 8 or `y` is out of range (bugs in the caller).
     pub fn set_bits(&mut self, x: usize, y: usize, bits: &[u8]) {
-        assert!(x.is_multiple_of(8) && y < self.height, "packed bits begin at a byte within the mask");
+        assert!(x.is_multiple_of(8) && y < self.height, "packed bits start at a byte within the bitmap");
         let bytes = bits.len().min(self.width.div_ceil(8).saturating_sub(x / 8));
         let stride = self.width.div_ceil(64);
         let row = &mut self.words[y * stride..][..stride];
@@ -91,20 +91,20 @@ impl Bitmap {
         }
     }
 
-    /// How many pixels are set.
+    /// Number of set pixels.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.words.iter().map(|word| u64::from(word.count_ones())).sum()
     }
 
-    /// How many pixels are set within `rect`, of which parts may lie outside the mask.
+    /// Number of set pixels within `rect`, which may extend beyond the bitmap.
     #[must_use]
     pub fn count_in(&self, rect: Rect) -> u32 {
         let Some(WordSpan { words, first, last, rows }) = self.within(rect) else { return 0 };
         let mut count = 0;
         for y in rows {
             let row = &self.row(y)[words.clone()];
-            // Most words hold nothing, and this loop is most of what labelling a patch costs.
+            // Most words are 0, and this loop dominates the cost of labelling a patch.
             if row.iter().fold(0, |any, word| any | word) == 0 {
                 continue;
             }
@@ -117,12 +117,12 @@ impl Bitmap {
         count
     }
 
-    /// The pixels that are set, row by row from the left.
+    /// Set pixels, row by row from the left.
     pub fn pixels(&self) -> impl Iterator<Item = (usize, usize)> {
         self.pixels_in(Rect { left: 0, top: 0, right: self.width, bottom: self.height })
     }
 
-    /// The pixels that are set within `rect`, row by row from the left.
+    /// Set pixels within `rect`, row by row from the left.
     pub fn pixels_in(&self, rect: Rect) -> impl Iterator<Item = (usize, usize)> {
         self.pieces(rect).flat_map(|(x, y, word)| {
             let mut rest = word;
@@ -134,7 +134,7 @@ impl Bitmap {
         })
     }
 
-    /// The words that `rect` touches, bits outside of it cleared: column of the first bit, row, word.
+    /// Words that overlap `rect`, with bits outside it cleared: column of the first bit, row, word.
     fn pieces(&self, rect: Rect) -> impl Iterator<Item = (usize, usize, u64)> {
         self.within(rect).into_iter().flat_map(move |WordSpan { words, first, last, rows }| {
             rows.flat_map(move |y| {
@@ -148,7 +148,7 @@ impl Bitmap {
         })
     }
 
-    /// Where `rect` and the mask meet; [`None`] where they do not.
+    /// Overlap of `rect` and the bitmap; [`None`] if they are disjoint.
     fn within(&self, rect: Rect) -> Option<WordSpan> {
         let (right, bottom) = (rect.right.min(self.width), rect.bottom.min(self.height));
         (rect.left < right && rect.top < bottom).then(|| WordSpan {
@@ -165,7 +165,7 @@ impl Bitmap {
     }
 }
 
-/// The bits of the last word that lie left of `right`.
+/// Bits of the last word that lie left of `right`.
 const fn within_last(right: usize) -> u64 {
     u64::MAX << (63 - (right + 63) % 64)
 }

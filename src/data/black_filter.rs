@@ -1,19 +1,19 @@
-//! Which patches are black: the camera's surround. Decided from the stored histograms, without pixels.
+//! Black patches: the background outside the camera's field of view. Decided from stored histograms, without reading pixels.
 
-use super::patches::{PatchSet, PatchRow};
+use super::patches::{PatchRow, PatchSet};
 
-/// When a patch is black.
+/// Criterion for a black patch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BlackFilter {
-    /// A pixel is dark when the mean of its red, green and blue is under this. Histograms hold the mean rounded down, so the
-    /// test is exact for whole numbers; a fraction counts like the next whole number.
+    /// A pixel is dark if the mean of its red, green and blue is below this. Histograms hold the mean rounded down, so the test is
+    /// exact for whole numbers; a fraction acts like the next whole number.
     pub below: f64,
-    /// A patch is black when at least this share of its pixels is dark.
+    /// A patch is black if at least this fraction of its pixels is dark.
     pub fraction: f64,
 }
 
 impl BlackFilter {
-    /// The rule that `filter-black` has unless it is told another.
+    /// Default criterion of `filter-black`.
     pub const DEFAULT: Self = Self { below: 10.0, fraction: 0.9 };
 
     /// Whether a patch is black.
@@ -22,7 +22,7 @@ impl BlackFilter {
         self.is_by(&row.histogram)
     }
 
-    /// Whether a patch of this histogram of grey is black.
+    /// Whether a patch with this grey-level histogram is black.
     #[must_use]
     pub fn is_by(&self, histogram: &[u32; 256]) -> bool {
         let all: u64 = histogram.iter().map(|count| u64::from(*count)).sum();
@@ -31,11 +31,11 @@ impl BlackFilter {
             .filter(|(level, _)| f64::from(*level) < self.below)
             .map(|(_, n)| u64::from(*n))
             .sum();
-        // A quotient of two counts is rounded as the share in the file was, so that 90 of 100 is at least 0.9.
+        // A quotient of two counts is rounded like the fraction in the file, so 90 of 100 is at least 0.9.
         all > 0 && dark as f64 / all as f64 >= self.fraction
     }
 
-    /// Divides a set into patches that are not black and patches that are. Both name every photograph.
+    /// Splits a set into patches that are not black and patches that are. Both keep every photograph.
     #[must_use]
     pub fn divide(&self, set: &PatchSet) -> (PatchSet, PatchSet) {
         let (mut kept, mut dropped) = (set.clone(), set.clone());

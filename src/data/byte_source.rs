@@ -1,5 +1,5 @@
-//! The bytes of a picture's file, in memory or on the disk: headers are read from either, so that nobody reads a file whole to
-//! learn how it is to be read.
+//! Bytes of an image file, in memory or on disk. Headers are read from either, so finding out how to decode a file does not require
+//! reading all of it.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -8,20 +8,20 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Bytes that are read from the disk at once.
+/// Number of bytes read from disk at a time.
 const WINDOW: usize = 1 << 13;
 
-/// Where bytes are read from.
+/// Where bytes come from.
 #[derive(Clone, Copy)]
 pub(super) enum ByteSource<'a> {
     /// A whole file.
     Memory(&'a [u8]),
-    /// A file of which little is read.
+    /// A file of which only a few bytes are read.
     Disk(&'a FileWindow),
 }
 
 impl<'a> ByteSource<'a> {
-    /// `len` bytes from byte `from` on; [`None`] where the file does not hold them all, or can't be read.
+    /// `len` bytes from offset `from`; [`None`] if the file is shorter or cannot be read.
     pub(super) fn at(self, from: usize, len: usize) -> Option<Cow<'a, [u8]>> {
         match self {
             Self::Memory(bytes) => bytes.get(from..from.checked_add(len)?).map(Cow::Borrowed),
@@ -29,7 +29,7 @@ impl<'a> ByteSource<'a> {
         }
     }
 
-    /// Byte `at`.
+    /// The byte at offset `at`.
     pub(super) fn byte(self, at: usize) -> Option<u8> {
         match self {
             Self::Memory(bytes) => bytes.get(at).copied(),
@@ -37,7 +37,7 @@ impl<'a> ByteSource<'a> {
         }
     }
 
-    /// Bytes of the file.
+    /// Size of the file, bytes.
     pub(super) const fn size(self) -> usize {
         match self {
             Self::Memory(bytes) => bytes.len(),
@@ -46,11 +46,11 @@ impl<'a> ByteSource<'a> {
     }
 }
 
-/// An open file and the last bytes that were read of it.
+/// An open file with a window of the bytes read last.
 pub(super) struct FileWindow {
     file: File,
     size: usize,
-    /// Where the bytes stand, and the bytes.
+    /// Offset of the window, and its bytes.
     window: RefCell<(usize, Vec<u8>)>,
 }
 
@@ -58,7 +58,7 @@ impl FileWindow {
     /// Opens a file.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let size = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);

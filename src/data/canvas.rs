@@ -1,9 +1,9 @@
-//! A picture in memory to which patches, outlines and short words are drawn. Knows pixels only.
+//! Images in memory onto which patches, outlines and short texts are drawn. Knows only pixels.
 
 use super::colour::Colour;
 use super::png_image::{PixelFormat, pixels, png};
 
-/// A picture, row by row from the top, three bytes a pixel.
+/// An RGB image: rows from the top, three bytes per pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canvas {
     width: usize,
@@ -11,29 +11,29 @@ pub struct Canvas {
     pixels: Vec<u8>,
 }
 
-/// Width of a letter with the space after it, px at scale 1.
+/// Advance width of a letter, px at scale 1.
 pub const LETTER: usize = 6;
 
 impl Canvas {
-    /// A picture of one colour.
+    /// An image filled with one colour.
     #[must_use]
     pub fn new(width: usize, height: usize, colour: Colour) -> Self {
         Self { width, height, pixels: colour.repeat(width * height) }
     }
 
-    /// Its width, px.
+    /// Width, px.
     #[must_use]
     pub const fn width(&self) -> usize {
         self.width
     }
 
-    /// Its height, px.
+    /// Height, px.
     #[must_use]
     pub const fn height(&self) -> usize {
         self.height
     }
 
-    /// As PNG.
+    /// The image as PNG.
     #[must_use]
     pub fn png(&self) -> Vec<u8> {
         png(&self.pixels, self.width as u32, self.height as u32, PixelFormat::Rgb)
@@ -50,7 +50,7 @@ impl Canvas {
         }
     }
 
-    /// Colours a pixel; nothing outside.
+    /// Sets a pixel; ignored outside the image.
     pub fn set(&mut self, x: usize, y: usize, colour: Colour) {
         if x < self.width && y < self.height {
             let start = (y * self.width + x) * 3;
@@ -58,8 +58,8 @@ impl Canvas {
         }
     }
 
-    /// Draws `pixels` (RGB, `size` wide and high) into the box at `corner` of `to` px: means where it shrinks, nearest where it
-    /// grows.
+    /// Draws `pixels` (RGB, of `size`) scaled into the box of `to` px at `corner`: area means when shrinking, nearest neighbour when
+    /// enlarging.
     pub fn draw(&mut self, pixels: &[u8], size: (usize, usize), corner: (usize, usize), to: (usize, usize)) {
         for row in 0..to.1 {
             let rows = span(row, to.1, size.1);
@@ -80,8 +80,7 @@ impl Canvas {
         }
     }
 
-    /// Draws the outline of a mask of `size` px into the box of a drawing of the same pixels: pixels of the mask beside one
-    /// that is not in it.
+    /// Draws the outline of a mask of `size` px, scaled into the box of `to` px at `corner`: mask pixels with a neighbour outside the mask.
     pub fn outline(
         &mut self,
         mask: &dyn Fn(usize, usize) -> bool,
@@ -108,7 +107,7 @@ impl Canvas {
         }
     }
 
-    /// A filled box.
+    /// Fills a box.
     pub fn fill(&mut self, corner: (usize, usize), size: (usize, usize), colour: Colour) {
         for row in corner.1..corner.1 + size.1 {
             for column in corner.0..corner.0 + size.0 {
@@ -117,7 +116,7 @@ impl Canvas {
         }
     }
 
-    /// Writes words in capital height 7 px times `scale`; letters that the font lacks are `?`.
+    /// Writes a text with capitals of 7 px times `scale`; letters missing from the font are drawn as `?`.
     pub fn write(&mut self, words: &str, corner: (usize, usize), scale: usize, colour: Colour) {
         for (place, letter) in words.chars().enumerate() {
             for (column, bits) in glyph(letter).into_iter().enumerate() {
@@ -130,10 +129,10 @@ impl Canvas {
     }
 }
 
-/// A PNG of macula's own, shrunk by means so that its longer side is at most `side` px; as it is where it is no larger.
+/// A PNG written by macula, shrunk by area means so that its longer side is at most `side` px; unchanged if it is no larger.
 ///
 /// # Errors
-/// Where the bytes are no PNG.
+/// If the bytes are not a PNG.
 pub fn smaller(bytes: &[u8], side: usize) -> Result<Vec<u8>, String> {
     let (rgb, (width, height)) = pixels(bytes)?;
     let longest = width.max(height).max(1);
@@ -146,7 +145,7 @@ pub fn smaller(bytes: &[u8], side: usize) -> Result<Vec<u8>, String> {
     Ok(canvas.png())
 }
 
-/// The source pixels behind target pixel `at` of `to`, of `from`; at least one.
+/// Source pixels (of `from`) covered by target pixel `at` (of `to`); at least one.
 fn span(at: usize, to: usize, from: usize) -> std::ops::Range<usize> {
     let start = at * from / to;
     start..((at + 1) * from / to).max(start + 1)
@@ -157,10 +156,10 @@ fn glyph(letter: char) -> [u8; 5] {
     FONT[place]
 }
 
-/// The letters of [`FONT`], in its order.
+/// Letters of [`FONT`], in its order.
 const LETTERS: &str = " +,-./0123456789:ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz?";
 
-/// The usual 5 x 7 letters of character displays: columns from the left, the lowest bit on top.
+/// The common 5 x 7 font of character displays: columns from the left, lowest bit at the top.
 #[rustfmt::skip]
 const FONT: [[u8; 5]; 71] = [
     [0x00, 0x00, 0x00, 0x00, 0x00], [0x08, 0x08, 0x3e, 0x08, 0x08], [0x00, 0x50, 0x30, 0x00, 0x00],

@@ -1,12 +1,12 @@
-//! A contact sheet of a patch set: sample patches of each class and of the healthy, lesions outlined where masks are kept.
+//! Contact sheet of a patch set: sample patches of each class and healthy ones, with lesions outlined if masks are kept.
 
 use super::canvas::{Canvas, LETTER};
 use super::colour::Colour;
-use super::patches::{Health, Label, Part, PatchSet, PatchRow, Shard};
+use super::patches::{Health, Label, Part, PatchRow, PatchSet, Shard};
 use crate::stage::StageError;
 use crate::store::Objects;
 
-/// A colour per class, told apart also by those who see red and green alike (Okabe and Ito 2008), in the order of the labels.
+/// Colour-blind safe colours of the classes (Okabe and Ito 2008), in label order.
 pub const CLASS_COLOURS: [Colour; 6] =
     [[86, 180, 233], [240, 228, 66], [0, 158, 115], [204, 121, 167], [230, 159, 0], [213, 94, 0]];
 
@@ -14,18 +14,18 @@ const TILE: usize = 112;
 const GAP: usize = 6;
 const HEAD: usize = 22;
 const CAPTION: usize = 12;
-/// Behind everything.
+/// Background.
 pub(in crate::data) const PAGE: Colour = [24, 26, 30];
-/// Words.
+/// Text.
 pub(in crate::data) const INK: Colour = [226, 228, 232];
-/// Words of less weight.
+/// Secondary text.
 pub(super) const SOFT: Colour = [150, 155, 163];
 
-/// The sheet: one band per class, one for healthy and one for undetermined patches, at most `across` patches each, taken at
-/// even distances from the set's order. [`None`] where the set is empty.
+/// The contact sheet: a row per class, one for healthy and one for undetermined patches, with at most `across` patches each, evenly
+/// spaced in the set's order. [`None`] if the set is empty.
 ///
 /// # Errors
-/// As reading the shards.
+/// Errors from reading the shards.
 pub fn sheet(set: &PatchSet, objects: &Objects, across: usize) -> Result<Option<Canvas>, StageError> {
     let bands = bands(set, across);
     if bands.is_empty() {
@@ -48,7 +48,7 @@ pub fn sheet(set: &PatchSet, objects: &Objects, across: usize) -> Result<Option<
     Ok(Some(canvas))
 }
 
-/// Patches of one kind.
+/// A row of sample patches.
 struct SampleRow<'a> {
     title: String,
     colour: Colour,
@@ -88,7 +88,7 @@ fn patch(canvas: &mut Canvas, set: &PatchSet, shard: &Shard, row: &PatchRow, cor
     }
 }
 
-/// Its lesions, then where it lies: `MA+EX 128,256 IDRiD_01`; of a name that is too long, the end.
+/// Caption of a patch, lesions and position: `MA+EX 128,256 IDRiD_01`; long names are cut to their end.
 fn caption(set: &PatchSet, part: &Part, row: &PatchRow) -> String {
     let present = set.info.classes.iter().zip(&row.labels).filter(|(_, label)| **label == Label::Present);
     let present: Vec<&str> = present.map(|(class, _)| class.as_str()).collect();

@@ -1,24 +1,24 @@
-//! How many patches a set holds, by health and by class: the figures that every stage shows before and after.
+//! Patch counts of a set, by health and by class, as stages show them before and after.
 
-use super::patches::{Health, Label, PatchSet, PatchRow};
+use super::patches::{Health, Label, PatchRow, PatchSet};
 use crate::stage::{Cell, Table};
 
-/// Counts over a patch set; a patch that stands there several times counts several times.
+/// Counts over a patch set; repeated patches are counted as often as they occur.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatchCounts {
     /// Photographs with at least one patch.
     pub photographs: u64,
     /// All patches.
     pub patches: u64,
-    /// Patches of which all classes are known and absent.
+    /// Patches with every class known to be absent.
     pub healthy: u64,
     /// Patches with at least one class present.
     pub lesion: u64,
-    /// Patches of which neither can be said.
+    /// Patches with unknown labels and no class known to be present.
     pub undetermined: u64,
     /// Known positives per class.
     pub positives: Vec<u64>,
-    /// For each class, photographs with at least one known positive.
+    /// Photographs with at least one known positive, per class.
     pub positive_photographs: Vec<u64>,
 }
 
@@ -29,7 +29,7 @@ impl PatchCounts {
         Self::over(set.info.classes.len(), set.parts.iter().map(|part| part.rows.as_slice()))
     }
 
-    /// Counts of rows, photograph by photograph.
+    /// Counts of the rows of several photographs.
     pub fn over<'a>(classes: usize, photographs: impl Iterator<Item = &'a [PatchRow]>) -> Self {
         let mut counts =
             Self { positives: vec![0; classes], positive_photographs: vec![0; classes], ..Self::default() };
@@ -59,7 +59,7 @@ impl PatchCounts {
     }
 }
 
-/// A table of counts, one row for each named set. Patches that are undetermined have a column where there are any.
+/// A table of counts with a row for each named set, and a column for undetermined patches if there are any.
 #[must_use]
 pub fn table(title: &str, classes: &[String], sets: &[(&str, &PatchCounts)]) -> Table {
     let undetermined = sets.iter().any(|(_, counts)| counts.undetermined > 0);

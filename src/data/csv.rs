@@ -1,12 +1,12 @@
-//! CSV as RFC 4180 has it, written and read: what [`line()`] writes, [`records`] reads back cell by cell, whatever it holds. Knows
-//! nothing of what the cells mean.
+//! CSV (RFC 4180) writer and reader: [`records`] reads back every cell that [`line()`] writes, whatever it holds. Knows nothing of
+//! what the cells mean.
 
 use std::borrow::Cow;
 
 /// One record of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsvRecord {
-    /// The line on which it begins, from 1.
+    /// Line on which it begins, from 1.
     pub line: usize,
     /// Its cells, without quotes.
     pub cells: Vec<String>,
@@ -23,7 +23,7 @@ pub fn line<T: AsRef<str>>(cells: impl IntoIterator<Item = T>) -> String {
     text + "\n"
 }
 
-/// A cell, in quotes where it needs them.
+/// A cell, quoted if necessary.
 #[must_use]
 pub fn quoted(cell: &str) -> Cow<'_, str> {
     if cell.contains([',', '"', '\n', '\r']) {
@@ -33,11 +33,11 @@ pub fn quoted(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// The records of a text. Lines end with LF, CR LF or CR, and blank ones are left out; a cell in quotes may hold any of
-/// them. Quotes that two programs could read in two ways are refused.
+/// Parses CSV. Lines end with LF, CR LF or CR; blank lines are skipped. Quoted cells may contain line breaks. Quotes that programs
+/// read in different ways are rejected.
 ///
 /// # Errors
-/// What is wrong, with its line.
+/// A description of the problem, with its line.
 pub fn records(text: &str) -> Result<Vec<CsvRecord>, String> {
     let mut chars = text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable();
     let (mut records, mut line) = (Vec::new(), 1);
@@ -57,16 +57,16 @@ pub fn records(text: &str) -> Result<Vec<CsvRecord>, String> {
                             line += usize::from(char == '\n' || (char == '\r' && chars.peek() != Some(&'\n')));
                             cell.push(char);
                         }
-                        None => return Err(format!("the quote that line {begins} opens is never closed")),
+                        None => return Err(format!("the quote opened on line {begins} is never closed")),
                     }
                 }
                 if chars.peek().is_some_and(|next| !ends_cell(*next)) {
-                    return Err(format!("line {line} has text behind a closing quote"));
+                    return Err(format!("line {line} has text after a closing quote"));
                 }
             } else {
                 while let Some(char) = chars.next_if(|next| !ends_cell(*next)) {
                     if char == '"' {
-                        return Err(format!("line {line} has a quote within a cell that is not quoted"));
+                        return Err(format!("line {line} has a quote inside an unquoted cell"));
                     }
                     cell.push(char);
                 }
@@ -124,9 +124,9 @@ mod tests {
     #[test]
     fn quotes_that_can_be_read_in_two_ways_are_refused() {
         for (text, words) in [
-            ("a,b\n\"open,1\nc,2\n", "the quote that line 2 opens is never closed"),
-            ("a,b\n\"shut\" tight,1\n", "line 2 has text behind a closing quote"),
-            ("a,b\n5\" lens,1\n", "line 2 has a quote within a cell that is not quoted"),
+            ("a,b\n\"open,1\nc,2\n", "the quote opened on line 2 is never closed"),
+            ("a,b\n\"shut\" tight,1\n", "line 2 has text after a closing quote"),
+            ("a,b\n5\" lens,1\n", "line 2 has a quote inside an unquoted cell"),
         ] {
             assert_eq!(records(text), Err(words.to_owned()));
         }

@@ -1,31 +1,31 @@
-//! Whether a file is read otherwise than by the first macula, from its header alone. Where it is, a source says so beside the
-//! photograph's files, so that results which were computed of other pixels are not taken again, and no others are computed again.
+//! Whether a file is decoded differently than by the first version of macula, from its header only. If so, a source records it beside
+//! the photograph's files, so that results computed from other pixels are not reused, and no others are recomputed.
 
 use std::path::Path;
 
+use super::byte_source::{ByteSource, FileWindow};
 use super::jpeg_header;
 use super::mask::{self, Threshold};
 use super::png_header;
-use super::byte_source::{FileWindow, ByteSource};
 use super::tiff;
 
-/// The file of a photograph in a set that says which reading its pixels need; there only if it is not the first.
+/// File in a photograph set with the decoder revision that a photograph needs; only present if it is not the first.
 pub const FILE: &str = "reading.json";
 
-/// The reading that changed last. 2: orientation, pages, palettes of PNG, extra samples, signs, soft edges, depths and layouts of
-/// JPEG as `docs/pictures.md` has them.
+/// Latest decoder revision. 2: orientation, pages, PNG palettes, extra samples, signed samples, soft edges, bit depths and JPEG layouts
+/// as in `docs/pictures.md`.
 pub const REVISION: u32 = 2;
 
-/// What a file is for.
+/// Use of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileUse {
     /// A photograph.
     Photograph,
-    /// A mask, and from which value on its pixels are lesion.
+    /// A mask, with its threshold.
     Mask(Threshold),
 }
 
-/// Whether the file was or may have been read otherwise before. A file that can't be read is for whoever reads its pixels.
+/// Whether the file was, or may have been, decoded differently before. Unreadable files are left to the decoder.
 #[must_use]
 pub fn changed(path: &Path, role: FileUse) -> bool {
     FileWindow::open(path).is_ok_and(|file| of(ByteSource::Disk(&file), role).unwrap_or(false))

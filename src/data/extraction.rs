@@ -1,4 +1,4 @@
-//! One photograph into its part and shard: grid, labels, counts. Knows no stage.
+//! Patch extraction from one photograph into its part and shard: grid, labels, counts. Knows no stage.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,44 +9,44 @@ use serde::{Deserialize, Serialize};
 
 use super::bitmap::{Bitmap, Rect};
 use super::black_filter::BlackFilter;
-use super::patch_pixels;
 use super::decode::Photograph;
 use super::grid::Grid;
+use super::image_issues;
 use super::item::{Annotation, OpenPhotograph};
 use super::mask::Mask;
+use super::patch_pixels;
 use super::patches::{Health, Label, Part, PatchRow, SetInfo, mask_bytes, shard_head};
 use super::pixel_counts::PixelCounts;
-use super::mask_issues;
 use crate::stage::StageError;
 use crate::store::{Entry, Objects, Tree};
 
-/// Pixels of patches that are written and hashed together: they stay in the processor's cache.
+/// Pixel bytes written and hashed at a time, small enough for the processor's cache.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// How patches are cut and labelled.
+/// How patches are extracted and labelled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExtractionSpec {
-    /// Where patches lie.
+    /// Positions of patches.
     pub grid: Grid,
     /// Context kept around each patch, px.
     pub margin: usize,
     /// Whether the shard keeps the masks.
     pub masks: bool,
-    /// A label needs so many mask pixels, as released, …
+    /// A positive label needs at least this many mask pixels, in native pixels, …
     pub min_pixels: u32,
-    /// … and this share of the patch's area.
+    /// … and at least this fraction of the patch's area.
     pub min_fraction: f64,
 }
 
 thread_local! {
-    /// The memory of the last photograph: pages that are already there are much of the speed.
+    /// Buffer of the last photograph, reused because page faults are a large part of the cost.
     static MEMORY: Cell<Photograph> = Cell::default();
 }
 
-/// Cuts the photograph `name`. The result holds its part, its shard and its [`PatchTally`].
+/// Extracts the patches of photograph `name`. The result holds its part, its shard and its [`PatchTally`].
 ///
 /// # Errors
-/// Where a file can't be read, a mask has another size, or the store refuses.
+/// If a file cannot be read or a mask has the wrong size; store errors.
 pub fn cut(name: &str, item: &Tree, rule: &ExtractionSpec, objects: &Objects) -> Result<Tree, StageError> {
     let mut photograph = MEMORY.take();
     let result = cut_into(name, item, rule, objects, &mut photograph);
@@ -91,13 +91,13 @@ fn cut_into(
     let together = (BATCH_BYTES / patch_bytes).max(1);
     let mut pixels = vec![0; together * patch_bytes];
     for row in places.chunk_by(|one, other| one.1 == other.1) {
-        // As few pieces as hold the row, of about one length.
+        // As few pieces as possible, of about equal length.
         let pieces = row.len().div_ceil(together);
         for places in row.chunks(row.len().div_ceil(pieces)) {
             let pixels = &mut pixels[..places.len() * patch_bytes];
             let mut left = places.iter();
             patch_pixels::strip(photograph, places, rule.grid.size, rule.margin, pixels, |counts| {
-                let place = *left.next().expect("one count for each place");
+                let place = *left.next().expect("one count for each position");
                 part.rows.push(row_of(place, part.rows.len(), rule, scale, &masks, counts));
             });
             shard.add(pixels)?;
@@ -114,13 +114,21 @@ fn cut_into(
         part.shard = shard.finish()?;
     }
     let mut tree = part.write(&info, objects)?;
-    let tally = serde_json::to_vec(&PatchTally::of(&part, &info)).map_err(|error| StageError::Bug(error.to_string()))?;
+    let tally =
+        serde_json::to_vec(&PatchTally::of(&part, &info)).map_err(|error| StageError::Bug(error.to_string()))?;
     tree.insert("tally.json", objects.put(&tally)?);
-    mask_issues::write(&opened.issues(), &mut tree, objects)?;
+    image_issues::write(&opened.issues(), &mut tree, objects)?;
     Ok(tree)
 }
 
-fn row_of(place: (usize, usize), index: usize, rule: &ExtractionSpec, scale: u32, masks: &[Annotation], counts: &PixelCounts) -> PatchRow {
+fn row_of(
+    place: (usize, usize),
+    index: usize,
+    rule: &ExtractionSpec,
+    scale: u32,
+    masks: &[Annotation],
+    counts: &PixelCounts,
+) -> PatchRow {
     let size = rule.grid.size;
     let rect = Rect { left: place.0, top: place.1, right: place.0 + size, bottom: place.1 + size };
     let area = f64::from(scale).powi(2) * (size * size) as f64;
@@ -150,9 +158,9 @@ fn row_of(place: (usize, usize), index: usize, rule: &ExtractionSpec, scale: u32
     }
 }
 
-/// The distance from the middle of a patch to the middle of its nearest mask pixel, px; NaN where it has none.
+/// Distance from the centre of a patch to the centre of its nearest mask pixel, px; NaN if it has none.
 fn nearest(bits: &Bitmap, rect: Rect, size: usize) -> f32 {
-    // Twice the distance, so that half pixels are whole numbers.
+    // Twice the distance, so that half pixels are integers.
     let twice = |(x, y): (usize, usize)| {
         let along = |at: usize, start: usize| (2 * (at - start) + 1).abs_diff(size) as u64;
         along(x, rect.left).pow(2) + along(y, rect.top).pow(2)
@@ -179,32 +187,32 @@ fn packed_bits(mask: Option<&Mask>, (x, y): (usize, usize), rule: &ExtractionSpe
     packed
 }
 
-/// Counts of patches, for one photograph or all.
+/// Patch counts of one photograph or of all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatchTally {
-    /// Side of one pixel in pixels of the release.
+    /// Side of one pixel in native pixels.
     pub scale: u32,
-    /// Healthy, lesion and undetermined patches, and how many of each are black by `filter-black`'s default rule.
+    /// Healthy, lesion and undetermined patches, and the number of each that are black by `filter-black`'s default.
     pub health: [[u64; 2]; 3],
-    /// For each class.
+    /// Counts per class.
     pub classes: Vec<ClassTally>,
 }
 
 /// Counts of one lesion class.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassTally {
-    /// Patches that have it, and how many of them are black.
+    /// Positive patches, and the number of them that are black.
     pub present: [u64; 2],
-    /// Patches of which it is unknown.
+    /// Patches whose label is unknown.
     pub unknown: u64,
-    /// Photographs with a patch that has it.
+    /// Photographs with a positive patch.
     pub photographs: u64,
-    /// Mask pixels in patches, as released (twice where patches overlap).
+    /// Native mask pixels in patches (counted twice where patches overlap).
     pub mask_pixels: u64,
 }
 
 impl PatchTally {
-    /// Nothing counted yet.
+    /// An empty tally.
     #[must_use]
     pub fn new(classes: usize) -> Self {
         Self { scale: 1, health: [[0; 2]; 3], classes: vec![ClassTally::default(); classes] }
@@ -257,14 +265,14 @@ impl PatchTally {
     }
 }
 
-/// The counts that [`cut()`] left in its results, each read once: photographs without lesions often have the same.
+/// Tallies of results of [`cut()`], each distinct one read once: photographs without lesions often share one.
 pub struct Tallies(BTreeMap<Entry, PatchTally>);
 
 impl Tallies {
-    /// Reads those of many results.
+    /// Reads the tallies of many results.
     ///
     /// # Errors
-    /// As the store's.
+    /// Store errors.
     pub fn read<'a>(results: impl Iterator<Item = &'a Tree>, objects: &Objects) -> Result<Self, StageError> {
         let entries: BTreeSet<Entry> = results.map(entry).collect::<Result<_, _>>()?;
         let entries: Vec<Entry> = entries.into_iter().collect();
@@ -276,15 +284,15 @@ impl Tallies {
         Ok(Self(tallies.into_iter().collect::<Result<_, _>>()?))
     }
 
-    /// The counts of one of these results.
+    /// The tally of one of these results.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where it is none of them.
+    /// [`StageError::Bug`] if the result was not among them.
     pub fn of(&self, result: &Tree) -> Result<&PatchTally, StageError> {
-        self.0.get(&entry(result)?).ok_or_else(|| StageError::Bug("counts that were not read".to_owned()))
+        self.0.get(&entry(result)?).ok_or_else(|| StageError::Bug("a tally that was not read".to_owned()))
     }
 }
 
 fn entry(result: &Tree) -> Result<Entry, StageError> {
-    result.get("tally.json").copied().ok_or_else(|| StageError::Bug("a result of `extract` without counts".to_owned()))
+    result.get("tally.json").copied().ok_or_else(|| StageError::Bug("a result of `extract` without a tally".to_owned()))
 }

@@ -1,9 +1,9 @@
-//! A gallery of a photograph set: thumbnails with the outlines of their masks.
+//! Gallery of a photograph set: thumbnails with mask outlines.
 
 use super::canvas::{Canvas, LETTER};
+use super::contact_sheet::{CLASS_COLOURS, INK, PAGE, SOFT};
 use super::decode::Photograph;
 use super::item::{OpenPhotograph, classes, items};
-use super::contact_sheet::{CLASS_COLOURS, INK, PAGE, SOFT};
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
 
@@ -13,10 +13,10 @@ const HEAD: usize = 26;
 const CAPTION: usize = 12;
 const ACROSS: usize = 3;
 
-/// Thumbnails of at most `most` photographs, taken at even distances from the set's order. [`None`] where the set is empty.
+/// Thumbnails of at most `most` photographs, evenly spaced in the set's order. [`None`] if the set is empty.
 ///
 /// # Errors
-/// As reading and decoding photographs and masks.
+/// Errors from reading and decoding photographs and masks.
 pub fn gallery(set: &Tree, objects: &Objects, most: usize) -> Result<Option<Canvas>, StageError> {
     let all = items(set, objects)?;
     let classes = classes(set, objects)?;
@@ -58,7 +58,7 @@ pub fn gallery(set: &Tree, objects: &Objects, most: usize) -> Result<Option<Canv
     Ok(Some(canvas))
 }
 
-/// The largest size within a square of `side` that keeps the shape.
+/// The largest size of the same aspect ratio within a square of `side`.
 fn within((width, height): (usize, usize), side: usize) -> (usize, usize) {
     let longest = width.max(height).max(1);
     ((width * side / longest).max(1), (height * side / longest).max(1))

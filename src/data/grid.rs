@@ -1,36 +1,36 @@
-//! Where patches lie in a photograph.
+//! Positions of patches in a photograph.
 
-/// What happens at the right and bottom edge, where a whole patch no longer fits.
+/// Handling of the right and bottom edge, where a full patch no longer fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EdgePolicy {
-    /// The rest is left out.
+    /// The remainder is dropped.
     Drop,
-    /// The last patch moves back until it fits.
+    /// The last patch is shifted back until it fits.
     Shift,
-    /// The last patch reaches outside, where all is black and no lesion is.
+    /// The last patch extends beyond the photograph, padded with black and no lesion.
     Pad,
 }
 
-/// A regular grid from the top left corner.
+/// A regular grid starting at the top left corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     /// Side of a patch, px.
     pub size: usize,
     /// Distance between patches, px.
     pub stride: usize,
-    /// The rule at the edges.
+    /// Handling of the edges.
     pub edge: EdgePolicy,
 }
 
 impl Grid {
-    /// First pixels of the patches along a side of `length` px.
+    /// Start offsets of the patches along a side of `length` px.
     #[must_use]
     pub fn along(&self, length: usize) -> Vec<usize> {
         let whole = if length >= self.size { (length - self.size) / self.stride + 1 } else { 0 };
         let mut starts: Vec<usize> = (0..whole).map(|i| i * self.stride).collect();
         let covered = starts.last().map_or(0, |last| last + self.size);
         match self.edge {
-            // Where the stride leaves gaps, pixels beyond the last patch may belong to a gap.
+            // If the stride leaves gaps, pixels beyond the last patch may belong to a gap.
             EdgePolicy::Shift if covered < length && length >= self.size && whole * self.stride < length => {
                 starts.push(length - self.size);
             }

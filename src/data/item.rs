@@ -1,22 +1,22 @@
-//! A photograph with its masks as one item of a map stage. Knows no stage.
+//! A photograph and its masks as one item of a map stage. Knows no stage.
 
 use std::cell::{Cell, RefCell};
 
 use rayon::prelude::*;
 
 use super::decode::{Photograph, is_jpeg};
-use super::mask::{MaskContent, Mask, MaskValues};
+use super::image_issues::{ImageIssue, ImageIssueKind};
+use super::mask::{Mask, MaskContent, MaskValues};
 use super::orientation::Orientation;
 use super::photographs::{PhotographFacts, PhotographSet, WithoutMask};
-use super::mask_issues::{MaskIssueKind, MaskIssue};
 use crate::base::Digest;
 use crate::stage::{Item, StageError};
 use crate::store::{Entry, Objects, Tree};
 
-/// The classes of a photograph set.
+/// Lesion classes of a photograph set.
 ///
 /// # Errors
-/// As the store's.
+/// Store errors.
 pub fn classes(set: &Tree, objects: &Objects) -> Result<Vec<String>, StageError> {
     Ok(described(set, objects)?.classes)
 }
@@ -27,10 +27,10 @@ fn described(set: &Tree, objects: &Objects) -> Result<PhotographSet, StageError>
     serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(format!("`set.json`: {error}")))
 }
 
-/// The photographs of a set as items: each has its own files and the classes, so that one more changes no other.
+/// The photographs of a set as items. Each holds its own files and the classes, so adding a photograph changes no other item.
 ///
 /// # Errors
-/// As the store's.
+/// Store errors.
 pub fn items(set: &Tree, objects: &Objects) -> Result<Vec<Item>, StageError> {
     let described = described(set, objects)?;
     let classes = serde_json::to_vec(&described.classes).map_err(|error| StageError::Bug(error.to_string()))?;
@@ -41,7 +41,7 @@ pub fn items(set: &Tree, objects: &Objects) -> Result<Vec<Item>, StageError> {
             tree.insert(file, *entry);
         }
         tree.insert("classes.json", classes);
-        // A JPEG of a fundus grows about a hundredfold; everything else holds about what it takes.
+        // Decoding enlarges a fundus JPEG about a hundredfold; other formats much less.
         let photograph = tree.under("photograph.").next();
         let bytes_in_flight =
             photograph.map_or(
@@ -55,9 +55,9 @@ pub fn items(set: &Tree, objects: &Objects) -> Result<Vec<Item>, StageError> {
     Ok(described.photographs.par_iter().map(item).collect())
 }
 
-/// What is known of one lesion class in a photograph.
+/// Annotation of one lesion class in a photograph.
 pub enum Annotation {
-    /// Where the lesion is.
+    /// The lesion's mask.
     Mask(Mask),
     /// The lesion is absent.
     Absent,
@@ -73,17 +73,17 @@ impl Annotation {
     }
 }
 
-/// What an item holds, opened one by one.
+/// Reader of a photograph item: facts, photograph and masks.
 pub struct OpenPhotograph<'a> {
     name: &'a str,
     tree: &'a Tree,
     objects: &'a Objects,
-    /// How the photograph had to be turned.
+    /// Orientation applied to the photograph.
     turned: Cell<Orientation>,
-    issues: RefCell<Vec<MaskIssue>>,
-    /// What is known of the photograph.
+    issues: RefCell<Vec<ImageIssue>>,
+    /// Facts about the photograph.
     pub facts: PhotographFacts,
-    /// The lesion classes in the order of the labels.
+    /// Lesion classes in label order.
     pub classes: Vec<String>,
 }
 
@@ -91,7 +91,7 @@ impl<'a> OpenPhotograph<'a> {
     /// Reads the facts of an item.
     ///
     /// # Errors
-    /// As the store's.
+    /// Store errors.
     pub fn new(name: &'a str, tree: &'a Tree, objects: &'a Objects) -> Result<Self, StageError> {
         let read = |file: &str| {
             let missing = || StageError::Bug(format!("photograph `{name}` without `{file}`"));
@@ -103,33 +103,38 @@ impl<'a> OpenPhotograph<'a> {
         Ok(Self { name, tree, objects, turned: Cell::default(), issues: RefCell::default(), facts, classes })
     }
 
-    /// Decodes the photograph into memory that is used again, and gives its digest.
+    /// Decodes the photograph into reused memory and returns its digest.
     ///
     /// # Errors
-    /// As [`Photograph::decode`] and the store's.
+    /// As [`Photograph::decode`]; store errors.
     pub fn photograph(&self, into: &mut Photograph) -> Result<Digest, StageError> {
         let (file, entry) = self.photograph_entry()?;
         let bytes = self.objects.read(entry)?;
-        self.turned.set(into.decode(&bytes, &self.shown(&file, entry))?);
+        let info = into.decode(&bytes, &self.shown(&file, entry))?;
+        self.turned.set(info.orientation);
+        if info.dark {
+            self.issues.borrow_mut().push(ImageIssue { class: String::new(), kind: ImageIssueKind::Dark });
+        }
         Ok(entry.digest)
     }
 
-    /// The mask of class `k`, beside the photograph that was decoded; [`None`] if there is no such file (then
-    /// [`OpenPhotograph::without_mask`] says what that means).
+    /// The mask of class `k`, checked against the decoded photograph; [`None`] if there is no such file (see
+    /// [`OpenPhotograph::without_mask`]).
     ///
     /// # Errors
-    /// `damaged-mask`, `mask-size` or `photograph-orientation`, naming the files, and the store's.
+    /// `damaged-mask`, `mask-size` or `photograph-orientation`, naming the files; store errors.
     pub fn mask(&self, k: usize, photograph: &Photograph) -> Result<Option<Mask>, StageError> {
         let prefix = format!("mask.{}.", self.classes[k]);
         let Some((extension, entry)) = self.tree.under(&prefix).next() else { return Ok(None) };
         let shown = self.shown(&format!("{prefix}{extension}"), entry);
         let bytes = self.objects.read(entry)?;
-        let content = if self.facts.counted { MaskContent::Counts } else { MaskContent::Lesion(self.facts.threshold()) };
+        let content =
+            if self.facts.counted { MaskContent::Counts } else { MaskContent::Lesion(self.facts.threshold()) };
         let mask = Mask::read(&bytes, content).map_err(|reason| {
             let hint = if is_jpeg(&bytes) {
-                "save it as PNG or TIFF; `folder` reads a JPEG mask where `mask-from` says from which value on: `mask-from 128`"
+                "save it as PNG or TIFF, or set a threshold for JPEG masks in `folder`: `mask-from 128`"
             } else {
-                "masks are PNG or TIFF (bilevel, grey, palette, RGB; plain, PackBits, LZW or Deflate)"
+                "supported masks are PNG and TIFF (bilevel, grey, palette, RGB; uncompressed, PackBits, LZW or Deflate)"
             };
             StageError::input("damaged-mask", format!("mask `{shown}` cannot be read: {reason}")).hint(hint)
         })?;
@@ -138,17 +143,17 @@ impl<'a> OpenPhotograph<'a> {
             return Err(self.other_size(&shown, &mask, photograph)?);
         }
         if !self.facts.counted {
-            self.note_issues(&self.classes[k], &mask, self.photograph_entry()?.1 == entry);
+            self.note_issues(k, &mask, entry)?;
         }
         Ok(Some(mask))
     }
 
-    /// The error of a mask that does not fit its photograph.
+    /// Error for a mask whose size differs from its photograph's.
     fn other_size(&self, shown: &str, mask: &Mask, photograph: &Photograph) -> Result<StageError, StageError> {
         let (file, entry) = self.photograph_entry()?;
         let (width, height) = (mask.bits().width(), mask.bits().height());
         let text = format!(
-            "mask `{shown}` is {width} x {height}, but its photograph `{}` is {} x {}",
+            "mask `{shown}` is {width} x {height} px, but its photograph `{}` is {} x {} px",
             self.shown(&file, entry),
             photograph.width,
             photograph.height
@@ -156,38 +161,52 @@ impl<'a> OpenPhotograph<'a> {
         let turned = self.turned.get();
         let stored = turned.shown((photograph.width, photograph.height));
         Ok(if turned.swaps() && stored == (width, height) {
-            let text = format!("{text} as its orientation ({}) shows it", turned.number());
+            let text = format!("{text} after applying its orientation ({})", turned.number());
             StageError::input("photograph-orientation", text)
-                .hint("the mask fits the pixels as they are stored: turn the mask, or take the orientation out of the photograph")
+                .hint("the mask matches the pixels as stored: rotate the mask, or remove the orientation tag from the photograph")
         } else if mask.turned().swaps() {
-            let text = format!("{text}: the mask was turned by its orientation ({})", mask.turned().number());
-            StageError::input("mask-size", text).hint("take the orientation out of the mask if it fits as it is stored")
+            let text = format!("{text}; the mask was rotated by its orientation tag ({})", mask.turned().number());
+            StageError::input("mask-size", text)
+                .hint("remove the orientation tag from the mask if it matches as stored")
         } else {
-            StageError::input("mask-size", text).hint("each mask must be as large as its photograph")
+            StageError::input("mask-size", text).hint("a mask must have the size of its photograph")
         })
     }
 
-    fn note_issues(&self, class: &str, mask: &Mask, is_photograph: bool) {
+    /// Notes what looks wrong about the mask of class `k`, whose file is `entry`.
+    fn note_issues(&self, k: usize, mask: &Mask, entry: &Entry) -> Result<(), StageError> {
         let (width, height) = (mask.bits().width(), mask.bits().height());
+        let is_photograph = self.photograph_entry()?.1 == entry;
+        // Black masks of absent lesions are rightly the same.
+        let is_shared = || {
+            let mut others = self.classes.iter().enumerate().filter(|(other, _)| *other != k);
+            let same =
+                |class: &str| self.tree.under(&format!("mask.{class}.")).next().is_some_and(|(_, own)| own == entry);
+            mask.bits().count() > 0 && others.any(|(_, class)| same(class))
+        };
         let mut issues = self.issues.borrow_mut();
-        let mut note = |kind| issues.push(MaskIssue { class: class.to_owned(), kind });
+        let mut note = |kind| issues.push(ImageIssue { class: self.classes[k].clone(), kind });
         match mask.seen() {
-            _ if is_photograph => note(MaskIssueKind::Photograph),
-            MaskValues::Photograph => note(MaskIssueKind::Photograph),
-            MaskValues::Soft => note(MaskIssueKind::Soft),
-            MaskValues::Many => note(MaskIssueKind::ManyValues),
+            _ if is_photograph => note(ImageIssueKind::Photograph),
+            MaskValues::Photograph => note(ImageIssueKind::Photograph),
+            MaskValues::Soft => note(ImageIssueKind::Soft),
+            MaskValues::Many => note(ImageIssueKind::ManyValues),
             MaskValues::Two => {}
         }
+        if is_shared() {
+            note(ImageIssueKind::SharedMask);
+        }
         if mask.bits().count() * 2 > (width * height) as u64 {
-            note(MaskIssueKind::CoversMost);
+            note(ImageIssueKind::CoversMost);
         }
         let (own, other) = (mask.turned(), self.turned.get());
         if own != other && (width == height || own.swaps() == other.swaps()) {
-            note(MaskIssueKind::Turned);
+            note(ImageIssueKind::Turned);
         }
+        Ok(())
     }
 
-    /// What is known of class `k` in the photograph that was decoded.
+    /// Annotation of class `k` of the decoded photograph.
     ///
     /// # Errors
     /// As [`OpenPhotograph::mask`].
@@ -199,13 +218,13 @@ impl<'a> OpenPhotograph<'a> {
         })
     }
 
-    /// What was odd about the masks that were read.
+    /// Issues of the masks read so far.
     #[must_use]
-    pub fn issues(&self) -> Vec<MaskIssue> {
+    pub fn issues(&self) -> Vec<ImageIssue> {
         self.issues.take()
     }
 
-    /// What it means that class `k` has no mask file.
+    /// Meaning of a missing mask file of class `k`.
     #[must_use]
     pub fn without_mask(&self, k: usize) -> WithoutMask {
         self.facts.without_mask.get(k).copied().unwrap_or(WithoutMask::Unknown)
@@ -217,7 +236,7 @@ impl<'a> OpenPhotograph<'a> {
         found.map(|(extension, entry)| (format!("photograph.{extension}"), entry)).ok_or_else(missing)
     }
 
-    /// A file's path where it is the user's own, else its place in the set.
+    /// Path of a file of the user's, or else its path within the set.
     fn shown(&self, file: &str, entry: &Entry) -> String {
         let place = format!("{}/{file}", self.name);
         let path = self.objects.outside(entry, &place);

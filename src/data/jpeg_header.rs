@@ -1,51 +1,52 @@
-//! The headers of a JPEG: how its picture is coded, how it is to be shown, where its pixels begin and end. Decodes nothing.
-//! Reference: ITU-T T.81 (the numbers of sections are its own).
+//! JPEG headers: coding process, orientation, start and end of the pixel data. Decodes nothing. Reference: ITU-T T.81 (section numbers
+//! are its own).
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::orientation::Orientation;
 use super::byte_source::ByteSource;
+use super::orientation::Orientation;
 use super::tiff::TiffFile;
 
-/// What a segment with XMP begins with.
+/// Prefix of an XMP segment.
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
-/// What stands before the first scan.
+/// Headers before the first scan.
 pub(super) struct JpegHeader {
-    /// How the picture is coded: [`None`] where no frame header is there.
+    /// Frame header; [`None`] if missing.
     frame: Option<FrameHeader>,
-    /// How the picture is to be shown.
+    /// Orientation of the image.
     pub(super) orientation: Orientation,
-    /// Where the first scan's pixels begin.
+    /// Offset of the first scan's entropy-coded data.
     scan: usize,
-    /// How many components the first scan has.
+    /// Number of components in the first scan.
     together: usize,
-    /// Bytes between segments that belong to none.
+    /// Stray bytes between segments.
     stray: Vec<Range<usize>>,
 }
 
 /// The frame header (B.2.2).
 struct FrameHeader {
     marker: u8,
-    /// Bits of a sample.
+    /// Bits per sample.
     precision: u8,
     /// Horizontal and vertical sampling factor of each component.
     sampling: Vec<(u8, u8)>,
 }
 
-/// Where a JPEG ends.
+/// Position of the end-of-image marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScanEnd {
-    /// At this byte, the end-of-image marker that follows the one scan.
+    /// At this offset, right after the only scan.
     OnlyScan(usize),
-    /// After several scans.
+    /// Somewhere after several scans.
     Somewhere,
 }
 
-/// Reads what stands before the first scan; [`None`] where the file ends before.
+/// Reads the headers before the first scan; [`None`] if the file ends before it.
 pub(super) fn header(source: ByteSource<'_>) -> Option<JpegHeader> {
-    let mut found = JpegHeader { frame: None, orientation: Orientation::UPRIGHT, scan: 0, together: 0, stray: Vec::new() };
+    let mut found =
+        JpegHeader { frame: None, orientation: Orientation::UPRIGHT, scan: 0, together: 0, stray: Vec::new() };
     let (mut exif, mut xmp) = (None, None);
     let mut at = 2;
     loop {
@@ -53,7 +54,7 @@ pub(super) fn header(source: ByteSource<'_>) -> Option<JpegHeader> {
         if (at..from - 2).any(|at| source.byte(at) != Some(0xff)) {
             found.stray.push(at..from - 2);
         }
-        // Marks without a segment: of a restart, of the beginning, for private use in arithmetic coding.
+        // Markers without a segment: RSTn, SOI, TEM.
         if matches!(marker, 0xd0..=0xd8 | 0x01) {
             at = from;
             continue;
@@ -70,7 +71,7 @@ pub(super) fn header(source: ByteSource<'_>) -> Option<JpegHeader> {
                 found.orientation = exif.flatten().or_else(|| xmp.flatten()).unwrap_or_default();
                 return Some(found);
             }
-            // The first block of each counts, and EXIF before XMP.
+            // The first block of each counts; EXIF takes precedence over XMP.
             0xe1 => {
                 let body = body()?;
                 if exif.is_none() && body.starts_with(b"Exif\0\0") {
@@ -87,7 +88,7 @@ pub(super) fn header(source: ByteSource<'_>) -> Option<JpegHeader> {
     }
 }
 
-/// The next marker from byte `at` on, and where it ends. As libjpeg does, bytes that are none are passed over, and fill bytes.
+/// The next marker from offset `at`, and the offset after it. Like libjpeg, skips stray bytes and fill bytes.
 fn next_marker(source: ByteSource<'_>, mut at: usize) -> Option<(u8, usize)> {
     loop {
         match (source.byte(at)?, source.byte(at + 1)?) {
@@ -108,45 +109,45 @@ impl FrameHeader {
 }
 
 impl JpegHeader {
-    /// Why the picture is not read though nothing of it is damaged; [`None`] where it is read.
+    /// Reason why an intact JPEG is not supported; [`None`] if it is.
     ///
-    /// Of layouts that are rare zune-jpeg 0.5.15 makes other colours without a word (zune-image#419, #421, mended in 0.5.16):
-    /// several scans of a picture whose components are sampled differently, and a first component that is not the finest.
-    /// `tests/expected/jpeg.py` compares all layouts with libjpeg-turbo.
+    /// zune-jpeg 0.5.15 silently decodes some rare layouts to wrong colours (zune-image#419, #421, fixed in 0.5.16): several scans with
+    /// different sampling factors, and a first component with coarser sampling than another. `tests/expected/jpeg.py` compares all
+    /// layouts with libjpeg-turbo.
     pub(super) fn refused(&self) -> Option<String> {
         let frame = self.frame.as_ref()?;
         let kind = match frame.marker {
             0xc0..=0xc2 => None,
             0xc3 => Some("it is a lossless JPEG"),
             0xf7 => Some("it is a JPEG-LS"),
-            0xc9..=0xcb => Some("its JPEG is arithmetically coded"),
+            0xc9..=0xcb => Some("its JPEG uses arithmetic coding"),
             _ => Some("it is a hierarchical JPEG"),
         };
         if let Some(kind) = kind {
             return Some(kind.to_owned());
         }
         if frame.precision != 8 {
-            return Some(format!("its JPEG has samples of {} bits", frame.precision));
+            return Some(format!("it is a {}-bit JPEG", frame.precision));
         }
         let (across, down) = *frame.sampling.first()?;
         let factors = || frame.sampling.iter().flat_map(|(across, down)| [*across, *down]);
         if factors().any(|factor| !matches!(factor, 1 | 2 | 4)) {
-            return Some("the sampling factors of its JPEG are other than 1, 2 and 4".to_owned());
+            return Some("its JPEG has sampling factors other than 1, 2 and 4".to_owned());
         }
         if frame.sampling.iter().any(|other| other.0 > across || other.1 > down) {
-            return Some("the chroma of its JPEG is finer than its luma".to_owned());
+            return Some("its JPEG has finer chroma than luma sampling".to_owned());
         }
         if down == 4 && frame.sampling.iter().any(|other| other.1 == 2) {
-            return Some("the chroma of its JPEG is sampled at half of four rows".to_owned());
+            return Some("its JPEG has 4-row luma with 2-row chroma sampling".to_owned());
         }
         let sequential = frame.marker != 0xc2;
         if sequential && self.together < frame.sampling.len() && factors().any(|factor| factor != 1) {
-            return Some("its JPEG has several scans, of components that are sampled differently".to_owned());
+            return Some("its JPEG has several scans with different sampling factors".to_owned());
         }
         None
     }
 
-    /// The file without bytes that stand between segments and belong to none.
+    /// The file without stray bytes between segments.
     pub(super) fn without_stray<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         if self.stray.is_empty() {
             return Cow::Borrowed(bytes);
@@ -161,15 +162,15 @@ impl JpegHeader {
         Cow::Owned(kept)
     }
 
-    /// Finds the end-of-image marker; [`None`] where there is none. It is searched from the first scan on: a thumbnail within the
-    /// headers ends with one too.
+    /// Finds the end-of-image marker; [`None`] if there is none. Searched from the first scan on, since a thumbnail in the headers has
+    /// one, too.
     pub(super) fn end(&self, bytes: &[u8]) -> Option<ScanEnd> {
         let sequential = self.frame.as_ref().is_none_or(|frame| frame.marker != 0xc2);
         let mut at = self.scan;
         loop {
             at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
             match bytes.get(at + 1)? {
-                // A value of the pixels that looks like a marker, fill bytes, or the mark of a restart.
+                // A stuffed byte, fill bytes, or a restart marker.
                 0 | 0xd0..=0xd7 => at += 2,
                 0xff => at += 1,
                 0xd9 if sequential => return Some(ScanEnd::OnlyScan(at)),

@@ -1,67 +1,67 @@
-//! What may not stand on two sides of a split: a patient, a photograph, a patch with the same pixels.
+//! Leakage check of a split: no patient, photograph or identical patch may occur in two splits.
 //!
-//! Equal pixels have equal means, deviations and histograms, which are in the table: only where those agree are pixels read
-//! and compared. Patches as good as constant (each channel's deviation under one level: the surround) are equal by nature.
+//! Equal pixels have equal means, deviations and histograms, which are in the table; pixels are only read and compared if those agree.
+//! Nearly constant patches (deviation of each channel below one grey level: the background) are exempt.
 
 use std::collections::BTreeMap;
 
-use super::patches::{Part, PatchSet, PatchRow, Shard};
+use super::patches::{Part, PatchRow, PatchSet, Shard};
 use super::split::SPLITS;
 use crate::base::{Digest, Hasher};
 use crate::stage::StageError;
 use crate::store::Objects;
 
-/// Refuses a split on whose sides the same patient, photograph or patch stands.
+/// Rejects a split in which a patient, photograph or patch occurs in two of the sets.
 ///
 /// # Errors
-/// `leak`, naming both places; store errors where pixels had to be read.
-pub fn refuse(set: &PatchSet, sides: &[usize], objects: &Objects) -> Result<(), StageError> {
-    patients(set, sides)?;
-    photographs(set, sides)?;
-    patches(set, sides, objects)
+/// `leak`, naming both occurrences; store errors if pixels had to be read.
+pub fn refuse(set: &PatchSet, splits: &[usize], objects: &Objects) -> Result<(), StageError> {
+    patients(set, splits)?;
+    photographs(set, splits)?;
+    patches(set, splits, objects)
 }
 
-fn patients(set: &PatchSet, sides: &[usize]) -> Result<(), StageError> {
+fn patients(set: &PatchSet, splits: &[usize]) -> Result<(), StageError> {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (at, part) in set.parts.iter().enumerate() {
         let Some(patient) = &part.patient else { continue };
         let first = *seen.entry(patient).or_insert(at);
-        if sides[first] != sides[at] {
+        if splits[first] != splits[at] {
             let text = format!(
-                "patient `{patient}` is on two sides: {} and {}",
-                place(&set.parts[first], sides[first]),
-                place(part, sides[at])
+                "patient `{patient}` is in two splits: {} and {}",
+                place(&set.parts[first], splits[first]),
+                place(part, splits[at])
             );
-            return Err(leak(text, "write `by patient`, or put all photographs of a patient on one side"));
+            return Err(leak(text, "use `by patient`, or put all photographs of a patient in one split"));
         }
     }
     Ok(())
 }
 
-fn photographs(set: &PatchSet, sides: &[usize]) -> Result<(), StageError> {
+fn photographs(set: &PatchSet, splits: &[usize]) -> Result<(), StageError> {
     let mut seen: BTreeMap<Digest, usize> = BTreeMap::new();
     for (at, part) in set.parts.iter().enumerate() {
         let first = *seen.entry(part.digest).or_insert(at);
-        if sides[first] != sides[at] {
+        if splits[first] != splits[at] {
             let text = format!(
-                "the same photograph is on two sides: {} and {} have the same bytes",
-                place(&set.parts[first], sides[first]),
-                place(part, sides[at])
+                "the same photograph is in two splits: {} and {} are identical files",
+                place(&set.parts[first], splits[first]),
+                place(part, splits[at])
             );
-            return Err(leak(text, "remove one of them, or put both on one side"));
+            return Err(leak(text, "remove one of them, or put both in one split"));
         }
     }
     Ok(())
 }
 
-fn patches(set: &PatchSet, sides: &[usize], objects: &Objects) -> Result<(), StageError> {
+fn patches(set: &PatchSet, splits: &[usize], objects: &Objects) -> Result<(), StageError> {
     let mut alike: BTreeMap<Digest, Vec<(usize, usize)>> = BTreeMap::new();
     for (at, part) in set.parts.iter().enumerate() {
         for (row, facts) in part.rows.iter().enumerate().filter(|(_, row)| !as_good_as_constant(row)) {
             alike.entry(facts_of(facts)).or_default().push((at, row));
         }
     }
-    alike.retain(|_, places| places.iter().any(|(part, _)| sides[*part] != sides[places[0].0]));
+    alike.retain(|_, places| places.iter().any(|(part, _)| splits[*part] != splits[places[0].0]));
     let mut shards: BTreeMap<usize, Shard> = BTreeMap::new();
     for places in alike.values() {
         let mut seen: BTreeMap<Digest, (usize, usize)> = BTreeMap::new();
@@ -72,13 +72,13 @@ fn patches(set: &PatchSet, sides: &[usize], objects: &Objects) -> Result<(), Sta
             let facts = &set.parts[at].rows[row];
             let pixels = inner(shards[&at].pixels(facts.index), set.info.size, set.info.margin);
             let first = *seen.entry(Digest::of(&pixels)).or_insert((at, row));
-            if sides[first.0] != sides[at] {
+            if splits[first.0] != splits[at] {
                 let spot = |(at, row): (usize, usize)| {
                     let (part, row) = (&set.parts[at], &set.parts[at].rows[row]);
-                    format!("x {} y {} of {}", row.x, row.y, place(part, sides[at]))
+                    format!("x {} y {} of {}", row.x, row.y, place(part, splits[at]))
                 };
-                let text = format!("the same patch is on two sides: {} and {}", spot(first), spot((at, row)));
-                let hint = "the two photographs show the same eye: remove one of them, or put both on one side";
+                let text = format!("the same patch is in two splits: {} and {}", spot(first), spot((at, row)));
+                let hint = "the two photographs share pixels: remove one of them, or put both in one split";
                 return Err(leak(text, hint));
             }
         }
@@ -97,7 +97,7 @@ fn facts_of(row: &PatchRow) -> Digest {
     hasher.finish()
 }
 
-/// The pixels of a patch without the margin around it: u8, size x size x 3.
+/// Pixels of a patch without its margin: u8, size x size x 3.
 #[must_use]
 pub fn inner(pixels: &[u8], size: u32, margin: u32) -> Vec<u8> {
     let (size, margin) = (size as usize, margin as usize);
@@ -111,8 +111,8 @@ pub fn inner(pixels: &[u8], size: u32, margin: u32) -> Vec<u8> {
         .collect()
 }
 
-fn place(part: &Part, side: usize) -> String {
-    format!("`{}` in `{}`", part.photograph, SPLITS[side])
+fn place(part: &Part, split: usize) -> String {
+    format!("`{}` in `{}`", part.photograph, SPLITS[split])
 }
 
 fn leak(text: String, hint: &str) -> StageError {

@@ -1,17 +1,16 @@
-//! When two names are one: however their letters are composed (Macs decompose accents, other systems do not), and in either case.
-//! Knows no file.
+//! Name normalisation: Unicode composition (macOS decomposes accents, other systems do not) and case. Knows no files.
 
 use std::borrow::Cow;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-/// A text with its accents composed (NFC).
+/// A text in NFC.
 #[must_use]
 pub fn composed(text: &str) -> Cow<'_, str> {
     if is_nfc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
 }
 
-/// What all spellings of a name have in common.
+/// Normalised form of a name: NFC and lower case.
 #[must_use]
 pub fn same(name: &str) -> String {
     if name.is_ascii() {
@@ -21,7 +20,7 @@ pub fn same(name: &str) -> String {
     composed(&lower).into_owned()
 }
 
-/// A text in small letters, each as long as it was, so that a place in the one is a place in the other.
+/// A text in lower case with byte offsets preserved: letters whose length would change are kept.
 #[must_use]
 pub fn folded(text: &str) -> String {
     if text.is_ascii() {
@@ -37,8 +36,8 @@ pub fn folded(text: &str) -> String {
     text.chars().map(small).collect()
 }
 
-/// The words of a name: runs of letters and runs of digits, without leading zeros, in all spellings alike. Names with the same words
-/// nearly match: `IDRiD_01_MA`, `idrid-1-ma`.
+/// Words of a name, normalised: runs of letters, and runs of digits without leading zeros. Names with the same words nearly match:
+/// `IDRiD_01_MA`, `idrid-1-ma`.
 #[must_use]
 pub fn words(name: &str) -> Vec<String> {
     #[derive(PartialEq)]

@@ -1,4 +1,4 @@
-//! How a picture is to be shown: turned or mirrored, as its file says. Knows no format.
+//! Image orientation: rotation and mirroring stated by a file. Knows no format.
 
 use super::bitmap::Bitmap;
 
@@ -16,14 +16,14 @@ impl Orientation {
     /// As stored.
     pub const UPRIGHT: Self = Self(1);
 
-    /// The orientation of that number; upright where it is not one of 1 to 8 (0 is written for "not known").
+    /// The orientation with this number; upright unless it is 1 to 8 (0 means unknown).
     #[must_use]
     pub fn of(number: f64) -> Self {
         let known = (1..=8_u8).find(|known| f64::from(*known) == number);
         known.map_or(Self::UPRIGHT, Self)
     }
 
-    /// What a packet of XMP says (`tiff:Orientation`, as an attribute or an element); [`None`] where it says nothing.
+    /// Orientation in an XMP packet (`tiff:Orientation`, as an attribute or an element); [`None`] if missing.
     pub(super) fn of_xmp(packet: &[u8]) -> Option<Self> {
         let name = b"tiff:Orientation";
         let at = packet.windows(name.len()).position(|window| window == name)?;
@@ -41,25 +41,25 @@ impl Orientation {
         self.0
     }
 
-    /// Whether pixels are shown as they are stored.
+    /// Whether pixels are displayed as stored.
     #[must_use]
     pub const fn is_upright(self) -> bool {
         self.0 == 1
     }
 
-    /// Whether width and height change places.
+    /// Whether width and height are swapped.
     #[must_use]
     pub const fn swaps(self) -> bool {
         self.0 >= 5
     }
 
-    /// Width and height as shown.
+    /// Width and height as displayed.
     #[must_use]
     pub const fn shown(self, (width, height): (usize, usize)) -> (usize, usize) {
         if self.swaps() { (height, width) } else { (width, height) }
     }
 
-    /// Where pixel (x, y) of a picture stored as `width` x `height` is shown.
+    /// Display position of pixel (x, y) of an image stored as `width` x `height`.
     #[must_use]
     pub const fn place(self, (x, y): (usize, usize), (width, height): (usize, usize)) -> (usize, usize) {
         match self.0 {
@@ -74,7 +74,7 @@ impl Orientation {
         }
     }
 
-    /// The mask as it is shown.
+    /// The mask as displayed.
     #[must_use]
     pub fn turn(self, mask: Bitmap) -> Bitmap {
         if self.is_upright() {
@@ -90,7 +90,7 @@ impl Orientation {
         turned
     }
 
-    /// Red, green and blue of a picture as it is shown, from rows of `width` x 3 bytes.
+    /// RGB pixels as displayed, from stored rows of `width` x 3 bytes.
     #[must_use]
     pub fn turn_rgb(self, rgb: &[u8], size: (usize, usize)) -> Vec<u8> {
         let (width, _) = self.shown(size);

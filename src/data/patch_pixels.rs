@@ -1,17 +1,16 @@
-//! Cutting patches out of a photograph. Knows no labels.
+//! Extraction of patch pixels from a photograph. Knows no labels.
 
 use super::decode::Photograph;
 use super::pixel_counts::PixelCounts;
 
-/// Cuts the patches whose top left corners are `places`, all on one row of the grid, into `out`, one after another: each with
-/// `margin` around it, black where the photograph ends. `counted` is called for each in turn with the counts of the patch
-/// itself, without its margin.
+/// Copies the patches with top left corners `places`, all in one row of the grid, into `out`, one after another, each with `margin`
+/// around it, black beyond the photograph. `counted` is called for each patch in turn with its pixel counts, margin excluded.
 ///
-/// The photograph is read row by row, over all patches: read patch by patch, in pieces of a few hundred bytes that lie far apart,
-/// the same bytes take twice as long to come from memory.
+/// The photograph is read row by row across all patches: patch by patch, in distant pieces of a few hundred bytes, memory access
+/// takes twice as long.
 ///
 /// # Panics
-/// Where the places lie on different rows or `out` has another size: defects of the caller.
+/// If the places lie in different rows or `out` has the wrong size (bugs in the caller).
 pub fn strip(
     photograph: &Photograph,
     places: &[(usize, usize)],
@@ -22,13 +21,13 @@ pub fn strip(
 ) {
     let Some(&(_, y)) = places.first() else { return };
     let side = size + 2 * margin;
-    assert!(places.iter().all(|place| place.1 == y), "patches of one row of the grid");
+    assert!(places.iter().all(|place| place.1 == y), "patches in one row of the grid");
     assert_eq!(out.len(), places.len() * side * side * 3, "memory for each patch");
     for i in 0..side {
         let row = (y + i).checked_sub(margin).filter(|row| *row < photograph.height);
         for (&(x, _), patch) in places.iter().zip(out.chunks_exact_mut(side * side * 3)) {
             let out = &mut patch[i * side * 3..][..side * 3];
-            // Columns of the photograph that the patch with its margin covers.
+            // Columns of the photograph covered by the patch with its margin.
             let from = x.saturating_sub(margin);
             let to = (x + size + margin).min(photograph.width);
             match row.filter(|_| from < to) {

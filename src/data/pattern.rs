@@ -1,20 +1,20 @@
-//! Patterns of paths: `photographs/*/*.jpg`. A `*` is any text without `/`. Case and the composition of accents do not count.
+//! Path patterns such as `photographs/*/*.jpg`: `*` matches any text without `/`. Case and Unicode normalisation are ignored.
 
 use std::borrow::Cow;
 
 use super::name_normalisation::{composed, folded};
 
-/// A pattern of paths below a folder.
+/// A pattern for paths below a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern<'a> {
     text: &'a str,
-    /// What stands between the stars, as written and with accents composed.
+    /// Text between the stars, as written and in NFC.
     pieces: Vec<String>,
     composed: Vec<String>,
 }
 
 impl<'a> Pattern<'a> {
-    /// A pattern as the user wrote it; [`None`] where it has no `*`.
+    /// A pattern as the user wrote it; [`None`] if it has no `*`.
     #[must_use]
     pub fn new(text: &'a str) -> Option<Self> {
         let plain = text.trim_start_matches("./");
@@ -29,26 +29,26 @@ impl<'a> Pattern<'a> {
         self.text
     }
 
-    /// How many stars it has.
+    /// Number of stars.
     #[must_use]
     pub const fn stars(&self) -> usize {
         self.pieces.len() - 1
     }
 
-    /// The pattern of the folder that its files lie in, without a `/` at its end; empty where that is the first one.
+    /// Pattern of the folder of its files, without a trailing `/`; empty for the root.
     #[must_use]
     pub fn folder(&self) -> &'a str {
         let plain = self.text.trim_start_matches("./");
         plain.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
-    /// The pattern of its files' names within their folder.
+    /// Pattern of the file names within their folder.
     #[must_use]
     pub fn file(&self) -> &'a str {
         self.text.rsplit('/').next().unwrap_or(self.text)
     }
 
-    /// The folder above all its files that is named without a star; empty where that is the first one.
+    /// Deepest folder above all its files whose path has no star; empty for the root.
     #[must_use]
     pub fn fixed_folder(&self) -> &'a str {
         let folder = self.folder();
@@ -56,19 +56,19 @@ impl<'a> Pattern<'a> {
         folder[..star].rsplit_once('/').map_or("", |(fixed, _)| fixed)
     }
 
-    /// What each `*` stands for in `path`, each as short as it can be; [`None`] where the path is not of the pattern.
+    /// Text that each `*` matches in `path`, as short as possible; [`None`] if the path does not match.
     #[must_use]
     pub fn captures<'p>(&self, path: &'p str) -> Option<Vec<Cow<'p, str>>> {
         self.find(path, MatchEnd::Path)
     }
 
-    /// As [`Pattern::captures`], where the pattern need only be how the path begins.
+    /// As [`Pattern::captures`], but matching a prefix of the path.
     #[must_use]
     pub fn captures_of_beginning<'p>(&self, path: &'p str) -> Option<Vec<Cow<'p, str>>> {
         self.find(path, MatchEnd::Anywhere)
     }
 
-    /// As [`Pattern::captures`], the last one without the extension where the pattern ends with its `*`.
+    /// As [`Pattern::captures`], with the extension removed from the last one if the pattern ends with `*`.
     #[must_use]
     pub fn names<'p>(&self, path: &'p str) -> Option<Vec<Cow<'p, str>>> {
         let mut found = self.captures(path)?;
@@ -112,16 +112,23 @@ fn find<'p>(path: &'p str, pieces: &[String], end: MatchEnd) -> Option<Vec<&'p s
     capture(path, &lower, lower.len() - rest.len(), &pieces[1..], end, &mut found).then_some(found)
 }
 
-/// Finds the shortest text for the first star whose rest fits too. Paths are short, so that trying all is cheap; the number of
-/// tries is bounded by the path's length to the power of the stars in one folder name, and stars do not cross folders.
-fn capture<'p>(path: &'p str, lower: &str, from: usize, pieces: &[String], end: MatchEnd, found: &mut Vec<&'p str>) -> bool {
+/// Finds the shortest text for the first star for which the rest matches, too. Paths are short, so backtracking is cheap; the number of
+/// tries is bounded by the path's length to the power of the stars in one path component, and stars do not cross `/`.
+fn capture<'p>(
+    path: &'p str,
+    lower: &str,
+    from: usize,
+    pieces: &[String],
+    end: MatchEnd,
+    found: &mut Vec<&'p str>,
+) -> bool {
     let [piece, rest @ ..] = pieces else {
         return end == MatchEnd::Anywhere || from == lower.len();
     };
     let open = &lower[from..];
     let limit = open.find('/').unwrap_or(open.len());
     for length in (0..=limit).filter(|&length| open.is_char_boundary(length)) {
-        // An open end takes all of its folder's name.
+        // A trailing star takes the whole component.
         let whole = rest.is_empty() && piece.is_empty() && length < limit;
         if whole || !open[length..].starts_with(piece.as_str()) {
             continue;

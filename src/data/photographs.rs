@@ -1,7 +1,7 @@
-//! A photograph set: what sources make and `extract` reads.
+//! Photograph sets, as sources write and `extract` reads them.
 //!
-//! Its tree holds for each photograph `NAME/photograph.EXT` and `NAME/mask.CLASS.EXT` for each mask that exists, and one
-//! `NAME/facts.json`; `set.json` names the classes. All that concerns a photograph lies under its name, so that it is one item.
+//! The tree holds `NAME/photograph.EXT`, `NAME/mask.CLASS.EXT` for each existing mask and `NAME/facts.json` for each photograph;
+//! `set.json` lists the classes. All files of a photograph lie under its name, so that it is one item.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::mask::Threshold;
 /// `set.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhotographSet {
-    /// Lesion classes in the order of the labels (`MA HE EX SE`).
+    /// Lesion classes in label order (`MA HE EX SE`).
     pub classes: Vec<String>,
     /// The photographs' names, sorted.
     pub photographs: Vec<String>,
@@ -19,19 +19,18 @@ pub struct PhotographSet {
 /// `NAME/facts.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhotographFacts {
-    /// The patient, where known.
+    /// The patient, if known.
     pub patient: Option<String>,
-    /// The side of the data set's own split, where there is one.
+    /// Its set in the data set's official split, if there is one.
     pub official: Option<Official>,
-    /// For each class in order: what a mask file that is not there means.
+    /// Meaning of a missing mask file, per class in order.
     pub without_mask: Vec<WithoutMask>,
-    /// Side of one pixel in native pixels of the release: 1 as released, 2 after halving. Area in native pixels is kept apart.
+    /// Side of one pixel in native pixels: 1 as released, 2 after halving.
     pub scale: u32,
-    /// From which value on a mask's pixel is lesion; 1 where the pipeline does not say, and 0 where it says 1 (see
-    /// [`PhotographFacts::threshold`]).
+    /// Lowest lesion value of a mask; 1 if not set by the pipeline, and 0 if set to 1 (see [`PhotographFacts::threshold`]).
     #[serde(default = "any_value", skip_serializing_if = "is_any_value")]
     pub mask_from: u8,
-    /// Whether a mask's values say how many pixels of the release are lesion, rather than that one is.
+    /// Whether mask values are counts of native lesion pixels.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub counted: bool,
 }
@@ -46,7 +45,7 @@ const fn is_any_value(value: &u8) -> bool {
 }
 
 impl PhotographFacts {
-    /// From which value on a mask's pixel is lesion.
+    /// Lowest lesion value of a mask.
     #[must_use]
     pub const fn threshold(&self) -> Threshold {
         match self.mask_from {
@@ -57,19 +56,19 @@ impl PhotographFacts {
     }
 }
 
-/// A data set's own split.
+/// A set of a data set's official split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Official {
-    /// For fitting.
+    /// Training set.
     Train,
-    /// For choosing epochs and thresholds.
+    /// Validation set, for choosing epochs and thresholds.
     Valid,
-    /// For the one test.
+    /// Test set.
     Test,
 }
 
-/// What it means that a photograph has no mask file of a class.
+/// Meaning of a missing mask file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WithoutMask {
@@ -90,7 +89,7 @@ impl Official {
         }
     }
 
-    /// The side of that name.
+    /// The set with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         [Self::Train, Self::Valid, Self::Test].into_iter().find(|side| side.name() == name)

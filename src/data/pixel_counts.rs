@@ -1,9 +1,9 @@
-//! What is counted of a patch's pixels: sums, squares, and a histogram of grey. Whole numbers, so every path gives the same.
+//! Pixel statistics of a patch: sums, squares and a grey-level histogram. Integer arithmetic, so all code paths agree.
 
-/// Pixels that are taken together, so that the compiler keeps their sums in vector registers.
+/// Number of pixels processed together, so that the compiler keeps their sums in vector registers.
 const TOGETHER: usize = 16;
 
-/// Histograms that take turns, so that neighbours of one value do not wait for each other.
+/// Number of interleaved histograms, so that equal neighbouring values do not stall on one counter.
 const TURNS: usize = 8;
 
 /// Sums, squares and a histogram over pixels (red, green, blue; u8).
@@ -22,17 +22,17 @@ impl Default for PixelCounts {
 }
 
 impl PixelCounts {
-    /// Forgets everything.
+    /// Resets all counts.
     pub fn clear(&mut self) {
         (self.sums, self.squares, self.pixels) = ([0; 3], [0; 3], 0);
         self.histograms.as_flattened_mut().fill(0);
     }
 
-    /// Counts pixels that follow each other.
+    /// Adds consecutive pixels.
     pub fn add(&mut self, pixels: &[u8]) {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
-            #[expect(unsafe_code, reason = "a call under a feature that was found")]
+            #[expect(unsafe_code, reason = "a call guarded by feature detection")]
             // SAFETY: this processor has AVX2.
             let rest = unsafe { avx2::add(self, pixels) };
             return self.add_portable(rest);
@@ -74,19 +74,19 @@ impl PixelCounts {
         self.sums.map(|sum| (sum as f64 / self.pixels as f64) as f32)
     }
 
-    /// Standard deviation of red, green and blue, over all pixels (divided by their number).
+    /// Population standard deviation of red, green and blue.
     #[must_use]
     pub fn deviation(&self) -> [f32; 3] {
         let n = u128::from(self.pixels);
         let of = |c: usize| {
-            // Exact in whole numbers until the root: n^2 variance = n sum(v^2) - sum(v)^2.
+            // Exact in integers until the root: n^2 variance = n sum(v^2) - sum(v)^2.
             let spread = n * u128::from(self.squares[c]) - u128::from(self.sums[c]).pow(2);
             ((spread as f64).sqrt() / n as f64) as f32
         };
         [of(0), of(1), of(2)]
     }
 
-    /// How many pixels have round-down((R+G+B)/3) = 0, 1, … 255.
+    /// Number of pixels with floor((R+G+B)/3) = 0, 1, … 255.
     #[must_use]
     pub fn histogram(&self) -> [u32; 256] {
         std::array::from_fn(|value| self.histograms.iter().map(|histogram| histogram[value]).sum())
@@ -96,7 +96,7 @@ impl PixelCounts {
 /// 2^16 / 3 rounded up: `sum * THIRD >> 16` is a third, rounded down, for all sums up to 765.
 const THIRD: u16 = 21846;
 
-/// Round-down((R+G+B)/3).
+/// floor((R+G+B)/3).
 const fn grey(pixel: [u8; 3]) -> usize {
     (((pixel[0] as usize + pixel[1] as usize + pixel[2] as usize) * THIRD as usize) >> 16) & 0xff
 }
@@ -112,11 +112,10 @@ mod avx2 {
 
     use super::{PixelCounts, THIRD, TURNS};
 
-    /// Pixels of a step: 16 in each half of a register.
+    /// Pixels per step: 16 in each half of a register.
     const STEP: usize = 32;
 
-    /// `PICK[c][k]`: where in the `k`th 16 of 48 bytes the values of channel `c` are, by the place of their pixel; -1 where the
-    /// pixel's value is in another 16.
+    /// `PICK[c][k]`: positions of channel `c` within the `k`th 16 of 48 bytes, by pixel; -1 if the pixel's value is in another 16.
     const PICK: [[[i8; 16]; 3]; 3] = {
         let mut pick = [[[-1; 16]; 3]; 3];
         let mut at = 0;
@@ -127,7 +126,7 @@ mod avx2 {
         pick
     };
 
-    /// Counts as many whole steps as there are; gives what is left.
+    /// Adds as many full steps as there are and returns the remaining pixels.
     #[target_feature(enable = "avx2")]
     pub(super) fn add<'a>(counts: &mut PixelCounts, pixels: &'a [u8]) -> &'a [u8] {
         let pick = PICK.map(|channel| {

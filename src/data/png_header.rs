@@ -1,43 +1,43 @@
-//! The chunks of a PNG that say how its pixels are to be read. Decodes nothing. Reference: PNG, third edition (W3C, 2025).
+//! PNG chunks that determine how pixels are decoded. Decodes no pixels. Reference: PNG, third edition (W3C, 2025).
 
 use std::io::Read;
 
+use super::byte_source::ByteSource;
 use super::colour::Colour;
 use super::orientation::Orientation;
-use super::byte_source::ByteSource;
 use super::tiff::TiffFile;
 
-/// What a PNG begins with.
+/// PNG signature.
 pub(super) const MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-/// Texts that are looked at are no longer.
+/// Longest text chunk that is read, bytes.
 const LONGEST_TEXT: usize = 1 << 20;
 
-/// The texts in which `ImageMagick` kept EXIF before there was a chunk for it.
+/// Keywords of the text chunks in which `ImageMagick` stored EXIF before there was a chunk for it.
 const RAW: [&[u8]; 2] = [b"Raw profile type exif\0", b"Raw profile type APP1\0"];
 
-/// What the chunks say.
+/// Content of the chunks.
 #[derive(Default)]
 pub(super) struct PngHeader {
-    /// Bits of a sample.
+    /// Bits per sample.
     pub(super) bits: u8,
-    /// Whether pixels are indices of a palette.
+    /// Whether pixels are palette indices.
     pub(super) indexed: bool,
     /// Whether pixels are grey, with or without alpha.
     pub(super) grey: bool,
-    /// The palette; empty where there is none.
+    /// The palette; empty if there is none.
     pub(super) palette: Vec<Colour>,
-    /// How opaque each colour of the palette is: opaque from the last one on.
+    /// Opacity of palette colours; colours beyond the last entry are opaque.
     pub(super) opacity: Vec<u8>,
-    /// How many bits of a sample mean something, at most of all channels.
+    /// Number of significant bits per sample, the maximum over channels.
     pub(super) significant: Option<u8>,
-    /// How many pictures follow each other; more than one in an animation.
+    /// Number of frames; more than one in an animation.
     pub(super) frames: u32,
-    /// How the picture is to be shown.
+    /// Orientation of the image.
     pub(super) orientation: Orientation,
 }
 
-/// Reads the chunks, those behind the pixels too; [`None`] where the first one is not there. Stops where the file ends too early.
+/// Reads the chunks, including those after the pixels; [`None`] without a header chunk. Stops if the file ends early.
 pub(super) fn header(source: ByteSource<'_>) -> Option<PngHeader> {
     let first = source.at(8, 25)?;
     if first[4..8] != *b"IHDR" {
@@ -86,7 +86,7 @@ pub(super) fn header(source: ByteSource<'_>) -> Option<PngHeader> {
     Some(found)
 }
 
-/// The bytes of a profile as `ImageMagick` writes it: deflated or not, a line with its kind, one with its length, and hexadecimal digits.
+/// Bytes of a profile as `ImageMagick` writes it, possibly deflated: a line with its type, one with its length, and hexadecimal digits.
 fn raw_profile(text: &[u8], deflated: bool) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
     if deflated {

@@ -1,34 +1,34 @@
-//! Pictures that macula itself makes: PNG with fixed settings, so that the same pixels are the same bytes everywhere.
+//! PNG encoder with fixed settings, so that the same pixels give the same bytes everywhere.
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
-/// How the samples of a picture lie.
+/// Pixel format of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PixelFormat {
-    /// One byte a pixel.
+    /// One byte per pixel.
     Grey,
-    /// Two bytes a pixel, in the byte order of this machine.
+    /// Two bytes per pixel, in native byte order.
     Grey16,
-    /// Red, green and blue, a byte each.
+    /// Red, green and blue, one byte each.
     Rgb,
 }
 
-/// Red, green and blue of a PNG of macula's own, and its width and height, px.
+/// RGB pixels of a PNG written by macula, and its width and height, px.
 ///
 /// # Errors
-/// Where the bytes are no PNG.
+/// If the bytes are not a PNG.
 pub(super) fn pixels(bytes: &[u8]) -> Result<(Vec<u8>, (usize, usize)), String> {
     let picture = image::load_from_memory_with_format(bytes, image::ImageFormat::Png).map_err(|e| e.to_string())?;
     let size = (picture.width() as usize, picture.height() as usize);
     Ok((picture.into_rgb8().into_raw(), size))
 }
 
-/// The PNG of a picture of `width` x `height` pixels, row by row from the top. Fast rather than small: these files are
-/// decoded again soon. A golden digest guards the encoder.
+/// Encodes `width` x `height` pixels, row by row from the top. Fast rather than small, since these files are soon decoded again.
+/// A golden digest guards the encoder.
 ///
 /// # Panics
-/// Where `pixels` is not as long as width, height and samples say: a defect of the caller.
+/// If the length of `pixels` does not match width, height and format (a bug in the caller).
 #[must_use]
 pub fn png(pixels: &[u8], width: u32, height: u32, samples: PixelFormat) -> Vec<u8> {
     let (colour, bytes) = match samples {

@@ -1,51 +1,51 @@
-//! Predictions that another program made: `predictions.parquet` or `predictions.csv`, and the patches that such a program is
-//! given as `patches.csv`. Knows neither networks nor figures.
+//! Predictions of another program, `predictions.parquet` or `predictions.csv`, and the list of patches given to it, `patches.csv`. Knows
+//! neither networks nor metrics.
 //!
-//! A table of predictions has a row for each patch: `photograph`, `x` and `y` say which (as `patches.csv` and the parts do),
-//! and `score.CLASS` is the probability of each class, from 0 to 1. Other columns are left alone, so that what `eval` writes can be
-//! read again. A table of which two programs could take different scores (two columns or rows for one thing) is refused.
+//! A table of predictions has a row for each patch, identified by `photograph`, `x` and `y` (as in `patches.csv` and the parts), with
+//! the probability of each class, 0 to 1, as `score.CLASS`. Other columns are ignored, so the output of `eval` can be read back.
+//! Ambiguous tables (two columns or rows for one thing) are rejected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::csv::{quoted, records};
-use super::patches::{Label, PatchSet};
 use super::name_normalisation;
+use super::patches::{Label, PatchSet};
 use super::table::{Column, Columns, TableError};
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
 
-/// The scores of patches, by photograph, x and y.
+/// Scores of patches, by photograph, x and y.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predictions {
-    /// The classes that have a column.
+    /// Classes with a column.
     pub classes: Vec<String>,
     rows: BTreeMap<(String, u32, u32), Vec<f64>>,
 }
 
-/// The names under which a table of predictions is looked for.
+/// File names of a table of predictions.
 pub const NAMES: [&str; 2] = ["predictions.parquet", "predictions.csv"];
 
 impl Predictions {
-    /// The predictions that a tree holds.
+    /// Reads the predictions in a tree.
     ///
     /// # Errors
-    /// `predictions` where there are none, two tables of them, or they can't be read; or the store's.
+    /// `predictions` if there is no table, two, or an unreadable one; store errors.
     pub fn find(tree: &Tree, objects: &Objects) -> Result<Self, StageError> {
         let there: Vec<&str> = NAMES.into_iter().filter(|name| tree.get(name).is_some()).collect();
         let name = match there[..] {
             [name] => name,
-            [] => return Err(wrong("there is neither `predictions.parquet` nor `predictions.csv`".to_owned())),
+            [] => return Err(wrong("`predictions.parquet` or `predictions.csv` is missing".to_owned())),
             _ => {
-                let text = "there are both `predictions.parquet` and `predictions.csv`, and which counts is not known";
-                return Err(wrong(text.to_owned()).hint("leave one of them"));
+                let text = "found both `predictions.parquet` and `predictions.csv`";
+                return Err(wrong(text.to_owned()).hint("remove one of them"));
             }
         };
         let bytes = objects.read_in(tree, name)?;
-        Self::read(name, &bytes.ok_or_else(|| StageError::Bug(format!("`{name}` is gone from its tree")))?)
+        Self::read(name, &bytes.ok_or_else(|| StageError::Bug(format!("`{name}` vanished from its tree")))?)
     }
 
-    /// Reads a table; `name` says by its ending whether it is Parquet or text.
+    /// Reads a table; the extension of `name` tells Parquet from CSV.
     ///
     /// # Errors
     /// `predictions`.
@@ -64,8 +64,8 @@ impl Predictions {
             let found = columns.iter().find(|(own, _)| own == name);
             found.map(|(_, cells)| cells).ok_or_else(|| {
                 let near = columns.iter().find(|(own, _)| alike(own) == name);
-                let near = near.map_or(String::new(), |(own, _)| format!(", only `{own}`"));
-                format!("there is no column `{name}`{near}")
+                let near = near.map_or(String::new(), |(own, _)| format!("; found `{own}`"));
+                format!("column `{name}` is missing{near}")
             })
         };
         let names = match column("photograph")? {
@@ -77,7 +77,7 @@ impl Predictions {
                 (value >= 0.0 && value.fract() == 0.0 && value <= f64::from(u32::MAX)).then_some(value as u32)
             };
             let cells: Option<Vec<u32>> = column(name)?.numbers(name)?.iter().map(whole).collect();
-            cells.ok_or_else(|| format!("`{name}` holds what is no whole number of pixels"))
+            cells.ok_or_else(|| format!("`{name}` holds a value that is not a whole number of pixels"))
         };
         let (xs, ys) = (place("x")?, place("y")?);
         let scores = columns.iter().filter_map(|(name, cells)| Some((name.strip_prefix("score.")?, name, cells)));
@@ -85,34 +85,35 @@ impl Predictions {
         for (class, name, cells) in scores {
             let cells = cells.numbers(name)?;
             if let Some(odd) = cells.iter().find(|score| !(0.0..=1.0).contains(*score)) {
-                return Err(format!("`{name}` holds {odd}: a score is a probability from 0 to 1 (not a logit)").into());
+                return Err(
+                    format!("`{name}` holds {odd}; scores must be probabilities from 0 to 1, not logits").into()
+                );
             }
             by_class.insert(class.to_owned(), cells);
         }
         if by_class.is_empty() {
-            return Err("there is no column `score.CLASS`, such as `score.MA`".to_owned().into());
+            return Err("a column `score.CLASS`, such as `score.MA`, is missing".to_owned().into());
         }
         let mut rows = BTreeMap::new();
         for (at, name) in names.iter().enumerate() {
             let scores = by_class.values().map(|cells| cells[at]).collect();
             if rows.insert((name.clone(), xs[at], ys[at]), scores).is_some() {
-                return Err(format!("the patch of `{name}` at {}, {} stands there twice", xs[at], ys[at]).into());
+                return Err(format!("the patch of `{name}` at {}, {} occurs twice", xs[at], ys[at]).into());
             }
         }
         Ok(Self { classes: by_class.into_keys().collect(), rows })
     }
 
-    /// The scores of one patch, in the order of [`Predictions::classes`].
+    /// Scores of one patch, in the order of [`Predictions::classes`].
     #[must_use]
     pub fn of_patch(&self, photograph: &str, x: u32, y: u32) -> Option<&[f64]> {
         self.rows.get(&(photograph.to_owned(), x, y)).map(Vec::as_slice)
     }
 
-    /// The scores of a set's patches, N x C in the set's order of patches and classes.
+    /// Scores of a set's patches, N x C in the set's order of patches and classes.
     ///
     /// # Errors
-    /// `predictions` where a class or a patch has none, or where a column or a photograph of the table might be meant for the
-    /// same as another.
+    /// `predictions` if a class or a patch has no score, or if two columns or photographs of the table are easily confused.
     pub fn scores(&self, set: &PatchSet) -> Result<Vec<f64>, StageError> {
         let classes: BTreeSet<&str> = set.info.classes.iter().map(String::as_str).collect();
         let near_class = near(&classes, self.classes.iter().map(String::as_str));
@@ -120,12 +121,14 @@ impl Predictions {
             let near = near_class.get(alike(class).as_str());
             match (self.classes.iter().position(|own| own == class), near) {
                 (Some(at), None) => Ok(at),
-                (Some(_), Some(near)) => Err(wrong(format!("both `score.{class}` and `score.{near}` may be meant"))
-                    .hint("leave one of the two columns")),
+                (Some(_), Some(near)) => {
+                    Err(wrong(format!("columns `score.{class}` and `score.{near}` are ambiguous"))
+                        .hint("remove one of them"))
+                }
                 (None, near) => {
-                    let near = near.map_or(String::new(), |near| format!(", only `score.{near}`"));
-                    Err(wrong(format!("there is no column `score.{class}`{near}"))
-                        .hint("write a column for each class of the patches that are evaluated"))
+                    let near = near.map_or(String::new(), |near| format!("; found `score.{near}`"));
+                    Err(wrong(format!("column `score.{class}` is missing{near}"))
+                        .hint("write a column for each class of the evaluated patches"))
                 }
             }
         };
@@ -135,37 +138,37 @@ impl Predictions {
         let near_name = near(&photographs, named.iter().copied());
         if let Some(name) = photographs.intersection(&named).find(|name| near_name.contains_key(alike(name).as_str())) {
             let near = near_name[alike(name).as_str()];
-            return Err(wrong(format!("both rows of `{name}` and of `{near}` may be meant for photograph `{name}`"))
-                .hint("leave the rows of one of the two names"));
+            return Err(wrong(format!("photographs `{name}` and `{near}` are ambiguous"))
+                .hint("keep the rows of one of them only"));
         }
         let mut scores = Vec::new();
         for (part, row) in set.parts.iter().flat_map(|part| part.rows.iter().map(move |row| (part, row))) {
             let found = self.of_patch(&part.photograph, row.x, row.y).ok_or_else(|| {
                 let near = near_name.get(alike(&part.photograph).as_str());
-                let near = near.map_or(String::new(), |near| format!("; there are rows of `{near}`"));
+                let near = near.map_or(String::new(), |near| format!("; found rows of `{near}`"));
                 wrong(format!("the patch of `{}` at {}, {} has no prediction{near}", part.photograph, row.x, row.y))
-                    .hint("predict every patch that is evaluated: `inputs/patches/patches.csv` lists them")
+                    .hint("predict every evaluated patch; `inputs/patches/patches.csv` lists them")
             })?;
             scores.extend(order.iter().map(|&class| found[class]));
         }
         Ok(scores)
     }
 
-    /// How many patches have scores.
+    /// Number of patches with scores.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether none has.
+    /// Whether no patch has scores.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 }
 
-/// Every patch of a set as text, for programs that do not read Parquet: `photograph`, `x`, `y`, `index` (its row in
-/// `shards/PHOTOGRAPH.safetensors`), `copies`, then each class (1, 0, or nothing where it is unknown).
+/// All patches of a set as CSV, for programs that do not read Parquet: `photograph`, `x`, `y`, `index` (row in
+/// `shards/PHOTOGRAPH.safetensors`), `copies`, then each class (1, 0, or empty if unknown).
 #[must_use]
 pub fn patches_csv(set: &PatchSet) -> String {
     let mut text = String::from("photograph,x,y,index,copies");
@@ -187,7 +190,7 @@ pub fn patches_csv(set: &PatchSet) -> String {
     text
 }
 
-/// The values of a column of another program's.
+/// Values of a column written by another program.
 #[derive(Clone, Debug, PartialEq)]
 enum CellValues {
     Numbers(Vec<f64>),
@@ -200,48 +203,52 @@ impl CellValues {
             Self::Numbers(cells) => Ok(cells.clone()),
             Self::Text(cells) => cells
                 .iter()
-                .map(|cell| cell.trim().parse().map_err(|_| format!("`{name}` holds `{cell}`, which is no number")))
+                .map(|cell| cell.trim().parse().map_err(|_| format!("`{name}` holds `{cell}`, which is not a number")))
                 .collect(),
         }
     }
 }
 
-/// The columns that a table of predictions may not have twice.
+/// Whether a column belongs to a table of predictions, which may have it only once.
 fn is_ours(name: &str) -> bool {
     let name = alike(name);
     ["photograph", "x", "y"].contains(&name.as_str()) || name.starts_with("score.")
 }
 
-/// A name without what people do not see or do not mean: blanks around it, how its letters are composed, upper and lower case.
+/// A name without surrounding blanks, in NFC and lower case.
 fn alike(name: &str) -> String {
     name_normalisation::same(name.trim())
 }
 
-/// Names of `there` that are none of `wanted`, but nearly one of them; by what both have in common.
+/// Names of `there` that are not in `wanted` but differ from one of them only in spelling; by normalised name.
 fn near<'a>(wanted: &BTreeSet<&str>, there: impl Iterator<Item = &'a str>) -> BTreeMap<String, &'a str> {
     let common: BTreeSet<String> = wanted.iter().map(|name| alike(name)).collect();
     let others = there.filter(|name| !wanted.contains(name)).map(|name| (alike(name), name));
     others.filter(|(name, _)| common.contains(name)).collect()
 }
 
-/// Refuses two columns of one name, and those of which only one can be the photograph, or x, or y. (Classes may differ by case.)
+/// Rejects two columns of the same name, and those of which only one can be the photograph, x or y. (Classes may differ by case.)
 fn one_of_each(columns: &[(String, CellValues)]) -> Result<(), TableFault> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for (name, _) in columns {
-        let same = if name.starts_with("score.") { name_normalisation::composed(name.trim()).into_owned() } else { alike(name) };
+        let same = if name.starts_with("score.") {
+            name_normalisation::composed(name.trim()).into_owned()
+        } else {
+            alike(name)
+        };
         if let Some(first) = seen.insert(same, name) {
             let text = if first == name {
                 format!("two columns are named `{name}`")
             } else {
-                format!("two columns are named nearly the same, `{first}` and `{name}`")
+                format!("columns `{first}` and `{name}` have nearly the same name")
             };
-            return Err(TableFault { text, help: Some("leave one of the two columns, or rename the other") });
+            return Err(TableFault { text, help: Some("remove or rename one of them") });
         }
     }
     Ok(())
 }
 
-/// What is wrong with a table, and what to do where that is not what [`wrong`] says.
+/// A problem of a table, with a hint unless [`wrong`]'s applies.
 #[derive(Debug)]
 struct TableFault {
     text: String,
@@ -256,14 +263,12 @@ impl From<String> for TableFault {
 
 fn from_parquet(bytes: &[u8]) -> Result<Vec<(String, CellValues)>, TableFault> {
     let table = Columns::from_parquet_only(bytes, &is_ours).map_err(|error| match error {
-        TableError::Type(name) => format!("column `{name}` has a type that is not read; write numbers and text").into(),
+        TableError::Type(name) => format!("column `{name}` has an unsupported type; write numbers and text").into(),
         TableError::Parquet(error) if error.to_string().contains("Disabled feature") => TableFault {
             text: "its compression is not supported".to_owned(),
             help: Some("write it with `compression=\"zstd\"`, `\"snappy\"` or `None`"),
         },
-        TableError::Twice(_) => {
-            TableFault { text: error.to_string(), help: Some("leave one of the two columns, or rename the other") }
-        }
+        TableError::Twice(_) => TableFault { text: error.to_string(), help: Some("remove or rename one of them") },
         other => other.to_string().into(),
     })?;
     let null = |name: &str| format!("column `{name}` has a null");
@@ -296,7 +301,7 @@ fn from_csv(bytes: &[u8]) -> Result<Vec<(String, CellValues)>, TableFault> {
     for record in records {
         let (here, wanted) = (record.cells.len(), heads.len());
         if here != wanted {
-            return Err(format!("line {} has {here} cells, the first {wanted}", record.line).into());
+            return Err(format!("line {} has {here} cells, the header {wanted}", record.line).into());
         }
         for (column, cell) in columns.iter_mut().zip(record.cells) {
             column.push(cell);
@@ -308,7 +313,7 @@ fn from_csv(bytes: &[u8]) -> Result<Vec<(String, CellValues)>, TableFault> {
 
 fn wrong(text: String) -> StageError {
     StageError::input("predictions", text)
-        .hint("a row for each patch: `photograph`, `x`, `y`, and `score.CLASS` (0 to 1) for each class")
+        .hint("write a row for each patch: `photograph`, `x`, `y`, and `score.CLASS` (0 to 1) for each class")
 }
 
 #[cfg(test)]
@@ -331,20 +336,20 @@ mod tests {
     #[test]
     fn what_is_no_prediction_is_refused_with_its_place() {
         let refused = |text: &str, words: &str| {
-            let told = read(text).expect_err("it is no table of predictions");
+            let told = read(text).expect_err("it is not a table of predictions");
             assert!(told.contains(words), "{told}");
         };
         refused("", "it is empty");
-        refused("photograph,x,y\na,0,0\n", "no column `score.CLASS`");
-        refused("photograph,x,score.MA\na,0,1\n", "no column `y`");
-        refused("photograph,x,y,score.MA\na,0,0,1.5\n", "not a logit");
-        refused("photograph,x,y,score.MA\na,0,0,NaN\n", "not a logit");
-        refused("photograph,x,y,score.MA\na,0,0,high\n", "which is no number");
-        refused("photograph,x,y,score.MA\na,0.5,0,1\n", "no whole number of pixels");
+        refused("photograph,x,y\na,0,0\n", "a column `score.CLASS`");
+        refused("photograph,x,score.MA\na,0,1\n", "column `y` is missing");
+        refused("photograph,x,y,score.MA\na,0,0,1.5\n", "not logits");
+        refused("photograph,x,y,score.MA\na,0,0,NaN\n", "not logits");
+        refused("photograph,x,y,score.MA\na,0,0,high\n", "which is not a number");
+        refused("photograph,x,y,score.MA\na,0.5,0,1\n", "not a whole number of pixels");
         refused("photograph,x,y,score.MA\na,0,0,1\na,0,0,0\n", "twice");
         refused("photograph,x,y,score.MA\na,0,0\n", "line 2 has 3 cells");
-        refused("photograph,x,y,score.MA\n\"a,0,0,1\n", "the quote that line 2 opens is never closed");
-        refused("Photograph,x,y,score.MA\na,0,0,1\n", "no column `photograph`, only `Photograph`");
+        refused("photograph,x,y,score.MA\n\"a,0,0,1\n", "the quote opened on line 2 is never closed");
+        refused("Photograph,x,y,score.MA\na,0,0,1\n", "column `photograph` is missing; found `Photograph`");
     }
 
     #[test]
@@ -352,9 +357,9 @@ mod tests {
         for (heads, words) in [
             ("photograph,x,y,score.MA,score.MA", "two columns are named `score.MA`"),
             ("photograph,x,y,score.MA,\"score.MA\"", "two columns are named `score.MA`"),
-            ("photograph,x,y,score.MA,score.MA ", "nearly the same, `score.MA` and `score.MA `"),
-            ("photograph,x,y,score.MA,X", "nearly the same, `x` and `X`"),
-            ("photograph,x,y,score.MA, Photograph", "nearly the same, `photograph` and ` Photograph`"),
+            ("photograph,x,y,score.MA,score.MA ", "columns `score.MA` and `score.MA ` have nearly"),
+            ("photograph,x,y,score.MA,X", "columns `x` and `X` have nearly"),
+            ("photograph,x,y,score.MA, Photograph", "columns `photograph` and ` Photograph` have nearly"),
         ] {
             let told = read(&format!("{heads}\na,0,0,0.9,0.1\n")).expect_err("ambiguous");
             assert!(told.contains(words), "{told}");
@@ -377,7 +382,7 @@ mod tests {
         };
         assert!(read(&table).expect_err("ambiguous").contains("two columns are named `score.MA`"));
         "score.MA ".clone_into(&mut table.0[4].0);
-        assert!(read(&table).expect_err("ambiguous").contains("nearly the same"));
+        assert!(read(&table).expect_err("ambiguous").contains("nearly the same name"));
         "other".clone_into(&mut table.0[4].0);
         assert_eq!(read(&table).expect("read").of_patch("a", 0, 0), Some(&[0.9][..]));
     }

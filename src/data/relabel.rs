@@ -1,31 +1,30 @@
-//! Labels by another rule, from the mask pixels that each patch has on record. Needs no photograph and no pixel.
+//! Relabelling by another rule, from the recorded mask pixels of each patch. Needs neither photographs nor pixels.
 
-use super::patches::{Label, PatchSet, PatchRow, SetInfo};
+use super::patches::{Label, PatchRow, PatchSet, SetInfo};
 
-/// When a patch carries a lesion's label, and what it is where it holds less of the lesion than that.
+/// Rule for a positive label, and the label of patches with less of the lesion.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LabelRule {
-    /// Fewest mask pixels, as released.
+    /// Minimum number of native mask pixels.
     pub min_pixels: u32,
-    /// Least share of the patch's area.
+    /// Minimum fraction of the patch's area.
     pub min_fraction: f64,
-    /// What less than that is.
+    /// Handling of patches below the rule.
     pub less: BelowRule,
 }
 
-/// What a patch is with some of a lesion, but less than the rule wants.
+/// Handling of patches that show some of a lesion, but less than the rule requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BelowRule {
-    /// Not there.
+    /// Labelled absent.
     Absent,
-    /// Not known: losses and figures leave it out.
+    /// Labelled unknown: ignored by losses and metrics.
     Unknown,
-    /// Left out as a whole.
+    /// Dropped.
     Drop,
 }
 
-/// The set with its labels by `rule`, and how many labels of each class became something else. What was not annotated stays
-/// unknown.
+/// The set relabelled by `rule`, and the number of changed labels per class. Labels that were not annotated stay unknown.
 #[must_use]
 pub fn relabel(set: &PatchSet, rule: &LabelRule) -> (PatchSet, Vec<u64>) {
     let mut made = set.clone();
@@ -41,7 +40,7 @@ pub fn relabel(set: &PatchSet, rule: &LabelRule) -> (PatchSet, Vec<u64>) {
     (made, changed)
 }
 
-/// Relabels one patch; whether it has less of a lesion than the rule wants. `area` is the patch's, in pixels as released.
+/// Relabels one patch and returns whether it is below the rule for some lesion. `area` is the patch's area in native pixels.
 fn apply(row: &mut PatchRow, rule: &LabelRule, area: f64, changed: &mut [u64]) -> bool {
     let mut small = false;
     for (class, label) in row.labels.iter_mut().enumerate() {

@@ -1,34 +1,34 @@
-//! What sources found, as the tree of a photograph set. Knows no data set's layout.
+//! Photograph set tree built from the files that a source found. Knows no data set's layout.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::photographs::{PhotographFacts, PhotographSet};
 use super::decode_revision::{self, FileUse};
+use super::photographs::{PhotographFacts, PhotographSet};
 use crate::base::figure::counted;
 use crate::base::regular;
 use crate::stage::{Cell, Files, Outcome, StageError, Summary, Table, Warning};
 use crate::store::{Entry, Tree};
 
-/// A photograph and its masks on the user's disk.
+/// A photograph and its masks on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourcePhotograph {
     /// Its name, without extension.
     pub name: String,
     /// Its file, relative to the source's folder.
     pub file: String,
-    /// For each class that has one the mask's file, relative to the source's folder.
+    /// Mask file of each class that has one, relative to the source's folder.
     pub masks: BTreeMap<String, String>,
-    /// What is known of it.
+    /// Its facts.
     pub facts: PhotographFacts,
 }
 
-/// The outcome of a source: the photographs' tree and a table of what was found.
+/// Outcome of a source: the photographs' tree and a table of the masks found.
 ///
 /// # Errors
-/// Where a file can't be read.
+/// If a file cannot be read.
 pub fn gather(
     found: &[SourcePhotograph],
     classes: &[&str],
@@ -45,8 +45,8 @@ pub fn gather(
         return Err(error);
     }
     let mut entries = entries.into_iter().zip(&paths);
-    let read_anew = read_anew(found, root);
-    let mut next = || entries.next().ok_or_else(|| StageError::Bug("fewer files than were asked for".to_owned()));
+    let decoded_differently = decoded_differently(found, root);
+    let mut next = || entries.next().ok_or_else(|| StageError::Bug("fewer entries than files".to_owned()));
     let mut facts: Option<(&PhotographFacts, Entry)> = None;
     for photograph in found {
         let name = &photograph.name;
@@ -54,7 +54,7 @@ pub fn gather(
         let place = format!("{name}/photograph.{}", extension(&photograph.file));
         files.placed(&entry, &place, path);
         if let Some(other) = seen.insert(entry, &photograph.file) {
-            let text = format!("`{other}` and `{}` are the same photograph, byte for byte", photograph.file);
+            let text = format!("`{other}` and `{}` are identical files", photograph.file);
             warnings.push(Warning { code: "same-photograph".to_owned(), text });
         }
         tree.insert(place, entry);
@@ -64,14 +64,14 @@ pub fn gather(
             files.placed(&entry, &place, path);
             tree.insert(place, entry);
         }
-        // Most photographs are told the same of.
+        // Most photographs share the same facts.
         let own = match facts {
             Some((of, entry)) if *of == photograph.facts => entry,
             _ => files.put(&json(&photograph.facts)?)?,
         };
         facts = Some((&photograph.facts, own));
         tree.insert(format!("{name}/facts.json"), own);
-        if read_anew.contains(name.as_str()) {
+        if decoded_differently.contains(name.as_str()) {
             let revision = json(&serde_json::json!({ "revision": decode_revision::REVISION }))?;
             tree.insert(format!("{name}/{}", decode_revision::FILE), files.put(&revision)?);
         }
@@ -101,8 +101,8 @@ pub fn gather(
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 
-/// The photographs of which a file is or may be read otherwise than by the first macula.
-fn read_anew<'f>(found: &'f [SourcePhotograph], root: &Path) -> BTreeSet<&'f str> {
+/// Photographs with a file that is or may be decoded differently than by the first version of macula.
+fn decoded_differently<'f>(found: &'f [SourcePhotograph], root: &Path) -> BTreeSet<&'f str> {
     let changed = |photograph: &&SourcePhotograph| {
         let masks = photograph.masks.values().map(|file| (file, FileUse::Mask(photograph.facts.threshold())));
         let mut files = std::iter::once((&photograph.file, FileUse::Photograph)).chain(masks);
@@ -111,9 +111,9 @@ fn read_anew<'f>(found: &'f [SourcePhotograph], root: &Path) -> BTreeSet<&'f str
     found.par_iter().filter(changed).map(|photograph| photograph.name.as_str()).collect()
 }
 
-/// What is wrong with a file that only says where its content is kept: of Git LFS, or of git-annex in an unlocked repository.
+/// Error for a pointer file of Git LFS, or of git-annex in an unlocked repository.
 fn pointer(entry: &Entry, path: &Path) -> Option<StageError> {
-    // Such texts have under 200 bytes, but for a long name of an annex key.
+    // Pointers have fewer than 200 bytes, unless an annex key has a long name.
     const LONGEST: u64 = 1024;
     let bytes = (entry.size <= LONGEST).then(|| regular::read(path).ok()).flatten()?;
     let command = if bytes.starts_with(b"version https://git-lfs") {
@@ -123,25 +123,25 @@ fn pointer(entry: &Entry, path: &Path) -> Option<StageError> {
     } else {
         return None;
     };
-    let text = format!("`{}` holds a pointer, not its content", path.display());
-    Some(StageError::input("content-elsewhere", text).hint(format!("`{command}` fetches the content")))
+    let text = format!("`{}` is a pointer file; its content is not on this machine", path.display());
+    Some(StageError::input("content-elsewhere", text).hint(format!("run `{command}` to fetch it")))
 }
 
-/// A file name's extension in lower case.
+/// Extension of a file name, in lower case.
 #[must_use]
 pub fn extension(file: &str) -> String {
     let name = file.rsplit('/').next().unwrap_or(file);
     name.rsplit_once('.').map_or(String::new(), |(_, extension)| extension.to_ascii_lowercase())
 }
 
-/// A file's name without folders and extension.
+/// File name without folders and extension.
 #[must_use]
 pub fn stem(file: &str) -> &str {
     let name = file.rsplit('/').next().unwrap_or(file);
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
-/// Whether the extension is one of photographs.
+/// Whether the extension is that of a supported image format.
 #[must_use]
 pub fn is_picture(file: &str) -> bool {
     matches!(extension(file).as_str(), "jpg" | "jpeg" | "png" | "tif" | "tiff")

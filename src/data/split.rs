@@ -1,7 +1,7 @@
-//! Dividing a patch set into training, validation and test sides: what stays together, and who goes where.
+//! Splitting a patch set into training, validation and test sets: which photographs stay together, and where they go.
 //!
-//! The unit is the patient, or the photograph where patients are unknown. Photographs with the same bytes are one unit,
-//! whatever their names and patients, or the same pixels could stand on two sides.
+//! The unit is the patient, or the photograph if its patient is unknown. Identical photographs form one unit, whatever their names and
+//! patients, or the same pixels could end up in two splits.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +11,28 @@ use super::stratify::{GroupCounts, stratify};
 use crate::base::Streams;
 use crate::stage::StageError;
 
-/// The sides, in the order of all arrays of three in this module.
+/// Names of the splits, in the order of all arrays of three in this module.
 pub const SIDES: [&str; 3] = ["train", "valid", "test"];
 
-/// What stays together where sides are drawn.
+/// Unit of random splitting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SplitUnit {
-    /// The patient; a photograph where its patient is unknown.
+    /// The patient, or the photograph if its patient is unknown.
     Patient,
     /// The photograph.
     Photograph,
 }
 
-/// Photographs that stay together: places in the set's parts, ascending.
+/// Photographs that stay together: indices of the set's parts, ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SplitGroup {
-    /// What it is known by (a patient's name, a photograph's digest).
+    /// Its identity (a patient's name or a photograph's digest).
     pub identity: Vec<u8>,
     /// Its photographs.
     pub parts: Vec<usize>,
 }
 
-/// The units of a set, in the order of their first photographs.
+/// Units of a set, in the order of their first photographs.
 #[must_use]
 pub fn units(set: &PatchSet, unit: SplitUnit) -> Vec<SplitGroup> {
     // Each photograph points to an earlier one of its unit, or to itself.
@@ -52,7 +52,7 @@ pub fn units(set: &PatchSet, unit: SplitUnit) -> Vec<SplitGroup> {
         parts.entry(find(&leader, at)).or_default().push(at);
     }
     let identity = |parts: &[usize]| {
-        // The least of all names that it goes by, so that the order of photographs does not matter.
+        // The smallest of its names, so that the order of photographs does not matter.
         let names = parts.iter().map(|at| {
             let part = &set.parts[*at];
             let patient = part.patient.as_ref().filter(|_| unit == SplitUnit::Patient);
@@ -78,9 +78,15 @@ fn photograph_identity(digest: &[u8; 32]) -> Vec<u8> {
     [b"photograph ".as_slice(), digest.as_slice()].concat()
 }
 
-/// The side of each photograph, drawn by stratification (see [`super::stratify`]) among `parts`.
+/// Assigns each photograph in `parts` to a split by stratification (see [`super::stratify`]).
 #[must_use]
-pub fn drawn(set: &PatchSet, unit: SplitUnit, parts: &[usize], shares: &[f64], streams: &Streams) -> Vec<(usize, usize)> {
+pub fn drawn(
+    set: &PatchSet,
+    unit: SplitUnit,
+    parts: &[usize],
+    fractions: &[f64],
+    streams: &Streams,
+) -> Vec<(usize, usize)> {
     let mut units = units(set, unit);
     for unit in &mut units {
         unit.parts.retain(|at| parts.contains(at));
@@ -100,100 +106,105 @@ pub fn drawn(set: &PatchSet, unit: SplitUnit, parts: &[usize], shares: &[f64], s
             }
         })
         .collect();
-    let sides = stratify(&groups, shares, streams);
-    units.iter().zip(sides).flat_map(|(unit, side)| unit.parts.iter().map(move |at| (*at, side))).collect()
+    let splits = stratify(&groups, fractions, streams);
+    units.iter().zip(splits).flat_map(|(unit, split)| unit.parts.iter().map(move |at| (*at, split))).collect()
 }
 
-/// The side of each photograph for cross-validation: fold `fold` (from 0) of `folds` of like composition is the test side, and
-/// `train` and `valid` share the others by their shares. Every photograph is on the test side of exactly one fold.
+/// Splits for cross-validation: fold `fold` (from 0) of `folds` folds of similar composition is the test set, and `train` and `valid`
+/// divide the others by their fractions. Every photograph is in the test set of exactly one fold.
 ///
 /// # Errors
-/// `shares` where `train` and `valid` are both 0.
+/// `shares` if `train` and `valid` are both 0.
 pub fn folded(
     set: &PatchSet,
     unit: SplitUnit,
     (fold, folds): (usize, usize),
-    shares: [f64; 3],
+    fractions: [f64; 3],
     streams: &Streams,
 ) -> Result<Vec<usize>, StageError> {
-    let shares = of_other_folds(shares)?;
+    let fractions = of_other_folds(fractions)?;
     let all: Vec<usize> = (0..set.parts.len()).collect();
-    let mut sides = vec![2; all.len()];
+    let mut splits = vec![2; all.len()];
     let of_fold = drawn(set, unit, &all, &vec![1.0 / folds as f64; folds], streams);
     let rest: Vec<usize> = of_fold.iter().filter(|(_, own)| *own != fold).map(|(at, _)| *at).collect();
-    for (at, side) in drawn(set, unit, &rest, &shares, streams) {
-        sides[at] = side;
+    for (at, split) in drawn(set, unit, &rest, &fractions, streams) {
+        splits[at] = split;
     }
-    Ok(sides)
+    Ok(splits)
 }
 
-/// The side of each photograph by the data set's own split. Where it has no validation side, the official training side is
-/// shared out between `train` and `valid`; where it has no test side, between all three.
+/// Splits by the data set's official split. Without an official validation set, the official training set is divided between `train`
+/// and `valid`; without an official test set, among all three.
 ///
 /// # Errors
-/// `official-side` where a photograph has none; `shares` where what must be shared out has no shares.
-pub fn official(set: &PatchSet, unit: SplitUnit, shares: [f64; 3], streams: &Streams) -> Result<Vec<usize>, StageError> {
-    let mut sides = Vec::with_capacity(set.parts.len());
+/// `official-side` if a photograph has none; `shares` if the set to be divided has no fractions.
+pub fn official(
+    set: &PatchSet,
+    unit: SplitUnit,
+    fractions: [f64; 3],
+    streams: &Streams,
+) -> Result<Vec<usize>, StageError> {
+    let mut splits = Vec::with_capacity(set.parts.len());
     for part in &set.parts {
-        let side = part.official.ok_or_else(|| {
-            StageError::input("official-side", format!("photograph `{}` has no official side", part.photograph))
-                .hint("write `by patient`, or name the photographs of each side with `by names`")
+        let split = part.official.ok_or_else(|| {
+            StageError::input("official-side", format!("photograph `{}` is not in the official split", part.photograph))
+                .hint("use `by patient`, or list the photographs of each split with `by names`")
                 .field("by")
         })?;
-        sides.push(match side {
+        splits.push(match split {
             Official::Train => 0,
             Official::Valid => 1,
             Official::Test => 2,
         });
     }
-    let has = |side: usize| sides.contains(&side);
-    let mut open = shares;
-    for side in [1, 2] {
-        if has(side) {
-            open[side] = 0.0;
+    let has = |split: usize| splits.contains(&split);
+    let mut open = fractions;
+    for split in [1, 2] {
+        if has(split) {
+            open[split] = 0.0;
         }
     }
     let sum: f64 = open.iter().sum();
     if sum <= 0.0 {
         return Err(StageError::input(
             "shares",
-            "`train` and `valid` are both 0, so the official training side goes nowhere",
+            "`train` and `valid` are both 0, so the official training set is assigned to neither",
         )
-        .hint("give `train` a share")
+        .hint("set `train` above 0")
         .field("train"));
     }
-    let training: Vec<usize> = (0..sides.len()).filter(|at| sides[*at] == 0).collect();
-    for (at, side) in drawn(set, unit, &training, &open.map(|share| share / sum), streams) {
-        sides[at] = side;
+    let training: Vec<usize> = (0..splits.len()).filter(|at| splits[*at] == 0).collect();
+    for (at, split) in drawn(set, unit, &training, &open.map(|fraction| fraction / sum), streams) {
+        splits[at] = split;
     }
-    Ok(sides)
+    Ok(splits)
 }
 
-/// The shares of `train` and `valid` among the folds that are not for the test.
+/// Fractions of `train` and `valid` among the folds outside the test set.
 ///
 /// # Errors
-/// `shares` where both are 0.
+/// `shares` if both are 0.
 pub fn of_other_folds([train, valid, _]: [f64; 3]) -> Result<[f64; 2], StageError> {
     let sum = train + valid;
     if sum <= 0.0 {
-        let text = "`train` and `valid` are both 0, so all folds but one go nowhere";
-        return Err(StageError::input("shares", text).hint("give `train` a share").field("train"));
+        let text = "`train` and `valid` are both 0, so the other folds are assigned to neither";
+        return Err(StageError::input("shares", text).hint("set `train` above 0").field("train"));
     }
     Ok([train / sum, valid / sum])
 }
 
-/// Checks that shares to be drawn by sum to 1.
+/// Checks that the fractions of a split sum to 1.
 ///
 /// # Errors
-/// `shares`, with the three fields and what they sum to.
-pub fn sum_to_one(shares: [f64; 3]) -> Result<(), StageError> {
-    let sum: f64 = shares.iter().sum();
+/// `shares`, with the three fractions and their sum.
+pub fn sum_to_one(fractions: [f64; 3]) -> Result<(), StageError> {
+    let sum: f64 = fractions.iter().sum();
     if (sum - 1.0).abs() <= 1e-9 {
         return Ok(());
     }
-    let [train, valid, test] = shares;
-    // Rounded to what a person would have written.
-    let written = |share: f64| (share * 1e6).round() / 1e6 + 0.0;
+    let [train, valid, test] = fractions;
+    // Rounded to what a person would write.
+    let written = |fraction: f64| (fraction * 1e6).round() / 1e6 + 0.0;
     let rest = written(1.0 - train - valid);
     let hint = if rest >= 0.0 {
         format!("for example `test {rest:?}`")
@@ -202,15 +213,15 @@ pub fn sum_to_one(shares: [f64; 3]) -> Result<(), StageError> {
     };
     Err(StageError::input(
         "shares",
-        format!("`train` {train:?}, `valid` {valid:?} and `test` {test:?} sum to {:?}, not to 1", written(sum)),
+        format!("`train` {train:?}, `valid` {valid:?} and `test` {test:?} sum to {:?}, not 1", written(sum)),
     )
     .hint(hint)
     .field(if rest >= 0.0 { "test" } else { "train" }))
 }
 
-/// The patches of one side: the set with the parts of that side's photographs alone.
+/// The patches of one split: the set with only the parts of its photographs.
 #[must_use]
-pub fn side_of(set: &PatchSet, sides: &[usize], side: usize) -> PatchSet {
-    let parts = set.parts.iter().zip(sides).filter(|(_, at)| **at == side).map(|(part, _)| part.clone()).collect();
+pub fn subset(set: &PatchSet, splits: &[usize], split: usize) -> PatchSet {
+    let parts = set.parts.iter().zip(splits).filter(|(_, at)| **at == split).map(|(part, _)| part.clone()).collect();
     PatchSet { info: set.info.clone(), parts }
 }

@@ -1,66 +1,71 @@
-//! Sides by name: patterns of photographs' and patients' names, `IDRiD_37..IDRiD_44` and `*`.
+//! Splits by name: patterns of photograph and patient names, `IDRiD_37..IDRiD_44` and `*`.
 
 use std::cmp::Ordering;
 
-use super::patches::{Part, PatchSet};
 use super::name_normalisation::composed;
+use super::patches::{Part, PatchSet};
 use super::split::SPLITS;
 use crate::stage::StageError;
 
-/// The side of each photograph by the patterns given for each side. What no pattern names goes to the side that has no
-/// patterns (to `train` where it is one of several).
+/// Assigns each photograph to a split by the patterns given for each split. Photographs matching no pattern go to the split without
+/// patterns (to `train` if several have none).
 ///
 /// # Errors
-/// `names` where a pattern matches nothing, where a photograph is named for two sides, or where one is left over.
+/// `names` if a pattern matches nothing, or a photograph matches patterns of two splits or of none.
 pub fn named(set: &PatchSet, patterns: &[Vec<String>; 3]) -> Result<Vec<usize>, StageError> {
-    for (side, patterns) in SPLITS.iter().zip(patterns) {
+    for (split, patterns) in SPLITS.iter().zip(patterns) {
         for pattern in patterns {
             if !set.parts.iter().any(|part| matches_part(pattern, part)) {
                 let known =
                     set.parts.first().map_or_else(String::new, |part| format!(", such as `{}`", part.photograph));
-                return Err(StageError::input("names", format!("`{pattern}` names no photograph and no patient"))
-                    .hint(format!("names are those of photographs{known}; `A..B` takes all from A to B, `*` any text"))
-                    .field(format!("names.{side}")));
+                return Err(StageError::input("names", format!("`{pattern}` matches no photograph or patient"))
+                    .hint(format!(
+                        "use names of photographs{known} or patients; `A..B` matches names from A to B, `*` any text"
+                    ))
+                    .field(format!("names.{split}")));
             }
         }
     }
-    let rest = (0..3).find(|side| patterns[*side].is_empty());
-    let only_rest = (0..3).filter(|side| patterns[*side].is_empty()).count() == 1;
-    let mut sides = Vec::with_capacity(set.parts.len());
+    let rest = (0..3).find(|split| patterns[*split].is_empty());
+    let only_rest = (0..3).filter(|split| patterns[*split].is_empty()).count() == 1;
+    let mut splits = Vec::with_capacity(set.parts.len());
     for part in &set.parts {
         let by: Vec<(usize, &String)> = (0..3)
-            .filter_map(|side| {
-                patterns[side].iter().find(|pattern| matches_part(pattern, part)).map(|found| (side, found))
+            .filter_map(|split| {
+                patterns[split].iter().find(|pattern| matches_part(pattern, part)).map(|found| (split, found))
             })
             .collect();
         match (by.as_slice(), rest) {
-            ([(side, _)], _) => sides.push(*side),
-            ([], Some(rest)) if rest == 0 || only_rest => sides.push(rest),
+            ([(split, _)], _) => splits.push(*split),
+            ([], Some(rest)) if rest == 0 || only_rest => splits.push(rest),
             ([], _) => {
-                return Err(StageError::input("names", format!("no side names photograph `{}`", part.photograph))
-                    .hint("name it, or leave out the names of the side that should take the rest")
-                    .field("names"));
+                return Err(StageError::input(
+                    "names",
+                    format!("photograph `{}` is not assigned to any split", part.photograph),
+                )
+                .hint("add it to a split, or leave one split without names to take the rest")
+                .field("names"));
             }
             ([(a, by_a), (b, by_b), ..], _) => {
                 let text = format!(
-                    "photograph `{}` is named for `{}` by `{by_a}` and for `{}` by `{by_b}`",
+                    "photograph `{}` matches `{by_a}` of `{}` and `{by_b}` of `{}`",
                     part.photograph, SPLITS[*a], SPLITS[*b]
                 );
                 return Err(StageError::input("names", text)
-                    .hint("name it once")
+                    .hint("assign it to one split only")
                     .field(format!("names.{}", SPLITS[*b])));
             }
         }
     }
-    Ok(sides)
+    Ok(splits)
 }
 
 fn matches_part(pattern: &str, part: &Part) -> bool {
     matches(pattern, &part.photograph) || part.patient.as_ref().is_some_and(|patient| matches(pattern, patient))
 }
 
-/// Whether a name is meant by a pattern: `A..B` (both included, numbers by value), or text in which `*` is any text. How accents are
-/// composed does not count.
+/// Whether a name matches a pattern: a range `A..B` (inclusive, numbers compared by value), or text in which `*` stands for any text.
+/// Unicode normalisation is ignored.
 #[must_use]
 pub fn matches(pattern: &str, name: &str) -> bool {
     matches_as_written(pattern, name) || !pattern.is_ascii() && matches_as_written(&composed(pattern), &composed(name))
@@ -83,7 +88,7 @@ fn matches_as_written(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Names in the order in which people count: `eye_9` before `eye_10`.
+/// Natural order of names: `eye_9` before `eye_10`.
 #[must_use]
 pub fn by_name(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (pieces(a), pieces(b));
@@ -100,7 +105,7 @@ pub fn by_name(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Runs of digits and runs of other text, in turn.
+/// Alternating runs of digits and other text.
 fn pieces(name: &str) -> impl Iterator<Item = &str> {
     let mut rest = name;
     std::iter::from_fn(move || {

@@ -1,45 +1,45 @@
 //! Iterative stratification over groups, after Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data"
-//! (ECML PKDD 2011). Knows groups and counts, no patches.
+//! (ECML PKDD 2011). Knows groups and counts, but no patches.
 //!
-//! Their algorithm places samples one by one: the label with the fewest unplaced samples comes first, and its sample goes to
-//! the side that still needs that label most. Here whole groups are placed, with their counts, in the order of a seeded rank of
-//! the group's identity. Placing large groups first instead meets the rarest class better (by 1 % instead of 4 % on 54
-//! photographs), but the small sides then get what is left, many small groups, and far more patches than their share.
+//! Their algorithm assigns samples one by one: the label with the fewest unassigned samples comes first, and its sample goes to the
+//! subset that still needs that label most. Here whole groups are assigned, with their counts, in the order of a seeded rank of the
+//! group's identity. Assigning large groups first would match the rarest class better (within 1 % instead of 4 % on 54 photographs),
+//! but small subsets would get many small groups and far more patches than their fraction.
 //!
-//! What holds when a group is added: every group keeps its rank, so groups are still taken in the same order but for the new
-//! one. Those before it stay where they are, unless the larger totals change a side's need enough to turn a decision; those
-//! after it can move. No method that balances counts can promise more.
+//! Stability when a group is added: every group keeps its rank, so the order is unchanged except for the new group. Groups before it
+//! stay where they are, unless the larger totals change a subset's need enough to flip a decision; groups after it can move. No method
+//! that balances counts can guarantee more.
 
 use crate::base::Streams;
 
-/// What is placed as a whole.
+/// A group, assigned as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupCounts {
-    /// What it is known by: seeded ranks depend on this and on no place in a list.
+    /// Its identity; seeded ranks depend on this, not on its position in a list.
     pub identity: Vec<u8>,
     /// Known positives per class.
     pub positives: Vec<u64>,
-    /// Patches.
+    /// Number of patches.
     pub patches: u64,
 }
 
-/// The side of each group, as an index into `shares`. A side with share 0 gets none.
+/// Assigns each group to a subset, an index into `fractions`. A subset with fraction 0 gets none.
 ///
 /// # Panics
-/// Where no share is positive: a defect of the caller.
+/// If no fraction is positive (a bug in the caller).
 #[must_use]
-pub fn stratify(groups: &[GroupCounts], shares: &[f64], streams: &Streams) -> Vec<usize> {
-    assert!(shares.iter().any(|share| *share > 0.0), "a side with a share");
+pub fn stratify(groups: &[GroupCounts], fractions: &[f64], streams: &Streams) -> Vec<usize> {
+    assert!(fractions.iter().any(|fraction| *fraction > 0.0), "a subset with a positive fraction");
     let classes = groups.iter().map(|group| group.positives.len()).max().unwrap_or(0);
     let total = |count: &dyn Fn(&GroupCounts) -> u64| groups.iter().map(count).sum::<u64>() as f64;
-    let mut need: Vec<Shortfall> = shares
+    let mut need: Vec<Shortfall> = fractions
         .iter()
-        .map(|share| Shortfall {
-            positives: (0..classes).map(|class| share * total(&|group| group.positives[class])).collect(),
-            patches: share * total(&|group| group.patches),
+        .map(|fraction| Shortfall {
+            positives: (0..classes).map(|class| fraction * total(&|group| group.positives[class])).collect(),
+            patches: fraction * total(&|group| group.patches),
         })
         .collect();
-    let open: Vec<usize> = (0..shares.len()).filter(|side| shares[*side] > 0.0).collect();
+    let open: Vec<usize> = (0..fractions.len()).filter(|side| fractions[*side] > 0.0).collect();
 
     let mut waiting: Vec<usize> = (0..groups.len()).collect();
     waiting.sort_by_key(|at| (streams.rank("group", 0, &groups[*at].identity), &groups[*at].identity));
@@ -59,7 +59,7 @@ pub fn stratify(groups: &[GroupCounts], shares: &[f64], streams: &Streams) -> Ve
                 let by_patches = need[*a].patches.total_cmp(&need[*b].patches);
                 by_class.then(by_patches).then_with(|| tie(streams, group, *a).cmp(&tie(streams, group, *b)))
             })
-            .expect("a side with a share");
+            .expect("a subset with a positive fraction");
         placed[at] = side;
         need[side].patches -= group.patches as f64;
         for (need, positives) in need[side].positives.iter_mut().zip(&group.positives) {
@@ -69,13 +69,13 @@ pub fn stratify(groups: &[GroupCounts], shares: &[f64], streams: &Streams) -> Ve
     placed
 }
 
-/// What a side still wants.
+/// What a subset still needs.
 struct Shortfall {
     positives: Vec<f64>,
     patches: f64,
 }
 
-/// The class that the fewest waiting groups have; the earlier one of two. [`None`] where no waiting group has any.
+/// The class that occurs in the fewest waiting groups, the earlier one in a tie. [`None`] if no waiting group has any.
 fn rarest(groups: &[GroupCounts], waiting: &[usize], classes: usize) -> Option<usize> {
     let having = |class: usize| waiting.iter().filter(|at| groups[**at].positives[class] > 0).count();
     (0..classes).map(|class| (having(class), class)).filter(|(count, _)| *count > 0).min().map(|(_, class)| class)

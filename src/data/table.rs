@@ -1,9 +1,9 @@
-//! Small Parquet tables, the same bytes for the same values whatever the version of the `parquet` crate says of itself. Knows
-//! nothing of what the columns mean.
+//! Small Parquet tables with reproducible bytes, independent of what the `parquet` crate writes about its version. Knows nothing of
+//! what the columns mean.
 //!
 //! Fixed properties: format version 1, plain encoding, no dictionary, no compression, no statistics, no page index, one row
-//! group per 65,536 rows, `created_by` constant. Every column is optional (null where a value is absent) but lists, which are
-//! required. pandas, `DuckDB` and polars read them as they are.
+//! group per 65,536 rows, `created_by` constant. Every column is optional (null if a value is absent) except lists, which
+//! are required. pandas, `DuckDB` and polars read them as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use parquet::schema::types::{ColumnDescriptor, Type, TypePtr};
 
 const ROWS_PER_GROUP: usize = 1 << 16;
 
-/// The values of one column.
+/// Values of one column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Column {
     /// 64-bit whole numbers.
@@ -41,7 +41,7 @@ pub enum Column {
 }
 
 impl Column {
-    /// How many rows it has.
+    /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -55,7 +55,7 @@ impl Column {
         }
     }
 
-    /// Whether it has none.
+    /// Whether it has no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -134,30 +134,30 @@ fn optional<T: DataType, V>(
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns(pub Vec<(String, Column)>);
 
-/// Why a table can't be written or read.
+/// Reason why a table cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// Not Parquet, or damaged.
-    #[error("not a Parquet table that can be read: {0}")]
+    #[error("not a readable Parquet table: {0}")]
     Parquet(#[from] ParquetError),
-    /// A column that must be there is not, or holds another type.
+    /// A required column is missing or has another type.
     #[error("no column `{name}` of {expected}")]
     Column {
         /// Its name.
         name: String,
-        /// The type that was looked for.
+        /// The expected type.
         expected: &'static str,
     },
-    /// A column of a type that macula does not write.
-    #[error("column `{0}` has a type that macula's tables do not use")]
+    /// A column of an unsupported type.
+    #[error("column `{0}` has an unsupported type")]
     Type(String),
-    /// Two columns of one name: which of them counts can't be said.
+    /// Two columns of the same name.
     #[error("two columns are named `{0}`")]
     Twice(String),
     /// Columns of different lengths.
-    #[error("column `{0}` has another number of rows than the first")]
+    #[error("column `{0}` has a different number of rows than the first")]
     Length(String),
-    /// A null where every row must have a value.
+    /// A null in a column that must not have any.
     #[error("column `{0}` has a null")]
     Null(String),
 }
@@ -167,7 +167,7 @@ macro_rules! getter {
         $(#[$doc])*
         ///
         /// # Errors
-        /// [`TableError::Column`] where there is none of that name and type.
+        /// [`TableError::Column`] if there is none with that name and type.
         pub fn $name(&self, name: &str) -> Result<&[$ty], TableError> {
             match self.get(name) {
                 Some(Column::$variant(values)) => Ok(values),
@@ -183,7 +183,7 @@ impl Columns {
         self.0.push((name.into(), column));
     }
 
-    /// The column of `name`.
+    /// The column called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Column> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, column)| column)
@@ -218,7 +218,7 @@ impl Columns {
         count_lists, Counts, Vec<u32>, "lists of counts"
     );
 
-    /// How many rows it has.
+    /// Number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.0.first().map_or(0, |(_, column)| column.len())
@@ -227,12 +227,12 @@ impl Columns {
     /// The table as the bytes of a Parquet file.
     ///
     /// # Errors
-    /// [`TableError::Length`], or what the `parquet` crate says.
+    /// [`TableError::Length`], or an error of the `parquet` crate.
     pub fn to_parquet(&self) -> Result<Vec<u8>, TableError> {
         self.to_parquet_with(&[])
     }
 
-    /// As [`Columns::to_parquet`], with facts about the whole table in the footer (Parquet's key-value metadata), in order.
+    /// As [`Columns::to_parquet`], with facts about the table as key-value metadata in the footer, in order.
     ///
     /// # Errors
     /// As [`Columns::to_parquet`].
@@ -252,7 +252,7 @@ impl Columns {
         Ok(writer.into_inner()?)
     }
 
-    /// Whether the bytes are a Parquet file of any types whose footer can be read.
+    /// Checks that the bytes are a Parquet file, of any types, with a readable footer.
     ///
     /// # Errors
     /// [`TableError::Parquet`].
@@ -272,7 +272,7 @@ impl Columns {
         group.close().map(|_| ())
     }
 
-    /// Reads a table that [`Columns::to_parquet`] wrote.
+    /// Reads a table written by [`Columns::to_parquet`].
     ///
     /// # Errors
     /// [`TableError::Parquet`] or [`TableError::Type`].
@@ -280,7 +280,7 @@ impl Columns {
         Ok(Self::from_parquet_with(bytes)?.0)
     }
 
-    /// As [`Columns::from_parquet`], with the facts of the footer.
+    /// As [`Columns::from_parquet`], with the facts in the footer.
     ///
     /// # Errors
     /// As [`Columns::from_parquet`].
@@ -288,10 +288,10 @@ impl Columns {
         unpanicked(|| Self::parse(bytes, &|_| true))
     }
 
-    /// The columns that are wanted, by name, of a table that any program wrote; the others may be of any type and hold anything.
+    /// Reads the wanted columns, by name, of a table written by any program; the others may be of any type.
     ///
     /// # Errors
-    /// As [`Columns::from_parquet`], for the columns that are wanted.
+    /// As [`Columns::from_parquet`], for the wanted columns.
     pub fn from_parquet_only(bytes: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Self, TableError> {
         Ok(unpanicked(|| Self::parse(bytes, wanted))?.0)
     }
@@ -302,7 +302,7 @@ impl Columns {
         let facts = facts.map(|fact| (fact.key.clone(), fact.value.clone().unwrap_or_default())).collect();
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
         let fields = schema.root_schema().get_fields();
-        // A column of records has several leaves, so that a column's number is not its leaf's.
+        // A nested column has several leaves, so column and leaf indices differ.
         let mut leaves = vec![Vec::new(); fields.len()];
         for leaf in 0..schema.num_columns() {
             leaves[schema.get_column_root_idx(leaf)].push(leaf);
@@ -322,9 +322,9 @@ impl Columns {
         }
         for at in 0..reader.num_row_groups() {
             let group = reader.get_row_group(at)?;
-            // As large as the file says; what is held grows with what is read, and reading ends where the file does.
+            // Taken from the file; memory grows only with what is actually read.
             let rows = usize::try_from(group.metadata().num_rows())
-                .map_err(|_| ParquetError::General("a group of fewer rows than none".to_owned()))?;
+                .map_err(|_| ParquetError::General("a row group with a negative number of rows".to_owned()))?;
             for (&(leaf, optional), (_, column)) in read.iter().zip(&mut table.0) {
                 use parquet::column::reader::get_typed_column_reader as typed;
                 let from = group.get_column_reader(leaf)?;
@@ -344,13 +344,13 @@ impl Columns {
     }
 }
 
-/// The crate asserts where a page is not what the file says of it.
+/// Catches panics of the `parquet` crate on pages that contradict the file's metadata.
 fn unpanicked<T>(read: impl FnOnce() -> Result<T, TableError>) -> Result<T, TableError> {
-    let lies = || ParquetError::General("its pages are not what the file says of them".to_owned()).into();
+    let lies = || ParquetError::General("its pages contradict its metadata".to_owned()).into();
     crate::base::unpanicked(read).unwrap_or_else(|| Err(lies()))
 }
 
-/// All values of a column in which nothing may be null.
+/// Values of a column that must not contain nulls.
 ///
 /// # Errors
 /// [`TableError::Null`].
@@ -377,7 +377,7 @@ fn properties(facts: &[(&str, &str)]) -> WriterProperties {
         .build()
 }
 
-/// A column for the values of a field; [`None`] where they are not what they look like (decimals, dates, lists of others).
+/// An empty column for a field; [`None`] for unsupported types (decimals, dates, nested lists).
 fn empty(field: &Type, leaf: &ColumnDescriptor) -> Option<Column> {
     let levels = (leaf.max_def_level(), leaf.max_rep_level());
     if field.is_group() {
@@ -411,7 +411,7 @@ fn empty(field: &Type, leaf: &ColumnDescriptor) -> Option<Column> {
 }
 
 fn text(bytes: &ByteArray) -> Result<String, ParquetError> {
-    let not = |_| ParquetError::General("a column of text is not UTF-8".to_owned());
+    let not = |_| ParquetError::General("a text column is not UTF-8".to_owned());
     String::from_utf8(Vec::from(bytes.data())).map_err(not)
 }
 

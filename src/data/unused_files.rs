@@ -1,4 +1,4 @@
-//! Files that no rule of a source takes: what they are by their names, and what may be done about each. Knows no data set.
+//! Files that a source does not use: their category by name, and what to do about each. Knows no data set.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use super::name_normalisation::words;
 use super::source_tree::{extension, is_picture, stem};
 use crate::stage::{Cell, Table, Warning};
 
-/// What a file is by its name.
+/// Category of a file by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileCategory {
-    /// A picture in a format that is read.
+    /// An image in a supported format.
     Picture,
-    /// Text, tables and what systems leave behind (`Thumbs.db`): never a photograph or a mask.
+    /// Text, tables and system files (`Thumbs.db`): never a photograph or a mask.
     Ancillary,
-    /// What a program that fetches has not finished.
+    /// An unfinished download.
     Unfinished,
-    /// What DVC leaves in the place of a file.
+    /// A DVC pointer file.
     Pointer,
-    /// Something else: a picture in a format that is not read, an archive, a file without an extension.
+    /// Anything else: an image in an unsupported format, an archive, a file without an extension.
     Other,
 }
 
-/// Extensions of what lies beside pictures and is none.
+/// Extensions of files that are not images.
 const ANCILLARY: [&str; 44] = [
     "txt",
     "csv",
@@ -69,12 +69,12 @@ const ANCILLARY: [&str; 44] = [
     "lock",
 ];
 
-/// Extensions that programs use while they fetch or write.
+/// Extensions of unfinished downloads and temporary files.
 const UNFINISHED: [&str; 9] =
     ["part", "partial", "crdownload", "download", "opdownload", "filepart", "tmp", "temp", "aria2"];
 
 impl FileCategory {
-    /// What a file is by its name.
+    /// Category of a file by its name.
     #[must_use]
     pub fn of(file: &str) -> Self {
         let extension = extension(file);
@@ -96,15 +96,15 @@ impl FileCategory {
         }
     }
 
-    /// Why it is not used, for a table.
+    /// Reason why such a file is not used, for a table.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Picture => "name fits nothing",
-            Self::Ancillary => "not a picture",
-            Self::Unfinished => "download not finished",
+            Self::Picture => "name matches no pattern",
+            Self::Ancillary => "not an image",
+            Self::Unfinished => "unfinished download",
             Self::Pointer => "DVC pointer",
-            Self::Other => "format not read",
+            Self::Other => "unsupported format",
         }
     }
 }
@@ -112,7 +112,7 @@ impl FileCategory {
 /// Files of a source without a role: warnings about some, and how many there are for each reason.
 #[derive(Default)]
 pub struct UnusedReport {
-    /// About files that may have been meant as masks or photographs.
+    /// Warnings about files that may have been meant as masks or photographs.
     pub warnings: Vec<Warning>,
     /// Number of files and the first one, by reason.
     rows: BTreeMap<&'static str, (u64, String)>,
@@ -137,35 +137,41 @@ impl UnusedReport {
     }
 }
 
-/// What to do about a file that was probably meant as a mask or a photograph; `fits` says how it would have to be named.
+/// Hint for a file that was probably meant as a mask or a photograph; `fits` is the name it would need.
 #[must_use]
 pub fn remedy(file: &str, fits: &str) -> String {
     match FileCategory::of(file) {
         FileCategory::Unfinished => "finish the download, or move the file out of the folder".to_owned(),
-        FileCategory::Pointer => "`dvc pull` fetches what it stands for".to_owned(),
+        FileCategory::Pointer => "run `dvc pull` to fetch the file it points to".to_owned(),
         FileCategory::Other => {
             format!(
                 "save it as PNG or TIFF{}, or move it out of the folder",
-                if fits.is_empty() { "" } else { " under a name that fits" }
+                if fits.is_empty() { "" } else { " under a matching name" }
             )
         }
-        FileCategory::Picture | FileCategory::Ancillary if fits.is_empty() => "rename it, or move it out of the folder".to_owned(),
-        FileCategory::Picture | FileCategory::Ancillary => format!("rename it to fit `{fits}`, or move it out of the folder"),
+        FileCategory::Picture | FileCategory::Ancillary if fits.is_empty() => {
+            "rename it, or move it out of the folder".to_owned()
+        }
+        FileCategory::Picture | FileCategory::Ancillary => {
+            format!("rename it to match `{fits}`, or move it out of the folder")
+        }
     }
 }
 
-/// The words of a file's name, without those of its extensions.
+/// Words of a file's name, without extensions.
 #[must_use]
 pub fn words_of(file: &str) -> Vec<String> {
     let name = file.rsplit('/').next().unwrap_or(file);
     let mut rest = name;
-    while let Some((before, _)) = rest.rsplit_once('.').filter(|_| FileCategory::of(rest) != FileCategory::Other || rest == name) {
+    while let Some((before, _)) =
+        rest.rsplit_once('.').filter(|_| FileCategory::of(rest) != FileCategory::Other || rest == name)
+    {
         rest = before;
     }
     words(rest)
 }
 
-/// Whether `part` stands somewhere in `all`, in a row.
+/// Whether `part` occurs in `all` contiguously.
 #[must_use]
 pub fn within(part: &[String], all: &[String]) -> bool {
     !part.is_empty() && all.windows(part.len()).any(|window| window == part)

@@ -13,7 +13,7 @@ use super::kernels::vectorised;
 use super::sampler::Draw;
 use super::views::{Stored, Views};
 use crate::base::{Streams, threads};
-use crate::data::patches::{Label, PatchSet, PatchRow, Shard};
+use crate::data::patches::{Label, PatchRow, PatchSet, Shard};
 use crate::stage::{Params, StageError};
 use crate::store::Objects;
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::Streams;
-use crate::data::patches::{Health, Label, PatchSet, PatchRow};
+use crate::data::patches::{Health, Label, PatchRow, PatchSet};
 use crate::lang::near::near;
 use crate::lang::value::Value;
 use crate::stage::{Params, StageError};

@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 
 use super::maps::{SHOWN, Shown, ranked};
 use super::names::Names;
+use crate::data::canvas::smaller;
 use crate::data::patches::{Health, Label, PatchSet, SetInfo};
 use crate::data::photographs::PhotographSet;
-use crate::data::canvas::smaller;
 use crate::data::table::Columns;
 use crate::learn::evaluation::{Example, Scores};
 use crate::learn::maps::Maps;

@@ -9,8 +9,8 @@ use super::gather::{Content, Piece};
 use super::names::Names;
 use super::page::code_words;
 use crate::base::figure::{counted, row, short, thousands};
-use crate::data::heat::colour;
 use crate::data::contact_sheet::CLASS_COLOURS;
+use crate::data::heat::colour;
 use crate::learn::maps::{CellFigures, MapFigures, Maps};
 use crate::stage::{Cell, Summary, Table, Warning};
 

@@ -1,4 +1,4 @@
-//! `augment`: the patches of its input with a recipe beside them. No pixel is touched here; `train` draws from the recipe.
+//! `augment`: adds an augmentation recipe to a patch set. No pixels are changed here; `train` applies the recipe.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ fn augment(ctx: &Ctx) -> Result<Outcome, StageError> {
     let bytes = serde_json::to_vec_pretty(&recipe).map_err(|error| StageError::Bug(error.to_string()))?;
     tree.insert(RECIPE, ctx.objects.put(&bytes)?);
     let summary = Summary {
-        headline: format!("{} {}, changed anew in every epoch", set.len(), noun(set.len(), "patch", "patches")),
+        headline: format!("{} {}, augmented afresh in every epoch", set.len(), noun(set.len(), "patch", "patches")),
         tables: vec![table(&recipe)],
         warnings: warnings(&recipe, &set),
         ..Summary::default()
@@ -34,19 +34,19 @@ fn augment(ctx: &Ctx) -> Result<Outcome, StageError> {
     Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary })
 }
 
-/// What a recipe that moves patches needs and does not have.
+/// Warnings about a recipe with geometric changes that lacks masks or margin.
 fn warnings(recipe: &Recipe, set: &PatchSet) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if recipe.moves() && !set.info.masks {
-        let text = "rotation and shift can push a lesion out of its patch while its label stays: extract with `masks #true`, and labels are recomputed";
+        let text = "rotation and shift can move a lesion out of its patch without changing the label; extract with `masks #true` to recompute labels";
         warnings.push(Warning { code: "moved-labels".to_owned(), text: text.to_owned() });
     }
-    // The corners of a turned square reach (sqrt 2 - 1)/2 of its side beyond it.
+    // The corners of a rotated square extend (sqrt 2 - 1)/2 of its side beyond it.
     let corner = if recipe.rotate_degrees > 0.0 { 0.2072 * f64::from(set.info.size) } else { 0.0 };
     let wanted = (corner + recipe.shift_px).ceil() as u32;
     if recipe.moves() && set.info.margin < wanted {
         let text = format!(
-            "rotation and shift reach up to {wanted} px beyond the patch and the margin is {} px: the rest is filled; extract with `margin {wanted}`",
+            "rotation and shift reach up to {wanted} px beyond the patch, but the margin is {} px, so borders are filled in; extract with `margin {wanted}`",
             set.info.margin
         );
         warnings.push(Warning { code: "no-margin".to_owned(), text });

@@ -1,5 +1,5 @@
-//! `eval`: figures, curves and every prediction of a classifier on patches that it has not seen. The judging itself is in
-//! [`crate::learn::evaluation`], the words and tables for people in [`crate::report::scores`].
+//! `eval`: metrics, curves and all predictions of a classifier on held-out patches. The evaluation itself is in
+//! [`crate::learn::evaluation`], its summary in [`crate::report::scores`].
 
 use super::threshold_tune::{judged, natural, not_empty};
 use crate::base::Streams;
@@ -30,7 +30,7 @@ pub const EVAL: Implementation = Implementation {
     work: Work::Whole(run),
 };
 
-/// Examples are shrunk by a whole factor until their side is at most this, px.
+/// Examples are shrunk by an integer factor so that their side is at most this, px.
 const EXAMPLE_SIDE: usize = 160;
 
 fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
@@ -50,8 +50,12 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
             Judged::of_scores(&set, Predictions::find(made, ctx.objects)?.scores(&set)?)
         }
         (both, _) => {
-            let text = if both.is_some() { "both `model` and `predictions` are given" } else { "neither is given" };
-            let hint = "give `model` or `predictions`: one of them is judged";
+            let text = if both.is_some() {
+                "`model` and `predictions` are mutually exclusive"
+            } else {
+                "`model` or `predictions` is required"
+            };
+            let hint = "connect exactly one of `model` and `predictions`";
             return Err(StageError::input("missing-port", text).hint(hint));
         }
     };
@@ -66,11 +70,10 @@ fn zero_division(params: &Params) -> Result<ZeroDivision, StageError> {
     })
 }
 
-/// The stage's outcome for judged patches: `scores.json`, `predictions.parquet`, `curves.parquet`, `examples.json` and the examples
-/// as PNG.
+/// Outcome of the stage: `scores.json`, `predictions.parquet`, `curves.parquet`, `examples.json` and the examples as PNG.
 ///
 /// # Errors
-/// The store's.
+/// Store errors.
 pub fn evaluated(
     judged: &Judged<'_>,
     tuned: Option<&[f64]>,
@@ -94,7 +97,7 @@ pub fn evaluated(
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&scores) })
 }
 
-/// Puts the pictures of the examples into the tree. The examples of one photograph are taken together: a shard is opened once.
+/// Adds images of the examples to the tree, grouped by photograph so that each shard is opened once.
 fn show(judged: &Judged<'_>, chosen: &[Example], tree: &mut Tree, objects: &Objects) -> Result<(), StageError> {
     let facts: Vec<_> = judged.rows().collect();
     let mut order: Vec<&Example> = chosen.iter().collect();
@@ -109,7 +112,7 @@ fn show(judged: &Judged<'_>, chosen: &[Example], tree: &mut Tree, objects: &Obje
     Ok(())
 }
 
-/// The patch without its margin, shrunk by a box mean.
+/// The patch without its margin, shrunk by box means.
 fn thumbnail(info: &SetInfo, pixels: &[u8]) -> (u32, Vec<u8>) {
     let (size, margin) = (info.size as usize, info.margin as usize);
     let stored = size + 2 * margin;

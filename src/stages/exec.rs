@@ -1,13 +1,13 @@
-//! `exec`: a command of the user's as a stage. Lays its inputs out in a fresh folder, has it run, and takes in what it declared
-//! to leave, checked. How it is confined and watched is the runner's.
+//! `exec`: a command of the user's as a stage. Lays out its inputs in a fresh folder, has it run, and stores its declared outputs after
+//! checking them. Sandboxing and supervision are up to the runner.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::figure::counted;
 use crate::base::beneath::{Beneath, Unlisted};
+use crate::base::figure::counted;
 use crate::base::{Digest, disk, figure};
 use crate::data::patches::PatchSet;
 use crate::data::predictions::{Predictions, patches_csv};
@@ -31,15 +31,15 @@ pub const EXEC: Implementation = Implementation {
     work: Work::Command { run, code: CODE },
 };
 
-/// Where its code comes from.
+/// Sources of its code.
 const CODE: Code = Code { pinned: &["script"], of_sources: &["files"], program: "interpreter", word };
 
-/// The program that it begins with.
+/// The program to start.
 fn word(params: &Params) -> Option<String> {
     params.list("command").first().map(Value::to_string)
 }
 
-/// The ports whose content is laid out; what is given to `interpreter` is only named.
+/// Ports whose content is laid out; the program at `interpreter` is only identified.
 const LAID_OUT: [&str; 8] = ["script", "photographs", "patches", "weights", "model", "thresholds", "scores", "files"];
 
 fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageError> {
@@ -65,7 +65,7 @@ fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageErro
         memory: ctx.params.count_or_none("memory")?.map(|mib| (mib as u64) << 20),
         folder: folder.clone(),
     });
-    // A folder that it closed to everybody could neither be taken nor removed.
+    // Folders without permissions could neither be stored nor removed.
     disk::unlock_folders(&folder);
     let output = output?;
     let late = || {
@@ -76,12 +76,12 @@ fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageErro
     let Some(tree) = taking.all(&outputs, &declared)? else {
         ctx.stop.check()?;
         let seconds = timeout.unwrap_or_default().as_secs_f64();
-        let text = format!("it took longer than {seconds} s to take what the command left, and was ended");
+        let text = format!("storing the command's outputs exceeded the timeout of {seconds} s");
         return Err(StageError::input("command-timeout", text)
-            .hint("is one of its outputs far longer than it should be? allow it more with `timeout`, in seconds")
+            .hint("check for an unexpectedly large output, or raise `timeout` (seconds)")
             .field("timeout"));
     };
-    // What is left over is no matter: the next attempt begins with a fresh folder.
+    // Leftovers do not matter: the next attempt begins with a fresh folder.
     let _ = fs::remove_dir_all(&folder);
     let summary = Summary { headline: headline(&tree), warnings: warnings(&output), ..Summary::default() };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
@@ -99,8 +99,8 @@ fn fresh(partial: &Path) -> Result<PathBuf, StageError> {
     Ok(folder)
 }
 
-/// Puts what the ports are given below `inputs/`, read-only. Confined commands are lent the store's own files by hard links,
-/// since they can't write them; others get copies.
+/// Lays out the content of the ports below `inputs/`, read-only. Sandboxed commands get hard links to the store's files, which they
+/// cannot write; others get copies.
 fn lay_out(ctx: &Ctx<'_>, folder: &Path, sandboxed: bool) -> Result<(), StageError> {
     let inputs = folder.join("inputs");
     fs::create_dir_all(&inputs).map_err(StoreError::disk("create", &inputs))?;
@@ -137,7 +137,7 @@ fn lend(objects: &Objects, entry: &Entry, path: &Path, sandboxed: bool) -> Resul
     Ok(permitted.map_err(StoreError::disk("protect", path))?)
 }
 
-/// The command must begin with the program whose identity is in the key.
+/// Checks that the command starts the program whose identity is in the key.
 fn interpreter(ctx: &Ctx<'_>, commands: &dyn CommandRunner, word: &str) -> Result<(), StageError> {
     let Some(tree) = ctx.inputs.optional("interpreter") else { return Ok(()) };
     let bytes = commands.program(word).map(|path| fs::read(&path).map_err(StoreError::disk("read", &path)));
@@ -146,11 +146,11 @@ fn interpreter(ctx: &Ctx<'_>, commands: &dyn CommandRunner, word: &str) -> Resul
         return Ok(());
     }
     let named = tree.entries.keys().next().map_or("", String::as_str);
-    let text = format!("`command` begins with `{word}`, which is not the program given at `interpreter` (`{named}`)");
-    Err(StageError::input("interpreter", text).hint("name the same program at both").field("command"))
+    let text = format!("`command` starts `{word}`, but `interpreter` is `{named}`");
+    Err(StageError::input("interpreter", text).hint("use the same program in both").field("command"))
 }
 
-/// What a declared output must be.
+/// Format of a declared output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OutputFormat {
     Predictions,
@@ -177,15 +177,15 @@ fn declared(params: &Params) -> Result<BTreeMap<String, OutputFormat>, StageErro
         let format = FORMATS.iter().find(|(own, _)| *own == word).map(|(_, format)| *format);
         let format = format.ok_or_else(|| {
             let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
-            StageError::input("output-format", format!("there is no format `{word}`"))
-                .hint(format!("formats are {}", names.join(", ")))
+            StageError::input("output-format", format!("unknown format `{word}`"))
+                .hint(format!("known formats are {}", names.join(", ")))
                 .field("gives")
         })?;
         let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
         if !name.strip_suffix('/').unwrap_or(name).split('/').all(plain) {
-            let text = format!("`{name}` does not lie below `outputs/`");
+            let text = format!("output `{name}` is outside `outputs/`");
             return Err(StageError::input("output-format", text)
-                .hint("write a name such as `figures/f1.json`")
+                .hint("use a relative name such as `figures/f1.json`")
                 .field("gives"));
         }
         declared.insert(name.clone(), format);
@@ -193,15 +193,15 @@ fn declared(params: &Params) -> Result<BTreeMap<String, OutputFormat>, StageErro
     Ok(declared)
 }
 
-/// Stores what a command left.
+/// Collector of a command's outputs.
 struct OutputCollector<'a> {
     objects: &'a Objects,
-    /// Whether there is still time.
+    /// Whether there is time left.
     go_on: &'a dyn Fn() -> bool,
 }
 
 impl OutputCollector<'_> {
-    /// All of it, once it is what was declared and nothing else; [`None`] where the time was over.
+    /// Stores all outputs if they are exactly those declared; [`None`] after a timeout.
     fn all(&self, outputs: &Path, declared: &BTreeMap<String, OutputFormat>) -> Result<Option<Tree>, StageError> {
         let folder = Beneath::open(outputs).map_err(StoreError::disk("open", outputs))?;
         let left: BTreeSet<String> = match folder.files() {
@@ -217,8 +217,8 @@ impl OutputCollector<'_> {
                 left.get(name).into_iter().collect()
             };
             if of.is_empty() {
-                let text = format!("the command ended well and left no `outputs/{name}`");
-                return Err(StageError::input("missing-output", text).hint("it must write all that `gives` declares"));
+                let text = format!("the command succeeded without writing `outputs/{name}`");
+                return Err(StageError::input("missing-output", text).hint("write every output declared by `gives`"));
             }
             for file in of {
                 let Some(entry) = self.objects.adopt_file(&folder, file, self.go_on)? else { return Ok(None) };
@@ -228,23 +228,23 @@ impl OutputCollector<'_> {
                 };
                 let Some(checked) = checked else { return Ok(None) };
                 checked.map_err(|reason| {
-                    let text = format!("`outputs/{file}` is not what `gives` says: {reason}");
+                    let text = format!("`outputs/{file}` does not have the format declared by `gives`: {reason}");
                     StageError::input("output-format", text)
                 })?;
                 tree.insert(file.clone(), entry);
             }
         }
         if let Some(extra) = left.iter().find(|file| tree.get(file).is_none()) {
-            let text = format!("the command left `outputs/{extra}`, which `gives` does not declare");
+            let text = format!("the command wrote `outputs/{extra}`, which `gives` does not declare");
             return Err(StageError::input("undeclared-output", text).hint("declare it, or write it to `tmp/`"));
         }
         Ok(Some(tree))
     }
 
-    /// Whether bytes are of a format, or why not; [`None`] where the time was over.
+    /// Checks the format of bytes; [`None`] after a timeout.
     fn check(&self, name: &str, format: OutputFormat, bytes: &[u8]) -> Option<Result<(), String>> {
         if matches!(format, OutputFormat::Predictions | OutputFormat::Json) && bytes.len() as u64 > LONGEST_READ {
-            let text = format!("it is longer than {}", figure::size(LONGEST_READ));
+            let text = format!("it is larger than {}", figure::size(LONGEST_READ));
             return Some(Err(text));
         }
         if format == OutputFormat::Text {
@@ -253,7 +253,7 @@ impl OutputCollector<'_> {
         Some(check(name, format, bytes))
     }
 
-    /// Whether bytes are UTF-8, piece by piece.
+    /// Checks that bytes are UTF-8, piece by piece.
     fn text(&self, bytes: &[u8]) -> Option<Result<(), String>> {
         let mut at = 0;
         while at < bytes.len() {
@@ -263,25 +263,25 @@ impl OutputCollector<'_> {
             let piece = &bytes[at..bytes.len().min(at + (4 << 20))];
             match std::str::from_utf8(piece) {
                 Ok(_) => at += piece.len(),
-                // A character may stand across the piece's end.
+                // A character may cross the end of the piece.
                 Err(error)
                     if error.error_len().is_none() && at + piece.len() < bytes.len() && error.valid_up_to() > 0 =>
                 {
                     at += error.valid_up_to();
                 }
-                Err(error) => return Some(Err(format!("no UTF-8 at byte {}", at + error.valid_up_to()))),
+                Err(error) => return Some(Err(format!("invalid UTF-8 at byte {}", at + error.valid_up_to()))),
             }
         }
         Some(Ok(()))
     }
 }
 
-/// Bytes of a table or of JSON that are read at most.
+/// Largest table or JSON file that is checked, bytes.
 const LONGEST_READ: u64 = 16 << 30;
 
 fn odd(path: &str) -> StageError {
-    let text = format!("the command left `outputs/{path}`, which is no plain file with a name in UTF-8");
-    StageError::input("undeclared-output", text).hint("write files, no links")
+    let text = format!("the command wrote `outputs/{path}`, which is not a regular file with a UTF-8 name");
+    StageError::input("undeclared-output", text).hint("write regular files, not links")
 }
 
 fn check(name: &str, format: OutputFormat, bytes: &[u8]) -> Result<(), String> {
@@ -307,8 +307,11 @@ fn headline(tree: &Tree) -> String {
 }
 
 fn warnings(output: &CommandOutput) -> Vec<Warning> {
-    let text =
-        |path: &String| format!("the command was kept from `{path}`, which it does not declare, and went on without");
+    let text = |path: &String| {
+        format!(
+            "the sandbox denied access to `{path}`, which the stage does not declare; the command continued without it"
+        )
+    };
     output.denied_paths.iter().map(|path| Warning { code: "undeclared-path".into(), text: text(path) }).collect()
 }
 

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::base::figure::{counted, thousands};
 use crate::data::leak::inner;
-use crate::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo, Shard};
+use crate::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Work};
 use crate::store::{Entry, Tree};
@@ -36,10 +36,14 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         }
     }
     let files = tree.entries.len() as u64;
-    let mut headline = format!("{} as PNG in {}", counted(files, "patch", "patches"), counted(folders.len() as u64, "folder", "folders"));
+    let mut headline = format!(
+        "{} as PNG in {}",
+        counted(files, "patch", "patches"),
+        counted(folders.len() as u64, "folder", "folders")
+    );
     if set.len() > files {
         let repeated = thousands(set.len());
-        headline = format!("{headline}; repeated patches ({repeated} in all) are written once");
+        headline = format!("{headline}; each repeated patch is written once ({repeated} including repeats)");
     }
     let rows = folders.into_iter().map(|(folder, count)| vec![Cell::Text(folder), Cell::Int(count)]).collect();
     let columns = vec!["folder".into(), "patches".into()];
@@ -52,7 +56,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 
-/// A written patch: its folder, its name in there, its bytes.
+/// A written patch: folder, file name, content.
 type PatchFile = (String, String, Entry);
 
 fn photograph(ctx: &Ctx, info: &SetInfo, part: &Part) -> Result<Vec<PatchFile>, StageError> {
@@ -71,8 +75,7 @@ fn photograph(ctx: &Ctx, info: &SetInfo, part: &Part) -> Result<Vec<PatchFile>, 
         .collect()
 }
 
-/// The folder of a patch: its lesions (`MA+EX`), or `healthy`, or `undetermined`; where classes are unknown, they follow:
-/// `MA_unknown-EX-SE`.
+/// Folder of a patch: its lesions (`MA+EX`), `healthy` or `undetermined`, followed by unknown classes: `MA_unknown-EX-SE`.
 fn folder_of(row: &PatchRow, classes: &[String]) -> String {
     let with = |wanted: Label| {
         let found = classes.iter().zip(&row.labels).filter(move |(_, label)| **label == wanted);

@@ -1,11 +1,11 @@
-//! `extract`: photographs into patches, one item a photograph.
+//! `extract`: cuts photographs into patches, one item per photograph.
 
 use crate::base::figure::{counted, noun, thousands};
-use crate::data::extraction::{self, ExtractionSpec, Tallies, PatchTally};
+use crate::data::extraction::{self, ExtractionSpec, PatchTally, Tallies};
 use crate::data::grid::{EdgePolicy, Grid};
+use crate::data::image_issues;
 use crate::data::item;
 use crate::data::patches::SetInfo;
-use crate::data::mask_issues;
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Table, Warning, Work};
 use crate::store::Tree;
 
@@ -57,7 +57,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     for (item, result) in results {
         let tally = tallies.of(result)?;
         if scale.replace(tally.scale).is_some_and(|other| other != tally.scale) {
-            let text = format!("`{}` has another scale than the photographs before it", item.name);
+            let text = format!("`{}` has a different scale than the other photographs", item.name);
             return Err(StageError::input("mixed-scales", text).field("from"));
         }
         total.add(tally);
@@ -75,7 +75,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     };
     tree.insert("set.json", info.write(ctx.objects)?);
     let mut summary = summary(&classes, &total, results.len());
-    summary.warnings.extend(mask_issues::warnings(results, ctx.objects)?);
+    summary.warnings.extend(image_issues::warnings(results, ctx.objects)?);
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 
@@ -89,7 +89,7 @@ fn summary(classes: &[String], total: &PatchTally, photographs: usize) -> Summar
     let mut rows = Vec::new();
     for (class, seen) in classes.iter().zip(&total.classes) {
         if seen.present[0] == 0 {
-            let text = format!("no patch has `{class}`: nothing can be learnt or measured of it");
+            let text = format!("no patch has `{class}`, so it can be neither learnt nor evaluated");
             warnings.push(Warning { code: "no-positives".to_owned(), text });
         }
         let mut cells = row(class, seen.present);
@@ -97,7 +97,7 @@ fn summary(classes: &[String], total: &PatchTally, photographs: usize) -> Summar
         rows.push(cells);
     }
     if all[0] == 0 {
-        let text = "no patch was cut: the photographs are smaller than a patch".to_owned();
+        let text = "no patches: the photographs are smaller than a patch".to_owned();
         warnings.push(Warning { code: "no-patches".to_owned(), text });
     }
     let heads = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
@@ -111,7 +111,7 @@ fn summary(classes: &[String], total: &PatchTally, photographs: usize) -> Summar
         tables: vec![
             Table {
                 title: "patches".to_owned(),
-                columns: heads(&["", "patches", "of those black"]),
+                columns: heads(&["", "patches", "black"]),
                 rows: vec![
                     row("all", all),
                     row("healthy", healthy),
@@ -121,7 +121,7 @@ fn summary(classes: &[String], total: &PatchTally, photographs: usize) -> Summar
             },
             Table {
                 title: "lesions".to_owned(),
-                columns: heads(&["lesion", "patches", "of those black", "unknown", "photographs", "mask pixels"]),
+                columns: heads(&["lesion", "patches", "black", "unknown", "photographs", "mask pixels"]),
                 rows,
             },
         ],

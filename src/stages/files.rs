@@ -1,4 +1,4 @@
-//! `files` and `program`: files of any kind, and programs, as sources.
+//! `files` and `program`: arbitrary files, and programs, as sources.
 
 use std::path::{Path, PathBuf};
 
@@ -40,8 +40,8 @@ fn files(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             tree.insert(name, entry);
         }
         if tree.entries.is_empty() {
-            let text = format!("the folder `{}` holds no file", path.display());
-            return Err(StageError::input("no-files", text).hint("hidden files do not count").field("path"));
+            let text = format!("folder `{}` is empty", path.display());
+            return Err(StageError::input("no-files", text).hint("hidden files are ignored").field("path"));
         }
     } else {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("file").to_owned();
@@ -57,8 +57,8 @@ fn files(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
 fn program(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let name = params.text("name")?;
     let path = files.program(name).ok_or_else(|| {
-        StageError::input("command-not-found", format!("there is no program `{name}`"))
-            .hint("a bare name is looked for on PATH, one with `/` from the project's folder")
+        StageError::input("command-not-found", format!("program `{name}` not found"))
+            .hint("a bare name is looked up in PATH, one with `/` relative to the project folder")
             .field("name")
     })?;
     let mut tree = Tree::default();

@@ -1,4 +1,4 @@
-//! `filter-black`: leaves out patches that are mostly black.
+//! `filter-black`: drops patches that are mostly black.
 
 use crate::base::figure::{counted, thousands};
 use crate::data::black_filter::BlackFilter;
@@ -25,12 +25,12 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let (before, after, gone) = (PatchCounts::of(&set), PatchCounts::of(&kept), PatchCounts::of(&dropped));
     let mut warnings = Vec::new();
     if after.patches == 0 && before.patches > 0 {
-        let text = format!("every patch is black by `below` {:?} and `share` {:?}", black.below, black.fraction);
+        let text = format!("every patch is black with `below` {:?} and `share` {:?}", black.below, black.fraction);
         warnings.push(Warning { code: "nothing-left".into(), text });
     }
     let summary = Summary {
         headline: format!(
-            "{} kept, {} black left out ({} of them healthy, {} with a lesion)",
+            "{} kept, {} black dropped ({} healthy, {} with a lesion)",
             counted(after.patches, "patch", "patches"),
             thousands(gone.patches),
             thousands(gone.healthy),

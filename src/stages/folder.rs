@@ -1,10 +1,10 @@
-//! `folder`: photographs and masks in folders of any names, found by patterns.
+//! `folder`: photographs and masks in folders of any layout, found by patterns.
 //!
-//! Every file has one role at most. All that the stars of a pattern stand for tells files apart; case and the composition of accents do
-//! not. Two files of one photograph or of one mask are an error, and so is a pattern that finds nothing, a file that fits two roles and
-//! one that was probably meant as a mask where its absence would mean that a lesion is absent. What else lies where masks do is counted
-//! by reason. Masks without a photograph are a warning with the first one's name; photographs without any mask are an error under
-//! `absent-mask error`, else a warning if lesions are unknown then.
+//! Every file has at most one role. Files are identified by the texts that the stars of a pattern match, ignoring case and Unicode
+//! normalisation. Errors: two files for one photograph or mask, a pattern that matches nothing, a file with two roles, and a file that
+//! was probably meant as a mask if its absence would mean that the lesion is absent. Other files beside masks are counted by reason.
+//! Masks without a photograph are a warning; photographs without any mask are an error under `absent-mask error`, and a warning if
+//! their lesions are then unknown.
 
 mod classes;
 mod pairs;
@@ -16,12 +16,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use classes::{ClassPattern, classes};
 use pairs::{PatternMatch, PhotographIndex, fitting, names, without_masks};
 
-use crate::base::figure::counted;
-use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
-use crate::data::unused_files::FileCategory;
+use crate::base::figure::{counted, noun};
+use crate::data::name_normalisation::same;
 use crate::data::pattern::Pattern;
 use crate::data::photographs::{PhotographFacts, WithoutMask};
-use crate::data::name_normalisation::same;
+use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
+use crate::data::unused_files::FileCategory;
 use crate::lang::value::Value;
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Warning, Work};
 
@@ -50,11 +50,11 @@ fn check(params: &Params) -> Result<(), StageError> {
 struct FolderPhotograph<'a> {
     name: String,
     file: &'a str,
-    /// What the stars of the photographs' pattern stand for.
+    /// Texts matched by the stars of the photographs' pattern.
     stars: Vec<String>,
-    /// What all spellings of them have in common.
+    /// Normalised texts of the stars.
     keys: Vec<String>,
-    /// By class.
+    /// Mask files by class.
     masks: BTreeMap<String, String>,
 }
 
@@ -64,7 +64,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let pictures: Vec<&str> = listed.iter().map(String::as_str).filter(|file| is_picture(file)).collect();
     let classes = classes(params)?;
     let absent = params.text("absent-mask")?;
-    // 1 is what facts have where nothing is said.
+    // Facts store 1 if the parameter is not set.
     let mask_from = match params.count_or_none("mask-from")? {
         None => 1,
         Some(1) => 0,
@@ -83,7 +83,13 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let mut eyes: Vec<FolderPhotograph<'_>> = names(&fits)?
         .into_iter()
         .zip(fits)
-        .map(|(name, fit)| FolderPhotograph { name, file: fit.file, keys: fit.keys(), stars: fit.stars, masks: BTreeMap::new() })
+        .map(|(name, fit)| FolderPhotograph {
+            name,
+            file: fit.file,
+            keys: fit.keys(),
+            stars: fit.stars,
+            masks: BTreeMap::new(),
+        })
         .collect();
     let (mut used, mut unmatched) = (pair(&mut eyes, &classes, &masks, &index)?, HashSet::new());
     used.extend(eyes.iter().map(|eye| eye.file));
@@ -92,23 +98,23 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     for (class, own) in classes.iter().zip(&masks) {
         let left: Vec<&PatternMatch<'_>> = own.iter().filter(|fit| !used.contains(fit.file)).collect();
         let found = eyes.iter().any(|eye| eye.masks.contains_key(class.name));
-        // Of few: each is compared with all photographs.
+        // Only a few: each is compared with all photographs.
         let nearly = || left.iter().take(5).find_map(|fit| unused::nearly(fit, &eyes, index.near(fit)));
         let beside = (!found).then(|| beside(&listed, &used, class)).flatten();
-        // Photographs without any masks at all are what `predict` is for.
+        // Photographs without any masks are legitimate input for `predict`.
         let unannotated = bare && absent == "unknown" && beside.is_none();
         if !found && !unannotated {
             let text =
-                format!("no mask of `{}` fits a photograph: the pattern is `{}`", class.name, class.pattern.text());
+                format!("no mask of `{}` matches a photograph; its pattern is `{}`", class.name, class.pattern.text());
             let hint = nearly().unwrap_or_else(|| match beside {
-                Some(file) => format!("`{file}` lies there; `*` must stand for the same as in `photographs`"),
-                None => "`*` must stand for the same as in `photographs`".to_owned(),
+                Some(file) => format!("found `{file}`; `*` must match the same text as in `photographs`"),
+                None => "`*` must match the same text as in `photographs`".to_owned(),
             });
             return Err(StageError::input("no-mask-fits", text).hint(hint).field(class.field()));
         }
         if let Some(first) = left.first() {
             let count = counted(left.len() as u64, "mask", "masks");
-            let mut text = format!("{count} of `{}` without a photograph, `{}` first", class.name, first.file);
+            let mut text = format!("{count} of `{}` without a photograph (first: `{}`)", class.name, first.file);
             if let Some(nearly) = nearly() {
                 text = format!("{text}; {nearly}");
             }
@@ -132,7 +138,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         let text = format!("`{}` has no mask of `{}`", eye.file, class.name);
         let hint = match unused.warnings.first() {
             Some(warning) => warning.text.clone(),
-            None => "`absent-mask absent` or `absent-mask unknown` says what that means".to_owned(),
+            None => "set `absent-mask absent` or `absent-mask unknown` to define what a missing mask means".to_owned(),
         };
         return Err(StageError::input("photograph-without-mask", text).hint(hint).field("absent-mask"));
     }
@@ -142,7 +148,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let without: Vec<&str> = eyes.iter().filter(|eye| eye.masks.is_empty()).map(|eye| eye.file).collect();
     if let (Some(first), WithoutMask::Unknown) = (without.first(), without_mask) {
         let count = counted(without.len() as u64, "photograph", "photographs");
-        let text = format!("{count} without any mask, `{first}` first: nothing is known of their lesions");
+        let text = format!("{count} without any mask (first: `{first}`): their lesions are unknown");
         warnings.push(Warning { code: "photograph-without-mask".to_owned(), text });
     }
     let found = eyes.into_iter().zip(patients).map(|(eye, patient)| SourcePhotograph {
@@ -165,25 +171,29 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     outcome.summary.tables.extend(unused.table());
     let mut say = |text: String| outcome.summary.headline = format!("{}; {text}", outcome.summary.headline);
     if !taken.is_empty() {
-        say(format!("{} of the photographs' pattern are masks", counted(taken.len() as u64, "file", "files")));
+        say(format!(
+            "{} matching `photographs` used as {}",
+            counted(taken.len() as u64, "file", "files"),
+            noun(taken.len() as u64, "a mask", "masks")
+        ));
     }
     let passed = listed.len() - pictures.len();
     if passed > 0 {
-        say(format!("{} passed over that are no pictures", counted(passed as u64, "file", "files")));
+        say(format!("{} ignored", counted(passed as u64, "non-image file", "non-image files")));
     }
     Ok(outcome)
 }
 
 fn no_photographs(root: &str, pattern: &Pattern<'_>, pictures: &[&str]) -> StageError {
-    let text = format!("no photograph in `{root}` is of the pattern `{}`", pattern.text());
+    let text = format!("no photograph in `{root}` matches `{}`", pattern.text());
     let hint = match pictures.first() {
-        Some(first) => format!("the folder holds `{first}`; `*` is the photograph's name"),
-        None => "the folder holds no JPEG, PNG or TIFF at all".to_owned(),
+        Some(first) => format!("found `{first}`; `*` stands for the photograph's name"),
+        None => "the folder contains no JPEG, PNG or TIFF".to_owned(),
     };
     StageError::input("no-photographs", text).hint(hint).field("photographs")
 }
 
-/// Gives each photograph its masks; the files that are masks of one.
+/// Assigns masks to photographs; returns the files that are masks of one.
 fn pair<'f>(
     eyes: &mut [FolderPhotograph<'_>],
     classes: &[ClassPattern<'_>],
@@ -197,19 +207,19 @@ fn pair<'f>(
             let Some((&at, others)) = fitting.split_first() else { continue };
             if let [other, ..] = others {
                 let text =
-                    format!("`{}` may be the mask of `{}` or of `{}`", fit.file, eyes[at].file, eyes[*other].file);
-                let hint = format!("give the pattern `{}` a `*` for what tells them apart", class.pattern.text());
+                    format!("`{}` could be the mask of `{}` or `{}`", fit.file, eyes[at].file, eyes[*other].file);
+                let hint =
+                    format!("add a `*` to pattern `{}` for the part that distinguishes them", class.pattern.text());
                 return Err(StageError::input("ambiguous-mask", text).hint(hint).field(class.field()));
             }
             if let Some(other) = roles.insert(fit.file, class.name) {
                 let text = format!("`{}` is the mask of two classes, `{other}` and `{}`", fit.file, class.name);
-                let hint =
-                    "a mask says where one lesion is: write a file for each class, and patterns that tell them apart";
+                let hint = "each class needs its own mask files, and patterns that distinguish them";
                 return Err(StageError::input("two-roles", text).hint(hint).field(class.field()));
             }
             if let Some(other) = eyes[at].masks.insert(class.name.to_owned(), fit.file.to_owned()) {
-                let text = format!("`{other}` and `{}` are both the mask of `{}`", fit.file, eyes[at].file);
-                let hint = "remove one of them, or let the patterns tell them apart";
+                let text = format!("`{other}` and `{}` are both masks of `{}` for one class", fit.file, eyes[at].file);
+                let hint = "remove one of them, or use a more specific pattern";
                 return Err(StageError::input("duplicate-mask", text).hint(hint).field(class.field()));
             }
         }
@@ -217,7 +227,7 @@ fn pair<'f>(
     Ok(roles.into_keys().collect())
 }
 
-/// Something that may be a mask and lies where the masks of a class would.
+/// A file that may be a mask, in a folder of the class's masks.
 fn beside<'f>(listed: &'f [String], used: &HashSet<&str>, class: &ClassPattern<'_>) -> Option<&'f str> {
     let folders = Pattern::new(class.pattern.folder());
     let holds = |file: &str| {
@@ -231,16 +241,20 @@ fn beside<'f>(listed: &'f [String], used: &HashSet<&str>, class: &ClassPattern<'
     listed.iter().map(String::as_str).find(may_be)
 }
 
-/// The patient of each photograph, in one spelling; of two, the first in the order of letters.
-fn patients(params: &Params, eyes: &[FolderPhotograph<'_>], warnings: &mut Vec<Warning>) -> Result<Vec<Option<String>>, StageError> {
+/// Patient of each photograph, in a single spelling, the alphabetically first.
+fn patients(
+    params: &Params,
+    eyes: &[FolderPhotograph<'_>],
+    warnings: &mut Vec<Warning>,
+) -> Result<Vec<Option<String>>, StageError> {
     let Value::Text(text) = params.get("patient") else { return Ok(vec![None; eyes.len()]) };
     let pattern = pattern("patient", text)?;
     let mut named = Vec::new();
     let mut spellings: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for eye in eyes {
         let name = patient(&pattern, eye.file).ok_or_else(|| {
-            let text = format!("`{}` names no patient by the pattern `{}`", eye.file, pattern.text());
-            let hint = "`*` is the patient's name in the photograph's path";
+            let text = format!("pattern `{}` finds no patient in `{}`", pattern.text(), eye.file);
+            let hint = "`*` stands for the patient's name in the photograph's path";
             StageError::input("no-patient", text).hint(hint).field("patient")
         })?;
         let key = same(&name);
@@ -251,13 +265,13 @@ fn patients(params: &Params, eyes: &[FolderPhotograph<'_>], warnings: &mut Vec<W
     if let [first, ..] = several.as_slice() {
         let count = counted(several.len() as u64, "patient", "patients");
         let spelled = first.iter().map(|name| format!("`{}`", name.escape_default())).collect::<Vec<_>>().join(" and ");
-        let text = format!("{count} in several spellings, {spelled} first: each is taken for one patient");
+        let text = format!("{count} in several spellings (first: {spelled}), each treated as one patient");
         warnings.push(Warning { code: "patient-spelling".to_owned(), text });
     }
     Ok(named.iter().map(|key| spellings[key].first().cloned()).collect())
 }
 
-/// The patient that a path names. All stars count but one that takes the end of the path, which is the photograph's own name.
+/// Patient in a path: the texts of all stars, except one at the end of the path, which is the photograph's own name.
 fn patient(pattern: &Pattern<'_>, file: &str) -> Option<String> {
     let found = match pattern.captures(file) {
         Some(mut whole) => {
@@ -272,8 +286,8 @@ fn patient(pattern: &Pattern<'_>, file: &str) -> Option<String> {
 
 fn pattern<'a>(field: &str, text: &'a str) -> Result<Pattern<'a>, StageError> {
     Pattern::new(text).ok_or_else(|| {
-        StageError::input("pattern", format!("the pattern `{text}` has no `*`"))
-            .hint("`*` stands for the photograph's (or the patient's) name")
+        StageError::input("pattern", format!("pattern `{text}` has no `*`"))
+            .hint("`*` stands for the name of the photograph or patient")
             .field(field)
     })
 }

@@ -1,15 +1,15 @@
-//! `heat-map`: where in photographs a classifier sees which lesion, one item a photograph. Cells and pictures are in
-//! [`crate::data::heat`], scores and figures in [`crate::learn::maps`], words in [`crate::report::maps`].
+//! `heat-map`: maps of a classifier's scores over photographs, one item per photograph. Cells and overlays are in
+//! [`crate::data::heat`], scores and metrics in [`crate::learn::maps`], the summary in [`crate::report::maps`].
 
 use std::collections::BTreeSet;
 
 use crate::data::black_filter::BlackFilter;
 use crate::data::decode::Photograph;
 use crate::data::heat::{CellGrid, MapInfo, OverlayStyle, ScoreMap, class_picture, overlay, visible};
+use crate::data::image_issues;
 use crate::data::item::{self, Annotation, OpenPhotograph};
 use crate::data::mask::Mask;
 use crate::data::patches::{Label, PatchSet};
-use crate::data::mask_issues;
 use crate::data::table::{Column, Columns};
 use crate::lang::value::Value;
 use crate::learn::evaluation::HALF;
@@ -36,11 +36,11 @@ pub const HEAT_MAP: Implementation = Implementation {
     work: Work::Map { items, one, gather, enumeration_params: &[] },
 };
 
-/// What of a model's tree an item needs, there below `model/`.
+/// Files of a model that an item needs, below `model/`.
 pub const MODEL: [&str; 2] = ["model.json", "weights.safetensors"];
-/// The scores of a photograph's patches, within its result.
+/// File with the scores of a photograph's patches, within its result.
 pub const PATCHES: &str = "patches.parquet";
-/// The tuned thresholds of a model's classes, within an item.
+/// File with the tuned thresholds of a model's classes, within an item.
 pub const THRESHOLDS: &str = "thresholds.json";
 
 fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
@@ -69,27 +69,27 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     Ok(items)
 }
 
-/// The photographs that have a patch in `only`, where it is given.
+/// Photographs with a patch in `only`, if connected.
 fn only(ctx: &Ctx) -> Result<Option<BTreeSet<String>>, StageError> {
     let Some(tree) = ctx.inputs.optional("only") else { return Ok(None) };
     let parts = PatchSet::read(tree, ctx.objects)?.parts.into_iter();
     Ok(Some(parts.filter(|part| !part.rows.is_empty()).map(|part| part.photograph).collect()))
 }
 
-/// Refuses classes that the model does not have, and photographs of other lesions.
+/// Rejects classes that the model does not have, and photographs of other lesions.
 fn fits(ctx: &Ctx, info: &ModelInfo) -> Result<(), StageError> {
     mapped(ctx, info)?;
     let theirs = item::classes(ctx.inputs.one("from")?, ctx.objects)?;
     if !theirs.is_empty() && !theirs.iter().any(|class| info.classes.contains(class)) {
         let (ours, theirs) = (info.classes.join(" "), theirs.join(" "));
-        let text = format!("the model was trained on the classes `{ours}`, the photographs have `{theirs}`");
-        let hint = "name the classes as the model's, or give photographs without masks";
+        let text = format!("the model was trained on classes `{ours}`, but the photographs have `{theirs}`");
+        let hint = "use the class names of the model, or photographs without masks";
         return Err(StageError::input("other-classes", text).hint(hint).field("from"));
     }
     Ok(())
 }
 
-/// The places among the model's classes of those that are mapped.
+/// Indices of the mapped classes among the model's.
 fn mapped(ctx: &Ctx, info: &ModelInfo) -> Result<Vec<usize>, StageError> {
     let wanted = ctx.params.list("classes");
     if wanted.is_empty() {
@@ -99,7 +99,7 @@ fn mapped(ctx: &Ctx, info: &ModelInfo) -> Result<Vec<usize>, StageError> {
         let name = if let Value::Text(name) = value { name.as_str() } else { "" };
         info.classes.iter().position(|class| class == name).ok_or_else(|| {
             let text = format!("the model has no class `{name}`");
-            let hint = format!("it has {}", info.classes.join(", "));
+            let hint = format!("its classes are {}", info.classes.join(", "));
             StageError::input("other-classes", text).hint(hint).field("classes")
         })
     };
@@ -107,7 +107,7 @@ fn mapped(ctx: &Ctx, info: &ModelInfo) -> Result<Vec<usize>, StageError> {
     Ok(places.into_iter().collect())
 }
 
-/// The map of one photograph: `scores.safetensors`, `map.json`, `patches.parquet`, `overlay.png`, and a picture of each class's cells.
+/// Map of one photograph: `scores.safetensors`, `map.json`, `patches.parquet`, `overlay.png`, and an image of each class's cells.
 fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     ctx.stop.check()?;
     let mut files = Tree::default();
@@ -161,11 +161,11 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     for (class, name) in map.info.classes.iter().enumerate() {
         tree.insert(picture_name(class, name), ctx.objects.put(&class_picture(&map, class).png())?);
     }
-    mask_issues::write(&opened.issues(), &mut tree, ctx.objects)?;
+    image_issues::write(&opened.issues(), &mut tree, ctx.objects)?;
     Ok(tree)
 }
 
-/// Every patch that was scored, in the form of predictions: `photograph`, `x`, `y`, and `score.K` of each class.
+/// Table of the scored patches, in the format of predictions: `photograph`, `x`, `y`, and `score.K` of each class.
 fn patches(photograph: &str, places: &[(usize, usize)], scores: &[f64], classes: &[String]) -> Columns {
     let mut table = Columns::default();
     table.push("photograph", Column::Text(vec![Some(photograph.to_owned()); places.len()]));
@@ -178,7 +178,7 @@ fn patches(photograph: &str, places: &[(usize, usize)], scores: &[f64], classes:
     table
 }
 
-/// The class's place keeps apart classes whose names differ only in what a file's name can't hold.
+/// File name of a class's image. The number distinguishes classes whose names differ only in characters not allowed in file names.
 fn picture_name(class: usize, name: &str) -> String {
     let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     format!("cells/{}-{plain}.png", class + 1)
@@ -189,10 +189,10 @@ fn cover(ctx: &Ctx, info: &ModelInfo, photograph: &Photograph, name: &str) -> Re
     let stride = ctx.params.count_or_none("stride")?.unwrap_or_else(|| (size / 2).max(1));
     if photograph.width < size || photograph.height < size {
         let text = format!(
-            "`{name}` is {} x {} px, less than a patch of the model ({size} px)",
+            "`{name}` is {} x {} px, smaller than a patch of the model ({size} px)",
             photograph.width, photograph.height
         );
-        let hint = "give photographs as the model's patches were cut from: after the same `preprocess`";
+        let hint = "use photographs after the same `preprocess` as in training";
         return Err(StageError::input("too-small", text).hint(hint).field("from"));
     }
     Ok(CellGrid { size, stride, width: photograph.width, height: photograph.height })
@@ -229,7 +229,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
             classes: of_classes(std::slice::from_ref(&map)),
         });
         maps.push(map);
-        let files = result.entries.iter().filter(|(file, _)| *file != mask_issues::FILE);
+        let files = result.entries.iter().filter(|(file, _)| *file != image_issues::FILE);
         tree.entries.extend(files.map(|(file, entry)| (format!("{}/{file}", item.name), *entry)));
     }
     let first = maps.first().map(|map| &map.info);
@@ -243,7 +243,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     };
     tree.insert("maps.json", ctx.objects.put(&json(&found)?)?);
     let mut warnings = warnings(ctx, &info, &maps, &found);
-    warnings.extend(mask_issues::warnings(results, ctx.objects)?);
+    warnings.extend(image_issues::warnings(results, ctx.objects)?);
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&found, warnings) })
 }
 
@@ -258,10 +258,11 @@ fn warnings(ctx: &Ctx, info: &ModelInfo, maps: &[ScoreMap], found: &Maps) -> Vec
     let mut warnings = Vec::new();
     let mut warn = |code: &str, text: &str| warnings.push(Warning { code: code.to_owned(), text: text.to_owned() });
     if maps.is_empty() {
-        warn("nothing-left", "no photograph is mapped: `only` names none of `from`");
+        warn("nothing-left", "no photograph is mapped: `only` contains none of those in `from`");
     }
     if ctx.inputs.optional("only").is_none() && found.all.iter().any(|class| class.known > 0) {
-        let text = "the figures are over all photographs, of which the model may have been fitted to some: `only` with the test side's patches leaves those out";
+        let text =
+            "metrics include photographs that the model may have been trained on; connect the test patches to `only`";
         warn("seen-photographs", text);
     }
     let other = maps.iter().map(|map| map.info.scale).find(|scale| *scale != info.scale);

@@ -1,11 +1,11 @@
-//! `idrid`: part A of `IDRiD` in its official tree.
+//! `idrid`: part A of `IDRiD` in its official layout.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::figure::counted;
+use crate::data::photographs::{Official, PhotographFacts, WithoutMask};
 use crate::data::source_tree::{SourcePhotograph, extension, gather, is_picture, stem};
 use crate::data::unused_files::{FileCategory, UnusedReport, remedy, words_of};
-use crate::data::photographs::{Official, PhotographFacts, WithoutMask};
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Warning, Work};
 
 /// The implementation of `idrid`.
@@ -22,7 +22,7 @@ pub const IDRID: Implementation = Implementation {
 
 const CLASSES: [&str; 4] = ["MA", "HE", "EX", "SE"];
 
-/// What the folders of masks are called, but for their number and in small letters.
+/// Names of the mask folders, without their number, in lower case.
 const FOLDERS: [(&str, &str); 4] =
     [("MA", "microaneurysms"), ("HE", "haemorrhages"), ("EX", "hard exudates"), ("SE", "soft exudates")];
 
@@ -51,17 +51,20 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
             }
             Some(_) => {}
             None => {
-                stray_files.extend(StrayFile::of(file).filter(|stray| wanted.is_none() || stray.side.is_none() || stray.side == wanted));
+                stray_files.extend(
+                    StrayFile::of(file)
+                        .filter(|stray| wanted.is_none() || stray.side.is_none() || stray.side == wanted),
+                );
             }
         }
     }
     if photographs.is_empty() {
-        let text = format!("no photograph of IDRiD lies in `{}`", root.display());
+        let text = format!("no IDRiD photographs in `{}`", root.display());
         let hint = "`root` is the folder that holds `A. Segmentation` with `1. Original Images` and `2. All Segmentation Groundtruths`";
         return Err(StageError::input("no-photographs", text).hint(hint).field("root"));
     }
     all_classes(&listed)?;
-    // DVC leaves a pointer beside what it fetched, too.
+    // DVC also keeps a pointer beside a fetched file.
     for stray in stray_files.iter_mut().filter(|stray| stray.category == FileCategory::Pointer) {
         let kept = stray.file.strip_suffix(".dvc").unwrap_or(stray.file);
         if listed.binary_search_by(|file| file.as_str().cmp(kept)).is_ok() {
@@ -76,7 +79,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         let own: BTreeMap<String, String> = CLASSES.iter().filter_map(of_class).collect();
         if own.is_empty() {
             let text = format!("`{file}` has no mask of any lesion");
-            let hint = "a missing mask file means that the lesion is absent, but no photograph of IDRiD lacks all four: is the download complete?";
+            let hint = "in IDRiD a missing mask means that the lesion is absent, but every photograph has at least one; check that the download is complete";
             return Err(StageError::input("photograph-without-mask", text).hint(hint).field("root"));
         }
         found.push(SourcePhotograph {
@@ -95,7 +98,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     }
     let left = |file: &&str| Warning {
         code: "unmatched-mask".to_owned(),
-        text: format!("`{file}` is the mask of a photograph that is not there"),
+        text: format!("`{file}` is the mask of a missing photograph"),
     };
     let warnings = masks.values().map(left).chain(unused.warnings.iter().cloned()).collect();
     let mut outcome = gather(&found, &CLASSES, files, &root, warnings)?;
@@ -103,7 +106,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     Ok(outcome)
 }
 
-/// Accounts for every file in a folder of photographs or masks that is neither.
+/// Reports every file in a folder of photographs or masks that is neither.
 fn unused(
     stray_files: &[StrayFile<'_>],
     photographs: &BTreeMap<String, (Official, &str)>,
@@ -120,7 +123,7 @@ fn unused(
             beside_photographs.push(stray.file);
             continue;
         }
-        // Of one that does not say whose it is, or what of, any may be meant.
+        // A file without a number or class could be any mask.
         let of_name = |name: &&String| stray.name.as_ref().is_none_or(|own| own == *name);
         let lost = photographs.keys().filter(of_name).find_map(|name| {
             let lacks = |class: &&&str| {
@@ -133,7 +136,7 @@ fn unused(
             continue;
         };
         let text = format!(
-            "`{}` is not used, and `{name}` has no mask of {class}: the lesion would count as absent",
+            "`{}` is unused, and `{name}` has no mask of {class}, so the lesion would count as absent",
             stray.file
         );
         let fits = match (&stray.name, stray.class) {
@@ -145,7 +148,7 @@ fn unused(
     let warn = |(files, of): (&Vec<&str>, &str)| {
         let first = files.first()?;
         let count = counted(files.len() as u64, "file", "files");
-        let text = format!("{count} not used in a folder of {of}, `{first}` first: not named as IDRiD names them");
+        let text = format!("{count} unused in a folder of {of} (first: `{first}`): not named as in IDRiD");
         Some(Warning { code: "unused-file".to_owned(), text })
     };
     report
@@ -154,20 +157,22 @@ fn unused(
     Ok(report)
 }
 
-/// A file among photographs or masks that is not named as those are.
+/// A file in a folder of photographs or masks that is not named like them.
 struct StrayFile<'a> {
     file: &'a str,
     category: FileCategory,
-    /// Whether it lies where masks do.
+    /// Whether it is in a folder of masks.
     mask: bool,
+    /// Set of the official split, by its folder.
     side: Option<Official>,
-    /// The photograph and the class that it may be of, where its path says so.
+    /// Photograph that it may belong to, by its path.
     name: Option<String>,
+    /// Class that it may show, by its path.
     class: Option<&'static str>,
 }
 
 impl<'a> StrayFile<'a> {
-    /// [`None`] for what lies elsewhere, or is the data set's own and no lesion: the optic disc.
+    /// [`None`] for files elsewhere, and for masks of the optic disc, which belong to the data set but are not lesions.
     fn of(file: &'a str) -> Option<Self> {
         let lower = file.to_ascii_lowercase();
         let folders = folders(&lower);
@@ -180,7 +185,7 @@ impl<'a> StrayFile<'a> {
         let idrid = words.iter().position(|word| word == "idrid");
         let after = idrid.map_or(0, |at| at + 1);
         let number = words[after..].iter().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
-        // The number of a download is any.
+        // The number of an unfinished download may be arbitrary.
         let number = number.filter(|_| idrid.is_some() || FileCategory::of(file) == FileCategory::Picture);
         let disc = rest.iter().any(|folder| folder.contains("optic disc"));
         if mask && (disc || words.iter().any(|word| word == "od")) {
@@ -201,9 +206,9 @@ impl<'a> StrayFile<'a> {
     }
 }
 
-/// An error where there is no mask of a class at all: a folder that lacks would count as a lesion that nobody has.
+/// Rejects a data set without any mask of a class: a missing folder would look like a lesion that is absent everywhere.
 fn all_classes(listed: &[String]) -> Result<(), StageError> {
-    // On either side: some are rare.
+    // In either set: some lesions are rare.
     let there: BTreeSet<&str> = listed
         .iter()
         .filter_map(|file| match IdridFile::of(file) {
@@ -220,26 +225,26 @@ fn all_classes(listed: &[String]) -> Result<(), StageError> {
             && FOLDERS.iter().any(|(of, folder)| of == class && lower.contains(folder))
     });
     let text = match other {
-        Some(other) => format!("no mask of {class} is named as IDRiD names them: there is `{other}`"),
-        None => format!("there is no mask of {class} at all: the whole folder is missing"),
+        Some(other) => format!("no mask of {class} is named as in IDRiD; found `{other}`"),
+        None => format!("no masks of {class}: the whole folder is missing"),
     };
     let hint = format!(
-        "a missing mask means that the lesion is absent, so {class} would be absent everywhere: names end in `_{class}.tif`; for a tree of \
-         other names, or of fewer classes, there is `folder`"
+        "a missing mask means that the lesion is absent, so {class} would be absent everywhere; masks are named `…_{class}.tif`. For other \
+         layouts or fewer classes, use `folder`"
     );
     Err(StageError::input("no-mask-fits", text).hint(hint).field("root"))
 }
 
-/// What a file of the tree is.
+/// A file of the data set.
 enum IdridFile {
-    /// A photograph of that name.
+    /// A photograph with this name.
     Photograph(String),
     /// A mask: its photograph's name and the lesion class.
     Mask(String, &'static str),
 }
 
 impl IdridFile {
-    /// What a file is, by its path; case does not count. [`None`] for everything else that lies there.
+    /// Classifies a file by its path, ignoring case; [`None`] for all other files.
     fn of(file: &str) -> Option<(Official, Self)> {
         let lower = file.to_ascii_lowercase();
         let folders = folders(&lower);
@@ -256,7 +261,7 @@ impl IdridFile {
     }
 }
 
-/// The folders of a path in small letters, from that of photographs or of masks on.
+/// Folders of a lower-case path, from that of photographs or masks on.
 fn folders(lower: &str) -> Vec<&str> {
     let mut folders: Vec<&str> = lower.split('/').collect();
     folders.pop();
@@ -281,7 +286,7 @@ fn named_by(number: u32) -> String {
     format!("IDRiD_{number:02}")
 }
 
-/// `idrid_07_ma` is 7 and `ma`; `idrid_07` is 7 and nothing.
+/// Splits `idrid_07_ma` into 7 and `ma`, and `idrid_07` into 7 and an empty class.
 fn numbered(stem: &str) -> Option<(u32, &str)> {
     let rest = stem.strip_prefix("idrid_")?;
     let (number, class) = rest.split_once('_').unwrap_or((rest, ""));

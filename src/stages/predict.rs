@@ -1,5 +1,5 @@
-//! `predict`: the scores of patches with or without known labels. Nothing is judged; the counting is in
-//! [`crate::learn::evaluation`], the words in [`crate::report::predictions`].
+//! `predict`: scores of patches with or without known labels, without evaluating them. Counting is in [`crate::learn::evaluation`], the
+//! summary in [`crate::report::predictions`].
 
 use super::threshold_tune::judged;
 use crate::data::patches::PatchSet;
@@ -36,10 +36,10 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     predicted(&judged(&set, &logits)?, tuned.as_deref(), scale, ctx.objects)
 }
 
-/// The stage's outcome for scored patches: `predictions.parquet` and `photographs.parquet`.
+/// Outcome of the stage: `predictions.parquet` and `photographs.parquet`.
 ///
 /// # Errors
-/// The store's.
+/// Store errors.
 pub fn predicted(
     judged: &Judged<'_>,
     tuned: Option<&[f64]>,
@@ -57,7 +57,7 @@ pub fn predicted(
     tree.insert("photographs.parquet", objects.put(&table)?);
     let mut warnings: Vec<Warning> = scale.into_iter().collect();
     if judged.set.info.resampled {
-        let text = "these patches were resampled: mean scores, shares and prevalence are those of the draw, not of photographs";
+        let text = "input patches were resampled: mean scores and prevalence do not reflect the original photographs";
         warnings.push(Warning { code: "resampled-predictions".to_owned(), text: text.to_owned() });
     }
     let found = (by_class.as_slice(), by_photograph.as_slice());

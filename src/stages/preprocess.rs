@@ -1,19 +1,19 @@
-//! `preprocess`: photographs changed before patches are cut, one item a photograph.
+//! `preprocess`: changes photographs before patches are extracted, one item per photograph.
 //!
-//! In order: crop, shrink, contrast. Photographs become PNG; masks become PNG whose values say how many pixels of the release
-//! are lesion there, so that `extract`'s `min-pixels` counts pixels as released at any scale.
+//! In order: crop, shrink, contrast. Photographs become PNG; masks become PNG whose values are counts of native lesion pixels, so that
+//! `extract`'s `min-pixels` refers to native pixels at any scale.
 
 use std::collections::BTreeMap;
 
-use crate::base::figure::counted;
+use crate::base::figure::{counted, thousands};
 use crate::data::bitmap::Rect;
 use crate::data::change::{clahe, field_of_view, local_mean, shrink, shrink_mask};
 use crate::data::decode::Photograph;
+use crate::data::image_issues;
 use crate::data::item::{self, OpenPhotograph};
 use crate::data::mask::Mask;
 use crate::data::photographs::{PhotographFacts, PhotographSet};
 use crate::data::png_image::{PixelFormat, png};
-use crate::data::mask_issues;
 use crate::stage::{Ctx, Determinism, Implementation, Item, Outcome, StageError, Summary, Warning, Work};
 use crate::store::Tree;
 
@@ -44,7 +44,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
         _ => Rect { left: 0, top: 0, right: original.width, bottom: original.height },
     };
     if (rect.right - rect.left).min(rect.bottom - rect.top) < by {
-        let text = format!("`{}` is too small to be divided by {by}", item.name);
+        let text = format!("`{}` is too small to shrink by {by}", item.name);
         return Err(StageError::input("too-small", text).field("shrink"));
     }
     let mut changed = shrink(&original, rect, by);
@@ -78,23 +78,23 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     }
     let facts = PhotographFacts { scale: opened.facts.scale * by as u32, mask_from: 1, counted: true, ..opened.facts };
     tree.insert("facts.json", ctx.objects.put(&json(&facts)?)?);
-    mask_issues::write(&issues, &mut tree, ctx.objects)?;
+    image_issues::write(&issues, &mut tree, ctx.objects)?;
     Ok(tree)
 }
 
-/// For each class the lesion pixels of the release that are in no pixel of the changed photograph.
+/// Native lesion pixels outside the changed photograph, per class.
 type LostPixels = BTreeMap<String, u64>;
 
-/// Holds a photograph's [`LostPixels`] in its result, where it has any; it is no part of the changed set.
+/// File with a photograph's [`LostPixels`] in its result, if there are any; not part of the changed set.
 const DROPPED: &str = "dropped.json";
 
-/// The lesion pixels of a mask, as released.
+/// Native lesion pixels of a mask.
 fn pixels(mask: &Mask) -> u64 {
     let (width, height) = (mask.bits().width(), mask.bits().height());
     u64::from(mask.native_in(Rect { left: 0, top: 0, right: width, bottom: height }))
 }
 
-/// The counts of a mask as a grey picture, of 8 bits where they fit.
+/// Counts of a mask as a grey PNG, 8-bit if they fit.
 fn counts_picture(mask: &Mask) -> Vec<u8> {
     let (width, height) = (mask.bits().width(), mask.bits().height());
     let counts = || (0..height).flat_map(|y| (0..width).map(move |x| mask.native(x, y)));
@@ -111,7 +111,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     let mut tree = Tree::default();
     let (mut dropped, mut photographs, mut first) = (LostPixels::new(), 0_u64, "");
     for (item, result) in results {
-        let kept = result.entries.iter().filter(|(file, _)| *file != DROPPED && *file != mask_issues::FILE);
+        let kept = result.entries.iter().filter(|(file, _)| *file != DROPPED && *file != image_issues::FILE);
         tree.entries.extend(kept.map(|(file, entry)| (format!("{}/{file}", item.name), *entry)));
         let Some(bytes) = ctx.objects.read_in(result, DROPPED)? else { continue };
         let own: LostPixels = serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?;
@@ -126,13 +126,13 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         photographs: results.iter().map(|(item, _)| item.name.clone()).collect(),
     };
     tree.insert("set.json", ctx.objects.put(&json(&set)?)?);
-    let headline = format!("{} changed", counted(results.len() as u64, "photograph", "photographs"));
-    let mut warnings = mask_issues::warnings(results, ctx.objects)?;
+    let headline = format!("{} preprocessed", counted(results.len() as u64, "photograph", "photographs"));
+    let mut warnings = image_issues::warnings(results, ctx.objects)?;
     if photographs > 0 {
         let lost: Vec<String> =
-            dropped.iter().map(|(class, lost)| format!("{} of `{class}`", counted(*lost, "lesion pixel", "lesion pixels"))).collect();
+            dropped.iter().map(|(class, lost)| format!("{} of `{class}`", thousands(*lost))).collect();
         let text = format!(
-            "cut away at the rim: {}, in {}, `{first}` first",
+            "lesion pixels lost at the borders: {}, in {} (first: `{first}`)",
             lost.join(", "),
             counted(photographs, "photograph", "photographs")
         );

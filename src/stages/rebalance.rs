@@ -1,4 +1,4 @@
-//! `rebalance`: changes how often lesions and healthy patches stand in a training set.
+//! `rebalance`: changes the proportions of lesion and healthy patches in a training set.
 
 use crate::base::figure::{counted, thousands};
 use crate::data::counts::{PatchCounts, table};
@@ -30,7 +30,11 @@ fn recipe(params: &Params) -> Result<RebalanceSpec, StageError> {
         "keep" => Undetermined::Keep,
         _ => Undetermined::Drop,
     };
-    Ok(RebalanceSpec { lesions, healthy_per_lesion_patch: params.real_or_none("healthy.per-lesion-patch")?, undetermined })
+    Ok(RebalanceSpec {
+        lesions,
+        healthy_per_lesion_patch: params.real_or_none("healthy.per-lesion-patch")?,
+        undetermined,
+    })
 }
 
 fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
@@ -38,7 +42,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let recipe = recipe(ctx.params)?;
     let before = PatchCounts::of(&set);
     if before.patches == 0 {
-        return Err(StageError::input("no-patches", "there is no patch to rebalance").field("from"));
+        return Err(StageError::input("no-patches", "no patches to rebalance").field("from"));
     }
     let drawn = rebalance(&set, &recipe, &ctx.streams);
     let after = PatchCounts::of(&drawn);
@@ -49,7 +53,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     }
     let summary = Summary {
         headline: format!(
-            "{} of {}: {} with a lesion (were {}), {} healthy (were {})",
+            "{} of {}: {} with a lesion (before: {}), {} healthy (before: {})",
             counted(after.patches, "patch", "patches"),
             thousands(before.patches),
             thousands(after.lesion),
@@ -64,9 +68,9 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     Ok(Outcome { outputs: [("out".to_owned(), drawn.write(ctx.objects)?)].into(), summary })
 }
 
-/// Positives per class against what was asked for.
+/// Positives per class, and their target.
 fn targets(classes: &[String], target: u64, before: &PatchCounts, after: &PatchCounts) -> Table {
-    let columns = ["class", "before", "asked for", "after", "over"].map(str::to_owned).to_vec();
+    let columns = ["class", "before", "target", "after", "excess"].map(str::to_owned).to_vec();
     let rows = classes.iter().zip(before.positives.iter().zip(&after.positives)).map(|(class, (had, has))| {
         let over = has.saturating_sub(target);
         vec![

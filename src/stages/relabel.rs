@@ -1,4 +1,4 @@
-//! `relabel`: another rule for when a patch carries a lesion's label.
+//! `relabel`: changes the rule by which patches are labelled positive.
 
 use crate::base::figure::{counted, thousands};
 use crate::data::counts::{PatchCounts, table};
@@ -26,9 +26,9 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         _ => BelowRule::Absent,
     };
     if set.info.masks && less == BelowRule::Unknown {
-        let text = "these patches keep their masks, and augmentation would label what is unknown anew";
+        let text = "the patches keep their masks, from which augmentation would recompute unknown labels";
         return Err(StageError::input("kept-masks", text)
-            .hint("extract them without `masks #true`, or take `less absent` or `less drop`")
+            .hint("extract without `masks #true`, or use `less absent` or `less drop`")
             .field("less"));
     }
     let min_pixels = u32::try_from(ctx.params.count("min-pixels")?).unwrap_or(u32::MAX);
@@ -38,13 +38,15 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let mut warnings = Vec::new();
     for (at, class) in set.info.classes.iter().enumerate() {
         if before.positives[at] > 0 && after.positives[at] == 0 {
-            let text =
-                format!("no patch is positive for `{class}` by this rule, {} were", thousands(before.positives[at]));
+            let text = format!(
+                "no patch is positive for `{class}` by this rule; {} were before",
+                thousands(before.positives[at])
+            );
             warnings.push(Warning { code: "nothing-left".into(), text });
         }
     }
     let gone = before.patches - after.patches;
-    let gone = if gone == 0 { String::new() } else { format!(", {} left out", counted(gone, "patch", "patches")) };
+    let gone = if gone == 0 { String::new() } else { format!(", {} dropped", counted(gone, "patch", "patches")) };
     let summary = Summary {
         headline: format!(
             "{} of {} labels changed{gone}",

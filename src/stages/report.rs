@@ -1,4 +1,4 @@
-//! `report`: one HTML file from the artifacts given to it. The page itself is in [`crate::report`].
+//! `report`: one HTML file from its inputs. The page itself is in [`crate::report`].
 
 use crate::lang::value::Value;
 use crate::report::gather::gather;

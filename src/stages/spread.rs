@@ -1,4 +1,4 @@
-//! `spread`: several evaluations side by side, with mean and spread.
+//! `spread`: mean and standard deviation over several evaluations.
 
 use crate::base::figure::{counted, short};
 use crate::learn::evaluation::Scores;
@@ -18,7 +18,7 @@ pub const SPREAD: Implementation = Implementation {
     work: Work::Whole(run),
 };
 
-/// Beside the means, the values of at most so many evaluations are shown.
+/// Number of evaluations whose values are shown beside the means.
 const SHOWN: usize = 6;
 
 fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
@@ -31,13 +31,13 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
         all.push(scores);
     }
     let [first, second, ..] = all.as_slice() else {
-        return Err(StageError::input("one-evaluation", "one evaluation has no spread")
-            .hint("give several, of folds or seeds: `of scores-1 scores-2`")
+        return Err(StageError::input("one-evaluation", "a single evaluation has no spread")
+            .hint("connect several, of folds or seeds: `of scores-1 scores-2`")
             .field("of"));
     };
     if let Some((named, other)) = given.iter().zip(&all).find(|(_, scores)| scores.classes != first.classes) {
         let text = format!(
-            "`{}` has the classes {} and `{}` has {}",
+            "`{}` has classes {}, but `{}` has {}",
             given[0].name,
             first.classes.join(" "),
             named.name,
@@ -50,11 +50,11 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let mut warnings = Vec::new();
     let tuned = all.iter().filter(|scores| scores.at_tuned.is_some()).count();
     if tuned > 0 && tuned < all.len() {
-        let text = format!("{tuned} of {} evaluations are at tuned thresholds, the others at 0.5", all.len());
+        let text = format!("{tuned} of {} evaluations use tuned thresholds, the others 0.5", all.len());
         warnings.push(Warning { code: "thresholds-differ".to_owned(), text });
     }
     if first.data.size != second.data.size || all.iter().any(|scores| scores.data.size != first.data.size) {
-        let text = "the evaluations are on patches of different sizes".to_owned();
+        let text = "the evaluations use patches of different sizes".to_owned();
         warnings.push(Warning { code: "sizes-differ".to_owned(), text });
     }
     let spread = spread(&all);

@@ -1,4 +1,4 @@
-//! `synthetic`: made photographs as a photograph set, one item a photograph.
+//! `synthetic`: synthetic photographs as a photograph set, one item per photograph.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     let item = |number| Item {
         name: name_of(number),
         tree: Tree::default(),
-        // While it is made, a pixel takes two f32 pictures, vessels and masks.
+        // Per pixel: two f32 images, vessels and masks.
         bytes_in_flight: size * size * 40,
     };
     Ok((0..ctx.params.count("photographs")? as u64).map(item).collect())
@@ -49,7 +49,7 @@ fn number_of(name: &str) -> Result<u64, StageError> {
     let digits = name.strip_prefix("synthetic_").and_then(|digits| digits.parse::<u64>().ok());
     digits
         .and_then(|number| number.checked_sub(1))
-        .ok_or_else(|| StageError::Bug(format!("no made photograph is called `{name}`")))
+        .ok_or_else(|| StageError::Bug(format!("no synthetic photograph is called `{name}`")))
 }
 
 fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
@@ -108,7 +108,7 @@ fn gather(ctx: &Ctx, made: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     rows.push(vec![Cell::Text("left eyes".into()), Cell::Int(left)]);
     let summary = Summary {
         headline: format!(
-            "{total} made {} of {} {}, {} x {} px, {healthy} without a lesion",
+            "{total} synthetic {} of {} {}, {} x {} px, {healthy} without a lesion",
             noun(total as u64, "photograph", "photographs"),
             patients.len(),
             noun(patients.len() as u64, "patient", "patients"),
@@ -116,7 +116,7 @@ fn gather(ctx: &Ctx, made: &[(Item, Tree)]) -> Result<Outcome, StageError> {
             recipe.size
         ),
         tables: vec![Table {
-            title: "made photographs".into(),
+            title: "synthetic photographs".into(),
             columns: vec![String::new(), "photographs".into()],
             rows,
         }],

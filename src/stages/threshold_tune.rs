@@ -1,4 +1,4 @@
-//! `threshold-tune`: a threshold per class, chosen on validation patches. The choice itself is in [`crate::learn::thresholds`].
+//! `threshold-tune`: one threshold per class, chosen on validation patches. The choice itself is in [`crate::learn::thresholds`].
 
 use crate::base::figure;
 use crate::data::patches::{PatchSet, SetInfo};
@@ -36,41 +36,41 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     tuned(&judged(&set, &logits)?, criterion, ctx.objects)
 }
 
-/// Refuses a set whose prevalence was changed.
+/// Rejects a resampled set.
 ///
 /// # Errors
 /// [`StageError::Input`] with the code `resampled-evaluation`.
 pub fn natural(info: &SetInfo) -> Result<(), StageError> {
     if info.resampled {
-        let text = "these patches were resampled: their prevalence is not natural, so thresholds and figures from them would mislead";
-        let hint = "split before `rebalance`, and give the untouched side here";
+        let text = "input patches were resampled: thresholds and metrics at their prevalence would be misleading";
+        let hint = "split before `rebalance`, and connect a split that was not resampled";
         return Err(StageError::input("resampled-evaluation", text).hint(hint).field("data"));
     }
     Ok(())
 }
 
-/// Where there is no patch, nothing can be judged.
+/// Rejects an empty set.
 ///
 /// # Errors
 /// `no-patches`.
 pub fn not_empty(set: &PatchSet) -> Result<(), StageError> {
     if set.is_empty() {
-        let hint = "`macula show` of the stage before says where they went";
-        return Err(StageError::input("no-patches", "there are no patches to judge").hint(hint).field("data"));
+        let hint = "`macula show` of the previous stage shows where patches were dropped";
+        return Err(StageError::input("no-patches", "no patches to evaluate").hint(hint).field("data"));
     }
     Ok(())
 }
 
-/// Patches with their logits, where there are any and all are numbers.
+/// Patches with their logits, checked.
 ///
 /// # Errors
-/// [`StageError::Input`] where there is no patch, or a logit is not a number.
+/// [`StageError::Input`] if there is no patch, or a logit is NaN.
 pub fn judged<'a>(set: &'a PatchSet, logits: &[f32]) -> Result<Judged<'a>, StageError> {
     not_empty(set)?;
     if let Some(at) = logits.iter().position(|logit| logit.is_nan()) {
         let row = at / set.info.classes.len();
-        let text = format!("the model's output for patch {row} is not a number: its weights are damaged");
-        return Err(StageError::input("nan-output", text).hint("train again with a lower rate").field("model"));
+        let text = format!("the model's output for patch {row} is NaN: its weights are damaged");
+        return Err(StageError::input("nan-output", text).hint("retrain with a lower learning rate").field("model"));
     }
     Ok(Judged::new(set, logits))
 }
@@ -84,10 +84,10 @@ fn criterion(params: &Params) -> Result<Criterion, StageError> {
     })
 }
 
-/// The stage's outcome for judged patches: `thresholds.json` and `curves.parquet`.
+/// Outcome of the stage: `thresholds.json` and `curves.parquet`.
 ///
 /// # Errors
-/// The store's.
+/// Store errors.
 pub fn tuned(judged: &Judged<'_>, criterion: Criterion, objects: &Objects) -> Result<Outcome, StageError> {
     let thresholds = Thresholds::choose(judged, criterion);
     let mut tree = Tree::default();
@@ -114,8 +114,8 @@ fn summary(thresholds: &Thresholds) -> Summary {
         "always-yes F1",
         "positives",
         "photographs",
-        "as good from",
-        "as good to",
+        "equal from",
+        "equal to",
     ];
     let rows = classes.iter().map(|class| {
         vec![
@@ -133,7 +133,7 @@ fn summary(thresholds: &Thresholds) -> Summary {
     Summary {
         headline: format!("thresholds {values} ({names}) for the highest {name} on {patches}"),
         tables: vec![Table {
-            title: "thresholds, on the patches that chose them".to_owned(),
+            title: "thresholds, on the patches used for tuning".to_owned(),
             columns: columns.map(str::to_owned).to_vec(),
             rows: rows.collect(),
         }],
@@ -148,20 +148,18 @@ fn warnings(thresholds: &Thresholds) -> Vec<Warning> {
     for class in &thresholds.classes {
         let name = &class.class;
         if class.positives == 0 {
-            warn("few-positives", format!("no patch is known to have `{name}`: its threshold stays 0.5"));
+            warn("few-positives", format!("no positive patch of `{name}`: its threshold stays 0.5"));
             continue;
         }
         if class.positives < FEW_POSITIVES || class.positive_photographs < FEW_PHOTOGRAPHS {
             let patches = figure::counted(class.positives, "positive patch", "positive patches");
             let photographs = figure::counted(class.positive_photographs, "photograph", "photographs");
-            let text = format!(
-                "the threshold of `{name}` rests on {patches} of {photographs}: another validation side would move it"
-            );
+            let text = format!("the threshold of `{name}` is uncertain: it is based on {patches} of {photographs}");
             warn("few-positives", text);
         }
         if !class.met {
             let wanted = thresholds.criterion.name();
-            let text = format!("no threshold reaches {wanted} for `{name}`: the most precise one is taken");
+            let text = format!("no threshold reaches {wanted} for `{name}`; the most precise one is used");
             warn("condition-not-met", text);
         }
     }

@@ -1,4 +1,4 @@
-//! `train`: fits a classifier to patches and hands on the model of its best epoch.
+//! `train`: fits a classifier to patches and outputs the model of its best epoch.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -34,7 +34,7 @@ pub const TRAIN: Implementation = Implementation {
     work: Work::Whole(train),
 };
 
-/// Whether there is something to learn, and what the network will take of weights, by the names in their header.
+/// Warnings before training: whether there is something to learn, and which weights the network will use, by the names in their header.
 fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<Warning>, StageError> {
     let Value::Network(network) = params.get("network") else { return Ok(Vec::new()) };
     let mut warnings: Vec<Warning> = idle(params, network)?.into_iter().collect();
@@ -47,13 +47,13 @@ fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<W
     Ok(warnings)
 }
 
-/// Version 3 counts for the weights of classes what the sampler draws, and ends names in `freeze` and `rate` at a dot. Trainings in which
-/// that changes nothing are of version 2.
+/// Version 3 computes class weights from what the sampler draws, and matches names in `freeze` and `rate` up to a dot. Trainings that
+/// this does not affect keep version 2.
 fn revised(params: &BTreeMap<String, Value>) -> u32 {
     if counts_draws(params) || cuts_names(params) { 3 } else { 2 }
 }
 
-/// Whether labels are counted for weights and an epoch's are others than the set's.
+/// Whether weights depend on label counts and an epoch's labels differ from the set's.
 fn counts_draws(params: &BTreeMap<String, Value>) -> bool {
     let is = |name: &str, word: &str| matches!(params.get(name), Some(Value::Text(text)) if text == word);
     let takes = match params.get("take") {
@@ -160,19 +160,19 @@ fn family(ctx: &Ctx) -> Family {
     Family { folder: ctx.partial.with_file_name(key.finish().to_string()), data: data.finish() }
 }
 
-/// The recipe of a tree of views; none for plain patches.
+/// The augmentation recipe of a tree; [`None`] for plain patches.
 fn recipe(tree: &Tree, objects: &Objects) -> Result<Option<Recipe>, StageError> {
     let Some(bytes) = objects.read_in(tree, RECIPE)? else { return Ok(None) };
     let recipe = serde_json::from_slice(&bytes);
     recipe.map(Some).map_err(|error| StageError::Bug(format!("`{RECIPE}` does not parse: {error}")))
 }
 
-/// The one file of a tree of weights, and what it is called.
+/// The only file of a tree of weights, and its name.
 fn weights_file(tree: &Tree, objects: &Objects) -> Result<(String, Entry), StageError> {
     let Some((name, entry)) = tree.entries.iter().next() else {
         return Err(StageError::Bug("weights without a file".to_owned()));
     };
-    // A source's file lies where the user has it, and is called so.
+    // A source's file stays where the user has it, and is shown by that path.
     let own = objects.outside_path(entry);
     Ok((own.map_or_else(|| name.clone(), |path| path.display().to_string()), *entry))
 }
@@ -211,7 +211,7 @@ fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary 
     }
 }
 
-/// The figures of the chosen epoch on validation, by the names of the signature.
+/// Validation metrics of the chosen epoch, by the names of the signature.
 fn named_figures(epoch: &EpochFigures, classes: &[String]) -> BTreeMap<String, f64> {
     let SetFigures { loss, figures, ranking, .. } = &epoch.valid;
     let mut all = BTreeMap::from([("loss".to_owned(), *loss), ("epoch".to_owned(), epoch.epoch as f64)]);

@@ -36,8 +36,8 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 
-/// The file's name in the tree, and so in the keys of trainings. One of which trainings may now take other tensors than they did under
-/// the first name has another.
+/// The file's name in the tree, and so in the keys of trainings. A file from which trainings may now use other tensors than before has
+/// a different name.
 fn name(header: &Header) -> &'static str {
     match (header.torch, header.anew) {
         (true, false) => "weights.pth",

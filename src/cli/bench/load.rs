@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Asked, Augment, Failure, Measured, failure, measure};
 use crate::base::{Digest, Streams};
-use crate::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo, ShardBytes};
+use crate::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, ShardBytes};
 use crate::learn::augment::Recipe;
 use crate::learn::loader::{Normalisation, Samples};
 use crate::store::Objects;

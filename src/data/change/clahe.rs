@@ -2,9 +2,9 @@
 
 use super::Photograph;
 
-/// Equalises lightness within `tiles` x `tiles` tiles; no bin of a tile's histogram may be over `clip` times the mean bin, and
-/// what is cut off is spread over all bins. Lightness is (77 R + 150 G + 29 B) / 256, rounded; red, green and blue are scaled
-/// alike, so that hue stays. Black stays black.
+/// Equalises lightness within `tiles` x `tiles` tiles. Bins of a tile's histogram are clipped at `clip` times the mean bin, and the
+/// excess is spread over all bins. Lightness is (77 R + 150 G + 29 B) / 256, rounded; red, green and blue are scaled by one factor,
+/// so hue is kept. Black stays black.
 pub fn clahe(photograph: &mut Photograph, tiles: usize, clip: f64) {
     let (width, height) = (photograph.width, photograph.height);
     let tiles_along = |length: usize| tiles.min(length).max(1);
@@ -21,7 +21,7 @@ pub fn clahe(photograph: &mut Photograph, tiles: usize, clip: f64) {
         }
         curves.push(curve(&mut histogram, clip));
     }
-    // Where a pixel lies between the middles of two tiles: the first tile and the share of the second.
+    // Position of a pixel between the centres of two tiles: the first tile, and the weight of the second.
     let between = |length: usize, tiles: usize| -> Vec<(usize, f32)> {
         let place = |at: usize| {
             let place = ((at as f32 + 0.5) * tiles as f32 / length as f32 - 0.5).clamp(0.0, tiles as f32 - 1.0);
@@ -42,7 +42,7 @@ pub fn clahe(photograph: &mut Photograph, tiles: usize, clip: f64) {
             let under = of(bottom, left) * (1.0 - more) + of(bottom, right) * more;
             let new = (upper * (1.0 - lower) + under * lower + 0.5) as u32;
             let old = u32::from(old).max(1);
-            // No channel may pass white, or the hue would change.
+            // No channel may exceed white, or the hue would change.
             let peak = pixel.iter().map(|&value| u32::from(value)).fold(1, u32::max);
             let (new, old) = if peak * new > 255 * old { (255, peak) } else { (new, old) };
             *pixel = pixel.map(|value| ((2 * u32::from(value) * new + old) / (2 * old)).min(255) as u8);
@@ -54,14 +54,14 @@ fn light([r, g, b]: [u8; 3]) -> u8 {
     ((77 * u32::from(r) + 150 * u32::from(g) + 29 * u32::from(b) + 128) >> 8).min(255) as u8
 }
 
-/// The new lightness of each old one.
+/// New lightness for each old one.
 fn curve(histogram: &mut [u64; 256], clip: f64) -> [u8; 256] {
     let all: u64 = histogram.iter().sum();
     let limit = ((clip * all as f64 / 256.0) as u64).max(1);
     let cut: u64 = histogram.iter().map(|count| count.saturating_sub(limit)).sum();
     let mut below = 0;
     std::array::from_fn(|value| {
-        // What was cut off is spread evenly; the rest that does not divide goes to the lowest bins.
+        // The excess is spread evenly; the remainder goes to the lowest bins.
         let spread = cut / 256 + u64::from((value as u64) < cut % 256);
         below += histogram[value].min(limit) + spread;
         ((2 * 255 * below + all) / (2 * all).max(1)).min(255) as u8

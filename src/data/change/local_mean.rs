@@ -1,13 +1,13 @@
-//! Subtraction of the local mean, as Graham 2015 (Kaggle's diabetic retinopathy competition): gain x (v - mean) + 128.
+//! Local mean subtraction (Graham 2015, Kaggle's diabetic retinopathy competition): gain x (v - mean) + 128.
 
 use super::{Photograph, is_light};
 
-/// Subtracts from each channel its mean around the pixel, times `gain`, plus 128. The mean is a Gaussian's of standard
-/// deviation `sigma` px, made of three boxes (Wells 1986), over the field of view alone, so that its rim gets no halo; what
-/// lies outside becomes black.
+/// Replaces each channel by `gain` times its difference from the local mean, plus 128. The mean is weighted by a Gaussian of standard
+/// deviation `sigma` px, approximated by three box filters (Wells 1986), over the field of view only, so its rim gets no halo. Pixels
+/// outside the field of view become black.
 pub fn local_mean(photograph: &mut Photograph, sigma: f64, gain: f64) {
     let (width, height) = (photograph.width, photograph.height);
-    // Three boxes of 2 r + 1 have the variance r (r + 1).
+    // Three boxes of width 2 r + 1 have variance r (r + 1).
     let radius = ((sigma * sigma + 0.25).sqrt() - 0.5).round().max(1.0) as usize;
     let (pixels, _) = photograph.rgb.as_chunks::<3>();
     let inside: Vec<bool> = pixels.iter().map(|pixel| is_light(*pixel)).collect();
@@ -33,7 +33,7 @@ pub fn local_mean(photograph: &mut Photograph, sigma: f64, gain: f64) {
     }
 }
 
-/// The mean over a square of side 2 `radius` + 1, zero outside. Running sums in one fixed order.
+/// Mean over a square of side 2 `radius` + 1, with zeros outside. Running sums in a fixed order.
 fn box_mean(plane: &mut [f32], width: usize, height: usize, radius: usize) {
     let side = (2 * radius + 1) as f64;
     let mut line = vec![0.0_f32; width];

@@ -1,5 +1,5 @@
-//! Changes to photographs before patches are cut: crop, shrink, contrast. Whole numbers, or sums in a fixed order: the same
-//! bytes on every machine. Knows no files.
+//! Preprocessing of photographs before patches are extracted: crop, shrink, contrast. Integer arithmetic, or sums in a fixed order:
+//! the same bytes on every machine. Knows no files.
 
 mod clahe;
 mod local_mean;
@@ -11,11 +11,11 @@ use super::mask::Mask;
 pub use clahe::clahe;
 pub use local_mean::local_mean;
 
-/// A pixel whose mean of red, green and blue is over this lies in the camera's field of view.
+/// A pixel whose mean of red, green and blue exceeds this lies in the camera's field of view.
 const DARK: u32 = 10;
 
-/// The rectangle of the field of view: from the first to the last row and column of which at least 1 % is not dark. The whole
-/// photograph where there is none.
+/// Bounding box of the field of view: first to last row and column of which at least 1 % is not dark; the whole photograph if there
+/// is none.
 #[must_use]
 pub fn field_of_view(photograph: &Photograph) -> Rect {
     let (mut rows, mut columns) = (vec![0; photograph.height], vec![0; photograph.width]);
@@ -41,8 +41,8 @@ fn is_light(pixel: [u8; 3]) -> bool {
     pixel.iter().map(|&value| u32::from(value)).sum::<u32>() > 3 * DARK
 }
 
-/// Cuts `rect` out and divides its width and height by `by`: each pixel is the mean of a box, halves rounded up. Columns and
-/// rows that fill no box are left out.
+/// Crops to `rect` and divides width and height by `by`: each pixel is the mean of a box, halves rounded up. Rows and columns that
+/// do not fill a box are dropped.
 #[must_use]
 pub fn shrink(photograph: &Photograph, rect: Rect, by: usize) -> Photograph {
     let (width, height) = ((rect.right - rect.left) / by, (rect.bottom - rect.top) / by);
@@ -64,7 +64,7 @@ pub fn shrink(photograph: &Photograph, rect: Rect, by: usize) -> Photograph {
     Photograph { width, height, rgb }
 }
 
-/// The mask of the same crop and division: each pixel says how many pixels of the release are lesion in its box.
+/// The mask after the same crop and division: each pixel holds the number of native lesion pixels in its box.
 #[must_use]
 pub fn shrink_mask(mask: &Mask, rect: Rect, by: usize) -> Mask {
     let (width, height) = ((rect.right - rect.left) / by, (rect.bottom - rect.top) / by);

@@ -1,12 +1,12 @@
-//! The grid of cells over a photograph, and which patches cover which cell.
+//! Grid of cells over a photograph, and the patches that cover each cell.
 
 use std::ops::Range;
 
 use crate::data::bitmap::Rect;
 use crate::data::grid::{EdgePolicy, Grid};
 
-/// How a photograph is covered: patches of `size` px every `stride` px, the last of a row or column moved back until it fits, and
-/// cells of `stride` px from the top left corner, the last as large as what is left.
+/// Cover of a photograph: patches of `size` px every `stride` px, the last of a row or column shifted back until it fits, and cells of
+/// `stride` px from the top left corner, the last as large as the remainder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CellGrid {
     /// Side of a patch, px.
@@ -20,37 +20,37 @@ pub struct CellGrid {
 }
 
 impl CellGrid {
-    /// How many cells a row has.
+    /// Number of cells per row.
     #[must_use]
     pub const fn columns(&self) -> usize {
         self.width.div_ceil(self.stride)
     }
 
-    /// How many rows of cells there are.
+    /// Number of rows of cells.
     #[must_use]
     pub const fn rows(&self) -> usize {
         self.height.div_ceil(self.stride)
     }
 
-    /// Top left corners of the patches, row by row. None where the photograph is smaller than a patch.
+    /// Top left corners of the patches, row by row; empty if the photograph is smaller than a patch.
     #[must_use]
     pub fn places(&self) -> Vec<(usize, usize)> {
         Grid { size: self.size, stride: self.stride, edge: EdgePolicy::Shift }.places(self.width, self.height)
     }
 
-    /// The pixels of a cell.
+    /// Pixels of a cell.
     #[must_use]
     pub fn cell(&self, column: usize, row: usize) -> Rect {
         let (x, y) = (self.along(column, self.width), self.along(row, self.height));
         Rect { left: x.start, top: y.start, right: x.end, bottom: y.end }
     }
 
-    /// For each class and cell (C x H x W) the mean of the scores (N x C, one row for each of `places`) of the patches that
-    /// cover the cell's middle; NaN where none does. Where the stride divides the patch's side, that is the mean over the cell's
-    /// pixels of the means over the patches that cover each.
+    /// Mean score for each class and cell (C x H x W) over the patches that cover the cell's centre; NaN if none does. `scores` is N x C,
+    /// a row for each of `places`. If the stride divides the patch's side, this equals the mean over the cell's pixels of the means over
+    /// the patches covering each pixel.
     ///
     /// # Panics
-    /// Where the scores are not N x C: a defect of the caller.
+    /// If the scores are not N x C (a bug in the caller).
     #[must_use]
     pub fn means(&self, places: &[(usize, usize)], scores: &[f64], classes: usize) -> Vec<f32> {
         assert_eq!(scores.len(), places.len() * classes, "a score for each patch and class");
@@ -74,12 +74,12 @@ impl CellGrid {
         sums.iter().enumerate().map(mean).collect()
     }
 
-    /// The pixels of a cell along one side.
+    /// Pixel range of a cell along one side.
     fn along(&self, at: usize, length: usize) -> Range<usize> {
         at * self.stride..((at + 1) * self.stride).min(length)
     }
 
-    /// The cells along one side whose middle pixel a patch from `start` on covers.
+    /// Cells along one side whose centre pixel is covered by the patch starting at `start`.
     fn covered(&self, start: usize, length: usize) -> impl Iterator<Item = usize> {
         let end = (start + self.size).min(length);
         (start / self.stride..end.div_ceil(self.stride)).filter(move |&at| {

@@ -1,8 +1,8 @@
-//! Colours for scores: from dark purple over blue and green to yellow, as many steps of lightness apart as the scores are.
+//! Perceptually uniform colour map for scores: dark purple via blue and green to yellow, lightness proportional to the score.
 //!
-//! A line through Oklch (B. Ottosson, "A perceptual color space for image processing", 2020, with its matrices): lightness rises
-//! evenly, the hue turns evenly, and the chroma stays within what sRGB (IEC 61966-2-1) has at each. So the order of scores is seen
-//! in grey, and by those who see red and green alike.
+//! A line through Oklch (B. Ottosson, "A perceptual color space for image processing", 2020, with its matrices): lightness and hue
+//! change linearly, and chroma stays within the sRGB gamut (IEC 61966-2-1). The order of scores is preserved in greyscale and for
+//! colour-blind readers.
 
 use crate::data::colour::Colour;
 
@@ -10,7 +10,7 @@ use crate::data::colour::Colour;
 const LIGHTNESS: [f64; 2] = [0.28, 0.92];
 /// Hue at 0 and at 1, degrees.
 const HUE: [f64; 2] = [310.0, 105.0];
-/// Chroma in the middle, and what is added at both ends.
+/// Chroma in the middle, and the amount added at both ends.
 const CHROMA: [f64; 2] = [0.09, 0.045];
 
 /// The colour of a score from 0 to 1.
@@ -42,7 +42,7 @@ fn linear(lightness: f64, a: f64, b: f64) -> [f64; 3] {
     ]
 }
 
-/// A linear value as sRGB has it, 0 to 255.
+/// sRGB encoding of a linear value, 0 to 255.
 fn encoded(value: f64) -> u8 {
     let value = value.clamp(0.0, 1.0);
     let curved = if value <= 0.003_130_8 { 12.92 * value } else { 1.055 * libm::pow(value, 1.0 / 2.4) - 0.055 };

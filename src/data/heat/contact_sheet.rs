@@ -1,9 +1,9 @@
-//! Several overlays side by side, for a look at a terminal.
+//! Contact sheet of overlays, for viewing in a terminal.
 
 use super::overlay::within;
 use crate::data::canvas::{Canvas, LETTER};
-use crate::data::png_image::pixels;
 use crate::data::contact_sheet::{INK, PAGE};
+use crate::data::png_image::pixels;
 
 const TILE: usize = 420;
 const GAP: usize = 8;
@@ -11,10 +11,10 @@ const HEAD: usize = 24;
 const CAPTION: usize = 14;
 const ACROSS: usize = 3;
 
-/// Overlays (PNG) with their names, of `all` that there are.
+/// Overlays (PNG) with their names, out of `all` photographs.
 ///
 /// # Errors
-/// Where a picture is no PNG.
+/// If an image is not a PNG.
 pub fn contact_sheet(overlays: &[(String, Vec<u8>)], all: usize) -> Result<Canvas, String> {
     let across = overlays.len().clamp(1, ACROSS);
     let decoded = overlays.iter().map(|(_, png)| pixels(png)).collect::<Result<Vec<_>, _>>()?;
@@ -22,7 +22,7 @@ pub fn contact_sheet(overlays: &[(String, Vec<u8>)], all: usize) -> Result<Canva
     let tall = tiles.iter().map(|tile| tile.1).max().unwrap_or(0) + CAPTION + GAP;
     let mut canvas =
         Canvas::new(GAP + across * (TILE + GAP), HEAD + overlays.len().div_ceil(across) * tall + GAP, PAGE);
-    canvas.write(&format!("{} of {all} photographs, the highest scores first", overlays.len()), (GAP, 8), 1, INK);
+    canvas.write(&format!("{} of {all} photographs, highest scores first", overlays.len()), (GAP, 8), 1, INK);
     for (at, (((name, _), (rgb, size)), tile)) in overlays.iter().zip(&decoded).zip(&tiles).enumerate() {
         let corner = (GAP + at % across * (TILE + GAP), HEAD + at / across * tall);
         canvas.draw(rgb, *size, corner, *tile);

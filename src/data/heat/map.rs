@@ -1,4 +1,4 @@
-//! The map of one photograph as files: `scores.safetensors` and `map.json`.
+//! Score map of one photograph as files: `scores.safetensors` and `map.json`.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::data::patches::Label;
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
 
-/// `map.json`: where the cells lie, and what was scored.
+/// `map.json`: the cell grid, and the number of patches scored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MapInfo {
     /// The classes, in the order of the tensors.
@@ -20,38 +20,38 @@ pub struct MapInfo {
     pub width: u32,
     /// The photograph's height, px.
     pub height: u32,
-    /// Side of one of its pixels in native pixels of the release.
+    /// Side of one pixel in native pixels.
     pub scale: u32,
     /// Side of a patch, px.
     pub size: u32,
-    /// Side of a cell, and distance between patches, px. The last column and row of cells may be narrower.
+    /// Side of a cell and distance between patches, px. The last column and row of cells may be narrower.
     pub stride: u32,
     /// Cells in a row.
     pub columns: u32,
     /// Rows of cells.
     pub rows: u32,
-    /// Patches that were scored.
+    /// Number of patches scored.
     pub scored: u64,
-    /// Patches that were not, because they are black.
+    /// Number of patches skipped because they are black.
     pub black: u64,
-    /// The tuned threshold of each class, where there are any.
+    /// Tuned threshold of each class, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<Vec<f64>>,
 }
 
-/// The map of one photograph.
+/// Score map of one photograph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoreMap {
-    /// Where its cells lie.
+    /// Its cell grid.
     pub info: MapInfo,
-    /// Scores, C x H x W; NaN where a cell is unknown.
+    /// Scores, C x H x W; NaN if a cell is unknown.
     pub scores: Vec<f32>,
-    /// Whether a pixel of a lesion is in the cell, C x H x W.
+    /// Whether a cell contains a lesion pixel, C x H x W.
     pub lesion: Vec<Label>,
 }
 
 impl MapInfo {
-    /// How the photograph was covered.
+    /// The cover of the photograph.
     #[must_use]
     pub const fn cover(&self) -> CellGrid {
         CellGrid {
@@ -62,7 +62,7 @@ impl MapInfo {
         }
     }
 
-    /// How many cells there are.
+    /// Number of cells.
     #[must_use]
     pub const fn cells(&self) -> usize {
         self.columns as usize * self.rows as usize
@@ -73,7 +73,7 @@ impl ScoreMap {
     /// Writes `scores.safetensors` and `map.json`.
     ///
     /// # Errors
-    /// The store's.
+    /// Store errors.
     pub fn write(&self, tree: &mut Tree, objects: &Objects) -> Result<(), StageError> {
         let json = serde_json::to_vec_pretty(&self.info).map_err(|error| StageError::Bug(error.to_string()))?;
         tree.insert("map.json", objects.put(&json)?);
@@ -89,10 +89,10 @@ impl ScoreMap {
         Ok(())
     }
 
-    /// Reads what [`ScoreMap::write`] wrote.
+    /// Reads the files written by [`ScoreMap::write`].
     ///
     /// # Errors
-    /// The store's, or [`StageError::Bug`] where the files are none of a map.
+    /// Store errors, or [`StageError::Bug`] if the files are not a score map.
     pub fn read(tree: &Tree, objects: &Objects) -> Result<Self, StageError> {
         let read = |name: &str| {
             objects.read_in(tree, name)?.ok_or_else(|| StageError::Bug(format!("a heat map without `{name}`")))

@@ -1,25 +1,25 @@
-//! Maps of scores over photographs: where patches lie, cells and their means, colours, pictures. Knows no network.
+//! Score maps of photographs: patch positions, cells and their means, colours, overlays. Knows no network.
 
 mod cells;
 mod colours;
+mod contact_sheet;
 mod map;
 mod overlay;
-mod contact_sheet;
 
 pub use cells::CellGrid;
 pub use colours::colour;
+pub use contact_sheet::contact_sheet;
 pub use map::{MapInfo, ScoreMap};
 pub use overlay::{OverlayStyle, class_picture, overlay};
-pub use contact_sheet::contact_sheet;
 
 use super::black_filter::BlackFilter;
-use super::patch_pixels::strip;
 use super::decode::Photograph;
+use super::patch_pixels::strip;
 
-/// Patches of a row of the grid that are looked at together: a stride of a pixel must not fill the memory.
+/// Number of patches of a grid row processed at a time, which bounds memory even with a stride of one pixel.
 const TOGETHER: usize = 64;
 
-/// Top left corners of the patches that are to be scored, row by row, and how many are black.
+/// Top left corners of the patches to score, row by row, and the number of black patches skipped.
 #[must_use]
 pub fn visible(photograph: &Photograph, cover: &CellGrid, black: BlackFilter) -> (Vec<(usize, usize)>, u64) {
     let places = cover.places();
@@ -30,7 +30,7 @@ pub fn visible(photograph: &Photograph, cover: &CellGrid, black: BlackFilter) ->
             pixels.resize(places.len() * cover.size * cover.size * 3, 0);
             let mut next = places.iter().copied();
             strip(photograph, places, cover.size, 0, &mut pixels, |counts| {
-                // One count for each place.
+                // Called once for each position.
                 let Some(place) = next.next() else { return };
                 if black.is_by(&counts.histogram()) {
                     left_out += 1;

@@ -1,32 +1,32 @@
-//! Pictures of a map: over its photograph, and the cells of one class.
+//! Images of a score map: overlaid on its photograph, and the cells of one class.
 
 use super::{MapInfo, ScoreMap, colour};
 use crate::data::canvas::{Canvas, LETTER};
 use crate::data::colour::Colour;
+use crate::data::contact_sheet::{CLASS_COLOURS, INK, PAGE};
 use crate::data::decode::Photograph;
 use crate::data::mask::Mask;
-use crate::data::contact_sheet::{CLASS_COLOURS, INK, PAGE};
 
 /// Height of the legend below an overlay, px.
 const LEGEND: usize = 28;
-/// Width of the legend's bar of colours, px.
+/// Width of the legend's colour bar, px.
 const BAR: usize = 160;
-/// The longest side to which cells are enlarged, px.
+/// Longest side to which cells are enlarged, px.
 const ENLARGED: usize = 512;
-/// Cells of which nothing is known.
+/// Colour of unknown cells.
 const UNKNOWN: Colour = [128; 3];
 
-/// How an overlay is drawn.
+/// Style of an overlay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OverlayStyle {
-    /// Opacity of the map where the score is 1; it falls with the score's square.
+    /// Opacity of the map at score 1; proportional to the square of the score.
     pub alpha: f64,
-    /// The longest side of the photograph, px.
+    /// Longest side of the drawn photograph, px.
     pub side: usize,
 }
 
-/// The photograph with its map: at each pixel the highest score of all classes, and the outline of each mask. Between the middles
-/// of cells scores are interpolated; the map is the more opaque, the higher the score.
+/// The photograph with its map: the highest score over classes at each pixel, and the outline of each mask. Scores are interpolated
+/// between cell centres; opacity rises with the score.
 #[must_use]
 pub fn overlay(photograph: &Photograph, masks: &[Option<&Mask>], map: &ScoreMap, style: OverlayStyle) -> Canvas {
     let size = (photograph.width, photograph.height);
@@ -48,7 +48,7 @@ pub fn overlay(photograph: &Photograph, masks: &[Option<&Mask>], map: &ScoreMap,
     canvas
 }
 
-/// The cells of one class, each as a square of one colour; unknown ones are grey.
+/// The cells of one class as coloured squares; unknown cells are grey.
 #[must_use]
 pub fn class_picture(map: &ScoreMap, class: usize) -> Canvas {
     let (columns, rows) = (map.info.columns as usize, map.info.rows as usize);
@@ -62,8 +62,8 @@ pub fn class_picture(map: &ScoreMap, class: usize) -> Canvas {
     canvas
 }
 
-/// The highest of the classes' scores at a point of the photograph; where thresholds were tuned, on a scale on which each is one
-/// half. [`None`] where the cell is unknown.
+/// Highest score over classes at a point of the photograph; with tuned thresholds, rescaled so that each threshold maps to 0.5.
+/// [`None`] if the cell is unknown.
 fn highest(map: &ScoreMap, x: f64, y: f64) -> Option<f64> {
     let shown = |class: usize| {
         let score = between(map, class, x, y)?;
@@ -73,7 +73,7 @@ fn highest(map: &ScoreMap, x: f64, y: f64) -> Option<f64> {
     (0..map.info.classes.len()).filter_map(shown).max_by(f64::total_cmp)
 }
 
-/// A score on a scale on which the threshold is one half.
+/// A score rescaled so that the threshold maps to 0.5.
 fn halved(score: f64, threshold: f64) -> f64 {
     if score < threshold {
         0.5 * score / threshold
@@ -84,8 +84,8 @@ fn halved(score: f64, threshold: f64) -> f64 {
     }
 }
 
-/// A class's score at a point: of the four cells whose middles are nearest, those that are known, by their nearness. [`None`] where
-/// the cell that the point lies in is unknown.
+/// Score of a class at a point, interpolated bilinearly over the known ones of the four nearest cells. [`None`] if the cell containing
+/// the point is unknown.
 fn between(map: &ScoreMap, class: usize, x: f64, y: f64) -> Option<f64> {
     let info = &map.info;
     let (columns, rows, stride) = (info.columns as usize, info.rows as usize, f64::from(info.stride));
@@ -116,7 +116,7 @@ fn blended(below: Colour, above: Colour, opacity: f64) -> Colour {
     [mix(below[0], above[0]), mix(below[1], above[1]), mix(below[2], above[2])]
 }
 
-/// The colours from 0 to 1, the threshold's place where there is one, and the classes: in their colour where a mask is outlined.
+/// Draws the colour bar from 0 to 1, a mark for the threshold if there is one, and the class names, coloured if their mask is outlined.
 fn legend(canvas: &mut Canvas, info: &MapInfo, masks: &[Option<&Mask>], top: usize) {
     let (text, bar) = (top + 10, top + 8);
     let from = 8 + LETTER * 2;
@@ -149,7 +149,7 @@ const fn class_colour(class: usize) -> Colour {
     CLASS_COLOURS[class % CLASS_COLOURS.len()]
 }
 
-/// The largest size within a square of `side` that keeps the shape; no larger than it is.
+/// The largest size of the same aspect ratio within a square of `side`, without enlarging.
 pub(super) fn within((width, height): (usize, usize), side: usize) -> (usize, usize) {
     let longest = width.max(height).max(1);
     let side = side.min(longest);

@@ -1,14 +1,14 @@
-//! Masks in TIFF: which samples of the decoded image are lesion.
+//! TIFF masks: which samples of the decoded image are lesion.
 
 use super::{Levels, Mask, Scale, Threshold};
 use crate::data::bitmap::Bitmap;
 use crate::data::byte_source::ByteSource;
 use crate::data::tiff::{Photometric, TiffFile, TiffImage};
 
-/// Reads a mask: set where a pixel is lesion by what it means (see [`Threshold`]), as it is to be shown.
+/// Decodes a mask (see [`Threshold`]) and applies its orientation.
 ///
 /// # Errors
-/// Says what is wrong with the file, in a few words.
+/// A short description of what is wrong with the file.
 pub(super) fn read(bytes: &[u8], threshold: Threshold) -> Result<Mask, String> {
     let file = TiffFile::open(ByteSource::Memory(bytes))?;
     file.one_page()?;
@@ -18,7 +18,7 @@ pub(super) fn read(bytes: &[u8], threshold: Threshold) -> Result<Mask, String> {
     Ok(builder.mask().shown(file.orientation()))
 }
 
-/// Whether a mask was or may have been read otherwise by the first macula.
+/// Whether a mask was, or may have been, decoded differently by the first version of macula.
 pub(in crate::data) fn decoding_changed(source: ByteSource<'_>, threshold: Threshold) -> bool {
     let Ok(file) = TiffFile::open(source) else { return false };
     if !file.orientation().is_upright() || file.one_page().is_err() || file.number(339, 0) == Some(2.0) {
@@ -38,13 +38,13 @@ pub(in crate::data) fn decoding_changed(source: ByteSource<'_>, threshold: Thres
     samples_more || values && threshold == Threshold::Automatic
 }
 
-/// Which pixels of a picture are lesion, and the mask of those that were seen.
+/// Builder of a mask from the rows of a TIFF.
 enum MaskBuilder {
-    /// One sample of at most 8 bits: a table of which values are lesion, and which values were seen.
+    /// One sample of at most 8 bits: which values are lesion, and which have occurred.
     Table { lesion: Box<[bool; 256]>, seen: Box<[bool; 256]>, mask: Bitmap },
-    /// One bit, most of the masks that there are: whole bytes at once, all bits as they are, turned round, all set or none.
+    /// One bit per pixel, the most common case, by whole bytes: `byte & keep ^ flip`.
     Bits { keep: u8, flip: u8, mask: Bitmap },
-    /// Values of grey or of colours.
+    /// Grey levels or colours.
     Levels(Levels),
 }
 
@@ -100,7 +100,7 @@ impl MaskBuilder {
                 for x in 0..width {
                     let samples = image.pixel(row, x);
                     if image.signed && samples[..image.samples].iter().any(|value| *value > image.most) {
-                        return Err("it has values below 0, and which of them mean a lesion is not known".to_owned());
+                        return Err("it has negative values, whose meaning is unknown".to_owned());
                     }
                     let shown = |value: u16| match image.colours {
                         Photometric::WhiteIsZero => image.most - value,

@@ -1,28 +1,27 @@
-//! Which pixels are lesion where values of grey or of colours say so, and whether the picture looks like a mask at all. Knows no
-//! format.
+//! Lesion pixels of a mask by grey level or colour, and whether the image looks like a mask at all. Knows no format.
 
 use super::{Mask, MaskValues, Threshold};
 use crate::data::bitmap::Bitmap;
 
-/// What values of a picture may mean.
+/// Meaning of an image's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scale {
-    /// From black to white.
+    /// Brightness, from black to white.
     Full,
-    /// Too few for that: numbers of classes, rather.
+    /// Class numbers: too few values for brightness.
     Numbers,
 }
 
-/// A mask that is being read, pixel by pixel.
+/// Builder of a mask, pixel by pixel.
 pub(super) struct Levels {
     threshold: Threshold,
     scale: Scale,
-    /// White.
+    /// Value of white.
     most: u16,
-    /// From which value on a pixel is lesion.
+    /// Lowest lesion value.
     least: u16,
     lesion: Bitmap,
-    /// From half of white on; kept where the pipeline says nothing of values.
+    /// Pixels above half of white; kept if the pipeline sets no threshold.
     half: Option<Bitmap>,
     seen: Few<[u16; 3]>,
     values: Few<u16>,
@@ -31,7 +30,7 @@ pub(super) struct Levels {
     between: u64,
 }
 
-/// Up to three different things of many.
+/// Up to three distinct values.
 struct Few<T>(Vec<T>);
 
 impl<T: PartialEq> Few<T> {
@@ -43,7 +42,7 @@ impl<T: PartialEq> Few<T> {
 }
 
 impl Levels {
-    /// Of the size of `empty`; `most` is white.
+    /// A builder of the size of `empty`; `most` is white.
     pub(super) fn new(empty: Bitmap, most: u16, threshold: Threshold, scale: Scale) -> Self {
         Self {
             threshold,
@@ -59,10 +58,10 @@ impl Levels {
         }
     }
 
-    /// Adds pixel (x, y) of that colour, and how opaque it is where that is said.
+    /// Adds pixel (x, y) with its colour, and its opacity if there is an alpha channel.
     pub(super) fn add(&mut self, x: usize, y: usize, colour: [u16; 3], alpha: Option<u16>) {
         let brightest = colour[0].max(colour[1]).max(colour[2]);
-        // Most pixels are black, and most are like the one before.
+        // Most pixels are black, and most equal the one before.
         if alpha == Some(0) || brightest == 0 {
             if self.seen.0.first() != Some(&[0; 3]) {
                 self.seen.add([0; 3]);
@@ -95,8 +94,8 @@ impl Levels {
         }
     }
 
-    /// What was read. Where the pipeline says nothing of values, every value but 0 is lesion; of a mask of more than two values up
-    /// to white, whose edges are soft, those from half of white on.
+    /// The finished mask. Without a threshold from the pipeline, every value but 0 is lesion; for a mask with more than two values up to
+    /// white, whose edges are soft, values from half of white on are.
     pub(super) fn mask(self) -> Mask {
         let pixels = (self.lesion.width() * self.lesion.height()) as u64;
         let many = self.values.0.len() > 2;
@@ -107,7 +106,7 @@ impl Levels {
             Threshold::Automatic if self.seen.0.len() > 2 => MaskValues::Many,
             Threshold::Automatic | Threshold::From(_) => MaskValues::Two,
         };
-        // What looks like a photograph may be a mask that is soft all over.
+        // What looks like a photograph may be a mask with soft edges throughout.
         let bits = self.half.filter(|_| many && white).unwrap_or(self.lesion);
         Mask { seen, ..Mask::released(bits) }
     }

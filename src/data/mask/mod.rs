@@ -1,4 +1,4 @@
-//! Lesion masks from files of any encoding, by what a pixel means.
+//! Lesion masks from files of any encoding: which pixels are lesion.
 
 mod from_tiff;
 mod levels;
@@ -12,21 +12,21 @@ use super::{decode, png_header, tiff};
 pub(super) use from_tiff::decoding_changed;
 use levels::{Levels, Scale};
 
-/// From which value on a pixel is lesion.
+/// Lowest value at which a mask pixel is lesion.
 ///
-/// Grey: from the value on, in 0..=255 (other depths in proportion; 1 means any value but 0). Colour: where any of red, green
-/// and blue is. Palette: where the colour of the pixel's index is; where neither of the first two colours is black, black is
-/// not the background, and any colour but that of index 0 is lesion. Where there is alpha, a transparent pixel is none.
+/// Grey: on the scale 0..=255, other depths in proportion; 1 means any value but 0. Colour: any of red, green and blue reaches it.
+/// Palette: the colour of the pixel's index reaches it; if neither of the first two colours is black, black is not the background and
+/// any colour but that of index 0 is lesion. Fully transparent pixels are never lesion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threshold {
-    /// The pipeline does not say: any value but 0, and of masks with soft edges half of white.
+    /// Not set by the pipeline: any value but 0, or half of white for masks with soft edges.
     Automatic,
     /// From this value on.
     From(u8),
 }
 
 impl Threshold {
-    /// The lowest lesion value where `most` is white.
+    /// Lowest lesion value if white is `most`.
     #[must_use]
     pub const fn level(self, most: u16) -> u16 {
         match self {
@@ -35,7 +35,7 @@ impl Threshold {
         }
     }
 
-    /// Which indices of a palette are lesion.
+    /// Whether each index of a palette is lesion; [`None`] for an empty palette.
     #[must_use]
     pub fn of_palette(self, palette: &[Colour]) -> Option<Vec<bool>> {
         let background = *palette.first()?;
@@ -49,36 +49,36 @@ impl Threshold {
         palette.iter().take(2).any(|colour| *colour == [0; 3])
     }
 
-    /// Whether a palette holds values of grey on black and nothing else, so that its indices are read as grey.
+    /// Whether a palette holds only grey levels on a black background, so that its indices are read as grey.
     fn is_grey_scale(palette: &[Colour]) -> bool {
         Self::black_first(palette) && palette.iter().all(|[red, green, blue]| red == green && green == blue)
     }
 }
 
-/// What a mask file holds.
+/// Content of a mask file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaskContent {
-    /// Lesion from a value on.
+    /// Lesion pixels, by a threshold.
     Lesion(Threshold),
-    /// How many pixels of the release each pixel stands for (what `preprocess` writes).
+    /// Number of native lesion pixels per pixel, as `preprocess` writes.
     Counts,
 }
 
-/// What the values of a mask look like.
+/// Kind of values found in a mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MaskValues {
-    /// One or two values, or the pipeline says from which one on a pixel is lesion.
+    /// One or two values, or a threshold set by the pipeline.
     #[default]
     Two,
-    /// More than two up to white: the edges are soft, and half of white was taken.
+    /// More than two values up to white: soft edges, thresholded at half of white.
     Soft,
-    /// More than two, all but the background taken.
+    /// More than two values, all but the background taken as lesion.
     Many,
-    /// Most pixels are neither black nor white.
+    /// Mostly neither black nor white.
     Photograph,
 }
 
-/// A mask: where the lesion is and how many pixels of the release that is.
+/// A lesion mask, and the number of native pixels behind each of its pixels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
     bits: Bitmap,
@@ -88,26 +88,26 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// A mask whose pixels are as released.
+    /// A mask at native resolution.
     #[must_use]
     pub const fn released(bits: Bitmap) -> Self {
         Self { bits, counts: None, seen: MaskValues::Two, turned: Orientation::UPRIGHT }
     }
 
-    /// A mask of a palette of which so many colours occur.
+    /// A palette mask in which so many colours occur.
     fn of_colours(bits: Bitmap, colours: usize) -> Self {
         Self { seen: if colours > 2 { MaskValues::Many } else { MaskValues::Two }, ..Self::released(bits) }
     }
 
-    /// The mask as its file says that it is to be shown.
+    /// The mask with the orientation of its file applied.
     fn shown(self, orientation: Orientation) -> Self {
         Self { bits: orientation.turn(self.bits), turned: orientation, ..self }
     }
 
-    /// A mask of which each pixel stands for some pixels of the release, row by row.
+    /// A mask from counts of native lesion pixels, row by row.
     ///
     /// # Panics
-    /// Where `counts` is not `width` x `height` long: a defect of the caller.
+    /// If the length of `counts` is not `width` x `height` (a bug in the caller).
     #[must_use]
     pub fn counted(width: usize, height: usize, counts: Vec<u16>) -> Self {
         assert_eq!(counts.len(), width * height, "counts of a {width} x {height} mask");
@@ -118,41 +118,40 @@ impl Mask {
         Self { counts: Some(counts), ..Self::released(bits) }
     }
 
-    /// Reads a mask file of any format that is known by its first bytes: TIFF and PNG, and JPEG where the pipeline says from which
-    /// value on a pixel is lesion.
+    /// Decodes a mask file, TIFF or PNG, or JPEG if the pipeline sets a threshold.
     ///
     /// # Errors
-    /// Says what is wrong with the file, in a few words.
+    /// A short description of what is wrong with the file.
     pub fn read(bytes: &[u8], content: MaskContent) -> Result<Self, String> {
         match content {
             MaskContent::Lesion(threshold) if tiff::begins(bytes) => from_tiff::read(bytes, threshold),
             MaskContent::Lesion(threshold) if bytes.starts_with(png_header::MAGIC) => pixels::of_png(bytes, threshold),
             MaskContent::Lesion(threshold) if decode::is_jpeg(bytes) => pixels::of_jpeg(bytes, threshold),
             MaskContent::Lesion(_) if bytes.is_empty() => Err("the file is empty".to_owned()),
-            MaskContent::Lesion(_) => Err("it does not begin as a PNG or TIFF".to_owned()),
+            MaskContent::Lesion(_) => Err("it is not a PNG or TIFF".to_owned()),
             MaskContent::Counts => pixels::counts(bytes),
         }
     }
 
-    /// What its values look like.
+    /// Kind of values found in the file.
     #[must_use]
     pub const fn seen(&self) -> MaskValues {
         self.seen
     }
 
-    /// How it was turned to be as shown.
+    /// Orientation applied when it was read.
     #[must_use]
     pub const fn turned(&self) -> Orientation {
         self.turned
     }
 
-    /// Where it is set.
+    /// Lesion pixels.
     #[must_use]
     pub const fn bits(&self) -> &Bitmap {
         &self.bits
     }
 
-    /// How many pixels of the release pixel (x, y) stands for.
+    /// Number of native lesion pixels behind pixel (x, y).
     #[must_use]
     pub fn native(&self, x: usize, y: usize) -> u16 {
         match &self.counts {
@@ -161,7 +160,7 @@ impl Mask {
         }
     }
 
-    /// How many pixels of the release are lesion within `rect`.
+    /// Number of native lesion pixels within `rect`.
     #[must_use]
     pub fn native_in(&self, rect: Rect) -> u32 {
         match &self.counts {

@@ -1,23 +1,26 @@
-//! Masks in PNG and JPEG, and the counts that macula itself writes.
+//! Masks in PNG and JPEG, and the pixel counts that `preprocess` writes.
 
 use std::io::Cursor;
 
 use super::{Levels, Mask, Scale, Threshold};
 use crate::data::bitmap::Bitmap;
+use crate::data::byte_source::ByteSource;
 use crate::data::colour::Colour;
 use crate::data::decode::Photograph;
 use crate::data::png_header;
-use crate::data::byte_source::ByteSource;
 use crate::data::tiff::MOST_PIXELS;
 
-/// Bytes of pixels that a byte of a file can stand for, however it is compressed.
+/// Upper bound of the compression ratio.
 const RATIO: usize = 4096;
 
-/// A mask in PNG. A palette is asked before its colours are: it says which of them is the background.
+/// Decodes a PNG mask. Palettes are not expanded to colours, since the index tells which one is the background.
 pub(super) fn of_png(bytes: &[u8], threshold: Threshold) -> Result<Mask, String> {
-    let header = png_header::header(ByteSource::Memory(bytes)).ok_or("it does not begin as a PNG")?;
+    let header = png_header::header(ByteSource::Memory(bytes)).ok_or("it is not a PNG")?;
     if header.frames > 1 {
-        return Err(format!("it is an animation of {} pictures, and which one is meant is not known", header.frames));
+        return Err(format!(
+            "it is an animation of {} frames; save the intended frame as a file of its own",
+            header.frames
+        ));
     }
     let wrong = |error: ::png::DecodingError| error.to_string();
     let limits = ::png::Limits { bytes: 9 * MOST_PIXELS };
@@ -25,7 +28,7 @@ pub(super) fn of_png(bytes: &[u8], threshold: Threshold) -> Result<Mask, String>
     let info = decoder.read_header_info().map_err(wrong)?;
     let (width, height) = (info.width as usize, info.height as usize);
     if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
-        return Err(format!("{width} x {height} pixels are more than a mask may have"));
+        return Err(format!("{width} x {height} pixels exceed the limit for masks"));
     }
     let unpacked = if header.indexed { ::png::Transformations::IDENTITY } else { ::png::Transformations::EXPAND };
     decoder.set_transformations(unpacked);
@@ -57,7 +60,7 @@ fn of_indices<'p>(
         let in_byte = 8 / bits;
         usize::from(row[x / in_byte] >> (8 - bits * (x % in_byte + 1))) & ((1 << bits) - 1)
     };
-    let outside = || "its pixels name colours that its palette does not have".to_owned();
+    let outside = || "some pixels have an index outside the palette".to_owned();
     if Threshold::is_grey_scale(palette) && bits > 1 {
         let mut levels = Levels::new(empty, 255, threshold, Scale::Full);
         for (y, row) in rows.enumerate() {
@@ -84,7 +87,7 @@ fn of_indices<'p>(
     Ok(Mask::of_colours(mask, seen.iter().filter(|seen| **seen).count()))
 }
 
-/// Of rows of grey or colours; `stored` is how many bits a sample has in the file.
+/// A mask from rows of grey or colour samples; `stored` is the number of bits per sample in the file.
 fn of_samples<'p>(
     rows: impl Iterator<Item = &'p [u8]>,
     samples: usize,
@@ -111,22 +114,22 @@ fn of_samples<'p>(
     levels.mask()
 }
 
-/// A mask in JPEG, which leaves no edge as it was: only where the pipeline says from which value on a pixel is lesion.
+/// Decodes a JPEG mask. JPEG blurs edges, so the pipeline must set a threshold.
 pub(super) fn of_jpeg(bytes: &[u8], threshold: Threshold) -> Result<Mask, String> {
     let Threshold::From(2..) = threshold else {
         return Err("it is a JPEG, which blurs masks".to_owned());
     };
     let mut picture = Photograph::default();
-    let turned = picture.decode_bytes(bytes).map_err(|fault| fault.to_string())?;
+    let info = picture.decode_bytes(bytes).map_err(|fault| fault.to_string())?;
     let empty = Bitmap::new(picture.width, picture.height);
     let mut levels = Levels::new(empty, 255, threshold, Scale::Full);
     for (i, colour) in picture.rgb.as_chunks::<3>().0.iter().enumerate() {
         levels.add(i % picture.width, i / picture.width, colour.map(u16::from), None);
     }
-    Ok(Mask { turned, ..levels.mask() })
+    Ok(Mask { turned: info.orientation, ..levels.mask() })
 }
 
-/// How many pixels of the release each pixel stands for, as `preprocess` writes it.
+/// Decodes counts of native lesion pixels, as `preprocess` writes them.
 pub(super) fn counts(bytes: &[u8]) -> Result<Mask, String> {
     let mut reader = image::ImageReader::new(Cursor::new(bytes));
     reader = reader.with_guessed_format().map_err(|error| error.to_string())?;
@@ -137,11 +140,11 @@ pub(super) fn counts(bytes: &[u8]) -> Result<Mask, String> {
     reader.limits(limits);
     let picture = reader.decode().map_err(|error| error.to_string())?;
     let (width, height) = (picture.width() as usize, picture.height() as usize);
-    // Never through a conversion: those scale 8 bits to 16.
+    // No conversion: it would scale 8 bits to 16.
     let counts = match picture {
         image::DynamicImage::ImageLuma8(grey) => grey.into_raw().into_iter().map(u16::from).collect(),
         image::DynamicImage::ImageLuma16(grey) => grey.into_raw(),
-        _ => return Err("counts of pixels are grey".to_owned()),
+        _ => return Err("pixel counts must be grey".to_owned()),
     };
     Ok(Mask::counted(width, height, counts))
 }

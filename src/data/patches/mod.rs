@@ -1,11 +1,11 @@
-//! Patch sets: rows of labels in Parquet, pixels in safetensors, for each photograph one part and one shard.
+//! Patch sets: labels in Parquet and pixels in safetensors, one part and one shard per photograph.
 //!
 //! The tree of a set: `set.json` ([`SetInfo`]), `parts/PHOTOGRAPH.parquet` (one row per patch) and
 //! `shards/PHOTOGRAPH.safetensors` (`pixels` u8, N x S x S x 3 with S = size + 2 margin; `masks` u8, N x C x ceil(S*S/8) bits,
-//! most significant first, where masks are kept). A derived set (filter, split, rebalance) has new parts and names the shards
-//! of its source, so that nothing is copied; its rows say which row of the shard they are.
+//! most significant first, if masks are kept). A derived set (filter, split, rebalance) has new parts and refers to the shards of its
+//! source, so pixels are not copied; its rows hold their row number in the shard.
 //!
-//! In Python: `pandas.read_parquet("parts")` reads all rows (a label is 1, 0, or null where it is unknown; the histogram is a
+//! In Python: `pandas.read_parquet("parts")` reads all rows (a label is 1, 0, or null if it is unknown; the histogram is a
 //! list of 256), and `safetensors.numpy.load_file("shards/NAME.safetensors")["pixels"][index]` is the patch of a row.
 
 mod part;
@@ -26,21 +26,21 @@ use crate::store::{Entry, Objects, Tree};
 /// `set.json` of a patch set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SetInfo {
-    /// Lesion classes in the order of the labels.
+    /// Lesion classes in label order.
     pub classes: Vec<String>,
     /// Side of a patch, px.
     pub size: u32,
-    /// Context kept around each patch in the shard, px on each side.
+    /// Context around each patch in the shard, px on each side.
     pub margin: u32,
     /// Whether the shards hold masks.
     pub masks: bool,
-    /// Side of one pixel in native pixels of the release.
+    /// Side of one pixel in native pixels.
     pub scale: u32,
-    /// Whether rows were drawn, so that prevalence is no longer natural (then it can't be evaluated on).
+    /// Whether rows were resampled, so that prevalence is no longer natural and the set must not be evaluated on.
     pub resampled: bool,
-    /// The label rule: fewest mask pixels, as released.
+    /// Label rule: minimum number of native mask pixels.
     pub min_pixels: u32,
-    /// The label rule: least share of the patch's area.
+    /// Label rule: minimum fraction of the patch's area.
     #[serde(rename = "min_share")]
     pub min_fraction: f64,
 }
@@ -49,38 +49,38 @@ impl SetInfo {
     /// Writes `set.json`.
     ///
     /// # Errors
-    /// As the store's.
+    /// Store errors.
     pub fn write(&self, objects: &Objects) -> Result<Entry, StageError> {
         let text = serde_json::to_vec(self).map_err(|error| StageError::Bug(error.to_string()))?;
         Ok(objects.put(&text)?)
     }
 
-    /// Side of a patch in the shard: the patch and its margin on both sides, px.
+    /// Side of a patch in the shard, margins included, px.
     #[must_use]
     pub fn side(&self) -> usize {
         (self.size + 2 * self.margin) as usize
     }
 }
 
-/// What is known of one lesion in one patch.
+/// Label of one lesion class in one patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Label {
-    /// Annotated and not there.
+    /// Annotated and absent.
     Absent,
-    /// There.
+    /// Present.
     Present,
     /// Not annotated.
     Unknown,
 }
 
-/// What a patch is as a whole.
+/// Health of a patch over all classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
     /// All classes known and absent.
     Healthy,
     /// At least one class present.
     Lesion,
-    /// Neither can be said.
+    /// No class known to be present, and some unknown.
     Undetermined,
 }
 
@@ -93,24 +93,24 @@ pub struct PatchRow {
     pub y: u32,
     /// Its row in the shard.
     pub index: u32,
-    /// How often it stands in a resampled set; 1 elsewhere.
+    /// Number of copies in a resampled set; 1 elsewhere.
     pub copies: u32,
-    /// One label per class.
+    /// Label of each class.
     pub labels: Vec<Label>,
-    /// Mask pixels per class in native pixels; 0 where unknown.
+    /// Native mask pixels per class; 0 if unknown.
     pub mask_pixels: Vec<u32>,
-    /// For each class: distance from the patch's centre to the nearest mask pixel, px; NaN where there is none.
+    /// Distance from the patch's centre to the nearest mask pixel per class, px; NaN if there is none.
     pub mask_distance: Vec<f32>,
     /// Mean of R, G and B over the patch, 0..255.
     pub mean: [f32; 3],
     /// Standard deviation of R, G and B over the patch.
     pub deviation: [f32; 3],
-    /// How many pixels have round-down((R+G+B)/3) = 0, 1, … 255.
+    /// Number of pixels with floor((R+G+B)/3) = 0, 1, … 255.
     pub histogram: Arc<[u32; 256]>,
 }
 
 impl PatchRow {
-    /// What the patch is as a whole.
+    /// Health of the patch over all classes.
     #[must_use]
     pub fn health(&self) -> Health {
         if self.labels.contains(&Label::Present) {
@@ -123,18 +123,18 @@ impl PatchRow {
     }
 }
 
-/// The patches of one photograph.
+/// Patches of one photograph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     /// The photograph's name.
     pub photograph: String,
     /// Its digest.
     pub digest: Digest,
-    /// Its patient, where known.
+    /// Its patient, if known.
     pub patient: Option<String>,
-    /// Its side of the data set's own split, where there is one.
+    /// Its set in the data set's official split, if there is one.
     pub official: Option<Official>,
-    /// Where the pixels are; [`Part::NO_SHARD`] where it is read from a set that has no rows of it.
+    /// Its shard; [`Part::NO_SHARD`] if read from a set that holds none of its patches.
     pub shard: Entry,
     /// The patches.
     pub rows: Vec<PatchRow>,
@@ -156,7 +156,7 @@ impl Part {
 /// A patch set in memory, without its pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PatchSet {
-    /// What holds for all patches.
+    /// Properties of all patches.
     pub info: SetInfo,
     /// One part per photograph, sorted by name; a part may be empty.
     pub parts: Vec<Part>,
@@ -179,10 +179,10 @@ impl PatchSet {
         Ok(Self { info, parts })
     }
 
-    /// Writes the parts and names the shards they use; a photograph without rows keeps its (empty) part and names no shard.
+    /// Writes the parts and refers to their shards; a photograph without rows keeps its empty part and has no shard.
     ///
     /// # Errors
-    /// As the store's.
+    /// Store errors.
     pub fn write(&self, objects: &Objects) -> Result<Tree, StageError> {
         let write = |part: &Part| part.write(&self.info, objects);
         let parts: Vec<Tree> = self.parts.par_iter().map(write).collect::<Result<_, _>>()?;
@@ -192,13 +192,13 @@ impl PatchSet {
         Ok(tree)
     }
 
-    /// How many patches (with copies) it holds.
+    /// Number of patches, copies included.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.parts.iter().flat_map(|part| &part.rows).map(|row| u64::from(row.copies)).sum()
     }
 
-    /// Whether it holds none.
+    /// Whether it holds no patch.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -206,5 +206,5 @@ impl PatchSet {
 }
 
 fn foreign(reason: &str) -> StageError {
-    StageError::input("foreign-table", format!("not a patch set of this macula: {reason}"))
+    StageError::input("foreign-table", format!("not a patch set written by macula: {reason}"))
 }

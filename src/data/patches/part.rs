@@ -1,9 +1,9 @@
-//! The part of one photograph as a Parquet table.
+//! Parquet table of the patches of one photograph.
 //!
 //! Columns: `photograph`, `digest`, `patient`, `official` (`train`, `valid`, `test` or null), `x`, `y`, `index`, `copies`; for
-//! each class `CLASS` (1, 0, null where unknown), `CLASS_pixels` (null where unknown), `CLASS_distance` (null where there is
-//! no mask pixel); `mean_r`, `mean_g`, `mean_b`, `deviation_r`, `deviation_g`, `deviation_b`; `histogram` (a list of 256). What
-//! holds for the photograph stands in the footer too, so that a part without rows keeps it.
+//! each class `CLASS` (1, 0, null if unknown), `CLASS_pixels` (null if unknown), `CLASS_distance` (null if there is
+//! no mask pixel); `mean_r`, `mean_g`, `mean_b`, `deviation_r`, `deviation_g`, `deviation_b`; `histogram` (a list of 256). Facts about
+//! the photograph are also in the footer, so that a part without rows keeps them.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ impl Part {
     /// The shard of a part that was read from a set holding none of its patches.
     pub const NO_SHARD: Entry = Entry { digest: Digest::from_bytes([0; 32]), size: 0 };
 
-    /// Writes the part, and names it and its shard as in a patch set's tree.
+    /// Writes the part and returns it and its shard as entries of a patch set's tree.
     ///
     /// # Errors
-    /// As the store's.
+    /// Store errors.
     pub fn write(&self, info: &SetInfo, objects: &Objects) -> Result<Tree, StageError> {
         let mut tree = Tree::default();
         tree.insert(format!("parts/{}.parquet", self.photograph), objects.put(&self.to_parquet(info)?)?);
@@ -36,12 +36,12 @@ impl Part {
     /// The part as a Parquet file.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where a row has not one label per class.
+    /// [`StageError::Bug`] if a row does not have one label per class.
     pub fn to_parquet(&self, info: &SetInfo) -> Result<Vec<u8>, StageError> {
         let classes = info.classes.len();
         let fits = |row: &PatchRow| [row.labels.len(), row.mask_pixels.len(), row.mask_distance.len()] == [classes; 3];
         if !self.rows.iter().all(fits) {
-            return Err(StageError::Bug(format!("a patch of `{}` has not one label per class", self.photograph)));
+            return Err(StageError::Bug(format!("a patch of `{}` does not have one label per class", self.photograph)));
         }
         let digest = self.digest.to_string();
         let mut facts = vec![("digest", digest.as_str())];
@@ -79,10 +79,10 @@ impl Part {
         table.to_parquet_with(&facts).map_err(|error| StageError::Bug(error.to_string()))
     }
 
-    /// Reads the part of the photograph `name` from a Parquet file; `shard` is what the set's tree names for it.
+    /// Reads the part of photograph `name` from a Parquet file; `shard` is its shard in the set's tree.
     ///
     /// # Errors
-    /// `foreign-table` where the bytes are none of macula's.
+    /// `foreign-table` if macula did not write the bytes.
     pub fn from_parquet(name: &str, bytes: &[u8], info: &SetInfo, shard: Option<&Entry>) -> Result<Self, StageError> {
         let wrong = |error: TableError| foreign(&format!("the part of `{name}`: {error}"));
         let (table, facts) = Columns::from_parquet_with(bytes).map_err(wrong)?;
@@ -115,13 +115,15 @@ impl Part {
                 mask_distance: distance.iter().map(|column| column[i]).collect(),
                 mean: mean[i],
                 deviation: deviation[i],
-                histogram: Arc::new(counts.as_slice().try_into().map_err(|_| foreign("a histogram has not 256 bins"))?),
+                histogram: Arc::new(
+                    counts.as_slice().try_into().map_err(|_| foreign("a histogram does not have 256 bins"))?,
+                ),
             })
         };
         let histograms = table.count_lists("histogram").map_err(wrong)?;
         Ok(Self {
             photograph: name.to_owned(),
-            digest: digest.ok_or_else(|| foreign(&format!("the part of `{name}` names no digest")))?,
+            digest: digest.ok_or_else(|| foreign(&format!("the part of `{name}` has no digest")))?,
             patient: facts.get("patient").cloned(),
             official: official.transpose()?,
             shard: shard.copied().unwrap_or(Self::NO_SHARD),

@@ -1,4 +1,4 @@
-//! The pixels of one photograph's patches, as a safetensors file without metadata.
+//! Pixels of one photograph's patches, as a safetensors file without metadata.
 
 use safetensors::SafeTensors;
 
@@ -6,7 +6,7 @@ use super::{Part, SetInfo, foreign};
 use crate::stage::StageError;
 use crate::store::{Blob, Objects};
 
-/// The pixels of one part, mapped and verified.
+/// Pixels of one part, memory-mapped and verified.
 #[derive(Debug)]
 pub struct Shard {
     blob: Blob,
@@ -18,17 +18,17 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Opens the shard of `part`, verifying it once.
+    /// Opens the shard of `part` and verifies it once.
     ///
     /// # Errors
-    /// As [`Objects::read`]; `foreign-table` where its shapes are not what `info` says.
+    /// As [`Objects::read`]; `foreign-table` if its shapes do not match `info`.
     pub fn open(part: &Part, info: &SetInfo, objects: &Objects) -> Result<Self, StageError> {
         let (side, classes) = (info.side(), info.classes.len());
         if part.rows.is_empty() {
             return Ok(Self { blob: Blob::Owned(Vec::new()), pixels: 0, masks: None, rows: 0, classes, side });
         }
         let blob = objects.read(&part.shard)?;
-        let wrong = || foreign(&format!("the shard of `{}` does not hold what `set.json` says", part.photograph));
+        let wrong = || foreign(&format!("the shard of `{}` does not match `set.json`", part.photograph));
         let tensors = SafeTensors::deserialize(&blob).map_err(|_| wrong())?;
         let place = |name: &str, shape: &[usize]| {
             let tensor = tensors.tensor(name).ok().filter(|tensor| tensor.shape().get(1..) == Some(shape));
@@ -45,13 +45,13 @@ impl Shard {
         Ok(Self { blob, pixels, masks, rows, classes, side })
     }
 
-    /// Side of a patch with its margin, px.
+    /// Side of a patch, margins included, px.
     #[must_use]
     pub const fn side(&self) -> usize {
         self.side
     }
 
-    /// How many patches it holds; a derived set may use fewer of them.
+    /// Number of patches in the shard; a derived set may use fewer.
     #[must_use]
     pub const fn rows(&self) -> usize {
         self.rows
@@ -64,7 +64,7 @@ impl Shard {
         &self.blob[self.pixels + index as usize * size..][..size]
     }
 
-    /// Mask bits of shard row `index` for class `class`: S x S bits, most significant first; [`None`] where masks are not kept.
+    /// Mask bits of shard row `index` for class `class`: S x S bits, most significant first; [`None`] if masks are not kept.
     #[must_use]
     pub fn mask(&self, index: u32, class: usize) -> Option<&[u8]> {
         let size = mask_bytes(self.side);
@@ -72,8 +72,8 @@ impl Shard {
     }
 }
 
-/// The head of a shard's file of `rows` patches: after it come all pixels, N x S x S x 3, then, where masks are kept, all mask
-/// bits, N x C x ceil(S*S/8).
+/// Header of the shard file of `rows` patches, followed by all pixels, N x S x S x 3, and, if masks are kept, all mask bits,
+/// N x C x ceil(S*S/8).
 #[must_use]
 pub fn shard_head(rows: usize, info: &SetInfo) -> Vec<u8> {
     let (side, classes) = (info.side(), info.classes.len());
@@ -91,7 +91,7 @@ pub fn shard_head(rows: usize, info: &SetInfo) -> Vec<u8> {
     [(head.len() as u64).to_le_bytes().as_slice(), &head].concat()
 }
 
-/// The bytes of a small shard that is made in memory: pixels and masks are filled in place.
+/// Bytes of a small shard built in memory, with pixels and masks filled in place.
 #[derive(Debug)]
 pub struct ShardBytes {
     bytes: Vec<u8>,
@@ -111,7 +111,7 @@ impl ShardBytes {
         Self { bytes, pixels, masks }
     }
 
-    /// The pixels, N x S x S x 3, and the mask bits, N x C x ceil(S*S/8) (empty where masks are not kept).
+    /// Pixels, N x S x S x 3, and mask bits, N x C x ceil(S*S/8) (empty if masks are not kept).
     pub fn parts(&mut self) -> (&mut [u8], &mut [u8]) {
         let (before, masks) = self.bytes.split_at_mut(self.masks);
         (&mut before[self.pixels..], masks)
@@ -124,7 +124,7 @@ impl ShardBytes {
     }
 }
 
-/// Bytes of one patch's mask of one class; `side` counts the margin too.
+/// Number of bytes of one patch's mask of one class; `side` includes the margins.
 #[must_use]
 pub const fn mask_bytes(side: usize) -> usize {
     (side * side).div_ceil(8)

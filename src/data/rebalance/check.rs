@@ -1,15 +1,14 @@
-//! Did rebalancing do what was asked? Compared by counts alone, so that it would tell of any way of doing it: in the
-//! report that macula serves, nobody saw that the stage had not done what its name said.
+//! Checks the result of rebalancing against the request, by counts only, so that any method of rebalancing can be checked.
 
-use crate::base::figure::thousands;
 use super::{LesionSampling, RebalanceSpec, healthy_wanted};
+use crate::base::figure::thousands;
 use crate::data::counts::PatchCounts;
 use crate::stage::Warning;
 
-/// Overshoot is told from this share of the target on.
+/// Overshoot is reported from this fraction of the target on.
 const OVERSHOOT: f64 = 0.10;
 
-/// How many positives each class should have afterwards, by the counts before; [`None`] where that was not asked.
+/// Target number of positives per class, by the counts before; [`None`] if none was requested.
 #[must_use]
 pub fn target(lesions: LesionSampling, before: &[u64]) -> Option<u64> {
     match lesions {
@@ -20,14 +19,14 @@ pub fn target(lesions: LesionSampling, before: &[u64]) -> Option<u64> {
     }
 }
 
-/// What the user should know of a set that was rebalanced from counts `before` to counts `after`.
+/// Warnings about a set rebalanced from counts `before` to counts `after`.
 #[must_use]
 pub fn check(recipe: &RebalanceSpec, classes: &[String], before: &PatchCounts, after: &PatchCounts) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |code: &str, text: String| warnings.push(Warning { code: code.to_owned(), text });
     for (class, had) in classes.iter().zip(&before.positives) {
         if *had == 0 && recipe.lesions != LesionSampling::Keep {
-            warn("class-without-positives", format!("`{class}` has no positive patch and is left out of the balance"));
+            warn("class-without-positives", format!("`{class}` has no positive patch and is ignored in balancing"));
         }
     }
     if let Some(target) = target(recipe.lesions, &before.positives) {
@@ -36,26 +35,26 @@ pub fn check(recipe: &RebalanceSpec, classes: &[String], before: &PatchCounts, a
             let (target_text, has_text) = (thousands(target), thousands(*has));
             if !over && had == has && *had > target {
                 let text =
-                    format!("`{class}` is unchanged: {has_text} positives before and after, asked for {target_text}");
+                    format!("`{class}` is unchanged: {has_text} positives before and after, target {target_text}");
                 warn("class-unchanged", text);
             } else if *had > 0 && *has as f64 > target as f64 * (1.0 + OVERSHOOT) {
                 let percent = 100.0 * (*has as f64 / target as f64 - 1.0);
                 warn(
                     "overshoot",
                     format!(
-                        "`{class}` has {has_text} positives, {percent:.0} % over the {target_text} asked for: they ride on patches {} rarer classes",
+                        "`{class}` has {has_text} positives, {percent:.0} % above the target of {target_text}: they occur on patches {} rarer classes",
                         if over { "repeated for" } else { "kept for" }
                     ),
                 );
             } else if *had > 0 && *has < target.min(if over { u64::MAX } else { *had }) {
                 let why = if over {
-                    "its patches stand as often as `at-most` lets them"
+                    "its patches are repeated as often as `at-most` allows"
                 } else {
-                    "its other patches carry rarer classes, which have enough"
+                    "its other patches carry rarer classes that have reached their target"
                 };
                 warn(
                     "under-target",
-                    format!("`{class}` has {has_text} positives, not the {target_text} asked for: {why}"),
+                    format!("`{class}` has {has_text} positives, below the target of {target_text}: {why}"),
                 );
             }
         }
@@ -64,7 +63,7 @@ pub fn check(recipe: &RebalanceSpec, classes: &[String], before: &PatchCounts, a
         warn(
             "ratio-not-reached",
             format!(
-                "{} healthy patches beside {} with a lesion, asked for {} ({:?} per lesion patch); there were {}",
+                "{} healthy patches for {} with a lesion, target {} ({:?} per lesion patch); {} were available",
                 thousands(after.healthy),
                 thousands(after.lesion),
                 thousands(wanted),

@@ -1,11 +1,11 @@
-//! How often each lesion patch stands in the rebalanced set.
+//! Number of copies of each lesion patch in the rebalanced set.
 
 use super::LesionSampling;
 use crate::base::Streams;
 use crate::data::counts::PatchCounts;
-use crate::data::patches::{Health, Label, PatchSet, PatchRow};
+use crate::data::patches::{Health, Label, PatchRow, PatchSet};
 
-/// For each part and row its copies; 0 for what is left out and for every patch without a lesion.
+/// Copies for each part and row; 0 for dropped patches and for every patch without a lesion.
 pub(super) fn copies(set: &PatchSet, lesions: LesionSampling, streams: &Streams) -> Vec<Vec<u32>> {
     let before = PatchCounts::of(set).positives;
     match lesions {
@@ -21,14 +21,14 @@ pub(super) fn copies(set: &PatchSet, lesions: LesionSampling, streams: &Streams)
     }
 }
 
-/// Classes by ascending count, the earlier of two equals first; those without a positive are left out.
+/// Classes by ascending count, ties in class order; classes without a positive are omitted.
 fn ascending(before: &[u64]) -> Vec<usize> {
     let mut classes: Vec<usize> = (0..before.len()).filter(|class| before[*class] > 0).collect();
     classes.sort_by_key(|class| (before[*class], *class));
     classes
 }
 
-/// Rows that satisfy `holds`, as (part, row), in the order of a seeded hash of the patch's id.
+/// Rows that satisfy `holds`, as (part, row), ordered by a seeded hash of the patch's id.
 fn shuffled(set: &PatchSet, streams: &Streams, holds: impl Fn(&PatchRow) -> bool) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (at, part) in set.parts.iter().enumerate() {
@@ -41,8 +41,8 @@ fn shuffled(set: &PatchSet, streams: &Streams, holds: impl Fn(&PatchRow) -> bool
     found.into_iter().map(|(_, _, place)| place).collect()
 }
 
-/// Walks the classes from the rarest: of those patches that no rarer class has had its pick of, as many are taken as bring
-/// the class to `limit`. Patches taken for rarer classes count.
+/// Goes through the classes from the rarest and takes patches without any rarer class until the class reaches `limit`. Patches taken
+/// for rarer classes count.
 fn limited(set: &PatchSet, before: &[u64], limit: u64, streams: &Streams) -> Vec<Vec<u32>> {
     let mut copies: Vec<Vec<u32>> = set.parts.iter().map(|part| vec![0; part.rows.len()]).collect();
     let mut running = vec![0_u64; before.len()];
@@ -64,8 +64,8 @@ fn limited(set: &PatchSet, before: &[u64], limit: u64, streams: &Streams) -> Vec
     copies
 }
 
-/// Walks the classes from the rarest: its patches get one more copy each, round after round, until the class reaches `goal`
-/// or every one of them stands `at_most` times.
+/// Goes through the classes from the rarest and gives each of its patches one more copy, round after round, until the class reaches
+/// `goal` or each patch has `at_most` copies.
 fn repeated(set: &PatchSet, before: &[u64], goal: u64, at_most: u32, streams: &Streams) -> Vec<Vec<u32>> {
     let mut copies = copies(set, LesionSampling::Keep, streams);
     let mut running = before.to_vec();

@@ -1,7 +1,7 @@
-//! Changing how often lesions and healthy patches stand in a training set. Knows labels, no pixels.
+//! Rebalancing of lesion and healthy patches in a training set. Knows labels, but no pixels.
 //!
-//! Every choice is by a seeded rank of the patch's own id (photograph's digest, x, y, size): the order of photographs does not
-//! matter, and a patch keeps its rank when others come or go.
+//! Every choice is by a seeded rank of the patch's id (photograph's digest, x, y, size): the order of photographs does not matter, and a
+//! patch keeps its rank when others are added or removed.
 
 mod check;
 mod lesions;
@@ -11,43 +11,43 @@ use crate::base::Streams;
 
 pub use check::{check, target};
 
-/// What happens to lesion patches.
+/// Sampling of lesion patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LesionSampling {
-    /// All stay.
+    /// Keep all.
     Keep,
-    /// As many positives per class as the rarest class has.
+    /// Reduce each class to the number of positives of the rarest class.
     Undersample,
-    /// At most so many positives per class.
+    /// At most this many positives per class.
     Cap(u64),
-    /// Patches of rarer classes are repeated, none more than `at_most` times, up to the most frequent class.
+    /// Repeat patches of rarer classes, each at most `at_most` times, up to the most frequent class.
     Oversample {
-        /// No patch stands more often than this.
+        /// Maximum number of copies of a patch.
         at_most: u32,
     },
 }
 
-/// What happens to patches of which some class is unknown and none is present.
+/// Handling of patches with an unknown class and none present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undetermined {
-    /// They are left out.
+    /// Drop them.
     Drop,
-    /// They stay.
+    /// Keep them.
     Keep,
 }
 
-/// What was asked for.
+/// Parameters of rebalancing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RebalanceSpec {
-    /// Of lesion patches.
+    /// Sampling of lesion patches.
     pub lesions: LesionSampling,
-    /// Healthy patches per lesion patch kept; all where [`None`].
+    /// Healthy patches per lesion patch kept; all if [`None`].
     pub healthy_per_lesion_patch: Option<f64>,
-    /// Of undetermined patches.
+    /// Handling of undetermined patches.
     pub undetermined: Undetermined,
 }
 
-/// The rebalanced set: the same photographs, fewer or repeated rows in their old order, and `resampled` set.
+/// The rebalanced set: the same photographs, with fewer or repeated rows in their original order, and `resampled` set.
 #[must_use]
 pub fn rebalance(set: &PatchSet, recipe: &RebalanceSpec, streams: &Streams) -> PatchSet {
     let mut copies = lesions::copies(set, recipe.lesions, streams);
@@ -73,14 +73,14 @@ pub fn rebalance(set: &PatchSet, recipe: &RebalanceSpec, streams: &Streams) -> P
     out
 }
 
-/// How many healthy patches the recipe asks for beside `lesion_patches`; [`None`] where it asks for all.
+/// Number of healthy patches requested for `lesion_patches`; [`None`] for all.
 #[must_use]
 pub fn healthy_wanted(recipe: &RebalanceSpec, lesion_patches: u64) -> Option<u64> {
     recipe.healthy_per_lesion_patch.map(|ratio| (ratio * lesion_patches as f64).round() as u64)
 }
 
-/// Draws `wanted` healthy rows without replacement, from each photograph in proportion to what it has: its whole share, and
-/// the rest by largest remainder (Hamilton), equal remainders by seeded rank of the photograph.
+/// Draws `wanted` healthy rows without replacement, in proportion to each photograph's number of them: the integer part of its quota,
+/// and the rest by largest remainder (Hamilton), ties by seeded rank of the photograph.
 fn draw_healthy(set: &PatchSet, wanted: u64, streams: &Streams) -> Vec<Vec<bool>> {
     let healthy: Vec<Vec<usize>> = set
         .parts

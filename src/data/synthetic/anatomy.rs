@@ -1,19 +1,19 @@
-//! What belongs to a patient's eye: pigmentation, optic disc, macula. Lengths in radii of the field of view.
+//! Anatomy of a patient's eye: pigmentation, optic disc, macula. Lengths in radii of the field of view.
 
 use super::between;
 use crate::base::Streams;
 
-/// Which eye.
+/// Laterality of an eye.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Laterality {
-    /// The right eye: the optic disc is right of the fovea.
+    /// Right eye: the optic disc is right of the fovea.
     Right,
-    /// The left eye.
+    /// Left eye.
     Left,
 }
 
 impl Laterality {
-    /// The eye on the `turn`th photograph of a patient (from 0): right, left, right again.
+    /// Laterality of the `turn`th photograph of a patient (from 0): right, left, right, …
     #[must_use]
     pub const fn of(turn: u64) -> Self {
         if turn.is_multiple_of(2) { Self::Right } else { Self::Left }
@@ -23,7 +23,7 @@ impl Laterality {
 /// A colour: red, green, blue, 0..1 on the photograph's scale.
 pub(super) type LinearRgb = [f32; 3];
 
-/// A place or a direction on the retina.
+/// A position or direction on the retina.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RetinaPoint {
     pub(super) x: f32,
@@ -56,7 +56,7 @@ impl RetinaPoint {
         self.dot(self).sqrt()
     }
 
-    /// The same direction with length 1; (1, 0) for the null vector.
+    /// The unit vector in the same direction; (1, 0) for the null vector.
     pub(super) fn normalised(self) -> Self {
         let length = self.length();
         if length > 0.0 { Self::new(self.x / length, self.y / length) } else { Self::new(1.0, 0.0) }
@@ -66,13 +66,13 @@ impl RetinaPoint {
         Self::new(self.x * times, self.y * times)
     }
 
-    /// Turned by `angle` radians.
+    /// Rotated by `angle` radians.
     pub(super) fn rotated(self, angle: f32) -> Self {
         let turn = Self::unit(angle);
         Self::new(self.x * turn.x - self.y * turn.y, self.x * turn.y + self.y * turn.x)
     }
 
-    /// A quarter turn.
+    /// Rotated by a quarter turn.
     pub(super) const fn turned(self) -> Self {
         Self::new(-self.y, self.x)
     }
@@ -82,28 +82,28 @@ impl RetinaPoint {
 pub(super) struct Eye {
     patient: u64,
     side: Laterality,
-    /// Colour of the retina away from everything.
+    /// Base colour of the retina.
     pub(super) ground: LinearRgb,
-    /// How strongly the choroid's vessels shine through, 0..1: more in pale eyes.
+    /// Visibility of choroidal vessels, 0..1: higher in pale eyes.
     pub(super) choroid: f32,
-    /// How dark the macula is, and how far it reaches.
+    /// Darkness of the macula.
     pub(super) macula: f32,
     pub(super) macula_radius: f32,
     /// Centre of the optic disc.
     pub(super) disc: RetinaPoint,
     pub(super) disc_radius: f32,
     pub(super) disc_colour: LinearRgb,
-    /// The cup's radius against the disc's.
+    /// Cup-to-disc ratio of radii.
     pub(super) cup: f32,
-    /// Pale ring of atrophy around the disc, 0..1.
+    /// Peripapillary atrophy, 0..1.
     pub(super) halo: f32,
-    /// How much vessels wind, 1 in the middle.
+    /// Tortuosity of vessels, 1 on average.
     pub(super) tortuosity: f32,
-    /// How wide vessels are, 1 in the middle.
+    /// Calibre of vessels, 1 on average.
     pub(super) calibre: f32,
     /// Height of the temporal arcades above and below the fovea.
     pub(super) arcade: f32,
-    /// Shine of nerve fibres along the arcades, as in the young, 0..1.
+    /// Nerve fibre layer reflex along the arcades, as in young eyes, 0..1.
     pub(super) sheen: f32,
 }
 
@@ -143,12 +143,12 @@ impl Eye {
         }
     }
 
-    /// Names the eye, for streams of its own.
+    /// Identity of the eye, for its random streams.
     pub(super) fn id(&self) -> [u8; 9] {
         id(self.patient, self.side)
     }
 
-    /// The direction of the nerve fibres at `p`: around the fovea on its side of the disc, away from the disc elsewhere.
+    /// Direction of nerve fibres at `p`: around the fovea temporal to the disc, away from the disc elsewhere.
     pub(super) fn fibres(&self, p: RetinaPoint) -> RetinaPoint {
         let away = p.minus(self.disc).normalised();
         let around = p.normalised().turned();

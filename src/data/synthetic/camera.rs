@@ -1,17 +1,17 @@
-//! The camera: where it looks, how the light falls, focus, noise, and the black surround.
+//! The camera: gaze, illumination, focus, noise, and the black background.
 
-use super::anatomy::{RetinaPoint, Laterality};
-use super::retina_image::RetinaImage;
+use super::anatomy::{Laterality, RetinaPoint};
 use super::noise::{Lattice, nearly_normal};
+use super::retina_image::RetinaImage;
 use super::{between, smoothstep};
 use crate::base::random::Stream;
 
-/// How the retina lies in the photograph.
+/// Position of the retina in the photograph.
 pub(super) struct Framing {
-    /// Width and height.
+    /// Width and height, px.
     pub(super) size: usize,
     centre_px: RetinaPoint,
-    /// Radius of the field of view: one unit of length on the retina.
+    /// Radius of the field of view, px: the unit of length on the retina.
     pub(super) radius_px: f32,
     turn: RetinaPoint,
     mirror: f32,
@@ -23,7 +23,10 @@ impl Framing {
         let side_px = size as f32;
         Self {
             size: size as usize,
-            centre_px: RetinaPoint::new(side_px * between(stream, 0.488, 0.512), side_px * between(stream, 0.488, 0.512)),
+            centre_px: RetinaPoint::new(
+                side_px * between(stream, 0.488, 0.512),
+                side_px * between(stream, 0.488, 0.512),
+            ),
             radius_px: side_px * between(stream, 0.465, 0.505),
             turn: RetinaPoint::unit(between(stream, -0.12, 0.12)),
             mirror: if side == Laterality::Right { 1.0 } else { -1.0 },
@@ -31,7 +34,7 @@ impl Framing {
         }
     }
 
-    /// The place on the retina seen at a pixel's coordinates.
+    /// Retinal position at a pixel's coordinates.
     pub(super) fn retina(&self, x_px: f32, y_px: f32) -> RetinaPoint {
         let x = (x_px - self.centre_px.x) / self.radius_px;
         let y = (y_px - self.centre_px.y) / self.radius_px;
@@ -39,7 +42,7 @@ impl Framing {
         RetinaPoint::new(turned.x * self.mirror, turned.y).plus(self.gaze, 1.0)
     }
 
-    /// Where a place of the retina is seen, px.
+    /// Pixel coordinates of a retinal position.
     pub(super) fn pixel(&self, place: RetinaPoint) -> RetinaPoint {
         let seen = place.minus(self.gaze);
         let (x, y) = (seen.x * self.mirror, seen.y);
@@ -47,12 +50,12 @@ impl Framing {
         self.centre_px.plus(turned, self.radius_px)
     }
 
-    /// Distance of a pixel from the centre of the field, in its radii.
+    /// Distance of a pixel from the centre of the field of view, in its radii.
     fn off_centre(&self, x_px: f32, y_px: f32) -> f32 {
         RetinaPoint::new(x_px, y_px).minus(self.centre_px).length() / self.radius_px
     }
 
-    /// Whether a place is well inside the field of view and the photograph.
+    /// Whether a position is well inside the field of view and the photograph.
     pub(super) fn sees(&self, place: RetinaPoint, margin: f32) -> bool {
         let at = self.pixel(place);
         let edge = margin * self.radius_px;
@@ -61,14 +64,14 @@ impl Framing {
     }
 }
 
-/// Light, focus, noise, surround, and eight bits.
+/// Applies illumination, focus, noise and background, and quantises to 8 bits.
 pub(super) fn expose(mut canvas: RetinaImage, framing: &Framing, stream: &mut Stream) -> Vec<u8> {
     let size = framing.size;
     illuminate(&mut canvas, framing, stream);
     let scale = size as f32 / 640.0;
     let grain = between(stream, 0.010, 0.021);
     for pixel in &mut canvas.pixels {
-        // Coarse grain is drawn before the blur of the lens, fine grain after it: real noise is a mixture, as is its colour.
+        // Coarse grain is added before the lens blur, fine grain after it: real noise is a mixture, as is its colour.
         let shared = nearly_normal(stream);
         *pixel = pixel.map(|level| level + grain * 1.6 * shared * (0.3 + level));
     }
@@ -81,7 +84,7 @@ pub(super) fn expose(mut canvas: RetinaImage, framing: &Framing, stream: &mut St
         let (x, y) = (at % size, at / size);
         let out_px = (framing.off_centre(x as f32 + 0.5, y as f32 + 0.5) - 1.0) * framing.radius_px;
         let field = 1.0 - smoothstep(-edge_px, edge_px, out_px);
-        // One draw of 64 bits serves the three channels: three sums of two 10-bit draws (triangular, deviation 1/sqrt(6)).
+        // One 64-bit draw serves the three channels: sums of two 10-bit draws each (triangular, standard deviation 1/sqrt(6)).
         let bits = stream.bits();
         for (channel, level) in pixel.iter().enumerate() {
             let draw = (bits >> (20 * channel) & 0x3ff) + (bits >> (20 * channel + 10) & 0x3ff);
@@ -94,7 +97,7 @@ pub(super) fn expose(mut canvas: RetinaImage, framing: &Framing, stream: &mut St
     rgb
 }
 
-/// Light falls off to the rim, more on one side than on the other; some photographs have haze at a part of the rim.
+/// Illumination falls off towards the rim, more on one side than the other; some photographs have haze at part of the rim.
 fn illuminate(canvas: &mut RetinaImage, framing: &Framing, stream: &mut Stream) {
     let size = framing.size;
     let clouds = Lattice::draw(stream);
@@ -120,14 +123,14 @@ fn illuminate(canvas: &mut RetinaImage, framing: &Framing, stream: &mut Stream) 
     }
 }
 
-/// Gaussian blur, separable, cut off at three deviations; edges repeat.
+/// Separable Gaussian blur, truncated at three standard deviations, with edges replicated.
 fn blur(pixels: &mut Vec<[f32; 3]>, size: usize, deviation_px: f32) {
     let reach = (3.0 * deviation_px).ceil() as usize;
     let weights: Vec<f32> =
         (0..=reach).map(|d| libm::expf(-0.5 * (d as f32 / deviation_px) * (d as f32 / deviation_px))).collect();
     let total = weights[0] + 2.0 * weights[1..].iter().sum::<f32>();
     let weights: Vec<f32> = weights.iter().map(|w| w / total).collect();
-    // Along rows with a transposed result, twice: the second pass runs along the columns and puts them back.
+    // Two passes along rows with a transposed result: the second runs along the columns and restores the layout.
     for _ in 0..2 {
         let mut out = vec![[0.0; 3]; pixels.len()];
         let mut padded = vec![[0.0; 3]; size + 2 * reach];
@@ -150,7 +153,7 @@ fn blur(pixels: &mut Vec<[f32; 3]>, size: usize, deviation_px: f32) {
     }
 }
 
-/// Lesions outside the field of view were never photographed: their masks end at the rim.
+/// Clears masks outside the field of view.
 pub(super) fn outside_is_unseen(masks: &mut [Vec<u8>; 4], framing: &Framing) {
     for mask in masks {
         for (at, value) in mask.iter_mut().enumerate() {

@@ -1,9 +1,9 @@
-//! The four lesions of diabetic retinopathy and their exact masks, and harmless things that look a little like them.
+//! The four lesions of diabetic retinopathy with their exact masks, and distractors that resemble them.
 
-use super::anatomy::{LinearRgb, Eye, RetinaPoint};
+use super::anatomy::{Eye, LinearRgb, RetinaPoint};
 use super::camera::Framing;
-use super::retina_image::{RetinaImage, for_box};
 use super::noise::Lattice;
+use super::retina_image::{RetinaImage, for_box};
 use super::vessels::Blood;
 use super::{between, smoothstep};
 use crate::base::random::Stream;
@@ -13,7 +13,7 @@ const HE: usize = 1;
 const EX: usize = 2;
 const SE: usize = 3;
 
-/// The lesions of one photograph.
+/// Lesions of one photograph.
 pub(super) struct DrawnLesions {
     grain: Option<Lattice>,
     found: Vec<Lesion>,
@@ -21,26 +21,26 @@ pub(super) struct DrawnLesions {
 
 struct Lesion {
     class: usize,
-    /// Overlapping blobs: the lesion is their union.
+    /// Overlapping blobs, whose union is the lesion.
     blobs: Vec<LesionBlob>,
-    /// Blood density or cover at the fullest.
+    /// Maximum blood density or opacity.
     strength: f32,
     colour: LinearRgb,
-    /// How far the edge reaches over the shape's border, px.
+    /// Width of the soft edge beyond the border, px.
     soft_px: f32,
-    /// How much the strength varies within.
+    /// Variation of the strength within the lesion.
     uneven: f32,
 }
 
-/// A round or long shape with a wavy border.
+/// A round or elongated shape with a wavy border.
 struct LesionBlob {
     at: RetinaPoint,
     radius: f32,
-    /// Direction in which it is long.
+    /// Direction of the long axis.
     axis: RetinaPoint,
-    /// Length against width.
+    /// Aspect ratio, length to width.
     stretch: f32,
-    /// Of the 2nd, 3rd and 5th harmonic of the border: size, and phase as a unit vector.
+    /// Amplitude, and phase as a unit vector, of the 2nd, 3rd and 5th harmonic of the border.
     waves: [(f32, RetinaPoint); 3],
 }
 
@@ -56,12 +56,12 @@ impl LesionBlob {
         Self { axis, stretch, ..self }
     }
 
-    /// How far inside the border a place is, in units of length; negative outside. Exact on a circle, near enough elsewhere.
+    /// Signed distance to the border, positive inside. Exact for a circle, approximate otherwise.
     fn depth(&self, offset: RetinaPoint) -> f32 {
         let longer = self.stretch.sqrt();
         let local = RetinaPoint::new(offset.dot(self.axis) / longer, offset.dot(self.axis.turned()) * longer);
         let unit = local.normalised();
-        // Powers of the unit number cos + i sin give the harmonics without an arc tangent.
+        // Powers of cos + i sin give the harmonics without an arc tangent.
         let times = |a: RetinaPoint, b: RetinaPoint| RetinaPoint::new(a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x);
         let second = times(unit, unit);
         let third = times(second, unit);
@@ -77,11 +77,11 @@ impl DrawnLesions {
         Self { grain: None, found: Vec::new() }
     }
 
-    /// Lesions of an eye with retinopathy, at least one of them.
+    /// Draws the lesions of an eye with retinopathy, at least one.
     pub(super) fn draw(stream: &mut Stream, severity: f64, eye: &Eye, framing: &Framing, blood: &Blood) -> Self {
         let grain = Some(Lattice::draw(stream));
         let mut ground = Ground { eye, framing, blood, found: Vec::new() };
-        // Eyes differ by more than their lesions do: one factor for all four, then one for each.
+        // Variation between eyes exceeds that between lesion types: one factor for all four, then one for each.
         let grade = severity as f32 * libm::expf(0.45 * stream.normal() as f32);
         ground.microaneurysms(count(stream, 11.0 * grade).max(1), stream);
         if stream.chance(0.85) {
@@ -96,12 +96,12 @@ impl DrawnLesions {
         Self { grain, found: ground.found }
     }
 
-    /// Exudates lie deeper than the vessels.
+    /// Draws lesions deeper than the vessels: exudates.
     pub(super) fn below_vessels(&self, canvas: &mut RetinaImage, masks: &mut [Vec<u8>; 4], framing: &Framing) {
         self.put(canvas, masks, framing, &[EX]);
     }
 
-    /// Blood lies among the vessels, and soft exudates hide them.
+    /// Draws lesions at or above the vessels: blood, and soft exudates, which hide vessels.
     pub(super) fn above_vessels(&self, canvas: &mut RetinaImage, masks: &mut [Vec<u8>; 4], framing: &Framing) {
         self.put(canvas, masks, framing, &[HE, MA, SE]);
     }
@@ -153,14 +153,14 @@ impl Lesion {
                 deepest = (depth, y * framing.size + x);
             }
         });
-        // On a small photograph a lesion can fall between the centres of pixels; it is there nevertheless.
+        // On a small photograph a lesion can fall between pixel centres; it gets one pixel nevertheless.
         if !any && deepest.0 > -1.0 {
             mask[deepest.1] = 255;
         }
     }
 }
 
-/// Where lesions are put.
+/// Placement of lesions.
 struct Ground<'a> {
     eye: &'a Eye,
     framing: &'a Framing,
@@ -186,7 +186,7 @@ impl Ground<'_> {
             let radius = 0.013 + 0.030 * size * size;
             let mut blobs = Vec::new();
             if flame {
-                // Blood between nerve fibres: parallel streaks of different lengths.
+                // Flame haemorrhages: parallel streaks of different lengths between nerve fibres.
                 let axis = self.eye.fibres(at);
                 for _ in 0..3 + stream.below(4) {
                     let aside = at.plus(axis.turned(), radius * between(stream, -0.8, 0.8));
@@ -210,7 +210,7 @@ impl Ground<'_> {
     fn exudates(&mut self, clusters: u32, stream: &mut Stream) {
         for _ in 0..clusters {
             let Some(centre) = self.free(stream, 9.0, |stream| anywhere(stream, 0.36)) else { continue };
-            // A circinate ring around a leak, or a heap; heaps are denser in their middle.
+            // A circinate ring around a leak, or a cluster, denser in its centre.
             let ring = stream.chance(0.3);
             let spread = if ring { between(stream, 0.07, 0.15) } else { between(stream, 0.03, 0.11) };
             let brightness = between(stream, 0.50, 1.0);
@@ -253,11 +253,19 @@ impl Ground<'_> {
         }
     }
 
-    fn add(&mut self, class: usize, blobs: Vec<LesionBlob>, strength: f32, colour: LinearRgb, soft_px: f32, uneven: f32) {
+    fn add(
+        &mut self,
+        class: usize,
+        blobs: Vec<LesionBlob>,
+        strength: f32,
+        colour: LinearRgb,
+        soft_px: f32,
+        uneven: f32,
+    ) {
         self.found.push(Lesion { class, blobs, strength, colour, soft_px: soft_px.max(0.5), uneven });
     }
 
-    /// A place in view, off the disc and the fovea's middle, where vessels are thinner than `blood`.
+    /// A position in view, off the disc and the foveal centre, where the blood density is below `blood`.
     fn free(&self, stream: &mut Stream, blood: f32, draw: impl Fn(&mut Stream) -> RetinaPoint) -> Option<RetinaPoint> {
         (0..40).map(|_| draw(stream)).find(|at| {
             self.framing.sees(*at, 0.04)
@@ -268,7 +276,7 @@ impl Ground<'_> {
     }
 }
 
-/// Drusen, pigment, dust and shining nerve fibres: bright and dark, but no lesions of the four classes.
+/// Draws distractors: drusen, pigment, dust and nerve fibre reflexes, which are not lesions of the four classes.
 pub(super) fn distract(canvas: &mut RetinaImage, stream: &mut Stream, eye: &Eye, framing: &Framing) {
     let soft = |stream: &mut Stream, at: RetinaPoint, radius: f32| {
         let blob = LesionBlob::draw(at, radius, 0.6, stream);
@@ -314,18 +322,18 @@ pub(super) fn distract(canvas: &mut RetinaImage, stream: &mut Stream, eye: &Eye,
     }
 }
 
-/// A place around the fovea, normally distributed with the given deviation.
+/// A position around the fovea, normally distributed with the given standard deviation.
 fn anywhere(stream: &mut Stream, deviation: f32) -> RetinaPoint {
     RetinaPoint::new(deviation * stream.normal() as f32, deviation * stream.normal() as f32)
 }
 
-/// A direction, uniformly distributed.
+/// A uniformly distributed direction.
 #[expect(clippy::approx_constant, reason = "another digit is another output; it goes with the next version")]
 fn anyway(stream: &mut Stream) -> RetinaPoint {
     RetinaPoint::unit(between(stream, 0.0, 6.283))
 }
 
-/// A whole number near `mean`, spread as counts of lesions are: more than a Poisson's.
+/// An overdispersed count with approximately the given mean.
 fn count(stream: &mut Stream, mean: f32) -> u32 {
     (mean * libm::expf(0.5 * stream.normal() as f32) + stream.uniform() as f32) as u32
 }

@@ -1,10 +1,10 @@
-//! Smooth noise over the plane: value noise on a seeded lattice, and sums of octaves of it.
+//! Smooth noise: value noise on a seeded lattice, and sums of its octaves.
 
 use crate::base::random::Stream;
 
 const SIDE: usize = 64;
 
-/// A lattice of random values in [-1, 1), repeated over the plane.
+/// A lattice of random values in [-1, 1), tiled over the plane.
 pub(super) struct Lattice(Vec<f32>);
 
 impl Lattice {
@@ -12,7 +12,7 @@ impl Lattice {
         Self((0..SIDE * SIDE).map(|_| super::between(stream, -1.0, 1.0)).collect())
     }
 
-    /// The value at (x, y), lattice points being 1 apart: continuous, with continuous first derivatives.
+    /// Noise at (x, y), with lattice spacing 1: continuously differentiable.
     pub(super) fn at(&self, x: f32, y: f32) -> f32 {
         let (left, top) = (x.floor(), y.floor());
         let (fx, fy) = (ease(x - left), ease(y - top));
@@ -23,11 +23,11 @@ impl Lattice {
         mix(upper, lower, fy)
     }
 
-    /// A sum of octaves, each of half the size and strength of the one before; roughly in [-1, 1].
+    /// Sum of octaves, each with half the scale and amplitude of the one before; roughly in [-1, 1].
     pub(super) fn octaves(&self, x: f32, y: f32, count: u32) -> f32 {
         let (mut sum, mut weight, mut scale) = (0.0, 0.5, 1.0);
         for octave in 0..count {
-            // An offset for each octave, or all of them would have a lattice point at the origin.
+            // An offset for each octave, or all would have a lattice point at the origin.
             let offset = 17.37 * octave as f32;
             sum += weight * self.at(x * scale + offset, y * scale - offset);
             weight *= 0.5;
@@ -49,8 +49,8 @@ fn wrap(x: f32) -> usize {
     (x as i64).rem_euclid(SIDE as i64) as usize
 }
 
-/// A draw that is close to standard normal: the sum of four uniform 16-bit draws (Irwin and Hall), which costs one draw of 64
-/// bits and no logarithm, and there are millions of them in a photograph.
+/// An approximately standard normal draw: the sum of four uniform 16-bit draws (Irwin-Hall), which takes one 64-bit draw and no
+/// logarithm, and a photograph needs millions of them.
 pub(super) fn nearly_normal(stream: &mut Stream) -> f32 {
     let bits = stream.bits();
     let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);

@@ -1,16 +1,16 @@
-//! The picture while it is painted: the retina's ground, disc and macula, and the ways of putting things on it.
+//! The image while it is painted: retinal background, disc and macula, and drawing operations.
 
-use super::anatomy::{LinearRgb, Eye, RetinaPoint};
+use super::anatomy::{Eye, LinearRgb, RetinaPoint};
 use super::camera::Framing;
 use super::noise::Lattice;
 use super::smoothstep;
 use super::vessels::Blood;
 use crate::base::random::Stream;
 
-/// How strongly blood absorbs red, green and blue: green most.
+/// Absorption of red, green and blue by blood.
 const BLOOD: LinearRgb = [0.30, 0.78, 0.62];
 
-/// A picture in f32, 1 being full scale.
+/// An image in f32, with 1 as full scale.
 pub(super) struct RetinaImage {
     pub(super) size: usize,
     pub(super) pixels: Vec<LinearRgb>,
@@ -29,7 +29,7 @@ impl RetinaImage {
         Self { size, pixels }
     }
 
-    /// Lets the vessels absorb light.
+    /// Draws the vessels by absorption.
     pub(super) fn absorb(&mut self, blood: &Blood) {
         for (pixel, density) in self.pixels.iter_mut().zip(&blood.density) {
             if *density > 0.0 {
@@ -38,8 +38,7 @@ impl RetinaImage {
         }
     }
 
-    /// Lets a shape absorb light: `density` gives for an offset from `centre_px` the blood there. Pixels further than
-    /// `reach_px` are left alone.
+    /// Draws a shape by absorption: `density` is the blood density at an offset from `centre_px`. Pixels beyond `reach_px` are unchanged.
     pub(super) fn stain(&mut self, centre_px: RetinaPoint, reach_px: f32, density: impl Fn(RetinaPoint) -> f32) {
         self.each(centre_px, reach_px, |pixel, offset| {
             let density = density(offset);
@@ -49,8 +48,14 @@ impl RetinaImage {
         });
     }
 
-    /// Paints a shape with `colour`: `cover` gives for an offset from `centre_px` how much of the ground it hides, 0..1.
-    pub(super) fn paint(&mut self, centre_px: RetinaPoint, reach_px: f32, colour: LinearRgb, cover: impl Fn(RetinaPoint) -> f32) {
+    /// Paints a shape with `colour`: `cover` is its opacity, 0..1, at an offset from `centre_px`.
+    pub(super) fn paint(
+        &mut self,
+        centre_px: RetinaPoint,
+        reach_px: f32,
+        colour: LinearRgb,
+        cover: impl Fn(RetinaPoint) -> f32,
+    ) {
         self.each(centre_px, reach_px, |pixel, offset| {
             let cover = cover(offset);
             for (level, colour) in pixel.iter_mut().zip(colour) {
@@ -65,8 +70,13 @@ impl RetinaImage {
     }
 }
 
-/// Calls `visit` for each pixel within the square of half width `reach_px` around `centre_px`, with its offset from there.
-pub(super) fn for_box(size: usize, centre_px: RetinaPoint, reach_px: f32, mut visit: impl FnMut(usize, usize, RetinaPoint)) {
+/// Calls `visit` for each pixel in the square of half width `reach_px` around `centre_px`, with its offset from the centre.
+pub(super) fn for_box(
+    size: usize,
+    centre_px: RetinaPoint,
+    reach_px: f32,
+    mut visit: impl FnMut(usize, usize, RetinaPoint),
+) {
     let range = |centre: f32| {
         let first = (centre - reach_px).floor().clamp(0.0, size as f32) as usize;
         let last = (centre + reach_px).ceil().clamp(0.0, size as f32) as usize;
@@ -88,7 +98,7 @@ fn darken(pixel: &mut LinearRgb, density: f32) {
 fn retina(eye: &Eye, at: RetinaPoint, ground: &Lattice, choroid: &Lattice, warp: &Lattice) -> LinearRgb {
     let mottle = ground.octaves(at.x * 3.0, at.y * 3.0, 4);
     let fine = ground.octaves(at.x * 46.0 + 31.0, at.y * 46.0 + 5.0, 2);
-    // The choroid's vessels: bands where warped noise is near 0, as wide as they are far from the macula, which hides them.
+    // Choroidal vessels: bands where warped noise is near 0, fading towards the macula.
     let (wx, wy) = (warp.octaves(at.x * 2.5, at.y * 2.5, 2), warp.octaves(at.x * 2.5 + 40.0, at.y * 2.5 + 7.0, 2));
     let from_fovea = at.length();
     let bands = choroid.at(at.x * 6.5 + 1.6 * wx, at.y * 9.0 + 1.6 * wy);
@@ -107,14 +117,14 @@ fn retina(eye: &Eye, at: RetinaPoint, ground: &Lattice, choroid: &Lattice, warp:
     }
 
     let from_disc = at.minus(eye.disc);
-    // Discs are a little higher than wide, and never quite regular.
+    // Discs are slightly taller than wide, and never quite regular.
     let ragged = 1.0 + 0.035 * warp.at(from_disc.x * 9.0 + 20.0, from_disc.y * 9.0 + 20.0);
     let r = RetinaPoint::new(from_disc.x * 1.06, from_disc.y * 0.94).length() / eye.disc_radius * ragged;
     if r < 3.2 {
         let glow = libm::expf(-(r - 0.9).max(0.0) * 2.1) * 0.16;
         let halo = eye.halo * smoothstep(1.45, 1.08, r) * 0.30;
         let disc = smoothstep(1.10, 0.86, r);
-        // The cup lies a little to the temporal side, away from where the vessels leave.
+        // The cup is slightly temporal, away from where the vessels emerge.
         let cup = RetinaPoint::new(from_disc.x + 0.14 * eye.disc_radius, from_disc.y).length() / eye.disc_radius;
         let cup = smoothstep(eye.cup * 1.25, eye.cup * 0.6, cup);
         let rim = 1.0 - 0.20 * smoothstep(0.35, 1.0, r) + 0.05 * mottle;

@@ -1,4 +1,4 @@
-//! Arteries and veins: two trees that leave the disc, arch around the fovea, branch and thin out, and how they are drawn.
+//! Arteries and veins: two trees that leave the disc, arch around the fovea, branch and taper, and their rendering.
 
 use super::anatomy::{Eye, RetinaPoint};
 use super::camera::Framing;
@@ -8,9 +8,9 @@ use crate::base::random::Stream;
 
 /// Distance between two points of a vessel.
 const STEP: f32 = 0.012;
-/// Where vessels end: beyond any framing.
+/// Distance at which vessels end, beyond any framing.
 const REACH: f32 = 1.7;
-/// The fovea has no vessels.
+/// Radius of the foveal avascular zone.
 const AVASCULAR: f32 = 0.085;
 const THINNEST: f32 = 0.003;
 const CELL: f32 = 0.016;
@@ -25,11 +25,11 @@ pub(super) enum VesselKind {
 /// One vessel without its branches.
 pub(super) struct Vessel {
     kind: VesselKind,
-    /// Its middle line, with the diameter at each point.
+    /// Centre line, with the diameter at each point.
     points: Vec<(RetinaPoint, f32)>,
 }
 
-/// Both trees of an eye.
+/// Grows both trees of an eye.
 pub(super) fn grow(eye: &Eye, stream: &mut Stream) -> Vec<Vessel> {
     let mut vessels = Vec::new();
     for kind in [VesselKind::Vein, VesselKind::Artery] {
@@ -58,7 +58,7 @@ struct VesselTree<'a> {
     eye: &'a Eye,
     kind: VesselKind,
     vessels: Vec<Vessel>,
-    /// The number of the vessel in each cell of the plane, from 1: vessels of a kind do not cross.
+    /// Number of the vessel in each cell of the plane, from 1: vessels of one kind do not cross.
     occupied: Vec<u16>,
 }
 
@@ -73,7 +73,7 @@ impl VesselTree<'_> {
     /// A main vessel around the fovea, above (`up` -1) or below it, with branches on both sides.
     fn arcade(&mut self, up: f32, width: f32, stream: &mut Stream) {
         let eye = self.eye;
-        // Arteries run outside their veins or inside them, and cross them now and then.
+        // Arteries run outside or inside their veins and cross them occasionally.
         let beside = if (self.kind == VesselKind::Artery) == (up > 0.0) { 1.14 } else { 0.97 };
         let (far, top) = (between(stream, 0.60, 1.0), eye.arcade * beside * between(stream, 0.93, 1.08));
         let waves: Vec<(f32, f32, f32)> = [2.3, 5.1, 9.7, 17.0]
@@ -86,7 +86,7 @@ impl VesselTree<'_> {
         let disc_angle = libm::atan2f(eye.disc.y, eye.disc.x);
         let (disc_distance, last) = (eye.disc.length(), between(stream, 2.45, 2.85));
         let at = |t: f32| {
-            // Half way along it is above the fovea; the disc's own height is forgotten on the way there.
+            // Halfway along it is above the fovea; the disc's own height fades on the way there.
             let angle = up * t * last + disc_angle * (1.0 - t).max(0.0);
             let high = std::f32::consts::FRAC_PI_2 / last;
             let radius = if t < high {
@@ -135,7 +135,7 @@ impl VesselTree<'_> {
         self.sprout(sprout, 0, stream);
     }
 
-    /// A vessel that finds its own way, and its branches. `parent` is the vessel that it may touch.
+    /// A vessel on a random walk, and its branches. `parent` is the vessel that it may touch.
     fn sprout(&mut self, sprout: &Sprout, parent: u16, stream: &mut Stream) {
         let Sprout { start, mut heading, mut width, depth } = *sprout;
         let eye = self.eye;
@@ -204,7 +204,7 @@ fn cell(place: RetinaPoint) -> Option<usize> {
     Some(index(place.y)? * CELLS + index(place.x)?)
 }
 
-/// The vessels of a photograph: how much blood light passes at each pixel.
+/// Vessels of a photograph: blood density along the line of sight at each pixel.
 pub(super) struct Blood {
     size: usize,
     pub(super) density: Vec<f32>,
@@ -225,7 +225,7 @@ impl Blood {
         Self { size: framing.size, density }
     }
 
-    /// The density at a pixel's coordinates; 0 outside the photograph.
+    /// Density at pixel coordinates; 0 outside the photograph.
     pub(super) fn at(&self, at_px: RetinaPoint) -> f32 {
         let inside = 0.0..self.size as f32;
         if inside.contains(&at_px.x) && inside.contains(&at_px.y) {
@@ -239,7 +239,7 @@ impl Blood {
 fn segment(density: &mut [f32], framing: &Framing, kind: VesselKind, from: (RetinaPoint, f32), to: (RetinaPoint, f32)) {
     let (a, b) = (framing.pixel(from.0), framing.pixel(to.0));
     let half_px = 0.25 * (from.1 + to.1) * framing.radius_px;
-    // Thinner than a pixel, a vessel is drawn a pixel wide and paler.
+    // A vessel thinner than a pixel is drawn one pixel wide and paler.
     let drawn_px = half_px.max(0.55);
     let full = if kind == VesselKind::Vein { 0.74 } else { 0.52 };
     let thin = (from.1 / 0.016).min(1.0);

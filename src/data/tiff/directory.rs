@@ -1,39 +1,38 @@
-//! The directories of a TIFF file, classic and big, of either byte order, and of EXIF blocks, which are TIFF too. Everything of
-//! the file is taken as hostile: every offset is checked. References: TIFF 6.0 (Adobe, 1992), EXIF 3.0, and `BigTIFF` as libtiff
-//! has it.
+//! Image file directories of TIFF and `BigTIFF` in either byte order, and of EXIF blocks, which are TIFF, too. Files are untrusted:
+//! every offset is checked. References: TIFF 6.0 (Adobe, 1992), EXIF 3.0, and `BigTIFF` as in libtiff.
 
 use std::borrow::Cow;
 
-use crate::data::orientation::Orientation;
 use crate::data::byte_source::ByteSource;
+use crate::data::orientation::Orientation;
 
-/// Directories of one file that are looked at.
+/// Largest number of directories read from one file.
 const MOST_PAGES: usize = 256;
 
-/// A file whose first directory was read.
+/// A TIFF file with one directory read.
 pub(in crate::data) struct TiffFile<'a> {
     source: ByteSource<'a>,
-    /// Most significant byte first.
+    /// Whether the file is big-endian.
     pub(super) big: bool,
-    /// Offsets of 8 bytes.
+    /// Whether offsets have 8 bytes (`BigTIFF`).
     wide: bool,
     fields: Vec<DirectoryField>,
-    /// Where the next directory stands; 0 where there is none.
+    /// Offset of the next directory; 0 if there is none.
     next: usize,
 }
 
-/// A field of a directory.
+/// An entry of a directory.
 #[derive(Clone, Copy)]
 struct DirectoryField {
     tag: u16,
     kind: u16,
     count: usize,
-    /// Where the value stands, or where it stands is said.
+    /// Offset of the value, or of the offset of the value.
     place: usize,
 }
 
 impl DirectoryField {
-    /// Bytes of one value; [`None`] for types that there are not.
+    /// Size of one value, bytes; [`None`] for unknown types.
     const fn size(&self) -> Option<usize> {
         Some(match self.kind {
             1 | 2 | 6 | 7 => 1,
@@ -49,9 +48,9 @@ impl<'a> TiffFile<'a> {
     /// Reads the first directory.
     ///
     /// # Errors
-    /// Says what is wrong with the file, in a few words.
+    /// A short description of what is wrong with the file.
     pub(in crate::data) fn open(source: ByteSource<'a>) -> Result<Self, String> {
-        let no_tiff = || "it does not begin as a TIFF".to_owned();
+        let no_tiff = || "it is not a TIFF".to_owned();
         let big = match source.at(0, 2).as_deref() {
             Some(b"II") => false,
             Some(b"MM") => true,
@@ -70,7 +69,7 @@ impl<'a> TiffFile<'a> {
         Ok(file)
     }
 
-    /// Reads the directory at `at` in place of the one before.
+    /// Replaces the directory by the one at offset `at`.
     fn read(&mut self, at: usize) -> Result<(), String> {
         let outside = || OUTSIDE.to_owned();
         let (count, first, row, value) = if self.wide {
@@ -89,7 +88,7 @@ impl<'a> TiffFile<'a> {
             fields.push(DirectoryField { tag, kind, count, place: at + value });
         }
         self.fields = fields;
-        // Files that end with their only directory are whole all the same.
+        // Files may end right after their only directory.
         self.next = if self.wide { self.long_long(end) } else { self.long(end) }.unwrap_or(0);
         Ok(())
     }
@@ -98,7 +97,7 @@ impl<'a> TiffFile<'a> {
         self.source.at(from, len).ok_or_else(|| OUTSIDE.to_owned())
     }
 
-    /// Bytes of the file.
+    /// Size of the file, bytes.
     pub(super) const fn size(&self) -> usize {
         self.source.size()
     }
@@ -120,19 +119,19 @@ impl<'a> TiffFile<'a> {
     }
 
     fn array<const N: usize>(&self, at: usize) -> Result<[u8; N], String> {
-        Ok(*self.slice(at, N)?.as_array().expect("as many bytes as were asked for"))
+        Ok(*self.slice(at, N)?.as_array().expect("as many bytes as requested"))
     }
 
     fn field(&self, tag: u16) -> Option<DirectoryField> {
         self.fields.iter().find(|field| field.tag == tag).copied()
     }
 
-    /// How many values a field has; 0 where it is missing.
+    /// Number of values of a field; 0 if missing.
     pub(super) fn count(&self, tag: u16) -> usize {
         self.field(tag).map_or(0, |field| field.count)
     }
 
-    /// Where value `index` of a field stands.
+    /// Offset of value `index` of a field.
     fn place(&self, field: DirectoryField, size: usize, index: usize) -> Result<usize, String> {
         if index >= field.count {
             return Err(format!("field {} has only {} values", field.tag, field.count));
@@ -147,11 +146,11 @@ impl<'a> TiffFile<'a> {
         Ok(index.checked_mul(size).and_then(|offset| start.checked_add(offset)).unwrap_or(usize::MAX))
     }
 
-    /// Value `index` of a field of whole numbers; [`None`] where the file lacks the field.
+    /// Value `index` of an integer field; [`None`] if the field is missing.
     pub(super) fn value(&self, tag: u16, index: usize) -> Result<Option<usize>, String> {
         let Some(field) = self.field(tag) else { return Ok(None) };
         let (true, Some(size)) = (matches!(field.kind, 1 | 3 | 4 | 13 | 16 | 18), field.size()) else {
-            return Err(format!("field {tag} is not a whole number"));
+            return Err(format!("field {tag} is not an integer"));
         };
         let at = self.place(field, size, index)?;
         Ok(Some(match size {
@@ -162,12 +161,12 @@ impl<'a> TiffFile<'a> {
         }))
     }
 
-    /// The first value of a field of whole numbers, or `default` where the file lacks it.
+    /// The first value of an integer field, or `default` if the field is missing.
     pub(super) fn one(&self, tag: u16, default: usize) -> Result<usize, String> {
         Ok(self.value(tag, 0)?.unwrap_or(default))
     }
 
-    /// Value `index` of a field, whatever its type; [`None`] where there is none.
+    /// Value `index` of a field of any numeric type; [`None`] if there is none.
     pub(in crate::data) fn number(&self, tag: u16, index: usize) -> Option<f64> {
         let field = self.field(tag)?;
         let at = self.place(field, field.size()?, index).ok()?;
@@ -189,7 +188,7 @@ impl<'a> TiffFile<'a> {
         })
     }
 
-    /// How the picture of the directory is to be shown (tag 274, else what its XMP says).
+    /// Orientation of the directory's image (tag 274, or else its XMP).
     pub(in crate::data) fn orientation(&self) -> Orientation {
         let xmp = || {
             let field = self.field(700).filter(|field| matches!(field.kind, 1 | 7))?;
@@ -199,35 +198,35 @@ impl<'a> TiffFile<'a> {
         self.stated().or_else(xmp).unwrap_or_default()
     }
 
-    /// What tag 274 says; [`None`] where there is none.
+    /// Orientation by tag 274; [`None`] if missing.
     fn stated(&self) -> Option<Orientation> {
         self.number(274, 0).map(Orientation::of)
     }
 
-    /// What a block of EXIF says; [`None`] where it says nothing, or can't be read.
+    /// Orientation in an EXIF block; [`None`] if missing or unreadable.
     pub(in crate::data) fn of_exif(block: &[u8]) -> Option<Orientation> {
-        // Some writers keep what the block begins with in a JPEG.
+        // Some writers keep the prefix that the block has in a JPEG.
         let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
         TiffFile::open(ByteSource::Memory(block)).ok()?.stated()
     }
 
-    /// Whether the directory is of a picture of its own, not of one made smaller or of what is transparent in another.
+    /// Whether the directory holds an image of its own, not a reduced copy or a transparency mask.
     fn own(&self) -> bool {
         let kind = self.number(254, 0).unwrap_or(0.0) as u32;
         kind & 0b101 == 0 && self.number(255, 0) != Some(2.0)
     }
 
-    /// Refuses a file of several pictures: which one is meant can't be known. A smaller copy of the first one is no case.
+    /// Rejects a file with several pages. Reduced copies of the first one do not count.
     ///
     /// # Errors
-    /// Says how many there are, in a few words.
+    /// A short description with the number of pages.
     pub(in crate::data) fn one_page(&self) -> Result<(), String> {
         let side = |file: &Self, tag| file.number(tag, 0).unwrap_or(0.0);
         let (width, height) = (side(self, 256), side(self, 257));
         let mut page = Self { fields: Vec::new(), ..*self };
         let mut pages = 1;
         for _ in 0..MOST_PAGES {
-            // What can't be read is of no picture.
+            // An unreadable directory holds no image.
             if page.next == 0 || page.read(page.next).is_err() {
                 break;
             }
@@ -235,13 +234,13 @@ impl<'a> TiffFile<'a> {
             pages += usize::from(page.own() && !smaller);
         }
         if !self.own() && (pages > 1 || self.count(330) > 0) {
-            return Err("its first page is a smaller copy of another".to_owned());
+            return Err("its first page is a reduced copy of another".to_owned());
         }
         if pages > 1 {
-            return Err(format!("it has {pages} pages, and which one is meant is not known: save the one as a file"));
+            return Err(format!("it has {pages} pages; save the intended page as a file of its own"));
         }
         Ok(())
     }
 }
 
-const OUTSIDE: &str = "it is truncated or points outside itself";
+const OUTSIDE: &str = "it is truncated, or has offsets beyond its end";

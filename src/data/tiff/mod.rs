@@ -1,9 +1,9 @@
 //! TIFF decoder for lesion masks of any encoding and for photographs that the `image` crate refuses: raw samples and palette. Knows
 //! nothing of lesions. Written here because the `tiff` crate refuses palettes of fewer than 8 bits, as `IDRiD`'s masks have.
 //!
-//! Read: bilevel, grey (1, 2, 4, 8, 16 bits), palette (1, 2, 4, 8), RGB and RGBA (8, 16); uncompressed, `PackBits`, LZW, Deflate;
-//! strips and tiles; both byte orders and fill orders; horizontal differences. Everything of the file is taken as hostile:
-//! sizes are bounded before memory is, and every offset is checked. References: TIFF 6.0 (Adobe, 1992) and its supplement 2.
+//! Supported: bilevel, grey (1, 2, 4, 8, 16 bits), palette (1, 2, 4, 8), RGB and RGBA (8, 16); uncompressed, `PackBits`, LZW, Deflate;
+//! strips and tiles; both byte orders and fill orders; horizontal differencing. Files are untrusted: sizes are bounded before memory is
+//! allocated, and every offset is checked. References: TIFF 6.0 (Adobe, 1992) and its supplement 2.
 
 mod directory;
 mod photograph;
@@ -16,10 +16,10 @@ use super::colour::Colour;
 pub(super) use directory::TiffFile;
 pub(super) use photograph::{White, describe, read as photograph};
 
-/// The largest mask that is read, pixels: 2^28 (16384 x 16384).
+/// Largest supported mask, pixels: 2^28 (16384 x 16384).
 pub(super) const MOST_PIXELS: usize = 1 << 28;
 
-/// Whether a file begins as a TIFF.
+/// Whether the bytes start like a TIFF.
 pub(super) fn begins(bytes: &[u8]) -> bool {
     bytes.starts_with(b"II") || bytes.starts_with(b"MM")
 }
@@ -51,7 +51,7 @@ pub(super) struct TiffImage {
     /// Photometric interpretation.
     pub(super) colours: Photometric,
     compression: usize,
-    /// Least significant bit first.
+    /// Whether bits are stored least significant first.
     reversed: bool,
     differences: bool,
     big: bool,
@@ -77,10 +77,10 @@ impl TiffImage {
     pub(super) fn describe(file: &TiffFile<'_>) -> Result<Self, String> {
         let (width, height) = (file.one(256, 0)?, file.one(257, 0)?);
         if width == 0 || height == 0 {
-            return Err("it names no width or no height".to_owned());
+            return Err("it has no width or height".to_owned());
         }
         if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
-            return Err(format!("{width} x {height} pixels are more than a mask may have"));
+            return Err(format!("{width} x {height} pixels exceed the limit for masks"));
         }
         let samples = file.one(277, 1)?;
         let bits = file.one(258, 1)?;
@@ -94,7 +94,7 @@ impl TiffImage {
             1 => Photometric::BlackIsZero,
             2 => Photometric::Rgb,
             3 => Photometric::Palette,
-            other => return Err(format!("photometric interpretation {other} is not one for masks")),
+            other => return Err(format!("photometric interpretation {other} is not supported for masks")),
         };
         let fits = match colours {
             Photometric::Rgb => matches!(bits, 8 | 16) && (3..=4).contains(&samples),
@@ -102,7 +102,7 @@ impl TiffImage {
             _ => matches!(bits, 1 | 2 | 4 | 8 | 16) && samples == 1 || matches!(bits, 8 | 16) && samples == 2,
         };
         if !fits {
-            return Err(format!("{samples} samples of {bits} bits are not read as a mask"));
+            return Err(format!("{samples} samples of {bits} bits are not supported for masks"));
         }
         let signed = match file.one(339, 1)? {
             2 => true,
@@ -111,22 +111,22 @@ impl TiffImage {
             _ => false,
         };
         if signed && (bits < 8 || colours == Photometric::Palette) {
-            return Err(format!("signed samples of {bits} bits are not read as a mask"));
+            return Err(format!("signed samples of {bits} bits are not supported for masks"));
         }
         if samples > 1 && file.one(284, 1)? != 1 {
-            return Err("its channels lie in separate planes".to_owned());
+            return Err("its channels are stored in separate planes".to_owned());
         }
         let compression = file.one(259, 1)?;
         match compression {
             1 | 5 | 8 | 32773 | 32946 => {}
-            2..=4 => return Err("it is compressed as a fax (CCITT); save it with LZW or Deflate".to_owned()),
-            6 | 7 => return Err("it is compressed as JPEG, which blurs masks; save it with LZW or Deflate".to_owned()),
-            other => return Err(format!("compression {other} is not read; save it with LZW or Deflate")),
+            2..=4 => return Err("it has fax compression (CCITT); save it with LZW or Deflate".to_owned()),
+            6 | 7 => return Err("it has JPEG compression, which blurs masks; save it with LZW or Deflate".to_owned()),
+            other => return Err(format!("compression {other} is not supported; save it with LZW or Deflate")),
         }
         let differences = match file.one(317, 1)? {
             1 => false,
             2 if matches!(bits, 8 | 16) => true,
-            other => return Err(format!("predictor {other} is not read with {bits} bits")),
+            other => return Err(format!("predictor {other} is not supported with {bits} bits")),
         };
         let tiled = file.count(322) > 0;
         let (block_width, block_height) = if tiled {
@@ -139,8 +139,7 @@ impl TiffImage {
             (width, file.one(278, height)?.clamp(1, height))
         };
         let channels = if colours == Photometric::Rgb { 3 } else { 1 };
-        // A sample more is alpha where the file says so, and where it says nothing, as libtiff takes it; never where it says that
-        // the sample means nothing.
+        // An extra sample is alpha if the file says so or, as in libtiff, if it says nothing; not if the file says it is unspecified.
         let alpha = samples > channels && (file.count(338) == 0 || matches!(file.one(338, 0)?, 1 | 2));
         let picture = Self {
             width,
@@ -163,7 +162,7 @@ impl TiffImage {
         Ok(picture)
     }
 
-    /// Gives each row of each strip or tile to `take`, with the column and row of its first pixel.
+    /// Passes each row of each strip or tile to `take`, with the column and row of its first pixel.
     ///
     /// # Errors
     /// A damaged file, or what `take` returns.
@@ -184,7 +183,7 @@ impl TiffImage {
         Ok(())
     }
 
-    /// How many channels say what a pixel's colour is.
+    /// Number of colour channels.
     pub(super) fn channels(&self) -> usize {
         if self.colours == Photometric::Rgb { 3 } else { 1 }
     }
@@ -193,13 +192,13 @@ impl TiffImage {
         (self.block_width * self.samples * self.bits).div_ceil(8)
     }
 
-    /// The bytes of a strip's or tile's first `rows` rows.
+    /// Bytes of the first `rows` rows of a strip or tile.
     fn block<'a>(&self, file: &TiffFile<'a>, block: usize, rows: usize) -> Result<Cow<'a, [u8]>, String> {
         let (offsets, sizes) = if self.tiled { (324, 325) } else { (273, 279) };
-        let missing = || "it does not say where its pixels are".to_owned();
+        let missing = || "it has no strip or tile offsets".to_owned();
         let offset = file.value(offsets, block)?.ok_or_else(missing)?;
         let whole = self.row_bytes() * rows;
-        // Some writers leave out the size of the one strip they write.
+        // Some writers omit the size of a single strip.
         let left = file.size().saturating_sub(offset);
         let size = if file.count(sizes) == 0 { left } else { file.value(sizes, block)?.ok_or_else(missing)? };
         let mut raw = file.slice(offset, size)?;
@@ -236,7 +235,7 @@ impl TiffImage {
         }
     }
 
-    /// The samples of pixel `x` of a row.
+    /// Samples of pixel `x` of a row.
     pub(super) fn pixel(&self, row: &[u8], x: usize) -> [u16; 4] {
         let mut samples = [0; 4];
         for (c, sample) in samples.iter_mut().enumerate().take(self.samples) {
@@ -266,13 +265,13 @@ fn palette(file: &TiffFile<'_>, bits: usize) -> Result<Vec<Colour>, String> {
     for i in 0..3 * colours {
         values.push(file.value(320, i)?.unwrap_or(0));
     }
-    // Values are of 16 bits; some writers put 8-bit values there, as libtiff knows.
+    // Values should have 16 bits; some writers store 8-bit values, as libtiff accounts for.
     let shift = if values.iter().any(|&value| value > 255) { 8 } else { 0 };
     let channel = |c: usize, i: usize| (values[c * colours + i] >> shift).min(255) as u8;
     Ok((0..colours).map(|i| [channel(0, i), channel(1, i), channel(2, i)]).collect())
 }
 
-/// `PackBits` (TIFF 6.0, section 9), at most `most` bytes.
+/// Decodes `PackBits` (TIFF 6.0, section 9), at most `most` bytes.
 fn unpack_bits(raw: &[u8], most: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = raw;
@@ -298,10 +297,10 @@ fn unpack_bits(raw: &[u8], most: usize) -> Vec<u8> {
     out
 }
 
-/// LZW (TIFF 6.0, section 13), at least `most` bytes where there are as many.
+/// Decodes LZW (TIFF 6.0, section 13), at least `most` bytes if there are as many.
 fn unpack_lzw(raw: &[u8], most: usize) -> Result<Vec<u8>, String> {
     if raw.starts_with(&[0, 1]) {
-        return Err("its LZW is of the kind before TIFF 6; save it again".to_owned());
+        return Err("it has the old LZW variant from before TIFF 6; save it again".to_owned());
     }
     let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
     let (mut out, mut rest, mut buffer) = (Vec::new(), raw, vec![0; 1 << 16]);
@@ -317,10 +316,10 @@ fn unpack_lzw(raw: &[u8], most: usize) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-/// Deflate with a zlib header, at most `most` bytes; what can be read where it is damaged.
+/// Decodes Deflate with a zlib header, at most `most` bytes; if damaged, as many as can be read.
 fn inflate(raw: &[u8], most: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(most.min(raw.len().saturating_mul(64)));
-    // An error shows as too few bytes.
+    // The caller detects errors by too few bytes.
     let _ = flate2::read::ZlibDecoder::new(raw).take(most as u64).read_to_end(&mut out);
     out
 }

@@ -1,36 +1,36 @@
-//! Photographs in TIFF: what their directory says, and those of kinds that the `image` crate does not read.
+//! TIFF photographs: their directory, and a decoder for layouts that the `image` crate does not support.
 
 use super::{Photometric, TiffFile, TiffImage};
-use crate::data::orientation::Orientation;
 use crate::data::byte_source::ByteSource;
+use crate::data::orientation::Orientation;
 
-/// Which value of a sample is white.
+/// White level of samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::data) enum White {
-    /// The file does not say.
+    /// Not stated by the file.
     Unsaid,
-    /// The largest value of so many bits (PNG's sBIT).
+    /// The largest value of this many bits (PNG's sBIT).
     OfBits(u8),
-    /// This one.
+    /// This value.
     Value(f64),
 }
 
-/// How a photograph is to be read.
+/// Layout of a photograph.
 pub(in crate::data) struct PhotographLayout {
-    /// How it is to be shown.
+    /// Orientation.
     pub(in crate::data) orientation: Orientation,
-    /// Which value is white.
+    /// White level.
     pub(in crate::data) white: White,
-    /// Whether it is read by [`read`], not by the `image` crate.
+    /// Whether it is decoded by [`read`] rather than the `image` crate.
     pub(in crate::data) own: bool,
     /// Whether samples have more than 8 bits.
     pub(in crate::data) deep: bool,
 }
 
-/// What the directory of a photograph says: how it is to be read, or why it is not.
+/// Layout of a photograph, or the reason why it is not supported.
 ///
 /// # Errors
-/// Where the directory itself can't be read.
+/// If the directory itself cannot be read.
 pub(in crate::data) fn describe(source: ByteSource<'_>) -> Result<Result<PhotographLayout, String>, String> {
     let file = TiffFile::open(source)?;
     Ok(described(&file))
@@ -42,36 +42,35 @@ fn described(file: &TiffFile<'_>) -> Result<PhotographLayout, String> {
     let (bits, samples, photometric) = (number(258, 1), number(277, 1), number(262, 1));
     let kind = match photometric {
         0..=3 | 5 => None,
-        6 => Some("its colours are YCbCr".to_owned()),
-        8..=10 => Some("its colours are CIE L*a*b*".to_owned()),
-        32803 | 34892 => Some("its pixels are as a camera's sensor gave them".to_owned()),
-        other => Some(format!("its photometric interpretation is {other}")),
+        6 => Some("it has YCbCr colours".to_owned()),
+        8..=10 => Some("it has CIE L*a*b* colours".to_owned()),
+        32803 | 34892 => Some("it holds raw sensor data".to_owned()),
+        other => Some(format!("photometric interpretation {other} is not supported")),
     };
     if let Some(kind) = kind {
         return Err(kind);
     }
     match number(339, 1) {
-        2 => return Err("its samples are signed".to_owned()),
+        2 => return Err("it has signed samples".to_owned()),
         3 if bits != 32 || samples == 1 || photometric != 2 => {
-            return Err("its samples are floating point, of other than three channels of 32 bits".to_owned());
+            return Err("it has floating-point samples in a layout other than 32-bit RGB".to_owned());
         }
-        5 | 6 => return Err("its samples are complex numbers".to_owned()),
+        5 | 6 => return Err("it has complex samples".to_owned()),
         3 => {}
         _ if photometric == 3 && matches!(bits, 1 | 2 | 4 | 8) => {}
         _ if photometric < 2 && matches!(bits, 1 | 2 | 4 | 8 | 16) => {}
         _ if matches!(photometric, 2 | 5) && matches!(bits, 8 | 16) => {}
-        _ => return Err(format!("its samples have {bits} bits")),
+        _ => return Err(format!("it has {bits}-bit samples")),
     }
-    // The other reader knows neither palettes, nor a sample more than grey, nor bits in the other order.
+    // The `image` crate supports neither palettes, nor grey with an extra sample, nor reversed fill order.
     let own = photometric == 3 || matches!(bits, 2 | 4) || photometric < 2 && samples == 2 || number(266, 1) == 2;
     if own && bits == 16 {
-        return Err("its samples of 16 bits are stored in a way that is not read".to_owned());
+        return Err("it has 16-bit samples in an unsupported layout".to_owned());
     }
     Ok(PhotographLayout { orientation: file.orientation(), white: white(file), own, deep: bits > 8 })
 }
 
-/// Which value the file says is white (tags 341 and 281). What is not one less than a power of two is the largest value that
-/// occurs, rather.
+/// White level by tags 341 and 281. A value that is not one less than a power of two is rather the largest that occurs, and ignored.
 fn white(file: &TiffFile<'_>) -> White {
     let least = file.number(340, 0).or_else(|| file.number(280, 0)).unwrap_or(0.0);
     let most = file.number(341, 0).or_else(|| file.number(281, 0));
@@ -79,10 +78,10 @@ fn white(file: &TiffFile<'_>) -> White {
     most.filter(known).filter(|_| least == 0.0).map_or(White::Unsaid, White::Value)
 }
 
-/// Reads a photograph of at most 8 bits a sample: its width and height, and red, green and blue.
+/// Decodes a photograph of at most 8 bits per sample: width and height, and RGB pixels.
 ///
 /// # Errors
-/// Says what is wrong with the file, in a few words.
+/// A short description of what is wrong with the file.
 pub(in crate::data) fn read(bytes: &[u8]) -> Result<((usize, usize), Vec<u8>), String> {
     let file = TiffFile::open(ByteSource::Memory(bytes))?;
     let picture = TiffImage::describe(&file)?;

@@ -18,7 +18,7 @@ use super::metrics::{
     baselines, co_occurrence, distance_bands, intervals, mean_average_precision, ranking, recall_by,
 };
 use crate::base::Streams;
-use crate::data::patches::{Label, Part, PatchSet, PatchRow};
+use crate::data::patches::{Label, Part, PatchRow, PatchSet};
 
 /// The threshold where none was tuned.
 pub const HALF: f64 = 0.5;

@@ -1,25 +1,25 @@
-//! What lesion classes may be called. Their names become columns of tables and names of files and folders, beside macula's own.
+//! Valid names of lesion classes. They become table columns, file names and folder names, alongside macula's own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::data::pattern::Pattern;
 use crate::data::name_normalisation::same;
+use crate::data::pattern::Pattern;
 use crate::lang::value::Value;
 use crate::stage::{Params, StageError};
 
-/// The order of labels for the lesions that everyone abbreviates alike; other classes follow by name.
+/// Label order of the standard lesion abbreviations; other classes follow by name.
 const USUAL: [&str; 4] = ["MA", "HE", "EX", "SE"];
 
-/// Columns of the tables that classes have columns in.
+/// Reserved columns of tables with class columns.
 const COLUMNS: [&str; 9] = ["photograph", "digest", "patient", "official", "x", "y", "index", "copies", "histogram"];
 
-/// What `export` calls folders of patches without a lesion; some disks know no case.
+/// Folders that `export` uses for patches without a lesion; compared ignoring case, for case-insensitive file systems.
 const FOLDERS: [&str; 2] = ["healthy", "undetermined"];
 
-/// What `export` puts before classes that are unknown.
+/// Prefix that `export` puts before unknown classes.
 const UNKNOWN: &str = "_unknown-";
 
-/// Of so many classes all sets of unknown ones are looked at.
+/// Up to this many classes, all sets of unknown ones are checked.
 const LOOKED_AT: usize = 12;
 
 /// A class and the pattern of its masks.
@@ -29,18 +29,18 @@ pub(super) struct ClassPattern<'a> {
 }
 
 impl ClassPattern<'_> {
-    /// The parameter that gives its pattern.
+    /// Parameter with its pattern.
     pub(super) fn field(&self) -> String {
         format!("masks.{}", self.name)
     }
 }
 
-/// Classes and their patterns, the usual lesions first.
+/// Classes and their patterns, standard lesions first.
 pub(super) fn classes(params: &Params) -> Result<Vec<ClassPattern<'_>>, StageError> {
     let mut classes = Vec::new();
     for (name, text) in params.map("masks").into_iter().flatten() {
         let Value::Text(text) = text else {
-            return Err(StageError::Bug(format!("the pattern of `{name}` is no text")));
+            return Err(StageError::Bug(format!("the pattern of `{name}` is not a text")));
         };
         if let Some(why) = misnamed(name) {
             return Err(refused(name, why));
@@ -49,7 +49,7 @@ pub(super) fn classes(params: &Params) -> Result<Vec<ClassPattern<'_>>, StageErr
     }
     if classes.is_empty() {
         let hint = "write for example `masks MA \"masks/ma/*.png\"`";
-        return Err(StageError::input("no-classes", "`masks` names no lesion").hint(hint).field("masks"));
+        return Err(StageError::input("no-classes", "`masks` has no lesion class").hint(hint).field("masks"));
     }
     let place = |class: &str| USUAL.iter().position(|usual| *usual == class).unwrap_or(USUAL.len());
     classes.sort_by_key(|class| (place(class.name), class.name));
@@ -57,28 +57,28 @@ pub(super) fn classes(params: &Params) -> Result<Vec<ClassPattern<'_>>, StageErr
     Ok(classes)
 }
 
-/// Why a class can't have that name, whatever the others are called.
+/// Reason why a class cannot have this name, regardless of the others.
 fn misnamed(name: &str) -> Option<&'static str> {
     if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
-        return Some("a name has 1 to 64 bytes and no control characters");
+        return Some("names must have 1 to 64 bytes and no control characters");
     }
     if name.contains(['/', '\\', '.']) {
-        return Some("it stands in names of files and columns, so it can't hold `/`, `\\` or `.`");
+        return Some("`/`, `\\` and `.` are not allowed in names of files and columns");
     }
     if name.contains('+') || name.contains(UNKNOWN) {
-        return Some("`export` joins classes by `+` and `_unknown-` in names of folders");
+        return Some("`export` uses `+` and `_unknown-` as separators in folder names");
     }
     let column = COLUMNS.contains(&name) || name.starts_with("mean_") || name.starts_with("deviation_");
-    (column || FOLDERS.contains(&same(name).as_str())).then_some("macula has a column or a folder of that name")
+    (column || FOLDERS.contains(&same(name).as_str())).then_some("the name is reserved for a column or folder")
 }
 
-/// Refuses classes that would meet each other in a table or a folder.
+/// Rejects classes that would collide in a table or folder.
 fn apart(classes: &[&str]) -> Result<(), StageError> {
     let mut columns: BTreeMap<String, &str> = BTreeMap::new();
     for class in classes {
         for column in ["", "_pixels", "_distance"].map(|suffix| same(&format!("{class}{suffix}"))) {
             if let Some(other) = columns.insert(column, class) {
-                let text = format!("the classes `{other}` and `{class}` can't be told apart in tables and file names");
+                let text = format!("classes `{other}` and `{class}` collide in tables or file names");
                 return Err(StageError::input("class-name", text)
                     .hint("rename one of them")
                     .field(format!("masks.{class}")));
@@ -93,15 +93,15 @@ fn apart(classes: &[&str]) -> Result<(), StageError> {
     for set in 1_u32..1 << classes.len() {
         let members = classes.iter().enumerate().filter(|(k, _)| set >> k & 1 == 1).map(|(_, class)| *class);
         if !joined.insert(members.collect::<Vec<_>>().join("-")) {
-            return Err(refused(dashed, "`export` joins unknown classes by `-`, and two sets of them would be one"));
+            return Err(refused(dashed, "`export` joins unknown classes with `-`, which would be ambiguous"));
         }
     }
     Ok(())
 }
 
 fn refused(class: &str, why: &str) -> StageError {
-    StageError::input("class-name", format!("a lesion class can't be called `{class}`: {why}"))
-        .hint("use letters, digits, `-` and `_`, such as `MA` or `soft_exudates`")
+    StageError::input("class-name", format!("invalid class name `{class}`: {why}"))
+        .hint("use letters, digits, `-` and `_`, as in `MA` or `soft_exudates`")
         .field(format!("masks.{class}"))
 }
 

@@ -1,32 +1,32 @@
-//! Which mask belongs to which photograph: by all that the stars of their patterns stand for. Where one pattern has more stars than
-//! the other, what the fewer stand for must come in the same order among the more, the last at the end.
+//! Matching of masks to photographs by the texts that the stars of their patterns match. If one pattern has more stars than the other,
+//! the texts of the one with fewer must be a subsequence of the other's that includes the last.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
 use super::classes::ClassPattern;
-use crate::data::pattern::Pattern;
 use crate::data::name_normalisation::same;
+use crate::data::pattern::Pattern;
 use crate::stage::StageError;
 
-/// Of so many stars all choices are looked at; of more only the last ones.
+/// Up to this many stars, all subsequences are tried; beyond, only the last ones.
 const MOST: usize = 6;
 
-/// A file that fits a pattern.
+/// A file that matches a pattern.
 pub(super) struct PatternMatch<'f> {
     pub(super) file: &'f str,
-    /// What the stars stand for, as the file spells it.
+    /// Texts matched by the stars, as spelled in the path.
     pub(super) stars: Vec<String>,
 }
 
 impl PatternMatch<'_> {
-    /// What all spellings of its stars have in common.
+    /// Normalised texts of the stars.
     pub(super) fn keys(&self) -> Vec<String> {
         self.stars.iter().map(|star| same(star)).collect()
     }
 }
 
-/// The files of a pattern, each of other stars than the others.
+/// Files that match a pattern, which must differ in their stars.
 pub(super) fn fitting<'f>(
     pattern: &Pattern<'_>,
     files: &[&'f str],
@@ -39,17 +39,14 @@ pub(super) fn fitting<'f>(
         let Some(stars) = pattern.names(file) else { continue };
         let fit = PatternMatch { file, stars: stars.into_iter().map(std::borrow::Cow::into_owned).collect() };
         if matches!(fit.stars.last().map(String::as_str), None | Some("" | "." | "..")) {
-            let text = format!("`{file}` has no name by the pattern `{}`", pattern.text());
-            let hint = "the last `*` must stand for at least one letter: rename the file";
+            let text = format!("pattern `{}` gives `{file}` no name", pattern.text());
+            let hint = "the last `*` must match at least one character; rename the file";
             return Err(StageError::input(code, text).hint(hint).field(field));
         }
         if let Some(other) = seen.insert(fit.keys().join("/"), file) {
-            let text = format!(
-                "`{other}` and `{file}` are both `{}` by the pattern `{}`",
-                fit.stars.join("/"),
-                pattern.text()
-            );
-            let hint = "case and composed accents do not tell names apart: write the extension into the pattern, or remove one of them";
+            let text =
+                format!("`{other}` and `{file}` are both `{}` by pattern `{}`", fit.stars.join("/"), pattern.text());
+            let hint = "case and Unicode normalisation are ignored; add the extension to the pattern, or remove one of the files";
             return Err(StageError::input(code, text).hint(hint).field(field));
         }
         found.push(fit);
@@ -57,10 +54,10 @@ pub(super) fn fitting<'f>(
     Ok(found)
 }
 
-/// The photographs by what their stars stand for.
+/// Index of photographs by the texts of their stars.
 pub(super) struct PhotographIndex {
     keys: Vec<Vec<String>>,
-    /// For each number of stars the photographs by each choice of so many.
+    /// For each number of stars, photographs by each subsequence of that length.
     by: Vec<OnceCell<HashMap<String, Vec<usize>>>>,
 }
 
@@ -71,7 +68,7 @@ impl PhotographIndex {
         Self { keys, by: (0..=stars).map(|_| OnceCell::new()).collect() }
     }
 
-    /// The photographs that a mask fits, in their order.
+    /// Photographs that a mask matches, in order.
     pub(super) fn of(&self, mask: &PatternMatch<'_>) -> Vec<usize> {
         let keys = mask.keys();
         let count = keys.len().min(self.by.len() - 1);
@@ -91,14 +88,14 @@ impl PhotographIndex {
         found
     }
 
-    /// A photograph whose last star stands for the same as a mask's, where all of its stars do not.
+    /// A photograph that agrees with a mask in the last star but not in all.
     pub(super) fn near(&self, mask: &PatternMatch<'_>) -> Option<usize> {
         let last = mask.keys().pop()?;
         self.keys.iter().position(|keys| keys.last() == Some(&last))
     }
 }
 
-/// Every way to take `count` of some keys in their order, the last one among them, without repeats.
+/// All distinct subsequences of `count` keys that include the last one.
 fn choices(keys: &[String], count: usize) -> Vec<String> {
     let Some((last, before)) = keys.split_last() else { return Vec::new() };
     if count == 0 {
@@ -119,8 +116,8 @@ fn choices(keys: &[String], count: usize) -> Vec<String> {
     found
 }
 
-/// Takes the masks out of what the photographs' pattern fits: `d/*` fits `d/a_MA.png` beside `d/a.png`, but that is the mask of
-/// another photograph. Gives the files that were taken out.
+/// Removes masks from the files matching the photographs' pattern: `d/*` matches `d/a_MA.png` as well as `d/a.png`, but the former is
+/// the latter's mask. Returns the removed files.
 pub(super) fn without_masks<'f>(
     photographs: &mut Vec<PatternMatch<'f>>,
     pattern: &Pattern<'_>,
@@ -140,9 +137,9 @@ pub(super) fn without_masks<'f>(
     let of_none = |fit: &&PatternMatch<'_>| as_mask[fit.file].iter().all(|(_, mask)| index.of(mask).is_empty());
     if let Some(fit) = both.iter().find(of_none) {
         let class = &classes[as_mask[fit.file][0].0];
-        let text = format!("`{}` fits the patterns of photographs and of masks", fit.file);
+        let text = format!("`{}` matches the patterns of photographs and of masks", fit.file);
         let hint = format!(
-            "write patterns that tell them apart: `photographs` is `{}`, `{}` is `{}`",
+            "use patterns that distinguish them: `photographs` is `{}`, `{}` is `{}`",
             pattern.text(),
             class.field(),
             class.pattern.text()
@@ -153,11 +150,10 @@ pub(super) fn without_masks<'f>(
     Ok(both.into_iter().map(|fit| fit.file).collect())
 }
 
-/// Files of macula's own that stand beside folders with photographs' names.
+/// Reserved names of macula's files beside folders named after photographs.
 const TAKEN: [&str; 3] = ["set.json", "maps.json", "readme.txt"];
 
-/// The photographs' names: what the last star stands for, or all stars where that does not tell them apart. One that is the name of a
-/// file of macula's keeps its extension.
+/// Names of the photographs: the text of the last star, or of all stars if that is ambiguous. A reserved name keeps its extension.
 pub(super) fn names(photographs: &[PatternMatch<'_>]) -> Result<Vec<String>, StageError> {
     let free = |name: String, fit: &PatternMatch<'_>| {
         let taken = name.starts_with('.') || TAKEN.contains(&same(&name).as_str());

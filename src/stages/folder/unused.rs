@@ -1,36 +1,36 @@
-//! The files beside masks and photographs that have no role. One that was probably meant as a mask makes its photograph look free of
-//! the lesion; each is told.
+//! Unused files beside masks and photographs. A file that was probably meant as a mask would make its photograph look free of the
+//! lesion, so all are reported.
 
 use std::collections::{HashMap, HashSet};
 
-use crate::base::figure::counted;
 use super::FolderPhotograph;
 use super::classes::ClassPattern;
 use super::pairs::PatternMatch;
+use crate::base::figure::counted;
+use crate::data::name_normalisation::{folded, same, words};
+use crate::data::pattern::Pattern;
 use crate::data::source_tree::{is_picture, stem};
 use crate::data::unused_files::{FileCategory, UnusedReport, remedy, within, words_of};
-use crate::data::pattern::Pattern;
-use crate::data::name_normalisation::{folded, same, words};
 use crate::stage::{StageError, Warning};
 
-/// What a source knows of its files once photographs have their masks.
+/// The source's files after masks were assigned to photographs.
 pub(super) struct FolderContents<'a> {
     pub(super) listed: &'a [String],
     pub(super) photographs: &'a Pattern<'a>,
     pub(super) classes: &'a [ClassPattern<'a>],
     pub(super) eyes: &'a [FolderPhotograph<'a>],
-    /// The files that have a role.
+    /// Files with a role.
     pub(super) used: &'a HashSet<&'a str>,
     /// Masks without a photograph.
     pub(super) unmatched: &'a HashSet<&'a str>,
 }
 
-/// Where a class's masks lie.
+/// Location of a class's masks.
 struct MaskLocation<'a> {
     class: &'a ClassPattern<'a>,
-    /// The folders that its files lie in, as a pattern; [`None`] where its name has no star.
+    /// Pattern of the folders of its files; [`None`] without a star.
     folders: Option<Pattern<'a>>,
-    /// A folder that holds masks only, with a `/` at its end.
+    /// A folder that holds only masks, with a trailing `/`.
     only_masks: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> MaskLocation<'a> {
         Self { class, folders: Pattern::new(class.pattern.folder()), only_masks: apart.then_some(prefix) }
     }
 
-    /// Whether a file lies where the class's masks do.
+    /// Whether a file is in a folder of the class's masks.
     fn holds(&self, file: &str) -> bool {
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
         let beside = match &self.folders {
@@ -52,21 +52,21 @@ impl<'a> MaskLocation<'a> {
         beside || self.only_masks.as_ref().is_some_and(|prefix| same(file).starts_with(prefix))
     }
 
-    /// What the stars of its folders stand for in a file's.
+    /// Texts that the stars of its folders match in a file's path.
     fn stars(&self, file: &str) -> Option<Vec<String>> {
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
         Some(self.folders.as_ref()?.captures(folder)?.iter().map(|star| same(star)).collect())
     }
 }
 
-/// The names that a mask of each photograph would have.
+/// Names that a mask of each photograph would have.
 struct ExpectedNames {
-    /// By the words of the whole name.
+    /// Photographs by the words of the mask's whole name.
     whole: HashMap<Vec<String>, Vec<usize>>,
-    /// By those of the photograph's own part, where the pattern has words beside it.
+    /// Photographs by the words of their own part, if the pattern has further words.
     bare: HashMap<Vec<String>, Vec<usize>>,
     longest: usize,
-    /// How many stars stand in the file's name.
+    /// Number of stars in the file name.
     stars: usize,
 }
 
@@ -77,7 +77,7 @@ impl ExpectedNames {
         let stars = pieces.len() - 1;
         let ends_open = pieces.last().is_some_and(|piece| piece.is_empty());
         let mut expected = Self { whole: HashMap::new(), bare: HashMap::new(), longest: 0, stars };
-        // Beside the stars and the extension.
+        // Apart from the stars and the extension.
         let has_words = !words(&format!("{} {}", pieces[..stars].join(" "), stem(pieces[stars]))).is_empty();
         for (at, eye) in eyes.iter().enumerate() {
             let own = &eye.stars[eye.stars.len().saturating_sub(stars.max(1))..];
@@ -85,7 +85,7 @@ impl ExpectedNames {
             for (k, piece) in pieces.iter().enumerate() {
                 name.push_str(piece);
                 if k < stars {
-                    // Where a mask's name has more stars than the photograph's path, the first ones may be anything.
+                    // If a mask's name has more stars than the photograph's path, the first ones may be anything.
                     let missing = stars - own.len().min(stars);
                     name.push_str(if k < missing { "" } else { &own[k - missing] });
                 }
@@ -101,7 +101,7 @@ impl ExpectedNames {
         expected
     }
 
-    /// The photograph that a file was probably meant for: the one with the longest name in the file's, and how many words that has.
+    /// Photograph that a file was probably meant for, the one with the longest name found in the file's, and that name's number of words.
     fn of(&self, file: &str, place: &MaskLocation<'_>, eyes: &[FolderPhotograph<'_>]) -> Option<(usize, usize)> {
         let all = words_of(file);
         let folders = place.stars(file);
@@ -116,7 +116,7 @@ impl ExpectedNames {
                 return Some((*at, length));
             }
         }
-        // Its photograph's name and numbers, and no word that says what else it is.
+        // Only the photograph's name and numbers, without other words.
         let numbers = all.iter().rev().take_while(|word| word.starts_with(|c: char| c.is_ascii_digit())).count();
         (0..=numbers).find_map(|cut| {
             let own = &all[..all.len() - cut];
@@ -125,17 +125,18 @@ impl ExpectedNames {
     }
 }
 
-/// Accounts for every file without a role that lies where masks or photographs do.
+/// Reports every file without a role in a folder of masks or photographs.
 ///
 /// # Errors
-/// `unused-file` for one that was probably meant as the mask of a photograph that has none, where that means that the lesion is absent.
+/// `unused-file` for one that was probably meant as the mask of a photograph without one, if that means that the lesion is absent.
 pub(super) fn account(found: &FolderContents<'_>, absent: &str) -> Result<UnusedReport, StageError> {
     let mut report = UnusedReport::default();
     let unused: Vec<&str> = found.listed.iter().map(String::as_str).filter(|file| !found.used.contains(file)).collect();
     if unused.is_empty() {
         return Ok(report);
     }
-    let places: Vec<MaskLocation<'_>> = found.classes.iter().map(|class| MaskLocation::new(class, found.eyes)).collect();
+    let places: Vec<MaskLocation<'_>> =
+        found.classes.iter().map(|class| MaskLocation::new(class, found.eyes)).collect();
     let mut expected: Vec<Option<ExpectedNames>> = places.iter().map(|_| None).collect();
     let mut lost: Vec<(&str, String)> = Vec::new();
     let mut copies: Vec<(&str, String)> = Vec::new();
@@ -169,20 +170,21 @@ pub(super) fn account(found: &FolderContents<'_>, absent: &str) -> Result<Unused
                 meant = Some((k, at, length));
             }
         }
-        // The name of a download may say nothing, and any photograph's mask may be meant.
+        // The name of a download may be meaningless, and any photograph's mask may be meant.
         let unnamed = || {
             let lacks = |&k: &usize| {
                 let at = found.eyes.iter().position(|eye| !eye.masks.contains_key(places[k].class.name))?;
                 Some((k, at, 0))
             };
-            matches!(category, FileCategory::Unfinished | FileCategory::Pointer).then(|| holding.iter().find_map(lacks))?
+            matches!(category, FileCategory::Unfinished | FileCategory::Pointer)
+                .then(|| holding.iter().find_map(lacks))?
         };
         let Some((k, at, _)) = meant.or_else(unnamed) else { continue };
         let (eye, class) = (&found.eyes[at], places[k].class);
         match eye.masks.get(class.name) {
             None if absent == "absent" => {
                 let text = format!(
-                    "`{file}` is not used, and `{}` has no mask of `{}`: the lesion would count as absent",
+                    "`{file}` is unused, and `{}` has no mask of `{}`, so the lesion would count as absent",
                     eye.file, class.name
                 );
                 let hint = remedy(file, class.pattern.text());
@@ -195,21 +197,22 @@ pub(super) fn account(found: &FolderContents<'_>, absent: &str) -> Result<Unused
     let mut warn = |files: &[(&str, String)], what: &str| {
         if let [(first, text), ..] = files {
             let count = counted(files.len() as u64, "file", "files");
-            let text = format!("{count} not used that {what}, `{first}` first: {text}");
+            let text = format!("{count} unused that {what} (first: `{first}`): {text}");
             report.warnings.push(Warning { code: "unused-file".to_owned(), text });
         }
     };
-    warn(&lost, "may be masks");
+    warn(&lost, "may be meant as masks");
     warn(&copies, "may be copies of masks");
     if let Some(first) = photographs.first() {
         let count = counted(photographs.len() as u64, "file", "files");
-        let text = format!("{count} where photographs are, not JPEG, PNG or TIFF: `{first}` first");
+        let text =
+            format!("{count} beside photographs in an unsupported format (first: `{first}`); use JPEG, PNG or TIFF");
         report.warnings.push(Warning { code: "unused-file".to_owned(), text });
     }
     Ok(report)
 }
 
-/// Whether a file lies where photographs do, under a name that would fit but for its format.
+/// Whether a file would match the photographs' pattern except for its format.
 fn would_fit(pattern: &Pattern<'_>, file: &str) -> bool {
     if is_picture(file) {
         return false;
@@ -223,12 +226,12 @@ fn would_fit(pattern: &Pattern<'_>, file: &str) -> bool {
     pattern.captures(before).is_some() || pattern.captures(&format!("{before}{ending}")).is_some()
 }
 
-/// Says of masks without a photograph what nearly fits.
+/// Describes the nearest photograph of a mask without one.
 pub(super) fn nearly(mask: &PatternMatch<'_>, eyes: &[FolderPhotograph<'_>], near: Option<usize>) -> Option<String> {
     if let Some(at) = near {
         let eye = &eyes[at];
         return Some(format!(
-            "`{}` is `{}`, but the photograph `{}` is `{}`: all `*` count",
+            "mask `{}` is `{}`, but photograph `{}` is `{}`; all `*` must match",
             mask.file,
             mask.stars.join("/"),
             eye.file,
@@ -240,5 +243,5 @@ pub(super) fn nearly(mask: &PatternMatch<'_>, eyes: &[FolderPhotograph<'_>], nea
         let other = eye.stars.last().map(|star| words(star)).unwrap_or_default();
         within(&other, &own) || within(&own, &other)
     })?;
-    Some(format!("`{}` nearly has the name of `{}`", mask.file, eye.file))
+    Some(format!("`{}` nearly matches `{}`", mask.file, eye.file))
 }

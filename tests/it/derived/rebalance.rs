@@ -112,7 +112,8 @@ fn undetermined_patches_are_in_neither_pool_unless_asked() {
     let set = set(vec![part("a", "1?00 0?00*3 0000*2")]);
     let dropped = PatchCounts::of(&rebalance(&set, &KEEP, &streams(1)));
     assert_eq!((dropped.lesion, dropped.undetermined, dropped.healthy), (1, 0, 2));
-    let kept = PatchCounts::of(&rebalance(&set, &RebalanceSpec { undetermined: Undetermined::Keep, ..KEEP }, &streams(1)));
+    let kept =
+        PatchCounts::of(&rebalance(&set, &RebalanceSpec { undetermined: Undetermined::Keep, ..KEEP }, &streams(1)));
     assert_eq!((kept.lesion, kept.undetermined, kept.healthy), (1, 3, 2));
 }
 
@@ -120,8 +121,11 @@ fn undetermined_patches_are_in_neither_pool_unless_asked() {
 fn the_reports_own_case_would_have_been_seen() {
     // Its text: lesions undersampled to the smallest class, healthy patches at 2x. Its figures, after leaving out black
     // patches: 47,914 lesion patches, label sums 11991 28805 17640 3432, as before; 47,914 healthy of 113,146, 1:1.
-    let asked =
-        RebalanceSpec { lesions: LesionSampling::Undersample, healthy_per_lesion_patch: Some(2.0), undetermined: Undetermined::Drop };
+    let asked = RebalanceSpec {
+        lesions: LesionSampling::Undersample,
+        healthy_per_lesion_patch: Some(2.0),
+        undetermined: Undetermined::Drop,
+    };
     let before = PatchCounts {
         photographs: 1842,
         patches: 161_060,
@@ -156,8 +160,11 @@ fn the_reports_own_numbers_are_rebalanced_as_its_text_says() {
     let text = format!("0110*{he_ex} 1100*{ma_he} 1000*{ma} 0001*{se} 0010*{ex} 0100*{he} 0000*113146");
     let set = set(vec![part("all", &text)]);
     assert_eq!(positives(&set), [11_991, 28_805, 17_640, 3_432]);
-    let recipe =
-        RebalanceSpec { lesions: LesionSampling::Undersample, healthy_per_lesion_patch: Some(2.0), undetermined: Undetermined::Drop };
+    let recipe = RebalanceSpec {
+        lesions: LesionSampling::Undersample,
+        healthy_per_lesion_patch: Some(2.0),
+        undetermined: Undetermined::Drop,
+    };
     let after = PatchCounts::of(&rebalance(&set, &recipe, &streams(7)));
     // The walk is SE, MA, EX, HE; MA + HE and HE + EX patches bring HE with them.
     assert_eq!([after.positives[0], after.positives[2], after.positives[3]], [3_432; 3]);

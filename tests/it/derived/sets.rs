@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use macula::base::{Digest, Streams};
-use macula::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo};
+use macula::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo};
 use macula::store::Entry;
 
 /// Labels of a patch from text, one letter a class: `1` present, `0` absent, `?` unknown.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use macula::base::Digest;
-use macula::data::split_names::named;
 use macula::data::patches::{Part, PatchSet};
 use macula::data::photographs::Official;
-use macula::data::split::{SplitUnit, drawn, folded, official, side_of, sum_to_one, units};
+use macula::data::split::{SplitUnit, drawn, folded, official, subset, sum_to_one, units};
+use macula::data::split_names::named;
 use macula::stage::StageError;
 use proptest::prelude::*;
 
@@ -143,7 +143,7 @@ proptest! {
     fn sides_are_disjoint_and_complete_and_patients_stay_whole(set in photographs(), seed in 0..3_u64) {
         let sides = sides(&set, SplitUnit::Patient, seed);
         prop_assert!(sides.iter().all(|side| *side < 3));
-        let split = [0, 1, 2].map(|side| side_of(&set, &sides, side));
+        let split = [0, 1, 2].map(|side| subset(&set, &sides, side));
         prop_assert_eq!(split.iter().map(|side| side.parts.len()).sum::<usize>(), set.parts.len());
         prop_assert_eq!(split.iter().map(PatchSet::len).sum::<u64>(), set.len());
         let patients = |side: usize| split[side].parts.iter().filter_map(|part| part.patient.clone()).collect::<BTreeSet<_>>();

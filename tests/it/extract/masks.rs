@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use macula::data::bitmap::Bitmap;
-use macula::data::mask::{MaskContent, Mask, Threshold};
+use macula::data::mask::{Mask, MaskContent, Threshold};
 use proptest::prelude::*;
 
 const LESION: MaskContent = MaskContent::Lesion(Threshold::Automatic);

@@ -1,5 +1,6 @@
 //! Tests of what leads from files to patches.
 
+mod image_issues;
 mod lab;
 mod layouts;
 mod made;
@@ -9,6 +10,5 @@ mod patches;
 mod photographs;
 mod readings;
 mod real;
-mod mask_issues;
 mod roles;
 mod sources;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use macula::base::Digest;
-use macula::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo, Shard, shard_head};
+use macula::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, Shard, shard_head};
 use macula::data::photographs::Official;
 use macula::store::Objects;
 

@@ -2,7 +2,7 @@
 
 use macula::data::bitmap::Bitmap;
 use macula::data::decode::Photograph;
-use macula::data::mask::{MaskContent, Mask, MaskValues, Threshold};
+use macula::data::mask::{Mask, MaskContent, MaskValues, Threshold};
 use macula::stage::StageError;
 
 use super::made::{LITTLE, Order, Page, exif, jpeg_with, png, tiff, zlib};

@@ -2,7 +2,7 @@
 //!
 //! Four photographs here, with two and more lesions, with all four, with two absent; all 54 in `tests/bench/extract.sh`.
 
-use macula::data::mask::{MaskContent, Mask, Threshold};
+use macula::data::mask::{Mask, MaskContent, Threshold};
 use macula::lang::value::Value;
 use macula::stage::{Cell, Outcome};
 use macula::store::Tree;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use macula::base::Digest;
 use macula::data::decode::Photograph;
-use macula::data::mask::{MaskContent, Mask, Threshold};
+use macula::data::mask::{Mask, MaskContent, Threshold};
 use macula::data::predictions::Predictions;
 use macula::data::table::{Column, Columns};
 use macula::learn::network::Weights;

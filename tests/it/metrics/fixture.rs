@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use macula::base::{Digest, Streams};
-use macula::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo, ShardBytes};
+use macula::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, ShardBytes};
 use macula::store::Objects;
 
 pub(crate) const CLASSES: [&str; 4] = ["MA", "HE", "EX", "SE"];

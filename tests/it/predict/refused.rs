@@ -21,7 +21,8 @@ fn what_can_not_be_predicted_is_refused_with_what_to_do() {
         .code(2)
         .says(&["two photographs are called `eye`"]);
     let grey = vec![128; 40 * 60 * 3];
-    space.write("new/small.png", macula::data::png_image::png(&grey, 40, 60, macula::data::png_image::PixelFormat::Rgb));
+    space
+        .write("new/small.png", macula::data::png_image::png(&grey, 40, 60, macula::data::png_image::PixelFormat::Rgb));
     let said = space.macula("predict pipeline.kdl classifier new/small.png").code(1);
     said.says(&["too-small", "`small` is 20 x 30 px, less than a patch of the model (48 px)"]);
 

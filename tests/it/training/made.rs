@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use macula::base::{Digest, Streams};
-use macula::data::patches::{Label, Part, PatchSet, PatchRow, SetInfo, ShardBytes};
+use macula::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, ShardBytes};
 use macula::lang::network::{Layer, NetworkSpec};
 use macula::lang::value::Value;
 use macula::stage::{Ctx, Inputs, Metrics, Named, Outcome, Params, Progress, StageError, Stop, Warning, Work};
