@@ -12,7 +12,7 @@ use crate::base::Streams;
 use crate::stage::StageError;
 
 /// Names of the splits, in the order of all arrays of three in this module.
-pub const SIDES: [&str; 3] = ["train", "valid", "test"];
+pub const SPLITS: [&str; 3] = ["train", "valid", "test"];
 
 /// Unit of random splitting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -122,7 +122,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         }
         unmatched.extend(left.iter().map(|fit| fit.file));
     }
-    let known = unused::Found {
+    let known = unused::FolderContents {
         listed: &listed,
         photographs: &pattern,
         classes: &classes,

@@ -90,7 +90,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let summary = Summary {
         headline: headline(&set, unit, &sets),
         tables: vec![patches(&set, &counts), reached(&set, &counts, asked)],
-        warnings: lacking(&set, &split, &counts, asked),
+        warnings: lacking(&set, &sets, &counts, asked),
         ..Summary::default()
     };
     let outputs = SPLITS.iter().zip(&sets).map(|(port, set)| Ok(((*port).to_owned(), set.write(ctx.objects)?)));

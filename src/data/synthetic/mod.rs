@@ -61,9 +61,9 @@ pub fn fundus(recipe: &FundusSpec, streams: &Streams, number: u64) -> Fundus {
     let blood = vessels::Blood::drawn(&vessels::grow(&eye, &mut streams.stream("vessels", 0, &eye.id())), &framing);
     let mut lesion_stream = of_photograph("lesions");
     let found = if is_healthy(recipe.healthy, streams, number) {
-        lesions::Lesions::none()
+        lesions::DrawnLesions::none()
     } else {
-        lesions::Lesions::draw(&mut lesion_stream, recipe.severity, &eye, &framing, &blood)
+        lesions::DrawnLesions::draw(&mut lesion_stream, recipe.severity, &eye, &framing, &blood)
     };
     let mut masks = [(); 4].map(|()| vec![0; (recipe.size * recipe.size) as usize]);
     lesions::distract(&mut canvas, &mut of_photograph("distractors"), &eye, &framing);

@@ -26,19 +26,19 @@ fn a_class_or_photograph_that_two_columns_or_rows_may_mean_is_refused() {
     let more = |column: &str| format!("{HEAD},{column}");
     assert_eq!(scores(&more("score.other"), row), Ok(vec![0.5, 0.6, 0.7, 0.8, 0.1, 0.2, 0.3, 0.4]));
     for (head, words) in [
-        (more("score.ma"), "both `score.MA` and `score.ma` may be meant"),
+        (more("score.ma"), "columns `score.MA` and `score.ma` are ambiguous"),
         (more("score.MA"), "two columns are named `score.MA`"),
-        (more("score.MA\t"), "two columns are named nearly the same"),
-        (more("").replace("score.EX,score.SE", "score.\u{e9},score.e\u{301}"), "two columns are named nearly the same"),
-        (more("").replace("score.MA", "score.ma"), "there is no column `score.MA`, only `score.ma`"),
+        (more("score.MA\t"), "have nearly the same name"),
+        (more("").replace("score.EX,score.SE", "score.\u{e9},score.e\u{301}"), "have nearly the same name"),
+        (more("").replace("score.MA", "score.ma"), "column `score.MA` is missing; found `score.ma`"),
     ] {
         assert!(scores(&head, row).is_err_and(|told| told.contains(words)), "{:?}", scores(&head, row));
     }
     let both = format!("{row}\nA,0,0,0.1,0.1,0.1,0.1,0.1");
     let told = scores(&more("note"), &both).expect_err("two names for one photograph");
-    assert!(told.contains("both rows of `a` and of `A` may be meant"), "{told}");
+    assert!(told.contains("photographs `a` and `A` are ambiguous"), "{told}");
     let told = scores(&more("note"), &row.replace('a', "A")).expect_err("no row of `a`");
-    assert!(told.contains("`a` at 0, 0 has no prediction; there are rows of `A`"), "{told}");
+    assert!(told.contains("`a` at 0, 0 has no prediction; found rows of `A`"), "{told}");
 }
 
 /// A table whose columns are `REQUIRED`, with a record of two leaves before those that are read.
@@ -71,5 +71,5 @@ fn columns_are_read_by_name_beside_records_and_without_nulls() {
     assert_eq!(found.of_patch("a", 30, 40), Some([0.25].as_slice()));
     // One hundredth, as a decimal, is no 1.
     let told = Predictions::read("predictions.parquet", &records("required int32 score.MA (DECIMAL(4, 2));"));
-    assert!(told.is_err_and(|told| told.to_string().contains("column `score.MA` has a type that is not read")));
+    assert!(told.is_err_and(|told| told.to_string().contains("column `score.MA` has an unsupported type")));
 }

@@ -142,10 +142,10 @@ fn the_reports_own_case_would_have_been_seen() {
     assert_eq!(
         texts,
         [
-            "`MA` is unchanged: 11,991 positives before and after, asked for 3,432",
-            "`HE` is unchanged: 28,805 positives before and after, asked for 3,432",
-            "`EX` is unchanged: 17,640 positives before and after, asked for 3,432",
-            "47,914 healthy patches beside 47,914 with a lesion, asked for 95,828 (2.0 per lesion patch); there were 113,146",
+            "`MA` is unchanged: 11,991 positives before and after, target 3,432",
+            "`HE` is unchanged: 28,805 positives before and after, target 3,432",
+            "`EX` is unchanged: 17,640 positives before and after, target 3,432",
+            "47,914 healthy patches for 47,914 with a lesion, target 95,828 (2.0 per lesion patch); 113,146 were available",
         ]
     );
 }

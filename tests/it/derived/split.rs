@@ -84,14 +84,14 @@ fn official_sides_are_taken_as_they_are_and_a_photograph_without_one_is_an_error
     assert_eq!(official(&set(parts.clone()), SplitUnit::Patient, SHARES, &streams(1)).unwrap(), [1, 0, 2]);
     parts.push(part("d", "0000"));
     let error = official(&set(parts), SplitUnit::Patient, SHARES, &streams(1)).unwrap_err();
-    assert_eq!(text_of(&error), ("official-side", "photograph `d` has no official side".into(), Some("by")));
+    assert_eq!(text_of(&error), ("official-side", "photograph `d` is not in the official split".into(), Some("by")));
 }
 
 #[test]
 fn shares_that_do_not_sum_to_one_are_an_error_with_all_three_fields() {
     assert!(sum_to_one([0.7, 0.15, 0.15]).is_ok() && sum_to_one([0.1, 0.2, 0.7]).is_ok());
     let error = sum_to_one([0.8, 0.2, 0.15]).unwrap_err();
-    let expected = "`train` 0.8, `valid` 0.2 and `test` 0.15 sum to 1.15, not to 1";
+    let expected = "`train` 0.8, `valid` 0.2 and `test` 0.15 sum to 1.15, not 1";
     assert_eq!(text_of(&error), ("shares", expected.into(), Some("test")));
     let StageError::Input { hint, .. } = error else { unreachable!("it is an input error") };
     assert_eq!(hint.as_deref(), Some("for example `test 0.0`"));
@@ -119,11 +119,11 @@ fn names_that_match_nothing_or_twice_or_leave_one_over_are_errors() {
         (code, text, field.map(str::to_owned))
     };
     let (_, text, field) = fails(patterns(&["a*"], &["b1"], &[]));
-    assert_eq!((text.as_str(), field.as_deref()), ("`b1` names no photograph and no patient", Some("names.valid")));
+    assert_eq!((text.as_str(), field.as_deref()), ("`b1` matches no photograph or patient", Some("names.valid")));
     let (_, text, _) = fails(patterns(&["a*"], &[], &["a2"]));
-    assert_eq!(text, "photograph `a2` is named for `train` by `a*` and for `test` by `a2`");
+    assert_eq!(text, "photograph `a2` matches `a*` of `train` and `a2` of `test`");
     let (_, text, _) = fails(patterns(&["a1"], &[], &[]));
-    assert_eq!(text, "no side names photograph `a2`");
+    assert_eq!(text, "photograph `a2` is not assigned to any split");
 }
 
 fn photographs() -> impl Strategy<Value = PatchSet> {

@@ -125,7 +125,7 @@ fn filter_black_shows_counts_before_and_after() {
     }
     let tree = bench.store(made, ramp);
     let done = bench.run("filter-black", &tree, &[("below", Value::Real(10.0)), ("share", Value::Real(0.9))]).unwrap();
-    assert_eq!(done.summary.headline, "3 patches kept, 2 black left out (2 of them healthy, 0 with a lesion)");
+    assert_eq!(done.summary.headline, "3 patches kept, 2 black dropped (2 healthy, 0 with a lesion)");
     assert_eq!(
         lines(&done.summary.tables[0]),
         [
@@ -150,19 +150,19 @@ fn split_names_each_photograph_on_one_side_and_says_that_patients_are_unknown() 
     let done = bench.run("split", &tree, &split_by("patient")).unwrap();
     assert_eq!(
         done.summary.headline,
-        "8 photographs into 4 train, 2 valid and 2 test; patients are unknown, so each photograph stands alone"
+        "8 photographs into 4 train, 2 valid and 2 test; by photograph, as patients are unknown"
     );
     assert_eq!(
         lines(&done.summary.tables[1]),
         [
-            "side asked patches MA HE EX SE",
+            "split requested patches MA HE EX SE",
             "train 0.5 0.5 0.5 - - -",
             "valid 0.25 0.25 0.25 - - -",
             "test 0.25 0.25 0.25 - - -",
         ]
     );
     let lacking: Vec<&str> = done.summary.warnings.iter().map(|warning| warning.text.as_str()).take(3).collect();
-    assert_eq!(lacking[0], "`train` has no patch with `HE`, which no photograph elsewhere has");
+    assert_eq!(lacking[0], "split side `train` has no patch with `HE`; no other side has any");
     let names = |port: &str| bench.read(&done, port).parts.into_iter().map(|part| part.photograph).collect::<Vec<_>>();
     let mut all = [names("train"), names("valid"), names("test")].concat();
     all.sort();
@@ -184,7 +184,7 @@ fn a_patient_on_two_sides_is_a_leak() {
     let tree = bench.store(set(vec![of("a", "Q"), of("b", "P"), of("c", "P")]), ramp);
     let (code, text, field) = input_error(bench.run("split", &tree, &by_names()));
     assert_eq!((code, field.as_deref()), ("leak", Some("by")));
-    assert_eq!(text, "patient `P` is on two sides: `b` in `valid` and `c` in `test`");
+    assert_eq!(text, "patient `P` is in two splits: `b` in `valid` and `c` in `test`");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_photograph_on_two_sides_is_a_leak_whatever_its_name() {
     let tree = bench.store(set(vec![same("a"), part("b", "1000"), same("c")]), ramp);
     let (code, text, _) = input_error(bench.run("split", &tree, &by_names()));
     assert_eq!(code, "leak");
-    assert_eq!(text, "the same photograph is on two sides: `a` in `train` and `c` in `test` have the same bytes");
+    assert_eq!(text, "the same photograph is in two splits: `a` in `train` and `c` in `test` are identical files");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_patch_on_two_sides_is_a_leak_unless_it_is_constant() {
     };
     let (code, text, _) = input_error(bench.run("split", &bench.store(made(), pixel), &by_names()));
     assert_eq!(code, "leak");
-    assert_eq!(text, "the same patch is on two sides: x 32 y 0 of `a` in `train` and x 16 y 0 of `b` in `valid`");
+    assert_eq!(text, "the same patch is in two splits: x 32 y 0 of `a` in `train` and x 16 y 0 of `b` in `valid`");
 
     // The same means and histograms are not enough: the pixels decide.
     let turned = |photograph: usize, patch: usize| match (photograph, patch) {
@@ -230,7 +230,7 @@ fn rebalance_marks_its_set_as_resampled_and_shows_counts() {
         ("undetermined", text("drop")),
     ];
     let done = bench.run("rebalance", &tree, &params).unwrap();
-    assert_eq!(done.summary.headline, "10 patches of 15: 4 with a lesion (were 6), 6 healthy (were 9)");
+    assert_eq!(done.summary.headline, "10 patches of 15: 4 with a lesion (before: 6), 6 healthy (before: 9)");
     assert_eq!(
         lines(&done.summary.tables[1]),
         ["class before asked for after over", "MA 4 2 2 0", "HE 0 - 0 0", "EX 0 - 0 0", "SE 2 2 2 0"]

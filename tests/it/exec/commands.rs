@@ -54,8 +54,8 @@ fn what_a_command_leaves_must_be_what_it_declared() {
     refused("ln -s /etc/passwd outputs/a.json", ONE, &["undeclared-output", "no links"]);
     // Told before anything runs.
     let declared = |statements: &str, words: &[&str]| _ = run(&space("true", statements)).code(2).says(words);
-    declared("gives \"../a.json\" json", &["does not lie below `outputs/`"]);
-    declared("gives \"a.json\" jsonn", &["there is no format `jsonn`"]);
+    declared("gives \"../a.json\" json", &["is outside `outputs/`"]);
+    declared("gives \"a.json\" jsonn", &["unknown format `jsonn`"]);
     refused("echo x > outputs/a", "gives \"a\" parquet", &["output-format"]);
     refused("echo x > outputs/a", "gives \"a\" safetensors", &["output-format"]);
     refused("echo x > outputs/a.csv", "gives \"a.csv\" predictions", &["output-format", "no column `photograph`"]);
@@ -124,7 +124,7 @@ fn the_program_that_is_named_counts_and_must_be_the_one_that_runs() {
     tool("#!/bin/sh\n# another version\nexec sh \"$@\"\n");
     run(&space).code(0).says(&["`interpreter` changed"]);
     space.edit("pipeline.kdl", "command \"tools/shell\"", "command sh");
-    run(&space).code(1).says(&["which is not the program given at `interpreter`"]);
+    run(&space).code(1).says(&["but `interpreter` is"]);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn a_python_script_predicts_and_eval_judges_it() {
     // A class that is lost is found before anything is judged.
     space.edit("predict.py", "for name in classes]", "for name in classes[1:]]");
     space.edit("predict.py", "* len(classes)", "* (len(classes) - 1)");
-    run(&space).code(1).says(&["predictions", "there is no column `score."]);
+    run(&space).code(1).says(&["predictions", "column `score."]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn predictions_in_parquet_of_pyarrow_are_read() {
 fn eval_takes_a_model_or_predictions() {
     let space = space(PLAIN, "predictions.csv");
     space.edit("pipeline.kdl", "predictions made; data", "data");
-    macula(&space, "run pipeline.kdl scores").code(1).says(&["missing-port", "neither is given"]);
+    macula(&space, "run pipeline.kdl scores").code(1).says(&["missing-port", "`model` or `predictions` is required"]);
 }
 
 #[test]

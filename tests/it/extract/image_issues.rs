@@ -59,14 +59,16 @@ fn masks_that_look_like_none_are_told() {
     assert_eq!(
         told(&grey(&soft)),
         [
-            "soft-mask: the mask of `MA` of `one` has soft edges: values from half of white on count as lesion; `mask-from` says otherwise"
+            "soft-mask: the mask of `MA` of `one` has soft edges: pixels from half of white on count as lesion; set another threshold with `mask-from`"
         ]
     );
     let mut numbers = square(1, 0);
     numbers[0] = 2;
     assert_eq!(
         told(&grey(&numbers)),
-        ["mask-values: the mask of `MA` of `one` has more than two values: all but the background count as lesion"]
+        [
+            "mask-values: the mask of `MA` of `one` has more than two values: every value but the background counts as lesion; set a threshold with `mask-from`"
+        ]
     );
     let first = told(&grey(&photograph(3)));
     assert_eq!(first.len(), 2, "{first:?}");
@@ -84,7 +86,7 @@ fn odd_masks_are_counted_together_and_told_by_preprocess_too() {
     lab.write("ma/two.png", &grey(&square(0, 255)));
     let found = lab.folder(&[]).unwrap();
     let told = [
-        "mask-covers-most: 2 masks cover more than half of their photographs, that of `MA` of `one` first: is the background white?",
+        "mask-covers-most: 2 masks cover more than half of their photographs (first: `MA` of `one`): is the background white?",
     ];
     let changed = lab.preprocess(&found.outputs["out"], &[]).unwrap();
     assert_eq!(warnings(&changed), told);
@@ -114,16 +116,17 @@ fn a_photograph_and_a_mask_that_are_shown_otherwise_are_told_or_refused() {
     let Err(StageError::Input { code, text, hint, .. }) = cut(&lab, &[]) else { panic!("it should be refused") };
     assert_eq!(code, "photograph-orientation");
     assert!(
-        text.contains("ma/one.png` is 32 x 16") && text.ends_with("is 16 x 32 as its orientation (6) shows it"),
+        text.contains("ma/one.png` is 32 x 16 px")
+            && text.ends_with("is 16 x 32 px after applying its orientation (6)"),
         "{text}"
     );
-    assert!(hint.unwrap().contains("as they are stored"));
+    assert!(hint.unwrap().contains("as stored"));
     // And the other way round.
     lab.write("photographs/one.png", &png((SIDE, 16), 8, 0, &photograph(0)[..SIDE * 16], &[], &[]));
     lab.write("ma/one.png", &png((SIDE, 16), 8, 0, &square(255, 0)[..SIDE * 16], &[(b"eXIf", &quarter)], &[]));
     let Err(StageError::Input { code, text, .. }) = cut(&lab, &[]) else { panic!("it should be refused") };
     assert_eq!(code, "mask-size");
-    assert!(text.ends_with("the mask was turned by its orientation (6)"), "{text}");
+    assert!(text.ends_with("the mask was rotated by its orientation tag (6)"), "{text}");
 }
 
 #[test]

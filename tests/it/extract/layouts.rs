@@ -96,11 +96,11 @@ fn kinds_of_jpeg_that_are_not_read_are_named() {
         Photograph::default().decode(&bytes, "eye.jpg").unwrap_err().to_string()
     };
     let marked = |marker: u8| with(&|bytes| bytes[frame + 1] = marker);
-    assert_eq!(marked(0xc3), "`eye.jpg` is not read: it is a lossless JPEG");
-    assert_eq!(marked(0xc5), "`eye.jpg` is not read: it is a hierarchical JPEG");
-    assert_eq!(marked(0xc9), "`eye.jpg` is not read: its JPEG is arithmetically coded");
-    assert_eq!(marked(0xf7), "`eye.jpg` is not read: it is a JPEG-LS");
-    assert_eq!(with(&|bytes| bytes[frame + 4] = 12), "`eye.jpg` is not read: its JPEG has samples of 12 bits");
+    assert_eq!(marked(0xc3), "`eye.jpg` is not supported: it is a lossless JPEG");
+    assert_eq!(marked(0xc5), "`eye.jpg` is not supported: it is a hierarchical JPEG");
+    assert_eq!(marked(0xc9), "`eye.jpg` is not supported: its JPEG uses arithmetic coding");
+    assert_eq!(marked(0xf7), "`eye.jpg` is not supported: it is a JPEG-LS");
+    assert_eq!(with(&|bytes| bytes[frame + 4] = 12), "`eye.jpg` is not supported: it is a 12-bit JPEG");
 }
 
 #[test]

@@ -263,7 +263,7 @@ fn huge_sizes_are_refused_before_memory_is_taken() {
     let width = bytes.windows(4).position(|bytes| bytes == [0, 1, 3, 0]).unwrap();
     bytes[width + 2..width + 12].copy_from_slice(&[4, 0, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f]);
     let error = Mask::read(&bytes, LESION).unwrap_err();
-    assert_eq!(error, "2147483647 x 20 pixels are more than a mask may have");
+    assert_eq!(error, "2147483647 x 20 pixels exceed the limit for masks");
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn a_class_without_any_positive_is_told() {
     let outcome = lab.extract(&tree(&lab.folder(&[]).unwrap()), &[("size", Value::Int(16))]).unwrap();
     let codes: Vec<_> =
         outcome.summary.warnings.iter().map(|warning| (warning.code.as_str(), warning.text.clone())).collect();
-    assert_eq!(codes, [("no-positives", "no patch has `HE`: nothing can be learnt or measured of it".to_owned())]);
+    assert_eq!(codes, [("no-positives", "no patch has `HE`, so it can be neither learnt nor evaluated".to_owned())]);
     assert_eq!(outcome.summary.headline, "6 patches of 1 photograph, 5 healthy");
 }
 
@@ -234,7 +234,7 @@ fn lesion_pixels_that_are_cut_away_are_told() {
     let outcome = told(16);
     let [warning] = outcome.summary.warnings.as_slice() else { panic!("{:?}", outcome.summary.warnings) };
     assert_eq!(warning.code, "dropped-lesions");
-    assert_eq!(warning.text, "cut away at the rim: 3 lesion pixels of `MA`, in 1 photograph, `a` first");
+    assert_eq!(warning.text, "lesion pixels lost at the borders: 3 of `MA`, in 1 photograph (first: `a`)");
     assert!(
         outcome.outputs["out"].entries.keys().all(|name| !name.ends_with("dropped.json")),
         "it is no part of the set"

@@ -165,7 +165,7 @@ fn a_palette_means_the_same_in_png_and_tiff() {
         }
     }
     let short = png((4, 1), 8, 3, &[0, 1, 1, 9], &[(b"PLTE", &[0, 0, 0, 255, 0, 0])], &[]);
-    assert_eq!(mask(&short).unwrap_err(), "its pixels name colours that its palette does not have");
+    assert_eq!(mask(&short).unwrap_err(), "some pixels have an index outside the palette");
     // A palette of greys is grey, and a transparent colour is no lesion.
     let ramp: Vec<u8> = (0..=255).flat_map(|grey| [grey; 3]).collect();
     let soft = mask(&png((4, 1), 8, 3, &[0, 1, 128, 255], &[(b"PLTE", &ramp)], &[])).unwrap();
@@ -183,9 +183,9 @@ fn signed_samples_are_read_as_such() {
     assert_eq!(places(&mask(&page(16, &[0, 0, 1, 0])).unwrap()), [(1, 0)]);
     for negative in [page(8, &[255, 1]), page(16, &[255, 255, 1, 0])] {
         let error = mask(&negative).unwrap_err();
-        assert_eq!(error, "it has values below 0, and which of them mean a lesion is not known");
+        assert_eq!(error, "it has negative values, whose meaning is unknown");
     }
-    assert!(decode(&page(8, &[255, 1])).unwrap_err().ends_with("is not read: its samples are signed"));
+    assert!(decode(&page(8, &[255, 1])).unwrap_err().ends_with("is not supported: it has signed samples"));
 }
 
 #[test]
@@ -209,9 +209,9 @@ fn a_second_page_is_refused_by_name() {
     let page = || Page::new((2, 1), 8, 1, 1, vec![0, 200]);
     for order in ORDERS {
         let two = tiff(order, &[page(), page()]);
-        let reason = "it has 2 pages, and which one is meant is not known: save the one as a file";
+        let reason = "it has 2 pages; save the intended page as a file of its own";
         assert_eq!(mask(&two).unwrap_err(), reason);
-        assert_eq!(decode(&two).unwrap_err(), format!("unread-photograph: `eye` is not read: {reason}"));
+        assert_eq!(decode(&two).unwrap_err(), format!("unread-photograph: `eye` is not supported: {reason}"));
         // Smaller copies and what is transparent are no pages of their own.
         for other in [
             page().with(254, 4, &[1.0]),
@@ -224,7 +224,7 @@ fn a_second_page_is_refused_by_name() {
             assert_eq!(red(&bytes), [0, 200]);
         }
         let thumbnail = tiff(order, &[page().with(254, 4, &[1.0]), page()]);
-        let copy = "its first page is a smaller copy of another";
+        let copy = "its first page is a reduced copy of another";
         assert_eq!(mask(&thumbnail).unwrap_err(), copy);
         let within = tiff(order, &[page().with(254, 4, &[1.0]).with(330, 4, &[8.0])]);
         assert!(decode(&within).unwrap_err().ends_with(copy));
@@ -237,8 +237,8 @@ fn a_second_page_is_refused_by_name() {
     assert!(mask(&ring).unwrap_err().contains("pages"));
     let frames = [0, 0, 0, 2, 0, 0, 0, 0];
     let animation = png((2, 1), 8, 0, &[0, 200], &[(b"acTL", &frames)], &[]);
-    assert!(mask(&animation).unwrap_err().starts_with("it is an animation of 2 pictures"));
-    assert!(decode(&animation).unwrap_err().contains("animation of 2 pictures"));
+    assert!(mask(&animation).unwrap_err().starts_with("it is an animation of 2 frames"));
+    assert!(decode(&animation).unwrap_err().contains("animation of 2 frames"));
 }
 
 #[test]
@@ -296,10 +296,10 @@ fn deep_samples_are_scaled_by_what_the_file_says_or_refused() {
     let error = decode(&tiff(LITTLE, &[page([0, 4000])])).unwrap_err();
     assert_eq!(
         error,
-        "unread-photograph: `eye` is not read: its samples have 16 bits and go up to 4000, and it does not say which value is white"
+        "unread-photograph: `eye` is not supported: its 16-bit samples only go up to 4000, and it does not state its white level"
     );
     let error = decode(&tiff(LITTLE, &[page([0, 5000]).with(281, 3, &[4095.0])])).unwrap_err();
-    assert!(error.ends_with("its samples go up to 5000, and it says that 4095 is white"), "{error}");
+    assert!(error.ends_with("its samples go up to 5000, above its white level of 4095"), "{error}");
 
     let big = |values: [u16; 2]| values.map(u16::to_be_bytes).concat();
     let deep = |values: [u16; 2], bits: Option<u8>| {
@@ -323,12 +323,15 @@ fn deep_samples_are_scaled_by_what_the_file_says_or_refused() {
     let levels = [0.0, 51.0, 255.0, 3.0, 2.0, 1.0];
     assert_eq!(decode(&tiff(LITTLE, &[floats(levels).with(341, 11, &[255.0])])).unwrap().rgb, [0, 51, 255, 3, 2, 1]);
     let error = decode(&tiff(LITTLE, &[floats(levels)])).unwrap_err();
-    assert!(error.ends_with("floating point from 0 to 255, and it does not say which value is white"), "{error}");
+    assert!(
+        error.ends_with("floating-point samples range from 0 to 255, and it does not state its white level"),
+        "{error}"
+    );
     assert!(decode(&tiff(LITTLE, &[floats([-0.5, 0.0, 1.0, 0.0, 0.0, 0.0])])).is_err());
     assert!(decode(&tiff(LITTLE, &[floats([f32::NAN, 0.0, 1.0, 0.0, 0.0, 0.0])])).is_err());
     for bits in [12, 24, 32, 64] {
         let error = decode(&tiff(LITTLE, &[Page::new((2, 1), bits, 3, 2, vec![7; 48])])).unwrap_err();
-        assert_eq!(error, format!("unread-photograph: `eye` is not read: its samples have {bits} bits"));
+        assert_eq!(error, format!("unread-photograph: `eye` is not supported: it has {bits}-bit samples"));
     }
 }
 
@@ -348,12 +351,12 @@ fn tiff_photographs_of_other_kinds_are_read_or_named() {
     let turned = Page::new((2, 1), 8, 1, 1, vec![0b0000_0001, 0b1000_0000]).with(266, 3, &[2.0]);
     assert_eq!(red(&tiff(LITTLE, &[turned])), [128, 1], "least significant bit first");
     for (photometric, reason) in [
-        (6, "its colours are YCbCr"),
-        (8, "its colours are CIE L*a*b*"),
-        (32803, "its pixels are as a camera's sensor gave them"),
-        (4, "its photometric interpretation is 4"),
+        (6, "it has YCbCr colours"),
+        (8, "it has CIE L*a*b* colours"),
+        (32803, "it holds raw sensor data"),
+        (4, "photometric interpretation 4 is not supported"),
     ] {
         let error = decode(&tiff(LITTLE, &[Page::new((2, 1), 8, 3, photometric, vec![0; 6])])).unwrap_err();
-        assert_eq!(error, format!("unread-photograph: `eye` is not read: {reason}"));
+        assert_eq!(error, format!("unread-photograph: `eye` is not supported: {reason}"));
     }
 }

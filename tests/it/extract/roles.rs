@@ -99,10 +99,13 @@ fn what_is_no_mask_is_counted_by_its_reason() {
     let outcome = folder(&lab, "p/*", &[("MA", "m/*_MA.png")], "absent").unwrap();
     assert_eq!(warned(&outcome), ["unused-file"]);
     assert!(outcome.summary.warnings[0].text.contains("`m/a_MA (1).png`"), "{:?}", outcome.summary.warnings);
-    let table = outcome.summary.tables.iter().find(|table| table.title == "files not used").unwrap();
+    let table = outcome.summary.tables.iter().find(|table| table.title == "unused files").unwrap();
     let row =
         |reason: &str, count, first: &str| vec![Cell::Text(reason.into()), Cell::Int(count), Cell::Text(first.into())];
-    assert_eq!(table.rows, [row("name fits nothing", 3, "m/a_MA (1).png"), row("not a picture", 2, "m/Thumbs.db")]);
+    assert_eq!(
+        table.rows,
+        [row("name matches no pattern", 3, "m/a_MA (1).png"), row("not an image", 2, "m/Thumbs.db")]
+    );
     // Nothing is said of a folder that holds what it should.
     let lab = self::lab(&["p/a.png", "m/a.png"]);
     let summary = folder(&lab, "p/*", &MA, "absent").unwrap().summary;
@@ -142,7 +145,7 @@ fn masks_beside_their_photographs_are_no_photographs() {
     assert_eq!(set(&lab, &outcome), ["a", "b"]);
     assert_eq!(at(&lab, &outcome, "b/mask.MA.png").as_deref(), Some("d/b_MA.png"));
     assert!(
-        outcome.summary.headline.contains("2 files of the photographs' pattern are masks"),
+        outcome.summary.headline.contains("2 files matching `photographs` used as masks"),
         "{}",
         outcome.summary.headline
     );
@@ -193,7 +196,7 @@ fn spellings_of_a_name_are_one() {
     // What nearly matches is said.
     let lab = self::lab(&["p/eye-01.png", "p/b.png", "m/eye_1.png", "m/b.png"]);
     let outcome = folder(&lab, "p/*", &MA, "unknown").unwrap();
-    assert!(outcome.summary.warnings[0].text.contains("`m/eye_1.png` nearly has the name of `p/eye-01.png`"));
+    assert!(outcome.summary.warnings[0].text.contains("`m/eye_1.png` nearly matches `p/eye-01.png`"));
 }
 
 #[test]
@@ -304,7 +307,7 @@ fn idrids_own_files_are_not_told() {
     assert_eq!(outcome.summary.tables.len(), 1);
     let outcome = idrid(&official("nothing", "1. Microaneurysms/Thumbs.db")).unwrap();
     assert!(outcome.summary.warnings.is_empty());
-    assert_eq!(outcome.summary.tables[1].title, "files not used");
+    assert_eq!(outcome.summary.tables[1].title, "unused files");
     // A lesion that a photograph does not have is no error.
     assert!(idrid(&official("IDRiD_01_MA.tif", "5. Optic Disc/IDRiD_02_OD.tif")).unwrap().summary.warnings.is_empty());
 }

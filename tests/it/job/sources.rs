@@ -59,7 +59,7 @@ fn photographs_without_masks_are_predicted() {
     let whole = WHOLE.trim_end().strip_suffix('}').expect("a pipeline");
     space.write("pipeline.kdl", format!("{whole}{unseen}"));
     let said = space.macula("run pipeline.kdl guesses").code(0);
-    said.says(&["2 photographs without any mask", "nothing is known of their lesions"]);
+    said.says(&["2 photographs without any mask", "their lesions are unknown"]);
     assert!(space.files("results").iter().any(|file| file.ends_with("guesses/predictions.parquet")));
 }
 

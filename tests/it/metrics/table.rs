@@ -45,7 +45,10 @@ fn the_bytes_of_a_table_do_not_move() {
 fn columns_of_different_lengths_are_refused_by_name() {
     let mut table = every_type(3);
     table.push("odd", Column::Bool(vec![None]));
-    assert_eq!(table.to_parquet().unwrap_err().to_string(), "column `odd` has another number of rows than the first");
+    assert_eq!(
+        table.to_parquet().unwrap_err().to_string(),
+        "column `odd` has a different number of rows than the first"
+    );
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn what_can_not_be_predicted_is_refused_with_what_to_do() {
     space
         .write("new/small.png", macula::data::png_image::png(&grey, 40, 60, macula::data::png_image::PixelFormat::Rgb));
     let said = space.macula("predict pipeline.kdl classifier new/small.png").code(1);
-    said.says(&["too-small", "`small` is 20 x 30 px, less than a patch of the model (48 px)"]);
+    said.says(&["too-small", "`small` is 20 x 30 px, smaller than a patch of the model (48 px)"]);
 
     // Maps that do not fit.
     space.edit("pipeline.kdl", "from half; only", "from half; classes NV; only");
