@@ -60,7 +60,7 @@ fn the_files_of_a_map_do_not_move() {
     (20..30).for_each(|x| (18..26).for_each(|y| bits.set(x, y)));
     let drawn = overlay(
         &Photograph { width: 60, height: 44, rgb },
-        &[Some(Mask::released(bits)), None],
+        &[Some(&Mask::released(bits)), None],
         &map,
         OverlayStyle { alpha: 0.6, side: 1024 },
     );
