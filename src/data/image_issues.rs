@@ -10,6 +10,9 @@ use crate::store::{Objects, Tree};
 /// File in an item's result that holds its issues; only present if there are any, and never part of an output.
 pub const FILE: &str = "remarks.json";
 
+/// Code of the warning about masks that cover more than half of their photograph.
+pub const COVERS_MOST: &str = "mask-covers-most";
+
 /// An issue of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageIssue {
@@ -54,7 +57,7 @@ const ALL: [ImageIssueKind; 7] = [
 impl ImageIssueKind {
     const fn code(self) -> &'static str {
         match self {
-            Self::CoversMost => "mask-covers-most",
+            Self::CoversMost => COVERS_MOST,
             Self::Soft => "soft-mask",
             Self::ManyValues => "mask-values",
             Self::Photograph => "mask-is-photograph",

@@ -8,12 +8,6 @@ use super::thresholds::{Criterion, tune};
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
 
-/// Fewer known positives than this make a threshold uncertain.
-pub const FEW_POSITIVES: u64 = 30;
-
-/// Fewer photographs with a positive than this make a threshold uncertain.
-pub const FEW_PHOTOGRAPHS: u64 = 10;
-
 /// Tuned thresholds of all classes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Thresholds {

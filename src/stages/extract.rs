@@ -1,7 +1,7 @@
 //! `extract`: cuts photographs into patches, one item per photograph.
 
 use crate::base::figure::{counted, noun, thousands};
-use crate::data::extraction::{self, ExtractionSpec, PatchTally, Tallies};
+use crate::data::extraction::{self, ClassTally, ExtractionSpec, PatchTally, Tallies};
 use crate::data::grid::{EdgePolicy, Grid};
 use crate::data::image_issues;
 use crate::data::item;
@@ -75,8 +75,27 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     };
     tree.insert("set.json", info.write(ctx.objects)?);
     let mut summary = summary(&classes, &total, results.len());
-    summary.warnings.extend(image_issues::warnings(results, ctx.objects)?);
+    let issues = image_issues::warnings(results, ctx.objects)?;
+    // An inverted mask makes every patch positive and is reported already.
+    if !issues.iter().any(|issue| issue.code == image_issues::COVERS_MOST) {
+        summary.warnings.extend(all_positive(&classes, &total));
+    }
+    summary.warnings.extend(issues);
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+}
+
+/// Warnings about classes without a negative patch.
+fn all_positive(classes: &[String], total: &PatchTally) -> Vec<Warning> {
+    let patches: u64 = total.health.iter().map(|[patches, _]| patches).sum();
+    let warning = |(class, seen): (&String, &ClassTally)| {
+        let known = patches - seen.unknown;
+        let text = format!(
+            "all {} have `{class}`, so it has no negatives; check its masks, or extract smaller patches",
+            counted(known, "patch", "patches")
+        );
+        (known > 1 && seen.present[0] == known).then(|| Warning { code: "all-positive".to_owned(), text })
+    };
+    classes.iter().zip(&total.classes).filter_map(warning).collect()
 }
 
 fn summary(classes: &[String], total: &PatchTally, photographs: usize) -> Summary {

@@ -4,9 +4,10 @@ use crate::base::figure;
 use crate::data::patches::{PatchSet, SetInfo};
 use crate::learn::evaluation::{Judged, curves};
 use crate::learn::kernels;
+use crate::learn::metrics::FEWEST_GROUPS;
 use crate::learn::model::{Model, predict};
 use crate::learn::thresholds::Criterion;
-use crate::learn::tuning::{FEW_PHOTOGRAPHS, FEW_POSITIVES, Thresholds};
+use crate::learn::tuning::Thresholds;
 use crate::stage::{
     Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Tolerance, Warning, Work,
 };
@@ -142,6 +143,12 @@ fn summary(thresholds: &Thresholds) -> Summary {
     }
 }
 
+/// Number of positive patches below which a threshold is uncertain.
+const FEW_POSITIVES: u64 = 30;
+
+/// Number of photographs with a positive patch below which a threshold is uncertain, as for intervals.
+const FEW_PHOTOGRAPHS: u64 = FEWEST_GROUPS as u64;
+
 fn warnings(thresholds: &Thresholds) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |code: &str, text: String| warnings.push(Warning { code: code.to_owned(), text });
@@ -164,4 +171,35 @@ fn warnings(thresholds: &Thresholds) -> Vec<Warning> {
         }
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::tuning::ClassThreshold;
+
+    /// Codes of the warnings about a class tuned on so many positive patches of so many photographs.
+    fn codes(positives: u64, positive_photographs: u64) -> Vec<String> {
+        let class = ClassThreshold {
+            class: "SE".to_owned(),
+            threshold: 0.4,
+            low: None,
+            high: None,
+            figure: Some(0.7),
+            figure_at_half: Some(0.6),
+            met: true,
+            always_yes_f1: Some(0.2),
+            known: 1000,
+            positives,
+            positive_photographs,
+        };
+        let thresholds = Thresholds { criterion: Criterion::F1, patches: 1000, classes: vec![class] };
+        warnings(&thresholds).into_iter().map(|warning| warning.code).collect()
+    }
+
+    #[test]
+    fn thresholds_on_few_patches_or_few_photographs_are_uncertain() {
+        assert!(codes(119, 6).is_empty() && codes(30, 5).is_empty());
+        assert_eq!([codes(29, 20), codes(119, 4), codes(0, 0)].map(|codes| codes.join(" ")), ["few-positives"; 3]);
+    }
 }

@@ -167,6 +167,16 @@ pub(super) const PAGES: &[Page] = &[
         "Save a mask for each lesion if the values are of different ones.",
     ),
     found(
+        "shared-mask",
+        "Two classes have identical masks for a photograph, with lesion pixels in them. Both get the same labels.",
+        "Check the mask patterns of both classes, and the file that the message names.",
+    ),
+    found(
+        "dark-photograph",
+        "A 16-bit photograph uses only the lowest part of its range, as when 12-bit data are stored unscaled. It is almost black in 8 bits.",
+        "Rescale the samples to 16 bits, or state the white level in the file (sBIT of PNG, SMaxSampleValue of TIFF).",
+    ),
+    found(
         "mask-size",
         "A mask has another width or height than its photograph.",
         "Both files are named. Resize neither by hand: find the right pair.",
@@ -278,6 +288,11 @@ pub(super) const PAGES: &[Page] = &[
         "no-positives",
         "No patch is positive for a class, so it can't be learnt or judged.",
         "Look at the counts of the split's sides.",
+    ),
+    found(
+        "all-positive",
+        "Every patch with a known label is positive for a class. A classifier cannot learn to tell it from its absence, and metrics say nothing.",
+        "Check the masks of the class, extract smaller patches, or add photographs without the lesion.",
     ),
     found(
         "unknown-class",
@@ -418,7 +433,7 @@ pub(super) const PAGES: &[Page] = &[
     // Thresholds and figures.
     found(
         "few-positives",
-        "A threshold rests on under 30 positive patches or 10 positive photographs, and is uncertain.",
+        "A threshold is based on fewer than 30 positive patches, or on fewer than 5 photographs with one, and is uncertain.",
         "Give the validation side more photographs.",
     ),
     found(

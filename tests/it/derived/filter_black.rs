@@ -1,4 +1,4 @@
-//! Which patches are black.
+//! Detection of black patches.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Tests of made photographs and of the stages that derive one patch set from another.
+//! Tests of synthetic photographs and of the stages that derive one patch set from another.
 
 mod filter_black;
 mod predictions;

@@ -1,4 +1,4 @@
-//! Tables of predictions that other programs made: what each column, row and name means, or that it can't be said.
+//! Tables of predictions by other programs: meaning of columns, rows and names, and rejection of ambiguous ones.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ fn a_class_or_photograph_that_two_columns_or_rows_may_mean_is_refused() {
     assert!(told.contains("`a` at 0, 0 has no prediction; found rows of `A`"), "{told}");
 }
 
-/// A table whose columns are `REQUIRED`, with a record of two leaves before those that are read.
+/// A table with `REQUIRED` columns, preceded by a nested column with two leaves.
 fn records(score: &str) -> Vec<u8> {
     let schema = format!(
         "message table {{ required group made {{ required int32 x; required int32 y; }} required binary photograph (UTF8); \

@@ -1,4 +1,4 @@
-//! How often patches stand in a rebalanced set.
+//! Copies of patches in a rebalanced set.
 
 use std::collections::BTreeMap;
 

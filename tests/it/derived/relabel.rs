@@ -1,11 +1,11 @@
-//! Labels by another rule, from the mask pixels on record.
+//! Relabelling from recorded mask pixels.
 
 use macula::data::patches::{Label, PatchSet};
 use macula::data::relabel::{BelowRule, LabelRule, relabel};
 
 use super::sets::{part, set};
 
-/// One photograph of 16 px patches: for each the labels, and how many pixels of the first class it has.
+/// One photograph of 16 px patches, each with its labels and its number of pixels of the first class.
 fn made(patches: &[(&str, u32)]) -> PatchSet {
     let text: Vec<&str> = patches.iter().map(|(labels, _)| *labels).collect();
     let mut set = set(vec![part("a", &text.join(" "))]);
@@ -15,7 +15,7 @@ fn made(patches: &[(&str, u32)]) -> PatchSet {
     set
 }
 
-/// The first labels, one letter a patch.
+/// Labels of the first class, one letter per patch.
 fn first(set: &PatchSet) -> String {
     let letter = |label| match label {
         Label::Present => '1',

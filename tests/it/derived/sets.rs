@@ -1,4 +1,4 @@
-//! Small patch sets made by hand.
+//! Small hand-made patch sets.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use macula::base::{Digest, Streams};
 use macula::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo};
 use macula::store::Entry;
 
-/// Labels of a patch from text, one letter a class: `1` present, `0` absent, `?` unknown.
+/// Labels of a patch from text, one letter per class: `1` present, `0` absent, `?` unknown.
 pub(crate) fn labels(text: &str) -> Vec<Label> {
     text.chars()
         .map(|letter| match letter {

@@ -1,4 +1,4 @@
-//! Who goes to which side.
+//! Assignment of photographs to splits.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The stages themselves, run as the runner runs them: what they are given, what they return, what they say.
+//! The stages themselves, called as by the runner: inputs, outputs and summaries.
 
 use macula::base::Digest;
 use macula::data::patches::{Part, PatchSet, SetInfo, ShardBytes};
@@ -18,7 +18,7 @@ impl Progress for Quiet {
     fn warn(&self, _: &Warning) {}
 }
 
-/// A store of its own and what a stage is run with.
+/// A store and the inputs of a stage.
 struct Bench {
     folder: TempDir,
     objects: Objects,
@@ -39,7 +39,7 @@ impl Bench {
         set.write(&self.objects).expect("written")
     }
 
-    /// Stores the tables of a set alone, for what reads no pixels.
+    /// Stores only the tables of a set, for stages that read no pixels.
     fn store_tables(&self, set: &PatchSet) -> Tree {
         set.write(&self.objects).expect("written")
     }
@@ -90,7 +90,7 @@ fn split_by(by: &str) -> Vec<(&'static str, Value)> {
     vec![("by", text(by)), ("train", Value::Real(0.5)), ("valid", Value::Real(0.25)), ("test", Value::Real(0.25))]
 }
 
-/// A patch like no other: a ramp that begins at a level of its own.
+/// A unique patch: a ramp that starts at its own level.
 fn ramp(photograph: usize, patch: usize) -> Vec<u8> {
     (0..16 * 16 * 3).map(|at| ((at / 3 + 20 * photograph + 5 * patch) % 200) as u8).collect()
 }
@@ -233,7 +233,7 @@ fn rebalance_marks_its_set_as_resampled_and_shows_counts() {
     assert_eq!(done.summary.headline, "10 patches of 15: 4 with a lesion (before: 6), 6 healthy (before: 9)");
     assert_eq!(
         lines(&done.summary.tables[1]),
-        ["class before asked for after over", "MA 4 2 2 0", "HE 0 - 0 0", "EX 0 - 0 0", "SE 2 2 2 0"]
+        ["class before target after excess", "MA 4 2 2 0", "HE 0 - 0 0", "EX 0 - 0 0", "SE 2 2 2 0"]
     );
     assert!(bench.read(&done, "out").info.resampled);
 }
@@ -270,7 +270,7 @@ fn relabel_shows_counts_and_refuses_unknown_labels_where_masks_are_kept() {
     let tree = bench.store(made.clone(), ramp);
     let params = |less: &str| [("min-pixels", Value::Int(4)), ("min-share", Value::Real(0.0)), ("less", text(less))];
     let done = bench.run("relabel", &tree, &params("drop")).unwrap();
-    assert_eq!(done.summary.headline, "3 of 4 labels changed, 3 patches left out");
+    assert_eq!(done.summary.headline, "3 of 4 labels changed, 3 patches dropped");
     assert_eq!(
         lines(&done.summary.tables[0]),
         [" photographs patches healthy lesion MA HE EX SE", "before 2 5 1 4 2 2 0 0", "after 1 2 1 1 1 0 0 0",]

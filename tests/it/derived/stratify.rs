@@ -9,7 +9,7 @@ fn group(name: &str, positives: &[u64], patches: u64) -> GroupCounts {
     GroupCounts { identity: name.as_bytes().to_vec(), positives: positives.to_vec(), patches }
 }
 
-/// How far the shares of each class are from what was asked, at worst over sides, per class.
+/// Largest deviation from the requested fractions over splits, per class.
 fn deviation(groups: &[GroupCounts], sides: &[usize], shares: &[f64], class: usize) -> f64 {
     let all: u64 = groups.iter().map(|group| group.positives[class]).sum();
     let reached = |side: usize| {

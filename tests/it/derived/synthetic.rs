@@ -1,4 +1,4 @@
-//! Made photographs: the same everywhere, each by itself, with masks where the lesions are.
+//! Synthetic photographs: identical everywhere, independent of each other, with masks at the lesions.
 
 use macula::base::{Digest, Streams};
 use macula::data::png_image::{PixelFormat, png};

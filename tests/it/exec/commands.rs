@@ -51,7 +51,7 @@ fn what_a_command_leaves_must_be_what_it_declared() {
     refused("true", ONE, &["missing-output", "`outputs/a.json`"]);
     refused("echo nonsense > outputs/a.json", ONE, &["output-format", "`outputs/a.json`"]);
     refused("echo 1 > outputs/a.json; echo 2 > outputs/b", ONE, &["undeclared-output", "`outputs/b`"]);
-    refused("ln -s /etc/passwd outputs/a.json", ONE, &["undeclared-output", "no links"]);
+    refused("ln -s /etc/passwd outputs/a.json", ONE, &["undeclared-output", "not links"]);
     // Told before anything runs.
     let declared = |statements: &str, words: &[&str]| _ = run(&space("true", statements)).code(2).says(words);
     declared("gives \"../a.json\" json", &["is outside `outputs/`"]);

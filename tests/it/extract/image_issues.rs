@@ -1,12 +1,12 @@
-//! What is told of odd masks and contradictions, and which files a source marks as read otherwise than by the first macula.
+//! Issues of masks and photographs that are reported, and files that a source marks as decoded differently than by the first macula.
 
 use macula::data::mask::Threshold;
 use macula::data::photographs::PhotographFacts;
 use macula::lang::value::Value;
 use macula::stage::{Outcome, StageError};
 
+use super::image_files::{LITTLE, Page, exif, png, tiff};
 use super::lab::Lab;
-use super::made::{LITTLE, Page, exif, png, tiff};
 
 const SIDE: usize = 32;
 
@@ -14,7 +14,7 @@ fn grey(pixels: &[u8]) -> Vec<u8> {
     png((SIDE, SIDE), 8, 0, pixels, &[], &[])
 }
 
-/// A square of 4 x 4 at the upper left, of `on` on `off`.
+/// A square of 4 x 4 px in the upper left corner, of `on` on `off`.
 fn square(on: u8, off: u8) -> Vec<u8> {
     (0..SIDE * SIDE).map(|i| if i % SIDE < 4 && i / SIDE < 4 { on } else { off }).collect()
 }
@@ -143,7 +143,7 @@ fn a_mask_in_jpeg_is_refused_with_the_way_out() {
     assert!(cut(&lab, &[("mask-from", Value::Int(128))]).is_ok());
 }
 
-/// Whether the source says that the photograph's files are read otherwise than before.
+/// Whether the source marks the photograph's files as decoded differently than before.
 fn marked(photograph: &[u8], mask: &[u8], params: &[(&str, Value)]) -> bool {
     let lab = Lab::new();
     lab.write("photographs/one.png", photograph);
@@ -213,4 +213,53 @@ fn what_the_pipeline_says_of_values_is_kept_apart_from_nothing() {
     assert_eq!(from(&[]), Threshold::Automatic);
     assert_eq!(from(&[("mask-from", Value::Int(1))]), Threshold::From(1));
     assert_eq!(from(&[("mask-from", Value::Int(128))]), Threshold::From(128));
+}
+
+#[test]
+fn a_mask_that_two_classes_share_is_reported_unless_it_is_black() {
+    let mask = grey(&square(255, 0));
+    let lab = lab(&mask);
+    lab.write("he/one.png", &mask);
+    let shared = "shared-mask: 2 masks are identical to those of other classes (first: `MA` of `one`): both classes get the same labels";
+    assert_eq!(warnings(&cut(&lab, &[]).unwrap()), [shared]);
+    let black = grey(&square(0, 0));
+    lab.write("ma/one.png", &black);
+    lab.write("he/one.png", &black);
+    assert!(warnings(&cut(&lab, &[]).unwrap()).is_empty());
+}
+
+#[test]
+fn a_photograph_of_12_bits_in_16_is_reported_as_dark() {
+    let lab = lab(&grey(&square(255, 0)));
+    let dark = |most: u16| {
+        let values: Vec<u8> = (0..SIDE * SIDE).flat_map(|i| (most / (1 + (i % 7) as u16)).to_be_bytes()).collect();
+        lab.write("photographs/one.png", &png((SIDE, SIDE), 16, 0, &values, &[(b"sBIT", &[16])], &[]));
+        let outcome = cut(&lab, &[]).unwrap();
+        let found = outcome.summary.warnings.into_iter().find(|warning| warning.code == "dark-photograph");
+        found.map(|warning| warning.text)
+    };
+    let text = dark(4095).expect("a warning");
+    assert!(text.starts_with("photograph `one` uses less than a quarter of its 16-bit range: "), "{text}");
+    assert_eq!([dark(65535), dark(40000)], [None, None]);
+}
+
+#[test]
+fn a_class_without_a_negative_patch_is_reported_once() {
+    let mut mask = square(0, 0);
+    for (x, y) in [(0, 0), (16, 0), (0, 16), (16, 16)] {
+        mask[y * SIDE + x] = 255;
+    }
+    let codes = |mask: &[u8]| -> Vec<String> {
+        let outcome = cut(&lab(&grey(mask)), &[]).unwrap();
+        outcome.summary.warnings.into_iter().map(|warning| format!("{}: {}", warning.code, warning.text)).collect()
+    };
+    let told = codes(&mask);
+    assert_eq!(
+        told[1],
+        "all-positive: all 4 patches have `MA`, so it has no negatives; check its masks, or extract smaller patches"
+    );
+    mask[0] = 0;
+    assert!(codes(&mask).iter().all(|text| !text.starts_with("all-positive")));
+    // An inverted mask is one warning.
+    assert!(codes(&square(0, 255)).iter().all(|text| !text.starts_with("all-positive")));
 }

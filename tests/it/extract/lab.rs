@@ -10,7 +10,7 @@ use macula::stage::{Ctx, Files, Inputs, Item, Named, Outcome, Params, Progress, 
 use macula::stages;
 use macula::store::{Entry, Objects, Tree};
 
-/// A store in a temporary folder, and beside it a folder for files of the user's.
+/// A store in a temporary folder, beside a folder for the user's files.
 pub(crate) struct Lab {
     folder: tempfile::TempDir,
     pub(crate) objects: Objects,
@@ -69,7 +69,7 @@ impl Lab {
         gather(&ctx, &results)
     }
 
-    /// `extract` with its defaults but for what is given.
+    /// `extract` with defaults for all other parameters.
     pub(crate) fn extract(&self, from: &Tree, params: &[(&str, Value)]) -> Result<Outcome, StageError> {
         let mut all = vec![
             ("size", Value::Int(128)),
@@ -83,7 +83,7 @@ impl Lab {
         self.map("extract", from, &all)
     }
 
-    /// `preprocess` with its defaults but for what is given.
+    /// `preprocess` with defaults for all other parameters.
     pub(crate) fn preprocess(&self, from: &Tree, params: &[(&str, Value)]) -> Result<Outcome, StageError> {
         let none = || Value::Text("none".to_owned());
         let mut all = vec![("crop", none()), ("contrast", none()), ("shrink", Value::Int(1))];
@@ -148,7 +148,7 @@ impl Files for Lab {
     }
 }
 
-/// The folder of the real data; says so where there is none.
+/// The folder of the real data; reports if there is none.
 pub(crate) fn real_data() -> Option<PathBuf> {
     let named = std::env::var_os("MACULA_DATA").map(PathBuf::from);
     let folder = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));

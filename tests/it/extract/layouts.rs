@@ -1,4 +1,4 @@
-//! JPEGs of every sampling and every order of scans: read as libjpeg-turbo reads them, or refused by name.
+//! JPEGs of every sampling and scan order: decoded as by libjpeg-turbo, or rejected by name.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ fn cells(photograph: &Photograph) -> Vec<u8> {
     found
 }
 
-/// Whether a layout is refused: its scans or its sampling are such as the decoder reads wrongly.
+/// Whether a layout is rejected because the decoder reads its scans or sampling wrongly.
 fn refused(name: &str) -> bool {
     let (factors, scans) = name.rsplit_once(' ').unwrap_or((name, ""));
     let finer = ["1x1,2x1", "1x1,1x2", "1x1,2x2", "2x1,1x2", "1x2,2x1", "1x1,1x1,2x1"];

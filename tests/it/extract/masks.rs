@@ -1,4 +1,4 @@
-//! Masks of every encoding: files of libtiff's, files made here in every combination, and hostile ones.
+//! Masks of every encoding: files written by libtiff, files built here in every combination, and malformed ones.
 
 use std::io::Write;
 use std::path::Path;

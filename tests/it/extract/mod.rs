@@ -1,9 +1,9 @@
-//! Tests of what leads from files to patches.
+//! Tests of sources, decoding and patch extraction.
 
+mod image_files;
 mod image_issues;
 mod lab;
 mod layouts;
-mod made;
 mod masks;
 mod patch_sets;
 mod patches;

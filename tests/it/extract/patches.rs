@@ -1,4 +1,4 @@
-//! `preprocess` and `extract` on small made photographs.
+//! `preprocess` and `extract` on small synthetic photographs.
 
 use macula::data::patches::{Label, PatchSet, Shard};
 use macula::data::png_image::{PixelFormat, png};
@@ -188,7 +188,7 @@ fn a_damaged_mask_and_a_truncated_photograph_are_named() {
     assert!(error.to_string().contains(&lab.path("photographs/a.png").display().to_string()), "{error}");
 }
 
-/// Output changed without a raised version is a defect: raise it, then change these digests.
+/// A changed output without a raised version is a bug: raise the version, then change these digests.
 #[test]
 fn the_outputs_of_preprocess_and_extract_do_not_move() {
     let lab = Lab::new();

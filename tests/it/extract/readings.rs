@@ -1,16 +1,16 @@
-//! A pixel is read as its file says, or the file is refused: orientation, palettes, pages, signs, extra samples, depths.
+//! Pixels are decoded as their file states, or the file is rejected: orientation, palettes, pages, signs, extra samples, bit depths.
 
 use macula::data::bitmap::Bitmap;
 use macula::data::decode::Photograph;
 use macula::data::mask::{Mask, MaskContent, MaskValues, Threshold};
 use macula::stage::StageError;
 
-use super::made::{LITTLE, Order, Page, exif, jpeg_with, png, tiff, zlib};
+use super::image_files::{LITTLE, Order, Page, exif, jpeg_with, png, tiff, zlib};
 
 const ORDERS: [Order; 4] =
     [LITTLE, Order { big: true, wide: false }, Order { big: false, wide: true }, Order { big: true, wide: true }];
 
-/// What EXIF's orientations make of the stored rows `ab`, `cd`, `ef`.
+/// Result of EXIF's orientations for the stored rows `ab`, `cd`, `ef`.
 const SHOWN: [&str; 8] = ["ab/cd/ef", "ba/dc/fe", "fe/dc/ba", "ef/cd/ab", "ace/bdf", "eca/fdb", "fdb/eca", "bdf/ace"];
 
 fn mask(bytes: &[u8]) -> Result<Mask, String> {
@@ -33,7 +33,7 @@ fn red(bytes: &[u8]) -> Vec<u8> {
     decode(bytes).unwrap_or_else(|error| panic!("{error}")).rgb.iter().copied().step_by(3).collect()
 }
 
-/// The letters `abcdef` as grey, and as a mask of `d` alone.
+/// The letters `abcdef` as grey levels, and as a mask of `d`.
 fn letters() -> (Vec<u8>, Vec<u8>) {
     ((b'a'..=b'f').collect(), vec![0, 0, 0, 255, 0, 0])
 }

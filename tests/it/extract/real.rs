@@ -1,6 +1,6 @@
-//! `IDRiD`'s photographs, where they are there: counts computed independently by `tests/expected/patch_counts.py`.
+//! `IDRiD` photographs, if available: counts computed independently by `tests/expected/patch_counts.py`.
 //!
-//! Four photographs here, with two and more lesions, with all four, with two absent; all 54 in `tests/bench/extract.sh`.
+//! Four photographs here, with two or more lesions, with all four, with two absent; all 54 in `tests/bench/extract.sh`.
 
 use macula::data::mask::{Mask, MaskContent, Threshold};
 use macula::lang::value::Value;
@@ -9,7 +9,7 @@ use macula::store::Tree;
 
 use super::lab::{Lab, real_data};
 
-/// Photograph; patches, healthy, of those black, with MA, HE, EX, SE, then mask pixels of each.
+/// Photograph; number of patches, healthy ones, black ones of those, positives of MA, HE, EX, SE, then mask pixels of each.
 const NATIVE: [(&str, [i64; 11]); 2] = [
     ("IDRiD_19", [726, 624, 199, 35, 46, 19, 28, 6092, 62604, 17431, 81903]),
     ("IDRiD_40", [726, 666, 199, 42, 3, 19, 0, 6592, 3642, 7779, 0]),
@@ -19,7 +19,7 @@ const HALF: [(&str, [i64; 11]); 2] = [
     ("IDRiD_54", [176, 112, 38, 45, 24, 12, 8, 24011, 38734, 9450, 29481]),
 ];
 
-/// The photographs of `IDRiD`, cut down to one.
+/// `IDRiD` reduced to one photograph.
 fn only(all: &Tree, name: &str, lab: &Lab) -> Tree {
     let mut tree = Tree::default();
     for (file, entry) in all.under(&format!("{name}/")) {

@@ -1,4 +1,4 @@
-//! Every file that a data set holds is used or named, and none has two roles.
+//! Every file of a data set is used or reported, and none has two roles.
 
 use macula::data::photographs::{PhotographFacts, PhotographSet};
 use macula::lang::value::Value;
@@ -10,7 +10,7 @@ fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-/// The code, the text and the hint of a refusal.
+/// Code, text and hint of an error.
 fn refused(result: Result<Outcome, StageError>) -> (String, String, String) {
     match result {
         Err(StageError::Input { code, text, hint, .. }) => (code.to_owned(), text, hint.unwrap_or_default()),
@@ -33,13 +33,13 @@ fn folder(lab: &Lab, photographs: &str, masks: &[(&str, &str)], absent: &str) ->
     lab.folder(&[("photographs", text(photographs)), ("masks", Value::Map(masks)), ("absent-mask", text(absent))])
 }
 
-/// The photographs of a set, and for each the digests of its masks by class.
+/// Names of a set's photographs.
 fn set(lab: &Lab, outcome: &Outcome) -> Vec<String> {
     let bytes = lab.objects.read_in(&outcome.outputs["out"], "set.json").unwrap().unwrap();
     serde_json::from_slice::<PhotographSet>(&bytes).unwrap().photographs
 }
 
-/// What the file at a place of the set holds: its own path.
+/// Content of a file of the set: its own path.
 fn at(lab: &Lab, outcome: &Outcome, place: &str) -> Option<String> {
     let bytes = lab.objects.read_in(&outcome.outputs["out"], place).unwrap()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
@@ -246,7 +246,7 @@ fn photographs_without_any_mask_are_read_where_lesions_are_unknown() {
     assert_eq!(refused(folder(&lab, "p/*", &classes, "unknown")).0, "no-mask-fits");
 }
 
-/// `IDRiD`'s tree with masks of all classes for three photographs, but for one file.
+/// The `IDRiD` layout with masks of all classes for three photographs, except for one file.
 fn official(without: &str, with: &str) -> Lab {
     let lab = Lab::new();
     let masks = "A. Segmentation/2. All Segmentation Groundtruths/a. Training Set";

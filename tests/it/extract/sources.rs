@@ -1,4 +1,4 @@
-//! `idrid`, `folder` and `weights` on small trees.
+//! `idrid`, `folder` and `weights` on small folders.
 
 use macula::data::photographs::{Official, PhotographFacts, PhotographSet, WithoutMask};
 use macula::lang::value::Value;
@@ -26,7 +26,7 @@ fn facts(lab: &Lab, outcome: &Outcome, name: &str) -> PhotographFacts {
     serde_json::from_slice(&bytes).unwrap()
 }
 
-/// A small official tree: 1 and 2 for training, 55 for the test, and files that are none of it.
+/// A small official layout: 1 and 2 for training, 55 for testing, and unrelated files.
 fn official(lab: &Lab, root: &str) {
     let files = [
         "1. Original Images/a. Training Set/IDRiD_01.jpg",

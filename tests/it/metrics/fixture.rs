@@ -1,4 +1,4 @@
-//! A made patch set with made logits: what a middling classifier would say.
+//! A synthetic patch set with logits of a mediocre classifier.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(crate) struct Extent {
     pub(crate) size: u32,
 }
 
-/// Few and small: for golden digests.
+/// Few and small, for golden digests.
 pub(crate) const TINY: Extent = Extent { photographs: 6, patches: 24, size: 16 };
 
 /// A set in `objects`, and logits for it. SE is never annotated on the last photograph.
@@ -85,7 +85,7 @@ pub(crate) fn set(extent: Extent, objects: &Objects) -> (PatchSet, Vec<f32>) {
     (PatchSet { info, parts }, logits)
 }
 
-/// Fundus-coloured ground with a spot for each lesion.
+/// Fundus-coloured background with a spot for each lesion.
 fn paint(pixels: &mut [u8], side: usize, labels: &[Label], stream: &mut macula::base::random::Stream) {
     let spots: Vec<(f64, f64, f64, [f64; 3])> = labels
         .iter()

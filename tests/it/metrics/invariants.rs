@@ -1,4 +1,4 @@
-//! What holds for metrics and thresholds on any data.
+//! Invariants of metrics and thresholds.
 
 use macula::base::Streams;
 use macula::data::patches::Label;
@@ -33,7 +33,7 @@ fn criteria() -> impl Strategy<Value = Criterion> {
     ]
 }
 
-/// What a threshold is worth, counted from scratch.
+/// Metric at a threshold, counted from scratch.
 fn worth(rows: &[(f64, bool)], threshold: f64, criterion: Criterion) -> Option<f64> {
     let count = |present, predicted| rows.iter().filter(|r| r.1 == present && (r.0 >= threshold) == predicted).count();
     let (tp, fp, fneg) = (count(true, true) as f64, count(false, true) as f64, count(true, false) as f64);

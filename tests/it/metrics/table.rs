@@ -1,4 +1,4 @@
-//! Parquet tables come back as they went, and their bytes do not move.
+//! Parquet tables survive a round trip, and their bytes are stable.
 
 use macula::base::Digest;
 use macula::data::table::{Column, Columns};

@@ -31,7 +31,7 @@ fn what_can_not_be_predicted_is_refused_with_what_to_do() {
     space.macula("run pipeline.kdl maps").code(1).says(&[
         "other-classes",
         "the model has no class `NV`",
-        "it has MA, HE, EX, SE",
+        "its classes are MA, HE, EX, SE",
     ]);
     space.edit("pipeline.kdl", "from half; classes NV; only folds.test", "from eyes; only folds.valid");
     space.macula("run pipeline.kdl maps").code(0).says(&["other-scale", "pixels of 2 x 2 native ones"]);

@@ -1,18 +1,18 @@
-//! Pictures made here field by field and chunk by chunk, so that each says exactly what a test is about.
+//! Image files built field by field and chunk by chunk, so that each has exactly what a test is about.
 
 use std::io::Write;
 
 /// A field of a TIFF directory: tag, type, values.
 pub(crate) type Field = (u16, u16, Vec<f64>);
 
-/// A page: its own fields beside those of its strip, and the bytes of its pixels.
+/// A page: its own fields in addition to those of its strip, and its pixel bytes.
 pub(crate) struct Page {
     pub(crate) fields: Vec<Field>,
     pub(crate) pixels: Vec<u8>,
 }
 
 impl Page {
-    /// Grey or colours of `bits` bits, uncompressed.
+    /// Grey or colour samples of `bits` bits, uncompressed.
     pub(crate) fn new(size: (usize, usize), bits: usize, samples: usize, photometric: u16, pixels: Vec<u8>) -> Self {
         let fields = vec![
             (256, 3, vec![size.0 as f64]),
@@ -26,7 +26,7 @@ impl Page {
         Self { fields, pixels }
     }
 
-    /// With a field more.
+    /// With an additional field.
     pub(crate) fn with(mut self, tag: u16, kind: u16, values: &[f64]) -> Self {
         self.fields.retain(|field| field.0 != tag);
         self.fields.push((tag, kind, values.to_vec()));
@@ -35,10 +35,10 @@ impl Page {
     }
 }
 
-/// How numbers of a TIFF are written.
+/// Byte order and offset size of a TIFF.
 #[derive(Clone, Copy)]
 pub(crate) struct Order {
-    /// Most significant byte first.
+    /// Whether it is big-endian.
     pub(crate) big: bool,
     /// A `BigTIFF`.
     pub(crate) wide: bool,
@@ -67,7 +67,7 @@ impl Order {
     }
 }
 
-/// A TIFF of these pages.
+/// A TIFF with these pages.
 pub(crate) fn tiff(order: Order, pages: &[Page]) -> Vec<u8> {
     let offset = if order.wide { 8 } else { 4 };
     let mut out = if order.big { b"MM".to_vec() } else { b"II".to_vec() };
@@ -108,14 +108,14 @@ pub(crate) fn tiff(order: Order, pages: &[Page]) -> Vec<u8> {
     out
 }
 
-/// An EXIF block with an orientation of that type.
+/// An EXIF block with an orientation of this type.
 pub(crate) fn exif(order: Order, kind: u16, orientation: f64) -> Vec<u8> {
     let mut page = Page { fields: vec![(274, kind, vec![orientation])], pixels: Vec::new() };
     page.fields.push((271, 2, b"camera\0".map(f64::from).to_vec()));
     tiff(order, &[page])
 }
 
-/// Deflated, with zlib's header.
+/// Deflate with a zlib header.
 pub(crate) fn zlib(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
@@ -129,7 +129,7 @@ fn chunk(kind: &[u8], body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32).to_be_bytes(), kind, body, &sum.sum().to_be_bytes()].concat()
 }
 
-/// A PNG of that depth and colour type, from packed rows; chunks before and behind the pixels.
+/// A PNG of this depth and colour type, from packed rows, with chunks before and after the pixels.
 pub(crate) fn png(
     size: (usize, usize),
     bits: u8,
@@ -154,7 +154,7 @@ pub(crate) fn png(
     out
 }
 
-/// A JPEG with a segment right behind its beginning.
+/// A JPEG with a segment right after its start marker.
 pub(crate) fn jpeg_with(jpeg: &[u8], marker: u8, body: &[u8]) -> Vec<u8> {
     let length = (body.len() as u16 + 2).to_be_bytes();
     [&jpeg[..2], &[0xff, marker], &length, body, &jpeg[2..]].concat()
