@@ -1,6 +1,7 @@
 //! The contract between runner and stages. The runner names no stage, and a stage does not know the runner.
 
 mod progress;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 pub use self::progress::{MetricColumn, MetricStyle, Metrics, Progress, note_resume, resume_note};
+pub use self::settings::StageSettings;
 use crate::base::Streams;
 use crate::lang::value::Value;
 pub use crate::sandbox::Network;
@@ -275,6 +277,9 @@ pub struct Summary {
     pub tables: Vec<Table>,
     /// Warnings, each with a name in the catalogue.
     pub warnings: Vec<Warning>,
+    /// Settings of the stages that led to this result, sources first. Only what a page is given has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<StageSettings>,
 }
 
 /// A small table.

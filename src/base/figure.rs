@@ -1,21 +1,21 @@
-//! Formats numbers for display: `.70`, `136,237`, `3 patches`.
+//! Formats numbers for display: `0.783`, `136,237`, `3 patches`.
 
-/// A number between 0 and 1 with `decimals` places and no leading zero: `.70`, `1.00`; `-` if undefined.
+/// A metric with three decimals and a leading zero: `0.783`, `1.000`; `-` if undefined.
 #[must_use]
-pub fn short(figure: Option<f64>, decimals: usize) -> String {
-    let Some(figure) = figure else { return "-".to_owned() };
-    let text = format!("{figure:.decimals$}");
-    match text.strip_prefix("-0.") {
-        Some(rest) if rest.bytes().all(|digit| digit == b'0') => format!(".{rest}"),
-        Some(rest) => format!("-.{rest}"),
-        None => text.strip_prefix('0').filter(|rest| rest.starts_with('.')).map_or(text.clone(), str::to_owned),
-    }
+pub fn metric(value: Option<f64>) -> String {
+    let Some(value) = value else { return "-".to_owned() };
+    let text = format!("{value:.3}");
+    if text == "-0.000" { "0.000".to_owned() } else { text }
 }
 
-/// Numbers side by side: `.70 .62 .86 -`.
+/// A metric of each class, by name: `MA 0.701, HE 0.618, EX -`.
 #[must_use]
-pub fn row(figures: impl IntoIterator<Item = Option<f64>>, decimals: usize) -> String {
-    figures.into_iter().map(|figure| short(figure, decimals)).collect::<Vec<_>>().join(" ")
+pub fn per_class<'n>(
+    classes: impl IntoIterator<Item = &'n String>,
+    values: impl IntoIterator<Item = Option<f64>>,
+) -> String {
+    let named = classes.into_iter().zip(values).map(|(class, value)| format!("{class} {}", metric(value)));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// A count with thousands separators: `136,237`.
@@ -69,11 +69,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_lose_their_leading_zero() {
-        assert_eq!(
-            row([Some(0.7), Some(1.0), None, Some(-0.25), Some(-0.0001), Some(12.5)], 2),
-            ".70 1.00 - -.25 .00 12.50"
-        );
+    fn metrics_have_three_decimals_and_a_leading_zero() {
+        let all = [Some(0.7), Some(1.0), None, Some(-0.25), Some(-0.0001), Some(12.5)].map(metric);
+        assert_eq!(all, ["0.700", "1.000", "-", "-0.250", "0.000", "12.500"]);
+        let classes = ["MA".to_owned(), "HE".to_owned()];
+        assert_eq!(per_class(&classes, [Some(0.7), None]), "MA 0.700, HE -");
     }
 
     #[test]

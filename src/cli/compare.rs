@@ -14,7 +14,7 @@ use crate::lang::{figures, signatures};
 use crate::plan::{Decision, StageId};
 use crate::progress::out;
 use crate::progress::table::{counted, render};
-use crate::report::comparison::{Comparison, Repeats, Row, State};
+use crate::report::comparison::{Comparison, Experiment, ExperimentState, Repeats};
 use crate::run::{self, Host, Options};
 use crate::store::{Kind, Manifest, RunOutcome, RunRecord, StageOutcome, Store};
 
@@ -70,7 +70,7 @@ const WIDTH: usize = 120;
 /// What is put side by side.
 #[derive(Default)]
 struct Collected {
-    rows: Vec<Row>,
+    rows: Vec<Experiment>,
     /// What comes first among what differs.
     columns: Vec<String>,
     /// What columns are called.
@@ -130,7 +130,7 @@ pub(super) fn after_run(world: &Host, loaded: &Loaded) -> Result<(), Failure> {
     let Some(swept) = &loaded.sweep else { return Ok(()) };
     let mut all = Collected::default();
     points(world, loaded, swept, true, &mut all)?;
-    if all.rows.iter().all(|row| row.figures.is_empty() && !matches!(row.state, State::Failed(_))) {
+    if all.rows.iter().all(|row| row.figures.is_empty() && !matches!(row.state, ExperimentState::Failed(_))) {
         return Ok(()); // stages that give figures are not there, or were not wanted
     }
     let by = all.by.take().or_else(|| usual(&all.rows));
@@ -196,7 +196,7 @@ fn file(world: &Host, arguments: &Arguments, name: &str, alone: bool, all: &mut 
     }
     let on_test = on_test(&loaded.pipeline);
     for run in runs.iter().rev() {
-        let mut row = Row { on_test: on_test.clone(), ..of_run(run)? };
+        let mut row = Experiment { on_test: on_test.clone(), ..of_run(run)? };
         if !alone {
             row.name = format!("{} {}", loaded.pipeline.name, row.name);
         }
@@ -277,7 +277,7 @@ fn points(world: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut C
     })?;
     for (number, (point, names)) in sweep.points.iter().zip(places).enumerate() {
         let on_test = on_test(&point.pipeline);
-        let mut row = Row { name: format!("point {}", number + 1), on_test, ..Row::default() };
+        let mut row = Experiment { name: format!("point {}", number + 1), on_test, ..Experiment::default() };
         let mut whole = true;
         for (own, name) in names {
             match facts.get(name).and_then(Option::as_ref) {
@@ -291,9 +291,9 @@ fn points(world: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut C
         }
         let broken = names.iter().find(|(_, name)| failed.contains(name)).map(|(own, _)| own.clone());
         row.state = match broken {
-            _ if whole => State::Done,
-            Some(stage) => State::Failed(stage),
-            None => State::Open,
+            _ if whole => ExperimentState::Done,
+            Some(stage) => ExperimentState::Failed(stage),
+            None => ExperimentState::Open,
         };
         if alone {
             for (axis, at) in sweep.axes.iter().zip(&point.at) {
@@ -349,12 +349,12 @@ pub(super) fn recorded(store: &Store, id: &str) -> Result<RunRecord, Failure> {
 }
 
 /// A run as its record tells it.
-fn of_run(run: &RunRecord) -> Result<Row, Failure> {
+fn of_run(run: &RunRecord) -> Result<Experiment, Failure> {
     if run.stages.keys().any(|stage| stage.contains('@')) {
         return Err(Failure::user(format!("run `{}` is of a sweep", run.id))
             .hint(format!("compare its points: `macula compare {} --sweep {}`", run.file, run.pipeline)));
     }
-    let mut row = Row { name: run.id.clone(), ..Row::default() };
+    let mut row = Experiment { name: run.id.clone(), ..Experiment::default() };
     let mut seeds: Vec<&str> = Vec::new();
     for (stage, facts) in &run.stages {
         for field in facts.manifest.iter().flat_map(|manifest| &manifest.fields) {
@@ -384,9 +384,9 @@ fn of_run(run: &RunRecord) -> Result<Row, Failure> {
     let failed =
         run.stages.iter().find(|(_, stage)| stage.became == StageOutcome::Failed).map(|(name, _)| name.clone());
     row.state = match (run.ended, failed) {
-        (RunOutcome::Done, _) => State::Done,
-        (_, Some(stage)) => State::Failed(stage),
-        _ => State::Open,
+        (RunOutcome::Done, _) => ExperimentState::Done,
+        (_, Some(stage)) => ExperimentState::Failed(stage),
+        _ => ExperimentState::Open,
     };
     Ok(row)
 }
@@ -420,10 +420,10 @@ fn ranked(all: &Collected, by: &str) -> Result<Rank, Failure> {
 }
 
 /// The figure to rank by where nobody says: the first that most experiments have, of an evaluation before a training.
-fn usual(rows: &[Row]) -> Option<Rank> {
+fn usual(rows: &[Experiment]) -> Option<Rank> {
     const USUAL: &str = "mean-average-precision";
     let has = |stage: &str, figure: &str| {
-        let having = move |row: &&Row| row.figures.get(stage).is_some_and(|own| own.contains_key(figure));
+        let having = move |row: &&Experiment| row.figures.get(stage).is_some_and(|own| own.contains_key(figure));
         rows.iter().filter(having).count()
     };
     let stages: BTreeSet<&String> = rows.iter().flat_map(|row| row.figures.keys()).collect();

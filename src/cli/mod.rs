@@ -250,7 +250,7 @@ fn begin_threads(world: &Host, verb: &Verb) -> Result<(), Failure> {
 /// Fixes the path of the kernels where `MACULA_KERNELS` names one, to repeat on a newer processor what an older one computed.
 fn choose_kernels(world: &Host) -> Result<(), Failure> {
     let Some(name) = world.variable("MACULA_KERNELS") else { return Ok(()) };
-    let path = kernels::Path::from_name(name)
+    let path = kernels::Target::from_name(name)
         .ok_or_else(|| Failure::user(format!("MACULA_KERNELS is `{name}`: write `portable`, `avx2` or `avx512`")))?;
     if kernels::choose(path) == path {
         return Ok(());

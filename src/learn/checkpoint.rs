@@ -1,7 +1,7 @@
-//! Checkpoints of a fit: everything that the next step depends on, in one file, written whole or not at all.
+//! Checkpoints of a fit: everything that the next step depends on, in one file, written atomically.
 //!
-//! The file is the BLAKE3 digest of what follows (32 bytes), then safetensors: the vectors of [`Checkpoint`] and its facts as
-//! JSON bytes. It lies in the stage's own folder, which belongs to one key, so it can't be of another network or other data.
+//! The file is the BLAKE3 digest of what follows (32 bytes), then safetensors: the vectors of [`Checkpoint`], and its state as JSON
+//! bytes. It lies in the folder of the stage, which belongs to one key, so it cannot be of another network or other data.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,70 +10,70 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
-use super::fit::figures::EpochFigures;
+use super::fit::metrics::EpochMetrics;
 use crate::base::{Digest, disk};
 use crate::data::patches::Label;
 use crate::stage::StageError;
 use crate::store::StoreError;
 
-/// The file's name.
+/// File name of a checkpoint.
 pub const FILE: &str = "checkpoint.bin";
 
-/// A position in a fit. Random streams are counter-based, so that epoch and batch say all about them.
+/// Position in a fit. Random streams are counter-based: epoch and batch determine them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checkpoint {
-    /// Where it stands, and what is known so far.
-    pub facts: Facts,
+    /// Position, and metrics so far.
+    pub state: FitState,
     /// All parameters.
     pub flat: Vec<f32>,
     /// Running statistics of batch norms.
     pub running: Vec<f32>,
-    /// The optimizer's first moments.
+    /// First moments of the optimizer.
     pub first: Vec<f32>,
-    /// The optimizer's second moments.
+    /// Second moments of the optimizer.
     pub second: Vec<f32>,
     /// Parameters of the best epoch so far; empty before the first.
     pub best_flat: Vec<f32>,
     /// Running statistics of the best epoch so far.
     pub best_running: Vec<f32>,
-    /// Logits of the epoch's batches so far.
+    /// Logits of the batches of the epoch so far.
     pub logits: Vec<f32>,
     /// Their labels.
     pub labels: Vec<Label>,
 }
 
-/// The small facts of a checkpoint.
+/// State of a fit, except for its vectors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
-    /// The epoch under way, from 1.
+pub struct FitState {
+    /// Current epoch, from 1.
     pub epoch: u64,
-    /// Batches of it that are done.
+    /// Batches of it that are finished.
     pub batches: u64,
-    /// Steps of the optimizer.
+    /// Optimizer steps.
     pub steps: u64,
-    /// Figures of the epochs that are done.
-    pub epochs: Vec<EpochFigures>,
-    /// The best epoch so far.
+    /// Metrics of the finished epochs.
+    pub epochs: Vec<EpochMetrics>,
+    /// Best epoch so far.
     pub best: Option<u64>,
-    /// Its figure, turned so that more is better.
+    /// Its value of the selection metric, negated if lower is better.
     pub best_figure: Option<f64>,
-    /// Patches per step, where a GPU's memory made them fewer than asked for.
+    /// Patches per step, if GPU memory made them fewer than requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<u64>,
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint into `folder`, in place of the one before.
+    /// Writes the checkpoint into `folder`, replacing the previous one.
     ///
     /// # Errors
-    /// [`StageError::Store`] where the disk says no.
+    /// [`StageError::Store`] if it cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), StageError> {
-        let bug = |error: &dyn std::fmt::Display| StageError::Bug(format!("a checkpoint can't be made: {error}"));
-        let facts = serde_json::to_vec(&self.facts).map_err(|error| bug(&error))?;
+        let bug = |error: &dyn std::fmt::Display| StageError::Bug(format!("cannot write a checkpoint: {error}"));
+        let state = serde_json::to_vec(&self.state).map_err(|error| bug(&error))?;
         let labels: Vec<u8> = self.labels.iter().map(|label| *label as u8).collect();
         let mut tensors: BTreeMap<&str, Bytes<'_>> =
             self.vectors().into_iter().map(|(name, values)| (name, Bytes::of_singles(values))).collect();
-        tensors.insert("facts", Bytes::of_bytes(&facts));
+        tensors.insert("facts", Bytes::of_bytes(&state));
         tensors.insert("labels", Bytes::of_bytes(&labels));
         let body = safetensors::serialize(tensors, None).map_err(|error| bug(&error))?;
         let mut bytes = Vec::with_capacity(body.len() + 32);
@@ -84,7 +84,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// The checkpoint in `folder`; [`None`] where there is none, or none that can be believed.
+    /// Checkpoint in `folder`; [`None`] if it is missing or damaged.
     #[must_use]
     pub fn read(folder: &Path) -> Option<Self> {
         let bytes = std::fs::read(folder.join(FILE)).ok()?;
@@ -100,7 +100,7 @@ impl Checkpoint {
         };
         let label = |byte: &u8| [Label::Absent, Label::Present, Label::Unknown].get(usize::from(*byte)).copied();
         Some(Self {
-            facts: serde_json::from_slice(tensors.tensor("facts").ok()?.data()).ok()?,
+            state: serde_json::from_slice(tensors.tensor("facts").ok()?.data()).ok()?,
             flat: singles("flat")?,
             running: singles("running")?,
             first: singles("first")?,
@@ -125,7 +125,7 @@ impl Checkpoint {
     }
 }
 
-/// A vector as safetensors takes it.
+/// Vector to be written by safetensors.
 struct Bytes<'a> {
     dtype: Dtype,
     shape: [usize; 1],

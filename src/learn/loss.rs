@@ -1,20 +1,20 @@
 //! Binary cross-entropy and focal loss on logits, with unknown labels masked. Knows no network and no optimizer.
 //!
-//! For one known entry with logit x, p = sigmoid(x) and label y:
+//! For one known label y with logit x and p = sigmoid(x):
 //! `l = -w_k [a+ v_k y (1-p)^g log p + a- (1-y) p^g log(1-p)]` (focal loss, Lin et al. 2017, equation 5, with factors for both
-//! terms); g = 0 is binary cross-entropy. The loss of a batch is the mean over its known entries. With z = x for y = 1 and -x for
-//! y = 0, and q = sigmoid(-z), each term is `c q^g softplus(-z)`, so that no logarithm of a small number is taken, and its
-//! derivative by z is `-c q^g (g (1-q) softplus(-z) + q)`.
+//! terms); g = 0 is binary cross-entropy. The loss of a batch is the mean over its known labels. With z = x for y = 1 and -x for
+//! y = 0, and q = sigmoid(-z), each term is `c q^g softplus(-z)`, which avoids logarithms of small numbers, and its derivative
+//! with respect to z is `-c q^g (g (1-q) softplus(-z) + q)`.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 use super::metrics::sigmoid;
 use crate::data::patches::Label;
 
-/// A loss: the focusing exponent, and for each class the factors of its two terms.
+/// Loss function: the focusing exponent, and for each class the factors of its two terms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
-    /// The focusing exponent g; 0 is binary cross-entropy.
+    /// Focusing exponent g; 0 is binary cross-entropy.
     pub gamma: f64,
     /// Factor on the positive term, per class: `w_k a+ v_k`.
     pub positive: Vec<f64>,
@@ -29,7 +29,7 @@ impl Loss {
         Self { gamma: 0.0, positive: vec![1.0; classes], negative: vec![1.0; classes] }
     }
 
-    /// The mean over the known entries of `logits` (N x C); 0 where none is known.
+    /// Mean over the known labels of `logits` (N x C); 0 if none is known.
     #[must_use]
     pub fn value(&self, logits: &[f32], labels: &[Label]) -> f64 {
         let (sum, known) = self
@@ -38,7 +38,7 @@ impl Loss {
         if known == 0 { 0.0 } else { sum / known as f64 }
     }
 
-    /// The derivative of [`Loss::value`] by each logit; 0 where the label is unknown.
+    /// Derivative of [`Loss::value`] with respect to each logit; 0 if the label is unknown.
     #[must_use]
     pub fn gradient(&self, logits: &[f32], labels: &[Label]) -> Vec<f32> {
         let known = labels.iter().filter(|label| **label != Label::Unknown).count();
@@ -49,15 +49,15 @@ impl Loss {
         gradient
     }
 
-    /// The loss of `logits` (N x C, f32) as a scalar on candle's tape.
+    /// Loss of `logits` (N x C, f32) as a scalar on candle's tape.
     ///
     /// # Errors
-    /// As candle's, where the shapes do not fit.
+    /// Errors of candle if the shapes do not match.
     pub fn on_tape(&self, logits: &Tensor, labels: &[Label]) -> candle_core::Result<Tensor> {
         logits.apply_op1(LossOp { loss: self.clone(), labels: labels.to_vec() })
     }
 
-    /// The known entries and where they stand.
+    /// Known labels with their indices.
     fn entries<'a>(&'a self, logits: &'a [f32], labels: &'a [Label]) -> impl Iterator<Item = (Term, usize)> + 'a {
         let classes = self.positive.len();
         logits.iter().zip(labels).enumerate().filter_map(move |(at, (&logit, label))| {
@@ -71,7 +71,7 @@ impl Loss {
     }
 }
 
-/// One known entry: its logit turned so that large is right.
+/// Term of one known label; its logit is negated if the label is absent, so that large is right.
 struct Term {
     z: f32,
     sign: f64,
@@ -83,25 +83,25 @@ impl Term {
         self.factor * power(sigmoid(-self.z), gamma) * softplus(-f64::from(self.z))
     }
 
-    /// The derivative by the logit.
+    /// Derivative with respect to the logit.
     fn slope(&self, gamma: f64) -> f64 {
         let q = sigmoid(-self.z);
         -self.sign * self.factor * power(q, gamma) * (gamma * (1.0 - q) * softplus(-f64::from(self.z)) + q)
     }
 }
 
-/// q^g, with 1 for g = 0 whatever q is and NaN kept.
+/// q^g; 1 for g = 0 whatever q is, and NaN is propagated.
 fn power(q: f64, gamma: f64) -> f64 {
     if gamma == 0.0 { 1.0 } else { libm::pow(q, gamma) }
 }
 
-/// log(1 + e^x), without overflow or loss of small values.
+/// log(1 + e^x) without overflow or loss of precision.
 fn softplus(x: f64) -> f64 {
-    // NaN must come through, and `max` would swallow it.
+    // NaN must be propagated, and `max` would drop it.
     if x > 0.0 { x + libm::log1p(libm::exp(-x)) } else { libm::log1p(libm::exp(x)) }
 }
 
-/// The loss as an operation on candle's tape.
+/// Loss as an operation on candle's tape.
 struct LossOp {
     loss: Loss,
     labels: Vec<Label>,

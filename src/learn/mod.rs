@@ -12,6 +12,7 @@ pub mod maps;
 pub mod metrics;
 pub mod model;
 pub mod network;
+pub mod normalise;
 pub mod optimizer;
 pub mod sampler;
 pub mod schedule;

@@ -1,8 +1,9 @@
-//! `Adam`, `AdamW` and `SGD` over the flat vector of a network's parameters, in one pass. Knows no network: ranges and rates only.
+//! Optimizers `Adam`, `AdamW` and `SGD` over the flat vector of the parameters of a network, in one pass. They know no network, only
+//! ranges and rates.
 //!
-//! Each is `PyTorch`'s (2.15), in f32 per entry with scalars in f64: `torch.optim.Adam` (weight decay as L2 on the gradient),
-//! `AdamW` (Loshchilov and Hutter 2019), `SGD` with momentum without dampening. Entries do not depend on one another, so
-//! chunks may be worked on in any order.
+//! Each follows `PyTorch` (2.15), in f32 per entry with scalars in f64: `torch.optim.Adam` (weight decay as L2 on the gradient),
+//! `AdamW` (Loshchilov and Hutter 2019), `SGD` with momentum without dampening. Entries are independent, so chunks may be processed in
+//! any order.
 
 use std::ops::Range;
 
@@ -10,69 +11,69 @@ use rayon::prelude::*;
 
 use crate::stage::{Params, StageError};
 
-/// Entries of one piece of parallel work.
+/// Entries per unit of parallel work.
 const CHUNK: usize = 1 << 14;
 
-/// A rule of update.
+/// Update rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule {
-    /// Adam with L2 (Kingma and Ba 2015).
-    Adam(Moments),
+pub enum UpdateRule {
+    /// Adam with L2 regularisation (Kingma and Ba 2015).
+    Adam(AdamConstants),
     /// Adam with decoupled weight decay.
-    AdamW(Moments),
+    AdamW(AdamConstants),
     /// Stochastic gradient descent.
     Sgd {
         /// Momentum; 0 for none.
         momentum: f64,
-        /// Whether the step looks ahead.
+        /// Whether to use Nesterov momentum.
         nesterov: bool,
     },
 }
 
 /// Constants of Adam.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Moments {
+pub struct AdamConstants {
     /// Decay of the first moment.
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Term added to the root of the second moment.
     pub eps: f64,
 }
 
-/// Tensors that lie together in the flat vector and share a rate.
+/// Adjacent tensors in the flat vector that share a learning rate.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Group {
-    /// Where they lie.
+pub struct ParameterGroup {
+    /// Range in the flat vector.
     pub range: Range<usize>,
-    /// Their learning rate at its highest.
+    /// Peak learning rate.
     pub rate: f64,
 }
 
-/// An optimizer and what it remembers.
+/// Optimizer with its state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimizer {
-    /// The rule.
-    pub rule: Rule,
+    /// Update rule.
+    pub rule: UpdateRule,
     /// Weight decay.
     pub weight_decay: f64,
-    /// What is trained; entries in no group stay as they are.
-    pub groups: Vec<Group>,
-    /// Steps taken.
+    /// Trained parameters; entries in no group stay unchanged.
+    pub groups: Vec<ParameterGroup>,
+    /// Number of steps taken.
     pub steps: u64,
-    /// First moments, or momentum; empty where the rule has none.
+    /// First moments, or momentum; empty if the rule has none.
     pub first: Vec<f32>,
-    /// Second moments; empty where the rule has none.
+    /// Second moments; empty if the rule has none.
     pub second: Vec<f32>,
 }
 
 impl Optimizer {
-    /// An optimizer that has taken no step, over `length` entries.
+    /// New optimizer over `length` entries.
     #[must_use]
-    pub fn new(rule: Rule, weight_decay: f64, groups: Vec<Group>, length: usize) -> Self {
+    pub fn new(rule: UpdateRule, weight_decay: f64, groups: Vec<ParameterGroup>, length: usize) -> Self {
         let (first, second) = match rule {
-            Rule::Adam(_) | Rule::AdamW(_) => (length, length),
-            Rule::Sgd { momentum, .. } => (if momentum == 0.0 { 0 } else { length }, 0),
+            UpdateRule::Adam(_) | UpdateRule::AdamW(_) => (length, length),
+            UpdateRule::Sgd { momentum, .. } => (if momentum == 0.0 { 0 } else { length }, 0),
         };
         Self { rule, weight_decay, groups, steps: 0, first: vec![0.0; first], second: vec![0.0; second] }
     }
@@ -80,29 +81,30 @@ impl Optimizer {
     /// Rule and weight decay from the parameters of `train`.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where they are not what the signature says.
-    pub fn rule_from_params(params: &Params) -> Result<(Rule, f64), StageError> {
-        let moments = || -> Result<Moments, StageError> {
-            Ok(Moments {
+    /// [`StageError::Bug`] if they do not match the signature.
+    pub fn rule_from_params(params: &Params) -> Result<(UpdateRule, f64), StageError> {
+        let moments = || -> Result<AdamConstants, StageError> {
+            Ok(AdamConstants {
                 beta1: params.real("optimizer.beta1")?,
                 beta2: params.real("optimizer.beta2")?,
                 eps: params.real("optimizer.eps")?,
             })
         };
         let rule = match params.text("optimizer")? {
-            "adam" => Rule::Adam(moments()?),
-            "sgd" => {
-                Rule::Sgd { momentum: params.real("optimizer.momentum")?, nesterov: params.flag("optimizer.nesterov")? }
-            }
-            _ => Rule::AdamW(moments()?),
+            "adam" => UpdateRule::Adam(moments()?),
+            "sgd" => UpdateRule::Sgd {
+                momentum: params.real("optimizer.momentum")?,
+                nesterov: params.flag("optimizer.nesterov")?,
+            },
+            _ => UpdateRule::AdamW(moments()?),
         };
         Ok((rule, params.real("optimizer.weight-decay")?))
     }
 
-    /// One step with every rate times `factor`.
+    /// Runs one step with every rate times `factor`.
     ///
     /// # Panics
-    /// Where `values` and `gradient` are not as long as the optimizer was made for.
+    /// If the lengths of `values` and `gradient` do not match the optimizer.
     pub fn step(&mut self, values: &mut [f32], gradient: &[f32], factor: f64) {
         assert_eq!(values.len(), gradient.len(), "one gradient entry per parameter");
         for (range, update) in self.updates(factor) {
@@ -117,16 +119,16 @@ impl Optimizer {
         }
     }
 
-    /// The next step, counted as taken: what is done to each range.
+    /// Updates of each range in the next step, which is counted as taken.
     pub(super) fn updates(&mut self, factor: f64) -> Vec<(Range<usize>, Update)> {
         self.steps += 1;
-        let update = |group: &Group| {
+        let update = |group: &ParameterGroup| {
             let rate = group.rate * factor;
             let adam = |moments, decay, l2| Update::Adam(AdamScalars::new(moments, self.steps, rate, decay, l2));
             let update = match self.rule {
-                Rule::Adam(moments) => adam(moments, 0.0, self.weight_decay),
-                Rule::AdamW(moments) => adam(moments, self.weight_decay, 0.0),
-                Rule::Sgd { momentum, nesterov } => {
+                UpdateRule::Adam(moments) => adam(moments, 0.0, self.weight_decay),
+                UpdateRule::AdamW(moments) => adam(moments, self.weight_decay, 0.0),
+                UpdateRule::Sgd { momentum, nesterov } => {
                     let scalars = SgdScalars {
                         rate: rate as f32,
                         decay: self.weight_decay as f32,
@@ -142,7 +144,7 @@ impl Optimizer {
     }
 }
 
-/// What one step does to the entries of one group.
+/// Update of the entries of one group in one step.
 #[derive(Clone, Copy)]
 pub(super) enum Update {
     /// Adam, with or without decoupled decay.
@@ -153,7 +155,7 @@ pub(super) enum Update {
     Plain(SgdScalars),
 }
 
-/// The scalars of one step of Adam.
+/// Scalars of one step of Adam.
 #[derive(Clone, Copy)]
 pub(super) struct AdamScalars {
     pub(super) beta1: f32,
@@ -168,7 +170,7 @@ pub(super) struct AdamScalars {
 }
 
 impl AdamScalars {
-    fn new(moments: Moments, steps: u64, rate: f64, decay: f64, l2: f64) -> Self {
+    fn new(moments: AdamConstants, steps: u64, rate: f64, decay: f64, l2: f64) -> Self {
         let correction1 = 1.0 - libm::pow(moments.beta1, steps as f64);
         let correction2 = 1.0 - libm::pow(moments.beta2, steps as f64);
         Self {
@@ -201,14 +203,14 @@ impl AdamScalars {
     }
 }
 
-/// How momentum enters the step.
+/// Kind of momentum.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ahead {
     Heavy,
     Nesterov,
 }
 
-/// The scalars of one step of SGD.
+/// Scalars of one step of SGD.
 #[derive(Clone, Copy)]
 pub(super) struct SgdScalars {
     pub(super) rate: f32,
@@ -219,7 +221,7 @@ pub(super) struct SgdScalars {
 
 impl SgdScalars {
     fn update(&self, values: &mut [f32], gradient: &[f32], first: &mut [f32]) {
-        // Torch's first step sets the buffer to the gradient; from zeros, momentum * 0 + g is the same.
+        // torch's first step sets the buffer to the gradient; from zeros, momentum * 0 + g is the same.
         values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(first.par_chunks_mut(CHUNK)).for_each(
             |((values, gradient), first)| {
                 for ((value, &g), m) in values.iter_mut().zip(gradient).zip(first) {
@@ -244,24 +246,24 @@ fn plain(values: &mut [f32], gradient: &[f32], rate: f32, decay: f32) {
     });
 }
 
-/// Whether a tensor lies below a part of the network: `block1` names `block1.conv.weight` and not `block10.conv.weight`. All lie below
-/// the empty name.
+/// Whether a tensor belongs to a part of the network: `block1` contains `block1.conv.weight` but not `block10.conv.weight`. The empty name
+/// contains all tensors.
 #[must_use]
 pub fn is_below(tensor: &str, part: &str) -> bool {
     let rest = tensor.strip_prefix(part);
     rest.is_some_and(|rest| part.is_empty() || part.ends_with('.') || rest.is_empty() || rest.starts_with('.'))
 }
 
-/// The groups of a network's tensors: the rate of the longest prefix in `rates` (else `rate`), none for those under a prefix in
-/// `frozen`. Neighbours of one rate are joined. Also says which prefixes matched no tensor.
+/// Groups of the tensors of a network: the rate of the longest prefix in `rates` (otherwise `rate`), and no group for tensors with a prefix
+/// in `frozen`. Adjacent tensors with the same rate are merged. Also returns the prefixes that match no tensor.
 #[must_use]
 pub fn groups<'a>(
     tensors: impl Iterator<Item = (&'a str, Range<usize>)>,
     rate: f64,
     rates: &[(String, f64)],
     frozen: &[String],
-) -> (Vec<Group>, Vec<String>) {
-    let mut groups: Vec<Group> = Vec::new();
+) -> (Vec<ParameterGroup>, Vec<String>) {
+    let mut groups: Vec<ParameterGroup> = Vec::new();
     let mut unmatched: Vec<String> = rates.iter().map(|(name, _)| name.clone()).chain(frozen.iter().cloned()).collect();
     for (name, range) in tensors {
         unmatched.retain(|prefix| !is_below(name, prefix));
@@ -275,7 +277,7 @@ pub fn groups<'a>(
             .map_or(rate, |(_, rate)| *rate);
         match groups.last_mut() {
             Some(last) if last.range.end == range.start && last.rate == rate => last.range.end = range.end,
-            _ => groups.push(Group { range, rate }),
+            _ => groups.push(ParameterGroup { range, rate }),
         }
     }
     (groups, unmatched)
@@ -307,7 +309,7 @@ mod tests {
         let tensors = [("block1.weight", 0..4), ("block10.weight", 4..8), ("fc.weight", 8..9)];
         let rates = [("block1".to_owned(), 0.5)];
         let (found, unmatched) = groups(tensors.into_iter(), 1.0, &rates, &["fc".to_owned(), "f".to_owned()]);
-        assert_eq!(found, [Group { range: 0..4, rate: 0.5 }, Group { range: 4..8, rate: 1.0 }]);
+        assert_eq!(found, [ParameterGroup { range: 0..4, rate: 0.5 }, ParameterGroup { range: 4..8, rate: 1.0 }]);
         assert_eq!(unmatched, ["f"]);
     }
 }

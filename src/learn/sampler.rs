@@ -1,7 +1,7 @@
-//! Which patches an epoch holds and in which order. Knows labels, not pixels.
+//! Sampler: the patches of an epoch and their order. Knows labels, not pixels.
 //!
-//! Both the choice and the order are by seeded ranks of the patches' own ids, so that one more photograph changes the place of
-//! no other patch relative to the rest.
+//! Both selection and order use seeded ranks of patch ids, so that adding a photograph does not change the relative order of other
+//! patches.
 
 use std::collections::BTreeMap;
 
@@ -11,25 +11,25 @@ use crate::lang::near::near;
 use crate::lang::value::Value;
 use crate::stage::{Params, StageError};
 
-/// One patch as an epoch takes it.
+/// Patch drawn in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Draw {
-    /// Its photograph's place in the set.
+pub struct PatchDraw {
+    /// Index of its photograph in the set.
     pub part: u32,
-    /// Its row in that part.
+    /// Row in that part.
     pub row: u32,
-    /// Which of its copies this is, from 0.
+    /// Number of the copy, from 0.
     pub copy: u32,
 }
 
-impl Draw {
-    /// The row that it names.
+impl PatchDraw {
+    /// Row of the patch.
     #[must_use]
     pub fn row(self, set: &PatchSet) -> &PatchRow {
         &set.parts[self.part as usize].rows[self.row as usize]
     }
 
-    /// The id of the patch and copy, for random streams: the sample id of the patch, then the copy's number.
+    /// Id of patch and copy, for random streams: the sample id of the patch, then the number of the copy.
     #[must_use]
     pub fn id(self, set: &PatchSet) -> [u8; 48] {
         let part = &set.parts[self.part as usize];
@@ -40,21 +40,21 @@ impl Draw {
     }
 }
 
-/// What an epoch holds.
+/// Sampler of the patches of an epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampler {
-    /// The rule.
-    pub rule: Rule,
-    /// How often patches positive for a class are taken, per class; the largest of a patch's classes holds.
+    /// Sampling rule.
+    pub rule: SamplingRule,
+    /// Repetitions of patches that are positive for a class, per class; the largest among the classes of a patch applies.
     pub take: Vec<u32>,
 }
 
-/// The rule of a sampler.
+/// Sampling rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule {
+pub enum SamplingRule {
     /// Each patch once.
     Natural,
-    /// Every lesion patch, and healthy ones drawn anew each epoch. Undetermined patches are in neither pool.
+    /// Every lesion patch, and healthy ones drawn again each epoch. Undetermined patches are in neither pool.
     Balanced {
         /// Healthy patches per lesion patch of the set.
         healthy_per_lesion_patch: f64,
@@ -65,11 +65,13 @@ impl Sampler {
     /// From the parameters of `train`, for data of these classes.
     ///
     /// # Errors
-    /// [`StageError::Input`] where `take` names a class that the data lack, or leaves out all.
+    /// [`StageError::Input`] if `take` names an unknown class or excludes all classes.
     pub fn from_params(params: &Params, classes: &[String]) -> Result<Self, StageError> {
         let rule = match params.text("sampler")? {
-            "balanced" => Rule::Balanced { healthy_per_lesion_patch: params.real("sampler.healthy-per-lesion-patch")? },
-            _ => Rule::Natural,
+            "balanced" => {
+                SamplingRule::Balanced { healthy_per_lesion_patch: params.real("sampler.healthy-per-lesion-patch")? }
+            }
+            _ => SamplingRule::Natural,
         };
         let none = BTreeMap::new();
         let mut take = vec![1; classes.len()];
@@ -79,22 +81,25 @@ impl Sampler {
                 return Err(StageError::Bug(format!("`take {name}` should be a count, is {times:?}")));
             };
             take[class] = u32::try_from(*times).map_err(|_| {
-                StageError::input("out-of-range", format!("`take {name} {times}` is not a count")).field("take")
+                StageError::input("out-of-range", format!("`take {name} {times}` must be a count, 0 or more"))
+                    .field("take")
             })?;
         }
         if !take.is_empty() && take.iter().all(|times| *times == 0) {
-            let text = "`take` is 0 for every class: an epoch would hold no patch with a lesion";
-            return Err(StageError::input("take-nothing", text).hint("take at least one class").field("take"));
+            let text = "`take` is 0 for every class: an epoch would have no patches with lesions";
+            return Err(StageError::input("take-nothing", text)
+                .hint("set `take` above 0 for at least one class")
+                .field("take"));
         }
         Ok(Self { rule, take })
     }
 
-    /// The draws of one epoch, in order.
+    /// Draws of one epoch, in order.
     #[must_use]
-    pub fn epoch(&self, set: &PatchSet, streams: &Streams, epoch: u64) -> Vec<Draw> {
+    pub fn epoch(&self, set: &PatchSet, streams: &Streams, epoch: u64) -> Vec<PatchDraw> {
         let mut draws = match self.rule {
-            Rule::Natural => self.copies(set, |_| true),
-            Rule::Balanced { healthy_per_lesion_patch } => {
+            SamplingRule::Natural => self.copies(set, |_| true),
+            SamplingRule::Balanced { healthy_per_lesion_patch } => {
                 let wanted = libm::round(healthy_per_lesion_patch * lesion_patches(set) as f64) as usize;
                 let mut healthy = self.copies(set, |row| row.health() == Health::Healthy);
                 by_rank(&mut healthy, |draw| streams.rank("healthy", epoch, &draw.id(set)));
@@ -107,21 +112,21 @@ impl Sampler {
         draws
     }
 
-    /// How many healthy patches an epoch wants, and how many there are; [`None`] where it takes all.
+    /// Number of healthy patches wanted per epoch, and number available; [`None`] if all are used.
     #[must_use]
     pub fn healthy(&self, set: &PatchSet) -> Option<(u64, u64)> {
-        let Rule::Balanced { healthy_per_lesion_patch } = self.rule else { return None };
+        let SamplingRule::Balanced { healthy_per_lesion_patch } = self.rule else { return None };
         let there = self.copies(set, |row| row.health() == Health::Healthy).len() as u64;
         Some((libm::round(healthy_per_lesion_patch * lesion_patches(set) as f64) as u64, there))
     }
 
     /// All copies of the rows that `of` accepts, in the order of the set.
-    fn copies(&self, set: &PatchSet, of: impl Fn(&PatchRow) -> bool) -> Vec<Draw> {
+    fn copies(&self, set: &PatchSet, of: impl Fn(&PatchRow) -> bool) -> Vec<PatchDraw> {
         let mut draws = Vec::new();
         for (part, rows) in (0..).zip(set.parts.iter().map(|part| &part.rows)) {
             for (row, facts) in (0..).zip(rows).filter(|(_, row)| of(row)) {
                 let copies = facts.copies * self.times(facts);
-                draws.extend((0..copies).map(|copy| Draw { part, row, copy }));
+                draws.extend((0..copies).map(|copy| PatchDraw { part, row, copy }));
             }
         }
         draws
@@ -133,15 +138,15 @@ impl Sampler {
     }
 }
 
-/// Lesion patches of a set, with the copies that a resampled set has.
+/// Number of lesion patches of a set, including copies.
 fn lesion_patches(set: &PatchSet) -> u64 {
     let rows = set.parts.iter().flat_map(|part| &part.rows);
     rows.filter(|row| row.health() == Health::Lesion).map(|row| u64::from(row.copies)).sum()
 }
 
-/// Orders draws by rank; equal ranks by place.
-pub(super) fn by_rank(draws: &mut Vec<Draw>, rank: impl Fn(&Draw) -> u64) {
-    let mut ranked: Vec<(u64, Draw)> = draws.iter().map(|draw| (rank(draw), *draw)).collect();
+/// Sorts draws by rank; ties by position in the set.
+pub(super) fn by_rank(draws: &mut Vec<PatchDraw>, rank: impl Fn(&PatchDraw) -> u64) {
+    let mut ranked: Vec<(u64, PatchDraw)> = draws.iter().map(|draw| (rank(draw), *draw)).collect();
     ranked.sort_unstable();
     draws.clear();
     draws.extend(ranked.into_iter().map(|(_, draw)| draw));
@@ -156,11 +161,11 @@ fn unknown_class(name: &str, classes: &[String]) -> StageError {
     }
 }
 
-/// The draws of an epoch cut into batches. A last batch of one patch joins the one before: a batch norm over one patch may have no
-/// variance.
+/// Splits the draws of an epoch into batches. A last batch of one patch is merged into the previous one, since the variance of a batch norm
+/// over one patch may be 0.
 #[must_use]
-pub fn batches(draws: &[Draw], batch: usize) -> Vec<&[Draw]> {
-    let mut batches: Vec<&[Draw]> = draws.chunks(batch).collect();
+pub fn batches(draws: &[PatchDraw], batch: usize) -> Vec<&[PatchDraw]> {
+    let mut batches: Vec<&[PatchDraw]> = draws.chunks(batch).collect();
     if batch > 1
         && let [.., before, [_]] = batches.as_slice()
     {

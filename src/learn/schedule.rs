@@ -1,31 +1,31 @@
-//! How the learning rate moves over the steps of training. Knows numbers of steps only.
+//! Learning rate schedule over the steps of training. Knows only step numbers.
 
 use crate::stage::{Params, StageError};
 
-/// A schedule: a factor on every learning rate, per step.
+/// Learning rate schedule: a factor on every learning rate, per step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
-    /// The course after the warm-up.
+    /// Course after the warm-up.
     pub course: Course,
-    /// Share of all steps over which the rate rises from 0.
+    /// Fraction of all steps over which the rate rises from 0.
     pub warmup: f64,
 }
 
-/// The course of the rate after the warm-up.
+/// Course of the learning rate after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Course {
-    /// The same throughout.
+    /// Constant rate.
     Constant,
     /// Multiplied by `factor` after every `every` epochs.
     Step {
         /// Epochs between drops.
         every: u64,
-        /// The factor of a drop.
+        /// Factor of a drop.
         factor: f64,
     },
     /// Half a cosine from 1 to `last` over the steps after the warm-up (Loshchilov and Hutter 2017, without restarts).
     Cosine {
-        /// The factor at the end.
+        /// Factor at the end.
         last: f64,
     },
 }
@@ -34,7 +34,7 @@ impl Schedule {
     /// From the parameters of `train`.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where they are not what the signature says.
+    /// [`StageError::Bug`] if they do not match the signature.
     pub fn from_params(params: &Params) -> Result<Self, StageError> {
         let course = match params.text("schedule")? {
             "step" => {
@@ -46,7 +46,7 @@ impl Schedule {
         Ok(Self { course, warmup: params.real("schedule.warmup")? })
     }
 
-    /// The factor at `step` (from 0) of `epochs` epochs of `steps_per_epoch` steps each. The warm-up reaches 1 at its last step.
+    /// Factor at `step` (from 0) of `epochs` epochs with `steps_per_epoch` steps each. The warm-up reaches 1 at its last step.
     #[must_use]
     pub fn factor(&self, step: u64, steps_per_epoch: u64, epochs: u64) -> f64 {
         let total = steps_per_epoch * epochs;

@@ -1,4 +1,4 @@
-//! Several evaluations side by side: mean and spread of each figure. Knows no files.
+//! Metrics across several evaluations: mean and spread of each. Knows no files.
 
 use std::collections::BTreeMap;
 
@@ -8,50 +8,50 @@ use super::evaluation::Scores;
 use crate::base::sample;
 use crate::data::table::{Column, Columns};
 
-/// `spread.json`: figures over several evaluations.
+/// `spread.json`: metrics across several evaluations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
+pub struct EvaluationSpread {
     /// Lesion classes.
     pub classes: Vec<String>,
     /// Patches and photographs of each evaluation.
-    pub data: Vec<Size>,
-    /// The figures, those over all classes first.
-    pub figures: Vec<Figure>,
+    pub data: Vec<EvaluationSize>,
+    /// Metrics, those over all classes first.
+    pub figures: Vec<MetricSpread>,
 }
 
-/// How much was evaluated.
+/// Size of the data of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Size {
+pub struct EvaluationSize {
     /// Patches.
     pub patches: u64,
     /// Photographs.
     pub photographs: u64,
 }
 
-/// A figure in each evaluation.
+/// Metric across evaluations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Figure {
-    /// What it is (`average precision`).
+pub struct MetricSpread {
+    /// Name (`average precision`).
     pub name: String,
-    /// Its class; none for a figure over all.
+    /// Class; [`None`] for a metric over all classes.
     pub class: Option<String>,
-    /// Its value in each evaluation, where it has one.
+    /// Value in each evaluation; [`None`] if undefined.
     pub values: Vec<Option<f64>>,
-    /// How many have a value.
+    /// Number of defined values.
     pub n: usize,
-    /// Their mean.
+    /// Mean.
     pub mean: Option<f64>,
-    /// Their standard deviation, divided by n - 1; none of fewer than two.
+    /// Standard deviation with n - 1 in the denominator; [`None`] for fewer than two values.
     pub deviation: Option<f64>,
-    /// The least.
+    /// Minimum.
     pub least: Option<f64>,
-    /// The greatest.
+    /// Maximum.
     pub most: Option<f64>,
-    /// The mean of what a trivial classifier reaches: chance for rankings, always-yes for F1, always-healthy for the rest.
+    /// Mean of the trivial classifier: chance for ranking metrics, all positive for F1, all negative for the rest.
     pub trivial: Option<f64>,
 }
 
-impl Figure {
+impl MetricSpread {
     fn new(name: &str, class: Option<&str>, values: Vec<Option<f64>>, trivial: &[Option<f64>]) -> Self {
         let there: Vec<f64> = values.iter().flatten().copied().collect();
         Self {
@@ -68,15 +68,15 @@ impl Figure {
     }
 }
 
-/// Figures of evaluations that all have the same classes; those that depend on thresholds at the tuned ones where there are any.
+/// Metrics of evaluations with the same classes; those that depend on thresholds are at the tuned ones if there are any.
 #[must_use]
-pub fn spread(all: &[Scores]) -> Spread {
+pub fn spread(all: &[Scores]) -> EvaluationSpread {
     let classes = all.first().map_or_else(Vec::new, |scores| scores.classes.clone());
     let each = |of: &dyn Fn(&Scores) -> Option<f64>| -> Vec<Option<f64>> { all.iter().map(of).collect() };
     let mut figures = Vec::new();
     let mut over_all =
         |name: &str, value: &dyn Fn(&Scores) -> Option<f64>, trivial: &dyn Fn(&Scores) -> Option<f64>| {
-            figures.push(Figure::new(name, None, each(value), &each(trivial)));
+            figures.push(MetricSpread::new(name, None, each(value), &each(trivial)));
         };
     over_all("mean average precision", &|s| s.mean_average_precision.value, &|s| s.baselines.macro_prevalence.value);
     over_all("mean AUROC", &|s| s.mean_auroc.value, &|_| Some(0.5));
@@ -89,7 +89,7 @@ pub fn spread(all: &[Scores]) -> Spread {
     for (at, class) in classes.iter().enumerate() {
         let mut of_class =
             |name: &str, value: &dyn Fn(&Scores) -> Option<f64>, trivial: &dyn Fn(&Scores) -> Option<f64>| {
-                figures.push(Figure::new(name, Some(class), each(value), &each(trivial)));
+                figures.push(MetricSpread::new(name, Some(class), each(value), &each(trivial)));
             };
         let prevalence = |s: &Scores| s.baselines.classes[at].prevalence;
         of_class("average precision", &|s| s.ranking[at].average_precision, &prevalence);
@@ -98,30 +98,31 @@ pub fn spread(all: &[Scores]) -> Spread {
         of_class("precision", &|s| s.operating().figures.classes[at].precision, &prevalence);
         of_class("recall", &|s| s.operating().figures.classes[at].recall, &|_| Some(1.0));
     }
-    let data = all.iter().map(|scores| Size { patches: scores.data.patches, photographs: scores.data.photographs });
-    Spread { classes, data: data.collect(), figures }
+    let data =
+        all.iter().map(|scores| EvaluationSize { patches: scores.data.patches, photographs: scores.data.photographs });
+    EvaluationSpread { classes, data: data.collect(), figures }
 }
 
-/// The name of a figure in summaries and in `rank by=`: `average-precision.MA`.
+/// Name of a metric in summaries and in `rank by=`: `average-precision.MA`.
 #[must_use]
-pub fn figure_name(words: &str, class: Option<&str>) -> String {
+pub fn metric_name(words: &str, class: Option<&str>) -> String {
     let name = words.to_lowercase().replace(' ', "-");
     class.map_or_else(|| name.clone(), |class| format!("{name}.{class}"))
 }
 
-impl Spread {
-    /// The means by name, those that are defined.
+impl EvaluationSpread {
+    /// Means by name, those that are defined.
     #[must_use]
     pub fn means(&self) -> BTreeMap<String, f64> {
-        let named = |figure: &Figure| Some((figure_name(&figure.name, figure.class.as_deref()), figure.mean?));
+        let named = |figure: &MetricSpread| Some((metric_name(&figure.name, figure.class.as_deref()), figure.mean?));
         self.figures.iter().filter_map(named).collect()
     }
 
-    /// A row for each figure of each evaluation, numbered from 1.
+    /// Table with one row per metric and evaluation; evaluations are numbered from 1.
     #[must_use]
     pub fn table(&self) -> Columns {
         let rows = || {
-            let of = |figure| Figure::values_of(figure);
+            let of = |figure| MetricSpread::values_of(figure);
             self.figures.iter().flat_map(of)
         };
         let mut table = Columns::default();
@@ -133,7 +134,7 @@ impl Spread {
     }
 }
 
-impl Figure {
+impl MetricSpread {
     fn values_of(&self) -> impl Iterator<Item = (&Self, u32, Option<f64>)> {
         (1..).zip(&self.values).map(move |(number, value)| (self, number, *value))
     }
@@ -144,16 +145,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_spread_is_that_of_what_has_a_value() {
-        let figure =
-            Figure::new("F1", None, vec![Some(0.2), None, Some(0.5), Some(0.8)], &[Some(0.1), None, Some(0.3), None]);
+    fn undefined_values_are_left_out() {
+        let figure = MetricSpread::new(
+            "F1",
+            None,
+            vec![Some(0.2), None, Some(0.5), Some(0.8)],
+            &[Some(0.1), None, Some(0.3), None],
+        );
         assert_eq!((figure.n, figure.least, figure.most), (3, Some(0.2), Some(0.8)));
         assert!((figure.mean.unwrap() - 0.5).abs() < 1e-15);
         assert!((figure.deviation.unwrap() - 0.3).abs() < 1e-15, "divided by n - 1");
         assert!((figure.trivial.unwrap() - 0.2).abs() < 1e-15);
-        let one = Figure::new("F1", None, vec![None, Some(0.5)], &[]);
+        let one = MetricSpread::new("F1", None, vec![None, Some(0.5)], &[]);
         assert_eq!((one.mean, one.deviation, one.trivial), (Some(0.5), None, None));
-        let none = Figure::new("F1", None, vec![None, None], &[None]);
+        let none = MetricSpread::new("F1", None, vec![None, None], &[None]);
         assert_eq!((none.n, none.mean, none.least), (0, None, None));
     }
 }

@@ -1,42 +1,41 @@
-//! The best threshold of a class, exact over all cut points. Knows scores and labels only.
+//! Optimal threshold of a class, exact over all cut points. Knows only scores and labels.
 //!
-//! A score of at least t is positive. Between two neighbouring distinct scores every t predicts the same, so the candidates are
-//! the cuts below each distinct score; predicting nothing at all is never one. Neighbouring cuts that reach the same best value
-//! are one plateau, the interval of all t that reach it; of several plateaus the widest is taken (of equally wide ones that
-//! with the higher thresholds), and t is its middle. At the lower end, where everything is predicted, the plateau reaches down
-//! to 0, the least a probability can be.
+//! A score of at least t is positive. Between two adjacent distinct scores every t gives the same predictions, so the candidates are
+//! the cuts below each distinct score; predicting nothing is never a candidate. Adjacent cuts with the same best value form a
+//! plateau, the interval of all t that reach it. The widest plateau is taken (of equally wide ones the one with higher thresholds), and
+//! t is its midpoint. At the lower end, where everything is predicted, the plateau extends to 0, the lowest probability.
 
 use serde::{Deserialize, Serialize};
 
-use super::metrics::{Counts, CutPoint, ZeroDivision};
+use super::metrics::{ConfusionCounts, CutPoint, ZeroDivision};
 
-/// What a threshold is to reach.
+/// Criterion that a threshold optimises.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "maximize", rename_all = "kebab-case")]
 pub enum Criterion {
-    /// The highest F1.
+    /// Highest F1.
     F1,
-    /// The highest F-beta.
+    /// Highest F-beta.
     FBeta {
-        /// Weight of recall against precision.
+        /// Weight of recall relative to precision.
         beta: f64,
     },
-    /// The highest precision with at least this recall.
+    /// Highest precision with at least this recall.
     Precision {
-        /// The least recall.
+        /// Minimum recall.
         recall: f64,
     },
-    /// The highest recall with at least this precision.
+    /// Highest recall with at least this precision.
     Recall {
-        /// The least precision.
+        /// Minimum precision.
         precision: f64,
     },
 }
 
 impl Criterion {
-    /// The figure that is made high: what a threshold with these counts is worth, whether or not it meets the condition.
+    /// Value of the metric to maximise for these counts, whether or not the condition is met.
     #[must_use]
-    pub fn figure(&self, counts: &Counts) -> Option<f64> {
+    pub fn figure(&self, counts: &ConfusionCounts) -> Option<f64> {
         match *self {
             Self::F1 => counts.f1(ZeroDivision::Undefined),
             Self::FBeta { beta } => counts.f_beta(beta, ZeroDivision::Undefined),
@@ -45,9 +44,9 @@ impl Criterion {
         }
     }
 
-    /// Whether these counts meet the condition (always, where there is none).
+    /// Whether these counts meet the condition (always true without one).
     #[must_use]
-    pub fn meets(&self, counts: &Counts) -> bool {
+    pub fn meets(&self, counts: &ConfusionCounts) -> bool {
         match *self {
             Self::F1 | Self::FBeta { .. } => true,
             Self::Precision { recall } => counts.recall(ZeroDivision::Undefined).is_some_and(|have| have >= recall),
@@ -57,7 +56,7 @@ impl Criterion {
         }
     }
 
-    /// As a table's head has it: `F1`, `precision at recall .8`.
+    /// Name in table heads: `F1`, `precision at recall 0.8`.
     #[must_use]
     pub fn name(&self) -> String {
         match *self {
@@ -69,22 +68,22 @@ impl Criterion {
     }
 }
 
-/// A threshold and what it reaches on the data that chose it.
+/// Tuned threshold, and what it reaches on the data it was tuned on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tuned {
-    /// The threshold.
+    /// Threshold.
     pub threshold: f64,
-    /// All thresholds above this and up to `high` are as good.
+    /// Lower end of the plateau: thresholds above `low` and up to `high` are equally good.
     pub low: f64,
     /// See `low`.
     pub high: f64,
-    /// The figure reached.
+    /// Value of the criterion.
     pub figure: f64,
-    /// Whether the condition is met. Where no cut meets `precision`, the cut of the highest precision is taken.
+    /// Whether the condition is met. If no cut meets `precision`, the cut with the highest precision is taken.
     pub met: bool,
 }
 
-/// The best threshold over all cut points (from the highest score to the lowest); [`None`] without known positives.
+/// Optimal threshold over all cut points (from the highest score to the lowest); [`None`] without known positives.
 #[must_use]
 pub fn tune(cuts: &[CutPoint], criterion: Criterion) -> Option<Tuned> {
     if cuts.last()?.counts.positives() == 0 {
@@ -101,7 +100,7 @@ pub fn tune(cuts: &[CutPoint], criterion: Criterion) -> Option<Tuned> {
     Some(Tuned { threshold, low, high, figure: criterion.figure(&counts)?, met: false })
 }
 
-/// The widest run of cuts with the highest value: its thresholds (low excluded, high included) and the value.
+/// Widest run of cuts with the highest value: its thresholds (low excluded, high included) and the value.
 fn widest_plateau(cuts: &[CutPoint], value: impl Fn(&CutPoint) -> Option<f64>) -> Option<(f64, f64, f64)> {
     let values: Vec<Option<f64>> = cuts.iter().map(value).collect();
     let best = values.iter().flatten().copied().max_by(f64::total_cmp)?;
@@ -113,7 +112,7 @@ fn widest_plateau(cuts: &[CutPoint], value: impl Fn(&CutPoint) -> Option<f64>) -
             continue;
         }
         let high = *start.get_or_insert(cut.score);
-        // Scores under 0 (no probabilities) have no end below: the plateau ends at the score itself.
+        // Scores below 0 are not probabilities and have no lower limit: the plateau ends at the score itself.
         let low = cuts.get(i + 1).map_or(cut.score.min(0.0), |next| next.score);
         if widest.is_none_or(|(l, h)| high - low > h - l) {
             widest = Some((low, high));
@@ -122,7 +121,7 @@ fn widest_plateau(cuts: &[CutPoint], value: impl Fn(&CutPoint) -> Option<f64>) -
     widest.map(|(low, high)| (low, high, best))
 }
 
-/// A threshold in (low, high].
+/// Midpoint in (low, high].
 fn middle(low: f64, high: f64) -> f64 {
     let t = low + (high - low) / 2.0;
     if t > low { t } else { high }

@@ -1,62 +1,63 @@
-//! Steps on random patches, for measuring: a network as it is trained, without data and without a result. Knows no clock.
+//! Training and inference steps on random patches, for benchmarks. Knows no clock.
 
 use candle_core::Tensor;
 
-use super::augment::Change;
+use super::augment::Transform;
 use super::gpu::Gpu;
-use super::loader::{Maker, Normalisation};
+use super::loader::PixelsMadeBy;
 use super::loss::Loss;
 use super::model::bug;
-use super::network::{Input, Network, tensor};
-use super::optimizer::{Group, Moments, Optimizer, Rule};
+use super::network::{Network, NetworkInput, tensor};
+use super::normalise::Normalisation;
+use super::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 use super::views::{Stored, Views};
 use crate::base::{Digest, Streams};
 use crate::data::patches::Label;
 use crate::lang::network::NetworkSpec;
 use crate::stage::StageError;
 
-/// Logits, as many as the usual `PyTorch` script has.
+/// Number of classes, as in the usual `PyTorch` script.
 const CLASSES: usize = 4;
 
-/// How far a device is from the processor, and what its steps came to.
+/// Comparison of a device with the CPU, and digests after its steps.
 #[derive(Clone, Debug)]
 pub struct Compared {
-    /// The largest difference of the first logits, of the largest logit.
+    /// Largest difference of the first logits, relative to the largest logit.
     pub logits: f32,
-    /// The largest difference of the first gradients, of the largest of its tensor (or a thousandth of the largest of all).
+    /// Largest difference of the first gradients, relative to the largest of its tensor (or a thousandth of the largest of all).
     pub gradients: f32,
-    /// The tensor where that is.
+    /// Tensor with that difference.
     pub worst: String,
-    /// Parameters and running statistics after the steps.
+    /// Digest of parameters and running statistics after the steps.
     pub digest: Digest,
-    /// The same, where all numbers went to the host and back half-way.
+    /// The same digest if all values were copied to the host and back half-way.
     pub resumed: Digest,
 }
 
-/// What a network is given: the pixels, or a card the patches.
-fn given<'a>(network: &Network, pixels: &'a Tensor, views: &'a Views) -> Input<'a> {
-    match network.maker() {
-        Maker::Loader => pixels.into(),
-        Maker::Card => views.into(),
+/// Input of a network: pixels, or stored patches for a GPU.
+fn given<'a>(network: &Network, pixels: &'a Tensor, views: &'a Views) -> NetworkInput<'a> {
+    match network.pixels_made_by() {
+        PixelsMadeBy::Loader => pixels.into(),
+        PixelsMadeBy::Card => views.into(),
     }
 }
 
-/// All that the next step depends on.
-struct State {
+/// Everything that the next step depends on.
+struct TrialState {
     flat: Vec<f32>,
     running: Vec<f32>,
     optimizer: Optimizer,
     steps: u64,
 }
 
-/// The largest difference, of the largest wanted value or `floor`.
+/// Largest difference, relative to the largest wanted value or `floor`.
 fn apart(found: &[f32], wanted: &[f32], floor: f32) -> f32 {
     let scale = wanted.iter().fold(floor, |scale, value| scale.max(value.abs()));
     let error = |(found, wanted): (&f32, &f32)| if found.is_nan() { f32::INFINITY } else { (found - wanted).abs() };
     found.iter().zip(wanted).map(error).fold(0.0, f32::max) / scale
 }
 
-/// A network, an optimizer, and one batch of random patches; a card is sent them as they are stored in each step, and makes the pixels.
+/// Network, optimizer, and one batch of random patches. A GPU receives the stored patches in each step and transforms them into pixels.
 pub struct Trial {
     network: Network,
     optimizer: Optimizer,
@@ -69,10 +70,10 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// For batches of `batch` patches of `size` px, on the processor where no card is given.
+    /// Trial with batches of `batch` patches of `size` px, on the CPU if no GPU is given.
     ///
     /// # Errors
-    /// [`StageError::Input`] where the layers don't fit such patches.
+    /// [`StageError::Input`] if the layers do not match such patches.
     pub fn new(spec: &NetworkSpec, size: usize, batch: usize, gpu: Option<Box<dyn Gpu>>) -> Result<Self, StageError> {
         let streams = Streams::new(1, "bench");
         let network = Network::new(spec, size, CLASSES, &streams)?;
@@ -80,14 +81,14 @@ impl Trial {
         let views = Views {
             stored: Stored::new(size, 0, None),
             bytes: (0..batch * size * size * 3).map(|_| (stream.uniform() * 256.0) as u8).collect(),
-            changes: vec![Change::none(); batch],
+            changes: vec![Transform::none(); batch],
             normal: Normalisation { mean: [0.0; 3], std: [1.0; 3] },
         };
         let pixels = tensor(views.pixels(), batch, size)?;
         let label = |present| if present { Label::Present } else { Label::Absent };
         let labels = (0..batch * CLASSES).map(|_| label(stream.chance(0.3))).collect();
-        let adam = Rule::Adam(Moments { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
-        let all = Group { range: 0..network.flat().len(), rate: 1e-4 };
+        let adam = UpdateRule::Adam(AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
+        let all = ParameterGroup { range: 0..network.flat().len(), rate: 1e-4 };
         let optimizer = Optimizer::new(adam, 1e-5, vec![all], network.flat().len());
         let frozen = vec![false; network.parameters().len()];
         let network = match gpu {
@@ -97,7 +98,7 @@ impl Trial {
         Ok(Self { network, optimizer, frozen, views, pixels, labels, streams, steps: 0 })
     }
 
-    /// Forward, focal loss (gamma 2), backward, Adam (rate 1e-4, weight decay 1e-5).
+    /// Runs a training step: forward, focal loss (gamma 2), backward, Adam (rate 1e-4, weight decay 1e-5).
     ///
     /// # Errors
     /// As [`Network::forward_train`].
@@ -106,7 +107,7 @@ impl Trial {
         self.network.step(&mut self.optimizer, 1.0)
     }
 
-    /// Forward and backward; the logits.
+    /// Runs forward and backward pass; returns the logits.
     fn pass(&mut self) -> Result<Tensor, StageError> {
         let loss = Loss { gamma: 2.0, ..Loss::bce(CLASSES) };
         let dropout = self.streams.stream("dropout", self.steps, &[]);
@@ -118,20 +119,20 @@ impl Trial {
         Ok(logits)
     }
 
-    /// Bytes that the network holds on a card.
+    /// GPU memory that the network uses, bytes.
     #[must_use]
     pub fn card_bytes(&self) -> Option<u64> {
         self.network.card_bytes()
     }
 
-    /// The class of what computes.
+    /// Target that computes.
     #[must_use]
-    pub fn class(&self) -> String {
-        self.network.class()
+    pub fn target(&self) -> String {
+        self.network.target()
     }
 
-    /// One step here and on the processor from the same numbers; then `steps` more here alone, twice: once with all numbers taken to
-    /// the host and back half-way.
+    /// Runs one step here and on the CPU from the same values; then `steps` more here only, twice: the second time with all values copied
+    /// to the host and back half-way.
     ///
     /// # Errors
     /// As [`Network::forward_train`].
@@ -145,7 +146,7 @@ impl Trial {
             resumed: Digest::of(&[]),
         };
         let (found, wanted) = (self.network.gradient(), processor.network.gradient());
-        // A bias before a batch norm has a gradient of rounding errors alone.
+        // The gradient of a bias before a batch norm consists of rounding errors only.
         let floor = 1e-3 * wanted.iter().fold(0.0f32, |most, value| most.max(value.abs()));
         for parameter in self.network.parameters() {
             let range = parameter.range.clone();
@@ -161,27 +162,27 @@ impl Trial {
         Ok(compared)
     }
 
-    /// The logits of a step in training mode, whose gradient then is on the host; takes no step of the optimizer.
+    /// Logits of a training pass, whose gradient is then on the host; runs no step of the optimizer.
     fn logits_and_gradient(&mut self) -> Result<Vec<f32>, StageError> {
         let logits = self.pass()?;
         self.network.fetch(None)?;
         logits.flatten_all().and_then(|logits| logits.to_vec1()).map_err(bug)
     }
 
-    /// All that the next step depends on.
-    fn state(&mut self) -> Result<State, StageError> {
+    /// Copies everything that the next step depends on.
+    fn state(&mut self) -> Result<TrialState, StageError> {
         self.network.fetch(Some(&mut self.optimizer))?;
         let (flat, running) = (self.network.flat().to_vec(), self.network.running().to_vec());
-        Ok(State { flat, running, optimizer: self.optimizer.clone(), steps: self.steps })
+        Ok(TrialState { flat, running, optimizer: self.optimizer.clone(), steps: self.steps })
     }
 
-    fn resume(&mut self, state: State) -> Result<(), StageError> {
+    fn resume(&mut self, state: TrialState) -> Result<(), StageError> {
         self.network.restore(&state.flat, &state.running)?;
         (self.optimizer, self.steps) = (state.optimizer, state.steps);
         Ok(())
     }
 
-    /// The digest of parameters and running statistics after so many steps, with a stop before one of them.
+    /// Digest of parameters and running statistics after so many steps, with an interruption before one of them.
     fn steps_to_digest(&mut self, steps: usize, stop: Option<usize>) -> Result<Digest, StageError> {
         for step in 0..steps {
             if stop == Some(step) {
@@ -195,7 +196,7 @@ impl Trial {
         Ok(Digest::of(&[bytes(&state.flat), bytes(&state.running)].concat()))
     }
 
-    /// The forward pass in evaluation mode.
+    /// Runs the forward pass in evaluation mode.
     ///
     /// # Errors
     /// As [`Network::forward`].

@@ -1,8 +1,8 @@
-//! `thresholds.json`: one tuned threshold per class, and what it was chosen on.
+//! `thresholds.json`: one tuned threshold per class, and the data it was tuned on.
 
 use serde::{Deserialize, Serialize};
 
-use super::evaluation::{HALF, Judged};
+use super::evaluation::{HALF, ScoredSet};
 use super::metrics::{ZeroDivision, at, baselines, cut_points};
 use super::thresholds::{Criterion, tune};
 use crate::stage::StageError;
@@ -11,45 +11,45 @@ use crate::store::{Objects, Tree};
 /// Tuned thresholds of all classes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Thresholds {
-    /// What they were to reach.
+    /// Criterion.
     pub criterion: Criterion,
-    /// Patches they were chosen on.
+    /// Number of patches they were tuned on.
     pub patches: u64,
-    /// For each class in the order of the labels.
+    /// Threshold of each class, in the order of the labels.
     pub classes: Vec<ClassThreshold>,
 }
 
-/// The threshold of one class.
+/// Tuned threshold of one class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassThreshold {
-    /// The class.
+    /// Class.
     pub class: String,
-    /// A score of at least this is positive; 0.5 where there were no positives to choose on.
+    /// Threshold: a score of at least this is positive; 0.5 if there were no positives to tune on.
     pub threshold: f64,
-    /// Every threshold above `low` and up to `high` does as well.
+    /// Lower end of the plateau: thresholds above `low` and up to `high` are equally good.
     pub low: Option<f64>,
     /// See `low`.
     pub high: Option<f64>,
-    /// The criterion's figure at the threshold, on the data that chose it (so it flatters).
+    /// Value of the criterion at the threshold, on the data it was tuned on (so it is optimistic).
     pub figure: Option<f64>,
-    /// The same figure at 0.5.
+    /// Value of the criterion at 0.5.
     pub figure_at_half: Option<f64>,
-    /// Whether the criterion's condition is met.
+    /// Whether the condition of the criterion is met.
     pub met: bool,
-    /// F1 of predicting the class always, on the same data.
+    /// F1 of predicting every patch positive, on the same data.
     pub always_yes_f1: Option<f64>,
     /// Patches whose label of the class is known.
     pub known: u64,
-    /// Of those, positive.
+    /// Positive patches.
     pub positives: u64,
     /// Photographs with a positive patch.
     pub positive_photographs: u64,
 }
 
 impl Thresholds {
-    /// Chooses a threshold per class.
+    /// Tunes a threshold per class.
     #[must_use]
-    pub fn choose(judged: &Judged<'_>, criterion: Criterion) -> Self {
+    pub fn choose(judged: &ScoredSet<'_>, criterion: Criterion) -> Self {
         let scored = &judged.scored;
         let half = at(scored, &vec![HALF; scored.classes()], ZeroDivision::Undefined);
         let trivial = baselines(scored);
@@ -76,7 +76,7 @@ impl Thresholds {
     /// Reads `thresholds.json` of a tree.
     ///
     /// # Errors
-    /// The store's, or a tree that is no threshold stage's output.
+    /// Errors of the store, or a tree without valid thresholds.
     pub fn read(tree: &Tree, objects: &Objects) -> Result<Self, StageError> {
         let bytes = objects.read_in(tree, "thresholds.json")?;
         let bytes = bytes.ok_or_else(|| StageError::Bug("thresholds without `thresholds.json`".to_owned()))?;
@@ -84,16 +84,16 @@ impl Thresholds {
             .map_err(|error| StageError::Bug(format!("`thresholds.json` does not parse: {error}")))
     }
 
-    /// The thresholds alone, for a model of these classes.
+    /// Thresholds for a model of these classes.
     ///
     /// # Errors
-    /// [`StageError::Input`] where they were tuned for other classes.
+    /// [`StageError::Input`] if they were tuned for other classes.
     pub fn of_classes(&self, classes: &[String]) -> Result<Vec<f64>, StageError> {
         let own: Vec<&String> = self.classes.iter().map(|class| &class.class).collect();
         if own.iter().copied().ne(classes) {
             let own = self.classes.iter().map(|class| class.class.as_str()).collect::<Vec<_>>().join(" ");
             let text =
-                format!("the thresholds were tuned for the classes `{own}`, the patches have `{}`", classes.join(" "));
+                format!("the thresholds were tuned for classes `{own}`, but the patches have `{}`", classes.join(" "));
             return Err(StageError::input("other-classes", text)
                 .hint("tune the thresholds with the same model and the same classes")
                 .field("thresholds"));

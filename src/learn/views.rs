@@ -1,33 +1,33 @@
-//! Patches of one step as they are stored, with what is to be done to each, for a card that makes the pixels itself. Knows no card.
+//! Stored patches of one step with their transforms, for a GPU that computes the pixels itself. Knows no GPU.
 //!
-//! A quarter of the bytes goes to the card that normalised pixels would take, and the processor only draws and copies. What a card
-//! makes of them is what [`Views::pixels`] makes here, but for the order in which an image's mean grey is summed.
+//! This takes a quarter of the bandwidth of normalised pixels, and the CPU only draws and copies. The GPU computes what [`Views::pixels`]
+//! computes here, except for the order in which the mean grey of an image is summed.
 
 use rayon::prelude::*;
 
-use super::augment::{Change, Fill, Recipe, blur};
-use super::loader::Normalisation;
+use super::augment::{Augmentation, Fill, Transform, blur};
+use super::normalise::Normalisation;
 
-/// Numbers of each patch in [`Views::table`].
+/// Numbers per patch in [`Views::table`].
 pub const FIELDS: usize = 17;
 
-/// What the batches of a set and a recipe have in common.
+/// Layout shared by all batches of a patch set and an augmentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stored {
-    /// Side of what is stored, px.
+    /// Side of the stored patch with its margin, px.
     pub side: usize,
     /// Side of the patch in its middle, px.
     pub size: usize,
-    /// Whether contrast may change, which needs each image's mean.
+    /// Whether contrast may change, which needs the mean of each image.
     pub contrast: bool,
-    /// How far a blur may reach, px; 0 where nothing is blurred.
+    /// Maximum radius of a blur, px; 0 without blur.
     pub reach: usize,
 }
 
 impl Stored {
-    /// Of patches of `size` px stored with `margin` px on each side, under a recipe or none.
+    /// Layout of patches of `size` px stored with `margin` px on each side, with or without an augmentation.
     #[must_use]
-    pub fn new(size: usize, margin: usize, recipe: Option<&Recipe>) -> Self {
+    pub fn new(size: usize, margin: usize, recipe: Option<&Augmentation>) -> Self {
         let blurred = recipe.filter(|recipe| recipe.blur_probability > 0.0);
         Self {
             side: size + 2 * margin,
@@ -38,21 +38,21 @@ impl Stored {
     }
 }
 
-/// Patches of one step as they are stored.
+/// Stored patches of one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Views {
-    /// What they have in common.
+    /// Layout.
     pub stored: Stored,
-    /// N x `side` x `side` x 3.
+    /// Pixels, N x `side` x `side` x 3.
     pub bytes: Vec<u8>,
-    /// What happens to each.
-    pub changes: Vec<Change>,
-    /// What the network expects.
+    /// Transform of each patch.
+    pub changes: Vec<Transform>,
+    /// Normalisation that the network expects.
     pub normal: Normalisation,
 }
 
 impl Views {
-    /// The normalised pixels, N x `size` x `size` x 3.
+    /// Normalised pixels, N x `size` x `size` x 3.
     #[must_use]
     pub fn pixels(&self) -> Vec<f32> {
         let Stored { side, size, .. } = self.stored;
@@ -68,13 +68,13 @@ impl Views {
         pixels
     }
 
-    /// The changes as numbers, [`FIELDS`] for each patch: sine and cosine of the rotation, shift in x and y, flips (1 left and right,
-    /// 2 top and bottom, 4 rows and columns, summed), whether black lies beyond, factors of brightness, contrast and saturation,
-    /// hue, reach of the blur, then mean and deviation of R, G, B.
+    /// Transforms as numbers, [`FIELDS`] per patch: sine and cosine of the rotation, shift in x and y, flips (sum of 1 for left and right,
+    /// 2 for top and bottom, 4 for rows and columns), whether the fill is black, factors of brightness, contrast and saturation, hue,
+    /// radius of the blur, then mean and standard deviation of R, G, B.
     #[must_use]
     pub fn table(&self) -> Vec<f64> {
         let flag = |set: bool, value: f64| if set { value } else { 0.0 };
-        let row = |Change { motion, fill, jitter, sigma }: &Change| {
+        let row = |Transform { motion, fill, jitter, sigma }: &Transform| {
             let (sin, cos) = motion.sin_cos();
             let flips = flag(motion.flip_x, 1.0) + flag(motion.flip_y, 2.0) + flag(motion.transpose, 4.0);
             let reach = if *sigma > 0.0 { blur::reach(*sigma) as f64 } else { 0.0 };
@@ -91,7 +91,7 @@ impl Views {
         self.changes.iter().flat_map(row).collect()
     }
 
-    /// The weights of each patch's blur at distances 0, 1, …, [`Stored::reach`]; zeros where it is not blurred.
+    /// Blur kernel of each patch at distances 0, 1, …, [`Stored::reach`]; zeros for patches that are not blurred.
     #[must_use]
     pub fn weights(&self) -> Vec<f32> {
         let length = self.stored.reach + 1;

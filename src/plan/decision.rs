@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rayon::prelude::*;
 
 use super::graph::{Graph, StageId};
+use super::settings::settings;
 use super::{keys, source};
 use crate::base::{Digest, Streams};
 use crate::lang::spec::{Pipeline, StageSpec};
@@ -371,7 +372,8 @@ impl<'a> Engine<'a> {
                 // Of which points of a sweep it is would change a page's key.
                 let stage = self.stage(from).own.clone();
                 let name = if main { stage.clone() } else { format!("{stage}.{}", reference.port) };
-                Ok(keys::KeyInput { stage, name, artifact, summary: page.then(|| result.summary.clone()) })
+                let summary = page.then(|| Summary { settings: settings(self, from), ..result.summary.clone() });
+                Ok(keys::KeyInput { stage, name, artifact, summary })
             });
             let given = given.collect::<Result<Vec<_>, StageError>>()?;
             inputs.entry(input.port.clone()).or_default().extend(given);

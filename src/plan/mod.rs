@@ -5,6 +5,7 @@ pub mod drawings;
 pub mod graph;
 pub mod keys;
 pub mod recipe;
+mod settings;
 mod settled;
 mod source;
 pub mod sweep;

@@ -1,4 +1,4 @@
-//! Experiments side by side: what differs between them, their figures, mean and spread over repeats, ranks. Knows no store and
+//! Comparison of experiments: what differs between them, their metrics, mean and deviation over repeats, ranks. Knows no store and
 //! no terminal.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,84 +13,84 @@ use crate::lang::signature::Better;
 use crate::lang::spec::Rank;
 use crate::stage::{Cell, Table};
 
-/// One experiment: a point of a sweep, or a run.
+/// Experiment: a point of a sweep, or a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Row {
-    /// What people call it: `point 3`, or a run's id.
+pub struct Experiment {
+    /// Name: `point 3`, or the id of a run.
     pub name: String,
-    /// What it was made with: `classifier.epochs` and `20`.
+    /// Settings, such as `classifier.epochs` and `20`.
     pub settings: BTreeMap<String, String>,
-    /// Its seed, or its seeds where stages have several.
+    /// Its seed, or its seeds if stages have several.
     pub seed: String,
-    /// Its figures, by stage and name.
+    /// Metrics by stage and name.
     pub figures: BTreeMap<String, BTreeMap<String, f64>>,
-    /// For each stage with figures, what they are measured on: a digest of patches and labels.
+    /// For each stage with metrics, a digest of the patches and labels they are measured on.
     pub measured_on: BTreeMap<String, String>,
-    /// The stages whose figures are of test patches.
+    /// Stages whose metrics are measured on test patches.
     pub on_test: BTreeSet<String>,
-    /// How far it came.
-    pub state: State,
+    /// How far it ran.
+    pub state: ExperimentState,
 }
 
-/// How far an experiment came.
+/// State of an experiment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// All of it is there.
+pub enum ExperimentState {
+    /// All stages have results.
     Done,
-    /// A stage failed.
+    /// The named stage failed.
     Failed(String),
-    /// It was not run, or not to its end.
+    /// Not run, or not to the end.
     #[default]
     Open,
 }
 
-/// Experiments that differ in their seeds alone.
+/// Experiments that differ only in their seeds.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Group {
-    /// Which rows.
+pub struct RepeatGroup {
+    /// Indices of the experiments.
     pub rows: Vec<usize>,
-    /// For each figure that one of them has, by stage and name, how it is spread.
-    pub figures: BTreeMap<String, BTreeMap<String, Spread>>,
+    /// Mean and deviation of each metric that one of them has, by stage and name.
+    pub figures: BTreeMap<String, BTreeMap<String, RepeatStatistics>>,
 }
 
-/// A figure over several experiments.
+/// Metric over several experiments.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Spread {
-    /// How many have it.
+pub struct RepeatStatistics {
+    /// Number of experiments that have it.
     pub n: usize,
-    /// Their mean.
+    /// Mean.
     pub mean: f64,
-    /// Their standard deviation, divided by n - 1; none of fewer than two.
+    /// Standard deviation with n - 1 in the denominator; [`None`] for fewer than two.
     pub deviation: Option<f64>,
 }
 
-/// Experiments side by side.
+/// Comparison of several experiments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// All, as they were given.
-    pub rows: Vec<Row>,
-    /// What differs between them, in order of display: values that two of them have and that are not the same.
+    /// The experiments, in the order given.
+    pub rows: Vec<Experiment>,
+    /// Settings that differ between them, in order of display.
     pub columns: Vec<String>,
-    /// The best first, where there is a figure to rank by; those without it last.
-    pub groups: Vec<Group>,
-    /// By which figure they are ranked.
+    /// Groups of repeats; the best first if there is a metric to rank by, those without it last.
+    pub groups: Vec<RepeatGroup>,
+    /// Metric to rank by.
     pub by: Option<Rank>,
 }
 
-/// Whether experiments that differ in their seeds alone are put together.
+/// Whether experiments that differ only in their seeds are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeats {
-    /// They are one line with mean and spread.
+    /// One row with mean and deviation.
     Together,
-    /// Each is a line.
+    /// One row each.
     Apart,
 }
 
 impl Comparison {
-    /// Puts `rows` side by side. `columns` come first among what differs, in that order; all others after them by name.
+    /// Compares `rows`. Of the settings that differ, `columns` come first, in that order; all others follow by name.
     #[must_use]
-    pub fn new(rows: Vec<Row>, columns: &[String], by: Option<Rank>, repeats: Repeats) -> Self {
+    pub fn new(rows: Vec<Experiment>, columns: &[String], by: Option<Rank>, repeats: Repeats) -> Self {
         let names: BTreeSet<&String> = rows.iter().flat_map(|row| row.settings.keys()).collect();
         let differs = |name: &&String| {
             let first = rows.first().and_then(|row| row.settings.get(*name));
@@ -109,16 +109,16 @@ impl Comparison {
             }
             groups[group].push(at);
         }
-        let mut groups: Vec<Group> = groups.into_iter().map(|own| Group::new(own, &rows)).collect();
+        let mut groups: Vec<RepeatGroup> = groups.into_iter().map(|own| RepeatGroup::new(own, &rows)).collect();
         if let Some(Rank { stage, figure, better }) = &by {
-            let value = |group: &Group| group.spread(stage, figure).map(|spread| spread.mean);
+            let value = |group: &RepeatGroup| group.spread(stage, figure).map(|spread| spread.mean);
             groups.sort_by(|one, other| match (value(one), value(other)) {
                 (Some(one), Some(other)) if *better == Better::Higher => other.total_cmp(&one),
                 (Some(one), Some(other)) => one.total_cmp(&other),
                 (one, other) => other.is_some().cmp(&one.is_some()),
             });
         }
-        // What some do not have at all, because they lack its stage or its case, is no difference of a value.
+        // A setting that some lack, because they have no such stage or case, does not differ in value.
         let two_values = |name: &String| {
             let values: BTreeSet<&String> = rows.iter().filter_map(|row| row.settings.get(name)).collect();
             values.len() > 1 || columns.contains(name)
@@ -127,8 +127,8 @@ impl Comparison {
         Self { rows, columns: apart, groups, by }
     }
 
-    /// The figures that any experiment has, by stage and name: the one ranked by first, then the others of its stage, then all
-    /// others; those of one class after those of all.
+    /// Metrics that any experiment has, by stage and name: the one ranked by first, then others of its stage, then the rest; metrics
+    /// of one class after those of all classes.
     #[must_use]
     pub fn figures(&self) -> Vec<(&str, &str)> {
         let rows = self.rows.iter().flat_map(|row| &row.figures);
@@ -143,24 +143,24 @@ impl Comparison {
         ordered
     }
 
-    /// The groups with their ranks; one without the figure that is ranked by has none.
-    fn ranked(&self) -> impl Iterator<Item = (Option<usize>, &Group)> {
+    /// Groups with their ranks; a group without the metric to rank by has none.
+    fn ranked(&self) -> impl Iterator<Item = (Option<usize>, &RepeatGroup)> {
         self.groups.iter().zip(1..).map(|(group, rank)| {
             let value = self.by.as_ref().and_then(|by| group.spread(&by.stage, &by.figure));
             (value.map(|_| rank), group)
         })
     }
 
-    /// The first `lines` groups, with as many figures as fit into `width` characters.
+    /// Table of the first `lines` groups, with as many metrics as fit into `width` characters.
     #[must_use]
     pub fn table(&self, lines: usize, width: usize, names: &dyn Fn(&str) -> String) -> Table {
         let several = self.rows.len() > self.groups.len();
-        let label = |group: &Group| match group.rows.as_slice() {
+        let label = |group: &RepeatGroup| match group.rows.as_slice() {
             [one] => self.rows[*one].name.clone(),
             [first, rest @ ..] => format!("{} and {} more", self.rows[*first].name, rest.len()),
             [] => String::new(),
         };
-        let value = |group: &Group, column: &String| {
+        let value = |group: &RepeatGroup, column: &String| {
             let text = group.rows.first().and_then(|row| self.rows[*row].settings.get(column));
             Cell::Text(text.cloned().unwrap_or_else(|| "-".to_owned()))
         };
@@ -191,7 +191,7 @@ impl Comparison {
             .collect();
         let mut used = self::width(&columns, &rows);
         for (stage, figure) in self.figures() {
-            let spread = |group: &Group| group.spread(stage, figure);
+            let spread = |group: &RepeatGroup| group.spread(stage, figure);
             let deviations = shown.iter().any(|group| spread(group).is_some_and(|one| one.deviation.is_some()));
             let needed = figure.chars().count().max(6) + 2 + if deviations { 8 } else { 0 };
             let first = self.by.as_ref().is_some_and(|by| by.stage == stage && by.figure == figure);
@@ -216,10 +216,11 @@ impl Comparison {
     }
 
     /// `3 of 3 done`, `failed: classifier`.
-    fn state(&self, group: &Group) -> String {
+    fn state(&self, group: &RepeatGroup) -> String {
         let states = || group.rows.iter().map(|row| &self.rows[*row].state);
-        let done = states().filter(|state| **state == State::Done).count();
-        let failed = states().find_map(|state| if let State::Failed(stage) = state { Some(stage) } else { None });
+        let done = states().filter(|state| **state == ExperimentState::Done).count();
+        let failed =
+            states().find_map(|state| if let ExperimentState::Failed(stage) = state { Some(stage) } else { None });
         let count = match group.rows.len() {
             1 if done == 1 => "done".to_owned(),
             1 if failed.is_none() => "open".to_owned(),
@@ -230,8 +231,7 @@ impl Comparison {
         [Some(count).filter(|count| !count.is_empty()), failed].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether the first two are nearer to each other than their repeats are: the difference of their means and the standard
-    /// deviation of such a difference.
+    /// Difference of the means of the first two groups and its standard deviation, if the difference is the smaller of the two.
     #[must_use]
     pub fn close_call(&self) -> Option<(f64, f64)> {
         let Rank { stage, figure, .. } = self.by.as_ref()?;
@@ -242,7 +242,7 @@ impl Comparison {
         (difference < noise).then_some((difference, noise))
     }
 
-    /// Whether experiments of one seed are measured on different patches or labels: their figures are then not of one task.
+    /// Whether experiments of one seed are measured on different patches or labels, so that their metrics are not comparable.
     #[must_use]
     pub fn unlike(&self) -> bool {
         let Some(Rank { stage, .. }) = &self.by else { return false };
@@ -253,65 +253,66 @@ impl Comparison {
         of_seed.values().any(|measured| measured.len() > 1)
     }
 
-    /// What should be known before anything is concluded from the ranks, a sentence each.
+    /// Caveats to know before drawing conclusions from the ranks, one sentence each.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.unlike() {
             notes.push(
-                "not all are measured on the same patches and labels, so their figures are not of one task: vary what is trained on \
-                 (`relabel`, `rebalance`) and leave validation and test as they are"
+                "the experiments are measured on different patches or labels, so their metrics are not comparable: vary only the \
+                 training patches (`relabel`, `rebalance`), not the validation and test patches"
                     .to_owned(),
             );
         }
         let Some(Rank { stage, figure, .. }) = &self.by else { return notes };
-        let has = |row: &&Row| row.figures.get(stage).is_some_and(|own| own.contains_key(figure));
+        let has = |row: &&Experiment| row.figures.get(stage).is_some_and(|own| own.contains_key(figure));
         if self.rows.iter().filter(has).count() > 1
             && self.rows.iter().filter(has).any(|row| row.on_test.contains(stage))
         {
             notes.push(format!(
-                "`{stage}` is measured on test patches: what is chosen by it looks better than it is; choose by figures of validation \
-                 patches (`--by STAGE.FIGURE`)"
+                "`{stage}` is measured on test patches: selecting by it makes the selected score optimistic; select by a metric on \
+                 validation patches (`--by STAGE.METRIC`)"
             ));
         }
         if let Some((difference, noise)) = self.close_call() {
             notes.push(format!(
-                "the first two differ by {difference:.4}, and single repeats of them by about {noise:.4}: this does not tell which is \
-                 better"
+                "the top two differ by {difference:.4}, less than the standard deviation between single repeats ({noise:.4}): they \
+                 cannot be ranked"
             ));
         }
-        let once = |group: &Group| group.spread(stage, figure).is_some_and(|spread| spread.n == 1);
+        let once = |group: &RepeatGroup| group.spread(stage, figure).is_some_and(|spread| spread.n == 1);
         if self.groups.len() > 1 && self.rows.len() == self.groups.len() && self.groups.iter().all(once) {
             let one_seed = self.rows.iter().map(|row| &row.seed).collect::<BTreeSet<_>>().len() == 1;
             if one_seed {
                 notes.push(
-                    "each was run once: how much of a difference is chance is not known; `repeat 3` tells".to_owned(),
+                    "each experiment ran with one seed: add `repeat 3` to see how much of a difference is due to chance".to_owned(),
                 );
             }
         }
         notes
     }
 
-    /// All of it as CSV: a line for each group, or for each experiment where repeats stand apart.
+    /// The comparison as CSV: one line per group, or per experiment if repeats are not grouped.
     #[must_use]
     pub fn csv(&self) -> String {
         let figures = self.figures();
         let own = ["rank", "name", "seed", "state"];
         let mut heads: Vec<String> = own.map(str::to_owned).into();
-        // A parameter may be called as one of these, too.
+        // A parameter may have one of these names.
         let setting =
             |name: &String| if own.contains(&name.as_str()) { format!("{name} setting") } else { name.clone() };
         heads.extend(self.columns.iter().map(setting));
         for (stage, figure) in &figures {
-            // A parameter may be called as a figure is: `classifier.loss`.
+            // A parameter may have the name of a metric: `classifier.loss`.
             let name = format!("{stage}.{figure}");
             let name = if self.columns.contains(&name) { format!("{name} figure") } else { name };
             heads.extend(["", " deviation", " n"].map(|what| format!("{name}{what}")));
         }
         let mut text = csv::line(heads);
         for (rank, group) in self.ranked() {
-            let rows: Vec<&Row> = group.rows.iter().map(|row| &self.rows[*row]).collect();
-            let joined = |of: &dyn Fn(&Row) -> String| rows.iter().map(|row| of(row)).collect::<Vec<_>>().join(" ");
+            let rows: Vec<&Experiment> = group.rows.iter().map(|row| &self.rows[*row]).collect();
+            let joined =
+                |of: &dyn Fn(&Experiment) -> String| rows.iter().map(|row| of(row)).collect::<Vec<_>>().join(" ");
             let mut cells = vec![
                 rank.map_or(String::new(), |rank| rank.to_string()),
                 joined(&|row| row.name.clone()),
@@ -330,11 +331,11 @@ impl Comparison {
         text
     }
 
-    /// All of it as JSON.
+    /// The comparison as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         let groups = self.ranked().map(|(rank, group)| {
-            let rows: Vec<&Row> = group.rows.iter().map(|row| &self.rows[*row]).collect();
+            let rows: Vec<&Experiment> = group.rows.iter().map(|row| &self.rows[*row]).collect();
             json!({ "rank": rank, "figures": group.figures, "experiments": rows })
         });
         let by = self.by.as_ref().map(|Rank { stage, figure, better }| {
@@ -345,8 +346,8 @@ impl Comparison {
     }
 }
 
-impl Group {
-    fn new(rows: Vec<usize>, all: &[Row]) -> Self {
+impl RepeatGroup {
+    fn new(rows: Vec<usize>, all: &[Experiment]) -> Self {
         let mut values: BTreeMap<String, BTreeMap<String, Vec<f64>>> = BTreeMap::new();
         for (stage, figures) in rows.iter().flat_map(|row| &all[*row].figures) {
             for (name, value) in figures {
@@ -354,31 +355,31 @@ impl Group {
             }
         }
         let spread = |figures: BTreeMap<String, Vec<f64>>| {
-            figures.into_iter().filter_map(|(name, values)| Some((name, Spread::of(&values)?))).collect()
+            figures.into_iter().filter_map(|(name, values)| Some((name, RepeatStatistics::of(&values)?))).collect()
         };
         let figures = values.into_iter().map(|(stage, figures)| (stage, spread(figures))).collect();
         Self { rows, figures }
     }
 
-    /// How a figure is spread here, where one of them has it.
+    /// Mean and deviation of a metric; [`None`] if no experiment of the group has it.
     #[must_use]
-    pub fn spread(&self, stage: &str, figure: &str) -> Option<Spread> {
+    pub fn spread(&self, stage: &str, figure: &str) -> Option<RepeatStatistics> {
         self.figures.get(stage)?.get(figure).copied()
     }
 }
 
-impl Spread {
+impl RepeatStatistics {
     fn of(values: &[f64]) -> Option<Self> {
         Some(Self { n: values.len(), mean: sample::mean(values)?, deviation: sample::deviation(values) })
     }
 }
 
-/// Four decimals: what is shown, so that noise in the last bits decides no column's width.
+/// Rounds to the four decimals shown, so that noise in the last bits does not set the width of a column.
 fn rounded(value: f64) -> f64 {
     if value.abs() >= 0.001 { (value * 1e4).round() / 1e4 } else { value }
 }
 
-/// Whether a figure is of one class: `average-precision.MA`.
+/// Whether a metric is of one class: `average-precision.MA`.
 fn of_class(figure: &str) -> bool {
     figure.contains('.')
 }

@@ -1,43 +1,43 @@
-//! The section on evaluations: figures with what trivial classifiers reach beside them, curves, recall by area, examples.
+//! Section on evaluations: metrics beside those of trivial classifiers, curves, recall by lesion area, example patches.
 
 use maud::{Markup, PreEscaped, html};
 
-use super::chart::{Axis, Bar, BarGroup, ForestRow, Line, Mark, Shape, Style, bars, forest, lines};
-use super::gather::{Content, Evaluation, Piece};
-use super::names::Names;
-use super::page::code_words;
+use super::chart::{Bar, BarGroup, ChartAxis, ForestRow, LineStyle, Marker, MarkerShape, Series, bars, forest, lines};
+use super::gather::{ArtifactContent, Evaluation, ReportItem};
+use super::html::{code_words, metric, plain};
+use super::names::NameReplacements;
 use super::{base64, scores as tables};
-use crate::base::figure::{counted, short, thousands};
+use crate::base::figure::{counted, thousands};
 use crate::data::table::Columns;
-use crate::learn::evaluation::{Example, ExampleKind, Operating, Scores};
-use crate::learn::metrics::{Dropped, Interval, Intervals, Stratum};
+use crate::learn::evaluation::{ExampleKind, ExamplePatch, OperatingPoint, Scores};
+use crate::learn::metrics::{DroppedReplicates, Interval, Intervals, Stratum};
 
-fn evaluations(pieces: &[Piece]) -> impl Iterator<Item = (&Piece, &Evaluation)> {
-    pieces.iter().filter_map(|piece| {
-        if let Content::Scores(evaluation) = &piece.content { Some((piece, &**evaluation)) } else { None }
+fn evaluations(items: &[ReportItem]) -> impl Iterator<Item = (&ReportItem, &Evaluation)> {
+    items.iter().filter_map(|item| {
+        if let ArtifactContent::Scores(evaluation) = &item.content { Some((item, &**evaluation)) } else { None }
     })
 }
 
 fn range(interval: Option<Interval>) -> String {
-    interval.map_or(String::new(), |i| format!("{}–{}", short(Some(i.low), 2), short(Some(i.high), 2)))
+    interval.map_or(String::new(), |i| format!("{}–{}", metric(Some(i.low)), metric(Some(i.high))))
 }
 
-/// The figures that are asked for first, as cards.
+/// Headline metrics, as cards.
 #[must_use]
-pub fn cards(pieces: &[Piece]) -> Markup {
+pub fn cards(items: &[ReportItem]) -> Markup {
     html! {
-        @for (piece, evaluation) in evaluations(pieces) {
+        @for (item, evaluation) in evaluations(items) {
             @let scores = &evaluation.scores;
             @let at = scores.operating_index();
             @let intervals = scores.intervals.as_ref();
             @let figures = &scores.operating().figures;
             @let trivial = &scores.baselines;
-            @if evaluations(pieces).count() > 1 { h3 { code { (piece.name) } } }
+            @if evaluations(items).count() > 1 { h3 { code { (item.name) } } }
             div.cards {
                 (card("mean average precision", scores.mean_average_precision.value, intervals.and_then(|i| i.mean_average_precision), "chance", trivial.macro_prevalence.value))
-                (card("micro F1", figures.micro.f1, intervals.and_then(|i| i.micro_f1[at]), "always yes", trivial.micro.always_yes_f1))
-                (card("macro F1", figures.macro_f1.value, intervals.and_then(|i| i.macro_f1[at]), "always yes", trivial.macro_always_yes_f1.value))
-                (card("subset accuracy", figures.subset_accuracy, intervals.and_then(|i| i.subset_accuracy[at]), "always healthy", trivial.always_healthy_subset_accuracy))
+                (card("micro F1", figures.micro.f1, intervals.and_then(|i| i.micro_f1[at]), "all positive", trivial.micro.always_yes_f1))
+                (card("macro F1", figures.macro_f1.value, intervals.and_then(|i| i.macro_f1[at]), "all positive", trivial.macro_always_yes_f1.value))
+                (card("subset accuracy", figures.subset_accuracy, intervals.and_then(|i| i.subset_accuracy[at]), "all negative", trivial.always_healthy_subset_accuracy))
                 div.card {
                     div.what { "evaluated on" }
                     div.value { (thousands(scores.data.patches)) }
@@ -54,13 +54,13 @@ fn card(what: &str, value: Option<f64>, interval: Option<Interval>, which: &str,
     html! {
         div.card {
             div.what { (what) }
-            div.value { (short(value, 3)) }
-            div.of { @if interval.is_some() { "95 % " (range(interval)) } @else { "no interval" } }
+            div.value { (metric(value)) }
+            div.of { @if interval.is_some() { "95% CI " (range(interval)) } @else { "no CI" } }
             div.of {
-                (which) " " (short(trivial, 3))
+                (which) " " (metric(trivial))
                 @match beats {
-                    Some(true) => { " · " span.better { "better" } },
-                    Some(false) => { " · " span.worse { "no better" } },
+                    Some(true) => { " · " span.better { "above baseline" } },
+                    Some(false) => { " · " span.worse { "not above baseline" } },
                     None => {}
                 }
             }
@@ -68,36 +68,36 @@ fn card(what: &str, value: Option<f64>, interval: Option<Interval>, which: &str,
     }
 }
 
-/// The section.
+/// Evaluations as HTML.
 #[must_use]
-pub fn section(pieces: &[Piece], names: &Names, examples: usize) -> Markup {
+pub fn section(items: &[ReportItem], names: &NameReplacements, examples: usize) -> Markup {
     html! {
         h2 id="evaluation" { "Evaluation" }
-        @for (piece, evaluation) in evaluations(pieces) {
+        @for (item, evaluation) in evaluations(items) {
             @let scores = &evaluation.scores;
-            p { code { (piece.name) } " " (code_words(&piece.summary.headline)) }
+            p { code { (item.name) } " " (code_words(&item.summary.headline)) }
             div.two { (ranking(scores)) (precision_recall(scores, &evaluation.curves)) }
-            div.panel { h3 { "All classes together" } div.scroll { (super::page::plain(&tables::together(scores))) } }
-            (figures(scores))
+            div.panel { h3 { "All classes" } div.scroll { (plain(&tables::together(scores))) } }
+            (class_metrics(scores))
             div.two {
-                (recall(scores, |at| &at.recall_by_area, "Recall by lesion area", "mask pixels of the lesion in the patch, as released"))
-                (recall(scores, |at| &at.recall_by_distance, "Recall by distance from the patch's centre", "distance from the patch's centre to the nearest lesion pixel"))
+                (recall(scores, |at| &at.recall_by_area, "Recall by lesion area", "lesion pixels in the patch (original resolution)"))
+                (recall(scores, |at| &at.recall_by_distance, "Recall by distance from the patch centre", "distance from the patch centre to the nearest lesion pixel"))
             }
-            (together(scores))
+            (co_occurrence(scores))
             (gallery(evaluation, names, examples))
         }
     }
 }
 
-/// How many draws the intervals of means do without; nothing where that is none.
+/// How many resamples the intervals of means exclude; empty if none.
 fn without(intervals: &Intervals) -> String {
-    let Dropped { mean_average_precision, macro_f1 } = &intervals.dropped;
+    let DroppedReplicates { mean_average_precision, macro_f1 } = &intervals.dropped;
     let most = macro_f1.iter().copied().fold(*mean_average_precision, u64::max);
     if most == 0 {
         return String::new();
     }
-    let draws = counted(most, "draw lacks", "draws lack");
-    format!(" {draws} a positive of some class and are left out of the intervals of means.")
+    let (lacking, verb) = (counted(most, "resample lacks", "resamples lack"), if most == 1 { "is" } else { "are" });
+    format!(" {lacking} positives of some class and {verb} excluded from the CIs of means.")
 }
 
 fn ranking(scores: &Scores) -> Markup {
@@ -115,7 +115,7 @@ fn ranking(scores: &Scores) -> Markup {
                 value: ap,
                 interval: interval(own),
                 trivial: scores.baselines.classes[class].prevalence,
-                words: format!("{} {}", short(ap, 2), range(own)),
+                words: format!("{} {}", metric(ap), range(own)),
             }
         })
         .collect();
@@ -127,16 +127,16 @@ fn ranking(scores: &Scores) -> Markup {
         value: mean.value,
         interval: interval(own),
         trivial: scores.baselines.macro_prevalence.value,
-        words: format!("{} {}", short(mean.value, 2), range(own)),
+        words: format!("{} {}", metric(mean.value), range(own)),
     });
     html! {
         div.panel {
             h3 { "Average precision" }
-            (PreEscaped(forest("Average precision per class", "average precision", "prevalence: what chance reaches", &rows)))
+            (PreEscaped(forest("Average precision per class", "average precision", "prevalence (chance)", &rows)))
             @if let Some(intervals) = &scores.intervals {
-                p.hint { "Intervals: " (thousands(intervals.replicates)) " draws of " (intervals.groups) @if scores.data.patients.is_some() { " patients" } @else { " photographs" } " with replacement." (without(intervals)) }
+                p.hint { "95% CI: percentile bootstrap, " (thousands(intervals.replicates)) " resamples of " (intervals.groups) @if scores.data.patients.is_some() { " patients." } @else { " photographs." } (without(intervals)) }
             } @else {
-                p.hint { "No intervals: fewer than five patients or photographs." }
+                p.hint { "No confidence intervals: fewer than 5 patients or photographs." }
             }
         }
     }
@@ -149,31 +149,28 @@ fn precision_recall(scores: &Scores, curves: &Columns) -> Markup {
         if scores.ranking[class].average_precision.is_none() {
             continue;
         }
-        let words = format!("{name} {}", short(scores.ranking[class].average_precision, 2));
-        series.push(Line { name: words, color: class % 6, style: Style::Solid, points: steps(curves, name) });
+        let words = format!("{name} {}", metric(scores.ranking[class].average_precision));
+        series.push(Series { name: words, color: class % 6, style: LineStyle::Solid, points: steps(curves, name) });
         let prevalence = scores.baselines.classes[class].prevalence.unwrap_or(0.0);
         let points = vec![(0.0, prevalence), (1.0, prevalence)];
-        series.push(Line { name: String::new(), color: class % 6, style: Style::Dotted, points });
+        series.push(Series { name: String::new(), color: class % 6, style: LineStyle::Dotted, points });
         for (at, shape, kind) in [
-            (Some(&scores.at_half), Shape::Circle, "at 0.5"),
-            (scores.at_tuned.as_ref(), Shape::Diamond, "at the tuned threshold"),
+            (Some(&scores.at_half), MarkerShape::Circle, "threshold 0.5"),
+            (scores.at_tuned.as_ref(), MarkerShape::Diamond, "tuned threshold"),
         ] {
             let Some(figures) = at.map(|at| &at.figures.classes[class]) else { continue };
             if let (Some(recall), Some(precision)) = (figures.recall, figures.precision) {
-                let words = format!(
-                    "{name} {kind}: precision {}, recall {}",
-                    short(Some(precision), 3),
-                    short(Some(recall), 3)
-                );
-                marks.push(Mark { at: (recall, precision), color: class % 6, shape, name: kind.to_owned(), words });
+                let words =
+                    format!("{name}, {kind}: precision {}, recall {}", metric(Some(precision)), metric(Some(recall)));
+                marks.push(Marker { at: (recall, precision), color: class % 6, shape, name: kind.to_owned(), words });
             }
         }
     }
     html! {
         div.panel {
-            h3 { "Precision and recall" }
-            (PreEscaped(lines("Precision-recall curves", &Axis::share("recall"), &Axis::share("precision"), &series, &marks, &[])))
-            p.hint { "The area under each step curve is its average precision. Dotted: prevalence." }
+            h3 { "Precision-recall curves" }
+            (PreEscaped(lines("Precision-recall curves", &ChartAxis::fraction("recall"), &ChartAxis::fraction("precision"), &series, &marks, &[])))
+            p.hint { "The area under each step curve is the average precision of its class. Dotted: prevalence." }
         }
     }
 }
@@ -199,32 +196,32 @@ fn steps(curves: &Columns, class: &str) -> Vec<(f64, f64)> {
     points
 }
 
-fn figures(scores: &Scores) -> Markup {
+fn class_metrics(scores: &Scores) -> Markup {
     let tuned = scores.at_tuned.as_ref();
     let head = || html! { th { "precision" } th { "recall" } th { "predicted / true" } };
-    let cells = |at: &Operating, class: usize| {
+    let cells = |at: &OperatingPoint, class: usize| {
         let own = &at.figures.classes[class];
         html! {
-            td { (short(own.precision, 3)) }
-            td { (short(own.recall, 3)) }
+            td { (metric(own.precision)) }
+            td { (metric(own.recall)) }
             td { (own.predicted_ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}"))) }
         }
     };
     html! {
         div.panel {
-            h3 { "Figures per class" }
+            h3 { "Metrics per class" }
             div.scroll { table.tight {
                 thead {
                     tr {
                         th.group colspan="4" {}
                         th.group.first colspan="2" { "ranking" }
-                        th.group.first colspan="5" { "at 0.5" }
-                        @if tuned.is_some() { th.group.first colspan="5" { "tuned" } }
+                        th.group.first colspan="5" { "threshold 0.5" }
+                        @if tuned.is_some() { th.group.first colspan="5" { "tuned threshold" } }
                     }
                     tr {
                         th { "class" } th { "positives" } th { "n" } th { "prevalence" }
                         th.first { "AP" } th { "AUROC" }
-                        th.first { "F1" } th { "always yes" } (head())
+                        th.first { "F1" } th { "all positive" } (head())
                         @if tuned.is_some() { th.first { "threshold" } th { "F1" } (head()) }
                     }
                 }
@@ -234,34 +231,34 @@ fn figures(scores: &Scores) -> Markup {
                         td { span class={ "key k" (class % 6) } {} (name) }
                         td { (thousands(trivial.positives)) }
                         td { (thousands(trivial.known)) }
-                        td.trivial { (short(trivial.prevalence, 3)) }
-                        td.first { strong { (short(scores.ranking[class].average_precision, 3)) } }
-                        td { (short(scores.ranking[class].auroc, 3)) }
-                        td.first { strong { (short(scores.at_half.figures.classes[class].f1, 3)) } }
-                        td.trivial { (short(trivial.always_yes_f1, 3)) }
+                        td.trivial { (metric(trivial.prevalence)) }
+                        td.first { strong { (metric(scores.ranking[class].average_precision)) } }
+                        td { (metric(scores.ranking[class].auroc)) }
+                        td.first { strong { (metric(scores.at_half.figures.classes[class].f1)) } }
+                        td.trivial { (metric(trivial.always_yes_f1)) }
                         (cells(&scores.at_half, class))
                         @if let Some(tuned) = tuned {
-                            td.first { (short(Some(tuned.figures.thresholds[class]), 3)) }
-                            td { strong { (short(tuned.figures.classes[class].f1, 3)) } }
+                            td.first { (metric(Some(tuned.figures.thresholds[class]))) }
+                            td { strong { (metric(tuned.figures.classes[class].f1)) } }
                             (cells(tuned, class))
                         }
                     }
                 } }
             } }
             details {
-                summary { "Confusion counts, micro and macro" }
-                h4 { "At 0.5" }
-                div.scroll { (super::page::plain(&tables::at_thresholds(scores, &scores.at_half, "at 0.5"))) }
+                summary { "Confusion counts, micro and macro averages" }
+                h4 { "Threshold 0.5" }
+                div.scroll { (plain(&tables::at_thresholds(scores, &scores.at_half, "at threshold 0.5"))) }
                 @if let Some(tuned) = tuned {
-                    h4 { "At the tuned thresholds" }
-                    div.scroll { (super::page::plain(&tables::at_thresholds(scores, tuned, "at the tuned thresholds"))) }
+                    h4 { "Tuned thresholds" }
+                    div.scroll { (plain(&tables::at_thresholds(scores, tuned, "at the tuned thresholds"))) }
                 }
             }
         }
     }
 }
 
-fn recall(scores: &Scores, strata: fn(&Operating) -> &Vec<Stratum>, title: &str, label: &str) -> Markup {
+fn recall(scores: &Scores, strata: fn(&OperatingPoint) -> &Vec<Stratum>, title: &str, label: &str) -> Markup {
     let strata = strata(scores.operating());
     let names: Vec<(String, usize)> =
         scores.classes.iter().enumerate().map(|(class, name)| (name.clone(), class % 6)).collect();
@@ -278,26 +275,26 @@ fn recall(scores: &Scores, strata: fn(&Operating) -> &Vec<Stratum>, title: &str,
                     color: *color,
                     value: found.recall,
                     interval: wilson(found.found, found.positives),
-                    words: format!("{name}: {} of {} found", thousands(found.found), thousands(found.positives)),
+                    words: format!("{name}: {} of {} detected", thousands(found.found), thousands(found.positives)),
                 })
                 .collect(),
         })
         .collect();
-    let at = if scores.at_tuned.is_some() { "at the tuned thresholds" } else { "at 0.5" };
+    let at = if scores.at_tuned.is_some() { "the tuned thresholds" } else { "threshold 0.5" };
     html! {
         div.panel {
             h3 { (title) }
             (PreEscaped(bars(title, label, "recall", &names, &groups)))
-            p.hint { "Recall " (at) "; whiskers are 95 % intervals over patches." }
+            p.hint { "At " (at) ". Whiskers: 95% Wilson intervals over patches." }
             details {
                 summary { "Counts" }
                 div.scroll { table {
-                    thead { tr { th { "band" } @for name in &scores.classes { th { (name) } } th { "all" } } }
+                    thead { tr { th { "range" } @for name in &scores.classes { th { (name) } } th { "all" } } }
                     tbody { @for stratum in strata {
                         tr {
                             td { (stratum.band.name) }
                             @for found in stratum.classes.iter().chain([&stratum.all]) {
-                                td { (short(found.recall, 2)) " " span.range { (thousands(found.found)) "/" (thousands(found.positives)) } }
+                                td { (metric(found.recall)) " " span.range { (thousands(found.found)) "/" (thousands(found.positives)) } }
                             }
                         }
                     } }
@@ -307,7 +304,7 @@ fn recall(scores: &Scores, strata: fn(&Operating) -> &Vec<Stratum>, title: &str,
     }
 }
 
-/// The 95 % score interval of a share (Wilson 1927).
+/// 95% score interval of a proportion (Wilson 1927).
 fn wilson(found: u64, of: u64) -> Option<(f64, f64)> {
     const Z: f64 = 1.959_963_984_540_054;
     if of == 0 {
@@ -320,8 +317,8 @@ fn wilson(found: u64, of: u64) -> Option<(f64, f64)> {
     Some(((middle - half).max(0.0), (middle + half).min(1.0)))
 }
 
-/// Co-occurrence in truth, and what is predicted by mistake beside it, as shares of the row.
-fn together(scores: &Scores) -> Markup {
+/// Co-occurring lesions, and false positives beside them, as fractions of the row.
+fn co_occurrence(scores: &Scores) -> Markup {
     let counts = &scores.operating().co_occurrence;
     let heat = |title: &str, hint: &str, cells: &Vec<Vec<u64>>| {
         html! {
@@ -334,8 +331,8 @@ fn together(scores: &Scores) -> Markup {
                             td { (name) " " span.range { (thousands(counts.present[a][a])) } }
                             @for (b, &count) in cells[a].iter().enumerate() {
                                 @if a == b { td.own { "–" } } @else {
-                                    @let share = count as f64 / counts.present[a][a].max(1) as f64;
-                                    td.cell style={ "--v:" (format!("{share:.3}")) } { (short(Some(share), 2)) " " span.range { (thousands(count)) } }
+                                    @let fraction = count as f64 / counts.present[a][a].max(1) as f64;
+                                    td.cell style={ "--v:" (format!("{fraction:.3}")) } { (metric(Some(fraction))) " " span.range { (thousands(count)) } }
                                 }
                             }
                         }
@@ -347,17 +344,17 @@ fn together(scores: &Scores) -> Markup {
     };
     html! {
         div.two {
-            (heat("Lesions that stand together", "The share of patches with the row's lesion that also have the column's.", &counts.present))
-            (heat("Predicted by mistake beside them", "The share of patches with the row's lesion on which the column's is predicted though absent.", &counts.mistaken))
+            (heat("Co-occurring lesions", "Fraction of patches with the lesion of the row that also have the lesion of the column.", &counts.present))
+            (heat("False positives by lesion present", "Fraction of patches with the lesion of the row on which the lesion of the column is predicted but absent.", &counts.mistaken))
         }
     }
 }
 
-fn gallery(evaluation: &Evaluation, names: &Names, most: usize) -> Markup {
+fn gallery(evaluation: &Evaluation, names: &NameReplacements, most: usize) -> Markup {
     let kinds = [
-        (ExampleKind::Found, "Found, surest first"),
-        (ExampleKind::FalseAlarm, "Predicted and not there, surest first"),
-        (ExampleKind::Missed, "Missed, worst first"),
+        (ExampleKind::Found, "True positives, highest scores first"),
+        (ExampleKind::FalseAlarm, "False positives, highest scores first"),
+        (ExampleKind::Missed, "False negatives, lowest scores first"),
     ];
     let of = |class: usize, kind: ExampleKind| {
         evaluation
@@ -388,16 +385,16 @@ fn gallery(evaluation: &Evaluation, names: &Names, most: usize) -> Markup {
     }
 }
 
-fn figure(scores: &Scores, example: &Example, png: &[u8], photograph: &str) -> Markup {
+fn figure(scores: &Scores, example: &ExamplePatch, png: &[u8], photograph: &str) -> Markup {
     let present: Vec<&str> =
         example.present.iter().filter_map(|&class| scores.classes.get(class)).map(String::as_str).collect();
     let truth = if present.is_empty() { "no lesion".to_owned() } else { present.join(", ") };
-    let alt = format!("patch of {photograph}: {truth}, score {}", short(Some(example.score), 2));
+    let alt = format!("patch of {photograph}: {truth}, score {}", metric(Some(example.score)));
     html! {
         figure {
             img src={ "data:image/png;base64," (base64::encode(png)) } alt=(alt) loading="lazy";
             figcaption {
-                b { (short(Some(example.score), 2)) } " · " (truth)
+                b { (metric(Some(example.score))) } " · " (truth)
                 @if example.mask_pixels > 0 { br; (thousands(u64::from(example.mask_pixels))) " px" }
                 br; (photograph)
             }

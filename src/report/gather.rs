@@ -1,55 +1,55 @@
-//! Reads what a page shows from the artifacts given to it. What an artifact is follows from the files that it holds.
+//! Reads what a page shows from the artifacts given to it. The files of an artifact tell what it is.
 
 use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
 
-use super::maps::{SHOWN, Shown, ranked};
-use super::names::Names;
+use super::maps::{SHOWN, ShownMaps, ranked};
+use super::names::NameReplacements;
 use crate::data::canvas::smaller;
 use crate::data::patches::{Health, Label, PatchSet, SetInfo};
 use crate::data::photographs::PhotographSet;
 use crate::data::table::Columns;
-use crate::learn::evaluation::{Example, Scores};
+use crate::learn::evaluation::{ExamplePatch, Scores};
 use crate::learn::maps::Maps;
 use crate::learn::model::ModelInfo;
 use crate::learn::tuning::Thresholds;
 use crate::stage::{Cell, Named, StageError, Summary};
 use crate::store::{Objects, Tree};
 
-/// One artifact and where it came from.
-pub struct Piece {
-    /// The output's name in the pipeline (`folds.train`).
+/// Artifact on a page, and where it came from.
+pub struct ReportItem {
+    /// Name of the output in the pipeline (`folds.train`).
     pub name: String,
-    /// The stage that made it.
+    /// Stage that made it.
     pub stage: String,
-    /// What its stage said.
+    /// Summary of the stage.
     pub summary: Summary,
-    /// What it holds.
-    pub content: Content,
+    /// Content that the page shows.
+    pub content: ArtifactContent,
 }
 
-/// What an artifact holds, as far as a page shows it.
-pub enum Content {
-    /// A photograph set, a recipe of augmentation, weights, predictions: the summary says all.
-    Told,
+/// Content of an artifact, as far as a page shows it.
+pub enum ArtifactContent {
+    /// A photograph set, an augmentation, weights, predictions: only the summary is shown.
+    SummaryOnly,
     /// A patch set.
     Patches(Box<PatchCounts>),
     /// A classifier.
     Model(Box<(ModelInfo, Columns)>),
-    /// Tuned thresholds and the curves that they were chosen on.
+    /// Tuned thresholds and the curves they were chosen on.
     Thresholds(Box<(Thresholds, Columns)>),
     /// An evaluation.
     Scores(Box<Evaluation>),
-    /// Several evaluations side by side: the summary's tables.
+    /// Several evaluations side by side: the tables of the summary.
     Spread,
     /// Heat maps.
-    Maps(Box<Shown>),
+    Maps(Box<ShownMaps>),
 }
 
-/// What a patch set holds.
+/// Counts of a patch set.
 pub struct PatchCounts {
-    /// What holds for all patches.
+    /// Facts common to all patches.
     pub info: SetInfo,
     /// Photographs with at least one patch.
     pub photographs: u64,
@@ -57,40 +57,40 @@ pub struct PatchCounts {
     pub health: [u64; 3],
     /// Known positives per class.
     pub positives: Vec<u64>,
-    /// Patches whose label is not known, per class.
+    /// Patches with an unknown label, per class.
     pub unknown: Vec<u64>,
 }
 
-/// An evaluation with what its page shows of it.
+/// Evaluation with its curves and examples.
 pub struct Evaluation {
-    /// All figures.
+    /// All metrics.
     pub scores: Scores,
-    /// The precision-recall curves.
+    /// Precision-recall curves.
     pub curves: Columns,
-    /// Examples: what it is, its PNG, and its photograph.
-    pub examples: Vec<(Example, Vec<u8>, String)>,
+    /// Example patches: description, PNG, and name of the photograph.
+    pub examples: Vec<(ExamplePatch, Vec<u8>, String)>,
 }
 
-/// The longest side of an overlay on a page, px: a page with six of them stays at a few megabytes.
+/// Longest side of an overlay on a page, px: a page with six of them stays at a few megabytes.
 const OVERLAY_SIDE: usize = 720;
 
-/// All artifacts, and the names that must not be shown.
+/// All artifacts, and replacements for the names that must not be shown.
 ///
 /// # Errors
 /// The store's, or an artifact that does not parse.
-pub fn gather(given: &[Named], objects: &Objects) -> Result<(Vec<Piece>, Names), StageError> {
+pub fn gather(given: &[Named], objects: &Objects) -> Result<(Vec<ReportItem>, NameReplacements), StageError> {
     let (mut photographs, mut patients) = (BTreeSet::new(), BTreeSet::new());
-    let mut pieces = Vec::new();
+    let mut items = Vec::new();
     for named in given {
         let content = content(&named.tree, objects, &mut photographs, &mut patients)?;
-        pieces.push(Piece {
+        items.push(ReportItem {
             stage: named.stage.clone(),
             name: named.name.clone(),
             summary: named.summary.clone().unwrap_or_default(),
             content,
         });
     }
-    Ok((pieces, Names::numbered(&photographs, &patients)))
+    Ok((items, NameReplacements::numbered(&photographs, &patients)))
 }
 
 fn content(
@@ -98,20 +98,20 @@ fn content(
     objects: &Objects,
     photographs: &mut BTreeSet<String>,
     patients: &mut BTreeSet<String>,
-) -> Result<Content, StageError> {
+) -> Result<ArtifactContent, StageError> {
     if tree.get("scores.json").is_some() {
         let predictions = table(tree, "predictions.parquet", objects)?;
         let texts = |name: &str| predictions.texts(name).map_err(bug).map(<[Option<String>]>::to_vec);
         let of_row = texts("photograph")?;
         photographs.extend(of_row.iter().flatten().cloned());
         patients.extend(texts("patient")?.into_iter().flatten());
-        let chosen: Vec<Example> = json(tree, "examples.json", objects)?;
+        let chosen: Vec<ExamplePatch> = json(tree, "examples.json", objects)?;
         let examples = chosen.into_iter().map(|example| {
             let png = read(tree, &example.file, objects)?;
             let photograph = of_row.get(example.row).cloned().flatten().unwrap_or_default();
             Ok((example, png, photograph))
         });
-        return Ok(Content::Scores(Box::new(Evaluation {
+        return Ok(ArtifactContent::Scores(Box::new(Evaluation {
             scores: json(tree, "scores.json", objects)?,
             curves: table(tree, "curves.parquet", objects)?,
             examples: examples.collect::<Result<_, StageError>>()?,
@@ -122,7 +122,7 @@ fn content(
         let texts = |name: &str| predictions.texts(name).map_err(bug).map(<[Option<String>]>::to_vec);
         photographs.extend(texts("photograph")?.into_iter().flatten());
         patients.extend(texts("patient")?.into_iter().flatten());
-        return Ok(Content::Told);
+        return Ok(ArtifactContent::SummaryOnly);
     }
     if tree.get("maps.json").is_some() {
         let maps: Maps = json(tree, "maps.json", objects)?;
@@ -132,19 +132,19 @@ fn content(
             Ok((at, smaller(&png, OVERLAY_SIDE).map_err(bug)?))
         };
         let overlays = ranked(&maps).into_iter().take(SHOWN).map(overlay).collect::<Result<_, StageError>>()?;
-        return Ok(Content::Maps(Box::new(Shown { maps, overlays })));
+        return Ok(ArtifactContent::Maps(Box::new(ShownMaps { maps, overlays })));
     }
     if tree.get("spread.json").is_some() {
-        return Ok(Content::Spread);
+        return Ok(ArtifactContent::Spread);
     }
     if tree.get("thresholds.json").is_some() {
-        return Ok(Content::Thresholds(Box::new((
+        return Ok(ArtifactContent::Thresholds(Box::new((
             Thresholds::read(tree, objects)?,
             table(tree, "curves.parquet", objects)?,
         ))));
     }
     if tree.get("model.json").is_some() {
-        return Ok(Content::Model(Box::new((
+        return Ok(ArtifactContent::Model(Box::new((
             json(tree, "model.json", objects)?,
             table(tree, "epochs.parquet", objects)?,
         ))));
@@ -153,13 +153,13 @@ fn content(
         let set = PatchSet::read(tree, objects)?;
         photographs.extend(set.parts.iter().map(|part| part.photograph.clone()));
         patients.extend(set.parts.iter().filter_map(|part| part.patient.clone()));
-        return Ok(Content::Patches(Box::new(counts(set))));
+        return Ok(ArtifactContent::Patches(Box::new(counts(set))));
     }
     if tree.get("set.json").is_some() {
         let set: PhotographSet = json(tree, "set.json", objects)?;
         photographs.extend(set.photographs);
     }
-    Ok(Content::Told)
+    Ok(ArtifactContent::SummaryOnly)
 }
 
 fn counts(set: PatchSet) -> PatchCounts {
@@ -189,11 +189,11 @@ fn counts(set: PatchSet) -> PatchCounts {
     counts
 }
 
-impl Piece {
-    /// The piece with all names in its summary replaced.
+impl ReportItem {
+    /// The item with all names in its summary replaced.
     #[must_use]
-    pub fn redacted(mut self, names: &Names) -> Self {
-        let Summary { headline, tables, warnings, figures: _ } = &mut self.summary;
+    pub fn redacted(mut self, names: &NameReplacements) -> Self {
+        let Summary { headline, tables, warnings, settings, figures: _ } = &mut self.summary;
         let redact = |text: &mut String| *text = names.redact(text);
         redact(headline);
         for table in tables {
@@ -208,6 +208,7 @@ impl Piece {
         for warning in warnings {
             redact(&mut warning.text);
         }
+        settings.iter_mut().flat_map(|stage| stage.params.values_mut()).for_each(redact);
         self
     }
 }

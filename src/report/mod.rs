@@ -1,10 +1,11 @@
-//! What people see of results: tables of figures, charts, pages. Knows what the artifacts hold, but no stage and no key.
+//! Results as people see them: tables of metrics, charts, pages. Knows the content of artifacts, but no stage and no key.
 
 mod base64;
 pub mod chart;
 pub mod comparison;
 pub mod evaluation;
 pub mod gather;
+mod html;
 pub mod maps;
 pub mod names;
 pub mod page;

@@ -1,20 +1,19 @@
-//! Names of photographs and patients are replaced by running numbers wherever they stand: a page may leave the machine, they
-//! may not.
+//! Replacement of the names of photographs and patients by running numbers: a page may leave the machine, names may not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// No name has more parts (letters and digits between other characters) than this where it is looked for in a text.
+/// Most parts (letters and digits between other characters) of a name that is looked for in a text.
 const MOST_PARTS: usize = 8;
 
-/// The names that a page must not show, each with what stands for it.
+/// Names that a page must not show, and their replacements.
 #[derive(Clone, Debug, Default)]
-pub struct Names {
+pub struct NameReplacements {
     replaced: BTreeMap<String, String>,
     shown: bool,
 }
 
-impl Names {
-    /// Numbers for all names, in their order; where a name is both, it is a photograph's.
+impl NameReplacements {
+    /// Running numbers for all names, in their order. A name that is both counts as a photograph's.
     #[must_use]
     pub fn numbered(photographs: &BTreeSet<String>, patients: &BTreeSet<String>) -> Self {
         let number = |names: &BTreeSet<String>, what: &str| -> Vec<(String, String)> {
@@ -25,13 +24,13 @@ impl Names {
         Self { replaced, shown: false }
     }
 
-    /// All names as they are: the user asked for them.
+    /// No replacements: the user asked for the names.
     #[must_use]
     pub fn shown() -> Self {
         Self { replaced: BTreeMap::new(), shown: true }
     }
 
-    /// What stands for one name.
+    /// Replacement of one name.
     #[must_use]
     pub fn of(&self, name: &str) -> String {
         if self.shown {
@@ -40,8 +39,8 @@ impl Names {
         self.replaced.get(name).cloned().unwrap_or_else(|| "a photograph".to_owned())
     }
 
-    /// A text with every name in it replaced. A name without a letter (`12`) is one only between backticks, or all counts would
-    /// be names.
+    /// Text with every name in it replaced. A name without letters (`12`) is replaced only between backticks, since counts look the
+    /// same.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
         if self.replaced.is_empty() {
@@ -65,7 +64,7 @@ impl Names {
         out
     }
 
-    /// The longest name at the start of `rest`.
+    /// Longest name at the start of `rest`, and its replacement.
     fn at<'a>(&'a self, rest: &'a str, before: Option<char>) -> Option<(&'a str, &'a str)> {
         let ends = rest.char_indices().filter(|&(i, c)| i > 0 && !c.is_alphanumeric()).map(|(i, _)| i);
         let mut ends: Vec<usize> = ends.take(MOST_PARTS).collect();
@@ -86,9 +85,9 @@ impl Names {
 mod tests {
     use super::*;
 
-    fn names() -> Names {
+    fn names() -> NameReplacements {
         let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        Names::numbered(&set(&["IDRiD_01", "IDRiD_01.b", "12", "left eye"]), &set(&["Ann-Marie"]))
+        NameReplacements::numbered(&set(&["IDRiD_01", "IDRiD_01.b", "12", "left eye"]), &set(&["Ann-Marie"]))
     }
 
     #[test]
@@ -103,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_no_names() {
+    fn counts_are_not_names() {
         assert_eq!(names().redact("12 patches of `12`"), "12 patches of `photograph 1`");
     }
 
     #[test]
     fn asked_for_names_are_shown() {
-        assert_eq!(Names::shown().redact("IDRiD_01"), "IDRiD_01");
-        assert_eq!(Names::shown().of("IDRiD_01"), "IDRiD_01");
+        assert_eq!(NameReplacements::shown().redact("IDRiD_01"), "IDRiD_01");
+        assert_eq!(NameReplacements::shown().of("IDRiD_01"), "IDRiD_01");
     }
 }

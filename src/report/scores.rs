@@ -1,48 +1,53 @@
-//! An evaluation as a headline, tables and warnings: the same for the terminal and for the page.
+//! Headline, tables and warnings of an evaluation, for the terminal and for the page alike.
 
-use crate::base::figure::{counted, row, short, thousands};
-use crate::learn::evaluation::{Operating, Scores};
-use crate::learn::metrics::{Baseline, ClassFigures, Interval, Mean, Stratum, mean_average_precision};
+use crate::base::figure::{counted, metric, per_class, thousands};
+use crate::learn::evaluation::{OperatingPoint, Scores};
+use crate::learn::metrics::{Baseline, ClassMetrics, Interval, Mean, Stratum, mean_average_precision};
 use crate::learn::spread::spread;
 use crate::stage::{Cell, Summary, Table, Warning};
 
-/// Predicted over true positives under this, and lesions are hardly ever predicted.
+/// Predictions per true patch below which a class counts as almost never predicted.
 const FEWEST_PREDICTED: f64 = 0.2;
 
-/// Predicted over true positives over this, and lesions are predicted nearly everywhere.
+/// Predictions per true patch above which a class counts as predicted far too often.
 const MOST_PREDICTED: f64 = 3.0;
 
-/// The summary of an evaluation.
+/// What is said of metrics at thresholds of 0.5.
+const AT_HALF: &str = "at threshold 0.5";
+
+/// What is said of metrics at tuned thresholds.
+const AT_TUNED: &str = "at the tuned thresholds";
+
+/// Summary of an evaluation.
 #[must_use]
 pub fn summary(scores: &Scores) -> Summary {
-    let mut tables = vec![together(scores), ranking(scores), at_thresholds(scores, &scores.at_half, "at 0.5")];
+    let mut tables = vec![together(scores), ranking(scores), at_thresholds(scores, &scores.at_half, AT_HALF)];
     if let Some(tuned) = &scores.at_tuned {
-        tables.push(at_thresholds(scores, tuned, "at the tuned thresholds"));
+        tables.push(at_thresholds(scores, tuned, AT_TUNED));
     }
-    tables.push(recall(scores, |at| &at.recall_by_area, "recall by lesion area in the patch (pixels as released)"));
     tables.push(recall(
         scores,
-        |at| &at.recall_by_distance,
-        "recall by distance from the patch's centre to the lesion",
+        |at| &at.recall_by_area,
+        "recall by lesion area in the patch (pixels at original resolution)",
     ));
+    tables.push(recall(scores, |at| &at.recall_by_distance, "recall by distance from the patch centre to the lesion"));
     tables.push(co_occurrence(scores));
     let figures = spread(std::slice::from_ref(scores)).means();
-    Summary { headline: headline(scores), figures, tables, warnings: warnings(scores) }
+    Summary { headline: headline(scores), figures, tables, warnings: warnings(scores), ..Summary::default() }
 }
 
-/// `AP .70 .62 .86 .40 (MA HE EX SE), mean .65 (chance .12); micro F1 .58 (always yes .31); 1,842 patches of 10 photographs`.
+/// `mean AP 0.651 (chance 0.124): MA 0.701, HE 0.618; micro F1 0.583 (all positive 0.310); 1,842 patches of 10 photographs`.
 fn headline(scores: &Scores) -> String {
-    let ap = row(scores.ranking.iter().map(|class| class.average_precision), 2);
+    let ap = per_class(&scores.classes, scores.ranking.iter().map(|class| class.average_precision));
     let mean = mean_average_precision(&scores.ranking);
     let of =
-        if mean.classes < mean.of { format!(" of {} of {} classes", mean.classes, mean.of) } else { String::new() };
+        if mean.classes < mean.of { format!(" over {} of {} classes", mean.classes, mean.of) } else { String::new() };
     format!(
-        "AP {ap} ({}), mean {}{of} (chance {}); micro F1 {} (always yes {}); {} of {}",
-        scores.classes.join(" "),
-        short(mean.value, 3),
-        short(scores.baselines.macro_prevalence.value, 3),
-        short(scores.operating().figures.micro.f1, 3),
-        short(scores.baselines.micro.always_yes_f1, 3),
+        "mean AP {}{of} (chance {}): {ap}; micro F1 {} (all positive {}); {} of {}",
+        metric(mean.value),
+        metric(scores.baselines.macro_prevalence.value),
+        metric(scores.operating().figures.micro.f1),
+        metric(scores.baselines.micro.always_yes_f1),
         counted(scores.data.patches, "patch", "patches"),
         counted(scores.data.photographs, "photograph", "photographs"),
     )
@@ -70,14 +75,15 @@ fn mean_name(name: &str, mean: Mean) -> String {
     if mean.classes == mean.of { name.to_owned() } else { format!("{name} ({} of {} classes)", mean.classes, mean.of) }
 }
 
-/// The figures over all classes, each with what a trivial classifier reaches.
+/// Metrics over all classes, each beside what a trivial classifier reaches.
 #[must_use]
 pub fn together(scores: &Scores) -> Table {
     let tuned = scores.at_tuned.as_ref();
     let trivial = &scores.baselines;
     let intervals = scores.intervals.as_ref();
     let at = scores.operating_index();
-    let pick = |figure: fn(&Operating) -> Option<f64>| [real(figure(&scores.at_half)), real(tuned.and_then(figure))];
+    let pick =
+        |figure: fn(&OperatingPoint) -> Option<f64>| [real(figure(&scores.at_half)), real(tuned.and_then(figure))];
     let mut rows = Vec::new();
     let mut add =
         |name: String, n: u64, pair: [Cell; 2], interval: Option<Interval>, trivial: Option<f64>, which: &str| {
@@ -87,7 +93,7 @@ pub fn together(scores: &Scores) -> Table {
             rows.push(vec![Cell::Text(name), half, tuned, low, high, real(trivial), which, int(n)]);
         };
     let map = scores.mean_average_precision;
-    // Ranking figures need no threshold: they are the same in both columns.
+    // Ranking metrics need no threshold: they are the same in both columns.
     let both = |value: Option<f64>| [real(value), real(value.filter(|_| tuned.is_some()))];
     let known = trivial.micro.known;
     let full = scores.at_half.figures.full_rows;
@@ -103,22 +109,22 @@ pub fn together(scores: &Scores) -> Table {
     add(mean_name("mean AUROC", auroc), known, both(auroc.value), None, auroc.value.map(|_| 0.5), "chance");
     let micro = pick(|at| at.figures.micro.f1);
     let interval = intervals.and_then(|i| i.micro_f1[at]);
-    add("micro F1".to_owned(), known, micro, interval, trivial.micro.always_yes_f1, "always yes");
+    add("micro F1".to_owned(), known, micro, interval, trivial.micro.always_yes_f1, "all positive");
     let f1 = scores.at_half.figures.macro_f1;
     let interval = intervals.and_then(|i| i.macro_f1[at]);
     let values = pick(|at| at.figures.macro_f1.value);
-    add(mean_name("macro F1", f1), known, values, interval, trivial.macro_always_yes_f1.value, "always yes");
+    add(mean_name("macro F1", f1), known, values, interval, trivial.macro_always_yes_f1.value, "all positive");
     let interval = intervals.and_then(|i| i.hamming_loss[at]);
     let values = pick(|at| at.figures.hamming_loss);
-    add("Hamming loss".to_owned(), known, values, interval, trivial.always_healthy_hamming_loss, "always healthy");
+    add("Hamming loss".to_owned(), known, values, interval, trivial.always_healthy_hamming_loss, "all negative");
     let interval = intervals.and_then(|i| i.subset_accuracy[at]);
     let values = pick(|at| at.figures.subset_accuracy);
-    add("subset accuracy".to_owned(), full, values, interval, trivial.always_healthy_subset_accuracy, "always healthy");
+    add("subset accuracy".to_owned(), full, values, interval, trivial.always_healthy_subset_accuracy, "all negative");
     let zeros = pick(|at| at.figures.all_zero);
     let healthy = (full > 0).then(|| scores.data.healthy as f64 / full as f64);
-    add("nothing predicted".to_owned(), scores.data.patches, zeros, None, healthy, "truly healthy");
-    let from = if tuned.is_some() { "tuned, 95 % from" } else { "95 % from" };
-    table("all classes together", &["figure", "at 0.5", "tuned", from, "to", "trivial", "which", "n"], rows)
+    add("no lesion predicted".to_owned(), scores.data.patches, zeros, None, healthy, "healthy patches");
+    let title = if tuned.is_some() { "all classes (95% CI at the tuned thresholds)" } else { "all classes" };
+    table(title, &["metric", "at 0.5", "tuned", "CI low", "CI high", "baseline", "baseline is", "n"], rows)
 }
 
 /// Average precision and AUROC per class.
@@ -141,17 +147,17 @@ pub fn ranking(scores: &Scores) -> Table {
         ]
     });
     table(
-        "ranking, beside the prevalence that chance reaches as AP",
-        &["class", "AP", "95 % from", "to", "prevalence", "AUROC", "positives", "n", "photographs with it"],
+        "ranking metrics (chance reaches the prevalence as AP)",
+        &["class", "AP", "CI low", "CI high", "prevalence", "AUROC", "positives", "n", "positive photographs"],
         rows.collect(),
     )
 }
 
 /// Precision, recall and F1 per class at one set of thresholds.
 #[must_use]
-pub fn at_thresholds(scores: &Scores, at: &Operating, title: &str) -> Table {
+pub fn at_thresholds(scores: &Scores, at: &OperatingPoint, title: &str) -> Table {
     let figures = &at.figures;
-    let class_row = |name: String, threshold: Cell, of: &ClassFigures, trivial: Option<f64>| {
+    let class_row = |name: String, threshold: Cell, of: &ClassMetrics, trivial: Option<f64>| {
         let counts = of.counts;
         vec![
             Cell::Text(name),
@@ -187,22 +193,22 @@ pub fn at_thresholds(scores: &Scores, at: &Operating, title: &str) -> Table {
         "class",
         "threshold",
         "F1",
-        "always-yes F1",
+        "all-positive F1",
         "precision",
         "recall",
         "predicted / true",
         "true positives",
         "false positives",
-        "missed",
+        "false negatives",
         "true negatives",
         "n",
     ];
-    table(&format!("figures {title}"), &columns, rows)
+    table(&format!("metrics {title}"), &columns, rows)
 }
 
-/// Recall by band, with the number of positives beside each.
-fn recall(scores: &Scores, strata: fn(&Operating) -> &Vec<Stratum>, title: &str) -> Table {
-    let mut columns = vec!["band".to_owned()];
+/// Recall by range, beside the number of positives in each.
+fn recall(scores: &Scores, strata: fn(&OperatingPoint) -> &Vec<Stratum>, title: &str) -> Table {
+    let mut columns = vec!["range".to_owned()];
     for class in &scores.classes {
         columns.extend([class.clone(), format!("n {class}")]);
     }
@@ -212,29 +218,25 @@ fn recall(scores: &Scores, strata: fn(&Operating) -> &Vec<Stratum>, title: &str)
         let cells = found.flat_map(|found| [real(found.recall), int(found.positives)]);
         [Cell::Text(stratum.band.name.clone())].into_iter().chain(cells).collect()
     });
-    let at = if scores.at_tuned.is_some() { "at the tuned thresholds" } else { "at 0.5" };
+    let at = if scores.at_tuned.is_some() { AT_TUNED } else { AT_HALF };
     Table { title: format!("{title}, {at}"), columns, rows: rows.collect() }
 }
 
-/// Which classes stand together.
+/// Counts of co-occurring classes, and of false positives beside them.
 #[must_use]
 pub fn co_occurrence(scores: &Scores) -> Table {
     let counts = &scores.operating().co_occurrence;
     let mut columns = vec!["patches with".to_owned()];
     columns.extend(scores.classes.iter().map(|class| format!("and {class}")));
-    columns.extend(scores.classes.iter().map(|class| format!("{class} by mistake")));
+    columns.extend(scores.classes.iter().map(|class| format!("false {class}")));
     let rows = scores.classes.iter().enumerate().map(|(at, class)| {
         let cells = counts.present[at].iter().chain(&counts.mistaken[at]);
         [Cell::Text(class.clone())].into_iter().chain(cells.map(|&count| int(count))).collect()
     });
-    Table {
-        title: "lesions that stand together, and what is predicted by mistake beside them".to_owned(),
-        columns,
-        rows: rows.collect(),
-    }
+    Table { title: "co-occurring lesions and false positives".to_owned(), columns, rows: rows.collect() }
 }
 
-/// What the user should know before believing the figures.
+/// What to know before trusting the metrics.
 #[must_use]
 pub fn warnings(scores: &Scores) -> Vec<Warning> {
     let mut warnings = Vec::new();
@@ -243,18 +245,18 @@ pub fn warnings(scores: &Scores) -> Vec<Warning> {
         if scores.baselines.classes[class].positives == 0 {
             let mean = scores.mean_average_precision;
             let text = format!(
-                "no patch is known to have `{name}`: macro figures are of {} of {} classes",
+                "no patch is labelled positive for `{name}`: macro averages cover {} of {} classes",
                 mean.classes, mean.of
             );
             warn("class-missing", text);
         }
     }
-    let both = [Some(("at 0.5", &scores.at_half)), scores.at_tuned.as_ref().map(|at| ("at the tuned thresholds", at))];
+    let both = [Some((AT_HALF, &scores.at_half)), scores.at_tuned.as_ref().map(|at| (AT_TUNED, at))];
     for (words, at) in both.into_iter().flatten() {
         if at.figures.micro.counts.predicted() == 0 {
             warn(
                 "all-zero",
-                format!("{words} nothing is predicted on any patch: the classifier has collapsed to all-healthy"),
+                format!("no lesion is predicted on any patch {words}: the classifier has collapsed to all negative"),
             );
             continue;
         }
@@ -263,13 +265,13 @@ pub fn warnings(scores: &Scores) -> Vec<Warning> {
                 Some(ratio) if ratio < FEWEST_PREDICTED => {
                     warn(
                         "under-prediction",
-                        format!("{words} `{name}` is predicted {ratio:.2} times as often as it is there"),
+                        format!("`{name}` is almost never predicted {words} ({ratio:.2} predictions per true patch)"),
                     );
                 }
                 Some(ratio) if ratio > MOST_PREDICTED => {
                     warn(
                         "over-prediction",
-                        format!("{words} `{name}` is predicted {ratio:.1} times as often as it is there"),
+                        format!("`{name}` is predicted far too often {words} ({ratio:.2} predictions per true patch)"),
                     );
                 }
                 _ => {}
@@ -282,18 +284,15 @@ pub fn warnings(scores: &Scores) -> Vec<Warning> {
         if let (Some(f1), Some(trivial)) = (at.figures.classes[class].f1, trivial)
             && f1 <= trivial
         {
-            let (f1, trivial) = (short(Some(f1), 3), short(Some(trivial), 3));
+            let (f1, trivial) = (metric(Some(f1)), metric(Some(trivial)));
             warn(
                 "no-better-than-trivial",
-                format!("F1 {f1} of `{name}` is no better than {trivial} for always predicting it"),
+                format!("F1 of `{name}` ({f1}) does not beat predicting it on every patch ({trivial})"),
             );
         }
     }
     if scores.intervals.is_none() {
-        warn(
-            "few-groups",
-            "fewer than 5 patients or photographs: how certain the figures are can't be said".to_owned(),
-        );
+        warn("few-groups", "too few patients or photographs for a confidence interval (5 are needed)".to_owned());
     }
     let dropped = scores.intervals.as_ref().map(|intervals| (intervals, intervals.dropped.mean_average_precision));
     if let Some((intervals, dropped)) = dropped.filter(|(intervals, _)| intervals.mean_average_precision.is_none())
@@ -301,7 +300,7 @@ pub fn warnings(scores: &Scores) -> Vec<Warning> {
     {
         let (all, dropped) = (thousands(intervals.replicates), thousands(dropped));
         let text =
-            format!("{dropped} of {all} draws of patients or photographs lack a class: the means have no interval");
+            format!("{dropped} of {all} bootstrap resamples lack a class: the means have no confidence interval");
         warn("few-groups", text);
     }
     warnings

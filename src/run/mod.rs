@@ -377,7 +377,7 @@ fn machine(host: &Host, options: &Options) -> BTreeMap<String, String> {
         ("processors", host.processors.to_string()),
         ("threads", options.threads.to_string()),
         ("jobs", options.jobs.to_string()),
-        ("kernels", crate::learn::kernels::path()),
+        ("kernels", crate::learn::kernels::target()),
     ];
     facts.map(|(name, value)| (name.to_owned(), value)).into()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::figure::noun;
 use crate::data::patches::PatchSet;
-use crate::learn::augment::{RECIPE, Recipe};
+use crate::learn::augment::{Augmentation, RECIPE};
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Warning, Work};
 
 /// The implementation.
@@ -22,7 +22,7 @@ pub const AUGMENT: Implementation = Implementation {
 fn augment(ctx: &Ctx) -> Result<Outcome, StageError> {
     let mut tree = ctx.inputs.one("from")?.clone();
     let set = PatchSet::read(&tree, ctx.objects)?;
-    let recipe = Recipe::from_params(ctx.params)?;
+    let recipe = Augmentation::from_params(ctx.params)?;
     let bytes = serde_json::to_vec_pretty(&recipe).map_err(|error| StageError::Bug(error.to_string()))?;
     tree.insert(RECIPE, ctx.objects.put(&bytes)?);
     let summary = Summary {
@@ -35,7 +35,7 @@ fn augment(ctx: &Ctx) -> Result<Outcome, StageError> {
 }
 
 /// Warnings about a recipe with geometric changes that lacks masks or margin.
-fn warnings(recipe: &Recipe, set: &PatchSet) -> Vec<Warning> {
+fn warnings(recipe: &Augmentation, set: &PatchSet) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if recipe.moves() && !set.info.masks {
         let text = "rotation and shift can move a lesion out of its patch without changing the label; extract with `masks #true` to recompute labels";
@@ -54,7 +54,7 @@ fn warnings(recipe: &Recipe, set: &PatchSet) -> Vec<Warning> {
     warnings
 }
 
-fn table(recipe: &Recipe) -> Table {
+fn table(recipe: &Augmentation) -> Table {
     let row = |name: &str, value: f64, unit: &str| {
         vec![Cell::Text(name.to_owned()), Cell::Real(value), Cell::Text(unit.to_owned())]
     };

@@ -6,10 +6,10 @@ use crate::base::Streams;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
 use crate::data::predictions::Predictions;
-use crate::learn::evaluation::{Example, Judged, curves, evaluate, examples, predictions};
+use crate::learn::evaluation::{ExamplePatch, ScoredSet, curves, evaluate, examples, predictions};
 use crate::learn::kernels;
 use crate::learn::metrics::ZeroDivision;
-use crate::learn::model::{Model, predict};
+use crate::learn::model::{Classifier, predict};
 use crate::learn::tuning::Thresholds;
 use crate::report::scores::summary;
 use crate::stage::{Ctx, Determinism, Implementation, Outcome, Params, StageError, Tolerance, Work};
@@ -22,7 +22,7 @@ pub const EVAL: Implementation = Implementation {
     revised: None,
     seeded: true,
     determinism: Determinism::PathExact {
-        path: |_| kernels::path(),
+        path: |_| kernels::target(),
         tolerance: Tolerance { figures: 0.002, free: &[] },
     },
     check: None,
@@ -41,13 +41,13 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let zero = zero_division(ctx.params)?;
     let judged = match (ctx.inputs.optional("model"), ctx.inputs.optional("predictions")) {
         (Some(model), None) => {
-            let model = Model::read(model, ctx.objects)?;
+            let model = Classifier::read(model, ctx.objects)?;
             let batch = ctx.params.count("batch")?;
             judged(&set, &predict(&model, &set, ctx.objects, batch, ctx.progress, ctx.stop)?)?
         }
         (None, Some(made)) => {
             not_empty(&set)?;
-            Judged::of_scores(&set, Predictions::find(made, ctx.objects)?.scores(&set)?)
+            ScoredSet::of_scores(&set, Predictions::find(made, ctx.objects)?.scores(&set)?)
         }
         (both, _) => {
             let text = if both.is_some() {
@@ -75,7 +75,7 @@ fn zero_division(params: &Params) -> Result<ZeroDivision, StageError> {
 /// # Errors
 /// Store errors.
 pub fn evaluated(
-    judged: &Judged<'_>,
+    judged: &ScoredSet<'_>,
     tuned: Option<&[f64]>,
     zero: ZeroDivision,
     streams: &Streams,
@@ -98,9 +98,9 @@ pub fn evaluated(
 }
 
 /// Adds images of the examples to the tree, grouped by photograph so that each shard is opened once.
-fn show(judged: &Judged<'_>, chosen: &[Example], tree: &mut Tree, objects: &Objects) -> Result<(), StageError> {
+fn show(judged: &ScoredSet<'_>, chosen: &[ExamplePatch], tree: &mut Tree, objects: &Objects) -> Result<(), StageError> {
     let facts: Vec<_> = judged.rows().collect();
-    let mut order: Vec<&Example> = chosen.iter().collect();
+    let mut order: Vec<&ExamplePatch> = chosen.iter().collect();
     order.sort_by_key(|example| example.row);
     for of_photograph in order.chunk_by(|a, b| facts[a.row].0.photograph == facts[b.row].0.photograph) {
         let shard = Shard::open(facts[of_photograph[0].row].0, &judged.set.info, objects)?;

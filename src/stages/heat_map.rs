@@ -14,8 +14,8 @@ use crate::data::table::{Column, Columns};
 use crate::lang::value::Value;
 use crate::learn::evaluation::HALF;
 use crate::learn::kernels;
-use crate::learn::maps::{CellFigures, MapFigures, Maps, figures, held, scores};
-use crate::learn::model::{Model, ModelInfo};
+use crate::learn::maps::{CellMetrics, MapMetrics, Maps, cell_metrics, held, scores};
+use crate::learn::model::{Classifier, ModelInfo};
 use crate::learn::tuning::Thresholds;
 use crate::report::maps::summary;
 use crate::stage::{Ctx, Determinism, Implementation, Item, Outcome, StageError, Tolerance, Warning, Work};
@@ -28,7 +28,7 @@ pub const HEAT_MAP: Implementation = Implementation {
     revised: None,
     seeded: false,
     determinism: Determinism::PathExact {
-        path: |_| kernels::path(),
+        path: |_| kernels::target(),
         tolerance: Tolerance { figures: 0.002, free: &[] },
     },
     check: None,
@@ -45,7 +45,7 @@ pub const THRESHOLDS: &str = "thresholds.json";
 
 fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     let (model, from) = (ctx.inputs.one("model")?, ctx.inputs.one("from")?);
-    let info = Model::info(model, ctx.objects)?;
+    let info = Classifier::info(model, ctx.objects)?;
     fits(ctx, &info)?;
     let thresholds = match ctx.inputs.optional("thresholds") {
         Some(tree) => {
@@ -217,12 +217,12 @@ fn cell_labels(known: &Annotation, cover: &CellGrid) -> Vec<Label> {
 }
 
 fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
-    let info = Model::info(ctx.inputs.one("model")?, ctx.objects)?;
+    let info = Classifier::info(ctx.inputs.one("model")?, ctx.objects)?;
     let classes: Vec<String> = mapped(ctx, &info)?.into_iter().map(|class| info.classes[class].clone()).collect();
     let (mut tree, mut maps, mut photographs) = (Tree::default(), Vec::new(), Vec::new());
     for (item, result) in results {
         let map = ScoreMap::read(result, ctx.objects)?;
-        photographs.push(MapFigures {
+        photographs.push(MapMetrics {
             photograph: item.name.clone(),
             scored: map.info.scored,
             black: map.info.black,
@@ -237,7 +237,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         thresholds: first.and_then(|info| info.thresholds.clone()),
         size: info.size,
         stride: first.map_or(0, |info| info.stride),
-        all: if maps.is_empty() { vec![CellFigures::default(); classes.len()] } else { of_classes(&maps) },
+        all: if maps.is_empty() { vec![CellMetrics::default(); classes.len()] } else { of_classes(&maps) },
         photographs,
         classes,
     };
@@ -248,10 +248,10 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
 }
 
 /// The figures of each class over these maps, which have the same classes and thresholds.
-fn of_classes(maps: &[ScoreMap]) -> Vec<CellFigures> {
+fn of_classes(maps: &[ScoreMap]) -> Vec<CellMetrics> {
     let Some(first) = maps.first().map(|map| &map.info) else { return Vec::new() };
     let threshold = |class: usize| first.thresholds.as_ref().map_or(HALF, |all| all[class]);
-    (0..first.classes.len()).map(|class| figures(maps, class, threshold(class))).collect()
+    (0..first.classes.len()).map(|class| cell_metrics(maps, class, threshold(class))).collect()
 }
 
 fn warnings(ctx: &Ctx, info: &ModelInfo, maps: &[ScoreMap], found: &Maps) -> Vec<Warning> {

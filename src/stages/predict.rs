@@ -3,9 +3,9 @@
 
 use super::threshold_tune::judged;
 use crate::data::patches::PatchSet;
-use crate::learn::evaluation::{HALF, Judged, of_classes, of_photographs, photographs, predictions};
+use crate::learn::evaluation::{HALF, ScoredSet, of_classes, of_photographs, photographs, predictions};
 use crate::learn::kernels;
-use crate::learn::model::{Model, predict};
+use crate::learn::model::{Classifier, predict};
 use crate::learn::tuning::Thresholds;
 use crate::report::predictions::summary;
 use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Tolerance, Warning, Work};
@@ -18,7 +18,7 @@ pub const PREDICT: Implementation = Implementation {
     revised: None,
     seeded: false,
     determinism: Determinism::PathExact {
-        path: |_| kernels::path(),
+        path: |_| kernels::target(),
         tolerance: Tolerance { figures: 0.002, free: &[] },
     },
     check: None,
@@ -30,7 +30,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
     let tuned = ctx.inputs.optional("thresholds").map(|tree| Thresholds::read(tree, ctx.objects)).transpose()?;
     let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
-    let model = Model::read(ctx.inputs.one("model")?, ctx.objects)?;
+    let model = Classifier::read(ctx.inputs.one("model")?, ctx.objects)?;
     let logits = predict(&model, &set, ctx.objects, ctx.params.count("batch")?, ctx.progress, ctx.stop)?;
     let scale = model.info.scale_warning(set.info.scale, "patches");
     predicted(&judged(&set, &logits)?, tuned.as_deref(), scale, ctx.objects)
@@ -41,7 +41,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
 /// # Errors
 /// Store errors.
 pub fn predicted(
-    judged: &Judged<'_>,
+    judged: &ScoredSet<'_>,
     tuned: Option<&[f64]>,
     scale: Option<Warning>,
     objects: &Objects,

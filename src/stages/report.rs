@@ -1,8 +1,9 @@
 //! `report`: one HTML file from its inputs. The page itself is in [`crate::report`].
 
+use crate::base::figure::bytes;
 use crate::lang::value::Value;
 use crate::report::gather::gather;
-use crate::report::names::Names;
+use crate::report::names::NameReplacements;
 use crate::report::page::page;
 use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Summary, Work};
 use crate::store::Tree;
@@ -10,7 +11,7 @@ use crate::store::Tree;
 /// The implementation.
 pub const REPORT: Implementation = Implementation {
     name: "report",
-    version: 2,
+    version: 3,
     revised: None,
     seeded: false,
     determinism: Determinism::BitExact,
@@ -21,20 +22,20 @@ pub const REPORT: Implementation = Implementation {
 
 fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let given = ctx.inputs.many("of");
-    let (pieces, names) = gather(given, ctx.objects)?;
-    let names = if ctx.params.flag("names")? { Names::shown() } else { names };
-    let pieces: Vec<_> = pieces.into_iter().map(|piece| piece.redacted(&names)).collect();
+    let (items, names) = gather(given, ctx.objects)?;
+    let names = if ctx.params.flag("names")? { NameReplacements::shown() } else { names };
+    let items: Vec<_> = items.into_iter().map(|item| item.redacted(&names)).collect();
     let title = match ctx.params.get("title") {
         Value::Text(title) => title.clone(),
         _ => "macula report".to_owned(),
     };
-    let html = page(&title, &pieces, &names, ctx.params.count("examples")?);
+    let html = page(&title, &items, &names, ctx.params.count("examples")?);
     let mut tree = Tree::default();
     tree.insert("report.html", ctx.objects.put(html.as_bytes())?);
-    let headline = format!("report.html, {} KB, on {}", html.len().div_ceil(1000), listed(&pieces));
+    let headline = format!("report.html ({}) on {}", bytes(html.len() as u64), listed(&items));
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: Summary { headline, ..Summary::default() } })
 }
 
-fn listed(pieces: &[crate::report::gather::Piece]) -> String {
-    pieces.iter().map(|piece| format!("`{}`", piece.name)).collect::<Vec<_>>().join(", ")
+fn listed(items: &[crate::report::gather::ReportItem]) -> String {
+    items.iter().map(|item| format!("`{}`", item.name)).collect::<Vec<_>>().join(", ")
 }

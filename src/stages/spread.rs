@@ -1,8 +1,8 @@
 //! `spread`: mean and standard deviation over several evaluations.
 
-use crate::base::figure::{counted, short};
+use crate::base::figure::{counted, metric};
 use crate::learn::evaluation::Scores;
-use crate::learn::spread::{Figure, Spread, spread};
+use crate::learn::spread::{EvaluationSpread, MetricSpread, spread};
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Warning, Work};
 use crate::store::Tree;
 
@@ -64,16 +64,22 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     tree.insert("spread.json", ctx.objects.put(&json)?);
     let table = spread.table().to_parquet().map_err(|error| bug(&error))?;
     tree.insert("spread.parquet", ctx.objects.put(&table)?);
-    let summary = Summary { headline: headline(&spread), figures: spread.means(), tables: tables(&spread), warnings };
+    let summary = Summary {
+        headline: headline(&spread),
+        figures: spread.means(),
+        tables: tables(&spread),
+        warnings,
+        ..Summary::default()
+    };
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 
-fn headline(spread: &Spread) -> String {
+fn headline(spread: &EvaluationSpread) -> String {
     let figure = |name: &str| spread.figures.iter().find(|figure| figure.name == name && figure.class.is_none());
     let words = |name: &str| {
         figure(name).map_or_else(String::new, |figure| {
-            let (mean, deviation) = (short(figure.mean, 3), short(figure.deviation, 3));
-            format!("{name} {mean} ± {deviation} (trivial {})", short(figure.trivial, 3))
+            let (mean, deviation) = (metric(figure.mean), metric(figure.deviation));
+            format!("{name} {mean} ± {deviation} (trivial {})", metric(figure.trivial))
         })
     };
     let patches: u64 = spread.data.iter().map(|data| data.patches).sum();
@@ -86,12 +92,12 @@ fn headline(spread: &Spread) -> String {
     )
 }
 
-fn tables(spread: &Spread) -> Vec<Table> {
+fn tables(spread: &EvaluationSpread) -> Vec<Table> {
     let mut columns: Vec<String> = ["", "trivial", "mean", "deviation", "least", "most"].map(str::to_owned).to_vec();
     let shown = spread.data.len().min(SHOWN);
     columns.extend((1..=shown).map(|number| format!("#{number}")));
     let real = |value: Option<f64>| value.map_or(Cell::Null(()), Cell::Real);
-    let row = |figure: &Figure| {
+    let row = |figure: &MetricSpread| {
         let mut row = vec![Cell::Text(figure.name.clone())];
         row.extend([figure.trivial, figure.mean, figure.deviation, figure.least, figure.most].map(real));
         row.extend(figure.values.iter().take(shown).map(|value| real(*value)));

@@ -2,10 +2,10 @@
 
 use crate::base::figure;
 use crate::data::patches::{PatchSet, SetInfo};
-use crate::learn::evaluation::{Judged, curves};
+use crate::learn::evaluation::{ScoredSet, curves};
 use crate::learn::kernels;
 use crate::learn::metrics::FEWEST_GROUPS;
-use crate::learn::model::{Model, predict};
+use crate::learn::model::{Classifier, predict};
 use crate::learn::thresholds::Criterion;
 use crate::learn::tuning::Thresholds;
 use crate::stage::{
@@ -20,7 +20,7 @@ pub const THRESHOLD_TUNE: Implementation = Implementation {
     revised: None,
     seeded: false,
     determinism: Determinism::PathExact {
-        path: |_| kernels::path(),
+        path: |_| kernels::target(),
         tolerance: Tolerance { figures: 0.002, free: &[] },
     },
     check: None,
@@ -32,7 +32,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
     natural(&set.info)?;
     let criterion = criterion(ctx.params)?;
-    let model = Model::read(ctx.inputs.one("model")?, ctx.objects)?;
+    let model = Classifier::read(ctx.inputs.one("model")?, ctx.objects)?;
     let logits = predict(&model, &set, ctx.objects, ctx.params.count("batch")?, ctx.progress, ctx.stop)?;
     tuned(&judged(&set, &logits)?, criterion, ctx.objects)
 }
@@ -66,14 +66,14 @@ pub fn not_empty(set: &PatchSet) -> Result<(), StageError> {
 ///
 /// # Errors
 /// [`StageError::Input`] if there is no patch, or a logit is NaN.
-pub fn judged<'a>(set: &'a PatchSet, logits: &[f32]) -> Result<Judged<'a>, StageError> {
+pub fn judged<'a>(set: &'a PatchSet, logits: &[f32]) -> Result<ScoredSet<'a>, StageError> {
     not_empty(set)?;
     if let Some(at) = logits.iter().position(|logit| logit.is_nan()) {
         let row = at / set.info.classes.len();
         let text = format!("the model's output for patch {row} is NaN: its weights are damaged");
         return Err(StageError::input("nan-output", text).hint("retrain with a lower learning rate").field("model"));
     }
-    Ok(Judged::new(set, logits))
+    Ok(ScoredSet::new(set, logits))
 }
 
 fn criterion(params: &Params) -> Result<Criterion, StageError> {
@@ -89,7 +89,7 @@ fn criterion(params: &Params) -> Result<Criterion, StageError> {
 ///
 /// # Errors
 /// Store errors.
-pub fn tuned(judged: &Judged<'_>, criterion: Criterion, objects: &Objects) -> Result<Outcome, StageError> {
+pub fn tuned(judged: &ScoredSet<'_>, criterion: Criterion, objects: &Objects) -> Result<Outcome, StageError> {
     let thresholds = Thresholds::choose(judged, criterion);
     let mut tree = Tree::default();
     let json = serde_json::to_vec_pretty(&thresholds).map_err(|error| StageError::Bug(error.to_string()))?;
@@ -102,8 +102,8 @@ pub fn tuned(judged: &Judged<'_>, criterion: Criterion, objects: &Objects) -> Re
 
 fn summary(thresholds: &Thresholds) -> Summary {
     let Thresholds { criterion, classes, patches } = thresholds;
-    let names = classes.iter().map(|class| class.class.as_str()).collect::<Vec<_>>().join(" ");
-    let values = figure::row(classes.iter().map(|class| Some(class.threshold)), 2);
+    let values =
+        figure::per_class(classes.iter().map(|class| &class.class), classes.iter().map(|class| Some(class.threshold)));
     let patches = figure::counted(*patches, "patch", "patches");
     let real = |value: Option<f64>| value.map_or(Cell::Null(()), Cell::Real);
     let name = criterion.name();
@@ -132,7 +132,7 @@ fn summary(thresholds: &Thresholds) -> Summary {
         ]
     });
     Summary {
-        headline: format!("thresholds {values} ({names}) for the highest {name} on {patches}"),
+        headline: format!("thresholds {values} for the highest {name} on {patches}"),
         tables: vec![Table {
             title: "thresholds, on the patches used for tuning".to_owned(),
             columns: columns.map(str::to_owned).to_vec(),

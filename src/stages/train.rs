@@ -6,16 +6,17 @@ use std::io::BufReader;
 use crate::base::{Hasher, regular};
 use crate::data::patches::PatchSet;
 use crate::lang::value::Value;
-use crate::learn::augment::{RECIPE, Recipe};
-use crate::learn::fit::figures::{EpochFigures, SetFigures, figure, table};
+use crate::learn::augment::{Augmentation, RECIPE};
+use crate::learn::fit::metrics::{EpochMetrics, SetMetrics, metric, table};
 use crate::learn::fit::settings::{Settings, idle};
-use crate::learn::fit::{Family, Fitted, Task, fit};
-use crate::learn::gpu::{self, Choice, Precision};
-use crate::learn::loader::{Normalisation, Samples};
+use crate::learn::fit::{Family, FitTask, Fitted, fit};
+use crate::learn::gpu::{self, DeviceChoice, Precision};
+use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::ModelInfo;
-use crate::learn::network::{Header, Missing, Weights, foresee};
+use crate::learn::network::{Missing, Weights, WeightsHeader, foresee};
+use crate::learn::normalise::Normalisation;
 use crate::learn::optimizer::is_below;
-use crate::learn::spread::figure_name;
+use crate::learn::spread::metric_name;
 use crate::stage::{
     Cell, Ctx, Determinism, Implementation, Inputs, Outcome, Params, StageError, Summary, Table, Tolerance, Warning,
     Work,
@@ -28,7 +29,7 @@ pub const TRAIN: Implementation = Implementation {
     version: 3,
     revised: Some(revised),
     seeded: true,
-    determinism: Determinism::PathExact { path: class, tolerance: APART },
+    determinism: Determinism::PathExact { path: target, tolerance: APART },
     check: Some(|params| Normalisation::from_params(params).map(drop)),
     foresee: Some(foreseen),
     work: Work::Whole(train),
@@ -41,7 +42,7 @@ fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<W
     let Some(tree) = inputs.optional("init") else { return Ok(warnings) };
     let (shown, entry) = weights_file(tree, objects)?;
     let Some(Ok(file)) = objects.outside_path(&entry).map(|path| regular::open(&path)) else { return Ok(warnings) };
-    let header = Header::read(&shown, BufReader::new(file))?;
+    let header = WeightsHeader::read(&shown, BufReader::new(file))?;
     let report = foresee(&header, &shown, network, Missing::from_params(params)?)?;
     warnings.extend(report.doubt(&header.name(&shown), &network.name));
     Ok(warnings)
@@ -83,12 +84,12 @@ fn cuts_names(params: &BTreeMap<String, Value>) -> bool {
 const APART: Tolerance = Tolerance { figures: 0.05, free: &["epoch"] };
 
 /// The class of a training: that of the device which computes it.
-fn class(params: &BTreeMap<String, Value>) -> String {
+fn target(params: &BTreeMap<String, Value>) -> String {
     let text = |name: &str| match params.get(name) {
         Some(Value::Text(text)) => text.as_str(),
         _ => "",
     };
-    gpu::class(Choice::from_name(text("device")), Precision::from_name(text("precision")))
+    gpu::target(DeviceChoice::from_name(text("device")), Precision::from_name(text("precision")))
 }
 
 fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
@@ -98,10 +99,10 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     let (data, valid) = (ctx.inputs.one("data")?, ctx.inputs.one("valid")?);
     let set = PatchSet::read(data, ctx.objects)?;
     let settings = Settings::from_params(ctx.params, &set.info.classes)?;
-    let data = Samples::open(set, recipe(data, ctx.objects)?, settings.normal, ctx.objects)?;
-    let valid = Samples::open(PatchSet::read(valid, ctx.objects)?, None, settings.normal, ctx.objects)?;
+    let data = OpenPatchSet::open(set, recipe(data, ctx.objects)?, settings.normal, ctx.objects)?;
+    let valid = OpenPatchSet::open(PatchSet::read(valid, ctx.objects)?, None, settings.normal, ctx.objects)?;
     let init = ctx.inputs.optional("init").map(|tree| weights(tree, ctx.objects)).transpose()?;
-    let mut fitted = fit(&Task {
+    let mut fitted = fit(&FitTask {
         settings: &settings,
         network,
         data: &data,
@@ -125,7 +126,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         labels: fitted.labels.there.clone(),
         chosen_epoch: fitted.chosen,
         epochs: fitted.epochs.len() as u64,
-        kernel_path: class(&ctx.params.0),
+        kernel_path: target(&ctx.params.0),
     };
     let json = serde_json::to_vec_pretty(&model).map_err(|error| StageError::Bug(error.to_string()))?;
     let mut tree = Tree::default();
@@ -141,7 +142,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
 /// that the first epochs depend on but for the data, which has its own digest; `checkpoint` changes no byte, and `device` none but by the class.
 fn family(ctx: &Ctx) -> Family {
     let mut key = Hasher::new("macula training family 1");
-    key.int(u64::from(TRAIN.version_of(&ctx.params.0))).text(&class(&ctx.params.0)).int(ctx.streams.rank(
+    key.int(u64::from(TRAIN.version_of(&ctx.params.0))).text(&target(&ctx.params.0)).int(ctx.streams.rank(
         "family",
         0,
         &[],
@@ -161,7 +162,7 @@ fn family(ctx: &Ctx) -> Family {
 }
 
 /// The augmentation recipe of a tree; [`None`] for plain patches.
-fn recipe(tree: &Tree, objects: &Objects) -> Result<Option<Recipe>, StageError> {
+fn recipe(tree: &Tree, objects: &Objects) -> Result<Option<Augmentation>, StageError> {
     let Some(bytes) = objects.read_in(tree, RECIPE)? else { return Ok(None) };
     let recipe = serde_json::from_slice(&bytes);
     recipe.map(Some).map_err(|error| StageError::Bug(format!("`{RECIPE}` does not parse: {error}")))
@@ -183,13 +184,13 @@ fn weights(tree: &Tree, objects: &Objects) -> Result<Weights, StageError> {
 }
 
 fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary {
-    let epochs: Vec<EpochFigures> = fitted.epochs.iter().cloned().map(EpochFigures::bounded).collect();
+    let epochs: Vec<EpochMetrics> = fitted.epochs.iter().cloned().map(EpochMetrics::bounded).collect();
     let chosen = epochs.iter().find(|epoch| epoch.epoch == fitted.chosen);
     let of = chosen.map_or(String::new(), |epoch| {
         let per_class = classes.iter().zip(&epoch.valid.ranking);
         let per_class: Vec<String> =
-            per_class.map(|(name, ranking)| format!("{name} {}", figure(ranking.average_precision))).collect();
-        let mean = figure(epoch.valid.average_precision());
+            per_class.map(|(name, ranking)| format!("{name} {}", metric(ranking.average_precision))).collect();
+        let mean = metric(epoch.valid.average_precision());
         format!(": average precision on validation {mean} ({})", per_class.join(", "))
     });
     let ran = epochs.len();
@@ -208,12 +209,13 @@ fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary 
         .flatten()
         .collect(),
         warnings: fitted.told.warnings.clone(),
+        ..Summary::default()
     }
 }
 
 /// Validation metrics of the chosen epoch, by the names of the signature.
-fn named_figures(epoch: &EpochFigures, classes: &[String]) -> BTreeMap<String, f64> {
-    let SetFigures { loss, figures, ranking, .. } = &epoch.valid;
+fn named_figures(epoch: &EpochMetrics, classes: &[String]) -> BTreeMap<String, f64> {
+    let SetMetrics { loss, figures, ranking, .. } = &epoch.valid;
     let mut all = BTreeMap::from([("loss".to_owned(), *loss), ("epoch".to_owned(), epoch.epoch as f64)]);
     let of_class = |at: usize| {
         [
@@ -229,10 +231,10 @@ fn named_figures(epoch: &EpochFigures, classes: &[String]) -> BTreeMap<String, f
         ("Hamming loss", figures.hamming_loss),
         ("subset accuracy", figures.subset_accuracy),
     ];
-    let named = over_all.map(|(words, value)| (figure_name(words, None), value)).into_iter();
+    let named = over_all.map(|(words, value)| (metric_name(words, None), value)).into_iter();
     let classes = classes.iter().enumerate();
     let per_class =
-        classes.flat_map(|(at, class)| of_class(at).map(|(words, value)| (figure_name(words, Some(class)), value)));
+        classes.flat_map(|(at, class)| of_class(at).map(|(words, value)| (metric_name(words, Some(class)), value)));
     all.extend(named.chain(per_class).filter_map(|(name, value)| Some((name, value?))));
     all
 }
@@ -245,9 +247,9 @@ fn names(columns: &[&str]) -> Vec<String> {
     columns.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn figures_table(epoch: &EpochFigures, classes: &[String]) -> Table {
+fn figures_table(epoch: &EpochMetrics, classes: &[String]) -> Table {
     let row = |(class, name): (usize, &String)| {
-        let SetFigures { figures, ranking, baselines, .. } = &epoch.valid;
+        let SetMetrics { figures, ranking, baselines, .. } = &epoch.valid;
         let (own, base) = (&figures.classes[class], &baselines.classes[class]);
         vec![
             Cell::Text(name.clone()),
@@ -276,15 +278,15 @@ fn figures_table(epoch: &EpochFigures, classes: &[String]) -> Table {
     }
 }
 
-fn epochs_table(epochs: &[EpochFigures]) -> Table {
-    let row = |epoch: &EpochFigures| {
+fn epochs_table(epochs: &[EpochMetrics]) -> Table {
+    let row = |epoch: &EpochMetrics| {
         vec![
             Cell::Int(epoch.epoch as i64),
             Cell::Real(epoch.rate),
             Cell::Real(epoch.training.loss),
             real(epoch.subset.as_ref().map(|set| set.loss)),
             Cell::Real(epoch.valid.loss),
-            real(epoch.subset.as_ref().and_then(SetFigures::average_precision)),
+            real(epoch.subset.as_ref().and_then(SetMetrics::average_precision)),
             real(epoch.valid.average_precision()),
             real(epoch.valid.figures.micro.f1),
             real(epoch.valid.figures.hamming_loss),

@@ -4,7 +4,7 @@ use std::io::BufReader;
 
 use crate::base::figure::counted;
 use crate::base::regular;
-use crate::learn::network::Header;
+use crate::learn::network::WeightsHeader;
 use crate::stage::{Determinism, Files, Implementation, Outcome, Params, StageError, Summary, Work};
 use crate::store::Tree;
 
@@ -27,7 +27,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let file = regular::open(&path).map_err(|error| {
         StageError::input("damaged-weights", format!("`{shown}` cannot be read: {error}")).field("file")
     })?;
-    let header = Header::read(&shown, BufReader::new(file)).map_err(|error| error.field("file"))?;
+    let header = WeightsHeader::read(&shown, BufReader::new(file)).map_err(|error| error.field("file"))?;
     let mut tree = Tree::default();
     tree.insert(name(&header), entry);
     let tensors = counted(header.shapes.len() as u64, "tensor", "tensors");
@@ -38,7 +38,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
 
 /// The file's name in the tree, and so in the keys of trainings. A file from which trainings may now use other tensors than before has
 /// a different name.
-fn name(header: &Header) -> &'static str {
+fn name(header: &WeightsHeader) -> &'static str {
     match (header.torch, header.anew) {
         (true, false) => "weights.pth",
         (true, true) => "weights-2.pth",

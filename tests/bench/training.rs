@@ -7,8 +7,9 @@
 
 use std::time::Instant;
 
-use macula::learn::kernels::conv::{After, Conv, ConvShape};
-use macula::learn::kernels::{Begin, Pool};
+use macula::learn::kernels::conv::Conv;
+use macula::learn::kernels::shape::{ConvShape, Epilogue};
+use macula::learn::kernels::{Begin, BufferPool};
 
 fn argument(name: &str, default: usize) -> usize {
     let mut arguments = std::env::args().skip_while(|argument| argument != name);
@@ -79,7 +80,7 @@ fn layers(size: usize, batch: usize, steps: usize) {
         let one = shape(size / part, channels, channels, kernel, stride, kernel / 2);
         shapes.push((times, ConvShape { groups: channels, ..one }));
     }
-    let pool = Pool::default();
+    let pool = BufferPool::default();
     let mut totals = [0.0; 3];
     for (times, shape) in shapes {
         let (rows, columns) = shape.outputs();
@@ -92,7 +93,7 @@ fn layers(size: usize, batch: usize, steps: usize) {
         let ms = [
             timed(1, steps, || {
                 let packed = conv.pack(&kernel, &pool);
-                conv.forward(&x, &packed, After::default(), &mut y, None, &pool);
+                conv.forward(&x, &packed, Epilogue::default(), &mut y, None, &pool);
                 packed.recycle(&pool);
             }),
             timed(1, steps, || conv.input_gradient(&dy, &kernel, Begin::Fresh, &mut dx, &pool)),

@@ -55,10 +55,10 @@ fn what_is_not_there_is_refused_with_what_is() {
         // Without a GPU, with the feature `cuda` or without.
         (
             "train --device cuda",
-            if cfg!(feature = "cuda") { "there is no " } else { "built without CUDA" },
+            if cfg!(feature = "cuda") { "no " } else { "built without CUDA support" },
             "`device cpu`",
         ),
-        ("train --device cpu --precision bf16", "`precision bf16` is a GPU's", "`precision f32`"),
+        ("train --device cpu --precision bf16", "`precision bf16` needs a GPU", "`precision f32`"),
         ("train --network shallow-cnn --size 8", "does not fit", "larger patches"),
         ("infer --file nowhere.kdl", "can't read `nowhere.kdl`", ""),
     ] {

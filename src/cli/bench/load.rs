@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{Asked, Augment, Failure, Measured, failure, measure};
 use crate::base::{Digest, Streams};
 use crate::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, ShardBytes};
-use crate::learn::augment::Recipe;
-use crate::learn::loader::{Normalisation, Samples};
+use crate::learn::augment::Augmentation;
+use crate::learn::loader::OpenPatchSet;
+use crate::learn::normalise::Normalisation;
 use crate::store::Objects;
 
 /// Patches in the shard; batches go round them.
@@ -18,7 +19,7 @@ pub(super) fn load(augment: Augment, asked: Asked) -> Result<Measured, Failure> 
     let folder = tempfile::tempdir().map_err(|error| Failure::user(format!("no temporary folder: {error}")))?;
     let objects = Objects::open(folder.path()).map_err(|error| failure(error.into()))?;
     let set = patches(asked.size as u32, &objects).map_err(failure)?;
-    let samples = Samples::open(set, recipe(augment), NORMAL, &objects).map_err(failure)?;
+    let samples = OpenPatchSet::open(set, recipe(augment), NORMAL, &objects).map_err(failure)?;
     let (all, streams) = (samples.all(), Streams::new(1, "bench"));
     measure(asked, |at| {
         let draws: Vec<_> = all.iter().copied().cycle().skip(at * asked.batch % all.len()).take(asked.batch).collect();
@@ -28,14 +29,14 @@ pub(super) fn load(augment: Augment, asked: Asked) -> Result<Measured, Failure> 
     })
 }
 
-fn recipe(augment: Augment) -> Option<Recipe> {
-    let flips = Recipe { flip_horizontal: 0.5, flip_vertical: 0.5, ..Recipe::none() };
-    let moves = Recipe { rotate_degrees: 15.0, ..flips.clone() };
+fn recipe(augment: Augment) -> Option<Augmentation> {
+    let flips = Augmentation { flip_horizontal: 0.5, flip_vertical: 0.5, ..Augmentation::none() };
+    let moves = Augmentation { rotate_degrees: 15.0, ..flips.clone() };
     match augment {
         Augment::None => None,
         Augment::Flip => Some(flips),
         Augment::Move => Some(moves),
-        Augment::All => Some(Recipe { brightness: 0.2, contrast: 0.2, saturation: 0.2, hue: 0.02, ..moves }),
+        Augment::All => Some(Augmentation { brightness: 0.2, contrast: 0.2, saturation: 0.2, hue: 0.02, ..moves }),
     }
 }
 

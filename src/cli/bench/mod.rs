@@ -17,7 +17,7 @@ use crate::lang::near::near;
 use crate::lang::network::NetworkSpec;
 use crate::lang::stdlib::MODULES;
 use crate::lang::{self, builtin_network};
-use crate::learn::gpu::{self, Choice};
+use crate::learn::gpu::{self, DeviceChoice};
 use crate::learn::kernels;
 use crate::learn::trial::{Compared, Trial};
 use crate::progress::out;
@@ -130,23 +130,23 @@ pub fn bench(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
     let pool = threads::pool(threads);
     let pool = pool.map_err(|error| Failure::user(format!("no thread can be started: {error}")))?;
-    let (mut class, mut compared) = (kernels::path(), None);
+    let (mut class, mut compared) = (kernels::target(), None);
     let measured = pool.install(|| match arguments.what {
         What::Train => {
             let mut trial = trial(arguments, asked)?;
-            class = trial.class();
+            class = trial.target();
             let measured = measure(asked, |_| trial.train().map_err(failure))?;
             Ok(Measured { card_bytes: trial.card_bytes(), ..measured })
         }
         What::Infer => {
             let trial = trial(arguments, asked)?;
-            class = trial.class();
+            class = trial.target();
             let measured = measure(asked, |_| trial.infer().map_err(failure))?;
             Ok(Measured { card_bytes: trial.card_bytes(), ..measured })
         }
         What::Check => {
             let mut trial = trial(arguments, asked)?;
-            class = trial.class();
+            class = trial.target();
             let mut processor = Trial::new(&network(arguments)?, asked.size, asked.batch, None).map_err(failure)?;
             compared = Some(trial.compare(&mut processor, asked.steps).map_err(failure)?);
             Ok(Measured { ms: f64::NAN, processor_ms: None, card_bytes: None })
@@ -221,9 +221,9 @@ fn peak_mib() -> Option<u64> {
 
 fn trial(arguments: &Arguments, asked: Asked) -> Result<Trial, Failure> {
     let choice = match arguments.device {
-        Device::Auto => Choice::Auto,
-        Device::Cpu => Choice::Cpu,
-        Device::Cuda => Choice::Cuda,
+        Device::Auto => DeviceChoice::Auto,
+        Device::Cpu => DeviceChoice::Cpu,
+        Device::Cuda => DeviceChoice::Cuda,
     };
     let opened = gpu::open(choice, gpu::Precision::from_name(&name(&arguments.precision))).map_err(failure)?;
     Trial::new(&network(arguments)?, asked.size, asked.batch, opened.gpu).map_err(failure)

@@ -22,7 +22,7 @@ use crate::lang::signature::Signature;
 use crate::lang::signatures;
 use crate::lang::spec::StageSpec;
 use crate::lang::value::Value;
-use crate::learn::model::{Model, ModelInfo};
+use crate::learn::model::{Classifier, ModelInfo};
 use crate::learn::tuning::Thresholds;
 use crate::run::Host;
 use crate::stage::{Ctx, Inputs, Item, Params, Progress, StageError, Stop, Warning, Work};
@@ -186,7 +186,7 @@ impl Bench {
         let objects = Objects::open(&folder.join("objects"))?;
         let missing = || StageError::Bug("a classifier without a model".to_owned());
         let tree = classifier.outputs.values().next().ok_or_else(missing)?;
-        let info = Model::info(tree, &loaded.store.objects)?;
+        let info = Classifier::info(tree, &loaded.store.objects)?;
         let mut model = Tree::default();
         for name in MODEL {
             let bytes = loaded.store.objects.read_in(tree, name)?.ok_or_else(missing)?;

@@ -1,22 +1,22 @@
-//! Pixels between stored ones, a run of a line at a time. Knows no motion: the points come from the caller.
+//! Bilinear interpolation of stored pixels, a run of a line at a time. Knows no motion: the points come from the caller.
 //!
-//! Where all four neighbours are stored, the sums of a run are computed channel by channel in loops that the compiler vectorises;
-//! the other points one by one, in the same order, so that it does not matter to a byte which way a point takes.
+//! If all four neighbours of a point are stored, its run is summed channel by channel in loops that the compiler vectorises. All other
+//! points are summed one by one in the same order, so that both paths give the same bytes.
 
 use super::Fill;
 use crate::learn::kernels::vectorised;
 
-/// Points that are resampled together.
+/// Number of points resampled together.
 pub(super) const RUN: usize = 64;
 
-/// Where the points of a run lie in the stored pixels, in x and y.
-pub(super) type Points = [[f64; RUN]; 2];
+/// Coordinates x and y of the points of a run, in stored pixels.
+pub(super) type SamplePoints = [[f64; RUN]; 2];
 
-/// The place of a point whose neighbours are not all stored.
+/// Index of a point whose neighbours are not all stored.
 const OUTSIDE: u32 = u32::MAX;
 
-/// The pixels (RGB in 0..1) at the first points of a run, as many as `line` has room for, from `side` x `side` x 3 stored bytes.
-pub(super) fn resample(stored: &[u8], side: usize, points: &Points, fill: Fill, line: &mut [f32]) {
+/// Fills `line` with the pixels (RGB in 0..1) at the first points of a run, from `side` x `side` x 3 stored bytes.
+pub(super) fn resample(stored: &[u8], side: usize, points: &SamplePoints, fill: Fill, line: &mut [f32]) {
     let count = line.len() / 3;
     let (mut places, mut weights) = ([OUTSIDE; RUN], [[0.0; RUN]; 4]);
     place(points, side, &mut places, &mut weights);
@@ -37,8 +37,8 @@ pub(super) fn resample(stored: &[u8], side: usize, points: &Points, fill: Fill, 
 }
 
 vectorised! {
-    /// The stored pixel above and to the left of each point, and what the four around it weigh.
-    fn place(points: &Points, side: usize, places: &mut [u32; RUN], weights: &mut [[f32; RUN]; 4]) {
+    /// Index of the stored pixel above and to the left of each point, and the weights of the four pixels around it.
+    fn place(points: &SamplePoints, side: usize, places: &mut [u32; RUN], weights: &mut [[f32; RUN]; 4]) {
         let [xs, ys] = points;
         let last = side as f64 - 1.0;
         let [w00, w10, w01, w11] = weights;
@@ -55,11 +55,10 @@ vectorised! {
     }
 }
 
-/// The whole part of a number that is not negative and under 2^31, and the rest; no number for others. Without a conversion, which
-/// would be done one by one.
+/// Integer and fractional part of a number from 0 to 2^31; meaningless for others. Avoids the conversion instruction, which is scalar.
 #[inline(always)]
 fn split(x: f64) -> (u32, f32) {
-    // Where a unit is the last place that a sum has.
+    // The magnitude at which the last place is 1.
     const WHOLE: f64 = (1_u64 << 52) as f64;
     let near = (x + WHOLE) - WHOLE;
     let whole = if near > x { near - 1.0 } else { near };
@@ -67,7 +66,7 @@ fn split(x: f64) -> (u32, f32) {
 }
 
 vectorised! {
-    /// The weighed sums of four neighbours, whose bytes R, G and B are the lowest of their corner's.
+    /// Weighted sums of the four neighbours of each point; R, G and B are the lowest bytes of each corner.
     fn sum(corners: &[[u32; RUN]; 4], weights: &[[f32; RUN]; 4], line: &mut [f32]) {
         let mut sums = [[0.0; RUN]; 3];
         for (channel, sums) in sums.iter_mut().enumerate() {
@@ -86,7 +85,7 @@ vectorised! {
     }
 }
 
-/// One pixel, wherever its point lies.
+/// Pixel at one point, wherever that lies.
 fn single(stored: &[u8], side: usize, [x, y]: [f64; 2], fill: Fill, pixel: &mut [f32]) {
     pixel.fill(0.0);
     let (left, top) = (x.floor() as i64, y.floor() as i64);
@@ -105,7 +104,7 @@ fn single(stored: &[u8], side: usize, [x, y]: [f64; 2], fill: Fill, pixel: &mut 
     }
 }
 
-/// The stored index that stands for `at`; none where black does.
+/// Stored index that `at` maps to; [`None`] if it is filled with black.
 fn inside(at: i64, side: usize, fill: Fill) -> Option<usize> {
     let last = side as i64 - 1;
     if (0..=last).contains(&at) {

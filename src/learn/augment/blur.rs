@@ -8,13 +8,13 @@ pub fn gaussian(pixels: &mut [f32], size: usize, sigma: f64) {
     pass(&between, pixels, &kernel, size, size * 3, 3);
 }
 
-/// How far a blur reaches, px.
+/// Radius of the kernel, px.
 #[must_use]
 pub fn reach(sigma: f64) -> usize {
     libm::ceil(3.0 * sigma) as usize
 }
 
-/// Weights at distances 0, 1, …, [`reach`]; both sides together sum to 1.
+/// Kernel weights at distances 0, 1, …, [`reach`]; the two-sided kernel sums to 1.
 #[must_use]
 pub fn kernel(sigma: f64) -> Vec<f32> {
     let weights: Vec<f64> =
@@ -23,7 +23,7 @@ pub fn kernel(sigma: f64) -> Vec<f32> {
     weights.iter().map(|weight| (weight / sum) as f32).collect()
 }
 
-/// One direction: entries `step` apart are neighbours on a line, lines are `across` apart.
+/// Blur along one axis: neighbours on a line are `step` entries apart, lines `across` entries.
 fn pass(from: &[f32], to: &mut [f32], kernel: &[f32], size: usize, step: usize, across: usize) {
     let last = size as isize - 1;
     let mirror = |at: isize| {

@@ -1,9 +1,9 @@
 //! Colour jitter on RGB in 0..1, as torchvision 0.29 computes it on float tensors (`ColorJitter`, `_functional_tensor`), in the
-//! fixed order brightness, contrast, saturation, hue. Knows no shapes: an image is a run of RGB pixels.
+//! fixed order brightness, contrast, saturation, hue. Knows no shapes: an image is a sequence of RGB pixels.
 
 use crate::learn::kernels::vectorised;
 
-/// Factors of one jitter.
+/// Factors of one colour jitter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Jitter {
     /// Factor on the values.
@@ -12,12 +12,12 @@ pub struct Jitter {
     pub contrast: f32,
     /// Factor on the distance from each pixel's grey.
     pub saturation: f32,
-    /// Added to the hue, of a turn.
+    /// Shift of the hue, as a fraction of a full turn.
     pub hue: f32,
 }
 
 impl Jitter {
-    /// No change.
+    /// Identity.
     #[must_use]
     pub fn none() -> Self {
         Self { brightness: 1.0, contrast: 1.0, saturation: 1.0, hue: 0.0 }
@@ -41,10 +41,10 @@ impl Jitter {
     }
 }
 
-/// Pixels whose channels are taken apart, changed, and put together again.
+/// Number of pixels that are split into channel planes, changed, and interleaved again at a time.
 const RUN: usize = 16;
 
-/// Changes each pixel.
+/// Applies `change` to each pixel.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
 fn each(pixels: &mut [f32], change: impl Fn([f32; 3]) -> [f32; 3]) {
@@ -72,7 +72,7 @@ fn each(pixels: &mut [f32], change: impl Fn([f32; 3]) -> [f32; 3]) {
 }
 
 vectorised! {
-    /// value x factor + rest, in 0..1.
+    /// value x factor + rest, clamped to 0..1.
     fn scale(factor: f32, rest: f32, pixels: &mut [f32]) {
         for value in pixels {
             *value = (*value * factor + rest).clamp(0.0, 1.0);
@@ -98,14 +98,14 @@ vectorised! {
     }
 }
 
-/// Grey, ITU-R 601 with torchvision's digits.
+/// Luma by ITU-R 601, with torchvision's coefficients.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
 fn grey([r, g, b]: [f32; 3]) -> f32 {
     0.2989 * r + 0.587 * g + 0.114 * b
 }
 
-/// What `rem_euclid(1.0)` gives for numbers between -1 and 2, without a division.
+/// `rem_euclid(1.0)` of numbers between -1 and 2, without a division.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
 fn wrapped(hue: f32) -> f32 {
@@ -130,20 +130,20 @@ fn hsv([r, g, b]: [f32; 3]) -> [f32; 3] {
     let of_green = if high == g { 2.0 + rc - bc } else { of_blue };
     let sixth = if high == r { bc - gc } else { of_green };
     let (hue, saturation) = (wrapped(sixth / 6.0 + 1.0), range / high);
-    // A grey pixel has no hue: what was divided by its range does not count.
+    // A grey pixel has no hue: quotients by its range of 0 are discarded.
     if high == low { [0.0, 0.0, high] } else { [hue, saturation, high] }
 }
 
 #[inline(always)]
 fn rgb([h, s, v]: [f32; 3]) -> [f32; 3] {
-    // Where a unit is the last place that a sum has.
+    // The magnitude at which the last place is 1.
     const WHOLE: f32 = (1_u32 << 23) as f32;
-    // Not negative: rounded down.
+    // Rounds down, because the hue is not negative.
     let near = (h * 6.0 + WHOLE) - WHOLE;
     let sixth = if near > h * 6.0 { near - 1.0 } else { near };
     let f = h * 6.0 - sixth;
     let [p, q, t] = [1.0 - s, 1.0 - s * f, 1.0 - s * (1.0 - f)].map(|share| (v * share).clamp(0.0, 1.0));
-    // What holds in the first sixth, and in that of 6, then what holds in the others.
+    // Starts from the first sixth (and the one at 6), then selects the others.
     let pick = |at: f32, there: [f32; 3], [r, g, b]: [f32; 3]| {
         let [x, y, z] = there;
         [if sixth == at { x } else { r }, if sixth == at { y } else { g }, if sixth == at { z } else { b }]

@@ -4,38 +4,38 @@
 //! transposed, then rotated by `angle` (from x towards y), then shifted.
 
 use super::Fill;
-use super::bilinear::{self, Points, RUN};
+use super::bilinear::{self, RUN, SamplePoints};
 use crate::learn::kernels::vectorised;
 
-/// A motion.
+/// Geometric transform of a patch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Motion {
-    /// Left and right are swapped.
+    /// Whether left and right are swapped.
     pub flip_x: bool,
-    /// Top and bottom are swapped.
+    /// Whether top and bottom are swapped.
     pub flip_y: bool,
-    /// Rows and columns are swapped, after the flips.
+    /// Whether rows and columns are swapped, after the flips.
     pub transpose: bool,
-    /// Radians.
+    /// Angle of rotation, radians.
     pub angle: f64,
-    /// Movement in x and y, px.
+    /// Translation in x and y, px.
     pub shift: [f64; 2],
 }
 
 impl Motion {
-    /// No motion.
+    /// Identity.
     #[must_use]
     pub fn none() -> Self {
         Self { flip_x: false, flip_y: false, transpose: false, angle: 0.0, shift: [0.0; 2] }
     }
 
-    /// Whether each pixel goes exactly onto another of the same patch.
+    /// Whether each pixel maps exactly onto another pixel of the patch.
     #[must_use]
     pub fn keeps_the_grid(&self) -> bool {
         self.angle == 0.0 && self.shift == [0.0; 2]
     }
 
-    /// Where a stored point goes.
+    /// Image of a stored point.
     fn forward(&self, [mut x, mut y]: [f64; 2], (sin, cos): (f64, f64)) -> [f64; 2] {
         if self.flip_x {
             x = -x;
@@ -49,7 +49,7 @@ impl Motion {
         [cos * x - sin * y + self.shift[0], sin * x + cos * y + self.shift[1]]
     }
 
-    /// Where a point of the result comes from.
+    /// Stored point that maps to a point of the result.
     fn backward(&self, [x, y]: [f64; 2], (sin, cos): (f64, f64)) -> [f64; 2] {
         let (u, v) = (x - self.shift[0], y - self.shift[1]);
         let (mut x, mut y) = (cos * u + sin * v, cos * v - sin * u);
@@ -72,17 +72,17 @@ impl Motion {
     }
 }
 
-/// Values of a byte in each of three channels.
+/// Lookup table of byte values for each of three channels.
 pub type Tables = [[f32; 256]; 3];
 
-/// Bytes in 0..1.
+/// Lookup tables that map bytes to 0..1.
 #[must_use]
-pub fn shares() -> Tables {
+pub fn unit_tables() -> Tables {
     [std::array::from_fn(|byte| byte as f32 / 255.0); 3]
 }
 
-/// The moved patch, `size` x `size` x 3 into `pixels`, from `side` x `side` x 3 stored bytes around the same centre: in 0..1, or,
-/// where every pixel goes exactly onto another, what `tables` say of its bytes.
+/// Writes the transformed patch, `size` x `size` x 3, into `pixels`, from `side` x `side` x 3 stored bytes around the same centre:
+/// values in 0..1, or, if every pixel maps exactly onto another, its bytes looked up in `tables`.
 pub fn resample(
     stored: &[u8],
     [side, size]: [usize; 2],
@@ -105,9 +105,9 @@ pub fn resample(
     }
 }
 
-/// Where the points of a run come from that begins at `first`, in stored pixels with the centre at `from`: as
-/// [`Motion::backward`] says, with what is the same for the whole run taken out of the loops.
-fn sources(motion: &Motion, (sin, cos): (f64, f64), first: [f64; 2], from: f64, points: &mut Points) {
+/// Stored points of the run that begins at `first`, with the centre at `from`: [`Motion::backward`] with the terms that are constant
+/// over the run hoisted out of the loops.
+fn sources(motion: &Motion, (sin, cos): (f64, f64), first: [f64; 2], from: f64, points: &mut SamplePoints) {
     let v = first[1] - motion.shift[1];
     let mut axes = [[cos, sin * v], [-sin, cos * v]];
     if motion.transpose {
@@ -130,7 +130,7 @@ vectorised! {
     }
 }
 
-/// A motion that keeps the grid: both steps are the same everywhere, and whole.
+/// Applies a motion that keeps the grid: both steps are constant integers.
 fn put(stored: &[u8], [side, size]: [usize; 2], motion: &Motion, [red, green, blue]: &Tables, pixels: &mut [f32]) {
     let turn = motion.sin_cos();
     let (from, to) = ((side as f64 - 1.0) / 2.0, (size as f64 - 1.0) / 2.0);
@@ -144,7 +144,7 @@ fn put(stored: &[u8], [side, size]: [usize; 2], motion: &Motion, [red, green, bl
         *pixel = [red[bytes[0] as usize], green[bytes[1] as usize], blue[bytes[2] as usize]];
     };
     for at in 0..size {
-        // What is stored is read in its order, which memory is faster at.
+        // Stored rows are read in memory order, which is faster.
         let row = if down < 0 { size - 1 - at } else { at };
         let line = pixels[row * size * 3..][..size * 3].as_chunks_mut::<3>().0;
         let mut place = origin + row as isize * down;
@@ -168,7 +168,7 @@ fn put(stored: &[u8], [side, size]: [usize; 2], motion: &Motion, [red, green, bl
     }
 }
 
-/// How many set pixels of a stored mask (`side` x `side` bits, most significant first) have their centre in the moved patch.
+/// Number of set pixels of a stored mask (`side` x `side` bits, most significant first) whose centre lies in the transformed patch.
 #[must_use]
 pub fn mask_pixels(mask: &[u8], side: usize, size: usize, motion: &Motion) -> usize {
     let turn = motion.sin_cos();
@@ -197,7 +197,7 @@ mod tests {
 
     fn moved(stored: &[u8], side: usize, size: usize, motion: &Motion, fill: Fill) -> Vec<f32> {
         let mut pixels = vec![f32::NAN; size * size * 3];
-        resample(stored, [side, size], motion, fill, &shares(), &mut pixels);
+        resample(stored, [side, size], motion, fill, &unit_tables(), &mut pixels);
         pixels
     }
 
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(by(turned), by(flipped));
     }
 
-    /// A pixel at a point between stored ones, in the order of sums that every way of computing it has.
+    /// Pixel at a point between stored ones, in the order of sums that all implementations share.
     fn between(stored: &[u8], side: usize, [x, y]: [f64; 2], fill: Fill, channel: usize) -> f32 {
         let (left, top) = (x.floor(), y.floor());
         let (wx, wy) = ((x - left) as f32, (y - top) as f32);

@@ -1,7 +1,8 @@
-//! Augmentation: a recipe of random changes, and its application to one stored patch. Knows no network and no epoch's order.
+//! Augmentation: distributions of random transforms, and their application to one stored patch. Knows no network and no order of an
+//! epoch.
 //!
-//! All that is random is drawn first, in a fixed number of draws whatever the recipe holds, so that switching one change on
-//! leaves the draws of the others as they were. Then: flips, rotation and shift in one resampling pass, colour, blur.
+//! All random numbers are drawn first, always the same number of them, so that enabling one transform does not change the draws of the
+//! others. Then follow flips, rotation and shift in one resampling pass, colour, and blur.
 
 mod bilinear;
 pub mod blur;
@@ -16,13 +17,13 @@ use crate::stage::{Params, StageError};
 use color::Jitter;
 use geometry::{Motion, Tables};
 
-/// The name of the recipe in a tree of views.
+/// File name of the augmentation in a tree of views.
 pub const RECIPE: &str = "recipe.json";
 
-/// A recipe: what is drawn for each patch and epoch. All zero changes nothing.
+/// Distribution of the transform drawn for each patch and epoch. All zeros is the identity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Recipe {
+pub struct Augmentation {
     /// Probability of swapping left and right.
     pub flip_horizontal: f64,
     /// Probability of swapping top and bottom.
@@ -31,9 +32,9 @@ pub struct Recipe {
     pub transpose: f64,
     /// Largest angle of rotation, degrees.
     pub rotate_degrees: f64,
-    /// Largest movement in x and in y, px.
+    /// Largest shift in x and in y, px.
     pub shift_px: f64,
-    /// What is seen beyond the stored pixels.
+    /// Fill beyond the stored pixels.
     pub fill: Fill,
     /// Brightness factor from 1-x to 1+x.
     pub brightness: f64,
@@ -41,26 +42,26 @@ pub struct Recipe {
     pub contrast: f64,
     /// Saturation factor from 1-x to 1+x.
     pub saturation: f64,
-    /// Hue, from -x to x of a turn.
+    /// Hue shift from -x to x, as a fraction of a full turn.
     pub hue: f64,
-    /// How often a patch is blurred.
+    /// Probability of blurring.
     pub blur_probability: f64,
     /// Largest standard deviation of the blur, px.
     pub blur_sigma: f64,
 }
 
-/// What is seen where rotation or shift leave the stored pixels.
+/// Fill where rotation or shift leave the stored pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fill {
-    /// The pixels mirrored at the centre of the outermost ones.
+    /// Reflection about the centres of the outermost pixels.
     Reflect,
     /// Black.
     Black,
 }
 
-impl Recipe {
-    /// Nothing is changed.
+impl Augmentation {
+    /// Identity.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -82,7 +83,7 @@ impl Recipe {
     /// From the parameters of `augment`.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where they are not what the signature says.
+    /// [`StageError::Bug`] if they do not match the signature.
     pub fn from_params(params: &Params) -> Result<Self, StageError> {
         Ok(Self {
             flip_horizontal: params.real("flip.horizontal")?,
@@ -100,15 +101,15 @@ impl Recipe {
         })
     }
 
-    /// Whether it moves pixels off the grid or out of the patch, so that labels may change.
+    /// Whether pixels may move off the grid or out of the patch, so that labels may change.
     #[must_use]
     pub fn moves(&self) -> bool {
         self.rotate_degrees > 0.0 || self.shift_px > 0.0
     }
 
-    /// What happens to one patch, from the stream of that patch, copy and epoch.
+    /// Draws the transform of one patch from the random stream of that patch, copy and epoch.
     #[must_use]
-    pub fn draw(&self, stream: &mut Stream) -> Change {
+    pub fn draw(&self, stream: &mut Stream) -> Transform {
         let motion = Motion {
             flip_x: stream.chance(self.flip_horizontal),
             flip_y: stream.chance(self.flip_vertical),
@@ -125,57 +126,57 @@ impl Recipe {
         };
         let blurred = stream.chance(self.blur_probability);
         let sigma = stream.between(0.1, self.blur_sigma.max(0.1));
-        Change { motion, fill: self.fill, jitter, sigma: if blurred { sigma } else { 0.0 } }
+        Transform { motion, fill: self.fill, jitter, sigma: if blurred { sigma } else { 0.0 } }
     }
 }
 
-/// What happens to one patch.
+/// Transform of one patch.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Change {
+pub struct Transform {
     /// Flips, rotation, shift.
     pub motion: Motion,
-    /// What is seen beyond the stored pixels.
+    /// Fill beyond the stored pixels.
     pub fill: Fill,
-    /// Colour.
+    /// Colour jitter.
     pub jitter: Jitter,
     /// Standard deviation of the blur, px; 0 for none.
     pub sigma: f64,
 }
 
-impl Change {
-    /// Nothing.
+impl Transform {
+    /// Identity.
     #[must_use]
     pub fn none() -> Self {
         Self { motion: Motion::none(), fill: Fill::Reflect, jitter: Jitter::none(), sigma: 0.0 }
     }
 
-    /// Whether every value of the changed patch is one that is stored, wherever it goes.
+    /// Whether every value of the transformed patch is a stored value, wherever it moves.
     #[must_use]
     pub fn keeps_the_values(&self) -> bool {
         self.motion.keeps_the_grid() && self.jitter == Jitter::none() && self.sigma == 0.0
     }
 
-    /// The changed patch, `size` x `size` x 3 into `pixels`, from the stored `S x S x 3`: in 0..1, or, of a change that keeps the
-    /// values, what `tables` say of them.
+    /// Writes the transformed patch, `size` x `size` x 3, into `pixels`, from the stored `S x S x 3`: values in 0..1, or, if the
+    /// transform keeps the values, looked up in `tables`.
     pub fn apply(&self, stored: &[u8], info: &SetInfo, tables: &Tables, pixels: &mut [f32]) {
         let size = info.size as usize;
         self.make(stored, [size + 2 * info.margin as usize, size], tables, pixels);
     }
 
-    /// The same of a patch of which `side` x `side` x 3 are stored, both in `[side, size]`.
+    /// As [`Transform::apply`], for a patch of `side` x `side` x 3 stored bytes; `sides` is `[side, size]`.
     pub fn make(&self, stored: &[u8], sides: [usize; 2], tables: &Tables, pixels: &mut [f32]) {
         if self.keeps_the_values() {
             return geometry::resample(stored, sides, &self.motion, self.fill, tables, pixels);
         }
-        geometry::resample(stored, sides, &self.motion, self.fill, &geometry::shares(), pixels);
+        geometry::resample(stored, sides, &self.motion, self.fill, &geometry::unit_tables(), pixels);
         self.jitter.apply(pixels);
         if self.sigma > 0.0 {
             blur::gaussian(pixels, sides[1], self.sigma);
         }
     }
 
-    /// The label of one class after the change: recomputed from the stored mask where pixels left or entered the patch, as it
-    /// was elsewhere, where it is unknown, and where no mask was kept.
+    /// Label of one class after the transform: recomputed from the stored mask if pixels left or entered the patch, unchanged
+    /// otherwise, if it is unknown, and if no mask is stored.
     #[must_use]
     pub fn label(&self, was: Label, mask: Option<&[u8]>, info: &SetInfo) -> Label {
         let Some(mask) = mask.filter(|_| was != Label::Unknown && !self.motion.keeps_the_grid()) else {

@@ -1,22 +1,22 @@
-//! Which patches are worth looking at: per class the surest hits, the surest false alarms, the worst misses.
+//! Example patches to look at: per class the most confident true and false positives, and the worst false negatives.
 
 use serde::{Deserialize, Serialize};
 
-use super::Judged;
+use super::ScoredSet;
 use crate::learn::metrics::known;
 
-/// How many of each kind are kept per class.
+/// Number of examples kept of each kind, per class.
 pub const PER_KIND: usize = 16;
 
-/// What an example shows.
+/// Kind of an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExampleKind {
-    /// Present and predicted, highest score first.
+    /// True positive; highest score first.
     Found,
-    /// Absent and predicted, highest score first.
+    /// False positive; highest score first.
     FalseAlarm,
-    /// Present and not predicted, lowest score first.
+    /// False negative; lowest score first.
     Missed,
 }
 
@@ -24,7 +24,7 @@ impl ExampleKind {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::Found, Self::FalseAlarm, Self::Missed];
 
-    /// As in names of files: `false-alarm`.
+    /// Name in file names: `false-alarm`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -35,29 +35,29 @@ impl ExampleKind {
     }
 }
 
-/// One patch of the test data, as an example of one class.
+/// Patch of the test data that is an example of one class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Example {
+pub struct ExamplePatch {
     /// Its row in `predictions.parquet`.
     pub row: usize,
-    /// The class, by its place in the list of classes.
+    /// Index of the class.
     pub class: usize,
-    /// What it shows.
+    /// Kind of the example.
     pub kind: ExampleKind,
-    /// The class's score.
+    /// Score of the class.
     pub score: f64,
-    /// Mask pixels of the class in native pixels; 0 where absent.
+    /// Mask pixels of the class, in native pixels; 0 if absent.
     pub mask_pixels: u32,
-    /// The classes that are known to be present, by their places.
+    /// Indices of the classes known to be present.
     pub present: Vec<usize>,
-    /// The picture's name in the tree.
+    /// File name of the picture in the tree.
     pub file: String,
 }
 
-/// Up to [`PER_KIND`] examples of each kind for each class at the thresholds given; equal scores in the order of the rows. A photograph gives at
-/// most a quarter of a kind where there are others, so that one photograph does not fill the page.
+/// Up to [`PER_KIND`] examples of each kind for each class at the given thresholds; ties in the order of the rows. A photograph
+/// contributes at most a quarter of a kind if there are others, so that one photograph does not fill the page.
 #[must_use]
-pub fn examples(judged: &Judged<'_>, thresholds: &[f64]) -> Vec<Example> {
+pub fn examples(judged: &ScoredSet<'_>, thresholds: &[f64]) -> Vec<ExamplePatch> {
     let facts: Vec<_> = judged.rows().collect();
     let mut all = Vec::new();
     for (class, &threshold) in thresholds.iter().enumerate() {
@@ -82,7 +82,7 @@ pub fn examples(judged: &Judged<'_>, thresholds: &[f64]) -> Vec<Example> {
             all.extend(chosen.into_iter().enumerate().map(|(number, at)| {
                 let row = rows[at].1;
                 let labels = &facts[row].1.labels;
-                Example {
+                ExamplePatch {
                     row,
                     class,
                     kind,
@@ -97,14 +97,14 @@ pub fn examples(judged: &Judged<'_>, thresholds: &[f64]) -> Vec<Example> {
     all
 }
 
-/// The class's place keeps apart classes whose names differ only in what a file's name can't hold.
+/// Folder of a class. The index separates classes whose names differ only in characters that file names cannot have.
 fn folder(class: usize, name: &str) -> String {
     let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     format!("examples/{}-{plain}", class + 1)
 }
 
-/// The first [`PER_KIND`] places of a ranked list of photographs, no photograph more often than a quarter of that where others
-/// can fill the list; in the order of the list.
+/// Indices of the first [`PER_KIND`] entries of a ranked list of photographs, none of which takes more than a quarter if others can fill
+/// the list; in the order of the list.
 fn spread(photographs: &[&str]) -> Vec<usize> {
     let mut times = std::collections::BTreeMap::<&str, usize>::new();
     let (mut first, mut rest) = (Vec::new(), Vec::new());

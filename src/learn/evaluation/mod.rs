@@ -1,12 +1,12 @@
-//! A classifier's predictions on a patch set, judged: all figures, the curves, every prediction as a table. Knows the patches'
-//! facts (photograph, patient, lesion area), but neither the network nor the store.
+//! Evaluation of predictions on a patch set: metrics, curves, and a table of all predictions. Knows photograph, patient and lesion area
+//! of each patch, but neither the network nor the store.
 
 mod examples;
 mod predicted;
 mod tables;
 
-pub use examples::{Example, ExampleKind, PER_KIND, examples};
-pub use predicted::{OfPhotograph, Predicted, of_classes, of_photographs, photographs};
+pub use examples::{ExampleKind, ExamplePatch, PER_KIND, examples};
+pub use predicted::{ClassPredictions, PhotographPredictions, of_classes, of_photographs, photographs};
 pub use tables::{curves, predictions};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,48 +14,48 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::metrics::{
-    Baselines, CoOccurrence, Figures, Intervals, Mean, Ranking, Scored, Stratum, ZeroDivision, area_bands, at,
-    baselines, co_occurrence, distance_bands, intervals, mean_average_precision, ranking, recall_by,
+    Baselines, CoOccurrence, Intervals, LabelledScores, Mean, Ranking, Stratum, ThresholdMetrics, ZeroDivision,
+    area_bands, at, baselines, co_occurrence, distance_bands, intervals, mean_average_precision, ranking, recall_by,
 };
 use crate::base::Streams;
 use crate::data::patches::{Label, Part, PatchRow, PatchSet};
 
-/// The threshold where none was tuned.
+/// Default threshold, if none was tuned.
 pub const HALF: f64 = 0.5;
 
-/// Patches with their scores.
-pub struct Judged<'a> {
+/// Patch set with a score for each patch and class.
+pub struct ScoredSet<'a> {
     /// The patches.
     pub set: &'a PatchSet,
-    /// Their scores, a row for each row of the set in its order.
-    pub scored: Scored,
+    /// Scores and labels, one row per row of the set, in its order.
+    pub scored: LabelledScores,
 }
 
-impl<'a> Judged<'a> {
-    /// Patches of a set with the logits that a model gave them (N x C, in the set's order).
+impl<'a> ScoredSet<'a> {
+    /// Patch set with the logits of a model (N x C, in the order of the set).
     ///
     /// # Panics
-    /// Where the logits are not N x C: a defect of the caller.
+    /// If the logits are not N x C: a defect of the caller.
     #[must_use]
     pub fn new(set: &'a PatchSet, logits: &[f32]) -> Self {
-        Self { set, scored: Scored::from_logits(set.info.classes.len(), logits, labels(set)) }
+        Self { set, scored: LabelledScores::from_logits(set.info.classes.len(), logits, labels(set)) }
     }
 
-    /// Patches of a set with probabilities that were made elsewhere (N x C, in the set's order).
+    /// Patch set with probabilities computed elsewhere (N x C, in the order of the set).
     ///
     /// # Panics
-    /// Where the scores are not N x C: a defect of the caller.
+    /// If the scores are not N x C: a defect of the caller.
     #[must_use]
     pub fn of_scores(set: &'a PatchSet, scores: Vec<f64>) -> Self {
-        Self { set, scored: Scored::new(set.info.classes.len(), scores, labels(set)) }
+        Self { set, scored: LabelledScores::new(set.info.classes.len(), scores, labels(set)) }
     }
 
-    /// Every patch with its photograph, in the order of the scores.
+    /// Patches with their photographs, in the order of the scores.
     pub fn rows(&self) -> impl Iterator<Item = (&'a Part, &'a PatchRow)> {
         rows(self.set)
     }
 
-    /// For each class the number of photographs with a known positive.
+    /// Number of photographs with a known positive, per class.
     #[must_use]
     pub fn positive_photographs(&self) -> Vec<u64> {
         let mut counts = vec![0; self.set.info.classes.len()];
@@ -67,7 +67,7 @@ impl<'a> Judged<'a> {
         counts
     }
 
-    /// Each row's group, numbered from 0: its patient, or its photograph where the patient is unknown.
+    /// Group of each row, numbered from 0: its patient, or its photograph if the patient is unknown.
     fn groups(&self) -> Vec<u32> {
         let mut numbers = BTreeMap::new();
         self.rows()
@@ -88,18 +88,18 @@ fn rows(set: &PatchSet) -> impl Iterator<Item = (&Part, &PatchRow)> {
     set.parts.iter().flat_map(|part| part.rows.iter().map(move |row| (part, row)))
 }
 
-/// What the data of an evaluation holds.
+/// Size and composition of the evaluated data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evaluated {
+pub struct EvaluatedData {
     /// Patches.
     pub patches: u64,
     /// Photographs with at least one patch.
     pub photographs: u64,
-    /// Their patients, where every photograph's is known.
+    /// Patients, if that of every photograph is known.
     pub patients: Option<u64>,
     /// Healthy patches: all classes known and absent.
     pub healthy: u64,
-    /// For each class the number of photographs with a known positive.
+    /// Number of photographs with a known positive, per class.
     pub positive_photographs: Vec<u64>,
     /// Side of a patch, px.
     pub size: u32,
@@ -107,12 +107,12 @@ pub struct Evaluated {
     pub scale: u32,
 }
 
-/// All that holds at one set of thresholds.
+/// Results at one set of thresholds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Operating {
+pub struct OperatingPoint {
     /// Precision, recall, F1 and the rest.
-    pub figures: Figures,
-    /// Which classes stand together.
+    pub figures: ThresholdMetrics,
+    /// Co-occurrence of classes.
     pub co_occurrence: CoOccurrence,
     /// Recall by lesion area in the patch, native pixels.
     pub recall_by_area: Vec<Stratum>,
@@ -120,14 +120,14 @@ pub struct Operating {
     pub recall_by_distance: Vec<Stratum>,
 }
 
-/// `scores.json`: every figure of an evaluation, with what trivial classifiers reach beside it.
+/// `scores.json`: all metrics of an evaluation, beside those of trivial classifiers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Lesion classes in the order of all lists below.
     pub classes: Vec<String>,
-    /// What was evaluated on.
-    pub data: Evaluated,
-    /// What precision, recall and F1 are where their denominator is 0.
+    /// Evaluated data.
+    pub data: EvaluatedData,
+    /// Value of precision, recall and F1 if their denominator is 0.
     pub zero_division: ZeroDivision,
     /// Average precision and AUROC per class.
     pub ranking: Vec<Ranking>,
@@ -137,33 +137,33 @@ pub struct Scores {
     pub mean_auroc: Mean,
     /// What trivial classifiers reach.
     pub baselines: Baselines,
-    /// At 0.5.
-    pub at_half: Operating,
-    /// At the tuned thresholds, where there are any.
-    pub at_tuned: Option<Operating>,
-    /// 95 % intervals of a bootstrap over patients or photographs; the first set of thresholds is 0.5, the second the tuned ones.
-    /// None where there are fewer than five.
+    /// Results at thresholds of 0.5.
+    pub at_half: OperatingPoint,
+    /// Results at the tuned thresholds, if there are any.
+    pub at_tuned: Option<OperatingPoint>,
+    /// 95% bootstrap intervals over patients or photographs; the first set of thresholds is 0.5, the second the tuned ones. [`None`] if
+    /// there are fewer than five groups.
     pub intervals: Option<Intervals>,
 }
 
 impl Scores {
-    /// At the tuned thresholds, or at 0.5 where there are none.
+    /// Results at the tuned thresholds, or at 0.5 if there are none.
     #[must_use]
-    pub fn operating(&self) -> &Operating {
+    pub fn operating(&self) -> &OperatingPoint {
         self.at_tuned.as_ref().unwrap_or(&self.at_half)
     }
 
-    /// Where [`Scores::operating`] stands in the lists of [`Intervals`].
+    /// Index of [`Scores::operating`] in the lists of [`Intervals`].
     #[must_use]
     pub fn operating_index(&self) -> usize {
         usize::from(self.at_tuned.is_some())
     }
 }
 
-/// Judges predictions at 0.5 and, where given, at tuned thresholds.
+/// Evaluates predictions at 0.5 and, if given, at tuned thresholds.
 #[must_use]
-pub fn evaluate(judged: &Judged<'_>, tuned: Option<&[f64]>, zero: ZeroDivision, streams: &Streams) -> Scores {
-    let Judged { set, scored } = judged;
+pub fn evaluate(judged: &ScoredSet<'_>, tuned: Option<&[f64]>, zero: ZeroDivision, streams: &Streams) -> Scores {
+    let ScoredSet { set, scored } = judged;
     let half = vec![HALF; scored.classes()];
     let thresholds: Vec<Vec<f64>> = [Some(half.as_slice()), tuned].into_iter().flatten().map(<[f64]>::to_vec).collect();
     let operating = |thresholds: &[f64]| operating(judged, thresholds, zero);
@@ -172,7 +172,7 @@ pub fn evaluate(judged: &Judged<'_>, tuned: Option<&[f64]>, zero: ZeroDivision, 
     let patients: Option<BTreeSet<&String>> = photographs.iter().map(|part| part.patient.as_ref()).collect();
     Scores {
         classes: set.info.classes.clone(),
-        data: Evaluated {
+        data: EvaluatedData {
             patches: scored.rows() as u64,
             photographs: photographs.len() as u64,
             patients: patients.map(|patients| patients.len() as u64),
@@ -193,14 +193,14 @@ pub fn evaluate(judged: &Judged<'_>, tuned: Option<&[f64]>, zero: ZeroDivision, 
     }
 }
 
-fn operating(judged: &Judged<'_>, thresholds: &[f64], zero: ZeroDivision) -> Operating {
+fn operating(judged: &ScoredSet<'_>, thresholds: &[f64], zero: ZeroDivision) -> OperatingPoint {
     let scored = &judged.scored;
     let facts: Vec<&PatchRow> = judged.rows().map(|(_, row)| row).collect();
     let area = |row: usize, class: usize| facts[row].mask_pixels.get(class).map(|&pixels| f64::from(pixels));
     let distance = |row: usize, class: usize| {
         facts[row].mask_distance.get(class).map(|&px| f64::from(px)).filter(|px| !px.is_nan())
     };
-    Operating {
+    OperatingPoint {
         figures: at(scored, thresholds, zero),
         co_occurrence: co_occurrence(scored, thresholds),
         recall_by_area: recall_by(scored, thresholds, area_bands(), area),

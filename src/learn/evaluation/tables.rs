@@ -1,14 +1,14 @@
 //! Predictions and curves as tables.
 
-use super::Judged;
+use super::ScoredSet;
 use crate::data::table::{Column, Columns};
-use crate::learn::metrics::{Scored, ZeroDivision, cut_points, known};
+use crate::learn::metrics::{LabelledScores, ZeroDivision, cut_points, known};
 
-/// Every patch with its scores: `photograph`, `patient`, `x`, `y`, then for each class `score.K` (probability), `label.K` (null
-/// where unknown), `predicted.K` (at 0.5), `tuned.K` (at the tuned threshold, where there is one) and `mask_pixels.K` (native).
+/// Table with one row per patch: `photograph`, `patient`, `x`, `y`, then for each class `score.K` (probability), `label.K` (null
+/// if unknown), `predicted.K` (at 0.5), `tuned.K` (at the tuned threshold, if there is one) and `mask_pixels.K` (native).
 #[must_use]
-pub fn predictions(judged: &Judged<'_>, tuned: Option<&[f64]>) -> Columns {
-    let Judged { set, scored } = judged;
+pub fn predictions(judged: &ScoredSet<'_>, tuned: Option<&[f64]>) -> Columns {
+    let ScoredSet { set, scored } = judged;
     let facts: Vec<_> = judged.rows().collect();
     let mut table = Columns::default();
     table.push("photograph", Column::Text(facts.iter().map(|(part, _)| Some(part.photograph.clone())).collect()));
@@ -31,10 +31,10 @@ pub fn predictions(judged: &Judged<'_>, tuned: Option<&[f64]>) -> Columns {
     table
 }
 
-/// All cut points of all classes: `class`, `score` (at least this is positive), `precision`, `recall`, `false_positive_rate`,
-/// `f1`, and the counts; from the highest score to the lowest. The precision-recall and the ROC curve are its columns.
+/// Table of all cut points of all classes, from the highest score to the lowest: `class`, `score` (at least this is positive),
+/// `precision`, `recall`, `false_positive_rate`, `f1`, and counts. Its columns are the precision-recall and the ROC curve.
 #[must_use]
-pub fn curves(scored: &Scored, classes: &[String]) -> Columns {
+pub fn curves(scored: &LabelledScores, classes: &[String]) -> Columns {
     let (mut name, mut score, mut hits, mut alarms) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut precision, mut recall, mut alarm_rate, mut f1) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (class, of) in classes.iter().enumerate() {

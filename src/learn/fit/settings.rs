@@ -1,4 +1,4 @@
-//! How a fit is to be done: the parameters of `train`, typed.
+//! Typed parameters of `train`.
 
 use std::collections::BTreeMap;
 
@@ -6,62 +6,62 @@ use crate::base::Streams;
 use crate::data::patches::{Label, PatchSet};
 use crate::lang::network::NetworkSpec;
 use crate::lang::value::Value;
-use crate::learn::gpu::{Choice, Precision};
-use crate::learn::loader::Normalisation;
+use crate::learn::gpu::{DeviceChoice, Precision};
 use crate::learn::loss::Loss;
 use crate::learn::model::LabelCounts;
 use crate::learn::network::Missing;
-use crate::learn::optimizer::{Optimizer, Rule, is_below};
+use crate::learn::normalise::Normalisation;
+use crate::learn::optimizer::{Optimizer, UpdateRule, is_below};
 use crate::learn::sampler::Sampler;
 use crate::learn::schedule::Schedule;
 use crate::stage::{Params, StageError, Warning};
 
-/// How a fit is to be done.
+/// Settings of a fit.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The loss.
+    /// Loss function.
     pub loss: LossSettings,
-    /// The optimizer's rule.
-    pub rule: Rule,
-    /// The optimizer's weight decay.
+    /// Update rule of the optimizer.
+    pub rule: UpdateRule,
+    /// Weight decay.
     pub weight_decay: f64,
-    /// The learning rate at its highest.
+    /// Peak learning rate.
     pub rate: f64,
-    /// Learning rates of tensors by prefix.
+    /// Peak learning rates of tensors by prefix.
     pub rates: Vec<(String, f64)>,
-    /// Prefixes of tensors that stay as they are.
+    /// Prefixes of frozen tensors.
     pub frozen: Vec<String>,
-    /// How the rates move.
+    /// Learning rate schedule.
     pub schedule: Schedule,
-    /// Epochs at most.
+    /// Maximum number of epochs.
     pub epochs: u64,
     /// Patches per step.
     pub batch: usize,
-    /// What happens where a GPU has too little memory for them.
-    pub memory: Memory,
-    /// Which device computes.
-    pub device: Choice,
-    /// What it computes with.
+    /// Reaction to too little GPU memory.
+    pub memory: OnLowMemory,
+    /// Device to compute on.
+    pub device: DeviceChoice,
+    /// Numeric precision.
     pub precision: Precision,
-    /// What an epoch holds.
+    /// Sampler of the patches of an epoch.
     pub sampler: Sampler,
-    /// What to do where weights lack tensors.
+    /// Reaction to tensors missing from the weights.
     pub missing: Missing,
-    /// How tensors without pretrained weights begin.
-    pub start: Start,
-    /// What is done to RGB in 0..1.
+    /// Initialisation of tensors without pretrained weights.
+    pub start: InitSettings,
+    /// Normalisation of RGB in 0..1.
     pub normal: Normalisation,
-    /// The validation figure by which the best epoch is chosen.
-    pub choose: Choose,
-    /// Epochs without a better figure before it stops.
+    /// Validation metric that selects the best epoch.
+    pub choose: SelectBy,
+    /// Epochs without improvement before training stops.
     pub patience: Option<u64>,
-    /// Training patches on which figures are computed without augmentation.
+    /// Number of training patches on which metrics are computed without augmentation.
     pub subset: usize,
     /// Minutes between checkpoints.
     pub checkpoint_minutes: u64,
 }
 
-/// The loss as asked for; the weights of its classes come from the data.
+/// Settings of the loss; class weights are computed from the data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LossSettings {
     /// The focusing exponent; 0 for binary cross-entropy.
@@ -81,7 +81,7 @@ pub struct LossSettings {
 pub enum ClassWeights {
     /// All 1.
     None,
-    /// Proportional to 1/positives, mean 1.
+    /// Proportional to 1/positives, with mean 1.
     InverseFrequency,
 }
 
@@ -94,29 +94,29 @@ pub enum PositiveWeights {
     Balanced,
 }
 
-/// What happens where a GPU has too little memory for a batch.
+/// Reaction to too little GPU memory for a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
-    /// An error that says how much it needs.
+pub enum OnLowMemory {
+    /// Error with the amount needed.
     Error,
-    /// The batch is halved until it fits.
+    /// Halving of the batch until it fits.
     Halve,
 }
 
-/// How tensors without pretrained weights begin.
+/// Initialisation of tensors without pretrained weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// Gamma of each residual block's last batch norm at 0 where the block has a random kernel.
+pub struct InitSettings {
+    /// Whether gamma of the last batch norm of each residual block starts at 0 if the block has a random kernel.
     pub zero_gamma: bool,
-    /// The head's bias at the log odds of each class.
+    /// Whether the bias of the head starts at the log odds of each class.
     pub prior_bias: bool,
-    /// Patches for calibrating batch norms that came folded.
+    /// Number of patches for calibrating batch norms that were loaded folded.
     pub calibration: usize,
 }
 
-/// The validation figure by which the best epoch is chosen.
+/// Validation metric that selects the best epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choose {
+pub enum SelectBy {
     /// Mean of the classes' average precision.
     AveragePrecision,
     /// Mean of the classes' F1 at 0.5.
@@ -129,8 +129,8 @@ pub enum Choose {
     Last,
 }
 
-impl Choose {
-    /// For people: `average precision`.
+impl SelectBy {
+    /// Name in messages: `average precision`.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -147,7 +147,7 @@ impl Settings {
     /// From the parameters of `train`, for data of these classes.
     ///
     /// # Errors
-    /// [`StageError::Input`] where a value does not fit the data.
+    /// [`StageError::Input`] if a value is inconsistent with the data.
     pub fn from_params(params: &Params, classes: &[String]) -> Result<Self, StageError> {
         let (rule, weight_decay) = Optimizer::rule_from_params(params)?;
         let none = BTreeMap::new();
@@ -164,23 +164,23 @@ impl Settings {
             schedule: Schedule::from_params(params)?,
             epochs: params.count("epochs")? as u64,
             batch: params.count("batch")?,
-            memory: if params.text("memory")? == "halve" { Memory::Halve } else { Memory::Error },
-            device: Choice::from_name(params.text("device")?),
+            memory: if params.text("memory")? == "halve" { OnLowMemory::Halve } else { OnLowMemory::Error },
+            device: DeviceChoice::from_name(params.text("device")?),
             precision: Precision::from_name(params.text("precision")?),
             sampler: Sampler::from_params(params, classes)?,
             missing: Missing::from_params(params)?,
-            start: Start {
+            start: InitSettings {
                 zero_gamma: params.flag("start.zero-gamma")?,
                 prior_bias: params.flag("start.prior-bias")?,
                 calibration: params.count("start.calibration")?,
             },
             normal: Normalisation::from_params(params)?,
             choose: match params.text("choose")? {
-                "f1" => Choose::F1,
-                "auroc" => Choose::Auroc,
-                "loss" => Choose::Loss,
-                "last" => Choose::Last,
-                _ => Choose::AveragePrecision,
+                "f1" => SelectBy::F1,
+                "auroc" => SelectBy::Auroc,
+                "loss" => SelectBy::Loss,
+                "last" => SelectBy::Last,
+                _ => SelectBy::AveragePrecision,
             },
             patience: params.count_or_none("patience")?.map(|epochs| epochs as u64),
             subset: params.count("subset")?,
@@ -189,10 +189,10 @@ impl Settings {
     }
 }
 
-/// A warning where a training can change nothing: all of the network is frozen, the loss has no factor, or no rate is above 0.
+/// Warning if a training cannot change anything: the whole network is frozen, both loss factors are 0, or no rate is above 0.
 ///
 /// # Errors
-/// [`StageError::Bug`] where parameters are not what the signature says.
+/// [`StageError::Bug`] if parameters do not match the signature.
 pub fn idle(params: &Params, network: &NetworkSpec) -> Result<Option<Warning>, StageError> {
     let loss = LossSettings::from_params(params)?;
     let frozen: Vec<String> = params.list("freeze").iter().map(Value::to_string).collect();
@@ -202,11 +202,11 @@ pub fn idle(params: &Params, network: &NetworkSpec) -> Result<Option<Warning>, S
     let still = params.real("optimizer.lr")? == 0.0
         && params.map("rate").is_none_or(|rates| rates.values().all(|rate| real(rate).is_ok_and(|rate| rate == 0.0)));
     let text = if all_frozen {
-        "nothing is left to learn: `freeze` names all of the network"
+        "nothing to train: `freeze` covers the whole network"
     } else if loss.positive == 0.0 && loss.negative == 0.0 {
-        "nothing is left to learn: the factors `positive` and `negative` of the loss are both 0"
+        "nothing to train: the loss factors `positive` and `negative` are both 0"
     } else if still {
-        "nothing is left to learn: the learning rate is 0"
+        "nothing to train: the learning rate is 0"
     } else {
         return Ok(None);
     };
@@ -230,7 +230,7 @@ impl LossSettings {
         })
     }
 
-    /// The weight of each class on both of its terms: proportional to 1/positives with mean 1, or 1.
+    /// Weight of each class on both of its terms: proportional to 1/positives with mean 1, or 1.
     #[must_use]
     pub fn weights(&self, counts: &[LabelCounts]) -> Vec<f64> {
         match self.class_weights {
@@ -243,10 +243,10 @@ impl LossSettings {
         }
     }
 
-    /// The loss for an epoch that draws these labels.
+    /// Loss for an epoch that draws these labels.
     ///
     /// # Errors
-    /// [`StageError::Input`] where a weight needs positives of a class that has none.
+    /// [`StageError::Input`] if a weight needs positives of a class that has none.
     pub fn on(&self, classes: &[String], counts: &[LabelCounts]) -> Result<Loss, StageError> {
         let field = match (self.class_weights, self.positive_weights) {
             (ClassWeights::InverseFrequency, _) => Some("loss.class-weights"),
@@ -255,8 +255,8 @@ impl LossSettings {
         };
         let without = classes.iter().zip(counts).find(|(_, count)| count.present == 0);
         if let (Some(field), Some((class, _))) = (field, without) {
-            let text = format!("no patch that an epoch draws is positive for `{class}`, so its weight has no value");
-            let hint = "take another split or sampler, leave the class out, or train without these weights";
+            let text = format!("no patch drawn in an epoch is positive for `{class}`: its class weight is undefined");
+            let hint = "use another split or sampler, drop the class, or train without these weights";
             return Err(StageError::input("no-positives", text).hint(hint).field(field));
         }
         let weights = self.weights(counts);
@@ -276,7 +276,7 @@ impl LossSettings {
     }
 }
 
-/// Labels of each class over all patches of a set, copies counted.
+/// Label counts of each class over all patches of a set, including copies.
 #[must_use]
 pub fn label_counts(set: &PatchSet) -> Vec<LabelCounts> {
     let mut counts = vec![LabelCounts::default(); set.info.classes.len()];
@@ -286,8 +286,8 @@ pub fn label_counts(set: &PatchSet) -> Vec<LabelCounts> {
     counts
 }
 
-/// Labels of each class over the patches of the first epoch: what the network is shown. Later epochs have as many positives, and only
-/// where `Unknown` labels lie on healthy patches other negatives.
+/// Label counts of each class over the patches of the first epoch, which is what the network sees. Later epochs have as many positives;
+/// their negatives differ only if healthy patches have unknown labels.
 #[must_use]
 pub fn drawn(set: &PatchSet, sampler: &Sampler, streams: &Streams) -> Vec<LabelCounts> {
     let mut counts = vec![LabelCounts::default(); set.info.classes.len()];
@@ -297,7 +297,7 @@ pub fn drawn(set: &PatchSet, sampler: &Sampler, streams: &Streams) -> Vec<LabelC
     counts
 }
 
-/// Adds the labels of one patch that stands there `times` times.
+/// Adds the labels of one patch that occurs `times` times.
 fn count_labels(counts: &mut [LabelCounts], labels: &[Label], times: u64) {
     for (count, label) in counts.iter_mut().zip(labels) {
         *match label {

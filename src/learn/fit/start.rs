@@ -1,27 +1,28 @@
-//! The network before its first step: random or pretrained, calibrated, with the rates and the frozen tensors that were asked for.
+//! Network before its first step: random or pretrained, calibrated, with the requested rates and frozen tensors.
 
+use super::FitNotes;
 use super::settings::{Settings, drawn};
-use super::{Task, Told};
+use super::task::FitTask;
 use crate::base::figure::counted;
 use crate::lang::near::near;
 use crate::learn::gpu;
-use crate::learn::loader::Samples;
+use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{LabelCounts, on_tape};
 use crate::learn::network::{LoadReport, Network, Weights};
 use crate::learn::optimizer::{Optimizer, groups, is_below};
-use crate::learn::sampler::{Draw, by_rank};
+use crate::learn::sampler::{PatchDraw, by_rank};
 use crate::stage::StageError;
 
-/// A network ready to be trained.
-pub(super) struct Ready {
+/// Network and optimizer, ready for training.
+pub(super) struct PreparedNetwork {
     pub(super) network: Network,
     pub(super) optimizer: Optimizer,
-    /// For each parameter, whether it stays as it is.
+    /// Whether each parameter is frozen.
     pub(super) frozen: Vec<bool>,
 }
 
-/// The network of a task before its first step. All of it is a function of the task alone.
-pub(super) fn ready(task: &Task<'_>, told: &mut Told) -> Result<Ready, StageError> {
+/// Prepares the network of a task for its first step. The result is a function of the task only.
+pub(super) fn ready(task: &FitTask<'_>, told: &mut FitNotes) -> Result<PreparedNetwork, StageError> {
     let (settings, info) = (task.settings, &task.data.set.info);
     let mut network = Network::new(task.network, info.size as usize, info.classes.len(), task.streams)?;
     let random = match task.init {
@@ -59,60 +60,61 @@ pub(super) fn ready(task: &Task<'_>, told: &mut Told) -> Result<Ready, StageErro
         Some(gpu) => network.on(gpu),
         None => network,
     };
-    Ok(Ready { network, optimizer, frozen })
+    Ok(PreparedNetwork { network, optimizer, frozen })
 }
 
-/// What a load did, for the summary.
-fn tell(report: &LoadReport, told: &mut Told) {
+/// Notes what was loaded, for the summary.
+fn tell(report: &LoadReport, told: &mut FitNotes) {
     let mut say = |what: &str, names: &[String]| {
         if !names.is_empty() {
             told.starts.push((what.to_owned(), names.len(), names.join(", ")));
         }
     };
-    say("taken from the weights", &report.loaded);
+    say("loaded from the weights", &report.loaded);
     say("batch norms calibrated", &report.folded);
-    say("new: not in the weights", &report.missing);
-    say("new: other classes", &report.replaced);
-    say("not used", &report.unexpected);
+    say("initialised: not in the weights", &report.missing);
+    say("initialised: other classes", &report.replaced);
+    say("unused tensors of the weights", &report.unexpected);
 }
 
-/// What a load did, in one line for whoever watches.
+/// What was loaded, as one progress line.
 fn taken(weights: &Weights, report: &LoadReport) -> String {
     let rest = [
-        (report.missing.len(), "new"),
-        (report.replaced.len(), "new for other classes"),
-        (report.unexpected.len(), "not used"),
+        (report.missing.len(), "initialised"),
+        (report.replaced.len(), "initialised for other classes"),
+        (report.unexpected.len(), "unused"),
     ];
     let rest = rest.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
-    let without = if report.prefix.is_empty() { String::new() } else { format!("; names without `{}`", report.prefix) };
+    let without =
+        if report.prefix.is_empty() { String::new() } else { format!("; prefix `{}` removed", report.prefix) };
     let taken = counted(report.loaded.len() as u64, "tensor", "tensors");
-    format!("{}: {taken} taken{}{without}", weights.name(), rest.collect::<String>())
+    format!("{}: {taken} loaded{}{without}", weights.name(), rest.collect::<String>())
 }
 
-/// Training patches for calibration, the same whatever else changes.
-fn calibration(task: &Task<'_>) -> Result<Vec<candle_core::Tensor>, StageError> {
+/// Batches of training patches for calibration, independent of all other settings.
+fn calibration(task: &FitTask<'_>) -> Result<Vec<candle_core::Tensor>, StageError> {
     let draws = fixed(task, "calibration", task.settings.start.calibration);
     draws.chunks(task.settings.batch).map(|draws| on_tape(&task.data.plain(draws))).collect()
 }
 
-/// A fixed choice of training patches by seeded rank.
-pub(super) fn fixed(task: &Task<'_>, purpose: &str, count: usize) -> Vec<Draw> {
-    let Samples { set, .. } = task.data;
+/// Fixed random subset of the training patches, by seeded rank.
+pub(super) fn fixed(task: &FitTask<'_>, purpose: &str, count: usize) -> Vec<PatchDraw> {
+    let OpenPatchSet { set, .. } = task.data;
     let mut draws = task.data.all();
     by_rank(&mut draws, |draw| task.streams.rank(purpose, 0, &draw.id(set)));
     draws.truncate(count);
     draws
 }
 
-/// The head's bias at the log odds of each class among the patches of the first epoch. Half a patch is added to both counts, so
-/// that a class without positives has a value.
-fn prior_bias(task: &Task<'_>, network: &mut Network) -> Result<(), StageError> {
+/// Sets the bias of the head to the log odds of each class among the patches of the first epoch. Half a patch is added to both counts,
+/// so that it is defined for a class without positives.
+fn prior_bias(task: &FitTask<'_>, network: &mut Network) -> Result<(), StageError> {
     let set = &task.data.set;
     let odds = |count: &LabelCounts| libm::log((count.present as f64 + 0.5) / (count.absent as f64 + 0.5)) as f32;
     let bias: Vec<f32> = drawn(set, &task.settings.sampler, task.streams).iter().map(odds).collect();
     let Some(name) = network.head()?.1 else {
-        let text = "the network's last layer has no bias to start at the log odds";
-        return Err(StageError::input("no-bias", text).hint("drop `prior-bias`").field("start.prior-bias"));
+        let text = "the last layer of the network has no bias to set to the log odds";
+        return Err(StageError::input("no-bias", text).hint("remove `prior-bias`").field("start.prior-bias"));
     };
     network.set(&name, &bias)
 }
@@ -122,14 +124,14 @@ fn unknown_tensors(prefix: &str, settings: &Settings, network: &Network) -> Stag
     let mut groups: Vec<&str> =
         network.parameters().iter().filter_map(|parameter| parameter.name.split('.').next()).collect();
     groups.dedup();
-    let text = format!("the network has no tensor `{prefix}` and none below it");
+    let text = format!("no tensor of the network is called `{prefix}` or lies below it");
     let all = groups.join(", ");
     let begun: Vec<String> =
         groups.iter().filter(|group| group.starts_with(prefix)).map(|group| format!("`{group}`")).collect();
     let hint = match near(prefix, groups.iter().copied()) {
-        _ if !begun.is_empty() => format!("name whole parts: {}", begun.join(", ")),
-        Some(near) => format!("did you mean `{near}`? its parts are {all}"),
-        None => format!("its parts are {all}"),
+        _ if !begun.is_empty() => format!("use the full name of a part: {}", begun.join(", ")),
+        Some(near) => format!("did you mean `{near}`? the parts are {all}"),
+        None => format!("the parts are {all}"),
     };
     StageError::input("unknown-tensor", text).hint(hint).field(field)
 }

@@ -1,29 +1,29 @@
-//! Places of buffers in one block of memory: what is not in use at the same time may lie in the same place. Knows no buffer's content.
+//! Placement of buffers in one block of memory: buffers that are not in use at the same time may overlap. Knows no content.
 
-/// What the places of buffers are multiples of, bytes: of the widest loads, and more.
+/// Alignment of buffers, bytes; at least that of the widest loads.
 pub const ALIGNMENT: u64 = 256;
 
-/// A buffer and when it is used.
+/// Size and time of use of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Life {
-    /// Its size.
+pub struct Lifetime {
+    /// Size, bytes.
     pub bytes: u64,
-    /// The first call that uses it.
+    /// First call that uses it.
     pub first: usize,
-    /// The last one.
+    /// Last call that uses it.
     pub last: usize,
 }
 
-impl Life {
+impl Lifetime {
     fn meets(&self, other: &Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 }
 
-/// The place of each buffer, and the bytes of the block. The largest are placed first, each at the lowest place that is free while it
-/// is used; of equals the first. A function of the lives alone.
+/// Offset of each buffer, and size of the block, bytes. Places the largest buffers first (ties in order), each at the lowest offset that is
+/// free while it is in use.
 #[must_use]
-pub fn place(lives: &[Life]) -> (Vec<u64>, u64) {
+pub fn place(lives: &[Lifetime]) -> (Vec<u64>, u64) {
     let mut order: Vec<usize> = (0..lives.len()).collect();
     order.sort_by_key(|&at| (std::cmp::Reverse(lives[at].bytes), at));
     let mut places = vec![0; lives.len()];
@@ -58,8 +58,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_used_at_the_same_time_shares_its_place() {
-        let life = |bytes, first, last| Life { bytes, first, last };
+    fn buffers_that_are_not_in_use_at_the_same_time_overlap() {
+        let life = |bytes, first, last| Lifetime { bytes, first, last };
         let (places, total) = place(&[life(1000, 0, 1), life(512, 1, 2), life(1024, 2, 3)]);
         assert_eq!((places, total), (vec![0, 1024, 0], 1536));
     }
@@ -67,8 +67,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_two_buffers_in_use_overlap(lives in prop::collection::vec((1u64..5000, 0usize..40, 0usize..20), 1..60)) {
-            let lives: Vec<Life> =
-                lives.into_iter().map(|(bytes, first, long)| Life { bytes, first, last: first + long }).collect();
+            let lives: Vec<Lifetime> =
+                lives.into_iter().map(|(bytes, first, long)| Lifetime { bytes, first, last: first + long }).collect();
             let (places, total) = place(&lives);
             for (a, (one, from)) in lives.iter().zip(&places).enumerate() {
                 prop_assert!(from % ALIGNMENT == 0 && from + one.bytes <= total);

@@ -1,21 +1,21 @@
-//! Which device computes, and what it computes with, as a pipeline or a flag names them. Knows no driver.
+//! Device and precision, as a pipeline or a flag names them. Knows no driver.
 
 use std::fmt;
 
-/// Which device computes.
+/// Device to compute on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
-    /// A GPU where one works, else the processor.
+pub enum DeviceChoice {
+    /// A GPU if one works, otherwise the CPU.
     #[default]
     Auto,
-    /// The processor.
+    /// The CPU.
     Cpu,
-    /// A GPU of NVIDIA's.
+    /// An NVIDIA GPU.
     Cuda,
 }
 
-impl Choice {
-    /// By its name; anything else is `auto`.
+impl DeviceChoice {
+    /// Device of that name; `auto` for anything else.
     #[must_use]
     pub fn from_name(name: &str) -> Self {
         match name {
@@ -26,7 +26,7 @@ impl Choice {
     }
 }
 
-/// What is computed with. Parameters, their gradients, statistics and the optimizer are f32 in all of them.
+/// Numeric precision. Parameters, their gradients, statistics and the optimizer are f32 in all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {
     /// Single precision.
@@ -39,7 +39,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// By its name; anything else is `f32`.
+    /// Precision of that name; `f32` for anything else.
     #[must_use]
     pub fn from_name(name: &str) -> Self {
         match name {
@@ -49,7 +49,7 @@ impl Precision {
         }
     }
 
-    /// Its name.
+    /// Name of the precision.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,7 +59,7 @@ impl Precision {
         }
     }
 
-    /// Bytes of a stored value.
+    /// Size of a stored value, bytes.
     #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
@@ -68,7 +68,7 @@ impl Precision {
         }
     }
 
-    /// The channels that an image of so many is padded to, so that a convolution reads 16 bytes at a time.
+    /// Number of channels after padding, so that a convolution reads 16 bytes at a time.
     #[must_use]
     pub const fn padded(self, channels: usize) -> usize {
         channels.next_multiple_of(16 / self.bytes())

@@ -1,20 +1,20 @@
-//! The kernels' text, their names, and what a launch is given. Executes nothing.
+//! Source of the GPU kernels, their names, and the arguments of a launch. Executes nothing.
 
 use super::Precision;
 
-/// The text of all kernels.
+/// Source of all kernels.
 pub const SOURCE: &str = include_str!("kernels.cu");
 
-/// Threads of a block.
+/// Threads per block.
 pub const THREADS: usize = 256;
 
-/// What every kernel is given, by value; `struct Arguments` of the text. What stands where is said there.
+/// Arguments of every kernel, passed by value: `struct Arguments` of the source, which documents their meaning.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Arguments {
-    /// Addresses; 0 for none.
+pub struct KernelArguments {
+    /// Addresses; 0 if unused.
     pub p: [u64; 12],
-    /// Numbers whose rounding to f32 would show.
+    /// Numbers that need more precision than f32.
     pub d: [f64; 4],
     /// Counts.
     pub n: [i32; 20],
@@ -22,8 +22,8 @@ pub struct Arguments {
     pub f: [f32; 12],
 }
 
-/// The compiler's options for a precision, but for the architecture. Without fused multiply-add the order of roundings is that of
-/// the text, so that the processor gives the same bytes.
+/// Compiler options for a precision, except the architecture. Without fused multiply-add, roundings occur in source order, so that the
+/// CPU gives the same bytes.
 #[must_use]
 pub fn options(precision: Precision) -> Vec<&'static str> {
     let mut options = vec!["--fmad=false", "--std=c++17"];
@@ -35,16 +35,16 @@ pub fn options(precision: Precision) -> Vec<&'static str> {
 
 macro_rules! kernels {
     ($($variant:ident $name:literal,)*) => {
-        /// A kernel of the text.
+        /// Kernel of the source.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[expect(missing_docs, reason = "the text says what each does")]
+        #[expect(missing_docs, reason = "the source documents each")]
         pub enum Kernel { $($variant),* }
 
         impl Kernel {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// Its name in the text.
+            /// Name in the source.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_and_the_list_name_the_same_kernels() {
+    fn the_source_and_the_list_name_the_same_kernels() {
         let named = |line: &'static str| line.strip_prefix("KERNEL(").and_then(|rest| rest.split(')').next());
         let text: Vec<&str> = SOURCE.lines().filter_map(named).collect();
         let list: Vec<&str> = Kernel::ALL.iter().map(|kernel| kernel.name()).collect();

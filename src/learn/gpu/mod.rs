@@ -1,6 +1,6 @@
-//! What a graphics card does for a network: memory, launches of our kernels, convolutions. Knows no network and no driver.
+//! GPU interface for networks: memory, kernel launches, convolutions. Knows no network and no driver.
 //!
-//! [`Gpu`] is the seam: behind it stands a card, or in tests the processor, which executes the same kernels compiled as C++.
+//! [`Gpu`] is implemented by a GPU, and in tests by the CPU, which executes the same kernels compiled as C++.
 
 pub mod arena;
 mod choice;
@@ -10,118 +10,118 @@ mod kernel;
 mod open;
 
 use super::kernels::Begin;
-use super::kernels::conv::ConvShape;
+use super::kernels::shape::ConvShape;
 use crate::stage::StageError;
 
-pub use choice::{Choice, Precision};
-pub use kernel::{Arguments, Kernel, SOURCE, THREADS, options};
-pub use open::{Opened, class, open};
+pub use choice::{DeviceChoice, Precision};
+pub use kernel::{Kernel, KernelArguments, SOURCE, THREADS, options};
+pub use open::{OpenedDevice, open, target};
 
-/// A card, and all that was planned and allocated on it; freed with it. Everything happens in the order of the calls.
+/// GPU with all memory and plans on it, which are freed with it. All work happens in the order of the calls.
 pub trait Gpu: Send {
-    /// What results computed on it are recorded as: `cuda-sm90-cudnn91900-bf16`.
-    fn class(&self) -> String;
+    /// Target recorded for results computed on it: `cuda-sm90-cudnn91900-bf16`.
+    fn target(&self) -> String;
 
-    /// What is computed with.
+    /// Numeric precision.
     fn precision(&self) -> Precision;
 
-    /// Bytes that could be allocated now.
+    /// Free memory, bytes.
     ///
     /// # Errors
-    /// What the driver says, as of every method.
+    /// Errors of the driver, as for every method.
     fn room(&mut self) -> Result<u64, StageError>;
 
-    /// Memory of that many bytes with any content; its address.
+    /// Allocates memory with arbitrary content; returns its address.
     ///
     /// # Errors
-    /// Where there is not as much.
+    /// If there is not enough memory.
     fn allocate(&mut self, bytes: u64) -> Result<u64, StageError>;
 
-    /// Gives memory back that [`Gpu::allocate`] gave.
+    /// Frees memory from [`Gpu::allocate`].
     ///
     /// # Errors
-    /// What the driver says.
+    /// Errors of the driver.
     fn free(&mut self, address: u64) -> Result<(), StageError>;
 
-    /// Fills with zeros.
+    /// Fills memory with zeros.
     ///
     /// # Errors
-    /// What the driver says.
+    /// Errors of the driver.
     fn clear(&mut self, address: u64, bytes: u64) -> Result<(), StageError>;
 
-    /// Copies to the card.
+    /// Copies bytes to the GPU.
     ///
     /// # Errors
-    /// What the driver says.
+    /// Errors of the driver.
     fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), StageError>;
 
-    /// Copies from the card, after all that was launched before.
+    /// Copies bytes from the GPU after all earlier launches.
     ///
     /// # Errors
-    /// What the driver says; errors of earlier launches may appear here.
+    /// Errors of the driver, including those of earlier launches.
     fn read(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), StageError>;
 
     /// Launches a kernel over that many threads.
     ///
     /// # Errors
-    /// What the driver says.
-    fn launch(&mut self, kernel: Kernel, threads: usize, arguments: &Arguments) -> Result<(), StageError>;
+    /// Errors of the driver.
+    fn launch(&mut self, kernel: Kernel, threads: usize, arguments: &KernelArguments) -> Result<(), StageError>;
 
-    /// Plans a convolution of `images` images by the card's own library, where that has deterministic algorithms for all
-    /// `directions`; else our kernels compute it.
+    /// Plans a convolution of `images` images by the vendor library; [`None`] if it lacks a deterministic algorithm for one of
+    /// `directions`, so that macula's own kernels must compute it.
     ///
     /// # Errors
-    /// What the library says.
+    /// Errors of the library.
     fn plan(
         &mut self,
         shape: ConvShape,
         images: usize,
         directions: &[Direction],
-    ) -> Result<Option<Planned>, StageError>;
+    ) -> Result<Option<PlannedConvolution>, StageError>;
 
-    /// Executes a direction of a planned convolution: of the image, the kernel (out x k x k x in) and the output, the one that
-    /// `direction` names is written, or added to.
+    /// Executes one direction of a planned convolution: of image, kernel (out x k x k x in) and output, writes or adds to the one that
+    /// `direction` names.
     ///
     /// # Errors
-    /// What the library says.
-    fn convolve(&mut self, run: &Convolve) -> Result<(), StageError>;
+    /// Errors of the library.
+    fn convolve(&mut self, run: &ConvolutionCall) -> Result<(), StageError>;
 }
 
-/// What is computed of a convolution.
+/// Direction of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
-    /// The output.
+    /// Computes the output.
     Forward,
-    /// The gradient of the image.
+    /// Computes the gradient of the image.
     Image,
-    /// The gradient of the kernel.
+    /// Computes the gradient of the kernel.
     Kernel,
 }
 
-/// A planned convolution.
+/// Planned convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Planned {
-    /// For [`Convolve::id`].
+pub struct PlannedConvolution {
+    /// For [`ConvolutionCall::id`].
     pub id: usize,
-    /// Bytes that it works in.
+    /// Workspace, bytes.
     pub workspace: u64,
 }
 
-/// One execution of a planned convolution. All but `id` and `direction` are addresses.
+/// Execution of a planned convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Convolve {
-    /// Of [`Planned`].
+pub struct ConvolutionCall {
+    /// Id of the [`PlannedConvolution`].
     pub id: usize,
-    /// What is computed.
+    /// Direction to compute.
     pub direction: Direction,
-    /// The image or its gradient, N x H x W x C.
+    /// Address of the image or its gradient, N x H x W x C.
     pub image: u64,
-    /// The kernel or its gradient, out x k x k x in.
+    /// Address of the kernel or its gradient, out x k x k x in.
     pub kernel: u64,
-    /// The output or its gradient, N x H x W x out.
+    /// Address of the output or its gradient, N x H x W x out.
     pub output: u64,
-    /// Memory of [`Planned::workspace`] bytes.
+    /// Address of [`PlannedConvolution::workspace`] bytes.
     pub workspace: u64,
-    /// Whether the result is added to what is there.
+    /// Whether the result is added to what the target holds.
     pub begin: Begin,
 }

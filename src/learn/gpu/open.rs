@@ -1,50 +1,52 @@
-//! From what a pipeline asks for to the device that computes, and what is said about it. Knows no network.
+//! Selection of the device that a pipeline asks for. Knows no network.
 
-use super::{Choice, Gpu, Precision};
+use super::{DeviceChoice, Gpu, Precision};
 use crate::learn::kernels;
 use crate::stage::StageError;
 
-/// The device that computes.
-pub struct Opened {
-    /// The card; none where the processor computes.
+/// Device to compute on.
+pub struct OpenedDevice {
+    /// The GPU; [`None`] for the CPU.
     pub gpu: Option<Box<dyn Gpu>>,
-    /// What people should know.
+    /// Message for the user.
     pub said: Option<String>,
 }
 
-/// The device for a choice.
+/// Opens the device for a choice.
 ///
 /// # Errors
-/// [`StageError::Input`] where a GPU is asked for and none works, or the processor is to compute with what it has not.
-pub fn open(choice: Choice, precision: Precision) -> Result<Opened, StageError> {
+/// [`StageError::Input`] if a GPU is requested and none works, or the CPU does not support the precision.
+pub fn open(choice: DeviceChoice, precision: Precision) -> Result<OpenedDevice, StageError> {
     let why = match (choice, found(precision)) {
-        (Choice::Cpu, _) => None,
+        (DeviceChoice::Cpu, _) => None,
         (_, Ok(card)) => return card.opened(precision),
-        (Choice::Cuda, Err((why, hint))) => return Err(StageError::input("no-gpu", why).hint(hint).field("device")),
-        (Choice::Auto, Err((why, _))) => Some(why),
+        (DeviceChoice::Cuda, Err((why, hint))) => {
+            return Err(StageError::input("no-gpu", why).hint(hint).field("device"));
+        }
+        (DeviceChoice::Auto, Err((why, _))) => Some(why),
     };
     if precision != Precision::F32 {
         let text = match why {
-            Some(why) => format!("`precision {precision}` needs a GPU, and {why}"),
-            None => format!("`precision {precision}` is a GPU's, and the processor is to compute"),
+            Some(why) => format!("`precision {precision}` needs a GPU: {why}"),
+            None => format!("`precision {precision}` needs a GPU, but `device cpu` is set"),
         };
-        return Err(StageError::input("no-gpu", text).hint("say `precision f32`").field("precision"));
+        return Err(StageError::input("no-gpu", text).hint("set `precision f32`").field("precision"));
     }
-    // Without the feature nobody expects a GPU.
-    let said = why.filter(|_| cfg!(feature = "cuda")).map(|why| format!("the processor computes: {why}"));
-    Ok(Opened { gpu: None, said })
+    // Without the feature no GPU is expected, so nothing is reported.
+    let said = why.filter(|_| cfg!(feature = "cuda")).map(|why| format!("computing on the CPU: {why}"));
+    Ok(OpenedDevice { gpu: None, said })
 }
 
-/// The class that results are recorded in where that is chosen.
+/// Target recorded for results computed with a choice.
 #[must_use]
-pub fn class(choice: Choice, precision: Precision) -> String {
+pub fn target(choice: DeviceChoice, precision: Precision) -> String {
     match (choice, found(precision)) {
-        (Choice::Auto | Choice::Cuda, Ok(card)) => card.class(precision),
-        _ => kernels::path(),
+        (DeviceChoice::Auto | DeviceChoice::Cuda, Ok(card)) => card.target(precision),
+        _ => kernels::target(),
     }
 }
 
-/// The card that works with a precision, or why there is none and what helps. Looked for once a process.
+/// GPU that supports a precision, or why there is none and a hint. Searched once per process.
 #[cfg(feature = "cuda")]
 fn found(precision: Precision) -> Result<Card, (String, String)> {
     use std::sync::OnceLock;
@@ -59,22 +61,22 @@ struct Card(super::cuda::Card);
 
 #[cfg(feature = "cuda")]
 impl Card {
-    fn class(&self, precision: Precision) -> String {
-        self.0.class(precision)
+    fn target(&self, precision: Precision) -> String {
+        self.0.target(precision)
     }
 
-    fn opened(&self, precision: Precision) -> Result<Opened, StageError> {
+    fn opened(&self, precision: Precision) -> Result<OpenedDevice, StageError> {
         let (a, b, c) = self.0.cudnn_version;
-        let said = format!("{} computes, with cuDNN {a}.{b}.{c}, in {precision}", self.0.name);
-        Ok(Opened { gpu: Some(Box::new(self.0.open(precision)?)), said: Some(said) })
+        let said = format!("computing on {} with cuDNN {a}.{b}.{c}, in {precision}", self.0.name);
+        Ok(OpenedDevice { gpu: Some(Box::new(self.0.open(precision)?)), said: Some(said) })
     }
 }
 
-/// Without the feature there is none.
+/// Reason why there is no GPU without the feature.
 #[cfg(not(feature = "cuda"))]
 fn found(_: Precision) -> Result<Card, (String, String)> {
-    let hint = "build it with `cargo build --release --features cuda`, or say `device cpu`";
-    Err(("this macula was built without CUDA".to_owned(), hint.to_owned()))
+    let hint = "build it with `cargo build --release --features cuda`, or set `device cpu`";
+    Err(("this macula was built without CUDA support".to_owned(), hint.to_owned()))
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -82,11 +84,11 @@ enum Card {}
 
 #[cfg(not(feature = "cuda"))]
 impl Card {
-    fn class(&self, _: Precision) -> String {
+    fn target(&self, _: Precision) -> String {
         match *self {}
     }
 
-    fn opened(&self, _: Precision) -> Result<Opened, StageError> {
+    fn opened(&self, _: Precision) -> Result<OpenedDevice, StageError> {
         match *self {}
     }
 }

@@ -1,11 +1,11 @@
-//! Means of a fixed count of parts, whatever the size of the images. Knows no network.
+//! Adaptive average pooling: means of a fixed number of parts, whatever the size of the images. Knows no network.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-/// Images of one size, cut into `side` x `side` parts as torch's `AdaptiveAvgPool2d` cuts them: part i of n goes from
-/// floor(i length / n) to ceil((i + 1) length / n), so parts may overlap, and more parts than pixels repeat them.
+/// Partition of images of one size into `side` x `side` parts, as in torch's `AdaptiveAvgPool2d`: part i of n spans
+/// floor(i length / n) to ceil((i + 1) length / n), so parts may overlap, and pixels repeat if there are more parts than pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
     /// Height of the input, px.
@@ -18,13 +18,13 @@ pub struct Parts {
     pub side: usize,
 }
 
-/// The pixels of part `at` of `parts` along an axis of `length`.
+/// Pixels of part `at` of `parts` along an axis of `length`.
 fn part(at: usize, parts: usize, length: usize) -> Range<usize> {
     at * length / parts..((at + 1) * length).div_ceil(parts)
 }
 
 impl Parts {
-    /// The pixels of each output, in the order of the outputs.
+    /// Number of pixels of output `at`, and the pixels.
     fn pixels(self, at: usize) -> (usize, impl Iterator<Item = usize>) {
         let (rows, columns) =
             (part(at / self.side, self.side, self.height), part(at % self.side, self.side, self.width));

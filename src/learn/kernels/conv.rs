@@ -1,104 +1,43 @@
 //! Convolutions over N x H x W x C with square kernels, and linear layers as convolutions of single pixels. They know no
 //! network and keep no parameters.
 //!
-//! Kernels lie as k x k x in/groups x out. Nothing is unrolled into columns: the micro-kernels read the rows of the product
-//! where they lie in the images (Dukhan 2019, "The indirect convolution algorithm"). Forward, every output pixel is a row of
-//! taps. Backward, the input's pixels are split by their phase under the stride, and each phase is a convolution of stride 1
-//! over the output's gradient with the taps that reach it.
+//! The layout of kernels is k x k x in/groups x out. There is no im2col: micro-kernels read the rows of the product in place from the
+//! images (Dukhan 2019, "The indirect convolution algorithm"). In the forward pass, every output pixel is a row of taps. In the backward
+//! pass, the pixels of the input are split by their phase under the stride, and each phase is a convolution of stride 1 over the
+//! gradient of the output with the taps that reach it.
 
 use rayon::prelude::*;
 
 use super::direct;
-use super::gather::{Begin, Finish, Gather, OUTSIDE, Rectify, panels};
-use super::micro::COLUMNS;
+use super::gather::{Finish, Gather, OUTSIDE};
 use super::moments::Moments;
-use super::shared::{Pool, Shared};
-use super::winograd::{Way, Winograd};
+use super::shape::{Begin, COLUMNS, ConvShape, Epilogue, panels};
+use super::shared::{BufferPool, SharedBuffer};
+use super::winograd::{KernelUse, Winograd};
 
-/// A convolution of images of one size.
+/// Convolution prepared for images of one size.
 #[derive(Debug)]
 pub struct Conv {
-    /// Its shape.
+    /// Shape.
     pub shape: ConvShape,
     forward: Gather,
-    /// For each phase: the taps that reach it and where they lie in the output's gradient.
+    /// Taps that reach each phase, and where they lie in the gradient of the output.
     backward: Vec<(Vec<usize>, Gather)>,
-    /// Whether the images are copied with their padding first, so that a kernel's row is one part.
+    /// Whether images are first copied with padding, so that a row of the kernel is one part.
     padded: bool,
-    /// Forward and back by fewer multiplications, where the shape allows.
+    /// Winograd algorithm for the forward and the backward pass, if the shape allows it.
     winograd: [Option<Winograd>; 2],
 }
 
-/// The shape of a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConvShape {
-    /// Height of the input, px.
-    pub height: usize,
-    /// Width of the input, px.
-    pub width: usize,
-    /// Channels of the input.
-    pub channels: usize,
-    /// Channels of the output.
-    pub out: usize,
-    /// Side of the kernel, px.
-    pub kernel: usize,
-    /// Stride, px.
-    pub stride: usize,
-    /// Zero padding on each side, px.
-    pub padding: usize,
-    /// Steps between the taps of the kernel, px; 1 is an ordinary convolution.
-    pub dilation: usize,
-    /// Groups.
-    pub groups: usize,
-}
-
-impl ConvShape {
-    /// A linear layer from `channels` to `out` features.
-    #[must_use]
-    pub fn linear(channels: usize, out: usize) -> Self {
-        Self { height: 1, width: 1, channels, out, kernel: 1, stride: 1, padding: 0, dilation: 1, groups: 1 }
-    }
-
-    /// Height and width of the output, px.
-    #[must_use]
-    pub fn outputs(&self) -> (usize, usize) {
-        let out = |side: usize| (side + 2 * self.padding - self.reach()) / self.stride + 1;
-        (out(self.height), out(self.width))
-    }
-
-    /// Pixels from the first tap of the kernel to its last, both counted.
-    #[must_use]
-    pub fn reach(&self) -> usize {
-        self.dilation * (self.kernel - 1) + 1
-    }
-
-    /// Floats of the kernel.
-    #[must_use]
-    pub fn weights(&self) -> usize {
-        self.kernel * self.kernel * self.channels / self.groups * self.out
-    }
-}
-
-/// A kernel packed for the forward product.
+/// Kernel packed for the forward product.
 #[derive(Clone, Debug)]
 pub struct Packed(Vec<f32>);
 
-/// What follows a convolution at once.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct After<'a> {
-    /// A bias per output channel.
-    pub bias: Option<&'a [f32]>,
-    /// A residual of the output's shape.
-    pub extra: Option<&'a [f32]>,
-    /// A rectifier.
-    pub rectify: Rectify,
-}
-
 impl Conv {
-    /// Prepares a convolution of that shape.
+    /// Prepares a convolution.
     #[must_use]
     pub fn new(shape: ConvShape) -> Self {
-        // With few channels a tap is too short for the inner loop; the taps of a kernel's row lie side by side.
+        // With few channels a tap is too short for the inner loop, so the adjacent taps of a kernel row are merged.
         let merged = shape.groups == 1 && shape.dilation == 1 && shape.kernel > 1 && shape.channels < 16;
         let padded = merged && shape.padding > 0;
         let winograd = [Winograd::new(&shape), Winograd::back(&shape)];
@@ -117,12 +56,12 @@ impl Conv {
 
     /// Packs a kernel for [`Conv::forward`].
     #[must_use]
-    pub fn pack(&self, kernel: &[f32], pool: &Pool) -> Packed {
+    pub fn pack(&self, kernel: &[f32], pool: &BufferPool) -> Packed {
         if self.shape.groups > 1 {
             return Packed(kernel.to_vec());
         }
         if let [Some(winograd), _] = &self.winograd {
-            return Packed(winograd.pack(kernel, Way::Forward, pool));
+            return Packed(winograd.pack(kernel, KernelUse::Forward, pool));
         }
         let (out, depth) = (self.shape.out, self.forward.depth());
         let mut packed = pool.take(panels(out) * depth * COLUMNS);
@@ -136,15 +75,15 @@ impl Conv {
         Packed(packed)
     }
 
-    /// `y` = x convolved with the kernel, then `after`. The sums of y's channels and of their squares go to `moments`.
+    /// `y` = x convolved with the kernel, then `after`. Sums and sums of squares of the channels of y go to `moments`.
     pub fn forward(
         &self,
         x: &[f32],
         kernel: &Packed,
-        after: After,
+        after: Epilogue,
         y: &mut [f32],
         moments: Option<&mut Moments>,
-        pool: &Pool,
+        pool: &BufferPool,
     ) {
         if self.shape.groups > 1 {
             direct::forward(&self.shape, x, &kernel.0, after, y);
@@ -167,14 +106,14 @@ impl Conv {
         });
     }
 
-    /// `dx` = (what it holds +) the gradient of the input, from that of the output.
-    pub fn input_gradient(&self, dy: &[f32], kernel: &[f32], begin: Begin, dx: &mut [f32], pool: &Pool) {
+    /// `dx` (+)= the gradient of the input, from that of the output.
+    pub fn input_gradient(&self, dy: &[f32], kernel: &[f32], begin: Begin, dx: &mut [f32], pool: &BufferPool) {
         if self.shape.groups > 1 {
             direct::input_gradient(&self.shape, dy, kernel, begin, dx);
             return;
         }
         if let [_, Some(winograd)] = &self.winograd {
-            let packed = winograd.pack(kernel, Way::Back, pool);
+            let packed = winograd.pack(kernel, KernelUse::Back, pool);
             winograd.product(dy, &packed, dx, Finish { start: begin, ..Finish::default() }, None, pool);
             return pool.give(packed);
         }
@@ -189,8 +128,8 @@ impl Conv {
         }
     }
 
-    /// The gradient of the kernel, from the input and the output's gradient.
-    pub fn kernel_gradient(&self, x: &[f32], dy: &[f32], dkernel: &mut [f32], pool: &Pool) {
+    /// `dkernel` = the gradient of the kernel, from the input and the gradient of the output.
+    pub fn kernel_gradient(&self, x: &[f32], dy: &[f32], dkernel: &mut [f32], pool: &BufferPool) {
         if self.shape.groups > 1 {
             direct::kernel_gradient(&self.shape, x, dy, dkernel, pool);
             return;
@@ -201,8 +140,8 @@ impl Conv {
         self.with_images(x, pool, |images| self.forward.transposed(images, dy, self.shape.out, dkernel, pool));
     }
 
-    /// Calls `work` with the images, padded where the taps need it.
-    fn with_images(&self, x: &[f32], pool: &Pool, work: impl FnOnce(&[f32])) {
+    /// Calls `work` with the images, padded if the taps need it.
+    fn with_images(&self, x: &[f32], pool: &BufferPool, work: impl FnOnce(&[f32])) {
         if !self.padded {
             return work(x);
         }
@@ -229,21 +168,21 @@ impl Conv {
 
     /// Packs the given taps of a kernel with inputs as columns and outputs as depth.
     #[expect(unsafe_code, reason = "panels are filled by several threads, tap by tap")]
-    fn pack_transposed(&self, kernel: &[f32], taps: &[usize], pool: &Pool) -> Vec<f32> {
+    fn pack_transposed(&self, kernel: &[f32], taps: &[usize], pool: &BufferPool) -> Vec<f32> {
         let ConvShape { channels, out, .. } = self.shape;
         let depth = taps.len() * out;
         let mut packed = pool.take(panels(channels) * depth * COLUMNS);
-        let shared = Shared::new(&mut packed);
+        let shared = SharedBuffer::new(&mut packed);
         (0..panels(channels) * taps.len()).into_par_iter().for_each(|index| {
             let (panel, at) = (index / taps.len(), index % taps.len());
-            // SAFETY: each panel and tap belongs to one task alone.
+            // SAFETY: each panel and tap belongs to one task only.
             let packed = unsafe { shared.part((panel * depth + at * out) * COLUMNS, out * COLUMNS) };
             let width = (channels - panel * COLUMNS).min(COLUMNS);
             let kernel = &kernel[(taps[at] * channels + panel * COLUMNS) * out..][..width * out];
             if width < COLUMNS {
                 packed.fill(0.0);
             }
-            // Sixteen outputs at a time, so that the lines written stay in the first cache.
+            // Sixteen outputs at a time, so that the cache lines written stay in the L1 cache.
             for (piece, packed) in packed.chunks_mut(16 * COLUMNS).enumerate() {
                 for (column, kernel) in kernel.chunks_exact(out).enumerate() {
                     for (packed, weight) in packed.chunks_exact_mut(COLUMNS).zip(&kernel[piece * 16..]) {
@@ -257,8 +196,8 @@ impl Conv {
 }
 
 impl Packed {
-    /// Gives its buffer back.
-    pub fn recycle(self, pool: &Pool) {
+    /// Returns its buffer to the pool.
+    pub fn recycle(self, pool: &BufferPool) {
         pool.give(self.0);
     }
 }
@@ -269,7 +208,7 @@ impl Gather {
     }
 }
 
-/// Every tap of the kernel is a part of all input channels.
+/// Gather in which every tap of the kernel is one part with all input channels.
 fn taps_of_kernel(shape: &ConvShape) -> Gather {
     let (rows, columns) = shape.outputs();
     let mut offsets = Vec::with_capacity(shape.kernel * shape.kernel * rows * columns);
@@ -294,7 +233,7 @@ fn taps_of_kernel(shape: &ConvShape) -> Gather {
     }
 }
 
-/// Every row of the kernel is a part, in images that were padded.
+/// Gather in which every row of the kernel is one part, for padded images.
 fn rows_of_kernel(shape: &ConvShape) -> Gather {
     let (rows, columns) = shape.outputs();
     let width = shape.width + 2 * shape.padding;
@@ -315,16 +254,16 @@ fn rows_of_kernel(shape: &ConvShape) -> Gather {
     }
 }
 
-/// The input's pixels by their phase under the stride, each with the taps that reach them.
+/// Pixels of the input by their phase under the stride, with the taps that reach each phase.
 fn phases(shape: &ConvShape) -> Vec<(Vec<usize>, Gather)> {
     let (rows, columns) = shape.outputs();
-    // The taps along one axis that reach a phase: those with (at + padding - their place) divisible by the stride.
+    // Taps along one axis that reach a phase: those with (at + padding - their offset) divisible by the stride.
     let reach = |phase: usize| {
         (0..shape.kernel).filter(move |tap| {
             (phase + shape.padding + shape.stride * shape.reach() - tap * shape.dilation).is_multiple_of(shape.stride)
         })
     };
-    // The output that a tap comes from, if there is one.
+    // Output that a tap comes from, if there is one.
     let from = |at: usize, tap: usize, count: usize| {
         let reached = (at + shape.padding).checked_sub(tap * shape.dilation)? / shape.stride;
         (reached < count).then_some(reached)
@@ -360,7 +299,7 @@ fn phases(shape: &ConvShape) -> Vec<(Vec<usize>, Gather)> {
     phases
 }
 
-/// All pairs, the second running fastest.
+/// All pairs, the second index running fastest.
 fn pairs(first: usize, second: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..first).flat_map(move |a| (0..second).map(move |b| (a, b)))
 }

@@ -1,29 +1,29 @@
-//! Convolutions of each channel by itself, over all channels at once. They know no groups of several channels.
+//! Depthwise convolutions. They know no groups of several channels.
 //!
-//! A pixel of the result is a sum over taps of a pixel of the source times a row of the kernel, channel by channel; forward the
-//! source is the input, backward the output's gradient. The sums of 32 channels stay in registers over all taps. These are
-//! plain loops: the same bytes on every path.
+//! A pixel of the result is a sum over taps of a source pixel times a row of the kernel, channel by channel; the source is the input in
+//! the forward pass and the gradient of the output in the backward pass. The sums of 32 channels stay in registers over all taps. These
+//! are plain loops, which give the same bytes on every target.
 
 use rayon::prelude::*;
 
-use super::conv::{After, ConvShape};
-use super::gather::{Begin, Bounds, add_chunks};
-use super::shared::Pool;
+use super::gather::add_chunks;
+use super::shape::{Begin, Bounds, ConvShape, Epilogue};
+use super::shared::BufferPool;
 use super::vector::vectorised;
 
-/// Independent pieces that a kernel's gradient is cut into, for as many threads.
+/// Number of independent parts of the gradient of a kernel, for as many threads.
 const PIECES: usize = 16;
 
-/// For each place along one axis of a result: the taps that reach it, each with the place in the source that it reads.
-type Axis = Vec<Vec<(usize, usize)>>;
+/// Taps that reach each position along one axis of a result, with the source position that each reads.
+type AxisTaps = Vec<Vec<(usize, usize)>>;
 
-/// Whether each channel is a group of its own, with one output.
+/// Whether each channel is its own group, with one output.
 pub(super) fn is_depthwise(shape: &ConvShape) -> bool {
     shape.groups == shape.channels && shape.groups == shape.out
 }
 
-/// The taps of the outputs along an axis of the input, `side` px long.
-fn reads(shape: &ConvShape, side: usize, outputs: usize) -> Axis {
+/// Taps of the outputs along an axis of the input, `side` px long.
+fn reads(shape: &ConvShape, side: usize, outputs: usize) -> AxisTaps {
     let place = |at: usize, tap: usize| {
         let place = (at * shape.stride + tap * shape.dilation).checked_sub(shape.padding)?;
         (place < side).then_some((tap, place))
@@ -31,8 +31,8 @@ fn reads(shape: &ConvShape, side: usize, outputs: usize) -> Axis {
     (0..outputs).map(|at| (0..shape.kernel).filter_map(|tap| place(at, tap)).collect()).collect()
 }
 
-/// The taps by which the pixels of an axis, `side` px long, are read.
-fn read_by(shape: &ConvShape, side: usize, outputs: usize) -> Axis {
+/// Taps that read the pixels of an axis, `side` px long.
+fn read_by(shape: &ConvShape, side: usize, outputs: usize) -> AxisTaps {
     let place = |at: usize, tap: usize| {
         let from = (at + shape.padding).checked_sub(tap * shape.dilation)?;
         (from.is_multiple_of(shape.stride) && from / shape.stride < outputs).then_some((tap, from / shape.stride))
@@ -41,10 +41,10 @@ fn read_by(shape: &ConvShape, side: usize, outputs: usize) -> Axis {
 }
 
 /// As [`super::conv::Conv::forward`].
-pub(super) fn forward(shape: &ConvShape, x: &[f32], kernel: &[f32], after: After, y: &mut [f32]) {
+pub(super) fn forward(shape: &ConvShape, x: &[f32], kernel: &[f32], after: Epilogue, y: &mut [f32]) {
     let (rows, columns) = shape.outputs();
     let axes = [reads(shape, shape.height, rows), reads(shape, shape.width, columns)];
-    let source = Source { pixels: x, height: shape.height, width: shape.width };
+    let source = SourceImages { pixels: x, height: shape.height, width: shape.width };
     convolve(shape, &axes, &source, kernel, after, Begin::Fresh, y);
 }
 
@@ -52,12 +52,12 @@ pub(super) fn forward(shape: &ConvShape, x: &[f32], kernel: &[f32], after: After
 pub(super) fn input_gradient(shape: &ConvShape, dy: &[f32], kernel: &[f32], begin: Begin, dx: &mut [f32]) {
     let (rows, columns) = shape.outputs();
     let axes = [read_by(shape, shape.height, rows), read_by(shape, shape.width, columns)];
-    let source = Source { pixels: dy, height: rows, width: columns };
-    convolve(shape, &axes, &source, kernel, After::default(), begin, dx);
+    let source = SourceImages { pixels: dy, height: rows, width: columns };
+    convolve(shape, &axes, &source, kernel, Epilogue::default(), begin, dx);
 }
 
 /// Images that a result is summed from.
-struct Source<'a> {
+struct SourceImages<'a> {
     pixels: &'a [f32],
     height: usize,
     width: usize,
@@ -65,17 +65,17 @@ struct Source<'a> {
 
 fn convolve(
     shape: &ConvShape,
-    [rows, columns]: &[Axis; 2],
-    source: &Source,
+    [rows, columns]: &[AxisTaps; 2],
+    source: &SourceImages,
     kernel: &[f32],
-    after: After,
+    after: Epilogue,
     begin: Begin,
     out: &mut [f32],
 ) {
     let channels = shape.channels;
     let (image, row) = (source.height * source.width * channels, columns.len() * channels);
     out.par_chunks_mut(row).enumerate().for_each(|(index, out)| {
-        let job = Row {
+        let job = RowJob {
             image: &source.pixels[index / rows.len() * image..][..image],
             width: source.width,
             kernel,
@@ -92,14 +92,14 @@ fn convolve(
     });
 }
 
-/// One row of a result.
-struct Row<'a> {
+/// Job that computes one row of a result.
+struct RowJob<'a> {
     image: &'a [f32],
     width: usize,
     kernel: &'a [f32],
     side: usize,
     rows: &'a [(usize, usize)],
-    columns: &'a Axis,
+    columns: &'a AxisTaps,
     channels: usize,
     bias: Option<&'a [f32]>,
     extra: Option<&'a [f32]>,
@@ -108,7 +108,7 @@ struct Row<'a> {
 }
 
 vectorised! {
-    fn convolve_row(job: &Row, out: &mut [f32]) {
+    fn convolve_row(job: &RowJob, out: &mut [f32]) {
         let c = job.channels;
         let mut parts: Vec<(&[f32], &[f32])> = Vec::with_capacity(job.side * job.side);
         for (at, (columns, out)) in job.columns.iter().zip(out.chunks_exact_mut(c)).enumerate() {
@@ -135,10 +135,10 @@ vectorised! {
     }
 }
 
-/// Channels `from..from + L` of pixel `at` of a row.
+/// Computes channels `from..from + L` of pixel `at` of a row.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
-fn finish<const L: usize>(job: &Row, parts: &[(&[f32], &[f32])], at: usize, from: usize, out: &mut [f32]) {
+fn finish<const L: usize>(job: &RowJob, parts: &[(&[f32], &[f32])], at: usize, from: usize, out: &mut [f32]) {
     let Some(out) = out[from..].first_chunk_mut::<L>() else { return };
     let mut sums = if job.begin == Begin::Add { *out } else { [0.0; L] };
     for (x, weights) in parts {
@@ -159,7 +159,7 @@ fn finish<const L: usize>(job: &Row, parts: &[(&[f32], &[f32])], at: usize, from
 }
 
 /// As [`super::conv::Conv::kernel_gradient`].
-pub(super) fn kernel_gradient(shape: &ConvShape, x: &[f32], dy: &[f32], dkernel: &mut [f32], pool: &Pool) {
+pub(super) fn kernel_gradient(shape: &ConvShape, x: &[f32], dy: &[f32], dkernel: &mut [f32], pool: &BufferPool) {
     let (rows, columns) = shape.outputs();
     let (source, target) = (shape.height * shape.width * shape.channels, rows * columns * shape.out);
     let images = x.len() / source;
@@ -179,10 +179,10 @@ pub(super) fn kernel_gradient(shape: &ConvShape, x: &[f32], dy: &[f32], dkernel:
     pool.give(rest);
 }
 
-/// The images whose products a kernel's gradient sums.
+/// Images whose products sum to the gradient of a kernel.
 struct Products<'a> {
     shape: &'a ConvShape,
-    axes: &'a [Axis; 2],
+    axes: &'a [AxisTaps; 2],
     x: &'a [f32],
     dy: &'a [f32],
     zeros: &'a [f32],
@@ -198,7 +198,7 @@ vectorised! {
     }
 }
 
-/// Row by row of the outputs, the sums of `TAPS` taps and `L` channels in registers over all of a row.
+/// Sums products row by row of the outputs, with the sums of `TAPS` taps and `L` channels in registers over a row.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
 fn sum_taps<const TAPS: usize, const L: usize>(job: &Products, sums: &mut [f32]) {

@@ -1,19 +1,18 @@
-//! Convolutions in groups, by plain loops: correct, not fast, but for those of one channel a group, which have kernels of their
-//! own. They know no packed panels.
+//! Grouped convolutions by plain loops: correct, not fast, except for depthwise ones, which have kernels of their own. They know no
+//! packed panels.
 
 use rayon::prelude::*;
 
-use super::conv::{After, ConvShape};
 use super::depthwise;
-use super::gather::Begin;
-use super::shared::Pool;
+use super::shape::{Begin, ConvShape, Epilogue};
+use super::shared::BufferPool;
 
-/// The pixels of the input that output (oy, ox) reads, each with its tap.
+/// Pixels of the input that output (oy, ox) reads, each with its tap.
 fn taps(shape: &ConvShape, oy: usize, ox: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..shape.kernel * shape.kernel).filter_map(move |tap| Some((tap, pixel(shape, oy, ox, tap)?)))
 }
 
-/// The pixel of the input that tap `tap` of output (oy, ox) reads, where it lies inside.
+/// Pixel of the input that tap `tap` of output (oy, ox) reads; [`None`] if it lies outside.
 fn pixel(shape: &ConvShape, oy: usize, ox: usize, tap: usize) -> Option<usize> {
     let ConvShape { height, width, kernel, stride, padding, dilation, .. } = *shape;
     let y = (oy * stride + tap / kernel * dilation).checked_sub(padding).filter(|&y| y < height)?;
@@ -21,14 +20,14 @@ fn pixel(shape: &ConvShape, oy: usize, ox: usize, tap: usize) -> Option<usize> {
     Some(y * width + x)
 }
 
-/// Floats of an image of the input and of the output.
+/// Floats per image of the input and of the output.
 fn images(shape: &ConvShape) -> (usize, usize) {
     let (rows, columns) = shape.outputs();
     (shape.height * shape.width * shape.channels, rows * columns * shape.out)
 }
 
 /// As [`super::conv::Conv::forward`].
-pub(super) fn forward(shape: &ConvShape, x: &[f32], kernel: &[f32], after: After, y: &mut [f32]) {
+pub(super) fn forward(shape: &ConvShape, x: &[f32], kernel: &[f32], after: Epilogue, y: &mut [f32]) {
     if depthwise::is_depthwise(shape) {
         return depthwise::forward(shape, x, kernel, after, y);
     }
@@ -89,7 +88,7 @@ pub(super) fn input_gradient(shape: &ConvShape, dy: &[f32], kernel: &[f32], begi
 }
 
 /// As [`super::conv::Conv::kernel_gradient`]; each tap is summed by one task over all images in order.
-pub(super) fn kernel_gradient(shape: &ConvShape, x: &[f32], dy: &[f32], dkernel: &mut [f32], pool: &Pool) {
+pub(super) fn kernel_gradient(shape: &ConvShape, x: &[f32], dy: &[f32], dkernel: &mut [f32], pool: &BufferPool) {
     if depthwise::is_depthwise(shape) {
         return depthwise::kernel_gradient(shape, x, dy, dkernel, pool);
     }

@@ -1,13 +1,14 @@
-//! Products of a matrix whose rows lie scattered in images (taps of a window) with a packed one. Knows no convolution.
+//! Products of a matrix whose rows are gathered from images (taps of a window) with a packed matrix. Knows no convolution.
 
 use rayon::prelude::*;
 
 use super::chosen;
-use super::micro::{self, COLUMNS, ROWS, Start};
+use super::micro;
 use super::moments::{Moments, add_moments};
-use super::shared::{Pool, Shared};
+use super::shape::{Begin, COLUMNS, ROWS, Rectify, panels};
+use super::shared::{BufferPool, SharedBuffer};
 
-/// Where the rows of a matrix lie: a row is `taps` parts of `len` floats, each somewhere in an image or outside of it (zeros).
+/// Location of the rows of a matrix: a row is `taps` parts of `len` floats, each somewhere in an image or outside of it (zeros).
 #[derive(Debug)]
 pub(super) struct Gather {
     /// Parts per row.
@@ -16,7 +17,7 @@ pub(super) struct Gather {
     pub(super) len: usize,
     /// Offsets of the parts in an image, tap by tap, each for all rows; [`OUTSIDE`] for zeros.
     pub(super) offsets: Vec<u32>,
-    /// The pixel of the result that each row of an image belongs to.
+    /// Pixel of the result that each row of an image belongs to.
     pub(super) targets: Vec<u32>,
     /// Floats per source image.
     pub(super) source: usize,
@@ -26,89 +27,27 @@ pub(super) struct Gather {
     pub(super) zeros: Vec<f32>,
 }
 
-/// The offset of a part that lies outside of the image.
+/// Offset of a part outside of the image.
 pub(super) const OUTSIDE: u32 = u32::MAX;
 
-/// Tiles of rows that are computed with one panel after the other, so that they and the panel stay in the second cache.
+/// Tiles of rows that are computed with one panel after the other, so that they and the panel stay in the L2 cache.
 const TILES: usize = 20;
-/// Terms that a tile of a kernel's gradient sums at once.
+/// Terms that a tile of the gradient of a kernel sums at once.
 const TERMS: usize = 256;
-/// Independent pieces that a kernel's gradient is cut into, for as many threads.
+/// Number of independent parts of the gradient of a kernel, for as many threads.
 const PIECES: usize = 16;
 
-/// What is done to a product before it is written.
+/// Epilogue of a product, fused into its computation.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Finish<'a> {
-    /// Added to every row; padded to a multiple of 32.
+    /// Bias, added to every row; padded to a multiple of 32.
     pub(super) bias: Option<&'a [f32]>,
-    /// Added: another matrix of the result's shape.
+    /// Matrix of the shape of the result that is added.
     pub(super) extra: Option<&'a [f32]>,
-    /// Whether what the result holds is added.
+    /// Whether the product is added to what the result holds.
     pub(super) start: Begin,
-    /// Whether negative elements become 0.
+    /// Rectifier.
     pub(super) rectify: Rectify,
-}
-
-/// What a product is added to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Begin {
-    /// Nothing: what was there is overwritten.
-    #[default]
-    Fresh,
-    /// What is there already.
-    Add,
-}
-
-/// Whether a rectifier follows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rectify {
-    /// None follows.
-    #[default]
-    No,
-    /// max(x, 0).
-    Yes,
-    /// min(max(x, 0), 6).
-    Six,
-}
-
-/// What an element is held between.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    pub(super) low: f32,
-    pub(super) high: f32,
-}
-
-impl Bounds {
-    /// `x`, or the bound that it is beyond. A NaN stays one.
-    #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
-    #[inline(always)]
-    pub(super) fn hold(self, x: f32) -> f32 {
-        let x = if x < self.low { self.low } else { x };
-        if x > self.high { self.high } else { x }
-    }
-
-    /// `gradient` where `x` lies between the bounds, else 0: what passes a rectifier on the way back.
-    #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
-    #[inline(always)]
-    pub(super) fn pass(self, x: f32, gradient: f32) -> f32 {
-        if x > self.low && x < self.high { gradient } else { 0.0 }
-    }
-}
-
-impl Rectify {
-    /// The bounds that no result is beyond.
-    pub(super) fn bounds(self) -> Bounds {
-        match self {
-            Self::No => Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY },
-            Self::Yes => Bounds { low: 0.0, high: f32::INFINITY },
-            Self::Six => Bounds { low: 0.0, high: 6.0 },
-        }
-    }
-}
-
-/// Panels of 32 columns that `columns` need.
-pub(super) fn panels(columns: usize) -> usize {
-    columns.div_ceil(COLUMNS)
 }
 
 impl Gather {
@@ -122,7 +61,7 @@ impl Gather {
         self.taps * self.len
     }
 
-    /// A pointer to part `tap` of row `row` of image `image`.
+    /// Pointer to part `tap` of row `row` of image `image`.
     fn part(&self, images: &[f32], image: usize, tap: usize, row: usize) -> *const f32 {
         match self.offsets[tap * self.rows() + row] {
             OUTSIDE => self.zeros.as_ptr(),
@@ -130,8 +69,8 @@ impl Gather {
         }
     }
 
-    /// `out` (pixels x `columns`) = gathered rows times `packed` (panels of depth x 32), finished. Returns the sums of the
-    /// columns and of their squares where `moments` is asked for.
+    /// `out` (pixels x `columns`) = gathered rows times `packed` (panels of depth x 32), then the epilogue. Sums and sums of squares of
+    /// the columns go to `moments`, if given.
     #[expect(unsafe_code, reason = "tiles are handed to micro-kernels as pointers")]
     pub(super) fn product(
         &self,
@@ -151,7 +90,7 @@ impl Gather {
         assert!(finish.extra.is_none_or(|extra| extra.len() == out.len()), "what is added has the result's shape");
         let tiles = total.div_ceil(ROWS);
         let blocks = tiles.div_ceil(TILES);
-        let shared = Shared::new(out);
+        let shared = SharedBuffer::new(out);
         let columns_of = |panel: usize| (columns - panel * COLUMNS).min(COLUMNS);
         let task = |task: usize| {
             let (block, panel) = (task / panels, task % panels);
@@ -177,7 +116,7 @@ impl Gather {
                         parts[tap * ROWS + r] = self.part(images, image, tap, row);
                     }
                     let at = (image * self.target + self.targets[row] as usize) * columns + panel * COLUMNS;
-                    // SAFETY: each row and panel belongs to one task alone.
+                    // SAFETY: each row and panel belongs to one task only.
                     job.out[r] = unsafe { shared.at(at, columns_of(panel)) };
                     job.extra[r] = match (finish.start, finish.extra) {
                         (Begin::Add, _) => job.out[r],
@@ -209,7 +148,14 @@ impl Gather {
 
     /// `out` (depth x `columns`) = transposed gathered rows times `factors` (pixels x `columns`): the gradient of a kernel.
     #[expect(unsafe_code, reason = "tiles are handed to micro-kernels as pointers")]
-    pub(super) fn transposed(&self, images: &[f32], factors: &[f32], columns: usize, out: &mut [f32], pool: &Pool) {
+    pub(super) fn transposed(
+        &self,
+        images: &[f32],
+        factors: &[f32],
+        columns: usize,
+        out: &mut [f32],
+        pool: &BufferPool,
+    ) {
         let (path, depth, panels) = (chosen(), self.depth(), panels(columns));
         let n = images.len() / self.source;
         let total = n * self.rows();
@@ -218,7 +164,7 @@ impl Gather {
         let blocks = total.div_ceil(TERMS);
         let chunks = (PIECES / panels).clamp(1, blocks.max(1));
         let mut rest = pool.take((chunks - 1) * depth * columns);
-        let (shared, shared_rest) = (Shared::new(out), Shared::new(&mut rest));
+        let (shared, shared_rest) = (SharedBuffer::new(out), SharedBuffer::new(&mut rest));
         (0..chunks * panels).into_par_iter().for_each(|task| {
             let (chunk, panel) = (task / panels, task % panels);
             let width = (columns - panel * COLUMNS).min(COLUMNS);
@@ -236,13 +182,13 @@ impl Gather {
                     for (term, part) in (first..last).zip(&mut parts) {
                         *part = self.part(images, term / self.rows(), tap, term % self.rows());
                     }
-                    // Tiles of about equal height: a short one leaves the processor waiting.
+                    // Tiles of about equal height: a short one would leave execution units idle.
                     let tiles = self.len.div_ceil(ROWS);
                     for tile in 0..tiles {
                         let (top, bottom) = (self.len * tile / tiles, self.len * (tile + 1) / tiles);
                         let at = (tap * self.len + top) * columns + panel * COLUMNS;
                         let extent = (bottom - top - 1) * columns + width;
-                        // SAFETY: each chunk and panel belongs to one task alone.
+                        // SAFETY: each chunk and panel belongs to one task only.
                         let out = unsafe {
                             if chunk == 0 {
                                 shared.at(at, extent)
@@ -258,7 +204,7 @@ impl Gather {
                             panel: packed.as_ptr(),
                             out,
                             stride: columns,
-                            start: if block == range.start { Start::Zero } else { Start::Present },
+                            start: if block == range.start { Begin::Fresh } else { Begin::Add },
                             columns: width,
                         };
                         // SAFETY: the offsets stay within an image by construction, the lengths were asserted above.

@@ -1,7 +1,7 @@
-//! Kernels for the CPU: what is hot in training, over f32 in N x H x W x C. They know no network and no tape.
+//! CPU kernels for training, over f32 in N x H x W x C. They know no network and no tape.
 //!
-//! Every kernel splits its work by shape alone and sums in a fixed order, so that results are the same for any number of
-//! threads. Between processors they are the same on the same [`Path`].
+//! Every kernel splits its work by shape only and sums in a fixed order, so that results are the same for any number of threads. On the
+//! same [`Target`] they are also the same on every CPU.
 
 pub mod adaptive;
 pub mod conv;
@@ -12,15 +12,17 @@ pub mod join;
 mod micro;
 mod moments;
 pub mod norm;
-mod path;
 pub mod pooling;
+pub mod shape;
 mod shared;
 pub mod smooth;
+mod target;
 mod vector;
 mod winograd;
 
-pub use gather::{Begin, Rectify, accumulate};
+pub use gather::accumulate;
 pub use moments::Moments;
-pub use path::{Path, choose, chosen, path};
-pub use shared::Pool;
+pub use shape::{Begin, Rectify};
+pub use shared::BufferPool;
+pub use target::{Target, choose, chosen, target};
 pub(in crate::learn) use vector::vectorised;

@@ -1,18 +1,17 @@
-//! Sums over the rows of a matrix, by column: 16 rows at a time in f32, then in f64, in fixed blocks. Knows no batch norm.
+//! Sums over the rows of a matrix by column: 16 rows at a time in f32, then in f64, in fixed blocks. Knows no batch norm.
 
 use rayon::prelude::*;
 
-use super::gather::panels;
-use super::micro::COLUMNS;
+use super::shape::{COLUMNS, panels};
 use super::vector::vectorised;
 
-/// Rows whose sums are added in one block.
+/// Rows per block.
 pub(super) const BLOCK: usize = 512;
 /// Rows that are summed in f32.
 const GROUP: usize = 16;
 
-/// A row of 32 columns: with its length known, its sums stay in registers.
-type Strip<'a> = &'a [f32; COLUMNS];
+/// Row of 32 columns: with its length known, its sums stay in registers.
+type RowStrip<'a> = &'a [f32; COLUMNS];
 
 /// Two sums for each of 32 columns.
 pub(super) type Sums = [[f64; COLUMNS]; 2];
@@ -24,14 +23,14 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Room for `blocks` x `panels` sums, all 0.
+    /// Allocates `blocks` x `panels` sums, all 0.
     pub(super) fn blocks(&mut self, blocks: usize, panels: usize) -> &mut [Sums] {
         self.sums.clear();
         self.sums.resize(blocks * panels, [[0.0; COLUMNS]; 2]);
         &mut self.sums
     }
 
-    /// The sums of x and x² over all rows of `x`.
+    /// Sums x and x² over all rows of `x`.
     pub fn of(&mut self, x: &[f32], columns: usize) {
         let (blocks, panels) = ((x.len() / columns).div_ceil(BLOCK), panels(columns));
         self.blocks(blocks, panels).par_iter_mut().enumerate().for_each(|(index, sums)| {
@@ -42,7 +41,7 @@ impl Moments {
         });
     }
 
-    /// The two totals of each column.
+    /// Totals of each column.
     #[must_use]
     pub fn totals(&self, columns: usize) -> Vec<[f64; 2]> {
         let mut totals = vec![[0.0; 2]; columns];
@@ -68,7 +67,7 @@ vectorised! {
                 // SAFETY: the caller has `count` rows of `width` columns there.
                 let row = unsafe { std::slice::from_raw_parts(rows.add(r * stride), width) };
                 let [s, q] = &mut group;
-                if let Ok(row) = Strip::try_from(row) {
+                if let Ok(row) = RowStrip::try_from(row) {
                     for ((s, q), x) in s.iter_mut().zip(q.iter_mut()).zip(row) {
                         *s += x;
                         *q += x * x;
@@ -95,7 +94,7 @@ vectorised! {
             for (x, g) in x.chunks_exact(columns).zip(g.chunks_exact(columns)) {
                 let [s, q] = &mut group;
                 let (x, g, mean) = (&x[from..to], &g[from..to], &mean[from..to]);
-                if let (Ok(x), Ok(g), Ok(mean)) = (Strip::try_from(x), Strip::try_from(g), Strip::try_from(mean)) {
+                if let (Ok(x), Ok(g), Ok(mean)) = (RowStrip::try_from(x), RowStrip::try_from(g), RowStrip::try_from(mean)) {
                     for ((((s, q), x), g), m) in s.iter_mut().zip(q.iter_mut()).zip(x).zip(g).zip(mean) {
                         *s += g;
                         *q += g * (x - m);
@@ -112,7 +111,7 @@ vectorised! {
     }
 }
 
-/// Adds sums in f32 to those in f64.
+/// Adds f32 sums to f64 sums.
 #[inline]
 fn flush(group: &[[f32; COLUMNS]; 2], sums: &mut Sums) {
     for (group, sums) in group.iter().zip(sums) {

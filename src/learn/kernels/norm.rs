@@ -1,15 +1,14 @@
-//! Batch normalisation over pixels (rows) by channel, with a residual and a rectifier fused in. Knows no running statistics.
+//! Batch normalisation over pixels (rows) by channel, with a fused residual and rectifier. Knows no running statistics.
 //!
-//! Ioffe and Szegedy 2015; the variance is the biased one, as torch normalises by.
+//! Ioffe and Szegedy 2015; with the biased variance, as in torch.
 
 use rayon::prelude::*;
 
-use super::gather::{Bounds, Rectify, panels};
-use super::micro::COLUMNS;
 use super::moments::{BLOCK, Moments, add_products};
+use super::shape::{Bounds, COLUMNS, Rectify, panels};
 use super::vector::vectorised;
 
-/// The statistics of a batch, by channel.
+/// Statistics of a batch, by channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
     /// Means.
@@ -48,7 +47,7 @@ impl Statistics {
         Self::of(&wide(mean), &wide(variance), eps)
     }
 
-    /// Scale and shift by which `gamma (x - mean) inverse + beta` is `scale x + shift`.
+    /// Scale and shift with which `gamma (x - mean) inverse + beta` is `scale x + shift`.
     #[must_use]
     pub fn affine(&self, gamma: &[f32], beta: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let scale: Vec<f32> = gamma.iter().zip(&self.inverse).map(|(gamma, inverse)| gamma * inverse).collect();
@@ -57,7 +56,7 @@ impl Statistics {
     }
 }
 
-/// `y` = scale x + shift (+ extra), rectified where asked.
+/// `y` = scale x + shift (+ extra), then the rectifier.
 pub fn affine(x: &[f32], scale: &[f32], shift: &[f32], extra: Option<&[f32]>, rectify: Rectify, y: &mut [f32]) {
     let piece = piece(scale.len());
     let bounds = rectify.bounds();
@@ -73,35 +72,35 @@ pub fn affine(x: &[f32], scale: &[f32], shift: &[f32], extra: Option<&[f32]>, re
     }
 }
 
-/// Which gradients pass a rectifier.
+/// Gradients that pass the rectifier after a batch norm.
 #[derive(Clone, Copy, Debug)]
-pub enum Passed<'a> {
-    /// No rectifier: all.
+pub enum PassedGradients<'a> {
+    /// All: there is no rectifier.
     All,
-    /// Where scale x + shift lies between the rectifier's bounds.
+    /// Those at which scale x + shift lies between the bounds of the rectifier.
     Affine(&'a [f32], &'a [f32], Rectify),
-    /// Where the output lies between them.
+    /// Those at which the output lies between them.
     Output(&'a [f32], Rectify),
 }
 
-/// Where the gradient of the input goes.
+/// Destination of the gradient of the input.
 #[derive(Debug)]
-pub enum Into<'a> {
-    /// In place of the output's gradient.
+pub enum InputGradient<'a> {
+    /// In place of the gradient of the output.
     Place,
-    /// A buffer of its own; the output's gradient, rectified, is then that of the residual.
+    /// Separate buffer; the gradient of the output, rectified, then becomes that of the residual.
     Buffer(&'a mut [f32]),
 }
 
-/// Gradients by a batch norm that used the statistics of its batch: of x into `into`, of gamma and beta as the result.
+/// Backward pass of a batch norm with batch statistics: writes the gradient of x to `into`, returns those of gamma and beta.
 #[must_use]
 pub fn backward(
     x: &[f32],
     dy: &mut [f32],
     gamma: &[f32],
     statistics: &Statistics,
-    passed: Passed,
-    into: Into,
+    passed: PassedGradients,
+    into: InputGradient,
 ) -> (Vec<f32>, Vec<f32>) {
     let channels = gamma.len();
     let rows = x.len() / channels;
@@ -115,13 +114,15 @@ pub fn backward(
         .zip(x.par_chunks(block * channels))
         .enumerate()
         .for_each(|(index, ((sums, dy), x))| {
-            // Pieces that stay in the first cache between the rectifier and the sums.
+            // Pieces that stay in the L1 cache between the rectifier and the sums.
             let piece = (2048 / channels).clamp(1, 4) * 16 * channels;
             for (piece_index, (x, dy)) in x.chunks(piece).zip(dy.chunks_mut(piece)).enumerate() {
                 match passed {
-                    Passed::All => {}
-                    Passed::Affine(scale, shift, rectify) => pass_affine(x, scale, shift, rectify.bounds(), dy),
-                    Passed::Output(y, rectify) => {
+                    PassedGradients::All => {}
+                    PassedGradients::Affine(scale, shift, rectify) => {
+                        pass_affine(x, scale, shift, rectify.bounds(), dy)
+                    }
+                    PassedGradients::Output(y, rectify) => {
                         let y = &y[index * block * channels + piece_index * piece..][..dy.len()];
                         pass(y, rectify.bounds(), dy);
                     }
@@ -150,16 +151,16 @@ pub fn backward(
     (dgamma, dbeta)
 }
 
-/// Gradients by a batch norm that used running statistics: x's alone, times `scale`.
-pub fn backward_fixed(x: &[f32], dy: &mut [f32], scale: &[f32], passed: Passed, into: Into) {
+/// Backward pass of a batch norm with running statistics: only the gradient of x, which is multiplied by `scale`.
+pub fn backward_fixed(x: &[f32], dy: &mut [f32], scale: &[f32], passed: PassedGradients, into: InputGradient) {
     let piece = piece(scale.len());
     match passed {
-        Passed::All => {}
-        Passed::Affine(scale, shift, rectify) => dy
+        PassedGradients::All => {}
+        PassedGradients::Affine(scale, shift, rectify) => dy
             .par_chunks_mut(piece)
             .zip(x.par_chunks(piece))
             .for_each(|(dy, x)| pass_affine(x, scale, shift, rectify.bounds(), dy)),
-        Passed::Output(y, rectify) => {
+        PassedGradients::Output(y, rectify) => {
             dy.par_chunks_mut(piece).zip(y.par_chunks(piece)).for_each(|(dy, y)| pass(y, rectify.bounds(), dy));
         }
     }
@@ -167,7 +168,7 @@ pub fn backward_fixed(x: &[f32], dy: &mut [f32], scale: &[f32], passed: Passed, 
     combine(x, dy, &Terms { of_g: scale.to_vec(), of_x: zeros.clone(), fixed: zeros }, into);
 }
 
-/// The factors of dx = `of_g` g + `of_x` x + `fixed`, by channel.
+/// Factors of dx = `of_g` g + `of_x` x + `fixed`, by channel.
 #[derive(Default)]
 struct Terms {
     of_g: Vec<f32>,
@@ -175,16 +176,16 @@ struct Terms {
     fixed: Vec<f32>,
 }
 
-fn combine(x: &[f32], dy: &mut [f32], terms: &Terms, into: Into) {
+fn combine(x: &[f32], dy: &mut [f32], terms: &Terms, into: InputGradient) {
     let Terms { of_g, of_x, fixed } = terms;
     let piece = piece(of_g.len());
     match into {
-        Into::Place => {
+        InputGradient::Place => {
             dy.par_chunks_mut(piece)
                 .zip(x.par_chunks(piece))
                 .for_each(|(dy, x)| combine_place(x, of_g, of_x, fixed, dy));
         }
-        Into::Buffer(dx) => dx
+        InputGradient::Buffer(dx) => dx
             .par_chunks_mut(piece)
             .zip(x.par_chunks(piece))
             .zip(dy.par_chunks(piece))
@@ -192,12 +193,12 @@ fn combine(x: &[f32], dy: &mut [f32], terms: &Terms, into: Into) {
     }
 }
 
-/// Gradients that pass a rectifier by itself: those where its output lies between its bounds, the others become 0.
+/// Backward pass of a rectifier: zeroes gradients at which its output does not lie between the bounds.
 pub fn rectify_gradient(rectify: Rectify, y: &[f32], dy: &mut [f32]) {
     dy.par_chunks_mut(1 << 14).zip(y.par_chunks(1 << 14)).for_each(|(dy, y)| pass(y, rectify.bounds(), dy));
 }
 
-/// Floats that a thread takes at once: whole rows, some 64 KiB.
+/// Floats per unit of parallel work: whole rows, about 64 KiB.
 fn piece(channels: usize) -> usize {
     (16384 / channels).max(1) * channels
 }
@@ -265,7 +266,7 @@ vectorised! {
     }
 }
 
-/// The sums of each column: the gradient of a bias.
+/// Sums of each column: the gradient of a bias.
 #[must_use]
 pub fn column_sums(x: &[f32], columns: usize) -> Vec<f32> {
     let mut moments = Moments::default();
@@ -273,7 +274,7 @@ pub fn column_sums(x: &[f32], columns: usize) -> Vec<f32> {
     moments.totals(columns).into_iter().map(|[sum, _]| sum as f32).collect()
 }
 
-/// A rectifier in place.
+/// Applies a rectifier in place.
 pub fn rectify(rectify: Rectify, x: &mut [f32]) {
     x.par_chunks_mut(1 << 14).for_each(|x| rectify_piece(rectify.bounds(), x));
 }

@@ -1,12 +1,12 @@
-//! Pooling over N x H x W x C: maxima with their places, means, and the mean of all. Knows no network.
+//! Pooling over N x H x W x C: maximum with argmax, mean, and global pooling. Knows no network.
 
 use rayon::prelude::*;
 
 use super::vector::vectorised;
 
-/// A pooling window over images of one size.
+/// Pooling window over images of one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct PoolWindow {
     /// Height of the input, px.
     pub height: usize,
     /// Width of the input, px.
@@ -17,11 +17,11 @@ pub struct Window {
     pub kernel: usize,
     /// Stride, px.
     pub stride: usize,
-    /// Padding on each side, px, less than half the window's side or equal.
+    /// Padding on each side, px; at most half the side of the window.
     pub padding: usize,
 }
 
-impl Window {
+impl PoolWindow {
     /// Height and width of the output, px.
     #[must_use]
     pub fn outputs(&self) -> (usize, usize) {
@@ -34,7 +34,7 @@ impl Window {
         (self.height * self.width * self.channels, rows * columns * self.channels)
     }
 
-    /// The pixel of the input that tap `tap` of output `at` reads, where it lies inside.
+    /// Pixel of the input that tap `tap` of output `at` reads; [`None`] if it lies outside.
     fn pixel(&self, at: usize, tap: usize) -> Option<usize> {
         let (_, columns) = self.outputs();
         let y =
@@ -44,7 +44,7 @@ impl Window {
         Some(y * self.width + x)
     }
 
-    /// The outputs whose window holds pixel (y, x), with the tap by which they do, in order.
+    /// Outputs whose window contains pixel (y, x), each with its tap, in order.
     fn holders(&self, y: usize, x: usize) -> impl Iterator<Item = (usize, usize)> {
         let (rows, columns) = self.outputs();
         let Self { kernel, stride, padding, .. } = *self;
@@ -57,8 +57,8 @@ impl Window {
             .flat_map(move |(oy, ky)| along(x, columns).map(move |(ox, kx)| (oy * columns + ox, ky * kernel + kx)))
     }
 
-    /// `y` = the maximum of each window, `places` the tap where it is. As torch: of equals the first in reading order, padding
-    /// never wins, a NaN always.
+    /// `y` = the maximum of each window, `places` = its tap. As in torch, the first of equal values in reading order wins, padding
+    /// never does, NaN always does.
     pub fn max(&self, x: &[f32], y: &mut [f32], places: &mut [u8]) {
         let ((source, target), c) = (self.images(), self.channels);
         let images = y.par_chunks_mut(target).zip(places.par_chunks_mut(target)).zip(x.par_chunks(source));
@@ -69,7 +69,7 @@ impl Window {
                 for tap in 0..self.kernel * self.kernel {
                     let Some(pixel) = self.pixel(at, tap) else { continue };
                     if first {
-                        // Where all are minus infinity, the first place inside holds.
+                        // If all are minus infinity, the first tap inside is taken.
                         places.fill(tap as u8);
                         first = false;
                     }
@@ -79,7 +79,7 @@ impl Window {
         });
     }
 
-    /// `dx` = the gradient of the input of [`Window::max`].
+    /// `dx` = the gradient of the input of [`PoolWindow::max`].
     pub fn max_gradient(&self, dy: &[f32], places: &[u8], dx: &mut [f32]) {
         let ((source, target), c) = (self.images(), self.channels);
         let images = dx.par_chunks_mut(source).zip(dy.par_chunks(target)).zip(places.par_chunks(target));
@@ -110,7 +110,7 @@ impl Window {
         });
     }
 
-    /// `dx` = the gradient of the input of [`Window::mean`].
+    /// `dx` = the gradient of the input of [`PoolWindow::mean`].
     pub fn mean_gradient(&self, dy: &[f32], dx: &mut [f32]) {
         let ((source, target), c) = (self.images(), self.channels);
         let count = (self.kernel * self.kernel) as f32;
@@ -143,7 +143,7 @@ vectorised! {
     }
 }
 
-/// `y` (N x C) = the maximum over all pixels, `places` the pixel where it is: of equals the first, a NaN always, as torch.
+/// `y` (N x C) = the maximum over all pixels, `places` = its pixel. As in torch, the first of equal values wins, NaN always does.
 pub fn global_max(x: &[f32], channels: usize, y: &mut [f32], places: &mut [u32]) {
     let source = x.len() / (y.len() / channels);
     y.par_chunks_mut(channels).zip(places.par_chunks_mut(channels)).zip(x.par_chunks(source)).for_each(
@@ -199,7 +199,7 @@ pub fn global_mean_gradient(dy: &[f32], channels: usize, dx: &mut [f32]) {
     });
 }
 
-/// `y` (N x (C P)) = x (N x P x C), each image transposed: torch's order of flattening.
+/// `y` (N x (C P)) = x (N x P x C) with each image transposed: the order of torch's `flatten`.
 pub fn flatten(x: &[f32], pixels: usize, channels: usize, y: &mut [f32]) {
     y.par_chunks_mut(pixels * channels).zip(x.par_chunks(pixels * channels)).for_each(|(y, x)| {
         for (channel, y) in y.chunks_exact_mut(pixels).enumerate() {

@@ -1,40 +1,40 @@
-//! Buffers written by several threads at places that do not overlap, and buffers used again. Knows no kernel.
+//! Buffers that several threads write to disjoint parts of, and a pool of reusable buffers. Knows no kernel.
 #![expect(unsafe_code, reason = "rows of one buffer are written by several threads")]
 
 use std::sync::Mutex;
 
-/// A mutable slice of which several threads write disjoint parts.
+/// Mutable slice of which several threads write disjoint parts.
 #[derive(Clone, Copy)]
-pub(super) struct Shared {
+pub(super) struct SharedBuffer {
     start: *mut f32,
     len: usize,
 }
 
-// SAFETY: a part is handed out only by `part` and `at`, whose callers promise that parts written at the same time are disjoint.
-unsafe impl Send for Shared {}
+// SAFETY: parts are handed out only by `part` and `at`, whose callers guarantee that parts written concurrently are disjoint.
+unsafe impl Send for SharedBuffer {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for SharedBuffer {}
 
-impl Shared {
+impl SharedBuffer {
     /// Shares `slice` for as long as the caller keeps it borrowed.
     pub(super) fn new(slice: &mut [f32]) -> Self {
         Self { start: slice.as_mut_ptr(), len: slice.len() }
     }
 
-    /// A part of it.
+    /// Part of the slice.
     ///
     /// # Safety
-    /// The slice outlives the part, and nobody else holds an overlapping one.
+    /// The slice outlives the part, and no overlapping part is held elsewhere.
     pub(super) unsafe fn part<'a>(self, from: usize, len: usize) -> &'a mut [f32] {
         assert!(from + len <= self.len, "part {from}+{len} of {}", self.len);
-        // SAFETY: within the slice, and disjoint by the caller's promise.
+        // SAFETY: within the slice, and disjoint as the caller guarantees.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(from), len) }
     }
 
-    /// A pointer to element `at`, of which the caller uses `len` elements.
+    /// Pointer to `len` elements from `at` on.
     ///
     /// # Safety
-    /// As [`Shared::part`].
+    /// As [`SharedBuffer::part`].
     pub(super) unsafe fn at(self, at: usize, len: usize) -> *mut f32 {
         debug_assert!(at + len <= self.len, "element {at}+{len} of {}", self.len);
         // SAFETY: within the slice.
@@ -42,14 +42,14 @@ impl Shared {
     }
 }
 
-/// Buffers that are given back and taken again: fresh memory costs a page fault per 4 KiB.
+/// Pool of reusable buffers: fresh memory costs a page fault per 4 KiB.
 #[derive(Debug, Default)]
-pub struct Pool {
+pub struct BufferPool {
     free: Mutex<Vec<Vec<f32>>>,
 }
 
-impl Pool {
-    /// A buffer of `len` floats with any content.
+impl BufferPool {
+    /// Takes a buffer of `len` floats with arbitrary content.
     #[must_use]
     pub fn take(&self, len: usize) -> Vec<f32> {
         let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -66,14 +66,14 @@ impl Pool {
         buffer
     }
 
-    /// Gives a buffer back.
+    /// Returns a buffer.
     pub fn give(&self, buffer: Vec<f32>) {
         if buffer.capacity() > 0 {
             self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(buffer);
         }
     }
 
-    /// Frees all that is not in use.
+    /// Frees all buffers that are not in use.
     pub fn clear(&self) {
         self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     }

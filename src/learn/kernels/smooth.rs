@@ -1,22 +1,22 @@
-//! Smooth activations, entry by entry, and their derivatives. Knows no network.
+//! Smooth element-wise activations and their derivatives. Knows no network.
 //!
-//! `exp` is computed here, by plain sums and products that compile to vectors: the same bytes on every path and any number of
-//! threads. Against f64: within 3e-7 of the larger of 1 and the result, as a test says.
+//! `exp` is implemented here with plain sums and products that vectorise: the same bytes on every target and for any number of threads.
+//! The error against f64 is within 3e-7 of the larger of 1 and the result, as a test verifies.
 
 use rayon::prelude::*;
 
 use super::vector::vectorised;
 
-/// A smooth activation.
+/// Smooth activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Smooth {
-    /// x Phi(x), Phi the normal distribution's (Hendrycks and Gimpel 2016): torch's `gelu` with `approximate="none"`.
+    /// x Phi(x), with Phi the normal distribution (Hendrycks and Gimpel 2016): torch's `gelu` with `approximate="none"`.
     Gelu,
     /// x / (1 + exp(-x)): torch's `silu`.
     Silu,
 }
 
-/// Floats that a thread takes at once.
+/// Floats per unit of parallel work.
 const PIECE: usize = 1 << 14;
 
 impl Smooth {
@@ -29,7 +29,7 @@ impl Smooth {
         y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| piece(x, y));
     }
 
-    /// `dy` becomes the gradient of the input: dy f'(x).
+    /// `dy` = the gradient of the input: dy f'(x).
     pub fn gradient(self, x: &[f32], dy: &mut [f32]) {
         let piece = match self {
             Self::Gelu => gelu_gradient,
@@ -39,7 +39,7 @@ impl Smooth {
     }
 }
 
-/// exp(x), within 2 units in the last place; x is held to -87..88, a NaN stays one.
+/// exp(x), within 2 units in the last place; x is clamped to -87..88, NaN stays NaN.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     // Adding 1.5 x 2^23 rounds to whole numbers and leaves them in the low bits.
@@ -52,7 +52,7 @@ fn exp(x: f32) -> f32 {
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let whole = shifted - ROUND;
     let r = x - whole * HIGH - whole * LOW;
-    // The series of exp(r) for |r| <= ln 2 / 2; what is left out is under 1.3e-8 of it.
+    // Series of exp(r) for |r| <= ln 2 / 2; the relative truncation error is below 1.3e-8.
     let series = 1.0 + r * (1.0 + r * (1.0 / 2.0 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r / 720.0)))));
     let power = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
     series * f32::from_bits(power)
@@ -114,7 +114,7 @@ vectorised! {
 vectorised! {
     fn silu_gradient(x: &[f32], dy: &mut [f32]) {
         for (dy, x) in dy.iter_mut().zip(x) {
-            // The rest is 1 - share, without the cancellation of that.
+            // The rest is 1 - share without cancellation.
             let e = exp(-x);
             let share = 1.0 / (1.0 + e);
             let rest = e * share;
@@ -129,7 +129,7 @@ mod tests {
 
     /// exp, erf and their derivatives in f64, by libm.
     #[test]
-    fn they_are_what_f64_says() {
+    fn activations_and_derivatives_agree_with_f64() {
         let x: Vec<f32> = (-40_000..=40_000).map(|at| at as f32 / 2000.0).collect();
         let wanted = |smooth: Smooth, x: f64| match smooth {
             Smooth::Gelu => {

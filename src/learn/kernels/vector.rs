@@ -1,8 +1,8 @@
-//! Plain loops compiled once for each [`super::Path`]. Knows no kernel.
+//! Plain loops compiled once for each [`super::Target`]. Knows no kernel.
 //!
-//! The loops have no fused multiply-add (the compiler contracts nothing), so they give the same bytes on every path.
+//! The loops have no fused multiply-add (the compiler does not contract), so they give the same bytes on every target.
 
-/// Defines a function whose loops are compiled for the path in force.
+/// Defines a function whose loops are compiled for the target in use.
 macro_rules! vectorised {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
@@ -24,13 +24,13 @@ macro_rules! vectorised {
 
             match $crate::learn::kernels::chosen() {
                 #[cfg(target_arch = "x86_64")]
-                #[expect(unsafe_code, reason = "a call under a feature that was found")]
-                // SAFETY: the path in force is one that this processor can execute.
-                $crate::learn::kernels::Path::Avx512 => unsafe { avx512($($arg),*) },
+                #[expect(unsafe_code, reason = "a call to code for a feature that was detected")]
+                // SAFETY: this CPU can execute the target in use.
+                $crate::learn::kernels::Target::Avx512 => unsafe { avx512($($arg),*) },
                 #[cfg(target_arch = "x86_64")]
-                #[expect(unsafe_code, reason = "a call under a feature that was found")]
-                // SAFETY: the path in force is one that this processor can execute.
-                $crate::learn::kernels::Path::Avx2 => unsafe { avx2($($arg),*) },
+                #[expect(unsafe_code, reason = "a call to code for a feature that was detected")]
+                // SAFETY: this CPU can execute the target in use.
+                $crate::learn::kernels::Target::Avx2 => unsafe { avx2($($arg),*) },
                 _ => body($($arg),*),
             }
         }

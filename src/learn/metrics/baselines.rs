@@ -1,21 +1,21 @@
-//! What trivial classifiers reach, to stand beside every figure.
+//! Metrics of trivial classifiers, as baselines for every metric.
 
 use serde::{Deserialize, Serialize};
 
-use super::figures::ratio;
-use super::{Mean, Scored, known};
+use super::thresholded::ratio;
+use super::{LabelledScores, Mean, known};
 use crate::data::patches::Label;
 
-/// What there is to beat on one class (or on all entries pooled).
+/// Baseline of one class, or of all labels pooled.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// Known entries.
+    /// Known labels.
     pub known: u64,
-    /// Of those, present.
+    /// Positive labels.
     pub positives: u64,
-    /// Share present: the expected average precision of random scores.
+    /// Fraction of positives: the expected average precision of random scores.
     pub prevalence: Option<f64>,
-    /// F1 of predicting it always: 2p / (1 + p). None without positives.
+    /// F1 of predicting every patch positive: 2p / (1 + p). [`None`] without positives.
     pub always_yes_f1: Option<f64>,
 }
 
@@ -27,26 +27,26 @@ impl Baseline {
     }
 }
 
-/// What there is to beat.
+/// Baselines of a set of labels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
-    /// For each class.
+    /// Baseline of each class.
     pub classes: Vec<Baseline>,
-    /// All known entries pooled: its always-yes F1 is the micro F1 of predicting everything.
+    /// All known labels pooled: its F1 is the micro F1 of predicting everything positive.
     pub micro: Baseline,
-    /// Mean of the classes' always-yes F1.
+    /// Mean over classes of the F1 of predicting every patch positive.
     pub macro_always_yes_f1: Mean,
-    /// Mean of the classes' prevalence, over classes with positives: the mean average precision of random scores.
+    /// Mean prevalence over classes with positives: the mean average precision of random scores.
     pub macro_prevalence: Mean,
-    /// Subset accuracy of predicting nothing: the share of healthy rows among those known in full.
+    /// Subset accuracy of predicting everything negative: the fraction of healthy rows among fully known rows.
     pub always_healthy_subset_accuracy: Option<f64>,
-    /// Hamming loss of predicting nothing: the share of positives among known entries.
+    /// Hamming loss of predicting everything negative: the fraction of positives among known labels.
     pub always_healthy_hamming_loss: Option<f64>,
 }
 
-/// The baselines of a set of labels.
+/// Computes the baselines of a set of labels.
 #[must_use]
-pub fn baselines(scored: &Scored) -> Baselines {
+pub fn baselines(scored: &LabelledScores) -> Baselines {
     let mut counts = vec![(0, 0); scored.classes()];
     let (mut full, mut healthy) = (0, 0);
     for (_, labels) in scored.iter() {

@@ -1,48 +1,48 @@
-//! How certain a figure is: percentile intervals of a bootstrap over groups (patients or photographs), because patches of one
-//! photograph are not independent (Field and Welsh 2007, the cluster bootstrap).
+//! Confidence intervals: percentile bootstrap over groups (patients or photographs), because patches of one photograph are not
+//! independent (cluster bootstrap, Field and Welsh 2007).
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{ClassFigures, Counts, Mean, Scored, ZeroDivision, known};
+use super::{ClassMetrics, ConfusionCounts, LabelledScores, Mean, ZeroDivision, known};
 use crate::base::Streams;
 use crate::data::patches::Label;
 
-/// Draws of groups.
+/// Number of bootstrap resamples.
 pub const REPLICATES: u64 = 1000;
 
-/// Fewer groups than this give no interval: there is too little to draw from.
+/// Minimum number of groups for an interval.
 pub const FEWEST_GROUPS: usize = 5;
 
-/// A 95 % interval.
+/// 95% confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// The 2.5th percentile.
+    /// 2.5th percentile.
     pub low: f64,
-    /// The 97.5th percentile.
+    /// 97.5th percentile.
     pub high: f64,
 }
 
-/// Draws left out of the interval of a mean: the mean itself is over certain classes, and in these draws one of them has no
-/// value, most often because none of its positives was drawn. A mean over the others would be another metric.
+/// Numbers of resamples excluded from the interval of a mean, because a class of the mean is undefined in them, usually for lack of
+/// positives. A mean over the remaining classes would be a different metric.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dropped {
-    /// Of [`Intervals::mean_average_precision`].
+pub struct DroppedReplicates {
+    /// Excluded from [`Intervals::mean_average_precision`].
     pub mean_average_precision: u64,
-    /// Of [`Intervals::macro_f1`] at each set of thresholds.
+    /// Excluded from [`Intervals::macro_f1`] at each set of thresholds.
     pub macro_f1: Vec<u64>,
 }
 
-/// Intervals of the figures that matter most; none where fewer than half of the draws give the figure a value.
+/// Intervals of the main metrics; [`None`] if a metric is defined in fewer than half of the resamples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intervals {
-    /// Groups drawn from.
+    /// Number of groups.
     pub groups: usize,
-    /// Draws.
+    /// Number of resamples.
     pub replicates: u64,
     /// Average precision of each class.
     pub average_precision: Vec<Option<Interval>>,
-    /// Its mean over classes.
+    /// Mean average precision over classes.
     pub mean_average_precision: Option<Interval>,
     /// F1 of each class at each set of thresholds given.
     pub f1: Vec<Vec<Option<Interval>>>,
@@ -54,31 +54,30 @@ pub struct Intervals {
     pub hamming_loss: Vec<Option<Interval>>,
     /// Subset accuracy at each set of thresholds given.
     pub subset_accuracy: Vec<Option<Interval>>,
-    /// Draws that the means do without.
+    /// Resamples excluded from the intervals of the means.
     #[serde(default)]
-    pub dropped: Dropped,
+    pub dropped: DroppedReplicates,
 }
 
-/// One class's known rows from the highest score to the lowest: group, presence, and whether the next score is lower.
+/// Known rows of one class from the highest score to the lowest: group, presence, and whether the next score is lower.
 type Sorted = Vec<(u32, bool, bool)>;
 
-/// What one group adds at one set of thresholds.
+/// Counts of one group at one set of thresholds.
 #[derive(Clone)]
-struct Share {
-    counts: Vec<Counts>,
+struct GroupTally {
+    counts: Vec<ConfusionCounts>,
     full: u64,
     right: u64,
 }
 
-/// Intervals over draws of groups with replacement, each of as many groups as there are; `group` names each row's group,
-/// numbered from 0 without gaps. [`None`] where there are fewer than [`FEWEST_GROUPS`]. Each figure is what it is over all rows:
-/// with the same `zero`, and each mean over the same classes.
+/// Bootstrap intervals over groups. `group` is the group of each row, numbered from 0 without gaps. [`None`] if there are fewer than
+/// [`FEWEST_GROUPS`]. Metrics are computed as over all rows: with the same `zero`, and means over the same classes.
 ///
 /// # Panics
-/// Where there is not one group per row: a defect of the caller.
+/// If there is not one group per row: a defect of the caller.
 #[must_use]
 pub fn intervals(
-    scored: &Scored,
+    scored: &LabelledScores,
     group: &[u32],
     thresholds: &[Vec<f64>],
     zero: ZeroDivision,
@@ -90,9 +89,9 @@ pub fn intervals(
         return None;
     }
     let sorted: Vec<Sorted> = (0..scored.classes()).map(|class| sort(scored, group, class)).collect();
-    let shares: Vec<Vec<Share>> = thresholds.iter().map(|at| shares(scored, group, groups, at)).collect();
-    let estimate = figures(&sorted, &shares, &vec![1; groups], zero, None);
-    let draws: Vec<Draw> = (0..REPLICATES)
+    let shares: Vec<Vec<GroupTally>> = thresholds.iter().map(|at| shares(scored, group, groups, at)).collect();
+    let estimate = metrics_of(&sorted, &shares, &vec![1; groups], zero, None);
+    let draws: Vec<Replicate> = (0..REPLICATES)
         .into_par_iter()
         .map(|replicate| {
             let mut stream = streams.stream("bootstrap", replicate, &[]);
@@ -100,7 +99,7 @@ pub fn intervals(
             for _ in 0..groups {
                 times[stream.below(groups as u64) as usize] += 1;
             }
-            figures(&sorted, &shares, &times, zero, Some(&estimate))
+            metrics_of(&sorted, &shares, &times, zero, Some(&estimate))
         })
         .collect();
     let values = |at: usize| draws.iter().filter_map(|draw| draw.values[at]).collect();
@@ -118,7 +117,7 @@ pub fn intervals(
         macro_f1: Vec::new(),
         hamming_loss: Vec::new(),
         subset_accuracy: Vec::new(),
-        dropped: Dropped {
+        dropped: DroppedReplicates {
             mean_average_precision: dropped(0),
             macro_f1: (1..=thresholds.len()).map(dropped).collect(),
         },
@@ -133,7 +132,7 @@ pub fn intervals(
     Some(all)
 }
 
-fn sort(scored: &Scored, group: &[u32], class: usize) -> Sorted {
+fn sort(scored: &LabelledScores, group: &[u32], class: usize) -> Sorted {
     let mut rows: Vec<(f64, u32, bool)> = scored
         .iter()
         .zip(group)
@@ -144,8 +143,8 @@ fn sort(scored: &Scored, group: &[u32], class: usize) -> Sorted {
     rows.iter().enumerate().map(|(i, &(_, group, present))| (group, present, ends(i))).collect()
 }
 
-fn shares(scored: &Scored, group: &[u32], groups: usize, thresholds: &[f64]) -> Vec<Share> {
-    let none = Share { counts: vec![Counts::default(); scored.classes()], full: 0, right: 0 };
+fn shares(scored: &LabelledScores, group: &[u32], groups: usize, thresholds: &[f64]) -> Vec<GroupTally> {
+    let none = GroupTally { counts: vec![ConfusionCounts::default(); scored.classes()], full: 0, right: 0 };
     let mut shares = vec![none; groups];
     for ((scores, labels), &group) in scored.iter().zip(group) {
         let share = &mut shares[group as usize];
@@ -165,18 +164,18 @@ fn shares(scored: &Scored, group: &[u32], groups: usize, thresholds: &[f64]) -> 
     shares
 }
 
-/// The figures of one draw.
-struct Draw {
-    /// In the order in which [`intervals`] takes them up.
+/// Metrics of one resample.
+struct Replicate {
+    /// Metrics in the order in which [`intervals`] reads them.
     values: Vec<Option<f64>>,
-    /// For each mean (of average precision, then of F1 at each set of thresholds) which classes have a value.
+    /// Which classes are defined, for each mean (average precision, then F1 at each set of thresholds).
     classes: Vec<Vec<bool>>,
-    /// Whether these are the classes of the estimate.
+    /// Whether they are the classes of the estimate.
     same_classes: Vec<bool>,
 }
 
-impl Draw {
-    /// Adds a mean over classes; without a value where it is over other classes than the estimate's.
+impl Replicate {
+    /// Adds a mean over classes; [`None`] if its classes differ from those of the estimate.
     fn push_mean(&mut self, of: &[Option<f64>], estimate: Option<&Self>) {
         let classes: Vec<bool> = of.iter().map(Option::is_some).collect();
         let same = estimate.is_none_or(|estimate| estimate.classes[self.classes.len()] == classes);
@@ -186,20 +185,20 @@ impl Draw {
     }
 }
 
-/// The figures where each group counts so many times; without an `estimate` these are the estimate.
-fn figures(
+/// Metrics with each group repeated `times` times; without an `estimate`, the result is the estimate.
+fn metrics_of(
     sorted: &[Sorted],
-    shares: &[Vec<Share>],
+    shares: &[Vec<GroupTally>],
     times: &[u64],
     zero: ZeroDivision,
-    estimate: Option<&Draw>,
-) -> Draw {
+    estimate: Option<&Replicate>,
+) -> Replicate {
     let precision: Vec<Option<f64>> = sorted.iter().map(|rows| average_precision(rows, times)).collect();
-    let mut draw = Draw { values: precision.clone(), classes: Vec::new(), same_classes: Vec::new() };
+    let mut draw = Replicate { values: precision.clone(), classes: Vec::new(), same_classes: Vec::new() };
     draw.push_mean(&precision, estimate);
     for shares in shares {
-        let mut counts = vec![Counts::default(); sorted.len()];
-        let mut pooled = Counts::default();
+        let mut counts = vec![ConfusionCounts::default(); sorted.len()];
+        let mut pooled = ConfusionCounts::default();
         let (mut full, mut right) = (0, 0);
         for (share, &times) in shares.iter().zip(times) {
             full += share.full * times;
@@ -209,17 +208,17 @@ fn figures(
                 pooled.pool(class, times);
             }
         }
-        let f1: Vec<Option<f64>> = counts.into_iter().map(|counts| ClassFigures::of(counts, zero).f1).collect();
+        let f1: Vec<Option<f64>> = counts.into_iter().map(|counts| ClassMetrics::of(counts, zero).f1).collect();
         draw.values.extend(&f1);
-        draw.values.push(ClassFigures::of(pooled, zero).f1);
+        draw.values.push(ClassMetrics::of(pooled, zero).f1);
         draw.push_mean(&f1, estimate);
-        draw.values.push(super::figures::ratio(pooled.false_positives + pooled.false_negatives, pooled.known()));
-        draw.values.push(super::figures::ratio(right, full));
+        draw.values.push(super::thresholded::ratio(pooled.false_positives + pooled.false_negatives, pooled.known()));
+        draw.values.push(super::thresholded::ratio(right, full));
     }
     draw
 }
 
-/// Average precision where each group counts so many times.
+/// Average precision with each group repeated `times` times.
 fn average_precision(rows: &Sorted, times: &[u64]) -> Option<f64> {
     let (mut hits, mut all, mut before, mut sum) = (0, 0, 0, 0.0);
     for &(group, present, ends) in rows {

@@ -1,24 +1,23 @@
-//! Which lesions stand together in a patch, in truth and as predicted.
+//! Co-occurrence of lesions in a patch, by labels and by predictions.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Scored, known};
+use super::{LabelledScores, known};
 
-/// Counts of pairs of classes.
+/// Co-occurrence counts of pairs of classes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoOccurrence {
-    /// C x C: rows where both are known and present; the diagonal counts each class alone.
+    /// C x C: rows in which both classes are known and present; the diagonal counts each class.
     pub present: Vec<Vec<u64>>,
-    /// C x C: rows where both are predicted, whatever is known.
+    /// C x C: rows in which both classes are predicted, regardless of labels.
     pub predicted: Vec<Vec<u64>>,
-    /// C x C: rows where the class of the row is known to be present, the class of the column is known to be absent, and the
-    /// latter is predicted: what is mistaken for what.
+    /// C x C: rows in which the class of the row is known to be present and the class of the column is a false positive.
     pub mistaken: Vec<Vec<u64>>,
 }
 
-/// The co-occurrence counts where a score of at least its class's threshold is positive.
+/// Co-occurrence counts; a class is predicted if its score is at least its threshold.
 #[must_use]
-pub fn co_occurrence(scored: &Scored, thresholds: &[f64]) -> CoOccurrence {
+pub fn co_occurrence(scored: &LabelledScores, thresholds: &[f64]) -> CoOccurrence {
     let zero = vec![vec![0; scored.classes()]; scored.classes()];
     let mut counts = CoOccurrence { present: zero.clone(), predicted: zero.clone(), mistaken: zero };
     for (scores, labels) in scored.iter() {

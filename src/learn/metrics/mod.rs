@@ -1,40 +1,40 @@
-//! Metrics of a multi-label classifier, from scores and labels of which some may be unknown. Knows no network and no stage.
+//! Metrics of a multi-label classifier, from scores and labels, some of which may be unknown. Knows no network and no stage.
 //!
-//! Everything per class is over the rows whose label of that class is known; micro pools the known entries; subset accuracy is
-//! over rows known in full. What has no value is [`None`], never 0: a class without known positives stays out of macro means,
-//! and each mean says of how many classes it is.
+//! Metrics of a class are over the rows whose label of that class is known; micro pools the known labels; subset accuracy is over fully
+//! known rows. Undefined metrics are [`None`], never 0: a class without known positives is excluded from macro means, and each mean
+//! carries its number of classes.
 
 mod baselines;
 mod bootstrap;
 mod cooccurrence;
-mod figures;
 mod ranking;
 mod strata;
+mod thresholded;
 
 pub use baselines::{Baseline, Baselines, baselines};
-pub use bootstrap::{Dropped, FEWEST_GROUPS, Interval, Intervals, REPLICATES, intervals};
+pub use bootstrap::{DroppedReplicates, FEWEST_GROUPS, Interval, Intervals, REPLICATES, intervals};
 pub use cooccurrence::{CoOccurrence, co_occurrence};
-pub use figures::{ClassFigures, Counts, Figures, Mean, ZeroDivision, at};
 pub use ranking::{
     CutPoint, Ranking, average_precision, cut_points, mean_average_precision, ranking, ranking_as_stored,
 };
-pub use strata::{Band, Found, Stratum, area_bands, distance_bands, recall_by};
+pub use strata::{RecallBand, RecallCounts, Stratum, area_bands, distance_bands, recall_by};
+pub use thresholded::{ClassMetrics, ConfusionCounts, Mean, ThresholdMetrics, ZeroDivision, at};
 
 use crate::data::patches::Label;
 
-/// Scores of patches and what is known of them: N rows of C classes each, row-major.
+/// Scores and labels of patches: N rows of C classes each, row-major.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scored {
+pub struct LabelledScores {
     classes: usize,
     scores: Vec<f64>,
     labels: Vec<Label>,
 }
 
-impl Scored {
-    /// Scores (any monotone measure; thresholds mean the same one) with their labels, both N x C row-major.
+impl LabelledScores {
+    /// Scores (on any monotone scale, which thresholds share) and labels, both N x C row-major.
     ///
     /// # Panics
-    /// Where the two differ in length or are not whole rows: a defect of the caller.
+    /// If the two differ in length or are not whole rows: a defect of the caller.
     #[must_use]
     pub fn new(classes: usize, scores: Vec<f64>, labels: Vec<Label>) -> Self {
         assert_eq!(scores.len(), labels.len(), "one label per score");
@@ -42,22 +42,22 @@ impl Scored {
         Self { classes, scores, labels }
     }
 
-    /// Probabilities from logits: the sigmoid, computed in f64 by [`sigmoid`].
+    /// Probabilities of logits, computed in f64 by [`sigmoid`].
     ///
     /// # Panics
-    /// As [`Scored::new`].
+    /// As [`LabelledScores::new`].
     #[must_use]
     pub fn from_logits(classes: usize, logits: &[f32], labels: Vec<Label>) -> Self {
         Self::new(classes, logits.iter().map(|&logit| sigmoid(logit)).collect(), labels)
     }
 
-    /// C.
+    /// Number of classes C.
     #[must_use]
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// N.
+    /// Number of rows N.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.scores.len() / self.classes
@@ -80,12 +80,12 @@ impl Scored {
         &self.labels
     }
 
-    /// The known rows of one class: score, and whether it is present.
+    /// Known rows of one class: score, and whether the class is present.
     pub fn known(&self, class: usize) -> impl Iterator<Item = (f64, bool)> {
         self.iter().filter_map(move |(scores, labels)| known(labels[class]).map(|present| (scores[class], present)))
     }
 
-    /// The rows named, in that order; a row may be named more than once.
+    /// Selected rows, in that order, with repetitions.
     #[must_use]
     pub fn take(&self, rows: impl IntoIterator<Item = usize>) -> Self {
         let (mut scores, mut labels) = (Vec::new(), Vec::new());
@@ -98,7 +98,7 @@ impl Scored {
     }
 }
 
-/// Whether a lesion is present, where that is known.
+/// Whether a lesion is present; [`None`] if that is unknown.
 #[must_use]
 pub fn known(label: Label) -> Option<bool> {
     match label {
@@ -108,7 +108,7 @@ pub fn known(label: Label) -> Option<bool> {
     }
 }
 
-/// 1 / (1 + exp(-x)), stable for large |x| and the same on every machine (`libm`).
+/// Sigmoid 1 / (1 + exp(-x)), stable for large |x| and the same on every machine (`libm`).
 #[must_use]
 pub fn sigmoid(logit: f32) -> f64 {
     let x = f64::from(logit);

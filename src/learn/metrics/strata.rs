@@ -1,85 +1,85 @@
-//! Recall by what was to be found: the lesion's area in the patch, its distance from the patch's centre. Answers whether a
-//! patch with one lesion pixel at its rim is learnable at all.
+//! Stratified recall: by lesion area in the patch and by distance of the lesion from the patch centre. Shows whether patches with a
+//! single lesion pixel at the border can be learned at all.
 
 use serde::{Deserialize, Serialize};
 
-use super::figures::ratio;
-use super::{Scored, known};
+use super::thresholded::ratio;
+use super::{LabelledScores, known};
 
-/// A range of a measure: from `from` to just under `below`.
+/// Range of a measure: from `from` to just under `below`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Band {
-    /// As people read it: `8-31 px`.
+pub struct RecallBand {
+    /// Name: `8-31 px`.
     pub name: String,
-    /// The least value in it.
+    /// Lower bound, inclusive.
     pub from: f64,
-    /// The least value above it; none where there is no bound.
+    /// Upper bound, exclusive; [`None`] if unbounded.
     pub below: Option<f64>,
 }
 
-impl Band {
+impl RecallBand {
     fn holds(&self, value: f64) -> bool {
         value >= self.from && self.below.is_none_or(|below| value < below)
     }
 }
 
-/// Lesion area in the patch, in native pixels of the release: 1-7, 8-31, 32-127, 128-511, 512 and more.
+/// Ranges of lesion area in the patch, in native pixels: 1-7, 8-31, 32-127, 128-511, 512 and more.
 #[must_use]
-pub fn area_bands() -> Vec<Band> {
+pub fn area_bands() -> Vec<RecallBand> {
     let edges = [1u32, 8, 32, 128, 512];
     let band = |(i, &from): (usize, &u32)| {
         let below = edges.get(i + 1);
         let name = below.map_or(format!("{from} px and more"), |below| format!("{from}-{} px", below - 1));
-        Band { name, from: from.into(), below: below.map(|&below| below.into()) }
+        RecallBand { name, from: from.into(), below: below.map(|&below| below.into()) }
     };
     edges.iter().enumerate().map(band).collect()
 }
 
-/// Distance from the patch's centre to the nearest lesion pixel, in quarters of half the patch's side (`size`, px): the fourth
-/// ends where the inscribed circle does, the fifth holds what is only in the corners.
+/// Ranges of the distance from the patch centre to the nearest lesion pixel, in quarters of half the side of the patch (`size`, px): the
+/// fourth ends at the inscribed circle, the fifth contains the corners.
 #[must_use]
-pub fn distance_bands(size: u32) -> Vec<Band> {
+pub fn distance_bands(size: u32) -> Vec<RecallBand> {
     let quarter = f64::from(size) / 8.0;
     (0..5u32)
         .map(|i| {
             let (from, below) = (f64::from(i) * quarter, f64::from(i + 1) * quarter);
             if i < 4 {
-                Band { name: format!("{from} to {below} px"), from, below: Some(below) }
+                RecallBand { name: format!("{from} to {below} px"), from, below: Some(below) }
             } else {
-                Band { name: format!("{from} px and more"), from, below: None }
+                RecallBand { name: format!("{from} px and more"), from, below: None }
             }
         })
         .collect()
 }
 
-/// How many of the positives were found.
+/// Counts of positives and true positives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Found {
+pub struct RecallCounts {
     /// Known positives.
     pub positives: u64,
-    /// Of those, predicted.
+    /// True positives.
     pub found: u64,
-    /// Found over positives.
+    /// True positives over known positives.
     pub recall: Option<f64>,
 }
 
-/// Recall within one band.
+/// Recall within one range.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stratum {
-    /// The band.
-    pub band: Band,
-    /// For each class.
-    pub classes: Vec<Found>,
-    /// All classes pooled.
-    pub all: Found,
+    /// Range.
+    pub band: RecallBand,
+    /// Counts of each class.
+    pub classes: Vec<RecallCounts>,
+    /// Counts of all classes pooled.
+    pub all: RecallCounts,
 }
 
-/// Recall by band of a measure (given row and class; what has none is in no band).
+/// Recall by range of a measure of row and class. Rows for which the measure is undefined are in no range.
 #[must_use]
 pub fn recall_by(
-    scored: &Scored,
+    scored: &LabelledScores,
     thresholds: &[f64],
-    bands: Vec<Band>,
+    bands: Vec<RecallBand>,
     measure: impl Fn(usize, usize) -> Option<f64>,
 ) -> Vec<Stratum> {
     let mut counts = vec![vec![(0, 0); scored.classes()]; bands.len()];
@@ -95,7 +95,7 @@ pub fn recall_by(
             }
         }
     }
-    let found = |(positives, found): (u64, u64)| Found { positives, found, recall: ratio(found, positives) };
+    let found = |(positives, found): (u64, u64)| RecallCounts { positives, found, recall: ratio(found, positives) };
     bands
         .into_iter()
         .zip(counts)

@@ -1,8 +1,8 @@
-//! From a network's layers to the steps of a program: nested ways laid out in a row, rectifiers and sums fused into the batch
-//! norms before them. Executes nothing.
+//! Compiler from the layers of a network to a program: nested branches become a linear sequence of steps, rectifiers and sums are fused
+//! into the preceding batch norms. Executes nothing.
 
-use super::program::{Block, Extent, Geometry, Norm, Op, Program, Step, wrong};
-use super::{Parameter, Role};
+use super::program::{Extent, Geometry, Norm, Op, Program, ResidualBlock, Step, wrong};
+use super::{Parameter, ParameterRole};
 use crate::lang::network::{Join, Layer, NetworkSpec};
 use crate::learn::kernels::Rectify;
 use crate::learn::kernels::smooth::Smooth;
@@ -23,7 +23,7 @@ pub(super) fn compile(spec: &NetworkSpec, size: usize, classes: usize) -> Result
     let extent = compiler.extents[logits];
     if extent != (Extent { height: 1, width: 1, channels: classes }) {
         return Err(wrong(format!(
-            "network `{}` ends in {} x {} x {} per patch where {classes} logits are wanted",
+            "network `{}` ends in {} x {} x {} per patch, expected {classes} logits",
             spec.name, extent.channels, extent.height, extent.width
         ))
         .hint("end it with a `linear` layer without `out`"));
@@ -32,7 +32,7 @@ pub(super) fn compile(spec: &NetworkSpec, size: usize, classes: usize) -> Result
     let mut names: Vec<&str> = program.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     names.sort_unstable();
     if let Some([twice, _]) = names.array_windows().find(|[one, other]| one == other) {
-        return Err(wrong(format!("two layers of network `{}` have the tensor `{}`", spec.name, twice)));
+        return Err(wrong(format!("two layers of network `{}` have a tensor called `{}`", spec.name, twice)));
     }
     Ok(program)
 }
@@ -40,9 +40,9 @@ pub(super) fn compile(spec: &NetworkSpec, size: usize, classes: usize) -> Result
 struct Compiler {
     program: Program,
     extents: Vec<Extent>,
-    /// Values that more than the next layer reads: nothing may be fused into what makes them.
+    /// Whether a value is read by more than the next layer, so that nothing may be fused into the step that computes it.
     pinned: Vec<bool>,
-    /// The prefix of the convolution that made a value.
+    /// Tensor prefix of the convolution that computes a value.
     names: Vec<Option<String>>,
     classes: usize,
     floats: usize,
@@ -68,7 +68,7 @@ impl Compiler {
         Ok(output)
     }
 
-    fn parameter(&mut self, name: String, shape: Vec<usize>, role: Role) -> usize {
+    fn parameter(&mut self, name: String, shape: Vec<usize>, role: ParameterRole) -> usize {
         let len = shape.iter().product::<usize>();
         let range = self.floats..self.floats + len;
         self.floats = range.end;
@@ -86,13 +86,13 @@ impl Compiler {
                 {
                     return Err(wrong(format!(
                         "`{name}` has {} channels in, {out} out, {groups} groups, kernel {kernel}, stride {stride}, dilation {dilation}: \
-                         none may be 0, and the groups must divide both",
+                         none may be 0, and the number of groups must divide both",
                         extent.channels
                     )));
                 }
                 let shape = vec![out, extent.channels / groups, *kernel, *kernel];
-                let weight = self.parameter(format!("{name}.weight"), shape, Role::Kernel);
-                let bias = bias.then(|| self.parameter(format!("{name}.bias"), vec![out], Role::Bias));
+                let weight = self.parameter(format!("{name}.weight"), shape, ParameterRole::Kernel);
+                let bias = bias.then(|| self.parameter(format!("{name}.bias"), vec![out], ParameterRole::Bias));
                 let geometry =
                     Geometry { out, kernel: *kernel, stride: *stride, padding: *padding, dilation: *dilation, groups };
                 let output = self.step(Op::Conv { weight, bias, geometry }, input)?;
@@ -102,21 +102,22 @@ impl Compiler {
             Layer::Linear { name, out, bias, .. } => {
                 if extent.height * extent.width != 1 {
                     return Err(wrong(format!(
-                        "`{name}` is given {} x {} pixels of {} channels",
+                        "`{name}` receives {} x {} pixels of {} channels",
                         extent.width, extent.height, extent.channels
                     ))
                     .hint("put `flatten` or `global-avg-pool` before it"));
                 }
                 let out = out.unwrap_or(self.classes);
-                let weight = self.parameter(format!("{name}.weight"), vec![out, extent.channels], Role::Kernel);
-                let bias = bias.then(|| self.parameter(format!("{name}.bias"), vec![out], Role::Bias));
+                let weight =
+                    self.parameter(format!("{name}.weight"), vec![out, extent.channels], ParameterRole::Kernel);
+                let bias = bias.then(|| self.parameter(format!("{name}.bias"), vec![out], ParameterRole::Bias));
                 let geometry = Geometry { out, kernel: 1, stride: 1, padding: 0, dilation: 1, groups: 1 };
                 self.step(Op::Conv { weight, bias, geometry }, input)
             }
             Layer::BatchNorm { name, eps, momentum } => {
                 let channels = extent.channels;
-                let gamma = self.parameter(format!("{name}.weight"), vec![channels], Role::Gamma);
-                let beta = self.parameter(format!("{name}.bias"), vec![channels], Role::Beta);
+                let gamma = self.parameter(format!("{name}.weight"), vec![channels], ParameterRole::Gamma);
+                let beta = self.parameter(format!("{name}.bias"), vec![channels], ParameterRole::Beta);
                 let norm = Norm {
                     name: name.clone(),
                     channels,
@@ -139,8 +140,8 @@ impl Compiler {
             Layer::MaxPool { kernel, stride, padding } => {
                 if !(1..=15).contains(kernel) || *stride == 0 || 2 * padding > *kernel {
                     return Err(wrong(format!(
-                        "max pooling of {kernel} px, stride {stride}, padding {padding}: the window is 1 to 15 px, the \
-                         padding at most half of it, the stride not 0"
+                        "max pooling of {kernel} px, stride {stride}, padding {padding}: the window must be 1 to 15 px, the \
+                         padding at most half of it, and the stride above 0"
                     )));
                 }
                 self.step(Op::MaxPool { kernel: *kernel, stride: *stride, padding: *padding }, input)
@@ -148,15 +149,15 @@ impl Compiler {
             Layer::AvgPool { kernel, stride, padding } => {
                 if *kernel == 0 || *stride == 0 || 2 * padding > *kernel {
                     return Err(wrong(format!(
-                        "average pooling of {kernel} px, stride {stride}, padding {padding}: window and stride may not be 0, \
-                         the padding is at most half the window"
+                        "average pooling of {kernel} px, stride {stride}, padding {padding}: window and stride must be above 0, \
+                         and the padding at most half the window"
                     )));
                 }
                 self.step(Op::MeanPool { kernel: *kernel, stride: *stride, padding: *padding }, input)
             }
             Layer::AdaptiveAvgPool { side } => {
                 if *side == 0 {
-                    return Err(wrong("adaptive pooling to no pixels"));
+                    return Err(wrong("adaptive pooling to 0 pixels"));
                 }
                 self.step(Op::AdaptiveMean { side: *side }, input)
             }
@@ -165,7 +166,7 @@ impl Compiler {
             Layer::Flatten => self.step(Op::Flatten, input),
             Layer::Dropout { share } => {
                 if !(0.0..1.0).contains(share) {
-                    return Err(wrong(format!("dropout of {share}: the share is at least 0 and under 1")));
+                    return Err(wrong(format!("dropout of {share}: must be at least 0 and less than 1")));
                 }
                 self.step(Op::Dropout { share: *share }, input)
             }
@@ -174,7 +175,7 @@ impl Compiler {
         }
     }
 
-    /// A rectifier, fused into the step before where that is a batch norm or a sum that nobody else reads.
+    /// Adds a rectifier, fused into the previous step if that is a batch norm or a sum that nothing else reads.
     fn rectify(&mut self, wanted: Rectify, input: usize) -> Result<usize, StageError> {
         if !self.pinned[input]
             && let Some(Step { op: Op::Norm { rectify, .. } | Op::Add { rectify, .. }, output, .. }) =
@@ -188,16 +189,16 @@ impl Compiler {
         self.step(Op::Rectify(wanted), input)
     }
 
-    /// The sum goes into the body's last batch norm, where there is one; the shortcut is then computed before that.
+    /// Adds a residual block. The sum is fused into the last batch norm of the body if there is one; the shortcut is then computed first.
     fn residual(&mut self, body: &[Layer], shortcut: &[Layer], input: usize) -> Result<usize, StageError> {
         self.pinned[input] = true;
         let first = self.program.parameters.len();
         let long = self.sequence(body, input)?;
-        // A body that is the identity ends in what made the input: that stays where it is.
+        // If the body is the identity, the last step computes the input and stays in place.
         let last_norm = self.program.steps.pop_if(|step| {
             step.output == long && long != input && matches!(step.op, Op::Norm { add: None, rectify: Rectify::No, .. })
         });
-        // The last batch norm's gamma; where the block ends otherwise, none.
+        // Gamma of the last batch norm; none if the block ends otherwise.
         let gamma = last_norm.as_ref().and_then(|step| match step.op {
             Op::Norm { norm, .. } => Some(self.program.norms[norm].gamma),
             _ => None,
@@ -206,7 +207,7 @@ impl Compiler {
         let (a, b) = (self.extents[long], self.extents[short]);
         if a != b {
             return Err(wrong(format!(
-                "a residual adds {} x {} x {} (body) and {} x {} x {} (shortcut)",
+                "a residual block adds different shapes: {} x {} x {} (body) and {} x {} x {} (shortcut)",
                 a.channels, a.height, a.width, b.channels, b.height, b.width
             )));
         }
@@ -221,11 +222,11 @@ impl Compiler {
         } else {
             self.step(Op::Add { other: short, rectify: Rectify::No }, long)?
         };
-        self.program.blocks.push(Block { gamma, parameters: first..self.program.parameters.len() });
+        self.program.blocks.push(ResidualBlock { gamma, parameters: first..self.program.parameters.len() });
         Ok(output)
     }
 
-    /// The branches one after the other, then what joins them.
+    /// Adds the branches one after the other, then the step that joins them.
     fn parallel(&mut self, join: Join, branches: &[Vec<Layer>], input: usize) -> Result<usize, StageError> {
         self.pinned[input] = true;
         let mut ends = Vec::with_capacity(branches.len());
@@ -234,7 +235,7 @@ impl Compiler {
             ends.push(end);
         }
         let Some((&first, others)) = ends.split_first().filter(|(_, others)| !others.is_empty()) else {
-            return Err(wrong("parallel layers with fewer than two branches"));
+            return Err(wrong("`parallel` needs at least two branches"));
         };
         match join {
             Join::Concat => self.step(Op::Concat { others: others.to_vec() }, first),

@@ -1,36 +1,37 @@
-//! The forward pass in evaluation mode: batch norms folded into the convolutions before them, with residual and rectifier in
-//! one go. Knows no tape.
+//! Forward pass in evaluation mode: batch norms are folded into the preceding convolutions, with residual and rectifier fused. Knows no
+//! tape.
 
 use super::program::{Op, Step};
-use super::train::Model;
-use crate::learn::kernels::conv::{After, Packed};
+use super::train::Execution;
+use crate::learn::kernels::conv::Packed;
 use crate::learn::kernels::norm::{self, Statistics};
 use crate::learn::kernels::pooling::{flatten, global_max, global_mean};
+use crate::learn::kernels::shape::Epilogue;
 use crate::learn::kernels::{Rectify, accumulate, join};
 
-/// What a convolution does in evaluation mode, folded and packed.
+/// Convolution in evaluation mode, folded and packed.
 #[derive(Debug)]
 pub(super) struct Folded {
     packed: Packed,
     bias: Option<Vec<f32>>,
 }
 
-/// Scale and shift of a batch norm under the running statistics.
-fn affine(model: &Model, running: &[f32], norm: usize) -> (Vec<f32>, Vec<f32>) {
+/// Scale and shift of a batch norm with running statistics.
+fn affine(model: &Execution, running: &[f32], norm: usize) -> (Vec<f32>, Vec<f32>) {
     let layer = &model.program.norms[norm];
     let (mean, variance) = running[layer.running..][..2 * layer.channels].split_at(layer.channels);
     let statistics = Statistics::running(mean, variance, layer.eps);
     statistics.affine(model.parameter(layer.gamma), model.parameter(layer.beta))
 }
 
-/// The batch norm step that a convolution's output goes into and nowhere else.
-fn norm_after<'a>(model: &Model<'a>, conv: &Step) -> Option<&'a Step> {
+/// Batch norm step that is the only reader of the output of a convolution.
+fn norm_after<'a>(model: &Execution<'a>, conv: &Step) -> Option<&'a Step> {
     let reads = |step: &&Step| step.input == conv.output && matches!(step.op, Op::Norm { .. });
     (model.program.uses[conv.output] == 1).then(|| model.program.steps.iter().find(reads)).flatten()
 }
 
-/// Folds and packs all convolutions; [`None`] for the other steps.
-pub(super) fn fold(model: &Model, running: &[f32]) -> Vec<Option<Folded>> {
+/// Folds and packs all convolutions; [`None`] for other steps.
+pub(super) fn fold(model: &Execution, running: &[f32]) -> Vec<Option<Folded>> {
     let fold = |(at, step): (usize, &Step)| {
         let Op::Conv { weight, bias, .. } = step.op else { return None };
         let conv = model.plan.convs[at].as_ref().expect("a convolution is prepared");
@@ -52,9 +53,9 @@ pub(super) fn fold(model: &Model, running: &[f32]) -> Vec<Option<Folded>> {
     model.program.steps.iter().enumerate().map(fold).collect()
 }
 
-/// The logits of `pixels`.
-pub(super) fn forward(model: Model, running: &[f32], folded: &[Option<Folded>], pixels: &[f32]) -> Vec<f32> {
-    let Model { program, plan, pool, .. } = model;
+/// Logits of `pixels`.
+pub(super) fn forward(model: Execution, running: &[f32], folded: &[Option<Folded>], pixels: &[f32]) -> Vec<f32> {
+    let Execution { program, plan, pool, .. } = model;
     let images = pixels.len() / plan.extents[0].len();
     let mut left = program.uses.clone();
     let mut values: Vec<Option<Vec<f32>>> = vec![None; program.uses.len()];
@@ -62,7 +63,7 @@ pub(super) fn forward(model: Model, running: &[f32], folded: &[Option<Folded>], 
     first.copy_from_slice(pixels);
     values[0] = Some(first);
     for (at, step) in program.steps.iter().enumerate() {
-        // A convolution that a batch norm alone reads is executed when that batch norm's turn comes.
+        // A convolution that only a batch norm reads is executed together with it.
         if matches!(step.op, Op::Conv { .. }) && norm_after(&model, step).is_some() {
             continue;
         }
@@ -73,11 +74,11 @@ pub(super) fn forward(model: Model, running: &[f32], folded: &[Option<Folded>], 
         let x = values[input].as_deref().expect("a value lives until its last use");
         let value = |value: usize| values[value].as_deref().expect("a value lives until its last use");
         match &step.op {
-            Op::Conv { .. } => convolve(&model, folded, at, x, After::default(), &mut y),
+            Op::Conv { .. } => convolve(&model, folded, at, x, Epilogue::default(), &mut y),
             Op::Norm { norm, add, rectify } => {
                 let extra = add.map(value);
                 if let Some(conv) = conv_before {
-                    convolve(&model, folded, conv, x, After { bias: None, extra, rectify: *rectify }, &mut y);
+                    convolve(&model, folded, conv, x, Epilogue { bias: None, extra, rectify: *rectify }, &mut y);
                 } else {
                     let (scale, shift) = affine(&model, running, *norm);
                     norm::affine(x, &scale, &shift, extra, *rectify, &mut y);
@@ -128,9 +129,9 @@ pub(super) fn forward(model: Model, running: &[f32], folded: &[Option<Folded>], 
     result
 }
 
-fn convolve(model: &Model, folded: &[Option<Folded>], at: usize, x: &[f32], after: After, y: &mut [f32]) {
+fn convolve(model: &Execution, folded: &[Option<Folded>], at: usize, x: &[f32], after: Epilogue, y: &mut [f32]) {
     let (Some(conv), Some(folded)) = (&model.plan.convs[at], &folded[at]) else {
         unreachable!("a convolution is prepared")
     };
-    conv.forward(x, &folded.packed, After { bias: folded.bias.as_deref(), ..after }, y, None, model.pool);
+    conv.forward(x, &folded.packed, Epilogue { bias: folded.bias.as_deref(), ..after }, y, None, model.pool);
 }

@@ -1,4 +1,4 @@
-//! What a network is given: pixels, or patches as they are stored. Computes nothing.
+//! Input of a network: pixels, or stored patches. Computes nothing.
 
 use candle_core::{CpuStorage, Device, Storage, Tensor};
 
@@ -6,41 +6,41 @@ use super::candle;
 use crate::learn::views::{Stored, Views};
 use crate::stage::StageError;
 
-/// A batch for a network.
+/// Batch for a network.
 #[derive(Clone, Copy, Debug)]
-pub enum Input<'a> {
+pub enum NetworkInput<'a> {
     /// Normalised pixels, N x H x W x 3, f32.
     Pixels(&'a Tensor),
-    /// Patches as they are stored: a card makes the pixels; without one they are made here.
+    /// Stored patches, transformed into pixels by the GPU, or here if there is none.
     Stored(&'a Views),
 }
 
-impl<'a> From<&'a Tensor> for Input<'a> {
+impl<'a> From<&'a Tensor> for NetworkInput<'a> {
     fn from(pixels: &'a Tensor) -> Self {
         Self::Pixels(pixels)
     }
 }
 
-impl<'a> From<&'a Views> for Input<'a> {
+impl<'a> From<&'a Views> for NetworkInput<'a> {
     fn from(views: &'a Views) -> Self {
         Self::Stored(views)
     }
 }
 
-/// How the pixels of a batch arrive at a card.
+/// Form in which a batch arrives at the GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Arrival {
-    /// As normalised floats.
+    /// Normalised floats.
     Pixels,
-    /// As they are stored.
+    /// Stored patches.
     Stored(Stored),
 }
 
-impl Input<'_> {
-    /// N, H, W.
+impl NetworkInput<'_> {
+    /// Dimensions N, H, W.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where it is no such batch.
+    /// [`StageError::Bug`] if it is not such a batch.
     pub(super) fn dims(&self) -> Result<(usize, usize, usize), StageError> {
         let (count, height, width, channels) = match self {
             Self::Pixels(pixels) => pixels.dims4().map_err(candle)?,
@@ -85,10 +85,10 @@ pub(super) fn with_floats<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> R) ->
     }
 }
 
-/// Pixels of N x `side` x `side` x 3 as candle takes them.
+/// Pixels, N x `side` x `side` x 3, as a candle tensor.
 ///
 /// # Errors
-/// [`StageError::Bug`] where there are not as many.
+/// [`StageError::Bug`] if the number of pixels does not match.
 pub fn tensor(pixels: Vec<f32>, count: usize, side: usize) -> Result<Tensor, StageError> {
     Tensor::from_vec(pixels, (count, side, side, 3), &Device::Cpu).map_err(candle)
 }

@@ -1,6 +1,6 @@
-//! From torch's order of a tensor's values to the kernels' own, and back. Knows no names.
+//! Conversion between torch's tensor layout and that of the kernels. Knows no names.
 
-/// Values in torch's order (out x in x k x k, or any other shape as it is) in the kernels' order (k x k x in x out).
+/// Converts values from torch's layout (out x in x k x k; other shapes are unchanged) to that of the kernels (k x k x in x out).
 pub(super) fn from_torch(shape: &[usize], values: &[f32]) -> Vec<f32> {
     let Some((out, inputs, taps)) = kernel(shape) else { return values.to_vec() };
     let mut own = vec![0.0; values.len()];
@@ -11,7 +11,7 @@ pub(super) fn from_torch(shape: &[usize], values: &[f32]) -> Vec<f32> {
     own
 }
 
-/// The other way round.
+/// Inverse of [`from_torch`].
 pub(super) fn to_torch(shape: &[usize], own: &[f32]) -> Vec<f32> {
     let Some((out, inputs, taps)) = kernel(shape) else { return own.to_vec() };
     let mut values = Vec::with_capacity(own.len());
@@ -23,7 +23,7 @@ pub(super) fn to_torch(shape: &[usize], own: &[f32]) -> Vec<f32> {
     values
 }
 
-/// Outputs, inputs and taps of a kernel's shape.
+/// Outputs, inputs and taps of the shape of a kernel.
 fn kernel(shape: &[usize]) -> Option<(usize, usize, usize)> {
     match *shape {
         [out, inputs] => Some((out, inputs, 1)),
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_survives_the_way_there_and_back() {
+    fn a_kernel_survives_the_round_trip() {
         let shape = [3, 2, 2, 2];
         let values: Vec<f32> = (0..24).map(|value| value as f32).collect();
         let own = from_torch(&shape, &values);

@@ -1,22 +1,22 @@
-//! Weights into a network: what fits, what lacks, what is folded. Knows no files.
+//! Loading of weights into a network: matching, missing and folded tensors. Knows no files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compile::compile;
 use super::program::{Norm, Program};
 use super::weights::fitting;
-use super::{Header, Network, Weights, layout};
+use super::{Network, Weights, WeightsHeader, layout};
 use crate::base::figure::counted;
 use crate::lang::network::NetworkSpec;
 use crate::learn::kernels::norm::Statistics;
 use crate::stage::{Params, StageError, Warning};
 
-/// What to do where weights lack tensors of the network.
+/// Reaction to weights that lack tensors of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// An error that lists them.
+    /// Error that lists them.
     Error,
-    /// They keep their initial values.
+    /// Initial values are kept.
     Initialise,
 }
 
@@ -24,26 +24,26 @@ impl Missing {
     /// From the parameters of `train`.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where they are not what the signature says.
+    /// [`StageError::Bug`] if they do not match the signature.
     pub fn from_params(params: &Params) -> Result<Self, StageError> {
         Ok(if params.text("missing")? == "initialise" { Self::Initialise } else { Self::Error })
     }
 }
 
-/// What a load did. All lists are sorted.
+/// Report on loaded weights. All lists are sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadReport {
-    /// Tensors taken from the file.
+    /// Tensors loaded from the file.
     pub loaded: Vec<String>,
-    /// Tensors that the file lacks, left at their initial values.
+    /// Tensors missing from the file, which keep their initial values.
     pub missing: Vec<String>,
-    /// Tensors of the file that the network has no place for.
+    /// Tensors of the file that the network lacks.
     pub unexpected: Vec<String>,
-    /// Tensors of the last linear layer that stay new because the file's have other classes.
+    /// Tensors of the last linear layer that keep their initial values because those of the file have other classes.
     pub replaced: Vec<String>,
-    /// Batch norms that the file has folded into the convolution before them; they want [`Network::calibrate`].
+    /// Batch norms that the file has folded into the preceding convolution; they need [`Network::calibrate`].
     pub folded: Vec<String>,
-    /// What was taken off the names of the file (`module.`), because more of the network's are found without it.
+    /// Prefix removed from the names of the file (`module.`), because more names match without it.
     pub prefix: String,
 }
 
@@ -54,14 +54,14 @@ impl LoadReport {
         }
     }
 
-    /// A warning where both the network lacks tensors and the file has some that are not used: then their names may not fit.
+    /// Warning if the file both lacks tensors of the network and has unused ones: the names may not match.
     #[must_use]
     pub fn doubt(&self, weights: &str, network: &str) -> Option<Warning> {
         if self.missing.is_empty() || self.unexpected.is_empty() {
             return None;
         }
         let text = format!(
-            "{weights} lacks {} of network `{network}`, initialised at random ({}), and has {} that the network does not ({}): do the names fit?",
+            "{weights} lacks {} of network `{network}`, which are initialised randomly ({}), and has {} that the network lacks ({}): check that the names match",
             counted(self.missing.len() as u64, "tensor", "tensors"),
             list(&self.missing, 3),
             counted(self.unexpected.len() as u64, "tensor", "tensors"),
@@ -71,16 +71,16 @@ impl LoadReport {
     }
 }
 
-/// What a file has of each tensor by the names that a network has, whatever stands before them there.
-struct Found<'a, T> {
+/// Tensors of a file by the names of a network, regardless of prefixes.
+struct FileTensors<'a, T> {
     tensors: &'a BTreeMap<String, T>,
     refused: &'a BTreeMap<String, String>,
     prefix: String,
-    /// The file, for texts.
+    /// Name of the file, for messages.
     file: String,
 }
 
-impl<'a, T> Found<'a, T> {
+impl<'a, T> FileTensors<'a, T> {
     fn new(
         tensors: &'a BTreeMap<String, T>,
         refused: &'a BTreeMap<String, String>,
@@ -92,7 +92,7 @@ impl<'a, T> Found<'a, T> {
         let found = Self { tensors, refused, prefix, file };
         let refused = |name: &String| found.with_prefix(name, |full| refused.get(full));
         if let Some((name, what)) = own.iter().find_map(|name| Some((name, refused(name)?))) {
-            let text = format!("tensor `{name}` of {} is {what}, which is not read", found.file);
+            let text = format!("tensor `{name}` of {} is {what}, which is not supported", found.file);
             return Err(StageError::input("weights-format", text)
                 .hint("convert it with `.float()` or `.to_dense()` before saving it"));
         }
@@ -107,12 +107,12 @@ impl<'a, T> Found<'a, T> {
         if self.prefix.is_empty() {
             return get(name);
         }
-        // Where the file has a name with the prefix and without, that with it is of the network that fits.
+        // If the file has a name both with and without the prefix, the one with it belongs to the matching network.
         let bare = || if name.starts_with(&self.prefix) { None } else { get(name) };
         get(&format!("{}{name}", self.prefix)).or_else(bare)
     }
 
-    /// Names of the file, without the prefix, that are not among those.
+    /// Names of the file, without the prefix, that are not in `known`.
     fn others<'b>(&self, known: impl Iterator<Item = &'b String>) -> Vec<String> {
         let known: BTreeSet<&str> = known.map(String::as_str).collect();
         let short = |name: &'a String| name.strip_prefix(self.prefix.as_str()).unwrap_or(name);
@@ -121,19 +121,24 @@ impl<'a, T> Found<'a, T> {
     }
 }
 
-/// What a load will do, by the names in a file's header; tensors of another shape are among the loaded ones. `file` is its name, for
-/// texts.
+/// Predicts the report of loading a file from the names in its header; tensors of a different shape count as loaded. `file` is its name,
+/// for messages.
 ///
 /// # Errors
-/// [`StageError::Input`] where a load will fail for its names.
-pub fn foresee(header: &Header, file: &str, spec: &NetworkSpec, missing: Missing) -> Result<LoadReport, StageError> {
-    // Names do not depend on the patches, whose size is not known yet; but a network may be too deep for small ones.
+/// [`StageError::Input`] if loading will fail because of its names.
+pub fn foresee(
+    header: &WeightsHeader,
+    file: &str,
+    spec: &NetworkSpec,
+    missing: Missing,
+) -> Result<LoadReport, StageError> {
+    // Names do not depend on the size of the patches, which is not known yet; but a network may be too deep for small patches.
     let sizes = [64, 224, 512, 32, 16, 1024];
     let Some(program) = sizes.into_iter().find_map(|size| compile(spec, size, 2).ok()) else {
         return Ok(LoadReport::default());
     };
     let own = program.names();
-    let found = Found::new(&header.shapes, &header.refused, header.name(file), &own)?;
+    let found = FileTensors::new(&header.shapes, &header.refused, header.name(file), &own)?;
     let mut report = LoadReport { prefix: found.prefix.clone(), ..LoadReport::default() };
     let shape = |name: &str| found.get(name).map(Vec::as_slice);
     let mut folded = BTreeSet::new();
@@ -151,7 +156,7 @@ pub fn foresee(header: &Header, file: &str, spec: &NetworkSpec, missing: Missing
     Ok(report)
 }
 
-/// Fails where a file lacks what it must have.
+/// Fails if a file lacks required tensors.
 fn lacking(report: &LoadReport, missing: Missing, file: &str, network: &str) -> Result<(), StageError> {
     let none = report.loaded.is_empty();
     if !none && (missing == Missing::Initialise || report.missing.is_empty()) {
@@ -159,16 +164,16 @@ fn lacking(report: &LoadReport, missing: Missing, file: &str, network: &str) -> 
     }
     let text = format!("{file} lacks tensors of network `{network}`: {}", list(&report.missing, 6));
     let hint = match (none, report.unexpected.is_empty()) {
-        (true, true) => "it has no tensor of floating-point numbers".to_owned(),
-        (true, false) => format!("it has none of them; it has {}", list(&report.unexpected, 6)),
-        (false, _) => "say `missing initialise` to give them initial values".to_owned(),
+        (true, true) => "it has no floating-point tensors".to_owned(),
+        (true, false) => format!("it has none of them; its tensors are {}", list(&report.unexpected, 6)),
+        (false, _) => "set `missing initialise` to initialise them randomly".to_owned(),
     };
     Err(StageError::input("weights-missing", text).hint(hint).field("missing"))
 }
 
-/// As [`Network::load`]. Nothing is changed where it fails.
+/// As [`Network::load`]. Changes nothing on failure.
 pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -> Result<LoadReport, StageError> {
-    let found = Found::new(&weights.tensors, &weights.refused, weights.name(), &network.names())?;
+    let found = FileTensors::new(&weights.tensors, &weights.refused, weights.name(), &network.names())?;
     let shape = |name: &str| found.get(name).map(|(shape, _)| shape.as_slice());
     let mut report = LoadReport::default();
     let mut wrong = Vec::new();
@@ -200,7 +205,7 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
             report.replaced.push(name.clone());
         } else {
             wrong.push(format!(
-                "`{name}` is {} there and {} in the network",
+                "`{name}` is {} in the file and {} in the network",
                 product(shape),
                 product(&parameter.shape)
             ));
@@ -209,7 +214,7 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
     for (at, norm) in program.norms.iter().enumerate() {
         let parts = [("running_mean", norm.running), ("running_var", norm.running + norm.channels)];
         if folded.contains(&at) {
-            // The folded network as it is: nothing is normalised, and the convolution's bias is the shift.
+            // Reproduces the folded network: nothing is normalised, and the bias of the convolution is the shift.
             let bias = format!("{}.bias", norm.conv.as_deref().unwrap_or_default());
             let Some((_, values)) = found.get(&bias) else { continue };
             flat[program.parameters[norm.gamma].range.clone()].fill((1.0 + norm.eps).sqrt() as f32);
@@ -232,7 +237,11 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
                     report.loaded.push(name);
                 }
                 Some((shape, _)) => {
-                    wrong.push(format!("`{name}` is {} there and {} in the network", product(shape), norm.channels));
+                    wrong.push(format!(
+                        "`{name}` is {} in the file and {} in the network",
+                        product(shape),
+                        norm.channels
+                    ));
                 }
             }
         }
@@ -241,10 +250,9 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
     report.unexpected = found.others(report.loaded.iter().chain(&report.replaced));
 
     if !wrong.is_empty() {
-        let text = format!("{} does not fit network `{}`: {}", weights.name(), network.spec.name, wrong.join(", "));
-        return Err(StageError::input("weights-shape", text).hint(
-            "use the network that the weights were trained in; only the last linear layer may have other classes",
-        ));
+        let text = format!("{} does not match network `{}`: {}", weights.name(), network.spec.name, wrong.join(", "));
+        return Err(StageError::input("weights-shape", text)
+            .hint("use the network the weights were trained in; only the last linear layer may have other classes"));
     }
     lacking(&report, missing, &found.file, &network.spec.name)?;
     report.prefix = found.prefix;
@@ -254,12 +262,12 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
 
 fn negative(name: &str, values: &[f32], weights: &Weights) -> StageError {
     let lowest = values.iter().copied().fold(0.0_f32, f32::min);
-    let text = format!("tensor `{name}` of {} holds {lowest}, and a variance is never negative", weights.name());
-    StageError::input("weights-variance", text).hint("use weights from another epoch, or save them again")
+    let text = format!("tensor `{name}` of {} contains {lowest}, but a variance cannot be negative", weights.name());
+    StageError::input("weights-variance", text).hint("use weights from another epoch, or save the file again")
 }
 
-/// Whether the file has batch norm `norm` folded into the convolution before it: that one has a kernel and a bias there,
-/// which the network's lacks, and the batch norm has nothing.
+/// Whether the file has batch norm `norm` folded into the preceding convolution: that has a kernel and a bias in the file, but no bias
+/// in the network, and the batch norm has no tensors in the file.
 fn is_folded<'a>(program: &Program, norm: &Norm, shape: &impl Fn(&str) -> Option<&'a [usize]>) -> bool {
     let Some(conv) = &norm.conv else { return false };
     let bias = format!("{conv}.bias");
@@ -271,8 +279,8 @@ fn is_folded<'a>(program: &Program, norm: &Norm, shape: &impl Fn(&str) -> Option
         && !ends.iter().any(|end| has(&format!("{}.{end}", norm.name)))
 }
 
-/// Sets a batch norm to the statistics of what it was given (`sums` of x and x² over `rows`) without changing what it
-/// computes in evaluation mode.
+/// Sets the statistics of a batch norm to those of its input (`sums` of x and x² over `rows`) without changing what it computes in
+/// evaluation mode.
 pub(super) fn settle(network: &mut Network, norm: usize, sums: &[[f64; 2]], rows: usize) {
     let layer = &network.program.norms[norm];
     let c = layer.channels;
@@ -292,12 +300,12 @@ pub(super) fn settle(network: &mut Network, norm: usize, sums: &[[f64; 2]], rows
     network.running[layer.running + c..][..c].copy_from_slice(&found.variance);
 }
 
-/// `64 x 3 x 7 x 7`.
+/// Shape as text: `64 x 3 x 7 x 7`.
 fn product(shape: &[usize]) -> String {
     shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ")
 }
 
-/// Names in backticks; past `most`, how many more.
+/// Names in backticks; beyond `most`, the number of further ones.
 fn list(names: &[String], most: usize) -> String {
     let shown: Vec<String> = names.iter().take(most).map(|name| format!("`{name}`")).collect();
     let more = if names.len() > most { format!(" and {} more", names.len() - most) } else { String::new() };

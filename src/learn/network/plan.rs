@@ -1,19 +1,19 @@
-//! What a program needs for images of one size: extents and prepared convolutions. Knows no values.
+//! Plan of a program for images of one size: extents and prepared convolutions. Knows no values.
 
 use super::program::{Extent, Op, Program};
 use crate::learn::kernels::conv::Conv;
 use crate::stage::StageError;
 
-/// A program, prepared for images of one size.
+/// Program prepared for images of one size.
 #[derive(Debug)]
-pub(super) struct Plan {
-    /// Of each value.
+pub(super) struct SizedPlan {
+    /// Extent of each value.
     pub(super) extents: Vec<Extent>,
-    /// Of each step that is a convolution.
+    /// Prepared convolution of each step that is one.
     pub(super) convs: Vec<Option<Conv>>,
 }
 
-impl Plan {
+impl SizedPlan {
     /// Prepares `program` for images of that height and width.
     pub(super) fn new(program: &Program, height: usize, width: usize) -> Result<Self, StageError> {
         let extents = program.extents(height, width)?;

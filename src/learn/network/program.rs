@@ -1,32 +1,32 @@
-//! A network as a list of steps over numbered values. Knows shapes and names, executes nothing.
+//! Program of a network: a list of steps over numbered values. Knows shapes and names, executes nothing.
 
 use std::ops::Range;
 
 use super::Parameter;
 use crate::learn::kernels::Rectify;
 use crate::learn::kernels::adaptive::Parts;
-use crate::learn::kernels::conv::ConvShape;
-use crate::learn::kernels::pooling::Window;
+use crate::learn::kernels::pooling::PoolWindow;
+use crate::learn::kernels::shape::ConvShape;
 use crate::learn::kernels::smooth::Smooth;
 use crate::stage::StageError;
 
-/// A network, compiled.
+/// Compiled network.
 #[derive(Debug, Default)]
 pub(super) struct Program {
-    /// What is executed, in order. Value 0 is the pixels, the last step's output the logits.
+    /// Steps in order of execution. Value 0 is the pixels, the output of the last step the logits.
     pub(super) steps: Vec<Step>,
-    /// How many steps use each value.
+    /// Number of steps that use each value.
     pub(super) uses: Vec<usize>,
     /// All parameters, in the order of the layers.
     pub(super) parameters: Vec<Parameter>,
     /// All batch norms, in the order of the layers.
     pub(super) norms: Vec<Norm>,
     /// All residual blocks.
-    pub(super) blocks: Vec<Block>,
+    pub(super) blocks: Vec<ResidualBlock>,
 }
 
 impl Program {
-    /// The names of all tensors of a file of it: parameters, then running statistics.
+    /// Names of all tensors of a weights file: parameters, then running statistics.
     pub(super) fn names(&self) -> Vec<String> {
         let running = self
             .norms
@@ -36,7 +36,7 @@ impl Program {
     }
 }
 
-/// One step: `output` is computed from `input` (and from a second value that the operation names).
+/// Step that computes `output` from `input` and from further values that the operation names.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) op: Op,
@@ -44,38 +44,38 @@ pub(super) struct Step {
     pub(super) output: usize,
 }
 
-/// What a step does. Parameters and batch norms are named by their place in [`Program`].
+/// Operation of a step. Parameters and batch norms are indices in [`Program`].
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    /// A convolution, or a linear layer as one of single pixels.
+    /// Convolution, or linear layer as a convolution of single pixels.
     Conv { weight: usize, bias: Option<usize>, geometry: Geometry },
-    /// A batch norm, with a residual and a rectifier where they follow.
+    /// Batch norm, with fused residual and rectifier.
     Norm { norm: usize, add: Option<usize>, rectify: Rectify },
-    /// A rectifier by itself.
+    /// Rectifier.
     Rectify(Rectify),
-    /// A smooth activation.
+    /// Smooth activation.
     Smooth(Smooth),
-    /// A sum of two values, with a rectifier where it follows.
+    /// Sum of two values, with fused rectifier.
     Add { other: usize, rectify: Rectify },
-    /// Channels of several values one after the other: those of the input, then those of the others.
+    /// Concatenation of channels: those of the input, then those of the others.
     Concat { others: Vec<usize> },
-    /// Maxima or means of windows.
+    /// Maxima of windows.
     MaxPool { kernel: usize, stride: usize, padding: usize },
     /// Means of windows.
     MeanPool { kernel: usize, stride: usize, padding: usize },
     /// Means of `side` x `side` parts.
     AdaptiveMean { side: usize },
-    /// The mean of all pixels.
+    /// Mean of all pixels.
     GlobalMean,
-    /// The maximum of all pixels.
+    /// Maximum of all pixels.
     GlobalMax,
-    /// Channels before pixels.
+    /// Transposition to channels before pixels.
     Flatten,
-    /// Zeroes a share while training.
+    /// Dropout of a fraction `share` in training.
     Dropout { share: f64 },
 }
 
-/// A convolution without the size of its images.
+/// Convolution without the size of its images.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
     pub(super) out: usize,
@@ -86,24 +86,24 @@ pub(super) struct Geometry {
     pub(super) groups: usize,
 }
 
-/// One batch norm.
+/// Batch norm.
 #[derive(Debug)]
 pub(super) struct Norm {
     pub(super) name: String,
     pub(super) channels: usize,
     pub(super) gamma: usize,
     pub(super) beta: usize,
-    /// Where its running mean begins; the variance follows it.
+    /// Start of the running mean, which the variance follows.
     pub(super) running: usize,
     pub(super) eps: f64,
     pub(super) momentum: f64,
-    /// The tensor prefix of the convolution it directly follows.
+    /// Tensor prefix of the convolution directly before it.
     pub(super) conv: Option<String>,
 }
 
-/// A residual block: the gamma of its last batch norm, and its kernels.
+/// Residual block: gamma of its last batch norm, and the range of its parameters.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(super) struct ResidualBlock {
     pub(super) gamma: Option<usize>,
     pub(super) parameters: Range<usize>,
 }
@@ -122,9 +122,9 @@ impl Extent {
         self.height * self.width * self.channels
     }
 
-    pub(super) fn window(self, kernel: usize, stride: usize, padding: usize) -> Window {
+    pub(super) fn window(self, kernel: usize, stride: usize, padding: usize) -> PoolWindow {
         let Self { height, width, channels } = self;
-        Window { height, width, channels, kernel, stride, padding }
+        PoolWindow { height, width, channels, kernel, stride, padding }
     }
 
     pub(super) fn parts(self, side: usize) -> Parts {
@@ -144,7 +144,7 @@ pub(super) fn wrong(text: impl Into<String>) -> StageError {
 }
 
 impl Op {
-    /// The extent of the output, from those of all values before it.
+    /// Extent of the output, from those of all earlier values.
     pub(super) fn extent(&self, input: usize, extents: &[Extent]) -> Result<Extent, StageError> {
         let input = extents[input];
         let side = |side: usize, kernel: usize, stride: usize, padding: usize| {
@@ -185,17 +185,17 @@ impl Op {
     }
 }
 
-/// Two ways that meet have the same extent.
+/// Checks that two branches that meet have the same extent.
 fn agree(what: &str, one: Extent, other: Extent) -> Result<(), StageError> {
     if one == other {
         return Ok(());
     }
     let text = |extent: Extent| format!("{} x {} x {}", extent.channels, extent.height, extent.width);
-    Err(wrong(format!("a layer {what} {} and {}", text(one), text(other))))
+    Err(wrong(format!("a layer {what} different shapes: {} and {}", text(one), text(other))))
 }
 
 impl Step {
-    /// The values that the step reads beside its input; one that it reads twice stands twice.
+    /// Values that the step reads besides its input; a value read twice is listed twice.
     pub(super) fn others(&self) -> &[usize] {
         match &self.op {
             Op::Norm { add: Some(other), .. } | Op::Add { other, .. } => std::slice::from_ref(other),
@@ -211,7 +211,7 @@ impl Step {
 }
 
 impl Program {
-    /// The extents of all values for images of that height and width.
+    /// Extents of all values for images of that height and width.
     pub(super) fn extents(&self, height: usize, width: usize) -> Result<Vec<Extent>, StageError> {
         let mut extents = vec![Extent { height, width, channels: 3 }; self.uses.len()];
         for step in &self.steps {
@@ -220,7 +220,7 @@ impl Program {
                 let held = self.parameters[*weight].range.len();
                 if extents[step.input].conv(*geometry).weights() != held {
                     return Err(wrong(format!(
-                        "patches of {width} x {height} px give `{}` {} features, which it is not made for",
+                        "patches of {width} x {height} px give `{}` {} input features, but it was built for another number",
                         self.parameters[*weight].name, extents[step.input].channels
                     )));
                 }
@@ -229,12 +229,12 @@ impl Program {
         Ok(extents)
     }
 
-    /// Floats of all parameters.
+    /// Number of floats of all parameters.
     pub(super) fn floats(&self) -> usize {
         self.parameters.last().map_or(0, |parameter| parameter.range.end)
     }
 
-    /// The convolution whose output is read by nobody but the batch norm that makes `norm_step`.
+    /// Convolution whose output is read only by the batch norm of `norm_step`.
     pub(super) fn folded_conv(&self, norm_step: &Step) -> Option<usize> {
         if !matches!(norm_step.op, Op::Norm { .. }) || self.uses[norm_step.input] != 1 {
             return None;

@@ -1,75 +1,77 @@
-//! One step of training: forward over a program with all that the way back needs, and back. Knows no tape and no optimizer.
+//! Training step: forward pass over a program, keeping what the backward pass needs, and the backward pass. Knows no tape and no
+//! optimizer.
 
-use super::plan::Plan;
+use super::plan::SizedPlan;
 use super::program::{Norm, Op, Program, Step};
 use crate::base::random::Stream;
-use crate::learn::kernels::conv::{After, Packed};
-use crate::learn::kernels::norm::{self, Into, Passed, Statistics};
+use crate::learn::kernels::conv::Packed;
+use crate::learn::kernels::norm::{self, InputGradient, PassedGradients, Statistics};
 use crate::learn::kernels::pooling::{flatten, global_max, global_max_gradient, global_mean, global_mean_gradient};
-use crate::learn::kernels::{Begin, Moments, Pool, Rectify, accumulate, join};
+use crate::learn::kernels::shape::Epilogue;
+use crate::learn::kernels::{Begin, BufferPool, Moments, Rectify, accumulate, join};
 
-/// What is executed, and with which numbers.
+/// Program to execute, with its parameters.
 #[derive(Clone, Copy)]
-pub(super) struct Model<'a> {
+pub(super) struct Execution<'a> {
     pub(super) program: &'a Program,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a SizedPlan,
     pub(super) flat: &'a [f32],
-    pub(super) pool: &'a Pool,
+    pub(super) pool: &'a BufferPool,
 }
 
-impl<'a> Model<'a> {
-    /// The values of a parameter.
+impl<'a> Execution<'a> {
+    /// Values of a parameter.
     pub(super) fn parameter(&self, parameter: usize) -> &'a [f32] {
         &self.flat[self.program.parameters[parameter].range.clone()]
     }
 }
 
-/// Where the batch norms of one pass get their statistics.
+/// Source of the statistics of a batch norm in one pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// From the batch; the running ones move.
+pub(super) enum StatisticsSource {
+    /// The batch; running statistics are updated.
     Batch,
-    /// From the running ones, which stay.
+    /// Running statistics, which are not updated.
     Running,
-    /// From the running ones, which stay; the sums over the batch are left in [`Pass::observed`].
+    /// Running statistics, which are not updated; the sums over the batch are left in [`Pass::observed`].
     Observed,
 }
 
-/// What a step leaves for the way back, besides values.
-enum Kept {
+/// What a step saves for the backward pass, besides values.
+enum SavedForBackward {
     Nothing,
-    Norm { statistics: Statistics, scale: Vec<f32>, shift: Vec<f32>, source: Source },
+    Norm { statistics: Statistics, scale: Vec<f32>, shift: Vec<f32>, source: StatisticsSource },
     Places(Vec<u8>),
     Pixels(Vec<u32>),
     Mask(Vec<f32>),
 }
 
-/// A forward pass: the values and what else the way back needs.
+/// Forward pass: values, and what else the backward pass needs.
 pub(super) struct Pass {
     pub(super) images: usize,
     values: Vec<Option<Vec<f32>>>,
-    kept: Vec<Kept>,
-    /// Which values have a trainable parameter before them.
+    kept: Vec<SavedForBackward>,
+    /// Whether a value depends on a trainable parameter.
     wanted: Vec<bool>,
     frozen: Vec<bool>,
-    /// The sums of x and x² that observed batch norms were given, and over how many rows, by their place in the program.
+    /// Index, sums of x and x², and number of rows of each observed batch norm.
     pub(super) observed: Vec<(usize, Vec<[f64; 2]>, usize)>,
 }
 
 impl Pass {
-    /// The logits.
+    /// Logits.
     pub(super) fn logits(&self, program: &Program) -> &[f32] {
         let last = program.steps.last().expect("a network has layers").output;
         self.values[last].as_deref().expect("logits are kept")
     }
 
-    /// Gives all buffers back.
-    pub(super) fn recycle(self, pool: &Pool) {
+    /// Returns all buffers to the pool.
+    pub(super) fn recycle(self, pool: &BufferPool) {
         self.values.into_iter().flatten().for_each(|buffer| pool.give(buffer));
     }
 }
 
-/// Which values have a trainable parameter before them.
+/// Whether each value depends on a trainable parameter.
 pub(super) fn wanted(program: &Program, frozen: &[bool]) -> Vec<bool> {
     let trainable = |step: &Step| match step.op {
         Op::Conv { weight, bias, .. } => !frozen[weight] || bias.is_some_and(|bias| !frozen[bias]),
@@ -83,7 +85,7 @@ pub(super) fn wanted(program: &Program, frozen: &[bool]) -> Vec<bool> {
     wanted
 }
 
-/// Values that the way back reads, given which of them want gradients.
+/// Whether the backward pass reads each value, given which of them need gradients.
 fn read_back(program: &Program, wanted: &[bool], frozen: &[bool]) -> Vec<bool> {
     let mut read = vec![false; wanted.len()];
     for step in &program.steps {
@@ -108,22 +110,22 @@ fn read_back(program: &Program, wanted: &[bool], frozen: &[bool]) -> Vec<bool> {
     read
 }
 
-/// Runs forward. `running` moves where batch norms use their batch; `source` says which do.
+/// Forward pass. Batch norms whose `source` is the batch update `running`.
 pub(super) fn forward(
-    model: Model,
+    model: Execution,
     running: &mut [f32],
     pixels: &[f32],
     frozen: &[bool],
-    source: impl Fn(&Norm) -> Source,
+    source: impl Fn(&Norm) -> StatisticsSource,
     mut dropout: Stream,
 ) -> Pass {
-    let Model { program, plan, pool, .. } = model;
+    let Execution { program, plan, pool, .. } = model;
     let images = pixels.len() / plan.extents[0].len();
     let wanted = wanted(program, frozen);
     let read = read_back(program, &wanted, frozen);
     let mut left = program.uses.clone();
     let mut values: Vec<Option<Vec<f32>>> = vec![None; program.uses.len()];
-    let mut kept: Vec<Kept> = program.steps.iter().map(|_| Kept::Nothing).collect();
+    let mut kept: Vec<SavedForBackward> = program.steps.iter().map(|_| SavedForBackward::Nothing).collect();
     let mut first = pool.take(pixels.len());
     first.copy_from_slice(pixels);
     values[0] = Some(first);
@@ -132,7 +134,7 @@ pub(super) fn forward(
     let mut observed = Vec::new();
     let batch_norm_reads = |value: usize| {
         program.steps.iter().any(|step| match step.op {
-            Op::Norm { norm, .. } => step.input == value && source(&program.norms[norm]) != Source::Running,
+            Op::Norm { norm, .. } => step.input == value && source(&program.norms[norm]) != StatisticsSource::Running,
             _ => false,
         })
     };
@@ -145,7 +147,7 @@ pub(super) fn forward(
                 let conv = plan.convs[at].as_ref().expect("a convolution is prepared");
                 let packed: Packed = conv.pack(model.parameter(*weight), pool);
                 let mut moments = batch_norm_reads(step.output).then(Moments::default);
-                let after = After { bias: bias.map(|bias| model.parameter(bias)), ..After::default() };
+                let after = Epilogue { bias: bias.map(|bias| model.parameter(bias)), ..Epilogue::default() };
                 conv.forward(x, &packed, after, &mut y, moments.as_mut(), pool);
                 packed.recycle(pool);
                 sums[step.output] = moments;
@@ -162,12 +164,12 @@ pub(super) fn forward(
                     };
                     sums[step.input].take().unwrap_or_else(of_x).totals(c)
                 };
-                let statistics = if source == Source::Batch {
+                let statistics = if source == StatisticsSource::Batch {
                     let statistics = Statistics::new(&totals(), rows, layer.eps);
                     move_running(&mut running[layer.running..][..2 * c], &statistics, rows, layer.momentum);
                     statistics
                 } else {
-                    if source == Source::Observed {
+                    if source == StatisticsSource::Observed {
                         observed.push((*norm, totals(), rows));
                     }
                     let (mean, variance) = running[layer.running..][..2 * c].split_at(c);
@@ -176,7 +178,7 @@ pub(super) fn forward(
                 let (scale, shift) = statistics.affine(model.parameter(layer.gamma), model.parameter(layer.beta));
                 let extra = add.map(|add| values[add].as_deref().expect("a value lives until its last use"));
                 norm::affine(x, &scale, &shift, extra, *rectify, &mut y);
-                kept[at] = Kept::Norm { statistics, scale, shift, source };
+                kept[at] = SavedForBackward::Norm { statistics, scale, shift, source };
             }
             Op::Rectify(rectify) => {
                 y.copy_from_slice(x);
@@ -201,7 +203,7 @@ pub(super) fn forward(
             Op::MaxPool { kernel, stride, padding } => {
                 let mut places = vec![0; y.len()];
                 from.window(*kernel, *stride, *padding).max(x, &mut y, &mut places);
-                kept[at] = Kept::Places(places);
+                kept[at] = SavedForBackward::Places(places);
             }
             Op::MeanPool { kernel, stride, padding } => from.window(*kernel, *stride, *padding).mean(x, &mut y),
             Op::AdaptiveMean { side } => from.parts(*side).mean(x, &mut y),
@@ -209,14 +211,14 @@ pub(super) fn forward(
             Op::GlobalMax => {
                 let mut places = vec![0; y.len()];
                 global_max(x, from.channels, &mut y, &mut places);
-                kept[at] = Kept::Pixels(places);
+                kept[at] = SavedForBackward::Pixels(places);
             }
             Op::Flatten => flatten(x, from.height * from.width, from.channels, &mut y),
             Op::Dropout { share } => {
                 let mask = dropout_mask(*share, x.len(), &mut dropout);
                 y.copy_from_slice(x);
                 y.iter_mut().zip(&mask).for_each(|(y, mask)| *y *= mask);
-                kept[at] = Kept::Mask(mask);
+                kept[at] = SavedForBackward::Mask(mask);
             }
         }
         values[step.output] = Some(y);
@@ -233,13 +235,13 @@ pub(super) fn forward(
     Pass { images, values, kept, wanted, frozen: frozen.to_vec(), observed }
 }
 
-/// What a dropout multiplies by: 0 for a share, what keeps the mean for the others.
+/// Dropout mask: 0 for a fraction `share`, and the scale that preserves the mean for the rest.
 pub(super) fn dropout_mask(share: f64, count: usize, stream: &mut Stream) -> Vec<f32> {
     let scale = (1.0 / (1.0 - share)) as f32;
     (0..count).map(|_| if stream.chance(share) { 0.0 } else { scale }).collect()
 }
 
-/// running = (1 - momentum) running + momentum batch, the variance unbiased, as torch's.
+/// running = (1 - momentum) running + momentum batch, with the unbiased variance, as in torch.
 fn move_running(running: &mut [f32], statistics: &Statistics, rows: usize, momentum: f64) {
     let (means, variances) = running.split_at_mut(statistics.mean.len());
     let unbiased = rows as f64 / (rows.max(2) - 1) as f64;
@@ -252,14 +254,14 @@ fn move_running(running: &mut [f32], statistics: &Statistics, rows: usize, momen
     }
 }
 
-/// The gradients of the values, while they are on their way.
+/// Gradients of the values during the backward pass.
 struct Gradients<'a> {
     of: Vec<Option<Vec<f32>>>,
-    pool: &'a Pool,
+    pool: &'a BufferPool,
 }
 
 impl Gradients<'_> {
-    /// Adds `gradient` to that of a value.
+    /// Adds `gradient` to the gradient of a value.
     fn add(&mut self, value: usize, gradient: Vec<f32>) {
         match &mut self.of[value] {
             Some(present) => {
@@ -271,9 +273,9 @@ impl Gradients<'_> {
     }
 }
 
-/// Runs back from the gradient of the logits and writes that of the parameters; frozen ones get 0.
-pub(super) fn backward(model: Model, mut pass: Pass, dlogits: &[f32], gradient: &mut [f32]) {
-    let Model { program, plan, pool, .. } = model;
+/// Backward pass from the gradient of the logits; writes that of the parameters, 0 for frozen ones.
+pub(super) fn backward(model: Execution, mut pass: Pass, dlogits: &[f32], gradient: &mut [f32]) {
+    let Execution { program, plan, pool, .. } = model;
     let images = pass.images;
     let mut gradients = Gradients { of: vec![None; program.uses.len()], pool };
     let mut of_logits = pool.take(dlogits.len());
@@ -290,7 +292,7 @@ pub(super) fn backward(model: Model, mut pass: Pass, dlogits: &[f32], gradient: 
         let x = pass.values[step.input].as_deref();
         let y = pass.values[step.output].as_deref();
         let wanted = pass.wanted[step.input];
-        let read = "what the way back reads is kept";
+        let read = "what the backward pass reads is kept";
         let fresh = || pool.take(images * from.len());
         match &step.op {
             Op::Conv { weight, bias, .. } => {
@@ -313,20 +315,20 @@ pub(super) fn backward(model: Model, mut pass: Pass, dlogits: &[f32], gradient: 
             }
             Op::Norm { norm, add, rectify } => {
                 let layer = &program.norms[*norm];
-                let Kept::Norm { statistics, scale, shift, source } = &pass.kept[at] else {
+                let SavedForBackward::Norm { statistics, scale, shift, source } = &pass.kept[at] else {
                     unreachable!("a batch norm keeps its statistics")
                 };
                 let passed = match (rectify, add) {
-                    (Rectify::No, _) => Passed::All,
-                    (rectify, None) => Passed::Affine(scale, shift, *rectify),
-                    (rectify, Some(_)) => Passed::Output(y.expect(read), *rectify),
+                    (Rectify::No, _) => PassedGradients::All,
+                    (rectify, None) => PassedGradients::Affine(scale, shift, *rectify),
+                    (rectify, Some(_)) => PassedGradients::Output(y.expect(read), *rectify),
                 };
-                // The residual's gradient stays in `dy`, so that of x needs a buffer of its own.
+                // The gradient of the residual stays in `dy`, so that of x needs its own buffer.
                 let residual = add.filter(|&add| pass.wanted[add]);
                 let mut own = residual.map(|_| fresh());
-                let into = own.as_deref_mut().map_or(Into::Place, Into::Buffer);
+                let into = own.as_deref_mut().map_or(InputGradient::Place, InputGradient::Buffer);
                 let x = x.expect(read);
-                if *source == Source::Batch {
+                if *source == StatisticsSource::Batch {
                     let (dgamma, dbeta) =
                         norm::backward(x, &mut dy, model.parameter(layer.gamma), statistics, passed, into);
                     for (parameter, values) in [(layer.gamma, dgamma), (layer.beta, dbeta)] {
@@ -384,7 +386,7 @@ pub(super) fn backward(model: Model, mut pass: Pass, dlogits: &[f32], gradient: 
                 gradients.add(step.input, dy);
             }
             Op::Dropout { .. } => {
-                let Kept::Mask(mask) = &pass.kept[at] else { unreachable!("dropout keeps its mask") };
+                let SavedForBackward::Mask(mask) = &pass.kept[at] else { unreachable!("dropout keeps its mask") };
                 dy.iter_mut().zip(mask).for_each(|(dy, mask)| *dy *= mask);
                 gradients.add(step.input, dy);
             }
@@ -396,18 +398,18 @@ pub(super) fn backward(model: Model, mut pass: Pass, dlogits: &[f32], gradient: 
             | Op::Flatten => {
                 let mut dx = fresh();
                 match (&step.op, &pass.kept[at]) {
-                    (Op::MaxPool { kernel, stride, padding }, Kept::Places(places)) => {
+                    (Op::MaxPool { kernel, stride, padding }, SavedForBackward::Places(places)) => {
                         from.window(*kernel, *stride, *padding).max_gradient(&dy, places, &mut dx);
                     }
                     (Op::MeanPool { kernel, stride, padding }, _) => {
                         from.window(*kernel, *stride, *padding).mean_gradient(&dy, &mut dx);
                     }
                     (Op::AdaptiveMean { side }, _) => from.parts(*side).mean_gradient(&dy, &mut dx),
-                    (Op::GlobalMax, Kept::Pixels(places)) => {
+                    (Op::GlobalMax, SavedForBackward::Pixels(places)) => {
                         global_max_gradient(&dy, places, from.channels, &mut dx);
                     }
                     (Op::GlobalMean, _) => global_mean_gradient(&dy, from.channels, &mut dx),
-                    // The way back transposes the other way round.
+                    // The backward pass is the inverse transposition.
                     _ => flatten(&dy, from.channels, from.height * from.width, &mut dx),
                 }
                 pool.give(dy);

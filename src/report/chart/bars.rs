@@ -1,47 +1,49 @@
-//! Grouped bars of shares, with a whisker for how certain each is.
+//! Grouped bars of fractions, with a whisker for the confidence interval of each.
 
 use std::fmt::Write;
 
-use super::{Axis, Entry, Plane, SIGN_BOX, escape, legend, open};
+use super::{ChartAxis, LegendEntry, Plane, SIGN_BOX, escape, legend, open};
 
-/// One bar.
+/// Bar of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bar {
-    /// Which colour, 0 to 7.
+    /// Colour, 0 to 7.
     pub color: usize,
-    /// Its height, 0 to 1; none draws an empty place.
+    /// Height, 0 to 1; [`None`] leaves an empty place.
     pub value: Option<f64>,
-    /// The whisker.
+    /// Confidence interval, drawn as a whisker.
     pub interval: Option<(f64, f64)>,
-    /// Shown when pointed at.
+    /// Tooltip.
     pub words: String,
 }
 
-/// Bars that stand together.
+/// Group of bars.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BarGroup {
-    /// Under them.
+    /// Label under the bars.
     pub name: String,
-    /// Under that.
+    /// Note under the label.
     pub note: String,
-    /// The bars.
+    /// Bars, left to right.
     pub bars: Vec<Bar>,
 }
 
 const WIDTH: f64 = 520.0;
 const PLOT: f64 = 220.0;
 
-/// A bar chart of shares; `names` are the colours' words.
+/// Bar chart of fractions as SVG; `names` are the legend's words and colours.
 #[must_use]
 pub fn bars(name: &str, x_label: &str, y_label: &str, names: &[(String, usize)], groups: &[BarGroup]) -> String {
-    let y = Axis::share(y_label);
-    let entries: Vec<Entry> =
-        names.iter().map(|(words, color)| Entry { words: words.clone(), color: *color, sign: SIGN_BOX }).collect();
+    let y = ChartAxis::fraction(y_label);
+    let entries: Vec<LegendEntry> = names
+        .iter()
+        .map(|(words, color)| LegendEntry { words: words.clone(), color: *color, sign: SIGN_BOX })
+        .collect();
     let mut body = String::new();
     let top = legend(&mut body, &entries, 52.0, WIDTH) + 2.0;
     let plane =
         Plane { width: WIDTH, height: top + PLOT + 64.0, left: 52.0, right: WIDTH - 14.0, top, bottom: top + PLOT };
-    let none = Axis { label: String::new(), low: 0.0, high: 1.0, ticks: Vec::new() };
+    let none = ChartAxis { label: String::new(), low: 0.0, high: 1.0, ticks: Vec::new() };
     super::axes(&mut body, &plane, &none, &y);
     let step = (plane.right - plane.left) / groups.len().max(1) as f64;
     for (i, group) in groups.iter().enumerate() {

@@ -1,37 +1,37 @@
-//! Forest plots: a figure per row with its interval, and beside it what chance reaches.
+//! Forest plots: one estimate per row with its confidence interval, beside what chance reaches.
 
 use std::fmt::Write;
 
-use super::{ADVANCE, Axis, Entry, Plane, SIGN_CIRCLE, SIGN_TICK, escape, legend, open, x_axis};
+use super::{ADVANCE, ChartAxis, LegendEntry, Plane, SIGN_CIRCLE, SIGN_TICK, escape, legend, open, x_axis};
 
-/// One row.
+/// Row of a forest plot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ForestRow {
-    /// On the left.
+    /// Label on the left.
     pub name: String,
-    /// Which colour, 0 to 7.
+    /// Colour, 0 to 7.
     pub color: usize,
-    /// The figure, 0 to 1.
+    /// Estimate, 0 to 1.
     pub value: Option<f64>,
-    /// How certain it is.
+    /// Confidence interval.
     pub interval: Option<(f64, f64)>,
     /// What a trivial classifier reaches.
     pub trivial: Option<f64>,
-    /// On the right.
+    /// Text on the right.
     pub words: String,
 }
 
 const WIDTH: f64 = 520.0;
 const ROW: f64 = 34.0;
 
-/// A forest plot; `trivial` names the tick of each row.
+/// Forest plot as SVG; `trivial` names the tick of each row in the legend.
 #[must_use]
 pub fn forest(name: &str, label: &str, trivial: &str, rows: &[ForestRow]) -> String {
-    let axis = Axis::share(label);
+    let axis = ChartAxis::fraction(label);
     let mut body = String::new();
     let entries = [
-        Entry { words: "figure and 95 % interval".to_owned(), color: 7, sign: SIGN_CIRCLE },
-        Entry { words: trivial.to_owned(), color: 6, sign: SIGN_TICK },
+        LegendEntry { words: "estimate and 95% CI".to_owned(), color: 7, sign: SIGN_CIRCLE },
+        LegendEntry { words: trivial.to_owned(), color: 6, sign: SIGN_TICK },
     ];
     let widest =
         |text: fn(&ForestRow) -> &String| rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0) as f64;

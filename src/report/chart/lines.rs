@@ -1,87 +1,95 @@
-//! Line charts: curves over epochs, precision over recall, F1 over the threshold.
+//! Line charts: curves over epochs, precision-recall curves, F1 by threshold. Points beyond an axis are marked.
 
 use std::fmt::Write;
 
 use super::{
-    Axis, Entry, Plane, SIGN_CIRCLE, SIGN_DASHED, SIGN_DIAMOND, SIGN_DOTTED, SIGN_LINE, axes, escape, legend, open,
+    ChartAxis, LegendEntry, Plane, SIGN_CIRCLE, SIGN_DASHED, SIGN_DIAMOND, SIGN_DOTTED, SIGN_LINE, axes, escape,
+    legend, open,
 };
 
 /// How a line is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// What was measured.
+pub enum LineStyle {
+    /// For what was measured.
     Solid,
-    /// Another set of the same.
+    /// For another set of patches.
     Dashed,
-    /// What a trivial classifier reaches.
+    /// For what a trivial classifier reaches.
     Dotted,
 }
 
-/// One line.
+/// Line of a chart.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line {
-    /// In the legend; empty for none.
+pub struct Series {
+    /// Name in the legend; empty to leave it out.
     pub name: String,
-    /// Which colour, 0 to 7.
+    /// Colour, 0 to 7.
     pub color: usize,
-    /// How it is drawn.
-    pub style: Style,
-    /// Its points, in order.
+    /// Style of the line.
+    pub style: LineStyle,
+    /// Points, in order.
     pub points: Vec<(f64, f64)>,
 }
 
-/// What a mark looks like.
+/// Shape of a marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// A disc.
+pub enum MarkerShape {
+    /// Disc.
     Circle,
-    /// A square on its corner.
+    /// Square on its corner.
     Diamond,
 }
 
-/// One point that matters.
+/// Marked point.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mark {
-    /// Where.
+pub struct Marker {
+    /// Position.
     pub at: (f64, f64),
-    /// Which colour, 0 to 7.
+    /// Colour, 0 to 7.
     pub color: usize,
-    /// Its looks.
-    pub shape: Shape,
-    /// What it is, in the legend (once for each name); empty for none.
+    /// Shape.
+    pub shape: MarkerShape,
+    /// Name in the legend, shown once per name; empty to leave it out.
     pub name: String,
-    /// Shown when pointed at.
+    /// Tooltip.
     pub words: String,
 }
 
-/// A vertical line at a value of the horizontal axis.
+/// Vertical line at a value of the horizontal axis.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
-    /// Where.
+pub struct ReferenceLine {
+    /// Position.
     pub at: f64,
-    /// A few words beside it.
+    /// Label beside it.
     pub words: String,
 }
 
 const WIDTH: f64 = 520.0;
 const PLOT: f64 = 250.0;
 
-/// A line chart.
+/// Line chart as SVG.
 #[must_use]
-pub fn lines(name: &str, x: &Axis, y: &Axis, lines: &[Line], marks: &[Mark], rules: &[Rule]) -> String {
-    let mut entries: Vec<Entry> = Vec::new();
+pub fn lines(
+    name: &str,
+    x: &ChartAxis,
+    y: &ChartAxis,
+    lines: &[Series],
+    marks: &[Marker],
+    rules: &[ReferenceLine],
+) -> String {
+    let mut entries: Vec<LegendEntry> = Vec::new();
     for line in lines.iter().filter(|line| !line.name.is_empty()) {
         let sign = match line.style {
-            Style::Solid => SIGN_LINE,
-            Style::Dashed => SIGN_DASHED,
-            Style::Dotted => SIGN_DOTTED,
+            LineStyle::Solid => SIGN_LINE,
+            LineStyle::Dashed => SIGN_DASHED,
+            LineStyle::Dotted => SIGN_DOTTED,
         };
-        entries.push(Entry { words: line.name.clone(), color: line.color, sign });
+        entries.push(LegendEntry { words: line.name.clone(), color: line.color, sign });
     }
     for mark in marks.iter().filter(|mark| !mark.name.is_empty()) {
         if !entries.iter().any(|entry| entry.words == mark.name) {
-            let sign = if mark.shape == Shape::Circle { SIGN_CIRCLE } else { SIGN_DIAMOND };
-            entries.push(Entry { words: mark.name.clone(), color: 7, sign });
+            let sign = if mark.shape == MarkerShape::Circle { SIGN_CIRCLE } else { SIGN_DIAMOND };
+            entries.push(LegendEntry { words: mark.name.clone(), color: 7, sign });
         }
     }
     let mut body = String::new();
@@ -102,9 +110,9 @@ pub fn lines(name: &str, x: &Axis, y: &Axis, lines: &[Line], marks: &[Mark], rul
     }
     for line in lines {
         let style = match line.style {
-            Style::Solid => "line",
-            Style::Dashed => "line dashed",
-            Style::Dotted => "line dotted",
+            LineStyle::Solid => "line",
+            LineStyle::Dashed => "line dashed",
+            LineStyle::Dotted => "line dotted",
         };
         let points: Vec<(f64, f64)> = line.points.iter().map(|&(a, b)| (plane.x(x, a), plane.y(y, b))).collect();
         if let [(a, b)] = points[..] {
@@ -113,13 +121,14 @@ pub fn lines(name: &str, x: &Axis, y: &Axis, lines: &[Line], marks: &[Mark], rul
         }
         _ = write!(body, "<path class=\"{style} k{}\" d=\"{}\"/>", line.color, path(&points));
     }
+    off_scale(&mut body, &plane, x, y, lines);
     for mark in marks {
         let (a, b) = (plane.x(x, mark.at.0), plane.y(y, mark.at.1));
         let shape = match mark.shape {
-            Shape::Circle => format!("<circle class=\"dot\" cx=\"{a:.1}\" cy=\"{b:.1}\" r=\"5\">"),
-            Shape::Diamond => format!("<path class=\"dot\" d=\"M{a:.1} {:.1}l7 7l-7 7l-7 -7z\">", b - 7.0),
+            MarkerShape::Circle => format!("<circle class=\"dot\" cx=\"{a:.1}\" cy=\"{b:.1}\" r=\"5\">"),
+            MarkerShape::Diamond => format!("<path class=\"dot\" d=\"M{a:.1} {:.1}l7 7l-7 7l-7 -7z\">", b - 7.0),
         };
-        let end = if mark.shape == Shape::Circle { "circle" } else { "path" };
+        let end = if mark.shape == MarkerShape::Circle { "circle" } else { "path" };
         _ = write!(body, "<g class=\"k{}\">{shape}<title>{}</title></{end}></g>", mark.color, escape(&mark.words));
     }
     let mut out = String::new();
@@ -127,7 +136,34 @@ pub fn lines(name: &str, x: &Axis, y: &Axis, lines: &[Line], marks: &[Mark], rul
     out + &body + "</svg>"
 }
 
-/// A path through points; those that would not be seen apart are left out, the last of each run stays.
+/// Marks the points above the vertical axis by triangles at its upper end, and says how far they go.
+fn off_scale(out: &mut String, plane: &Plane, x: &ChartAxis, y: &ChartAxis, lines: &[Series]) {
+    let mut highest = f64::NEG_INFINITY;
+    for line in lines {
+        for point in line.points.iter().filter(|point| y.is_beyond(point.1)) {
+            highest = highest.max(point.1);
+            let (at, name) = (plane.x(x, point.0), if line.name.is_empty() { &y.label } else { &line.name });
+            _ = write!(
+                out,
+                "<g class=\"k{}\"><path class=\"dot\" d=\"M{at:.1} {:.1}l5 9h-10z\"><title>{}: {:.1}</title></path></g>",
+                line.color,
+                plane.top,
+                escape(name),
+                point.1
+            );
+        }
+    }
+    if highest.is_finite() {
+        _ = write!(
+            out,
+            "<text class=\"note\" text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">off scale: up to {highest:.1}</text>",
+            plane.right - 8.0,
+            plane.top + 20.0
+        );
+    }
+}
+
+/// SVG path through points. Points too close to be told apart are left out, but not the last.
 fn path(points: &[(f64, f64)]) -> String {
     let mut text = String::new();
     let mut last: Option<(f64, f64)> = None;

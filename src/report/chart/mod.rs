@@ -1,5 +1,5 @@
-//! Charts as SVG: clean axes, a legend, colours that colour-blind people tell apart (Okabe and Ito 2008), light and dark by the
-//! page's variables `--k0` to `--k7`. They know numbers and words, nothing of where those came from.
+//! Charts as SVG: axes, a legend, a colour-blind-safe palette (Okabe and Ito 2008), light and dark by the page's variables `--k0` to
+//! `--k7`. They know numbers and words, not where those came from.
 
 mod bars;
 mod forest;
@@ -8,48 +8,37 @@ mod stacks;
 
 pub use bars::{Bar, BarGroup, bars};
 pub use forest::{ForestRow, forest};
-pub use lines::{Line, Mark, Rule, Shape, Style, lines};
+pub use lines::{LineStyle, Marker, MarkerShape, ReferenceLine, Series, lines};
 pub use stacks::{Stack, stacks};
 
 use std::fmt::Write;
 
-/// Advance of a letter of the charts' text (12 px), generously.
+/// Upper estimate of the advance of a character in the charts' text (12 px).
 const ADVANCE: f64 = 6.7;
 
-/// One axis: its label, its range, and where it has marks.
+/// Axis of a chart: label, range and ticks.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Axis {
+pub struct ChartAxis {
     /// What is measured, with its unit.
     pub label: String,
-    /// Where it begins.
+    /// Lower end.
     pub low: f64,
-    /// Where it ends.
+    /// Upper end.
     pub high: f64,
-    /// Marks, with their words.
+    /// Ticks with their labels.
     pub ticks: Vec<(f64, String)>,
 }
 
-impl Axis {
-    /// 0 to 1 in fifths.
+impl ChartAxis {
+    /// Axis from 0 to 1 with ticks at the fifths.
     #[must_use]
-    pub fn share(label: &str) -> Self {
-        let ticks = (0..=5).map(|i| (f64::from(i) / 5.0, crate::base::figure::short(Some(f64::from(i) / 5.0), 1)));
-        let ticks = ticks.map(|(at, words)| {
-            (
-                at,
-                if at == 0.0 {
-                    "0".to_owned()
-                } else if at == 1.0 {
-                    "1".to_owned()
-                } else {
-                    words
-                },
-            )
-        });
+    pub fn fraction(label: &str) -> Self {
+        let ticks = ["0", "0.2", "0.4", "0.6", "0.8", "1"].into_iter().enumerate();
+        let ticks = ticks.map(|(at, words)| (at as f64 / 5.0, words.to_owned()));
         Self { label: label.to_owned(), low: 0.0, high: 1.0, ticks: ticks.collect() }
     }
 
-    /// From 0 to a round number over all values.
+    /// Axis from 0 to a round number that covers all values.
     #[must_use]
     pub fn from_zero(label: &str, values: impl IntoIterator<Item = f64>) -> Self {
         let most = values.into_iter().filter(|value| value.is_finite()).fold(0.0, f64::max);
@@ -60,7 +49,23 @@ impl Axis {
         Self { label: label.to_owned(), low: 0.0, high: f64::from(count) * step, ticks: ticks.collect() }
     }
 
-    /// Whole numbers from `low` to `high`, at most ten marks.
+    /// Axis from 0 that outliers do not stretch: if the largest value is more than four times the 90th percentile, it ends at a round
+    /// number over twice that percentile. [`lines()`] marks every point beyond it.
+    #[must_use]
+    pub fn from_zero_robust(label: &str, values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let usual = values.len().checked_sub(1).map_or(0.0, |last| values[last * 9 / 10]);
+        let most = values.last().copied().unwrap_or(0.0);
+        Self::from_zero(label, [if usual > 0.0 && most > 4.0 * usual { 2.0 * usual } else { most }])
+    }
+
+    /// Whether a value lies beyond the upper end, by more than rounding.
+    fn is_beyond(&self, value: f64) -> bool {
+        value > self.high + 1e-9 * self.high.abs()
+    }
+
+    /// Axis of whole numbers from `low` to `high`, with at most ten ticks.
     #[must_use]
     pub fn whole(label: &str, low: u64, high: u64) -> Self {
         let step = round_step((high - low).max(1) as f64 / 9.0).max(1.0) as u64;
@@ -79,7 +84,7 @@ impl Axis {
     }
 }
 
-/// The next of 1, 2, 5 times a power of ten.
+/// Smallest of 1, 2 and 5 times a power of ten that is at least `least`.
 fn round_step(least: f64) -> f64 {
     let power = libm::pow(10.0, libm::log10(least).floor());
     [1.0, 2.0, 5.0]
@@ -89,8 +94,8 @@ fn round_step(least: f64) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-/// One entry of a legend: its words, its colour, and how it is drawn (an SVG fragment around 0, 0, 22 px wide).
-struct Entry {
+/// Entry of a legend: words, colour, and symbol (an SVG fragment around 0, 0, 22 px wide).
+struct LegendEntry {
     words: String,
     color: usize,
     sign: &'static str,
@@ -104,7 +109,7 @@ const SIGN_CIRCLE: &str = "<circle class=\"dot\" cx=\"11\" cy=\"0\" r=\"4.5\"/>"
 const SIGN_DIAMOND: &str = "<path class=\"dot\" d=\"M11 -6l6 6l-6 6l-6 -6z\"/>";
 const SIGN_TICK: &str = "<path class=\"line thick\" d=\"M11 -7v14\"/>";
 
-/// The plane of a chart, in px from the top left corner.
+/// Plot area of a chart, in px from the top left corner.
 struct Plane {
     width: f64,
     height: f64,
@@ -115,16 +120,16 @@ struct Plane {
 }
 
 impl Plane {
-    fn x(&self, axis: &Axis, value: f64) -> f64 {
+    fn x(&self, axis: &ChartAxis, value: f64) -> f64 {
         self.left + axis.place(value) * (self.right - self.left)
     }
 
-    fn y(&self, axis: &Axis, value: f64) -> f64 {
+    fn y(&self, axis: &ChartAxis, value: f64) -> f64 {
         self.bottom - axis.place(value) * (self.bottom - self.top)
     }
 }
 
-/// The start of a chart: its size, and its name for those who can't see it.
+/// Opening tag of a chart: its size, and its name for screen readers.
 fn open(out: &mut String, width: f64, height: f64, name: &str) {
     _ = write!(
         out,
@@ -133,10 +138,10 @@ fn open(out: &mut String, width: f64, height: f64, name: &str) {
     );
 }
 
-/// The legend's entries in rows, from `left` to `right`; the height that it took.
-fn legend(out: &mut String, entries: &[Entry], left: f64, right: f64) -> f64 {
+/// Writes the legend in rows from `left` to `right`; returns its height.
+fn legend(out: &mut String, entries: &[LegendEntry], left: f64, right: f64) -> f64 {
     let (mut x, mut y) = (left, 12.0);
-    for Entry { words, color, sign } in entries {
+    for LegendEntry { words, color, sign } in entries {
         let width = 30.0 + words.chars().count() as f64 * ADVANCE + 12.0;
         if x + width > right && x > left {
             (x, y) = (left, y + 20.0);
@@ -151,8 +156,8 @@ fn legend(out: &mut String, entries: &[Entry], left: f64, right: f64) -> f64 {
     if entries.is_empty() { 4.0 } else { y + 14.0 }
 }
 
-/// Both axes with their grid.
-fn axes(out: &mut String, plane: &Plane, x: &Axis, y: &Axis) {
+/// Writes both axes with their grid.
+fn axes(out: &mut String, plane: &Plane, x: &ChartAxis, y: &ChartAxis) {
     for (value, words) in &y.ticks {
         let at = plane.y(y, *value);
         _ = write!(out, "<path class=\"grid\" d=\"M{:.1} {at:.1}H{:.1}\"/>", plane.left, plane.right);
@@ -173,8 +178,8 @@ fn axes(out: &mut String, plane: &Plane, x: &Axis, y: &Axis) {
     );
 }
 
-/// The horizontal axis with its grid.
-fn x_axis(out: &mut String, plane: &Plane, x: &Axis) {
+/// Writes the horizontal axis with its grid.
+fn x_axis(out: &mut String, plane: &Plane, x: &ChartAxis) {
     for (value, words) in &x.ticks {
         let at = plane.x(x, *value);
         _ = write!(out, "<path class=\"grid\" d=\"M{at:.1} {:.1}V{:.1}\"/>", plane.top, plane.bottom);
@@ -195,7 +200,7 @@ fn x_axis(out: &mut String, plane: &Plane, x: &Axis) {
     );
 }
 
-/// Text in SVG.
+/// Text escaped for SVG.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -205,13 +210,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_round_numbers() {
-        let words = |axis: Axis| axis.ticks.into_iter().map(|tick| tick.1).collect::<Vec<_>>().join(" ");
-        assert_eq!(words(Axis::from_zero("", [0.73])), "0.0 0.2 0.4 0.6 0.8");
-        assert_eq!(words(Axis::from_zero("", [9504.0])), "0 5000 10000");
-        assert_eq!(words(Axis::from_zero("", [])), "0.0 0.5");
-        assert_eq!(words(Axis::whole("", 1, 20)), "1 5 10 15 20");
-        assert_eq!(words(Axis::whole("", 1, 1)), "1");
-        assert_eq!(words(Axis::share("")), "0 .2 .4 .6 .8 1");
+    fn ticks_are_round_numbers() {
+        let words = |axis: ChartAxis| axis.ticks.into_iter().map(|tick| tick.1).collect::<Vec<_>>().join(" ");
+        assert_eq!(words(ChartAxis::from_zero("", [0.73])), "0.0 0.2 0.4 0.6 0.8");
+        assert_eq!(words(ChartAxis::from_zero("", [9504.0])), "0 5000 10000");
+        assert_eq!(words(ChartAxis::from_zero("", [])), "0.0 0.5");
+        assert_eq!(words(ChartAxis::whole("", 1, 20)), "1 5 10 15 20");
+        assert_eq!(words(ChartAxis::whole("", 1, 1)), "1");
+        assert_eq!(words(ChartAxis::fraction("")), "0 0.2 0.4 0.6 0.8 1");
+    }
+
+    #[test]
+    fn outliers_are_marked_not_clipped_and_do_not_stretch_the_axis() {
+        let points: Vec<(f64, f64)> =
+            (1..=20).map(|epoch| (f64::from(epoch), if epoch == 1 { 40.0 } else { 0.5 })).collect();
+        let y = ChartAxis::from_zero_robust("loss", points.iter().map(|point| point.1));
+        assert_eq!(y.high, 1.0);
+        let series = Series { name: "validation".to_owned(), color: 0, style: LineStyle::Solid, points };
+        let chart = lines("Loss", &ChartAxis::whole("epoch", 1, 20), &y, &[series], &[], &[]);
+        assert!(
+            chart.contains("<title>validation: 40.0</title>") && chart.contains("off scale: up to 40.0"),
+            "{chart}"
+        );
+        let even = ChartAxis::from_zero_robust("loss", [8.0, 9.0, 7.5]);
+        assert_eq!(even.high, 10.0, "values that are all large are shown");
     }
 }

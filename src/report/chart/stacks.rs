@@ -1,27 +1,27 @@
-//! Horizontal stacked bars of counts: what a set holds, stage by stage.
+//! Horizontal stacked bars of counts: what a patch set holds, stage by stage.
 
 use std::fmt::Write;
 
-use super::{ADVANCE, Axis, Entry, Plane, SIGN_BOX, escape, legend, open, x_axis};
+use super::{ADVANCE, ChartAxis, LegendEntry, Plane, SIGN_BOX, escape, legend, open, x_axis};
 use crate::base::figure::thousands;
 
-/// One bar.
+/// Stacked bar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stack {
-    /// On the left.
+    /// Label on the left.
     pub name: String,
-    /// A count for each part of the legend.
+    /// Count for each entry of the legend.
     pub counts: Vec<u64>,
 }
 
 const WIDTH: f64 = 1060.0;
 const ROW: f64 = 34.0;
 
-/// A chart of stacks; `parts` are the words and colours of their parts.
+/// Chart of stacked bars as SVG; `parts` are the legend's words and colours.
 #[must_use]
 pub fn stacks(name: &str, label: &str, parts: &[(&str, usize)], rows: &[Stack]) -> String {
     let totals: Vec<u64> = rows.iter().map(|row| row.counts.iter().sum()).collect();
-    let mut axis = Axis::from_zero(label, totals.iter().map(|&total| total as f64));
+    let mut axis = ChartAxis::from_zero(label, totals.iter().map(|&total| total as f64));
     axis.high = totals.iter().copied().max().unwrap_or(1).max(1) as f64;
     axis.ticks.retain(|tick| tick.0 <= axis.high);
     for (value, words) in &mut axis.ticks {
@@ -30,9 +30,9 @@ pub fn stacks(name: &str, label: &str, parts: &[(&str, usize)], rows: &[Stack]) 
     let widest = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0) as f64;
     let left = 18.0 + widest * ADVANCE;
     let used: Vec<usize> = (0..parts.len()).filter(|&part| rows.iter().any(|row| row.counts[part] > 0)).collect();
-    let entries: Vec<Entry> = used
+    let entries: Vec<LegendEntry> = used
         .iter()
-        .map(|&part| Entry { words: parts[part].0.to_owned(), color: parts[part].1, sign: SIGN_BOX })
+        .map(|&part| LegendEntry { words: parts[part].0.to_owned(), color: parts[part].1, sign: SIGN_BOX })
         .collect();
     let mut body = String::new();
     let top = legend(&mut body, &entries, left, WIDTH) + 2.0;

@@ -9,9 +9,11 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
 use crate::missing::missing;
-use macula::learn::gpu::{Arguments, Convolve, Direction, Gpu, Kernel, Planned, Precision, SOURCE, THREADS};
+use macula::learn::gpu::{
+    ConvolutionCall, Direction, Gpu, Kernel, KernelArguments, PlannedConvolution, Precision, SOURCE, THREADS,
+};
 use macula::learn::kernels::Begin;
-use macula::learn::kernels::conv::ConvShape;
+use macula::learn::kernels::shape::ConvShape;
 use macula::stage::StageError;
 
 /// What the text needs to be C++.
@@ -41,7 +43,7 @@ extern "C" void grid(void (*kernel)(const Arguments), const Arguments *arguments
 }
 "#;
 
-type Grid = unsafe extern "C" fn(*mut c_void, *const Arguments, u32, u32);
+type Grid = unsafe extern "C" fn(*mut c_void, *const KernelArguments, u32, u32);
 
 /// The kernels of a precision; addresses in this process.
 struct Library {
@@ -168,7 +170,7 @@ impl Drop for Processor {
 }
 
 impl Gpu for Processor {
-    fn class(&self) -> String {
+    fn target(&self) -> String {
         format!("processor-{}", self.precision)
     }
 
@@ -209,7 +211,7 @@ impl Gpu for Processor {
         Ok(())
     }
 
-    fn launch(&mut self, kernel: Kernel, threads: usize, arguments: &Arguments) -> Result<(), StageError> {
+    fn launch(&mut self, kernel: Kernel, threads: usize, arguments: &KernelArguments) -> Result<(), StageError> {
         LAUNCHED.lock().unwrap().push(kernel);
         // SAFETY: the kernel takes these arguments, and its pointers are in our allocations or it would be a defect that the
         // fences and the comparison with the CPU's kernels show.
@@ -220,13 +222,18 @@ impl Gpu for Processor {
         Ok(())
     }
 
-    fn plan(&mut self, shape: ConvShape, images: usize, _: &[Direction]) -> Result<Option<Planned>, StageError> {
+    fn plan(
+        &mut self,
+        shape: ConvShape,
+        images: usize,
+        _: &[Direction],
+    ) -> Result<Option<PlannedConvolution>, StageError> {
         let Some(planned) = &mut self.planned else { return Ok(None) };
         planned.push((shape, images));
-        Ok(Some(Planned { id: planned.len() - 1, workspace: 64 }))
+        Ok(Some(PlannedConvolution { id: planned.len() - 1, workspace: 64 }))
     }
 
-    fn convolve(&mut self, run: &Convolve) -> Result<(), StageError> {
+    fn convolve(&mut self, run: &ConvolutionCall) -> Result<(), StageError> {
         let (shape, images) = self.planned.as_ref().unwrap()[run.id];
         let (rows, columns) = shape.outputs();
         let lengths = [

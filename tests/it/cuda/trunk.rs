@@ -5,10 +5,10 @@ use macula::base::Streams;
 use macula::data::patches::Label;
 use macula::lang::builtin_network;
 use macula::lang::network::NetworkSpec;
-use macula::learn::gpu::{Arguments, Gpu, Kernel, Precision};
+use macula::learn::gpu::{Gpu, Kernel, KernelArguments, Precision};
 use macula::learn::loss::Loss;
 use macula::learn::network::Network;
-use macula::learn::optimizer::{Group, Moments, Optimizer, Rule};
+use macula::learn::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 
 use super::processor::{Dense, Processor, launched};
 use crate::kernels::formula::{described, formula};
@@ -48,7 +48,7 @@ fn classes(spec: &NetworkSpec) -> usize {
     if spec.name == "plain" { 64 } else { CLASSES }
 }
 
-const ADAM: Rule = Rule::Adam(Moments { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
+const ADAM: UpdateRule = UpdateRule::Adam(AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
 
 fn pixels(images: usize, side: usize) -> Tensor {
     let values = formula("pixels", images * side * side * 3, -2.0, 2.0);
@@ -68,7 +68,7 @@ struct Trained {
 }
 
 impl Trained {
-    fn new(spec: &NetworkSpec, side: usize, rule: Rule, frozen: &str, gpu: Option<Box<dyn Gpu>>) -> Self {
+    fn new(spec: &NetworkSpec, side: usize, rule: UpdateRule, frozen: &str, gpu: Option<Box<dyn Gpu>>) -> Self {
         let network = Network::new(spec, side, classes(spec), &Streams::new(7, "test")).unwrap();
         let frozen: Vec<bool> = network
             .parameters()
@@ -76,7 +76,8 @@ impl Trained {
             .map(|parameter| !frozen.is_empty() && parameter.name.starts_with(frozen))
             .collect();
         let groups = network.parameters().iter().zip(&frozen).filter(|(_, frozen)| !**frozen);
-        let groups = groups.map(|(parameter, _)| Group { range: parameter.range.clone(), rate: 1e-3 }).collect();
+        let groups =
+            groups.map(|(parameter, _)| ParameterGroup { range: parameter.range.clone(), rate: 1e-3 }).collect();
         let optimizer = Optimizer::new(rule, 1e-4, groups, network.flat().len());
         let network = match gpu {
             Some(gpu) => network.on(gpu),
@@ -114,7 +115,7 @@ struct Case<'a> {
     spec: &'a NetworkSpec,
     images: usize,
     side: usize,
-    rule: Rule,
+    rule: UpdateRule,
     frozen: &'a str,
     /// How far logits of the first step may be from the CPU's; gradients ten times as far, in bf16 thirty: rounding chooses other
     /// maxima and rectifiers.
@@ -167,7 +168,7 @@ fn compare(case: &Case, precision: Precision, dense: Dense) {
 
 #[test]
 fn a_card_computes_what_the_cpu_computes() {
-    let nesterov = Rule::Sgd { momentum: 0.9, nesterov: true };
+    let nesterov = UpdateRule::Sgd { momentum: 0.9, nesterov: true };
     let every = described(EVERY);
     let others = described(OTHERS);
     let plain = described(PLAIN);
@@ -229,7 +230,7 @@ fn bf16_is_rounded_to_the_nearest_and_of_two_to_the_even_one() {
     let from = processor.allocate(4 * values.len() as u64).unwrap();
     let to = processor.allocate(2 * values.len() as u64).unwrap();
     processor.write(from, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
-    let mut arguments = Arguments::default();
+    let mut arguments = KernelArguments::default();
     arguments.p[..2].copy_from_slice(&[from, to]);
     arguments.n[..3].copy_from_slice(&[values.len() as i32, 1, 1]);
     processor.launch(Kernel::FromFloats, values.len(), &arguments).unwrap();

@@ -3,11 +3,11 @@
 use candle_core::Tensor;
 use macula::base::Streams;
 use macula::data::patches::Label;
-use macula::learn::augment::{Change, Fill, Recipe};
+use macula::learn::augment::{Augmentation, Fill, Transform};
 use macula::learn::gpu::Precision;
-use macula::learn::loader::Normalisation;
 use macula::learn::loss::Loss;
-use macula::learn::network::{Input, Network, tensor};
+use macula::learn::network::{Network, NetworkInput, tensor};
+use macula::learn::normalise::Normalisation;
 use macula::learn::views::{Stored, Views};
 
 use super::processor::{Dense, Processor};
@@ -19,11 +19,11 @@ const IMAGES: usize = 24;
 /// Each value of each pixel has a weight of its own.
 const EACH: &str = "network each { flatten; linear head }";
 
-fn recipe() -> Recipe {
-    Recipe { flip_horizontal: 0.5, flip_vertical: 0.5, transpose: 0.5, ..Recipe::none() }
+fn recipe() -> Augmentation {
+    Augmentation { flip_horizontal: 0.5, flip_vertical: 0.5, transpose: 0.5, ..Augmentation::none() }
 }
 
-fn views(margin: usize, recipe: Option<&Recipe>) -> Views {
+fn views(margin: usize, recipe: Option<&Augmentation>) -> Views {
     let stored = Stored::new(SIZE, margin, recipe);
     let bytes = formula("bytes", IMAGES * stored.side * stored.side * 3, 0.0, 255.99);
     // Some are grey, black or white all over: hue and saturation have their own ways with those.
@@ -36,7 +36,7 @@ fn views(margin: usize, recipe: Option<&Recipe>) -> Views {
     let streams = Streams::new(3, "test");
     let change = |at: usize| match recipe {
         Some(recipe) => recipe.draw(&mut streams.stream("augment", 1, &at.to_le_bytes())),
-        None => Change::none(),
+        None => Transform::none(),
     };
     Views {
         stored,
@@ -47,7 +47,7 @@ fn views(margin: usize, recipe: Option<&Recipe>) -> Views {
 }
 
 /// Logits and gradient of a step, and logits in evaluation mode.
-fn step<'a>(network: &mut Network, input: impl Into<Input<'a>>) -> [Vec<f32>; 3] {
+fn step<'a>(network: &mut Network, input: impl Into<NetworkInput<'a>>) -> [Vec<f32>; 3] {
     let input = input.into();
     let floats = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let evaluated = floats(&network.forward(input).unwrap());
@@ -61,17 +61,18 @@ fn step<'a>(network: &mut Network, input: impl Into<Input<'a>>) -> [Vec<f32>; 3]
 
 /// Every kind of view on a card, and the same pixels made here. Where nothing needs an image's mean, not a byte differs.
 pub(super) fn every_kind() {
-    let all = Recipe { rotate_degrees: 40.0, shift_px: 5.0, brightness: 0.3, saturation: 0.4, hue: 0.5, ..recipe() };
-    let blurred = Recipe { blur_probability: 0.5, blur_sigma: 2.5, ..all.clone() };
+    let all =
+        Augmentation { rotate_degrees: 40.0, shift_px: 5.0, brightness: 0.3, saturation: 0.4, hue: 0.5, ..recipe() };
+    let blurred = Augmentation { blur_probability: 0.5, blur_sigma: 2.5, ..all.clone() };
     let kinds = [
         ("plain", 0, None, 0.0),
         ("plain, with a margin", 3, None, 0.0),
         ("flips", 0, Some(recipe()), 0.0),
-        ("flips and movement", 2, Some(Recipe { rotate_degrees: 180.0, shift_px: 9.0, ..recipe() }), 0.0),
-        ("black beyond", 0, Some(Recipe { fill: Fill::Black, ..all.clone() }), 0.0),
+        ("flips and movement", 2, Some(Augmentation { rotate_degrees: 180.0, shift_px: 9.0, ..recipe() }), 0.0),
+        ("black beyond", 0, Some(Augmentation { fill: Fill::Black, ..all.clone() }), 0.0),
         ("colour", 1, Some(all.clone()), 0.0),
         ("blur", 1, Some(blurred.clone()), 0.0),
-        ("contrast", 1, Some(Recipe { contrast: 0.5, ..blurred }), 1e-6),
+        ("contrast", 1, Some(Augmentation { contrast: 0.5, ..blurred }), 1e-6),
     ];
     for (name, margin, recipe, bound) in kinds {
         let Some(processor) = Processor::new(Precision::F32, Dense::Own) else { return };
@@ -101,9 +102,9 @@ fn a_card_makes_the_pixels_that_the_loader_makes() {
 
 #[test]
 fn views_differ_where_their_changes_do() {
-    let recipe = Recipe { contrast: 0.5, ..recipe() };
+    let recipe = Augmentation { contrast: 0.5, ..recipe() };
     let changed = views(0, Some(&recipe));
-    let plain = Views { changes: vec![Change::none(); IMAGES], ..changed.clone() };
+    let plain = Views { changes: vec![Transform::none(); IMAGES], ..changed.clone() };
     assert_ne!(changed.pixels(), plain.pixels());
     assert_ne!(changed.table(), plain.table());
 }

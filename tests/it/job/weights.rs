@@ -32,8 +32,8 @@ fn what_a_network_takes_of_a_checkpoint_is_said_in_the_run() {
     let said = space.finish(run).code(0);
     let said = said.says(&[
         "`state_dict` of",
-        "1 tensor taken, 1 new, 1 new for other classes, 1 not used",
-        "names without `model.`",
+        "1 tensor loaded, 1 initialised, 1 initialised for other classes, 1 unused",
+        "prefix `model.` removed",
         "weights-names",
     ]);
     assert_eq!(
@@ -42,7 +42,7 @@ fn what_a_network_takes_of_a_checkpoint_is_said_in_the_run() {
         "before anything runs, and at the end\n{}",
         said.stdout
     );
-    space.macula("run pipeline.kdl").code(0).says_not(&["tensor taken"]);
+    space.macula("run pipeline.kdl").code(0).says_not(&["tensor loaded"]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn what_will_not_fit_is_said_before_anything_runs() {
     let run = space.macula("run pipeline.kdl").code(1);
     run.says(&["weights-missing", "`fc.weight`", "pipeline.kdl:7"]).says_not(&["patches of"]);
     space.edit("pipeline.kdl", "; freeze conv fc", "; missing initialise; freeze conv fc");
-    space.macula("plan pipeline.kdl").code(0).says(&["warning[nothing-to-learn]", "`freeze` names all"]);
+    space.macula("plan pipeline.kdl").code(0).says(&["warning[nothing-to-learn]", "`freeze` covers the whole network"]);
 }
 
 #[test]

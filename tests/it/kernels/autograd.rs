@@ -1,11 +1,12 @@
 //! Each kernel's gradients against those of candle's own autograd, in f64, on the same numbers.
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
-use macula::learn::kernels::conv::{After, Conv, ConvShape};
-use macula::learn::kernels::norm::{self, Into, Passed, Statistics};
-use macula::learn::kernels::pooling::{Window, global_mean_gradient};
+use macula::learn::kernels::conv::Conv;
+use macula::learn::kernels::norm::{self, InputGradient, PassedGradients, Statistics};
+use macula::learn::kernels::pooling::{PoolWindow, global_mean_gradient};
+use macula::learn::kernels::shape::{ConvShape, Epilogue};
 use macula::learn::kernels::smooth::Smooth;
-use macula::learn::kernels::{Begin, Moments, Pool, Rectify};
+use macula::learn::kernels::{Begin, BufferPool, Moments, Rectify};
 
 use super::formula::formula;
 
@@ -47,7 +48,7 @@ fn pixels(x: &Tensor) -> Result<Tensor> {
 
 #[test]
 fn convolutions_of_every_kind() -> Result<()> {
-    let pool = Pool::default();
+    let pool = BufferPool::default();
     // Side, channels, outputs, kernel, stride, padding, groups, dilation.
     for [side, channels, out, kernel, stride, padding, groups, dilation] in [
         [7, 5, 9, 3, 1, 1, 1, 1],
@@ -71,7 +72,7 @@ fn convolutions_of_every_kind() -> Result<()> {
 
         let conv = Conv::new(shape);
         let mut found = vec![f32::NAN; dy.len()];
-        conv.forward(&x, &conv.pack(&weights, &pool), After::default(), &mut found, None, &pool);
+        conv.forward(&x, &conv.pack(&weights, &pool), Epilogue::default(), &mut found, None, &pool);
         near(&what, &found, &y);
         let mut found = vec![f32::NAN; x.len()];
         conv.input_gradient(&dy, &weights, Begin::Fresh, &mut found, &pool);
@@ -111,9 +112,10 @@ fn a_batch_norm_with_residual_and_each_rectifier() -> Result<()> {
         let mut found = vec![f32::NAN; x.len()];
         norm::affine(&x, &scale, &shift, Some(&extra), rectify, &mut found);
         near(&what, &found, &y);
-        let passed = if rectify == Rectify::No { Passed::All } else { Passed::Output(&found, rectify) };
+        let passed =
+            if rectify == Rectify::No { PassedGradients::All } else { PassedGradients::Output(&found, rectify) };
         let (mut dy, mut dx) = (factors.clone(), vec![f32::NAN; x.len()]);
-        let (dgamma, dbeta) = norm::backward(&x, &mut dy, &gamma, &statistics, passed, Into::Buffer(&mut dx));
+        let (dgamma, dbeta) = norm::backward(&x, &mut dy, &gamma, &statistics, passed, InputGradient::Buffer(&mut dx));
         for (found, wanted) in [&dx, &dgamma, &dbeta, &dy].into_iter().zip(&wanted) {
             near(&what, found, wanted);
         }
@@ -123,7 +125,7 @@ fn a_batch_norm_with_residual_and_each_rectifier() -> Result<()> {
 
 #[test]
 fn pools_and_smooth_activations() -> Result<()> {
-    let window = Window { height: 6, width: 6, channels: 5, kernel: 2, stride: 2, padding: 0 };
+    let window = PoolWindow { height: 6, width: 6, channels: 5, kernel: 2, stride: 2, padding: 0 };
     let (x, of_x) = var("x", &[2, 6, 6, 5], -3.0, 3.0);
     let (dy, factors) = var("dy", &[2, 3, 3, 5], -1.0, 1.0);
 

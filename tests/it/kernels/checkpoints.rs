@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use macula::base::Streams;
-use macula::learn::network::{Header, Missing, Network, Weights};
+use macula::learn::network::{Missing, Network, Weights, WeightsHeader};
 
 use super::formula::described;
 
@@ -76,7 +76,7 @@ fn a_checkpoint_is_read_at_its_state_dictionary_whatever_lies_beside_it() {
 #[test]
 fn the_header_tells_what_the_file_holds() {
     for name in ["columns", "key-nested", "whole-numbers", "not-one-float8", "prefix-lightning"] {
-        let (header, weights) = (Header::read("x.pth", std::io::Cursor::new(bytes(name))).unwrap(), parse(name));
+        let (header, weights) = (WeightsHeader::read("x.pth", std::io::Cursor::new(bytes(name))).unwrap(), parse(name));
         let shapes = weights.tensors.iter().map(|(name, (shape, _))| (name.clone(), shape.clone())).collect();
         assert_eq!(
             (header.shapes, header.refused, header.reading),
@@ -134,7 +134,7 @@ fn what_cannot_be_read_is_refused_by_its_name() {
     for (name, why) in cases {
         let error = Weights::parse(name, &bytes(name)).expect_err(name).to_string();
         assert!(error.contains(why) && error.contains(name), "{name}: {error}");
-        let header = Header::read(name, std::io::Cursor::new(bytes(name))).expect_err(name).to_string();
+        let header = WeightsHeader::read(name, std::io::Cursor::new(bytes(name))).expect_err(name).to_string();
         assert_eq!(header, error, "{name}: before anything runs");
     }
     // A tensor that a network has no use for stops nothing.
@@ -168,7 +168,7 @@ fn other_files_are_called_what_they_are() {
     for (bytes, why) in cases {
         let error = Weights::parse("w", bytes).expect_err(why).to_string();
         assert!(error.contains(why), "{error}");
-        assert_eq!(Header::read("w", std::io::Cursor::new(bytes)).expect_err(why).to_string(), error);
+        assert_eq!(WeightsHeader::read("w", std::io::Cursor::new(bytes)).expect_err(why).to_string(), error);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Convolutions and pooling, one by one, against plain loops in f64.
 
-use macula::learn::kernels::conv::{After, Conv, ConvShape};
-use macula::learn::kernels::norm::{self, Into, Passed, Statistics};
-use macula::learn::kernels::pooling::Window;
-use macula::learn::kernels::{Begin, Moments, Pool, Rectify};
+use macula::learn::kernels::conv::Conv;
+use macula::learn::kernels::norm::{self, InputGradient, PassedGradients, Statistics};
+use macula::learn::kernels::pooling::PoolWindow;
+use macula::learn::kernels::shape::{ConvShape, Epilogue};
+use macula::learn::kernels::{Begin, BufferPool, Moments, Rectify};
 
 use super::formula::formula;
 
@@ -81,7 +82,7 @@ fn assert_near(what: &str, found: &[f32], wanted: &[f64]) {
 
 #[test]
 fn a_convolution_and_its_gradients_are_the_sums_that_define_them() {
-    let pool = Pool::default();
+    let pool = BufferPool::default();
     for shape in SHAPES.map(shape) {
         let n = 3;
         let (rows, columns) = shape.outputs();
@@ -104,7 +105,7 @@ fn a_convolution_and_its_gradients_are_the_sums_that_define_them() {
         // Buffers begin with what must not matter.
         let mut found = vec![f32::NAN; y.len()];
         let mut moments = Moments::default();
-        conv.forward(&x, &packed, After::default(), &mut found, Some(&mut moments), &pool);
+        conv.forward(&x, &packed, Epilogue::default(), &mut found, Some(&mut moments), &pool);
         assert_near(&what, &found, &y);
         for (channel, [sum, squares]) in moments.totals(shape.out).into_iter().enumerate() {
             let channel = || y.iter().skip(channel).step_by(shape.out);
@@ -112,13 +113,13 @@ fn a_convolution_and_its_gradients_are_the_sums_that_define_them() {
             assert!((sum - wanted).abs() < 1e-3 && (squares - wanted_squares).abs() < 1e-5 * wanted_squares, "{what}");
         }
 
-        let after = After { bias: Some(&bias), extra: Some(&extra), rectify: Rectify::Yes };
+        let after = Epilogue { bias: Some(&bias), extra: Some(&extra), rectify: Rectify::Yes };
         conv.forward(&x, &packed, after, &mut found, None, &pool);
         let finished: Vec<f64> = (y.iter().zip(&extra).enumerate())
             .map(|(at, (y, extra))| (y + f64::from(bias[at % shape.out]) + f64::from(*extra)).max(0.0))
             .collect();
         assert_near(&what, &found, &finished);
-        let after = After { rectify: Rectify::Six, ..after };
+        let after = Epilogue { rectify: Rectify::Six, ..after };
         conv.forward(&x, &packed, after, &mut found, None, &pool);
         let finished: Vec<f64> = finished.iter().map(|y| y.min(6.0)).collect();
         assert_near(&what, &found, &finished);
@@ -139,7 +140,7 @@ fn a_convolution_and_its_gradients_are_the_sums_that_define_them() {
 
 #[test]
 fn the_gradient_of_a_kernel_over_many_tiles_is_the_sum_over_the_images() {
-    let (pool, n) = (Pool::default(), 13);
+    let (pool, n) = (BufferPool::default(), 13);
     let shape = shape([16, 15, 32, 48, 3, 1, 1, 1, 1]);
     let conv = Conv::new(shape);
     let (image, out) = (16 * 15 * 32, 16 * 15 * 48);
@@ -161,7 +162,7 @@ fn the_gradient_of_a_kernel_over_many_tiles_is_the_sum_over_the_images() {
 #[test]
 fn of_equal_maxima_the_first_gets_the_gradient_and_padding_never_wins() {
     // As torch.nn.MaxPool2d(3, 2, 1): all values below 0, so that padding with 0 would win.
-    let window = Window { height: 4, width: 4, channels: 1, kernel: 3, stride: 2, padding: 1 };
+    let window = PoolWindow { height: 4, width: 4, channels: 1, kernel: 3, stride: 2, padding: 1 };
     let x = [-1.0, -1.0, -3.0, -2.0, -1.0, -1.0, -2.0, -2.0, -5.0, -4.0, -4.0, -6.0, -4.0, -4.0, -4.0, -7.0];
     let (mut y, mut places, mut dx) = ([0.0; 4], [0; 4], [f32::NAN; 16]);
     window.max(&x, &mut y, &mut places);
@@ -174,7 +175,7 @@ fn of_equal_maxima_the_first_gets_the_gradient_and_padding_never_wins() {
 
 #[test]
 fn a_nan_passes_pooling_and_rectifiers() {
-    let window = Window { height: 2, width: 2, channels: 1, kernel: 2, stride: 2, padding: 0 };
+    let window = PoolWindow { height: 2, width: 2, channels: 1, kernel: 2, stride: 2, padding: 0 };
     let (mut y, mut places) = ([0.0], [0]);
     window.max(&[1.0, f32::NAN, 3.0, 2.0], &mut y, &mut places);
     assert!(y[0].is_nan(), "a loss must become NaN where an activation is");
@@ -182,8 +183,8 @@ fn a_nan_passes_pooling_and_rectifiers() {
     norm::rectify(Rectify::Yes, &mut x);
     assert!(x[0].is_nan() && x[1] == 0.0);
     let conv = Conv::new(ConvShape::linear(2, 1));
-    let pool = Pool::default();
-    let after = After { rectify: Rectify::Yes, ..After::default() };
+    let pool = BufferPool::default();
+    let after = Epilogue { rectify: Rectify::Yes, ..Epilogue::default() };
     conv.forward(&[f32::NAN, 1.0], &conv.pack(&[1.0, 1.0], &pool), after, &mut y, None, &pool);
     assert!(y[0].is_nan());
 }
@@ -243,8 +244,14 @@ fn the_gradients_of_a_batch_norm_are_its_finite_differences() {
         assert_eq!(wanted.contains(&6.0), rectify == Rectify::Six);
         assert_near("y", &y, &wanted);
         let (mut dy, mut dx) = (factors.clone(), vec![f32::NAN; x.len()]);
-        let (dgamma, dbeta) =
-            norm::backward(&x, &mut dy, &gamma, &statistics, Passed::Output(&y, rectify), Into::Buffer(&mut dx));
+        let (dgamma, dbeta) = norm::backward(
+            &x,
+            &mut dy,
+            &gamma,
+            &statistics,
+            PassedGradients::Output(&y, rectify),
+            InputGradient::Buffer(&mut dx),
+        );
         for (name, found, which) in [("dx", &dx, 0), ("dgamma", &dgamma, 1), ("dbeta", &dbeta, 2), ("dextra", &dy, 3)] {
             assert_near(name, found, &differences(which));
         }
@@ -252,11 +259,17 @@ fn the_gradients_of_a_batch_norm_are_its_finite_differences() {
         // Without a residual the rectifier's mask comes from the input, and the gradient is written in place.
         norm::affine(&x, &scale, &shift, None, rectify, &mut y);
         let (mut one, mut other) = (factors.clone(), vec![f32::NAN; x.len()]);
-        let passed = Passed::Affine(&scale, &shift, rectify);
-        let gradients = norm::backward(&x, &mut one, &gamma, &statistics, passed, Into::Place);
+        let passed = PassedGradients::Affine(&scale, &shift, rectify);
+        let gradients = norm::backward(&x, &mut one, &gamma, &statistics, passed, InputGradient::Place);
         let mut dy = factors.clone();
-        let same =
-            norm::backward(&x, &mut dy, &gamma, &statistics, Passed::Output(&y, rectify), Into::Buffer(&mut other));
+        let same = norm::backward(
+            &x,
+            &mut dy,
+            &gamma,
+            &statistics,
+            PassedGradients::Output(&y, rectify),
+            InputGradient::Buffer(&mut other),
+        );
         assert_eq!((one, gradients), (other, same));
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use candle_core::{Device, Tensor};
 use macula::base::{Digest, Streams};
-use macula::learn::kernels::{Path, choose};
+use macula::learn::kernels::{Target, choose};
 use macula::learn::network::{Missing, Network};
 
 use super::formula::{formula, resnet18, weights};
@@ -38,12 +38,12 @@ fn digest(widths: [usize; 4], side: usize) -> Digest {
 /// Compares the digest of a network of these widths over patches of `side` px on all paths; `test` is the test that asks, which is its own child.
 fn compare(test: &str, widths: [usize; 4], side: usize, golden: &str) {
     if let Ok(path) = std::env::var(CHILD) {
-        let path = Path::from_name(&path).unwrap();
+        let path = Target::from_name(&path).unwrap();
         assert_eq!(choose(path), path);
         println!("digest {}", digest(widths, side));
         return;
     }
-    let of = |path: Path| {
+    let of = |path: Target| {
         let name = format!("kernels::golden::{test}");
         let mut child = Command::new(std::env::current_exe().unwrap());
         let output = child.args(["--exact", &name, "--nocapture"]).env(CHILD, path.name()).output().unwrap();
@@ -51,8 +51,9 @@ fn compare(test: &str, widths: [usize; 4], side: usize, golden: &str) {
         let at = text.find("digest ").unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
         text[at + 7..][..64].to_owned()
     };
-    assert_eq!(of(Path::Portable), golden, "raise the versions of `train` where its output must change");
-    let fused: Vec<String> = [Path::Avx2, Path::Avx512].into_iter().filter(|path| path.available()).map(of).collect();
+    assert_eq!(of(Target::Portable), golden, "raise the versions of `train` where its output must change");
+    let fused: Vec<String> =
+        [Target::Avx2, Target::Avx512].into_iter().filter(|path| path.available()).map(of).collect();
     assert!(fused.windows(2).all(|pair| pair[0] == pair[1]), "{fused:?}");
 }
 
@@ -68,10 +69,10 @@ fn a_wide_network_gives_the_golden_bytes_on_the_portable_path() {
 
 #[test]
 fn paths_have_names_and_the_best_is_available() {
-    for path in [Path::Portable, Path::Avx2, Path::Avx512] {
-        assert_eq!(Path::from_name(path.name()), Some(path));
+    for path in [Target::Portable, Target::Avx2, Target::Avx512] {
+        assert_eq!(Target::from_name(path.name()), Some(path));
     }
-    assert_eq!(Path::from_name("avx2"), Some(Path::Avx2));
-    assert_eq!(Path::from_name("neon"), None);
-    assert!(Path::best().available() && Path::Portable.available());
+    assert_eq!(Target::from_name("avx2"), Some(Target::Avx2));
+    assert_eq!(Target::from_name("neon"), None);
+    assert!(Target::best().available() && Target::Portable.available());
 }

@@ -219,8 +219,11 @@ fn patches_that_do_not_fit_are_refused_with_the_layer() {
         ],
     };
     assert_eq!(error(&tiny, 8), "a window of 9 px does not fit 8 px with 0 px of padding");
-    assert_eq!(error(&tiny, 18), "`fc` is given 2 x 2 pixels of 3 channels");
+    assert_eq!(error(&tiny, 18), "`fc` receives 2 x 2 pixels of 3 channels");
     let network = Network::new(&every_layer(), 8, 3, &streams).unwrap();
     let error = network.forward(&pixels(1, 16)).err().unwrap().to_string();
-    assert_eq!(error, "patches of 16 x 16 px give `hidden.weight` 192 features, which it is not made for");
+    assert_eq!(
+        error,
+        "patches of 16 x 16 px give `hidden.weight` 192 input features, but it was built for another number"
+    );
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
-use macula::learn::network::{Missing, Network, Role, Weights};
+use macula::learn::network::{Missing, Network, ParameterRole, Weights};
 
 use super::formula::{formula, resnet18, weights};
 use crate::missing::missing;
@@ -113,7 +113,7 @@ fn missing_tensors_are_listed_or_initialised() {
     assert_eq!(network.flat()[kernel.clone()], before[kernel]);
     assert_eq!(network.zero_gamma(Some(&report.missing)), ["layer4.0.bn2.weight"]);
     let gamma = network.parameters().iter().find(|one| one.name == "layer4.0.bn2.weight").unwrap();
-    assert_eq!(gamma.role, Role::Gamma);
+    assert_eq!(gamma.role, ParameterRole::Gamma);
     assert!(network.flat()[gamma.range.clone()].iter().all(|gamma| *gamma == 0.0));
     assert_eq!(network.zero_gamma(None).len(), 8, "each block's last");
 }
@@ -139,8 +139,8 @@ fn wrong_shapes_name_tensor_and_both_shapes_except_in_the_head() {
     let error = network.load(&of(tensors), Missing::Initialise).err().unwrap().to_string();
     assert_eq!(
         error,
-        "`weights.safetensors` does not fit network `resnet18`: `conv1.weight` is 64 x 3 x 7 x 7 there and 8 x 3 x 7 x 7 in \
-         the network, `bn1.running_var` is 64 there and 8 in the network"
+        "`weights.safetensors` does not match network `resnet18`: `conv1.weight` is 64 x 3 x 7 x 7 in the file and 8 x 3 x 7 x 7 in \
+         the network, `bn1.running_var` is 64 in the file and 8 in the network"
     );
 }
 
@@ -149,7 +149,7 @@ fn a_nan_in_a_file_names_its_tensor() {
     let mut broken = filled();
     broken.update(|values, _| values[values.len() - 1] = f32::NAN);
     let error = Weights::parse("broken.safetensors", &broken.save().unwrap()).err().unwrap();
-    assert_eq!(error.to_string(), "tensor `fc.bias` in `broken.safetensors` holds NaN");
+    assert_eq!(error.to_string(), "tensor `fc.bias` in `broken.safetensors` contains NaN");
     let error = Weights::parse("text.txt", b"hello, this is no file of weights").err().unwrap();
     assert!(error.to_string().starts_with("cannot read weights from `text.txt`: "), "{error}");
 }

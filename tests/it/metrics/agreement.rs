@@ -1,13 +1,13 @@
 //! Metrics agree with scikit-learn's to 1e-9; `tests/expected/metrics.py` made the values.
 
 use macula::data::patches::Label;
-use macula::learn::metrics::{Mean, Scored, ZeroDivision, at, baselines, mean_average_precision, ranking};
+use macula::learn::metrics::{LabelledScores, Mean, ZeroDivision, at, baselines, mean_average_precision, ranking};
 use serde_json::Value;
 
 struct Case {
     name: String,
     json: Value,
-    scored: Scored,
+    scored: LabelledScores,
     thresholds: Vec<f64>,
 }
 
@@ -28,7 +28,7 @@ fn case(name: String, json: Value) -> Case {
     };
     let labels: Vec<Label> = flat("labels").map(label).collect();
     let thresholds: Vec<f64> = json["thresholds"].as_array().unwrap().iter().map(|t| t.as_f64().unwrap()).collect();
-    Case { name, scored: Scored::new(thresholds.len(), scores, labels), thresholds, json }
+    Case { name, scored: LabelledScores::new(thresholds.len(), scores, labels), thresholds, json }
 }
 
 #[track_caller]

@@ -3,7 +3,7 @@
 use macula::base::Streams;
 use macula::data::patches::Label;
 use macula::learn::metrics::{
-    CutPoint, Scored, ZeroDivision, area_bands, at, co_occurrence, cut_points, distance_bands, intervals,
+    CutPoint, LabelledScores, ZeroDivision, area_bands, at, co_occurrence, cut_points, distance_bands, intervals,
     mean_average_precision, ranking, ranking_as_stored, recall_by, sigmoid,
 };
 use macula::learn::thresholds::{Criterion, tune};
@@ -19,9 +19,9 @@ fn rows() -> impl Strategy<Value = Vec<([f64; CLASSES], [Label; CLASSES])>> {
     prop::collection::vec(row, 1..60)
 }
 
-fn scored(rows: &[([f64; CLASSES], [Label; CLASSES])]) -> Scored {
+fn scored(rows: &[([f64; CLASSES], [Label; CLASSES])]) -> LabelledScores {
     let scores = rows.iter().flat_map(|row| row.0).collect();
-    Scored::new(CLASSES, scores, rows.iter().flat_map(|row| row.1).collect())
+    LabelledScores::new(CLASSES, scores, rows.iter().flat_map(|row| row.1).collect())
 }
 
 fn criteria() -> impl Strategy<Value = Criterion> {
@@ -94,7 +94,7 @@ proptest! {
         let figures = at(&all, &[0.5; CLASSES], ZeroDivision::Undefined);
         for class in 0..CLASSES {
             let known: Vec<(f64, bool)> = all.known(class).collect();
-            let alone = Scored::new(
+            let alone = LabelledScores::new(
                 1,
                 known.iter().map(|row| row.0).collect(),
                 known.iter().map(|row| if row.1 { Label::Present } else { Label::Absent }).collect(),
@@ -189,7 +189,7 @@ fn area_bands_have_the_edges_of_the_issue() {
 #[test]
 fn recall_by_area_counts_known_positives_in_their_band() {
     let labels = vec![Label::Present, Label::Present, Label::Present, Label::Absent, Label::Unknown];
-    let scored = Scored::new(1, vec![0.9, 0.1, 0.9, 0.9, 0.9], labels);
+    let scored = LabelledScores::new(1, vec![0.9, 0.1, 0.9, 0.9, 0.9], labels);
     let area = [1.0, 7.0, 8.0, 3.0, 3.0];
     let strata = recall_by(&scored, &[0.5], area_bands(), |row, _| Some(area[row]));
     let counts: Vec<(u64, u64)> = strata.iter().map(|s| (s.all.positives, s.all.found)).collect();
@@ -209,7 +209,7 @@ fn intervals_hold_the_figure_and_need_five_groups() {
         scores.push((stream.uniform() + if present { 0.3 } else { 0.0 }).min(1.0));
         labels.push(if present { Label::Present } else { Label::Absent });
     }
-    let scored = Scored::new(1, scores, labels);
+    let scored = LabelledScores::new(1, scores, labels);
     let group = |groups: u32| (0..n).map(|i| i % groups).collect::<Vec<u32>>();
     let streams = Streams::new(7, "eval");
     assert_eq!(intervals(&scored, &group(4), &[vec![0.5]], ZeroDivision::Undefined, &streams), None);
@@ -232,7 +232,7 @@ fn a_perfect_class_has_an_average_precision_of_1_to_the_last_bit() {
     for positives in 1..200 {
         let scores = (0..positives).map(|i| 0.5 + f64::from(i) / 1000.0).chain([0.1]).collect();
         let labels = vec![Label::Present; positives as usize].into_iter().chain([Label::Absent]).collect();
-        let scored = Scored::new(1, scores, labels);
+        let scored = LabelledScores::new(1, scores, labels);
         assert_eq!(ranking(&scored)[0].average_precision, Some(1.0), "{positives}");
         // What trainings store keeps its sum, which is not 1 for all of them, and is shown bounded.
         let stored = ranking_as_stored(&scored)[0];
@@ -242,14 +242,14 @@ fn a_perfect_class_has_an_average_precision_of_1_to_the_last_bit() {
 }
 
 /// Ten groups of one row each: class 0 in every other group and told apart, class 1 in the first alone and the lowest of all.
-fn rare() -> (Scored, Vec<u32>) {
+fn rare() -> (LabelledScores, Vec<u32>) {
     let (mut scores, mut labels) = (Vec::new(), Vec::new());
     for row in 0..10 {
         let (common, rare) = (row % 2 == 0, row == 0);
         scores.extend([if common { 0.9 } else { 0.1 }, if rare { 0.05 } else { 0.6 }]);
         labels.extend([common, rare].map(|present| if present { Label::Present } else { Label::Absent }));
     }
-    (Scored::new(2, scores, labels), (0..10).collect())
+    (LabelledScores::new(2, scores, labels), (0..10).collect())
 }
 
 #[test]

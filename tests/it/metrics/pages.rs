@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use macula::base::{Digest, Streams};
 use macula::data::patches::{Label, PatchSet};
 use macula::data::table::{Column, Columns};
-use macula::learn::evaluation::{Judged, Scores};
+use macula::learn::evaluation::{ScoredSet, Scores};
 use macula::learn::metrics::ZeroDivision;
 use macula::learn::thresholds::Criterion;
 use macula::learn::tuning::Thresholds;
 use macula::report::gather::gather;
-use macula::report::names::Names;
+use macula::report::names::NameReplacements;
 use macula::report::page::page;
 use macula::report::scores::summary;
 use macula::stage::{Named, Outcome, StageError, Summary, Table, Warning};
@@ -33,7 +33,7 @@ fn classes() -> Vec<String> {
 /// Thresholds and scores of the tiny set.
 fn outcomes(objects: &Objects) -> (PatchSet, Outcome, Outcome) {
     let (set, logits) = set(TINY, objects);
-    let judged = Judged::new(&set, &logits);
+    let judged = ScoredSet::new(&set, &logits);
     let cuts = tuned(&judged, Criterion::F1, objects).unwrap();
     let thresholds = Thresholds::read(&cuts.outputs["out"], objects).unwrap();
     let thresholds = thresholds.of_classes(&classes()).unwrap();
@@ -68,7 +68,7 @@ fn model(objects: &Objects) -> Tree {
 }
 
 /// A page on everything, as the stage writes it.
-fn html(objects: &Objects, names: Option<Names>) -> String {
+fn html(objects: &Objects, names: Option<NameReplacements>) -> String {
     let (set, cuts, scores) = outcomes(objects);
     let said = Summary {
         headline: "24 patches of `IDRiD_03`, patient-1 & <others>".to_owned(),
@@ -92,10 +92,10 @@ fn html(objects: &Objects, names: Option<Names>) -> String {
         named("cuts", cuts.outputs["out"].clone(), &cuts.summary),
         named("scores", scores.outputs["out"].clone(), &scores.summary),
     ];
-    let (pieces, numbered) = gather(&given, objects).unwrap();
+    let (items, numbered) = gather(&given, objects).unwrap();
     let names = names.unwrap_or(numbered);
-    let pieces: Vec<_> = pieces.into_iter().map(|piece| piece.redacted(&names)).collect();
-    page("A <tiny> report", &pieces, &names, 2)
+    let items: Vec<_> = items.into_iter().map(|item| item.redacted(&names)).collect();
+    page("A <tiny> report", &items, &names, 2)
 }
 
 fn code(error: &StageError) -> &'static str {
@@ -106,10 +106,13 @@ fn code(error: &StageError) -> &'static str {
 fn the_outputs_of_threshold_tune_and_eval_do_not_move() {
     let (_folder, objects) = space();
     let (_, cuts, scores) = outcomes(&objects);
-    assert_eq!(cuts.summary.headline, "thresholds .71 .56 .64 .63 (MA HE EX SE) for the highest F1 on 144 patches");
+    assert_eq!(
+        cuts.summary.headline,
+        "thresholds MA 0.706, HE 0.556, EX 0.642, SE 0.631 for the highest F1 on 144 patches"
+    );
     assert_eq!(
         scores.summary.headline,
-        "AP .88 .73 .96 .31 (MA HE EX SE), mean .721 (chance .177); micro F1 .784 (always yes .309); 144 patches of 6 photographs"
+        "mean AP 0.721 (chance 0.177): MA 0.884, HE 0.728, EX 0.962, SE 0.310; micro F1 0.784 (all positive 0.309); 144 patches of 6 photographs"
     );
     assert_eq!(cuts.outputs["out"].digest().short(), "32832827", "raise the version of `threshold-tune`");
     assert_eq!(scores.outputs["out"].digest().short(), "b1d5d398", "raise the version of `eval`");
@@ -130,7 +133,7 @@ fn a_page_holds_no_name_of_a_photograph_or_a_patient_unless_asked() {
     let page = html(&objects, None);
     assert!(!page.contains("IDRiD_0") && !page.contains("patient-"), "a name is on the page");
     assert!(page.contains("photograph 3") && page.contains("patient 2"), "numbers stand for the names");
-    let asked = html(&objects, Some(Names::shown()));
+    let asked = html(&objects, Some(NameReplacements::shown()));
     assert!(asked.contains("IDRiD_03") && asked.contains("patient-1"));
 }
 
@@ -205,7 +208,7 @@ fn warned(change: impl Fn(&mut PatchSet, &mut Vec<f32>)) -> BTreeMap<String, usi
     let (_folder, objects) = space();
     let (mut set, mut logits) = set(TINY, &objects);
     change(&mut set, &mut logits);
-    let judged = Judged::new(&set, &logits);
+    let judged = ScoredSet::new(&set, &logits);
     let streams = Streams::new(7, "eval");
     let scores = macula::learn::evaluation::evaluate(&judged, None, ZeroDivision::Undefined, &streams);
     let mut codes = BTreeMap::new();
@@ -245,14 +248,14 @@ fn a_class_without_positives_is_told_and_left_out_of_the_means() {
     let (_folder, objects) = space();
     let (mut set, logits) = set(TINY, &objects);
     absent(&mut set, &mut Vec::new());
-    let outcome = tuned(&Judged::new(&set, &logits), Criterion::F1, &objects).unwrap();
+    let outcome = tuned(&ScoredSet::new(&set, &logits), Criterion::F1, &objects).unwrap();
     let thresholds = Thresholds::read(&outcome.outputs["out"], &objects).unwrap();
     assert_eq!((thresholds.classes[3].threshold, thresholds.classes[3].figure), (0.5, None));
     assert!(outcome.summary.warnings.iter().any(|warning| warning.text.contains("`SE`: its threshold stays 0.5")));
     let streams = Streams::new(7, "eval");
     let scores =
-        macula::learn::evaluation::evaluate(&Judged::new(&set, &logits), None, ZeroDivision::Undefined, &streams);
-    assert!(summary(&scores).headline.contains("of 3 of 4 classes"), "{}", summary(&scores).headline);
+        macula::learn::evaluation::evaluate(&ScoredSet::new(&set, &logits), None, ZeroDivision::Undefined, &streams);
+    assert!(summary(&scores).headline.contains("over 3 of 4 classes"), "{}", summary(&scores).headline);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use macula::data::decode::Photograph;
 use macula::data::heat::{CellGrid, MapInfo, OverlayStyle, ScoreMap, class_picture, overlay};
 use macula::data::mask::Mask;
 use macula::data::patches::Label;
-use macula::learn::evaluation::{HALF, Judged, of_classes, of_photographs};
-use macula::learn::maps::{MapFigures, Maps, figures};
+use macula::learn::evaluation::{HALF, ScoredSet, of_classes, of_photographs};
+use macula::learn::maps::{MapMetrics, Maps, cell_metrics};
 use macula::report::maps::{ranked, summary};
 use macula::stages::predict::predicted;
 use macula::store::{Objects, Tree};
@@ -80,7 +80,7 @@ fn the_files_of_a_map_do_not_move() {
 #[test]
 fn figures_are_over_cells_that_are_scored_and_known() {
     let map = map();
-    let found = figures([&map], 0, 0.4);
+    let found = cell_metrics([&map], 0, 0.4);
     let cells = map.info.cells();
     let scored: Vec<usize> = (0..cells).filter(|&at| !map.scores[at].is_nan()).collect();
     let lesion = |at: &&usize| map.lesion[**at] == Label::Present;
@@ -110,20 +110,20 @@ fn figures_are_over_cells_that_are_scored_and_known() {
     let auroc = found.auroc.expect("both are there");
     assert!((auroc - right / pairs).abs() < 1e-12, "{auroc}");
     // Of the second class nothing is known.
-    let unknown = figures([&map], 1, 0.1);
+    let unknown = cell_metrics([&map], 1, 0.1);
     assert_eq!((unknown.known, unknown.average_precision, unknown.prevalence()), (0, None, None));
     // Two maps are one set of cells.
-    let twice = figures([&map, &map], 0, 0.4);
+    let twice = cell_metrics([&map, &map], 0, 0.4);
     assert_eq!((twice.cells, twice.auroc), (2 * found.cells, found.auroc));
 }
 
 #[test]
 fn a_summary_ranks_photographs_and_says_what_is_unknown() {
     let map = map();
-    let of = |class: usize| figures([&map], class, HALF);
+    let of = |class: usize| cell_metrics([&map], class, HALF);
     let photograph = |name: &str, highest: f64| {
-        let classes = vec![macula::learn::maps::CellFigures { highest: Some(highest), ..of(0) }, of(1)];
-        MapFigures { photograph: name.to_owned(), scored: 30, black: 7, classes }
+        let classes = vec![macula::learn::maps::CellMetrics { highest: Some(highest), ..of(0) }, of(1)];
+        MapMetrics { photograph: name.to_owned(), scored: 30, black: 7, classes }
     };
     let maps = Maps {
         classes: map.info.classes.clone(),
@@ -135,12 +135,12 @@ fn a_summary_ranks_photographs_and_says_what_is_unknown() {
     };
     assert_eq!(ranked(&maps), [2, 1, 0]);
     let said = summary(&maps, Vec::new());
-    let prevalence = macula::base::figure::short(of(0).prevalence(), 2);
-    let precision = macula::base::figure::short(of(0).average_precision, 2);
+    let prevalence = macula::base::figure::metric(of(0).prevalence());
+    let precision = macula::base::figure::metric(of(0).average_precision);
     assert_eq!(
         said.headline,
         format!(
-            "3 photographs, 90 patches scored, 21 black and left out; AP over cells of 8 px {precision} - (MA EX), prevalence {prevalence} -"
+            "3 photographs, 90 patches scored, 21 black patches skipped; AP over cells of 8 px: MA {precision}, EX -; prevalence: MA {prevalence}, EX -"
         )
     );
     assert_eq!(
@@ -154,13 +154,13 @@ fn a_summary_ranks_photographs_and_says_what_is_unknown() {
 fn predictions_do_not_move_and_are_counted_for_each_photograph() {
     let (_folder, objects) = space();
     let (mut set, logits) = set(TINY, &objects);
-    let judged = Judged::new(&set, &logits);
+    let judged = ScoredSet::new(&set, &logits);
     let done = predicted(&judged, Some(&[0.3, 0.4, 0.5, 0.6]), None, &objects).expect("predicted");
     assert_eq!(done.outputs["out"].digest().short(), "3ba8d5bc", "raise the version of `predict`");
     assert!(
         done.summary
             .headline
-            .starts_with("144 patches of 6 photographs scored: share predicted at the tuned thresholds "),
+            .starts_with("144 patches of 6 photographs scored; fraction positive at the tuned thresholds: MA "),
         "{}",
         done.summary.headline
     );
@@ -174,6 +174,6 @@ fn predictions_do_not_move_and_are_counted_for_each_photograph() {
     let mean = judged.scored.iter().map(|(scores, _)| scores[1]).sum::<f64>() / 144.0;
     assert_eq!(classes[1].mean(), Some(mean));
     set.info.resampled = true;
-    let done = predicted(&Judged::new(&set, &logits), None, None, &objects).expect("predicted");
+    let done = predicted(&ScoredSet::new(&set, &logits), None, None, &objects).expect("predicted");
     assert_eq!(done.summary.warnings[0].code, "resampled-predictions");
 }

@@ -84,6 +84,7 @@ fn well() -> Vec<Event> {
                 .to_vec(),
         }],
         warnings: vec![few("MA", 9), few("SE", 4), warning("class-missing", "no photograph has `HE`")],
+        ..Summary::default()
     };
     let began = Event::StageBegan {
         stage: "classifier".to_owned(),

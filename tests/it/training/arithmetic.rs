@@ -4,7 +4,7 @@ use candle_core::{Device, Var};
 use macula::data::patches::Label;
 use macula::learn::augment::color::Jitter;
 use macula::learn::loss::Loss;
-use macula::learn::optimizer::{Group, Moments, Optimizer, Rule};
+use macula::learn::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 
 use super::{expected, reals};
 
@@ -92,18 +92,18 @@ fn candles_tape_carries_the_gradient_of_the_loss() {
 fn ten_steps_of_each_optimizer_are_pytorchs() {
     let expected = expected("optimizers");
     let start = singles(&reals(&expected["start"]));
-    let moments = Moments { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
-    let other = Moments { beta1: 0.8, beta2: 0.95, eps: 1e-6 };
-    let sgd = |momentum, nesterov| Rule::Sgd { momentum, nesterov };
+    let moments = AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+    let other = AdamConstants { beta1: 0.8, beta2: 0.95, eps: 1e-6 };
+    let sgd = |momentum, nesterov| UpdateRule::Sgd { momentum, nesterov };
     for (name, rule, decay, factors) in [
-        ("adam", Rule::Adam(moments), 1e-2, "flat"),
-        ("adam_plain", Rule::Adam(other), 0.0, "falling"),
-        ("adamw", Rule::AdamW(moments), 1e-2, "falling"),
+        ("adam", UpdateRule::Adam(moments), 1e-2, "flat"),
+        ("adam_plain", UpdateRule::Adam(other), 0.0, "falling"),
+        ("adamw", UpdateRule::AdamW(moments), 1e-2, "falling"),
         ("sgd", sgd(0.0, false), 1e-3, "flat"),
         ("momentum", sgd(0.9, false), 1e-3, "falling"),
         ("nesterov", sgd(0.9, true), 0.0, "flat"),
     ] {
-        let groups = vec![Group { range: 0..5, rate: 1e-2 }, Group { range: 5..10, rate: 3e-3 }];
+        let groups = vec![ParameterGroup { range: 0..5, rate: 1e-2 }, ParameterGroup { range: 5..10, rate: 3e-3 }];
         let mut optimizer = Optimizer::new(rule, decay, groups, 10);
         let mut values = start.clone();
         for (t, factor) in (1..).zip(reals(&expected["factors"][factors])) {
@@ -119,8 +119,8 @@ fn ten_steps_of_each_optimizer_are_pytorchs() {
 
 #[test]
 fn what_is_in_no_group_stays_as_it_is() {
-    let rule = Rule::AdamW(Moments { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
-    let mut optimizer = Optimizer::new(rule, 0.5, vec![Group { range: 1..2, rate: 0.1 }], 3);
+    let rule = UpdateRule::AdamW(AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
+    let mut optimizer = Optimizer::new(rule, 0.5, vec![ParameterGroup { range: 1..2, rate: 0.1 }], 3);
     let mut values = [1.0, 1.0, 1.0];
     optimizer.step(&mut values, &[1.0; 3], 1.0);
     assert_eq!([values[0], values[2]], [1.0, 1.0]);

@@ -5,7 +5,7 @@ use macula::base::Streams;
 use macula::data::patches::Label;
 use macula::learn::loss::Loss;
 use macula::learn::network::Network;
-use macula::learn::optimizer::{Moments, Optimizer, Rule, groups};
+use macula::learn::optimizer::{AdamConstants, Optimizer, UpdateRule, groups};
 
 use super::made::small;
 use super::{expected, reals};
@@ -45,7 +45,7 @@ fn an_epoch_has_pytorchs_loss_curve_and_ends_in_its_logits() {
     }
     let ranges = network.parameters().iter().map(|parameter| (parameter.name.as_str(), parameter.range.clone()));
     let (groups, _) = groups(ranges, 3e-3, &[("fc".to_owned(), 1e-2)], &[]);
-    let rule = Rule::AdamW(Moments { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
+    let rule = UpdateRule::AdamW(AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
     let mut optimizer = Optimizer::new(rule, 1e-2, groups, network.flat().len());
     let loss = Loss { gamma: 2.0, ..Loss::bce(2) };
     let frozen = vec![false; network.parameters().len()];

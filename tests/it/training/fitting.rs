@@ -2,7 +2,7 @@
 
 use macula::data::patches::PatchSet;
 use macula::lang::value::Value;
-use macula::learn::model::{Model, predict};
+use macula::learn::model::{Classifier, predict};
 use macula::stage::{Outcome, Params, StageError};
 use macula::store::{Objects, Tree};
 use std::collections::BTreeMap;
@@ -83,13 +83,13 @@ fn a_fit_learns_what_can_be_seen_and_its_model_predicts_it() {
     let tree = &out.outputs["out"];
     let names: Vec<_> = tree.entries.keys().map(String::as_str).collect();
     assert_eq!(names, ["epochs.parquet", "last.safetensors", "model.json", "weights.safetensors"]);
-    let model = Model::read(tree, &bench.objects).expect("a model");
+    let model = Classifier::read(tree, &bench.objects).expect("a model");
     assert_eq!(model.info.labels[0].present + model.info.labels[0].absent, 42);
     let set = PatchSet::read(&bench.valid, &bench.objects).expect("a set");
     let logits = |batch| predict(&model, &set, &bench.objects, batch, &watcher, &watcher.stop).expect("logits");
     assert_eq!(logits(5), logits(42), "the batch's size does not matter");
     let labels: Vec<_> = set.parts.iter().flat_map(|part| &part.rows).flat_map(|row| row.labels.clone()).collect();
-    let scored = macula::learn::metrics::Scored::from_logits(2, &logits(8), labels);
+    let scored = macula::learn::metrics::LabelledScores::from_logits(2, &logits(8), labels);
     for class in macula::learn::metrics::ranking(&scored) {
         assert!(class.average_precision.expect("positives") > 0.95, "{class:?}");
     }
@@ -219,7 +219,7 @@ fn patience_ends_a_fit_that_no_longer_improves() {
         ("schedule", text("constant")),
         ("freeze", Value::List(vec![text("")])),
     ]);
-    let model = Model::read(&bench.model("still", &params, &bench.data), &bench.objects).expect("a model");
+    let model = Classifier::read(&bench.model("still", &params, &bench.data), &bench.objects).expect("a model");
     assert_eq!((model.info.chosen_epoch, model.info.epochs), (1, 3), "frozen throughout, nothing gets better");
 }
 
@@ -272,5 +272,5 @@ fn a_frozen_part_is_named_whole() {
     let params = params(&[("freeze", Value::List(vec![text("conv")]))]);
     let (code, text, hint) = mistake(bench.train(&params, &bench.data, &bench.partial("a"), &Watcher::default()));
     assert_eq!(code, "unknown-tensor");
-    assert!(text.contains("`conv`") && hint.contains("name whole parts: `conv1`"), "{text} {hint}");
+    assert!(text.contains("`conv`") && hint.contains("use the full name of a part: `conv1`"), "{text} {hint}");
 }

@@ -1,4 +1,4 @@
-//! Trainings by the binary that are killed or asked to stop, and taken up again. tests/reliability/training-killed.sh does it often.
+//! Trainings by the binary that are killed or asked to stop, and resumed. tests/reliability/training-killed.sh does it often.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Stdio};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use macula::base::Streams;
 use macula::data::patches::{Health, Label, PatchSet};
 use macula::lang::value::Value;
-use macula::learn::sampler::{Draw, Rule, Sampler, batches};
+use macula::learn::sampler::{PatchDraw, Sampler, SamplingRule, batches};
 use macula::stage::StageError;
 use macula::store::Objects;
 
@@ -20,7 +20,7 @@ fn streams() -> Streams {
     Streams::new(7, "train")
 }
 
-fn places(mut draws: Vec<Draw>) -> Vec<Draw> {
+fn places(mut draws: Vec<PatchDraw>) -> Vec<PatchDraw> {
     draws.sort_unstable();
     draws
 }
@@ -28,7 +28,7 @@ fn places(mut draws: Vec<Draw>) -> Vec<Draw> {
 #[test]
 fn a_natural_epoch_holds_each_patch_once_in_an_order_of_its_own() {
     let set = set();
-    let sampler = Sampler { rule: Rule::Natural, take: vec![1, 1] };
+    let sampler = Sampler { rule: SamplingRule::Natural, take: vec![1, 1] };
     let [first, second] = [1, 2].map(|epoch| sampler.epoch(&set, &streams(), epoch));
     assert_eq!(first.len() as u64, set.len());
     assert_ne!(first, second);
@@ -40,9 +40,9 @@ fn a_natural_epoch_holds_each_patch_once_in_an_order_of_its_own() {
 #[test]
 fn a_balanced_epoch_holds_every_lesion_patch_and_draws_healthy_ones_anew() {
     let set = set();
-    let health = |draw: &Draw| draw.row(&set).health();
+    let health = |draw: &PatchDraw| draw.row(&set).health();
     let lesions = set.parts.iter().flat_map(|part| &part.rows).filter(|row| row.health() == Health::Lesion).count();
-    let sampler = Sampler { rule: Rule::Balanced { healthy_per_lesion_patch: 0.5 }, take: vec![1, 1] };
+    let sampler = Sampler { rule: SamplingRule::Balanced { healthy_per_lesion_patch: 0.5 }, take: vec![1, 1] };
     let healthy = |epoch| {
         let draws = sampler.epoch(&set, &streams(), epoch);
         assert_eq!(draws.iter().filter(|draw| health(draw) == Health::Lesion).count(), lesions);
@@ -51,7 +51,7 @@ fn a_balanced_epoch_holds_every_lesion_patch_and_draws_healthy_ones_anew() {
     let chosen: Vec<_> = (1..=6).map(healthy).collect();
     assert_eq!(chosen[0].len(), lesions.div_ceil(2));
     assert!(chosen.iter().any(|other| *other != chosen[0]), "redrawn");
-    let greedy = Sampler { rule: Rule::Balanced { healthy_per_lesion_patch: 100.0 }, take: vec![1, 1] };
+    let greedy = Sampler { rule: SamplingRule::Balanced { healthy_per_lesion_patch: 100.0 }, take: vec![1, 1] };
     assert_eq!(greedy.epoch(&set, &streams(), 1).len() as u64, set.len(), "no healthy patch is taken twice");
     let (wanted, there) = greedy.healthy(&set).expect("a wish");
     assert!(wanted > there);
@@ -67,7 +67,7 @@ fn an_undetermined_patch_is_in_neither_pool() {
     for row in set.parts.iter_mut().flat_map(|part| &mut part.rows).filter(|row| row.health() == Health::Healthy) {
         row.labels[1] = Label::Unknown;
     }
-    let sampler = Sampler { rule: Rule::Balanced { healthy_per_lesion_patch: 9.0 }, take: vec![1, 1] };
+    let sampler = Sampler { rule: SamplingRule::Balanced { healthy_per_lesion_patch: 9.0 }, take: vec![1, 1] };
     assert!(healthy > 0);
     assert_eq!(sampler.epoch(&set, &streams(), 1).len(), count(&set, Health::Lesion));
 }
@@ -75,7 +75,7 @@ fn an_undetermined_patch_is_in_neither_pool() {
 #[test]
 fn the_largest_take_of_a_patchs_classes_holds_and_each_copy_is_a_sample_of_its_own() {
     let set = set();
-    let sampler = Sampler { rule: Rule::Natural, take: vec![1, 3] };
+    let sampler = Sampler { rule: SamplingRule::Natural, take: vec![1, 3] };
     let draws = sampler.epoch(&set, &streams(), 1);
     for part in 0..set.parts.len() as u32 {
         for (row, facts) in (0..).zip(&set.parts[part as usize].rows) {
@@ -93,7 +93,7 @@ fn one_more_photograph_moves_no_other_patch_against_the_rest() {
     let folder = tempfile::tempdir().expect("a folder");
     let objects = Objects::open(folder.path()).expect("objects");
     let (few, more) = (Made::small().set(&objects), Made { photographs: 4, ..Made::small() }.set(&objects));
-    let sampler = Sampler { rule: Rule::Natural, take: vec![1, 1] };
+    let sampler = Sampler { rule: SamplingRule::Natural, take: vec![1, 1] };
     let mut grown = sampler.epoch(&more, &streams(), 1);
     grown.retain(|draw| draw.part < 3);
     assert_eq!(grown, sampler.epoch(&few, &streams(), 1));
@@ -113,7 +113,7 @@ fn take_names_a_class_that_the_data_have() {
 
 #[test]
 fn a_last_batch_of_one_patch_joins_the_one_before() {
-    let draws: Vec<Draw> = (0..9).map(|row| Draw { part: 0, row, copy: 0 }).collect();
+    let draws: Vec<PatchDraw> = (0..9).map(|row| PatchDraw { part: 0, row, copy: 0 }).collect();
     let sizes =
         |count: usize, batch| batches(&draws[..count], batch).iter().map(|batch| batch.len()).collect::<Vec<_>>();
     assert_eq!(sizes(9, 4), [4, 5]);

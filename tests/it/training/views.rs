@@ -3,9 +3,10 @@
 use macula::base::{Digest, Streams};
 use macula::data::patches::Label;
 use macula::learn::augment::geometry::Motion;
-use macula::learn::augment::{Change, Fill, Recipe};
-use macula::learn::loader::{Fed, Maker, Normalisation, Samples, ahead};
-use macula::learn::sampler::{Rule, Sampler};
+use macula::learn::augment::{Augmentation, Fill, Transform};
+use macula::learn::loader::{Fed, OpenPatchSet, PixelsMadeBy, ahead};
+use macula::learn::normalise::Normalisation;
+use macula::learn::sampler::{Sampler, SamplingRule};
 use macula::store::Objects;
 
 use super::made::{Made, Watcher, recipe, run};
@@ -33,7 +34,7 @@ fn a_recipe_goes_into_the_tree_of_views_and_warns_where_labels_can_get_lost() {
     let (tree, codes) = views(4, 10.0);
     assert!(codes.is_empty(), "{codes:?}");
     let bytes = objects.read_in(&tree, "recipe.json").expect("read").expect("there");
-    let stored: Recipe = serde_json::from_slice(&bytes).expect("JSON");
+    let stored: Augmentation = serde_json::from_slice(&bytes).expect("JSON");
     assert_eq!((stored.rotate_degrees, stored.hue, stored.fill), (10.0, 0.02, Fill::Reflect));
     assert_eq!(views(0, 10.0).1, ["moved-labels", "no-margin"]);
     assert!(views(0, 0.0).1.is_empty(), "flips need neither");
@@ -47,7 +48,7 @@ fn a_label_follows_its_lesion_out_of_the_patch_and_in_again() {
     let shard = macula::data::patches::Shard::open(&set.parts[0], &set.info, &objects).expect("a shard");
     // Row 0 has one mask pixel of class 0 at the centre.
     let mask = shard.mask(0, 0);
-    let moved = |shift| Change { motion: Motion { shift: [shift, 0.0], ..Motion::none() }, ..Change::none() };
+    let moved = |shift| Transform { motion: Motion { shift: [shift, 0.0], ..Motion::none() }, ..Transform::none() };
     let label = |shift, was| moved(shift).label(was, mask, &set.info);
     assert_eq!(label(0.0, Label::Present), Label::Present);
     assert_eq!(label(6.0, Label::Present), Label::Present);
@@ -62,8 +63,8 @@ fn a_batch_is_the_same_whatever_the_threads_and_another_in_each_epoch() {
     let folder = tempfile::tempdir().expect("a folder");
     let objects = Objects::open(folder.path()).expect("objects");
     let set = Made { margin: 4, ..Made::small() }.set(&objects);
-    let changes = Recipe::from_params(&recipe(10.0, 2.0)).expect("a recipe");
-    let samples = Samples::open(set, Some(changes), NORMAL, &objects).expect("samples");
+    let changes = Augmentation::from_params(&recipe(10.0, 2.0)).expect("a recipe");
+    let samples = OpenPatchSet::open(set, Some(changes), NORMAL, &objects).expect("samples");
     let (draws, streams) = (samples.all(), Streams::new(3, "train"));
     let batch = |threads, epoch| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
@@ -83,8 +84,8 @@ fn what_a_card_is_given_becomes_what_the_loader_makes() {
     let folder = tempfile::tempdir().expect("a folder");
     let objects = Objects::open(folder.path()).expect("objects");
     let set = Made { margin: 4, ..Made::small() }.set(&objects);
-    let changes = Recipe::from_params(&recipe(10.0, 6.0)).expect("a recipe");
-    let samples = Samples::open(set, Some(changes), NORMAL, &objects).expect("samples");
+    let changes = Augmentation::from_params(&recipe(10.0, 6.0)).expect("a recipe");
+    let samples = OpenPatchSet::open(set, Some(changes), NORMAL, &objects).expect("samples");
     let (draws, streams) = (samples.all(), Streams::new(3, "train"));
     let same = |given: Fed, made: Fed| match (given, made) {
         (Fed::Stored(views, labels), Fed::Made(batch)) => {
@@ -92,15 +93,15 @@ fn what_a_card_is_given_becomes_what_the_loader_makes() {
         }
         other => panic!("{other:?}"),
     };
-    same(samples.fed(Maker::Card, &draws), samples.fed(Maker::Loader, &draws));
+    same(samples.fed(PixelsMadeBy::Card, &draws), samples.fed(PixelsMadeBy::Loader, &draws));
     let augmented = |maker| samples.fed_augmented(maker, &draws, &streams, 2);
-    same(augmented(Maker::Card), augmented(Maker::Loader));
+    same(augmented(PixelsMadeBy::Card), augmented(PixelsMadeBy::Loader));
 }
 
 #[test]
 fn switching_one_change_on_leaves_the_draws_of_the_others() {
-    let still = Recipe::from_params(&recipe(0.0, 0.0)).expect("a recipe");
-    let turning = Recipe { rotate_degrees: 30.0, blur_probability: 0.0, ..still.clone() };
+    let still = Augmentation::from_params(&recipe(0.0, 0.0)).expect("a recipe");
+    let turning = Augmentation { rotate_degrees: 30.0, blur_probability: 0.0, ..still.clone() };
     let streams = Streams::new(3, "train");
     for sample in 0_u8..20 {
         let [a, b] = [&still, &turning].map(|recipe| recipe.draw(&mut streams.stream("augment", 1, &[sample])));
@@ -130,9 +131,9 @@ fn order_and_augmentation_are_golden() {
     let folder = tempfile::tempdir().expect("a folder");
     let objects = Objects::open(folder.path()).expect("objects");
     let set = Made { margin: 4, ..Made::small() }.set(&objects);
-    let changes = Recipe::from_params(&recipe(10.0, 2.0)).expect("a recipe");
-    let samples = Samples::open(set, Some(changes), NORMAL, &objects).expect("samples");
-    let (sampler, streams) = (Sampler { rule: Rule::Natural, take: vec![1, 2] }, Streams::new(3, "train"));
+    let changes = Augmentation::from_params(&recipe(10.0, 2.0)).expect("a recipe");
+    let samples = OpenPatchSet::open(set, Some(changes), NORMAL, &objects).expect("samples");
+    let (sampler, streams) = (Sampler { rule: SamplingRule::Natural, take: vec![1, 2] }, Streams::new(3, "train"));
     let bytes: Vec<u8> = [1, 2]
         .into_iter()
         .flat_map(|epoch| samples.augmented(&sampler.epoch(&samples.set, &streams, epoch), &streams, epoch).pixels)

@@ -1,5 +1,5 @@
-//! The functions of the driver, of NVRTC and of cuDNN that are used, as their headers declare them: enumerations are `int`, handles
-//! `void *`. Calls nothing.
+//! Declarations of the functions of the driver, of NVRTC and of cuDNN that are used: enumerations are `int`, handles `void *`. Calls
+//! nothing.
 
 #![expect(unsafe_code, reason = "functions of C are declared here")]
 
@@ -7,11 +7,12 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 
 use super::library::functions;
 
-type Handle = *mut c_void;
+/// Opaque handle of the driver, of NVRTC or of cuDNN.
+pub(super) type Handle = *mut c_void;
 type Out<T> = *mut T;
 
 functions! {
-    /// `libcuda`, the driver's.
+    /// `libcuda`, the driver.
     Driver of ["libcuda.so.1", "libcuda.so"] {
         cuInit(c_uint);
         cuDeviceGetCount(Out<c_int>);
@@ -41,7 +42,7 @@ functions! {
 pub(super) const CAPABILITY: [c_int; 2] = [75, 76];
 
 functions! {
-    /// The compiler.
+    /// NVRTC, the compiler.
     Nvrtc of ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"] {
         nvrtcCreateProgram(
             Out<Handle>, *const c_char, *const c_char, c_int, *const *const c_char, *const *const c_char
@@ -56,7 +57,7 @@ functions! {
 }
 
 functions! {
-    /// The library of convolutions.
+    /// cuDNN, the library of convolutions.
     Cudnn of ["libcudnn.so.9", "libcudnn.so"] {
         cudnnCreate(Out<Handle>);
         cudnnDestroy(Handle);
@@ -92,7 +93,7 @@ functions! {
     }
 }
 
-/// Numbers of cuDNN's enumerations.
+/// Values of the enumerations of cuDNN.
 pub(super) mod cudnn {
     use std::ffi::c_int;
 
@@ -110,7 +111,7 @@ pub(super) mod cudnn {
     pub(in super::super) const TENSOR_OP_MATH: c_int = 1;
     /// `CUDNN_FMA_MATH`: f32 stays f32.
     pub(in super::super) const FMA_MATH: c_int = 3;
-    /// `CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM`, then `_IMPLICIT_GEMM`: deterministic as all ways forward are.
+    /// `CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM`, then `_IMPLICIT_GEMM`: deterministic, as all forward algorithms are.
     pub(in super::super) const FORWARD: &[c_int] = &[1, 0];
     /// `CUDNN_CONVOLUTION_BWD_DATA_ALGO_1`: `_0` adds in any order.
     pub(in super::super) const IMAGE: &[c_int] = &[1];

@@ -1,19 +1,17 @@
-//! Convolutions by cuDNN: descriptors and algorithms, planned once a shape, by rule. Owns no memory of the card's.
+//! Convolutions by cuDNN: descriptors and algorithms, planned once per shape by fixed rules. Owns no device memory.
 
 #![expect(unsafe_code, reason = "cuDNN is called here")]
 
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
 
-use super::api::{Cudnn, cudnn};
-use crate::learn::gpu::{Convolve, Direction, Planned, Precision};
+use super::api::{Cudnn, Handle, cudnn};
+use crate::learn::gpu::{ConvolutionCall, Direction, PlannedConvolution, Precision};
 use crate::learn::kernels::Begin;
-use crate::learn::kernels::conv::ConvShape;
+use crate::learn::kernels::shape::ConvShape;
 use crate::stage::StageError;
 
-type Handle = *mut c_void;
-
-/// A descriptor, destroyed with its owner.
+/// Descriptor, destroyed with its owner.
 struct Descriptor {
     handle: Handle,
     destroy: unsafe extern "C" fn(Handle) -> c_int,
@@ -38,8 +36,8 @@ impl Drop for Descriptor {
     }
 }
 
-/// A shape's descriptors: image, kernel, output, and how the three belong together.
-pub(super) struct Shape {
+/// Descriptors of a convolution: image, kernel, output, and the operation itself.
+pub(super) struct ConvDescriptors {
     image: Descriptor,
     kernel: Descriptor,
     output: Descriptor,
@@ -47,11 +45,11 @@ pub(super) struct Shape {
 }
 
 fn checked(code: c_int, what: &str) -> Result<(), StageError> {
-    if code == 0 { Ok(()) } else { Err(StageError::Bug(format!("cuDNN refuses {what}: status {code}"))) }
+    if code == 0 { Ok(()) } else { Err(StageError::Bug(format!("cuDNN rejects {what}: status {code}"))) }
 }
 
-impl Shape {
-    /// Descriptors of N x H x W x C images and out x k x k x in kernels. Needs no card.
+impl ConvDescriptors {
+    /// Descriptors of N x H x W x C images and out x k x k x in kernels. Needs no GPU.
     pub(super) fn new(api: &Cudnn, shape: ConvShape, images: usize, precision: Precision) -> Result<Self, StageError> {
         let tensor = || Descriptor::new(api.cudnnCreateTensorDescriptor, api.cudnnDestroyTensorDescriptor);
         let made = Self {
@@ -95,7 +93,7 @@ impl Shape {
         Ok(made)
     }
 
-    /// The first algorithm of a direction that cuDNN has for the shape, and the bytes it works in.
+    /// First algorithm of a direction that cuDNN supports for the shape, and its workspace, bytes.
     fn algorithm(&self, api: &Cudnn, handle: Handle, direction: Direction) -> Option<(c_int, usize)> {
         let (x, w, y, conv) = (self.image.handle, self.kernel.handle, self.output.handle, self.conv.handle);
         let algorithms = match direction {
@@ -125,27 +123,27 @@ impl Shape {
     }
 }
 
-/// A planned shape.
-struct Plan {
+/// Planned convolution.
+struct ConvPlan {
     key: (ConvShape, usize),
-    shape: Shape,
-    /// By [`Direction`]: the algorithm and the bytes that it works in.
+    shape: ConvDescriptors,
+    /// Algorithm and workspace (bytes) by [`Direction`].
     algorithms: [Option<(c_int, usize)>; 3],
 }
 
-/// cuDNN on one card, and the shapes planned with it.
+/// cuDNN on one GPU, and the convolutions planned with it.
 pub(super) struct Convolutions {
     api: Cudnn,
     handle: Handle,
     precision: Precision,
-    plans: Vec<Plan>,
+    plans: Vec<ConvPlan>,
 }
 
 // SAFETY: cuDNN's handles and descriptors may be used by one thread after another.
 unsafe impl Send for Convolutions {}
 
 impl Convolutions {
-    /// Begins in the current context; all work is on its default stream.
+    /// Initialises cuDNN in the current context; all work is on its default stream.
     pub(super) fn new(api: Cudnn, precision: Precision) -> Result<Self, StageError> {
         let mut handle = null_mut();
         // SAFETY: a context is current.
@@ -159,22 +157,22 @@ impl Convolutions {
         shape: ConvShape,
         images: usize,
         directions: &[Direction],
-    ) -> Result<Option<Planned>, StageError> {
+    ) -> Result<Option<PlannedConvolution>, StageError> {
         let known = self.plans.iter().position(|plan| plan.key == (shape, images));
         let id = known.unwrap_or(self.plans.len());
         if known.is_none() {
-            let made = Shape::new(&self.api, shape, images, self.precision)?;
+            let made = ConvDescriptors::new(&self.api, shape, images, self.precision)?;
             let algorithms = [Direction::Forward, Direction::Image, Direction::Kernel]
                 .map(|direction| made.algorithm(&self.api, self.handle, direction));
-            self.plans.push(Plan { key: (shape, images), shape: made, algorithms });
+            self.plans.push(ConvPlan { key: (shape, images), shape: made, algorithms });
         }
         let of = |direction: &Direction| self.plans[id].algorithms[*direction as usize].map(|(_, bytes)| bytes as u64);
         let bytes: Option<Vec<u64>> = directions.iter().map(of).collect();
-        Ok(bytes.map(|bytes| Planned { id, workspace: bytes.into_iter().max().unwrap_or(0) }))
+        Ok(bytes.map(|bytes| PlannedConvolution { id, workspace: bytes.into_iter().max().unwrap_or(0) }))
     }
 
     /// As [`crate::learn::gpu::Gpu::convolve`].
-    pub(super) fn convolve(&mut self, run: &Convolve) -> Result<(), StageError> {
+    pub(super) fn convolve(&mut self, run: &ConvolutionCall) -> Result<(), StageError> {
         let plan = &self.plans[run.id];
         let Some((algorithm, bytes)) = plan.algorithms[run.direction as usize] else {
             return Err(StageError::Bug("a convolution that was not planned".to_owned()));
@@ -221,7 +219,7 @@ mod tests {
         let api = match Cudnn::open() {
             Ok(api) => api,
             // Without cuDNN there is nothing to ask.
-            Err(why) => return assert_eq!(why, format!("`{}` is not found", Cudnn::FILES[0])),
+            Err(why) => return assert_eq!(why, format!("`{}` not found", Cudnn::FILES[0])),
         };
         let stem = ConvShape {
             height: 224,
@@ -243,7 +241,7 @@ mod tests {
         ];
         for shape in shapes {
             for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
-                Shape::new(&api, shape, 32, precision).unwrap();
+                ConvDescriptors::new(&api, shape, 32, precision).unwrap();
             }
         }
     }

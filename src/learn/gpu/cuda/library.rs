@@ -1,10 +1,10 @@
-//! Shared libraries of C, opened while the program runs: a machine without them starts it too. Knows no function.
+//! Shared libraries loaded at run time, so that the binary starts without them. Knows no function.
 
 #![expect(unsafe_code, reason = "libraries of C are opened here")]
 
 use std::ffi::{CStr, CString, c_void};
 
-/// An open library. It stays open to the end of the process, as what was taken from it may.
+/// Open library. It stays open until the process ends, because its functions may be in use.
 #[derive(Clone, Copy)]
 pub(super) struct Library(*mut c_void);
 
@@ -14,7 +14,7 @@ unsafe impl Send for Library {}
 unsafe impl Sync for Library {}
 
 impl Library {
-    /// Opens the first of `names` that the system's loader finds.
+    /// Opens the first of `names` that the loader finds.
     pub(super) fn open(names: &[&str]) -> Option<Self> {
         names.iter().filter_map(|name| CString::new(*name).ok()).find_map(|name| {
             // SAFETY: the name is a C string; what runs are the initialisers of NVIDIA's libraries.
@@ -23,7 +23,7 @@ impl Library {
         })
     }
 
-    /// The address of a function.
+    /// Address of a function.
     pub(super) fn symbol(self, name: &CStr) -> Option<*mut c_void> {
         // SAFETY: the handle is open.
         let symbol = unsafe { libc::dlsym(self.0, name.as_ptr()) };
@@ -31,7 +31,7 @@ impl Library {
     }
 }
 
-/// Declares a struct of a library's functions, all of which give an `int` that is 0 where they succeed, and how to open it.
+/// Declares a struct of the functions of a library, all of which return an `int` that is 0 on success, and how to open it.
 macro_rules! functions {
     ($(#[$doc:meta])* $name:ident of [$($file:literal),*] { $($function:ident($($type:ty),* $(,)?);)* }) => {
         $(#[$doc])*
@@ -42,13 +42,13 @@ macro_rules! functions {
         }
 
         impl $name {
-            /// The files that it is looked for in.
+            /// File names to look for.
             pub(super) const FILES: &[&str] = &[$($file),*];
 
-            /// The library, or what is missing.
+            /// Opens the library, or returns what is missing.
             pub(super) fn open() -> Result<Self, String> {
                 let library = $crate::learn::gpu::cuda::library::Library::open(Self::FILES)
-                    .ok_or_else(|| format!("`{}` is not found", Self::FILES[0]))?;
+                    .ok_or_else(|| format!("`{}` not found", Self::FILES[0]))?;
                 Ok(Self {
                     $($function: {
                         const NAME: &str = concat!(stringify!($function), "\0");

@@ -1,6 +1,6 @@
-//! NVIDIA's cards: the driver, the compiler of our kernels, and cuDNN, all opened while the program runs. Knows no network.
+//! NVIDIA GPUs: the driver, the kernel compiler, and cuDNN, all loaded at run time. Knows no network.
 //!
-//! Everything is on the context's default stream, in the order of the calls. **Compiled and reviewed, never run**: see `docs/cuda.md`.
+//! All work is on the default stream of the context, in the order of the calls. **Compiled and reviewed, never run**: see `docs/cuda.md`.
 
 #![expect(unsafe_code, reason = "the driver is called here")]
 
@@ -12,55 +12,52 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr::{null, null_mut};
 
-use api::{CAPABILITY, Cudnn, Driver, Nvrtc, cudnn};
+use api::{CAPABILITY, Cudnn, Driver, Handle, Nvrtc, cudnn};
 use convolutions::Convolutions;
 
 use super::kernel::{SOURCE, THREADS, options};
-use super::{Arguments, Convolve, Direction, Gpu, Kernel, Planned, Precision};
-use crate::learn::kernels::conv::ConvShape;
+use super::{ConvolutionCall, Direction, Gpu, Kernel, KernelArguments, PlannedConvolution, Precision};
+use crate::learn::kernels::shape::ConvShape;
 use crate::stage::StageError;
 
-type Handle = *mut c_void;
-
-/// Why no card can be used, and what helps.
+/// Reason why no GPU can be used, and a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
-    /// Why.
+pub(super) struct Unavailable {
+    /// Reason.
     pub(super) why: String,
-    /// What to do about it.
+    /// Hint.
     pub(super) hint: String,
 }
 
-fn refused(why: impl Into<String>, hint: &str) -> Refused {
-    Refused { why: why.into(), hint: hint.to_owned() }
+fn refused(why: impl Into<String>, hint: &str) -> Unavailable {
+    Unavailable { why: why.into(), hint: hint.to_owned() }
 }
 
-/// A card that can be used.
+/// GPU that can be used.
 #[derive(Clone)]
-pub(super) struct Card {
+pub(super) struct CudaDevice {
     driver: Driver,
     nvrtc: Nvrtc,
     cudnn: Cudnn,
     device: c_int,
-    /// Its name, for people.
+    /// Name of the GPU.
     pub(super) name: String,
-    /// Its compute capability.
+    /// Compute capability.
     pub(super) capability: (i32, i32),
-    /// cuDNN's version.
+    /// Version of cuDNN.
     pub(super) cudnn_version: (i32, i32, i32),
 }
 
-/// The first card, where it and all libraries work with that precision. Allocates nothing on it.
+/// First GPU, if it and all libraries support that precision. Allocates no device memory.
 ///
 /// # Errors
-/// Why not.
-pub(super) fn find(precision: Precision) -> Result<Card, Refused> {
-    let libraries = "install CUDA 12 or 13 with cuDNN 9, or `pip install torch` and name its `nvidia/*/lib` folders in LD_LIBRARY_PATH";
-    let driver = Driver::open().map_err(|why| {
-        refused(format!("there is no NVIDIA driver: {why}"), "install the driver, or say `device cpu`")
-    })?;
+/// The reason why no GPU can be used.
+pub(super) fn find(precision: Precision) -> Result<CudaDevice, Unavailable> {
+    let libraries = "install CUDA 12 or 13 with cuDNN 9, or `pip install torch` and add its `nvidia/*/lib` folders to LD_LIBRARY_PATH";
+    let driver = Driver::open()
+        .map_err(|why| refused(format!("no NVIDIA driver: {why}"), "install the driver, or set `device cpu`"))?;
     let (mut count, mut device) = (0, 0);
-    // SAFETY: the driver is asked for numbers, which it writes where it is told.
+    // SAFETY: the driver writes numbers to valid pointers.
     let code = unsafe {
         match (driver.cuInit)(0) {
             0 => (driver.cuDeviceGetCount)(&raw mut count),
@@ -68,8 +65,8 @@ pub(super) fn find(precision: Precision) -> Result<Card, Refused> {
         }
     };
     if code != 0 || count == 0 {
-        let why = if code == 0 { "it finds no card".to_owned() } else { said(&driver, code) };
-        return Err(refused(format!("the NVIDIA driver does not work: {why}"), "see what `nvidia-smi` says"));
+        let why = if code == 0 { "no GPU found".to_owned() } else { said(&driver, code) };
+        return Err(refused(format!("the NVIDIA driver does not work: {why}"), "check the output of `nvidia-smi`"));
     }
     let mut capability = [0; 2];
     let mut name = [0 as c_char; 128];
@@ -81,39 +78,47 @@ pub(super) fn find(precision: Precision) -> Result<Card, Refused> {
             | (driver.cuDeviceGetAttribute)(&raw mut capability[1], CAPABILITY[1], device)
     };
     if code != 0 {
-        return Err(refused("the NVIDIA driver says nothing about its card", "see what `nvidia-smi` says"));
+        return Err(refused("the NVIDIA driver reports nothing about its GPU", "check the output of `nvidia-smi`"));
     }
     // SAFETY: the last of the bytes is 0.
     let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned();
     let capability = (capability[0], capability[1]);
     too_old(&name, capability, precision)?;
-    let nvrtc = Nvrtc::open().map_err(|why| refused(format!("there is no NVRTC: {why}"), libraries))?;
-    let cudnn = Cudnn::open().map_err(|why| refused(format!("there is no cuDNN: {why}"), libraries))?;
+    let nvrtc = Nvrtc::open().map_err(|why| refused(format!("no NVRTC: {why}"), libraries))?;
+    let cudnn = Cudnn::open().map_err(|why| refused(format!("no cuDNN: {why}"), libraries))?;
     let mut version = [0; 3];
     for (into, which) in version.iter_mut().zip(cudnn::VERSION) {
         // SAFETY: a number is written.
         if unsafe { (cudnn.cudnnGetProperty)(which, into) } != 0 {
-            return Err(refused("cuDNN does not say its version", libraries));
+            return Err(refused("cuDNN does not report its version", libraries));
         }
     }
-    Ok(Card { driver, nvrtc, cudnn, device, name, capability, cudnn_version: (version[0], version[1], version[2]) })
+    Ok(CudaDevice {
+        driver,
+        nvrtc,
+        cudnn,
+        device,
+        name,
+        capability,
+        cudnn_version: (version[0], version[1], version[2]),
+    })
 }
 
-/// bf16 and TF32 came with 8.0; what NVRTC 13 compiles for begins at 7.5.
-fn too_old(name: &str, capability: (i32, i32), precision: Precision) -> Result<(), Refused> {
+/// Checks the compute capability: bf16 and TF32 need 8.0, NVRTC 13 compiles for 7.5 and newer.
+fn too_old(name: &str, capability: (i32, i32), precision: Precision) -> Result<(), Unavailable> {
     let (needed, hint) = match precision {
-        Precision::F32 => ((7, 5), "say `device cpu`"),
-        Precision::Tf32 | Precision::Bf16 => ((8, 0), "say `precision f32`"),
+        Precision::F32 => ((7, 5), "set `device cpu`"),
+        Precision::Tf32 | Precision::Bf16 => ((8, 0), "set `precision f32`"),
     };
     if capability >= needed {
         return Ok(());
     }
     let ((major, minor), (from, and)) = (capability, needed);
-    let why = format!("{name} has compute capability {major}.{minor}, and `{precision}` needs {from}.{and}");
+    let why = format!("{name} has compute capability {major}.{minor}, but `{precision}` needs {from}.{and}");
     Err(refused(why, hint))
 }
 
-/// What the driver says about one of its codes.
+/// Description of an error code by the driver.
 fn said(driver: &Driver, code: c_int) -> String {
     let mut text: *const c_char = null();
     // SAFETY: a pointer to a constant text of the driver's is written, or null.
@@ -127,17 +132,17 @@ fn said(driver: &Driver, code: c_int) -> String {
     }
 }
 
-impl Card {
-    /// What results computed on it are recorded as.
-    pub(super) fn class(&self, precision: Precision) -> String {
+impl CudaDevice {
+    /// Target recorded for results computed on it.
+    pub(super) fn target(&self, precision: Precision) -> String {
         let ((major, minor), (a, b, c)) = (self.capability, self.cudnn_version);
         format!("cuda-sm{major}{minor}-cudnn{a}.{b}.{c}-{precision}")
     }
 
-    /// Begins work on the card.
+    /// Opens the GPU for computation.
     ///
     /// # Errors
-    /// What driver, compiler or cuDNN say.
+    /// Errors of the driver, of the compiler or of cuDNN.
     pub(super) fn open(&self, precision: Precision) -> Result<Cuda, StageError> {
         let mut context = null_mut();
         // SAFETY: a handle is written.
@@ -151,12 +156,12 @@ impl Card {
             memory: BTreeSet::new(),
             convolutions: None,
         };
-        cuda.checked(code, "begin")?;
+        cuda.checked(code, "create a context")?;
         cuda.enter()?;
         let image = self.compile(precision)?;
         // SAFETY: the image is a whole cubin and lives through the call.
         let code = unsafe { (self.driver.cuModuleLoadData)(&raw mut cuda.module, image.as_ptr().cast()) };
-        cuda.checked(code, "load our kernels")?;
+        cuda.checked(code, "load the kernels")?;
         for kernel in Kernel::ALL {
             let name = CString::new(kernel.name()).map_err(|error| StageError::Bug(error.to_string()))?;
             let mut function = null_mut();
@@ -169,11 +174,11 @@ impl Card {
         Ok(cuda)
     }
 
-    /// Our kernels for this card.
+    /// Kernels compiled for this GPU.
     fn compile(&self, precision: Precision) -> Result<Vec<u8>, StageError> {
-        let bug = |what: &str| StageError::Bug(format!("NVRTC can't compile our kernels: {what}"));
+        let bug = |what: &str| StageError::Bug(format!("NVRTC cannot compile the kernels: {what}"));
         let text = CString::new(SOURCE).map_err(|error| bug(&error.to_string()))?;
-        // For this card itself: a driver older than the compiler refuses PTX of it, and takes this.
+        // Native code, because a driver older than the compiler rejects its PTX.
         let architecture = format!("--gpu-architecture=sm_{}{}", self.capability.0, self.capability.1);
         let words = options(precision).into_iter().chain([architecture.as_str()]);
         let words: Vec<CString> = words.filter_map(|word| CString::new(word).ok()).collect();
@@ -184,7 +189,7 @@ impl Card {
         // SAFETY: texts and options live through the calls; sizes are asked for before what they are sizes of.
         unsafe {
             if (nvrtc.nvrtcCreateProgram)(&raw mut program, text.as_ptr(), null(), 0, null(), null()) != 0 {
-                return Err(bug("it does not begin"));
+                return Err(bug("no program was created"));
             }
             if (nvrtc.nvrtcCompileProgram)(program, pointers.len() as c_int, pointers.as_ptr()) != 0 {
                 (nvrtc.nvrtcGetProgramLogSize)(program, &raw mut size);
@@ -193,22 +198,22 @@ impl Card {
                 return Err(bug(&String::from_utf8_lossy(&log)));
             }
             if (nvrtc.nvrtcGetCUBINSize)(program, &raw mut size) != 0 || size == 0 {
-                return Err(bug("it gives nothing"));
+                return Err(bug("no code was generated"));
             }
             let mut image = vec![0u8; size];
             let code = (nvrtc.nvrtcGetCUBIN)(program, image.as_mut_ptr().cast());
             (nvrtc.nvrtcDestroyProgram)(&raw mut program);
-            if code == 0 { Ok(image) } else { Err(bug("it does not give them")) }
+            if code == 0 { Ok(image) } else { Err(bug("no code was returned")) }
         }
     }
 }
 
-/// A context of the driver's.
+/// Context of the driver.
 struct Context(Handle);
 
-/// A card at work.
+/// Open GPU.
 pub(super) struct Cuda {
-    card: Card,
+    card: CudaDevice,
     context: Context,
     module: Handle,
     precision: Precision,
@@ -225,12 +230,14 @@ impl Cuda {
         if code == 0 {
             return Ok(());
         }
-        // Also where another program has taken the card or its memory meanwhile.
-        let text = format!("{} can't {what}: {}", self.card.name, said(&self.card.driver, code));
-        Err(StageError::input("gpu", text).hint("see what `nvidia-smi` says, or say `device cpu`").field("device"))
+        // Also happens if another program has taken the GPU or its memory in the meantime.
+        let text = format!("{} cannot {what}: {}", self.card.name, said(&self.card.driver, code));
+        Err(StageError::input("gpu", text)
+            .hint("check the output of `nvidia-smi`, or set `device cpu`")
+            .field("device"))
     }
 
-    /// Makes the context that of the thread that calls.
+    /// Makes the context current in the calling thread.
     fn enter(&self) -> Result<(), StageError> {
         // SAFETY: the context is retained until the card is dropped.
         self.checked(unsafe { (self.card.driver.cuCtxSetCurrent)(self.context.0) }, "be used")
@@ -242,8 +249,8 @@ impl Cuda {
 }
 
 impl Gpu for Cuda {
-    fn class(&self) -> String {
-        self.card.class(self.precision)
+    fn target(&self) -> String {
+        self.card.target(self.precision)
     }
 
     fn precision(&self) -> Precision {
@@ -255,8 +262,8 @@ impl Gpu for Cuda {
         let (mut free, mut total) = (0, 0);
         // SAFETY: two numbers are written.
         let code = unsafe { (self.card.driver.cuMemGetInfo_v2)(&raw mut free, &raw mut total) };
-        self.checked(code, "say how much memory is free")?;
-        // Something is left for what cuDNN and the driver load later.
+        self.checked(code, "report its free memory")?;
+        // Leaves room for what cuDNN and the driver load later.
         Ok((free as u64).saturating_sub(256 << 20))
     }
 
@@ -299,7 +306,7 @@ impl Gpu for Cuda {
         self.checked(code, "be read from")
     }
 
-    fn launch(&mut self, kernel: Kernel, threads: usize, arguments: &Arguments) -> Result<(), StageError> {
+    fn launch(&mut self, kernel: Kernel, threads: usize, arguments: &KernelArguments) -> Result<(), StageError> {
         self.enter()?;
         let blocks = threads.div_ceil(THREADS) as c_uint;
         if blocks == 0 {
@@ -309,7 +316,7 @@ impl Gpu for Cuda {
         let mut arguments = *arguments;
         let mut parameters: [*mut c_void; 1] = [(&raw mut arguments).cast()];
         let function = self.kernels[&kernel];
-        // SAFETY: every kernel takes one `Arguments`; what its addresses are of is the caller's promise.
+        // SAFETY: every kernel takes one `KernelArguments`; what its addresses are of is the caller's promise.
         let code = unsafe {
             let (threads, none) = (THREADS as c_uint, null_mut());
             (self.card.driver.cuLaunchKernel)(
@@ -334,12 +341,12 @@ impl Gpu for Cuda {
         shape: ConvShape,
         images: usize,
         directions: &[Direction],
-    ) -> Result<Option<Planned>, StageError> {
+    ) -> Result<Option<PlannedConvolution>, StageError> {
         self.enter()?;
         self.convolutions()?.plan(shape, images, directions)
     }
 
-    fn convolve(&mut self, run: &Convolve) -> Result<(), StageError> {
+    fn convolve(&mut self, run: &ConvolutionCall) -> Result<(), StageError> {
         self.enter()?;
         self.convolutions()?.convolve(run)
     }
@@ -347,7 +354,7 @@ impl Gpu for Cuda {
 
 impl Drop for Cuda {
     fn drop(&mut self) {
-        // Nothing can be done about what fails here.
+        // Errors cannot be handled here.
         if self.enter().is_err() {
             return;
         }
@@ -377,6 +384,6 @@ mod tests {
         }
         assert_eq!(too_old("a card", (8, 0), Precision::Bf16), Ok(()));
         let refused = too_old("a card", (7, 5), Precision::Bf16).unwrap_err();
-        assert_eq!(refused.why, "a card has compute capability 7.5, and `bf16` needs 8.0");
+        assert_eq!(refused.why, "a card has compute capability 7.5, but `bf16` needs 8.0");
     }
 }

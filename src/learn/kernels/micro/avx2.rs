@@ -1,4 +1,4 @@
-//! Tiles of 6 rows and two registers of 8 columns, four of them to the tile of 12 x 32 that is asked for.
+//! AVX2 micro-kernels: tiles of 6 rows and two registers of 8 columns, four of them per requested tile of 12 x 32.
 #![expect(unsafe_code, reason = "micro-kernels are intrinsics over pointers")]
 
 use std::arch::x86_64::{
@@ -6,12 +6,12 @@ use std::arch::x86_64::{
     _mm256_maskstore_ps, _mm256_max_ps, _mm256_min_ps, _mm256_set1_ps, _mm256_setzero_ps,
 };
 
-use super::{COLUMNS, Gathered, ROWS, Start, Summed};
+use super::{Begin, COLUMNS, Gathered, ROWS, Summed};
 
-/// Ones, then zeros: a mask of n lanes is read 8 - n entries in.
+/// Ones, then zeros: the mask of n lanes starts at entry 8 - n.
 static LANES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// The mask of the lanes from `from` on that lie under `columns`.
+/// Mask of the lanes from `from` on that lie below `columns`.
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn mask(columns: usize, from: usize) -> __m256i {
@@ -20,14 +20,14 @@ unsafe fn mask(columns: usize, from: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(LANES.as_ptr().add(8 - lanes).cast()) }
 }
 
-/// Writes 16 columns of a row out: bias, extra row, bounds.
+/// Adds bias and extra row to 16 columns of a row, clamps and stores them.
 ///
 /// # Safety
 /// As [`super::gathered`], `row` under `tile.rows`, `from` under `tile.columns`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn finish(tile: &Gathered, row: usize, from: usize, sums: [__m256; 2]) {
-    // Of a NaN and a number, both take the second: a NaN stays one.
+    // If one operand is NaN, both instructions return the second: NaN stays NaN.
     let (low, high) = (_mm256_set1_ps(tile.bounds.low), _mm256_set1_ps(tile.bounds.high));
     for (half, sum) in sums.into_iter().enumerate() {
         let at = from + 8 * half;
@@ -80,7 +80,7 @@ macro_rules! tiles {
                 unsafe {
                     let masks = [mask(tile.columns, from), mask(tile.columns, from + 8)];
                     let mut sums = [[_mm256_setzero_ps(); 2]; $count];
-                    if tile.start == Start::Present {
+                    if tile.start == Begin::Add {
                         $(
                             let row = tile.out.add((top + $r) * tile.stride + from);
                             sums[$r][0] = _mm256_maskload_ps(row, masks[0]);

@@ -1,4 +1,4 @@
-//! Tiles of 12 rows and two registers of 16 columns: 24 sums, so that both multiply-add units are busy.
+//! AVX-512 micro-kernels: tiles of 12 rows and two registers of 16 columns, 24 sums that keep both multiply-add units busy.
 #![expect(unsafe_code, reason = "micro-kernels are intrinsics over pointers")]
 
 use std::arch::x86_64::{
@@ -6,22 +6,22 @@ use std::arch::x86_64::{
     _mm512_max_ps, _mm512_min_ps, _mm512_set1_ps, _mm512_setzero_ps,
 };
 
-use super::{Gathered, ROWS, Start, Summed};
+use super::{Begin, Gathered, ROWS, Summed};
 
-/// The columns that exist in each register.
+/// Masks of the columns that exist in each register.
 fn masks(columns: usize) -> [__mmask16; 2] {
     let bits = if columns >= 32 { u32::MAX } else { (1u32 << columns) - 1 };
     [bits as u16, (bits >> 16) as u16]
 }
 
-/// Writes a row out: bias, extra row, bounds.
+/// Adds bias and extra row to a row, clamps and stores it.
 ///
 /// # Safety
 /// As [`super::gathered`], `row` under `tile.rows`.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn finish(tile: &Gathered, row: usize, sums: [__m512; 2]) {
-    // Of a NaN and a number, both take the second: a NaN stays one.
+    // If one operand is NaN, both instructions return the second: NaN stays NaN.
     let (low, high) = (_mm512_set1_ps(tile.bounds.low), _mm512_set1_ps(tile.bounds.high));
     let masks = masks(tile.columns);
     for (half, (sum, mask)) in sums.into_iter().zip(masks).enumerate() {
@@ -74,7 +74,7 @@ macro_rules! tiles {
                 unsafe {
                     let masks = masks(tile.columns);
                     let mut sums = [[_mm512_setzero_ps(); 2]; $count];
-                    if tile.start == Start::Present {
+                    if tile.start == Begin::Add {
                         $(
                             let row = tile.out.add($r * tile.stride);
                             sums[$r][0] = _mm512_maskz_loadu_ps(masks[0], row);

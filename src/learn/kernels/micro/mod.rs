@@ -1,6 +1,6 @@
-//! The innermost loops of matrix products, for each [`Path`]. They know pointers alone; what they mean is `product`'s matter.
+//! Innermost loops of matrix products, for each [`Target`]. They know only pointers; the caller gives them meaning.
 //!
-//! Every element is summed over k in ascending order in one accumulator, whatever the path's tile, so the two paths with
+//! Every element is summed over k in ascending order in one accumulator, whatever the tile of the target, so the two targets with
 //! fused multiply-add give the same bytes; the portable one rounds twice.
 
 #[cfg(target_arch = "x86_64")]
@@ -9,19 +9,14 @@ mod avx2;
 mod avx512;
 mod portable;
 
-use super::Path;
-use super::gather::Bounds;
+use super::Target;
+use super::shape::{Begin, Bounds, COLUMNS, ROWS};
 
-/// Rows of a tile at most.
-pub(super) const ROWS: usize = 12;
-/// Columns of a tile and of a packed panel.
-pub(super) const COLUMNS: usize = 32;
-
-/// `C[r] = sum over t, k of A[t][r][k] * B[t * len + k] + bias + extra[r]`, held between bounds, for up to 12 rows and 32 columns.
+/// `C[r] = sum over t, k of A[t][r][k] * B[t * len + k] + bias + extra[r]`, clamped, for up to 12 rows and 32 columns.
 pub(super) struct Gathered {
     /// `taps` x 12 pointers, each to `len` floats: the parts of the rows of A.
     pub(super) parts: *const *const f32,
-    /// How many rows hold, 1..=12.
+    /// Number of rows, 1..=12.
     pub(super) rows: usize,
     /// Parts per row.
     pub(super) taps: usize,
@@ -29,15 +24,15 @@ pub(super) struct Gathered {
     pub(super) len: usize,
     /// `taps * len` x 32, packed.
     pub(super) panel: *const f32,
-    /// The rows of C.
+    /// Rows of C.
     pub(super) out: [*mut f32; ROWS],
-    /// Rows that are added, where not null.
+    /// Rows that are added, if not null.
     pub(super) extra: [*const f32; ROWS],
-    /// 32 floats that are added to every row, where not null.
+    /// 32 floats that are added to every row, if not null.
     pub(super) bias: *const f32,
-    /// What every element is held between.
+    /// Bounds that every element is clamped to.
     pub(super) bounds: Bounds,
-    /// How many columns of C exist, 1..=32.
+    /// Number of columns of C, 1..=32.
     pub(super) columns: usize,
 }
 
@@ -47,45 +42,36 @@ pub(super) struct Summed {
     pub(super) parts: *const *const f32,
     /// Floats to skip at each pointer.
     pub(super) first: usize,
-    /// How many rows hold, 1..=12.
+    /// Number of rows, 1..=12.
     pub(super) rows: usize,
-    /// How many terms are summed.
+    /// Number of terms.
     pub(super) count: usize,
     /// `count` x 32, packed.
     pub(super) panel: *const f32,
-    /// The first row of C.
+    /// First row of C.
     pub(super) out: *mut f32,
     /// Floats from one row of C to the next.
     pub(super) stride: usize,
-    /// Whether C begins with what it holds or with 0.
-    pub(super) start: Start,
-    /// How many columns of C exist, 1..=32.
+    /// Initial value of C.
+    pub(super) start: Begin,
+    /// Number of columns of C, 1..=32.
     pub(super) columns: usize,
-}
-
-/// What a sum begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Start {
-    /// 0: what was there is overwritten.
-    Zero,
-    /// What is there already.
-    Present,
 }
 
 /// Computes one tile.
 ///
 /// # Safety
-/// All pointers of `tile` are valid for the extents that its fields say, C overlaps nothing that is read but `extra`, and the
-/// processor can execute `path`.
+/// All pointers of `tile` are valid for the extents given by its fields, C overlaps nothing that is read except `extra`, and the CPU
+/// can execute `path`.
 #[expect(unsafe_code, reason = "micro-kernels take pointers")]
-pub(super) unsafe fn gathered(path: Path, tile: &Gathered) {
+pub(super) unsafe fn gathered(path: Target, tile: &Gathered) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         match path {
             #[cfg(target_arch = "x86_64")]
-            Path::Avx512 => avx512::gathered(tile),
+            Target::Avx512 => avx512::gathered(tile),
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => avx2::gathered(tile),
+            Target::Avx2 => avx2::gathered(tile),
             _ => portable::gathered(tile),
         }
     }
@@ -96,14 +82,14 @@ pub(super) unsafe fn gathered(path: Path, tile: &Gathered) {
 /// # Safety
 /// As [`gathered`].
 #[expect(unsafe_code, reason = "micro-kernels take pointers")]
-pub(super) unsafe fn summed(path: Path, tile: &Summed) {
+pub(super) unsafe fn summed(path: Target, tile: &Summed) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         match path {
             #[cfg(target_arch = "x86_64")]
-            Path::Avx512 => avx512::summed(tile),
+            Target::Avx512 => avx512::summed(tile),
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => avx2::summed(tile),
+            Target::Avx2 => avx2::summed(tile),
             _ => portable::summed(tile),
         }
     }

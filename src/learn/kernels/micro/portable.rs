@@ -1,9 +1,9 @@
-//! Plain Rust without fused multiply-add, a row at a time: the same bytes on any machine.
+//! Portable micro-kernels without fused multiply-add, a row at a time: the same bytes on any machine.
 #![expect(unsafe_code, reason = "micro-kernels take pointers")]
 
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
-use super::{COLUMNS, Gathered, ROWS, Start, Summed};
+use super::{Begin, COLUMNS, Gathered, ROWS, Summed};
 
 /// sums += a * b, each product rounded before it is added.
 #[inline]
@@ -53,7 +53,7 @@ pub(super) unsafe fn summed(tile: &Summed) {
         for row in 0..tile.rows {
             let out = from_raw_parts_mut(tile.out.add(row * tile.stride), tile.columns);
             let mut sums = [0.0; COLUMNS];
-            if tile.start == Start::Present {
+            if tile.start == Begin::Add {
                 sums[..tile.columns].copy_from_slice(out);
             }
             for (part, b) in parts.iter().zip(panel.chunks_exact(COLUMNS)) {

@@ -1,32 +1,37 @@
-//! The gradient of a kernel by its 16 points: for each, the sum over all tiles of the input's point times the gradient's. Knows no
-//! network.
+//! Gradient of a kernel by its 16 Winograd points: for each, the sum over all tiles of the point of the input times that of the
+//! gradient. Knows no network.
 
 use rayon::prelude::*;
 
 use super::transforms::{self, POINTS};
-use super::{COLUMNS, Pool, ROWS, Shared, Winograd, chosen, micro, panels};
+use super::{Begin, BufferPool, COLUMNS, ROWS, SharedBuffer, Winograd, chosen, micro, panels};
 use crate::learn::kernels::gather::add_chunks;
-use crate::learn::kernels::micro::Start;
 
 /// Floats of the points of the tiles whose products are summed at once.
 const TERMS: usize = 1 << 17;
-/// Tiles whose points are made by one task.
+/// Tiles transformed by one task.
 const PIECE: usize = 24;
-/// Chunks of tiles that are summed by themselves, at most: while some threads end one, others go on with the next.
+/// Maximum number of chunks of tiles that are summed separately, so that threads can go on while others finish a chunk.
 const CHUNKS: usize = 16;
-/// Floats of all chunks' sums, at most.
+/// Maximum number of floats of the sums of all chunks.
 const SUMS: usize = 1 << 22;
 
 impl Winograd {
-    /// The four pixels of the result's gradient at a tile.
+    /// The four pixels of a tile of the gradient of the result.
     fn given<'a>(&'a self, dy: &'a [f32], tile: usize) -> [&'a [f32]; 4] {
         let image = &dy[tile / self.gives.len() * self.target..];
         self.gives[tile % self.gives.len()].map(|at| self.pixel(image, at, self.out))
     }
 
-    /// The gradient of the kernel, from the input and the output's gradient.
+    /// `dkernel` = the gradient of the kernel, from the input and the gradient of the output.
     #[expect(unsafe_code, reason = "rows of taps are written by several threads")]
-    pub(in crate::learn::kernels) fn kernel_gradient(&self, x: &[f32], dy: &[f32], dkernel: &mut [f32], pool: &Pool) {
+    pub(in crate::learn::kernels) fn kernel_gradient(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        dkernel: &mut [f32],
+        pool: &BufferPool,
+    ) {
         let (depth, columns, total) = (self.channels, self.out, self.tiles(x));
         assert_eq!(dy.len(), x.len() / self.source * self.target, "a gradient of another shape");
         assert_eq!(dkernel.len(), 9 * depth * columns, "a kernel of another shape");
@@ -44,7 +49,7 @@ impl Winograd {
                 let of_x = &mut of_x[..POINTS * tiles * depth];
                 let of_dy = &mut of_dy[..POINTS * panels(columns) * tiles * COLUMNS];
                 self.points(x, dy, [first, tiles], of_x, of_dy);
-                let start = if block == range.start { Start::Zero } else { Start::Present };
+                let start = if block == range.start { Begin::Fresh } else { Begin::Add };
                 sum(of_x, of_dy, [tiles, depth, columns], start, sums);
             }
             pool.give(of_x);
@@ -53,27 +58,27 @@ impl Winograd {
         let (all, rest) = sums.split_at_mut(len);
         add_chunks(all, rest);
         let all = &*all;
-        let shared = Shared::new(dkernel);
+        let shared = SharedBuffer::new(dkernel);
         (0..depth).into_par_iter().for_each(|row| {
-            // SAFETY: each row of inputs belongs to one task alone.
+            // SAFETY: each row of inputs belongs to one task only.
             let taps = |tap| unsafe { shared.part((tap * depth + row) * columns, columns) };
             transforms::kernel(all, row, &mut std::array::from_fn(taps));
         });
         pool.give(sums);
     }
 
-    /// The points of `tiles` tiles from `first` on, of the input (16 x tiles x depth) and of the output's gradient
+    /// Points of `tiles` tiles from `first` on, of the input (16 x tiles x depth) and of the gradient of the output
     /// (16 x panels x tiles x 32).
     #[expect(unsafe_code, reason = "points are written by several threads, tile by tile")]
     fn points(&self, x: &[f32], dy: &[f32], [first, tiles]: [usize; 2], of_x: &mut [f32], of_dy: &mut [f32]) {
         let (depth, planes) = (self.channels, POINTS * panels(self.out));
-        let (of_x, of_dy) = (Shared::new(of_x), Shared::new(of_dy));
+        let (of_x, of_dy) = (SharedBuffer::new(of_x), SharedBuffer::new(of_dy));
         (0..tiles.div_ceil(PIECE)).into_par_iter().for_each(|piece| {
             let from = piece * PIECE;
             let count = (tiles - from).min(PIECE);
             let range = first + from..first + from + count;
             let reads: Vec<_> = range.clone().map(|tile| self.read(x, tile)).collect();
-            // SAFETY: these tiles belong to this task alone.
+            // SAFETY: these tiles belong to this task only.
             let plane = |point| unsafe { of_x.part((point * tiles + from) * depth, count * depth) };
             transforms::images(&reads, &mut std::array::from_fn(plane));
             let gives: Vec<_> = range.map(|tile| self.given(dy, tile)).collect();
@@ -86,23 +91,23 @@ impl Winograd {
 
 /// `sums` (16 x depth x columns) (+)= `of_x` (16 x tiles x depth), transposed, times `of_dy` (16 x panels x tiles x 32).
 #[expect(unsafe_code, reason = "tiles are handed to micro-kernels as pointers")]
-fn sum(of_x: &[f32], of_dy: &[f32], [tiles, depth, columns]: [usize; 3], start: Start, sums: &mut [f32]) {
+fn sum(of_x: &[f32], of_dy: &[f32], [tiles, depth, columns]: [usize; 3], start: Begin, sums: &mut [f32]) {
     let (path, panels) = (chosen(), panels(columns));
     assert_eq!(of_x.len(), POINTS * tiles * depth, "points of other tiles");
     assert_eq!(of_dy.len(), POINTS * panels * tiles * COLUMNS, "points of other tiles");
-    let shared = Shared::new(sums);
+    let shared = SharedBuffer::new(sums);
     (0..POINTS * panels).into_par_iter().for_each(|task| {
         let (point, panel) = (task / panels, task % panels);
         let width = (columns - panel * COLUMNS).min(COLUMNS);
         let rows = of_x[point * tiles * depth..].chunks_exact(depth).take(tiles);
         let parts: Vec<*const f32> = rows.map(<[f32]>::as_ptr).collect();
         let of_dy = &of_dy[task * tiles * COLUMNS..][..tiles * COLUMNS];
-        // Tiles of about equal height: a short one leaves the processor waiting.
+        // Tiles of about equal height: a short one would leave execution units idle.
         let heights = depth.div_ceil(ROWS);
         for height in 0..heights {
             let (top, bottom) = (depth * height / heights, depth * (height + 1) / heights);
             let at = (point * depth + top) * columns + panel * COLUMNS;
-            // SAFETY: each point and panel belongs to one task alone.
+            // SAFETY: each point and panel belongs to one task only.
             let out = unsafe { shared.at(at, (bottom - top - 1) * columns + width) };
             let job = micro::Summed {
                 parts: parts.as_ptr(),

@@ -1,8 +1,8 @@
 //! Convolutions of 3 x 3 taps with stride 1 by F(2 x 2, 3 x 3) of Lavin and Gray 2016 ("Fast algorithms for convolutional neural
-//! networks"): 16 multiplications for four pixels where plain sums take 36. They know no network.
+//! networks"): 16 multiplications for four pixels instead of 36. They know no network.
 //!
-//! Tiles of 4 x 4 pixels are transformed into 16 points; each point of all tiles is a matrix (tiles x channels), whose product
-//! with that point of the kernel is that point of the result's tiles of 2 x 2. Sums and differences alone lead there and back.
+//! Tiles of 4 x 4 pixels are transformed into 16 points; each point of all tiles is a matrix (tiles x channels), whose product with
+//! that point of the kernel is that point of the 2 x 2 tiles of the result. Both transforms consist of sums and differences only.
 
 mod gradient;
 mod pack;
@@ -10,41 +10,41 @@ mod transforms;
 
 use rayon::prelude::*;
 
-use super::conv::ConvShape;
-use super::gather::{Begin, Bounds, Finish, OUTSIDE, Rectify, panels};
-use super::micro::{self, COLUMNS, ROWS};
+use super::gather::{Finish, OUTSIDE};
+use super::micro;
 use super::moments::{Moments, Sums, add_moments};
-use super::shared::{Pool, Shared};
+use super::shape::{Begin, Bounds, COLUMNS, ConvShape, ROWS, Rectify, panels};
+use super::shared::{BufferPool, SharedBuffer};
 use super::{chosen, vectorised};
-pub(super) use pack::Way;
+pub(super) use pack::KernelUse;
 use transforms::{POINTS, STRIP};
 
-/// Rows of micro-kernels that are computed in one block, so that its points stay in the second cache.
+/// Rows of micro-kernels per block, so that its points stay in the L2 cache.
 const HEIGHT: usize = 4;
-/// Blocks that there are at least, for as many threads.
+/// Minimum number of blocks, for as many threads.
 const BLOCKS: usize = 8;
 
-/// Where the tiles of images of one size lie.
+/// Tiles of images of one size.
 #[derive(Debug)]
 pub(super) struct Winograd {
-    /// Channels of what is read.
+    /// Channels of the input.
     channels: usize,
     /// Channels of the result.
     out: usize,
-    /// For each tile of an image, the 16 pixels that it reads, as offsets; [`OUTSIDE`] for zeros.
+    /// Offsets of the 16 pixels that each tile of an image reads; [`OUTSIDE`] for zeros.
     reads: Vec<[u32; POINTS]>,
-    /// For each tile of an image, the four pixels that it gives, as offsets; [`OUTSIDE`] where there is none.
+    /// Offsets of the four pixels that each tile of an image writes; [`OUTSIDE`] if there is none.
     gives: Vec<[u32; 4]>,
-    /// Floats per image of what is read.
+    /// Floats per image of the input.
     source: usize,
     /// Floats per image of the result.
     target: usize,
-    /// A pixel of zeros.
+    /// Pixel of zeros.
     zeros: Vec<f32>,
 }
 
 impl Winograd {
-    /// For a convolution of that shape, where it is faster so.
+    /// Tiles of a convolution of that shape; [`None`] if the algorithm does not apply or would not be faster.
     pub(super) fn new(shape: &ConvShape) -> Option<Self> {
         let ConvShape { height, width, channels, out, padding, .. } = *shape;
         let plain = shape.kernel == 3 && shape.stride == 1 && shape.dilation == 1 && shape.groups == 1;
@@ -54,7 +54,7 @@ impl Winograd {
         }
         let (rows, columns) = shape.outputs();
         let (down, across) = (rows.div_ceil(2), columns.div_ceil(2));
-        // Tiles at the edges may give less than four pixels.
+        // Tiles at the edges may write fewer than four pixels.
         if 9 * rows * columns < 20 * down * across {
             return None;
         }
@@ -74,14 +74,14 @@ impl Winograd {
         Some(Self { channels, out, reads, gives, source, target, zeros: vec![0.0; channels.max(out)] })
     }
 
-    /// The convolution that the input's gradient is, of the output's, where it is faster so.
+    /// Tiles of the convolution that computes the gradient of the input from that of the output; [`None`] as for [`Winograd::new`].
     pub(super) fn back(shape: &ConvShape) -> Option<Self> {
         let (height, width) = shape.outputs();
         let padding = 2_usize.checked_sub(shape.padding)?;
         Self::new(&ConvShape { height, width, channels: shape.out, out: shape.channels, padding, ..*shape })
     }
 
-    /// Tiles of all images.
+    /// Number of tiles of all images.
     fn tiles(&self, x: &[f32]) -> usize {
         x.len() / self.source * self.reads.len()
     }
@@ -96,14 +96,14 @@ impl Winograd {
         if at == OUTSIDE { &self.zeros[..channels] } else { &image[at as usize..][..channels] }
     }
 
-    /// Where the pixels of a tile lie in the result, each with its place in the tile.
+    /// Offsets of the pixels of a tile in the result, each with its index in the tile.
     fn targets(&self, tile: usize) -> impl Iterator<Item = (usize, usize)> {
         let image = tile / self.gives.len() * self.target;
         let places = self.gives[tile % self.gives.len()].into_iter().enumerate();
         places.filter(|(_, at)| *at != OUTSIDE).map(move |(pixel, at)| (pixel, image + at as usize))
     }
 
-    /// `y` = x convolved with the packed kernel, finished. The sums of y's channels and of their squares go to `moments`.
+    /// `y` = x convolved with the packed kernel, then the epilogue. Sums and sums of squares of the channels of y go to `moments`.
     pub(super) fn product(
         &self,
         x: &[f32],
@@ -111,7 +111,7 @@ impl Winograd {
         y: &mut [f32],
         finish: Finish,
         moments: Option<&mut Moments>,
-        pool: &Pool,
+        pool: &BufferPool,
     ) {
         let (columns, panels, total) = (self.out, panels(self.out), self.tiles(x));
         assert_eq!(packed.len(), POINTS * panels * self.channels * COLUMNS, "packed for another product");
@@ -121,8 +121,8 @@ impl Winograd {
         let rows = total.div_ceil(ROWS);
         let blocks = rows.div_ceil(HEIGHT).max(BLOCKS.min(rows));
         let range = |block: usize| rows * block / blocks * ROWS..(rows * (block + 1) / blocks * ROWS).min(total);
-        let shared = Shared::new(y);
-        // The pixels of a block, tile by tile, four of each.
+        let shared = SharedBuffer::new(y);
+        // Pixels of a block, tile by tile, four of each.
         let pixels = |first: usize, tiles: usize| {
             let mut points = pool.take(POINTS * tiles * self.channels);
             let reads: Vec<_> = (first..first + tiles).map(|tile| self.read(x, tile)).collect();
@@ -138,7 +138,7 @@ impl Winograd {
         };
         let place = |target: usize| {
             #[expect(unsafe_code, reason = "pixels are written by several threads, tile by tile")]
-            // SAFETY: each pixel of the result belongs to one tile alone, and each tile to one task.
+            // SAFETY: each pixel of the result belongs to one tile only, and each tile to one task.
             unsafe {
                 shared.part(target, columns)
             }
@@ -169,7 +169,7 @@ impl Winograd {
         moments.blocks(blocks, panels).par_chunks_mut(panels).enumerate().for_each(|(block, sums)| {
             let tiles = range(block);
             let mut pixels = pixels(tiles.start, tiles.len());
-            // Those that are there, one after the other.
+            // Moves the pixels that exist together.
             let mut held = 0;
             for (at, tile) in tiles.enumerate() {
                 for (pixel, target) in self.targets(tile) {
@@ -185,7 +185,7 @@ impl Winograd {
     }
 }
 
-/// Adds the sums over rows of `columns` to those of each panel.
+/// Adds the sums over rows of `columns` columns to those of each panel.
 fn add_rows(rows: &[f32], columns: usize, sums: &mut [Sums]) {
     for (panel, sums) in sums.iter_mut().enumerate() {
         let from = panel * COLUMNS;
@@ -201,7 +201,7 @@ fn multiply(points: &[f32], packed: &[f32], [tiles, depth, columns]: [usize; 3],
     assert_eq!(points.len(), POINTS * tiles * depth, "points of other tiles");
     assert_eq!(packed.len(), POINTS * panels * depth * COLUMNS, "packed for another product");
     assert_eq!(products.len(), POINTS * tiles * columns, "products of another shape");
-    let shared = Shared::new(products);
+    let shared = SharedBuffer::new(products);
     for (point, points) in points.chunks_exact(tiles * depth).enumerate() {
         for panel in 0..panels {
             let width = (columns - panel * COLUMNS).min(COLUMNS);
@@ -213,7 +213,7 @@ fn multiply(points: &[f32], packed: &[f32], [tiles, depth, columns]: [usize; 3],
                 for row in 0..rows {
                     parts[row] = points[(top + row) * depth..][..depth].as_ptr();
                     let at = (point * tiles + top + row) * columns + panel * COLUMNS;
-                    // SAFETY: no other thread has the products, and rows do not overlap.
+                    // SAFETY: no other thread uses the products, and rows do not overlap.
                     out[row] = unsafe { shared.at(at, width) };
                 }
                 let job = micro::Gathered {
@@ -236,7 +236,7 @@ fn multiply(points: &[f32], packed: &[f32], [tiles, depth, columns]: [usize; 3],
 }
 
 vectorised! {
-    /// Writes a pixel: what is added (bias and extra) or what is there, bounds.
+    /// Writes a pixel: adds bias and extra, or the content of `y`, and clamps.
     fn write(pixel: &[f32], added: [Option<&[f32]>; 2], start: Begin, bounds: Bounds, y: &mut [f32]) {
         match (added[0], added[1], start) {
             (Some(bias), Some(extra), _) => {

@@ -1,28 +1,28 @@
-//! Kernels of 3 x 3 taps as 16 points, in panels for products. Knows no image.
+//! Packing of 3 x 3 kernels as 16 Winograd points, in panels for products. Knows no image.
 
 use rayon::prelude::*;
 
 use super::transforms::{self, POINTS, STRIP};
-use super::{COLUMNS, Pool, Shared, Winograd, panels};
+use super::{BufferPool, COLUMNS, SharedBuffer, Winograd, panels};
 
-/// Which way a kernel is used.
+/// Pass that a kernel is packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::learn::kernels) enum Way {
-    /// From inputs to outputs.
+pub(in crate::learn::kernels) enum KernelUse {
+    /// Forward, from inputs to outputs.
     Forward,
-    /// From the outputs' gradient to the inputs': its taps turned by half, inputs and outputs changed.
+    /// Backward, from the gradient of the outputs to that of the inputs: taps rotated by 180 degrees, inputs and outputs swapped.
     Back,
 }
 
 impl Winograd {
-    /// A kernel (3 x 3 x inputs x outputs of the convolution forward) as 16 x panels x depth x 32 points.
+    /// Packs a kernel (3 x 3 x inputs x outputs of the forward convolution) as 16 x panels x depth x 32 points.
     #[expect(unsafe_code, reason = "panels are filled by several threads, strip by strip")]
-    pub(in crate::learn::kernels) fn pack(&self, kernel: &[f32], way: Way, pool: &Pool) -> Vec<f32> {
+    pub(in crate::learn::kernels) fn pack(&self, kernel: &[f32], way: KernelUse, pool: &BufferPool) -> Vec<f32> {
         let (depth, columns) = (self.channels, self.out);
         let (panels, strips) = (panels(columns), depth / STRIP);
         assert_eq!(kernel.len(), 9 * depth * columns, "a kernel of another shape");
         let mut packed = pool.take(POINTS * panels * depth * COLUMNS);
-        let shared = Shared::new(&mut packed);
+        let shared = SharedBuffer::new(&mut packed);
         (0..panels * strips).into_par_iter().for_each(|task| {
             let (panel, first) = (task / strips, task % strips * STRIP);
             for half in 0..COLUMNS / STRIP {
@@ -36,7 +36,7 @@ impl Winograd {
                     transforms::taps(&block[row * STRIP..], STRIP * STRIP, &mut points);
                     for (point, values) in points.iter().enumerate() {
                         let at = ((point * panels + panel) * depth + first + row) * COLUMNS + half * STRIP;
-                        // SAFETY: each panel and strip of depth belongs to one task alone.
+                        // SAFETY: each panel and strip of depth belongs to one task only.
                         unsafe { shared.part(at, STRIP) }.copy_from_slice(values);
                     }
                 }
@@ -46,20 +46,26 @@ impl Winograd {
     }
 }
 
-/// Floats of 9 taps of 16 x 16 weights.
+/// Floats of 9 taps with 16 x 16 weights.
 const BLOCK: usize = 9 * STRIP * STRIP;
 
-/// The weights from `first` in depth and `from` in columns, as 9 x 16 x 16.
-fn cut(kernel: &[f32], way: Way, [depth, columns]: [usize; 2], [first, from]: [usize; 2], block: &mut [f32; BLOCK]) {
+/// Copies the weights from `first` in depth and `from` in columns, as 9 x 16 x 16.
+fn cut(
+    kernel: &[f32],
+    way: KernelUse,
+    [depth, columns]: [usize; 2],
+    [first, from]: [usize; 2],
+    block: &mut [f32; BLOCK],
+) {
     for (tap, block) in block.chunks_exact_mut(STRIP * STRIP).enumerate() {
         match way {
-            Way::Forward => {
+            KernelUse::Forward => {
                 let kernel = kernel[(tap * depth + first) * columns..].chunks_exact(columns);
                 for (block, kernel) in block.chunks_exact_mut(STRIP).zip(kernel) {
                     block.copy_from_slice(&kernel[from..from + STRIP]);
                 }
             }
-            Way::Back => {
+            KernelUse::Back => {
                 let kernel = kernel[((8 - tap) * columns + from) * depth..].chunks_exact(depth).take(STRIP);
                 for (column, kernel) in kernel.enumerate() {
                     for (block, weight) in block[column..].iter_mut().step_by(STRIP).zip(&kernel[first..]) {

@@ -1,7 +1,7 @@
-//! The transforms of F(2 x 2, 3 x 3), 16 channels at a time: sums and differences alone, the same bytes on every path. They know
-//! no image and no thread.
+//! Transforms of F(2 x 2, 3 x 3), 16 channels at a time: only sums and differences, the same bytes on every target. They know no image
+//! and no thread.
 
-use crate::learn::kernels::micro::COLUMNS;
+use crate::learn::kernels::shape::COLUMNS;
 use crate::learn::kernels::vectorised;
 
 /// Channels that are transformed together.
@@ -9,13 +9,13 @@ pub(super) const STRIP: usize = 16;
 /// Points of a transformed tile.
 pub(super) const POINTS: usize = 16;
 
-/// One value of each channel.
-type Strip = [f32; STRIP];
+/// One value per channel.
+type ChannelStrip = [f32; STRIP];
 
 /// `a` + `b`, channel by channel.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
-fn add(mut a: Strip, b: Strip) -> Strip {
+fn add(mut a: ChannelStrip, b: ChannelStrip) -> ChannelStrip {
     a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
     a
 }
@@ -23,7 +23,7 @@ fn add(mut a: Strip, b: Strip) -> Strip {
 /// `a` - `b`, channel by channel.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
-fn sub(mut a: Strip, b: Strip) -> Strip {
+fn sub(mut a: ChannelStrip, b: ChannelStrip) -> ChannelStrip {
     a.iter_mut().zip(b).for_each(|(a, b)| *a -= b);
     a
 }
@@ -31,57 +31,57 @@ fn sub(mut a: Strip, b: Strip) -> Strip {
 /// `a` / 2, channel by channel.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
-fn half(mut a: Strip) -> Strip {
+fn half(mut a: ChannelStrip) -> ChannelStrip {
     for a in &mut a {
         *a *= 0.5;
     }
     a
 }
 
-/// Bᵀ, of four pixels of an image.
+/// Applies Bᵀ to four pixels of an image.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
-fn of_image([a, b, c, d]: [Strip; 4]) -> [Strip; 4] {
+fn of_image([a, b, c, d]: [ChannelStrip; 4]) -> [ChannelStrip; 4] {
     [sub(a, c), add(b, c), sub(c, b), sub(b, d)]
 }
 
-/// Aᵀ, to two pixels of the result.
+/// Applies Aᵀ, which gives two pixels of the result.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
-fn to_result([a, b, c, d]: [Strip; 4]) -> [Strip; 2] {
+fn to_result([a, b, c, d]: [ChannelStrip; 4]) -> [ChannelStrip; 2] {
     [add(add(a, b), c), sub(sub(b, c), d)]
 }
 
-/// A, of two pixels of the result's gradient.
+/// Applies A to two pixels of the gradient of the result.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
-fn of_gradient([a, b]: [Strip; 2]) -> [Strip; 4] {
+fn of_gradient([a, b]: [ChannelStrip; 2]) -> [ChannelStrip; 4] {
     [a, add(a, b), sub(a, b), sub([0.0; STRIP], b)]
 }
 
-/// G, of three taps.
+/// Applies G to three taps.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
-fn of_taps([a, b, c]: [Strip; 3]) -> [Strip; 4] {
+fn of_taps([a, b, c]: [ChannelStrip; 3]) -> [ChannelStrip; 4] {
     let outer = add(a, c);
     [a, half(add(outer, b)), half(sub(outer, b)), c]
 }
 
-/// Gᵀ, to three taps of the kernel's gradient.
+/// Applies Gᵀ, which gives three taps of the gradient of the kernel.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
-fn to_taps([a, b, c, d]: [Strip; 4]) -> [Strip; 3] {
+fn to_taps([a, b, c, d]: [ChannelStrip; 4]) -> [ChannelStrip; 3] {
     let even = half(add(b, c));
     [add(a, even), half(sub(b, c)), add(even, d)]
 }
 
-/// `one` along the columns of a square, then along its rows.
+/// Applies `one` along the columns of a square, then along its rows.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
 fn both<const FROM: usize, const TO: usize>(
-    square: &[[Strip; FROM]; FROM],
-    one: impl Fn([Strip; FROM]) -> [Strip; TO],
-) -> [[Strip; TO]; TO] {
+    square: &[[ChannelStrip; FROM]; FROM],
+    one: impl Fn([ChannelStrip; FROM]) -> [ChannelStrip; TO],
+) -> [[ChannelStrip; TO]; TO] {
     let mut between = [[[0.0; STRIP]; FROM]; TO];
     for column in 0..FROM {
         let mut line = [[0.0; STRIP]; FROM];
@@ -100,22 +100,22 @@ fn both<const FROM: usize, const TO: usize>(
     result
 }
 
-/// The strip of `floats` that begins at `from`.
+/// Strip of `floats` from `from` on.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
-fn strip(floats: &[f32], from: usize) -> Strip {
+fn strip(floats: &[f32], from: usize) -> ChannelStrip {
     *floats[from..].first_chunk().expect("channels are whole strips")
 }
 
 /// Writes a strip.
 #[expect(clippy::inline_always, reason = "it is compiled for the path that calls it")]
 #[inline(always)]
-fn put(floats: &mut [f32], from: usize, strip: Strip) {
+fn put(floats: &mut [f32], from: usize, strip: ChannelStrip) {
     *floats[from..].first_chunk_mut().expect("channels are whole strips") = strip;
 }
 
 vectorised! {
-    /// The planes of 16 points (tiles x C each) from the 16 pixels of C channels that each tile reads.
+    /// Computes the planes of 16 points (tiles x C each) from the 16 pixels of C channels that each tile reads.
     pub(super) fn images(tiles: &[[&[f32]; POINTS]], planes: &mut [&mut [f32]; POINTS]) {
         for (tile, parts) in tiles.iter().enumerate() {
             let channels = parts[0].len();
@@ -136,7 +136,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// `pixels` (tiles x 4 x C) of the result from `points` (16 x tiles x C).
+    /// Computes `pixels` (tiles x 4 x C) of the result from `points` (16 x tiles x C).
     pub(super) fn results(points: &[f32], channels: usize, pixels: &mut [f32]) {
         let plane = points.len() / POINTS;
         for (tile, pixels) in pixels.chunks_exact_mut(4 * channels).enumerate() {
@@ -155,7 +155,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// The planes of 16 points by panels (tiles x 32 each) from the four pixels of C channels of each tile's gradient.
+    /// Computes the planes of 16 points by panels (tiles x 32 each) from the four pixels of C channels of the gradient of each tile.
     pub(super) fn gradients(tiles: &[[&[f32]; 4]], planes: &mut [&mut [f32]]) {
         let panels = planes.len() / POINTS;
         for (tile, parts) in tiles.iter().enumerate() {
@@ -171,7 +171,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// 16 points of 16 columns from 9 taps of them, `apart` floats apart.
+    /// Computes 16 points of 16 columns from their 9 taps, `apart` floats apart.
     pub(super) fn taps(taps: &[f32], apart: usize, points: &mut [[f32; STRIP]; POINTS]) {
         let mut square = [[[0.0; STRIP]; 3]; 3];
         for tap in 0..9 {
@@ -185,7 +185,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// The 9 taps of one row of a kernel's gradient from its `points` (16 x rows x columns).
+    /// Computes the 9 taps of one row of the gradient of a kernel from its `points` (16 x rows x columns).
     pub(super) fn kernel(points: &[f32], row: usize, taps: &mut [&mut [f32]; 9]) {
         let (plane, columns) = (points.len() / POINTS, taps[0].len());
         for from in (0..columns).step_by(STRIP) {

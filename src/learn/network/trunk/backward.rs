@@ -1,13 +1,13 @@
-//! The way back of a program as launches. Executes nothing.
+//! Backward pass of a program as launches. Executes nothing.
 
 use super::super::program::{Op, Step};
-use super::lower::{Kept, Lowering, bounds, conv_counts, flag, runs, smooth_number, window_counts};
-use super::schedule::{Buffer, Deed, Numbers, Passed, Pointer};
+use super::lower::{Lowering, SavedBuffer, bounds, conv_counts, flag, runs, smooth_number, window_counts};
+use super::schedule::{Buffer, CallOp, LaunchNumbers, Pointer, Transfer};
 use crate::learn::gpu::{Direction, Kernel};
-use crate::learn::kernels::conv::ConvShape;
+use crate::learn::kernels::shape::ConvShape;
 use crate::learn::kernels::{Begin, Rectify};
 
-/// Pixels of the output whose sums for a kernel's gradient one thread makes, and runs of them, by shape alone.
+/// Number of output pixels that one thread sums for the gradient of a kernel, and number of such runs, by shape only.
 fn kernel_runs(pixels: usize, weights: usize) -> (usize, usize) {
     let wanted = ((1 << 18) / weights).clamp(1, pixels.div_ceil(16));
     // Sums in f32 stay short, and the runs fit 2^30 elements.
@@ -20,14 +20,14 @@ impl Lowering<'_> {
         let program = self.of.program;
         for (parameter, _) in program.parameters.iter().zip(self.of.frozen).filter(|(_, frozen)| **frozen) {
             let at = self.of.numbers.gradient + 4 * parameter.range.start as u64;
-            self.schedule.call(Deed::Clear(4 * parameter.range.len() as u64), [Pointer::At(at)]);
+            self.schedule.call(CallOp::Clear(4 * parameter.range.len() as u64), [Pointer::At(at)]);
         }
         let (last, count) = (self.last(), self.count(self.last()));
         let mut gradient = self.schedule.buffer(4 * count);
-        self.schedule.call(Deed::Give(Passed::Gradient, 4 * count), [gradient.into()]);
+        self.schedule.call(CallOp::Give(Transfer::Gradient, 4 * count), [gradient.into()]);
         if !self.wide(last) {
             let stored = self.stored_buffer(count);
-            let numbers = Numbers { n: &[count, 1, 1], ..Numbers::default() };
+            let numbers = LaunchNumbers { n: &[count, 1, 1], ..LaunchNumbers::default() };
             self.schedule.launch(Kernel::FromFloats, count, [gradient.into(), stored.into()], numbers);
             gradient = stored;
         }
@@ -39,7 +39,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// The gradient of a value that a step reads, and whether something is in it; none where nobody wants it.
+    /// Gradient buffer of a value that a step reads, and whether it already holds a sum; [`None`] if the gradient is not needed.
     fn gradient(&mut self, value: usize) -> Option<(Pointer, Begin)> {
         if !self.of.wanted[value] {
             return None;
@@ -64,7 +64,7 @@ impl Lowering<'_> {
                 let x = self.value(step.input);
                 let Some((dx, begin)) = self.gradient(step.input) else { return };
                 let n = [count, smooth_number(*smooth), flag(begin)];
-                let numbers = Numbers { n: &n, ..Numbers::default() };
+                let numbers = LaunchNumbers { n: &n, ..LaunchNumbers::default() };
                 self.schedule.launch(Kernel::SmoothGradient, count, [x, dy, dx], numbers);
             }
             Op::Concat { others } => {
@@ -73,7 +73,7 @@ impl Lowering<'_> {
                     let (channels, part) = (self.of.extents[value].channels, self.count(value));
                     if let Some((dx, begin)) = self.gradient(value) {
                         let n = [part, channels, to.channels, before, flag(begin)];
-                        let numbers = Numbers { n: &n, ..Numbers::default() };
+                        let numbers = LaunchNumbers { n: &n, ..LaunchNumbers::default() };
                         self.schedule.launch(Kernel::TakeColumns, part, [dy, dx], numbers);
                     }
                     before += channels;
@@ -93,29 +93,29 @@ impl Lowering<'_> {
                 let n = [count, from.height, from.width, from.channels, to.height];
                 self.back_plain(Kernel::PartMeansGradient, step.input, dy, &n);
             }
-            // The way back transposes the other way round.
+            // The backward pass is the inverse transposition.
             Op::Flatten => {
                 self.back_plain(Kernel::Transpose, step.input, dy, &[count, from.channels, from.height * from.width]);
             }
         }
     }
 
-    /// A kernel from dy and what the way forward left to dx, whose last count says whether it adds.
+    /// Launches a kernel from dy and what the forward pass saved to dx; its last count says whether it adds.
     fn back_beside(&mut self, at: usize, kernel: Kernel, input: usize, dy: Pointer, n: &[usize]) {
         let Some((dx, begin)) = self.gradient(input) else { return };
         let beside = match self.kept[at] {
-            Kept::Beside(buffer) => buffer.into(),
+            SavedBuffer::Beside(buffer) => buffer.into(),
             _ => Pointer::None,
         };
         let (threads, n) = (self.count(input), [n, &[flag(begin)]].concat());
-        self.schedule.launch(kernel, threads, [dy, beside, dx], Numbers { n: &n, ..Numbers::default() });
+        self.schedule.launch(kernel, threads, [dy, beside, dx], LaunchNumbers { n: &n, ..LaunchNumbers::default() });
     }
 
-    /// A kernel from dy to dx, whose last count says whether it adds.
+    /// Launches a kernel from dy to dx; its last count says whether it adds.
     fn back_plain(&mut self, kernel: Kernel, input: usize, dy: Pointer, n: &[usize]) {
         let Some((dx, begin)) = self.gradient(input) else { return };
         let (threads, n) = (self.count(input), [n, &[flag(begin)]].concat());
-        self.schedule.launch(kernel, threads, [dy, dx], Numbers { n: &n, ..Numbers::default() });
+        self.schedule.launch(kernel, threads, [dy, dx], LaunchNumbers { n: &n, ..LaunchNumbers::default() });
     }
 
     fn sum_back(&mut self, step: &Step, other: Option<usize>, rectify: Rectify, dy: Pointer) {
@@ -123,10 +123,15 @@ impl Lowering<'_> {
         let first = self.gradient(step.input);
         let second = other.and_then(|other| self.gradient(other));
         if rectify == Rectify::No {
-            // What is not finite passes too.
+            // Values that are not finite pass too.
             for (dx, begin) in first.into_iter().chain(second) {
                 let n = [count, flag(begin)];
-                self.schedule.launch(Kernel::CopyGradient, count, [dy, dx], Numbers { n: &n, ..Numbers::default() });
+                self.schedule.launch(
+                    Kernel::CopyGradient,
+                    count,
+                    [dy, dx],
+                    LaunchNumbers { n: &n, ..LaunchNumbers::default() },
+                );
             }
             return;
         }
@@ -137,7 +142,11 @@ impl Lowering<'_> {
             Kernel::SumGradient,
             count,
             [y, dy, dx, dother],
-            Numbers { n: &[count, flag(begin), flag(begin_other)], f: &bounds(rectify), ..Numbers::default() },
+            LaunchNumbers {
+                n: &[count, flag(begin), flag(begin_other)],
+                f: &bounds(rectify),
+                ..LaunchNumbers::default()
+            },
         );
     }
 
@@ -148,18 +157,18 @@ impl Lowering<'_> {
         let pixels = self.of.images * rows * columns;
         if let Some(gradient) = bias.and_then(|bias| self.parameter_gradient(bias)) {
             let (sums, runs) = self.column_sums(dy, pixels, shape.out, wide);
-            let numbers = Numbers { n: &[shape.out, runs], ..Numbers::default() };
+            let numbers = LaunchNumbers { n: &[shape.out, runs], ..LaunchNumbers::default() };
             self.schedule.launch(Kernel::BiasGradient, shape.out, [sums.into(), gradient], numbers);
         }
         let image = self.conv_image(at);
         match (self.of.libraries[at], self.kept[at]) {
-            (Some(library), Kept::Packed(packed)) => {
+            (Some(library), SavedBuffer::Packed(packed)) => {
                 let (taps, channels) = (shape.kernel * shape.kernel, library.channels);
                 if let Some(gradient) = self.parameter_gradient(weight) {
                     let own = self.stored_buffer(shape.out * taps * channels);
                     self.library(library.planned, Direction::Kernel, [image, own.into(), dy], Begin::Fresh);
                     let n = [taps, shape.channels, shape.out, channels];
-                    let numbers = Numbers { n: &n, ..Numbers::default() };
+                    let numbers = LaunchNumbers { n: &n, ..LaunchNumbers::default() };
                     self.schedule.launch(Kernel::Unpack, shape.weights(), [own.into(), gradient], numbers);
                 }
                 if let Some((dx, begin)) = self.gradient(input) {
@@ -179,28 +188,33 @@ impl Lowering<'_> {
             let (length, runs) = kernel_runs(self.of.images * rows * columns, shape.weights());
             let sums = self.schedule.buffer(4 * runs * shape.weights());
             let n = [&counts[..], &[wide, runs, length]].concat();
-            let numbers = Numbers { n: &n, ..Numbers::default() };
+            let numbers = LaunchNumbers { n: &n, ..LaunchNumbers::default() };
             let pointers = [image, dy, sums.into()];
             self.schedule.launch(Kernel::ConvKernelGradient, runs * shape.weights(), pointers, numbers);
-            let numbers = Numbers { n: &[shape.weights(), runs], ..Numbers::default() };
+            let numbers = LaunchNumbers { n: &[shape.weights(), runs], ..LaunchNumbers::default() };
             self.schedule.launch(Kernel::AddRuns, shape.weights(), [sums.into(), gradient], numbers);
         }
         if let Some((dx, begin)) = self.gradient(input) {
             let n = [&counts[..], &[wide, flag(begin)]].concat();
             let pointers = [dy, self.parameter(weight), dx];
             let count = self.count(input);
-            self.schedule.launch(Kernel::ConvInputGradient, count, pointers, Numbers { n: &n, ..Numbers::default() });
+            self.schedule.launch(
+                Kernel::ConvInputGradient,
+                count,
+                pointers,
+                LaunchNumbers { n: &n, ..LaunchNumbers::default() },
+            );
         }
     }
 
     fn norm_back(&mut self, at: usize, step: &Step, norm: (usize, Option<usize>, Rectify), dy: Pointer) {
-        let ((norm, add, rectify), Kept::Norm(kept)) = (norm, self.kept[at]) else { return };
+        let ((norm, add, rectify), SavedBuffer::Norm(kept)) = (norm, self.kept[at]) else { return };
         let layer = &self.of.program.norms[norm];
         let (channels, count) = (layer.channels, self.count(step.input));
         let rows = count / channels;
         let (length, runs) = runs(rows, channels);
         let (x, y) = (self.value(step.input), self.value(step.output));
-        // The output says what passed where a residual was added, scale and shift of x where none was; then y may be gone.
+        // With a residual, the output tells which gradients pass; without, scale and shift of x do, and y may have been freed.
         let (passed, y) = match (rectify, add) {
             (Rectify::No, _) => (0, Pointer::None),
             (_, None) => (1, Pointer::None),
@@ -212,10 +226,10 @@ impl Lowering<'_> {
             Kernel::NormSums,
             runs * channels,
             [x, dy, kept.into(), y, residual, sums.into()],
-            Numbers {
+            LaunchNumbers {
                 n: &[rows, channels, length, runs, passed, flag(begin)],
                 f: &bounds(rectify),
-                ..Numbers::default()
+                ..LaunchNumbers::default()
             },
         );
         let (sums, runs) = self.fewer_runs(sums, channels, runs);
@@ -224,12 +238,17 @@ impl Lowering<'_> {
         let dgamma = Pointer::from(self.parameter_gradient(layer.gamma));
         let dbeta = Pointer::from(self.parameter_gradient(layer.beta));
         let pointers = [sums.into(), self.parameter(layer.gamma), kept.into(), dgamma, dbeta, factors.into()];
-        let numbers = Numbers { n: &[channels, runs, rows, usize::from(fixed)], ..Numbers::default() };
+        let numbers = LaunchNumbers { n: &[channels, runs, rows, usize::from(fixed)], ..LaunchNumbers::default() };
         self.schedule.launch(Kernel::NormFactors, channels, pointers, numbers);
         if let Some((dx, begin)) = self.gradient(step.input) {
             let n = [count, channels, flag(begin)];
             let pointers = [x, dy, factors.into(), dx];
-            self.schedule.launch(Kernel::NormCombine, count, pointers, Numbers { n: &n, ..Numbers::default() });
+            self.schedule.launch(
+                Kernel::NormCombine,
+                count,
+                pointers,
+                LaunchNumbers { n: &n, ..LaunchNumbers::default() },
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
-//! A network on a card: its numbers there, a schedule for each kind of batch, and the copies between card and host. Knows no driver
-//! and no loss.
+//! Network on a GPU: its device memory, a schedule for each kind of batch, and copies between device and host. Knows no driver and no
+//! loss.
 //!
-//! All memory that passes use is one block, which the kinds of batches share: nothing in it outlives a pass. Nothing is allocated
-//! after the first pass of the largest kind.
+//! All passes share one block of memory, in which nothing outlives a pass. Nothing is allocated after the first pass of the largest kind
+//! of batch.
 
 mod backward;
 mod lower;
@@ -16,34 +16,34 @@ use super::input::Arrival;
 use super::program::{Extent, Op, Program};
 use super::train;
 use crate::base::random::Stream;
-use crate::learn::gpu::{Arguments, Direction, Gpu, Kernel};
-use crate::learn::kernels::conv::ConvShape;
+use crate::learn::gpu::{Direction, Gpu, Kernel, KernelArguments};
+use crate::learn::kernels::shape::ConvShape;
 use crate::learn::optimizer::{Ahead, Optimizer, Update};
 use crate::learn::views::Views;
 use crate::stage::StageError;
-use lower::{Library, Lowered, Numbered, Purpose, Setting, lower};
-use schedule::{Bound, Host, Passed, bytes, read};
+use lower::{CardParameters, LibraryConvolution, LoweredPass, PassSettings, Purpose, lower};
+use schedule::{BoundCall, Host, Transfer, bytes, read};
 
-/// The numbers of a network on the host.
-pub(super) struct Numbers<'a> {
+/// Values of a network on the host.
+pub(super) struct HostParameters<'a> {
     pub(super) flat: &'a [f32],
     pub(super) running: &'a [f32],
 }
 
-/// Where the newest numbers are.
+/// Where the newest values are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Newest {
-    /// On the host alone.
+    /// Only on the host.
     Host,
-    /// On the card alone.
+    /// Only on the GPU.
     Card,
     /// On both.
     Both,
 }
 
-/// Batches that one schedule serves.
+/// Key of the batches that share a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Kind {
+struct BatchKey {
     purpose: Purpose,
     images: usize,
     height: usize,
@@ -52,48 +52,48 @@ struct Kind {
     frozen: Vec<bool>,
 }
 
-/// A schedule, bound to the block's address or not yet.
-struct Plan {
-    lowered: Lowered,
-    bound: Vec<Bound>,
+/// Schedule, possibly bound to the address of the block.
+struct BatchPlan {
+    lowered: LoweredPass,
+    bound: Vec<BoundCall>,
 }
 
-/// A network on a card.
+/// Network on a GPU.
 pub(super) struct Trunk {
     gpu: Box<dyn Gpu>,
-    numbers: Option<Numbered>,
+    numbers: Option<CardParameters>,
     newest: Newest,
-    /// Where the optimizer's moments lie, once there were any.
+    /// Addresses of the moments of the optimizer, once they were sent.
     moments: Option<[Option<u64>; 2]>,
     newest_moments: Newest,
-    /// The block that passes work in: address and bytes.
+    /// Block of memory for passes: address and size, bytes.
     block: (u64, u64),
-    plans: BTreeMap<Kind, Plan>,
-    /// The kind of the pass whose way back is due.
-    due: Option<Kind>,
+    plans: BTreeMap<BatchKey, BatchPlan>,
+    /// Batch whose backward pass is due.
+    due: Option<BatchKey>,
 }
 
-/// What a pass is given by the host and gives it.
+/// Data that a pass exchanges with the host.
 struct Exchange<'a> {
     arriving: Arriving<'a>,
     gradient: &'a [f32],
-    /// Shares by the place of their dropout.
+    /// Program, for the rates of its dropout steps.
     program: &'a Program,
     dropout: Option<Stream>,
     logits: Vec<f32>,
 }
 
 impl Host for Exchange<'_> {
-    fn give(&mut self, passed: Passed, length: usize) -> Cow<'_, [u8]> {
+    fn give(&mut self, passed: Transfer, length: usize) -> Cow<'_, [u8]> {
         match (passed, self.arriving) {
-            (Passed::Pixels, Arriving::Floats(floats)) => bytes(floats),
-            (Passed::Stored, Arriving::Stored(views)) => (&views.bytes).into(),
-            (Passed::Changes, Arriving::Stored(views)) => {
+            (Transfer::Pixels, Arriving::Floats(floats)) => bytes(floats),
+            (Transfer::Stored, Arriving::Stored(views)) => (&views.bytes).into(),
+            (Transfer::Changes, Arriving::Stored(views)) => {
                 views.table().iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>().into()
             }
-            (Passed::Weights, Arriving::Stored(views)) => bytes(&views.weights()).into_owned().into(),
-            (Passed::Gradient, _) => bytes(self.gradient),
-            (Passed::Mask(at), _) => {
+            (Transfer::Weights, Arriving::Stored(views)) => bytes(&views.weights()).into_owned().into(),
+            (Transfer::Gradient, _) => bytes(self.gradient),
+            (Transfer::Mask(at), _) => {
                 let count = length / 4;
                 let mask = match (&self.program.steps[at].op, &mut self.dropout) {
                     (Op::Dropout { share }, Some(stream)) => train::dropout_mask(*share, count, stream),
@@ -101,48 +101,50 @@ impl Host for Exchange<'_> {
                 };
                 bytes(&mask).into_owned().into()
             }
-            // A schedule of another arrival: what it lacks is told where it is given.
-            (Passed::Pixels | Passed::Stored | Passed::Changes | Passed::Weights | Passed::Logits, _) => (&[]).into(),
+            // A schedule for another form of arrival: the missing bytes are reported by the caller.
+            (Transfer::Pixels | Transfer::Stored | Transfer::Changes | Transfer::Weights | Transfer::Logits, _) => {
+                (&[]).into()
+            }
         }
     }
 
-    fn take(&mut self, passed: Passed, floats: Vec<f32>) {
-        if passed == Passed::Logits {
+    fn take(&mut self, passed: Transfer, floats: Vec<f32>) {
+        if passed == Transfer::Logits {
             self.logits = floats;
         }
     }
 }
 
-/// The pixels of a batch on their way.
+/// Pixels of a batch on their way to the GPU.
 #[derive(Clone, Copy)]
 pub(super) enum Arriving<'a> {
-    /// Normalised, N x H x W x 3; none on a way back.
+    /// Normalised, N x H x W x 3; empty in a backward pass.
     Floats(&'a [f32]),
-    /// As they are stored.
+    /// Stored patches.
     Stored(&'a Views),
 }
 
-/// A batch and the extents of the values.
+/// Batch and the extents of the values.
 #[derive(Clone, Copy)]
-pub(super) struct Batch<'a> {
+pub(super) struct ArrivingBatch<'a> {
     pub(super) images: usize,
     pub(super) arriving: Arriving<'a>,
     pub(super) extents: &'a [Extent],
 }
 
-impl<'a> Batch<'a> {
-    fn shape(&self) -> Shape<'a> {
+impl<'a> ArrivingBatch<'a> {
+    fn shape(&self) -> BatchShape<'a> {
         let arrival = match self.arriving {
             Arriving::Floats(_) => Arrival::Pixels,
             Arriving::Stored(views) => Arrival::Stored(views.stored),
         };
-        Shape { images: self.images, arrival, extents: self.extents }
+        BatchShape { images: self.images, arrival, extents: self.extents }
     }
 }
 
-/// What a schedule is made for.
+/// Shape of a batch that a schedule is built for.
 #[derive(Clone, Copy)]
-pub(super) struct Shape<'a> {
+pub(super) struct BatchShape<'a> {
     pub(super) images: usize,
     pub(super) arrival: Arrival,
     pub(super) extents: &'a [Extent],
@@ -162,31 +164,31 @@ impl Trunk {
         }
     }
 
-    /// Bytes allocated on the card.
+    /// Allocated device memory, bytes.
     pub(super) fn bytes(&self, program: &Program) -> u64 {
         let vectors =
             if self.numbers.is_some() { 2 } else { 0 } + self.moments.iter().flatten().flatten().count() as u64;
         self.block.1 + 4 * vectors * program.floats() as u64
     }
 
-    /// The card's class.
-    pub(super) fn class(&self) -> String {
-        self.gpu.class()
+    /// Target of the GPU.
+    pub(super) fn target(&self) -> String {
+        self.gpu.target()
     }
 
-    /// The numbers on the host were changed: those on the card hold no longer.
+    /// Notes that the values on the host have changed, so that those on the GPU are outdated.
     pub(super) fn host_changed(&mut self) {
         self.newest = Newest::Host;
         self.newest_moments = Newest::Host;
         self.due = None;
     }
 
-    /// The logits of a forward pass in training mode. The running statistics on the card move.
+    /// Logits of a forward pass in training mode, which updates the running statistics on the GPU.
     pub(super) fn forward_train(
         &mut self,
         program: &Program,
-        numbers: &Numbers,
-        batch: Batch,
+        numbers: &HostParameters,
+        batch: ArrivingBatch,
         frozen: &[bool],
         dropout: Stream,
     ) -> Result<Vec<f32>, StageError> {
@@ -203,10 +205,10 @@ impl Trunk {
         Ok(exchange.logits)
     }
 
-    /// The way back of the last pass, which leaves the gradient of the parameters on the card.
+    /// Backward pass of the last forward pass; leaves the gradient of the parameters on the GPU.
     pub(super) fn backward(&mut self, program: &Program, gradient: &[f32]) -> Result<(), StageError> {
         let Some(kind) = self.due.take() else {
-            return Err(StageError::Bug("a way back without a way forward".to_owned()));
+            return Err(StageError::Bug("a backward pass without a forward pass".to_owned()));
         };
         let arriving = Arriving::Floats(&[]);
         let mut exchange = Exchange { arriving, gradient, program, dropout: None, logits: Vec::new() };
@@ -214,15 +216,15 @@ impl Trunk {
         plan.bound[plan.lowered.forward..].iter().try_for_each(|call| call.execute(&mut *self.gpu, &mut exchange))
     }
 
-    /// The logits in evaluation mode.
+    /// Logits in evaluation mode.
     pub(super) fn forward(
         &mut self,
         program: &Program,
-        numbers: &Numbers,
-        batch: Batch,
+        numbers: &HostParameters,
+        batch: ArrivingBatch,
     ) -> Result<Vec<f32>, StageError> {
         self.send(numbers)?;
-        // The block is this pass's now.
+        // This pass overwrites the block.
         self.due = None;
         let kind = self.plan(program, batch.shape(), &vec![true; program.parameters.len()], Purpose::Evaluation)?;
         let mut exchange =
@@ -233,15 +235,15 @@ impl Trunk {
         Ok(exchange.logits)
     }
 
-    /// A step of the optimizer on the card.
+    /// Runs a step of the optimizer on the GPU.
     pub(super) fn step(&mut self, program: &Program, optimizer: &mut Optimizer, factor: f64) -> Result<(), StageError> {
         let Some(numbers) = self.numbers else {
-            return Err(StageError::Bug("a step before a way forward".to_owned()));
+            return Err(StageError::Bug("a step before a forward pass".to_owned()));
         };
         let [first, second] = self.send_moments(program, optimizer)?;
         for (range, update) in optimizer.updates(factor) {
             let at = |base: u64| base + 4 * range.start as u64;
-            let mut arguments = Arguments::default();
+            let mut arguments = KernelArguments::default();
             arguments.p[..2].copy_from_slice(&[at(numbers.flat), at(numbers.gradient)]);
             arguments.n[0] = range.len() as i32;
             let kernel = match (update, first, second) {
@@ -265,7 +267,7 @@ impl Trunk {
         Ok(())
     }
 
-    /// Copies the newest numbers to the host: parameters, running statistics, gradient, and the optimizer's moments.
+    /// Copies the newest values to the host: parameters, running statistics, gradient, and the moments of the optimizer.
     pub(super) fn fetch(
         &mut self,
         flat: &mut [f32],
@@ -278,7 +280,7 @@ impl Trunk {
                 let floats = read(&mut *self.gpu, address, own.len())?;
                 own.copy_from_slice(&floats);
             }
-            // Between the ways forward and back the gradient is still to come.
+            // Between forward and backward pass, the gradient is still to come.
             self.newest = if self.due.is_some() { Newest::Card } else { Newest::Both };
         }
         if let (Some(optimizer), Some(moments), Newest::Card) = (optimizer, self.moments, self.newest_moments) {
@@ -292,8 +294,8 @@ impl Trunk {
         Ok(())
     }
 
-    /// Sends parameters and running statistics where the host has newer ones.
-    fn send(&mut self, numbers: &Numbers) -> Result<(), StageError> {
+    /// Sends parameters and running statistics if the host has newer ones.
+    fn send(&mut self, numbers: &HostParameters) -> Result<(), StageError> {
         if self.newest != Newest::Host {
             return Ok(());
         }
@@ -305,7 +307,7 @@ impl Trunk {
             let gradient = self.gpu.allocate(bytes)?;
             self.gpu.clear(gradient, bytes)?;
             let running = self.gpu.allocate((4 * numbers.running.len() as u64).max(4))?;
-            *self.numbers.insert(Numbered { flat, gradient, running })
+            *self.numbers.insert(CardParameters { flat, gradient, running })
         };
         self.gpu.write(there.flat, &bytes(numbers.flat))?;
         self.gpu.write(there.running, &bytes(numbers.running))?;
@@ -313,7 +315,7 @@ impl Trunk {
         Ok(())
     }
 
-    /// Sends the moments where the host has newer ones; where they lie.
+    /// Sends the moments if the host has newer ones; returns their addresses.
     fn send_moments(&mut self, program: &Program, optimizer: &Optimizer) -> Result<[Option<u64>; 2], StageError> {
         let own = [&optimizer.first, &optimizer.second];
         if own.iter().any(|own| !own.is_empty() && own.len() != program.floats()) {
@@ -339,12 +341,12 @@ impl Trunk {
         Ok(moments)
     }
 
-    /// Makes all that a training of such batches needs on the card.
+    /// Allocates everything that training on such batches needs.
     pub(super) fn prepare(
         &mut self,
         program: &Program,
-        numbers: &Numbers,
-        shape: Shape,
+        numbers: &HostParameters,
+        shape: BatchShape,
         frozen: &[bool],
         optimizer: &Optimizer,
     ) -> Result<(), StageError> {
@@ -353,18 +355,24 @@ impl Trunk {
         self.plan(program, shape, frozen, Purpose::Training).map(|_| ())
     }
 
-    /// Makes the schedule of a kind of batch, where it is not there, and the block as large as it needs.
-    fn plan(&mut self, program: &Program, shape: Shape, frozen: &[bool], purpose: Purpose) -> Result<Kind, StageError> {
-        let Shape { images, arrival, extents } = shape;
+    /// Builds the schedule of a kind of batch if it is missing, and grows the block to the size that it needs.
+    fn plan(
+        &mut self,
+        program: &Program,
+        shape: BatchShape,
+        frozen: &[bool],
+        purpose: Purpose,
+    ) -> Result<BatchKey, StageError> {
+        let BatchShape { images, arrival, extents } = shape;
         let Extent { height, width, .. } = extents[0];
-        let kind = Kind { purpose, images, height, width, arrival, frozen: frozen.to_vec() };
+        let kind = BatchKey { purpose, images, height, width, arrival, frozen: frozen.to_vec() };
         if self.plans.contains_key(&kind) {
             return Ok(kind);
         }
         let numbers = self.numbers.unwrap_or_default();
         let lowered = self.lowered(program, extents, &kind, numbers)?;
         let bytes = lowered.placed.bytes;
-        self.plans.insert(kind.clone(), Plan { lowered, bound: Vec::new() });
+        self.plans.insert(kind.clone(), BatchPlan { lowered, bound: Vec::new() });
         if bytes > self.block.1 {
             if self.block.1 > 0 {
                 self.gpu.free(self.block.0)?;
@@ -389,9 +397,9 @@ impl Trunk {
         &mut self,
         program: &Program,
         extents: &[Extent],
-        kind: &Kind,
-        numbers: Numbered,
-    ) -> Result<Lowered, StageError> {
+        kind: &BatchKey,
+        numbers: CardParameters,
+    ) -> Result<LoweredPass, StageError> {
         // Elements are counted in 31 bits.
         let most = extents.iter().map(|extent| extent.len().max(extent.height * extent.width * 16)).max().unwrap_or(1);
         let most = match kind.arrival {
@@ -403,14 +411,14 @@ impl Trunk {
                 "a batch of {} patches of {} x {} px has more than 2^31 values in one layer",
                 kind.images, kind.width, kind.height
             );
-            return Err(StageError::input("gpu-memory", text).hint("take a smaller `batch`").field("batch"));
+            return Err(StageError::input("gpu-memory", text).hint("use a smaller `batch`").field("batch"));
         }
         let wanted = match kind.purpose {
             Purpose::Training => train::wanted(program, &kind.frozen),
             Purpose::Evaluation => vec![false; program.uses.len()],
         };
         let libraries = libraries(&mut *self.gpu, program, extents, kind, &wanted)?;
-        Ok(lower(Setting {
+        Ok(lower(PassSettings {
             program,
             extents,
             images: kind.images,
@@ -425,27 +433,27 @@ impl Trunk {
     }
 }
 
-fn too_large(kind: &Kind, bytes: u64, room: u64) -> StageError {
+fn too_large(kind: &BatchKey, bytes: u64, room: u64) -> StageError {
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let text = format!(
-        "a batch of {} patches of {} x {} px needs {:.1} GiB on the GPU, and {:.1} are free",
+        "a batch of {} patches of {} x {} px needs {:.1} GiB on the GPU, but only {:.1} GiB are free",
         kind.images,
         kind.width,
         kind.height,
         gib(bytes),
         gib(room)
     );
-    StageError::input("gpu-memory", text).hint("take a smaller `batch`, or `device cpu`").field("batch")
+    StageError::input("gpu-memory", text).hint("use a smaller `batch`, or set `device cpu`").field("batch")
 }
 
-/// Which convolutions the card's library computes.
+/// Convolutions that the vendor library computes.
 fn libraries(
     gpu: &mut dyn Gpu,
     program: &Program,
     extents: &[Extent],
-    kind: &Kind,
+    kind: &BatchKey,
     wanted: &[bool],
-) -> Result<Vec<Option<Library>>, StageError> {
+) -> Result<Vec<Option<LibraryConvolution>>, StageError> {
     let precision = gpu.precision();
     let mut libraries = Vec::with_capacity(program.steps.len());
     for step in &program.steps {
@@ -454,7 +462,7 @@ fn libraries(
             continue;
         };
         let shape = extents[step.input].conv(geometry);
-        // Depthwise and grouped ones, and linear layers of few outputs, are our own kernels'.
+        // Grouped convolutions and linear layers with few outputs use macula's own kernels.
         let single = shape.height == 1 && shape.width == 1 && shape.kernel == 1;
         if shape.groups > 1 || (single && shape.out < 64) {
             libraries.push(None);
@@ -469,7 +477,7 @@ fn libraries(
             directions.push(Direction::Image);
         }
         let planned = gpu.plan(ConvShape { channels, ..shape }, kind.images, &directions)?;
-        libraries.push(planned.map(|planned| Library { planned, channels }));
+        libraries.push(planned.map(|planned| LibraryConvolution { planned, channels }));
     }
     Ok(libraries)
 }

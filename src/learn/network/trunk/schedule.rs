@@ -1,23 +1,23 @@
-//! Calls in order over buffers without places, and the places: a buffer lives from the first call that names it to the last. Knows
-//! no layer.
+//! Schedule of calls over buffers, and the placement of the buffers: each lives from the first call that uses it to the last. Knows no
+//! layer.
 
-use crate::learn::gpu::arena::{self, Life};
-use crate::learn::gpu::{Arguments, Convolve, Direction, Gpu, Kernel};
+use crate::learn::gpu::arena::{self, Lifetime};
+use crate::learn::gpu::{ConvolutionCall, Direction, Gpu, Kernel, KernelArguments};
 use crate::learn::kernels::Begin;
 use crate::stage::StageError;
 
-/// A buffer of a schedule.
+/// Buffer of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Buffer(usize);
 
-/// Where a call reads or writes.
+/// Memory that a call reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pointer {
-    /// Nowhere.
+    /// None.
     None,
-    /// At an address that stays.
+    /// Fixed address.
     At(u64),
-    /// In a buffer.
+    /// Buffer.
     In(Buffer),
 }
 
@@ -33,153 +33,153 @@ impl From<Option<Pointer>> for Pointer {
     }
 }
 
-/// What comes from the host or goes to it.
+/// Data transferred from or to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passed {
-    /// The normalised pixels, f32.
+pub(super) enum Transfer {
+    /// Normalised pixels, f32.
     Pixels,
-    /// Patches as they are stored, u8.
+    /// Stored patches, u8.
     Stored,
-    /// What happens to each of them, f64.
+    /// Transforms of stored patches, f64.
     Changes,
-    /// The weights of their blurs, f32.
+    /// Blur kernels of stored patches, f32.
     Weights,
-    /// The mask of a dropout by the place of its step, f32.
+    /// Dropout mask of the step of that index, f32.
     Mask(usize),
-    /// The logits, f32.
+    /// Logits, f32.
     Logits,
-    /// Their gradient, f32.
+    /// Gradient of the logits, f32.
     Gradient,
 }
 
-/// What a call does, with the pointers that stand beside it.
+/// Operation of a call; its pointers are kept beside it.
 #[derive(Clone, Debug)]
-pub(super) enum Deed {
-    /// A kernel is launched over that many threads.
-    Launch(Kernel, usize, Box<Arguments>),
-    /// A planned convolution is executed on image, kernel, output and workspace.
+pub(super) enum CallOp {
+    /// Launch of a kernel over that many threads.
+    Launch(Kernel, usize, Box<KernelArguments>),
+    /// Planned convolution on image, kernel, output and workspace.
     Convolve(usize, Direction, Begin),
-    /// That many bytes become 0.
+    /// Zeroing of that many bytes.
     Clear(u64),
-    /// That many bytes are copied to the card.
-    Give(Passed, usize),
-    /// Floats are copied from the card.
-    Take(Passed, usize),
+    /// Copy of that many bytes to the GPU.
+    Give(Transfer, usize),
+    /// Copy of that many floats from the GPU.
+    Take(Transfer, usize),
 }
 
-/// Calls and the sizes of their buffers.
+/// Calls, and the sizes of their buffers.
 #[derive(Debug, Default)]
-pub(super) struct Schedule {
-    calls: Vec<(Deed, Vec<Pointer>)>,
+pub(super) struct CallSchedule {
+    calls: Vec<(CallOp, Vec<Pointer>)>,
     bytes: Vec<u64>,
 }
 
-impl Schedule {
-    /// A new buffer.
+impl CallSchedule {
+    /// Adds a buffer.
     pub(super) fn buffer(&mut self, bytes: usize) -> Buffer {
         self.bytes.push(bytes.max(1) as u64);
         Buffer(self.bytes.len() - 1)
     }
 
-    /// The call after all others.
-    pub(super) fn call<const N: usize>(&mut self, deed: Deed, pointers: [Pointer; N]) {
+    /// Appends a call.
+    pub(super) fn call<const N: usize>(&mut self, deed: CallOp, pointers: [Pointer; N]) {
         self.calls.push((deed, pointers.to_vec()));
     }
 
-    /// Calls so far.
+    /// Number of calls so far.
     pub(super) fn len(&self) -> usize {
         self.calls.len()
     }
 
-    /// A launch over `threads` threads.
+    /// Appends a launch over `threads` threads.
     pub(super) fn launch<const N: usize>(
         &mut self,
         kernel: Kernel,
         threads: usize,
         pointers: [Pointer; N],
-        numbers: Numbers,
+        numbers: LaunchNumbers,
     ) {
-        let mut arguments = Arguments::default();
+        let mut arguments = KernelArguments::default();
         for (place, &value) in arguments.n.iter_mut().zip(numbers.n) {
-            // Counts were held to 2^31 where the schedule began.
+            // Counts were limited to 2^31 before the schedule was built.
             *place = value as i32;
         }
         arguments.d[..numbers.d.len()].copy_from_slice(numbers.d);
         arguments.f[..numbers.f.len()].copy_from_slice(numbers.f);
-        self.call(Deed::Launch(kernel, threads, Box::new(arguments)), pointers);
+        self.call(CallOp::Launch(kernel, threads, Box::new(arguments)), pointers);
     }
 
-    /// Places in a block, and its bytes.
-    pub(super) fn place(self) -> Placed {
-        let mut lives: Vec<Option<Life>> = vec![None; self.bytes.len()];
+    /// Places the buffers in one block.
+    pub(super) fn place(self) -> PlacedSchedule {
+        let mut lives: Vec<Option<Lifetime>> = vec![None; self.bytes.len()];
         for (call, (_, pointers)) in self.calls.iter().enumerate() {
             for buffer in pointers.iter().filter_map(|pointer| match pointer {
                 Pointer::In(buffer) => Some(buffer.0),
                 _ => None,
             }) {
                 let bytes = self.bytes[buffer];
-                lives[buffer].get_or_insert(Life { bytes, first: call, last: call }).last = call;
+                lives[buffer].get_or_insert(Lifetime { bytes, first: call, last: call }).last = call;
             }
         }
-        let lives: Vec<Life> =
-            lives.into_iter().map(|life| life.unwrap_or(Life { bytes: 0, first: 0, last: 0 })).collect();
+        let lives: Vec<Lifetime> =
+            lives.into_iter().map(|life| life.unwrap_or(Lifetime { bytes: 0, first: 0, last: 0 })).collect();
         let (places, bytes) = arena::place(&lives);
-        Placed { calls: self.calls, places, bytes }
+        PlacedSchedule { calls: self.calls, places, bytes }
     }
 }
 
-/// The numbers of a launch.
+/// Numeric arguments of a launch.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Numbers<'a> {
+pub(super) struct LaunchNumbers<'a> {
     pub(super) n: &'a [usize],
     pub(super) d: &'a [f64],
     pub(super) f: &'a [f32],
 }
 
-/// A schedule whose buffers have places in a block that is not there yet.
+/// Schedule whose buffers are placed in a block that is not allocated yet.
 #[derive(Debug)]
-pub(super) struct Placed {
-    calls: Vec<(Deed, Vec<Pointer>)>,
+pub(super) struct PlacedSchedule {
+    calls: Vec<(CallOp, Vec<Pointer>)>,
     places: Vec<u64>,
-    /// Bytes of the block.
+    /// Size of the block, bytes.
     pub(super) bytes: u64,
 }
 
-impl Placed {
-    /// The calls with addresses, for a block at `base`.
-    pub(super) fn bind(&self, base: u64) -> Vec<Bound> {
+impl PlacedSchedule {
+    /// Calls with addresses, for a block at `base`.
+    pub(super) fn bind(&self, base: u64) -> Vec<BoundCall> {
         let address = |pointer: &Pointer| match pointer {
             Pointer::None => 0,
             Pointer::At(address) => *address,
             Pointer::In(buffer) => base + self.places[buffer.0],
         };
-        let bind = |(deed, pointers): &(Deed, Vec<Pointer>)| {
+        let bind = |(deed, pointers): &(CallOp, Vec<Pointer>)| {
             let mut at = [0; 12];
             at.iter_mut().zip(pointers).for_each(|(at, pointer)| *at = address(pointer));
             let mut deed = deed.clone();
-            if let Deed::Launch(_, _, arguments) = &mut deed {
+            if let CallOp::Launch(_, _, arguments) = &mut deed {
                 arguments.p = at;
             }
-            Bound { deed, at }
+            BoundCall { deed, at }
         };
         self.calls.iter().map(bind).collect()
     }
 }
 
-/// A call with its addresses.
+/// Call with its addresses.
 #[derive(Debug)]
-pub(super) struct Bound {
-    deed: Deed,
+pub(super) struct BoundCall {
+    deed: CallOp,
     at: [u64; 12],
 }
 
-impl Bound {
-    /// Executes it. `host` is given what comes from the host, and fills what goes to it.
+impl BoundCall {
+    /// Executes the call. `host` provides data from the host and receives data for it.
     pub(super) fn execute(&self, gpu: &mut dyn Gpu, host: &mut dyn Host) -> Result<(), StageError> {
         let at = self.at[0];
         match &self.deed {
-            Deed::Launch(kernel, threads, arguments) => gpu.launch(*kernel, *threads, arguments),
-            Deed::Convolve(id, direction, begin) => gpu.convolve(&Convolve {
+            CallOp::Launch(kernel, threads, arguments) => gpu.launch(*kernel, *threads, arguments),
+            CallOp::Convolve(id, direction, begin) => gpu.convolve(&ConvolutionCall {
                 id: *id,
                 direction: *direction,
                 image: self.at[0],
@@ -188,8 +188,8 @@ impl Bound {
                 workspace: self.at[3],
                 begin: *begin,
             }),
-            Deed::Clear(bytes) => gpu.clear(at, *bytes),
-            Deed::Give(passed, length) => {
+            CallOp::Clear(bytes) => gpu.clear(at, *bytes),
+            CallOp::Give(passed, length) => {
                 let given = host.give(*passed, *length);
                 if given.len() != *length {
                     let text = format!("{} bytes for a card that expects {length}: {passed:?}", given.len());
@@ -197,7 +197,7 @@ impl Bound {
                 }
                 gpu.write(at, &given)
             }
-            Deed::Take(passed, count) => {
+            CallOp::Take(passed, count) => {
                 let floats = read(gpu, at, *count)?;
                 host.take(*passed, floats);
                 Ok(())
@@ -206,20 +206,20 @@ impl Bound {
     }
 }
 
-/// What the host has for a pass and gets from it.
+/// Host side of a pass.
 pub(super) trait Host {
-    /// That many bytes.
-    fn give(&mut self, passed: Passed, length: usize) -> std::borrow::Cow<'_, [u8]>;
-    /// The floats that the card gives.
-    fn take(&mut self, passed: Passed, floats: Vec<f32>);
+    /// Provides that many bytes.
+    fn give(&mut self, passed: Transfer, length: usize) -> std::borrow::Cow<'_, [u8]>;
+    /// Receives floats from the GPU.
+    fn take(&mut self, passed: Transfer, floats: Vec<f32>);
 }
 
-/// The bytes of floats; on the machines that a card is in, they are the floats.
+/// Bytes of floats, without a copy on little-endian machines.
 pub(super) fn bytes(floats: &[f32]) -> std::borrow::Cow<'_, [u8]> {
     #[cfg(target_endian = "little")]
     {
         // SAFETY: every byte of a float may be read, and bytes need no alignment.
-        #[expect(unsafe_code, reason = "a batch of pixels is not copied for its type's sake")]
+        #[expect(unsafe_code, reason = "a batch of pixels is not copied only to change its type")]
         let bytes = unsafe { std::slice::from_raw_parts(floats.as_ptr().cast::<u8>(), size_of_val(floats)) };
         bytes.into()
     }
@@ -227,7 +227,7 @@ pub(super) fn bytes(floats: &[f32]) -> std::borrow::Cow<'_, [u8]> {
     floats.iter().flat_map(|float| float.to_le_bytes()).collect::<Vec<u8>>().into()
 }
 
-/// That many floats from the card.
+/// Reads that many floats from the GPU.
 pub(super) fn read(gpu: &mut dyn Gpu, address: u64, count: usize) -> Result<Vec<f32>, StageError> {
     let mut bytes = vec![0; 4 * count];
     gpu.read(address, &mut bytes)?;

@@ -1,12 +1,12 @@
-//! From patches as they are stored to normalised pixels: the first launches of a pass. Executes nothing.
+//! Launches that turn stored patches into normalised pixels, at the start of a pass. Executes nothing.
 
 use super::lower::Lowering;
-use super::schedule::{Deed, Numbers, Passed, Pointer};
+use super::schedule::{CallOp, LaunchNumbers, Pointer, Transfer};
 use crate::learn::gpu::Kernel;
 use crate::learn::views::{FIELDS, Stored};
 
 impl Lowering<'_> {
-    /// Makes the pixels in the buffer of those that are given.
+    /// Adds the launches that write the pixels into the input buffer.
     pub(super) fn views(&mut self, stored: Stored) {
         let Stored { side, size, contrast, reach } = stored;
         let (images, area) = (self.of.images, size * size);
@@ -14,9 +14,9 @@ impl Lowering<'_> {
         let given = Pointer::from(self.given);
         let bytes = images * side * side * 3;
         let arriving = self.schedule.buffer(bytes);
-        self.schedule.call(Deed::Give(Passed::Stored, bytes), [arriving.into()]);
+        self.schedule.call(CallOp::Give(Transfer::Stored, bytes), [arriving.into()]);
         let table = self.schedule.buffer(8 * FIELDS * images);
-        self.schedule.call(Deed::Give(Passed::Changes, 8 * FIELDS * images), [table.into()]);
+        self.schedule.call(CallOp::Give(Transfer::Changes, 8 * FIELDS * images), [table.into()]);
         let table = Pointer::from(table);
         self.launch_views(Kernel::ViewPixels, pixels, [arriving.into(), table, given], &[pixels, side, size]);
         let rests = contrast.then(|| {
@@ -30,7 +30,7 @@ impl Lowering<'_> {
         if reach > 0 {
             let bytes = 4 * images * (reach + 1);
             let (weights, between) = (self.schedule.buffer(bytes), self.schedule.buffer(12 * pixels));
-            self.schedule.call(Deed::Give(Passed::Weights, bytes), [weights.into()]);
+            self.schedule.call(CallOp::Give(Transfer::Weights, bytes), [weights.into()]);
             for (from, to, down) in [(given, between.into(), 0), (between.into(), given, 1)] {
                 let n = [pixels, size, reach + 1, down];
                 self.launch_views(Kernel::ViewBlur, pixels, [from, table, weights.into(), to], &n);
@@ -40,6 +40,6 @@ impl Lowering<'_> {
     }
 
     fn launch_views<const N: usize>(&mut self, kernel: Kernel, threads: usize, pointers: [Pointer; N], n: &[usize]) {
-        self.schedule.launch(kernel, threads, pointers, Numbers { n, ..Numbers::default() });
+        self.schedule.launch(kernel, threads, pointers, LaunchNumbers { n, ..LaunchNumbers::default() });
     }
 }

@@ -1,4 +1,4 @@
-//! Files of weights: safetensors and torch's `.pth`, as named f32 tensors. They know no network.
+//! Weights files: safetensors and torch's `.pth`, read as named f32 tensors. They know no network.
 
 mod archive;
 mod numbers;
@@ -16,60 +16,60 @@ use safetensors::{Dtype, SafeTensors};
 use crate::base::unpanicked;
 use crate::stage::StageError;
 use archive::Archive;
-use numbers::{Number, Order};
+use numbers::{ByteOrder, Number};
 use torch::{Held, Reading};
 
 pub(super) use prefixes::fitting;
 
-/// The tensors of a file, by name.
+/// Tensors of a file, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
-    /// The file's name, for texts.
+    /// Name of the file, for messages.
     pub file: String,
-    /// The keys that lead to the dictionary that was read, joined by `.`; empty where the file is that dictionary.
+    /// Keys that lead to the dictionary that was read, joined by `.`; empty if the file is that dictionary.
     pub reading: String,
-    /// Shape and values (in torch's order) by name. Tensors of whole numbers are left out.
+    /// Shape and values (in torch's order) by name. Integer tensors are left out.
     pub tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
-    /// Tensors that are not read, and what they are.
+    /// Unsupported tensors, and what they are.
     pub refused: BTreeMap<String, String>,
 }
 
-/// What a file holds, without the values.
+/// Header of a weights file: its tensors without values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Header {
+pub struct WeightsHeader {
     /// As [`Weights::reading`].
     pub reading: String,
     /// Shapes by name.
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// As [`Weights::refused`].
     pub refused: BTreeMap<String, String>,
-    /// Whether it is a file of torch's.
+    /// Whether it was written by torch.
     pub torch: bool,
-    /// Whether macula 0.1's first reader would have taken other tensors of it for a network.
+    /// Whether the first reader of macula 0.1 would have loaded different tensors from it.
     pub anew: bool,
 }
 
-type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+type NamedTensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-/// The longest header of a safetensors file, bytes (the crate's own limit).
+/// Longest header of a safetensors file, bytes (the limit of the crate).
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Why a file is not read.
+/// Reason why a file cannot be read.
 #[derive(Debug)]
-struct Refusal {
+struct UnreadableFile {
     code: &'static str,
     why: String,
-    /// What to do about it, where that is not the usual thing.
+    /// Hint, if it is not the usual one.
     hint: Option<&'static str>,
 }
 
-impl Refusal {
-    /// It is something else than is read.
+impl UnreadableFile {
+    /// Unsupported format.
     fn foreign(why: &str) -> Self {
         Self { code: "weights-format", why: why.to_owned(), hint: None }
     }
 
-    /// It ends early, or contradicts itself.
+    /// Truncated or inconsistent file.
     fn damaged(why: &dyn Display) -> Self {
         Self { code: "damaged-weights", why: why.to_string(), hint: Some("copy or download the file again") }
     }
@@ -80,20 +80,20 @@ impl Refusal {
 }
 
 impl Weights {
-    /// Reads a file's bytes: a zip is torch's `.pth` (1.6 or newer), anything else safetensors. `file` is its name, for texts.
+    /// Parses a file: a zip is a `.pth` of torch (1.6 or newer), anything else safetensors. `file` is its name, for messages.
     ///
     /// # Errors
-    /// [`StageError::Input`] where it is neither, or a tensor holds a value that is not finite.
+    /// [`StageError::Input`] if it is neither, or a tensor contains a value that is not finite.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, StageError> {
         let read = || if is_zip(bytes) { of_torch(bytes) } else { of_safetensors(bytes) };
-        // Crates that read other people's files have been wrong before.
-        let read = unpanicked(read).unwrap_or_else(|| Err(Refusal::damaged(&"it is damaged")));
+        // Third-party readers may panic on malformed files.
+        let read = unpanicked(read).unwrap_or_else(|| Err(UnreadableFile::damaged(&"it is damaged")));
         let weights = read.map_err(|refusal| unreadable(file, refusal))?;
         for (name, (_, values)) in &weights.tensors {
             if let Some(value) = values.iter().find(|value| !value.is_finite()) {
                 return Err(StageError::input(
                     "weights-not-finite",
-                    format!("tensor `{name}` in `{file}` holds {value}"),
+                    format!("tensor `{name}` in `{file}` contains {value}"),
                 )
                 .hint("use weights from before the training diverged"));
             }
@@ -101,7 +101,7 @@ impl Weights {
         Ok(Self { file: file.to_owned(), ..weights })
     }
 
-    /// How texts name it: the file, and the key within it.
+    /// Name in messages: the file, and the key within it.
     #[must_use]
     pub fn name(&self) -> String {
         named(&self.file, &self.reading)
@@ -112,22 +112,25 @@ fn named(file: &str, reading: &str) -> String {
     if reading.is_empty() { format!("`{file}`") } else { format!("`{reading}` of `{file}`") }
 }
 
-impl Header {
-    /// Reads what a file holds, without reading its values.
+impl WeightsHeader {
+    /// Reads the header of a file, without its values.
     ///
     /// # Errors
-    /// [`StageError::Input`] where it is not a file of weights.
+    /// [`StageError::Input`] if it is not a weights file.
     pub fn read(file: &str, mut from: impl Read + Seek) -> Result<Self, StageError> {
         let read = || {
             let mut head = Vec::new();
-            Read::by_ref(&mut from).take(HEAD).read_to_end(&mut head).map_err(|error| Refusal::damaged(&error))?;
+            Read::by_ref(&mut from)
+                .take(HEAD)
+                .read_to_end(&mut head)
+                .map_err(|error| UnreadableFile::damaged(&error))?;
             if is_zip(&head) { Self::of_torch(from) } else { Self::of_safetensors(&head, from) }
         };
-        let read = unpanicked(read).unwrap_or_else(|| Err(Refusal::damaged(&"it is damaged")));
+        let read = unpanicked(read).unwrap_or_else(|| Err(UnreadableFile::damaged(&"it is damaged")));
         read.map_err(|refusal| unreadable(file, refusal))
     }
 
-    fn of_torch(from: impl Read + Seek) -> Result<Self, Refusal> {
+    fn of_torch(from: impl Read + Seek) -> Result<Self, UnreadableFile> {
         let mut archive = Archive::open(from)?;
         let Reading { path, tensors, anew } = torch::reading(&mut archive)?;
         let mut header = Self { reading: path, torch: true, ..Self::default() };
@@ -138,14 +141,14 @@ impl Header {
                 Held::Whole => {}
             }
         }
-        // The first reader took `module.` off by itself.
+        // The first reader always removed `module.`.
         let first: Vec<&str> = header.shapes.keys().map(|name| name.strip_prefix("module.").unwrap_or(name)).collect();
         header.anew = anew || prefixes::are_mixed(&first);
         header.nothing_but_refused()
     }
 
-    fn of_safetensors(head: &[u8], mut from: impl Read + Seek) -> Result<Self, Refusal> {
-        let plain = |error: std::io::Error| Refusal::damaged(&error);
+    fn of_safetensors(head: &[u8], mut from: impl Read + Seek) -> Result<Self, UnreadableFile> {
+        let plain = |error: std::io::Error| UnreadableFile::damaged(&error);
         let Some(length) = header_length(head) else { return Err(foreign(head)) };
         let size = from.seek(SeekFrom::End(0)).map_err(plain)?;
         from.seek(SeekFrom::Start(8)).map_err(plain)?;
@@ -155,7 +158,7 @@ impl Header {
             return Err(truncated());
         }
         let metadata = serde_json::from_slice::<Metadata>(&text);
-        let metadata = metadata.map_err(|error| Refusal::damaged(&format!("its header is damaged: {error}")))?;
+        let metadata = metadata.map_err(|error| UnreadableFile::damaged(&format!("its header is damaged: {error}")))?;
         if size < 8 + length + metadata.data_len() as u64 {
             return Err(truncated());
         }
@@ -172,37 +175,37 @@ impl Header {
         header.nothing_but_refused()
     }
 
-    fn nothing_but_refused(self) -> Result<Self, Refusal> {
+    fn nothing_but_refused(self) -> Result<Self, UnreadableFile> {
         refuse_all(self.shapes.is_empty(), &self.refused)?;
         Ok(self)
     }
 
-    /// How texts name the file: with the key within it.
+    /// Name of the file in messages, with the key within it.
     #[must_use]
     pub fn name(&self, file: &str) -> String {
         named(file, &self.reading)
     }
 }
 
-/// Bytes from which a file's kind is told.
+/// Number of bytes from which the format of a file is recognised.
 const HEAD: u64 = 512;
 
 fn is_zip(head: &[u8]) -> bool {
     head.starts_with(b"PK\x03\x04")
 }
 
-/// How long a safetensors file's header is; none where it is not such a file.
+/// Length of the header of a safetensors file; [`None`] if it is not such a file.
 fn header_length(head: &[u8]) -> Option<u64> {
     let length = u64::from_le_bytes(*head.first_chunk()?);
     (length <= LONGEST_HEADER && head.get(8) == Some(&b'{')).then_some(length)
 }
 
-fn truncated() -> Refusal {
-    Refusal::damaged(&"it is truncated: its tensors end too early")
+fn truncated() -> UnreadableFile {
+    UnreadableFile::damaged(&"it is truncated: its tensors end too early")
 }
 
-/// What a file is that is none of weights, from its first bytes.
-fn foreign(head: &[u8]) -> Refusal {
+/// Error for a file that is not a weights file, recognised by its first bytes.
+fn foreign(head: &[u8]) -> UnreadableFile {
     let again = "load it with a recent torch and save it again: `torch.save(torch.load(\"FILE\"), \"weights.pth\")`";
     let download = "download the file again";
     let text = head.trim_ascii_start();
@@ -231,27 +234,28 @@ fn foreign(head: &[u8]) -> Refusal {
     } else {
         ("it is neither a safetensors file nor one of `torch.save`", None)
     };
-    Refusal { hint, ..Refusal::foreign(why) }
+    UnreadableFile { hint, ..UnreadableFile::foreign(why) }
 }
 
-fn unreadable(file: &str, Refusal { code, why, hint }: Refusal) -> StageError {
+fn unreadable(file: &str, UnreadableFile { code, why, hint }: UnreadableFile) -> StageError {
     const USUAL: &str =
         "give a safetensors file, or a `.pth` that torch 1.6 or newer saved with `torch.save(model.state_dict(), …)`";
     StageError::input(code, format!("cannot read weights from `{file}`: {why}")).hint(hint.unwrap_or(USUAL))
 }
 
-/// Where no tensor can be read, that is the reason.
-fn refuse_all(empty: bool, refused: &BTreeMap<String, String>) -> Result<(), Refusal> {
+/// Fails if no tensor can be read, with the reason for the first one.
+fn refuse_all(empty: bool, refused: &BTreeMap<String, String>) -> Result<(), UnreadableFile> {
     match refused.iter().next() {
         Some((name, what)) if empty => {
-            let why = format!("its tensor `{name}` is {what}, which is not read");
-            Err(Refusal::foreign(&why).hint("convert the tensors with `.float()` or `.to_dense()` before saving them"))
+            let why = format!("its tensor `{name}` is {what}, which is not supported");
+            Err(UnreadableFile::foreign(&why)
+                .hint("convert the tensors with `.float()` or `.to_dense()` before saving them"))
         }
         _ => Ok(()),
     }
 }
 
-/// The format of a safetensors type: none for whole numbers.
+/// Number format of a safetensors type; [`None`] for integers.
 fn number(of: Dtype) -> Result<Option<Number>, String> {
     Ok(Some(match of {
         Dtype::F32 => Number::F32,
@@ -272,17 +276,17 @@ fn number(of: Dtype) -> Result<Option<Number>, String> {
     }))
 }
 
-fn of_safetensors(bytes: &[u8]) -> Result<Weights, Refusal> {
+fn of_safetensors(bytes: &[u8]) -> Result<Weights, UnreadableFile> {
     let Some(length) = header_length(bytes) else { return Err(foreign(&bytes[..bytes.len().min(HEAD as usize)])) };
     if (bytes.len() as u64) < 8 + length {
         return Err(truncated());
     }
-    let views = SafeTensors::deserialize(bytes).map_err(|error| Refusal::damaged(&error))?;
+    let views = SafeTensors::deserialize(bytes).map_err(|error| UnreadableFile::damaged(&error))?;
     let mut weights = Weights::default();
     for (name, view) in views.tensors() {
         match number(view.dtype()) {
             Ok(Some(number)) => {
-                let values = numbers::floats(number, view.data(), Order::Little);
+                let values = numbers::floats(number, view.data(), ByteOrder::Little);
                 weights.tensors.insert(name, (view.shape().to_vec(), values));
             }
             Ok(None) => {}
@@ -293,17 +297,17 @@ fn of_safetensors(bytes: &[u8]) -> Result<Weights, Refusal> {
     Ok(weights)
 }
 
-/// torch's zip of a pickle and storages.
-fn of_torch(bytes: &[u8]) -> Result<Weights, Refusal> {
+/// Reads torch's zip of a pickle and storages.
+fn of_torch(bytes: &[u8]) -> Result<Weights, UnreadableFile> {
     let mut archive = Archive::open(Cursor::new(bytes))?;
     let Reading { path, tensors, .. } = torch::reading(&mut archive)?;
     let order = match archive.entry("byteorder", 64)?.as_deref() {
-        Some(b"big") => Order::Big,
-        _ => Order::Little,
+        Some(b"big") => ByteOrder::Big,
+        _ => ByteOrder::Little,
     };
     let mut weights = Weights { reading: path, ..Weights::default() };
-    // Tensors of one storage together, so that each is unpacked once and held alone.
-    let mut storages: BTreeMap<String, Vec<(String, numbers::View)>> = BTreeMap::new();
+    // Tensors are grouped by storage, so that each storage is unpacked once and only one is held at a time.
+    let mut storages: BTreeMap<String, Vec<(String, numbers::StridedView)>> = BTreeMap::new();
     for (name, held) in tensors {
         match held {
             Held::Floats { view, storage } => storages.entry(storage).or_default().push((name, view)),
@@ -314,7 +318,7 @@ fn of_torch(bytes: &[u8]) -> Result<Weights, Refusal> {
     for (storage, views) in storages {
         let bytes = archive.entry(&format!("data/{storage}"), u64::MAX)?;
         for (name, view) in views {
-            let of = |why: &str| Refusal::damaged(&format!("its tensor `{name}` {why}"));
+            let of = |why: &str| UnreadableFile::damaged(&format!("its tensor `{name}` {why}"));
             let bytes = bytes.as_ref().ok_or_else(|| of("has no values in the file"))?;
             let count = view.count().ok_or_else(|| of("is larger than the file"))?;
             archive.spend((count as u64).saturating_mul(4)).map_err(|_| of("is far larger than the file"))?;
@@ -326,8 +330,8 @@ fn of_torch(bytes: &[u8]) -> Result<Weights, Refusal> {
     Ok(weights)
 }
 
-/// The bytes of a safetensors file of `tensors`, in their order and without metadata, so that equal tensors give equal bytes.
-pub(super) fn write(tensors: &Tensors) -> Result<Vec<u8>, StageError> {
+/// Bytes of a safetensors file of `tensors`, in their order and without metadata, so that equal tensors give equal bytes.
+pub(super) fn write(tensors: &NamedTensors) -> Result<Vec<u8>, StageError> {
     let bytes: Vec<Vec<u8>> =
         tensors.values().map(|(_, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
     let defect = |error: safetensors::SafeTensorError| StageError::Bug(format!("safetensors: {error}"));

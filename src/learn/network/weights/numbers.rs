@@ -1,6 +1,6 @@
-//! Bytes of a file as f32: number formats, and views by shape, stride and offset. They know no file format.
+//! Conversion of bytes to f32: number formats, and strided views. They know no file format.
 
-/// A format of floating-point numbers.
+/// Floating-point format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Number {
     F32,
@@ -19,15 +19,15 @@ impl Number {
     }
 }
 
-/// The order of a number's bytes.
+/// Byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum ByteOrder {
     Little,
     Big,
 }
 
-impl Order {
-    /// A number's bytes, the lowest first.
+impl ByteOrder {
+    /// Bytes of a number in little-endian order.
     fn little<const N: usize>(self, mut bytes: [u8; N]) -> [u8; N] {
         if self == Self::Big {
             bytes.reverse();
@@ -36,25 +36,25 @@ impl Order {
     }
 }
 
-/// Some numbers of a storage, in an order of their own: as torch has tensors.
+/// Strided view of a storage, like a torch tensor.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct View {
+pub(super) struct StridedView {
     pub(super) number: Number,
     pub(super) shape: Vec<usize>,
-    /// How far apart neighbours of each axis lie, numbers.
+    /// Stride of each axis, in numbers.
     pub(super) strides: Vec<usize>,
-    /// Where the first lies, numbers.
+    /// Offset of the first value, in numbers.
     pub(super) offset: usize,
 }
 
-impl View {
-    /// How many values it has; none where that is past all numbers.
+impl StridedView {
+    /// Number of values; [`None`] on overflow.
     pub(super) fn count(&self) -> Option<usize> {
         product(&self.shape)
     }
 
-    /// Its values in the order of its shape, the last axis fastest. None where one lies outside `bytes`.
-    pub(super) fn values(&self, bytes: &[u8], order: Order) -> Option<Vec<f32>> {
+    /// Values in row-major order. [`None`] if one lies outside `bytes`.
+    pub(super) fn values(&self, bytes: &[u8], order: ByteOrder) -> Option<Vec<f32>> {
         let count = self.count()?;
         if count == 0 {
             return Some(Vec::new());
@@ -68,7 +68,7 @@ impl View {
         if needed > bytes.len() {
             return None;
         }
-        let places = Places { view: self, index: vec![0; self.shape.len()], at: self.offset, left: count };
+        let places = ViewOffsets { view: self, index: vec![0; self.shape.len()], at: self.offset, left: count };
         Some(if self.is_plain() {
             let (from, width) = (self.offset * self.number.bytes(), self.number.bytes());
             floats(self.number, &bytes[from..from + count * width], order)
@@ -82,7 +82,7 @@ impl View {
         })
     }
 
-    /// Whether its values lie one behind the other. Axes of one value have a stride that says nothing.
+    /// Whether the view is contiguous. The stride of an axis of length 1 does not matter.
     fn is_plain(&self) -> bool {
         let mut wanted = 1;
         self.shape.iter().zip(&self.strides).rev().all(|(&side, &stride)| {
@@ -93,28 +93,28 @@ impl View {
     }
 }
 
-/// The product of a shape; none where it is past all numbers.
+/// Product of a shape; [`None`] on overflow.
 pub(super) fn product(shape: &[usize]) -> Option<usize> {
     if shape.contains(&0) { Some(0) } else { shape.iter().try_fold(1_usize, |all, side| all.checked_mul(*side)) }
 }
 
-/// Where the values of a view lie, in the order of its shape.
-struct Places<'a> {
-    view: &'a View,
+/// Offsets of the values of a view, in row-major order.
+struct ViewOffsets<'a> {
+    view: &'a StridedView,
     index: Vec<usize>,
     at: usize,
     left: usize,
 }
 
-impl Iterator for Places<'_> {
+impl Iterator for ViewOffsets<'_> {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
         self.left = self.left.checked_sub(1)?;
-        let (here, View { shape, strides, .. }) = (self.at, self.view);
+        let (here, StridedView { shape, strides, .. }) = (self.at, self.view);
         for axis in (0..shape.len()).rev() {
             self.index[axis] += 1;
-            // The stride of an axis of one value may be any number.
+            // The stride of an axis of length 1 may be any number.
             self.at = self.at.wrapping_add(strides[axis]);
             if self.index[axis] < shape[axis] {
                 break;
@@ -126,15 +126,20 @@ impl Iterator for Places<'_> {
     }
 }
 
-/// The numbers at `places`, all of which lie within `bytes`.
-fn gather<const N: usize>(bytes: &[u8], order: Order, places: Places, read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+/// Numbers at `places`, all of which lie within `bytes`.
+fn gather<const N: usize>(
+    bytes: &[u8],
+    order: ByteOrder,
+    places: ViewOffsets,
+    read: impl Fn([u8; N]) -> f32,
+) -> Vec<f32> {
     let numbers = bytes.as_chunks().0;
     places.map(|place| read(order.little(numbers[place]))).collect()
 }
 
-/// All numbers of `bytes`.
-pub(super) fn floats(number: Number, bytes: &[u8], order: Order) -> Vec<f32> {
-    fn each<const N: usize>(bytes: &[u8], order: Order, read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+/// Converts all numbers of `bytes`.
+pub(super) fn floats(number: Number, bytes: &[u8], order: ByteOrder) -> Vec<f32> {
+    fn each<const N: usize>(bytes: &[u8], order: ByteOrder, read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
         bytes.as_chunks().0.iter().map(|bytes| read(order.little(*bytes))).collect()
     }
     match number {
@@ -149,8 +154,8 @@ pub(super) fn floats(number: Number, bytes: &[u8], order: Order) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    fn view(shape: &[usize], strides: &[usize], offset: usize) -> View {
-        View { number: Number::F32, shape: shape.to_vec(), strides: strides.to_vec(), offset }
+    fn view(shape: &[usize], strides: &[usize], offset: usize) -> StridedView {
+        StridedView { number: Number::F32, shape: shape.to_vec(), strides: strides.to_vec(), offset }
     }
 
     fn storage(count: u8) -> Vec<u8> {
@@ -160,7 +165,7 @@ mod tests {
     #[test]
     fn views_are_read_by_shape_stride_and_offset() {
         let bytes = storage(12);
-        let read = |view: View| view.values(&bytes, Order::Little);
+        let read = |view: StridedView| view.values(&bytes, ByteOrder::Little);
         assert_eq!(read(view(&[2, 3], &[3, 1], 1)), Some(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
         assert_eq!(read(view(&[3, 2], &[1, 3], 0)), Some(vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0]));
         assert_eq!(read(view(&[2, 2], &[6, 2], 1)), Some(vec![1.0, 3.0, 7.0, 9.0]));
@@ -181,15 +186,15 @@ mod tests {
             view(&[usize::MAX, 2], &[1, 1], 0),
             view(&[1], &[1], usize::MAX),
         ] {
-            assert_eq!(lie.values(&bytes, Order::Little), None, "{lie:?}");
+            assert_eq!(lie.values(&bytes, ByteOrder::Little), None, "{lie:?}");
         }
     }
 
     #[test]
     fn numbers_of_all_formats_and_orders_are_read() {
-        assert_eq!(floats(Number::F64, &(-1.5_f64).to_le_bytes(), Order::Little), [-1.5]);
-        assert_eq!(floats(Number::F16, &[0x00, 0xc0], Order::Little), [-2.0]);
-        assert_eq!(floats(Number::Bf16, &[0x80, 0x3f], Order::Little), [1.0]);
-        assert_eq!(floats(Number::F32, &1.25_f32.to_be_bytes(), Order::Big), [1.25]);
+        assert_eq!(floats(Number::F64, &(-1.5_f64).to_le_bytes(), ByteOrder::Little), [-1.5]);
+        assert_eq!(floats(Number::F16, &[0x00, 0xc0], ByteOrder::Little), [-2.0]);
+        assert_eq!(floats(Number::Bf16, &[0x80, 0x3f], ByteOrder::Little), [1.0]);
+        assert_eq!(floats(Number::F32, &1.25_f32.to_be_bytes(), ByteOrder::Big), [1.25]);
     }
 }

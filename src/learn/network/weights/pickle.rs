@@ -1,59 +1,59 @@
-//! Python's pickles, read as a graph of values. Nothing is imported or called: a class or a function is its name, and a call is
-//! that name with its arguments. It knows no tensors.
+//! Python pickles, read as a graph of values. Nothing is imported or called: a class or a function is represented by its name, and a call
+//! by that name with its arguments. It knows no tensors.
 //!
-//! All values lie in one list and name each other by their place in it, so that neither nesting nor sharing costs a stack or
-//! a copy, and reading takes time linear in the bytes.
+//! All values are stored in one list and refer to each other by index, so that nesting costs no stack, sharing no copies, and reading
+//! takes linear time.
 
 use std::collections::HashMap;
 
-/// The place of a value in [`Pickle`].
+/// Index of a value in [`Pickle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Id(u32);
 
-/// Values and members of collections in one pickle at most. A state dictionary takes some 20 for each tensor.
+/// Maximum number of values and of collection members in a pickle. A state dictionary takes about 20 per tensor.
 pub(super) const MOST: usize = 4_000_000;
 
-/// A value.
+/// Value of a pickle.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value<'a> {
-    /// `None`, a float, bytes, and whatever else a tensor's description does not need.
+pub(super) enum PickleValue<'a> {
+    /// `None`, a float, bytes, and anything else that describing a tensor does not need.
     Other,
     Bool(bool),
     Int(i64),
     Text(&'a str),
-    /// A class or a function: module and name.
+    /// Class or function: module and name.
     Global(&'a str, &'a str),
     Tuple(Vec<Id>),
-    /// A list or a set.
+    /// List or set.
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
-    /// What a class or function would give for arguments.
-    Made(Box<Made>),
-    /// What lies outside the pickle, by its description.
+    /// Call of a class or function.
+    Call(Box<PickledCall>),
+    /// Reference to an object outside the pickle, by its description.
     Persistent(Id),
 }
 
-/// What a class or function would give.
+/// Call of a class or function, not executed.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Made {
+pub(super) struct PickledCall {
     pub(super) by: Id,
     pub(super) arguments: Id,
-    /// Where it is a kind of dictionary.
+    /// Items, if the result is a dictionary.
     pub(super) items: Vec<(Id, Id)>,
     pub(super) state: Option<Id>,
 }
 
-/// A pickle that was read.
+/// Parsed pickle.
 pub(super) struct Pickle<'a> {
-    values: Vec<Value<'a>>,
+    values: Vec<PickleValue<'a>>,
     pub(super) root: Id,
 }
 
 impl<'a> Pickle<'a> {
-    /// Reads a pickle of any protocol.
+    /// Parses a pickle of any protocol.
     ///
     /// # Errors
-    /// In words, where it is damaged, or larger than [`MOST`].
+    /// A message if it is damaged or larger than [`MOST`].
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
         let mut machine = Machine {
             rest: bytes,
@@ -68,55 +68,55 @@ impl<'a> Pickle<'a> {
         Ok(Self { values: machine.values, root })
     }
 
-    pub(super) fn get(&self, id: Id) -> &Value<'a> {
+    pub(super) fn get(&self, id: Id) -> &PickleValue<'a> {
         &self.values[id.0 as usize]
     }
 
     pub(super) fn text(&self, id: Id) -> Option<&'a str> {
-        if let Value::Text(text) = self.get(id) { Some(text) } else { None }
+        if let PickleValue::Text(text) = self.get(id) { Some(text) } else { None }
     }
 
     pub(super) fn int(&self, id: Id) -> Option<i64> {
-        if let Value::Int(int) = self.get(id) { Some(*int) } else { None }
+        if let PickleValue::Int(int) = self.get(id) { Some(*int) } else { None }
     }
 
     pub(super) fn global(&self, id: Id) -> Option<(&'a str, &'a str)> {
-        if let Value::Global(module, name) = self.get(id) { Some((module, name)) } else { None }
+        if let PickleValue::Global(module, name) = self.get(id) { Some((module, name)) } else { None }
     }
 
-    pub(super) fn made(&self, id: Id) -> Option<&Made> {
-        if let Value::Made(made) = self.get(id) { Some(made) } else { None }
+    pub(super) fn made(&self, id: Id) -> Option<&PickledCall> {
+        if let PickleValue::Call(made) = self.get(id) { Some(made) } else { None }
     }
 
-    /// The members of a tuple or list.
+    /// Members of a tuple or list.
     pub(super) fn sequence(&self, id: Id) -> Option<&[Id]> {
-        if let Value::Tuple(all) | Value::List(all) = self.get(id) { Some(all) } else { None }
+        if let PickleValue::Tuple(all) | PickleValue::List(all) = self.get(id) { Some(all) } else { None }
     }
 
-    /// Keys and values of a dictionary, of whatever class.
+    /// Keys and values of a dictionary of any class.
     pub(super) fn items(&self, id: Id) -> Option<&[(Id, Id)]> {
         match self.get(id) {
-            Value::Dict(items) => Some(items),
-            Value::Made(made) if !made.items.is_empty() => Some(&made.items),
+            PickleValue::Dict(items) => Some(items),
+            PickleValue::Call(made) if !made.items.is_empty() => Some(&made.items),
             _ => None,
         }
     }
 }
 
-/// The machine that a pickle is a program of.
+/// Stack machine that executes a pickle.
 struct Machine<'a> {
     rest: &'a [u8],
-    values: Vec<Value<'a>>,
-    /// Members of collections so far.
+    values: Vec<PickleValue<'a>>,
+    /// Collection members so far.
     members: usize,
     stack: Vec<Id>,
-    /// How high the stack was at each mark that is open.
+    /// Height of the stack at each open mark.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
 }
 
 impl<'a> Machine<'a> {
-    /// One instruction; false after the last.
+    /// Executes one instruction; false after the last.
     fn step(&mut self) -> Result<bool, String> {
         let op = self.byte()?;
         match op {
@@ -125,50 +125,50 @@ impl<'a> Machine<'a> {
             0x80 => _ = self.take(1)?,
             0x95 => _ = self.take(8)?,
             // Constants.
-            b'N' => self.push(Value::Other)?,
-            0x88 => self.push(Value::Bool(true))?,
-            0x89 => self.push(Value::Bool(false))?,
+            b'N' => self.push(PickleValue::Other)?,
+            0x88 => self.push(PickleValue::Bool(true))?,
+            0x89 => self.push(PickleValue::Bool(false))?,
             b'J' => {
                 let int = i32::from_le_bytes(self.array()?);
-                self.push(Value::Int(int.into()))?;
+                self.push(PickleValue::Int(int.into()))?;
             }
             b'K' => {
                 let int = self.byte()?;
-                self.push(Value::Int(int.into()))?;
+                self.push(PickleValue::Int(int.into()))?;
             }
             b'M' => {
                 let int = u16::from_le_bytes(self.array()?);
-                self.push(Value::Int(int.into()))?;
+                self.push(PickleValue::Int(int.into()))?;
             }
             0x8a | 0x8b => {
                 let count = if op == 0x8a { u64::from(self.byte()?) } else { self.length4()? };
                 let bytes = self.take(count)?;
-                self.push(long(bytes).map_or(Value::Other, Value::Int))?;
+                self.push(long(bytes).map_or(PickleValue::Other, PickleValue::Int))?;
             }
             b'G' => {
                 self.take(8)?;
-                self.push(Value::Other)?;
+                self.push(PickleValue::Other)?;
             }
             b'I' | b'L' => {
                 let line = self.line()?.trim_end_matches('L');
                 self.push(match (op, line) {
-                    (b'I', "00") => Value::Bool(false),
-                    (b'I', "01") => Value::Bool(true),
-                    _ => line.parse().map_or(Value::Other, Value::Int),
+                    (b'I', "00") => PickleValue::Bool(false),
+                    (b'I', "01") => PickleValue::Bool(true),
+                    _ => line.parse().map_or(PickleValue::Other, PickleValue::Int),
                 })?;
             }
             b'F' => {
                 self.line()?;
-                self.push(Value::Other)?;
+                self.push(PickleValue::Other)?;
             }
             // Texts: UNICODE, BINUNICODE, SHORT_BINUNICODE, BINUNICODE8, and those of Python 2.
             b'V' => {
                 let line = self.line()?;
-                self.push(Value::Text(line))?;
+                self.push(PickleValue::Text(line))?;
             }
             b'S' => {
                 let line = self.line()?;
-                self.push(Value::Text(line.trim_matches(['"', '\''])))?;
+                self.push(PickleValue::Text(line.trim_matches(['"', '\''])))?;
             }
             b'X' | 0x8c | 0x8d | b'T' | b'U' => {
                 let count = match op {
@@ -177,7 +177,7 @@ impl<'a> Machine<'a> {
                     _ => self.length4()?,
                 };
                 let text = str::from_utf8(self.take(count)?);
-                self.push(text.map_or(Value::Other, Value::Text))?;
+                self.push(text.map_or(PickleValue::Other, PickleValue::Text))?;
             }
             // Bytes.
             b'B' | b'C' | 0x8e | 0x96 => {
@@ -187,27 +187,27 @@ impl<'a> Machine<'a> {
                     _ => u64::from_le_bytes(self.array()?),
                 };
                 self.take(count)?;
-                self.push(Value::Other)?;
+                self.push(PickleValue::Other)?;
             }
             // Tuples.
-            b')' => self.push(Value::Tuple(Vec::new()))?,
+            b')' => self.push(PickleValue::Tuple(Vec::new()))?,
             0x85..=0x87 => {
                 let mut all = Vec::new();
                 for _ in 0..op - 0x84 {
                     all.push(self.pop()?);
                 }
                 all.reverse();
-                self.collect(Value::Tuple(all))?;
+                self.collect(PickleValue::Tuple(all))?;
             }
             b't' | 0x91 => {
                 let all = self.since_mark()?;
-                self.collect(Value::Tuple(all))?;
+                self.collect(PickleValue::Tuple(all))?;
             }
             // Lists and sets.
-            b']' | 0x8f => self.push(Value::List(Vec::new()))?,
+            b']' | 0x8f => self.push(PickleValue::List(Vec::new()))?,
             b'l' => {
                 let all = self.since_mark()?;
-                self.collect(Value::List(all))?;
+                self.collect(PickleValue::List(all))?;
             }
             b'a' => {
                 let one = self.pop()?;
@@ -218,10 +218,10 @@ impl<'a> Machine<'a> {
                 self.extend(&all)?;
             }
             // Dictionaries.
-            b'}' => self.push(Value::Dict(Vec::new()))?,
+            b'}' => self.push(PickleValue::Dict(Vec::new()))?,
             b'd' => {
                 let all = self.since_mark()?;
-                self.collect(Value::Dict(pairs(&all)?))?;
+                self.collect(PickleValue::Dict(pairs(&all)?))?;
             }
             b's' => {
                 let value = self.pop()?;
@@ -235,14 +235,14 @@ impl<'a> Machine<'a> {
             // Classes and what they make.
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push(Value::Global(module, name))?;
+                self.push(PickleValue::Global(module, name))?;
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let (Value::Text(module), Value::Text(name)) = (self.at(module), self.at(name)) else {
-                    return Err("its pickle names a class by no text".to_owned());
+                let (PickleValue::Text(module), PickleValue::Text(name)) = (self.at(module), self.at(name)) else {
+                    return Err("its pickle has a class whose name is not text".to_owned());
                 };
-                let global = Value::Global(module, name);
+                let global = PickleValue::Global(module, name);
                 self.push(global)?;
             }
             b'R' | 0x81 => {
@@ -260,34 +260,34 @@ impl<'a> Machine<'a> {
                 let mut all = self.since_mark()?;
                 let by = if op == b'i' {
                     let (module, name) = (self.line()?, self.line()?);
-                    self.push(Value::Global(module, name))?;
+                    self.push(PickleValue::Global(module, name))?;
                     self.pop()?
                 } else if all.is_empty() {
                     return Err(EMPTY.to_owned());
                 } else {
                     all.remove(0)
                 };
-                self.collect(Value::Tuple(all))?;
+                self.collect(PickleValue::Tuple(all))?;
                 let arguments = self.pop()?;
                 self.make(by, arguments)?;
             }
             b'b' => {
                 let state = self.pop()?;
                 let target = self.top()?;
-                // What a plain dictionary or list is given beside its members is no member.
-                if let Value::Made(made) = &mut self.values[target.0 as usize] {
+                // The state of a plain dictionary or list is not one of its members.
+                if let PickleValue::Call(made) = &mut self.values[target.0 as usize] {
                     made.state = Some(state);
                 }
             }
             b'Q' => {
                 let described = self.pop()?;
-                self.push(Value::Persistent(described))?;
+                self.push(PickleValue::Persistent(described))?;
             }
             b'P' => {
                 let line = self.line()?;
-                self.push(Value::Text(line))?;
+                self.push(PickleValue::Text(line))?;
                 let described = self.pop()?;
-                self.push(Value::Persistent(described))?;
+                self.push(PickleValue::Persistent(described))?;
             }
             // The stack.
             b'(' => self.marks.push(self.stack.len()),
@@ -301,7 +301,7 @@ impl<'a> Machine<'a> {
                 let top = self.top()?;
                 self.stack.push(top);
             }
-            // What is remembered: PUT, BINPUT, LONG_BINPUT, MEMOIZE and the ways back.
+            // The memo: PUT, BINPUT, LONG_BINPUT, MEMOIZE and the corresponding GETs.
             b'p' | b'q' | b'r' | 0x94 => {
                 let place = match op {
                     b'p' => self.place()?,
@@ -321,7 +321,7 @@ impl<'a> Machine<'a> {
                 let id = self.memo.get(&place).ok_or("its pickle refers to a value that it does not hold")?;
                 self.stack.push(*id);
             }
-            other => return Err(format!("its pickle has the instruction 0x{other:02x}, which is not read")),
+            other => return Err(format!("its pickle has the instruction 0x{other:02x}, which is not supported")),
         }
         if self.stack.len() > MOST || self.marks.len() > MOST {
             return Err(too_large());
@@ -329,11 +329,11 @@ impl<'a> Machine<'a> {
         Ok(true)
     }
 
-    fn at(&self, id: Id) -> &Value<'a> {
+    fn at(&self, id: Id) -> &PickleValue<'a> {
         &self.values[id.0 as usize]
     }
 
-    fn push(&mut self, value: Value<'a>) -> Result<(), String> {
+    fn push(&mut self, value: PickleValue<'a>) -> Result<(), String> {
         if self.values.len() >= MOST {
             return Err(too_large());
         }
@@ -342,16 +342,16 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Counts members before they are kept.
+    /// Counts members before they are stored.
     fn count(&mut self, members: usize) -> Result<(), String> {
         self.members += members;
         if self.members > MOST { Err(too_large()) } else { Ok(()) }
     }
 
-    fn collect(&mut self, value: Value<'a>) -> Result<(), String> {
+    fn collect(&mut self, value: PickleValue<'a>) -> Result<(), String> {
         self.count(match &value {
-            Value::Tuple(all) | Value::List(all) => all.len(),
-            Value::Dict(items) => items.len(),
+            PickleValue::Tuple(all) | PickleValue::List(all) => all.len(),
+            PickleValue::Dict(items) => items.len(),
             _ => 0,
         })?;
         self.push(value)
@@ -376,8 +376,8 @@ impl<'a> Machine<'a> {
         self.count(new.len())?;
         let target = self.top()?;
         match &mut self.values[target.0 as usize] {
-            Value::List(all) => all.extend(new),
-            Value::Made(_) => {}
+            PickleValue::List(all) => all.extend(new),
+            PickleValue::Call(_) => {}
             _ => return Err("its pickle appends to what is not a list".to_owned()),
         }
         Ok(())
@@ -387,38 +387,43 @@ impl<'a> Machine<'a> {
         self.count(new.len())?;
         let target = self.top()?;
         match &mut self.values[target.0 as usize] {
-            Value::Dict(items) => items.extend(new),
-            Value::Made(made) => made.items.extend(new),
+            PickleValue::Dict(items) => items.extend(new),
+            PickleValue::Call(made) => made.items.extend(new),
             _ => return Err("its pickle sets an item of what is not a dictionary".to_owned()),
         }
         Ok(())
     }
 
-    /// Python's own dictionaries are read as such.
+    /// Pushes a call; calls of Python's dictionary classes become dictionaries.
     fn make(&mut self, by: Id, arguments: Id) -> Result<(), String> {
         let dictionary = matches!(
             self.at(by),
-            Value::Global("collections", "OrderedDict" | "defaultdict")
-                | Value::Global("builtins" | "__builtin__", "dict")
+            PickleValue::Global("collections", "OrderedDict" | "defaultdict")
+                | PickleValue::Global("builtins" | "__builtin__", "dict")
         );
         if !dictionary {
-            return self.push(Value::Made(Box::new(Made { by, arguments, items: Vec::new(), state: None })));
+            return self.push(PickleValue::Call(Box::new(PickledCall {
+                by,
+                arguments,
+                items: Vec::new(),
+                state: None,
+            })));
         }
-        // Old versions of Python give the items as an argument: a list of pairs.
+        // Old versions of Python pass the items as an argument: a list of pairs.
         let mut items = Vec::new();
-        let given = if let Value::Tuple(all) = self.at(arguments) { all.last().copied() } else { None };
-        if let Some(Value::List(all)) = given.map(|id| self.at(id)) {
+        let given = if let PickleValue::Tuple(all) = self.at(arguments) { all.last().copied() } else { None };
+        if let Some(PickleValue::List(all)) = given.map(|id| self.at(id)) {
             for pair in all {
-                if let Value::Tuple(pair) | Value::List(pair) = self.at(*pair)
+                if let PickleValue::Tuple(pair) | PickleValue::List(pair) = self.at(*pair)
                     && let [key, value] = pair[..]
                 {
                     items.push((key, value));
                 }
             }
-        } else if let Some(Value::Dict(all)) = given.map(|id| self.at(id)) {
+        } else if let Some(PickleValue::Dict(all)) = given.map(|id| self.at(id)) {
             items.clone_from(all);
         }
-        self.collect(Value::Dict(items))
+        self.collect(PickleValue::Dict(items))
     }
 
     fn take(&mut self, count: u64) -> Result<&'a [u8], String> {
@@ -441,7 +446,7 @@ impl<'a> Machine<'a> {
         Ok(u32::from_le_bytes(self.array()?).into())
     }
 
-    /// The text up to the end of the line, which is taken too.
+    /// Takes the text up to and including the end of the line.
     fn line(&mut self) -> Result<&'a str, String> {
         let end = memchr::memchr(b'\n', self.rest).ok_or("its pickle ends too early")?;
         let line = self.take(end as u64)?;
@@ -451,11 +456,11 @@ impl<'a> Machine<'a> {
     }
 
     fn place(&mut self) -> Result<u32, String> {
-        self.line()?.parse().map_err(|_| "its pickle refers to a value by no number".to_owned())
+        self.line()?.parse().map_err(|_| "its pickle refers to a value by something other than a number".to_owned())
     }
 }
 
-const EMPTY: &str = "its pickle takes a value where there is none";
+const EMPTY: &str = "its pickle takes a value from an empty stack";
 
 fn too_large() -> String {
     format!("its pickle has more than {MOST} values")
@@ -469,7 +474,7 @@ fn pairs(all: &[Id]) -> Result<Vec<(Id, Id)>, String> {
     Ok(pairs.iter().map(|[key, value]| (*key, *value)).collect())
 }
 
-/// A whole number in little-endian two's complement; none where it takes more than 8 bytes.
+/// Integer in little-endian two's complement; [`None`] if it takes more than 8 bytes.
 fn long(bytes: &[u8]) -> Option<i64> {
     let negative = bytes.last().is_some_and(|last| *last >= 0x80);
     let mut whole = [if negative { 0xff } else { 0 }; 8];
@@ -481,22 +486,22 @@ fn long(bytes: &[u8]) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Value<'_>, String> {
+    fn read(bytes: &[u8]) -> Result<PickleValue<'_>, String> {
         Pickle::read(bytes).map(|pickle| pickle.get(pickle.root).clone())
     }
 
     #[test]
     fn a_nest_of_millions_costs_no_stack() {
         let bytes = [b"\x80\x02K\x01".as_slice(), &vec![0x85; 3_000_000], b"."].concat();
-        assert!(matches!(read(&bytes), Ok(Value::Tuple(_))));
+        assert!(matches!(read(&bytes), Ok(PickleValue::Tuple(_))));
         let bytes = [b"\x80\x02".as_slice(), &vec![b'('; 3_000_000], &vec![b't'; 3_000_000], b"."].concat();
-        assert!(matches!(read(&bytes), Ok(Value::Tuple(_))));
+        assert!(matches!(read(&bytes), Ok(PickleValue::Tuple(_))));
         let bytes = [b"\x80\x02".as_slice(), &vec![b')'; MOST + 1], b"."].concat();
         assert_eq!(read(&bytes), Err("its pickle has more than 4000000 values".to_owned()));
     }
 
     #[test]
-    fn what_is_shared_is_not_copied() {
+    fn shared_values_are_not_copied() {
         // Each list holds the one before it twice: as a tree it would have 2^200,000 leaves.
         let mut bytes = b"\x80\x02]q\x00".to_vec();
         bytes.extend(b"(h\x00h\x00lq\x00".repeat(200_000));
@@ -517,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_lie_and_stacks_that_are_empty_are_refused() {
+    fn wrong_lengths_and_empty_stacks_are_rejected() {
         for bytes in [
             b"X\xff\xff\xff\xffa.".as_slice(),
             b"\x8d\xff\xff\xff\xff\xff\xff\xff\xffa.",
@@ -549,8 +554,8 @@ mod tests {
             (b"L34L\n.", 34),
         ];
         for (bytes, wanted) in cases {
-            assert_eq!(read(bytes), Ok(Value::Int(wanted)), "{bytes:?}");
+            assert_eq!(read(bytes), Ok(PickleValue::Int(wanted)), "{bytes:?}");
         }
-        assert_eq!(read(b"I01\n."), Ok(Value::Bool(true)));
+        assert_eq!(read(b"I01\n."), Ok(PickleValue::Bool(true)));
     }
 }

@@ -1,14 +1,14 @@
-//! What training scripts put before the names of tensors. It knows no file and no network: names only.
+//! Prefixes that training scripts add to the names of tensors. It knows no file and no network, only names.
 
 use std::collections::BTreeSet;
 
-/// What is put before all names of a network: by `DataParallel`, `torch.compile`, Lightning and detection libraries.
+/// Prefixes added to all names of a network by `DataParallel`, `torch.compile`, Lightning and detection libraries.
 const USUAL: [&str; 4] = ["module.", "_orig_mod.", "model.", "backbone."];
 
-/// How many of them may stand one behind the other.
+/// Maximum number of nested prefixes.
 const DEEPEST: usize = 3;
 
-/// The prefix without which most of `wanted` are found among `names`; empty where none finds more than the names as they are.
+/// Prefix whose removal makes most of `wanted` match `names`; empty if no prefix improves the match.
 pub(crate) fn fitting<'a>(names: &(impl Iterator<Item = &'a str> + Clone), wanted: &BTreeSet<&str>) -> String {
     let found = |prefix: &str| {
         let mut found: BTreeSet<&str> = BTreeSet::new();
@@ -38,7 +38,7 @@ pub(crate) fn fitting<'a>(names: &(impl Iterator<Item = &'a str> + Clone), wante
     best
 }
 
-/// Whether some names have a usual prefix and others have not: a network may take either.
+/// Whether only some names have a usual prefix, so that a network may match either.
 pub(super) fn are_mixed(names: &[&str]) -> bool {
     USUAL.iter().any(|prefix| {
         let with = names.iter().filter(|name| name.starts_with(prefix)).count();

@@ -1,15 +1,15 @@
-//! Figures at thresholds: precision, recall, F1, Hamming loss, subset accuracy, counts.
+//! Metrics at thresholds: precision, recall, F1, Hamming loss, subset accuracy, confusion counts.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Scored, known};
+use super::{LabelledScores, known};
 use crate::data::patches::Label;
 
-/// What precision, recall and F1 are where their denominator is 0.
+/// Value of precision, recall and F1 if their denominator is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ZeroDivision {
-    /// No value. So is every figure of a class without known positives, and it stays out of macro means.
+    /// Undefined. Metrics of a class without known positives are also undefined and excluded from macro means.
     #[default]
     Undefined,
     /// 0, as scikit-learn's `zero_division=0`; all classes are in the macro means.
@@ -28,9 +28,9 @@ impl ZeroDivision {
     }
 }
 
-/// A confusion matrix of one class, or pooled over classes.
+/// Confusion counts of one class, or pooled over classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct ConfusionCounts {
     /// Present and predicted.
     pub true_positives: u64,
     /// Absent and predicted.
@@ -41,8 +41,8 @@ pub struct Counts {
     pub true_negatives: u64,
 }
 
-impl Counts {
-    /// Counts one known entry.
+impl ConfusionCounts {
+    /// Counts one known label.
     pub fn add(&mut self, present: bool, predicted: bool) {
         *match (present, predicted) {
             (true, true) => &mut self.true_positives,
@@ -52,49 +52,49 @@ impl Counts {
         } += 1;
     }
 
-    /// Known entries.
+    /// Number of known labels.
     #[must_use]
     pub fn known(&self) -> u64 {
         self.positives() + self.false_positives + self.true_negatives
     }
 
-    /// Entries that are present.
+    /// Number of positive labels.
     #[must_use]
     pub fn positives(&self) -> u64 {
         self.true_positives + self.false_negatives
     }
 
-    /// Entries that are predicted.
+    /// Number of positive predictions.
     #[must_use]
     pub fn predicted(&self) -> u64 {
         self.true_positives + self.false_positives
     }
 
-    /// Predicted over true positives; under .2 or over 3 something is wrong.
+    /// Positive predictions per positive label; below 0.2 or above 3 something is wrong.
     #[must_use]
     pub fn predicted_ratio(&self) -> Option<f64> {
         ratio(self.predicted(), self.positives())
     }
 
-    /// Share of predicted entries that are present.
+    /// Precision: fraction of positive predictions that are correct.
     #[must_use]
     pub fn precision(&self, zero: ZeroDivision) -> Option<f64> {
         ratio(self.true_positives, self.predicted()).or(zero.value())
     }
 
-    /// Share of present entries that are predicted.
+    /// Recall: fraction of positive labels that are predicted.
     #[must_use]
     pub fn recall(&self, zero: ZeroDivision) -> Option<f64> {
         ratio(self.true_positives, self.positives()).or(zero.value())
     }
 
-    /// 2 TP / (2 TP + FP + FN).
+    /// F1: 2 TP / (2 TP + FP + FN).
     #[must_use]
     pub fn f1(&self, zero: ZeroDivision) -> Option<f64> {
         self.f_beta(1.0, zero)
     }
 
-    /// (1 + b^2) TP / ((1 + b^2) TP + FP + b^2 FN); van Rijsbergen 1979, scikit-learn's `fbeta_score`.
+    /// F-beta: (1 + b^2) TP / ((1 + b^2) TP + FP + b^2 FN); van Rijsbergen 1979, scikit-learn's `fbeta_score`.
     #[must_use]
     pub fn f_beta(&self, beta: f64, zero: ZeroDivision) -> Option<f64> {
         let b2 = beta * beta;
@@ -111,23 +111,23 @@ impl Counts {
     }
 }
 
-/// The figures of one class (or of all entries pooled) at a threshold.
+/// Metrics of one class, or of all labels pooled, at a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClassFigures {
-    /// The confusion matrix.
-    pub counts: Counts,
+pub struct ClassMetrics {
+    /// Confusion counts.
+    pub counts: ConfusionCounts,
     /// Precision.
     pub precision: Option<f64>,
     /// Recall.
     pub recall: Option<f64>,
     /// F1.
     pub f1: Option<f64>,
-    /// Predicted over true positives.
+    /// Positive predictions per positive label.
     pub predicted_ratio: Option<f64>,
 }
 
-impl ClassFigures {
-    pub(super) fn of(counts: Counts, zero: ZeroDivision) -> Self {
+impl ClassMetrics {
+    pub(super) fn of(counts: ConfusionCounts, zero: ZeroDivision) -> Self {
         let silent = counts.positives() == 0 && zero == ZeroDivision::Undefined;
         let unless_silent = |figure: Option<f64>| if silent { None } else { figure };
         Self {
@@ -140,19 +140,19 @@ impl ClassFigures {
     }
 }
 
-/// A mean over the classes for which a figure has a value.
+/// Mean over the classes for which a metric is defined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Mean {
-    /// The mean; none where no class has a value.
+    /// Mean; [`None`] if the metric is undefined for all classes.
     pub value: Option<f64>,
-    /// How many classes are in it.
+    /// Number of classes averaged.
     pub classes: usize,
-    /// How many there are.
+    /// Number of classes.
     pub of: usize,
 }
 
 impl Mean {
-    /// The mean of what has a value.
+    /// Mean of the values that are defined.
     #[must_use]
     pub fn of(figures: impl IntoIterator<Item = Option<f64>>) -> Self {
         let (mut sum, mut classes, mut of) = (0.0, 0, 0);
@@ -167,41 +167,41 @@ impl Mean {
     }
 }
 
-/// All figures at one threshold per class.
+/// Metrics at one threshold per class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Figures {
-    /// The thresholds: a score of at least this is positive.
+pub struct ThresholdMetrics {
+    /// Thresholds: a score of at least this is positive.
     pub thresholds: Vec<f64>,
-    /// For each class, over its known rows.
-    pub classes: Vec<ClassFigures>,
-    /// All known entries pooled.
-    pub micro: ClassFigures,
-    /// Unweighted mean of the classes' precision.
+    /// Metrics of each class, over its known rows.
+    pub classes: Vec<ClassMetrics>,
+    /// Metrics of all known labels pooled.
+    pub micro: ClassMetrics,
+    /// Unweighted mean precision over classes.
     pub macro_precision: Mean,
-    /// Unweighted mean of the classes' recall.
+    /// Unweighted mean recall over classes.
     pub macro_recall: Mean,
-    /// Unweighted mean of the classes' F1.
+    /// Unweighted mean F1 over classes.
     pub macro_f1: Mean,
-    /// Share of known entries that are predicted wrongly.
+    /// Fraction of known labels that are predicted wrongly.
     pub hamming_loss: Option<f64>,
-    /// Share of rows known in full whose classes are all predicted rightly.
+    /// Fraction of fully known rows with every label predicted correctly.
     pub subset_accuracy: Option<f64>,
     /// Rows.
     pub rows: u64,
-    /// Rows known in full.
+    /// Fully known rows.
     pub full_rows: u64,
-    /// Share of rows for which nothing is predicted.
+    /// Fraction of rows without a positive prediction.
     pub all_zero: Option<f64>,
 }
 
-/// Figures where a score of at least its class's threshold is positive.
+/// Metrics at thresholds; a score of at least the threshold of its class is positive.
 ///
 /// # Panics
-/// Where there is not one threshold per class: a defect of the caller.
+/// If there is not one threshold per class: a defect of the caller.
 #[must_use]
-pub fn at(scored: &Scored, thresholds: &[f64], zero: ZeroDivision) -> Figures {
+pub fn at(scored: &LabelledScores, thresholds: &[f64], zero: ZeroDivision) -> ThresholdMetrics {
     assert_eq!(thresholds.len(), scored.classes(), "one threshold per class");
-    let mut counts = vec![Counts::default(); scored.classes()];
+    let mut counts = vec![ConfusionCounts::default(); scored.classes()];
     let (mut full, mut right, mut zeros) = (0, 0, 0);
     for (scores, labels) in scored.iter() {
         let (mut all_right, mut nothing) = (true, true);
@@ -219,18 +219,18 @@ pub fn at(scored: &Scored, thresholds: &[f64], zero: ZeroDivision) -> Figures {
             right += u64::from(all_right);
         }
     }
-    let mut pooled = Counts::default();
+    let mut pooled = ConfusionCounts::default();
     for class in &counts {
         pooled.pool(class, 1);
     }
-    let classes: Vec<ClassFigures> = counts.into_iter().map(|counts| ClassFigures::of(counts, zero)).collect();
-    Figures {
+    let classes: Vec<ClassMetrics> = counts.into_iter().map(|counts| ClassMetrics::of(counts, zero)).collect();
+    ThresholdMetrics {
         thresholds: thresholds.to_vec(),
         macro_precision: Mean::of(classes.iter().map(|class| class.precision)),
         macro_recall: Mean::of(classes.iter().map(|class| class.recall)),
         macro_f1: Mean::of(classes.iter().map(|class| class.f1)),
         classes,
-        micro: ClassFigures::of(pooled, zero),
+        micro: ClassMetrics::of(pooled, zero),
         hamming_loss: ratio(pooled.false_positives + pooled.false_negatives, pooled.known()),
         subset_accuracy: ratio(right, full),
         rows: scored.rows() as u64,

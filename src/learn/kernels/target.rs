@@ -1,11 +1,11 @@
-//! The choice between instruction sets, made once per process. Knows no kernel.
+//! Target of the kernels: the instruction set, chosen once per process. Knows no kernel.
 
 use std::sync::OnceLock;
 
-/// A set of instructions that the kernels are written for.
+/// Instruction set that the kernels are written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Path {
-    /// No fused multiply-add, nothing special: the same bytes on any machine.
+pub enum Target {
+    /// No fused multiply-add and no extensions: the same bytes on any machine.
     Portable,
     /// AVX2 and FMA.
     Avx2,
@@ -13,8 +13,8 @@ pub enum Path {
     Avx512,
 }
 
-impl Path {
-    /// Its name, as realisations and lock files record it.
+impl Target {
+    /// Name, as records and lock files have it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -24,14 +24,14 @@ impl Path {
         }
     }
 
-    /// The path of that name, with or without `cpu-`.
+    /// Target of that name, with or without `cpu-`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let name = name.strip_prefix("cpu-").unwrap_or(name);
         [Self::Portable, Self::Avx2, Self::Avx512].into_iter().find(|path| path.name()[4..] == *name)
     }
 
-    /// Whether this processor can execute it.
+    /// Whether this CPU can execute it.
     #[must_use]
     pub fn available(self) -> bool {
         match self {
@@ -45,29 +45,29 @@ impl Path {
         }
     }
 
-    /// The fastest that this processor can execute.
+    /// Fastest target that this CPU can execute.
     #[must_use]
     pub fn best() -> Self {
         [Self::Avx512, Self::Avx2].into_iter().find(|path| path.available()).unwrap_or(Self::Portable)
     }
 }
 
-static CHOSEN: OnceLock<Path> = OnceLock::new();
+static CHOSEN: OnceLock<Target> = OnceLock::new();
 
-/// Fixes the path of this process, for `MACULA_KERNELS`. Holds only before the first use of a kernel, and only where the
-/// processor can execute it; returns the path in force.
-pub fn choose(path: Path) -> Path {
+/// Sets the target of this process, for `MACULA_KERNELS`. Has an effect only before the first use of a kernel, and only if the CPU can
+/// execute it; returns the target in use.
+pub fn choose(path: Target) -> Target {
     if path.available() { *CHOSEN.get_or_init(|| path) } else { chosen() }
 }
 
-/// The path in force: the one chosen, else the fastest.
+/// Target in use: the one set, otherwise the fastest.
 #[must_use]
-pub fn chosen() -> Path {
-    *CHOSEN.get_or_init(Path::best)
+pub fn chosen() -> Target {
+    *CHOSEN.get_or_init(Target::best)
 }
 
-/// The name of the path in force, for [`crate::stage::Determinism::PathExact`].
+/// Name of the target in use, for [`crate::stage::Determinism::PathExact`].
 #[must_use]
-pub fn path() -> String {
+pub fn target() -> String {
     chosen().name().to_owned()
 }

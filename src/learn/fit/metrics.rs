@@ -1,39 +1,39 @@
-//! The metrics of an epoch: what is computed, how it is reported, and how it is stored as a table.
+//! Metrics of an epoch: their computation, how they are reported, and their table.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::Choose;
+use super::settings::SelectBy;
 use crate::data::patches::Label;
 use crate::data::table::{Column, Columns};
 use crate::learn::loss::Loss;
 use crate::learn::metrics::{
-    Baselines, Figures, Mean, Ranking, Scored, ZeroDivision, at, baselines, ranking_as_stored,
+    Baselines, LabelledScores, Mean, Ranking, ThresholdMetrics, ZeroDivision, at, baselines, ranking_as_stored,
 };
 use crate::stage::{MetricColumn, MetricStyle, Metrics, StageError};
 
-/// Predicted over true positives below this is a collapse, above [`OVER`] the opposite.
+/// Predictions per true patch below which a class counts as almost never predicted.
 pub const UNDER: f64 = 0.2;
-/// See [`UNDER`].
+/// Predictions per true patch above which a class counts as predicted far too often.
 pub const OVER: f64 = 3.0;
 
-/// What is known after an epoch.
+/// Metrics after an epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochFigures {
-    /// Its number, from 1.
+pub struct EpochMetrics {
+    /// Number of the epoch, from 1.
     pub epoch: u64,
-    /// The learning rate of its last step.
+    /// Learning rate of the last step.
     pub rate: f64,
-    /// On the patches as they were trained on: augmented, in training mode, while the weights moved.
-    pub training: SetFigures,
-    /// On a fixed subset of the training patches as they are, in evaluation mode.
-    pub subset: Option<SetFigures>,
-    /// On the validation patches.
-    pub valid: SetFigures,
+    /// Metrics on the patches as trained on: augmented, in training mode, while the weights changed.
+    pub training: SetMetrics,
+    /// Metrics on a fixed subset of the training patches, not augmented, in evaluation mode.
+    pub subset: Option<SetMetrics>,
+    /// Metrics on the validation patches.
+    pub valid: SetMetrics,
 }
 
-impl EpochFigures {
+impl EpochMetrics {
     /// The same metrics as they are shown, none above 1 ([`ranking_as_stored`]).
     #[must_use]
     pub fn bounded(mut self) -> Self {
@@ -45,26 +45,26 @@ impl EpochFigures {
     }
 }
 
-/// The figures on one set of patches, thresholds at 0.5.
+/// Metrics on one set of patches, with thresholds of 0.5.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SetFigures {
-    /// The loss that is trained with.
+pub struct SetMetrics {
+    /// Training loss function on these patches.
     pub loss: f64,
-    /// At 0.5.
-    pub figures: Figures,
-    /// Without thresholds, per class.
+    /// Metrics at thresholds of 0.5.
+    pub figures: ThresholdMetrics,
+    /// Ranking metrics per class.
     pub ranking: Vec<Ranking>,
     /// What trivial classifiers reach.
     pub baselines: Baselines,
 }
 
-impl SetFigures {
-    /// The figures of logits (N x C).
+impl SetMetrics {
+    /// Metrics of logits (N x C).
     #[must_use]
     pub fn of(loss: &Loss, logits: &[f32], labels: Vec<Label>) -> Self {
         let classes = loss.positive.len();
         let value = loss.value(logits, &labels);
-        let scored = Scored::from_logits(classes, logits, labels);
+        let scored = LabelledScores::from_logits(classes, logits, labels);
         Self {
             loss: value,
             figures: at(&scored, &vec![0.5; classes], ZeroDivision::Undefined),
@@ -79,19 +79,19 @@ impl SetFigures {
         Mean::of(self.ranking.iter().map(|class| class.average_precision)).value
     }
 
-    /// The figure to choose by, turned so that more is better; [`None`] where it has no value.
+    /// Value of the selection metric, negated if lower is better; [`None`] if it is undefined.
     #[must_use]
-    pub fn chosen_by(&self, choose: Choose, epoch: u64) -> Option<f64> {
+    pub fn chosen_by(&self, choose: SelectBy, epoch: u64) -> Option<f64> {
         match choose {
-            Choose::AveragePrecision => self.average_precision(),
-            Choose::F1 => self.figures.macro_f1.value,
-            Choose::Auroc => Mean::of(self.ranking.iter().map(|class| class.auroc)).value,
-            Choose::Loss => Some(-self.loss),
-            Choose::Last => Some(epoch as f64),
+            SelectBy::AveragePrecision => self.average_precision(),
+            SelectBy::F1 => self.figures.macro_f1.value,
+            SelectBy::Auroc => Mean::of(self.ranking.iter().map(|class| class.auroc)).value,
+            SelectBy::Loss => Some(-self.loss),
+            SelectBy::Last => Some(epoch as f64),
         }
     }
 
-    /// Its metrics by name, those of single classes with the class behind: `average-precision.MA`.
+    /// Metrics by name; those of one class end in its name: `average-precision.MA`.
     fn by_name(&self, classes: &[String]) -> Vec<(String, Option<f64>)> {
         let whole = [
             ("loss", Some(self.loss)),
@@ -122,7 +122,7 @@ impl SetFigures {
         all
     }
 
-    /// Classes predicted far too seldom or too often, with how often they are predicted against how often they are there.
+    /// Classes predicted far too rarely or too often, with their predictions per true patch.
     pub fn lopsided(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
         let ratios = self.figures.classes.iter().enumerate();
         ratios.filter_map(|(class, figures)| Some((class, figures.predicted_ratio?))).filter(|(_, r)| !fits(*r))
@@ -133,25 +133,25 @@ fn fits(ratio: f64) -> bool {
     (UNDER..=OVER).contains(&ratio)
 }
 
-/// A loss in seven characters.
+/// Loss in at most seven characters.
 fn loss(value: f64) -> String {
     if value.abs() < 100.0 { format!("{value:.4}") } else { format!("{value:.1e}") }
 }
 
-/// How a training goes, for people: where it is, the loss of the last batch, and how it did after the epoch before.
+/// Progress line of a training: epoch and batch, loss of the last batch, and validation metrics of the previous epoch.
 #[must_use]
-pub fn words(epoch: (u64, u64), batch: (u64, u64), value: f64, last: Option<&EpochFigures>) -> String {
+pub fn words(epoch: (u64, u64), batch: (u64, u64), value: f64, last: Option<&EpochMetrics>) -> String {
     let last = last.map(|last| {
         let valid = &last.valid;
-        format!("; validation: loss {}, F1 {}", loss(valid.loss), figure(valid.figures.micro.f1))
+        format!("; validation: loss {}, F1 {}", loss(valid.loss), metric(valid.figures.micro.f1))
     });
     let last = last.unwrap_or_default();
     format!("epoch {}/{}, batch {}/{}, loss {}{last}", epoch.0, epoch.1, batch.0, batch.1, loss(value))
 }
 
-/// The metrics of an epoch by name, with the columns that matter most where epochs are chosen by `choose`.
+/// Metrics of an epoch by name, with the columns that matter most if epochs are selected by `choose`.
 #[must_use]
-pub fn metrics(epoch: &EpochFigures, epochs: u64, classes: &[String], choose: Choose, best: bool) -> Metrics {
+pub fn metrics(epoch: &EpochMetrics, epochs: u64, classes: &[String], choose: SelectBy, best: bool) -> Metrics {
     let mut values = BTreeMap::from([("learning-rate".to_owned(), Some(epoch.rate))]);
     let sets = [("training", Some(&epoch.training)), ("subset", epoch.subset.as_ref()), ("valid", Some(&epoch.valid))];
     for (name, set) in sets.into_iter().filter_map(|(name, set)| Some((name, set?))) {
@@ -159,10 +159,10 @@ pub fn metrics(epoch: &EpochFigures, epochs: u64, classes: &[String], choose: Ch
     }
     values.values_mut().for_each(|value| *value = value.filter(|value| value.is_finite()));
     let chosen_by = match choose {
-        Choose::AveragePrecision | Choose::Last => None,
-        Choose::F1 => Some(("valid.macro-f1", "valid macro F1")),
-        Choose::Auroc => Some(("valid.mean-auroc", "valid AUROC")),
-        Choose::Loss => Some(("valid.loss", "valid loss")),
+        SelectBy::AveragePrecision | SelectBy::Last => None,
+        SelectBy::F1 => Some(("valid.macro-f1", "valid macro F1")),
+        SelectBy::Auroc => Some(("valid.mean-auroc", "valid AUROC")),
+        SelectBy::Loss => Some(("valid.loss", "valid loss")),
     };
     let main = [
         ("valid.mean-average-precision", "valid AP"),
@@ -180,25 +180,25 @@ pub fn metrics(epoch: &EpochFigures, epochs: u64, classes: &[String], choose: Ch
     Metrics { epoch: epoch.epoch, epochs, best, columns, values }
 }
 
-/// Three digits; `-` for no value.
+/// Value with three decimals; `-` if undefined.
 #[must_use]
-pub fn figure(value: Option<f64>) -> String {
+pub fn metric(value: Option<f64>) -> String {
     value.map_or("-".to_owned(), |value| format!("{value:.3}"))
 }
 
-/// A class far off its true count, in words.
+/// Warning text for a class whose number of predictions is far from its true count.
 #[must_use]
 pub fn lopsided_text(name: &str, ratio: f64) -> String {
-    let verdict = if ratio < UNDER { "nearly never" } else { "far too often" };
-    format!("`{name}` is predicted {verdict}: {ratio:.2} times as often as it is there")
+    let verdict = if ratio < UNDER { "almost never predicted" } else { "predicted far too often" };
+    format!("`{name}` is {verdict} ({ratio:.2} predictions per true patch)")
 }
 
-/// `epochs.parquet`: a row for each epoch and set (`training`, `subset`, `valid`).
+/// `epochs.parquet`: one row per epoch and set (`training`, `subset`, `valid`).
 ///
 /// # Errors
-/// [`StageError::Bug`] where Parquet refuses.
-pub fn table(epochs: &[EpochFigures], classes: &[String]) -> Result<Vec<u8>, StageError> {
-    let rows: Vec<(&EpochFigures, &str, &SetFigures)> = epochs
+/// [`StageError::Bug`] if it cannot be encoded.
+pub fn table(epochs: &[EpochMetrics], classes: &[String]) -> Result<Vec<u8>, StageError> {
+    let rows: Vec<(&EpochMetrics, &str, &SetMetrics)> = epochs
         .iter()
         .flat_map(|epoch| {
             let sets =
@@ -210,7 +210,7 @@ pub fn table(epochs: &[EpochFigures], classes: &[String]) -> Result<Vec<u8>, Sta
     columns.push("epoch", Column::Int(rows.iter().map(|row| Some(row.0.epoch as i64)).collect()));
     columns.push("set", Column::Text(rows.iter().map(|row| Some(row.1.to_owned())).collect()));
     columns.push("rate", Column::Real(rows.iter().map(|row| Some(row.0.rate)).collect()));
-    let mut real = |name: String, of: &dyn Fn(&SetFigures) -> Option<f64>| {
+    let mut real = |name: String, of: &dyn Fn(&SetMetrics) -> Option<f64>| {
         columns.push(name, Column::Real(rows.iter().map(|row| of(row.2)).collect()));
     };
     real("loss".into(), &|set| Some(set.loss));
@@ -220,7 +220,7 @@ pub fn table(epochs: &[EpochFigures], classes: &[String]) -> Result<Vec<u8>, Sta
     real("subset_accuracy".into(), &|set| set.figures.subset_accuracy);
     real("all_zero".into(), &|set| set.figures.all_zero);
     real("all_zero_true".into(), &|set| set.baselines.always_healthy_subset_accuracy);
-    real("average_precision".into(), &SetFigures::average_precision);
+    real("average_precision".into(), &SetMetrics::average_precision);
     for (class, name) in classes.iter().enumerate() {
         real(format!("f1.{name}"), &|set| set.figures.classes[class].f1);
         real(format!("precision.{name}"), &|set| set.figures.classes[class].precision);
