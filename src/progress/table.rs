@@ -157,7 +157,7 @@ impl From<&Table> for Grid {
         let column = |(at, head): (usize, &String)| {
             let text = table.rows.iter().any(|row| matches!(row.get(at), Some(Cell::Text(_))));
             let column = Column::new(head.as_str()).priority(u8::try_from(at).unwrap_or(u8::MAX));
-            if text { column.shortest(SHORTEST) } else { column }
+            if text && at > 0 { column.shortest(SHORTEST) } else { column }
         };
         let columns = table.columns.iter().enumerate().map(column).collect();
         Self { title: table.title.clone(), columns, rows: table.rows.clone(), indent: 0 }

@@ -65,8 +65,8 @@ pub struct Text {
     ended: BTreeSet<String>,
     /// Why stages were not run, and how many.
     left: BTreeMap<String, usize>,
-    /// Of each stage, the codes of which a warning was said.
-    warned: BTreeMap<String, BTreeSet<String>>,
+    /// Of each stage, the warnings that were said: code and text.
+    warned: BTreeMap<String, BTreeSet<(String, String)>>,
     /// Warnings that were not said because one of their code was.
     unsaid: usize,
     /// Stages with epochs.
@@ -182,7 +182,7 @@ impl Text {
                 let mut said = if self.detail == Detail::Brief { self.not_run() } else { String::new() };
                 if self.unsaid > 0 && self.detail == Detail::Full {
                     let more = counted(self.unsaid as u64, "more warning", "more warnings");
-                    said.push_str(&self.plain(&format!("{more} of the same kinds: `macula show` lists a stage's")));
+                    said.push_str(&self.plain(&format!("{more} of these kinds: `macula show FILE STAGE` lists those of a stage")));
                 }
                 said + &self.plain(&ending(*ended, *computed, *reused, *seconds, results.as_deref()))
             }
@@ -258,8 +258,9 @@ impl Text {
     /// A warning, unless one of its code was said of the stage; `more` are known to follow.
     fn warning(&mut self, stage: &str, warning: &Warning, more: usize) -> Option<String> {
         let all = self.detail == Detail::Verbose;
-        let first = self.warned.entry(stage.to_owned()).or_default().insert(warning.code.clone());
-        if !first && !all {
+        let said = self.warned.entry(stage.to_owned()).or_default();
+        let first = said.iter().all(|(code, _)| *code != warning.code);
+        if !said.insert((warning.code.clone(), warning.text.clone())) || !first && !all {
             return None;
         }
         let text = &warning.text;

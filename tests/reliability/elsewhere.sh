@@ -49,7 +49,7 @@ ends() {
     [ $code = "$1" ] || { cat "$folder/events" >>"$folder/said"; cd "$folder"; lost "$what: \`${*:2}\` ends with $code, not $1"; }
 }
 # Fails if an error has no matching hint.
-advised() { grep -q -E "hint: .*$1" said events || lost "$what: no hint"; }
+advised() { cat said events 2>/dev/null | tr -s '\n ' ' ' | grep -q -E "hint: .*$1" || lost "$what: no hint"; }
 # Like `nothing_repaired`; also fails if a stage was computed (events in $1).
 all_reused() {
     nothing_repaired "$1"

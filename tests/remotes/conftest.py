@@ -57,7 +57,8 @@ class Project:
         return self.ended(self.start(*arguments), code)
 
     def run(self, code: int = 0) -> str:
-        return self.macula("run", "pipeline.kdl", "--trust", "--unconfined", code=code)
+        # Lines break where they are too long for a terminal.
+        return " ".join(self.macula("run", "pipeline.kdl", "--trust", "--unconfined", code=code).split())
 
     def push(self, *arguments: str, code: int = 0) -> str:
         return self.macula("push", "pipeline.kdl", *arguments, code=code)

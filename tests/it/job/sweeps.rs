@@ -75,7 +75,7 @@ fn a_failed_point_stops_no_other() {
     let space = Space::with(&text);
     let ran = space.macula("run pipeline.kdl --sweep rates");
     assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
-    ran.says(&["failed", "not run:", "2 of 2 done", "0 of 2 done, failed: "]);
+    ran.says(&["failed", "skipped:", "2 of 2 done", "0 of 2 done, failed: "]);
 }
 
 #[test]
