@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::epochs;
 use super::out::Volume;
-use super::table::{counted, flow, render, thousands};
+use super::table::{Grid, counted, flow, thousands};
 use crate::base::shown;
 use crate::run::Event;
 use crate::stage::{Metrics, Summary, Warning};
@@ -112,7 +112,13 @@ impl Text {
             return None;
         }
         let said = self.words(event)?;
-        if !matches!(event, Event::Metrics { .. }) {
+        // What else is said of the stage meanwhile leaves the heads within sight.
+        let within = match event {
+            Event::Metrics { .. } => true,
+            Event::Warned { stage, .. } | Event::Line { stage, .. } => self.table_of.as_ref() == Some(stage),
+            _ => false,
+        };
+        if !within {
             self.table_of = None;
         }
         Some(said)
@@ -182,7 +188,9 @@ impl Text {
                 let mut said = if self.detail == Detail::Brief { self.not_run() } else { String::new() };
                 if self.unsaid > 0 && self.detail == Detail::Full {
                     let more = counted(self.unsaid as u64, "more warning", "more warnings");
-                    said.push_str(&self.plain(&format!("{more} of these kinds: `macula show FILE STAGE` lists those of a stage")));
+                    said.push_str(
+                        &self.plain(&format!("{more} of these kinds: `macula show FILE STAGE` lists those of a stage")),
+                    );
                 }
                 said + &self.plain(&ending(*ended, *computed, *reused, *seconds, results.as_deref()))
             }
@@ -213,11 +221,9 @@ impl Text {
         // Of what was computed, metrics that no line of an epoch had.
         let telling = !summary.figures.is_empty() && !self.with_epochs.contains(stage);
         if let Some(table) = summary.tables.first().filter(|_| here && (telling || self.detail == Detail::Verbose)) {
-            let indent = self.indent();
-            for line in render(table, self.width.saturating_sub(indent)).lines() {
-                said.push_str(format!("{:indent$}{line}", "").trim_end());
-                said.push('\n');
-            }
+            // The line above is its title, and `show` has what does not fit.
+            let grid = Grid::from(table).title("").indent(self.indent());
+            said.push_str(&grid.fit(self.width).0);
         }
         let mut of_code: BTreeMap<&str, usize> = BTreeMap::new();
         for warning in &summary.warnings {

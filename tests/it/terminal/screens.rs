@@ -24,21 +24,6 @@ fn fits(text: &str, most: usize) {
     assert!(text.lines().count() < most, "{} lines:\n{text}", text.lines().count());
 }
 
-/// Text with every number that has decimals, every time and every count made equal: what is left is the layout and the words.
-fn layout(text: &str) -> String {
-    let mut out = String::new();
-    for line in text.lines() {
-        let words = line.split(' ').map(|word| {
-            let number = word.contains(|c: char| c.is_ascii_digit())
-                && word.chars().all(|c| c.is_ascii_digit() || ".,-sme(/)".contains(c));
-            if number { word.replace(|c: char| c.is_ascii_digit(), "0") } else { word.to_owned() }
-        });
-        out.push_str(&words.collect::<Vec<_>>().join(" "));
-        out.push('\n');
-    }
-    out
-}
-
 #[test]
 fn a_run_fits_80_columns_and_takes_a_line_for_each_epoch() {
     let space = Space::with(QUICK);
@@ -47,12 +32,14 @@ fn a_run_fits_80_columns_and_takes_a_line_for_each_epoch() {
     assert_eq!(first.stderr, "");
     let lines: Vec<&str> = first.raw.lines().collect();
     let heads = lines.iter().position(|line| line.contains("valid AP")).expect("heads of the epochs");
-    assert_eq!(layout(lines[heads]), "  classifier      epoch  valid AP  valid loss  train loss  valid F1    rate\n");
-    for (at, epoch) in ["1/3", "2/3", "3/3"].into_iter().enumerate() {
-        assert!(lines[heads + 1 + at].trim_start().starts_with(epoch), "{}", first.raw);
+    assert_eq!(lines[heads], "  classifier      epoch  valid AP  valid loss  train loss  valid F1    rate");
+    let rows: Vec<&&str> = lines.iter().filter(|line| line.contains("/3 ")).collect();
+    for (row, epoch) in rows.iter().zip(["1/3", "2/3", "3/3"]) {
+        assert!(row.trim_start().starts_with(epoch) && row.len() <= lines[heads].len() + 3, "{}", first.raw);
     }
-    assert!(lines[heads + 1].ends_with("  *"), "the first epoch is the best so far:\n{}", first.raw);
-    assert!(lines[heads + 4].starts_with("  classifier  computed  "), "{}", first.raw);
+    assert!(rows.len() == 3 && rows[0].ends_with("  *"), "the first epoch is the best so far:\n{}", first.raw);
+    assert_eq!(first.raw.matches("valid AP").count(), 1, "{}", first.raw);
+    assert!(lines.iter().any(|line| line.starts_with("  classifier  computed  ")), "{}", first.raw);
     // A warning of one code is said once for a stage.
     let mut warnings: Vec<(&str, &str)> = lines
         .iter()
