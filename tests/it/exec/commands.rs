@@ -15,10 +15,12 @@ fn a_command_runs_once_and_again_when_its_code_its_words_or_its_environment_chan
     assert_eq!(space.read("results/p/made/a.json"), "{\"n\": 0}\n");
     run(&space).code(0).says(&["nothing to compute"]);
     space.edit("run.sh", "\\\"n", "\\\"m");
-    run(&space).code(0).says(&["`script` changed"]);
+    macula(&space, "plan pipeline.kdl").says(&["`script` changed"]);
+    run(&space).code(0);
     assert_eq!(space.read("results/p/made/a.json"), "{\"m\": 0}\n");
     space.edit("pipeline.kdl", ONE, "gives \"a.json\" json; environment N \"5\"");
-    run(&space).code(0).says(&["environment"]);
+    macula(&space, "plan pipeline.kdl").says(&["environment"]);
+    run(&space).code(0);
     assert_eq!(space.read("results/p/made/a.json"), "{\"m\": 5}\n");
     space.edit("pipeline.kdl", "environment N \"5\"", "environment N \"5\"; timeout 60; memory 512");
     run(&space).code(0).says(&["nothing to compute"]);
@@ -122,7 +124,8 @@ fn the_program_that_is_named_counts_and_must_be_the_one_that_runs() {
     run(&space).code(0);
     run(&space).code(0).says(&["nothing to compute"]);
     tool("#!/bin/sh\n# another version\nexec sh \"$@\"\n");
-    run(&space).code(0).says(&["`interpreter` changed"]);
+    macula(&space, "plan pipeline.kdl").says(&["`interpreter` changed"]);
+    run(&space).code(0);
     space.edit("pipeline.kdl", "command \"tools/shell\"", "command sh");
     run(&space).code(1).says(&["but `interpreter` is"]);
 }
