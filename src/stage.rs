@@ -139,6 +139,8 @@ pub struct Code {
     pub program: &'static str,
     /// The command's first word.
     pub word: fn(&Params) -> Option<String>,
+    /// The memory limit for each of its processes, bytes.
+    pub memory: fn(&Params) -> Option<u64>,
 }
 
 /// Combines the results of all items, in the order of the items.

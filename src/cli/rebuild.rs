@@ -8,6 +8,7 @@ use clap::Args;
 use super::run::{Commands, listen};
 use super::{Exit, Failure, Loaded, PipelineArguments, load, trust};
 use crate::base::Digest;
+use crate::learn::kernels;
 use crate::plan::Decision;
 use crate::progress::out;
 use crate::progress::table::render;
@@ -49,6 +50,7 @@ pub fn rebuild(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         sandbox: arguments.commands.sandbox(),
         trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
         links: Links::None,
+        kernels: Some(kernels::target()),
         ..Options::usual(threads)
     };
     let stored = stored(world, &loaded, &options)?;

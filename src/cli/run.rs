@@ -10,6 +10,7 @@ use super::store::size;
 use super::{Exit, Failure, Loaded, PipelineArguments, compare, load, lock, trust};
 use crate::base::shown;
 use crate::base::signals::is_ignored;
+use crate::learn::kernels;
 use crate::progress::out;
 use crate::progress::{Detail, Glyphs, Json, Live, Plain};
 use crate::run::resources::ResourceLimits;
@@ -111,6 +112,7 @@ pub fn run(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
         memory: measure.memory.div_ceil(2).min(usual.memory),
         resources: measure,
+        kernels: Some(kernels::target()),
         ..usual
     };
     other_file(world, &loaded);

@@ -345,6 +345,15 @@ const TYPES: [&str; 13] = [
     "program",
 ];
 
+/// Types whose outputs contain neither image data nor file names of photographs.
+const WITHOUT_PHOTOGRAPHS: [&str; 3] = ["model", "thresholds", "weights"];
+
+/// Whether an output of type `ty` may contain image data or file names of photographs: a command's files may contain anything.
+#[must_use]
+pub fn may_show_photographs(ty: &str) -> bool {
+    !WITHOUT_PHOTOGRAPHS.contains(&ty)
+}
+
 /// What stands for a type that there is not: it fits everything, so that one mistake is told once.
 pub(super) const ANY: &str = "?";
 

@@ -85,6 +85,8 @@ pub struct Options {
     pub links: Links,
     /// Time limit and retries of stages.
     pub limits: Limits,
+    /// The target of this machine's kernels, for the record.
+    pub kernels: Option<String>,
 }
 
 /// Time limit and retries of stages.
@@ -127,6 +129,7 @@ impl Options {
             trust: Trust::default(),
             links: Links::Results,
             limits: Limits::default(),
+            kernels: None,
         }
     }
 }
@@ -377,7 +380,7 @@ fn machine(host: &Host, options: &Options) -> BTreeMap<String, String> {
         ("processors", host.processors.to_string()),
         ("threads", options.threads.to_string()),
         ("jobs", options.jobs.to_string()),
-        ("kernels", crate::learn::kernels::target()),
     ];
-    facts.map(|(name, value)| (name.to_owned(), value)).into()
+    let kernels = options.kernels.iter().map(|kernels| ("kernels", kernels.clone()));
+    facts.into_iter().chain(kernels).map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::lang::value::Value;
+use crate::plan::decision::params;
 use crate::plan::{Engine, StageId, keys};
 use crate::stage::Work;
 use crate::store::EVERYWHERE;
@@ -46,11 +46,11 @@ impl ResourceRequest {
             let device = target.split('-').next().unwrap_or(&target);
             device.to_owned()
         });
-        let memory = match (implementation.work, stage.params.get("memory")) {
-            // A command may have a memory limit for each of its processes, in MiB.
-            (Work::Command { .. }, Some(Value::Int(most))) => u64::try_from(*most).ok().map(|most| most << 20),
-            _ => engine.store.runs.memory_of(&engine.pipeline.name, &stage.name),
+        let memory = match implementation.work {
+            Work::Command { code, .. } => (code.memory)(&params(stage)),
+            _ => None,
         };
+        let memory = memory.or_else(|| engine.store.runs.memory_of(&engine.pipeline.name, &stage.name));
         Self { memory, device }
     }
 }

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Host, PlanError, Project, with_engine};
+use crate::lang::signature::may_show_photographs;
 use crate::plan::{Decision, Engine, StageId, keys};
 use crate::store::Accept;
 use crate::store::remote::{Fault, Remote, TransferMode, Uploaded, Was};
-
-/// Types of outputs that contain neither image data nor file names of photographs.
-const WITHOUT_PHOTOGRAPHS: [&str; 3] = ["model", "thresholds", "weights"];
 
 /// Receives progress during transfers.
 pub trait Hear: Sync {
@@ -110,7 +108,7 @@ fn sent(
 
 /// Whether outputs of a stage may contain image data or file names: a command's output may contain anything.
 fn shows_photographs(engine: &Engine, id: StageId) -> bool {
-    engine.stage(id).outputs.iter().any(|output| !WITHOUT_PHOTOGRAPHS.contains(&output.ty.as_str()))
+    engine.stage(id).outputs.iter().any(|output| may_show_photographs(&output.ty))
 }
 
 /// Pulls a pipeline's results that the store lacks, in the order of stages.

@@ -32,11 +32,16 @@ pub const EXEC: Implementation = Implementation {
 };
 
 /// Sources of its code.
-const CODE: Code = Code { pinned: &["script"], of_sources: &["files"], program: "interpreter", word };
+const CODE: Code = Code { pinned: &["script"], of_sources: &["files"], program: "interpreter", word, memory };
 
 /// The program to start.
 fn word(params: &Params) -> Option<String> {
     params.list("command").first().map(Value::to_string)
+}
+
+/// The memory limit for each process, bytes; the parameter is in MiB.
+fn memory(params: &Params) -> Option<u64> {
+    params.count_or_none("memory").ok()?.map(|mib| (mib as u64) << 20)
 }
 
 /// Ports whose content is laid out; the program at `interpreter` is only identified.
@@ -62,7 +67,7 @@ fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageErro
         inherited: texts(ctx.params, "passes"),
         network: if ctx.params.flag("network")? { Network::Allowed } else { Network::Denied },
         timeout,
-        memory: ctx.params.count_or_none("memory")?.map(|mib| (mib as u64) << 20),
+        memory: memory(ctx.params),
         folder: folder.clone(),
     });
     // Folders without permissions could neither be stored nor removed.
