@@ -193,8 +193,8 @@ fn words(engine: &Engine, id: StageId, decision: &Decision, explanation: &Explan
         }
         Decision::Run(task) => {
             let mut words = explanation.reason.as_ref().map(crate::plan::Reason::short).unwrap_or_default();
-            if let Some((there, all)) = task.items.filter(|(there, _)| *there > 0) {
-                let _ = write!(words, "; {there} of {} reused", counted(all, "item", "items"));
+            if let Some(items) = task.items.filter(|items| items.reused > 0) {
+                let _ = write!(words, "; {} of {} reused", items.reused, counted(items.total, "item", "items"));
             }
             if engine.store.is_claimed(&task.key) {
                 words.push_str("; another process is computing it");

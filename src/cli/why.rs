@@ -13,7 +13,7 @@ use crate::progress::out;
 use crate::progress::table::counted;
 use crate::progress::text::duration;
 use crate::run::{self, Host, Options, status, time};
-use crate::store::{Difference, Kind, RunRecord, StageRun};
+use crate::store::{Difference, Kind, ReusedItems, RunRecord, StageRun};
 
 /// The arguments of `macula why`.
 #[derive(Clone, Debug, Args)]
@@ -130,7 +130,7 @@ fn told(
         if let Some(place) = status::resume(engine, task).filter(|_| !engine.store.is_claimed(&task.key)) {
             let _ = writeln!(text, "  the next run resumes {place}");
         }
-        if let Some((there, all)) = task.items {
+        if let Some(ReusedItems { reused: there, total: all }) = task.items {
             let _ = writeln!(text, "  {there} of {} reused", counted(all, "item is", "items are"));
         }
         let recorded = engine.store.runs.last_of(&engine.pipeline.name, name);
@@ -154,11 +154,11 @@ fn beside(engine: &Engine, id: StageId, run: &RunRecord) -> String {
 }
 
 /// What running it will cost, from recorded times: of a map stage by the items that are not there.
-fn cost(last: &StageRun, items: Option<(u64, u64)>) -> String {
+fn cost(last: &StageRun, items: Option<ReusedItems>) -> String {
     match items {
-        Some((there, all)) if all > 0 && last.full_seconds > 0.0 => {
+        Some(ReusedItems { reused: there, total: all }) if all > 0 && last.full_seconds > 0.0 => {
             let open = all.saturating_sub(there);
-            let then = last.items.map_or(all, |(_, then)| then).max(1);
+            let then = last.items.map_or(all, |then| then.total).max(1);
             let about = duration(last.full_seconds * open as f64 / then as f64);
             format!("about {about} for {}: {then} take {}", counted(open, "item", "items"), duration(last.full_seconds))
         }

@@ -189,8 +189,13 @@ fn state(engine: &Engine, id: StageId, decision: &Decision) -> State {
         }
         Decision::Run(task) => {
             let mut why = explanation.reason.as_ref().map(Reason::short).unwrap_or_default();
-            if let Some((there, all)) = task.items.filter(|(there, _)| *there > 0) {
-                let _ = write!(why, "; {there} of {} reused", crate::base::figure::counted(all, "item", "items"));
+            if let Some(items) = task.items.filter(|items| items.reused > 0) {
+                let _ = write!(
+                    why,
+                    "; {} of {} reused",
+                    items.reused,
+                    crate::base::figure::counted(items.total, "item", "items")
+                );
             }
             if let Some((_, stage)) = explanation.last.as_ref().filter(|(_, stage)| stage.last_seconds >= 1.0) {
                 let _ = write!(why, "; took {:.0} s last time", stage.last_seconds);

@@ -14,7 +14,7 @@ use crate::lang::spec::{Pipeline, StageSpec};
 use crate::stage::{
     Ctx, Files, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Summary, Warning, Work,
 };
-use crate::store::{Absent, Accept, Artifact, EVERYWHERE, Found, Manifest, RemoteHit, Store, Tree};
+use crate::store::{Absent, Accept, Artifact, EVERYWHERE, Found, Manifest, RemoteHit, ReusedItems, Store, Tree};
 
 /// What the engine decides from.
 pub struct Engine<'a> {
@@ -95,7 +95,7 @@ pub struct Task {
     /// Why it runs.
     pub absent: Absent,
     /// For a map stage: how many items are there already, of how many.
-    pub items: Option<(u64, u64)>,
+    pub items: Option<ReusedItems>,
 }
 
 impl<'a> Engine<'a> {
@@ -243,7 +243,7 @@ impl<'a> Engine<'a> {
                 if let Work::Map { .. } = implementation.work {
                     let items = self.items(id, &task)?;
                     let there = items.iter().filter(|(_, _, tree)| tree.is_some()).count();
-                    task.items = Some((there as u64, items.len() as u64));
+                    task.items = Some(ReusedItems { reused: there as u64, total: items.len() as u64 });
                 }
                 Ok(Decision::Run(Box::new(task)))
             }

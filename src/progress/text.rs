@@ -12,7 +12,7 @@ use crate::base::shown;
 use crate::run::Event;
 use crate::stage::{Metrics, Summary, Warning};
 use crate::store::remote::Trouble;
-use crate::store::{RunOutcome, StageOutcome};
+use crate::store::{ComputedItems, RunOutcome, StageOutcome};
 
 /// Widest column of names; longer ones push the rest of their line.
 const WIDEST_NAME: usize = 24;
@@ -139,9 +139,10 @@ impl Text {
             }
             Event::Upgraded { upgrade } => self.plain(&shown::line(&upgrade.words())),
             Event::StageBegan { stage, reason, items, .. } => {
-                let items = items.filter(|(there, _)| *there > 0);
-                let items = items
-                    .map(|(there, all)| format!(", {} of {} reused", number(there), counted(all, "item", "items")));
+                let items = items.filter(|items| items.reused > 0);
+                let items = items.map(|items| {
+                    format!(", {} of {} reused", number(items.reused), counted(items.total, "item", "items"))
+                });
                 let reason = format!("{reason}{}", items.unwrap_or_default());
                 self.line(stage, "started", None, &reason, Tint::Dim)
             }
@@ -202,14 +203,14 @@ impl Text {
         stage: &str,
         became: StageOutcome,
         seconds: f64,
-        items: Option<(u64, u64)>,
+        items: Option<ComputedItems>,
         origin: &str,
         summary: &Summary,
     ) -> String {
         let here = became.is_computed();
         let time = if here { duration(seconds) } else { String::new() };
         let mut words = summary.headline.clone();
-        if let Some((computed, all)) = items.filter(|(computed, all)| computed < all) {
+        if let Some(ComputedItems { computed, total: all }) = items.filter(|items| items.computed < items.total) {
             let _ = write!(words, " ({} of {} computed)", number(computed), counted(all, "item", "items"));
         }
         words.push_str(origin);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::plan::Upgrade;
 use crate::stage::{Metrics, Progress, Summary, Warning};
 use crate::store::remote::Trouble;
-use crate::store::{RunOutcome, StageOutcome};
+use crate::store::{ComputedItems, ReusedItems, RunOutcome, StageOutcome};
 
 /// One thing that happened. Written as JSON Lines with `--json` and into the run's folder.
 #[derive(Clone, Debug, Serialize)]
@@ -44,7 +44,7 @@ pub enum Event {
         /// Why, in a few words.
         reason: String,
         /// For a map stage: items that are there already, of how many.
-        items: Option<(u64, u64)>,
+        items: Option<ReusedItems>,
     },
     /// Another process computes what a stage needs.
     StageWaits {
@@ -112,7 +112,7 @@ pub enum Event {
         /// How long computing it took when it was computed, seconds.
         cost: f64,
         /// For a map stage: items computed here, of how many.
-        items: Option<(u64, u64)>,
+        items: Option<ComputedItems>,
         /// The realisation class of a reused result where it is not this machine's.
         other_class: Option<String>,
         /// The remote that a reused result came from in this run.

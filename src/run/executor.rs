@@ -17,7 +17,7 @@ use crate::base::usage::held_memory;
 use crate::base::{Digest, Sources, threads};
 use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId};
 use crate::stage::{StageError, Stop, Warning, Work};
-use crate::store::{StageOutcome, StageRun, StoreError};
+use crate::store::{ComputedItems, StageOutcome, StageRun, StoreError};
 
 /// Interval for checking the stop signal and the claims of other processes.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -388,7 +388,7 @@ impl<'a> Executor<'a> {
         known: Arc<Known>,
         became: StageOutcome,
         seconds: f64,
-        items: Option<(u64, u64)>,
+        items: Option<ComputedItems>,
         reused: Option<Reused>,
     ) {
         // Whatever the outcome, a source's too: damage found from now on is a new finding.

@@ -17,7 +17,7 @@ use crate::base::budget::Budget;
 use crate::plan::{Engine, Known, Reused, StageId, Task, keys, recipe};
 use crate::sandbox::SandboxMode;
 use crate::stage::{Ctx, Outcome, Params, Progress as _, StageError, Stop, Warning, Work};
-use crate::store::{Artifact, Claim, Lookup, Made, Record, StoreError, StoredTree, Tree};
+use crate::store::{Artifact, Claim, ComputedItems, Lookup, Made, Record, StoreError, StoredTree, Tree};
 
 /// What all jobs of a run share.
 pub struct Shared<'a> {
@@ -58,7 +58,7 @@ pub enum Job {
 /// How a job ended.
 pub enum Ended {
     /// Computed; for a map stage with the number of items computed here, of how many.
-    Computed(Arc<Known>, Option<(u64, u64)>),
+    Computed(Arc<Known>, Option<ComputedItems>),
     /// Available: another process computed it meanwhile, or it was downloaded.
     Reused(Arc<Known>, Reused),
     /// Another process is computing it; returns the task.
@@ -139,11 +139,13 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
     let seconds = clock.elapsed().as_secs_f64();
     let full_seconds = match items {
         // Most of the work was done in an earlier run; only its record says how long that took.
-        Some((0, 1..)) => {
+        Some(ComputedItems { computed: 0, total: 1.. }) => {
             let last = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(id).name);
             last.map_or(0.0, |(_, last)| last.full_seconds).max(seconds)
         }
-        Some((computed @ 1.., all)) => seconds + of_items * (all as f64 / computed as f64 - 1.0),
+        Some(ComputedItems { computed: computed @ 1.., total }) => {
+            seconds + of_items * (total as f64 / computed as f64 - 1.0)
+        }
         _ => seconds,
     };
     check(shared, id, &outcome)?;
@@ -164,7 +166,7 @@ fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result
 struct Computed {
     outcome: Outcome,
     /// Number of items of a map stage computed here, of how many.
-    items: Option<(u64, u64)>,
+    items: Option<ComputedItems>,
     /// Time for the items, seconds.
     of_items: f64,
 }
@@ -201,7 +203,7 @@ fn compute(shared: &Shared, id: StageId, task: &Task, partial: &Path, stop: &Sto
             let (results, computed) = map::run(shared, id, task, &ctx, one)?;
             let of_items = clock.elapsed().as_secs_f64();
             let outcome = guarded(shared, || gather(&ctx, &results))?;
-            Ok(Computed { outcome, items: Some((computed, results.len() as u64)), of_items })
+            Ok(Computed { outcome, items: Some(ComputedItems { computed, total: results.len() as u64 }), of_items })
         }
         Work::Source(_) => Err(StageError::Bug("a source has no job".into())),
     }

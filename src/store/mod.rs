@@ -38,7 +38,7 @@ pub use lease::{GcLock, Lease, Use};
 pub use manifest::{Difference, Field, Kind, Manifest};
 pub use objects::{Blob, Location, Objects};
 pub use remote::{RemoteHit, Remotes};
-pub use runs::{RunOutcome, RunRecord, Runs, StageOutcome, StageRun};
+pub use runs::{ComputedItems, ReusedItems, RunOutcome, RunRecord, Runs, StageOutcome, StageRun};
 pub use source_cache::{Asked, Fingerprint, SourceSnapshot};
 pub use tree::{Entry, Tree, as_path};
 

@@ -1,6 +1,7 @@
 //! Records of runs: what each stage's key was and what became of it. `why` compares with the last one; `runs` lists them.
 
 mod index;
+mod items;
 mod outcome;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use self::index::Index;
+pub use self::items::{ComputedItems, ReusedItems};
 pub use self::outcome::{RunOutcome, StageOutcome};
 use super::{Layout, Manifest};
 use crate::base::{Digest, disk};
@@ -64,7 +66,7 @@ pub struct StageRun {
     #[serde(default, rename = "anew")]
     pub full_seconds: f64,
     /// Items of a map stage: computed in this run, and in total.
-    pub items: Option<(u64, u64)>,
+    pub items: Option<ComputedItems>,
     /// The headline of its summary.
     pub headline: String,
     /// The type of the stage.

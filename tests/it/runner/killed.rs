@@ -83,7 +83,7 @@ fn a_kill_loses_nothing_that_was_finished() {
     child.wait().expect("ended");
     assert!(!bench.path(&format!("made-{}", child.id())).exists(), "it was killed before its end");
     let came = bench.run(&slow()).done();
-    let (computed, all) = came.report.record.stages["each"].items.expect("a map stage");
+    let (computed, all) = came.report.record.stages["each"].items.expect("a map stage").into();
     assert!(computed < all, "{computed} of {all}: what was committed is not computed again");
     assert!(computed > 0, "it was killed in the middle");
     assert_eq!(came.of("one"), "reused");
