@@ -6,8 +6,7 @@ use clap::Args;
 
 use super::compare::terminal_width;
 use super::{Exit, Failure};
-use crate::lang::manual;
-use crate::lang::near::near;
+use crate::lang::{lookup, manual};
 use crate::progress::out;
 use crate::run::Host;
 
@@ -17,21 +16,22 @@ const WIDEST: usize = 120;
 /// The arguments of `macula doc`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// A stage or a network; the list of all without it
+    /// A stage, a network, a parameter, or a word of another tool; without it, the list of all pages
     name: Option<String>,
 }
 
-/// Prints the page of a stage or a network, or the list of all: broken at a terminal's width, to a pipe as Markdown.
+/// Prints the page of a stage or a network, the places where a word has a meaning, or the list of all pages: broken at a terminal's
+/// width, to a pipe as Markdown.
 ///
 /// # Errors
-/// A [`Failure`] where there is none of that name.
+/// A [`Failure`] if nothing has that name.
 pub fn doc(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let text = match &arguments.name {
         None => manual::index(),
-        Some(name) => manual::page(name).ok_or_else(|| {
-            let hint = near(name, manual::names())
-                .map_or("`macula doc` lists what there is".to_owned(), |near| format!("did you mean `{near}`?"));
-            Failure::user(format!("there is no stage or network `{name}`")).hint(hint)
+        Some(name) => manual::page(name).or_else(|| lookup::page(name)).ok_or_else(|| {
+            let hint = lookup::nearest(name)
+                .map_or("`macula doc` lists all pages".to_owned(), |near| format!("did you mean `{near}`?"));
+            Failure::user(format!("unknown stage, network or parameter `{name}`")).hint(hint)
         })?,
     };
     let page = arguments.name.is_some() && out::stdout_is_terminal();

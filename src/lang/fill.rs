@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::describe::Described;
 use super::given::Given;
+use super::hints::{self, Stray};
 use super::kind::{self, Kind};
-use super::near;
 use super::scope::Scope;
-use super::signature::{Param, Signature};
+use super::signature::{Case, Param, Signature};
 use super::value::Value;
 use crate::base::Span;
 use crate::diag::Diag;
@@ -95,6 +95,20 @@ impl Filler<'_> {
         }
     }
 
+    /// The same for what some case of a choice has, where it is not known which was meant.
+    fn forgive_known(&mut self, param: &Param, path: &str) {
+        let prefix = format!("{path}.");
+        let of_cases = param.cases.iter().flat_map(|case| &case.params);
+        if param.params.is_empty() {
+            return self.forgive(path);
+        }
+        let known: Vec<&str> = param.params.iter().chain(of_cases).map(|inner| inner.name.as_str()).collect();
+        for (given, used) in self.given.iter().zip(&mut self.used) {
+            let below = given.path.strip_prefix(&prefix).and_then(|rest| rest.split('.').next());
+            *used |= below.is_some_and(|name| known.contains(&name));
+        }
+    }
+
     fn group(&mut self, param: &Param, path: &str) {
         if let Some(at) = self.take(path) {
             let inner = param.params.first().map_or("…", |inner| &inner.name);
@@ -124,11 +138,19 @@ impl Filler<'_> {
         };
         let Some(case) = param.cases.iter().find(|case| case.name == name) else {
             let span = given.map_or(self.place, |(entry, _)| entry.span);
-            let hint = near::hint(&name, param.cases.iter().map(|case| case.name.as_str()), "");
+            let (hint, meant) = hints::case(param, path, &name);
             self.wrong("unknown-case", span, format!("`{path}` has no case `{name}`"), hint);
-            return self.forgive(path);
+            // What stands beside it is read as if the right one stood there, so that all mistakes are told at once.
+            return match meant {
+                Some(case) => self.case(param, path, case, None),
+                None => self.forgive_known(param, path),
+            };
         };
-        self.put(param, path, Value::Text(name), given.map(|(_, whole)| whole));
+        self.case(param, path, case, given.map(|(_, whole)| whole));
+    }
+
+    fn case(&mut self, param: &Param, path: &str, case: &Case, whole: Option<Span>) {
+        self.put(param, path, Value::Text(case.name.clone()), whole);
         let prefix = format!("{path}.");
         self.all(&case.params, &prefix);
         self.all(&param.params, &prefix);
@@ -216,7 +238,7 @@ impl Filler<'_> {
             let network = &described.spec.name;
             if described.params.iter().all(|(param, _)| param != name) {
                 let known = described.params.iter().map(|(param, _)| param.as_str());
-                let hint = near::hint(name, known, "it has none; a network declares one with `param width default=32`");
+                let hint = hints::of_network(name, known);
                 self.wrong("unknown-param", given.name, format!("network `{network}` has no parameter `{name}`"), hint);
             } else if let Some(first) = values.get(name) {
                 let first: &Entry = first;
@@ -432,22 +454,13 @@ impl Filler<'_> {
                 continue;
             }
             let Some(param) = signature.params.iter().find(|param| param.name == first) else {
-                let outer = signature.params.iter().find(|outer| {
-                    let cases = outer.cases.iter().flat_map(|case| &case.params);
-                    outer.params.iter().chain(cases).any(|inner| inner.name == first)
-                });
-                if let Some(outer) = outer.filter(|_| near::near(first, signature.children()).is_none()) {
-                    let case = match self.filled.params.get(&outer.name) {
-                        Some(Value::Text(case)) => format!(" {case}"),
-                        _ => String::new(),
-                    };
-                    let message = format!("`{}` has no port or parameter `{first}`", signature.name);
-                    let hint = format!("it belongs to `{0}`: write `{0}{case} {first}=…`", outer.name);
-                    self.wrong("unknown-param", given.name, message, hint);
-                    continue;
-                }
                 let message = format!("`{}` has no port or parameter `{first}`", signature.name);
-                let hint = near::hint(first, signature.children(), "") + &elsewhere(first, signature);
+                let chosen = |path: &str| match self.filled.params.get(path) {
+                    Some(Value::Text(case)) => Some(case.clone()),
+                    _ => None,
+                };
+                let rest = segments.first().copied();
+                let hint = Stray { signature, name: first, rest, values: &given.values, chosen: &chosen }.hint();
                 if self.filled.diags.iter().all(|diag| diag.message != message) {
                     self.wrong("unknown-param", given.name, message, hint);
                 }
@@ -485,7 +498,7 @@ impl Filler<'_> {
                 self.wrong("unknown-param", given.name, message, format!("it is {}", param.kind.words()));
             }
             _ => {
-                let hint = near::hint(next, inner.iter().map(|inner| inner.name.as_str()), "");
+                let hint = hints::below(path, next, &inner);
                 self.wrong("unknown-param", given.name, format!("`{path}` has no `{next}`"), hint);
             }
         }
@@ -513,14 +526,4 @@ pub(super) fn lower_first(doc: &str) -> String {
     }
     let mut letters = first.chars();
     letters.next().map(|c| c.to_ascii_lowercase()).into_iter().chain(letters).collect()
-}
-
-/// The stages of the standard library that have a parameter, where `signature` has none of a name near it.
-fn elsewhere(name: &str, signature: &Signature) -> String {
-    if near::near(name, signature.children()).is_some() {
-        return String::new();
-    }
-    let has = |other: &&Signature| other.params.iter().any(|param| param.name == name);
-    let stages: Vec<&str> = super::signatures().iter().filter(has).map(|other| other.name.as_str()).take(3).collect();
-    if stages.is_empty() { String::new() } else { format!("; `{name}` is a parameter of {}", near::names(stages)) }
 }

@@ -14,7 +14,7 @@ use super::scope::Scope;
 use super::signature::Origin;
 use super::spec::{Contents, Pipeline, Points, Sweep};
 use super::sweep::{self, Reading};
-use super::{near, project, text};
+use super::{hints, near, project, text};
 use crate::base::{FileId, Sources, Span};
 use crate::diag::{Diag, Severity};
 use crate::syntax::{self, Document, Entry, Memory, Node};
@@ -223,7 +223,19 @@ fn contents(
     for (_, setting) in settings.iter().enumerate().filter(|(i, _)| !met.contains(i)) {
         let first = setting.path.split('.').next().unwrap_or_default();
         let message = format!("there is no stage or parameter `{first}`");
-        let hint = near::hint(first, names.iter().map(String::as_str), "write `--set stage.param=value`");
+        let known = || names.iter().map(String::as_str);
+        let bases = all.iter().chain(swept.iter().map(|sweep| &sweep.base));
+        let of = |pipeline: &Pipeline| {
+            hints::settings(&setting.path, pipeline, |kind| scope.stage(kind, setting.given.name))
+        };
+        let found: BTreeSet<String> = if setting.path.contains('.') && near::near(first, known()).is_some() {
+            BTreeSet::new()
+        } else {
+            bases.flat_map(of).collect()
+        };
+        let value = setting.given.plain.as_ref().map_or_else(|| "…".to_owned(), |(plain, _)| plain.value.to_string());
+        let hint = hints::set(&setting.path, &found.into_iter().collect::<Vec<_>>(), &value)
+            .unwrap_or_else(|| near::hint(first, known(), "write `--set stage.param=value`"));
         if !nothing {
             diags.push(Diag::error("unknown-name", setting.given.name, message).hint(hint));
         }

@@ -9,7 +9,7 @@ use super::stdlib::stdlib;
 use super::value::Value;
 
 /// The name of the page on what networks are made of.
-const LAYERS: &str = "layers";
+pub(super) const LAYERS: &str = "layers";
 
 /// The kinds of stages, in the order of a pipeline, each with its stages.
 #[must_use]

@@ -132,13 +132,13 @@ impl Module {
                 "stage" => self.stage(file, node),
                 _ => {
                     let known = ["pipeline", "stage", "network", "sweep", "use"];
-                    let stages = stdlib().signatures.iter().any(|signature| signature.name == name);
+                    let stages = super::hints::signature(name).is_some();
                     let hint = if ["package", "store", "remote"].contains(&name) {
                         "it stands in the project's `project.kdl`".to_owned()
                     } else if stages {
                         "stages stand inside `pipeline NAME { … }`".to_owned()
                     } else {
-                        near::hint(name, known, "")
+                        super::hints::node(name).unwrap_or_else(|| near::hint(name, known, ""))
                     };
                     self.wrong("unknown-node", node.name.span, format!("`{name}` can't stand here"), hint);
                 }

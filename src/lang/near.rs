@@ -1,6 +1,9 @@
 //! Near misses of names.
 
-/// The candidate that was most likely meant by `name`, where one is near.
+/// Names that a hint lists at most.
+const MOST_LISTED: usize = 16;
+
+/// Candidate that was most likely meant by `name`, if one is near.
 #[must_use]
 pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let short = |text: &str| text.to_lowercase().replace(['-', '_', '.'], "");
@@ -21,20 +24,22 @@ pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
                 (false, true) => 2,
                 (false, false) => usize::MAX,
             };
-            (distance.min(most), candidate)
+            // Of names of three letters half are near each other: `gpu` is not a slip of `cpu`.
+            let other_word = wanted.len() <= 3 && other.len() <= 3 && wanted.chars().next() != other.chars().next();
+            (if other_word { usize::MAX } else { distance.min(most) }, candidate)
         })
         .filter(|&(distance, candidate)| distance <= (candidate.len().max(name.len()) / 3).max(1) && wanted.len() > 1)
         .min_by_key(|&(distance, candidate)| (distance, candidate.to_owned()))
         .map(|(_, candidate)| candidate)
 }
 
-/// A hint: the near miss, or all that there is where it is little, or `otherwise`.
+/// Hint for an unknown name: the near miss, else all candidates if they are few, else `otherwise`.
 pub(super) fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>, otherwise: &str) -> String {
     let candidates: Vec<&str> = candidates.into_iter().collect();
     match near(name, candidates.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None if candidates.is_empty() || candidates.len() > 32 => otherwise.to_owned(),
-        None => format!("there {} {}", if candidates.len() == 1 { "is only" } else { "are" }, names(candidates)),
+        None if candidates.is_empty() || candidates.len() > MOST_LISTED => otherwise.to_owned(),
+        None => format!("available: {}", names(candidates)),
     }
 }
 
@@ -60,6 +65,8 @@ mod tests {
         assert_eq!(near("threshold", names), Some("threshold-tune"));
         assert_eq!(near("tune", names), Some("threshold-tune"));
         assert_eq!(near("banana", names), None);
+        assert_eq!(near("gpu", ["auto", "cpu", "cuda"]), None);
+        assert_eq!(near("sdg", ["adam", "sgd"]), Some("sgd"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::describe::Described;
+use super::hints;
 use super::module::{Module, Stage, Use};
 use super::near;
 use super::signature::{Origin, Signature};
@@ -85,14 +86,14 @@ impl<'a> Scope<'a> {
     pub(super) fn near_stage(&self, kind: &str, span: Span) -> String {
         let library = stdlib().signatures.iter().chain(&stdlib().templates).map(|signature| signature.name.as_str());
         let own = self.names(span).stages.keys().map(String::as_str);
-        near_name(kind, library.chain(own).collect(), "`macula doc` lists the stages")
+        near_name(kind, library.chain(own).collect(), hints::node(kind), "`macula doc` lists the stages")
     }
 
     /// The same for a network.
     pub(super) fn near_network(&self, name: &str, span: Span) -> String {
         let library = stdlib().networks.iter().map(|network| network.spec.name.as_str());
         let own = self.names(span).networks.keys().map(String::as_str);
-        near_name(name, library.chain(own).collect(), "describe it with `network NAME { … }`")
+        near_name(name, library.chain(own).collect(), None, "describe it with `network NAME { … }`")
     }
 
     /// The stages with bodies that a file declares or brings in, by the name that each has there.
@@ -209,11 +210,11 @@ fn collision(name: &str, found: &[(Option<&Use>, Thing)], told: &mut BTreeSet<(S
     Some(diag.also(second.span(), "declared there").hint(hint))
 }
 
-/// The name that was likely meant: one that is near, or the same one in a module that was brought in `as=`.
-fn near_name(name: &str, candidates: Vec<&str>, otherwise: &str) -> String {
+/// The name that was likely meant: the same one in a module that was brought in `as=`, what `known` says, or one that is near.
+fn near_name(name: &str, candidates: Vec<&str>, known: Option<String>, otherwise: &str) -> String {
     let qualified = candidates.iter().find(|one| one.rsplit_once('.').is_some_and(|(_, last)| last == name));
     match qualified {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None => near::hint(name, candidates, otherwise),
+        None => known.unwrap_or_else(|| near::hint(name, candidates, otherwise)),
     }
 }

@@ -194,7 +194,7 @@ pub fn find(name: &str) -> Option<&'static LayerKind> {
 }
 
 /// What to say to someone who writes a layer by a name that other frameworks have for it.
-pub(super) fn meant(name: &str) -> Option<String> {
+pub(in crate::lang) fn meant(name: &str) -> Option<String> {
     let flat = name.to_lowercase().replace(['-', '_', '.'], "");
     let hint = match flat.as_str() {
         "bn" | "batchnormalization" => "write `batch-norm`",

@@ -315,7 +315,8 @@ impl<'a> Lowerer<'a> {
             }
             // A port that is misspelt, or written in another form, is not missing as well.
             for port in &signature.inputs {
-                let meant = diag.hint.as_ref().is_some_and(|hint| *hint == format!("did you mean `{}`?", port.name));
+                let meant = format!("did you mean `{}`?", port.name);
+                let meant = diag.hint.as_ref().is_some_and(|hint| hint.starts_with(&meant));
                 let begins = diag.message.starts_with(&format!("`{}` takes the name of a stage", port.name));
                 if meant || begins {
                     ports.push(told(&port.name, place));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::figures;
 use super::super::given::Setting;
+use super::super::hints;
 use super::super::lower::{Lowered, Told, lower};
 use super::super::near;
 use super::super::scope::Scope;
@@ -138,8 +139,13 @@ impl Sweeper<'_, '_> {
                 if unmet && unknown.insert(varied.path.clone()) {
                     let first = varied.path.split('.').next().unwrap_or_default();
                     let message = format!("there is no stage or parameter `{first}`");
-                    let hint =
-                        near::hint(first, self.names.iter().map(String::as_str), "write `over stage.param 1 2 4`");
+                    let stage = |kind: &str| self.scope.stage(kind, varied.span);
+                    let hint = match hints::settings(&varied.path, &lowered.pipeline, stage).first() {
+                        Some(meant) => format!("write `over {meant} …`"),
+                        None => {
+                            near::hint(first, self.names.iter().map(String::as_str), "write `over stage.param 1 2 4`")
+                        }
+                    };
                     self.wrong("unknown-name", varied.span, message, hint);
                 }
             }

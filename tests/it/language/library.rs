@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use macula::diag::{Severity, catalogue};
-use macula::lang::{builtin_network, manual, shapes, signatures, stdlib};
+use macula::lang::{builtin_network, lookup, manual, shapes, signatures, stdlib};
 
 use super::{codes, load};
 
@@ -90,6 +90,7 @@ fn the_reference_pages_are_those_of_the_standard_library() {
         "codes.md".to_owned(),
         format!("# Codes of errors and warnings\n\n{codes}").trim_end().to_owned() + "\n",
     ));
+    expected.push(("words.md".to_owned(), lookup::words()));
     if std::env::var_os("MACULA_BLESS").is_some() {
         fs::create_dir_all(&folder).expect("the folder can be made");
         for (name, text) in &expected {

@@ -4,6 +4,7 @@ mod extends;
 mod flow;
 mod format;
 mod fuzz;
+mod hints;
 mod keys;
 mod library;
 mod mistakes;

@@ -1,0 +1,202 @@
+//! What is said of names that people bring from other tools, and of macula's own in the wrong place.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use macula::lang::foreign::{To, WORDS};
+use macula::lang::hints::{foreign, spelled};
+use macula::lang::signature::Signature;
+use macula::lang::{describe, lookup, stdlib};
+
+use super::{codes, load, set};
+
+/// A training with `text` in its braces.
+fn training(text: &str) -> String {
+    format!(
+        "pipeline a seed=1 {{\n    synthetic fundus\n    extract patches {{ from fundus }}\n    split folds {{ from patches }}\n    \
+         train classifier {{ data folds.train; valid folds.valid; network shallow-cnn; {text} }}\n}}\n"
+    )
+}
+
+/// The hints on a text, in order.
+fn hints(text: &str) -> Vec<String> {
+    load(text).1.into_iter().filter_map(|diag| diag.hint).collect()
+}
+
+fn signature(name: &str) -> &'static Signature {
+    let all = stdlib::stdlib();
+    let found = all.signatures.iter().chain(&all.templates).find(|signature| signature.name == name);
+    found.unwrap_or_else(|| panic!("no stage `{name}`"))
+}
+
+#[test]
+fn every_word_leads_to_something_that_exists() {
+    const TOOLS: [&str; 11] = [
+        "DVC",
+        "Docker",
+        "Keras",
+        "Lightning",
+        "PyTorch",
+        "Snakemake",
+        "albumentations",
+        "git",
+        "make",
+        "scikit-learn",
+        "torchvision",
+    ];
+    assert!(WORDS.len() >= 100, "about a hundred words");
+    for row in WORDS {
+        let word = row.word;
+        assert!(TOOLS.contains(&row.tool), "`{word}`: {}", row.tool);
+        assert!(!row.note.ends_with('.'), "`{word}`: the note stands within a sentence");
+        match row.to {
+            To::Stage(stage) => assert!(!signature(stage).name.is_empty(), "`{word}`: {stage}"),
+            To::Port(stage, port) => assert!(signature(stage).input(port).is_some(), "`{word}`: {stage} {port}"),
+            To::Output(stage, output) => {
+                assert!(signature(stage).output(Some(output)).is_some(), "`{word}`: {stage}.{output}");
+            }
+            To::Param(stage, path) => {
+                assert!(spelled(&signature(stage).params, path, None, "…").is_some(), "`{word}`: {stage} {path}");
+            }
+            To::Case(stage, path, case) => {
+                let param = signature(stage).params.iter().find(|param| param.name == path);
+                let has = param.is_some_and(|param| param.cases.iter().any(|one| one.name == case));
+                assert!(has, "`{word}`: {stage} {path} {case}");
+            }
+            To::Metric(stage, metric) => {
+                assert!(signature(stage).figures.iter().any(|one| one.name == metric), "`{word}`: {stage} {metric}");
+            }
+            To::Layer(layer) => assert!(describe::kinds::find(layer).is_some(), "`{word}`: {layer}"),
+            To::Node(name, form) => {
+                let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/language.md");
+                let page = std::fs::read_to_string(page).expect("the page of the language");
+                assert!(form.contains(name) && page.contains(name), "`{word}`: {name}");
+            }
+            To::Nothing => assert!(!row.note.is_empty(), "`{word}`: say why"),
+            // Compared with the commands where those are.
+            To::Inputs | To::Command(_) | To::Flag(..) => {}
+        }
+        assert!(!row.hint().is_empty() && foreign(word).any(|found| found == row), "`{word}`");
+        assert!(lookup::page(word).is_some() || macula::lang::manual::page(word).is_some(), "`macula doc {word}`");
+    }
+    let rows: BTreeSet<String> = WORDS.iter().map(|row| format!("{} {:?}", row.word.to_lowercase(), row.to)).collect();
+    assert_eq!(rows.len(), WORDS.len(), "a row stands twice");
+}
+
+#[test]
+fn words_of_other_tools_lead_to_maculas_own() {
+    for (text, hint) in [
+        ("device gpu", "did you mean `cuda`? (GPUs are `cuda`; `auto` takes one if it works)"),
+        ("device mps", "available: `auto`, `cpu` and `cuda`"),
+        ("learning_rate 1e-3", "write `optimizer adamw lr=0.001`"),
+        ("lr 1e-3", "write `optimizer adamw lr=0.001`"),
+        ("batch_size 64", "did you mean `batch`?"),
+        ("num_epochs 3", "did you mean `epochs`?"),
+        ("early-stopping patience=3", "write `patience 3`"),
+        ("EarlyStopping 3", "did you mean `patience`?"),
+        ("loss focal alpha=0.25", "write `positive=…`; `alpha=0.25` is `positive=0.25 negative=0.75`"),
+        ("loss BCEWithLogitsLoss", "did you mean `bce`?"),
+        ("focal gamma=2.0", "it is a case of `loss`: write `loss focal`"),
+        ("scheduler cosine", "did you mean `schedule`?"),
+        ("resnet18", "it is a network: write `network resnet18`"),
+        ("num_workers 4", "use `macula run --threads`; all stages share them, and no result depends on them"),
+        ("optimizer adam weight_decay=1e-4", "did you mean `weight-decay`?"),
+    ] {
+        assert_eq!(hints(&training(text)), [hint], "{text}");
+    }
+    let pretrained = training("").replace("network shallow-cnn", "network resnet18 pretrained=#true");
+    assert_eq!(
+        hints(&pretrained),
+        ["use the stage `weights`; `weights imagenet { file \"…\" }`, and `init imagenet` in `train`"]
+    );
+}
+
+#[test]
+fn a_case_that_is_misspelt_hides_no_mistake_beside_it() {
+    let (_, diags) = load(&training("optimizer Adam lr=1e-3 weight_decay=1e-4 betas=0.9"));
+    assert_eq!(codes(&diags), ["unknown-case", "unknown-param", "unknown-param"]);
+    let hints: Vec<&str> = diags.iter().filter_map(|diag| diag.hint.as_deref()).collect();
+    assert_eq!(hints, ["did you mean `adam`?", "did you mean `weight-decay`?", "write `beta1=…`; and `beta2=`"]);
+    // Of a case that is not known either, what the others have is not judged.
+    let (_, diags) = load(&training("optimizer lamb lr=1e-3 beta1=0.9 weight_decay=1e-4"));
+    assert_eq!(codes(&diags), ["unknown-case", "unknown-param"]);
+}
+
+#[test]
+fn nodes_of_other_tools_are_understood_in_a_pipeline_and_beside_it() {
+    for (node, hint) in [
+        ("Trainer fit", "did you mean `train`?"),
+        (
+            "transforms t",
+            "did you mean `augment`? (`preprocess` changes whole photographs, `augment` patches in training)",
+        ),
+        ("rule all", "did you mean `exec`? (it runs a command; other stages need none)"),
+        ("epochs 3", "it is a parameter of `train`; write it in its braces: `train NAME { … }`"),
+        (
+            "batch 3",
+            "it is a parameter of `eval`, `heat-map`, `predict`, `threshold-tune` and `train`; write it in the braces of the stage",
+        ),
+    ] {
+        let text = format!("pipeline a seed=1 {{\n    synthetic fundus\n    {node}\n}}\n");
+        assert_eq!(hints(&text)[0], hint, "{node}");
+    }
+    assert_eq!(hints("include \"other.kdl\"\n")[0], "use `use \"FILE.kdl\"`");
+}
+
+#[test]
+fn a_port_by_another_name_is_not_missing_as_well() {
+    let text = "pipeline a seed=1 {\n    synthetic fundus\n    extract patches { input fundus }\n}\n";
+    let (_, diags) = load(text);
+    assert_eq!(codes(&diags), ["unknown-param"]);
+    assert_eq!(diags[0].hint.as_deref(), Some("did you mean `from`?"));
+}
+
+#[test]
+fn set_names_the_stages_that_have_the_parameter() {
+    let hint = |text: &str, setting: &str| set(text, &[setting]).1.into_iter().find_map(|diag| diag.hint);
+    let text = training("epochs 3");
+    assert_eq!(hint(&text, "epochs=2").as_deref(), Some("write `--set classifier.epochs=2`"));
+    assert_eq!(hint(&text, "lr=1e-3").as_deref(), Some("write `--set classifier.optimizer.lr=1e-3`"));
+    assert_eq!(hint(&text, "learning_rate=1e-3").as_deref(), Some("write `--set classifier.optimizer.lr=1e-3`"));
+    assert_eq!(hint(&text, "optimizer.lr=1e-3").as_deref(), Some("write `--set classifier.optimizer.lr=1e-3`"));
+    assert_eq!(
+        hint(&text, "size=64").as_deref(),
+        Some("`size` could be `fundus.size` and `patches.size`: write e.g. `--set fundus.size=64`")
+    );
+    assert_eq!(hint(&text, "clasifier.epochs=2").as_deref(), Some("did you mean `classifier`?"));
+    let folds = "pipeline a seed=1 {\n    synthetic fundus\n    extract patches { from fundus }\n    cross-validation cv { patches patches }\n}\n";
+    assert_eq!(hint(folds, "epochs=2").as_deref(), Some("write `--set cv.epochs=2`"));
+    let sweep = format!("{text}sweep s {{\n    of a\n    over epochs 1 2\n}}\n");
+    assert!(load(&sweep).1.iter().any(|diag| diag.hint.as_deref() == Some("write `over classifier.epochs …`")));
+}
+
+#[test]
+fn doc_finds_parameters_cases_metrics_layers_and_words() {
+    let page = |word: &str| lookup::page(word).unwrap_or_else(|| panic!("`macula doc {word}`"));
+    let lr = page("lr");
+    assert!(lr.contains("| `train` | `optimizer adamw lr=…` | Learning rate at its highest. |"), "{lr}");
+    assert!(lr.contains("| `one-fold` | `lr …` |") && lr.contains("`macula doc train` shows the whole page."), "{lr}");
+    assert!(page("loss").contains("| `train` | `loss …` |"));
+    assert!(page("focal").contains("| `train` | `loss focal` |"));
+    assert!(page("mean-auroc").contains("| `eval` | `rank by=STAGE.mean-auroc` |"));
+    assert!(page("padding").contains("| `layers` | `conv padding=…` |"));
+    assert!(page("repro").contains("- As in DVC: use `macula run`."));
+    assert!(page("RandomHorizontalFlip").contains("use `flip horizontal=…` in the stage `augment`; the probability."));
+    assert_eq!(lookup::page("bananas"), None);
+    assert_eq!(lookup::nearest("epocs").as_deref(), Some("epochs"));
+    assert_eq!(lookup::nearest("trian").as_deref(), Some("train"));
+}
+
+#[test]
+fn the_page_of_the_language_names_words_of_the_table() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/language.md")).expect("the page");
+    let section = page.split("## Coming from").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the section");
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    assert!(rows.len() > 8, "{section}");
+    for row in rows {
+        let there = row.split('|').nth(1).unwrap_or_default();
+        for word in there.split('`').skip(1).step_by(2) {
+            assert!(foreign(word).next().is_some(), "`{word}` is not in the table");
+        }
+    }
+}
