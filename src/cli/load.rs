@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::check::{say, wrong};
 use super::failure::warn_of;
+use super::file::{self, unread};
 use super::{Exit, Failure};
 use crate::base::Sources;
 use crate::diag::Diag;
@@ -21,7 +22,8 @@ use crate::store::{Remotes, Store};
 /// Which pipeline, and what is set from the command line.
 #[derive(Clone, Debug, Args)]
 pub struct PipelineArguments {
-    /// The KDL file
+    /// The KDL file; `base` means `base.kdl` if only that exists
+    #[arg(value_parser = file::parser())]
     pub file: PathBuf,
     /// Which pipeline, where the file holds several
     #[arg(long, value_name = "NAME")]
@@ -149,8 +151,7 @@ pub fn chosen(world: &Host, arguments: &PipelineArguments) -> Result<(Pipeline, 
 pub(super) fn read(arguments: &PipelineArguments, points: Points) -> Result<(Contents, Vec<Diag>, Sources), Failure> {
     let mut sources = Sources::default();
     let PipelineArguments { file, set, .. } = arguments;
-    let (contents, mut diags) = lang::load(file, set, points, &mut sources)
-        .map_err(|error| Failure::user(format!("`{}` can't be read: {error}", file.display())))?;
+    let (contents, mut diags) = lang::load(file, set, points, &mut sources).map_err(|error| unread(file, &error))?;
     plan::settle(&contents, crate::stages::registry(), &mut diags);
     Ok((contents, diags, sources))
 }

@@ -9,6 +9,7 @@ pub mod completions;
 pub mod doc;
 pub mod explain;
 pub mod failure;
+mod file;
 pub mod fmt;
 pub mod get;
 pub mod graph;
@@ -17,6 +18,7 @@ pub mod load;
 pub mod lock;
 pub mod lsp;
 pub mod man;
+mod mistaken;
 mod network;
 pub mod new;
 pub mod package;
@@ -176,13 +178,17 @@ pub fn main() -> ExitCode {
     let world = Host::real();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
+        Err(mut error) => {
+            let words: Vec<String> =
+                std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            mistaken::explain(&mut error, &words);
             // `--help` and `--version` come here too, with exit code 0.
             out::configure(Output { quiet: false, verbose: false, color: When::Auto }.settings(&world));
             let (say, colours): (fn(&str), Colours) =
                 if error.use_stderr() { (out::talk, out::stderr_colours()) } else { (out::say, out::stdout_colours()) };
             let coloured = colours == Colours::Ansi;
-            say(&if coloured { error.render().ansi().to_string() } else { error.render().to_string() });
+            let text = if coloured { error.render().ansi().to_string() } else { error.render().to_string() };
+            say(&if error.use_stderr() { mistaken::broken(&text) } else { text });
             let exit = u8::try_from(error.exit_code()).unwrap_or(2);
             return ExitCode::from(lost().map_or(exit, |lost| lost.code().max(exit)));
         }

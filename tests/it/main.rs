@@ -7,6 +7,7 @@ mod cuda;
 mod derived;
 mod exec;
 mod extract;
+mod hints;
 mod hostile;
 mod job;
 mod kernels;

@@ -104,7 +104,7 @@ fn the_command_line_plans_runs_and_explains() {
     space.macula("why pipeline.kdl pictures --set pictures.size=128").code(0).says(&["computed as `photos`"]);
     space.macula("runs pipeline.kdl").code(0).says(&["computed", "reused", "done"]);
     space.macula("run pipeline.kdl photo").code(2).says(&["unknown stage `photo`"]);
-    space.macula("run nothing.kdl").code(2).says(&["`nothing.kdl` can't be read"]);
+    space.macula("run nothing.kdl").code(2).says(&["cannot read `nothing.kdl`"]);
     let events = space.macula("run pipeline.kdl --json").code(0);
     assert!(events.stdout.lines().all(|line| line.starts_with("{\"event\":")), "{}", events.stdout);
 }

@@ -1,0 +1,68 @@
+//! What the command line says to those who come from other tools, mistype a name, or mean more than they wrote.
+
+use crate::space::Space;
+
+const PIPELINE: &str = r#"pipeline base seed=7 {
+    synthetic eyes { photographs 6; size 192; photographs-per-patient 1 }
+    extract patches { from eyes; size 32 }
+    split folds { from patches; train 0.34; valid 0.33; test 0.33 }
+    train classifier { data folds.train; valid folds.valid; network shallow-cnn; epochs 1; device cpu }
+    eval scores { model classifier; data folds.test }
+}
+"#;
+
+fn project() -> Space {
+    let space = Space::new();
+    space.write("base.kdl", PIPELINE);
+    space
+}
+
+/// What a command says on stderr, its lines joined: tips are broken at a width.
+#[track_caller]
+fn refused(space: &Space, arguments: &str) -> String {
+    let said = space.macula(arguments).code(2);
+    assert!(said.stderr.lines().all(|line| line.chars().count() <= 80), "wider than a terminal:\n{}", said.stderr);
+    said.stderr.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn flags_and_commands_of_other_tools_are_answered() {
+    let space = project();
+    for (arguments, words) in [
+        ("run base.kdl --force", "use `macula rebuild`; it runs stages again and compares"),
+        ("run base.kdl --dry-run", "use `macula plan`; it says what would run, and runs nothing"),
+        ("run base.kdl --epochs 2", "parameters are set with `--set`: write `--set classifier.epochs=2`"),
+        ("run --epochs=2 base.kdl", "write `--set classifier.epochs=2`"),
+        ("run base.kdl --batch-size 8", "`batch` could be `classifier.batch` and `scores.batch`: write e.g. `--set"),
+        ("run base.kdl --gpu", "write `--set classifier.device=cuda`"),
+        ("plan base --lr 1e-3", "write `--set classifier.optimizer.lr=1e-3`"),
+        ("run base.kdl --seed 8", "write `--set seed=8`"),
+        ("run --epochs 2", "parameters are set with `--set`: `--set STAGE.epochs=2`"),
+        ("run base.kdl --cores 4", "use `macula run --threads`"),
+        ("run base.kdl --set epochs=2", "write `--set classifier.epochs=2`"),
+        ("clean", "use `macula store gc`; it removes what no result refers to"),
+        ("store clear", "use `macula store gc`"),
+        ("gc", "use `macula store gc`"),
+        ("repro base.kdl", "use `macula run`"),
+        ("status", "use `macula plan`"),
+        ("base.kdl", "use `macula run base.kdl`"),
+        ("base", "use `macula run base.kdl`"),
+        ("split", "`macula doc split` describes it"),
+    ] {
+        let said = refused(&space, arguments);
+        assert!(said.contains(&format!("tip: {words}")) || said.contains(words), "`{arguments}`: {said}");
+        assert!(!said.contains("to pass '"), "`{arguments}`: {said}");
+    }
+    // A slip of the finger is clap's to find.
+    assert!(refused(&space, "chek base.kdl").contains("'check'"));
+}
+
+#[test]
+fn a_file_is_found_without_its_ending() {
+    let space = Space::new();
+    space.macula("new base").code(0);
+    space.macula("check base").code(0).says(&["pipeline `base`"]);
+    space.macula("plan base").code(0).says(&["base"]);
+    space.macula("check bass").code(2).says(&["cannot read `bass`", "did you mean `base.kdl`?"]);
+    Space::new().macula("run base").code(2).says(&["`macula new NAME` writes a pipeline to begin with"]);
+}
