@@ -1,6 +1,7 @@
 //! The command line, one command a file.
 
 mod activity;
+mod amounts;
 pub mod artifact;
 pub mod bench;
 pub mod check;

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use clap::Args;
 
 use super::run::{Commands, listen};
-use super::{Exit, Failure, Loaded, PipelineArguments, load, trust};
+use super::{Exit, Failure, Loaded, PipelineArguments, amounts, load, trust};
 use crate::base::Digest;
 use crate::learn::kernels;
 use crate::plan::Decision;
@@ -25,7 +25,7 @@ pub struct Arguments {
     /// The stages to execute again, with all that they need; all where none is named
     stages: Vec<String>,
     /// Threads that all stages share; results must not depend on it [default: the number of processors]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = amounts::threads)]
     threads: Option<NonZeroUsize>,
     #[command(flatten)]
     commands: Commands,

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::store::size;
-use super::{Exit, Failure, Loaded, PipelineArguments, compare, load, lock, trust};
+use super::{Exit, Failure, Loaded, PipelineArguments, amounts, compare, load, lock, trust};
 use crate::base::shown;
 use crate::base::signals::is_ignored;
 use crate::learn::kernels;
@@ -27,16 +26,16 @@ pub struct Arguments {
     /// Stages to run, with everything they need [default: all]
     stages: Vec<String>,
     /// Stages that run at the same time [default: the number of threads, at most 4]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = amounts::count)]
     jobs: Option<NonZeroUsize>,
     /// Threads shared by all stages; results do not depend on it [default: the number of processors]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = amounts::threads)]
     threads: Option<NonZeroUsize>,
-    /// Memory shared by all stages, such as `8G` [default: four fifths of what is available]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    /// Memory shared by all stages, such as `8GiB` [default: four fifths of what is available]
+    #[arg(long, value_name = "SIZE", value_parser = amounts::memory)]
     memory: Option<u64>,
     /// Stages that may compute on one GPU at the same time
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = amounts::count)]
     per_device: NonZeroUsize,
     /// After a failure, continue with every stage that does not need the failed one; sweeps always do
     #[arg(long)]

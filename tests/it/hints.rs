@@ -58,6 +58,20 @@ fn flags_and_commands_of_other_tools_are_answered() {
 }
 
 #[test]
+fn amounts_that_cannot_be_meant_are_refused_with_what_can() {
+    let space = project();
+    for (arguments, words) in [
+        ("run base.kdl --memory 8", "it is 8 bytes; did you mean `8GiB`?"),
+        ("run base.kdl --memory 1MB", "a run needs at least 64.0 MiB"),
+        ("run base.kdl --threads 0", "write a whole number from 1; without the flag all processors are used"),
+        ("run base.kdl --jobs 0", "write a whole number from 1"),
+    ] {
+        let said = refused(&space, arguments);
+        assert!(said.contains(words), "`{arguments}`: {said}");
+    }
+}
+
+#[test]
 fn a_file_is_found_without_its_ending() {
     let space = Space::new();
     space.macula("new base").code(0);

@@ -11,7 +11,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, amounts};
 use crate::base::{Sources, threads};
 use crate::lang::near::near;
 use crate::lang::network::NetworkSpec;
@@ -40,7 +40,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PX", default_value_t = 128)]
     size: u16,
     /// Patches a step, for `extract` photographs [default: 32, for `extract` 4]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = amounts::count)]
     batch: Option<NonZeroUsize>,
     /// Where it is computed
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
@@ -49,7 +49,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PRECISION", default_value = "f32")]
     precision: Precision,
     /// Threads [default: the number of processors]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = amounts::threads)]
     threads: Option<NonZeroUsize>,
     /// Steps that are measured
     #[arg(long, value_name = "N", default_value = "5")]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::artifact::{self, Artifact};
-use super::{Exit, Failure, Loaded, PipelineArguments, load};
+use super::{Exit, Failure, Loaded, PipelineArguments, amounts, load};
 use crate::base::{Digest, Streams, regular, threads};
 use crate::data::photographs::{PhotographFacts, WithoutMask};
 use crate::data::source_tree::extension;
@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// Distance between patches [default: half a patch]
-    #[arg(long, value_name = "PX")]
+    #[arg(long, value_name = "PX", value_parser = amounts::pixels)]
     stride: Option<NonZeroU16>,
     /// Print JSON
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 
-use super::super::{Exit, Failure};
+use super::super::{Exit, Failure, amounts};
 use super::{look, open, print, verify};
 use crate::progress::table::counted;
 use crate::progress::text::duration;
@@ -16,7 +16,7 @@ use crate::run::{Host, Nobody, Options};
 #[derive(Clone, Debug, Args)]
 pub(super) struct Arguments {
     /// Threads [default: the number of processors]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = amounts::threads)]
     threads: Option<NonZeroUsize>,
 }
 
