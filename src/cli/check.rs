@@ -1,14 +1,19 @@
-//! `macula check`: says all that is wrong with a pipeline, or in one line what is there.
+//! `macula check`: reports every problem of pipeline files, or in one line what they hold.
+
+use std::io::Error;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::Value;
 
-use super::{Exit, Failure, PipelineArguments, load};
-use crate::base::Sources;
+use super::{Exit, Failure, PipelineArguments, file, load, paths};
 use crate::base::figure::counted;
+use crate::base::{Sources, regular};
 use crate::diag::{self, Diag, Severity};
-use crate::lang::spec::{Contents, Pipeline, Points, Sweep};
+use crate::lang::project;
+use crate::lang::spec::{Pipeline, Points, Sweep};
 use crate::progress::{Colours, out};
-use crate::run::Host;
+use crate::run::{Host, lockfile};
 
 /// Stages that the line on a pipeline names.
 const MOST_NAMED: usize = 16;
@@ -16,35 +21,88 @@ const MOST_NAMED: usize = 16;
 /// The arguments of `macula check`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    #[command(flatten)]
-    pipeline: PipelineArguments,
-    /// Print what is wrong as JSON
+    /// The KDL files; `base` means `base.kdl` if only that exists
+    #[arg(required = true, value_name = "FILE", value_parser = file::parser())]
+    files: Vec<PathBuf>,
+    /// Sets a parameter, checked like the file: `--set patches.size=64`
+    #[arg(long, value_name = "STAGE.PARAM=VALUE")]
+    set: Vec<String>,
+    /// Print every problem as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Says all that is wrong with a pipeline, or in one line what is there.
+/// Reports every problem of the files, or in one line each what they hold.
 ///
 /// # Errors
-/// A [`Failure`] where the file can't be read.
+/// A [`Failure`] if a file cannot be read.
 pub fn check(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    // A setting is for the pipeline; a sweep beside it may vary just that.
-    let points = if arguments.pipeline.set.is_empty() { Points::All } else { Points::OneByOne };
-    let (Contents { pipelines, sweeps }, diags, sources) = load::read(&arguments.pipeline, points)?;
-    if arguments.json {
-        out::say(&format!("{:#}\n", diag::json(&diags, &sources)));
-    } else {
-        say(world, &diags, &sources);
-        if !wrong(&diags) {
-            for pipeline in &pipelines {
-                out::say(&format!("{}\n", summary(pipeline)));
+    let mut exit = Exit::Done;
+    let mut problems: Vec<Value> = Vec::new();
+    let mut unread: Vec<Failure> = Vec::new();
+    for file in &arguments.files {
+        let checked = match checked(world, file, &arguments.set) {
+            Ok(checked) => checked,
+            Err(failure) => {
+                unread.push(failure);
+                continue;
             }
-            for sweep in &sweeps {
-                out::say(&format!("{}\n", sweep_summary(sweep)));
+        };
+        let Checked { lines, diags, sources } = checked;
+        if arguments.json {
+            // A file that others use is read with each of them.
+            let found = diag::json(&diags, &sources).as_array().cloned().unwrap_or_default();
+            let new: Vec<Value> = found.into_iter().filter(|problem| !problems.contains(problem)).collect();
+            problems.extend(new);
+        } else {
+            say(world, &diags, &sources);
+            for line in lines.into_iter().filter(|_| !wrong(&diags)) {
+                out::say(&format!("{line}\n"));
             }
         }
+        if wrong(&diags) {
+            exit = Exit::User;
+        }
     }
-    Ok(if wrong(&diags) { Exit::User } else { Exit::Done })
+    let last = unread.pop();
+    if arguments.json && (last.is_none() || arguments.files.len() > 1) {
+        out::say(&format!("{:#}\n", Value::Array(problems)));
+    }
+    for failure in &unread {
+        failure.print();
+    }
+    last.map_or(Ok(exit), Err)
+}
+
+/// What a file holds, in a line each, and what is wrong with it.
+struct Checked {
+    lines: Vec<String>,
+    diags: Vec<Diag>,
+    sources: Sources,
+}
+
+fn checked(world: &Host, file: &Path, set: &[String]) -> Result<Checked, Failure> {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let unread = |error: Error| file::unread(file, &error);
+    if name == project::FILE {
+        let mut sources = Sources::default();
+        let (_, diags) = project::read(file, &mut sources).map_err(unread)?;
+        return Ok(Checked { lines: Vec::new(), diags, sources });
+    }
+    if name.ends_with(".lock.kdl") {
+        let text = regular::read_to_string(file).map_err(unread)?;
+        lockfile::read(&text).map_err(|error| {
+            Failure::user(format!("`{}`: {error}", file.display())).hint("`macula lock` writes it again")
+        })?;
+        return Ok(Checked { lines: Vec::new(), diags: Vec::new(), sources: Sources::default() });
+    }
+    // A setting is for the pipeline; a sweep beside it may vary just that.
+    let points = if set.is_empty() { Points::All } else { Points::OneByOne };
+    let pipeline = PipelineArguments { file: file.to_owned(), pipeline: None, sweep: None, set: set.to_vec() };
+    let (contents, mut diags, sources) = load::read(&pipeline, points)?;
+    paths::missing(world, file, &contents, &mut diags);
+    let lines = contents.pipelines.iter().map(summary).chain(contents.sweeps.iter().map(sweep_summary));
+    Ok(Checked { lines: lines.collect(), diags, sources })
 }
 
 /// Widest lines of diagnostics.

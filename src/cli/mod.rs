@@ -23,6 +23,7 @@ mod mistaken;
 mod network;
 pub mod new;
 pub mod package;
+mod paths;
 pub mod pictures;
 pub mod plan;
 pub mod predict;

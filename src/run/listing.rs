@@ -156,7 +156,15 @@ fn unlisted(folder: &Path, error: &Error) -> StageError {
     }
     let code = if error.kind() == ErrorKind::NotFound { "missing-folder" } else { "unreadable-folder" };
     StageError::input(code, format!("cannot list the folder `{}`: {error}", folder.display()))
-        .hint("relative paths start from the project folder: the nearest one above the pipeline with a `project.kdl`, else the current folder")
+        .hint(if of_shell(folder) { TILDE } else { "relative paths start from the project folder: the nearest one above the pipeline with a `project.kdl`, else the current folder" })
+}
+
+/// What is said of a path with `~`.
+const TILDE: &str = "`~` is expanded by shells only: write the whole path";
+
+/// Whether a path holds a `~` that a shell would have expanded.
+fn of_shell(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "~")
 }
 
 fn system(folder: &Path) -> StageError {
@@ -176,7 +184,8 @@ pub(super) fn unreadable(file: &Path, error: &Error) -> StageError {
         _ => {}
     }
     let code = if error.kind() == ErrorKind::NotFound { "missing-file" } else { "unreadable-file" };
-    StageError::input(code, format!("cannot read `{}`: {error}", file.display()))
+    let found = StageError::input(code, format!("cannot read `{}`: {error}", file.display()));
+    if of_shell(file) { found.hint(TILDE) } else { found }
 }
 
 fn special(path: &Path, kind: FileType) -> StageError {

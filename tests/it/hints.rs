@@ -80,3 +80,44 @@ fn a_file_is_found_without_its_ending() {
     space.macula("check bass").code(2).says(&["cannot read `bass`", "did you mean `base.kdl`?"]);
     Space::new().macula("run base").code(2).says(&["`macula new NAME` writes a pipeline to begin with"]);
 }
+
+#[test]
+fn several_files_are_checked_at_once() {
+    let space = project();
+    space.write("other.kdl", "pipeline other seed=1 { synthetic eyes }\n");
+    space.write("wrong.kdl", "pipeline wrong seed=1 { synthetik eyes }\n");
+    space.write("project.kdl", "store \".macula\"\n");
+    let said = space.macula("check base.kdl other.kdl project.kdl").code(0);
+    assert_eq!(said.stdout.lines().count(), 2, "{}", said.stdout);
+    let said = space.macula("check base.kdl wrong.kdl other.kdl").code(2);
+    said.says(&["pipeline `base`", "did you mean `synthetic`?", "pipeline `other`"]).says_not(&["pipeline `wrong`"]);
+    let json = space.macula("check base.kdl wrong.kdl --json").code(2);
+    let found: serde_json::Value = serde_json::from_str(&json.raw).expect("JSON");
+    assert_eq!(found.as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!(found[0]["places"][0]["file"], "wrong.kdl");
+    space.macula("check base.kdl gone.kdl").code(2).says(&["pipeline `base`", "cannot read `gone.kdl`"]);
+    space.write("base.lock.kdl", "kond 1\n");
+    space.macula("check base.kdl base.lock.kdl").code(2).says(&["pipeline `base`", "base.lock.kdl"]);
+}
+
+#[test]
+fn data_that_is_not_there_is_said_by_check() {
+    let space = Space::with(
+        "pipeline a seed=1 {\n    idrid eyes { root \"~/data\" }\n    idrid more { root \"data/idrid\" }\n    \
+         weights start { file \"resnet18.pth\" }\n}\n",
+    );
+    let mut command = space.command(&["check", "pipeline.kdl"]);
+    command.env("HOME", "/someone");
+    let said = space.finish(command).code(0);
+    said.says(&[
+        "`~/data` does not exist",
+        "`~` is expanded by shells only: write `\"/someone/data\"`",
+        "`data/idrid` does not exist",
+        "relative paths start from the project folder",
+        "warning[missing-file]",
+        "pipeline `a`",
+    ]);
+    space.macula("plan pipeline.kdl").says(&["`~` is expanded by shells only"]);
+    std::fs::create_dir_all(space.path("data/idrid")).expect("a folder");
+    space.macula("check pipeline.kdl").code(0).says_not(&["`data/idrid` does not exist"]);
+}
