@@ -97,9 +97,12 @@ pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fai
     };
     if let Some(port) = &artifact.port {
         if !artifact.outputs.contains_key(port) {
-            let ports: Vec<String> = artifact.outputs.keys().map(|port| format!("`{port}`")).collect();
-            return Err(Failure::user(format!("`{stage}` has no output `{port}`"))
-                .hint(format!("its outputs are {}", ports.join(", "))));
+            let ports: Vec<String> = artifact.outputs.keys().map(|port| format!("`{stage}.{port}`")).collect();
+            let hint = match ports.as_slice() {
+                [_] => format!("it has one output: `macula show {} {stage}` shows it and its files", loaded.file),
+                several => format!("its outputs are {}", several.join(", ")),
+            };
+            return Err(Failure::user(format!("`{stage}` has no output `{port}`")).hint(hint));
         }
         artifact.outputs.retain(|name, _| name == port);
     }

@@ -30,6 +30,7 @@ pub mod predict;
 pub mod pull;
 pub mod push;
 pub mod rebuild;
+mod result_file;
 pub mod run;
 pub mod runs;
 pub mod schema;

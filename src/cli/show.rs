@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::artifact::{self, Artifact};
 use super::network::{self, Look};
-use super::{Exit, Failure, Loaded, PipelineArguments, activity, load, pictures};
+use super::{Exit, Failure, Loaded, PipelineArguments, activity, load, pictures, result_file};
 use crate::base::shown;
+use crate::lang::spec::StageSpec;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, render_summary, thousands};
 use crate::run::{Host, results};
@@ -60,15 +61,25 @@ pub fn show(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let stage_of = name.rsplit_once('.').map_or(name.as_str(), |(stage, _)| stage);
     let instance = loaded.pipeline.instances.iter().any(|known| known.name == *name || known.name == stage_of);
     let network = !(instance || is_stage(name) || is_stage(stage_of));
+    let gives = |stage: &StageSpec| stage.outputs.iter().any(|output| name.ends_with(&format!(".{}", output.port)));
+    let of_stage_of = |stage: &&StageSpec| stage.name == stage_of || stage.own == stage_of;
+    let mut meant = loaded.pipeline.stages.iter().filter(of_stage_of);
+    if !(instance || is_stage(name))
+        && meant.next().is_none_or(|stage| !gives(stage))
+        && let Some(failure) = result_file::named(&loaded, name)
+    {
+        return Err(failure);
+    }
     let described = if network { network::find(&loaded.pipeline, &arguments.pipeline.file, name) } else { None };
     let text = match described {
         Some(spec) => network::text(&spec, network::side(&loaded.pipeline), look)?,
         None if network => {
             let stages = loaded.pipeline.stages.iter().map(|stage| stage.own.as_str());
             return Err(match network::meant(&arguments.pipeline.file, name, stages) {
-                Some(near) => Failure::user(format!("there is no stage or network `{name}`"))
-                    .hint(format!("did you mean `{near}`?")),
-                None => Failure::user(format!("there is no stage or network `{name}`")),
+                Some(near) => {
+                    Failure::user(format!("unknown stage or network `{name}`")).hint(format!("did you mean `{near}`?"))
+                }
+                None => Failure::user(format!("unknown stage or network `{name}`")),
             });
         }
         None => of_stage(world, &loaded, arguments)?,

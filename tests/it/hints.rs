@@ -121,3 +121,20 @@ fn data_that_is_not_there_is_said_by_check() {
     std::fs::create_dir_all(space.path("data/idrid")).expect("a folder");
     space.macula("check pipeline.kdl").code(0).says_not(&["`data/idrid` does not exist"]);
 }
+
+#[test]
+fn a_file_of_a_stage_is_named_with_its_stage() {
+    let space = project();
+    space.macula("run base").code(0);
+    let file = space
+        .files("results/base/scores")
+        .into_iter()
+        .find(|file| file.ends_with(".parquet"))
+        .expect("a table of the scores");
+    space.macula(&format!("show base {file}")).code(2).says(&[
+        &format!("`{file}` is a file of the stage `scores`"),
+        &format!("it is at `results/base/scores/{file}`"),
+        "`macula show base.kdl scores` shows the stage",
+    ]);
+    space.macula("show base scores.parquet").code(2).says(&["`macula show base.kdl scores` shows"]);
+}

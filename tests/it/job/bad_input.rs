@@ -274,9 +274,9 @@ fn a_cycle_is_refused_with_its_stages() {
 fn unknown_stages_and_outputs_are_refused_with_what_there_is() {
     let space = Space::with(PREPARED);
     space.macula("show pipeline.kdl patches").code(2).says(&["`patches` was not computed yet", "macula run"]);
-    space.macula("show pipeline.kdl patchs").code(2).says(&["there is no stage or network `patchs`", "`patches`"]);
+    space.macula("show pipeline.kdl patchs").code(2).says(&["unknown stage or network `patchs`", "`patches`"]);
     space.macula("run pipeline.kdl").code(0);
-    space.macula("show pipeline.kdl folds.trian").code(2).says(&["no output `trian`", "`train`"]);
+    space.macula("show pipeline.kdl folds.trian").code(2).says(&["no output `trian`", "`folds.train`"]);
     space.macula("show missing.kdl patches").code(2).says(&["missing.kdl"]);
 }
 
