@@ -138,3 +138,20 @@ fn a_file_of_a_stage_is_named_with_its_stage() {
     ]);
     space.macula("show base scores.parquet").code(2).says(&["`macula show base.kdl scores` shows"]);
 }
+
+#[test]
+fn weights_of_another_network_are_refused_before_anything_runs() {
+    let space = Space::with(
+        "network tiny { conv conv out=3 kernel=2 bias=#false; global-avg-pool; linear fc }\n\
+         pipeline small seed=7 {\n    synthetic eyes { photographs 4; size 128; photographs-per-patient 1 }\n    \
+         extract patches { from eyes; size 32 }\n    split folds { from patches; train 0.5; valid 0.25; test 0.25 }\n    \
+         weights start { file \"start.pth\" }\n    \
+         train fit { data folds.train; valid folds.valid; init start; network tiny; epochs 1; device cpu; missing initialise }\n}\n",
+    );
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expected/pth/prefix-lightning.pth");
+    space.write("start.pth", std::fs::read(file).expect("a checkpoint"));
+    let words =
+        ["does not match network `tiny`: `conv.weight` is 2 x 3 x 2 x 2 in the file and 3 x 3 x 2 x 2 in the network"];
+    space.macula("plan pipeline.kdl").code(1).says(&words);
+    space.macula("run pipeline.kdl").code(1).says(&words).says_not(&["patches of"]);
+}

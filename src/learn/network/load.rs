@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compile::compile;
 use super::program::{Norm, Program};
 use super::weights::fitting;
-use super::{Network, Weights, WeightsHeader, layout};
+use super::{Network, Weights, WeightsHeader, last_linear, layout};
 use crate::base::figure::counted;
 use crate::lang::network::NetworkSpec;
 use crate::learn::kernels::norm::Statistics;
 use crate::stage::{Params, StageError, Warning};
+
+/// Tensors of another shape that are named.
+const MOST_MISFITS: usize = 6;
 
 /// Reaction to weights that lack tensors of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,11 +124,11 @@ impl<'a, T> FileTensors<'a, T> {
     }
 }
 
-/// Predicts the report of loading a file from the names in its header; tensors of a different shape count as loaded. `file` is its name,
-/// for messages.
+/// Predicts the report of loading a file from the names and shapes in its header; a last layer of other classes counts as loaded. `file`
+/// is its name, for messages.
 ///
 /// # Errors
-/// [`StageError::Input`] if loading will fail because of its names.
+/// [`StageError::Input`] if loading will fail because of its names or shapes.
 pub fn foresee(
     header: &WeightsHeader,
     file: &str,
@@ -134,9 +137,8 @@ pub fn foresee(
 ) -> Result<LoadReport, StageError> {
     // Names do not depend on the size of the patches, which is not known yet; but a network may be too deep for small patches.
     let sizes = [64, 224, 512, 32, 16, 1024];
-    let Some(program) = sizes.into_iter().find_map(|size| compile(spec, size, 2).ok()) else {
-        return Ok(LoadReport::default());
-    };
+    let mut programs = sizes.into_iter().filter_map(|size| compile(spec, size, 2).ok());
+    let Some(program) = programs.next() else { return Ok(LoadReport::default()) };
     let own = program.names();
     let found = FileTensors::new(&header.shapes, &header.refused, header.name(file), &own)?;
     let mut report = LoadReport { prefix: found.prefix.clone(), ..LoadReport::default() };
@@ -152,8 +154,57 @@ pub fn foresee(
     }
     report.sort();
     report.unexpected = found.others(report.loaded.iter());
+    fitted(&misfits(&program, programs.next().as_ref(), &found, spec), &found.file, &spec.name)?;
     lacking(&report, missing, &found.file, &spec.name)?;
     Ok(report)
+}
+
+/// Tensors of a file that have another shape than the network's, in words. `other` is the network for patches of another size: where the
+/// two differ, the shape depends on the patches, and nothing is said.
+fn misfits(
+    program: &Program,
+    other: Option<&Program>,
+    found: &FileTensors<Vec<usize>>,
+    spec: &NetworkSpec,
+) -> Vec<String> {
+    let head = last_linear(&spec.layers).unwrap_or_default();
+    let of_head = |name: &str| ["weight", "bias"].iter().any(|end| *name == format!("{head}.{end}"));
+    let mut wrong = Vec::new();
+    for (at, parameter) in program.parameters.iter().enumerate() {
+        let is_fixed = other.and_then(|other| other.parameters.get(at)).is_some_and(|one| one.shape == parameter.shape);
+        let Some(shape) = found.get(&parameter.name).filter(|_| is_fixed) else { continue };
+        let own = &parameter.shape;
+        let same_inputs = shape.len() == own.len() && shape.get(1..) == own.get(1..);
+        if shape != own && !(of_head(&parameter.name) && same_inputs) {
+            wrong.push(format!(
+                "`{}` is {} in the file and {} in the network",
+                parameter.name,
+                product(shape),
+                product(own)
+            ));
+        }
+    }
+    for norm in &program.norms {
+        for name in ["running_mean", "running_var"].map(|end| format!("{}.{end}", norm.name)) {
+            let Some(shape) = found.get(&name).filter(|shape| **shape != [norm.channels]) else { continue };
+            wrong.push(format!("`{name}` is {} in the file and {} in the network", product(shape), norm.channels));
+        }
+    }
+    wrong
+}
+
+/// Fails if tensors have another shape than the network's.
+fn fitted(wrong: &[String], file: &str, network: &str) -> Result<(), StageError> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let more = wrong.len().saturating_sub(MOST_MISFITS);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let shown = wrong[..wrong.len().min(MOST_MISFITS)].join(", ");
+    let text = format!("{file} does not match network `{network}`: {shown}{more}");
+    Err(StageError::input("weights-shape", text)
+        .hint("use the network the weights were trained in; only the last linear layer may have other classes")
+        .field("init"))
 }
 
 /// Fails if a file lacks required tensors.
@@ -249,11 +300,7 @@ pub(super) fn load(network: &mut Network, weights: &Weights, missing: Missing) -
     report.sort();
     report.unexpected = found.others(report.loaded.iter().chain(&report.replaced));
 
-    if !wrong.is_empty() {
-        let text = format!("{} does not match network `{}`: {}", weights.name(), network.spec.name, wrong.join(", "));
-        return Err(StageError::input("weights-shape", text)
-            .hint("use the network the weights were trained in; only the last linear layer may have other classes"));
-    }
+    fitted(&wrong, &found.file, &network.spec.name)?;
     lacking(&report, missing, &found.file, &network.spec.name)?;
     report.prefix = found.prefix;
     (network.flat, network.running, network.uncalibrated) = (flat, running, folded);
