@@ -51,7 +51,7 @@ fn of_stages_whose_names_are_one_on_the_disk_one_is_linked_and_the_other_told() 
         let came = bench.run(&pipeline(stages.clone())).done();
         let told = came.events.iter().filter_map(|event| match event {
             Event::Warned { stage, warning } => {
-                Some((&**stage, &*warning.code, warning.text.contains("`one` has that name")))
+                Some((&**stage, &*warning.code, warning.text.contains("`one` and `two` collide")))
             }
             _ => None,
         });
