@@ -77,9 +77,9 @@ pub enum Determinism {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
     /// Maximum absolute difference of each metric in the summary.
-    pub figures: f64,
+    pub metrics: f64,
     /// Metrics that the tolerance does not apply to, because they do not measure quality (`epoch`).
-    pub free: &'static [&'static str],
+    pub exempt: &'static [&'static str],
 }
 
 impl Determinism {
@@ -273,8 +273,8 @@ pub struct Summary {
     /// One short line: `9,504 patches of 54 photographs, 6,214 healthy`.
     pub headline: String,
     /// Metrics that the signature names, as far as they are defined: `mean-average-precision`, `average-precision.MA`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub figures: BTreeMap<String, f64>,
+    #[serde(rename = "figures", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
     /// Tables, the most important first.
     pub tables: Vec<Table>,
     /// Warnings, each with a name in the catalogue.

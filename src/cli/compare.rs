@@ -270,7 +270,7 @@ fn points(world: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut C
                 _ => None,
             };
             let stage = engine.stage(*id);
-            let facts = known.map(|known| (known.summary.figures.clone(), measured_on(&stage.kind, &known.manifest)));
+            let facts = known.map(|known| (known.summary.metrics.clone(), measured_on(&stage.kind, &known.manifest)));
             (stage.name.clone(), facts)
         };
         explained.iter().map(fact).collect::<BTreeMap<_, _>>()
@@ -370,8 +370,8 @@ fn of_run(run: &RunRecord) -> Result<Experiment, Failure> {
             };
             row.settings.insert(name, field.shown.clone());
         }
-        if !facts.figures.is_empty() {
-            row.figures.insert(stage.clone(), facts.figures.clone());
+        if !facts.metrics.is_empty() {
+            row.figures.insert(stage.clone(), facts.metrics.clone());
             let manifest = facts.manifest.as_ref();
             row.measured_on.extend(manifest.map(|manifest| (stage.clone(), measured_on(&facts.kind, manifest))));
         }

@@ -220,7 +220,7 @@ impl Text {
             return said;
         }
         // Of what was computed, metrics that no line of an epoch had.
-        let telling = !summary.figures.is_empty() && !self.with_epochs.contains(stage);
+        let telling = !summary.metrics.is_empty() && !self.with_epochs.contains(stage);
         if let Some(table) = summary.tables.first().filter(|_| here && (telling || self.detail == Detail::Verbose)) {
             // The line above is its title, and `show` has what does not fit.
             let grid = Grid::from(table).title("").indent(self.indent());

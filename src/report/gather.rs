@@ -193,7 +193,7 @@ impl ReportItem {
     /// The item with all names in its summary replaced.
     #[must_use]
     pub fn redacted(mut self, names: &NameReplacements) -> Self {
-        let Summary { headline, tables, warnings, settings, figures: _ } = &mut self.summary;
+        let Summary { headline, tables, warnings, settings, metrics: _ } = &mut self.summary;
         let redact = |text: &mut String| *text = names.redact(text);
         redact(headline);
         for table in tables {

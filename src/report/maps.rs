@@ -53,7 +53,7 @@ pub fn summary(maps: &Maps, warnings: Vec<Warning>) -> Summary {
     }
     Summary {
         headline: headline(maps),
-        figures,
+        metrics: figures,
         tables: vec![class_table(maps), photograph_table(maps)],
         warnings,
         ..Summary::default()

@@ -33,7 +33,7 @@ pub fn summary(scores: &Scores) -> Summary {
     tables.push(recall(scores, |at| &at.recall_by_distance, "recall by distance from the patch centre to the lesion"));
     tables.push(co_occurrence(scores));
     let figures = spread(std::slice::from_ref(scores)).means();
-    Summary { headline: headline(scores), figures, tables, warnings: warnings(scores), ..Summary::default() }
+    Summary { headline: headline(scores), metrics: figures, tables, warnings: warnings(scores), ..Summary::default() }
 }
 
 /// `mean AP 0.651 (chance 0.124): MA 0.701, HE 0.618; micro F1 0.583 (all positive 0.310); 1,842 patches of 10 photographs`.

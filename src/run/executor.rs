@@ -408,7 +408,7 @@ impl<'a> Executor<'a> {
                 items,
                 headline: known.summary.headline.clone(),
                 kind: self.shared.engine.stage(id).kind.clone(),
-                figures: known.summary.figures.clone(),
+                metrics: known.summary.metrics.clone(),
                 memory: self.memory.get(&id).copied(),
             },
         );
@@ -517,7 +517,7 @@ impl<'a> Executor<'a> {
             items: None,
             headline: String::new(),
             kind: self.shared.engine.stage(id).kind.clone(),
-            figures: BTreeMap::new(),
+            metrics: BTreeMap::new(),
             memory: None,
         };
         self.stages.insert(self.shared.engine.stage(id).name.clone(), stage);

@@ -23,7 +23,7 @@ pub const EVAL: Implementation = Implementation {
     seeded: true,
     determinism: Determinism::PathExact {
         path: |_| kernels::target(),
-        tolerance: Tolerance { figures: 0.002, free: &[] },
+        tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
     foresee: None,

@@ -29,7 +29,7 @@ pub const HEAT_MAP: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::PathExact {
         path: |_| kernels::target(),
-        tolerance: Tolerance { figures: 0.002, free: &[] },
+        tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
     foresee: None,

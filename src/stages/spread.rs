@@ -66,7 +66,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     tree.insert("spread.parquet", ctx.objects.put(&table)?);
     let summary = Summary {
         headline: headline(&spread),
-        figures: spread.means(),
+        metrics: spread.means(),
         tables: tables(&spread),
         warnings,
         ..Summary::default()

@@ -21,7 +21,7 @@ pub const THRESHOLD_TUNE: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::PathExact {
         path: |_| kernels::target(),
-        tolerance: Tolerance { figures: 0.002, free: &[] },
+        tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
     foresee: None,

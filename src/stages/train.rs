@@ -81,7 +81,7 @@ fn cuts_names(params: &BTreeMap<String, Value>) -> bool {
 }
 
 /// Rounding differs from path to path, and training enlarges it: docs/lock.md says what was measured.
-const APART: Tolerance = Tolerance { figures: 0.05, free: &["epoch"] };
+const APART: Tolerance = Tolerance { metrics: 0.05, exempt: &["epoch"] };
 
 /// The class of a training: that of the device which computes it.
 fn target(params: &BTreeMap<String, Value>) -> String {
@@ -197,7 +197,7 @@ fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary 
     let stopped =
         if (ran as u64) < settings.epochs { format!(" of {} allowed", settings.epochs) } else { String::new() };
     Summary {
-        figures: chosen.map(|epoch| named_figures(epoch, classes)).unwrap_or_default(),
+        metrics: chosen.map(|epoch| named_figures(epoch, classes)).unwrap_or_default(),
         headline: format!("epoch {} of {ran}{stopped} chosen by {}{of}", fitted.chosen, settings.choose.words()),
         tables: [
             chosen.map(|epoch| figures_table(epoch, classes)),

@@ -72,9 +72,9 @@ pub struct StageRun {
     /// The type of the stage.
     #[serde(default)]
     pub kind: String,
-    /// The figures of its summary.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub figures: BTreeMap<String, f64>,
+    /// The metrics of its summary.
+    #[serde(rename = "figures", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
     /// Peak memory of the process while the stage was computed, minus what it held before, bytes; includes stages that
     /// ran in parallel.
     #[serde(default, skip_serializing_if = "Option::is_none")]

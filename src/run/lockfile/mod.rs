@@ -62,7 +62,7 @@ pub struct LockedStage {
     /// The digest of each output port's tree.
     pub outputs: BTreeMap<String, Digest>,
     /// Its metrics.
-    pub figures: BTreeMap<String, f64>,
+    pub metrics: BTreeMap<String, f64>,
     /// A source's files, by the digest of their names.
     pub files: BTreeMap<String, LockedFile>,
     /// Number of a source's files.
@@ -113,7 +113,7 @@ impl LockedStage {
         // A tree that cannot be read was intact a moment ago; then its files are not compared.
         let trees = known.outputs.values().filter(|_| source).filter_map(|made| made.tree(objects).ok());
         let trees: Vec<&Tree> = trees.collect();
-        let figures = known.summary.figures.iter().filter(|(_, figure)| figure.is_finite());
+        let metrics = known.summary.metrics.iter().filter(|(_, metric)| metric.is_finite());
         Self {
             name: stage.name.clone(),
             kind: stage.kind.clone(),
@@ -126,7 +126,7 @@ impl LockedStage {
             params: params.map(|(name, value)| (name.clone(), value.to_string())).collect(),
             inputs: inputs.collect(),
             outputs: known.outputs.iter().map(|(port, tree)| (port.clone(), tree.digest())).collect(),
-            figures: figures.map(|(name, figure)| (name.clone(), *figure)).collect(),
+            metrics: metrics.map(|(name, metric)| (name.clone(), *metric)).collect(),
             files: files(&trees),
             count: trees.iter().map(|tree| tree.entries.len()).sum(),
         }

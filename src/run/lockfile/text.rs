@@ -70,8 +70,8 @@ fn of_stage(text: &mut String, stage: &LockedStage) {
     for (port, digest) in &stage.outputs {
         line(format!("output {} {}", word(port), quoted(&digest.to_string())));
     }
-    for (name, figure) in &stage.figures {
-        line(format!("figure {} {figure:?}", word(name)));
+    for (name, metric) in &stage.metrics {
+        line(format!("figure {} {metric:?}", word(name)));
     }
     if stage.count > 0 {
         line(format!("files {}", stage.count));
@@ -164,7 +164,7 @@ impl Reader<'_> {
                     stage.inputs.insert(self.text(child, 0)?, from.collect());
                 }
                 "output" => _ = stage.outputs.insert(self.text(child, 0)?, self.digest(child, 1)?),
-                "figure" => _ = stage.figures.insert(self.text(child, 0)?, self.number(child, 1)?),
+                "figure" => _ = stage.metrics.insert(self.text(child, 0)?, self.number(child, 1)?),
                 "files" => stage.count = self.number(child, 0)? as usize,
                 "file" => {
                     let file = LockedFile { content: self.text(child, 1)?, name: None };
@@ -230,8 +230,8 @@ mod tests {
         stage.params.insert("words".into(), "a \"b\" \\ c\n\u{1}".into());
         stage.inputs.insert("of".into(), vec!["a.out".into(), "folds.train".into(), "x@y=1.out".into()]);
         stage.outputs.insert("out".into(), Digest::of(b"out"));
-        stage.figures.insert("average-precision.MA".into(), 0.1 + 0.2);
-        stage.figures.insert("loss".into(), 1e-7);
+        stage.metrics.insert("average-precision.MA".into(), 0.1 + 0.2);
+        stage.metrics.insert("loss".into(), 1e-7);
         stage.files.insert("0123456789ab".into(), LockedFile { content: "false".into(), name: None });
         Lockfile { pipeline: "true".into(), macula: "0.1.0".into(), stdlib: Digest::of(b""), stages: vec![stage] }
     }

@@ -132,7 +132,7 @@ impl<'a> Judging<'a> {
         if let Some(own) = own {
             let text = format!(
                 "computed on `{}`, locked on `{}`: metrics may differ by {}",
-                now.target, old.target, own.figures
+                now.target, old.target, own.metrics
             );
             judged.why.push(Why { kind: "class", text, at: None });
         }
@@ -149,18 +149,18 @@ impl<'a> Judging<'a> {
         }
         let innocent = judged.why.iter().all(|why| why.kind == "class" || why.kind == "follows");
         let Some(above) = above.into_iter().collect::<Option<Vec<f64>>>().filter(|_| innocent) else { return judged };
-        let bound = own.map_or(0.0, |own| own.figures) + above.into_iter().fold(0.0, f64::max);
+        let bound = own.map_or(0.0, |own| own.metrics) + above.into_iter().fold(0.0, f64::max);
         judged.bound = Some(bound);
-        judged.farthest = farthest(old, now, own.map_or(&[], |own| own.free));
-        let lost = old.figures.keys().find(|name| !now.figures.contains_key(*name));
+        judged.farthest = farthest(old, now, own.map_or(&[], |own| own.exempt));
+        let lost = old.metrics.keys().find(|name| !now.metrics.contains_key(*name));
         let beyond = judged.farthest.as_ref().filter(|(_, by)| *by > bound);
         match (lost, beyond) {
             (None, None) => judged.verdict = Verdict::WithinTolerance,
-            (Some(name), _) => judged.why.insert(0, figure(format!("metric `{name}` is missing"))),
+            (Some(name), _) => judged.why.insert(0, metric(format!("metric `{name}` is missing"))),
             (None, Some((name, by))) => {
                 judged.why.insert(
                     0,
-                    figure(format!("`{name}` differs by {by:.4} from the locked value (tolerance {bound:.3})")),
+                    metric(format!("`{name}` differs by {by:.4} from the locked value (tolerance {bound:.3})")),
                 );
             }
         }
@@ -223,13 +223,13 @@ fn unexplained(old: &LockedStage) -> Why {
     Why { kind: "promise", text, at: None }
 }
 
-fn figure(text: String) -> Why {
+fn metric(text: String) -> Why {
     Why { kind: "figure", text, at: None }
 }
 
-fn farthest(old: &LockedStage, now: &LockedStage, free: &[&str]) -> Option<(String, f64)> {
-    let apart = old.figures.iter().filter(|(name, _)| !free.contains(&name.as_str())).filter_map(|(name, old)| {
-        let by = (now.figures.get(name)? - old).abs();
+fn farthest(old: &LockedStage, now: &LockedStage, exempt: &[&str]) -> Option<(String, f64)> {
+    let apart = old.metrics.iter().filter(|(name, _)| !exempt.contains(&name.as_str())).filter_map(|(name, old)| {
+        let by = (now.metrics.get(name)? - old).abs();
         Some((name.clone(), by))
     });
     apart.fold(None, |most, next| if most.as_ref().is_some_and(|most| most.1 >= next.1) { most } else { Some(next) })

@@ -144,7 +144,7 @@ fn a_summary_ranks_photographs_and_says_what_is_unknown() {
         )
     );
     assert_eq!(
-        said.figures.keys().collect::<Vec<_>>(),
+        said.metrics.keys().collect::<Vec<_>>(),
         ["cell-auroc.MA", "cell-average-precision.MA", "mean-cell-average-precision"]
     );
     assert_eq!(said.tables[1].rows.len(), 3);

@@ -42,7 +42,7 @@ pub(super) const ALL: &[Implementation] = &[
 ];
 
 /// How far draws lie apart from path to path.
-const APART: Tolerance = Tolerance { figures: 0.1, free: &[] };
+const APART: Tolerance = Tolerance { metrics: 0.1, exempt: &[] };
 
 const fn exact(name: &'static str, work: Work) -> Implementation {
     Implementation {

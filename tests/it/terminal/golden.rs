@@ -59,7 +59,7 @@ fn well() -> Vec<Event> {
     let scores = Summary {
         headline: "mean average precision 0.783 on 1,204 patches of 12 photographs, 95 % interval 0.701 to 0.842"
             .to_owned(),
-        figures: BTreeMap::from([("mean-average-precision".to_owned(), 0.783)]),
+        metrics: BTreeMap::from([("mean-average-precision".to_owned(), 0.783)]),
         tables: vec![Table {
             title: "test, thresholds of `cuts`".to_owned(),
             columns: [
