@@ -70,8 +70,7 @@ pub struct LiveRun {
 /// The runs of a pipeline that other processes execute now, the newest first.
 #[must_use]
 pub fn live(store: &Store, pipeline: &str) -> Vec<LiveRun> {
-    let open = store.runs.newest_first(Some(pipeline)).take(RUNS).filter(|record| !record.has_ended());
-    open.filter_map(|record| of_run(store, &record)).collect()
+    store.runs.open(pipeline).take(RUNS).filter_map(|record| of_run(store, &record)).collect()
 }
 
 /// What a run computes now; [`None`] if its process has ended.

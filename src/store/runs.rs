@@ -148,6 +148,15 @@ impl Runs {
             .filter(move |record| pipeline.as_ref().is_none_or(|name| *name == record.pipeline))
     }
 
+    /// The runs of a pipeline whose records do not say how they ended, the newest first. Reads no other record.
+    pub fn open(&self, pipeline: &str) -> impl Iterator<Item = RunRecord> + use<> {
+        let ids = self.with_index(|index| index.open(pipeline));
+        let folder = self.folder.clone();
+        ids.into_iter()
+            .filter_map(move |id| read(&folder.join(id).join("run.json")))
+            .filter(|record| !record.has_ended())
+    }
+
     /// The ids of all runs with readable records, the newest first.
     #[must_use]
     pub fn ids(&self) -> Vec<String> {

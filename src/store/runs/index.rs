@@ -79,6 +79,12 @@ impl Index {
         self.runs.iter().rev().filter(|(_, row)| of(row)).map(|(id, _)| id.clone()).collect()
     }
 
+    /// The runs of a pipeline whose records do not say how they ended, the newest first.
+    pub(super) fn open(&self, pipeline: &str) -> Vec<String> {
+        let open = self.runs.iter().rev().filter(|(_, row)| !row.ended && row.pipeline.as_deref() == Some(pipeline));
+        open.map(|(id, _)| id.clone()).collect()
+    }
+
     /// The last run of a pipeline in which the key of a stage was known.
     pub(super) fn last_of(&self, pipeline: &str, stage: &str) -> Option<&str> {
         self.stages.get(pipeline)?.get(stage)?.known.as_deref()
