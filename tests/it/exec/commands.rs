@@ -60,7 +60,7 @@ fn what_a_command_leaves_must_be_what_it_declared() {
     declared("gives \"a.json\" jsonn", &["unknown format `jsonn`"]);
     refused("echo x > outputs/a", "gives \"a\" parquet", &["output-format"]);
     refused("echo x > outputs/a", "gives \"a\" safetensors", &["output-format"]);
-    refused("echo x > outputs/a.csv", "gives \"a.csv\" predictions", &["output-format", "no column `photograph`"]);
+    refused("echo x > outputs/a.csv", "gives \"a.csv\" predictions", &["output-format", "column `photograph` is"]);
 }
 
 #[test]
