@@ -4,6 +4,7 @@ use super::canvas::{Canvas, LETTER};
 use super::contact_sheet::{CLASS_COLOURS, INK, PAGE, SOFT};
 use super::decode::Photograph;
 use super::item::{OpenPhotograph, classes, items};
+use crate::base::figure::counted;
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
 
@@ -32,7 +33,12 @@ pub fn gallery(set: &Tree, objects: &Objects, most: usize) -> Result<Option<Canv
         canvas.write(class, (x, 8), 2, *colour);
         x += (class.chars().count() + 1) * LETTER * 2;
     }
-    canvas.write(&format!("{take} of {} photographs", all.len()), (x + LETTER, 11), 1, INK);
+    canvas.write(
+        &format!("{take} of {}", counted(all.len() as u64, "photograph", "photographs")),
+        (x + LETTER, 11),
+        1,
+        INK,
+    );
     let mut photograph = Photograph::default();
     for place in 0..take {
         let item = &all[place * all.len() / take];

@@ -6,18 +6,18 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// A text in NFC.
 #[must_use]
-pub fn composed(text: &str) -> Cow<'_, str> {
+pub fn nfc(text: &str) -> Cow<'_, str> {
     if is_nfc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
 }
 
 /// Normalised form of a name: NFC and lower case.
 #[must_use]
-pub fn same(name: &str) -> String {
+pub fn normalised(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
     }
     let lower: String = name.nfc().flat_map(char::to_lowercase).collect();
-    composed(&lower).into_owned()
+    nfc(&lower).into_owned()
 }
 
 /// A text in lower case with byte offsets preserved: letters whose length would change are kept.
@@ -55,7 +55,7 @@ pub fn words(name: &str) -> Vec<String> {
             CharClass::Neither
         }
     };
-    let text = same(name);
+    let text = normalised(name);
     let mut words: Vec<String> = Vec::new();
     let mut last = CharClass::Neither;
     for letter in text.chars() {
@@ -82,11 +82,11 @@ mod tests {
 
     #[test]
     fn spellings_of_one_name_are_the_same() {
-        assert_eq!(same("Zoe\u{308}.PNG"), same("zo\u{eb}.png"));
-        assert_eq!(same("ÉTÉ"), same("e\u{301}te\u{301}"));
-        assert_ne!(same("zoe"), same("zoë"));
+        assert_eq!(normalised("Zoe\u{308}.PNG"), normalised("zo\u{eb}.png"));
+        assert_eq!(normalised("ÉTÉ"), normalised("e\u{301}te\u{301}"));
+        assert_ne!(normalised("zoe"), normalised("zoë"));
         assert_eq!(folded("ÉA\u{212a}"), "éa\u{212a}", "the Kelvin sign would get shorter");
-        assert_eq!(composed("e\u{301}"), "é");
+        assert_eq!(nfc("e\u{301}"), "é");
     }
 
     #[test]

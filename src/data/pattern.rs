@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::name_normalisation::{composed, folded};
+use super::name_normalisation::{folded, nfc};
 
 /// A pattern for paths below a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl<'a> Pattern<'a> {
     pub fn new(text: &'a str) -> Option<Self> {
         let plain = text.trim_start_matches("./");
         let pieces = |text: &str| text.split('*').map(folded).collect::<Vec<_>>();
-        let found = Self { text, pieces: pieces(plain), composed: pieces(&composed(plain)) };
+        let found = Self { text, pieces: pieces(plain), composed: pieces(&nfc(plain)) };
         (found.pieces.len() > 1).then_some(found)
     }
 
@@ -90,7 +90,7 @@ impl<'a> Pattern<'a> {
         if path.is_ascii() {
             return None;
         }
-        let path = composed(path);
+        let path = nfc(path);
         Some(find(&path, &self.composed, end)?.into_iter().map(|found| Cow::Owned(found.to_owned())).collect())
     }
 }

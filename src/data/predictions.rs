@@ -217,7 +217,7 @@ fn is_ours(name: &str) -> bool {
 
 /// A name without surrounding blanks, in NFC and lower case.
 fn alike(name: &str) -> String {
-    name_normalisation::same(name.trim())
+    name_normalisation::normalised(name.trim())
 }
 
 /// Names of `there` that are not in `wanted` but differ from one of them only in spelling; by normalised name.
@@ -231,11 +231,8 @@ fn near<'a>(wanted: &BTreeSet<&str>, there: impl Iterator<Item = &'a str>) -> BT
 fn one_of_each(columns: &[(String, CellValues)]) -> Result<(), TableFault> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for (name, _) in columns {
-        let same = if name.starts_with("score.") {
-            name_normalisation::composed(name.trim()).into_owned()
-        } else {
-            alike(name)
-        };
+        let same =
+            if name.starts_with("score.") { name_normalisation::nfc(name.trim()).into_owned() } else { alike(name) };
         if let Some(first) = seen.insert(same, name) {
             let text = if first == name {
                 format!("two columns are named `{name}`")

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::name_normalisation::composed;
+use super::name_normalisation::nfc;
 use super::patches::{Part, PatchSet};
 use super::split::SPLITS;
 use crate::stage::StageError;
@@ -68,7 +68,7 @@ fn matches_part(pattern: &str, part: &Part) -> bool {
 /// Unicode normalisation is ignored.
 #[must_use]
 pub fn matches(pattern: &str, name: &str) -> bool {
-    matches_as_written(pattern, name) || !pattern.is_ascii() && matches_as_written(&composed(pattern), &composed(name))
+    matches_as_written(pattern, name) || !pattern.is_ascii() && matches_as_written(&nfc(pattern), &nfc(name))
 }
 
 fn matches_as_written(pattern: &str, name: &str) -> bool {

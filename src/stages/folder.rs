@@ -17,7 +17,7 @@ use classes::{ClassPattern, classes};
 use pairs::{PatternMatch, PhotographIndex, fitting, names, without_masks};
 
 use crate::base::figure::{counted, noun};
-use crate::data::name_normalisation::same;
+use crate::data::name_normalisation::normalised;
 use crate::data::pattern::Pattern;
 use crate::data::photographs::{PhotographFacts, WithoutMask};
 use crate::data::source_tree::{SourcePhotograph, gather, is_picture};
@@ -234,7 +234,7 @@ fn beside<'f>(listed: &'f [String], used: &HashSet<&str>, class: &ClassPattern<'
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
         match &folders {
             Some(folders) => folders.captures(folder).is_some(),
-            None => same(folder) == same(class.pattern.folder()),
+            None => normalised(folder) == normalised(class.pattern.folder()),
         }
     };
     let may_be = |file: &&str| !used.contains(file) && FileCategory::of(file) != FileCategory::Ancillary && holds(file);
@@ -257,7 +257,7 @@ fn patients(
             let hint = "`*` stands for the patient's name in the photograph's path";
             StageError::input("no-patient", text).hint(hint).field("patient")
         })?;
-        let key = same(&name);
+        let key = normalised(&name);
         spellings.entry(key.clone()).or_default().insert(name);
         named.push(key);
     }

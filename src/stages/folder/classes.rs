@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::data::name_normalisation::same;
+use crate::data::name_normalisation::normalised;
 use crate::data::pattern::Pattern;
 use crate::lang::value::Value;
 use crate::stage::{Params, StageError};
@@ -69,14 +69,14 @@ fn misnamed(name: &str) -> Option<&'static str> {
         return Some("`export` uses `+` and `_unknown-` as separators in folder names");
     }
     let column = COLUMNS.contains(&name) || name.starts_with("mean_") || name.starts_with("deviation_");
-    (column || FOLDERS.contains(&same(name).as_str())).then_some("the name is reserved for a column or folder")
+    (column || FOLDERS.contains(&normalised(name).as_str())).then_some("the name is reserved for a column or folder")
 }
 
 /// Rejects classes that would collide in a table or folder.
 fn apart(classes: &[&str]) -> Result<(), StageError> {
     let mut columns: BTreeMap<String, &str> = BTreeMap::new();
     for class in classes {
-        for column in ["", "_pixels", "_distance"].map(|suffix| same(&format!("{class}{suffix}"))) {
+        for column in ["", "_pixels", "_distance"].map(|suffix| normalised(&format!("{class}{suffix}"))) {
             if let Some(other) = columns.insert(column, class) {
                 let text = format!("classes `{other}` and `{class}` collide in tables or file names");
                 return Err(StageError::input("class-name", text)

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
 use super::classes::ClassPattern;
-use crate::data::name_normalisation::same;
+use crate::data::name_normalisation::normalised;
 use crate::data::pattern::Pattern;
 use crate::stage::StageError;
 
@@ -22,7 +22,7 @@ pub(super) struct PatternMatch<'f> {
 impl PatternMatch<'_> {
     /// Normalised texts of the stars.
     pub(super) fn keys(&self) -> Vec<String> {
-        self.stars.iter().map(|star| same(star)).collect()
+        self.stars.iter().map(|star| normalised(star)).collect()
     }
 }
 
@@ -156,7 +156,7 @@ const TAKEN: [&str; 3] = ["set.json", "maps.json", "readme.txt"];
 /// Names of the photographs: the text of the last star, or of all stars if that is ambiguous. A reserved name keeps its extension.
 pub(super) fn names(photographs: &[PatternMatch<'_>]) -> Result<Vec<String>, StageError> {
     let free = |name: String, fit: &PatternMatch<'_>| {
-        let taken = name.starts_with('.') || TAKEN.contains(&same(&name).as_str());
+        let taken = name.starts_with('.') || TAKEN.contains(&normalised(&name).as_str());
         if taken { fit.file.rsplit('/').next().unwrap_or(fit.file).to_owned() } else { name }
     };
     let last = |fit: &PatternMatch<'_>| free(fit.stars.last().cloned().unwrap_or_default(), fit);
@@ -176,7 +176,7 @@ pub(super) fn names(photographs: &[PatternMatch<'_>]) -> Result<Vec<String>, Sta
 
 fn clash(names: &[String]) -> Option<(usize, usize)> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    names.iter().enumerate().find_map(|(at, name)| seen.insert(same(name), at).map(|other| (other, at)))
+    names.iter().enumerate().find_map(|(at, name)| seen.insert(normalised(name), at).map(|other| (other, at)))
 }
 
 #[cfg(test)]

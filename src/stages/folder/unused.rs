@@ -7,7 +7,7 @@ use super::FolderPhotograph;
 use super::classes::ClassPattern;
 use super::pairs::PatternMatch;
 use crate::base::figure::counted;
-use crate::data::name_normalisation::{folded, same, words};
+use crate::data::name_normalisation::{folded, normalised, words};
 use crate::data::pattern::Pattern;
 use crate::data::source_tree::{is_picture, stem};
 use crate::data::unused_files::{FileCategory, UnusedReport, remedy, within, words_of};
@@ -36,9 +36,9 @@ struct MaskLocation<'a> {
 
 impl<'a> MaskLocation<'a> {
     fn new(class: &'a ClassPattern<'a>, eyes: &[FolderPhotograph<'_>]) -> Self {
-        let fixed = same(class.pattern.fixed_folder());
+        let fixed = normalised(class.pattern.fixed_folder());
         let prefix = format!("{fixed}/");
-        let apart = !fixed.is_empty() && !eyes.iter().any(|eye| same(eye.file).starts_with(&prefix));
+        let apart = !fixed.is_empty() && !eyes.iter().any(|eye| normalised(eye.file).starts_with(&prefix));
         Self { class, folders: Pattern::new(class.pattern.folder()), only_masks: apart.then_some(prefix) }
     }
 
@@ -47,15 +47,15 @@ impl<'a> MaskLocation<'a> {
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
         let beside = match &self.folders {
             Some(folders) => folders.captures(folder).is_some(),
-            None => same(folder) == same(self.class.pattern.folder()),
+            None => normalised(folder) == normalised(self.class.pattern.folder()),
         };
-        beside || self.only_masks.as_ref().is_some_and(|prefix| same(file).starts_with(prefix))
+        beside || self.only_masks.as_ref().is_some_and(|prefix| normalised(file).starts_with(prefix))
     }
 
     /// Texts that the stars of its folders match in a file's path.
     fn stars(&self, file: &str) -> Option<Vec<String>> {
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
-        Some(self.folders.as_ref()?.captures(folder)?.iter().map(|star| same(star)).collect())
+        Some(self.folders.as_ref()?.captures(folder)?.iter().map(|star| normalised(star)).collect())
     }
 }
 

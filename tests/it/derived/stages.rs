@@ -275,7 +275,7 @@ fn relabel_shows_counts_and_refuses_unknown_labels_where_masks_are_kept() {
         lines(&done.summary.tables[0]),
         [" photographs patches healthy lesion MA HE EX SE", "before 2 5 1 4 2 2 0 0", "after 1 2 1 1 1 0 0 0",]
     );
-    assert_eq!(done.summary.warnings[0].text, "no patch is positive for `HE` by this rule, 2 were");
+    assert_eq!(done.summary.warnings[0].text, "no patch is positive for `HE` by this rule; 2 were before");
     let done = bench.run("relabel", &tree, &params("unknown")).unwrap();
     assert_eq!(done.summary.headline, "3 of 4 labels changed");
     made.info.masks = true;
