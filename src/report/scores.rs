@@ -2,7 +2,7 @@
 
 use crate::base::figure::{counted, metric, per_class, thousands};
 use crate::learn::evaluation::{OperatingPoint, Scores};
-use crate::learn::metrics::{Baseline, ClassMetrics, Interval, Mean, Stratum, mean_average_precision};
+use crate::learn::metrics::{Baseline, ClassMetrics, FEWEST_GROUPS, Interval, Mean, Stratum, mean_average_precision};
 use crate::learn::spread::spread;
 use crate::stage::{Cell, Summary, Table, Warning};
 
@@ -292,7 +292,14 @@ pub fn warnings(scores: &Scores) -> Vec<Warning> {
         }
     }
     if scores.intervals.is_none() {
-        warn("few-groups", "too few patients or photographs for a confidence interval (5 are needed)".to_owned());
+        let (groups, count) = match (scores.data.patients, scores.data.photographs) {
+            (Some(patients), _) => ("patients", patients.to_string()),
+            (None, photographs) if photographs < FEWEST_GROUPS as u64 => ("photographs", photographs.to_string()),
+            // Some patients are unknown, and the others have several photographs.
+            (None, _) => ("patients", format!("fewer than {FEWEST_GROUPS}")),
+        };
+        let text = format!("too few {groups} for a confidence interval: {count}, at least {FEWEST_GROUPS} are needed");
+        warn("few-groups", text);
     }
     let dropped = scores.intervals.as_ref().map(|intervals| (intervals, intervals.dropped.mean_average_precision));
     if let Some((intervals, dropped)) = dropped.filter(|(intervals, _)| intervals.mean_average_precision.is_none())

@@ -3,16 +3,18 @@
 
 use super::threshold_tune::{judged, natural, not_empty};
 use crate::base::Streams;
+use crate::base::figure::metric;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
 use crate::data::predictions::Predictions;
-use crate::learn::evaluation::{ExamplePatch, ScoredSet, curves, evaluate, examples, predictions};
+use crate::learn::evaluation::{ExamplePatch, ScoredSet, Scores, curves, evaluate, examples, predictions};
 use crate::learn::kernels;
 use crate::learn::metrics::ZeroDivision;
 use crate::learn::model::{Classifier, predict};
+use crate::learn::thresholds::Criterion;
 use crate::learn::tuning::Thresholds;
 use crate::report::scores::summary;
-use crate::stage::{Ctx, Determinism, Implementation, Outcome, Params, StageError, Tolerance, Work};
+use crate::stage::{Ctx, Determinism, Implementation, Outcome, Params, StageError, Tolerance, Warning, Work};
 use crate::store::{Objects, Tree};
 
 /// The implementation.
@@ -37,6 +39,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
     natural(&set.info)?;
     let tuned = ctx.inputs.optional("thresholds").map(|tree| Thresholds::read(tree, ctx.objects)).transpose()?;
+    let criterion = tuned.as_ref().map(|tuned| tuned.criterion);
     let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
     let zero = zero_division(ctx.params)?;
     let judged = match (ctx.inputs.optional("model"), ctx.inputs.optional("predictions")) {
@@ -59,7 +62,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
             return Err(StageError::input("missing-port", text).hint(hint));
         }
     };
-    evaluated(&judged, tuned.as_deref(), zero, &ctx.streams, ctx.objects)
+    evaluated(&judged, tuned.as_deref().zip(criterion), zero, &ctx.streams, ctx.objects)
 }
 
 fn zero_division(params: &Params) -> Result<ZeroDivision, StageError> {
@@ -70,17 +73,19 @@ fn zero_division(params: &Params) -> Result<ZeroDivision, StageError> {
     })
 }
 
-/// Outcome of the stage: `scores.json`, `predictions.parquet`, `curves.parquet`, `examples.json` and the examples as PNG.
+/// Outcome of the stage: `scores.json`, `predictions.parquet`, `curves.parquet`, `examples.json` and the examples as PNG. `tuned` are
+/// tuned thresholds and what they maximise.
 ///
 /// # Errors
 /// Store errors.
 pub fn evaluated(
     judged: &ScoredSet<'_>,
-    tuned: Option<&[f64]>,
+    tuned: Option<(&[f64], Criterion)>,
     zero: ZeroDivision,
     streams: &Streams,
     objects: &Objects,
 ) -> Result<Outcome, StageError> {
+    let (tuned, criterion) = tuned.unzip();
     let bug = |error: &dyn std::fmt::Display| StageError::Bug(error.to_string());
     let scores = evaluate(judged, tuned, zero, streams);
     let mut tree = Tree::default();
@@ -94,7 +99,35 @@ pub fn evaluated(
     show(judged, &chosen, &mut tree, objects)?;
     let json = serde_json::to_vec_pretty(&chosen).map_err(|error| bug(&error))?;
     tree.insert("examples.json", objects.put(&json)?);
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&scores) })
+    let mut summary = summary(&scores);
+    summary.warnings.extend(criterion.and_then(|criterion| lowered(&scores, criterion)));
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+}
+
+/// Decrease of a mean metric by tuned thresholds below which nothing is reported.
+const LOWERED: f64 = 0.005;
+
+/// Warning about tuned thresholds that lower the metric they maximise, in the mean over classes. A criterion with a condition compares
+/// different operating points and is not checked.
+fn lowered(scores: &Scores, criterion: Criterion) -> Option<Warning> {
+    if !matches!(criterion, Criterion::F1 | Criterion::FBeta { .. }) {
+        return None;
+    }
+    let classes = scores.at_half.figures.classes.iter().zip(&scores.at_tuned.as_ref()?.figures.classes);
+    let both =
+        classes.filter_map(|(half, tuned)| Some((criterion.figure(&half.counts)?, criterion.figure(&tuned.counts)?)));
+    let (half, tuned): (Vec<f64>, Vec<f64>) = both.unzip();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (half, tuned) = (mean(&half), mean(&tuned));
+    (tuned < half - LOWERED).then(|| Warning {
+        code: "tuning-lowers".to_owned(),
+        text: format!(
+            "the tuned thresholds lower the mean {} on these patches: {} instead of {} at threshold 0.5",
+            criterion.name(),
+            metric(Some(tuned)),
+            metric(Some(half))
+        ),
+    })
 }
 
 /// Adds images of the examples to the tree, grouped by photograph so that each shard is opened once.

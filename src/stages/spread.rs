@@ -79,7 +79,7 @@ fn headline(spread: &EvaluationSpread) -> String {
     let words = |name: &str| {
         figure(name).map_or_else(String::new, |figure| {
             let (mean, deviation) = (metric(figure.mean), metric(figure.deviation));
-            format!("{name} {mean} ± {deviation} (trivial {})", metric(figure.trivial))
+            format!("{name} {mean} ± {deviation} (baseline {})", metric(figure.trivial))
         })
     };
     let patches: u64 = spread.data.iter().map(|data| data.patches).sum();
@@ -93,7 +93,7 @@ fn headline(spread: &EvaluationSpread) -> String {
 }
 
 fn tables(spread: &EvaluationSpread) -> Vec<Table> {
-    let mut columns: Vec<String> = ["", "trivial", "mean", "deviation", "least", "most"].map(str::to_owned).to_vec();
+    let mut columns: Vec<String> = ["", "baseline", "mean", "deviation", "min", "max"].map(str::to_owned).to_vec();
     let shown = spread.data.len().min(SHOWN);
     columns.extend((1..=shown).map(|number| format!("#{number}")));
     let real = |value: Option<f64>| value.map_or(Cell::Null(()), Cell::Real);
@@ -105,7 +105,7 @@ fn tables(spread: &EvaluationSpread) -> Vec<Table> {
     };
     let of = |class: Option<&String>| {
         let figures = spread.figures.iter().filter(|figure| figure.class.as_ref() == class);
-        let title = class.map_or_else(|| "all classes together".to_owned(), Clone::clone);
+        let title = class.map_or_else(|| "all classes".to_owned(), Clone::clone);
         Table { title, columns: columns.clone(), rows: figures.map(row).collect() }
     };
     std::iter::once(of(None)).chain(spread.classes.iter().map(|class| of(Some(class)))).collect()

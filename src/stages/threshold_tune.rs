@@ -112,7 +112,7 @@ fn summary(thresholds: &Thresholds) -> Summary {
         "threshold",
         &name,
         &format!("{name} at 0.5"),
-        "always-yes F1",
+        "all-positive F1",
         "positives",
         "photographs",
         "equal from",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::BufReader;
 
+use crate::base::figure::per_class;
 use crate::base::{Hasher, regular};
 use crate::data::patches::PatchSet;
 use crate::lang::value::Value;
@@ -187,15 +188,12 @@ fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary 
     let epochs: Vec<EpochMetrics> = fitted.epochs.iter().cloned().map(EpochMetrics::bounded).collect();
     let chosen = epochs.iter().find(|epoch| epoch.epoch == fitted.chosen);
     let of = chosen.map_or(String::new(), |epoch| {
-        let per_class = classes.iter().zip(&epoch.valid.ranking);
-        let per_class: Vec<String> =
-            per_class.map(|(name, ranking)| format!("{name} {}", metric(ranking.average_precision))).collect();
-        let mean = metric(epoch.valid.average_precision());
-        format!(": average precision on validation {mean} ({})", per_class.join(", "))
+        let each = per_class(classes, epoch.valid.ranking.iter().map(|ranking| ranking.average_precision));
+        format!("; validation AP {} ({each})", metric(epoch.valid.average_precision()))
     });
     let ran = epochs.len();
     let stopped =
-        if (ran as u64) < settings.epochs { format!(" of {} allowed", settings.epochs) } else { String::new() };
+        if (ran as u64) < settings.epochs { format!(" (at most {})", settings.epochs) } else { String::new() };
     Summary {
         metrics: chosen.map(|epoch| named_figures(epoch, classes)).unwrap_or_default(),
         headline: format!("epoch {} of {ran}{stopped} chosen by {}{of}", fitted.chosen, settings.choose.words()),
@@ -263,16 +261,16 @@ fn figures_table(epoch: &EpochMetrics, classes: &[String]) -> Table {
         ]
     };
     Table {
-        title: format!("validation after epoch {}, at 0.5", epoch.epoch),
+        title: format!("validation after epoch {}, at threshold 0.5", epoch.epoch),
         columns: names(&[
             "class",
             "average precision",
             "prevalence",
             "F1",
-            "always-yes F1",
+            "all-positive F1",
             "precision",
             "recall",
-            "predicted/true",
+            "predicted / true",
         ]),
         rows: classes.iter().enumerate().map(row).collect(),
     }
@@ -298,7 +296,7 @@ fn epochs_table(epochs: &[EpochMetrics]) -> Table {
         title: "epochs".to_owned(),
         columns: names(&[
             "epoch",
-            "rate",
+            "learning rate",
             "training loss",
             "subset loss",
             "validation loss",
@@ -307,7 +305,7 @@ fn epochs_table(epochs: &[EpochMetrics]) -> Table {
             "micro F1",
             "Hamming loss",
             "subset accuracy",
-            "all-zero",
+            "none predicted",
         ]),
         rows: epochs.iter().map(row).collect(),
     }
@@ -337,8 +335,8 @@ fn starts_table(fitted: &Fitted) -> Option<Table> {
         vec![Cell::Text(what.clone()), Cell::Int(*count as i64), Cell::Text(tensors.clone())]
     };
     (!fitted.told.starts.is_empty()).then(|| Table {
-        title: "where tensors began".to_owned(),
-        columns: names(&["what", "tensors", "names"]),
+        title: "initialisation of tensors".to_owned(),
+        columns: names(&["source", "tensors", "names"]),
         rows: fitted.told.starts.iter().map(row).collect(),
     })
 }

@@ -448,13 +448,18 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "few-groups",
-        "Intervals rest on few patients or photographs and are wide.",
+        "There are fewer than 5 patients, or photographs of unknown patients, or too few with a class, for a confidence interval.",
         "More photographs on the test side.",
     ),
     found(
         "no-better-than-trivial",
         "A figure is no better than that of always saying yes, or always healthy.",
         "The trivial figure stands beside it. Do not report one without the other.",
+    ),
+    found(
+        "tuning-lowers",
+        "Thresholds tuned on validation patches lower the metric that they maximise on the evaluated patches, compared with 0.5.",
+        "Tune on more validation patches. Do not choose thresholds on the test set.",
     ),
     found(
         "over-prediction",

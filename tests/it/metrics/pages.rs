@@ -38,7 +38,8 @@ fn outcomes(objects: &Objects) -> (PatchSet, Outcome, Outcome) {
     let thresholds = Thresholds::read(&cuts.outputs["out"], objects).unwrap();
     let thresholds = thresholds.of_classes(&classes()).unwrap();
     let streams = Streams::new(7, "eval");
-    let scores = evaluated(&judged, Some(&thresholds), ZeroDivision::Undefined, &streams, objects).unwrap();
+    let scores =
+        evaluated(&judged, Some((&thresholds, Criterion::F1)), ZeroDivision::Undefined, &streams, objects).unwrap();
     (set, cuts, scores)
 }
 
@@ -223,6 +224,47 @@ fn a_collapse_to_all_healthy_is_told() {
     let codes = warned(|_, logits| logits.fill(-9.0));
     assert_eq!(codes.get("all-zero"), Some(&1));
     assert!(warned(|_, _| ()).keys().all(|code| code != "all-zero"));
+}
+
+#[test]
+fn thresholds_that_lower_what_they_maximise_are_reported() {
+    let (_folder, objects) = space();
+    let (set, logits) = set(TINY, &objects);
+    let judged = ScoredSet::new(&set, &logits);
+    let warned = |threshold: f64, criterion| {
+        let streams = Streams::new(7, "eval");
+        let thresholds = [threshold; 4];
+        let tuned = Some((thresholds.as_slice(), criterion));
+        let done = evaluated(&judged, tuned, ZeroDivision::Undefined, &streams, &objects).unwrap();
+        let found = done.summary.warnings.into_iter().find(|warning| warning.code == "tuning-lowers");
+        found.map(|warning| warning.text)
+    };
+    let text = warned(0.97, Criterion::F1).expect("a warning");
+    assert!(text.starts_with("the tuned thresholds lower the mean F1 on these patches: 0."), "{text}");
+    assert!(text.ends_with(" at threshold 0.5"), "{text}");
+    assert_eq!([warned(0.5, Criterion::F1), warned(0.97, Criterion::Precision { recall: 0.5 })], [None, None]);
+}
+
+#[test]
+fn few_patients_are_counted() {
+    let (_folder, objects) = space();
+    let few = |change: &dyn Fn(&mut PatchSet)| {
+        let (mut set, logits) = set(TINY, &objects);
+        change(&mut set);
+        let judged = ScoredSet::new(&set, &logits);
+        let streams = Streams::new(7, "eval");
+        let scores = macula::learn::evaluation::evaluate(&judged, None, ZeroDivision::Undefined, &streams);
+        let found = summary(&scores).warnings.into_iter().find(|warning| warning.code == "few-groups");
+        found.map(|warning| warning.text)
+    };
+    let three = "too few patients for a confidence interval: 3, at least 5 are needed";
+    assert_eq!(few(&|_| ()).as_deref(), Some(three));
+    // Without patients, each of the six photographs counts.
+    let photographs = few(&|set| set.parts.iter_mut().for_each(|part| part.patient = None));
+    assert!(photographs.is_none_or(|text| !text.starts_with("too few")));
+    let mixed = few(&|set| set.parts[5].patient = None);
+    let fewer = "too few patients for a confidence interval: fewer than 5, at least 5 are needed";
+    assert_eq!(mixed.as_deref(), Some(fewer));
 }
 
 #[test]
