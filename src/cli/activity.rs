@@ -1,4 +1,4 @@
-//! Notes about other processes: what they compute of a pipeline just now.
+//! Notes about runs of the same pipeline in other processes.
 
 use super::Loaded;
 use crate::base::shown;
@@ -6,14 +6,14 @@ use crate::progress::activity::{activity, live_run};
 use crate::progress::out;
 use crate::run::status;
 
-/// Says on stderr which runs of the pipeline other processes execute now, and how far they are.
+/// Prints a note for each run of the pipeline in another process, with its progress.
 pub(super) fn note_runs(loaded: &Loaded) {
     for live in status::live(&loaded.store, &loaded.pipeline.name) {
         out::note(&format!("note: {}\n", shown::line(&live_run(&live))));
     }
 }
 
-/// Says on stderr if another process computes this stage now, and how far it is.
+/// Prints a note if another process is running this stage, with its progress.
 pub(super) fn note_stage(loaded: &Loaded, stage: &str) {
     // `folds.train` is an output of `folds`.
     let of = |running: &str| running == stage || stage.strip_prefix(running).is_some_and(|rest| rest.starts_with('.'));

@@ -1,10 +1,10 @@
-//! What another process computes, in a line.
+//! What another process is running, in a line.
 
 use super::watchers::steps;
 use crate::run::status::{Activity, LiveRun};
 use crate::stage::Metrics;
 
-/// What a run computes: `run R is running: classifier, 1,210 of 3,520 batches, epoch 5/16: valid AP 0.612`.
+/// What a run is doing: `run R is running: classifier, 1,210 of 3,520 batches, epoch 5/16: valid AP 0.612`.
 #[must_use]
 pub fn live_run(live: &LiveRun) -> String {
     let stages: Vec<String> = live.stages.iter().map(activity).collect();
@@ -12,7 +12,7 @@ pub fn live_run(live: &LiveRun) -> String {
     format!("run {} is running{stages}", live.run)
 }
 
-/// How far a stage is: `classifier, 1,210 of 3,520 batches, epoch 5/16: valid AP 0.612, valid loss 0.2437`.
+/// Progress of a stage: `classifier, 1,210 of 3,520 batches, epoch 5/16: valid AP 0.612, valid loss 0.2437`.
 #[must_use]
 pub fn activity(activity: &Activity) -> String {
     let far = activity.steps.as_ref().map(|far| format!(", {}", steps(far.done, far.total, &far.unit, "")));

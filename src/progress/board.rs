@@ -1,4 +1,4 @@
-//! What runs and how far it is, as lines for a terminal of some size: a head, then each running stage. Knows no terminal.
+//! Board of running stages, as lines for a terminal of a given size: a head, then each stage. Knows no terminal.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -11,46 +11,46 @@ use crate::base::shown;
 use crate::run::Event;
 use crate::store::StageOutcome;
 
-/// Rates are those of the last so long.
+/// Period over which rates are measured.
 const WINDOW: Duration = Duration::from_secs(20);
 
-/// How wide bars are at most and at least.
+/// Shortest and longest bar.
 const BAR: std::ops::RangeInclusive<usize> = 8..=24;
 
-/// What bars and spinners are drawn with.
+/// Characters for bars and spinners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Glyphs {
-    /// Lines and dots.
+    /// Box drawing and Braille.
     Unicode,
-    /// For a terminal that shows no more.
+    /// ASCII, for terminals without UTF-8.
     Ascii,
 }
 
-/// What runs.
+/// Progress of a run and of its running stages.
 #[derive(Debug)]
 pub struct Board {
     colours: Colours,
     glyphs: Glyphs,
     pipeline: String,
     stages: usize,
-    /// How each stage ended; one that is repaired ends twice.
+    /// Outcome of each stage that ended; a repaired stage ends twice.
     ended: BTreeMap<String, StageOutcome>,
-    /// When the run began; [`None`] before and after.
+    /// When the run started; [`None`] before and after.
     since: Option<Instant>,
     stopping: bool,
     running: Vec<Running>,
 }
 
-/// A stage that runs.
+/// Running stage.
 #[derive(Debug)]
 struct Running {
     stage: String,
     since: Instant,
-    /// Why it runs, until it says more.
+    /// Why it runs, shown until it reports progress.
     words: String,
-    /// Its last line.
+    /// Last line it reported.
     line: String,
-    /// How it goes now.
+    /// Current state in a few words.
     now: String,
     done: u64,
     total: u64,
@@ -59,7 +59,7 @@ struct Running {
 }
 
 impl Board {
-    /// A board before a run.
+    /// Empty board.
     #[must_use]
     pub fn new(colours: Colours, glyphs: Glyphs) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Board {
         }
     }
 
-    /// Takes note of an event that happened at `now`.
+    /// Updates the board with an event that happened at `now`.
     pub fn take(&mut self, event: &Event, now: Instant) {
         match event {
             Event::RunBegan { pipeline, stages, .. } => {
@@ -137,7 +137,7 @@ impl Board {
         self.running.iter_mut().find(|running| running.stage == stage)
     }
 
-    /// The board in at most `rows` lines of at most `width` columns; none where nothing runs.
+    /// Lines of the board, at most `rows` of at most `width` columns; none if nothing runs.
     #[must_use]
     pub fn lines(&self, width: usize, rows: usize, now: Instant) -> Vec<String> {
         let Some(since) = self.since else { return Vec::new() };
@@ -146,7 +146,7 @@ impl Board {
         let shown = if self.running.len() > room { room.saturating_sub(1) } else { self.running.len() };
         let names = self.running.iter().map(|running| running.stage.width()).max().unwrap_or(0);
         let names = names.min((width / 3).max(8));
-        // Second lines only where there is room for all of them.
+        // Second lines only if there is room for all of them.
         let spoken = self.running.iter().filter(|running| !running.says().is_empty()).count();
         let speak = self.running.len() + spoken <= room;
         for running in &self.running[..shown] {
@@ -258,7 +258,7 @@ impl Running {
         if self.now.is_empty() { &self.line } else { &self.now }
     }
 
-    /// How far it is, what is counted, how fast, and how long that takes still; [`None`] where it said nothing.
+    /// Progress, unit, rate and estimated time left; [`None`] if it has not reported any.
     fn steps(&self, now: Instant) -> Option<[String; 4]> {
         let (first, from) = *self.seen.front()?;
         let far =
@@ -285,13 +285,13 @@ fn count(value: u64) -> String {
     thousands(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-/// A time in whole seconds, so that it does not flicker.
+/// Duration in whole seconds, so that it does not flicker.
 fn whole(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds < 60 { format!("{seconds}s") } else { duration(seconds as f64) }
 }
 
-/// The parts that fit into `room`, each with two spaces before it: those of the lowest rank go first.
+/// Parts that fit into `room`, each with two spaces before it; those of the lowest rank are dropped first.
 fn fitting(mut parts: Vec<(u8, String)>, room: usize) -> Vec<String> {
     while parts.iter().map(|(_, part)| part.width() + 2).sum::<usize>() > room {
         let Some(least) = (0..parts.len()).min_by_key(|&at| parts[at].0) else { break };
@@ -300,7 +300,7 @@ fn fitting(mut parts: Vec<(u8, String)>, room: usize) -> Vec<String> {
     parts.into_iter().map(|(_, part)| part).collect()
 }
 
-/// As [`fitting`], but the last part is cut short first.
+/// Like [`fitting`], but the last part is shortened first.
 fn squeezed(mut parts: Vec<(u8, String)>, room: usize) -> Vec<String> {
     let others: usize = parts.iter().rev().skip(1).map(|(_, part)| part.width() + 2).sum();
     if let Some((_, last)) = parts.last_mut() {
@@ -309,7 +309,7 @@ fn squeezed(mut parts: Vec<(u8, String)>, room: usize) -> Vec<String> {
     fitting(parts, room)
 }
 
-/// A line whose parts fit, unless the terminal is narrower than a name and a count: then without colours.
+/// A line that fits; a terminal narrower than a name and a count gets no colours.
 fn fit_coloured(line: String, width: usize) -> String {
     if line.contains('\u{1b}') { line } else { fit(&line, width) }
 }

@@ -1,5 +1,5 @@
-//! The table of a training's epochs, a line as each ends: the main metrics, as many as fit, and `*` at the best epoch so far.
-//! With all details, the metrics of every set and class below it.
+//! Table of a training's epochs, one line as each ends: the main metrics, as many as fit, and `*` at the best epoch so far. In full
+//! detail, the metrics of every set and class below it.
 
 use std::collections::BTreeSet;
 
@@ -12,20 +12,20 @@ use crate::stage::{Cell, MetricColumn, MetricStyle, Metrics};
 /// Narrowest column of numbers.
 const NUMBER: usize = 6;
 
-/// Columns of `epoch`: `2000/2000`.
+/// Width of the epoch: `2000/2000`.
 const EPOCH: usize = 9;
 
-/// What stands behind the best epoch so far.
+/// Mark of the best epoch so far.
 const BEST: &str = "  *";
 
-/// The line of heads, which begins with the stage's name.
+/// Line of heads, starting with the stage's name.
 pub(super) fn heads(stage: &str, metrics: &Metrics, widest: usize, width: usize) -> String {
     let heads = shown_columns(metrics, widest, width)
         .map(|column| format!("  {:>1$}", shown::line(&column.head), number_width(column)));
     format!("  {:<widest$}  {:>EPOCH$}{}", shown::line(stage), "epoch", heads.collect::<String>())
 }
 
-/// The line of an epoch.
+/// Line of an epoch.
 pub(super) fn row(metrics: &Metrics, widest: usize, width: usize) -> String {
     let epoch = format!("{}/{}", metrics.epoch, metrics.epochs);
     let cells = shown_columns(metrics, widest, width).map(|column| {
@@ -36,7 +36,7 @@ pub(super) fn row(metrics: &Metrics, widest: usize, width: usize) -> String {
     format!("  {:<widest$}  {epoch:>EPOCH$}{}{best}", "", cells.collect::<String>())
 }
 
-/// The metrics of every set and class as tables.
+/// Metrics of every set and class as tables.
 pub(super) fn details(metrics: &Metrics, indent: usize, width: usize) -> String {
     let named = |name: &str, parts: usize| {
         let parts_of: Vec<String> = name.splitn(3, '.').map(str::to_owned).collect();
@@ -60,7 +60,7 @@ pub(super) fn details(metrics: &Metrics, indent: usize, width: usize) -> String 
     text
 }
 
-/// A table of metrics from pairs of row and column.
+/// Table of metrics from pairs of row and column.
 fn grid(head: &str, pairs: &[Vec<String>], name: impl Fn(&str, &str) -> String, metrics: &Metrics) -> Grid {
     let of = |at: usize| pairs.iter().map(|pair| pair[at].as_str()).collect::<BTreeSet<_>>();
     let (rows, columns) = (of(0), of(1));
@@ -79,7 +79,7 @@ fn grid(head: &str, pairs: &[Vec<String>], name: impl Fn(&str, &str) -> String, 
     Grid::new(std::iter::once(Column::new(head)).chain(heads)).rows(cells)
 }
 
-/// The columns that fit, the most important first.
+/// Columns that fit, the most important first.
 fn shown_columns(metrics: &Metrics, widest: usize, width: usize) -> impl Iterator<Item = &MetricColumn> {
     let mut used = 2 + widest + 2 + EPOCH + BEST.len();
     metrics.columns.iter().take_while(move |column| {

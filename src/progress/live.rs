@@ -1,5 +1,5 @@
-//! A live display on a terminal: what is said scrolls above, what runs stands below and is drawn anew. It changes no setting of the
-//! terminal and leaves the cursor below what it drew, so there is nothing to be put back however the process ends.
+//! Live display on a terminal: finished stages scroll up, running stages are redrawn below. It changes no terminal setting and leaves
+//! the cursor below what it drew, so nothing has to be restored however the process ends.
 
 use std::panic;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,10 +12,10 @@ use super::text::{Colours, Detail, Text};
 use super::watchers::say;
 use crate::run::{Event, Watch};
 
-/// How often it is drawn anew while nothing is said.
+/// How often it is redrawn between events.
 const TICK: Duration = Duration::from_millis(120);
 
-/// Lines on stdout, and below them what runs, on stderr.
+/// Watcher that prints lines on stdout and draws the running stages below them on stderr.
 pub struct Live {
     shared: Arc<Shared>,
     ticker: Option<JoinHandle<()>>,
@@ -34,7 +34,7 @@ struct State {
 }
 
 impl Live {
-    /// A live display.
+    /// Starts a live display.
     #[must_use]
     pub fn new(colours: Colours, detail: Detail, glyphs: Glyphs) -> Self {
         let (text, board) = (Text::new(colours, detail, size().0), Board::new(colours, glyphs));
@@ -42,7 +42,7 @@ impl Live {
         let shared = Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new() });
         make_way_for_panics(Arc::downgrade(&shared));
         let drawn = Arc::clone(&shared);
-        // Without a thread of its own it is drawn when something is said.
+        // Without a thread of its own it is only redrawn at events.
         let ticker = std::thread::Builder::new().name("macula-live".into()).spawn(move || drawn.tick()).ok();
         Self { shared, ticker }
     }
@@ -52,7 +52,7 @@ impl Watch for Live {
     fn event(&self, event: &Event) {
         let mut state = self.shared.lock();
         state.board.take(event, Instant::now());
-        // While it runs, the line below says so.
+        // The board below shows that it runs.
         let said = if matches!(event, Event::StageBegan { .. } | Event::StageFetched { .. }) {
             None
         } else {
@@ -99,7 +99,7 @@ impl Shared {
 }
 
 impl State {
-    /// Draws over what was drawn before.
+    /// Redraws the board.
     fn draw(&mut self) {
         let (width, rows) = size();
         // The last column stays empty, since some terminals go on to the next line there; so does a line for the cursor.
@@ -117,7 +117,7 @@ impl State {
         out::draw(&text);
     }
 
-    /// Takes away what was drawn.
+    /// Erases the board.
     fn clear(&mut self) {
         if !self.drawn.is_empty() {
             out::draw(&format!("{}\u{1b}[J", self.back(size().1)));
@@ -125,7 +125,7 @@ impl State {
         }
     }
 
-    /// To the beginning of what was drawn.
+    /// Control sequence to the start of the board.
     fn back(&self, rows: usize) -> String {
         match self.drawn.len().min(rows.saturating_sub(1)) {
             0 => "\r".to_owned(),
@@ -134,12 +134,12 @@ impl State {
     }
 }
 
-/// Columns and rows of the terminal, which may change at any time.
+/// Columns and rows of the terminal; they may change at any time.
 fn size() -> (usize, usize) {
     out::stderr_size().unwrap_or((80, 24))
 }
 
-/// What is said of a panic scrolls above like all else.
+/// Lets the message of a panic scroll above the board like everything else.
 fn make_way_for_panics(shared: Weak<Shared>) {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {

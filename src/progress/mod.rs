@@ -1,4 +1,4 @@
-//! What people see while macula works: plain lines, or a live display on a terminal.
+//! Output while macula works: plain lines, JSON Lines, or a live display on a terminal.
 
 pub mod activity;
 pub mod board;

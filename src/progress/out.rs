@@ -1,6 +1,5 @@
-//! The one way to stdout and stderr. Everything that macula prints goes through here, so that nothing in a user's files steers a
-//! terminal and no output is lost without a word: what acts instead of being seen is escaped ([`shown`]), and what stdout does
-//! not take is remembered until the command ends ([`finish`]).
+//! All output to stdout and stderr. Control characters in a user's files are escaped ([`shown`]), so they cannot act on the terminal,
+//! and a failed write to stdout is remembered until the command ends ([`finish`]), so output is never lost silently.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -9,7 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::text::Colours;
 use crate::base::shown;
 
-/// Columns of lines that do not go to a terminal, or to one that does not tell its size.
+/// Columns of lines that do not go to a terminal, or to one of unknown size.
 pub const WIDTH: usize = 80;
 
 /// When colours are used.
@@ -24,30 +23,30 @@ pub enum Color {
     Never,
 }
 
-/// How much is said.
+/// How much is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Volume {
     /// Results and errors.
     Quiet,
-    /// What matters to most.
+    /// What most people want to see.
     #[default]
     Normal,
     /// Every detail.
     Verbose,
 }
 
-/// What the command line and the environment say of the output as a whole.
+/// Output settings from the command line and the environment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// When colours are used.
     pub color: Color,
-    /// How much is said.
+    /// How much is printed.
     pub volume: Volume,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
 
-/// Fixes the settings; the first call counts.
+/// Sets the output settings; only the first call has an effect.
 pub fn configure(settings: Settings) {
     let _ = SETTINGS.set(settings);
 }
@@ -56,19 +55,19 @@ fn settings() -> Settings {
     SETTINGS.get().copied().unwrap_or_default()
 }
 
-/// How much is said.
+/// How much is printed.
 #[must_use]
 pub fn volume() -> Volume {
     settings().volume
 }
 
-/// Whether text on stdout is coloured.
+/// Colours for text on stdout.
 #[must_use]
 pub fn stdout_colours() -> Colours {
     colours(stdout_is_terminal())
 }
 
-/// Whether text on stderr is coloured.
+/// Colours for text on stderr.
 #[must_use]
 pub fn stderr_colours() -> Colours {
     colours(stderr_is_terminal())
@@ -82,47 +81,46 @@ fn colours(terminal: bool) -> Colours {
     }
 }
 
-/// Columns for lines on stdout: those of the terminal, else [`WIDTH`].
+/// Columns for lines on stdout: the terminal's, or [`WIDTH`].
 #[must_use]
 pub fn stdout_width() -> usize {
     stdout_size().map_or(WIDTH, |(columns, _)| columns)
 }
 
-/// Columns for lines on stderr: those of the terminal, else [`WIDTH`].
+/// Columns for lines on stderr: the terminal's, or [`WIDTH`].
 #[must_use]
 pub fn stderr_width() -> usize {
     stderr_size().map_or(WIDTH, |(columns, _)| columns)
 }
 
-/// Prints text on stdout: words, tables, JSON. Colours are kept where they are wanted ([`stdout_colours`]).
+/// Prints text on stdout: words, tables, JSON. Colours are removed unless [`stdout_colours`] wants them.
 pub fn say(text: &str) {
     to_stdout(&safe(text, steering(stdout_colours())));
 }
 
-/// Prints data on stdout, byte by byte; on a terminal as [`say`].
+/// Prints data on stdout as it is; on a terminal like [`say`].
 pub fn data(text: &str) {
     if stdout_is_terminal() { say(text) } else { to_stdout(text) }
 }
 
-/// Says something on stderr. That it can't be said is no failure.
+/// Prints a message on stderr. Failures are ignored.
 pub fn talk(text: &str) {
     to_stderr(&safe(text, steering(stderr_colours())));
 }
 
-/// Says something on stderr that nobody misses who asked for `--quiet`, in lines that fit.
+/// Prints a note on stderr in lines that fit, unless `--quiet` was given.
 pub fn note(text: &str) {
     if volume() > Volume::Quiet {
         talk(&super::table::paragraph(text.trim_end(), stderr_width(), 2));
     }
 }
 
-/// Draws on stderr, which is a terminal, with the moves of the cursor that a live display needs. A terminal that went away is no
-/// failure.
+/// Draws on stderr, which is a terminal, with the cursor movements of a live display. Failures are ignored.
 pub fn draw(text: &str) {
     to_stderr(&safe(text, Steering::Cursor));
 }
 
-/// Why not all of what was said arrived on stdout. A reader that went away (`| head`) has what it wanted, and is none.
+/// The error of a failed write to stdout, if there was one. A reader that closed the pipe (`| head`) does not count.
 #[must_use]
 pub fn finish() -> Option<io::Error> {
     to_stdout("");
@@ -144,13 +142,13 @@ pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Columns and rows of the terminal that stdout is.
+/// Columns and rows of the terminal on stdout.
 #[must_use]
 pub fn stdout_size() -> Option<(usize, usize)> {
     size(rustix::termios::tcgetwinsize(io::stdout()).ok()?)
 }
 
-/// Columns and rows of the terminal that stderr is, which may change at any time.
+/// Columns and rows of the terminal on stderr; they may change at any time.
 #[must_use]
 pub fn stderr_size() -> Option<(usize, usize)> {
     size(rustix::termios::tcgetwinsize(io::stderr()).ok()?)
@@ -160,12 +158,12 @@ fn size(size: rustix::termios::Winsize) -> Option<(usize, usize)> {
     (size.ws_col > 0 && size.ws_row > 0).then(|| (size.ws_col.into(), size.ws_row.into()))
 }
 
-/// How stdout is.
+/// State of stdout.
 #[derive(Debug)]
 enum State {
-    /// All that was said arrived.
+    /// Everything was written.
     Open,
-    /// Something did not. Nothing more is written: what comes after a gap would be taken for the whole.
+    /// A write failed. Nothing more is written: text after a gap would look complete.
     Failed(io::Error),
 }
 
@@ -190,14 +188,14 @@ fn to_stderr(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// The control sequences that may pass; all of them are macula's own, since text from elsewhere is escaped where it comes in.
+/// Control sequences that may pass. All of them are macula's own; other text is escaped where it comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Steering {
     /// None.
     None,
     /// Colours: `ESC [ 1;31 m`.
     Colours,
-    /// Colours, and moves of the cursor: a carriage return, `ESC [ 3 A`, `ESC [ K`, `ESC [ J`.
+    /// Colours and cursor movements: a carriage return, `ESC [ 3 A`, `ESC [ K`, `ESC [ J`.
     Cursor,
 }
 
@@ -208,7 +206,7 @@ fn steering(colours: Colours) -> Steering {
     }
 }
 
-/// Whether a character may not pass by itself: tabs and line feeds lay text out.
+/// Whether a character must be escaped; tabs and line feeds are layout.
 fn acts(c: char) -> bool {
     !matches!(c, '\n' | '\t') && shown::acts(c)
 }
@@ -232,7 +230,7 @@ fn safe(text: &str, steering: Steering) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Bytes of the control sequence that a text begins with, where it may pass.
+/// Length in bytes of the control sequence at the start of `text`, if it may pass.
 fn own(text: &str, steering: Steering) -> Option<usize> {
     if steering == Steering::Cursor && text.starts_with('\r') {
         return Some(1);

@@ -1,4 +1,4 @@
-//! A run's events as text of a given width. Knows nothing of terminals but whether colours are wanted.
+//! Events of a run as text of a given width. Knows nothing of terminals except whether colours are wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -14,10 +14,10 @@ use crate::stage::{Metrics, Summary, Warning};
 use crate::store::remote::Trouble;
 use crate::store::{ComputedItems, RunOutcome, StageOutcome};
 
-/// Widest column of names; longer ones push the rest of their line.
+/// Widest column of names; longer names push the rest of their line to the right.
 const WIDEST_NAME: usize = 24;
 
-/// Whether text may hold colours.
+/// Whether text is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colours {
     /// ANSI colours.
@@ -26,21 +26,21 @@ pub enum Colours {
     Off,
 }
 
-/// How much is said of each stage.
+/// How much is printed about each stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
     /// Failures.
     Quiet,
     /// One line for each stage that was computed or failed: a sweep has hundreds of stages.
     Brief,
-    /// How each stage ended, the main metrics of its epochs, its warnings.
+    /// Each stage's outcome, the main metrics of its epochs, its warnings.
     Full,
-    /// When it starts, all metrics, its first table, every warning.
+    /// Also each stage's start, all metrics, its first table, every warning.
     Verbose,
 }
 
 impl Detail {
-    /// The detail of a run: a sweep says less.
+    /// Detail for a run; a sweep gets less.
     #[must_use]
     pub fn of(volume: Volume, sweep: bool) -> Self {
         match volume {
@@ -52,31 +52,31 @@ impl Detail {
     }
 }
 
-/// Turns events into text; remembers how wide names are, how far the run is, and what was said.
+/// Formatter of events. Remembers the width of names, the progress of the run and what was printed.
 #[derive(Clone, Debug)]
 pub struct Text {
     colours: Colours,
     detail: Detail,
-    /// Columns of a line.
+    /// Columns of the terminal.
     pub width: usize,
     widest: usize,
     stages: usize,
-    /// The stages that ended; one that is repaired ends twice.
+    /// Stages that ended; a repaired stage ends twice.
     ended: BTreeSet<String>,
-    /// Why stages were not run, and how many.
+    /// Reasons for stages that were not run, and their number.
     left: BTreeMap<String, usize>,
-    /// Of each stage, the warnings that were said: code and text.
+    /// Warnings printed for each stage: code and text.
     warned: BTreeMap<String, BTreeSet<(String, String)>>,
-    /// Warnings that were not said because one of their code was.
+    /// Warnings left out because one of the same code was printed.
     unsaid: usize,
-    /// Stages with epochs.
+    /// Stages that reported epochs.
     with_epochs: BTreeSet<String>,
-    /// The stage whose epochs stand in the last lines.
+    /// Stage whose table of epochs was printed last.
     table_of: Option<String>,
 }
 
 impl Text {
-    /// Text in lines of `width` columns.
+    /// Formatter for lines of `width` columns.
     #[must_use]
     pub fn new(colours: Colours, detail: Detail, width: usize) -> Self {
         Self {
@@ -94,13 +94,13 @@ impl Text {
         }
     }
 
-    /// How much it says of each stage.
+    /// How much it prints about each stage.
     #[must_use]
     pub fn detail(&self) -> Detail {
         self.detail
     }
 
-    /// What is said of an event, ending with a line break; [`None`] if nothing is.
+    /// Text for an event, ending with a line break; [`None`] if there is none.
     pub fn of(&mut self, event: &Event) -> Option<String> {
         match event {
             Event::StageEnded { stage, .. } | Event::StageFailed { stage, .. } => _ = self.ended.insert(stage.clone()),
@@ -112,7 +112,7 @@ impl Text {
             return None;
         }
         let said = self.words(event)?;
-        // What else is said of the stage meanwhile leaves the heads within sight.
+        // Warnings and lines of the same stage leave the heads in sight.
         let within = match event {
             Event::Metrics { .. } => true,
             Event::Warned { stage, .. } | Event::Line { stage, .. } => self.table_of.as_ref() == Some(stage),
@@ -171,7 +171,7 @@ impl Text {
             Event::StageFailed { stage, code, text, hint, at, .. } => {
                 let code = code.as_ref().map(|code| format!("[{code}]")).unwrap_or_default();
                 let at = at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
-                // What fails alike with several items has a line for each.
+                // Several items that fail alike have a line each.
                 let (first, others) = text.split_once('\n').unwrap_or((text, ""));
                 let mut said = self.line(stage, "failed", None, &format!("error{code}: {first}{at}"), Tint::Red);
                 others.lines().for_each(|other| said.push_str(&self.indented(other.trim_start())));
@@ -219,10 +219,10 @@ impl Text {
         if self.detail == Detail::Brief {
             return said;
         }
-        // Of what was computed, metrics that no line of an epoch had.
+        // Metrics that no line of an epoch has shown.
         let telling = !summary.metrics.is_empty() && !self.with_epochs.contains(stage);
         if let Some(table) = summary.tables.first().filter(|_| here && (telling || self.detail == Detail::Verbose)) {
-            // The line above is its title, and `show` has what does not fit.
+            // The line above is its title; `show` has the columns that do not fit.
             let grid = Grid::from(table).title("").indent(self.indent());
             said.push_str(&grid.fit(self.width).0);
         }
@@ -237,7 +237,7 @@ impl Text {
         said
     }
 
-    /// A line of the table of epochs, below its heads where they do not stand right above.
+    /// Line of the table of epochs, after its heads unless they are in sight.
     fn epoch(&mut self, stage: &str, metrics: &Metrics) -> String {
         self.with_epochs.insert(stage.to_owned());
         let mut said = String::new();
@@ -256,13 +256,13 @@ impl Text {
         said
     }
 
-    /// A remote's trouble is no stage's.
+    /// Warning about a remote, which belongs to no stage.
     fn trouble(&self, trouble: &Trouble) -> String {
         let hint = trouble.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
         self.line("remote", "", None, &format!("warning[remote]: {}{hint}", trouble.text), Tint::Yellow)
     }
 
-    /// A warning, unless one of its code was said of the stage; `more` are known to follow.
+    /// Warning, unless one of its code was printed for the stage; `more` of them follow.
     fn warning(&mut self, stage: &str, warning: &Warning, more: usize) -> Option<String> {
         let all = self.detail == Detail::Verbose;
         let said = self.warned.entry(stage.to_owned()).or_default();
@@ -280,7 +280,7 @@ impl Text {
         Some(self.flowing(&name, &self.tinted("warning", Tint::Yellow), "warning", &words["warning".len()..]))
     }
 
-    /// What the detail leaves out: it is in the run's events, and `macula show` has it.
+    /// Whether the detail leaves an event out; it is still in the run's events.
     fn goes_unsaid(&self, event: &Event) -> bool {
         match (self.detail, event) {
             (Detail::Verbose, _) => false,
@@ -298,7 +298,7 @@ impl Text {
         }
     }
 
-    /// What was not run, counted by the reason.
+    /// Stages that were not run, counted by reason.
     fn not_run(&self) -> String {
         const REASONS: usize = 5;
         let mut reasons: Vec<(&String, &usize)> = self.left.iter().collect();
@@ -325,7 +325,7 @@ impl Text {
         self.flowing(&name, &tinted, &bare, words)
     }
 
-    /// A line that begins with `name` and `state` (`bare` without colours), and goes on in lines below the state.
+    /// Line that starts with `name` and `state` (`bare` without colours) and continues below the state.
     fn flowing(&self, name: &str, state: &str, bare: &str, words: &str) -> String {
         let indent = self.indent();
         let begins = name.width() + bare.width();
@@ -340,7 +340,7 @@ impl Text {
         text
     }
 
-    /// Text below a stage's state.
+    /// Text indented below a stage's state.
     fn indented(&self, text: &str) -> String {
         let indent = self.indent();
         let lines = flow(&shown::line(text), self.width.saturating_sub(indent), self.width.saturating_sub(indent + 2));
@@ -349,12 +349,12 @@ impl Text {
         lines.iter().enumerate().map(line).collect()
     }
 
-    /// Text that is about no single stage.
+    /// Text about the whole run.
     fn plain(&self, text: &str) -> String {
         super::table::paragraph(text, self.width, 2)
     }
 
-    /// How far the run is, where lines are few: `12/46`.
+    /// Progress of the run, if only few stages have a line: `12/46`.
     fn far(&self) -> String {
         match self.detail {
             Detail::Brief => {
@@ -403,7 +403,7 @@ fn ending(ended: RunOutcome, computed: usize, reused: usize, seconds: f64, resul
     }
 }
 
-/// A time for people: `0.12s`, `12.3s`, `3m 12s`, `1h 04m`.
+/// Duration as text: `0.12s`, `12.3s`, `3m 12s`, `1h 04m`.
 #[must_use]
 pub fn duration(seconds: f64) -> String {
     if seconds < 1.0 {

@@ -1,4 +1,4 @@
-//! How far results are on their way to a remote or from one: a line on stderr now and then, or at once on a terminal.
+//! Progress of transfers to and from remotes: a line on stderr now and then, more often on a terminal.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,15 +8,15 @@ use super::table::bytes;
 use crate::base::shown;
 use crate::run::transfer::Hear;
 
-/// Shows how far transfers are.
+/// Watcher of transfers.
 pub struct Transfers {
-    /// When something was last said, and how long nothing is said after that; nothing is where [`None`].
+    /// Time of the last line and the pause after it; [`None`] prints nothing.
     state: Option<Mutex<(Instant, Duration)>>,
     terminal: bool,
 }
 
 impl Transfers {
-    /// Transfers shown on stderr, unless `quiet`.
+    /// Watcher that prints on stderr, unless `quiet`.
     #[must_use]
     pub fn new(quiet: bool) -> Self {
         let terminal = out::stderr_is_terminal();

@@ -1,4 +1,4 @@
-//! Who watches a run without a terminal: plain lines, or JSON Lines.
+//! Watchers without a terminal: plain lines, or JSON Lines.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,18 +9,18 @@ use super::table::thousands;
 use super::text::{Colours, Detail, Text};
 use crate::run::{Event, Host, Watch, record};
 
-/// Plain lines on stdout, for pipes and files. Of steps, one line in ten seconds, and in a minute since the last epoch's.
+/// Watcher that prints plain lines on stdout, for pipes and files. Progress is a line every ten seconds, every minute between epochs.
 pub struct Plain {
     text: Mutex<(Text, BTreeMap<String, (Instant, Duration)>)>,
 }
 
 const SELDOM: Duration = Duration::from_secs(10);
 
-/// As [`SELDOM`], for stages that report epochs.
+/// Like [`SELDOM`], for stages that report epochs.
 const BETWEEN_EPOCHS: Duration = Duration::from_secs(60);
 
 impl Plain {
-    /// Plain lines.
+    /// Starts a watcher.
     #[must_use]
     pub fn new(colours: Colours, detail: Detail) -> Self {
         Self { text: Mutex::new((Text::new(colours, detail, out::stdout_width()), BTreeMap::new())) }
@@ -48,7 +48,7 @@ impl Watch for Plain {
     }
 }
 
-/// JSON Lines on stdout.
+/// Watcher that prints events as JSON Lines on stdout.
 pub struct Json<'a> {
     host: &'a Host,
 }
@@ -67,14 +67,14 @@ impl Watch for Json<'_> {
     }
 }
 
-/// Output that does not arrive is no reason to stop computing; the command ends with that error.
+/// Prints text. A failed write does not stop the run; the command ends with that error.
 pub(super) fn say(text: Option<&str>) {
     if let Some(text) = text {
         out::say(text);
     }
 }
 
-/// How far a stage is: `1,210 of 3,520 batches: epoch 6/16`.
+/// Progress of a stage: `1,210 of 3,520 batches: epoch 6/16`.
 pub(super) fn steps(done: u64, total: u64, unit: &str, words: &str) -> String {
     let count = |value: u64| thousands(i64::try_from(value).unwrap_or(i64::MAX));
     let far = if total == 0 { count(done) } else { format!("{} of {}", count(done), count(total)) };

@@ -1,4 +1,4 @@
-//! What happens in a run, told while it happens.
+//! Events of a run, reported as they happen.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -11,11 +11,11 @@ use crate::stage::{Metrics, Progress, Summary, Warning};
 use crate::store::remote::Trouble;
 use crate::store::{ComputedItems, ReusedItems, RunOutcome, StageOutcome};
 
-/// One thing that happened. Written as JSON Lines with `--json` and into the run's folder.
+/// Event of a run. Written as JSON Lines with `--json` and into the run's folder.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// A run began.
+    /// The run started.
     RunBegan {
         /// Its id.
         run: String,
@@ -25,17 +25,17 @@ pub enum Event {
         stages: usize,
         /// How many of them are known to run.
         to_run: usize,
-        /// How many depend on what those make.
+        /// How many depend on the results of those.
         unknown: usize,
-        /// The longest name of a stage, for columns.
+        /// Width of the longest stage name.
         widest: usize,
     },
-    /// Stages will run because another version of macula made their results; told before any does.
+    /// Stages will run because another version of macula made their results; reported before any of them runs.
     Upgraded {
         /// The implementation, its versions, the stages.
         upgrade: Upgrade,
     },
-    /// A stage began.
+    /// A stage started.
     StageBegan {
         /// The stage.
         stage: String,
@@ -43,43 +43,43 @@ pub enum Event {
         kind: String,
         /// Why, in a few words.
         reason: String,
-        /// For a map stage: items that are there already, of how many.
+        /// Items of a map stage that are reused.
         items: Option<ReusedItems>,
     },
-    /// Another process computes what a stage needs.
+    /// A stage waits for another process that computes the same result.
     StageWaits {
         /// The stage.
         stage: String,
     },
-    /// A stage's result comes from a remote.
+    /// A stage's result is fetched from a remote.
     StageFetched {
         /// The stage.
         stage: String,
         /// The remote.
         remote: String,
-        /// Bytes that are to come.
+        /// Bytes to fetch.
         bytes: u64,
     },
-    /// Something is wrong with a remote; the run goes on without it, or without what is damaged there.
+    /// A remote failed; the run continues without it, or without what is damaged there.
     Remote {
         /// What.
         trouble: Trouble,
     },
-    /// How far a stage is.
+    /// Progress of a stage.
     Step {
         /// The stage.
         stage: String,
         /// Units done.
         done: u64,
-        /// Units in all; 0 where unknown.
+        /// Units in all; 0 if unknown.
         total: u64,
         /// What is counted.
         unit: String,
-        /// How it goes, in a few words.
+        /// Current state in a few words.
         #[serde(skip_serializing_if = "String::is_empty")]
         now: String,
     },
-    /// A line of a stage worth keeping.
+    /// A line of a stage that stays on the screen.
     Line {
         /// The stage.
         stage: String,
@@ -101,7 +101,7 @@ pub enum Event {
         /// The warning.
         warning: Warning,
     },
-    /// A stage ended well.
+    /// A stage ended with a result.
     StageEnded {
         /// The stage.
         stage: String,
@@ -111,23 +111,23 @@ pub enum Event {
         seconds: f64,
         /// How long computing it took when it was computed, seconds.
         cost: f64,
-        /// For a map stage: items computed here, of how many.
+        /// Items of a map stage that were computed.
         items: Option<ComputedItems>,
-        /// The realisation class of a reused result where it is not this machine's.
+        /// Target of a reused result, if it is not this machine's.
         other_class: Option<String>,
         /// The remote that a reused result came from in this run.
         #[serde(skip_serializing_if = "Option::is_none")]
         remote: Option<String>,
-        /// What people are told.
+        /// Headline, tables and warnings.
         summary: Summary,
     },
     /// A stage failed.
     StageFailed {
         /// The stage.
         stage: String,
-        /// The code of the error, where it has one.
+        /// Code of the error, if it has one.
         code: Option<String>,
-        /// What is wrong.
+        /// The problem.
         text: String,
         /// What to do about it.
         hint: Option<String>,
@@ -146,16 +146,16 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// Stored bytes were found damaged or missing; the stage that made them runs again.
+    /// Stored bytes are damaged or missing; the stage that made them runs again.
     Repairing {
         /// The stage that runs again.
         stage: String,
         /// What was found.
         text: String,
-        /// The stage that found it, which waits for that.
+        /// The stage that found it, which waits for the repair.
         found_by: String,
     },
-    /// The user asked to stop: stages end where that is safe.
+    /// The user asked to stop; stages end at a safe point.
     Stopping,
     /// The run ended.
     RunEnded {
@@ -167,25 +167,25 @@ pub enum Event {
         reused: usize,
         /// Seconds.
         seconds: f64,
-        /// Where the results are linked.
+        /// Folder in which the results are linked.
         results: Option<String>,
     },
 }
 
-/// Whoever watches a run.
+/// Watcher of a run.
 pub trait Watch: Sync {
     /// Called with each event, from several threads.
     fn event(&self, event: &Event);
 }
 
-/// Nobody.
+/// Watcher that ignores everything.
 pub struct Nobody;
 
 impl Watch for Nobody {
     fn event(&self, _event: &Event) {}
 }
 
-/// Hands a stage's progress on as events; steps at most ten times a second.
+/// Progress of a stage as events; steps at most ten times a second.
 pub struct StageProgress<'a> {
     stage: String,
     watch: &'a dyn Watch,

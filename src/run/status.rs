@@ -1,5 +1,5 @@
-//! What other processes compute now, from what their runs write down, and where an interrupted stage resumes. Writes nothing of the
-//! store's but the file of progress, which a run replaces while it lasts.
+//! Runs of other processes, as their folders record them, and where an interrupted stage resumes. Writes only the file of progress in
+//! the run's own folder.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,19 +17,19 @@ use crate::plan::{Engine, StageId, Task};
 use crate::stage::{Metrics, resume_note};
 use crate::store::{RunRecord, Store};
 
-/// File in a run's folder with what happened; its run holds a lock on it until it ends.
+/// File of events in a run's folder; the run's process holds a lock on it until it ends.
 pub(super) const EVENTS: &str = "events.jsonl";
 
-/// File in a run's folder that says how far its stages are.
+/// File in a run's folder with the progress of its running stages.
 const PROGRESS: &str = "progress.json";
 
-/// How often it is replaced at most.
+/// Shortest time between two writes of it.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How many runs are looked at: one that is alive is among the last ones.
+/// How many of the newest runs are examined.
 const RUNS: usize = 20;
 
-/// How far a stage is.
+/// Progress of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Steps {
     /// Units done.
@@ -38,42 +38,42 @@ pub struct Steps {
     pub total: u64,
     /// What is counted.
     pub unit: String,
-    /// How it goes, in a few words.
+    /// Current state in a few words.
     #[serde(default)]
     pub now: String,
 }
 
-/// Stage that another process computes now.
+/// Stage that another process is running.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activity {
     /// The run.
     pub run: String,
     /// The stage.
     pub stage: String,
-    /// How far it is, if it has said so.
+    /// Its progress, if it has reported any.
     pub steps: Option<Steps>,
     /// Metrics after its last epoch.
     pub metrics: Option<Metrics>,
 }
 
-/// Run of a pipeline that another process executes now.
+/// Run that another process is executing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LiveRun {
     /// Its id.
     pub run: String,
-    /// When it began: nanoseconds since 1970, UTC.
+    /// When it started: nanoseconds since 1970, UTC.
     pub began: u64,
-    /// The stages that it computes now.
+    /// Its running stages.
     pub stages: Vec<Activity>,
 }
 
-/// The runs of a pipeline that other processes execute now, the newest first.
+/// Runs of a pipeline that other processes are executing, the newest first.
 #[must_use]
 pub fn live(store: &Store, pipeline: &str) -> Vec<LiveRun> {
     store.runs.open(pipeline).take(RUNS).filter_map(|record| of_run(store, &record)).collect()
 }
 
-/// What a run computes now; [`None`] if its process has ended.
+/// Running stages of a run; [`None`] if its process has ended.
 #[must_use]
 pub fn of_run(store: &Store, record: &RunRecord) -> Option<LiveRun> {
     let folder = store.runs.folder(&record.id);
@@ -86,7 +86,7 @@ pub fn of_run(store: &Store, record: &RunRecord) -> Option<LiveRun> {
 fn activities(run: &str, folder: &Path, events: File) -> Vec<Activity> {
     let mut running: Vec<Activity> = Vec::new();
     for line in BufReader::new(events).lines().map_while(Result::ok) {
-        // A line that is being written is none yet.
+        // The last line may be incomplete.
         let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
         let Some(stage) = event["stage"].as_str() else { continue };
         match event["event"].as_str() {
@@ -116,7 +116,7 @@ pub fn resume(engine: &Engine, task: &Task) -> Option<String> {
     resume_note(&engine.store.layout().partial(&task.key)).map(|place| format!("at {place}"))
 }
 
-/// Where a stage that was interrupted just now resumes: [`resume`], or `with 12 of 64 items done`.
+/// Where a stage that was just interrupted resumes: [`resume`], or `with 12 of 64 items done`.
 pub(super) fn resume_after_stop(engine: &Engine, id: StageId, task: &Task) -> Option<String> {
     let items = || {
         let all = engine.items(id, task).ok()?;
@@ -134,7 +134,7 @@ pub(super) struct ProgressFile {
 }
 
 impl ProgressFile {
-    /// Notes how far a stage is, and writes that now and then. A file that can't be written only says less.
+    /// Records the progress of a stage and writes the file now and then. Failures are ignored.
     pub(super) fn step(&mut self, folder: &Path, stage: &str, steps: Steps) {
         self.steps.insert(stage.to_owned(), steps);
         if self.written.is_some_and(|written| written.elapsed() < PAUSE) {
@@ -146,7 +146,7 @@ impl ProgressFile {
         }
     }
 
-    /// Forgets a stage that ended.
+    /// Removes a stage that ended.
     pub(super) fn ended(&mut self, stage: &str) {
         self.steps.remove(stage);
     }

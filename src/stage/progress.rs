@@ -1,5 +1,5 @@
-//! What a running stage reports: how far it is, metrics of its epochs, warnings, where the next attempt resumes. All of it is for
-//! people and for the events of a run; none of it is stored as a result.
+//! Reports of a running stage: progress, metrics of its epochs, warnings, where the next attempt resumes. They go to people and into
+//! the events of the run; none of them is part of a result.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,9 +14,9 @@ use crate::base::disk;
 pub trait Progress: Sync {
     /// `done` of `total` units (`photographs`, `batches`, …); total 0 if unknown.
     fn step(&self, done: u64, total: u64, unit: &str);
-    /// How it goes, in a few words that hold until the next ones (a batch's loss); shown with the next step.
+    /// Current state in a few words, valid until the next call (a batch's loss); shown with the next step.
     fn now(&self, _words: &str) {}
-    /// A line worth keeping on the screen.
+    /// A line that stays on the screen.
     fn line(&self, text: &str);
     /// Metrics after an epoch.
     fn metrics(&self, _metrics: &Metrics) {}
@@ -25,7 +25,7 @@ pub trait Progress: Sync {
     fn elapsed(&self) -> Option<Duration> {
         None
     }
-    /// A warning while it runs. Those that matter later belong into the [`Summary`](super::Summary) too.
+    /// A warning while it runs. Warnings that matter later belong in the [`Summary`](super::Summary) too.
     fn warn(&self, warning: &Warning);
 }
 
@@ -90,10 +90,10 @@ impl MetricStyle {
     }
 }
 
-/// File in a stage's folder of checkpoints that says where the next attempt resumes.
+/// File in a stage's checkpoint folder that says where the next attempt resumes.
 const RESUME: &str = "resume.txt";
 
-/// Notes beside a checkpoint where the next attempt resumes: `epoch 6, batch 110`. A note that can't be written only says less.
+/// Records next to a checkpoint where the next attempt resumes: `epoch 6, batch 110`. Failures are ignored.
 pub fn note_resume(partial: &Path, words: &str) {
     let _ = disk::write_lightly(&partial.join(RESUME), words.as_bytes());
 }
