@@ -6,7 +6,7 @@ use super::{Failure, Loaded};
 use crate::base::Digest;
 use crate::lang::spec::{Output, StageSpec};
 use crate::plan::{Decision, keys};
-use crate::run::{self, Host, Options};
+use crate::run::{self, Host, Options, status};
 use crate::stage::Summary;
 use crate::store::{self, Accept, StoreError, Tree};
 
@@ -58,8 +58,12 @@ pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fai
     }
     let stage = in_sweep(&loaded.pipeline.stages, stage)?;
     let options = Options { targets: vec![stage.clone()], ..Options::usual(world.processors) };
+    let mut resumes = None;
     let found = run::plan(world, &loaded.project(), &options, |engine, explained| {
         let (id, decision, explanation) = explained.into_iter().find(|(id, ..)| engine.stage(*id).name == stage)?;
+        if let Decision::Run(task) = decision {
+            resumes = status::resume(engine, task);
+        }
         // What is shown may be files of the user's.
         let _ = engine.locate(id);
         let artifact = |key, run, outputs: &BTreeMap<String, store::Artifact>, summary, outdated| {
@@ -92,8 +96,10 @@ pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fai
     })?;
     let found = found.transpose().map_err(run::PlanError::from)?;
     let Some(mut artifact) = found else {
-        return Err(Failure::user(format!("`{stage}` was not computed yet"))
-            .hint(format!("`macula run {} {stage}` computes it", loaded.file)));
+        return Err(Failure::user(format!("`{stage}` was not computed yet")).hint(match resumes {
+            Some(place) => format!("`macula run {} {stage}` resumes it {place}", loaded.file),
+            None => format!("`macula run {} {stage}` computes it", loaded.file),
+        }));
     };
     if let Some(port) = &artifact.port {
         if !artifact.outputs.contains_key(port) {

@@ -55,7 +55,7 @@ pub fn check(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             let new: Vec<Value> = found.into_iter().filter(|problem| !problems.contains(problem)).collect();
             problems.extend(new);
         } else {
-            say(world, &diags, &sources);
+            say(&diags, &sources);
             for line in lines.into_iter().filter(|_| !wrong(&diags)) {
                 out::say(&format!("{line}\n"));
             }
@@ -109,7 +109,7 @@ fn checked(world: &Host, file: &Path, set: &[String]) -> Result<Checked, Failure
 const WIDEST: usize = 110;
 
 /// Prints diagnostics on stderr.
-pub(super) fn say(_world: &Host, diags: &[Diag], sources: &Sources) {
+pub(super) fn say(diags: &[Diag], sources: &Sources) {
     let style = if out::stderr_colours() == Colours::Ansi { diag::Style::Colour } else { diag::Style::Plain };
     let width = out::stderr_size().map_or(WIDEST, |(columns, _)| columns.min(WIDEST));
     out::talk(&diag::render(diags, sources, style, width));

@@ -67,7 +67,7 @@ impl Outcome {
 ///
 /// # Errors
 /// None: what is wrong with files is reported, and the others are done.
-pub fn fmt(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn fmt(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let stdin = [PathBuf::from("-")];
     let files = if arguments.files.is_empty() { &stdin[..] } else { &arguments.files };
     let mut sources = Sources::default();
@@ -86,7 +86,7 @@ pub fn fmt(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
                 would += 1;
                 out::say(&format!("{}\n", shown::line(&name)));
             }
-            Outcome::Faulty(diags) => say(world, diags, &sources),
+            Outcome::Faulty(diags) => say(diags, &sources),
             Outcome::Failed(failure) => failure.print(),
         }
         exit = exit.graver(outcome.exit());

@@ -51,7 +51,7 @@ pub fn graph(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         })?;
         drawings::drawing(&loaded.pipeline, &marks)
     } else {
-        let (pipeline, ..) = load::chosen(world, &arguments.pipeline)?;
+        let (pipeline, ..) = load::chosen(&arguments.pipeline)?;
         drawings::drawing(&pipeline, &BTreeMap::new())
     };
     let draw: fn(&Drawing) -> String = match arguments.format {

@@ -112,7 +112,7 @@ pub fn load(world: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failu
 /// # Errors
 /// A [`Failure`] where the file can't be run or the store can't be opened.
 pub fn load_alone(world: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
-    let (pipeline, sweep, sources) = chosen(world, arguments)?;
+    let (pipeline, sweep, sources) = chosen(arguments)?;
     let folder = world.project(&arguments.file);
     let store = Store::open(&world.store(&folder))?;
     let file = arguments.file.display().to_string();
@@ -123,7 +123,7 @@ pub fn load_alone(world: &Host, arguments: &PipelineArguments) -> Result<Loaded,
 ///
 /// # Errors
 /// A [`Failure`] where the file can't be run.
-pub fn chosen(world: &Host, arguments: &PipelineArguments) -> Result<(Pipeline, Option<Swept>, Sources), Failure> {
+pub fn chosen(arguments: &PipelineArguments) -> Result<(Pipeline, Option<Swept>, Sources), Failure> {
     let (mut contents, mut diags, mut sources) = read(arguments, Points::OneByOne)?;
     // Points are many: they are made for the sweep that is asked for alone.
     let alone = contents.pipelines.is_empty() && contents.sweeps.len() == 1 && arguments.pipeline.is_none();
@@ -132,7 +132,7 @@ pub fn chosen(world: &Host, arguments: &PipelineArguments) -> Result<(Pipeline, 
         let points = arguments.sweep.as_deref().map_or(Points::All, Points::Of);
         (contents, diags, sources) = read(arguments, points)?;
     }
-    say(world, &diags, &sources);
+    say(&diags, &sources);
     if wrong(&diags) {
         return Err(Failure::said(Exit::User));
     }

@@ -50,7 +50,7 @@ pub fn package(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         .ok_or_else(|| Failure::user("there is no `project.kdl` in this folder or above it").hint(FORM))?;
     let cannot = |error| Failure::user(format!("`{}` can't be read: {error}", path.display()));
     let (project, diags) = project::read(&path, &mut sources).map_err(cannot)?;
-    say(world, &diags, &sources);
+    say(&diags, &sources);
     if wrong(&diags) {
         return Err(Failure::said(Exit::User));
     }

@@ -115,5 +115,6 @@ fn other_processes_are_told_what_runs_and_where_an_interrupted_stage_resumes() {
     assert!(all.contains("stopped    the next run resumes at epoch "), "{all}");
     space.macula("plan pipeline.kdl").code(0).says(&["resumes at epoch "]).says_not(&["is running"]);
     space.macula("why pipeline.kdl classifier").code(0).says(&["the next run resumes at epoch "]);
+    space.macula("show pipeline.kdl classifier").code(2).says(&["resumes it at epoch "]);
     space.macula("runs pipeline.kdl").code(0).says(&["stopped"]).says_not(&["running"]);
 }
