@@ -12,8 +12,8 @@ use crate::lang::shapes::{self, LayerShape};
 use crate::lang::spec::{Contents, Pipeline, Points};
 use crate::lang::{self, value};
 use crate::progress::out;
-use crate::progress::table::{counted, render, thousands};
-use crate::stage::{Cell, Table};
+use crate::progress::table::{Column, Grid, counted, thousands};
+use crate::stage::Cell;
 
 /// How a network is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -97,14 +97,15 @@ pub(super) fn text(network: &NetworkSpec, side: usize, look: Look) -> Result<Str
         });
         return Ok(format!("{facts:#}\n"));
     }
-    let columns = ["layer", "tensors", "gives", "parameters", "multiply-adds"].map(str::to_owned).to_vec();
-    let rows = shapes::folded(&layers).iter().map(row).collect();
+    let columns = ["layer", "tensors", "gives", "parameters"].map(Column::new).into_iter();
+    let grid = Grid::new(columns.chain([Column::new("multiply-adds").priority(1)]));
+    let grid = grid.rows(shapes::folded(&layers).iter().map(row));
     let (parameters, multiply_adds) = (thousands(parameters as i64), thousands(multiply_adds as i64));
     Ok(format!(
         "{} on 3 x {side} x {side}, {}: {parameters} parameters, {multiply_adds} multiply-adds a patch\n\n{}",
         network.name,
         counted(classes as u64, "class", "classes"),
-        render(&Table { title: String::new(), columns, rows }, out::stdout_width()),
+        grid.render(out::stdout_width()),
     ))
 }
 

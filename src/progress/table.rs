@@ -153,7 +153,7 @@ impl Grid {
 impl From<&Table> for Grid {
     /// A stage's table: its first column always stays, and of the others the last goes first.
     fn from(table: &Table) -> Self {
-        const SHORTEST: usize = 12;
+        const SHORTEST: usize = 24;
         let column = |(at, head): (usize, &String)| {
             let text = table.rows.iter().any(|row| matches!(row.get(at), Some(Cell::Text(_))));
             let column = Column::new(head.as_str()).priority(u8::try_from(at).unwrap_or(u8::MAX));

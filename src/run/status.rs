@@ -26,7 +26,7 @@ const PROGRESS: &str = "progress.json";
 /// Shortest time between two writes of it.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How many of the newest runs are examined.
+/// How many of the newest runs that have not ended are examined; the others were killed.
 const RUNS: usize = 20;
 
 /// Progress of a stage.
