@@ -87,8 +87,11 @@ fn quiet_says_only_what_failed_and_colours_are_by_choice() {
     assert!(!coloured("run pipeline.kdl --color never"));
     space.macula("run pipeline.kdl --color sometimes").code(2).says(&["auto", "always", "never"]);
     space.macula("run pipeline.kdl --quiet --verbose").code(2);
-    space.write("pipeline.kdl", "pipeline bad seed=1 {\n    folder eyes { root \"none\"; photographs \"*.png\" }\n}\n");
-    space.macula("run -q pipeline.kdl").code(1).says(&["error[missing-folder]"]).says_not(&["stage,"]);
+    space.write("p/a.png", "not a picture");
+    space.write("m/a.png", "not a mask");
+    let folder = "folder eyes { root \".\"; photographs \"p/*\"; masks MA \"m/*\" }";
+    space.write("pipeline.kdl", format!("pipeline bad seed=1 {{ {folder}; extract tiles {{ from eyes }} }}\n"));
+    space.macula("run -q pipeline.kdl").code(1).says(&["failed", "error["]).says_not(&["bad: ", "results/bad"]);
 }
 
 #[test]
