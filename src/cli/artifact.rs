@@ -1,4 +1,4 @@
-//! The artifact that a command is asked about: what a stage made, as the pipeline stands or in the last run.
+//! The artifact that a command refers to: a stage's result in the current pipeline, or in its last run.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ use crate::run::{self, Host, Options, status};
 use crate::stage::Summary;
 use crate::store::{self, Accept, StoreError, Tree};
 
-/// What a stage made.
+/// A stage's result.
 #[derive(Debug)]
 pub struct Artifact {
     /// The stage.
     pub stage: StageSpec,
-    /// The one port that was asked for.
+    /// The requested port, if one was named.
     pub port: Option<String>,
     /// Its key; a source has none.
     pub key: Option<Digest>,
-    /// The run that computed it, where that is recorded.
+    /// The run that computed it, if recorded.
     pub run: Option<String>,
-    /// For each output port its tree; only the port that was asked for.
+    /// Tree of each output port, or only of the requested one.
     pub outputs: BTreeMap<String, Tree>,
-    /// What people are told of it.
+    /// Its summary for people.
     pub summary: Summary,
-    /// Whether the pipeline as it stands would make something else.
+    /// Whether the current pipeline would make a different result.
     pub outdated: bool,
 }
 
@@ -35,17 +35,17 @@ impl Artifact {
         self.stage.outputs.iter().filter_map(|output| Some((output, self.outputs.get(&output.port)?)))
     }
 
-    /// The file or folder name of a port below the stage's own: none where the stage has one output.
+    /// File or folder name of a port below that of the stage; [`None`] if the stage has a single output.
     #[must_use]
     pub fn folder_of(&self, port: &str) -> Option<String> {
         (self.outputs.len() > 1).then(|| port.to_owned())
     }
 }
 
-/// What `wanted` (`patches`, `folds.train`) made: the result of the pipeline as it stands, else that of its last run.
+/// Result of `wanted` (`patches`, `folds.train`): of the current pipeline, or else of its last run.
 ///
 /// # Errors
-/// A [`Failure`] where there is no such stage or port, or where it was never computed.
+/// A [`Failure`] if the stage or port is unknown, or has no result.
 pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
     let (stage, port) = match loaded.pipeline.outlet(wanted) {
         Some(reference) => (reference.stage.clone(), Some(reference.port.clone())),
@@ -53,8 +53,8 @@ pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fai
     };
     if let Some(instance) = loaded.pipeline.instances.iter().find(|instance| instance.name == stage) {
         let outputs: Vec<String> = instance.outputs.iter().map(|(port, _)| format!("`{stage}.{port}`")).collect();
-        return Err(Failure::user(format!("`{stage}` stands for several stages"))
-            .hint(format!("say which output: {}", outputs.join(", "))));
+        return Err(Failure::user(format!("`{stage}` expands to several stages"))
+            .hint(format!("name one of its outputs: {}", outputs.join(", "))));
     }
     let stage = in_sweep(&loaded.pipeline.stages, stage)?;
     let options = Options { targets: vec![stage.clone()], ..Options::usual(world.processors) };
@@ -64,7 +64,7 @@ pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fai
         if let Decision::Run(task) = decision {
             resumes = status::resume(engine, task);
         }
-        // What is shown may be files of the user's.
+        // The result may consist of the user's files.
         let _ = engine.locate(id);
         let artifact = |key, run, outputs: &BTreeMap<String, store::Artifact>, summary, outdated| {
             let outputs =
@@ -96,9 +96,9 @@ pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fai
     })?;
     let found = found.transpose().map_err(run::PlanError::from)?;
     let Some(mut artifact) = found else {
-        return Err(Failure::user(format!("`{stage}` was not computed yet")).hint(match resumes {
+        return Err(Failure::user(format!("`{stage}` has no result yet")).hint(match resumes {
             Some(place) => format!("`macula run {} {stage}` resumes it {place}", loaded.file),
-            None => format!("`macula run {} {stage}` computes it", loaded.file),
+            None => format!("run `macula run {} {stage}` to compute it", loaded.file),
         }));
     };
     if let Some(port) = &artifact.port {
@@ -115,7 +115,7 @@ pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fai
     Ok(artifact)
 }
 
-/// The one stage of a sweep that a name without values means.
+/// The only stage of a sweep that a name without values can mean.
 fn in_sweep(stages: &[StageSpec], wanted: String) -> Result<String, Failure> {
     const LISTED: usize = 6;
     if stages.iter().any(|stage| stage.name == wanted) {
@@ -129,12 +129,12 @@ fn in_sweep(stages: &[StageSpec], wanted: String) -> Result<String, Failure> {
             let listed: Vec<String> = several.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
             let more = if several.len() > LISTED { ", …" } else { "" };
             Err(Failure::user(format!("the sweep has {} stages `{wanted}`", several.len()))
-                .hint(format!("say which: {}{more}", listed.join(", "))))
+                .hint(format!("name one: {}{more}", listed.join(", "))))
         }
     }
 }
 
-/// The stage and the port that `wanted` names: the longest name of a stage, then the port.
+/// Splits `wanted` into a stage (the longest matching name) and a port.
 fn parted(stages: &[StageSpec], wanted: &str) -> (String, Option<String>) {
     let is_stage = |name: &str| stages.iter().any(|stage| stage.name == name);
     match wanted.rsplit_once('.') {

@@ -15,7 +15,7 @@ use crate::lang::spec::{Pipeline, Points, Sweep};
 use crate::progress::{Colours, out};
 use crate::run::{Host, lockfile};
 
-/// Stages that the line on a pipeline names.
+/// Maximum number of stages named in a pipeline's summary.
 const MOST_NAMED: usize = 16;
 
 /// The arguments of `macula check`.
@@ -105,7 +105,7 @@ fn checked(world: &Host, file: &Path, set: &[String]) -> Result<Checked, Failure
     Ok(Checked { lines: lines.collect(), diags, sources })
 }
 
-/// Widest lines of diagnostics.
+/// Maximum width of diagnostics.
 const WIDEST: usize = 110;
 
 /// Prints diagnostics on stderr.
@@ -115,12 +115,12 @@ pub(super) fn say(diags: &[Diag], sources: &Sources) {
     out::talk(&diag::render(diags, sources, style, width));
 }
 
-/// Whether an error is among them.
+/// Whether there is an error among diagnostics.
 pub(super) fn wrong(diags: &[Diag]) -> bool {
     diags.iter().any(|diag| diag.severity == Severity::Error)
 }
 
-/// What a sweep varies, in one line.
+/// One-line summary of a sweep.
 fn sweep_summary(sweep: &Sweep) -> String {
     let axes = sweep.axes.iter().map(|axis| match axis.values.len() {
         count if axis.repeats => format!("{count} seeds"),
@@ -131,7 +131,7 @@ fn sweep_summary(sweep: &Sweep) -> String {
     format!("sweep `{}`, {points} of `{}`: {}", sweep.name, sweep.base.name, axes.collect::<Vec<_>>().join(", "))
 }
 
-/// What is there, in one line.
+/// One-line summary of a pipeline.
 fn summary(pipeline: &Pipeline) -> String {
     let count = pipeline.stages.len();
     let noun = if count == 1 { "stage" } else { "stages" };

@@ -1,4 +1,4 @@
-//! `macula compare`: points of a sweep and past runs side by side.
+//! `macula compare`: compares points of a sweep, or runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -21,47 +21,47 @@ use crate::store::{Kind, Manifest, RunOutcome, RunRecord, StageOutcome, Store};
 /// The arguments of `macula compare`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// Pipeline files, and ids of runs (`macula runs` lists them; a beginning of one will do)
+    /// Pipeline files, or ids of runs from `macula runs` (or the beginning of one)
     #[arg(required = true)]
     what: Vec<String>,
-    /// Which pipeline, where a file holds several
+    /// Name of the pipeline, if a file has several
     #[arg(long, value_name = "NAME")]
     pipeline: Option<String>,
     /// Compare the points of a sweep of the file
     #[arg(long, value_name = "NAME", conflicts_with = "pipeline")]
     sweep: Option<String>,
-    /// Rank by this figure, such as `scores.mean-average-precision` [default: the sweep's `rank by=`]
+    /// Rank by this metric, such as `scores.mean-average-precision` [default: the sweep's `rank by=`]
     #[arg(long, value_name = "STAGE.FIGURE")]
     by: Option<String>,
-    /// Of each pipeline, how many of its last whole runs [default: 10; of several pipelines the last one of each]
+    /// Number of last complete runs of each pipeline [default: 10; with several pipelines the last run of each]
     #[arg(long, short = 'n', value_name = "N")]
     number: Option<usize>,
-    /// Show each repeat by itself, not mean and spread
+    /// Show each repeat instead of mean and deviation
     #[arg(long)]
     each: bool,
-    /// Show all lines, not the first twenty
+    /// Show all lines instead of the first twenty
     #[arg(long)]
     all: bool,
-    /// Print all figures as CSV or JSON
+    /// Print all metrics as CSV or JSON
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    /// As `--format json`
+    /// Same as `--format json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
 }
 
-/// How a comparison is printed.
+/// Output format of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Aligned for people.
+    /// Aligned table.
     Table,
-    /// A line for each group.
+    /// One line per group.
     Csv,
-    /// All of it.
+    /// Everything.
     Json,
 }
 
-/// Lines of a table without `--all`.
+/// Maximum number of lines without `--all`.
 const LINES: usize = 20;
 
 /// Characters of a table where the terminal does not say.
@@ -79,10 +79,10 @@ struct Collected {
     title: String,
 }
 
-/// Puts runs and points side by side.
+/// Compares runs and points.
 ///
 /// # Errors
-/// A [`Failure`] where there is no such run, file or figure.
+/// A [`Failure`] if the run, file or metric is unknown.
 pub fn compare(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut all = Collected::default();
     let alone = arguments.what.len() == 1;
@@ -96,7 +96,7 @@ pub fn compare(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         }
     }
     if all.rows.is_empty() {
-        return Err(Failure::user("there is nothing to compare yet").hint("`macula run` first"));
+        return Err(Failure::user("nothing to compare yet").hint("run `macula run` first"));
     }
     if let Some(by) = &arguments.by {
         all.by = Some(ranked(&all, by)?);
@@ -121,10 +121,10 @@ pub fn compare(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What a run of a sweep ends with: its best points.
+/// Prints the best points at the end of a sweep's run.
 ///
 /// # Errors
-/// A [`Failure`] where the points can't be looked at.
+/// A [`Failure`] if the points cannot be compared.
 pub(super) fn after_run(world: &Host, loaded: &Loaded) -> Result<(), Failure> {
     const BEST: usize = 10;
     let Some(swept) = &loaded.sweep else { return Ok(()) };
@@ -182,14 +182,13 @@ fn file(world: &Host, arguments: &Arguments, name: &str, alone: bool, all: &mut 
     let recorded: Vec<RunRecord> =
         loaded.store.runs.newest_first(Some(&loaded.pipeline.name)).take(LOOKED_AT).collect();
     if recorded.is_empty() {
-        return Err(
-            Failure::user(format!("`{}` was not run yet", loaded.pipeline.name)).hint(format!("`macula run {name}`"))
-        );
+        return Err(Failure::user(format!("`{}` has not been run yet", loaded.pipeline.name))
+            .hint(format!("run `macula run {name}`")));
     }
     let Whole { runs, again, partial } = whole(&recorded, arguments.number.unwrap_or(if alone { 10 } else { 1 }));
     if alone {
         all.title = format!("{}: {}", loaded.pipeline.name, counted(runs.len() as u64, "run", "runs"));
-        let left_out = [(again, "computed nothing else"), (partial, "not whole")];
+        let left_out = [(again, "fully cached"), (partial, "incomplete")];
         for (count, why) in left_out.into_iter().filter(|(count, _)| *count > 0) {
             _ = write!(all.title, ", {count} more {why}");
         }
@@ -205,26 +204,26 @@ fn file(world: &Host, arguments: &Arguments, name: &str, alone: bool, all: &mut 
     Ok(())
 }
 
-/// The stages of a pipeline whose figures are of test patches.
+/// Stages of a pipeline with metrics of test patches.
 fn on_test(pipeline: &Pipeline) -> BTreeSet<String> {
     let seen = |stage: &&StageSpec| figures::sees_test(pipeline, &stage.own);
     figures::stages(pipeline).filter(seen).map(|stage| stage.own.clone()).collect()
 }
 
-/// How many of a pipeline's last runs are looked at.
+/// Number of a pipeline's last runs examined.
 const LOOKED_AT: usize = 200;
 
-/// Runs that can be put side by side.
+/// Runs that can be compared.
 struct Whole<'a> {
-    /// The newest first.
+    /// Newest first.
     runs: Vec<&'a RunRecord>,
-    /// How many others came to the same as one of them.
+    /// Number of fully cached runs left out.
     again: usize,
-    /// How many others failed, were stopped, or were asked for a part of the stages.
+    /// Number of failed, stopped and partial runs left out.
     partial: usize,
 }
 
-/// The last whole runs; where none is whole, the last ones. A run that found everything there is no repeat of the one that made it.
+/// The last complete runs, or else the last ones. A fully cached run is not a repeat of the run that computed its results.
 fn whole(recorded: &[RunRecord], number: usize) -> Whole<'_> {
     let stages = |run: &RunRecord| run.stages.keys().cloned().collect::<BTreeSet<String>>();
     let done: Vec<(&RunRecord, BTreeSet<String>)> =
@@ -249,7 +248,7 @@ fn whole(recorded: &[RunRecord], number: usize) -> Whole<'_> {
     found
 }
 
-/// The points of a sweep as they stand: what is there is looked up, nothing is computed.
+/// The current points of a sweep: looks up results, computes nothing.
 fn points(world: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut Collected) -> Result<(), Failure> {
     let Swept { sweep, places, .. } = swept;
     let failed: Vec<String> = loaded
@@ -326,32 +325,30 @@ fn points(world: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut C
     Ok(())
 }
 
-/// What a sweep is, in a few words: its name, how many points of which pipeline.
+/// Short description of a sweep: name, number of points, pipeline.
 pub(super) fn headline(sweep: &Sweep) -> String {
     format!("{}: {} of `{}`", sweep.name, counted(sweep.points.len() as u64, "point", "points"), sweep.base.name)
 }
 
-/// The run whose id begins or ends so.
+/// The run whose id begins or ends with a text.
 pub(super) fn recorded(store: &Store, id: &str) -> Result<RunRecord, Failure> {
     let mut found = store.runs.ids().into_iter().filter(|run| run.starts_with(id) || run.ends_with(id));
-    let none = || {
-        Failure::user(format!("there is no run `{id}`, and no such file"))
-            .hint("`macula runs FILE` lists the runs of a pipeline")
-    };
+    let none =
+        || Failure::user(format!("no run and no file `{id}`")).hint("`macula runs FILE` lists the runs of a pipeline");
     let first = found.next().ok_or_else(none)?;
     match found.next() {
         Some(other) if first != id => {
-            Err(Failure::user(format!("several runs begin or end with `{id}`: `{other}` and `{first}`"))
-                .hint("write more of it"))
+            Err(Failure::user(format!("`{id}` matches several runs: `{other}` and `{first}`"))
+                .hint("type more of the id"))
         }
         _ => store.runs.record(&first).ok_or_else(none),
     }
 }
 
-/// A run as its record tells it.
+/// A run, from its record.
 fn of_run(run: &RunRecord) -> Result<Experiment, Failure> {
     if run.stages.keys().any(|stage| stage.contains('@')) {
-        return Err(Failure::user(format!("run `{}` is of a sweep", run.id))
+        return Err(Failure::user(format!("run `{}` belongs to a sweep", run.id))
             .hint(format!("compare its points: `macula compare {} --sweep {}`", run.file, run.pipeline)));
     }
     let mut row = Experiment { name: run.id.clone(), ..Experiment::default() };
@@ -391,8 +388,8 @@ fn of_run(run: &RunRecord) -> Result<Experiment, Failure> {
     Ok(row)
 }
 
-/// The patches and labels that a stage's figures are of: what it is given at ports that take patches alone (a training's `valid`,
-/// an evaluation's `data`).
+/// Patches and labels behind a stage's metrics: inputs of ports that only accept patches (a training's `valid`, an evaluation's
+/// `data`).
 fn measured_on(kind: &str, manifest: &Manifest) -> String {
     let signature = signatures().iter().find(|signature| signature.name == kind);
     let ports =
@@ -401,7 +398,7 @@ fn measured_on(kind: &str, manifest: &Manifest) -> String {
     given.map(|field| field.content.short()).collect::<Vec<_>>().join(" ")
 }
 
-/// The figure that `--by` names, checked against what the experiments have.
+/// The metric named by `--by`, checked against those of the experiments.
 fn ranked(all: &Collected, by: &str) -> Result<Rank, Failure> {
     let names = || {
         all.rows.iter().flat_map(|row| &row.figures).flat_map(|(stage, own)| own.keys().map(move |name| (stage, name)))
@@ -411,15 +408,15 @@ fn ranked(all: &Collected, by: &str) -> Result<Rank, Failure> {
         let known: BTreeSet<String> = names().map(|(stage, name)| format!("{stage}.{name}")).collect();
         let near = crate::lang::near::near(by, known.iter().map(String::as_str));
         let hint = near.map_or_else(
-            || "`--json` shows all figures, `macula doc STAGE` what they mean".to_owned(),
+            || "`--json` shows all metrics; `macula doc STAGE` explains them".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
-        return Err(Failure::user(format!("no experiment here has a figure `{by}`")).hint(hint));
+        return Err(Failure::user(format!("unknown metric `{by}`")).hint(hint));
     };
     Ok(Rank { stage: stage.clone(), figure: figure.clone(), better: figures::better(figure) })
 }
 
-/// The figure to rank by where nobody says: the first that most experiments have, of an evaluation before a training.
+/// Default metric to rank by: the first that most experiments have, of an evaluation rather than a training.
 fn usual(rows: &[Experiment]) -> Option<Rank> {
     const USUAL: &str = "mean-average-precision";
     let has = |stage: &str, figure: &str| {

@@ -1,4 +1,4 @@
-//! `macula completions`: scripts for shells; and the names that they ask macula for, of stages in the file at hand among them.
+//! `macula completions`: shell scripts, and the names that they ask macula for, such as stages of the current file.
 
 use std::path::Path;
 
@@ -59,10 +59,10 @@ pub fn completions(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure
 /// The words of a command line that is being written.
 #[derive(Clone, Debug, Args)]
 pub struct Words {
-    /// Of the last word print only what stands behind its `=`, as bash wants it
+    /// Print only the part of the last word after its `=`, as bash expects
     #[arg(long)]
     after_equals: bool,
-    /// The words after `macula`; the last one is being written, and may be empty
+    /// The words after `macula`; the last one is incomplete, and may be empty
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<String>,
 }

@@ -11,14 +11,14 @@ use crate::run::Host;
 /// The arguments of `macula explain`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// The code, as it stands in brackets: `port-type`. All of them without it
+    /// The code in brackets, such as `port-type` [default: list all codes]
     code: Option<String>,
 }
 
 /// Prints the page of a code, or the list of codes.
 ///
 /// # Errors
-/// A [`Failure`] where there is none of that name.
+/// A [`Failure`] if the code is unknown.
 pub fn explain(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let Some(code) = &arguments.code else {
         for page in catalogue::pages() {
@@ -33,5 +33,5 @@ pub fn explain(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let hint = near(code, catalogue::pages().map(|page| page.code))
         .map_or("`macula explain` lists all codes".to_owned(), |near| format!("did you mean `{near}`?"));
-    Err(Failure::user(format!("there is no code `{code}`")).hint(hint))
+    Err(Failure::user(format!("unknown code `{code}`")).hint(hint))
 }

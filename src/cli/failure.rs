@@ -1,4 +1,4 @@
-//! How a command ends, and what is said when it can't go on.
+//! Exit codes and error messages of commands.
 
 use std::fmt::{self, Write as _};
 use std::process::ExitCode;
@@ -11,22 +11,22 @@ use crate::stage::StageError;
 use crate::store::StoreError;
 use crate::store::remote::{Fault, Trouble};
 
-/// How a command ends.
+/// Exit status of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// All was done.
+    /// Done.
     Done,
     /// A stage failed.
     StageFailed,
-    /// What was compared differs.
+    /// A comparison found differences.
     Differs,
-    /// The user's file or flags.
+    /// A problem in the user's file or flags.
     User,
-    /// The store or the disk.
+    /// A problem with the store or the disk.
     Store,
-    /// A defect of macula.
+    /// A bug in macula.
     Bug,
-    /// Interrupted; run again to go on.
+    /// Interrupted; run again to continue.
     Interrupted,
 }
 
@@ -44,7 +44,7 @@ impl Exit {
         }
     }
 
-    /// The one with the larger code.
+    /// The status with the larger code.
     #[must_use]
     pub const fn graver(self, other: Self) -> Self {
         if other.code() > self.code() { other } else { self }
@@ -57,14 +57,14 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command could not go on.
+/// Error of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The exit code.
     pub exit: Exit,
-    /// Its name in the catalogue, where it has one.
+    /// Its code in the catalogue, if it has one.
     pub code: Option<&'static str>,
-    /// Lower-case, names in backticks, no full stop. Empty where all was said already (diagnostics).
+    /// Lower-case, names in backticks, no full stop. Empty if everything was reported already (diagnostics).
     pub text: String,
     /// What to do about it.
     pub hint: Option<String>,
@@ -77,37 +77,37 @@ impl Failure {
         Self { exit: Exit::User, code: None, text: text.into(), hint: None }
     }
 
-    /// A file or a folder that can't be written.
+    /// Error of a file or folder that cannot be written.
     #[must_use]
     pub fn unwritten(what: &dyn fmt::Display, error: &std::io::Error) -> Self {
         Self { exit: Exit::Store, code: None, text: format!("cannot write `{what}`: {error}"), hint: None }
     }
 
-    /// Output that did not arrive.
+    /// Error of lost output.
     #[must_use]
     pub fn unsaid(error: &std::io::Error) -> Self {
         Self {
             exit: Exit::Store,
             code: None,
             text: format!("cannot write to stdout: {error}"),
-            hint: Some("what was printed is not all of it: make room, or print elsewhere".to_owned()),
+            hint: Some("the output is incomplete; free some space, or write elsewhere".to_owned()),
         }
     }
 
-    /// A failure of which all was said already.
+    /// Error that was reported already.
     #[must_use]
     pub fn said(exit: Exit) -> Self {
         Self { exit, code: None, text: String::new(), hint: None }
     }
 
-    /// Adds what to do about it.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Says it on stderr.
+    /// Prints it on stderr.
     pub fn print(&self) {
         if self.text.is_empty() {
             return;
@@ -123,13 +123,12 @@ impl Failure {
     }
 }
 
-/// Text that may hold names that macula did not choose: nothing in it acts, and lines after the first stand apart from the
-/// messages around them.
+/// Escapes a text that may contain foreign names, and indents all lines except the first.
 fn continued(text: &str) -> String {
     shown::lines(text).replace('\n', "\n    ")
 }
 
-/// Says on stderr what is wrong with remotes: what was asked for went on without them.
+/// Reports problems of remotes on stderr; the command continued without them.
 pub fn warn_of(troubles: &[Trouble]) {
     for Trouble { text, hint, .. } in troubles {
         let hint = hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
@@ -170,7 +169,7 @@ impl From<StageError> for Failure {
                 exit: Exit::Interrupted,
                 code: None,
                 text: "stopped".into(),
-                hint: Some("run again to go on".into()),
+                hint: Some("run again to continue".into()),
             },
             StageError::Bug(_) => Self { exit: Exit::Bug, code: None, text: error.to_string(), hint: None },
         }

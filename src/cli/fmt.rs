@@ -1,4 +1,4 @@
-//! `macula fmt`: lays pipeline files out anew, comments and spelling kept.
+//! `macula fmt`: formats pipeline files, keeping comments and spelling.
 
 use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
@@ -17,28 +17,28 @@ use crate::syntax::{self, Unformatted};
 /// The arguments of `macula fmt`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// KDL files to write in place; `-`, or none: from stdin to stdout
+    /// KDL files to format in place; `-` or none: stdin to stdout
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Write nothing; list the files that would change, and exit with 1 where there are any
+    /// Write nothing; list the files that would change, and exit with 1 if there are any
     #[arg(long)]
     check: bool,
-    /// Print what was done as JSON, with what is wrong
+    /// Print the outcome of each file as JSON, with its problems
     #[arg(long)]
     json: bool,
 }
 
-/// What became of a file.
+/// Outcome of a file.
 enum Outcome {
-    /// It was laid out so already.
+    /// Already formatted.
     Unchanged,
-    /// It was laid out anew.
+    /// Formatted.
     Formatted,
-    /// It would be, without `--check`.
+    /// Would be formatted without `--check`.
     WouldChange,
-    /// It has mistakes of form and stays as it is.
+    /// Not changed, because of syntax errors.
     Faulty(Vec<Diag>),
-    /// It stays as it is for another reason.
+    /// Not changed for another reason.
     Failed(Failure),
 }
 
@@ -63,10 +63,10 @@ impl Outcome {
     }
 }
 
-/// Formats files in place, each whole or not at all, or stdin to stdout. The gravest of what happened fixes the exit code.
+/// Formats files in place, each completely or not at all, or stdin to stdout. The most severe outcome determines the exit code.
 ///
 /// # Errors
-/// None: what is wrong with files is reported, and the others are done.
+/// None: problems are reported, and the other files are formatted.
 pub fn fmt(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let stdin = [PathBuf::from("-")];
     let files = if arguments.files.is_empty() { &stdin[..] } else { &arguments.files };
@@ -95,7 +95,7 @@ pub fn fmt(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         out::say(&format!("{:#}\n", Value::Array(told)));
     } else if would > 0 {
         let noun = if would == 1 { "file" } else { "files" };
-        out::talk(&format!("{would} {noun} would change: `macula fmt` without `--check` writes them\n"));
+        out::talk(&format!("{would} {noun} would change; run `macula fmt` without `--check` to write them\n"));
     }
     Ok(exit)
 }
@@ -117,7 +117,7 @@ fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> Outcome 
     let text = match read(path) {
         Ok(text) => text,
         Err(error) => {
-            let failure = Failure::user(format!("`{}` can't be read: {error}", named(path)));
+            let failure = Failure::user(format!("cannot read `{}`: {error}", named(path)));
             let folder = path.is_dir();
             return Outcome::Failed(if folder {
                 failure.hint("name the files in it: `FOLDER/*.kdl`")
@@ -131,8 +131,8 @@ fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> Outcome 
         Ok(formatted) => formatted,
         Err(Unformatted::Faulty(diags)) => return Outcome::Faulty(diags),
         Err(Unformatted::Defect) => {
-            let text = format!("formatting `{}` would change more than its layout, so it stays as it is", named(path));
-            let hint = Some("this is a defect of macula: please report it with the file".to_owned());
+            let text = format!("formatting `{}` would change more than its layout; left unchanged", named(path));
+            let hint = Some("this is a bug in macula: please report it with the file".to_owned());
             return Outcome::Failed(Failure { exit: Exit::Bug, code: None, text, hint });
         }
     };
@@ -148,7 +148,7 @@ fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> Outcome 
     } else {
         disk::rewrite(path, formatted.as_bytes()).map_err(|error| Failure {
             exit: Exit::Store,
-            ..Failure::user(format!("`{}` can't be written: {error}", path.display()))
+            ..Failure::user(format!("cannot write `{}`: {error}", path.display()))
         })
     };
     match written {
@@ -158,14 +158,14 @@ fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> Outcome 
     }
 }
 
-/// Reads a text. Of one that is much too large enough is read to say so.
+/// Reads a text, only as far as needed to see that it is too large.
 fn read(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     let limit = 64 << 20;
     if path == Path::new("-") {
         let stdin = io::stdin();
         if stdin.is_terminal() {
-            out::talk("reading from the terminal; Ctrl-D ends it\n");
+            out::talk("reading from the terminal; press Ctrl-D to finish\n");
         }
         stdin.lock().take(limit).read_to_end(&mut bytes)?;
     } else {

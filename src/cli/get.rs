@@ -1,4 +1,4 @@
-//! `macula get`: writes a stage's output as files.
+//! `macula get`: copies a stage's output as files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,10 +23,10 @@ pub struct Arguments {
     stage: String,
     /// The folder to write to
     folder: PathBuf,
-    /// Write into a folder that is not empty; files of the same names are replaced
+    /// Write into a folder that is not empty, replacing files of the same name
     #[arg(long)]
     force: bool,
-    /// Hard links to the store where that is possible: no bytes are copied, but the files must not be changed
+    /// Hard-link to the store if possible: copies nothing, but the files must not be changed
     #[arg(long)]
     link: bool,
 }
@@ -34,7 +34,7 @@ pub struct Arguments {
 /// Writes a stage's output as files.
 ///
 /// # Errors
-/// A [`Failure`] where there is no such output, the folder is not empty, or the disk says no.
+/// A [`Failure`] if the output is unknown, the folder is not empty, or writing fails.
 pub fn get(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let artifact = artifact::find(world, &loaded, &arguments.stage)?;
@@ -45,7 +45,7 @@ pub fn get(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     if !arguments.force && fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(Failure::user(format!("`{shown}` is not empty"))
-            .hint("name another folder, or say `--force` to write into it"));
+            .hint("name another folder, or use `--force` to write into it"));
     }
     let files = files(&artifact, &folder)?;
     let way = if arguments.link { Way::Link } else { Way::Copy };
@@ -57,8 +57,10 @@ pub fn get(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             && path.ancestors().take_while(|part| *part != folder).any(disk::is_other_name)
         {
             let [one, other] = [path, other].map(|path| path.strip_prefix(&folder).unwrap_or(path).display());
-            return Err(Failure::user(format!("`{other}` and `{one}` are one name in `{shown}`"))
-                .hint("name a folder on a disk that tells upper from lower case"));
+            return Err(Failure::user(format!(
+                "`{other}` and `{one}` collide in the case-insensitive folder `{shown}`"
+            ))
+            .hint("name a folder on a case-sensitive file system"));
         }
         place(&loaded.store.objects, entry, path, way)?;
     }
@@ -74,7 +76,7 @@ enum Way {
     Link,
 }
 
-/// Every file of the artifact and where it goes.
+/// Every file of the artifact, with its destination.
 fn files(artifact: &Artifact, folder: &Path) -> Result<Vec<(PathBuf, Entry)>, Failure> {
     let mut files = Vec::new();
     for (output, tree) in artifact.typed() {
@@ -83,7 +85,7 @@ fn files(artifact: &Artifact, folder: &Path) -> Result<Vec<(PathBuf, Entry)>, Fa
             // Names come from a store that others may have written to.
             let is_below = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
             if !is_below {
-                let text = format!("the store names a file `{name}`, which would lie outside of the folder");
+                let text = format!("the store names a file `{name}` outside of the folder");
                 return Err(Failure { exit: Exit::Store, code: None, text, hint: None });
             }
             files.push((below.join(&*as_path(name)), *entry));
@@ -92,12 +94,12 @@ fn files(artifact: &Artifact, folder: &Path) -> Result<Vec<(PathBuf, Entry)>, Fa
     Ok(files)
 }
 
-/// One file, whole or not at all.
+/// Writes one file, completely or not at all.
 fn place(objects: &Objects, entry: &Entry, path: &Path, way: Way) -> Result<(), Failure> {
     let failed = |doing| {
         move |error| {
             let failure = Failure::from(StoreError::Disk { doing, path: path.to_owned(), error });
-            failure.hint("every file that was written is whole; make room or name another folder, and say `--force`")
+            failure.hint("every file written is complete; free some space or name another folder, and use `--force`")
         }
     };
     let parent = path.parent().unwrap_or(Path::new("."));

@@ -16,15 +16,15 @@ use crate::store::Absent;
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// What to draw it as; SVG follows the reader's light or dark page
+    /// Output format; SVG follows the reader's light or dark theme
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Show which stages are stored and which will run
+    /// Show which stages are cached and which will run
     #[arg(long)]
     states: bool,
 }
 
-/// The languages of drawings.
+/// Output formats of drawings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     Text,
@@ -36,7 +36,7 @@ enum Format {
 /// Draws the pipeline on stdout.
 ///
 /// # Errors
-/// A [`Failure`] where the pipeline can't be read, or planned where states are wanted.
+/// A [`Failure`] if the pipeline cannot be read, or planned if states are requested.
 pub fn graph(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     // Without states nothing is written: no store is made where there is none.
     let drawing = if arguments.states {
@@ -64,7 +64,7 @@ pub fn graph(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A source has no mark: it is looked at, not computed.
+/// Mark of a stage; a source has none, because it is checked, not computed.
 fn mark(decision: &Decision) -> Option<Mark> {
     match decision {
         Decision::Source(_) => None,

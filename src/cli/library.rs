@@ -1,4 +1,4 @@
-//! `macula std`: the standard library's own text: listed, shown, and written out to learn from.
+//! `macula std`: lists, prints and exports the source of the standard library.
 
 use std::fs;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ enum Verb {
         /// The module
         name: String,
     },
-    /// Write all of it as files below a folder, which may hold none of them yet
+    /// Write all modules as files into a folder that has none of them yet
     Export {
         /// The folder
         folder: PathBuf,
@@ -39,7 +39,7 @@ enum Verb {
 /// Lists, prints or writes the standard library.
 ///
 /// # Errors
-/// A [`Failure`] where there is no such module, or where a file can't be written.
+/// A [`Failure`] if the module is unknown, or a file cannot be written.
 pub fn library(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let text = match &arguments.verb {
         Verb::List => list(),
@@ -66,8 +66,8 @@ fn shown(name: &str) -> Result<&'static str, Failure> {
     MODULES.iter().find(|(module, _)| is(module)).map(|(_, text)| *text).ok_or_else(|| {
         let names = MODULES.iter().map(|(module, _)| module.rsplit('/').next().unwrap_or(module));
         let hint = near(wanted, names)
-            .map_or("`macula std list` lists what there is".to_owned(), |near| format!("did you mean `{near}`?"));
-        Failure::user(format!("there is no module `{name}`")).hint(hint)
+            .map_or("`macula std list` lists all modules".to_owned(), |near| format!("did you mean `{near}`?"));
+        Failure::user(format!("unknown module `{name}`")).hint(hint)
     })
 }
 
@@ -75,8 +75,8 @@ fn export(folder: &std::path::Path) -> Result<String, Failure> {
     let places: Vec<(PathBuf, &str)> =
         MODULES.iter().map(|(name, text)| (folder.join(format!("{name}.kdl")), *text)).collect();
     if let Some((there, _)) = places.iter().find(|(path, _)| path.exists()) {
-        return Err(Failure::user(format!("`{}` is there already", there.display()))
-            .hint("export into another folder: nothing is written over"));
+        return Err(Failure::user(format!("`{}` already exists", there.display()))
+            .hint("export into another folder; nothing was overwritten"));
     }
     for (path, text) in &places {
         let write = || {

@@ -19,29 +19,29 @@ use crate::plan::{self, Merged};
 use crate::run::{Host, Project, remotes};
 use crate::store::{Remotes, Store};
 
-/// Which pipeline, and what is set from the command line.
+/// The pipeline, and settings from the command line.
 #[derive(Clone, Debug, Args)]
 pub struct PipelineArguments {
     /// The KDL file; `base` means `base.kdl` if only that exists
     #[arg(value_parser = file::parser())]
     pub file: PathBuf,
-    /// Which pipeline, where the file holds several
+    /// Name of the pipeline, if the file has several
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<String>,
-    /// Take a sweep of the file: all its points
+    /// Use a sweep of the file, with all its points
     #[arg(long, value_name = "NAME", conflicts_with = "pipeline")]
     pub sweep: Option<String>,
-    /// Sets a parameter, checked like the file: `--set patches.size=64`
+    /// Set a parameter, checked like the file: `--set patches.size=64`
     #[arg(long, value_name = "STAGE.PARAM=VALUE")]
     pub set: Vec<String>,
 }
 
-/// A checked pipeline, the texts it came from, and its project's folder.
+/// A checked pipeline, its source texts, and its project folder.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The pipeline; of a sweep, all its points in one.
+    /// The pipeline; for a sweep, all points merged.
     pub pipeline: Pipeline,
-    /// The sweep, where it is one.
+    /// The sweep, if there is one.
     pub sweep: Option<Swept>,
     /// The texts that its spans point into.
     pub sources: Sources,
@@ -51,14 +51,11 @@ pub struct Loaded {
     pub folder: PathBuf,
     /// Its store.
     pub store: Store,
-    #[expect(
-        dead_code,
-        reason = "when it is dropped it tells what is wrong with the remotes that the store reads through"
-    )]
+    #[expect(dead_code, reason = "reports problems of remotes when it is dropped")]
     told: Told,
 }
 
-/// Tells what is wrong with remotes, once, however a command ends: what was asked for went on without them.
+/// Reports problems of remotes once, however a command ends; the command continued without them.
 #[derive(Debug, Default)]
 struct Told(Arc<Remotes>);
 
@@ -68,21 +65,21 @@ impl Drop for Told {
     }
 }
 
-/// A sweep and where its points' stages are in its pipeline.
+/// A sweep, and the locations of its points' stages in the merged pipeline.
 #[derive(Debug)]
 pub struct Swept {
     /// The sweep.
     pub sweep: Sweep,
-    /// For each point, the names in the pipeline of its stages.
+    /// For each point, the names of its stages in the merged pipeline.
     pub places: Vec<BTreeMap<String, String>>,
-    /// The stages that all points have together, counted in each.
+    /// Number of stages over all points before merging.
     pub before: usize,
-    /// The stages that several points have.
+    /// Number of merged stages that serve several points.
     pub shared: usize,
 }
 
 impl Loaded {
-    /// As the runner takes it, with the built-in stages.
+    /// The project for the runner, with the built-in stages.
     #[must_use]
     pub fn project(&self) -> Project<'_> {
         Project {
@@ -96,10 +93,10 @@ impl Loaded {
     }
 }
 
-/// Reads and checks the pipeline and opens its store and the remotes that it reads through; warnings and errors are printed.
+/// Reads and checks the pipeline, and opens its store and remotes; prints warnings and errors.
 ///
 /// # Errors
-/// A [`Failure`] where the file can't be run, the store can't be opened, or a remote is none.
+/// A [`Failure`] if the file cannot be run, the store cannot be opened, or a remote is invalid.
 pub fn load(world: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
     let loaded = load_alone(world, arguments)?;
     let remotes = remotes::open(world, &loaded.folder)?;
@@ -107,10 +104,10 @@ pub fn load(world: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failu
     Ok(Loaded { told: Told(Arc::clone(&store.remotes)), store, ..loaded })
 }
 
-/// As [`load`], without remotes.
+/// Like [`load`], without remotes.
 ///
 /// # Errors
-/// A [`Failure`] where the file can't be run or the store can't be opened.
+/// A [`Failure`] if the file cannot be run or the store cannot be opened.
 pub fn load_alone(world: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
     let (pipeline, sweep, sources) = chosen(arguments)?;
     let folder = world.project(&arguments.file);
@@ -119,13 +116,13 @@ pub fn load_alone(world: &Host, arguments: &PipelineArguments) -> Result<Loaded,
     Ok(Loaded { pipeline, sweep, sources, file, folder, store, told: Told::default() })
 }
 
-/// Reads and checks the pipeline alone, or the sweep with all its points; warnings and errors are printed.
+/// Reads and checks only the pipeline, or the sweep with all its points; prints warnings and errors.
 ///
 /// # Errors
-/// A [`Failure`] where the file can't be run.
+/// A [`Failure`] if the file cannot be run.
 pub fn chosen(arguments: &PipelineArguments) -> Result<(Pipeline, Option<Swept>, Sources), Failure> {
     let (mut contents, mut diags, mut sources) = read(arguments, Points::OneByOne)?;
-    // Points are many: they are made for the sweep that is asked for alone.
+    // There may be many points, so only those of the requested sweep are made.
     let alone = contents.pipelines.is_empty() && contents.sweeps.len() == 1 && arguments.pipeline.is_none();
     let swept = arguments.sweep.is_some() || alone;
     if swept {
@@ -144,10 +141,10 @@ pub fn chosen(arguments: &PipelineArguments) -> Result<(Pipeline, Option<Swept>,
     Ok((pipeline, Some(Swept { sweep, places, before, shared }), sources))
 }
 
-/// Reads a file and checks all that it holds; what is wrong is not printed.
+/// Reads and checks a file; prints nothing.
 ///
 /// # Errors
-/// A [`Failure`] where the file can't be read.
+/// A [`Failure`] if the file cannot be read.
 pub(super) fn read(arguments: &PipelineArguments, points: Points) -> Result<(Contents, Vec<Diag>, Sources), Failure> {
     let mut sources = Sources::default();
     let PipelineArguments { file, set, .. } = arguments;
@@ -162,20 +159,20 @@ fn choose(contents: Contents, file: &Path, name: Option<&str>) -> Result<Pipelin
     let names = near::names(pipelines.iter().map(|pipeline| pipeline.name.as_str()));
     let Some(name) = name else {
         return match pipelines.len() {
-            0 if sweeps.is_empty() => Err(Failure::user(format!("`{file}` holds no pipeline"))),
-            0 => Err(Failure::user(format!("`{file}` holds several sweeps: {}", names_of(&sweeps)))
-                .hint("say which with `--sweep NAME`")),
+            0 if sweeps.is_empty() => Err(Failure::user(format!("`{file}` has no pipeline"))),
+            0 => Err(Failure::user(format!("`{file}` has several sweeps: {}", names_of(&sweeps)))
+                .hint("choose one with `--sweep NAME`")),
             1 => Ok(pipelines.remove(0)),
-            _ => Err(Failure::user(format!("`{file}` holds several pipelines: {names}"))
-                .hint("say which with `--pipeline NAME`")),
+            _ => Err(Failure::user(format!("`{file}` has several pipelines: {names}"))
+                .hint("choose one with `--pipeline NAME`")),
         };
     };
     pipelines.into_iter().find(|pipeline| pipeline.name == name).ok_or_else(|| {
-        let found = Failure::user(format!("`{file}` holds no pipeline `{name}`"));
+        let found = Failure::user(format!("`{file}` has no pipeline `{name}`"));
         if sweeps.iter().any(|sweep| sweep.name == name) {
             return found.hint(format!("it is a sweep: `--sweep {name}`"));
         }
-        found.hint(if names.is_empty() { "it holds sweeps alone".to_owned() } else { format!("there is {names}") })
+        found.hint(if names.is_empty() { "it has only sweeps".to_owned() } else { format!("it has {names}") })
     })
 }
 
@@ -183,9 +180,9 @@ fn choose_sweep(contents: Contents, file: &Path, name: Option<&str>) -> Result<S
     let names = names_of(&contents.sweeps);
     let wanted = |sweep: &Sweep| name.is_none_or(|name| name == sweep.name);
     contents.sweeps.into_iter().find(wanted).ok_or_else(|| {
-        let found = Failure::user(format!("`{}` holds no sweep `{}`", file.display(), name.unwrap_or_default()));
-        let none = "write `sweep NAME { over stage.param 1 2 4 }` beside its pipeline";
-        found.hint(if names.is_empty() { none.to_owned() } else { format!("there is {names}") })
+        let found = Failure::user(format!("`{}` has no sweep `{}`", file.display(), name.unwrap_or_default()));
+        let none = "write `sweep NAME { over stage.param 1 2 4 }` next to its pipeline";
+        found.hint(if names.is_empty() { none.to_owned() } else { format!("it has {names}") })
     })
 }
 

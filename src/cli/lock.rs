@@ -1,4 +1,4 @@
-//! `macula lock`: writes down what a pipeline came to. And what `macula run --locked` says.
+//! `macula lock`: records the current results in a lock file. Also the report of `macula run --locked`.
 
 use std::fmt::Write as _;
 use std::io::ErrorKind;
@@ -20,15 +20,15 @@ use crate::run::{self, Host, Options, Report};
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// Change nothing: exit code 1 where the lock is not what would be written
+    /// Write nothing; exit with 1 if the lock file is out of date
     #[arg(long)]
     check: bool,
 }
 
-/// Writes `PIPELINE.lock.kdl` beside the pipeline's file.
+/// Writes `PIPELINE.lock.kdl` next to the pipeline's file.
 ///
 /// # Errors
-/// A [`Failure`] where a result is not there yet, or the lock can't be written.
+/// A [`Failure`] if a result is missing, or the lock file cannot be written.
 pub fn lock(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let project = loaded.project();
@@ -43,8 +43,8 @@ pub fn lock(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
                 Decision::Failed(error) => return Err(Failure::user(error.to_string())),
                 Decision::Run(_) | Decision::Unknown(_) | Decision::Blocked(_) => {
                     let name = &loaded.pipeline.stages[id.0].name;
-                    let text = format!("`{name}` is not computed yet, so there is nothing to lock");
-                    let hint = format!("`macula run {}` first, with the same `--set`", loaded.file);
+                    let text = format!("`{name}` has no result to lock");
+                    let hint = format!("run `macula run {}` first, with the same `--set`", loaded.file);
                     return Err(Failure { exit: Exit::StageFailed, ..Failure::user(text).hint(hint) });
                 }
             }
@@ -56,8 +56,8 @@ pub fn lock(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let there = std::fs::read_to_string(&path).ok();
     let same = there.as_deref() == Some(text.as_str());
     let said = match (arguments.check, same) {
-        (_, true) => format!("{shown} holds what the pipeline came to\n"),
-        (true, false) => format!("{shown} is not what the pipeline came to; `macula lock {}` writes it\n", loaded.file),
+        (_, true) => format!("{shown} is up to date\n"),
+        (true, false) => format!("{shown} is out of date; run `macula lock {}` to update it\n", loaded.file),
         (false, false) => {
             disk::sweep(path.parent().unwrap_or(Path::new(".")));
             disk::write_whole(&path, text.as_bytes()).map_err(|error| Failure::unwritten(&shown, &error))?;
@@ -68,29 +68,30 @@ pub fn lock(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(if arguments.check && !same { Exit::Differs } else { Exit::Done })
 }
 
-/// Where a pipeline's lock lies, and as it is shown.
+/// Path of a pipeline's lock file, and its display form.
 fn place(world: &Host, loaded: &Loaded) -> (PathBuf, String) {
     let shown = Path::new(&loaded.file).with_file_name(format!("{}.lock.kdl", loaded.pipeline.name));
     (world.folder.join(&shown), shown.display().to_string())
 }
 
-/// The lock of a pipeline.
+/// The lock file of a pipeline.
 ///
 /// # Errors
-/// A [`Failure`] where there is none, or it can't be read.
+/// A [`Failure`] if it is missing or cannot be read.
 pub(super) fn of_pipeline(world: &Host, loaded: &Loaded) -> Result<Lockfile, Failure> {
     let (path, shown) = place(world, loaded);
     let text = regular::read_to_string(&path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::user(format!("there is no `{shown}`"))
-            .hint(format!("`macula lock {}` writes it, once the pipeline was run", loaded.file)),
-        _ => Failure::user(format!("`{shown}` can't be read: {error}")),
+        ErrorKind::NotFound => Failure::user(format!("no lock file `{shown}`"))
+            .hint(format!("run the pipeline, then `macula lock {}`", loaded.file)),
+        _ => Failure::user(format!("cannot read `{shown}`: {error}")),
     })?;
     lockfile::read(&text).map_err(|error| {
-        Failure::user(format!("`{shown}`, {error}")).hint("`macula lock` writes it anew, where its results are there")
+        Failure::user(format!("`{shown}`, {error}"))
+            .hint("run `macula lock` to write it again from the current results")
     })
 }
 
-/// How a comparison is printed.
+/// Output format of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// For people.
@@ -99,7 +100,7 @@ pub(super) enum Form {
     Json,
 }
 
-/// Says how a run came out beside its lock.
+/// Reports how a run compares with its lock file.
 pub(super) fn compared(loaded: &Loaded, locked: &Lockfile, report: &Report, form: Form) -> Exit {
     let project = loaded.project();
     let now = Lockfile::of(&project, &report.known);
@@ -118,11 +119,11 @@ pub(super) fn compared(loaded: &Loaded, locked: &Lockfile, report: &Report, form
     if as_locked { Exit::Done } else { Exit::Differs }
 }
 
-/// Grounds that are shown of one stage.
+/// Maximum number of reasons shown per stage.
 const MOST_SHOWN: usize = 5;
 
 fn told(locked: &Lockfile, now: &Lockfile, judged: &[Judged]) -> String {
-    let mut text = String::from("\nbeside the lock:\n");
+    let mut text = String::from("\ncompared with the lock file:\n");
     let widest = judged.iter().map(|stage| stage.stage.chars().count()).max().unwrap_or(0);
     for stage in judged {
         let _ = writeln!(text, "  {:<widest$}  {:<10}  {}", stage.stage, stage.determinism, words(stage));
@@ -136,13 +137,13 @@ fn told(locked: &Lockfile, now: &Lockfile, judged: &[Judged]) -> String {
         }
     }
     if locked.macula != now.macula {
-        let _ = writeln!(text, "macula {} wrote the lock, this is {}", locked.macula, now.macula);
+        let _ = writeln!(text, "the lock file was written by macula {}, this is {}", locked.macula, now.macula);
     }
     let count = |verdict: Verdict| judged.iter().filter(|stage| stage.verdict == verdict).count();
     let not = judged.iter().filter(|stage| !stage.verdict.as_locked()).count();
     let _ = writeln!(
         text,
-        "{}: {} bit for bit, {} within tolerance, {not} not as locked",
+        "{}: {} bit for bit, {} within tolerance, {not} not matching",
         counted(judged.len() as u64, "stage", "stages"),
         count(Verdict::BitForBit),
         count(Verdict::WithinTolerance),
@@ -160,8 +161,8 @@ fn words(stage: &Judged) -> String {
             format!("within tolerance{}", farthest.unwrap_or_default())
         }
         Verdict::Differs => "DIFFERS".to_owned(),
-        Verdict::New => "NEW: the lock has no such stage".to_owned(),
-        Verdict::Gone => "GONE: the pipeline has no such stage any more".to_owned(),
-        Verdict::Missing => "MISSING: it has no result".to_owned(),
+        Verdict::New => "NEW: not in the lock file".to_owned(),
+        Verdict::Gone => "REMOVED: no longer in the pipeline".to_owned(),
+        Verdict::Missing => "MISSING: no result".to_owned(),
     }
 }

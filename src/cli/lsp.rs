@@ -9,7 +9,7 @@ use crate::run::Host;
 /// The arguments of `macula lsp`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// Talk on stdin and stdout; it always does, but some editors say so
+    /// Use stdin and stdout (always the case; some editors pass this)
     #[arg(long)]
     stdio: bool,
 }
@@ -17,12 +17,12 @@ pub struct Arguments {
 /// Serves an editor until it is done.
 ///
 /// # Errors
-/// A [`Failure`] where the editor went away without saying so.
+/// A [`Failure`] if the editor disconnected without a shutdown.
 pub fn lsp(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let Arguments { stdio: _ } = arguments;
     match lsp::on_stdio(world, crate::stages::registry()) {
         Ended::InOrder => Ok(Exit::Done),
-        // The protocol wants exit code 1 here.
+        // The protocol requires exit code 1 here.
         Ended::Abruptly => Err(Failure::said(Exit::StageFailed)),
     }
 }

@@ -15,7 +15,7 @@ use crate::run::Host;
 /// The arguments of `macula man`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// A command, for its page; that of macula without it
+    /// A command [default: the page of macula itself]
     command: Option<String>,
     /// Write all pages into this folder: `macula.1`, `macula-run.1` and so on
     #[arg(long, value_name = "FOLDER", conflicts_with = "command")]
@@ -25,7 +25,7 @@ pub struct Arguments {
 /// Prints one page, or writes all of them.
 ///
 /// # Errors
-/// A [`Failure`] where there is no such command, or the folder can't be written to.
+/// A [`Failure`] if the command is unknown, or the folder cannot be written.
 pub fn man(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let all = pages();
     if let Some(folder) = &arguments.out {
@@ -44,7 +44,7 @@ pub fn man(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         let names = all.iter().filter_map(|(name, _)| name.strip_prefix("macula-"));
         let hint = near(asked, names)
             .map_or("`macula --help` lists the commands".to_owned(), |near| format!("did you mean `{near}`?"));
-        return Err(Failure::user(format!("there is no command `{asked}`")).hint(hint));
+        return Err(Failure::user(format!("unknown command `{asked}`")).hint(hint));
     };
     out::data(&String::from_utf8_lossy(text));
     Ok(Exit::Done)

@@ -61,7 +61,7 @@ struct Arguments {
     output: Output,
 }
 
-/// How a command's output looks, the same for all commands.
+/// Output options, the same for all commands.
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 struct Output {
@@ -71,7 +71,7 @@ struct Output {
     /// Print every detail
     #[arg(long, short, global = true)]
     verbose: bool,
-    /// Use colours: `NO_COLOR` and `TERM=dumb` mean never
+    /// When to use colours (`NO_COLOR` and `TERM=dumb` mean never)
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: When,
 }
@@ -88,7 +88,7 @@ enum When {
 }
 
 impl Output {
-    /// The settings for `out`; what is given by a flag goes before what the environment says.
+    /// Settings for `out`; flags override the environment.
     fn settings(self, world: &Host) -> out::Settings {
         let plain = world.variable("NO_COLOR").is_some() || world.variable("TERM") == Some("dumb");
         let color = match self.color {
@@ -107,75 +107,75 @@ impl Output {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Write a pipeline file to begin with
+    /// Write a starter pipeline
     New(new::Arguments),
-    /// Say all that is wrong with a pipeline
+    /// Report every problem in a pipeline file
     Check(check::Arguments),
-    /// Lay files out anew; comments and spelling stay
+    /// Format pipeline files, keeping comments
     Fmt(fmt::Arguments),
-    /// Say what `run` would do
+    /// Show what `run` would do
     Plan(plan::Arguments),
-    /// Compute what is not there yet
+    /// Run what isn't cached
     Run(run::Arguments),
-    /// Write down what a pipeline came to, for `run --locked`
+    /// Record the current results in a lock file, for `run --locked`
     Lock(lock::Arguments),
-    /// Execute again in a scratch store and compare with what is stored
+    /// Run stages again in a scratch store and compare the bytes
     Rebuild(rebuild::Arguments),
-    /// Say why a stage runs or is reused
+    /// Explain why a stage runs or is reused
     Why(why::Arguments),
-    /// Show what a stage's last run made: counts, tables, pictures
+    /// Show a stage's result: counts, tables, images
     Show(show::Arguments),
-    /// Write a stage's output as files
+    /// Copy a stage's output as files
     Get(get::Arguments),
-    /// Score new photographs with a classifier that a pipeline trained
+    /// Score new photographs with a trained classifier
     Predict(predict::Arguments),
-    /// Draw the pipeline: text, Mermaid, DOT or SVG
+    /// Draw the pipeline as text, Mermaid, DOT or SVG
     Graph(graph::Arguments),
     /// Describe a stage: ports, parameters, examples
     Doc(doc::Arguments),
-    /// List, print or write out the standard library
+    /// List, print or export the standard library
     Std(library::Arguments),
-    /// List the packages of `project.kdl`, or pin one to its files
+    /// List the packages of `project.kdl`, or pin one by digest
     Package(package::Arguments),
     /// Explain the code of an error or a warning
     Explain(explain::Arguments),
-    /// Serve an editor: the language server, on stdin and stdout
+    /// Start the language server for an editor, on stdin and stdout
     Lsp(lsp::Arguments),
-    /// Put points of a sweep and past runs side by side
+    /// Compare the points of a sweep, or runs
     Compare(compare::Arguments),
-    /// Measure what this machine can do
+    /// Measure the speed of this machine
     Bench(bench::Arguments),
-    /// Let the commands of a pipeline run, as its files stand now
+    /// Allow this pipeline's `exec` commands to run (pinned to the current file contents)
     Trust(trust::Arguments),
     /// List the runs of a pipeline
     Runs(runs::Arguments),
-    /// Send a pipeline's results to the remotes of `project.kdl` that may be written to
+    /// Upload a pipeline's results to the writable remotes of `project.kdl`
     Push(push::Arguments),
-    /// Bring a pipeline's results from the remotes of `project.kdl`
+    /// Download a pipeline's results from the remotes of `project.kdl`
     Pull(pull::Arguments),
-    /// Verify, repair, measure and clear the store
+    /// Verify, repair, measure or clean up the store
     Store(store::Arguments),
     /// Describe all stages, networks and codes for other programs
     Schema(schema::Arguments),
-    /// Print a shell's completions
+    /// Print shell completions
     Completions(completions::Arguments),
-    /// Print manual pages, or write them
+    /// Print or write manual pages
     Man(man::Arguments),
-    /// Becomes a command behind walls; macula starts it itself
+    /// Launcher of a sandboxed command, started by macula itself
     #[command(hide = true, name = crate::run::commands::LAUNCHER)]
     Helper(trust::Helper),
-    /// What the shells' completions ask for
+    /// Candidates for shell completion
     #[command(hide = true)]
     CompleteWords(completions::Words),
 }
 
-/// All that the command line knows.
+/// Definition of the command line.
 fn command() -> Command {
     Arguments::command()
 }
 
-/// Does what the command line says. Exit codes: 0 done, 1 a stage failed or what was compared differs, 2 the user's file or flags,
-/// 3 store or disk, 70 a defect of macula, 130 interrupted.
+/// Runs the command line. Exit codes: 0 done, 1 a stage failed or a comparison differs, 2 the user's file or flags, 3 store or disk,
+/// 70 a bug in macula, 130 interrupted.
 #[must_use]
 pub fn main() -> ExitCode {
     let world = Host::real();
@@ -237,26 +237,25 @@ pub fn main() -> ExitCode {
     lost().map_or(exit, |lost| exit.graver(lost)).into()
 }
 
-/// How a command ends whose output did not arrive, which is reported.
+/// Exit code of a command whose output was lost, which is reported.
 fn lost() -> Option<Exit> {
     let failure = Failure::unsaid(&out::finish()?);
     failure.print();
     Some(failure.exit)
 }
 
-/// Starts the threads that all verbs share but the helper, which has one so that it can start the command by `fork`, and those that
-/// only look something up.
+/// Starts the shared thread pool, except for the launcher, which must be single-threaded to `fork`, and for simple lookups.
 fn begin_threads(world: &Host, verb: &Verb) -> Result<(), Failure> {
     match verb {
         Verb::Helper(_) | Verb::CompleteWords(_) | Verb::Completions(_) | Verb::Man(_) | Verb::Explain(_) => Ok(()),
         _ => threads::begin(world.processors).map_err(|error| {
-            Failure::user(format!("the system gives no threads: {error}"))
-                .hint("raise the limit on processes (`ulimit -u`) or on address space (`ulimit -v`)")
+            Failure::user(format!("cannot start threads: {error}"))
+                .hint("raise the limit of processes (`ulimit -u`) or address space (`ulimit -v`)")
         }),
     }
 }
 
-/// Fixes the path of the kernels where `MACULA_KERNELS` names one, to repeat on a newer processor what an older one computed.
+/// Selects the kernels named by `MACULA_KERNELS`, to reproduce results of an older processor.
 fn choose_kernels(world: &Host) -> Result<(), Failure> {
     let Some(name) = world.variable("MACULA_KERNELS") else { return Ok(()) };
     let path = kernels::Target::from_name(name)
@@ -264,8 +263,5 @@ fn choose_kernels(world: &Host) -> Result<(), Failure> {
     if kernels::choose(path) == path {
         return Ok(());
     }
-    Err(Failure::user(format!(
-        "this processor can't execute the kernels `{}` that MACULA_KERNELS asks for",
-        path.name()
-    )))
+    Err(Failure::user(format!("this processor does not support the kernels `{}` of MACULA_KERNELS", path.name())))
 }

@@ -1,4 +1,4 @@
-//! What `macula show` says of a network: layers, shapes, parameters, multiply-adds.
+//! Networks in `macula show`: layers, shapes, parameters, multiply-adds.
 
 use std::path::Path;
 
@@ -15,21 +15,21 @@ use crate::progress::out;
 use crate::progress::table::{Column, Grid, counted, thousands};
 use crate::stage::Cell;
 
-/// How a network is looked at.
+/// Options for showing a network.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
-    /// The patches' side, where it was asked for, px.
+    /// Requested side of the patches, px.
     pub(super) size: Option<u16>,
-    /// How many classes.
+    /// Number of classes.
     pub(super) classes: u16,
     /// Whether as JSON.
     pub(super) json: bool,
 }
 
-/// Without a pipeline that says otherwise, patches of the usual size, px.
+/// Side of the patches without a pipeline, px.
 const SIDE: usize = 128;
 
-/// The text for a network of a file that holds networks and no pipeline; none where the file is another.
+/// Text for a network of a file with networks and no pipeline; [`None`] for other files.
 pub(super) fn alone(file: &Path, name: &str, look: Look) -> Result<Option<String>, Failure> {
     let mut sources = Sources::default();
     let Ok((Contents { pipelines, .. }, diags)) = lang::load(file, &[], Points::OneByOne, &mut sources) else {
@@ -41,7 +41,7 @@ pub(super) fn alone(file: &Path, name: &str, look: Look) -> Result<Option<String
     described(file, name).map(|network| text(&network, SIDE, look)).transpose()
 }
 
-/// The network of that name: as a stage of the pipeline uses it, else as the file or the standard library describes it.
+/// A network by name: as a stage of the pipeline uses it, or else as the file or the standard library describes it.
 pub(super) fn find(pipeline: &Pipeline, file: &Path, name: &str) -> Option<NetworkSpec> {
     let mut values = pipeline.stages.iter().flat_map(|stage| stage.params.values());
     let used = values.find_map(|value| match value {
@@ -51,7 +51,7 @@ pub(super) fn find(pipeline: &Pipeline, file: &Path, name: &str) -> Option<Netwo
     used.or_else(|| described(file, name))
 }
 
-/// What was likely meant by a name that is no stage and no network: one of a module, or one that is near.
+/// Suggestion for an unknown stage or network: one of a module, or a similar name.
 pub(super) fn meant<'a>(file: &Path, name: &str, stages: impl Iterator<Item = &'a str>) -> Option<String> {
     let networks = lang::networks(file, &mut Sources::default()).unwrap_or_default();
     let of_module = networks.keys().find(|one| one.rsplit_once('.').is_some_and(|(_, last)| last == name));
@@ -65,7 +65,7 @@ fn described(file: &Path, name: &str) -> Option<NetworkSpec> {
     networks.get(name).map(|described| described.spec.clone())
 }
 
-/// The side of the patches that a pipeline cuts, px.
+/// Side of the patches of a pipeline, px.
 pub(super) fn side(pipeline: &Pipeline) -> usize {
     let extract = pipeline.stages.iter().find(|stage| stage.implementation == "extract");
     let size = extract.and_then(|stage| match stage.params.get("size") {
@@ -102,7 +102,7 @@ pub(super) fn text(network: &NetworkSpec, side: usize, look: Look) -> Result<Str
     let grid = grid.rows(shapes::folded(&layers).iter().map(row));
     let (parameters, multiply_adds) = (thousands(parameters as i64), thousands(multiply_adds as i64));
     Ok(format!(
-        "{} on 3 x {side} x {side}, {}: {parameters} parameters, {multiply_adds} multiply-adds a patch\n\n{}",
+        "{} on 3 x {side} x {side}, {}: {parameters} parameters, {multiply_adds} multiply-adds per patch\n\n{}",
         network.name,
         counted(classes as u64, "class", "classes"),
         grid.render(out::stdout_width()),

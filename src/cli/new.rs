@@ -1,4 +1,4 @@
-//! `macula new`: a pipeline file to begin with, that runs as it stands.
+//! `macula new`: a starter pipeline that runs as it is.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
@@ -14,17 +14,17 @@ use crate::run::Host;
 /// The arguments of `macula new`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// The file to write, with or without `.kdl`; the pipeline is called after it
+    /// File to write, with or without `.kdl`; the pipeline is named after it
     name: PathBuf,
 }
 
-/// The file that is written, but for its names.
+/// Template of the file, with placeholders for names.
 const TEXT: &str = include_str!("new.kdl");
 
-/// Writes a pipeline file. One that is there already is left alone.
+/// Writes a pipeline file, but does not overwrite one.
 ///
 /// # Errors
-/// A [`Failure`] where the name can't be a pipeline's, or the file is there or can't be written.
+/// A [`Failure`] if the name is invalid, or the file exists or cannot be written.
 pub fn new(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut file = arguments.name.clone();
     if file.extension().is_none_or(|extension| extension != "kdl") {
@@ -32,7 +32,7 @@ pub fn new(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     if !lang::is_name(name) {
-        return Err(Failure::user(format!("`{name}` can't be a pipeline's name")).hint(lang::NAME_RULE));
+        return Err(Failure::user(format!("`{name}` is not a valid pipeline name")).hint(lang::NAME_RULE));
     }
     let shown = file.display().to_string();
     let text = TEXT.replace("FILE", &shown).replace("NAME", name);
@@ -40,11 +40,11 @@ pub fn new(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let written = OpenOptions::new().write(true).create_new(true).open(&path);
     written.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
         if error.kind() == ErrorKind::AlreadyExists {
-            return Failure::user(format!("`{shown}` is there already"))
-                .hint("take another name: nothing is written over");
+            return Failure::user(format!("`{shown}` already exists"))
+                .hint("choose another name; nothing was overwritten");
         }
         Failure::unwritten(&shown, &error)
     })?;
-    out::say(&format!("wrote {shown}; `macula run {shown}` runs it\n"));
+    out::say(&format!("wrote {shown}; run it with `macula run {shown}`\n"));
     Ok(Exit::Done)
 }

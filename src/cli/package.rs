@@ -26,7 +26,7 @@ pub struct Arguments {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Verb {
-    /// List the packages, and whether they are what they were pinned to
+    /// List the packages, and whether they match their pins
     List {
         /// Print them as JSON
         #[arg(long)]
@@ -42,13 +42,13 @@ enum Verb {
 /// Lists packages, or pins one.
 ///
 /// # Errors
-/// A [`Failure`] where there is no `project.kdl`, no such package, or its files can't be read.
+/// A [`Failure`] if there is no `project.kdl`, the package is unknown, or its files cannot be read.
 pub fn package(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut sources = Sources::default();
     // Of the folder that macula was started in: no file is named.
     let path = project::find(&world.folder.join(project::FILE))
-        .ok_or_else(|| Failure::user("there is no `project.kdl` in this folder or above it").hint(FORM))?;
-    let cannot = |error| Failure::user(format!("`{}` can't be read: {error}", path.display()));
+        .ok_or_else(|| Failure::user("no `project.kdl` in this folder or above it").hint(FORM))?;
+    let cannot = |error| Failure::user(format!("cannot read `{}`: {error}", path.display()));
     let (project, diags) = project::read(&path, &mut sources).map_err(cannot)?;
     say(&diags, &sources);
     if wrong(&diags) {
@@ -64,7 +64,7 @@ pub fn package(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 
 const FORM: &str = "write one: `package lesions { path \"vendor/lesions\" }`";
 
-/// What there is to say of a package.
+/// State of a package.
 struct State {
     /// `pinned`, `differs`, `not pinned` or `can't be read`.
     word: &'static str,
@@ -131,7 +131,7 @@ fn pin(path: &Path, project: &Project, name: &str, sources: &Sources) -> Result<
     };
     let files = counted(files as u64, "file", "files");
     if state.word == "pinned" {
-        return Ok(format!("{name} is pinned to its {files} already: {digest}\n"));
+        return Ok(format!("{name} is already pinned to its {files}: {digest}\n"));
     }
     let text = with_digest(&sources.get(project.file).text, one, &digest);
     disk::rewrite(path, text.as_bytes()).map_err(|error| Failure::unwritten(&path.display(), &error))?;

@@ -1,4 +1,4 @@
-//! Pictures of an artifact: contact sheets of patch sets, galleries of photographs, overlays of heat maps, written beside the results.
+//! Images of an artifact: contact sheets of patch sets, galleries of photographs, overlays of heat maps, written next to the results.
 
 use std::path::{Path, PathBuf};
 
@@ -17,10 +17,10 @@ const ACROSS: usize = 10;
 /// Photographs in a gallery.
 const PHOTOGRAPHS: usize = 9;
 
-/// Writes a picture of each output that can be seen into `folder`; returns their paths.
+/// Writes an image of each displayable output into `folder`; returns their paths.
 ///
 /// # Errors
-/// A store error, or that the disk says no.
+/// A store or disk error.
 pub fn write(artifact: &Artifact, objects: &Objects, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut written = Vec::new();
     for (output, tree) in artifact.typed() {

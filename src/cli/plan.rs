@@ -1,4 +1,4 @@
-//! `macula plan`: says what a run would do.
+//! `macula plan`: shows what a run would do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,9 +23,9 @@ use crate::stage::{Cell, StageError, Table};
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// The stages that are wanted, with what they need; all where none is named
+    /// Stages to plan, with everything they need [default: all]
     stages: Vec<String>,
-    /// Do not take results that were computed on another kind of processor
+    /// Do not use results computed on another kind of processor
     #[arg(long)]
     exact: bool,
     /// Print the plan as JSON
@@ -33,10 +33,10 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Says what a run would do.
+/// Shows what a run would do.
 ///
 /// # Errors
-/// A [`Failure`] where no plan can be made.
+/// A [`Failure`] if no plan can be made.
 pub fn plan(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let options = Options {
@@ -172,7 +172,7 @@ fn of_sweep(engine: &Engine, explained: &[(StageId, &Decision, Explanation)], sw
     text
 }
 
-/// Less memory is said in JSON alone.
+/// Memory needs below this appear only in JSON.
 const WORTH_SAYING: u64 = 256 << 20;
 
 /// What a stage will do, and a few words about it.

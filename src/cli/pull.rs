@@ -1,4 +1,4 @@
-//! `macula pull`: brings a pipeline's results from remotes, so that a run later needs none.
+//! `macula pull`: downloads a pipeline's results from remotes, so that a later run needs none.
 
 use clap::Args;
 
@@ -19,28 +19,28 @@ use crate::store::remote::TransferMode;
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// The stages that are wanted, with what they need; all where none is named
+    /// Stages to download, with everything they need [default: all]
     stages: Vec<String>,
-    /// Do not take results that were computed on another kind of processor
+    /// Do not use results computed on another kind of processor
     #[arg(long)]
     exact: bool,
-    /// Only say what would come
+    /// Show what would be downloaded, and download nothing
     #[arg(long)]
     dry_run: bool,
-    /// Print what became of each result as JSON
+    /// Print the outcome of each result as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Brings a pipeline's results from remotes.
+/// Downloads a pipeline's results from remotes.
 ///
 /// # Errors
-/// A [`Failure`] where no remote is named, or the store can't be written. A remote that fails is an [`Exit`].
+/// A [`Failure`] if no remote is declared, or the store cannot be written. A failing remote is an [`Exit`].
 pub fn pull(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     if loaded.store.remotes.list.is_empty() {
         return Err(
-            Failure::user("no remote is named").hint("name one in `project.kdl`: `remote \"/mnt/team/macula\"`")
+            Failure::user("no remote is declared").hint("declare one in `project.kdl`: `remote \"/mnt/team/macula\"`")
         );
     }
     listen(world);
@@ -61,9 +61,10 @@ pub fn pull(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 fn said(moved: &[Moved], way: TransferMode) -> String {
-    let (gone, coming) = if way == TransferMode::DryRun { ("would come", "would come") } else { ("came", "came") };
+    let (gone, coming) =
+        if way == TransferMode::DryRun { ("to download", "would be downloaded") } else { ("downloaded", "downloaded") };
     let come = moved.iter().filter(|one| one.became == Became::Moved);
     let size = bytes(come.clone().map(|one| one.bytes).sum());
     let results = counted(come.count() as u64, "result", "results");
-    table(moved, gone, "no remote has it, or it is not known yet") + &format!("{results} {coming}: {size}\n")
+    table(moved, gone, "on no remote, or not known yet") + &format!("{results} {coming}: {size}\n")
 }

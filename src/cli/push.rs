@@ -1,4 +1,4 @@
-//! `macula push`: sends a pipeline's results to remotes.
+//! `macula push`: uploads a pipeline's results to remotes.
 
 use std::fmt::Write as _;
 
@@ -21,37 +21,37 @@ use crate::store::remote::TransferMode;
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// The stages that are wanted, with what they need; all where none is named
+    /// Stages to upload, with everything they need [default: all]
     stages: Vec<String>,
-    /// The remote, by its name; all that may be written to where none is named
+    /// Name of the remote [default: all writable remotes]
     #[arg(long, value_name = "NAME")]
     to: Option<String>,
-    /// Only say what would go
+    /// Show what would be uploaded, and upload nothing
     #[arg(long)]
     dry_run: bool,
-    /// Write again what is there already, where files of a remote are damaged
+    /// Upload existing files again, if a remote's files are damaged
     #[arg(long, conflicts_with = "dry_run")]
     anew: bool,
-    /// Print what became of each result as JSON
+    /// Print the outcome of each result as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Sends a pipeline's results to remotes.
+/// Uploads a pipeline's results to remotes.
 ///
 /// # Errors
-/// A [`Failure`] where nothing may be written, or a remote fails: what went stays there, and is not sent again.
+/// A [`Failure`] if no remote is writable, or one fails; uploaded files stay there and are not uploaded again.
 pub fn push(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load_alone(world, &arguments.pipeline)?;
     let remotes = remotes::open(world, &loaded.folder)?;
     if let Some(name) = &arguments.to {
         match remotes.list.iter().find(|remote| remote.name == *name) {
             None => {
-                return Err(Failure::user(format!("there is no remote `{name}`"))
-                    .hint("`project.kdl` says which there are, or MACULA_REMOTE"));
+                return Err(Failure::user(format!("unknown remote `{name}`"))
+                    .hint("remotes are declared in `project.kdl` or MACULA_REMOTE"));
             }
             Some(remote) if !remote.write => {
-                return Err(Failure::user(format!("remote `{name}` is only read")).hint(ASK));
+                return Err(Failure::user(format!("remote `{name}` is read-only")).hint(ASK));
             }
             Some(_) => {}
         }
@@ -59,7 +59,7 @@ pub fn push(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let wanted = |name: &str| arguments.to.as_ref().is_none_or(|to| to == name);
     let writable: Vec<_> = remotes.list.iter().filter(|remote| remote.write && wanted(&remote.name)).collect();
     if writable.is_empty() {
-        let text = if remotes.list.is_empty() { "no remote is named" } else { "no remote may be written to" };
+        let text = if remotes.list.is_empty() { "no remote is declared" } else { "no remote is writable" };
         return Err(Failure::user(text).hint(ASK));
     }
     let way = match (arguments.dry_run, arguments.anew) {
@@ -80,19 +80,19 @@ pub fn push(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             let failure = Failure::from(fault);
             match failure.hint {
                 Some(_) => failure,
-                None => failure.hint("push again: what has arrived is not sent again"),
+                None => failure.hint("push again; finished files are not uploaded again"),
             }
         })?);
     }
-    let (gone, going) = if arguments.dry_run { ("would go", "would be sent") } else { ("sent", "sent") };
+    let (gone, going) = if arguments.dry_run { ("to upload", "would be uploaded") } else { ("uploaded", "uploaded") };
     let text = if arguments.json { as_json(&all) } else { said(&all, gone, going) };
     out::say(&text);
     Ok(Exit::Done)
 }
 
-const ASK: &str = "say so in `project.kdl`: `remote lab \"/mnt/team/macula\" write=#true`";
+const ASK: &str = "allow it in `project.kdl`: `remote lab \"/mnt/team/macula\" write=#true`";
 
-/// What became of each result, as JSON.
+/// Outcome of each result, as JSON.
 pub(super) fn as_json(moved: &[Moved]) -> String {
     let one = |one: &Moved| {
         let became = match one.became {
@@ -115,9 +115,7 @@ fn said(moved: &[Moved], gone: &str, going: &str) -> String {
     let files = counted(sum(|one| one.files as u64), "file", "files");
     let _ = writeln!(text, "{results} {going}: {files}, {}", bytes(sum(|one| one.bytes)));
     if moved.iter().any(|one| one.became == Became::Withheld) {
-        text.push_str(
-            "withheld: they may hold pieces or names of photographs; `photographs=#true` lets a remote have them\n",
-        );
+        text.push_str("not pushed: may contain image data or file names; set `photographs=#true` to allow\n");
     }
     text
 }
@@ -127,10 +125,10 @@ pub(super) fn table(moved: &[Moved], gone: &str, absent: &str) -> String {
     let row = |one: &Moved| {
         let became = match one.became {
             Became::Moved => gone,
-            Became::There => "there already",
+            Became::There => "already there",
             Became::Absent => absent,
             Became::Withheld => "withheld",
-            Became::Failed => "did not arrive",
+            Became::Failed => "failed",
         };
         let size = if one.became == Became::Moved { bytes(one.bytes) } else { String::new() };
         let remote = one.remote.clone().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `macula rebuild`: executes again in a scratch store, as if nothing had ever been computed, and compares with what is stored.
+//! `macula rebuild`: runs stages again in a scratch store, as if nothing were cached, and compares with the stored results.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -22,9 +22,9 @@ use crate::store::{Accept, StageOutcome, Store};
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// The stages to execute again, with all that they need; all where none is named
+    /// Stages to run again, with everything they need [default: all]
     stages: Vec<String>,
-    /// Threads that all stages share; results must not depend on it [default: the number of processors]
+    /// Threads shared by all stages; results do not depend on it [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = amounts::threads)]
     threads: Option<NonZeroUsize>,
     #[command(flatten)]
@@ -34,10 +34,10 @@ pub struct Arguments {
 /// The digests of a stage's outputs, by port.
 type Outputs = BTreeMap<String, Digest>;
 
-/// Executes again and compares.
+/// Runs stages again and compares.
 ///
 /// # Errors
-/// A [`Failure`] where nothing could be run; that outputs differ is an [`Exit`].
+/// A [`Failure`] if nothing could be run; different outputs are an [`Exit`].
 pub fn rebuild(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
@@ -55,7 +55,7 @@ pub fn rebuild(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     };
     let stored = stored(world, &loaded, &options)?;
     let folder = tempfile::Builder::new().prefix("rebuild-").tempdir_in(loaded.store.layout().root());
-    let folder = folder.map_err(|error| Failure::user(format!("no scratch store can be made: {error}")))?;
+    let folder = folder.map_err(|error| Failure::user(format!("cannot create a scratch store: {error}")))?;
     let scratch = Store::open(folder.path())?;
     listen(world);
     let watch = Plain::new(Colours::Off, Detail::Brief);
@@ -82,7 +82,7 @@ pub fn rebuild(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     })
 }
 
-/// What the project's own store has now.
+/// Digests in the project's own store.
 fn stored(world: &Host, loaded: &Loaded, options: &Options) -> Result<BTreeMap<String, Outputs>, Failure> {
     let found = run::plan(world, &loaded.project(), options, |engine, decided| {
         let reused = decided.iter().filter_map(|(id, decision, _)| match decision {
@@ -97,12 +97,12 @@ fn stored(world: &Host, loaded: &Loaded, options: &Options) -> Result<BTreeMap<S
     Ok(found)
 }
 
-/// A stage that was executed again.
+/// A stage that was run again.
 struct Row<'a> {
     stage: &'a str,
     class: &'static str,
     again: &'static str,
-    /// Whether it differs though its class promises that it does not.
+    /// Whether it differs although its determinism promises that it does not.
     broken: bool,
 }
 
@@ -116,11 +116,11 @@ impl<'a> Row<'a> {
     ) -> Self {
         let promised = !matches!(implementation.determinism, Determinism::Unknown);
         let (again, broken) = match old {
-            _ if became != StageOutcome::Computed => ("was not computed", false),
-            None => ("nothing stored to compare with", false),
-            Some(old) if old == made => ("the same bytes", false),
+            _ if became != StageOutcome::Computed => ("not computed", false),
+            None => ("no stored result", false),
+            Some(old) if old == made => ("same bytes", false),
             Some(_) if promised => ("DIFFERS", true),
-            Some(_) => ("differs; nothing was promised", false),
+            Some(_) => ("differs (not deterministic)", false),
         };
         Self { stage, class: implementation.determinism.name(), again, broken }
     }

@@ -1,4 +1,4 @@
-//! `macula runs`: lists the runs of a pipeline, the newest first.
+//! `macula runs`: lists the runs of a pipeline, newest first.
 
 use clap::Args;
 
@@ -15,7 +15,7 @@ use crate::store::{RunRecord, StageOutcome, Store};
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// How many
+    /// Number of runs
     #[arg(long, short = 'n', default_value_t = 20)]
     number: usize,
     /// Print the records as JSON Lines
@@ -26,7 +26,7 @@ pub struct Arguments {
 /// Lists the runs of a pipeline.
 ///
 /// # Errors
-/// A [`Failure`] where the pipeline can't be read.
+/// A [`Failure`] if the pipeline cannot be read.
 pub fn runs(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     activity::note_runs(&loaded);
@@ -36,7 +36,7 @@ pub fn runs(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     } else {
         let rows: Vec<Vec<Cell>> = runs.map(|run| row(&loaded.store, &run)).collect();
         if rows.is_empty() {
-            format!("`{}` was not run yet\n", loaded.pipeline.name)
+            format!("`{}` has not been run yet\n", loaded.pipeline.name)
         } else {
             let columns = ["run", "began", "took", "ended", "computed", "reused"].map(str::to_owned).to_vec();
             render(&Table { title: String::new(), columns, rows }, out::stdout_width())

@@ -10,7 +10,7 @@ use crate::run::Host;
 /// The arguments of `macula schema`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Arguments {
-    /// Print it as JSON, which it is without this, too
+    /// Print as JSON (the only format)
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `macula show`: what a stage made: figures, files, pictures. Or a network: layers, shapes, parameters.
+//! `macula show`: a stage's result: metrics, files, images. Or a network: layers, shapes, parameters.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,30 +24,30 @@ pub struct Arguments {
     pipeline: PipelineArguments,
     /// The stage, one of its outputs (`folds.train`), or a network (`resnet18`)
     name: String,
-    /// Print all of it as JSON: every file, every layer
+    /// Print everything as JSON: every file, every layer
     #[arg(long)]
     json: bool,
-    /// Where pictures are written [default: results/PIPELINE/STAGE/pictures]
+    /// Folder for images [default: results/PIPELINE/STAGE/pictures]
     #[arg(long, value_name = "FOLDER")]
     pictures: Option<PathBuf>,
-    /// Write no pictures
+    /// Write no images
     #[arg(long, conflicts_with = "pictures")]
     no_pictures: bool,
-    /// The patches' side for which a network is shown, px [default: the pipeline's]
+    /// Side of the patches for which a network is shown, px [default: the pipeline's]
     #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u16).range(1..=4096))]
     size: Option<u16>,
-    /// The classes for which a network is shown
+    /// Number of classes for which a network is shown
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     classes: u16,
 }
 
-/// Files listed on a terminal; `--json` has all.
+/// Maximum number of files listed; `--json` has all.
 const FILES_LISTED: usize = 8;
 
-/// Shows what a stage made, or a network.
+/// Shows a stage's result, or a network.
 ///
 /// # Errors
-/// A [`Failure`] where there is nothing of that name, or nothing was computed yet.
+/// A [`Failure`] if the name is unknown, or the stage has no result.
 pub fn show(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let name = &arguments.name;
     let look = Look { size: arguments.size, classes: arguments.classes, json: arguments.json };
@@ -94,7 +94,8 @@ fn of_stage(world: &Host, loaded: &Loaded, arguments: &Arguments) -> Result<Stri
     if artifact.outdated {
         let run = artifact.run.as_deref().unwrap_or("an earlier run");
         let ask = format!("`macula why {} {}`", loaded.file, artifact.stage.name);
-        let note = format!("note: the pipeline changed since; this is what run {run} made ({ask} says what changed)");
+        let note =
+            format!("note: the pipeline has changed; this is the result of run {run} ({ask} shows what changed)");
         out::note(&format!("{note}\n"));
     }
     let mut pictures = Vec::new();
@@ -106,7 +107,7 @@ fn of_stage(world: &Host, loaded: &Loaded, arguments: &Arguments) -> Result<Stri
             Ok(written) => pictures.extend(written.iter().map(|path| near(world, path))),
             // Who did not ask for them may well lack the right to write there, and wants the figures.
             Err(failure) if arguments.pictures.is_none() && failure.exit == Exit::Store => {
-                out::note(&format!("note: no pictures: {}\n", shown::line(&failure.text)));
+                out::note(&format!("note: no images: {}\n", shown::line(&failure.text)));
             }
             Err(failure) => return Err(failure),
         }
@@ -126,7 +127,7 @@ fn of_stage(world: &Host, loaded: &Loaded, arguments: &Arguments) -> Result<Stri
         text.push_str(&files(tree));
     }
     for path in pictures {
-        _ = writeln!(text, "\npicture: {}", shown::line(&path));
+        _ = writeln!(text, "\nimage: {}", shown::line(&path));
     }
     Ok(text)
 }
@@ -177,7 +178,7 @@ fn as_json(artifact: &Artifact, pictures: &[String]) -> Value {
     })
 }
 
-/// A path as it is shortest for the reader.
+/// The shortest form of a path for the reader.
 fn near(world: &Host, path: &Path) -> String {
     path.strip_prefix(&world.folder).unwrap_or(path).display().to_string()
 }

@@ -1,5 +1,5 @@
-//! `macula trust`: lets the commands of a pipeline's `exec` stages run, as its files stand now. And the helper that becomes such
-//! a command.
+//! `macula trust`: allows a pipeline's `exec` commands to run, pinned to the current file contents. Also the launcher that
+//! becomes such a command.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -18,7 +18,7 @@ use crate::sandbox::{self, LauncherEvent};
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// Only say what would be trusted, and whether it is
+    /// Only list what would be trusted, and whether it is
     #[arg(long)]
     show: bool,
 }
@@ -26,7 +26,7 @@ pub struct Arguments {
 /// Trusts a pipeline's files and the code of its commands.
 ///
 /// # Errors
-/// A [`Failure`] where the pipeline can't be read or what is trusted can't be written down.
+/// A [`Failure`] if the pipeline cannot be read, or the list of trusted digests cannot be written.
 pub fn trust(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let digests = digests(world, &loaded)?;
@@ -44,14 +44,14 @@ pub fn trust(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             _ = writeln!(text, "trusted {}: {}", digest.short(), shown::line(words));
         }
         if !trust::has_commands(&project) {
-            text.push_str("there was no need: it has no stage that runs a command\n");
+            text.push_str("nothing to trust: the pipeline has no `exec` stage\n");
         }
     }
     out::say(&text);
     Ok(Exit::Done)
 }
 
-/// What trusting a pipeline pins: its files together, and the code of each command.
+/// Digests that trusting a pipeline pins: of its files together, and of each command's code.
 fn digests(world: &Host, loaded: &Loaded) -> Result<Vec<(Digest, String)>, Failure> {
     let mut digests = vec![(trust::of_files(&loaded.sources), loaded.file.clone())];
     let options = Options::usual(1);
@@ -64,12 +64,12 @@ fn digests(world: &Host, loaded: &Loaded) -> Result<Vec<(Digest, String)>, Failu
 
 fn add(world: &Host, digests: &[(Digest, String)]) -> Result<(), Failure> {
     let file = world.trusted().ok_or_else(|| {
-        Failure::user("there is no place for what is trusted").hint("set HOME, or MACULA_TRUST to a file of yours")
+        Failure::user("no place to store trusted digests").hint("set HOME, or set MACULA_TRUST to a file")
     })?;
-    Trust::add(&file, digests).map_err(|error| Failure::user(format!("`{}` can't be written: {error}", file.display())))
+    Trust::add(&file, digests).map_err(|error| Failure::user(format!("cannot write `{}`: {error}", file.display())))
 }
 
-/// What a run may execute: what was trusted before, and with `--trust` all of this pipeline.
+/// Digests a run may execute: those trusted before, and with `--trust` all of this pipeline.
 pub(super) fn of_run(world: &Host, loaded: &Loaded, all: bool) -> Result<Trust, Failure> {
     if all && trust::has_commands(&loaded.project()) {
         add(world, &digests(world, loaded)?)?;
@@ -77,21 +77,21 @@ pub(super) fn of_run(world: &Host, loaded: &Loaded, all: bool) -> Result<Trust, 
     Ok(Trust::read(world.trusted().as_deref(), &loaded.sources))
 }
 
-/// The arguments of the helper.
+/// The arguments of the launcher.
 #[derive(Clone, Debug, Args)]
 pub struct Helper {
-    /// What to become, as JSON
+    /// Command to become, as JSON
     spec: PathBuf,
-    /// Where to say how it went
+    /// File for the outcome
     told: PathBuf,
 }
 
-/// Becomes a command behind its walls.
+/// Becomes a sandboxed command.
 ///
 /// # Errors
-/// A [`Failure`] where it was not handed what it needs.
+/// A [`Failure`] if its specification is missing.
 pub fn helper(_: &Host, helper: &Helper) -> Result<Exit, Failure> {
-    let broken = |error: std::io::Error| Failure::user(format!("the helper was handed nothing: {error}"));
+    let broken = |error: std::io::Error| Failure::user(format!("the launcher got no specification: {error}"));
     let bytes = std::fs::read(&helper.spec).map_err(broken)?;
     let spec = serde_json::from_slice(&bytes).map_err(|error| Failure::user(error.to_string()))?;
     let mut told = File::create(&helper.told).map_err(broken)?;

@@ -1,4 +1,4 @@
-//! `macula why`: says why a stage runs or is reused, with old and new values.
+//! `macula why`: explains why a stage runs or is reused, with old and new values.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -22,18 +22,18 @@ pub struct Arguments {
     pipeline: PipelineArguments,
     /// The stage
     stage: String,
-    /// Compare with this run instead of the last one (`macula runs` lists them; a beginning of its id will do)
+    /// Compare with this run instead of the last one (an id from `macula runs`, or the beginning of it)
     #[arg(long, value_name = "RUN")]
     since: Option<String>,
-    /// Do not take results that were computed on another kind of processor
+    /// Do not use results computed on another kind of processor
     #[arg(long)]
     exact: bool,
 }
 
-/// Says why a stage runs or is reused.
+/// Explains why a stage runs or is reused.
 ///
 /// # Errors
-/// A [`Failure`] where there is no such stage, or no plan can be made.
+/// A [`Failure`] if the stage is unknown, or no plan can be made.
 pub fn why(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     activity::note_stage(&loaded, &arguments.stage);
@@ -80,16 +80,16 @@ fn told(
         names.join(", ")
     };
     let mut text = match decision {
-        Decision::Source(_) => format!("`{name}` is a source: it is looked at in each run\n"),
+        Decision::Source(_) => format!("`{name}` is a source: it is checked in every run\n"),
         Decision::Reuse(_, reused) => match &reused.remote_hit {
-            None => format!("`{name}` will not run: its result is there\n"),
+            None => format!("`{name}` will not run: its result is cached\n"),
             Some(offer) => format!("`{name}` will not run: remote `{}` has its result\n", offer.remote()),
         },
         Decision::Run(_) => {
             let reason = explanation.reason.as_ref().map_or("", |reason| match reason {
-                Reason::New => "it was not computed yet",
-                Reason::Changed(_) => "what it is computed from changed",
-                Reason::Unfinished => "nothing changed, but it was not finished",
+                Reason::New => "new (no earlier run)",
+                Reason::Changed(_) => "its inputs or parameters changed",
+                Reason::Unfinished => "nothing changed, but it did not finish",
                 Reason::Lost => "its result is damaged or missing",
                 Reason::OtherTarget(_) => {
                     "its result was computed on another kind of processor, and `--exact` was given"
@@ -97,12 +97,12 @@ fn told(
             });
             format!("`{name}` will run: {reason}\n")
         }
-        Decision::Unknown(until) => format!("`{name}` depends on what {} will make\n", names(until)),
-        Decision::Failed(error) => format!("`{name}` can't be looked at: {}\n", shown::line(&error.to_string())),
-        Decision::Blocked(by) => format!("`{name}` can't run: it needs {}\n", names(by)),
+        Decision::Unknown(until) => format!("`{name}` depends on the results of {}\n", names(until)),
+        Decision::Failed(error) => format!("`{name}` cannot be checked: {}\n", shown::line(&error.to_string())),
+        Decision::Blocked(by) => format!("`{name}` cannot run: it needs {}\n", names(by)),
     };
     if let Decision::Unknown(until) = decision {
-        let _ = writeln!(text, "  ask `macula why` of {} first", names(until));
+        let _ = writeln!(text, "  run `macula why` for {} first", names(until));
         return text;
     }
     // What is wrong was said, and can't be compared; of a run that was named it is said what it had.
@@ -122,8 +122,7 @@ fn told(
             duration(made.seconds)
         );
         if let Some(class) = &reused.other_target {
-            let _ =
-                writeln!(text, "  on `{class}`, which is not this machine's class; `--exact` would compute it here");
+            let _ = writeln!(text, "  on `{class}`, which is not this machine's target; `--exact` recomputes it here");
         }
     }
     if let Decision::Run(task) = decision {
@@ -141,7 +140,7 @@ fn told(
     text
 }
 
-/// What became of a stage in the run that it is compared with.
+/// Outcome of a stage in the run it is compared with.
 fn beside(engine: &Engine, id: StageId, run: &RunRecord) -> String {
     let name = &engine.stage(id).name;
     match run.stages.get(name) {
@@ -153,7 +152,7 @@ fn beside(engine: &Engine, id: StageId, run: &RunRecord) -> String {
     }
 }
 
-/// What running it will cost, from recorded times: of a map stage by the items that are not there.
+/// Estimated cost from recorded times; for a map stage, of its missing items.
 fn cost(last: &StageRun, items: Option<ReusedItems>) -> String {
     match items {
         Some(ReusedItems { reused: there, total: all }) if all > 0 && last.full_seconds > 0.0 => {
@@ -168,7 +167,7 @@ fn cost(last: &StageRun, items: Option<ReusedItems>) -> String {
 
 fn differences(text: &mut String, engine: &Engine, sources: &Sources, id: StageId, explanation: &Explanation) {
     let Some((run, _)) = &explanation.last else {
-        let _ = writeln!(text, "  no run of `{}` had a stage of this name", engine.pipeline.name);
+        let _ = writeln!(text, "  no earlier run of `{}` had this stage", engine.pipeline.name);
         return;
     };
     if explanation.differences.is_empty() {

@@ -41,7 +41,7 @@ fn a_network_of_ones_own_is_measured_and_people_are_told_in_words() {
     let said =
         space.macula("bench infer --file nets.kdl --network tiny --size 16 --batch 2 --steps 1 --threads 1").code(0);
     assert!(
-        said.stdout.starts_with("inference by tiny: ") && said.stdout.contains("[time] a step (median of 1)"),
+        said.stdout.starts_with("inference by tiny: ") && said.stdout.contains("[time] per step (median of 1)"),
         "{said:?}"
     );
 }
@@ -60,7 +60,7 @@ fn what_is_not_there_is_refused_with_what_is() {
         ),
         ("train --device cpu --precision bf16", "`precision bf16` needs a GPU", "`precision f32`"),
         ("train --network shallow-cnn --size 8", "does not fit", "larger patches"),
-        ("infer --file nowhere.kdl", "can't read `nowhere.kdl`", ""),
+        ("infer --file nowhere.kdl", "cannot read `nowhere.kdl`", ""),
     ] {
         let said = space.macula(&format!("bench {arguments}"));
         assert_eq!(said.code, Some(2), "{arguments}: {said:?}");

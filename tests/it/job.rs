@@ -80,9 +80,9 @@ fn a_new_pipeline_is_right_formatted_and_runs() {
     space.macula(&format!("run first.kdl {small}")).code(0).says(&["report.html"]);
     let text = space.read("first.kdl");
     assert!(text.contains("pipeline first seed=1") && !text.contains("NAME") && !text.contains("FILE"), "{text}");
-    space.macula("new first.kdl").code(2).says(&["is there already"]);
+    space.macula("new first.kdl").code(2).says(&["already exists"]);
     assert_eq!(space.read("first.kdl"), text);
-    space.macula("new 2nd").code(2).says(&["can't be a pipeline's name"]);
+    space.macula("new 2nd").code(2).says(&["is not a valid pipeline name"]);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn nothing_is_computed_again_whatever_the_spelling() {
         PREPARED.replace("visible", "bright").replace("patches {", "tiles {").replace("from patches", "from tiles"),
     );
     assert_eq!(run(&space), [""; 0], "renamed stages");
-    space.macula("why pipeline.kdl tiles").code(0).says(&["`tiles` will not run: its result is there"]);
+    space.macula("why pipeline.kdl tiles").code(0).says(&["`tiles` will not run: its result is cached"]);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_changed_parameter_computes_what_depends_on_it_and_why_says_so() {
     run(&space);
     space.edit("pipeline.kdl", "train 0.5; valid 0.25; test 0.25", "train 0.5; valid 0.5; test 0.0");
     let said = space.macula("why pipeline.kdl folds").code(0);
-    said.says(&["`folds` will run: what it is computed from changed", "0.25 -> 0.5", "pipeline.kdl:5"]);
+    said.says(&["`folds` will run: its inputs or parameters changed", "0.25 -> 0.5", "pipeline.kdl:5"]);
     assert_eq!(run(&space), ["folds"]);
     // Back again: the old result is still there.
     space.write("pipeline.kdl", PREPARED);

@@ -20,7 +20,7 @@ fn locked() -> Space {
     let space = Space::with(PIPELINE);
     space.write("notes/Ada_Lovelace.txt", "one");
     space.write("notes/b.txt", "two");
-    space.macula("lock pipeline.kdl").code(1).says(&["`fundus` is not computed yet"]);
+    space.macula("lock pipeline.kdl").code(1).says(&["`fundus` has no result to lock"]);
     space.macula("run pipeline.kdl").code(0);
     assert_eq!(space.macula("lock pipeline.kdl").code(0).stdout, "wrote p.lock.kdl: 6 stages\n");
     space
@@ -43,7 +43,7 @@ fn a_lock_is_laid_out_names_nothing_private_and_holds() {
     {
         assert!(text.contains(said), "{said}:\n{text}");
     }
-    again(&space).code(0).says(&["6 stages: 6 bit for bit, 0 within tolerance, 0 not as locked"]);
+    again(&space).code(0).says(&["6 stages: 6 bit for bit, 0 within tolerance, 0 not matching"]);
     space.macula("lock pipeline.kdl").code(0);
     assert_eq!(space.read("p.lock.kdl"), text);
     // In another store, with other threads: the same text.
@@ -66,7 +66,7 @@ fn what_changed_is_told_with_its_ground() {
         "1 locked file is missing",
         "caused by `patches` at input `from`",
         "caused by `classifier` at input `model`",
-        "6 stages: 1 bit for bit, 0 within tolerance, 5 not as locked",
+        "6 stages: 1 bit for bit, 0 within tolerance, 5 not matching",
     ]);
     space.macula("lock --check pipeline.kdl").code(1);
 }
@@ -77,10 +77,10 @@ fn stages_that_came_or_went_are_told() {
     space.edit("pipeline.kdl", "    eval scores { model classifier; data folds.test }\n", "");
     space.edit("pipeline.kdl", "files notes", "files words");
     again(&space).code(1).says(&[
-        "NEW: the lock has no such stage",
-        "GONE: the pipeline",
+        "NEW: not in the lock file",
+        "REMOVED: no longer in the pipeline",
         "4 bit for bit",
-        "3 not as locked",
+        "3 not matching",
     ]);
     // Of a run of some stages, what is not wanted is not gone.
     space.macula("run --locked pipeline.kdl classifier").code(0).says(&["4 stages: 4 bit for bit"]);
@@ -143,7 +143,7 @@ fn the_class_decides_what_counts_as_locked() {
 #[test]
 fn a_lock_that_is_missing_or_broken_is_told_before_anything_runs() {
     let space = Space::with(PIPELINE);
-    space.macula("run --locked pipeline.kdl").code(2).says(&["there is no `p.lock.kdl`"]);
+    space.macula("run --locked pipeline.kdl").code(2).says(&["no lock file `p.lock.kdl`"]);
     space.write("p.lock.kdl", "lock p {\n    form 9\n}\n");
     space.macula("run --locked pipeline.kdl").code(2).says(&["lock format 9 is newer than this macula supports (1)"]);
     assert!(!space.path("results").exists());

@@ -27,12 +27,12 @@ fn show_prints_counts_files_and_a_picture() {
         "MA",
         "patches, 9 files, ",
         "and 1 more",
-        "picture: results/small/patches/pictures/patches.png",
+        "image: results/small/patches/pictures/patches.png",
     ]);
     assert_eq!(said.stderr, "");
     let picture = image::open(space.path("results/small/patches/pictures/patches.png")).expect("a PNG that opens");
     assert!(picture.width() > 300 && picture.height() > 300);
-    space.macula("show pipeline.kdl eyes --pictures looked").code(0).says(&["picture: looked/photographs.png"]);
+    space.macula("show pipeline.kdl eyes --pictures looked").code(0).says(&["image: looked/photographs.png"]);
     assert!(image::open(space.path("looked/photographs.png")).expect("a PNG that opens").width() > 300);
 }
 
@@ -45,7 +45,7 @@ fn show_of_one_output_shows_it_alone() {
         "test: patches",
     ]);
     let said = space.macula("show pipeline.kdl folds.valid --no-pictures").code(0);
-    said.says(&["valid: patches"]).says_not(&["train: patches", "picture: "]);
+    said.says(&["valid: patches"]).says_not(&["train: patches", "image: "]);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn show_after_a_change_shows_the_last_run_and_says_so() {
     let space = made();
     space.edit("pipeline.kdl", "size 48", "size 32");
     let said = space.macula("show pipeline.kdl patches --no-pictures").code(0);
-    assert!(said.stderr.starts_with("note: the pipeline changed since; this is what run "), "{}", said.stderr);
+    assert!(said.stderr.starts_with("note: the pipeline has changed; this is the result of run "), "{}", said.stderr);
     assert!(said.stderr.contains("macula why pipeline.kdl patches"));
 }
 
@@ -78,7 +78,7 @@ fn the_standard_library_can_be_listed_printed_and_written_out() {
     space.macula("std show cross-validatoin").code(2).says(&["did you mean `cross-validation`?"]);
     space.macula("std export copy").code(0);
     assert_eq!(space.read("copy/templates/cross-validation.kdl"), shown.raw);
-    space.macula("std export copy").code(2).says(&["is there already"]);
+    space.macula("std export copy").code(2).says(&["already exists"]);
     // What is written out is what a user would write, but for what only the library may say.
     space.write("own.kdl", shown.raw.replace("stage cross-validation", "stage five-folds").split("\n    example").next().expect("a text").to_owned() + "\n}\npipeline p seed=1 {\n    synthetic fundus\n    extract tiles { from fundus; size 64 }\n    five-folds folds { patches tiles; network shallow-cnn }\n}\n");
     space.macula("check own.kdl").code(0).says(&["28 stages: fundus, tiles, folds (26)"]);
@@ -96,7 +96,7 @@ fn show_of_a_network_has_its_layers() {
     assert_eq!(shown["layers"].as_array().map(Vec::len), Some(71), "JSON folds nothing");
     let said = space.macula("show pipeline.kdl resnet50 --size 224 --classes 1000").code(0);
     said.says(&[
-        "resnet50 on 3 x 224 x 224, 1,000 classes: 25,557,032 parameters, 4,089,184,256 multiply-adds a patch",
+        "resnet50 on 3 x 224 x 224, 1,000 classes: 25,557,032 parameters, 4,089,184,256 multiply-adds per patch",
         "3 times: layer2.1 … layer2.3  512 x 28 x 28",
     ]);
 }

@@ -182,7 +182,7 @@ for round in $(seq "$count"); do
         cd there
         while [ -e ../collecting ]; do
             code=0
-            MACULA_STORE=$PWD/store "$macula" store gc --older 0s >../gc.said 2>&1 || code=$?
+            MACULA_STORE=$PWD/store "$macula" store gc --keep-within 0s >../gc.said 2>&1 || code=$?
             if [ $code = 0 ]; then echo >>../gc; else mv ../gc.said ../gc.failed; fi
         done
     ) &
@@ -195,7 +195,7 @@ for round in $(seq "$count"); do
     wait $collector
     [ ! -e gc.failed ] || { mv gc.failed said; lost "$what: gc fails"; }
     # The other machine removes everything; this one, which has cached its presence, must notice and succeed.
-    (cd there && MACULA_STORE=$PWD/store ends 0 store gc --older 0s)
+    (cd there && MACULA_STORE=$PWD/store ends 0 store gc --keep-within 0s)
     (cd here/one && ends 0 run p.kdl --json)
     if grep -q '"event":"repairing"' events; then gone=$((gone + 1)); fi
     ! grep '"code":"results-links"' events >said || lost "$what: it could not link"

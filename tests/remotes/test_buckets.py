@@ -23,8 +23,8 @@ def figure(text: str):
 def test_results_are_shared_through_a_bucket(project, bucket):
     first = project("first")
     first.run()
-    assert "5 results sent" in first.push()
-    assert "0 results sent" in first.push()
+    assert "5 results uploaded" in first.push()
+    assert "0 results uploaded" in first.push()
     assert bucket.names() and all(name.startswith("some/prefix/v1/") for name in bucket.names())
 
     other = project("other")
@@ -134,7 +134,7 @@ def test_each_way_to_say_credentials_is_taken(project, bucket):
         others = {name: value for name, value in first.environment.items() if not name.startswith(bucket.service.variables)}
         first.environment = others | way
         first.remote(f"{bucket.location}/way-{number}")
-        assert "1 result sent" in first.push(), list(way)
+        assert "1 result uploaded" in first.push(), list(way)
 
 
 def test_what_can_pass_is_tried_again(project, bucket):
@@ -142,7 +142,7 @@ def test_what_can_pass_is_tried_again(project, bucket):
     first.run()
     bucket.between.refuse(503)
     said = first.push()
-    assert "5 results sent" in said and "warning[remote]" not in said
+    assert "5 results uploaded" in said and "warning[remote]" not in said
     assert not bucket.between.refusals
     other = project("other")
     bucket.between.refuse(429, 500)

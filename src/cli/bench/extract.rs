@@ -1,4 +1,4 @@
-//! Extraction: made photographs, decoded, cut into patches, labelled, hashed and written, by the stages themselves.
+//! Extraction benchmark: synthetic photographs are decoded, cut, labelled, hashed and written by the stages themselves.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use crate::stage::{Ctx, Implementation, Inputs, Item, Named, Params, Progress, S
 use crate::stages;
 use crate::store::{Objects, Tree};
 
-/// Side of a made photograph, px.
+/// Side of a synthetic photograph, px.
 pub(super) const SIDE: u32 = 1024;
 
-/// No photograph is cut twice: what is in the store already costs less.
+/// No photograph is cut twice, because cached content would cost less.
 pub(super) fn extract(asked: Asked) -> Result<Measured, Failure> {
     let folder = tempfile::tempdir().map_err(|error| Failure::user(format!("no temporary folder: {error}")))?;
     let objects = Objects::open(&folder.path().join("objects")).map_err(|error| failure(error.into()))?;
@@ -38,13 +38,13 @@ pub(super) fn extract(asked: Asked) -> Result<Measured, Failure> {
 
 /// The two stages of the text, every value filled in.
 fn stages_of(file: &Path, text: &str) -> Result<[StageSpec; 2], Failure> {
-    std::fs::write(file, text).map_err(|error| Failure::user(format!("can't write `{}`: {error}", file.display())))?;
+    std::fs::write(file, text).map_err(|error| Failure::user(format!("cannot write `{}`: {error}", file.display())))?;
     let loaded = lang::load(file, &[], Points::OneByOne, &mut Sources::default());
     let (contents, diags) = loaded.map_err(|error| Failure::user(error.to_string()))?;
     let stages = contents.pipelines.into_iter().next().map(|pipeline| pipeline.stages).unwrap_or_default();
     stages.try_into().map_err(|_| {
         let said: Vec<&str> = diags.iter().map(|diag| diag.message.as_str()).collect();
-        Failure::user(format!("patches of this size can't be cut: {}", said.join("; ")))
+        Failure::user(format!("cannot cut patches of this size: {}", said.join("; ")))
     })
 }
 
@@ -103,7 +103,7 @@ fn whole(stage: &StageSpec, inputs: &Inputs, objects: &Objects, partial: &Path) 
     outcome.outputs.into_values().next().ok_or_else(|| StageError::Bug("a stage without an output".to_owned()))
 }
 
-/// Nobody watches.
+/// Progress is ignored.
 struct Silent;
 
 impl Progress for Silent {

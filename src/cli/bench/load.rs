@@ -1,4 +1,4 @@
-//! The loader: patches from a mapped shard, changed at random, normalised.
+//! Loader benchmark: patches from a mapped shard, augmented and normalised.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use crate::learn::loader::OpenPatchSet;
 use crate::learn::normalise::Normalisation;
 use crate::store::Objects;
 
-/// Patches in the shard; batches go round them.
+/// Number of patches in the shard, used cyclically.
 const PATCHES: u32 = 512;
-/// `ImageNet`'s, as `train` has them.
+/// `ImageNet` normalisation, as in `train`.
 const NORMAL: Normalisation = Normalisation { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
 pub(super) fn load(augment: Augment, asked: Asked) -> Result<Measured, Failure> {
@@ -40,7 +40,7 @@ fn recipe(augment: Augment) -> Option<Augmentation> {
     }
 }
 
-/// Random pixels without a mask; labels then are what they were.
+/// Random pixels without masks, so labels do not change.
 fn patches(size: u32, objects: &Objects) -> Result<PatchSet, crate::stage::StageError> {
     let info = SetInfo {
         classes: ["MA", "HE", "EX", "SE"].map(str::to_owned).to_vec(),

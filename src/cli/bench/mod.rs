@@ -1,4 +1,4 @@
-//! `macula bench`: what this machine can do. Its JSON has the fields of the usual `PyTorch` script, so that runs can be compared.
+//! `macula bench`: benchmarks of this machine. The JSON has the fields of the usual `PyTorch` script.
 
 mod extract;
 mod load;
@@ -28,36 +28,36 @@ use crate::stage::StageError;
 /// The arguments of `macula bench`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// What is measured
+    /// What to measure
     what: What,
-    /// A network of the standard library, or of the file that `--file` names
+    /// Network of the standard library, or of `--file`
     #[arg(long, value_name = "NAME", default_value = "resnet18")]
     network: String,
-    /// A file that describes the network
+    /// File that describes the network
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Side of a patch, px
     #[arg(long, value_name = "PX", default_value_t = 128)]
     size: u16,
-    /// Patches a step, for `extract` photographs [default: 32, for `extract` 4]
+    /// Patches per step; for `extract`, photographs [default: 32, for `extract` 4]
     #[arg(long, value_name = "N", value_parser = amounts::count)]
     batch: Option<NonZeroUsize>,
-    /// Where it is computed
+    /// Device
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: Device,
-    /// What is computed with
+    /// Precision
     #[arg(long, value_name = "PRECISION", default_value = "f32")]
     precision: Precision,
     /// Threads [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = amounts::threads)]
     threads: Option<NonZeroUsize>,
-    /// Steps that are measured
+    /// Measured steps
     #[arg(long, value_name = "N", default_value = "5")]
     steps: NonZeroUsize,
-    /// Steps before them that are not
+    /// Warm-up steps, not measured
     #[arg(long, value_name = "N", default_value_t = 2)]
     warmup: usize,
-    /// How `load` changes the patches
+    /// Augmentation of `load`
     #[arg(long, value_name = "CHANGES", default_value = "all")]
     augment: Augment,
     /// Print one line of JSON
@@ -65,47 +65,47 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What is measured.
+/// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
     /// Training steps: forward, focal loss, backward, Adam
     Train,
-    /// The forward pass alone, batch norms folded
+    /// Forward pass only, with batch norms folded
     Infer,
-    /// Patches from a mapped shard, changed and normalised
+    /// Patches from a mapped shard, augmented and normalised
     Load,
-    /// Made photographs, decoded and cut into patches
+    /// Synthetic photographs, decoded and cut into patches
     Extract,
-    /// Training steps on the device and on the processor, and how far they are apart
+    /// Training steps on the device and the processor, and their difference
     Check,
 }
 
-/// Where it is computed.
+/// Device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Device {
-    /// The best that there is
+    /// The best available one
     Auto,
     /// The processor
     Cpu,
-    /// A GPU of NVIDIA's
+    /// An NVIDIA GPU
     Cuda,
 }
 
-/// What is computed with.
+/// Precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Precision {
     /// Single precision
     F32,
-    /// Products of 10 bits, sums in single precision (a GPU's)
+    /// 10-bit products, single-precision sums (GPU only)
     Tf32,
-    /// bfloat16, sums in single precision (a GPU's)
+    /// bfloat16, single-precision sums (GPU only)
     Bf16,
 }
 
-/// How patches are changed.
+/// Augmentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Augment {
-    /// Not at all
+    /// None
     None,
     /// Flips
     Flip,
@@ -115,10 +115,10 @@ enum Augment {
     All,
 }
 
-/// Measures and prints what was found.
+/// Measures and prints the results.
 ///
 /// # Errors
-/// Where the network or the device is not there, or the patches don't fit.
+/// A [`Failure`] if the network or the device is missing, or the patches do not fit.
 pub fn bench(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let usual = if arguments.what == What::Extract { 4 } else { 32 };
     let asked = Asked {
@@ -129,7 +129,7 @@ pub fn bench(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     };
     let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
     let pool = threads::pool(threads);
-    let pool = pool.map_err(|error| Failure::user(format!("no thread can be started: {error}")))?;
+    let pool = pool.map_err(|error| Failure::user(format!("cannot start threads: {error}")))?;
     let (mut class, mut compared) = (kernels::target(), None);
     let measured = pool.install(|| match arguments.what {
         What::Train => {
@@ -165,7 +165,7 @@ pub fn bench(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// How much is measured.
+/// Amount of work to measure.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     size: usize,
@@ -174,18 +174,18 @@ struct Asked {
     warmup: usize,
 }
 
-/// What was found.
+/// Measurements.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
-    /// Median milliseconds a step.
+    /// Median milliseconds per step.
     ms: f64,
-    /// Mean processor milliseconds a step, where the system tells.
+    /// Mean processor milliseconds per step, if the system reports them.
     processor_ms: Option<f64>,
-    /// Bytes that the network held on a card.
+    /// Bytes that the network used on a GPU.
     card_bytes: Option<u64>,
 }
 
-/// Runs `warmup + steps` steps and measures all but the first ones. `step` is given its number.
+/// Runs `warmup + steps` steps and measures the last `steps`. `step` gets its number.
 fn measure(asked: Asked, mut step: impl FnMut(usize) -> Result<(), Failure>) -> Result<Measured, Failure> {
     for at in 0..asked.warmup {
         step(at)?;
@@ -205,14 +205,14 @@ fn measure(asked: Asked, mut step: impl FnMut(usize) -> Result<(), Failure>) -> 
     Ok(Measured { ms, processor_ms, card_bytes: None })
 }
 
-/// Milliseconds of processor time that this process used, where the system tells (Linux, in hundredths of a second).
+/// Processor time of this process in milliseconds, if the system reports it (Linux, in hundredths of a second).
 fn processor_ms() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
     Some(10.0 * (fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?))
 }
 
-/// The most memory that this process held, MiB, where the system tells (Linux).
+/// Peak memory of this process in MiB, if the system reports it (Linux).
 fn peak_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -229,7 +229,7 @@ fn trial(arguments: &Arguments, asked: Asked) -> Result<Trial, Failure> {
     Trial::new(&network(arguments)?, asked.size, asked.batch, opened.gpu).map_err(failure)
 }
 
-/// A stage's error as a command's.
+/// Converts a stage's error.
 fn failure(error: StageError) -> Failure {
     let text = error.to_string();
     match error {
@@ -248,19 +248,19 @@ fn network(arguments: &Arguments) -> Result<NetworkSpec, Failure> {
             let failure = Failure::user(format!("the standard library has no network `{name}`"));
             match near(name, all.iter().copied()) {
                 Some(near) => failure.hint(format!("did you mean `{near}`?")),
-                None => failure.hint(format!("there are {}; `--file FILE` takes one of yours", all.join(", "))),
+                None => failure.hint(format!("it has {}; use `--file FILE` for your own", all.join(", "))),
             }
         });
     };
     let networks = lang::networks(file, &mut Sources::default())
-        .map_err(|error| Failure::user(format!("can't read `{}`: {error}", file.display())))?;
+        .map_err(|error| Failure::user(format!("cannot read `{}`: {error}", file.display())))?;
     let found = networks.get(name.as_str()).map(|described| described.spec.clone());
     found.ok_or_else(|| {
-        Failure::user(format!("`{}` has no network `{name}`", file.display())).hint("`macula check` says what is in it")
+        Failure::user(format!("`{}` has no network `{name}`", file.display())).hint("`macula check` lists its contents")
     })
 }
 
-/// One line of JSON: how far the device is from the processor, and what its steps came to.
+/// One line of JSON: the difference between device and processor, and digests of the trained weights.
 fn check_line(class: &str, compared: &Compared) -> String {
     json!({
         "kernels": class,
@@ -277,7 +277,7 @@ fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// The fields of the `PyTorch` script, those that only it has left out, and ours after them.
+/// Fields of the `PyTorch` script, without those that only apply to it, followed by ours.
 fn json_line(arguments: &Arguments, asked: Asked, (threads, class): (usize, &str), measured: &Measured) -> String {
     let round = |value: f64, digits: i32| (value * 10f64.powi(digits)).round() / 10f64.powi(digits);
     json!({
@@ -312,14 +312,14 @@ fn words(arguments: &Arguments, asked: Asked, (threads, class): (usize, &str), m
     };
     let per_second = asked.batch as f64 / measured.ms * 1e3;
     let mut text = format!(
-        "{what}: {per_second:.1} {thing} a second\n  {} {thing} a step, patches of {} px, {threads} threads, {}: {:.1} ms a step (median of {})",
+        "{what}: {per_second:.1} {thing} per second\n  {} {thing} per step, patches of {} px, {threads} threads, {}: {:.1} ms per step (median of {})",
         asked.batch, asked.size, class, measured.ms, asked.steps,
     );
     if let Some(ms) = measured.processor_ms {
-        let _ = write!(text, "\n  {ms:.0} ms of processor time a step");
+        let _ = write!(text, "\n  {ms:.0} ms of processor time per step");
     }
     if let Some(peak) = peak_mib() {
-        let _ = write!(text, "\n  {} MiB at most", thousands(peak as i64));
+        let _ = write!(text, "\n  peak memory {} MiB", thousands(peak as i64));
     }
     text
 }

@@ -1,5 +1,5 @@
-//! `macula predict`: new photographs scored by a classifier that a pipeline trained, by the stages `preprocess` and `heat-map`
-//! themselves. Nothing is stored: what is computed goes to the terminal and to `--out`.
+//! `macula predict`: scores new photographs with a pipeline's classifier, using the stages `preprocess` and `heat-map`. Nothing is
+//! stored: results go to the terminal and to `--out`.
 
 mod said;
 mod way;
@@ -36,12 +36,12 @@ use way::{Way, way};
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// The stage that trained the classifier
+    /// Stage that trained the classifier
     stage: String,
-    /// The photographs: JPEG, PNG or TIFF
+    /// Photographs: JPEG, PNG or TIFF
     #[arg(required = true)]
     photographs: Vec<PathBuf>,
-    /// Write each photograph's heat map into a folder of its name below this one
+    /// Write each photograph's heat map into a subfolder of this folder
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// Distance between patches [default: half a patch]
@@ -52,10 +52,10 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Scores photographs that are in no data set.
+/// Scores new photographs.
 ///
 /// # Errors
-/// A [`Failure`] where there is no such classifier, what was done to its photographs can't be told, or a photograph can't be read.
+/// A [`Failure`] if the classifier is unknown, its preprocessing cannot be reproduced, or a photograph cannot be read.
 pub fn predict(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(world, &arguments.pipeline)?;
     let classifier = classifier(world, &loaded, &arguments.stage)?;
@@ -90,7 +90,7 @@ pub fn predict(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The classifier as the pipeline stands.
+/// The classifier of the current pipeline.
 fn classifier(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
     let artifact = artifact::find(world, loaded, wanted)?;
     let stage = &artifact.stage;
@@ -98,24 +98,21 @@ fn classifier(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, F
         let models = loaded.pipeline.stages.iter().filter(|stage| stage.outputs.iter().any(|out| out.ty == "model"));
         let models: Vec<String> = models.map(|stage| format!("`{}`", stage.name)).collect();
         let hint =
-            if models.is_empty() { "there is none".to_owned() } else { format!("there is {}", models.join(", ")) };
+            if models.is_empty() { "the pipeline has none".to_owned() } else { format!("use {}", models.join(", ")) };
         return Err(
-            Failure::user(format!("`{}` is `{}`, which trains no classifier", stage.name, stage.kind)).hint(hint)
+            Failure::user(format!("`{}` is a `{}` stage; expected a `train` stage", stage.name, stage.kind)).hint(hint)
         );
     }
     if artifact.outdated {
-        let text = format!(
-            "the pipeline changed since `{}` was trained, so what was done to its photographs can't be told",
-            stage.name
-        );
+        let text =
+            format!("the pipeline has changed since `{}` was trained, so its preprocessing is not known", stage.name);
         return Err(Failure::user(text)
-            .hint(format!("`macula run {} {}` trains it as the file stands", loaded.file, stage.name)));
+            .hint(format!("run `macula run {} {}` to train it with the current file", loaded.file, stage.name)));
     }
     Ok(artifact)
 }
 
-/// The thresholds that a stage of the pipeline tuned for the classifier, with the stage's name: of several the first, of stages that
-/// were not computed none.
+/// Thresholds tuned for the classifier by the first such stage with a result, with the stage's name.
 fn tuned(world: &Host, loaded: &Loaded, classifier: &Artifact) -> Result<Option<(String, Vec<f64>)>, Failure> {
     let reads = |stage: &&StageSpec| {
         let models = stage.inputs.iter().filter(|input| input.port == "model").flat_map(|input| &input.from);
@@ -137,7 +134,7 @@ fn tuned(world: &Host, loaded: &Loaded, classifier: &Artifact) -> Result<Option<
     Ok(None)
 }
 
-/// The photographs' names: their files' without folder and extension.
+/// Names of the photographs: file names without extension.
 fn names(photographs: &[PathBuf]) -> Result<Vec<String>, Failure> {
     let mut seen = BTreeSet::new();
     let name = |file: &PathBuf| {
@@ -145,13 +142,13 @@ fn names(photographs: &[PathBuf]) -> Result<Vec<String>, Failure> {
         if seen.insert(name.clone()) {
             return Ok(name);
         }
-        Err(Failure::user(format!("two photographs are called `{name}`"))
-            .hint("give them one after the other, or rename one"))
+        Err(Failure::user(format!("two photographs are named `{name}`"))
+            .hint("score them one at a time, or rename one"))
     };
     photographs.iter().map(name).collect()
 }
 
-/// Does `work` while another thread waits for Ctrl-C, and then raises the flag.
+/// Runs `work` while another thread waits for Ctrl-C to set the stop flag.
 fn watched<T>(world: &Host, stop: &Stop, work: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -170,12 +167,12 @@ fn watched<T>(world: &Host, stop: &Stop, work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// What the stages are run with: a store of their own in a temporary folder, which holds the classifier.
+/// Context for the stages: a temporary store that contains the classifier.
 struct Bench {
     folder: PathBuf,
     objects: Objects,
     info: ModelInfo,
-    /// The classifier and its thresholds, as an item of `heat-map` has them.
+    /// The classifier and its thresholds, as in an item of `heat-map`.
     model: Tree,
     classes: Entry,
     stop: Stop,
@@ -199,7 +196,7 @@ impl Bench {
         Ok(Self { folder: folder.to_owned(), objects, info, model, classes, stop: Stop::default() })
     }
 
-    /// The heat map of a file, after what the pipeline does to photographs.
+    /// Heat map of a file, after the pipeline's preprocessing.
     fn map(&self, name: &str, file: &Path, way: &Way, stride: Option<NonZeroU16>) -> Result<Tree, Failure> {
         let mut tree = self.photograph(file)?;
         for stage in &way.preprocess {
@@ -209,10 +206,10 @@ impl Bench {
         Ok(self.one(&HEAT_MAP.work, name, tree, heat_map(way, stride))?)
     }
 
-    /// A photograph of which nothing is known; its bytes stay where they are.
+    /// A photograph with unknown labels; its bytes are not copied.
     fn photograph(&self, file: &Path) -> Result<Tree, Failure> {
         let bytes = regular::read(file).map_err(|error| {
-            Failure::user(format!("`{}` can't be read: {error}", file.display())).hint("name a photograph")
+            Failure::user(format!("cannot read `{}`: {error}", file.display())).hint("name a photograph")
         })?;
         let entry = Entry { digest: Digest::of(&bytes), size: bytes.len() as u64 };
         self.objects.put_external([(&entry, file)]);
@@ -254,7 +251,7 @@ impl Bench {
     }
 }
 
-/// The parameters of `heat-map`: its defaults, and the pipeline's own rule for black patches.
+/// Parameters of `heat-map`: defaults, and the pipeline's rule for black patches.
 fn heat_map(way: &Way, stride: Option<NonZeroU16>) -> BTreeMap<String, Value> {
     let signature = signatures().iter().find(|signature| signature.name == HEAT_MAP.name);
     let mut params = signature.map(Signature::defaults).unwrap_or_default();
@@ -264,7 +261,7 @@ fn heat_map(way: &Way, stride: Option<NonZeroU16>) -> BTreeMap<String, Value> {
     params
 }
 
-/// Writes the files of a result below a folder.
+/// Writes the files of a result to a folder.
 fn write(tree: &Tree, objects: &Objects, folder: &Path) -> Result<(), Failure> {
     for (name, entry) in &tree.entries {
         let path = folder.join(name);
@@ -279,7 +276,7 @@ fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StageError> {
     serde_json::to_vec(value).map_err(|error| StageError::Bug(error.to_string()))
 }
 
-/// What a photograph says of itself comes with the table.
+/// Notes about a photograph are printed with the table.
 struct Quiet;
 
 impl Progress for Quiet {

@@ -1,4 +1,4 @@
-//! What `macula predict` says of the photographs that it scored: a table, or JSON.
+//! Output of `macula predict`: a table, or JSON.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -23,12 +23,12 @@ pub(super) struct Scored {
     patches: u64,
     black: u64,
     scale: u32,
-    /// For each class the score of each patch.
+    /// Scores of the patches, by class.
     scores: Vec<Vec<f64>>,
 }
 
 impl Scored {
-    /// From what `heat-map` made of it.
+    /// Reads the output of `heat-map`.
     pub(super) fn read(name: &str, file: &str, tree: &Tree, objects: &Objects) -> Result<Self, Failure> {
         let map = ScoreMap::read(tree, objects)?;
         let bug = |error: crate::data::table::TableError| StageError::Bug(error.to_string());
@@ -49,25 +49,25 @@ impl Scored {
     }
 }
 
-/// What the scores came from.
+/// Origin of the scores.
 pub(super) struct Told<'a> {
     pub(super) file: &'a str,
     pub(super) stage: &'a str,
     pub(super) run: Option<&'a str>,
     pub(super) size: u32,
     pub(super) classes: &'a [String],
-    /// The stage that tuned thresholds, and these.
+    /// Stage that tuned the thresholds, and their values.
     pub(super) tuned: Option<(&'a str, &'a [f64])>,
-    /// The stages that change photographs.
+    /// Preprocessing stages.
     pub(super) preprocess: Vec<&'a str>,
     pub(super) out: Option<&'a Path>,
 }
 
-/// The figures of one class in one photograph.
+/// Scores of one class in one photograph.
 struct Figures {
     highest: Option<f64>,
     mean: Option<f64>,
-    /// The share of patches at or over the threshold.
+    /// Fraction of patches at or above the threshold.
     over: Option<f64>,
 }
 
@@ -105,9 +105,9 @@ fn words(told: &Told, scored: &[Scored]) -> String {
             let each = told.classes.iter().zip(thresholds).map(|(class, threshold)| format!("{class} {threshold:.3}"));
             format!("the thresholds of {stage}: {}", each.collect::<Vec<_>>().join(", "))
         }
-        None => "0.5: no threshold was tuned for it".to_owned(),
+        None => "0.5 (no tuned threshold)".to_owned(),
     };
-    let _ = writeln!(text, "; `over` is the share of patches at or over {at}\n");
+    let _ = writeln!(text, "; `over` is the fraction of patches at or above {at}\n");
     text.push_str(&render(&table(told, scored), out::stdout_width()));
     if let Some(out) = told.out {
         let _ = writeln!(text, "\nheat maps: {}", out.join("NAME/overlay.png").display());

@@ -1,17 +1,17 @@
-//! How a classifier's patches came to be, read from the graph: what was done to photographs before they were cut. Knows no store.
+//! Preprocessing of a classifier's patches, from the graph: what was done to photographs before they were cut. Knows no store.
 
 use crate::cli::Failure;
 use crate::lang::spec::{Pipeline, StageSpec};
 
-/// The stages that lead from photographs to a classifier's patches, as far as they concern a new photograph.
+/// Stages between photographs and a classifier's patches that matter for a new photograph.
 pub(super) struct Way<'a> {
-    /// What changes photographs, in its order.
+    /// Preprocessing stages, in order.
     pub(super) preprocess: Vec<&'a StageSpec>,
-    /// What leaves black patches out, where something does.
+    /// Stage that removes black patches, if any.
     pub(super) black: Option<&'a StageSpec>,
 }
 
-/// Walks from the data of a stage that trains back to the source of its photographs.
+/// Follows the data of a training back to the source of its photographs.
 pub(super) fn way<'a>(pipeline: &'a Pipeline, train: &'a StageSpec) -> Result<Way<'a>, Failure> {
     let mut way = Way { preprocess: Vec::new(), black: None };
     let mut at = read(pipeline, train, "data")?;
@@ -22,10 +22,7 @@ pub(super) fn way<'a>(pipeline: &'a Pipeline, train: &'a StageSpec) -> Result<Wa
             "preprocess" => way.preprocess.insert(0, at),
             _ if at.inputs.is_empty() => return Ok(way),
             _ => {
-                let text = format!(
-                    "`{}` is made by way of `{} {}`, and what that does to a new photograph can't be told",
-                    train.own, at.kind, at.own
-                );
+                let text = format!("`{}`: cannot reproduce `{} {}` on new photographs", train.own, at.kind, at.own);
                 return Err(untold(text));
             }
         }
@@ -33,14 +30,14 @@ pub(super) fn way<'a>(pipeline: &'a Pipeline, train: &'a StageSpec) -> Result<Wa
     }
 }
 
-/// The one stage that a port reads.
+/// The only stage that a port reads.
 fn read<'a>(pipeline: &'a Pipeline, stage: &StageSpec, port: &str) -> Result<&'a StageSpec, Failure> {
     let given = stage.inputs.iter().find(|input| input.port == port).map_or(&[][..], |input| &input.from);
     let [reference] = given else {
-        return Err(untold(format!("`{}` reads {} stages at `{port}`, not one", stage.own, given.len())));
+        return Err(untold(format!("`{}` reads {} stages at `{port}`; expected one", stage.own, given.len())));
     };
     let found = pipeline.stages.iter().find(|other| other.name == reference.stage);
-    found.ok_or_else(|| untold(format!("`{}` reads `{}`, which is no stage", stage.own, reference.stage)))
+    found.ok_or_else(|| untold(format!("`{}` reads the unknown stage `{}`", stage.own, reference.stage)))
 }
 
 fn untold(text: String) -> Failure {

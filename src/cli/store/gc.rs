@@ -1,4 +1,4 @@
-//! `macula store gc`: removes results that are not wanted any more, and says what they would cost.
+//! `macula store gc`: removes results that are no longer wanted, and estimates the cost of recomputing them.
 
 use std::fmt::Write as _;
 
@@ -15,16 +15,16 @@ use crate::store::collect::{self, Collected, Mode, Policy};
 /// The arguments of `macula store gc`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Arguments {
-    /// Keep the last N runs of each pipeline and what they used
+    /// Keep the last N runs of each pipeline and the results they used
     #[arg(long, value_name = "N")]
     keep_runs: Option<usize>,
-    /// Keep runs and what was used within this time: `30d`, `12h`, `90m`
-    #[arg(long, value_name = "D", value_parser = age)]
+    /// Keep runs and results used within this period: `30d`, `12h`, `90m`
+    #[arg(long = "keep-within", alias = "older", value_name = "PERIOD", value_parser = age)]
     older: Option<u64>,
-    /// Of the rest, remove only as much as it takes to come to this size, first what is big and cheap: `200GiB`, `500MB`
+    /// Of the rest, keep as much as fits into this size; large and cheap results go first: `200GiB`, `500MB`
     #[arg(long, value_name = "S", value_parser = size)]
     max_size: Option<u64>,
-    /// Say what would go, and remove nothing
+    /// Show what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -56,7 +56,7 @@ fn text(collected: &Collected, mode: Mode) -> String {
     };
     let _ = writeln!(
         text,
-        "{verb} {} of {}: {} and {} in all, {} of them named by no result",
+        "{verb} {} of {}: {} and {} in total, {} of them unreferenced",
         bytes(collected.bytes),
         bytes(collected.before),
         counted(collected.results.len() as u64, "result", "results"),
@@ -64,12 +64,12 @@ fn text(collected: &Collected, mode: Mode) -> String {
         bytes(collected.unnamed),
     );
     if !collected.results.is_empty() {
-        let _ = writeln!(text, "computing these results again {would} {}", duration(collected.seconds));
+        let _ = writeln!(text, "recomputing these results {would} {}", duration(collected.seconds));
     }
     if collected.linked > 0 {
         let _ = writeln!(
             text,
-            "{} of it stays on the disk until `results/`, which links to it, is deleted or made anew",
+            "{} of it stays on disk until `results/`, which links to it, is deleted or updated",
             bytes(collected.linked)
         );
     }
@@ -86,14 +86,14 @@ fn text(collected: &Collected, mode: Mode) -> String {
     }
     if collected.living > 0 {
         let processes = counted(collected.living as u64, "other process uses", "other processes use");
-        let _ = writeln!(text, "{processes} the store: what they use stays");
+        let _ = writeln!(text, "{processes} the store; what they use is kept");
     }
     text
 }
 
 /// `30d`, `12h`, `90m`, `45s` in nanoseconds.
 fn age(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no time: write `30d`, `12h`, `90m` or `45s`");
+    let wrong = || format!("`{text}` is not a period: write `30d`, `12h`, `90m` or `45s`");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let seconds = match unit {
         's' => 1,
@@ -109,7 +109,7 @@ fn age(text: &str) -> Result<u64, String> {
 
 /// `200GiB`, `500MB`, `1000` in bytes.
 pub(in crate::cli) fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size: write `200GiB`, `500MB` or a number of bytes");
+    let wrong = || format!("`{text}` is not a size: write `200GiB`, `500MB` or a number of bytes");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let count: u64 = text[..digits].parse().map_err(|_| wrong())?;
     let unit: u64 = match &text[digits..].trim().to_ascii_lowercase()[..] {

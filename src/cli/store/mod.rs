@@ -1,4 +1,4 @@
-//! `macula store`: looks after the store: verify, repair, stats, gc, pin, unpin.
+//! `macula store`: maintenance of the store: verify, repair, stats, gc, pin, unpin.
 
 mod gc;
 mod pin;
@@ -26,24 +26,24 @@ pub struct Arguments {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Verb {
-    /// Read everything and say what is damaged, and which stage and run made it
+    /// Read everything and report damage, with the stage and run that made it
     Verify(verify::Arguments),
-    /// Compute what is damaged or missing again, from what its record says
+    /// Recompute damaged or missing results from their records
     Repair(repair::Arguments),
-    /// Say what the store holds
+    /// Show what the store contains
     Stats(stats::Arguments),
-    /// Remove results that are not wanted any more; without flags, only what no result names
+    /// Remove results that are no longer wanted; without flags, only unreferenced data
     Gc(gc::Arguments),
-    /// Let `gc` leave alone what a run used
+    /// Make `gc` keep the results of a run
     Pin(pin::Arguments),
-    /// Take a pin back
+    /// Remove a pin
     Unpin(pin::Arguments),
 }
 
-/// Looks after the store of the project of the current folder, or the one that `MACULA_STORE` names.
+/// Maintains the store of the current folder's project, or the one named by `MACULA_STORE`.
 ///
 /// # Errors
-/// A [`Failure`] where the store can't be read or written.
+/// A [`Failure`] if the store cannot be read or written.
 pub fn store(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.verb {
         Verb::Verify(arguments) => verify::verify(world, arguments),
@@ -55,13 +55,13 @@ pub fn store(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     }
 }
 
-/// The store, to be looked at alone.
+/// The store, opened read-only.
 fn look(world: &Host) -> Result<Store, Failure> {
     let root = world.store(&world.project(Path::new("pipeline")));
     Store::open_read_only(&root).ok_or_else(|| nowhere(&root))
 }
 
-/// The store, to be changed. One that is not there is not made.
+/// The store, opened for writing. A missing one is not created.
 fn open(world: &Host) -> Result<Store, Failure> {
     let root = world.store(&world.project(Path::new("pipeline")));
     if !root.is_dir() {
@@ -71,8 +71,8 @@ fn open(world: &Host) -> Result<Store, Failure> {
 }
 
 fn nowhere(root: &Path) -> Failure {
-    Failure::user(format!("there is no store at `{}`", root.display()))
-        .hint("go to the project's folder, or name the store with MACULA_STORE=FOLDER")
+    Failure::user(format!("no store at `{}`", root.display()))
+        .hint("change to the project folder, or set MACULA_STORE=FOLDER")
 }
 
 /// Prints on stdout.

@@ -1,4 +1,4 @@
-//! `macula store pin` and `unpin`: runs whose results `gc` leaves alone.
+//! `macula store pin` and `unpin`: runs whose results `gc` keeps.
 
 use clap::Args;
 
@@ -10,7 +10,7 @@ use crate::store::Store;
 /// The arguments of `macula store pin` and `unpin`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Arguments {
-    /// The run's id, as `macula runs` prints it, or its beginning
+    /// Id of the run as printed by `macula runs`, or the beginning of it
     run: String,
 }
 
@@ -18,7 +18,7 @@ pub(super) fn pin(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> 
     let store = open(world)?;
     let run = find(&arguments.run, store.runs.ids().into_iter(), "run")?;
     store.pin(&run)?;
-    print(&format!("`gc` leaves run {run} alone\n"));
+    print(&format!("pinned run {run}: `gc` will keep its results\n"));
     Ok(Exit::Done)
 }
 
@@ -26,18 +26,15 @@ pub(super) fn unpin(world: &Host, arguments: &Arguments) -> Result<Exit, Failure
     let store: Store = open(world)?;
     let run = find(&arguments.run, store.pins().into_iter(), "pin")?;
     store.unpin(&run)?;
-    print(&format!("run {run} is pinned no longer\n"));
+    print(&format!("unpinned run {run}\n"));
     Ok(Exit::Done)
 }
 
 fn find(wanted: &str, ids: impl Iterator<Item = String>, noun: &str) -> Result<String, Failure> {
     let mut found: Vec<String> = ids.filter(|id| id.starts_with(wanted)).collect();
     match found.len() {
-        0 => Err(Failure::user(format!("there is no {noun} `{wanted}`"))),
+        0 => Err(Failure::user(format!("unknown {noun} `{wanted}`"))),
         1 => Ok(found.remove(0)),
-        _ => {
-            Err(Failure::user(format!("`{wanted}` is the beginning of {} {noun}s", found.len()))
-                .hint("write more of it"))
-        }
+        _ => Err(Failure::user(format!("`{wanted}` matches {} {noun}s", found.len())).hint("type more of the id")),
     }
 }

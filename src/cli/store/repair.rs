@@ -1,4 +1,4 @@
-//! `macula store repair`: computes again what is damaged or missing, from what its record says.
+//! `macula store repair`: recomputes damaged or missing results from their records.
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 pub(super) fn repair(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let found = verify::of(&look(world)?)?;
     if found.findings.is_empty() {
-        print("all of it is whole: nothing to repair\n");
+        print("store is intact; nothing to repair\n");
         return Ok(Exit::Done);
     }
     for finding in &found.findings {
@@ -40,10 +40,10 @@ pub(super) fn repair(world: &Host, arguments: &Arguments) -> Result<Exit, Failur
 fn text(repaired: &Repaired) -> String {
     let mut text = String::new();
     for (maker, seconds) in &repaired.healed {
-        let _ = writeln!(text, "computed again in {}: {}", duration(*seconds), verify::made_by(maker));
+        let _ = writeln!(text, "recomputed in {}: {}", duration(*seconds), verify::made_by(maker));
     }
     if repaired.segments > 0 {
-        let _ = writeln!(text, "{} of items written anew", counted(repaired.segments as u64, "segment", "segments"));
+        let _ = writeln!(text, "rewrote {} of items", counted(repaired.segments as u64, "segment", "segments"));
     }
     if repaired.records > 0 {
         let records = counted(repaired.records as u64, "damaged record", "damaged records");

@@ -1,4 +1,4 @@
-//! `macula store stats`: says what the store holds.
+//! `macula store stats`: shows what the store contains.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::store::{Inventory, Store};
 /// The arguments of `macula store stats`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Arguments {
-    /// Print it as JSON
+    /// Print as JSON
     #[arg(long)]
     json: bool,
 }
@@ -39,7 +39,7 @@ pub(super) fn stats(world: &Host, arguments: &Arguments) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-/// For each stage of each pipeline what its results hold; what several stages name counts for the first that made it.
+/// Results and bytes of each stage of each pipeline; shared objects count for the first stage that made them.
 fn by_stage(inventory: &Inventory) -> BTreeMap<(String, String), Of> {
     let mut counted = BTreeSet::new();
     let mut found: BTreeMap<(String, String), Of> = BTreeMap::new();
@@ -70,7 +70,7 @@ fn as_text(store: &Store, inventory: &Inventory, stages: &BTreeMap<(String, Stri
     let of_results: u64 = stages.values().map(|of| of.bytes).sum();
     let free = free_bytes(store.layout().root()).map_or_else(|| "an unknown amount".to_owned(), bytes);
     format!(
-        "{table}\n{} ({}), {}, {}, {}, {}\n{} that no result names; {free} free on the disk\n",
+        "{table}\n{} ({}), {}, {}, {}, {}\n{} unreferenced; {free} free on the disk\n",
         counted(inventory.objects.len() as u64, "object", "objects"),
         bytes(inventory.bytes()),
         counted(inventory.records.len() as u64, "record", "records"),

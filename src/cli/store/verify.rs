@@ -1,4 +1,4 @@
-//! `macula store verify`: reads everything and says what is damaged, and which stage and run made it.
+//! `macula store verify`: reads everything and reports damage, with the stage and run that made it.
 
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::store::{Inventory, Store};
 /// The arguments of `macula store verify`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Arguments {
-    /// Print what was found as JSON
+    /// Print the findings as JSON
     #[arg(long)]
     json: bool,
 }
@@ -52,16 +52,16 @@ fn text(verified: &Verified, seconds: f64) -> String {
         duration(seconds),
     );
     match verified.findings.len() as u64 {
-        0 => text.push_str("all of it is whole\n"),
+        0 => text.push_str("store is intact\n"),
         count => {
             let things = counted(count, "thing is", "things are");
-            let _ = writeln!(text, "{things} damaged or missing: `macula store repair` computes again what it can");
+            let _ = writeln!(text, "{things} damaged or missing; run `macula store repair`");
         }
     }
     text
 }
 
-/// One thing that is wrong and where it came from.
+/// One finding and its origin.
 pub(super) fn line(finding: &Finding) -> String {
     let what = match &finding.wrong {
         Wrong::Damaged(digest) => format!("object {} is damaged", digest.short()),
@@ -81,7 +81,7 @@ pub(super) fn line(finding: &Finding) -> String {
     }
 }
 
-/// Which stage of which run made it.
+/// The stage and run that made it.
 pub(super) fn made_by(maker: &Maker) -> String {
     let Maker { pipeline, stage, run, item } = maker;
     let of = item.as_ref().map(|item| format!("`{item}` of ")).unwrap_or_default();

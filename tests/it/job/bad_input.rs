@@ -251,7 +251,7 @@ fn a_store_that_can_only_be_read_serves_what_it_holds() {
     space.finish(as_reader("run pipeline.kdl")).code(0).says(&["nothing to compute"]);
     space.finish(as_reader("why pipeline.kdl patches")).code(0).says(&["`patches` will not run"]);
     if root {
-        space.finish(as_reader("show pipeline.kdl patches")).code(0).says(&["no pictures", "64 patches"]);
+        space.finish(as_reader("show pipeline.kdl patches")).code(0).says(&["no images", "64 patches"]);
     }
     let refused = space.finish(as_reader("run pipeline.kdl --set patches.size=64"));
     refused.code(3).says(&[".macula", "Permission denied", "MACULA_STORE"]);
@@ -273,7 +273,7 @@ fn a_cycle_is_refused_with_its_stages() {
 #[test]
 fn unknown_stages_and_outputs_are_refused_with_what_there_is() {
     let space = Space::with(PREPARED);
-    space.macula("show pipeline.kdl patches").code(2).says(&["`patches` was not computed yet", "macula run"]);
+    space.macula("show pipeline.kdl patches").code(2).says(&["`patches` has no result yet", "macula run"]);
     space.macula("show pipeline.kdl patchs").code(2).says(&["unknown stage or network `patchs`", "`patches`"]);
     space.macula("run pipeline.kdl").code(0);
     space.macula("show pipeline.kdl folds.trian").code(2).says(&["no output `trian`", "`folds.train`"]);

@@ -99,5 +99,5 @@ fn runs_are_compared_by_what_differs() {
     let two = space.macula(&format!("compare {} {} --json", ids[1], ids[2])).code(0);
     let two: Value = serde_json::from_str(&two.raw).expect("JSON");
     assert_eq!(two["differs"], serde_json::json!(["classifier.epochs"]));
-    space.macula("compare 1999").code(2).says(&["there is no run `1999`"]);
+    space.macula("compare 1999").code(2).says(&["no run and no file `1999`"]);
 }

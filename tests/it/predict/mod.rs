@@ -130,7 +130,7 @@ fn predictions_are_judged_as_the_model_itself_and_maps_hold_the_same_scores() {
     space
         .macula("show pipeline.kdl maps")
         .code(0)
-        .says(&["cells of 48 px", "picture: results/small/maps/pictures/maps.png"]);
+        .says(&["cells of 48 px", "image: results/small/maps/pictures/maps.png"]);
     assert!(image::open(space.path("results/small/maps/pictures/maps.png")).expect("a PNG that opens").width() > 400);
 }
 

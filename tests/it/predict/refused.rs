@@ -8,18 +8,18 @@ fn what_can_not_be_predicted_is_refused_with_what_to_do() {
     let space = made();
     space.write("new/eye.jpg", b"no photograph");
     space.macula("predict pipeline.kdl classifier").code(2);
-    space.macula("predict pipeline.kdl classifier new/none.jpg").code(2).says(&["can't be read", "none.jpg"]);
+    space.macula("predict pipeline.kdl classifier new/none.jpg").code(2).says(&["cannot read", "none.jpg"]);
     space.macula("predict pipeline.kdl classifier new/eye.jpg").code(1).says(&["damaged-photograph"]);
     space
         .macula("predict pipeline.kdl cuts new/eye.jpg")
         .code(2)
-        .says(&["`cuts` is `threshold-tune`, which trains no classifier", "there is `classifier`"]);
+        .says(&["`cuts` is a `threshold-tune` stage; expected a `train` stage", "use `classifier`"]);
     space.macula("predict pipeline.kdl clasifier new/eye.jpg").code(2).says(&["did you mean `classifier`?"]);
     space.write("other/eye.png", b"x");
     space
         .macula("predict pipeline.kdl classifier new/eye.jpg other/eye.png")
         .code(2)
-        .says(&["two photographs are called `eye`"]);
+        .says(&["two photographs are named `eye`"]);
     let grey = vec![128; 40 * 60 * 3];
     space
         .write("new/small.png", macula::data::png_image::png(&grey, 40, 60, macula::data::png_image::PixelFormat::Rgb));
@@ -42,12 +42,12 @@ fn what_can_not_be_predicted_is_refused_with_what_to_do() {
     // What was done to the photographs of another file can't be told.
     space.edit("pipeline.kdl", "shrink 2", "shrink 3");
     let said = space.macula("predict pipeline.kdl classifier new/small.png").code(2);
-    said.says(&["the pipeline changed since `classifier` was trained", "macula run pipeline.kdl classifier"]);
+    said.says(&["the pipeline has changed since `classifier` was trained", "macula run pipeline.kdl classifier"]);
 }
 
 #[test]
 fn a_classifier_that_was_never_trained_is_no_classifier_yet() {
     let space = Space::with(super::PIPELINE);
     space.write("new/eye.jpg", b"no photograph");
-    space.macula("predict pipeline.kdl classifier new/eye.jpg").code(2).says(&["`classifier` was not computed yet"]);
+    space.macula("predict pipeline.kdl classifier new/eye.jpg").code(2).says(&["`classifier` has no result yet"]);
 }

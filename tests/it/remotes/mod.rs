@@ -55,14 +55,14 @@ fn results(space: &Space) -> Vec<(String, Vec<u8>)> {
 #[test]
 fn what_was_pushed_to_a_folder_is_reused_by_an_empty_store() {
     let (first, folder) = pushed("photographs=#true");
-    first.macula("push pipeline.kdl").code(0).says(&["there already", "0 results sent"]);
+    first.macula("push pipeline.kdl").code(0).says(&["already there", "0 results uploaded"]);
     let other = project(&format!("{folder:?}"));
     let plan = other.macula("plan pipeline.kdl").code(0);
     plan.says(&["0 will run, 5 reused, 0 not known yet", "(from remote `lab`"]);
     other.macula("why pipeline.kdl classifier").code(0).says(&["remote `lab` has its result"]);
     other.macula("run pipeline.kdl").code(0).says(&["nothing to compute: 5 reused", "(from remote `lab`)"]);
     assert_eq!(results(&other), results(&first));
-    other.macula("store verify").code(0).says(&["all of it is whole"]);
+    other.macula("store verify").code(0).says(&["store is intact"]);
     other.macula("store gc --dry-run").code(0);
     // From now on the remote is not needed.
     fs::remove_dir_all(&folder).expect("deleted");
@@ -75,18 +75,18 @@ fn pull_brings_what_a_run_would_need() {
     let other = project(&format!("{folder:?}"));
     other.macula("pull pipeline.kdl --dry-run").code(0).says(&["5 results would come"]);
     other.macula("pull pipeline.kdl").code(0).says(&["5 results came"]);
-    other.macula("pull pipeline.kdl").code(0).says(&["there already", "0 results came"]);
+    other.macula("pull pipeline.kdl").code(0).says(&["already there", "0 results downloaded"]);
     other.write("project.kdl", "");
     other.macula("run pipeline.kdl").code(0).says(&["nothing to compute: 5 reused"]);
     let alone = other.macula("pull pipeline.kdl");
-    alone.code(2).says(&["no remote is named"]);
+    alone.code(2).says(&["no remote is declared"]);
 }
 
 #[test]
 fn photographs_stay_unless_they_are_asked_for_and_trainings_are_shared_all_the_same() {
     let (first, folder) = pushed("");
     let said = first.macula("push pipeline.kdl").code(0);
-    said.says(&["withheld", "photographs=#true", "0 results sent"]);
+    said.says(&["withheld", "photographs=#true", "0 results uploaded"]);
     let names = ["synthetic_", "patient_"];
     for file in first.files("remote") {
         let bytes = fs::read(folder.join(&file)).expect("readable");
@@ -99,21 +99,21 @@ fn photographs_stay_unless_they_are_asked_for_and_trainings_are_shared_all_the_s
     let other = project(&format!("{folder:?}"));
     other.macula("run pipeline.kdl").code(0).says(&["3 computed, 2 reused", "(from remote `lab`)"]);
     assert_eq!(results(&other), results(&first));
-    other.macula("store verify").code(0).says(&["all of it is whole"]);
+    other.macula("store verify").code(0).says(&["store is intact"]);
 }
 
 #[test]
 fn remotes_are_only_read_unless_writing_is_asked_for() {
     let space = project("\"remote\"");
-    space.macula("push pipeline.kdl").code(2).says(&["no remote may be written to", "write=#true"]);
-    space.macula("push pipeline.kdl --to lab").code(2).says(&["remote `lab` is only read"]);
-    space.macula("push pipeline.kdl --to lap").code(2).says(&["there is no remote `lap`"]);
+    space.macula("push pipeline.kdl").code(2).says(&["no remote is writable", "write=#true"]);
+    space.macula("push pipeline.kdl --to lab").code(2).says(&["remote `lab` is read-only"]);
+    space.macula("push pipeline.kdl --to lap").code(2).says(&["unknown remote `lap`"]);
     assert!(!space.path("remote").exists(), "nothing was written");
     space.write("project.kdl", "remote lab \"remote\" write=#true photographs=#true\n");
-    space.macula("push pipeline.kdl").code(0).says(&["not computed", "0 results sent"]);
+    space.macula("push pipeline.kdl").code(0).says(&["not computed", "0 results uploaded"]);
     let dry = project("\"remote\" write=#true");
     dry.macula("run pipeline.kdl").code(0);
-    dry.macula("push pipeline.kdl --dry-run").code(0).says(&["would go", "2 results would be sent"]);
+    dry.macula("push pipeline.kdl --dry-run").code(0).says(&["to upload", "2 results would be uploaded"]);
     assert!(!dry.path("remote").exists(), "nothing was written");
 }
 
@@ -128,14 +128,14 @@ fn the_environment_names_a_remote_in_place_of_the_file() {
     };
     let at = folder.to_str().expect("UTF-8");
     with(&["plan", "pipeline.kdl"], &[("MACULA_REMOTE", at)]).code(0).says(&["5 reused"]);
-    with(&["push", "pipeline.kdl"], &[("MACULA_REMOTE", at)]).code(2).says(&["no remote may be written to"]);
+    with(&["push", "pipeline.kdl"], &[("MACULA_REMOTE", at)]).code(2).says(&["no remote is writable"]);
     let wrong = [("MACULA_REMOTE", at), ("MACULA_REMOTE_MAY", "wriet")];
     with(&["push", "pipeline.kdl"], &wrong).code(2).says(&["`wriet` is nothing that a remote may"]);
     let may = [("MACULA_REMOTE", "elsewhere"), ("MACULA_REMOTE_MAY", "write,photographs")];
     with(&["run", "pipeline.kdl"], &may).code(0);
-    with(&["push", "pipeline.kdl"], &may).code(0).says(&["5 results sent"]);
+    with(&["push", "pipeline.kdl"], &may).code(0).says(&["5 results uploaded"]);
     let none = [("MACULA_REMOTE", "none")];
-    with(&["pull", "pipeline.kdl"], &none).code(2).says(&["no remote is named"]);
+    with(&["pull", "pipeline.kdl"], &none).code(2).says(&["no remote is declared"]);
     let secret = [("MACULA_REMOTE", "https://me:secret@host/a")];
     with(&["plan", "pipeline.kdl"], &secret).code(2).says(&["no user and no password"]).says_not(&["secret"]);
     drop(first);

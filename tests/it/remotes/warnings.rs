@@ -15,11 +15,11 @@ fn every_command_that_reads_through_tells_a_remote_that_fails_once() {
         ("graph pipeline.kdl --states", 0, "classifier"),
         ("lock pipeline.kdl", 1, "not computed yet, so there is nothing to lock"),
         ("lock pipeline.kdl --check", 1, "not computed yet, so there is nothing to lock"),
-        ("show pipeline.kdl classifier", 2, "`classifier` was not computed yet"),
-        ("get pipeline.kdl classifier out", 2, "`classifier` was not computed yet"),
+        ("show pipeline.kdl classifier", 2, "`classifier` has no result yet"),
+        ("get pipeline.kdl classifier out", 2, "`classifier` has no result yet"),
         ("compare pipeline.kdl --sweep rates", 0, "2 points"),
         ("compare pipeline.kdl --sweep rates --json", 0, "point 1"),
-        ("rebuild pipeline.kdl eyes", 0, "nothing stored to compare with"),
+        ("rebuild pipeline.kdl eyes", 0, "no stored result"),
         ("pull pipeline.kdl", 3, "0 results came"),
     ] {
         let space = project("\"nowhere\"");

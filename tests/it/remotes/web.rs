@@ -24,7 +24,7 @@ fn a_pushed_folder_is_read_through_a_web_server() {
     let (other, said) = run(&server.address);
     said.code(0).says(&["nothing to compute: 5 reused", "(from remote `lab`)"]);
     assert_eq!(results(&other), results(&first));
-    other.macula("store verify").code(0).says(&["all of it is whole"]);
+    other.macula("store verify").code(0).says(&["store is intact"]);
     let asked = server.asked.load(Ordering::SeqCst);
     assert!(asked <= 60, "{asked} requests for 5 results");
 }

@@ -43,7 +43,7 @@ fn check_writes_nothing_and_lists_what_would_change() {
     space.write("b.kdl", TIDY);
     let said = space.macula("fmt --check a.kdl b.kdl").code(1);
     assert_eq!(said.stdout, "a.kdl\n");
-    assert_eq!(said.stderr, "1 file would change: `macula fmt` without `--check` writes them\n");
+    assert_eq!(said.stderr, "1 file would change; run `macula fmt` without `--check` to write them\n");
     assert_eq!(space.read("a.kdl"), MESSY);
     assert_eq!(space.macula("fmt --check b.kdl").code(0).stdout, "");
 }
@@ -58,7 +58,7 @@ fn a_file_with_mistakes_is_left_alone_and_the_others_are_done() {
         "number-form",
         "unclosed-brace",
         "a.kdl:2",
-        "`missing.kdl` can't be read",
+        "cannot read `missing.kdl`",
         "name the files in it",
     ]);
     assert_eq!(said.stdout, "formatted b.kdl\n");
@@ -108,7 +108,7 @@ fn machines_get_json() {
     let outcomes: Vec<&str> = (0..4).filter_map(|i| told[i]["outcome"].as_str()).collect();
     assert_eq!(outcomes, ["formatted", "unchanged", "faulty", "failed"]);
     assert_eq!(told[2]["diagnostics"][0]["code"], "number-form");
-    assert!(told[3]["reason"].as_str().is_some_and(|reason| reason.contains("can't be read")));
+    assert!(told[3]["reason"].as_str().is_some_and(|reason| reason.contains("cannot read")));
     let said = space.macula("fmt --json --check b.kdl").code(0);
     assert!(said.raw.contains("unchanged"));
 }
@@ -129,6 +129,6 @@ fn links_permissions_and_read_only_files_are_respected() {
     assert_eq!(mode("real/a.kdl"), 0o640);
     space.write("b.kdl", MESSY);
     set("b.kdl", 0o444);
-    space.macula("fmt b.kdl").code(3).says(&["`b.kdl` can't be written: it is read-only"]);
+    space.macula("fmt b.kdl").code(3).says(&["cannot write `b.kdl`: it is read-only"]);
     assert_eq!(space.read("b.kdl"), MESSY);
 }
