@@ -1,10 +1,10 @@
-//! How runs and their stages end. The names are those of the records.
+//! Outcomes of runs and stages. Their names are part of the record format.
 
 use std::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-/// How a stage of a run ended.
+/// Outcome of a stage in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StageOutcome {
@@ -14,13 +14,13 @@ pub enum StageOutcome {
     Reused,
     /// Computed in this run because stored bytes were damaged.
     Repaired,
-    /// Source, read in every run.
+    /// A source, read in every run.
     Source,
-    /// Ended by an error.
+    /// Ended with an error.
     Failed,
-    /// Ended by the user.
+    /// Stopped by the user.
     Stopped,
-    /// Never started: something it needs failed, or the run was stopped.
+    /// Never started: a dependency failed, or the run was stopped.
     NotRun,
 }
 
@@ -39,7 +39,7 @@ impl StageOutcome {
         }
     }
 
-    /// Whether the stage was computed in this run, for whatever reason.
+    /// Whether the stage was computed in this run, for any reason.
     #[must_use]
     pub const fn is_computed(self) -> bool {
         matches!(self, Self::Computed | Self::Repaired)
@@ -52,11 +52,11 @@ impl Display for StageOutcome {
     }
 }
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunOutcome {
-    /// It has not, or it was killed.
+    /// Still running, or killed.
     #[default]
     #[serde(alias = "")]
     Running,
@@ -64,7 +64,7 @@ pub enum RunOutcome {
     Done,
     /// A stage failed.
     Failed,
-    /// The user stopped it.
+    /// Stopped by the user.
     Stopped,
 }
 
