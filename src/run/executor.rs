@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::Limits;
+use super::context::RunContext;
 use super::events::Event;
-use super::job::{self, Ended, Job, Shared};
+use super::job::{self, Ended, Job};
 use super::resources::{ResourceLimits, ResourcePool, ResourceRequest};
 use super::state::{State, States};
 use crate::base::usage::held_memory;
@@ -46,7 +47,7 @@ pub struct StageFailure {
 /// The executor of one run.
 pub struct Executor<'a> {
     /// What its jobs share.
-    pub shared: &'a Shared<'a>,
+    pub shared: &'a RunContext<'a>,
     /// The source texts, for the location of errors.
     pub sources: &'a Sources,
     /// Maximum number of stages at the same time.
@@ -97,7 +98,7 @@ impl<'a> Executor<'a> {
     /// An executor for `plan`, which was made just now.
     #[must_use]
     pub fn new(
-        shared: &'a Shared<'a>,
+        shared: &'a RunContext<'a>,
         sources: &'a Sources,
         jobs: usize,
         failures: Failures,

@@ -1,51 +1,19 @@
 //! The work of one stage: claim, compute, commit. Runs on its own thread; the computation itself runs in the pool.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::events::{Event, StageProgress, Watch};
-use super::host::Host;
+use super::context::{RunContext, guarded, panicked};
+use super::events::{Event, StageProgress};
 use super::map;
 use super::status::resume_after_stop;
-use super::trust::Trust;
-use crate::base::budget::Budget;
-use crate::plan::{Engine, Known, Reused, StageId, Task, keys, recipe};
-use crate::sandbox::SandboxMode;
+use crate::plan::{Known, Reused, StageId, Task, keys, recipe};
 use crate::stage::{Ctx, Outcome, Params, Progress as _, StageError, Stop, Warning, Work};
 use crate::store::{Artifact, Claim, ComputedItems, Lookup, Made, Record, StoreError, StoredTree, Tree};
-
-/// What all jobs of a run share.
-pub struct Shared<'a> {
-    /// The engine, for keys and items.
-    pub engine: &'a Engine<'a>,
-    /// Clock and stop signal.
-    pub host: &'a Host,
-    /// The threads for computations.
-    pub pool: &'a rayon::ThreadPool,
-    /// Number of threads in the pool.
-    pub threads: usize,
-    /// Limits the bytes in flight over all map stages.
-    pub budget: Budget,
-    /// Receives the events.
-    pub watch: &'a dyn Watch,
-    /// The run's id.
-    pub run: String,
-    /// The project's folder.
-    pub project: PathBuf,
-    /// Where outputs are linked by name, if they are.
-    pub results: Option<PathBuf>,
-    /// Whether commands are sandboxed.
-    pub sandbox: SandboxMode,
-    /// Which commands may run.
-    pub trust: Trust,
-    /// Whether it was reported that the store's disk has no file locks.
-    pub reported_no_locks: AtomicBool,
-}
 
 /// What to do for a stage.
 pub enum Job {
@@ -72,13 +40,13 @@ pub enum Ended {
 }
 
 /// Computes a stage, unless another process does or did.
-pub fn run(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Ended {
+pub fn run(shared: &RunContext, id: StageId, task: Box<Task>, stop: &Stop) -> Ended {
     verified(shared, id, attempt(shared, id, task, stop).unwrap_or_else(Ended::Failed))
 }
 
 /// Verifies what will be linked by name, wherever the result came from: a result computed just now may contain reused
 /// items.
-fn verified(shared: &Shared, id: StageId, ended: Ended) -> Ended {
+fn verified(shared: &RunContext, id: StageId, ended: Ended) -> Ended {
     let (Ended::Computed(known, _) | Ended::Reused(known, _)) = &ended else { return ended };
     verify_shown(shared, id, known).map_or_else(|error| Ended::Failed(error.into()), |()| ended)
 }
@@ -87,7 +55,7 @@ fn verified(shared: &Shared, id: StageId, ended: Ended) -> Ended {
 ///
 /// # Errors
 /// As [`results::verify`](super::results::verify).
-pub fn verify_shown(shared: &Shared, id: StageId, known: &Known) -> Result<(), StoreError> {
+pub fn verify_shown(shared: &RunContext, id: StageId, known: &Known) -> Result<(), StoreError> {
     let Some(folder) = &shared.results else { return Ok(()) };
     if known.key.is_none() {
         return Ok(());
@@ -96,7 +64,7 @@ pub fn verify_shown(shared: &Shared, id: StageId, known: &Known) -> Result<(), S
 }
 
 /// Downloads a stage's result.
-pub fn download(shared: &Shared, id: StageId, known: Arc<Known>, reused: Reused, stop: &Stop) -> Ended {
+pub fn download(shared: &RunContext, id: StageId, known: Arc<Known>, reused: Reused, stop: &Stop) -> Ended {
     let Some(hit) = &reused.remote_hit else { return Ended::Reused(known, reused) };
     let store = shared.engine.store;
     let all = hit.open_bytes(&store.objects) >> 10;
@@ -112,7 +80,7 @@ pub fn download(shared: &Shared, id: StageId, known: Arc<Known>, reused: Reused,
     }
 }
 
-fn attempt(shared: &Shared, id: StageId, task: Box<Task>, stop: &Stop) -> Result<Ended, StageError> {
+fn attempt(shared: &RunContext, id: StageId, task: Box<Task>, stop: &Stop) -> Result<Ended, StageError> {
     let engine = shared.engine;
     let target = keys::target(engine.stage(id), engine.implementation(id));
     let claim = match engine.store.lookup(&task.key, &target, engine.accept)? {
@@ -177,7 +145,7 @@ impl From<Outcome> for Computed {
     }
 }
 
-fn compute(shared: &Shared, id: StageId, task: &Task, partial: &Path, stop: &Stop) -> Result<Computed, StageError> {
+fn compute(shared: &RunContext, id: StageId, task: &Task, partial: &Path, stop: &Stop) -> Result<Computed, StageError> {
     let stage = shared.engine.stage(id);
     let params = crate::plan::decision::params(stage);
     let progress = StageProgress::new(&stage.name, shared.watch);
@@ -185,7 +153,7 @@ fn compute(shared: &Shared, id: StageId, task: &Task, partial: &Path, stop: &Sto
     match shared.engine.implementation(id).work {
         Work::Whole(work) | Work::Report(work) => Ok(guarded(shared, || work(&ctx))?.into()),
         Work::Command { run, code } => {
-            super::trust::check(shared, id, task, code)?;
+            super::trust::check(shared.engine, &shared.trust, id, task, code)?;
             // Not in the pool: the command's own threads do the work while this one waits.
             let commands = super::commands::RunCommands {
                 host: shared.host,
@@ -196,7 +164,7 @@ fn compute(shared: &Shared, id: StageId, task: &Task, partial: &Path, stop: &Sto
                 stage: stage.name.clone(),
             };
             let outcome = catch_unwind(AssertUnwindSafe(|| run(&ctx, &commands)));
-            Ok(outcome.unwrap_or_else(|panic| Err(bug(&*panic)))?.into())
+            Ok(outcome.unwrap_or_else(|panic| Err(panicked(&*panic)))?.into())
         }
         Work::Map { one, gather, .. } => {
             let clock = Instant::now();
@@ -210,7 +178,7 @@ fn compute(shared: &Shared, id: StageId, task: &Task, partial: &Path, stop: &Sto
 }
 
 fn context<'a>(
-    shared: &'a Shared,
+    shared: &'a RunContext,
     id: StageId,
     task: &'a Task,
     params: &'a Params,
@@ -228,21 +196,8 @@ fn context<'a>(
     }
 }
 
-/// Runs a stage's code in the pool; a panic there is a bug of macula, but only fails this stage.
-pub(super) fn guarded<T: Send>(
-    shared: &Shared,
-    work: impl FnOnce() -> Result<T, StageError> + Send,
-) -> Result<T, StageError> {
-    catch_unwind(AssertUnwindSafe(|| shared.pool.install(work))).unwrap_or_else(|panic| Err(bug(&*panic)))
-}
-
-fn bug(panic: &(dyn Any + Send)) -> StageError {
-    let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    StageError::Bug(format!("the stage panicked: {}", words.unwrap_or("no message")))
-}
-
 /// Checks that an outcome has exactly the ports of the signature and only objects of the store.
-fn check(shared: &Shared, id: StageId, outcome: &Outcome) -> Result<(), StageError> {
+fn check(shared: &RunContext, id: StageId, outcome: &Outcome) -> Result<(), StageError> {
     let stage = shared.engine.stage(id);
     let made: Vec<&String> = outcome.outputs.keys().collect();
     let mut expected: Vec<&String> = stage.outputs.iter().map(|output| &output.port).collect();
@@ -264,7 +219,7 @@ fn check(shared: &Shared, id: StageId, outcome: &Outcome) -> Result<(), StageErr
 }
 
 fn commit(
-    shared: &Shared,
+    shared: &RunContext,
     id: StageId,
     claim: Claim,
     task: &Task,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::job::{Shared, guarded};
+use super::context::{RunContext, guarded};
 use super::no_thread;
 use crate::base::{Digest, threads};
 use crate::plan::{StageId, Task, decision, keys};
@@ -26,7 +26,7 @@ type One = fn(&Ctx, &Item) -> Result<Tree, StageError>;
 /// Computes the missing items. Returns all results in the items' order and the number of computed ones. An item with an
 /// error of its own (a damaged photograph) does not stop the others: all such errors are reported together.
 pub(super) fn run(
-    shared: &Shared,
+    shared: &RunContext,
     id: StageId,
     task: &Task,
     ctx: &Ctx,
@@ -179,7 +179,7 @@ fn record(item: &Item, key: &Digest, target: &str, tree: &Tree) -> ItemRecord {
     ItemRecord { key: *key, name: item.name.clone(), target: target.to_owned(), tree: tree.clone() }
 }
 
-fn store(shared: &Shared, segment: &mut Segment, records: &[ItemRecord]) -> Result<(), StageError> {
+fn store(shared: &RunContext, segment: &mut Segment, records: &[ItemRecord]) -> Result<(), StageError> {
     if records.is_empty() {
         return Ok(());
     }

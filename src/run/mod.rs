@@ -1,6 +1,7 @@
 //! Executes what must run. Names no stage; the clock and the environment come in through its [`Host`].
 
 pub mod commands;
+pub mod context;
 pub mod events;
 pub mod executor;
 pub mod files;
@@ -299,7 +300,7 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
         for (id, warning) in foreseen {
             recorder.event(&Event::Warned { stage: engine.stage(id).name.clone(), warning });
         }
-        let shared = job::Shared {
+        let shared = context::RunContext {
             engine,
             host,
             pool: &pool,

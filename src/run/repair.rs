@@ -4,8 +4,9 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use super::context::RunContext;
 use super::events::Watch;
-use super::job::{self, Ended, Shared};
+use super::job::{self, Ended};
 use super::{Host, Options, ProjectFiles, Trust};
 use crate::base::budget::Budget;
 use crate::plan::{Engine, Graph, StageId, Task, keys, recipe};
@@ -103,7 +104,7 @@ impl Repair<'_> {
         if key != record.key {
             return Err(Trouble::OtherVersion);
         }
-        let shared = Shared {
+        let shared = RunContext {
             engine: &engine,
             host: self.host,
             pool: self.pool,

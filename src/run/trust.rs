@@ -6,7 +6,6 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::Project;
-use super::job::Shared;
 use crate::base::{Digest, Hasher, Sources, disk};
 use crate::lang::spec::Reference;
 use crate::plan::{Decision, Engine, StageId, Task};
@@ -124,8 +123,7 @@ pub fn has_commands(project: &Project) -> bool {
 }
 
 /// Refuses a command if its pipeline or its code is not trusted.
-pub(super) fn check(shared: &Shared, id: StageId, task: &Task, code: Code) -> Result<(), StageError> {
-    let (engine, trust) = (shared.engine, &shared.trust);
+pub(super) fn check(engine: &Engine, trust: &Trust, id: StageId, task: &Task, code: Code) -> Result<(), StageError> {
     if !trust.pipeline.is_some_and(|digest| trust.known.contains(&digest)) {
         let stage = engine.stage(id);
         let text = format!("`{} {}` runs a command, but this pipeline is not trusted", stage.kind, stage.name);
