@@ -146,7 +146,7 @@ fn capture<'p>(
 mod tests {
     use super::*;
 
-    /// What the stars stand for, parted by `/`.
+    /// Texts of the stars, joined by `/`.
     fn name(pattern: &str, path: &str) -> Option<String> {
         Some(Pattern::new(pattern).unwrap().names(path)?.join("/"))
     }

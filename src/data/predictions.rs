@@ -361,7 +361,7 @@ mod tests {
             let told = read(&format!("{heads}\na,0,0,0.9,0.1\n")).expect_err("ambiguous");
             assert!(told.contains(words), "{told}");
         }
-        // What is not read may stand there as often as it likes, and two classes may differ by case.
+        // Ignored columns may be repeated, and two classes may differ by case.
         assert_eq!(read("photograph,x,y,score.MA,score.ma,note,note\na,0,0,0.9,0.1,,\n").expect("read").len(), 1);
 
         let one = |name: &str, column: Column| (name.to_owned(), column);

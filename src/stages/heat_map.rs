@@ -198,7 +198,7 @@ fn cover(ctx: &Ctx, info: &ModelInfo, photograph: &Photograph, name: &str) -> Re
     Ok(CellGrid { size, stride, width: photograph.width, height: photograph.height })
 }
 
-/// What is known of a class of the model in a photograph; unknown where the photographs do not have the class.
+/// Annotation of one of the model's classes in a photograph; unknown if the photographs do not have the class.
 fn annotation(opened: &OpenPhotograph<'_>, class: &str, photograph: &Photograph) -> Result<Annotation, StageError> {
     let k = opened.classes.iter().position(|own| own == class);
     k.map_or(Ok(Annotation::Unknown), |k| opened.annotation(k, photograph))
@@ -247,7 +247,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&found, warnings) })
 }
 
-/// The figures of each class over these maps, which have the same classes and thresholds.
+/// Metrics of each class over these maps, which have the same classes and thresholds.
 fn of_classes(maps: &[ScoreMap]) -> Vec<CellMetrics> {
     let Some(first) = maps.first().map(|map| &map.info) else { return Vec::new() };
     let threshold = |class: usize| first.thresholds.as_ref().map_or(HALF, |all| all[class]);

@@ -147,8 +147,8 @@ fn unused(
     }
     let warn = |(files, of): (&Vec<&str>, &str)| {
         let first = files.first()?;
-        let count = counted(files.len() as u64, "file", "files");
-        let text = format!("{count} unused in a folder of {of} (first: `{first}`): not named as in IDRiD");
+        let count = counted(files.len() as u64, "unused file", "unused files");
+        let text = format!("{count} in a folder of {of} (first: `{first}`): not named as in IDRiD");
         Some(Warning { code: "unused-file".to_owned(), text })
     };
     report

@@ -249,7 +249,7 @@ fn missed(split: usize, counts: &[PatchCounts; 3], asked: [f64; 3]) -> Option<Wa
     (all > 0 && (reached - wanted).abs() > FAR).then(|| Warning {
         code: "shares-missed".into(),
         text: format!(
-            "split side `{}` has {:.0} % of the patches instead of {:.0} %: patients and photographs are not divided; another seed may come closer",
+            "split side `{}` has {:.0}% of the patches instead of {:.0}%: patients and photographs are not divided; another seed may come closer",
             SPLITS[split],
             100.0 * reached,
             100.0 * wanted

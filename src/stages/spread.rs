@@ -75,11 +75,11 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
 }
 
 fn headline(spread: &EvaluationSpread) -> String {
-    let figure = |name: &str| spread.figures.iter().find(|figure| figure.name == name && figure.class.is_none());
+    let find = |name: &str| spread.figures.iter().find(|found| found.name == name && found.class.is_none());
     let words = |name: &str| {
-        figure(name).map_or_else(String::new, |figure| {
-            let (mean, deviation) = (metric(figure.mean), metric(figure.deviation));
-            format!("{name} {mean} ± {deviation} (baseline {})", metric(figure.trivial))
+        find(name).map_or_else(String::new, |found| {
+            let (mean, deviation) = (metric(found.mean), metric(found.deviation));
+            format!("{name} {mean} ± {deviation} (baseline {})", metric(found.trivial))
         })
     };
     let patches: u64 = spread.data.iter().map(|data| data.patches).sum();

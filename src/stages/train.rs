@@ -195,10 +195,10 @@ fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary 
     let stopped =
         if (ran as u64) < settings.epochs { format!(" (at most {})", settings.epochs) } else { String::new() };
     Summary {
-        metrics: chosen.map(|epoch| named_figures(epoch, classes)).unwrap_or_default(),
+        metrics: chosen.map(|epoch| named_metrics(epoch, classes)).unwrap_or_default(),
         headline: format!("epoch {} of {ran}{stopped} chosen by {}{of}", fitted.chosen, settings.choose.words()),
         tables: [
-            chosen.map(|epoch| figures_table(epoch, classes)),
+            chosen.map(|epoch| metrics_table(epoch, classes)),
             Some(epochs_table(&epochs)),
             Some(labels_table(fitted, settings, classes)),
             starts_table(fitted),
@@ -212,7 +212,7 @@ fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary 
 }
 
 /// Validation metrics of the chosen epoch, by the names of the signature.
-fn named_figures(epoch: &EpochMetrics, classes: &[String]) -> BTreeMap<String, f64> {
+fn named_metrics(epoch: &EpochMetrics, classes: &[String]) -> BTreeMap<String, f64> {
     let SetMetrics { loss, figures, ranking, .. } = &epoch.valid;
     let mut all = BTreeMap::from([("loss".to_owned(), *loss), ("epoch".to_owned(), epoch.epoch as f64)]);
     let of_class = |at: usize| {
@@ -245,7 +245,7 @@ fn names(columns: &[&str]) -> Vec<String> {
     columns.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn figures_table(epoch: &EpochMetrics, classes: &[String]) -> Table {
+fn metrics_table(epoch: &EpochMetrics, classes: &[String]) -> Table {
     let row = |(class, name): (usize, &String)| {
         let SetMetrics { figures, ranking, baselines, .. } = &epoch.valid;
         let (own, base) = (&figures.classes[class], &baselines.classes[class]);

@@ -42,7 +42,7 @@ pub fn check(recipe: &RebalanceSpec, classes: &[String], before: &PatchCounts, a
                 warn(
                     "overshoot",
                     format!(
-                        "`{class}` has {has_text} positives, {percent:.0} % above the target of {target_text}: they occur on patches {} rarer classes",
+                        "`{class}` has {has_text} positives, {percent:.0}% above the target of {target_text}: they occur on patches {} rarer classes",
                         if over { "repeated for" } else { "kept for" }
                     ),
                 );

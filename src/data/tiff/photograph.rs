@@ -45,7 +45,7 @@ fn described(file: &TiffFile<'_>) -> Result<PhotographLayout, String> {
         6 => Some("it has YCbCr colours".to_owned()),
         8..=10 => Some("it has CIE L*a*b* colours".to_owned()),
         32803 | 34892 => Some("it holds raw sensor data".to_owned()),
-        other => Some(format!("photometric interpretation {other} is not supported")),
+        other => Some(format!("it has photometric interpretation {other}")),
     };
     if let Some(kind) = kind {
         return Err(kind);

@@ -196,8 +196,8 @@ pub(super) fn account(found: &FolderContents<'_>, absent: &str) -> Result<Unused
     }
     let mut warn = |files: &[(&str, String)], what: &str| {
         if let [(first, text), ..] = files {
-            let count = counted(files.len() as u64, "file", "files");
-            let text = format!("{count} unused that {what} (first: `{first}`): {text}");
+            let count = counted(files.len() as u64, "unused file", "unused files");
+            let text = format!("{count} {what} (first: `{first}`): {text}");
             report.warnings.push(Warning { code: "unused-file".to_owned(), text });
         }
     };

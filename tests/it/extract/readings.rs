@@ -354,7 +354,7 @@ fn tiff_photographs_of_other_kinds_are_read_or_named() {
         (6, "it has YCbCr colours"),
         (8, "it has CIE L*a*b* colours"),
         (32803, "it holds raw sensor data"),
-        (4, "photometric interpretation 4 is not supported"),
+        (4, "it has photometric interpretation 4"),
     ] {
         let error = decode(&tiff(LITTLE, &[Page::new((2, 1), 8, 3, photometric, vec![0; 6])])).unwrap_err();
         assert_eq!(error, format!("unread-photograph: `eye` is not supported: {reason}"));
