@@ -80,17 +80,20 @@ fn of_command(name: &str, words: &[String]) -> Option<String> {
 }
 
 fn of_flag(flag: &str, words: &[String]) -> Option<String> {
-    let name = flag.strip_prefix("--")?;
+    if !flag.starts_with('-') {
+        return None;
+    }
+    let name = flag.trim_start_matches('-');
     let verb = words.iter().find(|word| !word.starts_with('-'))?;
     let takes_settings = command().find_subcommand(verb)?.get_arguments().any(|known| known.get_long() == Some("set"));
     let given = value(flag, words);
-    let mut rows = foreign(flag).chain(foreign(name));
-    let first = rows.next();
+    let is_long = flag.starts_with("--");
+    let first = foreign(flag).chain(foreign(name).filter(|_| is_long)).next();
     match first.map(|row| row.to) {
         Some(To::Case(_, path, case)) if takes_settings => set(path, Some(case), words),
         Some(To::Param(_, path)) if takes_settings => set(path, given.as_deref(), words),
         Some(_) => first.map(Word::hint),
-        None if takes_settings => set(name, given.as_deref(), words),
+        None if takes_settings && is_long => set(name, given.as_deref(), words),
         None => None,
     }
 }

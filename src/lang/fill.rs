@@ -36,6 +36,7 @@ pub(super) fn fill(signature: &Signature, given: Vec<Given>, scope: &Scope, stag
     let mut filler = Filler { given, used, scope, siblings, stage, place, filled: Filled::default() };
     filler.all(&signature.params, "");
     filler.leftovers(signature);
+    filler.follow_from_slips();
     filler.filled
 }
 
@@ -434,6 +435,15 @@ impl Filler<'_> {
     fn absent_quietly(&mut self, param: &Param, path: &str) {
         let value = param.default.clone().unwrap_or(Value::None);
         self.put(param, path, value, None);
+    }
+
+    /// Takes out parameters that are missing because their name is misspelt.
+    fn follow_from_slips(&mut self) {
+        let hints = self.filled.diags.iter().filter(|diag| diag.code == "unknown-param");
+        let meant = hints.filter_map(|diag| diag.hint.as_deref()?.strip_prefix("did you mean `")?.split('`').next());
+        let missing: Vec<String> = meant.map(|name| format!("{} needs `{name}`:", self.stage)).collect();
+        let follows = |diag: &Diag| missing.iter().any(|begin| diag.message.starts_with(begin));
+        self.filled.diags.retain(|diag| diag.code != "missing-param" || !follows(diag));
     }
 
     fn leftovers(&mut self, signature: &Signature) {

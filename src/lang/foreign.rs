@@ -49,7 +49,7 @@ const fn of(tool: &'static str, word: &'static str, to: To, note: &'static str) 
     Word { word, tool, to, note }
 }
 
-const CLEAN: &str = "it removes what no result refers to; `--keep-runs N` and `--max-size SIZE` remove more";
+const CLEAN: &str = "it removes what no result refers to; `--keep-runs` and `--max-size` remove more";
 const KEPT: &str = "it runs stages again and compares; a run reuses results only if nothing that affects them changed";
 const PREVIEW: &str = "it says what would run, and runs nothing";
 const ONE_BCE: &str = "a patch may show several lesions, so every class has a binary cross-entropy of its own";
@@ -140,6 +140,7 @@ pub const WORDS: &[Word] = &[
     of("scikit-learn", "test_size", Param("split", "test"), ""),
     of("scikit-learn", "train_size", Param("split", "train"), ""),
     of("Keras", "validation_split", Param("split", "valid"), ""),
+    of("PyTorch", "val_split", Param("split", "valid"), ""),
     of("Keras", "validation_data", Port("train", "valid"), ""),
     of("PyTorch", "val", Output("split", "valid"), ""),
     of("PyTorch", "validation", Output("split", "valid"), ""),
@@ -215,6 +216,8 @@ pub const WORDS: &[Word] = &[
     of("PyTorch", "MaxPool2d", Layer("max-pool"), ""),
     of("PyTorch", "AdaptiveAvgPool2d", Layer("adaptive-avg-pool"), ""),
     of("Keras", "GlobalAveragePooling2D", Layer("global-avg-pool"), ""),
+    of("PyTorch", "Dropout", Layer("dropout"), "in `network NAME { … }`"),
+    of("PyTorch", "ReLU", Layer("relu"), "in `network NAME { … }`"),
     of("Keras", "Dense", Layer("linear"), ""),
     // Pipelines.
     of("DVC", "repro", Command("run"), ""),
@@ -279,6 +282,10 @@ pub const WORDS: &[Word] = &[
     of("Keras", "save", Command("get"), "it writes a stage's output as files"),
     of("DVC", "config", Node("project.kdl", "project.kdl"), "the store, packages and remotes of a folder"),
     // Flags.
+    of("make", "-f", Command("rebuild"), KEPT),
+    of("make", "-n", Command("plan"), PREVIEW),
+    of("make", "-j", Flag("run", "--jobs"), ""),
+    of("Snakemake", "-c", Flag("run", "--threads"), ""),
     of("make", "--force", Command("rebuild"), KEPT),
     of("Docker", "--no-cache", Command("rebuild"), KEPT),
     of("make", "--always-make", Command("rebuild"), KEPT),

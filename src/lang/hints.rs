@@ -16,7 +16,7 @@ const MOST_LISTED: usize = 6;
 
 /// A name without case, dashes and underscores; the dashes that begin a flag stay.
 fn flat(name: &str) -> String {
-    let (dashes, name) = name.strip_prefix("--").map_or(("", name), |name| ("--", name));
+    let (dashes, name) = name.split_at(name.len() - name.trim_start_matches('-').len());
     dashes.to_owned() + &name.to_lowercase().replace(['-', '_', ' '], "")
 }
 
@@ -31,8 +31,12 @@ impl Word {
     #[must_use]
     pub fn hint(&self) -> String {
         let Some(place) = self.place() else { return self.note.to_owned() };
-        let note = if self.note.is_empty() { String::new() } else { format!("; {}", self.note) };
-        format!("use {place}{note}")
+        match self.to {
+            To::Stage(_) | To::Command(_) | To::Flag(..) if !self.note.is_empty() => {
+                format!("use {place}: {}", self.note)
+            }
+            _ => format!("use {place}{}", self.aside()),
+        }
     }
 
     /// What macula has for it, in words; none where it has nothing.
@@ -58,7 +62,7 @@ impl Word {
         })
     }
 
-    /// The note in parentheses, behind a hint that ends with a question mark.
+    /// The note in parentheses.
     fn aside(&self) -> String {
         if self.note.is_empty() { String::new() } else { format!(" ({})", self.note) }
     }
@@ -122,17 +126,15 @@ impl Stray<'_> {
                 return hint;
             }
         }
-        near::hint(name, signature.children(), "") + &elsewhere(name, signature)
+        let page = format!("`macula doc {}` lists its parameters", signature.name);
+        near::hint(name, signature.children(), &page) + &elsewhere(name, signature)
     }
 
     /// What a word of another tool is in this stage.
     fn own(&self, row: &Word) -> Option<String> {
         let params = &self.signature.params;
         let did_you_mean = |name: &str| format!("did you mean `{name}`?{}", row.aside());
-        let write = |text: &str| {
-            let note = if row.note.is_empty() { String::new() } else { format!("; {}", row.note) };
-            format!("write `{text}`{note}")
-        };
+        let write = |text: &str| format!("write `{text}`{}", row.aside());
         match row.to {
             To::Inputs => {
                 let needed: Vec<&str> = self.signature.inputs.iter().map(|port| port.name.as_str()).collect();
@@ -160,6 +162,10 @@ impl Stray<'_> {
                 let param = params.iter().find(|param| param.name == path)?;
                 param.cases.iter().find(|one| one.name == case)?;
                 Some(write(&format!("{path} {case}")))
+            }
+            // What the stage does without being asked.
+            To::Stage(stage) if stage == self.signature.name && !row.note.is_empty() => {
+                Some(format!("leave it out: {}", row.note))
             }
             _ => None,
         }
@@ -225,12 +231,11 @@ pub(super) fn below(path: &str, name: &str, inner: &[&Param]) -> String {
         let To::Param(_, full) = row.to else { return None };
         let last = full.strip_prefix(path)?.strip_prefix('.')?;
         inner.iter().find(|param| param.name == last)?;
-        let hint = if row.note.is_empty() {
+        Some(if row.note.is_empty() {
             format!("did you mean `{last}`?")
         } else {
-            format!("write `{last}=…`; {}", row.note)
-        };
-        Some(hint)
+            format!("write `{last}=…`{}", row.aside())
+        })
     };
     let known = || inner.iter().map(|param| param.name.as_str());
     foreign(name).find_map(own).unwrap_or_else(|| near::hint(name, known(), "it has none"))

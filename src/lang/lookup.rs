@@ -45,7 +45,7 @@ pub fn page(word: &str) -> Option<String> {
         out.push('\n');
     }
     for row in words {
-        let _ = writeln!(out, "- As in {}: {}.", row.tool, row.hint());
+        let _ = writeln!(out, "- From {}: {}.", row.tool, row.hint());
         let page = match row.to {
             To::Stage(stage)
             | To::Port(stage, _)
@@ -59,7 +59,7 @@ pub fn page(word: &str) -> Option<String> {
         pages.extend((!pages.contains(&page)).then_some(page));
     }
     if let Some(layer) = layer {
-        let _ = writeln!(out, "\nAs a layer of a network: {layer}.");
+        let _ = writeln!(out, "\nFor a layer of a network: {layer}.");
         pages.push(manual::LAYERS);
     }
     if let Some(first) = pages.first() {

@@ -26,11 +26,11 @@ pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
             };
             // Of names of three letters half are near each other: `gpu` is not a slip of `cpu`.
             let other_word = wanted.len() <= 3 && other.len() <= 3 && wanted.chars().next() != other.chars().next();
-            (if other_word { usize::MAX } else { distance.min(most) }, candidate)
+            (if other_word { usize::MAX } else { distance.min(most) }, distance, candidate)
         })
-        .filter(|&(distance, candidate)| distance <= (candidate.len().max(name.len()) / 3).max(1) && wanted.len() > 1)
-        .min_by_key(|&(distance, candidate)| (distance, candidate.to_owned()))
-        .map(|(_, candidate)| candidate)
+        .filter(|&(near, _, candidate)| near <= (candidate.len().max(name.len()) / 3).max(1) && wanted.len() > 1)
+        .min_by_key(|&(near, distance, candidate)| (near, distance, candidate.to_owned()))
+        .map(|(.., candidate)| candidate)
 }
 
 /// Hint for an unknown name: the near miss, else all candidates if they are few, else `otherwise`.
@@ -64,6 +64,7 @@ mod tests {
         assert_eq!(near("filter_black", names), Some("filter-black"));
         assert_eq!(near("threshold", names), Some("threshold-tune"));
         assert_eq!(near("tune", names), Some("threshold-tune"));
+        assert_eq!(near("mask", ["mask-from", "masks"]), Some("masks"));
         assert_eq!(near("banana", names), None);
         assert_eq!(near("gpu", ["auto", "cpu", "cuda"]), None);
         assert_eq!(near("sdg", ["adam", "sgd"]), Some("sgd"));

@@ -2,14 +2,14 @@
 
 use crate::space::Space;
 
-const PIPELINE: &str = r#"pipeline base seed=7 {
+const PIPELINE: &str = "pipeline base seed=7 {
     synthetic eyes { photographs 6; size 192; photographs-per-patient 1 }
     extract patches { from eyes; size 32 }
     split folds { from patches; train 0.34; valid 0.33; test 0.33 }
     train classifier { data folds.train; valid folds.valid; network shallow-cnn; epochs 1; device cpu }
     eval scores { model classifier; data folds.test }
 }
-"#;
+";
 
 fn project() -> Space {
     let space = Space::new();
@@ -29,8 +29,10 @@ fn refused(space: &Space, arguments: &str) -> String {
 fn flags_and_commands_of_other_tools_are_answered() {
     let space = project();
     for (arguments, words) in [
-        ("run base.kdl --force", "use `macula rebuild`; it runs stages again and compares"),
-        ("run base.kdl --dry-run", "use `macula plan`; it says what would run, and runs nothing"),
+        ("run base.kdl --force", "use `macula rebuild`: it runs stages again and compares"),
+        ("run base.kdl --dry-run", "use `macula plan`: it says what would run, and runs nothing"),
+        ("run base.kdl -f", "use `macula rebuild`: it runs stages again and compares"),
+        ("run base.kdl -n", "use `macula plan`: it says what would run"),
         ("run base.kdl --epochs 2", "parameters are set with `--set`: write `--set classifier.epochs=2`"),
         ("run --epochs=2 base.kdl", "write `--set classifier.epochs=2`"),
         ("run base.kdl --batch-size 8", "`batch` could be `classifier.batch` and `scores.batch`: write e.g. `--set"),
@@ -40,7 +42,7 @@ fn flags_and_commands_of_other_tools_are_answered() {
         ("run --epochs 2", "parameters are set with `--set`: `--set STAGE.epochs=2`"),
         ("run base.kdl --cores 4", "use `macula run --threads`"),
         ("run base.kdl --set epochs=2", "write `--set classifier.epochs=2`"),
-        ("clean", "use `macula store gc`; it removes what no result refers to"),
+        ("clean", "use `macula store gc`: it removes what no result refers to"),
         ("store clear", "use `macula store gc`"),
         ("gc", "use `macula store gc`"),
         ("repro base.kdl", "use `macula run`"),

@@ -94,12 +94,15 @@ fn words_of_other_tools_lead_to_maculas_own() {
         ("num_epochs 3", "did you mean `epochs`?"),
         ("early-stopping patience=3", "write `patience 3`"),
         ("EarlyStopping 3", "did you mean `patience`?"),
-        ("loss focal alpha=0.25", "write `positive=…`; `alpha=0.25` is `positive=0.25 negative=0.75`"),
+        ("loss focal alpha=0.25", "write `positive=…` (`alpha=0.25` is `positive=0.25 negative=0.75`)"),
         ("loss BCEWithLogitsLoss", "did you mean `bce`?"),
         ("focal gamma=2.0", "it is a case of `loss`: write `loss focal`"),
         ("scheduler cosine", "did you mean `schedule`?"),
+        ("dropout 0.5", "use the layer `dropout` (in `network NAME { … }`)"),
+        ("banana 1", "`macula doc train` lists its parameters"),
+        ("size 64", "`macula doc train` lists its parameters; `size` is a parameter of `extract` and `synthetic`"),
         ("resnet18", "it is a network: write `network resnet18`"),
-        ("num_workers 4", "use `macula run --threads`; all stages share them, and no result depends on them"),
+        ("num_workers 4", "use `macula run --threads`: all stages share them, and no result depends on them"),
         ("optimizer adam weight_decay=1e-4", "did you mean `weight-decay`?"),
     ] {
         assert_eq!(hints(&training(text)), [hint], "{text}");
@@ -107,7 +110,7 @@ fn words_of_other_tools_lead_to_maculas_own() {
     let pretrained = training("").replace("network shallow-cnn", "network resnet18 pretrained=#true");
     assert_eq!(
         hints(&pretrained),
-        ["use the stage `weights`; `weights imagenet { file \"…\" }`, and `init imagenet` in `train`"]
+        ["use the stage `weights`: `weights imagenet { file \"…\" }`, and `init imagenet` in `train`"]
     );
 }
 
@@ -116,7 +119,7 @@ fn a_case_that_is_misspelt_hides_no_mistake_beside_it() {
     let (_, diags) = load(&training("optimizer Adam lr=1e-3 weight_decay=1e-4 betas=0.9"));
     assert_eq!(codes(&diags), ["unknown-case", "unknown-param", "unknown-param"]);
     let hints: Vec<&str> = diags.iter().filter_map(|diag| diag.hint.as_deref()).collect();
-    assert_eq!(hints, ["did you mean `adam`?", "did you mean `weight-decay`?", "write `beta1=…`; and `beta2=`"]);
+    assert_eq!(hints, ["did you mean `adam`?", "did you mean `weight-decay`?", "write `beta1=…` (and `beta2=`)"]);
     // Of a case that is not known either, what the others have is not judged.
     let (_, diags) = load(&training("optimizer lamb lr=1e-3 beta1=0.9 weight_decay=1e-4"));
     assert_eq!(codes(&diags), ["unknown-case", "unknown-param"]);
@@ -152,6 +155,19 @@ fn a_port_by_another_name_is_not_missing_as_well() {
 }
 
 #[test]
+fn a_parameter_by_another_name_is_not_missing_as_well() {
+    let (_, diags) = load(&training("").replace("network shallow-cnn", "model shallow-cnn"));
+    assert_eq!(codes(&diags), ["unknown-param"]);
+    assert_eq!(diags[0].hint.as_deref(), Some("did you mean `network`?"));
+}
+
+#[test]
+fn what_a_stage_does_anyway_is_left_out() {
+    let text = "pipeline a seed=1 {\n    synthetic fundus\n    extract patches { from fundus }\n    split folds { from patches; stratify #true }\n}\n";
+    assert_eq!(hints(text), ["leave it out: it spreads lesions evenly over the sides"]);
+}
+
+#[test]
 fn set_names_the_stages_that_have_the_parameter() {
     let hint = |text: &str, setting: &str| set(text, &[setting]).1.into_iter().find_map(|diag| diag.hint);
     let text = training("epochs 3");
@@ -180,8 +196,8 @@ fn doc_finds_parameters_cases_metrics_layers_and_words() {
     assert!(page("focal").contains("| `train` | `loss focal` |"));
     assert!(page("mean-auroc").contains("| `eval` | `rank by=STAGE.mean-auroc` |"));
     assert!(page("padding").contains("| `layers` | `conv padding=…` |"));
-    assert!(page("repro").contains("- As in DVC: use `macula run`."));
-    assert!(page("RandomHorizontalFlip").contains("use `flip horizontal=…` in the stage `augment`; the probability."));
+    assert!(page("repro").contains("- From DVC: use `macula run`."));
+    assert!(page("RandomHorizontalFlip").contains("use `flip horizontal=…` in the stage `augment` (the probability)."));
     assert_eq!(lookup::page("bananas"), None);
     assert_eq!(lookup::nearest("epocs").as_deref(), Some("epochs"));
     assert_eq!(lookup::nearest("trian").as_deref(), Some("train"));
