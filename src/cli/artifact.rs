@@ -121,7 +121,8 @@ fn in_sweep(stages: &[StageSpec], wanted: String) -> Result<String, Failure> {
     if stages.iter().any(|stage| stage.name == wanted) {
         return Ok(wanted);
     }
-    let same: Vec<&str> = stages.iter().filter(|stage| stage.own == wanted).map(|stage| stage.name.as_str()).collect();
+    let same: Vec<&str> =
+        stages.iter().filter(|stage| stage.base_name == wanted).map(|stage| stage.name.as_str()).collect();
     match same.as_slice() {
         [] => Ok(wanted),
         [one] => Ok((*one).to_owned()),

@@ -10,7 +10,7 @@ use super::load::Swept;
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::shown;
 use crate::lang::spec::{Pipeline, Rank, StageSpec, Sweep};
-use crate::lang::{figures, signatures};
+use crate::lang::{ranking, signatures};
 use crate::plan::{Decision, StageId};
 use crate::progress::out;
 use crate::progress::table::{counted, render};
@@ -150,7 +150,7 @@ fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>,
             crate::lang::signature::Better::Lower => "lower",
         };
         let joint = if text.is_empty() { "" } else { ", " };
-        _ = write!(text, "{joint}ranked by {}.{} ({better} is better)", by.stage, by.figure);
+        _ = write!(text, "{joint}ranked by {}.{} ({better} is better)", by.stage, by.metric);
     }
     text.push('\n');
     text.push_str(&render(&comparison.table(lines, width, &name), width));
@@ -206,8 +206,8 @@ fn file(world: &Host, arguments: &Arguments, name: &str, alone: bool, all: &mut 
 
 /// Stages of a pipeline with metrics of test patches.
 fn on_test(pipeline: &Pipeline) -> BTreeSet<String> {
-    let seen = |stage: &&StageSpec| figures::sees_test(pipeline, &stage.own);
-    figures::stages(pipeline).filter(seen).map(|stage| stage.own.clone()).collect()
+    let seen = |stage: &&StageSpec| ranking::sees_test(pipeline, &stage.base_name);
+    ranking::stages(pipeline).filter(seen).map(|stage| stage.base_name.clone()).collect()
 }
 
 /// Number of a pipeline's last runs examined.
@@ -269,7 +269,8 @@ fn points(world: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut C
                 _ => None,
             };
             let stage = engine.stage(*id);
-            let facts = known.map(|known| (known.summary.metrics.clone(), measured_on(&stage.kind, &known.manifest)));
+            let facts =
+                known.map(|known| (known.summary.metrics.clone(), measured_on(&stage.stage_type, &known.manifest)));
             (stage.name.clone(), facts)
         };
         explained.iter().map(fact).collect::<BTreeMap<_, _>>()
@@ -306,7 +307,7 @@ fn points(world: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut C
             row.name = format!("{} {}", sweep.name, row.name);
             for stage in &point.pipeline.stages {
                 let settings =
-                    stage.params.iter().map(|(name, value)| (format!("{}.{name}", stage.own), value.to_string()));
+                    stage.params.iter().map(|(name, value)| (format!("{}.{name}", stage.base_name), value.to_string()));
                 row.settings.extend(settings);
             }
         }
@@ -413,7 +414,7 @@ fn ranked(all: &Collected, by: &str) -> Result<Rank, Failure> {
         );
         return Err(Failure::user(format!("unknown metric `{by}`")).hint(hint));
     };
-    Ok(Rank { stage: stage.clone(), figure: figure.clone(), better: figures::better(figure) })
+    Ok(Rank { stage: stage.clone(), metric: figure.clone(), better: ranking::better(figure) })
 }
 
 /// Default metric to rank by: the first that most experiments have, of an evaluation rather than a training.
@@ -426,5 +427,5 @@ fn usual(rows: &[Experiment]) -> Option<Rank> {
     let stages: BTreeSet<&String> = rows.iter().flat_map(|row| row.figures.keys()).collect();
     // A training has a loss; figures of an evaluation are the ones to be believed.
     let stage = stages.into_iter().max_by_key(|stage| (has(stage, USUAL), has(stage, "loss") == 0))?;
-    Some(Rank { stage: stage.clone(), figure: USUAL.to_owned(), better: figures::better(USUAL) })
+    Some(Rank { stage: stage.clone(), metric: USUAL.to_owned(), better: ranking::better(USUAL) })
 }

@@ -9,7 +9,7 @@ use super::{Exit, Failure, command};
 use crate::base::Sources;
 use crate::base::shown;
 use crate::diag::catalogue;
-use crate::lang::kind::Kind;
+use crate::lang::param_type::ParamType;
 use crate::lang::signature::{Param, Signature};
 use crate::lang::spec::{Pipeline, Points};
 use crate::lang::stdlib::{self, stdlib};
@@ -219,7 +219,7 @@ fn settings(file: &Path, last: &str) -> Vec<String> {
         }
         for instance in &pipeline.instances {
             found.push(format!("{}.", instance.name));
-            let signature = stdlib().templates.iter().find(|signature| signature.name == instance.kind);
+            let signature = stdlib().templates.iter().find(|signature| signature.name == instance.stage_type);
             let params = signature.into_iter().flat_map(|signature| &signature.params);
             found.extend(params.map(|param| format!("{}.{}=", instance.name, param.name)));
         }
@@ -245,12 +245,12 @@ fn values(file: &Path, pipelines: &[Pipeline], path: &str) -> Vec<String> {
         .flat_map(|pipeline| &pipeline.stages)
         .find(|stage| path.starts_with(&format!("{}.", stage.name)));
     let Some(stage) = stage else { return Vec::new() };
-    let signature = signatures().iter().find(|signature| signature.name == stage.kind);
+    let signature = signatures().iter().find(|signature| signature.name == stage.stage_type);
     let param = signature.and_then(|signature: &Signature| find(&signature.params, &path[stage.name.len() + 1..]));
-    match param.map(|param| (&param.kind, param)) {
-        Some((Kind::Choice, param)) => param.cases.iter().map(|case| case.name.clone()).collect(),
-        Some((Kind::Bool, _)) => vec!["#true".to_owned(), "#false".to_owned()],
-        Some((Kind::Network, _)) => {
+    match param.map(|param| (&param.ty, param)) {
+        Some((ParamType::Choice, param)) => param.cases.iter().map(|case| case.name.clone()).collect(),
+        Some((ParamType::Bool, _)) => vec!["#true".to_owned(), "#false".to_owned()],
+        Some((ParamType::Network, _)) => {
             lang::networks(file, &mut Sources::default()).unwrap_or_default().into_keys().collect()
         }
         _ => Vec::new(),

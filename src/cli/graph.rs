@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::plan::Decision;
-use crate::plan::drawings::{self, Drawing, Mark};
+use crate::plan::drawings::{self, Drawing, StageStatus};
 use crate::progress::out;
 use crate::run::{self, Host, Options};
 use crate::store::Absent;
@@ -65,13 +65,13 @@ pub fn graph(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// Mark of a stage; a source has none, because it is checked, not computed.
-fn mark(decision: &Decision) -> Option<Mark> {
+fn mark(decision: &Decision) -> Option<StageStatus> {
     match decision {
         Decision::Source(_) => None,
-        Decision::Reuse(..) => Some(Mark::Stored),
-        Decision::Run(task) if task.absent == Absent::Lost => Some(Mark::Damaged),
-        Decision::Run(_) => Some(Mark::WillRun),
-        Decision::Unknown(_) => Some(Mark::Unknown),
-        Decision::Failed(_) | Decision::Blocked(_) => Some(Mark::Failed),
+        Decision::Reuse(..) => Some(StageStatus::Stored),
+        Decision::Run(task) if task.absent == Absent::Lost => Some(StageStatus::Damaged),
+        Decision::Run(_) => Some(StageStatus::WillRun),
+        Decision::Unknown(_) => Some(StageStatus::Unknown),
+        Decision::Failed(_) | Decision::Blocked(_) => Some(StageStatus::Failed),
     }
 }

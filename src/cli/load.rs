@@ -137,7 +137,7 @@ pub fn chosen(arguments: &PipelineArguments) -> Result<(Pipeline, Option<Swept>,
         return Ok((choose(contents, &arguments.file, arguments.pipeline.as_deref())?, None, sources));
     }
     let sweep = choose_sweep(contents, &arguments.file, arguments.sweep.as_deref())?;
-    let Merged { pipeline, places, before, shared } = plan::merge(&sweep, crate::stages::registry());
+    let Merged { pipeline, stage_names: places, before, shared } = plan::merge(&sweep, crate::stages::registry());
     Ok((pipeline, Some(Swept { sweep, places, before, shared }), sources))
 }
 
@@ -149,7 +149,7 @@ pub(super) fn read(arguments: &PipelineArguments, points: Points) -> Result<(Con
     let mut sources = Sources::default();
     let PipelineArguments { file, set, .. } = arguments;
     let (contents, mut diags) = lang::load(file, set, points, &mut sources).map_err(|error| unread(file, &error))?;
-    plan::settle(&contents, crate::stages::registry(), &mut diags);
+    plan::validate_params(&contents, crate::stages::registry(), &mut diags);
     Ok((contents, diags, sources))
 }
 

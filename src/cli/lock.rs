@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::figure::counted;
 use crate::base::{disk, regular, shown};
-use crate::plan::{AllKnown, Decision};
+use crate::plan::{Decision, StageResults};
 use crate::progress::out;
 use crate::run::lockfile::{self, Judged, Lockfile, Verdict, Why};
 use crate::run::{self, Host, Options, Report};
@@ -34,7 +34,7 @@ pub fn lock(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let project = loaded.project();
     let options = Options::usual(world.processors);
     let known = run::plan(world, &project, &options, |_, decided| {
-        let mut known = AllKnown::new();
+        let mut known = StageResults::new();
         for (id, decision, _) in decided {
             match decision {
                 Decision::Source(result) | Decision::Reuse(result, _) => {

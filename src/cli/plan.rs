@@ -143,7 +143,7 @@ fn of_sweep(engine: &Engine, explained: &[(StageId, &Decision, Explanation)], sw
     let mut kinds: Vec<&str> = Vec::new();
     let mut counts: BTreeMap<&str, [i64; 5]> = BTreeMap::new();
     for (id, decision, _) in explained {
-        let own = engine.stage(*id).own.as_str();
+        let own = engine.stage(*id).base_name.as_str();
         if !counts.contains_key(own) {
             kinds.push(own);
         }

@@ -57,12 +57,13 @@ pub fn show(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let loaded = load::load(world, &arguments.pipeline)?;
-    let is_stage = |stage: &str| loaded.pipeline.stages.iter().any(|known| known.name == stage || known.own == stage);
+    let is_stage =
+        |stage: &str| loaded.pipeline.stages.iter().any(|known| known.name == stage || known.base_name == stage);
     let stage_of = name.rsplit_once('.').map_or(name.as_str(), |(stage, _)| stage);
     let instance = loaded.pipeline.instances.iter().any(|known| known.name == *name || known.name == stage_of);
     let network = !(instance || is_stage(name) || is_stage(stage_of));
     let gives = |stage: &StageSpec| stage.outputs.iter().any(|output| name.ends_with(&format!(".{}", output.port)));
-    let of_stage_of = |stage: &&StageSpec| stage.name == stage_of || stage.own == stage_of;
+    let of_stage_of = |stage: &&StageSpec| stage.name == stage_of || stage.base_name == stage_of;
     let mut meant = loaded.pipeline.stages.iter().filter(of_stage_of);
     if !(instance || is_stage(name))
         && meant.next().is_none_or(|stage| !gives(stage))
@@ -74,7 +75,7 @@ pub fn show(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let text = match described {
         Some(spec) => network::text(&spec, network::side(&loaded.pipeline), look)?,
         None if network => {
-            let stages = loaded.pipeline.stages.iter().map(|stage| stage.own.as_str());
+            let stages = loaded.pipeline.stages.iter().map(|stage| stage.base_name.as_str());
             return Err(match network::meant(&arguments.pipeline.file, name, stages) {
                 Some(near) => {
                     Failure::user(format!("unknown stage or network `{name}`")).hint(format!("did you mean `{near}`?"))
@@ -115,7 +116,7 @@ fn of_stage(world: &Host, loaded: &Loaded, arguments: &Arguments) -> Result<Stri
     if arguments.json {
         return Ok(format!("{:#}\n", as_json(&artifact, &pictures)));
     }
-    let mut text = format!("{}, {}", artifact.stage.name, artifact.stage.kind);
+    let mut text = format!("{}, {}", artifact.stage.name, artifact.stage.stage_type);
     if let Some(run) = &artifact.run {
         _ = write!(text, ", computed in run {run}");
     }
@@ -168,7 +169,7 @@ fn as_json(artifact: &Artifact, pictures: &[String]) -> Value {
     });
     json!({
         "stage": artifact.stage.name,
-        "kind": artifact.stage.kind,
+        "kind": artifact.stage.stage_type,
         "key": artifact.key,
         "run": artifact.run,
         "outdated": artifact.outdated,

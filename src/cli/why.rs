@@ -49,7 +49,7 @@ pub fn why(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         let of_name = |(id, ..): &&(StageId, &Decision, Explanation)| {
             let name = &engine.stage(*id).name;
             *name == arguments.stage
-                || engine.stage(*id).own == arguments.stage
+                || engine.stage(*id).base_name == arguments.stage
                 || arguments.stage.starts_with(&format!("{name}."))
         };
         explained.iter().rev().find(of_name).map(|(id, decision, explanation)| match &since {

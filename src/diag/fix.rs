@@ -1,22 +1,22 @@
-//! The change that a hint proposes, where it is certain: what an editor makes of `did you mean …` and `write …`.
+//! The fix that a hint proposes, if it is certain: what an editor applies for `did you mean …` and `write …`.
 
 use super::Diag;
 
-/// A text in the place of what stands at a diagnostic's primary place.
+/// Replacement for the text at a diagnostic's primary span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix {
-    /// What it does, in a few words.
+    /// A short description.
     pub title: String,
     /// The text.
     pub text: String,
 }
 
-/// Slips whose hint says what to write for certain.
+/// Codes whose hint says exactly what to write.
 const WRITTEN: [&str; 8] =
     ["number-form", "keyword-form", "percent", "unit", "unquoted-path", "single-quotes", "out-of-range", "wrong-kind"];
 
 impl Diag {
-    /// The change that its hint proposes; `text` is what stands at its primary place.
+    /// The fix that its hint proposes; `text` is the text at its primary span.
     #[must_use]
     pub fn fix(&self, text: &str) -> Option<Fix> {
         let hint = self.hint.as_deref().unwrap_or_default();
@@ -37,9 +37,9 @@ impl Diag {
             "no-seed" => Some(Fix { title: "add `seed=7`".to_owned(), text: format!("{text} seed=7") }),
             code if WRITTEN.contains(&code) => {
                 let new = within(hint, "without quotes: `", "`").or_else(|| within(hint, "write `", "`"))?;
-                // `"…" if it is text` is a guess, and `…` stands for what only the user knows.
+                // `"…" if it is text` is a guess, and `…` stands for something only the user knows.
                 let certain = !hint.contains("if it is text") && !new.contains('…');
-                // What is asked for by a parameter, such as `write optimizer adam`, is not what stands here.
+                // `write optimizer adam` is a hint for the whole parameter, not for the text at the span.
                 let one = code != "wrong-kind" || new.parse::<f64>().is_ok();
                 (certain && one).then(|| Fix { title: format!("write `{new}`"), text: new.to_owned() })
             }
@@ -48,14 +48,14 @@ impl Diag {
     }
 }
 
-/// What stands between two texts.
+/// The part between two texts.
 fn within<'a>(hint: &'a str, before: &str, after: &str) -> Option<&'a str> {
     let at = hint.find(before)? + before.len();
     let end = hint[at..].find(after)?;
     Some(&hint[at..at + end])
 }
 
-/// The meant name as it has to stand where `text` stands: with its quotes, its `$`, and the output behind a stage's name.
+/// The suggested name in the form of `text`: with its quotes, its `$`, and the output after a stage's name.
 fn meant_at(code: &str, text: &str, meant: &str) -> String {
     if let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
         return format!("\"{}\"", meant_at(code, inner, meant));

@@ -1,4 +1,4 @@
-//! What macula says of a user's files: diagnostics with spans, codes and hints. Functions return `(T, Vec<Diag>)` and go on.
+//! Diagnostics of a user's files, with spans, codes and hints. Functions return `(T, Vec<Diag>)` and go on.
 
 pub mod catalogue;
 mod fix;
@@ -9,36 +9,36 @@ pub use render::{Style, count, json, render, shown};
 
 use crate::base::Span;
 
-/// How grave a diagnostic is.
+/// Severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// The pipeline can't be run.
+    /// The pipeline cannot run.
     Error,
-    /// It can, but the user should know.
+    /// It can run, but the user should know.
     Warning,
 }
 
-/// One thing said of a user's file.
+/// One diagnostic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diag {
     /// Its name in the catalogue (`port-type`, `unknown-name`, …).
     pub code: &'static str,
-    /// How grave it is.
+    /// Its severity.
     pub severity: Severity,
     /// Lower-case, names in backticks, no full stop.
     pub message: String,
-    /// Places, the primary one first.
+    /// Labelled spans, the primary one first.
     pub labels: Vec<Label>,
     /// What to do about it.
     pub hint: Option<String>,
 }
 
-/// A place and what is to be seen there (may be empty).
+/// A span and its label (may be empty).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
-    /// The place.
+    /// The span.
     pub span: Span,
-    /// A few words.
+    /// The label; a few words.
     pub text: String,
 }
 
@@ -61,7 +61,7 @@ impl Diag {
         Self { severity: Severity::Warning, ..Self::error(code, span, message) }
     }
 
-    /// Words at the primary place.
+    /// Sets the label of the primary span.
     #[must_use]
     pub fn here(mut self, text: impl Into<String>) -> Self {
         if let Some(label) = self.labels.first_mut() {
@@ -70,14 +70,14 @@ impl Diag {
         self
     }
 
-    /// One more place.
+    /// Adds another labelled span.
     #[must_use]
     pub fn also(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push(Label { span, text: text.into() });
         self
     }
 
-    /// What to do about it.
+    /// Sets the hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -1,4 +1,4 @@
-//! Diagnostics as people read them, and as programs do. Knows no terminal: the caller says whether colours are wanted.
+//! Diagnostics as text for people and as JSON for programs. Knows no terminal: the caller chooses the style.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -13,19 +13,19 @@ use serde_json::{Value, json};
 use super::{Diag, Severity};
 use crate::base::{FileId, Sources, Span, shown};
 
-/// Whether there may be colours.
+/// Style of rendered diagnostics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Text alone.
+    /// No colours.
     Plain,
-    /// Colours of a terminal.
+    /// ANSI colours.
     Colour,
 }
 
-/// Diagnostics that are drawn at most: nobody mends more before asking again.
+/// Most diagnostics that are drawn: nobody fixes more before checking again.
 const MOST_DRAWN: usize = 100;
 
-/// The first `most`, in their order; where there are more, errors before warnings.
+/// The first `most`, in order; if there are more, errors come before warnings.
 pub fn shown(diags: &[Diag], most: usize) -> impl Iterator<Item = &Diag> {
     let errors = diags.iter().filter(|diag| diag.severity == Severity::Error).count();
     let (mut errors, mut rest) = if diags.len() <= most { (most, most) } else { (most, most.saturating_sub(errors)) };
@@ -37,7 +37,7 @@ pub fn shown(diags: &[Diag], most: usize) -> impl Iterator<Item = &Diag> {
     })
 }
 
-/// All diagnostics with their places, and at the end how many there are. Empty where there are none.
+/// All diagnostics with their spans, and a count at the end. Empty if there are none.
 #[must_use]
 pub fn render(diags: &[Diag], sources: &Sources, style: Style, width: usize) -> String {
     let theme = match style {
@@ -53,13 +53,14 @@ pub fn render(diags: &[Diag], sources: &Sources, style: Style, width: usize) -> 
     let texts: Texts = sources.iter().map(|(file, source)| (file, Lines::of(&source.text))).collect();
     for diag in shown(diags, MOST_DRAWN) {
         let report = Report::new(diag, sources, &texts);
-        // Writing to a string does not fail; a report that could not be drawn is still told in one line.
+        // Writing to a string does not fail; if a report cannot be drawn, its message is still shown.
         if handler.render_report(&mut out, &report).is_err() {
             let _ = writeln!(out, "{}: {}", diag.code, shown::line(&diag.message));
         }
     }
     if !diags.is_empty() {
-        let more = if diags.len() > MOST_DRAWN { format!("; the first {MOST_DRAWN} are shown") } else { String::new() };
+        let more =
+            if diags.len() > MOST_DRAWN { format!("; only the first {MOST_DRAWN} are shown") } else { String::new() };
         let _ = writeln!(out, "{}{more}", count(diags));
     }
     out
@@ -102,24 +103,24 @@ const fn severity(severity: Severity) -> &'static str {
     }
 }
 
-/// Each text once, however many diagnostics show it.
+/// Each text once, however many diagnostics refer to it.
 type Texts = BTreeMap<FileId, Lines>;
 
-/// A text as it is shown: line breaks and tabs as they are, all else that acts as an escape.
+/// A text as shown: line breaks and tabs unchanged, other control characters escaped.
 #[derive(Clone, Debug)]
 struct Lines {
     text: Arc<str>,
     escapes: Arc<[Escape]>,
 }
 
-/// A character that is shown as an escape.
+/// A character that is shown escaped.
 #[derive(Clone, Copy, Debug)]
 struct Escape {
     /// One past its last byte in the text.
     from: usize,
-    /// One past its last byte in what is shown.
+    /// One past its last byte in the shown text.
     to: usize,
-    /// Characters that it is shown as.
+    /// Length of the escape, characters.
     length: usize,
 }
 
@@ -144,21 +145,21 @@ impl Lines {
         Self { text: Arc::from(drawn), escapes: escapes.into() }
     }
 
-    /// Where a byte of the text stands in what is shown.
+    /// Position in the shown text of a byte of the original.
     fn place(&self, at: usize) -> usize {
         let before = self.escapes.partition_point(|escape| escape.from <= at);
         let last = before.checked_sub(1).and_then(|last| self.escapes.get(last));
         last.map_or(at, |last| last.to + (at - last.from))
     }
 
-    /// How many characters of the text stand in a range of what is shown.
+    /// Number of original characters in a range of the shown text.
     fn characters(&self, range: std::ops::Range<usize>) -> usize {
         let escapes = self.escapes.iter().filter(|escape| range.start < escape.to && escape.to <= range.end);
         self.text[range.clone()].chars().count() - escapes.map(|escape| escape.length - 1).sum::<usize>()
     }
 }
 
-/// A diagnostic as `miette` wants it: one text, and the places in it.
+/// A diagnostic as `miette` wants it: one text, and the spans in it.
 struct Report<'a> {
     diag: &'a Diag,
     source: Option<Text>,
@@ -180,7 +181,7 @@ impl<'a> Report<'a> {
                 let new = if i == 0 { LabeledSpan::new_primary_with_span } else { LabeledSpan::new_with_span };
                 labels.push(new(text, range));
             } else {
-                // A place in another text is told in words.
+                // A span in another text is described in words.
                 let more = format!("{}: {}", sources.cite(label.span), label.text);
                 let more = shown::line(&more).into_owned();
                 help = Some(help.map_or(more.clone(), |help| format!("{help}\n{more}")));
@@ -192,10 +193,10 @@ impl<'a> Report<'a> {
     }
 }
 
-/// So many bytes of a line are shown before a place and after it.
+/// Most bytes of a line shown before and after a span.
 const LONG: usize = 160;
 
-/// A text that is shown in whole lines, but for very long ones.
+/// A text that is shown in whole lines, except for very long ones.
 struct Text {
     name: String,
     lines: Lines,
@@ -213,7 +214,7 @@ impl SourceCode for Text {
         let mut start = line_start;
         let last = span.offset() + span.len();
         let mut end = text[last..].find('\n').map_or(text.len(), |at| last + at);
-        // Of a very long line only what is near the place.
+        // Of a very long line only the part near the span.
         if span.offset() - start > LONG {
             start = text.floor_char_boundary(span.offset() - LONG);
         }
@@ -222,7 +223,7 @@ impl SourceCode for Text {
         }
         let lines = SourceSpan::from(start..end);
         let read = text.read_span(&lines, before, after)?;
-        // The head of a snippet names the place itself, not the line's begin.
+        // The head of a snippet has the column of the span, not of the line's start.
         let column = self.lines.characters(line_start..span.offset());
         let (line, count) = (read.line(), read.line_count());
         let contents = MietteSpanContents::new_named(self.name.clone(), read.data(), *read.span(), line, column, count);
@@ -230,7 +231,7 @@ impl SourceCode for Text {
     }
 }
 
-/// A span that lies within its text and on character borders.
+/// The span, limited to its text and aligned to character boundaries.
 fn within(text: &str, span: Span) -> std::ops::Range<usize> {
     text.floor_char_boundary(span.start)..text.floor_char_boundary(span.end.max(span.start))
 }

@@ -1,26 +1,26 @@
-//! A pipeline that states only its difference from another: `extends "baseline.kdl"`. Nodes into nodes; knows no files.
+//! A pipeline given as its difference from another: `extends "baseline.kdl"`. Maps nodes to nodes; knows no files.
 
 use super::near;
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::syntax::{Entry, Node};
 
-/// What a pipeline says of the one that it extends.
+/// The `extends` of a pipeline.
 pub(super) struct Extends<'a> {
     /// The file or the pipeline of this file, as written.
     pub(super) target: &'a Entry,
-    /// Which pipeline, where the file holds several.
+    /// Which pipeline, if the file contains several.
     pub(super) pipeline: Option<&'a Entry>,
-    /// All of it.
+    /// Span of the node.
     pub(super) span: Span,
 }
 
-/// What a pipeline extends, where it does; none where that can't be read, which is told.
+/// The `extends` of a pipeline, if it has one; [`None`] after reporting a diagnostic.
 pub(super) fn extends<'a>(pipeline: &'a Node, diags: &mut Vec<Diag>) -> Option<Extends<'a>> {
     let mut all = pipeline.nodes().iter().filter(|node| node.name.text == "extends");
     let node = all.next()?;
     if let Some(again) = all.next() {
-        let found = Diag::error("duplicate-param", again.head, "a pipeline extends one other");
+        let found = Diag::error("duplicate-param", again.head, "a pipeline can extend only one other");
         diags.push(found.also(node.head, "first here").hint("let one of the two extend the other"));
     }
     let Some(target) = node.args().next().filter(|entry| entry.text().is_some()) else {
@@ -30,13 +30,15 @@ pub(super) fn extends<'a>(pipeline: &'a Node, diags: &mut Vec<Diag>) -> Option<E
     };
     for (key, entry) in node.props().filter(|(key, _)| key.text != "pipeline") {
         let hint = near::hint(&key.text, ["pipeline"], "");
-        diags.push(Diag::error("unknown-param", entry.whole, format!("`extends` has no `{}`", key.text)).hint(hint));
+        diags.push(
+            Diag::error("unknown-param", entry.whole, format!("`extends` has no property `{}`", key.text)).hint(hint),
+        );
     }
     Some(Extends { target, pipeline: node.prop("pipeline"), span: node.head })
 }
 
-/// `base` with the differences of `difference`: what it names again is changed, what it names newly is added, what stands
-/// after `without` is left out.
+/// `base` with the differences in `difference`: names that occur again are changed, new names are added, names after `without` are
+/// removed.
 pub(super) fn extended(base: &Node, difference: &Node, diags: &mut Vec<Diag>) -> Node {
     let mut merged = base.clone();
     let mut entries: Vec<Entry> = difference.entries.clone();
@@ -52,8 +54,8 @@ pub(super) fn extended(base: &Node, difference: &Node, diags: &mut Vec<Diag>) ->
             children.retain(|child| name_of(child) != Some(name) || is_word(child));
             if children.len() == before {
                 let names: Vec<&str> = children.iter().filter(|child| !is_word(child)).filter_map(name_of).collect();
-                let hint = near::hint(name, names, "the pipeline that is extended has no such stage");
-                let found = Diag::error("unknown-name", entry.span, format!("there is no stage `{name}` to leave out"));
+                let hint = near::hint(name, names, "the extended pipeline has no such stage");
+                let found = Diag::error("unknown-name", entry.span, format!("unknown stage `{name}`"));
                 diags.push(found.hint(hint));
             }
         }
@@ -75,7 +77,7 @@ pub(super) fn extended(base: &Node, difference: &Node, diags: &mut Vec<Diag>) ->
                         change(child.children.get_or_insert_with(Vec::new), difference);
                     }
                 }
-                // A stage of another kind takes its place.
+                // A stage of another type replaces it.
                 Some(child) => *child = node.clone(),
                 None => match meant(&children, difference, node) {
                     Some(meant) => diags.push(meant),
@@ -88,7 +90,7 @@ pub(super) fn extended(base: &Node, difference: &Node, diags: &mut Vec<Diag>) ->
     merged
 }
 
-/// What is wrong with a new stage that reads nothing, where the one of its kind that is extended reads something: another name
+/// The mistake in a new stage that reads nothing, although the extended one of its type does: another name
 /// was meant.
 fn meant(children: &[Node], difference: &Node, node: &Node) -> Option<Diag> {
     let stages = |nodes: &[Node]| {
@@ -107,7 +109,7 @@ fn meant(children: &[Node], difference: &Node, node: &Node) -> Option<Diag> {
         return None;
     }
     let names: Vec<&str> = same.iter().filter_map(|child| name_of(child)).collect();
-    let message = format!("the pipeline that is extended has no `{kind} {name}`, and this reads no stage");
+    let message = format!("the extended pipeline has no `{kind} {name}`, and this new stage has no inputs");
     let hint = match names.as_slice() {
         [one] => format!("did you mean `{one}`? a new `{kind}` needs its inputs"),
         _ => format!("it has {}; a new `{kind}` needs its inputs", near::names(names)),
@@ -128,18 +130,18 @@ fn replace(children: &mut Vec<Node>, node: &Node, same: impl Fn(&Node) -> bool) 
     children.push(node.clone());
 }
 
-/// Puts a port or parameter in the place of those of its name.
+/// Replaces the ports or parameters with the same name.
 fn change(children: &mut Vec<Node>, difference: &Node) {
     let same = |child: &Node| child.name.text == difference.name.text;
     match children.iter().filter(|child| same(child)).count() {
         1 => children.iter_mut().filter(|child| same(child)).for_each(|child| merge(child, difference)),
-        // New; or a map in several lines, which is replaced as a whole.
+        // New; or a map on several lines, which is replaced as a whole.
         _ => replace(children, difference, same),
     }
 }
 
-/// Changes a node by another of its name. Arguments replace arguments; where they differ, what was said of the old value (a case's
-/// parameters) goes with it. Properties and children change those of their name and leave the others.
+/// Changes a node by another of the same name. Arguments replace arguments; if they differ, parameters of the old value (of its case)
+/// are dropped. Properties and children replace those of the same name and keep the others.
 fn merge(node: &mut Node, difference: &Node) {
     let values = |node: &Node| node.args().map(|entry| entry.value.clone()).collect::<Vec<_>>();
     let anew = difference.args().next().is_some() && values(node) != values(difference);

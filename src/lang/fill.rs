@@ -1,11 +1,12 @@
-//! From what a stage is given to its parameters: every value checked, every default filled in.
+//! From the arguments of a stage to its parameters: every value checked, every default filled in.
 
 use std::collections::BTreeMap;
 
+use super::arguments::Argument;
 use super::describe::Described;
-use super::given::Given;
 use super::hints::{self, Stray};
-use super::kind::{self, Kind};
+use super::near;
+use super::param_type::{self, ParamType};
 use super::scope::Scope;
 use super::signature::{Case, Param, Signature};
 use super::value::Value;
@@ -18,19 +19,19 @@ use crate::syntax::{Entry, Scalar};
 pub(super) struct Filled {
     /// All of them, by dotted name.
     pub(super) params: BTreeMap<String, Value>,
-    /// Where those stand that were given.
+    /// The spans of those that are set.
     pub(super) spans: BTreeMap<String, Span>,
-    /// Those that are not in the key.
+    /// Those left out of the key.
     pub(super) unkeyed: Vec<String>,
-    /// Networks among them, as described and with the values that they were given.
+    /// The networks among them, with the values given to their parameters.
     pub(super) networks: BTreeMap<String, Described>,
-    /// What is wrong.
+    /// Mistakes found.
     pub(super) diags: Vec<Diag>,
 }
 
-/// Fills in the parameters of `signature` from `given`, from which the ports have been taken already. `stage` is how messages
-/// call the stage, `place` where it is declared.
-pub(super) fn fill(signature: &Signature, given: Vec<Given>, scope: &Scope, stage: &str, place: Span) -> Filled {
+/// Fills in the parameters of `signature` from `given`, without its ports. `stage` is the stage's name in
+/// messages, `place` its declaration.
+pub(super) fn fill(signature: &Signature, given: Vec<Argument>, scope: &Scope, stage: &str, place: Span) -> Filled {
     let used = vec![false; given.len()];
     let siblings = signature.children().collect();
     let mut filler = Filler { given, used, scope, siblings, stage, place, filled: Filled::default() };
@@ -41,10 +42,10 @@ pub(super) fn fill(signature: &Signature, given: Vec<Given>, scope: &Scope, stag
 }
 
 struct Filler<'a> {
-    given: Vec<Given>,
+    given: Vec<Argument>,
     used: Vec<bool>,
     scope: &'a Scope<'a>,
-    /// What may stand in the stage's braces.
+    /// Names allowed in the stage's braces.
     siblings: Vec<&'a str>,
     stage: &'a str,
     place: Span,
@@ -52,24 +53,24 @@ struct Filler<'a> {
 }
 
 impl Filler<'_> {
-    fn wrong(&mut self, code: &'static str, span: Span, message: String, hint: impl Into<String>) {
+    fn error(&mut self, code: &'static str, span: Span, message: String, hint: impl Into<String>) {
         self.filled.diags.push(Diag::error(code, span, message).hint(hint));
     }
 
     fn all(&mut self, params: &[Param], prefix: &str) {
         for param in params {
             let path = format!("{prefix}{}", param.name);
-            match &param.kind {
-                Kind::Group => self.group(param, &path),
-                Kind::Choice => self.choice(param, &path),
-                Kind::Map(of) => self.map(param, of, &path),
-                Kind::List(of) => self.list(param, of, &path),
+            match &param.ty {
+                ParamType::Group => self.group(param, &path),
+                ParamType::Choice => self.choice(param, &path),
+                ParamType::Map(of) => self.map(param, of, &path),
+                ParamType::List(of) => self.list(param, of, &path),
                 _ => self.scalar(param, &path),
             }
         }
     }
 
-    /// Which of what is given is for exactly `path`; twice is an error.
+    /// The index of the argument for exactly `path`; a second one is an error.
     fn take(&mut self, path: &str) -> Option<usize> {
         let mut first = None;
         for at in 0..self.given.len() {
@@ -82,14 +83,14 @@ impl Filler<'_> {
                 continue;
             };
             let (first, again) = (self.given[first].name, self.given[at].name);
-            let found = Diag::error("duplicate-param", again, format!("`{path}` is given twice"));
-            self.filled.diags.push(found.also(first, "first here").hint("take one of them out"));
+            let found = Diag::error("duplicate-param", again, format!("`{path}` is set twice"));
+            self.filled.diags.push(found.also(first, "first here").hint("remove one of them"));
         }
         first
     }
 
-    /// Tells no more of anything below `path`: what stands above it is wrong already.
-    fn forgive(&mut self, path: &str) {
+    /// Suppresses diagnostics below `path` after a mistake in `path` itself.
+    fn suppress(&mut self, path: &str) {
         let prefix = format!("{path}.");
         for (given, used) in self.given.iter().zip(&mut self.used) {
             *used |= given.path.starts_with(&prefix);
@@ -97,11 +98,11 @@ impl Filler<'_> {
     }
 
     /// The same for what some case of a choice has, where it is not known which was meant.
-    fn forgive_known(&mut self, param: &Param, path: &str) {
+    fn suppress_known(&mut self, param: &Param, path: &str) {
         let prefix = format!("{path}.");
         let of_cases = param.cases.iter().flat_map(|case| &case.params);
         if param.params.is_empty() {
-            return self.forgive(path);
+            return self.suppress(path);
         }
         let known: Vec<&str> = param.params.iter().chain(of_cases).map(|inner| inner.name.as_str()).collect();
         for (given, used) in self.given.iter().zip(&mut self.used) {
@@ -113,8 +114,8 @@ impl Filler<'_> {
     fn group(&mut self, param: &Param, path: &str) {
         if let Some(at) = self.take(path) {
             let inner = param.params.first().map_or("…", |inner| &inner.name);
-            let message = format!("`{path}` takes named values");
-            self.wrong("wrong-kind", self.given[at].whole, message, format!("write `{} {inner}=…`", param.name));
+            let message = format!("`{path}` is a group of named values");
+            self.error("wrong-kind", self.given[at].whole, message, format!("write `{} {inner}=…`", param.name));
         }
         self.all(&param.params, &format!("{path}."));
     }
@@ -123,7 +124,7 @@ impl Filler<'_> {
         let present = self.given.iter().any(|given| given.path == path);
         let given = self.one(param, path);
         if present && given.is_none() {
-            return self.forgive(path);
+            return self.suppress(path);
         }
         let name = match &given {
             Some((entry, _)) => match &entry.value {
@@ -140,11 +141,11 @@ impl Filler<'_> {
         let Some(case) = param.cases.iter().find(|case| case.name == name) else {
             let span = given.map_or(self.place, |(entry, _)| entry.span);
             let (hint, meant) = hints::case(param, path, &name);
-            self.wrong("unknown-case", span, format!("`{path}` has no case `{name}`"), hint);
-            // What stands beside it is read as if the right one stood there, so that all mistakes are told at once.
+            self.error("unknown-case", span, format!("`{path}` has no case `{name}`"), hint);
+            // Its parameters are read as those of the case that was meant, so that all mistakes are reported at once.
             return match meant {
                 Some(case) => self.case(param, path, case, None),
-                None => self.forgive_known(param, path),
+                None => self.suppress_known(param, path),
             };
         };
         self.case(param, path, case, given.map(|(_, whole)| whole));
@@ -157,7 +158,7 @@ impl Filler<'_> {
         self.all(&param.params, &prefix);
     }
 
-    /// The one value given to `path`, where one is.
+    /// The single value given to `path`, if any.
     fn one(&mut self, param: &Param, path: &str) -> Option<(Entry, Span)> {
         let at = self.take(path)?;
         let given = &self.given[at];
@@ -167,7 +168,7 @@ impl Filler<'_> {
             return None;
         }
         if let Some((plain, wrong)) = &given.plain {
-            let textual = matches!(param.kind, Kind::Text | Kind::Path);
+            let textual = matches!(param.ty, ParamType::Text | ParamType::Path);
             let as_read = wrong.is_empty() && given.values.len() == 1;
             if textual && !(as_read && given.values[0].quoted) {
                 return Some((plain.clone(), whole));
@@ -188,10 +189,14 @@ impl Filler<'_> {
         let mut swallowed = given.values.iter().skip(1).filter(|entry| !entry.quoted).filter_map(Entry::text);
         let hint = match swallowed.find(|word| self.siblings.iter().any(|name| name == word)) {
             Some(word) => format!("is a `;` missing before `{word}`?"),
-            None if given.values.is_empty() && param.kind == Kind::Bool => format!("write `{path} #true`"),
-            None => format!("write one: it is {}", param.kind.words()),
+            None if given.values.is_empty() && param.ty == ParamType::Bool => format!("write `{path} #true`"),
+            None if !param.cases.is_empty() => {
+                let cases: Vec<&str> = param.cases.iter().map(|case| case.name.as_str()).collect();
+                format!("write {}", near::one_of(cases))
+            }
+            None => format!("expected {}", param.ty.words()),
         };
-        self.wrong("value-count", whole, message, hint);
+        self.error("value-count", whole, message, hint);
         self.absent_quietly(param, path);
         None
     }
@@ -200,16 +205,16 @@ impl Filler<'_> {
         let Some((entry, whole)) = self.one(param, path) else {
             return self.absent(param, path);
         };
-        if param.kind == Kind::Network {
+        if param.ty == ParamType::Network {
             return self.network(param, path, &entry, whole);
         }
-        let value = self.check(&param.kind, param, path, &entry);
+        let value = self.check(&param.ty, param, path, &entry);
         self.put(param, path, value.unwrap_or(Value::None), Some(whole));
     }
 
     fn network(&mut self, param: &Param, path: &str, entry: &Entry, whole: Span) {
         let name = entry.text().unwrap_or_default();
-        // What a body is given was found where it is used: there the name means something.
+        // An argument of a template was resolved where the template is used.
         let passed = self.given.iter().find(|given| given.path == path).and_then(|given| given.network.clone());
         let found = passed.map(|network| *network);
         if let Some(described) = found.or_else(|| Some(self.scope.network(name, entry.span)?.called(name))) {
@@ -218,17 +223,17 @@ impl Filler<'_> {
             self.filled.networks.extend(described.map(|described| (path.to_owned(), described)));
             return self.put(param, path, value, Some(whole));
         }
-        self.forgive(path);
+        self.suppress(path);
         let hint = self.scope.near_network(name, entry.span);
-        self.wrong("unknown-network", entry.span, format!("there is no network `{name}`"), hint);
+        self.error("unknown-network", entry.span, format!("unknown network `{name}`"), hint);
         self.put(param, path, Value::None, Some(whole));
     }
 
-    /// A network with the values that stand below `path` for its parameters (`network tiny width=64`).
+    /// A network with the values given below `path` for its parameters (`network tiny width=64`).
     fn with_values(&mut self, described: Described, path: &str) -> Option<Described> {
         let prefix = format!("{path}.");
-        let below: Vec<Given> = self.given.iter().filter(|given| given.path.starts_with(&prefix)).cloned().collect();
-        self.forgive(path);
+        let below: Vec<Argument> = self.given.iter().filter(|given| given.path.starts_with(&prefix)).cloned().collect();
+        self.suppress(path);
         if below.is_empty() {
             return Some(described);
         }
@@ -240,25 +245,25 @@ impl Filler<'_> {
             if described.params.iter().all(|(param, _)| param != name) {
                 let known = described.params.iter().map(|(param, _)| param.as_str());
                 let hint = hints::of_network(name, known);
-                self.wrong("unknown-param", given.name, format!("network `{network}` has no parameter `{name}`"), hint);
+                self.error("unknown-param", given.name, format!("network `{network}` has no parameter `{name}`"), hint);
             } else if let Some(first) = values.get(name) {
                 let first: &Entry = first;
-                let found = Diag::error("duplicate-param", given.name, format!("`{}` is given twice", given.path));
-                self.filled.diags.push(found.also(first.whole, "first here").hint("take one of them out"));
+                let found = Diag::error("duplicate-param", given.name, format!("`{}` is set twice", given.path));
+                self.filled.diags.push(found.also(first.whole, "first here").hint("remove one of them"));
             } else if given.broken {
                 return None;
             } else if let [value] = given.values.as_slice() {
                 values.insert(name.to_owned(), value.clone());
             } else {
                 let message = format!("`{}` takes one value, not {}", given.path, given.values.len());
-                self.wrong("value-count", given.whole, message, format!("write `network {network} {name}=…`"));
+                self.error("value-count", given.whole, message, format!("write `network {network} {name}=…`"));
             }
         }
         if self.filled.diags.len() > before {
             return None;
         }
         let (with, diags) = described.with(&values);
-        // What is wrong with a value is told where it is given, beside the layer that can't have it; of several it may be any.
+        // A single wrong value is reported where it is given, next to the layer that rejects it; of several it may be any.
         let alone = values.values().next().filter(|_| values.len() == 1).map(|entry| entry.whole);
         self.filled.diags.extend(diags.into_iter().map(|diag| match (alone, diag.labels.first()) {
             (Some(given), Some(label)) => {
@@ -270,8 +275,8 @@ impl Filler<'_> {
         with
     }
 
-    fn check(&mut self, kind: &Kind, param: &Param, path: &str, entry: &Entry) -> Option<Value> {
-        match kind::value(kind, param.range.as_ref(), entry) {
+    fn check(&mut self, kind: &ParamType, param: &Param, path: &str, entry: &Entry) -> Option<Value> {
+        match param_type::value(kind, param.range.as_ref(), entry) {
             Ok(value) => Some(value),
             Err(refusal) => {
                 let absent = match &entry.value {
@@ -280,24 +285,24 @@ impl Filler<'_> {
                     _ => false,
                 };
                 let hint = if absent && (param.optional || param.default.is_some()) {
-                    format!("leave `{path}` out")
+                    format!("omit `{path}`")
                 } else {
                     refusal.hint
                 };
-                self.wrong(refusal.code, entry.span, format!("`{path}` {}", refusal.text), hint);
+                self.error(refusal.code, entry.span, format!("`{path}` {}", refusal.text), hint);
                 None
             }
         }
     }
 
-    fn list(&mut self, param: &Param, of: &Kind, path: &str) {
+    fn list(&mut self, param: &Param, of: &ParamType, path: &str) {
         let Some(at) = self.take(path) else { return self.absent(param, path) };
         let mut given = self.given[at].clone();
         if let Some((plain, wrong)) = given.plain.take()
             && !wrong.is_empty()
         {
             match of {
-                Kind::Text | Kind::Path => given.values = vec![plain],
+                ParamType::Text | ParamType::Path => given.values = vec![plain],
                 _ => {
                     self.filled.diags.extend(wrong);
                     given.broken = true;
@@ -306,7 +311,7 @@ impl Filler<'_> {
         }
         if given.values.is_empty() && !given.broken {
             let message = format!("`{path}` has no values");
-            self.wrong("value-count", given.whole, message, format!("it takes {}", param.kind.words()));
+            self.error("value-count", given.whole, message, format!("expected {}", param.ty.words()));
         }
         let entries: Vec<Entry> = given.values.iter().flat_map(|entry| spread(entry, of, given.property)).collect();
         let values = entries.iter().filter_map(|entry| self.check(of, param, path, entry)).collect();
@@ -314,7 +319,7 @@ impl Filler<'_> {
     }
 
     /// `take SE 3`, `take SE=3`, `take { SE 3 }`, several of them, `masks MA "…" HE "…"`.
-    fn map(&mut self, param: &Param, of: &Kind, path: &str) {
+    fn map(&mut self, param: &Param, of: &ParamType, path: &str) {
         let prefix = format!("{path}.");
         let mut pairs: BTreeMap<String, (Span, Option<Value>)> = BTreeMap::new();
         let mut whole = None;
@@ -335,7 +340,7 @@ impl Filler<'_> {
                 && !wrong.is_empty()
             {
                 match of {
-                    Kind::Text | Kind::Path | Kind::List(_) if !here => values = vec![plain],
+                    ParamType::Text | ParamType::Path | ParamType::List(_) if !here => values = vec![plain],
                     _ => {
                         self.filled.diags.extend(wrong);
                         continue;
@@ -345,14 +350,14 @@ impl Filler<'_> {
             for (key, name, values) in self.pairs(of, path, (!here).then_some((key, given.name)), given.whole, &values)
             {
                 let value = match of {
-                    Kind::List(of) => Some(Value::List(
+                    ParamType::List(of) => Some(Value::List(
                         values.iter().filter_map(|value| self.check(of, param, path, value)).collect(),
                     )),
                     _ => values.first().and_then(|value| self.check(of, param, &format!("{path} {key}"), value)),
                 };
                 if let Some((first, _)) = pairs.insert(key.clone(), (name, value)) {
-                    let found = Diag::error("duplicate-param", name, format!("`{path} {key}` is given twice"));
-                    self.filled.diags.push(found.also(first, "first here").hint("take one of them out"));
+                    let found = Diag::error("duplicate-param", name, format!("`{path} {key}` is set twice"));
+                    self.filled.diags.push(found.also(first, "first here").hint("remove one of them"));
                 }
             }
         }
@@ -363,34 +368,34 @@ impl Filler<'_> {
         self.put(param, path, Value::Map(values), whole);
     }
 
-    /// The keys and their values in one place where a map is given; `below` is the key where it stands in the name.
+    /// The keys and values of one argument of a map; `below` is the key if it is part of the name.
     fn pairs(
         &mut self,
-        of: &Kind,
+        of: &ParamType,
         path: &str,
         below: Option<(String, Span)>,
         whole: Span,
         values: &[Entry],
     ) -> Vec<(String, Span, Vec<Entry>)> {
-        let many = matches!(of, Kind::List(_));
+        let many = matches!(of, ParamType::List(_));
         let hint = if many { format!("write `{path} NAME value value`") } else { format!("write `{path} NAME value`") };
         if let Some((key, name)) = below {
             if values.len() == 1 || many && !values.is_empty() {
                 return vec![(key, name, values.to_vec())];
             }
-            self.wrong("value-count", whole, format!("`{path} {key}` takes one value, not {}", values.len()), hint);
+            self.error("value-count", whole, format!("`{path} {key}` takes one value, not {}", values.len()), hint);
             return Vec::new();
         }
         let size = if many { values.len().max(2) } else { 2 };
         if values.is_empty() || !values.len().is_multiple_of(size) {
-            self.wrong("value-count", whole, format!("`{path}` takes names with a value each"), hint);
+            self.error("value-count", whole, format!("`{path}` takes pairs of a name and a value"), hint);
             return Vec::new();
         }
         let mut pairs = Vec::new();
         for pair in values.chunks(size) {
             match pair[0].text() {
                 Some(key) => pairs.push((key.to_owned(), pair[0].span, pair[1..].to_vec())),
-                None => self.wrong("wrong-kind", pair[0].span, format!("`{path}` needs a name here"), hint.clone()),
+                None => self.error("wrong-kind", pair[0].span, format!("`{path}` needs a name here"), hint.clone()),
             }
         }
         pairs
@@ -407,7 +412,7 @@ impl Filler<'_> {
         self.filled.params.insert(path.to_owned(), value);
     }
 
-    /// A parameter that is not given: its default, or an error where it must be.
+    /// A parameter that is not set: its default, or an error if it is required.
     fn absent(&mut self, param: &Param, path: &str) {
         if self.filled.params.contains_key(path) {
             return;
@@ -420,14 +425,14 @@ impl Filler<'_> {
                         Some(Value::Text(case)) => case.as_str(),
                         _ => "…",
                     };
-                    format!("write `{outer} {case} {inner}=…`, {}", param.kind.words())
+                    format!("write `{outer} {case} {inner}=…`, {}", param.ty.words())
                 }
-                None => format!("write `{path} …`, {}", param.kind.words()),
+                None => format!("write `{path} …`, {}", param.ty.words()),
             };
-            // What was given to a choice says where its parameter is missing.
+            // If a case of a choice is given, its missing parameter is reported there.
             let outer = path.rsplit_once('.').and_then(|(outer, _)| self.filled.spans.get(outer));
             let place = outer.copied().unwrap_or(self.place);
-            self.wrong("missing-param", place, message, form);
+            self.error("missing-param", place, message, form);
         }
         self.absent_quietly(param, path);
     }
@@ -447,7 +452,7 @@ impl Filler<'_> {
     }
 
     fn leftovers(&mut self, signature: &Signature) {
-        let left: Vec<Given> =
+        let left: Vec<Argument> =
             self.given.iter().zip(&self.used).filter(|(_, used)| !**used).map(|(given, _)| given.clone()).collect();
         for given in left {
             let mut segments: Vec<&str> = given.path.split('.').collect();
@@ -456,10 +461,10 @@ impl Filler<'_> {
                 let inner = segments.join(".");
                 if given.values.is_empty() {
                     let hint = format!("write `{first} {inner}`");
-                    self.wrong("wrong-kind", given.name, format!("`{}` takes the name of a stage", port.name), hint);
+                    self.error("wrong-kind", given.name, format!("`{}` takes the name of a stage", port.name), hint);
                 } else {
-                    let hint = format!("a port takes stages alone: `{first} STAGE`, or `{first} STAGE.OUTPUT`");
-                    self.wrong("unknown-param", given.name, format!("`{}` has no `{inner}`", port.name), hint);
+                    let hint = format!("a port takes only a stage: `{first} STAGE` or `{first} STAGE.OUTPUT`");
+                    self.error("unknown-param", given.name, format!("`{}` has no `{inner}`", port.name), hint);
                 }
                 continue;
             }
@@ -472,7 +477,7 @@ impl Filler<'_> {
                 let rest = segments.first().copied();
                 let hint = Stray { signature, name: first, rest, values: &given.values, chosen: &chosen }.hint();
                 if self.filled.diags.iter().all(|diag| diag.message != message) {
-                    self.wrong("unknown-param", given.name, message, hint);
+                    self.error("unknown-param", given.name, message, hint);
                 }
                 continue;
             };
@@ -480,8 +485,8 @@ impl Filler<'_> {
         }
     }
 
-    /// Says what is wrong with a name below `param`, whose dotted name is `path`.
-    fn left(&mut self, param: &Param, path: &str, rest: &[&str], given: &Given) {
+    /// Reports a mistake in a name below `param`, whose dotted name is `path`.
+    fn left(&mut self, param: &Param, path: &str, rest: &[&str], given: &Argument) {
         let Some((&next, rest)) = rest.split_first() else { return };
         let case = match self.filled.params.get(path) {
             Some(Value::Text(case)) => param.cases.iter().find(|one| one.name == *case),
@@ -496,29 +501,29 @@ impl Filler<'_> {
         match (elsewhere, case) {
             (Some(other), Some(case)) => {
                 let message = format!("`{next}` belongs to `{path} {}`, not to `{path} {}`", other.name, case.name);
-                self.wrong(
+                self.error(
                     "wrong-case",
                     given.name,
                     message,
-                    format!("write `{path} {}`, or take `{next}` out", other.name),
+                    format!("write `{path} {}`, or remove `{next}`", other.name),
                 );
             }
             _ if inner.is_empty() => {
-                let message = format!("`{path}` takes a plain value and has no `{next}`");
-                self.wrong("unknown-param", given.name, message, format!("it is {}", param.kind.words()));
+                let message = format!("`{path}` is a single value and has no parameter `{next}`");
+                self.error("unknown-param", given.name, message, format!("expected {}", param.ty.words()));
             }
             _ => {
                 let hint = hints::below(path, next, &inner);
-                self.wrong("unknown-param", given.name, format!("`{path}` has no `{next}`"), hint);
+                self.error("unknown-param", given.name, format!("`{path}` has no `{next}`"), hint);
             }
         }
     }
 }
 
-/// A property can hold one value only: a list of numbers stands there as one text.
-fn spread(entry: &Entry, of: &Kind, property: bool) -> Vec<Entry> {
+/// A property holds only one value, so a list of numbers is given as one string.
+fn spread(entry: &Entry, of: &ParamType, property: bool) -> Vec<Entry> {
     match entry.text() {
-        Some(text) if property && !matches!(of, Kind::Text | Kind::Path) => text
+        Some(text) if property && !matches!(of, ParamType::Text | ParamType::Path) => text
             .split_whitespace()
             .map(|word| {
                 let value = word.parse::<i64>().map(Scalar::Int).or_else(|_| word.parse().map(Scalar::Real));

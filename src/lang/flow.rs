@@ -1,28 +1,28 @@
-//! What follows from a pipeline as a whole: cycles, marks that must not reach a port, networks and the patches they get,
-//! stages that nothing uses.
+//! Checks of a pipeline as a whole: cycles, marks that must not reach a port, networks against their patch size, and
+//! unused stages.
 
 mod lineage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::describe::misfit;
-use super::lower::{Draft, Place};
+use super::lower::{Draft, ReferenceSite};
 use super::scope::Scope;
 use super::shapes;
 use super::spec::Reference;
 use super::value::Value;
 use crate::diag::Diag;
 
-/// Types that carry marks on: what is made of marked patches is marked.
+/// Types that pass marks on: outputs made of marked patches are marked.
 const CARRIERS: [&str; 3] = ["photographs", "patches", "views"];
-/// Types whose makers are what a pipeline is for.
+/// Types of outputs that a pipeline exists for.
 const GOALS: [&str; 7] = ["thresholds", "predictions", "maps", "scores", "spread", "report", "files"];
 
-/// Checks the stages together: for each the marks that reach it, and what is wrong. `whole` says that nothing is wrong so far.
+/// Checks all stages together. Returns the marks that reach each stage, and the mistakes. `whole` means no mistakes so far.
 pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeSet<String>>, Vec<Diag>) {
     let by_name: BTreeMap<&str, usize> =
         drafts.iter().enumerate().map(|(i, draft)| (draft.spec.name.as_str(), i)).collect();
-    let graph = Graph { drafts, by_name };
+    let graph = DraftGraph { drafts, by_name };
     let mut diags = Vec::new();
     let mut reaching = vec![BTreeSet::new(); drafts.len()];
     match graph.order() {
@@ -41,41 +41,41 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeS
     (reaching, diags)
 }
 
-/// Adds where the bodies are used that a stage lies in.
+/// Adds where the templates around a stage are used.
 fn in_bodies(diag: Diag, draft: &Draft) -> Diag {
     let used = draft.used().iter();
     used.fold(diag, |diag, (span, name)| diag.also(*span, format!("in `{name}`, which is used here")))
 }
 
-/// The steps by which something came, the first stage first; each with the place by which it reads the one before.
-type Way<'a> = Vec<(usize, Option<&'a Place>)>;
+/// The stages on a path, from the first, each with the reference by which it reads the one before.
+type Trail<'a> = Vec<(usize, Option<&'a ReferenceSite>)>;
 
-/// The marks of each output, and how they came there.
-type Marked<'a> = BTreeMap<(usize, &'a str), BTreeMap<&'a str, Way<'a>>>;
+/// The marks of each output, and the path on which each came.
+type Marked<'a> = BTreeMap<(usize, &'a str), BTreeMap<&'a str, Trail<'a>>>;
 
-struct Graph<'a> {
+struct DraftGraph<'a> {
     drafts: &'a [Draft<'a>],
     by_name: BTreeMap<&'a str, usize>,
 }
 
-impl Graph<'_> {
-    fn references(&self, stage: usize) -> impl Iterator<Item = (&Reference, &Place, usize)> {
+impl DraftGraph<'_> {
+    fn references(&self, stage: usize) -> impl Iterator<Item = (&Reference, &ReferenceSite, usize)> {
         let draft = &self.drafts[stage];
         draft
             .spec
             .inputs
             .iter()
-            .zip(&draft.places)
-            .flat_map(|(input, places)| input.from.iter().zip(places))
+            .zip(&draft.sites)
+            .flat_map(|(input, sites)| input.from.iter().zip(sites))
             .filter_map(|(reference, place)| Some((reference, place, *self.by_name.get(reference.stage.as_str())?)))
     }
 
-    /// Every stage after those that it reads; or a cycle, each stage reading the next.
+    /// An order in which every stage follows the stages that it reads; or a cycle, each stage reading the next.
     fn order(&self) -> Result<Vec<usize>, Vec<usize>> {
         let mut order = Vec::new();
         let mut done = vec![false; self.drafts.len()];
         for start in 0..self.drafts.len() {
-            // Stages on the way down, each with the stages that it reads and how many of them were followed.
+            // Stages on the path down, each with the stages that it reads and how many of them were followed.
             let mut path: Vec<(usize, Vec<usize>, usize)> = Vec::new();
             if !done[start] {
                 path.push((start, self.references(start).map(|(.., to)| to).collect(), 0));
@@ -111,24 +111,24 @@ impl Graph<'_> {
         let message = if cycle.len() == 1 {
             format!("{} reads itself", way[0])
         } else {
-            format!("these stages read each other in a circle: {}", way.join(" reads "))
+            format!("these stages form a cycle: {}", way.join(" reads "))
         };
-        let mut diag = Diag::error("cycle", place(0), message).hint("one of them must read something else");
+        let mut diag = Diag::error("cycle", place(0), message).hint("change the input of one of them");
         for i in 1..cycle.len() {
             diag = diag.also(place(i), format!("`{}` reads `{}`", name(cycle[i]), name(cycle[(i + 1) % cycle.len()])));
         }
         diag
     }
 
-    /// Errors where something marked reaches a port that refuses the mark.
+    /// Errors for marked patches that reach a port that refuses the mark.
     fn marks(&self, order: &[usize], marked: &Marked) -> Vec<Diag> {
         let mut diags = Vec::new();
         let mut seen = BTreeSet::new();
         for &stage in order {
             let draft = &self.drafts[stage];
-            for (input, places) in draft.spec.inputs.iter().zip(&draft.places) {
+            for (input, sites) in draft.spec.inputs.iter().zip(&draft.sites) {
                 let refuses = draft.signature.input(&input.port).map_or(&[][..], |port| &port.refuses);
-                for (reference, place) in input.from.iter().zip(places) {
+                for (reference, place) in input.from.iter().zip(sites) {
                     let marks = self
                         .by_name
                         .get(reference.stage.as_str())
@@ -136,9 +136,9 @@ impl Graph<'_> {
                     for (mark, way) in
                         marks.into_iter().flatten().filter(|(mark, _)| refuses.iter().any(|one| one == *mark))
                     {
-                        // One use of a stage with a body is one mistake, however many stages within it refuse the mark.
-                        let told = draft.used().last().map(|(used, _)| (*used, (*mark).to_owned(), way[0].0));
-                        if told.is_none_or(|use_of| seen.insert(use_of)) {
+                        // One use of a template is one mistake, however many of its stages refuse the mark.
+                        let reported = draft.used().last().map(|(used, _)| (*used, (*mark).to_owned(), way[0].0));
+                        if reported.is_none_or(|use_of| seen.insert(use_of)) {
                             diags.push(self.refused(stage, &input.port, place, mark, way));
                         }
                     }
@@ -148,7 +148,7 @@ impl Graph<'_> {
         diags
     }
 
-    /// For each stage, the marks of what it is given.
+    /// The marks of the inputs of each stage.
     fn reaching(&self, marked: &Marked) -> Vec<BTreeSet<String>> {
         let of = |stage: usize| {
             let given =
@@ -158,13 +158,13 @@ impl Graph<'_> {
         (0..self.drafts.len()).map(of).collect()
     }
 
-    /// For each output, its marks, each with the way that it came: from the stage that marks, each step with the place by which
+    /// The marks of each output, each with its path: from the stage that adds it, each step with the reference by which
     /// it reads the one before.
     fn marked(&self, order: &[usize]) -> Marked<'_> {
         let mut marked = Marked::new();
         for &stage in order {
             let draft = &self.drafts[stage];
-            let mut carried: BTreeMap<&str, Way> = BTreeMap::new();
+            let mut carried: BTreeMap<&str, Trail> = BTreeMap::new();
             for (reference, place, source) in self.references(stage) {
                 for (mark, way) in marked.get(&(source, reference.port.as_str())).into_iter().flatten() {
                     let longer = || way.iter().copied().chain([(stage, Some(place))]).collect();
@@ -180,33 +180,33 @@ impl Graph<'_> {
         marked
     }
 
-    /// The diagnostic with every step from a port back to the stage that all began with, in that order.
-    fn along(&self, mut diag: Diag, place: &Place, way: &Way) -> Diag {
-        let mut told = BTreeSet::from([place.span]);
-        let hops = |diag: Diag, place: &Place, told: &mut BTreeSet<_>| {
+    /// The diagnostic with every step from a port back to the stage at the start of the path, in that order.
+    fn along(&self, mut diag: Diag, place: &ReferenceSite, way: &Trail) -> Diag {
+        let mut reported = BTreeSet::from([place.span]);
+        let steps_of = |diag: Diag, place: &ReferenceSite, reported: &mut BTreeSet<_>| {
             place
-                .way
+                .path
                 .iter()
-                .filter(|(span, _)| told.insert(*span))
-                .fold(diag, |diag, (span, hop)| diag.also(*span, hop))
+                .filter(|(span, _)| reported.insert(*span))
+                .fold(diag, |diag, (span, step)| diag.also(*span, step))
         };
-        diag = hops(diag, place, &mut told);
+        diag = steps_of(diag, place, &mut reported);
         for (i, (stage, by)) in way.iter().enumerate().rev() {
             let Some(by) = by else { continue };
-            if told.insert(by.span) {
+            if reported.insert(by.span) {
                 let (reader, read) = (&self.drafts[*stage].spec.name, &self.drafts[way[i - 1].0].spec.name);
                 diag = diag.also(by.span, format!("`{reader}` reads `{read}`"));
             }
-            diag = hops(diag, by, &mut told);
+            diag = steps_of(diag, by, &mut reported);
         }
         diag
     }
 
-    fn refused(&self, stage: usize, port: &str, place: &Place, mark: &str, way: &Way) -> Diag {
+    fn refused(&self, stage: usize, port: &str, place: &ReferenceSite, mark: &str, way: &Trail) -> Diag {
         let draft = &self.drafts[stage];
-        let title = format!("`{} {}`", draft.spec.kind, draft.spec.name);
+        let title = format!("`{} {}`", draft.spec.stage_type, draft.spec.name);
         let source = &self.drafts[way[0].0];
-        let marks = format!("`{} {}`", source.spec.kind, source.spec.name);
+        let marks = format!("`{} {}`", source.spec.stage_type, source.spec.name);
         let stages = way.iter().map(|(stage, _)| *stage).chain([stage]);
         let steps: Vec<String> = stages.map(|stage| format!("`{}`", self.drafts[stage].spec.name)).collect();
         let steps = steps.join(" -> ");
@@ -215,26 +215,26 @@ impl Graph<'_> {
                 "resampled-evaluation",
                 format!("{title} gets resampled patches at `{port}`: {steps}"),
                 format!("{marks} resamples"),
-                "take a side of the split from before the resampling: figures on resampled patches mean nothing",
+                "use a split from before the resampling; metrics on resampled patches are meaningless",
             ),
             "test" => (
                 "test-in-training",
                 format!("{title} gets test patches at `{port}`: {steps}"),
-                format!("{marks} sets them apart for the test"),
-                "what is fitted or chosen must not see the test side: take `train` or `valid`",
+                format!("{marks} makes the test set"),
+                "training and selection must not see the test set; use `train` or `valid`",
             ),
             _ => (
                 "port-type",
                 format!("{title} gets {mark} patches at `{port}`: {steps}"),
                 format!("{marks} makes them {mark}"),
-                "the port refuses them: `macula doc` says why",
+                "the port does not accept them; see `macula doc`",
             ),
         };
         let found = self.along(Diag::error(code, place.span, message), place, way);
         in_bodies(found.also(source.spec.span, there).hint(hint), draft)
     }
 
-    /// Errors where a network can't take the patches that reach its stage.
+    /// Errors for networks that cannot take the patches that reach their stage.
     fn networks(&self, scope: &Scope) -> Vec<Diag> {
         let mut diags = Vec::new();
         for (stage, draft) in self.drafts.iter().enumerate() {
@@ -247,12 +247,13 @@ impl Graph<'_> {
             let Err(misfits) = shapes::shapes(network, side, 4) else { continue };
             let described = scope.own_networks().find(|described| described.spec.layers == network.layers);
             let place = draft.spec.spans.get(path).copied().unwrap_or(draft.spec.span);
-            let least = shapes::least_side(network).map_or(String::new(), |least| format!("; {least} px is the least"));
+            let least =
+                shapes::least_side(network).map_or(String::new(), |least| format!("; the smallest size is {least} px"));
             let origin = &self.drafts[from].spec;
             for wrong in misfits {
-                let message = format!("network `{}` can't take patches of {side} px: {}", network.name, wrong.message);
+                let message = format!("network `{}` cannot take patches of {side} px: {}", network.name, wrong.message);
                 let mut diag = Diag::error("shape-mismatch", place, message);
-                // The standard library's own text is not among the user's sources.
+                // The standard library's text is not among the user's sources.
                 let layer = described.map(|it| misfit(it, &wrong));
                 if let Some(label) = layer.as_ref().and_then(|layer| layer.labels.first()) {
                     diag = diag.also(label.span, "this layer");
@@ -264,7 +265,7 @@ impl Graph<'_> {
         diags
     }
 
-    /// The side of the patches that reach a stage, and the stage that cuts them.
+    /// The size of the patches that reach a stage, px, and the stage that cuts them.
     fn side(&self, stage: usize) -> Option<(usize, usize)> {
         let mut at = stage;
         for _ in 0..self.drafts.len() {
@@ -285,7 +286,7 @@ impl Graph<'_> {
         None
     }
 
-    /// Warnings for stages from which nothing leads to a goal, where the pipeline has one.
+    /// Warnings for stages from which no path leads to a goal, if the pipeline has one.
     fn unused(&self) -> Vec<Diag> {
         let is_goal = |draft: &Draft| draft.signature.outputs.iter().any(|out| GOALS.contains(&out.ty.as_str()));
         let mut reached: BTreeSet<usize> =
@@ -304,23 +305,23 @@ impl Graph<'_> {
         let read: BTreeSet<usize> = (0..self.drafts.len())
             .flat_map(|stage| self.references(stage).map(|(.., to)| to).collect::<Vec<_>>())
             .collect();
-        // The last of a chain that leads nowhere is told, not every one before it.
-        // Within a stage with a body much may stand unused, as long as something of it is used.
+        // Of a chain that leads nowhere only the last stage is reported.
+        // Stages of a template may be unused, as long as some of its outputs are used.
         let outer = |stage: usize| self.drafts[stage].used().last();
         let reached_bodies: BTreeSet<&str> =
             reached.iter().filter_map(|&stage| outer(stage)).map(|(_, name)| name.as_str()).collect();
-        let mut told: BTreeSet<&str> = BTreeSet::new();
+        let mut reported: BTreeSet<&str> = BTreeSet::new();
         let loose = (0..self.drafts.len()).filter(|stage| !reached.contains(stage) && !read.contains(stage));
         loose
             .filter_map(|stage| {
                 let draft = &self.drafts[stage];
                 let (name, span) = match outer(stage) {
-                    None => (format!("{} {}", draft.spec.kind, draft.spec.name), draft.spec.span),
-                    Some((_, name)) if reached_bodies.contains(name.as_str()) || !told.insert(name) => return None,
+                    None => (format!("{} {}", draft.spec.stage_type, draft.spec.name), draft.spec.span),
+                    Some((_, name)) if reached_bodies.contains(name.as_str()) || !reported.insert(name) => return None,
                     Some((span, name)) => (name.clone(), *span),
                 };
-                let found = Diag::warning("unused-stage", span, format!("nothing uses what `{name}` makes"));
-                Some(found.hint("let a stage that leads to an evaluation or a report read it, or take it out"))
+                let found = Diag::warning("unused-stage", span, format!("the output of `{name}` is not used"));
+                Some(found.hint("use it in a stage that leads to an evaluation or a report, or remove it"))
             })
             .collect()
     }

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::foreign::{To, WORDS, Word};
-use super::kind::{self, Kind};
 use super::near::{self, near};
+use super::param_type::{self, ParamType};
 use super::signature::{Case, Param, Signature};
 use super::spec::Pipeline;
 use super::stdlib::stdlib;
@@ -81,11 +81,11 @@ pub fn spelled(params: &[Param], path: &str, chosen: Option<&str>, value: &str) 
     let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
     let param = params.iter().find(|param| param.name == first)?;
     let Some(rest) = rest else {
-        let key = if matches!(param.kind, Kind::Map(_)) { "NAME " } else { "" };
-        return (param.kind != Kind::Group).then(|| format!("{first} {key}{value}"));
+        let key = if matches!(param.ty, ParamType::Map(_)) { "NAME " } else { "" };
+        return (param.ty != ParamType::Group).then(|| format!("{first} {key}{value}"));
     };
     let has = |params: &[Param]| params.iter().any(|inner| inner.name == rest);
-    if param.kind == Kind::Group {
+    if param.ty == ParamType::Group {
         return has(&param.params).then(|| format!("{first} {rest}={value}"));
     }
     let fits = |case: &&Case| has(&param.params) || has(&case.params);
@@ -176,9 +176,9 @@ impl Stray<'_> {
         let meant = self.rest.is_none_or(|rest| flat(rest) == flat(last));
         let whole = path == param.name;
         let value = self.values.first().filter(|_| meant && self.values.len() == 1);
-        let fits = |entry: &&Entry| match (&param.kind, whole) {
-            (Kind::Choice, true) => param.cases.iter().any(|case| Some(case.name.as_str()) == entry.text()),
-            (kind, true) => kind::value(kind, param.range.as_ref(), entry).is_ok(),
+        let fits = |entry: &&Entry| match (&param.ty, whole) {
+            (ParamType::Choice, true) => param.cases.iter().any(|case| Some(case.name.as_str()) == entry.text()),
+            (kind, true) => param_type::value(kind, param.range.as_ref(), entry).is_ok(),
             (_, false) => matches!(entry.value, Scalar::Int(_) | Scalar::Real(_)),
         };
         value.filter(fits).map_or_else(|| "…".to_owned(), |entry| entry.value.to_string())
@@ -209,7 +209,7 @@ impl Stray<'_> {
 
     /// A network, written by itself.
     fn network(&self) -> Option<String> {
-        let param = self.signature.params.iter().find(|param| param.kind == Kind::Network)?;
+        let param = self.signature.params.iter().find(|param| param.ty == ParamType::Network)?;
         let network = stdlib().networks.iter().find(|network| flat(&network.spec.name) == flat(self.name))?;
         Some(format!("it is a network: write `{} {}`", param.name, network.spec.name))
     }
@@ -306,7 +306,7 @@ pub(super) fn settings<'a>(
     let mut found: Vec<String> = Vec::new();
     let mut covered: Vec<String> = Vec::new();
     for instance in &pipeline.instances {
-        let params = stages(&instance.kind).map_or(&[][..], |signature| &signature.params);
+        let params = stages(&instance.stage_type).map_or(&[][..], |signature| &signature.params);
         let within = covered.iter().any(|outer| instance.name.starts_with(outer.as_str()));
         if let Some(param) = params.iter().find(|param| is_meant(&param.name)).filter(|_| !within) {
             found.push(format!("{}.{}", instance.name, param.name));
@@ -315,17 +315,17 @@ pub(super) fn settings<'a>(
         }
     }
     for stage in &pipeline.stages {
-        if covered.iter().any(|outer| stage.own.starts_with(outer.as_str())) {
+        if covered.iter().any(|outer| stage.base_name.starts_with(outer.as_str())) {
             continue;
         }
         let own = stage.params.keys().filter(|path| is_meant(path));
         let of_row = |row: &Word| match row.to {
-            To::Param(kind, path) if kind == stage.kind => Some(path.to_owned()),
+            To::Param(kind, path) if kind == stage.stage_type => Some(path.to_owned()),
             _ => None,
         };
         let words = foreign(name).filter_map(of_row).filter(|path| stage.params.contains_key(path));
         let paths: BTreeSet<String> = own.cloned().chain(words).collect();
-        found.extend(paths.into_iter().map(|path| format!("{}.{path}", stage.own)));
+        found.extend(paths.into_iter().map(|path| format!("{}.{path}", stage.base_name)));
     }
     let mut seen = BTreeSet::new();
     found.retain(|path| seen.insert(path.clone()));

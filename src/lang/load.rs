@@ -1,14 +1,14 @@
-//! From a file to its pipelines, with what it brings in by `use`.
+//! From a file to its pipelines, including everything that it imports with `use`.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::arguments::{Setting, settings};
 use super::describe::Described;
 use super::extend::{self, Extends};
-use super::given::{Setting, settings};
-use super::lower::{Told, check_body, lower};
+use super::lower::{Reported, check_body, lower};
 use super::module::Module;
 use super::scope::Scope;
 use super::signature::Origin;
@@ -17,13 +17,13 @@ use super::sweep::{self, Reading};
 use super::{hints, near, project, text};
 use crate::base::{FileId, Sources, Span};
 use crate::diag::{Diag, Severity};
-use crate::syntax::{self, Document, Entry, Memory, Node};
+use crate::syntax::{self, Document, Entry, Node, ValidationCache};
 
-/// The pipelines and sweeps of a file, in its order, and all that is wrong with it, in order of place. `sets` are the arguments of
-/// `--set`. What it holds can be used where no diagnostic is an error.
+/// The pipelines and sweeps of a file, in order, and all mistakes, in order of position. `sets` are the arguments of
+/// `--set`. The contents are usable if no diagnostic is an error.
 ///
 /// # Errors
-/// Where the file can't be read; what it holds is never such an error.
+/// If the file cannot be read; mistakes in its contents are diagnostics.
 pub fn load(
     file: &Path,
     sets: &[String],
@@ -34,7 +34,7 @@ pub fn load(
     Ok(load_text(&file.display().to_string(), Some(file.to_owned()), &text, sets, points, sources))
 }
 
-/// The same for a text that is at hand; files that it uses are found beside `path`.
+/// As [`load`], for a text in memory; its imports are resolved relative to `path`.
 #[must_use]
 pub fn load_text(
     name: &str,
@@ -44,20 +44,21 @@ pub fn load_text(
     points: Points,
     sources: &mut Sources,
 ) -> (Contents, Vec<Diag>) {
-    let Analysis { contents, diags, .. } = analyse(name, path, text, (sets, points), &mut Memory::default(), sources);
+    let Analysis { contents, diags, .. } =
+        analyse(name, path, text, (sets, points), &mut ValidationCache::default(), sources);
     (contents, diags)
 }
 
-/// A text with all that was understood of it: what an editor asks about.
+/// A text with everything that was learnt about it, for editors.
 #[derive(Debug)]
 pub struct Analysis {
     /// The text.
     pub file: FileId,
     /// What it holds, as [`load`] gives it.
     pub contents: Contents,
-    /// All that is wrong, in order of place.
+    /// All mistakes, in order of position.
     pub diags: Vec<Diag>,
-    /// What it declares, with what it brings in.
+    /// Its declarations and imports.
     pub(super) module: Module,
 }
 
@@ -69,18 +70,18 @@ impl Analysis {
     }
 }
 
-/// As [`load_text`], with all that was understood on the way. `memory` is that of the last reading of the text.
+/// As [`load_text`], with everything that was learnt on the way. `cache` is from the last parse of the text.
 #[must_use]
 pub fn analyse(
     name: &str,
     path: Option<PathBuf>,
     text: &str,
     (sets, points): (&[String], Points),
-    memory: &mut Memory,
+    cache: &mut ValidationCache,
     sources: &mut Sources,
 ) -> Analysis {
     let file = sources.add(name, path, text);
-    let (document, mut diags) = syntax::parse_with(file, text, memory);
+    let (document, mut diags) = syntax::parse_with(file, text, cache);
     let document = Rc::new(document);
     let readable = diags.is_empty();
     let (settings, found) = settings(sets, sources);
@@ -99,7 +100,7 @@ pub fn analyse(
     module.templates(nodes.iter().map(AsRef::as_ref).chain(bases), sources);
     diags.append(&mut module.diags);
     let scope = Scope::new(&module, &mut diags);
-    // A file of networks and stages alone is there for others to use.
+    // A file that contains only networks and templates is there for others to import.
     let shared = document.nodes.iter().any(|node| matches!(node.name.text.as_str(), "network" | "stage"));
     let runnable = Runnable { pipelines: &nodes, sweeps: &sweeps, points, expected: readable && !shared };
     let contents = contents(&runnable, &module, &scope, &settings, &mut diags);
@@ -109,11 +110,11 @@ pub fn analyse(
     Analysis { file, contents, diags, module }
 }
 
-/// As [`analyse`] for the text of a `project.kdl`, which holds no pipelines.
+/// As [`analyse`], for the text of a `project.kdl`, which contains no pipelines.
 #[must_use]
-pub fn analyse_project(path: &Path, text: &str, memory: &mut Memory, sources: &mut Sources) -> Analysis {
+pub fn analyse_project(path: &Path, text: &str, cache: &mut ValidationCache, sources: &mut Sources) -> Analysis {
     let file = sources.add(path.display().to_string(), Some(path.to_owned()), text);
-    let (document, mut diags) = syntax::parse_with(file, text, memory);
+    let (document, mut diags) = syntax::parse_with(file, text, cache);
     let document = Rc::new(document);
     let mut module = Module::new(file, &document, sources);
     module.diags.clear();
@@ -122,10 +123,10 @@ pub fn analyse_project(path: &Path, text: &str, memory: &mut Memory, sources: &m
     Analysis { file, contents: Contents::default(), diags, module }
 }
 
-/// The networks that a file may name: those that it describes or brings in, and those of the standard library.
+/// The networks available in a file: its own, imported ones, and those of the standard library.
 ///
 /// # Errors
-/// Where the file can't be read. What is wrong in it is not told here: [`load`] does.
+/// If the file cannot be read. Mistakes in it are not reported here: [`load`] does that.
 pub fn networks(file: &Path, sources: &mut Sources) -> std::io::Result<BTreeMap<String, Described>> {
     let text = text::read(file)?;
     let id = sources.add(file.display().to_string(), Some(file.to_owned()), text.clone());
@@ -135,8 +136,8 @@ pub fn networks(file: &Path, sources: &mut Sources) -> std::io::Result<BTreeMap<
     Ok(scope.networks(id).map(|(name, network)| (name.to_owned(), network.called(name))).collect())
 }
 
-/// Takes out what may only follow from another mistake: what is unused where something can't be read, and networks that are missing
-/// because their description, in this file or in one that is brought in, is wrong.
+/// Removes diagnostics that may only follow from another mistake: unused names in a file with errors, and unknown networks whose
+/// definition, in this file or in an imported one, is wrong.
 fn follow_from_errors(module: &Module, diags: &mut Vec<Diag>) {
     if diags.iter().any(|diag| diag.severity == Severity::Error) {
         diags.retain(|diag| !matches!(diag.code, "unused-param" | "unused-stage"));
@@ -146,15 +147,13 @@ fn follow_from_errors(module: &Module, diags: &mut Vec<Diag>) {
         module.broken.iter().any(|(of, name)| {
             let aliased = module.uses_of(file).filter_map(|used| Some(format!("{}.{name}", used.alias.as_ref()?.0)));
             let bare = *of == file || module.uses_of(file).next().is_some();
-            aliased
-                .chain(bare.then(|| name.clone()))
-                .any(|name| diag.message == format!("there is no network `{name}`"))
+            aliased.chain(bare.then(|| name.clone())).any(|name| diag.message == format!("unknown network `{name}`"))
         })
     };
     diags.retain(|diag| diag.code != "unknown-network" || !follows(diag));
 }
 
-/// Sorts by place, the errors of one place before its warnings, and drops what is said twice.
+/// Sorts by position, errors before warnings at the same position, and removes duplicates.
 pub(super) fn in_order(diags: &mut Vec<Diag>) {
     diags.sort_by_key(|diag| {
         let place = diag.labels.first().map(|label| (label.span.file, label.span.start, label.span.end));
@@ -163,14 +162,14 @@ pub(super) fn in_order(diags: &mut Vec<Diag>) {
     diags.dedup();
 }
 
-/// What of a file can be run, before it is lowered.
+/// What a file contains that can be run, before lowering.
 struct Runnable<'a> {
     pipelines: &'a [Cow<'a, Node>],
     /// Sweeps, each with its pipeline.
     sweeps: &'a [(Reading, Node)],
-    /// How far sweeps are worked out.
+    /// Which points of sweeps are generated.
     points: Points<'a>,
-    /// Whether the file must hold something.
+    /// Whether the file must contain something to run.
     expected: bool,
 }
 
@@ -181,48 +180,48 @@ fn contents(
     settings: &[Setting],
     diags: &mut Vec<Diag>,
 ) -> Contents {
-    let mut told = Told::new();
+    let mut reported = Reported::new();
     for stage in module.stages.iter().filter(|stage| stage.origin == Origin::User) {
-        diags.extend(check_body(&stage.signature, &stage.node, scope, &mut told));
+        diags.extend(check_body(&stage.signature, &stage.node, scope, &mut reported));
     }
     let mut all: Vec<Pipeline> = Vec::new();
-    let mut met = BTreeSet::new();
+    let mut matched = BTreeSet::new();
     let mut names: BTreeSet<String> = BTreeSet::new();
     for node in runnable.pipelines {
-        let lowered = lower(node, scope, settings, &mut told);
+        let lowered = lower(node, scope, settings, &mut reported);
         diags.extend(lowered.diags);
-        met.extend(lowered.met);
+        matched.extend(lowered.matched);
         names.extend(lowered.names);
         let pipeline = lowered.pipeline;
         if let Some(first) = all.iter().find(|other| other.name == pipeline.name && !other.name.is_empty()) {
             let found =
                 Diag::error("duplicate-name", pipeline.span, format!("two pipelines are named `{}`", pipeline.name));
-            diags.push(found.also(first.span, "first here").hint("give one another name"));
+            diags.push(found.also(first.span, "first here").hint("rename one of them"));
         }
         all.push(pipeline);
     }
     let mut swept: Vec<Sweep> = Vec::new();
     for (reading, base) in runnable.sweeps {
-        let made = sweep::sweep(reading, base, scope, settings, &mut told, runnable.points);
+        let made = sweep::sweep(reading, base, scope, settings, &mut reported, runnable.points);
         diags.extend(made.diags);
-        met.extend(made.met);
+        matched.extend(made.matched);
         names.extend(made.names);
         let named = all.iter().map(|pipeline| (&pipeline.name, pipeline.span));
         let mut named = named.chain(swept.iter().map(|sweep| (&sweep.name, sweep.span)));
         if let Some((name, first)) = named.find(|(name, _)| **name == made.sweep.name) {
-            let found = Diag::error("duplicate-name", made.sweep.span, format!("there is a `{name}` already"));
-            diags.push(found.also(first, "first here").hint("give one another name: their results are kept by it"));
+            let found = Diag::error("duplicate-name", made.sweep.span, format!("`{name}` already exists"));
+            diags.push(found.also(first, "first here").hint("rename one of them; results are stored by name"));
         }
         swept.push(made.sweep);
     }
     let nothing = all.is_empty() && swept.is_empty();
     if nothing && runnable.expected && diags.iter().all(|diag| diag.severity != Severity::Error) {
-        let found = Diag::error("no-pipeline", Span::new(module.root, 0..0), "there is no pipeline in this file");
+        let found = Diag::error("no-pipeline", Span::new(module.root, 0..0), "this file contains no pipeline");
         diags.push(found.hint("write `pipeline NAME seed=7 { … }`"));
     }
-    for (_, setting) in settings.iter().enumerate().filter(|(i, _)| !met.contains(i)) {
+    for (_, setting) in settings.iter().enumerate().filter(|(i, _)| !matched.contains(i)) {
         let first = setting.path.split('.').next().unwrap_or_default();
-        let message = format!("there is no stage or parameter `{first}`");
+        let message = format!("unknown stage or parameter `{first}`");
         let known = || names.iter().map(String::as_str);
         let bases = all.iter().chain(swept.iter().map(|sweep| &sweep.base));
         let of = |pipeline: &Pipeline| {
@@ -244,8 +243,8 @@ fn contents(
 }
 
 impl Module {
-    /// A pipeline with that which it extends. `chain` holds the pipelines that led here, by file and name. None
-    /// where that can't be had, which is told.
+    /// A pipeline with the pipelines that it extends merged in. `chain` holds the pipelines that led here, by file and name.
+    /// [`None`] after reporting a diagnostic.
     fn extended<'a>(
         &mut self,
         file: FileId,
@@ -260,12 +259,7 @@ impl Module {
         let Some(Extends { target, pipeline, span }) = extends else {
             for without in node.nodes().iter().filter(|child| child.name.text == "without") {
                 let hint = "write `extends \"baseline.kdl\"` before it";
-                self.wrong(
-                    "unknown-node",
-                    without.head,
-                    "`without` says what of an extended pipeline is left out",
-                    hint,
-                );
+                self.error("unknown-node", without.head, "`without` needs an `extends`", hint);
             }
             let broken = node.nodes().iter().any(|child| child.name.text == "extends");
             return (!broken).then_some(Cow::Borrowed(node));
@@ -273,7 +267,12 @@ impl Module {
         let (there, nodes, base) = self.named(file, document, (target, pipeline), (span, "extends"), sources)?;
         chain.push((file, name_of(node)));
         if chain.contains(&(there, name_of(&base))) {
-            self.wrong("cycle", span, "this pipeline extends itself, by whatever way", "extend another one");
+            self.error(
+                "cycle",
+                span,
+                "this pipeline extends itself, directly or indirectly",
+                "extend another pipeline",
+            );
             return None;
         }
         let base = self.extended(there, &Document { nodes }, &base, chain, sources)?;
@@ -282,8 +281,8 @@ impl Module {
         Some(Cow::Owned(merged))
     }
 
-    /// The pipeline that `verb` names: a name of this file's, or another file and which of its pipelines. With it the file
-    /// that it stands in, and all that stands there.
+    /// The pipeline that `verb` names: one of this file, or another file and one of its pipelines. Returned with its file
+    /// and all nodes of that file.
     fn named(
         &mut self,
         file: FileId,
@@ -304,16 +303,16 @@ impl Module {
         Some((there, nodes, base))
     }
 
-    /// The pipeline that a sweep varies, with what it extends: the one it names, or the only one of the file.
+    /// The pipeline that a sweep varies, with its `extends` merged in: the one it names, or the only one of the file.
     fn swept(&mut self, file: FileId, document: &Document, sweep: &Reading, sources: &mut Sources) -> Option<Node> {
         let (there, nodes, base) = if let Some((target, pipeline)) = &sweep.of {
             self.named(file, document, (target, pipeline.as_ref()), (target.span, "of"), sources)?
         } else {
             let mut pipelines = document.nodes.iter().filter(|node| node.name.text == "pipeline");
             let Some(only) = pipelines.next().filter(|_| pipelines.next().is_none()) else {
-                let message = format!("which pipeline does `{}` vary?", sweep.name);
+                let message = format!("sweep `{}` does not say which pipeline it varies", sweep.name);
                 let hint = "write `of baseline`, a pipeline of this file, or `of \"baseline.kdl\"`";
-                self.wrong("missing-param", sweep.span, message, hint);
+                self.error("missing-param", sweep.span, message, hint);
                 return None;
             };
             (file, document.nodes.clone(), only.clone())
@@ -321,7 +320,7 @@ impl Module {
         self.extended(there, &Document { nodes }, &base, &mut Vec::new(), sources).map(Cow::into_owned)
     }
 
-    /// The pipeline of a file that is to be extended or varied.
+    /// The pipeline of a file that is extended or varied.
     fn base(&mut self, nodes: &[Node], wanted: Option<&Entry>, (text, verb): (&str, &str), span: Span) -> Option<Node> {
         let pipelines: Vec<&Node> = nodes.iter().filter(|node| node.name.text == "pipeline").collect();
         let names: Vec<String> = pipelines.iter().filter_map(|node| name_of(node)).collect();
@@ -334,21 +333,21 @@ impl Module {
                 } else {
                     near::hint(name, names.iter().map(String::as_str), "write a file in quotes")
                 };
-                self.wrong("unknown-name", entry.span, format!("there is no pipeline `{name}`"), hint);
+                self.error("unknown-name", entry.span, format!("unknown pipeline `{name}`"), hint);
             }
             return found.map(|node| (*node).clone());
         }
         match pipelines.as_slice() {
             [one] => Some((*one).clone()),
             [] => {
-                let message = format!("`{text}` holds no pipeline");
-                self.wrong("no-pipeline", span, message, "name a file that does; `use` brings in networks and stages");
+                let message = format!("`{text}` contains no pipeline");
+                self.error("no-pipeline", span, message, "name a file that does; `use` imports networks and templates");
                 None
             }
             _ => {
                 let hint =
-                    format!("say which: `{verb} \"{text}\" pipeline={}`", names.first().map_or("NAME", |name| name));
-                self.wrong("unknown-name", span, format!("`{text}` holds several pipelines"), hint);
+                    format!("choose one: `{verb} \"{text}\" pipeline={}`", names.first().map_or("NAME", |name| name));
+                self.error("unknown-name", span, format!("`{text}` contains several pipelines"), hint);
                 None
             }
         }

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use super::describe::kinds::{KINDS, meant};
 use super::foreign::{To, WORDS, Word};
 use super::hints::{foreign, spelled};
-use super::kind::Kind;
 use super::manual;
 use super::near::near;
+use super::param_type::ParamType;
 use super::signature::{Param, Signature};
 use super::stdlib::stdlib;
 
@@ -123,8 +123,8 @@ fn of_signature(word: &str, signature: &Signature, found: &mut Vec<Meaning>) {
     }
     all(&signature.params, "", &mut |path: &str, param: &Param| {
         if path == word || path.rsplit('.').next() == Some(word) {
-            let written = match (&param.kind, param.params.first()) {
-                (Kind::Group, Some(inner)) => format!("{path} {}=…", inner.name),
+            let written = match (&param.ty, param.params.first()) {
+                (ParamType::Group, Some(inner)) => format!("{path} {}=…", inner.name),
                 _ => spelled(&signature.params, path, None, "…").unwrap_or_else(|| path.to_owned()),
             };
             found.push(Meaning { page: page(), written, doc: param.doc.clone() });
@@ -134,7 +134,7 @@ fn of_signature(word: &str, signature: &Signature, found: &mut Vec<Meaning>) {
             found.push(Meaning { page: page(), written: format!("{path} {word}"), doc: doc.clone() });
         }
     });
-    for figure in signature.figures.iter().filter(|figure| figure.name == word) {
+    for figure in signature.metrics.iter().filter(|figure| figure.name == word) {
         let doc = figure.doc.clone();
         found.push(Meaning { page: page(), written: format!("rank by=STAGE.{word}"), doc });
     }

@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 
 use super::describe::page;
-use super::kind::Kind;
+use super::param_type::ParamType;
 use super::signature::{Better, Example, Param, Signature};
 use super::stdlib::stdlib;
 use super::value::Value;
 
-/// The name of the page on what networks are made of.
+/// The name of the page on layers.
 pub(super) const LAYERS: &str = "layers";
 
-/// The kinds of stages, in the order of a pipeline, each with its stages.
+/// The groups of stage types, in the order of a pipeline, each with its stage types.
 #[must_use]
 pub fn floors() -> Vec<(&'static str, Vec<&'static Signature>)> {
     let gives = |signature: &Signature, types: &[&str]| {
@@ -25,13 +25,13 @@ pub fn floors() -> Vec<(&'static str, Vec<&'static Signature>)> {
         () => 4,
     };
     let names =
-        ["Sources", "Photographs and patches", "Training", "Thresholds, predictions and figures", "Pages and files"];
+        ["Sources", "Photographs and patches", "Training", "Thresholds, predictions and metrics", "Reports and files"];
     let of = |wanted| stdlib().signatures.iter().filter(move |signature| floor(signature) == wanted).collect();
     let built_in = names.into_iter().enumerate().map(|(i, name)| (name, of(i)));
-    built_in.chain([("Templates, made of other stages", stdlib().templates.iter().collect())]).collect()
+    built_in.chain([("Templates", stdlib().templates.iter().collect())]).collect()
 }
 
-/// The list of all pages: stages by kind, and networks, one line each.
+/// The list of all pages: stage types by group, and networks, one line each.
 #[must_use]
 pub fn index() -> String {
     let mut out = String::new();
@@ -44,7 +44,7 @@ pub fn index() -> String {
         out.push('\n');
     }
     out.push_str("Networks\n");
-    let _ = writeln!(out, "  {LAYERS:longest$}What networks are made of");
+    let _ = writeln!(out, "  {LAYERS:longest$}The layers of networks");
     for network in &stdlib().networks {
         let doc = network.doc.as_deref().unwrap_or_default();
         let _ = writeln!(out, "  {:longest$}{}", network.spec.name, first_sentence(doc));
@@ -80,12 +80,12 @@ fn stage(signature: &Signature) -> String {
     for port in &signature.inputs {
         let _ = write!(out, "- `{}`: {}", port.name, port.types.join(" or "));
         out.push_str(if port.many { ", one or more" } else { "" });
-        out.push_str(if port.optional { ", may be left out" } else { "" });
+        out.push_str(if port.optional { ", optional" } else { "" });
         let _ = write!(out, ". {}", port.doc);
         if !port.refuses.is_empty() {
             let _ = write!(
                 out,
-                " Refuses what is {}.",
+                " Must not be {}.",
                 port.refuses.iter().map(|mark| words(mark)).collect::<Vec<_>>().join(" or ")
             );
         }
@@ -94,7 +94,7 @@ fn stage(signature: &Signature) -> String {
     out.push_str("\n## Outputs\n\n");
     for port in &signature.outputs {
         let name = if port.name == "out" { "the stage's name".to_owned() } else { format!("`.{}`", port.name) };
-        let main = if port.main { ", or the stage's name alone" } else { "" };
+        let main = if port.main { ", or just the stage's name" } else { "" };
         let _ = write!(out, "- {name}{main}: {}. {}", port.ty, port.doc);
         if !port.marks.is_empty() {
             let _ =
@@ -106,16 +106,16 @@ fn stage(signature: &Signature) -> String {
         out.push_str("\n## Parameters\n\n| name | type | default | |\n|---|---|---|---|\n");
         params(&mut out, &signature.params, "", "");
     }
-    if !signature.figures.is_empty() {
-        out.push_str("\n## Figures, for `rank by=`\n\n| name | better | |\n|---|---|---|\n");
+    if !signature.metrics.is_empty() {
+        out.push_str("\n## Metrics, for `rank by=`\n\n| name | better | |\n|---|---|---|\n");
     }
-    for figure in &signature.figures {
-        let name = if figure.per_class { format!("{}.CLASS", figure.name) } else { figure.name.clone() };
-        let better = if figure.better == Better::Higher { "higher" } else { "lower" };
-        let _ = writeln!(out, "| `{name}` | {better} | {} |", figure.doc);
+    for metric in &signature.metrics {
+        let name = if metric.per_class { format!("{}.CLASS", metric.name) } else { metric.name.clone() };
+        let better = if metric.better == Better::Higher { "higher" } else { "lower" };
+        let _ = writeln!(out, "| `{name}` | {better} | {} |", metric.doc);
     }
     if let Some((_, text)) = super::stdlib::template(&signature.name) {
-        let _ = write!(out, "\n## Its stages\n\n```kdl\n{}```\n", body_text(text));
+        let _ = write!(out, "\n## Body\n\n```kdl\n{}```\n", body_text(text));
     }
     examples(&mut out, signature);
     out
@@ -128,19 +128,19 @@ fn body_text(text: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A mark as one reads it.
+/// A mark in words.
 fn words(mark: &str) -> &str {
-    if mark == "test" { "the test side" } else { mark }
+    if mark == "test" { "test data" } else { mark }
 }
 
 fn params(out: &mut String, all: &[Param], prefix: &str, only: &str) {
     for param in all {
         let path = format!("{prefix}{}", param.name);
         let inner = format!("{path}.");
-        if param.kind != Kind::Group {
+        if param.ty != ParamType::Group {
             let ty = match &param.range {
-                Some(range) => format!("{}, {range}", type_name(&param.kind)),
-                None => type_name(&param.kind),
+                Some(range) => format!("{}, {range}", type_name(&param.ty)),
+                None => type_name(&param.ty),
             };
             let cases: Vec<String> = param.cases.iter().map(|case| format!("`{}`", case.name)).collect();
             let ty = if cases.is_empty() { ty } else { cases.join(", ") };
@@ -148,10 +148,10 @@ fn params(out: &mut String, all: &[Param], prefix: &str, only: &str) {
                 Some(Value::Text(text)) => format!("`{text}`"),
                 Some(Value::Bool(flag)) => format!("`#{flag}`"),
                 Some(value) => format!("`{value}`"),
-                None if param.optional => "absent".to_owned(),
-                None => "must be given".to_owned(),
+                None if param.optional => "none".to_owned(),
+                None => "required".to_owned(),
             };
-            let keyed = if param.keyed { "" } else { " Changing it re-runs nothing." };
+            let keyed = if param.keyed { "" } else { " Not part of the key: changing it re-runs nothing." };
             let _ = writeln!(out, "| `{path}` | {ty} | {default} | {only}{}{keyed} |", param.doc.replace('|', "\\|"));
         }
         for case in &param.cases {
@@ -161,10 +161,10 @@ fn params(out: &mut String, all: &[Param], prefix: &str, only: &str) {
     }
 }
 
-fn type_name(kind: &Kind) -> String {
+fn type_name(kind: &ParamType) -> String {
     match kind {
-        Kind::List(of) => format!("list of {}", of.name()),
-        Kind::Map(of) => format!("map of {}", of.name()),
+        ParamType::List(of) => format!("list of {}", of.name()),
+        ParamType::Map(of) => format!("map of {}", of.name()),
         _ => kind.name().to_owned(),
     }
 }
@@ -172,14 +172,14 @@ fn type_name(kind: &Kind) -> String {
 fn examples(out: &mut String, signature: &Signature) {
     for example in &signature.examples {
         let title = match &example.code {
-            Some(code) => format!("Wrong (`{code}`)"),
+            Some(code) => format!("Counter-example (`{code}`)"),
             None => "Example".to_owned(),
         };
         let _ = write!(out, "\n## {title}\n\n{}\n\n```kdl\n{}```\n", example.doc, text(example));
     }
 }
 
-/// The stages of an example as they are written, without the indentation.
+/// The stages of an example as written, without indentation.
 #[must_use]
 pub fn text(example: &Example) -> String {
     let whole = &stdlib().sources.get(example.span.file).text[example.span.range()];
@@ -194,7 +194,7 @@ pub fn text(example: &Example) -> String {
 /// The first sentence of a `doc`, without its full stop.
 #[must_use]
 pub fn first_sentence(doc: &str) -> &str {
-    // A full stop inside backticks ends no sentence (`A. Segmentation`), nor does one inside parentheses (He et al. 2015).
+    // A full stop inside backticks does not end a sentence (`A. Segmentation`), nor does one inside parentheses (He et al. 2015).
     let ends = |at: usize| {
         let before = &doc[..at];
         before.matches('`').count().is_multiple_of(2) && before.matches('(').count() == before.matches(')').count()
@@ -208,7 +208,7 @@ mod tests {
     use super::first_sentence;
 
     #[test]
-    fn a_full_stop_in_backticks_ends_no_sentence() {
+    fn a_full_stop_in_backticks_does_not_end_a_sentence() {
         assert_eq!(first_sentence("The folder of `A. Segmentation`. It is large."), "The folder of `A. Segmentation`");
         assert_eq!(first_sentence("One. Two."), "One");
         assert_eq!(first_sentence("A net (He et al. 2015). It is deep."), "A net (He et al. 2015)");

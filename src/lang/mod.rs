@@ -1,18 +1,17 @@
-//! The language: from text to [`spec::Pipeline`], a list of stage specifications. No graph, no store, no stage's code.
+//! The language: from text to [`spec::Pipeline`], a list of stage specifications. No graph, no store, no stage code.
 //!
-//! A file is read by [`load()`]: its tree comes from [`crate::syntax`]; signatures and networks from the embedded standard
-//! library ([`stdlib`]); each pipeline is lowered by names, ports and parameters, and then checked as a whole. Every step
-//! goes on after a mistake, so that all are told at once.
+//! A file is loaded by [`load()`]: its tree comes from [`crate::syntax`], signatures and networks from the embedded standard
+//! library ([`stdlib`]). Each pipeline is lowered (names, ports and parameters), and then checked as a whole. Every step
+//! goes on after a mistake, so that all are reported at once.
 
+mod arguments;
 pub mod describe;
 mod extend;
-pub mod figures;
 mod fill;
 mod flow;
 pub mod foreign;
-mod given;
 pub mod hints;
-pub mod kind;
+pub mod index;
 mod load;
 pub mod lookup;
 mod lower;
@@ -21,8 +20,9 @@ mod module;
 pub mod near;
 pub mod network;
 pub mod package;
-pub mod places;
+pub mod param_type;
 pub mod project;
+pub mod ranking;
 pub mod remote;
 pub mod schema;
 mod scope;
@@ -46,18 +46,18 @@ pub fn signatures() -> &'static [Signature] {
     &stdlib::stdlib().signatures
 }
 
-/// What a name must be, in words.
-pub const NAME_RULE: &str = "names begin with a letter and hold letters, digits, `-` and `_`";
+/// The rule for names, in words.
+pub const NAME_RULE: &str = "names start with a letter and contain only letters, digits, `-` and `_`";
 
-/// Whether a pipeline, a stage or a parameter may be called so: see [`NAME_RULE`].
+/// Whether it is a valid name for a pipeline, a stage or a parameter: see [`NAME_RULE`].
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
     name.starts_with(char::is_alphabetic) && name.chars().all(fits)
 }
 
-/// Whether a name is an unquoted word that begins as a number does: the reading of the text told of it.
-fn is_told_as_number(name: &str, span: Span) -> bool {
+/// Whether a name is an unquoted word that starts like a number, which the parser reports.
+fn is_reported_as_number(name: &str, span: Span) -> bool {
     span.end - span.start == name.len() && crate::syntax::begins_as_number(name)
 }
 
@@ -67,7 +67,7 @@ pub fn builtin_network(name: &str) -> Option<NetworkSpec> {
     stdlib::stdlib().networks.iter().find(|network| network.spec.name == name).map(|network| network.spec.clone())
 }
 
-/// Whether a network of that name is in the standard library.
+/// Whether a network with that name is in the standard library.
 fn is_builtin(name: &str) -> bool {
     stdlib::stdlib().networks.iter().any(|network| network.spec.name == name)
 }

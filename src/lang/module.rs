@@ -1,5 +1,5 @@
-//! What a file and those that it brings in hold, beside pipelines: stages with bodies and networks. Which of it is in scope
-//! where is [`super::scope`]'s.
+//! A file and its imports, other than pipelines: templates and networks. Which of them are in scope where is decided by
+//! [`super::scope`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,29 +16,29 @@ use crate::base::{FileId, Sources, Span};
 use crate::diag::Diag;
 use crate::syntax::{self, Document, Node};
 
-/// A file and all that it brings in.
+/// A file and everything that it imports.
 #[derive(Debug)]
 pub(super) struct Module {
-    /// Networks whose description is wrong, which was told.
+    /// Networks with mistakes in their definition, which were reported.
     pub(super) broken: Vec<(FileId, String)>,
-    /// The file that all began with.
+    /// The file that was loaded.
     pub(super) root: FileId,
-    /// Files that were read, by their real paths.
+    /// Files that were read, by canonical path.
     pub(super) files: BTreeMap<PathBuf, FileId>,
-    /// What they hold; the first is the root's.
+    /// Their trees; the first is the root's.
     pub(super) documents: BTreeMap<FileId, Rc<Document>>,
     pub(super) networks: Vec<(FileId, Described)>,
     pub(super) stages: Vec<Stage>,
     pub(super) uses: Vec<Use>,
-    /// What `project.kdl` says, where there is one.
+    /// The `project.kdl`, if there is one.
     project: Option<Project>,
-    /// Packages that were read, none where that was not possible; and the files that came from one, with their names in it.
+    /// Packages that were read ([`None`] if that failed), and the files that came from one, with their names in it.
     packages: BTreeMap<String, Option<Files>>,
     packaged: BTreeMap<FileId, (String, String)>,
     pub(super) diags: Vec<Diag>,
 }
 
-/// A stage with a body: its signature, the node that declares it, and where.
+/// A template: its signature, the node that declares it, and its file.
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) signature: Signature,
@@ -47,25 +47,25 @@ pub(super) struct Stage {
     pub(super) file: FileId,
 }
 
-/// One `use` of a file.
+/// One `use` or `extends` of a file.
 #[derive(Debug)]
 pub(super) struct Use {
-    /// The file that says it.
+    /// The file that contains it.
     within: FileId,
-    /// What it names, as written; for a module of the standard library without `std:`.
+    /// Its target, as written; for a module of the standard library without `std:`.
     pub(super) target: String,
-    /// The file that it means; none for the standard library's.
+    /// The file that it refers to; [`None`] for the standard library.
     pub(super) file: Option<FileId>,
-    /// The name before the dot of all that it brings in.
+    /// The alias for everything that it imports.
     pub(super) alias: Option<(String, Span)>,
     /// `use`, or `extends`.
     pub(super) verb: &'static str,
-    /// Where it names the file.
+    /// Position of the target.
     pub(super) span: Span,
 }
 
 impl Module {
-    /// The file that all begins with, read with all that it brings in.
+    /// The loaded file, with everything that it imports.
     pub(super) fn new(file: FileId, document: &Rc<Document>, sources: &mut Sources) -> Self {
         let mut module = Self::alone(file, Rc::clone(document));
         let project = sources.get(file).path.as_deref().and_then(project::find);
@@ -77,8 +77,8 @@ impl Module {
             Some((Err(error), path)) => {
                 let shown = path.display().to_string();
                 let span = Span::new(sources.add(shown.as_str(), Some(path), ""), 0..0);
-                let hint = "it says where the store, packages and remotes are; mend it, or take it away";
-                module.wrong("unreadable-file", span, format!("`{shown}` can't be read: {error}"), hint);
+                let hint = "it declares the store, packages and remotes; fix or remove it";
+                module.error("unreadable-file", span, format!("cannot read `{shown}`: {error}"), hint);
             }
             None => {}
         }
@@ -106,12 +106,12 @@ impl Module {
         }
     }
 
-    /// What a file brings in.
+    /// The imports of a file.
     pub(super) fn uses_of(&self, file: FileId) -> impl Iterator<Item = &Use> {
         self.uses.iter().filter(move |used| used.within == file)
     }
 
-    pub(super) fn wrong(
+    pub(super) fn error(
         &mut self,
         code: &'static str,
         span: Span,
@@ -127,20 +127,20 @@ impl Module {
             match name {
                 "use" => self.bring(file, node, sources),
                 "network" => self.network(file, node),
-                // Read by themselves; a file that is used for its networks may hold some, too.
+                // Read separately; a file that is imported for its networks may contain some, too.
                 "pipeline" | "sweep" => {}
                 "stage" => self.stage(file, node),
                 _ => {
                     let known = ["pipeline", "stage", "network", "sweep", "use"];
                     let stages = super::hints::signature(name).is_some();
                     let hint = if ["package", "store", "remote"].contains(&name) {
-                        "it stands in the project's `project.kdl`".to_owned()
+                        "it belongs in `project.kdl`".to_owned()
                     } else if stages {
-                        "stages stand inside `pipeline NAME { … }`".to_owned()
+                        "stages belong inside `pipeline NAME { … }`".to_owned()
                     } else {
                         super::hints::node(name).unwrap_or_else(|| near::hint(name, known, ""))
                     };
-                    self.wrong("unknown-node", node.name.span, format!("`{name}` can't stand here"), hint);
+                    self.error("unknown-node", node.name.span, format!("`{name}` is not allowed here"), hint);
                 }
             }
         }
@@ -155,19 +155,19 @@ impl Module {
         let reserved = ["pipeline", "stage", "network", "use", "doc", "param", "sweep", "extends", "body"];
         let same = |stage: &&Stage| stage.file == file && stage.signature.name == name;
         if let Some(first) = self.stages.iter().find(same) {
-            let found = Diag::error("duplicate-name", span, format!("two stages are declared as `{name}`"));
-            self.diags.push(found.also(first.signature.span, "first here").hint("give one another name"));
+            let found = Diag::error("duplicate-name", span, format!("stage `{name}` is declared twice"));
+            self.diags.push(found.also(first.signature.span, "first here").hint("rename one of them"));
         } else if builtin || reserved.contains(&name) {
-            let message = format!("`{name}` has a meaning already");
-            self.wrong("duplicate-name", span, message, "give the stage another name");
-        } else if !super::is_name(name) && !super::is_told_as_number(name, span) {
-            self.wrong("bad-name", span, format!("`{name}` can't be a name"), super::NAME_RULE);
+            let message = format!("`{name}` is already taken");
+            self.error("duplicate-name", span, message, "rename the stage");
+        } else if !super::is_name(name) && !super::is_reported_as_number(name, span) {
+            self.error("bad-name", span, format!("`{name}` is not a valid name"), super::NAME_RULE);
         } else {
             self.stages.push(Stage { signature, node: node.clone(), origin: Origin::User, file });
         }
     }
 
-    /// Brings in the templates of the standard library that are used, in bodies too: with texts of their own, so that messages
+    /// Imports the templates of the standard library that are used, also in bodies, with texts of their own so that messages
     /// can show them.
     pub(super) fn templates<'a>(&mut self, pipelines: impl Iterator<Item = &'a Node>, sources: &mut Sources) {
         let kinds = |within: &Node| -> BTreeSet<String> {
@@ -205,17 +205,17 @@ impl Module {
         };
         let (name, span) = (described.spec.name.as_str(), described.span);
         let same = |(other, network): &&(FileId, Described)| *other == file && network.spec.name == name;
-        if super::is_told_as_number(name, span) {
+        if super::is_reported_as_number(name, span) {
             return;
         }
         if !super::is_name(name) {
-            return self.wrong("bad-name", span, format!("`{name}` can't be a name"), super::NAME_RULE);
+            return self.error("bad-name", span, format!("`{name}` is not a valid name"), super::NAME_RULE);
         }
         let first = self.networks.iter().find(same).map(|(_, network)| network.span);
         if first.is_some() || super::is_builtin(name) {
-            let found = Diag::error("duplicate-name", span, format!("there is a network `{name}` already"));
+            let found = Diag::error("duplicate-name", span, format!("network `{name}` already exists"));
             let found = first.into_iter().fold(found, |found, first| found.also(first, "first here"));
-            self.diags.push(found.hint("give it another name"));
+            self.diags.push(found.hint("rename it"));
         } else {
             self.networks.push((file, described));
         }
@@ -224,20 +224,20 @@ impl Module {
     fn bring(&mut self, file: FileId, node: &Node, sources: &mut Sources) {
         let argument = node.args().next().and_then(|entry| Some((entry.text()?.to_owned(), entry.span)));
         let Some((target, span)) = argument else {
-            return self.wrong("missing-name", node.head, "`use` needs a module", "write `use \"networks.kdl\"`");
+            return self.error("missing-name", node.head, "`use` needs a module", "write `use \"networks.kdl\"`");
         };
         for extra in node.args().skip(1) {
-            let hint = "write a `use` for each, and `as=NAME` for a name of its own";
-            self.wrong("value-count", extra.whole, "`use` takes one module", hint);
+            let hint = "write one `use` for each module, with `as=NAME` for an alias";
+            self.error("value-count", extra.whole, "`use` takes one module", hint);
         }
         let alias = self.alias(file, node);
         if let Some(module) = target.strip_prefix("std:") {
-            // All of `std:` is in scope without it; it may be named all the same.
+            // All of `std:` is in scope without `use`, but may be imported explicitly.
             if stdlib::MODULES.iter().all(|(name, _)| *name != module) {
                 let near = near::near(module, stdlib::MODULES.iter().map(|(name, _)| *name));
                 let hint = near.map(|name| format!("did you mean `std:{name}`?"));
-                let hint = hint.unwrap_or_else(|| "`macula std list` lists what there is".to_owned());
-                self.wrong("unknown-module", span, format!("there is no module `std:{module}`"), hint);
+                let hint = hint.unwrap_or_else(|| "`macula std list` lists the modules".to_owned());
+                self.error("unknown-module", span, format!("unknown module `std:{module}`"), hint);
             }
             let target = module.to_owned();
             return self.uses.push(Use { within: file, target, file: None, alias, verb: "use", span });
@@ -245,28 +245,28 @@ impl Module {
         self.open(file, &target, span, "use", alias, sources);
     }
 
-    /// The name that `as=` gives.
+    /// The alias given by `as=`.
     fn alias(&mut self, file: FileId, node: &Node) -> Option<(String, Span)> {
         for (key, entry) in node.props().filter(|(key, _)| key.text != "as") {
             let hint = near::hint(&key.text, ["as"], "");
-            self.wrong("unknown-param", entry.whole, format!("`use` has no `{}`", key.text), hint);
+            self.error("unknown-param", entry.whole, format!("`use` has no property `{}`", key.text), hint);
         }
         let entry = node.prop("as")?;
         let alias = entry.text().unwrap_or_default();
         if !super::is_name(alias) {
-            self.wrong("bad-name", entry.span, "`as=` takes a name", super::NAME_RULE);
+            self.error("bad-name", entry.span, "`as=` takes a name", super::NAME_RULE);
         }
         let first = self.uses_of(file).filter_map(|used| used.alias.as_ref()).find(|(name, _)| name == alias);
         if let Some((_, first)) = first {
-            let found = Diag::error("duplicate-name", entry.span, format!("two modules are used as `{alias}`"));
-            let found = found.also(*first, "first here").hint("give one another name");
+            let found = Diag::error("duplicate-name", entry.span, format!("two modules have the alias `{alias}`"));
+            let found = found.also(*first, "first here").hint("rename one of them");
             self.diags.push(found);
         }
         Some((alias.to_owned(), entry.span))
     }
 
-    /// Brings in a file that `verb` names from `file`: what it declares, and its document. None where it can't be read, which
-    /// is told.
+    /// Imports the file that `verb` names in `file`: its declarations and its tree. [`None`] after reporting that it cannot be
+    /// read.
     pub(super) fn open(
         &mut self,
         file: FileId,
@@ -278,28 +278,26 @@ impl Module {
     ) -> Option<FileId> {
         let place = self.place(file, target, span, sources)?;
         let real = match &place {
-            Place::Disk(path) => fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
-            Place::Package(package, name, _) => PathBuf::from(format!("{package}:{name}")),
+            ModuleLocation::Disk(path) => fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
+            ModuleLocation::Package(package, name, _) => PathBuf::from(format!("{package}:{name}")),
         };
-        // Brought in already, or a circle: either way what it declares is here.
+        // Imported already, or a cycle: either way its declarations are here.
         let there = if let Some(known) = self.files.get(&real).copied() {
             known
         } else {
             let text = match &place {
-                Place::Disk(path) => text_of(path, &real, sources).map_err(|error| {
+                ModuleLocation::Disk(path) => text_of(path, &real, sources).map_err(|error| {
                     let near = near_file(path).map(|name| Path::new(target).with_file_name(name));
                     let hint = match near {
                         Some(near) => format!("did you mean `{}`?", near.display()),
-                        None => format!(
-                            "it is to name a file; paths in `{verb}` start at the folder of the file that says it"
-                        ),
+                        None => format!("name a file; paths in `{verb}` are relative to the folder of this file"),
                     };
-                    (format!("`{}` can't be read: {error}", path.display()), hint)
+                    (format!("cannot read `{}`: {error}", path.display()), hint)
                 }),
-                Place::Package(package, name, _) => {
+                ModuleLocation::Package(package, name, _) => {
                     let files = self.packages.get(package).and_then(Option::as_ref)?;
                     files.get(name).cloned().ok_or_else(|| {
-                        let hint = near::hint(name, files.keys().map(String::as_str), "it holds other files");
+                        let hint = near::hint(name, files.keys().map(String::as_str), "see the files in its folder");
                         (format!("package `{package}` has no file `{name}`"), hint)
                     })
                 }
@@ -307,7 +305,7 @@ impl Module {
             match text {
                 Ok(text) => self.add(place, real, &text, sources),
                 Err((message, hint)) => {
-                    self.wrong("unreadable-file", span, message, hint);
+                    self.error("unreadable-file", span, message, hint);
                     return None;
                 }
             }
@@ -316,13 +314,13 @@ impl Module {
         Some(there)
     }
 
-    fn add(&mut self, place: Place, real: PathBuf, text: &str, sources: &mut Sources) -> FileId {
+    fn add(&mut self, place: ModuleLocation, real: PathBuf, text: &str, sources: &mut Sources) -> FileId {
         let (shown, path) = match &place {
-            Place::Disk(path) => (path.display().to_string(), path.clone()),
-            Place::Package(package, name, folder) => (format!("{package}:{name}"), folder.join(name)),
+            ModuleLocation::Disk(path) => (path.display().to_string(), path.clone()),
+            ModuleLocation::Package(package, name, folder) => (format!("{package}:{name}"), folder.join(name)),
         };
         let there = sources.add(shown, Some(path), text);
-        if let Place::Package(package, name, _) = place {
+        if let ModuleLocation::Package(package, name, _) = place {
             self.packaged.insert(there, (package, name));
         }
         let (document, diags) = syntax::parse(there, text);
@@ -334,40 +332,40 @@ impl Module {
         there
     }
 
-    /// Where a target lies: beside the file that names it, or in a package.
-    fn place(&mut self, file: FileId, target: &str, span: Span, sources: &Sources) -> Option<Place> {
+    /// The location of a target: next to the file that names it, or in a package.
+    fn place(&mut self, file: FileId, target: &str, span: Span, sources: &Sources) -> Option<ModuleLocation> {
         let named = target.split_once(':').filter(|(package, _)| super::is_name(package));
         if let Some((package, name)) = self.packaged.get(&file).cloned() {
             let folder = sources.get(file).path.as_deref()?.ancestors().nth(name.split('/').count())?.to_owned();
             let found = package::within(&name, target).filter(|_| named.is_none());
             if found.is_none() {
                 let message = format!("`{target}` is not in package `{package}`");
-                let hint = "a package uses `std:` and its own files alone, so that its digest covers all of it";
-                self.wrong("outside-package", span, message, hint);
+                let hint = "a package can import only `std:` and its own files, so that its digest covers everything";
+                self.error("outside-package", span, message, hint);
             }
-            return found.map(|name| Place::Package(package, name, folder));
+            return found.map(|name| ModuleLocation::Package(package, name, folder));
         }
         let Some((package, name)) = named else {
             let beside = sources.get(file).path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-            return Some(Place::Disk(beside.join(target)));
+            return Some(ModuleLocation::Disk(beside.join(target)));
         };
         let folder = self.package(package, span)?;
         let found = package::within("", name);
         if found.is_none() {
-            let message = format!("`{name}` leads out of package `{package}`");
-            self.wrong("outside-package", span, message, "name a file in it");
+            let message = format!("`{name}` is outside package `{package}`");
+            self.error("outside-package", span, message, "name a file in it");
         }
-        found.map(|name| Place::Package(package.to_owned(), name, folder))
+        found.map(|name| ModuleLocation::Package(package.to_owned(), name, folder))
     }
 
-    /// The folder of a package, once it was read and is what `project.kdl` pins.
+    /// The folder of a package, after it was read and verified against the digest in `project.kdl`.
     fn package(&mut self, name: &str, span: Span) -> Option<PathBuf> {
         let packages = self.project.iter().flat_map(|project| &project.packages);
         let Some(package) = packages.clone().find(|package| package.name == name) else {
             let form = format!("declare it in `project.kdl`: `package {name} {{ path \"vendor/{name}\" }}`");
             let near = near::near(name, packages.map(|package| package.name.as_str()).chain(["std"]));
             let hint = near.map_or(form, |near| format!("did you mean `{near}:`?"));
-            self.wrong("unknown-package", span, format!("there is no package `{name}`"), hint);
+            self.error("unknown-package", span, format!("unknown package `{name}`"), hint);
             return None;
         };
         let folder = package.folder(self.project.as_ref()?)?;
@@ -380,14 +378,14 @@ impl Module {
     }
 }
 
-/// Where a file lies.
-enum Place {
+/// The location of a file.
+enum ModuleLocation {
     Disk(PathBuf),
-    /// In a package, under a name there; and the package's folder.
+    /// A package, a name in it, and the package's folder.
     Package(String, String, PathBuf),
 }
 
-/// The files of a package that is used at `span`, where they are those that are pinned.
+/// The files of a package that is used at `span`, if they match the pinned digest.
 fn verified(package: &Package, folder: &Path, span: Span) -> Result<Files, Diag> {
     let name = &package.name;
     let pin = format!("`macula package pin {name}`");
@@ -399,29 +397,28 @@ fn verified(package: &Package, folder: &Path, span: Span) -> Result<Files, Diag>
     match package.digest {
         Some((pinned, _)) if pinned == found => Ok(files),
         Some((pinned, at)) => {
-            let message = format!("package `{name}` is not what it was pinned to");
-            let diag =
-                Diag::error("package-digest", at, message).here(format!("its files give {}", package::written(&found)));
+            let message = format!("package `{name}` does not match its pinned digest");
+            let diag = Diag::error("package-digest", at, message)
+                .here(format!("its files have digest {}", package::written(&found)));
             let path = package.path.as_deref().unwrap_or_default();
             Err(diag.also(span, "used here").hint(format!(
-                "expected {}; a digest can't tell which of its files differ: look at what changed in `{path}`, and where that is \
-                 meant, {pin} writes the new digest",
+                "expected {}; review what changed in `{path}`, and if that is intended, write the new digest with {pin}",
                 package::written(&pinned)
             )))
         }
         None => {
             let diag = Diag::error("package-unpinned", package.span, format!("package `{name}` is not pinned"));
-            Err(diag.also(span, "used here").hint(format!("look at its files, then {pin} writes their digest")))
+            Err(diag.also(span, "used here").hint(format!("review its files, then write their digest with {pin}")))
         }
     }
 }
 
-/// The text of a file: an editor's, where it has the file open.
+/// The text of a file: an editor's, if it has the file open.
 fn text_of(path: &Path, real: &Path, sources: &Sources) -> std::io::Result<String> {
     sources.held(real).map_or_else(|| text::read(path), |text| Ok(text.to_owned()))
 }
 
-/// The file beside a path that there is not whose name is most like it.
+/// The file in the same folder whose name is most similar to a missing one.
 fn near_file(path: &Path) -> Option<String> {
     let wanted = path.file_name()?.to_str()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

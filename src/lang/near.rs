@@ -1,4 +1,4 @@
-//! Near misses of names.
+//! Similar names.
 
 /// Names that a hint lists at most.
 const MOST_LISTED: usize = 16;
@@ -8,7 +8,7 @@ const MOST_LISTED: usize = 16;
 pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let short = |text: &str| text.to_lowercase().replace(['-', '_', '.'], "");
     let wanted = short(name);
-    // A file may hold ten thousand names, and as many that are misspelt.
+    // A file may contain ten thousand names, and as many misspelt ones.
     candidates
         .into_iter()
         .take(256)
@@ -17,7 +17,7 @@ pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
             let distance = strsim::damerau_levenshtein(&wanted, &other);
             let begins =
                 wanted.len() >= 3 && (other.starts_with(&wanted) || wanted.starts_with(&other) && other.len() >= 3);
-            // A whole word of several: `tune` of `threshold-tune`.
+            // One whole word of several: `tune` of `threshold-tune`.
             let word = wanted.len() >= 3 && candidate.split(['-', '_', '.']).any(|word| short(word) == wanted);
             let most = match (begins, word) {
                 (true, _) => 1,
@@ -43,12 +43,22 @@ pub(super) fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>
     }
 }
 
+/// Names in backticks: `a`, `b` or `c`.
+#[must_use]
+pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    joined(names, "or")
+}
+
 /// Names in backticks: `a`, `b` and `c`.
 #[must_use]
 pub fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    joined(names, "and")
+}
+
+fn joined<'a>(names: impl IntoIterator<Item = &'a str>, word: &str) -> String {
     let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match quoted.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((last, rest)) if !rest.is_empty() => format!("{} {word} {last}", rest.join(", ")),
         _ => quoted.join(""),
     }
 }
@@ -74,5 +84,6 @@ mod tests {
     fn names_read_as_a_sentence() {
         assert_eq!(super::names(["a", "b", "c"]), "`a`, `b` and `c`");
         assert_eq!(super::names(["a"]), "`a`");
+        assert_eq!(super::one_of(["a", "b", "c"]), "`a`, `b` or `c`");
     }
 }

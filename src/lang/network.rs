@@ -1,4 +1,4 @@
-//! Descriptions of networks: layers, their tensor names, and the shapes that follow.
+//! Network definitions: layers and their tensor names.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::base::{Digest, Hasher};
 /// A network, resolved: a sequence of layers from N x 3 x H x W pixels to N x classes logits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkSpec {
-    /// The name it was described under; not in its digest.
+    /// The name it was defined under; not in its digest.
     pub name: String,
     /// Its layers, in order.
     pub layers: Vec<Layer>,
@@ -36,11 +36,11 @@ pub enum Layer {
         groups: usize,
         /// Whether there is a `bias` (one per output channel).
         bias: bool,
-        /// The channels that the author says it gets; checked with the shapes, and of no effect on what is computed.
+        /// The input channels that the author expects; checked with the shapes, without effect on the computation.
         #[serde(skip)]
         expects: Option<usize>,
     },
-    /// Batch normalisation over N (and H, W where there are pixels): `weight`, `bias`, `running_mean`, `running_var`.
+    /// Batch normalisation over N (and H and W for pixels): `weight`, `bias`, `running_mean`, `running_var`.
     BatchNorm {
         /// Tensor prefix.
         name: String,
@@ -54,7 +54,7 @@ pub enum Layer {
     /// min(max(x, 0), 6).
     #[serde(rename = "relu6")]
     Relu6,
-    /// x Phi(x), by the error function as torch's default (Hendrycks and Gimpel 2016).
+    /// x Phi(x), using the error function like torch's default (Hendrycks and Gimpel 2016).
     Gelu,
     /// x / (1 + exp(-x)), also called swish.
     Silu,
@@ -77,7 +77,7 @@ pub enum Layer {
         #[serde(default, skip_serializing_if = "is_zero")]
         padding: usize,
     },
-    /// Means of `side` x `side` parts that cover the input, as torch's `AdaptiveAvgPool2d`.
+    /// Means of `side` x `side` parts that cover the input, like torch's `AdaptiveAvgPool2d`.
     AdaptiveAvgPool {
         /// Rows and columns of the output, px.
         side: usize,
@@ -88,9 +88,9 @@ pub enum Layer {
     GlobalMaxPool,
     /// N x C x H x W to N x (C H W), in torch's order.
     Flatten,
-    /// Zeroes a share of the entries while training and scales the rest by 1/(1-share).
+    /// Zeroes a fraction of the entries during training and scales the rest by 1/(1-fraction).
     Dropout {
-        /// The share zeroed, 0..1.
+        /// The fraction zeroed, 0..1.
         share: f64,
     },
     /// Fully connected: `weight` is out x in, `bias` is out.
@@ -101,22 +101,22 @@ pub enum Layer {
         out: Option<usize>,
         /// Whether there is a bias.
         bias: bool,
-        /// The features that the author says it gets; checked with the shapes, and of no effect on what is computed.
+        /// The input features that the author expects; checked with the shapes, without effect on the computation.
         #[serde(skip)]
         expects: Option<usize>,
     },
     /// body(x) + shortcut(x); an empty shortcut is the identity.
     Residual {
-        /// The long way.
+        /// The main path.
         body: Vec<Layer>,
-        /// The short way.
+        /// The shortcut path.
         shortcut: Vec<Layer>,
     },
-    /// Several ways from the same input, joined; an empty branch is the identity.
+    /// Several branches from the same input, joined; an empty branch is the identity.
     Parallel {
-        /// How their outputs become one.
+        /// How their outputs are joined.
         join: Join,
-        /// The ways, in the order in which they are joined.
+        /// The branches, in the order in which they are joined.
         branches: Vec<Vec<Layer>>,
     },
 }
@@ -125,13 +125,13 @@ pub enum Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Join {
-    /// One's channels after the other's; rows and columns must agree.
+    /// Channels one after another; rows and columns must agree.
     Concat,
     /// Entry by entry; shapes must agree.
     Sum,
 }
 
-// Fields that came later are left out of the text at the value that changes nothing, so that digests stay what they were.
+// Fields added later are omitted from the text at their neutral value, so that digests stay the same.
 
 const fn one() -> usize {
     1
@@ -148,7 +148,7 @@ const fn is_zero(value: &usize) -> bool {
 }
 
 impl NetworkSpec {
-    /// The names of all its tensors, running statistics too, in the order of the layers.
+    /// The names of all its tensors, including running statistics, in the order of the layers.
     #[must_use]
     pub fn tensors(&self) -> Vec<String> {
         let mut all = Vec::new();
@@ -174,7 +174,7 @@ impl NetworkSpec {
         all
     }
 
-    /// The digest of what it computes: its layers with their tensor names, not its own name.
+    /// Digest of what it computes: its layers with their tensor names, not its own name.
     ///
     /// # Panics
     /// Never: layers always serialise.

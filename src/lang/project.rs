@@ -1,5 +1,5 @@
-//! `project.kdl`: what holds for all pipelines of a folder: the packages that they may use, where the store lies, and where
-//! results are shared. Knows no pipeline.
+//! `project.kdl`: settings for all pipelines of a folder: packages, the location of the store, and
+//! remotes. Knows no pipeline.
 
 use std::path::{Path, PathBuf};
 
@@ -12,35 +12,35 @@ use crate::syntax::{self, Document, Entry, Node};
 /// The file's name.
 pub const FILE: &str = "project.kdl";
 
-/// What a `project.kdl` says.
+/// The contents of a `project.kdl`.
 #[derive(Clone, Debug)]
 pub struct Project {
-    /// Its text among the sources.
+    /// Its id among the sources.
     pub file: FileId,
-    /// The folder that it lies in.
+    /// The folder that contains it.
     pub folder: PathBuf,
     /// The packages, in order.
     pub packages: Vec<Package>,
-    /// The store's folder, from the project's.
+    /// The store's folder, relative to the project's.
     pub store: Option<PathBuf>,
-    /// Where results are shared, in the order in which they are asked.
+    /// The remotes, in the order in which they are tried.
     pub remotes: Vec<Remote>,
 }
 
-/// A folder of KDL files that pipelines may use.
+/// A folder of KDL files that pipelines may import.
 #[derive(Clone, Debug)]
 pub struct Package {
     /// Its name in `use "NAME:file.kdl"`.
     pub name: String,
-    /// Where the name stands.
+    /// Position of the name.
     pub span: Span,
     /// Its folder, as written.
     pub path: Option<String>,
-    /// What it must hold, and where that stands; none where it is not pinned.
+    /// The pinned digest and its position; [`None`] if it is not pinned.
     pub digest: Option<(Digest, Span)>,
-    /// Whether something of it is wrong, which was told.
+    /// Whether it has a mistake, which was reported.
     pub wrong: bool,
-    /// The node, for those that change its text.
+    /// The node, for edits of its text.
     pub node: Node,
 }
 
@@ -62,10 +62,10 @@ pub fn find(file: &Path) -> Option<PathBuf> {
         .find(|path| path.symlink_metadata().is_ok_and(|facts| !facts.is_dir()))
 }
 
-/// Reads a `project.kdl`, and all that is wrong with it.
+/// Reads a `project.kdl`, and reports all mistakes in it.
 ///
 /// # Errors
-/// Where the file can't be read.
+/// If the file cannot be read.
 pub fn read(path: &Path, sources: &mut Sources) -> std::io::Result<(Project, Vec<Diag>)> {
     let text = text::read(path)?;
     let file = sources.add(path.display().to_string(), Some(path.to_owned()), text.as_str());
@@ -74,7 +74,7 @@ pub fn read(path: &Path, sources: &mut Sources) -> std::io::Result<(Project, Vec
     Ok((project, diags))
 }
 
-/// What a `project.kdl` says; all that is wrong with it joins `diags`.
+/// The contents of a `project.kdl`; all mistakes are added to `diags`.
 pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: &mut Vec<Diag>) -> Project {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut project = Project { file, folder, packages: Vec::new(), store: None, remotes: Vec::new() };
@@ -83,14 +83,14 @@ pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: 
             "package" => project.package(node, diags),
             "store" => match one(node, diags) {
                 Some(_) if project.store.is_some() => {
-                    let found = Diag::error("duplicate-param", node.head, "`store` is given twice");
-                    diags.push(found.hint("take one of them out"));
+                    let found = Diag::error("duplicate-param", node.head, "`store` is set twice");
+                    diags.push(found.hint("remove one of them"));
                 }
                 store => project.store = store.map(|(store, _)| PathBuf::from(store)),
             },
             "remote" => project.remote(node, diags),
             other => {
-                let found = Diag::error("unknown-node", node.name.span, format!("`{other}` can't stand here"));
+                let found = Diag::error("unknown-node", node.name.span, format!("`{other}` is not allowed here"));
                 diags.push(found.hint(near::hint(other, ["package", "store", "remote"], "")));
             }
         }
@@ -99,7 +99,7 @@ pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: 
 }
 
 impl Project {
-    /// The package of that name.
+    /// The package with a name.
     #[must_use]
     pub fn package_named(&self, name: &str) -> Option<&Package> {
         self.packages.iter().find(|package| package.name == name)
@@ -109,7 +109,7 @@ impl Project {
         let Some(remote) = Remote::of(node, diags) else { return };
         if self.remotes.iter().any(|other| other.name == remote.name) {
             let found = Diag::error("duplicate-name", node.head, format!("two remotes are named `{}`", remote.name));
-            return diags.push(found.hint("give one another name, or take it out"));
+            return diags.push(found.hint("rename or remove one of them"));
         }
         self.remotes.push(remote);
     }
@@ -122,14 +122,14 @@ impl Project {
         };
         if !super::is_name(&name) || name == "std" {
             let rule = if name == "std" { "`std:` is the standard library" } else { super::NAME_RULE };
-            diags.push(Diag::error("bad-name", span, format!("`{name}` can't be a package's name")).hint(rule));
+            diags.push(Diag::error("bad-name", span, format!("`{name}` is not a valid package name")).hint(rule));
         }
         if let Some(first) = self.package_named(&name) {
             let found = Diag::error("duplicate-name", span, format!("two packages are named `{name}`"));
-            return diags.push(found.also(first.span, "first here").hint("give one another name"));
+            return diags.push(found.also(first.span, "first here").hint("rename one of them"));
         }
         for entry in node.entries.iter().skip(1) {
-            let found = Diag::error("outside-braces", entry.whole, "this stands outside the braces");
+            let found = Diag::error("outside-braces", entry.whole, "this is outside the braces");
             diags.push(found.hint(format!("write `package {name} {{ path \"…\" }}`")));
         }
         let before = diags.len();
@@ -139,7 +139,7 @@ impl Project {
                 "path" => package.path = one(child, diags).map(|(path, _)| path),
                 "digest" => package.digest = one(child, diags).and_then(|(text, span)| digest(&text, span, diags)),
                 other => {
-                    let message = format!("a package has no `{other}`");
+                    let message = format!("a package has no property `{other}`");
                     let found = Diag::error("unknown-param", child.name.span, message);
                     diags.push(found.hint(near::hint(other, ["path", "digest"], "")));
                 }
@@ -150,7 +150,7 @@ impl Project {
             package.wrong = true;
             let found =
                 Diag::error("missing-param", span, format!("package `{}` needs `path`: its folder", package.name));
-            diags.push(found.hint("write `path \"vendor/…\"`, from this file's folder"));
+            diags.push(found.hint("write `path \"vendor/…\"`, relative to the folder of this file"));
         }
         self.packages.push(package);
     }
@@ -159,13 +159,13 @@ impl Project {
 fn digest(text: &str, span: Span, diags: &mut Vec<Diag>) -> Option<(Digest, Span)> {
     let digest = text.strip_prefix("blake3:").and_then(|digits| digits.parse().ok());
     if digest.is_none() {
-        let found = Diag::error("wrong-kind", span, "this is no digest");
-        diags.push(found.hint("`macula package pin NAME` writes it: `blake3:` and 64 hexadecimal digits"));
+        let found = Diag::error("wrong-kind", span, "this is not a digest");
+        diags.push(found.hint("write it with `macula package pin NAME`: `blake3:` and 64 hexadecimal digits"));
     }
     digest.map(|digest| (digest, span))
 }
 
-/// The one text that a node holds.
+/// The single string of a node.
 fn one(node: &Node, diags: &mut Vec<Diag>) -> Option<(String, Span)> {
     let name = &node.name.text;
     match node.entries.as_slice() {
@@ -175,7 +175,7 @@ fn one(node: &Node, diags: &mut Vec<Diag>) -> Option<(String, Span)> {
             Some((entry.text()?.to_owned(), entry.span))
         }
         _ => {
-            let found = Diag::error("wrong-kind", node.head, format!("`{name}` takes one text"));
+            let found = Diag::error("wrong-kind", node.head, format!("`{name}` takes one string"));
             diags.push(found.hint(format!("write `{name} \"…\"`")));
             None
         }

@@ -1,4 +1,4 @@
-//! A `remote` of `project.kdl`: where results are shared, and what may go there. Knows no network.
+//! A `remote` of `project.kdl`: where results are shared, and what may be sent there. Knows no network.
 
 use std::path::PathBuf;
 
@@ -7,53 +7,53 @@ use crate::base::Span;
 use crate::diag::Diag;
 use crate::syntax::{Entry, Node, Scalar};
 
-/// Seconds that a remote may be silent where nothing else is said.
+/// Default timeout of a remote without a response, seconds.
 pub const PATIENCE: f64 = 30.0;
 
-/// A place where results are shared.
+/// A remote: a location where results are shared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Remote {
-    /// Its name; the location where it has none.
+    /// Its name; the location if it has none.
     pub name: String,
-    /// Where it is.
+    /// Its location.
     pub location: Location,
-    /// What may go there.
+    /// Its permissions.
     pub may: May,
-    /// Seconds that it may be silent.
+    /// Timeout without a response, seconds.
     pub timeout: f64,
 }
 
-/// What may go to a remote. Nothing does unless it is asked for.
+/// Permissions of a remote. By default nothing is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct May {
     /// Results may be written there.
     pub write: bool,
-    /// Results that hold pieces or names of photographs may be among them.
+    /// These may include results that contain image data or names of photographs.
     pub photographs: bool,
 }
 
-/// Where a remote is.
+/// Location of a remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// A folder, from the project's.
+    /// A folder, relative to the project's.
     Folder(PathBuf),
-    /// A web server's folder: `http://` or `https://`, without `/` at the end.
+    /// A web server's folder: `http://` or `https://`, without a trailing `/`.
     Web(String),
     /// A bucket of an object store.
     Bucket {
-        /// Which kind.
+        /// Its service.
         service: Service,
-        /// The bucket, with Azure the container.
+        /// The bucket; for Azure the container.
         bucket: String,
-        /// What all names begin with; empty, or without `/` at its ends.
+        /// Prefix of all names; empty, or without `/` at either end.
         prefix: String,
     },
 }
 
-/// A kind of object store.
+/// An object store service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Amazon S3 and what speaks its protocol.
+    /// Amazon S3 and compatible services.
     S3,
     /// Google Cloud Storage.
     Gcs,
@@ -61,12 +61,12 @@ pub enum Service {
     Azure,
 }
 
-/// What is wrong with a location, and what to do about it.
+/// A rejected location, with a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoLocation {
-    /// What is wrong.
+    /// The message.
     pub message: String,
-    /// What to do about it.
+    /// The hint.
     pub hint: String,
 }
 
@@ -74,14 +74,14 @@ const FORM: &str =
     "write `remote \"/mnt/team/macula\"`, `\"https://…\"`, `\"s3://BUCKET/PREFIX\"`, `\"gs://…\"` or `\"az://…\"`";
 
 impl Location {
-    /// Reads a location.
+    /// Parses a location.
     ///
     /// # Errors
-    /// [`NoLocation`] where it is none, or holds what does not belong into a file.
+    /// [`NoLocation`] if it is invalid, or contains what does not belong in a file.
     pub fn parse(text: &str) -> Result<Self, NoLocation> {
         let no = |message: String, hint: &str| Err(NoLocation { message, hint: hint.to_owned() });
         if text.chars().any(char::is_control) {
-            return no("a location has no control characters".to_owned(), FORM);
+            return no("a location cannot contain control characters".to_owned(), FORM);
         }
         let Some((scheme, rest)) = text.split_once("://") else {
             return match text {
@@ -91,38 +91,41 @@ impl Location {
         };
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         if host.contains('@') {
-            let hint = "take user and password out: they come from the environment (docs/remotes.md)";
-            return no("a location holds no user and no password".to_owned(), hint);
+            let hint = "remove them; credentials come from the environment (docs/remotes.md)";
+            return no("a location cannot contain a user name or password".to_owned(), hint);
         }
         if host.is_empty() {
-            return no(format!("`{scheme}://` names no place"), FORM);
+            return no(format!("`{scheme}://` needs a host or a bucket"), FORM);
         }
         if rest.contains(['?', '#']) || path.split('/').any(|part| part == "." || part == "..") {
-            return no("a location ends with a plain path".to_owned(), "no `?`, no `#`, no part `.` or `..`");
+            return no(
+                "a location must end with a plain path".to_owned(),
+                "remove `?`, `#`, and path parts `.` and `..`",
+            );
         }
         let service = match scheme {
             "http" | "https" => return Ok(Self::Web(text.trim_end_matches('/').to_owned())),
-            "file" => return no("a folder is written as its path".to_owned(), "leave `file://` out"),
+            "file" => return no("a folder is given by its path".to_owned(), "remove `file://`"),
             "s3" => Service::S3,
             "gs" => Service::Gcs,
             "az" => Service::Azure,
-            other => return no(format!("`{other}://` is no remote that macula knows"), FORM),
+            other => return no(format!("unsupported scheme `{other}://`"), FORM),
         };
         Ok(Self::Bucket { service, bucket: host.to_owned(), prefix: path.trim_matches('/').to_owned() })
     }
 
-    /// Whether nothing can be written there.
+    /// Whether it is read-only.
     #[must_use]
     pub fn only_reads(&self) -> bool {
         matches!(self, Self::Web(_))
     }
 }
 
-/// Why a web server is not written to.
-const READS: &str = "a web server is only read; write to the folder or the bucket behind it";
+/// Why a web server is read-only.
+const READS: &str = "a web server is read-only; write to the folder or bucket behind it";
 
 impl Remote {
-    /// What a node says; [`None`] where it names no place. All that is wrong with it joins `diags`.
+    /// The remote of a node; [`None`] after reporting a diagnostic.
     pub(super) fn of(node: &Node, diags: &mut Vec<Diag>) -> Option<Self> {
         let before = diags.len();
         let texts: Vec<&Entry> = node.args().collect();
@@ -138,10 +141,10 @@ impl Remote {
         };
         if let Some(children) = node.nodes().first() {
             let found = Diag::error("unknown-param", children.name.span, "a remote has no braces");
-            diags.push(found.hint("write what holds for it on its line: `write=#true`"));
+            diags.push(found.hint("write its properties on the same line: `write=#true`"));
         }
         if let Some(name) = name.filter(|name| !name.text().is_some_and(super::is_name)) {
-            let found = Diag::error("bad-name", name.span, format!("`{}` can't be a remote's name", said(name)));
+            let found = Diag::error("bad-name", name.span, format!("`{}` is not a valid remote name", said(name)));
             diags.push(found.hint(super::NAME_RULE));
         }
         let location = match Location::parse(at.text()?) {
@@ -155,13 +158,13 @@ impl Remote {
         if let (Some(write), true) =
             (node.prop("write"), location.as_ref().is_some_and(Location::only_reads) && may.write)
         {
-            diags.push(Diag::error("wrong-kind", write.whole, "this remote can't be written to").hint(READS));
+            diags.push(Diag::error("wrong-kind", write.whole, "this remote is read-only").hint(READS));
         }
         let name = said(name.unwrap_or(at)).to_owned();
         (diags.len() == before).then(|| location.map(|location| Self { name, location, may, timeout }))?
     }
 
-    /// As the environment says: `at` is the location, `may` holds `write` and `photographs`, parted by commas.
+    /// The remote given in the environment: `at` is the location, `may` is a comma-separated list of `write` and `photographs`.
     ///
     /// # Errors
     /// [`NoLocation`].
@@ -171,16 +174,13 @@ impl Remote {
         for word in may.split(',').map(str::trim).filter(|word| !word.is_empty()) {
             match word {
                 "write" if location.only_reads() => {
-                    return Err(NoLocation {
-                        message: "this remote can't be written to".to_owned(),
-                        hint: READS.to_owned(),
-                    });
+                    return Err(NoLocation { message: "this remote is read-only".to_owned(), hint: READS.to_owned() });
                 }
                 "write" => allowed.write = true,
                 "photographs" => allowed.photographs = true,
                 other => {
-                    let hint = "say `write`, `photographs` or both, parted by a comma".to_owned();
-                    return Err(NoLocation { message: format!("`{other}` is nothing that a remote may"), hint });
+                    let hint = "use `write`, `photographs` or both, separated by a comma".to_owned();
+                    return Err(NoLocation { message: format!("unknown remote permission `{other}`"), hint });
                 }
             }
         }
@@ -212,7 +212,7 @@ fn properties(node: &Node, diags: &mut Vec<Diag>) -> (May, f64) {
 }
 
 fn unknown_property(span: Span, name: &str) -> Diag {
-    let found = Diag::error("unknown-param", span, format!("a remote has no `{name}`"));
+    let found = Diag::error("unknown-param", span, format!("a remote has no property `{name}`"));
     found.hint(near::hint(name, ["write", "photographs", "timeout"], ""))
 }
 

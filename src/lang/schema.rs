@@ -1,22 +1,22 @@
-//! The standard library for other programs: every signature, network, layer and code as one JSON value. Its shape is stated in
+//! The standard library for other programs: every signature, network, layer and code as one JSON value. Its format is described in
 //! `docs/schema.md`.
 
 use serde_json::{Value as Json, json};
 
 use super::describe::Described;
-use super::describe::kinds::{Absent, KINDS, LayerKind, LayerParam, Type};
-use super::kind::{Kind, Range};
+use super::describe::kinds::{DefaultValue, KINDS, LayerKind, LayerParam, PropertyType};
 use super::manual;
-use super::signature::{Better, Example, Figure, InPort, OutPort, Param, Signature};
+use super::param_type::{ParamType, Range};
+use super::signature::{Better, Example, InPort, Metric, OutPort, Param, Signature};
 use super::stdlib::{MODULES, stdlib};
 use super::value::Value;
 use crate::diag::catalogue;
 use crate::syntax::{Entry, Scalar};
 
-/// The version of the shape. Fields may be added under one version; one that goes or changes its meaning makes another.
+/// The format's version. Fields may be added within a version; removing a field or changing its meaning requires a new one.
 pub const VERSION: u64 = 1;
 
-/// All of it, in a fixed order of fields, stages and networks by name.
+/// The whole schema, with a fixed order of fields; stages and networks are sorted by name.
 #[must_use]
 pub fn schema() -> Json {
     let all = stdlib();
@@ -38,7 +38,7 @@ fn module(name: &str) -> Option<String> {
 }
 
 fn stage(signature: &Signature) -> Json {
-    let Signature { name, doc, body, inputs, outputs, params, figures, examples, .. } = signature;
+    let Signature { name, doc, body, inputs, outputs, params, metrics, examples, .. } = signature;
     json!({
         "name": name,
         "module": module(name),
@@ -47,7 +47,7 @@ fn stage(signature: &Signature) -> Json {
         "inputs": inputs.iter().map(input).collect::<Vec<_>>(),
         "outputs": outputs.iter().map(output).collect::<Vec<_>>(),
         "params": params.iter().map(param).collect::<Vec<_>>(),
-        "figures": figures.iter().map(figure).collect::<Vec<_>>(),
+        "figures": metrics.iter().map(metric).collect::<Vec<_>>(),
         "examples": examples.iter().map(example).collect::<Vec<_>>(),
     })
 }
@@ -62,26 +62,26 @@ fn output(port: &OutPort) -> Json {
     json!({"name": name, "type": ty, "main": main, "marks": marks, "side": side, "doc": doc})
 }
 
-fn figure(figure: &Figure) -> Json {
-    let Figure { name, better, per_class, doc } = figure;
+fn metric(metric: &Metric) -> Json {
+    let Metric { name, better, per_class, doc } = metric;
     let better = if *better == Better::Higher { "higher" } else { "lower" };
     json!({"name": name, "better": better, "per-class": per_class, "doc": doc})
 }
 
 fn param(param: &Param) -> Json {
-    let of = match &param.kind {
-        Kind::List(of) | Kind::Map(of) => Some(&**of),
+    let of = match &param.ty {
+        ParamType::List(of) | ParamType::Map(of) => Some(&**of),
         _ => None,
     };
-    let range = param.range.clone().or_else(|| of.unwrap_or(&param.kind).natural_range());
+    let range = param.range.clone().or_else(|| of.unwrap_or(&param.ty).natural_range());
     let cases = param.cases.iter().map(|case| {
         json!({"name": case.name, "doc": case.doc, "params": case.params.iter().map(self::param).collect::<Vec<_>>()})
     });
     json!({
         "name": param.name,
-        "type": param.kind.name(),
-        "of": of.map(Kind::name),
-        "unit": of.unwrap_or(&param.kind).unit(),
+        "type": param.ty.name(),
+        "of": of.map(ParamType::name),
+        "unit": of.unwrap_or(&param.ty).unit(),
         "range": range.as_ref().map(bounds),
         "default": param.default.as_ref().map_or(Json::Null, value),
         "optional": param.optional,
@@ -98,7 +98,7 @@ fn bounds(range: &Range) -> Json {
     json!({"least": number(least), "most": most.map(number), "most-excluded": open})
 }
 
-/// Whole numbers without a point.
+/// A number as JSON; whole numbers without a decimal point.
 fn number(value: f64) -> Json {
     if value.fract() == 0.0 && value.abs() < 1e15 { json!(value as i64) } else { json!(value) }
 }
@@ -152,22 +152,22 @@ fn layer(kind: &LayerKind) -> Json {
 
 fn layer_param(param: &LayerParam) -> Json {
     let (ty, range, words) = match param.ty {
-        Type::Whole(least, most) => {
-            // Past a million it is a bound of this version's and no property of the layer.
+        PropertyType::Whole(least, most) => {
+            // Beyond a million it is a limit of this version, not a property of the layer.
             let most = Some(most).filter(|most| *most <= 1 << 20);
             ("int", json!({"least": least, "most": most, "most-excluded": false}), Vec::new())
         }
-        Type::Share => ("share", json!({"least": 0, "most": 1, "most-excluded": true}), Vec::new()),
-        Type::Flag => ("bool", Json::Null, Vec::new()),
-        Type::Word(words) => ("choice", Json::Null, words.to_vec()),
+        PropertyType::Share => ("share", json!({"least": 0, "most": 1, "most-excluded": true}), Vec::new()),
+        PropertyType::Flag => ("bool", Json::Null, Vec::new()),
+        PropertyType::Word(words) => ("choice", Json::Null, words.to_vec()),
     };
     let (default, needed, words_for_absent) = match param.absent {
-        Absent::Needed => (Json::Null, true, None),
-        Absent::Whole(value) => (json!(value), false, None),
-        Absent::Real(value) => (json!(value), false, None),
-        Absent::Flag(value) => (json!(value), false, None),
-        Absent::Same(other) => (Json::Null, false, Some(format!("that of `{other}`"))),
-        Absent::Nothing(words) => (Json::Null, false, Some(words.to_owned())),
+        DefaultValue::Needed => (Json::Null, true, None),
+        DefaultValue::Whole(value) => (json!(value), false, None),
+        DefaultValue::Real(value) => (json!(value), false, None),
+        DefaultValue::Flag(value) => (json!(value), false, None),
+        DefaultValue::Same(other) => (Json::Null, false, Some(format!("that of `{other}`"))),
+        DefaultValue::Nothing(words) => (Json::Null, false, Some(words.to_owned())),
     };
     json!({"name": param.name, "type": ty, "range": range, "cases": words, "needed": needed, "default": default,
         "absent": words_for_absent, "doc": param.doc})

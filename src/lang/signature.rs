@@ -1,25 +1,25 @@
-//! Signatures of stages: ports, parameters with type, range, default and words. Those of the built-in ones are in `stdlib/`;
-//! a stage of a user's, and a template of `stdlib/`, has a body of other stages in place of an implementation.
+//! Signatures of stages: ports, and parameters with type, range, default and documentation. Those of built-in stages are in
+//! `stdlib/`; templates, users' and those of `stdlib/`, have a body of other stages instead of an implementation.
 
 use std::collections::BTreeMap;
 
-use super::kind::{Kind, NAMES, Range, value};
 use super::near;
+use super::param_type::{NAMES, ParamType, Range, value};
 use super::value::Value;
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::syntax::{Entry, Node, Scalar};
 
-/// What a stage is to those who use it.
+/// The signature of a stage type.
 #[derive(Clone, Debug)]
 pub struct Signature {
-    /// The kind's name.
+    /// The name of the stage type.
     pub name: String,
-    /// What it does, in a sentence or two.
+    /// What it does, in one or two sentences.
     pub doc: String,
-    /// The name of the Rust implementation; empty where there is a body.
+    /// The name of the Rust implementation; empty for a template.
     pub implementation: String,
-    /// The stages that it stands for.
+    /// The body of a template.
     pub body: Option<Body>,
     /// Input ports, in order.
     pub inputs: Vec<InPort>,
@@ -27,29 +27,29 @@ pub struct Signature {
     pub outputs: Vec<OutPort>,
     /// Parameters, in order.
     pub params: Vec<Param>,
-    /// Figures that it gives, by which points of a sweep can be ranked.
-    pub figures: Vec<Figure>,
-    /// Stages that are right, and stages that are wrong; both are tests.
+    /// Metrics by which points of a sweep can be ranked.
+    pub metrics: Vec<Metric>,
+    /// Correct and incorrect examples; both are tested.
     pub examples: Vec<Example>,
-    /// Its name where it is declared.
+    /// Its name in its declaration.
     pub span: Span,
 }
 
-/// What a stage without an implementation stands for.
+/// The body of a template.
 #[derive(Clone, Debug)]
 pub struct Body {
     /// Its stages.
     pub nodes: Vec<Node>,
-    /// For each output, the stage within that gives it; none where that is wrong, which was told.
+    /// For each output, the reference that provides it; [`None`] if it is wrong, which was reported.
     pub gives: Vec<Option<Entry>>,
 }
 
-/// Whose signature is read.
+/// The origin of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The standard library's: it alone may say `impl`.
+    /// The standard library: only there is `impl` allowed.
     Library,
-    /// A user's.
+    /// A user's file.
     User,
 }
 
@@ -58,17 +58,17 @@ pub enum Origin {
 pub struct InPort {
     /// Its name.
     pub name: String,
-    /// The types that it takes.
+    /// The accepted types.
     pub types: Vec<String>,
-    /// Whether it takes several.
+    /// Whether it takes several references.
     pub many: bool,
-    /// Whether it may be left out.
+    /// Whether it is optional.
     pub optional: bool,
-    /// Marks that nothing given to it may carry.
+    /// Marks that its input must not have.
     pub refuses: Vec<String>,
-    /// Words.
+    /// Documentation.
     pub doc: String,
-    /// Where it is declared.
+    /// Position of its declaration.
     pub span: Span,
 }
 
@@ -79,32 +79,32 @@ pub struct OutPort {
     pub name: String,
     /// Its type.
     pub ty: String,
-    /// Whether the stage's name alone means it.
+    /// Whether the stage's name alone refers to it.
     pub main: bool,
-    /// Marks that it puts on what it gives.
+    /// Marks that it adds to its data.
     pub marks: Vec<String>,
-    /// The parameter that holds the side of its patches, px.
+    /// The parameter with the side of its patches, px.
     pub side: Option<String>,
-    /// Words.
+    /// Documentation.
     pub doc: String,
-    /// Where it is declared.
+    /// Position of its declaration.
     pub span: Span,
 }
 
-/// A figure that a stage gives, such as a mean average precision.
+/// A metric of a stage, such as mean average precision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Figure {
+pub struct Metric {
     /// Its name.
     pub name: String,
     /// Which of two values is better.
     pub better: Better,
-    /// Whether each class has one; it is then named with the class behind a dot: `average-precision.MA`.
+    /// Whether it exists per class; its name is then followed by a dot and the class: `average-precision.MA`.
     pub per_class: bool,
-    /// Words.
+    /// Documentation.
     pub doc: String,
 }
 
-/// Which of two values of a figure is better.
+/// Which of two values of a metric is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
     /// The higher one.
@@ -118,21 +118,21 @@ pub enum Better {
 pub struct Param {
     /// Its name.
     pub name: String,
-    /// Words.
+    /// Documentation.
     pub doc: String,
     /// Its type.
-    pub kind: Kind,
+    pub ty: ParamType,
     /// The range of a number.
     pub range: Option<Range>,
-    /// Its value where it is not given.
+    /// Its default.
     pub default: Option<Value>,
-    /// Whether it may be absent.
+    /// Whether it is optional.
     pub optional: bool,
-    /// The version that brought it with a default that keeps what was: at that default it is not in the key.
+    /// The version that added it with a default that changes nothing: at that default it is excluded from the key.
     pub since: Option<String>,
-    /// Whether it is in the key.
+    /// Whether it is part of the key.
     pub keyed: bool,
-    /// Of a group, its parameters; of a choice, those that all cases share.
+    /// For a group, its parameters; for a choice, those that all cases share.
     pub params: Vec<Param>,
     /// The cases of a choice.
     pub cases: Vec<Case>,
@@ -143,27 +143,27 @@ pub struct Param {
 pub struct Case {
     /// Its name.
     pub name: String,
-    /// Words; often empty.
+    /// Documentation; often empty.
     pub doc: String,
-    /// Parameters of this case alone.
+    /// Parameters of this case only.
     pub params: Vec<Param>,
 }
 
-/// Stages that show a signature's use.
+/// An example of a signature's use.
 #[derive(Clone, Debug)]
 pub struct Example {
-    /// Words.
+    /// Documentation.
     pub doc: String,
     /// The stages.
     pub stages: Vec<Node>,
-    /// The code of the error or warning that they give; none for an example that is right.
+    /// The code of the error or warning that it gives; [`None`] for a correct example.
     pub code: Option<String>,
-    /// The whole block.
+    /// Span of the whole block.
     pub span: Span,
 }
 
 impl Signature {
-    /// The output that `port` names, or that the stage's name alone means.
+    /// The output named `port`, or the main output.
     #[must_use]
     pub fn output(&self, port: Option<&str>) -> Option<&OutPort> {
         match (port, self.outputs.as_slice()) {
@@ -173,7 +173,7 @@ impl Signature {
         }
     }
 
-    /// Every parameter by its dotted name at its default; [`Value::None`] where it has none. Of a choice, what its default case has.
+    /// The default of every parameter, by dotted name; [`Value::None`] if it has none. For a choice, those of its default case.
     #[must_use]
     pub fn defaults(&self) -> BTreeMap<String, Value> {
         let mut all = BTreeMap::new();
@@ -181,13 +181,13 @@ impl Signature {
         all
     }
 
-    /// The input port of that name.
+    /// The input port with a name.
     #[must_use]
     pub fn input(&self, port: &str) -> Option<&InPort> {
         self.inputs.iter().find(|input| input.name == port)
     }
 
-    /// Names of everything that may stand in its braces.
+    /// The names allowed in its braces.
     pub fn children(&self) -> impl Iterator<Item = &str> {
         let ports = self.inputs.iter().map(|input| input.name.as_str());
         ports.chain(self.params.iter().map(|param| param.name.as_str()))
@@ -211,7 +211,7 @@ pub fn read(node: &Node, origin: Origin) -> (Option<Signature>, Vec<Diag>) {
         inputs: Vec::new(),
         outputs: Vec::new(),
         params: Vec::new(),
-        figures: Vec::new(),
+        metrics: Vec::new(),
         examples: Vec::new(),
         span,
     };
@@ -220,8 +220,8 @@ pub fn read(node: &Node, origin: Origin) -> (Option<Signature>, Vec<Diag>) {
             "doc" | "body" => {}
             "impl" if origin == Origin::Library => {}
             "impl" => {
-                let found = Diag::error("impl-outside-std", child.head, "only the standard library says `impl`");
-                diags.push(found.hint("give the stage a `body { … }` of other stages"));
+                let found = Diag::error("impl-outside-std", child.head, "only the standard library can use `impl`");
+                diags.push(found.hint("give the stage a `body { … }` made of other stages"));
             }
             "in" => signature.inputs.push(in_port(child, &mut diags)),
             "out" => signature.outputs.push(out_port(
@@ -230,16 +230,16 @@ pub fn read(node: &Node, origin: Origin) -> (Option<Signature>, Vec<Diag>) {
                 &mut diags,
             )),
             "param" => signature.params.extend(param(child, &mut diags)),
-            "figure" if origin == Origin::Library => signature.figures.extend(figure(child, &mut diags)),
+            "figure" if origin == Origin::Library => signature.metrics.extend(metric(child, &mut diags)),
             "example" => signature.examples.push(example(child, false)),
             "counter-example" => signature.examples.push(example(child, true)),
             other => {
                 let parts = ["doc", "in", "out", "param", "body", "example", "counter-example"];
                 let hint = match near::near(other, parts) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => "stages stand in its `body { … }`".to_owned(),
+                    None => "put stages into its `body { … }`".to_owned(),
                 };
-                diags.push(bad(child, &format!("a stage's declaration has no `{other}`")).hint(hint));
+                diags.push(bad(child, &format!("`{other}` is not allowed in a stage declaration")).hint(hint));
             }
         }
     }
@@ -247,47 +247,45 @@ pub fn read(node: &Node, origin: Origin) -> (Option<Signature>, Vec<Diag>) {
         signature.body = Some(self::body(node, body, &signature, &mut diags));
     } else if signature.implementation.is_empty() && diags.is_empty() {
         let found = Diag::error("missing-body", span, format!("stage `{}` has no body", signature.name));
-        diags.push(found.hint("write what it stands for: `body { … stages … }`"));
+        diags.push(found.hint("add a `body { … }` with its stages"));
     }
     let mut names: Vec<&str> = signature.children().collect();
     names.sort_unstable();
     if let Some((name, _)) = names.iter().zip(names.iter().skip(1)).find(|(one, next)| one == next) {
         let found = Diag::error("duplicate-name", span, format!("two of its ports or parameters are named `{name}`"));
-        diags.push(found.hint("give one another name"));
+        diags.push(found.hint("rename one of them"));
     }
     (Some(signature), diags)
 }
 
-/// The body of a stage, and from where in it each output comes.
+/// The body of a template, and the source of each output.
 fn body(stage: &Node, body: &Node, signature: &Signature, diags: &mut Vec<Diag>) -> Body {
     if signature.implementation.is_empty() {
         if signature.outputs.is_empty() {
             let found =
-                Diag::error("missing-port", signature.span, format!("stage `{}` gives nothing", signature.name));
-            diags.push(found.hint("write `out type=patches from=STAGE`, a stage of its body"));
+                Diag::error("missing-port", signature.span, format!("stage `{}` has no output", signature.name));
+            diags.push(found.hint("add `out type=patches from=STAGE`, where STAGE is in its body"));
         }
     } else if diags.iter().all(|diag| diag.code != "impl-outside-std") {
         diags.push(bad(body, "a stage has `impl` or a body, not both"));
     }
     for param in &signature.params {
         let cases_with_params = param.cases.iter().any(|case| !case.params.is_empty()) || !param.params.is_empty();
-        if matches!(param.kind, Kind::Group | Kind::Map(_)) || cases_with_params {
+        if matches!(param.ty, ParamType::Group | ParamType::Map(_)) || cases_with_params {
             let place = stage.nodes().iter().find(|node| {
                 node.name.text == "param" && node.args().next().and_then(Entry::text) == Some(&param.name)
             });
             let span = place.map_or(signature.span, |node| node.head);
-            let message =
-                format!("`{}` can't be passed on: parameters of a stage with a body hold one value", param.name);
-            diags.push(Diag::error("wrong-kind", span, message).hint("make it several parameters"));
+            let message = format!("template parameters must be scalar: `{}` is a {}", param.name, param.ty.name());
+            diags.push(Diag::error("wrong-kind", span, message).hint("declare one parameter per entry"));
         }
     }
     let outs = stage.nodes().iter().filter(|child| child.name.text == "out");
     let gives = outs.map(|out| {
         let from = out.prop("from");
         if from.and_then(Entry::text).is_none() {
-            let found = Diag::error("missing-port", out.head, "this output comes from nowhere");
-            diags
-                .push(found.hint("write `from=STAGE`, a stage of the body, or one of its outputs: `from=folds.train`"));
+            let found = Diag::error("missing-port", out.head, "this output has no source");
+            diags.push(found.hint("add `from=STAGE`, a stage of the body, or one of its outputs: `from=folds.train`"));
         }
         from.filter(|from| from.text().is_some()).cloned()
     });
@@ -306,7 +304,7 @@ fn argument(node: Option<&Node>) -> Option<String> {
     node.and_then(|node| node.args().next()).and_then(Entry::text).map(str::to_owned)
 }
 
-/// The words that a facet lists, such as `marks resampled`.
+/// The words of a facet such as `marks resampled`.
 fn words(node: &Node, facet: &str) -> Vec<String> {
     let facets = node.nodes().iter().filter(|child| child.name.text == facet);
     facets.flat_map(Node::args).filter_map(Entry::text).map(str::to_owned).collect()
@@ -321,14 +319,14 @@ fn known(node: &Node, props: &[&str], children: &[&str], diags: &mut Vec<Diag>) 
     let props = node.props().filter(|(key, _)| !props.contains(&key.text.as_str())).map(|(key, _)| key);
     let nodes = node.nodes().iter().map(|child| &child.name).filter(|name| !children.contains(&name.text.as_str()));
     for word in props.chain(nodes) {
-        let message = format!("`{}` means nothing here", word.text);
+        let message = format!("`{}` is not allowed here", word.text);
         let all = props_and_children.iter().copied();
-        let hint = near::hint(&word.text, all, "leave it out");
+        let hint = near::hint(&word.text, all, "remove it");
         diags.push(Diag::error("signature", word.span, message).hint(hint));
     }
 }
 
-/// What ports take and give.
+/// The types of ports.
 const TYPES: [&str; 13] = [
     "photographs",
     "patches",
@@ -354,15 +352,15 @@ pub fn may_show_photographs(ty: &str) -> bool {
     !WITHOUT_PHOTOGRAPHS.contains(&ty)
 }
 
-/// What stands for a type that there is not: it fits everything, so that one mistake is told once.
+/// Placeholder for an unknown type: it fits everything, so that a mistake is reported once.
 pub(super) const ANY: &str = "?";
 
-/// The types of a port as they are written; [`ANY`] where there is no such type, which is told.
+/// The types of a port as written; [`ANY`] after reporting an unknown type.
 fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a str {
     let Some(unknown) = types.split('|').find(|ty| !TYPES.contains(ty)) else { return types };
     let place = node.prop("type").map_or(node.head, |entry| entry.span);
     let message =
-        if unknown.is_empty() { "a port needs `type=`".to_owned() } else { format!("there is no type `{unknown}`") };
+        if unknown.is_empty() { "a port needs `type=`".to_owned() } else { format!("unknown type `{unknown}`") };
     diags.push(Diag::error("unknown-name", place, message).hint(near::hint(unknown, TYPES, "")));
     ANY
 }
@@ -383,7 +381,7 @@ fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
 }
 
 fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
-    // Marks and sides of a body's outputs are those of the stages within.
+    // Marks and patch sizes of a template's outputs are those of its stages.
     let (props, children) = if of_body {
         (&["type", "main", "from"][..], &["doc"][..])
     } else {
@@ -402,19 +400,19 @@ fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
 }
 
 /// Reads `figure average-precision better=higher per=class { doc "…" }`.
-fn figure(node: &Node, diags: &mut Vec<Diag>) -> Option<Figure> {
+fn metric(node: &Node, diags: &mut Vec<Diag>) -> Option<Metric> {
     known(node, &["better", "per"], &["doc"], diags);
     let word = |key: &str| node.prop(key).and_then(Entry::text);
     let better = match word("better") {
         Some("higher") => Better::Higher,
         Some("lower") => Better::Lower,
         _ => {
-            diags.push(bad(node, "a figure says `better=higher` or `better=lower`"));
+            diags.push(bad(node, "a metric needs `better=higher` or `better=lower`"));
             return None;
         }
     };
     let name = node.args().next().and_then(Entry::text)?.to_owned();
-    Some(Figure { name, better, per_class: word("per") == Some("class"), doc: doc(node) })
+    Some(Metric { name, better, per_class: word("per") == Some("class"), doc: doc(node) })
 }
 
 /// Reads a `param` node of a signature, or of a pipeline.
@@ -443,15 +441,15 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         diags.push(found.hint(format!("{form}types are {}", near::names(NAMES))));
         return None;
     };
-    let Some(kind) = ty.text().and_then(|ty| Kind::named(ty, of)) else {
-        let found = Diag::error("unknown-name", ty.span, format!("there is no type `{}`", ty.text().unwrap_or("…")));
+    let Some(kind) = ty.text().and_then(|ty| ParamType::named(ty, of)) else {
+        let found = Diag::error("unknown-name", ty.span, format!("unknown type `{}`", ty.text().unwrap_or("…")));
         diags.push(found.hint(near::hint(ty.text().unwrap_or_default(), NAMES, "")));
         return None;
     };
     let range = node.prop("range").and_then(|entry| {
         let range = entry.text().and_then(Range::read);
         if range.is_none() {
-            let found = Diag::error("wrong-kind", entry.span, format!("the range of `{name}` can't be read"));
+            let found = Diag::error("wrong-kind", entry.span, format!("invalid range for `{name}`"));
             diags.push(found.hint("write `range=\"8..=1024\"`, `range=\"0..<1\"` or `range=\"1..\"`"));
         }
         range
@@ -459,8 +457,12 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
     let default = node.prop("default").and_then(|entry| match default(&kind, range.as_ref(), entry) {
         Ok(value) => Some(value),
         Err(refusal) => {
-            let found = Diag::error(refusal.code, entry.span, format!("the default of `{name}` {}", refusal.text));
-            diags.push(found.hint(refusal.hint));
+            let found = Diag::error(refusal.code, entry.span, format!("default of `{name}` {}", refusal.text));
+            let hint = match &kind {
+                ParamType::Map(_) => format!("write for example `{name} MA 1.0 EX 0.5`"),
+                _ => refusal.hint,
+            };
+            diags.push(found.hint(hint));
             None
         }
     });
@@ -469,7 +471,7 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
     let param = Param {
         name: name.to_owned(),
         doc: doc(node),
-        kind,
+        ty: kind,
         range,
         default,
         optional: flag(node, "optional").unwrap_or(false),
@@ -478,7 +480,7 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         params: params.filter_map(|child| self::param(child, diags)).collect(),
         cases: cases.filter_map(|child| case(child, diags)).collect(),
     };
-    if let (Kind::Choice, Some(Value::Text(default))) = (&param.kind, &param.default)
+    if let (ParamType::Choice, Some(Value::Text(default))) = (&param.ty, &param.default)
         && param.cases.iter().all(|case| case.name != *default)
         && !param.cases.is_empty()
     {
@@ -497,19 +499,19 @@ fn defaults(params: &[Param], prefix: &str, all: &mut BTreeMap<String, Value>) {
         {
             defaults(&case.params, &below, all);
         }
-        if param.kind != Kind::Group {
+        if param.ty != ParamType::Group {
             all.insert(path, param.default.clone().unwrap_or(Value::None));
         }
     }
 }
 
-/// A default; that of a list stands as one text.
-fn default(kind: &Kind, range: Option<&Range>, entry: &Entry) -> Result<Value, super::kind::Refusal> {
+/// A default; that of a list is given as one string.
+fn default(kind: &ParamType, range: Option<&Range>, entry: &Entry) -> Result<Value, super::param_type::Refusal> {
     match (kind, entry.text()) {
-        (Kind::List(of), Some(text)) => {
+        (ParamType::List(of), Some(text)) => {
             let parts = text.split_whitespace().map(|part| {
                 let value = part.parse().map_or_else(|_| Scalar::Text(part.to_owned()), Scalar::Real);
-                super::kind::value(of, range, &Entry { value, ..entry.clone() })
+                super::param_type::value(of, range, &Entry { value, ..entry.clone() })
             });
             parts.collect::<Result<_, _>>().map(Value::List)
         }

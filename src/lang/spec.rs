@@ -37,20 +37,20 @@ pub struct Contents {
 pub struct Sweep {
     /// Its name.
     pub name: String,
-    /// Its `doc`, where it has one.
+    /// Its `doc`, if it has one.
     pub doc: Option<String>,
-    /// The pipeline as it stands, without the sweep.
+    /// The pipeline itself, without the sweep.
     pub base: Pipeline,
-    /// What is varied, in order; repeats are the last, their values the seeds.
+    /// Its axes, in order; repeats come last, with the seeds as values.
     pub axes: Vec<Axis>,
-    /// Its points, the first axis the slowest but for repeats, which are slower still. Empty where only the values were
+    /// Its points; the first axis varies slowest, except that repeats vary even more slowly. Empty if only the values were
     /// checked ([`Points::OneByOne`]).
     pub points: Vec<Point>,
-    /// How many points there are.
+    /// Number of points.
     pub count: usize,
-    /// By which figure points are ranked.
+    /// The metric by which points are ranked.
     pub rank: Option<Rank>,
-    /// Where it stands.
+    /// Position of its name.
     pub span: Span,
 }
 
@@ -63,52 +63,52 @@ impl Sweep {
     }
 }
 
-/// One of the things that a sweep varies.
+/// An axis of a sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Axis {
-    /// What is set: `classifier.optimizer.lr`, `size`, or `seed`.
+    /// The parameter that is set: `classifier.optimizer.lr`, `size`, or `seed`.
     pub path: String,
-    /// The shortest end of the path that no other axis has: `lr`.
+    /// The shortest suffix of the path that no other axis has: `lr`.
     pub name: String,
-    /// Its values as they were written.
+    /// Its values as written.
     pub values: Vec<String>,
-    /// Whether it repeats the experiment rather than change it.
+    /// Whether it repeats the experiment with other seeds instead of changing it.
     pub repeats: bool,
 }
 
-/// A pipeline of a sweep.
+/// One point of a sweep.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// For each axis, which of its values.
+    /// For each axis, the index of its value.
     pub at: Vec<usize>,
     /// The pipeline with these values.
     pub pipeline: Pipeline,
 }
 
-/// By which figure points are ranked: `scores.mean-average-precision`, or of one class `scores.average-precision.MA`.
+/// The metric by which points are ranked: `scores.mean-average-precision`, or for one class `scores.average-precision.MA`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rank {
     /// The stage.
     pub stage: String,
-    /// The figure, of all classes or with a class behind a dot.
-    pub figure: String,
+    /// The metric, of all classes or with a class after a dot.
+    pub metric: String,
     /// Which of two values is better.
     pub better: Better,
 }
 
-/// How far the points of sweeps are worked out.
+/// Which points of sweeps are generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Points<'a> {
-    /// Each value is checked alone, beside the pipeline's own; no points are made. For an editor.
+    /// None: each value is checked alone, with the pipeline's own other values. For editors.
     OneByOne,
-    /// Every point is made and checked.
+    /// All points.
     All,
-    /// Every point of the sweep of this name; the values of others.
+    /// All points of the sweep with this name; only the values of others are checked.
     Of(&'a str),
 }
 
 impl Points<'_> {
-    /// Whether the points of a sweep are made.
+    /// Whether the points of a sweep are generated.
     #[must_use]
     pub fn made_of(self, sweep: &str) -> bool {
         match self {
@@ -122,36 +122,36 @@ impl Points<'_> {
 /// One stage of a pipeline.
 #[derive(Clone, Debug)]
 pub struct StageSpec {
-    /// The stage's name; dotted within templates. Where the points of a sweep are one graph, it also says of which points:
+    /// The stage's name; dotted within templates. If the points of a sweep share one graph, with the points it belongs to:
     /// `classifier@lr=1e-4`.
     pub name: String,
     /// Its name in its own pipeline: `classifier`.
-    pub own: String,
-    /// The seed that it draws from: the pipeline's, but for repeats in a sweep.
+    pub base_name: String,
+    /// The seed that it draws from: the pipeline's, except for repeats in a sweep.
     pub seed: u64,
     /// The signature it is an instance of (`extract`).
-    pub kind: String,
+    pub stage_type: String,
     /// The name of the Rust implementation, from the signature's `impl`.
     pub implementation: String,
-    /// The references given to each input port, in the signature's order of ports. Ports not given are absent.
+    /// The references of each input port, in the signature's order of ports. Unconnected ports are absent.
     pub inputs: Vec<Input>,
     /// Every parameter by its dotted name (`size`, `loss`, `loss.gamma`), defaults filled in. A choice holds its case as text,
     /// and only the parameters of that case are present.
     pub params: BTreeMap<String, Value>,
-    /// Parameters whose signature says `since=` and whose value is that default: left out of the key.
+    /// Parameters whose signature has `since=` and whose value is that default: excluded from the key.
     pub unkeyed: Vec<String>,
-    /// Marks of what its inputs are given (`test`, `resampled`).
+    /// Marks of its inputs (`test`, `resampled`).
     pub marks: BTreeSet<String>,
-    /// Where each parameter that the user wrote stands (in the file or in a `--set`); defaults are absent.
+    /// Position of each parameter that the user set (in the file or in a `--set`); defaults are absent.
     pub spans: BTreeMap<String, Span>,
     /// Output ports in the signature's order. The unnamed port of a stage with one output is `out`.
     pub outputs: Vec<Output>,
-    /// The stage's name where it is declared.
+    /// The stage's name in its declaration.
     pub span: Span,
 }
 
 impl StageSpec {
-    /// Where a parameter, dotted, or an input port was written, or that which holds it; else the stage.
+    /// Position of a parameter (dotted) or an input port, or of the parameter that contains it; otherwise of the stage.
     #[must_use]
     pub fn place(&self, field: Option<&str>) -> Span {
         let mut field = field;
@@ -166,30 +166,30 @@ impl StageSpec {
     }
 }
 
-/// A stage with a body where it is used: its stages are among the pipeline's, named `NAME.STAGE`.
+/// A use of a template: its stages are among the pipeline's, named `NAME.STAGE`.
 #[derive(Clone, Debug)]
 pub struct Instance {
     /// Its dotted name.
     pub name: String,
-    /// The stage that it is an instance of.
-    pub kind: String,
-    /// Its outputs and the stages that give them.
+    /// The stage type that it is an instance of.
+    pub stage_type: String,
+    /// Its outputs and the stages that provide them.
     pub outputs: Vec<(String, Reference)>,
-    /// The output that its name alone means.
+    /// The output that its name alone refers to.
     pub main: Option<String>,
     /// Its name where it is used.
     pub span: Span,
 }
 
-/// The name of a stage in its own pipeline, of its name in a sweep: `classifier` of `classifier@lr=1e-4`.
+/// The name of a stage in its own pipeline, from its name in a sweep: `classifier` for `classifier@lr=1e-4`.
 #[must_use]
-pub fn own(name: &str) -> &str {
+pub fn base_name(name: &str) -> &str {
     name.split('@').next().unwrap_or(name)
 }
 
 impl Pipeline {
-    /// The output that `name` means: `folds.train`, or `patches.train` where `patches` is a stage with a body. [`None`] where it
-    /// is a stage, or nothing of the pipeline's.
+    /// The output that `name` refers to: `folds.train`, or `patches.train` if `patches` is a template use. [`None`] for a
+    /// stage or an unknown name.
     #[must_use]
     pub fn outlet(&self, name: &str) -> Option<&Reference> {
         let of = |instance: &str| self.instances.iter().find(|one| one.name == instance);
@@ -201,14 +201,14 @@ impl Pipeline {
     }
 }
 
-/// What one input port is given.
+/// The input of one port.
 #[derive(Clone, Debug)]
 pub struct Input {
     /// The port.
     pub port: String,
-    /// One reference, or several for a port that says `many`.
+    /// One reference, or several for a port with `many`.
     pub from: Vec<Reference>,
-    /// Where it is given.
+    /// Its position.
     pub span: Span,
 }
 

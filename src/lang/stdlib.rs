@@ -50,7 +50,7 @@ modules![
     "templates/report-training",
 ];
 
-/// The module of a template, a stage with a body: its name and its text.
+/// The module of a template: its name and its text.
 #[must_use]
 pub fn template(kind: &str) -> Option<(&'static str, &'static str)> {
     MODULES.iter().find(|(name, _)| name.strip_prefix("templates/") == Some(kind)).copied()
@@ -66,17 +66,17 @@ pub fn digest() -> Digest {
     hasher.finish()
 }
 
-/// What the standard library holds, read once.
+/// Contents of the standard library, read once.
 pub struct Stdlib {
-    /// Its texts, for spans into them.
+    /// Its texts, for spans in them.
     pub sources: Sources,
     /// The signatures of its built-in stages, by name.
     pub signatures: Vec<Signature>,
-    /// Those of its templates, stages with bodies.
+    /// The signatures of its templates.
     pub templates: Vec<Signature>,
     /// Its networks, by name.
     pub networks: Vec<Described>,
-    /// What is wrong with it: nothing, as a test says.
+    /// Mistakes in it; a test checks that there are none.
     pub diags: Vec<Diag>,
 }
 
@@ -111,7 +111,7 @@ pub fn stdlib() -> &'static Stdlib {
                         all.signatures.extend(built_in);
                         found
                     }
-                    other => vec![Diag::error("signature", node.head, format!("a module has no `{other}`"))],
+                    other => vec![Diag::error("signature", node.head, format!("`{other}` is not allowed in a module"))],
                 };
                 all.diags.append(&mut found);
             }

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::network::NetworkSpec;
 use crate::base::Hasher;
 
-/// A checked value of a parameter. Written down, it comes back as it was.
+/// A checked value of a parameter. Serialisation is lossless.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Value {
-    /// An optional parameter that was not given.
+    /// An optional parameter that is not set.
     None,
     /// `#true` or `#false`.
     Bool(bool),
@@ -22,7 +22,7 @@ pub enum Value {
     Real(f64),
     /// Text, a name, or the case of a choice.
     Text(String),
-    /// A path as the user wrote it, relative to the project's folder. What counts in a key is the digest of what it holds,
+    /// A path as the user wrote it, relative to the project folder. Keys contain the digest of the content instead,
     /// so only sources have parameters of this type.
     Path(String),
     /// Values in the order given.

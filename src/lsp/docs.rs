@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::lang::describe::Described;
-use crate::lang::describe::kinds::{Absent, LayerKind, LayerParam, Type};
-use crate::lang::kind::Kind;
+use crate::lang::describe::kinds::{DefaultValue, LayerKind, LayerParam, PropertyType};
+use crate::lang::param_type::ParamType;
 use crate::lang::signature::{InPort, OutPort, Param, Signature};
 use crate::lang::value::Value;
 
@@ -53,14 +53,14 @@ pub(super) fn output(port: &OutPort) -> String {
 
 /// One line about a parameter: type with unit, range, default.
 pub(super) fn param_line(param: &Param) -> String {
-    let mut out = kind(&param.kind);
+    let mut out = kind(&param.ty);
     if let Some(range) = &param.range {
         let _ = write!(out, ", {range}");
     }
     match &param.default {
         Some(value) => _ = write!(out, "; default `{}`", shown(value)),
         None if param.optional => out.push_str("; optional"),
-        None if param.kind == Kind::Group => {}
+        None if param.ty == ParamType::Group => {}
         None => out.push_str("; required"),
     }
     out
@@ -86,13 +86,13 @@ pub(super) fn param(param: &Param) -> String {
 }
 
 /// Name of a type, with its unit.
-pub(super) fn kind(kind: &Kind) -> String {
+pub(super) fn kind(kind: &ParamType) -> String {
     match kind {
-        Kind::Px => "whole number of pixels (px)".to_owned(),
-        Kind::Degrees => "angle in degrees".to_owned(),
-        Kind::List(of) => format!("list of {}", of.name()),
-        Kind::Map(of) => format!("map of {}", of.name()),
-        Kind::Choice => "one of its cases".to_owned(),
+        ParamType::Px => "whole number of pixels (px)".to_owned(),
+        ParamType::Degrees => "angle in degrees".to_owned(),
+        ParamType::List(of) => format!("list of {}", of.name()),
+        ParamType::Map(of) => format!("map of {}", of.name()),
+        ParamType::Choice => "one of its cases".to_owned(),
         other => other.words().trim_start_matches("a ").to_owned(),
     }
 }
@@ -130,19 +130,19 @@ pub(super) fn layer(kind: &LayerKind) -> String {
 /// Documentation of a layer's property.
 pub(super) fn layer_param(param: &LayerParam) -> String {
     let ty = match param.ty {
-        Type::Whole(least, most) if most > 1 << 20 => format!("integer, at least {least}"),
-        Type::Whole(least, most) => format!("integer, {least} to {most}"),
-        Type::Share => "number, at least 0 and less than 1".to_owned(),
-        Type::Flag => "`#true` or `#false`".to_owned(),
-        Type::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
+        PropertyType::Whole(least, most) if most > 1 << 20 => format!("integer, at least {least}"),
+        PropertyType::Whole(least, most) => format!("integer, {least} to {most}"),
+        PropertyType::Share => "number, at least 0 and less than 1".to_owned(),
+        PropertyType::Flag => "`#true` or `#false`".to_owned(),
+        PropertyType::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
     };
     let absent = match param.absent {
-        Absent::Needed => "required".to_owned(),
-        Absent::Whole(value) => format!("default `{value}`"),
-        Absent::Real(value) => format!("default `{value:?}`"),
-        Absent::Flag(value) => format!("default `#{value}`"),
-        Absent::Same(other) => format!("default: that of `{other}`"),
-        Absent::Nothing(words) => format!("default: {words}"),
+        DefaultValue::Needed => "required".to_owned(),
+        DefaultValue::Whole(value) => format!("default `{value}`"),
+        DefaultValue::Real(value) => format!("default `{value:?}`"),
+        DefaultValue::Flag(value) => format!("default `#{value}`"),
+        DefaultValue::Same(other) => format!("default: that of `{other}`"),
+        DefaultValue::Nothing(words) => format!("default: {words}"),
     };
     format!("{} {ty}; {absent}", param.doc)
 }

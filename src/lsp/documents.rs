@@ -10,12 +10,12 @@ use gen_lsp_types::{Position, Range, TextDocumentContentChangeEvent};
 use super::position::{Encoding, Lines};
 use super::uri;
 use crate::base::{FileId, Sources, Span};
-use crate::lang::places::{Occurrence, Places};
+use crate::lang::index::{Occurrence, SymbolIndex};
 use crate::lang::spec::Points;
 use crate::lang::{self, Analysis, project};
 use crate::plan;
 use crate::stage::Implementation;
-use crate::syntax::{LARGEST, Memory};
+use crate::syntax::{LARGEST, ValidationCache};
 
 /// One open text.
 pub(super) struct Document {
@@ -32,7 +32,7 @@ pub(super) struct Document {
     /// Current analysis; [`None`] after a change of it or of a file that it uses.
     read: Option<Rc<Read>>,
     /// Parser cache from the last analysis.
-    memory: Memory,
+    cache: ValidationCache,
     /// Whether its published diagnostics are older than its text.
     pub(super) untold: bool,
 }
@@ -57,9 +57,9 @@ impl Read {
         Self { analysis, sources, lines, encoding, words: OnceCell::new() }
     }
 
-    /// Occurrences of symbols in the text and in the files it imports; `places` belongs to its analysis.
-    pub(super) fn occurrences(&self, places: &Places) -> &[Occurrence] {
-        self.words.get_or_init(|| places.occurrences())
+    /// Occurrences of symbols in the text and in the files it imports; `index` belongs to its analysis.
+    pub(super) fn occurrences(&self, index: &SymbolIndex) -> &[Occurrence] {
+        self.words.get_or_init(|| index.occurrences())
     }
 
     /// Line and column range of a span, in its own text.
@@ -99,7 +99,7 @@ impl Documents {
             text,
             lines,
             read: None,
-            memory: Memory::default(),
+            cache: ValidationCache::default(),
             untold: true,
         };
         self.touched(document.path.as_deref());
@@ -196,12 +196,12 @@ impl Documents {
         let encoding = self.encoding;
         let document = self.open.get_mut(uri)?;
         let name = document.path.as_ref().map_or_else(|| uri.to_owned(), |path| path.display().to_string());
-        let Document { path, text, memory, .. } = document;
+        let Document { path, text, cache, .. } = document;
         let mut analysis = match path.as_deref().filter(|path| path.ends_with(project::FILE)) {
-            Some(path) => lang::analyse_project(path, text, memory, &mut sources),
-            None => lang::analyse(&name, path.clone(), text, (&[], Points::OneByOne), memory, &mut sources),
+            Some(path) => lang::analyse_project(path, text, cache, &mut sources),
+            None => lang::analyse(&name, path.clone(), text, (&[], Points::OneByOne), cache, &mut sources),
         };
-        plan::settle(&analysis.contents, self.implementations, &mut analysis.diags);
+        plan::validate_params(&analysis.contents, self.implementations, &mut analysis.diags);
         let read = Rc::new(Read::new(analysis, sources, encoding));
         document.read = Some(Rc::clone(&read));
         Some(read)
@@ -235,7 +235,7 @@ impl Documents {
         let name = path.display().to_string();
         let file = Some(path.to_owned());
         let points = Points::OneByOne;
-        let analysis = lang::analyse(&name, file, &text, (&[], points), &mut Memory::default(), &mut sources);
+        let analysis = lang::analyse(&name, file, &text, (&[], points), &mut ValidationCache::default(), &mut sources);
         Some(Read::new(analysis, sources, self.encoding))
     }
 

@@ -5,7 +5,7 @@ use gen_lsp_types::{InlayHint, Label, MarkupContent, MarkupKind, Range, Tooltip}
 use super::docs;
 use super::state::Will;
 use super::view::View;
-use crate::lang::kind::Kind;
+use crate::lang::param_type::ParamType;
 use crate::lang::signature::{Param, Signature};
 use crate::lang::spec::{Pipeline, StageSpec};
 use crate::lang::value::Value;
@@ -27,9 +27,9 @@ pub(super) fn hints(view: &View, range: Range) -> Vec<InlayHint> {
         let differs = top.child("extends").is_some();
         let near = stages.iter().filter(|node| node.span.start <= bytes.end && node.span.end >= bytes.start);
         for node in near.filter(|node| node.children.is_some()) {
-            let Some(signature) = view.places.signature(&node.name.text, node.name.span) else { continue };
+            let Some(signature) = view.index.signature(&node.name.text, node.name.span) else { continue };
             let name = node.args().next().and_then(Entry::text);
-            let spec = pipeline.and_then(|one| one.stages.iter().find(|stage| Some(stage.own.as_str()) == name));
+            let spec = pipeline.and_then(|one| one.stages.iter().find(|stage| Some(stage.base_name.as_str()) == name));
             let made = pipeline.zip(name).and_then(|(pipeline, name)| made(view, &pipeline.name, name));
             let defaults = if view.client.defaults && (spec.is_some() || !differs) {
                 defaults(signature, spec, node)
@@ -71,7 +71,7 @@ fn defaults(signature: &Signature, spec: Option<&StageSpec>, node: &Node) -> Vec
 }
 
 fn of_spec(param: &Param, path: &str, spec: &StageSpec, all: &mut Vec<String>) {
-    if param.kind == Kind::Group {
+    if param.ty == ParamType::Group {
         for inner in &param.params {
             of_spec(inner, &format!("{path}.{}", inner.name), spec, all);
         }

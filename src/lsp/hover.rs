@@ -9,7 +9,7 @@ use super::state::{States, Will};
 use super::view::View;
 use crate::base::Span;
 use crate::lang::describe::kinds::KINDS;
-use crate::lang::places::{Occurrence, Scope, Symbol, param_at};
+use crate::lang::index::{NameScope, Occurrence, Symbol, param_at};
 use crate::lang::signature::Signature;
 use crate::lang::spec::StageSpec;
 use crate::syntax::Node;
@@ -25,9 +25,9 @@ pub(super) fn hover(view: &View, at: usize) -> Option<Hover> {
 fn words(view: &View, word: &Occurrence, at: usize) -> Option<String> {
     let text = view.document.text.get(word.span.range()).unwrap_or_default();
     match &word.symbol {
-        Symbol::Kind(_) => {
+        Symbol::StageType(_) => {
             let kind = whole_word(view, word.span);
-            let signature = view.places.signature(&kind, word.span)?;
+            let signature = view.index.signature(&kind, word.span)?;
             let name = stage_around(view, at).filter(|node| node.name.span.end >= word.span.end);
             let name = name.and_then(|node| node.args().next()).and_then(|entry| entry.text());
             Some(format!("{}{}", docs::head(signature, name), docs::signature(signature)))
@@ -42,9 +42,9 @@ fn words(view: &View, word: &Occurrence, at: usize) -> Option<String> {
         Symbol::Output(..) => {
             let reference = whole_word(view, word.span);
             let (name, _) = reference.split_once('.')?;
-            let (names, _) = view.places.names_at(view.file(), at)?;
+            let (names, _) = view.index.names_at(view.file(), at)?;
             let signature = match names.stages.get(name) {
-                Some(named) => view.places.signature(&named.kind, named.span)?,
+                Some(named) => view.index.signature(&named.kind, named.span)?,
                 None => signature_of(view, word, at)?,
             };
             let port = signature.output(Some(text))?;
@@ -62,13 +62,13 @@ fn words(view: &View, word: &Occurrence, at: usize) -> Option<String> {
             Some(out)
         }
         Symbol::Value(_, name) => {
-            let (names, _) = view.places.names_at(view.file(), at)?;
+            let (names, _) = view.index.names_at(view.file(), at)?;
             let named = names.values.get(name)?;
             let default = named.default.as_ref().map_or(String::new(), |value| format!(" default={value}"));
             Some(format!("```kdl\nparam {name} type={}{default}\n```\nSet it with `--set {name}=…`.", named.kind))
         }
         Symbol::Network(_) => {
-            let network = view.places.network(&whole_word(view, word.span), word.span)?;
+            let network = view.index.network(&whole_word(view, word.span), word.span)?;
             Some(format!("```kdl\nnetwork {}\n```\n{}", network.spec.name, docs::network(network)))
         }
         Symbol::Layer(kind) => {
@@ -112,18 +112,18 @@ fn stage_around<'a>(view: &View<'a>, at: usize) -> Option<&'a Node> {
 
 /// The signature that the word at a byte belongs to: that of the stage around it, or of the template that declares it.
 fn signature_of<'a>(view: &View<'a>, word: &Occurrence, at: usize) -> Option<&'a Signature> {
-    let thing = word.symbol.thing()?;
-    let around = stage_around(view, at).and_then(|node| view.places.signature(&node.name.text, node.name.span));
-    around.filter(|signature| signature.name == thing.name).or_else(|| view.places.signature(&thing.name, word.span))
+    let thing = word.symbol.definition()?;
+    let around = stage_around(view, at).and_then(|node| view.index.signature(&node.name.text, node.name.span));
+    around.filter(|signature| signature.name == thing.name).or_else(|| view.index.signature(&thing.name, word.span))
 }
 
 fn param(view: &View, word: &Occurrence, path: &str, at: usize) -> Option<String> {
     let signature = signature_of(view, word, at)?;
     let node = stage_around(view, at);
-    let chosen = node.map(crate::lang::places::chosen).unwrap_or_default();
+    let chosen = node.map(crate::lang::index::chosen).unwrap_or_default();
     let path = plain(path);
     let place = param_at(signature, &path, &|path| chosen.get(path).cloned())?;
-    let mut out = format!("```kdl\n{path} // {}\n```\n{}", docs::kind(&place.param.kind), docs::param(place.param));
+    let mut out = format!("```kdl\n{path} // {}\n```\n{}", docs::kind(&place.param.ty), docs::param(place.param));
     if let Some(case) = place.case {
         let _ = write!(out, "\n\nParameter of case `{}`.", case.name);
     }
@@ -131,17 +131,17 @@ fn param(view: &View, word: &Occurrence, path: &str, at: usize) -> Option<String
 }
 
 /// Hover of a stage of a pipeline or of a body: values, state, result.
-fn stage(view: &View, scope: &Scope, name: &str) -> Option<String> {
-    let names = view.places.names_of(scope)?;
+fn stage(view: &View, scope: &NameScope, name: &str) -> Option<String> {
+    let names = view.index.names_of(scope)?;
     let named = names.stages.get(name)?;
-    let signature = view.places.signature(&named.kind, named.span)?;
+    let signature = view.index.signature(&named.kind, named.span)?;
     let mut out = docs::head(signature, Some(name));
     out.push_str(first_paragraph(&signature.doc));
-    let Scope::Pipeline(_, pipeline) = scope else { return Some(out) };
+    let NameScope::Pipeline(_, pipeline) = scope else { return Some(out) };
     // A pipeline that extends the declaring one has the stage too.
     let pipelines = &view.read.analysis.contents.pipelines;
     let pipeline = pipelines.iter().find(|one| one.name == *pipeline).or(pipelines.first())?;
-    if let Some(spec) = pipeline.stages.iter().find(|stage| stage.own == *name || stage.name == *name) {
+    if let Some(spec) = pipeline.stages.iter().find(|stage| stage.base_name == *name || stage.name == *name) {
         out.push_str(&values(spec, signature));
     }
     if let Some(states) = view.states {
@@ -165,7 +165,7 @@ fn values(spec: &StageSpec, signature: &Signature) -> String {
             continue;
         }
         let left_out = if spec.spans.contains_key(path) { "" } else { " (default)" };
-        let unit = if place.param.kind == crate::lang::kind::Kind::Px { " px" } else { "" };
+        let unit = if place.param.ty == crate::lang::param_type::ParamType::Px { " px" } else { "" };
         let _ = write!(out, "\n- `{path}` {}{unit}{left_out}", docs::shown(value));
     }
     if out.is_empty() { out } else { format!("\n{out}") }

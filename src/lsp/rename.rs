@@ -6,7 +6,7 @@ use gen_lsp_types::{PrepareRenamePlaceholder, PrepareRenameResult, TextEdit, Uri
 
 use super::view::View;
 use super::workspace::elsewhere;
-use crate::lang::places::{Occurrence, Scope, Symbol};
+use crate::lang::index::{NameScope, Occurrence, Symbol};
 use crate::lang::{self, NAME_RULE};
 
 /// The name at a byte, if it can be renamed.
@@ -35,7 +35,7 @@ pub(super) fn rename(view: &View, at: usize, new: &str) -> Result<WorkspaceEdit,
     if taken(view, &word.symbol, new) {
         return Err(format!("`{new}` is already in use"));
     }
-    let words = view.read.occurrences(&view.places);
+    let words = view.read.occurrences(&view.index);
     let same = words.iter().filter(|one| one.symbol == word.symbol);
     let here = same.filter_map(|one| Some((view.uri(one.span.file)?, view.read.range(one.span))));
     let mut edits: BTreeMap<String, Vec<TextEdit>> = BTreeMap::new();
@@ -55,7 +55,7 @@ fn renamable(view: &View, at: usize) -> Result<Occurrence, String> {
     let of_user = match &word.symbol {
         Symbol::Module(_) | Symbol::File(_) => return Err("files are renamed by the editor".to_owned()),
         Symbol::Layer(_) | Symbol::LayerParam(..) => false,
-        symbol => symbol.thing().is_none_or(|thing| thing.file.is_some()),
+        symbol => symbol.definition().is_none_or(|thing| thing.file.is_some()),
     };
     let text = view.document.text.get(word.span.range()).unwrap_or_default();
     if of_user { Ok(word) } else { Err(format!("`{text}` is part of the standard library")) }
@@ -63,17 +63,17 @@ fn renamable(view: &View, at: usize) -> Result<Occurrence, String> {
 
 /// Whether a new name would collide in the scope of a symbol.
 fn taken(view: &View, symbol: &Symbol, new: &str) -> bool {
-    let words = view.read.occurrences(&view.places);
+    let words = view.read.occurrences(&view.index);
     let new_name = || new.to_owned();
     let rivals = match symbol {
-        Symbol::Stage(scope @ Scope::Body(thing), _) => {
+        Symbol::Stage(scope @ NameScope::Body(thing), _) => {
             vec![Symbol::Stage(scope.clone(), new_name()), Symbol::Port(thing.clone(), new_name())]
         }
         // Within a body, ports share the namespace of stages.
         Symbol::Port(thing, _) | Symbol::Param(thing, _) => vec![
             Symbol::Port(thing.clone(), new_name()),
             Symbol::Param(thing.clone(), new_name()),
-            Symbol::Stage(Scope::Body(thing.clone()), new_name()),
+            Symbol::Stage(NameScope::Body(thing.clone()), new_name()),
         ],
         Symbol::Stage(scope, _) | Symbol::Value(scope, _) => {
             vec![Symbol::Stage(scope.clone(), new_name()), Symbol::Value(scope.clone(), new_name())]
@@ -86,10 +86,10 @@ fn taken(view: &View, symbol: &Symbol, new: &str) -> bool {
         _ => Vec::new(),
     };
     let global = match symbol {
-        Symbol::Kind(_) => view.places.kinds(view.file()).contains_key(new) || RESERVED.contains(&new),
-        Symbol::Network(_) => view.places.networks(view.file()).contains_key(new),
+        Symbol::StageType(_) => view.index.kinds(view.file()).contains_key(new) || RESERVED.contains(&new),
+        Symbol::Network(_) => view.index.networks(view.file()).contains_key(new),
         Symbol::Stage(scope, _) => {
-            let names = view.places.names_of(scope);
+            let names = view.index.names_of(scope);
             names.is_some_and(|names| names.stages.contains_key(new) || names.values.contains_key(new))
         }
         _ => false,

@@ -297,7 +297,7 @@ impl Server {
             documents: &self.documents,
             document,
             read: &found,
-            places: found.analysis.places(&found.sources),
+            index: found.analysis.index(&found.sources),
             library: &self.library,
             client: self.client,
             project: document.path.as_deref().map(|path| self.project(path)),

@@ -11,7 +11,7 @@ use super::library::Library;
 use super::state::States;
 use super::uri;
 use crate::base::{FileId, Span};
-use crate::lang::places::{self, Occurrence, Places, Role, Symbol};
+use crate::lang::index::{self, NameRole, Occurrence, Symbol, SymbolIndex};
 use crate::lang::stdlib::stdlib;
 
 /// An open text with its analysis and surroundings.
@@ -19,7 +19,7 @@ pub(super) struct View<'a> {
     pub(super) documents: &'a Documents,
     pub(super) document: &'a Document,
     pub(super) read: &'a Read,
-    pub(super) places: Places<'a>,
+    pub(super) index: SymbolIndex<'a>,
     pub(super) library: &'a Library,
     pub(super) client: Client,
     /// Project folder, if the text is a file.
@@ -38,7 +38,7 @@ impl View<'_> {
     pub(super) fn word_at(&self, at: usize) -> Option<Occurrence> {
         let file = self.file();
         let holds = |one: &&Occurrence| one.span.file == file && one.span.start <= at && at <= one.span.end;
-        let words = self.read.occurrences(&self.places);
+        let words = self.read.occurrences(&self.index);
         let mut found: Vec<&Occurrence> = words.iter().filter(holds).collect();
         found.sort_by_key(|one| (one.span.end == at, one.role));
         found.first().map(|one| (*one).clone())
@@ -64,13 +64,13 @@ impl View<'_> {
             }
             _ => {}
         }
-        let words = self.read.occurrences(&self.places);
-        let declares = |one: &&Occurrence| one.role == Role::Declares && one.symbol == *symbol;
+        let words = self.read.occurrences(&self.index);
+        let declares = |one: &&Occurrence| one.role == NameRole::Declares && one.symbol == *symbol;
         if let Some(one) = words.iter().find(declares) {
             return self.location(one.span);
         }
-        let module = places::module_of(symbol)?;
-        let found = places::in_module(module);
+        let module = index::module_of(symbol)?;
+        let found = index::in_module(module);
         let span = found.iter().find(declares)?.span;
         let text = &stdlib().sources.get(span.file).text;
         let range = super::position::Lines::new(text, self.client.encoding).range(text, span.range());

@@ -7,7 +7,7 @@ use gen_lsp_types::Range;
 use super::documents::Read;
 use super::view::View;
 use crate::base::FileId;
-use crate::lang::places::Symbol;
+use crate::lang::index::Symbol;
 
 /// Maximum number of files examined.
 const MOST: usize = 500;
@@ -29,8 +29,8 @@ pub(super) fn elsewhere(view: &View, symbol: &Symbol) -> Vec<(String, Range)> {
         }
         let Some(read) = view.documents.read_other(&path, |text| text.contains(&stem)) else { continue };
         let here = |file: FileId| read.real_path(file).is_some_and(|other| other == target);
-        let places = read.analysis.places(&read.sources);
-        let words = read.occurrences(&places);
+        let index = read.analysis.index(&read.sources);
+        let words = read.occurrences(&index);
         let same =
             words.iter().filter(|one| one.symbol.file().is_some_and(here) && one.symbol.in_file(declared) == *symbol);
         for one in same {

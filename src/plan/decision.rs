@@ -1,4 +1,4 @@
-//! The one decision engine: for each stage whether it will run. `plan`, `run` and `why` ask it alike.
+//! The decision engine: whether each stage will run. `plan`, `run` and `why` all use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::stage::{
 };
 use crate::store::{Absent, Accept, Artifact, EVERYWHERE, Found, Manifest, RemoteHit, ReusedItems, Store, Tree};
 
-/// What the engine decides from.
+/// The engine, with everything that it decides from.
 pub struct Engine<'a> {
     /// The pipeline.
     pub pipeline: &'a Pipeline,
@@ -24,77 +24,84 @@ pub struct Engine<'a> {
     pub graph: Graph,
     /// Where results are looked up.
     pub store: &'a Store,
-    /// Files outside, for sources.
+    /// External files, for sources.
     pub files: &'a (dyn Files + Sync),
-    /// Whether results of another realisation class will do.
+    /// Whether results computed on another target are accepted.
     pub accept: Accept,
     implementations: Vec<&'a Implementation>,
-    /// Sources whose files the store knows where to find.
+    /// Sources whose files the store can locate.
     located: Mutex<BTreeSet<StageId>>,
 }
 
-/// A stage whose outputs are known.
+/// The result of a stage.
 #[derive(Clone, Debug)]
-pub struct Known {
-    /// For each output port what it gave.
+pub struct StageResult {
+    /// The artifact of each output port.
     pub outputs: BTreeMap<String, Artifact>,
-    /// What people are told of it.
+    /// Its summary for people.
     pub summary: Summary,
-    /// What its key was made of.
+    /// The manifest of its key.
     pub manifest: Manifest,
-    /// Its key; a source has none.
+    /// Its key; [`None`] for a source.
     pub key: Option<Digest>,
-    /// The realisation class that it was computed in.
+    /// The target that it was computed on.
     pub target: String,
-    /// How long computing it took, seconds; 0 for a source.
+    /// What computing it costs; zero for a source.
+    pub cost: Cost,
+}
+
+/// Computing time of a stage, seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Time of the last computation, which for a map stage covered only the missing items.
     pub last_seconds: f64,
-    /// How long computing all of it again takes, seconds; 0 for a source.
+    /// Time to compute the whole result.
     pub full_seconds: f64,
 }
 
-/// Stages whose outputs are known.
-pub type AllKnown = BTreeMap<StageId, Arc<Known>>;
+/// Results of the stages that have one.
+pub type StageResults = BTreeMap<StageId, Arc<StageResult>>;
 
-/// What is decided of one stage.
+/// The decision for one stage.
 #[derive(Debug)]
 pub enum Decision {
-    /// A source, looked at just now.
-    Source(Arc<Known>),
-    /// Will not run: its result is there, or a remote has it.
-    Reuse(Arc<Known>, Box<Reused>),
+    /// A source, just evaluated.
+    Source(Arc<StageResult>),
+    /// Will not run: its result is in the store or on a remote.
+    Reuse(Arc<StageResult>, Box<Reused>),
     /// Will run.
     Run(Box<Task>),
-    /// Can't be said before these stages end.
+    /// Not known before these stages end.
     Unknown(Vec<StageId>),
-    /// Can't be run: looking at it failed.
+    /// Cannot run: evaluating it failed.
     Failed(StageError),
-    /// Can't be run: these stages failed.
+    /// Cannot run: these stages failed.
     Blocked(Vec<StageId>),
 }
 
 /// A result that is reused.
 #[derive(Clone, Debug)]
 pub struct Reused {
-    /// How it came about.
+    /// How it was made.
     pub made: crate::store::Made,
-    /// Its target, where that is not the one that this machine computes in.
+    /// Its target, if different from this machine's.
     pub other_target: Option<String>,
-    /// What a remote has of it, where the store has not; only what is large may still have to come.
+    /// The remote's copy, if the store has none; large parts may still have to be downloaded.
     pub remote_hit: Option<Arc<RemoteHit>>,
 }
 
-/// A stage that will run, with all it needs.
+/// A stage that will run, with everything it needs.
 #[derive(Debug)]
 pub struct Task {
-    /// What its key is made of.
+    /// The manifest of its key.
     pub manifest: Manifest,
     /// The key.
     pub key: Digest,
-    /// What its ports are given.
+    /// Its inputs.
     pub inputs: Inputs,
     /// Why it runs.
     pub absent: Absent,
-    /// For a map stage: how many items are there already, of how many.
+    /// Items of a map stage that are already computed.
     pub items: Option<ReusedItems>,
 }
 
@@ -102,7 +109,7 @@ impl<'a> Engine<'a> {
     /// An engine for `pipeline`.
     ///
     /// # Errors
-    /// [`StageError::Bug`] where a stage's implementation is not among `implementations`.
+    /// [`StageError::Bug`] if a stage's implementation is not among `implementations`.
     pub fn new(
         pipeline: &'a Pipeline,
         graph: Graph,
@@ -120,22 +127,22 @@ impl<'a> Engine<'a> {
         Ok(Self { pipeline, graph, store, files, accept, implementations, located: Mutex::default() })
     }
 
-    /// The stage as the language handed it on.
+    /// The stage's specification.
     #[must_use]
     pub fn stage(&self, id: StageId) -> &'a StageSpec {
         &self.pipeline.stages[id.0]
     }
 
-    /// What the stage does.
+    /// The stage's implementation.
     #[must_use]
     pub fn implementation(&self, id: StageId) -> &'a Implementation {
         self.implementations[id.0]
     }
 
-    /// Decides all stages of `wanted`, in order, as far as that can be said now.
+    /// Decides all stages of `wanted`, in order, as far as is possible now.
     #[must_use]
     pub fn plan(&self, wanted: &BTreeSet<StageId>) -> BTreeMap<StageId, Decision> {
-        let mut known = AllKnown::new();
+        let mut known = StageResults::new();
         let mut decisions = BTreeMap::new();
         for &id in self.graph.order().iter().filter(|id| wanted.contains(id)) {
             let mut decision = self.decide_within(id, &known, &decisions);
@@ -150,7 +157,7 @@ impl<'a> Engine<'a> {
         decisions
     }
 
-    /// What stages that may run foresee, before anything runs.
+    /// Warnings that stages which may run give in advance.
     pub fn foreseen<'d>(
         &self,
         decisions: impl Iterator<Item = (StageId, &'d Decision)> + Clone,
@@ -159,7 +166,7 @@ impl<'a> Engine<'a> {
             Decision::Source(known) => Some((id, Arc::clone(known))),
             _ => None,
         });
-        let known: AllKnown = known.collect();
+        let known: StageResults = known.collect();
         let of = |(id, decision)| {
             let warnings = self.foresee(id, decision, &known).unwrap_or_default();
             warnings.into_iter().map(move |warning| (id, warning))
@@ -167,8 +174,8 @@ impl<'a> Engine<'a> {
         decisions.flat_map(of).collect()
     }
 
-    /// Asks a stage that may run what it foresees of the sources that it is given.
-    fn foresee(&self, id: StageId, decision: &Decision, known: &AllKnown) -> Result<Vec<Warning>, StageError> {
+    /// Asks a stage that may run for warnings about the sources it reads.
+    fn foresee(&self, id: StageId, decision: &Decision, known: &StageResults) -> Result<Vec<Warning>, StageError> {
         let (Some(foresee), Decision::Run(_) | Decision::Unknown(_)) = (self.implementation(id).foresee, decision)
         else {
             return Ok(Vec::new());
@@ -189,7 +196,7 @@ impl<'a> Engine<'a> {
         foresee(&params(stage), &inputs, &self.store.objects)
     }
 
-    fn decide_within(&self, id: StageId, known: &AllKnown, decisions: &BTreeMap<StageId, Decision>) -> Decision {
+    fn decide_within(&self, id: StageId, known: &StageResults, decisions: &BTreeMap<StageId, Decision>) -> Decision {
         let mut until = BTreeSet::new();
         let mut blocked = BTreeSet::new();
         for need in self.graph.needs(id) {
@@ -210,11 +217,11 @@ impl<'a> Engine<'a> {
         self.decide(id, known).unwrap_or_else(Decision::Failed)
     }
 
-    /// Decides one stage whose inputs are known: never [`Decision::Unknown`] or [`Decision::Blocked`].
+    /// Decides one stage with known inputs: never [`Decision::Unknown`] or [`Decision::Blocked`].
     ///
     /// # Errors
-    /// What looking at a source, at a map stage's items or at the store runs into.
-    pub fn decide(&self, id: StageId, known: &AllKnown) -> Result<Decision, StageError> {
+    /// Those of evaluating a source, a map stage's items, or the store.
+    pub fn decide(&self, id: StageId, known: &StageResults) -> Result<Decision, StageError> {
         let (stage, implementation) = (self.stage(id), self.implementation(id));
         if let Work::Source(_) = implementation.work {
             return Ok(Decision::Source(Arc::new(source::known(self, id)?)));
@@ -225,7 +232,7 @@ impl<'a> Engine<'a> {
         let find = || self.store.find(&key, &keys::target(stage, implementation), self.accept);
         let mut found = find()?;
         if found.is_err() && self.locate(id)? {
-            // A result may name files of the user's.
+            // A result may refer to users' files.
             found = find()?;
         }
         match found {
@@ -250,7 +257,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// What a remote has under a stage's key. What lacks an output of the stage is no result of it.
+    /// The copy of a result on a remote. A copy without one of the stage's outputs does not count.
     fn remote_hit(&self, id: StageId, key: &Digest) -> Result<Option<Arc<RemoteHit>>, StageError> {
         let stage = self.stage(id);
         let hit = self.store.find_remote(key, &keys::target(stage, self.implementation(id)), self.accept)?;
@@ -260,25 +267,26 @@ impl<'a> Engine<'a> {
         }))
     }
 
-    /// A result found in the store as the runner wants it. `manifest` gave its key.
+    /// A result found in the store, for the runner. `manifest` is that of its key.
     #[must_use]
-    pub fn reused(&self, id: StageId, found: Found, manifest: Manifest) -> (Arc<Known>, Reused) {
+    pub fn reused(&self, id: StageId, found: Found, manifest: Manifest) -> (Arc<StageResult>, Reused) {
         let Found { record, outputs } = found;
-        // A summary is for people: one that an older macula wrote in another shape must not stop a run.
+        // A summary is for people: one in the format of another version must not stop a run.
         let summary = serde_json::from_value(record.summary).unwrap_or_default();
         let own = keys::target(self.stage(id), self.implementation(id));
         let foreign = record.target != own && record.target != EVERYWHERE;
         let target = record.target;
         let reused = Reused { other_target: foreign.then(|| target.clone()), made: record.made, remote_hit: None };
         let (last_seconds, full_seconds) = (reused.made.seconds, reused.made.seconds_to_recompute());
-        let known = Known { outputs, summary, manifest, key: Some(record.key), target, last_seconds, full_seconds };
+        let cost = Cost { last_seconds, full_seconds };
+        let known = StageResult { outputs, summary, manifest, key: Some(record.key), target, cost };
         (Arc::new(known), reused)
     }
 
-    /// The items of a map stage, the key of each, and its result where that is there.
+    /// The items of a map stage, the key of each, and its result if there is one.
     ///
     /// # Errors
-    /// What listing the items or reading the segment runs into.
+    /// Those of listing the items or reading the segment.
     pub fn items(&self, id: StageId, task: &Task) -> Result<Vec<(Item, Digest, Option<Tree>)>, StageError> {
         let (stage, implementation) = (self.stage(id), self.implementation(id));
         let Work::Map { items, .. } = implementation.work else { return Ok(Vec::new()) };
@@ -290,7 +298,7 @@ impl<'a> Engine<'a> {
             streams: self.streams(id),
             objects: &self.store.objects,
             partial: Path::new(""),
-            progress: &Silent,
+            progress: &NoProgress,
             stop: &stop,
         };
         let common = self.of_items(id)?;
@@ -304,7 +312,7 @@ impl<'a> Engine<'a> {
         Ok(found.collect())
     }
 
-    /// The digest of what all items of a map stage have in common, which names its segment.
+    /// Digest of what all items of a map stage share, which names its segment.
     ///
     /// # Errors
     /// As [`keys::common`].
@@ -321,11 +329,11 @@ impl<'a> Engine<'a> {
         Streams::new(self.stage(id).seed, self.implementation(id).name)
     }
 
-    /// Sees to it that the store knows where the files lie that the sources above a stage found, so that they can be read.
-    /// Returns whether it had to be asked for.
+    /// Makes sure that the store can locate the files of the sources above a stage, so that they can be read.
+    /// Returns whether any had to be located.
     ///
     /// # Errors
-    /// What looking at a source runs into.
+    /// Those of evaluating a source.
     pub fn locate(&self, id: StageId) -> Result<bool, StageError> {
         let sources = self.graph.with_needs(&[id]).into_iter();
         let of = |id: &StageId| matches!(self.implementation(*id).work, Work::Source(_));
@@ -357,20 +365,20 @@ impl<'a> Engine<'a> {
         Ok(inputs)
     }
 
-    fn given(&self, id: StageId, known: &AllKnown) -> Result<BTreeMap<String, Vec<keys::KeyInput>>, StageError> {
+    fn given(&self, id: StageId, known: &StageResults) -> Result<BTreeMap<String, Vec<keys::KeyInput>>, StageError> {
         let page = matches!(self.implementation(id).work, Work::Report(_));
         let mut inputs: BTreeMap<String, Vec<keys::KeyInput>> = BTreeMap::new();
         for input in &self.stage(id).inputs {
             let given = input.from.iter().map(|reference| {
                 let from = self.graph.find(&reference.stage).and_then(|id| Some((id, known.get(&id)?)));
                 let (from, result) =
-                    from.ok_or_else(|| StageError::Bug(format!("`{}` is not known", reference.stage)))?;
+                    from.ok_or_else(|| StageError::Bug(format!("the result of `{}` is not known", reference.stage)))?;
                 let artifact = result.outputs.get(&reference.port).cloned().ok_or_else(|| {
-                    StageError::Bug(format!("`{}` made no output `{}`", reference.stage, reference.port))
+                    StageError::Bug(format!("`{}` produced no output `{}`", reference.stage, reference.port))
                 })?;
                 let main = self.stage(from).outputs.len() == 1;
-                // Of which points of a sweep it is would change a page's key.
-                let stage = self.stage(from).own.clone();
+                // The name with its points of a sweep would change a page's key.
+                let stage = self.stage(from).base_name.clone();
                 let name = if main { stage.clone() } else { format!("{stage}.{}", reference.port) };
                 let summary = page.then(|| Summary { settings: settings(self, from), ..result.summary.clone() });
                 Ok(keys::KeyInput { stage, name, artifact, summary })
@@ -388,10 +396,10 @@ impl<'a> Engine<'a> {
         Ok(inputs)
     }
 
-    /// The program of a command that is a file of the project's own folder: its word, and its content as a source would give it.
+    /// The program of a command, if it is a file in the project folder: its word, and its content as a source would give it.
     ///
     /// # Errors
-    /// What reading it runs into.
+    /// Those of reading it.
     pub fn own_program(&self, id: StageId) -> Result<Option<(String, Tree)>, StageError> {
         let Work::Command { code, .. } = self.implementation(id).work else { return Ok(None) };
         let Some(word) = (code.word)(&params(self.stage(id))) else { return Ok(None) };
@@ -403,13 +411,13 @@ impl<'a> Engine<'a> {
     }
 }
 
-/// A stage's parameters as its implementation takes them.
+/// A stage's parameters in the form that its implementation takes.
 #[must_use]
 pub fn params(stage: &StageSpec) -> Params {
     Params(stage.params.clone())
 }
 
-/// The parameters that one item of a map stage depends on: all but those that only list the items.
+/// The parameters that an item of a map stage depends on: all except those that only enumerate the items.
 #[must_use]
 pub fn item_params(stage: &StageSpec, implementation: &Implementation) -> Params {
     let mut params = params(stage);
@@ -419,10 +427,10 @@ pub fn item_params(stage: &StageSpec, implementation: &Implementation) -> Params
     params
 }
 
-/// Progress that nobody watches.
-struct Silent;
+/// Progress that is not shown.
+struct NoProgress;
 
-impl Progress for Silent {
+impl Progress for NoProgress {
     fn step(&self, _done: u64, _total: u64, _unit: &str) {}
     fn line(&self, _text: &str) {}
     fn warn(&self, _warning: &Warning) {}

@@ -1,4 +1,4 @@
-//! The graph of a pipeline: who needs whom, and an order in which everything comes after what it needs.
+//! The dependency graph of a pipeline, and a topological order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,11 +8,11 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use crate::diag::Diag;
 use crate::lang::spec::Pipeline;
 
-/// A stage of the pipeline, by its place in [`Pipeline::stages`].
+/// A stage of the pipeline, by its index in [`Pipeline::stages`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageId(pub usize);
 
-/// Who needs whom.
+/// Dependency graph.
 #[derive(Clone, Debug)]
 pub struct Graph {
     edges: DiGraph<(), ()>,
@@ -21,8 +21,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The graph of a pipeline, and what is wrong with it: references to stages that do not exist, and cycles, whose stages
-    /// are left out of the order. The checker finds both before; a pipeline made by hand may hold them.
+    /// The graph of a pipeline, and its mistakes: references to stages that do not exist, and cycles, whose stages
+    /// are left out of the order. The checker finds both earlier; a pipeline built by hand may contain them.
     #[must_use]
     pub fn new(pipeline: &Pipeline) -> (Self, Vec<Diag>) {
         let mut edges = DiGraph::new();
@@ -37,11 +37,7 @@ impl Graph {
                 if let Some(from) = names.get(&reference.stage) {
                     edges.update_edge(NodeIndex::new(from.0), NodeIndex::new(at), ());
                 } else {
-                    diags.push(Diag::error(
-                        "unknown-name",
-                        input.span,
-                        format!("there is no stage `{}`", reference.stage),
-                    ));
+                    diags.push(Diag::error("unknown-name", input.span, format!("unknown stage `{}`", reference.stage)));
                 }
             }
         }
@@ -52,38 +48,38 @@ impl Graph {
         if let Some(first) = first {
             let stage = &pipeline.stages[first.0];
             diags.push(
-                Diag::error("cycle", stage.span, format!("stage `{}` needs its own output", stage.name))
-                    .hint("remove one of the references on the way"),
+                Diag::error("cycle", stage.span, format!("stage `{}` depends on its own output", stage.name))
+                    .hint("remove one of the references in the cycle"),
             );
         }
         (graph, diags)
     }
 
-    /// Everything after what it needs; else in the order of the file.
+    /// Topological order; ties are in the order of the file.
     #[must_use]
     pub fn order(&self) -> &[StageId] {
         &self.order
     }
 
-    /// The stage of a name.
+    /// The stage with a name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<StageId> {
         self.names.get(name).copied()
     }
 
-    /// The stages that `id` is given something by, each once.
+    /// The stages that `id` reads, each once.
     #[must_use]
     pub fn needs(&self, id: StageId) -> BTreeSet<StageId> {
         self.beside(id, Direction::Incoming)
     }
 
-    /// The given stages and all that they need.
+    /// The given stages and everything that they depend on.
     #[must_use]
     pub fn with_needs(&self, of: &[StageId]) -> BTreeSet<StageId> {
         self.closure(of, Direction::Incoming)
     }
 
-    /// The given stages and all that need them.
+    /// The given stages and everything that depends on them.
     #[must_use]
     pub fn with_dependants(&self, of: &[StageId]) -> BTreeSet<StageId> {
         self.closure(of, Direction::Outgoing)

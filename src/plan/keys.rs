@@ -1,5 +1,5 @@
-//! From a stage and its inputs to the manifest of its key. What is not added here does not count: names of stages, the order
-//! of the file, comments, threads, the text of the standard library.
+//! From a stage and its inputs to the manifest of its key. What is not added here does not count: names of stages, order in
+//! the file, comments, threads, the text of the standard library.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::lang::value::Value;
 use crate::stage::{Determinism, Implementation, Inputs, Item, Named, StageError, Summary, Work};
 use crate::store::{Artifact, EVERYWHERE, Kind, Manifest};
 
-/// What all items of a stage have in common: the implementation, the seed where it draws, the parameters.
+/// What all items of a stage share: the implementation, the seed if it is used, the parameters.
 ///
 /// # Errors
-/// [`StageError::Bug`] where another stage than a source has a path: a path's spelling must not count.
+/// [`StageError::Bug`] if a stage other than a source has a path: the spelling of a path must not count.
 pub fn common(stage: &StageSpec, implementation: &Implementation) -> Result<Manifest, StageError> {
     let mut manifest = Manifest::default();
     manifest.text(Kind::Implementation, "implementation", implementation.name);
@@ -26,8 +26,8 @@ pub fn common(stage: &StageSpec, implementation: &Implementation) -> Result<Mani
         }
         if holds_path(value) && !matches!(implementation.work, Work::Source(_)) {
             return Err(StageError::Bug(format!(
-                "parameter `{name}` of `{}` is a path, and it is no source",
-                stage.kind
+                "parameter `{name}` of `{}` is a path, but the stage is not a source",
+                stage.stage_type
             )));
         }
         let mut hasher = Hasher::new("macula value 1");
@@ -37,7 +37,7 @@ pub fn common(stage: &StageSpec, implementation: &Implementation) -> Result<Mani
     Ok(manifest)
 }
 
-/// The manifest of a stage: what is common, and the content of its inputs.
+/// The manifest of a stage: the shared part, and the content of its inputs.
 ///
 /// # Errors
 /// As [`common`].
@@ -57,11 +57,11 @@ pub(super) struct KeyInput {
     pub(super) stage: String,
     pub(super) name: String,
     pub(super) artifact: Artifact,
-    /// For pages alone.
+    /// Only for pages.
     pub(super) summary: Option<Summary>,
 }
 
-/// As [`manifest`], without the trees themselves.
+/// As [`manifest`], without reading the trees.
 pub(super) fn of_given(
     stage: &StageSpec,
     implementation: &Implementation,
@@ -93,7 +93,7 @@ pub fn item(common: &Digest, item: &Item) -> Digest {
     Hasher::new("macula item key 1").digest(common).text(&item.name).digest(&item.tree.digest()).finish()
 }
 
-/// The class in which a stage computes on this machine.
+/// The target that a stage is computed on here.
 #[must_use]
 pub fn target(stage: &StageSpec, implementation: &Implementation) -> String {
     match implementation.determinism {
@@ -102,7 +102,7 @@ pub fn target(stage: &StageSpec, implementation: &Implementation) -> String {
     }
 }
 
-/// Whether a value is, or holds, a path: its spelling says nothing to another machine.
+/// Whether a value is or contains a path, whose spelling means nothing on another machine.
 #[must_use]
 pub fn holds_path(value: &Value) -> bool {
     match value {

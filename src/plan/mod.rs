@@ -1,4 +1,4 @@
-//! The graph of stages, its order, and the one engine that decides what must run. The only floor that knows `petgraph`.
+//! The dependency graph of stages, and the engine that decides what must run. The only floor that knows `petgraph`.
 
 pub mod decision;
 pub mod drawings;
@@ -6,13 +6,13 @@ pub mod graph;
 pub mod keys;
 pub mod recipe;
 mod settings;
-mod settled;
 mod source;
 pub mod sweep;
+mod validate;
 pub mod why;
 
-pub use decision::{AllKnown, Decision, Engine, Known, Reused, Task};
+pub use decision::{Cost, Decision, Engine, Reused, StageResult, StageResults, Task};
 pub use graph::{Graph, StageId};
-pub use settled::settle;
 pub use sweep::{Merged, merge};
+pub use validate::validate_params;
 pub use why::{Explanation, Reason, Upgrade, upgrades};

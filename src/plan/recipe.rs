@@ -1,4 +1,4 @@
-//! What a result's record says of how to compute it again, without the pipeline that it came from.
+//! Recipes: the part of a record from which a result can be computed again without its pipeline.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +12,9 @@ use crate::lang::value::Value;
 use crate::stage::{Inputs, Named, StageError, Work};
 use crate::store::{Objects, Recipe, RecipeInput, Record, StoreError, StoredTree};
 
-/// A stage without its texts and its references.
+/// A stage without its source text and references.
 #[derive(Debug, Serialize, Deserialize)]
-struct Written {
+struct StoredStage {
     kind: String,
     implementation: String,
     seed: u64,
@@ -25,21 +25,21 @@ struct Written {
     outputs: Vec<(String, String)>,
 }
 
-/// Writes down how a task is computed again; the trees of its inputs become objects.
+/// The recipe of a task; the trees of its inputs become objects.
 ///
 /// # Errors
-/// What putting them into the store runs into.
+/// Those of putting them into the store.
 pub fn write(engine: &Engine, id: StageId, task: &Task) -> Result<Recipe, StageError> {
     let stage = engine.stage(id);
-    let written = Written {
-        kind: stage.kind.clone(),
+    let written = StoredStage {
+        kind: stage.stage_type.clone(),
         implementation: stage.implementation.clone(),
         seed: stage.seed,
         params: stage.params.clone(),
         unkeyed: stage.unkeyed.clone(),
         outputs: stage.outputs.iter().map(|output| (output.port.clone(), output.ty.clone())).collect(),
     };
-    let json = |error: serde_json::Error| StageError::Bug(format!("a stage can't be written down: {error}"));
+    let json = |error: serde_json::Error| StageError::Bug(format!("cannot serialise a stage: {error}"));
     let page = matches!(engine.implementation(id).work, Work::Report(_));
     let mut inputs = Vec::new();
     for (port, named) in task.inputs.0.iter().flat_map(|(port, given)| given.iter().map(move |named| (port, named))) {
@@ -56,17 +56,17 @@ pub fn write(engine: &Engine, id: StageId, task: &Task) -> Result<Recipe, StageE
     Ok(Recipe { stage: serde_json::to_value(written).map_err(json)?, inputs })
 }
 
-/// The stage of a record as a pipeline of its own: it has the names that it had, and no references. [`None`] where the record
-/// has no recipe that can be read.
+/// The stage of a record as a pipeline of its own, under its original names and without references. [`None`] if the record has no
+/// readable recipe.
 #[must_use]
 pub fn pipeline(record: &Record) -> Option<Pipeline> {
-    let written: Written = serde_json::from_value(record.recipe.as_ref()?.stage.clone()).ok()?;
+    let written: StoredStage = serde_json::from_value(record.recipe.as_ref()?.stage.clone()).ok()?;
     let span = Span::new(FileId(0), 0..0);
     let stage = StageSpec {
         name: record.made.stage.clone(),
-        own: record.made.stage.clone(),
+        base_name: record.made.stage.clone(),
         seed: written.seed,
-        kind: written.kind,
+        stage_type: written.kind,
         implementation: written.implementation,
         inputs: Vec::new(),
         params: written.params,
@@ -80,10 +80,10 @@ pub fn pipeline(record: &Record) -> Option<Pipeline> {
     Some(Pipeline { name, seed, doc: None, stages: vec![stage], instances: Vec::new(), span })
 }
 
-/// What the ports of a recipe's stage are given.
+/// The inputs of a recipe's stage.
 ///
 /// # Errors
-/// [`StoreError::Missing`] or [`StoreError::Damaged`] where a tree is lost; what reading it runs into.
+/// [`StoreError::Missing`] or [`StoreError::Damaged`] if a tree is lost; those of reading it.
 pub fn inputs(recipe: &Recipe, objects: &Objects) -> Result<Inputs, StoreError> {
     let mut inputs = Inputs::default();
     for given in &recipe.inputs {

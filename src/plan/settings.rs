@@ -27,8 +27,8 @@ pub(super) fn settings(engine: &Engine, id: StageId) -> Vec<StageSettings> {
         all.insert((
             depth,
             StageSettings {
-                stage: stage.own.clone(),
-                kind: stage.kind.clone(),
+                stage: stage.base_name.clone(),
+                kind: stage.stage_type.clone(),
                 seed: engine.implementation(id).seeded.then_some(stage.seed),
                 params: changed(stage),
             },
@@ -39,7 +39,7 @@ pub(super) fn settings(engine: &Engine, id: StageId) -> Vec<StageSettings> {
 
 /// Parameters of a stage that differ from their defaults, as text.
 fn changed(stage: &StageSpec) -> BTreeMap<String, String> {
-    let signature = stdlib().signatures.iter().find(|signature| signature.name == stage.kind);
+    let signature = stdlib().signatures.iter().find(|signature| signature.name == stage.stage_type);
     let params = signature.map_or(&[][..], |signature| &signature.params);
     let differs = |(name, value): &(&String, &Value)| {
         !stage.unkeyed.contains(name) && !holds_path(value) && default(params, name, "", &stage.params) != Some(value)

@@ -1,20 +1,20 @@
-//! Looking at sources: what one found the last time is taken again while no file that it asked for looks different. Knows no
-//! disk; how files look is for [`Files`] to say.
+//! Evaluation of sources: the last result is reused while none of the files that it asked for has changed. Does no
+//! I/O itself; [`Files`] knows the state of files.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::decision::{Engine, Known, params};
+use super::decision::{Cost, Engine, StageResult, params};
 use super::graph::StageId;
 use super::keys;
 use crate::base::{Digest, Hasher};
 use crate::stage::{Files, Outcome, StageError, Work};
 use crate::store::{Artifact, Asked, EVERYWHERE, Entry, Kind, Manifest, SourceSnapshot, StoredTree, Tree};
 
-/// What a source finds, remembered or looked for. Of a remembered one the store does not know yet where its files lie: see
+/// The result of a source, remembered or evaluated. For a remembered one the store cannot locate the files yet: see
 /// [`Engine::locate`].
-pub(super) fn known(engine: &Engine, id: StageId) -> Result<Known, StageError> {
+pub(super) fn known(engine: &Engine, id: StageId) -> Result<StageResult, StageError> {
     let common = keys::common(engine.stage(id), engine.implementation(id))?;
     let source = Hasher::new("macula source 3")
         .digest(&common.key())
@@ -28,47 +28,45 @@ pub(super) fn known(engine: &Engine, id: StageId) -> Result<Known, StageError> {
         && engine.store.is_available(&snapshot)
     {
         let outputs = snapshot.outputs.iter().map(|(port, stored)| (port.clone(), Artifact::stored(stored))).collect();
-        let outcome = Known {
+        let outcome = StageResult {
             outputs,
             summary: serde_json::from_value(snapshot.summary).unwrap_or_default(),
             manifest: common,
             key: None,
             target: EVERYWHERE.to_owned(),
-            last_seconds: 0.0,
-            full_seconds: 0.0,
+            cost: Cost::default(),
         };
         return Ok(with_manifest(outcome));
     }
     let began = engine.files.now();
-    let seen = Seen::new(engine.files);
+    let seen = RecordingFiles::new(engine.files);
     let outcome = look(engine, id, &seen)?;
     engine.noted_located(id);
     remember(engine, &source, seen, &outcome, began)?;
     let outputs = outcome.outputs.into_iter().map(|(port, tree)| (port, Artifact::from(tree))).collect();
-    Ok(with_manifest(Known {
+    Ok(with_manifest(StageResult {
         outputs,
         summary: outcome.summary,
         manifest: common,
         key: None,
         target: EVERYWHERE.to_owned(),
-        last_seconds: 0.0,
-        full_seconds: 0.0,
+        cost: Cost::default(),
     }))
 }
 
-/// Looks, so that the store knows where the files of a remembered source lie.
+/// Evaluates a remembered source, so that the store can locate its files.
 pub(super) fn locate(engine: &Engine, id: StageId) -> Result<(), StageError> {
     look(engine, id, engine.files).map(|_| ())
 }
 
 fn look(engine: &Engine, id: StageId, files: &dyn Files) -> Result<Outcome, StageError> {
     let Work::Source(look) = engine.implementation(id).work else {
-        return Err(StageError::Bug(format!("`{}` is no source", engine.stage(id).kind)));
+        return Err(StageError::Bug(format!("`{}` is not a source", engine.stage(id).stage_type)));
     };
     look(&params(engine.stage(id)), files)
 }
 
-fn with_manifest(mut known: Known) -> Known {
+fn with_manifest(mut known: StageResult) -> StageResult {
     let fact = |manifest: &mut Manifest, port: &String, artifact: &Artifact| {
         manifest.push(Kind::Files, port, artifact.digest().short(), artifact.digest());
     };
@@ -76,13 +74,19 @@ fn with_manifest(mut known: Known) -> Known {
     known
 }
 
-fn remember(engine: &Engine, source: &Digest, seen: Seen, outcome: &Outcome, began: u64) -> Result<(), StageError> {
+fn remember(
+    engine: &Engine,
+    source: &Digest,
+    seen: RecordingFiles,
+    outcome: &Outcome,
+    began: u64,
+) -> Result<(), StageError> {
     let entries: usize = outcome.outputs.values().map(|tree| tree.entries.len()).sum();
     let (asked, made) = (seen.asked.into_inner(), seen.made.into_inner());
     if entries < engine.files.worth_remembering() {
         return Ok(());
     }
-    // Looked at after all was read: whatever changed since then is younger than `began`.
+    // Taken after everything was read: later changes are younger than `began`.
     let Some(fingerprint) = engine.files.fingerprint(&asked).filter(|fingerprint| fingerprint.trusted(began)) else {
         return Ok(());
     };
@@ -101,21 +105,21 @@ fn remember(engine: &Engine, source: &Digest, seen: Seen, outcome: &Outcome, beg
     Ok(())
 }
 
-/// Notes what a source asks.
-struct Seen<'a> {
+/// Records what a source asks for.
+struct RecordingFiles<'a> {
     files: &'a dyn Files,
     asked: RefCell<Vec<Asked>>,
-    /// Folders, each with a `/` at its end, and the files below it, sorted.
+    /// Folders, each with a trailing `/`, and their files, sorted.
     listed: RefCell<Vec<(String, Vec<String>)>>,
     made: RefCell<BTreeSet<Entry>>,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> RecordingFiles<'a> {
     fn new(files: &'a dyn Files) -> Self {
         Self { files, asked: RefCell::default(), listed: RefCell::default(), made: RefCell::default() }
     }
 
-    /// Notes that a file was asked for, unless it is one of a folder's that was.
+    /// Records that a file was asked for, unless it belongs to a folder that was listed.
     fn note(&self, file: &Path) {
         let listed = self.listed.borrow();
         let covers = |file: &str| {
@@ -131,7 +135,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-impl Files for Seen<'_> {
+impl Files for RecordingFiles<'_> {
     fn list(&self, folder: &Path) -> Result<Vec<String>, StageError> {
         let found = self.files.list(folder)?;
         self.asked.borrow_mut().push(Asked::Listed(folder.to_owned()));

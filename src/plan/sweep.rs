@@ -1,4 +1,4 @@
-//! The points of a sweep as one pipeline: what is equal in several points is one stage.
+//! The points of a sweep as one pipeline: equal stages of several points are merged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,24 +7,24 @@ use crate::base::{Digest, Hasher};
 use crate::lang::spec::{Axis, Instance, Pipeline, Reference, StageSpec, Sweep};
 use crate::stage::Implementation;
 
-/// Characters of a value in a stage's name.
+/// Most characters of a value in a stage's name.
 const LONGEST: usize = 24;
 
 /// A sweep as one pipeline.
 #[derive(Clone, Debug)]
 pub struct Merged {
-    /// All stages of all points, each once. A stage that is not the same in all points is named with the values that tell it
-    /// apart: `classifier@lr=1e-4,seed=8`.
+    /// All stages of all points, each once. A stage that differs between points is named with the values that distinguish
+    /// it: `classifier@lr=1e-4,seed=8`.
     pub pipeline: Pipeline,
-    /// For each point, the names here of its stages.
-    pub places: Vec<BTreeMap<String, String>>,
-    /// The stages that all points have together, counted in each.
+    /// For each point, the names of its stages here, by their own names.
+    pub stage_names: Vec<BTreeMap<String, String>>,
+    /// Number of stages over all points before merging.
     pub before: usize,
-    /// The stages here that several points have.
+    /// Number of merged stages that serve more than one point.
     pub shared: usize,
 }
 
-/// An instance's name, and the nodes that give its outputs.
+/// An instance's name, and the nodes that provide its outputs.
 type Outlets = (String, Vec<(String, Reference)>);
 
 /// Merges the points of `sweep`. The stages of the first point come first.
@@ -52,7 +52,7 @@ pub fn merge(sweep: &Sweep, implementations: &[Implementation]) -> Merged {
                 nodes.len() - 1
             });
             nodes[at].1.push(number);
-            here.insert(stage.own.clone(), at);
+            here.insert(stage.base_name.clone(), at);
         }
         for instance in &pipeline.instances {
             let placed = |(port, from): &(String, Reference)| {
@@ -66,7 +66,8 @@ pub fn merge(sweep: &Sweep, implementations: &[Implementation]) -> Merged {
         of_points.push(here);
     }
     let mut taken = BTreeSet::new();
-    let names: Vec<String> = nodes.iter().map(|(stage, points)| name(&stage.own, points, sweep, &mut taken)).collect();
+    let names: Vec<String> =
+        nodes.iter().map(|(stage, points)| name(&stage.base_name, points, sweep, &mut taken)).collect();
     let shared = nodes.iter().filter(|(_, points)| points.len() > 1).count();
     let named = |number: &str| number.parse::<usize>().map_or(String::new(), |at| names[at].clone());
     let stages = nodes.into_iter().zip(&names).map(|((mut stage, _), name)| {
@@ -93,14 +94,14 @@ pub fn merge(sweep: &Sweep, implementations: &[Implementation]) -> Merged {
         span: sweep.span,
     };
     let before = of_points.iter().map(BTreeMap::len).sum();
-    let place = |here: BTreeMap<String, usize>| here.into_iter().map(|(own, at)| (own, names[at].clone())).collect();
-    Merged { pipeline, places: of_points.into_iter().map(place).collect(), before, shared }
+    let place = |here: BTreeMap<String, usize>| here.into_iter().map(|(base, at)| (base, names[at].clone())).collect();
+    Merged { pipeline, stage_names: of_points.into_iter().map(place).collect(), before, shared }
 }
 
-/// What two stages must have in common to be one.
+/// Digest of everything in which two stages must agree to be merged.
 fn identity(stage: &StageSpec, seed: Option<u64>, here: &BTreeMap<String, usize>) -> Digest {
     let mut hasher = Hasher::new("macula sweep node 1");
-    hasher.text(&stage.own).text(&stage.kind).text(&stage.implementation);
+    hasher.text(&stage.base_name).text(&stage.stage_type).text(&stage.implementation);
     hasher.int(u64::from(seed.is_some())).int(seed.unwrap_or(0)).int(stage.params.len() as u64);
     for (name, value) in &stage.params {
         value.hash(hasher.text(name));
@@ -120,8 +121,8 @@ fn identity(stage: &StageSpec, seed: Option<u64>, here: &BTreeMap<String, usize>
     hasher.finish()
 }
 
-/// A name that says of which points it is, where it is not of all.
-fn name(own: &str, points: &[usize], sweep: &Sweep, taken: &mut BTreeSet<String>) -> String {
+/// A name with the points that it belongs to, unless it belongs to all.
+fn name(base: &str, points: &[usize], sweep: &Sweep, taken: &mut BTreeSet<String>) -> String {
     let mut words: Vec<String> = Vec::new();
     for (at, axis) in sweep.axes.iter().enumerate() {
         let value = sweep.points[points[0]].at[at];
@@ -131,9 +132,9 @@ fn name(own: &str, points: &[usize], sweep: &Sweep, taken: &mut BTreeSet<String>
             words.push(word(axis, value));
         }
     }
-    let mut name = own.to_owned();
+    let mut name = base.to_owned();
     if !words.is_empty() {
-        name = format!("{own}@{}", words.join(","));
+        name = format!("{base}@{}", words.join(","));
     }
     if !taken.insert(name.clone()) {
         let joint = if words.is_empty() { '@' } else { ',' };
@@ -143,7 +144,7 @@ fn name(own: &str, points: &[usize], sweep: &Sweep, taken: &mut BTreeSet<String>
     name
 }
 
-/// `lr=1e-4`, without what a shell or a file system would trip over.
+/// `lr=1e-4`, without characters that are special for a shell or a file system.
 fn word(axis: &Axis, value: usize) -> String {
     let fits = |c: char| if c.is_alphanumeric() || ".-+_%".contains(c) { c } else { '-' };
     let text: String = axis.values[value].chars().take(LONGEST).map(fits).collect();

@@ -1,4 +1,4 @@
-//! Why a stage runs or is reused: its manifest beside that of the last run.
+//! Why a stage runs or is reused: its manifest compared with that of the last run.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use crate::store::{Absent, Difference, Kind, Manifest, RunRecord, StageRun};
 /// Why a stage will run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// No run of this pipeline had a stage of this name.
+    /// No earlier run of this pipeline had a stage with this name.
     New,
     /// These facts differ from the last run.
     Changed(Vec<Difference>),
     /// The same facts, but no result: the last run did not finish it.
     Unfinished,
-    /// The result, or a part of it, is damaged or missing.
+    /// The result is damaged or missing, at least in part.
     Lost,
-    /// There is a result of another realisation target, and `--exact` was asked for.
+    /// There is a result computed on another target, and `--exact` was given.
     OtherTarget(String),
 }
 
 impl Reason {
-    /// Why a stage without a result runs.
+    /// Why a stage without a usable result runs.
     #[must_use]
     pub fn find(absent: &Absent, manifest: &Manifest, last: Option<&StageRun>) -> Self {
         match (absent, last.and_then(|last| last.manifest.as_ref())) {
@@ -42,10 +42,10 @@ impl Reason {
     #[must_use]
     pub fn short(&self) -> String {
         match self {
-            Self::New => "not computed yet".into(),
-            Self::Unfinished => "not finished yet".into(),
-            Self::Lost => "its result is damaged or missing".into(),
-            Self::OtherTarget(target) => format!("its result was computed on `{target}`"),
+            Self::New => "new (no earlier run)".into(),
+            Self::Unfinished => "not finished in the last run".into(),
+            Self::Lost => "result damaged or missing".into(),
+            Self::OtherTarget(target) => format!("result was computed on `{target}`"),
             Self::Changed(differences) => {
                 let mut words: Vec<String> = differences.iter().take(3).map(short).collect();
                 if differences.len() > 3 {
@@ -62,17 +62,17 @@ fn short(difference: &Difference) -> String {
     match (kind, old, new) {
         (Kind::Input | Kind::Files | Kind::Summary | Kind::Name, ..) => format!("`{path}` changed"),
         (_, Some(old), Some(new)) => format!("{path} {} -> {}", clip(old), clip(new)),
-        (_, None, Some(new)) => format!("{path} {} is new", clip(new)),
-        (_, old, None) => format!("{path} {} is gone", clip(old.as_deref().unwrap_or_default())),
+        (_, None, Some(new)) => format!("{path} {} added", clip(new)),
+        (_, old, None) => format!("{path} {} removed", clip(old.as_deref().unwrap_or_default())),
     }
 }
 
-/// Long values are told in full by `why`.
+/// Shortens a long value; `why` shows it in full.
 fn clip(text: &str) -> String {
     if text.chars().count() <= 32 { text.to_owned() } else { text.chars().take(31).chain(['…']).collect() }
 }
 
-/// An implementation that has another version than when its stages ran last.
+/// An implementation with a different version than in the last run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Upgrade {
     /// The implementation.
@@ -87,7 +87,7 @@ pub struct Upgrade {
     pub stages: Vec<String>,
 }
 
-/// What runs again because macula computes it otherwise than in the last run.
+/// Stages that run again because macula computes them differently than in the last run.
 #[must_use]
 pub fn upgrades(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> Vec<Upgrade> {
     let mut found: Vec<Upgrade> = Vec::new();
@@ -113,11 +113,11 @@ pub fn upgrades(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]
     found
 }
 
-/// Stages that the words on an upgrade name.
+/// Most stages named in the message on an upgrade.
 const MOST_NAMED: usize = 5;
 
 impl Upgrade {
-    /// In words: which version changed, and what runs again.
+    /// The message: which version changed, and which stages run again.
     #[must_use]
     pub fn words(&self) -> String {
         let Self { implementation, old, new, macula, stages } = self;
@@ -135,25 +135,25 @@ impl Upgrade {
 /// One stage explained.
 #[derive(Debug)]
 pub struct Explanation {
-    /// The stage.
+    /// Its id.
     pub stage: StageId,
     /// The last run of this pipeline in which its key was known.
     pub last: Option<(Arc<RunRecord>, StageRun)>,
-    /// What differs from then, where the manifest is known now.
+    /// The differences from then, if the manifest is known now.
     pub differences: Vec<Difference>,
-    /// Why it will run, where it will.
+    /// Why it will run, if it will.
     pub reason: Option<Reason>,
 }
 
 impl Explanation {
-    /// Explains what was decided of a stage.
+    /// Explains the decision for a stage.
     #[must_use]
     pub fn of(engine: &Engine, stage: StageId, decision: &Decision) -> Self {
         let last = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(stage).name);
         Self::beside(stage, decision, last)
     }
 
-    /// Explains what was decided of a stage beside what it was in one run.
+    /// Explains the decision for a stage compared with one run.
     #[must_use]
     pub fn since(engine: &Engine, stage: StageId, decision: &Decision, run: &Arc<RunRecord>) -> Self {
         let then = run.stages.get(&engine.stage(stage).name).filter(|then| then.manifest.is_some());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::base::sample;
 use crate::data::csv;
-use crate::lang::figures;
+use crate::lang::ranking;
 use crate::lang::signature::Better;
 use crate::lang::spec::Rank;
 use crate::stage::{Cell, Table};
@@ -110,7 +110,7 @@ impl Comparison {
             groups[group].push(at);
         }
         let mut groups: Vec<RepeatGroup> = groups.into_iter().map(|own| RepeatGroup::new(own, &rows)).collect();
-        if let Some(Rank { stage, figure, better }) = &by {
+        if let Some(Rank { stage, metric: figure, better }) = &by {
             let value = |group: &RepeatGroup| group.spread(stage, figure).map(|spread| spread.mean);
             groups.sort_by(|one, other| match (value(one), value(other)) {
                 (Some(one), Some(other)) if *better == Better::Higher => other.total_cmp(&one),
@@ -134,11 +134,11 @@ impl Comparison {
         let rows = self.rows.iter().flat_map(|row| &row.figures);
         let all: BTreeSet<(&str, &str)> =
             rows.flat_map(|(stage, figures)| figures.keys().map(move |name| (stage.as_str(), name.as_str()))).collect();
-        let by = self.by.as_ref().map(|by| (by.stage.as_str(), by.figure.as_str()));
+        let by = self.by.as_ref().map(|by| (by.stage.as_str(), by.metric.as_str()));
         let mut ordered: Vec<(&str, &str)> = all.into_iter().collect();
         ordered.sort_by_key(|figure| {
             let same = by.is_some_and(|by| by.0 == figure.0);
-            (Some(*figure) != by, !same, figure.0, of_class(figure.1), figures::place(figure.1), figure.1)
+            (Some(*figure) != by, !same, figure.0, of_class(figure.1), ranking::place(figure.1), figure.1)
         });
         ordered
     }
@@ -146,7 +146,7 @@ impl Comparison {
     /// Groups with their ranks; a group without the metric to rank by has none.
     fn ranked(&self) -> impl Iterator<Item = (Option<usize>, &RepeatGroup)> {
         self.groups.iter().zip(1..).map(|(group, rank)| {
-            let value = self.by.as_ref().and_then(|by| group.spread(&by.stage, &by.figure));
+            let value = self.by.as_ref().and_then(|by| group.spread(&by.stage, &by.metric));
             (value.map(|_| rank), group)
         })
     }
@@ -194,7 +194,7 @@ impl Comparison {
             let spread = |group: &RepeatGroup| group.spread(stage, figure);
             let deviations = shown.iter().any(|group| spread(group).is_some_and(|one| one.deviation.is_some()));
             let needed = figure.chars().count().max(6) + 2 + if deviations { 8 } else { 0 };
-            let first = self.by.as_ref().is_some_and(|by| by.stage == stage && by.figure == figure);
+            let first = self.by.as_ref().is_some_and(|by| by.stage == stage && by.metric == figure);
             let other_stage = self.by.as_ref().is_some_and(|by| by.stage != stage);
             if !first && (used + needed > width || of_class(figure) || other_stage) {
                 continue;
@@ -234,7 +234,7 @@ impl Comparison {
     /// Difference of the means of the first two groups and its standard deviation, if the difference is the smaller of the two.
     #[must_use]
     pub fn close_call(&self) -> Option<(f64, f64)> {
-        let Rank { stage, figure, .. } = self.by.as_ref()?;
+        let Rank { stage, metric: figure, .. } = self.by.as_ref()?;
         let [first, second, ..] = self.groups.as_slice() else { return None };
         let (one, other) = (first.spread(stage, figure)?, second.spread(stage, figure)?);
         let noise = one.deviation?.hypot(other.deviation?);
@@ -264,7 +264,7 @@ impl Comparison {
                     .to_owned(),
             );
         }
-        let Some(Rank { stage, figure, .. }) = &self.by else { return notes };
+        let Some(Rank { stage, metric: figure, .. }) = &self.by else { return notes };
         let has = |row: &&Experiment| row.figures.get(stage).is_some_and(|own| own.contains_key(figure));
         if self.rows.iter().filter(has).count() > 1
             && self.rows.iter().filter(has).any(|row| row.on_test.contains(stage))
@@ -338,7 +338,7 @@ impl Comparison {
             let rows: Vec<&Experiment> = group.rows.iter().map(|row| &self.rows[*row]).collect();
             json!({ "rank": rank, "figures": group.figures, "experiments": rows })
         });
-        let by = self.by.as_ref().map(|Rank { stage, figure, better }| {
+        let by = self.by.as_ref().map(|Rank { stage, metric: figure, better }| {
             let better = if *better == Better::Higher { "higher" } else { "lower" };
             json!({ "stage": stage, "figure": figure, "better": better })
         });

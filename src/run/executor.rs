@@ -16,7 +16,7 @@ use super::resources::{ResourceLimits, ResourcePool, ResourceRequest};
 use super::state::{State, States};
 use crate::base::usage::held_memory;
 use crate::base::{Digest, Sources, threads};
-use crate::plan::{AllKnown, Decision, Known, Reason, Reused, StageId};
+use crate::plan::{Decision, Reason, Reused, StageId, StageResult, StageResults};
 use crate::stage::{StageError, Stop, Warning, Work};
 use crate::store::{ComputedItems, StageOutcome, StageRun, StoreError};
 
@@ -66,7 +66,7 @@ pub struct Executor<'a> {
     /// Stages that wait for a retry, until when.
     resting: BTreeMap<StageId, Instant>,
     states: States,
-    known: AllKnown,
+    known: StageResults,
     tasks: BTreeMap<StageId, Job>,
     elsewhere: BTreeSet<StageId>,
     repairing: BTreeSet<StageId>,
@@ -118,7 +118,7 @@ impl<'a> Executor<'a> {
             tries: BTreeMap::new(),
             resting: BTreeMap::new(),
             states: States::new(&wanted),
-            known: AllKnown::new(),
+            known: StageResults::new(),
             tasks: BTreeMap::new(),
             elsewhere: BTreeSet::new(),
             repairing: BTreeSet::new(),
@@ -296,7 +296,7 @@ impl<'a> Executor<'a> {
         match &job {
             Job::Compute(task) => self.shared.watch.event(&Event::StageBegan {
                 stage: stage.name.clone(),
-                kind: stage.kind.clone(),
+                kind: stage.stage_type.clone(),
                 reason: self.reasons.remove(&id).unwrap_or_default(),
                 items: task.items,
             }),
@@ -379,14 +379,14 @@ impl<'a> Executor<'a> {
         }
     }
 
-    fn reuse(&mut self, id: StageId, known: Arc<Known>, reused: Reused) {
+    fn reuse(&mut self, id: StageId, known: Arc<StageResult>, reused: Reused) {
         self.end(id, known, StageOutcome::Reused, 0.0, None, Some(reused));
     }
 
     fn end(
         &mut self,
         id: StageId,
-        known: Arc<Known>,
+        known: Arc<StageResult>,
         became: StageOutcome,
         seconds: f64,
         items: Option<ComputedItems>,
@@ -404,17 +404,17 @@ impl<'a> Executor<'a> {
                 manifest: Some(known.manifest.clone()),
                 outputs,
                 seconds,
-                last_seconds: known.last_seconds,
-                full_seconds: known.full_seconds,
+                last_seconds: known.cost.last_seconds,
+                full_seconds: known.cost.full_seconds,
                 items,
                 headline: known.summary.headline.clone(),
-                kind: self.shared.engine.stage(id).kind.clone(),
+                kind: self.shared.engine.stage(id).stage_type.clone(),
                 metrics: known.summary.metrics.clone(),
                 memory: self.memory.get(&id).copied(),
             },
         );
         self.states.set(id, State::Ended(became));
-        let (cost, summary) = (known.last_seconds, known.summary.clone());
+        let (cost, summary) = (known.cost.last_seconds, known.summary.clone());
         let (other_class, hit) = reused.map_or((None, None), |reused| (reused.other_target, reused.remote_hit));
         let remote = hit.map(|hit| hit.remote().to_owned());
         self.known.insert(id, known);
@@ -517,7 +517,7 @@ impl<'a> Executor<'a> {
             full_seconds: 0.0,
             items: None,
             headline: String::new(),
-            kind: self.shared.engine.stage(id).kind.clone(),
+            kind: self.shared.engine.stage(id).stage_type.clone(),
             metrics: BTreeMap::new(),
             memory: None,
         };
@@ -526,7 +526,7 @@ impl<'a> Executor<'a> {
 
     /// Stages with known outputs.
     #[must_use]
-    pub fn known(&self) -> &AllKnown {
+    pub fn known(&self) -> &StageResults {
         &self.known
     }
 

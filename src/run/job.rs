@@ -11,7 +11,7 @@ use super::context::{RunContext, guarded, panicked};
 use super::events::{Event, StageProgress};
 use super::map;
 use super::status::resume_after_stop;
-use crate::plan::{Known, Reused, StageId, Task, keys, recipe};
+use crate::plan::{Cost, Reused, StageId, StageResult, Task, keys, recipe};
 use crate::stage::{Ctx, Outcome, Params, Progress as _, StageError, Stop, Warning, Work};
 use crate::store::{Artifact, Claim, ComputedItems, Lookup, Made, Record, StoreError, StoredTree, Tree};
 
@@ -20,15 +20,15 @@ pub enum Job {
     /// Compute it.
     Compute(Box<Task>),
     /// Download its result from a remote.
-    Download(Arc<Known>, Box<Reused>),
+    Download(Arc<StageResult>, Box<Reused>),
 }
 
 /// How a job ended.
 pub enum Ended {
     /// Computed; for a map stage with the number of items computed here, of how many.
-    Computed(Arc<Known>, Option<ComputedItems>),
+    Computed(Arc<StageResult>, Option<ComputedItems>),
     /// Available: another process computed it meanwhile, or it was downloaded.
-    Reused(Arc<Known>, Reused),
+    Reused(Arc<StageResult>, Reused),
     /// Another process is computing it; returns the task.
     Busy(Box<Task>),
     /// The remote did not deliver the result.
@@ -55,7 +55,7 @@ fn verified(shared: &RunContext, id: StageId, ended: Ended) -> Ended {
 ///
 /// # Errors
 /// As [`results::verify`](super::results::verify).
-pub fn verify_shown(shared: &RunContext, id: StageId, known: &Known) -> Result<(), StoreError> {
+pub fn verify_shown(shared: &RunContext, id: StageId, known: &StageResult) -> Result<(), StoreError> {
     let Some(folder) = &shared.results else { return Ok(()) };
     if known.key.is_none() {
         return Ok(());
@@ -64,7 +64,7 @@ pub fn verify_shown(shared: &RunContext, id: StageId, known: &Known) -> Result<(
 }
 
 /// Downloads a stage's result.
-pub fn download(shared: &RunContext, id: StageId, known: Arc<Known>, reused: Reused, stop: &Stop) -> Ended {
+pub fn download(shared: &RunContext, id: StageId, known: Arc<StageResult>, reused: Reused, stop: &Stop) -> Ended {
     let Some(hit) = &reused.remote_hit else { return Ended::Reused(known, reused) };
     let store = shared.engine.store;
     let all = hit.open_bytes(&store.objects) >> 10;
@@ -203,7 +203,7 @@ fn check(shared: &RunContext, id: StageId, outcome: &Outcome) -> Result<(), Stag
     let mut expected: Vec<&String> = stage.outputs.iter().map(|output| &output.port).collect();
     expected.sort();
     if made != expected {
-        return Err(StageError::Bug(format!("`{}` made the outputs {made:?}, not {expected:?}", stage.kind)));
+        return Err(StageError::Bug(format!("`{}` made the outputs {made:?}, not {expected:?}", stage.stage_type)));
     }
     for tree in outcome.outputs.values() {
         if let Some((name, entry)) = shared.engine.store.objects.first_missing(tree) {
@@ -212,7 +212,7 @@ fn check(shared: &RunContext, id: StageId, outcome: &Outcome) -> Result<(), Stag
             if shared.engine.store.objects.damaged().contains(&entry.digest) {
                 return Err(StoreError::Missing { digest: entry.digest }.into());
             }
-            return Err(StageError::Bug(format!("`{}` names `{name}`, which is not in the store", stage.kind)));
+            return Err(StageError::Bug(format!("`{}` names `{name}`, which is not in the store", stage.stage_type)));
         }
     }
     Ok(())
@@ -226,14 +226,15 @@ fn commit(
     outcome: Outcome,
     target: String,
     made: Made,
-) -> Result<Arc<Known>, StageError> {
+) -> Result<Arc<StageResult>, StageError> {
     let objects = &shared.engine.store.objects;
     let mut outputs = BTreeMap::new();
     for (port, tree) in &outcome.outputs {
         outputs.insert(port.clone(), StoredTree { tree: tree.digest(), object: objects.put_tree(tree)? });
     }
     let summary = serde_json::to_value(&outcome.summary).map_err(|error| StageError::Bug(error.to_string()))?;
-    let (last_seconds, full_seconds, record_target) = (made.seconds, made.seconds_to_recompute(), target.clone());
+    let cost = Cost { last_seconds: made.seconds, full_seconds: made.seconds_to_recompute() };
+    let record_target = target.clone();
     let recipe = Some(recipe::write(shared.engine, id, task)?);
     let record = Record { key: task.key, target, outputs, summary, manifest: task.manifest.clone(), made, recipe };
     claim.commit(objects, &record)?;
@@ -244,13 +245,12 @@ fn commit(
         };
         (port, artifact)
     };
-    Ok(Arc::new(Known {
+    Ok(Arc::new(StageResult {
         outputs: outcome.outputs.into_iter().map(made).collect(),
         summary: outcome.summary,
         manifest: task.manifest.clone(),
         key: Some(task.key),
         target: record_target,
-        last_seconds,
-        full_seconds,
+        cost,
     }))
 }

@@ -5,11 +5,11 @@ use std::io;
 use std::path::Path;
 
 use super::{Event, Project, Watch, results};
-use crate::plan::{AllKnown, Engine};
+use crate::plan::{Engine, StageResults};
 use crate::stage::Warning;
 
 /// Links the known outputs of a pipeline's stages. Returns the folder if all of them are linked.
-pub(super) fn link(project: &Project, engine: &Engine, known: &AllKnown, watch: &dyn Watch) -> Option<String> {
+pub(super) fn link(project: &Project, engine: &Engine, known: &StageResults, watch: &dyn Watch) -> Option<String> {
     let folder = results::folder(&project.folder, &project.pipeline.name);
     let keyed: Vec<_> = known.iter().filter(|(_, known)| known.key.is_some()).collect();
     let warn = |stage: &str, text: String| {

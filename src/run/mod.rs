@@ -40,7 +40,7 @@ use crate::base::{Digest, Sources, threads};
 use crate::diag::Diag;
 use crate::lang::near::near;
 use crate::lang::spec::Pipeline;
-use crate::plan::{self, AllKnown, Decision, Engine, Explanation, Graph, StageId};
+use crate::plan::{self, Decision, Engine, Explanation, Graph, StageId, StageResults};
 use crate::sandbox::SandboxMode;
 use crate::stage::{Implementation, StageError};
 use crate::store::{Accept, RunOutcome, RunRecord, StageOutcome, Store, StoreError};
@@ -168,7 +168,7 @@ pub struct Report {
     /// What failed.
     pub failed: Vec<StageFailure>,
     /// Stages with known outputs.
-    pub known: AllKnown,
+    pub known: StageResults,
     /// Whether the user stopped it.
     pub stopped: bool,
 }
@@ -204,13 +204,13 @@ pub fn with_engine<T>(
 /// The stages that a target names: a stage, all outputs of a stage with a body, or in a sweep those of all points.
 fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, PlanError> {
     let Pipeline { stages, instances, .. } = project.pipeline;
-    let means = |own: &str, full: &str, wanted: &str| own == wanted || full == wanted;
+    let means = |base: &str, name: &str, wanted: &str| base == wanted || name == wanted;
     let of_instance = |wanted: &str| -> Vec<StageId> {
-        let of = instances.iter().filter(|one| means(crate::lang::spec::own(&one.name), &one.name, wanted));
+        let of = instances.iter().filter(|one| means(crate::lang::spec::base_name(&one.name), &one.name, wanted));
         of.flat_map(|one| &one.outputs).filter_map(|(_, from)| graph.find(&from.stage)).collect()
     };
     let of_stage = |wanted: &str| -> Vec<StageId> {
-        let of = stages.iter().enumerate().filter(|(_, stage)| means(&stage.own, &stage.name, wanted));
+        let of = stages.iter().enumerate().filter(|(_, stage)| means(&stage.base_name, &stage.name, wanted));
         of.map(|(at, _)| StageId(at)).collect()
     };
     if let Some(id) = project.pipeline.outlet(name).and_then(|reference| graph.find(&reference.stage)) {
@@ -226,7 +226,7 @@ fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, 
         (!ids.is_empty()).then_some(ids)
     });
     found.ok_or_else(|| {
-        let names = stages.iter().map(|stage| stage.own.as_str());
+        let names = stages.iter().map(|stage| stage.base_name.as_str());
         PlanError::NoStage { name: name.to_owned(), near: near(name, names).map(str::to_owned) }
     })
 }

@@ -96,7 +96,7 @@ pub fn plan(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) ->
         };
         if let Value::Object(facts) = &mut facts {
             facts.insert("stage".into(), json!(stage.name));
-            facts.insert("kind".into(), json!(stage.kind));
+            facts.insert("kind".into(), json!(stage.stage_type));
             facts.insert("differences".into(), json!(explanation.differences));
         }
         facts

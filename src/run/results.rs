@@ -16,7 +16,7 @@ pub use user_files::Renamed;
 
 use crate::base::flock::{self, LockMode, LockStatus};
 use crate::base::{Digest, disk};
-use crate::plan::{Engine, Known, StageId};
+use crate::plan::{Engine, StageId, StageResult};
 use crate::store::{Artifact, Entry, Location, Objects, StoreError, Tree, as_path};
 
 /// Prefixes of folders being built and being replaced. Once the lock is held, such folders were left by dead processes.
@@ -37,7 +37,7 @@ const STAGE: &str = "stage";
 ///
 /// # Errors
 /// The system's error.
-pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> io::Result<Vec<Renamed>> {
+pub fn link(folder: &Path, engine: &Engine, id: StageId, known: &StageResult) -> io::Result<Vec<Renamed>> {
     let (objects, name) = (&engine.store.objects, &engine.stage(id).name);
     let place = folder.join(name);
     if is_linked(&place, known, objects).map_err(io::Error::other)? {
@@ -103,7 +103,7 @@ fn is_ours(place: &Path) -> bool {
 ///
 /// # Errors
 /// [`StoreError::Damaged`], or another error of the store.
-pub fn verify(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> Result<(), StoreError> {
+pub fn verify(folder: &Path, engine: &Engine, id: StageId, known: &StageResult) -> Result<(), StoreError> {
     let (objects, place) = (&engine.store.objects, folder.join(&engine.stage(id).name));
     if is_linked(&place, known, objects)? {
         return Ok(());
@@ -118,7 +118,7 @@ pub fn verify(folder: &Path, engine: &Engine, id: StageId, known: &Known) -> Res
 }
 
 /// Whether a folder shows a stage's outputs as the store has them now.
-fn is_linked(place: &Path, known: &Known, objects: &Objects) -> Result<bool, StoreError> {
+fn is_linked(place: &Path, known: &StageResult, objects: &Objects) -> Result<bool, StoreError> {
     let (marker, linked) = (Marker::of(&known.outputs, objects), Marker::read(place));
     if !linked.same_trees(&marker) {
         return Ok(false);
@@ -204,7 +204,7 @@ struct Shown<'a> {
     headline: &'a str,
 }
 
-fn read<'a>(known: &'a Known, objects: &Objects) -> Result<Shown<'a>, StoreError> {
+fn read<'a>(known: &'a StageResult, objects: &Objects) -> Result<Shown<'a>, StoreError> {
     let outputs = known.outputs.iter().map(|(port, artifact)| Ok((port, artifact.tree(objects)?)));
     Ok(Shown { outputs: outputs.collect::<Result<_, StoreError>>()?, headline: &known.summary.headline })
 }

@@ -126,7 +126,7 @@ pub fn has_commands(project: &Project) -> bool {
 pub(super) fn check(engine: &Engine, trust: &Trust, id: StageId, task: &Task, code: Code) -> Result<(), StageError> {
     if !trust.pipeline.is_some_and(|digest| trust.known.contains(&digest)) {
         let stage = engine.stage(id);
-        let text = format!("`{} {}` runs a command, but this pipeline is not trusted", stage.kind, stage.name);
+        let text = format!("`{} {}` runs a command, but this pipeline is not trusted", stage.stage_type, stage.name);
         return Err(StageError::input("not-trusted", text)
             .hint("review the file, then run `macula trust FILE`; changing it or a file that it uses revokes trust"));
     }

@@ -1,35 +1,32 @@
-//! Which `{` belongs to which `}`, and where one is missing: by the indentation. Knows no nodes.
+//! Matching of `{` and `}`; indentation shows where one is missing. Knows no nodes.
 
 use std::collections::BTreeSet;
 
 use super::DEEPEST;
-use super::scan::{Kind, Token};
+use super::scan::{Token, TokenKind};
 use crate::base::{FileId, Span};
 use crate::diag::Diag;
 
-/// Lines that are looked through for a brace's place.
+/// Lines that are searched for the position of a brace.
 const REACH: usize = 512;
-/// Needless braces whose partner is looked for.
+/// Unmatched braces whose partner is searched for.
 const MOST: usize = 100;
 
-/// Pairs the braces. Tells of those without a partner and of nesting that is too deep, and puts the tokens right, by the
-/// indentation, so that reading can go on. The second value is false where it can't.
+/// Matches the braces. Reports unmatched ones and nesting that is too deep, and corrects the tokens by indentation so that
+/// parsing can go on. The second value is false if it cannot.
 pub(super) fn braces(file: FileId, text: &str, tokens: &mut Vec<Token>) -> (Vec<Diag>, bool) {
     let mut diags = Vec::new();
-    for token in tokens.iter().filter(|token| token.kind == Kind::OpenComment) {
-        let found = Diag::error(
-            "unclosed-comment",
-            Span::new(file, token.start..token.end),
-            "the comment that begins here never ends",
-        );
+    for token in tokens.iter().filter(|token| token.kind == TokenKind::OpenComment) {
+        let found =
+            Diag::error("unclosed-comment", Span::new(file, token.start..token.end), "this comment is never closed");
         diags.push(found.hint("close it with `*/`, or comment out one line with `//`"));
     }
     let (mut depth, mut even) = (0usize, true);
     for token in tokens.iter() {
         match token.kind {
-            Kind::Open => depth += 1,
-            Kind::Close if depth == 0 => even = false,
-            Kind::Close => depth -= 1,
+            TokenKind::Open => depth += 1,
+            TokenKind::Close if depth == 0 => even = false,
+            TokenKind::Close => depth -= 1,
             _ => {}
         }
         if depth > DEEPEST {
@@ -38,7 +35,7 @@ pub(super) fn braces(file: FileId, text: &str, tokens: &mut Vec<Token>) -> (Vec<
                 Span::new(file, token.start..token.end),
                 format!("nested deeper than {DEEPEST} braces"),
             );
-            diags.push(found.hint("is a `}` missing before this place?"));
+            diags.push(found.hint("is a `}` missing above?"));
             return (diags, false);
         }
     }
@@ -54,17 +51,17 @@ struct Line {
     /// Its tokens, without the line end.
     start: usize,
     end: usize,
-    /// Bytes of white space before what it holds; none where it holds nothing.
+    /// Bytes of leading white space; [`None`] for an empty line.
     indent: Option<usize>,
-    /// Whether it begins with a `}`.
+    /// Whether it starts with a `}`.
     closes: bool,
-    /// Where the tokens that were made of it end.
+    /// End of its tokens in the output.
     written: usize,
-    /// Whether a `{` is the last that it holds.
+    /// Whether it ends with a `{`.
     opens: bool,
 }
 
-/// Puts in the braces that are missing and takes out those that are needless.
+/// Inserts missing braces and removes unmatched ones.
 struct Evener<'a> {
     file: FileId,
     text: &'a str,
@@ -73,9 +70,9 @@ struct Evener<'a> {
     /// Whether there are more `}` than `{`.
     excess: bool,
     out: Vec<Token>,
-    /// What is open: the brace, its line's indentation, its line.
+    /// Open braces, each with the indentation and the number of its line.
     open: Vec<(Token, usize, usize)>,
-    /// Needless braces, each with what its partner is missing after.
+    /// Unmatched braces, each with the text after which its partner is missing.
     stray: Vec<(Token, Option<String>)>,
 }
 
@@ -83,18 +80,19 @@ impl<'a> Evener<'a> {
     fn new(file: FileId, text: &'a str, tokens: &'a [Token]) -> Self {
         let mut lines = Vec::new();
         let mut start = 0;
-        for end in (0..=tokens.len()).filter(|&at| tokens.get(at).is_none_or(|token| token.kind == Kind::Newline)) {
+        for end in (0..=tokens.len()).filter(|&at| tokens.get(at).is_none_or(|token| token.kind == TokenKind::Newline))
+        {
             let line = &tokens[start..end];
-            let first = line.iter().find(|token| token.kind != Kind::Space);
+            let first = line.iter().find(|token| token.kind != TokenKind::Space);
             let indent = first.map(|first| first.start - line[0].start);
-            let closes = first.is_some_and(|first| first.kind == Kind::Close);
-            let last = line.iter().rev().find(|token| !matches!(token.kind, Kind::Space | Kind::Semicolon));
-            let opens = last.is_some_and(|last| last.kind == Kind::Open);
+            let closes = first.is_some_and(|first| first.kind == TokenKind::Close);
+            let last = line.iter().rev().find(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Semicolon));
+            let opens = last.is_some_and(|last| last.kind == TokenKind::Open);
             lines.push(Line { start, end, indent, closes, written: 0, opens });
             start = end + 1;
         }
         let count = |kind| tokens.iter().filter(|token| token.kind == kind).count();
-        let excess = count(Kind::Close) > count(Kind::Open);
+        let excess = count(TokenKind::Close) > count(TokenKind::Open);
         Self {
             file,
             text,
@@ -119,52 +117,53 @@ impl<'a> Evener<'a> {
                     }
                     unclosed.push(brace);
                     self.open.pop();
-                    // Behind what the line above holds.
+                    // After the content of the line above.
                     let written = self.lines[..at].last().map_or(0, |line| line.written);
-                    // At the end of that line, blanks with it: who is still writing there writes inside.
+                    // At the end of that line, after its trailing spaces: somebody still typing there is inside the block.
                     let place = self.out[..written].last().map_or(0, |token| token.end);
                     let place = self.text[place..].find('\n').map_or(self.text.len(), |end| place + end);
-                    self.out.insert(written, Token { kind: Kind::Close, start: place, end: place });
+                    self.out.insert(written, Token { kind: TokenKind::Close, start: place, end: place });
                     self.lines[at - 1].written += 1;
                 }
             }
             let mut first = true;
             let mut opened = false;
             for token in &self.tokens[start..end] {
-                let begins = first && token.kind != Kind::Space;
+                let begins = first && token.kind != TokenKind::Space;
                 first &= !begins;
                 match token.kind {
-                    Kind::Open => {
+                    TokenKind::Open => {
                         opened = true;
                         self.open.push((*token, indent.unwrap_or(0), at));
                     }
-                    Kind::Close if begins && self.open.last().is_none_or(|open| indent.unwrap_or(0) > open.1) => {
-                        self.needless_line(*token, at, indent.unwrap_or(0));
+                    TokenKind::Close if begins && self.open.last().is_none_or(|open| indent.unwrap_or(0) > open.1) => {
+                        self.unmatched_in_front(*token, at, indent.unwrap_or(0));
                         continue;
                     }
-                    Kind::Close if !begins && self.is_needless(at) => {
-                        self.needless_within(*token, start, opened);
+                    TokenKind::Close if !begins && self.is_unmatched(at) => {
+                        self.unmatched_within(*token, start, opened);
                         continue;
                     }
-                    Kind::Close => _ = self.open.pop(),
+                    TokenKind::Close => _ = self.open.pop(),
                     _ => {}
                 }
                 self.out.push(*token);
             }
-            let blank = self.out.iter().rev().take_while(|token| token.kind == Kind::Space).count().min(end - start);
+            let blank =
+                self.out.iter().rev().take_while(|token| token.kind == TokenKind::Space).count().min(end - start);
             self.lines[at].written = self.out.len() - blank;
             self.out.extend(self.tokens.get(end));
         }
         while let Some((brace, ..)) = self.open.pop() {
             unclosed.push(brace);
-            self.out.push(Token { kind: Kind::Close, start: self.text.len(), end: self.text.len() });
+            self.out.push(Token { kind: TokenKind::Close, start: self.text.len(), end: self.text.len() });
         }
-        self.tell(&unclosed, diags);
+        self.report(&unclosed, diags);
         self.out
     }
 
-    /// Whether a `}` within a line closes what a later line closes as well.
-    fn is_needless(&self, at: usize) -> bool {
+    /// Whether a `}` within a line closes a block that a later line closes too.
+    fn is_unmatched(&self, at: usize) -> bool {
         let Some(&(_, column, line)) = self.open.last() else { return true };
         if line == at || !self.excess || self.stray.len() > MOST {
             return false;
@@ -174,8 +173,8 @@ impl<'a> Evener<'a> {
         next.is_some_and(|line| line.closes && line.indent == Some(column))
     }
 
-    /// A `}` at a line's begin that closes nothing: the `{` is missing where the lines above begin to be indented.
-    fn needless_line(&mut self, token: Token, at: usize, indent: usize) {
+    /// An unmatched `}` at the start of a line: the `{` is missing where the indentation above starts.
+    fn unmatched_in_front(&mut self, token: Token, at: usize, indent: usize) {
         let mut head = None;
         if self.stray.len() <= MOST {
             let mut deeper = false;
@@ -193,64 +192,66 @@ impl<'a> Evener<'a> {
         }
         let Some(head) = head else {
             self.stray.push((token, None));
-            self.out.push(Token { kind: Kind::Space, ..token });
+            self.out.push(Token { kind: TokenKind::Space, ..token });
             return;
         };
         let written = self.lines[head].written;
         let place = self.out[..written].last().map_or(0, |token| token.end);
-        self.out.insert(written, Token { kind: Kind::Open, start: place, end: place });
+        self.out.insert(written, Token { kind: TokenKind::Open, start: place, end: place });
         for line in &mut self.lines[head..at] {
             line.written += 1;
         }
         let Line { start, end, .. } = self.lines[head];
-        let said =
-            self.tokens[start..end].iter().find(|token| token.kind != Kind::Space).map_or(place, |token| token.start);
+        let said = self.tokens[start..end]
+            .iter()
+            .find(|token| token.kind != TokenKind::Space)
+            .map_or(place, |token| token.start);
         self.stray.push((token, Some(self.text[said..place].to_owned())));
         self.out.push(token);
     }
 
-    /// A `}` within a line that closes nothing: the `{` is missing behind the stage's name, where the line has none.
-    fn needless_within(&mut self, token: Token, start: usize, opened: bool) {
+    /// An unmatched `}` within a line: if the line has no `{`, it is missing after the stage's name.
+    fn unmatched_within(&mut self, token: Token, start: usize, opened: bool) {
         if opened || self.stray.len() > MOST {
             self.stray.push((token, None));
-            self.out.push(Token { kind: Kind::Space, ..token });
+            self.out.push(Token { kind: TokenKind::Space, ..token });
             return;
         }
         let begun =
             self.out.len() - (self.tokens[start..].iter().take_while(|other| other.start < token.start).count());
         let words: Vec<usize> =
-            (begun..self.out.len()).filter(|&at| self.out[at].kind != Kind::Space).take(3).collect();
-        let named =
-            words.len() == 3 && words[..2].iter().all(|&at| matches!(self.out[at].kind, Kind::Word | Kind::Text));
+            (begun..self.out.len()).filter(|&at| self.out[at].kind != TokenKind::Space).take(3).collect();
+        let named = words.len() == 3
+            && words[..2].iter().all(|&at| matches!(self.out[at].kind, TokenKind::Word | TokenKind::Text));
         if !named {
             self.stray.push((token, None));
-            self.out.push(Token { kind: Kind::Space, ..token });
+            self.out.push(Token { kind: TokenKind::Space, ..token });
             return;
         }
         let (kind, name) = (self.out[words[0]], self.out[words[1]]);
-        self.out.insert(words[1] + 1, Token { kind: Kind::Open, start: name.end, end: name.end });
+        self.out.insert(words[1] + 1, Token { kind: TokenKind::Open, start: name.end, end: name.end });
         self.stray.push((token, Some(self.text[kind.start..name.end].to_owned())));
         self.out.push(token);
     }
 
-    fn tell(&self, unclosed: &[Token], diags: &mut Vec<Diag>) {
-        let of_strings = self.tokens.iter().filter(|token| token.kind == Kind::OpenText);
+    fn report(&self, unclosed: &[Token], diags: &mut Vec<Diag>) {
+        let of_strings = self.tokens.iter().filter(|token| token.kind == TokenKind::OpenText);
         let open_strings: BTreeSet<usize> = of_strings.map(|token| self.line(*token)).collect();
         for &open in unclosed {
-            // A string that swallowed the brace has been told of.
+            // A string that swallowed the brace was already reported.
             if !open_strings.contains(&self.line(open)) {
                 let place = Span::new(self.file, open.start..open.end);
                 let found = Diag::error("unclosed-brace", place, "this `{` is never closed");
-                diags.push(found.hint("put a `}` where its block ends"));
+                diags.push(found.hint("add a `}` where its block ends"));
             }
         }
         for (token, after) in &self.stray {
             let place = Span::new(self.file, token.start..token.end);
             let hint = match after {
                 Some(after) => format!("a `{{` is missing after `{after}`"),
-                None => "take it out, or look for a `{` that is missing above".to_owned(),
+                None => "remove it, or look for a missing `{` above".to_owned(),
             };
-            diags.push(Diag::error("stray-brace", place, "this `}` closes nothing").hint(hint));
+            diags.push(Diag::error("stray-brace", place, "unmatched `}`").hint(hint));
         }
     }
 

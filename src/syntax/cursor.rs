@@ -1,35 +1,35 @@
-//! What stands around a place in a text that is being written: the blocks that it lies in, the statement so far, the word at
-//! hand. Works on the tokens before the place, so it knows what a tree of the unfinished text does not.
+//! Context of a position in a text that is being written: the enclosing blocks, the statement so far, the current word.
+//! Works on the tokens before the position, so it needs no tree of the unfinished text.
 
 use std::ops::Range;
 
-use super::scan::{Kind, Token, scan};
+use super::scan::{Token, TokenKind, scan};
 use super::{LARGEST, braces};
 use crate::base::FileId;
 
-/// What stands around a place.
+/// Context of a position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    /// The heads of the blocks that the place lies in, the outermost first.
+    /// The heads of the enclosing blocks, the outermost first.
     pub within: Vec<Head>,
-    /// The statement so far, without the word at hand; empty where that begins one.
+    /// The statement so far, without the current word; empty if the word starts one.
     pub statement: Head,
-    /// What may stand at the place.
+    /// What is allowed at the position.
     pub spot: Spot,
-    /// The bytes of the word at hand, with its quotes; empty where there is none.
+    /// The bytes of the current word, with its quotes; empty if there is none.
     pub word: Range<usize>,
-    /// The word up to the place, without a quote.
+    /// The word up to the position, without a quote.
     pub typed: String,
-    /// Whether the word begins with a quote.
+    /// Whether the word starts with a quote.
     pub quoted: bool,
 }
 
-/// A statement up to some place.
+/// A statement up to some position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// Its name.
     pub name: String,
-    /// Where the name begins.
+    /// Start of the name.
     pub start: usize,
     /// Its arguments, and its properties with their keys.
     pub entries: Vec<(Option<String>, String)>,
@@ -43,21 +43,21 @@ impl Head {
     }
 }
 
-/// What may stand at a place.
+/// What is allowed at a position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Spot {
     /// A statement's name.
     #[default]
     Name,
-    /// An argument, by its number from 0, or a property's key.
+    /// An argument, by its index, or a property's key.
     Argument(usize),
-    /// The value of the property of that key.
+    /// The value of the property with that key.
     Value(String),
     /// Nothing: it is in a comment.
     Comment,
 }
 
-/// What stands around byte `at` of a text.
+/// The context of byte `at` of a text.
 #[must_use]
 pub fn cursor(text: &str, at: usize) -> Cursor {
     let at = text.floor_char_boundary(at.min(text.len()));
@@ -65,7 +65,7 @@ pub fn cursor(text: &str, at: usize) -> Cursor {
         return Cursor { word: at..at, spot: Spot::Comment, ..Cursor::default() };
     }
     let mut tokens = scan(text);
-    // Missing braces are put in where the indentation says, so that an open block above does not swallow this place.
+    // Missing braces are inserted by indentation, so that an unclosed block above does not swallow this position.
     let _ = braces::braces(FileId(0), text, &mut tokens);
     let mut within: Vec<Head> = Vec::new();
     let mut statement: Option<Head> = None;
@@ -75,25 +75,26 @@ pub fn cursor(text: &str, at: usize) -> Cursor {
         if token.start >= at {
             break;
         }
-        let holds = at < token.end || at == token.end && !matches!(token.kind, Kind::Text | Kind::SingleQuoted);
+        let holds =
+            at < token.end || at == token.end && !matches!(token.kind, TokenKind::Text | TokenKind::SingleQuoted);
         let raw = &text[token.start..token.end];
         match token.kind {
-            Kind::Space | Kind::OpenComment => {
+            TokenKind::Space | TokenKind::OpenComment => {
                 let line = raw.starts_with("//") && at == token.end;
                 if (at < token.end || line) && raw.starts_with('/') {
                     return Cursor { within, spot: Spot::Comment, word: at..at, ..Cursor::default() };
                 }
             }
-            Kind::Newline | Kind::Semicolon => (statement, key) = (None, None),
-            Kind::Open => {
+            TokenKind::Newline | TokenKind::Semicolon => (statement, key) = (None, None),
+            TokenKind::Open => {
                 within.push(statement.take().unwrap_or_default());
                 key = None;
             }
-            Kind::Close => {
+            TokenKind::Close => {
                 within.pop();
                 (statement, key) = (None, None);
             }
-            Kind::Word | Kind::Keyword | Kind::Text | Kind::OpenText | Kind::SingleQuoted => {
+            TokenKind::Word | TokenKind::Keyword | TokenKind::Text | TokenKind::OpenText | TokenKind::SingleQuoted => {
                 if holds {
                     word = Some(token);
                     break;
@@ -120,7 +121,8 @@ pub fn cursor(text: &str, at: usize) -> Cursor {
         (Some(head), None) => Spot::Argument(head.entries.iter().filter(|(key, _)| key.is_none()).count()),
     };
     let range = word.map_or(at..at, |token| token.start..token.end);
-    let quoted = word.is_some_and(|token| matches!(token.kind, Kind::Text | Kind::OpenText | Kind::SingleQuoted));
+    let quoted =
+        word.is_some_and(|token| matches!(token.kind, TokenKind::Text | TokenKind::OpenText | TokenKind::SingleQuoted));
     let typed = text[range.start..at].trim_start_matches(['"', '\'']).to_owned();
     Cursor { within, statement: statement.unwrap_or_default(), spot, word: range, typed, quoted }
 }
@@ -128,8 +130,8 @@ pub fn cursor(text: &str, at: usize) -> Cursor {
 /// Whether a `=` before byte `at` comes next.
 fn equals_follows(rest: &[Token], at: usize) -> bool {
     rest.iter()
-        .find(|token| token.kind != Kind::Space)
-        .is_some_and(|token| token.kind == Kind::Equals && token.start < at)
+        .find(|token| token.kind != TokenKind::Space)
+        .is_some_and(|token| token.kind == TokenKind::Equals && token.start < at)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Characters that KDL 2 forbids in a file, wherever they stand: in comments and in quotes as well. Most are not seen, and some make
-//! a text look like another one.
+//! Characters that KDL 2 forbids anywhere in a file, including comments and strings. Most are invisible, and some make a text look
+//! different from what it is.
 
 use crate::base::{FileId, Span, shown};
 use crate::diag::Diag;
@@ -7,19 +7,19 @@ use crate::diag::Diag;
 /// Characters of one file that are reported.
 const MOST: usize = 20;
 
-/// Reports every character that KDL forbids, by its name and place.
+/// Reports every forbidden character, by its name and position.
 pub(super) fn forbidden(file: FileId, text: &str) -> Vec<Diag> {
     let found = text.char_indices().filter(|&(at, c)| is_forbidden(at, c)).take(MOST);
-    let told = found.map(|(at, c)| {
+    let reported = found.map(|(at, c)| {
         let message = format!("{} (U+{:04X}) is not allowed in KDL", name(c), u32::from(c));
         let place = Span::new(file, at..at + c.len_utf8());
-        let hint = format!("remove it; in quotes, `\\u{{{:x}}}` stands for it", u32::from(c));
+        let hint = format!("remove it, or write `\\u{{{:x}}}` in a string", u32::from(c));
         Diag::error("forbidden-character", place, message).hint(hint)
     });
-    told.collect()
+    reported.collect()
 }
 
-/// Disallowed literal code points of KDL 2; a byte order mark may begin a file. Surrogates are no characters in UTF-8.
+/// Whether it is a disallowed literal code point of KDL 2; a byte order mark is allowed at the start. UTF-8 has no surrogates.
 fn is_forbidden(at: usize, c: char) -> bool {
     match c {
         '\t' | '\n' | '\u{b}' | '\u{c}' | '\r' => false,
@@ -30,7 +30,7 @@ fn is_forbidden(at: usize, c: char) -> bool {
     }
 }
 
-/// Unicode's name, or that of ASCII for controls.
+/// Its Unicode name; for controls the ASCII name.
 fn name(c: char) -> &'static str {
     const CONTROLS: [&str; 32] = [
         "null",

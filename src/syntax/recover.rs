@@ -1,92 +1,96 @@
-//! Reading on after a slip in a node's head: colons, `=`, brackets, parentheses, commas and units as other languages have them. Part of
-//! the reader in `tree`.
+//! Recovery from common mistakes in a node's head: colons, `=`, brackets, parentheses, commas and units as in other languages. Part
+//! of the parser in `tree`.
 
-use super::scan::{Kind, Token};
-use super::slips;
-use super::tree::{Entry, Node, Reader, Scalar, Word};
+use super::scalar::Scalar;
+use super::scan::{Token, TokenKind};
+use super::tree::{Entry, Node, Parser, Word};
+use super::value;
 use crate::base::Span;
 use crate::diag::Diag;
 
-/// Tokens that are looked at behind a slip.
+/// Tokens that are examined after a mistake.
 const AHEAD: usize = 64;
-/// Units that may stand apart from their number.
+/// Units that people write after a space.
 const UNITS: [&str; 10] = ["%", "px", "deg", "°", "degrees", "ms", "mm", "um", "min", "epochs"];
 
-impl Reader<'_> {
-    /// Skips `(type)`, which means nothing in macula.
+impl Parser<'_> {
+    /// Skips `(type)`, which macula does not use.
     pub(super) fn type_annotation(&mut self) {
-        while let Some(open) = self.peek().filter(|token| token.kind == Kind::OpenParen) {
+        while let Some(open) = self.peek().filter(|token| token.kind == TokenKind::OpenParen) {
             self.at += 1;
             let mut end = open.end;
             while let Some(token) = self.peek() {
-                if matches!(token.kind, Kind::Newline | Kind::Open | Kind::Close | Kind::Semicolon) {
+                if matches!(token.kind, TokenKind::Newline | TokenKind::Open | TokenKind::Close | TokenKind::Semicolon)
+                {
                     break;
                 }
                 self.at += 1;
                 end = token.end;
-                if token.kind == Kind::CloseParen {
+                if token.kind == TokenKind::CloseParen {
                     break;
                 }
             }
             let place = Span::new(self.file, open.start..end);
-            let found = Diag::error("type-annotation", place, "type annotations have no meaning here");
-            self.diags.push(found.hint("leave the parentheses out: the signature says which type a value has"));
-            self.skip(&[Kind::Space]);
+            let found = Diag::error("type-annotation", place, "type annotations are not used");
+            self.diags.push(found.hint("remove the parentheses; the signature fixes the type"));
+            self.skip(&[TokenKind::Space]);
         }
     }
 
-    /// `size = 128`, `size=128`, `from -> fundus`: the sign is told and left out.
+    /// `size = 128`, `size=128`, `from -> fundus`: the sign is reported and skipped.
     pub(super) fn equals(&mut self, token: Token, name: Option<&Word>) {
         let mut end = token.end;
         self.at += 1;
-        while let Some(next) = self.peek().filter(|next| next.kind == Kind::Equals && next.start == end) {
+        while let Some(next) = self.peek().filter(|next| next.kind == TokenKind::Equals && next.start == end) {
             end = next.end;
             self.at += 1;
         }
-        self.skip(&[Kind::Space]);
+        self.skip(&[TokenKind::Space]);
         let name = name.map_or("", |name| &name.text);
         let rest = self.rest();
         let place = Span::new(self.file, token.start..end);
         let sign = &self.text[place.range()];
         let ahead: Vec<Token> = self.tokens[self.at..].iter().copied().take(2).collect();
         if let [kind, paren] = ahead[..]
-            && kind.kind == Kind::Word
-            && paren.kind == Kind::OpenParen
+            && kind.kind == TokenKind::Word
+            && paren.kind == TokenKind::OpenParen
         {
-            // Python: a stage is no function.
-            let found = Diag::error("equals", place, "a stage is not made by `=`");
+            // As in Python, where a stage would be a function call.
+            let found = Diag::error("equals", place, "a stage is not assigned with `=`");
             self.diags.push(found.hint(format!("write `{} {name} {{ … }}`", self.text_of(kind))));
-            while self.peek().is_some_and(|token| !matches!(token.kind, Kind::Newline | Kind::Close)) {
+            while self.peek().is_some_and(|token| !matches!(token.kind, TokenKind::Newline | TokenKind::Close)) {
                 self.at += 1;
             }
             self.dropped = true;
             return;
         }
-        let found = Diag::error("equals", place, format!("there is no `{sign}` between `{name}` and its value"));
+        let found = Diag::error("equals", place, format!("unexpected `{sign}` between `{name}` and its value"));
         self.diags.push(found.hint(format!("write `{name} {rest}`")));
     }
 
-    /// What follows in this node's head, as it is written.
+    /// The rest of this node's head, as written.
     fn rest(&self) -> &str {
-        let ends = |token: &&Token| matches!(token.kind, Kind::Newline | Kind::Semicolon | Kind::Open | Kind::Close);
+        let ends = |token: &&Token| {
+            matches!(token.kind, TokenKind::Newline | TokenKind::Semicolon | TokenKind::Open | TokenKind::Close)
+        };
         let head = self.tokens[self.at..].iter().take(AHEAD).take_while(|token| !ends(token));
         let (mut start, mut end) = (self.text.len(), 0);
-        for token in head.filter(|token| token.kind != Kind::Space) {
+        for token in head.filter(|token| token.kind != TokenKind::Space) {
             (start, end) = (start.min(token.start), token.end);
         }
         if start < end { &self.text[start..end] } else { "…" }
     }
 
-    /// Goes behind the `=` of a property, of which there may be two.
+    /// Moves past the `=` of a property, or past `==`.
     pub(super) fn second_equals(&mut self, key: &Word) {
         let Some(first) = self.peek() else { return };
         self.at += 1;
-        if let Some(second) = self.peek().filter(|token| token.kind == Kind::Equals) {
+        if let Some(second) = self.peek().filter(|token| token.kind == TokenKind::Equals) {
             self.at += 1;
             let place = Span::new(self.file, first.start..second.end);
             let value = self.rest();
             let value = value.split_whitespace().next().unwrap_or("…");
-            let found = Diag::error("equals", place, "one `=` gives a value; `==` is nothing");
+            let found = Diag::error("equals", place, "use a single `=`");
             self.diags.push(found.hint(format!("write `{}={value}`", key.text)));
         }
     }
@@ -94,8 +98,8 @@ impl Reader<'_> {
     /// `size: 128`, `size : 128`, `size:128`, `horizontal: 0.5`, `extract patches: {`.
     pub(super) fn colons(&mut self, name: &mut Word, entries: &mut Vec<Entry>) {
         let quoted = name.span.end - name.span.start != name.text.len();
-        let mut tell = |place: Span, hint: String| {
-            let found = Diag::error("colon", place, "a name is followed by a blank, not by a colon");
+        let mut report = |place: Span, hint: String| {
+            let found = Diag::error("colon", place, "a name is followed by a space, not a colon");
             self.diags.push(found.hint(hint));
         };
         let said = |entries: &[Entry]| match entries {
@@ -108,12 +112,12 @@ impl Reader<'_> {
             && !before.is_empty()
         {
             if after.is_empty() {
-                tell(name.span, format!("write `{before} {}`", said(entries)));
+                report(name.span, format!("write `{before} {}`", said(entries)));
             } else {
-                tell(name.span, format!("write `{before} {after}`"));
+                report(name.span, format!("write `{before} {after}`"));
                 let start = name.span.start + before.len() + 1;
-                let token = Token { kind: Kind::Word, start, end: name.span.end };
-                let (value, quoted) = slips::value(self.file, token, after, &mut Vec::new());
+                let token = Token { kind: TokenKind::Word, start, end: name.span.end };
+                let (value, quoted) = value::value(self.file, token, after, &mut Vec::new());
                 let span = Span { start, ..name.span };
                 entries.insert(0, Entry { key: None, value, quoted, span, whole: span });
             }
@@ -121,7 +125,7 @@ impl Reader<'_> {
         }
         if entries.first().is_some_and(|first| !first.quoted && first.text() == Some(":")) {
             let colon = entries.remove(0);
-            let found = Diag::error("colon", colon.span, "a name is followed by a blank, not by a colon");
+            let found = Diag::error("colon", colon.span, "a name is followed by a space, not a colon");
             let hint = format!("write `{} {}`", name.text, said(entries));
             self.diags.push(found.hint(hint));
         }
@@ -135,7 +139,7 @@ impl Reader<'_> {
             };
             let place = entry.span;
             let next = given.next_if(|next| next.key.is_none());
-            let found = Diag::error("colon", place, "a name is followed by `=` and its value, not by a colon");
+            let found = Diag::error("colon", place, "a property name is followed by `=`, not a colon");
             let hint = match &next {
                 Some(next) => format!("write `{before}={}`", &self.text[next.span.range()]),
                 None => format!("write `{} {before} {{`", name.text),
@@ -155,12 +159,12 @@ impl Reader<'_> {
         *entries = read;
     }
 
-    /// `conv1,bn1` as two values; none where no comma glues names.
+    /// `conv1,bn1` as two values; [`None`] if no comma joins names.
     pub(super) fn glued(&mut self, token: Token) -> Option<Vec<Entry>> {
         let text = self.text_of(token);
         let parts: Vec<&str> = text.split(',').collect();
         let names = |part: &&str| part.starts_with(|c: char| c.is_alphabetic());
-        if token.kind != Kind::Word || parts.len() < 2 || !parts.iter().all(names) {
+        if token.kind != TokenKind::Word || parts.len() < 2 || !parts.iter().all(names) {
             return None;
         }
         let found = Diag::error("comma", self.span(token), "values are not separated by commas");
@@ -174,16 +178,16 @@ impl Reader<'_> {
         Some(parts.iter().map(entry).collect())
     }
 
-    /// Whether what follows reads as `size 64`, a node of its own.
+    /// Whether the next tokens look like `size 64`, another node.
     pub(super) fn at_another_node(&self) -> bool {
-        let mut ahead = self.tokens[self.at..].iter().filter(|token| token.kind != Kind::Space);
+        let mut ahead = self.tokens[self.at..].iter().filter(|token| token.kind != TokenKind::Space);
         let (Some(name), Some(value)) = (ahead.next(), ahead.next()) else { return false };
         let digit =
             |token: Token| self.text_of(token).starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.');
-        name.kind == Kind::Word
+        name.kind == TokenKind::Word
             && !digit(*name)
             && !self.text_of(*name).ends_with(',')
-            && (value.kind == Kind::Keyword || value.kind == Kind::Word && digit(*value))
+            && (value.kind == TokenKind::Keyword || value.kind == TokenKind::Word && digit(*value))
     }
 
     /// `128 px`, `90 %`: a unit that stands apart from its number, at the end of a node's head.
@@ -195,11 +199,11 @@ impl Reader<'_> {
             Scalar::Real(number) => number,
             _ => return,
         };
-        self.skip(&[Kind::Space]);
-        let unit = self.peek().filter(|unit| unit.kind == Kind::Word && UNITS.contains(&self.text_of(*unit)));
-        let ends = |token: &Token| matches!(token.kind, Kind::Newline | Kind::Semicolon | Kind::Close);
+        self.skip(&[TokenKind::Space]);
+        let unit = self.peek().filter(|unit| unit.kind == TokenKind::Word && UNITS.contains(&self.text_of(*unit)));
+        let ends = |token: &Token| matches!(token.kind, TokenKind::Newline | TokenKind::Semicolon | TokenKind::Close);
         let mut after = self.tokens[(self.at + 1).min(self.tokens.len())..].iter();
-        let last = after.find(|token| token.kind != Kind::Space).is_none_or(ends);
+        let last = after.find(|token| token.kind != TokenKind::Space).is_none_or(ends);
         let Some(unit) = unit.filter(|_| last) else {
             self.at = before;
             return;
@@ -221,36 +225,37 @@ impl Reader<'_> {
         entry.whole.end = unit.end;
     }
 
-    /// The values between a bracket and its partner, and that partner; their own slips are not told.
-    fn between(&mut self, open: Token, close: Kind) -> (Vec<Entry>, Option<Token>) {
+    /// The values between a bracket and its partner, and that partner. Mistakes within are not reported.
+    fn between(&mut self, open: Token, close: TokenKind) -> (Vec<Entry>, Option<Token>) {
         let inner: Vec<Token> = self.tokens[self.at + 1..]
             .iter()
             .copied()
             .take(AHEAD * 8)
             .take_while(|token| {
-                !matches!(token.kind, Kind::Newline | Kind::Open | Kind::Close) && token.kind != open.kind
+                !matches!(token.kind, TokenKind::Newline | TokenKind::Open | TokenKind::Close)
+                    && token.kind != open.kind
             })
             .collect();
         let Some(at) = inner.iter().position(|token| token.kind == close) else { return (Vec::new(), None) };
-        let mut reader = Reader::new(self.file, self.text, &inner[..at]);
-        let mut entries = reader.entries(None);
+        let mut parser = Parser::new(self.file, self.text, &inner[..at]);
+        let mut entries = parser.entries(None);
         entries.retain(|entry| entry.value != Scalar::Wrong);
         let end = inner[at];
         self.at += at + 2;
         (entries, Some(end))
     }
 
-    /// Tells of `[a b]`, and gives its values.
+    /// Reports `[a b]`, and returns its values.
     pub(super) fn brackets(&mut self, open: Token) -> Vec<Entry> {
-        let (entries, close) = self.between(open, Kind::CloseBracket);
+        let (entries, close) = self.between(open, TokenKind::CloseBracket);
         let Some(close) = close else {
-            let found = Diag::error("list-form", self.span(open), "lists have no brackets in KDL");
-            self.diags.push(found.hint("leave it out, and write the values side by side"));
+            let found = Diag::error("list-form", self.span(open), "KDL lists have no brackets");
+            self.diags.push(found.hint("remove it, and write the values side by side"));
             self.at += 1;
             return Vec::new();
         };
         let place = Span::new(self.file, open.start..close.end);
-        let found = Diag::error("list-form", place, "lists have no brackets in KDL");
+        let found = Diag::error("list-form", place, "KDL lists have no brackets");
         self.diags.push(found.hint(format!("write the values side by side: `{}`", self.side_by_side(&entries))));
         entries
     }
@@ -261,23 +266,23 @@ impl Reader<'_> {
         words.join(" ")
     }
 
-    /// `mean=[0.5 0.5]`: a property holds one value, so its list is one text.
+    /// `mean=[0.5 0.5]`: a property holds one value, so its list becomes one string.
     pub(super) fn bracketed(&mut self, open: Token, key: Word) -> Entry {
-        let (entries, close) = self.between(open, Kind::CloseBracket);
+        let (entries, close) = self.between(open, TokenKind::CloseBracket);
         let end = close.map_or(open.end, |close| close.end);
         let span = Span::new(self.file, open.start..end);
         let words = self.side_by_side(&entries).replace('"', "");
-        let found = Diag::error("list-form", span, "lists have no brackets in KDL");
+        let found = Diag::error("list-form", span, "KDL lists have no brackets");
         let value = if close.is_some() {
             self.diags.push(
                 found.hint(
-                    format!("write the values in one text: `{}=\"{words}\"`", key.text)
+                    format!("write the values in one string: `{}=\"{words}\"`", key.text)
                         .replace(&format!("{}=", key.text), ""),
                 ),
             );
             Scalar::Text(words)
         } else {
-            self.diags.push(found.hint("leave it out, and write the values in one text"));
+            self.diags.push(found.hint("remove it, and write the values in one string"));
             self.at += 1;
             Scalar::Wrong
         };
@@ -285,49 +290,52 @@ impl Reader<'_> {
         Entry { key: Some(key), value, quoted: true, span, whole }
     }
 
-    /// `(px)` before a value; or a list, or the inputs of a stage, in parentheses.
+    /// `(px)` before a value; or a list or the inputs of a stage in parentheses.
     pub(super) fn parentheses(&mut self) -> Vec<Entry> {
         let Some(open) = self.peek() else { return Vec::new() };
         let line = self.tokens[self.at + 1..].iter().take(AHEAD * 8);
-        let mut inner = line.take_while(|token| !matches!(token.kind, Kind::Newline | Kind::Open | Kind::CloseParen));
-        let listed = |token: &Token| token.kind == Kind::Equals || self.text_of(*token).contains(',');
+        let mut inner = line
+            .take_while(|token| !matches!(token.kind, TokenKind::Newline | TokenKind::Open | TokenKind::CloseParen));
+        let listed = |token: &Token| token.kind == TokenKind::Equals || self.text_of(*token).contains(',');
         if !inner.any(listed) {
             self.type_annotation();
             return Vec::new();
         }
-        let (entries, close) = self.between(open, Kind::CloseParen);
+        let (entries, close) = self.between(open, TokenKind::CloseParen);
         let Some(close) = close else {
             self.type_annotation();
             return Vec::new();
         };
         let place = Span::new(self.file, open.start..close.end);
         if entries.iter().any(|entry| entry.key.is_none()) {
-            let found = Diag::error("list-form", place, "lists have no parentheses in KDL");
+            let found = Diag::error("list-form", place, "KDL lists have no parentheses");
             self.diags.push(found.hint(format!("write the values side by side: `{}`", self.side_by_side(&entries))));
             return entries;
         }
         let nodes: Vec<Node> = entries.into_iter().filter_map(node_of).collect();
         let said: Vec<String> =
             nodes.iter().map(|node| format!("{} {}", node.name.text, self.side_by_side(&node.entries))).collect();
-        let found = Diag::error("type-annotation", place, "ports and parameters stand in braces, not in parentheses");
+        let found = Diag::error("type-annotation", place, "ports and parameters go in braces, not parentheses");
         self.diags.push(found.hint(format!("write `{{ {} }}`", said.join("; "))));
         self.called = Some(nodes);
         Vec::new()
     }
 
-    /// Tells of a token that can't stand where it is, and skips it.
+    /// Reports an unexpected token, and skips it.
     pub(super) fn stray(&mut self, token: Token) {
         self.at += 1;
-        if token.kind == Kind::CloseBracket {
-            return; // told with its opening bracket, or by the judge
+        if token.kind == TokenKind::CloseBracket {
+            return; // reported with its opening bracket, or by the validator
         }
         let text = self.text_of(token);
         let found = match token.kind {
-            Kind::Backslash => Diag::error("syntax", self.span(token), "a backslash can only stand at a line's end")
-                .hint("write `;` between parameters; quote text that holds a backslash: `#\"…\"#`"),
-            Kind::Equals => Diag::error("syntax", self.span(token), "`=` needs a name before it")
+            TokenKind::Backslash => {
+                Diag::error("syntax", self.span(token), "a backslash is only allowed at the end of a line")
+                    .hint("write `;` between parameters; quote text that contains a backslash: `#\"…\"#`")
+            }
+            TokenKind::Equals => Diag::error("syntax", self.span(token), "missing name before `=`")
                 .hint("write `name value` for a parameter and `name=value` for a property"),
-            _ => Diag::error("syntax", self.span(token), format!("`{text}` can't stand here")),
+            _ => Diag::error("syntax", self.span(token), format!("`{text}` is not allowed here")),
         };
         self.diags.push(found);
     }

@@ -1,21 +1,21 @@
-//! The lossless scan: a text as tokens whose lengths add up to it. Knows no grammar beyond what a token is.
+//! Lossless scanner: a text as tokens whose lengths add up to it. Knows no grammar beyond tokens.
 
-/// What a token is.
+/// Kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TokenKind {
     /// White space, comments, and a backslash with the line end after it.
     Space,
-    /// A block comment that never ends; it is taken to end with its line.
+    /// An unclosed block comment; it ends with its line.
     OpenComment,
     /// A line end.
     Newline,
-    /// An unquoted string or a number, right or wrong.
+    /// An unquoted string or a number, valid or not.
     Word,
-    /// `#true` and its kin, right or wrong.
+    /// `#true` and similar keywords, valid or not.
     Keyword,
     /// A quoted string of any kind.
     Text,
-    /// A quoted string that never ends; it is taken to end with its line.
+    /// An unclosed quoted string; it ends with its line.
     OpenText,
     /// A string in single quotes, which KDL does not have.
     SingleQuoted,
@@ -37,22 +37,22 @@ pub enum Kind {
     Semicolon,
     /// `/-`, which comments out what follows.
     SlashDash,
-    /// A backslash that is not at a line's end.
+    /// A backslash that is not at the end of a line.
     Backslash,
 }
 
 /// A token: its kind and its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// What it is.
-    pub kind: Kind,
+    /// Its kind.
+    pub kind: TokenKind,
     /// First byte.
     pub start: usize,
     /// One past the last byte.
     pub end: usize,
 }
 
-/// Strings and comments without an end after which none that is longer than its line is looked for.
+/// Unclosed strings and comments from which on only one-line ones are recognised.
 const MOST_OPEN: usize = 100;
 
 /// The tokens of `text`, in order and without gaps.
@@ -60,7 +60,7 @@ const MOST_OPEN: usize = 100;
 pub fn scan(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut start = 0;
-    // Each search for an end that is not there reads the rest of the text.
+    // Each search for a missing end reads the rest of the text.
     let (mut open, mut line_end) = (0, 0);
     while start < text.len() {
         let mut rest = &text[start..];
@@ -73,40 +73,40 @@ pub fn scan(text: &str) -> Vec<Token> {
             }
         }
         let (kind, length) = token(rest);
-        open += usize::from(matches!(kind, Kind::OpenComment | Kind::OpenText));
+        open += usize::from(matches!(kind, TokenKind::OpenComment | TokenKind::OpenText));
         tokens.push(Token { kind, start, end: start + length });
         start += length;
     }
     tokens
 }
 
-/// Kind and length of the token that `rest` begins with; `rest` is not empty, the length is not 0.
-fn token(rest: &str) -> (Kind, usize) {
+/// Kind and length of the first token of `rest`; `rest` is not empty, the length is not 0.
+fn token(rest: &str) -> (TokenKind, usize) {
     let first = rest.chars().next().unwrap_or(' ');
     let single = |kind| (kind, first.len_utf8());
     match first {
-        '{' => single(Kind::Open),
-        '}' => single(Kind::Close),
-        '(' => single(Kind::OpenParen),
-        ')' => single(Kind::CloseParen),
-        '[' => single(Kind::OpenBracket),
-        ']' => single(Kind::CloseBracket),
-        '=' => single(Kind::Equals),
-        ';' => single(Kind::Semicolon),
+        '{' => single(TokenKind::Open),
+        '}' => single(TokenKind::Close),
+        '(' => single(TokenKind::OpenParen),
+        ')' => single(TokenKind::CloseParen),
+        '[' => single(TokenKind::OpenBracket),
+        ']' => single(TokenKind::CloseBracket),
+        '=' => single(TokenKind::Equals),
+        ';' => single(TokenKind::Semicolon),
         '"' => quoted(rest),
         '#' => hash(rest),
         '\'' => single_quoted(rest),
         '\\' => backslash(rest),
-        _ if rest.starts_with("//") => (Kind::Space, line_length(rest)),
+        _ if rest.starts_with("//") => (TokenKind::Space, line_length(rest)),
         _ if rest.starts_with("/*") => block_comment(rest),
-        _ if rest.starts_with("/-") => (Kind::SlashDash, 2),
-        _ if is_newline(first) => (Kind::Newline, newline_length(rest)),
-        _ if is_space(first) => (Kind::Space, rest.find(|c| !is_space(c)).unwrap_or(rest.len())),
-        _ => (Kind::Word, word_length(rest)),
+        _ if rest.starts_with("/-") => (TokenKind::SlashDash, 2),
+        _ if is_newline(first) => (TokenKind::Newline, newline_length(rest)),
+        _ if is_space(first) => (TokenKind::Space, rest.find(|c| !is_space(c)).unwrap_or(rest.len())),
+        _ => (TokenKind::Word, word_length(rest)),
     }
 }
 
-/// KDL's line ends.
+/// Whether it is a line end of KDL.
 pub(super) fn is_newline(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{85}' | '\u{b}' | '\u{c}' | '\u{2028}' | '\u{2029}')
 }
@@ -119,12 +119,12 @@ fn newline_length(rest: &str) -> usize {
     if rest.starts_with("\r\n") { 2 } else { rest.chars().next().map_or(0, char::len_utf8) }
 }
 
-/// Bytes up to the line's end.
+/// Bytes up to the end of the line.
 fn line_length(rest: &str) -> usize {
     rest.find(is_newline).unwrap_or(rest.len())
 }
 
-fn block_comment(rest: &str) -> (Kind, usize) {
+fn block_comment(rest: &str) -> (TokenKind, usize) {
     let bytes = rest.as_bytes();
     let (mut depth, mut at) = (0usize, 0);
     while at + 1 < bytes.len() {
@@ -134,45 +134,45 @@ fn block_comment(rest: &str) -> (Kind, usize) {
             _ => at += 1,
         }
         if depth == 0 {
-            return (Kind::Space, at);
+            return (TokenKind::Space, at);
         }
     }
-    (Kind::OpenComment, line_length(rest))
+    (TokenKind::OpenComment, line_length(rest))
 }
 
-fn backslash(rest: &str) -> (Kind, usize) {
+fn backslash(rest: &str) -> (TokenKind, usize) {
     let mut at = 1;
     loop {
         let after = &rest[at..];
         match after.chars().next() {
-            None => return (Kind::Space, at),
-            Some(c) if is_newline(c) => return (Kind::Space, at + newline_length(after)),
+            None => return (TokenKind::Space, at),
+            Some(c) if is_newline(c) => return (TokenKind::Space, at + newline_length(after)),
             Some(c) if is_space(c) => at += c.len_utf8(),
             Some(_) if after.starts_with("//") => at += line_length(after),
             Some(_) if after.starts_with("/*") => match block_comment(after) {
-                (Kind::Space, length) => at += length,
-                _ => return (Kind::Backslash, 1),
+                (TokenKind::Space, length) => at += length,
+                _ => return (TokenKind::Backslash, 1),
             },
-            Some(_) => return (Kind::Backslash, 1),
+            Some(_) => return (TokenKind::Backslash, 1),
         }
     }
 }
 
-fn quoted(rest: &str) -> (Kind, usize) {
+fn quoted(rest: &str) -> (TokenKind, usize) {
     if rest.starts_with("\"\"\"") {
         return match close(rest, 3, "\"\"\"", true) {
-            Some(length) => (Kind::Text, length),
-            None => (Kind::OpenText, line_length(rest)),
+            Some(length) => (TokenKind::Text, length),
+            None => (TokenKind::OpenText, line_length(rest)),
         };
     }
     let line = quoted_line(rest);
     match close(&rest[..line], 1, "\"", true) {
-        Some(length) => (Kind::Text, length),
-        None => (Kind::OpenText, line_length(rest)),
+        Some(length) => (TokenKind::Text, length),
+        None => (TokenKind::OpenText, line_length(rest)),
     }
 }
 
-/// Bytes of `rest` that a one-line string may lie in: the line, or more where a backslash swallows its end.
+/// Bytes of `rest` in which a one-line string may lie: the line, or more if a backslash escapes its end.
 fn quoted_line(rest: &str) -> usize {
     let mut at = 1;
     loop {
@@ -196,7 +196,7 @@ fn quoted_line(rest: &str) -> usize {
     }
 }
 
-/// Length up to and with the first `end` that no backslash escapes.
+/// Length up to and including the first `end` that is not escaped.
 fn close(rest: &str, from: usize, end: &str, escapes: bool) -> Option<usize> {
     let mut at = from;
     while at < rest.len() {
@@ -213,7 +213,7 @@ fn close(rest: &str, from: usize, end: &str, escapes: bool) -> Option<usize> {
     None
 }
 
-fn hash(rest: &str) -> (Kind, usize) {
+fn hash(rest: &str) -> (TokenKind, usize) {
     let hashes = rest.bytes().take_while(|&byte| byte == b'#').count();
     let after = &rest[hashes..];
     if after.starts_with('"') {
@@ -221,17 +221,17 @@ fn hash(rest: &str) -> (Kind, usize) {
         let end = format!("{quotes}{}", "#".repeat(hashes));
         let within = if quotes.len() == 1 { line_length(rest) } else { rest.len() };
         return match close(&rest[..within], hashes + quotes.len(), &end, false) {
-            Some(length) => (Kind::Text, length),
-            None => (Kind::OpenText, line_length(rest)),
+            Some(length) => (TokenKind::Text, length),
+            None => (TokenKind::OpenText, line_length(rest)),
         };
     }
-    (Kind::Keyword, hashes + if after.is_empty() { 0 } else { word_length_from_zero(after) })
+    (TokenKind::Keyword, hashes + if after.is_empty() { 0 } else { word_length_from_zero(after) })
 }
 
-fn single_quoted(rest: &str) -> (Kind, usize) {
+fn single_quoted(rest: &str) -> (TokenKind, usize) {
     match rest[1..line_length(rest)].find('\'') {
-        Some(at) => (Kind::SingleQuoted, at + 2),
-        None => (Kind::Word, word_length(rest)),
+        Some(at) => (TokenKind::SingleQuoted, at + 2),
+        None => (TokenKind::Word, word_length(rest)),
     }
 }
 
@@ -256,8 +256,8 @@ fn word_length_from_zero(rest: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn kinds(text: &str) -> Vec<Kind> {
-        scan(text).into_iter().map(|token| token.kind).filter(|&kind| kind != Kind::Space).collect()
+    fn kinds(text: &str) -> Vec<TokenKind> {
+        scan(text).into_iter().map(|token| token.kind).filter(|&kind| kind != TokenKind::Space).collect()
     }
 
     #[test]
@@ -269,13 +269,13 @@ mod tests {
     #[test]
     fn strings_of_all_kinds_are_one_token() {
         for text in [r#""a\"b""#, "\"\"\"\n a\n \"\"\"", r##"#"a"b"#"##, "##\"\"\"\n\"#\n\"\"\"##", "\"a\\\n   b\""] {
-            assert_eq!(kinds(text), [Kind::Text], "{text}");
+            assert_eq!(kinds(text), [TokenKind::Text], "{text}");
         }
     }
 
     #[test]
     fn what_never_ends_ends_with_its_line() {
-        assert_eq!(kinds("\"a\nb"), [Kind::OpenText, Kind::Newline, Kind::Word]);
-        assert_eq!(kinds("/* a\nb"), [Kind::OpenComment, Kind::Newline, Kind::Word]);
+        assert_eq!(kinds("\"a\nb"), [TokenKind::OpenText, TokenKind::Newline, TokenKind::Word]);
+        assert_eq!(kinds("/* a\nb"), [TokenKind::OpenComment, TokenKind::Newline, TokenKind::Word]);
     }
 }

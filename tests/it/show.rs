@@ -112,7 +112,10 @@ fn a_network_is_shown_that_no_pipeline_uses() {
     space.write("networks.kdl", text);
     space.macula("show networks.kdl tiny --size 32").code(0).says(&["tiny on 3 x 32 x 32", "8 x 30 x 30"]);
     space.macula("check networks.kdl").code(0);
-    space.macula("show networks.kdl tiny --size 2").code(2).says(&["`conv c` has a window of 3 px, gets 3 x 2 x 2"]);
+    space
+        .macula("show networks.kdl tiny --size 2")
+        .code(2)
+        .says(&["`conv c` has a window of 3 px, but gets 3 x 2 x 2"]);
 }
 
 #[test]

@@ -78,12 +78,12 @@ pub fn predict(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     })?;
     let told = said::Told {
         file: &loaded.file,
-        stage: &classifier.stage.own,
+        stage: &classifier.stage.base_name,
         run: classifier.run.as_deref(),
         size: bench.info.size,
         classes: &bench.info.classes,
         tuned: tuned.as_ref().map(|(stage, thresholds)| (stage.as_str(), thresholds.as_slice())),
-        preprocess: way.preprocess.iter().map(|stage| stage.own.as_str()).collect(),
+        preprocess: way.preprocess.iter().map(|stage| stage.base_name.as_str()).collect(),
         out: arguments.out.as_deref(),
     };
     said::say(&told, &scored, arguments.json);
@@ -99,9 +99,11 @@ fn classifier(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, F
         let models: Vec<String> = models.map(|stage| format!("`{}`", stage.name)).collect();
         let hint =
             if models.is_empty() { "the pipeline has none".to_owned() } else { format!("use {}", models.join(", ")) };
-        return Err(
-            Failure::user(format!("`{}` is a `{}` stage; expected a `train` stage", stage.name, stage.kind)).hint(hint)
-        );
+        return Err(Failure::user(format!(
+            "`{}` is a `{}` stage; expected a `train` stage",
+            stage.name, stage.stage_type
+        ))
+        .hint(hint));
     }
     if artifact.outdated {
         let text =
@@ -129,7 +131,7 @@ fn tuned(world: &Host, loaded: &Loaded, classifier: &Artifact) -> Result<Option<
         };
         let Some(tree) = found.outputs.values().next() else { continue };
         let thresholds = Thresholds::read(tree, &loaded.store.objects)?;
-        return Ok(Some((stage.own.clone(), thresholds.classes.iter().map(|class| class.threshold).collect())));
+        return Ok(Some((stage.base_name.clone(), thresholds.classes.iter().map(|class| class.threshold).collect())));
     }
     Ok(None)
 }

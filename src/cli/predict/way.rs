@@ -22,7 +22,10 @@ pub(super) fn way<'a>(pipeline: &'a Pipeline, train: &'a StageSpec) -> Result<Wa
             "preprocess" => way.preprocess.insert(0, at),
             _ if at.inputs.is_empty() => return Ok(way),
             _ => {
-                let text = format!("`{}`: cannot reproduce `{} {}` on new photographs", train.own, at.kind, at.own);
+                let text = format!(
+                    "`{}`: cannot reproduce `{} {}` on new photographs",
+                    train.base_name, at.stage_type, at.base_name
+                );
                 return Err(untold(text));
             }
         }
@@ -34,10 +37,10 @@ pub(super) fn way<'a>(pipeline: &'a Pipeline, train: &'a StageSpec) -> Result<Wa
 fn read<'a>(pipeline: &'a Pipeline, stage: &StageSpec, port: &str) -> Result<&'a StageSpec, Failure> {
     let given = stage.inputs.iter().find(|input| input.port == port).map_or(&[][..], |input| &input.from);
     let [reference] = given else {
-        return Err(untold(format!("`{}` reads {} stages at `{port}`; expected one", stage.own, given.len())));
+        return Err(untold(format!("`{}` reads {} stages at `{port}`; expected one", stage.base_name, given.len())));
     };
     let found = pipeline.stages.iter().find(|other| other.name == reference.stage);
-    found.ok_or_else(|| untold(format!("`{}` reads the unknown stage `{}`", stage.own, reference.stage)))
+    found.ok_or_else(|| untold(format!("`{}` reads the unknown stage `{}`", stage.base_name, reference.stage)))
 }
 
 fn untold(text: String) -> Failure {

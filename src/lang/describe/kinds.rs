@@ -1,6 +1,6 @@
-//! The kinds of layers: how they are written, what their properties mean, and what people write instead. Reads no text.
+//! The layer types: syntax, properties, and the names that other frameworks use. Reads no text.
 
-/// A kind of layer.
+/// A layer type.
 #[derive(Debug)]
 pub struct LayerKind {
     /// Its name (`conv`).
@@ -11,7 +11,7 @@ pub struct LayerKind {
     pub doc: &'static str,
     /// Its properties.
     pub params: &'static [LayerParam],
-    /// What stands in its braces; nothing for most.
+    /// The nodes in its braces; empty for most.
     pub holds: &'static [&'static str],
 }
 
@@ -20,31 +20,31 @@ pub struct LayerKind {
 pub struct LayerParam {
     /// Its name (`kernel`).
     pub name: &'static str,
-    /// What it may be.
-    pub ty: Type,
-    /// What it is where it is not given.
-    pub absent: Absent,
+    /// The values that it takes.
+    pub ty: PropertyType,
+    /// The value if it is not set.
+    pub absent: DefaultValue,
     /// What it means.
     pub doc: &'static str,
 }
 
-/// What a property may be.
+/// The values that a property takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Type {
+pub enum PropertyType {
     /// A whole number from the first to the second.
     Whole(i64, i64),
-    /// A number from 0 to under 1.
+    /// A number from 0 to below 1.
     Share,
     /// `#true` or `#false`.
     Flag,
-    /// One of these words.
+    /// One of a set of words.
     Word(&'static [&'static str]),
 }
 
-/// What a property is where it is not given.
+/// The value of a property that is not set.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Absent {
-    /// It must be given.
+pub enum DefaultValue {
+    /// It is required.
     Needed,
     /// A whole number.
     Whole(i64),
@@ -52,9 +52,9 @@ pub enum Absent {
     Real(f64),
     /// `#true` or `#false`.
     Flag(bool),
-    /// What this other property is.
+    /// The value of this other property.
     Same(&'static str),
-    /// Nothing, which means this.
+    /// No value, which means this.
     Nothing(&'static str),
 }
 
@@ -66,86 +66,103 @@ const fn named(name: &'static str, doc: &'static str, params: &'static [LayerPar
     LayerKind { name, named: true, doc, params, holds: &[] }
 }
 
-const fn param(name: &'static str, ty: Type, absent: Absent, doc: &'static str) -> LayerParam {
+const fn param(name: &'static str, ty: PropertyType, absent: DefaultValue, doc: &'static str) -> LayerParam {
     LayerParam { name, ty, absent, doc }
 }
 
-const BIAS: LayerParam = param("bias", Type::Flag, Absent::Flag(true), "Whether something is added per output.");
-const STRIDE: LayerParam = param("stride", Type::Whole(1, 64), Absent::Same("kernel"), "Steps of the window, px.");
+const BIAS: LayerParam =
+    param("bias", PropertyType::Flag, DefaultValue::Flag(true), "Whether to add a bias per output.");
+const STRIDE: LayerParam =
+    param("stride", PropertyType::Whole(1, 64), DefaultValue::Same("kernel"), "Stride of the window, px.");
 
-/// Every kind of layer, in the order of the manual.
+/// Every layer type, in the order of the manual.
 pub const KINDS: [LayerKind; 16] = [
     named(
         "conv",
         "2-D convolution with a square kernel: C x H x W to `out` x H' x W', H' = (H + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down.",
         &[
-            param("out", Type::Whole(1, 65_536), Absent::Needed, "Channels that it gives."),
-            param("kernel", Type::Whole(1, 64), Absent::Needed, "Side of the kernel, px."),
-            param("stride", Type::Whole(1, 64), Absent::Whole(1), "Steps of the kernel, px."),
-            param("padding", Type::Whole(0, 1024), Absent::Whole(0), "Zeros around the input, px on each side."),
-            param("dilation", Type::Whole(1, 64), Absent::Whole(1), "Steps between the taps of the kernel, px."),
+            param("out", PropertyType::Whole(1, 65_536), DefaultValue::Needed, "Number of output channels."),
+            param("kernel", PropertyType::Whole(1, 64), DefaultValue::Needed, "Side of the kernel, px."),
+            param("stride", PropertyType::Whole(1, 64), DefaultValue::Whole(1), "Stride of the kernel, px."),
+            param(
+                "padding",
+                PropertyType::Whole(0, 1024),
+                DefaultValue::Whole(0),
+                "Zeros around the input, px on each side.",
+            ),
+            param("dilation", PropertyType::Whole(1, 64), DefaultValue::Whole(1), "Dilation of the kernel, px."),
             param(
                 "groups",
-                Type::Whole(1, 65_536),
-                Absent::Whole(1),
-                "Groups of channels that are convolved apart; it divides the channels in and out. Fast for one group and for one channel a group; else correct, but slower per multiply-add.",
+                PropertyType::Whole(1, 65_536),
+                DefaultValue::Whole(1),
+                "Number of groups; it must divide the input and output channels. One group and depthwise convolutions are fast; others are slower per multiply-add.",
             ),
             BIAS,
             param(
                 "in",
-                Type::Whole(1, 65_536),
-                Absent::Nothing("what it gets"),
-                "Channels that it is meant to get: checked.",
+                PropertyType::Whole(1, 65_536),
+                DefaultValue::Nothing("any"),
+                "Expected number of input channels, for checking.",
             ),
         ],
     ),
     named(
         "batch-norm",
-        "Batch normalisation by channel; the shape stays.",
+        "Batch normalisation per channel; the shape is unchanged.",
         &[
-            param("eps", Type::Share, Absent::Real(1e-5), "Added to the variance."),
+            param("eps", PropertyType::Share, DefaultValue::Real(1e-5), "Added to the variance."),
             param(
                 "momentum",
-                Type::Share,
-                Absent::Real(0.1),
-                "Weight of a new batch in the running statistics, as torch has it.",
+                PropertyType::Share,
+                DefaultValue::Real(0.1),
+                "Weight of a new batch in the running statistics, as in torch.",
             ),
         ],
     ),
     kind("relu", "max(x, 0).", &[]),
     kind("relu6", "min(max(x, 0), 6).", &[]),
-    kind("gelu", "x Phi(x) by the error function: torch's default, not its `tanh` approximation.", &[]),
+    kind("gelu", "x Phi(x) with the error function, like torch's default; not the `tanh` approximation.", &[]),
     kind("silu", "x / (1 + exp(-x)), also called swish.", &[]),
     kind(
         "max-pool",
-        "The maximum of each window; padding never wins. H' = (H + 2 padding - kernel) / stride + 1, rounded down.",
+        "The maximum of each window; padding never counts. H' = (H + 2 padding - kernel) / stride + 1, rounded down.",
         &[
-            param("kernel", Type::Whole(1, 15), Absent::Needed, "Side of the window, px."),
+            param("kernel", PropertyType::Whole(1, 15), DefaultValue::Needed, "Side of the window, px."),
             STRIDE,
-            param("padding", Type::Whole(0, 7), Absent::Whole(0), "On each side, px; at most half the window."),
+            param(
+                "padding",
+                PropertyType::Whole(0, 7),
+                DefaultValue::Whole(0),
+                "Padding on each side, px; at most half the window.",
+            ),
         ],
     ),
     kind(
         "avg-pool",
-        "The mean of each window; padding counts as zeros, as torch's default. H' as of `max-pool`.",
+        "The mean of each window; padding counts as zeros, like torch's default. H' as for `max-pool`.",
         &[
-            param("kernel", Type::Whole(1, 64), Absent::Needed, "Side of the window, px."),
+            param("kernel", PropertyType::Whole(1, 64), DefaultValue::Needed, "Side of the window, px."),
             STRIDE,
-            param("padding", Type::Whole(0, 32), Absent::Whole(0), "On each side, px; at most half the window."),
+            param(
+                "padding",
+                PropertyType::Whole(0, 32),
+                DefaultValue::Whole(0),
+                "Padding on each side, px; at most half the window.",
+            ),
         ],
     ),
     kind(
         "adaptive-avg-pool",
-        "Means of `side` x `side` parts that cover the input, whatever its size: torch's `AdaptiveAvgPool2d`.",
-        &[param("side", Type::Whole(1, 64), Absent::Needed, "Rows and columns that it gives, px.")],
+        "Means of `side` x `side` parts that cover the input, whatever its size, like torch's `AdaptiveAvgPool2d`.",
+        &[param("side", PropertyType::Whole(1, 64), DefaultValue::Needed, "Rows and columns of the output, px.")],
     ),
     kind("global-avg-pool", "The mean over all pixels: C x H x W to C.", &[]),
     kind("global-max-pool", "The maximum over all pixels: C x H x W to C.", &[]),
-    kind("flatten", "C x H x W to C H W features, in torch's order. What follows fits one size of patches alone.", &[]),
+    kind("flatten", "C x H x W to C H W features, in torch's order. The layers after it fit only one patch size.", &[]),
     kind(
         "dropout",
-        "Zeroes a share of the entries while training and scales the rest by 1 / (1 - share).",
-        &[param("share", Type::Share, Absent::Needed, "The share that is zeroed.")],
+        "Zeroes a fraction of the entries during training and scales the rest by 1 / (1 - fraction).",
+        &[param("share", PropertyType::Share, DefaultValue::Needed, "The fraction that is zeroed.")],
     ),
     named(
         "linear",
@@ -153,47 +170,47 @@ pub const KINDS: [LayerKind; 16] = [
         &[
             param(
                 "out",
-                Type::Whole(1, 65_536),
-                Absent::Nothing("one logit per class"),
-                "Features that it gives. The last layer leaves it out.",
+                PropertyType::Whole(1, 65_536),
+                DefaultValue::Nothing("one logit per class"),
+                "Number of output features. Omit it for the last layer.",
             ),
             BIAS,
             param(
                 "in",
-                Type::Whole(1, 1 << 40),
-                Absent::Nothing("what it gets"),
-                "Features that it is meant to get: checked.",
+                PropertyType::Whole(1, 1 << 40),
+                DefaultValue::Nothing("any"),
+                "Expected number of input features, for checking.",
             ),
         ],
     ),
     LayerKind {
         name: "residual",
         named: false,
-        doc: "body(x) + shortcut(x). Without a shortcut, x itself is added. Both must give one shape.",
+        doc: "body(x) + shortcut(x). Without a shortcut, x itself is added. Both must have the same shape.",
         params: &[],
         holds: &["body", "shortcut"],
     },
     LayerKind {
         name: "parallel",
         named: false,
-        doc: "Two or more `branch`es from the same x, joined. `branch NAME { … }` begins the names of its tensors; an empty branch gives x itself.",
+        doc: "Two or more `branch`es from the same x, joined. In `branch NAME { … }` the name is a prefix of its tensor names; an empty branch is x itself.",
         params: &[param(
             "join",
-            Type::Word(&["concat", "sum"]),
-            Absent::Needed,
-            "`concat`: the branches' channels one after the other; rows and columns must agree. `sum`: entry by entry; shapes must agree.",
+            PropertyType::Word(&["concat", "sum"]),
+            DefaultValue::Needed,
+            "`concat`: channels one after another; rows and columns must agree. `sum`: element-wise; shapes must agree.",
         )],
         holds: &["branch"],
     },
 ];
 
-/// The kind of that name.
+/// The layer type with a name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static LayerKind> {
     KINDS.iter().find(|kind| kind.name == name)
 }
 
-/// What to say to someone who writes a layer by a name that other frameworks have for it.
+/// A hint for a layer name of another framework.
 pub(in crate::lang) fn meant(name: &str) -> Option<String> {
     let flat = name.to_lowercase().replace(['-', '_', '.'], "");
     let hint = match flat.as_str() {
@@ -206,23 +223,23 @@ pub(in crate::lang) fn meant(name: &str) -> Option<String> {
         "add" | "skip" => "write `residual { body { … } }` or `parallel join=sum { branch { … }; branch { … } }`",
         "cat" | "concat" | "concatenate" => "write `parallel join=concat { branch { … }; branch { … } }`",
         "identity" | "branch" | "shortcut" | "body" => {
-            "`residual` holds `body` and `shortcut`, `parallel` holds `branch`es; an empty one is the identity"
+            "`residual` contains `body` and `shortcut`, `parallel` contains `branch`es; an empty one is the identity"
         }
-        "sequential" => "layers stand one after the other as they are; `block NAME { … }` names what repeats",
-        "sigmoid" | "softmax" => "leave it out: losses, thresholds and scores take logits",
+        "sequential" => "write layers one after another; `block NAME { … }` names a reusable part",
+        "sigmoid" | "softmax" => "remove it: losses, thresholds and scores use logits",
         "leakyrelu" | "prelu" | "elu" | "selu" | "tanh" | "hardswish" | "hardtanh" | "mish" | "softplus" => {
-            "the activations that there are: `relu`, `relu6`, `gelu` and `silu`"
+            "available activations: `relu`, `relu6`, `gelu` and `silu`"
         }
-        "layernorm" | "groupnorm" | "instancenorm" | "ln" | "gn" => "the norm that there is: `batch-norm`",
+        "layernorm" | "groupnorm" | "instancenorm" | "ln" | "gn" => "available normalisation: `batch-norm`",
         "convtranspose" | "convtranspose2d" | "deconv" | "upsample" | "interpolate" => {
-            "networks classify here: no layer makes images larger"
+            "networks here are classifiers; no layer upsamples"
         }
         _ => return None,
     };
     Some(hint.to_owned())
 }
 
-/// The property that is meant by a name that other frameworks have for it.
+/// The property meant by a property name of another framework.
 pub(super) fn meant_param(kind: &LayerKind, name: &str) -> Option<&'static str> {
     let flat = name.to_lowercase().replace(['-', '_'], "");
     let meant: &[&str] = match flat.as_str() {

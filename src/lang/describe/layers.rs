@@ -1,21 +1,21 @@
-//! One layer from its node: plain ones, and those that hold others.
+//! One layer from its node: simple layers, and those that contain others.
 
 use super::kinds::LayerKind;
-use super::read::{Reader, Scope};
+use super::read::{LayerScope, NetworkReader};
 use super::values::{Properties, is_name};
 use crate::lang::near;
 use crate::lang::network::{Join, Layer};
 use crate::syntax::Node;
 
-impl<'a> Reader<'a> {
-    /// A layer; a placeholder where it can't be read, and then that was told.
-    pub(super) fn layer(&mut self, node: &'a Node, kind: &LayerKind, scope: &Scope) -> Layer {
+impl<'a> NetworkReader<'a> {
+    /// A layer; a placeholder after reporting a mistake in it.
+    pub(super) fn layer(&mut self, node: &'a Node, kind: &LayerKind, scope: &LayerScope) -> Layer {
         match kind.name {
             "residual" => return self.residual(node, kind, scope),
             "parallel" => return self.parallel(node, kind, scope),
             _ => {}
         }
-        // Both are asked, so that both are told.
+        // Both are checked, so that mistakes in both are reported.
         let properties = self.properties(node, kind, scope);
         let name = if kind.named { self.tensor_name(node, scope) } else { Some(String::new()) };
         let layer = properties.zip(name).and_then(|(of, name)| self.plain(node, kind, &of, name));
@@ -31,8 +31,13 @@ impl<'a> Reader<'a> {
     fn plain(&mut self, node: &Node, kind: &LayerKind, of: &Properties, name: String) -> Option<Layer> {
         if kind.name.ends_with("-pool") && 2 * of.int("padding") > of.int("kernel") {
             let span = node.prop("padding").map_or(node.head, |entry| entry.span);
-            let message = format!("`padding` can't be {} where the window is {}", of.int("padding"), of.int("kernel"));
-            self.wrong("out-of-range", span, message, "at most half the window, so that no window lies outside");
+            let message = format!("`padding` cannot be {} with a window of {}", of.int("padding"), of.int("kernel"));
+            self.error(
+                "out-of-range",
+                span,
+                message,
+                "use at most half the window, so that every window covers some pixels",
+            );
             return None;
         }
         Some(match kind.name {
@@ -67,7 +72,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn residual(&mut self, node: &'a Node, kind: &LayerKind, scope: &Scope) -> Layer {
+    fn residual(&mut self, node: &'a Node, kind: &LayerKind, scope: &LayerScope) -> Layer {
         let mut whole = self.properties(node, kind, scope).is_some();
         let at = self.places.len();
         self.place(node.head, scope);
@@ -91,14 +96,14 @@ impl<'a> Reader<'a> {
                 }
                 None if name == "body" => {
                     let hint = "write `residual { body { … }; shortcut { … } }`; without a shortcut it is the identity";
-                    self.wrong("missing-param", node.head, "`residual` needs a `body`", hint);
+                    self.error("missing-param", node.head, "`residual` needs a `body`", hint);
                     whole = false;
                 }
                 None => {}
             }
             for again in found {
-                let message = format!("`residual` has one `{name}`");
-                self.wrong("duplicate-name", again.name.span, message, "put its layers into the first one");
+                let message = format!("`residual` may have only one `{name}`");
+                self.error("duplicate-name", again.name.span, message, "move its layers into the first one");
             }
         }
         if !whole {
@@ -108,7 +113,7 @@ impl<'a> Reader<'a> {
         Layer::Residual { body, shortcut }
     }
 
-    fn parallel(&mut self, node: &'a Node, kind: &LayerKind, scope: &Scope) -> Layer {
+    fn parallel(&mut self, node: &'a Node, kind: &LayerKind, scope: &LayerScope) -> Layer {
         let properties = self.properties(node, kind, scope);
         let at = self.places.len();
         self.place(node.head, scope);
@@ -117,15 +122,15 @@ impl<'a> Reader<'a> {
         for branch in node.nodes().iter().filter(|node| node.name.text == "branch") {
             self.place(branch.head, scope);
             for (key, _) in branch.props() {
-                let hint = "write `branch NAME { … }`; the join stands at `parallel`";
-                self.wrong("unknown-param", key.span, format!("`branch` has no property `{}`", key.text), hint);
+                let hint = "write `branch NAME { … }`; `join` belongs to `parallel`";
+                self.error("unknown-param", key.span, format!("`branch` has no property `{}`", key.text), hint);
             }
             let mut prefix = String::new();
             for (place, entry) in branch.args().enumerate() {
                 match entry.text().filter(|text| place == 0 && is_name(text)) {
                     Some(name) => prefix = format!("{name}."),
                     None => {
-                        self.wrong("missing-name", entry.span, "`branch` takes one name", "write `branch NAME { … }`");
+                        self.error("missing-name", entry.span, "`branch` takes one name", "write `branch NAME { … }`");
                     }
                 }
             }
@@ -134,7 +139,7 @@ impl<'a> Reader<'a> {
         let join = properties.map(|of| if of.word("join") == "sum" { Join::Sum } else { Join::Concat });
         if branches.len() < 2 {
             let hint = "write `parallel join=concat { branch { … }; branch { … } }`";
-            self.wrong("missing-param", node.head, "`parallel` needs two branches or more", hint);
+            self.error("missing-param", node.head, "`parallel` needs at least two branches", hint);
         }
         if join.is_none() || branches.len() < 2 {
             self.unreadable.insert(at);
@@ -142,21 +147,26 @@ impl<'a> Reader<'a> {
         Layer::Parallel { join: join.unwrap_or(Join::Concat), branches }
     }
 
-    /// Tells of what stands in a layer's braces and does not belong there.
+    /// Reports nodes that do not belong in a layer's braces.
     fn others(&mut self, node: &Node, kind: &LayerKind) {
         for other in node.nodes().iter().filter(|node| !kind.holds.contains(&node.name.text.as_str())) {
             let (holds, name) = (near::names(kind.holds.iter().copied()), &other.name.text);
             let hint = near::near(name, kind.holds.iter().copied())
                 .map_or_else(|| format!("put the layers inside {holds}"), |near| format!("did you mean `{near}`?"));
-            self.wrong("unknown-layer", other.name.span, format!("`{}` holds {holds}, not `{name}`", kind.name), hint);
+            self.error(
+                "unknown-layer",
+                other.name.span,
+                format!("`{}` may contain {holds}, not `{name}`", kind.name),
+                hint,
+            );
         }
     }
 
-    /// `body` and `shortcut` take nothing but layers.
+    /// Checks that `body` and `shortcut` contain only layers.
     fn bare(&mut self, node: &Node, kind: &LayerKind) {
         if let Some(entry) = node.entries.first() {
-            let message = format!("`{}` of `{}` takes layers alone", node.name.text, kind.name);
-            self.wrong("value-count", entry.whole, message, "put a name at the layers in it");
+            let message = format!("`{}` of `{}` takes only layers", node.name.text, kind.name);
+            self.error("value-count", entry.whole, message, "name the layers inside instead");
         }
     }
 }

@@ -1,15 +1,15 @@
-//! The pages of the manual on networks and on the layers that they are made of.
+//! The pages of the manual on networks and layers.
 
 use std::fmt::Write as _;
 
 use super::Described;
-use super::kinds::{Absent, KINDS, LayerParam, Type};
+use super::kinds::{DefaultValue, KINDS, LayerParam, PropertyType};
 use crate::base::figure::thousands;
 use crate::lang::shapes;
 
-/// Side of the patches for which a network's page gives its shapes, px.
+/// Patch size for which a network's page lists its shapes, px.
 const SIDE: usize = 128;
-/// Classes for which a network's page gives its shapes.
+/// Number of classes for which a network's page lists its shapes.
 const CLASSES: usize = 4;
 
 /// The page of a network.
@@ -30,11 +30,11 @@ pub fn network(network: &Described) -> String {
     let least = shapes::least_side(&network.spec).unwrap_or(0);
     let _ = writeln!(
         out,
-        "\nAt {SIDE} px and {CLASSES} classes: {} parameters, {:.1} million multiply-adds per patch. Patches of {least} px are the least.\n",
+        "\nAt {SIDE} px and {CLASSES} classes: {} parameters, {:.1} million multiply-adds per patch. The smallest patch size is {least} px.\n",
         thousands(parameters),
         work as f64 / 1e6
     );
-    out.push_str("| layer | tensors | gives | parameters | multiply-adds |\n|---|---|---|---|---|\n");
+    out.push_str("| layer | tensors | output | parameters | multiply-adds |\n|---|---|---|---|---|\n");
     for row in shapes::folded(&rows) {
         let name = if row.name.is_empty() { String::new() } else { format!("`{}`", row.name) };
         let _ = writeln!(
@@ -54,12 +54,12 @@ pub fn network(network: &Described) -> String {
 #[must_use]
 pub fn layers() -> String {
     let mut out = String::from(
-        "# layers\n\nWhat `network NAME { … }` is made of, beside blocks of its own and `repeat`. A layer with a name has tensors, \
-         and they begin with it: `conv conv1 …` has `conv1.weight`.\n",
+        "# layers\n\nThe layers of `network NAME { … }`, which may also contain blocks and `repeat`. A layer with tensors has a name, \
+         which is the prefix of its tensor names: `conv conv1 …` has `conv1.weight`.\n",
     );
     for kind in &KINDS {
         let name = if kind.named { " NAME" } else { "" };
-        let needed = kind.params.iter().filter(|param| param.absent == Absent::Needed);
+        let needed = kind.params.iter().filter(|param| param.absent == DefaultValue::Needed);
         let needed: Vec<String> = needed.map(|param| format!(" {}=…", param.name)).collect();
         let needed = needed.concat();
         let holds: Vec<String> = kind.holds.iter().map(|part| format!(" {part} {{ … }}")).collect();
@@ -76,23 +76,23 @@ pub fn layers() -> String {
     out
 }
 
-fn ty(ty: Type) -> String {
+fn ty(ty: PropertyType) -> String {
     match ty {
-        Type::Whole(least, most) if most > 1 << 20 => format!("whole, {least} or more"),
-        Type::Whole(least, most) => format!("whole, {least} to {}", thousands(most.unsigned_abs())),
-        Type::Share => "number, 0 to under 1".to_owned(),
-        Type::Flag => "`#true` or `#false`".to_owned(),
-        Type::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
+        PropertyType::Whole(least, most) if most > 1 << 20 => format!("whole number, {least} or more"),
+        PropertyType::Whole(least, most) => format!("whole number, {least} to {}", thousands(most.unsigned_abs())),
+        PropertyType::Share => "number, 0 to below 1".to_owned(),
+        PropertyType::Flag => "`#true` or `#false`".to_owned(),
+        PropertyType::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
     }
 }
 
 fn absent(param: &LayerParam) -> String {
     match param.absent {
-        Absent::Needed => "needed".to_owned(),
-        Absent::Whole(value) => format!("`{value}`"),
-        Absent::Real(value) => format!("`{value:?}`"),
-        Absent::Flag(value) => format!("`#{value}`"),
-        Absent::Same(other) => format!("that of `{other}`"),
-        Absent::Nothing(words) => words.to_owned(),
+        DefaultValue::Needed => "required".to_owned(),
+        DefaultValue::Whole(value) => format!("`{value}`"),
+        DefaultValue::Real(value) => format!("`{value:?}`"),
+        DefaultValue::Flag(value) => format!("`#{value}`"),
+        DefaultValue::Same(other) => format!("same as `{other}`"),
+        DefaultValue::Nothing(words) => words.to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! The frame of a network's description: parameters, blocks, repeats, and the walk over what stands in braces.
+//! Reading of a network: parameters, blocks, repeats, and the walk over the nodes in braces.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,26 +11,26 @@ use crate::lang::near;
 use crate::lang::network::Layer;
 use crate::syntax::{Entry, Node, Scalar};
 
-/// More layers than this come only from blocks that multiply each other.
+/// Most layers of a network; more come only from blocks that multiply each other.
 const MOST_LAYERS: usize = 4096;
-/// More lists of layers than this come only from blocks that multiply each other and hold nothing.
+/// Most lists of layers; more come only from empty blocks that multiply each other.
 const MOST_LISTS: usize = 16_384;
-/// Layers nested deeper than this come only from long chains of blocks.
+/// Deepest nesting of layers; deeper ones come only from long chains of blocks.
 const DEEPEST: usize = 64;
-/// The most times that something repeats.
+/// Most repetitions of a `repeat`.
 const MOST_TIMES: i64 = 1024;
 
-/// A block: its parameters with their defaults, and what it holds.
-pub(super) struct Block<'a> {
+/// A block: its parameters with their defaults, and its nodes.
+pub(super) struct BlockDef<'a> {
     params: Vec<(String, Option<&'a Entry>)>,
     nodes: &'a [Node],
 }
 
-/// Where layers are read: under which prefix of tensor names, with which values, within what.
+/// The context in which layers are read: prefix of tensor names, parameter values, enclosing node.
 #[derive(Clone)]
-pub(super) struct Scope {
+pub(super) struct LayerScope {
     pub(super) prefix: String,
-    /// The value of each parameter; none where it is wrong, which was told.
+    /// The value of each parameter; [`None`] if it is wrong, which was reported.
     pub(super) values: BTreeMap<String, Option<Scalar>>,
     within: Within,
     /// The outermost use of a block.
@@ -45,28 +45,28 @@ enum Within {
 }
 
 /// Reads one network.
-pub(super) struct Reader<'a> {
-    blocks: BTreeMap<String, Block<'a>>,
-    /// Where each layer stands, and the outermost use of its block.
+pub(super) struct NetworkReader<'a> {
+    blocks: BTreeMap<String, BlockDef<'a>>,
+    /// Position of each layer, and the outermost use of its block.
     pub(super) places: Vec<(Span, Option<Span>)>,
-    /// The layers that could not be read, by their place in the order of [`crate::lang::shapes::shapes`].
+    /// The unreadable layers, by their index in the order of [`crate::lang::shapes::shapes`].
     pub(super) unreadable: BTreeSet<usize>,
     pub(super) names: BTreeMap<String, Span>,
     pub(super) diags: Vec<Diag>,
-    /// The blocks that are being laid out.
+    /// The blocks that are being expanded.
     open: Vec<String>,
     depth: usize,
     lists: usize,
-    /// Whether there is too much of it, so that nothing more is laid out.
+    /// Whether the network is too large, so that nothing more is expanded.
     pub(super) full: bool,
-    /// The network's parameters, which its blocks see too.
+    /// The network's parameters, which its blocks can use too.
     shared: BTreeMap<String, Option<Scalar>>,
-    /// The blocks that something uses.
+    /// The blocks that are used.
     used_blocks: BTreeSet<String>,
     head: Span,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> NetworkReader<'a> {
     pub(super) fn new(node: &Node) -> Self {
         Self {
             blocks: BTreeMap::new(),
@@ -84,82 +84,84 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The parameters and the layers of a network, its parameters set to `given` where they stand there.
+    /// The parameters and layers of a network, with the parameter values in `given`.
     pub(super) fn network(
         &mut self,
         node: &'a Node,
         given: &BTreeMap<String, Entry>,
     ) -> (Vec<(String, Option<Entry>)>, Vec<Layer>) {
         for extra in node.args().skip(1).map(|entry| entry.whole).chain(node.props().map(|(_, entry)| entry.whole)) {
-            let hint = "parameters of a network stand in its braces: `param width default=32`";
-            self.wrong("value-count", extra, "a network takes a name and nothing else here", hint);
+            let hint = "declare network parameters inside the braces: `param width default=32`";
+            self.error("value-count", extra, "a network takes only a name here", hint);
         }
         for block in node.nodes().iter().filter(|node| node.name.text == "block") {
             self.block(block);
         }
         let params = self.params(node.nodes());
-        let nothing = Scope { prefix: String::new(), values: BTreeMap::new(), within: Within::Network, used: None };
+        let nothing =
+            LayerScope { prefix: String::new(), values: BTreeMap::new(), within: Within::Network, used: None };
         let mut values = BTreeMap::new();
         for (name, default) in &params {
             let entry = given.get(name).or(*default);
             if entry.is_none() {
-                let hint = format!("write `param {name} default=…`: a network can be used with nothing given");
+                let hint =
+                    format!("write `param {name} default=…`, so that the network can be used without parameters");
                 let declared = node.nodes().iter().filter(|node| node.name.text == "param");
                 let place =
                     declared.filter_map(name_of).find(|(other, _)| other == name).map_or(node.head, |(_, span)| span);
-                self.wrong("missing-param", place, format!("parameter `{name}` needs a default"), hint);
+                self.error("missing-param", place, format!("parameter `{name}` needs a default"), hint);
             }
             values.insert(name.clone(), entry.and_then(|entry| self.scalar(entry, &nothing)));
         }
         self.shared.clone_from(&values);
-        let layers = self.layers(node.nodes(), &Scope { values, ..nothing });
+        let layers = self.layers(node.nodes(), &LayerScope { values, ..nothing });
         self.unused_blocks(node.nodes());
         (params.into_iter().map(|(name, default)| (name, default.cloned())).collect(), layers)
     }
 
     fn block(&mut self, node: &'a Node) {
         let Some((name, span)) = name_of(node) else {
-            return self.wrong("missing-name", node.head, "a block needs a name", "write `block basic { … }`");
+            return self.error("missing-name", node.head, "a block needs a name", "write `block basic { … }`");
         };
         let reserved = ["repeat", "block", "param", "doc", "body", "shortcut", "branch"];
         if find(&name).is_some() || reserved.contains(&name.as_str()) || self.blocks.contains_key(&name) {
-            return self.wrong("duplicate-name", span, format!("`{name}` is taken"), "give the block another name");
+            return self.error("duplicate-name", span, format!("`{name}` is already taken"), "rename the block");
         }
         for (key, _) in node.props() {
-            let hint = format!("declare it in the block's braces: `param {}`", key.text);
-            self.wrong("unknown-param", key.span, "a block has no properties where it is declared", hint);
+            let hint = format!("declare it inside the braces: `param {}`", key.text);
+            self.error("unknown-param", key.span, "a block declaration has no properties", hint);
         }
         let params = self.params(node.nodes());
-        self.blocks.insert(name, Block { params, nodes: node.nodes() });
+        self.blocks.insert(name, BlockDef { params, nodes: node.nodes() });
     }
 
-    /// The `param`s among some nodes.
+    /// The `param` nodes among `nodes`.
     fn params(&mut self, nodes: &'a [Node]) -> Vec<(String, Option<&'a Entry>)> {
         let mut params: Vec<(String, Option<&Entry>)> = Vec::new();
         for param in nodes.iter().filter(|node| node.name.text == "param") {
             let Some((name, span)) = name_of(param) else {
-                self.wrong("missing-name", param.head, "a parameter needs a name", "write `param channels`");
+                self.error("missing-name", param.head, "a parameter needs a name", "write `param channels`");
                 continue;
             };
             if params.iter().any(|(other, _)| *other == name) {
-                let hint = "take one of them out";
-                self.wrong("duplicate-name", span, format!("parameter `{name}` is declared twice"), hint);
+                let hint = "remove one of them";
+                self.error("duplicate-name", span, format!("parameter `{name}` is declared twice"), hint);
                 continue;
             }
             for (key, _) in param.props().filter(|(key, _)| key.text != "default") {
-                let message = format!("a network's `param` has no `{}`", key.text);
-                self.wrong("unknown-param", key.span, message, format!("write `param {name} default=…`"));
+                let message = format!("a network's `param` has no property `{}`", key.text);
+                self.error("unknown-param", key.span, message, format!("write `param {name} default=…`"));
             }
             for extra in param.args().skip(1) {
-                let message = format!("`param {name}` takes no further value");
-                self.wrong("value-count", extra.span, message, format!("write `param {name} default=…`"));
+                let message = format!("`param {name}` takes no value here");
+                self.error("value-count", extra.span, message, format!("write `param {name} default=…`"));
             }
             params.push((name, param.prop("default")));
         }
         params
     }
 
-    /// Blocks that nothing uses were never looked into: their layers are read once for their mistakes alone.
+    /// Unused blocks have not been expanded: their layers are read once, only to report their mistakes.
     fn unused_blocks(&mut self, nodes: &'a [Node]) {
         for node in nodes.iter().filter(|node| node.name.text == "block") {
             let Some((name, _)) = name_of(node).filter(|(name, _)| !self.used_blocks.contains(name)) else { continue };
@@ -168,7 +170,7 @@ impl<'a> Reader<'a> {
             values.extend(block.params.iter().map(|(name, _)| (name.clone(), None)));
             let (places, unreadable, names) =
                 (self.places.clone(), self.unreadable.clone(), std::mem::take(&mut self.names));
-            let scope = Scope { prefix: String::new(), values, within: Within::Block, used: None };
+            let scope = LayerScope { prefix: String::new(), values, within: Within::Block, used: None };
             let nodes = block.nodes;
             self.open.push(name);
             self.layers(nodes, &scope);
@@ -177,7 +179,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn layers(&mut self, nodes: &'a [Node], scope: &Scope) -> Vec<Layer> {
+    pub(super) fn layers(&mut self, nodes: &'a [Node], scope: &LayerScope) -> Vec<Layer> {
         let mut layers = Vec::new();
         self.lists += 1;
         self.depth += 1;
@@ -186,11 +188,11 @@ impl<'a> Reader<'a> {
             if self.places.len() > MOST_LAYERS || lists > MOST_LISTS || depth > DEEPEST {
                 if !self.full {
                     let message = if depth > DEEPEST {
-                        format!("layers more than {DEEPEST} deep")
+                        format!("layers are nested more than {DEEPEST} deep")
                     } else {
                         format!("more than {MOST_LAYERS} layers")
                     };
-                    self.wrong("network-size", self.head, message, "use fewer blocks");
+                    self.error("network-size", self.head, message, "use fewer blocks");
                 }
                 self.full = true;
             }
@@ -202,11 +204,11 @@ impl<'a> Reader<'a> {
                 ("doc" | "param", Within::Network | Within::Block) | ("block", Within::Network) => {}
                 ("block" | "param", _) => {
                     let hint = if name == "block" {
-                        "declare blocks in the network's own braces; they may use each other"
+                        "declare blocks directly inside the network; they may use each other"
                     } else {
-                        "declare it in the block's or the network's own braces"
+                        "declare it directly inside the block or the network"
                     };
-                    self.wrong("unknown-node", node.name.span, format!("`{name}` can't stand here"), hint);
+                    self.error("unknown-node", node.name.span, format!("`{name}` is not allowed here"), hint);
                 }
                 ("repeat", _) => layers.extend(self.repeat(node, scope)),
                 _ if self.blocks.contains_key(name) => layers.extend(self.use_block(node, scope)),
@@ -221,7 +223,7 @@ impl<'a> Reader<'a> {
                         .map(|near| format!("did you mean `{near}`?"))
                         .or_else(|| meant(name))
                         .unwrap_or_else(|| "`macula doc layers` lists the layers".to_owned());
-                    self.wrong("unknown-layer", node.name.span, format!("there is no layer `{name}`"), hint);
+                    self.error("unknown-layer", node.name.span, format!("unknown layer `{name}`"), hint);
                     layers.push(self.unread(node.head, scope));
                 }
             }
@@ -230,43 +232,43 @@ impl<'a> Reader<'a> {
         layers
     }
 
-    /// `repeat TIMES [NAME] [from=0] { … }`: what it holds, again and again, its tensors named `NAME.0.…`, `NAME.1.…`.
-    fn repeat(&mut self, node: &'a Node, scope: &Scope) -> Vec<Layer> {
-        let form = "write `repeat 2 layer1 { … }`: its tensors are named `layer1.0.…` and `layer1.1.…`";
+    /// `repeat TIMES [NAME] [from=0] { … }`: its layers several times, with tensors named `NAME.0.…`, `NAME.1.…`.
+    fn repeat(&mut self, node: &'a Node, scope: &LayerScope) -> Vec<Layer> {
+        let form = "write `repeat 2 layer1 { … }`, with tensors named `layer1.0.…` and `layer1.1.…`";
         let before = self.diags.len();
         for (key, _) in node.props().filter(|(key, _)| key.text != "from") {
             let count = near::near(&key.text, ["times", "count"]).is_some();
             let hint = if count { form.to_owned() } else { near::hint(&key.text, ["from"], "") };
-            self.wrong("unknown-param", key.span, format!("`repeat` has no property `{}`", key.text), hint);
+            self.error("unknown-param", key.span, format!("`repeat` has no property `{}`", key.text), hint);
         }
         let from = node.prop("from").map_or(Some(0), |entry| self.whole(entry, "from", MOST_TIMES, scope));
         let mut args = node.args();
         let times = if let Some(entry) = args.next() {
             self.whole(entry, "repeat", MOST_TIMES, scope)
         } else {
-            self.wrong("missing-param", node.head, "`repeat` needs a count", form);
+            self.error("missing-param", node.head, "`repeat` needs a count", form);
             None
         };
         let mut name = String::new();
         if let Some(entry) = args.next() {
             match entry.text().filter(|text| is_name(text)) {
                 Some(text) => name = format!("{text}."),
-                None => self.wrong("missing-name", entry.span, "after its count, `repeat` takes a name", form),
+                None => self.error("missing-name", entry.span, "`repeat` takes a name after its count", form),
             }
         }
         for extra in args {
-            self.wrong("value-count", extra.span, "`repeat` takes a count and a name", form);
+            self.error("value-count", extra.span, "`repeat` takes a count and a name", form);
         }
         if node.nodes().is_empty() && self.diags.len() == before {
-            self.wrong("missing-param", node.head, "`repeat` holds nothing", form);
+            self.error("missing-param", node.head, "`repeat` is empty", form);
         }
         let known = from.zip(times);
         let mut layers = Vec::new();
-        // Where the count is not known, once, so that mistakes within are told.
+        // If the count is unknown, once, so that mistakes inside are reported.
         let (from, times) = known.unwrap_or((0, 1));
         for at in from..from + times {
             let inner =
-                Scope { prefix: format!("{}{name}{at}.", scope.prefix), within: Within::Layer, ..scope.clone() };
+                LayerScope { prefix: format!("{}{name}{at}.", scope.prefix), within: Within::Layer, ..scope.clone() };
             layers.extend(self.layers(node.nodes(), &inner));
             if self.full {
                 break;
@@ -278,12 +280,12 @@ impl<'a> Reader<'a> {
         layers
     }
 
-    fn use_block(&mut self, node: &'a Node, scope: &Scope) -> Vec<Layer> {
+    fn use_block(&mut self, node: &'a Node, scope: &LayerScope) -> Vec<Layer> {
         let kind = &node.name.text;
         self.used_blocks.insert(kind.clone());
         if self.open.contains(kind) {
             let message = format!("block `{kind}` uses itself");
-            self.wrong("cycle", node.name.span, message, "write out what repeats, or use `repeat`");
+            self.error("cycle", node.name.span, message, "write the layers directly, or use `repeat`");
             return vec![self.unread(node.head, scope)];
         }
         let mut args = node.args();
@@ -293,24 +295,24 @@ impl<'a> Reader<'a> {
                 if let Some(name) = entry.text().filter(|text| is_name(text)) {
                     format!("{}{name}.", scope.prefix)
                 } else {
-                    let hint = format!("write `{kind} layer1 …`: the names of its tensors begin with it");
-                    self.wrong("missing-name", entry.span, format!("block `{kind}` takes a name here"), hint);
+                    let hint = format!("write `{kind} layer1 …`, the prefix of its tensor names");
+                    self.error("missing-name", entry.span, format!("block `{kind}` takes a name here"), hint);
                     scope.prefix.clone()
                 }
             }
         };
         for extra in args {
-            let hint = format!("parameters are named: `{kind} layer1 channels=64`");
-            self.wrong("value-count", extra.span, format!("block `{kind}` takes one name"), hint);
+            let hint = format!("give parameters by name: `{kind} layer1 channels=64`");
+            self.error("value-count", extra.span, format!("block `{kind}` takes one name"), hint);
         }
         if node.children.is_some() {
-            let message = format!("block `{kind}` is used here and holds nothing more");
-            self.wrong("unknown-node", node.head, message, "close its line and put the layers after it");
+            let message = format!("a use of block `{kind}` has no braces");
+            self.error("unknown-node", node.head, message, "remove the braces and put the layers after it");
         }
         let block = &self.blocks[kind];
         let (nodes, params) = (block.nodes, block.params.clone());
-        // A block sees the network's parameters, and its own before them.
-        let shared = Scope { values: self.shared.clone(), ..scope.clone() };
+        // A block can use the network's parameters; its own take precedence.
+        let shared = LayerScope { values: self.shared.clone(), ..scope.clone() };
         let mut values = self.shared.clone();
         for (param, default) in &params {
             let value = if let Some(entry) = node.prop(param) {
@@ -319,7 +321,7 @@ impl<'a> Reader<'a> {
                 self.scalar(default, &shared)
             } else {
                 let message = format!("block `{kind}` needs `{param}`");
-                self.wrong("missing-param", node.head, message, format!("write `{kind} … {param}=…`"));
+                self.error("missing-param", node.head, message, format!("write `{kind} … {param}=…`"));
                 None
             };
             values.insert(param.clone(), value);
@@ -328,31 +330,31 @@ impl<'a> Reader<'a> {
             if params.iter().all(|(param, _)| *param != key.text) {
                 let known = params.iter().map(|(param, _)| param.as_str());
                 let hint = near::hint(&key.text, known, "it has no parameters");
-                self.wrong("unknown-param", key.span, format!("block `{kind}` has no parameter `{}`", key.text), hint);
+                self.error("unknown-param", key.span, format!("block `{kind}` has no parameter `{}`", key.text), hint);
             }
         }
         self.open.push(kind.clone());
         let used = scope.used.or(Some(node.head));
-        let layers = self.layers(nodes, &Scope { prefix, values, within: Within::Block, used });
+        let layers = self.layers(nodes, &LayerScope { prefix, values, within: Within::Block, used });
         self.open.pop();
         layers
     }
 
-    /// A layer that could not be read.
-    pub(super) fn unread(&mut self, span: Span, scope: &Scope) -> Layer {
+    /// A placeholder for an unreadable layer.
+    pub(super) fn unread(&mut self, span: Span, scope: &LayerScope) -> Layer {
         self.unreadable.insert(self.places.len());
         self.place(span, scope);
         super::PLACEHOLDER
     }
 
-    /// Notes where the next layer stands.
-    pub(super) fn place(&mut self, span: Span, scope: &Scope) {
+    /// Records the position of the next layer.
+    pub(super) fn place(&mut self, span: Span, scope: &LayerScope) {
         self.places.push((span, scope.used));
     }
 }
 
-impl Scope {
-    /// The scope of what stands in the braces of a layer, under a further prefix.
+impl LayerScope {
+    /// The scope inside the braces of a layer, with a longer prefix.
     pub(super) fn inside(&self, prefix: &str) -> Self {
         Self { prefix: format!("{}{prefix}", self.prefix), within: Within::Layer, ..self.clone() }
     }

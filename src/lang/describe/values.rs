@@ -1,9 +1,9 @@
-//! The properties of one layer: each checked against what its kind says, defaults filled in, `$name` looked up.
+//! The properties of one layer: each checked against its layer type, defaults filled in, `$name` substituted.
 
 use std::collections::BTreeMap;
 
-use super::kinds::{Absent, LayerKind, LayerParam, Type, meant_param};
-use super::read::{Reader, Scope};
+use super::kinds::{DefaultValue, LayerKind, LayerParam, PropertyType, meant_param};
+use super::read::{LayerScope, NetworkReader};
 use crate::base::Span;
 use crate::lang::near;
 use crate::syntax::{Entry, Node, Scalar};
@@ -12,7 +12,7 @@ use crate::syntax::{Entry, Node, Scalar};
 pub(super) struct Properties(BTreeMap<&'static str, Scalar>);
 
 impl Properties {
-    /// A whole number that its kind says is there.
+    /// A whole number that the layer type always has.
     pub(super) fn int(&self, name: &str) -> usize {
         self.given_int(name).unwrap_or(0)
     }
@@ -45,9 +45,9 @@ impl Properties {
     }
 }
 
-impl<'a> Reader<'a> {
-    /// The properties of a layer; none where one of them is wrong.
-    pub(super) fn properties(&mut self, node: &'a Node, kind: &LayerKind, scope: &Scope) -> Option<Properties> {
+impl<'a> NetworkReader<'a> {
+    /// The properties of a layer; [`None`] if one of them is wrong.
+    pub(super) fn properties(&mut self, node: &'a Node, kind: &LayerKind, scope: &LayerScope) -> Option<Properties> {
         let before = self.diags.len();
         for (key, entry) in node.props() {
             if kind.params.iter().all(|param| param.name != key.text) {
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
                     Some(name) => format!("write `{name}={}`", entry.value),
                     None => near::hint(&key.text, known, "it has none"),
                 };
-                self.wrong("unknown-param", key.span, format!("`{}` has no property `{}`", kind.name, key.text), hint);
+                self.error("unknown-param", key.span, format!("`{}` has no property `{}`", kind.name, key.text), hint);
             }
         }
         let mut strays: Vec<&Entry> = node.args().skip(usize::from(kind.named)).collect();
@@ -69,42 +69,46 @@ impl<'a> Reader<'a> {
                 value
             } else {
                 match param.absent {
-                    // Written by another framework's name, which was told.
-                    Absent::Needed if node.props().any(|(key, _)| meant_param(kind, &key.text) == Some(param.name)) => {
+                    // Written with another framework's name, which was reported.
+                    DefaultValue::Needed
+                        if node.props().any(|(key, _)| meant_param(kind, &key.text) == Some(param.name)) =>
+                    {
                         None
                     }
-                    Absent::Needed => {
+                    DefaultValue::Needed => {
                         self.lacking(node, kind, param, &mut strays);
                         None
                     }
-                    Absent::Whole(value) => Some(Scalar::Int(value)),
-                    Absent::Real(value) => Some(Scalar::Real(value)),
-                    Absent::Flag(value) => Some(Scalar::Bool(value)),
-                    Absent::Same(other) => found.get(other).cloned(),
-                    Absent::Nothing(_) => None,
+                    DefaultValue::Whole(value) => Some(Scalar::Int(value)),
+                    DefaultValue::Real(value) => Some(Scalar::Real(value)),
+                    DefaultValue::Flag(value) => Some(Scalar::Bool(value)),
+                    DefaultValue::Same(other) => found.get(other).cloned(),
+                    DefaultValue::Nothing(_) => None,
                 }
             };
             found.extend(value.map(|value| (param.name, value)));
         }
         for stray in strays {
-            let message = format!("`{}` can't take `{}` here", kind.name, stray.value);
+            let message = format!("`{}` does not take `{}` here", kind.name, stray.value);
             let hint = match (kind.named, kind.params.first()) {
-                (true, Some(param)) => format!("one name, then properties: `{} NAME {}=…`", kind.name, param.name),
-                (false, Some(param)) => {
-                    format!("it has no tensors and no name; write `{} {}=…`", kind.name, param.name)
+                (true, Some(param)) => {
+                    format!("write one name, then properties: `{} NAME {}=…`", kind.name, param.name)
                 }
-                _ => "it has no tensors, and so no name".to_owned(),
+                (false, Some(param)) => {
+                    format!("it has no tensors, so it has no name; write `{} {}=…`", kind.name, param.name)
+                }
+                _ => "it has no tensors, so it has no name".to_owned(),
             };
-            self.wrong("value-count", stray.span, message, hint);
+            self.error("value-count", stray.span, message, hint);
         }
         if kind.holds.is_empty() && node.children.is_some() {
-            let message = format!("`{}` holds no layers", kind.name);
-            self.wrong("unknown-node", node.head, message, "close its line and put them after it");
+            let message = format!("`{}` contains no layers", kind.name);
+            self.error("unknown-node", node.head, message, "remove the braces and put the layers after it");
         }
         (whole && self.diags.len() == before).then_some(Properties(found))
     }
 
-    /// A property that must be given is not; a number that stands without a name may be meant.
+    /// Reports a missing required property; a number without a name may be meant.
     fn lacking(&mut self, node: &Node, kind: &LayerKind, param: &LayerParam, strays: &mut Vec<&'a Entry>) {
         let number = |entry: &&Entry| matches!(entry.value, Scalar::Int(_) | Scalar::Real(_));
         let name = if kind.named { "NAME " } else { "" };
@@ -115,100 +119,102 @@ impl<'a> Reader<'a> {
             }
             None => (node.head, format!("write `{} {name}{}=…`", kind.name, param.name)),
         };
-        self.wrong("missing-param", span, format!("`{}` needs `{}`", kind.name, param.name), hint);
+        self.error("missing-param", span, format!("`{}` needs `{}`", kind.name, param.name), hint);
     }
 
-    fn property(&mut self, entry: &Entry, param: &LayerParam, scope: &Scope) -> Option<Scalar> {
+    fn property(&mut self, entry: &Entry, param: &LayerParam, scope: &LayerScope) -> Option<Scalar> {
         let value = self.scalar(entry, scope)?;
         let name = param.name;
         let (code, message, hint) = match (param.ty, &value) {
-            (Type::Whole(least, most), Scalar::Int(number)) => {
+            (PropertyType::Whole(least, most), Scalar::Int(number)) => {
                 if (least..=most).contains(number) {
                     return Some(value);
                 }
-                ("out-of-range", format!("`{name}` can't be {number}"), format!("from {least} to {most}"))
+                ("out-of-range", format!("`{name}` cannot be {number}"), format!("must be from {least} to {most}"))
             }
-            (Type::Share, Scalar::Real(_) | Scalar::Int(0)) if within(&value) => return Some(value),
-            (Type::Share, Scalar::Real(_) | Scalar::Int(_)) => {
-                ("out-of-range", format!("`{name}` can't be {value}"), "from 0 to under 1".to_owned())
+            (PropertyType::Share, Scalar::Real(_) | Scalar::Int(0)) if within(&value) => return Some(value),
+            (PropertyType::Share, Scalar::Real(_) | Scalar::Int(_)) => {
+                ("out-of-range", format!("`{name}` cannot be {value}"), "must be from 0 to below 1".to_owned())
             }
-            (Type::Flag, Scalar::Bool(_)) => return Some(value),
-            (Type::Word(words), Scalar::Text(word)) => {
+            (PropertyType::Flag, Scalar::Bool(_)) => return Some(value),
+            (PropertyType::Word(words), Scalar::Text(word)) => {
                 if words.contains(&word.as_str()) {
                     return Some(value);
                 }
                 let hint = near::hint(word, words.iter().copied(), "");
                 ("unknown-case", format!("`{name}` has no case `{word}`"), hint)
             }
-            (Type::Whole(least, _), _) => {
+            (PropertyType::Whole(least, _), _) => {
                 let example = least.max(2);
-                ("wrong-kind", format!("`{name}` is a whole number"), format!("write `{name}={example}`"))
+                ("wrong-kind", format!("`{name}` must be a whole number"), format!("write `{name}={example}`"))
             }
-            (Type::Share, _) => ("wrong-kind", format!("`{name}` is a number"), format!("write `{name}=0.2`")),
-            (Type::Flag, _) => {
-                ("wrong-kind", format!("`{name}` is `#true` or `#false`"), format!("write `{name}=#false`"))
+            (PropertyType::Share, _) => {
+                ("wrong-kind", format!("`{name}` must be a number"), format!("write `{name}=0.2`"))
             }
-            (Type::Word(words), _) => {
+            (PropertyType::Flag, _) => {
+                ("wrong-kind", format!("`{name}` must be `#true` or `#false`"), format!("write `{name}=#false`"))
+            }
+            (PropertyType::Word(words), _) => {
                 let hint = format!("write `{name}={}`", words.first().unwrap_or(&"…"));
-                ("wrong-kind", format!("`{name}` is {}", near::names(words.iter().copied())), hint)
+                ("wrong-kind", format!("`{name}` must be {}", near::one_of(words.iter().copied())), hint)
             }
         };
-        // Where a parameter stands for it, that one is to be given another value.
+        // If the value comes from a parameter, the hint is about that parameter.
         let parameter = entry.text().filter(|_| !entry.quoted).and_then(|text| text.strip_prefix('$'));
         let hint = parameter.map_or(hint.clone(), |own| hint.replace(&format!("`{name}="), &format!("`{own}=")));
-        self.wrong(code, entry.span, message, hint);
+        self.error(code, entry.span, message, hint);
         None
     }
 
-    /// A whole number that stands as an argument: the count of a `repeat`.
-    pub(super) fn whole(&mut self, entry: &Entry, name: &str, most: i64, scope: &Scope) -> Option<i64> {
+    /// A whole number given as an argument: the count of a `repeat`.
+    pub(super) fn whole(&mut self, entry: &Entry, name: &str, most: i64, scope: &LayerScope) -> Option<i64> {
         let (code, message) = match self.scalar(entry, scope)? {
             Scalar::Int(value) if (0..=most).contains(&value) => return Some(value),
-            Scalar::Int(value) => ("out-of-range", format!("`{name}` can't be {value}")),
-            _ => ("wrong-kind", format!("`{name}` is a whole number")),
+            Scalar::Int(value) => ("out-of-range", format!("`{name}` cannot be {value}")),
+            _ => ("wrong-kind", format!("`{name}` must be a whole number")),
         };
-        self.wrong(code, entry.span, message, format!("from 0 to {most}"));
+        self.error(code, entry.span, message, format!("must be from 0 to {most}"));
         None
     }
 
-    /// The value of an entry, with `$name` looked up.
-    pub(super) fn scalar(&mut self, entry: &Entry, scope: &Scope) -> Option<Scalar> {
+    /// The value of an entry, with `$name` substituted.
+    pub(super) fn scalar(&mut self, entry: &Entry, scope: &LayerScope) -> Option<Scalar> {
         let Some(name) = entry.text().filter(|_| !entry.quoted).and_then(|text| text.strip_prefix('$')) else {
             return Some(entry.value.clone());
         };
         if let Some(value) = scope.values.get(name) {
-            // None where it is wrong or missing where it should have its value: told there.
+            // [`None`] if it is wrong or missing, which was reported where it is set.
             return value.clone();
         }
         let known = scope.values.keys().map(String::as_str);
-        let hint = near::hint(name, known, "a block declares it with `param`");
-        self.wrong("unknown-name", entry.span, format!("there is no parameter `${name}` here"), hint);
+        let hint = near::hint(name, known, "declare it in the block with `param`");
+        self.error("unknown-name", entry.span, format!("unknown parameter `${name}`"), hint);
         None
     }
 
     /// The full name of a layer's tensors.
-    pub(super) fn tensor_name(&mut self, node: &Node, scope: &Scope) -> Option<String> {
+    pub(super) fn tensor_name(&mut self, node: &Node, scope: &LayerScope) -> Option<String> {
         let Some((name, span)) = super::name_of(node) else {
             let kind = &node.name.text;
-            let hint = format!("write `{kind} {kind}1 …`: its tensors are named by it");
-            self.wrong("missing-name", node.head, format!("`{kind}` needs a name"), hint);
+            let hint = format!("write `{kind} {kind}1 …`, the prefix of its tensor names");
+            self.error("missing-name", node.head, format!("`{kind}` needs a name"), hint);
             return None;
         };
         if !is_name(&name) {
-            let hint = "letters, digits, `-`, `_` and dots between them";
-            self.wrong("missing-name", span, format!("`{name}` can't be the name of tensors"), hint);
+            let hint = "use letters, digits, `-`, `_`, and dots between them";
+            self.error("missing-name", span, format!("`{name}` is not a valid tensor name"), hint);
             return None;
         }
         let full = format!("{}{name}", scope.prefix);
         if self.names.insert(full.clone(), span).is_some() {
-            let hint = "give one another name; what a block or a `repeat` is named by begins the names in it";
-            self.wrong("duplicate-name", span, format!("two layers are named `{full}`"), hint);
+            let hint = "rename one of them; the name of a block or a `repeat` is the prefix of the names inside";
+            self.error("duplicate-name", span, format!("two layers are named `{full}`"), hint);
         }
         Some(full)
     }
 
-    /// Tells what is wrong; a block that is used twice says it once.
-    pub(super) fn wrong(
+    /// Reports an error; in a block that is used twice only once.
+    pub(super) fn error(
         &mut self,
         code: &'static str,
         span: Span,
@@ -222,7 +228,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a text can stand in the names of tensors.
+/// Whether a text can be part of a tensor name.
 pub(super) fn is_name(text: &str) -> bool {
     text.split('.').all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "-_".contains(c)))
 }

@@ -1,39 +1,39 @@
-//! Patches that a model has seen, and that it is judged by: test patches although no reference leads from the test side to it, because
-//! both came from the same photographs and no split keeps them apart; its own training or validation patches. Patches on which
-//! it was fitted, and by which its epoch or its thresholds are chosen.
+//! Evaluation on data that a model has seen: test patches without a path of references from the test set, because both come from the
+//! same photographs and no split separates them; its own training or validation patches. Also epochs and thresholds chosen on
+//! training patches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::{CARRIERS, Graph, Marked};
+use super::{CARRIERS, DraftGraph, Marked};
 use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
-use crate::lang::lower::Place;
+use crate::lang::lower::ReferenceSite;
 use crate::lang::spec::Input;
 
-/// The domain of digests that tell which stages compute the same.
+/// The domain of digests that identify stages that compute the same.
 const STEP: &str = "macula 1 step of a lineage";
 
-/// Lineages of one output that are followed; with more of them nothing is said.
+/// Most lineages followed per output; beyond that nothing is reported.
 const MOST: usize = 64;
 
-/// Where patches came from: a source, and the sides of splits that they went through. Stages that compute the same thing are
+/// Where patches come from: a source, and the outputs of the splits that they went through. Stages that compute the same are
 /// one, by number.
 type Lineage<'a> = (usize, BTreeMap<usize, &'a str>);
 
-/// What was fitted or chosen: the stage, the port, its place, and the output that it is given.
-type Model<'a> = (usize, &'a str, &'a Place, (usize, &'a str));
+/// A trained or selected model: the stage, the port, the reference, and the output that it refers to.
+type Model<'a> = (usize, &'a str, &'a ReferenceSite, (usize, &'a str));
 
-/// The lineages of each output; most have those of what they were made of.
+/// The lineages of each output; most share those of their inputs.
 type Lineages<'a> = BTreeMap<(usize, &'a str), Rc<BTreeSet<Lineage<'a>>>>;
 
-impl Graph<'_> {
-    /// Errors where what is evaluated as a test was, or may have been, fitted on.
+impl DraftGraph<'_> {
+    /// Errors for evaluation on patches that were, or may have been, used for training.
     pub(super) fn leaks(&self, order: &[usize], marked: &Marked) -> Vec<Diag> {
         let same = self.same(order);
         let lineages = self.lineages(order, &same);
         let mut diags = Vec::new();
-        let mut told = BTreeSet::new();
+        let mut reported = BTreeSet::new();
         let mut leaking: BTreeSet<Span> = BTreeSet::new();
         for &stage in order {
             let draft = &self.drafts[stage];
@@ -45,28 +45,28 @@ impl Graph<'_> {
             };
             let models = self.models(stage);
             let tested = |input: &Input| !models.is_empty() && takes_test(&input.port);
-            for (input, places) in draft.spec.inputs.iter().zip(&draft.places).filter(|(input, _)| tested(input)) {
-                for (reference, place) in input.from.iter().zip(places) {
+            for (input, sites) in draft.spec.inputs.iter().zip(&draft.sites).filter(|(input, _)| tested(input)) {
+                for (reference, place) in input.from.iter().zip(sites) {
                     let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                     let tested = (source, reference.port.as_str());
                     let marks = marked.get(&tested);
                     let Some(way) = marks.and_then(|marks| marks.get("test")) else {
-                        // Resampled ones were told as such.
+                        // Resampled patches are reported elsewhere.
                         if marks.is_some_and(|marks| marks.contains_key("resampled")) {
                             continue;
                         }
-                        // Whole photographs are no patches: who maps them says itself which the model has seen.
+                        // Whole photographs are not patches: a stage that maps them reports itself which ones the model has seen.
                         let given = self.drafts[source].signature.output(Some(&reference.port));
                         let patches = given.is_some_and(|out| out.ty != "photographs");
-                        if patches && !draft.signature.figures.is_empty() {
+                        if patches && !draft.signature.metrics.is_empty() {
                             diags.extend(self.judged_by_its_own(stage, place, tested, &models, &lineages));
                         }
                         continue;
                     };
                     for (fitted, port, at, data) in &models {
-                        // What is marked itself was told as such.
+                        // Marked data is reported elsewhere.
                         if marked.get(data).is_some_and(|marks| marks.contains_key("test"))
-                            || !told.insert((at.span, place.span))
+                            || !reported.insert((at.span, place.span))
                         {
                             continue;
                         }
@@ -77,27 +77,31 @@ impl Graph<'_> {
                         leaking.insert(at.span);
                         let (model, split) = (&self.drafts[*fitted].spec, &self.drafts[way[0].0].spec);
                         let message = format!(
-                            "`{} {}` gets patches at `{port}` of which some are the test patches of `{} {}`",
-                            model.kind, model.name, draft.spec.kind, draft.spec.name
+                            "`{} {}` gets patches at `{port}` that include test patches of `{} {}`",
+                            model.stage_type, model.name, draft.spec.stage_type, draft.spec.name
                         );
                         let found = Diag::error("test-in-training", at.span, message)
-                            .also(place.span, format!("evaluated here, on the test side of `{}`", split.name));
-                        let found = self
-                            .along(found, place, way)
-                            .also(split.span, "no side of this split was taken for fitting");
-                        let hint = format!("fit on `{}.train`, so that what is tested was not seen", split.name);
+                            .also(place.span, format!("evaluated here, on the test set of `{}`", split.name));
+                        let found = self.along(found, place, way).also(split.span, "training does not use this split");
+                        let hint = format!("train on `{}.train`, so that the test set stays unseen", split.name);
                         diags.push(super::in_bodies(found.hint(hint), &self.drafts[*fitted]));
                     }
                 }
             }
         }
-        // Who is fitted on all there is was told of, where a side of it is tested on.
+        // Training on all data is reported at the evaluation on a part of it.
         diags.extend(order.iter().flat_map(|&stage| self.chosen_by_fitted(stage, marked, &leaking, &lineages)));
         diags
     }
 
-    /// Errors where an epoch or thresholds are chosen by patches that the model is, or may have been, fitted on.
-    fn chosen_by_fitted(&self, stage: usize, marked: &Marked, told: &BTreeSet<Span>, lineages: &Lineages) -> Vec<Diag> {
+    /// Errors for epochs or thresholds chosen on patches that the model was, or may have been, trained on.
+    fn chosen_by_fitted(
+        &self,
+        stage: usize,
+        marked: &Marked,
+        reported: &BTreeSet<Span>,
+        lineages: &Lineages,
+    ) -> Vec<Diag> {
         let draft = &self.drafts[stage];
         if !draft.spec.inputs.iter().any(|input| self.chooses(stage, &input.port)) {
             return Vec::new();
@@ -109,7 +113,7 @@ impl Graph<'_> {
             own.chain(models.iter().copied().filter(|(at, port, ..)| self.fits(*at, port))).collect();
         let mut diags = Vec::new();
         for (port, place, chosen_by) in self.given(stage).filter(|(port, ..)| self.chooses(stage, port)) {
-            // What is marked itself was told as such.
+            // Marked data is reported elsewhere.
             let marks = marked.get(&chosen_by);
             if marks.is_some_and(|marks| marks.contains_key("test") || marks.contains_key("resampled")) {
                 continue;
@@ -120,23 +124,23 @@ impl Graph<'_> {
                 seen.is_some_and(|seen| seen.iter().any(|seen| patches.iter().any(|one| meet(seen, one))))
             };
             let Some((at, data, here, _)) = fitted.iter().find(shared) else { continue };
-            if told.contains(&here.span) || told.contains(&place.span) {
+            if reported.contains(&here.span) || reported.contains(&place.span) {
                 continue;
             }
-            let title = format!("`{} {}`", draft.spec.kind, draft.spec.name);
+            let title = format!("`{} {}`", draft.spec.stage_type, draft.spec.name);
             let model = &self.drafts[*at].spec;
             let (message, there) = if *at == stage {
                 (
-                    format!("{title} is given patches at `{port}` that it is fitted on"),
-                    format!("fitted here, at `{data}`"),
+                    format!("{title} gets patches at `{port}` that it is trained on"),
+                    format!("trained here, at `{data}`"),
                 )
             } else {
                 (
-                    format!("{title} is given patches that `{} {}` is fitted on", model.kind, model.name),
-                    format!("fitted here, at `{data}`"),
+                    format!("{title} gets patches that `{} {}` is trained on", model.stage_type, model.name),
+                    format!("trained here, at `{data}`"),
                 )
             };
-            let hint = "choose by a side of the split that nothing was fitted on, such as `valid`: on patches that a model has learnt the last epoch and the boldest thresholds look best";
+            let hint = "select on data that was not used for training, such as `valid`; on training data the last epoch and the boldest thresholds look best";
             let found = Diag::error("fitted-on", place.span, message);
             let found = if here.span == place.span { found } else { found.also(here.span, there) };
             diags.push(super::in_bodies(found.hint(hint), draft));
@@ -144,28 +148,28 @@ impl Graph<'_> {
         diags
     }
 
-    /// Whether what a port is given is fitted: it may be resampled, but never hold test patches.
+    /// Whether a port takes training data: possibly resampled, but never test patches.
     fn fits(&self, stage: usize, port: &str) -> bool {
         let port = self.drafts[stage].signature.input(port);
         port.is_some_and(|port| refuses(&port.refuses, "test") && !refuses(&port.refuses, "resampled"))
     }
 
-    /// Whether something is chosen by what a port is given: neither resampled nor test patches.
+    /// Whether a port takes selection data: neither resampled nor test patches.
     fn chooses(&self, stage: usize, port: &str) -> bool {
         let port = self.drafts[stage].signature.input(port);
         port.is_some_and(|port| refuses(&port.refuses, "test") && refuses(&port.refuses, "resampled"))
     }
 
-    /// Whether an output holds patches: whole photographs in their place were told of as such.
+    /// Whether an output is patches; whole photographs in their place are reported elsewhere.
     fn are_patches(&self, (stage, port): (usize, &str)) -> bool {
         self.drafts[stage].signature.output(Some(port)).is_some_and(|out| out.ty != "photographs")
     }
 
-    /// Patches and photographs that a stage is given: the port, the place, and the output.
-    fn given(&self, stage: usize) -> impl Iterator<Item = (&str, &Place, (usize, &str))> {
+    /// The patches and photographs that a stage reads: the port, the reference, and the output.
+    fn given(&self, stage: usize) -> impl Iterator<Item = (&str, &ReferenceSite, (usize, &str))> {
         let draft = &self.drafts[stage];
-        let each = draft.spec.inputs.iter().zip(&draft.places);
-        each.flat_map(|(input, places)| input.from.iter().zip(places).map(move |(from, place)| (input, from, place)))
+        let each = draft.spec.inputs.iter().zip(&draft.sites);
+        each.flat_map(|(input, sites)| input.from.iter().zip(sites).map(move |(from, place)| (input, from, place)))
             .filter_map(|(input, from, place)| {
                 let source = *self.by_name.get(from.stage.as_str())?;
                 let out = self.drafts[source].signature.output(Some(&from.port));
@@ -174,12 +178,12 @@ impl Graph<'_> {
             })
     }
 
-    /// An error where a stage with figures is given patches that a model of its was fitted on; a warning where it is given those by
-    /// which one was chosen.
+    /// An error if a stage with metrics evaluates a model on its training data; a warning if on data that was used for
+    /// selection.
     fn judged_by_its_own(
         &self,
         stage: usize,
-        place: &Place,
+        place: &ReferenceSite,
         tested: (usize, &str),
         models: &[Model],
         lineages: &Lineages,
@@ -190,28 +194,29 @@ impl Graph<'_> {
             lineages.get(data).is_some_and(|seen| seen.iter().any(|seen| test.iter().any(|test| meet(seen, test))))
         };
         let fits = |(fitted, port, ..): &&Model| self.fits(*fitted, port);
-        // What was fitted is worse than what was chosen.
+        // Training data is worse than selection data.
         let worst = models.iter().filter(shared).max_by_key(fits)?;
         let (fitted, port, at, _) = worst;
         let model = &self.drafts[*fitted].spec;
-        let (title, name) = (format!("`{} {}`", judged.kind, judged.name), format!("`{} {}`", model.kind, model.name));
+        let (title, name) =
+            (format!("`{} {}`", judged.stage_type, judged.name), format!("`{} {}`", model.stage_type, model.name));
         let (found, hint) = if fits(&worst) {
-            let message = format!("{title} is given patches that {name} is fitted on");
+            let message = format!("{title} gets patches that {name} is trained on");
             (
-                Diag::error("fitted-on", place.span, message).also(at.span, format!("fitted here, at `{port}`")),
-                "evaluate on a side of the split that nothing was fitted on: figures on patches that a model has learnt say nothing of others",
+                Diag::error("fitted-on", place.span, message).also(at.span, format!("trained here, at `{port}`")),
+                "evaluate on data that was not used for training; metrics on training data say nothing about new data",
             )
         } else {
-            let message = format!("{title} is given patches by which {name} was chosen: its figures flatter");
+            let message = format!("{title} gets patches that were used to choose {name}: its metrics are optimistic");
             (
                 Diag::warning("chosen-by", place.span, message).also(at.span, format!("chosen here, at `{port}`")),
-                "evaluate on the test side, once; figures on validation patches are for choosing",
+                "evaluate on the test set, once; metrics on the validation set are for selection",
             )
         };
         Some(super::in_bodies(found.hint(hint), &self.drafts[stage]))
     }
 
-    /// The stages with patches or photographs among their outputs, and all that they are made of.
+    /// Whether each stage leads to an output of patches or photographs, or has one.
     fn carriers(&self, order: &[usize]) -> Vec<bool> {
         let carries =
             |stage: usize| self.drafts[stage].signature.outputs.iter().any(|out| CARRIERS.contains(&out.ty.as_str()));
@@ -227,7 +232,7 @@ impl Graph<'_> {
         wanted
     }
 
-    /// For each stage on the way of patches the first one that computes the same: same kind, parameters, seed and inputs.
+    /// For each such stage, the first one that computes the same: same implementation, parameters, seed and inputs.
     fn same(&self, order: &[usize]) -> Vec<usize> {
         let wanted = self.carriers(order);
         let mut first: BTreeMap<Digest, usize> = BTreeMap::new();
@@ -252,7 +257,7 @@ impl Graph<'_> {
         same
     }
 
-    /// Of every output with patches or photographs, where they may have come from.
+    /// The lineages of every output of patches or photographs.
     fn lineages<'a>(&'a self, order: &[usize], same: &[usize]) -> Lineages<'a> {
         let mut all = Lineages::new();
         for &stage in order {
@@ -261,7 +266,7 @@ impl Graph<'_> {
             let splits = signature.outputs.iter().any(|out| out.marks.iter().any(|mark| mark == "test"));
             let mut inherited: Rc<BTreeSet<Lineage>> = Rc::default();
             let mut unknown = false;
-            // What is given to a port of another type was told of as such; what would come of it is not known.
+            // A wrong type is reported elsewhere; the lineage of its outputs is unknown.
             let fits = |port: &str, ty: &String| {
                 signature.input(port).is_none_or(|port| port.types.is_empty() || port.types.contains(ty))
             };
@@ -301,16 +306,16 @@ impl Graph<'_> {
         all
     }
 
-    /// What was fitted or chosen on the way to a stage: the stage, the port, its place, and the output that it is given.
+    /// The models trained or selected on the path to a stage: the stage, the port, the reference, and the output.
     fn models(&self, stage: usize) -> Vec<Model<'_>> {
         let mut found = Vec::new();
         let mut reached = BTreeSet::from([stage]);
         let mut todo = vec![stage];
         while let Some(at) = todo.pop() {
             let draft = &self.drafts[at];
-            for (input, places) in draft.spec.inputs.iter().zip(&draft.places) {
+            for (input, sites) in draft.spec.inputs.iter().zip(&draft.sites) {
                 let refuses = draft.signature.input(&input.port).is_some_and(|port| refuses(&port.refuses, "test"));
-                for (reference, place) in input.from.iter().zip(places) {
+                for (reference, place) in input.from.iter().zip(sites) {
                     let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                     let carries = self.drafts[source].signature.output(Some(&reference.port));
                     if carries.is_some_and(|out| !CARRIERS.contains(&out.ty.as_str())) {
@@ -331,7 +336,7 @@ fn refuses(refuses: &[String], mark: &str) -> bool {
     refuses.iter().any(|refused| refused == mark)
 }
 
-/// Whether two lineages may hold the same patches: from one source, and on no split on different sides.
+/// Whether two lineages may contain the same patches: the same source, and no split at which they differ.
 fn meet(one: &Lineage, other: &Lineage) -> bool {
     let apart = |(split, side): (&usize, &&str)| other.1.get(split).is_some_and(|there| there != side);
     one.0 == other.0 && !one.1.iter().any(apart)

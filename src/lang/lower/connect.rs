@@ -1,47 +1,47 @@
-//! References: from a name in a scope to the stages that it means in the end, through ports and outputs of bodies.
+//! References: from a name in a scope to the stages that it finally means, through ports and outputs of templates.
 
 use super::frame::Declared;
-use super::{Draft, Lowerer, Place};
+use super::{Draft, Lowerer, ReferenceSite};
 use crate::base::Span;
 use crate::diag::Diag;
+use crate::lang::arguments::Argument;
 use crate::lang::fill::lower_first;
-use crate::lang::given::Given;
 use crate::lang::near;
 use crate::lang::signature::{ANY, InPort, OutPort, Signature};
 use crate::lang::spec::{Input, Reference};
 use crate::syntax::Entry;
 
-/// References that a port can stand for; more come only from ports that multiply each other.
+/// Most references that a port can stand for; more come only from ports that multiply each other.
 const MOST_REFERENCES: usize = 10_000;
 
-/// Mistakes of a file after which no near misses are looked for.
+/// Mistakes after which no similar names are searched for.
 const MOST_NEAR: usize = 500;
 
-/// What a reference means.
-pub(super) struct Found {
-    /// The types that it may give, as they are declared where it points.
+/// What a reference resolves to.
+pub(super) struct Target {
+    /// The types that it may provide, as declared where it points.
     pub(super) types: Vec<String>,
-    /// Where what it names is declared.
+    /// Declaration of the thing that it names.
     pub(super) declared: Span,
-    /// The outputs of real stages; none where an optional port was given nothing.
+    /// The outputs of real stages; empty if an optional port has no input.
     pub(super) from: Vec<Reference>,
-    /// For each of them, the way to it through outputs and ports of bodies.
-    ways: Vec<Vec<(Span, String)>>,
-    /// Where the stage stands that gives it in the end, and its kind; none where it is a port's.
+    /// For each of them, the path through outputs and ports of templates.
+    paths: Vec<Vec<(Span, String)>>,
+    /// Declaration and type of the stage that finally provides it; [`None`] for a port.
     origin: Option<(Span, String)>,
 }
 
-/// Why a reference means nothing.
+/// Why a reference cannot be resolved.
 enum Miss<'a> {
-    /// There is no such name.
+    /// Unknown name.
     Name,
-    /// It has no such output, or several.
+    /// Unknown output, or several outputs to choose from.
     Output(Span, &'a Signature),
     /// A port has no outputs.
     OfPort(Span),
-    /// What it names was told to be wrong, or is wrong further on.
-    Told,
-    /// It leads back to itself.
+    /// It leads to a mistake that is reported elsewhere.
+    Reported,
+    /// It depends on itself.
     Circle,
 }
 
@@ -50,13 +50,13 @@ impl<'a> Lowerer<'a> {
     pub(super) fn connect(&mut self) {
         let mut drafts = std::mem::take(&mut self.drafts);
         for draft in &mut drafts {
-            let title = format!("`{} {}`", draft.spec.kind, draft.local);
+            let title = format!("`{} {}`", draft.spec.stage_type, draft.declared_name);
             for port in &draft.signature.inputs {
-                let given: Vec<&Given> = draft.given.iter().filter(|given| given.path == port.name).collect();
+                let given: Vec<&Argument> = draft.given.iter().filter(|given| given.path == port.name).collect();
                 let place = draft.spec.span;
-                if let Some((input, places)) = self.port(draft.frame, &title, place, port, &given) {
+                if let Some((input, sites)) = self.port(draft.frame, &title, place, port, &given) {
                     draft.spec.inputs.push(input);
-                    draft.places.push(places);
+                    draft.sites.push(sites);
                 }
             }
         }
@@ -78,7 +78,7 @@ impl<'a> Lowerer<'a> {
         }
     }
 
-    /// Whether each output of a body comes from a stage of its type.
+    /// Checks that each output of a body comes from a stage of its type.
     fn outputs(&mut self, at: usize, signature: &'a Signature) {
         let Some(body) = &signature.body else { return };
         for (out, entry) in signature.outputs.iter().zip(&body.gives) {
@@ -93,75 +93,80 @@ impl<'a> Lowerer<'a> {
                 span: out.span,
             };
             let output = if out.name == "out" { "the output".to_owned() } else { format!("output `{}`", out.name) };
-            let wants = format!("{output} of `{}` is to be {}", signature.name, out.ty);
+            let wants = format!("{output} of `{}` must be {}", signature.name, out.ty);
             self.reference(at, &wanted, entry, &wants);
         }
     }
 
-    /// What a port is given, with the place of each reference; none where that is nothing.
+    /// The input of a port, with the site of each reference; [`None`] if there is none.
     fn port(
         &mut self,
         at: usize,
         title: &str,
         place: Span,
         port: &InPort,
-        given: &[&Given],
-    ) -> Option<(Input, Vec<Place>)> {
+        given: &[&Argument],
+    ) -> Option<(Input, Vec<ReferenceSite>)> {
         let Some(first) = given.first() else {
             if !port.optional {
                 let message = format!("{title} needs `{}`: {}", port.name, lower_first(&port.doc));
-                self.wrong(at, "missing-port", place, message, self.give(at, port));
+                self.error(at, "missing-port", place, message, self.give(at, port));
             }
             return None;
         };
         let mut entries: Vec<&Entry> = given.iter().flat_map(|given| &given.values).collect();
         if entries.is_empty() && given.iter().all(|given| !given.broken) {
-            let message = format!("`{}` names no stage", port.name);
-            self.wrong(at, "missing-port", first.whole, message, self.give(at, port));
+            let message = format!("`{}` needs a stage", port.name);
+            self.error(at, "missing-port", first.whole, message, self.give(at, port));
         }
         if entries.len() > 1 && !port.many {
             let message = format!("`{}` takes one stage, not {}", port.name, entries.len());
             let hint = match entries[1].text().filter(|_| given.len() == 1) {
-                Some(word) => format!("leave one; or is a `;` missing before `{word}`?"),
-                None => "leave one".to_owned(),
+                Some(word) => format!("keep one; or is a `;` missing before `{word}`?"),
+                None => "keep one".to_owned(),
             };
-            self.wrong(at, "value-count", entries[1].whole, message, hint);
+            self.error(at, "value-count", entries[1].whole, message, hint);
             entries.truncate(1);
         }
-        let (mut from, mut places) = (Vec::new(), Vec::new());
+        let (mut from, mut sites) = (Vec::new(), Vec::new());
         for entry in entries {
             let wants = format!("`{}` of {title} takes {}", port.name, port.types.join(" or "));
             let Some(found) = self.reference(at, port, entry, &wants) else { continue };
             if found.from.is_empty() && !port.optional && !self.alone(at) {
-                let message =
-                    format!("{title} needs `{}`, and the port `{}` was given nothing", port.name, shown(entry));
-                self.wrong(at, "missing-port", entry.span, message, "give it where the stage is used, or a stage here");
+                let message = format!("{title} needs `{}`, but port `{}` has no input", port.name, shown(entry));
+                self.error(
+                    at,
+                    "missing-port",
+                    entry.span,
+                    message,
+                    "connect it where the template is used, or name a stage here",
+                );
             }
             if found.from.len() > 1 && !port.many {
-                let message = format!("`{}` takes one stage, and `{}` stands for several", port.name, shown(entry));
-                self.wrong(at, "value-count", entry.span, message, "give it one where the stage is used");
+                let message = format!("`{}` takes one stage, but `{}` stands for several", port.name, shown(entry));
+                self.error(at, "value-count", entry.span, message, "connect only one where the template is used");
             }
-            for (reference, way) in found.from.into_iter().zip(found.ways) {
+            for (reference, path) in found.from.into_iter().zip(found.paths) {
                 if from.contains(&reference) {
-                    let message = format!("`{}` is given this twice", port.name);
-                    self.wrong(at, "duplicate-param", entry.span, message, "once is enough");
+                    let message = format!("`{}` has this input twice", port.name);
+                    self.error(at, "duplicate-param", entry.span, message, "remove one of them");
                 }
                 from.push(reference);
-                places.push(Place { span: entry.span, way });
+                sites.push(ReferenceSite { span: entry.span, path });
             }
         }
-        (!from.is_empty()).then(|| (Input { port: port.name.clone(), from, span: first.whole }, places))
+        (!from.is_empty()).then(|| (Input { port: port.name.clone(), from, span: first.whole }, sites))
     }
 
-    /// How to give a port something.
+    /// A hint how to connect a port.
     fn give(&self, at: usize, port: &InPort) -> String {
         let fits = |types: &[String]| types.iter().all(|ty| port.types.contains(ty));
         let fitting = self.names(at, |out| fits(std::slice::from_ref(&out.ty)), |taken| fits(&taken.types));
         let stage = if let [only] = fitting.as_slice() { only } else { "STAGE" };
-        format!("write `{} {stage}`, a stage that gives {}", port.name, port.types.join(" or "))
+        format!("write `{} {stage}`, a stage that provides {}", port.name, port.types.join(" or "))
     }
 
-    /// Whether a frame is that of a body checked by itself.
+    /// Whether a frame belongs to a body that is checked by itself.
     fn alone(&self, at: usize) -> bool {
         let mut at = at;
         while let Some(instance) = &self.frames[at].of {
@@ -171,18 +176,18 @@ impl<'a> Lowerer<'a> {
         false
     }
 
-    /// What a reference means, where its type fits the port; tells what is wrong. `wants` is the port in words.
-    fn reference(&mut self, at: usize, port: &InPort, entry: &Entry, wants: &str) -> Option<Found> {
+    /// Resolves a reference and checks its type against the port; reports mistakes. `wants` describes the port.
+    fn reference(&mut self, at: usize, port: &InPort, entry: &Entry, wants: &str) -> Option<Target> {
         let Some(text) = entry.text() else {
             let message = format!("`{}` takes the name of a stage", port.name);
-            self.wrong(at, "wrong-kind", entry.span, message, "write a stage's name");
+            self.error(at, "wrong-kind", entry.span, message, "write a stage's name");
             return None;
         };
         let found = match self.find(at, text, &mut Vec::new()) {
             Ok(found) => found,
             Err(miss) => {
                 if let Some(diag) = self.miss(at, entry.span, text, &miss) {
-                    self.tell(at, diag);
+                    self.report(at, diag);
                 }
                 return None;
             }
@@ -192,14 +197,14 @@ impl<'a> Lowerer<'a> {
             return Some(found);
         }
         let gives = found.types.join(" or ");
-        // The way by which the wrong type came: what is named, each output and port on the way, the stage in the end.
-        let mut diag = Diag::error("port-type", entry.span, format!("{wants}, `{text}` gives {gives}"));
-        diag = diag.also(found.declared, format!("gives {gives}"));
-        if let [way] = found.ways.as_slice() {
-            diag = way.iter().fold(diag, |diag, (span, hop)| diag.also(*span, hop));
+        // The path by which the wrong type came: the name, each output and port on the path, and the final stage.
+        let mut diag = Diag::error("port-type", entry.span, format!("{wants}, but `{text}` provides {gives}"));
+        diag = diag.also(found.declared, format!("provides {gives}"));
+        if let [path] = found.paths.as_slice() {
+            diag = path.iter().fold(diag, |diag, (span, step)| diag.also(*span, step));
         }
         if let Some((span, kind)) = found.origin.filter(|(span, _)| *span != found.declared) {
-            diag = diag.also(span, format!("this `{kind}` makes it"));
+            diag = diag.also(span, format!("produced by this `{kind}`"));
         }
         let fitting: Vec<String> = self.names(
             at,
@@ -207,15 +212,15 @@ impl<'a> Lowerer<'a> {
             |taken| taken.types.iter().all(|ty| port.types.contains(ty)),
         );
         let hint = if fitting.is_empty() {
-            format!("no stage here gives {}", port.types.join(" or "))
+            format!("no stage here provides {}", port.types.join(" or "))
         } else {
-            format!("it could take {}", near::names(fitting.iter().take(6).map(String::as_str)))
+            format!("these fit: {}", near::names(fitting.iter().take(6).map(String::as_str)))
         };
-        self.tell(at, diag.hint(hint));
+        self.report(at, diag.hint(hint));
         None
     }
 
-    /// The references that could stand in a frame: outputs that fit, and ports that do.
+    /// The references available in a frame: outputs and ports that fit.
     fn names(&self, at: usize, fits: impl Fn(&OutPort) -> bool, port: impl Fn(&InPort) -> bool) -> Vec<String> {
         let mut all = Vec::new();
         for (name, declared) in &self.frames[at].declared {
@@ -232,33 +237,33 @@ impl<'a> Lowerer<'a> {
         all
     }
 
-    /// Follows a reference. `way` is where it came along: names in frames.
-    fn find(&self, at: usize, text: &str, way: &mut Vec<(usize, String)>) -> Result<Found, Miss<'a>> {
+    /// Follows a reference. `visited` holds the names in frames that led here.
+    fn find(&self, at: usize, text: &str, visited: &mut Vec<(usize, String)>) -> Result<Target, Miss<'a>> {
         let step = (at, text.to_owned());
-        if way.contains(&step) {
+        if visited.contains(&step) {
             return Err(Miss::Circle);
         }
-        way.push(step);
-        let found = self.follow(at, text, way);
-        way.pop();
+        visited.push(step);
+        let found = self.follow(at, text, visited);
+        visited.pop();
         found
     }
 
-    fn follow(&self, at: usize, text: &str, way: &mut Vec<(usize, String)>) -> Result<Found, Miss<'a>> {
+    fn follow(&self, at: usize, text: &str, visited: &mut Vec<(usize, String)>) -> Result<Target, Miss<'a>> {
         let (name, output) = text.split_once('.').map_or((text, None), |(name, output)| (name, Some(output)));
         let frame = &self.frames[at];
         match frame.declared.get(name) {
             None => Err(Miss::Name),
-            Some(Declared::Stage(_, None)) => Err(Miss::Told),
+            Some(Declared::Stage(_, None)) => Err(Miss::Reported),
             Some(&Declared::Stage(declared, Some(signature))) => {
                 let out = signature.output(output).ok_or(Miss::Output(declared, signature))?;
                 let reference = Reference { stage: format!("{}{name}", frame.prefix), port: out.name.clone() };
                 let origin = Some((declared, signature.name.clone()));
-                Ok(Found {
+                Ok(Target {
                     types: vec![out.ty.clone()],
                     declared,
                     from: vec![reference],
-                    ways: vec![Vec::new()],
+                    paths: vec![Vec::new()],
                     origin,
                 })
             }
@@ -266,39 +271,39 @@ impl<'a> Lowerer<'a> {
                 let out = signature.output(output).ok_or(Miss::Output(declared, signature))?;
                 let index = signature.outputs.iter().position(|other| other.name == out.name);
                 let gives = index.and_then(|index| signature.body.as_ref()?.gives.get(index)?.as_ref());
-                let gives = gives.ok_or(Miss::Told)?;
-                let inner = match self.find(body, shown(gives), way) {
+                let gives = gives.ok_or(Miss::Reported)?;
+                let inner = match self.find(body, shown(gives), visited) {
                     Ok(found) => found,
                     Err(Miss::Circle) => return Err(Miss::Circle),
-                    // Told where the body is checked.
-                    Err(_) => return Err(Miss::Told),
+                    // Reported where the body is checked.
+                    Err(_) => return Err(Miss::Reported),
                 };
-                let hop = (gives.span, format!("`{text}` is `{}` of its body", shown(gives)));
-                let ways = inner.ways.into_iter().map(|rest| with_hop(&hop, rest)).collect();
-                Ok(Found { types: vec![out.ty.clone()], declared, from: inner.from, ways, origin: inner.origin })
+                let step = (gives.span, format!("`{text}` is `{}` of its body", shown(gives)));
+                let paths = inner.paths.into_iter().map(|rest| with_step(&step, rest)).collect();
+                Ok(Target { types: vec![out.ty.clone()], declared, from: inner.from, paths, origin: inner.origin })
             }
             Some(&Declared::Port(declared, _)) if output.is_some() => Err(Miss::OfPort(declared)),
             Some(&Declared::Port(declared, port)) => {
-                let (mut from, mut ways) = (Vec::new(), Vec::new());
+                let (mut from, mut paths) = (Vec::new(), Vec::new());
                 let instance = frame.of.as_ref();
                 if let Some((_, parent)) = instance.and_then(|instance| instance.used) {
                     let given = instance.and_then(|instance| instance.given.get(name));
                     for entry in given.into_iter().flatten().flat_map(|given| &given.values) {
-                        match self.find(parent, entry.text().ok_or(Miss::Told)?, way) {
+                        match self.find(parent, entry.text().ok_or(Miss::Reported)?, visited) {
                             Ok(found) => {
-                                let hop = (entry.span, format!("`{name}` is given `{}`", shown(entry)));
-                                ways.extend(found.ways.into_iter().map(|rest| with_hop(&hop, rest)));
+                                let step = (entry.span, format!("`{name}` is connected to `{}`", shown(entry)));
+                                paths.extend(found.paths.into_iter().map(|rest| with_step(&step, rest)));
                                 from.extend(found.from);
                             }
                             Err(Miss::Circle) => return Err(Miss::Circle),
-                            Err(_) => return Err(Miss::Told),
+                            Err(_) => return Err(Miss::Reported),
                         }
                     }
                     if from.is_empty() && !port.optional || from.len() > MOST_REFERENCES {
-                        return Err(Miss::Told);
+                        return Err(Miss::Reported);
                     }
                 }
-                Ok(Found { types: port.types.clone(), declared, from, ways, origin: None })
+                Ok(Target { types: port.types.clone(), declared, from, paths, origin: None })
             }
         }
     }
@@ -306,30 +311,30 @@ impl<'a> Lowerer<'a> {
     fn miss(&self, at: usize, span: Span, text: &str, miss: &Miss) -> Option<Diag> {
         let (name, output) = text.split_once('.').map_or((text, None), |(name, output)| (name, Some(output)));
         Some(match miss {
-            Miss::Told => return None,
-            // An unquoted path was told of as one, and what is neither a number nor a name as that.
+            Miss::Reported => return None,
+            // Unquoted paths, and words that are neither a number nor a name, are reported by the parser.
             Miss::Name if text.contains('/') && span.end - span.start == text.len() => return None,
-            Miss::Name if crate::lang::is_told_as_number(text, span) => return None,
+            Miss::Name if crate::lang::is_reported_as_number(text, span) => return None,
             Miss::Name
                 if text.contains(['/', '\\']) || [".pth", ".safetensors"].iter().any(|end| text.ends_with(end)) =>
             {
-                let found = Diag::error("unknown-name", span, format!("there is no stage named `{text}`"));
+                let found = Diag::error("unknown-name", span, format!("unknown stage `{text}`"));
                 found
-                    .hint("a port takes a stage: `idrid` and `folder` read photographs, `weights` reads a model's file")
+                    .hint("a port takes a stage: `idrid` and `folder` read photographs, `weights` reads a weights file")
             }
             Miss::Name => {
                 let most = if self.diags.len() < MOST_NEAR { usize::MAX } else { 0 };
                 let names = self.frames[at].declared.keys().map(String::as_str).take(most);
-                let hint = near::hint(name, names, "stages may stand in any order, but each must be there");
-                Diag::error("unknown-name", span, format!("there is no stage named `{name}`")).hint(hint)
+                let hint = near::hint(name, names, "stages may be in any order, but each must be declared");
+                Diag::error("unknown-name", span, format!("unknown stage `{name}`")).hint(hint)
             }
             Miss::OfPort(declared) => {
                 Diag::error("unknown-name", span, format!("`{name}` is a port and has no outputs"))
                     .also(*declared, "declared here")
-                    .hint(format!("write `{name}` alone"))
+                    .hint(format!("write only `{name}`"))
             }
-            Miss::Circle => Diag::error("cycle", span, format!("`{text}` leads back to itself"))
-                .hint("one of the stages on the way must read something else"),
+            Miss::Circle => Diag::error("cycle", span, format!("`{text}` depends on itself"))
+                .hint("change the input of one of the stages in the cycle"),
             Miss::Output(declared, signature) => {
                 let ports = signature.outputs.iter().map(|out| out.name.as_str());
                 let all: Vec<String> = ports.clone().map(|port| format!("{name}.{port}")).collect();
@@ -337,13 +342,13 @@ impl<'a> Lowerer<'a> {
                 let (message, hint) = if let Some(output) = output {
                     let near = near::near(output, ports).map(|port| format!("did you mean `{name}.{port}`?"));
                     let all = if signature.outputs.len() == 1 {
-                        format!("write `{name}` alone")
+                        format!("write only `{name}`")
                     } else {
                         format!("it has {all}")
                     };
                     (format!("`{name}` has no output `{output}`"), near.unwrap_or(all))
                 } else {
-                    (format!("`{name}` has several outputs"), format!("say which: {all}"))
+                    (format!("`{name}` has several outputs"), format!("choose one: {all}"))
                 };
                 Diag::error("unknown-name", span, message).also(*declared, "declared here").hint(hint)
             }
@@ -361,8 +366,8 @@ impl<'a> Lowerer<'a> {
     }
 }
 
-fn with_hop(hop: &(Span, String), rest: Vec<(Span, String)>) -> Vec<(Span, String)> {
-    std::iter::once(hop.clone()).chain(rest).collect()
+fn with_step(step: &(Span, String), rest: Vec<(Span, String)>) -> Vec<(Span, String)> {
+    std::iter::once(step.clone()).chain(rest).collect()
 }
 
 fn shown(entry: &Entry) -> &str {
@@ -370,7 +375,7 @@ fn shown(entry: &Entry) -> &str {
 }
 
 impl Draft<'_> {
-    /// The places where the stages with bodies stand that this stage lies in, the innermost first.
+    /// The uses of the templates around this stage, the innermost first.
     pub(in crate::lang) fn used(&self) -> &[(Span, String)] {
         &self.used
     }

@@ -1,43 +1,43 @@
-//! Scopes: a pipeline's names, and those of each stage with a body in it. An instance of such a stage opens a frame of its
-//! own, so that what it holds is named `instance.stage` outside and `stage` within.
+//! Frames: the names of a pipeline, and those of each template in it. Every use of a template opens a frame of its own, so that
+//! its stages are named `instance.stage` outside and `stage` inside.
 
 use std::collections::BTreeMap;
 
 use super::{Lowerer, stage_name};
 use crate::base::Span;
 use crate::diag::Diag;
-use crate::lang::given::{Given, Values};
+use crate::lang::arguments::{Argument, ParamValues};
 use crate::lang::signature::{InPort, Signature};
 use crate::syntax::Node;
 
-/// Stages that a pipeline may have in all.
+/// Most stages in a pipeline, including those of templates.
 const MOST_STAGES: usize = 10_000;
 
-/// Stages with bodies that may stand within each other.
+/// Deepest nesting of templates.
 const DEEPEST: usize = 32;
 
-/// The names of a pipeline or of an instance's body.
+/// The names of a pipeline or of a template's body.
 pub(super) struct Frame<'a> {
-    /// What stands before its stages' names outside: `patches.`, or nothing in a pipeline.
+    /// Prefix of its stages' names outside: `patches.`, or empty for a pipeline.
     pub(super) prefix: String,
-    /// What its names mean.
+    /// The meaning of its names.
     pub(super) declared: BTreeMap<String, Declared<'a>>,
     /// The nodes that declare its stages and instances, in order.
     pub(super) nodes: Vec<&'a Node>,
     /// Its parameters.
-    pub(super) values: Values,
-    /// Whose body it is; none for a pipeline.
-    pub(super) of: Option<Instance<'a>>,
+    pub(super) values: ParamValues,
+    /// The template use whose body it is; [`None`] for a pipeline.
+    pub(super) of: Option<FrameOwner<'a>>,
 }
 
-/// What a name means.
+/// The meaning of a name.
 #[derive(Clone, Copy)]
 pub(super) enum Declared<'a> {
-    /// A stage; without a signature where its kind is unknown, which was told.
+    /// A stage; without a signature if its type is unknown, which was reported.
     Stage(Span, Option<&'a Signature>),
-    /// A stage with a body, and the frame that it opened.
+    /// A template use, and the frame that it opened.
     Instance(Span, &'a Signature, usize),
-    /// A port of the stage whose body this is.
+    /// A port of the template whose body this is.
     Port(Span, &'a InPort),
 }
 
@@ -50,33 +50,33 @@ impl Declared<'_> {
     }
 }
 
-/// Whose body a frame is.
-pub(super) struct Instance<'a> {
+/// The template use that a frame belongs to.
+pub(super) struct FrameOwner<'a> {
     pub(super) signature: &'a Signature,
-    /// Where it is used, and the frame in which; none where a body is checked by itself.
+    /// Its position, and the frame it is in; [`None`] for a body that is checked by itself.
     pub(super) used: Option<(Span, usize)>,
-    /// What its ports are given, as its user wrote it.
-    pub(super) given: BTreeMap<String, Vec<Given>>,
+    /// The arguments of its ports.
+    pub(super) given: BTreeMap<String, Vec<Argument>>,
 }
 
 impl<'a> Frame<'a> {
-    /// A pipeline's.
-    pub(super) fn pipeline(values: Values) -> Self {
+    /// The frame of a pipeline.
+    pub(super) fn pipeline(values: ParamValues) -> Self {
         Self { prefix: String::new(), declared: BTreeMap::new(), nodes: Vec::new(), values, of: None }
     }
 
-    /// That of a body: its ports are names in it, its parameters have no values yet.
+    /// The frame of a body: its ports are names in it, its parameters have no values yet.
     pub(super) fn body(prefix: String, signature: &'a Signature, used: Option<(Span, usize)>) -> Self {
-        let mut values = Values::default();
+        let mut values = ParamValues::default();
         values.known.extend(signature.params.iter().map(|param| (param.name.clone(), None)));
         let ports = signature.inputs.iter().map(|port| (port.name.clone(), Declared::Port(port.span, port)));
-        let of = Some(Instance { signature, used, given: BTreeMap::new() });
+        let of = Some(FrameOwner { signature, used, given: BTreeMap::new() });
         Self { prefix, declared: ports.collect(), nodes: Vec::new(), values, of }
     }
 }
 
 impl<'a> Lowerer<'a> {
-    /// Declares all that stands in a frame, and what stands in the bodies of that. Every name is known before any is read.
+    /// Declares everything in a frame and in the bodies within it. Every name is known before any stage is read.
     pub(super) fn open(&mut self, frame: Frame<'a>, nodes: &'a [Node]) -> usize {
         let at = self.frames.len();
         self.frames.push(frame);
@@ -86,26 +86,30 @@ impl<'a> Lowerer<'a> {
                 continue;
             }
             if matches!(kind.text.as_str(), "sweep" | "over" | "zip") {
-                let message = format!("`{}` can't stand in a pipeline", kind.text);
-                let hint = "write `sweep NAME { of PIPELINE; over stage.param 1 2 4 }` beside the pipeline";
-                self.wrong(at, "unknown-node", kind.span, message, hint);
+                let message = format!("`{}` is not allowed in a pipeline", kind.text);
+                let hint = "write `sweep NAME { of PIPELINE; over stage.param 1 2 4 }` next to the pipeline";
+                self.error(at, "unknown-node", kind.span, message, hint);
                 continue;
             }
             if matches!(kind.text.as_str(), "extends" | "without" | "stage") {
-                let message = format!("`{}` is not in this version yet", kind.text);
-                let hint = if kind.text == "stage" {
-                    "declare it beside the pipeline, at the top of the file"
+                let message = if kind.text == "stage" {
+                    "`stage` is not allowed inside a pipeline or a template body".to_owned()
                 } else {
-                    "write the stages out; `macula doc` lists what there is"
+                    format!("`{}` is not allowed inside a template body", kind.text)
                 };
-                self.wrong(at, "not-yet", kind.span, message, hint);
+                let hint = if kind.text == "stage" {
+                    "declare it at the top level of the file"
+                } else {
+                    "write the stages directly; `macula doc` lists the stage types"
+                };
+                self.error(at, "not-yet", kind.span, message, hint);
                 continue;
             }
             let signature = self.scope.stage(&kind.text, kind.span);
             if signature.is_none() {
                 let hint = match kind.text.as_str() {
-                    "use" | "network" => format!("`{}` stands at the top of the file", kind.text),
-                    "pipeline" => "pipelines stand beside each other, at the top of the file".to_owned(),
+                    "use" | "network" => format!("`{}` belongs at the top level of the file", kind.text),
+                    "pipeline" => "pipelines belong side by side at the top level of the file".to_owned(),
                     "seed" => {
                         let seed = child.args().next().map_or_else(|| "7".to_owned(), super::written);
                         let name = &self.name;
@@ -113,7 +117,7 @@ impl<'a> Lowerer<'a> {
                     }
                     _ => self.scope.near_stage(&kind.text, kind.span),
                 };
-                self.wrong(at, "unknown-stage", kind.span, format!("there is no stage `{}`", kind.text), hint);
+                self.error(at, "unknown-stage", kind.span, format!("unknown stage type `{}`", kind.text), hint);
             }
             self.declare(at, child, signature);
         }
@@ -128,26 +132,26 @@ impl<'a> Lowerer<'a> {
         let Some((name, span)) = stage_name(node) else {
             if let Some(entry) = node.args().next() {
                 let name = super::written(entry);
-                let message = format!("`{name}` can't be a name");
+                let message = format!("`{name}` is not a valid name");
                 if entry.value != crate::syntax::Scalar::Wrong {
-                    self.wrong(at, "bad-name", entry.span, message, crate::lang::NAME_RULE);
+                    self.error(at, "bad-name", entry.span, message, crate::lang::NAME_RULE);
                 }
                 return;
             }
             let kind = &node.name.text;
             let hint = format!("write `{kind} my-{kind} {{ … }}`: other stages refer to it by that name");
-            return self.wrong(at, "missing-name", node.head, format!("this `{kind}` needs a name"), hint);
+            return self.error(at, "missing-name", node.head, format!("this `{kind}` needs a name"), hint);
         };
         self.check_name(at, &name, span);
         if self.frames[at].values.known.contains_key(&name) {
-            let hint = "give one another name: `--set` could not tell them apart";
-            self.wrong(at, "duplicate-name", span, format!("`{name}` is a parameter too"), hint);
+            let hint = "rename one of them; `--set` cannot distinguish them";
+            self.error(at, "duplicate-name", span, format!("`{name}` is also the name of a parameter"), hint);
         }
         if let Some(first) = self.frames[at].declared.get(&name) {
             let what = if matches!(first, Declared::Port(..)) { "a port and a stage" } else { "two stages" };
             let found = Diag::error("duplicate-name", span, format!("{what} are named `{name}`"));
-            let found = found.also(first.span(), "first here").hint("give one another name");
-            return self.tell(at, found);
+            let found = found.also(first.span(), "first here").hint("rename one of them");
+            return self.report(at, found);
         }
         let declared = match signature {
             Some(signature) if signature.body.is_some() => self.instance(at, node, signature, &name, span),
@@ -158,10 +162,10 @@ impl<'a> Lowerer<'a> {
         }
         self.stages += 1;
         if self.stages == MOST_STAGES + 1 {
-            let message = format!("the stages with bodies stand for more than {MOST_STAGES} stages");
-            // Of a body it is told where it is used: there it stands for so many.
+            let message = format!("the templates expand to more than {MOST_STAGES} stages");
+            // In a body it is reported where the template is used.
             let place = self.used(at).last().map_or(span, |(place, _)| *place);
-            let found = Diag::error("too-many-stages", place, message).hint("use them less deeply");
+            let found = Diag::error("too-many-stages", place, message).hint("nest fewer templates");
             self.diags.extend(self.frames[super::ROOT].of.is_none().then_some(found));
         }
         let frame = &mut self.frames[at];
@@ -169,7 +173,7 @@ impl<'a> Lowerer<'a> {
         frame.nodes.push(node);
     }
 
-    /// Opens the frame of an instance; where it can't be, the name stands for a stage of which nothing is known.
+    /// Opens the frame of a template use; if that fails, the name stands for a stage of unknown type.
     fn instance(
         &mut self,
         at: usize,
@@ -184,17 +188,17 @@ impl<'a> Lowerer<'a> {
         while let Some(instance) = outer.and_then(|outer| self.frames[outer].of.as_ref()) {
             depth += 1;
             if std::ptr::eq(instance.signature, signature) {
-                let message = format!("`{}` is made of itself", signature.name);
+                let message = format!("`{}` contains itself", signature.name);
                 let found = Diag::error("template-recursion", node.name.span, message);
-                let found = found.also(signature.span, "declared here").hint("take it out of its own body");
-                self.tell(at, found);
+                let found = found.also(signature.span, "declared here").hint("remove it from its own body");
+                self.report(at, found);
                 return Declared::Stage(span, None);
             }
             outer = instance.used.map(|(_, parent)| parent);
         }
         if depth > DEEPEST {
-            let message = format!("more than {DEEPEST} stages with bodies stand within each other");
-            self.wrong(at, "too-deep", node.name.span, message, "use them less deeply");
+            let message = format!("templates are nested more than {DEEPEST} levels deep");
+            self.error(at, "too-deep", node.name.span, message, "nest fewer templates");
             return Declared::Stage(span, None);
         }
         if self.stages > MOST_STAGES {

@@ -1,5 +1,5 @@
-//! One `pipeline` node made into a [`Pipeline`]: names, ports, parameters; then what follows from the whole. Stages with
-//! bodies are replaced by the stages that they stand for.
+//! Lowers one `pipeline` node to a [`Pipeline`]: names, ports and parameters, then checks of the whole. Templates
+//! are expanded.
 
 mod connect;
 mod frame;
@@ -7,11 +7,11 @@ mod values;
 
 use std::collections::BTreeSet;
 
+use super::arguments::{Argument, Setting, gather};
 use super::fill::{self, Filled};
 use super::flow;
-use super::given::{Given, Setting, gather};
-use super::kind::Kind;
 use super::near;
+use super::param_type::ParamType;
 use super::scope::Scope;
 use super::signature::Signature;
 use super::spec::{Instance, Output, Pipeline, StageSpec};
@@ -21,46 +21,46 @@ use crate::diag::{Diag, Severity};
 use crate::syntax::{Entry, Node, Scalar};
 use frame::{Declared, Frame};
 
-/// The frame of the pipeline, or of the body that is checked by itself.
+/// The frame of the pipeline, or of a body that is checked by itself.
 const ROOT: usize = 0;
 
-/// A stage while it is checked: what it became, and what it is an instance of.
+/// A stage while it is checked: its specification and its signature.
 pub(super) struct Draft<'a> {
     pub(super) spec: StageSpec,
     pub(super) signature: &'a Signature,
-    /// For each input, where each of its references stands.
-    pub(super) places: Vec<Vec<Place>>,
-    /// Its name where it is declared.
-    pub(super) local: String,
+    /// For each input, the sites of its references.
+    pub(super) sites: Vec<Vec<ReferenceSite>>,
+    /// Its name as declared.
+    pub(super) declared_name: String,
     frame: usize,
-    /// What its braces give to its ports.
-    given: Vec<Given>,
+    /// The arguments of its ports.
+    given: Vec<Argument>,
     used: Vec<(Span, String)>,
 }
 
-/// Where a reference stands, and the way that it takes through bodies to a stage: each hop with what is to be seen there.
-pub(super) struct Place {
+/// Position of a reference, and its path through templates to a stage, each step with a label.
+pub(super) struct ReferenceSite {
     pub(super) span: Span,
-    pub(super) way: Vec<(Span, String)>,
+    pub(super) path: Vec<(Span, String)>,
 }
 
-/// What one pipeline became.
+/// The result of lowering one pipeline.
 pub(super) struct Lowered {
     pub(super) pipeline: Pipeline,
     pub(super) diags: Vec<Diag>,
     /// Settings that named one of its stages or parameters, by index.
-    pub(super) met: BTreeSet<usize>,
-    /// What a setting could have named.
+    pub(super) matched: BTreeSet<usize>,
+    /// The names that a setting could have.
     pub(super) names: Vec<String>,
 }
 
-/// An error in a body, told once: code, message and place.
-pub(super) type Told = BTreeSet<(&'static str, String, Span)>;
+/// Errors in template bodies that were already reported: code, message and position.
+pub(super) type Reported = BTreeSet<(&'static str, String, Span)>;
 
-/// Checks a pipeline and fills it in. The pipeline can be used where no diagnostic is an error. `told` holds what is wrong in
-/// bodies, wherever they are used.
-pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting], told: &mut Told) -> Lowered {
-    let mut lowerer = Lowerer::new(scope, settings, told);
+/// Checks a pipeline and fills it in. It is usable if no diagnostic is an error. `reported` holds the errors in template
+/// bodies that were already reported.
+pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting], reported: &mut Reported) -> Lowered {
+    let mut lowerer = Lowerer::new(scope, settings, reported);
     let (name, span) = lowerer.name(node);
     lowerer.name.clone_from(&name);
     let seed = lowerer.seed(node, &name, span);
@@ -77,7 +77,7 @@ pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting], told: &mut
         if let (Some(first), Some(last)) = (doc.args().next(), doc.args().nth(1).and(doc.args().last())) {
             let place = Span { end: last.whole.end, ..first.whole };
             let hint = format!("write `doc \"{}\"`", words.join(" ").replace('"', ""));
-            lowerer.wrong(ROOT, "value-count", place, "`doc` takes one text, in quotes", hint);
+            lowerer.error(ROOT, "value-count", place, "`doc` takes one quoted string", hint);
         }
     }
     let instances = lowerer.instances();
@@ -85,15 +85,15 @@ pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting], told: &mut
     for stage in &mut stages {
         stage.seed = seed;
     }
-    let Lowerer { diags, met, .. } = lowerer;
+    let Lowerer { diags, matched, .. } = lowerer;
     let doc = node.child("doc").and_then(|doc| doc.args().next()).and_then(Entry::text).map(str::to_owned);
-    Lowered { pipeline: Pipeline { name, seed, doc, stages, instances, span }, diags, met, names }
+    Lowered { pipeline: Pipeline { name, seed, doc, stages, instances, span }, diags, matched, names }
 }
 
-/// Checks the body of a stage by itself, its ports taken to be given. `declaring` is the node that declares it.
-pub(super) fn check_body(signature: &Signature, declaring: &Node, scope: &Scope, told: &mut Told) -> Vec<Diag> {
+/// Checks the body of a template by itself, as if its ports were connected. `declaring` is the node that declares it.
+pub(super) fn check_body(signature: &Signature, declaring: &Node, scope: &Scope, reported: &mut Reported) -> Vec<Diag> {
     let Some(body) = &signature.body else { return Vec::new() };
-    let mut lowerer = Lowerer::new(scope, &[], told);
+    let mut lowerer = Lowerer::new(scope, &[], reported);
     let mut frame = Frame::body(String::new(), signature, None);
     for param in &signature.params {
         let value = param.default.as_ref().map(|value| values::entries(value, signature.span));
@@ -105,7 +105,7 @@ pub(super) fn check_body(signature: &Signature, declaring: &Node, scope: &Scope,
     lowerer.unused_params(ROOT, declaring.nodes());
     lowerer.stages();
     let errors = lowerer.diags.iter();
-    lowerer.told.extend(errors.map(|diag| (diag.code, diag.message.clone(), diag.labels[0].span)));
+    lowerer.reported.extend(errors.map(|diag| (diag.code, diag.message.clone(), diag.labels[0].span)));
     lowerer.diags
 }
 
@@ -116,17 +116,17 @@ struct Lowerer<'a> {
     settings: &'a [Setting],
     frames: Vec<Frame<'a>>,
     drafts: Vec<Draft<'a>>,
-    /// Stages and instances that were declared.
+    /// Number of stages and instances declared.
     stages: usize,
-    /// Whether the kind of every stage is known.
+    /// Whether the type of every stage is known.
     whole: bool,
-    met: BTreeSet<usize>,
-    told: &'a mut Told,
+    matched: BTreeSet<usize>,
+    reported: &'a mut Reported,
     diags: Vec<Diag>,
 }
 
 impl<'a> Lowerer<'a> {
-    fn new(scope: &'a Scope<'a>, settings: &'a [Setting], told: &'a mut Told) -> Self {
+    fn new(scope: &'a Scope<'a>, settings: &'a [Setting], reported: &'a mut Reported) -> Self {
         Self {
             name: String::new(),
             scope,
@@ -135,18 +135,18 @@ impl<'a> Lowerer<'a> {
             drafts: Vec::new(),
             stages: 0,
             whole: true,
-            met: BTreeSet::new(),
-            told,
+            matched: BTreeSet::new(),
+            reported,
             diags: Vec::new(),
         }
     }
 
-    /// Tells of something in a frame; in a body with the places of use, and once for all of them.
-    fn tell(&mut self, at: usize, mut diag: Diag) {
+    /// Reports a diagnostic in a frame; in a template with the places of its use, and only once for all of them.
+    fn report(&mut self, at: usize, mut diag: Diag) {
         let used = self.used(at);
         if !used.is_empty()
             && let Some(label) = diag.labels.first()
-            && !self.told.insert((diag.code, diag.message.clone(), label.span))
+            && !self.reported.insert((diag.code, diag.message.clone(), label.span))
         {
             self.whole &= diag.severity != Severity::Error;
             return;
@@ -157,7 +157,7 @@ impl<'a> Lowerer<'a> {
         self.diags.push(diag);
     }
 
-    fn wrong(
+    fn error(
         &mut self,
         at: usize,
         code: &'static str,
@@ -165,10 +165,10 @@ impl<'a> Lowerer<'a> {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        self.tell(at, Diag::error(code, span, message).hint(hint));
+        self.report(at, Diag::error(code, span, message).hint(hint));
     }
 
-    /// Where the bodies that a frame lies in are used, the innermost first, and the name there.
+    /// The uses of the templates around a frame, the innermost first, with their names.
     fn used(&self, at: usize) -> Vec<(Span, String)> {
         let mut used = Vec::new();
         let mut at = at;
@@ -187,7 +187,7 @@ impl<'a> Lowerer<'a> {
         })
     }
 
-    /// The stage or instance that a setting is for: that with the longest name that begins it.
+    /// The stage or instance that a setting addresses: the one with the longest name that is a prefix of its path.
     fn owner<'s>(&self, path: &'s str) -> Option<&'s str> {
         let mut at = ROOT;
         let mut end = 0;
@@ -208,7 +208,7 @@ impl<'a> Lowerer<'a> {
     fn name(&mut self, node: &Node) -> (String, Span) {
         let Some(entry) = node.args().next() else {
             let hint = "write `pipeline baseline seed=7 { … }`";
-            self.wrong(ROOT, "missing-name", node.head, "a pipeline needs a name", hint);
+            self.error(ROOT, "missing-name", node.head, "a pipeline needs a name", hint);
             return (String::new(), node.head);
         };
         let name = entry.text().unwrap_or_default().to_owned();
@@ -217,12 +217,12 @@ impl<'a> Lowerer<'a> {
     }
 
     fn check_name(&mut self, at: usize, name: &str, span: Span) {
-        if !super::is_name(name) && !super::is_told_as_number(name, span) {
+        if !super::is_name(name) && !super::is_reported_as_number(name, span) {
             let hint = match name.strip_prefix('$') {
                 Some(bare) if super::is_name(bare) => format!("write `{bare}` without the `$`"),
                 _ => super::NAME_RULE.to_owned(),
             };
-            self.wrong(at, "bad-name", span, format!("`{name}` can't be a name"), hint);
+            self.error(at, "bad-name", span, format!("`{name}` is not a valid name"), hint);
         }
     }
 
@@ -230,14 +230,14 @@ impl<'a> Lowerer<'a> {
         let extra: Vec<&Entry> = node.args().skip(1).collect();
         if let (Some(first), Some(last)) = (extra.first(), extra.last()) {
             let place = Span { end: last.whole.end, ..first.whole };
-            let hint = "a seed is a property: `seed=7`; all else stands in the braces";
-            self.wrong(ROOT, "outside-braces", place, "a pipeline has one name", hint);
+            let hint = "a seed is a property: `seed=7`; everything else goes inside the braces";
+            self.error(ROOT, "outside-braces", place, "a pipeline has one name", hint);
         }
         for (key, entry) in node.props().filter(|(key, _)| key.text != "seed") {
-            let message = format!("a pipeline has no `{}=`", key.text);
+            let message = format!("a pipeline has no property `{}`", key.text);
             let hint =
                 near::hint(&key.text, ["seed"], "parameters are declared inside: `param size type=px default=128`");
-            self.wrong(ROOT, "unknown-param", entry.whole, message, hint);
+            self.error(ROOT, "unknown-param", entry.whole, message, hint);
         }
         let declares =
             |child: &Node| child.name.text == "param" && stage_name(child).is_some_and(|(name, _)| name == "seed");
@@ -245,17 +245,23 @@ impl<'a> Lowerer<'a> {
         // `--set seed=2`, unless the pipeline has a parameter of that name.
         for (i, setting) in self.settings.iter().enumerate().filter(|(_, setting)| setting.path == "seed") {
             if !node.nodes().iter().any(declares) {
-                self.met.insert(i);
+                self.matched.insert(i);
                 given = setting.given.values.first();
             }
         }
         match given {
             Some(Entry { value: Scalar::Int(seed), .. }) if *seed >= 0 => seed.cast_unsigned(),
             Some(entry) => {
-                self.wrong(ROOT, "wrong-kind", entry.span, "a seed is a whole number from 0", "write `seed=7`");
+                self.error(
+                    ROOT,
+                    "wrong-kind",
+                    entry.span,
+                    "a seed must be a whole number, 0 or more",
+                    "write `seed=7`",
+                );
                 0
             }
-            // Where a seed was meant, that was told.
+            // If a seed was attempted, that was reported.
             None if name.is_empty()
                 || node.props().next().is_some()
                 || node.args().nth(1).is_some()
@@ -264,14 +270,14 @@ impl<'a> Lowerer<'a> {
                 0
             }
             None => {
-                let found = Diag::warning("no-seed", span, format!("pipeline `{name}` has no seed; it is 0"));
+                let found = Diag::warning("no-seed", span, format!("pipeline `{name}` has no seed; using 0"));
                 self.diags.push(found.hint(format!("write `pipeline {name} seed=7 {{ … }}`")));
                 0
             }
         }
     }
 
-    /// Reads every stage and instance, the outer ones before what stands in their bodies, and connects them.
+    /// Reads every stage and instance, outer ones before those in their bodies, and connects them.
     fn read(&mut self) {
         for at in 0..self.frames.len() {
             for node in std::mem::take(&mut self.frames[at].nodes) {
@@ -291,14 +297,21 @@ impl<'a> Lowerer<'a> {
         self.connect();
     }
 
-    /// What a stage or an instance is given: to its ports, and to its parameters, these filled in.
-    fn given(&mut self, at: usize, node: &Node, signature: &Signature, name: &str, span: Span) -> (Vec<Given>, Filled) {
+    /// The arguments of a stage or instance: those of its ports, and its parameters filled in.
+    fn given(
+        &mut self,
+        at: usize,
+        node: &Node,
+        signature: &Signature,
+        name: &str,
+        span: Span,
+    ) -> (Vec<Argument>, Filled) {
         self.head(at, node, signature, name);
         let mut found = Vec::new();
         let mut given = gather(node, &mut self.frames[at].values, &mut found);
         let path = format!("{}{name}", self.frames[at].prefix);
         self.set(&path, signature, &mut given);
-        let (mut ports, params): (Vec<Given>, Vec<Given>) =
+        let (mut ports, params): (Vec<Argument>, Vec<Argument>) =
             given.into_iter().partition(|given| signature.input(&given.path).is_some());
         let words = params.iter().flat_map(|given| &given.values);
         let words: Vec<(Span, String)> =
@@ -313,19 +326,19 @@ impl<'a> Lowerer<'a> {
             {
                 diag.hint = Some(format!("write `${word}` for the value of that parameter"));
             }
-            // A port that is misspelt, or written in another form, is not missing as well.
+            // A port that is misspelt or written in another form is not also missing.
             for port in &signature.inputs {
                 let meant = format!("did you mean `{}`?", port.name);
                 let meant = diag.hint.as_ref().is_some_and(|hint| hint.starts_with(&meant));
                 let begins = diag.message.starts_with(&format!("`{}` takes the name of a stage", port.name));
                 if meant || begins {
-                    ports.push(told(&port.name, place));
+                    ports.push(broken(&port.name, place));
                 }
             }
         }
         ports.extend(Self::ports_outside(node, signature));
         for diag in found.into_iter().chain(filled.diags.iter().cloned()) {
-            self.tell(at, diag);
+            self.report(at, diag);
         }
         filled.diags.retain(|diag| diag.severity == Severity::Error);
         (ports, filled)
@@ -334,12 +347,12 @@ impl<'a> Lowerer<'a> {
     fn stage(&mut self, at: usize, node: &Node, signature: &'a Signature, name: &str, span: Span) {
         let (given, Filled { params, spans, unkeyed, .. }) = self.given(at, node, signature, name, span);
         let outputs = signature.outputs.iter().map(|out| Output { port: out.name.clone(), ty: out.ty.clone() });
-        let full = format!("{}{name}", self.frames[at].prefix);
+        let dotted = format!("{}{name}", self.frames[at].prefix);
         let spec = StageSpec {
-            name: full.clone(),
-            own: full,
-            seed: 0, // the pipeline's, once that is known
-            kind: signature.name.clone(),
+            name: dotted.clone(),
+            base_name: dotted,
+            seed: 0, // the pipeline's, set later
+            stage_type: signature.name.clone(),
             implementation: signature.implementation.clone(),
             inputs: Vec::new(),
             params,
@@ -350,15 +363,23 @@ impl<'a> Lowerer<'a> {
             span,
         };
         let used = self.used(at);
-        self.drafts.push(Draft { spec, signature, places: Vec::new(), local: name.to_owned(), frame: at, given, used });
+        self.drafts.push(Draft {
+            spec,
+            signature,
+            sites: Vec::new(),
+            declared_name: name.to_owned(),
+            frame: at,
+            given,
+            used,
+        });
     }
 
-    /// Passes on to a body what its instance is given.
+    /// Passes the arguments of an instance on to its body.
     fn pass(&mut self, at: usize, node: &Node, signature: &Signature, name: &str, span: Span, body: usize) {
         let (ports, Filled { params, diags, networks, .. }) = self.given(at, node, signature, name, span);
         for param in &signature.params {
             let value = match params.get(&param.name) {
-                // Wrong, which was told; or optional and absent.
+                // Wrong, which was reported; or optional and absent.
                 Some(Value::None) if !diags.is_empty() => None,
                 value => value.map(|value| values::entries(value, span)),
             };
@@ -372,13 +393,13 @@ impl<'a> Lowerer<'a> {
         }
     }
 
-    /// Beside its name a stage's first line holds nothing.
+    /// Reports anything but the name before the braces.
     fn head(&mut self, at: usize, node: &Node, signature: &Signature, name: &str) {
         let kind = &signature.name;
         for (key, entry) in node.props() {
-            let message = format!("`{}` stands outside the braces", key.text);
+            let message = format!("`{}` is outside the braces", key.text);
             let hint = format!("write `{kind} {name} {{ {} {} … }}`", key.text, written(entry));
-            self.wrong(at, "outside-braces", entry.whole, message, hint);
+            self.error(at, "outside-braces", entry.whole, message, hint);
         }
         let extra: Vec<&Entry> = node.args().skip(1).collect();
         let (Some(first), Some(last)) = (extra.first(), extra.last()) else { return };
@@ -393,26 +414,27 @@ impl<'a> Lowerer<'a> {
             } else {
                 name.to_owned()
             };
-            format!("a stage has one name; ports and parameters stand inside: `{kind} {whole} {{ … }}`")
+            format!("a stage has one name; ports and parameters go inside the braces: `{kind} {whole} {{ … }}`")
         };
-        self.wrong(at, "outside-braces", place, "this stands outside the braces", hint);
+        self.error(at, "outside-braces", place, "this is outside the braces", hint);
     }
 
-    /// Ports that were written outside the braces, which is told.
-    fn ports_outside(node: &Node, signature: &Signature) -> Vec<Given> {
+    /// Ports written outside the braces, which was reported.
+    fn ports_outside(node: &Node, signature: &Signature) -> Vec<Argument> {
         let words = node.props().map(|(key, _)| key.text.as_str()).chain(node.args().skip(1).filter_map(Entry::text));
         let ports = words.filter(|word| signature.input(word).is_some());
-        ports.map(|port| told(port, node.head)).collect()
+        ports.map(|port| broken(port, node.head)).collect()
     }
 
-    /// Puts the settings for this stage in the place of what the file says.
-    fn set(&mut self, stage: &str, signature: &Signature, given: &mut Vec<Given>) {
+    /// Overrides the arguments of this stage by its settings.
+    fn set(&mut self, stage: &str, signature: &Signature, given: &mut Vec<Argument>) {
         for (i, setting) in self.settings.iter().enumerate() {
             let path = setting.path.strip_prefix(stage).and_then(|rest| rest.strip_prefix('.'));
-            // What lies in a body has settings of its own.
+            // Stages in a body have settings of their own.
             let Some(path) = path.filter(|_| self.owner(&setting.path) == Some(stage)) else { continue };
-            self.met.insert(i);
-            let replaces_case = signature.params.iter().find(|param| param.name == path && param.kind == Kind::Choice);
+            self.matched.insert(i);
+            let replaces_case =
+                signature.params.iter().find(|param| param.name == path && param.ty == ParamType::Choice);
             if let Some(param) = replaces_case {
                 let case = setting.given.values.first().and_then(Entry::text).unwrap_or_default();
                 let case = param.cases.iter().find(|one| one.name == case);
@@ -421,24 +443,24 @@ impl<'a> Lowerer<'a> {
                     let of_case = case.map_or(&[][..], |case| &case.params);
                     param.params.iter().chain(of_case).any(|inner| inner.name == name)
                 };
-                // What the file gives to a case that is no longer chosen goes with it.
+                // Arguments of a case that is no longer selected are dropped.
                 let below =
-                    |given: &Given| given.path.strip_prefix(path).and_then(|rest| rest.strip_prefix('.')).map(kept);
+                    |given: &Argument| given.path.strip_prefix(path).and_then(|rest| rest.strip_prefix('.')).map(kept);
                 given.retain(|given| given.set || below(given) != Some(false));
             }
             given.retain(|given| given.path != path);
             drop_pair(given, path);
-            given.push(Given { path: path.to_owned(), ..setting.given.clone() });
+            given.push(Argument { path: path.to_owned(), ..setting.given.clone() });
         }
     }
 
-    /// The instances of the pipeline, with the stages that give their outputs.
+    /// The instances of the pipeline, with the stages that provide their outputs.
     fn instances(&self) -> Vec<Instance> {
         let of = |(at, frame): (usize, &Frame)| {
             let instance = frame.of.as_ref()?;
             Some(Instance {
                 name: frame.prefix.trim_end_matches('.').to_owned(),
-                kind: instance.signature.name.clone(),
+                stage_type: instance.signature.name.clone(),
                 outputs: self.outlets(at, instance.signature),
                 main: instance.signature.output(None).map(|out| out.name.clone()),
                 span: instance.used?.0,
@@ -447,7 +469,7 @@ impl<'a> Lowerer<'a> {
         self.frames.iter().enumerate().filter_map(of).collect()
     }
 
-    /// The stages, once what follows from all of them was told.
+    /// The stages, after the checks of the whole.
     fn stages(&mut self) -> Vec<StageSpec> {
         let whole = self.whole && self.diags.iter().all(|diag| diag.severity != Severity::Error);
         let alone = self.frames[ROOT].of.is_some();
@@ -458,15 +480,15 @@ impl<'a> Lowerer<'a> {
     }
 }
 
-/// A setting of one pair of a map takes the place of that pair where the file has it as `take SE 3`.
-fn drop_pair(given: &mut Vec<Given>, path: &str) {
+/// A setting of one entry of a map replaces that entry if the file has it as `take SE 3`.
+fn drop_pair(given: &mut Vec<Argument>, path: &str) {
     let Some((map, key)) = path.split_once('.') else { return };
     given.retain(|given| given.path != map || given.values.first().and_then(Entry::text) != Some(key));
 }
 
-/// What stands for something given to a port of which a mistake was told.
-fn told(port: &str, span: Span) -> Given {
-    Given {
+/// A placeholder for an argument of a port with a mistake that was reported.
+fn broken(port: &str, span: Span) -> Argument {
+    Argument {
         path: port.to_owned(),
         name: span,
         whole: span,

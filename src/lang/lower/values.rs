@@ -1,23 +1,23 @@
-//! Parameters: of a pipeline, from its defaults and `--set`; of a body, from what its instance is given.
+//! Parameters: of a pipeline, from defaults and `--set`; of a template, from the arguments of its use.
 
 use std::collections::BTreeMap;
 
 use super::{Lowerer, ROOT, stage_name};
 use crate::base::Span;
 use crate::diag::Diag;
-use crate::lang::given::Values;
-use crate::lang::kind::{self, Kind};
+use crate::lang::arguments::ParamValues;
+use crate::lang::param_type::{self, ParamType};
 use crate::lang::signature::{self, Param};
 use crate::lang::value::Value;
 use crate::syntax::{Entry, Node, Scalar};
 
 impl Lowerer<'_> {
-    pub(super) fn params(&mut self, node: &Node) -> Values {
-        let mut values = Values::default();
+    pub(super) fn params(&mut self, node: &Node) -> ParamValues {
+        let mut values = ParamValues::default();
         let mut places: BTreeMap<String, Span> = BTreeMap::new();
         for child in node.nodes().iter().filter(|child| child.name.text == "param") {
             let Some(param) = signature::param(child, &mut self.diags) else {
-                // A parameter of that name exists, though not what its value is.
+                // The parameter exists, although its value is unknown.
                 let named = child.args().next().and_then(Entry::text);
                 if let Some(name) = named.or_else(|| child.props().next().map(|(key, _)| key.text.as_str())) {
                     values.known.insert(name.to_owned(), None);
@@ -29,11 +29,11 @@ impl Lowerer<'_> {
             if let Some(first) = places.insert(param.name.clone(), span) {
                 let found =
                     Diag::error("duplicate-name", span, format!("parameter `{}` is declared twice", param.name));
-                self.diags.push(found.also(first, "first here").hint("give one another name"));
+                self.diags.push(found.also(first, "first here").hint("rename one of them"));
                 continue;
             }
             let value = self.param_value(&param, child, span);
-            if let (Kind::Network, Some([entry])) = (&param.kind, value.as_deref()) {
+            if let (ParamType::Network, Some([entry])) = (&param.ty, value.as_deref()) {
                 let name = entry.text().unwrap_or_default();
                 let network = self.scope.network(name, entry.span).map(|network| network.called(name));
                 values.networks.extend(network.map(|network| (param.name.clone(), network)));
@@ -45,34 +45,28 @@ impl Lowerer<'_> {
 
     /// The value of a pipeline's parameter: from `--set`, or its default.
     fn param_value(&mut self, param: &Param, node: &Node, span: Span) -> Option<Vec<Entry>> {
-        if matches!(param.kind, Kind::Group | Kind::Choice | Kind::Map(_) | Kind::List(_)) {
-            let hint = "use a type of one value (`px`, `real`, `text`, …); a case of a choice is `text`";
-            self.wrong(
-                ROOT,
-                "wrong-kind",
-                span,
-                format!("a pipeline's parameter can't be a {}", param.kind.name()),
-                hint,
-            );
+        if matches!(param.ty, ParamType::Group | ParamType::Choice | ParamType::Map(_) | ParamType::List(_)) {
+            let hint = "use a scalar type (`px`, `real`, `text`, …); for the case of a choice use `text`";
+            self.error(ROOT, "wrong-kind", span, format!("a pipeline parameter cannot be a {}", param.ty.name()), hint);
             return None;
         }
         let mut value = node.prop("default").cloned();
         for (i, setting) in self.settings.iter().enumerate().filter(|(_, setting)| setting.path == param.name) {
-            self.met.insert(i);
+            self.matched.insert(i);
             let (plain, wrong) = setting.given.plain.clone().unzip();
             let wrong = wrong.unwrap_or_default();
-            let textual = plain.is_some() && matches!(param.kind, Kind::Text | Kind::Path | Kind::Network);
+            let textual = plain.is_some() && matches!(param.ty, ParamType::Text | ParamType::Path | ParamType::Network);
             match setting.given.values.as_slice() {
                 [one] if wrong.is_empty() && (!textual || one.quoted) => value = Some(one.clone()),
                 _ if textual => value = plain,
                 _ if wrong.is_empty() => {
                     let message = format!("`{}` takes one value", param.name);
-                    self.wrong(
+                    self.error(
                         ROOT,
                         "value-count",
                         setting.given.whole,
                         message,
-                        format!("it is {}", param.kind.words()),
+                        format!("expected {}", param.ty.words()),
                     );
                     return None;
                 }
@@ -84,31 +78,31 @@ impl Lowerer<'_> {
         }
         let Some(value) = value else {
             let hint = format!("give it a default, or run with `--set {}=…`", param.name);
-            self.wrong(ROOT, "missing-param", span, format!("parameter `{}` has no value", param.name), hint);
+            self.error(ROOT, "missing-param", span, format!("parameter `{}` has no value", param.name), hint);
             return None;
         };
-        if let Err(refusal) = kind::value(&param.kind, param.range.as_ref(), &value) {
+        if let Err(refusal) = param_type::value(&param.ty, param.range.as_ref(), &value) {
             if Some(&value) != node.prop("default") {
-                self.wrong(ROOT, refusal.code, value.span, format!("`{}` {}", param.name, refusal.text), refusal.hint);
+                self.error(ROOT, refusal.code, value.span, format!("`{}` {}", param.name, refusal.text), refusal.hint);
             }
             return None;
         }
         Some(vec![value])
     }
 
-    /// Warns of parameters that nothing in a frame uses; `declaring` holds the nodes that declare them.
+    /// Warns of unused parameters of a frame; `declaring` holds the nodes that declare them.
     pub(super) fn unused_params(&mut self, at: usize, declaring: &[Node]) {
         for child in declaring.iter().filter(|child| child.name.text == "param") {
             let Some((name, span)) = stage_name(child) else { continue };
             if !self.frames[at].values.used.contains(&name) {
-                let found = Diag::warning("unused-param", span, format!("nothing uses parameter `{name}`"));
-                self.tell(at, found.hint(format!("write `${name}` where its value belongs, or take it out")));
+                let found = Diag::warning("unused-param", span, format!("parameter `{name}` is not used"));
+                self.report(at, found.hint(format!("use it as `${name}`, or remove it")));
             }
         }
     }
 }
 
-/// A value as it would stand in a text at `span`; nothing for an optional parameter that is absent.
+/// A value as entries at `span`; empty for an absent optional parameter.
 pub(super) fn entries(value: &Value, span: Span) -> Vec<Entry> {
     let one = |value: Scalar, quoted: bool| vec![Entry { key: None, value, quoted, span, whole: span }];
     match value {

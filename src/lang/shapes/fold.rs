@@ -1,16 +1,16 @@
-//! Tables of layers as people read them: what repeats stands once.
+//! Tables of layers for people: repeated layers are listed once.
 
-use super::{LayerShape, Shape};
+use super::{LayerShape, TensorShape};
 
-/// The layers of the outermost level that may repeat together, at most.
+/// Most layers of the outermost level in one repetition.
 const LONGEST: usize = 8;
 
-/// The rows, with a row `repeat` before those that stand for several copies: they differ from one another in nothing but
-/// names. Its counts are those of all copies, and below it the first one stands. Only copies of two rows or more
-/// that begin with tensors are folded.
+/// The rows, with a row `repeat` before those that stand for several copies that differ only in their
+/// names. Its counts are those of all copies; the first copy follows below it. Only copies of two rows or more
+/// that start with tensors are folded.
 #[must_use]
 pub fn folded(rows: &[LayerShape]) -> Vec<LayerShape> {
-    // Where a layer of the outermost level begins.
+    // Start of each layer of the outermost level.
     let starts: Vec<usize> = (0..rows.len()).filter(|&at| rows[at].depth == 0).chain([rows.len()]).collect();
     let mut out = Vec::with_capacity(rows.len());
     let mut at = 0;
@@ -19,7 +19,7 @@ pub fn folded(rows: &[LayerShape]) -> Vec<LayerShape> {
         let found = (1..=LONGEST.min(starts.len() - 1 - at)).find_map(|period| {
             let length = starts[at + period] - first;
             let times = 1 + (1..rows.len()).take_while(|time| same(rows, first, first + time * length, length)).count();
-            // A copy begins with what has tensors, so that an activation stays with the layer before it.
+            // A copy starts with a layer that has tensors, so that an activation stays with the layer before it.
             let tensors = rows[first..starts[at + 1]].iter().any(|row| row.parameters > 0);
             (times > 1 && length > 1 && tensors).then_some((period, length, times))
         });
@@ -35,11 +35,11 @@ pub fn folded(rows: &[LayerShape]) -> Vec<LayerShape> {
             kind: "repeat",
             name: format!("{times} times: {} … {}", common(one), common(copies[times - 1])),
             depth: 0,
-            out: one.last().map_or(Shape::Vector { features: 0 }, |row| row.out),
+            out: one.last().map_or(TensorShape::Vector { features: 0 }, |row| row.out),
             parameters: total(|row| row.parameters),
             multiply_adds: total(|row| row.multiply_adds),
         });
-        // What a piece gives is what its last outermost layer gives.
+        // The output of a copy is that of its last outermost layer.
         if let (Some(repeat), Some(last)) = (out.last_mut(), one.iter().rev().find(|row| row.depth == 0)) {
             repeat.out = last.out;
         }
@@ -49,7 +49,7 @@ pub fn folded(rows: &[LayerShape]) -> Vec<LayerShape> {
     out
 }
 
-/// Whether the rows from `other` on are those from `one` on, but for their names.
+/// Whether the rows from `other` on equal those from `one` on, except for names.
 fn same(rows: &[LayerShape], one: usize, other: usize, length: usize) -> bool {
     other + length <= rows.len()
         && rows[one..one + length].iter().zip(&rows[other..other + length]).all(|(a, b)| {
@@ -58,7 +58,7 @@ fn same(rows: &[LayerShape], one: usize, other: usize, length: usize) -> bool {
         })
 }
 
-/// What the names of some rows have in common, in whole parts between dots; the first name where that is nothing.
+/// The common prefix of the names of some rows, in whole parts between dots; the first name if there is none.
 fn common(rows: &[LayerShape]) -> String {
     let mut names = rows.iter().map(|row| row.name.as_str()).filter(|name| !name.is_empty());
     let Some(first) = names.next() else { return String::new() };

@@ -1,4 +1,4 @@
-//! The shapes that follow from a network's layers, and what each layer costs.
+//! Shapes and costs of a network's layers.
 
 mod fold;
 mod walk;
@@ -13,7 +13,7 @@ pub use fold::folded;
 
 /// The shape of one sample between layers, without N.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum TensorShape {
     /// C x H x W.
     Map {
         /// Channels.
@@ -30,7 +30,7 @@ pub enum Shape {
     },
 }
 
-impl fmt::Display for Shape {
+impl fmt::Display for TensorShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Map { channels, height, width } => write!(f, "{channels} x {height} x {width}"),
@@ -39,8 +39,8 @@ impl fmt::Display for Shape {
     }
 }
 
-impl Shape {
-    /// Entries in all.
+impl TensorShape {
+    /// Total number of entries.
     #[must_use]
     pub fn entries(self) -> u64 {
         match self {
@@ -50,27 +50,27 @@ impl Shape {
     }
 }
 
-/// One layer of a network at a size of input.
+/// One layer of a network at a given input size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerShape {
-    /// What it is (`conv`, `residual`, …); also `shortcut` and `branch`, which are no layers but begin such a way.
+    /// Its type (`conv`, `residual`, …); also `shortcut` and `branch`, which are not layers but start such a path.
     pub kind: &'static str,
-    /// The prefix of its tensors; empty where it has none.
+    /// The prefix of its tensors; empty if it has none.
     pub name: String,
-    /// How deep within `residual` and `parallel` it stands.
+    /// Nesting depth within `residual` and `parallel`.
     pub depth: usize,
-    /// What it gives.
-    pub out: Shape,
+    /// Shape of its output.
+    pub out: TensorShape,
     /// Trained parameters.
     pub parameters: u64,
-    /// Multiplications with addition per sample, forward: those of convolutions and linear layers, as papers count them.
+    /// Multiply-adds per sample, forward: those of convolutions and linear layers, as papers count them.
     pub multiply_adds: u64,
 }
 
 /// Why a network does not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
-    /// Which layer, counted as [`shapes`] lists them.
+    /// Index of the layer, in the order of [`shapes`].
     pub layer: usize,
     /// What is wrong, with names and shapes.
     pub message: String,
@@ -78,11 +78,11 @@ pub struct Misfit {
     pub hint: String,
 }
 
-/// Every layer in order, for pixels of 3 x `side` x `side` and `classes` logits. A residual stands before its body, the
+/// Every layer in order, for pixels of 3 x `side` x `side` and `classes` logits. A residual comes before its body, the
 /// body before its shortcut; a parallel before its branches.
 ///
 /// # Errors
-/// Every [`Misfit`] that follows from no other one, in the order of the layers; at least one.
+/// Every [`Misfit`] that does not follow from another one, in the order of the layers; at least one.
 pub fn shapes(network: &NetworkSpec, side: usize, classes: usize) -> Result<Vec<LayerShape>, Vec<Misfit>> {
     let nothing = BTreeSet::new();
     let mut walk = Walk::new(classes, Sides::Known, &nothing);
@@ -90,9 +90,9 @@ pub fn shapes(network: &NetworkSpec, side: usize, classes: usize) -> Result<Vec<
     if walk.misfits.is_empty() { Ok(walk.rows) } else { Err(walk.misfits) }
 }
 
-/// The misfits that a network has whatever the size of the patches. `unreadable` are layers whose output is not known.
+/// The misfits of a network at any patch size. `unreadable` are layers with unknown output.
 pub(super) fn misfits(network: &NetworkSpec, unreadable: &BTreeSet<usize>) -> Vec<Misfit> {
-    // Ways that meet may agree at odd sizes alone, so several are tried; the largest patches that there are come first.
+    // Branches may agree only at some sizes, so several are tried, starting near the largest patch size.
     let mut first = None;
     for side in [1024, 1023, 1022, 1021, 1019, 1000] {
         let mut walk = Walk::new(4, Sides::Example, unreadable);

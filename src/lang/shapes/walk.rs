@@ -1,23 +1,23 @@
-//! The walk over a network's layers that finds shapes, costs, and what does not fit. Goes on after what does not fit.
+//! Walks a network's layers to find shapes, costs and misfits. Goes on after a misfit.
 
 use std::collections::BTreeSet;
 
-use super::{LayerShape, Misfit, Shape, product};
+use super::{LayerShape, Misfit, TensorShape, product};
 use crate::lang::network::{Join, Layer, NetworkSpec};
 
-/// Whether the side of the patches is known.
+/// Whether the patch size is known.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Sides {
     /// It is.
     Known,
-    /// It is an example: what depends on it is not told.
+    /// It is an example: misfits that depend on it are not reported.
     Example,
 }
 
-/// A shape, and whether it holds for patches of any size.
+/// A shape, and whether it is the same for patches of any size.
 #[derive(Clone, Copy)]
 struct Flow {
-    shape: Shape,
+    shape: TensorShape,
     fixed: bool,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn network(&mut self, network: &NetworkSpec, side: usize) {
-        let pixels = Shape::Map { channels: 3, height: side, width: side };
+        let pixels = TensorShape::Map { channels: 3, height: side, width: side };
         // The row of the last layer.
         let mut starts = 0;
         let mut flow = Some(Flow { shape: pixels, fixed: self.sides == Sides::Known });
@@ -48,17 +48,17 @@ impl<'a> Walk<'a> {
             Some(_) if self.unreadable.contains(&starts) => {}
             Some(_) => {
                 let gives = flow.map_or("other features".to_owned(), |flow| flow.shape.to_string());
-                let message = format!("the last layer gives {gives}, not one logit per class");
+                let message = format!("the last layer outputs {gives}, not one logit per class");
                 let name = match network.layers.last() {
                     Some(Layer::Linear { name, .. }) => name,
                     _ => "fc",
                 };
-                let hint = format!("end with `linear {name}`: without `out` it gives one logit per class");
+                let hint = format!("end with `linear {name}`; without `out` it outputs one logit per class");
                 self.misfits.push(Misfit { layer: starts, message, hint });
             }
             None => self.misfits.push(Misfit {
                 layer: 0,
-                message: "there are no layers".to_owned(),
+                message: "the network has no layers".to_owned(),
                 hint: "`macula doc shallow-cnn` shows a network".to_owned(),
             }),
         }
@@ -69,7 +69,7 @@ impl<'a> Walk<'a> {
     }
 
     fn push(&mut self, kind: &'static str, name: &str, depth: usize) -> usize {
-        let out = Shape::Vector { features: 0 };
+        let out = TensorShape::Vector { features: 0 };
         let name = name.to_owned();
         self.rows.push(LayerShape { kind, name, depth, out, parameters: 0, multiply_adds: 0 });
         self.rows.len() - 1
@@ -79,7 +79,7 @@ impl<'a> Walk<'a> {
         self.misfits.push(Misfit { layer, message, hint: hint.into() });
     }
 
-    /// What a layer gives; none where that can't be known, which was told.
+    /// The output of a layer; [`None`] if it is unknown because of a misfit that was reported.
     fn layer(&mut self, layer: &Layer, input: Option<Flow>, depth: usize) -> Option<Flow> {
         let at = self.push(kind(layer), name(layer), depth);
         let gives = match layer {
@@ -94,11 +94,11 @@ impl<'a> Walk<'a> {
         gives
     }
 
-    /// What a layer gives whatever it gets.
+    /// The output of a layer whatever its input.
     fn anyway(&self, layer: &Layer) -> Option<Flow> {
         match layer {
             Layer::Linear { out, .. } => {
-                Some(Flow { shape: Shape::Vector { features: out.unwrap_or(self.classes) }, fixed: true })
+                Some(Flow { shape: TensorShape::Vector { features: out.unwrap_or(self.classes) }, fixed: true })
             }
             _ => None,
         }
@@ -111,100 +111,102 @@ impl<'a> Walk<'a> {
             Layer::Conv { out, kernel, stride, padding, dilation, groups, bias, expects, .. } => {
                 let (channels, ..) = self.map(at, layer, shape)?;
                 if let Some(expected) = expects.filter(|&expected| expected != channels) {
-                    let message = format!("{} expects {expected} channels, gets {shape}", title(layer));
-                    self.misfit(at, message, format!("write `in={channels}`, or change what stands before it"));
+                    let message = format!("{} expects {expected} channels, but gets {shape}", title(layer));
+                    self.misfit(at, message, format!("write `in={channels}`, or change the layer before it"));
                 }
                 if channels % groups != 0 || out % groups != 0 {
                     let message = format!(
-                        "{} has {groups} groups, which do not divide {channels} in and {out} out",
+                        "{} has {groups} groups, which do not divide {channels} input and {out} output channels",
                         title(layer)
                     );
-                    self.misfit(at, message, "channels in and out must be multiples of `groups`");
+                    self.misfit(at, message, "input and output channels must be multiples of `groups`");
                 }
                 let reach = dilation * (kernel - 1) + 1;
                 let (height, width) = self.windowed(at, layer, shape, (reach, *stride, *padding))?;
                 let weights = product(&[*out, channels / groups, *kernel, *kernel]);
                 self.rows[at].parameters = weights + if *bias { *out as u64 } else { 0 };
                 self.rows[at].multiply_adds = weights.saturating_mul(product(&[height, width]));
-                gives(Shape::Map { channels: *out, height, width })
+                gives(TensorShape::Map { channels: *out, height, width })
             }
             Layer::BatchNorm { .. } => {
-                let (Shape::Map { channels: features, .. } | Shape::Vector { features }) = shape;
+                let (TensorShape::Map { channels: features, .. } | TensorShape::Vector { features }) = shape;
                 self.rows[at].parameters = 2 * features as u64;
                 Some(input)
             }
             Layer::MaxPool { kernel, stride, padding } | Layer::AvgPool { kernel, stride, padding } => {
                 let (channels, ..) = self.map(at, layer, shape)?;
                 let (height, width) = self.windowed(at, layer, shape, (*kernel, *stride, *padding))?;
-                gives(Shape::Map { channels, height, width })
+                gives(TensorShape::Map { channels, height, width })
             }
             Layer::AdaptiveAvgPool { side } => {
                 let (channels, ..) = self.map(at, layer, shape)?;
-                Some(Flow { shape: Shape::Map { channels, height: *side, width: *side }, fixed: true })
+                Some(Flow { shape: TensorShape::Map { channels, height: *side, width: *side }, fixed: true })
             }
             Layer::GlobalAvgPool | Layer::GlobalMaxPool => {
                 let (features, ..) = self.map(at, layer, shape)?;
-                Some(Flow { shape: Shape::Vector { features }, fixed: true })
+                Some(Flow { shape: TensorShape::Vector { features }, fixed: true })
             }
             Layer::Flatten => match shape {
-                // How many features follow depends on the patches.
-                Shape::Map { .. } if !fixed => None,
-                Shape::Map { .. } => {
+                // The number of features depends on the patch size.
+                TensorShape::Map { .. } if !fixed => None,
+                TensorShape::Map { .. } => {
                     let features = usize::try_from(shape.entries()).unwrap_or(usize::MAX);
-                    gives(Shape::Vector { features })
+                    gives(TensorShape::Vector { features })
                 }
-                Shape::Vector { .. } => Some(input),
+                TensorShape::Vector { .. } => Some(input),
             },
             Layer::Linear { out, bias, expects, .. } => {
                 let expected = expects.map_or("features".to_owned(), |features| features.to_string());
                 let features = match shape {
-                    Shape::Vector { features } => features,
-                    Shape::Map { channels, .. } => {
-                        let message = format!("{} expects {expected}, gets {shape}", title(layer));
+                    TensorShape::Vector { features } => features,
+                    TensorShape::Map { channels, .. } => {
+                        let message = format!("{} expects {expected}, but gets {shape}", title(layer));
                         let all = shape.entries();
-                        let flat = if fixed { format!(", `flatten` {all}") } else { ", `flatten` all".to_owned() };
-                        self.misfit(at, message, format!("before it, `global-avg-pool` gives {channels}{flat}"));
+                        let flat =
+                            if fixed { format!(", or `flatten` for {all}") } else { ", or `flatten`".to_owned() };
+                        self.misfit(at, message, format!("put `global-avg-pool` before it for {channels}{flat}"));
                         return None;
                     }
                 };
                 if expects.is_some_and(|expected| expected != features) {
-                    let message = format!("{} expects {expected}, gets {features}", title(layer));
-                    self.misfit(at, message, format!("write `in={features}`, or change what stands before it"));
+                    let message = format!("{} expects {expected}, but gets {features}", title(layer));
+                    self.misfit(at, message, format!("write `in={features}`, or change the layer before it"));
                 }
                 let out = out.unwrap_or(self.classes);
                 let weights = product(&[features, out]);
                 self.rows[at].multiply_adds = weights;
                 self.rows[at].parameters = weights + if *bias { out as u64 } else { 0 };
-                Some(Flow { shape: Shape::Vector { features: out }, fixed: true })
+                Some(Flow { shape: TensorShape::Vector { features: out }, fixed: true })
             }
             _ => Some(input),
         }
     }
 
-    fn map(&mut self, at: usize, layer: &Layer, shape: Shape) -> Option<(usize, usize, usize)> {
+    fn map(&mut self, at: usize, layer: &Layer, shape: TensorShape) -> Option<(usize, usize, usize)> {
         match shape {
-            Shape::Map { channels, height, width } => Some((channels, height, width)),
-            Shape::Vector { features } => {
-                let message = format!("{} expects channels x height x width, gets {features} features", title(layer));
-                self.misfit(at, message, "put it before `flatten`, `linear` and the global pools");
+            TensorShape::Map { channels, height, width } => Some((channels, height, width)),
+            TensorShape::Vector { features } => {
+                let message =
+                    format!("{} expects channels x height x width, but gets {features} features", title(layer));
+                self.misfit(at, message, "put it before `flatten`, `linear` and global pooling");
                 None
             }
         }
     }
 
-    /// Rows and columns that a window of that reach, stride and padding gives.
+    /// Output rows and columns for a window with the given reach, stride and padding.
     fn windowed(
         &mut self,
         at: usize,
         layer: &Layer,
-        shape: Shape,
+        shape: TensorShape,
         (reach, stride, padding): (usize, usize, usize),
     ) -> Option<(usize, usize)> {
-        let Shape::Map { height, width, .. } = shape else { return None };
+        let TensorShape::Map { height, width, .. } = shape else { return None };
         if height.min(width) + 2 * padding < reach {
             let padded = if padding > 0 { format!(" with {padding} px of padding") } else { String::new() };
-            let message = format!("{} has a window of {reach} px, gets {shape}{padded}", title(layer));
-            self.misfit(at, message, "give larger patches, or pool less before it");
+            let message = format!("{} has a window of {reach} px, but gets {shape}{padded}", title(layer));
+            self.misfit(at, message, "use larger patches, or less pooling before it");
             return None;
         }
         let along = |side: usize| (side + 2 * padding - reach) / stride + 1;
@@ -234,21 +236,23 @@ impl<'a> Walk<'a> {
         if long.shape == short.shape {
             return Some(Flow { fixed: long.fixed && short.fixed, ..long });
         }
-        let message = format!("the body of `residual` gives {}, its shortcut {}", long.shape, short.shape);
+        let message = format!("the body of `residual` outputs {}, its shortcut {}", long.shape, short.shape);
         let stride = match (input?.shape, long.shape) {
-            (Shape::Map { height: from, .. }, Shape::Map { height: to, .. }) if to > 0 && from.div_ceil(to) > 1 => {
+            (TensorShape::Map { height: from, .. }, TensorShape::Map { height: to, .. })
+                if to > 0 && from.div_ceil(to) > 1 =>
+            {
                 format!(" stride={}", from.div_ceil(to))
             }
             _ => String::new(),
         };
         let hint = match long.shape {
-            Shape::Map { channels, .. } => {
+            TensorShape::Map { channels, .. } => {
                 format!(
-                    "both must agree: `shortcut {{ conv NAME out={channels} kernel=1{stride} bias=#false; batch-norm NAME }}` may do it"
+                    "both must have the same shape, for example with `shortcut {{ conv NAME out={channels} kernel=1{stride} bias=#false; batch-norm NAME }}`"
                 )
             }
-            Shape::Vector { features } => {
-                format!("both must agree: `shortcut {{ linear NAME out={features} }}` does it")
+            TensorShape::Vector { features } => {
+                format!("both must have the same shape, for example with `shortcut {{ linear NAME out={features} }}`")
             }
         };
         self.misfit(at, message, hint);
@@ -265,7 +269,7 @@ impl<'a> Walk<'a> {
             }
             ends.push((row, end));
         }
-        // Branches that are known are compared with the first of them, whatever becomes of the others.
+        // Branches with known output are compared with the first of them, whatever the others are.
         let mut known = ends.iter().filter_map(|(row, end)| end.map(|end| (*row, end)));
         let (_, first) = known.next()?;
         let (mut sum, mut fits) = (first, true);
@@ -275,15 +279,15 @@ impl<'a> Walk<'a> {
                 (Join::Sum, one, other) => (one == other).then_some(one),
                 (
                     Join::Concat,
-                    Shape::Map { channels, height, width },
-                    Shape::Map { channels: more, height: rows, width: columns },
-                ) => ((height, width) == (rows, columns)).then_some(Shape::Map {
+                    TensorShape::Map { channels, height, width },
+                    TensorShape::Map { channels: more, height: rows, width: columns },
+                ) => ((height, width) == (rows, columns)).then_some(TensorShape::Map {
                     channels: channels.saturating_add(more),
                     height,
                     width,
                 }),
-                (Join::Concat, Shape::Vector { features }, Shape::Vector { features: more }) => {
-                    Some(Shape::Vector { features: features.saturating_add(more) })
+                (Join::Concat, TensorShape::Vector { features }, TensorShape::Vector { features: more }) => {
+                    Some(TensorShape::Vector { features: features.saturating_add(more) })
                 }
                 _ => None,
             };
@@ -292,7 +296,7 @@ impl<'a> Walk<'a> {
                 continue;
             }
             fits = false;
-            let message = format!("this branch of `parallel` gives {}, the first {}", end.shape, first.shape);
+            let message = format!("this branch of `parallel` outputs {}, the first one {}", end.shape, first.shape);
             let hint = match join {
                 Join::Concat => "`join=concat` needs the same rows and columns: strides and padding must agree",
                 Join::Sum => "`join=sum` needs the same shape: channels, strides and padding must agree",
@@ -303,7 +307,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A layer's kind as it is written.
+/// A layer's type as written.
 fn kind(layer: &Layer) -> &'static str {
     match layer {
         Layer::Conv { .. } => "conv",

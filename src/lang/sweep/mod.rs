@@ -1,4 +1,4 @@
-//! Sweeps: a pipeline with several values of some of its parameters. `read` takes the node apart, `points` lowers the pipeline
+//! Sweeps: a pipeline with several values of some of its parameters. `read` parses the node, `points` lowers the pipeline
 //! with each value, and with all combinations of them.
 
 mod points;
@@ -7,11 +7,11 @@ mod read;
 pub(super) use points::sweep;
 pub(super) use read::{Reading, read};
 
-/// Points that a sweep may have, before any is skipped.
+/// Most points of a sweep, before any are skipped.
 const MOST_POINTS: usize = 10_000;
 
-/// Parameters that a sweep may vary.
+/// Most parameters that a sweep may vary.
 const MOST_AXES: usize = 64;
 
-/// Values of an axis that are checked where there are too many points anyway.
+/// Values of an axis that are checked even if there are too many points.
 const FEW: usize = 100;

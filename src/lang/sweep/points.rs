@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::figures;
-use super::super::given::Setting;
+use super::super::arguments::Setting;
 use super::super::hints;
-use super::super::lower::{Lowered, Told, lower};
+use super::super::lower::{Lowered, Reported, lower};
 use super::super::near;
+use super::super::ranking;
 use super::super::scope::Scope;
 use super::super::spec::{Axis, Pipeline, Point, Points, Rank, Sweep};
 use super::read::{Alternative, Reading, Varied, equal};
@@ -15,14 +15,14 @@ use crate::base::Span;
 use crate::diag::{Diag, Severity};
 use crate::syntax::Node;
 
-/// What came of a sweep.
+/// The result of lowering a sweep.
 pub(in super::super) struct Swept {
-    /// The sweep; it can be used where no diagnostic is an error.
+    /// The sweep; usable if no diagnostic is an error.
     pub(in super::super) sweep: Sweep,
     pub(in super::super) diags: Vec<Diag>,
     /// Settings of the command line that named something, by index.
-    pub(in super::super) met: BTreeSet<usize>,
-    /// What they could have named.
+    pub(in super::super) matched: BTreeSet<usize>,
+    /// The names that they could have.
     pub(in super::super) names: Vec<String>,
 }
 
@@ -32,11 +32,11 @@ pub(in super::super) fn sweep(
     base: &Node,
     scope: &Scope,
     settings: &[Setting],
-    told: &mut Told,
+    reported: &mut Reported,
     points: Points,
 ) -> Swept {
-    let Lowered { pipeline, diags, met, names } = lower(base, scope, settings, told);
-    let mut sweeper = Sweeper { reading, base, scope, settings, told, seen: diags.clone(), diags, names: &names };
+    let Lowered { pipeline, diags, matched, names } = lower(base, scope, settings, reported);
+    let mut sweeper = Sweeper { reading, base, scope, settings, reported, seen: diags.clone(), diags, names: &names };
     let wanted = points.made_of(&reading.name);
     if wanted {
         sweeper.settings_on_axes();
@@ -53,15 +53,15 @@ pub(in super::super) fn sweep(
     let mut made = Vec::new();
     let mut left = Vec::new();
     if count > MOST_POINTS {
-        let message = format!("sweep `{}` has {count} points; {MOST_POINTS} are the most", reading.name);
+        let message = format!("sweep `{}` has {count} points, but at most {MOST_POINTS} are allowed", reading.name);
         let found = Diag::error("too-many-points", reading.span, message);
-        sweeper.diags.push(found.hint("take fewer values, put axes in a `zip`, or make several sweeps"));
+        sweeper.diags.push(found.hint("use fewer values, combine axes in a `zip`, or split it into several sweeps"));
     } else {
         left = every(&counts).filter(|point| !skips.iter().any(|skip| skipped(point, skip))).collect();
         sweeper.useless_skips(&counts, &skips);
         if left.is_empty() {
             let found = Diag::error("sweep-axis", reading.span, "every point is skipped");
-            sweeper.diags.push(found.hint("leave a `skip` out"));
+            sweeper.diags.push(found.hint("remove a `skip`"));
         }
         if wanted && sweeper.diags.iter().all(|diag| diag.severity != Severity::Error) {
             made = sweeper.all(&left, repeats, only.as_ref());
@@ -78,7 +78,7 @@ pub(in super::super) fn sweep(
         rank,
         span: reading.span,
     };
-    Swept { sweep, diags, met, names }
+    Swept { sweep, diags, matched, names }
 }
 
 struct Sweeper<'a, 'b> {
@@ -86,25 +86,25 @@ struct Sweeper<'a, 'b> {
     base: &'a Node,
     scope: &'a Scope<'a>,
     settings: &'a [Setting],
-    told: &'b mut Told,
-    /// What was said of the pipeline, or of a value alone.
+    reported: &'b mut Reported,
+    /// Diagnostics of the pipeline, or of a single value.
     seen: Vec<Diag>,
     diags: Vec<Diag>,
     names: &'a [String],
 }
 
-/// The steps that a `skip` leaves out where they come together, by dimension.
+/// The steps that a `skip` excludes in combination, by dimension.
 struct Skipped {
     span: Span,
     wanted: BTreeMap<usize, BTreeSet<usize>>,
 }
 
 impl Sweeper<'_, '_> {
-    fn wrong(&mut self, code: &'static str, span: Span, message: impl Into<String>, hint: impl Into<String>) {
+    fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>, hint: impl Into<String>) {
         self.diags.push(Diag::error(code, span, message).hint(hint));
     }
 
-    /// Tells of settings that would undo what the sweep varies.
+    /// Reports settings that conflict with the axes.
     fn settings_on_axes(&mut self) {
         for setting in self.settings {
             let within = |path: &str| {
@@ -114,7 +114,7 @@ impl Sweeper<'_, '_> {
             if let Some(varied) = varied {
                 let message = format!("sweep `{}` varies `{}`", self.reading.name, varied.path);
                 let found = Diag::error("sweep-axis", setting.given.name, message).also(varied.span, "here");
-                self.diags.push(found.hint("set what it does not vary, or run the pipeline without the sweep"));
+                self.diags.push(found.hint("set another parameter, or run the pipeline without the sweep"));
             }
         }
     }
@@ -123,10 +123,10 @@ impl Sweeper<'_, '_> {
         let mut settings = self.settings.to_vec();
         let own = settings.len();
         settings.extend(values.iter().flat_map(|value| value.settings.iter().cloned()));
-        (lower(self.base, self.scope, &settings, self.told), own)
+        (lower(self.base, self.scope, &settings, self.reported), own)
     }
 
-    /// Checks each value of a dimension by itself, at most so many.
+    /// Checks each value of a dimension by itself, up to `most`.
     fn alone(&mut self, dimension: &[Varied], most: usize) {
         let mut unknown = BTreeSet::new();
         for step in 0..dimension[0].values.len().min(most) {
@@ -134,11 +134,11 @@ impl Sweeper<'_, '_> {
             let (lowered, own) = self.lowered(&values);
             let mut at = own;
             for (varied, value) in dimension.iter().zip(&values) {
-                let unmet = (at..at + value.settings.len()).any(|i| !lowered.met.contains(&i));
+                let unmet = (at..at + value.settings.len()).any(|i| !lowered.matched.contains(&i));
                 at += value.settings.len();
                 if unmet && unknown.insert(varied.path.clone()) {
                     let first = varied.path.split('.').next().unwrap_or_default();
-                    let message = format!("there is no stage or parameter `{first}`");
+                    let message = format!("unknown stage or parameter `{first}`");
                     let stage = |kind: &str| self.scope.stage(kind, varied.span);
                     let hint = match hints::settings(&varied.path, &lowered.pipeline, stage).first() {
                         Some(meant) => format!("write `over {meant} …`"),
@@ -146,18 +146,18 @@ impl Sweeper<'_, '_> {
                             near::hint(first, self.names.iter().map(String::as_str), "write `over stage.param 1 2 4`")
                         }
                     };
-                    self.wrong("unknown-name", varied.span, message, hint);
+                    self.error("unknown-name", varied.span, message, hint);
                 }
             }
             let new: Vec<Diag> = lowered.diags.into_iter().filter(|diag| !self.seen.contains(diag)).collect();
             for diag in new {
-                self.tell(diag, &values);
+                self.report(diag, &values);
             }
         }
     }
 
-    /// Tells of what only certain values bring about, once, and says which values.
-    fn tell(&mut self, diag: Diag, values: &[&Alternative]) {
+    /// Reports a diagnostic that only certain values cause, once, with these values.
+    fn report(&mut self, diag: Diag, values: &[&Alternative]) {
         let place = diag.labels.first().map(|label| label.span);
         let inside = |value: &&Alternative| {
             place.is_some_and(|place| {
@@ -172,16 +172,16 @@ impl Sweeper<'_, '_> {
             return;
         }
         self.seen.push(diag.clone());
-        let mut told = diag;
+        let mut found = diag;
         if !values.iter().any(inside) {
             for value in values {
-                told = told.also(value.span, "with this value");
+                found = found.also(value.span, "with this value");
             }
         }
-        self.diags.push(told);
+        self.diags.push(found);
     }
 
-    /// For each skip that can be read, its dimensions and the steps there that it leaves out.
+    /// For each valid skip, its dimensions and the steps that it excludes.
     fn skips(&mut self) -> Vec<Skipped> {
         let reading = self.reading;
         let mut all = Vec::new();
@@ -196,8 +196,8 @@ impl Sweeper<'_, '_> {
                     .find_map(|(at, dimension)| Some((at, dimension.iter().find(|varied| varied.path == *path)?)));
                 let Some((at, varied)) = found else {
                     let names = reading.dimensions.iter().flatten().map(|varied| varied.path.as_str());
-                    let hint = near::hint(path, names, "name what `over` names");
-                    self.wrong("unknown-name", *key, format!("`{path}` is not varied"), hint);
+                    let hint = near::hint(path, names, "use the name after `over`");
+                    self.error("unknown-name", *key, format!("`{path}` is not varied"), hint);
                     whole = false;
                     continue;
                 };
@@ -206,8 +206,8 @@ impl Sweeper<'_, '_> {
                     (0..varied.values.len()).filter(|step| fits(&varied.values[*step])).collect();
                 if steps.is_empty() {
                     let values = varied.values.iter().map(|value| value.shown.as_str());
-                    let hint = near::hint(&entry.value.to_string(), values, "take one of the values behind its `over`");
-                    self.wrong("unknown-name", entry.span, format!("`{path}` does not take this value"), hint);
+                    let hint = near::hint(&entry.value.to_string(), values, "use one of the values after its `over`");
+                    self.error("unknown-name", entry.span, format!("`{path}` does not take this value"), hint);
                     whole = false;
                 }
                 wanted.entry(at).and_modify(|old| old.retain(|step| steps.contains(step))).or_insert(steps);
@@ -222,24 +222,24 @@ impl Sweeper<'_, '_> {
     fn useless_skips(&mut self, counts: &[usize], skips: &[Skipped]) {
         for skip in skips {
             if !every(counts).any(|point| skipped(&point, skip)) {
-                let found = Diag::warning("sweep-axis", skip.span, "no point is left out by this");
-                self.diags.push(found.hint("its values go in step with others of the same `zip`"));
+                let found = Diag::warning("sweep-axis", skip.span, "this skips no point");
+                self.diags.push(found.hint("its values are paired with others by the same `zip`"));
             }
         }
     }
 
-    /// The stages whose seeds a repeat changes; all where it says nothing.
+    /// The stages whose seeds a repeat changes; [`None`] for all.
     fn only(&mut self, pipeline: &Pipeline) -> Option<BTreeSet<String>> {
         let entry = self.reading.repeat.as_ref()?.only.as_ref()?;
         let name = entry.text().unwrap_or_default();
         let within =
             |stage: &str| stage.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         let stages: BTreeSet<String> =
-            pipeline.stages.iter().map(|stage| stage.own.clone()).filter(|stage| within(stage)).collect();
+            pipeline.stages.iter().map(|stage| stage.base_name.clone()).filter(|stage| within(stage)).collect();
         if stages.is_empty() {
-            let names = pipeline.stages.iter().map(|stage| stage.own.as_str());
-            let hint = near::hint(name, names, "name the stage whose seed is to change");
-            self.wrong("unknown-name", entry.span, format!("there is no stage `{name}`"), hint);
+            let names = pipeline.stages.iter().map(|stage| stage.base_name.as_str());
+            let hint = near::hint(name, names, "name the stage whose seed changes");
+            self.error("unknown-name", entry.span, format!("unknown stage `{name}`"), hint);
         }
         Some(stages)
     }
@@ -247,25 +247,24 @@ impl Sweeper<'_, '_> {
     fn rank(&mut self, pipeline: &Pipeline) -> Option<Rank> {
         let entry = self.reading.rank.as_ref()?;
         let by = entry.text().unwrap_or_default();
-        match figures::find(pipeline, by) {
+        match ranking::find(pipeline, by) {
             Ok(rank) => {
-                if figures::sees_test(pipeline, &rank.stage) {
-                    let message = format!("`{by}` is a figure of test patches");
+                if ranking::sees_test(pipeline, &rank.stage) {
+                    let message = format!("`{by}` is a metric on the test set");
                     let found = Diag::warning("chosen-on-test", entry.span, message);
-                    let hint = "what is chosen by it looks better than it is: rank by a figure of validation patches, such as \
-                                the classifier's";
+                    let hint = "the best point by it is optimistic; rank by a metric on the validation set, such as the classifier's";
                     self.diags.push(found.hint(hint));
                 }
                 Some(rank)
             }
             Err(refusal) => {
-                self.wrong(refusal.code, entry.span, refusal.text, refusal.hint);
+                self.error(refusal.code, entry.span, refusal.text, refusal.hint);
                 None
             }
         }
     }
 
-    /// All points: repeats are the slowest, so that all values are seen once before any is repeated.
+    /// All points; repeats vary slowest, so that every value is computed once before any is repeated.
     fn all(&mut self, left: &[Vec<usize>], repeats: usize, only: Option<&BTreeSet<String>>) -> Vec<Point> {
         let reading = self.reading;
         let mut first = Vec::with_capacity(left.len());
@@ -279,7 +278,7 @@ impl Sweeper<'_, '_> {
             let (lowered, _) = self.lowered(&values);
             let new: Vec<Diag> = lowered.diags.into_iter().filter(|diag| !self.seen.contains(diag)).collect();
             for diag in new {
-                self.tell(diag, &values);
+                self.report(diag, &values);
             }
             let in_step = |(dimension, step): (&Vec<Varied>, &usize)| vec![*step; dimension.len()];
             let at: Vec<usize> = reading.dimensions.iter().zip(steps).flat_map(in_step).collect();
@@ -301,7 +300,7 @@ fn again(point: &Point, repeat: usize, only: Option<&BTreeSet<String>>) -> Point
     let mut point = point.clone();
     point.at.push(repeat);
     for stage in &mut point.pipeline.stages {
-        if only.is_none_or(|only| only.contains(&stage.own)) {
+        if only.is_none_or(|only| only.contains(&stage.base_name)) {
             stage.seed = stage.seed.wrapping_add(repeat as u64);
         }
     }
@@ -331,7 +330,7 @@ fn skipped(point: &[usize], skip: &Skipped) -> bool {
     skip.wanted.iter().all(|(dimension, steps)| steps.contains(&point[*dimension]))
 }
 
-/// What is varied, under the shortest names that tell it apart.
+/// The axes, under the shortest names that distinguish them.
 fn axes(reading: &Reading, seed: u64) -> Vec<Axis> {
     let paths: Vec<&str> = reading.dimensions.iter().flatten().map(|varied| varied.path.as_str()).collect();
     let short = |path: &str| {

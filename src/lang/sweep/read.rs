@@ -1,22 +1,22 @@
-//! A `sweep` node taken apart. Knows no pipeline.
+//! Parsing of a `sweep` node. Knows no pipeline.
 
 use std::collections::BTreeMap;
 
-use super::super::given::{Given, Setting, Values, alternative};
+use super::super::arguments::{Argument, ParamValues, Setting, alternative};
 use super::super::near;
 use super::{MOST_AXES, MOST_POINTS};
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::syntax::{Entry, Node, Scalar};
 
-/// What a sweep says, without a look at its pipeline.
+/// A parsed sweep, before its pipeline is known.
 pub(in super::super) struct Reading {
     pub(in super::super) name: String,
     pub(in super::super) span: Span,
     pub(super) doc: Option<String>,
-    /// The pipeline's name or file, and which pipeline of it; none where the file's only one is meant.
+    /// The pipeline's name or file, and which pipeline of it; [`None`] for the only pipeline of the file.
     pub(in super::super) of: Option<(Entry, Option<Entry>)>,
-    /// What is varied: each in its turn with all others, and several in step where they stand in a `zip`.
+    /// The axes: each is combined with all others; those of a `zip` vary together.
     pub(super) dimensions: Vec<Vec<Varied>>,
     pub(super) repeat: Option<Repeat>,
     pub(super) skips: Vec<Skip>,
@@ -30,9 +30,9 @@ pub(super) struct Varied {
     pub(super) values: Vec<Alternative>,
 }
 
-/// One value, with what belongs to it (`focal gamma=2.0`).
+/// One value with its parameters (`focal gamma=2.0`).
 pub(super) struct Alternative {
-    /// As it was written.
+    /// As written.
     pub(super) shown: String,
     pub(super) span: Span,
     pub(super) settings: Vec<Setting>,
@@ -43,7 +43,7 @@ pub(super) struct Alternative {
 /// `repeat 3`.
 pub(super) struct Repeat {
     pub(super) count: usize,
-    /// The stage whose seed changes; that of all where there is none.
+    /// The stage whose seed changes; [`None`] for all.
     pub(super) only: Option<Entry>,
     pub(super) span: Span,
 }
@@ -54,20 +54,20 @@ pub(super) struct Skip {
     pub(super) span: Span,
 }
 
-/// Reads a `sweep` node of `text`; none where it has no name, which is told.
+/// Parses a `sweep` node of `text`; [`None`] if it has no name, after reporting that.
 pub(in super::super) fn read(node: &Node, text: &str, diags: &mut Vec<Diag>) -> Option<Reading> {
-    let mut reader = Reader { text, diags };
+    let mut reader = SweepReader { text, diags };
     let Some((name, span)) = node.args().next().and_then(|entry| Some((entry.text()?.to_owned(), entry.span))) else {
         let hint = "write `sweep label-rules { over patches.label.min-pixels 1 16 64 }`";
-        reader.wrong("missing-name", node.head, "a sweep needs a name", hint);
+        reader.error("missing-name", node.head, "a sweep needs a name", hint);
         return None;
     };
-    if !crate::lang::is_name(&name) && !crate::lang::is_told_as_number(&name, span) {
-        reader.wrong("bad-name", span, &format!("`{name}` can't be a name"), crate::lang::NAME_RULE);
+    if !crate::lang::is_name(&name) && !crate::lang::is_reported_as_number(&name, span) {
+        reader.error("bad-name", span, &format!("`{name}` is not a valid name"), crate::lang::NAME_RULE);
     }
     for entry in node.entries.iter().skip(1) {
-        let hint = format!("what a sweep does stands inside: `sweep {name} {{ over … }}`");
-        reader.wrong("outside-braces", entry.whole, "this stands outside the braces", &hint);
+        let hint = format!("write it inside the braces: `sweep {name} {{ over … }}`");
+        reader.error("outside-braces", entry.whole, "this is outside the braces", &hint);
     }
     let mut reading = Reading {
         name,
@@ -83,7 +83,7 @@ pub(in super::super) fn read(node: &Node, text: &str, diags: &mut Vec<Diag>) -> 
         reader.part(child, &mut reading);
         if reading.dimensions.iter().map(Vec::len).sum::<usize>() > MOST_AXES {
             let message = format!("a sweep varies at most {MOST_AXES} parameters");
-            reader.wrong("too-many-points", child.head, &message, "make several sweeps");
+            reader.error("too-many-points", child.head, &message, "split it into several sweeps");
             reading.dimensions.truncate(MOST_AXES);
             break;
         }
@@ -92,13 +92,13 @@ pub(in super::super) fn read(node: &Node, text: &str, diags: &mut Vec<Diag>) -> 
     Some(reading)
 }
 
-struct Reader<'a> {
+struct SweepReader<'a> {
     text: &'a str,
     diags: &'a mut Vec<Diag>,
 }
 
-impl Reader<'_> {
-    fn wrong(&mut self, code: &'static str, span: Span, message: &str, hint: &str) {
+impl SweepReader<'_> {
+    fn error(&mut self, code: &'static str, span: Span, message: &str, hint: &str) {
         self.diags.push(Diag::error(code, span, message).hint(hint));
     }
 
@@ -106,7 +106,7 @@ impl Reader<'_> {
         let once = |there: bool, reader: &mut Self| {
             if there {
                 let message = format!("a sweep has one `{}`", child.name.text);
-                reader.wrong("duplicate-param", child.head, &message, "leave one of them out");
+                reader.error("duplicate-param", child.head, &message, "remove one of them");
             }
         };
         match child.name.text.as_str() {
@@ -115,7 +115,7 @@ impl Reader<'_> {
                 once(reading.of.is_some(), self);
                 match child.args().next().filter(|entry| entry.text().is_some()) {
                     Some(entry) => reading.of = Some((entry.clone(), child.prop("pipeline").cloned())),
-                    None => self.wrong(
+                    None => self.error(
                         "missing-name",
                         child.head,
                         "`of` needs a pipeline",
@@ -134,17 +134,17 @@ impl Reader<'_> {
                 once(reading.rank.is_some(), self);
                 match child.prop("by") {
                     Some(by) if by.text().is_some() => reading.rank = Some(by.clone()),
-                    _ => self.wrong(
+                    _ => self.error(
                         "missing-param",
                         child.head,
-                        "`rank` needs a figure",
-                        "write `rank by=scores.mean-average-precision`: a stage and one of its figures",
+                        "`rank` needs a metric",
+                        "write `rank by=scores.mean-average-precision`: a stage and one of its metrics",
                     ),
                 }
             }
             other => {
                 let hint = near::hint(other, ["of", "over", "zip", "repeat", "skip", "rank", "doc"], "");
-                self.wrong("unknown-node", child.name.span, &format!("a sweep has no `{other}`"), &hint);
+                self.error("unknown-node", child.name.span, &format!("`{other}` is not allowed in a sweep"), &hint);
             }
         }
     }
@@ -152,14 +152,14 @@ impl Reader<'_> {
     fn over(&mut self, node: &Node) -> Option<Varied> {
         let Some(entry) = node.args().next().filter(|entry| entry.text().is_some()) else {
             let hint = "write `over stage.param 1 2 4`";
-            self.wrong("missing-name", node.head, "`over` needs a parameter", hint);
+            self.error("missing-name", node.head, "`over` needs a parameter", hint);
             return None;
         };
         let (path, span) = (entry.text().unwrap_or_default().to_owned(), entry.span);
         for (key, entry) in node.props() {
-            let hint = format!("what belongs to a value stands beside it: `over {path} {{ - focal gamma=2.0 }}`");
-            let message = format!("`{}=` belongs to no value here", key.text);
-            self.wrong("sweep-axis", entry.whole, &message, &hint);
+            let hint = format!("write parameters next to their value: `over {path} {{ - focal gamma=2.0 }}`");
+            let message = format!("`{}=` does not belong to a value", key.text);
+            self.error("sweep-axis", entry.whole, &message, &hint);
         }
         let mut values: Vec<Alternative> = node.args().skip(1).map(|entry| self.plain(&path, span, entry)).collect();
         let before = self.diags.len();
@@ -167,39 +167,39 @@ impl Reader<'_> {
             if child.name.text == "-" {
                 values.extend(self.dashed(&path, child));
             } else {
-                let hint = format!("write the values in the line, `over {path} 1 2 4`, or each behind a `-`");
-                self.wrong("sweep-axis", child.name.span, "the values of `over` begin with `-`", &hint);
+                let hint = format!("write the values on the line, `over {path} 1 2 4`, or each after a `-`");
+                self.error("sweep-axis", child.name.span, "the values of `over` start with `-`", &hint);
             }
         }
         if values.is_empty() && self.diags.len() > before {
             return None;
         }
         if values.is_empty() {
-            let hint = format!("write them behind it: `over {path} 1 2 4`");
-            self.wrong("sweep-axis", node.head, &format!("`{path}` has no values here"), &hint);
+            let hint = format!("write them after it: `over {path} 1 2 4`");
+            self.error("sweep-axis", node.head, &format!("`{path}` has no values here"), &hint);
             return None;
         }
         if values.len() > MOST_POINTS {
-            let message = format!("`{path}` has {} values here; {MOST_POINTS} are the most", values.len());
-            self.wrong("too-many-points", span, &message, "take fewer values");
+            let message = format!("`{path}` has {} values, but at most {MOST_POINTS} are allowed", values.len());
+            self.error("too-many-points", span, &message, "use fewer values");
             return None;
         }
         let mut met: BTreeMap<String, Span> = BTreeMap::new();
         for value in &values {
             if let Some(first) = met.insert(key(value), value.span) {
-                let found = Diag::error("sweep-axis", value.span, format!("`{}` stands here twice", value.shown));
-                self.diags.push(found.also(first, "first here").hint("leave one out; `repeat 3` repeats points"));
+                let found = Diag::error("sweep-axis", value.span, format!("`{}` is listed twice", value.shown));
+                self.diags.push(found.also(first, "first here").hint("remove one; `repeat 3` repeats points"));
             }
         }
         Some(Varied { path, span, values })
     }
 
-    /// A value in the line of its `over`.
+    /// A value on the line of its `over`.
     fn plain(&mut self, path: &str, name: Span, entry: &Entry) -> Alternative {
-        let (mut values, mut found) = (Values::default(), Vec::new());
+        let (mut values, mut found) = (ParamValues::default(), Vec::new());
         let resolved = values.resolve(entry, &mut found);
         self.parameters(entry.span, &found);
-        let given = Given {
+        let given = Argument {
             path: path.to_owned(),
             name,
             whole: entry.whole,
@@ -218,10 +218,10 @@ impl Reader<'_> {
         }
     }
 
-    /// `- focal gamma=2.0`: a value with what belongs to it, or a list of values.
+    /// `- focal gamma=2.0`: a value with its parameters, or a list of values.
     fn dashed(&mut self, path: &str, node: &Node) -> Option<Alternative> {
         let Some(first) = node.args().next() else {
-            self.wrong("sweep-axis", node.head, "there is no value behind this `-`", "write `- focal gamma=2.0`");
+            self.error("sweep-axis", node.head, "missing value after `-`", "write `- focal gamma=2.0`");
             return None;
         };
         let mut found = Vec::new();
@@ -244,49 +244,44 @@ impl Reader<'_> {
         })
     }
 
-    /// That a sweep has no parameters to put in.
+    /// Reports parameters, which a sweep does not have.
     fn parameters(&mut self, span: Span, found: &[Diag]) {
         if !found.is_empty() {
-            let hint = "a `$name` is known inside its pipeline only; write the values themselves";
-            self.wrong("sweep-axis", span, "a sweep takes values, not parameters", hint);
+            let hint = "`$name` is defined only inside its pipeline; write the values themselves";
+            self.error("sweep-axis", span, "a sweep takes values, not parameters", hint);
         }
     }
 
     fn zip(&mut self, node: &Node) -> Option<Vec<Varied>> {
         for entry in &node.entries {
-            self.wrong(
-                "outside-braces",
-                entry.whole,
-                "this stands outside the braces",
-                "write `zip { over … ; over … }`",
-            );
+            self.error("outside-braces", entry.whole, "this is outside the braces", "write `zip { over … ; over … }`");
         }
         let mut all = Vec::new();
         for child in node.nodes() {
             if child.name.text == "over" {
                 all.extend(self.over(child));
             } else {
-                let message = format!("`zip` holds `over`, not `{}`", child.name.text);
-                self.wrong("unknown-node", child.name.span, &message, "write `zip { over … ; over … }`");
+                let message = format!("`zip` may contain only `over`, not `{}`", child.name.text);
+                self.error("unknown-node", child.name.span, &message, "write `zip { over … ; over … }`");
             }
         }
         let Some(first) = all.first() else {
             if node.nodes().is_empty() {
-                let hint = "write `zip { over … ; over … }`: their values go in step";
-                self.wrong("sweep-axis", node.head, "this `zip` holds nothing", hint);
+                let hint = "write `zip { over … ; over … }` to pair their values";
+                self.error("sweep-axis", node.head, "this `zip` is empty", hint);
             }
             return None;
         };
         let count = first.values.len();
         if let Some(other) = all.iter().find(|varied| varied.values.len() != count) {
             let message = format!(
-                "`{}` has {count} values and `{}` has {}, and they go in step",
+                "`{}` has {count} values and `{}` has {}, but a `zip` pairs them",
                 first.path,
                 other.path,
                 other.values.len()
             );
             let found = Diag::error("sweep-axis", other.span, message).also(first.span, "zipped with this");
-            self.diags.push(found.hint("give both as many, or take them out of the `zip` for all combinations"));
+            self.diags.push(found.hint("give both the same number, or remove the `zip` to combine all of them"));
             return None;
         }
         Some(all)
@@ -295,48 +290,50 @@ impl Reader<'_> {
     fn repeat(&mut self, node: &Node) -> Option<Repeat> {
         for (key, entry) in node.props().filter(|(key, _)| key.text != "only") {
             let hint = near::hint(&key.text, ["only"], "");
-            self.wrong("unknown-param", entry.whole, &format!("`repeat` has no `{}`", key.text), &hint);
+            self.error("unknown-param", entry.whole, &format!("`repeat` has no property `{}`", key.text), &hint);
         }
         let only = node.prop("only").cloned();
         let args: Vec<&Entry> = node.args().collect();
         if let [Entry { value: Scalar::Int(count @ 1..=1000), .. }] = args.as_slice() {
             return Some(Repeat { count: usize::try_from(*count).unwrap_or(1), only, span: node.head });
         }
-        let hint = "write `repeat 3`: the pipeline's seed and the two that follow it";
-        self.wrong("out-of-range", node.head, "`repeat` takes one count, 1 to 1000", hint);
+        let hint = "write `repeat 3` for the pipeline's seed and the next two";
+        self.error("out-of-range", node.head, "`repeat` takes one count from 1 to 1000", hint);
         None
     }
 
     fn skip(&mut self, node: &Node) -> Option<Skip> {
-        let hint = "write `skip size=64 classifier.batch=128`: points where all of it holds are left out";
+        let hint = "write `skip size=64 classifier.batch=128` to skip the points where all of it holds";
         for entry in node.args() {
-            self.wrong("sweep-axis", entry.whole, "`skip` takes values with the names of their axes", hint);
+            self.error("sweep-axis", entry.whole, "`skip` takes axis names with values", hint);
         }
         let wanted: Vec<(String, Span, Entry)> =
             node.props().map(|(key, entry)| (key.text.clone(), key.span, entry.clone())).collect();
         if node.entries.is_empty() {
-            self.wrong("sweep-axis", node.head, "this `skip` says nothing", hint);
+            self.error("sweep-axis", node.head, "this `skip` is empty", hint);
         }
         (!wanted.is_empty()).then_some(Skip { wanted, span: node.head })
     }
 
-    /// Tells of parameters that are varied twice.
+    /// Reports parameters that are varied twice.
     fn twice(&mut self, reading: &Reading) {
         let all: Vec<&Varied> = reading.dimensions.iter().flatten().collect();
         for (at, varied) in all.iter().enumerate() {
             if let Some(first) = all[..at].iter().find(|other| other.path == varied.path) {
                 let found = Diag::error("duplicate-name", varied.span, format!("`{}` is varied twice", varied.path));
-                self.diags.push(found.also(first.span, "first here").hint("write all its values in one `over`"));
+                self.diags.push(found.also(first.span, "first here").hint("put all values into one `over`"));
             }
             if let Some(repeat) = reading.repeat.as_ref().filter(|_| varied.path == "seed") {
                 let found = Diag::error("duplicate-name", varied.span, "`seed` is varied twice");
-                let found = found.also(repeat.span, "`repeat` gives other seeds, too");
-                self.diags.push(found.hint("take one of the two: `repeat` for mean and spread, `over seed` for rows"));
+                let found = found.also(repeat.span, "`repeat` varies the seed, too");
+                self.diags.push(
+                    found.hint("use one of the two: `repeat` for mean and spread, `over seed` for separate rows"),
+                );
             }
         }
     }
 
-    /// A value as its author wrote it.
+    /// A value as written.
     fn spelled(&self, entry: &Entry) -> String {
         match entry.text() {
             Some(text) => text.to_owned(),
@@ -345,7 +342,7 @@ impl Reader<'_> {
     }
 }
 
-/// The same text for values that are one, however they are written.
+/// A text that is the same for equal values, however they are written.
 fn key(value: &Alternative) -> String {
     let plain = value.settings.len() == 1 && value.settings[0].given.values.len() == 1;
     value
@@ -364,7 +361,7 @@ pub(super) fn equal(one: &Scalar, other: &Scalar) -> bool {
     }
 }
 
-/// A number.
+/// The value of a number.
 fn real(value: &Scalar) -> Option<f64> {
     match value {
         Scalar::Int(value) => Some(*value as f64),

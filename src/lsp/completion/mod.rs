@@ -16,8 +16,8 @@ use gen_lsp_types::{
 
 use super::docs;
 use super::view::View;
-use crate::lang::kind;
-use crate::lang::places::Names;
+use crate::lang::index::ScopeNames;
+use crate::lang::param_type;
 use crate::lang::signature::Signature;
 use crate::syntax::{Cursor, Head, Node, Spot, cursor};
 
@@ -87,7 +87,7 @@ fn shown(view: &View, item: Item, number: usize, word: Range<usize>) -> Completi
 
 fn items(view: &View, cursor: &Cursor, at: usize) -> Vec<Item> {
     let Some(top) = cursor.within.first() else { return top_level(view, cursor) };
-    let names = || view.places.names_at(view.file(), top.start);
+    let names = || view.index.names_at(view.file(), top.start);
     match (top.name.as_str(), &cursor.within[1..]) {
         ("sweep", chain) => sweep::items(view, cursor, names(), chain),
         ("pipeline", []) => {
@@ -148,12 +148,12 @@ fn top_level(view: &View, cursor: &Cursor) -> Vec<Item> {
     }
 }
 
-fn in_pipeline(view: &View, cursor: &Cursor, names: &Names, node: &Node, pipeline: bool) -> Vec<Item> {
+fn in_pipeline(view: &View, cursor: &Cursor, names: &ScopeNames, node: &Node, pipeline: bool) -> Vec<Item> {
     let statement = cursor.statement.name.as_str();
     match (&cursor.spot, statement) {
         (Spot::Name, _) => {
             let mut items: Vec<Item> =
-                view.places.kinds(view.file()).into_iter().map(|(name, signature)| of_kind(name, signature)).collect();
+                view.index.kinds(view.file()).into_iter().map(|(name, signature)| of_kind(name, signature)).collect();
             if pipeline {
                 items.extend(keywords(&[
                     (
@@ -216,8 +216,9 @@ fn declared_param(spot: &Spot) -> Vec<Item> {
             ("of", "Element type of a list or a map."),
         ]),
         Spot::Value(key) if key == "type" || key == "of" => {
-            let plain = kind::NAMES.iter().filter(|name| !matches!(**name, "group" | "choice"));
-            let words = |name: &str| kind::Kind::named(name, None).map(|kind| docs::kind(&kind)).unwrap_or_default();
+            let plain = param_type::NAMES.iter().filter(|name| !matches!(**name, "group" | "choice"));
+            let words =
+                |name: &str| param_type::ParamType::named(name, None).map(|kind| docs::kind(&kind)).unwrap_or_default();
             plain.map(|name| Item::new(*name, CompletionItemKind::TypeParameter, words(name))).collect()
         }
         Spot::Value(key) if key == "optional" => flags(),
@@ -252,7 +253,7 @@ fn in_template(view: &View, cursor: &Cursor, top: &Head) -> Vec<Item> {
             ("main", "Whether the stage's name means this output."),
         ]),
         (Spot::Value(key), "in" | "out") if key == "type" => {
-            let kinds = view.places.kinds(view.file());
+            let kinds = view.index.kinds(view.file());
             let types: BTreeSet<String> =
                 kinds.values().flat_map(|one| one.outputs.iter().map(|out| out.ty.clone())).collect();
             types.into_iter().map(|ty| Item::new(ty, CompletionItemKind::TypeParameter, "")).collect()
@@ -260,7 +261,7 @@ fn in_template(view: &View, cursor: &Cursor, top: &Head) -> Vec<Item> {
         (Spot::Value(key), "out") if key == "from" => {
             let wanted = cursor.statement.entries.iter().find(|(key, _)| key.as_deref() == Some("type"));
             let types: Vec<String> = wanted.map(|(_, ty)| ty.clone()).into_iter().collect();
-            let names = view.places.names_at(view.file(), top.start);
+            let names = view.index.names_at(view.file(), top.start);
             names.map(|(names, _)| stage::references(view, &names, &types, None)).unwrap_or_default()
         }
         (Spot::Value(_), "in" | "out") => flags(),

@@ -5,7 +5,7 @@ use gen_lsp_types::CompletionItemKind;
 use super::super::docs;
 use super::super::view::View;
 use super::{Item, flags, keywords, properties};
-use crate::lang::describe::kinds::{Absent, KINDS, LayerKind, Type};
+use crate::lang::describe::kinds::{DefaultValue, KINDS, LayerKind, PropertyType};
 use crate::syntax::{Cursor, Entry, Head, Node, Spot};
 
 /// Completions in a network, inside the blocks of `chain`.
@@ -50,7 +50,7 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
             (_, Some(kind), _) => {
                 let given = |name: &str| cursor.statement.entries.iter().any(|(key, _)| key.as_deref() == Some(name));
                 let item = |param: &crate::lang::describe::kinds::LayerParam| {
-                    let rank = u8::from(param.absent != Absent::Needed);
+                    let rank = u8::from(param.absent != DefaultValue::Needed);
                     Item::new(format!("{}=", param.name), CompletionItemKind::Property, docs::layer_param(param))
                         .rank(rank)
                 };
@@ -67,8 +67,8 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
         Spot::Value(key) => {
             let param = kind(statement).and_then(|kind| kind.params.iter().find(|param| param.name == key));
             let mut items = match param.map(|param| param.ty) {
-                Some(Type::Flag) => flags(),
-                Some(Type::Word(words)) => {
+                Some(PropertyType::Flag) => flags(),
+                Some(PropertyType::Word(words)) => {
                     words.iter().map(|word| Item::new(*word, CompletionItemKind::EnumMember, "")).collect()
                 }
                 _ => Vec::new(),
@@ -84,7 +84,7 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
 
 fn layer(kind: &LayerKind) -> Item {
     let needed: Vec<&str> =
-        kind.params.iter().filter(|param| param.absent == Absent::Needed).map(|param| param.name).collect();
+        kind.params.iter().filter(|param| param.absent == DefaultValue::Needed).map(|param| param.name).collect();
     let name = if kind.named { format!(" ${{1:{}}}", kind.name.replace("batch-norm", "bn")) } else { String::new() };
     let needed: Vec<String> = needed.iter().enumerate().map(|(at, name)| format!(" {name}=${{{}}}", at + 2)).collect();
     let snippet = format!("{}{name}{}", kind.name, needed.concat());

@@ -8,8 +8,8 @@ use super::super::docs;
 use super::super::view::View;
 use super::{Item, files, flags};
 use crate::base::Span;
-use crate::lang::kind::Kind;
-use crate::lang::places::{self, Names, inner, param_at};
+use crate::lang::index::{self, ScopeNames, inner, param_at};
+use crate::lang::param_type::ParamType;
 use crate::lang::signature::{Param, Signature};
 use crate::lang::value::Value;
 use crate::syntax::{Cursor, Head, Node, Spot};
@@ -18,13 +18,13 @@ use crate::syntax::{Cursor, Head, Node, Spot};
 pub(super) fn items(
     view: &View,
     cursor: &Cursor,
-    names: &Names,
+    names: &ScopeNames,
     (stage, node): (&Head, Option<&Node>),
     chain: &[Head],
 ) -> Vec<Item> {
     let place = Span::new(view.file(), stage.start..stage.start + stage.name.len());
-    let Some(signature) = view.places.signature(&stage.name, place) else { return Vec::new() };
-    let mut chosen = node.map(places::chosen).unwrap_or_default();
+    let Some(signature) = view.index.signature(&stage.name, place) else { return Vec::new() };
+    let mut chosen = node.map(index::chosen).unwrap_or_default();
     // The tree may lack what is being typed.
     let mut path = String::new();
     for head in chain.iter().chain([&cursor.statement]).filter(|head| !head.name.is_empty()) {
@@ -62,7 +62,7 @@ pub(super) fn items(
 /// What a stage is looked at with.
 pub(super) struct Look<'a> {
     pub(super) view: &'a View<'a>,
-    pub(super) names: &'a Names,
+    pub(super) names: &'a ScopeNames,
     pub(super) signature: &'a Signature,
     /// The case of each choice.
     pub(super) chosen: BTreeMap<String, String>,
@@ -82,8 +82,8 @@ impl Look<'_> {
             items.push(item.docs(docs::port(port)).rank(rank));
         }
         for param in &self.signature.params {
-            let needed = param.default.is_none() && !param.optional && param.kind != Kind::Group;
-            let repeats = matches!(param.kind, Kind::Map(_));
+            let needed = param.default.is_none() && !param.optional && param.ty != ParamType::Group;
+            let repeats = matches!(param.ty, ParamType::Map(_));
             let rank = u8::from(!needed) + if given.contains(param.name.as_str()) && !repeats { 3 } else { 0 };
             let item = Item::new(&param.name, CompletionItemKind::Field, docs::param_line(param));
             items.push(item.docs(docs::param(param)).rank(rank));
@@ -96,9 +96,9 @@ impl Look<'_> {
         let chosen = |path: &str| self.chosen.get(path).cloned();
         let Some(place) = param_at(self.signature, path, &chosen) else { return Vec::new() };
         let shown = |name: &str| if property { format!("{name}=") } else { name.to_owned() };
-        if place.param.kind == Kind::Network {
+        if place.param.ty == ParamType::Network {
             let here = Span::new(self.view.file(), 0..0);
-            let network = chosen(path).and_then(|name| self.view.places.network(&name, here));
+            let network = chosen(path).and_then(|name| self.view.index.network(&name, here));
             let params = network.map(|network| network.params.as_slice()).unwrap_or_default();
             let item = |name: &str| Item::new(shown(name), CompletionItemKind::Property, "parameter of the network");
             return params.iter().map(|(name, _)| item(name)).collect();
@@ -123,26 +123,26 @@ impl Look<'_> {
         let mut items = Vec::new();
         let is_default = |text: &str| param.default.as_ref().is_some_and(|value| docs::shown(value) == text);
         let mark = |text: &str| if is_default(text) { "default" } else { "" };
-        match (&param.kind, number) {
-            (Kind::Choice, 0) => {
+        match (&param.ty, number) {
+            (ParamType::Choice, 0) => {
                 let case = |case: &crate::lang::signature::Case| {
                     Item::new(&case.name, CompletionItemKind::EnumMember, mark(&case.name)).docs(&case.doc).rank(0)
                 };
                 items.extend(param.cases.iter().map(case));
             }
-            (Kind::Bool, 0) => items.extend(flags().into_iter().map(|flag| {
+            (ParamType::Bool, 0) => items.extend(flags().into_iter().map(|flag| {
                 let detail = mark(&flag.text).to_owned();
                 Item { detail, ..flag.rank(0) }
             })),
-            (Kind::Network, 0) => {
-                let networks = self.view.places.networks(self.view.file());
+            (ParamType::Network, 0) => {
+                let networks = self.view.index.networks(self.view.file());
                 let item = |(name, network): (String, _)| {
                     Item::new(name, CompletionItemKind::Struct, "network").docs(docs::network(network)).rank(0)
                 };
                 items.extend(networks.into_iter().map(item));
             }
-            (Kind::Path, 0) => return files::paths(self.view, cursor),
-            (Kind::Group | Kind::Choice | Kind::Network | Kind::Bool, _) => {}
+            (ParamType::Path, 0) => return files::paths(self.view, cursor),
+            (ParamType::Group | ParamType::Choice | ParamType::Network | ParamType::Bool, _) => {}
             (_, 0) => {
                 if let Some(value) = &param.default {
                     let text = docs::shown(value);
@@ -155,16 +155,16 @@ impl Look<'_> {
             }
             _ => {}
         }
-        if number == 0 || matches!(param.kind, Kind::List(_)) {
-            items.extend(self.dollars(&param.kind));
+        if number == 0 || matches!(param.ty, ParamType::List(_)) {
+            items.extend(self.dollars(&param.ty));
         }
         items
     }
 
     /// Parameters of the pipeline or of the body; those of the same type first.
-    fn dollars(&self, kind: &Kind) -> Vec<Item> {
-        let kind = if let Kind::List(of) = kind { of } else { kind };
-        let item = |(name, named): (&String, &places::Named)| {
+    fn dollars(&self, kind: &ParamType) -> Vec<Item> {
+        let kind = if let ParamType::List(of) = kind { of } else { kind };
+        let item = |(name, named): (&String, &index::NameInfo)| {
             let default = named.default.as_ref().map_or(String::new(), |value| format!(", default {value}"));
             let rank = if named.kind == kind.name() { 0 } else { 3 };
             Item::new(format!("${name}"), CompletionItemKind::Constant, format!("{}{default}", named.kind)).rank(rank)
@@ -182,7 +182,7 @@ fn is_chosen(param: &Param, case: &str, chosen: Option<&str>) -> bool {
 }
 
 /// References available in a scope; those of one of `types` come first.
-pub(super) fn references(view: &View, names: &Names, types: &[String], own: Option<&str>) -> Vec<Item> {
+pub(super) fn references(view: &View, names: &ScopeNames, types: &[String], own: Option<&str>) -> Vec<Item> {
     let mut items = Vec::new();
     let rank = |fits: bool| if fits || types.is_empty() { 0 } else { 4 };
     for (name, port) in &names.ports {
@@ -191,7 +191,7 @@ pub(super) fn references(view: &View, names: &Names, types: &[String], own: Opti
         items.push(item.docs(&port.doc).rank(rank(fits)));
     }
     for (name, named) in names.stages.iter().filter(|(name, _)| Some(name.as_str()) != own) {
-        let Some(signature) = view.places.signature(&named.kind, named.span) else { continue };
+        let Some(signature) = view.index.signature(&named.kind, named.span) else { continue };
         let mut add = |text: String, ty: &str, doc: &str| {
             let item = Item::new(text, CompletionItemKind::Variable, format!("{ty}, of {}", named.kind));
             items.push(item.docs(doc).rank(rank(types.iter().any(|wanted| wanted == ty))));

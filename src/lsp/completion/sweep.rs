@@ -8,16 +8,16 @@ use super::super::docs;
 use super::super::view::View;
 use super::stage::Look;
 use super::{Item, files, keywords, properties};
-use crate::lang::figures;
-use crate::lang::kind::Kind;
-use crate::lang::places::{self, Names};
+use crate::lang::index::{self, ScopeNames};
+use crate::lang::param_type::ParamType;
+use crate::lang::ranking;
 use crate::syntax::{Cursor, Entry, Head, Node, Spot};
 
 /// Completions in a sweep of the pipeline with `names`, inside the blocks of `chain`; without names, those that need none.
-pub(super) fn items(view: &View, cursor: &Cursor, found: Option<(Names, &Node)>, chain: &[Head]) -> Vec<Item> {
+pub(super) fn items(view: &View, cursor: &Cursor, found: Option<(ScopeNames, &Node)>, chain: &[Head]) -> Vec<Item> {
     let (names, node) = found.map_or((None, None), |(names, node)| (Some(names), Some(node)));
     // A sweep takes values, not parameters of the pipeline.
-    let plain = names.clone().map(|names| Names { values: BTreeMap::new(), ..names });
+    let plain = names.clone().map(|names| ScopeNames { values: BTreeMap::new(), ..names });
     let sweep = Sweep { view, cursor, names, plain, node };
     let statement = cursor.statement.name.as_str();
     match (chain, &cursor.spot, statement) {
@@ -55,9 +55,9 @@ struct Sweep<'a> {
     view: &'a View<'a>,
     cursor: &'a Cursor,
     /// The names of the pipeline.
-    names: Option<Names>,
+    names: Option<ScopeNames>,
     /// The same without its parameters.
-    plain: Option<Names>,
+    plain: Option<ScopeNames>,
     node: Option<&'a Node>,
 }
 
@@ -69,7 +69,7 @@ impl Sweep<'_> {
             Item::new(name, CompletionItemKind::Constant, format!("{} of the pipeline", named.kind)).rank(0)
         });
         let seed = Item::new("seed", CompletionItemKind::Constant, "of the pipeline");
-        let of_stages = self.view.places.axes(names).into_iter().filter(|(_, param)| param.kind != Kind::Group);
+        let of_stages = self.view.index.axes(names).into_iter().filter(|(_, param)| param.ty != ParamType::Group);
         let of_stages = of_stages.map(|(path, param)| {
             Item::new(path, CompletionItemKind::Field, docs::param_line(param)).docs(docs::param(param))
         });
@@ -79,8 +79,8 @@ impl Sweep<'_> {
     /// Calls `then` with what an axis is looked at with, and its name behind that of its stage.
     fn look<T>(&self, axis: &str, further: BTreeMap<String, String>, then: impl Fn(&Look, &str) -> Vec<T>) -> Vec<T> {
         let (Some(names), Some(plain)) = (&self.names, &self.plain) else { return Vec::new() };
-        let Some((signature, start, stage)) = self.view.places.axis(names, axis).stage else { return Vec::new() };
-        let mut chosen = stage.map(places::chosen).unwrap_or_default();
+        let Some((signature, start, stage)) = self.view.index.axis(names, axis).stage else { return Vec::new() };
+        let mut chosen = stage.map(index::chosen).unwrap_or_default();
         chosen.extend(further);
         let look = Look { view: self.view, names: plain, signature, chosen, own: None };
         then(&look, axis.get(start..).unwrap_or_default())
@@ -104,7 +104,7 @@ impl Sweep<'_> {
         }
     }
 
-    /// Names of stages and instances.
+    /// ScopeNames of stages and instances.
     fn stages(&self) -> Vec<Item> {
         let stages = self.names.iter().flat_map(|names| &names.stages);
         stages.map(|(name, named)| Item::new(name, CompletionItemKind::Variable, &named.kind)).collect()
@@ -115,7 +115,7 @@ impl Sweep<'_> {
         let swept = self.node.and_then(|node| node.args().next()).and_then(Entry::text);
         let swept = self.view.read.analysis.contents.sweeps.iter().find(|sweep| Some(sweep.name.as_str()) == swept);
         let stages: Vec<(&str, &str)> = if let Some(sweep) = swept {
-            figures::stages(&sweep.base).map(|it| (it.own.as_str(), it.kind.as_str())).collect()
+            ranking::stages(&sweep.base).map(|it| (it.base_name.as_str(), it.stage_type.as_str())).collect()
         } else {
             // A half-written sweep cannot be analysed.
             let stages = self.names.iter().flat_map(|names| &names.stages);
@@ -123,7 +123,7 @@ impl Sweep<'_> {
         };
         let mut items = Vec::new();
         for (stage, kind) in stages {
-            for figure in figures::of(kind) {
+            for figure in ranking::of(kind) {
                 let name = format!("{stage}.{}", figure.name);
                 items.push(Item::new(name, CompletionItemKind::Value, format!("of {kind}")).docs(&figure.doc));
             }

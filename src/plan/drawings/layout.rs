@@ -1,5 +1,5 @@
-//! Where the boxes of a layered drawing stand (Sugiyama, Tagawa and Toda 1981): ranks by longest path, fewer crossings by
-//! barycentre sweeps, places by least squares. Knows only widths and edges.
+//! Layered drawing of boxes (Sugiyama, Tagawa and Toda 1981): ranks by longest path, fewer crossings by
+//! barycentre sweeps, positions by least squares. Knows only widths and edges.
 
 /// A vertex: a box, or a bend of an edge that passes a rank.
 #[derive(Clone, Debug)]
@@ -22,15 +22,15 @@ pub(super) struct Layout {
     pub(super) routes: Vec<Vec<usize>>,
     /// Width of the whole; all boxes lie within 0 and it.
     pub(super) width: f64,
-    /// How many ranks there are.
+    /// Number of ranks.
     pub(super) ranks: usize,
 }
 
-/// How often the order within the ranks is improved, down and up in turn. More brought nothing on pipelines of 60 stages.
+/// Sweeps that improve the order within the ranks, alternately down and up. More did not help on pipelines of 60 stages.
 const SWEEPS: usize = 24;
-/// How often places are improved.
+/// Passes that improve positions.
 const SETTLES: usize = 24;
-/// How often long edges are drawn straight: one may make room for another.
+/// Passes that straighten long edges: one may make room for another.
 const STRAIGHTENINGS: usize = 4;
 /// Width of a bend.
 const BEND: f64 = 10.0;
@@ -74,7 +74,7 @@ pub(super) fn layout(widths: &[f64], edges: &[(usize, usize)], gap: f64) -> Layo
     Layout { vertices, routes, width, ranks: count }
 }
 
-/// The rank of each box: one below the lowest that it needs; what needs nothing stands just above the first that needs it.
+/// The rank of each box: one below the lowest that it needs; a box without needs is just above the first that needs it.
 fn ranks(count: usize, edges: &[(usize, usize)]) -> Vec<usize> {
     let mut sorted: Vec<(usize, usize)> = edges.iter().copied().filter(|(from, to)| from < to).collect();
     sorted.sort_unstable_by_key(|&(from, to)| (to, from));
@@ -156,7 +156,7 @@ fn crossings(vertices: &[Vertex], rows: &[Vec<usize>], place: &[f64]) -> u64 {
     found
 }
 
-/// Gives each vertex its place: near the mean of its neighbours, in the row's order, none overlapping.
+/// Positions each vertex near the mean of its neighbours, in the row's order, without overlap.
 fn settle(vertices: &mut [Vertex], rows: &[Vec<usize>], gap: f64) {
     for row in rows {
         let wishes: Vec<(f64, f64)> = row.iter().map(|_| (0.0, 1.0)).collect();
@@ -168,7 +168,7 @@ fn settle(vertices: &mut [Vertex], rows: &[Vec<usize>], gap: f64) {
             let wish = |&vertex: &usize| {
                 let this = &vertices[vertex];
                 let neighbours = this.above.iter().chain(&this.below);
-                // A bend between bends is drawn straight before all else.
+                // A bend between bends is straightened first.
                 let weight = if this.width == BEND { 4.0 } else { 1.0 };
                 (mean(neighbours.map(|&other| vertices[other].x)).unwrap_or(this.x), weight)
             };
@@ -188,7 +188,7 @@ fn from_zero(vertices: &mut [Vertex]) -> f64 {
     vertices.iter().map(|vertex| vertex.x + vertex.width / 2.0).fold(0.0, f64::max)
 }
 
-/// Draws long edges straight: runs of bends that have room at one place in all their rows go there.
+/// Straightens long edges: runs of bends with room at one position in all their rows are moved there.
 fn straighten(vertices: &mut [Vertex], rows: &[Vec<usize>], routes: &[Vec<usize>], gap: f64) {
     let mut place = vec![0; vertices.len()];
     for row in rows {
@@ -234,7 +234,7 @@ fn straighten(vertices: &mut [Vertex], rows: &[Vec<usize>], routes: &[Vec<usize>
     }
 }
 
-/// Places a row as near to its wishes (place, weight) as may be by least squares, in order and without overlap: with the
+/// Positions a row as close as possible to its wishes (position, weight) by least squares, in order and without overlap: with the
 /// widths taken off, an isotonic regression, solved by pooling adjacent violators (Ayer et al. 1955).
 fn set_row(vertices: &mut [Vertex], row: &[usize], wishes: &[(f64, f64)], gap: f64) {
     let mut offsets = Vec::with_capacity(row.len());
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn crossings_that_can_be_avoided_are() {
-        // Two chains whose second halves are given in the other order.
+        // Two chains whose second halves are in the other order.
         let found = layout(&[50.0; 6], &[(0, 3), (1, 2), (3, 5), (2, 4)], 10.0);
         let x = |at: usize| found.vertices[at].x;
         assert_eq!(x(0) < x(1), x(3) < x(2));

@@ -1,4 +1,4 @@
-//! Drawings of a pipeline: text, Mermaid, DOT, SVG. Knows names, ports and types; nothing of files or of what a stage does.
+//! Drawings of a pipeline: text, Mermaid, DOT, SVG. Knows names, ports and types; nothing about files or what a stage does.
 
 mod layout;
 mod svg;
@@ -13,53 +13,53 @@ pub use written::{dot, mermaid};
 
 use crate::lang::spec::{Output, Pipeline};
 
-/// What is drawn: the stages of a pipeline and the references between them.
+/// A drawing: the stages of a pipeline and the references between them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drawing {
     /// The pipeline's name.
     pub name: String,
     /// Stages, dependencies first, each soon after what it needs.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<DrawnStage>,
     /// References, by the stage that takes them, in the order of its ports.
-    pub edges: Vec<Edge>,
+    pub edges: Vec<DrawnReference>,
 }
 
 /// A stage.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Node {
+pub struct DrawnStage {
     /// Its own name.
     pub name: String,
-    /// Its kind (`extract`).
+    /// Its stage type (`extract`).
     pub kind: String,
     /// Its output ports.
     pub outputs: Vec<Output>,
-    /// What is known of its result.
-    pub mark: Option<Mark>,
+    /// The status of its result.
+    pub mark: Option<StageStatus>,
 }
 
 /// A reference: an output port of one stage given to an input port of another.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Edge {
-    /// Index of the stage that makes it.
+pub struct DrawnReference {
+    /// Index of the stage that provides it.
     pub from: usize,
     /// Its output port.
     pub output: String,
     /// The port's type.
     pub ty: String,
-    /// Index of the stage that takes it.
+    /// Index of the stage that reads it.
     pub to: usize,
     /// Its input port.
     pub input: String,
 }
 
-/// What is known of a stage's result when it is drawn.
+/// Status of a stage's result when it is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mark {
+pub enum StageStatus {
     /// In the store.
     Stored,
     /// To be computed.
     WillRun,
-    /// Not known until a stage before it has run.
+    /// Unknown until a stage before it has run.
     Unknown,
     /// In the store, but damaged.
     Damaged,
@@ -67,7 +67,7 @@ pub enum Mark {
     Failed,
 }
 
-impl Mark {
+impl StageStatus {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Stored, Self::WillRun, Self::Unknown, Self::Damaged, Self::Failed];
 
@@ -92,9 +92,9 @@ impl Mark {
     }
 }
 
-/// What to draw of `pipeline`, with what is known of its stages by name. References to stages that it lacks are left out.
+/// The drawing of `pipeline`, with the status of its stages by name. References to missing stages are left out.
 #[must_use]
-pub fn drawing(pipeline: &Pipeline, marks: &BTreeMap<String, Mark>) -> Drawing {
+pub fn drawing(pipeline: &Pipeline, marks: &BTreeMap<String, StageStatus>) -> Drawing {
     let index: BTreeMap<&str, usize> =
         pipeline.stages.iter().enumerate().map(|(at, stage)| (stage.name.as_str(), at)).collect();
     let needs: Vec<Vec<usize>> = pipeline
@@ -117,7 +117,7 @@ pub fn drawing(pipeline: &Pipeline, marks: &BTreeMap<String, Mark>) -> Drawing {
             for reference in &input.from {
                 let Some(&from) = index.get(reference.stage.as_str()) else { continue };
                 let output = pipeline.stages[from].outputs.iter().find(|output| output.port == reference.port);
-                edges.push(Edge {
+                edges.push(DrawnReference {
                     from: place[from],
                     output: reference.port.clone(),
                     ty: output.map(|output| output.ty.clone()).unwrap_or_default(),
@@ -129,9 +129,9 @@ pub fn drawing(pipeline: &Pipeline, marks: &BTreeMap<String, Mark>) -> Drawing {
     }
     let nodes = order.iter().map(|&at| {
         let stage = &pipeline.stages[at];
-        Node {
+        DrawnStage {
             name: stage.name.clone(),
-            kind: stage.kind.clone(),
+            kind: stage.stage_type.clone(),
             outputs: stage.outputs.clone(),
             mark: marks.get(&stage.name).copied(),
         }
@@ -139,14 +139,14 @@ pub fn drawing(pipeline: &Pipeline, marks: &BTreeMap<String, Mark>) -> Drawing {
     Drawing { name: pipeline.name.clone(), nodes: nodes.collect(), edges }
 }
 
-/// An order in which every stage follows what it needs, as soon as may be: a walk down from the last stages. Ends on a cycle too.
+/// An order in which every stage follows what it needs, as soon as possible: a walk down from the last stages. Terminates on cycles.
 fn dependencies_first(needs: &[Vec<usize>]) -> Vec<usize> {
     let mut needed = vec![false; needs.len()];
     needs.iter().flatten().for_each(|&stage| needed[stage] = true);
     let (last, others): (Vec<usize>, Vec<usize>) = (0..needs.len()).partition(|&stage| !needed[stage]);
     let mut begun = vec![false; needs.len()];
     let mut order = Vec::with_capacity(needs.len());
-    // `others` matters only where stages form a cycle, which the checker reports and a drawing may still show.
+    // `others` matters only for cycles, which the checker reports and a drawing may still show.
     for root in last.into_iter().chain(others) {
         let mut stack = vec![(root, 0)];
         while let Some((stage, next)) = stack.pop() {
@@ -168,7 +168,7 @@ fn dependencies_first(needs: &[Vec<usize>]) -> Vec<usize> {
 }
 
 /// The types of a stage's outputs, each once.
-fn types(node: &Node) -> String {
+fn types(node: &DrawnStage) -> String {
     let mut types: Vec<&str> = Vec::new();
     for output in &node.outputs {
         if !types.contains(&output.ty.as_str()) {
@@ -178,14 +178,14 @@ fn types(node: &Node) -> String {
     types.join(", ")
 }
 
-/// `folds.train`, or `patches` where the stage has one output.
-fn reference(drawing: &Drawing, edge: &Edge) -> String {
+/// `folds.train`, or `patches` if the stage has one output.
+fn reference(drawing: &Drawing, edge: &DrawnReference) -> String {
     let node = &drawing.nodes[edge.from];
     if node.outputs.len() > 1 { format!("{}.{}", node.name, edge.output) } else { node.name.clone() }
 }
 
-/// The words at an edge: the output port where the stage has several, then the input port where it is not `from`.
-fn edge_words(drawing: &Drawing, edge: &Edge) -> String {
+/// The label of an edge: the output port if the stage has several, then the input port unless it is `from`.
+fn edge_words(drawing: &Drawing, edge: &DrawnReference) -> String {
     let several = drawing.nodes[edge.from].outputs.len() > 1;
     let output = several.then_some(edge.output.as_str());
     let input = (edge.input != "from").then_some(edge.input.as_str());
@@ -226,10 +226,10 @@ pub(crate) mod tests {
             });
             StageSpec {
                 implementation: kind.clone(),
-                own: name.clone(),
+                base_name: name.clone(),
                 name,
                 seed: 7,
-                kind,
+                stage_type: kind,
                 inputs: inputs.collect(),
                 params: BTreeMap::new(),
                 unkeyed: vec![],
@@ -249,7 +249,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// The pipeline that the design shows.
+    /// The pipeline shown in the design documents.
     pub(crate) fn baseline() -> Pipeline {
         pipeline(
             "idrid fundus -> out:photographs

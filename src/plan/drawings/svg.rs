@@ -3,17 +3,17 @@
 use std::fmt::Write;
 
 use super::layout::{Layout, layout};
-use super::{Drawing, Edge, Mark, Node, types};
+use super::{Drawing, DrawnReference, DrawnStage, StageStatus, types};
 use crate::base::figure::counted;
 
 const BOX_HEIGHT: f64 = 46.0;
 const RANK_GAP: f64 = 58.0;
 const BOX_GAP: f64 = 26.0;
 const EDGE_OF_PAGE: f64 = 24.0;
-/// Advance of a letter at 1 px, generously: the reader's fonts are not known.
+/// Advance of a letter at 1 px, rounded up: the reader's fonts are unknown.
 const ADVANCE: f64 = 0.6;
 
-/// Colours as CSS variables, those of the dark page apart. State colours are read on both.
+/// Colours as CSS variables, with a separate set for dark mode. Status colours are legible on both.
 const STYLE: &str = "
   svg { --page: #fcfcfa; --box: #ffffff; --line: #c9ccd1; --ink: #1d2025; --soft: #6a7079; --edge: #9aa0a9;
     --stored: #2f8f5b; --run: #2f72c9; --unknown: #8a8f98; --damaged: #b97a10; --failed: #c43c50; }
@@ -35,14 +35,14 @@ pub fn svg(drawing: &Drawing) -> String {
     let widths: Vec<f64> = (0..drawing.nodes.len()).map(|at| box_width(drawing, at)).collect();
     let ends: Vec<(usize, usize)> = drawing.edges.iter().map(|edge| (edge.from, edge.to)).collect();
     let layout = layout(&widths, &ends, BOX_GAP);
-    let used: Vec<Mark> =
-        Mark::ALL.into_iter().filter(|mark| drawing.nodes.iter().any(|node| node.mark == Some(*mark))).collect();
+    let used: Vec<StageStatus> =
+        StageStatus::ALL.into_iter().filter(|mark| drawing.nodes.iter().any(|node| node.mark == Some(*mark))).collect();
     let head = EDGE_OF_PAGE + 30.0 + if used.is_empty() { 0.0 } else { 20.0 };
     let title = format!("{}: {}", drawing.name, counted(drawing.nodes.len() as u64, "stage", "stages"));
     let width = (layout.width + 2.0 * EDGE_OF_PAGE).max(text_width(&title, 15.0) + 2.0 * EDGE_OF_PAGE).max(300.0);
     let height = head + layout.ranks as f64 * (BOX_HEIGHT + RANK_GAP) - RANK_GAP.min(layout.ranks as f64 * RANK_GAP)
         + EDGE_OF_PAGE;
-    let page = Page { left: (width - layout.width) / 2.0, top: head };
+    let page = SvgPage { left: (width - layout.width) / 2.0, top: head };
 
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" aria-label=\"{}\">\n<style>{STYLE}</style>\n<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n",
@@ -64,13 +64,13 @@ pub fn svg(drawing: &Drawing) -> String {
     out
 }
 
-/// Where the layout lies on the page.
-struct Page {
+/// Position of the layout on the page.
+struct SvgPage {
     left: f64,
     top: f64,
 }
 
-impl Page {
+impl SvgPage {
     fn x(&self, x: f64) -> f64 {
         self.left + x
     }
@@ -81,7 +81,7 @@ impl Page {
     }
 }
 
-/// Wide enough for its texts, and for the words of the ports along its edges, which share them evenly.
+/// Width of a box: enough for its texts, and for the port labels along its edges.
 fn box_width(drawing: &Drawing, at: usize) -> f64 {
     let node = &drawing.nodes[at];
     let text = text_width(&node.name, 14.0).max(text_width(&subtitle(node), 11.0)) + 28.0;
@@ -95,8 +95,8 @@ fn box_width(drawing: &Drawing, at: usize) -> f64 {
     text.max(row(&outputs)).max(row(&inputs)).max(96.0)
 }
 
-/// Whether an input port says more than `from` and `of`.
-fn has_words(edge: &Edge) -> bool {
+/// Whether the input port is neither `from` nor `of`.
+fn has_words(edge: &DrawnReference) -> bool {
     edge.input != "from" && edge.input != "of"
 }
 
@@ -105,11 +105,11 @@ fn text_width(text: &str, size: f64) -> f64 {
 }
 
 /// `extract → patches`.
-fn subtitle(node: &Node) -> String {
+fn subtitle(node: &DrawnStage) -> String {
     format!("{} → {}", node.kind, types(node))
 }
 
-fn stage_box(out: &mut String, node: &Node, x: f64, y: f64, width: f64) {
+fn stage_box(out: &mut String, node: &DrawnStage, x: f64, y: f64, width: f64) {
     let left = x - width / 2.0;
     let state = node.mark.map(|mark| format!(", {}", mark.words())).unwrap_or_default();
     _ = writeln!(out, "<g><title>{}</title>", escape(&format!("{} {}{state}", node.kind, node.name)));
@@ -130,7 +130,7 @@ fn stage_box(out: &mut String, node: &Node, x: f64, y: f64, width: f64) {
     _ = writeln!(out, "<text class=\"name\" x=\"{x:.1}\" y=\"{:.1}\">{}</text></g>", y + 35.0, escape(&node.name));
 }
 
-fn legend(out: &mut String, used: &[Mark]) {
+fn legend(out: &mut String, used: &[StageStatus]) {
     let (mut x, y) = (EDGE_OF_PAGE, EDGE_OF_PAGE + 30.0);
     for mark in used {
         _ = writeln!(
@@ -146,8 +146,8 @@ fn legend(out: &mut String, used: &[Mark]) {
     }
 }
 
-/// Edges first as curves, then their words, so that no curve runs over a word.
-fn edges(out: &mut String, drawing: &Drawing, layout: &Layout, widths: &[f64], page: &Page) {
+/// Edges first, then their labels, so that no curve crosses a label.
+fn edges(out: &mut String, drawing: &Drawing, layout: &Layout, widths: &[f64], page: &SvgPage) {
     let mut words = String::new();
     for (at, edge) in drawing.edges.iter().enumerate() {
         let route = &layout.routes[at];
@@ -168,11 +168,11 @@ fn edges(out: &mut String, drawing: &Drawing, layout: &Layout, widths: &[f64], p
                 _ = write!(path, "V{y:.1}");
             }
         }
-        let told = format!(
+        let label = format!(
             "{}.{} → {}.{} ({})",
             drawing.nodes[edge.from].name, edge.output, drawing.nodes[edge.to].name, edge.input, edge.ty
         );
-        _ = writeln!(out, "<path class=\"edge\" d=\"{path}\"><title>{}</title></path>", escape(&told));
+        _ = writeln!(out, "<path class=\"edge\" d=\"{path}\"><title>{}</title></path>", escape(&label));
         _ = writeln!(out, "<path class=\"tip\" d=\"M{:.1} {:.1}l-4 -8h8z\"/>", x, y + 6.0);
         let several = |edges: usize| edges > 1;
         if several(drawing.nodes[edge.from].outputs.len()) && is_first_of_port(drawing, at) {
@@ -196,7 +196,7 @@ fn is_first_of_port(drawing: &Drawing, at: usize) -> bool {
     !drawing.edges[..at].iter().any(|other| other.from == edge.from && other.output == edge.output)
 }
 
-/// Where an edge leaves its box: one place for each output port in use, in the order in which their edges go on.
+/// Where an edge leaves its box: one position per output port in use, in the order of their edges.
 fn out_anchor(drawing: &Drawing, layout: &Layout, widths: &[f64], at: usize) -> f64 {
     let edge = &drawing.edges[at];
     let mut ports: Vec<(&str, f64, u32)> = Vec::new();
@@ -212,11 +212,11 @@ fn out_anchor(drawing: &Drawing, layout: &Layout, widths: &[f64], at: usize) -> 
     spread(layout.vertices[edge.from].x, widths[edge.from], place, ports.len())
 }
 
-/// Where an edge enters its box: a place for each, in the order in which they come.
+/// Where an edge enters its box: one position per edge, in order.
 fn in_anchor(drawing: &Drawing, layout: &Layout, widths: &[f64], at: usize) -> f64 {
     let edge = &drawing.edges[at];
     let came = |at: usize| layout.vertices[layout.routes[at][layout.routes[at].len() - 2]].x;
-    let is_same = |other: &Edge| other.to == edge.to;
+    let is_same = |other: &DrawnReference| other.to == edge.to;
     let mut others: Vec<usize> = (0..drawing.edges.len()).filter(|&other| is_same(&drawing.edges[other])).collect();
     others.sort_by(|&a, &b| came(a).total_cmp(&came(b)).then(a.cmp(&b)));
     let place = others.iter().position(|&other| other == at).unwrap_or(0);
@@ -247,12 +247,15 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::tests::{baseline, pipeline};
-    use super::super::{Mark, drawing};
+    use super::super::{StageStatus, drawing};
     use super::svg;
 
     #[test]
     fn every_stage_and_reference_is_drawn() {
-        let marks = BTreeMap::from([("fundus".to_owned(), Mark::Stored), ("classifier".to_owned(), Mark::WillRun)]);
+        let marks = BTreeMap::from([
+            ("fundus".to_owned(), StageStatus::Stored),
+            ("classifier".to_owned(), StageStatus::WillRun),
+        ]);
         let picture = svg(&drawing(&baseline(), &marks));
         assert_eq!(picture.matches("class=\"box\"").count(), 12);
         assert_eq!(picture.matches("class=\"edge\"").count(), 20);

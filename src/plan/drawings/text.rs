@@ -1,12 +1,12 @@
-//! A pipeline as lines of text: one stage a line, rails on the left for what later lines still need.
+//! A pipeline as lines of text: one stage per line, with rails on the left for outputs that later lines need.
 
 use std::fmt::Write;
 
-use super::{Drawing, Edge, reference, types};
+use super::{Drawing, DrawnReference, reference, types};
 use crate::base::figure::counted;
 
-/// The drawing as text. A rail runs from a stage to the last line that needs it; where a line takes from a rail that goes on,
-/// it branches off (`├`), where it is the last to take, the rail ends (`╯`).
+/// The drawing as text. A rail runs from a stage to the last line that needs it; at a line that reads from a rail that continues,
+/// it branches off (`├`); at the last one it ends (`╯`).
 #[must_use]
 pub fn text(drawing: &Drawing) -> String {
     let rails = rails(drawing);
@@ -16,11 +16,11 @@ pub fn text(drawing: &Drawing) -> String {
         width(&mut rails.iter().map(String::as_str)),
         width(&mut drawing.nodes.iter().map(|node| node.name.as_str())),
         width(&mut drawing.nodes.iter().map(|node| node.kind.as_str())),
-        width(&mut drawing.nodes.iter().map(|node| node.mark.map_or("", super::Mark::words))),
+        width(&mut drawing.nodes.iter().map(|node| node.mark.map_or("", super::StageStatus::words))),
     ];
     let mut out = format!("{}, {}\n\n", drawing.name, counted(drawing.nodes.len() as u64, "stage", "stages"));
     for ((node, rail), inputs) in drawing.nodes.iter().zip(&rails).zip(&inputs) {
-        let mark = node.mark.map_or("", super::Mark::words);
+        let mark = node.mark.map_or("", super::StageStatus::words);
         let mut line = String::new();
         for (cell, width) in [rail.as_str(), &node.name, &node.kind, mark].into_iter().zip(columns) {
             if width > 0 {
@@ -34,7 +34,7 @@ pub fn text(drawing: &Drawing) -> String {
     out
 }
 
-/// `data views, valid folds.valid`; the port is left out where it is `from`.
+/// `data views, valid folds.valid`; the port is omitted if it is `from`.
 fn inputs(drawing: &Drawing, node: usize) -> String {
     let mut text = String::new();
     let mut port = "";
@@ -60,7 +60,7 @@ fn rails(drawing: &Drawing) -> Vec<String> {
     let mut lanes: Vec<Option<usize>> = Vec::new();
     let mut lines = Vec::with_capacity(drawing.nodes.len());
     for node in 0..drawing.nodes.len() {
-        let takes = |edge: &Edge, from| edge.to == node && edge.from == from;
+        let takes = |edge: &DrawnReference, from| edge.to == node && edge.from == from;
         let given = |lane: &Option<usize>| lane.is_some_and(|from| drawing.edges.iter().any(|edge| takes(edge, from)));
         let ends = |lane: &Option<usize>| lane.is_some_and(|from| last_use[from] == node) && given(lane);
         let place =
@@ -125,7 +125,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::tests::baseline;
-    use super::super::{Mark, drawing};
+    use super::super::{StageStatus, drawing};
     use super::text;
 
     #[test]
@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn marks_stand_after_the_kind() {
-        let marks = BTreeMap::from([("fundus".to_owned(), Mark::Stored), ("patches".to_owned(), Mark::WillRun)]);
+        let marks =
+            BTreeMap::from([("fundus".to_owned(), StageStatus::Stored), ("patches".to_owned(), StageStatus::WillRun)]);
         let text = text(&drawing(&baseline(), &marks));
         assert!(text.contains("idrid           stored    → photographs"), "{text}");
         assert!(text.contains("extract         will run  fundus → patches"), "{text}");

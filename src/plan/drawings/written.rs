@@ -1,8 +1,8 @@
-//! A pipeline in the languages of other tools: Mermaid (what GitHub draws) and DOT (Graphviz).
+//! A pipeline in the languages of other tools: Mermaid (rendered by GitHub) and DOT (Graphviz).
 
 use std::fmt::Write;
 
-use super::{Drawing, Mark, edge_words};
+use super::{Drawing, StageStatus, edge_words};
 
 /// The drawing as a Mermaid flowchart.
 #[must_use]
@@ -18,7 +18,7 @@ pub fn mermaid(drawing: &Drawing) -> String {
         let arrow = if words.is_empty() { "-->".to_owned() } else { format!("-->|\"{words}\"|") };
         _ = writeln!(out, "    s{} {arrow} s{}", edge.from, edge.to);
     }
-    for mark in Mark::ALL.into_iter().filter(|mark| drawing.nodes.iter().any(|node| node.mark == Some(*mark))) {
+    for mark in StageStatus::ALL.into_iter().filter(|mark| drawing.nodes.iter().any(|node| node.mark == Some(*mark))) {
         let (stroke, width) = (colour(mark), "stroke-width:2px");
         _ = writeln!(out, "    classDef {} stroke:{stroke},{width}", mark.class());
     }
@@ -59,20 +59,21 @@ pub fn dot(drawing: &Drawing) -> String {
     out
 }
 
-/// A quoted string of DOT. A backslash begins an escape there (`\n`, `\N`).
+/// A quoted string of DOT, in which a backslash starts an escape (`
+/// `, `\N`).
 fn for_dot(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     format!("\"{text}\"")
 }
 
-/// A colour that is seen on white and on black.
-fn colour(mark: Mark) -> &'static str {
+/// A colour that is visible on white and on black.
+fn colour(mark: StageStatus) -> &'static str {
     match mark {
-        Mark::Stored => "#3f9b6a",
-        Mark::WillRun => "#3d7fd6",
-        Mark::Unknown => "#8a8f98",
-        Mark::Damaged => "#c98a1b",
-        Mark::Failed => "#d1495b",
+        StageStatus::Stored => "#3f9b6a",
+        StageStatus::WillRun => "#3d7fd6",
+        StageStatus::Unknown => "#8a8f98",
+        StageStatus::Damaged => "#c98a1b",
+        StageStatus::Failed => "#d1495b",
     }
 }
 
@@ -82,11 +83,11 @@ mod tests {
 
     use super::super::tests::pipeline;
     use super::super::{Drawing, drawing};
-    use super::{Mark, dot, mermaid};
+    use super::{StageStatus, dot, mermaid};
 
     fn small() -> Drawing {
         let lines = "idrid fundus -> out:photographs\nsplit a\"<b>#\\ from=fundus -> train:patches valid:patches\ntrain c data=a\"<b>#\\.train -> out:model";
-        drawing(&pipeline(lines), &BTreeMap::from([("fundus".to_owned(), Mark::WillRun)]))
+        drawing(&pipeline(lines), &BTreeMap::from([("fundus".to_owned(), StageStatus::WillRun)]))
     }
 
     #[test]

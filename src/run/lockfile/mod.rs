@@ -13,7 +13,7 @@ use super::Project;
 use crate::base::{Digest, Hasher};
 use crate::lang::spec::StageSpec;
 use crate::lang::stdlib;
-use crate::plan::{AllKnown, Known, StageId, keys};
+use crate::plan::{StageId, StageResult, StageResults, keys};
 use crate::stage::{Implementation, Work};
 use crate::store::{Kind, Objects, Tree};
 
@@ -81,7 +81,7 @@ pub struct LockedFile {
 impl Lockfile {
     /// The results of the stages in `known`.
     #[must_use]
-    pub fn of(project: &Project, known: &AllKnown) -> Self {
+    pub fn of(project: &Project, known: &StageResults) -> Self {
         let stages = project.pipeline.stages.iter().enumerate().filter_map(|(at, stage)| {
             let implementation = project.implementations.iter().find(|known| known.name == stage.implementation)?;
             Some(LockedStage::of(stage, implementation, known.get(&StageId(at))?, &project.store.objects))
@@ -102,7 +102,7 @@ impl Lockfile {
 }
 
 impl LockedStage {
-    fn of(stage: &StageSpec, implementation: &Implementation, known: &Known, objects: &Objects) -> Self {
+    fn of(stage: &StageSpec, implementation: &Implementation, known: &StageResult, objects: &Objects) -> Self {
         let params =
             stage.params.iter().filter(|(name, value)| !stage.unkeyed.contains(name) && !keys::holds_path(value));
         let inputs = stage.inputs.iter().map(|input| {
@@ -116,7 +116,7 @@ impl LockedStage {
         let metrics = known.summary.metrics.iter().filter(|(_, metric)| metric.is_finite());
         Self {
             name: stage.name.clone(),
-            kind: stage.kind.clone(),
+            kind: stage.stage_type.clone(),
             implementation: implementation.name.to_owned(),
             version: implementation.version_of(&stage.params),
             determinism: implementation.determinism.name().to_owned(),

@@ -9,7 +9,7 @@ use super::marker::{self, Marker};
 use super::user_files::{Linked, README};
 use super::{Shown, below, is_large};
 use crate::base::{Digest, disk};
-use crate::plan::Known;
+use crate::plan::StageResult;
 use crate::store::{Entry, Objects, Tree, as_path};
 
 /// Changes within the folder of one port.
@@ -26,7 +26,7 @@ pub(super) struct Change<'a> {
 pub(super) fn find<'a>(
     place: &Path,
     marker: &Marker,
-    known: &Known,
+    known: &StageResult,
     shown: &Shown<'a>,
     objects: &Objects,
 ) -> Option<BTreeMap<&'a String, Change<'a>>> {

@@ -1,9 +1,9 @@
-//! The layout of a text: `macula fmt`. Built on the lossless scan, so no comment and no spelling is lost; knows no stages.
+//! The formatter (`macula fmt`). Built on the lossless scanner, so that no comment and no spelling is lost; knows no stages.
 //!
-//! `marks` leaves white space out, `read` finds statements and whom a comment belongs to, `write` lays them out, and `same`
-//! makes sure that nothing was changed but the layout.
+//! `lexemes` drops white space, `read` finds statements and the owners of comments, `write` lays them out, and `same`
+//! verifies that only the layout changed.
 
-mod marks;
+mod lexemes;
 mod read;
 mod same;
 mod write;
@@ -16,17 +16,17 @@ use crate::diag::Diag;
 /// Why a text was not formatted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unformatted {
-    /// Its form has mistakes.
+    /// It has syntax errors.
     Faulty(Vec<Diag>),
-    /// What came out has not the same nodes and comments: a defect of macula.
+    /// The output does not have the same nodes and comments: a defect of macula.
     Defect,
 }
 
-/// The text in the one layout that docs/language.md describes: same nodes, same spelling of names and values, same comments in
-/// the same order. Formatting twice is formatting once.
+/// The text in the standard layout described in docs/language.md: same nodes, same spelling of names and values, same comments in
+/// the same order. Idempotent.
 ///
 /// # Errors
-/// [`Unformatted`], for a text that is to stay as it is.
+/// [`Unformatted`], for a text that must stay as it is.
 pub fn format(file: FileId, text: &str) -> Result<String, Unformatted> {
     let (document, diags) = parse(file, text);
     if !diags.is_empty() {
@@ -37,10 +37,13 @@ pub fn format(file: FileId, text: &str) -> Result<String, Unformatted> {
         formatted.push('\n');
     }
     if formatted.len() > LARGEST {
-        let message =
-            format!("formatted it would have {} KB; {} are the most", formatted.len().div_ceil(1024), LARGEST / 1024);
+        let message = format!(
+            "the formatted file would be too large: {} KiB, at most {} KiB",
+            formatted.len().div_ceil(1024),
+            LARGEST / 1024
+        );
         let found = Diag::error("too-large", Span::new(file, 0..0), message);
-        return Err(Unformatted::Faulty(vec![found.hint("split it, and bring the parts together with `use`")]));
+        return Err(Unformatted::Faulty(vec![found.hint("split it, and import the parts with `use`")]));
     }
     if same::same(text, &document, &formatted) { Ok(formatted) } else { Err(Unformatted::Defect) }
 }

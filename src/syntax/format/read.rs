@@ -1,26 +1,26 @@
-//! From marks to statements: which comment belongs to which, what stood on one line. Knows nothing of the layout to come.
+//! From lexemes to statements: owners of comments, contents of a line. Knows nothing about the layout to come.
 //!
-//! It reads as `tree` does and takes for granted what the tree's reading found to be right.
+//! Reads like `tree`, and relies on the tree's parser having found no mistakes.
 
-use super::marks::{Comment, Mark, marks};
+use super::lexemes::{Comment, Lexeme, lexemes};
 use crate::syntax::scan::is_newline;
 
-/// What stands on lines of its own: a node with its comments, or comments alone.
+/// A node with its comments, or comments alone, on lines of their own.
 #[derive(Debug, Default)]
 pub(super) struct Statement<'a> {
-    /// Whether an empty line stands above it.
+    /// Whether an empty line precedes it.
     pub(super) blank: bool,
-    /// Comments before the node, in its line.
+    /// Comments before the node, on its line.
     pub(super) before: Vec<Comment<'a>>,
-    pub(super) node: Option<Node<'a>>,
-    /// Comments after the node, in its last line.
+    pub(super) node: Option<NodeText<'a>>,
+    /// Comments after the node, on its last line.
     pub(super) after: Vec<Comment<'a>>,
-    /// Comments on lines of their own that go on below the last one of `after`, in its column.
+    /// Comments on lines of their own that continue the last one of `after`, in its column.
     pub(super) below: Vec<Comment<'a>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Node<'a> {
+pub(super) struct NodeText<'a> {
     /// Whether `/-` hides it.
     pub(super) hidden: bool,
     pub(super) name: &'a str,
@@ -30,39 +30,39 @@ pub(super) struct Node<'a> {
 /// What follows a node's name.
 #[derive(Debug)]
 pub(super) enum Piece<'a> {
-    Entry(Entry<'a>),
+    Entry(EntryText<'a>),
     Comment(Comment<'a>),
-    /// The line goes on in the next one.
+    /// A line continuation.
     Break,
-    Block(Block<'a>),
+    Block(BlockText<'a>),
 }
 
-/// An argument, or a property where it has a key.
+/// An argument, or a property if it has a key.
 #[derive(Debug)]
-pub(super) struct Entry<'a> {
+pub(super) struct EntryText<'a> {
     pub(super) hidden: bool,
     pub(super) key: Option<&'a str>,
     pub(super) value: &'a str,
 }
 
-/// What stands between braces.
+/// A block in braces.
 #[derive(Debug)]
-pub(super) struct Block<'a> {
+pub(super) struct BlockText<'a> {
     pub(super) hidden: bool,
-    /// Comments in the line of the opening brace.
+    /// Comments on the line of the opening brace.
     pub(super) opening: Vec<Comment<'a>>,
     pub(super) statements: Vec<Statement<'a>>,
-    /// Whether it was written on one line and holds no comment.
+    /// Whether it was written on one line and contains no comment.
     pub(super) flat: bool,
 }
 
-impl Entry<'_> {
+impl EntryText<'_> {
     pub(super) fn has_lines(&self) -> bool {
         self.value.contains(is_newline) || self.key.is_some_and(|key| key.contains(is_newline))
     }
 }
 
-impl Block<'_> {
+impl BlockText<'_> {
     pub(super) fn is_empty(&self) -> bool {
         self.opening.is_empty() && self.statements.is_empty()
     }
@@ -70,65 +70,65 @@ impl Block<'_> {
 
 /// The statements of a text.
 pub(super) fn read(text: &str) -> Vec<Statement<'_>> {
-    let mut reader = Reader { marks: marks(text), at: 0, uneven: 0 };
-    reader.statements(Place::Top).1
+    let mut reader = StatementReader { lexemes: lexemes(text), at: 0, uneven: 0 };
+    reader.statements(Level::Top).1
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Level {
     Top,
     Block,
 }
 
-struct Reader<'a> {
-    marks: Vec<Mark<'a>>,
+struct StatementReader<'a> {
+    lexemes: Vec<Lexeme<'a>>,
     at: usize,
-    /// Line ends and comments met so far: a block between which they did not grow was written on one line, without comments.
+    /// Line ends and comments so far: a block within which they did not grow was written on one line, without comments.
     uneven: usize,
 }
 
-impl<'a> Reader<'a> {
-    fn peek(&self) -> Option<Mark<'a>> {
-        self.marks.get(self.at).copied()
+impl<'a> StatementReader<'a> {
+    fn peek(&self) -> Option<Lexeme<'a>> {
+        self.lexemes.get(self.at).copied()
     }
 
-    fn next(&mut self) -> Option<Mark<'a>> {
-        let mark = self.peek()?;
+    fn next(&mut self) -> Option<Lexeme<'a>> {
+        let lexeme = self.peek()?;
         self.at += 1;
-        self.uneven += match mark {
-            Mark::Newline | Mark::Continuation | Mark::Comment(_) => 1,
-            Mark::Value(text) => usize::from(text.contains(is_newline)),
+        self.uneven += match lexeme {
+            Lexeme::Newline | Lexeme::Continuation | Lexeme::Comment(_) => 1,
+            Lexeme::Value(text) => usize::from(text.contains(is_newline)),
             _ => 0,
         };
-        Some(mark)
+        Some(lexeme)
     }
 
-    /// The comments behind an opening brace, and the statements up to the closing one (which stays) or the end.
-    fn statements(&mut self, place: Place) -> (Vec<Comment<'a>>, Vec<Statement<'a>>) {
+    /// The comments after an opening brace, and the statements up to the closing one (not consumed) or the end.
+    fn statements(&mut self, level: Level) -> (Vec<Comment<'a>>, Vec<Statement<'a>>) {
         let mut opening = Vec::new();
         let mut found: Vec<Statement> = Vec::new();
-        // Line ends since what stands before; the text's begin is no line that a comment could trail.
-        let mut lines = usize::from(place == Place::Top);
+        // Line ends since the last content; at the start of the text there is no line that a comment could trail.
+        let mut lines = usize::from(level == Level::Top);
         let mut before: Vec<Comment> = Vec::new();
         loop {
             match self.peek() {
                 None => break,
-                Some(Mark::Close) if place == Place::Block => break,
-                Some(Mark::Newline) => {
+                Some(Lexeme::Close) if level == Level::Block => break,
+                Some(Lexeme::Newline) => {
                     self.next();
                     lines += 1;
                     continue;
                 }
-                Some(Mark::Continuation) => {
+                Some(Lexeme::Continuation) => {
                     self.next();
                     lines = lines.max(1);
                     continue;
                 }
-                Some(Mark::Comment(_)) => {
+                Some(Lexeme::Comment(_)) => {
                     let mut run = std::mem::take(&mut before);
                     run.extend(self.comments_of_line());
                     let ended = run.last().is_some_and(|last| last.ends_line())
-                        || matches!(self.peek(), None | Some(Mark::Newline | Mark::Close));
+                        || matches!(self.peek(), None | Some(Lexeme::Newline | Lexeme::Close));
                     if !ended {
                         before = run; // a node follows
                         continue;
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
                         && !last.after.last().is_some_and(|last| last.ends_line())
                     {
                         last.after.extend(run);
-                    } else if lines == 0 && found.is_empty() && self.peek() != Some(Mark::Close) {
+                    } else if lines == 0 && found.is_empty() && self.peek() != Some(Lexeme::Close) {
                         opening.extend(run);
                     } else if let Some(last) = found.last_mut()
                         && lines == 1
@@ -151,16 +151,16 @@ impl<'a> Reader<'a> {
                         alone(&mut found, run, lines > 1);
                     }
                 }
-                Some(Mark::Value(_) | Mark::SlashDash) => {
+                Some(Lexeme::Value(_) | Lexeme::SlashDash) => {
                     let hidden = self.hidden(&mut before);
                     let blank = lines > 1;
                     let head = in_line(&mut found, std::mem::take(&mut before), blank);
-                    let Some(Mark::Value(name)) = self.peek() else { continue };
+                    let Some(Lexeme::Value(name)) = self.peek() else { continue };
                     self.next();
                     let (pieces, mut after) = self.pieces();
                     let rest = after.iter().position(|comment| comment.ends_line()).map(|at| after.split_off(at + 1));
                     let blank = blank && head.1;
-                    let node = Node { hidden, name, pieces };
+                    let node = NodeText { hidden, name, pieces };
                     let mut statement = Statement { blank, before: head.0, node: Some(node), after, below: Vec::new() };
                     let mut rest = rest.unwrap_or_default();
                     let going_on = rest.iter().position(|comment| !comment.ends_line()).unwrap_or(rest.len());
@@ -171,7 +171,7 @@ impl<'a> Reader<'a> {
                 }
                 Some(_) => {
                     self.next();
-                    continue; // `;`, and what can't be here
+                    continue; // `;`, and anything unexpected
                 }
             }
             lines = 0;
@@ -180,13 +180,13 @@ impl<'a> Reader<'a> {
         (opening, found)
     }
 
-    /// Comments up to the line's end, to one that ends the line, or to a node.
+    /// Comments up to the end of the line, to one that ends the line, or to a node.
     fn comments_of_line(&mut self) -> Vec<Comment<'a>> {
         let mut run = Vec::new();
-        while let Some(mark) = self.peek() {
-            match mark {
-                Mark::Comment(comment) => run.push(comment),
-                Mark::Continuation => {}
+        while let Some(lexeme) = self.peek() {
+            match lexeme {
+                Lexeme::Comment(comment) => run.push(comment),
+                Lexeme::Continuation => {}
                 _ => break,
             }
             self.next();
@@ -197,16 +197,16 @@ impl<'a> Reader<'a> {
         run
     }
 
-    /// Reads `/-`, where it stands here, and what may stand between it and what it hides; comments go to `before`.
+    /// Reads `/-`, if it is next, and anything between it and what it hides; comments go to `before`.
     fn hidden(&mut self, before: &mut Vec<Comment<'a>>) -> bool {
-        if self.peek() != Some(Mark::SlashDash) {
+        if self.peek() != Some(Lexeme::SlashDash) {
             return false;
         }
         self.next();
-        while let Some(mark) = self.peek() {
-            match mark {
-                Mark::Comment(comment) => before.push(comment),
-                Mark::Newline | Mark::Continuation => {}
+        while let Some(lexeme) = self.peek() {
+            match lexeme {
+                Lexeme::Comment(comment) => before.push(comment),
+                Lexeme::Newline | Lexeme::Continuation => {}
                 _ => break,
             }
             self.next();
@@ -219,9 +219,9 @@ impl<'a> Reader<'a> {
         let mut pieces = Vec::new();
         let mut broken = false;
         let mut had_block = false;
-        while let Some(mark) = self.peek() {
-            match mark {
-                Mark::Comment(comment) => {
+        while let Some(lexeme) = self.peek() {
+            match lexeme {
+                Lexeme::Comment(comment) => {
                     self.next();
                     // A line comment breaks the line by itself.
                     if broken && !comment.ends_line() {
@@ -230,32 +230,32 @@ impl<'a> Reader<'a> {
                     broken = false;
                     pieces.push(Piece::Comment(comment));
                 }
-                Mark::Continuation => {
+                Lexeme::Continuation => {
                     self.next();
                     broken = true;
                 }
-                Mark::Value(_) if !had_block => {
+                Lexeme::Value(_) if !had_block => {
                     let mut comments = Vec::new();
                     let entry = self.entry(false, &mut comments);
                     push(&mut pieces, comments, &mut broken);
                     pieces.push(Piece::Entry(entry));
                 }
-                Mark::SlashDash => {
+                Lexeme::SlashDash => {
                     let mut comments = Vec::new();
                     self.hidden(&mut comments);
                     let what = self.peek();
                     let entry = match what {
-                        Some(Mark::Value(_)) => Some(self.entry(true, &mut comments)),
+                        Some(Lexeme::Value(_)) => Some(self.entry(true, &mut comments)),
                         _ => None,
                     };
                     push(&mut pieces, comments, &mut broken);
                     pieces.extend(entry.map(Piece::Entry));
-                    if what == Some(Mark::Open) {
+                    if what == Some(Lexeme::Open) {
                         self.block(true, &mut pieces);
                         had_block = true;
                     }
                 }
-                Mark::Open => {
+                Lexeme::Open => {
                     broken = false;
                     self.block(false, &mut pieces);
                     had_block = true;
@@ -269,31 +269,32 @@ impl<'a> Reader<'a> {
         (pieces, after.collect())
     }
 
-    /// An entry, which begins here; comments within it go to `comments`, to stand before it.
-    fn entry(&mut self, hidden: bool, comments: &mut Vec<Comment<'a>>) -> Entry<'a> {
+    /// The entry that starts here; comments within it go to `comments`, to be placed before it.
+    fn entry(&mut self, hidden: bool, comments: &mut Vec<Comment<'a>>) -> EntryText<'a> {
         let first = self.value();
-        let equals = self.marks[self.at..].iter().find(|mark| !matches!(mark, Mark::Comment(_) | Mark::Continuation));
-        if equals != Some(&Mark::Equals) {
-            return Entry { hidden, key: None, value: first };
+        let equals =
+            self.lexemes[self.at..].iter().find(|lexeme| !matches!(lexeme, Lexeme::Comment(_) | Lexeme::Continuation));
+        if equals != Some(&Lexeme::Equals) {
+            return EntryText { hidden, key: None, value: first };
         }
-        while let Some(Mark::Comment(_) | Mark::Continuation | Mark::Equals) = self.peek() {
-            if let Some(Mark::Comment(comment)) = self.next() {
+        while let Some(Lexeme::Comment(_) | Lexeme::Continuation | Lexeme::Equals) = self.peek() {
+            if let Some(Lexeme::Comment(comment)) = self.next() {
                 comments.push(comment);
             }
         }
-        Entry { hidden, key: Some(first), value: self.value() }
+        EntryText { hidden, key: Some(first), value: self.value() }
     }
 
     fn value(&mut self) -> &'a str {
-        let Some(Mark::Value(text)) = self.peek() else { return "" };
+        let Some(Lexeme::Value(text)) = self.peek() else { return "" };
         self.next();
         text
     }
 
-    /// A block, which begins here.
+    /// The block that starts here.
     fn block(&mut self, hidden: bool, pieces: &mut Vec<Piece<'a>>) {
         let mut opening = Vec::new();
-        // A line comment before the brace goes behind it, or the brace would need a line of its own.
+        // A line comment before the brace moves behind it, or the brace would need a line of its own.
         while let Some(Piece::Comment(comment)) =
             pieces.pop_if(|last| matches!(last, Piece::Comment(one) if one.ends_line()))
         {
@@ -301,9 +302,9 @@ impl<'a> Reader<'a> {
         }
         let before = self.uneven;
         self.next();
-        let (more, mut statements) = self.statements(Place::Block);
+        let (more, mut statements) = self.statements(Level::Block);
         let flat = self.uneven == before && opening.is_empty();
-        if self.peek() == Some(Mark::Close) {
+        if self.peek() == Some(Lexeme::Close) {
             self.next();
         }
         opening.extend(more);
@@ -313,17 +314,17 @@ impl<'a> Reader<'a> {
             first.append(&mut statements);
             statements = first;
         }
-        pieces.push(Piece::Block(Block { hidden, opening, statements, flat }));
+        pieces.push(Piece::Block(BlockText { hidden, opening, statements, flat }));
     }
 }
 
-/// Whether a comment on a line of its own goes on what the last comment of the statement above says.
+/// Whether a comment on its own line continues the last comment of the statement above.
 fn goes_on(above: &Statement, run: &[Comment]) -> bool {
     let last = above.after.last().filter(|comment| comment.ends_line());
     matches!((last, run), (Some(last), [one]) if one.ends_line() && one.column == last.column)
 }
 
-/// Adds comments that belong to no node, a statement for each line.
+/// Adds comments that belong to no node, one statement per line.
 fn alone<'a>(found: &mut Vec<Statement<'a>>, comments: Vec<Comment<'a>>, mut blank: bool) {
     let mut line = Vec::new();
     let mut add = |before: Vec<Comment<'a>>| {
@@ -341,8 +342,8 @@ fn alone<'a>(found: &mut Vec<Statement<'a>>, comments: Vec<Comment<'a>>, mut bla
     }
 }
 
-/// Of the comments before a node gives those that can stay in its line; the others become statements. The second value is
-/// whether there are none of the others.
+/// Splits the comments before a node: those that can stay on its line are returned, the others become statements. The second value
+/// is whether there are no others.
 fn in_line<'a>(
     found: &mut Vec<Statement<'a>>,
     mut comments: Vec<Comment<'a>>,
@@ -354,7 +355,7 @@ fn in_line<'a>(
     (stay, false)
 }
 
-/// Adds comments that stood within an entry, after a line's break that came before it.
+/// Adds comments from within an entry, after a preceding line break.
 fn push<'a>(pieces: &mut Vec<Piece<'a>>, comments: Vec<Comment<'a>>, broken: &mut bool) {
     if std::mem::take(broken) && !comments.first().is_some_and(|first| first.ends_line()) {
         pieces.push(Piece::Break);

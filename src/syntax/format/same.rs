@@ -1,38 +1,39 @@
-//! Whether two texts say the same: the net under the formatter. Knows nothing of layout.
+//! Whether two texts have the same content: the safety net of the formatter. Knows nothing about layout.
 
-use super::marks::{Mark, marks};
+use super::lexemes::{Lexeme, lexemes};
 use crate::base::FileId;
+use crate::syntax::scalar::Scalar;
 use crate::syntax::scan::is_newline;
-use crate::syntax::tree::{Document, Entry, Node, Scalar, read};
+use crate::syntax::tree::{Document, Entry, Node, read};
 
-/// Whether `formatted` has the nodes of `document`, which is read from `text`, and all tokens and comments of `text` in order.
+/// Whether `formatted` has the nodes of `document`, which was parsed from `text`, and all tokens and comments of `text` in order.
 pub(super) fn same(text: &str, document: &Document, formatted: &str) -> bool {
     let again = read(FileId(0), formatted);
-    let (before, after) = (Said::by(text), Said::by(formatted));
+    let (before, after) = (Content::by(text), Content::by(formatted));
     again.diags.is_empty() && before == after && nodes(&document.nodes, &again.document.nodes)
 }
 
-/// What a text says, however it is laid out.
+/// The content of a text, whatever its layout.
 #[derive(PartialEq)]
-struct Said {
+struct Content {
     /// Names, values, braces, `=` and `/-`.
     tokens: Vec<String>,
-    /// The lines of comments, without the white space around them.
+    /// The lines of comments, without surrounding white space.
     comments: Vec<Vec<String>>,
 }
 
-impl Said {
+impl Content {
     fn by(text: &str) -> Self {
         let mut said = Self { tokens: Vec::new(), comments: Vec::new() };
-        for mark in marks(text) {
-            let token = match mark {
-                Mark::Value(text) => &text.replace("\r\n", "\n"),
-                Mark::Equals => "=",
-                Mark::SlashDash => "/-",
-                Mark::Open => "{",
-                Mark::Close => "}",
-                Mark::Semicolon | Mark::Newline | Mark::Continuation => continue,
-                Mark::Comment(comment) => {
+        for lexeme in lexemes(text) {
+            let token = match lexeme {
+                Lexeme::Value(text) => &text.replace("\r\n", "\n"),
+                Lexeme::Equals => "=",
+                Lexeme::SlashDash => "/-",
+                Lexeme::Open => "{",
+                Lexeme::Close => "}",
+                Lexeme::Semicolon | Lexeme::Newline | Lexeme::Continuation => continue,
+                Lexeme::Comment(comment) => {
                     let text = comment.text.replace("\r\n", "\n");
                     said.comments.push(text.split(is_newline).map(|line| line.trim().to_owned()).collect());
                     continue;
@@ -44,7 +45,7 @@ impl Said {
     }
 }
 
-/// Whether nodes are equal but for their places.
+/// Whether nodes are equal except for their spans.
 fn nodes(some: &[Node], others: &[Node]) -> bool {
     some.len() == others.len() && some.iter().zip(others).all(|(one, other)| node(one, other))
 }

@@ -1,37 +1,37 @@
-//! From statements to text. The layout is decided here, from what is to be written alone, so that a second time changes nothing.
+//! From statements to text. The layout depends only on the content, so that formatting again changes nothing.
 
-use super::marks::{Comment, after, next_stop};
-use super::read::{Block, Entry, Node, Piece, Statement};
+use super::lexemes::{Comment, after, next_stop};
+use super::read::{BlockText, EntryText, NodeText, Piece, Statement};
 use crate::syntax::scan::is_newline;
 
 /// Columns of a level of indentation.
 const INDENT: usize = 4;
-/// Columns that a block on one line may reach to.
+/// Widest block on one line, columns.
 const WIDEST: usize = 120;
-/// Widest gap that is left to bring comments of neighbouring lines under each other.
+/// Widest gap for aligning comments of neighbouring lines.
 const GAP: usize = 40;
 
 /// The text of statements.
 pub(super) fn write(statements: &[Statement]) -> String {
-    let mut page = Page::default();
-    page.statements(statements, 0);
-    page.out
+    let mut writer = Writer::default();
+    writer.statements(statements, 0);
+    writer.out
 }
 
-/// What is written so far, and the column where it goes on.
+/// The output so far, and its current column.
 #[derive(Default)]
-struct Page {
+struct Writer {
     out: String,
     column: usize,
 }
 
-impl Page {
+impl Writer {
     fn put(&mut self, text: &str) {
         self.out.push_str(text);
         self.column = after(self.column, text);
     }
 
-    /// A string may have lines; those of Windows become plain.
+    /// Adds a string, which may have several lines; Windows line ends become plain.
     fn value(&mut self, text: &str) {
         if text.contains('\r') { self.put(&text.replace("\r\n", "\n")) } else { self.put(text) }
     }
@@ -46,14 +46,14 @@ impl Page {
         self.put(&" ".repeat(columns));
     }
 
-    /// A space, unless a line begins here.
+    /// Adds a space, unless at the start of a line.
     fn space(&mut self) {
         if !self.out.ends_with([' ', '\n']) && !self.out.is_empty() {
             self.put(" ");
         }
     }
 
-    /// A comment; the lines of a block keep their place below its first.
+    /// Adds a comment; the lines of a block comment keep their position below its first.
     fn comment(&mut self, comment: Comment) {
         let column = self.column;
         let text = comment.text.replace("\r\n", "\n");
@@ -75,7 +75,7 @@ impl Page {
         }
     }
 
-    /// Statements, each from the begin of a line to its end.
+    /// Adds statements, each from the start of a line to its end.
     fn statements(&mut self, statements: &[Statement], depth: usize) {
         let lines: Vec<Option<String>> = statements.iter().map(|one| line(one, depth * INDENT)).collect();
         let mut at = 0;
@@ -106,7 +106,7 @@ impl Page {
         }
     }
 
-    /// The comments after a statement, from `column` on or a space behind it.
+    /// Adds the comments after a statement, from `column` on or a space after it.
     fn trail(&mut self, statement: &Statement, column: usize) {
         let Some((first, more)) = statement.after.split_first() else { return };
         self.space();
@@ -124,7 +124,7 @@ impl Page {
         }
     }
 
-    /// A statement that takes several lines, or comments alone.
+    /// Adds a statement of several lines, or comments alone.
     fn statement(&mut self, statement: &Statement, depth: usize) {
         for comment in &statement.before {
             self.space();
@@ -150,7 +150,7 @@ impl Page {
             }
             return;
         }
-        // Lines that go on are told from the block's by one level more.
+        // Continuation lines are indented one level more than the block.
         self.out.truncate(begin);
         self.column = column;
         self.head(head, (depth + 2) * INDENT);
@@ -162,9 +162,9 @@ impl Page {
         }
     }
 
-    /// What stands between a node's name and its braces.
+    /// Adds the part between a node's name and its braces.
     fn head(&mut self, pieces: &[Piece], indent: usize) {
-        let mut fresh = false; // whether a line was begun already
+        let mut fresh = false; // whether a line was started already
         for piece in pieces {
             match piece {
                 Piece::Break if fresh => continue,
@@ -194,7 +194,7 @@ impl Page {
         }
     }
 
-    fn entry(&mut self, entry: &Entry) {
+    fn entry(&mut self, entry: &EntryText) {
         if entry.hidden {
             self.put("/-");
         }
@@ -205,8 +205,8 @@ impl Page {
         self.value(entry.value);
     }
 
-    /// A block on several lines.
-    fn block(&mut self, block: &Block, depth: usize) {
+    /// Adds a block of several lines.
+    fn block(&mut self, block: &BlockText, depth: usize) {
         self.space();
         self.put(if block.hidden { "/-{" } else { "{" });
         if block.is_empty() {
@@ -222,84 +222,84 @@ impl Page {
     }
 }
 
-/// A statement as one line, without its indentation and the comments after it, where it can be one.
+/// A statement on one line, without indentation and trailing comments, if possible.
 fn line(statement: &Statement, indent: usize) -> Option<String> {
-    let mut page = Page { column: indent, ..Page::default() };
+    let mut writer = Writer { column: indent, ..Writer::default() };
     for comment in &statement.before {
         if comment.text.contains(is_newline) {
             return None;
         }
-        page.space();
-        page.comment(*comment);
+        writer.space();
+        writer.comment(*comment);
     }
-    let Some(node) = &statement.node else { return Some(page.out) };
-    page.space();
-    node_in_line(&mut page, node)?;
+    let Some(node) = &statement.node else { return Some(writer.out) };
+    writer.space();
+    node_in_line(&mut writer, node)?;
     let empty = node.pieces.iter().all(|piece| !matches!(piece, Piece::Block(block) if !block.is_empty()));
-    (empty || page.column <= WIDEST).then_some(page.out)
+    (empty || writer.column <= WIDEST).then_some(writer.out)
 }
 
-fn node_in_line(page: &mut Page, node: &Node) -> Option<()> {
+fn node_in_line(writer: &mut Writer, node: &NodeText) -> Option<()> {
     if node.hidden {
-        page.put("/-");
+        writer.put("/-");
     }
     if node.name.contains(is_newline) {
         return None;
     }
-    page.put(node.name);
+    writer.put(node.name);
     for piece in &node.pieces {
-        page.put(" ");
+        writer.put(" ");
         match piece {
             Piece::Break => return None,
             Piece::Comment(comment) if comment.stands_alone() => return None,
-            Piece::Comment(comment) => page.comment(*comment),
+            Piece::Comment(comment) => writer.comment(*comment),
             Piece::Entry(entry) if entry.has_lines() => return None,
-            Piece::Entry(entry) => page.entry(entry),
-            Piece::Block(block) => block_in_line(page, block)?,
+            Piece::Entry(entry) => writer.entry(entry),
+            Piece::Block(block) => block_in_line(writer, block)?,
         }
     }
     Some(())
 }
 
-fn block_in_line(page: &mut Page, block: &Block) -> Option<()> {
-    page.put(if block.hidden { "/-{" } else { "{" });
+fn block_in_line(writer: &mut Writer, block: &BlockText) -> Option<()> {
+    writer.put(if block.hidden { "/-{" } else { "{" });
     if block.is_empty() {
-        page.put("}");
+        writer.put("}");
         return Some(());
     }
     if !block.flat {
         return None;
     }
     for (number, statement) in block.statements.iter().enumerate() {
-        page.put(if number == 0 { " " } else { "; " });
-        node_in_line(page, statement.node.as_ref()?)?;
-        if page.column > WIDEST {
-            return None; // now, or blocks within blocks would be tried in full again and again
+        writer.put(if number == 0 { " " } else { "; " });
+        node_in_line(writer, statement.node.as_ref()?)?;
+        if writer.column > WIDEST {
+            return None; // now, or nested blocks would be tried in full again and again
         }
     }
-    page.put(" }");
+    writer.put(" }");
     Some(())
 }
 
-/// Blocks, and the comments between them, as one line, where they can be.
+/// Blocks and the comments between them on one line, if possible.
 fn flat(blocks: &[Piece]) -> Option<String> {
-    let mut page = Page::default();
+    let mut writer = Writer::default();
     for piece in blocks {
-        page.space();
+        writer.space();
         match piece {
-            Piece::Block(block) => block_in_line(&mut page, block)?,
-            Piece::Comment(comment) if !comment.stands_alone() => page.comment(*comment),
+            Piece::Block(block) => block_in_line(&mut writer, block)?,
+            Piece::Comment(comment) if !comment.stands_alone() => writer.comment(*comment),
             _ => return None,
         }
     }
-    Some(page.out)
+    Some(writer.out)
 }
 
 fn all_empty(blocks: &[Piece]) -> bool {
     blocks.iter().all(|piece| !matches!(piece, Piece::Block(block) if !block.is_empty()))
 }
 
-/// Whether a comment follows a statement of one line.
+/// Whether a comment follows a one-line statement.
 fn trails(statement: &Statement, line: Option<&String>) -> bool {
     let single = line.is_some() && statement.node.is_some();
     single
@@ -308,7 +308,7 @@ fn trails(statement: &Statement, line: Option<&String>) -> bool {
         })
 }
 
-/// The column for the comments of neighbouring lines; 0 where they stand a space behind their lines.
+/// The column for comments of neighbouring lines; 0 to put them one space after their lines.
 fn column(statements: &[Statement], lines: &[Option<String>], indent: usize) -> usize {
     let widths = lines.iter().flatten().map(|line| line.chars().count() + indent);
     let (Some(least), Some(most)) = (widths.clone().min(), widths.max()) else { return 0 };

@@ -5,7 +5,7 @@ use macula::base::{FileId, Sources};
 use macula::lang::spec::Points;
 use macula::{lang, syntax};
 
-/// The scan loses no byte; reading ends, tells places that lie in the text, and tells the same again from a memory.
+/// The scan loses no byte; reading ends, tells places that lie in the text, and tells the same again from a cache.
 pub(crate) fn parser(text: &str) {
     let tokens = syntax::scan(text);
     let mut at = 0;
@@ -14,12 +14,12 @@ pub(crate) fn parser(text: &str) {
         at = token.end;
     }
     assert_eq!(at, text.len(), "no byte is lost");
-    let mut memory = syntax::Memory::default();
-    let (document, diags) = syntax::parse_with(FileId(0), text, &mut memory);
+    let mut cache = syntax::ValidationCache::default();
+    let (document, diags) = syntax::parse_with(FileId(0), text, &mut cache);
     for span in diags.iter().flat_map(|diag| &diag.labels).map(|label| label.span) {
         assert!(text.get(span.range()).is_some(), "{span:?} lies in the text");
     }
-    assert_eq!(syntax::parse_with(FileId(0), text, &mut memory), (document, diags), "the memory changes nothing");
+    assert_eq!(syntax::parse_with(FileId(0), text, &mut cache), (document, diags), "the cache changes nothing");
 }
 
 /// What is formatted has the same tree, and stays as it is when it is formatted again; what is faulty is refused.

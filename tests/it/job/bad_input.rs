@@ -329,14 +329,14 @@ fn a_mistake_in_a_network_of_another_file_is_told_once() {
     for (used, network) in [("", "small"), (" as=nets", "nets.small")] {
         space.write("p.kdl", pipeline(used, network));
         let said = space.macula("check p.kdl").code(2).stderr.clone();
-        assert!(!said.contains("there is no network"), "{said}");
+        assert!(!said.contains("unknown network"), "{said}");
     }
     // Another name is another mistake.
     space.write("p.kdl", pipeline("", "smal"));
-    space.macula("check p.kdl").code(2).says(&["there is no network `smal`"]);
+    space.macula("check p.kdl").code(2).says(&["unknown network `smal`"]);
     space.write("nets.kdl", "network small {\n    param width default=4\n    conv a out=$width kernel=3\n    global-avg-pool\n    linear fc\n}\n");
     space.write("p.kdl", pipeline("", "small width=\"big\""));
-    space.macula("check p.kdl").code(2).says(&["`out` is a whole number", "write `width=2`"]);
+    space.macula("check p.kdl").code(2).says(&["`out` must be a whole number", "write `width=2`"]);
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn of_ten_thousand_mistakes_a_hundred_are_drawn_and_all_are_counted() {
     space.write("many.kdl", text);
     let said = space.macula("check many.kdl").code(2).stderr.clone();
     assert_eq!(said.matches("error[").count(), 100);
-    assert!(said.contains("errors; the first 100 are shown"), "{}", &said[said.len() - 200..]);
+    assert!(said.contains("errors; only the first 100 are shown"), "{}", &said[said.len() - 200..]);
     // In one line of half a megabyte as well: what is drawn of it is bounded.
     space.write("line.kdl", format!("a {}", "[b] ".repeat(100_000)));
     let said = space.macula("check line.kdl").code(2).stderr.clone();

@@ -98,7 +98,7 @@ fn parameters_seed_and_doc_can_be_changed_and_stages_added_left_out_and_replaced
     let names: Vec<&str> = changed.stages.iter().map(|stage| stage.name.as_str()).collect();
     assert_eq!(names, ["eyes", "tiles", "folds", "classifier", "cuts", "view"]);
     let replaced = made("    idrid eyes { root \"data\" }");
-    assert_eq!(replaced.stages[0].kind, "idrid");
+    assert_eq!(replaced.stages[0].stage_type, "idrid");
     let main = "pipeline other seed=9 { extends \"base.kdl\" }";
     assert_eq!(load(&[("base.kdl", BASE), ("main.kdl", main)]).0[0].seed, 9);
 }

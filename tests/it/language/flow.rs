@@ -239,11 +239,11 @@ fn the_way_of_a_mark_is_shown_step_by_step_from_the_port_back() {
         [
             ("views", ""),
             ("patches", "`model.views` reads `kept`"),
-            ("kept", "`patches` is given `kept`"),
+            ("kept", "`patches` is connected to `kept`"),
             ("own.last", "`kept` reads `own.inner.folds`"),
             ("inner.last", "`own.last` is `inner.last` of its body"),
             ("folds.test", "`inner.last` is `folds.test` of its body"),
-            ("folds", "`split own.inner.folds` sets them apart for the test"),
+            ("folds", "`split own.inner.folds` makes the test set"),
             ("model", "in `model`, which is used here"),
         ]
     );
@@ -257,14 +257,14 @@ fn the_way_of_a_wrong_type_is_shown_through_outputs_of_bodies() {
         said,
         [
             ("model", ""),
-            ("model", "gives model"),
+            ("model", "provides model"),
             ("classifier", "`model` is `classifier` of its body"),
-            ("classifier", "this `train` makes it"),
+            ("classifier", "produced by this `train`"),
         ]
     );
     let (diags, _) =
         check("fitted model { patches own.fit; valid own.choose }\neval scores { model model; data model }");
-    assert_eq!(diags[0].message, "`data` of `eval scores` takes patches, `model` gives model");
+    assert_eq!(diags[0].message, "`data` of `eval scores` takes patches, but `model` provides model");
     // A port of a body: where it is declared.
     let text = "stage s { in eyes type=photographs; out type=patches from=t; body { filter-black t { from eyes } } }\npipeline p seed=1 { synthetic e; s x { eyes e }; export f { from x } }";
     let (diags, sources) = {

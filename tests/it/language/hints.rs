@@ -64,7 +64,7 @@ fn every_word_leads_to_something_that_exists() {
                 assert!(has, "`{word}`: {stage} {path} {case}");
             }
             To::Metric(stage, metric) => {
-                assert!(signature(stage).figures.iter().any(|one| one.name == metric), "`{word}`: {stage} {metric}");
+                assert!(signature(stage).metrics.iter().any(|one| one.name == metric), "`{word}`: {stage} {metric}");
             }
             To::Layer(layer) => assert!(describe::kinds::find(layer).is_some(), "`{word}`: {layer}"),
             To::Node(name, form) => {
@@ -190,7 +190,7 @@ fn set_names_the_stages_that_have_the_parameter() {
 fn doc_finds_parameters_cases_metrics_layers_and_words() {
     let page = |word: &str| lookup::page(word).unwrap_or_else(|| panic!("`macula doc {word}`"));
     let lr = page("lr");
-    assert!(lr.contains("| `train` | `optimizer adamw lr=…` | Learning rate at its highest. |"), "{lr}");
+    assert!(lr.contains("| `train` | `optimizer adamw lr=…` | Peak learning rate. |"), "{lr}");
     assert!(lr.contains("| `one-fold` | `lr …` |") && lr.contains("`macula doc train` shows the whole page."), "{lr}");
     assert!(page("loss").contains("| `train` | `loss …` |"));
     assert!(page("focal").contains("| `train` | `loss focal` |"));

@@ -7,7 +7,7 @@ use std::fs;
 
 use macula::base::{Digest, FileId, Hasher, Sources};
 use macula::diag::Severity;
-use macula::lang::kind::Kind;
+use macula::lang::param_type::ParamType;
 use macula::lang::signature::Param;
 use macula::lang::spec::{Pipeline, Points, StageSpec};
 use macula::lang::stdlib::stdlib;
@@ -212,7 +212,7 @@ fn defaults_that_are_written_out_change_no_key() {
     let mut text = "pipeline study seed=7 {\n".to_owned();
     let mut defaults = 0;
     for stage in &pipeline.stages {
-        let _ = writeln!(text, "{} {} {{", stage.kind, stage.name);
+        let _ = writeln!(text, "{} {} {{", stage.stage_type, stage.name);
         for input in &stage.inputs {
             let from = input.from.iter().map(|from| {
                 if from.port == "out" { from.stage.clone() } else { format!("{}.{}", from.stage, from.port) }
@@ -268,19 +268,23 @@ fn stages_that_move_into_a_module_keep_their_keys() {
 /// Values that a parameter may have, the likeliest first; those that it may not have are refused when they are tried.
 fn candidates(param: &Param) -> Vec<String> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    match &param.kind {
-        Kind::Int | Kind::Count | Kind::Px | Kind::Seed => words(&["2", "3", "1", "64", "160", "256", "500"]),
-        Kind::Real | Kind::Share | Kind::Probability | Kind::Degrees => words(&["0.25", "0.5", "1.5", "3.0"]),
-        Kind::Bool => words(&["#true", "#false"]),
-        Kind::Choice => param.cases.iter().map(|case| case.name.clone()).collect(),
-        Kind::Network => words(&["shallow-cnn", "resnet34"]),
-        Kind::List(of) if **of == Kind::Text => words(&["conv1 bn1"]),
-        Kind::List(_) => words(&["0.5 0.5 0.25"]),
-        Kind::Map(of) if matches!(**of, Kind::List(_)) => words(&["valid \"A..B\""]),
-        Kind::Map(of) if **of == Kind::Text => words(&["MA \"other/*\""]),
-        Kind::Map(_) => words(&["SE 3", "layer4 0.5"]),
-        Kind::Text => words(&["other/*/x", "other"]),
-        Kind::Path | Kind::Group => Vec::new(),
+    match &param.ty {
+        ParamType::Int | ParamType::Count | ParamType::Px | ParamType::Seed => {
+            words(&["2", "3", "1", "64", "160", "256", "500"])
+        }
+        ParamType::Real | ParamType::Share | ParamType::Probability | ParamType::Degrees => {
+            words(&["0.25", "0.5", "1.5", "3.0"])
+        }
+        ParamType::Bool => words(&["#true", "#false"]),
+        ParamType::Choice => param.cases.iter().map(|case| case.name.clone()).collect(),
+        ParamType::Network => words(&["shallow-cnn", "resnet34"]),
+        ParamType::List(of) if **of == ParamType::Text => words(&["conv1 bn1"]),
+        ParamType::List(_) => words(&["0.5 0.5 0.25"]),
+        ParamType::Map(of) if matches!(**of, ParamType::List(_)) => words(&["valid \"A..B\""]),
+        ParamType::Map(of) if **of == ParamType::Text => words(&["MA \"other/*\""]),
+        ParamType::Map(_) => words(&["SE 3", "layer4 0.5"]),
+        ParamType::Text => words(&["other/*/x", "other"]),
+        ParamType::Path | ParamType::Group => Vec::new(),
     }
 }
 
@@ -293,7 +297,7 @@ fn parameters<'a>(
 ) {
     for param in params {
         let path = format!("{prefix}{}", param.name);
-        if param.kind != Kind::Group {
+        if param.ty != ParamType::Group {
             all.push((path.clone(), param, choices.to_vec()));
         }
         parameters(&param.params, &format!("{path}."), choices, all);
@@ -318,12 +322,12 @@ fn every_parameter_of_every_stage_changes_the_keys_below_it_and_no_others() {
     let base = load(&text);
     let (mut tried, mut paths) = (0, 0);
     for signature in stdlib().signatures.iter().filter(|signature| signature.body.is_none()) {
-        let stage = base.stages.iter().find(|stage| stage.kind == signature.name);
+        let stage = base.stages.iter().find(|stage| stage.stage_type == signature.name);
         let stage = stage.unwrap_or_else(|| panic!("`{}` is in the pipeline", signature.name)).name.clone();
         let mut all = Vec::new();
         parameters(&signature.params, "", &[], &mut all);
         for (path, param, choices) in all {
-            if param.kind == Kind::Path {
+            if param.ty == ParamType::Path {
                 paths += 1; // what it holds counts, not how it is called
                 continue;
             }

@@ -69,7 +69,7 @@ fn a_mistake_reads_so() {
     insta::assert_snapshot!(diag::render(&diags, &sources, Style::Plain, 100), @r"
     error[unknown-name]
 
-      × there is no stage named `fundsu`
+      × unknown stage `fundsu`
        ╭─[a.kdl:3:28]
      3 │     extract patches { from fundsu; size 2000 }
        ·                            ──────
@@ -77,12 +77,12 @@ fn a_mistake_reads_so() {
       help: did you mean `fundus`?
     error[out-of-range]
 
-      × `size` can't be 2000
+      × `size` cannot be 2000
        ╭─[a.kdl:3:41]
      3 │     extract patches { from fundsu; size 2000 }
        ·                                         ────
        ╰────
-      help: it must be from 8 to 1024
+      help: must be from 8 to 1024
     2 errors
     ");
 }

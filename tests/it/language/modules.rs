@@ -131,7 +131,7 @@ fn the_parameters_of_a_network_go_with_it_into_a_body() {
         let files = Files::new(&[("main.kdl", &pipeline("use \"nets.kdl\" as=n", "n.", network)), ("nets.kdl", NETS)]);
         let (pipelines, diags, sources) = files.load(sets);
         assert!(diags.is_empty(), "{}", diag::render(&diags, &sources, Style::Plain, 110));
-        let train = pipelines[0].stages.iter().find(|stage| stage.kind == "train").expect("it trains");
+        let train = pipelines[0].stages.iter().find(|stage| stage.stage_type == "train").expect("it trains");
         let Value::Network(network) = &train.params["network"] else { panic!("a network") };
         let lang::network::Layer::Conv { out, .. } = network.layers[0] else { panic!("a convolution") };
         out
@@ -149,7 +149,7 @@ fn two_modules_that_declare_one_name_collide_and_an_alias_parts_them() {
     let (found, said) = files.wrong();
     assert_eq!(found, ["duplicate-name"], "{said}");
     assert!(said.contains("`lib/more.kdl` declares a network `tiny`, and so does `nets.kdl`"), "{said}");
-    assert!(said.contains("write `use \"lib/more.kdl\" as=more`: there it is `more.tiny` then"), "{said}");
+    assert!(said.contains("write `use \"lib/more.kdl\" as=more` and refer to it as `more.tiny`"), "{said}");
     let main = main.replace("more.kdl\"", "more.kdl\" as=more");
     let files = Files::new(&[("main.kdl", &main), ("nets.kdl", NETS), ("lib/more.kdl", other)]);
     assert_eq!(files.right(&[]).0, ["tiny 3"]);

@@ -104,15 +104,17 @@ fn a_misfit_says_what_it_expects_and_what_it_gets() {
     assert_eq!(
         said("network a { conv c out=256 kernel=3; adaptive-avg-pool side=4; linear fc in=512 }"),
         [
-            "network `a`: `linear fc` expects 512, gets 256 x 4 x 4 | before it, `global-avg-pool` gives 256, `flatten` 4096"
+            "network `a`: `linear fc` expects 512, but gets 256 x 4 x 4 | put `global-avg-pool` before it for 256, or `flatten` for 4096"
         ]
     );
     assert_eq!(
         said(
             "network a { residual { body { conv c out=8 kernel=3 stride=2 padding=1 } }; global-avg-pool; linear fc }"
         ),
-        ["network `a`: the body of `residual` gives 8 x 512 x 512, its shortcut 3 x 1024 x 1024 | both must agree: \
-          `shortcut { conv NAME out=8 kernel=1 stride=2 bias=#false; batch-norm NAME }` may do it"]
+        [
+            "network `a`: the body of `residual` outputs 8 x 512 x 512, its shortcut 3 x 1024 x 1024 | both must have the same shape, for example with \
+          `shortcut { conv NAME out=8 kernel=1 stride=2 bias=#false; batch-norm NAME }`"
+        ]
     );
     let (_, diags) = load(
         "network a { max-pool kernel=15; max-pool kernel=9; global-avg-pool; linear fc }
@@ -126,9 +128,12 @@ fn a_misfit_says_what_it_expects_and_what_it_gets() {
     );
     assert_eq!(
         diags[0].message,
-        "network `a` can't take patches of 64 px: `max-pool` has a window of 9 px, gets 3 x 4 x 4"
+        "network `a` cannot take patches of 64 px: `max-pool` has a window of 9 px, but gets 3 x 4 x 4"
     );
-    assert_eq!(diags[0].hint.as_deref(), Some("give larger patches, or pool less before it; 135 px is the least"));
+    assert_eq!(
+        diags[0].hint.as_deref(),
+        Some("use larger patches, or less pooling before it; the smallest size is 135 px")
+    );
 }
 
 #[test]
@@ -144,8 +149,8 @@ fn names_of_other_frameworks_are_understood() {
         ("dense fc2 out=8", "write `linear`"),
         ("swish", "write `silu`"),
         ("concat", "write `parallel join=concat { branch { … }; branch { … } }`"),
-        ("sigmoid", "leave it out: losses, thresholds and scores take logits"),
-        ("leaky-relu", "the activations that there are: `relu`, `relu6`, `gelu` and `silu`"),
+        ("sigmoid", "remove it: losses, thresholds and scores use logits"),
+        ("leaky-relu", "available activations: `relu`, `relu6`, `gelu` and `silu`"),
         ("conv c channels=8 kernel=3", "write `out=8`"),
         ("conv c out=8 kernel-size=3", "write `kernel=3`"),
         ("conv c out=8 kernel=3 stirde=2", "did you mean `stride`?"),
@@ -206,7 +211,7 @@ pipeline p seed=1 { synthetic eyes }
     let said: Vec<(&str, &str)> = diags.iter().map(|diag| (diag.code, diag.message.as_str())).collect();
     assert_eq!(
         said,
-        [("unused-param", "nothing uses parameter `unused`"), ("unused-param", "nothing uses parameter `idle`"),]
+        [("unused-param", "parameter `unused` is not used"), ("unused-param", "parameter `idle` is not used"),]
     );
     // A use within a block that has a parameter of that name is of its own.
     let hidden = text.replace("out=$width\n    hiding", "out=8\n    hiding");

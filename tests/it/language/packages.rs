@@ -74,8 +74,8 @@ fn a_change_of_any_file_is_told_and_pinned_again_where_it_is_meant() {
         for part in [
             "error[package-digest]",
             "expected blake3:",
-            "its files give",
-            "can't tell which",
+            "its files have digest",
+            "review what changed",
             "macula package pin lesions",
         ] {
             assert!(said.contains(part), "{part}: {said}");
@@ -124,7 +124,7 @@ fn a_package_holds_no_links_and_is_bounded() {
     use std::os::unix::fs::symlink;
     let foreign = pinned();
     fs::write(foreign.path("vendor/lesions/parts/cut.kdl"), b"// caf\xe9\n").expect("written");
-    assert!(refused(&foreign).contains("line 1 holds the byte 0xe9, which is not UTF-8"), "{}", refused(&foreign));
+    assert!(refused(&foreign).contains("line 1 contains byte 0xe9, which is not valid UTF-8"), "{}", refused(&foreign));
 
     let space = pinned();
     let folder = space.path("vendor/lesions");
@@ -140,14 +140,14 @@ fn a_package_holds_no_links_and_is_bounded() {
     let huge = fs::File::create(folder.join("huge.kdl")).expect("a file");
     huge.set_len(100 << 30).expect("it may be sparse");
     let said = refused(&space);
-    assert!(said.contains("error[package-files]") && said.contains("more than 512 KB"), "{said}");
+    assert!(said.contains("error[package-files]") && said.contains("larger than 512 KiB"), "{said}");
     fs::remove_file(folder.join("huge.kdl")).expect("removed");
     for i in 0..1_001 {
         fs::write(folder.join(format!("{i}.kdl")), "").expect("written");
     }
     assert!(refused(&space).contains("more than 1000 KDL files"));
     fs::remove_dir_all(&folder).expect("removed");
-    assert!(refused(&space).contains("can't be read"));
+    assert!(refused(&space).contains("cannot read"));
 }
 
 #[test]

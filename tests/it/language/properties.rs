@@ -16,7 +16,7 @@ type Plain = (String, String, Vec<(String, Vec<Reference>)>, BTreeMap<String, Va
 fn plain(stages: &[StageSpec]) -> BTreeMap<String, Plain> {
     let one = |stage: &StageSpec| {
         let inputs = stage.inputs.iter().map(|input| (input.port.clone(), input.from.clone())).collect();
-        (stage.kind.clone(), stage.implementation.clone(), inputs, stage.params.clone(), stage.unkeyed.clone())
+        (stage.stage_type.clone(), stage.implementation.clone(), inputs, stage.params.clone(), stage.unkeyed.clone())
     };
     stages.iter().map(|stage| (stage.name.clone(), one(stage))).collect()
 }

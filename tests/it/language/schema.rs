@@ -21,7 +21,7 @@ fn same(params: &[Param], told: &[Value]) {
     assert_eq!(params.len(), told.len());
     for (param, told) in params.iter().zip(told) {
         assert_eq!(told["name"], param.name.as_str());
-        assert_eq!(told["type"], param.kind.name());
+        assert_eq!(told["type"], param.ty.name());
         assert_eq!(told["doc"], param.doc.as_str());
         assert_eq!(
             (told["default"].is_null(), &told["optional"]),

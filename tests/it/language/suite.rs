@@ -97,7 +97,7 @@ fn compare(path: &Path, count: &mut Count) {
     let text = fs::read_to_string(path).expect("text");
     let mut sources = Sources::default();
     let (contents, mut diags) = lang::load(path, &[], Points::All, &mut sources).expect("readable");
-    macula::plan::settle(&contents, macula::stages::registry(), &mut diags);
+    macula::plan::validate_params(&contents, macula::stages::registry(), &mut diags);
     let mut wrong = String::new();
     let expected = expected(path, &text);
     assert!(!expected.is_empty(), "{} expects nothing", path.display());

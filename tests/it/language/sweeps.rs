@@ -114,7 +114,7 @@ fn repeats_take_the_seeds_that_follow_and_come_after_all_values() {
 fn a_figure_to_rank_by_is_known_with_its_direction() {
     let swept = sweep("over classifier.epochs 1 2\n rank by=classifier.hamming-loss");
     let rank = swept.rank.expect("a rank");
-    assert_eq!((rank.stage.as_str(), rank.figure.as_str(), rank.better), ("classifier", "hamming-loss", Better::Lower));
+    assert_eq!((rank.stage.as_str(), rank.metric.as_str(), rank.better), ("classifier", "hamming-loss", Better::Lower));
     let (_, diags, _) = load("over classifier.epochs 1 2\n rank by=scores.average-precision.MA", &[], Points::All);
     assert_eq!(codes(&diags), ["chosen-on-test"]);
 }

@@ -82,7 +82,7 @@ fn an_instance_is_the_stages_of_its_body() {
 fn its_outputs_are_known_by_name() {
     let (pipelines, _) = load(&with_balanced(USED));
     let [instance] = pipelines[0].instances.as_slice() else { panic!("one instance") };
-    assert_eq!((instance.name.as_str(), instance.kind.as_str()), ("patches", "balanced"));
+    assert_eq!((instance.name.as_str(), instance.stage_type.as_str()), ("patches", "balanced"));
     let outputs: Vec<String> =
         instance.outputs.iter().map(|(port, from)| format!("{port}: {}.{}", from.stage, from.port)).collect();
     assert_eq!(outputs, ["train: patches.fair.out", "valid: patches.folds.valid", "test: patches.folds.test"]);

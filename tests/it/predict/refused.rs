@@ -36,7 +36,7 @@ fn what_can_not_be_predicted_is_refused_with_what_to_do() {
     space.edit("pipeline.kdl", "from half; classes NV; only folds.test", "from eyes; only folds.valid");
     space.macula("run pipeline.kdl maps").code(0).says(&["other-scale", "pixels of 2 x 2 original pixels"]);
     space.edit("pipeline.kdl", "only folds.valid; stride 48", "only folds.valid; stride 0");
-    space.macula("run pipeline.kdl maps").code(2).says(&["can't be 0"]);
+    space.macula("run pipeline.kdl maps").code(2).says(&["cannot be 0"]);
     space.edit("pipeline.kdl", "only folds.valid; stride 0", "only folds.valid");
 
     // What was done to the photographs of another file can't be told.

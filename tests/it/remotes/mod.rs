@@ -130,14 +130,17 @@ fn the_environment_names_a_remote_in_place_of_the_file() {
     with(&["plan", "pipeline.kdl"], &[("MACULA_REMOTE", at)]).code(0).says(&["5 reused"]);
     with(&["push", "pipeline.kdl"], &[("MACULA_REMOTE", at)]).code(2).says(&["no remote is writable"]);
     let wrong = [("MACULA_REMOTE", at), ("MACULA_REMOTE_MAY", "wriet")];
-    with(&["push", "pipeline.kdl"], &wrong).code(2).says(&["`wriet` is nothing that a remote may"]);
+    with(&["push", "pipeline.kdl"], &wrong).code(2).says(&["unknown remote permission `wriet`"]);
     let may = [("MACULA_REMOTE", "elsewhere"), ("MACULA_REMOTE_MAY", "write,photographs")];
     with(&["run", "pipeline.kdl"], &may).code(0);
     with(&["push", "pipeline.kdl"], &may).code(0).says(&["5 results uploaded"]);
     let none = [("MACULA_REMOTE", "none")];
     with(&["pull", "pipeline.kdl"], &none).code(2).says(&["no remote is declared"]);
     let secret = [("MACULA_REMOTE", "https://me:secret@host/a")];
-    with(&["plan", "pipeline.kdl"], &secret).code(2).says(&["no user and no password"]).says_not(&["secret"]);
+    with(&["plan", "pipeline.kdl"], &secret)
+        .code(2)
+        .says(&["a location cannot contain a user name or password"])
+        .says_not(&["secret"]);
     drop(first);
 }
 
@@ -146,14 +149,14 @@ fn mistakes_in_a_remote_are_told_where_they_stand() {
     let space = Space::with(PIPELINE);
     for (line, says) in [
         ("remote", &["`remote` takes its location", "project.kdl:1:1"][..]),
-        ("remote lab \"a\" wirte=#true", &["a remote has no `wirte`", "did you mean `write`"]),
+        ("remote lab \"a\" wirte=#true", &["a remote has no property `wirte`", "did you mean `write`"]),
         ("remote lab \"a\" write=yes", &["this takes `#true` or `#false`"]),
         ("remote lab \"a\" timeout=0", &["`timeout` takes seconds"]),
         ("remote lab \"a\" { write }", &["a remote has no braces"]),
-        ("remote \"1 2\" \"a\"", &["can't be a remote's name"]),
-        ("remote \"ftp://host/a\"", &["`ftp://` is no remote that macula knows"]),
-        ("remote \"https://host/a\" write=#true", &["can't be written to", "only read"]),
-        ("remote \"s3://me:secret@b/p\"", &["no user and no password"]),
+        ("remote \"1 2\" \"a\"", &["is not a valid remote name"]),
+        ("remote \"ftp://host/a\"", &["unsupported scheme `ftp://`"]),
+        ("remote \"https://host/a\" write=#true", &["this remote is read-only", "a web server is read-only"]),
+        ("remote \"s3://me:secret@b/p\"", &["a location cannot contain a user name or password"]),
         ("remote lab \"a\"; remote lab \"b\"", &["two remotes are named `lab`"]),
         ("remot lab \"a\"", &["did you mean `remote`"]),
     ] {
@@ -162,5 +165,5 @@ fn mistakes_in_a_remote_are_told_where_they_stand() {
     }
     space.write("pipeline.kdl", "remote lab \"a\"\n");
     space.write("project.kdl", "");
-    space.macula("check pipeline.kdl").code(2).says(&["it stands in the project's `project.kdl`"]);
+    space.macula("check pipeline.kdl").code(2).says(&["it belongs in `project.kdl`"]);
 }

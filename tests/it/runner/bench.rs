@@ -245,9 +245,9 @@ pub(super) fn seeded(pipeline: &mut Pipeline, seed: u64) {
 pub(super) fn stage(name: &str, kind: &str) -> StageSpec {
     StageSpec {
         name: name.into(),
-        own: name.into(),
+        base_name: name.into(),
         seed: 7,
-        kind: kind.into(),
+        stage_type: kind.into(),
         implementation: kind.into(),
         inputs: Vec::new(),
         params: BTreeMap::new(),

@@ -109,7 +109,8 @@ fn apply(bench: &Bench, pipeline: &mut Pipeline, edit: &Edit) {
         Edit::Rename(at, name) => rename(pipeline, *at, *name),
         Edit::Added(add) if pipeline.stages.len() < 12 => {
             let name = format!("more-{}", "abc".chars().nth(pipeline.stages.len() - 9).unwrap_or('d'));
-            let from = pipeline.stages.iter().find(|stage| stage.kind == "draws").expect("never removed").name.clone();
+            let from =
+                pipeline.stages.iter().find(|stage| stage.stage_type == "draws").expect("never removed").name.clone();
             let seed = pipeline.seed;
             pipeline.stages.push(StageSpec { seed, ..wrap(&name, &from, &add.to_string()) });
         }
@@ -130,7 +131,7 @@ fn rename(pipeline: &mut Pipeline, at: usize, name: u8) {
     let old = pipeline.stages[at].name.clone();
     let new = format!("{}{name}", old.trim_end_matches(char::is_numeric));
     let stage = &mut pipeline.stages[at];
-    (stage.name, stage.own) = (new.clone(), new.clone());
+    (stage.name, stage.base_name) = (new.clone(), new.clone());
     let references = pipeline.stages.iter_mut().flat_map(|stage| &mut stage.inputs).flat_map(|input| &mut input.from);
     references.filter(|reference| reference.stage == old).for_each(|reference| reference.stage.clone_from(&new));
 }
@@ -244,7 +245,7 @@ fn edits_in_a_row(edits: &[Edit], listing: Option<(usize, u64)>) -> Result<(), T
         let without = fresh.run(&pipeline).done();
         prop_assert_eq!(made(&without), made(&came));
         for stage in
-            pipeline.stages.iter().filter(|stage| !["file", "folder", "each", "numbered"].contains(&&*stage.kind))
+            pipeline.stages.iter().filter(|stage| !["file", "folder", "each", "numbered"].contains(&&*stage.stage_type))
         {
             let linked = fs::read_to_string(bench.path(&format!("results/bench/{}/text", stage.name))).ok();
             let text = &came.texts()[&format!("{}.out", stage.name)];

@@ -103,7 +103,7 @@ fn a_page_is_made_again_when_a_name_or_a_summary_on_it_changes() {
     let paged = |name: &str| {
         let mut stages = chain();
         stages[3].name = name.into();
-        stages[3].own = name.into();
+        stages[3].base_name = name.into();
         stages.push(stage("page", "page").given("of", &["one", name]));
         pipeline(stages)
     };

@@ -91,7 +91,7 @@ const PIPELINE: &str = "pipeline small seed=1 {\n    synthetic photos { photogra
 #[test]
 fn the_command_line_plans_runs_and_explains() {
     let space = Space::with(PIPELINE);
-    space.macula("plan pipeline.kdl").code(0).says(&["1 will run", "not computed yet"]);
+    space.macula("plan pipeline.kdl").code(0).says(&["1 will run", "new (no earlier run)"]);
     space.macula("run pipeline.kdl").code(0).says(&["computed", "done in", "results/small/"]);
     space.macula("run pipeline.kdl").code(0).says(&["nothing to compute: 1 reused"]);
     space.macula("why pipeline.kdl photos").code(0).says(&["`photos` will not run", "nothing changed since run"]);

@@ -43,7 +43,7 @@ fn equal_stages_are_one() {
     assert_eq!(sweep.points.len(), 16);
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for stage in &merged.pipeline.stages {
-        *counts.entry(&stage.own).or_default() += 1;
+        *counts.entry(&stage.base_name).or_default() += 1;
     }
     let expected = [("classifier", 8), ("eyes", 1), ("folds", 2), ("page", 16), ("patches", 2), ("scores", 16)];
     assert_eq!(counts, BTreeMap::from(expected));
@@ -76,13 +76,13 @@ fn unfolded(pipeline: &Pipeline, name: &str) -> String {
         .collect();
     let seeded = registry().iter().any(|known| known.name == stage.implementation && known.seeded);
     let seed = if seeded { stage.seed } else { 0 };
-    format!("({} {} {seed} {:?} {})", stage.own, stage.kind, stage.params, inputs.join(" "))
+    format!("({} {} {seed} {:?} {})", stage.base_name, stage.stage_type, stage.params, inputs.join(" "))
 }
 
 #[test]
 fn every_stage_of_every_point_is_what_it_would_be_alone() {
     let (sweep, merged) = merged(TEXT);
-    for (point, places) in sweep.points.iter().zip(&merged.places) {
+    for (point, places) in sweep.points.iter().zip(&merged.stage_names) {
         for stage in &point.pipeline.stages {
             let alone = unfolded(&point.pipeline, &stage.name);
             assert_eq!(alone, unfolded(&merged.pipeline, &places[&stage.name]), "`{}`", stage.name);
@@ -99,7 +99,7 @@ fn values_that_come_to_the_same_are_one_stage_and_keep_their_names_apart() {
     );
     let (sweep, merged) = merged(&text);
     assert_eq!(sweep.points.len(), 16);
-    let classifiers = merged.pipeline.stages.iter().filter(|stage| stage.own == "classifier").count();
+    let classifiers = merged.pipeline.stages.iter().filter(|stage| stage.base_name == "classifier").count();
     assert_eq!(classifiers, 4);
     let names: BTreeSet<&str> = merged.pipeline.stages.iter().map(|stage| stage.name.as_str()).collect();
     assert_eq!(names.len(), merged.pipeline.stages.len());

@@ -3,7 +3,7 @@
 use macula::base::{FileId, Sources};
 use macula::lang;
 use macula::lang::spec::Points;
-use macula::syntax::{self, Document, Entry, Kind, Node};
+use macula::syntax::{self, Document, Entry, Node, TokenKind};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
@@ -28,7 +28,7 @@ fn comments(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for token in syntax::scan(text) {
         let mut piece = &text[token.start..token.end];
-        if token.kind != Kind::Space {
+        if token.kind != TokenKind::Space {
             continue;
         }
         piece = piece.strip_prefix('\\').unwrap_or(piece);
@@ -220,7 +220,7 @@ fn a_pipeline_means_the_same_to_the_language() {
     let [before, after] = [messy.clone(), formatted(&messy)].map(|text| load(&text));
     assert!(before.1.is_empty(), "{:?}", before.1);
     let stages = |of: &[lang::spec::Pipeline]| -> Vec<_> {
-        of[0].stages.iter().map(|stage| (stage.name.clone(), stage.kind.clone(), stage.params.clone())).collect()
+        of[0].stages.iter().map(|stage| (stage.name.clone(), stage.stage_type.clone(), stage.params.clone())).collect()
     };
     assert_eq!(stages(&before.0.pipelines), stages(&after.0.pipelines));
 }

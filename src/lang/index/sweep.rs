@@ -1,34 +1,34 @@
-//! Words in a `sweep`: the pipeline that it varies, and what the dotted names of its axes lead to.
+//! Words in a `sweep`: the pipeline that it varies, and the targets of its axes.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::scope::text_of;
-use super::walk::{Given, Walker};
-use super::{Names, Places, Role, Symbol, param_at};
+use super::walk::{StageContext, Walker};
+use super::{NameRole, ScopeNames, Symbol, SymbolIndex, param_at};
 use crate::base::{FileId, Span};
 use crate::lang::signature::{Param, Signature};
 use crate::syntax::{Entry, Node};
 
-/// Bodies within bodies that are looked into for axes.
+/// Nested templates that are searched for axes.
 const DEEPEST: usize = 4;
 
-/// What the dotted name of an axis leads to: `classifier.optimizer.lr`.
+/// The target of an axis: `classifier.optimizer.lr`.
 #[derive(Debug, Default)]
-pub struct Axis<'a> {
-    /// Its words that mean stages or a parameter of the pipeline, each with its bytes in the name.
+pub struct AxisPath<'a> {
+    /// Its words that mean stages or a parameter of the pipeline, each with its byte range in the name.
     pub words: Vec<(Range<usize>, Symbol)>,
-    /// The signature of the stage that it leads to, where what stands behind the stage begins, and the stage itself.
+    /// The signature of the target stage, the start of the part after the stage, and the stage itself.
     pub stage: Option<(&'a Signature, usize, Option<&'a Node>)>,
 }
 
-impl<'a> Places<'a> {
-    /// What an axis leads to, from the names of a pipeline.
+impl<'a> SymbolIndex<'a> {
+    /// The target of an axis, looked up in the names of a pipeline.
     #[must_use]
-    pub fn axis(&self, names: &Names, path: &str) -> Axis<'a> {
-        let mut axis = Axis::default();
+    pub fn axis(&self, names: &ScopeNames, path: &str) -> AxisPath<'a> {
+        let mut axis = AxisPath::default();
         let mut at = 0;
-        let mut inner: Option<Names> = None;
+        let mut inner: Option<ScopeNames> = None;
         loop {
             let names = inner.as_ref().unwrap_or(names);
             let segment = path[at..].split('.').next().unwrap_or_default();
@@ -50,15 +50,15 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// Every name that an axis can have, with the parameter that it leads to, in the order of names.
+    /// Every possible axis with its parameter, sorted by name.
     #[must_use]
-    pub fn axes(&self, names: &Names) -> Vec<(String, &'a Param)> {
+    pub fn axes(&self, names: &ScopeNames) -> Vec<(String, &'a Param)> {
         let mut all = BTreeMap::new();
         self.add_axes(names, "", DEEPEST, &mut all);
         all.into_iter().collect()
     }
 
-    fn add_axes(&self, names: &Names, prefix: &str, deepest: usize, all: &mut BTreeMap<String, &'a Param>) {
+    fn add_axes(&self, names: &ScopeNames, prefix: &str, deepest: usize, all: &mut BTreeMap<String, &'a Param>) {
         for (name, named) in &names.stages {
             let Some(signature) = self.signature(&named.kind, named.span) else { continue };
             let prefix = format!("{prefix}{name}.");
@@ -72,7 +72,7 @@ impl<'a> Places<'a> {
     }
 
     /// The names of the pipeline that a sweep varies.
-    pub(super) fn of_sweep(&self, file: FileId, node: &Node) -> Option<Names> {
+    pub(super) fn of_sweep(&self, file: FileId, node: &Node) -> Option<ScopeNames> {
         let (file, pipeline) = self.swept(file, node)?;
         Some(self.of_pipeline(file, pipeline))
     }
@@ -85,7 +85,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// The stage that gives a name at a place.
+    /// The stage declared at a position.
     fn declaring(&self, name: Span) -> Option<&'a Node> {
         let document = self.module.documents.get(&name.file)?;
         let top = document.nodes.iter().find(|node| node.span.start <= name.start && name.end <= node.span.end)?;
@@ -94,7 +94,7 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Adds a parameter and those below it, whatever the case that has them.
+/// Adds a parameter and those below it, of all cases.
 fn add<'a>(param: &'a Param, prefix: &str, all: &mut BTreeMap<String, &'a Param>) {
     let path = format!("{prefix}{}", param.name);
     let below = format!("{path}.");
@@ -108,9 +108,9 @@ impl<'a> Walker<'a> {
     /// A `sweep`.
     pub(super) fn sweep(&mut self, file: FileId, node: &'a Node) {
         if let Some(of) = node.child("of") {
-            self.pipeline_named(file, of, self.places.swept(file, node));
+            self.pipeline_named(file, of, self.index.swept(file, node));
         }
-        let Some(names) = self.places.of_sweep(file, node) else { return };
+        let Some(names) = self.index.of_sweep(file, node) else { return };
         for child in node.nodes() {
             match child.name.text.as_str() {
                 "over" => self.over(child, &names),
@@ -132,21 +132,21 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// A stage's name, or that of one of its figures.
-    fn named_stage(&mut self, entry: Option<&Entry>, names: &Names) {
+    /// The name of a stage, or of one of its metrics.
+    fn named_stage(&mut self, entry: Option<&Entry>, names: &ScopeNames) {
         if let Some((entry, text)) = entry.and_then(|entry| Some((entry, entry.text()?))) {
             let place = self.part(entry, 0..text.len());
             self.axis(text, place, names, std::iter::empty());
         }
     }
 
-    fn over(&mut self, node: &'a Node, names: &Names) {
+    fn over(&mut self, node: &'a Node, names: &ScopeNames) {
         let Some((entry, path)) = node.args().next().and_then(|entry| Some((entry, entry.text()?))) else { return };
         let place = self.part(entry, 0..path.len());
         self.axis(path, place, names, node.args().skip(1));
         for value in node.nodes().iter().filter(|value| value.name.text == "-") {
             self.axis(path, None, names, value.args());
-            let Some((signature, start, stage)) = self.places.axis(names, path).stage else { continue };
+            let Some((signature, start, stage)) = self.index.axis(names, path).stage else { continue };
             let mut given = self.given_to(signature, stage, names);
             let path = path.get(start..).unwrap_or_default();
             if let Some(case) = value.args().next().and_then(Entry::text) {
@@ -161,15 +161,21 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Notes the words of an axis, where it stands in the text, and those of its values.
-    fn axis<'e>(&mut self, path: &str, place: Option<Span>, names: &Names, values: impl Iterator<Item = &'e Entry>) {
+    /// Notes the words of an axis, if it is in the text, and those of its values.
+    fn axis<'e>(
+        &mut self,
+        path: &str,
+        place: Option<Span>,
+        names: &ScopeNames,
+        values: impl Iterator<Item = &'e Entry>,
+    ) {
         let at = |range: Range<usize>| {
             place.map(|place| Span { start: place.start + range.start, end: place.start + range.end, ..place })
         };
-        let axis = self.places.axis(names, path);
+        let axis = self.index.axis(names, path);
         for (range, symbol) in axis.words {
             if let Some(span) = at(range) {
-                self.note(span, symbol, Role::Uses);
+                self.note(span, symbol, NameRole::Uses);
             }
         }
         let Some((signature, start, stage)) = axis.stage.filter(|(_, start, _)| *start < path.len()) else { return };
@@ -180,15 +186,15 @@ impl<'a> Walker<'a> {
             let from = below[..dot].rfind('.').map_or(0, |dot| dot + 1);
             let above = param_at(signature, &below[..dot], &|path| given.chosen.get(path).cloned());
             if let (Some(above), Some(span)) = (above, at(start + from..start + dot)) {
-                self.note(span, Symbol::Param(given.kind.clone(), above.path), Role::Uses);
+                self.note(span, Symbol::Param(given.kind.clone(), above.path), NameRole::Uses);
             }
         }
         self.values(at(start + last..path.len()), below, values, &given);
     }
 
-    /// What a stage is read by; a sweep has no `$name`.
-    fn given_to<'g>(&self, signature: &'g Signature, stage: Option<&Node>, names: &'g Names) -> Given<'g> {
+    /// The context of a stage; a sweep has no `$name`.
+    fn given_to<'g>(&self, signature: &'g Signature, stage: Option<&Node>, names: &'g ScopeNames) -> StageContext<'g> {
         let chosen = stage.map(super::chosen).unwrap_or_default();
-        Given { signature, kind: self.places.kind(signature), chosen, names }
+        StageContext { signature, kind: self.index.kind(signature), chosen, names }
     }
 }

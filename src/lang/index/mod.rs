@@ -1,6 +1,6 @@
-//! Places of names: what each word of a text means, and where that is declared. For editors; decides nothing, and says nothing
-//! of what is wrong. `scope` says which names a pipeline or a body has, `walk` goes through a text, `network` through networks, `sweep` through
-//! sweeps.
+//! Symbol index: the meaning of each word of a text, and its declaration. For editors; it decides nothing and reports nothing.
+//! `scope` knows the names of a pipeline or a template body, `walk` goes through a text, `network` through networks, `sweep`
+//! through sweeps.
 
 mod network;
 mod scope;
@@ -20,104 +20,104 @@ use super::stdlib::{MODULES, stdlib};
 use crate::base::{FileId, Sources, Span};
 use crate::syntax::{self, Node};
 
-pub use scope::{Named, Names};
-pub use sweep::Axis;
+pub use scope::{NameInfo, ScopeNames};
+pub use sweep::AxisPath;
 
-/// Something that is declared on the top level of a file: a kind of stage, or a network.
+/// Something declared at the top level of a file: a stage type or a network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Thing {
-    /// The user's file; none for the standard library.
+pub struct Definition {
+    /// The user's file; [`None`] for the standard library.
     pub file: Option<FileId>,
     /// Its name there.
     pub name: String,
 }
 
-/// What a word can mean.
+/// The meaning of a word.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Symbol {
-    /// A pipeline, by its file and name.
+    /// A pipeline, by file and name.
     Pipeline(FileId, String),
-    /// A stage of a pipeline or of a body.
-    Stage(Scope, String),
+    /// A stage of a pipeline or of a template body.
+    Stage(NameScope, String),
     /// A parameter of a pipeline.
-    Value(Scope, String),
-    /// A kind of stage.
-    Kind(Thing),
-    /// An input port of a kind.
-    Port(Thing, String),
-    /// An output port of a kind.
-    Output(Thing, String),
-    /// A parameter of a kind, by its dotted name; below a case of a choice `loss:focal.gamma`.
-    Param(Thing, String),
-    /// A case of a choice, by the kind, the parameter and the case.
-    Case(Thing, String, String),
+    Value(NameScope, String),
+    /// A stage type.
+    StageType(Definition),
+    /// An input port of a stage type.
+    Port(Definition, String),
+    /// An output port of a stage type.
+    Output(Definition, String),
+    /// A parameter of a stage type, by its dotted name; within a case of a choice `loss:focal.gamma`.
+    Param(Definition, String),
+    /// A case of a choice, by stage type, parameter and case.
+    Case(Definition, String, String),
     /// A network.
-    Network(Thing),
-    /// A parameter of a network, or of a block of one: the block, where it is of one, and the parameter.
-    NetworkParam(Thing, Option<String>, String),
+    Network(Definition),
+    /// A parameter of a network, or of one of its blocks: the block, if any, and the parameter.
+    NetworkParam(Definition, Option<String>, String),
     /// A block of a network.
-    Block(Thing, String),
-    /// A kind of layer.
+    Block(Definition, String),
+    /// A layer type.
     Layer(String),
-    /// A property of a kind of layer.
+    /// A property of a layer type.
     LayerParam(String, String),
     /// A module of the standard library, without `std:`.
     Module(String),
     /// Another file.
     File(FileId),
-    /// The name that a module was brought in `as=`.
+    /// The alias of an imported module (`as=`).
     Alias(FileId, String),
 }
 
-/// Whose names they are.
+/// The owner of a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// A pipeline's, by its file and name.
+pub enum NameScope {
+    /// A pipeline, by file and name.
     Pipeline(FileId, String),
-    /// Those of the body of a kind.
-    Body(Thing),
+    /// The template body of a stage type.
+    Body(Definition),
 }
 
-/// Whether a word makes a name or uses it.
+/// Whether a word declares a name or uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// It declares it.
+pub enum NameRole {
+    /// A declaration.
     Declares,
-    /// It uses it.
+    /// A use.
     Uses,
 }
 
 /// A word with a meaning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Occurrence {
-    /// Where it stands, without quotes and without the `$` of a parameter.
+    /// Its position, without quotes and without the `$` of a parameter.
     pub span: Span,
     /// What it means.
     pub symbol: Symbol,
-    /// Whether it makes the name.
-    pub role: Role,
+    /// Whether it declares the name.
+    pub role: NameRole,
 }
 
-/// What an analysis says of names: which there are at a place, and what a word means.
-pub struct Places<'a> {
+/// The names of an analysis: those available at a position, and the meaning of each word.
+pub struct SymbolIndex<'a> {
     module: &'a Module,
     sources: &'a Sources,
     scope: FileScope<'a>,
 }
 
 impl Analysis {
-    /// What it says of names; `sources` are those that it was made with.
+    /// Its symbol index; `sources` are those of the analysis.
     #[must_use]
-    pub fn places<'a>(&'a self, sources: &'a Sources) -> Places<'a> {
-        Places { module: &self.module, sources, scope: FileScope::new(&self.module, &mut Vec::new()) }
+    pub fn index<'a>(&'a self, sources: &'a Sources) -> SymbolIndex<'a> {
+        SymbolIndex { module: &self.module, sources, scope: FileScope::new(&self.module, &mut Vec::new()) }
     }
 }
 
-impl<'a> Places<'a> {
-    /// The words with a meaning in the text and in those that it brings in, by place.
+impl<'a> SymbolIndex<'a> {
+    /// The words with a meaning in the text and in its imports, by position.
     #[must_use]
     pub fn occurrences(&self) -> Vec<Occurrence> {
-        let mut walker = walk::Walker { places: self, found: Vec::new() };
+        let mut walker = walk::Walker { index: self, found: Vec::new() };
         for (file, document) in &self.module.documents {
             walker.document(*file, document);
         }
@@ -127,20 +127,20 @@ impl<'a> Places<'a> {
         found
     }
 
-    /// The signature of a kind as it is named at `span`.
+    /// The signature of a stage type as named at `span`.
     #[must_use]
     pub fn signature(&self, kind: &str, span: Span) -> Option<&'a Signature> {
         let all = || stdlib().templates.iter().find(|signature| signature.name == kind);
         self.scope.stage(kind, span).or_else(all)
     }
 
-    /// The network that a name means at `span`.
+    /// The network named at `span`.
     #[must_use]
     pub fn network(&self, name: &str, span: Span) -> Option<&'a Described> {
         self.scope.network(name, span)
     }
 
-    /// Every kind that can stand in a pipeline of a file, by the name that it has there.
+    /// Every stage type available in a file, by its name there.
     #[must_use]
     pub fn kinds(&self, file: FileId) -> BTreeMap<String, &'a Signature> {
         let library = stdlib().signatures.iter().chain(&stdlib().templates);
@@ -150,33 +150,36 @@ impl<'a> Places<'a> {
         all
     }
 
-    /// Every network that a file may name, by the name that it has there.
+    /// Every network available in a file, by its name there.
     #[must_use]
     pub fn networks(&self, file: FileId) -> BTreeMap<String, &'a Described> {
         self.scope.networks(file).map(|(name, network)| (name.to_owned(), network)).collect()
     }
 
-    /// The kind that a signature is of.
-    fn kind(&self, signature: &Signature) -> Thing {
+    /// The definition that a signature belongs to.
+    fn kind(&self, signature: &Signature) -> Definition {
         let user =
             |stage: &&super::module::Stage| stage.origin == Origin::User && stage.signature.span == signature.span;
-        Thing { file: self.module.stages.iter().find(user).map(|stage| stage.file), name: signature.name.clone() }
+        Definition { file: self.module.stages.iter().find(user).map(|stage| stage.file), name: signature.name.clone() }
     }
 
-    fn thing(&self, network: &Described) -> Thing {
+    fn definition(&self, network: &Described) -> Definition {
         let user =
             |(_, other): &&(FileId, Described)| other.span == network.span && other.spec.name == network.spec.name;
-        Thing { file: self.module.networks.iter().find(user).map(|(file, _)| *file), name: network.spec.name.clone() }
+        Definition {
+            file: self.module.networks.iter().find(user).map(|(file, _)| *file),
+            name: network.spec.name.clone(),
+        }
     }
 
-    /// The owner of what a file declares under a name.
-    fn declared(&self, file: FileId, name: &str) -> Thing {
+    /// The definition of a name in a file.
+    fn declared(&self, file: FileId, name: &str) -> Definition {
         let library = self.sources.get(file).name.starts_with("std:") && self.sources.get(file).path.is_none();
-        Thing { file: (!library).then_some(file), name: name.to_owned() }
+        Definition { file: (!library).then_some(file), name: name.to_owned() }
     }
 }
 
-/// The words with a meaning in a module of the standard library (`stages/extract`); spans point into [`stdlib`]'s own sources.
+/// The words with a meaning in a module of the standard library (`stages/extract`); spans refer to [`stdlib`]'s own sources.
 #[must_use]
 pub fn in_module(module: &str) -> Vec<Occurrence> {
     let sources = &stdlib().sources;
@@ -186,7 +189,7 @@ pub fn in_module(module: &str) -> Vec<Occurrence> {
     let module = Module::alone(file, Rc::new(document));
     let contents = Contents { pipelines: Vec::new(), sweeps: Vec::new() };
     let analysis = Analysis { file, contents, diags: Vec::new(), module };
-    analysis.places(sources).occurrences()
+    analysis.index(sources).occurrences()
 }
 
 /// The module of the standard library that declares a symbol.
@@ -195,69 +198,69 @@ pub fn module_of(symbol: &Symbol) -> Option<&'static str> {
     if let Symbol::Module(module) = symbol {
         return MODULES.iter().map(|(name, _)| *name).find(|name| name == module);
     }
-    let thing = symbol.thing()?;
-    if thing.file.is_some() {
+    let definition = symbol.definition()?;
+    if definition.file.is_some() {
         return None;
     }
     let network = matches!(symbol, Symbol::Network(_) | Symbol::NetworkParam(..) | Symbol::Block(..));
     let mut modules =
         MODULES.iter().map(|(module, _)| *module).filter(|module| module.starts_with("networks/") == network);
-    modules.find(|module| module.rsplit('/').next() == Some(thing.name.as_str()))
+    modules.find(|module| module.rsplit('/').next() == Some(definition.name.as_str()))
 }
 
 impl Symbol {
-    /// What is declared on the top level of a file and holds it.
+    /// The top-level definition that contains it.
     #[must_use]
-    pub fn thing(&self) -> Option<&Thing> {
+    pub fn definition(&self) -> Option<&Definition> {
         match self {
-            Self::Kind(thing)
-            | Self::Port(thing, _)
-            | Self::Output(thing, _)
-            | Self::Param(thing, _)
-            | Self::Case(thing, ..)
-            | Self::Stage(Scope::Body(thing), _)
-            | Self::Value(Scope::Body(thing), _)
-            | Self::Network(thing)
-            | Self::NetworkParam(thing, ..)
-            | Self::Block(thing, _) => Some(thing),
+            Self::StageType(definition)
+            | Self::Port(definition, _)
+            | Self::Output(definition, _)
+            | Self::Param(definition, _)
+            | Self::Case(definition, ..)
+            | Self::Stage(NameScope::Body(definition), _)
+            | Self::Value(NameScope::Body(definition), _)
+            | Self::Network(definition)
+            | Self::NetworkParam(definition, ..)
+            | Self::Block(definition, _) => Some(definition),
             _ => None,
         }
     }
 
-    /// The user's file that declares it, where other files can name it.
+    /// The user's file that declares it, if other files can refer to it.
     #[must_use]
     pub fn file(&self) -> Option<FileId> {
         match self {
             Self::Pipeline(file, _)
-            | Self::Stage(Scope::Pipeline(file, _), _)
-            | Self::Value(Scope::Pipeline(file, _), _) => Some(*file),
+            | Self::Stage(NameScope::Pipeline(file, _), _)
+            | Self::Value(NameScope::Pipeline(file, _), _) => Some(*file),
             Self::Stage(..) | Self::Value(..) | Self::Block(..) => None,
-            other => other.thing().and_then(|thing| thing.file),
+            other => other.definition().and_then(|definition| definition.file),
         }
     }
 
-    /// The same, declared in `file`: the symbols of two analyses name one file by two ids.
+    /// The same symbol, declared in `file`: two analyses have different ids for one file.
     #[must_use]
     pub fn in_file(&self, file: FileId) -> Self {
         let mut symbol = self.clone();
         match &mut symbol {
             Self::Pipeline(own, _)
-            | Self::Stage(Scope::Pipeline(own, _), _)
-            | Self::Value(Scope::Pipeline(own, _), _) => *own = file,
-            Self::Kind(thing)
-            | Self::Port(thing, _)
-            | Self::Output(thing, _)
-            | Self::Param(thing, _)
-            | Self::Case(thing, ..)
-            | Self::Network(thing)
-            | Self::NetworkParam(thing, ..) => thing.file = Some(file),
+            | Self::Stage(NameScope::Pipeline(own, _), _)
+            | Self::Value(NameScope::Pipeline(own, _), _) => *own = file,
+            Self::StageType(definition)
+            | Self::Port(definition, _)
+            | Self::Output(definition, _)
+            | Self::Param(definition, _)
+            | Self::Case(definition, ..)
+            | Self::Network(definition)
+            | Self::NetworkParam(definition, ..) => definition.file = Some(file),
             _ => {}
         }
         symbol
     }
 }
 
-/// The first value of everything in a stage's braces, by its dotted name: of a choice that is its case.
+/// The first value of everything in a stage's braces, by dotted name; for a choice it is the case.
 #[must_use]
 pub fn chosen(stage: &Node) -> BTreeMap<String, String> {
     let mut chosen = BTreeMap::new();
@@ -265,28 +268,28 @@ pub fn chosen(stage: &Node) -> BTreeMap<String, String> {
     chosen
 }
 
-/// A parameter of a signature, found by its dotted name.
+/// A parameter of a signature, found by dotted name.
 #[derive(Clone, Debug)]
-pub struct Place<'a> {
+pub struct FoundParam<'a> {
     /// The parameter.
     pub param: &'a Param,
-    /// The case that it belongs to, where it belongs to one.
+    /// The case that it belongs to, if any.
     pub case: Option<&'a Case>,
-    /// Its name as [`Symbol::Param`] has it.
+    /// Its name as in [`Symbol::Param`].
     pub path: String,
 }
 
-/// The parameter at a dotted name. `chosen` gives the case of the choice at a dotted name, where the text says it: a name that
-/// several cases have is that of the chosen one.
+/// The parameter with a dotted name. `chosen` returns the case of the choice with a dotted name, if the text selects one: a name
+/// that several cases have is that of the selected one.
 pub fn param_at<'a>(
     signature: &'a Signature,
     path: &str,
     chosen: &dyn Fn(&str) -> Option<String>,
-) -> Option<Place<'a>> {
+) -> Option<FoundParam<'a>> {
     let mut params: Vec<(&Param, Option<&Case>)> = signature.params.iter().map(|param| (param, None)).collect();
     let mut plain = String::new();
     let mut full = String::new();
-    let mut found: Option<Place> = None;
+    let mut found: Option<FoundParam> = None;
     for segment in path.split('.') {
         let (param, case) = params.iter().find(|(param, _)| param.name == segment).copied()?;
         match (plain.is_empty(), case) {
@@ -296,12 +299,12 @@ pub fn param_at<'a>(
         }
         plain = if plain.is_empty() { segment.to_owned() } else { format!("{plain}.{segment}") };
         params = inner(param, chosen(&plain).as_deref());
-        found = Some(Place { param, case, path: full.clone() });
+        found = Some(FoundParam { param, case, path: full.clone() });
     }
     found
 }
 
-/// What may stand below a parameter: its own parameters, those of the chosen case, then those of the others.
+/// The parameters below a parameter: its own, those of the selected case, then those of the other cases.
 #[must_use]
 pub fn inner<'a>(param: &'a Param, chosen: Option<&str>) -> Vec<(&'a Param, Option<&'a Case>)> {
     let default = match &param.default {

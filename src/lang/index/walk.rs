@@ -1,16 +1,16 @@
-//! Goes through a text and notes what each word means.
+//! Goes through a text and notes the meaning of each word.
 
 use std::collections::BTreeMap;
 
-use super::scope::{Names, text_of};
-use super::{Occurrence, Places, Role, Scope, Symbol, Thing, param_at};
+use super::scope::{ScopeNames, text_of};
+use super::{Definition, NameRole, NameScope, Occurrence, Symbol, SymbolIndex, param_at};
 use crate::base::{FileId, Span};
-use crate::lang::kind::Kind;
+use crate::lang::param_type::ParamType;
 use crate::lang::signature::Signature;
 use crate::syntax::{Document, Entry, Node};
 
 pub(super) struct Walker<'a> {
-    pub(super) places: &'a Places<'a>,
+    pub(super) index: &'a SymbolIndex<'a>,
     pub(super) found: Vec<Occurrence>,
 }
 
@@ -24,7 +24,7 @@ impl<'a> Walker<'a> {
                         self.word(
                             alias,
                             Symbol::Alias(file, alias.text().unwrap_or_default().to_owned()),
-                            Role::Declares,
+                            NameRole::Declares,
                         );
                     }
                 }
@@ -37,22 +37,22 @@ impl<'a> Walker<'a> {
         }
     }
 
-    pub(super) fn note(&mut self, span: Span, symbol: Symbol, role: Role) {
+    pub(super) fn note(&mut self, span: Span, symbol: Symbol, role: NameRole) {
         self.found.push(Occurrence { span, symbol, role });
     }
 
-    /// Notes what an entry's text means, at the text without its quotes.
-    pub(super) fn word(&mut self, entry: &Entry, symbol: Symbol, role: Role) {
+    /// Notes the meaning of an entry's text, at the text without its quotes.
+    pub(super) fn word(&mut self, entry: &Entry, symbol: Symbol, role: NameRole) {
         let whole = entry.text().map_or(0, str::len);
         if let Some(span) = self.part(entry, 0..whole) {
             self.note(span, symbol, role);
         }
     }
 
-    /// Where bytes of an entry's text stand; none for a text that is written with escapes.
+    /// The span of a byte range of an entry's text; [`None`] if the text is written with escapes.
     pub(super) fn part(&self, entry: &Entry, range: std::ops::Range<usize>) -> Option<Span> {
         let text = entry.text()?;
-        let raw = self.places.sources.get(entry.span.file).text.get(entry.span.range())?;
+        let raw = self.index.sources.get(entry.span.file).text.get(entry.span.range())?;
         let at = if raw == text {
             entry.span.start
         } else if raw.get(1..raw.len().saturating_sub(1)) == Some(text) {
@@ -63,7 +63,7 @@ impl<'a> Walker<'a> {
         Some(Span::new(entry.span.file, at + range.start..at + range.end))
     }
 
-    /// A name that may have that of a module before its dot.
+    /// A name that may be qualified with a module's alias.
     fn dotted(&mut self, span: Span, text: &str, symbol: Symbol) {
         let start = text.rfind('.').map_or(0, |dot| dot + 1);
         if span.end - span.start != text.len() {
@@ -71,36 +71,36 @@ impl<'a> Walker<'a> {
         }
         if start > 0 {
             let alias = Symbol::Alias(span.file, text[..start - 1].to_owned());
-            self.note(Span { end: span.start + start - 1, ..span }, alias, Role::Uses);
+            self.note(Span { end: span.start + start - 1, ..span }, alias, NameRole::Uses);
         }
-        self.note(Span { start: span.start + start, ..span }, symbol, Role::Uses);
+        self.note(Span { start: span.start + start, ..span }, symbol, NameRole::Uses);
     }
 
     fn module(&mut self, file: FileId, entry: Option<&Entry>) {
         let Some((entry, text)) = entry.and_then(|entry| Some((entry, entry.text()?))) else { return };
         if let Some(module) = text.strip_prefix("std:") {
-            self.word(entry, Symbol::Module(module.to_owned()), Role::Uses);
-        } else if let Some(there) = self.places.file_of(file, text) {
-            self.word(entry, Symbol::File(there), Role::Uses);
+            self.word(entry, Symbol::Module(module.to_owned()), NameRole::Uses);
+        } else if let Some(there) = self.index.file_of(file, text) {
+            self.word(entry, Symbol::File(there), NameRole::Uses);
         }
     }
 
     fn pipeline(&mut self, file: FileId, node: &'a Node) {
-        let names = self.places.of_pipeline(file, node);
+        let names = self.index.of_pipeline(file, node);
         if let (Some((name, _)), Some(entry)) = (text_of(node), node.args().next()) {
-            self.word(entry, Symbol::Pipeline(file, name), Role::Declares);
+            self.word(entry, Symbol::Pipeline(file, name), NameRole::Declares);
         }
         for child in node.nodes() {
             match child.name.text.as_str() {
                 "doc" => {}
-                "extends" => self.pipeline_named(file, child, self.places.base(file, node)),
+                "extends" => self.pipeline_named(file, child, self.index.base(file, node)),
                 "without" => {
                     for entry in child.args() {
-                        let base = self.places.base(file, node);
-                        let of_base = base.map(|(file, node)| self.places.of_pipeline(file, node));
+                        let base = self.index.base(file, node);
+                        let of_base = base.map(|(file, node)| self.index.of_pipeline(file, node));
                         let named = of_base.and_then(|names| names.stages.get(entry.text()?).cloned());
                         if let (Some(named), Some(name)) = (named, entry.text()) {
-                            self.word(entry, Symbol::Stage(named.scope, name.to_owned()), Role::Uses);
+                            self.word(entry, Symbol::Stage(named.scope, name.to_owned()), NameRole::Uses);
                         }
                     }
                 }
@@ -110,7 +110,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// The file and the name of another pipeline, as `extends` and a sweep's `of` give them.
+    /// The file and name of another pipeline, in `extends` and a sweep's `of`.
     pub(super) fn pipeline_named(&mut self, file: FileId, node: &Node, found: Option<(FileId, &Node)>) {
         let Some(target) = node.args().next() else { return };
         if target.quoted {
@@ -120,24 +120,24 @@ impl<'a> Walker<'a> {
         if let (Some(entry), Some((there, found))) = (named, found)
             && let Some((name, _)) = text_of(found)
         {
-            self.word(entry, Symbol::Pipeline(there, name), Role::Uses);
+            self.word(entry, Symbol::Pipeline(there, name), NameRole::Uses);
         }
     }
 
     /// A `param` of a pipeline.
-    fn value(&mut self, node: &Node, names: &Names) {
+    fn value(&mut self, node: &Node, names: &ScopeNames) {
         let (Some((name, span)), Some(entry)) = (text_of(node), node.args().next()) else { return };
         let Some(named) = names.values.get(&name) else { return };
-        let role = if named.span == span { Role::Declares } else { Role::Uses };
+        let role = if named.span == span { NameRole::Declares } else { NameRole::Uses };
         self.word(entry, Symbol::Value(named.scope.clone(), name), role);
     }
 
-    /// A `stage` with what it declares, and its body.
+    /// A `stage` declaration, and its body.
     fn template(&mut self, file: FileId, node: &'a Node) {
         let (Some((kind, _)), Some(entry)) = (text_of(node), node.args().next()) else { return };
-        let kind = self.places.declared(file, &kind);
-        self.word(entry, Symbol::Kind(kind.clone()), Role::Declares);
-        let Some(names) = self.places.of_stage(file, node) else { return };
+        let kind = self.index.declared(file, &kind);
+        self.word(entry, Symbol::StageType(kind.clone()), NameRole::Declares);
+        let Some(names) = self.index.of_stage(file, node) else { return };
         for child in node.nodes() {
             match child.name.text.as_str() {
                 "in" => self.declared(child, |name| Symbol::Port(kind.clone(), name)),
@@ -156,12 +156,12 @@ impl<'a> Walker<'a> {
 
     pub(super) fn declared(&mut self, node: &Node, symbol: impl Fn(String) -> Symbol) {
         if let (Some((name, _)), Some(entry)) = (text_of(node), node.args().next()) {
-            self.word(entry, symbol(name), Role::Declares);
+            self.word(entry, symbol(name), NameRole::Declares);
         }
     }
 
-    /// A `param` of a signature, with those below it and its cases.
-    fn param(&mut self, node: &Node, kind: &Thing, prefix: &str) {
+    /// A `param` of a signature, with its own parameters and cases.
+    fn param(&mut self, node: &Node, kind: &Definition, prefix: &str) {
         let Some((name, _)) = text_of(node) else { return };
         let path = format!("{prefix}{name}");
         self.declared(node, |_| Symbol::Param(kind.clone(), path.clone()));
@@ -181,29 +181,29 @@ impl<'a> Walker<'a> {
     }
 
     /// A stage in a pipeline or a body.
-    fn stage(&mut self, node: &'a Node, names: &Names) {
-        let signature = self.places.signature(&node.name.text, node.name.span);
+    fn stage(&mut self, node: &'a Node, names: &ScopeNames) {
+        let signature = self.index.signature(&node.name.text, node.name.span);
         if let Some(signature) = signature {
-            self.dotted(node.name.span, &node.name.text, Symbol::Kind(self.places.kind(signature)));
+            self.dotted(node.name.span, &node.name.text, Symbol::StageType(self.index.kind(signature)));
         }
         if let (Some((name, span)), Some(entry)) = (text_of(node), node.args().next())
             && let Some(named) = names.stages.get(&name)
         {
-            let role = if named.span == span { Role::Declares } else { Role::Uses };
+            let role = if named.span == span { NameRole::Declares } else { NameRole::Uses };
             self.word(entry, Symbol::Stage(named.scope.clone(), name), role);
         }
         let Some(signature) = signature else { return };
-        let given = Given { signature, kind: self.places.kind(signature), chosen: super::chosen(node), names };
+        let given = StageContext { signature, kind: self.index.kind(signature), chosen: super::chosen(node), names };
         for child in node.nodes().iter().filter(|child| child.name.text != "doc") {
             self.given(child, "", &given);
         }
     }
 
-    pub(super) fn given(&mut self, node: &'a Node, prefix: &str, given: &Given) {
+    pub(super) fn given(&mut self, node: &'a Node, prefix: &str, given: &StageContext) {
         let path = format!("{prefix}{}", node.name.text);
         let kind = &given.kind;
         if prefix.is_empty() && given.signature.input(&path).is_some() {
-            self.note(node.name.span, Symbol::Port(kind.clone(), path), Role::Uses);
+            self.note(node.name.span, Symbol::Port(kind.clone(), path), NameRole::Uses);
             node.args().for_each(|entry| self.reference(entry, given.names));
             return;
         }
@@ -211,7 +211,7 @@ impl<'a> Walker<'a> {
         for (key, entry) in node.props() {
             match &network {
                 Some(network) => {
-                    self.note(key.span, Symbol::NetworkParam(network.clone(), None, key.text.clone()), Role::Uses);
+                    self.note(key.span, Symbol::NetworkParam(network.clone(), None, key.text.clone()), NameRole::Uses);
                     self.dollar(entry, given.names);
                 }
                 None => _ = self.named(key.span, &format!("{path}.{}", key.text), std::iter::once(entry), given),
@@ -223,7 +223,7 @@ impl<'a> Walker<'a> {
                     self.note(
                         child.name.span,
                         Symbol::NetworkParam(network.clone(), None, child.name.text.clone()),
-                        Role::Uses,
+                        NameRole::Uses,
                     );
                     child.args().for_each(|entry| self.dollar(entry, given.names));
                 }
@@ -232,40 +232,40 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// A parameter's name and the values given to it. Gives the network where it is one.
+    /// A parameter's name and values. Returns the network if it is one.
     pub(super) fn named<'e>(
         &mut self,
         span: Span,
         path: &str,
         values: impl Iterator<Item = &'e Entry>,
-        given: &Given,
-    ) -> Option<Thing> {
+        given: &StageContext,
+    ) -> Option<Definition> {
         self.values(Some(span), path, values, given)
     }
 
-    /// The values given to a parameter, and its name where that is written beside them.
+    /// The values of a parameter, and its name if that is written next to them.
     pub(super) fn values<'e>(
         &mut self,
         span: Option<Span>,
         path: &str,
         values: impl Iterator<Item = &'e Entry>,
-        given: &Given,
-    ) -> Option<Thing> {
+        given: &StageContext,
+    ) -> Option<Definition> {
         let kind = &given.kind;
         let place = param_at(given.signature, path, &|path| given.chosen.get(path).cloned());
         if let (Some(place), Some(span)) = (&place, span) {
-            self.note(span, Symbol::Param(kind.clone(), place.path.clone()), Role::Uses);
+            self.note(span, Symbol::Param(kind.clone(), place.path.clone()), NameRole::Uses);
         }
         let mut network = None;
         for entry in values {
             self.dollar(entry, given.names);
             let (Some(place), Some(text)) = (&place, entry.text()) else { continue };
-            match &place.param.kind {
-                Kind::Choice => {
-                    self.word(entry, Symbol::Case(kind.clone(), place.path.clone(), text.to_owned()), Role::Uses);
+            match &place.param.ty {
+                ParamType::Choice => {
+                    self.word(entry, Symbol::Case(kind.clone(), place.path.clone(), text.to_owned()), NameRole::Uses);
                 }
-                Kind::Network if !text.starts_with('$') => {
-                    let Some(found) = self.places.network(text, entry.span).map(|found| self.places.thing(found))
+                ParamType::Network if !text.starts_with('$') => {
+                    let Some(found) = self.index.network(text, entry.span).map(|found| self.index.definition(found))
                     else {
                         continue;
                     };
@@ -281,48 +281,48 @@ impl<'a> Walker<'a> {
     }
 
     /// A value that is a `$name`.
-    fn dollar(&mut self, entry: &Entry, names: &Names) {
+    fn dollar(&mut self, entry: &Entry, names: &ScopeNames) {
         let Some(name) = entry.text().filter(|_| !entry.quoted).and_then(|text| text.strip_prefix('$')) else { return };
         let symbol = match (&names.scope, names.values.get(name)) {
-            (Scope::Body(kind), Some(_)) => Symbol::Param(kind.clone(), name.to_owned()),
-            (Scope::Pipeline(..), Some(named)) => Symbol::Value(named.scope.clone(), name.to_owned()),
+            (NameScope::Body(kind), Some(_)) => Symbol::Param(kind.clone(), name.to_owned()),
+            (NameScope::Pipeline(..), Some(named)) => Symbol::Value(named.scope.clone(), name.to_owned()),
             (_, None) => return,
         };
         let Some(span) = self.part(entry, 1..name.len() + 1) else { return };
-        self.note(span, symbol, Role::Uses);
+        self.note(span, symbol, NameRole::Uses);
     }
 
-    fn reference(&mut self, entry: &Entry, names: &Names) {
+    fn reference(&mut self, entry: &Entry, names: &ScopeNames) {
         let Some(text) = entry.text() else { return };
         let (name, output) = text.split_once('.').map_or((text, None), |(name, output)| (name, Some(output)));
         let Some(span) = self.part(entry, 0..name.len()) else { return };
         if names.ports.contains_key(name) && !names.stages.contains_key(name) {
-            if let Scope::Body(kind) = &names.scope {
-                self.note(span, Symbol::Port(kind.clone(), name.to_owned()), Role::Uses);
+            if let NameScope::Body(kind) = &names.scope {
+                self.note(span, Symbol::Port(kind.clone(), name.to_owned()), NameRole::Uses);
             }
             return;
         }
         let Some(named) = names.stages.get(name) else { return };
-        self.note(span, Symbol::Stage(named.scope.clone(), name.to_owned()), Role::Uses);
-        let kind = self.places.signature(&named.kind, named.span).map(|signature| self.places.kind(signature));
+        self.note(span, Symbol::Stage(named.scope.clone(), name.to_owned()), NameRole::Uses);
+        let kind = self.index.signature(&named.kind, named.span).map(|signature| self.index.kind(signature));
         if let (Some(output), Some(kind)) = (output, kind)
             && let Some(span) = self.part(entry, name.len() + 1..text.len())
         {
-            self.note(span, Symbol::Output(kind, output.to_owned()), Role::Uses);
+            self.note(span, Symbol::Output(kind, output.to_owned()), NameRole::Uses);
         }
     }
 }
 
-/// What the braces of a stage are read by.
-pub(super) struct Given<'a> {
+/// The context in which the braces of a stage are read.
+pub(super) struct StageContext<'a> {
     pub(super) signature: &'a Signature,
-    pub(super) kind: Thing,
-    /// The case of each choice, by its dotted name.
+    pub(super) kind: Definition,
+    /// The selected case of each choice, by dotted name.
     pub(super) chosen: BTreeMap<String, String>,
-    pub(super) names: &'a Names,
+    pub(super) names: &'a ScopeNames,
 }
 
-/// The first value of everything in a stage's braces, by its dotted name: of a choice that is its case.
+/// The first value of everything in a stage's braces, by dotted name; for a choice it is the case.
 pub(super) fn choices(node: &Node, prefix: &str, chosen: &mut BTreeMap<String, String>) {
     let path = format!("{prefix}{}", node.name.text);
     let mut put = |path: String, entry: &Entry| {

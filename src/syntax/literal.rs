@@ -1,65 +1,67 @@
-//! What is KDL 2 beyond doubt: ordinary names, numbers and strings with single meanings, one space or more between them. It knows
-//! no mistakes: what is not plain may be right as well, and is for the judge.
+//! Fast check for unambiguous KDL 2: ordinary names, numbers and strings, separated by spaces. It finds no mistakes: what it does
+//! not recognise may be valid too, and is left to the validator.
 
-use super::scan::{Kind, Token};
+use super::scan::{Token, TokenKind};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum Position {
     /// Before a node.
     Begin,
-    /// Behind a `/-` that hides a node.
+    /// After a `/-` that hides a node.
     Hidden,
-    /// Behind a name or a value.
-    Told,
-    /// The same, where it can be the key of a property.
+    /// After a name or a value.
+    Ended,
+    /// After a word that can be the key of a property.
     Key,
-    /// Behind the white space after a name or a value.
+    /// After the white space that follows a name or a value.
     Spaced,
-    /// Behind a `/-` that hides an entry.
+    /// After a `/-` that hides an entry.
     HiddenEntry,
-    /// Behind a `=`.
+    /// After a `=`.
     Equals,
-    /// Behind a `}`.
+    /// After a `}`.
     Closed,
 }
 
-/// Whether whole nodes are KDL beyond doubt.
+/// Whether the tokens of whole nodes are unambiguous KDL.
 pub(super) fn is_plain(text: &str, tokens: &[Token]) -> bool {
-    use State::{Begin, Closed, Equals, Hidden, HiddenEntry, Key, Spaced, Told};
-    let (mut state, mut depth) = (Begin, 0usize);
+    use Position::{Begin, Closed, Ended, Equals, Hidden, HiddenEntry, Key, Spaced};
+    let (mut position, mut depth) = (Begin, 0usize);
     for token in tokens {
         let piece = &text[token.start..token.end];
-        state = match (state, token.kind) {
-            (Begin | Spaced | Closed | Hidden, Kind::Space) if is_plain_space(piece) => state,
-            (Told | Key, Kind::Space) if is_plain_space(piece) => Spaced,
-            (Begin | Told | Key | Spaced | Closed, Kind::Newline) if matches!(piece, "\n" | "\r\n" | ";") => Begin,
-            (Told | Key | Spaced | Closed, Kind::Semicolon) => Begin,
-            (Begin | Hidden | Equals, Kind::Word | Kind::Text) if is_name(piece) => Told,
-            (Begin, Kind::SlashDash) => Hidden,
-            (Begin | Told | Key | Spaced | Closed, Kind::Close) if depth > 0 && !piece.is_empty() => {
+        position = match (position, token.kind) {
+            (Begin | Spaced | Closed | Hidden, TokenKind::Space) if is_plain_space(piece) => position,
+            (Ended | Key, TokenKind::Space) if is_plain_space(piece) => Spaced,
+            (Begin | Ended | Key | Spaced | Closed, TokenKind::Newline) if matches!(piece, "\n" | "\r\n" | ";") => {
+                Begin
+            }
+            (Ended | Key | Spaced | Closed, TokenKind::Semicolon) => Begin,
+            (Begin | Hidden | Equals, TokenKind::Word | TokenKind::Text) if is_name(piece) => Ended,
+            (Begin, TokenKind::SlashDash) => Hidden,
+            (Begin | Ended | Key | Spaced | Closed, TokenKind::Close) if depth > 0 && !piece.is_empty() => {
                 depth -= 1;
                 Closed
             }
-            (Spaced, Kind::Open) => {
+            (Spaced, TokenKind::Open) => {
                 depth += 1;
                 Begin
             }
-            (Spaced | HiddenEntry, Kind::Word | Kind::Text) if is_name(piece) => Key,
-            (Spaced | HiddenEntry | Equals, Kind::Word | Kind::Keyword) if is_value(piece) => Told,
-            (Key, Kind::Equals) => Equals,
-            (Spaced, Kind::SlashDash) => HiddenEntry,
+            (Spaced | HiddenEntry, TokenKind::Word | TokenKind::Text) if is_name(piece) => Key,
+            (Spaced | HiddenEntry | Equals, TokenKind::Word | TokenKind::Keyword) if is_value(piece) => Ended,
+            (Key, TokenKind::Equals) => Equals,
+            (Spaced, TokenKind::SlashDash) => HiddenEntry,
             _ => return false,
         };
     }
-    depth == 0 && matches!(state, Begin | Told | Key | Spaced | Closed)
+    depth == 0 && matches!(position, Begin | Ended | Key | Spaced | Closed)
 }
 
-/// Blanks, tabs, or a comment.
+/// Whether it is spaces, tabs, or a comment.
 pub(super) fn is_plain_space(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' ' | b'\t')) || text.starts_with("//") || text.starts_with("/*")
 }
 
-/// An unquoted word that is no number and has no meaning of its own, or a string of one line without rare characters.
+/// Whether it is an unquoted word that is neither a number nor a keyword, or a one-line string without rare characters.
 fn is_name(text: &str) -> bool {
     if let Some(inner) = text.strip_prefix('"') {
         return !text.starts_with("\"\"\"") && is_string(inner);
@@ -69,7 +71,7 @@ fn is_name(text: &str) -> bool {
         && !matches!(text, "true" | "false" | "null" | "inf" | "nan")
 }
 
-/// What follows the opening quote of a string, with the closing one.
+/// Whether `inner` is the rest of a string after its opening quote, including the closing one.
 fn is_string(inner: &str) -> bool {
     let mut escaped = false;
     let mut closed = false;
@@ -95,7 +97,7 @@ fn is_string(inner: &str) -> bool {
     closed
 }
 
-/// A decimal number, or one of the words with `#`.
+/// Whether it is a decimal number or a keyword.
 fn is_value(text: &str) -> bool {
     if matches!(text, "#true" | "#false" | "#null" | "#inf" | "#-inf" | "#nan") {
         return true;

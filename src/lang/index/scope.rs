@@ -1,46 +1,46 @@
-//! Which names a pipeline or a body has: its own, and those of the pipeline that it extends.
+//! The names of a pipeline or a template body: its own, and those of the pipeline that it extends.
 
 use std::collections::BTreeMap;
 
-use super::{Places, Scope};
+use super::{NameScope, SymbolIndex};
 use crate::base::{FileId, Span};
 use crate::lang::signature::{InPort, Signature};
 use crate::syntax::{Entry, Node};
 
 /// A name in a scope.
 #[derive(Clone, Debug)]
-pub struct Named {
-    /// Whose name it is: a pipeline that extends another has the other's names, too.
-    pub scope: Scope,
-    /// The kind of a stage, the type of a parameter.
+pub struct NameInfo {
+    /// Its owner: a pipeline that extends another also has the other's names.
+    pub scope: NameScope,
+    /// The stage type, or the type of a parameter.
     pub kind: String,
-    /// The name where it is declared.
+    /// The name in its declaration.
     pub span: Span,
-    /// What it was declared as, in the text: of a parameter, its default.
+    /// The default of a parameter, as written.
     pub default: Option<String>,
 }
 
-/// The names of a pipeline or of a body.
+/// The names of a pipeline or of a template body.
 #[derive(Clone, Debug)]
-pub struct Names {
-    /// Whose names they are.
-    pub scope: Scope,
+pub struct ScopeNames {
+    /// Their owner.
+    pub scope: NameScope,
     /// Stages.
-    pub stages: BTreeMap<String, Named>,
+    pub stages: BTreeMap<String, NameInfo>,
     /// Parameters, used as `$name`.
-    pub values: BTreeMap<String, Named>,
-    /// Ports of the stage whose body it is.
+    pub values: BTreeMap<String, NameInfo>,
+    /// Ports of the template whose body it is.
     pub ports: BTreeMap<String, InPort>,
 }
 
-impl<'a> Places<'a> {
-    /// The names at a place: those of the pipeline or body around it, or of the pipeline that a sweep varies, and the node that
-    /// it is.
+impl<'a> SymbolIndex<'a> {
+    /// The names at a position: those of the pipeline or body around it, or of the pipeline that a sweep varies, and that
+    /// node.
     #[must_use]
-    pub fn names_at(&self, file: FileId, at: usize) -> Option<(Names, &'a Node)> {
+    pub fn names_at(&self, file: FileId, at: usize) -> Option<(ScopeNames, &'a Node)> {
         let document = self.module.documents.get(&file)?;
         let around = |node: &&Node| node.span.start <= at && at <= node.span.end;
-        // Where two nodes meet, and where a block is not closed yet, the later one is being written.
+        // Between two nodes, or in a block that is not closed yet, the later one is being written.
         let node = document
             .nodes
             .iter()
@@ -56,35 +56,39 @@ impl<'a> Places<'a> {
 
     /// The names of a scope.
     #[must_use]
-    pub fn names_of(&self, scope: &Scope) -> Option<Names> {
+    pub fn names_of(&self, scope: &NameScope) -> Option<ScopeNames> {
         let named = |node: &&Node, word: &str, wanted: &str| {
             node.name.text == word && text_of(node).is_some_and(|(name, _)| name == wanted)
         };
         match scope {
-            Scope::Pipeline(file, name) => {
+            NameScope::Pipeline(file, name) => {
                 let document = self.module.documents.get(file)?;
                 let node = document.nodes.iter().find(|node| named(node, "pipeline", name))?;
                 Some(self.of_pipeline(*file, node))
             }
-            Scope::Body(thing) => {
-                let file = thing.file?;
+            NameScope::Body(definition) => {
+                let file = definition.file?;
                 let document = self.module.documents.get(&file)?;
-                let node = document.nodes.iter().find(|node| named(node, "stage", &thing.name))?;
+                let node = document.nodes.iter().find(|node| named(node, "stage", &definition.name))?;
                 self.of_stage(file, node)
             }
         }
     }
 
     /// The names of a pipeline.
-    pub(super) fn of_pipeline(&self, file: FileId, node: &Node) -> Names {
+    pub(super) fn of_pipeline(&self, file: FileId, node: &Node) -> ScopeNames {
         self.with_bases(file, node, &mut Vec::new())
     }
 
-    fn with_bases(&self, file: FileId, node: &Node, chain: &mut Vec<(FileId, usize)>) -> Names {
+    fn with_bases(&self, file: FileId, node: &Node, chain: &mut Vec<(FileId, usize)>) -> ScopeNames {
         let name = text_of(node).map(|(name, _)| name).unwrap_or_default();
-        let scope = Scope::Pipeline(file, name);
-        let mut names =
-            Names { scope: scope.clone(), stages: BTreeMap::new(), values: BTreeMap::new(), ports: BTreeMap::new() };
+        let scope = NameScope::Pipeline(file, name);
+        let mut names = ScopeNames {
+            scope: scope.clone(),
+            stages: BTreeMap::new(),
+            values: BTreeMap::new(),
+            ports: BTreeMap::new(),
+        };
         chain.push((file, node.span.start));
         let base = self.base(file, node).filter(|(there, base)| !chain.contains(&(*there, base.span.start)));
         if let Some((there, base)) = base {
@@ -103,12 +107,12 @@ impl<'a> Places<'a> {
     }
 
     /// The names of a body.
-    pub(super) fn of_stage(&self, file: FileId, node: &Node) -> Option<Names> {
+    pub(super) fn of_stage(&self, file: FileId, node: &Node) -> Option<ScopeNames> {
         let (kind, span) = text_of(node)?;
-        let scope = Scope::Body(self.declared(file, &kind));
+        let scope = NameScope::Body(self.declared(file, &kind));
         let ports = self.signature(&kind, span).map(|signature| signature.inputs.as_slice()).unwrap_or_default();
         let ports = ports.iter().map(|port| (port.name.clone(), port.clone())).collect();
-        let mut names = Names { scope: scope.clone(), stages: BTreeMap::new(), values: BTreeMap::new(), ports };
+        let mut names = ScopeNames { scope: scope.clone(), stages: BTreeMap::new(), values: BTreeMap::new(), ports };
         for child in node.nodes() {
             match child.name.text.as_str() {
                 "param" => add(&mut names.values, child, &scope, property(child, "type")),
@@ -128,7 +132,7 @@ impl<'a> Places<'a> {
         self.target(file, node.child("extends")?)
     }
 
-    /// The pipeline that `extends` or a sweep's `of` names: of this file, or of another.
+    /// The pipeline that `extends` or a sweep's `of` names, in this file or another.
     pub(super) fn target(&self, file: FileId, node: &Node) -> Option<(FileId, &'a Node)> {
         let target = node.args().next()?;
         let text = target.text()?;
@@ -139,7 +143,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// A pipeline of a file: the one of that name, or the first.
+    /// A pipeline of a file: the one with that name, or the first.
     pub(super) fn pipeline(&self, file: FileId, wanted: Option<&str>) -> Option<(FileId, &'a Node)> {
         let document = self.module.documents.get(&file)?;
         let mut pipelines = document.nodes.iter().filter(|node| node.name.text == "pipeline");
@@ -150,19 +154,19 @@ impl<'a> Places<'a> {
         found.map(|node| (file, node))
     }
 
-    /// The names of what a stage with a body stands for.
-    pub(super) fn of_body(&self, signature: &Signature) -> Option<Names> {
+    /// The names in the body of a template.
+    pub(super) fn of_body(&self, signature: &Signature) -> Option<ScopeNames> {
         let body = signature.body.as_ref()?;
-        let scope = Scope::Body(self.kind(signature));
+        let scope = NameScope::Body(self.kind(signature));
         let (values, ports) = (BTreeMap::new(), BTreeMap::new());
-        let mut names = Names { scope: scope.clone(), stages: BTreeMap::new(), values, ports };
+        let mut names = ScopeNames { scope: scope.clone(), stages: BTreeMap::new(), values, ports };
         for node in &body.nodes {
             add(&mut names.stages, node, &scope, node.name.text.clone());
         }
         Some(names)
     }
 
-    /// The text that a file names by a path.
+    /// The file that another file imports by a path.
     pub(super) fn file_of(&self, file: FileId, target: &str) -> Option<FileId> {
         self.module.uses_of(file).find(|used| used.target == target).and_then(|used| used.file)
     }
@@ -172,17 +176,17 @@ fn property(node: &Node, key: &str) -> String {
     node.prop(key).and_then(Entry::text).unwrap_or_default().to_owned()
 }
 
-fn add(names: &mut BTreeMap<String, Named>, node: &Node, scope: &Scope, kind: String) {
+fn add(names: &mut BTreeMap<String, NameInfo>, node: &Node, scope: &NameScope, kind: String) {
     let Some((name, span)) = text_of(node) else { return };
     let default = node.prop("default").map(|entry| entry.value.to_string());
     match names.get_mut(&name) {
-        // What is named again is the other pipeline's, with a difference.
+        // A repeated name is the other pipeline's, changed.
         Some(named) => named.kind = kind,
-        None => _ = names.insert(name, Named { scope: scope.clone(), kind, span, default }),
+        None => _ = names.insert(name, NameInfo { scope: scope.clone(), kind, span, default }),
     }
 }
 
-/// The name that a node gives, and where it stands.
+/// The name of a node, and its position.
 pub(super) fn text_of(node: &Node) -> Option<(String, Span)> {
     let entry = node.args().next()?;
     Some((entry.text()?.to_owned(), entry.span))

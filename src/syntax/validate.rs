@@ -1,34 +1,34 @@
-//! The `kdl` crate as the judge of what is KDL 2, asked as little as may be: it reads a megabyte a second.
+//! Validation by the `kdl` crate, which has the last word on what is KDL 2. It reads only a megabyte per second, so it gets little.
 //!
-//! A text is cut where our own tokens begin a node. What is KDL beyond doubt (`plain`) is not handed over at all; the rest is, in
-//! small pieces, and a [`Memory`] keeps what was said of them. So the crate sees neither comments nor the nesting that
-//! overflows its stack, and one mistake hides no other. A property below holds that all this says of a text what the crate says of
-//! the whole.
+//! A text is cut where our own tokens start a node. Unambiguous KDL (`literal`) is not passed on at all; the rest is, in small
+//! pieces, and a [`ValidationCache`] keeps the results. So the crate sees neither comments nor the nesting that overflows its
+//! stack, and one mistake hides no other. A property test below checks that this gives the same verdict as the crate on the whole
+//! text.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::plain::{is_plain, is_plain_space};
-use super::scan::{Kind, Token};
+use super::literal::{is_plain, is_plain_space};
+use super::scan::{Token, TokenKind};
 use crate::base::{FileId, Span};
 use crate::diag::Diag;
 
-/// Bytes up to which a piece is handed over as it is.
+/// Largest piece that is passed on undivided, bytes.
 const PIECE: usize = 4096;
-/// Mistakes after which the judge stops telling more.
+/// Mistakes after which validation stops.
 const MOST: usize = 100;
 
-/// What the crate said of the pieces of a text, for the next reading of that text: an editor keeps one for each file.
-/// It holds the pieces of the last reading alone.
+/// Results of the crate for the pieces of a text, for the next parse of that text: an editor keeps one for each file.
+/// It contains only the pieces of the last parse.
 #[derive(Clone, Debug, Default)]
-pub struct Memory {
-    now: HashMap<String, Option<Wrong>>,
-    before: HashMap<String, Option<Wrong>>,
+pub struct ValidationCache {
+    now: HashMap<String, Option<KdlError>>,
+    before: HashMap<String, Option<KdlError>>,
 }
 
-impl Memory {
-    /// What is wrong with a piece.
-    fn asked(&mut self, piece: String) -> Option<Wrong> {
+impl ValidationCache {
+    /// The mistake in a piece, if any.
+    fn error_in(&mut self, piece: String) -> Option<KdlError> {
         if let Some(said) = self.now.get(&piece) {
             return said.clone();
         }
@@ -38,18 +38,18 @@ impl Memory {
     }
 }
 
-/// What the crate says is wrong.
+/// A mistake found by the crate.
 #[derive(Clone, Debug)]
-pub(super) struct Wrong {
+pub(super) struct KdlError {
     pub(super) message: String,
     pub(super) hint: String,
-    /// Byte offset in the text that it was given.
+    /// Byte offset in the piece.
     at: usize,
 }
 
-/// Reads again what our own reading found nothing wrong with, and tells of what the crate refuses.
-pub(super) fn judge(file: FileId, text: &str, tokens: &[Token], diags: &mut Vec<Diag>, memory: &mut Memory) {
-    memory.before = std::mem::take(&mut memory.now);
+/// Validates the parts in which our own parser found no mistake, and reports what the crate rejects.
+pub(super) fn validate(file: FileId, text: &str, tokens: &[Token], diags: &mut Vec<Diag>, cache: &mut ValidationCache) {
+    cache.before = std::mem::take(&mut cache.now);
     let mut slips: Vec<Span> = diags.iter().filter_map(|diag| Some(diag.labels.first()?.span)).collect();
     slips.sort_by_key(|slip| slip.start);
     let reach = slips.iter().scan(0, |far, slip| {
@@ -57,26 +57,26 @@ pub(super) fn judge(file: FileId, text: &str, tokens: &[Token], diags: &mut Vec<
         Some(*far)
     });
     let reach = reach.collect();
-    let mut judge = Judge { file, text, tokens, slips, reach, found: Vec::new(), memory };
-    judge.siblings(0..tokens.len());
-    diags.append(&mut judge.found);
-    memory.before.clear();
+    let mut validator = Validator { file, text, tokens, slips, reach, found: Vec::new(), cache };
+    validator.siblings(0..tokens.len());
+    diags.append(&mut validator.found);
+    cache.before.clear();
 }
 
-struct Judge<'a> {
+struct Validator<'a> {
     file: FileId,
     text: &'a str,
     tokens: &'a [Token],
-    /// What our own reading told of, in order of place.
+    /// Mistakes found by our own parser, in order of position.
     slips: Vec<Span>,
-    /// How far each of them, or one before it, reaches.
+    /// End of each of them, or of an earlier one if that is later.
     reach: Vec<usize>,
     found: Vec<Diag>,
-    memory: &'a mut Memory,
+    cache: &'a mut ValidationCache,
 }
 
-impl Judge<'_> {
-    /// Judges the nodes of a block, or of the text.
+impl Validator<'_> {
+    /// Validates the nodes of a block, or of the text.
     fn siblings(&mut self, range: Range<usize>) {
         for node in self.nodes(range) {
             if self.found.len() >= MOST {
@@ -86,7 +86,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Cuts where a node begins on a new line or behind a `;`; what stands before it belongs to the node above.
+    /// Cuts where a node starts on a new line or after a `;`; what precedes it belongs to the node above.
     fn nodes(&self, range: Range<usize>) -> Vec<Range<usize>> {
         let (mut start, mut depth) = (range.start, 0usize);
         let (mut begun, mut ended, mut hides) = (false, false, false);
@@ -94,18 +94,18 @@ impl Judge<'_> {
         for at in range.clone() {
             let kind = self.tokens[at].kind;
             match kind {
-                Kind::Newline | Kind::Semicolon if depth == 0 && !hides => ended = true,
-                Kind::Space | Kind::OpenComment | Kind::Newline => {}
+                TokenKind::Newline | TokenKind::Semicolon if depth == 0 && !hides => ended = true,
+                TokenKind::Space | TokenKind::OpenComment | TokenKind::Newline => {}
                 _ => {
-                    let begins = matches!(kind, Kind::Word | Kind::Text | Kind::SlashDash);
+                    let begins = matches!(kind, TokenKind::Word | TokenKind::Text | TokenKind::SlashDash);
                     if depth == 0 && ended && begun && begins {
                         nodes.push(start..at);
                         start = at;
                     }
-                    (begun, ended, hides) = (true, false, kind == Kind::SlashDash);
+                    (begun, ended, hides) = (true, false, kind == TokenKind::SlashDash);
                     match kind {
-                        Kind::Open => depth += 1,
-                        Kind::Close => depth = depth.saturating_sub(1),
+                        TokenKind::Open => depth += 1,
+                        TokenKind::Close => depth = depth.saturating_sub(1),
                         _ => {}
                     }
                 }
@@ -127,26 +127,26 @@ impl Judge<'_> {
             let before = self.found.len();
             self.finer(node, false);
             if self.found.len() == before {
-                // Refused as a whole, though none of its parts is.
+                // Rejected as a whole, although none of its parts is.
                 self.found.push(wrong);
             }
         }
     }
 
-    /// Judges what stands outside the blocks of a node by itself, and the nodes of its blocks by themselves.
+    /// Validates the parts of a node outside its blocks, and the nodes of its blocks, separately.
     fn finer(&mut self, node: Range<usize>, slipped: bool) {
         let (mut outside, mut blocks) = (Vec::new(), Vec::new());
         let (mut start, mut depth) = (node.start, 0usize);
         for at in node.clone() {
             match self.tokens[at].kind {
-                Kind::Open => {
+                TokenKind::Open => {
                     depth += 1;
                     if depth == 1 {
                         outside.push(start..at + 1);
                         start = at + 1;
                     }
                 }
-                Kind::Close if depth > 0 => {
+                TokenKind::Close if depth > 0 => {
                     depth -= 1;
                     if depth == 0 {
                         blocks.push(start..at);
@@ -171,7 +171,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Cuts a node without its children into pieces that each have its name and some of its entries.
+    /// Cuts a node without its children into pieces, each with its name and some of its entries.
     fn entries(&self, outside: &[Range<usize>]) -> Vec<Vec<Range<usize>>> {
         let Some((head, tail)) = outside.split_first() else { return Vec::new() };
         let mut pieces = Vec::new();
@@ -180,17 +180,17 @@ impl Judge<'_> {
         let kind = |at: usize| self.tokens[at].kind;
         let mut before = None;
         for at in head.clone() {
-            if kind(at) != Kind::Space {
+            if kind(at) != TokenKind::Space {
                 before = Some(kind(at));
                 continue;
             }
-            let first = at == head.start || kind(at - 1) != Kind::Space;
-            let ended = matches!(before, Some(Kind::Word | Kind::Keyword | Kind::Text));
+            let first = at == head.start || kind(at - 1) != TokenKind::Space;
+            let ended = matches!(before, Some(TokenKind::Word | TokenKind::Keyword | TokenKind::Text));
             if !(first && ended) {
                 continue;
             }
-            let after = (at..head.end).map(kind).find(|&kind| kind != Kind::Space);
-            if !matches!(after, Some(Kind::Word | Kind::Keyword | Kind::Text | Kind::SlashDash)) {
+            let after = (at..head.end).map(kind).find(|&kind| kind != TokenKind::Space);
+            if !matches!(after, Some(TokenKind::Word | TokenKind::Keyword | TokenKind::Text | TokenKind::SlashDash)) {
                 continue;
             }
             if name.is_empty() {
@@ -216,26 +216,28 @@ impl Judge<'_> {
         reaches || self.slips.get(from).is_some_and(|slip| slip.start < last.end)
     }
 
-    /// What the crate has against a piece that is made of these tokens.
+    /// The mistake that the crate finds in a piece made of these tokens.
     fn wrong(&mut self, parts: &[Range<usize>]) -> Option<Diag> {
         let mut piece = String::new();
         let mut places = Vec::new();
         if parts.first().is_some_and(|part| part.start > 0) {
-            piece.push(' '); // a byte order mark is one at a text's begin alone
+            piece.push(' '); // a byte order mark is one only at the start of a text
         }
         for &token in parts.iter().flat_map(|part| &self.tokens[part.clone()]) {
             places.push((piece.len(), token));
             let text = &self.text[token.start..token.end];
             match token.kind {
-                // Behind a node that `/-` hides the crate wants a line end; KDL takes `;`, too.
-                Kind::Newline if text == ";" => piece.push('\n'),
-                Kind::Space | Kind::OpenComment if is_blank(text) => piece.extend(std::iter::repeat_n(' ', text.len())),
-                Kind::Close if text.is_empty() => piece.push('}'),
-                Kind::Open if text.is_empty() => piece.push('{'),
+                // After a node hidden by `/-` the crate requires a line end; KDL allows `;`, too.
+                TokenKind::Newline if text == ";" => piece.push('\n'),
+                TokenKind::Space | TokenKind::OpenComment if is_blank(text) => {
+                    piece.extend(std::iter::repeat_n(' ', text.len()))
+                }
+                TokenKind::Close if text.is_empty() => piece.push('}'),
+                TokenKind::Open if text.is_empty() => piece.push('{'),
                 _ => piece.push_str(text),
             }
         }
-        let wrong = self.memory.asked(piece)?;
+        let wrong = self.cache.error_in(piece)?;
         let before = places.partition_point(|&(at, _)| at <= wrong.at).max(1);
         let &(at, token) = places.get(before - 1)?;
         let mut start = (token.start + wrong.at.saturating_sub(at)).min(token.end).min(self.text.len());
@@ -247,24 +249,24 @@ impl Judge<'_> {
     }
 }
 
-/// Whether a token of white space is one that spaces can stand for: a comment, or a brace that was taken out.
+/// Whether a white-space token can be replaced by spaces: a comment, or a brace that was removed.
 fn is_blank(text: &str) -> bool {
     !text.starts_with('\\') && (text.contains(['/', '}']) || is_plain_space(text))
 }
 
-fn read(text: &str) -> Result<kdl::KdlDocument, Wrong> {
+fn read(text: &str) -> Result<kdl::KdlDocument, KdlError> {
     kdl::KdlDocument::parse_v2(text).map_err(|error| {
         let first = error.diagnostics.first();
-        let message = first.and_then(|one| one.message.clone()).unwrap_or_else(|| "this is not KDL 2".to_owned());
+        let message = first.and_then(|one| one.message.clone()).unwrap_or_else(|| "invalid KDL 2".to_owned());
         let mut letters = message.chars();
         let message = letters.next().map(|c| c.to_ascii_lowercase()).into_iter().chain(letters).collect();
         let hint = first.and_then(|one| one.help.clone()).unwrap_or_else(|| "see <https://kdl.dev>".to_owned());
-        Wrong { message, hint, at: first.map_or(0, |one| one.span.offset()) }
+        KdlError { message, hint, at: first.map_or(0, |one| one.span.offset()) }
     })
 }
 
 /// The text of a quoted string with escapes, of many lines, or raw.
-pub(super) fn string(token: &str) -> Result<String, Wrong> {
+pub(super) fn string(token: &str) -> Result<String, KdlError> {
     let document = read(&format!("- {token}\n"))?;
     let entry = document.nodes().first().and_then(|node| node.entries().first());
     let text = entry.and_then(|entry| entry.value().as_string()).unwrap_or_default();
@@ -278,14 +280,16 @@ mod tests {
     use crate::syntax::tree::{self, parse, parse_with};
     use proptest::prelude::*;
 
-    /// What the crate says of the whole at once.
+    /// Whether the crate accepts the whole text.
     fn whole(text: &str, tokens: &[Token]) -> bool {
         let mut plain = String::new();
         for token in tokens {
             let piece = &text[token.start..token.end];
             match token.kind {
-                Kind::Newline if piece == ";" => plain.push('\n'),
-                Kind::Space | Kind::OpenComment if is_blank(piece) => plain.push_str(&" ".repeat(piece.len())),
+                TokenKind::Newline if piece == ";" => plain.push('\n'),
+                TokenKind::Space | TokenKind::OpenComment if is_blank(piece) => {
+                    plain.push_str(&" ".repeat(piece.len()))
+                }
                 _ => plain.push_str(piece),
             }
         }
@@ -293,17 +297,17 @@ mod tests {
     }
 
     #[track_caller]
-    fn is_judged_alike(text: &str) {
-        // What our own reading refuses needs no judge.
-        let tree::Read { diags, tokens: Some(tokens), .. } = tree::read(FileId(0), text) else { return };
+    fn validates_like_the_whole(text: &str) {
+        // What our own parser rejects is not validated.
+        let tree::Parsed { diags, tokens: Some(tokens), .. } = tree::read(FileId(0), text) else { return };
         if !diags.is_empty() || !forbidden(FileId(0), text).is_empty() {
             return;
         }
-        let said = parse(FileId(0), text).1;
-        assert_eq!(said.is_empty(), whole(text, &tokens), "{text:?}: {said:?}");
-        let mut memory = Memory::default();
+        let found = parse(FileId(0), text).1;
+        assert_eq!(found.is_empty(), whole(text, &tokens), "{text:?}: {found:?}");
+        let mut cache = ValidationCache::default();
         for _ in 0..2 {
-            assert_eq!(parse_with(FileId(0), text, &mut memory).1, said, "{text:?}");
+            assert_eq!(parse_with(FileId(0), text, &mut cache).1, found, "{text:?}");
         }
     }
 
@@ -378,21 +382,21 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn pieces_are_judged_as_the_whole_is(
+        fn pieces_validate_like_the_whole(
             words in prop::collection::vec(prop::sample::select(WORDS.to_vec()), 0..24),
             times in prop::sample::select(vec![1usize, 1, 1, 400]),
         ) {
-            is_judged_alike(&words.concat());
-            is_judged_alike(&words.join(" "));
+            validates_like_the_whole(&words.concat());
+            validates_like_the_whole(&words.join(" "));
             // Long enough that it is cut.
-            is_judged_alike(&format!("p {}{{\n{}\n}}", "é ".repeat(times), words.join(" ")));
-            is_judged_alike(&format!("{}\n", words.join(" ")).repeat(times.min(1000 / words.len().max(1)).max(1)));
-            is_judged_alike(&format!("a {}", format!("{} ", words.join(" ").replace(['\n', ';', '{', '}'], "")).repeat(times / 4 + 1)));
+            validates_like_the_whole(&format!("p {}{{\n{}\n}}", "é ".repeat(times), words.join(" ")));
+            validates_like_the_whole(&format!("{}\n", words.join(" ")).repeat(times.min(1000 / words.len().max(1)).max(1)));
+            validates_like_the_whole(&format!("a {}", format!("{} ", words.join(" ").replace(['\n', ';', '{', '}'], "")).repeat(times / 4 + 1)));
         }
     }
 
     #[test]
-    fn every_file_of_the_project_is_judged_as_a_whole() {
+    fn every_file_of_the_project_validates() {
         let mut folders = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("stdlib"), "pipelines".into()];
         let mut read = 0;
         while let Some(folder) = folders.pop() {
@@ -400,7 +404,7 @@ mod tests {
                 if entry.path().is_dir() {
                     folders.push(entry.path());
                 } else {
-                    is_judged_alike(&std::fs::read_to_string(entry.path()).expect("text"));
+                    validates_like_the_whole(&std::fs::read_to_string(entry.path()).expect("text"));
                     read += 1;
                 }
             }

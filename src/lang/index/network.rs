@@ -4,39 +4,39 @@ use std::collections::BTreeSet;
 
 use super::scope::text_of;
 use super::walk::Walker;
-use super::{Role, Symbol, Thing};
+use super::{Definition, NameRole, Symbol};
 use crate::base::{FileId, Span};
 use crate::lang::describe::kinds;
 use crate::syntax::{Entry, Node};
 
-struct Network<'a> {
-    thing: Thing,
+struct NetworkNames<'a> {
+    definition: Definition,
     params: BTreeSet<String>,
     blocks: Vec<(String, &'a Node)>,
 }
 
 pub(super) fn network(walker: &mut Walker, file: FileId, node: &Node) {
     let Some((name, _)) = text_of(node) else { return };
-    let thing = walker.places.declared(file, &name);
-    walker.declared(node, |_| Symbol::Network(thing.clone()));
+    let definition = walker.index.declared(file, &name);
+    walker.declared(node, |_| Symbol::Network(definition.clone()));
     let of = |wanted: &'static str| node.nodes().iter().filter(move |node| node.name.text == wanted);
     let blocks = of("block").filter_map(|block| Some((text_of(block)?.0, block)));
     let params = of("param").filter_map(|param| Some(text_of(param)?.0));
-    let network = Network { thing, params: params.collect(), blocks: blocks.collect() };
+    let network = NetworkNames { definition, params: params.collect(), blocks: blocks.collect() };
     layers(walker, node.nodes(), &network, None);
 }
 
-fn layers(walker: &mut Walker, nodes: &[Node], network: &Network, block: Option<(&str, &BTreeSet<String>)>) {
+fn layers(walker: &mut Walker, nodes: &[Node], network: &NetworkNames, block: Option<(&str, &BTreeSet<String>)>) {
     for node in nodes {
         let owner = block.map(|(block, _)| block.to_owned());
         match node.name.text.as_str() {
             "doc" => continue,
             "param" => {
-                walker.declared(node, |name| Symbol::NetworkParam(network.thing.clone(), owner.clone(), name));
+                walker.declared(node, |name| Symbol::NetworkParam(network.definition.clone(), owner.clone(), name));
                 continue;
             }
             "block" => {
-                walker.declared(node, |name| Symbol::Block(network.thing.clone(), name));
+                walker.declared(node, |name| Symbol::Block(network.definition.clone(), name));
                 let Some((name, _)) = text_of(node) else { continue };
                 let params = node.nodes().iter().filter(|node| node.name.text == "param");
                 let params = params.filter_map(|param| Some(text_of(param)?.0)).collect();
@@ -48,17 +48,17 @@ fn layers(walker: &mut Walker, nodes: &[Node], network: &Network, block: Option<
         let kind = &node.name.text;
         let is_block = network.blocks.iter().any(|(name, _)| name == kind);
         if is_block {
-            walker.note(node.name.span, Symbol::Block(network.thing.clone(), kind.clone()), Role::Uses);
+            walker.note(node.name.span, Symbol::Block(network.definition.clone(), kind.clone()), NameRole::Uses);
         } else if kinds::KINDS.iter().any(|layer| layer.name == kind) {
-            walker.note(node.name.span, Symbol::Layer(kind.clone()), Role::Uses);
+            walker.note(node.name.span, Symbol::Layer(kind.clone()), NameRole::Uses);
         }
         for (key, entry) in node.props() {
             let symbol = if is_block {
-                Symbol::NetworkParam(network.thing.clone(), Some(kind.clone()), key.text.clone())
+                Symbol::NetworkParam(network.definition.clone(), Some(kind.clone()), key.text.clone())
             } else {
                 Symbol::LayerParam(kind.clone(), key.text.clone())
             };
-            walker.note(key.span, symbol, Role::Uses);
+            walker.note(key.span, symbol, NameRole::Uses);
             dollar(walker, entry, network, block);
         }
         node.args().for_each(|entry| dollar(walker, entry, network, block));
@@ -66,15 +66,17 @@ fn layers(walker: &mut Walker, nodes: &[Node], network: &Network, block: Option<
     }
 }
 
-/// A value that is a `$name`: of the block, or of the network.
-fn dollar(walker: &mut Walker, entry: &Entry, network: &Network, block: Option<(&str, &BTreeSet<String>)>) {
+/// A value that is a `$name` of the block or of the network.
+fn dollar(walker: &mut Walker, entry: &Entry, network: &NetworkNames, block: Option<(&str, &BTreeSet<String>)>) {
     let Some(name) = entry.text().filter(|_| !entry.quoted).and_then(|text| text.strip_prefix('$')) else { return };
     let span = Span { start: entry.span.start + 1, ..entry.span };
     let of_block = block.filter(|(_, params)| params.contains(name));
     let symbol = match of_block {
-        Some((block, _)) => Symbol::NetworkParam(network.thing.clone(), Some(block.to_owned()), name.to_owned()),
-        None if network.params.contains(name) => Symbol::NetworkParam(network.thing.clone(), None, name.to_owned()),
+        Some((block, _)) => Symbol::NetworkParam(network.definition.clone(), Some(block.to_owned()), name.to_owned()),
+        None if network.params.contains(name) => {
+            Symbol::NetworkParam(network.definition.clone(), None, name.to_owned())
+        }
         None => return,
     };
-    walker.note(span, symbol, Role::Uses);
+    walker.note(span, symbol, NameRole::Uses);
 }

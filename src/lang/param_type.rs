@@ -1,4 +1,4 @@
-//! The types of parameters, their ranges, and the check of one value against them.
+//! Parameter types, their ranges, and the check of a value against them.
 
 use std::fmt;
 
@@ -7,18 +7,18 @@ use crate::syntax::{Entry, Scalar};
 
 /// The type of a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ParamType {
     /// A whole number.
     Int,
-    /// A whole number from 0.
+    /// A whole number, 0 or more.
     Count,
-    /// A whole number of pixels from 0.
+    /// A whole number of pixels, 0 or more.
     Px,
-    /// A seed: a whole number from 0.
+    /// A seed: a whole number, 0 or more.
     Seed,
     /// A real number.
     Real,
-    /// A share from 0 to 1.
+    /// A fraction from 0 to 1.
     Share,
     /// A probability from 0 to 1.
     Probability,
@@ -26,23 +26,23 @@ pub enum Kind {
     Degrees,
     /// Text.
     Text,
-    /// A path, relative to the project's folder.
+    /// A path, relative to the project folder.
     Path,
     /// `#true` or `#false`.
     Bool,
-    /// One of the cases, with parameters of its own.
+    /// One of several cases, which may have parameters.
     Choice,
     /// Parameters under one name.
     Group,
-    /// Values side by side.
-    List(Box<Kind>),
-    /// Names with a value each.
-    Map(Box<Kind>),
+    /// A list of values.
+    List(Box<ParamType>),
+    /// A map of names to values.
+    Map(Box<ParamType>),
     /// The name of a network.
     Network,
 }
 
-/// The names that `type=` knows, without those that hold others.
+/// The names for `type=`.
 pub const NAMES: [&str; 16] = [
     "int",
     "count",
@@ -62,8 +62,8 @@ pub const NAMES: [&str; 16] = [
     "network",
 ];
 
-impl Kind {
-    /// The type of that name; `of` is what a list or a map holds (text where it is not said).
+impl ParamType {
+    /// The type with a name; `of` is the type inside a list or a map (text by default).
     #[must_use]
     pub fn named(name: &str, of: Option<&str>) -> Option<Self> {
         let inner = || of.map_or(Some(Self::Text), |of| Self::named(of, None)).map(Box::new);
@@ -88,7 +88,7 @@ impl Kind {
         })
     }
 
-    /// Its name as `type=` has it.
+    /// Its name for `type=`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -111,7 +111,7 @@ impl Kind {
         }
     }
 
-    /// The unit of its numbers, where they have one.
+    /// The unit of its numbers, if any.
     #[must_use]
     pub const fn unit(&self) -> Option<&'static str> {
         match self {
@@ -121,7 +121,7 @@ impl Kind {
         }
     }
 
-    /// The range that its numbers have where a signature says none.
+    /// The range of its numbers if the signature gives none.
     #[must_use]
     pub fn natural_range(&self) -> Option<Range> {
         match self {
@@ -131,7 +131,7 @@ impl Kind {
         }
     }
 
-    /// What a value of it is, in words: `a whole number`.
+    /// A description of its values: `a whole number`.
     #[must_use]
     pub fn words(&self) -> String {
         match self {
@@ -139,7 +139,7 @@ impl Kind {
             Self::Count => "a count (a whole number)".to_owned(),
             Self::Px => "a whole number of pixels".to_owned(),
             Self::Real => "a number".to_owned(),
-            Self::Share => "a share from 0 to 1".to_owned(),
+            Self::Share => "a fraction from 0 to 1".to_owned(),
             Self::Probability => "a probability from 0 to 1".to_owned(),
             Self::Degrees => "a number of degrees".to_owned(),
             Self::Text => "text".to_owned(),
@@ -147,13 +147,22 @@ impl Kind {
             Self::Bool => "`#true` or `#false`".to_owned(),
             Self::Choice => "one of its cases".to_owned(),
             Self::Group => "a group of named values".to_owned(),
-            Self::List(of) => format!("values side by side, each {}", of.words()),
-            Self::Map(of) => format!("names with a value each, {}", of.words()),
+            Self::List(of) => match **of {
+                Self::Text => "a list of text values".to_owned(),
+                Self::Real => "a list of numbers".to_owned(),
+                Self::Int | Self::Count | Self::Px | Self::Seed => "a list of whole numbers".to_owned(),
+                _ => format!("a list, each value {}", of.words()),
+            },
+            Self::Map(of) => {
+                let of = of.words();
+                let noun = of.strip_prefix("a ").or_else(|| of.strip_prefix("an ")).unwrap_or(&of);
+                format!("a map of name to {noun}")
+            }
             Self::Network => "the name of a network".to_owned(),
         }
     }
 
-    /// A value that it takes, for hints.
+    /// An example value, for hints.
     const fn sample(&self) -> &'static str {
         match self {
             Self::Int | Self::Count | Self::Px | Self::Seed => "64",
@@ -171,13 +180,13 @@ impl Kind {
 pub struct Range {
     low: f64,
     high: f64,
-    /// Whether `high` itself is outside.
+    /// Whether `high` itself is excluded.
     open: bool,
     text: String,
 }
 
 impl Range {
-    /// Reads a range as signatures write it.
+    /// Parses a range as written in signatures.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let (low, rest) = text.split_once("..")?;
@@ -191,14 +200,14 @@ impl Range {
         Some(Self { low, high, open, text: text.to_owned() })
     }
 
-    /// The least value, the greatest where there is one, and whether that one itself is outside.
+    /// The minimum, the maximum if there is one, and whether the maximum is excluded.
     #[must_use]
     pub fn bounds(&self) -> (f64, Option<f64>, bool) {
         let high = Some(self.high).filter(|high| high.is_finite());
         (self.low, high, high.is_some() && self.open)
     }
 
-    /// Whether `value` lies within.
+    /// Whether `value` is within the range.
     #[must_use]
     pub fn holds(&self, value: f64) -> bool {
         value >= self.low && (value < self.high || !self.open && value == self.high)
@@ -210,34 +219,34 @@ impl fmt::Display for Range {
         let (low, high) = (self.low, self.high);
         match (high.is_finite(), self.open) {
             (false, _) => write!(f, "{low} or more"),
-            (true, true) => write!(f, "from {low} to under {high}"),
+            (true, true) => write!(f, "from {low} to below {high}"),
             (true, false) => write!(f, "from {low} to {high}"),
         }
     }
 }
 
-/// Why a value is refused.
+/// Why a value is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Its name in the catalogue.
+    /// Its diagnostic code.
     pub code: &'static str,
-    /// What is wrong, without the parameter's name: `is a whole number, not text`.
+    /// What is wrong, without the parameter's name: ``must be a whole number, got `many` ``.
     pub text: String,
-    /// What to do about it.
+    /// The hint.
     pub hint: String,
 }
 
 /// The checked value of one entry.
 ///
 /// # Errors
-/// A [`Refusal`] where the entry is of another type or out of range.
-pub fn value(kind: &Kind, range: Option<&Range>, entry: &Entry) -> Result<Value, Refusal> {
+/// A [`Refusal`] if the entry has another type or is out of range.
+pub fn value(kind: &ParamType, range: Option<&Range>, entry: &Entry) -> Result<Value, Refusal> {
     let refuse = || Refusal {
         code: "wrong-kind",
-        text: format!("is {}, not {}", kind.words(), found(&entry.value)),
+        text: format!("must be {}, got {}", kind.words(), found(entry)),
         hint: match (kind, &entry.value) {
-            (Kind::Bool, value) => format!("write `#{}`", !is_no(value)),
-            _ => format!("write {} such as `{}`", kind.words().split(" (").next().unwrap_or_default(), kind.sample()),
+            (ParamType::Bool, value) => format!("write `#{}`", !is_no(value)),
+            _ => format!("write for example `{}`", kind.sample()),
         },
     };
     let within = |number: f64, shown: &str| {
@@ -245,56 +254,58 @@ pub fn value(kind: &Kind, range: Option<&Range>, entry: &Entry) -> Result<Value,
         match range.or(natural.as_ref()) {
             Some(range) if !range.holds(number) => Err(Refusal {
                 code: "out-of-range",
-                text: format!("can't be {shown}"),
+                text: format!("cannot be {shown}"),
                 hint: match kind {
-                    Kind::Share | Kind::Probability if number > 1.0 && number <= 100.0 => {
-                        format!("it is a share {range}: write `{:?}` for {shown} %", number / 100.0)
+                    ParamType::Share | ParamType::Probability if number > 1.0 && number <= 100.0 => {
+                        format!("it is a fraction {range}; write `{:?}` for {shown} %", number / 100.0)
                     }
-                    _ => format!("it must be {range}"),
+                    _ => format!("must be {range}"),
                 },
             }),
             _ if number.is_finite() => Ok(()),
             _ => Err(Refusal {
                 code: "out-of-range",
-                text: format!("can't be {shown}"),
-                hint: "it must be finite".to_owned(),
+                text: format!("cannot be {shown}"),
+                hint: "must be finite".to_owned(),
             }),
         }
     };
     match (kind, &entry.value) {
-        (Kind::Int | Kind::Count | Kind::Px | Kind::Seed, Scalar::Int(number)) => {
+        (ParamType::Int | ParamType::Count | ParamType::Px | ParamType::Seed, Scalar::Int(number)) => {
             within(*number as f64, &number.to_string())?;
             Ok(Value::Int(*number))
         }
-        (Kind::Int | Kind::Count | Kind::Px | Kind::Seed, Scalar::Real(number)) => {
+        (ParamType::Int | ParamType::Count | ParamType::Px | ParamType::Seed, Scalar::Real(number)) => {
             let whole = format!("write `{}`", number.round());
             Err(Refusal { hint: if number.is_finite() { whole } else { refuse().hint }, ..refuse() })
         }
-        (Kind::Real | Kind::Share | Kind::Probability | Kind::Degrees, Scalar::Int(number)) => {
+        (ParamType::Real | ParamType::Share | ParamType::Probability | ParamType::Degrees, Scalar::Int(number)) => {
             within(*number as f64, &number.to_string())?;
             Ok(Value::Real(*number as f64))
         }
-        (Kind::Real | Kind::Share | Kind::Probability | Kind::Degrees, Scalar::Real(number)) => {
+        (ParamType::Real | ParamType::Share | ParamType::Probability | ParamType::Degrees, Scalar::Real(number)) => {
             within(*number, &shown(*number))?;
             Ok(Value::Real(*number))
         }
-        (Kind::Bool, Scalar::Bool(flag)) => Ok(Value::Bool(*flag)),
-        (Kind::Text | Kind::Choice | Kind::Network, Scalar::Text(text)) => Ok(Value::Text(text.clone())),
-        (Kind::Choice, Scalar::Int(number)) => Ok(Value::Text(number.to_string())),
-        (Kind::Path, Scalar::Text(text)) if text.is_empty() => Err(Refusal {
+        (ParamType::Bool, Scalar::Bool(flag)) => Ok(Value::Bool(*flag)),
+        (ParamType::Text | ParamType::Choice | ParamType::Network, Scalar::Text(text)) => Ok(Value::Text(text.clone())),
+        (ParamType::Choice, Scalar::Int(number)) => Ok(Value::Text(number.to_string())),
+        (ParamType::Path, Scalar::Text(text)) if text.is_empty() => Err(Refusal {
             code: "wrong-kind",
-            text: "is an empty path".to_owned(),
+            text: "cannot be empty".to_owned(),
             hint: "name a file or a folder".to_owned(),
         }),
-        (Kind::Path, Scalar::Text(text)) => Ok(Value::Path(text.clone())),
-        (kind, Scalar::Text(text)) if !matches!(kind, Kind::Bool) && entry.quoted && text.parse::<f64>().is_ok() => {
+        (ParamType::Path, Scalar::Text(text)) => Ok(Value::Path(text.clone())),
+        (kind, Scalar::Text(text))
+            if !matches!(kind, ParamType::Bool) && entry.quoted && text.parse::<f64>().is_ok() =>
+        {
             Err(Refusal { hint: format!("write it without quotes: `{text}`"), ..refuse() })
         }
         _ => Err(refuse()),
     }
 }
 
-/// Whether a value that is no `#true` or `#false` means no.
+/// Whether a value other than `#true` or `#false` means no.
 fn is_no(value: &Scalar) -> bool {
     match value {
         Scalar::Text(text) => matches!(text.to_lowercase().as_str(), "false" | "no" | "off" | "0" | "none" | "n"),
@@ -312,15 +323,13 @@ fn shown(number: f64) -> String {
     }
 }
 
-/// What a value is, in words.
-fn found(value: &Scalar) -> String {
-    match value {
-        Scalar::Text(text) => format!("the text `{text}`"),
-        Scalar::Int(number) => format!("the number {number}"),
-        Scalar::Real(number) => format!("the number {}", shown(*number)),
-        Scalar::Bool(flag) => format!("`#{flag}`"),
-        Scalar::Null => "`#null`".to_owned(),
-        Scalar::Wrong => "what can't be read".to_owned(),
+/// A value as written, in backticks.
+fn found(entry: &Entry) -> String {
+    match &entry.value {
+        Scalar::Text(text) if entry.quoted => format!("`\"{text}\"`"),
+        Scalar::Real(number) => format!("`{}`", shown(*number)),
+        Scalar::Wrong => "an unreadable value".to_owned(),
+        value => format!("`{value}`"),
     }
 }
 
@@ -340,7 +349,7 @@ mod tests {
     #[test]
     fn every_name_of_a_type_is_a_type_of_that_name() {
         for name in NAMES {
-            assert_eq!(Kind::named(name, None).map(|kind| kind.name()), Some(name));
+            assert_eq!(ParamType::named(name, None).map(|kind| kind.name()), Some(name));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! A text as a list of marks: its tokens without white space, comments with their columns. Knows no nodes.
+//! A text as a list of lexemes: its tokens without white space, comments with their columns. Knows no nodes.
 
-use crate::syntax::scan::{self, Kind, is_newline};
+use crate::syntax::scan::{self, TokenKind, is_newline};
 
-/// One mark of a text.
+/// One lexeme of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark<'a> {
+pub(super) enum Lexeme<'a> {
     /// A word, a keyword or a string, as written.
     Value(&'a str),
     /// `=`
@@ -19,13 +19,13 @@ pub(super) enum Mark<'a> {
     Close,
     /// A line end.
     Newline,
-    /// The line end that a backslash takes back; comments between the two come before it.
+    /// A line end escaped by a backslash; comments between the two come before it.
     Continuation,
     /// A comment.
     Comment(Comment<'a>),
 }
 
-/// A comment as written, and the column that it begins at.
+/// A comment as written, and its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Comment<'a> {
     pub(super) text: &'a str,
@@ -34,55 +34,55 @@ pub(super) struct Comment<'a> {
 }
 
 impl Comment<'_> {
-    /// Whether it is one of `//`, which nothing can follow in its line.
+    /// Whether it is a `//` comment, after which nothing can follow on its line.
     pub(super) fn ends_line(self) -> bool {
         self.text.starts_with("//")
     }
 
-    /// Whether nothing may follow it in its line: where it can't, or where it is a block of several lines.
+    /// Whether nothing may follow it on its line, because it is a `//` comment or has several lines.
     pub(super) fn stands_alone(self) -> bool {
         self.ends_line() || self.text.contains(is_newline)
     }
 }
 
-/// The marks of `text`, in order.
-pub(super) fn marks(text: &str) -> Vec<Mark<'_>> {
-    let mut marks = Vec::new();
+/// The lexemes of `text`, in order.
+pub(super) fn lexemes(text: &str) -> Vec<Lexeme<'_>> {
+    let mut lexemes = Vec::new();
     let mut column = 0;
     for token in scan::scan(text) {
         let piece = &text[token.start..token.end];
         match token.kind {
-            Kind::Space if piece.starts_with('\\') => {
+            TokenKind::Space if piece.starts_with('\\') => {
                 column += 1;
-                // What stands between a backslash and its line end: white space and comments.
+                // Between a backslash and its line end: white space and comments.
                 let within = &piece[1..];
                 for token in scan::scan(within) {
                     let piece = &within[token.start..token.end];
-                    marks.extend(comment(piece, column).map(Mark::Comment));
+                    lexemes.extend(comment(piece, column).map(Lexeme::Comment));
                     column = advance(column, piece);
                 }
-                marks.push(Mark::Continuation);
+                lexemes.push(Lexeme::Continuation);
                 continue;
             }
-            Kind::Space => marks.extend(comment(piece, column).map(Mark::Comment)),
-            Kind::Newline => marks.push(Mark::Newline),
-            Kind::Open => marks.push(Mark::Open),
-            Kind::Close => marks.push(Mark::Close),
-            Kind::Equals => marks.push(Mark::Equals),
-            Kind::Semicolon => marks.push(Mark::Semicolon),
-            Kind::SlashDash => marks.push(Mark::SlashDash),
-            _ => marks.push(Mark::Value(piece)),
+            TokenKind::Space => lexemes.extend(comment(piece, column).map(Lexeme::Comment)),
+            TokenKind::Newline => lexemes.push(Lexeme::Newline),
+            TokenKind::Open => lexemes.push(Lexeme::Open),
+            TokenKind::Close => lexemes.push(Lexeme::Close),
+            TokenKind::Equals => lexemes.push(Lexeme::Equals),
+            TokenKind::Semicolon => lexemes.push(Lexeme::Semicolon),
+            TokenKind::SlashDash => lexemes.push(Lexeme::SlashDash),
+            _ => lexemes.push(Lexeme::Value(piece)),
         }
         column = advance(column, piece);
     }
-    marks
+    lexemes
 }
 
 fn comment(piece: &str, column: usize) -> Option<Comment<'_>> {
     piece.starts_with('/').then_some(Comment { text: piece, column })
 }
 
-/// The column after `piece`, which begins at `column`.
+/// The column after `piece`, which starts at `column`.
 fn advance(column: usize, piece: &str) -> usize {
     if piece.starts_with(|c: char| c.is_whitespace() && !is_newline(c) || c == '\u{feff}') {
         return piece.chars().fold(column, |column, c| match c {
@@ -94,7 +94,7 @@ fn advance(column: usize, piece: &str) -> usize {
     after(column, piece)
 }
 
-/// The column after `text`, which begins at `column`, where every character is one column wide.
+/// The column after `text`, which starts at `column`; every character counts as one column.
 pub(super) fn after(column: usize, text: &str) -> usize {
     match text.rfind(is_newline) {
         Some(at) => text[at..].chars().count() - 1,

@@ -1,5 +1,5 @@
-//! What a stage is given, flat: `loss focal gamma=2.0` is `loss` with `focal` and `loss.gamma` with `2.0`. Parameters of the
-//! pipeline (`$size`) are put in here, and `--set` replaces here what the file says.
+//! The arguments of a stage, flattened: `loss focal gamma=2.0` becomes `loss` with `focal` and `loss.gamma` with `2.0`. Parameters of
+//! the pipeline (`$size`) are substituted here, and `--set` overrides the file here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,40 +11,40 @@ use crate::syntax::{self, Entry, Node, Scalar};
 
 /// Values given to one dotted name.
 #[derive(Clone, Debug)]
-pub(super) struct Given {
+pub(super) struct Argument {
     /// The dotted name within the stage.
     pub(super) path: String,
-    /// Where the name stands.
+    /// Span of the name.
     pub(super) name: Span,
-    /// Name and values.
+    /// Span of name and values.
     pub(super) whole: Span,
     /// The values.
     pub(super) values: Vec<Entry>,
     /// Whether it was written `name=value`.
     pub(super) property: bool,
-    /// A `$name` in it has no value; that was told already.
+    /// Whether a `$name` in it has no value, which was already reported.
     pub(super) broken: bool,
     /// Whether it comes from outside the pipeline: from a `--set` or a sweep.
     pub(super) set: bool,
-    /// The words after `=` in a `--set`, for text and paths that need no quotes there, and what is wrong with them as KDL.
+    /// The text after `=` in a `--set`, which needs no quotes for text and paths, and its mistakes if read as KDL.
     pub(super) plain: Option<(Entry, Vec<Diag>)>,
     /// The network that a `$name` in it stands for.
     pub(super) network: Option<Box<Described>>,
 }
 
-/// The parameters of a pipeline: their values, and which of them were used.
+/// Parameter values of a pipeline, and which of them are used.
 #[derive(Debug, Default)]
-pub(super) struct Values {
-    /// The value of each; none where it is wrong or missing, which was told already.
+pub(super) struct ParamValues {
+    /// The value of each; [`None`] if it is wrong or missing, which was already reported.
     pub(super) known: BTreeMap<String, Option<Vec<Entry>>>,
-    /// Of those that are networks, what they mean where they were written.
+    /// The networks among them, resolved where they were written.
     pub(super) networks: BTreeMap<String, Described>,
-    /// Those that a stage uses.
+    /// The parameters that a stage uses.
     pub(super) used: BTreeSet<String>,
 }
 
-impl Values {
-    /// An entry with `$name` replaced; none where that can't be done, which is told.
+impl ParamValues {
+    /// Substitutes `$name`; [`None`] after reporting a diagnostic.
     pub(super) fn resolve(&mut self, entry: &Entry, diags: &mut Vec<Diag>) -> Option<Vec<Entry>> {
         if entry.value == Scalar::Wrong {
             return None;
@@ -63,23 +63,23 @@ impl Values {
             }
             let names = self.known.keys().map(String::as_str);
             let hint = near::hint(name, names, &format!("declare it in the pipeline: `param {name} type=… default=…`"));
-            diags.push(Diag::error("unknown-name", entry.span, format!("there is no parameter `${name}`")).hint(hint));
+            diags.push(Diag::error("unknown-name", entry.span, format!("unknown parameter `${name}`")).hint(hint));
             return None;
         }
         let bare = text.replace("$$", "");
         if let Some(at) = bare.find('$') {
             let name: String =
                 bare[at + 1..].chars().take_while(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
-            let found = Diag::error("dollar-in-text", entry.span, "parameters are not put into text");
-            diags.push(found.hint(format!("write `${name}` alone, without quotes, or `$$` for a dollar")));
+            let found = Diag::error("dollar-in-text", entry.span, "parameters are not interpolated into text");
+            diags.push(found.hint(format!("write only `${name}`, without quotes, or `$$` for a literal dollar sign")));
             return None;
         }
         Some(vec![Entry { value: Scalar::Text(text.replace("$$", "$")), ..entry.clone() }])
     }
 }
 
-/// All that the braces of a stage give.
-pub(super) fn gather(stage: &Node, values: &mut Values, diags: &mut Vec<Diag>) -> Vec<Given> {
+/// All arguments in the braces of a stage.
+pub(super) fn gather(stage: &Node, values: &mut ParamValues, diags: &mut Vec<Diag>) -> Vec<Argument> {
     let mut all = Vec::new();
     for node in stage.nodes().iter().filter(|node| node.name.text != "doc") {
         below(node, "", values, diags, &mut all);
@@ -87,25 +87,25 @@ pub(super) fn gather(stage: &Node, values: &mut Values, diags: &mut Vec<Diag>) -
     all
 }
 
-/// What `- focal gamma=2.0` gives to `path` in a sweep.
-pub(super) fn alternative(node: &Node, path: &str, diags: &mut Vec<Diag>) -> Vec<Given> {
+/// The arguments that `- focal gamma=2.0` gives to `path` in a sweep.
+pub(super) fn alternative(node: &Node, path: &str, diags: &mut Vec<Diag>) -> Vec<Argument> {
     let mut named = node.clone();
     path.clone_into(&mut named.name.text);
     let mut all = Vec::new();
-    below(&named, "", &mut Values::default(), diags, &mut all);
+    below(&named, "", &mut ParamValues::default(), diags, &mut all);
     for given in &mut all {
         given.set = true;
     }
     all
 }
 
-fn below(node: &Node, prefix: &str, values: &mut Values, diags: &mut Vec<Diag>, all: &mut Vec<Given>) {
+fn below(node: &Node, prefix: &str, values: &mut ParamValues, diags: &mut Vec<Diag>, all: &mut Vec<Argument>) {
     let path = format!("{prefix}{}", node.name.text);
     let args: Vec<&Entry> = node.args().collect();
     let mut given = |path: String, name: Span, whole: Span, entries: &[&Entry], property: bool| {
         let resolved: Vec<Option<Vec<Entry>>> = entries.iter().map(|entry| values.resolve(entry, diags)).collect();
         let broken = resolved.iter().any(Option::is_none);
-        // Optional parameters that are absent take the line that uses them with them.
+        // If an optional parameter is absent, the line that uses it is dropped.
         if !resolved.is_empty() && resolved.iter().all(|values| values.as_ref().is_some_and(Vec::is_empty)) {
             return;
         }
@@ -115,7 +115,7 @@ fn below(node: &Node, prefix: &str, values: &mut Values, diags: &mut Vec<Diag>, 
         };
         let network = network.cloned().map(Box::new);
         let values = resolved.into_iter().flatten().flatten().collect();
-        all.push(Given { path, name, whole, values, property, broken, set: false, plain: None, network });
+        all.push(Argument { path, name, whole, values, property, broken, set: false, plain: None, network });
     };
     let bare = node.entries.is_empty() && node.children.is_none();
     if !args.is_empty() || bare {
@@ -131,16 +131,16 @@ fn below(node: &Node, prefix: &str, values: &mut Values, diags: &mut Vec<Diag>, 
     }
 }
 
-/// One `--set`: `stage.param=value` or `param=value`. Or one value of a sweep.
+/// One `--set` (`stage.param=value` or `param=value`), or one value of a sweep.
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
-    /// What stands before the `=`.
+    /// The text before the `=`.
     pub(super) path: String,
-    /// What is to be given; its path is the setting's.
-    pub(super) given: Given,
+    /// The argument; its path is that of the setting.
+    pub(super) given: Argument,
 }
 
-/// Reads the `--set` arguments, each a text of its own in `sources`.
+/// Parses the `--set` arguments, each a source of its own in `sources`.
 pub(super) fn settings(sets: &[String], sources: &mut Sources) -> (Vec<Setting>, Vec<Diag>) {
     let (mut all, mut diags) = (Vec::new(), Vec::new());
     for text in sets {
@@ -158,18 +158,18 @@ fn setting(file: FileId, text: &str) -> Result<Setting, Diag> {
     let form = |message: &str| {
         Diag::error("set-form", whole, message).hint("write `--set stage.param=value` or `--set param=value`")
     };
-    let Some(at) = text.find('=') else { return Err(form("there is no `=`")) };
+    let Some(at) = text.find('=') else { return Err(form("missing `=`")) };
     let path = text[..at].trim().to_owned();
     if path.is_empty() {
-        return Err(form("there is no name before the `=`"));
+        return Err(form("missing name before `=`"));
     }
     if text[at + 1..].trim().is_empty() {
-        return Err(form("there is no value after the `=`"));
+        return Err(form("missing value after `=`"));
     }
     let (mut values, mut wrong) = syntax::values(file, text, at + 1);
     if let Some((key, entry)) = values.iter().find_map(|entry| entry.key.as_ref().map(|key| (key, entry))) {
-        let hint = format!("set it alone: `--set {path}.{}={}`", key.text, &text[entry.span.range()]);
-        wrong.push(Diag::error("set-form", entry.whole, "a value can't hold another `=`").hint(hint));
+        let hint = format!("set it separately: `--set {path}.{}={}`", key.text, &text[entry.span.range()]);
+        wrong.push(Diag::error("set-form", entry.whole, "a value cannot contain another `=`").hint(hint));
     }
     for value in &mut values {
         value.key = None;
@@ -182,7 +182,7 @@ fn setting(file: FileId, text: &str) -> Result<Setting, Diag> {
             Diag::error("set-form", dollar.span, "`--set` takes values, not parameters").hint("write the value itself"),
         );
     }
-    let given = Given {
+    let given = Argument {
         path: path.clone(),
         name: Span::new(file, 0..at),
         whole,
