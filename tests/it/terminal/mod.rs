@@ -123,7 +123,7 @@ fn a_second_ctrl_c_ends_at_once_and_loses_nothing_that_was_finished() {
     command.env("TERM", "xterm").env("LANG", "C.UTF-8").env("MACULA_TRUST", space.path("trusted"));
     let mut terminal = Terminal::start(command, 80, 24);
     terminal.until("the command alone", |screen| {
-        line(screen, "sleeper", "s").is_some() && line(screen, "patches", "computed").is_some()
+        line(screen, "sleeper", "s").is_some() && line(screen, "patches", "computed  ").is_some()
     });
     terminal.press(b"\x03");
     terminal.until("that it stops", |screen| line(screen, "deaf", "Ctrl-C again quits now").is_some());
