@@ -1,22 +1,22 @@
-//! The rules of the house that a compiler does not check: floors, crates in their folders, who may print, and what no
-//! file may hold.
+//! House rules that the compiler does not check: layers, which layer may use which crate, who may print, and what no file may
+//! contain.
 
 mod links;
 mod scan;
 
 use std::path::{Path, PathBuf};
 
-/// The floors, lowest first (`docs/architecture.md`): a module names only its own floor and those before it.
-const FLOORS: [&str; 16] = [
+/// The layers, lowest first (`docs/architecture.md`): a module names only its own layer and those before it.
+const LAYERS: [&str; 16] = [
     "base", "sandbox", "diag", "syntax", "lang", "store", "stage", "plan", "data", "learn", "report", "stages", "run",
     "progress", "lsp", "cli",
 ];
 
-/// Floors below that a floor leaves alone all the same: the language server starts at once and computes nothing.
+/// Lower layers that a layer may not use: the language server starts at once and computes nothing.
 const LEAVES_ALONE: [(&str, &[&str], &str); 1] =
     [("lsp", &["data", "learn", "report", "stages"], "a language server computes nothing")];
 
-/// Third-party crates and the only floors that may name them.
+/// Third-party crates, and the only layers that may use them.
 const CRATES: [(&str, &[&str]); 22] = [
     ("landlock", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
@@ -42,45 +42,45 @@ const CRATES: [(&str, &[&str]); 22] = [
     ("gen_lsp_types", &["lsp"]),
 ];
 
-/// What only some floors may do: the words, the floors, and what is said elsewhere.
+/// Calls that only some layers may make: the words, the layers, and the reason.
 const DEEDS: [(&[&str], &[&str], &str); 3] = [
     (&["SystemTime::now", "Instant::now"], &["run", "progress", "cli", "lsp"], "the clock comes in from run"),
     (&["env::var", "env::vars", "env::current_dir", "env::args"], &["run", "cli"], "the environment comes in from cli"),
     (&["clap::"], &["cli"], "`clap` stays in cli"),
 ];
 
-/// What no source file may hold, outside texts and comments. Broken in two so that this list does not hold it.
+/// Code that no source file may contain, outside texts and comments. Split in two so that this list does not contain it.
 const NOWHERE: [(&str, &str); 6] = [
     (concat!("#[al", "low("), "say `#[expect(lint, reason = \"…\")]`"),
     (concat!("#![al", "low("), "say `#![expect(lint, reason = \"…\")]`"),
     (concat!("to", "do!("), "unfinished code is not landed"),
     (concat!("unimple", "mented!("), "unfinished code is not landed"),
-    (concat!("db", "g!("), "left from looking for a defect"),
+    (concat!("db", "g!("), "left over from debugging"),
     (concat!("#[ign", "ore"), "a test that never runs proves nothing"),
 ];
 
-/// The one file that opens stdout and stderr: what goes past it is neither checked nor escaped.
+/// The only file that opens stdout and stderr: output that bypasses it is neither checked nor escaped.
 const PRINTER: (&str, [&str; 6]) =
     ("src/progress/out.rs", ["stdout()", "stderr()", "println!", "print!", "eprintln!", "eprint!"]);
 
 /// Files that still hold unfinished code. Empty before the first release.
 const UNFINISHED: [&str; 0] = [];
 
-/// A file past this many lines is two things.
+/// Maximum number of lines of a file.
 const LONGEST: usize = 600;
 
-/// What is wrong with one Rust file, `path` relative to the project with `/`: each with its line.
+/// Violations in one Rust file, each with its line; `path` is relative to the project, with `/`.
 fn complaints(path: &str, source: &str) -> Vec<String> {
     let code = scan::code(source);
     let mut found = Vec::new();
     let mut say = |line: usize, text: String| found.push(format!("{path}:{line}: {text}"));
 
     if !source.starts_with("//!") {
-        say(1, "a module begins with `//!`: what it is and what it does not know".to_owned());
+        say(1, "a module must start with `//!`: what it is, and what it does not know".to_owned());
     }
     let lines = source.lines().count();
     if lines > LONGEST {
-        say(lines, format!("{lines} lines: past {LONGEST} it is two things"));
+        say(lines, format!("{lines} lines; split files of more than {LONGEST}"));
     }
     for (number, line) in (1..).zip(code.lines()) {
         for (words, why) in NOWHERE {
@@ -88,56 +88,56 @@ fn complaints(path: &str, source: &str) -> Vec<String> {
                 say(number, format!("`{words}`: {why}"));
             }
         }
-        if let Some(floor) = floor_of(path) {
+        if let Some(layer) = layer_of(path) {
             let (printer, words) = PRINTER;
             if let Some(word) = words.iter().find(|word| holds_word(line, word) && path != printer) {
                 say(number, format!("`{word}`: `{printer}` is the one way to stdout and stderr"));
             }
-            for (words, floors, why) in DEEDS {
-                if let Some(word) = words.iter().find(|word| holds_word(line, word) && !floors.contains(&floor)) {
+            for (words, layers, why) in DEEDS {
+                if let Some(word) = words.iter().find(|word| holds_word(line, word) && !layers.contains(&layer)) {
                     say(number, format!("`{word}`: {why}"));
                 }
             }
         }
     }
-    if let Some(floor) = floor_of(path) {
+    if let Some(layer) = layer_of(path) {
         let paths = scan::paths(&code);
         for named in &paths {
-            if let Some(target) = target_floor(path, &named.segments).filter(|target| rank(target) > rank(floor)) {
-                say(named.line, format!("`{floor}` may not use `{target}`, which is a floor above it"));
+            if let Some(target) = target_layer(path, &named.segments).filter(|target| rank(target) > rank(layer)) {
+                say(named.line, format!("`{layer}` may not use `{target}`, which is a higher layer"));
             }
-            for (_, others, why) in LEAVES_ALONE.iter().filter(|(name, ..)| *name == floor) {
-                if let Some(target) = target_floor(path, &named.segments).filter(|target| others.contains(target)) {
-                    say(named.line, format!("`{floor}` may not use `{target}`: {why}"));
+            for (_, others, why) in LEAVES_ALONE.iter().filter(|(name, ..)| *name == layer) {
+                if let Some(target) = target_layer(path, &named.segments).filter(|target| others.contains(target)) {
+                    say(named.line, format!("`{layer}` may not use `{target}`: {why}"));
                 }
             }
         }
         for named in &paths {
             let first = named.segments[0].as_str();
             let home = CRATES.iter().find(|(name, _)| *name == first);
-            if let Some((name, floors)) =
-                home.filter(|(name, floors)| !floors.contains(&floor) && !is_local(name, &paths, &code))
+            if let Some((name, layers)) =
+                home.filter(|(name, layers)| !layers.contains(&layer) && !is_local(name, &paths, &code))
             {
-                say(named.line, format!("crate `{name}` stays in {}", floors.join(", ")));
+                say(named.line, format!("crate `{name}` stays in {}", layers.join(", ")));
             }
         }
     }
     found
 }
 
-/// The floor of a source file; [`None`] for `main.rs`, `lib.rs` and what is not below `src/`.
-fn floor_of(path: &str) -> Option<&'static str> {
+/// The layer of a source file; [`None`] for `main.rs`, `lib.rs` and what is not below `src/`.
+fn layer_of(path: &str) -> Option<&'static str> {
     let rest = path.strip_prefix("src/")?;
     let first = rest.split('/').next()?.trim_end_matches(".rs");
-    FLOORS.into_iter().find(|floor| *floor == first)
+    LAYERS.into_iter().find(|layer| *layer == first)
 }
 
-fn rank(floor: &str) -> Option<usize> {
-    FLOORS.iter().position(|other| *other == floor)
+fn rank(layer: &str) -> Option<usize> {
+    LAYERS.iter().position(|other| *other == layer)
 }
 
-/// The floor that a path leads to: after `crate`, or after as many `super` as lead out of the file's floor.
-fn target_floor(path: &str, segments: &[String]) -> Option<&'static str> {
+/// The layer that a path leads to: after `crate`, or after as many `super` as lead out of the file's layer.
+fn target_layer(path: &str, segments: &[String]) -> Option<&'static str> {
     let module = path.strip_prefix("src/")?.trim_end_matches(".rs").trim_end_matches("/mod");
     let depth = module.split('/').count();
     let supers = segments.iter().take_while(|segment| *segment == "super").count();
@@ -146,7 +146,7 @@ fn target_floor(path: &str, segments: &[String]) -> Option<&'static str> {
         "super" if supers >= depth => segments.get(supers)?,
         _ => return None,
     };
-    FLOORS.into_iter().find(|floor| floor == name)
+    LAYERS.into_iter().find(|layer| layer == name)
 }
 
 /// Whether `name` is a module of ours here: declared, or imported from one of our paths.
@@ -164,7 +164,7 @@ fn holds_word(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| begins(at))
 }
 
-/// Places on the machine of whoever wrote the file, in any text file of the project.
+/// Paths on somebody's machine, in any text file of the project.
 fn machine_paths(path: &str, text: &str) -> Vec<String> {
     let roots = ["wo|rk", "ho|me", "ro|ot", "Us|ers", "tm|p/py"].map(|root| format!("/{}/", root.replace('|', "")));
     let mut found = Vec::new();
@@ -172,7 +172,7 @@ fn machine_paths(path: &str, text: &str) -> Vec<String> {
         for root in &roots {
             let starts = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-~*>)}$".contains(c));
             if line.match_indices(root.as_str()).any(|(at, _)| starts(at)) {
-                found.push(format!("{path}:{number}: `{root}…` is a place on one machine"));
+                found.push(format!("{path}:{number}: `{root}…` is a path on somebody's machine"));
             }
         }
     }
@@ -239,13 +239,13 @@ fn no_file_names_a_place_on_one_machine() {
 }
 
 #[test]
-fn a_path_to_a_floor_above_is_found() {
+fn a_path_to_a_higher_layer_is_found() {
     let of = |path: &str, body: &str| complaints(path, &format!("//! A file.\n{body}"));
     assert!(of("src/data/a.rs", "use crate::{base::Digest, stage::{Ctx, Stop}};").is_empty());
     assert_eq!(
         of("src/data/a.rs", "use crate::{base::Digest,\n    learn::{Adam, Loss}};").join("\n"),
-        "src/data/a.rs:3: `data` may not use `learn`, which is a floor above it\n\
-         src/data/a.rs:3: `data` may not use `learn`, which is a floor above it",
+        "src/data/a.rs:3: `data` may not use `learn`, which is a higher layer\n\
+         src/data/a.rs:3: `data` may not use `learn`, which is a higher layer",
     );
     assert_eq!(of("src/stage.rs", "fn f(x: crate::data::Row) {}").len(), 1);
     assert_eq!(of("src/data/a.rs", "use super::super::run::Slots;").len(), 1);
