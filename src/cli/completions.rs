@@ -70,7 +70,7 @@ pub struct Words {
 /// Prints the names that the last word may become, one a line; nothing where the shell's script knows better.
 ///
 /// # Errors
-/// None: what can't be read completes nothing.
+/// None: unreadable files give no completions.
 pub fn words(world: &Host, asked: &Words) -> Result<Exit, Failure> {
     let words = joined(&asked.words);
     let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));

@@ -15,7 +15,7 @@ pub(super) fn parser() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().map(found)
 }
 
-/// The file itself, or the one of that name with `.kdl` if only that exists (`new base` writes `base.kdl`).
+/// The file itself, or the file with `.kdl` if only that exists (`new base` writes `base.kdl`).
 pub(super) fn found(file: PathBuf) -> PathBuf {
     if file.exists() && !file.is_dir() {
         return file;

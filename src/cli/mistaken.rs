@@ -24,7 +24,7 @@ const INDENT: &str = "       ";
 /// What stands for a value that was not given.
 const VALUE: &str = "VALUE";
 
-/// Puts what was likely meant into an error of the command line, in place of clap's guess. `words` are those after `macula`.
+/// Puts what was likely meant into an error of the command line, instead of clap's guess. `words` are those after `macula`.
 pub(super) fn explain(error: &mut clap::Error, words: &[String]) {
     let Some(hint) = hint(error, words) else { return };
     for kind in [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue] {

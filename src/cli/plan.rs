@@ -86,7 +86,7 @@ fn shown(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> St
     let widest = explained.iter().map(|(id, ..)| engine.stage(*id).name.chars().count()).max().unwrap_or(0);
     let count = |matches: fn(&Decision) -> bool| explained.iter().filter(|(_, decision, _)| matches(decision)).count();
     let failing = count(|decision| matches!(decision, Decision::Failed(_) | Decision::Blocked(_)));
-    let failing = if failing == 0 { String::new() } else { format!(", {failing} can't run") };
+    let failing = if failing == 0 { String::new() } else { format!(", {failing} cannot run") };
     let mut text = format!(
         "{}: {}: {} will run, {} reused, {} not known yet{failing}\n",
         engine.pipeline.name,
@@ -130,7 +130,7 @@ fn foreseen(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) ->
 fn of_sweep(engine: &Engine, explained: &[(StageId, &Decision, Explanation)], swept: &Swept) -> String {
     let Swept { sweep, before, shared, .. } = swept;
     let mut text = format!(
-        "{}: {} in place of {}, {} shared by several points\n",
+        "{}: {} instead of {}, {} shared by several points\n",
         compare::headline(sweep),
         counted(explained.len() as u64, "stage", "stages"),
         thousands(*before as i64),
@@ -164,7 +164,7 @@ fn of_sweep(engine: &Engine, explained: &[(StageId, &Decision, Explanation)], sw
         let cell = |count: i64| if count == 0 { Cell::Null(()) } else { Cell::Int(count) };
         std::iter::once(Cell::Text(own.to_owned())).chain(counts.map(cell)).collect()
     };
-    let columns = ["stage", "stages", "will run", "reused", "not known yet", "can't run"].map(str::to_owned).to_vec();
+    let columns = ["stage", "stages", "will run", "reused", "not known yet", "cannot run"].map(str::to_owned).to_vec();
     text.push_str(&render(
         &Table { title: String::new(), columns, rows: rows.map(row).collect() },
         out::stdout_width(),
@@ -215,6 +215,6 @@ fn words(engine: &Engine, id: StageId, decision: &Decision, explanation: &Explan
         }
         Decision::Unknown(until) => ("unknown", format!("until {} ends", names(until))),
         Decision::Failed(error) => ("fails", error.to_string()),
-        Decision::Blocked(by) => ("can't run", format!("needs {}", names(by))),
+        Decision::Blocked(by) => ("cannot run", format!("needs {}", names(by))),
     }
 }

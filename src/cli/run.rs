@@ -78,7 +78,7 @@ pub(super) struct Commands {
 }
 
 impl Commands {
-    /// Whether commands are walled off.
+    /// Whether commands are sandboxed.
     pub(super) fn sandbox(&self) -> SandboxMode {
         if self.unconfined { SandboxMode::Disabled } else { SandboxMode::Enforced }
     }

@@ -302,5 +302,5 @@ pub const WORDS: &[Word] = &[
     of("Snakemake", "--until", Command("run"), "name the stages after the file: `macula run FILE classifier`"),
     of("Docker", "--target", Command("run"), "name the stages after the file: `macula run FILE classifier`"),
     of("Snakemake", "--snakefile", Command("run"), "the file needs no flag: `macula run FILE`"),
-    of("PyTorch", "--output", Command("get"), "results lie in `results/PIPELINE/STAGE`; `get` writes them elsewhere"),
+    of("PyTorch", "--output", Command("get"), "results are in `results/PIPELINE/STAGE`; `get` writes them elsewhere"),
 ];

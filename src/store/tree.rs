@@ -47,7 +47,7 @@ impl TryFrom<Unchecked> for Tree {
 
     fn try_from(Unchecked { entries }: Unchecked) -> Result<Self, String> {
         match entries.keys().find(|name| !stays_below(name)) {
-            Some(name) => Err(format!("`{name}` does not lie below its folder")),
+            Some(name) => Err(format!("`{name}` is not below its folder")),
             None => Ok(Self { entries }),
         }
     }

@@ -124,7 +124,7 @@ fn unknown_tensors(prefix: &str, settings: &Settings, network: &Network) -> Stag
     let mut groups: Vec<&str> =
         network.parameters().iter().filter_map(|parameter| parameter.name.split('.').next()).collect();
     groups.dedup();
-    let text = format!("no tensor of the network is called `{prefix}` or lies below it");
+    let text = format!("no tensor of the network is called `{prefix}` or is below it");
     let all = groups.join(", ");
     let begun: Vec<String> =
         groups.iter().filter(|group| group.starts_with(prefix)).map(|group| format!("`{group}`")).collect();

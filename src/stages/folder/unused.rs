@@ -206,7 +206,7 @@ pub(super) fn account(found: &FolderContents<'_>, absent: &str) -> Result<Unused
     if let Some(first) = photographs.first() {
         let count = counted(photographs.len() as u64, "file", "files");
         let text =
-            format!("{count} beside photographs in an unsupported format (first: `{first}`); use JPEG, PNG or TIFF");
+            format!("{count} next to photographs in an unsupported format (first: `{first}`); use JPEG, PNG or TIFF");
         report.warnings.push(Warning { code: "unused-file".to_owned(), text });
     }
     Ok(report)

@@ -33,7 +33,7 @@ fn a_sweep_is_planned_run_and_compared() {
         .code(0)
         .says(&["pipeline `small`", "sweep `rates`, 4 points of `small`: lr 1e-3 | 1e-4, 2 seeds"]);
     let plan = "plan pipeline.kdl --sweep rates";
-    space.macula(plan).code(0).says(&["rates: 4 points of `small`: 11 stages in place of 20, 3 shared"]);
+    space.macula(plan).code(0).says(&["rates: 4 points of `small`: 11 stages instead of 20, 3 shared"]);
     space.macula("compare pipeline.kdl --sweep rates").code(0).says(&["0 of 2 done"]);
     // What has no figure has no rank.
     let unranked = space.macula("compare pipeline.kdl --sweep rates --format csv").code(0);
