@@ -3,6 +3,7 @@
 
 mod links;
 mod scan;
+mod words;
 
 use std::path::{Path, PathBuf};
 

@@ -18,6 +18,26 @@ pub(super) fn code(source: &str) -> String {
     out
 }
 
+/// The texts of `source`, each with its line, from 1, without quotes; not the reasons of lints.
+pub(super) fn texts(source: &str) -> Vec<(usize, String)> {
+    let chars: Vec<char> = source.chars().collect();
+    let (mut found, mut at, mut line) = (Vec::new(), 0, 1);
+    while at < chars.len() {
+        let end = end_of_blank(&chars, at).max(at + 1);
+        let text: String = chars[at..end].iter().collect();
+        let quoted = text.trim_start_matches(['b', 'r', '#']).strip_prefix('"');
+        if let Some(inner) = quoted.filter(|_| end > at + 1) {
+            let before: String = chars[at.saturating_sub(9)..at].iter().collect();
+            if before != "reason = " {
+                found.push((line, inner.trim_end_matches('#').trim_end_matches('"').to_owned()));
+            }
+        }
+        line += text.matches('\n').count();
+        at = end;
+    }
+    found
+}
+
 /// Where the comment, text or character literal that begins at `at` ends; `at` where none begins there.
 fn end_of_blank(chars: &[char], at: usize) -> usize {
     let get = |i: usize| chars.get(i).copied().unwrap_or('\0');
