@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::figure::noun;
+use crate::base::figure::counted;
 use crate::data::patches::PatchSet;
 use crate::learn::augment::{Augmentation, RECIPE};
 use crate::stage::{Cell, Ctx, Determinism, Implementation, Outcome, StageError, Summary, Table, Warning, Work};
@@ -26,7 +26,7 @@ fn augment(ctx: &Ctx) -> Result<Outcome, StageError> {
     let bytes = serde_json::to_vec_pretty(&recipe).map_err(|error| StageError::Bug(error.to_string()))?;
     tree.insert(RECIPE, ctx.objects.put(&bytes)?);
     let summary = Summary {
-        headline: format!("{} {}, augmented afresh in every epoch", set.len(), noun(set.len(), "patch", "patches")),
+        headline: format!("{}, augmented randomly in every epoch", counted(set.len(), "patch", "patches")),
         tables: vec![table(&recipe)],
         warnings: warnings(&recipe, &set),
         ..Summary::default()
