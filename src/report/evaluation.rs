@@ -2,7 +2,9 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::chart::{Bar, BarGroup, ChartAxis, ForestRow, LineStyle, Marker, MarkerShape, Series, bars, forest, lines};
+use super::chart::{
+    Bar, BarGroup, ChartAxis, ForestRow, LineStyle, MarkerShape, PointMarker, Series, bars, forest, lines,
+};
 use super::gather::{ArtifactContent, Evaluation, ReportItem};
 use super::html::{code_words, metric, plain};
 use super::names::NameReplacements;
@@ -162,7 +164,13 @@ fn precision_recall(scores: &Scores, curves: &Columns) -> Markup {
             if let (Some(recall), Some(precision)) = (figures.recall, figures.precision) {
                 let words =
                     format!("{name}, {kind}: precision {}, recall {}", metric(Some(precision)), metric(Some(recall)));
-                marks.push(Marker { at: (recall, precision), color: class % 6, shape, name: kind.to_owned(), words });
+                marks.push(PointMarker {
+                    at: (recall, precision),
+                    color: class % 6,
+                    shape,
+                    name: kind.to_owned(),
+                    words,
+                });
             }
         }
     }
@@ -198,7 +206,7 @@ fn steps(curves: &Columns, class: &str) -> Vec<(f64, f64)> {
 
 fn class_metrics(scores: &Scores) -> Markup {
     let tuned = scores.at_tuned.as_ref();
-    let head = || html! { th { "precision" } th { "recall" } th { "predicted / true" } };
+    let head = || html! { th { "precision" } th { "recall" } th { "predicted / labelled" } };
     let cells = |at: &OperatingPoint, class: usize| {
         let own = &at.figures.classes[class];
         html! {

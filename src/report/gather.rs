@@ -34,7 +34,7 @@ pub enum ArtifactContent {
     /// A photograph set, an augmentation, weights, predictions: only the summary is shown.
     SummaryOnly,
     /// A patch set.
-    Patches(Box<PatchCounts>),
+    Patches(Box<PatchSetCounts>),
     /// A classifier.
     Model(Box<(ModelInfo, Columns)>),
     /// Tuned thresholds and the curves they were chosen on.
@@ -48,7 +48,7 @@ pub enum ArtifactContent {
 }
 
 /// Counts of a patch set.
-pub struct PatchCounts {
+pub struct PatchSetCounts {
     /// Facts common to all patches.
     pub info: SetInfo,
     /// Photographs with at least one patch.
@@ -162,9 +162,9 @@ fn content(
     Ok(ArtifactContent::SummaryOnly)
 }
 
-fn counts(set: PatchSet) -> PatchCounts {
+fn counts(set: PatchSet) -> PatchSetCounts {
     let classes = set.info.classes.len();
-    let mut counts = PatchCounts {
+    let mut counts = PatchSetCounts {
         photographs: set.parts.iter().filter(|part| !part.rows.is_empty()).count() as u64,
         health: [0; 3],
         positives: vec![0; classes],

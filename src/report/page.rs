@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::gather::{ArtifactContent, PatchCounts, ReportItem};
+use super::gather::{ArtifactContent, PatchSetCounts, ReportItem};
 use super::html::{code_words, plain};
 use super::{evaluation, maps, training};
 use crate::base::figure::{counted, thousands};
@@ -137,7 +137,7 @@ fn warnings(items: &[ReportItem]) -> Markup {
 }
 
 fn data(items: &[ReportItem]) -> Markup {
-    let sets: Vec<(&ReportItem, &PatchCounts)> = items
+    let sets: Vec<(&ReportItem, &PatchSetCounts)> = items
         .iter()
         .filter_map(
             |item| if let ArtifactContent::Patches(counts) = &item.content { Some((item, &**counts)) } else { None },
@@ -181,9 +181,9 @@ fn spreads(items: &[ReportItem]) -> Markup {
     }
 }
 
-fn labels(sets: &[(&ReportItem, &PatchCounts)]) -> Markup {
+fn labels(sets: &[(&ReportItem, &PatchSetCounts)]) -> Markup {
     let classes = sets.first().map_or(&[][..], |(_, counts)| &counts.info.classes);
-    let cells = |counts: &PatchCounts| -> Vec<u64> {
+    let cells = |counts: &PatchSetCounts| -> Vec<u64> {
         let [healthy, lesion, undetermined] = counts.health;
         let mut cells = vec![counts.photographs, healthy + lesion + undetermined, healthy, lesion];
         cells.extend(&counts.positives);
@@ -266,8 +266,8 @@ fn glossary() -> Markup {
             "Fraction of patches with every label predicted correctly. Predicting everything negative reaches the fraction of healthy patches.",
         ),
         (
-            "predicted / true",
-            "Predicted positives divided by true positives in the data: 1 if a class is predicted as often as it occurs.",
+            "predicted / labelled",
+            "Predicted positives divided by labelled positives: 1 if a class is predicted as often as it occurs.",
         ),
         ("healthy", "A patch whose labels are all known and negative: none of the classes is present."),
         (

@@ -6,10 +6,10 @@ use crate::learn::metrics::{Baseline, ClassMetrics, FEWEST_GROUPS, Interval, Mea
 use crate::learn::spread::spread;
 use crate::stage::{Cell, Summary, Table, Warning};
 
-/// Predictions per true patch below which a class counts as almost never predicted.
+/// Predictions per positive patch below which a class counts as almost never predicted.
 const FEWEST_PREDICTED: f64 = 0.2;
 
-/// Predictions per true patch above which a class counts as predicted far too often.
+/// Predictions per positive patch above which a class counts as predicted far too often.
 const MOST_PREDICTED: f64 = 3.0;
 
 /// What is said of metrics at thresholds of 0.5.
@@ -196,7 +196,7 @@ pub fn at_thresholds(scores: &Scores, at: &OperatingPoint, title: &str) -> Table
         "all-positive F1",
         "precision",
         "recall",
-        "predicted / true",
+        "predicted / labelled",
         "true positives",
         "false positives",
         "false negatives",
@@ -265,13 +265,17 @@ pub fn warnings(scores: &Scores) -> Vec<Warning> {
                 Some(ratio) if ratio < FEWEST_PREDICTED => {
                     warn(
                         "under-prediction",
-                        format!("`{name}` is almost never predicted {words} ({ratio:.2} predictions per true patch)"),
+                        format!(
+                            "`{name}` is almost never predicted {words} ({ratio:.2} predictions per positive patch)"
+                        ),
                     );
                 }
                 Some(ratio) if ratio > MOST_PREDICTED => {
                     warn(
                         "over-prediction",
-                        format!("`{name}` is predicted far too often {words} ({ratio:.2} predictions per true patch)"),
+                        format!(
+                            "`{name}` is predicted far too often {words} ({ratio:.2} predictions per positive patch)"
+                        ),
                     );
                 }
                 _ => {}

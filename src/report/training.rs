@@ -2,7 +2,7 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::chart::{ChartAxis, LineStyle, Marker, MarkerShape, ReferenceLine, Series, lines};
+use super::chart::{ChartAxis, LineStyle, MarkerShape, PointMarker, ReferenceLine, Series, lines};
 use super::gather::{ArtifactContent, ReportItem};
 use super::html::{code_words, metric};
 use crate::base::figure::{counted, thousands};
@@ -76,7 +76,7 @@ fn model_section(item: &ReportItem, info: &ModelInfo, epochs: &Columns) -> Marku
             (chart("Mean average precision", "mean AP", true, &precision))
             (chart("Average precision per class, validation (dotted: prevalence)", "AP", true, &per_class))
             (chart("Micro F1 at threshold 0.5", "micro F1", true, &f1))
-            (chart("Predicted / true positives, validation, threshold 0.5", "predicted / true", false, &ratio))
+            (chart("Predicted / labelled positives, validation, threshold 0.5", "predicted / labelled", false, &ratio))
             (chart("Patches without a predicted lesion, validation", "fraction of patches", true, &zero))
         }
         p.hint {
@@ -128,7 +128,13 @@ fn threshold_section(item: &ReportItem, found: &Thresholds, curves: &Columns) ->
         if let Some(&(_, f1)) = curve.iter().rev().find(|point| point.0 >= class.threshold) {
             let words = format!("{}: F1 {} at {}", class.class, metric(Some(f1)), metric(Some(class.threshold)));
             let name = "tuned threshold".to_owned();
-            marks.push(Marker { at: (class.threshold, f1), color: at % 6, shape: MarkerShape::Diamond, name, words });
+            marks.push(PointMarker {
+                at: (class.threshold, f1),
+                color: at % 6,
+                shape: MarkerShape::Diamond,
+                name,
+                words,
+            });
         }
         series.push(line(&class.class, at % 6, LineStyle::Solid, curve));
     }
@@ -143,8 +149,8 @@ fn threshold_section(item: &ReportItem, found: &Thresholds, curves: &Columns) ->
             }
             div.panel {
                 h3 { "Thresholds for the highest " (name) }
-                div.scroll { table {
-                    thead { tr { th { "class" } th { "threshold" } th { (name) } th { "at 0.5" } th { "all-positive F1" } th { "positives" } th { "photographs" } } }
+                div.scroll { table.tight {
+                    thead { tr { th { "class" } th { "threshold" } th { (name) } th { "at 0.5" } th { "all positive" } th { "positives" } th { "photographs" } } }
                     tbody { @for (at, class) in found.classes.iter().enumerate() {
                         tr {
                             td { span class={ "key k" (at % 6) } {} (class.class) }

@@ -9,7 +9,7 @@ use crate::data::patches::PatchSet;
 use crate::lang::value::Value;
 use crate::learn::augment::{Augmentation, RECIPE};
 use crate::learn::fit::metrics::{EpochMetrics, SetMetrics, metric, table};
-use crate::learn::fit::settings::{Settings, idle};
+use crate::learn::fit::settings::{FitSettings, idle};
 use crate::learn::fit::{Family, FitTask, Fitted, fit};
 use crate::learn::gpu::{self, DeviceChoice, Precision};
 use crate::learn::loader::OpenPatchSet;
@@ -99,7 +99,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     };
     let (data, valid) = (ctx.inputs.one("data")?, ctx.inputs.one("valid")?);
     let set = PatchSet::read(data, ctx.objects)?;
-    let settings = Settings::from_params(ctx.params, &set.info.classes)?;
+    let settings = FitSettings::from_params(ctx.params, &set.info.classes)?;
     let data = OpenPatchSet::open(set, recipe(data, ctx.objects)?, settings.normal, ctx.objects)?;
     let valid = OpenPatchSet::open(PatchSet::read(valid, ctx.objects)?, None, settings.normal, ctx.objects)?;
     let init = ctx.inputs.optional("init").map(|tree| weights(tree, ctx.objects)).transpose()?;
@@ -115,7 +115,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         progress: ctx.progress,
         stop: ctx.stop,
     })?;
-    fitted.told.warnings.extend(idle(ctx.params, network)?);
+    fitted.notes.warnings.extend(idle(ctx.params, network)?);
     let info = &data.set.info;
     let model = ModelInfo {
         network: network.as_ref().clone(),
@@ -184,7 +184,7 @@ fn weights(tree: &Tree, objects: &Objects) -> Result<Weights, StageError> {
     Weights::parse(&shown, &objects.read(&entry)?)
 }
 
-fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary {
+fn summary(fitted: &Fitted, settings: &FitSettings, classes: &[String]) -> Summary {
     let epochs: Vec<EpochMetrics> = fitted.epochs.iter().cloned().map(EpochMetrics::bounded).collect();
     let chosen = epochs.iter().find(|epoch| epoch.epoch == fitted.chosen);
     let of = chosen.map_or(String::new(), |epoch| {
@@ -206,7 +206,7 @@ fn summary(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Summary 
         .into_iter()
         .flatten()
         .collect(),
-        warnings: fitted.told.warnings.clone(),
+        warnings: fitted.notes.warnings.clone(),
         ..Summary::default()
     }
 }
@@ -270,7 +270,7 @@ fn metrics_table(epoch: &EpochMetrics, classes: &[String]) -> Table {
             "all-positive F1",
             "precision",
             "recall",
-            "predicted / true",
+            "predicted / labelled",
         ]),
         rows: classes.iter().enumerate().map(row).collect(),
     }
@@ -311,7 +311,7 @@ fn epochs_table(epochs: &[EpochMetrics]) -> Table {
     }
 }
 
-fn labels_table(fitted: &Fitted, settings: &Settings, classes: &[String]) -> Table {
+fn labels_table(fitted: &Fitted, settings: &FitSettings, classes: &[String]) -> Table {
     let weights = settings.loss.weights(&fitted.labels.drawn);
     let row = |((name, count), weight): ((&String, &crate::learn::model::LabelCounts), f64)| {
         let int = |value: u64| Cell::Int(value as i64);
@@ -334,10 +334,10 @@ fn starts_table(fitted: &Fitted) -> Option<Table> {
     let row = |(what, count, tensors): &(String, usize, String)| {
         vec![Cell::Text(what.clone()), Cell::Int(*count as i64), Cell::Text(tensors.clone())]
     };
-    (!fitted.told.starts.is_empty()).then(|| Table {
+    (!fitted.notes.starts.is_empty()).then(|| Table {
         title: "initialisation of tensors".to_owned(),
         columns: names(&["source", "tensors", "names"]),
-        rows: fitted.told.starts.iter().map(row).collect(),
+        rows: fitted.notes.starts.iter().map(row).collect(),
     })
 }
 

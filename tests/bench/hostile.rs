@@ -1,4 +1,4 @@
-//! `cargo bench --bench hostile`: how long each hostile text takes from its bytes to all that is told of it, on one thread.
+//! `cargo bench --bench hostile`: time from the bytes of each hostile text to all of its diagnostics, on one thread.
 
 #[path = "../suite/hostile.rs"]
 mod texts;
@@ -9,7 +9,7 @@ use macula::base::Sources;
 use macula::lang::{self, spec::Points};
 use macula::syntax;
 
-/// As in the binary.
+/// Same allocator as the binary.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench training -- --size 128 --batch 32 --steps 5 --threads 1`
 //!
-//! Forward, gradient of the input, gradient of the kernel. Whole steps are measured by `macula bench train|infer`.
+//! Forward pass, input gradient, kernel gradient. Whole training steps are measured by `macula bench train|infer`.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::time::Instant;
@@ -61,7 +61,7 @@ fn layers(size: usize, batch: usize, steps: usize) {
         shapes.push((1, shape(side, channels, 2 * channels, 1, 2, 0)));
         shapes.push((3, shape(side / 2, 2 * channels, 2 * channels, 3, 1, 1)));
     }
-    // EfficientNet-Lite0's: how often, side against the patch's, channels, kernel, stride.
+    // Of EfficientNet-Lite0: number of layers, divisor of the patch size, channels, kernel, stride.
     let depthwise = [
         (1, 2, 32, 3, 1),
         (1, 2, 96, 3, 2),

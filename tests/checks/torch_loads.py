@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """torch loads weights saved by macula: every name and layout of torchvision's ResNet18, with the same logits.
 
-    MACULA_SAVE_RESNET18=/tmp/resnet18.safetensors cargo test --test it resnet18_computes_what_pytorch_computes
+    MACULA_SAVE_RESNET18=/tmp/resnet18.safetensors cargo test --test it resnet18_matches_pytorch
     python tests/checks/torch_loads.py /tmp/resnet18.safetensors
 
 Fails if a name is missing or unexpected, a shape differs, or a logit differs from tests/expected/resnet18.json.

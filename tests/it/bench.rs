@@ -1,10 +1,10 @@
-//! `macula bench`: small measurements, the fields of their JSON, and what can't be measured.
+//! `macula bench`: small measurements, the fields of their JSON, and refused options.
 
 use serde_json::Value;
 
 use crate::space::Space;
 
-/// The fields that the usual `PyTorch` script prints and that mean something here.
+/// Fields of the usual `PyTorch` benchmark script that also apply here.
 const FIELDS: [&str; 9] = ["ms", "images_per_s", "device", "size", "batch", "steps", "warmup", "threads", "infer"];
 
 #[test]
@@ -29,13 +29,13 @@ fn each_measurement_prints_the_fields_of_the_script() {
         );
         assert_eq!((line["what"].as_str(), line["infer"].as_bool()), (Some(what), Some(what == "infer")));
         let (ms, rate) = (line["ms"].as_f64().expect("a number"), line["images_per_s"].as_f64().expect("a number"));
-        // Both are rounded.
+        // Both numbers are rounded.
         assert!(ms > 0.0 && (rate + 0.05) * (ms + 0.01) >= 0.999 * 2e3, "{line}");
     }
 }
 
 #[test]
-fn a_network_of_ones_own_is_measured_and_people_are_told_in_words() {
+fn a_custom_network_is_measured_with_readable_output() {
     let space = Space::new();
     space.write("nets.kdl", "network tiny {\n    conv a out=4 kernel=3\n    global-avg-pool\n    linear head\n}\n");
     let said =
@@ -47,7 +47,7 @@ fn a_network_of_ones_own_is_measured_and_people_are_told_in_words() {
 }
 
 #[test]
-fn what_is_not_there_is_refused_with_what_is() {
+fn unknown_choices_are_refused_with_the_possible_ones() {
     let space = Space::new();
     for (arguments, text, hint) in [
         ("train --network resnet19", "no network `resnet19`", "did you mean `resnet18`?"),

@@ -13,9 +13,9 @@ use crate::learn::metrics::{
 };
 use crate::stage::{MetricColumn, MetricStyle, Metrics, StageError};
 
-/// Predictions per true patch below which a class counts as almost never predicted.
+/// Predictions per positive patch below which a class counts as almost never predicted.
 pub const UNDER: f64 = 0.2;
-/// Predictions per true patch above which a class counts as predicted far too often.
+/// Predictions per positive patch above which a class counts as predicted far too often.
 pub const OVER: f64 = 3.0;
 
 /// Metrics after an epoch.
@@ -122,7 +122,7 @@ impl SetMetrics {
         all
     }
 
-    /// Classes predicted far too rarely or too often, with their predictions per true patch.
+    /// Classes predicted far too rarely or too often, with their predictions per positive patch.
     pub fn lopsided(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
         let ratios = self.figures.classes.iter().enumerate();
         ratios.filter_map(|(class, figures)| Some((class, figures.predicted_ratio?))).filter(|(_, r)| !fits(*r))
@@ -190,7 +190,7 @@ pub fn metric(value: Option<f64>) -> String {
 #[must_use]
 pub fn lopsided_text(name: &str, ratio: f64) -> String {
     let verdict = if ratio < UNDER { "almost never predicted" } else { "predicted far too often" };
-    format!("`{name}` is {verdict} ({ratio:.2} predictions per true patch)")
+    format!("`{name}` is {verdict} ({ratio:.2} predictions per positive patch)")
 }
 
 /// `epochs.parquet`: one row per epoch and set (`training`, `subset`, `valid`).

@@ -44,7 +44,7 @@ pub struct Fitted {
     /// Labels of the training data.
     pub labels: Labels,
     /// Notes and warnings.
-    pub told: FitNotes,
+    pub notes: FitNotes,
 }
 
 /// Label counts per class.
@@ -78,11 +78,11 @@ impl FitNotes {
 /// written, or errors of the store.
 pub fn fit(task: &FitTask<'_>) -> Result<Fitted, StageError> {
     let labels = label_counts(&task.data.set);
-    let mut told = FitNotes::default();
-    examine(task, &labels, &mut told)?;
+    let mut notes = FitNotes::default();
+    examine(task, &labels, &mut notes)?;
     let drawn = drawn(&task.data.set, &task.settings.sampler, task.streams);
     let loss = task.settings.loss.on(&task.data.set.info.classes, &drawn)?;
-    let ready = start::ready(task, &mut told)?;
+    let ready = start::ready(task, &mut notes)?;
     let mut run = FitRun {
         task,
         loss,
@@ -96,16 +96,16 @@ pub fn fit(task: &FitTask<'_>) -> Result<Fitted, StageError> {
         saved: task.progress.elapsed(),
     };
     run.resume_any()?;
-    run.fit_memory(&mut told)?;
+    run.fit_memory(&mut notes)?;
     while !run.finished() {
         run.epoch()?;
     }
     continuation::keep(task, run.state.epoch - 1)?;
-    run.result(Labels { there: labels, drawn }, told)
+    run.result(Labels { there: labels, drawn }, notes)
 }
 
 /// Checks data and settings before the first step.
-fn examine(task: &FitTask<'_>, labels: &[LabelCounts], told: &mut FitNotes) -> Result<(), StageError> {
+fn examine(task: &FitTask<'_>, labels: &[LabelCounts], notes: &mut FitNotes) -> Result<(), StageError> {
     let (data, valid) = (&task.data.set, &task.valid.set);
     let classes = &data.info.classes;
     if data.info.classes != valid.info.classes || data.info.size != valid.info.size {
@@ -124,11 +124,11 @@ fn examine(task: &FitTask<'_>, labels: &[LabelCounts], told: &mut FitNotes) -> R
         }
     }
     for (class, _) in classes.iter().zip(labels).filter(|(_, count)| count.present == 0) {
-        told.warn("no-positives", format!("no training patch is positive for `{class}`: the class cannot be learned"));
+        notes.warn("no-positives", format!("no training patch is positive for `{class}`: the class cannot be learned"));
     }
     let there = label_counts(valid);
     for (class, _) in classes.iter().zip(&there).filter(|(_, count)| count.present == 0) {
-        told.warn("no-positives", format!("no validation patch is positive for `{class}`: its metrics are undefined"));
+        notes.warn("no-positives", format!("no validation patch is positive for `{class}`: its metrics are undefined"));
     }
     let needs = !matches!(task.settings.choose, SelectBy::Loss | SelectBy::Last);
     if needs && there.iter().all(|count| count.present == 0) {
@@ -142,7 +142,7 @@ fn examine(task: &FitTask<'_>, labels: &[LabelCounts], told: &mut FitNotes) -> R
     if let Some((wanted, healthy)) = task.settings.sampler.healthy(data).filter(|(wanted, there)| wanted > there) {
         let text =
             format!("the sampler needs {wanted} healthy patches per epoch, but there are only {healthy}: all are used");
-        told.warn("healthy-ratio", text);
+        notes.warn("healthy-ratio", text);
     }
     if task.settings.sampler.epoch(data, task.streams, 1).is_empty() {
         let text = "the sampler draws no patches: no training patch has a lesion";
@@ -182,7 +182,7 @@ impl FitRun<'_> {
 
     /// Prepares the GPU, if there is one, and halves the batch until it fits into memory if the pipeline allows that. A resumed fit
     /// keeps its batch size.
-    fn fit_memory(&mut self, told: &mut FitNotes) -> Result<(), StageError> {
+    fn fit_memory(&mut self, notes: &mut FitNotes) -> Result<(), StageError> {
         let data = self.task.data;
         let arrival = match self.network.pixels_made_by() {
             PixelsMadeBy::Loader => Arrival::Pixels,
@@ -206,7 +206,7 @@ impl FitRun<'_> {
         }
         if let Some(batch) = self.state.batch {
             let asked = self.task.settings.batch;
-            told.warn(
+            notes.warn(
                 "smaller-batch",
                 format!("batch size reduced from {asked} to {batch} patches to fit into GPU memory"),
             );
@@ -514,7 +514,7 @@ impl FitRun<'_> {
         Network::new(self.task.network, info.size as usize, info.classes.len(), self.task.streams)
     }
 
-    fn result(mut self, labels: Labels, mut told: FitNotes) -> Result<Fitted, StageError> {
+    fn result(mut self, labels: Labels, mut notes: FitNotes) -> Result<Fitted, StageError> {
         let chosen = self.state.best.ok_or_else(|| StageError::Bug("a fit without an epoch".to_owned()))?;
         let last = self.network.save()?;
         self.network.restore(&self.best.0, &self.best.1)?;
@@ -523,10 +523,10 @@ impl FitRun<'_> {
         if let Some(epoch) = self.state.epochs.iter().find(|epoch| epoch.epoch == chosen) {
             for (class, ratio) in epoch.valid.lopsided() {
                 let text = format!("epoch {chosen}, validation: {}", lopsided_text(&classes[class], ratio));
-                told.warn("prediction-ratio", text);
+                notes.warn("prediction-ratio", text);
             }
             if epoch.valid.figures.all_zero == Some(1.0) {
-                told.warn(
+                notes.warn(
                     "all-zero",
                     format!("epoch {chosen}, the one selected, predicts no lesion on any validation patch"),
                 );
@@ -534,6 +534,6 @@ impl FitRun<'_> {
         }
         // If the runner fails to store the result, the next attempt starts from the end of this one.
         debug_assert!(self.task.partial.join(FILE).exists());
-        Ok(Fitted { best, last, epochs: self.state.epochs, chosen, labels, told })
+        Ok(Fitted { best, last, epochs: self.state.epochs, chosen, labels, notes })
     }
 }

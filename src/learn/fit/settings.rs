@@ -18,7 +18,7 @@ use crate::stage::{Params, StageError, Warning};
 
 /// Settings of a fit.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct FitSettings {
     /// Loss function.
     pub loss: LossSettings,
     /// Update rule of the optimizer.
@@ -143,7 +143,7 @@ impl SelectBy {
     }
 }
 
-impl Settings {
+impl FitSettings {
     /// From the parameters of `train`, for data of these classes.
     ///
     /// # Errors

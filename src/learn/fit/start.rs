@@ -1,7 +1,7 @@
 //! Network before its first step: random or pretrained, calibrated, with the requested rates and frozen tensors.
 
 use super::FitNotes;
-use super::settings::{Settings, drawn};
+use super::settings::{FitSettings, drawn};
 use super::task::FitTask;
 use crate::base::figure::counted;
 use crate::lang::near::near;
@@ -22,7 +22,7 @@ pub(super) struct PreparedNetwork {
 }
 
 /// Prepares the network of a task for its first step. The result is a function of the task only.
-pub(super) fn ready(task: &FitTask<'_>, told: &mut FitNotes) -> Result<PreparedNetwork, StageError> {
+pub(super) fn ready(task: &FitTask<'_>, notes: &mut FitNotes) -> Result<PreparedNetwork, StageError> {
     let (settings, info) = (task.settings, &task.data.set.info);
     let mut network = Network::new(task.network, info.size as usize, info.classes.len(), task.streams)?;
     let random = match task.init {
@@ -32,9 +32,9 @@ pub(super) fn ready(task: &FitTask<'_>, told: &mut FitNotes) -> Result<PreparedN
             if !report.folded.is_empty() {
                 network.calibrate(&calibration(task)?)?;
             }
-            tell(&report, told);
+            tell(&report, notes);
             task.progress.line(&taken(weights, &report));
-            told.warnings.extend(report.doubt(&weights.name(), &task.network.name));
+            notes.warnings.extend(report.doubt(&weights.name(), &task.network.name));
             Some(report.missing)
         }
     };
@@ -53,8 +53,8 @@ pub(super) fn ready(task: &FitTask<'_>, told: &mut FitNotes) -> Result<PreparedN
     let frozen = network.parameters().iter().map(|parameter| is_frozen(&parameter.name)).collect();
     let optimizer = Optimizer::new(settings.rule, settings.weight_decay, groups, network.flat().len());
     let opened = gpu::open(settings.device, settings.precision)?;
-    if let Some(said) = opened.said {
-        task.progress.line(&said);
+    if let Some(message) = opened.message {
+        task.progress.line(&message);
     }
     let network = match opened.gpu {
         Some(gpu) => network.on(gpu),
@@ -64,10 +64,10 @@ pub(super) fn ready(task: &FitTask<'_>, told: &mut FitNotes) -> Result<PreparedN
 }
 
 /// Notes what was loaded, for the summary.
-fn tell(report: &LoadReport, told: &mut FitNotes) {
+fn tell(report: &LoadReport, notes: &mut FitNotes) {
     let mut say = |what: &str, names: &[String]| {
         if !names.is_empty() {
-            told.starts.push((what.to_owned(), names.len(), names.join(", ")));
+            notes.starts.push((what.to_owned(), names.len(), names.join(", ")));
         }
     };
     say("loaded from the weights", &report.loaded);
@@ -119,7 +119,7 @@ fn prior_bias(task: &FitTask<'_>, network: &mut Network) -> Result<(), StageErro
     network.set(&name, &bias)
 }
 
-fn unknown_tensors(prefix: &str, settings: &Settings, network: &Network) -> StageError {
+fn unknown_tensors(prefix: &str, settings: &FitSettings, network: &Network) -> StageError {
     let field = if settings.frozen.iter().any(|name| name == prefix) { "freeze" } else { "rate" };
     let mut groups: Vec<&str> =
         network.parameters().iter().filter_map(|parameter| parameter.name.split('.').next()).collect();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::settings::Settings;
+use super::settings::FitSettings;
 use crate::base::{Digest, Streams};
 use crate::lang::network::NetworkSpec;
 use crate::learn::loader::OpenPatchSet;
@@ -12,7 +12,7 @@ use crate::stage::{Progress, Stop};
 /// Inputs of a fit.
 pub struct FitTask<'a> {
     /// Settings.
-    pub settings: &'a Settings,
+    pub settings: &'a FitSettings,
     /// Network to fit.
     pub network: &'a NetworkSpec,
     /// Training patches.

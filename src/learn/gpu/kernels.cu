@@ -1,10 +1,10 @@
-// What a GPU executes. NVRTC compiles this text once for each type of stored values (`-DBF16` or not); the tests compile the same
-// text as C++ for the processor and compare every kernel with the CPU's own.
+// GPU kernels. NVRTC compiles this source once per stored number type (`-DBF16` or not); the tests compile it as C++ for the CPU and
+// compare every kernel with the CPU kernels.
 //
-// Images are N x H x W x C, kernels of convolutions k x k x in/groups x out in f32, as on the CPU. One thread makes one element, or
-// the sums of one column over a run of rows; no thread waits for another and none shares memory, so that the order of all sums is
-// that of the text. Sums over many rows are made in runs, whose results are added in order by a later launch. Compiled without fused
-// multiply-add except where `fmaf` says so.
+// Images are N x H x W x C, convolution kernels k x k x in/groups x out in f32, as on the CPU. One thread computes one element, or the
+// sums of one column over a run of rows. Threads neither synchronise nor share memory, so the order of every sum is fixed by the
+// source. Sums over many rows are computed in runs, which a later launch adds in order. Compiled without fused multiply-add; explicit
+// `fmaf` is the exception.
 
 struct Arguments {
     void *p[12];
@@ -24,7 +24,7 @@ struct Real {
     unsigned short bits;
 };
 __device__ float get(Real value) { return __uint_as_float((unsigned)value.bits << 16); }
-// To the nearest, of two as near the even one; a NaN stays one.
+// Round to nearest, ties to even; NaN stays NaN.
 __device__ Real put(float value) {
     const unsigned bits = __float_as_uint(value);
     Real real;
@@ -37,7 +37,7 @@ __device__ float get(Real value) { return value; }
 __device__ Real put(float value) { return value; }
 #endif
 
-// Values stored as `Real`, or as f32 where `wide`: logits and what belongs to them.
+// Values stored as `Real`, or as f32 if `wide` (logits and their gradients).
 __device__ float at(const void *values, unsigned i, int wide) {
     return wide ? ((const float *)values)[i] : get(((const Real *)values)[i]);
 }
@@ -45,23 +45,23 @@ __device__ void set(void *values, unsigned i, float value, int wide) {
     if (wide) ((float *)values)[i] = value;
     else ((Real *)values)[i] = put(value);
 }
-// A gradient, in place of what was there or added to it.
+// Stores a gradient, or adds it to the present value.
 __device__ void give(void *gradient, unsigned i, float value, int add) {
     Real *into = (Real *)gradient;
     into[i] = put(add ? get(into[i]) + value : value);
 }
 
-// A NaN stays one.
+// NaN stays NaN.
 __device__ float hold(float x, float low, float high) {
     if (x < low) x = low;
     return x > high ? high : x;
 }
 __device__ float pass(float x, float gradient, float low, float high) { return x > low && x < high ? gradient : 0.0f; }
 
-// ---- Patches as they are stored, changed and normalised (src/learn/views.rs, src/learn/augment) -------------------------------------
+// ---- Augmentation and normalisation of stored patches (src/learn/views.rs, src/learn/augment) ---------------------------------------
 
-// Numbers of a patch's change: sine, cosine, shift x, shift y, flips, black beyond, brightness, contrast, saturation, hue, reach of
-// the blur, mean of R, G, B, deviation of R, G, B.
+// Fields of a patch's transform: sine, cosine, shift x, shift y, flips, black outside, brightness, contrast, saturation, hue, blur
+// radius, mean of R, G, B, standard deviation of R, G, B.
 #define FIELDS 17
 __device__ const double *change_of(const void *table, int image) { return (const double *)table + image * FIELDS; }
 
@@ -69,7 +69,7 @@ __device__ int floor_of(double x) {
     const int near = (int)x;
     return near - (near > x ? 1 : 0);
 }
-// The stored index that stands for `at`; -1 where black does.
+// Stored index for `at` (mirrored at the edge); -1 for black.
 __device__ int stands_for(int at, int side, int black) {
     const int last = side - 1;
     if (at >= 0 && at <= last) return at;
@@ -80,7 +80,7 @@ __device__ int stands_for(int at, int side, int black) {
     return min(at, 2 * last - at);
 }
 
-// Flips, rotation and shift in one resampling, then brightness. p: stored bytes, changes, pixels. n: pixels, side, size.
+// Flips, rotation and shift in one resampling, then brightness. p: stored bytes, transforms, pixels. n: pixels, side, size.
 KERNEL(view_pixels) {
     EACH(a.n[0]);
     const int side = a.n[1], size = a.n[2], column = (int)i % size, row = (int)i / size % size, image = (int)i / size / size;
@@ -116,10 +116,10 @@ KERNEL(view_pixels) {
     for (int c = 0; c < 3; c++) pixel[c] = brightness == 1.0f ? sums[c] : hold(sums[c] * brightness, 0.0f, 1.0f);
 }
 
-// Grey, ITU-R 601 with torchvision's digits.
+// Grey value: ITU-R 601 with torchvision's coefficients.
 __device__ float grey(const float *pixel) { return 0.2989f * pixel[0] + 0.587f * pixel[1] + 0.114f * pixel[2]; }
 
-// The sum of each row's greys. p: pixels, sums (f64). n: rows, size.
+// Sum of the grey values of each row. p: pixels, sums (f64). n: rows, size.
 KERNEL(view_greys) {
     EACH(a.n[0]);
     const float *pixels = (const float *)a.p[0] + 3 * i * a.n[1];
@@ -128,7 +128,7 @@ KERNEL(view_greys) {
     ((double *)a.p[1])[i] = sum;
 }
 
-// What a contrast adds to each value of an image. p: sums, changes, rests. n: images, size.
+// Offset that contrast adds to each value of an image. p: sums, transforms, offsets. n: images, size.
 KERNEL(view_rests) {
     EACH(a.n[0]);
     const int size = a.n[1];
@@ -137,10 +137,10 @@ KERNEL(view_rests) {
     ((float *)a.p[2])[i] = (1.0f - (float)change_of(a.p[1], (int)i)[7]) * (float)(sum / (size * size));
 }
 
-// What a division by 1 leaves, for numbers between -1 and 2.
+// Remainder of division by 1, for numbers between -1 and 2.
 __device__ float wrapped(float hue) { return hue >= 1.0f ? hue - 1.0f : hue < 0.0f ? hue + 1.0f : hue; }
 
-// The hue of a pixel turned.
+// Shifts the hue of a pixel.
 __device__ void turn(float *pixel, float by) {
     const float r = pixel[0], g = pixel[1], b = pixel[2];
     float high = r > g ? r : g, low = r < g ? r : g;
@@ -164,7 +164,7 @@ __device__ void turn(float *pixel, float by) {
     pixel[2] = part == 0 ? p : part == 1 ? p : part == 2 ? t : part == 3 ? v : part == 4 ? v : q;
 }
 
-// Contrast, saturation and hue, in place. p: pixels, changes, rests or none. n: pixels, pixels of an image.
+// Contrast, saturation and hue, in place. p: pixels, transforms, offsets or none. n: pixels, pixels per image.
 KERNEL(view_colors) {
     EACH(a.n[0]);
     const int image = (int)i / a.n[1];
@@ -182,8 +182,8 @@ KERNEL(view_colors) {
     if (hue != 0.0f) turn(pixel, hue);
 }
 
-// One direction of a Gaussian blur, mirrored at the edge. p: pixels, changes, weights, blurred. n: pixels, size, weights of an image,
-// whether down.
+// One direction of a Gaussian blur, mirrored at the edge. p: pixels, transforms, weights, blurred. n: pixels, size, weights per image,
+// vertical.
 KERNEL(view_blur) {
     EACH(a.n[0]);
     const int size = a.n[1], column = (int)i % size, row = (int)i / size % size, image = (int)i / size / size, down = a.n[3];
@@ -203,7 +203,7 @@ KERNEL(view_blur) {
     }
 }
 
-// As the network expects it, in place. p: pixels, changes. n: pixels, pixels of an image.
+// Normalisation for the network, in place. p: pixels, transforms. n: pixels, pixels per image.
 KERNEL(view_normals) {
     EACH(a.n[0]);
     const double *change = change_of(a.p[1], (int)i / a.n[1]);
@@ -213,7 +213,7 @@ KERNEL(view_normals) {
 
 // ---- Copies and casts -----------------------------------------------------------------------------------------------------------
 
-// x (rows x n1 floats) to y (rows x n2), columns beyond n1 zeros.
+// x (rows x n1 floats) to y (rows x n2); columns beyond n1 are zeros.
 KERNEL(from_floats) {
     EACH(a.n[0]);
     const unsigned row = i / a.n[2], column = i % a.n[2];
@@ -225,7 +225,7 @@ KERNEL(to_floats) {
     ((float *)a.p[1])[i] = get(((const Real *)a.p[0])[i]);
 }
 
-// A convolution's kernel in the order that cuDNN wants: out x k x k x in, the channels padded with zeros.
+// Convolution kernel in cuDNN's order: out x k x k x in, channels padded with zeros.
 KERNEL(pack) {
     const unsigned taps = a.n[0], in = a.n[1], out = a.n[2], padded = a.n[3];
     EACH(out * taps * padded);
@@ -233,7 +233,7 @@ KERNEL(pack) {
     ((Real *)a.p[1])[i] = put(c < in ? ((const float *)a.p[0])[(tap * in + c) * out + o] : 0.0f);
 }
 
-// The way back, for gradients.
+// Inverse, for gradients.
 KERNEL(unpack) {
     const unsigned taps = a.n[0], in = a.n[1], out = a.n[2], padded = a.n[3];
     EACH(out * taps * in);
@@ -248,14 +248,14 @@ KERNEL(put_columns) {
     ((Real *)a.p[1])[row * a.n[2] + a.n[3] + column] = ((const Real *)a.p[0])[i];
 }
 
-// The way back: the gradient of x.
+// Backward: gradient of x.
 KERNEL(take_columns) {
     EACH(a.n[0]);
     const unsigned row = i / a.n[1], column = i % a.n[1];
     give(a.p[1], i, get(((const Real *)a.p[0])[row * a.n[2] + a.n[3] + column]), a.n[4]);
 }
 
-// Each image (n1 x n2) transposed.
+// Transposes each image (n1 x n2).
 KERNEL(transpose) {
     EACH(a.n[0]);
     const unsigned rows = a.n[1], columns = a.n[2], image = i / (rows * columns), place = i % (rows * columns);
@@ -263,7 +263,7 @@ KERNEL(transpose) {
     give(a.p[1], i, get(((const Real *)a.p[0])[(image * rows + row) * columns + column]), a.n[3]);
 }
 
-// ---- Convolutions, for what cuDNN does not do well: linear layers of few outputs, depthwise ones -------------------------------------
+// ---- Convolutions that cuDNN does not do well: linear layers with few outputs, depthwise convolutions --------------------------------
 
 struct Shape {
     int images, height, width, channels, out, kernel, stride, padding, dilation, groups, rows, columns;
@@ -292,7 +292,7 @@ KERNEL(conv_forward) {
     set(a.p[3], i, sum, a.n[12]);
 }
 
-// p: dy, kernel, dx. n12: dy is wide; n13: added to dx.
+// p: dy, kernel, dx. n12: dy is wide; n13: add to dx.
 KERNEL(conv_input_gradient) {
     const Shape s = shape(a.n);
     EACH(s.images * s.height * s.width * s.channels);
@@ -313,7 +313,7 @@ KERNEL(conv_input_gradient) {
     give(a.p[2], i, sum, a.n[13]);
 }
 
-// The sums over one run of n14 pixels of the output, of n13 runs. p: x, dy, runs (n13 x kernel). n12: dy is wide.
+// Sums over runs of n14 output pixels; n13 runs. p: x, dy, runs (n13 x kernel). n12: dy is wide.
 KERNEL(conv_kernel_gradient) {
     const Shape s = shape(a.n);
     const int in = s.channels / s.groups, length = s.kernel * s.kernel * in * s.out;
@@ -333,7 +333,7 @@ KERNEL(conv_kernel_gradient) {
     ((float *)a.p[2])[i] = sum;
 }
 
-// The n1 runs of n0 sums, added in order.
+// Adds n1 runs of n0 sums in order.
 KERNEL(add_runs) {
     EACH(a.n[0]);
     const float *runs = (const float *)a.p[0];
@@ -350,7 +350,7 @@ KERNEL(add_bias) {
 
 // ---- Sums by column: batch norms and biases --------------------------------------------------------------------------------------
 
-// Two sums of one column: 16 rows in f32, those in f64, as on the CPU.
+// Two sums of one column: blocks of 16 rows in f32, added in f64, as on the CPU.
 struct Sums {
     float s, q;
     double sum, square;
@@ -370,7 +370,7 @@ __device__ void leave(const Sums *sums, void *runs, unsigned i) {
     ((double *)runs)[2 * i + 1] = sums->square + sums->q;
 }
 
-// Sums of x and x² over runs of n2 rows. p: x, runs (n3 x n1 x 2). n: rows, columns, rows a run, runs, x is wide.
+// Sums of x and x² over runs of n2 rows. p: x, runs (n3 x n1 x 2). n: rows, columns, rows per run, runs, x is wide.
 KERNEL(column_moments) {
     EACH(a.n[3] * a.n[1]);
     const int columns = a.n[1], run = i / columns, column = i % columns, end = min((run + 1) * a.n[2], a.n[0]);
@@ -382,7 +382,7 @@ KERNEL(column_moments) {
     leave(&sums, a.p[1], i);
 }
 
-// Runs of pairs, 32 at a time, added in order. p: runs (n1 x n0 x 2), fewer runs. n: columns, runs, runs left.
+// Adds runs of pairs in order, 32 at a time. p: runs (n1 x n0 x 2), fewer runs. n: columns, runs, remaining runs.
 KERNEL(add_pairs) {
     EACH(a.n[2] * a.n[0]);
     const int columns = a.n[0], first = i / columns * 32, column = i % columns, end = min(first + 32, a.n[1]);
@@ -402,13 +402,13 @@ __device__ double total(const void *runs, int count, int columns, int column, in
     return sum;
 }
 
-// The gradient of a bias. p: runs, gradient. n: columns, runs.
+// Gradient of a bias. p: runs, gradient. n: columns, runs.
 KERNEL(bias_gradient) {
     EACH(a.n[0]);
     ((float *)a.p[1])[i] = (float)total(a.p[0], a.n[1], a.n[0], i, 0);
 }
 
-// Statistics of one channel. p: runs or none for the running ones, gamma, beta, running (means, variances), kept (mean, 1/deviation,
+// Statistics of one channel. p: runs (none: running statistics), gamma, beta, running (means, variances), kept (mean, 1/std,
 // scale, shift). n: channels, runs, rows; d: eps, momentum.
 KERNEL(norm_statistics) {
     EACH(a.n[0]);
@@ -419,7 +419,7 @@ KERNEL(norm_statistics) {
         const double rows = a.n[2], unbiased = rows / (max(a.n[2], 2) - 1);
         mean = total(a.p[0], a.n[1], channels, i, 0) / rows;
         variance = total(a.p[0], a.n[1], channels, i, 1) / rows - mean * mean;
-        // A NaN becomes 0 here as it does on the CPU; the mean keeps it.
+        // NaN becomes 0, as on the CPU; the mean stays NaN.
         variance = variance > 0.0 ? variance : 0.0;
         running[i] = (float)((1.0 - a.d[1]) * running[i] + a.d[1] * (float)mean);
         running[channels + i] = (float)((1.0 - a.d[1]) * running[channels + i] + a.d[1] * ((float)variance * unbiased));
@@ -434,7 +434,7 @@ KERNEL(norm_statistics) {
     kept[3 * channels + i] = ((const float *)a.p[2])[i] - (float)mean * scale;
 }
 
-// y = scale x + shift (+ extra), rectified. p: x, kept, extra or none, y. n: count, channels; f: bounds.
+// y = scale x + shift (+ extra), clipped to the bounds. p: x, kept, extra or none, y. n: count, channels; f: bounds.
 KERNEL(norm_affine) {
     EACH(a.n[0]);
     const int channels = a.n[1], c = i % channels;
@@ -444,9 +444,9 @@ KERNEL(norm_affine) {
     ((Real *)a.p[3])[i] = put(hold(y, a.f[0], a.f[1]));
 }
 
-// The gradient behind the rectifier (in place, and into the residual's), and the sums of g and g (x - mean) over runs of rows.
-// p: x, dy, kept, y, residual's gradient or none, runs. n: rows, channels, rows a run, runs, which gradients pass (0 all, 1 those
-// with scale x + shift between the bounds, 2 those with y between them), added to the residual's; f: bounds.
+// Gradient through the ReLU (in place, and to the residual), and the sums of g and g (x - mean) over runs of rows.
+// p: x, dy, kept, y, residual's gradient or none, runs. n: rows, channels, rows per run, runs, gradients that pass (0 all, 1 those
+// with scale x + shift between the bounds, 2 those with y between the bounds), add to the residual's; f: bounds.
 KERNEL(norm_sums) {
     EACH(a.n[3] * a.n[1]);
     const int channels = a.n[1], run = i / channels, c = i % channels, end = min((run + 1) * a.n[2], a.n[0]);
@@ -467,8 +467,8 @@ KERNEL(norm_sums) {
     leave(&sums, a.p[5], i);
 }
 
-// The factors of dx = of_g g + of_x x + fixed, and the gradients of gamma and beta. p: runs, gamma, kept, dgamma or none, dbeta or
-// none, factors. n: channels, runs, rows, whether the running statistics were used.
+// Coefficients of dx = of_g g + of_x x + fixed, and the gradients of gamma and beta. p: runs, gamma, kept, dgamma or none, dbeta or
+// none, coefficients. n: channels, runs, rows, running statistics in use.
 KERNEL(norm_factors) {
     EACH(a.n[0]);
     const int channels = a.n[0];
@@ -489,7 +489,7 @@ KERNEL(norm_factors) {
     factors[2 * channels + i] = (float)(-of_g * sum / count - of_x * (double)kept[i]);
 }
 
-// p: x, g, factors, dx. n: count, channels, added to dx.
+// p: x, g, coefficients, dx. n: count, channels, add to dx.
 KERNEL(norm_combine) {
     EACH(a.n[0]);
     const int channels = a.n[1], c = i % channels;
@@ -497,7 +497,7 @@ KERNEL(norm_combine) {
     give(a.p[3], i, factors[c] * g + factors[channels + c] * x + factors[2 * channels + c], a.n[2]);
 }
 
-// ---- Element by element ----------------------------------------------------------------------------------------------------------
+// ---- Elementwise operations ------------------------------------------------------------------------------------------------------
 
 // p: x, other or none, y. n: count; f: bounds.
 KERNEL(sum_rectified) {
@@ -507,8 +507,8 @@ KERNEL(sum_rectified) {
     ((Real *)a.p[2])[i] = put(hold(y, a.f[0], a.f[1]));
 }
 
-// The gradient behind a rectifier, which is also that of a second value. p: y, dy, dx, other's or none. n: count, added to dx, added
-// to the other's; f: bounds.
+// Gradient through a ReLU, and of a second summand. p: y, dy, dx, other's gradient or none. n: count, add to dx, add to the
+// other's; f: bounds.
 KERNEL(sum_gradient) {
     EACH(a.n[0]);
     const float g = pass(get(((const Real *)a.p[0])[i]), get(((const Real *)a.p[1])[i]), a.f[0], a.f[1]);
@@ -516,19 +516,19 @@ KERNEL(sum_gradient) {
     if (a.p[3]) give(a.p[3], i, g, a.n[2]);
 }
 
-// A gradient as it is. p: dy, dx. n: count, added.
+// Copies a gradient. p: dy, dx. n: count, add.
 KERNEL(copy_gradient) {
     EACH(a.n[0]);
     give(a.p[1], i, get(((const Real *)a.p[0])[i]), a.n[1]);
 }
 
-// p: x, mask (f32), y or dx. n: count, added.
+// p: x, mask (f32), y or dx. n: count, add.
 KERNEL(mask) {
     EACH(a.n[0]);
     give(a.p[2], i, get(((const Real *)a.p[0])[i]) * ((const float *)a.p[1])[i], a.n[1]);
 }
 
-// The CPU's exp (src/learn/kernels/smooth.rs), operation by operation.
+// exp of the CPU kernels (src/learn/kernels/smooth.rs), operation by operation.
 __device__ float own_exp(float x) {
     const float round = 12582912.0f;
     if (x < -87.0f) x = -87.0f;
@@ -551,7 +551,7 @@ __device__ float below(float x, float *density) {
     return x < 0.0f ? tail : 1.0f - tail;
 }
 
-// p: x, y. n: count, which (0 gelu, 1 silu).
+// p: x, y. n: count, function (0 gelu, 1 silu).
 KERNEL(smooth) {
     EACH(a.n[0]);
     const float x = get(((const Real *)a.p[0])[i]);
@@ -559,7 +559,7 @@ KERNEL(smooth) {
     ((Real *)a.p[1])[i] = put(a.n[1] ? x / (1.0f + own_exp(-x)) : x * below(x, &density));
 }
 
-// p: x, dy, dx. n: count, which, added.
+// p: x, dy, dx. n: count, function, add.
 KERNEL(smooth_gradient) {
     EACH(a.n[0]);
     const float x = get(((const Real *)a.p[0])[i]), dy = get(((const Real *)a.p[1])[i]);
@@ -584,15 +584,15 @@ __device__ Window window(const int *n) {
     Window w = {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]};
     return w;
 }
-// The pixel that a tap of an output reads, or -1.
+// Pixel that a tap of an output reads, or -1.
 __device__ int pixel(const Window &w, int at, int tap) {
     const int y = at / w.columns * w.stride + tap / w.kernel - w.padding, x = at % w.columns * w.stride + tap % w.kernel - w.padding;
     return y < 0 || y >= w.height || x < 0 || x >= w.width ? -1 : y * w.width + x;
 }
-// The first output along an axis whose window holds `at` (padded); the last is at / stride.
+// First output along an axis whose window contains `at` (padded); the last is at / stride.
 __device__ int first_holder(const Window &w, int at) { return max(at - w.kernel + w.stride, 0) / w.stride; }
 
-// p: x, y, places (u8). n8: count.
+// p: x, y, positions (u8). n8: count.
 KERNEL(max_pool) {
     EACH(a.n[8]);
     const Window w = window(a.n);
@@ -614,7 +614,7 @@ KERNEL(max_pool) {
     ((unsigned char *)a.p[2])[i] = (unsigned char)(where < 0 ? 0 : where);
 }
 
-// The gradient of a pooled image, added over the outputs that hold a pixel. p: dy, places or none for means, dx. n8: count, n9: added.
+// Gradient of pooling, summed over the outputs that contain a pixel. p: dy, positions (none: means), dx. n8: count, n9: add.
 KERNEL(pool_gradient) {
     EACH(a.n[8]);
     const Window w = window(a.n);
@@ -648,7 +648,7 @@ KERNEL(mean_pool) {
     ((Real *)a.p[1])[i] = put(sum / (float)(w.kernel * w.kernel));
 }
 
-// Part `at` of `parts` along an axis: from ... to ... (torch's AdaptiveAvgPool2d).
+// Bounds of part `at` of `parts` along an axis (PyTorch's AdaptiveAvgPool2d).
 __device__ int part_from(int at, int parts, int length) { return at * length / parts; }
 __device__ int part_to(int at, int parts, int length) { return ((at + 1) * length + parts - 1) / parts; }
 
@@ -666,7 +666,7 @@ KERNEL(part_means) {
     ((Real *)a.p[1])[i] = put(sum / (float)((bottom - top) * (end - left)));
 }
 
-// p: dy, dx. n: count (of x), height, width, channels, side, added.
+// p: dy, dx. n: count (of x), height, width, channels, side, add.
 KERNEL(part_means_gradient) {
     EACH(a.n[0]);
     const int height = a.n[1], width = a.n[2], channels = a.n[3], side = a.n[4];
@@ -685,7 +685,7 @@ KERNEL(part_means_gradient) {
     give(a.p[1], i, sum, a.n[5]);
 }
 
-// p: x, y, places (u32). n: count, pixels, channels.
+// p: x, y, positions (u32). n: count, pixels, channels.
 KERNEL(image_max) {
     EACH(a.n[0]);
     const int pixels = a.n[1], channels = a.n[2], c = i % channels, image = i / channels;
@@ -702,7 +702,7 @@ KERNEL(image_max) {
     ((unsigned *)a.p[2])[i] = where;
 }
 
-// p: dy, places, dx. n: count (of x), pixels, channels, added.
+// p: dy, positions, dx. n: count (of x), pixels, channels, add.
 KERNEL(image_max_gradient) {
     EACH(a.n[0]);
     const int pixels = a.n[1], channels = a.n[2], c = i % channels, image = i / channels / pixels;
@@ -723,7 +723,7 @@ KERNEL(adam) {
     values[i] = values[i] * a.f[7] - a.f[5] * m / (sqrtf(v) / a.f[6] + a.f[4]);
 }
 
-// p: values, gradient, momentum or none. n: count, whether it looks ahead; f: rate, decay, momentum.
+// p: values, gradient, momentum or none. n: count, Nesterov; f: rate, decay, momentum.
 KERNEL(sgd) {
     EACH(a.n[0]);
     float *values = (float *)a.p[0], *first = (float *)a.p[2];

@@ -9,7 +9,7 @@ pub struct OpenedDevice {
     /// The GPU; [`None`] for the CPU.
     pub gpu: Option<Box<dyn Gpu>>,
     /// Message for the user.
-    pub said: Option<String>,
+    pub message: Option<String>,
 }
 
 /// Opens the device for a choice.
@@ -33,8 +33,8 @@ pub fn open(choice: DeviceChoice, precision: Precision) -> Result<OpenedDevice, 
         return Err(StageError::input("no-gpu", text).hint("set `precision f32`").field("precision"));
     }
     // Without the feature no GPU is expected, so nothing is reported.
-    let said = why.filter(|_| cfg!(feature = "cuda")).map(|why| format!("computing on the CPU: {why}"));
-    Ok(OpenedDevice { gpu: None, said })
+    let message = why.filter(|_| cfg!(feature = "cuda")).map(|why| format!("computing on the CPU: {why}"));
+    Ok(OpenedDevice { gpu: None, message })
 }
 
 /// Target recorded for results computed with a choice.
@@ -67,8 +67,8 @@ impl Card {
 
     fn opened(&self, precision: Precision) -> Result<OpenedDevice, StageError> {
         let (a, b, c) = self.0.cudnn_version;
-        let said = format!("computing on {} with cuDNN {a}.{b}.{c}, in {precision}", self.0.name);
-        Ok(OpenedDevice { gpu: Some(Box::new(self.0.open(precision)?)), said: Some(said) })
+        let message = format!("computing on {} with cuDNN {a}.{b}.{c}, in {precision}", self.0.name);
+        Ok(OpenedDevice { gpu: Some(Box::new(self.0.open(precision)?)), message: Some(message) })
     }
 }
 

@@ -9,7 +9,7 @@
 use rayon::prelude::*;
 
 use super::direct;
-use super::gather::{Finish, Gather, OUTSIDE};
+use super::gather::{Finish, GatheredRows, OUTSIDE};
 use super::moments::Moments;
 use super::shape::{Begin, COLUMNS, ConvShape, Epilogue, panels};
 use super::shared::{BufferPool, SharedBuffer};
@@ -20,9 +20,9 @@ use super::winograd::{KernelUse, Winograd};
 pub struct Conv {
     /// Shape.
     pub shape: ConvShape,
-    forward: Gather,
+    forward: GatheredRows,
     /// Taps that reach each phase, and where they lie in the gradient of the output.
-    backward: Vec<(Vec<usize>, Gather)>,
+    backward: Vec<(Vec<usize>, GatheredRows)>,
     /// Whether images are first copied with padding, so that a row of the kernel is one part.
     padded: bool,
     /// Winograd algorithm for the forward and the backward pass, if the shape allows it.
@@ -42,10 +42,10 @@ impl Conv {
         let padded = merged && shape.padding > 0;
         let winograd = [Winograd::new(&shape), Winograd::back(&shape)];
         let (forward, backward) = if shape.groups > 1 {
-            (Gather::empty(), Vec::new())
+            (GatheredRows::empty(), Vec::new())
         } else {
             let forward = match &winograd[0] {
-                Some(_) => Gather::empty(),
+                Some(_) => GatheredRows::empty(),
                 None if merged => rows_of_kernel(&shape),
                 None => taps_of_kernel(&shape),
             };
@@ -202,14 +202,14 @@ impl Packed {
     }
 }
 
-impl Gather {
+impl GatheredRows {
     fn empty() -> Self {
         Self { taps: 0, len: 0, offsets: Vec::new(), targets: Vec::new(), source: 1, target: 0, zeros: Vec::new() }
     }
 }
 
 /// Gather in which every tap of the kernel is one part with all input channels.
-fn taps_of_kernel(shape: &ConvShape) -> Gather {
+fn taps_of_kernel(shape: &ConvShape) -> GatheredRows {
     let (rows, columns) = shape.outputs();
     let mut offsets = Vec::with_capacity(shape.kernel * shape.kernel * rows * columns);
     for (ky, kx) in pairs(shape.kernel, shape.kernel) {
@@ -222,7 +222,7 @@ fn taps_of_kernel(shape: &ConvShape) -> Gather {
             offsets.push(if inside { ((y * shape.width + x) * shape.channels) as u32 } else { OUTSIDE });
         }
     }
-    Gather {
+    GatheredRows {
         taps: shape.kernel * shape.kernel,
         len: shape.channels,
         offsets,
@@ -234,7 +234,7 @@ fn taps_of_kernel(shape: &ConvShape) -> Gather {
 }
 
 /// Gather in which every row of the kernel is one part, for padded images.
-fn rows_of_kernel(shape: &ConvShape) -> Gather {
+fn rows_of_kernel(shape: &ConvShape) -> GatheredRows {
     let (rows, columns) = shape.outputs();
     let width = shape.width + 2 * shape.padding;
     let mut offsets = Vec::with_capacity(shape.kernel * rows * columns);
@@ -243,7 +243,7 @@ fn rows_of_kernel(shape: &ConvShape) -> Gather {
             offsets.push((((oy * shape.stride + ky) * width + ox * shape.stride) * shape.channels) as u32);
         }
     }
-    Gather {
+    GatheredRows {
         taps: shape.kernel,
         len: shape.kernel * shape.channels,
         offsets,
@@ -255,7 +255,7 @@ fn rows_of_kernel(shape: &ConvShape) -> Gather {
 }
 
 /// Pixels of the input by their phase under the stride, with the taps that reach each phase.
-fn phases(shape: &ConvShape) -> Vec<(Vec<usize>, Gather)> {
+fn phases(shape: &ConvShape) -> Vec<(Vec<usize>, GatheredRows)> {
     let (rows, columns) = shape.outputs();
     // Taps along one axis that reach a phase: those with (at + padding - their offset) divisible by the stride.
     let reach = |phase: usize| {
@@ -285,7 +285,7 @@ fn phases(shape: &ConvShape) -> Vec<(Vec<usize>, Gather)> {
         }
         let targets =
             along(py, shape.height).flat_map(|y| along(px, shape.width).map(move |x| (y * shape.width + x) as u32));
-        let gather = Gather {
+        let gather = GatheredRows {
             taps: taps.len(),
             len: shape.out,
             offsets,

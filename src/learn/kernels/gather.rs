@@ -10,7 +10,7 @@ use super::shared::{BufferPool, SharedBuffer};
 
 /// Location of the rows of a matrix: a row is `taps` parts of `len` floats, each somewhere in an image or outside of it (zeros).
 #[derive(Debug)]
-pub(super) struct Gather {
+pub(super) struct GatheredRows {
     /// Parts per row.
     pub(super) taps: usize,
     /// Floats per part.
@@ -50,7 +50,7 @@ pub(super) struct Finish<'a> {
     pub(super) rectify: Rectify,
 }
 
-impl Gather {
+impl GatheredRows {
     /// Rows per image.
     pub(super) fn rows(&self) -> usize {
         self.targets.len()

@@ -28,7 +28,7 @@ impl Target {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let name = name.strip_prefix("cpu-").unwrap_or(name);
-        [Self::Portable, Self::Avx2, Self::Avx512].into_iter().find(|path| path.name()[4..] == *name)
+        [Self::Portable, Self::Avx2, Self::Avx512].into_iter().find(|target| target.name()[4..] == *name)
     }
 
     /// Whether this CPU can execute it.
@@ -48,7 +48,7 @@ impl Target {
     /// Fastest target that this CPU can execute.
     #[must_use]
     pub fn best() -> Self {
-        [Self::Avx512, Self::Avx2].into_iter().find(|path| path.available()).unwrap_or(Self::Portable)
+        [Self::Avx512, Self::Avx2].into_iter().find(|target| target.available()).unwrap_or(Self::Portable)
     }
 }
 
@@ -56,8 +56,8 @@ static CHOSEN: OnceLock<Target> = OnceLock::new();
 
 /// Sets the target of this process, for `MACULA_KERNELS`. Has an effect only before the first use of a kernel, and only if the CPU can
 /// execute it; returns the target in use.
-pub fn choose(path: Target) -> Target {
-    if path.available() { *CHOSEN.get_or_init(|| path) } else { chosen() }
+pub fn choose(target: Target) -> Target {
+    if target.available() { *CHOSEN.get_or_init(|| target) } else { chosen() }
 }
 
 /// Target in use: the one set, otherwise the fastest.

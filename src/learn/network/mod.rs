@@ -295,7 +295,7 @@ impl Network {
         let input = input.into();
         if frozen.len() != self.program.parameters.len() {
             return Err(StageError::Bug(format!(
-                "{} parameters, {} said to be frozen or not",
+                "{} parameters, {} flags of frozen parameters",
                 self.program.parameters.len(),
                 frozen.len()
             )));

@@ -42,7 +42,7 @@ pub enum MarkerShape {
 
 /// Marked point.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Marker {
+pub struct PointMarker {
     /// Position.
     pub at: (f64, f64),
     /// Colour, 0 to 7.
@@ -74,7 +74,7 @@ pub fn lines(
     x: &ChartAxis,
     y: &ChartAxis,
     lines: &[Series],
-    marks: &[Marker],
+    marks: &[PointMarker],
     rules: &[ReferenceLine],
 ) -> String {
     let mut entries: Vec<LegendEntry> = Vec::new();

@@ -8,7 +8,7 @@ mod stacks;
 
 pub use bars::{Bar, BarGroup, bars};
 pub use forest::{ForestRow, forest};
-pub use lines::{LineStyle, Marker, MarkerShape, ReferenceLine, Series, lines};
+pub use lines::{LineStyle, MarkerShape, PointMarker, ReferenceLine, Series, lines};
 pub use stacks::{Stack, stacks};
 
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Tests of what a GPU executes, without one: the kernels' text compiled for the processor, and by NVRTC where that is there.
+//! Tests of the GPU kernels without a GPU: their source compiled for the CPU, and by NVRTC if it is installed.
 
 mod nvrtc;
 mod processor;

@@ -1,4 +1,4 @@
-//! The kernels' text compiled by NVRTC, which needs no GPU. Its library is looked for by name, or at `MACULA_NVRTC`.
+//! Kernel source compiled by NVRTC, which needs no GPU. The library is found by name, or at `MACULA_NVRTC`.
 
 #![expect(unsafe_code, reason = "a library of C is loaded and called")]
 
@@ -9,7 +9,7 @@ use macula::learn::gpu::{Precision, SOURCE, options};
 
 type Program = *mut c_void;
 
-// As nvrtc.h declares them.
+// As declared in nvrtc.h.
 type Create = unsafe extern "C" fn(
     *mut Program,
     *const c_char,
@@ -22,7 +22,7 @@ type Compile = unsafe extern "C" fn(Program, c_int, *const *const c_char) -> c_i
 type Size = unsafe extern "C" fn(Program, *mut usize) -> c_int;
 type Log = unsafe extern "C" fn(Program, *mut c_char) -> c_int;
 
-/// The functions that are used.
+/// Functions in use.
 struct Nvrtc {
     create: Create,
     compile: Compile,
@@ -35,7 +35,7 @@ fn nvrtc() -> Option<Nvrtc> {
     let names = ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"].map(str::to_owned);
     let handle = std::env::var("MACULA_NVRTC").into_iter().chain(names).find_map(|name| {
         let name = CString::new(name).unwrap();
-        // SAFETY: loading it runs its own initialisers alone.
+        // SAFETY: loading runs only its own initialisers.
         let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
         (!handle.is_null()).then_some(handle)
     })?;
@@ -58,7 +58,7 @@ fn nvrtc() -> Option<Nvrtc> {
 }
 
 #[test]
-fn nvrtc_compiles_every_kernel_for_each_precision_and_kind_of_card() {
+fn nvrtc_compiles_every_kernel_for_each_precision_and_architecture() {
     let Some(nvrtc) = nvrtc() else {
         return missing("nvrtc", "there is no NVRTC (MACULA_NVRTC=/path/to/libnvrtc.so.13 names one)");
     };
@@ -74,7 +74,7 @@ fn nvrtc_compiles_every_kernel_for_each_precision_and_kind_of_card() {
             let pointers: Vec<*const c_char> = words.iter().map(|word| word.as_ptr()).collect();
             let mut program: Program = std::ptr::null_mut();
             let (mut log_size, mut size) = (0, 0);
-            // SAFETY: all pointers live through the calls; the program is left to the end of the process.
+            // SAFETY: all pointers outlive the calls; the program lives until the process ends.
             let (code, log) = unsafe {
                 let none = std::ptr::null();
                 assert_eq!((nvrtc.create)(&raw mut program, text.as_ptr(), none, 0, none.cast(), none.cast()), 0);

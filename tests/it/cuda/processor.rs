@@ -1,4 +1,4 @@
-//! A card that is the processor: the kernels' text compiled as C++, thread after thread. Its memory begins as NaNs and ends in a fence.
+//! GPU emulated on the CPU: the kernel source compiled as C++, run thread by thread. Memory starts as NaNs and ends in guard bytes.
 
 #![expect(unsafe_code, reason = "compiled kernels are loaded and called")]
 
@@ -16,7 +16,7 @@ use macula::learn::kernels::Begin;
 use macula::learn::kernels::shape::ConvShape;
 use macula::stage::StageError;
 
-/// What the text needs to be C++.
+/// Prelude that makes the kernel source valid C++.
 const BEFORE: &str = r"
 #include <math.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
 ";
 
-/// A grid, block after block. The last block's threads go beyond the count, as on a card.
+/// Grid, block by block. Threads of the last block exceed the count, as on a GPU.
 const AFTER: &str = r#"
 extern "C" void grid(void (*kernel)(const Arguments), const Arguments *arguments, unsigned threads, unsigned block) {
     blockDim.x = block;
@@ -45,13 +45,13 @@ extern "C" void grid(void (*kernel)(const Arguments), const Arguments *arguments
 
 type Grid = unsafe extern "C" fn(*mut c_void, *const KernelArguments, u32, u32);
 
-/// The kernels of a precision; addresses in this process.
+/// Kernels of a precision: addresses in this process.
 struct Library {
     grid: Grid,
     kernels: BTreeMap<Kernel, usize>,
 }
 
-/// Compiles the text once for each kind of stored values; none where there is no compiler.
+/// Compiles the source once per stored number type; none if there is no compiler.
 fn library(precision: Precision) -> Option<&'static Library> {
     static LIBRARIES: [OnceLock<Option<Library>>; 2] = [OnceLock::new(), OnceLock::new()];
     let wide = precision == Precision::Bf16;
@@ -83,7 +83,7 @@ fn compile(short: bool) -> Option<Library> {
         symbol
     };
     let kernels = Kernel::ALL.iter().map(|kernel| (*kernel, symbol(kernel.name()) as usize)).collect();
-    // SAFETY: the text defines it so.
+    // SAFETY: the source defines it so.
     let grid = unsafe { std::mem::transmute::<*mut c_void, Grid>(symbol("grid")) };
     for path in [text, library] {
         std::fs::remove_file(path).unwrap();
@@ -91,33 +91,33 @@ fn compile(short: bool) -> Option<Library> {
     Some(Library { grid, kernels })
 }
 
-/// Bytes beyond an allocation that nobody may write.
+/// Guard bytes behind an allocation, which nobody may write.
 const FENCE: usize = 256;
 const GUARD: u8 = 0xa5;
 
-/// The processor as a card.
+/// The CPU as a GPU.
 pub(super) struct Processor {
     precision: Precision,
     library: &'static Library,
     memory: BTreeMap<u64, Box<[u8]>>,
-    /// Convolutions planned as if by a library; none where it has no library.
+    /// Convolutions planned as if by cuDNN; none without the library.
     planned: Option<Vec<(ConvShape, usize)>>,
     pub(super) room: u64,
 }
 
-/// Who computes dense convolutions.
+/// Implementation of dense convolutions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dense {
-    /// Our kernels.
+    /// macula's kernels.
     Own,
-    /// A library's, in its own order of kernels.
+    /// A library's, with its own kernel layout.
     Library,
 }
 
-/// What was launched last, for texts.
+/// Last launched kernel, for messages.
 static LAUNCHED: Mutex<Vec<Kernel>> = Mutex::new(Vec::new());
 
-/// The kernels launched so far, in this process.
+/// Kernels launched so far in this process.
 pub(super) fn launched() -> Vec<Kernel> {
     LAUNCHED.lock().unwrap().clone()
 }
@@ -128,7 +128,7 @@ impl Processor {
         Some(Self { precision, library: library(precision)?, memory: BTreeMap::new(), planned, room: 1 << 40 })
     }
 
-    /// The memory at an address, wherever in an allocation.
+    /// Memory at an address, anywhere in an allocation.
     fn at(&mut self, address: u64, bytes: usize) -> &mut [u8] {
         let (base, memory) = self.memory.range_mut(..=address).next_back().expect("an address of ours");
         let from = (address - base) as usize;
@@ -213,8 +213,8 @@ impl Gpu for Processor {
 
     fn launch(&mut self, kernel: Kernel, threads: usize, arguments: &KernelArguments) -> Result<(), StageError> {
         LAUNCHED.lock().unwrap().push(kernel);
-        // SAFETY: the kernel takes these arguments, and its pointers are in our allocations or it would be a defect that the
-        // fences and the comparison with the CPU's kernels show.
+        // SAFETY: the kernel takes these arguments, and its pointers are in our allocations otherwise it is a defect that
+        // the guard bytes and the comparison with the CPU kernels show.
         unsafe {
             let kernel = self.library.kernels[&kernel] as *mut c_void;
             (self.library.grid)(kernel, arguments, threads as u32, THREADS as u32);
@@ -262,7 +262,7 @@ impl Gpu for Processor {
     }
 }
 
-/// Calls `product` with the places of each product of a convolution in image, kernel (out x k x k x in) and output.
+/// Calls `product` with the positions of each product of a convolution in image, kernel (out x k x k x in) and output.
 fn for_each_product(shape: ConvShape, images: usize, mut product: impl FnMut(usize, usize, usize)) {
     let (rows, columns) = shape.outputs();
     let ConvShape { height, width, channels, out, kernel, stride, padding, dilation, .. } = shape;

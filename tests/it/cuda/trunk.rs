@@ -1,4 +1,4 @@
-//! Networks trained and evaluated through a card's launches, executed by the processor, against the CPU's kernels.
+//! Networks trained and evaluated through GPU launches, executed on the CPU, against the CPU kernels.
 
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
@@ -16,7 +16,7 @@ use crate::kernels::networks::EVERY;
 
 const CLASSES: usize = 4;
 
-/// Layers that the standard library's networks and [`EVERY`] lack.
+/// Layers missing in the networks of the standard library and [`EVERY`].
 const OTHERS: &str = r"network others {
     batch-norm first
     conv stem out=10 kernel=5 stride=2 padding=1
@@ -35,7 +35,7 @@ const OTHERS: &str = r"network others {
     linear head
 }";
 
-/// One with a sum that nothing rectifies; its head is wide enough for a library.
+/// Network with a sum without ReLU, and a head wide enough for a library convolution.
 const PLAIN: &str = r"network plain {
     conv a out=4 kernel=3 padding=1
     residual { body { conv b out=4 kernel=3 padding=1 }; shortcut { } }
@@ -43,7 +43,7 @@ const PLAIN: &str = r"network plain {
     linear head
 }";
 
-/// Classes of a network's test.
+/// Classes of a test network.
 fn classes(spec: &NetworkSpec) -> usize {
     if spec.name == "plain" { 64 } else { CLASSES }
 }
@@ -86,7 +86,7 @@ impl Trained {
         Self { network, optimizer, frozen, steps: 0 }
     }
 
-    /// A step; the logits and the gradient.
+    /// One step; returns the logits and the gradient.
     fn step(&mut self, pixels: &Tensor) -> (Vec<f32>, Vec<f32>) {
         let (images, classes) = (pixels.dims()[0], self.network.classes());
         let labels: Vec<Label> =
@@ -103,7 +103,7 @@ impl Trained {
     }
 }
 
-/// The largest difference, counted against the largest of the wanted values.
+/// Largest difference, relative to the largest expected value.
 fn apart(found: &[f32], wanted: &[f32]) -> f32 {
     assert_eq!(found.len(), wanted.len());
     let scale = wanted.iter().fold(0.0f32, |scale, value| scale.max(value.abs())).max(1e-20);
@@ -117,8 +117,8 @@ struct Case<'a> {
     side: usize,
     rule: UpdateRule,
     frozen: &'a str,
-    /// How far logits of the first step may be from the CPU's; gradients ten times as far, in bf16 thirty: rounding chooses other
-    /// maxima and rectifiers.
+    /// Tolerance of the logits of the first step; ten times that for gradients, thirty times in bf16, where rounding selects other
+    /// maxima and active ReLUs.
     bound: f32,
 }
 
@@ -147,7 +147,7 @@ fn compare(case: &Case, precision: Precision, dense: Dense) {
         let of = |all: &[f32]| all[parameter.range.clone()].to_vec();
         let scale = wanted.1.iter().fold(0.0f32, |scale, value| scale.max(value.abs()));
         let largest = of(&wanted.1).iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-        // A bias before a batch norm has a gradient of rounding errors alone.
+        // The gradient of a bias before a batch norm consists of rounding errors.
         if largest > 1e-4 * scale {
             near(&format!("gradient of {}", parameter.name), &of(&found.1), &of(&wanted.1), of_gradients);
         } else {
@@ -158,7 +158,7 @@ fn compare(case: &Case, precision: Precision, dense: Dense) {
             );
         }
     }
-    // A batch of another size, and what was learnt.
+    // A batch of another size, with the trained weights.
     card.step(&pixels(images - 1, side));
     host.step(&pixels(images - 1, side));
     card.network.fetch(Some(&mut card.optimizer)).unwrap();
@@ -167,7 +167,7 @@ fn compare(case: &Case, precision: Precision, dense: Dense) {
 }
 
 #[test]
-fn a_card_computes_what_the_cpu_computes() {
+fn gpu_kernels_match_the_cpu() {
     let nesterov = UpdateRule::Sgd { momentum: 0.9, nesterov: true };
     let every = described(EVERY);
     let others = described(OTHERS);
@@ -194,7 +194,7 @@ fn a_card_computes_what_the_cpu_computes() {
     assert!(never.is_empty() || launched.is_empty(), "no test launches {never:?}");
 }
 
-/// Steps on the same batch, from a state on the host; then the state on the host.
+/// Steps on the same batch, from a state on the host; returns the state on the host.
 fn trained(state: Option<&(Vec<f32>, Vec<f32>, Optimizer)>, steps: usize) -> Option<(Vec<f32>, Vec<f32>, Optimizer)> {
     let spec = described(OTHERS);
     let processor = Processor::new(Precision::Bf16, Dense::Library)?;
@@ -213,7 +213,7 @@ fn trained(state: Option<&(Vec<f32>, Vec<f32>, Optimizer)>, steps: usize) -> Opt
 }
 
 #[test]
-fn what_is_fetched_and_restored_goes_on_in_the_same_bytes() {
+fn a_fetched_and_restored_state_continues_in_the_same_bytes() {
     let Some(whole) = trained(None, 4) else { return };
     let half = trained(None, 2).unwrap();
     assert!(half != whole);
@@ -222,7 +222,7 @@ fn what_is_fetched_and_restored_goes_on_in_the_same_bytes() {
 }
 
 #[test]
-fn bf16_is_rounded_to_the_nearest_and_of_two_to_the_even_one() {
+fn bf16_rounds_to_nearest_ties_to_even() {
     let Some(mut processor) = Processor::new(Precision::Bf16, Dense::Own) else { return };
     let bits = (0..=u32::MAX).step_by(65_521).chain((0..8).map(|at| 0x3f80_0000 + (at << 15)));
     let special = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -0.0, f32::from_bits(1)];

@@ -1,4 +1,4 @@
-//! Patches that a card changes and normalises itself, against those that are made here.
+//! Patches that a GPU augments and normalises, against those of the CPU.
 
 use candle_core::Tensor;
 use macula::base::Streams;
@@ -16,7 +16,7 @@ use crate::kernels::formula::{described, formula};
 const SIZE: usize = 11;
 const IMAGES: usize = 24;
 
-/// Each value of each pixel has a weight of its own.
+/// Each value of each pixel has its own weight.
 const EACH: &str = "network each { flatten; linear head }";
 
 fn recipe() -> Augmentation {
@@ -26,7 +26,7 @@ fn recipe() -> Augmentation {
 fn views(margin: usize, recipe: Option<&Augmentation>) -> Views {
     let stored = Stored::new(SIZE, margin, recipe);
     let bytes = formula("bytes", IMAGES * stored.side * stored.side * 3, 0.0, 255.99);
-    // Some are grey, black or white all over: hue and saturation have their own ways with those.
+    // Some are uniformly grey, black or white: special cases of hue and saturation.
     let plain = |(at, value): (usize, &f32)| match at / (stored.side * stored.side * 3) {
         0 => 0,
         1 => 255,
@@ -59,7 +59,7 @@ fn step<'a>(network: &mut Network, input: impl Into<NetworkInput<'a>>) -> [Vec<f
     [floats(&logits), network.gradient().to_vec(), evaluated]
 }
 
-/// Every kind of view on a card, and the same pixels made here. Where nothing needs an image's mean, not a byte differs.
+/// Every augmentation on the GPU, and the same pixels on the CPU. Bytes are the same unless the mean of an image is needed.
 pub(super) fn every_kind() {
     let all =
         Augmentation { rotate_degrees: 40.0, shift_px: 5.0, brightness: 0.3, saturation: 0.4, hue: 0.5, ..recipe() };
@@ -89,19 +89,19 @@ pub(super) fn every_kind() {
                 assert!((found - wanted).abs() <= bound * scale, "{name}: {found}, not {wanted}");
             }
         }
-        // Without a card the network makes the pixels itself.
+        // Without a GPU the network computes the pixels on the CPU.
         let mut host = network();
         assert_eq!(step(&mut host, &views), step(&mut host, &made), "{name}");
     }
 }
 
 #[test]
-fn a_card_makes_the_pixels_that_the_loader_makes() {
+fn gpu_pixels_match_the_loader() {
     every_kind();
 }
 
 #[test]
-fn views_differ_where_their_changes_do() {
+fn views_differ_where_their_transforms_do() {
     let recipe = Augmentation { contrast: 0.5, ..recipe() };
     let changed = views(0, Some(&recipe));
     let plain = Views { changes: vec![Transform::none(); IMAGES], ..changed.clone() };

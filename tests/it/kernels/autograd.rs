@@ -1,4 +1,4 @@
-//! Each kernel's gradients against those of candle's own autograd, in f64, on the same numbers.
+//! Gradients of each kernel against candle's autograd, in f64, on the same numbers.
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use macula::learn::kernels::conv::Conv;
@@ -31,13 +31,13 @@ fn near(what: &str, found: &[f32], wanted: &Tensor) {
     }
 }
 
-/// The gradients of sum(y factors) for the variables.
+/// Gradients of sum(y factors) with respect to the variables.
 fn gradients<const N: usize>(y: &Tensor, factors: &Tensor, of: [&Var; N]) -> Result<[Tensor; N]> {
     let gradients = (y * factors)?.sum_all()?.backward()?;
     Ok(of.map(|var| gradients.get(var).expect("it depends on it").clone()))
 }
 
-/// N x H x W x C as candle's convolutions and pools take it, and back.
+/// N x H x W x C to the layout of candle's convolutions and pools, and back.
 fn planes(x: &Tensor) -> Result<Tensor> {
     x.permute((0, 3, 1, 2))?.contiguous()
 }
@@ -49,7 +49,7 @@ fn pixels(x: &Tensor) -> Result<Tensor> {
 #[test]
 fn convolutions_of_every_kind() -> Result<()> {
     let pool = BufferPool::default();
-    // Side, channels, outputs, kernel, stride, padding, groups, dilation.
+    // Height and width, input channels, output channels, kernel, stride, padding, groups, dilation.
     for [side, channels, out, kernel, stride, padding, groups, dilation] in [
         [7, 5, 9, 3, 1, 1, 1, 1],
         [9, 3, 33, 7, 2, 3, 1, 1],
@@ -85,7 +85,7 @@ fn convolutions_of_every_kind() -> Result<()> {
 }
 
 #[test]
-fn a_batch_norm_with_residual_and_each_rectifier() -> Result<()> {
+fn a_batch_norm_with_residual_and_each_relu() -> Result<()> {
     let (rows, c) = (37, 33);
     for (rectify, high) in [(Rectify::No, None), (Rectify::Yes, Some(f64::INFINITY)), (Rectify::Six, Some(6.0))] {
         let what = format!("{rectify:?}");
@@ -129,7 +129,7 @@ fn pools_and_smooth_activations() -> Result<()> {
     let (x, of_x) = var("x", &[2, 6, 6, 5], -3.0, 3.0);
     let (dy, factors) = var("dy", &[2, 3, 3, 5], -1.0, 1.0);
 
-    // candle 0.11's gradient of max pooling is torch's over the window's area; maxima are compared with torch's in `networks`.
+    // candle 0.11's gradient of max pooling is PyTorch's divided by the window's area; max pooling is compared with PyTorch in `networks`.
     let (mut found, mut dx) = (vec![f32::NAN; dy.len()], vec![f32::NAN; x.len()]);
     let y = pixels(&planes(&of_x)?.avg_pool2d(2)?)?;
     let [wanted] = gradients(&y, &factors, [&of_x])?;

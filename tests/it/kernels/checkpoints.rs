@@ -1,4 +1,4 @@
-//! Files of torch's as people have them (`tests/expected/pth_files.py` wrote them): checkpoints, layouts, packed again, refused.
+//! `PyTorch` files as found in practice (written by `tests/expected/pth_files.py`): checkpoints, memory layouts, recompressed and refused files.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -20,7 +20,7 @@ fn parse(name: &str) -> Weights {
     Weights::parse(&format!("{name}.pth"), &bytes(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// What all files hold that can be read.
+/// Contents of every file that can be read.
 fn wanted(prefix: &str) -> Tensors {
     let kernel = (0..24).map(|value| value as f32 / 8.0).collect();
     [("conv.weight", (vec![2, 3, 2, 2], kernel)), ("fc.bias", (vec![2], vec![0.5, -2.0]))]
@@ -29,7 +29,7 @@ fn wanted(prefix: &str) -> Tensors {
 }
 
 #[test]
-fn values_are_those_of_torch_whatever_their_layout_type_and_pickle() {
+fn values_match_pytorch_for_every_layout_type_and_pickle() {
     for name in [
         "channels-last",
         "columns",
@@ -55,7 +55,7 @@ fn values_are_those_of_torch_whatever_their_layout_type_and_pickle() {
 }
 
 #[test]
-fn a_checkpoint_is_read_at_its_state_dictionary_whatever_lies_beside_it() {
+fn the_state_dictionary_of_a_checkpoint_is_found_among_other_values() {
     let cases = [
         ("key-state_dict", "state_dict"),
         ("key-model_state_dict", "model_state_dict"),
@@ -74,7 +74,7 @@ fn a_checkpoint_is_read_at_its_state_dictionary_whatever_lies_beside_it() {
 }
 
 #[test]
-fn the_header_tells_what_the_file_holds() {
+fn the_header_describes_the_contents_of_the_file() {
     for name in ["columns", "key-nested", "whole-numbers", "not-one-float8", "prefix-lightning"] {
         let (header, weights) = (WeightsHeader::read("x.pth", std::io::Cursor::new(bytes(name))).unwrap(), parse(name));
         let shapes = weights.tensors.iter().map(|(name, (shape, _))| (name.clone(), shape.clone())).collect();
@@ -94,7 +94,7 @@ fn network() -> Network {
 }
 
 #[test]
-fn usual_prefixes_are_taken_off_where_more_fits_without_them() {
+fn usual_prefixes_are_removed_if_more_tensors_fit_without_them() {
     let cases = [
         ("f64", "", vec![]),
         ("prefix-module", "module.", vec![]),
@@ -122,7 +122,7 @@ fn usual_prefixes_are_taken_off_where_more_fits_without_them() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_by_its_name() {
+fn unreadable_files_are_refused_by_name() {
     let cases = [
         ("not-module", "a whole pickled module (`__main__.Net`)"),
         ("not-module-in-checkpoint", "its `model` is a whole pickled module (`__main__.Net`)"),
@@ -137,7 +137,7 @@ fn what_cannot_be_read_is_refused_by_its_name() {
         let header = WeightsHeader::read(name, std::io::Cursor::new(bytes(name))).expect_err(name).to_string();
         assert_eq!(header, error, "{name}: before anything runs");
     }
-    // A tensor that a network has no use for stops nothing.
+    // An unusable tensor that the network does not need is no error.
     let cases = [
         ("not-one-float8", "a tensor of `float8_e5m2`"),
         ("not-complex", "a tensor of complex numbers"),
@@ -153,7 +153,7 @@ fn what_cannot_be_read_is_refused_by_its_name() {
 }
 
 #[test]
-fn other_files_are_called_what_they_are() {
+fn other_file_formats_are_named_in_the_message() {
     let mut tar = vec![0; 600];
     tar[257..262].copy_from_slice(b"ustar");
     let cases: [(&[u8], &str); 7] = [
@@ -203,7 +203,7 @@ fn zipped(entries: &[(&str, &[u8])], deflate: bool) -> Vec<u8> {
     all
 }
 
-/// The pickle of a dictionary of tensors: name, shape, strides and offset, all in storage `0`.
+/// Pickle of a dictionary of tensors: name, shape, strides and offset, all in storage `0`.
 fn pickled(tensors: &[(&str, &[u32], &[u32], u32)]) -> Vec<u8> {
     let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
     let tuple = |all: &[u32]| {
@@ -230,7 +230,7 @@ fn made(tensors: &[(&str, &[u32], &[u32], u32)], storage: &[u8], deflate: bool) 
 }
 
 #[test]
-fn files_that_would_unpack_to_far_more_than_they_are_are_refused() {
+fn decompression_bombs_are_refused() {
     let storage: Vec<u8> = (0..6_u8).flat_map(|value| f32::from(value).to_le_bytes()).collect();
     let sound = made(&[("a.b", &[2, 3], &[3, 1], 0), ("a.c", &[3], &[2], 1)], &storage, true).unwrap();
     assert_eq!(sound.tensors["a.c"].1, [1.0, 3.0, 5.0]);

@@ -8,7 +8,7 @@ use macula::learn::kernels::{Begin, BufferPool, Moments, Rectify};
 
 use super::formula::formula;
 
-/// Sides, channels, outputs, kernel, stride, padding, groups, dilation: every way of packing, and widths that fill no panel.
+/// Height and width, input channels, output channels, kernel, stride, padding, groups, dilation: every packing, and widths that fill no panel.
 const SHAPES: [[usize; 9]; 25] = [
     [7, 6, 3, 5, 3, 1, 1, 1, 1],
     [8, 9, 3, 64, 7, 2, 3, 1, 1],
@@ -30,7 +30,7 @@ const SHAPES: [[usize; 9]; 25] = [
     [11, 9, 17, 5, 3, 2, 3, 1, 3],
     [8, 9, 8, 12, 3, 1, 3, 4, 3],
     [9, 7, 40, 40, 3, 2, 2, 40, 2],
-    // By fewer multiplications: forward and back, with half tiles at two edges; with every padding; of too few pixels.
+    // Winograd: forward and backward, with half tiles at two edges, with every padding, and with too few pixels.
     [7, 6, 32, 48, 3, 1, 1, 1, 1],
     [8, 9, 64, 32, 3, 1, 1, 1, 1],
     [6, 8, 48, 80, 3, 1, 0, 1, 1],
@@ -42,7 +42,7 @@ fn shape([height, width, channels, out, kernel, stride, padding, groups, dilatio
     ConvShape { height, width, channels, out, kernel, stride, padding, dilation, groups }
 }
 
-/// Every product that a convolution sums: places in the input, the kernel and the output.
+/// Every product that a convolution sums: positions in the input, the kernel and the output.
 fn terms(shape: &ConvShape, n: usize) -> Vec<(usize, usize, usize)> {
     let ConvShape { height, width, channels, out, kernel, stride, padding, dilation, groups } = *shape;
     let (rows, columns) = shape.outputs();
@@ -102,7 +102,7 @@ fn a_convolution_and_its_gradients_are_the_sums_that_define_them() {
 
         let conv = Conv::new(shape);
         let packed = conv.pack(&kernel, &pool);
-        // Buffers begin with what must not matter.
+        // Initial contents of the buffers must not matter.
         let mut found = vec![f32::NAN; y.len()];
         let mut moments = Moments::default();
         conv.forward(&x, &packed, Epilogue::default(), &mut found, Some(&mut moments), &pool);
@@ -152,7 +152,7 @@ fn the_gradient_of_a_kernel_over_many_tiles_is_the_sum_over_the_images() {
         wanted.iter_mut().zip(&found).for_each(|(wanted, found)| *wanted += f64::from(*found));
     }
     conv.kernel_gradient(&x, &dy, &mut found, &pool);
-    // Sums of 3,120 products each, against the largest of them.
+    // Sums of 3,120 products each, relative to the largest of them.
     let largest = wanted.iter().fold(0.0_f64, |largest, wanted| largest.max(wanted.abs()));
     for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
         assert!((f64::from(*found) - wanted).abs() < 5e-6 * largest, "{at}: {found}, not {wanted}, of {largest}");
@@ -174,7 +174,7 @@ fn of_equal_maxima_the_first_gets_the_gradient_and_padding_never_wins() {
 }
 
 #[test]
-fn a_nan_passes_pooling_and_rectifiers() {
+fn nan_passes_through_pooling_and_relu() {
     let window = PoolWindow { height: 2, width: 2, channels: 1, kernel: 2, stride: 2, padding: 0 };
     let (mut y, mut places) = ([0.0], [0]);
     window.max(&[1.0, f32::NAN, 3.0, 2.0], &mut y, &mut places);
@@ -189,7 +189,7 @@ fn a_nan_passes_pooling_and_rectifiers() {
     assert!(y[0].is_nan());
 }
 
-/// gamma (x - mean) / sqrt(var + eps) + beta + extra in f64, held between 0 and `high`.
+/// gamma (x - mean) / sqrt(var + eps) + beta + extra in f64, clipped to 0..`high`.
 fn normalised(x: &[f64], gamma: &[f64], beta: &[f64], extra: &[f64], high: f64) -> Vec<f64> {
     let c = gamma.len();
     let rows = (x.len() / c) as f64;
@@ -207,10 +207,10 @@ fn normalised(x: &[f64], gamma: &[f64], beta: &[f64], extra: &[f64], high: f64) 
 }
 
 #[test]
-fn the_gradients_of_a_batch_norm_are_its_finite_differences() {
+fn the_gradients_of_a_batch_norm_match_finite_differences() {
     let cases = [(3, 20, Rectify::Yes), (33, 37, Rectify::Yes), (64, 5, Rectify::Yes), (33, 37, Rectify::Six)];
     for (c, rows, rectify) in cases {
-        // Where there is an upper bound, values on both sides of it.
+        // With an upper bound, there are values on both sides of it.
         let (high, steep) = if rectify == Rectify::Six { (6.0, 6.0) } else { (f64::INFINITY, 1.0) };
         let narrow = |name: &str, count, low, high| formula(name, count, low, high);
         let (x, extra) = (narrow("x", rows * c, -2.0, 3.0), narrow("extra", rows * c, -1.0, 1.0));
@@ -256,7 +256,7 @@ fn the_gradients_of_a_batch_norm_are_its_finite_differences() {
             assert_near(name, found, &differences(which));
         }
 
-        // Without a residual the rectifier's mask comes from the input, and the gradient is written in place.
+        // Without a residual, the mask of the ReLU comes from the input, and the gradient is written in place.
         norm::affine(&x, &scale, &shift, None, rectify, &mut y);
         let (mut one, mut other) = (factors.clone(), vec![f32::NAN; x.len()]);
         let passed = PassedGradients::Affine(&scale, &shift, rectify);

@@ -1,4 +1,4 @@
-//! Numbers that Rust and Python make alike (`tests/expected/resnet18.py`), and networks filled with them.
+//! Numbers that Rust and Python compute alike (`tests/expected/resnet18.py`), and networks filled with them.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use macula::lang::network::{Layer, NetworkSpec};
 use macula::learn::network::Weights;
 use macula::syntax;
 
-/// A multiplicative hash of the index, begun by the name's CRC-32, spread over low..high.
+/// Multiplicative hash of the index, seeded with the CRC-32 of the name, scaled to low..high.
 pub(crate) fn formula(name: &str, count: usize, low: f64, high: f64) -> Vec<f32> {
     let start = crc32(name.as_bytes());
     (0..count as u32)
@@ -27,7 +27,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Between which bounds the values of a tensor lie.
+/// Bounds of the values of a tensor.
 pub(crate) fn bounds(name: &str, shape: &[usize]) -> (f64, f64) {
     if name.ends_with("running_mean") {
         (-0.2, 0.2)
@@ -43,7 +43,7 @@ pub(crate) fn bounds(name: &str, shape: &[usize]) -> (f64, f64) {
     }
 }
 
-/// Weights by the formula, in the shapes of `like`.
+/// Weights from the formula, with the shapes of `like`.
 pub(crate) fn weights(like: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Weights {
     let tensor = |(name, (shape, values)): (&String, &(Vec<usize>, Vec<f32>))| {
         let (low, high) = bounds(name, shape);
@@ -52,7 +52,7 @@ pub(crate) fn weights(like: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Weight
     Weights { file: "formula".to_owned(), tensors: like.iter().map(tensor).collect(), ..Weights::default() }
 }
 
-/// The network that a text describes.
+/// Network described by a text.
 pub(crate) fn described(text: &str) -> NetworkSpec {
     let file = Sources::default().add("network.kdl", None, text);
     let (document, diags) = syntax::parse(file, text);
@@ -81,7 +81,7 @@ fn norm(name: &str) -> Layer {
     Layer::BatchNorm { name: name.to_owned(), eps: 1e-5, momentum: 0.1 }
 }
 
-/// torchvision's `ResNet18`, its stages `widths` channels wide.
+/// torchvision's `ResNet18` with stages of `widths` channels.
 pub(crate) fn resnet18(widths: [usize; 4]) -> NetworkSpec {
     let mut layers = vec![conv("conv1", widths[0], 7, 2), norm("bn1"), Layer::Relu];
     layers.push(Layer::MaxPool { kernel: 3, stride: 2, padding: 1 });

@@ -1,4 +1,4 @@
-//! The bytes of a tiny network, forward and backward: fixed on the portable path, the same on both paths with fused
+//! Bytes of a tiny network, forward and backward: fixed on the portable target, and the same on both targets with fused
 //! multiply-add.
 
 use std::process::Command;
@@ -10,13 +10,13 @@ use macula::learn::network::{Missing, Network};
 
 use super::formula::{formula, resnet18, weights};
 
-/// Where this process is a child that computes on one path.
+/// Environment variable of a child process that computes on one target.
 const CHILD: &str = "MACULA_TEST_KERNELS";
 
-/// Of evaluated and trained logits, gradient and running statistics.
+/// Digest of evaluation and training logits, gradient and running statistics.
 const GOLDEN: &str = "ddd6f6c3413d60c990440af2aea182ad25f740f97c40a764656d480a1911c28e";
 
-/// The same of channels that are whole strips: convolutions by fewer multiplications, over tiles enough for several chunks.
+/// The same with channels that fill whole strips: Winograd convolutions, with enough tiles for several chunks.
 const GOLDEN_WIDE: &str = "71c0f567f9c76211df0d0282cb7713e2466757680e0ef226478816cfad8e5f59";
 
 fn digest(widths: [usize; 4], side: usize) -> Digest {
@@ -35,42 +35,43 @@ fn digest(widths: [usize; 4], side: usize) -> Digest {
     Digest::of(&all.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
 }
 
-/// Compares the digest of a network of these widths over patches of `side` px on all paths; `test` is the test that asks, which is its own child.
+/// Compares the digest of a network of these widths over patches of `side` px on all targets. `test` is the name of the calling test, which
+/// starts itself as a child process.
 fn compare(test: &str, widths: [usize; 4], side: usize, golden: &str) {
-    if let Ok(path) = std::env::var(CHILD) {
-        let path = Target::from_name(&path).unwrap();
-        assert_eq!(choose(path), path);
+    if let Ok(target) = std::env::var(CHILD) {
+        let target = Target::from_name(&target).unwrap();
+        assert_eq!(choose(target), target);
         println!("digest {}", digest(widths, side));
         return;
     }
-    let of = |path: Target| {
+    let of = |target: Target| {
         let name = format!("kernels::golden::{test}");
         let mut child = Command::new(std::env::current_exe().unwrap());
-        let output = child.args(["--exact", &name, "--nocapture"]).env(CHILD, path.name()).output().unwrap();
+        let output = child.args(["--exact", &name, "--nocapture"]).env(CHILD, target.name()).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let at = text.find("digest ").unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
         text[at + 7..][..64].to_owned()
     };
     assert_eq!(of(Target::Portable), golden, "raise the versions of `train` where its output must change");
     let fused: Vec<String> =
-        [Target::Avx2, Target::Avx512].into_iter().filter(|path| path.available()).map(of).collect();
+        [Target::Avx2, Target::Avx512].into_iter().filter(|target| target.available()).map(of).collect();
     assert!(fused.windows(2).all(|pair| pair[0] == pair[1]), "{fused:?}");
 }
 
 #[test]
-fn a_tiny_network_gives_the_golden_bytes_on_the_portable_path() {
-    compare("a_tiny_network_gives_the_golden_bytes_on_the_portable_path", [8, 12, 20, 36], 40, GOLDEN);
+fn a_tiny_network_gives_the_golden_bytes_on_the_portable_target() {
+    compare("a_tiny_network_gives_the_golden_bytes_on_the_portable_target", [8, 12, 20, 36], 40, GOLDEN);
 }
 
 #[test]
-fn a_wide_network_gives_the_golden_bytes_on_the_portable_path() {
-    compare("a_wide_network_gives_the_golden_bytes_on_the_portable_path", [32, 48, 64, 32], 160, GOLDEN_WIDE);
+fn a_wide_network_gives_the_golden_bytes_on_the_portable_target() {
+    compare("a_wide_network_gives_the_golden_bytes_on_the_portable_target", [32, 48, 64, 32], 160, GOLDEN_WIDE);
 }
 
 #[test]
-fn paths_have_names_and_the_best_is_available() {
-    for path in [Target::Portable, Target::Avx2, Target::Avx512] {
-        assert_eq!(Target::from_name(path.name()), Some(path));
+fn targets_have_names_and_the_best_is_available() {
+    for target in [Target::Portable, Target::Avx2, Target::Avx512] {
+        assert_eq!(Target::from_name(target.name()), Some(target));
     }
     assert_eq!(Target::from_name("avx2"), Some(Target::Avx2));
     assert_eq!(Target::from_name("neon"), None);

@@ -1,4 +1,4 @@
-//! Networks of every kind of layer: gradients against finite differences, the same bytes whatever the threads.
+//! Networks with every layer type: gradients against finite differences, and the same bytes on any number of threads.
 
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
@@ -25,7 +25,7 @@ fn norm(name: &str) -> Layer {
     Layer::BatchNorm { name: name.to_owned(), eps: 1e-5, momentum: 0.1 }
 }
 
-/// Every kind of layer, residuals nested, ended by batch norms and otherwise, and a value that a rectifier may not overwrite.
+/// Every layer type, nested residual blocks that end in a batch norm or not, and a value that a ReLU must not overwrite.
 fn every_layer() -> NetworkSpec {
     let inner = Layer::Residual { body: vec![conv("in", 8, 3, 1, 4)], shortcut: vec![] };
     let outer = Layer::Residual {
@@ -47,7 +47,7 @@ fn every_layer() -> NetworkSpec {
     NetworkSpec { name: "every-layer".to_owned(), layers }
 }
 
-/// The kinds that [`every_layer`] has not: smooth activations, ways that join features, the other pools.
+/// Layer types missing in [`every_layer`]: smooth activations, merging branches, the other pools.
 const WIDE: &str = r"network wide {
     conv stem out=6 kernel=3 padding=1
     batch-norm bn1
@@ -74,7 +74,7 @@ fn pixels(n: usize, side: usize) -> Tensor {
     Tensor::from_vec(formula("pixels", n * side * side * 3, -1.0, 1.0), (n, side, side, 3), &Device::Cpu).unwrap()
 }
 
-/// The weighted sum of the logits in training mode; gradients are left in the network where asked for.
+/// Weighted sum of the logits in training mode; on request, gradients are left in the network.
 fn loss(network: &mut Network, frozen: &[bool], gradient: Gradient) -> f64 {
     let streams = Streams::new(3, "test");
     let logits = network.forward_train(&pixels(4, 8), frozen, streams.stream("dropout", 0, &[])).unwrap();
@@ -95,7 +95,7 @@ enum Gradient {
 }
 
 #[test]
-fn gradients_through_every_kind_of_layer_are_finite_differences() {
+fn gradients_through_every_layer_type_match_finite_differences() {
     for spec in [every_layer(), described(WIDE)] {
         gradients_are_finite_differences(&spec);
     }
@@ -108,7 +108,7 @@ fn gradients_are_finite_differences(spec: &NetworkSpec) {
     let gradient = network.gradient().to_vec();
     let flat = network.flat().to_vec();
     for parameter in network.parameters().to_vec() {
-        // Along the gradient itself, where a difference in f32 is largest against its rounding.
+        // Along the gradient itself, where a difference in f32 is largest relative to rounding errors.
         let range = parameter.range;
         let length = gradient[range.clone()].iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
         let mut along = |by: f64| {
@@ -144,7 +144,7 @@ fn frozen_parameters_have_no_gradient_and_the_others_keep_theirs() {
     let mut network = Network::new(&every_layer(), 8, 3, &Streams::new(5, "test")).unwrap();
     let none = vec![false; network.parameters().len()];
     let names: Vec<String> = network.parameters().iter().map(|parameter| parameter.name.clone()).collect();
-    // A batch norm that is frozen changes what flows on, so only what lies before no batch norm is compared.
+    // A frozen batch norm changes everything after it, so only layers without a batch norm before them are compared.
     let frozen: Vec<bool> = names.iter().map(|name| name.starts_with("first") || name.starts_with("short")).collect();
     loss(&mut network, &none, Gradient::Wanted);
     let all = network.gradient().to_vec();
@@ -163,7 +163,7 @@ fn frozen_parameters_have_no_gradient_and_the_others_keep_theirs() {
 
 #[test]
 fn one_two_three_and_seven_threads_give_the_same_bytes() {
-    // The last has convolutions by fewer multiplications, and so many tiles that a kernel's gradient is summed in several chunks.
+    // The last has Winograd convolutions, and so many tiles that the gradient of a kernel is summed in several chunks.
     for (spec, side) in [(resnet18([16, 24, 40, 72]), 48), (described(WIDE), 48), (resnet18([32, 48, 64, 32]), 96)] {
         threads_change_no_byte(&spec, side);
     }
@@ -195,7 +195,7 @@ fn threads_change_no_byte(spec: &NetworkSpec, side: usize) {
 
 #[test]
 fn evaluation_is_the_training_network_with_its_running_statistics() {
-    // A batch norm whose parameters are frozen uses the running statistics while training, too.
+    // A batch norm with frozen parameters uses the running statistics in training, too.
     let mut network = Network::new(&resnet18([8, 16, 24, 32]), 32, 4, &Streams::new(5, "test")).unwrap();
     let frozen = vec![true; network.parameters().len()];
     let dropout = Streams::new(5, "test").stream("dropout", 0, &[]);

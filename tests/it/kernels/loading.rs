@@ -1,4 +1,4 @@
-//! Weights from files: torchvision's names, what lacks, what does not fit, batch norms folded and calibrated.
+//! Weights from files: torchvision's names, missing and misfitting tensors, folded and calibrated batch norms.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ fn network(seed: u64) -> Network {
     Network::new(&resnet18(WIDTHS), 64, 4, &Streams::new(seed, "test")).unwrap()
 }
 
-/// A network by formula: running statistics and batch norms that are not the initial ones.
+/// Network filled by the formula: running statistics and batch norms differ from the initial ones.
 fn filled() -> Network {
     let mut network = network(1);
     network.load(&weights(&network.tensors()), Missing::Error).unwrap();
@@ -44,7 +44,7 @@ fn assert_near(found: &[f32], wanted: &[f32]) {
     }
 }
 
-/// Batch norms folded into the convolutions before them, as exporters do.
+/// Batch norms folded into the preceding convolutions, as exporters do.
 fn fold(tensors: &Tensors) -> Tensors {
     let mut folded = Tensors::new();
     for (name, (shape, values)) in
@@ -69,7 +69,7 @@ fn fold(tensors: &Tensors) -> Tensors {
 }
 
 #[test]
-fn a_saved_network_loads_as_it_was() {
+fn a_saved_network_loads_unchanged() {
     let saved = filled();
     let bytes = saved.save().unwrap();
     assert_eq!(bytes, saved.save().unwrap(), "saving twice gives the same bytes");
@@ -119,7 +119,7 @@ fn missing_tensors_are_listed_or_initialised() {
 }
 
 #[test]
-fn weights_of_nothing_in_common_are_an_error_even_where_missing_ones_are_initialised() {
+fn weights_without_a_common_tensor_are_an_error_even_if_missing_tensors_are_initialised() {
     let weights = of(BTreeMap::from([("encoder.weight".to_owned(), (vec![1], vec![0.0]))]));
     let error = network(2).load(&weights, Missing::Initialise).err().unwrap();
     assert!(error.to_string().contains("and 96 more"), "{error}");
@@ -168,7 +168,7 @@ fn folded_batch_norms_are_found_and_calibration_leaves_evaluation_as_it_is() {
     network.calibrate(&[pixels(6)]).unwrap();
     assert_ne!(network.running(), running);
     assert_near(&logits(&network), &wanted);
-    // The statistics are those of the patches now: training mode computes on them what evaluation computes.
+    // The statistics are now those of the patches: training mode computes the same as evaluation mode.
     let frozen = vec![false; network.parameters().len()];
     let stream = Streams::new(1, "test").stream("dropout", 0, &[]);
     let trained = network.forward_train(&pixels(6), &frozen, stream).unwrap();
@@ -194,7 +194,7 @@ fn calibration_over_batches_is_calibration_over_all_of_them() {
 }
 
 #[test]
-fn a_folded_convolution_whose_kernel_is_absent_keeps_a_batch_norm_of_its_own() {
+fn a_folded_convolution_without_a_kernel_keeps_its_batch_norm() {
     let mut tensors = fold(&filled().tensors());
     tensors.remove("layer4.0.conv1.weight").unwrap();
     let mut network = network(2);
@@ -206,7 +206,7 @@ fn a_folded_convolution_whose_kernel_is_absent_keeps_a_batch_norm_of_its_own() {
 }
 
 #[test]
-fn a_pth_file_of_torch_is_read() {
+fn a_pth_file_of_pytorch_is_read() {
     let bytes = include_bytes!("../../expected/tiny.pth");
     let weights = Weights::parse("tiny.pth", bytes).unwrap();
     let names: Vec<&str> = weights.tensors.keys().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! The standard library's networks, and one with every other kind of layer, against torch's on the same weights and pixels.
+//! Networks of the standard library, and one with all other layer types, against `PyTorch` on the same weights and pixels.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ struct Expected {
     gradients: BTreeMap<String, [f64; 3]>,
 }
 
-/// As `Every` of tests/expected/networks.py.
+/// Same network as `Every` of tests/expected/networks.py.
 pub(crate) const EVERY: &str = r"network every {
     conv stem out=16 kernel=3 padding=2 dilation=2
     batch-norm norm
@@ -50,7 +50,7 @@ fn expected() -> BTreeMap<String, Expected> {
     serde_json::from_str(include_str!("../../expected/networks.json")).unwrap()
 }
 
-/// Weights by the formula under torchvision's own names and shapes.
+/// Weights from the formula with torchvision's names and shapes.
 fn state(tensors: &[String]) -> Weights {
     let tensor = |line: &String| {
         let mut words = line.split(' ');
@@ -63,7 +63,7 @@ fn state(tensors: &[String]) -> Weights {
     Weights { file: "torch".to_owned(), tensors: tensors.iter().map(tensor).collect(), ..Weights::default() }
 }
 
-/// Differences are counted against the largest of the values that belong together.
+/// Differences are relative to the largest value of the same tensor.
 fn assert_close(what: &str, found: &[f64], wanted: &[f64], bound: f64) {
     let scale = wanted.iter().fold(0.0f64, |scale, value| scale.max(value.abs()));
     assert_eq!(found.len(), wanted.len(), "{what}");
@@ -77,10 +77,10 @@ fn wide(tensor: &Tensor) -> Vec<f64> {
     tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect()
 }
 
-/// How far training may be from torch's in f64, of the largest value: logits and gradients.
+/// Tolerated differences of training from `PyTorch` in f64, relative to the largest value: logits and gradients.
 type Bounds = (f64, f64);
 
-/// Loads torch's state, compares logits, and training where there are bounds for it.
+/// Loads the state of `PyTorch`, compares logits, and training if there are bounds for it.
 fn compare(name: &str, spec: &NetworkSpec, training: Option<Bounds>) {
     let expected = &expected()[name];
     let streams = Streams::new(1, "test");
@@ -99,11 +99,11 @@ fn compare(name: &str, spec: &NetworkSpec, training: Option<Bounds>) {
     assert_close(&format!("{name}, training"), &wide(&logits), &expected.trained, of_logits);
     let factors = Tensor::from_vec(formula("logits", n * 4, -1.0, 1.0), (n, 4), &Device::Cpu).unwrap();
     network.backward(&(logits * factors).unwrap().sum_all().unwrap()).unwrap();
-    // Gradients in torch's order: as if they were the parameters.
+    // Gradients in PyTorch's order, as if they were the parameters.
     let (gradient, running) = (network.gradient().to_vec(), network.running().to_vec());
     network.restore(&gradient, &running).unwrap();
     let found = network.tensors();
-    // A bias before a batch norm has none but rounding errors.
+    // The gradient of a bias before a batch norm consists of rounding errors.
     let largest = expected.gradients.values().fold(0.0f64, |largest, values| largest.max(values[0]));
     for (tensor, wanted) in expected.gradients.iter().filter(|(_, wanted)| wanted[0] > 1e-9 * largest) {
         let values: Vec<f64> = found[tensor].1.iter().copied().map(f64::from).collect();
@@ -115,8 +115,8 @@ fn compare(name: &str, spec: &NetworkSpec, training: Option<Bounds>) {
 }
 
 #[test]
-fn shallow_cnn_computes_what_torch_computes() {
-    // Its dropout is not torch's draw, so that training is compared without it.
+fn shallow_cnn_matches_pytorch() {
+    // Its dropout masks differ from PyTorch's, so training is compared without dropout.
     let spec = builtin_network("shallow-cnn").unwrap();
     compare("shallow-cnn", &spec, None);
     let layers = spec.layers.into_iter().filter(|layer| !format!("{layer:?}").starts_with("Dropout")).collect();
@@ -124,28 +124,28 @@ fn shallow_cnn_computes_what_torch_computes() {
 }
 
 #[test]
-fn resnet18_of_the_standard_library_computes_what_torchvisions_computes() {
+fn resnet18_of_the_standard_library_matches_torchvision() {
     compare("resnet18", &builtin_network("resnet18").unwrap(), None);
 }
 
 #[test]
-fn resnet34_of_the_standard_library_computes_what_torchvisions_computes() {
-    // As of ResNet50: batch norms over few values.
+fn resnet34_of_the_standard_library_matches_torchvision() {
+    // As for ResNet50: batch norms over few values.
     compare("resnet34", &builtin_network("resnet34").unwrap(), Some((5e-4, 4e-2)));
 }
 
 #[test]
-fn resnet50_of_the_standard_library_computes_what_torchvisions_computes() {
-    // 53 batch norms over as few as 8 values each: torch's own f32 gradients are off by 3.4e-2 of f64's here, its logits by 1e-4.
+fn resnet50_of_the_standard_library_matches_torchvision() {
+    // 53 batch norms over as few as 8 values each: PyTorch's own f32 gradients differ from f64 by 3.4e-2 here, its logits by 1e-4.
     compare("resnet50", &builtin_network("resnet50").unwrap(), Some((5e-4, 4e-2)));
 }
 
 #[test]
-fn efficientnet_lite0_of_the_standard_library_computes_what_timms_computes() {
+fn efficientnet_lite0_of_the_standard_library_matches_timm() {
     compare("efficientnet-lite0", &builtin_network("efficientnet-lite0").unwrap(), Some((1e-4, 1e-3)));
 }
 
 #[test]
-fn every_other_kind_of_layer_computes_what_torchs_computes() {
+fn every_other_layer_type_matches_pytorch() {
     compare("every", &described(EVERY), Some((1e-4, 2e-4)));
 }

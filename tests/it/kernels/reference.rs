@@ -1,4 +1,4 @@
-//! `ResNet18` against `PyTorch`'s, on weights and pixels by formula: logits, gradients, running statistics.
+//! `ResNet18` against `PyTorch`, on weights and pixels from the formula: logits, gradients, running statistics.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ struct Expected {
     running: BTreeMap<String, [f64; 2]>,
 }
 
-/// Differences are counted against the largest of the values that belong together.
+/// Differences are relative to the largest value of the same tensor.
 fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
     let scale = expected.iter().fold(0.0f64, |scale, value| scale.max(value.abs()));
     for (found, wanted) in found.iter().zip(expected) {
@@ -29,7 +29,7 @@ fn wide(tensor: &Tensor) -> Vec<f64> {
 }
 
 #[test]
-fn resnet18_computes_what_pytorch_computes() {
+fn resnet18_matches_pytorch() {
     let expected: Expected = serde_json::from_str(include_str!("../../expected/resnet18.json")).unwrap();
     let streams = Streams::new(1, "test");
     let mut network = Network::new(&resnet18([64, 128, 256, 512]), 64, 4, &streams).unwrap();
@@ -58,7 +58,7 @@ fn resnet18_computes_what_pytorch_computes() {
     }
 
     network.backward(&(logits * factors).unwrap().sum_all().unwrap()).unwrap();
-    // Gradients in torch's order: as if they were the parameters.
+    // Gradients in PyTorch's order, as if they were the parameters.
     let gradient = network.gradient().to_vec();
     let running = network.running().to_vec();
     network.restore(&gradient, &running).unwrap();

@@ -1,4 +1,4 @@
-//! Metrics agree with scikit-learn's to 1e-9; `tests/expected/metrics.py` made the values.
+//! Metrics agree with scikit-learn's to 1e-9; the values come from `tests/expected/metrics.py`.
 
 use macula::data::patches::Label;
 use macula::learn::metrics::{LabelledScores, Mean, ZeroDivision, at, baselines, mean_average_precision, ranking};
@@ -59,7 +59,7 @@ fn average_precision_and_auroc_agree_with_scikit_learn() {
 }
 
 #[test]
-fn figures_at_thresholds_agree_with_scikit_learn() {
+fn metrics_at_thresholds_agree_with_scikit_learn() {
     let zeros = [("undefined", ZeroDivision::Undefined), ("zero", ZeroDivision::Zero), ("one", ZeroDivision::One)];
     for Case { name, json, scored, thresholds } in cases() {
         for (zero_name, zero) in zeros {

@@ -8,7 +8,7 @@ use macula::store::Objects;
 
 pub(crate) const CLASSES: [&str; 4] = ["MA", "HE", "EX", "SE"];
 
-/// How large the set is.
+/// Size of the set.
 #[derive(Clone, Copy)]
 pub(crate) struct Extent {
     pub(crate) photographs: u32,
@@ -16,10 +16,10 @@ pub(crate) struct Extent {
     pub(crate) size: u32,
 }
 
-/// Few and small, for golden digests.
+/// Few small patches, for golden digests.
 pub(crate) const TINY: Extent = Extent { photographs: 6, patches: 24, size: 16 };
 
-/// A set in `objects`, and logits for it. SE is never annotated on the last photograph.
+/// Patch set in `objects`, and logits for it. SE is not annotated on the last photograph.
 pub(crate) fn set(extent: Extent, objects: &Objects) -> (PatchSet, Vec<f32>) {
     let Extent { photographs, patches, size } = extent;
     let info = SetInfo {

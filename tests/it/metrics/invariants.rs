@@ -33,7 +33,7 @@ fn criteria() -> impl Strategy<Value = Criterion> {
     ]
 }
 
-/// Metric at a threshold, counted from scratch.
+/// Metric at a threshold, computed naively.
 fn worth(rows: &[(f64, bool)], threshold: f64, criterion: Criterion) -> Option<f64> {
     let count = |present, predicted| rows.iter().filter(|r| r.1 == present && (r.0 >= threshold) == predicted).count();
     let (tp, fp, fneg) = (count(true, true) as f64, count(false, true) as f64, count(true, false) as f64);
@@ -111,7 +111,7 @@ proptest! {
         let tuned = tune(&cuts, criterion);
         prop_assert_eq!(tuned.is_some(), known.iter().any(|row| row.1));
         let Some(tuned) = tuned else { return Ok(()) };
-        // Every score, every middle between two, and both ends.
+        // Every score, every midpoint between two, and both ends.
         let mut all: Vec<f64> = cuts.iter().map(|cut| cut.score).collect();
         all.extend(cuts.windows(2).map(|pair| f64::midpoint(pair[0].score, pair[1].score)));
         all.extend([0.0, 1.0, 2.0]);
@@ -144,28 +144,28 @@ fn a_threshold_lies_midway_between_distinct_scores() {
 }
 
 #[test]
-fn where_everything_is_predicted_the_plateau_reaches_down_to_zero() {
+fn if_everything_is_predicted_the_plateau_reaches_down_to_zero() {
     let tuned = tune(&cuts(&[(0.9, false), (0.4, true)]), Criterion::F1).unwrap();
     assert_eq!((tuned.low, tuned.threshold, tuned.high), (0.0, 0.2, 0.4));
 }
 
 #[test]
 fn of_two_plateaus_the_widest_is_taken() {
-    // Precision 1 with recall of at least 0 is reached by the cuts at .9 and .85 alone; F1 is 2/3 at .9 and at .2.
+    // Precision 1 at a recall of at least 0 is reached only by the thresholds .9 and .85; F1 is 2/3 at .9 and at .2.
     let rows = [(0.9, true), (0.85, false), (0.8, false), (0.5, true)];
     let tuned = tune(&cuts(&rows), Criterion::F1).unwrap();
     assert_eq!((tuned.low, tuned.high), (0.0, 0.5), "F1 2/3 at .9 (width .05) and at .5 (width .5)");
 }
 
 #[test]
-fn an_unreachable_precision_gives_the_most_precise_cut_and_says_so() {
+fn an_unreachable_precision_gives_the_most_precise_threshold_with_a_message() {
     let tuned = tune(&cuts(&[(0.9, false), (0.8, true), (0.2, false)]), Criterion::Recall { precision: 0.9 }).unwrap();
     assert!(!tuned.met);
     assert_eq!((tuned.low, tuned.high, tuned.figure), (0.2, 0.8, 1.0));
 }
 
 #[test]
-fn neighbouring_floats_still_get_a_threshold_that_parts_them() {
+fn neighbouring_floats_still_get_a_threshold_between_them() {
     let high = 0.5f64;
     let low = high.next_down();
     let tuned = tune(&cuts(&[(high, true), (low, false)]), Criterion::F1).unwrap();
@@ -200,7 +200,7 @@ fn recall_by_area_counts_known_positives_in_their_band() {
 }
 
 #[test]
-fn intervals_hold_the_figure_and_need_five_groups() {
+fn intervals_contain_the_metric_and_need_five_groups() {
     let n = 400u32;
     let mut stream = Streams::new(1, "test").stream("data", 0, &[]);
     let (mut scores, mut labels) = (Vec::new(), Vec::new());
@@ -234,14 +234,14 @@ fn a_perfect_class_has_an_average_precision_of_1_to_the_last_bit() {
         let labels = vec![Label::Present; positives as usize].into_iter().chain([Label::Absent]).collect();
         let scored = LabelledScores::new(1, scores, labels);
         assert_eq!(ranking(&scored)[0].average_precision, Some(1.0), "{positives}");
-        // What trainings store keeps its sum, which is not 1 for all of them, and is shown bounded.
+        // Trainings store the unbounded sum, which is not always 1, and it is shown bounded.
         let stored = ranking_as_stored(&scored)[0];
         assert!(stored.bounded().average_precision.is_some_and(|value| value <= 1.0));
         assert!((stored.average_precision.unwrap() - 1.0).abs() < 1e-14);
     }
 }
 
-/// Ten groups of one row each: class 0 in every other group and told apart, class 1 in the first alone and the lowest of all.
+/// Ten groups of one row each: class 0 in every other group and separable, class 1 only in the first group, with the lowest score.
 fn rare() -> (LabelledScores, Vec<u32>) {
     let (mut scores, mut labels) = (Vec::new(), Vec::new());
     for row in 0..10 {
@@ -260,7 +260,7 @@ fn the_interval_of_a_mean_is_over_the_classes_of_the_mean() {
     assert_eq!((figures[0].average_precision, figures[1].average_precision), (Some(1.0), Some(0.1)));
     let streams = Streams::new(3, "eval");
     let found = intervals(&scored, &group, &[vec![0.5; 2]], ZeroDivision::Undefined, &streams).unwrap();
-    // Of 1,000 draws of ten about (9/10)^10 = 349 hold no row of the rare class: their mean would be class 0's, 1.
+    // About (9/10)^10 = 349 of 1,000 draws of ten hold no row of the rare class: their mean would be that of class 0, 1.
     let dropped = found.dropped.mean_average_precision;
     assert!((300..400).contains(&dropped), "{dropped}");
     assert_eq!(found.dropped.macro_f1, [dropped]);
@@ -270,11 +270,11 @@ fn the_interval_of_a_mean_is_over_the_classes_of_the_mean() {
 }
 
 #[test]
-fn an_interval_takes_a_division_by_zero_as_the_figure_does() {
+fn an_interval_treats_a_division_by_zero_like_the_metric() {
     let (scored, group) = rare();
     let streams = Streams::new(3, "eval");
     let of = |zero| intervals(&scored, &group, &[vec![0.5; 2]], zero, &streams).unwrap();
-    // With 0 or 1 in place of no value all classes are in the mean, and so they are in every draw.
+    // With 0 or 1 in place of an undefined value, all classes are in the mean, and in that of every draw.
     let (none, zero) = (of(ZeroDivision::Undefined), of(ZeroDivision::Zero));
     assert_eq!(zero.dropped.macro_f1, [0]);
     assert_eq!(zero.dropped.mean_average_precision, none.dropped.mean_average_precision);

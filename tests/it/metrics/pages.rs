@@ -13,7 +13,7 @@ use macula::report::gather::gather;
 use macula::report::names::NameReplacements;
 use macula::report::page::page;
 use macula::report::scores::summary;
-use macula::stage::{Named, Outcome, StageError, Summary, Table, Warning};
+use macula::stage::{Named, Outcome, StageError, StageSettings, Summary, Table, Warning};
 use macula::stages::eval::evaluated;
 use macula::stages::threshold_tune::{judged, natural, tuned};
 use macula::store::{Objects, Tree};
@@ -68,7 +68,7 @@ fn model(objects: &Objects) -> Tree {
     tree
 }
 
-/// A page on everything, as the stage writes it.
+/// Page on all artifacts, as the stage writes it.
 fn html(objects: &Objects, names: Option<NameReplacements>) -> String {
     let (set, cuts, scores) = outcomes(objects);
     let said = Summary {
@@ -104,7 +104,7 @@ fn code(error: &StageError) -> &'static str {
 }
 
 #[test]
-fn the_outputs_of_threshold_tune_and_eval_do_not_move() {
+fn the_outputs_of_threshold_tune_and_eval_do_not_change() {
     let (_folder, objects) = space();
     let (_, cuts, scores) = outcomes(&objects);
     assert_eq!(
@@ -125,7 +125,7 @@ fn the_same_artifacts_give_the_same_page() {
     let (_two, second) = space();
     let page = html(&first, None);
     assert_eq!(page, html(&second, None));
-    assert_eq!(Digest::of(page.as_bytes()).short(), "0470976d", "raise the version of `report`");
+    assert_eq!(Digest::of(page.as_bytes()).short(), "ca5e9ff3", "raise the version of `report`");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_page_holds_no_name_of_a_photograph_or_a_patient_unless_asked() {
 }
 
 #[test]
-fn a_page_fetches_nothing_and_escapes_what_it_is_told() {
+fn a_page_fetches_nothing_and_escapes_text() {
     let (_folder, objects) = space();
     let page = html(&objects, None);
     let outside = page.replace("http://www.w3.org/2000/svg", "");
@@ -152,7 +152,36 @@ fn a_page_fetches_nothing_and_escapes_what_it_is_told() {
 }
 
 #[test]
-fn scores_json_says_what_was_known() {
+fn a_page_shows_the_settings_of_the_stages_behind_it() {
+    let (_folder, objects) = space();
+    let stage = |stage: &str, kind: &str, seed: Option<u64>, params: &[(&str, &str)]| StageSettings {
+        stage: stage.to_owned(),
+        kind: kind.to_owned(),
+        seed,
+        params: params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    };
+    let rendered = |seed: u64| {
+        let settings = vec![
+            stage("eyes", "source", None, &[]),
+            stage("folds", "split", Some(7), &[("fractions.test", "0.2")]),
+            stage("fit", "train", Some(seed), &[("epochs", "3")]),
+        ];
+        let summary = Some(Summary { settings, ..Summary::default() });
+        let tree = outcomes(&objects).0.write(&objects).unwrap();
+        let given = [Named { stage: "patches".to_owned(), name: "patches".to_owned(), tree, summary }];
+        let (items, names) = gather(&given, &objects).unwrap();
+        page("A report", &items, &names, 0)
+    };
+    let one = rendered(7);
+    for text in ["Settings: seed 7", "<code>fractions.test 0.2</code>", "<code>epochs 3</code>", ">none<"] {
+        assert!(one.contains(text), "`{text}` is not on the page");
+    }
+    let two = rendered(8);
+    assert!(!two.contains("Settings: seed") && two.contains("<th>seed</th>") && two.contains("<td>8</td>"));
+}
+
+#[test]
+fn scores_json_counts_known_labels() {
     let (_folder, objects) = space();
     let (set, _, scores) = outcomes(&objects);
     let tree = &scores.outputs["out"];
@@ -220,7 +249,7 @@ fn warned(change: impl Fn(&mut PatchSet, &mut Vec<f32>)) -> BTreeMap<String, usi
 }
 
 #[test]
-fn a_collapse_to_all_healthy_is_told() {
+fn a_collapse_to_all_negative_is_reported() {
     let codes = warned(|_, logits| logits.fill(-9.0));
     assert_eq!(codes.get("all-zero"), Some(&1));
     assert!(warned(|_, _| ()).keys().all(|code| code != "all-zero"));
@@ -268,7 +297,7 @@ fn few_patients_are_counted() {
 }
 
 #[test]
-fn over_and_under_prediction_are_told_per_class() {
+fn over_and_under_prediction_are_reported_per_class() {
     let codes = warned(|_, logits| {
         for row in logits.chunks_exact_mut(4) {
             row[0] = 4.0;
@@ -280,7 +309,7 @@ fn over_and_under_prediction_are_told_per_class() {
 }
 
 #[test]
-fn a_class_without_positives_is_told_and_left_out_of_the_means() {
+fn a_class_without_positives_is_reported_and_excluded_from_the_means() {
     let absent = |set: &mut PatchSet, _: &mut Vec<f32>| {
         for row in set.parts.iter_mut().flat_map(|part| &mut part.rows) {
             row.labels[3] = Label::Absent;
@@ -301,7 +330,7 @@ fn a_class_without_positives_is_told_and_left_out_of_the_means() {
 }
 
 #[test]
-fn thresholds_that_rest_on_few_patches_are_told() {
+fn thresholds_based_on_few_patches_are_reported() {
     let (_folder, objects) = space();
     let (_, cuts, _) = outcomes(&objects);
     let few: Vec<&Warning> = cuts.summary.warnings.iter().filter(|warning| warning.code == "few-positives").collect();

@@ -17,7 +17,7 @@ fn every_type(rows: u32) -> Columns {
 }
 
 #[test]
-fn a_table_of_every_type_comes_back_as_it_went() {
+fn a_table_of_every_type_survives_a_round_trip() {
     for rows in [0, 1, 7, 1000] {
         let table = every_type(rows);
         let bytes = table.to_parquet().unwrap();
@@ -26,7 +26,7 @@ fn a_table_of_every_type_comes_back_as_it_went() {
 }
 
 #[test]
-fn a_table_longer_than_a_row_group_comes_back_as_it_went() {
+fn a_table_longer_than_a_row_group_survives_a_round_trip() {
     let mut table = every_type(0);
     let rows = 70_000u32;
     table.0.truncate(1);
@@ -36,7 +36,7 @@ fn a_table_longer_than_a_row_group_comes_back_as_it_went() {
 }
 
 #[test]
-fn the_bytes_of_a_table_do_not_move() {
+fn the_bytes_of_a_table_do_not_change() {
     let digest = Digest::of(&every_type(100).to_parquet().unwrap());
     assert_eq!(digest.short(), "e30d58a7", "the parquet crate, or the properties, changed what is written");
 }

@@ -1,4 +1,4 @@
-//! A map's files do not move, are read again as they were written, and their figures are those of the definition.
+//! Heat maps: the bytes of their files are fixed, reading returns what was written, and metrics match their definitions.
 
 use macula::data::bitmap::Bitmap;
 use macula::data::decode::Photograph;
@@ -52,7 +52,7 @@ fn space() -> (tempfile::TempDir, Objects) {
 }
 
 #[test]
-fn the_files_of_a_map_do_not_move() {
+fn the_bytes_of_a_map_do_not_change() {
     let (_folder, objects) = space();
     let map = map();
     let rgb = (0..60 * 44).flat_map(|at: usize| [(at % 60 * 3) as u8 + 60, (at / 60 * 2) as u8 + 30, 40]).collect();
@@ -78,7 +78,7 @@ fn the_files_of_a_map_do_not_move() {
 }
 
 #[test]
-fn figures_are_over_cells_that_are_scored_and_known() {
+fn metrics_are_over_cells_that_are_scored_and_known() {
     let map = map();
     let found = cell_metrics([&map], 0, 0.4);
     let cells = map.info.cells();
@@ -92,7 +92,7 @@ fn figures_are_over_cells_that_are_scored_and_known() {
     );
     assert!(found.lesion_unscored > 0);
     assert_eq!(found.over, scored.iter().filter(|&&at| f64::from(map.scores[at]) >= 0.4).count() as u64);
-    // Every pair of a cell with and one without a lesion.
+    // All pairs of a cell with and a cell without the lesion.
     let (mut right, mut pairs) = (0.0, 0.0);
     for with in scored.iter().filter(lesion) {
         for without in scored.iter().filter(|at| !lesion(at)) {
@@ -109,10 +109,10 @@ fn figures_are_over_cells_that_are_scored_and_known() {
     }
     let auroc = found.auroc.expect("both are there");
     assert!((auroc - right / pairs).abs() < 1e-12, "{auroc}");
-    // Of the second class nothing is known.
+    // The second class is unknown everywhere.
     let unknown = cell_metrics([&map], 1, 0.1);
     assert_eq!((unknown.known, unknown.average_precision, unknown.prevalence()), (0, None, None));
-    // Two maps are one set of cells.
+    // The cells of two maps are pooled.
     let twice = cell_metrics([&map, &map], 0, 0.4);
     assert_eq!((twice.cells, twice.auroc), (2 * found.cells, found.auroc));
 }
@@ -151,7 +151,7 @@ fn a_summary_ranks_photographs_and_says_what_is_unknown() {
 }
 
 #[test]
-fn predictions_do_not_move_and_are_counted_for_each_photograph() {
+fn the_bytes_of_predictions_do_not_change_and_photographs_are_counted() {
     let (_folder, objects) = space();
     let (mut set, logits) = set(TINY, &objects);
     let judged = ScoredSet::new(&set, &logits);

@@ -1,5 +1,5 @@
-//! Predictions and heat maps through the binary: what is scored is what `eval` scores, one more photograph maps one, new photographs
-//! are scored as the pipeline's own.
+//! Predictions and heat maps through the binary: scores are those of `eval`, one more photograph costs one more map, and new photographs
+//! are scored like the pipeline's own.
 
 mod maps;
 mod refused;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::space::Space;
 
-/// From made photographs to predictions and maps, as small as it goes.
+/// From synthetic photographs to predictions and maps, as small as possible.
 pub(super) const PIPELINE: &str = r"pipeline small seed=7 {
     synthetic eyes { photographs 6; size 384; photographs-per-patient 1; healthy 0.0; severity 3.0 }
     preprocess half { from eyes; shrink 2 }
@@ -49,7 +49,7 @@ fn json(space: &Space, path: &str) -> Value {
     serde_json::from_slice(&bytes(space, path)).expect("JSON")
 }
 
-/// The scores of a map's file.
+/// Scores in the file of a map.
 fn scores(space: &Space, path: &str) -> Vec<f32> {
     let bytes = bytes(space, path);
     let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
@@ -58,9 +58,9 @@ fn scores(space: &Space, path: &str) -> Vec<f32> {
 }
 
 #[test]
-fn predictions_are_judged_as_the_model_itself_and_maps_hold_the_same_scores() {
+fn predictions_evaluate_like_the_model_and_maps_hold_the_same_scores() {
     let space = made();
-    // What `eval` says of the predictions is what it says of the model.
+    // `eval` of the predictions equals `eval` of the model.
     for file in ["scores.json", "predictions.parquet", "curves.parquet"] {
         let of = |stage: &str| bytes(&space, &format!("results/small/{stage}/{file}"));
         assert!(of("scores") == of("judged"), "{file}");
@@ -109,13 +109,13 @@ fn predictions_are_judged_as_the_model_itself_and_maps_hold_the_same_scores() {
 
     // A second run computes nothing.
     space.macula("run pipeline.kdl").code(0).says(&["nothing to compute"]);
-    // More photographs: those that are there are not mapped again.
+    // More photographs: existing maps are not computed again.
     space.edit("pipeline.kdl", "only folds.test; ", "");
     let more = 6 - maps["photographs"].as_array().expect("photographs").len();
     let said = space.macula("run pipeline.kdl maps").code(0);
     said.says(&[&format!("({more} of 6 items computed)"), "seen-photographs"]);
 
-    // A page shows them without their names.
+    // A report shows them without their names.
     let text = space.read("pipeline.kdl").trim_end().trim_end_matches('}').to_owned();
     space.write("pipeline.kdl", format!("{text}    report page {{ of guesses maps }}\n}}\n"));
     space.macula("run pipeline.kdl").code(0);
@@ -135,7 +135,7 @@ fn predictions_are_judged_as_the_model_itself_and_maps_hold_the_same_scores() {
 }
 
 #[test]
-fn a_new_photograph_is_scored_as_the_pipelines_own_and_nothing_is_stored() {
+fn a_new_photograph_is_scored_like_the_pipelines_own_and_nothing_is_stored() {
     let space = made();
     let maps = json(&space, "results/small/maps/maps.json");
     let name = maps["photographs"][0]["photograph"].as_str().expect("a name").to_owned();
@@ -162,7 +162,7 @@ fn a_new_photograph_is_scored_as_the_pipelines_own_and_nothing_is_stored() {
     assert!(image::open(space.path(&format!("looked/{name}/overlay.png"))).is_ok());
     assert_eq!(space.files(".macula/v1/objects"), objects, "the store is as it was");
 
-    // The figures are those of the patches.
+    // The metrics are those of the patches.
     let said = space.macula(&format!("predict pipeline.kdl classifier {file} --stride 48 --json")).code(0);
     let found: Value = serde_json::from_str(&said.raw).expect("JSON");
     let table = Columns::from_parquet(&bytes(&space, "results/small/guesses/predictions.parquet")).expect("a table");

@@ -1,10 +1,10 @@
-//! What is refused, and what is said of it.
+//! Refused inputs and their messages.
 
 use super::made;
 use crate::space::Space;
 
 #[test]
-fn what_can_not_be_predicted_is_refused_with_what_to_do() {
+fn impossible_predictions_are_refused_with_a_hint() {
     let space = made();
     space.write("new/eye.jpg", b"no photograph");
     space.macula("predict pipeline.kdl classifier").code(2);
@@ -26,7 +26,7 @@ fn what_can_not_be_predicted_is_refused_with_what_to_do() {
     let said = space.macula("predict pipeline.kdl classifier new/small.png").code(1);
     said.says(&["too-small", "`small` is 20 x 30 px, smaller than a patch of the model (48 px)"]);
 
-    // Maps that do not fit.
+    // Maps that do not fit the photographs.
     space.edit("pipeline.kdl", "from half; only", "from half; classes NV; only");
     space.macula("run pipeline.kdl maps").code(1).says(&[
         "other-classes",
@@ -39,7 +39,7 @@ fn what_can_not_be_predicted_is_refused_with_what_to_do() {
     space.macula("run pipeline.kdl maps").code(2).says(&["cannot be 0"]);
     space.edit("pipeline.kdl", "only folds.valid; stride 0", "only folds.valid");
 
-    // What was done to the photographs of another file can't be told.
+    // The preprocessing of photographs from another file is unknown.
     space.edit("pipeline.kdl", "shrink 2", "shrink 3");
     let said = space.macula("predict pipeline.kdl classifier new/small.png").code(2);
     said.says(&["the pipeline has changed since `classifier` was trained", "macula run pipeline.kdl classifier"]);

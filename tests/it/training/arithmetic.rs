@@ -22,7 +22,7 @@ fn labels(value: &serde_json::Value) -> Vec<Label> {
 }
 
 #[test]
-fn losses_and_their_gradients_are_pytorchs() {
+fn losses_and_their_gradients_match_pytorch() {
     let expected = expected("losses");
     let (logits, labels) = (singles(&reals(&expected["logits"])), labels(&expected["labels"]));
     assert!(labels.contains(&Label::Unknown) && logits.contains(&100.0) && logits.contains(&-100.0));
@@ -76,7 +76,7 @@ fn a_loss_is_finite_for_logits_of_a_hundred_and_nan_comes_through() {
 }
 
 #[test]
-fn candles_tape_carries_the_gradient_of_the_loss() {
+fn the_gradient_of_the_loss_flows_through_candles_autograd() {
     let labels = [Label::Present, Label::Absent, Label::Absent, Label::Unknown];
     let loss = Loss { gamma: 2.0, ..Loss::bce(2) };
     let values = [0.5_f32, -0.25, 1.0, 2.0];
@@ -89,7 +89,7 @@ fn candles_tape_carries_the_gradient_of_the_loss() {
 }
 
 #[test]
-fn ten_steps_of_each_optimizer_are_pytorchs() {
+fn ten_steps_of_each_optimizer_match_pytorch() {
     let expected = expected("optimizers");
     let start = singles(&reals(&expected["start"]));
     let moments = AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
@@ -118,7 +118,7 @@ fn ten_steps_of_each_optimizer_are_pytorchs() {
 }
 
 #[test]
-fn what_is_in_no_group_stays_as_it_is() {
+fn parameters_in_no_group_do_not_change() {
     let rule = UpdateRule::AdamW(AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
     let mut optimizer = Optimizer::new(rule, 0.5, vec![ParameterGroup { range: 1..2, rate: 0.1 }], 3);
     let mut values = [1.0, 1.0, 1.0];
@@ -128,7 +128,7 @@ fn what_is_in_no_group_stays_as_it_is() {
 }
 
 #[test]
-fn colour_jitter_is_torchvisions() {
+fn colour_jitter_matches_torchvision() {
     let pixels: Vec<f32> =
         (0..16).flat_map(|i| (0..3).map(move |c| ((37 * i + 91 * c + 11 * i * c) % 256) as f32 / 255.0)).collect();
     for case in expected("color")["cases"].as_array().expect("cases") {

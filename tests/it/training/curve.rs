@@ -1,4 +1,4 @@
-//! One epoch of training beside `PyTorch`'s, step by step (`tests/expected/epoch.py` says what is trained).
+//! One epoch of training against `PyTorch`'s, step by step (`tests/expected/epoch.py` describes the training).
 
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
@@ -32,7 +32,7 @@ fn labels(patches: std::ops::Range<usize>) -> Vec<Label> {
 }
 
 #[test]
-fn an_epoch_has_pytorchs_loss_curve_and_ends_in_its_logits() {
+fn an_epoch_matches_the_loss_curve_and_the_logits_of_pytorch() {
     let expected = expected("epoch");
     let mut network = Network::new(&small(), SIDE, 2, &Streams::new(0, "train")).expect("a network");
     for (t, name) in ["conv1.weight", "a.weight", "b.weight", "s.weight", "fc.weight", "fc.bias"].iter().enumerate() {

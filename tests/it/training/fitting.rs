@@ -1,4 +1,4 @@
-//! Whole fits through the stages `augment` and `train`, on small made patches.
+//! Complete trainings through the stages `augment` and `train`, on small synthetic patches.
 
 use macula::data::patches::PatchSet;
 use macula::lang::value::Value;
@@ -27,7 +27,7 @@ impl Bench {
         Self { folder, objects, data, valid }
     }
 
-    /// The training patches with a recipe.
+    /// The training patches with an augmentation.
     fn views(&self) -> Tree {
         let watcher = Watcher::default();
         let out = run(
@@ -75,7 +75,7 @@ fn mistake(result: Result<Outcome, StageError>) -> (&'static str, String, String
 }
 
 #[test]
-fn a_fit_learns_what_can_be_seen_and_its_model_predicts_it() {
+fn a_fit_learns_visible_classes_and_its_model_predicts_them() {
     let bench = Bench::new();
     let watcher = Watcher::default();
     let params = params(&[("epochs", Value::Int(12)), ("start.prior-bias", Value::Bool(true))]);
@@ -101,7 +101,7 @@ fn a_fit_learns_what_can_be_seen_and_its_model_predicts_it() {
         assert!(metrics.columns.iter().all(|column| metrics.values.contains_key(&column.name)), "{metrics:?}");
         assert_eq!((metrics.epochs, metrics.columns[0].name.as_str()), (12, "valid.mean-average-precision"));
     }
-    // The epoch that is chosen in the end is the last that was the best so far.
+    // The chosen epoch is the last one that was the best so far.
     let best = epochs.iter().rfind(|metrics| metrics.best).expect("a best epoch");
     assert_eq!(best.epoch, model.info.chosen_epoch);
     assert!(out.summary.headline.contains("chosen by average precision"), "{}", out.summary.headline);
@@ -109,10 +109,10 @@ fn a_fit_learns_what_can_be_seen_and_its_model_predicts_it() {
 }
 
 #[test]
-fn a_fit_that_was_stopped_and_taken_up_again_ends_in_the_same_bytes() {
+fn a_resumed_fit_ends_in_the_same_bytes() {
     let bench = Bench::new();
     let views = bench.views();
-    // Momentum in the optimizer, dropout, a moving rate, copies: all that a checkpoint must carry.
+    // Momentum, dropout, a learning-rate schedule, oversampling: everything that a checkpoint must hold.
     let params = params(&[
         ("take", Value::Map(BTreeMap::from([("B".to_owned(), Value::Int(2))]))),
         ("sampler", text("balanced")),
@@ -138,7 +138,7 @@ fn a_fit_that_was_stopped_and_taken_up_again_ends_in_the_same_bytes() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_not_believed() {
+fn a_damaged_checkpoint_is_not_used() {
     let bench = Bench::new();
     let whole = bench.model("whole", &params(&[]), &bench.data);
     let partial = bench.partial("damaged");
@@ -170,7 +170,7 @@ fn two_runs_and_any_number_of_threads_give_the_same_model() {
 fn a_changed_loss_keeps_initial_weights_order_and_augmentation() {
     let bench = Bench::new();
     let views = bench.views();
-    // At a rate of 0 the last weights are the initial ones, and the running statistics tell what was seen in which order.
+    // At learning rate 0 the last weights are the initial ones, and the running statistics show what was seen in which order.
     let still = |loss: &str, epochs, name: &str| {
         let params = params(&[
             ("loss", text(loss)),
@@ -249,7 +249,7 @@ fn a_class_without_positives_is_a_warning_and_an_error_where_its_weight_is_neede
     assert!(text.contains("`B`"), "{text}");
 }
 
-/// Of the same patches in the same order, weights are the same whether a set or a sampler left the others out.
+/// The same patches in the same order give the same weights, whether the set or a sampler left out the others.
 #[test]
 fn weights_of_classes_count_what_an_epoch_draws() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! Trainings by the binary that are killed or asked to stop, and resumed. tests/reliability/training-killed.sh does it often.
+//! Trainings by the binary that are killed or interrupted, and resumed. tests/reliability/training-killed.sh repeats this many times.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Stdio};
@@ -16,7 +16,7 @@ const PIPELINE: &str = "pipeline p seed=3 {
 }
 ";
 
-/// A project in which all but the training is computed.
+/// A project in which everything but the training is computed.
 fn ready() -> Space {
     let space = Space::with(PIPELINE);
     space.macula("run pipeline.kdl folds").code(0);
@@ -39,7 +39,7 @@ fn model(space: &Space) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// How the checkpoint of the training looks now.
+/// Current state of the training's checkpoint.
 fn checkpoint(space: &Space) -> Option<(u64, SystemTime)> {
     let folder = space.path(".macula/v1/partial");
     let names = space.files(".macula/v1/partial");
@@ -48,7 +48,7 @@ fn checkpoint(space: &Space) -> Option<(u64, SystemTime)> {
     Some((facts.ino(), facts.modified().ok()?))
 }
 
-/// Waits until a training has written so many checkpoints, as far as one sees them, or has ended.
+/// Waits until a training has written at least that many observed checkpoints, or has ended.
 fn until(space: &Space, child: &mut Child, checkpoints: usize) {
     let mut seen = Vec::new();
     while seen.len() < checkpoints && child.try_wait().expect("a child can be waited for").is_none() {
@@ -62,7 +62,7 @@ fn until(space: &Space, child: &mut Child, checkpoints: usize) {
 }
 
 #[test]
-fn a_training_that_is_killed_or_asked_to_stop_ends_in_the_same_bytes() {
+fn a_killed_or_interrupted_training_ends_in_the_same_bytes() {
     let space = ready();
     space.macula("run pipeline.kdl").code(0);
     let whole = model(&space);

@@ -1,4 +1,4 @@
-//! Trainings of more epochs that go on from shorter ones, and those that can't.
+//! Trainings that continue from shorter ones, and those that cannot.
 
 use std::sync::atomic::Ordering;
 
@@ -15,7 +15,7 @@ fn epochs(count: i64, changed: &[(&str, Value)]) -> Params {
     all
 }
 
-/// The model, the batches that were computed for it, and what was said of other trainings.
+/// The model, the number of batches computed for it, and the messages about other trainings.
 fn fit(bench: &Bench, place: &str, params: &Params, data: &Tree) -> (Tree, u64, Vec<String>) {
     let watcher = Watcher::default();
     let out = bench.train(params, data, &bench.partial(place), &watcher).unwrap_or_else(|error| panic!("{error}"));
@@ -25,7 +25,7 @@ fn fit(bench: &Bench, place: &str, params: &Params, data: &Tree) -> (Tree, u64, 
 }
 
 #[test]
-fn more_epochs_go_on_from_fewer_and_end_in_the_same_bytes() {
+fn a_longer_training_continues_a_shorter_one_and_ends_in_the_same_bytes() {
     let bench = Bench::new();
     let step = [
         ("schedule", Value::Text("step".to_owned())),
@@ -41,14 +41,14 @@ fn more_epochs_go_on_from_fewer_and_end_in_the_same_bytes() {
         assert_eq!(told, ["continuing a training of 2 epochs that differs only in `epochs`"]);
         assert_eq!(of_two + rest, all);
         assert_eq!(longer, whole);
-        // Fewer epochs have nothing to gain from more.
+        // A training of fewer epochs cannot use one of more.
         let (_, of_three, told) = fit(&bench, &format!("{place}/three"), &epochs(3, changed), &bench.data);
         assert_eq!((of_three, told), (all / 5 * 3, Vec::new()));
     }
 }
 
 #[test]
-fn a_longer_training_that_was_stopped_at_once_goes_on_too() {
+fn a_longer_training_that_was_interrupted_at_once_continues_too() {
     let bench = Bench::new();
     let (whole, ..) = fit(&bench, "apart/whole", &epochs(4, &[]), &bench.data);
     fit(&bench, "two", &epochs(2, &[]), &bench.data);
@@ -58,7 +58,7 @@ fn a_longer_training_that_was_stopped_at_once_goes_on_too() {
 }
 
 #[test]
-fn a_schedule_over_all_epochs_and_other_data_begin_anew_and_say_so() {
+fn a_schedule_over_all_epochs_and_other_data_start_over_with_a_message() {
     let bench = Bench::new();
     let cosine = [("schedule", Value::Text("cosine".to_owned())), ("schedule.final", Value::Real(0.0))];
     let warm = [("schedule.warmup", Value::Real(0.2))];
@@ -73,13 +73,13 @@ fn a_schedule_over_all_epochs_and_other_data_begin_anew_and_say_so() {
     fit(&bench, "data/two", &epochs(2, &[]), &bench.data);
     let (_, _, told) = fit(&bench, "data/three", &epochs(3, &[]), &bench.valid);
     assert_eq!(told, ["an earlier training of 2 epochs used other data: starting from epoch 1"]);
-    // What differs in another parameter is another thing altogether.
+    // A training that differs in another parameter is unrelated.
     let other = epochs(3, &[("optimizer.lr", Value::Real(0.5e-3))]);
     assert_eq!(fit(&bench, "data/other", &other, &bench.data).2, Vec::<String>::new());
 }
 
 #[test]
-fn a_damaged_state_of_a_shorter_training_is_not_believed() {
+fn a_damaged_state_of_a_shorter_training_is_not_used() {
     let bench = Bench::new();
     let (whole, ..) = fit(&bench, "apart/whole", &epochs(3, &[]), &bench.data);
     fit(&bench, "two", &epochs(2, &[]), &bench.data);

@@ -1,4 +1,4 @@
-//! Patches by formula, parameters with their defaults, and a runner's side of the contract, for tests of training.
+//! Synthetic patches, parameters with their defaults, and a context of stages, for tests of training.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,13 +14,13 @@ use macula::store::{Objects, Tree};
 
 pub(super) const SIZE: u32 = 16;
 
-/// What made patches look like and how many there are.
+/// Appearance and number of the synthetic patches.
 #[derive(Clone, Copy)]
 pub(super) struct Made {
     pub(super) photographs: u32,
     pub(super) patches: u32,
     pub(super) margin: u32,
-    /// The first photograph's number: others give other patches.
+    /// Number of the first photograph: another number gives other patches.
     pub(super) first: u32,
 }
 
@@ -90,7 +90,7 @@ impl Made {
     }
 }
 
-/// The parameters of `train` with the signature's defaults, a small network, and some changed.
+/// Parameters of `train`: the signature's defaults, a small network, and `changed` ones.
 pub(super) fn params(changed: &[(&str, Value)]) -> Params {
     let text = |text: &str| Value::Text(text.to_owned());
     let reals = |values: [f64; 3]| Value::List(values.map(Value::Real).to_vec());
@@ -132,7 +132,7 @@ pub(super) fn params(changed: &[(&str, Value)]) -> Params {
     Params(all)
 }
 
-/// The parameters of `augment`: the preset's jitter, flips, and motion as given.
+/// Parameters of `augment`: the preset's jitter, flips, and the given geometric transforms.
 pub(super) fn recipe(degrees: f64, shift: f64) -> Params {
     let real = [
         ("flip.horizontal", 0.5),
@@ -152,7 +152,7 @@ pub(super) fn recipe(degrees: f64, shift: f64) -> Params {
     Params(all)
 }
 
-/// A runner's side of the contract: counts batches, keeps lines and warnings, raises the flag after a number of batches.
+/// Progress of a stage: counts batches, keeps lines and warnings, and interrupts after a number of batches.
 #[derive(Default)]
 pub(super) struct Watcher {
     pub(super) stop: Stop,

@@ -11,7 +11,7 @@ mod views;
 
 use serde_json::Value;
 
-/// Values that a script of `tests/expected` made.
+/// Values computed by a script of `tests/expected`.
 fn expected(name: &str) -> Value {
     let path = format!("{}/tests/expected/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).expect("committed")).expect("JSON")

@@ -1,4 +1,4 @@
-//! What an epoch holds and in which order.
+//! Patches of an epoch and their order.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ fn places(mut draws: Vec<PatchDraw>) -> Vec<PatchDraw> {
 }
 
 #[test]
-fn a_natural_epoch_holds_each_patch_once_in_an_order_of_its_own() {
+fn a_natural_epoch_holds_each_patch_once_in_its_own_order() {
     let set = set();
     let sampler = Sampler { rule: SamplingRule::Natural, take: vec![1, 1] };
     let [first, second] = [1, 2].map(|epoch| sampler.epoch(&set, &streams(), epoch));
@@ -73,7 +73,7 @@ fn an_undetermined_patch_is_in_neither_pool() {
 }
 
 #[test]
-fn the_largest_take_of_a_patchs_classes_holds_and_each_copy_is_a_sample_of_its_own() {
+fn the_largest_take_of_a_patchs_classes_applies_and_each_copy_is_its_own_sample() {
     let set = set();
     let sampler = Sampler { rule: SamplingRule::Natural, take: vec![1, 3] };
     let draws = sampler.epoch(&set, &streams(), 1);
@@ -89,7 +89,7 @@ fn the_largest_take_of_a_patchs_classes_holds_and_each_copy_is_a_sample_of_its_o
 }
 
 #[test]
-fn one_more_photograph_moves_no_other_patch_against_the_rest() {
+fn one_more_photograph_does_not_reorder_the_other_patches() {
     let folder = tempfile::tempdir().expect("a folder");
     let objects = Objects::open(folder.path()).expect("objects");
     let (few, more) = (Made::small().set(&objects), Made { photographs: 4, ..Made::small() }.set(&objects));

@@ -1,4 +1,4 @@
-//! Augmentation and loading: recipes, recomputed labels, batches that do not depend on threads.
+//! Augmentation and loading: transforms, recomputed labels, and batches that do not depend on the number of threads.
 
 use macula::base::{Digest, Streams};
 use macula::data::patches::Label;
@@ -14,7 +14,7 @@ use super::made::{Made, Watcher, recipe, run};
 const NORMAL: Normalisation = Normalisation { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] };
 
 #[test]
-fn a_recipe_goes_into_the_tree_of_views_and_warns_where_labels_can_get_lost() {
+fn an_augmentation_is_stored_with_its_views_and_warns_where_labels_can_be_lost() {
     let folder = tempfile::tempdir().expect("a folder");
     let objects = Objects::open(folder.path()).expect("objects");
     let views = |margin, degrees| {
@@ -59,7 +59,7 @@ fn a_label_follows_its_lesion_out_of_the_patch_and_in_again() {
 }
 
 #[test]
-fn a_batch_is_the_same_whatever_the_threads_and_another_in_each_epoch() {
+fn a_batch_depends_on_the_epoch_but_not_on_the_threads() {
     let folder = tempfile::tempdir().expect("a folder");
     let objects = Objects::open(folder.path()).expect("objects");
     let set = Made { margin: 4, ..Made::small() }.set(&objects);
@@ -80,7 +80,7 @@ fn a_batch_is_the_same_whatever_the_threads_and_another_in_each_epoch() {
 }
 
 #[test]
-fn what_a_card_is_given_becomes_what_the_loader_makes() {
+fn stored_patches_and_transforms_give_the_pixels_of_the_loader() {
     let folder = tempfile::tempdir().expect("a folder");
     let objects = Objects::open(folder.path()).expect("objects");
     let set = Made { margin: 4, ..Made::small() }.set(&objects);
@@ -99,7 +99,7 @@ fn what_a_card_is_given_becomes_what_the_loader_makes() {
 }
 
 #[test]
-fn switching_one_change_on_leaves_the_draws_of_the_others() {
+fn enabling_one_transform_keeps_the_draws_of_the_others() {
     let still = Augmentation::from_params(&recipe(0.0, 0.0)).expect("a recipe");
     let turning = Augmentation { rotate_degrees: 30.0, blur_probability: 0.0, ..still.clone() };
     let streams = Streams::new(3, "train");
@@ -111,7 +111,7 @@ fn switching_one_change_on_leaves_the_draws_of_the_others() {
 }
 
 #[test]
-fn what_is_loaded_ahead_is_used_in_order_and_a_failure_ends_it() {
+fn prefetched_batches_are_used_in_order_and_a_failure_ends_them() {
     let mut seen = Vec::new();
     let result = ahead(
         9,
@@ -125,7 +125,7 @@ fn what_is_loaded_ahead_is_used_in_order_and_a_failure_ends_it() {
     assert_eq!(seen, (0..6).map(|at| (at, at * at)).collect::<Vec<_>>());
 }
 
-/// What two epochs hold, in which order, and how it is changed: other bytes need another version of `train`.
+/// Patches of two epochs, their order and their transforms: if these bytes change, raise the version of `train`.
 #[test]
 fn order_and_augmentation_are_golden() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -6,14 +6,14 @@ use std::ffi::{CStr, CString, c_void};
 
 /// Open library. It stays open until the process ends, because its functions may be in use.
 #[derive(Clone, Copy)]
-pub(super) struct Library(*mut c_void);
+pub(super) struct SharedLibrary(*mut c_void);
 
 // SAFETY: a handle of `dlopen` may be used from any thread.
-unsafe impl Send for Library {}
+unsafe impl Send for SharedLibrary {}
 // SAFETY: as above.
-unsafe impl Sync for Library {}
+unsafe impl Sync for SharedLibrary {}
 
-impl Library {
+impl SharedLibrary {
     /// Opens the first of `names` that the loader finds.
     pub(super) fn open(names: &[&str]) -> Option<Self> {
         names.iter().filter_map(|name| CString::new(*name).ok()).find_map(|name| {
@@ -47,7 +47,7 @@ macro_rules! functions {
 
             /// Opens the library, or returns what is missing.
             pub(super) fn open() -> Result<Self, String> {
-                let library = $crate::learn::gpu::cuda::library::Library::open(Self::FILES)
+                let library = $crate::learn::gpu::cuda::library::SharedLibrary::open(Self::FILES)
                     .ok_or_else(|| format!("`{}` not found", Self::FILES[0]))?;
                 Ok(Self {
                     $($function: {

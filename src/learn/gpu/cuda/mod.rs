@@ -65,7 +65,7 @@ pub(super) fn find(precision: Precision) -> Result<CudaDevice, Unavailable> {
         }
     };
     if code != 0 || count == 0 {
-        let why = if code == 0 { "no GPU found".to_owned() } else { said(&driver, code) };
+        let why = if code == 0 { "no GPU found".to_owned() } else { cause(&driver, code) };
         return Err(refused(format!("the NVIDIA driver does not work: {why}"), "check the output of `nvidia-smi`"));
     }
     let mut capability = [0; 2];
@@ -119,7 +119,7 @@ fn too_old(name: &str, capability: (i32, i32), precision: Precision) -> Result<(
 }
 
 /// Description of an error code by the driver.
-fn said(driver: &Driver, code: c_int) -> String {
+fn cause(driver: &Driver, code: c_int) -> String {
     let mut text: *const c_char = null();
     // SAFETY: a pointer to a constant text of the driver's is written, or null.
     unsafe {
@@ -231,7 +231,7 @@ impl Cuda {
             return Ok(());
         }
         // Also happens if another program has taken the GPU or its memory in the meantime.
-        let text = format!("{} cannot {what}: {}", self.card.name, said(&self.card.driver, code));
+        let text = format!("{} cannot {what}: {}", self.card.name, cause(&self.card.driver, code));
         Err(StageError::input("gpu", text)
             .hint("check the output of `nvidia-smi`, or set `device cpu`")
             .field("device"))

@@ -62,12 +62,12 @@ pub(super) struct Summed {
 ///
 /// # Safety
 /// All pointers of `tile` are valid for the extents given by its fields, C overlaps nothing that is read except `extra`, and the CPU
-/// can execute `path`.
+/// can execute `target`.
 #[expect(unsafe_code, reason = "micro-kernels take pointers")]
-pub(super) unsafe fn gathered(path: Target, tile: &Gathered) {
+pub(super) unsafe fn gathered(target: Target, tile: &Gathered) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
-        match path {
+        match target {
             #[cfg(target_arch = "x86_64")]
             Target::Avx512 => avx512::gathered(tile),
             #[cfg(target_arch = "x86_64")]
@@ -82,10 +82,10 @@ pub(super) unsafe fn gathered(path: Target, tile: &Gathered) {
 /// # Safety
 /// As [`gathered`].
 #[expect(unsafe_code, reason = "micro-kernels take pointers")]
-pub(super) unsafe fn summed(path: Target, tile: &Summed) {
+pub(super) unsafe fn summed(target: Target, tile: &Summed) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
-        match path {
+        match target {
             #[cfg(target_arch = "x86_64")]
             Target::Avx512 => avx512::summed(tile),
             #[cfg(target_arch = "x86_64")]

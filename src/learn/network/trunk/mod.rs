@@ -22,7 +22,7 @@ use crate::learn::optimizer::{Ahead, Optimizer, Update};
 use crate::learn::views::Views;
 use crate::stage::StageError;
 use lower::{CardParameters, LibraryConvolution, LoweredPass, PassSettings, Purpose, lower};
-use schedule::{BoundCall, Host, Transfer, bytes, read};
+use schedule::{BoundCall, HostSide, Transfer, bytes, read};
 
 /// Values of a network on the host.
 pub(super) struct HostParameters<'a> {
@@ -83,7 +83,7 @@ struct Exchange<'a> {
     logits: Vec<f32>,
 }
 
-impl Host for Exchange<'_> {
+impl HostSide for Exchange<'_> {
     fn give(&mut self, passed: Transfer, length: usize) -> Cow<'_, [u8]> {
         match (passed, self.arriving) {
             (Transfer::Pixels, Arriving::Floats(floats)) => bytes(floats),

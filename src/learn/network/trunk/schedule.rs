@@ -175,7 +175,7 @@ pub(super) struct BoundCall {
 
 impl BoundCall {
     /// Executes the call. `host` provides data from the host and receives data for it.
-    pub(super) fn execute(&self, gpu: &mut dyn Gpu, host: &mut dyn Host) -> Result<(), StageError> {
+    pub(super) fn execute(&self, gpu: &mut dyn Gpu, host: &mut dyn HostSide) -> Result<(), StageError> {
         let at = self.at[0];
         match &self.deed {
             CallOp::Launch(kernel, threads, arguments) => gpu.launch(*kernel, *threads, arguments),
@@ -207,7 +207,7 @@ impl BoundCall {
 }
 
 /// Host side of a pass.
-pub(super) trait Host {
+pub(super) trait HostSide {
     /// Provides that many bytes.
     fn give(&mut self, passed: Transfer, length: usize) -> std::borrow::Cow<'_, [u8]>;
     /// Receives floats from the GPU.

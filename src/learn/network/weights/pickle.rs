@@ -378,7 +378,7 @@ impl<'a> Machine<'a> {
         match &mut self.values[target.0 as usize] {
             PickleValue::List(all) => all.extend(new),
             PickleValue::Call(_) => {}
-            _ => return Err("its pickle appends to what is not a list".to_owned()),
+            _ => return Err("its pickle appends to a value that is not a list".to_owned()),
         }
         Ok(())
     }
@@ -389,7 +389,7 @@ impl<'a> Machine<'a> {
         match &mut self.values[target.0 as usize] {
             PickleValue::Dict(items) => items.extend(new),
             PickleValue::Call(made) => made.items.extend(new),
-            _ => return Err("its pickle sets an item of what is not a dictionary".to_owned()),
+            _ => return Err("its pickle sets an item of a value that is not a dictionary".to_owned()),
         }
         Ok(())
     }
