@@ -1,4 +1,4 @@
-//! Locks: what is written is the same anywhere and names no photograph, and what comes out otherwise is told with its ground.
+//! Lock files: the same on every machine, without names of photographs; differences are reported with their cause.
 
 use crate::space::{Said, Space};
 
@@ -82,7 +82,7 @@ fn stages_that_came_or_went_are_told() {
         "4 bit for bit",
         "3 not matching",
     ]);
-    // Of a run of some stages, what is not wanted is not gone.
+    // In a partial run, other stages do not count as removed.
     space.macula("run --locked pipeline.kdl classifier").code(0).says(&["4 stages: 4 bit for bit"]);
 }
 
@@ -109,7 +109,7 @@ fn another_kernel_path_comes_within_the_tolerance() {
     }
 }
 
-/// Replaces a word of the lock's line that begins so, in the stage of that name.
+/// Replaces the first line of a stage in the lock file that starts with `line`.
 fn tamper(space: &Space, stage: &str, line: &str, to: &str) {
     let text = space.read("p.lock.kdl");
     let at = text.find(&format!("    stage {stage} {{")).expect("the stage");
@@ -123,19 +123,19 @@ fn the_class_decides_what_counts_as_locked() {
     let space = locked();
     let output = format!("output out \"{}\"", "0".repeat(64));
     let path = "implementation train version=2 class=path-exact on=";
-    // Other bytes on the same path: a promise that was not kept.
+    // Different bytes on the same target: a broken guarantee.
     tamper(&space, "classifier", "output out", &output);
     again(&space).code(1).says(&["a `path-exact` stage must produce the same bytes"]);
-    // On another path, with the same figures.
+    // On another target, with the same metrics.
     tamper(&space, "classifier", path, &format!("{path}cpu-other"));
     again(&space).code(0).says(&["5 bit for bit, 1 within tolerance"]);
-    // With figures too far.
+    // With metrics out of tolerance.
     tamper(&space, "classifier", "figure micro-f1", "figure micro-f1 7.5");
     again(&space).code(1).says(&["`micro-f1` differs by 6."]);
-    // A bit-exact stage has no other path.
+    // A bit-exact stage has only one target.
     tamper(&space, "patches", "output out", &output);
     again(&space).code(1).says(&["a `bit-exact` stage must produce the same bytes"]);
-    // Another version explains it, and is no excuse.
+    // A different version explains the difference, but does not excuse it.
     tamper(&space, "patches", "implementation", "implementation extract version=0 class=bit-exact on=any");
     again(&space).code(1).says(&["version changed: extract 0 -> extract 1"]);
 }

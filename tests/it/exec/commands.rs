@@ -54,7 +54,7 @@ fn what_a_command_leaves_must_be_what_it_declared() {
     refused("echo nonsense > outputs/a.json", ONE, &["output-format", "`outputs/a.json`"]);
     refused("echo 1 > outputs/a.json; echo 2 > outputs/b", ONE, &["undeclared-output", "`outputs/b`"]);
     refused("ln -s /etc/passwd outputs/a.json", ONE, &["undeclared-output", "not links"]);
-    // Told before anything runs.
+    // Reported before anything runs.
     let declared = |statements: &str, words: &[&str]| _ = run(&space("true", statements)).code(2).says(words);
     declared("gives \"../a.json\" json", &["is outside `outputs/`"]);
     declared("gives \"a.json\" jsonn", &["unknown format `jsonn`"]);
@@ -92,7 +92,7 @@ fn a_command_that_takes_too_long_is_ended_with_all_that_it_started() {
         return;
     }
     let space = space("sleep 300 & sleep 300; echo 1 > outputs/a.json", "gives \"a.json\" json; timeout 0.5");
-    // A run that waits for it ends the test, which waits for two minutes.
+    // Fails by timeout if the run waits for it.
     run(&space).code(1).says(&["command-timeout", "timed out"]);
 }
 
@@ -140,7 +140,7 @@ fn a_pipeline_that_was_not_trusted_runs_no_command() {
     macula(&space, "trust --show pipeline.kdl").code(0).says(&["not trusted: pipeline.kdl"]);
     macula(&space, "trust pipeline.kdl").code(0).says(&["pipeline.kdl", "script of made"]);
     macula(&space, "run pipeline.kdl").code(0);
-    // A changed script, then a changed pipeline, ask again; what was trusted before still is.
+    // A changed script, then a changed pipeline, must be trusted again; the rest stays trusted.
     space.write("run.sh", "echo 2 > outputs/a.json");
     macula(&space, "run pipeline.kdl").code(1).says(&["not-trusted", "the code in `script`"]);
     space.write("run.sh", "echo 1 > outputs/a.json");

@@ -1,5 +1,5 @@
-//! What a command leaves behind: no process of it outlives its stage, nothing is taken through a link, and what it says and leaves is
-//! bounded, however long it is.
+//! What a command leaves behind: no process outlives its stage, links are not followed, and the sizes of logs and
+//! outputs are bounded.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use crate::space::{Said, Space};
 
 const ONE: &str = "gives \"a.json\" any";
 
-/// Both ways in which commands are kept: in namespaces, and without.
+/// Both kinds of supervision: with and without namespaces.
 fn each_way(space: &Space, look: impl Fn(Said)) {
     look(run(space));
     std::fs::remove_dir_all(space.path(".macula")).expect("the store goes");
     look(without_namespaces(space, "run --trust pipeline.kdl"));
 }
 
-/// Whether a process goes on that a command started with that argument.
+/// Whether a process with that argument, started by a command, is still running.
 fn alive(mark: &str) -> bool {
     let processes = std::fs::read_dir("/proc").expect("processes").flatten();
     processes.into_iter().any(|process| {
@@ -25,7 +25,7 @@ fn alive(mark: &str) -> bool {
     })
 }
 
-/// A sleep that nothing else on the machine sleeps: seconds with the test's own process and a number in them.
+/// A sleep that is unique on this machine: its seconds contain the test's process id and a number.
 fn sleep(number: u32) -> String {
     format!("{}.{number}", 5000 + std::process::id())
 }
@@ -46,7 +46,7 @@ fn what_a_command_started_in_a_session_of_its_own_is_gone_when_its_stage_has_end
         said.code(0);
         assert!(!alive(&mark));
     });
-    // As with one that is taken too long, or fails.
+    // The same for one that times out, or fails.
     space.edit("pipeline.kdl", ONE, &format!("{ONE}; timeout 1"));
     space.write("run.sh", format!("{script}import time\ntime.sleep(300)\n"));
     each_way(&space, |said| {
@@ -79,7 +79,7 @@ fn a_command_ends_with_macula_whatever_ends_that() {
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 fn until(holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
@@ -96,7 +96,7 @@ fn no_output_is_taken_through_a_link_that_was_put_in_the_place_of_a_folder() {
     let space = space("", "gives \"a/\" any \"z/\" any");
     space.write("private/key", "PRIVATE");
     let private = space.path("private").canonicalize().expect("a path").display().to_string();
-    // The process that would swap them is gone before anything is taken.
+    // The process that would swap them is gone before the outputs are taken.
     let script = format!(
         "mkdir outputs/a outputs/z; seq 500 | (cd outputs/a; xargs touch); echo harmless > outputs/z/key\n\
          setsid sh -c 'while [ -e outputs/a/1 ]; do :; done; mv outputs/z tmp/z; ln -s {private} outputs/z' &\n"

@@ -1,5 +1,4 @@
-//! Commands of the user's as stages: what they are given, what they may, what they leave, and that nothing of it is believed
-//! unchecked.
+//! Users' commands as stages: their inputs, permissions and outputs, and that outputs are checked before use.
 
 mod commands;
 mod leftovers;
@@ -14,7 +13,7 @@ use std::process::Command;
 use crate::missing::missing;
 use crate::space::{Said, Space};
 
-/// A project with a script and a pipeline that runs it by `sh`, with more statements for the stage.
+/// A project with a script and a pipeline that runs it by `sh`, with further statements for the stage.
 fn space(script: &str, statements: &str) -> Space {
     let space = Space::with(&format!(
         "pipeline p seed=1 {{\n    files script {{ path \"run.sh\" }}\n    exec made {{\n        script script\n        \
@@ -24,8 +23,8 @@ fn space(script: &str, statements: &str) -> Space {
     space
 }
 
-/// A project whose command is a script of Python's. The interpreter itself is named: what PATH finds may be a shim that looks for the
-/// one in a folder of the user's.
+/// A project whose command is a Python script. Names the interpreter itself: the one in PATH may be a shim for one in a
+/// user's folder.
 fn python(script: &str, gives: &str) -> Space {
     let space = space("", gives);
     let command = format!("command \"{}\" \"inputs/script/run.sh\"", predictions::python());
@@ -34,7 +33,7 @@ fn python(script: &str, gives: &str) -> Space {
     space
 }
 
-/// The binary with a place for what is trusted that is the project's own.
+/// The binary with a trust file of the project's own.
 fn command(space: &Space, arguments: &str) -> Command {
     let mut command = space.command(&arguments.split_whitespace().collect::<Vec<_>>());
     command.env(
@@ -47,7 +46,7 @@ fn command(space: &Space, arguments: &str) -> Command {
     command
 }
 
-/// Runs the binary so.
+/// Runs the binary this way.
 fn macula(space: &Space, arguments: &str) -> Said {
     space.finish(command(space, arguments))
 }
@@ -57,7 +56,7 @@ fn run(space: &Space) -> Said {
     macula(space, "run --trust pipeline.kdl")
 }
 
-/// As [`macula`], where the system gives no namespaces: by a filter that refuses them, as many containers have one.
+/// As [`macula`], without namespaces: a seccomp filter denies them, as in many containers.
 #[cfg(target_os = "linux")]
 fn without_namespaces(space: &Space, arguments: &str) -> Said {
     use seccompiler::{
@@ -71,7 +70,7 @@ fn without_namespaces(space: &Space, arguments: &str) -> Said {
     let processor = std::env::consts::ARCH.try_into().expect("a processor with filters");
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, processor).expect("a filter");
     let program: BpfProgram = filter.try_into().expect("a program");
-    // The filter holds for this thread and what it starts.
+    // The filter applies to this thread and its children.
     std::thread::scope(|scope| {
         let run = scope.spawn(|| {
             seccompiler::apply_filter(&program).expect("the filter");
@@ -81,13 +80,13 @@ fn without_namespaces(space: &Space, arguments: &str) -> Said {
     })
 }
 
-/// Elsewhere there are no walls either.
+/// Elsewhere there is no sandbox either.
 #[cfg(not(target_os = "linux"))]
 fn without_namespaces(space: &Space, arguments: &str) -> Said {
     macula(space, arguments)
 }
 
-/// Whether this system can confine commands; says so where it can't.
+/// Whether this system can sandbox commands; reports if it cannot.
 fn confines() -> bool {
     let space = space("echo '{}' > outputs/a.json", "gives \"a.json\" json");
     let said = run(&space);

@@ -1,11 +1,12 @@
-//! Code is pinned by trust and counts, wherever it comes from: at `script`, at `files`, and as a program of the project's own folder.
+//! Code is covered by trust and part of the key, wherever it comes from: `script`, `files`, or a program in the
+//! project's folder.
 
 use std::os::unix::fs::PermissionsExt;
 
 use super::{confines, macula, run};
 use crate::space::Space;
 
-/// A project with code at `files` and a program of its own.
+/// A project with code in `files` and a program of its own.
 fn space() -> Space {
     let space = Space::with(
         "pipeline p seed=1 {\n    files code { path \"lib\" }\n    \
@@ -62,7 +63,7 @@ fn a_file_of_the_project_that_no_port_gives_is_refused_as_a_word() {
     let folder = space.path("tools").canonicalize().expect("a path").display().to_string();
     space.edit("pipeline.kdl", "command \"tools/run.sh\"", &format!("command sh \"{tool}\"; reads \"{folder}\""));
     run(&space).code(1).says(&["a project file that is not among its inputs", "`script` or `files`"]);
-    // A system's program is none, though a link of the project's environment leads to it.
+    // A system program is not code of the project, even through a link in the project's environment.
     space.write("venv/pyvenv.cfg", "home = /usr/bin\n");
     std::fs::create_dir_all(space.path("venv/bin")).expect("a folder");
     std::os::unix::fs::symlink("/bin/sh", space.path("venv/bin/sh")).expect("a link");

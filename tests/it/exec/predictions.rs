@@ -1,17 +1,17 @@
-//! The documented example: a Python script predicts, `eval` judges. With the standard library alone, and with pyarrow where there
-//! is one.
+//! The documented example: a Python script predicts, `eval` evaluates. With the standard library only, and with pyarrow
+//! if available.
 
 use super::{confines, macula, run};
 use crate::missing::missing;
 use crate::space::Space;
 
-/// The interpreter itself: what PATH finds may be a shim that looks for the one in a folder of the user's.
+/// The interpreter itself: the one in PATH may be a shim for one in a user's folder.
 pub(super) fn python() -> String {
     let asked = std::process::Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
     asked.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-/// A pipeline of made photographs whose test patches a script predicts.
+/// A pipeline with synthetic photographs whose test patches a script predicts.
 fn space(script: &str, gives: &str) -> Space {
     let python = python();
     let space = Space::with(&format!(
@@ -25,7 +25,7 @@ fn space(script: &str, gives: &str) -> Space {
     space
 }
 
-/// Reads pixels and patches with the standard library: the brighter the red, the likelier a lesion.
+/// Reads pixels and patches with the standard library: the brighter the red channel, the more likely a lesion.
 const PLAIN: &str = r#"
 import csv, json, struct
 from pathlib import Path
@@ -77,10 +77,10 @@ fn a_python_script_predicts_and_eval_judges_it() {
     let patches = space.read("results/p/made/predictions.csv").lines().count() - 1;
     assert_eq!(scores["data"]["patches"], patches as u64);
     run(&space).code(0).says(&["nothing to compute"]);
-    // A comment in the script runs it again; its predictions are the same, so nothing is judged anew.
+    // A comment in the script runs it again; its predictions are the same, so the evaluation is reused.
     space.write("predict.py", format!("# the same\n{PLAIN}"));
     run(&space).code(0).says(&["1 computed"]);
-    // A class that is lost is found before anything is judged.
+    // A missing class is detected before the evaluation.
     space.edit("predict.py", "for name in classes]", "for name in classes[1:]]");
     space.edit("predict.py", "* len(classes)", "* (len(classes) - 1)");
     run(&space).code(1).says(&["predictions", "column `score."]);

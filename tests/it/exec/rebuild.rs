@@ -1,4 +1,4 @@
-//! Executing again and comparing: what is promised holds, with any number of threads, and what nobody promised is told.
+//! `rebuild`: guarantees hold with any number of threads, and stages without guarantees are reported.
 
 use super::{confines, macula, run};
 use crate::space::Space;

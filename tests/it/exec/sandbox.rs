@@ -1,4 +1,4 @@
-//! The walls: what is not declared can be neither read nor written, and there is no network.
+//! The sandbox: undeclared files can neither be read nor written, and there is no network.
 
 use super::{confines, macula, python, run, space, without_namespaces};
 
@@ -14,10 +14,10 @@ fn a_file_that_was_not_declared_can_not_be_read_and_is_named() {
     let secret = space.path("secret.txt").canonicalize().expect("a path").display().to_string();
     space.write("run.sh", format!("cat {secret} > tmp/x && echo 1 > outputs/a.json\n"));
     run(&space).code(1).says(&["undeclared-path", "no access to `[space]/secret.txt`"]);
-    // One that goes on without it is warned of.
+    // A command that continues anyway gets a warning.
     space.write("run.sh", format!("cat {secret} > tmp/x; echo 1 > outputs/a.json\n"));
     run(&space).code(0).says(&["undeclared-path", "continued without it"]);
-    // Declared, it may.
+    // Allowed once declared.
     space.edit("pipeline.kdl", ONE, &format!("{ONE}; reads \"{secret}\""));
     space.write("run.sh", format!("cat {secret} > tmp/x && echo 1 > outputs/a.json\n"));
     run(&space).code(0).says_not(&["undeclared-path"]);
@@ -48,7 +48,7 @@ fn what_other_processes_hold_is_out_of_reach() {
     }
     let space = space("", ONE);
     space.write("run.sh", format!("cat /proc/{}/environ > tmp/x && echo 1 > outputs/a.json\n", std::process::id()));
-    // In a namespace of processes it is not even there.
+    // In a process namespace it does not even exist.
     run(&space).code(1).says_not(&["PATH="]);
     without_namespaces(&space, "run --trust pipeline.kdl").code(1).says(&["ermission denied"]);
 }
@@ -67,7 +67,7 @@ fn there_is_no_network_unless_it_is_declared() {
     run(&space).code(1).says(&["command-failed"]);
     space.edit("pipeline.kdl", ONE, &format!("{ONE}; network #true"));
     run(&space).code(0);
-    // Packets without a connection are denied where the system gives a network of its own.
+    // UDP is denied if the system has network namespaces.
     let space = super::space(
         "python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b\"x\", (\"192.0.2.1\", 9))' && echo 1 > outputs/a.json\n",
         ONE,
@@ -90,7 +90,7 @@ fn a_program_of_a_home_opens_no_home_and_an_environment_near_the_root_is_opened(
         return;
     }
     let space = space("", ONE);
-    // Elsewhere than the project: of what lies there only the program itself is read.
+    // Outside the project, only the program itself is readable.
     let home = tempfile::tempdir().expect("a folder");
     let write = |path: &str, text: &str| {
         let path = home.path().join(path);
@@ -104,7 +104,7 @@ fn a_program_of_a_home_opens_no_home_and_an_environment_near_the_root_is_opened(
     let read = "#!/bin/sh\nhere=$(dirname \"$0\")\ncat \"$here\"/../.ssh/key \"$here\"/../share/keyrings/key \"$here\"/../lib/words > outputs/a.json\ntrue\n";
     let asked = |at: &str| {
         use std::os::unix::fs::PermissionsExt;
-        // Another command at each place: the same one would have the same key.
+        // A different command in each place: the same one would have the same key.
         let name = format!("tool-{}", at.len());
         let tool = write(&format!("{at}/{name}"), read);
         std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).expect("a mode");

@@ -1,5 +1,5 @@
-//! Sockets: those of others are out of reach, by a path, by an abstract name, and to a virtual machine's host; those that the processes
-//! of one command have among themselves work, as frameworks of training need it.
+//! Sockets: those of other processes are unreachable by path, by abstract name, and on a virtual machine's host; those
+//! between the processes of one command work, as training frameworks need.
 
 use std::os::unix::net::UnixListener;
 
@@ -28,7 +28,7 @@ fn sockets_of_others_are_out_of_reach() {
     let space = python(&script, ONE);
     run(&space).code(0);
     assert_eq!(space.read("results/p/made/a"), "");
-    // With a network, too.
+    // Also with network access.
     space.edit("pipeline.kdl", ONE, &format!("{ONE}; network #true"));
     run(&space).code(0);
     assert_eq!(space.read("results/p/made/a"), "");
@@ -38,7 +38,7 @@ fn sockets_of_others_are_out_of_reach() {
     assert!(listener.accept().is_err(), "somebody connected");
 }
 
-/// What a loader of training data does: processes started in each way, queues, locks, shared memory, a manager with a socket.
+/// What a data loader does: processes by each start method, queues, locks, shared memory, a manager with a socket.
 const LOADER: &str = r"
 import multiprocessing as mp, sys
 from multiprocessing import shared_memory
@@ -81,7 +81,7 @@ fn processes_of_one_command_talk_to_each_other() {
     assert_eq!(space.read("results/p/made/a"), "13");
 }
 
-/// The same without sockets that have a name, which is what works where the system gives no namespaces.
+/// The same without named sockets, which also works without namespaces.
 const QUEUES: &str = r"
 import multiprocessing as mp
 

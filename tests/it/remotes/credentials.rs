@@ -1,4 +1,4 @@
-//! Credentials that can't be read are told with the variable that holds them, and without the secret. Nothing is asked before.
+//! Unreadable credentials are reported with their variable and without the secret, before any request.
 
 use super::project;
 

@@ -1,11 +1,11 @@
-//! What is damaged or missing at a remote counts as missing: it is computed, and the next push mends it.
+//! Damaged or missing files of a remote count as missing: results are computed, and the next push repairs the remote.
 
 use std::fs;
 use std::path::Path;
 
 use super::{project, pushed, results};
 
-/// Does something to every file of a kind at the remote; returns how many there were.
+/// Does something to every file of a kind on the remote; returns their number.
 fn each(folder: &Path, kind: &str, change: impl Fn(&Path)) -> usize {
     let mut count = 0;
     for inner in fs::read_dir(folder.join("v1").join(kind)).expect("a folder").flatten() {
@@ -45,7 +45,7 @@ fn damaged_and_missing_files_are_misses_and_a_push_mends_them() {
             let said = other.macula("run pipeline.kdl").code(0).says_not(&["5 reused"]);
             assert_eq!(results(&other), whole, "{kind} {how}\n{}", said.stdout);
             other.macula("store verify").code(0).says(&["store is intact"]);
-            // A flipped byte of a file can't be seen from afar; all else is noticed.
+            // A flipped byte cannot be seen from the size; everything else is noticed.
             let push =
                 if how == "flipped" && kind != "actions" { "push pipeline.kdl --anew" } else { "push pipeline.kdl" };
             first.macula(push).code(0);

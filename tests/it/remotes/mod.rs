@@ -1,4 +1,4 @@
-//! Results are shared through remotes: pushed, read through by a run elsewhere, and never believed without their digests.
+//! Results are shared through remotes: pushed, read through by a run elsewhere, and always verified by digest.
 
 #[cfg(feature = "cloud")]
 mod credentials;
@@ -36,7 +36,7 @@ fn project(remote: &str) -> Space {
     space
 }
 
-/// A project that computed and pushed everything to a folder beside it, and that folder.
+/// A project that computed everything and pushed it to a folder, and that folder.
 fn pushed(may: &str) -> (Space, PathBuf) {
     let space = project(&format!("\"remote\" write=#true {may}"));
     space.macula("run pipeline.kdl").code(0);
@@ -45,7 +45,7 @@ fn pushed(may: &str) -> (Space, PathBuf) {
     (space, folder)
 }
 
-/// What a run's results are, by name.
+/// The results of a run, by name.
 fn results(space: &Space) -> Vec<(String, Vec<u8>)> {
     let files = space.files("results/small");
     let own = files.into_iter().filter(|name| !name.ends_with("README.txt") && !name.ends_with(".macula"));
@@ -95,7 +95,7 @@ fn photographs_stay_unless_they_are_asked_for_and_trainings_are_shared_all_the_s
             assert!(found.is_none(), "{file} holds `{name}`");
         }
     }
-    // The same data give the same keys: only what is withheld is computed again.
+    // The same data give the same keys: only withheld results are computed again.
     let other = project(&format!("{folder:?}"));
     other.macula("run pipeline.kdl").code(0).says(&["3 computed, 2 reused", "(from remote `lab`)"]);
     assert_eq!(results(&other), results(&first));

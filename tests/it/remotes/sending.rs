@@ -1,4 +1,4 @@
-//! Sending and bringing one result: order, resumption, few files, several that send at once, and remotes that lie.
+//! Uploads and downloads of one result: order, resumption, number of files, concurrent uploads, and forged remotes.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 const LARGE: usize = 300 << 10;
 
-/// A site that notes what is written, and fails after so many files.
+/// A site that records writes, and fails after a number of files.
 #[derive(Debug)]
 struct Noting {
     folder: Folder,
@@ -40,7 +40,7 @@ impl Site for Noting {
     }
 
     fn size(&self, name: &str) -> Result<Option<u64>, Fault> {
-        // A folder that is not there yet is no fault of this test's.
+        // A folder that does not exist yet is not an error of this test.
         self.folder.size(name).or(Ok(None))
     }
 
@@ -58,7 +58,7 @@ impl Site for Noting {
     }
 }
 
-/// A site that writes over what is there, whatever it is asked.
+/// A site that overwrites existing files whatever the condition.
 #[derive(Debug)]
 struct Careless(Folder);
 
@@ -80,7 +80,7 @@ impl Site for Careless {
     }
 }
 
-/// A remote that is asked with a minute's patience.
+/// A remote with a timeout of a minute.
 fn lab(site: impl Site + 'static) -> Remote {
     Remote::new("lab", Box::new(site), Watchdog::new(Duration::from_mins(1), Instant::now, || false))
 }
@@ -104,7 +104,7 @@ impl Bench {
         Store::open(&self.folder.path().join(name)).expect("a store")
     }
 
-    /// A remote at which so many files can be written, and what is.
+    /// A remote that accepts a number of files, and what was written.
     fn noting(&self, room: usize) -> (Remote, Arc<Mutex<Vec<String>>>) {
         let written = Arc::default();
         let site = Noting { folder: Folder::new(self.remote()), written: Arc::clone(&written), room: room.into() };
@@ -229,7 +229,7 @@ fn of_sixteen_that_send_other_bytes_under_one_key_one_wins() {
     let mut bytes = Vec::new();
     Folder::new(bench.remote()).fetch("v1/actions/00/11.any", 1 << 20, &mut bytes).expect("read");
     assert!(bytes.len() == 1 << 20 && bytes.iter().all(|byte| *byte == bytes[0]), "its bytes are of one");
-    // All read the same result, whole.
+    // All readers get the same complete result.
     let key = result(&bench.store("last"), "x", "avx2", &[large(99)]).record.key;
     let digests = ["avx2", "portable"].map(|target| {
         let reader = bench.reading(&format!("reader-{target}"));
@@ -261,7 +261,7 @@ fn a_remote_that_writes_over_what_is_there_is_told_once_and_one_that_does_not_ne
     let careful = bench.plain();
     send(&store, &careful, &result(&store, "z", "avx2", &[large(2)])).expect("sent");
     assert_eq!(careful.troubles(), []);
-    // What it keeps is whole all the same.
+    // What it keeps is complete anyway.
     let reader = bench.reading("b");
     for Found { record, .. } in &sent {
         let hit = reader.find_remote(&record.key, "avx2", Accept::OwnTarget).expect("asked").expect("offered");
@@ -269,7 +269,7 @@ fn a_remote_that_writes_over_what_is_there_is_told_once_and_one_that_does_not_ne
     }
 }
 
-/// Writes a bundle as it stands, with its digest.
+/// Writes a bundle with its digest, unchecked.
 fn forge(root: &Path, bundle: &Bundle, pack: &[u8]) {
     let site = Folder::new(root.to_owned());
     let text = serde_json::to_vec(bundle).expect("it serialises");

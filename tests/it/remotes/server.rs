@@ -1,4 +1,4 @@
-//! A web server of a folder, as plain as they come, that can be told to misbehave.
+//! A minimal web server for a folder that can be told to misbehave.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -8,37 +8,37 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What the server does.
+/// The server's behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// Serves what it is asked for.
+    /// Serves files.
     Well,
-    /// Accepts, and never answers.
+    /// Accepts connections and never responds.
     Silent,
-    /// Of each file's bytes the last is another.
+    /// Changes the last byte of each file.
     Corrupt,
-    /// Promises all bytes and closes after half of them.
+    /// Closes the connection after half of the promised bytes.
     Cut,
-    /// Answers each third request with 503.
+    /// Responds to every third request with 503.
     Busy,
-    /// Wants a password.
+    /// Requires a password.
     Locked,
     /// Promises a megabyte and sends a byte now and then.
     Drips,
-    /// Sends a byte of the head now and then.
+    /// Sends a byte of the header now and then.
     DripsHead,
-    /// Sends without end, and does not say how much.
+    /// Sends forever, without a length.
     Endless,
-    /// Says that nothing is there, without end.
+    /// Sends an endless "not found" page.
     EndlessRefusal,
 }
 
-/// A server that ends with the test's process.
+/// A server that ends with the test process.
 pub(super) struct Server {
     pub(super) address: String,
     /// Requests so far.
     pub(super) asked: Arc<AtomicUsize>,
-    /// Bytes of bodies without end so far.
+    /// Bytes of endless bodies so far.
     pub(super) sent: Arc<AtomicU64>,
 }
 
@@ -70,7 +70,7 @@ fn serve(mut stream: &TcpStream, folder: &Path, manner: Manner, count: &AtomicUs
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
     };
-    // What a bucket says of a file, too.
+    // As a bucket responds, for files too.
     let facts = "ETag: \"1\"\r\nLast-Modified: Wed, 01 Jan 2025 00:00:00 GMT\r\nConnection: close\r\n\r\n";
     match manner {
         Manner::Drips => {

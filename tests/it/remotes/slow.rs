@@ -1,4 +1,4 @@
-//! Remotes that are slow, silent or without end, by a clock of the tests' own: a run is not held up, and the wish to stop is heard.
+//! Slow, silent and endless remotes, on a clock of the test's own: a run is not held up, and stopping works.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -19,17 +19,17 @@ use crate::space::Space;
 
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What takes no time to compute.
+/// A pipeline that takes no time to compute.
 const PIPELINE: &str = "pipeline tiny {
     synthetic eyes { photographs 2; size 128 }
     extract patches { from eyes; size 64 }
 }
 ";
 
-/// What a place does when it is asked for a file.
+/// How a site responds to a request for a file.
 type Answer = dyn Fn(&mut dyn Write) -> io::Result<Option<u64>> + Send + Sync;
 
-/// A place that answers each question for a file in one way, and counts them.
+/// A site that responds to every request in one way, and counts them.
 struct Place {
     asked: Arc<AtomicUsize>,
     answer: Box<Answer>,
@@ -60,7 +60,7 @@ impl Site for Place {
     }
 }
 
-/// A clock that goes on by `step` whenever somebody looks at it.
+/// A clock that advances by `step` whenever it is read.
 fn clock(step: Duration) -> impl Fn() -> Instant + Send + Sync + 'static {
     let time = Mutex::new(Instant::now());
     move || {
@@ -70,7 +70,7 @@ fn clock(step: Duration) -> impl Fn() -> Instant + Send + Sync + 'static {
     }
 }
 
-/// Asks such a place for so many keys. Returns how often it was asked, and what is wrong with it.
+/// Looks up a number of keys on such a site. Returns the number of requests, and the reported problems.
 fn ask(
     keys: u8,
     step: Duration,
@@ -100,7 +100,7 @@ fn a_place_that_drips_is_left_after_twice_its_patience_and_asked_no_more() {
     let drips = |into: &mut dyn Write| loop {
         into.write_all(b"x")?;
     };
-    // Two looks at the clock for each piece: one before it is waited for, one after.
+    // Two readings of the clock per piece: before and after waiting for it.
     let (asked, troubles) = ask(3, Duration::from_millis(250), &Arc::default(), drips);
     assert_eq!(asked, 1);
     let text = told(&troubles)[0];
@@ -110,7 +110,7 @@ fn a_place_that_drips_is_left_after_twice_its_patience_and_asked_no_more() {
 
 #[test]
 fn a_parcel_that_comes_fast_enough_but_without_end_is_left_in_time() {
-    // 16 KiB in a quarter of a second: no drip. In four times the patience this is less than a bundle may have.
+    // 16 KiB in a quarter of a second is fast enough. In four timeouts, this is less than the size limit of a bundle.
     let flows = |into: &mut dyn Write| loop {
         into.write_all(&[b'x'; 16 << 10])?;
     };
@@ -129,13 +129,13 @@ fn a_place_that_ignores_how_much_may_come_is_cut_off() {
     };
     let (_, troubles) = ask(1, Duration::ZERO, &Arc::default(), endless);
     assert!(told(&troubles)[0].contains("is larger than the expected 16777216 bytes"), "{troubles:?}");
-    // What waits to be taken is a few pieces.
+    // Only a few pieces are queued.
     assert!(sent.load(Ordering::SeqCst) < 32, "{sent:?} MiB");
 }
 
 #[test]
 fn a_place_that_hangs_is_left_behind() {
-    // Until the test's process ends, as on a disk that hangs.
+    // Blocks until the test process ends, like a hanging disk.
     let hangs = |_: &mut dyn Write| loop {
         std::thread::park();
     };
@@ -146,7 +146,7 @@ fn a_place_that_hangs_is_left_behind() {
 #[test]
 fn answers_that_are_all_nearly_too_late_are_not_waited_for_without_end() {
     let (asked, troubles) = ask(100, Duration::from_secs(1), &Arc::default(), |_: &mut dyn Write| Ok(None));
-    // Each takes 3 s and more by this clock and earns one: after 60 s more than they earned it is enough.
+    // Each takes at least 3 s by this clock and earns one: the limit is 60 s beyond what they earned.
     let text = told(&troubles)[0];
     assert!(asked <= 31 && text.starts_with("remote `lab` is too slow: its responses took "), "{asked}: {text}");
     let (asked, troubles) = ask(100, Duration::from_millis(300), &Arc::default(), |_: &mut dyn Write| Ok(None));
@@ -167,7 +167,7 @@ fn the_wish_to_stop_ends_a_request_that_hangs() {
     assert_eq!((asked, troubles), (1, vec![]), "nothing is wrong with it, and it is not asked again");
 }
 
-/// How a server is asked.
+/// How a server is accessed.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Web,
@@ -181,7 +181,7 @@ const KINDS: &[Kind] = &[
     Kind::Bucket,
 ];
 
-/// A project whose one remote is a server, and a run in it.
+/// A project whose only remote is a server, and a run in it.
 fn run_beside(kind: Kind, server: &Server, timeout: &str) -> (Space, std::process::Command) {
     let at = match kind {
         Kind::Web => server.address.as_str(),
@@ -227,7 +227,7 @@ fn a_run_goes_on_without_a_server_that_drips_or_does_not_end() {
         println!("{kind:?} {manner:?}");
         space.finish(command).code(0).says(&["2 computed, 0 reused", says]);
         assert_eq!(patches(&space), patches(&alone));
-        // Of two records no more than each may have, and what a socket holds.
+        // Of two records, no more than the limit each, and what a socket buffers.
         let sent = server.sent.load(Ordering::SeqCst) >> 20;
         assert!(sent < 2 * 24, "{sent} MiB");
     }

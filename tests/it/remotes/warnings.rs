@@ -1,4 +1,4 @@
-//! What is wrong with a remote is told by every command that reads through it, once, on stderr.
+//! Every command that reads through a remote reports problems with it, once, on stderr.
 
 use super::{PIPELINE, project};
 

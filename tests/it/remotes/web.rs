@@ -1,4 +1,4 @@
-//! Remotes on a web server, and what comes of one that misbehaves.
+//! Remotes on web servers, including misbehaving ones.
 
 use std::sync::atomic::Ordering;
 
@@ -6,7 +6,7 @@ use super::server::{Manner, Server};
 use super::{project, pushed, results};
 use crate::space::{Said, Space};
 
-/// Runs in a project whose one remote is `at`, with a patience of a second.
+/// Runs a project whose only remote is `at`, with a timeout of a second.
 fn run(at: &str) -> (Space, Said) {
     let space = project(&format!("\"{at}\" timeout=1"));
     let mut command = space.command(&["run", "pipeline.kdl"]);

@@ -1,4 +1,4 @@
-//! A project folder, pipelines made by hand, and runs of them in this process.
+//! A project folder, pipelines built in code, and runs of them in this process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -24,15 +24,15 @@ pub(super) struct Bench {
     pub(super) host: Host,
     pub(super) options: Options,
     pub(super) implementations: &'static [Implementation],
-    /// Whether outputs that can't be read are told instead of ending the test.
+    /// Whether unreadable outputs are recorded instead of ending the test.
     pub(super) bears_damage: bool,
     /// Whether the user asks to stop when a stage prints a line.
     pub(super) stops_at_line: bool,
-    /// From so many objects on folders are listed, and remembered where they were left alone for so many nanoseconds.
+    /// Number of objects from which on folders are listed, and for how many nanoseconds they must have been unchanged.
     pub(super) listing: Option<(usize, u64)>,
 }
 
-/// What became of each stage, in a form that is easy to compare.
+/// Outcomes of all stages, in a form that is easy to compare.
 #[derive(Debug)]
 pub(super) struct Came {
     pub(super) report: Report,
@@ -60,7 +60,7 @@ impl Bench {
         self.folder.path().join(path)
     }
 
-    /// Writes a file that is old enough for its digest to be remembered.
+    /// Writes a file that is old enough for its digest to be cached.
     pub(super) fn write(&self, path: &str, text: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("a folder can be made");
@@ -95,7 +95,7 @@ impl Bench {
                 for entry in tree.entries.values() {
                     match store.objects.read(entry) {
                         Ok(read) => bytes.extend_from_slice(&read),
-                        // Where a remembered source's files lie is asked for when they are needed.
+                        // The files of a cached source are located when they are needed.
                         Err(_) if report.record.ended == RunOutcome::Failed || known.key.is_none() => {}
                         Err(_) if self.bears_damage => unreadable.push(name.clone()),
                         Err(error) => panic!("{error}"),
@@ -107,12 +107,12 @@ impl Bench {
         Came { report, events: listener.events.into_inner().expect("no panic"), texts, unreadable }
     }
 
-    /// For each stage what is planned: `source`, `reuse`, `run`, `unknown`, `fail`, `blocked`.
+    /// The decision for each stage: `source`, `reuse`, `run`, `unknown`, `fail`, `blocked`.
     pub(super) fn plan(&self, pipeline: &Pipeline) -> BTreeMap<String, String> {
         self.explain(pipeline, |name, decision, _| (name, will(decision).to_owned())).into_iter().collect()
     }
 
-    /// What `show` makes of each stage's decision and explanation.
+    /// The result of `show` for each stage's decision and explanation.
     pub(super) fn explain<T>(
         &self,
         pipeline: &Pipeline,
@@ -138,7 +138,7 @@ impl Bench {
         }
     }
 
-    /// Where the only object of a stage's only output lies.
+    /// The path of the only object of a stage's only output.
     pub(super) fn object_of(&self, came: &Came, stage: &str) -> PathBuf {
         let store = self.store();
         let stored = came.report.known.values().find(|known| {
@@ -180,7 +180,7 @@ fn will(decision: &Decision) -> &'static str {
 }
 
 impl Came {
-    /// What became of a stage.
+    /// The outcome of a stage.
     pub(super) fn of(&self, stage: &str) -> &str {
         self.report.record.stages.get(stage).map_or("nothing", |stage| stage.became.name())
     }
@@ -201,7 +201,7 @@ impl Came {
         &self.texts
     }
 
-    /// Fails unless all went well.
+    /// Fails unless every stage succeeded.
     #[track_caller]
     pub(super) fn done(self) -> Self {
         assert_eq!(self.report.record.ended.name(), "done", "{:#?}", self.report.failed);
@@ -224,7 +224,7 @@ impl Watch for Listener {
     }
 }
 
-/// Makes a file look as if it had been changed so many seconds ago.
+/// Makes a file look as if it was changed some seconds ago.
 pub(super) fn touch(path: &Path, seconds: u64) {
     let file = File::options().write(true).open(path).expect("the file opens");
     file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).expect("its time can be set");
@@ -235,7 +235,7 @@ pub(super) fn pipeline(stages: Vec<StageSpec>) -> Pipeline {
     Pipeline { name: "bench".into(), seed: 7, doc: None, stages, instances: Vec::new(), span: nowhere() }
 }
 
-/// Gives a pipeline and its stages another seed.
+/// Sets the seed of a pipeline and its stages.
 pub(super) fn seeded(pipeline: &mut Pipeline, seed: u64) {
     pipeline.seed = seed;
     pipeline.stages.iter_mut().for_each(|stage| stage.seed = seed);

@@ -1,4 +1,5 @@
-//! Collection: what may go goes, a run after it makes the same bytes, and a run beside it is never harmed.
+//! Garbage collection: what may be deleted is, a later run produces the same bytes, and a concurrent run is never
+//! harmed.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use proptest::prelude::*;
 
 use super::bench::{Bench, With, pipeline, source, stage, wrap};
 
-/// `big` makes much from little; `last` is small and needs it.
+/// `big` makes a large output from a small input; `last` is small and needs it.
 fn chain(add: &str) -> Pipeline {
     pipeline(vec![
         source("in", "folder", "data"),
@@ -136,7 +137,8 @@ fn what_a_living_process_found_stays_until_it_ends() {
     assert_eq!(gc(&bench, KEEP_ONE).results.len(), 1);
 }
 
-/// Collection, as hard as it goes, in a loop beside runs of changing pipelines: no run fails, repairs or makes other bytes.
+/// The strictest collection in a loop, next to runs of changing pipelines: no run fails, repairs or produces different
+/// bytes.
 #[test]
 fn a_run_beside_collection_is_never_harmed() {
     let bench = bench();

@@ -1,4 +1,4 @@
-//! Damaged and missing objects are found, told, and computed again.
+//! Damaged and missing objects are found, reported, and recomputed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -57,14 +57,14 @@ fn a_flipped_byte_is_found_told_and_healed_when_it_is_read() {
     assert_eq!(bench.run(&chain("d")).done().computed(), [""; 0]);
 }
 
-/// What was planned before the damage was found does not hold: the next stage may hand on what is gone.
+/// The plan from before the damage was found is outdated: the next stage may pass on missing objects.
 #[test]
 fn what_needs_a_damaged_result_is_decided_after_that_was_made_anew() {
     let bench = Bench::new();
     bench.write("in.txt", "x");
     let first = bench.run(&chain("c")).done();
     flip(&bench.object_of(&first, "one"));
-    // It is read where it is to be linked again.
+    // It is read when it is linked again.
     std::thread::sleep(std::time::Duration::from_millis(20));
     fs::remove_file(bench.path("results/bench/one/text")).expect("deleted");
     let healed = bench.run(&chain("c")).done();
@@ -82,7 +82,7 @@ fn a_result_that_was_deleted_or_replaced_is_linked_again() {
     bench.write("in.txt", "x");
     bench.run(&chain("c")).done();
     let [one, two] = ["one", "two"].map(|stage| bench.path(&format!("results/bench/{stage}/text")));
-    // Longer than the steps in which a file system counts time.
+    // Longer than the resolution of file times.
     std::thread::sleep(std::time::Duration::from_millis(20));
     fs::remove_file(&one).expect("deleted");
     fs::remove_file(&two).expect("deleted");
@@ -138,7 +138,7 @@ fn a_file_that_changed_behind_its_time_is_seen() {
     bench.write("in.txt", "x");
     let short = |add: &str| pipeline(vec![source("in", "file", "in.txt"), wrap("one", "in", add)]);
     bench.run(&short("a")).done();
-    // Written in place, with the time put back: what `cp --preserve` over a file does.
+    // Written in place, with its time restored: what `cp --preserve` over a file does.
     let time = bench.path("in.txt").metadata().and_then(|facts| facts.modified()).expect("a time");
     fs::write(bench.path("in.txt"), "y").expect("written");
     let file = fs::File::options().write(true).open(bench.path("in.txt")).expect("opens");
@@ -200,14 +200,14 @@ fn a_file_that_changes_while_macula_runs_is_no_damage() {
     assert!(error.contains("in.txt` changed while macula was running"), "{error}");
 }
 
-/// As a folder of the store that this user may not write to: where quarantine would be there is a file.
+/// Like a store folder without write permission: a file blocks the quarantine folder.
 #[test]
 fn what_a_source_made_is_repaired_once_where_it_cannot_be_moved_out_of_the_way() {
     let bench = Bench::new();
     (0..3).for_each(|at| bench.write(&format!("data/{at}"), &at.to_string()));
     let handed = pipeline(vec![
         source("in", "folder", "data"),
-        // Hands on what the source made.
+        // Passes on what the source created.
         stage("same", "same").given("from", &["in"]),
         wrap("last", "same", "a"),
     ]);
@@ -223,7 +223,7 @@ fn what_a_source_made_is_repaired_once_where_it_cannot_be_moved_out_of_the_way()
     assert_eq!(shown, "3 files");
 }
 
-/// However often it is made anew: a run ends.
+/// However often it is repaired: a run ends.
 #[test]
 fn a_stage_that_goes_on_finding_damage_fails() {
     let bench = Bench::new();
@@ -235,7 +235,7 @@ fn a_stage_that_goes_on_finding_damage_fails() {
     assert_eq!(repairs(&came), ["one", "one"]);
 }
 
-/// The stages that were told to be made anew, in order.
+/// The stages that were reported as being repaired, in order.
 fn repairs(came: &Came) -> Vec<&str> {
     let told = came.events.iter().filter_map(|event| match event {
         Event::Repairing { stage, .. } => Some(&**stage),

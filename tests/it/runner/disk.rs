@@ -1,4 +1,4 @@
-//! A disk that says no: the command line's word for it and its exit code.
+//! Disk errors: messages and exit codes of the command line.
 
 use crate::space::Space;
 
@@ -8,7 +8,7 @@ const PIPELINE: &str = "pipeline small seed=1 {\n    synthetic photos { photogra
 fn a_store_that_cant_be_written_is_exit_3() {
     let space = Space::with(PIPELINE);
     let mut command = space.command(&["run", "pipeline.kdl"]);
-    // Nobody may make folders there, not even root.
+    // Nobody may create folders there, not even root.
     command.env("MACULA_STORE", "/sys/macula-store");
     space.finish(command).code(3).says(&["cannot create `/sys/macula-store", "MACULA_STORE"]);
 }
@@ -17,7 +17,7 @@ fn a_store_that_cant_be_written_is_exit_3() {
 fn a_full_disk_is_exit_3_and_the_next_run_goes_on() {
     let space = Space::with(PIPELINE);
     let mut command = std::process::Command::new("sh");
-    // A limit on the size of files is the full disk that needs no rights.
+    // A file size limit acts like a full disk and needs no privileges.
     command.args(["-c", "ulimit -f 4; exec \"$0\" run pipeline.kdl", env!("CARGO_BIN_EXE_macula")]);
     command.current_dir(space.path("")).stdin(std::process::Stdio::null());
     space.finish(command).code(3).says(&["photos", "failed", "free up space"]);

@@ -1,5 +1,5 @@
-//! Over random edits of pipelines, data, results and the store itself: what the plan says is what the run does, and what a run makes
-//! is what it would make without a store. `MACULA_EDITS` says over how many edits.
+//! Random edits of pipelines, data, results and the store: every run does what its plan says, and produces what it
+//! would without a store. `MACULA_EDITS` sets the number of edits.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,27 +13,27 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::bench::{Bench, Came, With, pipeline, seeded, source, stage, touch, wrap};
 
-/// Edits between two runs of one project, one after the other.
+/// Edits between two runs of one project.
 const IN_A_ROW: usize = 5;
 
-/// Without `MACULA_EDITS`.
+/// The default of `MACULA_EDITS`.
 const USUAL: usize = 60;
 
 /// A change that a user, or a disk, may make between two runs.
 #[derive(Clone, Debug)]
 enum Edit {
-    /// Another text; one of few, so that an earlier one comes back.
+    /// Another text; one of few, so that earlier ones recur.
     Text(u8),
     /// A file in the folder, new or changed.
     Item(u8, u8),
-    /// A file of the folder is gone.
+    /// A file of the folder is removed.
     Without(u8),
-    /// A file of the folder has another name.
+    /// A file of the folder is renamed.
     Moved(u8, u8),
     /// A file is touched.
     Touch,
     Parameter(usize, u8),
-    /// How many items a stage lists.
+    /// The number of items that a stage lists.
     Count(u8),
     Seed(u64),
     Swap(usize, usize),
@@ -43,7 +43,7 @@ enum Edit {
     Removed,
     /// A linked result is deleted, or replaced by something else.
     Result(u8, Harm),
-    /// A file of the store is deleted, cut short, or has a byte flipped.
+    /// A file of the store is deleted, truncated, or has a byte flipped.
     Stored(&'static str, u16, Harm),
 }
 
@@ -136,7 +136,7 @@ fn rename(pipeline: &mut Pipeline, at: usize, name: u8) {
     references.filter(|reference| reference.stage == old).for_each(|reference| reference.stage.clone_from(&new));
 }
 
-/// All regular files at or below a path, sorted; those in quarantine are nobody's.
+/// All regular files at or below a path, sorted, without quarantined ones.
 fn files(path: PathBuf) -> Vec<PathBuf> {
     if path.symlink_metadata().is_ok_and(|facts| facts.is_file()) {
         return vec![path];
@@ -144,12 +144,13 @@ fn files(path: PathBuf) -> Vec<PathBuf> {
     let mut below: Vec<PathBuf> =
         fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     below.sort();
-    // A folder without its stamp is taken for the user's own, and left alone.
+    // A folder without a marker is taken for the user's, and left alone.
     below.retain(|path| !path.ends_with("quarantine") && !path.ends_with(".macula"));
     below.into_iter().flat_map(files).collect()
 }
 
-/// Harms one of the files: as another file under its name, because a disk's damage does not go through links.
+/// Damages one of the files: replaced by another file of that name, because disk damage does not reach other hard
+/// links.
 fn hurt(files: &[PathBuf], which: u16, harm: Harm) {
     let Some(file) = files.get(usize::from(which) % files.len().max(1)) else { return };
     let mut bytes = fs::read(file).expect("readable");
@@ -166,7 +167,7 @@ fn hurt(files: &[PathBuf], which: u16, harm: Harm) {
     fs::write(file, bytes).expect("written");
 }
 
-/// What was planned of a stage: what it will, and of a map stage how many items are there, of how many.
+/// The plan of each stage: the decision, and for a map stage the number of items with a result, of how many.
 type Planned = BTreeMap<String, (String, Option<(u64, u64)>)>;
 
 fn planned(bench: &Bench, pipeline: &Pipeline) -> Planned {
@@ -178,8 +179,8 @@ fn planned(bench: &Bench, pipeline: &Pipeline) -> Planned {
     items.into_iter().map(|(name, items)| (name.clone(), (what[&name].clone(), items))).collect()
 }
 
-/// Whether what became of each stage is what was planned. Only where something stored was damaged may a stage have become
-/// repaired: what was planned takes stored bytes to be intact.
+/// Checks that every stage did what was planned. A stage may only be repaired if stored bytes were damaged, since plans
+/// assume intact bytes.
 fn compared(planned: &Planned, came: &Came, damaged: bool) -> Result<(), TestCaseError> {
     for (stage, (will, items)) in planned {
         let became = came.of(stage);
@@ -199,13 +200,13 @@ fn compared(planned: &Planned, came: &Came, damaged: bool) -> Result<(), TestCas
     Ok(())
 }
 
-/// What stages made; sources show what the test wrote.
+/// The outputs of stages; those of sources are what the test wrote.
 fn made(came: &Came) -> BTreeMap<&String, &String> {
     let source = |output: &str| came.of(output.trim_end_matches(".out")) == "source";
     came.texts().iter().filter(|(output, _)| !source(output)).collect()
 }
 
-/// Runs until every output can be read: what no run reads stays damaged until someone does.
+/// Runs until every output is readable: damage that no run reads stays.
 fn healed(bench: &Bench, pipeline: &Pipeline, mut came: Came) -> Result<Came, TestCaseError> {
     for _ in 0..pipeline.stages.len() {
         if came.unreadable.is_empty() {
@@ -264,7 +265,7 @@ fn plan_says_what_run_does() {
         failure_persistence: None,
         ..Config::default()
     };
-    // Folders of objects are listed from a thousand objects on, in every second project from one on.
+    // Object folders are listed from a thousand objects on, in every second project from one on.
     let listing = prop::option::of(Just((1, 30_000_000)));
     let edits = (prop::collection::vec(edit(), IN_A_ROW), listing);
     TestRunner::new(config)

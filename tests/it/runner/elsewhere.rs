@@ -1,4 +1,4 @@
-//! Several processes on one store: what one computes is waited for, and there is other work meanwhile.
+//! Several processes on one store: a stage that another one computes is waited for, while other stages run.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use macula::store::{Accept, EVERYWHERE, Lookup};
 
 use super::bench::{Bench, Came, pipeline, source, wrap};
 
-/// Three stages that need nothing of each other, and one at a time.
+/// Three independent stages, one at a time.
 fn bench() -> (Bench, Pipeline) {
     let mut bench = Bench::new();
     bench.options.jobs = 1;
@@ -19,7 +19,7 @@ fn bench() -> (Bench, Pipeline) {
     (bench, pipeline)
 }
 
-/// The stages that events tell of, in order.
+/// The stages of some events, in order.
 fn told(came: &Came, of: fn(&Event) -> Option<&String>) -> Vec<&str> {
     came.events.iter().filter_map(of).map(String::as_str).collect()
 }
@@ -59,6 +59,6 @@ fn what_another_process_computes_takes_no_slot() {
     let came = came.done();
     assert_eq!(came.computed(), ["a", "b", "c"]);
     assert_eq!(told(&came, waits), ["a"]);
-    // From the other end than the first that came: so the two meet.
+    // In reverse order, so that the two processes meet.
     assert_eq!(told(&came, began), ["c", "b", "a"]);
 }

@@ -41,7 +41,7 @@ fn one_more_item_computes_one() {
     assert_eq!(computed(&bench.run(&mapped("s")).done()), Some((0, 20)));
 }
 
-/// What collection weighs: not the moment that one more item took.
+/// For collection, the duration of the whole stage counts, not that of the last added item.
 #[test]
 fn a_result_is_known_to_cost_all_of_its_items_however_few_were_computed_last() {
     let bench = bench(20);

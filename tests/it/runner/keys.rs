@@ -1,4 +1,4 @@
-//! What is in a key and what is not.
+//! What is part of a key and what is not.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Processes that are killed, and processes side by side.
+//! Killed processes and concurrent processes.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -26,7 +26,7 @@ fn items_of(each: StageSpec) -> Pipeline {
     ])
 }
 
-/// What a child process does: the pipeline in the folder that its parent names. Without a parent it is nothing.
+/// The child process: runs the pipeline in the folder that its parent names. Does nothing without a parent.
 #[test]
 fn a_child_process_runs_the_slow_pipeline() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
@@ -43,7 +43,7 @@ fn a_child_process_runs_the_slow_pipeline() {
     };
     let report = run::execute(&host, &project, &Options::usual(2), &Nobody).expect("it can be planned");
     assert_eq!(report.record.ended.name(), "done", "{:?}", report.failed);
-    // The folder tells the parent how often something was made here.
+    // The folder tells the parent how often something was computed here.
     let made = super::stages::MADE.load(std::sync::atomic::Ordering::SeqCst);
     std::fs::write(folder.join(format!("made-{}", std::process::id())), made.to_string()).expect("written");
 }
@@ -89,7 +89,7 @@ fn a_kill_loses_nothing_that_was_finished() {
     assert_eq!(came.of("one"), "reused");
     let fresh = self::bench().run(&items_of(stage("each", "each"))).done();
     assert_eq!(came.texts(), fresh.texts());
-    // What the killed process had written but not committed is swept.
+    // What the killed process wrote without committing is removed.
     let left = std::fs::read_dir(bench.path(".macula/v1/objects/incoming")).expect("there").flatten().count();
     assert_eq!(left, 0, "nothing is left of the dead");
 }

@@ -1,4 +1,4 @@
-//! Faults that can pass are tried again; stages that take too long are ended.
+//! Stages with transient errors are retried; stages over the time limit are stopped.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use macula::stage::StageError;
 
 use super::bench::{Bench, Came, With, pipeline, source, stage, wrap};
 
-/// A stage that fails so many times, and one that needs it.
+/// A stage that fails a number of times, and one that needs it.
 fn flaky(times: i64) -> Pipeline {
     let flaky = stage("flaky", "flaky").given("from", &["in"]).with("times", Value::Int(times));
     pipeline(vec![source("in", "file", "in.txt"), flaky, wrap("one", "flaky", "a")])

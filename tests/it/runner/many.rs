@@ -1,5 +1,5 @@
-//! Results of many objects: what is remembered of them is believed only while the folders of objects look as they did, and what is
-//! linked of them by name is changed where it differs.
+//! Results of many objects: cached presence is used only while the object folders are unchanged, and links are updated
+//! where they differ.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use macula::lang::value::Value;
 
 use super::bench::{Bench, With, pipeline, source, stage};
 
-/// A bench to which one object is many, and a folder that was not changed in the same tick of its disk's clock is one that was left alone.
+/// A bench in which one object counts as many, and a folder need only be unchanged since an earlier clock tick.
 fn bench() -> Bench {
     let mut bench = Bench::new();
     bench.listing = Some((1, 0));
@@ -28,7 +28,7 @@ fn objects(bench: &Bench) -> Vec<PathBuf> {
     folders.flat_map(|folder| fs::read_dir(folder.path()).expect("listed").flatten()).map(|file| file.path()).collect()
 }
 
-/// Runs until the store remembers that its results were whole, which takes a tick of the disk's clock.
+/// Runs until the store has cached that its results are complete, which takes a tick of the disk's clock.
 fn remembered(bench: &Bench, pipeline: &Pipeline) {
     bench.run(pipeline).done();
     let path = bench.path(".macula/v1/whole");
@@ -46,7 +46,7 @@ fn remembered(bench: &Bench, pipeline: &Pipeline) {
 #[test]
 fn folders_that_just_changed_are_not_remembered() {
     let mut bench = bench();
-    // Whatever happens within a year has just happened.
+    // Everything within a year counts as recent.
     bench.listing = Some((1, 365 * 86_400_000_000_000));
     for _ in 0..3 {
         bench.run(&each()).done();
@@ -88,14 +88,14 @@ fn a_memory_of_whole_results_that_was_damaged_is_not_believed() {
     assert_eq!(bench.run(&each()).done().computed(), [""; 0]);
 }
 
-/// So many files that their table is large.
+/// Enough files for a large table of names.
 const FILES: i64 = 1400;
 
 fn list(count: i64) -> Pipeline {
     pipeline(vec![stage("list", "numbered").add("a").with("count", Value::Int(count))])
 }
 
-/// Names below `results/`, those that begin with a digit.
+/// Names below `results/` that start with a digit.
 fn shown(bench: &Bench) -> Vec<String> {
     let names = fs::read_dir(bench.path("results/bench/list")).expect("listed").flatten();
     let mut names: Vec<String> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -144,7 +144,7 @@ fn a_file_of_the_user_is_no_way_into_the_store() {
     let bench = Bench::new();
     bench.run(&list(FILES)).done();
     let folder = bench.path("results/bench/list");
-    // A link to an object, under a name that the next result has.
+    // A link to an object, under a name that the next result needs.
     let next = folder.join(format!("{FILES}"));
     fs::hard_link(folder.join("007"), &next).expect("linked");
     bench.run(&list(FILES + 1)).done();

@@ -1,4 +1,4 @@
-//! Records of runs: which ones are read, what an index of them that is missing, old or damaged does, and which of them collection takes.
+//! Records of runs: which are read, what a missing, old or damaged index does, and which ones collection deletes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +21,7 @@ fn recorded(folder: &std::path::Path) -> Vec<String> {
     names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// A record that is a pipe: whoever reads it waits until the test fails.
+/// A record that is a pipe: reading it blocks until the test fails.
 #[test]
 fn of_many_records_only_those_are_read_that_say_something() {
     let space = Space::with(PIPELINE);
@@ -51,7 +51,7 @@ fn chain(add: &str) -> Pipeline {
     pipeline(vec![source("in", "file", "in.txt"), wrap("one", "in", add), wrap("two", "one", add)])
 }
 
-/// A store in which `one` and `two` ran twice and `one` alone once more.
+/// A store in which `one` and `two` ran twice and `one` once more.
 fn bench() -> (Bench, Vec<String>) {
     let bench = Bench::new();
     bench.write("in.txt", "x\n");
@@ -60,7 +60,7 @@ fn bench() -> (Bench, Vec<String>) {
     (bench, runs.to_vec())
 }
 
-/// The last runs of `one` and of `two`, as a store that was just opened says.
+/// The last runs of `one` and `two`, as read from a newly opened store.
 fn last(bench: &Bench) -> [Option<String>; 2] {
     let store = bench.store();
     ["one", "two"].map(|stage| store.runs.last_of("bench", stage).map(|(run, _)| run.id.clone()))
@@ -95,7 +95,7 @@ fn an_index_that_is_missing_old_damaged_or_wrong_is_made_from_the_records() {
     }
     fs::remove_file(&index).expect("deleted");
     assert_eq!(last(&bench), expected);
-    // Another process wrote the index that it knew over a later one.
+    // Another process overwrote a later index with its own.
     let newer = bench.run(&chain("d")).done().report.record.id;
     fs::write(&index, &whole).expect("written");
     assert_eq!(last(&bench), [Some(newer.clone()), Some(newer.clone())]);
@@ -182,7 +182,7 @@ fn the_record_of_a_run_that_may_be_alive_stays() {
     let mut record = store.runs.record(&runs[0]).expect("recorded");
     record.ended = RunOutcome::Running;
     store.runs.write(&record);
-    // Whoever looks for a key has a lease.
+    // Looking up a key takes a lease.
     let key = record.stages["one"].key.expect("a key");
     let _ = store.find(&key, "any", macula::store::Accept::AnyTarget).expect("looked up");
     let policy = Policy { keep_runs: Some(0), ..Policy::default() };

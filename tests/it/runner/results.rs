@@ -1,4 +1,4 @@
-//! What is linked below `results/`: nothing that was not verified, and nothing of a person's goes.
+//! Links below `results/`: only verified objects are linked, and users' files are never lost.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -23,7 +23,7 @@ fn text(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
 }
 
-/// What was warned of links.
+/// The warnings about links.
 fn warned(came: &Came) -> Vec<&str> {
     let told = came.events.iter().filter_map(|event| match event {
         Event::Warned { warning, .. } if warning.code == "results-links" => Some(&*warning.text),
@@ -32,7 +32,7 @@ fn warned(came: &Came) -> Vec<&str> {
     told.collect()
 }
 
-/// Replaces objects by others of the same length: a disk's damage does not go through links.
+/// Replaces objects by others of the same length: disk damage does not reach other hard links.
 fn harm(bench: &Bench, came: &Came, stage: &str, names: &[&str]) {
     let store = bench.store();
     let key = came.report.record.stages[stage].key;
@@ -72,7 +72,7 @@ fn of_several_damaged_files_of_one_stage_none_is_linked() {
     }
 }
 
-/// The stage has to run because another object of it is gone: what it reuses is looked at all the same.
+/// The stage has to run because another of its objects is gone: the objects it reuses are verified too.
 #[test]
 fn what_a_stage_that_runs_reuses_is_verified_before_it_is_linked() {
     let bench = Bench::new();
@@ -122,7 +122,7 @@ fn a_result_that_a_person_replaced_is_kept_under_another_name() {
     assert_eq!([text(place.join("text.kept")), text(place.join("README.txt.kept"))], ["corrected", "what I found"]);
     assert_eq!(warned(&came).len(), 2);
     assert!(warned(&came).iter().any(|told| told.contains("results/bench/one/text` was changed by somebody else")));
-    // Once more: neither is lost to the other.
+    // Once more: neither file is lost.
     fs::remove_file(place.join("text")).expect("removed");
     fs::create_dir(place.join("text")).expect("made");
     bench.run(&one("c")).done();
@@ -130,7 +130,7 @@ fn a_result_that_a_person_replaced_is_kept_under_another_name() {
     assert_eq!([text(place.join("text")), text(place.join("text.kept"))], ["c(x)", "corrected"]);
 }
 
-/// What was linked is known without the store, which collection empties.
+/// Links are recognised without the store, which collection empties.
 #[test]
 fn what_macula_linked_goes_though_the_store_has_it_no_more() {
     let bench = bench();
@@ -146,7 +146,7 @@ fn what_macula_linked_goes_though_the_store_has_it_no_more() {
     assert_eq!(names, [".macula", ".macula.out", "README.txt", "mine", "text"]);
 }
 
-/// Killed between two steps: after the old folder was put away, and after the new one took its place.
+/// Killed between two steps: after the old folder was moved away, and after the new one took its place.
 #[test]
 fn what_a_person_put_there_outlives_a_process_that_is_killed() {
     for replaced in [false, true] {
@@ -174,7 +174,7 @@ fn copy(from: &Path, to: &PathBuf) {
     }
 }
 
-/// Of a result of many files only what differs is linked anew: there, too.
+/// Of a large result only differing files are relinked: the same holds there.
 #[test]
 fn what_a_person_put_among_many_results_stays() {
     let bench = Bench::new();

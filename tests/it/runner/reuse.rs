@@ -248,7 +248,7 @@ fn a_stop_keeps_the_checkpoint_for_the_next_run() {
             wrap("one", "slow", "a"),
         ])
     };
-    // The stage says that it waits once its checkpoint is there.
+    // The stage reports that it waits once its checkpoint exists.
     bench.stops_at_line = true;
     let came = bench.run(&waiting());
     bench.stops_at_line = false;

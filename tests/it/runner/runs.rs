@@ -1,4 +1,4 @@
-//! What a run leaves for people: its record, and results under human names; and the command line over all of it.
+//! What a run leaves for users: its record and readable results; and the command line over all of it.
 
 use std::fs;
 
@@ -38,7 +38,7 @@ fn what_a_person_put_into_results_stays() {
     assert_eq!(fs::read_to_string(bench.path("results/bench/one/mine.txt")).expect("there"), "mine");
 }
 
-/// As on a disk that tells no upper from lower case, where `Two` leads to what `two` is.
+/// As on a case-insensitive file system, where `Two` leads to `two`.
 #[test]
 fn of_stages_whose_names_are_one_on_the_disk_one_is_linked_and_the_other_told() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! Small stages: what they make is easy to foresee, so that a test sees what was computed and from what.
+//! Small stages with predictable outputs, so that tests see what was computed and from what.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +41,7 @@ pub(super) const ALL: &[Implementation] = &[
     },
 ];
 
-/// How far draws lie apart from path to path.
+/// The tolerance between targets.
 const APART: Tolerance = Tolerance { metrics: 0.1, exempt: &[] };
 
 const fn exact(name: &'static str, work: Work) -> Implementation {
@@ -73,7 +73,7 @@ fn folder(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     Ok(outcome("out", tree, "a folder"))
 }
 
-/// `add(text)`; says how long its input is.
+/// `add(text)`; reports the length of its input.
 fn wrap(ctx: &Ctx) -> Result<Outcome, StageError> {
     let text = text(ctx, ctx.inputs.one("from")?)?;
     let mut outcome = made(ctx, &format!("{}({text})", ctx.params.text("add")?))?;
@@ -88,7 +88,7 @@ fn wrap(ctx: &Ctx) -> Result<Outcome, StageError> {
     Ok(outcome)
 }
 
-/// Hands on what it is given, unread.
+/// Passes on its input unread.
 fn same(ctx: &Ctx) -> Result<Outcome, StageError> {
     Ok(outcome("out", ctx.inputs.one("from")?.clone(), "the same"))
 }
@@ -127,7 +127,7 @@ fn items(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     Ok(items.collect())
 }
 
-/// The sum of the bytes, over all threads, and how many there are; large, so that it is mapped. `#` is refused.
+/// The sum of the bytes, computed on all threads, and their number; large, so that it is mapped. Rejects `#`.
 fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     let bytes = ctx.objects.read_in(&item.tree, "text")?.ok_or_else(|| StageError::Bug("no text".into()))?;
     if bytes.starts_with(b"#") {
@@ -159,7 +159,7 @@ fn numbers(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     Ok((0..ctx.params.count("count")?).map(item).collect())
 }
 
-/// Says its number, and that it was not told how many there are.
+/// Outputs its number, and that it was not told how many there are.
 fn numbered(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     let text = format!("{}{} of {}\n", ctx.params.text("add")?, item.name, ctx.params.get("count"));
     let mut tree = Tree::default();
@@ -167,7 +167,7 @@ fn numbered(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     Ok(tree)
 }
 
-/// Names and headlines of what it is given.
+/// Names and headlines of its inputs.
 fn page(ctx: &Ctx) -> Result<Outcome, StageError> {
     let lines: Vec<String> = ctx
         .inputs
@@ -187,7 +187,7 @@ fn panics(_ctx: &Ctx) -> Result<Outcome, StageError> {
     panic!("as it should")
 }
 
-/// Writes a checkpoint and waits for the wish to stop; finishes at once where it finds the checkpoint.
+/// Writes a checkpoint and waits for the stop signal; finishes at once if it finds the checkpoint.
 fn waits(ctx: &Ctx) -> Result<Outcome, StageError> {
     let checkpoint = ctx.partial.join("checkpoint");
     if checkpoint.exists() {
@@ -201,7 +201,7 @@ fn waits(ctx: &Ctx) -> Result<Outcome, StageError> {
     }
 }
 
-/// Fails so many times as if a network disk did not answer, then goes well.
+/// Fails a number of times like a network disk that does not answer, then succeeds.
 fn flaky(ctx: &Ctx) -> Result<Outcome, StageError> {
     let path = ctx.partial.join("tries");
     let tries = std::fs::read(&path).map_or(0, |tries| tries.len());
@@ -213,7 +213,7 @@ fn flaky(ctx: &Ctx) -> Result<Outcome, StageError> {
     made(ctx, "well")
 }
 
-/// Damages what it is given, however often that is made anew, and reads it.
+/// Damages its input, however often that is repaired, and reads it.
 fn spoils(ctx: &Ctx) -> Result<Outcome, StageError> {
     let tree = ctx.inputs.one("from")?;
     for entry in tree.entries.values() {
@@ -229,7 +229,7 @@ fn draws(ctx: &Ctx) -> Result<Outcome, StageError> {
     made(ctx, &ctx.streams.stream("test", 0, b"").bits().to_string())
 }
 
-/// How often `wrap` and its like made something, in this process; for tests that run child processes.
+/// How often `wrap` and similar stages computed something in this process; for tests with child processes.
 pub(super) static MADE: AtomicU64 = AtomicU64::new(0);
 
 fn made(ctx: &Ctx, text: &str) -> Result<Outcome, StageError> {
@@ -252,7 +252,7 @@ fn outcome(port: &str, tree: Tree, headline: &str) -> Outcome {
     Outcome { outputs: [(port.to_owned(), tree)].into(), summary }
 }
 
-/// Where a folder holds nothing hidden: for tests that look at what a run left.
+/// If a folder contains no hidden files: for tests that look at what a run left.
 pub(super) fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none())
 }

@@ -1,4 +1,4 @@
-//! The store alone: objects, claims, remembered digests.
+//! The store by itself: objects, claims, cached digests.
 
 use std::fs;
 use std::io::Write;
@@ -116,7 +116,7 @@ fn a_digest_is_remembered_while_the_file_stays_and_its_time_is_old() {
         fs::File::options().write(true).open(&file).expect("opens").set_modified(modified).expect("set");
     };
     let digest = |now: u64| store.files.entry(&file, now).expect("readable").digest;
-    // Taken one second after the change: the file may change again within the same time.
+    // Taken one second after the change: the file may change again with the same time.
     assert_eq!(digest(since + second), Digest::of(b"x"));
     assert!(store.files.remembered(&file).is_none(), "a racy entry is not trusted");
     // Taken three seconds after it.
@@ -124,7 +124,7 @@ fn a_digest_is_remembered_while_the_file_stays_and_its_time_is_old() {
     store.files.save();
     let again = Store::open(folder.path()).expect("opens");
     assert_eq!(again.files.remembered(&file).map(|entry| entry.digest), Some(Digest::of(b"x")));
-    // As long, with its time put back: the system's own time of the change tells.
+    // Same length, with its modification time restored: the change time (ctime) shows it.
     swap("y");
     assert!(again.files.remembered(&file).is_none());
     assert_eq!(digest(since + 4 * second), Digest::of(b"y"));

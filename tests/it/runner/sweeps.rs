@@ -1,4 +1,4 @@
-//! The points of a sweep as one graph: equal stages are one, and nothing is another stage than it would be alone.
+//! All points of a sweep in one graph: equal stages are shared, and every stage is the same as in its own pipeline.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,7 @@ fn names_tell_stages_apart_and_say_what_makes_the_difference() {
     }
 }
 
-/// What a stage is, and all that it is made from, without any name but its own.
+/// A stage and everything it is made from, without any names but its own.
 fn unfolded(pipeline: &Pipeline, name: &str) -> String {
     let stage = stage(pipeline, name);
     let inputs: Vec<String> = stage
@@ -92,7 +92,7 @@ fn every_stage_of_every_point_is_what_it_would_be_alone() {
 
 #[test]
 fn values_that_come_to_the_same_are_one_stage_and_keep_their_names_apart() {
-    // Both write out a default: the points are the same experiment.
+    // Both spell out a default: the points are the same experiment.
     let text = TEXT.replace(
         "over classifier.loss { - bce; - focal gamma=2.0 }",
         "over classifier.loss { - focal; - focal gamma=2.0 }",

@@ -1,4 +1,4 @@
-//! Threads that the system refuses: a run goes on with fewer, or says so; it never waits for one that is not there.
+//! Threads that the system refuses: a run continues with fewer, or fails; it never waits for one that does not exist.
 
 use crate::space::Space;
 
@@ -9,7 +9,7 @@ const PIPELINE: &str = "pipeline small seed=7 {\n    synthetic eyes { photograph
 fn a_run_ends_whatever_room_there_is_for_threads() {
     let space = Space::with(PIPELINE);
     let binary = space.command::<&str>(&[]).get_program().to_owned();
-    // KiB of address space, for a pool whose stacks alone are a gigabyte: from too little to enough for all of them.
+    // KiB of address space for a pool whose stacks need a gigabyte: from too little to enough for all of them.
     for room in [600_000, 2_000_000, 64_000_000] {
         let mut command = std::process::Command::new("sh");
         let run = format!("ulimit -v {room}; exec \"$0\" run --threads 64 pipeline.kdl");

@@ -1,5 +1,5 @@
-//! Verification and repair of a whole store: what is damaged is named with the stage that made it, and made again from its
-//! record alone.
+//! Verification and repair of a whole store: damage is reported with the stage that produced the data, and repaired
+//! from records only.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use macula::store::{Inventory, Layout, Store};
 
 use super::bench::{Bench, With, pipeline, source, stage, wrap};
 
-/// All kinds of work, a source whose files lie outside, and a stage that draws.
+/// All kinds of work, a source with external files, and a stage that draws random numbers.
 fn everything() -> Pipeline {
     pipeline(vec![
         source("in", "file", "in.txt"),
@@ -86,7 +86,7 @@ fn every_damaged_object_is_found_named_and_healed_without_the_pipeline() {
             panic!("{}: {:?}", path.display(), found.findings)
         };
         let Some(maker) = maker else {
-            // Back again: its repair comes last, because it takes something away.
+            // Restored: its repair comes last, because it removes something.
             flip(&path);
             of_sources.push(path);
             continue;
@@ -98,7 +98,7 @@ fn every_damaged_object_is_found_named_and_healed_without_the_pipeline() {
         assert!(path.exists(), "{maker:?}");
         assert_eq!(verified(&bench).findings, []);
     }
-    // What sources found is on record for repair alone: results stay.
+    // What sources found is recorded for repair only: results stay.
     assert!(!of_sources.is_empty());
     for path in &of_sources {
         flip(path);
@@ -177,7 +177,7 @@ fn a_store_of_a_later_macula_is_refused_and_left_alone() {
     let error = Store::open(folder.path()).expect_err("refused").to_string();
     assert!(error.contains("has layout v7, which is newer"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 1);
-    // Where this macula has its part beside it, it uses that.
+    // If this macula's layout is there too, it uses that.
     fs::create_dir(folder.path().join("v1")).expect("made");
     Store::open(folder.path()).expect("opens");
 }
@@ -196,7 +196,7 @@ fn a_shared_folder_stays_shared_below() {
     while let Some(folder) = open.pop() {
         assert_eq!(mode(&folder) & 0o2070, 0o2070, "{}", folder.display());
         let inner = fs::read_dir(&folder).expect("readable").flatten().map(|entry| entry.path());
-        // A process's own new bytes are nobody else's.
+        // A process's own new bytes are private.
         open.extend(
             inner.filter(|path| path.is_dir() && !path.parent().is_some_and(|above| above.ends_with("incoming"))),
         );
