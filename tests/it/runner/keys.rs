@@ -115,7 +115,7 @@ fn a_path_counts_for_sources_alone() {
     bench.write("in.txt", "x\n");
     let wrong = stage("bad", "takes-path").given("from", &["in"]).add("a").with("path", Value::Path("in.txt".into()));
     let came = bench.run(&pipeline(vec![source("in", "file", "in.txt"), wrong]));
-    assert!(came.report.failed[0].error.to_string().contains("is a path, and it is not a source"));
+    assert!(came.report.failed[0].error.to_string().contains("is a path, but the stage is not a source"));
 }
 
 #[test]
