@@ -9,12 +9,12 @@ use super::table::thousands;
 use super::text::{Colours, Detail, Text};
 use crate::run::{Event, Host, Watch, record};
 
-/// Watcher that prints plain lines on stdout, for pipes and files. Progress is a line every ten seconds, every minute between epochs.
+/// Watcher that prints plain lines on stdout, for pipes and files. Progress is a line every 30 seconds, every minute between epochs.
 pub struct Plain {
     text: Mutex<(Text, BTreeMap<String, (Instant, Duration)>)>,
 }
 
-const SELDOM: Duration = Duration::from_secs(10);
+const SELDOM: Duration = Duration::from_secs(30);
 
 /// Like [`SELDOM`], for stages that report epochs.
 const BETWEEN_EPOCHS: Duration = Duration::from_secs(60);
