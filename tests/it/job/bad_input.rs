@@ -286,7 +286,7 @@ fn a_file_in_another_encoding_is_told_with_its_line() {
     space.write("latin.kdl", b"pipeline p seed=1 {\n    doc \"caf\xe9\"\n}\n");
     space.macula("check latin.kdl").code(2).says(&[
         "latin.kdl",
-        "line 2 holds the byte 0xe9",
+        "line 2 contains byte 0xe9",
         "save the file as UTF-8",
     ]);
     let wide: Vec<u8> = "\u{feff}pipeline p".encode_utf16().flat_map(u16::to_le_bytes).collect();
