@@ -284,11 +284,7 @@ fn unknown_stages_and_outputs_are_refused_with_what_there_is() {
 fn a_file_in_another_encoding_is_told_with_its_line() {
     let space = Space::new();
     space.write("latin.kdl", b"pipeline p seed=1 {\n    doc \"caf\xe9\"\n}\n");
-    space.macula("check latin.kdl").code(2).says(&[
-        "latin.kdl",
-        "line 2 contains byte 0xe9",
-        "save the file as UTF-8",
-    ]);
+    space.macula("check latin.kdl").code(2).says(&["latin.kdl", "line 2 contains byte 0xe9", "save the file as UTF-8"]);
     let wide: Vec<u8> = "\u{feff}pipeline p".encode_utf16().flat_map(u16::to_le_bytes).collect();
     space.write("wide.kdl", wide);
     space.macula("check wide.kdl").code(2).says(&["wide.kdl", "UTF-16"]);
