@@ -27,12 +27,12 @@ impl Diag {
         match self.code {
             "comma" => {
                 let bare = text.trim_end_matches(',');
-                Some(Fix { title: "take the comma out".to_owned(), text: bare.to_owned() }).filter(|_| bare != text)
+                Some(Fix { title: "remove the comma".to_owned(), text: bare.to_owned() }).filter(|_| bare != text)
             }
-            "type-annotation" => Some(Fix { title: "take the parentheses out".to_owned(), text: String::new() }),
+            "type-annotation" => Some(Fix { title: "remove the parentheses".to_owned(), text: String::new() }),
             "list-form" => {
                 let values = within(hint, "side by side: `", "`")?;
-                Some(Fix { title: "take the brackets out".to_owned(), text: values.to_owned() })
+                Some(Fix { title: "remove the brackets".to_owned(), text: values.to_owned() })
             }
             "no-seed" => Some(Fix { title: "add `seed=7`".to_owned(), text: format!("{text} seed=7") }),
             code if WRITTEN.contains(&code) => {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_near_miss_is_written_as_it_stands_there() {
+    fn a_similar_name_keeps_the_form_of_the_text() {
         let hint = "did you mean `fundus`?";
         assert_eq!(fix("unknown-name", hint, "fundos").as_deref(), Some("fundus"));
         assert_eq!(fix("unknown-name", hint, "fundos.train").as_deref(), Some("fundus.train"));
@@ -94,18 +94,18 @@ mod tests {
     }
 
     #[test]
-    fn a_certain_slip_is_mended_and_a_guess_is_not() {
+    fn a_certain_mistake_is_fixed_and_a_guess_is_not() {
         assert_eq!(fix("number-form", "write `0.5`", ".5").as_deref(), Some("0.5"));
-        assert_eq!(fix("unit", "write `128`; the signature knows the unit", "128px").as_deref(), Some("128"));
+        assert_eq!(fix("unit", "write `128`; the signature fixes the unit", "128px").as_deref(), Some("128"));
         assert_eq!(
-            fix("out-of-range", "it is a share from 0 to 1: write `0.5` for 50 %", "50").as_deref(),
+            fix("out-of-range", "it is a fraction from 0 to 1; write `0.5` for 50 %", "50").as_deref(),
             Some("0.5")
         );
         assert_eq!(fix("wrong-kind", "write it without quotes: `64`", "\"64\"").as_deref(), Some("64"));
-        assert_eq!(fix("comma", "leave the comma out", "a,").as_deref(), Some("a"));
+        assert_eq!(fix("comma", "remove the comma", "a,").as_deref(), Some("a"));
         assert_eq!(fix("list-form", "write the values side by side: `a b`", "[a, b]").as_deref(), Some("a b"));
         assert_eq!(fix("number-form", "write `\"1x\"` if it is text", "1x"), None);
-        assert_eq!(fix("wrong-kind", "write text such as `\"…\"`", "7"), None);
+        assert_eq!(fix("wrong-kind", "write for example `\"…\"`", "7"), None);
         assert_eq!(fix("unknown-name", "available: `a` and `b`", "c"), None);
     }
 }

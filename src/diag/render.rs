@@ -11,7 +11,7 @@ use miette::{
 use serde_json::{Value, json};
 
 use super::{Diag, Severity};
-use crate::base::{FileId, Sources, Span, shown};
+use crate::base::{FileId, Sources, Span, figure, shown};
 
 /// Style of rendered diagnostics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +70,13 @@ pub fn render(diags: &[Diag], sources: &Sources, style: Style, width: usize) -> 
 #[must_use]
 pub fn count(diags: &[Diag]) -> String {
     let warnings = diags.iter().filter(|diag| diag.severity == Severity::Warning).count();
-    let some = |number: usize, noun: &str| match number {
-        0 => None,
-        1 => Some(format!("1 {noun}")),
-        _ => Some(format!("{number} {noun}s")),
+    let some = |number: usize, one: &str, many: &str| {
+        (number > 0).then(|| format!("{number} {}", figure::noun(number as u64, one, many)))
     };
-    let parts: Vec<String> =
-        [some(diags.len() - warnings, "error"), some(warnings, "warning")].into_iter().flatten().collect();
+    let parts: Vec<String> = [some(diags.len() - warnings, "error", "errors"), some(warnings, "warning", "warnings")]
+        .into_iter()
+        .flatten()
+        .collect();
     parts.join(", ")
 }
 

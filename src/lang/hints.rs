@@ -165,7 +165,7 @@ impl Stray<'_> {
             }
             // What the stage does without being asked.
             To::Stage(stage) if stage == self.signature.name && !row.note.is_empty() => {
-                Some(format!("leave it out: {}", row.note))
+                Some(format!("remove it: {}", row.note))
             }
             _ => None,
         }

@@ -190,7 +190,7 @@ impl Parser<'_> {
             && (value.kind == TokenKind::Keyword || value.kind == TokenKind::Word && digit(*value))
     }
 
-    /// `128 px`, `90 %`: a unit that stands apart from its number, at the end of a node's head.
+    /// `128 px`, `90 %`: a unit after a space, at the end of a node's head.
     pub(super) fn with_unit(&mut self, token: Token, entries: &mut [Entry]) {
         let before = self.at;
         let Some(entry) = entries.last_mut() else { return };
@@ -212,13 +212,13 @@ impl Parser<'_> {
         let place = Span::new(self.file, token.start..unit.end);
         let name = self.text_of(unit);
         let found = if name == "%" {
-            let share = (number * 1e8).round() / 1e10;
-            entry.value = Scalar::Real(share);
-            Diag::error("percent", place, "there is no percent sign in KDL").hint(format!("write `{share:?}`"))
+            let fraction = (number * 1e8).round() / 1e10;
+            entry.value = Scalar::Real(fraction);
+            Diag::error("percent", place, "KDL has no percent sign").hint(format!("write `{fraction:?}`"))
         } else {
             let text = self.text_of(token);
-            Diag::error("unit", place, format!("a number stands without its unit `{name}`"))
-                .hint(format!("write `{text}`; the signature knows the unit"))
+            Diag::error("unit", place, format!("a number is written without its unit `{name}`"))
+                .hint(format!("write `{text}`; the signature fixes the unit"))
         };
         self.diags.push(found);
         entry.span.end = unit.end;

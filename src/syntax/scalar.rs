@@ -18,11 +18,11 @@ pub enum Scalar {
     Bool(bool),
     /// `#null`.
     Null,
-    /// What can't be read, which was told.
+    /// Unreadable, which was reported.
     Wrong,
 }
 
-/// As it is written in a pipeline, without quotes.
+/// As written in a pipeline, without quotes.
 impl fmt::Display for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -36,7 +36,7 @@ impl fmt::Display for Scalar {
     }
 }
 
-/// Whether an unquoted word begins as a number does, with at most a sign and a point before its first digit: KDL has no such names.
+/// Whether an unquoted word starts like a number: at most a sign and a point before its first digit. KDL has no such names.
 #[must_use]
 pub fn begins_as_number(text: &str) -> bool {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);

@@ -40,7 +40,7 @@ pub fn pages() -> impl Iterator<Item = &'static Page> {
     syntax::PAGES.iter().chain(language::PAGES).chain(stages::PAGES)
 }
 
-/// The pages of what a text can be told, before anything runs.
+/// The pages for problems that are found in a text, before anything runs.
 pub fn of_the_language() -> impl Iterator<Item = &'static Page> {
     syntax::PAGES.iter().chain(language::PAGES)
 }

@@ -127,7 +127,7 @@ impl<'a> Lowerer<'a> {
     fn declare(&mut self, at: usize, node: &'a Node, signature: Option<&'a Signature>) {
         if signature.is_none() && stage_name(node).is_none_or(|(name, _)| !crate::lang::is_name(&name)) {
             self.whole = false;
-            return; // an unknown kind was told; what follows it is no name
+            return; // an unknown stage type was reported; what follows it is not a name
         }
         let Some((name, span)) = stage_name(node) else {
             if let Some(entry) = node.args().next() {

@@ -164,7 +164,7 @@ fn a_parameter_by_another_name_is_not_missing_as_well() {
 #[test]
 fn what_a_stage_does_anyway_is_left_out() {
     let text = "pipeline a seed=1 {\n    synthetic fundus\n    extract patches { from fundus }\n    split folds { from patches; stratify #true }\n}\n";
-    assert_eq!(hints(text), ["leave it out: it spreads lesions evenly over the sides"]);
+    assert_eq!(hints(text), ["remove it: it spreads lesions evenly over the sets"]);
 }
 
 #[test]
