@@ -39,11 +39,11 @@ pub fn trust(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         }
     } else {
         add(world, &digests)?;
-        let project = loaded.project();
-        for (digest, words) in &digests {
-            _ = writeln!(text, "trusted {}: {}", digest.short(), shown::line(words));
-        }
-        if !trust::has_commands(&project) {
+        if trust::has_commands(&loaded.project()) {
+            for (digest, words) in &digests {
+                _ = writeln!(text, "trusted {}: {}", digest.short(), shown::line(words));
+            }
+        } else {
             text.push_str("nothing to trust: the pipeline has no `exec` stage\n");
         }
     }
