@@ -109,7 +109,7 @@ fn other_processes_are_told_what_runs_and_where_an_interrupted_stage_resumes() {
     running.says(&["is running: classifier, ", " batches, epoch ", "valid AP", "another process is computing it"]);
     space.macula("runs pipeline.kdl").code(0).says(&["running"]);
     space.macula("why pipeline.kdl classifier").code(0).says(&["is computing classifier, "]);
-    space.macula("show pipeline.kdl classifier").code(2).says(&["is computing classifier, ", "not computed yet"]);
+    space.macula("show pipeline.kdl classifier").code(2).says(&["is computing classifier, ", "has no result yet"]);
     let quiet = space.macula("plan --quiet pipeline.kdl").code(0);
     assert_eq!(quiet.stderr, "");
     terminal.press(b"\x03");
