@@ -2,6 +2,8 @@
 
 mod layout;
 
+use std::fmt::Write;
+
 pub use self::layout::{flow, shortened, wrapped};
 pub use crate::base::figure::{bytes, counted};
 use crate::base::shown;
@@ -99,10 +101,10 @@ impl Grid {
         let mut out = String::new();
         let margin = " ".repeat(self.indent);
         if !self.title.is_empty() {
-            out.push_str(&format!("{margin}{}\n", shown::line(&self.title)));
+            let _ = writeln!(out, "{margin}{}", shown::line(&self.title));
         }
         if self.rows.is_empty() {
-            out.push_str(&format!("{margin}(no rows)\n"));
+            let _ = writeln!(out, "{margin}(no rows)");
             return (out, Vec::new());
         }
         let columns = self.columns.iter().enumerate().map(|(at, column)| self.laid(at, column)).collect();
@@ -122,7 +124,7 @@ impl Grid {
             let heads: Vec<_> = left_out.iter().map(|head| shown::line(head)).collect();
             let note = format!("(not shown at this width: {})", heads.join(", "));
             for line in wrapped(&note, width.saturating_sub(self.indent)) {
-                text.push_str(&format!("{}{line}\n", " ".repeat(self.indent)));
+                let _ = writeln!(text, "{}{line}", " ".repeat(self.indent));
             }
         }
         text
@@ -194,7 +196,11 @@ pub fn render_summary(summary: &Summary, width: usize) -> String {
 pub fn paragraph(text: &str, width: usize, indent: usize) -> String {
     let lines = flow(text, width, width.saturating_sub(indent));
     let margin = " ".repeat(indent);
-    lines.iter().enumerate().map(|(at, line)| format!("{}{line}\n", if at == 0 { "" } else { &margin })).collect()
+    let mut out = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        let _ = writeln!(out, "{}{line}", if at == 0 { "" } else { &margin });
+    }
+    out
 }
 
 /// A whole number with thousands separated: `136,237`.

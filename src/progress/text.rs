@@ -283,18 +283,16 @@ impl Text {
     /// Whether the detail leaves an event out; it is still in the run's events.
     fn goes_unsaid(&self, event: &Event) -> bool {
         match (self.detail, event) {
-            (Detail::Verbose, _) => false,
             (Detail::Quiet, event) => {
                 !matches!(event, Event::StageFailed { stopped: false, .. } | Event::Remote { .. })
             }
-            (Detail::Full | Detail::Brief, Event::StageBegan { .. } | Event::StageFetched { .. }) => true,
-            (Detail::Full, _) => false,
             (Detail::Brief, Event::StageEnded { became, .. }) => !became.is_computed(),
-            (
+            (Detail::Full | Detail::Brief, Event::StageBegan { .. } | Event::StageFetched { .. })
+            | (
                 Detail::Brief,
                 Event::Line { .. } | Event::Metrics { .. } | Event::Warned { .. } | Event::StageLeft { .. },
             ) => true,
-            (Detail::Brief, _) => false,
+            (Detail::Verbose | Detail::Full | Detail::Brief, _) => false,
         }
     }
 

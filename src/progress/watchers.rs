@@ -9,15 +9,18 @@ use super::table::thousands;
 use super::text::{Colours, Detail, Text};
 use crate::run::{Event, Host, Watch, record};
 
+/// For each stage, when its progress was printed last and how long to wait for the next time.
+type Due = BTreeMap<String, (Instant, Duration)>;
+
 /// Watcher that prints plain lines on stdout, for pipes and files. Progress is a line every 30 seconds, every minute between epochs.
 pub struct Plain {
-    text: Mutex<(Text, BTreeMap<String, (Instant, Duration)>)>,
+    text: Mutex<(Text, Due)>,
 }
 
 const SELDOM: Duration = Duration::from_secs(30);
 
 /// Like [`SELDOM`], for stages that report epochs.
-const BETWEEN_EPOCHS: Duration = Duration::from_secs(60);
+const BETWEEN_EPOCHS: Duration = Duration::from_mins(1);
 
 impl Plain {
     /// Starts a watcher.
@@ -30,10 +33,10 @@ impl Plain {
 impl Watch for Plain {
     fn event(&self, event: &Event) {
         let mut held = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        let (text, told) = &mut *held;
+        let (text, due) = &mut *held;
         if let Event::Step { stage, done, total, unit, now: words } = event {
             let now = Instant::now();
-            let (last, pause) = told.entry(stage.clone()).or_insert((now, SELDOM));
+            let (last, pause) = due.entry(stage.clone()).or_insert((now, SELDOM));
             if matches!(text.detail(), Detail::Full | Detail::Verbose) && now - *last >= *pause {
                 *last = now;
                 let line = Event::Line { stage: stage.clone(), text: steps(*done, *total, unit, words) };
@@ -42,7 +45,7 @@ impl Watch for Plain {
             return;
         }
         if let Event::Metrics { stage, .. } = event {
-            told.insert(stage.clone(), (Instant::now(), BETWEEN_EPOCHS));
+            due.insert(stage.clone(), (Instant::now(), BETWEEN_EPOCHS));
         }
         say(text.of(event).as_deref());
     }

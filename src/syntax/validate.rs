@@ -230,7 +230,7 @@ impl Validator<'_> {
                 // After a node hidden by `/-` the crate requires a line end; KDL allows `;`, too.
                 TokenKind::Newline if text == ";" => piece.push('\n'),
                 TokenKind::Space | TokenKind::OpenComment if is_blank(text) => {
-                    piece.extend(std::iter::repeat_n(' ', text.len()))
+                    piece.extend(std::iter::repeat_n(' ', text.len()));
                 }
                 TokenKind::Close if text.is_empty() => piece.push('}'),
                 TokenKind::Open if text.is_empty() => piece.push('{'),
@@ -288,7 +288,7 @@ mod tests {
             match token.kind {
                 TokenKind::Newline if piece == ";" => plain.push('\n'),
                 TokenKind::Space | TokenKind::OpenComment if is_blank(piece) => {
-                    plain.push_str(&" ".repeat(piece.len()))
+                    plain.push_str(&" ".repeat(piece.len()));
                 }
                 _ => plain.push_str(piece),
             }

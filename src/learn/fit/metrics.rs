@@ -157,7 +157,9 @@ pub fn metrics(epoch: &EpochMetrics, epochs: u64, classes: &[String], choose: Se
     for (name, set) in sets.into_iter().filter_map(|(name, set)| Some((name, set?))) {
         values.extend(set.by_name(classes).into_iter().map(|(metric, value)| (format!("{name}.{metric}"), value)));
     }
-    values.values_mut().for_each(|value| *value = value.filter(|value| value.is_finite()));
+    for value in values.values_mut() {
+        *value = value.filter(|value| value.is_finite());
+    }
     let chosen_by = match choose {
         SelectBy::AveragePrecision | SelectBy::Last => None,
         SelectBy::F1 => Some(("valid.macro-f1", "valid macro F1")),

@@ -48,19 +48,19 @@ pub fn target(choice: DeviceChoice, precision: Precision) -> String {
 
 /// GPU that supports a precision, or why there is none and a hint. Searched once per process.
 #[cfg(feature = "cuda")]
-fn found(precision: Precision) -> Result<Card, (String, String)> {
+fn found(precision: Precision) -> Result<FoundDevice, (String, String)> {
     use std::sync::OnceLock;
-    static FOUND: [OnceLock<Result<Card, (String, String)>>; 3] = [const { OnceLock::new() }; 3];
-    let find = || super::cuda::find(precision).map(Card).map_err(|refused| (refused.why, refused.hint));
+    static FOUND: [OnceLock<Result<FoundDevice, (String, String)>>; 3] = [const { OnceLock::new() }; 3];
+    let find = || super::cuda::find(precision).map(FoundDevice).map_err(|refused| (refused.why, refused.hint));
     FOUND[precision as usize].get_or_init(find).clone()
 }
 
 #[cfg(feature = "cuda")]
 #[derive(Clone)]
-struct Card(super::cuda::Card);
+struct FoundDevice(super::cuda::CudaDevice);
 
 #[cfg(feature = "cuda")]
-impl Card {
+impl FoundDevice {
     fn target(&self, precision: Precision) -> String {
         self.0.target(precision)
     }
@@ -74,16 +74,16 @@ impl Card {
 
 /// Reason why there is no GPU without the feature.
 #[cfg(not(feature = "cuda"))]
-fn found(_: Precision) -> Result<Card, (String, String)> {
+fn found(_: Precision) -> Result<FoundDevice, (String, String)> {
     let hint = "build it with `cargo build --release --features cuda`, or set `device cpu`";
     Err(("this macula was built without CUDA support".to_owned(), hint.to_owned()))
 }
 
 #[cfg(not(feature = "cuda"))]
-enum Card {}
+enum FoundDevice {}
 
 #[cfg(not(feature = "cuda"))]
-impl Card {
+impl FoundDevice {
     fn target(&self, _: Precision) -> String {
         match *self {}
     }

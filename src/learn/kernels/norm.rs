@@ -120,7 +120,7 @@ pub fn backward(
                 match passed {
                     PassedGradients::All => {}
                     PassedGradients::Affine(scale, shift, rectify) => {
-                        pass_affine(x, scale, shift, rectify.bounds(), dy)
+                        pass_affine(x, scale, shift, rectify.bounds(), dy);
                     }
                     PassedGradients::Output(y, rectify) => {
                         let y = &y[index * block * channels + piece_index * piece..][..dy.len()];

@@ -104,7 +104,7 @@ impl Sweep<'_> {
         }
     }
 
-    /// ScopeNames of stages and instances.
+    /// Names of stages and instances.
     fn stages(&self) -> Vec<Item> {
         let stages = self.names.iter().flat_map(|names| &names.stages);
         stages.map(|(name, named)| Item::new(name, CompletionItemKind::Variable, &named.kind)).collect()

@@ -12,7 +12,7 @@ use seccompiler::{
 use super::Space;
 use crate::sandbox::Network;
 
-/// Always missing for a command: io_uring would bypass filters, and the user's keyrings are not in any namespace.
+/// Always missing for a command: `io_uring` would bypass filters, and the user's keyrings are not in any namespace.
 const ABSENT: [c_long; 4] = [libc::SYS_io_uring_setup, libc::SYS_add_key, libc::SYS_request_key, libc::SYS_keyctl];
 
 /// Denied without namespaces: changes of permissions, owners, times and attributes of files that the command may not

@@ -35,7 +35,7 @@ const OTHERS: &str = r"network others {
     linear head
 }";
 
-/// Network with a sum without ReLU, and a head wide enough for a library convolution.
+/// Network with a sum without `ReLU`, and a head wide enough for a library convolution.
 const PLAIN: &str = r"network plain {
     conv a out=4 kernel=3 padding=1
     residual { body { conv b out=4 kernel=3 padding=1 }; shortcut { } }
@@ -118,7 +118,7 @@ struct Case<'a> {
     rule: UpdateRule,
     frozen: &'a str,
     /// Tolerance of the logits of the first step; ten times that for gradients, thirty times in bf16, where rounding selects other
-    /// maxima and active ReLUs.
+    /// maxima and active `ReLUs`.
     bound: f32,
 }
 

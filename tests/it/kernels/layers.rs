@@ -25,7 +25,7 @@ fn norm(name: &str) -> Layer {
     Layer::BatchNorm { name: name.to_owned(), eps: 1e-5, momentum: 0.1 }
 }
 
-/// Every layer type, nested residual blocks that end in a batch norm or not, and a value that a ReLU must not overwrite.
+/// Every layer type, nested residual blocks that end in a batch norm or not, and a value that a `ReLU` must not overwrite.
 fn every_layer() -> NetworkSpec {
     let inner = Layer::Residual { body: vec![conv("in", 8, 3, 1, 4)], shortcut: vec![] };
     let outer = Layer::Residual {
