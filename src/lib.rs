@@ -7,19 +7,13 @@
 //! [`stages`], which use photographs and patches ([`data`]), networks and metrics ([`learn`]) and pages ([`report`]). Users watch through
 //! [`progress`] and give commands through [`cli`], or through an editor and [`lsp`].
 
-pub mod base;
+pub use macula_compute::{data, learn};
+pub use macula_lang::{base, diag, lang, syntax};
+pub use macula_store::{plan, sandbox, stage, store};
+
 pub mod cli;
-pub mod data;
-pub mod diag;
-pub mod lang;
-pub mod learn;
 pub mod lsp;
-pub mod plan;
 pub mod progress;
 pub mod report;
 pub mod run;
-pub mod sandbox;
-pub mod stage;
 pub mod stages;
-pub mod store;
-pub mod syntax;

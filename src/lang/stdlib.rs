@@ -12,7 +12,7 @@ macro_rules! modules {
     ($($name:literal),* $(,)?) => {
         /// Every module of `stdlib/`: its name without `std:` and `.kdl`, and its text.
         pub const MODULES: &[(&str, &str)] =
-            &[$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/stdlib/", $name, ".kdl")))),*];
+            &[$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../stdlib/", $name, ".kdl")))),*];
     };
 }
 
