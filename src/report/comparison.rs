@@ -189,7 +189,9 @@ impl Comparison {
                 row
             })
             .collect();
-        let mut used = self::width(&columns, &rows);
+        let states: Vec<String> = shown.iter().map(|group| self.state(group)).collect();
+        let longest = states.iter().map(|state| state.chars().count()).max().unwrap_or(0);
+        let mut used = self::width(&columns, &rows) + longest.max("state".len()) + 2;
         for (stage, figure) in self.figures() {
             let spread = |group: &RepeatGroup| group.spread(stage, figure);
             let deviations = shown.iter().any(|group| spread(group).is_some_and(|one| one.deviation.is_some()));
@@ -209,8 +211,8 @@ impl Comparison {
             }
         }
         columns.push("state".to_owned());
-        for (row, group) in rows.iter_mut().zip(shown) {
-            row.push(Cell::Text(self.state(group)));
+        for (row, state) in rows.iter_mut().zip(states) {
+            row.push(Cell::Text(state));
         }
         Table { title: String::new(), columns, rows }
     }

@@ -73,8 +73,8 @@ fn what_was_pushed_to_a_folder_is_reused_by_an_empty_store() {
 fn pull_brings_what_a_run_would_need() {
     let (_first, folder) = pushed("photographs=#true");
     let other = project(&format!("{folder:?}"));
-    other.macula("pull pipeline.kdl --dry-run").code(0).says(&["5 results would come"]);
-    other.macula("pull pipeline.kdl").code(0).says(&["5 results came"]);
+    other.macula("pull pipeline.kdl --dry-run").code(0).says(&["5 results would be downloaded"]);
+    other.macula("pull pipeline.kdl").code(0).says(&["5 results downloaded"]);
     other.macula("pull pipeline.kdl").code(0).says(&["already there", "0 results downloaded"]);
     other.write("project.kdl", "");
     other.macula("run pipeline.kdl").code(0).says(&["nothing to compute: 5 reused"]);

@@ -13,14 +13,14 @@ fn every_command_that_reads_through_tells_a_remote_that_fails_once() {
         ("plan pipeline.kdl", 0, "1 will run"),
         ("why pipeline.kdl classifier", 0, "classifier"),
         ("graph pipeline.kdl --states", 0, "classifier"),
-        ("lock pipeline.kdl", 1, "not computed yet, so there is nothing to lock"),
-        ("lock pipeline.kdl --check", 1, "not computed yet, so there is nothing to lock"),
+        ("lock pipeline.kdl", 1, "`eyes` has no result to lock"),
+        ("lock pipeline.kdl --check", 1, "`eyes` has no result to lock"),
         ("show pipeline.kdl classifier", 2, "`classifier` has no result yet"),
         ("get pipeline.kdl classifier out", 2, "`classifier` has no result yet"),
         ("compare pipeline.kdl --sweep rates", 0, "2 points"),
         ("compare pipeline.kdl --sweep rates --json", 0, "point 1"),
         ("rebuild pipeline.kdl eyes", 0, "no stored result"),
-        ("pull pipeline.kdl", 3, "0 results came"),
+        ("pull pipeline.kdl", 3, "0 results downloaded"),
     ] {
         let space = project("\"nowhere\"");
         space.write("pipeline.kdl", format!("{PIPELINE}{SWEEP}"));
