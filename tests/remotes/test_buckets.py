@@ -34,7 +34,7 @@ def test_results_are_shared_through_a_bucket(project, bucket):
     other.macula("store", "verify")
 
     third = project("third")
-    assert "5 results came" in third.macula("pull", "pipeline.kdl")
+    assert "5 results downloaded" in third.macula("pull", "pipeline.kdl")
 
 
 def test_a_damaged_and_a_missing_object_are_misses(project, bucket):
