@@ -59,6 +59,8 @@ pub struct Text {
     detail: Detail,
     /// Columns of the terminal.
     pub width: usize,
+    /// Whether errors, warnings and hints stay on one line each, however long: files and pipes are searched by line.
+    pub unbroken: bool,
     widest: usize,
     stages: usize,
     /// Stages that ended; a repaired stage ends twice.
@@ -83,6 +85,7 @@ impl Text {
             colours,
             detail,
             width,
+            unbroken: false,
             widest: 8,
             stages: 0,
             ended: BTreeSet::new(),
@@ -173,7 +176,8 @@ impl Text {
                 let at = at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
                 // Several items that fail alike have a line each.
                 let (first, others) = text.split_once('\n').unwrap_or((text, ""));
-                let mut said = self.line(stage, "failed", None, &format!("error{code}: {first}{at}"), Tint::Red);
+                let words = format!("error{code}: {first}{at}");
+                let mut said = self.line_within(self.for_messages(), stage, ("failed", None), &words, Tint::Red);
                 others.lines().for_each(|other| said.push_str(&self.indented(other.trim_start())));
                 if let Some(hint) = hint {
                     said.push_str(&self.indented(&format!("hint: {hint}")));
@@ -259,7 +263,8 @@ impl Text {
     /// Warning about a remote, which belongs to no stage.
     fn trouble(&self, trouble: &Trouble) -> String {
         let hint = trouble.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-        self.line("remote", "", None, &format!("warning[remote]: {}{hint}", trouble.text), Tint::Yellow)
+        let words = format!("warning[remote]: {}{hint}", trouble.text);
+        self.line_within(self.for_messages(), "remote", ("", None), &words, Tint::Yellow)
     }
 
     /// Warning, unless one of its code was printed for the stage; `more` of them follow.
@@ -277,7 +282,8 @@ impl Text {
             let _ = write!(words, " (and {more} more)");
         }
         let name = format!("  {:<width$}  ", shown::line(stage), width = self.widest);
-        Some(self.flowing(&name, &self.tinted("warning", Tint::Yellow), "warning", &words["warning".len()..]))
+        let tinted = self.tinted("warning", Tint::Yellow);
+        Some(self.flowing(self.for_messages(), &name, &tinted, "warning", &words["warning".len()..]))
     }
 
     /// Whether the detail leaves an event out; it is still in the run's events.
@@ -311,7 +317,23 @@ impl Text {
         text
     }
 
+    /// Columns for errors, warnings and hints.
+    fn for_messages(&self) -> usize {
+        if self.unbroken { usize::MAX } else { self.width }
+    }
+
     fn line(&self, stage: &str, state: &str, time: Option<&str>, words: &str, tint: Tint) -> String {
+        self.line_within(self.width, stage, (state, time), words, tint)
+    }
+
+    fn line_within(
+        &self,
+        width: usize,
+        stage: &str,
+        (state, time): (&str, Option<&str>),
+        words: &str,
+        tint: Tint,
+    ) -> String {
         let far = self.far();
         let name = format!("  {far}{:<width$}  ", shown::line(stage), width = self.widest);
         let bare = match (state, time) {
@@ -320,15 +342,15 @@ impl Text {
             (state, Some(time)) => format!("{state:<9}  {time:>7}  "),
         };
         let tinted = format!("{}{}", self.tinted(state, tint), &bare[state.len()..]);
-        self.flowing(&name, &tinted, &bare, words)
+        self.flowing(width, &name, &tinted, &bare, words)
     }
 
     /// Line that starts with `name` and `state` (`bare` without colours) and continues below the state.
-    fn flowing(&self, name: &str, state: &str, bare: &str, words: &str) -> String {
+    fn flowing(&self, width: usize, name: &str, state: &str, bare: &str, words: &str) -> String {
         let indent = self.indent();
         let begins = name.width() + bare.width();
         let words = shown::line(words);
-        let lines = flow(&words, self.width.saturating_sub(begins), self.width.saturating_sub(indent));
+        let lines = flow(&words, width.saturating_sub(begins), width.saturating_sub(indent));
         let mut lines = lines.iter().map(String::as_str);
         let first = lines.next().unwrap_or_default();
         let mut text = format!("{}\n", format!("{name}{state}{first}").trim_end());
@@ -340,8 +362,8 @@ impl Text {
 
     /// Text indented below a stage's state.
     fn indented(&self, text: &str) -> String {
-        let indent = self.indent();
-        let lines = flow(&shown::line(text), self.width.saturating_sub(indent), self.width.saturating_sub(indent + 2));
+        let (indent, width) = (self.indent(), self.for_messages());
+        let lines = flow(&shown::line(text), width.saturating_sub(indent), width.saturating_sub(indent + 2));
         let line =
             |(at, line): (usize, &String)| format!("{:1$}{line}\n", "", if at == 0 { indent } else { indent + 2 });
         lines.iter().enumerate().map(line).collect()

@@ -26,7 +26,9 @@ impl Plain {
     /// Starts a watcher.
     #[must_use]
     pub fn new(colours: Colours, detail: Detail) -> Self {
-        Self { text: Mutex::new((Text::new(colours, detail, out::stdout_width()), BTreeMap::new())) }
+        let mut text = Text::new(colours, detail, out::stdout_width());
+        text.unbroken = !out::stdout_is_terminal();
+        Self { text: Mutex::new((text, BTreeMap::new())) }
     }
 }
 
