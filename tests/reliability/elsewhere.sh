@@ -306,7 +306,7 @@ for round in computed reused; do
     grep -q '"stage":"Patches".*only in case\|"stage":"Patches".*case-insensitive' told || lost "$what: no warning for Patches"
     for stage in made patches; do same named/results/named/$stage back/results/named/$stage; done
     (cd here && ends 0 store verify && ends 2 get p.kdl both "got.$round")
-    advised "upper from lower case"
+    advised "case-sensitive file system"
 done
 # A stage renamed only in case keeps its folder.
 sed -i 's/patches { from made; size 64/PATCHES { from made; size 64/; /extract Patches/d' back/p.kdl
