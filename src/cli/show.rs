@@ -102,8 +102,10 @@ fn of_stage(world: &Host, loaded: &Loaded, arguments: &Arguments) -> Result<Stri
     let mut pictures = Vec::new();
     if !arguments.no_pictures {
         let stage = results::folder(&loaded.folder, &loaded.pipeline.name).join(&artifact.stage.name);
-        let folder =
-            arguments.pictures.as_ref().map_or_else(|| stage.join("pictures"), |folder| world.folder.join(folder));
+        let folder = arguments
+            .pictures
+            .as_ref()
+            .map_or_else(|| stage.join(results::PICTURES), |folder| world.folder.join(folder));
         match pictures::write(&artifact, &loaded.store.objects, &folder) {
             Ok(written) => pictures.extend(written.iter().map(|path| near(world, path))),
             // Who did not ask for them may well lack the right to write there, and wants the figures.

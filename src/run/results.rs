@@ -93,9 +93,13 @@ fn finish(old: &Path, place: &Path, objects: &Objects) -> io::Result<Vec<Renamed
     Ok(renamed)
 }
 
-/// Whether a folder is macula's: it has a marker, or is empty.
+/// Folder of the images that `macula show` writes next to a stage's outputs, maybe before these are linked.
+pub const PICTURES: &str = "pictures";
+
+/// Whether a folder is macula's: it has a marker, or holds nothing but the images of `show`.
 fn is_ours(place: &Path) -> bool {
-    place.join(marker::FILE).exists() || std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none())
+    let only_pictures = |entries: std::fs::ReadDir| entries.flatten().all(|entry| entry.file_name() == PICTURES);
+    place.join(marker::FILE).exists() || std::fs::read_dir(place).is_ok_and(only_pictures)
 }
 
 /// Verifies a stage's outputs in the store unless they are linked already, so that no damaged file gets a readable

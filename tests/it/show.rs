@@ -37,6 +37,23 @@ fn show_prints_counts_files_and_a_picture() {
 }
 
 #[test]
+fn images_shown_before_results_are_linked_stay_beside_them() {
+    let space = made();
+    std::fs::remove_dir_all(space.path("results")).expect("removed");
+    space.macula("show pipeline.kdl patches").code(0);
+    let ran = space.macula("run pipeline.kdl").code(0).says_not(&["results-links"]);
+    ran.says(&["nothing to compute: "]);
+    for file in ["pictures/patches.png", "set.json", "README.txt"] {
+        assert!(space.path(&format!("results/small/patches/{file}")).is_file(), "{file}");
+    }
+    // With a file of the user's in it, a folder is the user's.
+    std::fs::remove_dir_all(space.path("results")).expect("removed");
+    space.write("results/small/patches/notes.txt", "mine");
+    space.macula("run pipeline.kdl").code(0).says(&["results-links"]);
+    assert_eq!(space.read("results/small/patches/notes.txt"), "mine");
+}
+
+#[test]
 fn show_of_one_output_shows_it_alone() {
     let space = made();
     space.macula("show pipeline.kdl folds --no-pictures").code(0).says(&[
