@@ -376,9 +376,9 @@ impl RepeatStatistics {
     }
 }
 
-/// Rounds to the four decimals shown, so that noise in the last bits does not set the width of a column.
+/// Rounds to the three decimals shown, so that noise in the last bits does not set the width of a column.
 fn rounded(value: f64) -> f64 {
-    if value.abs() >= 0.001 { (value * 1e4).round() / 1e4 } else { value }
+    if value.abs() >= 0.001 { (value * 1e3).round() / 1e3 } else { value }
 }
 
 /// Whether a metric is of one class: `average-precision.MA`.

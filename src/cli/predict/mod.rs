@@ -99,8 +99,9 @@ fn classifier(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, F
         let models: Vec<String> = models.map(|stage| format!("`{}`", stage.name)).collect();
         let hint =
             if models.is_empty() { "the pipeline has none".to_owned() } else { format!("use {}", models.join(", ")) };
+        let article = if stage.stage_type.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
         return Err(Failure::user(format!(
-            "`{}` is a `{}` stage; expected a `train` stage",
+            "`{}` is {article} `{}` stage; expected a `train` stage",
             stage.name, stage.stage_type
         ))
         .hint(hint));
