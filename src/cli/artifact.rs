@@ -8,7 +8,7 @@ use crate::lang::spec::{Output, StageSpec};
 use crate::plan::{Decision, keys};
 use crate::run::{self, Host, Options, status};
 use crate::stage::Summary;
-use crate::store::{self, Accept, StoreError, Tree};
+use crate::store::{self, Absent, Accept, StoreError, Tree};
 
 /// A stage's result.
 #[derive(Debug)]
@@ -58,11 +58,12 @@ pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fai
     }
     let stage = in_sweep(&loaded.pipeline.stages, stage)?;
     let options = Options { targets: vec![stage.clone()], ..Options::usual(world.processors) };
-    let mut resumes = None;
+    let (mut resumes, mut damaged) = (None, false);
     let found = run::plan(world, &loaded.project(), &options, |engine, explained| {
         let (id, decision, explanation) = explained.into_iter().find(|(id, ..)| engine.stage(*id).name == stage)?;
         if let Decision::Run(task) = decision {
             resumes = status::resume(engine, task);
+            damaged = task.absent == Absent::Lost;
         }
         // The result may consist of the user's files.
         let _ = engine.locate(id);
@@ -96,7 +97,8 @@ pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fai
     })?;
     let found = found.transpose().map_err(run::PlanError::from)?;
     let Some(mut artifact) = found else {
-        return Err(Failure::user(format!("`{stage}` has no result yet")).hint(match resumes {
+        let text = if damaged { "has a damaged or incomplete result" } else { "has no result yet" };
+        return Err(Failure::user(format!("`{stage}` {text}")).hint(match resumes {
             Some(place) => format!("`macula run {} {stage}` resumes it {place}", loaded.file),
             None => format!("run `macula run {} {stage}` to compute it", loaded.file),
         }));

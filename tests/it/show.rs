@@ -54,6 +54,20 @@ fn images_shown_before_results_are_linked_stay_beside_them() {
 }
 
 #[test]
+fn a_result_with_a_missing_object_is_not_called_new() {
+    let space = made();
+    let said = space.macula("show pipeline.kdl patches --json --no-pictures").code(0);
+    let shown: Value = serde_json::from_str(&said.raw).expect("JSON");
+    let digest = shown["outputs"]["out"]["files"][0]["digest"].as_str().expect("a digest");
+    let object = space.files(".macula/v1/objects").into_iter().find(|file| file.replace('/', "").ends_with(digest));
+    std::fs::remove_file(space.path(&format!(".macula/v1/objects/{}", object.expect("an object")))).expect("removed");
+    space
+        .macula("show pipeline.kdl patches")
+        .code(2)
+        .says(&["`patches` has a damaged or incomplete result", "macula run pipeline.kdl patches"]);
+}
+
+#[test]
 fn show_of_one_output_shows_it_alone() {
     let space = made();
     space.macula("show pipeline.kdl folds --no-pictures").code(0).says(&[
