@@ -13,8 +13,8 @@ use crate::lang::spec::{Pipeline, Rank, StageSpec, Sweep};
 use crate::lang::{ranking, signatures};
 use crate::plan::{Decision, StageId};
 use crate::progress::out;
-use crate::progress::table::{counted, render};
-use crate::report::comparison::{Comparison, Experiment, ExperimentState, Repeats};
+use crate::progress::table::{Grid, counted, paragraph};
+use crate::report::comparison::{Comparison, DEVIATION, Experiment, ExperimentState, Repeats};
 use crate::run::{self, Host, Options};
 use crate::store::{Kind, Manifest, RunOutcome, RunRecord, StageOutcome, Store};
 
@@ -63,9 +63,6 @@ enum Format {
 
 /// Maximum number of lines without `--all`.
 const LINES: usize = 20;
-
-/// Characters of a table where the terminal does not say.
-const WIDTH: usize = 120;
 
 /// What is put side by side.
 #[derive(Default)]
@@ -141,7 +138,7 @@ pub(super) fn after_run(world: &Host, loaded: &Loaded) -> Result<(), Failure> {
 }
 
 fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>, lines: usize) -> String {
-    let width = if out::stdout_is_terminal() { terminal_width() } else { WIDTH };
+    let width = out::stdout_width();
     let name = |column: &str| names.get(column).cloned().unwrap_or_else(|| column.to_owned());
     let mut text = title.to_owned();
     if let Some(by) = &comparison.by {
@@ -152,20 +149,21 @@ fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>,
         let joint = if text.is_empty() { "" } else { ", " };
         _ = write!(text, "{joint}ranked by {}.{} ({better} is better)", by.stage, by.metric);
     }
-    text.push('\n');
-    text.push_str(&render(&comparison.table(lines, width, &name), width));
+    let mut text = paragraph(&text, width, 2);
+    let (table, importance) = comparison.table(lines, &name);
+    let (fitting, mut left_out) = Grid::from(&table).priorities(&importance).fit(width);
+    text.push_str(&fitting);
     let more = comparison.groups.len().saturating_sub(lines);
     if more > 0 {
         _ = writeln!(text, "and {more} more: `macula compare --all`, or `--format csv`");
     }
-    for note in comparison.notes() {
-        _ = writeln!(text, "note: {note}");
+    left_out.retain(|head| head != DEVIATION);
+    let hidden = (!left_out.is_empty())
+        .then(|| format!("too wide to show: {}; `--format csv` has all columns", left_out.join(", ")));
+    for note in comparison.notes().into_iter().chain(hidden) {
+        text.push_str(&paragraph(&format!("note: {note}"), width, 2));
     }
     text
-}
-
-pub(super) fn terminal_width() -> usize {
-    out::stdout_size().map_or(WIDTH, |(columns, _)| columns.max(60))
 }
 
 fn file(world: &Host, arguments: &Arguments, name: &str, alone: bool, all: &mut Collected) -> Result<(), Failure> {

@@ -4,7 +4,6 @@ mod terminal;
 
 use clap::Args;
 
-use super::compare::terminal_width;
 use super::{Exit, Failure};
 use crate::lang::{lookup, manual};
 use crate::progress::out;
@@ -35,7 +34,7 @@ pub fn doc(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         })?,
     };
     let page = arguments.name.is_some() && out::stdout_is_terminal();
-    let text = if page { terminal::terminal(&text, terminal_width().min(WIDEST)) } else { text };
+    let text = if page { terminal::terminal(&text, out::stdout_width().min(WIDEST)) } else { text };
     out::say(&text);
     Ok(Exit::Done)
 }

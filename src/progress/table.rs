@@ -87,6 +87,15 @@ impl Grid {
         self
     }
 
+    /// Sets the priority of each column.
+    #[must_use]
+    pub fn priorities(mut self, of_columns: &[u8]) -> Self {
+        for (column, priority) in self.columns.iter_mut().zip(of_columns) {
+            column.priority = *priority;
+        }
+        self
+    }
+
     /// Adds rows, a cell for each column.
     #[must_use]
     pub fn rows(mut self, rows: impl IntoIterator<Item = Vec<Cell>>) -> Self {

@@ -13,6 +13,9 @@ use crate::lang::signature::Better;
 use crate::lang::spec::Rank;
 use crate::stage::{Cell, Table};
 
+/// Head of a column of standard deviations.
+pub const DEVIATION: &str = "±";
+
 /// Experiment: a point of a sweep, or a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Experiment {
@@ -151,70 +154,61 @@ impl Comparison {
         })
     }
 
-    /// Table of the first `lines` groups, with as many metrics as fit into `width` characters.
+    /// Table of the first `lines` groups, and how important each of its columns is: 0 is the most important.
     #[must_use]
-    pub fn table(&self, lines: usize, width: usize, names: &dyn Fn(&str) -> String) -> Table {
+    pub fn table(&self, lines: usize, names: &dyn Fn(&str) -> String) -> (Table, Vec<u8>) {
+        // Among columns of one kind, later ones matter less.
+        let (rank, name, metric, state, deviation, setting, other) = (0, 1, 2, 3, 4, 5, 6);
         let several = self.rows.len() > self.groups.len();
-        let label = |group: &RepeatGroup| match group.rows.as_slice() {
-            [one] => self.rows[*one].name.clone(),
-            [first, rest @ ..] => format!("{} and {} more", self.rows[*first].name, rest.len()),
-            [] => String::new(),
-        };
-        let value = |group: &RepeatGroup, column: &String| {
-            let text = group.rows.first().and_then(|row| self.rows[*row].settings.get(column));
-            Cell::Text(text.cloned().unwrap_or_else(|| "-".to_owned()))
-        };
         let shown = &self.groups[..lines.min(self.groups.len())];
-        let mut columns = vec![String::from("#")];
-        columns.extend(self.columns.iter().map(|column| names(column)));
+        let mut columns: Vec<(String, u8, Vec<Cell>)> = Vec::new();
+        let ranks = self.ranked().take(shown.len()).map(|(rank, _)| rank.and_then(|rank| i64::try_from(rank).ok()));
+        columns.push(("#".to_owned(), rank, ranks.map(|rank| rank.map_or(Cell::Null(()), Cell::Int)).collect()));
+        let mut texts = |head: String, importance: u8, of: &dyn Fn(&RepeatGroup) -> String| {
+            columns.push((head, importance, shown.iter().map(|group| Cell::Text(of(group))).collect()));
+        };
         if self.columns.is_empty() || !several {
-            columns.insert(1, "name".to_owned());
+            texts("name".to_owned(), name, &|group| match group.rows.as_slice() {
+                [one] => self.rows[*one].name.clone(),
+                [first, rest @ ..] => format!("{} and {} more", self.rows[*first].name, rest.len()),
+                [] => String::new(),
+            });
         }
-        let named = columns.len() > 1 && columns[1] == "name";
+        let first = |group: &RepeatGroup| group.rows.first().map(|row| &self.rows[*row]);
+        for column in &self.columns {
+            let value = |group: &RepeatGroup| first(group).and_then(|row| row.settings.get(column).cloned());
+            texts(names(column), setting, &|group| value(group).unwrap_or_else(|| "-".to_owned()));
+        }
         let seeds: BTreeSet<&String> = self.rows.iter().map(|row| &row.seed).collect();
-        let seeded = !several && seeds.len() > 1 && !self.columns.iter().any(|column| column == "seed");
-        if seeded {
-            columns.push("seed".to_owned());
+        if !several && seeds.len() > 1 && !self.columns.iter().any(|column| column == "seed") {
+            texts("seed".to_owned(), setting, &|group| first(group).map_or(String::new(), |row| row.seed.clone()));
         }
-        let mut rows: Vec<Vec<Cell>> = self
-            .ranked()
-            .take(shown.len())
-            .map(|(rank, group)| {
-                let rank = rank.and_then(|rank| i64::try_from(rank).ok());
-                let mut row = vec![rank.map_or(Cell::Null(()), Cell::Int)];
-                row.extend(named.then(|| Cell::Text(label(group))));
-                row.extend(self.columns.iter().map(|column| value(group, column)));
-                let seed = || group.rows.first().map_or(String::new(), |one| self.rows[*one].seed.clone());
-                row.extend(seeded.then(|| Cell::Text(seed())));
-                row
-            })
-            .collect();
-        let states: Vec<String> = shown.iter().map(|group| self.state(group)).collect();
-        let longest = states.iter().map(|state| state.chars().count()).max().unwrap_or(0);
-        let mut used = self::width(&columns, &rows) + longest.max("state".len()) + 2;
         for (stage, figure) in self.figures() {
-            let spread = |group: &RepeatGroup| group.spread(stage, figure);
-            let deviations = shown.iter().any(|group| spread(group).is_some_and(|one| one.deviation.is_some()));
-            let needed = figure.chars().count().max(6) + 2 + if deviations { 8 } else { 0 };
-            let first = self.by.as_ref().is_some_and(|by| by.stage == stage && by.metric == figure);
+            let ranks = self.by.as_ref().is_some_and(|by| by.stage == stage && by.metric == figure);
             let other_stage = self.by.as_ref().is_some_and(|by| by.stage != stage);
-            if !first && (used + needed > width || of_class(figure) || other_stage) {
+            if !ranks && (of_class(figure) || other_stage) {
                 continue;
             }
-            used += needed;
-            columns.push(figure.to_owned());
-            columns.extend(deviations.then(|| "±".to_owned()));
-            for (row, group) in rows.iter_mut().zip(shown) {
-                let cell = |value: Option<f64>| value.map_or(Cell::Null(()), |value| Cell::Real(rounded(value)));
-                row.push(cell(spread(group).map(|spread| spread.mean)));
-                row.extend(deviations.then(|| cell(spread(group).and_then(|spread| spread.deviation))));
+            let spreads: Vec<_> = shown.iter().map(|group| group.spread(stage, figure)).collect();
+            let cells = |of: &dyn Fn(&RepeatStatistics) -> Option<f64>| {
+                let value = |spread: &Option<_>| spread.as_ref().and_then(of).map(rounded);
+                spreads.iter().map(|spread| value(spread).map_or(Cell::Null(()), Cell::Real)).collect::<Vec<_>>()
+            };
+            columns.push((figure.to_owned(), if ranks { metric } else { other }, cells(&|spread| Some(spread.mean))));
+            if spreads.iter().flatten().any(|spread| spread.deviation.is_some()) {
+                let importance = if ranks { deviation } else { other };
+                columns.push((DEVIATION.to_owned(), importance, cells(&|spread| spread.deviation)));
             }
         }
-        columns.push("state".to_owned());
-        for (row, state) in rows.iter_mut().zip(states) {
-            row.push(Cell::Text(state));
-        }
-        Table { title: String::new(), columns, rows }
+        let states = shown.iter().map(|group| Cell::Text(self.state(group)));
+        columns.push(("state".to_owned(), state, states.collect()));
+        let rows = (0..shown.len()).map(|row| columns.iter().map(|(.., cells)| cells[row].clone()).collect());
+        let table = Table {
+            title: String::new(),
+            columns: columns.iter().map(|(head, ..)| head.clone()).collect(),
+            rows: rows.collect(),
+        };
+        (table, columns.iter().map(|(_, importance, _)| *importance).collect())
     }
 
     /// `3 of 3 done`, `failed: classifier`.
@@ -384,16 +378,4 @@ fn rounded(value: f64) -> f64 {
 /// Whether a metric is of one class: `average-precision.MA`.
 fn of_class(figure: &str) -> bool {
     figure.contains('.')
-}
-
-fn width(columns: &[String], rows: &[Vec<Cell>]) -> usize {
-    let cell = |cell: &Cell| match cell {
-        Cell::Text(text) => text.chars().count(),
-        _ => 4,
-    };
-    let of = |at: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(at)).map(cell);
-        cells.chain([columns[at].chars().count()]).max().unwrap_or(0) + 2
-    };
-    (0..columns.len()).map(of).sum()
 }
