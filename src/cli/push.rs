@@ -30,8 +30,8 @@ pub struct Arguments {
     #[arg(long)]
     dry_run: bool,
     /// Upload existing files again, if a remote's files are damaged
-    #[arg(long, conflicts_with = "dry_run")]
-    anew: bool,
+    #[arg(long, alias = "anew", conflicts_with = "dry_run")]
+    overwrite: bool,
     /// Print the outcome of each result as JSON
     #[arg(long)]
     json: bool,
@@ -62,7 +62,7 @@ pub fn push(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         let text = if remotes.list.is_empty() { "no remote is declared" } else { "no remote is writable" };
         return Err(Failure::user(text).hint(ASK));
     }
-    let way = match (arguments.dry_run, arguments.anew) {
+    let way = match (arguments.dry_run, arguments.overwrite) {
         (true, _) => TransferMode::DryRun,
         (_, true) => TransferMode::Overwrite,
         _ => TransferMode::Missing,

@@ -49,7 +49,7 @@ def test_a_damaged_and_a_missing_object_are_misses(project, bucket):
     other = project("other")
     assert "is damaged and is ignored" in other.run()
     assert other.results() == first.results()
-    first.push("--anew")
+    first.push("--overwrite")
     again = project("again")
     assert "nothing to compute: 5 reused" in again.run()
 

@@ -46,8 +46,11 @@ fn damaged_and_missing_files_are_misses_and_a_push_mends_them() {
             assert_eq!(results(&other), whole, "{kind} {how}\n{}", said.stdout);
             other.macula("store verify").code(0).says(&["store is intact"]);
             // A flipped byte cannot be seen from the size; everything else is noticed.
-            let push =
-                if how == "flipped" && kind != "actions" { "push pipeline.kdl --anew" } else { "push pipeline.kdl" };
+            let push = if how == "flipped" && kind != "actions" {
+                "push pipeline.kdl --overwrite"
+            } else {
+                "push pipeline.kdl"
+            };
             first.macula(push).code(0);
             let again = project(&format!("{folder:?}"));
             again
