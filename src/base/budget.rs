@@ -2,6 +2,8 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
+use crate::base::sync;
+
 /// A number of bytes shared by the items being processed.
 #[derive(Debug)]
 pub struct Budget {
@@ -20,7 +22,7 @@ impl Budget {
     /// Blocks until `bytes` are free and takes them. An item larger than the budget takes all of it and so runs alone.
     pub fn take(&self, bytes: u64) -> Share<'_> {
         let bytes = bytes.min(self.total);
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = sync::lock(&self.free);
         while *free < bytes {
             free = self.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
         }
@@ -38,7 +40,7 @@ pub struct Share<'a> {
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
-        *self.budget.free.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
+        *sync::lock(&self.budget.free) += self.bytes;
         self.budget.returned.notify_all();
     }
 }

@@ -2,12 +2,14 @@
 //! fewer, and fail only without any. Results do not depend on the number of threads.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{Builder, Scope};
 
 use rayon::ThreadPool;
 
 use super::unpanicked;
+
+use crate::base::sync;
 
 /// Threads that a pool leaves for other work: stages, and what they wait for.
 const SPARE: usize = 8;
@@ -60,7 +62,7 @@ pub fn begin(threads: usize) -> io::Result<()> {
 /// How many of `wanted` threads the system allows now; its error if that is none.
 fn available(wanted: usize) -> io::Result<usize> {
     let (done, told) = (Mutex::new(false), Condvar::new());
-    let lock = || done.lock().unwrap_or_else(PoisonError::into_inner);
+    let lock = || sync::lock(&done);
     std::thread::scope(|scope| {
         let wait = || drop(told.wait_while(lock(), |done| !*done));
         let mut given = Err(io::ErrorKind::InvalidInput.into());
@@ -98,7 +100,7 @@ pub fn hand_over<'scope, T: Send + 'scope>(
 ) -> Result<(), (io::Error, T)> {
     let place = Arc::new(Mutex::new(Some(value)));
     let handed = Arc::clone(&place);
-    let take = |place: &Mutex<Option<T>>| place.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let take = |place: &Mutex<Option<T>>| sync::lock(place).take();
     let begun = spawn(scope, move || _ = take(&handed).map(work));
     begun.or_else(|error| take(&place).map_or(Ok(()), |value| Err((error, value))))
 }

@@ -144,8 +144,8 @@ fn change(children: &mut Vec<Node>, difference: &Node) {
 /// are dropped. Properties and children replace those of the same name and keep the others.
 fn merge(node: &mut Node, difference: &Node) {
     let values = |node: &Node| node.args().map(|entry| entry.value.clone()).collect::<Vec<_>>();
-    let anew = difference.args().next().is_some() && values(node) != values(difference);
-    if anew {
+    let replaces = difference.args().next().is_some() && values(node) != values(difference);
+    if replaces {
         *node = difference.clone();
         return;
     }

@@ -1,6 +1,6 @@
 //! Heat maps: scores of the patches of a photograph, and metrics of the cells against lesion masks. Knows no pictures.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,7 @@ use super::loader::{PixelBatch, ahead};
 use super::metrics::{LabelledScores, Mean, ranking_as_stored, sigmoid};
 use super::model::Classifier;
 use crate::base::Digest;
+use crate::base::sync;
 use crate::data::decode::Photograph;
 use crate::data::heat::ScoreMap;
 use crate::data::patches::Label;
@@ -50,7 +51,7 @@ static HELD: Mutex<Option<(Digest, Arc<Classifier>)>> = Mutex::new(None);
 /// As [`Classifier::read`].
 pub fn held(tree: &Tree, objects: &Objects) -> Result<Arc<Classifier>, StageError> {
     let digest = tree.digest();
-    let lock = || HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    let lock = || sync::lock(&HELD);
     if let Some((_, model)) = lock().as_ref().filter(|(held, _)| *held == digest) {
         return Ok(Arc::clone(model));
     }

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use crate::base::sync;
 use crate::lang::spec::Pipeline;
 use crate::plan::{Decision, Engine, Explanation, Graph, Reason, StageId};
 use crate::run::{Host, ProjectFiles};
@@ -275,7 +276,7 @@ impl Files for Looking<'_> {
             return Ok(entry);
         }
         {
-            let mut left = self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut left = sync::lock(&self.left);
             if *left < facts.len() {
                 let text = "its files have not been read yet; run `macula plan`";
                 return Err(StageError::input(NOT_READ, text));

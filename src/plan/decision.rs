@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rayon::prelude::*;
 
 use super::graph::{Graph, StageId};
 use super::settings::settings;
 use super::{keys, source};
+use crate::base::sync;
 use crate::base::{Digest, Streams};
 use crate::lang::spec::{Pipeline, StageSpec};
 use crate::stage::{
@@ -350,7 +351,7 @@ impl<'a> Engine<'a> {
     }
 
     fn located(&self) -> MutexGuard<'_, BTreeSet<StageId>> {
-        self.located.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.located)
     }
 
     fn inputs(&self, given: BTreeMap<String, Vec<keys::KeyInput>>) -> Result<Inputs, StageError> {

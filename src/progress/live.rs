@@ -10,6 +10,7 @@ use super::board::{Board, Glyphs};
 use super::out;
 use super::text::{Colours, Detail, Text};
 use super::watchers::say;
+use crate::base::sync;
 use crate::run::{Event, Watch};
 
 /// How often it is redrawn between events.
@@ -86,7 +87,7 @@ impl Drop for Live {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.state)
     }
 
     fn tick(&self) {

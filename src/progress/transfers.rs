@@ -1,11 +1,12 @@
 //! Progress of transfers to and from remotes: a line on stderr now and then, more often on a terminal.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::out;
 use super::table::bytes;
 use crate::base::shown;
+use crate::base::sync;
 use crate::run::transfer::Hear;
 
 /// Watcher of transfers.
@@ -28,7 +29,7 @@ impl Transfers {
 impl Hear for Transfers {
     fn bytes(&self, stage: &str, remote: &str, come: u64) {
         let Some(state) = &self.state else { return };
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sync::lock(state);
         if state.0.elapsed() < state.1 {
             return;
         }

@@ -1,12 +1,13 @@
 //! Watchers without a terminal: plain lines, or JSON Lines.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::out;
 use super::table::thousands;
 use super::text::{Colours, Detail, Text};
+use crate::base::sync;
 use crate::run::{Event, Host, Watch, record};
 
 /// For each stage, when its progress was printed last and how long to wait for the next time.
@@ -34,7 +35,7 @@ impl Plain {
 
 impl Watch for Plain {
     fn event(&self, event: &Event) {
-        let mut held = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = sync::lock(&self.text);
         let (text, due) = &mut *held;
         if let Event::Step { stage, done, total, unit, now: words } = event {
             let now = Instant::now();

@@ -1,11 +1,11 @@
 //! Events of a run, reported as they happen.
 
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::base::sync;
 use crate::plan::Upgrade;
 use crate::stage::{Metrics, Progress, Summary, Warning};
 use crate::store::remote::Trouble;
@@ -205,19 +205,19 @@ impl<'a> StageProgress<'a> {
 impl Progress for StageProgress<'_> {
     fn step(&self, done: u64, total: u64, unit: &str) {
         {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = sync::lock(&self.last);
             let now = Instant::now();
             if last.is_some_and(|last| now - last < Duration::from_millis(100)) {
                 return;
             }
             *last = Some(now);
         }
-        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let now = sync::lock(&self.now).clone();
         self.watch.event(&Event::Step { stage: self.stage.clone(), done, total, unit: unit.to_owned(), now });
     }
 
     fn now(&self, words: &str) {
-        words.clone_into(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner));
+        words.clone_into(&mut sync::lock(&self.now));
     }
 
     fn line(&self, text: &str) {

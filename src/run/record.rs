@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 
@@ -12,6 +12,7 @@ use super::host::Host;
 use super::resources::ResourceRequest;
 use super::status::{EVENTS, ProgressFile, Steps};
 use crate::base::flock::{self, LockMode};
+use crate::base::sync;
 use crate::plan::{Decision, Engine, Explanation, StageId};
 
 /// Writes events to a run's folder and passes them on.
@@ -39,7 +40,7 @@ impl<'a> Recorder<'a> {
 
 impl Recorder<'_> {
     fn progress(&self) -> MutexGuard<'_, ProgressFile> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.progress)
     }
 }
 
@@ -47,7 +48,7 @@ impl Watch for Recorder<'_> {
     fn event(&self, event: &Event) {
         // Steps are frequent and only for display.
         if let (Some(file), false) = (&self.file, matches!(event, Event::Step { .. })) {
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = sync::lock(file);
             let _ = writeln!(file, "{}", line(event, self.host.nanoseconds()));
             let _ = file.flush();
         }

@@ -39,7 +39,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
 /// The file's name in the tree, and so in the keys of trainings. A file from which trainings may now use other tensors than before has
 /// a different name.
 fn name(header: &WeightsHeader) -> &'static str {
-    match (header.torch, header.anew) {
+    match (header.torch, header.revised) {
         (true, false) => "weights.pth",
         (true, true) => "weights-2.pth",
         (false, false) => "weights.safetensors",

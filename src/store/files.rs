@@ -8,12 +8,13 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
 use super::Entry;
 use super::inventory::nanoseconds;
+use crate::base::sync;
 use crate::base::{Digest, disk, regular};
 
 /// Resolution of modification times, nanoseconds: two changes this close may have the same time. File systems store
@@ -169,7 +170,7 @@ impl FileDigests {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.known)
     }
 }
 

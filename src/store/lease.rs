@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::{Layout, StoreError};
 use crate::base::flock::{self, LockMode, LockStatus};
+use crate::base::sync;
 use crate::base::{Digest, disk};
 
 /// Something in the store that a process relies on.
@@ -80,7 +81,7 @@ impl Lease {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.state)
     }
 }
 

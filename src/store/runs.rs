@@ -6,7 +6,7 @@ mod outcome;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use self::index::Index;
 pub use self::items::{ComputedItems, ReusedItems};
 pub use self::outcome::{RunOutcome, StageOutcome};
 use super::{Layout, Manifest};
+use crate::base::sync;
 use crate::base::{Digest, disk};
 
 /// One run.
@@ -243,7 +244,7 @@ impl Runs {
     }
 
     fn lock(&self) -> MutexGuard<'_, Read> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.read)
     }
 }
 

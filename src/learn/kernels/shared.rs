@@ -3,6 +3,8 @@
 
 use std::sync::Mutex;
 
+use crate::base::sync;
+
 /// Mutable slice of which several threads write disjoint parts.
 #[derive(Clone, Copy)]
 pub(super) struct SharedBuffer {
@@ -52,7 +54,7 @@ impl BufferPool {
     /// Takes a buffer of `len` floats with arbitrary content.
     #[must_use]
     pub fn take(&self, len: usize) -> Vec<f32> {
-        let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut free = sync::lock(&self.free);
         let fits = |buffer: &Vec<f32>| buffer.capacity() >= len && buffer.capacity() <= 2 * len.max(16);
         let best =
             free.iter().enumerate().filter(|(_, buffer)| fits(buffer)).min_by_key(|(_, buffer)| buffer.capacity());
@@ -69,12 +71,12 @@ impl BufferPool {
     /// Returns a buffer.
     pub fn give(&self, buffer: Vec<f32>) {
         if buffer.capacity() > 0 {
-            self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(buffer);
+            sync::lock(&self.free).push(buffer);
         }
     }
 
     /// Frees all buffers that are not in use.
     pub fn clear(&self) {
-        self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        sync::lock(&self.free).clear();
     }
 }

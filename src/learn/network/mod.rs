@@ -21,6 +21,7 @@ use candle_core::{Device, Tensor, Var};
 
 use crate::base::Streams;
 use crate::base::random::Stream;
+use crate::base::sync;
 use crate::lang::network::{Layer, NetworkSpec};
 use crate::learn::gpu::Gpu;
 use crate::learn::kernels::BufferPool;
@@ -143,7 +144,7 @@ impl Network {
     #[must_use]
     pub fn target(&self) -> String {
         match &self.trunk {
-            Some(trunk) => trunk.lock().unwrap_or_else(PoisonError::into_inner).target(),
+            Some(trunk) => sync::lock(trunk).target(),
             None => crate::learn::kernels::target(),
         }
     }
@@ -369,7 +370,7 @@ impl Network {
         let input = input.into();
         let (count, plan) = self.plan_for(&input)?;
         if let Some(trunk) = &self.trunk {
-            let mut trunk = trunk.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut trunk = sync::lock(trunk);
             let numbers = HostParameters { flat: &self.flat, running: &self.running };
             let logits = on_its_way(&input, |arriving| {
                 let batch = trunk::ArrivingBatch { images: count, arriving, extents: &plan.extents };
@@ -379,7 +380,7 @@ impl Network {
         }
         let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
         let folded = {
-            let mut held = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = sync::lock(&self.folded);
             Arc::clone(held.get_or_insert_with(|| Arc::new(evaluate::fold(&model, &self.running))))
         };
         let logits = input.with_floats(|pixels| evaluate::forward(model, &self.running, &folded, pixels))?;
@@ -508,7 +509,7 @@ impl Network {
     /// Number of images in a batch, and the plan for their size.
     fn plan_for(&self, input: &NetworkInput) -> Result<(usize, Arc<SizedPlan>), StageError> {
         let (count, height, width) = input.dims()?;
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut plans = sync::lock(&self.plans);
         if let Some(plan) = plans.get(&(height, width)) {
             return Ok((count, Arc::clone(plan)));
         }

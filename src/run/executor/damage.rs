@@ -39,12 +39,12 @@ impl Executor<'_> {
             engine.graph.order().iter().filter(|maker| above.contains(maker)).find(made_it).copied().unwrap_or(id);
         // Several stages may find the same damage: during the repair that is one finding, and after it there is nothing
         // to do.
-        let anew = !self.repairing.contains(&maker);
-        if anew && maker != id && engine.store.objects.verify(&digest).is_ok() {
+        let first = !self.repairing.contains(&maker);
+        if first && maker != id && engine.store.objects.verify(&digest).is_ok() {
             self.wait_again(id, id);
             return Ok(());
         }
-        if anew && let Some(key) = self.known.get(&maker).and_then(|known| known.key) {
+        if first && let Some(key) = self.known.get(&maker).and_then(|known| known.key) {
             engine.store.forget(&key)?;
         }
         self.repairing.insert(maker);

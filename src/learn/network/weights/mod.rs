@@ -46,7 +46,7 @@ pub struct WeightsHeader {
     /// Whether it was written by torch.
     pub torch: bool,
     /// Whether the first reader of macula 0.1 would have loaded different tensors from it.
-    pub anew: bool,
+    pub revised: bool,
 }
 
 type NamedTensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
@@ -132,7 +132,7 @@ impl WeightsHeader {
 
     fn of_torch(from: impl Read + Seek) -> Result<Self, UnreadableFile> {
         let mut archive = Archive::open(from)?;
-        let Reading { path, tensors, anew } = torch::reading(&mut archive)?;
+        let Reading { path, tensors, revised } = torch::reading(&mut archive)?;
         let mut header = Self { reading: path, torch: true, ..Self::default() };
         for (name, held) in tensors {
             match held {
@@ -143,7 +143,7 @@ impl WeightsHeader {
         }
         // The first reader always removed `module.`.
         let first: Vec<&str> = header.shapes.keys().map(|name| name.strip_prefix("module.").unwrap_or(name)).collect();
-        header.anew = anew || prefixes::are_mixed(&first);
+        header.revised = revised || prefixes::are_mixed(&first);
         header.nothing_but_refused()
     }
 
@@ -171,7 +171,7 @@ impl WeightsHeader {
             }
         }
         let names: Vec<&str> = header.shapes.keys().map(String::as_str).collect();
-        header.anew = prefixes::are_mixed(&names);
+        header.revised = prefixes::are_mixed(&names);
         header.nothing_but_refused()
     }
 

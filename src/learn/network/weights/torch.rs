@@ -57,7 +57,7 @@ pub(super) struct Reading {
     pub(super) path: String,
     pub(super) tensors: BTreeMap<String, Held>,
     /// Whether the first version of this reader, which knew four keys and fewer tensor types, would have read different tensors.
-    pub(super) anew: bool,
+    pub(super) revised: bool,
 }
 
 /// Reads the descriptions of the tensors of a file.
@@ -82,8 +82,8 @@ pub(super) fn reading<R: Read + Seek>(archive: &mut Archive<R>) -> Result<Readin
         }
     }
     let refused = tensors.values().any(|held| matches!(held, Held::Refused(_)));
-    let anew = ambiguous || refused || found.first().is_none_or(|first| first != at);
-    Ok(Reading { path, tensors, anew })
+    let revised = ambiguous || refused || found.first().is_none_or(|first| first != at);
+    Ok(Reading { path, tensors, revised })
 }
 
 /// Dictionary that contains tensors.
