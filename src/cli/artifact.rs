@@ -46,7 +46,7 @@ impl Artifact {
 ///
 /// # Errors
 /// A [`Failure`] if the stage or port is unknown, or has no result.
-pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
+pub fn find(host: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
     let (stage, port) = match loaded.pipeline.outlet(wanted) {
         Some(reference) => (reference.stage.clone(), Some(reference.port.clone())),
         None => parted(&loaded.pipeline.stages, wanted),
@@ -57,9 +57,9 @@ pub fn find(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fai
             .hint(format!("name one of its outputs: {}", outputs.join(", "))));
     }
     let stage = in_sweep(&loaded.pipeline.stages, stage)?;
-    let options = Options { targets: vec![stage.clone()], ..Options::usual(world.processors) };
+    let options = Options { targets: vec![stage.clone()], ..Options::usual(host.processors) };
     let (mut resumes, mut damaged) = (None, false);
-    let found = run::plan(world, &loaded.project(), &options, |engine, explained| {
+    let found = run::plan(host, &loaded.project(), &options, |engine, explained| {
         let (id, decision, explanation) = explained.into_iter().find(|(id, ..)| engine.stage(*id).name == stage)?;
         if let Decision::Run(task) = decision {
             resumes = status::resume(engine, task);

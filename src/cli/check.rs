@@ -36,12 +36,12 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] if a file cannot be read.
-pub fn check(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn check(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
     let mut problems: Vec<Value> = Vec::new();
     let mut unread: Vec<Failure> = Vec::new();
     for file in &arguments.files {
-        let checked = match checked(world, file, &arguments.set) {
+        let checked = match checked(host, file, &arguments.set) {
             Ok(checked) => checked,
             Err(failure) => {
                 unread.push(failure);
@@ -81,7 +81,7 @@ struct Checked {
     sources: Sources,
 }
 
-fn checked(world: &Host, file: &Path, set: &[String]) -> Result<Checked, Failure> {
+fn checked(host: &Host, file: &Path, set: &[String]) -> Result<Checked, Failure> {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let unread = |error: Error| file::unread(file, &error);
     if name == project::FILE {
@@ -100,7 +100,7 @@ fn checked(world: &Host, file: &Path, set: &[String]) -> Result<Checked, Failure
     let points = if set.is_empty() { Points::All } else { Points::OneByOne };
     let pipeline = PipelineArguments { file: file.to_owned(), pipeline: None, sweep: None, set: set.to_vec() };
     let (contents, mut diags, sources) = load::read(&pipeline, points)?;
-    paths::missing(world, file, &contents, &mut diags);
+    paths::missing(host, file, &contents, &mut diags);
     let lines = contents.pipelines.iter().map(summary).chain(contents.sweeps.iter().map(sweep_summary));
     Ok(Checked { lines: lines.collect(), diags, sources })
 }

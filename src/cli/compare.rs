@@ -80,15 +80,15 @@ struct Collected {
 ///
 /// # Errors
 /// A [`Failure`] if the run, file or metric is unknown.
-pub fn compare(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut all = Collected::default();
     let alone = arguments.what.len() == 1;
     for what in &arguments.what {
-        let path = world.folder.join(what);
+        let path = host.folder.join(what);
         if path.extension().is_some_and(|ending| ending == "kdl") || path.is_file() {
-            file(world, arguments, what, alone, &mut all)?;
+            file(host, arguments, what, alone, &mut all)?;
         } else {
-            let store = Store::open(&world.store(&world.project(Path::new("run"))))?;
+            let store = Store::open(&host.store(&host.project(Path::new("run"))))?;
             all.rows.push(of_run(&recorded(&store, what)?)?);
         }
     }
@@ -122,11 +122,11 @@ pub fn compare(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// A [`Failure`] if the points cannot be compared.
-pub(super) fn after_run(world: &Host, loaded: &Loaded) -> Result<(), Failure> {
+pub(super) fn after_run(host: &Host, loaded: &Loaded) -> Result<(), Failure> {
     const BEST: usize = 10;
     let Some(swept) = &loaded.sweep else { return Ok(()) };
     let mut all = Collected::default();
-    points(world, loaded, swept, true, &mut all)?;
+    points(host, loaded, swept, true, &mut all)?;
     if all.rows.iter().all(|row| row.figures.is_empty() && !matches!(row.state, ExperimentState::Failed(_))) {
         return Ok(()); // stages that give figures are not there, or were not wanted
     }
@@ -166,16 +166,16 @@ fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>,
     text
 }
 
-fn file(world: &Host, arguments: &Arguments, name: &str, alone: bool, all: &mut Collected) -> Result<(), Failure> {
+fn file(host: &Host, arguments: &Arguments, name: &str, alone: bool, all: &mut Collected) -> Result<(), Failure> {
     let pipeline = PipelineArguments {
         file: PathBuf::from(name),
         pipeline: arguments.pipeline.clone(),
         sweep: arguments.sweep.clone(),
         set: Vec::new(),
     };
-    let loaded = load::load(world, &pipeline)?;
+    let loaded = load::load(host, &pipeline)?;
     if let Some(swept) = &loaded.sweep {
-        return points(world, &loaded, swept, alone, all);
+        return points(host, &loaded, swept, alone, all);
     }
     let recorded: Vec<RunRecord> =
         loaded.store.runs.newest_first(Some(&loaded.pipeline.name)).take(LOOKED_AT).collect();
@@ -247,7 +247,7 @@ fn whole(recorded: &[RunRecord], number: usize) -> Whole<'_> {
 }
 
 /// The current points of a sweep: looks up results, computes nothing.
-fn points(world: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut Collected) -> Result<(), Failure> {
+fn points(host: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut Collected) -> Result<(), Failure> {
     let Swept { sweep, places, .. } = swept;
     let failed: Vec<String> = loaded
         .store
@@ -259,8 +259,8 @@ fn points(world: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut C
         .filter(|(_, stage)| stage.became == StageOutcome::Failed)
         .map(|(name, _)| name)
         .collect();
-    let options = Options::usual(world.processors);
-    let facts = run::plan(world, &loaded.project(), &options, |engine, explained| {
+    let options = Options::usual(host.processors);
+    let facts = run::plan(host, &loaded.project(), &options, |engine, explained| {
         let fact = |(id, decision, _): &(StageId, &Decision, _)| {
             let known = match decision {
                 Decision::Source(known) | Decision::Reuse(known, _) => Some(known),

@@ -71,10 +71,10 @@ pub struct Words {
 ///
 /// # Errors
 /// None: unreadable files give no completions.
-pub fn words(world: &Host, asked: &Words) -> Result<Exit, Failure> {
+pub fn words(host: &Host, asked: &Words) -> Result<Exit, Failure> {
     let words = joined(&asked.words);
     let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
-    let mut found = candidates(world, before, last);
+    let mut found = candidates(host, before, last);
     found.retain(|name| name.starts_with(last));
     found.sort();
     found.dedup();
@@ -117,7 +117,7 @@ const VALUED: [&str; 10] = [
     "--stride",
 ];
 
-fn candidates(world: &Host, before: &[String], last: &str) -> Vec<String> {
+fn candidates(host: &Host, before: &[String], last: &str) -> Vec<String> {
     let Some((verb, rest)) = before.split_first() else { return Vec::new() };
     let mut named: Vec<&str> = Vec::new();
     let mut option = None;
@@ -128,7 +128,7 @@ fn candidates(world: &Host, before: &[String], last: &str) -> Vec<String> {
             _ => {}
         }
     }
-    let file = named.first().map(|file| world.folder.join(file));
+    let file = named.first().map(|file| host.folder.join(file));
     match (option, file.as_deref()) {
         (Some("--set"), Some(file)) => return settings(file, last),
         (Some("--pipeline"), Some(file)) => return pipelines(file).into_iter().map(|one| one.name).collect(),
@@ -144,7 +144,7 @@ fn candidates(world: &Host, before: &[String], last: &str) -> Vec<String> {
         ("std", ["show"], _) => {
             stdlib::MODULES.iter().map(|(name, _)| name.rsplit('/').next().unwrap_or(name).to_owned()).collect()
         }
-        ("package", ["pin"], _) => packages(world),
+        ("package", ["pin"], _) => packages(host),
         ("get", [_], Some(file)) => stages(file, Outputs::Named),
         ("show", [_], Some(file)) => {
             let networks = lang::networks(file, &mut Sources::default()).unwrap_or_default();
@@ -161,8 +161,8 @@ fn pipelines(file: &Path) -> Vec<Pipeline> {
     loaded.map(|(contents, _)| contents.pipelines).unwrap_or_default()
 }
 
-fn packages(world: &Host) -> Vec<String> {
-    let path = project::find(&world.folder.join(project::FILE));
+fn packages(host: &Host) -> Vec<String> {
+    let path = project::find(&host.folder.join(project::FILE));
     let read = path.and_then(|path| project::read(&path, &mut Sources::default()).ok());
     read.map(|(project, _)| project.packages.into_iter().map(|one| one.name).collect()).unwrap_or_default()
 }

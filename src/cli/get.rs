@@ -35,10 +35,10 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] if the output is unknown, the folder is not empty, or writing fails.
-pub fn get(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(world, &arguments.pipeline)?;
-    let artifact = artifact::find(world, &loaded, &arguments.stage)?;
-    let folder = world.folder.join(&arguments.folder);
+pub fn get(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(host, &arguments.pipeline)?;
+    let artifact = artifact::find(host, &loaded, &arguments.stage)?;
+    let folder = host.folder.join(&arguments.folder);
     let shown = arguments.folder.display();
     if folder.exists() && !folder.is_dir() {
         return Err(Failure::user(format!("`{shown}` is a file")).hint("name a folder"));

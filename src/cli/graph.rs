@@ -37,12 +37,12 @@ enum Format {
 ///
 /// # Errors
 /// A [`Failure`] if the pipeline cannot be read, or planned if states are requested.
-pub fn graph(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn graph(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     // Without states nothing is written: no store is made where there is none.
     let drawing = if arguments.states {
-        let loaded = load::load(world, &arguments.pipeline)?;
-        let options = Options::usual(world.processors);
-        let marks = run::plan(world, &loaded.project(), &options, |engine, explained| {
+        let loaded = load::load(host, &arguments.pipeline)?;
+        let options = Options::usual(host.processors);
+        let marks = run::plan(host, &loaded.project(), &options, |engine, explained| {
             let marks = explained.iter().filter_map(|(id, decision, _)| {
                 let mark = mark(decision)?;
                 Some((engine.stage(*id).name.clone(), mark))

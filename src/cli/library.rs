@@ -40,11 +40,11 @@ enum Verb {
 ///
 /// # Errors
 /// A [`Failure`] if the module is unknown, or a file cannot be written.
-pub fn library(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn library(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let text = match &arguments.verb {
         Verb::List => list(),
         Verb::Show { name } => shown(name)?.to_owned(),
-        Verb::Export { folder } => export(&world.folder.join(folder))?,
+        Verb::Export { folder } => export(&host.folder.join(folder))?,
     };
     out::data(&text);
     Ok(Exit::Done)

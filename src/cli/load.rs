@@ -97,9 +97,9 @@ impl Loaded {
 ///
 /// # Errors
 /// A [`Failure`] if the file cannot be run, the store cannot be opened, or a remote is invalid.
-pub fn load(world: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
-    let loaded = load_alone(world, arguments)?;
-    let remotes = remotes::open(world, &loaded.folder)?;
+pub fn load(host: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
+    let loaded = load_alone(host, arguments)?;
+    let remotes = remotes::open(host, &loaded.folder)?;
     let store = loaded.store.with_remotes(remotes);
     Ok(Loaded { told: Told(Arc::clone(&store.remotes)), store, ..loaded })
 }
@@ -108,10 +108,10 @@ pub fn load(world: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failu
 ///
 /// # Errors
 /// A [`Failure`] if the file cannot be run or the store cannot be opened.
-pub fn load_alone(world: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
+pub fn load_alone(host: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
     let (pipeline, sweep, sources) = chosen(arguments)?;
-    let folder = world.project(&arguments.file);
-    let store = Store::open(&world.store(&folder))?;
+    let folder = host.project(&arguments.file);
+    let store = Store::open(&host.store(&folder))?;
     let file = arguments.file.display().to_string();
     Ok(Loaded { pipeline, sweep, sources, file, folder, store, told: Told::default() })
 }

@@ -29,11 +29,11 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] if a result is missing, or the lock file cannot be written.
-pub fn lock(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(world, &arguments.pipeline)?;
+pub fn lock(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(host, &arguments.pipeline)?;
     let project = loaded.project();
-    let options = Options::usual(world.processors);
-    let known = run::plan(world, &project, &options, |_, decided| {
+    let options = Options::usual(host.processors);
+    let known = run::plan(host, &project, &options, |_, decided| {
         let mut known = StageResults::new();
         for (id, decision, _) in decided {
             match decision {
@@ -52,7 +52,7 @@ pub fn lock(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         Ok(known)
     })??;
     let text = lockfile::write(&Lockfile::of(&project, &known)).map_err(|error| Failure::user(error.text))?;
-    let (path, shown) = place(world, &loaded);
+    let (path, shown) = place(host, &loaded);
     let there = std::fs::read_to_string(&path).ok();
     let same = there.as_deref() == Some(text.as_str());
     let said = match (arguments.check, same) {
@@ -69,17 +69,17 @@ pub fn lock(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// Path of a pipeline's lock file, and its display form.
-fn place(world: &Host, loaded: &Loaded) -> (PathBuf, String) {
+fn place(host: &Host, loaded: &Loaded) -> (PathBuf, String) {
     let shown = Path::new(&loaded.file).with_file_name(format!("{}.lock.kdl", loaded.pipeline.name));
-    (world.folder.join(&shown), shown.display().to_string())
+    (host.folder.join(&shown), shown.display().to_string())
 }
 
 /// The lock file of a pipeline.
 ///
 /// # Errors
 /// A [`Failure`] if it is missing or cannot be read.
-pub(super) fn of_pipeline(world: &Host, loaded: &Loaded) -> Result<Lockfile, Failure> {
-    let (path, shown) = place(world, loaded);
+pub(super) fn of_pipeline(host: &Host, loaded: &Loaded) -> Result<Lockfile, Failure> {
+    let (path, shown) = place(host, loaded);
     let text = regular::read_to_string(&path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::user(format!("no lock file `{shown}`"))
             .hint(format!("run the pipeline, then `macula lock {}`", loaded.file)),

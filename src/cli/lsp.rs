@@ -18,9 +18,9 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] if the editor disconnected without a shutdown.
-pub fn lsp(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn lsp(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let Arguments { stdio: _ } = arguments;
-    match lsp::on_stdio(world, crate::stages::registry()) {
+    match lsp::on_stdio(host, crate::stages::registry()) {
         Ended::InOrder => Ok(Exit::Done),
         // The protocol requires exit code 1 here.
         Ended::Abruptly => Err(Failure::said(Exit::StageFailed)),

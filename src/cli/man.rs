@@ -26,10 +26,10 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] if the command is unknown, or the folder cannot be written.
-pub fn man(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn man(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let all = pages();
     if let Some(folder) = &arguments.out {
-        let folder = world.folder.join(folder);
+        let folder = host.folder.join(folder);
         let write = || {
             fs::create_dir_all(&folder)?;
             all.iter().try_for_each(|(name, text)| disk::write_lightly(&folder.join(format!("{name}.1")), text))

@@ -89,8 +89,8 @@ enum When {
 
 impl Output {
     /// Settings for `out`; flags override the environment.
-    fn settings(self, world: &Host) -> out::Settings {
-        let plain = world.variable("NO_COLOR").is_some() || world.variable("TERM") == Some("dumb");
+    fn settings(self, host: &Host) -> out::Settings {
+        let plain = host.variable("NO_COLOR").is_some() || host.variable("TERM") == Some("dumb");
         let color = match self.color {
             When::Always => out::Color::Always,
             When::Auto if !plain => out::Color::Auto,
@@ -178,7 +178,7 @@ fn command() -> Command {
 /// 70 a bug in macula, 130 interrupted.
 #[must_use]
 pub fn main() -> ExitCode {
-    let world = Host::real();
+    let host = Host::real();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(mut error) => {
@@ -186,7 +186,7 @@ pub fn main() -> ExitCode {
                 std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
             mistaken::explain(&mut error, &words);
             // `--help` and `--version` come here too, with exit code 0.
-            out::configure(Output { quiet: false, verbose: false, color: When::Auto }.settings(&world));
+            out::configure(Output { quiet: false, verbose: false, color: When::Auto }.settings(&host));
             let (say, colours): (fn(&str), Colours) =
                 if error.use_stderr() { (out::talk, out::stderr_colours()) } else { (out::say, out::stdout_colours()) };
             let coloured = colours == Colours::Ansi;
@@ -196,40 +196,41 @@ pub fn main() -> ExitCode {
             return ExitCode::from(lost().map_or(exit, |lost| lost.code().max(exit)));
         }
     };
-    out::configure(arguments.output.settings(&world));
-    let done = choose_kernels(&world).and_then(|()| begin_threads(&world, &arguments.verb)).and_then(|()| {
-        match &arguments.verb {
-            Verb::New(arguments) => new::new(&world, arguments),
-            Verb::Check(arguments) => check::check(&world, arguments),
-            Verb::Fmt(arguments) => fmt::fmt(&world, arguments),
-            Verb::Plan(arguments) => plan::plan(&world, arguments),
-            Verb::Run(arguments) => run::run(&world, arguments),
-            Verb::Lock(arguments) => lock::lock(&world, arguments),
-            Verb::Rebuild(arguments) => rebuild::rebuild(&world, arguments),
-            Verb::Why(arguments) => why::why(&world, arguments),
-            Verb::Show(arguments) => show::show(&world, arguments),
-            Verb::Get(arguments) => get::get(&world, arguments),
-            Verb::Predict(arguments) => predict::predict(&world, arguments),
-            Verb::Graph(arguments) => graph::graph(&world, arguments),
-            Verb::Doc(arguments) => doc::doc(&world, arguments),
-            Verb::Std(arguments) => library::library(&world, arguments),
-            Verb::Package(arguments) => package::package(&world, arguments),
-            Verb::Explain(arguments) => explain::explain(&world, arguments),
-            Verb::Lsp(arguments) => lsp::lsp(&world, arguments),
-            Verb::Compare(arguments) => compare::compare(&world, arguments),
-            Verb::Bench(arguments) => bench::bench(&world, arguments),
-            Verb::Trust(arguments) => trust::trust(&world, arguments),
-            Verb::Helper(arguments) => trust::helper(&world, arguments),
-            Verb::Runs(arguments) => runs::runs(&world, arguments),
-            Verb::Push(arguments) => push::push(&world, arguments),
-            Verb::Pull(arguments) => pull::pull(&world, arguments),
-            Verb::Store(arguments) => store::store(&world, arguments),
-            Verb::Schema(arguments) => schema::schema(&world, arguments),
-            Verb::Completions(arguments) => completions::completions(&world, arguments),
-            Verb::CompleteWords(words) => completions::words(&world, words),
-            Verb::Man(arguments) => man::man(&world, arguments),
-        }
-    });
+    out::configure(arguments.output.settings(&host));
+    let done =
+        choose_kernels(&host).and_then(|()| begin_threads(&host, &arguments.verb)).and_then(|()| {
+            match &arguments.verb {
+                Verb::New(arguments) => new::new(&host, arguments),
+                Verb::Check(arguments) => check::check(&host, arguments),
+                Verb::Fmt(arguments) => fmt::fmt(&host, arguments),
+                Verb::Plan(arguments) => plan::plan(&host, arguments),
+                Verb::Run(arguments) => run::run(&host, arguments),
+                Verb::Lock(arguments) => lock::lock(&host, arguments),
+                Verb::Rebuild(arguments) => rebuild::rebuild(&host, arguments),
+                Verb::Why(arguments) => why::why(&host, arguments),
+                Verb::Show(arguments) => show::show(&host, arguments),
+                Verb::Get(arguments) => get::get(&host, arguments),
+                Verb::Predict(arguments) => predict::predict(&host, arguments),
+                Verb::Graph(arguments) => graph::graph(&host, arguments),
+                Verb::Doc(arguments) => doc::doc(&host, arguments),
+                Verb::Std(arguments) => library::library(&host, arguments),
+                Verb::Package(arguments) => package::package(&host, arguments),
+                Verb::Explain(arguments) => explain::explain(&host, arguments),
+                Verb::Lsp(arguments) => lsp::lsp(&host, arguments),
+                Verb::Compare(arguments) => compare::compare(&host, arguments),
+                Verb::Bench(arguments) => bench::bench(&host, arguments),
+                Verb::Trust(arguments) => trust::trust(&host, arguments),
+                Verb::Helper(arguments) => trust::helper(&host, arguments),
+                Verb::Runs(arguments) => runs::runs(&host, arguments),
+                Verb::Push(arguments) => push::push(&host, arguments),
+                Verb::Pull(arguments) => pull::pull(&host, arguments),
+                Verb::Store(arguments) => store::store(&host, arguments),
+                Verb::Schema(arguments) => schema::schema(&host, arguments),
+                Verb::Completions(arguments) => completions::completions(&host, arguments),
+                Verb::CompleteWords(words) => completions::words(&host, words),
+                Verb::Man(arguments) => man::man(&host, arguments),
+            }
+        });
     let exit = done.unwrap_or_else(|failure| {
         failure.print();
         failure.exit
@@ -245,10 +246,10 @@ fn lost() -> Option<Exit> {
 }
 
 /// Starts the shared thread pool, except for the launcher, which must be single-threaded to `fork`, and for simple lookups.
-fn begin_threads(world: &Host, verb: &Verb) -> Result<(), Failure> {
+fn begin_threads(host: &Host, verb: &Verb) -> Result<(), Failure> {
     match verb {
         Verb::Helper(_) | Verb::CompleteWords(_) | Verb::Completions(_) | Verb::Man(_) | Verb::Explain(_) => Ok(()),
-        _ => threads::begin(world.processors).map_err(|error| {
+        _ => threads::begin(host.processors).map_err(|error| {
             Failure::user(format!("cannot start threads: {error}"))
                 .hint("raise the limit of processes (`ulimit -u`) or address space (`ulimit -v`)")
         }),
@@ -256,8 +257,8 @@ fn begin_threads(world: &Host, verb: &Verb) -> Result<(), Failure> {
 }
 
 /// Selects the kernels named by `MACULA_KERNELS`, to reproduce results of an older processor.
-fn choose_kernels(world: &Host) -> Result<(), Failure> {
-    let Some(name) = world.variable("MACULA_KERNELS") else { return Ok(()) };
+fn choose_kernels(host: &Host) -> Result<(), Failure> {
+    let Some(name) = host.variable("MACULA_KERNELS") else { return Ok(()) };
     let path = kernels::Target::from_name(name)
         .ok_or_else(|| Failure::user(format!("MACULA_KERNELS is `{name}`: write `portable`, `avx2` or `avx512`")))?;
     if kernels::choose(path) == path {

@@ -25,7 +25,7 @@ const TEXT: &str = include_str!("new.kdl");
 ///
 /// # Errors
 /// A [`Failure`] if the name is invalid, or the file exists or cannot be written.
-pub fn new(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn new(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut file = arguments.name.clone();
     if file.extension().is_none_or(|extension| extension != "kdl") {
         file.as_mut_os_string().push(".kdl");
@@ -36,7 +36,7 @@ pub fn new(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let shown = file.display().to_string();
     let text = TEXT.replace("FILE", &shown).replace("NAME", name);
-    let path = world.folder.join(&file);
+    let path = host.folder.join(&file);
     let written = OpenOptions::new().write(true).create_new(true).open(&path);
     written.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
         if error.kind() == ErrorKind::AlreadyExists {

@@ -43,10 +43,10 @@ enum Verb {
 ///
 /// # Errors
 /// A [`Failure`] if there is no `project.kdl`, the package is unknown, or its files cannot be read.
-pub fn package(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn package(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut sources = Sources::default();
     // Of the folder that macula was started in: no file is named.
-    let path = project::find(&world.folder.join(project::FILE))
+    let path = project::find(&host.folder.join(project::FILE))
         .ok_or_else(|| Failure::user("no `project.kdl` in this folder or above it").hint(FORM))?;
     let cannot = |error| Failure::user(format!("cannot read `{}`: {error}", path.display()));
     let (project, diags) = project::read(&path, &mut sources).map_err(cannot)?;

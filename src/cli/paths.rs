@@ -10,8 +10,8 @@ use crate::run::Host;
 use crate::stage::Work;
 
 /// Warns of each path that leads nowhere, in order of place.
-pub(super) fn missing(world: &Host, file: &Path, contents: &Contents, diags: &mut Vec<Diag>) {
-    let folder = world.project(file);
+pub(super) fn missing(host: &Host, file: &Path, contents: &Contents, diags: &mut Vec<Diag>) {
+    let folder = host.project(file);
     let registry = crate::stages::registry();
     let is_source =
         |name: &str| registry.iter().any(|known| known.name == name && matches!(known.work, Work::Source(_)));
@@ -25,7 +25,7 @@ pub(super) fn missing(world: &Host, file: &Path, contents: &Contents, diags: &mu
             if folder.join(path).symlink_metadata().is_ok() || !told.insert((span, path.clone())) {
                 continue;
             }
-            let hint = home(path, world)
+            let hint = home(path, host)
                 .unwrap_or_else(|| format!("relative paths start from the project folder, `{}`", folder.display()));
             let text = format!("`{path}` does not exist");
             let code = if Path::new(path).extension().is_some() { "missing-file" } else { "missing-folder" };
@@ -36,9 +36,9 @@ pub(super) fn missing(world: &Host, file: &Path, contents: &Contents, diags: &mu
 }
 
 /// What to write for a path that begins with `~`, which only shells expand.
-fn home(path: &str, world: &Host) -> Option<String> {
+fn home(path: &str, host: &Host) -> Option<String> {
     let rest = path.strip_prefix('~')?;
-    let whole = match (world.variable("HOME"), rest.strip_prefix('/')) {
+    let whole = match (host.variable("HOME"), rest.strip_prefix('/')) {
         (Some(home), Some(rest)) => format!("{}/{rest}", home.trim_end_matches('/')),
         _ => return Some("`~` is expanded by shells only: write the whole path".to_owned()),
     };

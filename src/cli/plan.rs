@@ -37,16 +37,16 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] if no plan can be made.
-pub fn plan(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(world, &arguments.pipeline)?;
+pub fn plan(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(host, &arguments.pipeline)?;
     let options = Options {
         accept: accept(arguments.exact),
         targets: arguments.stages.clone(),
-        ..Options::usual(world.processors)
+        ..Options::usual(host.processors)
     };
     activity::note_runs(&loaded);
     let project = loaded.project();
-    let (text, failures) = run::plan(world, &project, &options, |engine, explained| {
+    let (text, failures) = run::plan(host, &project, &options, |engine, explained| {
         let text = if arguments.json {
             format!("{:#}\n", record::plan(engine, &explained))
         } else {

@@ -36,24 +36,24 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] if no remote is declared, or the store cannot be written. A failing remote is an [`Exit`].
-pub fn pull(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(world, &arguments.pipeline)?;
+pub fn pull(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(host, &arguments.pipeline)?;
     if loaded.store.remotes.list.is_empty() {
         return Err(
             Failure::user("no remote is declared").hint("declare one in `project.kdl`: `remote \"/mnt/team/macula\"`")
         );
     }
-    listen(world);
+    listen(host);
     let way = if arguments.dry_run { TransferMode::DryRun } else { TransferMode::Missing };
     let shown = Transfers::new(arguments.json || out::volume() == out::Volume::Quiet);
     let accept = accept(arguments.exact);
-    let moved = transfer::pull(world, &loaded.project(), &arguments.stages, accept, way, &shown)?;
+    let moved = transfer::pull(host, &loaded.project(), &arguments.stages, accept, way, &shown)?;
     drop(shown);
     let troubles = loaded.store.remotes.troubles();
     warn_of(&troubles);
     let text = if arguments.json { as_json(&moved) } else { said(&moved, way) };
     out::say(&text);
-    if world.interrupted() {
+    if host.interrupted() {
         return Err(StageError::Stopped.into());
     }
     let failed = !troubles.is_empty() || moved.iter().any(|one| one.became == Became::Failed);

@@ -41,9 +41,9 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] if no remote is writable, or one fails; uploaded files stay there and are not uploaded again.
-pub fn push(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load_alone(world, &arguments.pipeline)?;
-    let remotes = remotes::open(world, &loaded.folder)?;
+pub fn push(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load_alone(host, &arguments.pipeline)?;
+    let remotes = remotes::open(host, &loaded.folder)?;
     if let Some(name) = &arguments.to {
         match remotes.list.iter().find(|remote| remote.name == *name) {
             None => {
@@ -67,11 +67,11 @@ pub fn push(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         (_, true) => TransferMode::Overwrite,
         _ => TransferMode::Missing,
     };
-    listen(world);
+    listen(host);
     let mut all = Vec::new();
     for remote in writable {
         let shown = Transfers::new(arguments.json || out::volume() == out::Volume::Quiet);
-        let moved = transfer::push(world, &loaded.project(), &arguments.stages, remote, way, &shown)?;
+        let moved = transfer::push(host, &loaded.project(), &arguments.stages, remote, way, &shown)?;
         drop(shown);
         if moved.is_ok() {
             warn_of(&remote.troubles());

@@ -38,9 +38,9 @@ type Outputs = BTreeMap<String, Digest>;
 ///
 /// # Errors
 /// A [`Failure`] if nothing could be run; different outputs are an [`Exit`].
-pub fn rebuild(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(world, &arguments.pipeline)?;
-    let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
+pub fn rebuild(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(host, &arguments.pipeline)?;
+    let threads = arguments.threads.map_or(host.processors, NonZeroUsize::get);
     let options = Options {
         threads,
         jobs: 1,
@@ -48,18 +48,18 @@ pub fn rebuild(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         accept: Accept::OwnTarget,
         targets: arguments.stages.clone(),
         sandbox: arguments.commands.sandbox(),
-        trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
+        trust: trust::of_run(host, &loaded, arguments.commands.trust)?,
         links: Links::None,
         kernels: Some(kernels::target()),
         ..Options::usual(threads)
     };
-    let stored = stored(world, &loaded, &options)?;
+    let stored = stored(host, &loaded, &options)?;
     let folder = tempfile::Builder::new().prefix("rebuild-").tempdir_in(loaded.store.layout().root());
     let folder = folder.map_err(|error| Failure::user(format!("cannot create a scratch store: {error}")))?;
     let scratch = Store::open(folder.path())?;
-    listen(world);
+    listen(host);
     let watch = Plain::new(Colours::Off, Detail::Brief);
-    let report = run::execute(world, &Project { store: &scratch, ..loaded.project() }, &options, &watch)?;
+    let report = run::execute(host, &Project { store: &scratch, ..loaded.project() }, &options, &watch)?;
     let rows: Vec<Row> = loaded
         .pipeline
         .stages
@@ -83,8 +83,8 @@ pub fn rebuild(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// Digests in the project's own store.
-fn stored(world: &Host, loaded: &Loaded, options: &Options) -> Result<BTreeMap<String, Outputs>, Failure> {
-    let found = run::plan(world, &loaded.project(), options, |engine, decided| {
+fn stored(host: &Host, loaded: &Loaded, options: &Options) -> Result<BTreeMap<String, Outputs>, Failure> {
+    let found = run::plan(host, &loaded.project(), options, |engine, decided| {
         let reused = decided.iter().filter_map(|(id, decision, _)| match decision {
             Decision::Reuse(known, _) => {
                 let outputs = known.outputs.iter().map(|(port, tree)| (port.clone(), tree.digest())).collect();

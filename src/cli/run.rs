@@ -91,11 +91,11 @@ const MOST_JOBS: usize = 4;
 ///
 /// # Errors
 /// A [`Failure`] if nothing could be run; a failed stage is an [`Exit`].
-pub fn run(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(world, &arguments.pipeline)?;
-    let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
+pub fn run(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(host, &arguments.pipeline)?;
+    let threads = arguments.threads.map_or(host.processors, NonZeroUsize::get);
     let usual = Options::usual(threads);
-    let of_machine = ResourceLimits::of(world.memory);
+    let of_machine = ResourceLimits::of(host.memory);
     let measure = ResourceLimits {
         memory: arguments.memory.unwrap_or(of_machine.memory),
         per_device: arguments.per_device.get(),
@@ -108,21 +108,21 @@ pub fn run(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         targets: arguments.stages.clone(),
         sandbox: arguments.commands.sandbox(),
         limits: Limits { timeout: timeout(arguments.timeout)?, retries: arguments.retries },
-        trust: trust::of_run(world, &loaded, arguments.commands.trust)?,
+        trust: trust::of_run(host, &loaded, arguments.commands.trust)?,
         memory: measure.memory.div_ceil(2).min(usual.memory),
         resources: measure,
         kernels: Some(kernels::target()),
         ..usual
     };
-    other_file(world, &loaded);
-    let lock = arguments.sameness.locked.then(|| lock::of_pipeline(world, &loaded)).transpose()?;
-    listen(world);
+    other_file(host, &loaded);
+    let lock = arguments.sameness.locked.then(|| lock::of_pipeline(host, &loaded)).transpose()?;
+    listen(host);
     let detail = Detail::of(out::volume(), loaded.sweep.is_some());
-    let watch = watch(world, arguments, detail);
-    let report = run::execute(world, &loaded.project(), &options, &*watch)?;
+    let watch = watch(host, arguments, detail);
+    let report = run::execute(host, &loaded.project(), &options, &*watch)?;
     drop(watch);
     if loaded.sweep.is_some() && !arguments.json && out::volume() > out::Volume::Quiet {
-        compare::after_run(world, &loaded)?;
+        compare::after_run(host, &loaded)?;
     }
     let Some(lock) = lock else { return Ok(exit(&report)) };
     let compared =
@@ -134,10 +134,10 @@ pub fn run(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// Notes that the pipeline of another file has the same name: `results/`, `runs` and `why` go by names.
-fn other_file(world: &Host, loaded: &Loaded) {
+fn other_file(host: &Host, loaded: &Loaded) {
     let name = &loaded.pipeline.name;
     let Some(last) = loaded.store.runs.newest_first(Some(name)).next() else { return };
-    let place = |file: &str| std::fs::canonicalize(world.folder.join(file)).ok();
+    let place = |file: &str| std::fs::canonicalize(host.folder.join(file)).ok();
     if let (Some(there), Some(here)) = (place(&last.file), place(&loaded.file))
         && there != here
     {
@@ -158,22 +158,22 @@ pub(super) fn accept(exact: bool) -> Accept {
     if exact { Accept::OwnTarget } else { Accept::AnyTarget }
 }
 
-fn watch<'a>(world: &'a Host, arguments: &Arguments, detail: Detail) -> Box<dyn Watch + 'a> {
+fn watch<'a>(host: &'a Host, arguments: &Arguments, detail: Detail) -> Box<dyn Watch + 'a> {
     if arguments.json {
-        return Box::new(Json::new(world));
+        return Box::new(Json::new(host));
     }
     let tinted = out::stdout_colours();
     let terminals = out::stdout_is_terminal() && out::stderr_is_terminal();
-    if terminals && detail != Detail::Quiet && world.variable("TERM") != Some("dumb") {
-        Box::new(Live::new(tinted, detail, glyphs(world)))
+    if terminals && detail != Detail::Quiet && host.variable("TERM") != Some("dumb") {
+        Box::new(Live::new(tinted, detail, glyphs(host)))
     } else {
         Box::new(Plain::new(tinted, detail))
     }
 }
 
 /// What the terminal can show, by the user's locale.
-fn glyphs(world: &Host) -> Glyphs {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| world.variable(name));
+fn glyphs(host: &Host) -> Glyphs {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| host.variable(name));
     // Terminals of today show UTF-8 where nothing is said of it.
     let other = locale.is_some_and(|locale| !locale.to_ascii_lowercase().replace('-', "").contains("utf8"));
     if other { Glyphs::Ascii } else { Glyphs::Unicode }
@@ -181,7 +181,7 @@ fn glyphs(world: &Host) -> Glyphs {
 
 /// The first Ctrl-C (or TERM, or HUP) asks stages to stop where that is safe; the second ends the process at once, which loses
 /// nothing that was finished.
-pub(super) fn listen(world: &Host) {
+pub(super) fn listen(host: &Host) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::flag;
     // A file past the shell's limit on sizes is an error to be told, as a full disk is, and no reason to die.
@@ -189,12 +189,12 @@ pub(super) fn listen(world: &Host) {
     for signal in [SIGINT, SIGTERM] {
         // Where a handler can't be set, the signal ends the process as it always did.
         let _ =
-            flag::register_conditional_shutdown(signal, Exit::Interrupted.code().into(), Arc::clone(&world.signalled));
-        let _ = flag::register(signal, Arc::clone(&world.signalled));
+            flag::register_conditional_shutdown(signal, Exit::Interrupted.code().into(), Arc::clone(&host.signalled));
+        let _ = flag::register(signal, Arc::clone(&host.signalled));
     }
     // The terminal is gone. It may be said twice, by the system and by a shell, so the second ends nothing. `nohup` lets go on.
     if !is_ignored(SIGHUP) {
-        let _ = flag::register(SIGHUP, Arc::clone(&world.signalled));
+        let _ = flag::register(SIGHUP, Arc::clone(&host.signalled));
     }
 }
 

@@ -27,8 +27,8 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] if the pipeline cannot be read.
-pub fn runs(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(world, &arguments.pipeline)?;
+pub fn runs(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(host, &arguments.pipeline)?;
     activity::note_runs(&loaded);
     let runs = loaded.store.runs.newest_first(Some(&loaded.pipeline.name)).take(arguments.number);
     let text = if arguments.json {

@@ -48,7 +48,7 @@ const FILES_LISTED: usize = 8;
 ///
 /// # Errors
 /// A [`Failure`] if the name is unknown, or the stage has no result.
-pub fn show(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn show(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let name = &arguments.name;
     let look = Look { size: arguments.size, classes: arguments.classes, json: arguments.json };
     // A file of networks alone has no pipeline to load.
@@ -56,7 +56,7 @@ pub fn show(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         out::say(&text);
         return Ok(Exit::Done);
     }
-    let loaded = load::load(world, &arguments.pipeline)?;
+    let loaded = load::load(host, &arguments.pipeline)?;
     let is_stage =
         |stage: &str| loaded.pipeline.stages.iter().any(|known| known.name == stage || known.base_name == stage);
     let stage_of = name.rsplit_once('.').map_or(name.as_str(), |(stage, _)| stage);
@@ -83,15 +83,15 @@ pub fn show(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
                 None => Failure::user(format!("unknown stage or network `{name}`")),
             });
         }
-        None => of_stage(world, &loaded, arguments)?,
+        None => of_stage(host, &loaded, arguments)?,
     };
     out::say(&text);
     Ok(Exit::Done)
 }
 
-fn of_stage(world: &Host, loaded: &Loaded, arguments: &Arguments) -> Result<String, Failure> {
+fn of_stage(host: &Host, loaded: &Loaded, arguments: &Arguments) -> Result<String, Failure> {
     activity::note_stage(loaded, &arguments.name);
-    let artifact = artifact::find(world, loaded, &arguments.name)?;
+    let artifact = artifact::find(host, loaded, &arguments.name)?;
     if artifact.outdated {
         let run = artifact.run.as_deref().unwrap_or("an earlier run");
         let ask = format!("`macula why {} {}`", loaded.file, artifact.stage.name);
@@ -105,9 +105,9 @@ fn of_stage(world: &Host, loaded: &Loaded, arguments: &Arguments) -> Result<Stri
         let folder = arguments
             .pictures
             .as_ref()
-            .map_or_else(|| stage.join(results::PICTURES), |folder| world.folder.join(folder));
+            .map_or_else(|| stage.join(results::PICTURES), |folder| host.folder.join(folder));
         match pictures::write(&artifact, &loaded.store.objects, &folder) {
-            Ok(written) => pictures.extend(written.iter().map(|path| near(world, path))),
+            Ok(written) => pictures.extend(written.iter().map(|path| near(host, path))),
             // Who did not ask for them may well lack the right to write there, and wants the figures.
             Err(failure) if arguments.pictures.is_none() && failure.exit == Exit::Store => {
                 out::note(&format!("note: no images: {}\n", shown::line(&failure.text)));
@@ -182,6 +182,6 @@ fn as_json(artifact: &Artifact, pictures: &[String]) -> Value {
 }
 
 /// The shortest form of a path for the reader.
-fn near(world: &Host, path: &Path) -> String {
-    path.strip_prefix(&world.folder).unwrap_or(path).display().to_string()
+fn near(host: &Host, path: &Path) -> String {
+    path.strip_prefix(&host.folder).unwrap_or(path).display().to_string()
 }

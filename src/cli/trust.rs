@@ -27,18 +27,18 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] if the pipeline cannot be read, or the list of trusted digests cannot be written.
-pub fn trust(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(world, &arguments.pipeline)?;
-    let digests = digests(world, &loaded)?;
+pub fn trust(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(host, &arguments.pipeline)?;
+    let digests = digests(host, &loaded)?;
     let mut text = String::new();
     if arguments.show {
-        let known = Trust::read(world.trusted().as_deref(), &loaded.sources).known;
+        let known = Trust::read(host.trusted().as_deref(), &loaded.sources).known;
         for (digest, words) in &digests {
             let is = if known.contains(digest) { "trusted" } else { "not trusted" };
             _ = writeln!(text, "{} {is}: {}", digest.short(), shown::line(words));
         }
     } else {
-        add(world, &digests)?;
+        add(host, &digests)?;
         if trust::has_commands(&loaded.project()) {
             for (digest, words) in &digests {
                 _ = writeln!(text, "trusted {}: {}", digest.short(), shown::line(words));
@@ -52,29 +52,29 @@ pub fn trust(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// Digests that trusting a pipeline pins: of its files together, and of each command's code.
-fn digests(world: &Host, loaded: &Loaded) -> Result<Vec<(Digest, String)>, Failure> {
+fn digests(host: &Host, loaded: &Loaded) -> Result<Vec<(Digest, String)>, Failure> {
     let mut digests = vec![(trust::of_files(&loaded.sources), loaded.file.clone())];
     let options = Options::usual(1);
-    let code = run::with_engine(world, &loaded.project(), &[], options.accept, |engine, wanted| {
+    let code = run::with_engine(host, &loaded.project(), &[], options.accept, |engine, wanted| {
         trust::code(engine, &engine.plan(wanted))
     })?;
     digests.extend(code?);
     Ok(digests)
 }
 
-fn add(world: &Host, digests: &[(Digest, String)]) -> Result<(), Failure> {
-    let file = world.trusted().ok_or_else(|| {
+fn add(host: &Host, digests: &[(Digest, String)]) -> Result<(), Failure> {
+    let file = host.trusted().ok_or_else(|| {
         Failure::user("no place to store trusted digests").hint("set HOME, or set MACULA_TRUST to a file")
     })?;
     Trust::add(&file, digests).map_err(|error| Failure::user(format!("cannot write `{}`: {error}", file.display())))
 }
 
 /// Digests a run may execute: those trusted before, and with `--trust` all of this pipeline.
-pub(super) fn of_run(world: &Host, loaded: &Loaded, all: bool) -> Result<Trust, Failure> {
+pub(super) fn of_run(host: &Host, loaded: &Loaded, all: bool) -> Result<Trust, Failure> {
     if all && trust::has_commands(&loaded.project()) {
-        add(world, &digests(world, loaded)?)?;
+        add(host, &digests(host, loaded)?)?;
     }
-    Ok(Trust::read(world.trusted().as_deref(), &loaded.sources))
+    Ok(Trust::read(host.trusted().as_deref(), &loaded.sources))
 }
 
 /// The arguments of the launcher.

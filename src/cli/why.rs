@@ -34,17 +34,17 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] if the stage is unknown, or no plan can be made.
-pub fn why(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(world, &arguments.pipeline)?;
+pub fn why(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(host, &arguments.pipeline)?;
     activity::note_stage(&loaded, &arguments.stage);
     let since =
         arguments.since.as_ref().map(|run| super::compare::recorded(&loaded.store, run)).transpose()?.map(Arc::new);
     let options = Options {
         accept: accept(arguments.exact),
         targets: vec![arguments.stage.clone()],
-        ..Options::usual(world.processors)
+        ..Options::usual(host.processors)
     };
-    let text = run::plan(world, &loaded.project(), &options, |engine, explained| {
+    let text = run::plan(host, &loaded.project(), &options, |engine, explained| {
         // The wanted stage is the only one of the plan that nothing else in it needs.
         let of_name = |(id, ..): &&(StageId, &Decision, Explanation)| {
             let name = &engine.stage(*id).name;

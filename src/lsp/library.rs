@@ -15,8 +15,8 @@ pub(super) struct Library {
 impl Library {
     /// A folder in `XDG_CACHE_HOME`, else `~/.cache`, else the temporary folder. Its name contains the digest of the texts, so
     /// that several versions of macula can coexist.
-    pub(super) fn new(world: &Host) -> Self {
-        let absolute = |name| world.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    pub(super) fn new(host: &Host) -> Self {
+        let absolute = |name| host.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
         let cache = cache.unwrap_or_else(std::env::temp_dir);
         let texts: Vec<&str> = MODULES.iter().flat_map(|(name, text)| [*name, *text]).collect();

@@ -42,9 +42,9 @@ pub enum Ended {
 /// Serves a client on stdin and stdout until it is done. Implementations are passed in because the cache state of a pipeline
 /// depends on them; none is executed.
 #[must_use]
-pub fn on_stdio(world: &Host, implementations: &'static [Implementation]) -> Ended {
+pub fn on_stdio(host: &Host, implementations: &'static [Implementation]) -> Ended {
     let (connection, threads) = Connection::stdio();
-    let ended = serve(world, implementations, connection);
+    let ended = serve(host, implementations, connection);
     // Unsent messages have no reader any more.
     let _ = threads.join();
     ended
@@ -52,11 +52,11 @@ pub fn on_stdio(world: &Host, implementations: &'static [Implementation]) -> End
 
 /// Serves the client at the other end of a connection until it is done.
 #[must_use]
-pub fn serve(world: &Host, implementations: &'static [Implementation], connection: Connection) -> Ended {
+pub fn serve(host: &Host, implementations: &'static [Implementation], connection: Connection) -> Ended {
     let (inbox, messages) = std::sync::mpsc::channel();
     let Connection { sender, receiver } = connection;
     let known = inbox.clone();
-    let ask = state::begin(world.clone(), implementations, move |states| _ = known.send(Inbox::Known(states)));
+    let ask = state::begin(host.clone(), implementations, move |states| _ = known.send(Inbox::Known(states)));
     let begun = std::thread::Builder::new().spawn(move || {
         for message in receiver {
             if inbox.send(Inbox::Client(message)).is_err() {
@@ -68,5 +68,5 @@ pub fn serve(world: &Host, implementations: &'static [Implementation], connectio
     if begun.is_err() {
         return Ended::Abruptly;
     }
-    Server::new(world, implementations, Box::new(move |message| _ = sender.send(message)), ask).run(&messages)
+    Server::new(host, implementations, Box::new(move |message| _ = sender.send(message)), ask).run(&messages)
 }

@@ -71,7 +71,7 @@ pub(super) struct Server {
     client: Client,
     documents: Documents,
     library: Library,
-    world: Host,
+    host: Host,
     /// Folders open in the client.
     roots: Vec<PathBuf>,
     /// Channel for questions about the store.
@@ -89,7 +89,7 @@ pub(super) struct Server {
 impl Server {
     /// A server waiting for `initialize`.
     pub(super) fn new(
-        world: &Host,
+        host: &Host,
         implementations: &'static [Implementation],
         send: Box<dyn Fn(Message)>,
         ask: Sender<Question>,
@@ -99,8 +99,8 @@ impl Server {
             phase: Phase::Waiting,
             client: Client::default(),
             documents: Documents::new(implementations),
-            library: Library::new(world),
-            world: world.clone(),
+            library: Library::new(host),
+            host: host.clone(),
             roots: Vec::new(),
             ask,
             unasked: BTreeSet::new(),
@@ -319,7 +319,7 @@ impl Server {
         let around = self.roots.iter().filter(|root| file.starts_with(root));
         let root = around.max_by_key(|root| root.as_os_str().len()).cloned();
         let with_store = || file.ancestors().skip(1).find(|folder| folder.join(".macula").is_dir()).map(Path::to_owned);
-        root.or_else(with_store).unwrap_or_else(|| self.world.folder.clone())
+        root.or_else(with_store).unwrap_or_else(|| self.host.folder.clone())
     }
 
     /// Requests the cache states of a text's stages, if it has no errors.

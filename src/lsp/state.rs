@@ -89,18 +89,18 @@ impl States {
 
 /// Starts the thread that answers questions; it calls `answer` for each, and ends when the sender is dropped.
 pub(super) fn begin(
-    world: Host,
+    host: Host,
     implementations: &'static [Implementation],
     answer: impl Fn(States) + Send + 'static,
 ) -> Sender<Question> {
     let (ask, questions) = channel();
     // If the system refuses a thread, questions are not answered.
-    let _ = std::thread::Builder::new().spawn(move || answers(&world, implementations, &questions, &answer));
+    let _ = std::thread::Builder::new().spawn(move || answers(&host, implementations, &questions, &answer));
     ask
 }
 
 fn answers(
-    world: &Host,
+    host: &Host,
     implementations: &'static [Implementation],
     questions: &Receiver<Question>,
     answer: &(impl Fn(States) + Send),
@@ -129,7 +129,7 @@ fn answers(
             }
         }
         for question in std::mem::take(&mut waiting).into_values() {
-            let looked = || look(world, implementations, &question, &seen);
+            let looked = || look(host, implementations, &question, &seen);
             // A panic there costs the states, not the session.
             if let Ok(stages) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(looked)) {
                 // Without a store, nothing is known.
@@ -142,16 +142,16 @@ fn answers(
 
 /// Cache states of the stages; [`None`] without a store.
 fn look(
-    world: &Host,
+    host: &Host,
     implementations: &'static [Implementation],
     question: &Question,
     seen: &Mutex<Seen>,
 ) -> Option<BTreeMap<(String, String), State>> {
-    let store = Store::open_read_only(&world.store(&question.project))?;
+    let store = Store::open_read_only(&host.store(&question.project))?;
     let files = Looking {
-        files: ProjectFiles::new(world, &question.project, &store),
+        files: ProjectFiles::new(host, &question.project, &store),
         store: &store,
-        world,
+        host,
         seen,
         left: Mutex::new(MOST_HASHED),
     };
@@ -252,7 +252,7 @@ type Seen = BTreeMap<(PathBuf, u64, i64, i64, u64), Entry>;
 struct Looking<'a> {
     files: ProjectFiles<'a>,
     store: &'a Store,
-    world: &'a Host,
+    host: &'a Host,
     seen: &'a Mutex<Seen>,
     left: Mutex<u64>,
 }
@@ -285,7 +285,7 @@ impl Files for Looking<'_> {
         }
         let entry = self.files.entry(file)?;
         // A file changed just now may change again without a new timestamp.
-        let age = self.world.nanoseconds() / 1_000_000_000;
+        let age = self.host.nanoseconds() / 1_000_000_000;
         if facts.mtime().cast_unsigned() + 2 < age {
             self.seen.lock().unwrap_or_else(lock).insert(key, entry);
         }

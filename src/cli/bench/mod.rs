@@ -119,7 +119,7 @@ enum Augment {
 ///
 /// # Errors
 /// A [`Failure`] if the network or the device is missing, or the patches do not fit.
-pub fn bench(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn bench(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let usual = if arguments.what == What::Extract { 4 } else { 32 };
     let asked = Asked {
         size: usize::from(arguments.size),
@@ -127,7 +127,7 @@ pub fn bench(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         steps: arguments.steps.get(),
         warmup: arguments.warmup,
     };
-    let threads = arguments.threads.map_or(world.processors, NonZeroUsize::get);
+    let threads = arguments.threads.map_or(host.processors, NonZeroUsize::get);
     let pool = threads::pool(threads);
     let pool = pool.map_err(|error| Failure::user(format!("cannot start threads: {error}")))?;
     let (mut class, mut compared) = (kernels::target(), None);

@@ -56,21 +56,21 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A [`Failure`] if the classifier is unknown, its preprocessing cannot be reproduced, or a photograph cannot be read.
-pub fn predict(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(world, &arguments.pipeline)?;
-    let classifier = classifier(world, &loaded, &arguments.stage)?;
+pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let loaded = load::load(host, &arguments.pipeline)?;
+    let classifier = classifier(host, &loaded, &arguments.stage)?;
     let way = way(&loaded.pipeline, &classifier.stage)?;
-    let tuned = tuned(world, &loaded, &classifier)?;
+    let tuned = tuned(host, &loaded, &classifier)?;
     let names = names(&arguments.photographs)?;
     let folder = tempfile::tempdir().map_err(StoreError::disk("create", Path::new("a temporary folder")))?;
     let bench = Bench::new(folder.path(), &loaded, &classifier, tuned.as_ref().map(|(_, thresholds)| thresholds))?;
-    super::run::listen(world);
-    let scored = watched(world, &bench.stop, || {
+    super::run::listen(host);
+    let scored = watched(host, &bench.stop, || {
         let mut scored = Vec::new();
         for (name, file) in names.iter().zip(&arguments.photographs) {
-            let tree = bench.map(name, &world.folder.join(file), &way, arguments.stride)?;
+            let tree = bench.map(name, &host.folder.join(file), &way, arguments.stride)?;
             if let Some(out) = &arguments.out {
-                write(&tree, &bench.objects, &world.folder.join(out).join(name))?;
+                write(&tree, &bench.objects, &host.folder.join(out).join(name))?;
             }
             scored.push(said::Scored::read(name, &file.display().to_string(), &tree, &bench.objects)?);
         }
@@ -91,8 +91,8 @@ pub fn predict(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// The classifier of the current pipeline.
-fn classifier(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
-    let artifact = artifact::find(world, loaded, wanted)?;
+fn classifier(host: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
+    let artifact = artifact::find(host, loaded, wanted)?;
     let stage = &artifact.stage;
     if !stage.outputs.iter().any(|output| output.ty == "model") {
         let models = loaded.pipeline.stages.iter().filter(|stage| stage.outputs.iter().any(|out| out.ty == "model"));
@@ -116,14 +116,14 @@ fn classifier(world: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, F
 }
 
 /// Thresholds tuned for the classifier by the first such stage with a result, with the stage's name.
-fn tuned(world: &Host, loaded: &Loaded, classifier: &Artifact) -> Result<Option<(String, Vec<f64>)>, Failure> {
+fn tuned(host: &Host, loaded: &Loaded, classifier: &Artifact) -> Result<Option<(String, Vec<f64>)>, Failure> {
     let reads = |stage: &&StageSpec| {
         let models = stage.inputs.iter().filter(|input| input.port == "model").flat_map(|input| &input.from);
         stage.implementation == "threshold-tune"
             && models.into_iter().any(|reference| reference.stage == classifier.stage.name)
     };
     for stage in loaded.pipeline.stages.iter().filter(reads) {
-        let found = match artifact::find(world, loaded, &stage.name) {
+        let found = match artifact::find(host, loaded, &stage.name) {
             Ok(found) if !found.outdated => found,
             // It was not computed, or it changed.
             Ok(_) => continue,
@@ -152,13 +152,13 @@ fn names(photographs: &[PathBuf]) -> Result<Vec<String>, Failure> {
 }
 
 /// Runs `work` while another thread waits for Ctrl-C to set the stop flag.
-fn watched<T>(world: &Host, stop: &Stop, work: impl FnOnce() -> T) -> T {
+fn watched<T>(host: &Host, stop: &Stop, work: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         // Where the system gives no thread for that, Ctrl-C is heard at the end.
         let _ = threads::spawn(scope, || {
             while !done.load(Ordering::SeqCst) {
-                if world.interrupted() {
+                if host.interrupted() {
                     stop.raise();
                 }
                 std::thread::sleep(Duration::from_millis(20));

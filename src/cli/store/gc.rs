@@ -29,11 +29,11 @@ pub(super) struct Arguments {
     dry_run: bool,
 }
 
-pub(super) fn gc(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let store = open(world)?;
+pub(super) fn gc(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let store = open(host)?;
     let policy = Policy { keep_runs: arguments.keep_runs, younger_than: arguments.older, max_size: arguments.max_size };
     let mode = if arguments.dry_run { Mode::DryRun } else { Mode::Sweep };
-    let collected = collect::collect(&store, policy, mode, world.nanoseconds())?;
+    let collected = collect::collect(&store, policy, mode, host.nanoseconds())?;
     print(&text(&collected, mode));
     Ok(Exit::Done)
 }

@@ -44,26 +44,26 @@ enum Verb {
 ///
 /// # Errors
 /// A [`Failure`] if the store cannot be read or written.
-pub fn store(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn store(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.verb {
-        Verb::Verify(arguments) => verify::verify(world, arguments),
-        Verb::Repair(arguments) => repair::repair(world, arguments),
-        Verb::Stats(arguments) => stats::stats(world, arguments),
-        Verb::Gc(arguments) => gc::gc(world, arguments),
-        Verb::Pin(arguments) => pin::pin(world, arguments),
-        Verb::Unpin(arguments) => pin::unpin(world, arguments),
+        Verb::Verify(arguments) => verify::verify(host, arguments),
+        Verb::Repair(arguments) => repair::repair(host, arguments),
+        Verb::Stats(arguments) => stats::stats(host, arguments),
+        Verb::Gc(arguments) => gc::gc(host, arguments),
+        Verb::Pin(arguments) => pin::pin(host, arguments),
+        Verb::Unpin(arguments) => pin::unpin(host, arguments),
     }
 }
 
 /// The store, opened read-only.
-fn look(world: &Host) -> Result<Store, Failure> {
-    let root = world.store(&world.project(Path::new("pipeline")));
+fn look(host: &Host) -> Result<Store, Failure> {
+    let root = host.store(&host.project(Path::new("pipeline")));
     Store::open_read_only(&root).ok_or_else(|| nowhere(&root))
 }
 
 /// The store, opened for writing. A missing one is not created.
-fn open(world: &Host) -> Result<Store, Failure> {
-    let root = world.store(&world.project(Path::new("pipeline")));
+fn open(host: &Host) -> Result<Store, Failure> {
+    let root = host.store(&host.project(Path::new("pipeline")));
     if !root.is_dir() {
         return Err(nowhere(&root));
     }

@@ -14,16 +14,16 @@ pub(super) struct Arguments {
     run: String,
 }
 
-pub(super) fn pin(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let store = open(world)?;
+pub(super) fn pin(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let store = open(host)?;
     let run = find(&arguments.run, store.runs.ids().into_iter(), "run")?;
     store.pin(&run)?;
     print(&format!("pinned run {run}: `gc` will keep its results\n"));
     Ok(Exit::Done)
 }
 
-pub(super) fn unpin(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let store: Store = open(world)?;
+pub(super) fn unpin(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let store: Store = open(host)?;
     let run = find(&arguments.run, store.pins().into_iter(), "pin")?;
     store.unpin(&run)?;
     print(&format!("unpinned run {run}\n"));

@@ -20,8 +20,8 @@ pub(super) struct Arguments {
     threads: Option<NonZeroUsize>,
 }
 
-pub(super) fn repair(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let found = verify::of(&look(world)?)?;
+pub(super) fn repair(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let found = verify::of(&look(host)?)?;
     if found.findings.is_empty() {
         print("store is intact; nothing to repair\n");
         return Ok(Exit::Done);
@@ -29,10 +29,10 @@ pub(super) fn repair(world: &Host, arguments: &Arguments) -> Result<Exit, Failur
     for finding in &found.findings {
         print(&(verify::line(finding) + "\n"));
     }
-    super::super::run::listen(world);
-    let options = Options::usual(arguments.threads.map_or(world.processors, NonZeroUsize::get));
-    let store = open(world)?;
-    let repaired = repair::repair(world, &store, &found.findings, crate::stages::registry(), &options, &Nobody)?;
+    super::super::run::listen(host);
+    let options = Options::usual(arguments.threads.map_or(host.processors, NonZeroUsize::get));
+    let store = open(host)?;
+    let repaired = repair::repair(host, &store, &found.findings, crate::stages::registry(), &options, &Nobody)?;
     print(&text(&repaired));
     Ok(if repaired.left.is_empty() { Exit::Done } else { Exit::Differs })
 }

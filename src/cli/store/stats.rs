@@ -31,8 +31,8 @@ struct Of {
     seconds: f64,
 }
 
-pub(super) fn stats(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let store = look(world)?;
+pub(super) fn stats(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let store = look(host)?;
     let inventory = Inventory::of(&store)?;
     let stages = by_stage(&inventory);
     print(&if arguments.json { as_json(&store, &inventory, &stages) } else { as_text(&store, &inventory, &stages) });

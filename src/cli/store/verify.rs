@@ -22,8 +22,8 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn verify(world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let store = look(world)?;
+pub(super) fn verify(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    let store = look(host)?;
     let clock = Instant::now();
     let verified = of(&store)?;
     if arguments.json {

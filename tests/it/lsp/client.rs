@@ -51,11 +51,11 @@ impl Client {
     pub(super) fn of(implementations: &'static [Implementation]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (ours, theirs) = Connection::memory();
-        let mut world = Host::real();
-        folder.path().clone_into(&mut world.folder);
+        let mut host = Host::real();
+        folder.path().clone_into(&mut host.folder);
         let cache = folder.path().join("cache").display().to_string();
-        world.environment = BTreeMap::from([("XDG_CACHE_HOME".to_owned(), cache)]);
-        let server = std::thread::spawn(move || lsp::serve(&world, implementations, theirs));
+        host.environment = BTreeMap::from([("XDG_CACHE_HOME".to_owned(), cache)]);
+        let server = std::thread::spawn(move || lsp::serve(&host, implementations, theirs));
         Self {
             connection: ours,
             server: Some(server),

@@ -122,13 +122,13 @@ fn defaults_that_are_left_out_stand_behind_a_stage() {
 /// Runs the pipeline of a text in the client's folder.
 fn run_there(client: &Client, text: &str) {
     let folder = client.folder.path().to_owned();
-    let mut world = Host::real();
-    folder.clone_into(&mut world.folder);
-    world.environment = BTreeMap::new();
+    let mut host = Host::real();
+    folder.clone_into(&mut host.folder);
+    host.environment = BTreeMap::new();
     let mut sources = Sources::default();
     let (contents, diags) = lang::load_text("a.kdl", Some(folder.join("a.kdl")), text, &[], Points::All, &mut sources);
     assert!(diags.iter().all(|diag| diag.code.starts_with("unused")), "{diags:?}");
-    let store = Store::open(&world.store(&folder)).expect("a store");
+    let store = Store::open(&host.store(&folder)).expect("a store");
     let project = Project {
         pipeline: &contents.pipelines[0],
         sources: &sources,
@@ -137,7 +137,7 @@ fn run_there(client: &Client, text: &str) {
         implementations: macula::stages::registry(),
         store: &store,
     };
-    run::execute(&world, &project, &Options::usual(1), &Nobody).expect("it runs");
+    run::execute(&host, &project, &Options::usual(1), &Nobody).expect("it runs");
 }
 
 /// Every file below a folder, with its bytes.
