@@ -304,8 +304,10 @@ fn points(host: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut Co
         } else {
             row.name = format!("{} {}", sweep.name, row.name);
             for stage in &point.pipeline.stages {
-                let settings =
-                    stage.params.iter().map(|(name, value)| (format!("{}.{name}", stage.base_name), value.to_string()));
+                let settings = stage
+                    .params
+                    .iter()
+                    .map(|(name, param)| (format!("{}.{name}", stage.base_name), param.value.to_string()));
                 row.settings.extend(settings);
             }
         }

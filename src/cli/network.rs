@@ -44,7 +44,7 @@ pub(super) fn alone(file: &Path, name: &str, look: Look) -> Result<Option<String
 /// A network by name: as a stage of the pipeline uses it, or else as the file or the standard library describes it.
 pub(super) fn find(pipeline: &Pipeline, file: &Path, name: &str) -> Option<NetworkSpec> {
     let mut values = pipeline.stages.iter().flat_map(|stage| stage.params.values());
-    let used = values.find_map(|value| match value {
+    let used = values.find_map(|param| match &param.value {
         value::Value::Network(network) if network.name == name => Some((**network).clone()),
         _ => None,
     });
@@ -68,7 +68,7 @@ fn described(file: &Path, name: &str) -> Option<NetworkSpec> {
 /// Side of the patches of a pipeline, px.
 pub(super) fn side(pipeline: &Pipeline) -> usize {
     let extract = pipeline.stages.iter().find(|stage| stage.implementation == "extract");
-    let size = extract.and_then(|stage| match stage.params.get("size") {
+    let size = extract.and_then(|stage| match stage.value("size") {
         Some(value::Value::Int(size)) => usize::try_from(*size).ok(),
         _ => None,
     });

@@ -19,8 +19,8 @@ pub(super) fn missing(host: &Host, file: &Path, contents: &Contents, diags: &mut
     let stages = contents.pipelines.iter().chain(of_sweeps).flat_map(|pipeline| &pipeline.stages);
     let mut told = BTreeSet::new();
     for stage in stages.filter(|stage| is_source(&stage.implementation)) {
-        for (name, value) in &stage.params {
-            let Value::Path(path) = value else { continue };
+        for (name, param) in &stage.params {
+            let Value::Path(path) = &param.value else { continue };
             let span = stage.place(Some(name));
             if folder.join(path).symlink_metadata().is_ok() || !told.insert((span, path.clone())) {
                 continue;

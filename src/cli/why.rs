@@ -198,7 +198,7 @@ fn line(engine: &Engine, sources: &Sources, id: StageId, difference: &Difference
     };
     let port = path.split('[').next().unwrap_or(path);
     let span = match kind {
-        Kind::Parameter => stage.spans.get(path).copied(),
+        Kind::Parameter => stage.params.get(path).and_then(|param| param.span),
         Kind::Seed => Some(engine.pipeline.span),
         _ => stage.inputs.iter().find(|input| input.port == port).map(|input| input.span),
     };

@@ -9,6 +9,7 @@ use super::near;
 use super::param_type::{self, ParamType};
 use super::scope::Scope;
 use super::signature::{Case, Param, Signature};
+use super::spec::ParamValue;
 use super::value::Value;
 use crate::base::Span;
 use crate::diag::Diag;
@@ -18,11 +19,7 @@ use crate::syntax::{Entry, Scalar};
 #[derive(Debug, Default)]
 pub(super) struct Filled {
     /// All of them, by dotted name.
-    pub(super) params: BTreeMap<String, Value>,
-    /// The spans of those that are set.
-    pub(super) spans: BTreeMap<String, Span>,
-    /// Those left out of the key.
-    pub(super) unkeyed: Vec<String>,
+    pub(super) params: BTreeMap<String, ParamValue>,
     /// The networks among them, with the values given to their parameters.
     pub(super) networks: BTreeMap<String, Described>,
     /// Mistakes found.
@@ -403,13 +400,12 @@ impl Filler<'_> {
 
     fn put(&mut self, param: &Param, path: &str, value: Value, given: Option<Span>) {
         let quiet = param.since.is_some() && value == *param.default.as_ref().unwrap_or(&Value::None);
-        if !param.keyed || quiet {
-            self.filled.unkeyed.push(path.to_owned());
-        }
-        if let Some(span) = given {
-            self.filled.spans.insert(path.to_owned(), span);
-        }
-        self.filled.params.insert(path.to_owned(), value);
+        self.filled.params.insert(path.to_owned(), ParamValue { value, keyed: param.keyed && !quiet, span: given });
+    }
+
+    /// The value of a parameter that is filled in already.
+    fn value(&self, path: &str) -> Option<&Value> {
+        self.filled.params.get(path).map(|param| &param.value)
     }
 
     /// A parameter that is not set: its default, or an error if it is required.
@@ -421,7 +417,7 @@ impl Filler<'_> {
             let message = format!("{} needs `{path}`: {}", self.stage, lower_first(&param.doc));
             let form = match path.split_once('.') {
                 Some((outer, inner)) => {
-                    let case = match self.filled.params.get(outer) {
+                    let case = match self.value(outer) {
                         Some(Value::Text(case)) => case.as_str(),
                         _ => "…",
                     };
@@ -430,8 +426,8 @@ impl Filler<'_> {
                 None => format!("write `{path} …`, {}", param.ty.words()),
             };
             // If a case of a choice is given, its missing parameter is reported there.
-            let outer = path.rsplit_once('.').and_then(|(outer, _)| self.filled.spans.get(outer));
-            let place = outer.copied().unwrap_or(self.place);
+            let outer = path.rsplit_once('.').and_then(|(outer, _)| self.filled.params.get(outer)?.span);
+            let place = outer.unwrap_or(self.place);
             self.error("missing-param", place, message, form);
         }
         self.absent_quietly(param, path);
@@ -470,7 +466,7 @@ impl Filler<'_> {
             }
             let Some(param) = signature.params.iter().find(|param| param.name == first) else {
                 let message = format!("`{}` has no port or parameter `{first}`", signature.name);
-                let chosen = |path: &str| match self.filled.params.get(path) {
+                let chosen = |path: &str| match self.value(path) {
                     Some(Value::Text(case)) => Some(case.clone()),
                     _ => None,
                 };
@@ -488,7 +484,7 @@ impl Filler<'_> {
     /// Reports a mistake in a name below `param`, whose dotted name is `path`.
     fn left(&mut self, param: &Param, path: &str, rest: &[&str], given: &Argument) {
         let Some((&next, rest)) = rest.split_first() else { return };
-        let case = match self.filled.params.get(path) {
+        let case = match self.value(path) {
             Some(Value::Text(case)) => param.cases.iter().find(|one| one.name == *case),
             _ => None,
         };

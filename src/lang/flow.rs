@@ -238,15 +238,15 @@ impl DraftGraph<'_> {
     fn networks(&self, scope: &Scope) -> Vec<Diag> {
         let mut diags = Vec::new();
         for (stage, draft) in self.drafts.iter().enumerate() {
-            let found = draft.spec.params.iter().find_map(|(path, value)| match value {
-                Value::Network(network) => Some((path, network)),
+            let found = draft.spec.params.values().find_map(|param| match &param.value {
+                Value::Network(network) => Some((param.span, network)),
                 _ => None,
             });
-            let Some((path, network)) = found else { continue };
+            let Some((place, network)) = found else { continue };
             let Some((side, from)) = self.side(stage) else { continue };
             let Err(misfits) = shapes::shapes(network, side, 4) else { continue };
             let described = scope.own_networks().find(|described| described.spec.layers == network.layers);
-            let place = draft.spec.spans.get(path).copied().unwrap_or(draft.spec.span);
+            let place = place.unwrap_or(draft.spec.span);
             let least =
                 shapes::least_side(network).map_or(String::new(), |least| format!("; the smallest size is {least} px"));
             let origin = &self.drafts[from].spec;
@@ -276,7 +276,7 @@ impl DraftGraph<'_> {
             let draft = &self.drafts[source];
             let side = draft.signature.output(Some(&reference.port)).and_then(|out| out.side.as_ref());
             if let Some(side) = side {
-                return match draft.spec.params.get(side) {
+                return match draft.spec.value(side) {
                     Some(Value::Int(side)) => Some((usize::try_from(*side).ok()?, source)),
                     _ => None,
                 };

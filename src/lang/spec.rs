@@ -137,27 +137,59 @@ pub struct StageSpec {
     pub inputs: Vec<Input>,
     /// Every parameter by its dotted name (`size`, `loss`, `loss.gamma`), defaults filled in. A choice holds its case as text,
     /// and only the parameters of that case are present.
-    pub params: BTreeMap<String, Value>,
-    /// Parameters whose signature has `since=` and whose value is that default: excluded from the key.
-    pub unkeyed: Vec<String>,
+    pub params: BTreeMap<String, ParamValue>,
     /// Marks of its inputs (`test`, `resampled`).
     pub marks: BTreeSet<String>,
-    /// Position of each parameter that the user set (in the file or in a `--set`); defaults are absent.
-    pub spans: BTreeMap<String, Span>,
     /// Output ports in the signature's order. The unnamed port of a stage with one output is `out`.
     pub outputs: Vec<Output>,
     /// The stage's name in its declaration.
     pub span: Span,
 }
 
+/// The value of one parameter of a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamValue {
+    /// The value.
+    pub value: Value,
+    /// Whether it is part of the key: not if the signature says so (`keyed=#false`), nor if the parameter was added later
+    /// (`since=`) and has its default.
+    pub keyed: bool,
+    /// Its position, if the user set it (in the file or in a `--set`); [`None`] for a default.
+    pub span: Option<Span>,
+}
+
+impl From<Value> for ParamValue {
+    /// A value that is part of the key and set by no text.
+    fn from(value: Value) -> Self {
+        Self { value, keyed: true, span: None }
+    }
+}
+
 impl StageSpec {
+    /// The value of a parameter by its dotted name. [`None`] if the stage has no such parameter.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.params.get(name).map(|param| &param.value)
+    }
+
+    /// The values of all parameters, by dotted name.
+    #[must_use]
+    pub fn values(&self) -> BTreeMap<String, Value> {
+        self.params.iter().map(|(name, param)| (name.clone(), param.value.clone())).collect()
+    }
+
+    /// The parameters that are part of the key, with their values.
+    pub fn keyed(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.params.iter().filter(|(_, param)| param.keyed).map(|(name, param)| (name, &param.value))
+    }
+
     /// Position of a parameter (dotted) or an input port, or of the parameter that contains it; otherwise of the stage.
     #[must_use]
     pub fn place(&self, field: Option<&str>) -> Span {
         let mut field = field;
         while let Some(name) = field {
             let given = || self.inputs.iter().find(|input| input.port == name).map(|input| input.span);
-            if let Some(span) = self.spans.get(name).copied().or_else(given) {
+            if let Some(span) = self.params.get(name).and_then(|param| param.span).or_else(given) {
                 return span;
             }
             field = name.rsplit_once('.').map(|(outer, _)| outer);

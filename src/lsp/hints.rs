@@ -77,11 +77,11 @@ fn of_spec(param: &Param, path: &str, spec: &StageSpec, all: &mut Vec<String>) {
         }
         return;
     }
-    let left_out = !spec.spans.contains_key(path);
-    match spec.params.get(path) {
-        None | Some(Value::None) => {}
-        Some(value) if left_out => all.push(format!("{path} {}", docs::shown(value))),
-        Some(_) => {}
+    if let Some(given) = spec.params.get(path)
+        && given.span.is_none()
+        && given.value != Value::None
+    {
+        all.push(format!("{path} {}", docs::shown(&given.value)));
     }
 }
 

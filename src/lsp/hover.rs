@@ -11,7 +11,7 @@ use crate::base::Span;
 use crate::lang::describe::kinds::KINDS;
 use crate::lang::index::{NameScope, Occurrence, Symbol, param_at};
 use crate::lang::signature::Signature;
-use crate::lang::spec::StageSpec;
+use crate::lang::spec::{ParamValue, StageSpec};
 use crate::syntax::Node;
 
 /// Hover for the name at a byte.
@@ -157,14 +157,14 @@ fn first_paragraph(text: &str) -> &str {
 /// Values of the parameters; defaults are marked.
 fn values(spec: &StageSpec, signature: &Signature) -> String {
     let mut out = String::new();
-    for (path, value) in &spec.params {
-        let Some(place) = param_at(signature, path, &|path| spec.params.get(path).map(ToString::to_string)) else {
+    for (path, ParamValue { value, span, .. }) in &spec.params {
+        let Some(place) = param_at(signature, path, &|path| spec.value(path).map(ToString::to_string)) else {
             continue;
         };
         if *value == crate::lang::value::Value::None {
             continue;
         }
-        let left_out = if spec.spans.contains_key(path) { "" } else { " (default)" };
+        let left_out = if span.is_some() { "" } else { " (default)" };
         let unit = if place.param.ty == crate::lang::param_type::ParamType::Px { " px" } else { "" };
         let _ = write!(out, "\n- `{path}` {}{unit}{left_out}", docs::shown(value));
     }

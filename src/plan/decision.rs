@@ -320,7 +320,7 @@ impl<'a> Engine<'a> {
     pub fn of_items(&self, id: StageId) -> Result<Digest, StageError> {
         let implementation = self.implementation(id);
         let mut stage = self.stage(id).clone();
-        stage.params = item_params(&stage, implementation).0;
+        stage.params.retain(|name, _| !only_enumerates(name, implementation));
         Ok(keys::common(&stage, implementation)?.key())
     }
 
@@ -415,17 +415,20 @@ impl<'a> Engine<'a> {
 /// A stage's parameters in the form that its implementation takes.
 #[must_use]
 pub fn params(stage: &StageSpec) -> Params {
-    Params(stage.params.clone())
+    Params(stage.values())
 }
 
 /// The parameters that an item of a map stage depends on: all except those that only enumerate the items.
 #[must_use]
 pub fn item_params(stage: &StageSpec, implementation: &Implementation) -> Params {
     let mut params = params(stage);
-    if let Work::Map { enumeration_params, .. } = implementation.work {
-        params.0.retain(|name, _| !enumeration_params.contains(&name.as_str()));
-    }
+    params.0.retain(|name, _| !only_enumerates(name, implementation));
     params
+}
+
+/// Whether a parameter only selects the items of a map stage and does not affect their results.
+fn only_enumerates(name: &str, implementation: &Implementation) -> bool {
+    matches!(implementation.work, Work::Map { enumeration_params, .. } if enumeration_params.contains(&name))
 }
 
 /// Progress that is not shown.

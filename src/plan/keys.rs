@@ -16,14 +16,11 @@ use crate::store::{Artifact, EVERYWHERE, Kind, Manifest};
 pub fn common(stage: &StageSpec, implementation: &Implementation) -> Result<Manifest, StageError> {
     let mut manifest = Manifest::default();
     manifest.text(Kind::Implementation, "implementation", implementation.name);
-    manifest.int(Kind::Implementation, "version", u64::from(implementation.version_of(&stage.params)));
+    manifest.int(Kind::Implementation, "version", u64::from(implementation.version_of(&stage.values())));
     if implementation.seeded {
         manifest.int(Kind::Seed, "seed", stage.seed);
     }
-    for (name, value) in &stage.params {
-        if stage.unkeyed.contains(name) {
-            continue;
-        }
+    for (name, value) in stage.keyed() {
         if holds_path(value) && !matches!(implementation.work, Work::Source(_)) {
             return Err(StageError::Bug(format!(
                 "parameter `{name}` of `{}` is a path, but the stage is not a source",
@@ -98,7 +95,7 @@ pub fn item(common: &Digest, item: &Item) -> Digest {
 pub fn target(stage: &StageSpec, implementation: &Implementation) -> String {
     match implementation.determinism {
         Determinism::BitExact | Determinism::Unknown => EVERYWHERE.to_owned(),
-        Determinism::PathExact { path, .. } => path(&stage.params),
+        Determinism::PathExact { path, .. } => path(&stage.values()),
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::decision::{Engine, Task};
 use super::graph::StageId;
 use crate::base::{FileId, Span};
-use crate::lang::spec::{Output, Pipeline, StageSpec};
+use crate::lang::spec::{Output, ParamValue, Pipeline, StageSpec};
 use crate::lang::value::Value;
 use crate::stage::{Inputs, Named, StageError, Work};
 use crate::store::{Objects, Recipe, RecipeInput, Record, StoreError, StoredTree};
@@ -31,12 +31,13 @@ struct StoredStage {
 /// Those of putting them into the store.
 pub fn write(engine: &Engine, id: StageId, task: &Task) -> Result<Recipe, StageError> {
     let stage = engine.stage(id);
+    let unkeyed = stage.params.iter().filter(|(_, param)| !param.keyed).map(|(name, _)| name.clone());
     let written = StoredStage {
         kind: stage.stage_type.clone(),
         implementation: stage.implementation.clone(),
         seed: stage.seed,
-        params: stage.params.clone(),
-        unkeyed: stage.unkeyed.clone(),
+        params: stage.values(),
+        unkeyed: unkeyed.collect(),
         outputs: stage.outputs.iter().map(|output| (output.port.clone(), output.ty.clone())).collect(),
     };
     let json = |error: serde_json::Error| StageError::Bug(format!("cannot serialise a stage: {error}"));
@@ -62,6 +63,10 @@ pub fn write(engine: &Engine, id: StageId, task: &Task) -> Result<Recipe, StageE
 pub fn pipeline(record: &Record) -> Option<Pipeline> {
     let written: StoredStage = serde_json::from_value(record.recipe.as_ref()?.stage.clone()).ok()?;
     let span = Span::new(FileId(0), 0..0);
+    let param = |(name, value): (String, Value)| {
+        let keyed = !written.unkeyed.contains(&name);
+        (name, ParamValue { value, keyed, span: None })
+    };
     let stage = StageSpec {
         name: record.made.stage.clone(),
         base_name: record.made.stage.clone(),
@@ -69,10 +74,8 @@ pub fn pipeline(record: &Record) -> Option<Pipeline> {
         stage_type: written.kind,
         implementation: written.implementation,
         inputs: Vec::new(),
-        params: written.params,
-        unkeyed: written.unkeyed,
+        params: written.params.into_iter().map(param).collect(),
         marks: BTreeSet::new(),
-        spans: BTreeMap::new(),
         outputs: written.outputs.into_iter().map(|(port, ty)| Output { port, ty }).collect(),
         span,
     };

@@ -41,11 +41,11 @@ pub(super) fn settings(engine: &Engine, id: StageId) -> Vec<StageSettings> {
 fn changed(stage: &StageSpec) -> BTreeMap<String, String> {
     let signature = stdlib().signatures.iter().find(|signature| signature.name == stage.stage_type);
     let params = signature.map_or(&[][..], |signature| &signature.params);
-    let differs = |(name, value): &(&String, &Value)| {
-        !stage.unkeyed.contains(name) && !holds_path(value) && default(params, name, "", &stage.params) != Some(value)
-    };
+    let given = stage.values();
+    let differs =
+        |(name, value): &(&String, &Value)| !holds_path(value) && default(params, name, "", &given) != Some(value);
     let shown = |(name, value): (&String, &Value)| (name.clone(), value.to_string());
-    stage.params.iter().filter(differs).map(shown).collect()
+    stage.keyed().filter(differs).map(shown).collect()
 }
 
 /// Default of the parameter `name`, which is below `path`; of a parameter of a case, the default in the case that was chosen.

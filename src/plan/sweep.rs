@@ -103,12 +103,8 @@ fn identity(stage: &StageSpec, seed: Option<u64>, here: &BTreeMap<String, usize>
     let mut hasher = Hasher::new("macula sweep node 1");
     hasher.text(&stage.base_name).text(&stage.stage_type).text(&stage.implementation);
     hasher.int(u64::from(seed.is_some())).int(seed.unwrap_or(0)).int(stage.params.len() as u64);
-    for (name, value) in &stage.params {
-        value.hash(hasher.text(name));
-    }
-    hasher.int(stage.unkeyed.len() as u64);
-    for name in &stage.unkeyed {
-        hasher.text(name);
+    for (name, param) in &stage.params {
+        param.value.hash(hasher.text(name).int(u64::from(param.keyed)));
     }
     hasher.int(stage.inputs.len() as u64);
     for input in &stage.inputs {

@@ -19,7 +19,7 @@ pub fn validate_params(contents: &Contents, implementations: &[Implementation], 
     for (stage, of) in pipelines.flat_map(|(pipeline, of)| pipeline.stages.iter().map(move |stage| (stage, of))) {
         let known = implementations.iter().find(|known| known.name == stage.implementation);
         let Some(check) = known.and_then(|known| known.check) else { continue };
-        let Err(StageError::Input { code, text, hint, field }) = check(&Params(stage.params.clone())) else { continue };
+        let Err(StageError::Input { code, text, hint, field }) = check(&Params(stage.values())) else { continue };
         let span = stage.place(field.as_deref());
         // The points of a sweep, and the uses of a template, share their lines of text.
         if reported.insert((span.file, span.start, text.clone())) {

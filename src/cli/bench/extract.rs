@@ -64,7 +64,7 @@ impl<'a> Items<'a> {
         let missing = || StageError::Bug(format!("no map stage `{}`", stage.implementation));
         let implementation = stages::find(&stage.implementation).ok_or_else(missing)?;
         let Work::Map { items, .. } = implementation.work else { return Err(missing()) };
-        let params = Params(stage.params.clone());
+        let params = Params(stage.values());
         let mut work = Self { implementation, params, inputs, objects, partial, stop: Stop::default(), all: vec![] };
         work.all = items(&work.ctx(&work.params))?;
         work.params = item_params(stage, implementation);
@@ -99,7 +99,7 @@ fn whole(stage: &StageSpec, inputs: &Inputs, objects: &Objects, partial: &Path) 
     let Work::Map { gather, .. } = work.implementation.work else {
         return Err(StageError::Bug("no map stage".to_owned()));
     };
-    let outcome = gather(&work.ctx(&Params(stage.params.clone())), &made)?;
+    let outcome = gather(&work.ctx(&Params(stage.values())), &made)?;
     outcome.outputs.into_values().next().ok_or_else(|| StageError::Bug("a stage without an output".to_owned()))
 }
 

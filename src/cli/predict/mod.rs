@@ -203,7 +203,7 @@ impl Bench {
     fn map(&self, name: &str, file: &Path, way: &Way, stride: Option<NonZeroU16>) -> Result<Tree, Failure> {
         let mut tree = self.photograph(file)?;
         for stage in &way.preprocess {
-            tree = self.one(&PREPROCESS.work, name, tree, stage.params.clone())?;
+            tree = self.one(&PREPROCESS.work, name, tree, stage.values())?;
         }
         tree.entries.extend(self.model.entries.iter().map(|(name, entry)| (name.clone(), *entry)));
         Ok(self.one(&HEAT_MAP.work, name, tree, heat_map(way, stride))?)
@@ -259,7 +259,7 @@ fn heat_map(way: &Way, stride: Option<NonZeroU16>) -> BTreeMap<String, Value> {
     let signature = signatures().iter().find(|signature| signature.name == HEAT_MAP.name);
     let mut params = signature.map(Signature::defaults).unwrap_or_default();
     let stride = stride.map(|stride| ("stride".to_owned(), Value::Int(i64::from(stride.get()))));
-    let rule = |name: &&str| Some((format!("black.{name}"), way.black?.params.get(*name)?.clone()));
+    let rule = |name: &&str| Some((format!("black.{name}"), way.black?.value(name)?.clone()));
     params.extend(stride.into_iter().chain(["below", "share"].iter().filter_map(rule)));
     params
 }

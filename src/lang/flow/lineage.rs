@@ -241,8 +241,8 @@ impl DraftGraph<'_> {
             let spec = &self.drafts[stage].spec;
             let mut key = Hasher::new(STEP);
             key.text(&spec.implementation).int(spec.seed).int(spec.params.len() as u64);
-            for (path, value) in &spec.params {
-                value.hash(key.text(path));
+            for (path, param) in &spec.params {
+                param.value.hash(key.text(path));
             }
             for input in &spec.inputs {
                 key.text(&input.port).int(input.from.len() as u64);

@@ -345,7 +345,7 @@ impl<'a> Lowerer<'a> {
     }
 
     fn stage(&mut self, at: usize, node: &Node, signature: &'a Signature, name: &str, span: Span) {
-        let (given, Filled { params, spans, unkeyed, .. }) = self.given(at, node, signature, name, span);
+        let (given, Filled { params, .. }) = self.given(at, node, signature, name, span);
         let outputs = signature.outputs.iter().map(|out| Output { port: out.name.clone(), ty: out.ty.clone() });
         let dotted = format!("{}{name}", self.frames[at].prefix);
         let spec = StageSpec {
@@ -356,9 +356,7 @@ impl<'a> Lowerer<'a> {
             implementation: signature.implementation.clone(),
             inputs: Vec::new(),
             params,
-            unkeyed,
             marks: BTreeSet::new(),
-            spans,
             outputs: outputs.collect(),
             span,
         };
@@ -378,7 +376,7 @@ impl<'a> Lowerer<'a> {
     fn pass(&mut self, at: usize, node: &Node, signature: &Signature, name: &str, span: Span, body: usize) {
         let (ports, Filled { params, diags, networks, .. }) = self.given(at, node, signature, name, span);
         for param in &signature.params {
-            let value = match params.get(&param.name) {
+            let value = match params.get(&param.name).map(|given| &given.value) {
                 // Wrong, which was reported; or optional and absent.
                 Some(Value::None) if !diags.is_empty() => None,
                 value => value.map(|value| values::entries(value, span)),

@@ -232,8 +232,6 @@ pub(crate) mod tests {
                 stage_type: kind,
                 inputs: inputs.collect(),
                 params: BTreeMap::new(),
-                unkeyed: vec![],
-                spans: BTreeMap::new(),
                 marks: BTreeSet::new(),
                 outputs: outputs.collect(),
                 span,

@@ -103,8 +103,7 @@ impl Lockfile {
 
 impl LockedStage {
     fn of(stage: &StageSpec, implementation: &Implementation, known: &StageResult, objects: &Objects) -> Self {
-        let params =
-            stage.params.iter().filter(|(name, value)| !stage.unkeyed.contains(name) && !keys::holds_path(value));
+        let params = stage.keyed().filter(|(_, value)| !keys::holds_path(value));
         let inputs = stage.inputs.iter().map(|input| {
             let from = input.from.iter().map(|from| format!("{}.{}", from.stage, from.port));
             (input.port.clone(), from.collect())
@@ -118,7 +117,7 @@ impl LockedStage {
             name: stage.name.clone(),
             kind: stage.stage_type.clone(),
             implementation: implementation.name.to_owned(),
-            version: implementation.version_of(&stage.params),
+            version: implementation.version_of(&stage.values()),
             determinism: implementation.determinism.name().to_owned(),
             target: known.target.clone(),
             key: known.key,

@@ -278,7 +278,7 @@ fn params(stage: &StageSpec, old: &LockedStage, now: &LockedStage, sources: &Sou
             (None, Some(now)) => format!("`{name}` {now} was added"),
             (old, None) => format!("`{name}` {} was removed", old.map_or("", String::as_str)),
         };
-        let span = stage.spans.get(name).copied().or(Some(stage.span));
+        let span = stage.params.get(name).and_then(|param| param.span).or(Some(stage.span));
         Some(Why { kind: "parameter", text, at: cite(sources, span) })
     });
     changed.collect()

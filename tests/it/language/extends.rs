@@ -55,7 +55,7 @@ fn made(difference: &str) -> Pipeline {
 
 fn param<'a>(pipeline: &'a Pipeline, stage: &str, param: &str) -> Option<&'a Value> {
     let stage = pipeline.stages.iter().find(|one| one.name == stage).unwrap_or_else(|| panic!("no `{stage}`"));
-    stage.params.get(param)
+    stage.value(param)
 }
 
 fn text(text: &str) -> Value {

@@ -111,8 +111,8 @@ fn keys_of(pipeline: &Pipeline, names: Names) -> BTreeMap<String, Digest> {
             params: stage
                 .params
                 .iter()
-                .filter(|(_, value)| !(source && matches!(value, Value::Path(_))))
-                .map(|(name, value)| (name.clone(), value.clone()))
+                .filter(|(_, param)| !(source && matches!(param.value, Value::Path(_))))
+                .map(|(name, param)| (name.clone(), param.clone()))
                 .collect(),
             ..stage.clone()
         };
@@ -219,20 +219,20 @@ fn defaults_that_are_written_out_change_no_key() {
             });
             let _ = writeln!(text, "{} {}", input.port, from.collect::<Vec<_>>().join(" "));
         }
-        for (path, value) in stage.params.iter().filter(|(path, _)| !path.contains('.')) {
-            if let Some(value) = kdl(value) {
+        for (path, param) in stage.params.iter().filter(|(path, _)| !path.contains('.')) {
+            if let Some(value) = kdl(&param.value) {
                 let _ = writeln!(text, "{path} {value}");
             }
         }
         text.push_str("}\n");
-        defaults += stage.params.len() - stage.spans.len();
+        defaults += stage.params.values().filter(|param| param.span.is_none()).count();
     }
     text.push_str("}\n");
     assert!(defaults > 60, "{defaults} parameters have defaults");
     // What lies within groups and cases, by `--set`, which is checked like the file.
     let nested = pipeline.stages.iter().flat_map(|stage| {
         let nested = stage.params.iter().filter(|(path, _)| path.contains('.'));
-        nested.filter_map(|(path, value)| Some(format!("{}.{path}={}", stage.name, kdl(value)?)))
+        nested.filter_map(|(path, param)| Some(format!("{}.{path}={}", stage.name, kdl(&param.value)?)))
     });
     let after = try_load(&text, &nested.collect::<Vec<_>>()).unwrap_or_else(|| load(&text));
     assert_eq!(keys_of(&after, Names::Shown), before);
@@ -334,7 +334,7 @@ fn every_parameter_of_every_stage_changes_the_keys_below_it_and_no_others() {
             let sets: Vec<String> = choices.iter().map(|choice| format!("{stage}.{choice}")).collect();
             let before = try_load(&text, &sets).unwrap_or_else(|| panic!("{sets:?} is right"));
             let value = |pipeline: &Pipeline| {
-                pipeline.stages.iter().find(|spec| spec.name == stage).and_then(|spec| spec.params.get(&path).cloned())
+                pipeline.stages.iter().find(|spec| spec.name == stage).and_then(|spec| spec.value(&path).cloned())
             };
             let other = candidates(param).into_iter().find_map(|candidate| {
                 let mut sets = sets.clone();

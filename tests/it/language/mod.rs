@@ -76,8 +76,8 @@ fn the_baseline_of_the_design_is_right() {
     let (pipelines, diags) = load(BASELINE);
     assert_eq!(diags, []);
     let train = pipelines[0].stages.iter().find(|stage| stage.stage_type == "train").expect("it trains");
-    assert_eq!(train.params["loss.gamma"], Value::Real(2.0));
-    assert_eq!(train.params["optimizer.beta1"], Value::Real(0.9), "defaults are filled in");
+    assert_eq!(train.params["loss.gamma"].value, Value::Real(2.0));
+    assert_eq!(train.params["optimizer.beta1"].value, Value::Real(0.9), "defaults are filled in");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use macula::base::Sources;
 use macula::diag::{self, Diag, Style};
-use macula::lang::spec::{Pipeline, Points};
+use macula::lang::spec::{Pipeline, Points, StageSpec};
 use macula::lang::{self, value::Value};
 use tempfile::TempDir;
 
@@ -34,12 +34,12 @@ impl Files {
     fn right(&self, sets: &[&str]) -> (Vec<String>, Vec<String>) {
         let (pipelines, diags, sources) = self.load(sets);
         assert!(diags.is_empty(), "{}", diag::render(&diags, &sources, Style::Plain, 110));
-        let params = || pipelines[0].stages.iter().flat_map(|stage| &stage.params);
-        let network = |(_, value): (&String, &Value)| match value {
+        let params = || pipelines[0].stages.iter().flat_map(StageSpec::values);
+        let network = |(_, value): (String, Value)| match value {
             Value::Network(network) => Some(format!("{} {}", network.name, network.layers.len())),
             _ => None,
         };
-        let sides = params().filter(|(name, _)| *name == "size").map(|(_, value)| value.to_string());
+        let sides = params().filter(|(name, _)| name == "size").map(|(_, value)| value.to_string());
         (params().filter_map(network).collect(), sides.collect())
     }
 
@@ -132,7 +132,7 @@ fn the_parameters_of_a_network_go_with_it_into_a_body() {
         let (pipelines, diags, sources) = files.load(sets);
         assert!(diags.is_empty(), "{}", diag::render(&diags, &sources, Style::Plain, 110));
         let train = pipelines[0].stages.iter().find(|stage| stage.stage_type == "train").expect("it trains");
-        let Value::Network(network) = &train.params["network"] else { panic!("a network") };
+        let Value::Network(network) = &train.params["network"].value else { panic!("a network") };
         let lang::network::Layer::Conv { out, .. } = network.layers[0] else { panic!("a convolution") };
         out
     };

@@ -90,7 +90,7 @@ fn a_stage_gives_values_to_the_parameters_of_its_network() {
         let (pipelines, diags) = set(text, sets);
         assert_eq!(diags, []);
         let model = pipelines[0].stages.iter().find(|stage| stage.name == "model").expect("it trains").clone();
-        let Value::Network(network) = &model.params["network"] else { panic!("a network") };
+        let Value::Network(network) = &model.params["network"].value else { panic!("a network") };
         shapes::shapes(network, 64, 4).expect("it fits").iter().map(|row| row.out.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(network(&[]), ["24 x 64 x 64", "24 x 64 x 64", "24 x 64 x 64", "24 x 64 x 64", "24", "4"]);

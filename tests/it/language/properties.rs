@@ -11,12 +11,13 @@ use proptest::prelude::*;
 use super::{BASELINE, load, set};
 
 /// A stage without its spans.
-type Plain = (String, String, Vec<(String, Vec<Reference>)>, BTreeMap<String, Value>, Vec<String>);
+type Plain = (String, String, Vec<(String, Vec<Reference>)>, BTreeMap<String, (Value, bool)>);
 
 fn plain(stages: &[StageSpec]) -> BTreeMap<String, Plain> {
     let one = |stage: &StageSpec| {
         let inputs = stage.inputs.iter().map(|input| (input.port.clone(), input.from.clone())).collect();
-        (stage.stage_type.clone(), stage.implementation.clone(), inputs, stage.params.clone(), stage.unkeyed.clone())
+        let params = stage.params.iter().map(|(name, param)| (name.clone(), (param.value.clone(), param.keyed)));
+        (stage.stage_type.clone(), stage.implementation.clone(), inputs, params.collect())
     };
     stages.iter().map(|stage| (stage.name.clone(), one(stage))).collect()
 }

@@ -50,7 +50,7 @@ fn line(stage: &StageSpec) -> String {
     }
     let source = matches!(implementation.work, Work::Source(_));
     let manifest = keys::manifest(stage, implementation, &inputs).expect("a manifest");
-    let version = implementation.version_of(&stage.params);
+    let version = implementation.version_of(&stage.values());
     let key = if source { "a source: looked at again in each run".to_owned() } else { manifest.key().to_string() };
     format!("  {:<28} {:<16} {version:>2}  {key}\n", stage.name, implementation.name)
 }

@@ -46,7 +46,7 @@ fn sweep(text: &str) -> Sweep {
 fn values(sweep: &Sweep, stage: &str, param: &str) -> Vec<String> {
     let of = |point: &lang::spec::Point| {
         let stage = point.pipeline.stages.iter().find(|one| one.name == stage).expect("the stage");
-        stage.params.get(param).unwrap_or(&Value::None).to_string()
+        stage.value(param).unwrap_or(&Value::None).to_string()
     };
     sweep.points.iter().map(of).collect()
 }

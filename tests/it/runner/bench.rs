@@ -251,8 +251,6 @@ pub(super) fn stage(name: &str, kind: &str) -> StageSpec {
         implementation: kind.into(),
         inputs: Vec::new(),
         params: BTreeMap::new(),
-        unkeyed: Vec::new(),
-        spans: BTreeMap::new(),
         marks: BTreeSet::new(),
         outputs: vec![Output { port: "out".into(), ty: "text".into() }],
         span: nowhere(),
@@ -273,7 +271,7 @@ pub(super) trait With {
 
 impl With for StageSpec {
     fn with(mut self, name: &str, value: Value) -> Self {
-        self.params.insert(name.into(), value);
+        self.params.insert(name.into(), value.into());
         self
     }
 

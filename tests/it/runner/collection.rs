@@ -186,7 +186,7 @@ proptest! {
         let bench = bench();
         for (add, policy, item) in rounds {
             let mut pipeline = chain(["a", "b", "c"][add]);
-            pipeline.stages[1].params.insert("slow".into(), Value::Int(0));
+            pipeline.stages[1].params.insert("slow".into(), Value::Int(0).into());
             bench.write("data/0", &item.to_string());
             let before = bench.run(&pipeline).done();
             gc(&bench, policy);

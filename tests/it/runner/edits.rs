@@ -123,7 +123,7 @@ fn apply(bench: &Bench, pipeline: &mut Pipeline, edit: &Edit) {
 
 fn set(pipeline: &mut Pipeline, at: usize, name: &str, value: &Value) {
     if let Some(given) = pipeline.stages[at].params.get_mut(name) {
-        *given = value.clone();
+        given.value = value.clone();
     }
 }
 

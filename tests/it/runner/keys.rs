@@ -54,7 +54,7 @@ fn any_changed_parameter_changes_its_stage_s_key() {
     for (name, param, value) in changes {
         let mut stages = branching();
         let changed = stages.iter_mut().find(|stage| stage.name == name).expect("it is there");
-        changed.params.insert(param.into(), value);
+        changed.params.insert(param.into(), value.into());
         let after = keys(&bench, &pipeline(stages));
         assert_ne!(before[name], after[name], "{name}.{param}");
         let others = ["in", "one", "dice"].into_iter().filter(|other| *other != name);
@@ -124,7 +124,7 @@ fn why_tells_old_and_new_values() {
     bench.write("in.txt", "x\n");
     bench.run(&pipeline(branching())).done();
     let mut stages = branching();
-    stages[1].params.insert("level".into(), Value::Real(0.75));
+    stages[1].params.insert("level".into(), Value::Real(0.75).into());
     let mut found: Vec<(String, String)> = Vec::new();
     bench.explain(&pipeline(stages), |name, _, why: &Explanation| {
         if let Some(Reason::Changed(differences)) = &why.reason {

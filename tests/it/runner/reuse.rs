@@ -266,7 +266,7 @@ fn unkeyed_parameters_do_not_count() {
     bench.write("in.txt", "x\n");
     let with = |value: i64| {
         let mut one = wrap("one", "in", "a").with("batch", Value::Int(value));
-        one.unkeyed.push("batch".into());
+        one.params.entry("batch".into()).and_modify(|batch| batch.keyed = false);
         pipeline(vec![source("in", "file", "in.txt"), one])
     };
     bench.run(&with(1)).done();

@@ -76,7 +76,7 @@ fn unfolded(pipeline: &Pipeline, name: &str) -> String {
         .collect();
     let seeded = registry().iter().any(|known| known.name == stage.implementation && known.seeded);
     let seed = if seeded { stage.seed } else { 0 };
-    format!("({} {} {seed} {:?} {})", stage.base_name, stage.stage_type, stage.params, inputs.join(" "))
+    format!("({} {} {seed} {:?} {})", stage.base_name, stage.stage_type, stage.values(), inputs.join(" "))
 }
 
 #[test]

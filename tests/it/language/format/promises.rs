@@ -220,7 +220,7 @@ fn a_pipeline_means_the_same_to_the_language() {
     let [before, after] = [messy.clone(), formatted(&messy)].map(|text| load(&text));
     assert!(before.1.is_empty(), "{:?}", before.1);
     let stages = |of: &[lang::spec::Pipeline]| -> Vec<_> {
-        of[0].stages.iter().map(|stage| (stage.name.clone(), stage.stage_type.clone(), stage.params.clone())).collect()
+        of[0].stages.iter().map(|stage| (stage.name.clone(), stage.stage_type.clone(), stage.values())).collect()
     };
     assert_eq!(stages(&before.0.pipelines), stages(&after.0.pipelines));
 }
