@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_old_system_or_an_unknown_one_does_not_tell_what_syncfs_could_not_write() {
+    fn an_old_system_or_an_unknown_one_does_not_report_what_syncfs_could_not_write() {
         assert!(["5.8.0-1-amd64\n", "5.10.0", "6.1.0-rc1", "10.0"].into_iter().all(tells));
         assert!(["5.7.19", "4.19.0-27", "5.8-rc1", "5", "", "linux"].into_iter().all(|release| !tells(release)));
     }

@@ -96,7 +96,7 @@ fn checked(host: &Host, file: &Path, set: &[String]) -> Result<Checked, Failure>
         })?;
         return Ok(Checked { lines: Vec::new(), diags: Vec::new(), sources: Sources::default() });
     }
-    // A setting is for the pipeline; a sweep beside it may vary just that.
+    // A setting is for the pipeline; a sweep next to it may vary just that.
     let points = if set.is_empty() { Points::All } else { Points::OneByOne };
     let pipeline = PipelineArguments { file: file.to_owned(), pipeline: None, sweep: None, set: set.to_vec() };
     let (contents, mut diags, sources) = load::read(&pipeline, points)?;

@@ -149,7 +149,7 @@ fn with_digest(text: &str, one: &Package, digest: &str) -> String {
     let indent = &text[line..path.span.start];
     let end = path.span.end;
     let rest = &text[end..][..text[end..].find(['\n', '\r']).unwrap_or(text.len() - end)];
-    // On a line of its own, and then behind what stands beside it; else on the same line.
+    // On a line of its own, and then behind what stands next to it; else on the same line.
     let comment = rest.trim_start().is_empty() || rest.trim_start().starts_with("//");
     if indent.trim().is_empty() && comment {
         let (before, after) = text.split_at(end + rest.len());

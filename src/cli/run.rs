@@ -184,7 +184,7 @@ fn glyphs(host: &Host) -> Glyphs {
 pub(super) fn listen(host: &Host) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::flag;
-    // A file past the shell's limit on sizes is an error to be told, as a full disk is, and no reason to die.
+    // A file past the shell's limit on sizes is an error to be reported, as a full disk is, and not a reason to die.
     let _ = flag::register(libc::SIGXFSZ, Arc::default());
     for signal in [SIGINT, SIGTERM] {
         // Where a handler can't be set, the signal ends the process as it always did.

@@ -31,7 +31,7 @@ const JPEG_PIXELS: usize = 512;
 /// Upper bound of the compression ratio: a little more than Deflate's 1032 and LZW's 2731.
 const RATIO: u64 = 4096;
 
-/// What decoding found out about a photograph beside its pixels.
+/// What decoding found out about a photograph next to its pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodedInfo {
     /// Orientation that was applied.

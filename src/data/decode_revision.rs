@@ -1,4 +1,4 @@
-//! Whether a file is decoded differently than by the first version of macula, from its header only. If so, a source records it beside
+//! Whether a file is decoded differently than by the first version of macula, from its header only. If so, a source records it next to
 //! the photograph's files, so that results computed from other pixels are not reused, and no others are recomputed.
 
 use std::path::Path;

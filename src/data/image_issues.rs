@@ -1,4 +1,4 @@
-//! Issues of photographs and masks that can be decoded but look wrong: stored beside an item's result, reported once all items are
+//! Issues of photographs and masks that can be decoded but look wrong: stored next to an item's result, reported once all items are
 //! done. Knows no stage.
 
 use serde::{Deserialize, Serialize};

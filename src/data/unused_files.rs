@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_told_by_their_names() {
+    fn files_are_recognised_by_their_names() {
         for (file, sort) in [
             ("a.TIF", FileCategory::Picture),
             ("a/Thumbs.db", FileCategory::Ancillary),

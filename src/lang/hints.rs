@@ -264,7 +264,7 @@ pub(super) fn of_network<'a>(name: &str, known: impl IntoIterator<Item = &'a str
     }
 }
 
-/// What to write for a node that is not known, in a pipeline or beside one, where it is a word of another tool.
+/// What to write for a node that is not known, in a pipeline or next to one, where it is a word of another tool.
 pub(super) fn node(name: &str) -> Option<String> {
     let stage = |row: &Word| match row.to {
         To::Stage(stage) => Some(format!("did you mean `{stage}`?{}", row.aside())),

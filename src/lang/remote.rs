@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn locations_are_told_apart_and_hold_no_password() {
+    fn locations_are_distinguished_and_hold_no_password() {
         let bucket = |service, bucket: &str, prefix: &str| Location::Bucket {
             service,
             bucket: bucket.to_owned(),

@@ -1,4 +1,4 @@
-//! Section on evaluations: metrics beside those of trivial classifiers, curves, recall by lesion area, example patches.
+//! Section on evaluations: metrics next to those of trivial classifiers, curves, recall by lesion area, example patches.
 
 use maud::{Markup, PreEscaped, html};
 
@@ -325,7 +325,7 @@ fn wilson(found: u64, of: u64) -> Option<(f64, f64)> {
     Some(((middle - half).max(0.0), (middle + half).min(1.0)))
 }
 
-/// Co-occurring lesions, and false positives beside them, as fractions of the row.
+/// Co-occurring lesions, and false positives next to them, as fractions of the row.
 fn co_occurrence(scores: &Scores) -> Markup {
     let counts = &scores.operating().co_occurrence;
     let heat = |title: &str, hint: &str, cells: &Vec<Vec<u64>>| {

@@ -75,7 +75,7 @@ fn mean_name(name: &str, mean: Mean) -> String {
     if mean.classes == mean.of { name.to_owned() } else { format!("{name} ({} of {} classes)", mean.classes, mean.of) }
 }
 
-/// Metrics over all classes, each beside what a trivial classifier reaches.
+/// Metrics over all classes, each next to what a trivial classifier reaches.
 #[must_use]
 pub fn together(scores: &Scores) -> Table {
     let tuned = scores.at_tuned.as_ref();
@@ -206,7 +206,7 @@ pub fn at_thresholds(scores: &Scores, at: &OperatingPoint, title: &str) -> Table
     table(&format!("metrics {title}"), &columns, rows)
 }
 
-/// Recall by range, beside the number of positives in each.
+/// Recall by range, next to the number of positives in each.
 fn recall(scores: &Scores, strata: fn(&OperatingPoint) -> &Vec<Stratum>, title: &str) -> Table {
     let mut columns = vec!["range".to_owned()];
     for class in &scores.classes {
@@ -222,7 +222,7 @@ fn recall(scores: &Scores, strata: fn(&OperatingPoint) -> &Vec<Stratum>, title: 
     Table { title: format!("{title}, {at}"), columns, rows: rows.collect() }
 }
 
-/// Counts of co-occurring classes, and of false positives beside them.
+/// Counts of co-occurring classes, and of false positives next to them.
 #[must_use]
 pub fn co_occurrence(scores: &Scores) -> Table {
     let counts = &scores.operating().co_occurrence;

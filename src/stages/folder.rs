@@ -2,7 +2,7 @@
 //!
 //! Every file has at most one role. Files are identified by the texts that the stars of a pattern match, ignoring case and Unicode
 //! normalisation. Errors: two files for one photograph or mask, a pattern that matches nothing, a file with two roles, and a file that
-//! was probably meant as a mask if its absence would mean that the lesion is absent. Other files beside masks are counted by reason.
+//! was probably meant as a mask if its absence would mean that the lesion is absent. Other files next to masks are counted by reason.
 //! Masks without a photograph are a warning; photographs without any mask are an error under `absent-mask error`, and a warning if
 //! their lesions are then unknown.
 

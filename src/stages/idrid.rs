@@ -64,7 +64,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         return Err(StageError::input("no-photographs", text).hint(hint).field("root"));
     }
     all_classes(&listed)?;
-    // DVC also keeps a pointer beside a fetched file.
+    // DVC also keeps a pointer next to a fetched file.
     for stray in stray_files.iter_mut().filter(|stray| stray.category == FileCategory::Pointer) {
         let kept = stray.file.strip_suffix(".dvc").unwrap_or(stray.file);
         if listed.binary_search_by(|file| file.as_str().cmp(kept)).is_ok() {

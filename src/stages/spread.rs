@@ -18,7 +18,7 @@ pub const SPREAD: Implementation = Implementation {
     work: Work::Whole(run),
 };
 
-/// Number of evaluations whose values are shown beside the means.
+/// Number of evaluations whose values are shown next to the means.
 const SHOWN: usize = 6;
 
 fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {

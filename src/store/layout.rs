@@ -1,4 +1,4 @@
-//! File layout of a store. The layout version is a folder name, so that a later version can live beside it.
+//! File layout of a store. The layout version is a folder name, so that a later version can live next to it.
 //!
 //! ```text
 //! .macula/

@@ -18,7 +18,7 @@ pipeline first seed=1 {
 pipeline second seed=1 { synthetic more; extract other { from more }; export files { from other } }
 ";
 
-/// What a shell says to a script that runs beside the pipeline and a file `macula.SHELL` of completions. None where the shell
+/// What a shell says to a script that runs next to the pipeline and a file `macula.SHELL` of completions. None where the shell
 /// is not installed.
 fn shell(shell: &str, script: &str) -> Option<String> {
     let space = Space::with(PIPELINE);

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::space::Space;
 
-/// From made photographs to a balanced training set: all but training, in a second or two.
+/// From synthetic photographs to a balanced training set: all but training, in a second or two.
 const PREPARED: &str = r"pipeline small seed=7 {
     synthetic eyes { photographs 4; size 192; photographs-per-patient 1 }
     extract patches { from eyes; size 48 }

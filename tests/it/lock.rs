@@ -53,7 +53,7 @@ fn a_lock_is_laid_out_names_nothing_private_and_holds() {
 }
 
 #[test]
-fn what_changed_is_told_with_its_ground() {
+fn what_changed_is_reported_with_its_ground() {
     let space = locked();
     space.edit("pipeline.kdl", "size 64", "size 32");
     space.write("notes/b.txt", "three");
@@ -72,7 +72,7 @@ fn what_changed_is_told_with_its_ground() {
 }
 
 #[test]
-fn stages_that_came_or_went_are_told() {
+fn stages_that_came_or_went_are_reported() {
     let space = locked();
     space.edit("pipeline.kdl", "    eval scores { model classifier; data folds.test }\n", "");
     space.edit("pipeline.kdl", "files notes", "files words");
@@ -141,7 +141,7 @@ fn the_class_decides_what_counts_as_locked() {
 }
 
 #[test]
-fn a_lock_that_is_missing_or_broken_is_told_before_anything_runs() {
+fn a_lock_that_is_missing_or_broken_is_reported_before_anything_runs() {
     let space = Space::with(PIPELINE);
     space.macula("run --locked pipeline.kdl").code(2).says(&["no lock file `p.lock.kdl`"]);
     space.write("p.lock.kdl", "lock p {\n    form 9\n}\n");

@@ -37,7 +37,7 @@ fn show_prints_counts_files_and_a_picture() {
 }
 
 #[test]
-fn images_shown_before_results_are_linked_stay_beside_them() {
+fn images_shown_before_results_are_linked_stay_next_to_them() {
     let space = made();
     std::fs::remove_dir_all(space.path("results")).expect("removed");
     space.macula("show pipeline.kdl patches").code(0);
@@ -165,7 +165,7 @@ fn a_network_is_shown_as_its_stage_uses_it() {
 }
 
 #[test]
-fn get_writes_whole_files_and_refuses_a_folder_that_is_not_empty() {
+fn get_writes_complete_files_and_refuses_a_folder_that_is_not_empty() {
     let space = made();
     space.macula("get pipeline.kdl patches out").code(0).says(&["9 files, "]);
     let files = space.files("out");

@@ -120,7 +120,7 @@ pub struct OperatingPoint {
     pub recall_by_distance: Vec<Stratum>,
 }
 
-/// `scores.json`: all metrics of an evaluation, beside those of trivial classifiers.
+/// `scores.json`: all metrics of an evaluation, next to those of trivial classifiers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Lesion classes in the order of all lists below.

@@ -1,4 +1,4 @@
-//! Counts of predictions per class and per photograph, beside the prevalence if labels are known. Computes no metrics.
+//! Counts of predictions per class and per photograph, next to the prevalence if labels are known. Computes no metrics.
 
 use super::ScoredSet;
 use crate::data::table::{Column, Columns};

@@ -1,4 +1,4 @@
-//! Forest plots: one estimate per row with its confidence interval, beside what chance reaches.
+//! Forest plots: one estimate per row with its confidence interval, next to what chance reaches.
 
 use std::fmt::Write;
 

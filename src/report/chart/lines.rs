@@ -60,7 +60,7 @@ pub struct PointMarker {
 pub struct ReferenceLine {
     /// Position.
     pub at: f64,
-    /// Label beside it.
+    /// Label next to it.
     pub words: String,
 }
 
@@ -163,7 +163,7 @@ fn off_scale(out: &mut String, plane: &Plane, x: &ChartAxis, y: &ChartAxis, line
     }
 }
 
-/// SVG path through points. Points too close to be told apart are left out, but not the last.
+/// SVG path through points. Points too close to be distinguished are left out, but not the last.
 fn path(points: &[(f64, f64)]) -> String {
     let mut text = String::new();
     let mut last: Option<(f64, f64)> = None;

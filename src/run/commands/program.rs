@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_is_opened_whole_wherever_it_lies() {
+    fn an_environment_is_opened_completely_wherever_it_is() {
         let place = with(&[
             "venv/bin/python",
             "venv/pyvenv.cfg",
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_leads_into_the_inputs_is_told() {
+    fn a_word_that_leads_into_the_inputs_is_reported() {
         assert!(["inputs/files/x", "./inputs/x", ".//inputs//x"].into_iter().all(is_input));
         assert!(["/inputs/x", "tools/inputs/x", "python3", "../inputs/x"].into_iter().all(|word| !is_input(word)));
     }

@@ -1,4 +1,4 @@
-//! Lock files: a pipeline's results in a file beside it, so that others can check that they get the same. Contain no
+//! Lock files: a pipeline's results in a file next to it, so that others can check that they get the same. Contain no
 //! times, no paths and no file names of photographs.
 
 mod text;

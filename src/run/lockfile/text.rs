@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn what_is_wrong_is_reported_with_its_line() {
         let text = write(&lock()).expect("it can be written");
         let told = |from: &str, to: &str| read(&text.replace(from, to)).expect_err("it is wrong").to_string();
         assert_eq!(told("form 1", "form 2"), "line 3: lock format 2 is newer than this macula supports (1)");

@@ -150,7 +150,7 @@ pub(super) fn without_masks<'f>(
     Ok(both.into_iter().map(|fit| fit.file).collect())
 }
 
-/// Reserved names of macula's files beside folders named after photographs.
+/// Reserved names of macula's files next to folders named after photographs.
 const TAKEN: [&str; 3] = ["set.json", "maps.json", "readme.txt"];
 
 /// Names of the photographs: the text of the last star, or of all stars if that is ambiguous. A reserved name keeps its extension.

@@ -1,4 +1,4 @@
-//! Unused files beside masks and photographs. A file that was probably meant as a mask would make its photograph look free of the
+//! Unused files next to masks and photographs. A file that was probably meant as a mask would make its photograph look free of the
 //! lesion, so all are reported.
 
 use std::collections::{HashMap, HashSet};

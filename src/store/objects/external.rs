@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_the_same_bytes_are_told_apart_by_their_places() {
+    fn files_of_the_same_bytes_are_distinguished_by_their_places() {
         let entry = |bytes: &[u8]| Entry { digest: Digest::of(bytes), size: bytes.len() as u64 };
         let (black, other) = (entry(b"black"), entry(b"other"));
         let mut outside = ExternalFiles::default();

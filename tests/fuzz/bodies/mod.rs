@@ -1,4 +1,4 @@
-//! What is asked of any text: one function for each floor, called by the fuzz targets beside this and by the bounded property
+//! What is asked of any text: one function for each floor, called by the fuzz targets next to this and by the bounded property
 //! tests of `tests/it/language/fuzz.rs`. Each panics where a promise is broken.
 
 use macula::base::{FileId, Sources};
@@ -31,7 +31,7 @@ pub(crate) fn formatter(text: &str) {
     }
 }
 
-/// Templates, differences and parameters are expanded within bounds, and every place that is told lies in its text.
+/// Templates, differences and parameters are expanded within bounds, and every reported place is in its text.
 pub(crate) fn expander(text: &str) {
     let mut sources = Sources::default();
     let (contents, diags) = lang::load_text("fuzz.kdl", None, text, &[], Points::All, &mut sources);

@@ -66,7 +66,7 @@ fn records(score: &str) -> Vec<u8> {
 }
 
 #[test]
-fn columns_are_read_by_name_beside_records_and_without_nulls() {
+fn columns_are_read_by_name_next_to_records_and_without_nulls() {
     let found = Predictions::read("predictions.parquet", &records("required double score.MA;")).expect("readable");
     assert_eq!(found.of_patch("a", 30, 40), Some([0.25].as_slice()));
     // One hundredth, as a decimal, is no 1.

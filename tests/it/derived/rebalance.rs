@@ -46,7 +46,7 @@ fn undersampling_by_hand_counts_lesions_that_ride_along() {
 }
 
 #[test]
-fn overshoot_and_an_unchanged_class_are_told() {
+fn overshoot_and_an_unchanged_class_are_reported() {
     // EX 10 alone is the target; HE 12, each with MA 12; so MA and HE tie at 12, MA first: it takes 10, and HE rides: 10.
     let mixed = set(vec![part("a", "0010*10 1100*12")]);
     let recipe = RebalanceSpec { lesions: LesionSampling::Undersample, ..KEEP };
@@ -99,7 +99,7 @@ fn healthy_patches_are_drawn_in_proportion_by_largest_remainder() {
 }
 
 #[test]
-fn too_few_healthy_patches_are_all_taken_and_that_is_told() {
+fn too_few_healthy_patches_are_all_taken_and_that_is_reported() {
     let set = set(vec![part("a", "1000*4 0000*5")]);
     let recipe = RebalanceSpec { healthy_per_lesion_patch: Some(2.0), ..KEEP };
     let after = rebalance(&set, &recipe, &streams(1));

@@ -140,7 +140,7 @@ fn photographs() -> impl Strategy<Value = PatchSet> {
 
 proptest! {
     #[test]
-    fn sides_are_disjoint_and_complete_and_patients_stay_whole(set in photographs(), seed in 0..3_u64) {
+    fn sides_are_disjoint_and_complete_and_patients_are_not_split(set in photographs(), seed in 0..3_u64) {
         let sides = sides(&set, SplitUnit::Patient, seed);
         prop_assert!(sides.iter().all(|side| *side < 3));
         let split = [0, 1, 2].map(|side| subset(&set, &sides, side));
@@ -164,7 +164,7 @@ proptest! {
 }
 
 #[test]
-fn every_photograph_is_on_the_test_side_of_one_fold_and_patients_stay_whole() {
+fn every_photograph_is_on_the_test_side_of_one_fold_and_patients_are_not_split() {
     let parts: Vec<Part> = (0..23)
         .map(|at| {
             of_patient(

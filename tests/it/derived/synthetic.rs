@@ -15,7 +15,7 @@ fn brightness(made: &Fundus, pixel: usize) -> u32 {
 }
 
 #[test]
-fn a_made_photograph_has_the_same_bytes_on_every_machine() {
+fn a_synthetic_photograph_has_the_same_bytes_on_every_machine() {
     let made = fundus(&RECIPE, &streams(), 2);
     let mut all = png(&made.rgb, 160, 160, PixelFormat::Rgb);
     made.masks.iter().for_each(|mask| all.extend(png(mask, 160, 160, PixelFormat::Grey)));
@@ -61,7 +61,7 @@ fn the_corners_are_black_and_the_middle_is_a_reddish_retina() {
         for corner in [0, 159, 159 * 160, 160 * 160 - 1] {
             assert!(brightness(&made, corner) < 30, "photograph {number}");
         }
-        // The fovea is somewhere near the middle; what is looked at is beside it.
+        // The fovea is somewhere near the middle; what is looked at is next to it.
         let at = 3 * (120 * 160 + 80);
         let [red, green, blue] = [made.rgb[at], made.rgb[at + 1], made.rgb[at + 2]];
         assert!(red > green && green > blue && red > 70, "photograph {number}: {red} {green} {blue}");

@@ -64,7 +64,7 @@ fn what_a_command_leaves_must_be_what_it_declared() {
 }
 
 #[test]
-fn a_folder_is_taken_in_whole() {
+fn a_folder_is_adopted_completely() {
     if !confines() {
         return;
     }
@@ -74,7 +74,7 @@ fn a_folder_is_taken_in_whole() {
 }
 
 #[test]
-fn a_command_that_fails_is_told_with_its_last_words_and_leaves_nothing() {
+fn a_command_that_fails_is_reported_with_its_last_words_and_leaves_nothing() {
     if !confines() {
         return;
     }

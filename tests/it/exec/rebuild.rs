@@ -24,7 +24,7 @@ fn rebuilt_stages_give_the_same_bytes_with_one_thread_two_and_seven() {
 }
 
 #[test]
-fn a_command_that_never_says_the_same_is_told_and_breaks_no_promise() {
+fn a_command_that_never_says_the_same_is_reported_and_breaks_no_promise() {
     if !confines() {
         return;
     }

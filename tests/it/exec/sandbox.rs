@@ -5,7 +5,7 @@ use super::{confines, macula, python, run, space, without_namespaces};
 const ONE: &str = "gives \"a.json\" json";
 
 #[test]
-fn a_file_that_was_not_declared_can_not_be_read_and_is_named() {
+fn a_file_that_was_not_declared_cannot_be_read_and_is_named() {
     if !confines() {
         return;
     }

@@ -44,7 +44,7 @@ fn warnings(outcome: &Outcome) -> Vec<String> {
 }
 
 #[test]
-fn masks_that_look_like_none_are_told() {
+fn masks_that_look_like_none_are_reported() {
     let told = |mask: &[u8]| warnings(&cut(&lab(mask), &[]).unwrap());
     assert!(told(&grey(&square(255, 0))).is_empty());
     assert!(told(&grey(&square(1, 0))).is_empty());
@@ -80,7 +80,7 @@ fn masks_that_look_like_none_are_told() {
 }
 
 #[test]
-fn odd_masks_are_counted_together_and_told_by_preprocess_too() {
+fn odd_masks_are_counted_together_and_reported_by_preprocess_too() {
     let lab = lab(&grey(&square(0, 255)));
     lab.write("photographs/two.png", &grey(&photograph(5)));
     lab.write("ma/two.png", &grey(&square(0, 255)));
@@ -98,7 +98,7 @@ fn odd_masks_are_counted_together_and_told_by_preprocess_too() {
 }
 
 #[test]
-fn a_photograph_and_a_mask_that_are_shown_otherwise_are_told_or_refused() {
+fn a_photograph_and_a_mask_that_are_shown_otherwise_are_reported_or_refused() {
     let half = exif(LITTLE, 3, 3.0);
     let turned = |pixels: &[u8], block: &[u8]| png((SIDE, SIDE), 8, 0, pixels, &[(b"eXIf", block)], &[]);
     let lab = lab(&turned(&square(255, 0), &half));

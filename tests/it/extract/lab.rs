@@ -10,7 +10,7 @@ use macula::stage::{Ctx, Files, Inputs, Item, Named, Outcome, Params, Progress, 
 use macula::stages;
 use macula::store::{Entry, Objects, Tree};
 
-/// A store in a temporary folder, beside a folder for the user's files.
+/// A store in a temporary folder, next to a folder for the user's files.
 pub(crate) struct Lab {
     folder: tempfile::TempDir,
     pub(crate) objects: Objects,

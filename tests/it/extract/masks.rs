@@ -296,7 +296,7 @@ fn a_threshold_leaves_anti_aliased_edges_out() {
 }
 
 #[test]
-fn a_palette_whose_background_is_not_black_is_told_by_index() {
+fn a_palette_whose_background_is_not_black_is_reported_by_index() {
     let black = Threshold::Automatic.of_palette(&[[0, 0, 0], [255, 0, 0]]);
     assert_eq!(black, Some(vec![false, true]), "IDRiD's palette");
     let turned = Threshold::Automatic.of_palette(&[[255, 255, 255], [0, 0, 0]]);

@@ -149,7 +149,7 @@ fn one_more_photograph_changes_no_other() {
 }
 
 #[test]
-fn a_class_without_any_positive_is_told() {
+fn a_class_without_any_positive_is_reported() {
     let lab = Lab::new();
     write(&lab, "a", &[(4, 4)]);
     let outcome = lab.extract(&tree(&lab.folder(&[]).unwrap()), &[("size", Value::Int(16))]).unwrap();
@@ -224,7 +224,7 @@ fn the_outputs_of_preprocess_and_extract_do_not_move() {
 }
 
 #[test]
-fn lesion_pixels_that_are_cut_away_are_told() {
+fn lesion_pixels_that_are_cut_away_are_reported() {
     let lab = Lab::new();
     // In sixteens, two columns and two rows of 50 x 34 pixels are left over.
     write(&lab, "a", &[(4, 4), (49, 0), (48, 5), (3, 33)]);

@@ -190,7 +190,7 @@ fn signed_samples_are_read_as_such() {
 
 #[test]
 fn an_extra_sample_is_alpha_only_where_the_file_says_so() {
-    // Red, green, blue, and a sample that is 0 over the lesion and 9 beside it.
+    // Red, green, blue, and a sample that is 0 over the lesion and 9 next to it.
     let pixels = vec![255, 0, 0, 0, 255, 0, 0, 9, 0, 0, 0, 9];
     let with = |kind: f64| tiff(LITTLE, &[Page::new((3, 1), 8, 4, 2, pixels.clone()).with(338, 3, &[kind])]);
     assert_eq!(places(&mask(&with(0.0)).unwrap()), [(0, 0), (1, 0)], "unspecified");
@@ -242,7 +242,7 @@ fn a_second_page_is_refused_by_name() {
 }
 
 #[test]
-fn two_values_are_lesion_and_background_and_more_are_told() {
+fn two_values_are_lesion_and_background_and_more_are_reported() {
     let grey = |pixels: &[u8]| {
         let read = mask(&png((pixels.len(), 1), 8, 0, pixels, &[], &[])).unwrap();
         let page = Page::new((pixels.len(), 1), 8, 1, 1, pixels.to_vec());

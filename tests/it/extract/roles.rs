@@ -139,7 +139,7 @@ fn one_file_is_the_mask_of_one_class() {
 }
 
 #[test]
-fn masks_beside_their_photographs_are_no_photographs() {
+fn masks_next_to_their_photographs_are_no_photographs() {
     let lab = lab(&["d/a.png", "d/a_MA.png", "d/b.png", "d/b_MA.png"]);
     let outcome = folder(&lab, "d/*", &[("MA", "d/*_MA.png")], "absent").unwrap();
     assert_eq!(set(&lab, &outcome), ["a", "b"]);
@@ -158,7 +158,7 @@ fn masks_beside_their_photographs_are_no_photographs() {
 }
 
 #[test]
-fn all_stars_of_a_pattern_tell_files_apart() {
+fn all_stars_of_a_pattern_distinguish_files() {
     let lab = lab(&["p/A/1.png", "p/B/2.png", "m/A/2.png", "m/B/1.png"]);
     let (code, _, hint) = refused(folder(&lab, "p/*/*", &[("MA", "m/*/*")], "absent"));
     assert_eq!(code, "no-mask-fits");
@@ -200,7 +200,7 @@ fn spellings_of_a_name_are_one() {
 }
 
 #[test]
-fn one_patient_in_two_spellings_is_one_and_told() {
+fn one_patient_in_two_spellings_is_one_and_reported() {
     let lab = lab(&["p/Zo\u{eb}/1.png", "p/zoe\u{308}/2.png", "p/b/3.png", "m/1.png", "m/2.png", "m/3.png"]);
     let masks = Value::Map([("MA".to_owned(), text("m/*"))].into());
     let of = |patient: &str| {
@@ -293,7 +293,7 @@ fn a_mask_of_idrid_under_another_name_is_an_error() {
         let (code, said, _) = refused(idrid(&official("IDRiD_01_MA.tif", &file)));
         assert_eq!(code, "unused-file", "{name}");
         assert!(said.contains(name) && said.contains("`IDRiD_01` has no mask of MA"), "{said}");
-        // Beside the mask itself it is only told.
+        // Next to the mask itself it is only reported.
         let outcome = idrid(&official("nothing", &file)).unwrap();
         assert_eq!(outcome.outputs["out"].entries.len(), 3 * 6 + 1);
         assert!(outcome.summary.warnings[0].text.contains(name), "{:?}", outcome.summary.warnings);
@@ -301,7 +301,7 @@ fn a_mask_of_idrid_under_another_name_is_an_error() {
 }
 
 #[test]
-fn idrids_own_files_are_not_told() {
+fn idrids_own_files_are_not_reported() {
     let outcome = idrid(&official("nothing", "5. Optic Disc/IDRiD_02_OD.tif")).unwrap();
     assert!(outcome.summary.warnings.is_empty(), "{:?}", outcome.summary.warnings);
     assert_eq!(outcome.summary.tables.len(), 1);

@@ -100,7 +100,7 @@ fn an_empty_folder_is_named() {
 }
 
 #[test]
-fn a_store_that_can_not_be_made_ends_with_three() {
+fn a_store_that_cannot_be_created_ends_with_three() {
     let space = Space::with(PREPARED);
     space.write("a-file", "not a folder");
     let mut command = space.command(&["run", "pipeline.kdl"]);
@@ -281,7 +281,7 @@ fn unknown_stages_and_outputs_are_refused_with_what_there_is() {
 }
 
 #[test]
-fn a_file_in_another_encoding_is_told_with_its_line() {
+fn a_file_in_another_encoding_is_reported_with_its_line() {
     let space = Space::new();
     space.write("latin.kdl", b"pipeline p seed=1 {\n    doc \"caf\xe9\"\n}\n");
     space.macula("check latin.kdl").code(2).says(&["latin.kdl", "line 2 contains byte 0xe9", "save the file as UTF-8"]);
@@ -313,7 +313,7 @@ fn a_mark_of_bytes_and_line_ends_of_windows_move_no_place() {
 }
 
 #[test]
-fn a_mistake_in_a_network_of_another_file_is_told_once() {
+fn a_mistake_in_a_network_of_another_file_is_reported_once() {
     let space = Space::new();
     space.write("nets.kdl", "network small {\n    param width default=4\n    conv a out=$width*2 kernel=3\n    global-avg-pool\n    linear fc\n}\n");
     let pipeline = |used: &str, network: &str| {

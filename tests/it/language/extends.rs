@@ -32,7 +32,7 @@ pipeline base seed=7 {
 }
 "#;
 
-/// The pipelines of `main.kdl` beside other files.
+/// The pipelines of `main.kdl` next to other files.
 fn load(files: &[(&str, &str)]) -> (Vec<Pipeline>, Vec<Diag>) {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, text) in files {
@@ -114,7 +114,7 @@ pipeline near { extends \"base.kdl\" pipeline=base; train classifier { loss bce 
 }
 
 #[test]
-fn what_is_wrong_is_told_where_it_stands() {
+fn what_is_wrong_is_reported_where_it_stands() {
     for (main, code) in [
         ("pipeline a { extends \"base.kdl\"; without pge }", "unknown-name"),
         ("pipeline a { extends \"basis.kdl\" }", "unreadable-file"),

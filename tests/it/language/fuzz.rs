@@ -183,7 +183,7 @@ proptest! {
     }
 }
 
-/// Every floor answers, with a bounded number of mistakes told of the form.
+/// Every floor answers, with a bounded number of reported mistakes of the form.
 #[test]
 fn hostile_texts_break_no_promise() {
     for (name, text) in hostile::texts() {

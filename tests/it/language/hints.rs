@@ -115,7 +115,7 @@ fn words_of_other_tools_lead_to_maculas_own() {
 }
 
 #[test]
-fn a_case_that_is_misspelt_hides_no_mistake_beside_it() {
+fn a_case_that_is_misspelt_hides_no_mistake_next_to_it() {
     let (_, diags) = load(&training("optimizer Adam lr=1e-3 weight_decay=1e-4 betas=0.9"));
     assert_eq!(codes(&diags), ["unknown-case", "unknown-param", "unknown-param"]);
     let hints: Vec<&str> = diags.iter().filter_map(|diag| diag.hint.as_deref()).collect();
@@ -126,7 +126,7 @@ fn a_case_that_is_misspelt_hides_no_mistake_beside_it() {
 }
 
 #[test]
-fn nodes_of_other_tools_are_understood_in_a_pipeline_and_beside_it() {
+fn nodes_of_other_tools_are_understood_in_a_pipeline_and_next_to_it() {
     for (node, hint) in [
         ("Trainer fit", "did you mean `train`?"),
         (

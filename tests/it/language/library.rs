@@ -74,7 +74,7 @@ fn resnet18_has_the_parameters_and_the_cost_of_torchvisions() {
     assert!(rows.iter().any(|row| row.name == "layer4.0.downsample.1"));
 }
 
-/// The pages of `docs/reference/`, made anew where `MACULA_BLESS` is set.
+/// The pages of `docs/reference/`, written again if `MACULA_BLESS` is set.
 #[test]
 fn the_reference_pages_are_those_of_the_standard_library() {
     let folder = root().join("docs/reference");

@@ -1,4 +1,4 @@
-//! Mistakes: the fixtures say on the line what is to be told there, `// error: code` or `// warning: code`.
+//! Mistakes: the fixtures say on the line what is to be reported there, `// error: code` or `// warning: code`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -38,7 +38,7 @@ fn expected(text: &str) -> String {
 }
 
 #[test]
-fn every_mistake_is_told_on_its_line_and_nothing_else_is() {
+fn every_mistake_is_reported_on_its_line_and_nothing_else_is() {
     let fixtures = fixtures();
     assert!(!fixtures.is_empty());
     for (name, text) in fixtures {

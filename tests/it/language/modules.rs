@@ -237,7 +237,7 @@ pipeline p seed=1 { m.outer eyes; export files { from eyes } }
 }
 
 #[test]
-fn a_value_that_a_network_cannot_take_is_told_where_it_is_given_with_the_layer() {
+fn a_value_that_a_network_cannot_take_is_reported_where_it_is_given_with_the_layer() {
     let main = pipeline("use \"nets.kdl\" as=n", "n.", "network n.tiny width=2.5");
     let files = Files::new(&[("main.kdl", &main), ("nets.kdl", NETS)]);
     let (found, said) = files.wrong();

@@ -194,7 +194,7 @@ fn descriptions_that_would_grow_without_end_are_refused_at_once() {
 }
 
 #[test]
-fn parameters_that_nothing_uses_are_told_in_networks_and_in_blocks() {
+fn parameters_that_nothing_uses_are_reported_in_networks_and_in_blocks() {
     let text = "network n {
     param width default=8
     param unused default=1

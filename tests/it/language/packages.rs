@@ -62,7 +62,7 @@ fn a_package_is_used_once_it_is_pinned_and_pinning_keeps_the_text() {
 }
 
 #[test]
-fn a_change_of_any_file_is_told_and_pinned_again_where_it_is_meant() {
+fn a_change_of_any_file_is_reported_and_pinned_again_where_it_is_meant() {
     let space = pinned();
     let before = space.read("project.kdl");
     space.write("vendor/lesions/README.md", "Changed, and no part of it.");
@@ -151,7 +151,7 @@ fn a_package_holds_no_links_and_is_bounded() {
 }
 
 #[test]
-fn mistakes_in_the_project_file_are_told_with_their_places() {
+fn mistakes_in_the_project_file_are_reported_with_their_places() {
     let digest = format!("digest \"blake3:{}\"", "0".repeat(64));
     for (text, code) in [
         ("packag lesions { path \"vendor/lesions\" }", "unknown-node"),

@@ -2,7 +2,7 @@
 //!
 //! `tests/expected/keys.txt` holds one line for each stage: its implementation, the version of that, and its key. Stand-ins take the place of
 //! inputs, named by the stage and the port that they come from. So one line changes where one stage changes; in a store, all that is below it
-//! is computed again, too. Where that is meant, `MACULA_BLESS=1 cargo test --test it replay` writes the file anew, and CHANGELOG.md says
+//! is computed again, too. Where that is meant, `MACULA_BLESS=1 cargo test --test it replay` writes the file again, and CHANGELOG.md says
 //! under "Breaking" who computes what again.
 
 use std::collections::BTreeSet;

@@ -1,8 +1,8 @@
-//! The corpus of mistakes under tests/suite: what is told of each file is what its author would have to hear, and nothing else.
+//! The corpus of mistakes under tests/suite: what is reported for each file is what its author needs to know, and nothing else.
 //!
 //! A line that holds a mistake ends in `//~ code «text that is marked» says «a piece of the message» hint «a piece of the hint»`, with
 //! `warning` before the code where it is no error. A comment `//~^` is for the line above it, `//~^^` for the one above that.
-//! Where a comment would change the mistake, a file `NAME.expected` beside it has lines `LINE: code «…» says «…» hint «…»`.
+//! Where a comment would change the mistake, a file `NAME.expected` next to it has lines `LINE: code «…» says «…» hint «…»`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use macula::diag::{Diag, Severity, catalogue};
 use macula::lang;
 use macula::lang::spec::Points;
 
-/// What is to be told.
+/// What is to be reported.
 #[derive(Debug)]
 struct Expected {
     line: usize,
@@ -108,7 +108,7 @@ fn compare(path: &Path, count: &mut Count) {
                 && (diag.severity == Severity::Warning) == one.warning
                 && told(diag, &sources).0 == one.line
         };
-        // Two of one name on a line are told apart by what they mark.
+        // Two of one name on a line are distinguished by what they mark.
         let best = diags.iter().position(|diag| fits(diag) && told(diag, &sources).1 == one.marked);
         let Some(at) = best.or_else(|| diags.iter().position(fits)) else {
             let _ = writeln!(wrong, "  not told: {}: {} «{}»", one.line, one.code, one.marked);
@@ -142,7 +142,7 @@ fn compare(path: &Path, count: &mut Count) {
 }
 
 #[test]
-fn every_file_of_the_corpus_is_told_what_it_needs_and_nothing_else() {
+fn every_file_of_the_corpus_gets_the_reports_that_it_expects_and_no_others() {
     let mut count = Count::default();
     let files = files();
     assert!(files.len() >= 150, "{} files", files.len());

@@ -127,7 +127,7 @@ fn told(sweep: &str, sets: &[&str], points: Points) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_mistake_is_told_at_its_place() {
+fn every_mistake_is_reported_at_its_place() {
     let cases: &[(&str, &str, &str)] = &[
         ("over classifier.epochs", "sweep-axis", "over classifier.epochs"),
         ("over", "missing-name", "over"),
@@ -176,7 +176,7 @@ fn every_mistake_is_told_at_its_place() {
 }
 
 #[test]
-fn what_only_a_combination_brings_about_is_told_once_with_its_values() {
+fn what_only_a_combination_brings_about_is_reported_once_with_its_values() {
     // The pipeline's own loss is focal: each value is right alone.
     let text = "over classifier.loss focal bce\n over classifier.loss.gamma 1.0 2.0";
     assert_eq!(told(text, &[], Points::OneByOne), []);
@@ -196,7 +196,7 @@ fn settings_reach_every_point_but_not_what_is_varied() {
     assert_eq!(told("over size 32 48", &["size=16"], Points::All), [("sweep-axis".to_owned(), "size".to_owned())]);
     let group = told("over classifier.loss bce focal", &["classifier.loss.gamma=2.0"], Points::All);
     assert_eq!(group[0].0, "sweep-axis");
-    // Who runs the pipeline alone may set what a sweep beside it varies.
+    // Who runs the pipeline alone may set what a sweep next to it varies.
     assert_eq!(told("over size 32 48", &["size=16"], Points::OneByOne), []);
 }
 

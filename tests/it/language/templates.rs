@@ -160,7 +160,7 @@ pipeline p seed=1 {{
 }
 
 #[test]
-fn a_mistake_in_a_body_is_told_once_whatever_uses_it() {
+fn a_mistake_in_a_body_is_reported_once_whatever_uses_it() {
     let text = with_balanced(USED).replace("from folds.train", "from folds.trian");
     let (_, diags) = load(&text);
     assert_eq!(codes(&diags), ["unknown-name"], "{diags:#?}");

@@ -88,7 +88,7 @@ fn a_file_that_is_brought_in_is_read_as_the_editor_has_it() {
 }
 
 #[test]
-fn a_file_that_changes_on_the_disk_is_read_anew() {
+fn a_file_that_changes_on_the_disk_is_read_again() {
     let client = Client::new();
     let (_, used) = client.file("stages.kdl");
     let uri = client.open("a.kdl", &format!("use \"stages.kdl\"\n{GOOD}"));
@@ -106,7 +106,7 @@ fn a_text_without_a_file_is_checked_too() {
 }
 
 #[test]
-fn a_file_that_is_too_large_is_told_so_and_nothing_else() {
+fn a_file_that_is_too_large_is_reported_and_nothing_else() {
     let client = Client::new();
     let text = format!("{GOOD}//{}\n", " much".repeat(110_000));
     let uri = client.open("a.kdl", &text);
@@ -116,7 +116,7 @@ fn a_file_that_is_too_large_is_told_so_and_nothing_else() {
 }
 
 #[test]
-fn what_was_told_of_a_text_is_taken_back_when_it_closes() {
+fn what_was_reported_about_a_text_is_withdrawn_when_it_closes() {
     let client = Client::new();
     let uri = client.open("a.kdl", "pipeline p { }\n");
     assert_eq!(client.codes(&uri), ["no-seed"]);

@@ -3,7 +3,7 @@
 use super::project;
 
 #[test]
-fn credentials_that_are_none_are_told_without_the_secret() {
+fn credentials_that_are_none_are_reported_without_the_secret() {
     let azure = ("AZURE_STORAGE_ACCOUNT_NAME", "lab");
     for (at, variables, says) in [
         ("az://box/p", &[][..], "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"),

@@ -145,7 +145,7 @@ fn the_environment_names_a_remote_in_place_of_the_file() {
 }
 
 #[test]
-fn mistakes_in_a_remote_are_told_where_they_stand() {
+fn mistakes_in_a_remote_are_reported_where_they_stand() {
     let space = Space::with(PIPELINE);
     for (line, says) in [
         ("remote", &["`remote` takes its location", "project.kdl:1:1"][..]),

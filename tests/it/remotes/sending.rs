@@ -248,7 +248,7 @@ fn of_sixteen_that_send_other_bytes_under_one_key_one_wins() {
 }
 
 #[test]
-fn a_remote_that_writes_over_what_is_there_is_told_once_and_one_that_does_not_never() {
+fn a_remote_that_writes_over_what_is_there_is_reported_once_and_one_that_does_not_never() {
     let bench = Bench::new();
     let store = bench.store("a");
     let careless = lab(Careless(Folder::new(bench.remote())));

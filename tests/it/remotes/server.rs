@@ -1,4 +1,4 @@
-//! A minimal web server for a folder that can be told to misbehave.
+//! A minimal web server for a folder that misbehaves on request.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -8,7 +8,7 @@ const SWEEP: &str = r"sweep rates {
 ";
 
 #[test]
-fn every_command_that_reads_through_tells_a_remote_that_fails_once() {
+fn every_command_that_reads_through_reports_a_remote_that_fails_once() {
     for (command, code, says) in [
         ("plan pipeline.kdl", 0, "1 will run"),
         ("why pipeline.kdl classifier", 0, "classifier"),
@@ -31,7 +31,7 @@ fn every_command_that_reads_through_tells_a_remote_that_fails_once() {
 }
 
 #[test]
-fn commands_tell_nothing_of_a_remote_that_answers() {
+fn commands_say_nothing_about_a_remote_that_answers() {
     let (_first, folder) = super::pushed("photographs=#true");
     for command in ["lock pipeline.kdl", "show pipeline.kdl classifier", "plan pipeline.kdl"] {
         let other = project(&format!("{folder:?}"));

@@ -38,7 +38,7 @@ fn a_server_that_is_busy_now_and_then_is_asked_again() {
 }
 
 #[test]
-fn a_server_that_misbehaves_is_told_once_and_the_run_goes_on_alone() {
+fn a_server_that_misbehaves_is_reported_once_and_the_run_continues_without_it() {
     let (first, folder) = pushed("photographs=#true");
     let refused = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

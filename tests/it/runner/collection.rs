@@ -140,7 +140,7 @@ fn what_a_living_process_found_stays_until_it_ends() {
 /// The strictest collection in a loop, next to runs of changing pipelines: no run fails, repairs or produces different
 /// bytes.
 #[test]
-fn a_run_beside_collection_is_never_harmed() {
+fn a_run_next_to_collection_is_never_harmed() {
     let bench = bench();
     let expected = ["a", "b", "c"].map(|add| self::bench().run(&chain(add)).done().texts().clone());
     let stop = AtomicBool::new(false);

@@ -38,7 +38,7 @@ fn a_deleted_object_is_computed_again() {
 }
 
 #[test]
-fn a_flipped_byte_is_found_told_and_healed_when_it_is_read() {
+fn a_flipped_byte_is_found_reported_and_repaired_when_it_is_read() {
     let bench = Bench::new();
     bench.write("in.txt", "x");
     let first = bench.run(&chain("c")).done();
@@ -59,7 +59,7 @@ fn a_flipped_byte_is_found_told_and_healed_when_it_is_read() {
 
 /// The plan from before the damage was found is outdated: the next stage may pass on missing objects.
 #[test]
-fn what_needs_a_damaged_result_is_decided_after_that_was_made_anew() {
+fn what_needs_a_damaged_result_is_decided_after_that_was_made_again() {
     let bench = Bench::new();
     bench.write("in.txt", "x");
     let first = bench.run(&chain("c")).done();

@@ -5,7 +5,7 @@ use crate::space::Space;
 const PIPELINE: &str = "pipeline small seed=1 {\n    synthetic photos { photographs 2; size 128 }\n}\n";
 
 #[test]
-fn a_store_that_cant_be_written_is_exit_3() {
+fn a_store_that_cannot_be_written_is_exit_3() {
     let space = Space::with(PIPELINE);
     let mut command = space.command(&["run", "pipeline.kdl"]);
     // Nobody may create folders there, not even root.

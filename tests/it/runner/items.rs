@@ -66,7 +66,7 @@ fn a_changed_parameter_computes_all_items() {
 }
 
 #[test]
-fn items_finished_beside_a_failure_are_kept() {
+fn items_finished_next_to_a_failure_are_kept() {
     let mut bench = bench(6);
     bench.write("data/zzz.txt", "#");
     bench.options.threads = 1;

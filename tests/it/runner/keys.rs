@@ -110,7 +110,7 @@ fn a_key_is_golden() {
 }
 
 #[test]
-fn a_path_counts_for_sources_alone() {
+fn a_path_counts_only_for_sources() {
     let bench = Bench::new();
     bench.write("in.txt", "x\n");
     let wrong = stage("bad", "takes-path").given("from", &["in"]).add("a").with("path", Value::Path("in.txt".into()));
@@ -119,7 +119,7 @@ fn a_path_counts_for_sources_alone() {
 }
 
 #[test]
-fn why_tells_old_and_new_values() {
+fn why_reports_old_and_new_values() {
     let bench = Bench::new();
     bench.write("in.txt", "x\n");
     bench.run(&pipeline(branching())).done();

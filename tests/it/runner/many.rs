@@ -55,7 +55,7 @@ fn folders_that_just_changed_are_not_remembered() {
 }
 
 #[test]
-fn an_object_that_is_deleted_is_missed_though_its_result_was_whole() {
+fn an_object_that_is_deleted_is_missed_although_its_result_was_complete() {
     let bench = bench();
     remembered(&bench, &each());
     let large = objects(&bench).into_iter().filter(|path| path.metadata().expect("there").len() > 100_000);
@@ -72,7 +72,7 @@ fn an_object_that_is_deleted_is_missed_though_its_result_was_whole() {
 }
 
 #[test]
-fn a_memory_of_whole_results_that_was_damaged_is_not_believed() {
+fn a_cache_of_complete_results_that_was_damaged_is_not_believed() {
     let bench = bench();
     remembered(&bench, &each());
     let path = bench.path(".macula/v1/whole");
@@ -129,7 +129,7 @@ fn of_many_links_only_those_that_differ_are_made() {
 }
 
 #[test]
-fn what_a_process_that_was_killed_while_it_changed_links_left_is_made_anew() {
+fn what_a_process_that_was_killed_while_it_changed_links_left_is_made_again() {
     let bench = Bench::new();
     bench.run(&list(FILES)).done();
     let folder = bench.path("results/bench/list");

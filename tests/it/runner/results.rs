@@ -89,7 +89,7 @@ fn what_a_stage_that_runs_reuses_is_verified_before_it_is_linked() {
 }
 
 #[test]
-fn what_a_person_put_beside_results_stays_when_they_are_replaced() {
+fn what_a_person_put_next_to_results_stays_when_they_are_replaced() {
     let bench = bench();
     bench.run(&one("a")).done();
     let place = bench.path("results/bench/one");
@@ -196,7 +196,7 @@ fn what_a_person_put_among_many_results_stays() {
 }
 
 #[test]
-fn results_that_lie_elsewhere_are_told() {
+fn results_that_lie_elsewhere_are_reported() {
     let bench = bench();
     fs::create_dir(bench.path("elsewhere")).expect("made");
     symlink("elsewhere", bench.path("results")).expect("linked");

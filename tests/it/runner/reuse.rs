@@ -116,7 +116,7 @@ fn a_page_is_made_again_when_a_name_or_a_summary_on_it_changes() {
 }
 
 #[test]
-fn a_reused_result_tells_its_summary_again() {
+fn a_reused_result_reports_its_summary_again() {
     let bench = Bench::new();
     bench.write("in.txt", &"x".repeat(2000));
     let short = || pipeline(vec![source("in", "file", "in.txt"), wrap("one", "in", "a")]);
@@ -274,7 +274,7 @@ fn unkeyed_parameters_do_not_count() {
 }
 
 #[test]
-fn what_an_upgrade_computes_again_is_told_before_it_does() {
+fn what_an_upgrade_computes_again_is_reported_before_it_does() {
     use macula::stage::Implementation;
     let mut bench = Bench::new();
     bench.write("in.txt", "x\n");

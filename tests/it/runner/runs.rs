@@ -40,7 +40,7 @@ fn what_a_person_put_into_results_stays() {
 
 /// As on a case-insensitive file system, where `Two` leads to `two`.
 #[test]
-fn of_stages_whose_names_are_one_on_the_disk_one_is_linked_and_the_other_told() {
+fn of_stages_whose_names_are_one_on_the_disk_one_is_linked_and_the_other_reported() {
     let bench = Bench::new();
     bench.write("in.txt", "x");
     fs::create_dir_all(bench.path("results/bench")).expect("made");
@@ -110,7 +110,7 @@ fn the_command_line_plans_runs_and_explains() {
 }
 
 #[test]
-fn why_tells_what_changed_since_any_run() {
+fn why_reports_what_changed_since_any_run() {
     let space = Space::with(PIPELINE);
     space.macula("run pipeline.kdl").code(0);
     space.edit("pipeline.kdl", "size 128", "size 160");

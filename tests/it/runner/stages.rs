@@ -159,7 +159,7 @@ fn numbers(ctx: &Ctx) -> Result<Vec<Item>, StageError> {
     Ok((0..ctx.params.count("count")?).map(item).collect())
 }
 
-/// Outputs its number, and that it was not told how many there are.
+/// Outputs its number, and that it does not know how many there are.
 fn numbered(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     let text = format!("{}{} of {}\n", ctx.params.text("add")?, item.name, ctx.params.get("count"));
     let mut tree = Tree::default();

@@ -51,7 +51,7 @@ fn equal_stages_are_one() {
 }
 
 #[test]
-fn names_tell_stages_apart_and_say_what_makes_the_difference() {
+fn names_distinguish_stages_and_say_what_makes_the_difference() {
     let (_, merged) = merged(TEXT);
     let names: BTreeSet<&str> = merged.pipeline.stages.iter().map(|stage| stage.name.as_str()).collect();
     assert_eq!(names.len(), merged.pipeline.stages.len());

@@ -65,7 +65,7 @@ fn flip(path: &Path) {
 }
 
 #[test]
-fn a_whole_store_is_found_whole() {
+fn an_intact_store_is_found_intact() {
     let bench = bench();
     bench.run(&everything()).done();
     let found = verified(&bench);
@@ -160,7 +160,7 @@ fn damaged_records_and_segments_are_found_and_put_out_of_the_way() {
 }
 
 #[test]
-fn what_cant_be_made_again_is_said() {
+fn what_cannot_be_computed_again_is_reported() {
     let bench = bench();
     let first = bench.run(&everything()).done();
     flip(&bench.object_of(&first, "one"));

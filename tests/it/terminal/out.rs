@@ -55,7 +55,7 @@ const ALL: [&str; 36] = [
 
 #[cfg(target_os = "linux")]
 #[test]
-fn output_that_can_not_be_written_is_a_failure_of_every_command() {
+fn output_that_cannot_be_written_is_a_failure_of_every_command() {
     let space = Space::with(PIPELINE);
     space.macula("run pipeline.kdl").code(0);
     for words in ALL {

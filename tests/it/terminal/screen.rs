@@ -174,7 +174,7 @@ impl Terminal {
         self.keys.write_all(keys).expect("pressed");
     }
 
-    /// Gives the terminal another size, which its program is told of.
+    /// Gives the terminal another size; its program gets a signal.
     pub(super) fn resize(&mut self, columns: u16, rows: u16) {
         set_size(&self.keys, columns, rows);
         self.screen.columns = columns.into();

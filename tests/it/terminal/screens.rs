@@ -99,7 +99,7 @@ fn quiet_says_only_what_failed_and_colours_are_by_choice() {
 }
 
 #[test]
-fn other_processes_are_told_what_runs_and_where_an_interrupted_stage_resumes() {
+fn other_processes_see_what_runs_and_where_an_interrupted_stage_resumes() {
     let space = Space::with(TRAINING);
     let mut terminal = super::start(&space, 80, 24, &[]);
     terminal.until("some epochs", |screen| screen.all().contains("  3/2000"));

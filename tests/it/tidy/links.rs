@@ -68,7 +68,7 @@ fn links_and_paths_of_the_documentation_lead_somewhere() {
                 }
             }
         }
-        // A changelog tells of files that are gone, and examples have a name in capitals.
+        // A changelog names files that are gone, and examples have a name in capitals.
         let named = paths(text).into_iter().filter(|path| !path.contains("NAME") && document != "CHANGELOG.md");
         let missing = named.filter(|path| !path.contains("corpus") && !root.join(path).exists());
         wrong.extend(missing.map(|path| format!("{document}: `{path}` does not exist")));

@@ -38,6 +38,22 @@ pub(super) fn texts(source: &str) -> Vec<(usize, String)> {
     found
 }
 
+/// The comments of `source`, each with its line, from 1, without the slashes.
+pub(super) fn comments(source: &str) -> Vec<(usize, String)> {
+    let chars: Vec<char> = source.chars().collect();
+    let (mut found, mut at, mut line) = (Vec::new(), 0, 1);
+    while at < chars.len() {
+        let end = end_of_blank(&chars, at).max(at + 1);
+        let text: String = chars[at..end].iter().collect();
+        if text.starts_with("//") || text.starts_with("/*") {
+            found.push((line, text.trim_matches(['/', '!', '*']).trim().to_owned()));
+        }
+        line += text.matches('\n').count();
+        at = end;
+    }
+    found
+}
+
 /// Where the comment, text or character literal that begins at `at` ends; `at` where none begins there.
 fn end_of_blank(chars: &[char], at: usize) -> usize {
     let get = |i: usize| chars.get(i).copied().unwrap_or('\0');

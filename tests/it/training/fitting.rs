@@ -267,7 +267,7 @@ fn weights_of_classes_count_what_an_epoch_draws() {
 }
 
 #[test]
-fn a_frozen_part_is_named_whole() {
+fn a_frozen_part_is_named_completely() {
     let bench = Bench::new();
     let params = params(&[("freeze", Value::List(vec![text("conv")]))]);
     let (code, text, hint) = mistake(bench.train(&params, &bench.data, &bench.partial("a"), &Watcher::default()));

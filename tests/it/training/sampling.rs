@@ -38,7 +38,7 @@ fn a_natural_epoch_holds_each_patch_once_in_its_own_order() {
 }
 
 #[test]
-fn a_balanced_epoch_holds_every_lesion_patch_and_draws_healthy_ones_anew() {
+fn a_balanced_epoch_holds_every_lesion_patch_and_draws_healthy_ones_again() {
     let set = set();
     let health = |draw: &PatchDraw| draw.row(&set).health();
     let lesions = set.parts.iter().flat_map(|part| &part.rows).filter(|row| row.health() == Health::Lesion).count();

@@ -52,7 +52,7 @@ pub(super) enum Transfer {
     Gradient,
 }
 
-/// Operation of a call; its pointers are kept beside it.
+/// Operation of a call; its pointers are kept next to it.
 #[derive(Clone, Debug)]
 pub(super) enum CallOp {
     /// Launch of a kernel over that many threads.

@@ -56,7 +56,7 @@ impl<R: Read + Seek> Archive<R> {
         self.zip.file_names_raw().filter(|name| name.ends_with(b"data.pkl")).count() > 1
     }
 
-    /// Whether it is a `TorchScript` module, with code beside the tensors.
+    /// Whether it is a `TorchScript` module, with code next to the tensors.
     pub(super) fn is_torch_script(&self) -> bool {
         let code = format!("{}code/", self.root);
         self.zip.index_for_name_raw(format!("{}constants.pkl", self.root).as_bytes()).is_some()

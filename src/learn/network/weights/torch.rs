@@ -31,7 +31,7 @@ const USUAL: [&str; 12] = [
 const AVERAGES: [&str; 8] =
     ["model_ema", "ema", "ema_state_dict", "state_dict_ema", "ema_model", "params_ema", "teacher", "student"];
 
-/// Words in keys of what is stored beside the weights, which may hold tensors too.
+/// Words in keys of what is stored next to the weights, which may hold tensors too.
 const BESIDE: [&str; 6] = ["optim", "sched", "scaler", "rng", "criterion", "amp"];
 
 /// Depth of the search below the top-level dictionary.

@@ -76,7 +76,7 @@ fn a_line_that_goes_on_keeps_its_break() {
     becomes("a 1 \\\n2 \\\n\\\n      3", "a 1 \\\n    2 \\\n    3\n");
     becomes("a \\\n { b }", "a { b }\n");
     becomes("a \\\n b { c; d }", "a \\\n    b { c; d }\n");
-    // Lines that go on are told from those of the block.
+    // Lines that continue are distinguished from those of the block.
     becomes("a \\\n b {\nc\n}", "a \\\n        b {\n    c\n}\n");
     becomes("a \\ // why\n  b \\ /* how */ // c\n c", "a \\ // why\n    b /* how */ \\ // c\n    c\n");
     becomes("a \\\n\nb", "a\nb\n");

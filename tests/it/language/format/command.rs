@@ -21,7 +21,7 @@ fn piped(mut command: Command, text: &[u8]) -> (String, String, Option<i32>) {
 }
 
 #[test]
-fn files_are_rewritten_in_place_and_told_once() {
+fn files_are_rewritten_in_place_and_reported_once() {
     let space = Space::new();
     space.write("a.kdl", MESSY);
     space.write("b.kdl", TIDY);

@@ -200,7 +200,7 @@ proptest! {
 
 /// The property above is worth something only where most of its documents are right.
 #[test]
-fn most_documents_that_are_made_are_kdl() {
+fn most_generated_documents_are_kdl() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let strategy = prop::collection::vec((nodes(), end()), 0..6);
     let mut right = 0;
