@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use part::Part;
+use part::PartFile;
 pub use part::sweep;
 
 /// Writes `bytes` to `path` atomically and durably: after a crash, the old or the new content is there.
@@ -15,7 +15,7 @@ pub use part::sweep;
 /// The system's error.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
-    let part = Part::of(folder, bytes)?;
+    let part = PartFile::of(folder, bytes)?;
     part.file().sync_data()?;
     readable(part.file())?;
     part.replace(path)?;
@@ -31,7 +31,7 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     if path.exists() {
         return Ok(false);
     }
-    let part = Part::of(folder, bytes)?;
+    let part = PartFile::of(folder, bytes)?;
     part.file().sync_data()?;
     readable(part.file())?;
     if part.appear(path)? { sync_folder(folder).map(|()| true) } else { Ok(false) }
@@ -42,7 +42,7 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 /// # Errors
 /// The system's error.
 pub fn write_lightly(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let part = Part::of(folder_of(path), bytes)?;
+    let part = PartFile::of(folder_of(path), bytes)?;
     readable(part.file())?;
     part.replace(path)
 }
@@ -59,7 +59,7 @@ pub fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     let folder = folder_of(&path);
     sweep(folder);
-    let part = Part::of(folder, bytes)?;
+    let part = PartFile::of(folder, bytes)?;
     bear(part.file().set_permissions(permissions))?;
     part.file().sync_data()?;
     part.replace(&path)?;
@@ -281,6 +281,13 @@ pub fn unlock_folders(folder: &Path) {
         let below = std::fs::read_dir(&folder).into_iter().flatten().flatten();
         open.extend(below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()));
     }
+}
+
+/// Modification time of a file: nanoseconds since 1970.
+#[must_use]
+pub fn modified(facts: &std::fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    (facts.mtime() as u64).wrapping_mul(1_000_000_000).wrapping_add(facts.mtime_nsec() as u64)
 }
 
 /// Free bytes for files below `path`; [`None`] if unknown.

@@ -12,7 +12,7 @@ use crate::store::{self, Absent, Accept, StoreError, Tree};
 
 /// A stage's result.
 #[derive(Debug)]
-pub struct Artifact {
+pub struct StageArtifact {
     /// The stage.
     pub stage: StageSpec,
     /// The requested port, if one was named.
@@ -29,7 +29,7 @@ pub struct Artifact {
     pub outdated: bool,
 }
 
-impl Artifact {
+impl StageArtifact {
     /// The outputs with their types, in the signature's order.
     pub fn typed(&self) -> impl Iterator<Item = (&Output, &Tree)> {
         self.stage.outputs.iter().filter_map(|output| Some((output, self.outputs.get(&output.port)?)))
@@ -46,7 +46,7 @@ impl Artifact {
 ///
 /// # Errors
 /// A [`Failure`] if the stage or port is unknown, or has no result.
-pub fn find(host: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
+pub fn find(host: &Host, loaded: &Loaded, wanted: &str) -> Result<StageArtifact, Failure> {
     let (stage, port) = match loaded.pipeline.outlet(wanted) {
         Some(reference) => (reference.stage.clone(), Some(reference.port.clone())),
         None => parted(&loaded.pipeline.stages, wanted),
@@ -70,7 +70,7 @@ pub fn find(host: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fail
         let artifact = |key, run, outputs: &BTreeMap<String, store::Artifact>, summary, outdated| {
             let outputs =
                 outputs.iter().map(|(port, made)| Ok((port.clone(), made.tree(&engine.store.objects)?.clone())));
-            Some(outputs.collect::<Result<_, StoreError>>().map(|outputs| Artifact {
+            Some(outputs.collect::<Result<_, StoreError>>().map(|outputs| StageArtifact {
                 stage: engine.stage(id).clone(),
                 port: port.clone(),
                 key,

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
+use super::failure::{say, wrong};
 use super::{Exit, Failure, PipelineArguments, file, load, paths};
 use crate::base::figure::counted;
 use crate::base::{Sources, regular};
-use crate::diag::{self, Diag, Severity};
+use crate::diag::{self, Diag};
 use crate::lang::project;
 use crate::lang::spec::{Pipeline, Points, Sweep};
-use crate::progress::{Colours, out};
+use crate::progress::out;
 use crate::run::{Host, lockfile};
 
 /// Maximum number of stages named in a pipeline's summary.
@@ -103,21 +104,6 @@ fn checked(host: &Host, file: &Path, set: &[String]) -> Result<Checked, Failure>
     paths::missing(host, file, &contents, &mut diags);
     let lines = contents.pipelines.iter().map(summary).chain(contents.sweeps.iter().map(sweep_summary));
     Ok(Checked { lines: lines.collect(), diags, sources })
-}
-
-/// Maximum width of diagnostics.
-const WIDEST: usize = 110;
-
-/// Prints diagnostics on stderr.
-pub(super) fn say(diags: &[Diag], sources: &Sources) {
-    let style = if out::stderr_colours() == Colours::Ansi { diag::Style::Colour } else { diag::Style::Plain };
-    let width = out::stderr_size().map_or(WIDEST, |(columns, _)| columns.min(WIDEST));
-    out::talk(&diag::render(diags, sources, style, width));
-}
-
-/// Whether there is an error among diagnostics.
-pub(super) fn wrong(diags: &[Diag]) -> bool {
-    diags.iter().any(|diag| diag.severity == Severity::Error)
 }
 
 /// One-line summary of a sweep.

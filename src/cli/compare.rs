@@ -44,7 +44,7 @@ pub struct Arguments {
     all: bool,
     /// Print all metrics as CSV or JSON
     #[arg(long, value_name = "FORMAT")]
-    format: Option<Format>,
+    format: Option<ComparisonFormat>,
     /// Same as `--format json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
@@ -52,7 +52,7 @@ pub struct Arguments {
 
 /// Output format of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ComparisonFormat {
     /// Aligned table.
     Table,
     /// One line per group.
@@ -66,7 +66,7 @@ const LINES: usize = 20;
 
 /// What is put side by side.
 #[derive(Default)]
-struct Collected {
+struct ComparedRows {
     rows: Vec<Experiment>,
     /// What comes first among what differs.
     columns: Vec<String>,
@@ -81,7 +81,7 @@ struct Collected {
 /// # Errors
 /// A [`Failure`] if the run, file or metric is unknown.
 pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let mut all = Collected::default();
+    let mut all = ComparedRows::default();
     let alone = arguments.what.len() == 1;
     for what in &arguments.what {
         let path = host.folder.join(what);
@@ -101,16 +101,17 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let by = all.by.take().or_else(|| usual(&all.rows));
     let repeats = if arguments.each { Repeats::Apart } else { Repeats::Together };
     let comparison = Comparison::new(all.rows, &all.columns, by, repeats);
-    let format = if arguments.json { Format::Json } else { arguments.format.unwrap_or(Format::Table) };
+    let format =
+        if arguments.json { ComparisonFormat::Json } else { arguments.format.unwrap_or(ComparisonFormat::Table) };
     match format {
-        Format::Csv => {
+        ComparisonFormat::Csv => {
             for note in comparison.notes() {
                 out::note(&format!("note: {}\n", shown::line(&note)));
             }
             out::data(&comparison.csv());
         }
-        Format::Json => out::say(&format!("{:#}\n", comparison.json())),
-        Format::Table => {
+        ComparisonFormat::Json => out::say(&format!("{:#}\n", comparison.json())),
+        ComparisonFormat::Table => {
             let lines = if arguments.all { usize::MAX } else { LINES };
             out::say(&shown(&comparison, &all.title, &all.names, lines));
         }
@@ -125,7 +126,7 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 pub(super) fn after_run(host: &Host, loaded: &Loaded) -> Result<(), Failure> {
     const BEST: usize = 10;
     let Some(swept) = &loaded.sweep else { return Ok(()) };
-    let mut all = Collected::default();
+    let mut all = ComparedRows::default();
     points(host, loaded, swept, true, &mut all)?;
     if all.rows.iter().all(|row| row.figures.is_empty() && !matches!(row.state, ExperimentState::Failed(_))) {
         return Ok(()); // stages that give figures are not there, or were not wanted
@@ -166,7 +167,7 @@ fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>,
     text
 }
 
-fn file(host: &Host, arguments: &Arguments, name: &str, alone: bool, all: &mut Collected) -> Result<(), Failure> {
+fn file(host: &Host, arguments: &Arguments, name: &str, alone: bool, all: &mut ComparedRows) -> Result<(), Failure> {
     let pipeline = PipelineArguments {
         file: PathBuf::from(name),
         pipeline: arguments.pipeline.clone(),
@@ -247,7 +248,7 @@ fn whole(recorded: &[RunRecord], number: usize) -> Whole<'_> {
 }
 
 /// The current points of a sweep: looks up results, computes nothing.
-fn points(host: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut Collected) -> Result<(), Failure> {
+fn points(host: &Host, loaded: &Loaded, swept: &Swept, alone: bool, all: &mut ComparedRows) -> Result<(), Failure> {
     let Swept { sweep, places, .. } = swept;
     let failed: Vec<String> = loaded
         .store
@@ -400,7 +401,7 @@ fn measured_on(kind: &str, manifest: &Manifest) -> String {
 }
 
 /// The metric named by `--by`, checked against those of the experiments.
-fn ranked(all: &Collected, by: &str) -> Result<Rank, Failure> {
+fn ranked(all: &ComparedRows, by: &str) -> Result<Rank, Failure> {
     let names = || {
         all.rows.iter().flat_map(|row| &row.figures).flat_map(|(stage, own)| own.keys().map(move |name| (stage, name)))
     };

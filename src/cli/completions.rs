@@ -22,11 +22,11 @@ use crate::syntax::{self, Node};
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Arguments {
     /// The shell
-    shell: Known,
+    shell: KnownShell,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Known {
+enum KnownShell {
     Bash,
     Zsh,
     Fish,
@@ -38,18 +38,18 @@ enum Known {
 /// None.
 pub fn completions(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let (shell, names) = match arguments.shell {
-        Known::Bash => (Shell::Bash, include_str!("completions/names.bash")),
-        Known::Zsh => (Shell::Zsh, include_str!("completions/names.zsh")),
-        Known::Fish => (Shell::Fish, include_str!("completions/names.fish")),
+        KnownShell::Bash => (Shell::Bash, include_str!("completions/names.bash")),
+        KnownShell::Zsh => (Shell::Zsh, include_str!("completions/names.zsh")),
+        KnownShell::Fish => (Shell::Fish, include_str!("completions/names.fish")),
     };
     let mut script = Vec::new();
     generate(shell, &mut command(), "macula", &mut script);
     let mut script = String::from_utf8_lossy(&script).into_owned();
     // The script's own end says which function completes; it is ours, which asks macula first.
     let end = match arguments.shell {
-        Known::Bash => script.rfind("if [[ \"${BASH_VERSINFO[0]}\""),
-        Known::Zsh => script.rfind("if [ \"$funcstack[1]\""),
-        Known::Fish => None,
+        KnownShell::Bash => script.rfind("if [[ \"${BASH_VERSINFO[0]}\""),
+        KnownShell::Zsh => script.rfind("if [ \"$funcstack[1]\""),
+        KnownShell::Fish => None,
     };
     script.truncate(end.unwrap_or(script.len()));
     out::data(&format!("{script}\n{names}"));
@@ -145,13 +145,13 @@ fn candidates(host: &Host, before: &[String], last: &str) -> Vec<String> {
             stdlib::MODULES.iter().map(|(name, _)| name.rsplit('/').next().unwrap_or(name).to_owned()).collect()
         }
         ("package", ["pin"], _) => packages(host),
-        ("get", [_], Some(file)) => stages(file, Outputs::Named),
+        ("get", [_], Some(file)) => stages(file, OutputNames::Named),
         ("show", [_], Some(file)) => {
             let networks = lang::networks(file, &mut Sources::default()).unwrap_or_default();
-            stages(file, Outputs::Named).into_iter().chain(networks.into_keys()).collect()
+            stages(file, OutputNames::Named).into_iter().chain(networks.into_keys()).collect()
         }
         ("predict", [_], Some(file)) => classifiers(file),
-        ("why" | "rebuild", [_], Some(file)) | ("plan" | "run", [_, ..], Some(file)) => stages(file, Outputs::Left),
+        ("why" | "rebuild", [_], Some(file)) | ("plan" | "run", [_, ..], Some(file)) => stages(file, OutputNames::Left),
         _ => Vec::new(),
     }
 }
@@ -169,24 +169,24 @@ fn packages(host: &Host) -> Vec<String> {
 
 /// Whether outputs of stages with several are named too.
 #[derive(Clone, Copy, PartialEq)]
-enum Outputs {
+enum OutputNames {
     Named,
     Left,
 }
 
 /// The stages of a file's pipelines, those with bodies too.
-fn stages(file: &Path, outputs: Outputs) -> Vec<String> {
+fn stages(file: &Path, outputs: OutputNames) -> Vec<String> {
     let mut all = Vec::new();
     for pipeline in pipelines(file) {
         for stage in &pipeline.stages {
             all.push(stage.name.clone());
-            if outputs == Outputs::Named && stage.outputs.len() > 1 {
+            if outputs == OutputNames::Named && stage.outputs.len() > 1 {
                 all.extend(stage.outputs.iter().map(|out| format!("{}.{}", stage.name, out.port)));
             }
         }
         for instance in &pipeline.instances {
             all.push(instance.name.clone());
-            if outputs == Outputs::Named && instance.outputs.len() > 1 {
+            if outputs == OutputNames::Named && instance.outputs.len() > 1 {
                 all.extend(instance.outputs.iter().map(|(port, _)| format!("{}.{port}", instance.name)));
             }
         }

@@ -3,7 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::base::shown;
+use crate::base::{Sources, shown};
+use crate::diag::{self, Diag, Severity};
 use crate::progress::{Colours, out};
 use crate::run::PlanError;
 use crate::run::remotes::NoRemote;
@@ -193,4 +194,19 @@ impl From<PlanError> for Failure {
             PlanError::Stage(error) => error.into(),
         }
     }
+}
+
+/// Maximum width of diagnostics.
+const WIDEST: usize = 110;
+
+/// Prints diagnostics on stderr.
+pub(super) fn say(diags: &[Diag], sources: &Sources) {
+    let style = if out::stderr_colours() == Colours::Ansi { diag::Style::Colour } else { diag::Style::Plain };
+    let width = out::stderr_size().map_or(WIDEST, |(columns, _)| columns.min(WIDEST));
+    out::talk(&diag::render(diags, sources, style, width));
+}
+
+/// Whether there is an error among diagnostics.
+pub(super) fn wrong(diags: &[Diag]) -> bool {
+    diags.iter().any(|diag| diag.severity == Severity::Error)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::check::say;
+use super::failure::say;
 use super::{Exit, Failure};
 use crate::base::{Sources, disk, regular, shown};
 use crate::diag::{self, Diag};
@@ -29,7 +29,7 @@ pub struct Arguments {
 }
 
 /// Outcome of a file.
-enum Outcome {
+enum FormatOutcome {
     /// Already formatted.
     Unchanged,
     /// Formatted.
@@ -42,7 +42,7 @@ enum Outcome {
     Failed(Failure),
 }
 
-impl Outcome {
+impl FormatOutcome {
     const fn name(&self) -> &'static str {
         match self {
             Self::Unchanged => "unchanged",
@@ -79,15 +79,15 @@ pub fn fmt(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         let name = named(path);
         match &outcome {
             _ if arguments.json => told.push(as_json(&name, &outcome, &sources)),
-            Outcome::Unchanged => {}
-            Outcome::Formatted if path == Path::new("-") => {} // the text itself was printed
-            Outcome::Formatted => out::say(&format!("formatted {}\n", shown::line(&name))),
-            Outcome::WouldChange => {
+            FormatOutcome::Unchanged => {}
+            FormatOutcome::Formatted if path == Path::new("-") => {} // the text itself was printed
+            FormatOutcome::Formatted => out::say(&format!("formatted {}\n", shown::line(&name))),
+            FormatOutcome::WouldChange => {
                 would += 1;
                 out::say(&format!("{}\n", shown::line(&name)));
             }
-            Outcome::Faulty(diags) => say(diags, &sources),
-            Outcome::Failed(failure) => failure.print(),
+            FormatOutcome::Faulty(diags) => say(diags, &sources),
+            FormatOutcome::Failed(failure) => failure.print(),
         }
         exit = exit.graver(outcome.exit());
     }
@@ -104,22 +104,22 @@ fn named(path: &Path) -> String {
     if path == Path::new("-") { "<stdin>".to_owned() } else { path.display().to_string() }
 }
 
-fn as_json(name: &str, outcome: &Outcome, sources: &Sources) -> Value {
+fn as_json(name: &str, outcome: &FormatOutcome, sources: &Sources) -> Value {
     let diagnostics = match outcome {
-        Outcome::Faulty(diags) => diag::json(diags, sources),
+        FormatOutcome::Faulty(diags) => diag::json(diags, sources),
         _ => json!([]),
     };
-    let reason = if let Outcome::Failed(failure) = outcome { Some(&failure.text) } else { None };
+    let reason = if let FormatOutcome::Failed(failure) = outcome { Some(&failure.text) } else { None };
     json!({"file": name, "outcome": outcome.name(), "reason": reason, "diagnostics": diagnostics})
 }
 
-fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> Outcome {
+fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> FormatOutcome {
     let text = match read(path) {
         Ok(text) => text,
         Err(error) => {
             let failure = Failure::user(format!("cannot read `{}`: {error}", named(path)));
             let folder = path.is_dir();
-            return Outcome::Failed(if folder {
+            return FormatOutcome::Failed(if folder {
                 failure.hint("name the files in it: `FOLDER/*.kdl`")
             } else {
                 failure
@@ -129,16 +129,16 @@ fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> Outcome 
     let file = sources.add(named(path), None, text.as_str());
     let formatted = match syntax::format(file, &text) {
         Ok(formatted) => formatted,
-        Err(Unformatted::Faulty(diags)) => return Outcome::Faulty(diags),
+        Err(Unformatted::Faulty(diags)) => return FormatOutcome::Faulty(diags),
         Err(Unformatted::Defect) => {
             let text = format!("formatting `{}` would change more than its layout; left unchanged", named(path));
             let hint = Some("this is a bug in macula: please report it with the file".to_owned());
-            return Outcome::Failed(Failure { exit: Exit::Bug, code: None, text, hint });
+            return FormatOutcome::Failed(Failure { exit: Exit::Bug, code: None, text, hint });
         }
     };
     let stdin = path == Path::new("-");
     if arguments.check {
-        return if formatted == text { Outcome::Unchanged } else { Outcome::WouldChange };
+        return if formatted == text { FormatOutcome::Unchanged } else { FormatOutcome::WouldChange };
     }
     let written = if stdin && !arguments.json {
         out::data(&formatted);
@@ -152,9 +152,9 @@ fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> Outcome 
         })
     };
     match written {
-        Err(failure) => Outcome::Failed(failure),
-        Ok(()) if formatted == text => Outcome::Unchanged,
-        Ok(()) => Outcome::Formatted,
+        Err(failure) => FormatOutcome::Failed(failure),
+        Ok(()) if formatted == text => FormatOutcome::Unchanged,
+        Ok(()) => FormatOutcome::Formatted,
     }
 }
 

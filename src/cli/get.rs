@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
-use super::artifact::{self, Artifact};
+use super::artifact::{self, StageArtifact};
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::base::disk;
 use crate::progress::out;
@@ -48,7 +48,7 @@ pub fn get(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             .hint("name another folder, or use `--force` to write into it"));
     }
     let files = files(&artifact, &folder)?;
-    let way = if arguments.link { Way::Link } else { Way::Copy };
+    let way = if arguments.link { FileMode::Link } else { FileMode::Copy };
     let mut names = BTreeMap::new();
     disk::sweep(&folder);
     for (path, entry) in &files {
@@ -71,13 +71,13 @@ pub fn get(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum FileMode {
     Copy,
     Link,
 }
 
 /// Every file of the artifact, with its destination.
-fn files(artifact: &Artifact, folder: &Path) -> Result<Vec<(PathBuf, Entry)>, Failure> {
+fn files(artifact: &StageArtifact, folder: &Path) -> Result<Vec<(PathBuf, Entry)>, Failure> {
     let mut files = Vec::new();
     for (output, tree) in artifact.typed() {
         let below = artifact.folder_of(&output.port).map_or_else(|| folder.to_owned(), |port| folder.join(port));
@@ -95,7 +95,7 @@ fn files(artifact: &Artifact, folder: &Path) -> Result<Vec<(PathBuf, Entry)>, Fa
 }
 
 /// Writes one file, completely or not at all.
-fn place(objects: &Objects, entry: &Entry, path: &Path, way: Way) -> Result<(), Failure> {
+fn place(objects: &Objects, entry: &Entry, path: &Path, way: FileMode) -> Result<(), Failure> {
     let failed = |doing| {
         move |error| {
             let failure = Failure::from(StoreError::Disk { doing, path: path.to_owned(), error });
@@ -104,7 +104,7 @@ fn place(objects: &Objects, entry: &Entry, path: &Path, way: Way) -> Result<(), 
     };
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(failed("create the folder of"))?;
-    if way == Way::Link {
+    if way == FileMode::Link {
         let object = match objects.verified_path(entry)? {
             Location::Stored(object) => object,
             Location::Outside(object) => objects.read(entry).map(|_| object)?,

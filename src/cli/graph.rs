@@ -17,8 +17,8 @@ pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
     /// Output format; SVG follows the reader's light or dark theme
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = DrawingFormat::Text)]
+    format: DrawingFormat,
     /// Show which stages are cached and which will run
     #[arg(long)]
     states: bool,
@@ -26,7 +26,7 @@ pub struct Arguments {
 
 /// Output formats of drawings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum DrawingFormat {
     Text,
     Mermaid,
     Dot,
@@ -55,10 +55,10 @@ pub fn graph(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         drawings::drawing(&pipeline, &BTreeMap::new())
     };
     let draw: fn(&Drawing) -> String = match arguments.format {
-        Format::Text => drawings::text,
-        Format::Mermaid => drawings::mermaid,
-        Format::Dot => drawings::dot,
-        Format::Svg => drawings::svg,
+        DrawingFormat::Text => drawings::text,
+        DrawingFormat::Mermaid => drawings::mermaid,
+        DrawingFormat::Dot => drawings::dot,
+        DrawingFormat::Svg => drawings::svg,
     };
     out::say(&draw(&drawing));
     Ok(Exit::Done)

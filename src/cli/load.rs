@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::check::{say, wrong};
 use super::failure::warn_of;
+use super::failure::{say, wrong};
 use super::file::{self, unread};
 use super::{Exit, Failure};
 use crate::base::Sources;
@@ -52,14 +52,14 @@ pub struct Loaded {
     /// Its store.
     pub store: Store,
     #[expect(dead_code, reason = "reports problems of remotes when it is dropped")]
-    told: Told,
+    told: RemoteWarnings,
 }
 
 /// Reports problems of remotes once, however a command ends; the command continued without them.
 #[derive(Debug, Default)]
-struct Told(Arc<Remotes>);
+struct RemoteWarnings(Arc<Remotes>);
 
-impl Drop for Told {
+impl Drop for RemoteWarnings {
     fn drop(&mut self) {
         warn_of(&self.0.troubles());
     }
@@ -101,7 +101,7 @@ pub fn load(host: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failur
     let loaded = load_alone(host, arguments)?;
     let remotes = remotes::open(host, &loaded.folder)?;
     let store = loaded.store.with_remotes(remotes);
-    Ok(Loaded { told: Told(Arc::clone(&store.remotes)), store, ..loaded })
+    Ok(Loaded { told: RemoteWarnings(Arc::clone(&store.remotes)), store, ..loaded })
 }
 
 /// Like [`load`], without remotes.
@@ -113,7 +113,7 @@ pub fn load_alone(host: &Host, arguments: &PipelineArguments) -> Result<Loaded, 
     let folder = host.project(&arguments.file);
     let store = Store::open(&host.store(&folder))?;
     let file = arguments.file.display().to_string();
-    Ok(Loaded { pipeline, sweep, sources, file, folder, store, told: Told::default() })
+    Ok(Loaded { pipeline, sweep, sources, file, folder, store, told: RemoteWarnings::default() })
 }
 
 /// Reads and checks only the pipeline, or the sweep with all its points; prints warnings and errors.

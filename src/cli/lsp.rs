@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Exit, Failure};
-use crate::lsp::{self, Ended};
+use crate::lsp::{self, SessionEnd};
 use crate::run::Host;
 
 /// The arguments of `macula lsp`.
@@ -21,8 +21,8 @@ pub struct Arguments {
 pub fn lsp(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let Arguments { stdio: _ } = arguments;
     match lsp::on_stdio(host, crate::stages::registry()) {
-        Ended::InOrder => Ok(Exit::Done),
+        SessionEnd::InOrder => Ok(Exit::Done),
         // The protocol requires exit code 1 here.
-        Ended::Abruptly => Err(Failure::said(Exit::StageFailed)),
+        SessionEnd::Abruptly => Err(Failure::said(Exit::StageFailed)),
     }
 }

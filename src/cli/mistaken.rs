@@ -10,7 +10,7 @@ use textwrap::core::display_width;
 use super::{command, file};
 use crate::base::Sources;
 use crate::lang;
-use crate::lang::foreign::{To, Word};
+use crate::lang::foreign::{ForeignWord, To};
 use crate::lang::hints::{foreign, spelled};
 use crate::lang::lookup;
 use crate::lang::spec::Points;
@@ -56,7 +56,7 @@ fn hint(error: &clap::Error, words: &[String]) -> Option<String> {
 
 fn of_command(name: &str, words: &[String]) -> Option<String> {
     let of_store = words.iter().find(|word| !word.starts_with('-')).is_some_and(|verb| verb == "store");
-    let is_command = |row: &&Word| match row.to {
+    let is_command = |row: &&ForeignWord| match row.to {
         To::Command(command) => !of_store || command.starts_with("store "),
         _ => false,
     };
@@ -73,7 +73,7 @@ fn of_command(name: &str, words: &[String]) -> Option<String> {
     if path.is_file() {
         return Some(format!("use `macula run {}`", path.display()));
     }
-    foreign(name).next().map(Word::hint).or_else(|| {
+    foreign(name).next().map(ForeignWord::hint).or_else(|| {
         let page = lang::manual::names().any(|page| page == name);
         page.then(|| format!("`{name}` is written in a pipeline; `macula doc {name}` describes it"))
     })
@@ -92,7 +92,7 @@ fn of_flag(flag: &str, words: &[String]) -> Option<String> {
     match first.map(|row| row.to) {
         Some(To::Case(_, path, case)) if takes_settings => set(path, Some(case), words),
         Some(To::Param(_, path)) if takes_settings => set(path, given.as_deref(), words),
-        Some(_) => first.map(Word::hint),
+        Some(_) => first.map(ForeignWord::hint),
         None if takes_settings && is_long => set(name, given.as_deref(), words),
         None => None,
     }

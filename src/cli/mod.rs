@@ -58,13 +58,13 @@ struct Arguments {
     #[command(subcommand)]
     verb: Verb,
     #[command(flatten)]
-    output: Output,
+    output: OutputArguments,
 }
 
 /// Output options, the same for all commands.
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
-struct Output {
+struct OutputArguments {
     /// Print results and errors only
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     quiet: bool,
@@ -87,7 +87,7 @@ enum When {
     Never,
 }
 
-impl Output {
+impl OutputArguments {
     /// Settings for `out`; flags override the environment.
     fn settings(self, host: &Host) -> out::Settings {
         let plain = host.variable("NO_COLOR").is_some() || host.variable("TERM") == Some("dumb");
@@ -186,7 +186,7 @@ pub fn main() -> ExitCode {
                 std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
             mistaken::explain(&mut error, &words);
             // `--help` and `--version` come here too, with exit code 0.
-            out::configure(Output { quiet: false, verbose: false, color: When::Auto }.settings(&host));
+            out::configure(OutputArguments { quiet: false, verbose: false, color: When::Auto }.settings(&host));
             let (say, colours): (fn(&str), Colours) =
                 if error.use_stderr() { (out::talk, out::stderr_colours()) } else { (out::say, out::stdout_colours()) };
             let coloured = colours == Colours::Ansi;

@@ -12,12 +12,12 @@ use crate::lang::shapes::{self, LayerShape};
 use crate::lang::spec::{Contents, Pipeline, Points};
 use crate::lang::{self, value};
 use crate::progress::out;
-use crate::progress::table::{Column, Grid, counted, thousands};
+use crate::progress::table::{Grid, GridColumn, counted, thousands};
 use crate::stage::Cell;
 
 /// Options for showing a network.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
+pub(super) struct NetworkOptions {
     /// Requested side of the patches, px.
     pub(super) size: Option<u16>,
     /// Number of classes.
@@ -30,12 +30,12 @@ pub(super) struct Look {
 const SIDE: usize = 128;
 
 /// Text for a network of a file with networks and no pipeline; [`None`] for other files.
-pub(super) fn alone(file: &Path, name: &str, look: Look) -> Result<Option<String>, Failure> {
+pub(super) fn alone(file: &Path, name: &str, look: NetworkOptions) -> Result<Option<String>, Failure> {
     let mut sources = Sources::default();
     let Ok((Contents { pipelines, .. }, diags)) = lang::load(file, &[], Points::OneByOne, &mut sources) else {
         return Ok(None);
     };
-    if !pipelines.is_empty() || super::check::wrong(&diags) {
+    if !pipelines.is_empty() || super::failure::wrong(&diags) {
         return Ok(None);
     }
     described(file, name).map(|network| text(&network, SIDE, look)).transpose()
@@ -76,7 +76,7 @@ pub(super) fn side(pipeline: &Pipeline) -> usize {
 }
 
 /// A network as a table, or as JSON.
-pub(super) fn text(network: &NetworkSpec, side: usize, look: Look) -> Result<String, Failure> {
+pub(super) fn text(network: &NetworkSpec, side: usize, look: NetworkOptions) -> Result<String, Failure> {
     let (side, classes) = (look.size.map_or(side, usize::from), usize::from(look.classes));
     let layers = shapes::shapes(network, side, classes).map_err(|misfits| {
         let all: Vec<&str> = misfits.iter().map(|misfit| misfit.message.as_str()).collect();
@@ -97,8 +97,8 @@ pub(super) fn text(network: &NetworkSpec, side: usize, look: Look) -> Result<Str
         });
         return Ok(format!("{facts:#}\n"));
     }
-    let columns = ["layer", "tensors", "gives", "parameters"].map(Column::new).into_iter();
-    let grid = Grid::new(columns.chain([Column::new("multiply-adds").priority(1)]));
+    let columns = ["layer", "tensors", "gives", "parameters"].map(GridColumn::new).into_iter();
+    let grid = Grid::new(columns.chain([GridColumn::new("multiply-adds").priority(1)]));
     let grid = grid.rows(shapes::folded(&layers).iter().map(row));
     let (parameters, multiply_adds) = (thousands(parameters as i64), thousands(multiply_adds as i64));
     Ok(format!(

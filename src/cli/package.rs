@@ -6,12 +6,12 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::check::{say, wrong};
+use super::failure::{say, wrong};
 use super::{Exit, Failure};
 use crate::base::{Sources, disk};
 use crate::lang::near::near;
 use crate::lang::package;
-use crate::lang::project::{self, Package, Project};
+use crate::lang::project::{self, Package, ProjectFile};
 use crate::progress::out;
 use crate::progress::table::{counted, render};
 use crate::run::Host;
@@ -65,7 +65,7 @@ pub fn package(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 const FORM: &str = "write one: `package lesions { path \"vendor/lesions\" }`";
 
 /// State of a package.
-struct State {
+struct PackageState {
     /// `pinned`, `differs`, `not pinned` or `can't be read`.
     word: &'static str,
     digest: Option<String>,
@@ -73,10 +73,10 @@ struct State {
     why: Option<String>,
 }
 
-fn state(project: &Project, one: &Package) -> State {
+fn state(project: &ProjectFile, one: &Package) -> PackageState {
     let read = one.folder(project).ok_or_else(String::new).and_then(|folder| package::read(&folder));
     match read {
-        Err(why) => State { word: "can't be read", digest: None, files: None, why: Some(why) },
+        Err(why) => PackageState { word: "can't be read", digest: None, files: None, why: Some(why) },
         Ok(files) => {
             let digest = package::digest(&files);
             let word = match one.digest {
@@ -84,16 +84,16 @@ fn state(project: &Project, one: &Package) -> State {
                 Some(_) => "differs",
                 None => "not pinned",
             };
-            State { word, digest: Some(package::written(&digest)), files: Some(files.len()), why: None }
+            PackageState { word, digest: Some(package::written(&digest)), files: Some(files.len()), why: None }
         }
     }
 }
 
-fn list(project: &Project, as_json: bool) -> (String, Exit) {
-    let states: Vec<(&Package, State)> = project.packages.iter().map(|one| (one, state(project, one))).collect();
+fn list(project: &ProjectFile, as_json: bool) -> (String, Exit) {
+    let states: Vec<(&Package, PackageState)> = project.packages.iter().map(|one| (one, state(project, one))).collect();
     let exit = if states.iter().all(|(_, state)| state.word == "pinned") { Exit::Done } else { Exit::Differs };
     if as_json {
-        let of = |(one, state): &(&Package, State)| {
+        let of = |(one, state): &(&Package, PackageState)| {
             let pinned = one.digest.map(|(digest, _)| package::written(&digest));
             json!({"name": one.name, "path": one.path, "state": state.word, "digest": state.digest, "pinned": pinned,
                 "files": state.files, "why": state.why})
@@ -103,7 +103,7 @@ fn list(project: &Project, as_json: bool) -> (String, Exit) {
     if states.is_empty() {
         return (format!("no packages; {FORM}\n"), exit);
     }
-    let row = |(one, state): &(&Package, State)| {
+    let row = |(one, state): &(&Package, PackageState)| {
         let files = state.files.map_or(Cell::Null(()), |files| Cell::Int(files as i64));
         let path = one.path.clone().unwrap_or_default();
         vec![Cell::Text(one.name.clone()), Cell::Text(state.word.to_owned()), files, Cell::Text(path)]
@@ -119,7 +119,7 @@ fn list(project: &Project, as_json: bool) -> (String, Exit) {
     (text, exit)
 }
 
-fn pin(path: &Path, project: &Project, name: &str, sources: &Sources) -> Result<String, Failure> {
+fn pin(path: &Path, project: &ProjectFile, name: &str, sources: &Sources) -> Result<String, Failure> {
     let Some(one) = project.package_named(name) else {
         let near = near(name, project.packages.iter().map(|one| one.name.as_str()));
         let hint = near.map_or_else(|| FORM.to_owned(), |near| format!("did you mean `{near}`?"));

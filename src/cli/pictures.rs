@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use super::artifact::Artifact;
+use super::artifact::StageArtifact;
 use crate::data::canvas::Canvas;
 use crate::data::patches::PatchSet;
 use crate::data::{contact_sheet, gallery, heat};
 use crate::learn::maps::Maps;
-use crate::report::maps::ranked;
+use crate::report::gather::ranked;
 use crate::stage::StageError;
 use crate::store::{Objects, StoreError, Tree};
 
@@ -21,7 +21,7 @@ const PHOTOGRAPHS: usize = 9;
 ///
 /// # Errors
 /// A store or disk error.
-pub fn write(artifact: &Artifact, objects: &Objects, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub fn write(artifact: &StageArtifact, objects: &Objects, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut written = Vec::new();
     for (output, tree) in artifact.typed() {
         let Some(canvas) = picture(&output.ty, tree, objects)? else { continue };

@@ -32,7 +32,7 @@ pub struct Arguments {
 }
 
 /// The digests of a stage's outputs, by port.
-type Outputs = BTreeMap<String, Digest>;
+type OutputDigests = BTreeMap<String, Digest>;
 
 /// Runs stages again and compares.
 ///
@@ -60,7 +60,7 @@ pub fn rebuild(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     listen(host);
     let watch = Plain::new(Colours::Off, Detail::Brief);
     let report = run::execute(host, &Project { store: &scratch, ..loaded.project() }, &options, &watch)?;
-    let rows: Vec<Row> = loaded
+    let rows: Vec<RebuiltStage> = loaded
         .pipeline
         .stages
         .iter()
@@ -69,7 +69,7 @@ pub fn rebuild(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             let implementation = crate::stages::find(&stage.implementation)?;
             let old = stored.get(&stage.name);
             (!matches!(implementation.work, Work::Source(_)))
-                .then(|| Row::of(&stage.name, implementation, old, made.became, &made.outputs))
+                .then(|| RebuiltStage::of(&stage.name, implementation, old, made.became, &made.outputs))
         })
         .collect();
     let columns = ["stage", "class", "again"].map(str::to_owned).to_vec();
@@ -83,7 +83,7 @@ pub fn rebuild(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// Digests in the project's own store.
-fn stored(host: &Host, loaded: &Loaded, options: &Options) -> Result<BTreeMap<String, Outputs>, Failure> {
+fn stored(host: &Host, loaded: &Loaded, options: &Options) -> Result<BTreeMap<String, OutputDigests>, Failure> {
     let found = run::plan(host, &loaded.project(), options, |engine, decided| {
         let reused = decided.iter().filter_map(|(id, decision, _)| match decision {
             Decision::Reuse(known, _) => {
@@ -98,7 +98,7 @@ fn stored(host: &Host, loaded: &Loaded, options: &Options) -> Result<BTreeMap<St
 }
 
 /// A stage that was run again.
-struct Row<'a> {
+struct RebuiltStage<'a> {
     stage: &'a str,
     class: &'static str,
     again: &'static str,
@@ -106,13 +106,13 @@ struct Row<'a> {
     broken: bool,
 }
 
-impl<'a> Row<'a> {
+impl<'a> RebuiltStage<'a> {
     fn of(
         stage: &'a str,
         implementation: &Implementation,
-        old: Option<&Outputs>,
+        old: Option<&OutputDigests>,
         became: StageOutcome,
-        made: &Outputs,
+        made: &OutputDigests,
     ) -> Self {
         let promised = !matches!(implementation.determinism, Determinism::Unknown);
         let (again, broken) = match old {

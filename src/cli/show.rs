@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::artifact::{self, Artifact};
-use super::network::{self, Look};
+use super::artifact::{self, StageArtifact};
+use super::network::{self, NetworkOptions};
 use super::{Exit, Failure, Loaded, PipelineArguments, activity, load, pictures, result_file};
 use crate::base::shown;
 use crate::lang::spec::StageSpec;
@@ -50,7 +50,7 @@ const FILES_LISTED: usize = 8;
 /// A [`Failure`] if the name is unknown, or the stage has no result.
 pub fn show(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let name = &arguments.name;
-    let look = Look { size: arguments.size, classes: arguments.classes, json: arguments.json };
+    let look = NetworkOptions { size: arguments.size, classes: arguments.classes, json: arguments.json };
     // A file of networks alone has no pipeline to load.
     if let Some(text) = network::alone(&arguments.pipeline.file, name, look)? {
         out::say(&text);
@@ -159,7 +159,7 @@ fn files(tree: &Tree) -> String {
     text
 }
 
-fn as_json(artifact: &Artifact, pictures: &[String]) -> Value {
+fn as_json(artifact: &StageArtifact, pictures: &[String]) -> Value {
     let outputs = artifact.typed().map(|(output, tree)| {
         let files: Vec<Value> = tree
             .entries

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::bitmap::{Bitmap, Rect};
 use super::black_filter::BlackFilter;
 use super::decode::Photograph;
-use super::grid::Grid;
+use super::grid::PatchGrid;
 use super::image_issues;
 use super::item::{Annotation, OpenPhotograph};
 use super::mask::Mask;
@@ -27,7 +27,7 @@ const BATCH_BYTES: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExtractionSpec {
     /// Positions of patches.
-    pub grid: Grid,
+    pub grid: PatchGrid,
     /// Context kept around each patch, px.
     pub margin: usize,
     /// Whether the shard keeps the masks.

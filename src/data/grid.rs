@@ -13,7 +13,7 @@ pub enum EdgePolicy {
 
 /// A regular grid starting at the top left corner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grid {
+pub struct PatchGrid {
     /// Side of a patch, px.
     pub size: usize,
     /// Distance between patches, px.
@@ -22,7 +22,7 @@ pub struct Grid {
     pub edge: EdgePolicy,
 }
 
-impl Grid {
+impl PatchGrid {
     /// Start offsets of the patches along a side of `length` px.
     #[must_use]
     pub fn along(&self, length: usize) -> Vec<usize> {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     fn along(length: usize, size: usize, stride: usize, edge: EdgePolicy) -> Vec<usize> {
-        Grid { size, stride, edge }.along(length)
+        PatchGrid { size, stride, edge }.along(length)
     }
 
     #[test]

@@ -28,14 +28,14 @@ pub struct Diag {
     /// Lower-case, names in backticks, no full stop.
     pub message: String,
     /// Labelled spans, the primary one first.
-    pub labels: Vec<Label>,
+    pub labels: Vec<LabeledSpan>,
     /// What to do about it.
     pub hint: Option<String>,
 }
 
 /// A span and its label (may be empty).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label {
+pub struct LabeledSpan {
     /// The span.
     pub span: Span,
     /// The label; a few words.
@@ -50,7 +50,7 @@ impl Diag {
             code,
             severity: Severity::Error,
             message: message.into(),
-            labels: vec![Label { span, text: String::new() }],
+            labels: vec![LabeledSpan { span, text: String::new() }],
             hint: None,
         }
     }
@@ -73,7 +73,7 @@ impl Diag {
     /// Adds another labelled span.
     #[must_use]
     pub fn also(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.labels.push(Label { span, text: text.into() });
+        self.labels.push(LabeledSpan { span, text: text.into() });
         self
     }
 

@@ -50,9 +50,9 @@ pub fn render(diags: &[Diag], sources: &Sources, style: Style, width: usize) -> 
         .with_context_lines(0)
         .without_syntax_highlighting();
     let mut out = String::new();
-    let texts: Texts = sources.iter().map(|(file, source)| (file, Lines::of(&source.text))).collect();
+    let texts: Texts = sources.iter().map(|(file, source)| (file, ShownLines::of(&source.text))).collect();
     for diag in shown(diags, MOST_DRAWN) {
-        let report = Report::new(diag, sources, &texts);
+        let report = MietteReport::new(diag, sources, &texts);
         // Writing to a string does not fail; if a report cannot be drawn, its message is still shown.
         if handler.render_report(&mut out, &report).is_err() {
             let _ = writeln!(out, "{}: {}", diag.code, shown::line(&diag.message));
@@ -104,11 +104,11 @@ const fn severity(severity: Severity) -> &'static str {
 }
 
 /// Each text once, however many diagnostics refer to it.
-type Texts = BTreeMap<FileId, Lines>;
+type Texts = BTreeMap<FileId, ShownLines>;
 
 /// A text as shown: line breaks and tabs unchanged, other control characters escaped.
 #[derive(Clone, Debug)]
-struct Lines {
+struct ShownLines {
     text: Arc<str>,
     escapes: Arc<[Escape]>,
 }
@@ -124,7 +124,7 @@ struct Escape {
     length: usize,
 }
 
-impl Lines {
+impl ShownLines {
     fn of(text: &str) -> Self {
         let acts = |at: usize, c: char| match c {
             '\n' | '\t' => false,
@@ -160,14 +160,14 @@ impl Lines {
 }
 
 /// A diagnostic as `miette` wants it: one text, and the spans in it.
-struct Report<'a> {
+struct MietteReport<'a> {
     diag: &'a Diag,
-    source: Option<Text>,
+    source: Option<ShownText>,
     labels: Vec<LabeledSpan>,
     help: Option<String>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> MietteReport<'a> {
     fn new(diag: &'a Diag, sources: &Sources, texts: &Texts) -> Self {
         let file = diag.labels.first().map(|label| label.span.file);
         let code = file.and_then(|file| texts.get(&file));
@@ -188,7 +188,7 @@ impl<'a> Report<'a> {
             }
         }
         let name = |file: FileId| shown::line(&sources.get(file).name).into_owned();
-        let source = file.zip(code).map(|(file, code)| Text { name: name(file), lines: code.clone() });
+        let source = file.zip(code).map(|(file, code)| ShownText { name: name(file), lines: code.clone() });
         Self { diag, source, labels, help }
     }
 }
@@ -197,12 +197,12 @@ impl<'a> Report<'a> {
 const LONG: usize = 160;
 
 /// A text that is shown in whole lines, except for very long ones.
-struct Text {
+struct ShownText {
     name: String,
-    lines: Lines,
+    lines: ShownLines,
 }
 
-impl SourceCode for Text {
+impl SourceCode for ShownText {
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
@@ -236,21 +236,21 @@ fn within(text: &str, span: Span) -> std::ops::Range<usize> {
     text.floor_char_boundary(span.start)..text.floor_char_boundary(span.end.max(span.start))
 }
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for MietteReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&shown::line(&self.diag.message))
     }
 }
 
-impl fmt::Debug for Report<'_> {
+impl fmt::Debug for MietteReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.diag.message)
     }
 }
 
-impl std::error::Error for Report<'_> {}
+impl std::error::Error for MietteReport<'_> {}
 
-impl miette::Diagnostic for Report<'_> {
+impl miette::Diagnostic for MietteReport<'_> {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(format!("{}[{}]", severity(self.diag.severity), self.diag.code)))
     }

@@ -7,7 +7,7 @@ use super::describe::Described;
 use super::near;
 use crate::base::{FileId, Sources, Span};
 use crate::diag::Diag;
-use crate::syntax::{self, Entry, Node, Scalar};
+use crate::syntax::{self, Node, NodeEntry, Scalar};
 
 /// Values given to one dotted name.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Argument {
     /// Span of name and values.
     pub(super) whole: Span,
     /// The values.
-    pub(super) values: Vec<Entry>,
+    pub(super) values: Vec<NodeEntry>,
     /// Whether it was written `name=value`.
     pub(super) property: bool,
     /// Whether a `$name` in it has no value, which was already reported.
@@ -27,7 +27,7 @@ pub(super) struct Argument {
     /// Whether it comes from outside the pipeline: from a `--set` or a sweep.
     pub(super) set: bool,
     /// The text after `=` in a `--set`, which needs no quotes for text and paths, and its mistakes if read as KDL.
-    pub(super) plain: Option<(Entry, Vec<Diag>)>,
+    pub(super) plain: Option<(NodeEntry, Vec<Diag>)>,
     /// The network that a `$name` in it stands for.
     pub(super) network: Option<Box<Described>>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Argument {
 #[derive(Debug, Default)]
 pub(super) struct ParamValues {
     /// The value of each; [`None`] if it is wrong or missing, which was already reported.
-    pub(super) known: BTreeMap<String, Option<Vec<Entry>>>,
+    pub(super) known: BTreeMap<String, Option<Vec<NodeEntry>>>,
     /// The networks among them, resolved where they were written.
     pub(super) networks: BTreeMap<String, Described>,
     /// The parameters that a stage uses.
@@ -45,7 +45,7 @@ pub(super) struct ParamValues {
 
 impl ParamValues {
     /// Substitutes `$name`; [`None`] after reporting a diagnostic.
-    pub(super) fn resolve(&mut self, entry: &Entry, diags: &mut Vec<Diag>) -> Option<Vec<Entry>> {
+    pub(super) fn resolve(&mut self, entry: &NodeEntry, diags: &mut Vec<Diag>) -> Option<Vec<NodeEntry>> {
         if entry.value == Scalar::Wrong {
             return None;
         }
@@ -53,7 +53,7 @@ impl ParamValues {
         if let Some(name) = text.strip_prefix('$').filter(|name| !entry.quoted && !name.contains('$')) {
             if let Some(value) = self.known.get(name) {
                 self.used.insert(name.to_owned());
-                let at = |value: &Entry| Entry {
+                let at = |value: &NodeEntry| NodeEntry {
                     span: entry.span,
                     whole: entry.whole,
                     key: entry.key.clone(),
@@ -74,7 +74,7 @@ impl ParamValues {
             diags.push(found.hint(format!("write only `${name}`, without quotes, or `$$` for a literal dollar sign")));
             return None;
         }
-        Some(vec![Entry { value: Scalar::Text(text.replace("$$", "$")), ..entry.clone() }])
+        Some(vec![NodeEntry { value: Scalar::Text(text.replace("$$", "$")), ..entry.clone() }])
     }
 }
 
@@ -101,9 +101,9 @@ pub(super) fn alternative(node: &Node, path: &str, diags: &mut Vec<Diag>) -> Vec
 
 fn below(node: &Node, prefix: &str, values: &mut ParamValues, diags: &mut Vec<Diag>, all: &mut Vec<Argument>) {
     let path = format!("{prefix}{}", node.name.text);
-    let args: Vec<&Entry> = node.args().collect();
-    let mut given = |path: String, name: Span, whole: Span, entries: &[&Entry], property: bool| {
-        let resolved: Vec<Option<Vec<Entry>>> = entries.iter().map(|entry| values.resolve(entry, diags)).collect();
+    let args: Vec<&NodeEntry> = node.args().collect();
+    let mut given = |path: String, name: Span, whole: Span, entries: &[&NodeEntry], property: bool| {
+        let resolved: Vec<Option<Vec<NodeEntry>>> = entries.iter().map(|entry| values.resolve(entry, diags)).collect();
         let broken = resolved.iter().any(Option::is_none);
         // If an optional parameter is absent, the line that uses it is dropped.
         if !resolved.is_empty() && resolved.iter().all(|values| values.as_ref().is_some_and(Vec::is_empty)) {
@@ -175,7 +175,8 @@ fn setting(file: FileId, text: &str) -> Result<Setting, Diag> {
         value.key = None;
     }
     let span = Span::new(file, at + 1..text.len());
-    let plain = Entry { key: None, value: Scalar::Text(text[at + 1..].to_owned()), quoted: true, span, whole: span };
+    let plain =
+        NodeEntry { key: None, value: Scalar::Text(text[at + 1..].to_owned()), quoted: true, span, whole: span };
     let dollar = values.iter().find(|entry| !entry.quoted && entry.text().is_some_and(|text| text.starts_with('$')));
     if let Some(dollar) = dollar {
         wrong.push(

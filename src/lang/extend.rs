@@ -3,14 +3,14 @@
 use super::near;
 use crate::base::Span;
 use crate::diag::Diag;
-use crate::syntax::{Entry, Node};
+use crate::syntax::{Node, NodeEntry};
 
 /// The `extends` of a pipeline.
 pub(super) struct Extends<'a> {
     /// The file or the pipeline of this file, as written.
-    pub(super) target: &'a Entry,
+    pub(super) target: &'a NodeEntry,
     /// Which pipeline, if the file contains several.
-    pub(super) pipeline: Option<&'a Entry>,
+    pub(super) pipeline: Option<&'a NodeEntry>,
     /// Span of the node.
     pub(super) span: Span,
 }
@@ -41,7 +41,7 @@ pub(super) fn extends<'a>(pipeline: &'a Node, diags: &mut Vec<Diag>) -> Option<E
 /// removed.
 pub(super) fn extended(base: &Node, difference: &Node, diags: &mut Vec<Diag>) -> Node {
     let mut merged = base.clone();
-    let mut entries: Vec<Entry> = difference.entries.clone();
+    let mut entries: Vec<NodeEntry> = difference.entries.clone();
     let own_seed = difference.prop("seed").is_some();
     entries.extend(base.props().filter(|(key, _)| key.text != "seed" || !own_seed).map(|(_, entry)| entry.clone()));
     merged.entries = entries;
@@ -99,7 +99,7 @@ fn meant(children: &[Node], difference: &Node, node: &Node) -> Option<Diag> {
     };
     let known = [stages(children), stages(difference.nodes())].concat();
     let reads = |node: &Node| {
-        let texts = node.nodes().iter().flat_map(Node::args).filter_map(Entry::text);
+        let texts = node.nodes().iter().flat_map(Node::args).filter_map(NodeEntry::text);
         texts.into_iter().any(|text| known.iter().any(|name| text.split('.').next() == Some(name)))
     };
     let same: Vec<&Node> =
@@ -122,7 +122,7 @@ fn is_word(node: &Node) -> bool {
 }
 
 fn name_of(node: &Node) -> Option<&str> {
-    node.args().next().and_then(Entry::text)
+    node.args().next().and_then(NodeEntry::text)
 }
 
 fn replace(children: &mut Vec<Node>, node: &Node, same: impl Fn(&Node) -> bool) {

@@ -13,7 +13,7 @@ use super::spec::ParamValue;
 use super::value::Value;
 use crate::base::Span;
 use crate::diag::Diag;
-use crate::syntax::{Entry, Scalar};
+use crate::syntax::{NodeEntry, Scalar};
 
 /// The parameters of a stage.
 #[derive(Debug, Default)]
@@ -156,7 +156,7 @@ impl Filler<'_> {
     }
 
     /// The single value given to `path`, if any.
-    fn one(&mut self, param: &Param, path: &str) -> Option<(Entry, Span)> {
+    fn one(&mut self, param: &Param, path: &str) -> Option<(NodeEntry, Span)> {
         let at = self.take(path)?;
         let given = &self.given[at];
         let whole = given.whole;
@@ -183,7 +183,7 @@ impl Filler<'_> {
             0 => format!("`{path}` has no value"),
             count => format!("`{path}` takes one value, not {count}"),
         };
-        let mut swallowed = given.values.iter().skip(1).filter(|entry| !entry.quoted).filter_map(Entry::text);
+        let mut swallowed = given.values.iter().skip(1).filter(|entry| !entry.quoted).filter_map(NodeEntry::text);
         let hint = match swallowed.find(|word| self.siblings.iter().any(|name| name == word)) {
             Some(word) => format!("is a `;` missing before `{word}`?"),
             None if given.values.is_empty() && param.ty == ParamType::Bool => format!("write `{path} #true`"),
@@ -209,7 +209,7 @@ impl Filler<'_> {
         self.put(param, path, value.unwrap_or(Value::None), Some(whole));
     }
 
-    fn network(&mut self, param: &Param, path: &str, entry: &Entry, whole: Span) {
+    fn network(&mut self, param: &Param, path: &str, entry: &NodeEntry, whole: Span) {
         let name = entry.text().unwrap_or_default();
         // An argument of a template was resolved where the template is used.
         let passed = self.given.iter().find(|given| given.path == path).and_then(|given| given.network.clone());
@@ -244,7 +244,7 @@ impl Filler<'_> {
                 let hint = hints::of_network(name, known);
                 self.error("unknown-param", given.name, format!("network `{network}` has no parameter `{name}`"), hint);
             } else if let Some(first) = values.get(name) {
-                let first: &Entry = first;
+                let first: &NodeEntry = first;
                 let found = Diag::error("duplicate-param", given.name, format!("`{}` is set twice", given.path));
                 self.filled.diags.push(found.also(first.whole, "first here").hint("remove one of them"));
             } else if given.broken {
@@ -272,7 +272,7 @@ impl Filler<'_> {
         with
     }
 
-    fn check(&mut self, kind: &ParamType, param: &Param, path: &str, entry: &Entry) -> Option<Value> {
+    fn check(&mut self, kind: &ParamType, param: &Param, path: &str, entry: &NodeEntry) -> Option<Value> {
         match param_type::value(kind, param.range.as_ref(), entry) {
             Ok(value) => Some(value),
             Err(refusal) => {
@@ -310,7 +310,7 @@ impl Filler<'_> {
             let message = format!("`{path}` has no values");
             self.error("value-count", given.whole, message, format!("expected {}", param.ty.words()));
         }
-        let entries: Vec<Entry> = given.values.iter().flat_map(|entry| spread(entry, of, given.property)).collect();
+        let entries: Vec<NodeEntry> = given.values.iter().flat_map(|entry| spread(entry, of, given.property)).collect();
         let values = entries.iter().filter_map(|entry| self.check(of, param, path, entry)).collect();
         self.put(param, path, Value::List(values), Some(given.whole));
     }
@@ -372,8 +372,8 @@ impl Filler<'_> {
         path: &str,
         below: Option<(String, Span)>,
         whole: Span,
-        values: &[Entry],
-    ) -> Vec<(String, Span, Vec<Entry>)> {
+        values: &[NodeEntry],
+    ) -> Vec<(String, Span, Vec<NodeEntry>)> {
         let many = matches!(of, ParamType::List(_));
         let hint = if many { format!("write `{path} NAME value value`") } else { format!("write `{path} NAME value`") };
         if let Some((key, name)) = below {
@@ -517,13 +517,13 @@ impl Filler<'_> {
 }
 
 /// A property holds only one value, so a list of numbers is given as one string.
-fn spread(entry: &Entry, of: &ParamType, property: bool) -> Vec<Entry> {
+fn spread(entry: &NodeEntry, of: &ParamType, property: bool) -> Vec<NodeEntry> {
     match entry.text() {
         Some(text) if property && !matches!(of, ParamType::Text | ParamType::Path) => text
             .split_whitespace()
             .map(|word| {
                 let value = word.parse::<i64>().map(Scalar::Int).or_else(|_| word.parse().map(Scalar::Real));
-                Entry { value: value.unwrap_or_else(|_| Scalar::Text(word.to_owned())), ..entry.clone() }
+                NodeEntry { value: value.unwrap_or_else(|_| Scalar::Text(word.to_owned())), ..entry.clone() }
             })
             .collect(),
         _ => vec![entry.clone()],

@@ -6,7 +6,7 @@ mod lineage;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::describe::misfit;
-use super::lower::{Draft, ReferenceSite};
+use super::draft::{Draft, ReferenceSite};
 use super::scope::Scope;
 use super::shapes;
 use super::spec::Reference;
@@ -43,7 +43,7 @@ pub(super) fn check(drafts: &[Draft], scope: &Scope, whole: bool) -> (Vec<BTreeS
 
 /// Adds where the templates around a stage are used.
 fn in_bodies(diag: Diag, draft: &Draft) -> Diag {
-    let used = draft.used().iter();
+    let used = draft.used.iter();
     used.fold(diag, |diag, (span, name)| diag.also(*span, format!("in `{name}`, which is used here")))
 }
 
@@ -137,7 +137,7 @@ impl DraftGraph<'_> {
                         marks.into_iter().flatten().filter(|(mark, _)| refuses.iter().any(|one| one == *mark))
                     {
                         // One use of a template is one mistake, however many of its stages refuse the mark.
-                        let reported = draft.used().last().map(|(used, _)| (*used, (*mark).to_owned(), way[0].0));
+                        let reported = draft.used.last().map(|(used, _)| (*used, (*mark).to_owned(), way[0].0));
                         if reported.is_none_or(|use_of| seen.insert(use_of)) {
                             diags.push(self.refused(stage, &input.port, place, mark, way));
                         }
@@ -307,7 +307,7 @@ impl DraftGraph<'_> {
             .collect();
         // Of a chain that leads nowhere only the last stage is reported.
         // Stages of a template may be unused, as long as some of its outputs are used.
-        let outer = |stage: usize| self.drafts[stage].used().last();
+        let outer = |stage: usize| self.drafts[stage].used.last();
         let reached_bodies: BTreeSet<&str> =
             reached.iter().filter_map(|&stage| outer(stage)).map(|(_, name)| name.as_str()).collect();
         let mut reported: BTreeSet<&str> = BTreeSet::new();

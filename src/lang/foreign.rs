@@ -3,7 +3,7 @@
 
 /// Word of another tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Word {
+pub struct ForeignWord {
     /// The word, as it is written there.
     pub word: &'static str,
     /// The tool.
@@ -45,8 +45,8 @@ pub enum To {
 
 use To::{Case, Command, Flag, Inputs, Layer, Metric, Node, Nothing, Output, Param, Port, Stage};
 
-const fn of(tool: &'static str, word: &'static str, to: To, note: &'static str) -> Word {
-    Word { word, tool, to, note }
+const fn of(tool: &'static str, word: &'static str, to: To, note: &'static str) -> ForeignWord {
+    ForeignWord { word, tool, to, note }
 }
 
 const CLEAN: &str = "it removes what no result refers to; `--keep-runs` and `--max-size` remove more";
@@ -56,7 +56,7 @@ const ONE_BCE: &str = "a patch may show several lesions, so every class has a bi
 const ON_GPU: &str = "without it a GPU is used if one works";
 
 /// Every word, by tool.
-pub const WORDS: &[Word] = &[
+pub const WORDS: &[ForeignWord] = &[
     // Training.
     of("PyTorch", "lr", Param("train", "optimizer.lr"), ""),
     of("Keras", "learning_rate", Param("train", "optimizer.lr"), ""),

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::foreign::{To, WORDS, Word};
+use super::foreign::{ForeignWord, To, WORDS};
 use super::near::{self, near};
 use super::param_type::{self, ParamType};
 use super::signature::{Case, Param, Signature};
 use super::spec::Pipeline;
 use super::stdlib::stdlib;
-use crate::syntax::{Entry, Scalar};
+use crate::syntax::{NodeEntry, Scalar};
 
 /// Names of a hint that lists several.
 const MOST_LISTED: usize = 6;
@@ -21,12 +21,12 @@ fn flat(name: &str) -> String {
 }
 
 /// What macula has for a word of another tool; several where it means several things.
-pub fn foreign(word: &str) -> impl Iterator<Item = &'static Word> + use<> {
+pub fn foreign(word: &str) -> impl Iterator<Item = &'static ForeignWord> + use<> {
     let wanted = flat(word);
     WORDS.iter().filter(move |row| flat(row.word) == wanted)
 }
 
-impl Word {
+impl ForeignWord {
     /// What to use in macula, as a hint has it.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -108,7 +108,7 @@ pub(super) struct Stray<'a> {
     /// What follows the dot (`patience` of `early-stopping patience=3`).
     pub(super) rest: Option<&'a str>,
     /// The values.
-    pub(super) values: &'a [Entry],
+    pub(super) values: &'a [NodeEntry],
     /// The cases that choices of the stage have, by their names.
     pub(super) chosen: &'a dyn Fn(&str) -> Option<String>,
 }
@@ -121,7 +121,7 @@ impl Stray<'_> {
             return hint;
         }
         if near(name, signature.children()).is_none() {
-            let elsewhere = || foreign(name).next().map(Word::hint);
+            let elsewhere = || foreign(name).next().map(ForeignWord::hint);
             if let Some(hint) = self.inner().or_else(|| self.case()).or_else(|| self.network()).or_else(elsewhere) {
                 return hint;
             }
@@ -131,7 +131,7 @@ impl Stray<'_> {
     }
 
     /// What a word of another tool is in this stage.
-    fn own(&self, row: &Word) -> Option<String> {
+    fn own(&self, row: &ForeignWord) -> Option<String> {
         let params = &self.signature.params;
         let did_you_mean = |name: &str| format!("did you mean `{name}`?{}", row.aside());
         let write = |text: &str| format!("write `{text}`{}", row.aside());
@@ -176,7 +176,7 @@ impl Stray<'_> {
         let meant = self.rest.is_none_or(|rest| flat(rest) == flat(last));
         let whole = path == param.name;
         let value = self.values.first().filter(|_| meant && self.values.len() == 1);
-        let fits = |entry: &&Entry| match (&param.ty, whole) {
+        let fits = |entry: &&NodeEntry| match (&param.ty, whole) {
             (ParamType::Choice, true) => param.cases.iter().any(|case| Some(case.name.as_str()) == entry.text()),
             (kind, true) => param_type::value(kind, param.range.as_ref(), entry).is_ok(),
             (_, false) => matches!(entry.value, Scalar::Int(_) | Scalar::Real(_)),
@@ -227,7 +227,7 @@ fn elsewhere(name: &str, signature: &Signature) -> String {
 
 /// What to write for a name below a choice or a group that has no such parameter: `weight_decay` of `optimizer`.
 pub(super) fn below(path: &str, name: &str, inner: &[&Param]) -> String {
-    let own = |row: &Word| {
+    let own = |row: &ForeignWord| {
         let To::Param(_, full) = row.to else { return None };
         let last = full.strip_prefix(path)?.strip_prefix('.')?;
         inner.iter().find(|param| param.name == last)?;
@@ -244,7 +244,7 @@ pub(super) fn below(path: &str, name: &str, inner: &[&Param]) -> String {
 /// What to write for a case that a choice does not have, and the case that was meant, where that is clear.
 pub(super) fn case<'a>(param: &'a Param, path: &str, name: &str) -> (String, Option<&'a Case>) {
     let find = |name: &str| param.cases.iter().find(|case| case.name == name);
-    let own = |row: &'static Word| match row.to {
+    let own = |row: &'static ForeignWord| match row.to {
         To::Case(_, of, case) if of == path => Some((row, find(case)?)),
         _ => None,
     };
@@ -257,7 +257,7 @@ pub(super) fn case<'a>(param: &'a Param, path: &str, name: &str) -> (String, Opt
 
 /// What to write for a parameter that a network does not have.
 pub(super) fn of_network<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let own = |row: &&Word| matches!(row.to, To::Stage("weights") | To::Port(..) | To::Nothing);
+    let own = |row: &&ForeignWord| matches!(row.to, To::Stage("weights") | To::Port(..) | To::Nothing);
     match foreign(name).find(own) {
         Some(row) => row.hint(),
         None => near::hint(name, known, "it has none; a network declares one with `param width default=32`"),
@@ -266,12 +266,15 @@ pub(super) fn of_network<'a>(name: &str, known: impl IntoIterator<Item = &'a str
 
 /// What to write for a node that is not known, in a pipeline or next to one, where it is a word of another tool.
 pub(super) fn node(name: &str) -> Option<String> {
-    let stage = |row: &Word| match row.to {
+    let stage = |row: &ForeignWord| match row.to {
         To::Stage(stage) => Some(format!("did you mean `{stage}`?{}", row.aside())),
         _ => None,
     };
-    let is_node = |row: &&Word| !matches!(row.to, To::Command(_) | To::Flag(..));
-    foreign(name).find_map(stage).or_else(|| foreign(name).find(is_node).map(Word::hint)).or_else(|| of_stages(name))
+    let is_node = |row: &&ForeignWord| !matches!(row.to, To::Command(_) | To::Flag(..));
+    foreign(name)
+        .find_map(stage)
+        .or_else(|| foreign(name).find(is_node).map(ForeignWord::hint))
+        .or_else(|| of_stages(name))
 }
 
 /// The stages that have a parameter of that name, for one that stands outside of them.
@@ -319,7 +322,7 @@ pub(super) fn settings<'a>(
             continue;
         }
         let own = stage.params.keys().filter(|path| is_meant(path));
-        let of_row = |row: &Word| match row.to {
+        let of_row = |row: &ForeignWord| match row.to {
             To::Param(kind, path) if kind == stage.stage_type => Some(path.to_owned()),
             _ => None,
         };

@@ -13,11 +13,11 @@ use super::module::Module;
 use super::scope::Scope;
 use super::signature::Origin;
 use super::spec::{Contents, Pipeline, Points, Sweep};
-use super::sweep::{self, Reading};
+use super::sweep::{self, ParsedSweep};
 use super::{hints, near, project, text};
 use crate::base::{FileId, Sources, Span};
 use crate::diag::{Diag, Severity};
-use crate::syntax::{self, Document, Entry, Node, ValidationCache};
+use crate::syntax::{self, Document, Node, NodeEntry, ValidationCache};
 
 /// The pipelines and sweeps of a file, in order, and all mistakes, in order of position. `sets` are the arguments of
 /// `--set`. The contents are usable if no diagnostic is an error.
@@ -166,7 +166,7 @@ pub(super) fn in_order(diags: &mut Vec<Diag>) {
 struct Runnable<'a> {
     pipelines: &'a [Cow<'a, Node>],
     /// Sweeps, each with its pipeline.
-    sweeps: &'a [(Reading, Node)],
+    sweeps: &'a [(ParsedSweep, Node)],
     /// Which points of sweeps are generated.
     points: Points<'a>,
     /// Whether the file must contain something to run.
@@ -287,7 +287,7 @@ impl Module {
         &mut self,
         file: FileId,
         document: &Document,
-        (target, pipeline): (&Entry, Option<&Entry>),
+        (target, pipeline): (&NodeEntry, Option<&NodeEntry>),
         (span, verb): (Span, &'static str),
         sources: &mut Sources,
     ) -> Option<(FileId, Vec<Node>, Node)> {
@@ -304,7 +304,7 @@ impl Module {
     }
 
     /// The pipeline that a sweep varies, with its `extends` merged in: the one it names, or the only one of the file.
-    fn swept(&mut self, file: FileId, document: &Document, sweep: &Reading, sources: &mut Sources) -> Option<Node> {
+    fn swept(&mut self, file: FileId, document: &Document, sweep: &ParsedSweep, sources: &mut Sources) -> Option<Node> {
         let (there, nodes, base) = if let Some((target, pipeline)) = &sweep.of {
             self.named(file, document, (target, pipeline.as_ref()), (target.span, "of"), sources)?
         } else {
@@ -321,7 +321,13 @@ impl Module {
     }
 
     /// The pipeline of a file that is extended or varied.
-    fn base(&mut self, nodes: &[Node], wanted: Option<&Entry>, (text, verb): (&str, &str), span: Span) -> Option<Node> {
+    fn base(
+        &mut self,
+        nodes: &[Node],
+        wanted: Option<&NodeEntry>,
+        (text, verb): (&str, &str),
+        span: Span,
+    ) -> Option<Node> {
         let pipelines: Vec<&Node> = nodes.iter().filter(|node| node.name.text == "pipeline").collect();
         let names: Vec<String> = pipelines.iter().filter_map(|node| name_of(node)).collect();
         if let Some(entry) = wanted {
@@ -355,5 +361,5 @@ impl Module {
 }
 
 fn name_of(node: &Node) -> Option<String> {
-    node.args().next().and_then(Entry::text).map(str::to_owned)
+    node.args().next().and_then(NodeEntry::text).map(str::to_owned)
 }

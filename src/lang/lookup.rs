@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::describe::kinds::{KINDS, meant};
-use super::foreign::{To, WORDS, Word};
+use super::foreign::{ForeignWord, To, WORDS};
 use super::hints::{foreign, spelled};
 use super::manual;
 use super::near::near;
@@ -27,7 +27,7 @@ struct Meaning {
 #[must_use]
 pub fn page(word: &str) -> Option<String> {
     let meanings = meanings(word);
-    let words: Vec<&Word> = foreign(word).collect();
+    let words: Vec<&ForeignWord> = foreign(word).collect();
     let layer = if meanings.is_empty() && words.is_empty() { meant(word) } else { None };
     if meanings.is_empty() && words.is_empty() && layer.is_none() {
         return None;
@@ -165,7 +165,7 @@ pub fn words() -> String {
     let tools: BTreeSet<&str> = WORDS.iter().map(|row| row.tool).collect();
     for tool in tools {
         let _ = write!(out, "\n## {tool}\n\n| word | in macula | |\n|---|---|---|\n");
-        let mut rows: Vec<&Word> = WORDS.iter().filter(|row| row.tool == tool).collect();
+        let mut rows: Vec<&ForeignWord> = WORDS.iter().filter(|row| row.tool == tool).collect();
         rows.sort_by_key(|row| (row.word.to_lowercase(), row.word));
         for row in rows {
             let place = row.place().unwrap_or_else(|| "-".to_owned());

@@ -6,6 +6,7 @@
 
 mod arguments;
 pub mod describe;
+mod draft;
 mod extend;
 mod fill;
 mod flow;

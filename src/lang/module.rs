@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::describe::{Described, describe};
-use super::package::{self, Files};
-use super::project::{self, Package, Project};
+use super::package::{self, PackageFiles};
+use super::project::{self, Package, ProjectFile};
 use super::signature::{self, Origin, Signature};
 use super::stdlib::{self, stdlib};
 use super::{near, text};
@@ -29,11 +29,11 @@ pub(super) struct Module {
     pub(super) documents: BTreeMap<FileId, Rc<Document>>,
     pub(super) networks: Vec<(FileId, Described)>,
     pub(super) stages: Vec<Stage>,
-    pub(super) uses: Vec<Use>,
+    pub(super) uses: Vec<UseNode>,
     /// The `project.kdl`, if there is one.
-    project: Option<Project>,
+    project: Option<ProjectFile>,
     /// Packages that were read ([`None`] if that failed), and the files that came from one, with their names in it.
-    packages: BTreeMap<String, Option<Files>>,
+    packages: BTreeMap<String, Option<PackageFiles>>,
     packaged: BTreeMap<FileId, (String, String)>,
     pub(super) diags: Vec<Diag>,
 }
@@ -49,7 +49,7 @@ pub(super) struct Stage {
 
 /// One `use` or `extends` of a file.
 #[derive(Debug)]
-pub(super) struct Use {
+pub(super) struct UseNode {
     /// The file that contains it.
     within: FileId,
     /// Its target, as written; for a module of the standard library without `std:`.
@@ -107,7 +107,7 @@ impl Module {
     }
 
     /// The imports of a file.
-    pub(super) fn uses_of(&self, file: FileId) -> impl Iterator<Item = &Use> {
+    pub(super) fn uses_of(&self, file: FileId) -> impl Iterator<Item = &UseNode> {
         self.uses.iter().filter(move |used| used.within == file)
     }
 
@@ -240,7 +240,7 @@ impl Module {
                 self.error("unknown-module", span, format!("unknown module `std:{module}`"), hint);
             }
             let target = module.to_owned();
-            return self.uses.push(Use { within: file, target, file: None, alias, verb: "use", span });
+            return self.uses.push(UseNode { within: file, target, file: None, alias, verb: "use", span });
         }
         self.open(file, &target, span, "use", alias, sources);
     }
@@ -310,7 +310,7 @@ impl Module {
                 }
             }
         };
-        self.uses.push(Use { within: file, target: target.to_owned(), file: Some(there), alias, verb, span });
+        self.uses.push(UseNode { within: file, target: target.to_owned(), file: Some(there), alias, verb, span });
         Some(there)
     }
 
@@ -386,7 +386,7 @@ enum ModuleLocation {
 }
 
 /// The files of a package that is used at `span`, if they match the pinned digest.
-fn verified(package: &Package, folder: &Path, span: Span) -> Result<Files, Diag> {
+fn verified(package: &Package, folder: &Path, span: Span) -> Result<PackageFiles, Diag> {
     let name = &package.name;
     let pin = format!("`macula package pin {name}`");
     let files = package::read(folder).map_err(|why| {

@@ -10,7 +10,7 @@ use crate::base::{Digest, Hasher, regular};
 use crate::syntax::LARGEST;
 
 /// The KDL files of a package, by their path in its folder, with `/`.
-pub type Files = BTreeMap<String, String>;
+pub type PackageFiles = BTreeMap<String, String>;
 
 /// Most entries in all folders of a package.
 const MOST_ENTRIES: usize = 10_000;
@@ -25,8 +25,8 @@ const DEEPEST: usize = 16;
 ///
 /// # Errors
 /// A message, if something cannot be read, is a link, or exceeds the limits of a package.
-pub fn read(folder: &Path) -> Result<Files, String> {
-    let mut files = Files::new();
+pub fn read(folder: &Path) -> Result<PackageFiles, String> {
+    let mut files = PackageFiles::new();
     let (mut entries, mut bytes) = (0, 0);
     let mut todo: Vec<(PathBuf, String, usize)> = vec![(folder.to_owned(), String::new(), 0)];
     while let Some((path, prefix, depth)) = todo.pop() {
@@ -85,7 +85,7 @@ fn text(path: &Path) -> Result<String, String> {
 
 /// Digest of a package: of the number of files, then of each file's name and bytes, in the order of names.
 #[must_use]
-pub fn digest(files: &Files) -> Digest {
+pub fn digest(files: &PackageFiles) -> Digest {
     let mut hasher = Hasher::new("macula package 1");
     hasher.int(files.len() as u64);
     for (name, text) in files {

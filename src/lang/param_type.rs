@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::value::Value;
-use crate::syntax::{Entry, Scalar};
+use crate::syntax::{NodeEntry, Scalar};
 
 /// The type of a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,7 +240,7 @@ pub struct Refusal {
 ///
 /// # Errors
 /// A [`Refusal`] if the entry has another type or is out of range.
-pub fn value(kind: &ParamType, range: Option<&Range>, entry: &Entry) -> Result<Value, Refusal> {
+pub fn value(kind: &ParamType, range: Option<&Range>, entry: &NodeEntry) -> Result<Value, Refusal> {
     let refuse = || Refusal {
         code: "wrong-kind",
         text: format!("must be {}, got {}", kind.words(), found(entry)),
@@ -324,7 +324,7 @@ fn shown(number: f64) -> String {
 }
 
 /// A value as written, in backticks.
-fn found(entry: &Entry) -> String {
+fn found(entry: &NodeEntry) -> String {
     match &entry.value {
         Scalar::Text(text) if entry.quoted => format!("`\"{text}\"`"),
         Scalar::Real(number) => format!("`{}`", shown(*number)),

@@ -3,18 +3,18 @@
 
 use std::path::{Path, PathBuf};
 
-use super::remote::Remote;
+use super::remote::RemoteSpec;
 use super::{near, text};
 use crate::base::{Digest, FileId, Sources, Span};
 use crate::diag::Diag;
-use crate::syntax::{self, Document, Entry, Node};
+use crate::syntax::{self, Document, Node, NodeEntry};
 
 /// The file's name.
 pub const FILE: &str = "project.kdl";
 
 /// The contents of a `project.kdl`.
 #[derive(Clone, Debug)]
-pub struct Project {
+pub struct ProjectFile {
     /// Its id among the sources.
     pub file: FileId,
     /// The folder that contains it.
@@ -24,7 +24,7 @@ pub struct Project {
     /// The store's folder, relative to the project's.
     pub store: Option<PathBuf>,
     /// The remotes, in the order in which they are tried.
-    pub remotes: Vec<Remote>,
+    pub remotes: Vec<RemoteSpec>,
 }
 
 /// A folder of KDL files that pipelines may import.
@@ -47,7 +47,7 @@ pub struct Package {
 impl Package {
     /// Its folder.
     #[must_use]
-    pub fn folder(&self, project: &Project) -> Option<PathBuf> {
+    pub fn folder(&self, project: &ProjectFile) -> Option<PathBuf> {
         Some(project.folder.join(self.path.as_ref()?))
     }
 }
@@ -66,7 +66,7 @@ pub fn find(file: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// If the file cannot be read.
-pub fn read(path: &Path, sources: &mut Sources) -> std::io::Result<(Project, Vec<Diag>)> {
+pub fn read(path: &Path, sources: &mut Sources) -> std::io::Result<(ProjectFile, Vec<Diag>)> {
     let text = text::read(path)?;
     let file = sources.add(path.display().to_string(), Some(path.to_owned()), text.as_str());
     let (document, mut diags) = syntax::parse(file, &text);
@@ -75,9 +75,9 @@ pub fn read(path: &Path, sources: &mut Sources) -> std::io::Result<(Project, Vec
 }
 
 /// The contents of a `project.kdl`; all mistakes are added to `diags`.
-pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: &mut Vec<Diag>) -> Project {
+pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: &mut Vec<Diag>) -> ProjectFile {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let mut project = Project { file, folder, packages: Vec::new(), store: None, remotes: Vec::new() };
+    let mut project = ProjectFile { file, folder, packages: Vec::new(), store: None, remotes: Vec::new() };
     for node in &document.nodes {
         match node.name.text.as_str() {
             "package" => project.package(node, diags),
@@ -98,7 +98,7 @@ pub(super) fn understood(path: &Path, file: FileId, document: &Document, diags: 
     project
 }
 
-impl Project {
+impl ProjectFile {
     /// The package with a name.
     #[must_use]
     pub fn package_named(&self, name: &str) -> Option<&Package> {
@@ -106,7 +106,7 @@ impl Project {
     }
 
     fn remote(&mut self, node: &Node, diags: &mut Vec<Diag>) {
-        let Some(remote) = Remote::of(node, diags) else { return };
+        let Some(remote) = RemoteSpec::of(node, diags) else { return };
         if self.remotes.iter().any(|other| other.name == remote.name) {
             let found = Diag::error("duplicate-name", node.head, format!("two remotes are named `{}`", remote.name));
             return diags.push(found.hint("rename or remove one of them"));
@@ -169,7 +169,7 @@ fn digest(text: &str, span: Span, diags: &mut Vec<Diag>) -> Option<(Digest, Span
 fn one(node: &Node, diags: &mut Vec<Diag>) -> Option<(String, Span)> {
     let name = &node.name.text;
     match node.entries.as_slice() {
-        [entry @ Entry { key: None, .. }]
+        [entry @ NodeEntry { key: None, .. }]
             if entry.text().is_some_and(|text| !text.is_empty()) && node.children.is_none() =>
         {
             Some((entry.text()?.to_owned(), entry.span))

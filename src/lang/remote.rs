@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use super::near;
 use crate::base::Span;
 use crate::diag::Diag;
-use crate::syntax::{Entry, Node, Scalar};
+use crate::syntax::{Node, NodeEntry, Scalar};
 
 /// Default timeout of a remote without a response, seconds.
 pub const PATIENCE: f64 = 30.0;
 
 /// A remote: a location where results are shared.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Remote {
+pub struct RemoteSpec {
     /// Its name; the location if it has none.
     pub name: String,
     /// Its location.
-    pub location: Location,
+    pub location: RemoteLocation,
     /// Its permissions.
     pub may: May,
     /// Timeout without a response, seconds.
@@ -34,7 +34,7 @@ pub struct May {
 
 /// Location of a remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
+pub enum RemoteLocation {
     /// A folder, relative to the project's.
     Folder(PathBuf),
     /// A web server's folder: `http://` or `https://`, without a trailing `/`.
@@ -73,7 +73,7 @@ pub struct NoLocation {
 const FORM: &str =
     "write `remote \"/mnt/team/macula\"`, `\"https://…\"`, `\"s3://BUCKET/PREFIX\"`, `\"gs://…\"` or `\"az://…\"`";
 
-impl Location {
+impl RemoteLocation {
     /// Parses a location.
     ///
     /// # Errors
@@ -124,11 +124,11 @@ impl Location {
 /// Why a web server is read-only.
 const READS: &str = "a web server is read-only; write to the folder or bucket behind it";
 
-impl Remote {
+impl RemoteSpec {
     /// The remote of a node; [`None`] after reporting a diagnostic.
     pub(super) fn of(node: &Node, diags: &mut Vec<Diag>) -> Option<Self> {
         let before = diags.len();
-        let texts: Vec<&Entry> = node.args().collect();
+        let texts: Vec<&NodeEntry> = node.args().collect();
         let (name, at) = match texts.as_slice() {
             [at] if at.text().is_some() => (None, *at),
             [name, at] if name.text().is_some() && at.text().is_some() => (Some(*name), *at),
@@ -147,7 +147,7 @@ impl Remote {
             let found = Diag::error("bad-name", name.span, format!("`{}` is not a valid remote name", said(name)));
             diags.push(found.hint(super::NAME_RULE));
         }
-        let location = match Location::parse(at.text()?) {
+        let location = match RemoteLocation::parse(at.text()?) {
             Ok(location) => Some(location),
             Err(NoLocation { message, hint }) => {
                 diags.push(Diag::error("wrong-kind", at.span, message).hint(hint));
@@ -156,7 +156,7 @@ impl Remote {
         };
         let (may, timeout) = properties(node, diags);
         if let (Some(write), true) =
-            (node.prop("write"), location.as_ref().is_some_and(Location::only_reads) && may.write)
+            (node.prop("write"), location.as_ref().is_some_and(RemoteLocation::only_reads) && may.write)
         {
             diags.push(Diag::error("wrong-kind", write.whole, "this remote is read-only").hint(READS));
         }
@@ -169,7 +169,7 @@ impl Remote {
     /// # Errors
     /// [`NoLocation`].
     pub fn of_environment(at: &str, may: &str) -> Result<Self, NoLocation> {
-        let location = Location::parse(at)?;
+        let location = RemoteLocation::parse(at)?;
         let mut allowed = May::default();
         for word in may.split(',').map(str::trim).filter(|word| !word.is_empty()) {
             match word {
@@ -190,7 +190,7 @@ impl Remote {
 
 fn properties(node: &Node, diags: &mut Vec<Diag>) -> (May, f64) {
     let (mut may, mut timeout) = (May::default(), PATIENCE);
-    let mut wrong = |entry: &Entry, message: &str, hint: &str| {
+    let mut wrong = |entry: &NodeEntry, message: &str, hint: &str| {
         diags.push(Diag::error("wrong-kind", entry.span, message).hint(hint.to_owned()));
     };
     let mut unknown = Vec::new();
@@ -216,7 +216,7 @@ fn unknown_property(span: Span, name: &str) -> Diag {
     found.hint(near::hint(name, ["write", "photographs", "timeout"], ""))
 }
 
-fn said(entry: &Entry) -> &str {
+fn said(entry: &NodeEntry) -> &str {
     entry.text().unwrap_or_default()
 }
 
@@ -226,25 +226,25 @@ mod tests {
 
     #[test]
     fn locations_are_distinguished_and_hold_no_password() {
-        let bucket = |service, bucket: &str, prefix: &str| Location::Bucket {
+        let bucket = |service, bucket: &str, prefix: &str| RemoteLocation::Bucket {
             service,
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
         };
         for (text, expected) in [
-            ("/mnt/team", Location::Folder("/mnt/team".into())),
-            ("../shared store", Location::Folder("../shared store".into())),
-            ("https://host:8080/a/", Location::Web("https://host:8080/a".into())),
+            ("/mnt/team", RemoteLocation::Folder("/mnt/team".into())),
+            ("../shared store", RemoteLocation::Folder("../shared store".into())),
+            ("https://host:8080/a/", RemoteLocation::Web("https://host:8080/a".into())),
             ("s3://b", bucket(Service::S3, "b", "")),
             ("gs://b/p/q/", bucket(Service::Gcs, "b", "p/q")),
             ("az://c/p", bucket(Service::Azure, "c", "p")),
         ] {
-            assert_eq!(Location::parse(text), Ok(expected), "{text}");
+            assert_eq!(RemoteLocation::parse(text), Ok(expected), "{text}");
         }
         for wrong in
             ["", "https://me:secret@host/a", "s3://", "ftp://host/a", "file:///a", "s3://b/../c", "http://h/a?b"]
         {
-            let found = Location::parse(wrong).expect_err(wrong);
+            let found = RemoteLocation::parse(wrong).expect_err(wrong);
             assert!(!found.message.contains("secret") && !found.hint.contains("secret"), "{found:?}");
         }
     }

@@ -11,7 +11,7 @@ use super::signature::{Better, Example, InPort, Metric, OutPort, Param, Signatur
 use super::stdlib::{MODULES, stdlib};
 use super::value::Value;
 use crate::diag::catalogue;
-use crate::syntax::{Entry, Scalar};
+use crate::syntax::{NodeEntry, Scalar};
 
 /// The format's version. Fields may be added within a version; removing a field or changing its meaning requires a new one.
 pub const VERSION: u64 = 1;
@@ -130,7 +130,7 @@ fn network(network: &Described) -> Json {
     })
 }
 
-fn entry(entry: &Entry) -> Json {
+fn entry(entry: &NodeEntry) -> Json {
     match &entry.value {
         Scalar::Text(text) => json!(text),
         Scalar::Int(number) => json!(number),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::describe::Described;
 use super::hints;
-use super::module::{Module, Stage, Use};
+use super::module::{Module, Stage, UseNode};
 use super::near;
 use super::signature::{Origin, Signature};
 use super::stdlib::stdlib;
@@ -161,12 +161,12 @@ impl<'a> FileNames<'a> {
 
 /// The names that a file declares and those that it imports without a prefix, directly or indirectly; each with the `use` that
 /// imports it. If several things share a name, the file's own comes first, then in the order of `use`.
-type Visible<'a> = BTreeMap<&'a str, Vec<(Option<&'a Use>, Declaration<'a>)>>;
+type Visible<'a> = BTreeMap<&'a str, Vec<(Option<&'a UseNode>, Declaration<'a>)>>;
 
-fn visible(module: &Module, file: FileId) -> impl Iterator<Item = (&str, Vec<(Option<&Use>, Declaration<'_>)>)> {
+fn visible(module: &Module, file: FileId) -> impl Iterator<Item = (&str, Vec<(Option<&UseNode>, Declaration<'_>)>)> {
     let (mut stages, mut networks) = (Visible::new(), Visible::new());
     let mut seen = BTreeSet::from([file]);
-    let mut todo: VecDeque<(FileId, Option<&Use>)> = VecDeque::from([(file, None)]);
+    let mut todo: VecDeque<(FileId, Option<&UseNode>)> = VecDeque::from([(file, None)]);
     while let Some((from, by)) = todo.pop_front() {
         for stage in module.stages.iter().filter(|stage| stage.file == from && stage.origin == Origin::User) {
             stages.entry(stage.signature.name.as_str()).or_default().push((by, Declaration::Stage(stage)));
@@ -184,7 +184,11 @@ fn visible(module: &Module, file: FileId) -> impl Iterator<Item = (&str, Vec<(Op
 }
 
 /// The diagnostic for two things with one name from two files.
-fn collision(name: &str, found: &[(Option<&Use>, Declaration)], reported: &mut BTreeSet<(Span, Span)>) -> Option<Diag> {
+fn collision(
+    name: &str,
+    found: &[(Option<&UseNode>, Declaration)],
+    reported: &mut BTreeSet<(Span, Span)>,
+) -> Option<Diag> {
     let [(first_by, first), (Some(by), second), ..] = found else { return None };
     if !reported.insert((first.span(), second.span())) {
         return None;

@@ -8,7 +8,7 @@ use super::param_type::{NAMES, ParamType, Range, value};
 use super::value::Value;
 use crate::base::Span;
 use crate::diag::Diag;
-use crate::syntax::{Entry, Node, Scalar};
+use crate::syntax::{Node, NodeEntry, Scalar};
 
 /// The signature of a stage type.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub struct Body {
     /// Its stages.
     pub nodes: Vec<Node>,
     /// For each output, the reference that provides it; [`None`] if it is wrong, which was reported.
-    pub gives: Vec<Option<Entry>>,
+    pub gives: Vec<Option<NodeEntry>>,
 }
 
 /// The origin of a signature.
@@ -273,7 +273,7 @@ fn body(stage: &Node, body: &Node, signature: &Signature, diags: &mut Vec<Diag>)
         let cases_with_params = param.cases.iter().any(|case| !case.params.is_empty()) || !param.params.is_empty();
         if matches!(param.ty, ParamType::Group | ParamType::Map(_)) || cases_with_params {
             let place = stage.nodes().iter().find(|node| {
-                node.name.text == "param" && node.args().next().and_then(Entry::text) == Some(&param.name)
+                node.name.text == "param" && node.args().next().and_then(NodeEntry::text) == Some(&param.name)
             });
             let span = place.map_or(signature.span, |node| node.head);
             let message = format!("template parameters must be scalar: `{}` is a {}", param.name, param.ty.name());
@@ -283,7 +283,7 @@ fn body(stage: &Node, body: &Node, signature: &Signature, diags: &mut Vec<Diag>)
     let outs = stage.nodes().iter().filter(|child| child.name.text == "out");
     let gives = outs.map(|out| {
         let from = out.prop("from");
-        if from.and_then(Entry::text).is_none() {
+        if from.and_then(NodeEntry::text).is_none() {
             let found = Diag::error("missing-port", out.head, "this output has no source");
             diags.push(found.hint("add `from=STAGE`, a stage of the body, or one of its outputs: `from=folds.train`"));
         }
@@ -301,13 +301,13 @@ fn doc(node: &Node) -> String {
 }
 
 fn argument(node: Option<&Node>) -> Option<String> {
-    node.and_then(|node| node.args().next()).and_then(Entry::text).map(str::to_owned)
+    node.and_then(|node| node.args().next()).and_then(NodeEntry::text).map(str::to_owned)
 }
 
 /// The words of a facet such as `marks resampled`.
 fn words(node: &Node, facet: &str) -> Vec<String> {
     let facets = node.nodes().iter().filter(|child| child.name.text == facet);
-    facets.flat_map(Node::args).filter_map(Entry::text).map(str::to_owned).collect()
+    facets.flat_map(Node::args).filter_map(NodeEntry::text).map(str::to_owned).collect()
 }
 
 fn flag(node: &Node, key: &str) -> Option<bool> {
@@ -367,10 +367,10 @@ fn known_types<'a>(node: &Node, types: &'a str, diags: &mut Vec<Diag>) -> &'a st
 
 fn in_port(node: &Node, diags: &mut Vec<Diag>) -> InPort {
     known(node, &["type", "many", "optional"], &["doc", "refuses"], diags);
-    let types = node.prop("type").and_then(Entry::text).unwrap_or_default();
+    let types = node.prop("type").and_then(NodeEntry::text).unwrap_or_default();
     let types = known_types(node, types, diags);
     InPort {
-        name: node.args().next().and_then(Entry::text).unwrap_or("in").to_owned(),
+        name: node.args().next().and_then(NodeEntry::text).unwrap_or("in").to_owned(),
         types: types.split('|').map(str::to_owned).collect(),
         many: flag(node, "many").unwrap_or(false),
         optional: flag(node, "optional").unwrap_or(false),
@@ -389,8 +389,8 @@ fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
     };
     known(node, props, children, diags);
     OutPort {
-        name: node.args().next().and_then(Entry::text).unwrap_or("out").to_owned(),
-        ty: known_types(node, node.prop("type").and_then(Entry::text).unwrap_or_default(), diags).to_owned(),
+        name: node.args().next().and_then(NodeEntry::text).unwrap_or("out").to_owned(),
+        ty: known_types(node, node.prop("type").and_then(NodeEntry::text).unwrap_or_default(), diags).to_owned(),
         main: flag(node, "main").unwrap_or(false),
         marks: words(node, "marks"),
         side: argument(node.child("side")),
@@ -402,7 +402,7 @@ fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
 /// Reads `figure average-precision better=higher per=class { doc "…" }`.
 fn metric(node: &Node, diags: &mut Vec<Diag>) -> Option<Metric> {
     known(node, &["better", "per"], &["doc"], diags);
-    let word = |key: &str| node.prop(key).and_then(Entry::text);
+    let word = |key: &str| node.prop(key).and_then(NodeEntry::text);
     let better = match word("better") {
         Some("higher") => Better::Higher,
         Some("lower") => Better::Lower,
@@ -411,14 +411,14 @@ fn metric(node: &Node, diags: &mut Vec<Diag>) -> Option<Metric> {
             return None;
         }
     };
-    let name = node.args().next().and_then(Entry::text)?.to_owned();
+    let name = node.args().next().and_then(NodeEntry::text)?.to_owned();
     Some(Metric { name, better, per_class: word("per") == Some("class"), doc: doc(node) })
 }
 
 /// Reads a `param` node of a signature, or of a pipeline.
 pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
     let facets = ["type", "of", "range", "default", "optional", "since", "keyed"];
-    let Some(name) = node.args().next().and_then(Entry::text) else {
+    let Some(name) = node.args().next().and_then(NodeEntry::text) else {
         if let Some((key, entry)) = node.props().find(|(key, _)| !facets.contains(&key.text.as_str())) {
             let message = "a `param` is not declared with `=`";
             let hint = format!("write `param {} type=… default={}`", key.text, entry.value);
@@ -431,7 +431,7 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         return None;
     };
     known(node, &facets, &["doc", "param", "case"], diags);
-    let of = node.prop("of").and_then(Entry::text);
+    let of = node.prop("of").and_then(NodeEntry::text);
     let Some(ty) = node.prop("type") else {
         let found = Diag::error("missing-param", node.head, format!("parameter `{name}` needs `type=`"));
         let form = match node.args().nth(1).map(|entry| &entry.value) {
@@ -475,7 +475,7 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         range,
         default,
         optional: flag(node, "optional").unwrap_or(false),
-        since: node.prop("since").and_then(Entry::text).map(str::to_owned),
+        since: node.prop("since").and_then(NodeEntry::text).map(str::to_owned),
         keyed: flag(node, "keyed").unwrap_or(true),
         params: params.filter_map(|child| self::param(child, diags)).collect(),
         cases: cases.filter_map(|child| case(child, diags)).collect(),
@@ -506,12 +506,12 @@ fn defaults(params: &[Param], prefix: &str, all: &mut BTreeMap<String, Value>) {
 }
 
 /// A default; that of a list is given as one string.
-fn default(kind: &ParamType, range: Option<&Range>, entry: &Entry) -> Result<Value, super::param_type::Refusal> {
+fn default(kind: &ParamType, range: Option<&Range>, entry: &NodeEntry) -> Result<Value, super::param_type::Refusal> {
     match (kind, entry.text()) {
         (ParamType::List(of), Some(text)) => {
             let parts = text.split_whitespace().map(|part| {
                 let value = part.parse().map_or_else(|_| Scalar::Text(part.to_owned()), Scalar::Real);
-                super::param_type::value(of, range, &Entry { value, ..entry.clone() })
+                super::param_type::value(of, range, &NodeEntry { value, ..entry.clone() })
             });
             parts.collect::<Result<_, _>>().map(Value::List)
         }
@@ -521,7 +521,7 @@ fn default(kind: &ParamType, range: Option<&Range>, entry: &Entry) -> Result<Val
 
 fn case(node: &Node, diags: &mut Vec<Diag>) -> Option<Case> {
     known(node, &[], &["doc", "param"], diags);
-    let Some(name) = node.args().next().and_then(Entry::text) else {
+    let Some(name) = node.args().next().and_then(NodeEntry::text) else {
         diags.push(bad(node, "a case needs a name"));
         return None;
     };
@@ -535,7 +535,7 @@ fn case(node: &Node, diags: &mut Vec<Diag>) -> Option<Case> {
 
 /// `example "words" { stages }` and `counter-example code "words" { stages }`.
 fn example(node: &Node, counter: bool) -> Example {
-    let mut texts = node.args().filter_map(Entry::text).map(str::to_owned);
+    let mut texts = node.args().filter_map(NodeEntry::text).map(str::to_owned);
     let code = if counter { Some(texts.next().unwrap_or_default()) } else { None };
     Example { doc: texts.next().unwrap_or_default(), stages: node.nodes().to_vec(), code, span: node.span }
 }

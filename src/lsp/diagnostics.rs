@@ -6,7 +6,7 @@ use gen_lsp_types::{
     Code, Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, Location, Message,
 };
 
-use super::documents::{Documents, Read};
+use super::documents::{Documents, ReadText};
 use super::library::Library;
 use super::uri;
 use crate::base::{FileId, Span};
@@ -17,7 +17,7 @@ const MOST: usize = 500;
 
 /// Diagnostics of a text, by the URI of the file they belong to. The text's own URI is always included.
 pub(super) fn diagnostics(
-    read: &Read,
+    read: &ReadText,
     own: &str,
     documents: &Documents,
     library: &Library,
@@ -31,7 +31,13 @@ pub(super) fn diagnostics(
 }
 
 /// URI of a text that spans point into; [`None`] for one that an editor cannot open (a `--set`).
-pub(super) fn uri_of(file: FileId, read: &Read, own: &str, documents: &Documents, library: &Library) -> Option<String> {
+pub(super) fn uri_of(
+    file: FileId,
+    read: &ReadText,
+    own: &str,
+    documents: &Documents,
+    library: &Library,
+) -> Option<String> {
     if file == read.analysis.file {
         return Some(own.to_owned());
     }
@@ -45,7 +51,7 @@ pub(super) fn uri_of(file: FileId, read: &Read, own: &str, documents: &Documents
 /// One diagnostic, with the URI of its file.
 pub(super) fn one(
     diag: &Diag,
-    read: &Read,
+    read: &ReadText,
     own: &str,
     documents: &Documents,
     library: &Library,

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use gen_lsp_types::{Position, Range, TextDocumentContentChangeEvent};
 
-use super::position::{Encoding, Lines};
+use super::position::{Encoding, LineIndex};
 use super::uri;
 use crate::base::{FileId, Sources, Span};
 use crate::lang::index::{Occurrence, SymbolIndex};
@@ -18,7 +18,7 @@ use crate::stage::Implementation;
 use crate::syntax::{LARGEST, ValidationCache};
 
 /// One open text.
-pub(super) struct Document {
+pub(super) struct OpenDocument {
     /// URI as the client spells it.
     pub(super) uri: String,
     /// Path, if the text is a file.
@@ -28,9 +28,9 @@ pub(super) struct Document {
     /// The text.
     pub(super) text: String,
     /// Its lines.
-    pub(super) lines: Lines,
+    pub(super) lines: LineIndex,
     /// Current analysis; [`None`] after a change of it or of a file that it uses.
-    read: Option<Rc<Read>>,
+    read: Option<Rc<ReadText>>,
     /// Parser cache from the last analysis.
     cache: ValidationCache,
     /// Whether its published diagnostics are older than its text.
@@ -38,20 +38,20 @@ pub(super) struct Document {
 }
 
 /// Analysis of a text.
-pub(super) struct Read {
+pub(super) struct ReadText {
     /// Result of [`lang::analyse`].
     pub(super) analysis: Analysis,
     /// Texts that its spans point into.
     pub(super) sources: Sources,
     /// Line starts of each of them, computed on demand.
-    lines: BTreeMap<FileId, OnceCell<Lines>>,
+    lines: BTreeMap<FileId, OnceCell<LineIndex>>,
     /// Unit of columns.
     encoding: Encoding,
     /// Occurrences of symbols, computed on demand.
     words: OnceCell<Vec<Occurrence>>,
 }
 
-impl Read {
+impl ReadText {
     fn new(analysis: Analysis, sources: Sources, encoding: Encoding) -> Self {
         let lines = sources.iter().map(|(file, _)| (file, OnceCell::new())).collect();
         Self { analysis, sources, lines, encoding, words: OnceCell::new() }
@@ -66,7 +66,7 @@ impl Read {
     pub(super) fn range(&self, span: Span) -> Range {
         let text = &self.sources.get(span.file).text;
         let lines = self.lines.get(&span.file);
-        let lines = lines.map(|lines| lines.get_or_init(|| Lines::new(text, self.encoding)));
+        let lines = lines.map(|lines| lines.get_or_init(|| LineIndex::new(text, self.encoding)));
         lines.map_or_else(Range::default, |lines| lines.range(text, span.range()))
     }
 }
@@ -77,9 +77,9 @@ pub(super) struct Documents {
     pub(super) encoding: Encoding,
     /// Implementations, for validating parameters.
     implementations: &'static [Implementation],
-    open: BTreeMap<String, Document>,
+    open: BTreeMap<String, OpenDocument>,
     /// Outdated analyses. Dropping them takes time, so it is done when idle.
-    old: Vec<Rc<Read>>,
+    old: Vec<Rc<ReadText>>,
 }
 
 impl Documents {
@@ -90,9 +90,9 @@ impl Documents {
 
     /// Handles an opened text.
     pub(super) fn open(&mut self, uri: String, version: i32, text: String) {
-        let lines = Lines::new(&text, self.encoding);
+        let lines = LineIndex::new(&text, self.encoding);
         let path = uri::path(&uri);
-        let document = Document {
+        let document = OpenDocument {
             uri: uri.clone(),
             path,
             version,
@@ -120,7 +120,7 @@ impl Documents {
                     document.text = whole.text;
                 }
             }
-            document.lines = Lines::new(&document.text, encoding);
+            document.lines = LineIndex::new(&document.text, encoding);
         }
         document.version = version;
         self.old.extend(document.read.take());
@@ -167,13 +167,13 @@ impl Documents {
     }
 
     /// An open text.
-    pub(super) fn get(&self, uri: &str) -> Option<&Document> {
+    pub(super) fn get(&self, uri: &str) -> Option<&OpenDocument> {
         self.open.get(uri)
     }
 
     /// The open text of a file.
-    pub(super) fn of_file(&self, path: &Path) -> Option<&Document> {
-        let same = |document: &&Document| document.path.as_deref() == Some(path);
+    pub(super) fn of_file(&self, path: &Path) -> Option<&OpenDocument> {
+        let same = |document: &&OpenDocument| document.path.as_deref() == Some(path);
         self.open.values().find(same).or_else(|| {
             let real = path.canonicalize().ok()?;
             self.open.values().find(|document| {
@@ -188,7 +188,7 @@ impl Documents {
     }
 
     /// Analysis of an open text, computed if necessary.
-    pub(super) fn read(&mut self, uri: &str) -> Option<Rc<Read>> {
+    pub(super) fn read(&mut self, uri: &str) -> Option<Rc<ReadText>> {
         if let Some(read) = self.open.get(uri)?.read.clone() {
             return Some(read);
         }
@@ -196,13 +196,13 @@ impl Documents {
         let encoding = self.encoding;
         let document = self.open.get_mut(uri)?;
         let name = document.path.as_ref().map_or_else(|| uri.to_owned(), |path| path.display().to_string());
-        let Document { path, text, cache, .. } = document;
+        let OpenDocument { path, text, cache, .. } = document;
         let mut analysis = match path.as_deref().filter(|path| path.ends_with(project::FILE)) {
             Some(path) => lang::analyse_project(path, text, cache, &mut sources),
             None => lang::analyse(&name, path.clone(), text, (&[], Points::OneByOne), cache, &mut sources),
         };
         plan::validate_params(&analysis.contents, self.implementations, &mut analysis.diags);
-        let read = Rc::new(Read::new(analysis, sources, encoding));
+        let read = Rc::new(ReadText::new(analysis, sources, encoding));
         document.read = Some(Rc::clone(&read));
         Some(read)
     }
@@ -220,7 +220,7 @@ impl Documents {
 
     /// Analysis of any file, open or not, computed apart from the stored ones; [`None`] if its text cannot be read or is not
     /// `wanted`.
-    pub(super) fn read_other(&self, path: &Path, wanted: impl Fn(&str) -> bool) -> Option<Read> {
+    pub(super) fn read_other(&self, path: &Path, wanted: impl Fn(&str) -> bool) -> Option<ReadText> {
         let open = self.of_file(path);
         let text = match open {
             Some(document) => document.text.clone(),
@@ -236,7 +236,7 @@ impl Documents {
         let file = Some(path.to_owned());
         let points = Points::OneByOne;
         let analysis = lang::analyse(&name, file, &text, (&[], points), &mut ValidationCache::default(), &mut sources);
-        Some(Read::new(analysis, sources, self.encoding))
+        Some(ReadText::new(analysis, sources, self.encoding))
     }
 
     /// URIs of texts whose diagnostics must be published again; marks them as published.
@@ -251,7 +251,7 @@ impl Documents {
     }
 }
 
-impl Document {
+impl OpenDocument {
     /// Byte offset of a position.
     pub(super) fn offset(&self, position: Position) -> usize {
         self.lines.offset(&self.text, position)

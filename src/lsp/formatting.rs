@@ -2,12 +2,12 @@
 
 use gen_lsp_types::TextEdit;
 
-use super::documents::Document;
+use super::documents::OpenDocument;
 use crate::base::FileId;
 use crate::syntax;
 
 /// Edit that formats a text; empty if it is formatted, [`None`] if it has syntax errors, which are reported elsewhere.
-pub(super) fn formatting(document: &Document) -> Option<Vec<TextEdit>> {
+pub(super) fn formatting(document: &OpenDocument) -> Option<Vec<TextEdit>> {
     let text = &document.text;
     let formatted = syntax::format(FileId(0), text).ok()?;
     if formatted == *text {

@@ -9,7 +9,7 @@ use crate::lang::param_type::ParamType;
 use crate::lang::signature::{Param, Signature};
 use crate::lang::spec::{Pipeline, StageSpec};
 use crate::lang::value::Value;
-use crate::syntax::{Entry, Node};
+use crate::syntax::{Node, NodeEntry};
 
 /// Maximum number of defaults shown; the others are counted.
 const MOST: usize = 3;
@@ -28,7 +28,7 @@ pub(super) fn hints(view: &View, range: Range) -> Vec<InlayHint> {
         let near = stages.iter().filter(|node| node.span.start <= bytes.end && node.span.end >= bytes.start);
         for node in near.filter(|node| node.children.is_some()) {
             let Some(signature) = view.index.signature(&node.name.text, node.name.span) else { continue };
-            let name = node.args().next().and_then(Entry::text);
+            let name = node.args().next().and_then(NodeEntry::text);
             let spec = pipeline.and_then(|one| one.stages.iter().find(|stage| Some(stage.base_name.as_str()) == name));
             let made = pipeline.zip(name).and_then(|(pipeline, name)| made(view, &pipeline.name, name));
             let defaults = if view.client.defaults && (spec.is_some() || !differs) {

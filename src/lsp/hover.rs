@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use gen_lsp_types::{Contents, Hover, MarkupContent, MarkupKind};
 
 use super::docs;
-use super::state::{States, Will};
+use super::state::{CacheStates, Will};
 use super::view::View;
 use crate::base::Span;
 use crate::lang::describe::kinds::KINDS;
@@ -172,7 +172,7 @@ fn values(spec: &StageSpec, signature: &Signature) -> String {
 }
 
 /// Cache state of a stage, or of all stages of a template's instance.
-fn state(states: &States, pipeline: &str, name: &str, version: i32) -> String {
+fn state(states: &CacheStates, pipeline: &str, name: &str, version: i32) -> String {
     let mut out = String::new();
     let below = format!("{name}.");
     for (stage, state) in states.of(pipeline).filter(|(stage, _)| *stage == name || stage.starts_with(&below)) {

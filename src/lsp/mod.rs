@@ -32,7 +32,7 @@ use server::{Inbox, Server};
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum SessionEnd {
     /// The client sent `shutdown`, then `exit`.
     InOrder,
     /// It sent `exit` without `shutdown`, or disconnected.
@@ -42,7 +42,7 @@ pub enum Ended {
 /// Serves a client on stdin and stdout until it is done. Implementations are passed in because the cache state of a pipeline
 /// depends on them; none is executed.
 #[must_use]
-pub fn on_stdio(host: &Host, implementations: &'static [Implementation]) -> Ended {
+pub fn on_stdio(host: &Host, implementations: &'static [Implementation]) -> SessionEnd {
     let (connection, threads) = Connection::stdio();
     let ended = serve(host, implementations, connection);
     // Unsent messages have no reader any more.
@@ -52,7 +52,7 @@ pub fn on_stdio(host: &Host, implementations: &'static [Implementation]) -> Ende
 
 /// Serves the client at the other end of a connection until it is done.
 #[must_use]
-pub fn serve(host: &Host, implementations: &'static [Implementation], connection: Connection) -> Ended {
+pub fn serve(host: &Host, implementations: &'static [Implementation], connection: Connection) -> SessionEnd {
     let (inbox, messages) = std::sync::mpsc::channel();
     let Connection { sender, receiver } = connection;
     let known = inbox.clone();
@@ -66,7 +66,7 @@ pub fn serve(host: &Host, implementations: &'static [Implementation], connection
         let _ = inbox.send(Inbox::Gone);
     });
     if begun.is_err() {
-        return Ended::Abruptly;
+        return SessionEnd::Abruptly;
     }
     Server::new(host, implementations, Box::new(move |message| _ = sender.send(message)), ask).run(&messages)
 }

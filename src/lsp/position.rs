@@ -24,12 +24,12 @@ impl Encoding {
 
 /// Byte offsets of the line starts of a text.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct LineIndex {
     starts: Vec<usize>,
     encoding: Encoding,
 }
 
-impl Lines {
+impl LineIndex {
     /// Line starts of `text`. Only `\n`, `\r\n` and `\r` end a line in the protocol, not KDL's other line ends.
     pub(super) fn new(text: &str, encoding: Encoding) -> Self {
         let bytes = text.as_bytes();
@@ -98,8 +98,8 @@ mod tests {
     #[test]
     fn columns_count_what_was_agreed_on() {
         let text = "a\nä𝄞b\r\nc";
-        let utf16 = Lines::new(text, Encoding::Utf16);
-        let utf8 = Lines::new(text, Encoding::Utf8);
+        let utf16 = LineIndex::new(text, Encoding::Utf16);
+        let utf8 = LineIndex::new(text, Encoding::Utf8);
         let b = text.find('b').expect("there is one");
         assert_eq!(utf16.position(text, b), at(1, 3));
         assert_eq!(utf8.position(text, b), at(1, 6));
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_place_past_the_end_is_the_end() {
         let text = "ab\r\ncd";
-        let lines = Lines::new(text, Encoding::Utf16);
+        let lines = LineIndex::new(text, Encoding::Utf16);
         assert_eq!(lines.offset(text, at(0, 99)), 2);
         assert_eq!(lines.offset(text, at(9, 0)), text.len());
         assert_eq!(lines.offset("𝄞", at(0, 1)), 0);

@@ -23,9 +23,9 @@ use super::capabilities::{self, Client};
 use super::diagnostics::diagnostics;
 use super::documents::Documents;
 use super::library::Library;
-use super::state::{Question, States};
+use super::state::{CacheStates, Question};
 use super::view::View;
-use super::{Ended, actions, completion, definition, formatting, hints, hover, rename, symbols, uri};
+use super::{SessionEnd, actions, completion, definition, formatting, hints, hover, rename, symbols, uri};
 use crate::diag::Severity;
 use crate::run::Host;
 use crate::stage::Implementation;
@@ -37,7 +37,7 @@ pub(super) enum Inbox {
     /// The client disconnected.
     Gone,
     /// Cache states of a text's stages.
-    Known(States),
+    Known(CacheStates),
 }
 
 /// Phase of the session.
@@ -81,7 +81,7 @@ pub(super) struct Server {
     /// Time of the last such request, by URI.
     asked: BTreeMap<String, Instant>,
     /// Cache states, by the text's URI.
-    states: BTreeMap<String, States>,
+    states: BTreeMap<String, CacheStates>,
     /// Published diagnostics of each file, by the text that caused them.
     told: BTreeMap<String, BTreeMap<String, Vec<Diagnostic>>>,
 }
@@ -111,7 +111,7 @@ impl Server {
     }
 
     /// Handles messages until the client is done.
-    pub(super) fn run(mut self, inbox: &Receiver<Inbox>) -> Ended {
+    pub(super) fn run(mut self, inbox: &Receiver<Inbox>) -> SessionEnd {
         let mut waiting = VecDeque::new();
         loop {
             if waiting.is_empty() {
@@ -123,7 +123,7 @@ impl Server {
                 match next {
                     Ok(first) => waiting.push_back(first),
                     Err(RecvTimeoutError::Timeout) => _ = self.survives(Self::idle),
-                    Err(RecvTimeoutError::Disconnected) => return Ended::Abruptly,
+                    Err(RecvTimeoutError::Disconnected) => return SessionEnd::Abruptly,
                 }
             }
             while let Ok(next) = inbox.try_recv() {
@@ -131,14 +131,14 @@ impl Server {
                 waiting.push_back(next);
             }
             match waiting.pop_front() {
-                Some(Inbox::Gone) => return Ended::Abruptly,
+                Some(Inbox::Gone) => return SessionEnd::Abruptly,
                 Some(Inbox::Known(states)) => _ = self.survives(|server| server.known(states)),
                 Some(Inbox::Client(Message::Request(request))) => self.request(request),
                 // Responses to the server's own requests are not needed.
                 None | Some(Inbox::Client(Message::Response(_))) => {}
                 Some(Inbox::Client(Message::Notification(notification))) => {
                     if notification.method == "exit" {
-                        return if self.phase == Phase::ShutDown { Ended::InOrder } else { Ended::Abruptly };
+                        return if self.phase == Phase::ShutDown { SessionEnd::InOrder } else { SessionEnd::Abruptly };
                     }
                     self.notified(notification);
                 }
@@ -351,7 +351,7 @@ impl Server {
     }
 
     /// Handles cache states.
-    fn known(&mut self, states: States) {
+    fn known(&mut self, states: CacheStates) {
         if self.documents.get(&states.uri).is_none() {
             return;
         }

@@ -38,17 +38,17 @@ pub(super) struct Question {
 
 /// Cache states of the stages of a text.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct States {
+pub(super) struct CacheStates {
     /// URI of the text.
     pub(super) uri: String,
     /// Version of the text when requested.
     pub(super) version: i32,
-    stages: BTreeMap<(String, String), State>,
+    stages: BTreeMap<(String, String), StageCacheState>,
 }
 
 /// Cache state of one stage.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct State {
+pub(super) struct StageCacheState {
     /// What a run would do.
     pub(super) will: Will,
     /// Short reason.
@@ -74,15 +74,15 @@ pub(super) enum Will {
     Fail,
 }
 
-impl States {
+impl CacheStates {
     /// Stages of a pipeline, by their dotted names.
-    pub(super) fn of(&self, pipeline: &str) -> impl Iterator<Item = (&str, &State)> {
+    pub(super) fn of(&self, pipeline: &str) -> impl Iterator<Item = (&str, &StageCacheState)> {
         let of_pipeline = self.stages.iter().filter(move |((name, _), _)| name == pipeline);
         of_pipeline.map(|((_, stage), state)| (stage.as_str(), state))
     }
 
     /// One stage.
-    pub(super) fn get(&self, pipeline: &str, stage: &str) -> Option<&State> {
+    pub(super) fn get(&self, pipeline: &str, stage: &str) -> Option<&StageCacheState> {
         self.stages.get(&(pipeline.to_owned(), stage.to_owned()))
     }
 }
@@ -91,7 +91,7 @@ impl States {
 pub(super) fn begin(
     host: Host,
     implementations: &'static [Implementation],
-    answer: impl Fn(States) + Send + 'static,
+    answer: impl Fn(CacheStates) + Send + 'static,
 ) -> Sender<Question> {
     let (ask, questions) = channel();
     // If the system refuses a thread, questions are not answered.
@@ -103,9 +103,9 @@ fn answers(
     host: &Host,
     implementations: &'static [Implementation],
     questions: &Receiver<Question>,
-    answer: &(impl Fn(States) + Send),
+    answer: &(impl Fn(CacheStates) + Send),
 ) {
-    let seen = Mutex::new(Seen::new());
+    let seen = Mutex::new(DigestsByFile::new());
     let mut waiting: BTreeMap<String, Question> = BTreeMap::new();
     loop {
         let next = if waiting.is_empty() { questions.recv().ok() } else { None };
@@ -134,7 +134,7 @@ fn answers(
             if let Ok(stages) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(looked)) {
                 // Without a store, nothing is known.
                 let stages = stages.unwrap_or_default();
-                answer(States { uri: question.uri, version: question.version, stages });
+                answer(CacheStates { uri: question.uri, version: question.version, stages });
             }
         }
     }
@@ -145,8 +145,8 @@ fn look(
     host: &Host,
     implementations: &'static [Implementation],
     question: &Question,
-    seen: &Mutex<Seen>,
-) -> Option<BTreeMap<(String, String), State>> {
+    seen: &Mutex<DigestsByFile>,
+) -> Option<BTreeMap<(String, String), StageCacheState>> {
     let store = Store::open_read_only(&host.store(&question.project))?;
     let files = Looking {
         files: ProjectFiles::new(host, &question.project, &store),
@@ -173,7 +173,7 @@ fn look(
     Some(stages)
 }
 
-fn state(engine: &Engine, id: StageId, decision: &Decision) -> State {
+fn state(engine: &Engine, id: StageId, decision: &Decision) -> StageCacheState {
     let explanation = Explanation::of(engine, id, decision);
     let names = |ids: &[StageId]| {
         let names: Vec<String> = ids.iter().map(|id| format!("`{}`", engine.stage(*id).name)).collect();
@@ -181,7 +181,7 @@ fn state(engine: &Engine, id: StageId, decision: &Decision) -> State {
     };
     let last = explanation.last.as_ref().map(|(_, stage)| stage.headline.clone()).filter(|line| !line.is_empty());
     let last = last.map(|line| format!("Last time: {line}")).unwrap_or_default();
-    let plain = |will, why: String| State { will, why, made: last.clone(), tables: String::new() };
+    let plain = |will, why: String| StageCacheState { will, why, made: last.clone(), tables: String::new() };
     match decision {
         Decision::Source(known) => made(Will::Source, String::new(), &known.summary),
         Decision::Reuse(known, reused) => {
@@ -212,7 +212,7 @@ fn state(engine: &Engine, id: StageId, decision: &Decision) -> State {
     }
 }
 
-fn made(will: Will, why: String, summary: &Summary) -> State {
+fn made(will: Will, why: String, summary: &Summary) -> StageCacheState {
     let mut tables = String::new();
     for table in summary.tables.iter().take(2).filter(|table| !table.rows.is_empty()) {
         let _ = write!(
@@ -230,7 +230,7 @@ fn made(will: Will, why: String, summary: &Summary) -> State {
             let _ = write!(tables, "\n\n{} more rows: `macula show`", table.rows.len() - ROWS);
         }
     }
-    State { will, why, made: summary.headline.clone(), tables }
+    StageCacheState { will, why, made: summary.headline.clone(), tables }
 }
 
 fn cell(cell: &Cell) -> String {
@@ -246,14 +246,14 @@ fn cell(cell: &Cell) -> String {
 const NOT_READ: &str = "not-read";
 
 /// Digests computed here, by the file's state at that time: path, size, time and inode.
-type Seen = BTreeMap<(PathBuf, u64, i64, i64, u64), Entry>;
+type DigestsByFile = BTreeMap<(PathBuf, u64, i64, i64, u64), Entry>;
 
 /// Files of a project, with a limit on hashed bytes.
 struct Looking<'a> {
     files: ProjectFiles<'a>,
     store: &'a Store,
     host: &'a Host,
-    seen: &'a Mutex<Seen>,
+    seen: &'a Mutex<DigestsByFile>,
     left: Mutex<u64>,
 }
 

@@ -2,11 +2,11 @@
 
 use gen_lsp_types::{DocumentSymbol, DocumentSymbolResponse, SymbolKind};
 
-use super::documents::{Document, Read};
-use crate::syntax::{Entry, Node};
+use super::documents::{OpenDocument, ReadText};
+use crate::syntax::{Node, NodeEntry};
 
 /// Outline of a file: pipelines, stages, networks and parameters.
-pub(super) fn symbols(document: &Document, read: &Read) -> DocumentSymbolResponse {
+pub(super) fn symbols(document: &OpenDocument, read: &ReadText) -> DocumentSymbolResponse {
     let all = read.analysis.document().nodes.iter().filter_map(|node| {
         let (kind, inner) = match node.name.text.as_str() {
             "pipeline" | "sweep" => (SymbolKind::Module, of_pipeline(document, node.nodes())),
@@ -19,7 +19,7 @@ pub(super) fn symbols(document: &Document, read: &Read) -> DocumentSymbolRespons
     DocumentSymbolResponse::DocumentSymbolList(all.collect())
 }
 
-fn of_pipeline(document: &Document, nodes: &[Node]) -> Vec<DocumentSymbol> {
+fn of_pipeline(document: &OpenDocument, nodes: &[Node]) -> Vec<DocumentSymbol> {
     let shown = nodes.iter().filter(|node| !matches!(node.name.text.as_str(), "doc" | "extends" | "without"));
     let one = |node: &Node| {
         let kind = if node.name.text == "param" { SymbolKind::Constant } else { SymbolKind::Function };
@@ -28,7 +28,7 @@ fn of_pipeline(document: &Document, nodes: &[Node]) -> Vec<DocumentSymbol> {
     shown.map(one).collect()
 }
 
-fn of_template(document: &Document, node: &Node) -> Vec<DocumentSymbol> {
+fn of_template(document: &OpenDocument, node: &Node) -> Vec<DocumentSymbol> {
     let mut all = Vec::new();
     for child in node.nodes() {
         match child.name.text.as_str() {
@@ -41,7 +41,7 @@ fn of_template(document: &Document, node: &Node) -> Vec<DocumentSymbol> {
     all
 }
 
-fn of_network(document: &Document, node: &Node) -> Vec<DocumentSymbol> {
+fn of_network(document: &OpenDocument, node: &Node) -> Vec<DocumentSymbol> {
     let of = |child: &Node| match child.name.text.as_str() {
         "param" => Some(symbol(document, child, SymbolKind::Constant, Vec::new())),
         "block" => Some(symbol(document, child, SymbolKind::Struct, Vec::new())),
@@ -51,8 +51,8 @@ fn of_network(document: &Document, node: &Node) -> Vec<DocumentSymbol> {
 }
 
 /// Symbol of a node: its name, with its type as detail; only its type while it has no name.
-fn symbol(document: &Document, node: &Node, kind: SymbolKind, children: Vec<DocumentSymbol>) -> DocumentSymbol {
-    let named = node.args().next().and_then(|entry| Some((Entry::text(entry)?, entry.span)));
+fn symbol(document: &OpenDocument, node: &Node, kind: SymbolKind, children: Vec<DocumentSymbol>) -> DocumentSymbol {
+    let named = node.args().next().and_then(|entry| Some((NodeEntry::text(entry)?, entry.span)));
     let (name, span) = named.filter(|(name, _)| !name.is_empty()).unwrap_or((&node.name.text, node.name.span));
     #[expect(deprecated, reason = "a struct's literal names all of its fields")]
     DocumentSymbol {

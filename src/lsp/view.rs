@@ -6,9 +6,9 @@ use gen_lsp_types::{Location, Range};
 
 use super::capabilities::Client;
 use super::diagnostics;
-use super::documents::{Document, Documents, Read};
+use super::documents::{Documents, OpenDocument, ReadText};
 use super::library::Library;
-use super::state::States;
+use super::state::CacheStates;
 use super::uri;
 use crate::base::{FileId, Span};
 use crate::lang::index::{self, NameRole, Occurrence, Symbol, SymbolIndex};
@@ -17,15 +17,15 @@ use crate::lang::stdlib::stdlib;
 /// An open text with its analysis and surroundings.
 pub(super) struct View<'a> {
     pub(super) documents: &'a Documents,
-    pub(super) document: &'a Document,
-    pub(super) read: &'a Read,
+    pub(super) document: &'a OpenDocument,
+    pub(super) read: &'a ReadText,
     pub(super) index: SymbolIndex<'a>,
     pub(super) library: &'a Library,
     pub(super) client: Client,
     /// Project folder, if the text is a file.
     pub(super) project: Option<PathBuf>,
     /// Cache states of its stages.
-    pub(super) states: Option<&'a States>,
+    pub(super) states: Option<&'a CacheStates>,
 }
 
 impl View<'_> {
@@ -73,7 +73,7 @@ impl View<'_> {
         let found = index::in_module(module);
         let span = found.iter().find(declares)?.span;
         let text = &stdlib().sources.get(span.file).text;
-        let range = super::position::Lines::new(text, self.client.encoding).range(text, span.range());
+        let range = super::position::LineIndex::new(text, self.client.encoding).range(text, span.range());
         Some(Location { uri: uri::of(&self.library.file(module)?).into(), range })
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use gen_lsp_types::Range;
 
-use super::documents::Read;
+use super::documents::ReadText;
 use super::view::View;
 use crate::base::FileId;
 use crate::lang::index::Symbol;
@@ -42,7 +42,7 @@ pub(super) fn elsewhere(view: &View, symbol: &Symbol) -> Vec<(String, Range)> {
     found
 }
 
-impl Read {
+impl ReadText {
     /// Canonical path of a text.
     fn real_path(&self, file: FileId) -> Option<PathBuf> {
         let path = self.sources.get(file).path.as_ref()?;

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rayon::prelude::*;
 
 use super::graph::{Graph, StageId};
+pub use super::result::{Cost, StageResult, StageResults};
 use super::settings::settings;
+use super::source::SourceStage;
 use super::{keys, source};
 use crate::base::sync;
 use crate::base::{Digest, Streams};
@@ -15,7 +17,7 @@ use crate::lang::spec::{Pipeline, StageSpec};
 use crate::stage::{
     Ctx, Files, Implementation, Inputs, Item, Named, Params, Progress, StageError, Stop, Summary, Warning, Work,
 };
-use crate::store::{Absent, Accept, Artifact, EVERYWHERE, Found, Manifest, RemoteHit, ReusedItems, Store, Tree};
+use crate::store::{Absent, Accept, EVERYWHERE, Found, Manifest, RemoteHit, ReusedItems, Store, Tree};
 
 /// The engine, with everything that it decides from.
 pub struct Engine<'a> {
@@ -33,35 +35,6 @@ pub struct Engine<'a> {
     /// Sources whose files the store can locate.
     located: Mutex<BTreeSet<StageId>>,
 }
-
-/// The result of a stage.
-#[derive(Clone, Debug)]
-pub struct StageResult {
-    /// The artifact of each output port.
-    pub outputs: BTreeMap<String, Artifact>,
-    /// Its summary for people.
-    pub summary: Summary,
-    /// The manifest of its key.
-    pub manifest: Manifest,
-    /// Its key; [`None`] for a source.
-    pub key: Option<Digest>,
-    /// The target that it was computed on.
-    pub target: String,
-    /// What computing it costs; zero for a source.
-    pub cost: Cost,
-}
-
-/// Computing time of a stage, seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Cost {
-    /// Time of the last computation, which for a map stage covered only the missing items.
-    pub last_seconds: f64,
-    /// Time to compute the whole result.
-    pub full_seconds: f64,
-}
-
-/// Results of the stages that have one.
-pub type StageResults = BTreeMap<StageId, Arc<StageResult>>;
 
 /// The decision for one stage.
 #[derive(Debug)]
@@ -225,7 +198,11 @@ impl<'a> Engine<'a> {
     pub fn decide(&self, id: StageId, known: &StageResults) -> Result<Decision, StageError> {
         let (stage, implementation) = (self.stage(id), self.implementation(id));
         if let Work::Source(_) = implementation.work {
-            return Ok(Decision::Source(Arc::new(source::known(self, id)?)));
+            let (known, located) = source::known(&self.source(id))?;
+            if located {
+                self.located().insert(id);
+            }
+            return Ok(Decision::Source(Arc::new(known)));
         }
         let given = self.given(id, known)?;
         let manifest = keys::of_given(stage, implementation, &given)?;
@@ -340,14 +317,19 @@ impl<'a> Engine<'a> {
         let of = |id: &StageId| matches!(self.implementation(*id).work, Work::Source(_));
         let unknown: Vec<StageId> = sources.filter(of).filter(|id| !self.located().contains(id)).collect();
         for &id in &unknown {
-            source::locate(self, id)?;
-            self.noted_located(id);
+            source::locate(&self.source(id))?;
+            self.located().insert(id);
         }
         Ok(!unknown.is_empty())
     }
 
-    pub(super) fn noted_located(&self, id: StageId) {
-        self.located().insert(id);
+    fn source(&self, id: StageId) -> SourceStage<'_> {
+        SourceStage {
+            stage: self.stage(id),
+            implementation: self.implementation(id),
+            store: self.store,
+            files: self.files,
+        }
     }
 
     fn located(&self) -> MutexGuard<'_, BTreeSet<StageId>> {
@@ -381,7 +363,10 @@ impl<'a> Engine<'a> {
                 // The name with its points of a sweep would change a page's key.
                 let stage = self.stage(from).base_name.clone();
                 let name = if main { stage.clone() } else { format!("{stage}.{}", reference.port) };
-                let summary = page.then(|| Summary { settings: settings(self, from), ..result.summary.clone() });
+                let summary = page.then(|| Summary {
+                    settings: settings(&self.graph, from, |id| (self.stage(id), self.implementation(id))),
+                    ..result.summary.clone()
+                });
                 Ok(keys::KeyInput { stage, name, artifact, summary })
             });
             let given = given.collect::<Result<Vec<_>, StageError>>()?;

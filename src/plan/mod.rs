@@ -5,14 +5,16 @@ pub mod drawings;
 pub mod graph;
 pub mod keys;
 pub mod recipe;
+pub mod result;
 mod settings;
 mod source;
 pub mod sweep;
 mod validate;
 pub mod why;
 
-pub use decision::{Cost, Decision, Engine, Reused, StageResult, StageResults, Task};
+pub use decision::{Decision, Engine, Reused, Task};
 pub use graph::{Graph, StageId};
+pub use result::{Cost, StageResult, StageResults};
 pub use sweep::{Merged, merge};
 pub use validate::validate_params;
 pub use why::{Explanation, Reason, Upgrade, upgrades};

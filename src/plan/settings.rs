@@ -5,31 +5,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decision::Engine;
-use super::graph::StageId;
+use super::graph::{Graph, StageId};
 use super::keys::holds_path;
 use crate::lang::signature::Param;
 use crate::lang::spec::StageSpec;
 use crate::lang::stdlib::stdlib;
 use crate::lang::value::Value;
-use crate::stage::StageSettings;
+use crate::stage::{Implementation, StageSettings};
 
-/// Settings of a stage and of all stages above it, sources first.
-pub(super) fn settings(engine: &Engine, id: StageId) -> Vec<StageSettings> {
-    let above = engine.graph.with_needs(&[id]);
+/// Settings of a stage and of all stages above it, sources first. `of` gives the specification and the implementation of each.
+pub(super) fn settings<'a>(
+    graph: &Graph,
+    id: StageId,
+    of: impl Fn(StageId) -> (&'a StageSpec, &'a Implementation),
+) -> Vec<StageSettings> {
+    let above = graph.with_needs(&[id]);
     let mut depths: BTreeMap<StageId, usize> = BTreeMap::new();
     let mut all: BTreeSet<(usize, StageSettings)> = BTreeSet::new();
-    for &id in engine.graph.order().iter().filter(|id| above.contains(id)) {
-        let needs = engine.graph.needs(id);
+    for &id in graph.order().iter().filter(|id| above.contains(id)) {
+        let needs = graph.needs(id);
         let depth = needs.iter().filter_map(|id| depths.get(id)).max().map_or(0, |depth| depth + 1);
         depths.insert(id, depth);
-        let stage = engine.stage(id);
+        let (stage, implementation) = of(id);
         all.insert((
             depth,
             StageSettings {
                 stage: stage.base_name.clone(),
                 kind: stage.stage_type.clone(),
-                seed: engine.implementation(id).seeded.then_some(stage.seed),
+                seed: implementation.seeded.then_some(stage.seed),
                 params: changed(stage),
             },
         ));

@@ -5,27 +5,36 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::decision::{Cost, Engine, StageResult, params};
-use super::graph::StageId;
 use super::keys;
+use super::result::{Cost, StageResult};
 use crate::base::{Digest, Hasher};
-use crate::stage::{Files, Outcome, StageError, Work};
-use crate::store::{Artifact, Asked, EVERYWHERE, Entry, Kind, Manifest, SourceSnapshot, StoredTree, Tree};
+use crate::lang::spec::StageSpec;
+use crate::stage::{Files, Implementation, Outcome, Params, StageError, Work};
+use crate::store::{Artifact, Asked, EVERYWHERE, Entry, Kind, Manifest, SourceSnapshot, Store, StoredTree, Tree};
 
-/// The result of a source, remembered or evaluated. For a remembered one the store cannot locate the files yet: see
-/// [`Engine::locate`].
-pub(super) fn known(engine: &Engine, id: StageId) -> Result<StageResult, StageError> {
-    let common = keys::common(engine.stage(id), engine.implementation(id))?;
-    let source = Hasher::new("macula source 3")
+/// A source, and what it is evaluated with.
+pub(super) struct SourceStage<'a> {
+    pub(super) stage: &'a StageSpec,
+    pub(super) implementation: &'a Implementation,
+    /// Where its last result is remembered.
+    pub(super) store: &'a Store,
+    pub(super) files: &'a dyn Files,
+}
+
+/// The result of a source, remembered or evaluated, and whether the store can locate its files now: for a remembered one
+/// it cannot, see [`locate`].
+pub(super) fn known(source: &SourceStage) -> Result<(StageResult, bool), StageError> {
+    let common = keys::common(source.stage, source.implementation)?;
+    let key = Hasher::new("macula source 3")
         .digest(&common.key())
-        .bytes(engine.files.resolve("").as_os_str().as_encoded_bytes())
+        .bytes(source.files.resolve("").as_os_str().as_encoded_bytes())
         .finish();
-    if let Some(snapshot) = engine.store.source_snapshot(&source)
-        && engine
+    if let Some(snapshot) = source.store.source_snapshot(&key)
+        && source
             .files
             .fingerprint(&snapshot.asked)
             .is_some_and(|fingerprint| fingerprint.digest == snapshot.fingerprint)
-        && engine.store.is_available(&snapshot)
+        && source.store.is_available(&snapshot)
     {
         let outputs = snapshot.outputs.iter().map(|(port, stored)| (port.clone(), Artifact::stored(stored))).collect();
         let outcome = StageResult {
@@ -36,34 +45,34 @@ pub(super) fn known(engine: &Engine, id: StageId) -> Result<StageResult, StageEr
             target: EVERYWHERE.to_owned(),
             cost: Cost::default(),
         };
-        return Ok(with_manifest(outcome));
+        return Ok((with_manifest(outcome), false));
     }
-    let began = engine.files.now();
-    let seen = RecordingFiles::new(engine.files);
-    let outcome = look(engine, id, &seen)?;
-    engine.noted_located(id);
-    remember(engine, &source, seen, &outcome, began)?;
+    let began = source.files.now();
+    let seen = RecordingFiles::new(source.files);
+    let outcome = look(source, &seen)?;
+    remember(source, &key, seen, &outcome, began)?;
     let outputs = outcome.outputs.into_iter().map(|(port, tree)| (port, Artifact::from(tree))).collect();
-    Ok(with_manifest(StageResult {
+    let known = StageResult {
         outputs,
         summary: outcome.summary,
         manifest: common,
         key: None,
         target: EVERYWHERE.to_owned(),
         cost: Cost::default(),
-    }))
+    };
+    Ok((with_manifest(known), true))
 }
 
 /// Evaluates a remembered source, so that the store can locate its files.
-pub(super) fn locate(engine: &Engine, id: StageId) -> Result<(), StageError> {
-    look(engine, id, engine.files).map(|_| ())
+pub(super) fn locate(source: &SourceStage) -> Result<(), StageError> {
+    look(source, source.files).map(|_| ())
 }
 
-fn look(engine: &Engine, id: StageId, files: &dyn Files) -> Result<Outcome, StageError> {
-    let Work::Source(look) = engine.implementation(id).work else {
-        return Err(StageError::Bug(format!("`{}` is not a source", engine.stage(id).stage_type)));
+fn look(source: &SourceStage, files: &dyn Files) -> Result<Outcome, StageError> {
+    let Work::Source(look) = source.implementation.work else {
+        return Err(StageError::Bug(format!("`{}` is not a source", source.stage.stage_type)));
     };
-    look(&params(engine.stage(id)), files)
+    look(&Params(source.stage.values()), files)
 }
 
 fn with_manifest(mut known: StageResult) -> StageResult {
@@ -75,23 +84,23 @@ fn with_manifest(mut known: StageResult) -> StageResult {
 }
 
 fn remember(
-    engine: &Engine,
-    source: &Digest,
+    source: &SourceStage,
+    key: &Digest,
     seen: RecordingFiles,
     outcome: &Outcome,
     began: u64,
 ) -> Result<(), StageError> {
     let entries: usize = outcome.outputs.values().map(|tree| tree.entries.len()).sum();
     let (asked, made) = (seen.asked.into_inner(), seen.made.into_inner());
-    if entries < engine.files.worth_remembering() {
+    if entries < source.files.worth_remembering() {
         return Ok(());
     }
     // Taken after everything was read: later changes are younger than `began`.
-    let Some(fingerprint) = engine.files.fingerprint(&asked).filter(|fingerprint| fingerprint.trusted(began)) else {
+    let Some(fingerprint) = source.files.fingerprint(&asked).filter(|fingerprint| fingerprint.trusted(began)) else {
         return Ok(());
     };
     let stored = |tree: &Tree| -> Result<StoredTree, StageError> {
-        Ok(StoredTree { tree: tree.digest(), object: engine.store.objects.put_tree(tree)? })
+        Ok(StoredTree { tree: tree.digest(), object: source.store.objects.put_tree(tree)? })
     };
     let outputs: BTreeMap<String, StoredTree> = outcome
         .outputs
@@ -101,7 +110,7 @@ fn remember(
     let summary = serde_json::to_value(&outcome.summary).map_err(|error| StageError::Bug(error.to_string()))?;
     let snapshot =
         SourceSnapshot { asked, fingerprint: fingerprint.digest, outputs, made: made.into_iter().collect(), summary };
-    engine.store.save_snapshot(source, &snapshot);
+    source.store.save_snapshot(key, &snapshot);
     Ok(())
 }
 

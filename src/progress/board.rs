@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use unicode_width::UnicodeWidthStr;
 
+use super::out::Colours;
 use super::table::{counted, shortened as fit, thousands};
-use super::text::{Colours, duration};
+use super::text::duration;
 use crate::base::shown;
 use crate::run::Event;
 use crate::store::StageOutcome;
@@ -38,12 +39,12 @@ pub struct Board {
     /// When the run started; [`None`] before and after.
     since: Option<Instant>,
     stopping: bool,
-    running: Vec<Running>,
+    running: Vec<RunningStage>,
 }
 
 /// Running stage.
 #[derive(Debug)]
-struct Running {
+struct RunningStage {
     stage: String,
     since: Instant,
     /// Why it runs, shown until it reports progress.
@@ -115,7 +116,7 @@ impl Board {
 
     fn begin(&mut self, stage: &str, words: &str, now: Instant) {
         self.running.retain(|running| running.stage != stage);
-        self.running.push(Running {
+        self.running.push(RunningStage {
             stage: stage.to_owned(),
             since: now,
             words: shown::line(words).into_owned(),
@@ -133,7 +134,7 @@ impl Board {
         self.running.retain(|running| running.stage != stage);
     }
 
-    fn find(&mut self, stage: &str) -> Option<&mut Running> {
+    fn find(&mut self, stage: &str) -> Option<&mut RunningStage> {
         self.running.iter_mut().find(|running| running.stage == stage)
     }
 
@@ -188,7 +189,7 @@ impl Board {
         std::iter::once(name).chain(parts).collect::<Vec<_>>().join("  ")
     }
 
-    fn row(&self, running: &Running, names: usize, width: usize, now: Instant) -> String {
+    fn row(&self, running: &RunningStage, names: usize, width: usize, now: Instant) -> String {
         let name = fit(&running.stage, names);
         let fill = " ".repeat(names - name.width());
         let begins = format!("{} {name}{fill}", self.spinner(running, now));
@@ -214,7 +215,7 @@ impl Board {
         fit_coloured(line, width)
     }
 
-    fn spinner(&self, running: &Running, now: Instant) -> char {
+    fn spinner(&self, running: &RunningStage, now: Instant) -> char {
         let turns: &[char] = match self.glyphs {
             Glyphs::Unicode => &['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'],
             Glyphs::Ascii => &['-', '\\', '|', '/'],
@@ -244,7 +245,7 @@ impl Board {
     }
 }
 
-impl Running {
+impl RunningStage {
     fn step(&mut self, done: u64, total: u64, unit: &str, now: Instant) {
         (self.done, self.total) = (done, total);
         unit.clone_into(&mut self.unit);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::table::{Align, Column, Grid};
+use super::table::{Align, Grid, GridColumn};
 use crate::base::shown;
 use crate::stage::{Cell, MetricColumn, MetricStyle, Metrics};
 
@@ -66,7 +66,7 @@ fn grid(head: &str, pairs: &[Vec<String>], name: impl Fn(&str, &str) -> String, 
     let (rows, columns) = (of(0), of(1));
     let heads = columns.iter().enumerate().map(|(at, column)| {
         let head = column.replace('-', " ");
-        Column::new(head).priority(u8::try_from(at).unwrap_or(u8::MAX)).align(Align::Right)
+        GridColumn::new(head).priority(u8::try_from(at).unwrap_or(u8::MAX)).align(Align::Right)
     });
     let cells = rows.iter().map(|row| {
         let cells = columns.iter().map(|column| {
@@ -76,7 +76,7 @@ fn grid(head: &str, pairs: &[Vec<String>], name: impl Fn(&str, &str) -> String, 
         });
         std::iter::once(Cell::Text((*row).to_owned())).chain(cells).collect()
     });
-    Grid::new(std::iter::once(Column::new(head)).chain(heads)).rows(cells)
+    Grid::new(std::iter::once(GridColumn::new(head)).chain(heads)).rows(cells)
 }
 
 /// Columns that fit, the most important first.

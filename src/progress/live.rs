@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::board::{Board, Glyphs};
-use super::out;
-use super::text::{Colours, Detail, Text};
+use super::out::{self, Colours};
+use super::text::{Detail, EventText};
 use super::watchers::say;
 use crate::base::sync;
 use crate::run::{Event, Watch};
@@ -23,12 +23,12 @@ pub struct Live {
 }
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<LiveState>,
     ended: Condvar,
 }
 
-struct State {
-    text: Text,
+struct LiveState {
+    text: EventText,
     board: Board,
     drawn: Vec<String>,
     ended: bool,
@@ -38,8 +38,8 @@ impl Live {
     /// Starts a live display.
     #[must_use]
     pub fn new(colours: Colours, detail: Detail, glyphs: Glyphs) -> Self {
-        let (text, board) = (Text::new(colours, detail, size().0), Board::new(colours, glyphs));
-        let state = State { text, board, drawn: Vec::new(), ended: false };
+        let (text, board) = (EventText::new(colours, detail, size().0), Board::new(colours, glyphs));
+        let state = LiveState { text, board, drawn: Vec::new(), ended: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new() });
         make_way_for_panics(Arc::downgrade(&shared));
         let drawn = Arc::clone(&shared);
@@ -86,7 +86,7 @@ impl Drop for Live {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LiveState> {
         sync::lock(&self.state)
     }
 
@@ -99,7 +99,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl LiveState {
     /// Redraws the board.
     fn draw(&mut self) {
         let (width, rows) = size();

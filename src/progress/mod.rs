@@ -12,6 +12,7 @@ pub mod watchers;
 
 pub use board::{Board, Glyphs};
 pub use live::Live;
-pub use text::{Colours, Detail, Text};
+pub use out::Colours;
+pub use text::{Detail, EventText};
 pub use transfers::Transfers;
 pub use watchers::{Json, Plain};

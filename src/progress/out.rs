@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::text::Colours;
 use crate::base::shown;
 
 /// Columns of lines that do not go to a terminal, or to one of unknown size.
@@ -21,6 +20,15 @@ pub enum Color {
     Always,
     /// Never.
     Never,
+}
+
+/// Whether text is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colours {
+    /// ANSI colours.
+    Ansi,
+    /// None.
+    Off,
 }
 
 /// How much is printed.
@@ -124,8 +132,8 @@ pub fn draw(text: &str) {
 #[must_use]
 pub fn finish() -> Option<io::Error> {
     to_stdout("");
-    match std::mem::replace(&mut *stdout_state(), State::Open) {
-        State::Failed(error) if error.kind() != ErrorKind::BrokenPipe => Some(error),
+    match std::mem::replace(&mut *stdout_state(), StdoutState::Open) {
+        StdoutState::Failed(error) if error.kind() != ErrorKind::BrokenPipe => Some(error),
         _ => None,
     }
 }
@@ -160,25 +168,25 @@ fn size(size: rustix::termios::Winsize) -> Option<(usize, usize)> {
 
 /// State of stdout.
 #[derive(Debug)]
-enum State {
+enum StdoutState {
     /// Everything was written.
     Open,
     /// A write failed. Nothing more is written: text after a gap would look complete.
     Failed(io::Error),
 }
 
-static STDOUT: Mutex<State> = Mutex::new(State::Open);
+static STDOUT: Mutex<StdoutState> = Mutex::new(StdoutState::Open);
 
-fn stdout_state() -> std::sync::MutexGuard<'static, State> {
+fn stdout_state() -> std::sync::MutexGuard<'static, StdoutState> {
     STDOUT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn to_stdout(text: &str) {
     let mut state = stdout_state();
-    if matches!(*state, State::Open) {
+    if matches!(*state, StdoutState::Open) {
         let mut out = io::stdout().lock();
         if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            *state = State::Failed(error);
+            *state = StdoutState::Failed(error);
         }
     }
 }

@@ -20,14 +20,14 @@ pub enum Align {
 
 /// Column of a [`Grid`]: its head, and what may be done to it to make the table fit.
 #[derive(Clone, Debug)]
-pub struct Column {
+pub struct GridColumn {
     head: String,
     priority: u8,
     shortest: Option<usize>,
     align: Option<Align>,
 }
 
-impl Column {
+impl GridColumn {
     /// Column that is always shown in full. A head of several words may stand in several lines. Cells stand on the left where one of
     /// them is text, else on the right.
     #[must_use]
@@ -61,7 +61,7 @@ impl Column {
 #[derive(Clone, Debug, Default)]
 pub struct Grid {
     title: String,
-    columns: Vec<Column>,
+    columns: Vec<GridColumn>,
     rows: Vec<Vec<Cell>>,
     indent: usize,
 }
@@ -69,7 +69,7 @@ pub struct Grid {
 impl Grid {
     /// Table without rows.
     #[must_use]
-    pub fn new(columns: impl IntoIterator<Item = Column>) -> Self {
+    pub fn new(columns: impl IntoIterator<Item = GridColumn>) -> Self {
         Self { columns: columns.into_iter().collect(), ..Self::default() }
     }
 
@@ -139,7 +139,7 @@ impl Grid {
         text
     }
 
-    fn laid(&self, at: usize, column: &Column) -> layout::Laid {
+    fn laid(&self, at: usize, column: &GridColumn) -> layout::Laid {
         let cells = || self.rows.iter().map(move |row| row.get(at).unwrap_or(&Cell::Null(())));
         let reals: Vec<f64> =
             cells().filter_map(|cell| if let Cell::Real(value) = cell { Some(*value) } else { None }).collect();
@@ -167,7 +167,7 @@ impl From<&Table> for Grid {
         const SHORTEST: usize = 24;
         let column = |(at, head): (usize, &String)| {
             let text = table.rows.iter().any(|row| matches!(row.get(at), Some(Cell::Text(_))));
-            let column = Column::new(head.as_str()).priority(u8::try_from(at).unwrap_or(u8::MAX));
+            let column = GridColumn::new(head.as_str()).priority(u8::try_from(at).unwrap_or(u8::MAX));
             if text && at > 0 { column.shortest(SHORTEST) } else { column }
         };
         let columns = table.columns.iter().enumerate().map(column).collect();
@@ -221,36 +221,36 @@ pub fn thousands(value: i64) -> String {
 
 /// How the reals of one column are written.
 #[derive(Clone, Copy)]
-enum Style {
+enum RealStyle {
     Decimals(usize),
     /// Tiny or huge (learning rates): `2.2e-9`.
     Exponent,
 }
 
 /// Metrics have three decimals; other reals as few as leave out nothing but zeros, at most three.
-fn style(values: &[f64]) -> Style {
+fn style(values: &[f64]) -> RealStyle {
     let finite = || values.iter().map(|value| value.abs()).filter(|value| value.is_finite() && *value != 0.0);
     let largest = finite().fold(0.0, f64::max);
     let smallest = finite().fold(f64::INFINITY, f64::min);
     let rates = largest < 5e-4 || largest < 0.02 && smallest < 1e-3;
     if largest != 0.0 && (rates || largest >= 1e15) {
-        return Style::Exponent;
+        return RealStyle::Exponent;
     }
     if largest <= 1.0 {
-        return Style::Decimals(3);
+        return RealStyle::Decimals(3);
     }
     let shortest =
         |value: f64| format!("{value:.3}").trim_end_matches('0').split_once('.').map_or(0, |(_, kept)| kept.len());
-    Style::Decimals(finite().map(shortest).max().unwrap_or(1).max(1))
+    RealStyle::Decimals(finite().map(shortest).max().unwrap_or(1).max(1))
 }
 
-fn real(value: f64, style: Style) -> String {
+fn real(value: f64, style: RealStyle) -> String {
     if value.is_nan() {
         return "-".to_owned();
     }
     match style {
-        Style::Exponent => format!("{value:.1e}"),
-        Style::Decimals(decimals) => {
+        RealStyle::Exponent => format!("{value:.1e}"),
+        RealStyle::Decimals(decimals) => {
             let text = format!("{:.decimals$}", value.abs());
             let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
             let whole = whole.parse().map_or_else(|_| whole.to_owned(), thousands);
@@ -307,10 +307,10 @@ mod tests {
 
     fn scores() -> Grid {
         let columns = [
-            Column::new("class"),
-            Column::new("average precision"),
-            Column::new("found in").shortest(6).priority(1),
-            Column::new("recall").priority(2),
+            GridColumn::new("class"),
+            GridColumn::new("average precision"),
+            GridColumn::new("found in").shortest(6).priority(1),
+            GridColumn::new("recall").priority(2),
         ];
         let row = |class: &str, found: &str| vec![text(class), Cell::Real(0.5), text(found), Cell::Real(0.25)];
         Grid::new(columns).title("scores").rows([row("MA", "photograph 12"), row("soft exudates", "none")])

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
 use super::epochs;
-use super::out::Volume;
+use super::out::{Colours, Volume};
 use super::table::{Grid, counted, flow, thousands};
 use crate::base::shown;
 use crate::run::Event;
@@ -16,15 +16,6 @@ use crate::store::{ComputedItems, RunOutcome, StageOutcome};
 
 /// Widest column of names; longer names push the rest of their line to the right.
 const WIDEST_NAME: usize = 24;
-
-/// Whether text is coloured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colours {
-    /// ANSI colours.
-    Ansi,
-    /// None.
-    Off,
-}
 
 /// How much is printed about each stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +45,7 @@ impl Detail {
 
 /// Formatter of events. Remembers the width of names, the progress of the run and what was printed.
 #[derive(Clone, Debug)]
-pub struct Text {
+pub struct EventText {
     colours: Colours,
     detail: Detail,
     /// Columns of the terminal.
@@ -77,7 +68,7 @@ pub struct Text {
     table_of: Option<String>,
 }
 
-impl Text {
+impl EventText {
     /// Formatter for lines of `width` columns.
     #[must_use]
     pub fn new(colours: Colours, detail: Detail, width: usize) -> Self {

@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::out;
+use super::out::Colours;
 use super::table::thousands;
-use super::text::{Colours, Detail, Text};
+use super::text::{Detail, EventText};
 use crate::base::sync;
 use crate::run::{Event, Host, Watch, record};
 
@@ -15,7 +16,7 @@ type Due = BTreeMap<String, (Instant, Duration)>;
 
 /// Watcher that prints plain lines on stdout, for pipes and files. Progress is a line every 30 seconds, every minute between epochs.
 pub struct Plain {
-    text: Mutex<(Text, Due)>,
+    text: Mutex<(EventText, Due)>,
 }
 
 const SELDOM: Duration = Duration::from_secs(30);
@@ -27,7 +28,7 @@ impl Plain {
     /// Starts a watcher.
     #[must_use]
     pub fn new(colours: Colours, detail: Detail) -> Self {
-        let mut text = Text::new(colours, detail, out::stdout_width());
+        let mut text = EventText::new(colours, detail, out::stdout_width());
         text.unbroken = !out::stdout_is_terminal();
         Self { text: Mutex::new((text, BTreeMap::new())) }
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
 
-use super::maps::{SHOWN, ShownMaps, ranked};
 use super::names::NameReplacements;
 use crate::data::canvas::smaller;
 use crate::data::patches::{Health, Label, PatchSet, SetInfo};
@@ -16,6 +15,9 @@ use crate::learn::model::ModelInfo;
 use crate::learn::tuning::Thresholds;
 use crate::stage::{Cell, Named, StageError, Summary};
 use crate::store::{Objects, Tree};
+
+/// Number of overlays on a page.
+pub const SHOWN: usize = 6;
 
 /// Artifact on a page, and where it came from.
 pub struct ReportItem {
@@ -47,6 +49,14 @@ pub enum ArtifactContent {
     Maps(Box<ShownMaps>),
 }
 
+/// What a page shows of heat maps.
+pub struct ShownMaps {
+    /// The maps and their metrics.
+    pub maps: Maps,
+    /// Overlays of the photographs with the highest scores: index of the photograph, and PNG.
+    pub overlays: Vec<(usize, Vec<u8>)>,
+}
+
 /// Counts of a patch set.
 pub struct PatchSetCounts {
     /// Facts common to all patches.
@@ -73,6 +83,17 @@ pub struct Evaluation {
 
 /// Longest side of an overlay on a page, px: a page with six of them stays at a few megabytes.
 const OVERLAY_SIDE: usize = 720;
+
+/// Indices of the photographs by maximum score, descending; ties by name.
+#[must_use]
+pub fn ranked(maps: &Maps) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..maps.photographs.len()).collect();
+    let of = |at: usize| &maps.photographs[at];
+    order.sort_by(|&a, &b| {
+        of(b).highest().total_cmp(&of(a).highest()).then_with(|| of(a).photograph.cmp(&of(b).photograph))
+    });
+    order
+}
 
 /// All artifacts, and replacements for the names that must not be shown.
 ///

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::base64;
-use super::gather::{ArtifactContent, ReportItem};
+use super::gather::{ArtifactContent, ReportItem, ranked};
 use super::html::{code_words, metric, plain};
 use super::names::NameReplacements;
 use crate::base::figure::{counted, per_class, thousands};
@@ -16,28 +16,6 @@ use crate::stage::{Cell, Summary, Table, Warning};
 
 /// Rows of the table of photographs; `maps.json` has all.
 const LISTED: usize = 20;
-
-/// Number of overlays on a page.
-pub const SHOWN: usize = 6;
-
-/// What a page shows of heat maps.
-pub struct ShownMaps {
-    /// The maps and their metrics.
-    pub maps: Maps,
-    /// Overlays of the photographs with the highest scores: index of the photograph, and PNG.
-    pub overlays: Vec<(usize, Vec<u8>)>,
-}
-
-/// Indices of the photographs by maximum score, descending; ties by name.
-#[must_use]
-pub fn ranked(maps: &Maps) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..maps.photographs.len()).collect();
-    let of = |at: usize| &maps.photographs[at];
-    order.sort_by(|&a, &b| {
-        of(b).highest().total_cmp(&of(a).highest()).then_with(|| of(a).photograph.cmp(&of(b).photograph))
-    });
-    order
-}
 
 /// Summary of heat maps.
 #[must_use]

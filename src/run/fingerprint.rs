@@ -32,7 +32,7 @@ impl FingerprintBuilder {
     /// Adds one file; [`None`] if it does not exist.
     pub(super) fn file(&mut self, file: &Path) -> Option<()> {
         let facts = rustix::fs::stat(file).ok().filter(|facts| kind(facts) == FileType::RegularFile)?;
-        let mut seen = Seen::default();
+        let mut seen = FileFacts::default();
         seen.add(file.as_os_str().as_encoded_bytes(), &facts);
         self.take(&seen);
         Some(())
@@ -65,11 +65,11 @@ impl FingerprintBuilder {
         if self.chain.contains(&identity) || elsewhere && listing::shows_the_system(&folder) {
             return None;
         }
-        let mut own = Seen::default();
+        let mut own = FileFacts::default();
         own.add(name, &facts);
         self.take(&own);
         let names = Names::of(&folder)?;
-        let parts: Vec<Seen> = names
+        let parts: Vec<FileFacts> = names
             .ends
             .par_chunks(IN_A_ROW)
             .enumerate()
@@ -87,7 +87,7 @@ impl FingerprintBuilder {
         Some(())
     }
 
-    fn take(&mut self, seen: &Seen) {
+    fn take(&mut self, seen: &FileFacts) {
         self.hasher.bytes(&seen.facts);
         self.modified = self.modified.max(seen.modified);
         self.changed = self.changed.max(seen.changed);
@@ -118,9 +118,9 @@ impl Names {
     }
 
     /// The facts of the files whose names end at `ends`, which start at index `first`.
-    fn look(&self, folder: BorrowedFd, first: usize, ends: &[usize]) -> Option<Seen> {
+    fn look(&self, folder: BorrowedFd, first: usize, ends: &[usize]) -> Option<FileFacts> {
         let mut from = first.checked_sub(1).map_or(0, |before| self.ends[before]);
-        let mut seen = Seen::default();
+        let mut seen = FileFacts::default();
         for &end in ends {
             let name = &self.text[std::mem::replace(&mut from, end)..end];
             let path = CStr::from_bytes_with_nul(name).ok()?;
@@ -137,7 +137,7 @@ impl Names {
 
 /// Facts of several files.
 #[derive(Default)]
-struct Seen {
+struct FileFacts {
     facts: Vec<u8>,
     /// The folders among them.
     folders: Vec<Vec<u8>>,
@@ -145,7 +145,7 @@ struct Seen {
     changed: u64,
 }
 
-impl Seen {
+impl FileFacts {
     fn add(&mut self, name: &[u8], facts: &Stat) {
         self.facts.extend_from_slice(name);
         let since = nanoseconds(facts.st_mtime, facts.st_mtime_nsec);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Host;
 use crate::base::Sources;
 use crate::lang::project;
-use crate::lang::remote::{Location, NoLocation, Remote as Said};
+use crate::lang::remote::{NoLocation, RemoteLocation, RemoteSpec};
 use crate::store::Remotes;
 use crate::store::remote::{Folder, Remote, Site, Watchdog, Web};
 
@@ -31,7 +31,7 @@ pub fn open(host: &Host, project: &Path) -> Result<Remotes, NoRemote> {
             let may = host.variable("MACULA_REMOTE_MAY").unwrap_or_default();
             let wrong =
                 |NoLocation { message, hint }| NoRemote { text: format!("MACULA_REMOTE: {message}"), hint: Some(hint) };
-            (vec![Said::of_environment(at, may).map_err(wrong)?], host.folder.as_path())
+            (vec![RemoteSpec::of_environment(at, may).map_err(wrong)?], host.folder.as_path())
         }
         None => {
             // Errors in it are reported when a pipeline is read.
@@ -61,12 +61,12 @@ fn patience(host: &Host) -> Result<Option<Duration>, NoRemote> {
     Ok(Some(Duration::from_secs_f64(seconds.ok_or_else(wrong)?)))
 }
 
-fn site(host: &Host, said: &Said, folder: &Path, patience: Duration) -> Result<Box<dyn Site>, NoRemote> {
+fn site(host: &Host, said: &RemoteSpec, folder: &Path, patience: Duration) -> Result<Box<dyn Site>, NoRemote> {
     Ok(match &said.location {
-        Location::Folder(path) if said.may.write => Box::new(Folder::to_write(folder.join(path))),
-        Location::Folder(path) => Box::new(Folder::new(folder.join(path))),
-        Location::Web(address) => Box::new(Web::new(address, patience)),
-        Location::Bucket { service, bucket, prefix } => {
+        RemoteLocation::Folder(path) if said.may.write => Box::new(Folder::to_write(folder.join(path))),
+        RemoteLocation::Folder(path) => Box::new(Folder::new(folder.join(path))),
+        RemoteLocation::Web(address) => Box::new(Web::new(address, patience)),
+        RemoteLocation::Bucket { service, bucket, prefix } => {
             #[cfg(feature = "cloud")]
             {
                 use crate::lang::remote::Service;

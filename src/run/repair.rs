@@ -61,7 +61,7 @@ pub fn repair(
         }
         match repair.again(record) {
             Ok(seconds) => repaired.healed.push((verify::maker(record), seconds)),
-            Err(Trouble::Stage(StageError::Stopped)) => return Err(StageError::Stopped),
+            Err(RepairFailure::Stage(StageError::Stopped)) => return Err(StageError::Stopped),
             Err(trouble) => repaired.left.push((Some(verify::maker(record)), trouble.to_string())),
         }
     }
@@ -86,23 +86,23 @@ struct Repair<'a> {
 
 impl Repair<'_> {
     /// Recomputes a record's result from its recipe. Returns the time it took, seconds.
-    fn again(&self, record: &Record) -> Result<f64, Trouble> {
-        let recipe = record.recipe.as_ref().ok_or(Trouble::NoRecipe)?;
-        let pipeline = recipe::pipeline(record).ok_or(Trouble::NoRecipe)?;
+    fn again(&self, record: &Record) -> Result<f64, RepairFailure> {
+        let recipe = record.recipe.as_ref().ok_or(RepairFailure::NoRecipe)?;
+        let pipeline = recipe::pipeline(record).ok_or(RepairFailure::NoRecipe)?;
         let files = ProjectFiles::new(self.host, &self.host.folder, self.store);
         let (graph, _) = Graph::new(&pipeline);
         let engine = Engine::new(&pipeline, graph, self.implementations, self.store, &files, Accept::OwnTarget)
-            .map_err(|_| Trouble::OtherVersion)?;
+            .map_err(|_| RepairFailure::OtherVersion)?;
         let id = StageId(0);
         let implementation = engine.implementation(id);
         if keys::target(engine.stage(id), implementation) != record.target {
-            return Err(Trouble::OtherTarget(record.target.clone()));
+            return Err(RepairFailure::OtherTarget(record.target.clone()));
         }
         let inputs = recipe::inputs(recipe, &self.store.objects)?;
         let manifest = keys::manifest(engine.stage(id), implementation, &inputs)?;
         let key = manifest.key();
         if key != record.key {
-            return Err(Trouble::OtherVersion);
+            return Err(RepairFailure::OtherVersion);
         }
         let shared = RunContext {
             engine: &engine,
@@ -127,10 +127,10 @@ impl Repair<'_> {
                     .outputs
                     .iter()
                     .all(|(port, tree)| record.outputs.get(port).is_some_and(|stored| stored.tree == tree.digest()));
-                if same { Ok(clock.elapsed().as_secs_f64()) } else { Err(Trouble::Differs) }
+                if same { Ok(clock.elapsed().as_secs_f64()) } else { Err(RepairFailure::Differs) }
             }
             Ended::Reused(..) => Ok(clock.elapsed().as_secs_f64()),
-            Ended::Busy(_) | Ended::NotReceived => Err(Trouble::Busy),
+            Ended::Busy(_) | Ended::NotReceived => Err(RepairFailure::Busy),
             Ended::Stopped(_) => Err(StageError::Stopped.into()),
             Ended::Failed(error) => Err(error.into()),
         }
@@ -139,7 +139,7 @@ impl Repair<'_> {
 
 /// Why a result was not recomputed.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum RepairFailure {
     #[error("its record has no recipe; run its pipeline again")]
     NoRecipe,
     #[error("it was computed by a different version of its stage; run its pipeline again")]
@@ -156,7 +156,7 @@ enum Trouble {
     Stage(StageError),
 }
 
-impl From<StageError> for Trouble {
+impl From<StageError> for RepairFailure {
     fn from(error: StageError) -> Self {
         match error {
             StageError::Store(StoreError::Missing { .. } | StoreError::Damaged { .. } | StoreError::Changed { .. }) => {
@@ -167,7 +167,7 @@ impl From<StageError> for Trouble {
     }
 }
 
-impl From<StoreError> for Trouble {
+impl From<StoreError> for RepairFailure {
     fn from(error: StoreError) -> Self {
         StageError::from(error).into()
     }

@@ -203,14 +203,14 @@ fn write_tables(place: &Path, marker: &Marker, objects: &Objects) -> io::Result<
 }
 
 /// A result with its trees.
-struct Shown<'a> {
+struct ShownResult<'a> {
     outputs: BTreeMap<&'a String, &'a Tree>,
     headline: &'a str,
 }
 
-fn read<'a>(known: &'a StageResult, objects: &Objects) -> Result<Shown<'a>, StoreError> {
+fn read<'a>(known: &'a StageResult, objects: &Objects) -> Result<ShownResult<'a>, StoreError> {
     let outputs = known.outputs.iter().map(|(port, artifact)| Ok((port, artifact.tree(objects)?)));
-    Ok(Shown { outputs: outputs.collect::<Result<_, StoreError>>()?, headline: &known.summary.headline })
+    Ok(ShownResult { outputs: outputs.collect::<Result<_, StoreError>>()?, headline: &known.summary.headline })
 }
 
 /// Whether checking every linked file would take longer than an up-to-date run: then it is enough that nothing was
@@ -220,13 +220,13 @@ fn is_large(artifact: &Artifact) -> bool {
 }
 
 /// The folder of a port's files within a stage's folder.
-fn below(place: &Path, port: &str, known: &Shown) -> PathBuf {
+fn below(place: &Path, port: &str, known: &ShownResult) -> PathBuf {
     if known.outputs.len() > 1 { place.join(port) } else { place.to_owned() }
 }
 
 /// Whether every file exists and is what the store has now: a repaired object is a different file, and the old link
 /// still leads to the damaged one.
-fn shows(place: &Path, known: &Shown, objects: &Objects) -> bool {
+fn shows(place: &Path, known: &ShownResult, objects: &Objects) -> bool {
     let mut files = known.outputs.iter().flat_map(|(port, tree)| {
         let folder = below(place, port, known);
         tree.entries.iter().map(move |(name, entry)| (folder.join(&*as_path(name)), entry))

@@ -35,7 +35,7 @@ pub struct SandboxSpec {
     /// Those that it may read and write.
     pub writes: Vec<PathBuf>,
     /// Whether it may use the network.
-    pub network: Network,
+    pub network: NetworkAccess,
     /// Whether there is a sandbox at all.
     pub mode: SandboxMode,
     /// Memory limit for each process, bytes.
@@ -55,7 +55,7 @@ pub enum SandboxMode {
 /// Whether a command may use the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Network {
+pub enum NetworkAccess {
     /// It may not.
     #[default]
     Denied,

@@ -14,7 +14,7 @@ pub use self::progress::{MetricColumn, MetricStyle, Metrics, Progress, note_resu
 pub use self::settings::StageSettings;
 use crate::base::Streams;
 use crate::lang::value::Value;
-pub use crate::sandbox::Network;
+pub use crate::sandbox::NetworkAccess;
 use crate::store::{Asked, Entry, Fingerprint, Objects, StoreError, Tree};
 
 /// A stage's implementation; its signature (ports, parameters, docs) is in `stdlib/`.
@@ -242,7 +242,7 @@ pub struct Command {
     /// Names of the user's environment variables that it inherits.
     pub inherited: Vec<String>,
     /// Whether it may use the network.
-    pub network: Network,
+    pub network: NetworkAccess,
     /// Time limit.
     pub timeout: Option<std::time::Duration>,
     /// Memory limit for each of its processes, bytes.

@@ -14,7 +14,7 @@ use crate::data::predictions::{Predictions, patches_csv};
 use crate::data::table::Columns;
 use crate::lang::value::Value;
 use crate::stage::{
-    Code, Command, CommandOutput, CommandRunner, Ctx, Determinism, Implementation, Network, Outcome, Params,
+    Code, Command, CommandOutput, CommandRunner, Ctx, Determinism, Implementation, NetworkAccess, Outcome, Params,
     StageError, Summary, Warning, Work,
 };
 use crate::store::{Entry, Location, Objects, StoreError, Tree, as_path};
@@ -65,7 +65,7 @@ fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageErro
         reads: texts(ctx.params, "reads").into_iter().map(PathBuf::from).collect(),
         environment: environment(ctx.params),
         inherited: texts(ctx.params, "passes"),
-        network: if ctx.params.flag("network")? { Network::Allowed } else { Network::Denied },
+        network: if ctx.params.flag("network")? { NetworkAccess::Allowed } else { NetworkAccess::Denied },
         timeout,
         memory: memory(ctx.params),
         folder: folder.clone(),

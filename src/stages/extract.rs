@@ -2,7 +2,7 @@
 
 use crate::base::figure::{counted, noun, thousands};
 use crate::data::extraction::{self, ClassTally, ExtractionSpec, PatchTally, Tallies};
-use crate::data::grid::{EdgePolicy, Grid};
+use crate::data::grid::{EdgePolicy, PatchGrid};
 use crate::data::image_issues;
 use crate::data::item;
 use crate::data::patches::SetInfo;
@@ -30,7 +30,7 @@ fn rule(ctx: &Ctx) -> Result<ExtractionSpec, StageError> {
         _ => EdgePolicy::Drop,
     };
     Ok(ExtractionSpec {
-        grid: Grid { size, stride: params.count_or_none("stride")?.unwrap_or(size), edge },
+        grid: PatchGrid { size, stride: params.count_or_none("stride")?.unwrap_or(size), edge },
         margin: params.count("margin")?,
         masks: params.flag("masks")?,
         min_pixels: params.count("label.min-pixels")? as u32,

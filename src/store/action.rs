@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Artifact, Entry, Manifest, StoreError};
+use super::{Artifact, Manifest, StoreError, StoredTree};
 use crate::base::{Digest, disk};
 
 /// A result on record.
@@ -59,15 +59,6 @@ pub struct RecipeInput {
 
 /// The target of results that are the same bytes on any machine.
 pub const EVERYWHERE: &str = "any";
-
-/// A tree in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredTree {
-    /// [`Tree::digest`](super::Tree::digest).
-    pub tree: Digest,
-    /// The object that holds its names.
-    pub object: Entry,
-}
 
 /// Provenance of a result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

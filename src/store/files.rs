@@ -13,7 +13,6 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::Entry;
-use super::inventory::nanoseconds;
 use crate::base::sync;
 use crate::base::{Digest, disk, regular};
 
@@ -25,11 +24,11 @@ pub(super) const RACY: u64 = 2_000_000_000;
 #[derive(Debug)]
 pub struct FileDigests {
     path: PathBuf,
-    known: Mutex<Known>,
+    known: Mutex<KnownDigests>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownDigests {
     /// Read on first use: a run with nothing to do may not need it.
     files: Option<BTreeMap<String, Remembered>>,
     changed: bool,
@@ -66,7 +65,7 @@ impl Facts {
 
     fn of(facts: &Metadata) -> Self {
         let changed = (facts.ctime() as u64).wrapping_mul(1_000_000_000).wrapping_add(facts.ctime_nsec() as u64);
-        Self { size: facts.len(), modified: nanoseconds(facts), changed, inode: facts.ino() }
+        Self { size: facts.len(), modified: disk::modified(facts), changed, inode: facts.ino() }
     }
 }
 
@@ -169,7 +168,7 @@ impl FileDigests {
         work(known.files.get_or_insert_with(read))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, KnownDigests> {
         sync::lock(&self.known)
     }
 }

@@ -1,13 +1,12 @@
-//! New objects of this process: the folder in which they wait until they are published, and a writer for large ones.
+//! New objects of this process: the folder in which they wait until they are published; until then nobody else sees them.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use super::inventory::nanoseconds;
-use super::{Entry, Objects, StoreError};
+use super::StoreError;
 use crate::base::flock::{self, LockMode, LockStatus};
 use crate::base::sync::lock;
 use crate::base::{Digest, disk};
@@ -68,7 +67,7 @@ pub(super) fn sweep(root: &Path) {
             Ok(file) => matches!(flock::lock(&file, LockMode::TryExclusive), Ok(LockStatus::Held)),
             // The process died between two steps. A later process gave the parent folder a newer time.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                folder.metadata().is_ok_and(|own| nanoseconds(&own).saturating_add(OLD) < nanoseconds(&facts))
+                folder.metadata().is_ok_and(|own| disk::modified(&own).saturating_add(OLD) < disk::modified(&facts))
             }
             Err(_) => false,
         };
@@ -132,69 +131,6 @@ impl Unpublished {
     /// Held while publishing, so that two threads do not rename the same file.
     pub(super) fn publishing(&self) -> MutexGuard<'_, ()> {
         lock(&self.publishing)
-    }
-}
-
-/// Writer for an object that does not fit in memory.
-pub struct ObjectWriter<'a> {
-    pub(super) objects: &'a Objects,
-    pub(super) file: tempfile::NamedTempFile,
-    pub(super) hasher: blake3::Hasher,
-    pub(super) size: u64,
-}
-
-impl ObjectWriter<'_> {
-    /// Stores what was written and returns its entry.
-    ///
-    /// # Errors
-    /// [`StoreError::Disk`].
-    pub fn finish(self) -> Result<Entry, StoreError> {
-        let entry = Entry { digest: Digest::from_bytes(*self.hasher.finalize().as_bytes()), size: self.size };
-        self.keep(entry)?;
-        Ok(entry)
-    }
-
-    /// Stores what was written if it matches `entry`, else discards it. Returns whether it matches.
-    ///
-    /// # Errors
-    /// [`StoreError::Disk`].
-    pub fn finish_as(self, entry: &Entry) -> Result<bool, StoreError> {
-        let written = Entry { digest: Digest::from_bytes(*self.hasher.finalize().as_bytes()), size: self.size };
-        if written != *entry {
-            return Ok(false);
-        }
-        self.keep(written)?;
-        Ok(true)
-    }
-
-    fn keep(self, entry: Entry) -> Result<(), StoreError> {
-        if !self.objects.relies_on(&entry) {
-            disk::begin_writing(self.file.as_file());
-            self.objects.adopt_written(self.file, entry)?;
-        }
-        Ok(())
-    }
-
-    /// Writes bytes: [`Write::write_all`] with the store's error.
-    ///
-    /// # Errors
-    /// [`StoreError::Disk`].
-    pub fn add(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.file.path().to_owned();
-        self.write_all(bytes).map_err(StoreError::disk("write", &path))
-    }
-}
-
-impl Write for ObjectWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 

@@ -74,7 +74,12 @@ impl Inventory {
             let Some(stage) = file.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let path = file.path();
             let facts = file.metadata().map_err(StoreError::disk("read", &path))?;
-            found.segments.push(SegmentFile { found: items::read(&path)?, stage, modified: nanoseconds(&facts), path });
+            found.segments.push(SegmentFile {
+                found: items::read(&path)?,
+                stage,
+                modified: disk::modified(&facts),
+                path,
+            });
         }
         found.read_trees(store);
         Ok(found)
@@ -204,9 +209,4 @@ fn named_by_digest(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     let key = name.and_then(|name| name.split_once('.')).map(|(key, _)| key);
     key.is_some_and(|key| key.len() == 62 && key.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
-/// Modification time: nanoseconds since 1970.
-pub(super) fn nanoseconds(facts: &std::fs::Metadata) -> u64 {
-    (facts.mtime() as u64).wrapping_mul(1_000_000_000).wrapping_add(facts.mtime_nsec() as u64)
 }

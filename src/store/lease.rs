@@ -31,11 +31,11 @@ pub enum Use {
 #[derive(Debug)]
 pub struct Lease {
     layout: Layout,
-    state: Mutex<State>,
+    state: Mutex<LeaseState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LeaseState {
     gc_lock: Option<File>,
     own: Option<File>,
     registered: BTreeSet<Use>,
@@ -50,7 +50,7 @@ impl Lease {
 
     /// No-op lease for read-only opens; objects may disappear under it.
     pub(super) fn disabled(layout: &Layout) -> Self {
-        Self { layout: layout.clone(), state: Mutex::new(State { disabled: true, ..State::default() }) }
+        Self { layout: layout.clone(), state: Mutex::new(LeaseState { disabled: true, ..LeaseState::default() }) }
     }
 
     /// Registers what this process relies on from now on. Returns whether any of it is new: then the caller must look
@@ -77,15 +77,15 @@ impl Lease {
     /// registered.
     pub(super) fn moment(&self) -> Option<u64> {
         let facts = self.lock().own.as_ref()?.metadata().ok()?;
-        Some(super::inventory::nanoseconds(&facts))
+        Some(disk::modified(&facts))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LeaseState> {
         sync::lock(&self.state)
     }
 }
 
-impl State {
+impl LeaseState {
     fn write(&mut self, layout: &Layout, uses: &[Use]) -> std::io::Result<()> {
         // The leading line break separates it from a line that a full disk may have cut short.
         let text: String = ["\n".to_owned()].into_iter().chain(uses.iter().map(|one| line(*one))).collect();

@@ -25,22 +25,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-pub use action::{Absent, Accept, EVERYWHERE, Found, Made, Recipe, RecipeInput, Record, StoredTree};
+pub use action::{Absent, Accept, EVERYWHERE, Found, Made, Recipe, RecipeInput, Record};
 pub use artifact::Artifact;
 pub use claim::Claim;
 pub use error::StoreError;
 pub use files::FileDigests;
-pub use incoming::ObjectWriter;
 pub use inventory::Inventory;
 pub use items::{ItemRecord, Results, Segment};
 pub use layout::Layout;
 pub use lease::{GcLock, Lease, Use};
 pub use manifest::{Difference, Field, Kind, Manifest};
-pub use objects::{Blob, Location, Objects};
+pub use objects::{Blob, Location, ObjectWriter, Objects};
 pub use remote::{RemoteHit, Remotes};
 pub use runs::{ComputedItems, ReusedItems, RunOutcome, RunRecord, Runs, StageOutcome, StageRun};
 pub use source_cache::{Asked, Fingerprint, SourceSnapshot};
-pub use tree::{Entry, Tree, as_path};
+pub use tree::{Entry, StoredTree, Tree, as_path};
 
 use crate::base::{Digest, disk};
 

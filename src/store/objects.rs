@@ -12,6 +12,7 @@ mod external;
 mod ingest;
 mod publish;
 mod verified_path;
+mod writer;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -23,9 +24,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) use self::check::PresenceCheck;
 use self::external::ExternalFiles;
 pub use self::verified_path::Location;
-use self::verified_path::{Intact, Seen};
+use self::verified_path::{Intact, VerifiedFacts};
+pub use self::writer::ObjectWriter;
 pub use super::error::StoreError;
-use super::incoming::{Incoming, ObjectWriter, Unpublished};
+use super::incoming::{Incoming, Unpublished};
 use super::presence::{Folders, Presence};
 use super::quarantine::Quarantine;
 use super::remote::Remotes;
@@ -203,7 +205,7 @@ impl Objects {
         if facts.len() != entry.size {
             return self.reread(entry, path);
         }
-        let seen = Seen::of(&facts);
+        let seen = VerifiedFacts::of(&facts);
         if entry.size < MAPPED_FROM {
             let bytes = read_all(&file).map_err(StoreError::disk("read", &path))?;
             if Digest::of(&bytes) != entry.digest {

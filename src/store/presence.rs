@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use rayon::prelude::*;
 
 use super::files::{RACY, take};
-use super::inventory::nanoseconds;
 use crate::base::sync::lock;
 use crate::base::{Digest, Hasher, disk};
 
@@ -110,7 +109,7 @@ impl Folders {
                 continue;
             };
             let moved = (facts.ctime() as u64).wrapping_mul(1_000_000_000).wrapping_add(facts.ctime_nsec() as u64);
-            let modified = nanoseconds(&facts);
+            let modified = disk::modified(&facts);
             hasher.int(1).int(facts.dev()).int(facts.ino()).int(modified).int(moved);
             changed = changed.max(modified).max(moved);
         }
@@ -134,11 +133,11 @@ fn folder(root: &Path, first: u8) -> PathBuf {
 pub(super) struct CompleteTrees {
     path: PathBuf,
     racy: u64,
-    known: Mutex<Option<Known>>,
+    known: Mutex<Option<KnownFolders>>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownFolders {
     folders: Option<Digest>,
     trees: BTreeSet<Digest>,
 }
@@ -168,7 +167,7 @@ impl CompleteTrees {
     pub(super) fn note(&self, tree: Digest, folders: Digest) {
         let bytes = self.with(|known| {
             if known.folders != Some(folders) {
-                *known = Known { folders: Some(folders), trees: BTreeSet::new() };
+                *known = KnownFolders { folders: Some(folders), trees: BTreeSet::new() };
             }
             known.trees.insert(tree).then(|| known.encode()).flatten()
         });
@@ -177,16 +176,16 @@ impl CompleteTrees {
         }
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Known) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut KnownFolders) -> T) -> T {
         let mut known = lock(&self.known);
-        let read = || std::fs::read(&self.path).ok().and_then(|bytes| Known::decode(&bytes)).unwrap_or_default();
+        let read = || std::fs::read(&self.path).ok().and_then(|bytes| KnownFolders::decode(&bytes)).unwrap_or_default();
         work(known.get_or_insert_with(read))
     }
 }
 
 const MAGIC: &[u8; 16] = b"macula whole 1\n\0";
 
-impl Known {
+impl KnownFolders {
     /// The cache as bytes below their digest: a flipped byte on disk must not make a tree look complete.
     fn encode(&self) -> Option<Vec<u8>> {
         let mut bytes = MAGIC.to_vec();
@@ -212,14 +211,14 @@ pub(super) struct Listing {
     /// Fingerprint of the folders before listing, if any later change must alter it.
     before: Option<Digest>,
     /// By their first byte.
-    folders: Vec<Folder>,
+    folders: Vec<DigestFolder>,
     /// What this process added since.
     added: BTreeSet<Digest>,
 }
 
 /// Digests in one folder, grouped by their second byte.
 #[derive(Clone, Debug)]
-struct Folder {
+struct DigestFolder {
     digests: Vec<Digest>,
     /// Start of each group, and the end of the last.
     starts: Vec<u32>,
@@ -233,7 +232,7 @@ impl Listing {
         let trusted = moment.is_some_and(|moment| before.tells(moment, racy));
         Self {
             before: trusted.then_some(before.fingerprint),
-            folders: (0..=u8::MAX).into_par_iter().map(|first| Folder::of(root, first)).collect(),
+            folders: (0..=u8::MAX).into_par_iter().map(|first| DigestFolder::of(root, first)).collect(),
             added: BTreeSet::new(),
         }
     }
@@ -255,7 +254,7 @@ impl Listing {
     }
 }
 
-impl Folder {
+impl DigestFolder {
     fn of(root: &Path, first: u8) -> Self {
         use rustix::fs::{CWD, Dir, Mode, OFlags, openat};
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::inventory::nanoseconds;
 use crate::base::sync::lock;
 use crate::base::{Digest, disk};
 
@@ -64,7 +63,7 @@ impl Quarantine {
 
     /// Time of the last quarantine by the disk's clock, nanoseconds since 1970; 0 if there was none.
     pub(super) fn last(&self) -> u64 {
-        self.folder.metadata().map_or(0, |facts| nanoseconds(&facts))
+        self.folder.metadata().map_or(0, |facts| disk::modified(&facts))
     }
 
     /// Metadata of the damaged bytes of an object.

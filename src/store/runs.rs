@@ -100,12 +100,12 @@ pub struct Runs {
     index: PathBuf,
     /// Whether the index may be written.
     writes: bool,
-    read: Mutex<Read>,
+    read: Mutex<ReadRuns>,
 }
 
 /// Run records read by this process.
 #[derive(Debug, Default)]
-struct Read {
+struct ReadRuns {
     index: Option<Index>,
     /// Whether the index was already rebuilt because it did not match the records.
     again: bool,
@@ -135,7 +135,7 @@ impl Runs {
         let text = super::json(record);
         let written =
             std::fs::create_dir_all(&folder).and_then(|()| disk::write_lightly(&folder.join("run.json"), &text));
-        *self.lock() = Read::default();
+        *self.lock() = ReadRuns::default();
         written.is_ok()
     }
 
@@ -171,7 +171,7 @@ impl Runs {
         if std::fs::rename(self.folder(id), &gone).is_ok() {
             let _ = std::fs::remove_dir_all(&gone);
         }
-        *self.lock() = Read::default();
+        *self.lock() = ReadRuns::default();
     }
 
     /// Finishes the removals of killed processes.
@@ -231,7 +231,7 @@ impl Runs {
         work(self.index(&mut self.lock()))
     }
 
-    fn index<'a>(&self, all: &'a mut Read) -> &'a Index {
+    fn index<'a>(&self, all: &'a mut ReadRuns) -> &'a Index {
         let again = all.again;
         all.index.get_or_insert_with(|| {
             let (index, differs) =
@@ -243,7 +243,7 @@ impl Runs {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Read> {
+    fn lock(&self) -> MutexGuard<'_, ReadRuns> {
         sync::lock(&self.read)
     }
 }

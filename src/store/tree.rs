@@ -18,6 +18,15 @@ const MAGIC: &[u8; 16] = b"macula tree 1\n\0\0";
 /// Bytes of an entry in its object.
 const ROW: usize = 32 + 8 + 4;
 
+/// A tree in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTree {
+    /// [`Tree::digest`].
+    pub tree: Digest,
+    /// The object that holds its names.
+    pub object: Entry,
+}
+
 /// The bytes behind a name, by digest and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Entry {

@@ -27,7 +27,7 @@ pub use cursor::{Cursor, Head, Spot, cursor};
 pub use format::{Unformatted, format};
 pub use scalar::{Scalar, begins_as_number};
 pub use scan::{Token, TokenKind, scan};
-pub use tree::{Document, Entry, Node, Word, parse, parse_with, values};
+pub use tree::{Document, Node, NodeEntry, Word, parse, parse_with, values};
 pub use validate::ValidationCache;
 
 /// Deepest nesting of `{` in a file.

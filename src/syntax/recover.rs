@@ -3,7 +3,7 @@
 
 use super::scalar::Scalar;
 use super::scan::{Token, TokenKind};
-use super::tree::{Entry, Node, Parser, Word};
+use super::tree::{Node, NodeEntry, Parser, Word};
 use super::value;
 use crate::base::Span;
 use crate::diag::Diag;
@@ -96,13 +96,13 @@ impl Parser<'_> {
     }
 
     /// `size: 128`, `size : 128`, `size:128`, `horizontal: 0.5`, `extract patches: {`.
-    pub(super) fn colons(&mut self, name: &mut Word, entries: &mut Vec<Entry>) {
+    pub(super) fn colons(&mut self, name: &mut Word, entries: &mut Vec<NodeEntry>) {
         let quoted = name.span.end - name.span.start != name.text.len();
         let mut report = |place: Span, hint: String| {
             let found = Diag::error("colon", place, "a name is followed by a space, not a colon");
             self.diags.push(found.hint(hint));
         };
-        let said = |entries: &[Entry]| match entries {
+        let said = |entries: &[NodeEntry]| match entries {
             [first, .., last] => self.text[first.whole.start..last.whole.end].to_owned(),
             [only] => self.text[only.whole.range()].to_owned(),
             [] => "…".to_owned(),
@@ -119,7 +119,7 @@ impl Parser<'_> {
                 let token = Token { kind: TokenKind::Word, start, end: name.span.end };
                 let (value, quoted) = value::value(self.file, token, after, &mut Vec::new());
                 let span = Span { start, ..name.span };
-                entries.insert(0, Entry { key: None, value, quoted, span, whole: span });
+                entries.insert(0, NodeEntry { key: None, value, quoted, span, whole: span });
             }
             before.clone_into(&mut name.text);
         }
@@ -160,7 +160,7 @@ impl Parser<'_> {
     }
 
     /// `conv1,bn1` as two values; [`None`] if no comma joins names.
-    pub(super) fn glued(&mut self, token: Token) -> Option<Vec<Entry>> {
+    pub(super) fn glued(&mut self, token: Token) -> Option<Vec<NodeEntry>> {
         let text = self.text_of(token);
         let parts: Vec<&str> = text.split(',').collect();
         let names = |part: &&str| part.starts_with(|c: char| c.is_alphabetic());
@@ -173,7 +173,7 @@ impl Parser<'_> {
         let entry = |part: &&str| {
             let span = Span::new(self.file, start..start + part.len());
             start = span.end + 1;
-            Entry { key: None, value: Scalar::Text((*part).to_owned()), quoted: false, span, whole: span }
+            NodeEntry { key: None, value: Scalar::Text((*part).to_owned()), quoted: false, span, whole: span }
         };
         Some(parts.iter().map(entry).collect())
     }
@@ -191,7 +191,7 @@ impl Parser<'_> {
     }
 
     /// `128 px`, `90 %`: a unit after a space, at the end of a node's head.
-    pub(super) fn with_unit(&mut self, token: Token, entries: &mut [Entry]) {
+    pub(super) fn with_unit(&mut self, token: Token, entries: &mut [NodeEntry]) {
         let before = self.at;
         let Some(entry) = entries.last_mut() else { return };
         let number = match entry.value {
@@ -226,7 +226,7 @@ impl Parser<'_> {
     }
 
     /// The values between a bracket and its partner, and that partner. Mistakes within are not reported.
-    fn between(&mut self, open: Token, close: TokenKind) -> (Vec<Entry>, Option<Token>) {
+    fn between(&mut self, open: Token, close: TokenKind) -> (Vec<NodeEntry>, Option<Token>) {
         let inner: Vec<Token> = self.tokens[self.at + 1..]
             .iter()
             .copied()
@@ -246,7 +246,7 @@ impl Parser<'_> {
     }
 
     /// Reports `[a b]`, and returns its values.
-    pub(super) fn brackets(&mut self, open: Token) -> Vec<Entry> {
+    pub(super) fn brackets(&mut self, open: Token) -> Vec<NodeEntry> {
         let (entries, close) = self.between(open, TokenKind::CloseBracket);
         let Some(close) = close else {
             let found = Diag::error("list-form", self.span(open), "KDL lists have no brackets");
@@ -260,14 +260,14 @@ impl Parser<'_> {
         entries
     }
 
-    fn side_by_side(&self, entries: &[Entry]) -> String {
+    fn side_by_side(&self, entries: &[NodeEntry]) -> String {
         let words: Vec<&str> =
             entries.iter().map(|entry| self.text[entry.whole.range()].trim_end_matches(',')).collect();
         words.join(" ")
     }
 
     /// `mean=[0.5 0.5]`: a property holds one value, so its list becomes one string.
-    pub(super) fn bracketed(&mut self, open: Token, key: Word) -> Entry {
+    pub(super) fn bracketed(&mut self, open: Token, key: Word) -> NodeEntry {
         let (entries, close) = self.between(open, TokenKind::CloseBracket);
         let end = close.map_or(open.end, |close| close.end);
         let span = Span::new(self.file, open.start..end);
@@ -287,11 +287,11 @@ impl Parser<'_> {
             Scalar::Wrong
         };
         let whole = Span { start: key.span.start, ..span };
-        Entry { key: Some(key), value, quoted: true, span, whole }
+        NodeEntry { key: Some(key), value, quoted: true, span, whole }
     }
 
     /// `(px)` before a value; or a list or the inputs of a stage in parentheses.
-    pub(super) fn parentheses(&mut self) -> Vec<Entry> {
+    pub(super) fn parentheses(&mut self) -> Vec<NodeEntry> {
         let Some(open) = self.peek() else { return Vec::new() };
         let line = self.tokens[self.at + 1..].iter().take(AHEAD * 8);
         let mut inner = line
@@ -342,9 +342,9 @@ impl Parser<'_> {
 }
 
 /// `from=fundus` as the node `from fundus`.
-fn node_of(entry: Entry) -> Option<Node> {
+fn node_of(entry: NodeEntry) -> Option<Node> {
     let name = entry.key.clone()?;
-    let entry = Entry { key: None, whole: entry.span, ..entry };
+    let entry = NodeEntry { key: None, whole: entry.span, ..entry };
     let span = Span { start: name.span.start, ..entry.span };
     Some(Node { name, entries: vec![entry], children: None, head: span, span })
 }

@@ -32,7 +32,7 @@ pub struct Node {
     /// Its name.
     pub name: Word,
     /// Arguments and properties, in order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<NodeEntry>,
     /// The nodes between its braces; [`None`] without braces.
     pub children: Option<Vec<Node>>,
     /// Span from its name to its last entry, without the children.
@@ -43,7 +43,7 @@ pub struct Node {
 
 /// An argument, or a property if it has a key.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct NodeEntry {
     /// The property's key.
     pub key: Option<Word>,
     /// The value.
@@ -58,18 +58,18 @@ pub struct Entry {
 
 impl Node {
     /// Its arguments, in order.
-    pub fn args(&self) -> impl Iterator<Item = &Entry> {
+    pub fn args(&self) -> impl Iterator<Item = &NodeEntry> {
         self.entries.iter().filter(|entry| entry.key.is_none())
     }
 
     /// Its properties, in order.
-    pub fn props(&self) -> impl Iterator<Item = (&Word, &Entry)> {
+    pub fn props(&self) -> impl Iterator<Item = (&Word, &NodeEntry)> {
         self.entries.iter().filter_map(|entry| entry.key.as_ref().map(|key| (key, entry)))
     }
 
     /// The property `key`; the last one wins.
     #[must_use]
-    pub fn prop(&self, key: &str) -> Option<&Entry> {
+    pub fn prop(&self, key: &str) -> Option<&NodeEntry> {
         self.props().filter(|(name, _)| name.text == key).map(|(_, entry)| entry).last()
     }
 
@@ -86,7 +86,7 @@ impl Node {
     }
 }
 
-impl Entry {
+impl NodeEntry {
     /// Its text, if it is a string.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
@@ -169,7 +169,7 @@ pub(super) fn read(file: FileId, text: &str) -> Parsed {
 
 /// The values in `text` from byte `from` on, read like arguments of a node: for `--set`.
 #[must_use]
-pub fn values(file: FileId, text: &str, from: usize) -> (Vec<Entry>, Vec<Diag>) {
+pub fn values(file: FileId, text: &str, from: usize) -> (Vec<NodeEntry>, Vec<Diag>) {
     let tokens: Vec<Token> = scan(&text[from..])
         .into_iter()
         .map(|token| Token { start: token.start + from, end: token.end + from, ..token })
@@ -360,7 +360,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Arguments and properties up to the end of the node's head.
-    pub(super) fn entries(&mut self, name: Option<&Word>) -> Vec<Entry> {
+    pub(super) fn entries(&mut self, name: Option<&Word>) -> Vec<NodeEntry> {
         let mut entries = Vec::new();
         loop {
             self.skip(&[TokenKind::Space, TokenKind::OpenComment]);
@@ -405,7 +405,7 @@ impl<'a> Parser<'a> {
     }
 
     /// One entry, or several joined by commas. Always consumes a token.
-    fn entry(&mut self) -> Vec<Entry> {
+    fn entry(&mut self) -> Vec<NodeEntry> {
         self.type_annotation();
         let Some(token) = self.peek() else { return Vec::new() };
         self.at += 1;
@@ -423,7 +423,7 @@ impl<'a> Parser<'a> {
             }
             let (value, quoted) = value::value(self.file, token, self.text_of(token), &mut self.diags);
             let span = self.span(token);
-            return vec![Entry { key: None, value, quoted, span, whole: span }];
+            return vec![NodeEntry { key: None, value, quoted, span, whole: span }];
         }
         let key = self.word(token);
         self.second_equals(&key);
@@ -435,7 +435,7 @@ impl<'a> Parser<'a> {
         let Some(given) = self.peek().filter(|token| is_value(token.kind)) else {
             let found = Diag::error("syntax", key.span, format!("`{}=` has no value", key.text));
             self.diags.push(found.hint("write the value directly after the `=`"));
-            return vec![Entry {
+            return vec![NodeEntry {
                 value: Scalar::Wrong,
                 quoted: false,
                 span: key.span,
@@ -446,7 +446,7 @@ impl<'a> Parser<'a> {
         self.at += 1;
         let (value, quoted) = value::value(self.file, given, self.text_of(given), &mut self.diags);
         let whole = Span::new(self.file, token.start..given.end);
-        let entry = Entry { key: Some(key), value, quoted, span: self.span(given), whole };
+        let entry = NodeEntry { key: Some(key), value, quoted, span: self.span(given), whole };
         let mut entries = vec![entry];
         self.with_unit(given, &mut entries);
         entries

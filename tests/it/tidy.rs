@@ -1,8 +1,10 @@
 //! House rules that the compiler does not check: layers, which layer may use which crate, who may print, and what no file may
 //! contain.
 
+mod circles;
 mod comments;
 mod links;
+mod names;
 mod scan;
 mod words;
 

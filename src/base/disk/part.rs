@@ -16,13 +16,13 @@ const END: &str = ".part";
 const OLD: Duration = Duration::from_hours(1);
 
 /// A file being written.
-pub(super) struct Part {
+pub(super) struct PartFile {
     file: File,
     /// Its temporary name, if it has one; removed on drop.
     name: Option<tempfile::TempPath>,
 }
 
-impl Part {
+impl PartFile {
     /// A file with these bytes, for `folder`.
     pub(super) fn of(folder: &Path, bytes: &[u8]) -> io::Result<Self> {
         let mut part = match nameless(folder) {
@@ -179,7 +179,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.kdl");
         for bytes in [b"one", b"two"] {
-            let part = Part::of(folder.path(), bytes).expect("written");
+            let part = PartFile::of(folder.path(), bytes).expect("written");
             assert!(names(folder.path()).iter().all(|name| name == "a.kdl" || is_left(name, |_| false)));
             part.replace(&path).expect("in place");
             assert_eq!(
@@ -187,11 +187,12 @@ mod tests {
                 (vec!["a.kdl".to_owned()], bytes.to_vec())
             );
         }
-        let appear = |name: &str| Part::of(folder.path(), b"new").expect("written").appear(&folder.path().join(name));
+        let appear =
+            |name: &str| PartFile::of(folder.path(), b"new").expect("written").appear(&folder.path().join(name));
         assert!(!appear("a.kdl").expect("told") && appear("b.kdl").expect("told"));
         assert_eq!(names(folder.path()), ["a.kdl", "b.kdl"]);
         // The same for files that are named from the start.
-        let named = || Part::named(folder.path()).expect("a file");
+        let named = || PartFile::named(folder.path()).expect("a file");
         named().replace(&path).expect("in place");
         assert!(!named().appear(&path).expect("told") && named().appear(&folder.path().join("c.kdl")).expect("told"));
         drop(named());

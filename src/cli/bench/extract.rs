@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::{Asked, Failure, Measured, failure, measure};
+use super::{BenchSize, Failure, Measured, failure, measure};
 use crate::base::{Sources, Streams};
 use crate::lang::spec::{Points, StageSpec};
 use crate::lang::{self};
@@ -17,7 +17,7 @@ use crate::store::{Objects, Tree};
 pub(super) const SIDE: u32 = 1024;
 
 /// No photograph is cut twice, because cached content would cost less.
-pub(super) fn extract(asked: Asked) -> Result<Measured, Failure> {
+pub(super) fn extract(asked: BenchSize) -> Result<Measured, Failure> {
     let folder = tempfile::tempdir().map_err(|error| Failure::user(format!("no temporary folder: {error}")))?;
     let objects = Objects::open(&folder.path().join("objects")).map_err(|error| failure(error.into()))?;
     let count = asked.batch * (asked.warmup + asked.steps);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Asked, Augment, Failure, Measured, failure, measure};
+use super::{Augment, BenchSize, Failure, Measured, failure, measure};
 use crate::base::{Digest, Streams};
 use crate::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, ShardBytes};
 use crate::learn::augment::Augmentation;
@@ -15,7 +15,7 @@ const PATCHES: u32 = 512;
 /// `ImageNet` normalisation, as in `train`.
 const NORMAL: Normalisation = Normalisation { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
-pub(super) fn load(augment: Augment, asked: Asked) -> Result<Measured, Failure> {
+pub(super) fn load(augment: Augment, asked: BenchSize) -> Result<Measured, Failure> {
     let folder = tempfile::tempdir().map_err(|error| Failure::user(format!("no temporary folder: {error}")))?;
     let objects = Objects::open(folder.path()).map_err(|error| failure(error.into()))?;
     let set = patches(asked.size as u32, &objects).map_err(failure)?;

@@ -47,7 +47,7 @@ pub struct Arguments {
     device: Device,
     /// Precision
     #[arg(long, value_name = "PRECISION", default_value = "f32")]
-    precision: Precision,
+    precision: BenchPrecision,
     /// Threads [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = amounts::threads)]
     threads: Option<NonZeroUsize>,
@@ -93,7 +93,7 @@ enum Device {
 
 /// Precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Precision {
+enum BenchPrecision {
     /// Single precision
     F32,
     /// 10-bit products, single-precision sums (GPU only)
@@ -121,7 +121,7 @@ enum Augment {
 /// A [`Failure`] if the network or the device is missing, or the patches do not fit.
 pub fn bench(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let usual = if arguments.what == What::Extract { 4 } else { 32 };
-    let asked = Asked {
+    let asked = BenchSize {
         size: usize::from(arguments.size),
         batch: arguments.batch.map_or(usual, NonZeroUsize::get),
         steps: arguments.steps.get(),
@@ -167,7 +167,7 @@ pub fn bench(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 
 /// Amount of work to measure.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct BenchSize {
     size: usize,
     batch: usize,
     steps: usize,
@@ -186,7 +186,7 @@ struct Measured {
 }
 
 /// Runs `warmup + steps` steps and measures the last `steps`. `step` gets its number.
-fn measure(asked: Asked, mut step: impl FnMut(usize) -> Result<(), Failure>) -> Result<Measured, Failure> {
+fn measure(asked: BenchSize, mut step: impl FnMut(usize) -> Result<(), Failure>) -> Result<Measured, Failure> {
     for at in 0..asked.warmup {
         step(at)?;
     }
@@ -219,7 +219,7 @@ fn peak_mib() -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
 }
 
-fn trial(arguments: &Arguments, asked: Asked) -> Result<Trial, Failure> {
+fn trial(arguments: &Arguments, asked: BenchSize) -> Result<Trial, Failure> {
     let choice = match arguments.device {
         Device::Auto => DeviceChoice::Auto,
         Device::Cpu => DeviceChoice::Cpu,
@@ -278,7 +278,7 @@ fn name(value: &impl ValueEnum) -> String {
 }
 
 /// Fields of the `PyTorch` script, without those that only apply to it, followed by ours.
-fn json_line(arguments: &Arguments, asked: Asked, (threads, class): (usize, &str), measured: &Measured) -> String {
+fn json_line(arguments: &Arguments, asked: BenchSize, (threads, class): (usize, &str), measured: &Measured) -> String {
     let round = |value: f64, digits: i32| (value * 10f64.powi(digits)).round() / 10f64.powi(digits);
     json!({
         "ms": round(measured.ms, 2),
@@ -303,7 +303,7 @@ fn json_line(arguments: &Arguments, asked: Asked, (threads, class): (usize, &str
     .to_string()
 }
 
-fn words(arguments: &Arguments, asked: Asked, (threads, class): (usize, &str), measured: &Measured) -> String {
+fn words(arguments: &Arguments, asked: BenchSize, (threads, class): (usize, &str), measured: &Measured) -> String {
     let (what, thing) = match arguments.what {
         What::Train => (format!("training {}", arguments.network), "patches"),
         What::Infer | What::Check => (format!("inference by {}", arguments.network), "patches"),

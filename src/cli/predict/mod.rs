@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::artifact::{self, Artifact};
+use super::artifact::{self, StageArtifact};
 use super::{Exit, Failure, Loaded, PipelineArguments, amounts, load};
 use crate::base::{Digest, Streams, regular, threads};
 use crate::data::photographs::{PhotographFacts, WithoutMask};
@@ -76,7 +76,7 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         }
         Ok::<_, Failure>(scored)
     })?;
-    let told = said::Told {
+    let told = said::ScoreOrigin {
         file: &loaded.file,
         stage: &classifier.stage.base_name,
         run: classifier.run.as_deref(),
@@ -91,7 +91,7 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// The classifier of the current pipeline.
-fn classifier(host: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Failure> {
+fn classifier(host: &Host, loaded: &Loaded, wanted: &str) -> Result<StageArtifact, Failure> {
     let artifact = artifact::find(host, loaded, wanted)?;
     let stage = &artifact.stage;
     if !stage.outputs.iter().any(|output| output.ty == "model") {
@@ -116,7 +116,7 @@ fn classifier(host: &Host, loaded: &Loaded, wanted: &str) -> Result<Artifact, Fa
 }
 
 /// Thresholds tuned for the classifier by the first such stage with a result, with the stage's name.
-fn tuned(host: &Host, loaded: &Loaded, classifier: &Artifact) -> Result<Option<(String, Vec<f64>)>, Failure> {
+fn tuned(host: &Host, loaded: &Loaded, classifier: &StageArtifact) -> Result<Option<(String, Vec<f64>)>, Failure> {
     let reads = |stage: &&StageSpec| {
         let models = stage.inputs.iter().filter(|input| input.port == "model").flat_map(|input| &input.from);
         stage.implementation == "threshold-tune"
@@ -182,7 +182,12 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(folder: &Path, loaded: &Loaded, classifier: &Artifact, tuned: Option<&Vec<f64>>) -> Result<Self, Failure> {
+    fn new(
+        folder: &Path,
+        loaded: &Loaded,
+        classifier: &StageArtifact,
+        tuned: Option<&Vec<f64>>,
+    ) -> Result<Self, Failure> {
         let objects = Objects::open(&folder.join("objects"))?;
         let missing = || StageError::Bug("a classifier without a model".to_owned());
         let tree = classifier.outputs.values().next().ok_or_else(missing)?;

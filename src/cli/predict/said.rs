@@ -50,7 +50,7 @@ impl Scored {
 }
 
 /// Origin of the scores.
-pub(super) struct Told<'a> {
+pub(super) struct ScoreOrigin<'a> {
     pub(super) file: &'a str,
     pub(super) stage: &'a str,
     pub(super) run: Option<&'a str>,
@@ -82,16 +82,16 @@ fn figures(scores: &[f64], threshold: f64) -> Figures {
 }
 
 /// Prints the table, or JSON.
-pub(super) fn say(told: &Told, scored: &[Scored], as_json: bool) {
+pub(super) fn say(told: &ScoreOrigin, scored: &[Scored], as_json: bool) {
     let text = if as_json { format!("{:#}\n", object(told, scored)) } else { words(told, scored) };
     out::say(&text);
 }
 
-fn threshold(told: &Told, class: usize) -> f64 {
+fn threshold(told: &ScoreOrigin, class: usize) -> f64 {
     told.tuned.map_or(HALF, |(_, thresholds)| thresholds[class])
 }
 
-fn words(told: &Told, scored: &[Scored]) -> String {
+fn words(told: &ScoreOrigin, scored: &[Scored]) -> String {
     let mut text = format!("{} of {}", told.stage, told.file);
     if let Some(run) = told.run {
         let _ = write!(text, ", trained in run {run}");
@@ -116,7 +116,7 @@ fn words(told: &Told, scored: &[Scored]) -> String {
     text
 }
 
-fn table(told: &Told, scored: &[Scored]) -> Table {
+fn table(told: &ScoreOrigin, scored: &[Scored]) -> Table {
     let real = |value: Option<f64>| value.map_or(Cell::Null(()), Cell::Real);
     let mut columns = ["photograph", "patches", "black"].map(str::to_owned).to_vec();
     for class in told.classes {
@@ -133,7 +133,7 @@ fn table(told: &Told, scored: &[Scored]) -> Table {
     Table { title: String::new(), columns, rows: scored.iter().map(row).collect() }
 }
 
-fn object(told: &Told, scored: &[Scored]) -> Value {
+fn object(told: &ScoreOrigin, scored: &[Scored]) -> Value {
     let photograph = |one: &Scored| {
         let classes = told.classes.iter().zip(&one.scores).enumerate().map(|(class, (name, scores))| {
             let found = figures(scores, threshold(told, class));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::data::bitmap::Rect;
-use crate::data::grid::{EdgePolicy, Grid};
+use crate::data::grid::{EdgePolicy, PatchGrid};
 
 /// Cover of a photograph: patches of `size` px every `stride` px, the last of a row or column shifted back until it fits, and cells of
 /// `stride` px from the top left corner, the last as large as the remainder.
@@ -35,7 +35,7 @@ impl CellGrid {
     /// Top left corners of the patches, row by row; empty if the photograph is smaller than a patch.
     #[must_use]
     pub fn places(&self) -> Vec<(usize, usize)> {
-        Grid { size: self.size, stride: self.stride, edge: EdgePolicy::Shift }.places(self.width, self.height)
+        PatchGrid { size: self.size, stride: self.stride, edge: EdgePolicy::Shift }.places(self.width, self.height)
     }
 
     /// Pixels of a cell.

@@ -1,9 +1,9 @@
 //! The four lesions of diabetic retinopathy with their exact masks, and distractors that resemble them.
 
 use super::anatomy::{Eye, LinearRgb, RetinaPoint};
-use super::camera::Framing;
+use super::framing::{Framing, for_box};
 use super::noise::Lattice;
-use super::retina_image::{RetinaImage, for_box};
+use super::retina_image::RetinaImage;
 use super::vessels::Blood;
 use super::{between, smoothstep};
 use crate::base::random::Stream;

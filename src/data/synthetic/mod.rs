@@ -8,6 +8,7 @@
 
 mod anatomy;
 mod camera;
+mod framing;
 mod lesions;
 mod noise;
 mod retina_image;
@@ -54,7 +55,7 @@ pub fn fundus(recipe: &FundusSpec, streams: &Streams, number: u64) -> Fundus {
     let side = Laterality::of(number % recipe.per_patient);
     let of_photograph = |purpose: &str| streams.stream(purpose, 0, &number.to_le_bytes());
     let eye = anatomy::Eye::draw(streams, patient, side);
-    let framing = camera::Framing::draw(&mut of_photograph("framing"), recipe.size, side);
+    let framing = framing::Framing::draw(&mut of_photograph("framing"), recipe.size, side);
 
     let mut canvas =
         retina_image::RetinaImage::background(&eye, &framing, &mut streams.stream("texture", 0, &eye.id()));

@@ -1,7 +1,7 @@
 //! The image while it is painted: retinal background, disc and macula, and drawing operations.
 
 use super::anatomy::{Eye, LinearRgb, RetinaPoint};
-use super::camera::Framing;
+use super::framing::{Framing, for_box};
 use super::noise::Lattice;
 use super::smoothstep;
 use super::vessels::Blood;
@@ -67,25 +67,6 @@ impl RetinaImage {
     fn each(&mut self, centre_px: RetinaPoint, reach_px: f32, mut change: impl FnMut(&mut LinearRgb, RetinaPoint)) {
         let size = self.size;
         for_box(size, centre_px, reach_px, |x, y, offset| change(&mut self.pixels[y * size + x], offset));
-    }
-}
-
-/// Calls `visit` for each pixel in the square of half width `reach_px` around `centre_px`, with its offset from the centre.
-pub(super) fn for_box(
-    size: usize,
-    centre_px: RetinaPoint,
-    reach_px: f32,
-    mut visit: impl FnMut(usize, usize, RetinaPoint),
-) {
-    let range = |centre: f32| {
-        let first = (centre - reach_px).floor().clamp(0.0, size as f32) as usize;
-        let last = (centre + reach_px).ceil().clamp(0.0, size as f32) as usize;
-        first..last
-    };
-    for y in range(centre_px.y) {
-        for x in range(centre_px.x) {
-            visit(x, y, RetinaPoint::new(x as f32 + 0.5, y as f32 + 0.5).minus(centre_px));
-        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! Arteries and veins: two trees that leave the disc, arch around the fovea, branch and taper, and their rendering.
 
 use super::anatomy::{Eye, RetinaPoint};
-use super::camera::Framing;
-use super::retina_image::for_box;
+use super::framing::{Framing, for_box};
 use super::{between, smoothstep};
 use crate::base::random::Stream;
 

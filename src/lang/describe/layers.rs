@@ -1,8 +1,9 @@
 //! One layer from its node: simple layers, and those that contain others.
 
+use super::is_tensor_name;
 use super::kinds::LayerKind;
 use super::read::{LayerScope, NetworkReader};
-use super::values::{Properties, is_name};
+use super::values::Properties;
 use crate::lang::near;
 use crate::lang::network::{Join, Layer};
 use crate::syntax::Node;
@@ -127,7 +128,7 @@ impl<'a> NetworkReader<'a> {
             }
             let mut prefix = String::new();
             for (place, entry) in branch.args().enumerate() {
-                match entry.text().filter(|text| place == 0 && is_name(text)) {
+                match entry.text().filter(|text| place == 0 && is_tensor_name(text)) {
                     Some(name) => prefix = format!("{name}."),
                     None => {
                         self.error("missing-name", entry.span, "`branch` takes one name", "write `branch NAME { … }`");

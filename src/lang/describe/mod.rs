@@ -12,7 +12,7 @@ use super::network::{Layer, NetworkSpec};
 use super::shapes;
 use crate::base::Span;
 use crate::diag::Diag;
-use crate::syntax::{Entry, Node};
+use crate::syntax::{Node, NodeEntry};
 
 /// A network with its source: its layers, its documentation, and the position of each layer.
 #[derive(Clone, Debug)]
@@ -28,17 +28,17 @@ pub struct Described {
     /// Its name where it is declared.
     pub span: Span,
     /// Its parameters, with their defaults.
-    pub params: Vec<(String, Option<Entry>)>,
+    pub params: Vec<(String, Option<NodeEntry>)>,
     /// The node it was read from.
     node: Node,
     /// The values given to its parameters.
-    given: BTreeMap<String, Entry>,
+    given: BTreeMap<String, NodeEntry>,
 }
 
 impl Described {
     /// The same network with other parameter values; values given earlier stay unless they are given again.
     #[must_use]
-    pub fn with(&self, values: &BTreeMap<String, Entry>) -> (Option<Self>, Vec<Diag>) {
+    pub fn with(&self, values: &BTreeMap<String, NodeEntry>) -> (Option<Self>, Vec<Diag>) {
         let mut given = self.given.clone();
         given.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
         let (described, diags) = lay_out(&self.node, &given);
@@ -76,7 +76,8 @@ fn unused_params(node: &Node, diags: &mut Vec<Diag>) {
 
 /// Whether `$name` is used in a node's braces, other than in a block with its own parameter of that name.
 fn uses(node: &Node, name: &str) -> bool {
-    let is_use = |entry: &Entry| !entry.quoted && entry.text().and_then(|text| text.strip_prefix('$')) == Some(name);
+    let is_use =
+        |entry: &NodeEntry| !entry.quoted && entry.text().and_then(|text| text.strip_prefix('$')) == Some(name);
     let hides = |child: &Node| {
         let params = child.nodes().iter().filter(|inner| inner.name.text == "param");
         child.name.text == "block" && params.filter_map(name_of).any(|(own, _)| own == name)
@@ -84,7 +85,7 @@ fn uses(node: &Node, name: &str) -> bool {
     node.nodes().iter().any(|child| child.entries.iter().any(is_use) || !hides(child) && uses(child, name))
 }
 
-fn lay_out(node: &Node, values: &BTreeMap<String, Entry>) -> (Option<Described>, Vec<Diag>) {
+fn lay_out(node: &Node, values: &BTreeMap<String, NodeEntry>) -> (Option<Described>, Vec<Diag>) {
     let Some((name, span)) = name_of(node) else {
         let found = Diag::error("missing-name", node.head, "a network needs a name");
         return (None, vec![found.hint("write `network my-cnn { … }`")]);
@@ -92,7 +93,7 @@ fn lay_out(node: &Node, values: &BTreeMap<String, Entry>) -> (Option<Described>,
     let mut reader = read::NetworkReader::new(node);
     let (params, layers) = reader.network(node, values);
     let read::NetworkReader { places, unreadable, full, mut diags, .. } = reader;
-    let doc = node.child("doc").and_then(|doc| doc.args().next()).and_then(Entry::text).map(str::to_owned);
+    let doc = node.child("doc").and_then(|doc| doc.args().next()).and_then(NodeEntry::text).map(str::to_owned);
     let (spans, uses) = places.into_iter().unzip();
     let spec = NetworkSpec { name, layers };
     let described = Described { spec, doc, spans, uses, span, params, node: node.clone(), given: values.clone() };
@@ -127,3 +128,8 @@ fn name_of(node: &Node) -> Option<(String, Span)> {
 
 /// The placeholder for an unreadable layer.
 const PLACEHOLDER: Layer = Layer::Relu;
+
+/// Whether a text can be part of a tensor name.
+fn is_tensor_name(text: &str) -> bool {
+    text.split('.').all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "-_".contains(c)))
+}

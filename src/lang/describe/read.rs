@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::kinds::{KINDS, find, meant};
-use super::name_of;
-use super::values::is_name;
+use super::{is_tensor_name, name_of};
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::lang::near;
 use crate::lang::network::Layer;
-use crate::syntax::{Entry, Node, Scalar};
+use crate::syntax::{Node, NodeEntry, Scalar};
 
 /// Most layers of a network; more come only from blocks that multiply each other.
 const MOST_LAYERS: usize = 4096;
@@ -22,7 +21,7 @@ const MOST_TIMES: i64 = 1024;
 
 /// A block: its parameters with their defaults, and its nodes.
 pub(super) struct BlockDef<'a> {
-    params: Vec<(String, Option<&'a Entry>)>,
+    params: Vec<(String, Option<&'a NodeEntry>)>,
     nodes: &'a [Node],
 }
 
@@ -88,8 +87,8 @@ impl<'a> NetworkReader<'a> {
     pub(super) fn network(
         &mut self,
         node: &'a Node,
-        given: &BTreeMap<String, Entry>,
-    ) -> (Vec<(String, Option<Entry>)>, Vec<Layer>) {
+        given: &BTreeMap<String, NodeEntry>,
+    ) -> (Vec<(String, Option<NodeEntry>)>, Vec<Layer>) {
         for extra in node.args().skip(1).map(|entry| entry.whole).chain(node.props().map(|(_, entry)| entry.whole)) {
             let hint = "declare network parameters inside the braces: `param width default=32`";
             self.error("value-count", extra, "a network takes only a name here", hint);
@@ -136,8 +135,8 @@ impl<'a> NetworkReader<'a> {
     }
 
     /// The `param` nodes among `nodes`.
-    fn params(&mut self, nodes: &'a [Node]) -> Vec<(String, Option<&'a Entry>)> {
-        let mut params: Vec<(String, Option<&Entry>)> = Vec::new();
+    fn params(&mut self, nodes: &'a [Node]) -> Vec<(String, Option<&'a NodeEntry>)> {
+        let mut params: Vec<(String, Option<&NodeEntry>)> = Vec::new();
         for param in nodes.iter().filter(|node| node.name.text == "param") {
             let Some((name, span)) = name_of(param) else {
                 self.error("missing-name", param.head, "a parameter needs a name", "write `param channels`");
@@ -251,7 +250,7 @@ impl<'a> NetworkReader<'a> {
         };
         let mut name = String::new();
         if let Some(entry) = args.next() {
-            match entry.text().filter(|text| is_name(text)) {
+            match entry.text().filter(|text| is_tensor_name(text)) {
                 Some(text) => name = format!("{text}."),
                 None => self.error("missing-name", entry.span, "`repeat` takes a name after its count", form),
             }
@@ -292,7 +291,7 @@ impl<'a> NetworkReader<'a> {
         let prefix = match args.next() {
             None => scope.prefix.clone(),
             Some(entry) => {
-                if let Some(name) = entry.text().filter(|text| is_name(text)) {
+                if let Some(name) = entry.text().filter(|text| is_tensor_name(text)) {
                     format!("{}{name}.", scope.prefix)
                 } else {
                     let hint = format!("write `{kind} layer1 …`, the prefix of its tensor names");

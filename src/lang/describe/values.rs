@@ -6,7 +6,7 @@ use super::kinds::{DefaultValue, LayerKind, LayerParam, PropertyType, meant_para
 use super::read::{LayerScope, NetworkReader};
 use crate::base::Span;
 use crate::lang::near;
-use crate::syntax::{Entry, Node, Scalar};
+use crate::syntax::{Node, NodeEntry, Scalar};
 
 /// The checked properties of one layer, by name.
 pub(super) struct Properties(BTreeMap<&'static str, Scalar>);
@@ -59,7 +59,7 @@ impl<'a> NetworkReader<'a> {
                 self.error("unknown-param", key.span, format!("`{}` has no property `{}`", kind.name, key.text), hint);
             }
         }
-        let mut strays: Vec<&Entry> = node.args().skip(usize::from(kind.named)).collect();
+        let mut strays: Vec<&NodeEntry> = node.args().skip(usize::from(kind.named)).collect();
         let mut found = BTreeMap::new();
         let mut whole = true;
         for param in kind.params {
@@ -109,8 +109,8 @@ impl<'a> NetworkReader<'a> {
     }
 
     /// Reports a missing required property; a number without a name may be meant.
-    fn lacking(&mut self, node: &Node, kind: &LayerKind, param: &LayerParam, strays: &mut Vec<&'a Entry>) {
-        let number = |entry: &&Entry| matches!(entry.value, Scalar::Int(_) | Scalar::Real(_));
+    fn lacking(&mut self, node: &Node, kind: &LayerKind, param: &LayerParam, strays: &mut Vec<&'a NodeEntry>) {
+        let number = |entry: &&NodeEntry| matches!(entry.value, Scalar::Int(_) | Scalar::Real(_));
         let name = if kind.named { "NAME " } else { "" };
         let (span, hint) = match strays.iter().position(number) {
             Some(at) => {
@@ -122,7 +122,7 @@ impl<'a> NetworkReader<'a> {
         self.error("missing-param", span, format!("`{}` needs `{}`", kind.name, param.name), hint);
     }
 
-    fn property(&mut self, entry: &Entry, param: &LayerParam, scope: &LayerScope) -> Option<Scalar> {
+    fn property(&mut self, entry: &NodeEntry, param: &LayerParam, scope: &LayerScope) -> Option<Scalar> {
         let value = self.scalar(entry, scope)?;
         let name = param.name;
         let (code, message, hint) = match (param.ty, &value) {
@@ -167,7 +167,7 @@ impl<'a> NetworkReader<'a> {
     }
 
     /// A whole number given as an argument: the count of a `repeat`.
-    pub(super) fn whole(&mut self, entry: &Entry, name: &str, most: i64, scope: &LayerScope) -> Option<i64> {
+    pub(super) fn whole(&mut self, entry: &NodeEntry, name: &str, most: i64, scope: &LayerScope) -> Option<i64> {
         let (code, message) = match self.scalar(entry, scope)? {
             Scalar::Int(value) if (0..=most).contains(&value) => return Some(value),
             Scalar::Int(value) => ("out-of-range", format!("`{name}` cannot be {value}")),
@@ -178,7 +178,7 @@ impl<'a> NetworkReader<'a> {
     }
 
     /// The value of an entry, with `$name` substituted.
-    pub(super) fn scalar(&mut self, entry: &Entry, scope: &LayerScope) -> Option<Scalar> {
+    pub(super) fn scalar(&mut self, entry: &NodeEntry, scope: &LayerScope) -> Option<Scalar> {
         let Some(name) = entry.text().filter(|_| !entry.quoted).and_then(|text| text.strip_prefix('$')) else {
             return Some(entry.value.clone());
         };
@@ -200,7 +200,7 @@ impl<'a> NetworkReader<'a> {
             self.error("missing-name", node.head, format!("`{kind}` needs a name"), hint);
             return None;
         };
-        if !is_name(&name) {
+        if !super::is_tensor_name(&name) {
             let hint = "use letters, digits, `-`, `_`, and dots between them";
             self.error("missing-name", span, format!("`{name}` is not a valid tensor name"), hint);
             return None;
@@ -226,11 +226,6 @@ impl<'a> NetworkReader<'a> {
             self.diags.push(diag);
         }
     }
-}
-
-/// Whether a text can be part of a tensor name.
-pub(super) fn is_name(text: &str) -> bool {
-    text.split('.').all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "-_".contains(c)))
 }
 
 fn within(value: &Scalar) -> bool {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::{CARRIERS, DraftGraph, Marked};
 use crate::base::{Digest, Hasher, Span};
 use crate::diag::Diag;
-use crate::lang::lower::ReferenceSite;
+use crate::lang::draft::ReferenceSite;
 use crate::lang::spec::Input;
 
 /// The domain of digests that identify stages that compute the same.

@@ -7,7 +7,7 @@ use super::walk::Walker;
 use super::{Definition, NameRole, Symbol};
 use crate::base::{FileId, Span};
 use crate::lang::describe::kinds;
-use crate::syntax::{Entry, Node};
+use crate::syntax::{Node, NodeEntry};
 
 struct NetworkNames<'a> {
     definition: Definition,
@@ -15,15 +15,18 @@ struct NetworkNames<'a> {
     blocks: Vec<(String, &'a Node)>,
 }
 
-pub(super) fn network(walker: &mut Walker, file: FileId, node: &Node) {
-    let Some((name, _)) = text_of(node) else { return };
-    let definition = walker.index.declared(file, &name);
-    walker.declared(node, |_| Symbol::Network(definition.clone()));
-    let of = |wanted: &'static str| node.nodes().iter().filter(move |node| node.name.text == wanted);
-    let blocks = of("block").filter_map(|block| Some((text_of(block)?.0, block)));
-    let params = of("param").filter_map(|param| Some(text_of(param)?.0));
-    let network = NetworkNames { definition, params: params.collect(), blocks: blocks.collect() };
-    layers(walker, node.nodes(), &network, None);
+impl Walker<'_> {
+    /// Notes the words of a network.
+    pub(super) fn network(&mut self, file: FileId, node: &Node) {
+        let Some((name, _)) = text_of(node) else { return };
+        let definition = self.index.declared(file, &name);
+        self.declared(node, |_| Symbol::Network(definition.clone()));
+        let of = |wanted: &'static str| node.nodes().iter().filter(move |node| node.name.text == wanted);
+        let blocks = of("block").filter_map(|block| Some((text_of(block)?.0, block)));
+        let params = of("param").filter_map(|param| Some(text_of(param)?.0));
+        let network = NetworkNames { definition, params: params.collect(), blocks: blocks.collect() };
+        layers(self, node.nodes(), &network, None);
+    }
 }
 
 fn layers(walker: &mut Walker, nodes: &[Node], network: &NetworkNames, block: Option<(&str, &BTreeSet<String>)>) {
@@ -67,7 +70,7 @@ fn layers(walker: &mut Walker, nodes: &[Node], network: &NetworkNames, block: Op
 }
 
 /// A value that is a `$name` of the block or of the network.
-fn dollar(walker: &mut Walker, entry: &Entry, network: &NetworkNames, block: Option<(&str, &BTreeSet<String>)>) {
+fn dollar(walker: &mut Walker, entry: &NodeEntry, network: &NetworkNames, block: Option<(&str, &BTreeSet<String>)>) {
     let Some(name) = entry.text().filter(|_| !entry.quoted).and_then(|text| text.strip_prefix('$')) else { return };
     let span = Span { start: entry.span.start + 1, ..entry.span };
     let of_block = block.filter(|(_, params)| params.contains(name));

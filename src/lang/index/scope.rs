@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{NameScope, SymbolIndex};
 use crate::base::{FileId, Span};
 use crate::lang::signature::{InPort, Signature};
-use crate::syntax::{Entry, Node};
+use crate::syntax::{Node, NodeEntry};
 
 /// A name in a scope.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ impl<'a> SymbolIndex<'a> {
         for child in node.nodes() {
             match child.name.text.as_str() {
                 "doc" | "extends" => {}
-                "without" => child.args().filter_map(Entry::text).for_each(|name| _ = names.stages.remove(name)),
+                "without" => child.args().filter_map(NodeEntry::text).for_each(|name| _ = names.stages.remove(name)),
                 "param" => add(&mut names.values, child, &scope, property(child, "type")),
                 kind => add(&mut names.stages, child, &scope, kind.to_owned()),
             }
@@ -137,7 +137,7 @@ impl<'a> SymbolIndex<'a> {
         let target = node.args().next()?;
         let text = target.text()?;
         if target.quoted {
-            self.pipeline(self.file_of(file, text)?, node.prop("pipeline").and_then(Entry::text))
+            self.pipeline(self.file_of(file, text)?, node.prop("pipeline").and_then(NodeEntry::text))
         } else {
             self.pipeline(file, Some(text))
         }
@@ -173,7 +173,7 @@ impl<'a> SymbolIndex<'a> {
 }
 
 fn property(node: &Node, key: &str) -> String {
-    node.prop(key).and_then(Entry::text).unwrap_or_default().to_owned()
+    node.prop(key).and_then(NodeEntry::text).unwrap_or_default().to_owned()
 }
 
 fn add(names: &mut BTreeMap<String, NameInfo>, node: &Node, scope: &NameScope, kind: String) {

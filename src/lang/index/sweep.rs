@@ -8,7 +8,7 @@ use super::walk::{StageContext, Walker};
 use super::{NameRole, ScopeNames, Symbol, SymbolIndex, param_at};
 use crate::base::{FileId, Span};
 use crate::lang::signature::{Param, Signature};
-use crate::syntax::{Entry, Node};
+use crate::syntax::{Node, NodeEntry};
 
 /// Nested templates that are searched for axes.
 const DEEPEST: usize = 4;
@@ -133,7 +133,7 @@ impl<'a> Walker<'a> {
     }
 
     /// The name of a stage, or of one of its metrics.
-    fn named_stage(&mut self, entry: Option<&Entry>, names: &ScopeNames) {
+    fn named_stage(&mut self, entry: Option<&NodeEntry>, names: &ScopeNames) {
         if let Some((entry, text)) = entry.and_then(|entry| Some((entry, entry.text()?))) {
             let place = self.part(entry, 0..text.len());
             self.axis(text, place, names, std::iter::empty());
@@ -149,7 +149,7 @@ impl<'a> Walker<'a> {
             let Some((signature, start, stage)) = self.index.axis(names, path).stage else { continue };
             let mut given = self.given_to(signature, stage, names);
             let path = path.get(start..).unwrap_or_default();
-            if let Some(case) = value.args().next().and_then(Entry::text) {
+            if let Some(case) = value.args().next().and_then(NodeEntry::text) {
                 given.chosen.insert(path.to_owned(), case.to_owned());
             }
             for (key, entry) in value.props() {
@@ -167,7 +167,7 @@ impl<'a> Walker<'a> {
         path: &str,
         place: Option<Span>,
         names: &ScopeNames,
-        values: impl Iterator<Item = &'e Entry>,
+        values: impl Iterator<Item = &'e NodeEntry>,
     ) {
         let at = |range: Range<usize>| {
             place.map(|place| Span { start: place.start + range.start, end: place.start + range.end, ..place })

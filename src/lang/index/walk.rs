@@ -7,7 +7,7 @@ use super::{Definition, NameRole, NameScope, Occurrence, Symbol, SymbolIndex, pa
 use crate::base::{FileId, Span};
 use crate::lang::param_type::ParamType;
 use crate::lang::signature::Signature;
-use crate::syntax::{Document, Entry, Node};
+use crate::syntax::{Document, Node, NodeEntry};
 
 pub(super) struct Walker<'a> {
     pub(super) index: &'a SymbolIndex<'a>,
@@ -31,7 +31,7 @@ impl<'a> Walker<'a> {
                 "pipeline" => self.pipeline(file, node),
                 "stage" => self.template(file, node),
                 "sweep" => self.sweep(file, node),
-                "network" => super::network::network(self, file, node),
+                "network" => self.network(file, node),
                 _ => {}
             }
         }
@@ -42,7 +42,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Notes the meaning of an entry's text, at the text without its quotes.
-    pub(super) fn word(&mut self, entry: &Entry, symbol: Symbol, role: NameRole) {
+    pub(super) fn word(&mut self, entry: &NodeEntry, symbol: Symbol, role: NameRole) {
         let whole = entry.text().map_or(0, str::len);
         if let Some(span) = self.part(entry, 0..whole) {
             self.note(span, symbol, role);
@@ -50,7 +50,7 @@ impl<'a> Walker<'a> {
     }
 
     /// The span of a byte range of an entry's text; [`None`] if the text is written with escapes.
-    pub(super) fn part(&self, entry: &Entry, range: std::ops::Range<usize>) -> Option<Span> {
+    pub(super) fn part(&self, entry: &NodeEntry, range: std::ops::Range<usize>) -> Option<Span> {
         let text = entry.text()?;
         let raw = self.index.sources.get(entry.span.file).text.get(entry.span.range())?;
         let at = if raw == text {
@@ -76,7 +76,7 @@ impl<'a> Walker<'a> {
         self.note(Span { start: span.start + start, ..span }, symbol, NameRole::Uses);
     }
 
-    fn module(&mut self, file: FileId, entry: Option<&Entry>) {
+    fn module(&mut self, file: FileId, entry: Option<&NodeEntry>) {
         let Some((entry, text)) = entry.and_then(|entry| Some((entry, entry.text()?))) else { return };
         if let Some(module) = text.strip_prefix("std:") {
             self.word(entry, Symbol::Module(module.to_owned()), NameRole::Uses);
@@ -237,7 +237,7 @@ impl<'a> Walker<'a> {
         &mut self,
         span: Span,
         path: &str,
-        values: impl Iterator<Item = &'e Entry>,
+        values: impl Iterator<Item = &'e NodeEntry>,
         given: &StageContext,
     ) -> Option<Definition> {
         self.values(Some(span), path, values, given)
@@ -248,7 +248,7 @@ impl<'a> Walker<'a> {
         &mut self,
         span: Option<Span>,
         path: &str,
-        values: impl Iterator<Item = &'e Entry>,
+        values: impl Iterator<Item = &'e NodeEntry>,
         given: &StageContext,
     ) -> Option<Definition> {
         let kind = &given.kind;
@@ -281,7 +281,7 @@ impl<'a> Walker<'a> {
     }
 
     /// A value that is a `$name`.
-    fn dollar(&mut self, entry: &Entry, names: &ScopeNames) {
+    fn dollar(&mut self, entry: &NodeEntry, names: &ScopeNames) {
         let Some(name) = entry.text().filter(|_| !entry.quoted).and_then(|text| text.strip_prefix('$')) else { return };
         let symbol = match (&names.scope, names.values.get(name)) {
             (NameScope::Body(kind), Some(_)) => Symbol::Param(kind.clone(), name.to_owned()),
@@ -292,7 +292,7 @@ impl<'a> Walker<'a> {
         self.note(span, symbol, NameRole::Uses);
     }
 
-    fn reference(&mut self, entry: &Entry, names: &ScopeNames) {
+    fn reference(&mut self, entry: &NodeEntry, names: &ScopeNames) {
         let Some(text) = entry.text() else { return };
         let (name, output) = text.split_once('.').map_or((text, None), |(name, output)| (name, Some(output)));
         let Some(span) = self.part(entry, 0..name.len()) else { return };
@@ -325,7 +325,7 @@ pub(super) struct StageContext<'a> {
 /// The first value of everything in a stage's braces, by dotted name; for a choice it is the case.
 pub(super) fn choices(node: &Node, prefix: &str, chosen: &mut BTreeMap<String, String>) {
     let path = format!("{prefix}{}", node.name.text);
-    let mut put = |path: String, entry: &Entry| {
+    let mut put = |path: String, entry: &NodeEntry| {
         if let Some(text) = entry.text() {
             chosen.insert(path, text.to_owned());
         }

@@ -1,15 +1,16 @@
 //! References: from a name in a scope to the stages that it finally means, through ports and outputs of templates.
 
+use super::Lowerer;
 use super::frame::Declared;
-use super::{Draft, Lowerer, ReferenceSite};
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::lang::arguments::Argument;
+use crate::lang::draft::ReferenceSite;
 use crate::lang::fill::lower_first;
 use crate::lang::near;
 use crate::lang::signature::{ANY, InPort, OutPort, Signature};
 use crate::lang::spec::{Input, Reference};
-use crate::syntax::Entry;
+use crate::syntax::NodeEntry;
 
 /// Most references that a port can stand for; more come only from ports that multiply each other.
 const MOST_REFERENCES: usize = 10_000;
@@ -18,7 +19,7 @@ const MOST_REFERENCES: usize = 10_000;
 const MOST_NEAR: usize = 500;
 
 /// What a reference resolves to.
-pub(super) struct Target {
+pub(super) struct Referent {
     /// The types that it may provide, as declared where it points.
     pub(super) types: Vec<String>,
     /// Declaration of the thing that it names.
@@ -114,7 +115,7 @@ impl<'a> Lowerer<'a> {
             }
             return None;
         };
-        let mut entries: Vec<&Entry> = given.iter().flat_map(|given| &given.values).collect();
+        let mut entries: Vec<&NodeEntry> = given.iter().flat_map(|given| &given.values).collect();
         if entries.is_empty() && given.iter().all(|given| !given.broken) {
             let message = format!("`{}` needs a stage", port.name);
             self.error(at, "missing-port", first.whole, message, self.give(at, port));
@@ -177,7 +178,7 @@ impl<'a> Lowerer<'a> {
     }
 
     /// Resolves a reference and checks its type against the port; reports mistakes. `wants` describes the port.
-    fn reference(&mut self, at: usize, port: &InPort, entry: &Entry, wants: &str) -> Option<Target> {
+    fn reference(&mut self, at: usize, port: &InPort, entry: &NodeEntry, wants: &str) -> Option<Referent> {
         let Some(text) = entry.text() else {
             let message = format!("`{}` takes the name of a stage", port.name);
             self.error(at, "wrong-kind", entry.span, message, "write a stage's name");
@@ -238,7 +239,7 @@ impl<'a> Lowerer<'a> {
     }
 
     /// Follows a reference. `visited` holds the names in frames that led here.
-    fn find(&self, at: usize, text: &str, visited: &mut Vec<(usize, String)>) -> Result<Target, Miss<'a>> {
+    fn find(&self, at: usize, text: &str, visited: &mut Vec<(usize, String)>) -> Result<Referent, Miss<'a>> {
         let step = (at, text.to_owned());
         if visited.contains(&step) {
             return Err(Miss::Circle);
@@ -249,7 +250,7 @@ impl<'a> Lowerer<'a> {
         found
     }
 
-    fn follow(&self, at: usize, text: &str, visited: &mut Vec<(usize, String)>) -> Result<Target, Miss<'a>> {
+    fn follow(&self, at: usize, text: &str, visited: &mut Vec<(usize, String)>) -> Result<Referent, Miss<'a>> {
         let (name, output) = text.split_once('.').map_or((text, None), |(name, output)| (name, Some(output)));
         let frame = &self.frames[at];
         match frame.declared.get(name) {
@@ -259,7 +260,7 @@ impl<'a> Lowerer<'a> {
                 let out = signature.output(output).ok_or(Miss::Output(declared, signature))?;
                 let reference = Reference { stage: format!("{}{name}", frame.prefix), port: out.name.clone() };
                 let origin = Some((declared, signature.name.clone()));
-                Ok(Target {
+                Ok(Referent {
                     types: vec![out.ty.clone()],
                     declared,
                     from: vec![reference],
@@ -280,7 +281,7 @@ impl<'a> Lowerer<'a> {
                 };
                 let step = (gives.span, format!("`{text}` is `{}` of its body", shown(gives)));
                 let paths = inner.paths.into_iter().map(|rest| with_step(&step, rest)).collect();
-                Ok(Target { types: vec![out.ty.clone()], declared, from: inner.from, paths, origin: inner.origin })
+                Ok(Referent { types: vec![out.ty.clone()], declared, from: inner.from, paths, origin: inner.origin })
             }
             Some(&Declared::Port(declared, _)) if output.is_some() => Err(Miss::OfPort(declared)),
             Some(&Declared::Port(declared, port)) => {
@@ -303,7 +304,7 @@ impl<'a> Lowerer<'a> {
                         return Err(Miss::Reported);
                     }
                 }
-                Ok(Target { types: port.types.clone(), declared, from, paths, origin: None })
+                Ok(Referent { types: port.types.clone(), declared, from, paths, origin: None })
             }
         }
     }
@@ -358,7 +359,7 @@ impl<'a> Lowerer<'a> {
     /// The outputs of an instance and the stages that give them.
     pub(super) fn outlets(&self, at: usize, signature: &Signature) -> Vec<(String, Reference)> {
         let gives = signature.body.iter().flat_map(|body| &body.gives);
-        let outlet = |(out, entry): (&OutPort, &Option<Entry>)| {
+        let outlet = |(out, entry): (&OutPort, &Option<NodeEntry>)| {
             let mut found = self.find(at, entry.as_ref()?.text()?, &mut Vec::new()).ok()?;
             (found.from.len() == 1).then(|| (out.name.clone(), found.from.remove(0)))
         };
@@ -370,13 +371,6 @@ fn with_step(step: &(Span, String), rest: Vec<(Span, String)>) -> Vec<(Span, Str
     std::iter::once(step.clone()).chain(rest).collect()
 }
 
-fn shown(entry: &Entry) -> &str {
+fn shown(entry: &NodeEntry) -> &str {
     entry.text().unwrap_or_default()
-}
-
-impl Draft<'_> {
-    /// The uses of the templates around this stage, the innermost first.
-    pub(in crate::lang) fn used(&self) -> &[(Span, String)] {
-        &self.used
-    }
 }

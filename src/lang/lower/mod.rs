@@ -8,6 +8,7 @@ mod values;
 use std::collections::BTreeSet;
 
 use super::arguments::{Argument, Setting, gather};
+use super::draft::Draft;
 use super::fill::{self, Filled};
 use super::flow;
 use super::near;
@@ -18,31 +19,11 @@ use super::spec::{Instance, Output, Pipeline, StageSpec};
 use super::value::Value;
 use crate::base::Span;
 use crate::diag::{Diag, Severity};
-use crate::syntax::{Entry, Node, Scalar};
+use crate::syntax::{Node, NodeEntry, Scalar};
 use frame::{Declared, Frame};
 
 /// The frame of the pipeline, or of a body that is checked by itself.
 const ROOT: usize = 0;
-
-/// A stage while it is checked: its specification and its signature.
-pub(super) struct Draft<'a> {
-    pub(super) spec: StageSpec,
-    pub(super) signature: &'a Signature,
-    /// For each input, the sites of its references.
-    pub(super) sites: Vec<Vec<ReferenceSite>>,
-    /// Its name as declared.
-    pub(super) declared_name: String,
-    frame: usize,
-    /// The arguments of its ports.
-    given: Vec<Argument>,
-    used: Vec<(Span, String)>,
-}
-
-/// Position of a reference, and its path through templates to a stage, each step with a label.
-pub(super) struct ReferenceSite {
-    pub(super) span: Span,
-    pub(super) path: Vec<(Span, String)>,
-}
 
 /// The result of lowering one pipeline.
 pub(super) struct Lowered {
@@ -86,7 +67,7 @@ pub(super) fn lower(node: &Node, scope: &Scope, settings: &[Setting], reported: 
         stage.seed = seed;
     }
     let Lowerer { diags, matched, .. } = lowerer;
-    let doc = node.child("doc").and_then(|doc| doc.args().next()).and_then(Entry::text).map(str::to_owned);
+    let doc = node.child("doc").and_then(|doc| doc.args().next()).and_then(NodeEntry::text).map(str::to_owned);
     Lowered { pipeline: Pipeline { name, seed, doc, stages, instances, span }, diags, matched, names }
 }
 
@@ -227,7 +208,7 @@ impl<'a> Lowerer<'a> {
     }
 
     fn seed(&mut self, node: &Node, name: &str, span: Span) -> u64 {
-        let extra: Vec<&Entry> = node.args().skip(1).collect();
+        let extra: Vec<&NodeEntry> = node.args().skip(1).collect();
         if let (Some(first), Some(last)) = (extra.first(), extra.last()) {
             let place = Span { end: last.whole.end, ..first.whole };
             let hint = "a seed is a property: `seed=7`; everything else goes inside the braces";
@@ -250,7 +231,7 @@ impl<'a> Lowerer<'a> {
             }
         }
         match given {
-            Some(Entry { value: Scalar::Int(seed), .. }) if *seed >= 0 => seed.cast_unsigned(),
+            Some(NodeEntry { value: Scalar::Int(seed), .. }) if *seed >= 0 => seed.cast_unsigned(),
             Some(entry) => {
                 self.error(
                     ROOT,
@@ -399,7 +380,7 @@ impl<'a> Lowerer<'a> {
             let hint = format!("write `{kind} {name} {{ {} {} … }}`", key.text, written(entry));
             self.error(at, "outside-braces", entry.whole, message, hint);
         }
-        let extra: Vec<&Entry> = node.args().skip(1).collect();
+        let extra: Vec<&NodeEntry> = node.args().skip(1).collect();
         let (Some(first), Some(last)) = (extra.first(), extra.last()) else { return };
         let words: Vec<String> = extra.iter().map(|entry| written(entry)).collect();
         let place = Span { end: last.whole.end, ..first.whole };
@@ -419,7 +400,8 @@ impl<'a> Lowerer<'a> {
 
     /// Ports written outside the braces, which was reported.
     fn ports_outside(node: &Node, signature: &Signature) -> Vec<Argument> {
-        let words = node.props().map(|(key, _)| key.text.as_str()).chain(node.args().skip(1).filter_map(Entry::text));
+        let words =
+            node.props().map(|(key, _)| key.text.as_str()).chain(node.args().skip(1).filter_map(NodeEntry::text));
         let ports = words.filter(|word| signature.input(word).is_some());
         ports.map(|port| broken(port, node.head)).collect()
     }
@@ -434,7 +416,7 @@ impl<'a> Lowerer<'a> {
             let replaces_case =
                 signature.params.iter().find(|param| param.name == path && param.ty == ParamType::Choice);
             if let Some(param) = replaces_case {
-                let case = setting.given.values.first().and_then(Entry::text).unwrap_or_default();
+                let case = setting.given.values.first().and_then(NodeEntry::text).unwrap_or_default();
                 let case = param.cases.iter().find(|one| one.name == case);
                 let kept = |name: &str| {
                     let name = name.split('.').next().unwrap_or_default();
@@ -481,7 +463,7 @@ impl<'a> Lowerer<'a> {
 /// A setting of one entry of a map replaces that entry if the file has it as `take SE 3`.
 fn drop_pair(given: &mut Vec<Argument>, path: &str) {
     let Some((map, key)) = path.split_once('.') else { return };
-    given.retain(|given| given.path != map || given.values.first().and_then(Entry::text) != Some(key));
+    given.retain(|given| given.path != map || given.values.first().and_then(NodeEntry::text) != Some(key));
 }
 
 /// A placeholder for an argument of a port with a mistake that was reported.
@@ -500,7 +482,7 @@ fn broken(port: &str, span: Span) -> Argument {
 }
 
 /// A value as it is written.
-fn written(entry: &Entry) -> String {
+fn written(entry: &NodeEntry) -> String {
     match &entry.value {
         Scalar::Text(text) if entry.quoted => format!("\"{text}\""),
         value => value.to_string(),

@@ -9,7 +9,7 @@ use crate::lang::arguments::ParamValues;
 use crate::lang::param_type::{self, ParamType};
 use crate::lang::signature::{self, Param};
 use crate::lang::value::Value;
-use crate::syntax::{Entry, Node, Scalar};
+use crate::syntax::{Node, NodeEntry, Scalar};
 
 impl Lowerer<'_> {
     pub(super) fn params(&mut self, node: &Node) -> ParamValues {
@@ -18,7 +18,7 @@ impl Lowerer<'_> {
         for child in node.nodes().iter().filter(|child| child.name.text == "param") {
             let Some(param) = signature::param(child, &mut self.diags) else {
                 // The parameter exists, although its value is unknown.
-                let named = child.args().next().and_then(Entry::text);
+                let named = child.args().next().and_then(NodeEntry::text);
                 if let Some(name) = named.or_else(|| child.props().next().map(|(key, _)| key.text.as_str())) {
                     values.known.insert(name.to_owned(), None);
                 }
@@ -44,7 +44,7 @@ impl Lowerer<'_> {
     }
 
     /// The value of a pipeline's parameter: from `--set`, or its default.
-    fn param_value(&mut self, param: &Param, node: &Node, span: Span) -> Option<Vec<Entry>> {
+    fn param_value(&mut self, param: &Param, node: &Node, span: Span) -> Option<Vec<NodeEntry>> {
         if matches!(param.ty, ParamType::Group | ParamType::Choice | ParamType::Map(_) | ParamType::List(_)) {
             let hint = "use a scalar type (`px`, `real`, `text`, …); for the case of a choice use `text`";
             self.error(ROOT, "wrong-kind", span, format!("a pipeline parameter cannot be a {}", param.ty.name()), hint);
@@ -103,8 +103,8 @@ impl Lowerer<'_> {
 }
 
 /// A value as entries at `span`; empty for an absent optional parameter.
-pub(super) fn entries(value: &Value, span: Span) -> Vec<Entry> {
-    let one = |value: Scalar, quoted: bool| vec![Entry { key: None, value, quoted, span, whole: span }];
+pub(super) fn entries(value: &Value, span: Span) -> Vec<NodeEntry> {
+    let one = |value: Scalar, quoted: bool| vec![NodeEntry { key: None, value, quoted, span, whole: span }];
     match value {
         Value::None | Value::Map(_) => Vec::new(),
         Value::Bool(value) => one(Scalar::Bool(*value), false),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::network::NetworkSpec;
-use walk::{Sides, Walk};
+use walk::{ShapeWalk, Sides};
 
 pub use fold::folded;
 
@@ -85,7 +85,7 @@ pub struct Misfit {
 /// Every [`Misfit`] that does not follow from another one, in the order of the layers; at least one.
 pub fn shapes(network: &NetworkSpec, side: usize, classes: usize) -> Result<Vec<LayerShape>, Vec<Misfit>> {
     let nothing = BTreeSet::new();
-    let mut walk = Walk::new(classes, Sides::Known, &nothing);
+    let mut walk = ShapeWalk::new(classes, Sides::Known, &nothing);
     walk.network(network, side);
     if walk.misfits.is_empty() { Ok(walk.rows) } else { Err(walk.misfits) }
 }
@@ -95,7 +95,7 @@ pub(super) fn misfits(network: &NetworkSpec, unreadable: &BTreeSet<usize>) -> Ve
     // Branches may agree only at some sizes, so several are tried, starting near the largest patch size.
     let mut first = None;
     for side in [1024, 1023, 1022, 1021, 1019, 1000] {
-        let mut walk = Walk::new(4, Sides::Example, unreadable);
+        let mut walk = ShapeWalk::new(4, Sides::Example, unreadable);
         walk.network(network, side);
         if walk.misfits.is_empty() {
             return Vec::new();

@@ -21,7 +21,7 @@ struct Flow {
     fixed: bool,
 }
 
-pub(super) struct Walk<'a> {
+pub(super) struct ShapeWalk<'a> {
     pub(super) rows: Vec<LayerShape>,
     pub(super) misfits: Vec<Misfit>,
     classes: usize,
@@ -29,7 +29,7 @@ pub(super) struct Walk<'a> {
     unreadable: &'a BTreeSet<usize>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> ShapeWalk<'a> {
     pub(super) fn new(classes: usize, sides: Sides, unreadable: &'a BTreeSet<usize>) -> Self {
         Self { rows: Vec::new(), misfits: Vec::new(), classes, sides, unreadable }
     }

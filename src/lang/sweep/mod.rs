@@ -5,7 +5,7 @@ mod points;
 mod read;
 
 pub(super) use points::sweep;
-pub(super) use read::{Reading, read};
+pub(super) use read::{ParsedSweep, read};
 
 /// Most points of a sweep, before any are skipped.
 const MOST_POINTS: usize = 10_000;

@@ -9,14 +9,14 @@ use super::super::near;
 use super::super::ranking;
 use super::super::scope::Scope;
 use super::super::spec::{Axis, Pipeline, Point, Points, Rank, Sweep};
-use super::read::{Alternative, Reading, Varied, equal};
+use super::read::{Alternative, ParsedSweep, Varied, equal};
 use super::{FEW, MOST_POINTS};
 use crate::base::Span;
 use crate::diag::{Diag, Severity};
 use crate::syntax::Node;
 
 /// The result of lowering a sweep.
-pub(in super::super) struct Swept {
+pub(in super::super) struct LoweredSweep {
     /// The sweep; usable if no diagnostic is an error.
     pub(in super::super) sweep: Sweep,
     pub(in super::super) diags: Vec<Diag>,
@@ -28,13 +28,13 @@ pub(in super::super) struct Swept {
 
 /// Lowers the pipeline of a sweep with its values. `base` is the pipeline's node, `settings` the command line's.
 pub(in super::super) fn sweep(
-    reading: &Reading,
+    reading: &ParsedSweep,
     base: &Node,
     scope: &Scope,
     settings: &[Setting],
     reported: &mut Reported,
     points: Points,
-) -> Swept {
+) -> LoweredSweep {
     let Lowered { pipeline, diags, matched, names } = lower(base, scope, settings, reported);
     let mut sweeper = Sweeper { reading, base, scope, settings, reported, seen: diags.clone(), diags, names: &names };
     let wanted = points.made_of(&reading.name);
@@ -78,11 +78,11 @@ pub(in super::super) fn sweep(
         rank,
         span: reading.span,
     };
-    Swept { sweep, diags, matched, names }
+    LoweredSweep { sweep, diags, matched, names }
 }
 
 struct Sweeper<'a, 'b> {
-    reading: &'a Reading,
+    reading: &'a ParsedSweep,
     base: &'a Node,
     scope: &'a Scope<'a>,
     settings: &'a [Setting],
@@ -331,7 +331,7 @@ fn skipped(point: &[usize], skip: &Skipped) -> bool {
 }
 
 /// The axes, under the shortest names that distinguish them.
-fn axes(reading: &Reading, seed: u64) -> Vec<Axis> {
+fn axes(reading: &ParsedSweep, seed: u64) -> Vec<Axis> {
     let paths: Vec<&str> = reading.dimensions.iter().flatten().map(|varied| varied.path.as_str()).collect();
     let short = |path: &str| {
         let starts = path.match_indices('.').map(|(at, _)| at + 1).collect::<Vec<_>>();

@@ -7,20 +7,20 @@ use super::super::near;
 use super::{MOST_AXES, MOST_POINTS};
 use crate::base::Span;
 use crate::diag::Diag;
-use crate::syntax::{Entry, Node, Scalar};
+use crate::syntax::{Node, NodeEntry, Scalar};
 
 /// A parsed sweep, before its pipeline is known.
-pub(in super::super) struct Reading {
+pub(in super::super) struct ParsedSweep {
     pub(in super::super) name: String,
     pub(in super::super) span: Span,
     pub(super) doc: Option<String>,
     /// The pipeline's name or file, and which pipeline of it; [`None`] for the only pipeline of the file.
-    pub(in super::super) of: Option<(Entry, Option<Entry>)>,
+    pub(in super::super) of: Option<(NodeEntry, Option<NodeEntry>)>,
     /// The axes: each is combined with all others; those of a `zip` vary together.
     pub(super) dimensions: Vec<Vec<Varied>>,
     pub(super) repeat: Option<Repeat>,
     pub(super) skips: Vec<Skip>,
-    pub(super) rank: Option<Entry>,
+    pub(super) rank: Option<NodeEntry>,
 }
 
 /// One `over`: a parameter and its values.
@@ -44,18 +44,18 @@ pub(super) struct Alternative {
 pub(super) struct Repeat {
     pub(super) count: usize,
     /// The stage whose seed changes; [`None`] for all.
-    pub(super) only: Option<Entry>,
+    pub(super) only: Option<NodeEntry>,
     pub(super) span: Span,
 }
 
 /// `skip size=64 classifier.batch=128`: points where all of these hold.
 pub(super) struct Skip {
-    pub(super) wanted: Vec<(String, Span, Entry)>,
+    pub(super) wanted: Vec<(String, Span, NodeEntry)>,
     pub(super) span: Span,
 }
 
 /// Parses a `sweep` node of `text`; [`None`] if it has no name, after reporting that.
-pub(in super::super) fn read(node: &Node, text: &str, diags: &mut Vec<Diag>) -> Option<Reading> {
+pub(in super::super) fn read(node: &Node, text: &str, diags: &mut Vec<Diag>) -> Option<ParsedSweep> {
     let mut reader = SweepReader { text, diags };
     let Some((name, span)) = node.args().next().and_then(|entry| Some((entry.text()?.to_owned(), entry.span))) else {
         let hint = "write `sweep label-rules { over patches.label.min-pixels 1 16 64 }`";
@@ -69,7 +69,7 @@ pub(in super::super) fn read(node: &Node, text: &str, diags: &mut Vec<Diag>) -> 
         let hint = format!("write it inside the braces: `sweep {name} {{ over … }}`");
         reader.error("outside-braces", entry.whole, "this is outside the braces", &hint);
     }
-    let mut reading = Reading {
+    let mut reading = ParsedSweep {
         name,
         span,
         doc: None,
@@ -102,7 +102,7 @@ impl SweepReader<'_> {
         self.diags.push(Diag::error(code, span, message).hint(hint));
     }
 
-    fn part(&mut self, child: &Node, reading: &mut Reading) {
+    fn part(&mut self, child: &Node, reading: &mut ParsedSweep) {
         let once = |there: bool, reader: &mut Self| {
             if there {
                 let message = format!("a sweep has one `{}`", child.name.text);
@@ -110,7 +110,7 @@ impl SweepReader<'_> {
             }
         };
         match child.name.text.as_str() {
-            "doc" => reading.doc = child.args().next().and_then(Entry::text).map(str::to_owned),
+            "doc" => reading.doc = child.args().next().and_then(NodeEntry::text).map(str::to_owned),
             "of" => {
                 once(reading.of.is_some(), self);
                 match child.args().next().filter(|entry| entry.text().is_some()) {
@@ -195,7 +195,7 @@ impl SweepReader<'_> {
     }
 
     /// A value on the line of its `over`.
-    fn plain(&mut self, path: &str, name: Span, entry: &Entry) -> Alternative {
+    fn plain(&mut self, path: &str, name: Span, entry: &NodeEntry) -> Alternative {
         let (mut values, mut found) = (ParamValues::default(), Vec::new());
         let resolved = values.resolve(entry, &mut found);
         self.parameters(entry.span, &found);
@@ -293,8 +293,8 @@ impl SweepReader<'_> {
             self.error("unknown-param", entry.whole, &format!("`repeat` has no property `{}`", key.text), &hint);
         }
         let only = node.prop("only").cloned();
-        let args: Vec<&Entry> = node.args().collect();
-        if let [Entry { value: Scalar::Int(count @ 1..=1000), .. }] = args.as_slice() {
+        let args: Vec<&NodeEntry> = node.args().collect();
+        if let [NodeEntry { value: Scalar::Int(count @ 1..=1000), .. }] = args.as_slice() {
             return Some(Repeat { count: usize::try_from(*count).unwrap_or(1), only, span: node.head });
         }
         let hint = "write `repeat 3` for the pipeline's seed and the next two";
@@ -307,7 +307,7 @@ impl SweepReader<'_> {
         for entry in node.args() {
             self.error("sweep-axis", entry.whole, "`skip` takes axis names with values", hint);
         }
-        let wanted: Vec<(String, Span, Entry)> =
+        let wanted: Vec<(String, Span, NodeEntry)> =
             node.props().map(|(key, entry)| (key.text.clone(), key.span, entry.clone())).collect();
         if node.entries.is_empty() {
             self.error("sweep-axis", node.head, "this `skip` is empty", hint);
@@ -316,7 +316,7 @@ impl SweepReader<'_> {
     }
 
     /// Reports parameters that are varied twice.
-    fn twice(&mut self, reading: &Reading) {
+    fn twice(&mut self, reading: &ParsedSweep) {
         let all: Vec<&Varied> = reading.dimensions.iter().flatten().collect();
         for (at, varied) in all.iter().enumerate() {
             if let Some(first) = all[..at].iter().find(|other| other.path == varied.path) {
@@ -334,7 +334,7 @@ impl SweepReader<'_> {
     }
 
     /// A value as written.
-    fn spelled(&self, entry: &Entry) -> String {
+    fn spelled(&self, entry: &NodeEntry) -> String {
         match entry.text() {
             Some(text) => text.to_owned(),
             None => self.text[entry.span.range()].to_owned(),

@@ -22,7 +22,7 @@ use crate::lang::signature::Signature;
 use crate::syntax::{Cursor, Head, Node, Spot, cursor};
 
 /// A completion candidate.
-pub(super) struct Item {
+pub(super) struct CompletionCandidate {
     /// Inserted text.
     pub(super) text: String,
     /// The same as a snippet with placeholders, for editors that support it.
@@ -36,7 +36,7 @@ pub(super) struct Item {
     rank: u8,
 }
 
-impl Item {
+impl CompletionCandidate {
     fn new(text: impl Into<String>, kind: CompletionItemKind, detail: impl Into<String>) -> Self {
         Self { text: text.into(), snippet: None, kind, detail: detail.into(), docs: String::new(), rank: 1 }
     }
@@ -67,7 +67,7 @@ pub(super) fn completion(view: &View, at: usize) -> CompletionList {
     CompletionList { is_incomplete: false, items: items.collect(), ..CompletionList::default() }
 }
 
-fn shown(view: &View, item: Item, number: usize, word: Range<usize>) -> CompletionItem {
+fn shown(view: &View, item: CompletionCandidate, number: usize, word: Range<usize>) -> CompletionItem {
     let snippet = item.snippet.filter(|_| view.client.snippets);
     let format = if snippet.is_some() { InsertTextFormat::Snippet } else { InsertTextFormat::PlainText };
     let edit = TextEdit { range: view.document.range(word), new_text: snippet.unwrap_or_else(|| item.text.clone()) };
@@ -85,7 +85,7 @@ fn shown(view: &View, item: Item, number: usize, word: Range<usize>) -> Completi
     }
 }
 
-fn items(view: &View, cursor: &Cursor, at: usize) -> Vec<Item> {
+fn items(view: &View, cursor: &Cursor, at: usize) -> Vec<CompletionCandidate> {
     let Some(top) = cursor.within.first() else { return top_level(view, cursor) };
     let names = || view.index.names_at(view.file(), top.start);
     match (top.name.as_str(), &cursor.within[1..]) {
@@ -120,19 +120,21 @@ fn find<'a>(node: &'a Node, head: &Head) -> Option<&'a Node> {
 
 const KEYWORD: CompletionItemKind = CompletionItemKind::Keyword;
 
-fn keywords(all: &[(&str, &str, &str)]) -> Vec<Item> {
-    let one = |(word, snippet, docs): &(&str, &str, &str)| Item {
+fn keywords(all: &[(&str, &str, &str)]) -> Vec<CompletionCandidate> {
+    let one = |(word, snippet, docs): &(&str, &str, &str)| CompletionCandidate {
         snippet: (!snippet.is_empty()).then(|| (*snippet).to_owned()),
-        ..Item::new(*word, KEYWORD, "").docs(*docs).rank(2)
+        ..CompletionCandidate::new(*word, KEYWORD, "").docs(*docs).rank(2)
     };
     all.iter().map(one).collect()
 }
 
-fn properties(all: &[(&str, &str)]) -> Vec<Item> {
-    all.iter().map(|(key, docs)| Item::new(format!("{key}="), CompletionItemKind::Property, "").docs(*docs)).collect()
+fn properties(all: &[(&str, &str)]) -> Vec<CompletionCandidate> {
+    all.iter()
+        .map(|(key, docs)| CompletionCandidate::new(format!("{key}="), CompletionItemKind::Property, "").docs(*docs))
+        .collect()
 }
 
-fn top_level(view: &View, cursor: &Cursor) -> Vec<Item> {
+fn top_level(view: &View, cursor: &Cursor) -> Vec<CompletionCandidate> {
     match (&cursor.spot, cursor.statement.name.as_str()) {
         (Spot::Name, _) => keywords(&[
             ("pipeline", "pipeline ${1:name} seed=${2:7} {\n    $0\n}", "An experiment: a graph of stages."),
@@ -148,11 +150,17 @@ fn top_level(view: &View, cursor: &Cursor) -> Vec<Item> {
     }
 }
 
-fn in_pipeline(view: &View, cursor: &Cursor, names: &ScopeNames, node: &Node, pipeline: bool) -> Vec<Item> {
+fn in_pipeline(
+    view: &View,
+    cursor: &Cursor,
+    names: &ScopeNames,
+    node: &Node,
+    pipeline: bool,
+) -> Vec<CompletionCandidate> {
     let statement = cursor.statement.name.as_str();
     match (&cursor.spot, statement) {
         (Spot::Name, _) => {
-            let mut items: Vec<Item> =
+            let mut items: Vec<CompletionCandidate> =
                 view.index.kinds(view.file()).into_iter().map(|(name, signature)| of_kind(name, signature)).collect();
             if pipeline {
                 items.extend(keywords(&[
@@ -173,20 +181,24 @@ fn in_pipeline(view: &View, cursor: &Cursor, names: &ScopeNames, node: &Node, pi
         (Spot::Argument(_), "extends") => properties(&[("pipeline", "Which one, if the file has several.")]),
         (Spot::Argument(_), "without") => {
             let others = names.stages.iter();
-            others.map(|(name, named)| Item::new(name, CompletionItemKind::Variable, &named.kind)).collect()
+            others
+                .map(|(name, named)| CompletionCandidate::new(name, CompletionItemKind::Variable, &named.kind))
+                .collect()
         }
         // A new name, or that of a stage of the extended pipeline, to change it.
         (Spot::Argument(0), kind) => {
             let own =
                 |name: &str| node.nodes().iter().any(|child| child.args().any(|entry| entry.text() == Some(name)));
             let of_kind = names.stages.iter().filter(|(name, named)| named.kind == kind && !own(name));
-            of_kind.map(|(name, named)| Item::new(name, CompletionItemKind::Variable, &named.kind)).collect()
+            of_kind
+                .map(|(name, named)| CompletionCandidate::new(name, CompletionItemKind::Variable, &named.kind))
+                .collect()
         }
         _ => Vec::new(),
     }
 }
 
-fn of_kind(name: String, signature: &Signature) -> Item {
+fn of_kind(name: String, signature: &Signature) -> CompletionCandidate {
     let needed = signature.inputs.iter().filter(|port| !port.optional);
     let ports: Vec<String> = needed
         .enumerate()
@@ -199,14 +211,14 @@ fn of_kind(name: String, signature: &Signature) -> Item {
         format!("{name} ${{1:name}} {{ {}; $0 }}", ports.join("; "))
     };
     let detail = format!("gives {}", gives.join(", "));
-    Item {
+    CompletionCandidate {
         snippet: Some(snippet),
-        ..Item::new(name, CompletionItemKind::Function, detail).docs(docs::signature(signature))
+        ..CompletionCandidate::new(name, CompletionItemKind::Function, detail).docs(docs::signature(signature))
     }
 }
 
 /// Completions in a `param` of a pipeline or of a template.
-fn declared_param(spot: &Spot) -> Vec<Item> {
+fn declared_param(spot: &Spot) -> Vec<CompletionCandidate> {
     match spot {
         Spot::Argument(1..) => properties(&[
             ("type", "Its type."),
@@ -219,18 +231,18 @@ fn declared_param(spot: &Spot) -> Vec<Item> {
             let plain = param_type::NAMES.iter().filter(|name| !matches!(**name, "group" | "choice"));
             let words =
                 |name: &str| param_type::ParamType::named(name, None).map(|kind| docs::kind(&kind)).unwrap_or_default();
-            plain.map(|name| Item::new(*name, CompletionItemKind::TypeParameter, words(name))).collect()
+            plain.map(|name| CompletionCandidate::new(*name, CompletionItemKind::TypeParameter, words(name))).collect()
         }
         Spot::Value(key) if key == "optional" => flags(),
         _ => Vec::new(),
     }
 }
 
-fn flags() -> Vec<Item> {
-    ["#true", "#false"].map(|flag| Item::new(flag, CompletionItemKind::Value, "")).into()
+fn flags() -> Vec<CompletionCandidate> {
+    ["#true", "#false"].map(|flag| CompletionCandidate::new(flag, CompletionItemKind::Value, "")).into()
 }
 
-fn in_template(view: &View, cursor: &Cursor, top: &Head) -> Vec<Item> {
+fn in_template(view: &View, cursor: &Cursor, top: &Head) -> Vec<CompletionCandidate> {
     match (&cursor.spot, cursor.statement.name.as_str()) {
         (Spot::Name, _) => keywords(&[
             ("doc", "doc \"$0\"", "What it does."),
@@ -256,7 +268,7 @@ fn in_template(view: &View, cursor: &Cursor, top: &Head) -> Vec<Item> {
             let kinds = view.index.kinds(view.file());
             let types: BTreeSet<String> =
                 kinds.values().flat_map(|one| one.outputs.iter().map(|out| out.ty.clone())).collect();
-            types.into_iter().map(|ty| Item::new(ty, CompletionItemKind::TypeParameter, "")).collect()
+            types.into_iter().map(|ty| CompletionCandidate::new(ty, CompletionItemKind::TypeParameter, "")).collect()
         }
         (Spot::Value(key), "out") if key == "from" => {
             let wanted = cursor.statement.entries.iter().find(|(key, _)| key.as_deref() == Some("type"));
@@ -269,7 +281,7 @@ fn in_template(view: &View, cursor: &Cursor, top: &Head) -> Vec<Item> {
     }
 }
 
-fn in_part(cursor: &Cursor, part: &Head) -> Vec<Item> {
+fn in_part(cursor: &Cursor, part: &Head) -> Vec<CompletionCandidate> {
     match (&cursor.spot, part.name.as_str()) {
         (Spot::Name, "in" | "out" | "param") => keywords(&[("doc", "doc \"$0\"", "What it means.")]),
         _ => Vec::new(),

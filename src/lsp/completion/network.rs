@@ -4,12 +4,12 @@ use gen_lsp_types::CompletionItemKind;
 
 use super::super::docs;
 use super::super::view::View;
-use super::{Item, flags, keywords, properties};
+use super::{CompletionCandidate, flags, keywords, properties};
 use crate::lang::describe::kinds::{DefaultValue, KINDS, LayerKind, PropertyType};
-use crate::syntax::{Cursor, Entry, Head, Node, Spot};
+use crate::syntax::{Cursor, Head, Node, NodeEntry, Spot};
 
 /// Completions in a network, inside the blocks of `chain`.
-pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at: usize) -> Vec<Item> {
+pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at: usize) -> Vec<CompletionCandidate> {
     let nodes = &view.read.analysis.document().nodes;
     let node = nodes.iter().find(|node| node.name.span.start == top.start);
     let blocks: Vec<&Node> = node.map(|node| named(node, "block").collect()).unwrap_or_default();
@@ -21,11 +21,17 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
         Spot::Name => {
             let holds = chain.last().and_then(|head| kind(&head.name)).map(|kind| kind.holds).unwrap_or_default();
             if !holds.is_empty() {
-                return holds.iter().map(|part| Item::new(*part, CompletionItemKind::Keyword, "")).collect();
+                return holds
+                    .iter()
+                    .map(|part| CompletionCandidate::new(*part, CompletionItemKind::Keyword, ""))
+                    .collect();
             }
-            let mut items: Vec<Item> = KINDS.iter().map(layer).collect();
+            let mut items: Vec<CompletionCandidate> = KINDS.iter().map(layer).collect();
             items.extend(blocks.iter().filter_map(|block| {
-                Some(Item::new(name_of(block)?, CompletionItemKind::Struct, "block of this network").rank(0))
+                Some(
+                    CompletionCandidate::new(name_of(block)?, CompletionItemKind::Struct, "block of this network")
+                        .rank(0),
+                )
             }));
             items.extend(keywords(&[("repeat", "repeat ${1:2} ${2:layer} {\n    $0\n}", "Repeats its layers.")]));
             let owned = chain.is_empty() || chain.last().is_some_and(|head| head.name == "block");
@@ -51,15 +57,25 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
                 let given = |name: &str| cursor.statement.entries.iter().any(|(key, _)| key.as_deref() == Some(name));
                 let item = |param: &crate::lang::describe::kinds::LayerParam| {
                     let rank = u8::from(param.absent != DefaultValue::Needed);
-                    Item::new(format!("{}=", param.name), CompletionItemKind::Property, docs::layer_param(param))
-                        .rank(rank)
+                    CompletionCandidate::new(
+                        format!("{}=", param.name),
+                        CompletionItemKind::Property,
+                        docs::layer_param(param),
+                    )
+                    .rank(rank)
                 };
                 kind.params.iter().filter(|param| !given(param.name)).map(item).collect()
             }
             (_, None, Some(block)) => {
                 let params = named(block, "param").filter_map(name_of);
                 params
-                    .map(|name| Item::new(format!("{name}="), CompletionItemKind::Property, "parameter of the block"))
+                    .map(|name| {
+                        CompletionCandidate::new(
+                            format!("{name}="),
+                            CompletionItemKind::Property,
+                            "parameter of the block",
+                        )
+                    })
                     .collect()
             }
             _ => Vec::new(),
@@ -68,27 +84,35 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
             let param = kind(statement).and_then(|kind| kind.params.iter().find(|param| param.name == key));
             let mut items = match param.map(|param| param.ty) {
                 Some(PropertyType::Flag) => flags(),
-                Some(PropertyType::Word(words)) => {
-                    words.iter().map(|word| Item::new(*word, CompletionItemKind::EnumMember, "")).collect()
-                }
+                Some(PropertyType::Word(words)) => words
+                    .iter()
+                    .map(|word| CompletionCandidate::new(*word, CompletionItemKind::EnumMember, ""))
+                    .collect(),
                 _ => Vec::new(),
             };
             let scopes = node.into_iter().chain(block.copied());
             let params = scopes.flat_map(|scope| named(scope, "param")).filter_map(name_of);
-            items.extend(params.map(|name| Item::new(format!("${name}"), CompletionItemKind::Constant, "parameter")));
+            items.extend(
+                params.map(|name| {
+                    CompletionCandidate::new(format!("${name}"), CompletionItemKind::Constant, "parameter")
+                }),
+            );
             items
         }
         Spot::Comment => Vec::new(),
     }
 }
 
-fn layer(kind: &LayerKind) -> Item {
+fn layer(kind: &LayerKind) -> CompletionCandidate {
     let needed: Vec<&str> =
         kind.params.iter().filter(|param| param.absent == DefaultValue::Needed).map(|param| param.name).collect();
     let name = if kind.named { format!(" ${{1:{}}}", kind.name.replace("batch-norm", "bn")) } else { String::new() };
     let needed: Vec<String> = needed.iter().enumerate().map(|(at, name)| format!(" {name}=${{{}}}", at + 2)).collect();
     let snippet = format!("{}{name}{}", kind.name, needed.concat());
-    Item { snippet: Some(snippet), ..Item::new(kind.name, CompletionItemKind::Class, "layer").docs(docs::layer(kind)) }
+    CompletionCandidate {
+        snippet: Some(snippet),
+        ..CompletionCandidate::new(kind.name, CompletionItemKind::Class, "layer").docs(docs::layer(kind))
+    }
 }
 
 fn named<'a>(node: &'a Node, name: &'static str) -> impl Iterator<Item = &'a Node> {
@@ -96,5 +120,5 @@ fn named<'a>(node: &'a Node, name: &'static str) -> impl Iterator<Item = &'a Nod
 }
 
 fn name_of(node: &Node) -> Option<&str> {
-    node.args().next().and_then(Entry::text)
+    node.args().next().and_then(NodeEntry::text)
 }

@@ -6,7 +6,7 @@ use gen_lsp_types::CompletionItemKind;
 
 use super::super::docs;
 use super::super::view::View;
-use super::{Item, files, flags};
+use super::{CompletionCandidate, files, flags};
 use crate::base::Span;
 use crate::lang::index::{self, ScopeNames, inner, param_at};
 use crate::lang::param_type::ParamType;
@@ -21,7 +21,7 @@ pub(super) fn items(
     names: &ScopeNames,
     (stage, node): (&Head, Option<&Node>),
     chain: &[Head],
-) -> Vec<Item> {
+) -> Vec<CompletionCandidate> {
     let place = Span::new(view.file(), stage.start..stage.start + stage.name.len());
     let Some(signature) = view.index.signature(&stage.name, place) else { return Vec::new() };
     let mut chosen = node.map(index::chosen).unwrap_or_default();
@@ -36,7 +36,7 @@ pub(super) fn items(
     let within: Vec<&str> = chain.iter().map(|head| head.name.as_str()).collect();
     let within = within.join(".");
     let at = |name: &str| if within.is_empty() { name.to_owned() } else { format!("{within}.{name}") };
-    let look = Look { view, names, signature, chosen, own: stage.argument() };
+    let look = StageCompletion { view, names, signature, chosen, own: stage.argument() };
     let statement = cursor.statement.name.as_str();
     match &cursor.spot {
         Spot::Name if chain.is_empty() => look.children(node),
@@ -60,7 +60,7 @@ pub(super) fn items(
 }
 
 /// What a stage is looked at with.
-pub(super) struct Look<'a> {
+pub(super) struct StageCompletion<'a> {
     pub(super) view: &'a View<'a>,
     pub(super) names: &'a ScopeNames,
     pub(super) signature: &'a Signature,
@@ -70,29 +70,29 @@ pub(super) struct Look<'a> {
     pub(super) own: Option<&'a str>,
 }
 
-impl Look<'_> {
+impl StageCompletion<'_> {
     /// Ports and parameters not given yet; required ones come first.
-    fn children(&self, node: Option<&Node>) -> Vec<Item> {
+    fn children(&self, node: Option<&Node>) -> Vec<CompletionCandidate> {
         let given: BTreeSet<&str> =
             node.into_iter().flat_map(Node::nodes).map(|child| child.name.text.as_str()).collect();
         let mut items = Vec::new();
         for port in &self.signature.inputs {
             let rank = u8::from(port.optional) + if given.contains(port.name.as_str()) { 3 } else { 0 };
-            let item = Item::new(&port.name, CompletionItemKind::Interface, docs::port_type(port));
+            let item = CompletionCandidate::new(&port.name, CompletionItemKind::Interface, docs::port_type(port));
             items.push(item.docs(docs::port(port)).rank(rank));
         }
         for param in &self.signature.params {
             let needed = param.default.is_none() && !param.optional && param.ty != ParamType::Group;
             let repeats = matches!(param.ty, ParamType::Map(_));
             let rank = u8::from(!needed) + if given.contains(param.name.as_str()) && !repeats { 3 } else { 0 };
-            let item = Item::new(&param.name, CompletionItemKind::Field, docs::param_line(param));
+            let item = CompletionCandidate::new(&param.name, CompletionItemKind::Field, docs::param_line(param));
             items.push(item.docs(docs::param(param)).rank(rank));
         }
         items
     }
 
     /// Parameters below a dotted name, as `name=` or as separate statements.
-    pub(super) fn inner(&self, path: &str, property: bool) -> Vec<Item> {
+    pub(super) fn inner(&self, path: &str, property: bool) -> Vec<CompletionCandidate> {
         let chosen = |path: &str| self.chosen.get(path).cloned();
         let Some(place) = param_at(self.signature, path, &chosen) else { return Vec::new() };
         let shown = |name: &str| if property { format!("{name}=") } else { name.to_owned() };
@@ -100,7 +100,9 @@ impl Look<'_> {
             let here = Span::new(self.view.file(), 0..0);
             let network = chosen(path).and_then(|name| self.view.index.network(&name, here));
             let params = network.map(|network| network.params.as_slice()).unwrap_or_default();
-            let item = |name: &str| Item::new(shown(name), CompletionItemKind::Property, "parameter of the network");
+            let item = |name: &str| {
+                CompletionCandidate::new(shown(name), CompletionItemKind::Property, "parameter of the network")
+            };
             return params.iter().map(|(name, _)| item(name)).collect();
         }
         let case = chosen(path);
@@ -108,14 +110,14 @@ impl Look<'_> {
         let own =
             all.iter().filter(|(_, of)| of.is_none_or(|of| is_chosen(place.param, of.name.as_str(), case.as_deref())));
         let item = |param: &Param| {
-            Item::new(shown(&param.name), CompletionItemKind::Property, docs::param_line(param))
+            CompletionCandidate::new(shown(&param.name), CompletionItemKind::Property, docs::param_line(param))
                 .docs(docs::param(param))
         };
         own.map(|(param, _)| item(param).rank(2)).collect()
     }
 
     /// Values of the parameter at a dotted name; `number` is the index among several.
-    pub(super) fn values(&self, path: &str, number: usize, cursor: &Cursor) -> Vec<Item> {
+    pub(super) fn values(&self, path: &str, number: usize, cursor: &Cursor) -> Vec<CompletionCandidate> {
         let Some(place) = param_at(self.signature, path, &|path| self.chosen.get(path).cloned()) else {
             return Vec::new();
         };
@@ -126,18 +128,22 @@ impl Look<'_> {
         match (&param.ty, number) {
             (ParamType::Choice, 0) => {
                 let case = |case: &crate::lang::signature::Case| {
-                    Item::new(&case.name, CompletionItemKind::EnumMember, mark(&case.name)).docs(&case.doc).rank(0)
+                    CompletionCandidate::new(&case.name, CompletionItemKind::EnumMember, mark(&case.name))
+                        .docs(&case.doc)
+                        .rank(0)
                 };
                 items.extend(param.cases.iter().map(case));
             }
             (ParamType::Bool, 0) => items.extend(flags().into_iter().map(|flag| {
                 let detail = mark(&flag.text).to_owned();
-                Item { detail, ..flag.rank(0) }
+                CompletionCandidate { detail, ..flag.rank(0) }
             })),
             (ParamType::Network, 0) => {
                 let networks = self.view.index.networks(self.view.file());
                 let item = |(name, network): (String, _)| {
-                    Item::new(name, CompletionItemKind::Struct, "network").docs(docs::network(network)).rank(0)
+                    CompletionCandidate::new(name, CompletionItemKind::Struct, "network")
+                        .docs(docs::network(network))
+                        .rank(0)
                 };
                 items.extend(networks.into_iter().map(item));
             }
@@ -149,7 +155,10 @@ impl Look<'_> {
                     let plain =
                         !text.is_empty() && !text.contains(' ') && !matches!(value, Value::Text(_) | Value::None);
                     if plain {
-                        items.push(Item::new(text, CompletionItemKind::Value, "default").docs(docs::param(param)));
+                        items.push(
+                            CompletionCandidate::new(text, CompletionItemKind::Value, "default")
+                                .docs(docs::param(param)),
+                        );
                     }
                 }
             }
@@ -162,12 +171,17 @@ impl Look<'_> {
     }
 
     /// Parameters of the pipeline or of the body; those of the same type first.
-    fn dollars(&self, kind: &ParamType) -> Vec<Item> {
+    fn dollars(&self, kind: &ParamType) -> Vec<CompletionCandidate> {
         let kind = if let ParamType::List(of) = kind { of } else { kind };
         let item = |(name, named): (&String, &index::NameInfo)| {
             let default = named.default.as_ref().map_or(String::new(), |value| format!(", default {value}"));
             let rank = if named.kind == kind.name() { 0 } else { 3 };
-            Item::new(format!("${name}"), CompletionItemKind::Constant, format!("{}{default}", named.kind)).rank(rank)
+            CompletionCandidate::new(
+                format!("${name}"),
+                CompletionItemKind::Constant,
+                format!("{}{default}", named.kind),
+            )
+            .rank(rank)
         };
         self.names.values.iter().map(item).collect()
     }
@@ -182,18 +196,23 @@ fn is_chosen(param: &Param, case: &str, chosen: Option<&str>) -> bool {
 }
 
 /// References available in a scope; those of one of `types` come first.
-pub(super) fn references(view: &View, names: &ScopeNames, types: &[String], own: Option<&str>) -> Vec<Item> {
+pub(super) fn references(
+    view: &View,
+    names: &ScopeNames,
+    types: &[String],
+    own: Option<&str>,
+) -> Vec<CompletionCandidate> {
     let mut items = Vec::new();
     let rank = |fits: bool| if fits || types.is_empty() { 0 } else { 4 };
     for (name, port) in &names.ports {
         let fits = port.types.iter().all(|ty| types.contains(ty));
-        let item = Item::new(name, CompletionItemKind::Interface, port.types.join(" or "));
+        let item = CompletionCandidate::new(name, CompletionItemKind::Interface, port.types.join(" or "));
         items.push(item.docs(&port.doc).rank(rank(fits)));
     }
     for (name, named) in names.stages.iter().filter(|(name, _)| Some(name.as_str()) != own) {
         let Some(signature) = view.index.signature(&named.kind, named.span) else { continue };
         let mut add = |text: String, ty: &str, doc: &str| {
-            let item = Item::new(text, CompletionItemKind::Variable, format!("{ty}, of {}", named.kind));
+            let item = CompletionCandidate::new(text, CompletionItemKind::Variable, format!("{ty}, of {}", named.kind));
             items.push(item.docs(doc).rank(rank(types.iter().any(|wanted| wanted == ty))));
         };
         match signature.outputs.as_slice() {

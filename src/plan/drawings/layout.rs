@@ -15,7 +15,7 @@ pub(super) struct Vertex {
 
 /// A finished layout.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(super) struct DrawingLayout {
     /// Boxes first, in the order given, then bends.
     pub(super) vertices: Vec<Vertex>,
     /// For each edge: its box at the top, its bends, its box at the bottom.
@@ -36,7 +36,7 @@ const STRAIGHTENINGS: usize = 4;
 const BEND: f64 = 10.0;
 
 /// Lays out boxes of `widths`, `gap` apart, with `edges` that go from a lower to a higher index (others are drawn upwards).
-pub(super) fn layout(widths: &[f64], edges: &[(usize, usize)], gap: f64) -> Layout {
+pub(super) fn layout(widths: &[f64], edges: &[(usize, usize)], gap: f64) -> DrawingLayout {
     let rank = ranks(widths.len(), edges);
     let box_of = |(&width, &rank): (&f64, &usize)| Vertex { rank, x: 0.0, width, above: vec![], below: vec![] };
     let mut vertices: Vec<Vertex> = widths.iter().zip(&rank).map(box_of).collect();
@@ -71,7 +71,7 @@ pub(super) fn layout(widths: &[f64], edges: &[(usize, usize)], gap: f64) -> Layo
     settle(&mut vertices, &rows, gap);
     straighten(&mut vertices, &rows, &routes, gap);
     let width = from_zero(&mut vertices);
-    Layout { vertices, routes, width, ranks: count }
+    DrawingLayout { vertices, routes, width, ranks: count }
 }
 
 /// The rank of each box: one below the lowest that it needs; a box without needs is just above the first that needs it.

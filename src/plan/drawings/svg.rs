@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::layout::{Layout, layout};
+use super::layout::{DrawingLayout, layout};
 use super::{Drawing, DrawnReference, DrawnStage, StageStatus, types};
 use crate::base::figure::counted;
 
@@ -147,7 +147,7 @@ fn legend(out: &mut String, used: &[StageStatus]) {
 }
 
 /// Edges first, then their labels, so that no curve crosses a label.
-fn edges(out: &mut String, drawing: &Drawing, layout: &Layout, widths: &[f64], page: &SvgPage) {
+fn edges(out: &mut String, drawing: &Drawing, layout: &DrawingLayout, widths: &[f64], page: &SvgPage) {
     let mut words = String::new();
     for (at, edge) in drawing.edges.iter().enumerate() {
         let route = &layout.routes[at];
@@ -197,7 +197,7 @@ fn is_first_of_port(drawing: &Drawing, at: usize) -> bool {
 }
 
 /// Where an edge leaves its box: one position per output port in use, in the order of their edges.
-fn out_anchor(drawing: &Drawing, layout: &Layout, widths: &[f64], at: usize) -> f64 {
+fn out_anchor(drawing: &Drawing, layout: &DrawingLayout, widths: &[f64], at: usize) -> f64 {
     let edge = &drawing.edges[at];
     let mut ports: Vec<(&str, f64, u32)> = Vec::new();
     for (other, route) in drawing.edges.iter().zip(&layout.routes).filter(|(other, _)| other.from == edge.from) {
@@ -213,7 +213,7 @@ fn out_anchor(drawing: &Drawing, layout: &Layout, widths: &[f64], at: usize) -> 
 }
 
 /// Where an edge enters its box: one position per edge, in order.
-fn in_anchor(drawing: &Drawing, layout: &Layout, widths: &[f64], at: usize) -> f64 {
+fn in_anchor(drawing: &Drawing, layout: &DrawingLayout, widths: &[f64], at: usize) -> f64 {
     let edge = &drawing.edges[at];
     let came = |at: usize| layout.vertices[layout.routes[at][layout.routes[at].len() - 2]].x;
     let is_same = |other: &DrawnReference| other.to == edge.to;

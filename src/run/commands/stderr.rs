@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Logs;
 use crate::base::figure;
 use crate::sandbox::{DEVICES, NO_NAMESPACES, SHARED_MEMORY, SYSTEM, SandboxSpec};
-use crate::stage::{Command, CommandOutput, Network, StageError};
+use crate::stage::{Command, CommandOutput, NetworkAccess, StageError};
 
 /// Bytes of stderr that are read, both from its beginning and from its end.
 const KEPT: u64 = 64 << 10;
@@ -110,7 +110,7 @@ pub(super) fn failed(command: &Command, output: &CommandOutput, end: End, said: 
     }
     let log = logs.stderr.as_deref().map_or_else(String::new, |log| format!("full stderr: `{}`", log.display()));
     let hint = match (command.memory, command.network) {
-        _ if unreachable(said) && command.network == Network::Denied => {
+        _ if unreachable(said) && command.network == NetworkAccess::Denied => {
             format!("it has no network access; `network #true` allows it; {log}")
         }
         (Some(bytes), _) if said.contains("emory") => {
@@ -145,7 +145,7 @@ mod tests {
             reads: vec!["/w".into()],
             runs: Vec::new(),
             writes: vec!["/w/outputs".into()],
-            network: Network::Denied,
+            network: NetworkAccess::Denied,
             mode: SandboxMode::Enforced,
             memory: None,
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::marker::{self, Marker};
 use super::user_files::{Linked, README};
-use super::{Shown, below, is_large};
+use super::{ShownResult, below, is_large};
 use crate::base::{Digest, disk};
 use crate::plan::StageResult;
 use crate::store::{Entry, Objects, Tree, as_path};
@@ -27,7 +27,7 @@ pub(super) fn find<'a>(
     place: &Path,
     marker: &Marker,
     known: &StageResult,
-    shown: &Shown<'a>,
+    shown: &ShownResult<'a>,
     objects: &Objects,
 ) -> Option<BTreeMap<&'a String, Change<'a>>> {
     let linked = Marker::read(place);
@@ -84,7 +84,7 @@ impl<'a> Change<'a> {
 /// The system's error, or a user's file is in the way; then everything must be relinked.
 pub(super) fn make(
     place: &Path,
-    shown: &Shown,
+    shown: &ShownResult,
     changes: &BTreeMap<&String, Change>,
     (marker, readme): (&Marker, &str),
     objects: &Objects,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Shown;
+use super::ShownResult;
 
 /// How to read one file and many files in Python, by file extension: `PATH` stands for the name, `GLOB` for a pattern.
 const LOADERS: [(&str, &str, &str); 5] = [
@@ -43,7 +43,7 @@ const WORDS: [(&str, &str); 2] =
 const MOST: usize = 8;
 
 /// The text for a stage's folder.
-pub(super) fn text(stage: &str, shown: &Shown) -> String {
+pub(super) fn text(stage: &str, shown: &ShownResult) -> String {
     let mut text = format!("{stage}: {}\n", shown.headline);
     text.push_str("Hard links into macula's store, replaced by each run. Copy files before editing.\n\n");
     for (ending, one, many) in LOADERS {
@@ -173,7 +173,7 @@ mod tests {
         };
         let (port, tree) =
             ("out".to_owned(), tree(&["epochs.parquet", "last.safetensors", "model.json", "weights.safetensors"]));
-        let shown = Shown { outputs: [(&port, &tree)].into(), headline: "epoch 3" };
+        let shown = ShownResult { outputs: [(&port, &tree)].into(), headline: "epoch 3" };
         assert_eq!(
             text("fit", &shown),
             "fit: epoch 3\n\

@@ -18,7 +18,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, set_dumpable_behavior, wait};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use super::{LauncherEvent, Network, SandboxMode, SandboxSpec, start, write};
+use super::{LauncherEvent, NetworkAccess, SandboxMode, SandboxSpec, start, write};
 
 /// Where a command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,12 +210,12 @@ fn close(spec: &SandboxSpec, space: Space) -> Result<&'static str, String> {
     landlock::close(spec).map_err(|error| format!("Landlock of Linux 6.2 or newer is required ({error})"))?;
     seccomp::close(space, spec.network).map_err(|error| format!("seccomp is unavailable: {error}"))?;
     Ok(match (space, spec.network) {
-        (Space::Own, Network::Denied) => "mount, process and network namespaces; Landlock; seccomp",
-        (Space::Own, Network::Allowed) => "mount and process namespaces; Landlock; seccomp; network allowed",
-        (Space::Shared, Network::Denied) => {
+        (Space::Own, NetworkAccess::Denied) => "mount, process and network namespaces; Landlock; seccomp",
+        (Space::Own, NetworkAccess::Allowed) => "mount and process namespaces; Landlock; seccomp; network allowed",
+        (Space::Shared, NetworkAccess::Denied) => {
             "Landlock for files, seccomp for network, sockets and permissions; no namespaces"
         }
-        (Space::Shared, Network::Allowed) => {
+        (Space::Shared, NetworkAccess::Allowed) => {
             "Landlock for files, seccomp for sockets and permissions; no namespaces; network allowed"
         }
     })

@@ -14,7 +14,7 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change, unmount,
 };
 
-use crate::sandbox::{DEVICES, Network, SHARED_MEMORY, SYSTEM, SandboxSpec};
+use crate::sandbox::{DEVICES, NetworkAccess, SHARED_MEMORY, SYSTEM, SandboxSpec};
 
 /// A short alias of the command's folder: socket names are limited to 107 bytes.
 pub(super) const SHORT: &str = "/job";
@@ -37,12 +37,12 @@ pub(super) enum Users {
 }
 
 /// Forks a process into new namespaces: returns its id in the parent and 0 in the child.
-pub(super) fn fork(users: Users, network: Network) -> io::Result<i32> {
+pub(super) fn fork(users: Users, network: NetworkAccess) -> io::Result<i32> {
     let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::SIGCHLD;
     if users == Users::Own {
         flags |= libc::CLONE_NEWUSER;
     }
-    if network == Network::Denied {
+    if network == NetworkAccess::Denied {
         flags |= libc::CLONE_NEWNET;
     }
     let none: c_ulong = 0;

@@ -10,7 +10,7 @@ use seccompiler::{
 };
 
 use super::Space;
-use crate::sandbox::Network;
+use crate::sandbox::NetworkAccess;
 
 /// Always missing for a command: `io_uring` would bypass filters, and the user's keyrings are not in any namespace.
 const ABSENT: [c_long; 4] = [libc::SYS_io_uring_setup, libc::SYS_add_key, libc::SYS_request_key, libc::SYS_keyctl];
@@ -73,7 +73,7 @@ const OF_PROCESS: [c_long; 7] = [
 const ATTRIBUTES: [u64; 2] = [0x4008_6602, 0x401c_5820];
 
 /// Installs the filters for this process and its children, irrevocably.
-pub(super) fn close(space: Space, network: Network) -> Result<(), String> {
+pub(super) fn close(space: Space, network: NetworkAccess) -> Result<(), String> {
     let absent = ABSENT.into_iter().map(|call| (call, Vec::new())).collect();
     let filters = [(refused(space, network)?, libc::EPERM), (absent, libc::ENOSYS)];
     for (rules, error) in filters {
@@ -85,13 +85,13 @@ pub(super) fn close(space: Space, network: Network) -> Result<(), String> {
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-fn refused(space: Space, network: Network) -> Result<Rules, String> {
+fn refused(space: Space, network: NetworkAccess) -> Result<Rules, String> {
     let mut rules = Rules::new();
     // Other families (VM sockets, Bluetooth, …) are not confined to a namespace.
     let families = match (space, network) {
         (Space::Own, _) => vec![libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
-        (Space::Shared, Network::Allowed) => vec![libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
-        (Space::Shared, Network::Denied) => vec![libc::AF_NETLINK],
+        (Space::Shared, NetworkAccess::Allowed) => vec![libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
+        (Space::Shared, NetworkAccess::Denied) => vec![libc::AF_NETLINK],
     };
     let other = families.into_iter().map(|family| is_not(0, family.unsigned_abs().into()));
     rules.insert(libc::SYS_socket, vec![rule(other.collect())?]);
@@ -147,9 +147,11 @@ mod tests {
 
     #[test]
     fn the_filters_can_be_built_for_this_processor() {
-        for (space, network) in
-            [(Space::Own, Network::Allowed), (Space::Shared, Network::Allowed), (Space::Shared, Network::Denied)]
-        {
+        for (space, network) in [
+            (Space::Own, NetworkAccess::Allowed),
+            (Space::Shared, NetworkAccess::Allowed),
+            (Space::Shared, NetworkAccess::Denied),
+        ] {
             let rules = refused(space, network).expect("rules");
             assert!(program(rules, libc::EPERM).is_ok_and(|program| program.len() > 10), "{space:?} {network:?}");
         }

@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 use choice::Candidate;
 use roots::Roots;
 
-use super::inventory::{Inventory, files, nanoseconds};
+use super::inventory::{Inventory, files};
 use super::verify::Maker;
 use super::{Claim, GcLock, Store, StoreError, Use, claim, items, verify};
-use crate::base::Digest;
+use crate::base::{Digest, disk};
 
 /// What to keep. The default deletes only what no result refers to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -180,7 +180,7 @@ fn old_checkpoints(store: &Store, policy: Policy, now: u64) -> Result<Vec<Digest
     let Some(age) = policy.younger_than else { return Ok(Vec::new()) };
     let old = files(&store.layout().all_partial())?.into_iter().filter_map(|folder| {
         let key = folder.file_name().to_str()?.parse().ok()?;
-        let untouched = nanoseconds(&folder.metadata().ok()?).saturating_add(age) < now;
+        let untouched = disk::modified(&folder.metadata().ok()?).saturating_add(age) < now;
         (untouched && !claim::held(store.layout(), &key)).then_some(key)
     });
     Ok(old.collect())

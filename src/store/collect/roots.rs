@@ -25,7 +25,7 @@ pub(super) struct Roots {
 }
 
 /// A run as collection sees it: its time, its pipeline, the keys that it used or computed.
-struct Seen {
+struct UsedKeys {
     pipeline: String,
     keys: BTreeSet<Digest>,
     /// From its record, if there is one.
@@ -103,8 +103,8 @@ impl Roots {
 }
 
 /// All runs by id, in order of time. The record of a killed run lists no stages, but its finished results name the run.
-fn runs(store: &Store, inventory: &Inventory, used: &mut BTreeMap<Digest, u64>) -> BTreeMap<String, Seen> {
-    let mut found: BTreeMap<String, Seen> = BTreeMap::new();
+fn runs(store: &Store, inventory: &Inventory, used: &mut BTreeMap<Digest, u64>) -> BTreeMap<String, UsedKeys> {
+    let mut found: BTreeMap<String, UsedKeys> = BTreeMap::new();
     for run in store.runs.newest_first(None) {
         let record = Some(Recorded { began: run.began, ended: run.has_ended() });
         let RunRecord { id, pipeline, began, stages, .. } = run;
@@ -113,11 +113,11 @@ fn runs(store: &Store, inventory: &Inventory, used: &mut BTreeMap<Digest, u64>) 
             let last = used.entry(*key).or_default();
             *last = began.max(*last);
         }
-        found.insert(id, Seen { pipeline, keys, record });
+        found.insert(id, UsedKeys { pipeline, keys, record });
     }
     for record in inventory.whole() {
         let made = &record.made;
-        let run = found.entry(made.run.clone()).or_insert_with(|| Seen {
+        let run = found.entry(made.run.clone()).or_insert_with(|| UsedKeys {
             pipeline: made.pipeline.clone(),
             keys: BTreeSet::new(),
             record: None,

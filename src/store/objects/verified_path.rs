@@ -10,8 +10,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::{Entry, Objects, StoreError, lock};
-use crate::base::Digest;
-use crate::store::inventory::nanoseconds;
+use crate::base::{Digest, disk};
 
 /// Location of an entry's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,14 +24,14 @@ pub enum Location {
 
 /// File facts at the time when the bytes matched the digest. A file that was replaced or written to since differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct VerifiedFacts {
     inode: u64,
     modified: u64,
 }
 
-impl Seen {
+impl VerifiedFacts {
     pub(super) fn of(facts: &Metadata) -> Self {
-        Self { inode: facts.ino(), modified: nanoseconds(facts) }
+        Self { inode: facts.ino(), modified: disk::modified(facts) }
     }
 }
 
@@ -40,29 +39,29 @@ impl Seen {
 #[derive(Debug, Default)]
 pub(super) struct Intact {
     /// Objects that were read.
-    verified: Mutex<BTreeMap<Digest, Seen>>,
+    verified: Mutex<BTreeMap<Digest, VerifiedFacts>>,
     /// Objects that were written.
-    written: Mutex<BTreeMap<Digest, Seen>>,
+    written: Mutex<BTreeMap<Digest, VerifiedFacts>>,
 }
 
 impl Intact {
     /// Notes that an object was read and verified.
-    pub(super) fn note_verified(&self, digest: &Digest, seen: Seen) {
+    pub(super) fn note_verified(&self, digest: &Digest, seen: VerifiedFacts) {
         lock(&self.verified).insert(*digest, seen);
     }
 
     /// Notes that an object was written.
-    fn note_written(&self, digest: &Digest, seen: Seen) {
+    fn note_written(&self, digest: &Digest, seen: VerifiedFacts) {
         lock(&self.written).insert(*digest, seen);
     }
 
     /// Whether an object was read and verified, and its file is unchanged since.
-    pub(super) fn is_verified(&self, digest: &Digest, seen: Seen) -> bool {
+    pub(super) fn is_verified(&self, digest: &Digest, seen: VerifiedFacts) -> bool {
         lock(&self.verified).get(digest) == Some(&seen)
     }
 
     /// Whether an object was verified or written, and its file is unchanged since.
-    fn has(&self, digest: &Digest, seen: Seen) -> bool {
+    fn has(&self, digest: &Digest, seen: VerifiedFacts) -> bool {
         self.is_verified(digest, seen) || lock(&self.written).get(digest) == Some(&seen)
     }
 
@@ -141,12 +140,12 @@ impl Objects {
     /// Whether the bytes at `path` matched the digest in this process and the file is unchanged since.
     fn is_known(&self, entry: &Entry, path: &Path) -> bool {
         let Ok(facts) = path.metadata() else { return false };
-        facts.len() == entry.size && self.intact.has(&entry.digest, Seen::of(&facts))
+        facts.len() == entry.size && self.intact.has(&entry.digest, VerifiedFacts::of(&facts))
     }
 
     /// Remembers that this process wrote these bytes and knows their digest.
     pub(super) fn note_written(&self, entry: &Entry, facts: &Metadata) {
-        self.intact.note_written(&entry.digest, Seen::of(facts));
+        self.intact.note_written(&entry.digest, VerifiedFacts::of(facts));
     }
 
     /// Whether an object is damaged and could not be moved to quarantine: its file is ignored.

@@ -19,16 +19,16 @@ pub(super) struct Bounded;
 impl HttpConnector for Bounded {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(Service { client }))
+        Ok(HttpClient::new(BoundedService { client }))
     }
 }
 
 #[derive(Debug)]
-struct Service {
+struct BoundedService {
     client: HttpClient,
 }
 
-impl HttpService for Service {
+impl HttpService for BoundedService {
     fn call<'a, 'b>(
         &'a self,
         request: HttpRequest,

@@ -3,11 +3,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::objects::{at_once, digest_of_large};
+use super::super::objects::at_once;
 use super::super::{Entry, Found, Objects, Store, StoreError, action};
-use super::bundle::{self, Bundle};
-use super::hit::{Part, RemoteHit, file};
-use super::watchdog::Expected;
+use super::hit::RemoteHit;
+use super::parts::part;
 use super::{Fault, Remote, Remotes, lock};
 
 /// Number of files after which received objects are published, so that a killed process need not fetch them again.
@@ -78,67 +77,4 @@ fn fault_of(remote: &Remote, fault: Fault) -> Result<(), StoreError> {
         Fault::Passing(_) | Fault::Lasting { .. } | Fault::Stopped => {}
     }
     Ok(())
-}
-
-/// Called with the bytes of one file received so far; returns whether to continue.
-type Proceed<'a> = &'a (dyn Fn(u64) -> bool + Sync);
-
-fn part(remote: &Remote, objects: &Objects, bundle: &Bundle, part: Part, proceed: Proceed<'_>) -> Result<(), Fault> {
-    let there = match part {
-        Part::Pack(at) => pack(remote, objects, bundle, at, proceed)?,
-        Part::Alone(entry) => large(remote, objects, &entry, proceed)?,
-    };
-    let gone = || Fault::Wrong(format!("`{}` is missing from remote `{}`", file(bundle, part).0, remote.name));
-    if there { Ok(()) } else { Err(gone()) }
-}
-
-/// Downloads the objects of a pack. Returns whether the remote has it.
-pub(super) fn pack(
-    remote: &Remote,
-    objects: &Objects,
-    bundle: &Bundle,
-    at: usize,
-    proceed: Proceed<'_>,
-) -> Result<bool, Fault> {
-    let expected = bundle.packs[at].file;
-    let name = bundle::pack(&expected.digest);
-    let _room = remote.room.take(expected.size);
-    let bytes = remote.tried(|site| {
-        let mut bytes = Vec::new();
-        let fetched = site.fetch(&name, Expected::Bytes(expected.size), &mut |piece| {
-            bytes.extend_from_slice(piece);
-            if proceed(bytes.len() as u64) { Ok(()) } else { Err(Fault::Stopped) }
-        })?;
-        Ok(fetched.map(|_| bytes))
-    })?;
-    let Some(bytes) = bytes else { return Ok(false) };
-    let whole = digest_of_large(&bytes) == expected.digest;
-    let Some(packed) = bundle::unpacked(&bytes).filter(|_| whole) else { return Err(damaged(remote, &name)) };
-    for object in packed {
-        objects.put(object)?;
-    }
-    Ok(true)
-}
-
-/// Downloads a large object. Returns whether the remote has it.
-fn large(remote: &Remote, objects: &Objects, entry: &Entry, proceed: Proceed<'_>) -> Result<bool, Fault> {
-    let name = bundle::object(&entry.digest);
-    remote.tried(|site| {
-        let mut writer = objects.writer()?;
-        let mut received = 0;
-        let fetched = site.fetch(&name, Expected::Bytes(entry.size), &mut |piece| {
-            writer.add(piece)?;
-            received += piece.len() as u64;
-            if proceed(received) { Ok(()) } else { Err(Fault::Stopped) }
-        })?;
-        match fetched {
-            None => Ok(false),
-            Some(_) if writer.finish_as(entry)? => Ok(true),
-            Some(_) => Err(damaged(remote, &name)),
-        }
-    })
-}
-
-fn damaged(remote: &Remote, name: &str) -> Fault {
-    Fault::Wrong(format!("`{name}` of remote `{}` is damaged and is ignored", remote.name))
 }

@@ -13,12 +13,12 @@ use crate::base::disk;
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
-    absent: Absent,
+    absent: MissingRoot,
 }
 
 /// What a missing root folder means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Absent {
+enum MissingRoot {
     /// The remote cannot be reached: its disk is not mounted.
     Unreachable,
     /// Nothing was written yet.
@@ -29,13 +29,13 @@ impl Folder {
     /// A remote in the folder at `root`, which others write.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root, absent: Absent::Unreachable }
+        Self { root, absent: MissingRoot::Unreachable }
     }
 
     /// A remote in the folder at `root`, which is created with the first file.
     #[must_use]
     pub fn to_write(root: PathBuf) -> Self {
-        Self { root, absent: Absent::Empty }
+        Self { root, absent: MissingRoot::Empty }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -44,7 +44,7 @@ impl Folder {
 
     /// A missing file is only missing if the folder exists: an unmounted disk holds nothing either.
     fn missing<T>(&self) -> Result<Option<T>, Fault> {
-        if self.absent == Absent::Empty || self.root.is_dir() {
+        if self.absent == MissingRoot::Empty || self.root.is_dir() {
             return Ok(None);
         }
         let text = format!("folder `{}` does not exist", self.root.display());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::objects::at_once;
 use super::super::{Accept, Artifact, EVERYWHERE, Entry, Found, Objects, Record, StoreError};
 use super::bundle::{self, Bundle};
+use super::parts::{self, BundlePart, file};
 use super::watchdog::Expected;
 use super::{Fault, Remote, Remotes, lock};
 use crate::base::Digest;
@@ -18,15 +19,6 @@ pub struct RemoteHit {
     pub(super) bundle: Bundle,
     /// The small objects of each pack, in order.
     pub(super) small: Vec<Vec<Entry>>,
-}
-
-/// A file of a bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// A pack, by its index.
-    Pack(usize),
-    /// A large object.
-    Alone(Entry),
 }
 
 impl RemoteHit {
@@ -57,14 +49,15 @@ impl RemoteHit {
     }
 
     /// Its files with bytes that the store does not have yet.
-    pub(super) fn open_parts(&self, objects: &Objects) -> Vec<Part> {
+    pub(super) fn open_parts(&self, objects: &Objects) -> Vec<BundlePart> {
         // `relies_on` registers objects before it looks for them, so that collection keeps them.
         let lacks = |entries: &[Entry]| entries.iter().filter(|entry| !objects.relies_on(entry)).count() > 0;
         let trees: Vec<Entry> = self.bundle.trees().into_iter().collect();
         let packs = self.small.iter().enumerate();
-        let packs = packs.filter(|(at, small)| lacks(small) || *at == 0 && lacks(&trees)).map(|(at, _)| Part::Pack(at));
+        let packs =
+            packs.filter(|(at, small)| lacks(small) || *at == 0 && lacks(&trees)).map(|(at, _)| BundlePart::Pack(at));
         let alone = self.bundle.alone.iter().filter(|entry| lacks(std::slice::from_ref(entry)));
-        packs.chain(alone.map(|entry| Part::Alone(*entry))).collect()
+        packs.chain(alone.map(|entry| BundlePart::Alone(*entry))).collect()
     }
 
     /// Bytes that are still to be downloaded.
@@ -74,23 +67,9 @@ impl RemoteHit {
     }
 
     /// The file name and size of a part.
-    pub(super) fn file(&self, part: Part) -> (String, u64) {
+    pub(super) fn file(&self, part: BundlePart) -> (String, u64) {
         file(&self.bundle, part)
     }
-}
-
-/// The file name and size of a part of a bundle.
-pub(super) fn file(bundle: &Bundle, part: Part) -> (String, u64) {
-    match part {
-        Part::Pack(at) => (bundle::pack(&bundle.packs[at].file.digest), bundle.packs[at].file.size),
-        Part::Alone(entry) => (bundle::object(&entry.digest), entry.size),
-    }
-}
-
-/// All parts of a bundle.
-pub(super) fn parts(bundle: &Bundle) -> Vec<Part> {
-    let packs = (0..bundle.packs.len()).map(Part::Pack);
-    packs.chain(bundle.alone.iter().map(|entry| Part::Alone(*entry))).collect()
 }
 
 impl Remotes {
@@ -128,10 +107,10 @@ impl Remotes {
         if let Some(hit) = &found {
             let mut held = lock(&self.held);
             for (at, small) in hit.small.iter().enumerate() {
-                held.extend(small.iter().map(|entry| (entry.digest, (Arc::clone(hit), Part::Pack(at)))));
+                held.extend(small.iter().map(|entry| (entry.digest, (Arc::clone(hit), BundlePart::Pack(at)))));
             }
             let alone = hit.bundle.alone.iter();
-            held.extend(alone.map(|entry| (entry.digest, (Arc::clone(hit), Part::Alone(*entry)))));
+            held.extend(alone.map(|entry| (entry.digest, (Arc::clone(hit), BundlePart::Alone(*entry)))));
         }
         lock(&self.hits).insert(*key, found.clone());
         Ok(found)
@@ -188,7 +167,7 @@ pub(super) fn bundle_of(remote: &Remote, key: &Digest, target: &str) -> Result<O
 }
 
 /// Whether the remote has these parts of a bundle, with the right sizes.
-pub(super) fn all_there(remote: &Remote, bundle: &Bundle, parts: &[Part]) -> Result<bool, Fault> {
+pub(super) fn all_there(remote: &Remote, bundle: &Bundle, parts: &[BundlePart]) -> Result<bool, Fault> {
     let missing = std::sync::atomic::AtomicBool::new(false);
     at_once(parts, |part| {
         let (name, size) = file(bundle, *part);
@@ -203,9 +182,7 @@ pub(super) fn all_there(remote: &Remote, bundle: &Bundle, parts: &[Part]) -> Res
 /// Makes sure that the store has the trees of a bundle and that they are as stated. Returns the small objects of each
 /// pack; [`None`] if the remote lacks the pack with the trees.
 fn trees_of(remote: &Remote, objects: &Objects, bundle: &Bundle) -> Result<Option<Vec<Vec<Entry>>>, Fault> {
-    if bundle.trees().iter().any(|tree| !objects.stores(tree))
-        && !super::download::pack(remote, objects, bundle, 0, &|_| true)?
-    {
+    if bundle.trees().iter().any(|tree| !objects.stores(tree)) && !parts::pack(remote, objects, bundle, 0, &|_| true)? {
         return Ok(None);
     }
     let other = || {

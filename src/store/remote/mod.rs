@@ -13,6 +13,7 @@ mod download;
 mod folder;
 mod hit;
 mod http;
+mod parts;
 mod site;
 mod upload;
 mod watchdog;
@@ -161,7 +162,7 @@ pub struct Remotes {
     /// Results of earlier lookups by key; [`None`] if no remote has the key.
     hits: Mutex<BTreeMap<Digest, Option<Arc<RemoteHit>>>>,
     /// Objects that remotes hold.
-    held: Mutex<BTreeMap<Digest, (Arc<RemoteHit>, hit::Part)>>,
+    held: Mutex<BTreeMap<Digest, (Arc<RemoteHit>, parts::BundlePart)>>,
 }
 
 impl Remotes {

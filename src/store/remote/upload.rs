@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::super::objects::at_once;
 use super::super::{Blob, EVERYWHERE, Entry, Found, Record, Store, StoreError, action};
 use super::bundle::{self, Bundle, LARGE, LARGEST, Pack};
-use super::hit::{all_there, bundle_of, parts};
+use super::hit::{all_there, bundle_of};
+use super::parts::parts;
 use super::{Fault, Remote, lock};
 use crate::base::Digest;
 

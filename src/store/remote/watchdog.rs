@@ -88,7 +88,7 @@ pub(super) enum Expected {
 }
 
 /// Limits of one request.
-struct Limits {
+struct RequestLimits {
     /// Time without data, and initial allowance for a slow start.
     credit: Duration,
     /// Total time.
@@ -153,7 +153,7 @@ impl Watched<'_> {
             Expected::Bundle => (bundle::LARGEST, Some(4 * self.watch.patience)),
             Expected::Bytes(size) => (size, None),
         };
-        let limits = Limits { within, most, ..self.reading() };
+        let limits = RequestLimits { within, most, ..self.reading() };
         let asked = name.to_owned();
         self.ask(&limits, move |site, pipe| site.fetch(&asked, most, pipe), take)
     }
@@ -177,19 +177,19 @@ impl Watched<'_> {
     }
 
     /// Twice the timeout: the storage's own timeout error is more specific.
-    fn reading(&self) -> Limits {
-        Limits { credit: 2 * self.watch.patience, within: None, most: 0, finishing: Duration::ZERO }
+    fn reading(&self) -> RequestLimits {
+        RequestLimits { credit: 2 * self.watch.patience, within: None, most: 0, finishing: Duration::ZERO }
     }
 
     /// Upload progress is not visible, so the whole upload gets its time in advance.
-    fn writing(&self, bytes: &Bytes) -> Limits {
+    fn writing(&self, bytes: &Bytes) -> RequestLimits {
         let credit = 2 * self.watch.patience + WRITING + worth(bytes.len() as u64);
-        Limits { credit, within: None, most: 0, finishing: FINISHING }
+        RequestLimits { credit, within: None, most: 0, finishing: FINISHING }
     }
 
     fn ask<T: Send + 'static>(
         &self,
-        limits: &Limits,
+        limits: &RequestLimits,
         work: impl FnOnce(&dyn Site, &mut Pipe<T>) -> Result<T, Fault> + Send + 'static,
         take: &mut dyn FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<T, Fault> {
@@ -200,7 +200,7 @@ impl Watched<'_> {
         let thread = std::thread::Builder::new().name("macula-remote".to_owned()).spawn(move || {
             let ended = work(&*site, &mut pipe);
             // Nobody receives it after a limit was reached.
-            let _ = pipe.sender.send(Message::Ended(ended));
+            let _ = pipe.sender.send(WatchdogMessage::Ended(ended));
         });
         let none = |error| Fault::Passing(format!("remote `{}` cannot be used: no thread: {error}", self.name));
         thread.map_err(none)?;
@@ -214,8 +214,8 @@ impl Watched<'_> {
 
     fn receive<T>(
         &self,
-        limits: &Limits,
-        receiver: &Receiver<Message<T>>,
+        limits: &RequestLimits,
+        receiver: &Receiver<WatchdogMessage<T>>,
         closed: &AtomicBool,
         take: &mut dyn FnMut(&[u8]) -> Result<(), Fault>,
         came: &mut u64,
@@ -231,8 +231,8 @@ impl Watched<'_> {
             *waited += step;
             let in_credit = credit.spend(step);
             match message {
-                Ok(Message::Ended(ended)) => return ended,
-                Ok(Message::Piece(piece)) => {
+                Ok(WatchdogMessage::Ended(ended)) => return ended,
+                Ok(WatchdogMessage::Piece(piece)) => {
                     silent = Duration::ZERO;
                     *came += piece.len() as u64;
                     if *came > limits.most {
@@ -308,14 +308,14 @@ impl Watched<'_> {
     }
 }
 
-enum Message<T> {
+enum WatchdogMessage<T> {
     Piece(Vec<u8>),
     Ended(Result<T, Fault>),
 }
 
 /// Where a request's thread writes received bytes.
 struct Pipe<T> {
-    sender: SyncSender<Message<T>>,
+    sender: SyncSender<WatchdogMessage<T>>,
     closed: Arc<AtomicBool>,
 }
 
@@ -328,7 +328,7 @@ impl<T> Pipe<T> {
 
 impl<T> Write for Pipe<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let open = self.is_open() && self.sender.send(Message::Piece(bytes.to_vec())).is_ok();
+        let open = self.is_open() && self.sender.send(WatchdogMessage::Piece(bytes.to_vec())).is_ok();
         if open { Ok(bytes.len()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{action, inventory::nanoseconds};
+use super::super::action;
 use super::{RunRecord, read};
 use crate::base::disk;
 
@@ -17,14 +17,14 @@ use crate::base::disk;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Index {
     /// The runs by id, in order of time.
-    runs: BTreeMap<String, Row>,
+    runs: BTreeMap<String, IndexRow>,
     /// The relevant runs of each stage, by pipeline.
     stages: BTreeMap<String, BTreeMap<String, Last>>,
 }
 
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Row {
+struct IndexRow {
     /// Its pipeline; [`None`] if the record is missing or unreadable.
     pipeline: Option<String>,
     /// Whether the record says how the run ended: then it is final.
@@ -75,7 +75,8 @@ impl Index {
 
     /// All runs with readable records, the newest first; optionally of one pipeline.
     pub(super) fn newest_first(&self, pipeline: Option<&str>) -> Vec<String> {
-        let of = |row: &Row| row.pipeline.as_deref().is_some_and(|name| pipeline.is_none_or(|wanted| wanted == name));
+        let of =
+            |row: &IndexRow| row.pipeline.as_deref().is_some_and(|name| pipeline.is_none_or(|wanted| wanted == name));
         self.runs.iter().rev().filter(|(_, row)| of(row)).map(|(id, _)| id.clone()).collect()
     }
 
@@ -116,7 +117,7 @@ impl Index {
                 continue;
             }
             let path = folder.join(id).join("run.json");
-            let (size, modified) = path.metadata().map_or((0, 0), |facts| (facts.len(), nanoseconds(&facts)));
+            let (size, modified) = path.metadata().map_or((0, 0), |facts| (facts.len(), disk::modified(&facts)));
             if before.is_some_and(|row| (row.size, row.modified) == (size, modified)) {
                 continue;
             }
@@ -126,7 +127,7 @@ impl Index {
             let record = read(&path);
             let ended = record.as_ref().is_some_and(RunRecord::has_ended);
             let pipeline = record.as_ref().map(|record| record.pipeline.clone());
-            self.runs.insert(id.clone(), Row { pipeline, ended, size, modified });
+            self.runs.insert(id.clone(), IndexRow { pipeline, ended, size, modified });
             if let Some(record) = record {
                 self.take(id, &record);
             }

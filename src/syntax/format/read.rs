@@ -30,7 +30,7 @@ pub(super) struct NodeText<'a> {
 /// What follows a node's name.
 #[derive(Debug)]
 pub(super) enum Piece<'a> {
-    Entry(EntryText<'a>),
+    NodeEntry(EntryText<'a>),
     Comment(Comment<'a>),
     /// A line continuation.
     Break,
@@ -238,7 +238,7 @@ impl<'a> StatementReader<'a> {
                     let mut comments = Vec::new();
                     let entry = self.entry(false, &mut comments);
                     push(&mut pieces, comments, &mut broken);
-                    pieces.push(Piece::Entry(entry));
+                    pieces.push(Piece::NodeEntry(entry));
                 }
                 Lexeme::SlashDash => {
                     let mut comments = Vec::new();
@@ -249,7 +249,7 @@ impl<'a> StatementReader<'a> {
                         _ => None,
                     };
                     push(&mut pieces, comments, &mut broken);
-                    pieces.extend(entry.map(Piece::Entry));
+                    pieces.extend(entry.map(Piece::NodeEntry));
                     if what == Some(Lexeme::Open) {
                         self.block(true, &mut pieces);
                         had_block = true;
@@ -263,7 +263,7 @@ impl<'a> StatementReader<'a> {
                 _ => break,
             }
         }
-        let last = pieces.iter().rposition(|piece| matches!(piece, Piece::Entry(_) | Piece::Block(_)));
+        let last = pieces.iter().rposition(|piece| matches!(piece, Piece::NodeEntry(_) | Piece::Block(_)));
         let rest = pieces.split_off(last.map_or(0, |last| last + 1));
         let after = rest.into_iter().filter_map(|piece| if let Piece::Comment(one) = piece { Some(one) } else { None });
         (pieces, after.collect())

@@ -4,7 +4,7 @@ use super::lexemes::{Lexeme, lexemes};
 use crate::base::FileId;
 use crate::syntax::scalar::Scalar;
 use crate::syntax::scan::is_newline;
-use crate::syntax::tree::{Document, Entry, Node, read};
+use crate::syntax::tree::{Document, Node, NodeEntry, read};
 
 /// Whether `formatted` has the nodes of `document`, which was parsed from `text`, and all tokens and comments of `text` in order.
 pub(super) fn same(text: &str, document: &Document, formatted: &str) -> bool {
@@ -58,8 +58,8 @@ fn node(one: &Node, other: &Node) -> bool {
         && nodes(one.nodes(), other.nodes())
 }
 
-fn entry(one: &Entry, other: &Entry) -> bool {
-    let key = |entry: &Entry| entry.key.as_ref().map(|key| key.text.clone());
+fn entry(one: &NodeEntry, other: &NodeEntry) -> bool {
+    let key = |entry: &NodeEntry| entry.key.as_ref().map(|key| key.text.clone());
     let value = match (&one.value, &other.value) {
         (Scalar::Real(one), Scalar::Real(other)) => one.to_bits() == other.to_bits(),
         (one, other) => one == other,

@@ -177,7 +177,7 @@ impl Writer {
                     self.space();
                     self.comment(*comment);
                 }
-                Piece::Entry(entry) => {
+                Piece::NodeEntry(entry) => {
                     self.space();
                     self.entry(entry);
                 }
@@ -253,8 +253,8 @@ fn node_in_line(writer: &mut Writer, node: &NodeText) -> Option<()> {
             Piece::Break => return None,
             Piece::Comment(comment) if comment.stands_alone() => return None,
             Piece::Comment(comment) => writer.comment(*comment),
-            Piece::Entry(entry) if entry.has_lines() => return None,
-            Piece::Entry(entry) => writer.entry(entry),
+            Piece::NodeEntry(entry) if entry.has_lines() => return None,
+            Piece::NodeEntry(entry) => writer.entry(entry),
             Piece::Block(block) => block_in_line(writer, block)?,
         }
     }

@@ -47,7 +47,7 @@ fn check(stages: &str) -> (Vec<Diag>, Sources) {
 fn labels(stages: &str) -> Vec<(String, String)> {
     let (diags, sources) = check(stages);
     assert_eq!(diags.len(), 1, "{diags:#?}");
-    let text = |label: &macula::diag::Label| sources.get(label.span.file).text[label.span.range()].to_owned();
+    let text = |label: &macula::diag::LabeledSpan| sources.get(label.span.file).text[label.span.range()].to_owned();
     diags[0].labels.iter().map(|label| (text(label), label.text.clone())).collect()
 }
 

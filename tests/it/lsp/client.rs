@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lsp_server::{Connection, Message, Notification, Request, RequestId, Response};
-use macula::lsp::{self, Ended};
+use macula::lsp::{self, SessionEnd};
 use macula::run::Host;
 use macula::stage::Implementation;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Client of a server that runs in another thread.
 pub(super) struct Client {
     connection: Connection,
-    server: Option<std::thread::JoinHandle<Ended>>,
+    server: Option<std::thread::JoinHandle<SessionEnd>>,
     next: Cell<i32>,
     versions: RefCell<BTreeMap<String, i32>>,
     /// Notifications and requests from the server, not consumed yet.
@@ -193,14 +193,14 @@ impl Client {
     }
 
     /// Sends `shutdown` and `exit`; returns how the server ended.
-    pub(super) fn end(mut self) -> Ended {
+    pub(super) fn end(mut self) -> SessionEnd {
         self.ask("shutdown", Value::Null);
         self.tell("exit", Value::Null);
         self.server.take().expect("a server").join().expect("no panic")
     }
 
     /// Disconnects; returns how the server ended.
-    pub(super) fn leave(mut self) -> Ended {
+    pub(super) fn leave(mut self) -> SessionEnd {
         let server = self.server.take().expect("a server");
         let (nobody, _) = Connection::memory();
         self.connection = nobody;

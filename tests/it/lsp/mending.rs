@@ -231,5 +231,5 @@ fn a_defect_ends_no_session() {
     // Cache states are requested when idle.
     client.told("workspace/inlayHint/refresh");
     assert_eq!(client.ask("textDocument/documentSymbol", symbols(&uri)).as_array().map(Vec::len), Some(1));
-    assert_eq!(client.end(), macula::lsp::Ended::InOrder);
+    assert_eq!(client.end(), macula::lsp::SessionEnd::InOrder);
 }

@@ -1,19 +1,19 @@
 //! Sessions: start and end, messages out of order, unknown methods.
 
 use lsp_server::RequestId;
-use macula::lsp::Ended;
+use macula::lsp::SessionEnd;
 use serde_json::{Value, json};
 
 use super::client::Client;
 
 #[test]
 fn a_session_that_ends_in_order_ends_so() {
-    assert_eq!(Client::new().end(), Ended::InOrder);
+    assert_eq!(Client::new().end(), SessionEnd::InOrder);
 }
 
 #[test]
 fn a_client_that_goes_away_ends_the_server() {
-    assert_eq!(Client::new().leave(), Ended::Abruptly);
+    assert_eq!(Client::new().leave(), SessionEnd::Abruptly);
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn what_is_not_known_is_refused_and_the_session_goes_on() {
     assert_eq!(client.refused("textDocument/formatting", json!({"textDocument": 7})).0, -32602);
     client.tell("$/setTrace", json!({"value": "off"}));
     client.tell("textDocument/didChange", json!({"nothing": "that fits"}));
-    assert_eq!(client.end(), Ended::InOrder);
+    assert_eq!(client.end(), SessionEnd::InOrder);
 }
 
 #[test]

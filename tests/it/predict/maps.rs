@@ -7,7 +7,8 @@ use macula::data::mask::Mask;
 use macula::data::patches::Label;
 use macula::learn::evaluation::{HALF, ScoredSet, of_classes, of_photographs};
 use macula::learn::maps::{MapMetrics, Maps, cell_metrics};
-use macula::report::maps::{ranked, summary};
+use macula::report::gather::ranked;
+use macula::report::maps::summary;
 use macula::stages::predict::predicted;
 use macula::store::{Objects, Tree};
 

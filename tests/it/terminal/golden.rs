@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use macula::progress::{Colours, Detail, Text};
+use macula::progress::{Colours, Detail, EventText};
 use macula::run::Event;
 use macula::stage::{Cell, MetricColumn, MetricStyle, Metrics, Summary, Table, Warning};
 use macula::store::{RunOutcome, StageOutcome};
@@ -184,7 +184,7 @@ fn screens_of_runs_are_as_they_were() {
         ("badly-quiet", badly(), Detail::Quiet, 80),
     ];
     for (name, events, detail, width) in cases {
-        let mut text = Text::new(Colours::Off, detail, width);
+        let mut text = EventText::new(Colours::Off, detail, width);
         let shown: String = events.iter().filter_map(|event| text.of(event)).collect();
         assert!(shown.lines().all(|line| line.chars().count() <= width), "{name}:\n{shown}");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/terminal/screens/{name}.txt"));
@@ -194,7 +194,7 @@ fn screens_of_runs_are_as_they_were() {
         }
         let expected = std::fs::read_to_string(&path).unwrap_or_default();
         assert_eq!(shown, expected, "{name}: MACULA_BLESS=1 writes what is shown now");
-        let mut text = Text::new(Colours::Ansi, detail, width);
+        let mut text = EventText::new(Colours::Ansi, detail, width);
         let coloured: String = events.iter().filter_map(|event| text.of(event)).collect();
         assert_eq!(bare(&coloured), shown, "colours change nothing else");
     }

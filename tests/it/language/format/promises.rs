@@ -3,7 +3,7 @@
 use macula::base::{FileId, Sources};
 use macula::lang;
 use macula::lang::spec::Points;
-use macula::syntax::{self, Document, Entry, Node, TokenKind};
+use macula::syntax::{self, Document, Node, NodeEntry, TokenKind};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
@@ -12,7 +12,7 @@ use super::{attempt, formatted};
 
 /// A tree without its places, as text.
 fn plain(document: &Document) -> String {
-    fn entry(entry: &Entry) -> String {
+    fn entry(entry: &NodeEntry) -> String {
         format!("{:?}={:?}/{}", entry.key.as_ref().map(|key| &key.text), entry.value, entry.quoted)
     }
     fn node(one: &Node) -> String {
