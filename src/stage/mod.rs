@@ -247,6 +247,25 @@ pub struct Command {
     pub timeout: Option<std::time::Duration>,
     /// Memory limit for each of its processes, bytes.
     pub memory: Option<u64>,
+    /// What the stage calls these, for messages.
+    pub names: CommandNames,
+}
+
+/// Names of a stage's parameters and ports that determine its command, for messages: the runner knows no stage.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CommandNames {
+    /// Parameter with the program and its arguments.
+    pub words: &'static str,
+    /// Parameter with the paths that it may read.
+    pub reads: &'static str,
+    /// Parameter that allows the network.
+    pub network: &'static str,
+    /// Parameter with the time limit, in seconds.
+    pub timeout: &'static str,
+    /// Parameter with the memory limit, in MiB.
+    pub memory: &'static str,
+    /// Port for one script, and port for several files; the command sees the first below `inputs/PORT`.
+    pub code: [&'static str; 2],
 }
 
 /// Outcome of a successful command.

@@ -14,8 +14,8 @@ use crate::data::predictions::{Predictions, patches_csv};
 use crate::data::table::Columns;
 use crate::lang::value::Value;
 use crate::stage::{
-    Code, Command, CommandOutput, CommandRunner, Ctx, Determinism, Implementation, NetworkAccess, Outcome, Params,
-    StageError, Summary, Warning, Work,
+    Code, Command, CommandNames, CommandOutput, CommandRunner, Ctx, Determinism, Implementation, NetworkAccess,
+    Outcome, Params, StageError, Summary, Warning, Work,
 };
 use crate::store::{Entry, Location, Objects, StoreError, Tree, as_path};
 
@@ -29,6 +29,16 @@ pub const EXEC: Implementation = Implementation {
     check: Some(|params| declared(params).map(drop)),
     foresee: None,
     work: Work::Command { run, code: CODE },
+};
+
+/// Parameters and ports that determine its command.
+const NAMES: CommandNames = CommandNames {
+    words: "command",
+    reads: "reads",
+    network: "network",
+    timeout: "timeout",
+    memory: "memory",
+    code: ["script", "files"],
 };
 
 /// Sources of its code.
@@ -69,6 +79,7 @@ fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageErro
         timeout,
         memory: memory(ctx.params),
         folder: folder.clone(),
+        names: NAMES,
     });
     // Folders without permissions could neither be stored nor removed.
     disk::unlock_folders(&folder);

@@ -17,7 +17,7 @@ use stderr::End;
 use super::host::Host;
 use crate::base::figure::counted;
 use crate::sandbox::{self, LauncherEvent, SandboxMode, SandboxSpec};
-use crate::stage::{Command, CommandOutput, CommandRunner, StageError, Stop};
+use crate::stage::{Command, CommandNames, CommandOutput, CommandRunner, StageError, Stop};
 
 /// The hidden subcommand by which macula starts itself as the launcher.
 pub const LAUNCHER: &str = "confined-command";
@@ -68,7 +68,7 @@ impl CommandRunner for RunCommands<'_> {
         // A process group of its own: macula itself handles Ctrl-C on the terminal.
         launcher.process_group(0).stdout(stream(logs.stdout.as_deref())).stderr(stream(logs.stderr.as_deref()));
         let mut child = launcher.spawn().map_err(|error| cannot_start(&error.to_string()))?;
-        let status = self.wait(&mut child, command.timeout)?;
+        let status = self.wait(&mut child, command)?;
         let said = logs.stderr.as_deref().map(stderr::text).unwrap_or_default();
         let events = std::fs::read(&report).map(|bytes| sandbox::read(&bytes)).unwrap_or_default();
         let (sandbox, end) = ended(command, &spec.program, events, status)?;
@@ -92,7 +92,7 @@ fn ended(
         match event {
             LauncherEvent::Entered(made_of) => sandbox = Some(made_of),
             LauncherEvent::Unavailable(why) => return Err(no_sandbox(&why)),
-            LauncherEvent::NotStarted(why) => return Err(not_started(program, &why)),
+            LauncherEvent::NotStarted(why) => return Err(not_started(program, &why, command.names)),
             LauncherEvent::Ended { code, signal } => end = Some(End { code, signal }),
             LauncherEvent::Swept => swept = true,
             LauncherEvent::Lost => {}
@@ -136,10 +136,13 @@ impl RunCommands<'_> {
             command.words.split_first().ok_or_else(|| StageError::Bug("a command without words".into()))?;
         let program = self.find(command, name)?;
         if let Some(word) = arguments.iter().find(|word| self.is_code_of_project(command, word)) {
-            let text = format!("`command` names `{word}`, a project file that is not among its inputs");
-            return Err(StageError::input("command-not-found", text)
-                .hint("pass it to `script` or `files` and refer to it as `inputs/script/…`, so that changes to it are noticed")
-                .field("command"));
+            let words = command.names.words;
+            let [script, files] = command.names.code;
+            let text = format!("`{words}` names `{word}`, a project file that is not among its inputs");
+            let hint = format!(
+                "pass it to `{script}` or `{files}` and refer to it as `inputs/{script}/…`, so that changes to it are noticed"
+            );
+            return Err(StageError::input("command-not-found", text).hint(hint).field(words));
         }
         let mut environment = self.environment(command);
         environment.extend(command.environment.clone());
@@ -179,7 +182,7 @@ impl RunCommands<'_> {
         found.ok_or_else(|| {
             StageError::input("command-not-found", format!("program `{name}` not found"))
                 .hint("a bare name is looked up in PATH, `inputs/…` in the command's folder, any other path in the project's folder")
-                .field("command")
+                .field(command.names.words)
         })
     }
 
@@ -192,7 +195,7 @@ impl RunCommands<'_> {
         real.is_file() && of_project && !real.starts_with(&command.folder)
     }
 
-    fn wait(&self, child: &mut Child, timeout: Option<Duration>) -> Result<ExitStatus, StageError> {
+    fn wait(&self, child: &mut Child, command: &Command) -> Result<ExitStatus, StageError> {
         let mut control = child.stdin.take();
         let began = Instant::now();
         loop {
@@ -203,13 +206,13 @@ impl RunCommands<'_> {
                 }
                 return Ok(status);
             }
-            let late = timeout.filter(|timeout| began.elapsed() > *timeout);
+            let late = command.timeout.filter(|timeout| began.elapsed() > *timeout);
             let stopped = self.stop.raised();
             if stopped || late.is_some() {
                 if !end(child, control.take()) {
                     return Err(left_behind(&self.stage, 1));
                 }
-                return Err(late.map_or(StageError::Stopped, |late| timed_out(late.as_secs_f64())));
+                return Err(late.map_or(StageError::Stopped, |late| timed_out(late.as_secs_f64(), command.names)));
             }
             std::thread::sleep(POLL_INTERVAL);
         }
@@ -249,10 +252,10 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
     }
 }
 
-fn timed_out(seconds: f64) -> StageError {
+fn timed_out(seconds: f64, names: CommandNames) -> StageError {
     StageError::input("command-timeout", format!("timed out after {seconds} s"))
-        .hint("raise `timeout` (seconds)")
-        .field("timeout")
+        .hint(format!("raise `{}` (seconds)", names.timeout))
+        .field(names.timeout)
 }
 
 fn no_sandbox(why: &str) -> StageError {
@@ -261,10 +264,14 @@ fn no_sandbox(why: &str) -> StageError {
     )
 }
 
-fn not_started(program: &Path, why: &str) -> StageError {
+fn not_started(program: &Path, why: &str, names: CommandNames) -> StageError {
+    let CommandNames { words, code: [script, _], .. } = names;
+    let hint = format!(
+        "it must be executable on this system; start scripts with their interpreter: `{words} \"sh\" \"inputs/{script}/run.sh\"`"
+    );
     StageError::input("command-not-found", format!("cannot start `{}`: {why}", program.display()))
-        .hint("it must be executable on this system; start scripts with their interpreter: `command \"sh\" \"inputs/script/run.sh\"`")
-        .field("command")
+        .hint(hint)
+        .field(words)
 }
 
 fn cannot_start(why: &str) -> StageError {

@@ -106,15 +106,18 @@ pub(super) fn failed(command: &Command, output: &CommandOutput, end: End, said: 
     let name = command.words.first().map_or("", String::as_str);
     if let Some(path) = output.denied_paths.first() {
         return StageError::input("undeclared-path", format!("`{name}` {how}: no access to `{path}`{last}"))
-            .hint("declare what it reads as an input (then its content is part of the key) or in `reads`; it may write below `outputs/`");
+            .hint(format!(
+                "declare what it reads as an input (then its content is part of the key) or in `{}`; it may write below `outputs/`",
+                command.names.reads
+            ));
     }
     let log = logs.stderr.as_deref().map_or_else(String::new, |log| format!("full stderr: `{}`", log.display()));
     let hint = match (command.memory, command.network) {
         _ if unreachable(said) && command.network == NetworkAccess::Denied => {
-            format!("it has no network access; `network #true` allows it; {log}")
+            format!("it has no network access; `{} #true` allows it; {log}", command.names.network)
         }
         (Some(bytes), _) if said.contains("emory") => {
-            format!("its memory limit is {} MiB (`memory`); {log}", bytes >> 20)
+            format!("its memory limit is {} MiB (`{}`); {log}", bytes >> 20, command.names.memory)
         }
         _ if output.sandbox.contains(NO_NAMESPACES) && said.contains("peration not permitted") => {
             format!("this system has no user namespaces, so some system calls are refused (docs/exec.md); {log}")
