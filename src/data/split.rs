@@ -207,9 +207,9 @@ pub fn sum_to_one(fractions: [f64; 3]) -> Result<(), StageError> {
     let written = |fraction: f64| (fraction * 1e6).round() / 1e6 + 0.0;
     let rest = written(1.0 - train - valid);
     let hint = if rest >= 0.0 {
-        format!("for example `test {rest:?}`")
+        format!("write e.g. `test {rest:?}`")
     } else {
-        format!("for example `train {:?}`", written(train / sum))
+        format!("write e.g. `train {:?}`", written(train / sum))
     };
     Err(StageError::input(
         "shares",

@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(fix("comma", "remove the comma", "a,").as_deref(), Some("a"));
         assert_eq!(fix("list-form", "write the values side by side: `a b`", "[a, b]").as_deref(), Some("a b"));
         assert_eq!(fix("number-form", "write `\"1x\"` if it is text", "1x"), None);
-        assert_eq!(fix("wrong-kind", "write for example `\"…\"`", "7"), None);
+        assert_eq!(fix("wrong-kind", "write e.g. `\"…\"`", "7"), None);
         assert_eq!(fix("unknown-name", "available: `a` and `b`", "c"), None);
     }
 }

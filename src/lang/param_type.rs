@@ -246,7 +246,7 @@ pub fn value(kind: &ParamType, range: Option<&Range>, entry: &NodeEntry) -> Resu
         text: format!("must be {}, got {}", kind.words(), found(entry)),
         hint: match (kind, &entry.value) {
             (ParamType::Bool, value) => format!("write `#{}`", !is_no(value)),
-            _ => format!("write for example `{}`", kind.sample()),
+            _ => format!("write e.g. `{}`", kind.sample()),
         },
     };
     let within = |number: f64, shown: &str| {

@@ -77,7 +77,7 @@ pub fn find(pipeline: &Pipeline, by: &str) -> Result<Rank, Refusal> {
             Err(Refusal { code: "unknown-figure", text, hint })
         }
         (true, None) => {
-            let hint = format!("`{name}` is per class: write for example `{by}.MA`");
+            let hint = format!("`{name}` is per class: write e.g. `{by}.MA`");
             Err(Refusal { code: "unknown-figure", text, hint })
         }
         _ => Ok(Rank { stage: stage.base_name.clone(), metric: wanted.to_owned(), better: metric.better }),

@@ -459,7 +459,7 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         Err(refusal) => {
             let found = Diag::error(refusal.code, entry.span, format!("default of `{name}` {}", refusal.text));
             let hint = match &kind {
-                ParamType::Map(_) => format!("write for example `{name} MA 1.0 EX 0.5`"),
+                ParamType::Map(_) => format!("write e.g. `{name} MA 1.0 EX 0.5`"),
                 _ => refusal.hint,
             };
             diags.push(found.hint(hint));

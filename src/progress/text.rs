@@ -205,7 +205,8 @@ impl EventText {
         let here = became.is_computed();
         let time = if here { duration(seconds) } else { String::new() };
         let mut words = summary.headline.clone();
-        if let Some(ComputedItems { computed, total: all }) = items.filter(|items| items.computed < items.total) {
+        if let Some(ComputedItems { computed, total: all }) = items.filter(|items| here && items.computed < items.total)
+        {
             let _ = write!(words, " ({} of {} computed)", number(computed), counted(all, "item", "items"));
         }
         words.push_str(origin);

@@ -302,7 +302,9 @@ pub fn warnings(scores: &Scores) -> Vec<Warning> {
             // Some patients are unknown, and the others have several photographs.
             (None, _) => ("patients", format!("fewer than {FEWEST_GROUPS}")),
         };
-        let text = format!("too few {groups} for a confidence interval: {count}, at least {FEWEST_GROUPS} are needed");
+        let text = format!(
+            "no confidence interval: it needs at least {FEWEST_GROUPS} {groups}, and these patches come from {count}"
+        );
         warn("few-groups", text);
     }
     let dropped = scores.intervals.as_ref().map(|intervals| (intervals, intervals.dropped.mean_average_precision));

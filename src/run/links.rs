@@ -38,7 +38,13 @@ pub(super) fn link(project: &Project, engine: &Engine, known: &StageResults, wat
             Ok(renamed) => {
                 for results::Renamed { name, now } in renamed {
                     let (name, now) = (place.join(name), now.display());
-                    warn(&stage, format!("`{}` was changed by somebody else; kept as `{now}`", name.display()));
+                    warn(
+                        &stage,
+                        format!(
+                            "`{}` was edited since the last run; the edited file is kept as `{now}`",
+                            name.display()
+                        ),
+                    );
                 }
                 linked.extend(results::identity(&place).map(|identity| (identity, stage)));
             }

@@ -128,7 +128,7 @@ fn shares(params: &Params) -> Result<[f64; 3], StageError> {
 fn patterns(params: &Params) -> Result<[Vec<String>; 3], StageError> {
     let Some(given) = params.map("names") else {
         return Err(StageError::input("names", "`by names` requires `names`")
-            .hint("for example `names valid \"IDRiD_37..IDRiD_44\"`")
+            .hint("write e.g. `names valid \"IDRiD_37..IDRiD_44\"`")
             .field("by"));
     };
     let mut patterns = [const { Vec::new() }; 3];
@@ -214,7 +214,7 @@ fn lacking(set: &PatchSet, sets: &[PatchSet; 3], counts: &[PatchCounts; 3], aske
         }
         let name = SPLITS[split];
         if sets[split].is_empty() {
-            let text = format!("split side `{name}` is empty: too few photographs for its fraction");
+            let text = format!("the `{name}` split is empty: too few photographs for its fraction");
             warnings.push(Warning { code: "empty-side".into(), text });
             continue;
         }
@@ -223,14 +223,14 @@ fn lacking(set: &PatchSet, sets: &[PatchSet; 3], counts: &[PatchCounts; 3], aske
             if counts[split].positives[class] == 0 {
                 let elsewhere: u64 = counts.iter().map(|counts| counts.positive_photographs[class]).sum();
                 let others = match elsewhere {
-                    0 => "no other side has any".to_owned(),
+                    0 => "no other split has any".to_owned(),
                     _ => format!(
-                        "{} on other sides {}",
+                        "{} in other splits {}",
                         counted(elsewhere, "photograph", "photographs"),
                         noun(elsewhere, "does", "do")
                     ),
                 };
-                let text = format!("split side `{name}` has no patch with `{name_of_class}`; {others}");
+                let text = format!("the `{name}` split has no patch with `{name_of_class}`; {others}");
                 warnings.push(Warning { code: "side-lacks-class".into(), text });
             }
         }
@@ -249,7 +249,8 @@ fn missed(split: usize, counts: &[PatchCounts; 3], asked: [f64; 3]) -> Option<Wa
     (all > 0 && (reached - wanted).abs() > FAR).then(|| Warning {
         code: "shares-missed".into(),
         text: format!(
-            "split side `{}` has {:.0}% of the patches instead of {:.0}%: patients and photographs are not divided; another seed may come closer",
+            "the `{}` split has {:.0}% of the patches instead of {:.0}%: the photographs of a patient are never separated; another seed may \
+             come closer",
             SPLITS[split],
             100.0 * reached,
             100.0 * wanted

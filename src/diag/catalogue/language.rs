@@ -239,7 +239,7 @@ pub(super) const PAGES: &[Page] = &[
         "set-form",
         "`--set` takes `stage.param=value`, or `param=value` for a parameter of the pipeline.",
         "",
-        "Write for example `--set patches.size=64` or `--set size=64`. Values are checked like those in the file.",
+        "Write e.g. `--set patches.size=64` or `--set size=64`. Values are checked like those in the file.",
     ),
     page(
         "cycle",
@@ -267,7 +267,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         "chosen-by",
-        "A model is evaluated on the patches that were used to choose its epoch or thresholds. Scores on the data used for selection are optimistic.",
+        "A model is evaluated on the patches on which its epoch or thresholds were selected. Scores on the data used for selection are optimistic.",
         "synthetic fundus\nextract patches { from fundus }\nsplit folds { from patches }\ntrain a { data folds.train; valid folds.valid; network shallow-cnn }\neval scores { model a; data folds.valid }",
         "Evaluate on the test set, once. To compare experiments on the validation set, use the metrics of `train`.",
     ),

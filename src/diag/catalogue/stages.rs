@@ -217,7 +217,7 @@ pub(super) const PAGES: &[Page] = &[
     found(
         "names",
         "`split by names` has names that match nothing, overlap, or leave photographs unassigned.",
-        "Write for example `names valid \"IDRiD_37..IDRiD_44\"`: `A..B` takes all names from A to B, and `*` matches any text.",
+        "Write e.g. `names valid \"IDRiD_37..IDRiD_44\"`: `A..B` takes all names from A to B, and `*` matches any text.",
     ),
     found(
         "official-side",
@@ -338,7 +338,7 @@ pub(super) const PAGES: &[Page] = &[
     found(
         "folds",
         "`folds` and `fold` must be used together: the number of folds, and which of them is the test set.",
-        "Set both, for example `folds 5; fold 1`, with `by patient` or `by image`, and `fold` no larger than `folds`.",
+        "Set both, e.g. `folds 5; fold 1`, with `by patient` or `by image`, and `fold` no larger than `folds`.",
     ),
     found(
         "one-evaluation",

@@ -207,9 +207,9 @@ impl DraftGraph<'_> {
                 "evaluate on data that was not used for training; metrics on training data say nothing about new data",
             )
         } else {
-            let message = format!("{title} gets patches that were used to choose {name}: its metrics are optimistic");
+            let message = format!("{title} gets patches on which {name} was selected: its metrics are optimistic");
             (
-                Diag::warning("chosen-by", place.span, message).also(at.span, format!("chosen here, at `{port}`")),
+                Diag::warning("chosen-by", place.span, message).also(at.span, format!("selected here, at `{port}`")),
                 "evaluate on the test set, once; metrics on the validation set are for selection",
             )
         };

@@ -48,7 +48,7 @@ pub(super) fn classes(params: &Params) -> Result<Vec<ClassPattern<'_>>, StageErr
         classes.push(ClassPattern { name, pattern: super::pattern(&format!("masks.{name}"), text)? });
     }
     if classes.is_empty() {
-        let hint = "write for example `masks MA \"masks/ma/*.png\"`";
+        let hint = "write e.g. `masks MA \"masks/ma/*.png\"`";
         return Err(StageError::input("no-classes", "`masks` has no lesion class").hint(hint).field("masks"));
     }
     let place = |class: &str| USUAL.iter().position(|usual| *usual == class).unwrap_or(USUAL.len());

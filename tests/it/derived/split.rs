@@ -94,7 +94,7 @@ fn shares_that_do_not_sum_to_one_are_an_error_with_all_three_fields() {
     let expected = "`train` 0.8, `valid` 0.2 and `test` 0.15 sum to 1.15, not 1";
     assert_eq!(text_of(&error), ("shares", expected.into(), Some("test")));
     let StageError::Input { hint, .. } = error else { unreachable!("it is an input error") };
-    assert_eq!(hint.as_deref(), Some("for example `test 0.0`"));
+    assert_eq!(hint.as_deref(), Some("write e.g. `test 0.0`"));
 }
 
 fn patterns(train: &[&str], valid: &[&str], test: &[&str]) -> [Vec<String>; 3] {

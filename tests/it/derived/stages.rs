@@ -162,7 +162,7 @@ fn split_names_each_photograph_on_one_side_and_says_that_patients_are_unknown() 
         ]
     );
     let lacking: Vec<&str> = done.summary.warnings.iter().map(|warning| warning.text.as_str()).take(3).collect();
-    assert_eq!(lacking[0], "split side `train` has no patch with `HE`; no other side has any");
+    assert_eq!(lacking[0], "the `train` split has no patch with `HE`; no other split has any");
     let names = |port: &str| bench.read(&done, port).parts.into_iter().map(|part| part.photograph).collect::<Vec<_>>();
     let mut all = [names("train"), names("valid"), names("test")].concat();
     all.sort();

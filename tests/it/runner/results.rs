@@ -121,7 +121,7 @@ fn a_result_that_a_person_replaced_is_kept_under_another_name() {
     assert_eq!(text(place.join("text")), "b(x)");
     assert_eq!([text(place.join("text.kept")), text(place.join("README.txt.kept"))], ["corrected", "what I found"]);
     assert_eq!(warned(&came).len(), 2);
-    assert!(warned(&came).iter().any(|told| told.contains("results/bench/one/text` was changed by somebody else")));
+    assert!(warned(&came).iter().any(|told| told.contains("results/bench/one/text` was edited since the last run")));
     // Once more: neither file is lost.
     fs::remove_file(place.join("text")).expect("removed");
     fs::create_dir(place.join("text")).expect("made");
