@@ -352,11 +352,7 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
     })
 }
 
-/// The id of a run that starts now.
-fn new_id(host: &Host) -> String {
-    id_at(host.nanoseconds())
-}
-
+/// The id of a run that starts at a time.
 fn id_at(began: u64) -> String {
     let salt = Digest::of(format!("{began} {}", std::process::id()).as_bytes()).to_string();
     // Milliseconds come first, so that runs of the same second sort in order.

@@ -49,7 +49,7 @@ pub fn repair(
         store.objects.put_external([(&entry, path.as_path())]);
     }
     let pool = super::pool(options.threads)?;
-    let repair = Repair { host, store, implementations, options, watch, pool: &pool, run: super::new_id(host) };
+    let repair = Repair { host, store, implementations, options, watch, pool: &pool };
     // Oldest result first: it may be an input of the next one.
     for record in Inventory::of(store)?.whole() {
         if host.interrupted() {
@@ -81,7 +81,6 @@ struct Repair<'a> {
     options: &'a Options,
     watch: &'a dyn Watch,
     pool: &'a rayon::ThreadPool,
-    run: String,
 }
 
 impl Repair<'_> {
@@ -111,7 +110,8 @@ impl Repair<'_> {
             threads: self.pool.current_num_threads(),
             budget: Budget::new(self.options.memory),
             watch: self.watch,
-            run: self.run.clone(),
+            // The same bytes again: the result stays that of the run that `macula runs` lists.
+            run: record.made.run.clone(),
             project: self.host.folder.clone(),
             results: None,
             sandbox: self.options.sandbox,

@@ -1,4 +1,6 @@
-//! Calendar times, UTC.
+//! Calendar times: UTC in ids, local time for people.
+
+use chrono::{DateTime, Local, TimeZone as _};
 
 /// `20261123-131640`: sorts in order of time.
 #[must_use]
@@ -7,11 +9,20 @@ pub fn compact(nanoseconds: u64) -> String {
     format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
 }
 
-/// `2026-11-23 13:16:40 UTC`.
+/// `2026-11-23 14:16:40`, in the time zone of this machine (`TZ`, or the system's).
 #[must_use]
 pub fn shown(nanoseconds: u64) -> String {
-    let (year, month, day, hour, minute, second) = parts(nanoseconds);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    local(nanoseconds).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// `2026-11-23 14:16`, in the time zone of this machine.
+#[must_use]
+pub fn minute(nanoseconds: u64) -> String {
+    local(nanoseconds).format("%Y-%m-%d %H:%M").to_string()
+}
+
+fn local(nanoseconds: u64) -> DateTime<Local> {
+    Local.timestamp_nanos(i64::try_from(nanoseconds).unwrap_or(i64::MAX))
 }
 
 /// The civil date from days since 1970 (Hinnant, `chrono`-Compatible Low-Level Date Algorithms, 2014).
@@ -31,7 +42,8 @@ fn parts(nanoseconds: u64) -> (u64, u64, u64, u64, u64, u64) {
 
 #[test]
 fn dates_are_those_of_the_calendar() {
-    assert_eq!(shown(0), "1970-01-01 00:00:00 UTC");
-    assert_eq!(shown(951_782_400_000_000_000), "2000-02-29 00:00:00 UTC");
+    assert_eq!(compact(0), "19700101-000000");
+    assert_eq!(compact(951_782_400_000_000_000), "20000229-000000");
+    assert!(shown(951_782_400_000_000_000).starts_with(&minute(951_782_400_000_000_000)));
     assert_eq!(compact(1_795_439_799_500_000_000), "20261123-131639");
 }

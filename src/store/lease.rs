@@ -153,6 +153,13 @@ fn parse(line: &str) -> Option<Use> {
 pub struct GcLock {
     _held: File,
     /// What running processes use.
+    pub leases: Leases,
+}
+
+/// What the leases of running processes name.
+#[derive(Debug, Default)]
+pub struct Leases {
+    /// What they use.
     pub used: BTreeSet<Use>,
     /// Number of running processes.
     pub living: usize,
@@ -171,34 +178,49 @@ impl GcLock {
             Ok(_) => return Err(StoreError::disk("lock", &path)(flock::unsupported())),
             Err(error) => return Err(StoreError::disk("lock", &path)(error)),
         }
-        let mut gc_lock = Self { _held: held, used: BTreeSet::new(), living: 0 };
-        disk::revalidate_dirs(&[&layout.live()]);
-        for entry in std::fs::read_dir(layout.live()).into_iter().flatten().flatten() {
-            gc_lock.read_lease(&entry.path())?;
-        }
-        Ok(gc_lock)
+        // Failing to remove a dead process's lease (another user's) is harmless.
+        let leases = Leases::read(layout, |dead| _ = std::fs::remove_file(dead))?;
+        Ok(Self { _held: held, leases })
     }
 
-    fn read_lease(&mut self, path: &Path) -> Result<(), StoreError> {
+    /// Whether a running process uses it.
+    #[must_use]
+    pub fn uses(&self, one: Use) -> bool {
+        self.leases.used.contains(&one)
+    }
+}
+
+impl Leases {
+    /// What running processes use at this moment. Without the GC lock, it may be something else at the next.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`].
+    pub fn now(layout: &Layout) -> Result<Self, StoreError> {
+        Self::read(layout, |_| {})
+    }
+
+    fn read(layout: &Layout, of_dead: impl Fn(&Path)) -> Result<Self, StoreError> {
+        let mut leases = Self::default();
+        disk::revalidate_dirs(&[&layout.live()]);
+        for entry in std::fs::read_dir(layout.live()).into_iter().flatten().flatten() {
+            leases.add(&entry.path(), &of_dead)?;
+        }
+        Ok(leases)
+    }
+
+    fn add(&mut self, path: &Path, of_dead: impl Fn(&Path)) -> Result<(), StoreError> {
         let file = match File::open(path) {
             // A dead process's, removed meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             file => file.map_err(StoreError::disk("read", path))?,
         };
         if matches!(flock::lock(&file, LockMode::TryShared), Ok(LockStatus::Held)) {
-            // Its process is dead. Failing to remove it (another user's) is harmless.
-            let _ = std::fs::remove_file(path);
+            of_dead(path);
             return Ok(());
         }
         let text = std::fs::read_to_string(path).map_err(StoreError::disk("read", path))?;
         self.used.extend(text.lines().filter_map(parse));
         self.living += 1;
         Ok(())
-    }
-
-    /// Whether a running process uses it.
-    #[must_use]
-    pub fn uses(&self, one: Use) -> bool {
-        self.used.contains(&one)
     }
 }

@@ -33,7 +33,7 @@ pub use files::FileDigests;
 pub use inventory::Inventory;
 pub use items::{ItemRecord, Results, Segment};
 pub use layout::Layout;
-pub use lease::{GcLock, Lease, Use};
+pub use lease::{GcLock, Lease, Leases, Use};
 pub use manifest::{Difference, Field, Kind, Manifest};
 pub use objects::{Blob, Location, ObjectWriter, Objects};
 pub use remote::{RemoteHit, Remotes};

@@ -21,7 +21,7 @@ const LEAVES_ALONE: [(&str, &[&str], &str); 1] =
     [("lsp", &["data", "learn", "report", "stages"], "a language server computes nothing")];
 
 /// Third-party crates, and the only layers that may use them.
-const CRATES: [(&str, &[&str]); 22] = [
+const CRATES: [(&str, &[&str]); 23] = [
     ("landlock", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
     ("miette", &["diag"]),
@@ -41,6 +41,7 @@ const CRATES: [(&str, &[&str]); 22] = [
     ("parquet", &["data"]),
     ("candle_core", &["learn"]),
     ("candle_nn", &["learn"]),
+    ("chrono", &["run"]),
     ("unicode_width", &["progress"]),
     ("lsp_server", &["lsp"]),
     ("gen_lsp_types", &["lsp"]),

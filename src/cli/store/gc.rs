@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use clap::Args;
 
 use super::super::{Exit, Failure};
-use super::verify::made_by;
 use super::{open, print};
-use crate::progress::table::{bytes, counted};
+use crate::progress::out;
+use crate::progress::table::{Align, Grid, GridColumn, bytes, counted, paragraph};
 use crate::progress::text::duration;
 use crate::run::{Host, time};
-use crate::store::collect::{self, Collected, Mode, Policy};
+use crate::stage::Cell;
+use crate::store::collect::{self, Collected, Gone, Mode, Policy};
 
 /// The arguments of `macula store gc`.
 #[derive(Clone, Debug, Args)]
@@ -27,67 +28,96 @@ pub(super) struct Arguments {
     /// Show what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
+    /// List every result that goes instead of the largest fifteen
+    #[arg(long)]
+    all: bool,
 }
+
+/// Maximum number of results listed without `--all`.
+const LISTED: usize = 15;
 
 pub(super) fn gc(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let store = open(host)?;
     let policy = Policy { keep_runs: arguments.keep_runs, younger_than: arguments.older, max_size: arguments.max_size };
     let mode = if arguments.dry_run { Mode::DryRun } else { Mode::Sweep };
     let collected = collect::collect(&store, policy, mode, host.nanoseconds())?;
-    print(&text(&collected, mode));
+    print(&text(&collected, mode, if arguments.all { usize::MAX } else { LISTED }));
     Ok(Exit::Done)
 }
 
-fn text(collected: &Collected, mode: Mode) -> String {
-    let mut text = String::new();
-    for gone in &collected.results {
-        let _ = writeln!(
-            text,
-            "{:>10}  {:>8}  {}, last used {}",
-            bytes(gone.bytes),
-            duration(gone.seconds),
-            made_by(&gone.maker),
-            time::shown(gone.used),
-        );
-    }
+fn text(collected: &Collected, mode: Mode, lines: usize) -> String {
+    let width = out::stdout_width();
+    let mut text = results(&collected.results, width, lines);
+    let mut say = |line: String| text.push_str(&paragraph(&line, width, 2));
     let (verb, would) = match mode {
         Mode::DryRun => ("would free", "would take"),
         Mode::Sweep => ("freed", "takes"),
     };
-    let _ = writeln!(
-        text,
+    say(format!(
         "{verb} {} of {}: {} and {} in total, {} of them unreferenced",
         bytes(collected.bytes),
         bytes(collected.before),
         counted(collected.results.len() as u64, "result", "results"),
         counted(collected.objects as u64, "object", "objects"),
         bytes(collected.unnamed),
-    );
+    ));
     if !collected.results.is_empty() {
-        let _ = writeln!(text, "recomputing these results {would} {}", duration(collected.seconds));
+        say(format!("recomputing these results {would} {}", duration(collected.seconds)));
     }
     if collected.linked > 0 {
-        let _ = writeln!(
-            text,
+        say(format!(
             "{} of it stays on disk until `results/`, which links to it, is deleted or updated",
             bytes(collected.linked)
-        );
+        ));
     }
     if collected.runs > 0 {
         let runs = counted(collected.runs as u64, "run", "runs");
-        let _ = writeln!(text, "{verb} {} of records of {runs}", bytes(collected.run_bytes));
+        say(format!("{verb} {} of records of {runs}", bytes(collected.run_bytes)));
     }
     if collected.checkpoints > 0 {
-        let _ = writeln!(
-            text,
+        say(format!(
             "{} of unfinished work",
             counted(collected.checkpoints as u64, "old checkpoint", "old checkpoints")
-        );
+        ));
     }
     if collected.living > 0 {
         let processes = counted(collected.living as u64, "other process uses", "other processes use");
-        let _ = writeln!(text, "{processes} the store; what they use is kept");
+        say(format!("{processes} the store; what they use is kept"));
     }
+    text
+}
+
+/// The largest results that go.
+fn results(gone: &[Gone], width: usize, lines: usize) -> String {
+    if gone.is_empty() {
+        return String::new();
+    }
+    let mut largest: Vec<&Gone> = gone.iter().collect();
+    largest.sort_by_key(|gone| std::cmp::Reverse(gone.bytes));
+    let cells = largest.iter().take(lines).map(|gone| {
+        vec![
+            Cell::Text(bytes(gone.bytes)),
+            Cell::Text(duration(gone.seconds)),
+            Cell::Text(gone.maker.stage.clone()),
+            Cell::Text(gone.maker.pipeline.clone()),
+            Cell::Text(time::minute(gone.used)),
+        ]
+    });
+    let columns = [
+        GridColumn::new("size").align(Align::Right),
+        GridColumn::new("took").align(Align::Right),
+        GridColumn::new("stage").shortest(24),
+        GridColumn::new("pipeline").shortest(12).priority(1),
+        GridColumn::new("last used").priority(2),
+    ];
+    let mut text = Grid::new(columns).rows(cells).fit(width).0;
+    let rest: Vec<&&Gone> = largest.iter().skip(lines).collect();
+    if !rest.is_empty() {
+        let size = bytes(rest.iter().map(|gone| gone.bytes).sum());
+        let _ =
+            writeln!(text, "and {} with {size}: `--all`", counted(rest.len() as u64, "more result", "more results"));
+    }
+    text.push('\n');
     text
 }
 

@@ -1,6 +1,5 @@
 //! `macula store repair`: recomputes damaged or missing results from their records.
 
-use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 
 use clap::Args;
@@ -27,7 +26,7 @@ pub(super) fn repair(host: &Host, arguments: &Arguments) -> Result<Exit, Failure
         return Ok(Exit::Done);
     }
     for finding in &found.findings {
-        print(&(verify::line(finding) + "\n"));
+        print(&verify::fitted(&verify::line(finding)));
     }
     super::super::run::listen(host);
     let options = Options::usual(arguments.threads.map_or(host.processors, NonZeroUsize::get));
@@ -39,26 +38,24 @@ pub(super) fn repair(host: &Host, arguments: &Arguments) -> Result<Exit, Failure
 
 fn text(repaired: &Repaired) -> String {
     let mut text = String::new();
+    let mut say = |line: String| text.push_str(&verify::fitted(&line));
     for (maker, seconds) in &repaired.healed {
-        let _ = writeln!(text, "recomputed in {}: {}", duration(*seconds), verify::made_by(maker));
+        say(format!("recomputed in {}: {}", duration(*seconds), verify::made_by(maker)));
     }
     if repaired.segments > 0 {
-        let _ = writeln!(text, "rewrote {} of items", counted(repaired.segments as u64, "segment", "segments"));
+        say(format!("rewrote {} of items", counted(repaired.segments as u64, "segment", "segments")));
     }
     if repaired.records > 0 {
-        let records = counted(repaired.records as u64, "damaged record", "damaged records");
-        let _ = writeln!(text, "{records} removed: the next run that wants what they named computes it again");
+        let records = counted(repaired.records as u64, "unreadable record", "unreadable records");
+        say(format!("removed {records}; the next run recomputes those results"));
     }
     if repaired.without_recipe > 0 {
         let results = counted(repaired.without_recipe as u64, "result is", "results are");
-        let _ = writeln!(
-            text,
-            "{results} whole, but only a run can compute them again: what a source found for them is lost"
-        );
+        say(format!("{results} intact, but can no longer be rebuilt without their pipeline (source listing lost)"));
     }
     for (maker, why) in &repaired.left {
         let of = maker.as_ref().map(|maker| format!("{}: ", verify::made_by(maker))).unwrap_or_default();
-        let _ = writeln!(text, "not repaired: {of}{why}");
+        say(format!("not repaired: {of}{why}"));
     }
     text
 }

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::super::{Exit, Failure};
 use super::{look, print};
-use crate::progress::table::{bytes, counted};
+use crate::base::shown;
+use crate::progress::out;
+use crate::progress::table::{bytes, counted, paragraph};
 use crate::progress::text::duration;
 use crate::run::Host;
 use crate::store::verify::{self, Finding, Maker, Verified, Wrong};
@@ -40,17 +42,16 @@ pub(super) fn of(store: &Store) -> Result<Verified, Failure> {
 }
 
 fn text(verified: &Verified, seconds: f64) -> String {
-    let mut text: String = verified.findings.iter().map(|finding| line(finding) + "\n").collect();
+    let mut text: String = verified.findings.iter().map(|finding| fitted(&line(finding))).collect();
     let rate = bytes((verified.bytes as f64 / seconds.max(1e-3)) as u64);
-    let _ = writeln!(
-        text,
+    text.push_str(&fitted(&format!(
         "{} ({}), {}, {} read in {} ({rate}/s)",
         counted(verified.objects as u64, "object", "objects"),
         bytes(verified.bytes),
         counted(verified.records as u64, "record", "records"),
         counted(verified.items as u64, "item", "items"),
         duration(seconds),
-    );
+    )));
     match verified.findings.len() as u64 {
         0 => text.push_str("store is intact\n"),
         count => {
@@ -59,6 +60,11 @@ fn text(verified: &Verified, seconds: f64) -> String {
         }
     }
     text
+}
+
+/// A sentence in lines that fit.
+pub(super) fn fitted(sentence: &str) -> String {
+    paragraph(&shown::line(sentence), out::stdout_width(), 2)
 }
 
 /// One finding and its origin.

@@ -15,7 +15,7 @@ use roots::Roots;
 
 use super::inventory::{Inventory, files};
 use super::verify::Maker;
-use super::{Claim, GcLock, Store, StoreError, Use, claim, items, verify};
+use super::{Claim, GcLock, Leases, Store, StoreError, Use, claim, items, verify};
 use crate::base::{Digest, disk};
 
 /// What to keep. The default deletes only what no result refers to.
@@ -73,7 +73,7 @@ pub struct Collected {
     pub linked: u64,
     /// Bytes of all objects before.
     pub before: u64,
-    /// The part of `bytes` that no result referred to.
+    /// The part of `bytes` that is [`unreferenced`], whatever the policy.
     pub unnamed: u64,
     /// Estimated seconds to recompute all of these results, one after the other.
     pub seconds: f64,
@@ -111,7 +111,8 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
         linked: gone.iter().filter(|(.., linked)| *linked).map(|(_, size, _)| size).sum(),
         before: inventory.bytes(),
         seconds: going.iter().map(|one| one.record.made.seconds_to_recompute()).sum(),
-        living: gc_lock.living,
+        living: gc_lock.leases.living,
+        unnamed: unreferenced(&inventory, &gc_lock.leases),
         checkpoints: checkpoints.len(),
         runs: roots.old_runs.len(),
         run_bytes: roots.old_runs.iter().map(|id| store.runs.bytes(id)).sum(),
@@ -129,7 +130,6 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
         });
     }
     collected.results.reverse();
-    collected.unnamed = collected.bytes - collected.results.iter().map(|gone| gone.bytes).sum::<u64>();
     if mode == Mode::Sweep {
         let paths: Vec<_> = going.iter().map(|one| one.path.clone()).collect();
         let gone: Vec<Digest> = gone.into_iter().map(|(digest, ..)| digest).collect();
@@ -144,6 +144,15 @@ pub fn collect(store: &Store, policy: Policy, mode: Mode, now: u64) -> Result<Co
         }
     }
     Ok(collected)
+}
+
+/// Bytes of the objects that collection deletes under every policy: no result needs them, neither as output nor as input, no
+/// unfinished work and no running process.
+#[must_use]
+pub fn unreferenced(inventory: &Inventory, leases: &Leases) -> u64 {
+    let keep = kept_objects(inventory, &Roots::of_leases(leases), &[]);
+    let gone = inventory.objects.iter().filter(|(digest, _)| !keep.contains(digest));
+    gone.map(|(_, placed)| placed.size).sum()
 }
 
 /// All objects that something remaining refers to.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::inventory::{Inventory, SegmentFile};
-use super::super::{GcLock, RunRecord, Store, Use};
+use super::super::{GcLock, Leases, RunRecord, Store, Use};
 use super::Policy;
 use crate::base::{Digest, disk};
 
@@ -46,21 +46,27 @@ impl Recorded {
         // A running process may be about to write how it ended.
         (policy.keep_runs.is_some() || policy.younger_than.is_some())
             && !policy.younger_than.is_some_and(young)
-            && (self.ended || gc_lock.living == 0)
+            && (self.ended || gc_lock.leases.living == 0)
     }
 }
 
 impl Roots {
-    pub(super) fn of(store: &Store, inventory: &Inventory, gc_lock: &GcLock, policy: Policy, now: u64) -> Self {
-        let mut roots =
-            Self { items_since: policy.younger_than.map_or(0, |age| now.saturating_sub(age)), ..Self::default() };
-        for one in &gc_lock.used {
+    /// What running processes use, and all unfinished work.
+    pub(super) fn of_leases(leases: &Leases) -> Self {
+        let mut roots = Self::default();
+        for one in &leases.used {
             match one {
                 Use::Key(key) => _ = roots.keys.insert(*key),
                 Use::Object(digest) => _ = roots.objects.insert(*digest),
                 Use::Items(stage) => _ = roots.items.insert(*stage),
             }
         }
+        roots
+    }
+
+    pub(super) fn of(store: &Store, inventory: &Inventory, gc_lock: &GcLock, policy: Policy, now: u64) -> Self {
+        let mut roots = Self::of_leases(&gc_lock.leases);
+        roots.items_since = policy.younger_than.map_or(0, |age| now.saturating_sub(age));
         // Include what other machines wrote a moment ago.
         disk::revalidate_dirs(&[&store.layout().runs(), &store.layout().pins()]);
         let runs = runs(store, inventory, &mut roots.used);
