@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::load::Swept;
+use super::run_id::RunIds;
+pub(super) use super::run_id::recorded;
 use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::shown;
 use crate::lang::spec::{Pipeline, Rank, StageSpec, Sweep};
@@ -74,6 +76,8 @@ struct ComparedRows {
     names: BTreeMap<String, String>,
     by: Option<Rank>,
     title: String,
+    /// Names of rows as they are shown: with short ids of runs.
+    short: BTreeMap<String, String>,
 }
 
 /// Compares runs and points.
@@ -89,7 +93,9 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             file(host, arguments, what, alone, &mut all)?;
         } else {
             let store = Store::open(&host.store(&host.project(Path::new("run"))))?;
-            all.rows.push(of_run(&recorded(&store, what)?)?);
+            let row = of_run(&recorded(&store, what)?)?;
+            all.short.insert(row.name.clone(), RunIds::of(&store).short(&row.name).to_owned());
+            all.rows.push(row);
         }
     }
     if all.rows.is_empty() {
@@ -98,11 +104,16 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     if let Some(by) = &arguments.by {
         all.by = Some(ranked(&all, by)?);
     }
-    let by = all.by.take().or_else(|| usual(&all.rows));
+    let by = all.by.take().or_else(|| usual(&all.rows.iter().map(|row| &row.figures)));
     let repeats = if arguments.each { Repeats::Apart } else { Repeats::Together };
-    let comparison = Comparison::new(all.rows, &all.columns, by, repeats);
     let format =
         if arguments.json { ComparisonFormat::Json } else { arguments.format.unwrap_or(ComparisonFormat::Table) };
+    if format == ComparisonFormat::Table {
+        for row in &mut all.rows {
+            row.name = all.short.remove(&row.name).unwrap_or_else(|| std::mem::take(&mut row.name));
+        }
+    }
+    let comparison = Comparison::new(all.rows, &all.columns, by, repeats);
     match format {
         ComparisonFormat::Csv => {
             for note in comparison.notes() {
@@ -131,7 +142,7 @@ pub(super) fn after_run(host: &Host, loaded: &Loaded) -> Result<(), Failure> {
     if all.rows.iter().all(|row| row.figures.is_empty() && !matches!(row.state, ExperimentState::Failed(_))) {
         return Ok(()); // stages that give figures are not there, or were not wanted
     }
-    let by = all.by.take().or_else(|| usual(&all.rows));
+    let by = all.by.take().or_else(|| usual(&all.rows.iter().map(|row| &row.figures)));
     let comparison = Comparison::new(all.rows, &all.columns, by, Repeats::Together);
     let text = shown(&comparison, &all.title, &all.names, BEST);
     out::say(&format!("\n{text}"));
@@ -187,17 +198,23 @@ fn file(host: &Host, arguments: &Arguments, name: &str, alone: bool, all: &mut C
     let Whole { runs, again, partial } = whole(&recorded, arguments.number.unwrap_or(if alone { 10 } else { 1 }));
     if alone {
         all.title = format!("{}: {}", loaded.pipeline.name, counted(runs.len() as u64, "run", "runs"));
-        let left_out = [(again, "fully cached"), (partial, "incomplete")];
-        for (count, why) in left_out.into_iter().filter(|(count, _)| *count > 0) {
-            _ = write!(all.title, ", {count} more {why}");
+        let left_out = [(again, "that computed nothing new"), (partial, "that did not complete")];
+        let left_out = left_out.iter().filter(|(count, _)| *count > 0);
+        let words: Vec<String> = left_out.map(|(count, why)| format!("{count} {why}")).collect();
+        if !words.is_empty() {
+            _ = write!(all.title, " (left out: {})", words.join(", "));
         }
     }
     let on_test = on_test(&loaded.pipeline);
+    let ids = RunIds::of(&loaded.store);
     for run in runs.iter().rev() {
         let mut row = Experiment { on_test: on_test.clone(), ..of_run(run)? };
+        let mut short = ids.short(&run.id).to_owned();
         if !alone {
             row.name = format!("{} {}", loaded.pipeline.name, row.name);
+            short = format!("{} {short}", loaded.pipeline.name);
         }
+        all.short.insert(row.name.clone(), short);
         all.rows.push(row);
     }
     Ok(())
@@ -332,21 +349,6 @@ pub(super) fn headline(sweep: &Sweep) -> String {
     format!("{}: {} of `{}`", sweep.name, counted(sweep.points.len() as u64, "point", "points"), sweep.base.name)
 }
 
-/// The run whose id begins or ends with a text.
-pub(super) fn recorded(store: &Store, id: &str) -> Result<RunRecord, Failure> {
-    let mut found = store.runs.ids().into_iter().filter(|run| run.starts_with(id) || run.ends_with(id));
-    let none =
-        || Failure::user(format!("no run and no file `{id}`")).hint("`macula runs FILE` lists the runs of a pipeline");
-    let first = found.next().ok_or_else(none)?;
-    match found.next() {
-        Some(other) if first != id => {
-            Err(Failure::user(format!("`{id}` matches several runs: `{other}` and `{first}`"))
-                .hint("type more of the id"))
-        }
-        _ => store.runs.record(&first).ok_or_else(none),
-    }
-}
-
 /// A run, from its record.
 fn of_run(run: &RunRecord) -> Result<Experiment, Failure> {
     if run.stages.keys().any(|stage| stage.contains('@')) {
@@ -418,14 +420,16 @@ fn ranked(all: &ComparedRows, by: &str) -> Result<Rank, Failure> {
     Ok(Rank { stage: stage.clone(), metric: figure.clone(), better: ranking::better(figure) })
 }
 
-/// Default metric to rank by: the first that most experiments have, of an evaluation rather than a training.
-fn usual(rows: &[Experiment]) -> Option<Rank> {
+/// Default metric to rank by: the first that most experiments have, of an evaluation rather than a training. Each experiment is its
+/// metrics by stage and name.
+pub(super) fn usual<'a>(
+    rows: &(impl Iterator<Item = &'a BTreeMap<String, BTreeMap<String, f64>>> + Clone),
+) -> Option<Rank> {
     const USUAL: &str = "mean-average-precision";
     let has = |stage: &str, figure: &str| {
-        let having = move |row: &&Experiment| row.figures.get(stage).is_some_and(|own| own.contains_key(figure));
-        rows.iter().filter(having).count()
+        rows.clone().filter(|row| row.get(stage).is_some_and(|own| own.contains_key(figure))).count()
     };
-    let stages: BTreeSet<&String> = rows.iter().flat_map(|row| row.figures.keys()).collect();
+    let stages: BTreeSet<&String> = rows.clone().flat_map(BTreeMap::keys).collect();
     // A training has a loss; figures of an evaluation are the ones to be believed.
     let stage = stages.into_iter().max_by_key(|stage| (has(stage, USUAL), has(stage, "loss") == 0))?;
     Some(Rank { stage: stage.clone(), metric: USUAL.to_owned(), better: ranking::better(USUAL) })

@@ -10,6 +10,7 @@ use crate::lang::near::near;
 use crate::lang::network::NetworkSpec;
 use crate::lang::shapes::{self, LayerShape};
 use crate::lang::spec::{Contents, Pipeline, Points};
+use crate::lang::stdlib::stdlib;
 use crate::lang::{self, value};
 use crate::progress::out;
 use crate::progress::table::{Grid, GridColumn, counted, thousands};
@@ -39,6 +40,23 @@ pub(super) fn alone(file: &Path, name: &str, look: NetworkOptions) -> Result<Opt
         return Ok(None);
     }
     described(file, name).map(|network| text(&network, SIDE, look)).transpose()
+}
+
+/// Checks that a file has a pipeline, whose stages can be listed.
+pub(super) fn without_stages(file: &Path) -> Result<(), Failure> {
+    let mut sources = Sources::default();
+    let Ok((Contents { pipelines, sweeps, .. }, diags)) = lang::load(file, &[], Points::OneByOne, &mut sources) else {
+        return Ok(());
+    };
+    if !pipelines.is_empty() || !sweeps.is_empty() || super::failure::wrong(&diags) {
+        return Ok(());
+    }
+    let networks = lang::networks(file, &mut Sources::default()).unwrap_or_default();
+    let of_library = |name: &String| stdlib().networks.iter().any(|known| known.spec.name == *name);
+    let names = networks.keys().filter(|name| !of_library(name)).map(|name| format!("`{name}`"));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let failure = Failure::user(format!("`{}` has no pipeline", file.display()));
+    Err(if names.is_empty() { failure } else { failure.hint(format!("name a network to show: {names}")) })
 }
 
 /// A network by name: as a stage of the pipeline uses it, or else as the file or the standard library describes it.

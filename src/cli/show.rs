@@ -1,4 +1,4 @@
-//! `macula show`: a stage's result: metrics, files, images. Or a network: layers, shapes, parameters.
+//! `macula show`: a stage's result: metrics, files, images. Or a network: layers, shapes, parameters. Without either, the stages.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use super::artifact::{self, StageArtifact};
 use super::network::{self, NetworkOptions};
-use super::{Exit, Failure, Loaded, PipelineArguments, activity, load, pictures, result_file};
+use super::run_id::RunIds;
+use super::{Exit, Failure, Loaded, PipelineArguments, activity, brief, load, pictures, result_file, stage_list};
 use crate::base::shown;
 use crate::lang::spec::StageSpec;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render, render_summary, thousands};
-use crate::run::{Host, results};
+use crate::run::{Host, results, time};
 use crate::stage::{Cell, Table};
 use crate::store::Tree;
 
@@ -22,8 +23,11 @@ use crate::store::Tree;
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// The stage, one of its outputs (`folds.train`), or a network (`resnet18`)
-    name: String,
+    /// The stage, one of its outputs (`folds.train`), or a network (`resnet18`) [default: list the stages]
+    name: Option<String>,
+    /// Print all tables, warnings and files instead of the first screen
+    #[arg(long, conflicts_with = "json")]
+    all: bool,
     /// Print everything as JSON: every file, every layer
     #[arg(long)]
     json: bool,
@@ -44,12 +48,12 @@ pub struct Arguments {
 /// Maximum number of files listed; `--json` has all.
 const FILES_LISTED: usize = 8;
 
-/// Shows a stage's result, or a network.
+/// Shows a stage's result, a network, or the list of stages.
 ///
 /// # Errors
 /// A [`Failure`] if the name is unknown, or the stage has no result.
 pub fn show(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let name = &arguments.name;
+    let Some(name) = &arguments.name else { return list(host, arguments) };
     let look = NetworkOptions { size: arguments.size, classes: arguments.classes, json: arguments.json };
     // A file of networks alone has no pipeline to load.
     if let Some(text) = network::alone(&arguments.pipeline.file, name, look)? {
@@ -83,20 +87,34 @@ pub fn show(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
                 None => Failure::user(format!("unknown stage or network `{name}`")),
             });
         }
-        None => of_stage(host, &loaded, arguments)?,
+        None => of_stage(host, &loaded, name, arguments)?,
     };
     out::say(&text);
     Ok(Exit::Done)
 }
 
-fn of_stage(host: &Host, loaded: &Loaded, arguments: &Arguments) -> Result<String, Failure> {
-    activity::note_stage(loaded, &arguments.name);
-    let artifact = artifact::find(host, loaded, &arguments.name)?;
+/// Lists the stages.
+fn list(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    network::without_stages(&arguments.pipeline.file)?;
+    let loaded = load::load(host, &arguments.pipeline)?;
+    out::say(&stage_list::text(host, &loaded, arguments.json, arguments.all)?);
+    Ok(Exit::Done)
+}
+
+fn of_stage(host: &Host, loaded: &Loaded, name: &str, arguments: &Arguments) -> Result<String, Failure> {
+    activity::note_stage(loaded, name);
+    let artifact = artifact::find(host, loaded, name)?;
+    let ids = RunIds::of(&loaded.store);
+    // A result of another machine or of a deleted record names a run that `macula runs` does not list.
+    let run = artifact.run.as_deref().filter(|run| ids.lists(run)).map(|run| ids.short(run));
     if artifact.outdated {
-        let run = artifact.run.as_deref().unwrap_or("an earlier run");
+        let began = artifact.run.as_deref().and_then(|run| loaded.store.runs.record(run)).map(|run| run.began);
+        let run = match (run, began) {
+            (Some(run), Some(began)) => format!("run {run}, from {}", time::minute(began)),
+            _ => "an earlier run".to_owned(),
+        };
         let ask = format!("`macula why {} {}`", loaded.file, artifact.stage.name);
-        let note =
-            format!("note: the pipeline has changed; this is the result of run {run} ({ask} shows what changed)");
+        let note = format!("note: the pipeline has changed; this is the result of {run} ({ask} shows what changed)");
         out::note(&format!("{note}\n"));
     }
     let mut pictures = Vec::new();
@@ -118,11 +136,20 @@ fn of_stage(host: &Host, loaded: &Loaded, arguments: &Arguments) -> Result<Strin
     if arguments.json {
         return Ok(format!("{:#}\n", as_json(&artifact, &pictures)));
     }
-    let mut text = format!("{}, {}", artifact.stage.name, artifact.stage.stage_type);
-    if let Some(run) = &artifact.run {
-        _ = write!(text, ", computed in run {run}");
+    let of_run = match (run, &artifact.run) {
+        (Some(run), _) => format!(", computed in run {run}"),
+        (None, Some(_)) => ", computed in a run that is not recorded here".to_owned(),
+        (None, None) => String::new(),
+    };
+    let head = format!("{}, {}{of_run}", artifact.stage.name, artifact.stage.stage_type);
+    if !arguments.all {
+        let folder = results::folder(&loaded.folder, &loaded.pipeline.name).join(&artifact.stage.name);
+        let folder = folder.is_dir().then(|| near(host, &folder));
+        let ask = format!("`macula show {} {name} --all`", loaded.file);
+        let screen = (out::stdout_width(), ask.as_str());
+        return Ok(brief::text(&artifact, &loaded.store.objects, &head, folder.as_deref(), &pictures, screen));
     }
-    text.push_str("\n\n");
+    let mut text = head + "\n\n";
     text.push_str(&render_summary(&artifact.summary, out::stdout_width()));
     for (output, tree) in artifact.typed() {
         let name = if output.port == "out" { String::new() } else { format!("{}: ", output.port) };

@@ -20,6 +20,16 @@ pub fn activity(activity: &Activity) -> String {
     format!("{}{}{}", activity.stage, far.unwrap_or_default(), metrics.unwrap_or_default())
 }
 
+/// Progress of a stage, a few words at a time: `classifier`, `1,210 of 3,520 batches`, `epoch 5/16`, `valid AP 0.612`.
+#[must_use]
+pub fn working_on(activity: &Activity) -> Vec<String> {
+    let far = activity.steps.as_ref().map(|far| steps(far.done, far.total, &far.unit, ""));
+    let metrics = activity.metrics.as_ref().map(last_epoch).unwrap_or_default();
+    let metrics = metrics.replacen(": ", ", ", 1);
+    let metrics = metrics.split(", ").filter(|word| !word.is_empty()).map(str::to_owned);
+    std::iter::once(activity.stage.clone()).chain(far).chain(metrics).collect()
+}
+
 /// The main metrics of an epoch in words.
 fn last_epoch(metrics: &Metrics) -> String {
     const MAIN: usize = 2;

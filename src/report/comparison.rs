@@ -157,8 +157,8 @@ impl Comparison {
     /// Table of the first `lines` groups, and how important each of its columns is: 0 is the most important.
     #[must_use]
     pub fn table(&self, lines: usize, names: &dyn Fn(&str) -> String) -> (Table, Vec<u8>) {
-        // Among columns of one kind, later ones matter less.
-        let (rank, name, metric, state, deviation, setting, other) = (0, 1, 2, 3, 4, 5, 6);
+        // Among columns of one kind, later ones matter less. Without its settings, a row does not say what it is.
+        let (rank, name, metric, setting, deviation, state, other) = (0, 1, 2, 3, 4, 5, 6);
         let several = self.rows.len() > self.groups.len();
         let shown = &self.groups[..lines.min(self.groups.len())];
         let mut columns: Vec<(String, u8, Vec<Cell>)> = Vec::new();
@@ -194,7 +194,7 @@ impl Comparison {
                 let value = |spread: &Option<_>| spread.as_ref().and_then(of).map(rounded);
                 spreads.iter().map(|spread| value(spread).map_or(Cell::Null(()), Cell::Real)).collect::<Vec<_>>()
             };
-            columns.push((figure.to_owned(), if ranks { metric } else { other }, cells(&|spread| Some(spread.mean))));
+            columns.push((head(figure), if ranks { metric } else { other }, cells(&|spread| Some(spread.mean))));
             if spreads.iter().flatten().any(|spread| spread.deviation.is_some()) {
                 let importance = if ranks { deviation } else { other };
                 columns.push((DEVIATION.to_owned(), importance, cells(&|spread| spread.deviation)));
@@ -375,7 +375,36 @@ fn rounded(value: f64) -> f64 {
     if value.abs() >= 0.001 { (value * 1e3).round() / 1e3 } else { value }
 }
 
+/// Short head of a metric's column: `mean AP`, `micro F1`, `AP of MA`.
+fn head(figure: &str) -> String {
+    let (name, class) = figure.split_once('.').map_or((figure, None), |(name, class)| (name, Some(class)));
+    let words = match name {
+        "mean-average-precision" => "mean AP".to_owned(),
+        "average-precision" => "AP".to_owned(),
+        "hamming-loss" => "Hamming loss".to_owned(),
+        _ => name.replace("auroc", "AUROC").replace("f1", "F1").replace('-', " "),
+    };
+    class.map_or_else(|| words.clone(), |class| format!("{words} of {class}"))
+}
+
 /// Whether a metric is of one class: `average-precision.MA`.
 fn of_class(figure: &str) -> bool {
     figure.contains('.')
+}
+
+#[test]
+fn heads_of_metrics_are_short() {
+    let names = [
+        "mean-average-precision",
+        "mean-auroc",
+        "micro-f1",
+        "subset-accuracy",
+        "loss",
+        "average-precision.MA",
+        "f1.SE",
+    ];
+    assert_eq!(
+        names.map(head),
+        ["mean AP", "mean AUROC", "micro F1", "subset accuracy", "loss", "AP of MA", "F1 of SE"]
+    );
 }

@@ -164,6 +164,12 @@ impl Runs {
         self.with_index(|index| index.newest_first(None))
     }
 
+    /// The ids of all runs of a pipeline with readable records, the newest first.
+    #[must_use]
+    pub fn ids_of(&self, pipeline: &str) -> Vec<String> {
+        self.with_index(|index| index.newest_first(Some(pipeline)))
+    }
+
     /// Removes a run's folder. A failure is harmless: it is found again.
     pub(super) fn remove(&self, id: &str) {
         // Renamed first, so that a killed process does not leave half a folder under its name.

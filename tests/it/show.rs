@@ -26,10 +26,11 @@ fn show_prints_counts_files_and_a_picture() {
         "healthy",
         "MA",
         "patches, 9 files, ",
-        "and 1 more",
+        " in results/small/patches/",
         "image: results/small/patches/pictures/patches.png",
     ]);
     assert_eq!(said.stderr, "");
+    space.macula("show pipeline.kdl patches --all").code(0).says(&["patches, 9 files, ", "digest", "and 1 more"]);
     let picture = image::open(space.path("results/small/patches/pictures/patches.png")).expect("a PNG that opens");
     assert!(picture.width() > 300 && picture.height() > 300);
     space.macula("show pipeline.kdl eyes --pictures looked").code(0).says(&["image: looked/photographs.png"]);

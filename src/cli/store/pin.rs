@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::super::run_id::RunIds;
 use super::super::{Exit, Failure};
 use super::{open, print};
 use crate::run::Host;
@@ -10,31 +11,30 @@ use crate::store::Store;
 /// The arguments of `macula store pin` and `unpin`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Arguments {
-    /// Id of the run as printed by `macula runs`, or the beginning of it
+    /// The run: an id from `macula runs`, or the beginning of it
     run: String,
 }
 
 pub(super) fn pin(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let store = open(host)?;
-    let run = find(&arguments.run, store.runs.ids().into_iter(), "run")?;
+    let run = find(&arguments.run, &RunIds::of(&store), &store, "run")?;
     store.pin(&run)?;
     print(&format!("pinned run {run}: `gc` will keep its results\n"));
     Ok(Exit::Done)
 }
 
 pub(super) fn unpin(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let store: Store = open(host)?;
-    let run = find(&arguments.run, store.pins().into_iter(), "pin")?;
+    let store = open(host)?;
+    let run = find(&arguments.run, &RunIds::new(store.pins()), &store, "pinned run")?;
     store.unpin(&run)?;
     print(&format!("unpinned run {run}\n"));
     Ok(Exit::Done)
 }
 
-fn find(wanted: &str, ids: impl Iterator<Item = String>, noun: &str) -> Result<String, Failure> {
-    let mut found: Vec<String> = ids.filter(|id| id.starts_with(wanted)).collect();
-    match found.len() {
-        0 => Err(Failure::user(format!("unknown {noun} `{wanted}`"))),
-        1 => Ok(found.remove(0)),
-        _ => Err(Failure::user(format!("`{wanted}` matches {} {noun}s", found.len())).hint("type more of the id")),
-    }
+fn find(wanted: &str, ids: &RunIds, store: &Store, noun: &str) -> Result<String, Failure> {
+    let none = || {
+        let hint = "`macula runs FILE` lists the runs of a pipeline";
+        Failure::user(format!("unknown {noun} `{wanted}`")).hint(hint)
+    };
+    ids.one(wanted, store)?.map(str::to_owned).ok_or_else(none)
 }

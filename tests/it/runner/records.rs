@@ -32,7 +32,8 @@ fn of_many_records_only_those_are_read_that_say_something() {
     let plan = space.macula("plan pipeline.kdl").code(0).stdout;
     let why = space.macula("why pipeline.kdl photos").code(0).stdout;
     let runs = recorded(&space.path(".macula/v1/runs"));
-    for id in [&runs[0], &runs[1], &runs[2], &runs[4]] {
+    // `runs` compares a run with the one before it.
+    for id in [&runs[0], &runs[1], &runs[4]] {
         let record = space.path(".macula/v1/runs").join(id).join("run.json");
         fs::remove_file(&record).expect("deleted");
         mknodat(CWD, &record, FileType::Fifo, Rights::RUSR, 0).expect("a pipe");
@@ -40,7 +41,8 @@ fn of_many_records_only_those_are_read_that_say_something() {
     assert_eq!(space.macula("plan pipeline.kdl").code(0).stdout, plan);
     assert_eq!(space.macula("why pipeline.kdl photos").code(0).stdout, why);
     let listed = space.macula("runs pipeline.kdl -n 1").code(0).raw;
-    assert!(listed.contains(&runs[3]), "{listed}");
+    let part = runs[3].rsplit('-').next().unwrap_or_default();
+    assert!(listed.contains(&part[..4]) && listed.contains("no change"), "{listed}");
     space.macula("store stats").code(0).says(&["5 runs"]);
     space.macula(&format!("store pin {}", runs[0])).code(0);
     space.edit("pipeline.kdl", "size 128", "size 160");

@@ -102,7 +102,12 @@ fn the_command_line_plans_runs_and_explains() {
     space.edit("pipeline.kdl", "synthetic photos", "synthetic pictures");
     space.macula("run pipeline.kdl --set pictures.size=128").code(0).says(&["nothing to compute"]);
     space.macula("why pipeline.kdl pictures --set pictures.size=128").code(0).says(&["computed as `photos`"]);
-    space.macula("runs pipeline.kdl").code(0).says(&["computed", "reused", "done"]);
+    space.macula("runs pipeline.kdl").code(0).says(&[
+        "with `pictures`, without `photos`",
+        "no change, all cached",
+        "first run",
+        "done",
+    ]);
     space.macula("run pipeline.kdl photo").code(2).says(&["unknown stage `photo`"]);
     space.macula("run nothing.kdl").code(2).says(&["cannot read `nothing.kdl`"]);
     let events = space.macula("run pipeline.kdl --json").code(0);

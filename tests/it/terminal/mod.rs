@@ -2,6 +2,7 @@
 
 mod golden;
 mod out;
+mod overview;
 mod screen;
 mod screens;
 

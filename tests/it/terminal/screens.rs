@@ -111,7 +111,8 @@ fn other_processes_see_what_runs_and_where_an_interrupted_stage_resumes() {
         }
     };
     running.says(&["is running: classifier, ", " batches, epoch ", "valid AP", "another process is computing it"]);
-    space.macula("runs pipeline.kdl").code(0).says(&["running"]);
+    space.macula("runs pipeline.kdl").code(0).says(&["running", "classifier, "]);
+    space.macula("show pipeline.kdl").code(0).says(&[", running", "classifier  train      running  "]);
     space.macula("why pipeline.kdl classifier").code(0).says(&["is computing classifier, "]);
     space.macula("show pipeline.kdl classifier").code(2).says(&["is computing classifier, ", "has no result yet"]);
     let quiet = space.macula("plan --quiet pipeline.kdl").code(0);
@@ -123,5 +124,7 @@ fn other_processes_see_what_runs_and_where_an_interrupted_stage_resumes() {
     space.macula("plan pipeline.kdl").code(0).says(&["resumes at epoch "]).says_not(&["is running"]);
     space.macula("why pipeline.kdl classifier").code(0).says(&["the next run resumes at epoch "]);
     space.macula("show pipeline.kdl classifier").code(2).says(&["resumes it at epoch "]);
-    space.macula("runs pipeline.kdl").code(0).says(&["stopped"]).says_not(&["running"]);
+    let runs = space.macula("runs pipeline.kdl").code(0).says(&["stopped"]).says_not(&["running"]);
+    runs.says(&["`macula run pipeline.kdl` resumes `classifier` at epoch "]);
+    space.macula("show pipeline.kdl").code(0).says(&[", stopped", "resumes at epoch ", "not run"]);
 }
