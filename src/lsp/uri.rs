@@ -1,7 +1,11 @@
 //! File URIs. Editors spell them differently, so they are compared as paths.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// Bytes of a path that a URI spells as `%XX`.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Path of a `file:` URI; [`None`] for a text without a file (`untitled:`).
 pub(super) fn path(uri: &str) -> Option<PathBuf> {
@@ -12,33 +16,12 @@ pub(super) fn path(uri: &str) -> Option<PathBuf> {
     if !(host.is_empty() || host == "localhost") {
         return None;
     }
-    decoded(&rest[at..]).map(PathBuf::from)
-}
-
-fn decoded(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = (bytes[at] == b'%').then(|| bytes.get(at + 1..at + 3)).flatten();
-        let value = hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        out.push(value.unwrap_or(bytes[at]));
-        at += if value.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8(out).ok()
+    percent_decode_str(&rest[at..]).decode_utf8().ok().map(|path| PathBuf::from(path.as_ref()))
 }
 
 /// URI of a file.
 pub(super) fn of(path: &Path) -> String {
-    let mut uri = "file://".to_owned();
-    for byte in path.to_string_lossy().bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-    uri
+    format!("file://{}", utf8_percent_encode(&path.to_string_lossy(), ENCODED))
 }
 
 #[cfg(test)]
@@ -50,7 +33,14 @@ mod tests {
         let file = Path::new("/daten/größe 100%.kdl");
         assert_eq!(of(file), "file:///daten/gr%C3%B6%C3%9Fe%20100%25.kdl");
         assert_eq!(path(&of(file)).as_deref(), Some(file));
-        assert_eq!(path("file:///a%zz").as_deref(), Some(Path::new("/a%zz")));
+        let odd = Path::new("/a+b &c;#?[d]~e_f-g.h'(i)\u{7f}");
+        assert_eq!(of(odd), "file:///a%2Bb%20%26c%3B%23%3F%5Bd%5D~e_f-g.h%27%28i%29%7F");
+        assert_eq!(path(&of(odd)).as_deref(), Some(odd));
+        assert_eq!(path("file:///gr%c3%b6%C3%9Fe").as_deref(), Some(Path::new("/größe")));
+        for unchanged in ["/a%zz", "/a%", "/a%4", "/a%+f"] {
+            assert_eq!(path(&format!("file://{unchanged}")).as_deref(), Some(Path::new(unchanged)));
+        }
+        assert_eq!(path("file:///a%ff"), None, "not UTF-8");
     }
 
     #[test]

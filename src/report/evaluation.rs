@@ -1,5 +1,7 @@
 //! Section on evaluations: metrics next to those of trivial classifiers, curves, recall by lesion area, example patches.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, PreEscaped, html};
 
 use super::chart::{
@@ -8,7 +10,7 @@ use super::chart::{
 use super::gather::{ArtifactContent, Evaluation, ReportItem};
 use super::html::{code_words, metric, plain};
 use super::names::NameReplacements;
-use super::{base64, scores as tables};
+use super::scores as tables;
 use crate::base::figure::{counted, thousands};
 use crate::data::table::Columns;
 use crate::learn::evaluation::{ExampleKind, ExamplePatch, OperatingPoint, Scores};
@@ -400,7 +402,7 @@ fn figure(scores: &Scores, example: &ExamplePatch, png: &[u8], photograph: &str)
     let alt = format!("patch of {photograph}: {truth}, score {}", metric(Some(example.score)));
     html! {
         figure {
-            img src={ "data:image/png;base64," (base64::encode(png)) } alt=(alt) loading="lazy";
+            img src={ "data:image/png;base64," (STANDARD.encode(png)) } alt=(alt) loading="lazy";
             figcaption {
                 b { (metric(Some(example.score))) } " · " (truth)
                 @if example.mask_pixels > 0 { br; (thousands(u64::from(example.mask_pixels))) " px" }

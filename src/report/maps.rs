@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, html};
 
-use super::base64;
 use super::gather::{ArtifactContent, ReportItem, ranked};
 use super::html::{code_words, metric, plain};
 use super::names::NameReplacements;
@@ -150,7 +151,7 @@ pub fn section(items: &[ReportItem], names: &NameReplacements) -> Markup {
                 @for (at, png) in &shown.overlays {
                     @let map = &shown.maps.photographs[*at];
                     figure {
-                        img alt={ "heat map over " (names.of(&map.photograph)) } src={ "data:image/png;base64," (base64::encode(png)) };
+                        img alt={ "heat map over " (names.of(&map.photograph)) } src={ "data:image/png;base64," (STANDARD.encode(png)) };
                         figcaption { (caption(map, &shown.maps, names)) }
                     }
                 }

@@ -1,6 +1,5 @@
 //! Results as people see them: tables of metrics, charts, pages. Knows the content of artifacts, but no stage and no key.
 
-mod base64;
 pub mod brief;
 pub mod chart;
 pub mod comparison;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use macula::data::decode::Photograph;
 use macula::stage::StageError;
 
@@ -21,17 +23,7 @@ fn rows() -> BTreeMap<String, Row> {
 }
 
 fn base64(text: &str) -> Vec<u8> {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let (mut out, mut bits, mut left) = (Vec::new(), 0_u32, 0);
-    for letter in text.bytes().filter(|letter| *letter != b'=') {
-        bits = bits << 6 | LETTERS.iter().position(|known| *known == letter).unwrap() as u32;
-        left += 6;
-        if left >= 8 {
-            left -= 8;
-            out.push((bits >> left) as u8);
-        }
-    }
-    out
+    STANDARD.decode(text).expect("it is base64")
 }
 
 fn cells(photograph: &Photograph) -> Vec<u8> {
