@@ -18,6 +18,7 @@ pub mod graph;
 pub mod library;
 pub mod load;
 pub mod lock;
+mod logging;
 pub mod lsp;
 pub mod man;
 mod mistaken;
@@ -201,40 +202,40 @@ pub fn main() -> ExitCode {
         }
     };
     out::configure(arguments.output.settings(&host));
-    let done =
-        choose_kernels(&host).and_then(|()| begin_threads(&host, &arguments.verb)).and_then(|()| {
-            match &arguments.verb {
-                Verb::New(arguments) => new::new(&host, arguments),
-                Verb::Check(arguments) => check::check(&host, arguments),
-                Verb::Fmt(arguments) => fmt::fmt(&host, arguments),
-                Verb::Plan(arguments) => plan::plan(&host, arguments),
-                Verb::Run(arguments) => run::run(&host, arguments),
-                Verb::Lock(arguments) => lock::lock(&host, arguments),
-                Verb::Rebuild(arguments) => rebuild::rebuild(&host, arguments),
-                Verb::Why(arguments) => why::why(&host, arguments),
-                Verb::Show(arguments) => show::show(&host, arguments),
-                Verb::Get(arguments) => get::get(&host, arguments),
-                Verb::Predict(arguments) => predict::predict(&host, arguments),
-                Verb::Graph(arguments) => graph::graph(&host, arguments),
-                Verb::Doc(arguments) => doc::doc(&host, arguments),
-                Verb::Std(arguments) => library::library(&host, arguments),
-                Verb::Package(arguments) => package::package(&host, arguments),
-                Verb::Explain(arguments) => explain::explain(&host, arguments),
-                Verb::Lsp(arguments) => lsp::lsp(&host, arguments),
-                Verb::Compare(arguments) => compare::compare(&host, arguments),
-                Verb::Bench(arguments) => bench::bench(&host, arguments),
-                Verb::Trust(arguments) => trust::trust(&host, arguments),
-                Verb::Helper(arguments) => trust::helper(&host, arguments),
-                Verb::Runs(arguments) => runs::runs(&host, arguments),
-                Verb::Push(arguments) => push::push(&host, arguments),
-                Verb::Pull(arguments) => pull::pull(&host, arguments),
-                Verb::Store(arguments) => store::store(&host, arguments),
-                Verb::Schema(arguments) => schema::schema(&host, arguments),
-                Verb::Completions(arguments) => completions::completions(&host, arguments),
-                Verb::CompleteWords(words) => completions::words(&host, words),
-                Verb::Man(arguments) => man::man(&host, arguments),
-            }
-        });
+    let begun = begin_log(&host, &arguments.verb)
+        .and_then(|()| choose_kernels(&host))
+        .and_then(|()| begin_threads(&host, &arguments.verb));
+    let done = begun.and_then(|()| match &arguments.verb {
+        Verb::New(arguments) => new::new(&host, arguments),
+        Verb::Check(arguments) => check::check(&host, arguments),
+        Verb::Fmt(arguments) => fmt::fmt(&host, arguments),
+        Verb::Plan(arguments) => plan::plan(&host, arguments),
+        Verb::Run(arguments) => run::run(&host, arguments),
+        Verb::Lock(arguments) => lock::lock(&host, arguments),
+        Verb::Rebuild(arguments) => rebuild::rebuild(&host, arguments),
+        Verb::Why(arguments) => why::why(&host, arguments),
+        Verb::Show(arguments) => show::show(&host, arguments),
+        Verb::Get(arguments) => get::get(&host, arguments),
+        Verb::Predict(arguments) => predict::predict(&host, arguments),
+        Verb::Graph(arguments) => graph::graph(&host, arguments),
+        Verb::Doc(arguments) => doc::doc(&host, arguments),
+        Verb::Std(arguments) => library::library(&host, arguments),
+        Verb::Package(arguments) => package::package(&host, arguments),
+        Verb::Explain(arguments) => explain::explain(&host, arguments),
+        Verb::Lsp(arguments) => lsp::lsp(&host, arguments),
+        Verb::Compare(arguments) => compare::compare(&host, arguments),
+        Verb::Bench(arguments) => bench::bench(&host, arguments),
+        Verb::Trust(arguments) => trust::trust(&host, arguments),
+        Verb::Helper(arguments) => trust::helper(&host, arguments),
+        Verb::Runs(arguments) => runs::runs(&host, arguments),
+        Verb::Push(arguments) => push::push(&host, arguments),
+        Verb::Pull(arguments) => pull::pull(&host, arguments),
+        Verb::Store(arguments) => store::store(&host, arguments),
+        Verb::Schema(arguments) => schema::schema(&host, arguments),
+        Verb::Completions(arguments) => completions::completions(&host, arguments),
+        Verb::CompleteWords(words) => completions::words(&host, words),
+        Verb::Man(arguments) => man::man(&host, arguments),
+    });
     let exit = done.unwrap_or_else(|failure| {
         failure.print();
         failure.exit
@@ -247,6 +248,14 @@ fn lost() -> Option<Exit> {
     let failure = Failure::unsaid(&out::finish()?);
     failure.print();
     Some(failure.exit)
+}
+
+/// Starts the log, except for commands whose stderr belongs to somebody else.
+fn begin_log(host: &Host, verb: &Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Helper(_) | Verb::CompleteWords(_) => Ok(()),
+        _ => logging::begin(host),
+    }
 }
 
 /// Starts the shared thread pool, except for the launcher, which must be single-threaded to `fork`, and for simple lookups.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Exit, Failure, Loaded, PipelineArguments, amounts, compare, load, lock, trust};
+use super::{Exit, Failure, Loaded, PipelineArguments, amounts, compare, load, lock, logging, trust};
 use crate::base::shown;
 use crate::base::signals::is_ignored;
 use crate::learn::kernels;
@@ -164,7 +164,8 @@ fn watch<'a>(host: &'a Host, arguments: &Arguments, detail: Detail) -> Box<dyn W
     }
     let tinted = out::stdout_colours();
     let terminals = out::stdout_is_terminal() && out::stderr_is_terminal();
-    if terminals && detail != Detail::Quiet && host.variable("TERM") != Some("dumb") {
+    let live = terminals && detail != Detail::Quiet && !logging::is_on_stderr(host);
+    if live && host.variable("TERM") != Some("dumb") {
         Box::new(Live::new(tinted, detail, glyphs(host)))
     } else {
         Box::new(Plain::new(tinted, detail))

@@ -46,7 +46,10 @@ pub(super) fn guarded<T: Send>(
     run: &RunContext,
     work: impl FnOnce() -> Result<T, StageError> + Send,
 ) -> Result<T, StageError> {
-    catch_unwind(AssertUnwindSafe(|| run.pool.install(work))).unwrap_or_else(|panic| Err(panicked(&*panic)))
+    // The pool's threads know no span.
+    let span = tracing::Span::current();
+    let work = || run.pool.install(|| span.in_scope(work));
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic)))
 }
 
 /// The error of a stage that panicked.

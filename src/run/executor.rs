@@ -156,6 +156,7 @@ impl<'a> Executor<'a> {
         std::thread::scope(|scope| {
             let start = |id: StageId, job: Job, stop: Arc<Stop>, sender: Sender<Message>| {
                 threads::hand_over(scope, job, move |job| {
+                    let _span = job.span(&shared.engine.stage(id).name).entered();
                     let clock = Instant::now();
                     let ended = match job {
                         Job::Compute(task) => job::run(shared, id, task, &stop),

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use tracing::Span;
+use tracing::field::Empty;
+
 use super::context::{RunContext, guarded, panicked};
 use super::events::{Event, StageProgress};
 use super::map;
@@ -21,6 +24,17 @@ pub enum Job {
     Compute(Box<Task>),
     /// Download its result from a remote.
     Download(Arc<StageResult>, Box<Reused>),
+}
+
+impl Job {
+    /// The span of a stage in the log. What the job does fills in the rest.
+    pub(super) fn span(&self, stage: &str) -> tracing::Span {
+        let job = match self {
+            Self::Compute(_) => "compute",
+            Self::Download(..) => "download",
+        };
+        tracing::info_span!(target: "macula::stage", "stage", name = stage, job, items = Empty, bytes = Empty)
+    }
 }
 
 /// How a job ended.
@@ -169,6 +183,7 @@ fn compute(shared: &RunContext, id: StageId, task: &Task, partial: &Path, stop: 
         Work::Map { one, gather, .. } => {
             let clock = Instant::now();
             let (results, computed) = map::run(shared, id, task, &ctx, one)?;
+            Span::current().record("items", computed);
             let of_items = clock.elapsed().as_secs_f64();
             let outcome = guarded(shared, || gather(&ctx, &results))?;
             Ok(Computed { outcome, items: Some(ComputedItems { computed, total: results.len() as u64 }), of_items })
@@ -228,6 +243,10 @@ fn commit(
     made: Made,
 ) -> Result<Arc<StageResult>, StageError> {
     let objects = &shared.engine.store.objects;
+    let span = Span::current();
+    if !span.is_disabled() {
+        span.record("bytes", outcome.outputs.values().map(Tree::size).sum::<u64>());
+    }
     let mut outputs = BTreeMap::new();
     for (port, tree) in &outcome.outputs {
         outputs.insert(port.clone(), StoredTree { tree: tree.digest(), object: objects.put_tree(tree)? });

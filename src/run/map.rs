@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use tracing::field::Empty;
+
 use super::context::{RunContext, guarded};
 use super::no_thread;
 use crate::base::{Digest, threads};
@@ -46,6 +48,7 @@ pub(super) fn run(
     let halt = AtomicBool::new(false);
     let (sender, receiver) = channel();
     let mut refused = None;
+    let stage = &tracing::Span::current();
     std::thread::scope(|scope| {
         for begun in 0..shared.threads.min(open.len()) {
             let sender = sender.clone();
@@ -54,9 +57,16 @@ pub(super) fn run(
                 while !halt.load(Ordering::SeqCst) && !ctx.stop.raised() {
                     let Some(&at) = open.get(next.fetch_add(1, Ordering::SeqCst)) else { return };
                     let item = &items[at].0;
+                    let span = tracing::debug_span!(
+                        target: "macula::item", parent: stage, "item", name = item.name, bytes = Empty
+                    );
+                    let _span = span.clone().entered();
                     let share = shared.budget.take(item.bytes_in_flight);
                     let result = guarded(shared, || one(of_item, item));
                     drop(share);
+                    if let (Ok(tree), false) = (&result, span.is_disabled()) {
+                        span.record("bytes", tree.size());
+                    }
                     if result.as_ref().is_err_and(|error| !is_of_item(error)) {
                         halt.store(true, Ordering::SeqCst);
                     }

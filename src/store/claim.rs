@@ -78,6 +78,7 @@ impl Claim {
     /// # Errors
     /// [`StoreError::Disk`]; then nothing is recorded.
     pub fn commit(self, objects: &Objects, record: &Record) -> Result<(), StoreError> {
+        let _span = tracing::debug_span!(target: "macula::store", "commit", key = %self.key).entered();
         objects.publish()?;
         action::write(&self.layout.action(&self.key, &record.target), record)?;
         // The result is recorded. The next claim of the key or collection removes what is left here.

@@ -96,6 +96,7 @@ impl Segment {
         if records.is_empty() {
             return Ok(());
         }
+        let _span = tracing::debug_span!(target: "macula::store", "append", items = records.len()).entered();
         self.valid_len = append(&self.path, records, self.valid_len).map_err(StoreError::disk("write", &self.path))?;
         Ok(())
     }

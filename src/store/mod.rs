@@ -145,6 +145,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Disk`].
     pub fn find(&self, key: &Digest, target: &str, accept: Accept) -> Result<Result<Found, Absent>, StoreError> {
+        let _span = tracing::debug_span!(target: "macula::store", "find", %key, target).entered();
         self.lease.register([Use::Key(*key)]);
         let own = self.load(key, target)?;
         let Err(absent) = own else { return Ok(own) };

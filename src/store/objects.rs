@@ -154,6 +154,7 @@ impl Objects {
     /// # Errors
     /// [`StoreError::Disk`].
     pub fn put(&self, bytes: &[u8]) -> Result<Entry, StoreError> {
+        let _span = tracing::debug_span!(target: "macula::store", "put", bytes = bytes.len()).entered();
         let entry = Entry { digest: Digest::of(bytes), size: bytes.len() as u64 };
         if !self.relies_on(&entry) {
             let mut file = self.temporary()?;
@@ -198,6 +199,8 @@ impl Objects {
     /// [`StoreError::Missing`], [`StoreError::Damaged`] (the object is then in quarantine), [`StoreError::Changed`] or
     /// [`StoreError::Disk`].
     pub fn read(&self, entry: &Entry) -> Result<Blob, StoreError> {
+        let digest = &entry.digest;
+        let _span = tracing::debug_span!(target: "macula::store", "read", %digest, bytes = entry.size).entered();
         let Some((file, path)) = self.open_object(&entry.digest)? else {
             return self.read_external(entry);
         };
@@ -397,6 +400,7 @@ impl Objects {
     /// Moves a damaged object to quarantine, so that recomputing it puts it back.
     fn quarantine_damaged(&self, digest: &Digest, path: PathBuf) -> StoreError {
         let moved = self.writable() && self.quarantine.take_in(digest, &path);
+        tracing::warn!(target: "macula::store", %digest, path = %path.display(), moved, "damaged object");
         self.quarantine.note(digest, !moved && path == self.place(digest));
         self.presence.forget(digest);
         self.intact.forget(digest);
@@ -515,7 +519,9 @@ pub(super) fn at_once<T: Sync, E: Send>(items: &[T], work: impl Fn(&T) -> Result
     }
     let next = AtomicUsize::new(0);
     let failure = Mutex::new(None);
+    let span = tracing::Span::current();
     threads::side_by_side(AT_ONCE.min(items.len()), || {
+        let _span = span.enter();
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(error) = work(item) {
                 lock(&failure).get_or_insert(error);

@@ -14,6 +14,7 @@ mod kernels;
 mod language;
 mod licences;
 mod lock;
+mod logging;
 mod lsp;
 mod metrics;
 mod missing;

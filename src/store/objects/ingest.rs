@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tracing::field::Empty;
+
 use super::{Entry, Objects, StoreError, disk};
 use crate::base::Digest;
 use crate::base::beneath::Beneath;
@@ -30,6 +32,7 @@ impl Objects {
         name: &str,
         on_progress: &dyn Fn() -> bool,
     ) -> Result<Option<Entry>, StoreError> {
+        let span = tracing::debug_span!(target: "macula::store", "adopt", name, bytes = Empty).entered();
         let path = folder.path().join(name);
         let file = folder.file(name).map_err(StoreError::disk("read", &path))?;
         let taken = match self.try_move(folder, name, &file)? {
@@ -41,6 +44,7 @@ impl Objects {
             _moved => self.copy_in(file, on_progress).map_err(StoreError::disk("copy", &path))?,
         };
         let Some((file, entry)) = taken else { return Ok(None) };
+        span.record("bytes", entry.size);
         if !self.relies_on(&entry) {
             disk::begin_writing(file.as_file());
             // No writer was left when its digest was taken.

@@ -21,6 +21,7 @@ impl Objects {
         if waiting.is_empty() {
             return Ok(());
         }
+        let _span = tracing::debug_span!(target: "macula::store", "publish", objects = waiting.len()).entered();
         // Many objects are flushed by one `syncfs`.
         let disk_as_one = waiting.len() >= MANY && self.sync_disk();
         let each = if disk_as_one { &[][..] } else { &waiting[..] };

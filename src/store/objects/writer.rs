@@ -38,6 +38,7 @@ impl ObjectWriter<'_> {
     }
 
     fn keep(self, entry: Entry) -> Result<(), StoreError> {
+        let _span = tracing::debug_span!(target: "macula::store", "keep", bytes = entry.size).entered();
         if !self.objects.relies_on(&entry) {
             disk::begin_writing(self.file.as_file());
             self.objects.adopt_written(self.file, entry)?;

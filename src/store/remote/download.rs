@@ -7,6 +7,7 @@ use super::super::objects::at_once;
 use super::super::{Entry, Found, Objects, Store, StoreError, action};
 use super::hit::RemoteHit;
 use super::parts::part;
+use super::watchdog::REMOTE;
 use super::{Fault, Remote, Remotes, lock};
 
 /// Number of files after which received objects are published, so that a killed process need not fetch them again.
@@ -24,6 +25,8 @@ impl Store {
         on_progress: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Option<Found>, StoreError> {
         let record = hit.record();
+        let (remote, key) = (hit.remote(), &record.key);
+        let _span = tracing::info_span!(target: REMOTE, "download", remote, %key, bytes = hit.bytes()).entered();
         let received = AtomicU64::new(0);
         for group in hit.open_parts(&self.objects).chunks(GROUP) {
             let outcome = at_once(group, |one| {

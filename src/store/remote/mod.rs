@@ -34,7 +34,7 @@ pub use site::{Fault, Site};
 pub use upload::{TransferMode, Uploaded, Was};
 pub use watchdog::Watchdog;
 
-use self::watchdog::{Waited, Watched};
+use self::watchdog::{REMOTE, Waited, Watched};
 use crate::base::Digest;
 use crate::base::budget::Budget;
 use crate::base::sync::lock;
@@ -117,7 +117,8 @@ impl Remote {
                 self.give_up(&fault);
             }
             match (outcome, pauses.next()) {
-                (Err(Fault::Passing(_)), Some(pause)) => {
+                (Err(Fault::Passing(text)), Some(pause)) => {
+                    tracing::info!(target: REMOTE, remote = self.name, text, ?pause, "retry");
                     if !self.watch.pause(*pause) {
                         return Err(Fault::Stopped);
                     }

@@ -6,12 +6,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use tracing::field::Empty;
 
 use super::super::objects::at_once;
 use super::super::{Blob, EVERYWHERE, Entry, Found, Record, Store, StoreError, action};
 use super::bundle::{self, Bundle, LARGE, LARGEST, Pack};
 use super::hit::{all_there, bundle_of};
 use super::parts::parts;
+use super::watchdog::REMOTE;
 use super::{Fault, Remote, lock};
 use crate::base::Digest;
 
@@ -74,6 +76,9 @@ impl Store {
         on_progress: &(dyn Fn(u64) -> bool + Sync),
     ) -> Result<Uploaded, Fault> {
         let record = Record { recipe: None, ..result.record.clone() };
+        let span =
+            tracing::info_span!(target: REMOTE, "upload", remote = remote.name, key = %record.key, bytes = Empty);
+        let span = span.entered();
         let there = match bundle_of(remote, &record.key, &record.target) {
             Ok(there) => there,
             Err(Fault::Wrong(_)) => None,
@@ -125,7 +130,9 @@ impl Store {
             }
             record_as(remote, &bundle, target, &text, mode)?;
         }
-        Ok(Uploaded { was: Was::Missing, files: files.into_inner() + 1, bytes: bytes.into_inner() + length })
+        let bytes = bytes.into_inner() + length;
+        span.record("bytes", bytes);
+        Ok(Uploaded { was: Was::Missing, files: files.into_inner() + 1, bytes })
     }
 
     fn parted(&self, result: &Found) -> Result<Parted, StoreError> {

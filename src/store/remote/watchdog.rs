@@ -11,10 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tracing::field::Empty;
 
 use super::bundle;
 use super::lock;
 use super::site::{Fault, Site};
+
+/// Target of the log for requests.
+pub(super) const REMOTE: &str = "macula::remote";
 
 /// Minimum transfer rate in bytes per second, averaged over twice the timeout.
 const LEAST_RATE: f64 = 8192.0;
@@ -154,24 +158,30 @@ impl Watched<'_> {
             Expected::Bytes(size) => (size, None),
         };
         let limits = RequestLimits { within, most, ..self.reading() };
+        let _span = tracing::debug_span!(target: REMOTE, "fetch", remote = self.name, name, bytes = Empty).entered();
         let asked = name.to_owned();
         self.ask(&limits, move |site, pipe| site.fetch(&asked, most, pipe), take)
     }
 
     /// As [`Site::size`].
     pub(super) fn size(&self, name: &str) -> Result<Option<u64>, Fault> {
+        let _span = tracing::debug_span!(target: REMOTE, "size", remote = self.name, name).entered();
         let name = name.to_owned();
         self.ask(&self.reading(), move |site, _| site.size(&name), &mut |_| Ok(()))
     }
 
     /// As [`Site::put`].
     pub(super) fn put(&self, name: &str, bytes: Bytes) -> Result<(), Fault> {
+        let _span =
+            tracing::debug_span!(target: REMOTE, "put", remote = self.name, name, bytes = bytes.len()).entered();
         let (name, limits) = (name.to_owned(), self.writing(&bytes));
         self.ask(&limits, move |site, pipe| site.put(&name, bytes, &|| pipe.is_open()), &mut |_| Ok(()))
     }
 
     /// As [`Site::create`].
     pub(super) fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Fault> {
+        let _span =
+            tracing::debug_span!(target: REMOTE, "create", remote = self.name, name, bytes = bytes.len()).entered();
         let (name, limits) = (name.to_owned(), self.writing(&bytes));
         self.ask(&limits, move |site, _| site.create(&name, bytes), &mut |_| Ok(()))
     }
@@ -209,6 +219,9 @@ impl Watched<'_> {
         let ended = self.receive(limits, &receiver, &closed, take, &mut came, &mut waited);
         closed.store(true, Ordering::Relaxed);
         self.end(came, ended.is_ok());
+        if came > 0 {
+            tracing::Span::current().record("bytes", came);
+        }
         ended
     }
 
