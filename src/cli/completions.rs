@@ -1,4 +1,7 @@
 //! `macula completions`: shell scripts, and the names that they ask macula for, such as stages of the current file.
+//!
+//! Not by `clap_complete`'s `CompleteEnv` (tried with 4.6.11, `unstable-dynamic`): bash takes words apart at `=`, and it completes
+//! `--set classifier.loss=fo` with a stage; behind `--set classif` it writes `classifier. `, with a space.
 
 use std::path::Path;
 
