@@ -344,11 +344,11 @@ fn starts_table(fitted: &Fitted) -> Option<Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lang::network::{Layer, NetworkSpec};
+    use crate::lang::network::{Layer, Linear, NetworkSpec};
 
     fn version(changes: &[(&str, Value)]) -> u32 {
         let text = |text: &str| Value::Text(text.to_owned());
-        let linear = |name: &str| Layer::Linear { name: name.to_owned(), out: None, bias: true, expects: None };
+        let linear = |name: &str| Layer::Linear(Linear { name: name.to_owned(), out: None, bias: true, expects: None });
         let layers = vec![linear("block1"), linear("block10")];
         let mut params = BTreeMap::from([
             ("loss.class-weights".to_owned(), text("none")),

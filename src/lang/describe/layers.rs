@@ -3,23 +3,25 @@
 use super::is_tensor_name;
 use super::kinds::LayerKind;
 use super::read::{LayerScope, NetworkReader};
-use super::values::Properties;
 use crate::lang::near;
+use crate::lang::network::words::Conflict;
 use crate::lang::network::{Join, Layer};
 use crate::syntax::Node;
 
 impl<'a> NetworkReader<'a> {
     /// A layer; a placeholder after reporting a mistake in it.
     pub(super) fn layer(&mut self, node: &'a Node, kind: &LayerKind, scope: &LayerScope) -> Layer {
-        match kind.name {
-            "residual" => return self.residual(node, kind, scope),
-            "parallel" => return self.parallel(node, kind, scope),
-            _ => {}
-        }
+        let Some(read) = kind.read else {
+            return if kind.name == "residual" {
+                self.residual(node, kind, scope)
+            } else {
+                self.parallel(node, kind, scope)
+            };
+        };
         // Both are checked, so that mistakes in both are reported.
         let properties = self.properties(node, kind, scope);
         let name = if kind.named { self.tensor_name(node, scope) } else { Some(String::new()) };
-        let layer = properties.zip(name).and_then(|(of, name)| self.plain(node, kind, &of, name));
+        let layer = properties.zip(name).and_then(|(of, name)| self.made(node, read(&of, name)));
         match layer {
             Some(layer) => {
                 self.place(node.head, scope);
@@ -29,48 +31,16 @@ impl<'a> NetworkReader<'a> {
         }
     }
 
-    fn plain(&mut self, node: &Node, kind: &LayerKind, of: &Properties, name: String) -> Option<Layer> {
-        if kind.name.ends_with("-pool") && 2 * of.int("padding") > of.int("kernel") {
-            let span = node.prop("padding").map_or(node.head, |entry| entry.span);
-            let message = format!("`padding` cannot be {} with a window of {}", of.int("padding"), of.int("kernel"));
-            self.error(
-                "out-of-range",
-                span,
-                message,
-                "use at most half the window, so that every window covers some pixels",
-            );
-            return None;
+    /// The layer, unless its properties conflict, which is reported.
+    fn made(&mut self, node: &Node, read: Result<Layer, Conflict>) -> Option<Layer> {
+        match read {
+            Ok(layer) => Some(layer),
+            Err(Conflict { param, message, hint }) => {
+                let span = node.prop(param).map_or(node.head, |entry| entry.span);
+                self.error("out-of-range", span, message, hint);
+                None
+            }
         }
-        Some(match kind.name {
-            "conv" => Layer::Conv {
-                name,
-                out: of.int("out"),
-                kernel: of.int("kernel"),
-                stride: of.int("stride"),
-                padding: of.int("padding"),
-                dilation: of.int("dilation"),
-                groups: of.int("groups"),
-                bias: of.flag("bias"),
-                expects: of.given_int("in"),
-            },
-            "batch-norm" => Layer::BatchNorm { name, eps: of.real("eps"), momentum: of.real("momentum") },
-            "relu" => Layer::Relu,
-            "relu6" => Layer::Relu6,
-            "gelu" => Layer::Gelu,
-            "silu" => Layer::Silu,
-            "max-pool" => {
-                Layer::MaxPool { kernel: of.int("kernel"), stride: of.int("stride"), padding: of.int("padding") }
-            }
-            "avg-pool" => {
-                Layer::AvgPool { kernel: of.int("kernel"), stride: of.int("stride"), padding: of.int("padding") }
-            }
-            "adaptive-avg-pool" => Layer::AdaptiveAvgPool { side: of.int("side") },
-            "global-avg-pool" => Layer::GlobalAvgPool,
-            "global-max-pool" => Layer::GlobalMaxPool,
-            "flatten" => Layer::Flatten,
-            "dropout" => Layer::Dropout { share: of.real("share") },
-            _ => Layer::Linear { name, out: of.given_int("out"), bias: of.flag("bias"), expects: of.given_int("in") },
-        })
     }
 
     fn residual(&mut self, node: &'a Node, kind: &LayerKind, scope: &LayerScope) -> Layer {

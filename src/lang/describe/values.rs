@@ -6,44 +6,8 @@ use super::kinds::{DefaultValue, LayerKind, LayerParam, PropertyType, meant_para
 use super::read::{LayerScope, NetworkReader};
 use crate::base::Span;
 use crate::lang::near;
+use crate::lang::network::words::Properties;
 use crate::syntax::{Node, NodeEntry, Scalar};
-
-/// The checked properties of one layer, by name.
-pub(super) struct Properties(BTreeMap<&'static str, Scalar>);
-
-impl Properties {
-    /// A whole number that the layer type always has.
-    pub(super) fn int(&self, name: &str) -> usize {
-        self.given_int(name).unwrap_or(0)
-    }
-
-    /// A whole number that may be absent.
-    pub(super) fn given_int(&self, name: &str) -> Option<usize> {
-        match self.0.get(name) {
-            Some(Scalar::Int(value)) => usize::try_from(*value).ok(),
-            _ => None,
-        }
-    }
-
-    pub(super) fn real(&self, name: &str) -> f64 {
-        match self.0.get(name) {
-            Some(Scalar::Real(value)) => *value,
-            Some(Scalar::Int(value)) => *value as f64,
-            _ => 0.0,
-        }
-    }
-
-    pub(super) fn flag(&self, name: &str) -> bool {
-        matches!(self.0.get(name), Some(Scalar::Bool(true)))
-    }
-
-    pub(super) fn word(&self, name: &str) -> &str {
-        match self.0.get(name) {
-            Some(Scalar::Text(word)) => word,
-            _ => "",
-        }
-    }
-}
 
 impl<'a> NetworkReader<'a> {
     /// The properties of a layer; [`None`] if one of them is wrong.
@@ -105,7 +69,7 @@ impl<'a> NetworkReader<'a> {
             let message = format!("`{}` contains no layers", kind.name);
             self.error("unknown-node", node.head, message, "remove the braces and put the layers after it");
         }
-        (whole && self.diags.len() == before).then_some(Properties(found))
+        (whole && self.diags.len() == before).then(|| Properties::new(found))
     }
 
     /// Reports a missing required property; a number without a name may be meant.

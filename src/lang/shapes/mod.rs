@@ -4,51 +4,12 @@ mod fold;
 mod walk;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use super::network::NetworkSpec;
 use walk::{ShapeWalk, Sides};
 
+pub use super::network::TensorShape;
 pub use fold::folded;
-
-/// The shape of one sample between layers, without N.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TensorShape {
-    /// C x H x W.
-    Map {
-        /// Channels.
-        channels: usize,
-        /// Rows.
-        height: usize,
-        /// Columns.
-        width: usize,
-    },
-    /// Features.
-    Vector {
-        /// How many.
-        features: usize,
-    },
-}
-
-impl fmt::Display for TensorShape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Map { channels, height, width } => write!(f, "{channels} x {height} x {width}"),
-            Self::Vector { features } => write!(f, "{features}"),
-        }
-    }
-}
-
-impl TensorShape {
-    /// Total number of entries.
-    #[must_use]
-    pub fn entries(self) -> u64 {
-        match self {
-            Self::Map { channels, height, width } => product(&[channels, height, width]),
-            Self::Vector { features } => features as u64,
-        }
-    }
-}
 
 /// One layer of a network at a given input size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,8 +70,4 @@ pub(super) fn misfits(network: &NetworkSpec, unreadable: &BTreeSet<usize>) -> Ve
 #[must_use]
 pub fn least_side(network: &NetworkSpec) -> Option<usize> {
     (1..=1024).find(|&side| shapes(network, side, 4).is_ok())
-}
-
-fn product(factors: &[usize]) -> u64 {
-    factors.iter().fold(1, |all: u64, &factor| all.saturating_mul(factor as u64))
 }

@@ -6,6 +6,8 @@ mod initial;
 mod input;
 mod layout;
 mod load;
+mod ops;
+mod pass;
 mod plan;
 mod program;
 mod train;
@@ -28,11 +30,11 @@ use crate::learn::kernels::BufferPool;
 use crate::learn::loader::PixelsMadeBy;
 use crate::learn::optimizer::Optimizer;
 use crate::stage::StageError;
-use evaluate::Folded;
 use input::with_floats;
+use ops::{Folded, StatisticsSource};
+use pass::{Execution, Pass};
 use plan::SizedPlan;
 use program::{Norm, Program};
-use train::{Execution, Pass, StatisticsSource};
 use trunk::{Arriving, BatchShape, HostParameters, Trunk};
 
 pub use input::{Arrival, NetworkInput, tensor};
@@ -522,7 +524,7 @@ impl Network {
 /// Name of the last linear layer.
 fn last_linear(layers: &[Layer]) -> Option<&str> {
     layers.iter().rev().find_map(|layer| match layer {
-        Layer::Linear { name, .. } => Some(name.as_str()),
+        Layer::Linear(linear) => Some(linear.name.as_str()),
         _ => None,
     })
 }

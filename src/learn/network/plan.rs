@@ -1,6 +1,6 @@
 //! Plan of a program for images of one size: extents and prepared convolutions. Knows no values.
 
-use super::program::{Extent, Op, Program};
+use super::program::{Extent, Program, Step};
 use crate::learn::kernels::conv::Conv;
 use crate::stage::StageError;
 
@@ -17,11 +17,8 @@ impl SizedPlan {
     /// Prepares `program` for images of that height and width.
     pub(super) fn new(program: &Program, height: usize, width: usize) -> Result<Self, StageError> {
         let extents = program.extents(height, width)?;
-        let prepare = |op: &Op, input: usize| match op {
-            Op::Conv { geometry, .. } => Some(Conv::new(extents[input].conv(*geometry))),
-            _ => None,
-        };
-        let convs = program.steps.iter().map(|step| prepare(&step.op, step.input)).collect();
+        let prepare = |step: &Step| step.op.conv().map(|conv| Conv::new(conv.geometry.over(extents[step.input])));
+        let convs = program.steps.iter().map(prepare).collect();
         Ok(Self { extents, convs })
     }
 }

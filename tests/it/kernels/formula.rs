@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use macula::base::Sources;
 use macula::lang::describe::describe;
-use macula::lang::network::{Layer, NetworkSpec};
+use macula::lang::network::{BatchNorm, Conv, Layer, Linear, MaxPool, NetworkSpec};
 use macula::learn::network::Weights;
 use macula::syntax;
 
@@ -64,7 +64,7 @@ pub(crate) fn described(text: &str) -> NetworkSpec {
 
 fn conv(name: &str, out: usize, kernel: usize, stride: usize) -> Layer {
     let padding = kernel / 2;
-    Layer::Conv {
+    Layer::Conv(Conv {
         name: name.to_owned(),
         out,
         kernel,
@@ -74,17 +74,17 @@ fn conv(name: &str, out: usize, kernel: usize, stride: usize) -> Layer {
         groups: 1,
         bias: false,
         expects: None,
-    }
+    })
 }
 
 fn norm(name: &str) -> Layer {
-    Layer::BatchNorm { name: name.to_owned(), eps: 1e-5, momentum: 0.1 }
+    Layer::BatchNorm(BatchNorm { name: name.to_owned(), eps: 1e-5, momentum: 0.1 })
 }
 
 /// torchvision's `ResNet18` with stages of `widths` channels.
 pub(crate) fn resnet18(widths: [usize; 4]) -> NetworkSpec {
     let mut layers = vec![conv("conv1", widths[0], 7, 2), norm("bn1"), Layer::Relu];
-    layers.push(Layer::MaxPool { kernel: 3, stride: 2, padding: 1 });
+    layers.push(Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 }));
     for (stage, width) in (1..).zip(widths) {
         for block in 0..2 {
             let name = |part: &str| format!("layer{stage}.{block}.{part}");
@@ -104,7 +104,9 @@ pub(crate) fn resnet18(widths: [usize; 4]) -> NetworkSpec {
             layers.extend([Layer::Residual { body, shortcut }, Layer::Relu]);
         }
     }
-    layers
-        .extend([Layer::GlobalAvgPool, Layer::Linear { name: "fc".to_owned(), out: None, bias: true, expects: None }]);
+    layers.extend([
+        Layer::GlobalAvgPool,
+        Layer::Linear(Linear { name: "fc".to_owned(), out: None, bias: true, expects: None }),
+    ]);
     NetworkSpec { name: "resnet18".to_owned(), layers }
 }

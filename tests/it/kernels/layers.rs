@@ -2,13 +2,13 @@
 
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
-use macula::lang::network::{Layer, NetworkSpec};
+use macula::lang::network::{AvgPool, BatchNorm, Conv, Dropout, Layer, Linear, MaxPool, NetworkSpec};
 use macula::learn::network::Network;
 
 use super::formula::{described, formula, resnet18};
 
 fn conv(name: &str, out: usize, kernel: usize, stride: usize, groups: usize) -> Layer {
-    Layer::Conv {
+    Layer::Conv(Conv {
         name: name.to_owned(),
         out,
         kernel,
@@ -18,11 +18,11 @@ fn conv(name: &str, out: usize, kernel: usize, stride: usize, groups: usize) -> 
         groups,
         bias: true,
         expects: None,
-    }
+    })
 }
 
 fn norm(name: &str) -> Layer {
-    Layer::BatchNorm { name: name.to_owned(), eps: 1e-5, momentum: 0.1 }
+    Layer::BatchNorm(BatchNorm { name: name.to_owned(), eps: 1e-5, momentum: 0.1 })
 }
 
 /// Every layer type, nested residual blocks that end in a batch norm or not, and a value that a `ReLU` must not overwrite.
@@ -30,19 +30,19 @@ fn every_layer() -> NetworkSpec {
     let inner = Layer::Residual { body: vec![conv("in", 8, 3, 1, 4)], shortcut: vec![] };
     let outer = Layer::Residual {
         body: vec![Layer::Relu, inner, conv("out", 12, 3, 2, 1), norm("bn2")],
-        shortcut: vec![Layer::AvgPool { kernel: 2, stride: 2, padding: 0 }, conv("short", 12, 1, 1, 1)],
+        shortcut: vec![Layer::AvgPool(AvgPool { kernel: 2, stride: 2, padding: 0 }), conv("short", 12, 1, 1, 1)],
     };
     let layers = vec![
         conv("first", 8, 3, 1, 1),
         norm("bn1"),
         outer,
         Layer::Relu,
-        Layer::MaxPool { kernel: 3, stride: 2, padding: 1 },
-        Layer::Dropout { share: 0.25 },
+        Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 }),
+        Layer::Dropout(Dropout { share: 0.25 }),
         Layer::Flatten,
-        Layer::Linear { name: "hidden".to_owned(), out: Some(10), bias: true, expects: None },
+        Layer::Linear(Linear { name: "hidden".to_owned(), out: Some(10), bias: true, expects: None }),
         Layer::Relu,
-        Layer::Linear { name: "head".to_owned(), out: None, bias: false, expects: None },
+        Layer::Linear(Linear { name: "head".to_owned(), out: None, bias: false, expects: None }),
     ];
     NetworkSpec { name: "every-layer".to_owned(), layers }
 }
@@ -214,8 +214,8 @@ fn patches_that_do_not_fit_are_refused_with_the_layer() {
     let tiny = NetworkSpec {
         name: "tiny".to_owned(),
         layers: vec![
-            Layer::AvgPool { kernel: 9, stride: 9, padding: 0 },
-            Layer::Linear { name: "fc".to_owned(), out: None, bias: true, expects: None },
+            Layer::AvgPool(AvgPool { kernel: 9, stride: 9, padding: 0 }),
+            Layer::Linear(Linear { name: "fc".to_owned(), out: None, bias: true, expects: None }),
         ],
     };
     assert_eq!(error(&tiny, 8), "a window of 9 px does not fit 8 px with 0 px of padding");

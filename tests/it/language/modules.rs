@@ -133,7 +133,9 @@ fn the_parameters_of_a_network_go_with_it_into_a_body() {
         assert!(diags.is_empty(), "{}", diag::render(&diags, &sources, Style::Plain, 110));
         let train = pipelines[0].stages.iter().find(|stage| stage.stage_type == "train").expect("it trains");
         let Value::Network(network) = &train.params["network"].value else { panic!("a network") };
-        let lang::network::Layer::Conv { out, .. } = network.layers[0] else { panic!("a convolution") };
+        let lang::network::Layer::Conv(lang::network::Conv { out, .. }) = network.layers[0] else {
+            panic!("a convolution")
+        };
         out
     };
     assert_eq!(width("network n.tiny", &[]), 4);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use macula::base::{Digest, Streams};
 use macula::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, ShardBytes};
-use macula::lang::network::{Layer, NetworkSpec};
+use macula::lang::network::{BatchNorm, Conv, Layer, Linear, MaxPool, NetworkSpec};
 use macula::lang::value::Value;
 use macula::stage::{Ctx, Inputs, Metrics, Named, Outcome, Params, Progress, StageError, Stop, Warning, Work};
 use macula::store::{Objects, Tree};
@@ -209,7 +209,7 @@ pub(super) fn run(
 }
 
 fn conv(name: &str, out: usize, kernel: usize, stride: usize) -> Layer {
-    Layer::Conv {
+    Layer::Conv(Conv {
         name: name.to_owned(),
         out,
         kernel,
@@ -219,11 +219,11 @@ fn conv(name: &str, out: usize, kernel: usize, stride: usize) -> Layer {
         groups: 1,
         bias: false,
         expects: None,
-    }
+    })
 }
 
 fn norm(name: &str) -> Layer {
-    Layer::BatchNorm { name: name.to_owned(), eps: 1e-5, momentum: 0.1 }
+    Layer::BatchNorm(BatchNorm { name: name.to_owned(), eps: 1e-5, momentum: 0.1 })
 }
 
 pub(super) fn small() -> NetworkSpec {
@@ -232,11 +232,11 @@ pub(super) fn small() -> NetworkSpec {
         conv("conv1", 8, 3, 1),
         norm("bn1"),
         Layer::Relu,
-        Layer::MaxPool { kernel: 3, stride: 2, padding: 1 },
+        Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 }),
         Layer::Residual { body, shortcut: vec![conv("s", 16, 1, 2), norm("ns")] },
         Layer::Relu,
         Layer::GlobalAvgPool,
-        Layer::Linear { name: "fc".to_owned(), out: None, bias: true, expects: None },
+        Layer::Linear(Linear { name: "fc".to_owned(), out: None, bias: true, expects: None }),
     ];
     NetworkSpec { name: "small".to_owned(), layers }
 }

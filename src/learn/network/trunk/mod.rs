@@ -5,23 +5,23 @@
 //! of batch.
 
 mod backward;
-mod lower;
-mod schedule;
+pub(super) mod lower;
+pub(super) mod schedule;
 mod views;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::input::Arrival;
-use super::program::{Extent, Op, Program};
+use super::ops::{LibraryConvolution, LibraryUse};
+use super::program::{Extent, Program, Step};
 use super::train;
 use crate::base::random::Stream;
-use crate::learn::gpu::{Direction, Gpu, Kernel, KernelArguments};
-use crate::learn::kernels::shape::ConvShape;
+use crate::learn::gpu::{Gpu, Kernel, KernelArguments};
 use crate::learn::optimizer::{Ahead, Optimizer, Update};
 use crate::learn::views::Views;
 use crate::stage::StageError;
-use lower::{CardParameters, LibraryConvolution, LoweredPass, PassSettings, Purpose, lower};
+use lower::{CardParameters, LoweredPass, PassSettings, Purpose, lower};
 use schedule::{BoundCall, HostSide, Transfer, bytes, read};
 
 /// Values of a network on the host.
@@ -95,10 +95,9 @@ impl HostSide for Exchange<'_> {
             (Transfer::Gradient, _) => bytes(self.gradient),
             (Transfer::Mask(at), _) => {
                 let count = length / 4;
-                let mask = match (&self.program.steps[at].op, &mut self.dropout) {
-                    (Op::Dropout { share }, Some(stream)) => train::dropout_mask(*share, count, stream),
-                    _ => vec![1.0; count],
-                };
+                let operation = self.program.steps[at].op.operation();
+                let mask = self.dropout.as_mut().and_then(|stream| operation.mask(count, stream));
+                let mask = mask.unwrap_or_else(|| vec![1.0; count]);
                 bytes(&mask).into_owned().into()
             }
             // A schedule for another form of arrival: the missing bytes are reported by the caller.
@@ -454,30 +453,15 @@ fn libraries(
     kind: &BatchKey,
     wanted: &[bool],
 ) -> Result<Vec<Option<LibraryConvolution>>, StageError> {
-    let precision = gpu.precision();
-    let mut libraries = Vec::with_capacity(program.steps.len());
-    for step in &program.steps {
-        let Op::Conv { weight, geometry, .. } = step.op else {
-            libraries.push(None);
-            continue;
+    let library = |step: &Step| {
+        let Some(conv) = step.op.conv() else { return Ok(None) };
+        let need = LibraryUse {
+            images: kind.images,
+            pixels: step.input == 0,
+            kernel: kind.purpose == Purpose::Training && !kind.frozen[conv.weight],
+            image: wanted[step.input],
         };
-        let shape = extents[step.input].conv(geometry);
-        // Grouped convolutions and linear layers with few outputs use macula's own kernels.
-        let single = shape.height == 1 && shape.width == 1 && shape.kernel == 1;
-        if shape.groups > 1 || (single && shape.out < 64) {
-            libraries.push(None);
-            continue;
-        }
-        let channels = if step.input == 0 { precision.padded(shape.channels) } else { shape.channels };
-        let mut directions = vec![Direction::Forward];
-        if kind.purpose == Purpose::Training && !kind.frozen[weight] {
-            directions.push(Direction::Kernel);
-        }
-        if wanted[step.input] {
-            directions.push(Direction::Image);
-        }
-        let planned = gpu.plan(ConvShape { channels, ..shape }, kind.images, &directions)?;
-        libraries.push(planned.map(|planned| LibraryConvolution { planned, channels }));
-    }
-    Ok(libraries)
+        conv.plan(gpu, extents[step.input], need)
+    };
+    program.steps.iter().map(library).collect()
 }

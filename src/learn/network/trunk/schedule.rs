@@ -8,11 +8,11 @@ use crate::stage::StageError;
 
 /// Buffer of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Buffer(usize);
+pub(in crate::learn::network) struct Buffer(usize);
 
 /// Memory that a call reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pointer {
+pub(in crate::learn::network) enum Pointer {
     /// None.
     None,
     /// Fixed address.
@@ -35,7 +35,7 @@ impl From<Option<Pointer>> for Pointer {
 
 /// Data transferred from or to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transfer {
+pub(in crate::learn::network) enum Transfer {
     /// Normalised pixels, f32.
     Pixels,
     /// Stored patches, u8.
@@ -54,7 +54,7 @@ pub(super) enum Transfer {
 
 /// Operation of a call; its pointers are kept next to it.
 #[derive(Clone, Debug)]
-pub(super) enum CallOp {
+pub(in crate::learn::network) enum CallOp {
     /// Launch of a kernel over that many threads.
     Launch(Kernel, usize, Box<KernelArguments>),
     /// Planned convolution on image, kernel, output and workspace.
@@ -69,30 +69,30 @@ pub(super) enum CallOp {
 
 /// Calls, and the sizes of their buffers.
 #[derive(Debug, Default)]
-pub(super) struct CallSchedule {
+pub(in crate::learn::network) struct CallSchedule {
     calls: Vec<(CallOp, Vec<Pointer>)>,
     bytes: Vec<u64>,
 }
 
 impl CallSchedule {
     /// Adds a buffer.
-    pub(super) fn buffer(&mut self, bytes: usize) -> Buffer {
+    pub(in crate::learn::network) fn buffer(&mut self, bytes: usize) -> Buffer {
         self.bytes.push(bytes.max(1) as u64);
         Buffer(self.bytes.len() - 1)
     }
 
     /// Appends a call.
-    pub(super) fn call<const N: usize>(&mut self, deed: CallOp, pointers: [Pointer; N]) {
+    pub(in crate::learn::network) fn call<const N: usize>(&mut self, deed: CallOp, pointers: [Pointer; N]) {
         self.calls.push((deed, pointers.to_vec()));
     }
 
     /// Number of calls so far.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::learn::network) fn len(&self) -> usize {
         self.calls.len()
     }
 
     /// Appends a launch over `threads` threads.
-    pub(super) fn launch<const N: usize>(
+    pub(in crate::learn::network) fn launch<const N: usize>(
         &mut self,
         kernel: Kernel,
         threads: usize,
@@ -110,7 +110,7 @@ impl CallSchedule {
     }
 
     /// Places the buffers in one block.
-    pub(super) fn place(self) -> PlacedSchedule {
+    pub(in crate::learn::network) fn place(self) -> PlacedSchedule {
         let mut lives: Vec<Option<Lifetime>> = vec![None; self.bytes.len()];
         for (call, (_, pointers)) in self.calls.iter().enumerate() {
             for buffer in pointers.iter().filter_map(|pointer| match pointer {
@@ -130,24 +130,24 @@ impl CallSchedule {
 
 /// Numeric arguments of a launch.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LaunchNumbers<'a> {
-    pub(super) n: &'a [usize],
-    pub(super) d: &'a [f64],
-    pub(super) f: &'a [f32],
+pub(in crate::learn::network) struct LaunchNumbers<'a> {
+    pub(in crate::learn::network) n: &'a [usize],
+    pub(in crate::learn::network) d: &'a [f64],
+    pub(in crate::learn::network) f: &'a [f32],
 }
 
 /// Schedule whose buffers are placed in a block that is not allocated yet.
 #[derive(Debug)]
-pub(super) struct PlacedSchedule {
+pub(in crate::learn::network) struct PlacedSchedule {
     calls: Vec<(CallOp, Vec<Pointer>)>,
     places: Vec<u64>,
     /// Size of the block, bytes.
-    pub(super) bytes: u64,
+    pub(in crate::learn::network) bytes: u64,
 }
 
 impl PlacedSchedule {
     /// Calls with addresses, for a block at `base`.
-    pub(super) fn bind(&self, base: u64) -> Vec<BoundCall> {
+    pub(in crate::learn::network) fn bind(&self, base: u64) -> Vec<BoundCall> {
         let address = |pointer: &Pointer| match pointer {
             Pointer::None => 0,
             Pointer::At(address) => *address,
@@ -168,14 +168,18 @@ impl PlacedSchedule {
 
 /// Call with its addresses.
 #[derive(Debug)]
-pub(super) struct BoundCall {
+pub(in crate::learn::network) struct BoundCall {
     deed: CallOp,
     at: [u64; 12],
 }
 
 impl BoundCall {
     /// Executes the call. `host` provides data from the host and receives data for it.
-    pub(super) fn execute(&self, gpu: &mut dyn Gpu, host: &mut dyn HostSide) -> Result<(), StageError> {
+    pub(in crate::learn::network) fn execute(
+        &self,
+        gpu: &mut dyn Gpu,
+        host: &mut dyn HostSide,
+    ) -> Result<(), StageError> {
         let at = self.at[0];
         match &self.deed {
             CallOp::Launch(kernel, threads, arguments) => gpu.launch(*kernel, *threads, arguments),
@@ -207,7 +211,7 @@ impl BoundCall {
 }
 
 /// Host side of a pass.
-pub(super) trait HostSide {
+pub(in crate::learn::network) trait HostSide {
     /// Provides that many bytes.
     fn give(&mut self, passed: Transfer, length: usize) -> std::borrow::Cow<'_, [u8]>;
     /// Receives floats from the GPU.
@@ -215,7 +219,7 @@ pub(super) trait HostSide {
 }
 
 /// Bytes of floats, without a copy on little-endian machines.
-pub(super) fn bytes(floats: &[f32]) -> std::borrow::Cow<'_, [u8]> {
+pub(in crate::learn::network) fn bytes(floats: &[f32]) -> std::borrow::Cow<'_, [u8]> {
     #[cfg(target_endian = "little")]
     {
         // SAFETY: every byte of a float may be read, and bytes need no alignment.
@@ -228,7 +232,7 @@ pub(super) fn bytes(floats: &[f32]) -> std::borrow::Cow<'_, [u8]> {
 }
 
 /// Reads that many floats from the GPU.
-pub(super) fn read(gpu: &mut dyn Gpu, address: u64, count: usize) -> Result<Vec<f32>, StageError> {
+pub(in crate::learn::network) fn read(gpu: &mut dyn Gpu, address: u64, count: usize) -> Result<Vec<f32>, StageError> {
     let mut bytes = vec![0; 4 * count];
     gpu.read(address, &mut bytes)?;
     Ok(bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect())

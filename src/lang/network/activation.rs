@@ -1,0 +1,31 @@
+//! `relu`, `relu6`, `gelu` and `silu`: words. The shape is unchanged.
+
+use super::words::{LayerKind, kind};
+use super::{Layer, Operation};
+
+/// Words of [`Layer::Relu`].
+pub(in crate::lang) const RELU: LayerKind = kind("relu", "max(x, 0).", &[], |_, _| Ok(Layer::Relu));
+
+/// Words of [`Layer::Relu6`].
+pub(in crate::lang) const RELU6: LayerKind = kind("relu6", "min(max(x, 0), 6).", &[], |_, _| Ok(Layer::Relu6));
+
+/// Words of [`Layer::Gelu`].
+pub(in crate::lang) const GELU: LayerKind = kind(
+    "gelu",
+    "x Phi(x) with the error function, like torch's default; not the `tanh` approximation.",
+    &[],
+    |_, _| Ok(Layer::Gelu),
+);
+
+/// Words of [`Layer::Silu`].
+pub(in crate::lang) const SILU: LayerKind =
+    kind("silu", "x / (1 + exp(-x)), also called swish.", &[], |_, _| Ok(Layer::Silu));
+
+/// Activation with these words.
+pub(super) struct Activation(pub(super) &'static LayerKind);
+
+impl Operation for Activation {
+    fn words(&self) -> &'static LayerKind {
+        self.0
+    }
+}

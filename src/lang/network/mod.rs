@@ -1,0 +1,218 @@
+//! Network definitions: layers and their tensor names. A layer type is a file here: its words, its shape rule, its multiply-adds and its
+//! tensors. What it computes is in a file of the same name in `learn::network::ops`.
+
+mod activation;
+mod branches;
+mod conv;
+mod dropout;
+mod flatten;
+mod norm;
+mod pooling;
+pub(in crate::lang) mod shape;
+pub(in crate::lang) mod words;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Digest, Hasher};
+use activation::Activation;
+use flatten::Flatten;
+use pooling::GlobalPool;
+use shape::{Findings, Flow};
+
+pub use branches::Join;
+pub(in crate::lang) use branches::residual;
+pub use conv::{Conv, Linear};
+pub use dropout::Dropout;
+pub use norm::BatchNorm;
+pub use pooling::{AdaptiveAvgPool, AvgPool, MaxPool};
+pub use shape::TensorShape;
+pub use words::{DefaultValue, LayerKind, LayerParam, PropertyType};
+
+/// A network, resolved: a sequence of layers from N x 3 x H x W pixels to N x classes logits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkSpec {
+    /// The name it was defined under; not in its digest.
+    pub name: String,
+    /// Its layers, in order.
+    pub layers: Vec<Layer>,
+}
+
+/// One layer. `name` is the prefix of its tensors (`layer1.0.conv1` gives `layer1.0.conv1.weight`), as torchvision has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Layer {
+    /// 2-D convolution.
+    Conv(Conv),
+    /// Batch normalisation.
+    BatchNorm(BatchNorm),
+    /// max(x, 0).
+    Relu,
+    /// min(max(x, 0), 6).
+    #[serde(rename = "relu6")]
+    Relu6,
+    /// x Phi(x), using the error function like torch's default (Hendrycks and Gimpel 2016).
+    Gelu,
+    /// x / (1 + exp(-x)), also called swish.
+    Silu,
+    /// Max pooling.
+    MaxPool(MaxPool),
+    /// Average pooling.
+    AvgPool(AvgPool),
+    /// Means of a fixed number of parts.
+    AdaptiveAvgPool(AdaptiveAvgPool),
+    /// Mean over H and W: N x C x H x W to N x C.
+    GlobalAvgPool,
+    /// Maximum over H and W: N x C x H x W to N x C.
+    GlobalMaxPool,
+    /// N x C x H x W to N x (C H W), in torch's order.
+    Flatten,
+    /// Dropout.
+    Dropout(Dropout),
+    /// Fully connected.
+    Linear(Linear),
+    /// body(x) + shortcut(x); an empty shortcut is the identity.
+    Residual {
+        /// The main path.
+        body: Vec<Layer>,
+        /// The shortcut path.
+        shortcut: Vec<Layer>,
+    },
+    /// Several branches from the same input, joined; an empty branch is the identity.
+    Parallel {
+        /// How their outputs are joined.
+        join: Join,
+        /// The branches, in the order in which they are joined.
+        branches: Vec<Vec<Layer>>,
+    },
+}
+
+/// A layer that contains no others: its words, its shape rule and its tensors.
+pub(in crate::lang) trait Operation {
+    /// How it is written.
+    fn words(&self) -> &'static LayerKind;
+
+    /// Tensor prefix; empty if it has no tensors.
+    #[expect(clippy::unnecessary_literal_bound, reason = "layers with tensors return their own name")]
+    fn name(&self) -> &str {
+        ""
+    }
+
+    /// Names of its tensors, without the prefix.
+    fn tensors(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The output for this input; [`None`] if it is unknown because of a misfit, or because it depends on the patch size.
+    fn shape(&self, input: Flow, found: &mut Findings) -> Option<Flow> {
+        let _ = found;
+        Some(input)
+    }
+
+    /// The output whatever the input.
+    fn anyway(&self, classes: usize) -> Option<Flow> {
+        let _ = classes;
+        None
+    }
+}
+
+/// What a layer is made of.
+pub(in crate::lang) enum Part<'a> {
+    /// One operation.
+    One(&'a dyn Operation),
+    /// A sum of two paths.
+    Residual(&'a [Layer], &'a [Layer]),
+    /// Joined branches.
+    Parallel(Join, &'a [Vec<Layer>]),
+}
+
+impl Layer {
+    /// The operation, or the layers inside.
+    pub(in crate::lang) fn part(&self) -> Part<'_> {
+        Part::One(match self {
+            Self::Conv(conv) => conv,
+            Self::BatchNorm(norm) => norm,
+            Self::Relu => &Activation(&activation::RELU),
+            Self::Relu6 => &Activation(&activation::RELU6),
+            Self::Gelu => &Activation(&activation::GELU),
+            Self::Silu => &Activation(&activation::SILU),
+            Self::MaxPool(pool) => pool,
+            Self::AvgPool(pool) => pool,
+            Self::AdaptiveAvgPool(pool) => pool,
+            Self::GlobalAvgPool => &GlobalPool(&pooling::GLOBAL_AVG_POOL),
+            Self::GlobalMaxPool => &GlobalPool(&pooling::GLOBAL_MAX_POOL),
+            Self::Flatten => &Flatten,
+            Self::Dropout(dropout) => dropout,
+            Self::Linear(linear) => linear,
+            Self::Residual { body, shortcut } => return Part::Residual(body, shortcut),
+            Self::Parallel { join, branches } => return Part::Parallel(*join, branches),
+        })
+    }
+}
+
+/// Every layer type, in the order of the manual.
+pub const KINDS: [LayerKind; 16] = [
+    conv::CONV,
+    norm::BATCH_NORM,
+    activation::RELU,
+    activation::RELU6,
+    activation::GELU,
+    activation::SILU,
+    pooling::MAX_POOL,
+    pooling::AVG_POOL,
+    pooling::ADAPTIVE_AVG_POOL,
+    pooling::GLOBAL_AVG_POOL,
+    pooling::GLOBAL_MAX_POOL,
+    flatten::FLATTEN,
+    dropout::DROPOUT,
+    conv::LINEAR,
+    branches::RESIDUAL,
+    branches::PARALLEL,
+];
+
+// Fields added later are omitted from the text at their neutral value, so that digests stay the same.
+
+const fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(value: &usize) -> bool {
+    *value == 0
+}
+
+impl NetworkSpec {
+    /// The names of all its tensors, including running statistics, in the order of the layers.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut waiting: Vec<&Layer> = self.layers.iter().rev().collect();
+        while let Some(layer) = waiting.pop() {
+            match layer.part() {
+                Part::One(operation) => {
+                    let name = operation.name();
+                    all.extend(operation.tensors().iter().map(|end| format!("{name}.{end}")));
+                }
+                Part::Residual(body, shortcut) => waiting.extend(shortcut.iter().rev().chain(body.iter().rev())),
+                Part::Parallel(_, branches) => {
+                    waiting.extend(branches.iter().rev().flat_map(|branch| branch.iter().rev()));
+                }
+            }
+        }
+        all
+    }
+
+    /// Digest of what it computes: its layers with their tensor names, not its own name.
+    ///
+    /// # Panics
+    /// Never: layers always serialise.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let text = serde_json::to_string(&self.layers).expect("layers serialise");
+        Hasher::new("macula network 1").text(&text).finish()
+    }
+}

@@ -1,0 +1,78 @@
+//! Concatenation of channels.
+
+use super::super::pass::{Backward, Forward, Saved};
+use super::super::program::{Extent, Step, agree};
+use super::super::trunk::lower::{Lowering, flag};
+use super::super::trunk::schedule::{LaunchNumbers, Pointer};
+use super::Operation;
+use crate::learn::gpu::Kernel;
+use crate::learn::kernels::join;
+use crate::stage::StageError;
+
+/// Channels of the input, then those of the others.
+#[derive(Debug)]
+pub(in crate::learn::network) struct Concat {
+    pub(in crate::learn::network) others: Vec<usize>,
+}
+
+impl Operation for Concat {
+    fn extent(&self, input: Extent, others: &[Extent]) -> Result<Extent, StageError> {
+        let mut channels = input.channels;
+        for &other in others {
+            agree("joins", input, Extent { channels: input.channels, ..other })?;
+            channels += other.channels;
+        }
+        Ok(Extent { channels, ..input })
+    }
+
+    fn others(&self) -> &[usize] {
+        &self.others
+    }
+
+    fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
+        let inputs = of.inputs;
+        let parts: Vec<_> =
+            inputs.step.reads().map(|value| (inputs.value(value), inputs.extent(value).channels)).collect();
+        join::concat(&parts, inputs.to().channels, y);
+        None
+    }
+
+    fn backward(&self, of: &mut Backward, dy: Vec<f32>) {
+        let channels = of.extent(of.step.output).channels;
+        let mut before = 0;
+        for value in of.step.reads() {
+            let width = of.extent(value).channels;
+            if of.pass.wanted[value] {
+                let mut part = of.fresh(value);
+                join::columns_of(&dy, channels, before, width, &mut part);
+                of.gradients.add(value, part);
+            }
+            before += width;
+        }
+        of.model.pool.give(dy);
+    }
+
+    fn lower(&self, on: &mut Lowering, _: usize, step: &Step, y: Pointer) {
+        let all = on.extent(step.output).channels;
+        let mut before = 0;
+        for value in step.reads() {
+            let (channels, part) = (on.extent(value).channels, on.count(value));
+            on.simple(Kernel::PutColumns, value, y, part, &[part, channels, all, before]);
+            before += channels;
+        }
+    }
+
+    fn lower_back(&self, on: &mut Lowering, _: usize, step: &Step, dy: Pointer) {
+        let all = on.extent(step.output).channels;
+        let mut before = 0;
+        for value in step.reads() {
+            let (channels, part) = (on.extent(value).channels, on.count(value));
+            if let Some((dx, begin)) = on.gradient(value) {
+                let n = [part, channels, all, before, flag(begin)];
+                let numbers = LaunchNumbers { n: &n, ..LaunchNumbers::default() };
+                on.schedule.launch(Kernel::TakeColumns, part, [dy, dx], numbers);
+            }
+            before += channels;
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Convolution, and linear layer as a convolution of single pixels.
+
+use super::super::ParameterRole;
+use super::super::compile::Compiler;
+use super::super::pass::{Backward, Execution, Forward, Inputs, Mode, Saved};
+use super::super::program::{Extent, Program, Step, windowed, wrong};
+use super::super::trunk::lower::{Lowering, flag};
+use super::super::trunk::schedule::{LaunchNumbers, Pointer};
+use super::{Op, Operation, ReadBack, norm};
+use crate::lang::network;
+use crate::learn::gpu::{Direction, Gpu, Kernel, PlannedConvolution};
+use crate::learn::kernels::conv::Packed;
+use crate::learn::kernels::norm::column_sums;
+use crate::learn::kernels::shape::{ConvShape, Epilogue};
+use crate::learn::kernels::{Begin, Moments};
+use crate::stage::StageError;
+
+pub(super) fn conv(layer: &network::Conv, compiler: &mut Compiler, input: usize) -> Result<usize, StageError> {
+    let &network::Conv { ref name, out, kernel, stride, padding, dilation, groups, bias, .. } = layer;
+    let channels = compiler.extents[input].channels;
+    if [out, kernel, stride, dilation, groups].contains(&0)
+        || !(channels.is_multiple_of(groups) && out.is_multiple_of(groups))
+    {
+        return Err(wrong(format!(
+            "`{name}` has {channels} channels in, {out} out, {groups} groups, kernel {kernel}, stride {stride}, dilation {dilation}: \
+             none may be 0, and the number of groups must divide both"
+        )));
+    }
+    let shape = vec![out, channels / groups, kernel, kernel];
+    let weight = compiler.parameter(format!("{name}.weight"), shape, ParameterRole::Kernel);
+    let bias = bias.then(|| compiler.parameter(format!("{name}.bias"), vec![out], ParameterRole::Bias));
+    let geometry = Geometry { out, kernel, stride, padding, dilation, groups };
+    let output = compiler.step(Op::Conv(Conv { weight, bias, geometry }), input)?;
+    compiler.names[output] = Some(name.clone());
+    Ok(output)
+}
+
+pub(super) fn linear(layer: &network::Linear, compiler: &mut Compiler, input: usize) -> Result<usize, StageError> {
+    let network::Linear { name, out, bias, .. } = layer;
+    let extent = compiler.extents[input];
+    if extent.height * extent.width != 1 {
+        return Err(wrong(format!(
+            "`{name}` receives {} x {} pixels of {} channels",
+            extent.width, extent.height, extent.channels
+        ))
+        .hint("put `flatten` or `global-avg-pool` before it"));
+    }
+    let out = out.unwrap_or(compiler.classes);
+    let shape = vec![out, extent.channels];
+    let weight = compiler.parameter(format!("{name}.weight"), shape, ParameterRole::Kernel);
+    let bias = bias.then(|| compiler.parameter(format!("{name}.bias"), vec![out], ParameterRole::Bias));
+    let geometry = Geometry { out, kernel: 1, stride: 1, padding: 0, dilation: 1, groups: 1 };
+    compiler.step(Op::Conv(Conv { weight, bias, geometry }), input)
+}
+
+/// Convolution with these parameters.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::learn::network) struct Conv {
+    pub(in crate::learn::network) weight: usize,
+    pub(in crate::learn::network) bias: Option<usize>,
+    pub(in crate::learn::network) geometry: Geometry,
+}
+
+/// Convolution without the size of its images.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::learn::network) struct Geometry {
+    pub(in crate::learn::network) out: usize,
+    pub(in crate::learn::network) kernel: usize,
+    pub(in crate::learn::network) stride: usize,
+    pub(in crate::learn::network) padding: usize,
+    pub(in crate::learn::network) dilation: usize,
+    pub(in crate::learn::network) groups: usize,
+}
+
+impl Geometry {
+    /// Shape of the convolution over such images.
+    pub(in crate::learn::network) fn over(self, of: Extent) -> ConvShape {
+        let Self { out, kernel, stride, padding, dilation, groups } = self;
+        let Extent { height, width, channels } = of;
+        ConvShape { height, width, channels, out, kernel, stride, padding, dilation, groups }
+    }
+}
+
+/// Convolution in evaluation mode, folded and packed.
+#[derive(Debug)]
+pub(in crate::learn::network) struct Folded {
+    packed: Packed,
+    bias: Option<Vec<f32>>,
+}
+
+/// Executes the convolution of step `at` in evaluation mode.
+pub(super) fn convolve(inputs: &Inputs, folded: &[Option<Folded>], at: usize, after: Epilogue, y: &mut [f32]) {
+    let model = inputs.model;
+    let (Some(conv), Some(folded)) = (&model.plan.convs[at], &folded[at]) else {
+        unreachable!("a convolution is prepared")
+    };
+    let after = Epilogue { bias: folded.bias.as_deref(), ..after };
+    conv.forward(inputs.x(), &folded.packed, after, y, None, model.pool);
+}
+
+impl Conv {
+    /// Packs the kernel of step `at`, multiplied by the batch norm that alone reads its output if there is one.
+    pub(in crate::learn::network) fn fold(&self, model: &Execution, running: &[f32], at: usize) -> Folded {
+        let conv = model.plan.convs[at].as_ref().expect("a convolution is prepared");
+        let kernel = model.parameter(self.weight);
+        let bias = self.bias.map(|bias| model.parameter(bias));
+        let Some(after) = model.program.norm_after(&model.program.steps[at]) else {
+            return Folded { packed: conv.pack(kernel, model.pool), bias: bias.map(<[f32]>::to_vec) };
+        };
+        let (scale, mut shift) = norm::affine(model, running, after.norm);
+        if let Some(bias) = bias {
+            shift.iter_mut().zip(bias).zip(&scale).for_each(|((shift, bias), scale)| *shift += bias * scale);
+        }
+        let scaled: Vec<f32> = kernel
+            .chunks_exact(scale.len())
+            .flat_map(|row| row.iter().zip(&scale).map(|(weight, scale)| weight * scale))
+            .collect();
+        Folded { packed: conv.pack(&scaled, model.pool), bias: Some(shift) }
+    }
+}
+
+impl Operation for Conv {
+    fn extent(&self, input: Extent, _: &[Extent]) -> Result<Extent, StageError> {
+        let Geometry { out, kernel, stride, padding, dilation, .. } = self.geometry;
+        windowed(input, out, dilation * (kernel - 1) + 1, stride, padding)
+    }
+
+    fn parameters(&self, _: &Program) -> Vec<usize> {
+        std::iter::once(self.weight).chain(self.bias).collect()
+    }
+
+    fn reads_back(&self, frozen: &[bool]) -> ReadBack {
+        ReadBack { input: !frozen[self.weight], ..ReadBack::default() }
+    }
+
+    fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
+        let inputs = of.inputs;
+        let (model, output) = (inputs.model, inputs.step.output);
+        match &mut of.mode {
+            Mode::Training(training) => {
+                let conv = model.plan.convs[inputs.at].as_ref().expect("a convolution is prepared");
+                let packed = conv.pack(model.parameter(self.weight), model.pool);
+                let mut moments = training.wants_sums(model.program, output).then(Moments::default);
+                let after = Epilogue { bias: self.bias.map(|bias| model.parameter(bias)), ..Epilogue::default() };
+                conv.forward(inputs.x(), &packed, after, y, moments.as_mut(), model.pool);
+                packed.recycle(model.pool);
+                training.sums[output] = moments;
+            }
+            Mode::Evaluation(evaluation) => {
+                convolve(&inputs, evaluation.folded, inputs.at, Epilogue::default(), y);
+            }
+        }
+        None
+    }
+
+    fn backward(&self, of: &mut Backward, dy: Vec<f32>) {
+        let (model, input) = (of.model, of.step.input);
+        let conv = model.plan.convs[of.at].as_ref().expect("a convolution is prepared");
+        if let Some(gradient) = self.bias.and_then(|bias| of.parameter(bias)) {
+            gradient.copy_from_slice(&column_sums(&dy, conv.shape.out));
+        }
+        if !of.pass.frozen[self.weight] {
+            let x = of.x();
+            if let Some(gradient) = of.parameter(self.weight) {
+                conv.kernel_gradient(x, &dy, gradient, model.pool);
+            }
+        }
+        if of.wanted() {
+            let begin = if of.gradients.of[input].is_some() { Begin::Add } else { Begin::Fresh };
+            let mut dx = of.gradients.of[input].take().unwrap_or_else(|| of.fresh(input));
+            conv.input_gradient(&dy, model.parameter(self.weight), begin, &mut dx, model.pool);
+            of.gradients.of[input] = Some(dx);
+        }
+        model.pool.give(dy);
+    }
+
+    fn lower(&self, on: &mut Lowering, at: usize, step: &Step, y: Pointer) {
+        let shape = self.geometry.over(on.extent(step.input));
+        let (weight, bias) = (on.parameter(self.weight), self.bias.map(|bias| on.parameter(bias)));
+        let image = on.conv_image(at);
+        let count = on.count(step.output);
+        let Some(library) = on.of.libraries[at] else {
+            let mut n = counts(shape, on.of.images).to_vec();
+            n.push(usize::from(on.wide(step.output)));
+            let numbers = LaunchNumbers { n: &n, ..LaunchNumbers::default() };
+            on.schedule.launch(Kernel::ConvForward, count, [image, weight, bias.into(), y], numbers);
+            return;
+        };
+        let taps = shape.kernel * shape.kernel;
+        let weights = shape.out * taps * library.channels;
+        let packed = on.stored_buffer(weights);
+        let n = [taps, shape.channels, shape.out, library.channels];
+        let numbers = LaunchNumbers { n: &n, ..LaunchNumbers::default() };
+        on.schedule.launch(Kernel::Pack, weights, [weight, packed.into()], numbers);
+        on.kept[at] = Some(packed);
+        on.library(library.planned, Direction::Forward, [image, packed.into(), y], Begin::Fresh);
+        if let Some(bias) = bias {
+            let numbers = LaunchNumbers { n: &[count, shape.out], ..LaunchNumbers::default() };
+            on.schedule.launch(Kernel::AddBias, count, [bias, y], numbers);
+        }
+    }
+
+    fn lower_back(&self, on: &mut Lowering, at: usize, step: &Step, dy: Pointer) {
+        let shape = self.geometry.over(on.extent(step.input));
+        let (wide, input) = (on.wide(step.output), step.input);
+        let (rows, columns) = shape.outputs();
+        let pixels = on.of.images * rows * columns;
+        if let Some(gradient) = self.bias.and_then(|bias| on.parameter_gradient(bias)) {
+            let (sums, runs) = on.column_sums(dy, pixels, shape.out, wide);
+            let numbers = LaunchNumbers { n: &[shape.out, runs], ..LaunchNumbers::default() };
+            on.schedule.launch(Kernel::BiasGradient, shape.out, [sums.into(), gradient], numbers);
+        }
+        let image = on.conv_image(at);
+        let (Some(library), Some(packed)) = (on.of.libraries[at], on.kept[at]) else {
+            return self.lower_back_own(on, step, shape, image, dy);
+        };
+        let (taps, channels) = (shape.kernel * shape.kernel, library.channels);
+        if let Some(gradient) = on.parameter_gradient(self.weight) {
+            let own = on.stored_buffer(shape.out * taps * channels);
+            on.library(library.planned, Direction::Kernel, [image, own.into(), dy], Begin::Fresh);
+            let n = [taps, shape.channels, shape.out, channels];
+            let numbers = LaunchNumbers { n: &n, ..LaunchNumbers::default() };
+            on.schedule.launch(Kernel::Unpack, shape.weights(), [own.into(), gradient], numbers);
+        }
+        if let Some((dx, begin)) = on.gradient(input) {
+            on.library(library.planned, Direction::Image, [dx, packed.into(), dy], begin);
+        }
+    }
+}
+
+/// Convolution computed by the vendor library.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::learn::network) struct LibraryConvolution {
+    pub(in crate::learn::network) planned: PlannedConvolution,
+    /// Channels of its image, including padding.
+    pub(in crate::learn::network) channels: usize,
+}
+
+/// Counts in the order of the GPU kernels.
+fn counts(shape: ConvShape, images: usize) -> [usize; 12] {
+    let (rows, columns) = shape.outputs();
+    let ConvShape { height, width, channels, out, kernel, stride, padding, dilation, groups } = shape;
+    [images, height, width, channels, out, kernel, stride, padding, dilation, groups, rows, columns]
+}
+
+/// Number of output pixels that one thread sums for the gradient of a kernel, and number of such runs, by shape only.
+fn kernel_runs(pixels: usize, weights: usize) -> (usize, usize) {
+    let wanted = ((1 << 18) / weights).clamp(1, pixels.div_ceil(16));
+    // Sums in f32 stay short, and the runs fit 2^30 elements.
+    let length = pixels.div_ceil(wanted).min(1024).max((pixels * weights) >> 30).max(1);
+    (length, pixels.div_ceil(length))
+}
+
+/// What the vendor library shall compute of a convolution.
+#[derive(Clone, Copy)]
+pub(in crate::learn::network) struct LibraryUse {
+    pub(in crate::learn::network) images: usize,
+    /// Whether the image is the pixels, which are padded to the channels that the library prefers.
+    pub(in crate::learn::network) pixels: bool,
+    /// Whether the gradient of the kernel is needed.
+    pub(in crate::learn::network) kernel: bool,
+    /// Whether the gradient of the image is needed.
+    pub(in crate::learn::network) image: bool,
+}
+
+impl Conv {
+    /// Plans the convolution in the vendor library; [`None`] if macula's own kernels compute it.
+    pub(in crate::learn::network) fn plan(
+        &self,
+        gpu: &mut dyn Gpu,
+        of: Extent,
+        need: LibraryUse,
+    ) -> Result<Option<LibraryConvolution>, StageError> {
+        let shape = self.geometry.over(of);
+        // Grouped convolutions and linear layers with few outputs use macula's own kernels.
+        let single = shape.height == 1 && shape.width == 1 && shape.kernel == 1;
+        if shape.groups > 1 || (single && shape.out < 64) {
+            return Ok(None);
+        }
+        let channels = if need.pixels { gpu.precision().padded(shape.channels) } else { shape.channels };
+        let mut directions = vec![Direction::Forward];
+        if need.kernel {
+            directions.push(Direction::Kernel);
+        }
+        if need.image {
+            directions.push(Direction::Image);
+        }
+        let planned = gpu.plan(ConvShape { channels, ..shape }, need.images, &directions)?;
+        Ok(planned.map(|planned| LibraryConvolution { planned, channels }))
+    }
+
+    /// Adds the launches of the backward pass by macula's own kernels.
+    fn lower_back_own(&self, on: &mut Lowering, step: &Step, shape: ConvShape, image: Pointer, dy: Pointer) {
+        let (wide, input) = (usize::from(on.wide(step.output)), step.input);
+        let counts = counts(shape, on.of.images);
+        if let Some(gradient) = on.parameter_gradient(self.weight) {
+            let (rows, columns) = shape.outputs();
+            let (length, runs) = kernel_runs(on.of.images * rows * columns, shape.weights());
+            let sums = on.schedule.buffer(4 * runs * shape.weights());
+            let n = [&counts[..], &[wide, runs, length]].concat();
+            let numbers = LaunchNumbers { n: &n, ..LaunchNumbers::default() };
+            let pointers = [image, dy, sums.into()];
+            on.schedule.launch(Kernel::ConvKernelGradient, runs * shape.weights(), pointers, numbers);
+            let numbers = LaunchNumbers { n: &[shape.weights(), runs], ..LaunchNumbers::default() };
+            on.schedule.launch(Kernel::AddRuns, shape.weights(), [sums.into(), gradient], numbers);
+        }
+        if let Some((dx, begin)) = on.gradient(input) {
+            let n = [&counts[..], &[wide, flag(begin)]].concat();
+            let pointers = [dy, on.parameter(self.weight), dx];
+            let numbers = LaunchNumbers { n: &n, ..LaunchNumbers::default() };
+            on.schedule.launch(Kernel::ConvInputGradient, on.count(input), pointers, numbers);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Dropout.
+
+use super::super::compile::Compiler;
+use super::super::pass::{Backward, Forward, Mode, Saved, save};
+use super::super::program::{Extent, Step, wrong};
+use super::super::trunk::lower::Lowering;
+use super::super::trunk::schedule::{CallOp, LaunchNumbers, Pointer, Transfer};
+use super::{Op, Operation};
+use crate::base::random::Stream;
+use crate::lang::network;
+use crate::learn::gpu::Kernel;
+use crate::stage::StageError;
+
+pub(super) fn dropout(layer: &network::Dropout, compiler: &mut Compiler, input: usize) -> Result<usize, StageError> {
+    let share = layer.share;
+    if !(0.0..1.0).contains(&share) {
+        return Err(wrong(format!("dropout of {share}: must be at least 0 and less than 1")));
+    }
+    compiler.step(Op::plain(Dropout { share }), input)
+}
+
+/// Dropout of a fraction `share` in training.
+#[derive(Debug)]
+struct Dropout {
+    share: f64,
+}
+
+impl Dropout {
+    /// 0 for a fraction `share`, and the scale that preserves the mean for the rest.
+    fn draw(&self, count: usize, stream: &mut Stream) -> Vec<f32> {
+        let scale = (1.0 / (1.0 - self.share)) as f32;
+        (0..count).map(|_| if stream.chance(self.share) { 0.0 } else { scale }).collect()
+    }
+}
+
+impl Operation for Dropout {
+    fn extent(&self, input: Extent, _: &[Extent]) -> Result<Extent, StageError> {
+        Ok(input)
+    }
+
+    fn only_in_training(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
+        y.copy_from_slice(of.inputs.x());
+        let Mode::Training(training) = &mut of.mode else { return None };
+        let mask = self.draw(y.len(), &mut training.dropout);
+        y.iter_mut().zip(&mask).for_each(|(y, mask)| *y *= mask);
+        save(mask)
+    }
+
+    fn backward(&self, of: &mut Backward, mut dy: Vec<f32>) {
+        let mask: &Vec<f32> = of.saved();
+        dy.iter_mut().zip(mask).for_each(|(dy, mask)| *dy *= mask);
+        of.add(dy);
+    }
+
+    fn lower(&self, on: &mut Lowering, at: usize, step: &Step, y: Pointer) {
+        let count = on.count(step.output);
+        let mask = on.schedule.buffer(4 * count);
+        on.kept[at] = Some(mask);
+        on.schedule.call(CallOp::Give(Transfer::Mask(at), 4 * count), [mask.into()]);
+        let x = on.value(step.input);
+        let numbers = LaunchNumbers { n: &[count, 0], ..LaunchNumbers::default() };
+        on.schedule.launch(Kernel::Mask, count, [x, mask.into(), y], numbers);
+    }
+
+    fn lower_back(&self, on: &mut Lowering, at: usize, step: &Step, dy: Pointer) {
+        let count = on.count(step.input);
+        on.back_beside(at, Kernel::Mask, step.input, dy, &[count]);
+    }
+
+    fn mask(&self, count: usize, stream: &mut Stream) -> Option<Vec<f32>> {
+        Some(self.draw(count, stream))
+    }
+}

@@ -1,0 +1,152 @@
+//! Operations of a program. Each is one file with everything that it computes: the steps that a layer becomes, what it reads and keeps,
+//! forward and backward pass on the CPU, and the launches of both on a GPU. Its words, its shape rule and its tensors are in a file of the
+//! same name in `lang::network`.
+
+mod activation;
+mod add;
+mod concat;
+mod conv;
+mod dropout;
+mod flatten;
+mod norm;
+mod pooling;
+
+use std::fmt::Debug;
+
+use super::compile::Compiler;
+use super::pass::{Backward, Forward, Saved};
+use super::program::{Extent, Program, Step};
+use super::trunk::lower::Lowering;
+use super::trunk::schedule::Pointer;
+use crate::base::random::Stream;
+use crate::lang::network::Layer;
+use crate::learn::kernels::Rectify;
+use crate::learn::kernels::smooth::Smooth;
+use crate::stage::StageError;
+
+pub(super) use add::Add;
+pub(super) use concat::Concat;
+pub(super) use conv::{Conv, Folded, LibraryConvolution, LibraryUse};
+pub(super) use norm::{BatchNorm, StatisticsSource};
+
+/// Operation of a step. Those that others are fused into have a variant.
+#[derive(Debug)]
+pub(super) enum Op {
+    /// Convolution, or linear layer as a convolution of single pixels.
+    Conv(Conv),
+    /// Batch norm, with fused residual and rectifier.
+    Norm(BatchNorm),
+    /// Sum of two values, with fused rectifier.
+    Add(Add),
+    /// Any other.
+    Plain(Box<dyn Operation>),
+}
+
+impl Op {
+    pub(super) fn plain(operation: impl Operation + 'static) -> Self {
+        Self::Plain(Box::new(operation))
+    }
+
+    /// What it computes.
+    pub(super) fn operation(&self) -> &dyn Operation {
+        match self {
+            Self::Conv(conv) => conv,
+            Self::Norm(norm) => norm,
+            Self::Add(add) => add,
+            Self::Plain(operation) => &**operation,
+        }
+    }
+
+    /// The convolution, if it is one.
+    pub(super) fn conv(&self) -> Option<&Conv> {
+        match self {
+            Self::Conv(conv) => Some(conv),
+            _ => None,
+        }
+    }
+
+    /// The batch norm, if it is one.
+    pub(super) fn norm(&self) -> Option<&BatchNorm> {
+        match self {
+            Self::Norm(norm) => Some(norm),
+            _ => None,
+        }
+    }
+}
+
+/// What the backward pass of an operation reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ReadBack {
+    /// Its input.
+    pub(super) input: bool,
+    /// Its output.
+    pub(super) output: bool,
+}
+
+/// What an operation computes. Parameters and batch norms are indices in [`Program`].
+pub(super) trait Operation: Debug + Send + Sync {
+    /// Extent of the output, from those of the input and of [`Operation::others`].
+    fn extent(&self, input: Extent, others: &[Extent]) -> Result<Extent, StageError>;
+
+    /// Values that it reads besides its input; a value read twice is listed twice.
+    fn others(&self) -> &[usize] {
+        &[]
+    }
+
+    /// Its parameters.
+    fn parameters(&self, program: &Program) -> Vec<usize> {
+        let _ = program;
+        Vec::new()
+    }
+
+    /// What its backward pass reads, besides what its forward pass saves.
+    fn reads_back(&self, frozen: &[bool]) -> ReadBack {
+        let _ = frozen;
+        ReadBack::default()
+    }
+
+    /// Whether it passes its input on unchanged in evaluation.
+    fn only_in_training(&self) -> bool {
+        false
+    }
+
+    /// Writes its output to `y`, and returns what its backward pass needs.
+    fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved;
+
+    /// Adds to the gradients of its inputs and parameters; `dy` is the gradient of its output.
+    fn backward(&self, of: &mut Backward, dy: Vec<f32>);
+
+    /// Adds the launches that write its output to `y`.
+    fn lower(&self, on: &mut Lowering, at: usize, step: &Step, y: Pointer);
+
+    /// Adds the launches of its backward pass; `dy` is the gradient of its output.
+    fn lower_back(&self, on: &mut Lowering, at: usize, step: &Step, dy: Pointer);
+
+    /// Random mask over the output, for a GPU schedule that asks for one.
+    fn mask(&self, count: usize, stream: &mut Stream) -> Option<Vec<f32>> {
+        let _ = (count, stream);
+        None
+    }
+}
+
+/// Adds the steps of a layer; returns the value of its output.
+pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> Result<usize, StageError> {
+    match layer {
+        Layer::Conv(layer) => conv::conv(layer, compiler, input),
+        Layer::Linear(layer) => conv::linear(layer, compiler, input),
+        Layer::BatchNorm(layer) => norm::batch_norm(layer, compiler, input),
+        Layer::Relu => activation::rectifier(Rectify::Yes, compiler, input),
+        Layer::Relu6 => activation::rectifier(Rectify::Six, compiler, input),
+        Layer::Gelu => compiler.step(Op::plain(Smooth::Gelu), input),
+        Layer::Silu => compiler.step(Op::plain(Smooth::Silu), input),
+        Layer::MaxPool(layer) => pooling::max_pool(layer, compiler, input),
+        Layer::AvgPool(layer) => pooling::avg_pool(layer, compiler, input),
+        Layer::AdaptiveAvgPool(layer) => pooling::adaptive_avg_pool(layer, compiler, input),
+        Layer::GlobalAvgPool => compiler.step(Op::plain(pooling::GlobalMean), input),
+        Layer::GlobalMaxPool => compiler.step(Op::plain(pooling::GlobalMax), input),
+        Layer::Flatten => compiler.step(Op::plain(flatten::Flatten), input),
+        Layer::Dropout(layer) => dropout::dropout(layer, compiler, input),
+        Layer::Residual { body, shortcut } => compiler.residual(body, shortcut, input),
+        Layer::Parallel { join, branches } => compiler.parallel(*join, branches, input),
+    }
+}
