@@ -14,6 +14,7 @@ use crate::diag::{self, Diag};
 use crate::lang::project;
 use crate::lang::spec::{Pipeline, Points, Sweep};
 use crate::progress::out;
+use crate::progress::table::paragraph;
 use crate::run::{Host, lockfile};
 
 /// Maximum number of stages named in a pipeline's summary.
@@ -58,7 +59,7 @@ pub fn check(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         } else {
             say(&diags, &sources);
             for line in lines.into_iter().filter(|_| !wrong(&diags)) {
-                out::say(&format!("{line}\n"));
+                out::say(&paragraph(&line, out::stdout_width(), 2));
             }
         }
         if wrong(&diags) {

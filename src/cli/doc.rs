@@ -2,11 +2,14 @@
 
 mod terminal;
 
+pub(super) use terminal::code;
+
 use clap::Args;
 
 use super::{Exit, Failure};
 use crate::lang::{lookup, manual};
 use crate::progress::out;
+use crate::progress::table::entry;
 use crate::run::Host;
 
 /// Lines that are longer are hard to read, however wide a terminal is.
@@ -17,10 +20,12 @@ const WIDEST: usize = 120;
 pub struct Arguments {
     /// A stage, a network, a parameter, or a word of another tool; without it, the list of all pages
     name: Option<String>,
+    /// Print the page as Markdown
+    #[arg(long)]
+    markdown: bool,
 }
 
-/// Prints the page of a stage or a network, the places where a word has a meaning, or the list of all pages: broken at a terminal's
-/// width, to a pipe as Markdown.
+/// Prints the page of a stage or a network, the places where a word has a meaning, or the list of all pages.
 ///
 /// # Errors
 /// A [`Failure`] if nothing has that name.
@@ -33,8 +38,23 @@ pub fn doc(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             Failure::user(format!("unknown stage, network or parameter `{name}`")).hint(hint)
         })?,
     };
-    let page = arguments.name.is_some() && out::stdout_is_terminal();
-    let text = if page { terminal::terminal(&text, out::stdout_width().min(WIDEST)) } else { text };
-    out::say(&text);
+    let width = out::stdout_width().min(WIDEST);
+    out::say(&match (&arguments.name, arguments.markdown) {
+        (_, true) => text,
+        (Some(_), false) => terminal::terminal(&text, width),
+        (None, false) => list(&text, width),
+    });
     Ok(Exit::Done)
+}
+
+/// The list of all pages, its descriptions broken in their column.
+fn list(text: &str, width: usize) -> String {
+    let line = |line: &str| match line.trim_start().split_once("  ") {
+        Some((name, words)) if line.starts_with("  ") => {
+            let words = words.trim_start();
+            entry(&format!("  {name}"), line.len() - words.len(), words, width)
+        }
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
 }

@@ -2,10 +2,11 @@
 
 use clap::Args;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, doc};
 use crate::diag::catalogue;
 use crate::lang::near::near;
 use crate::progress::out;
+use crate::progress::table::{entry, paragraph};
 use crate::run::Host;
 
 /// The arguments of `macula explain`.
@@ -15,6 +16,9 @@ pub struct Arguments {
     code: Option<String>,
 }
 
+/// Column in which the meaning of a code begins in the list.
+const COLUMN: usize = 25;
+
 /// Prints the page of a code, or the list of codes.
 ///
 /// # Errors
@@ -23,12 +27,17 @@ pub fn explain(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let Some(code) = &arguments.code else {
         for page in catalogue::pages() {
             let first = page.means.split_inclusive(". ").next().unwrap_or_default();
-            out::say(&format!("{:24} {}\n", page.code, first.trim_end()));
+            out::say(&entry(page.code, COLUMN, first.trim_end(), out::stdout_width()));
         }
         return Ok(Exit::Done);
     };
     if let Some(page) = catalogue::find(code) {
-        out::say(&page.to_string());
+        let broken = |line: &str| {
+            // An example stands as it is.
+            let code = line.starts_with("    ");
+            if code { doc::code(line, out::stdout_width()) } else { paragraph(line, out::stdout_width(), 0) }
+        };
+        out::say(&page.to_string().lines().map(broken).collect::<String>());
         return Ok(Exit::Done);
     }
     let hint = near(code, catalogue::pages().map(|page| page.code))

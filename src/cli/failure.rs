@@ -116,11 +116,13 @@ impl Failure {
         let (red, plain) =
             if out::stderr_colours() == Colours::Ansi { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
         let code = self.code.map(|code| format!("[{code}]")).unwrap_or_default();
-        let mut text = format!("{red}error{code}{plain}: {}\n", continued(&self.text));
+        let mut text = format!("error{code}: {}\n", continued(&self.text));
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "  hint: {}", continued(hint));
         }
-        out::talk(&text);
+        let head = format!("error{code}");
+        let text = out::message(&text);
+        out::talk(&format!("{red}{head}{plain}{}", text.strip_prefix(&head).unwrap_or_default()));
     }
 }
 
@@ -133,7 +135,7 @@ fn continued(text: &str) -> String {
 pub fn warn_of(troubles: &[Trouble]) {
     for Trouble { text, hint, .. } in troubles {
         let hint = hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-        out::talk(&format!("warning[remote]: {}\n", shown::line(&format!("{text}{hint}"))));
+        out::talk(&out::message(&format!("warning[remote]: {}\n", shown::line(&format!("{text}{hint}")))));
     }
 }
 
@@ -196,13 +198,16 @@ impl From<PlanError> for Failure {
     }
 }
 
-/// Maximum width of diagnostics.
+/// Maximum width of diagnostics on a terminal.
 const WIDEST: usize = 110;
+
+/// Width of diagnostics in a pipe or a file: no message is so long, so that each stays on a line and `grep` finds it.
+const UNBROKEN: usize = 10_000;
 
 /// Prints diagnostics on stderr.
 pub(super) fn say(diags: &[Diag], sources: &Sources) {
     let style = if out::stderr_colours() == Colours::Ansi { diag::Style::Colour } else { diag::Style::Plain };
-    let width = out::stderr_size().map_or(WIDEST, |(columns, _)| columns.min(WIDEST));
+    let width = if out::stderr_is_terminal() { out::stderr_width().min(WIDEST) } else { UNBROKEN };
     out::talk(&diag::render(diags, sources, style, width));
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Exit, Failure, PipelineArguments, load};
 use crate::plan::Decision;
-use crate::plan::drawings::{self, Drawing, StageStatus};
+use crate::plan::drawings::{self, StageStatus};
 use crate::progress::out;
 use crate::run::{self, Host, Options};
 use crate::store::Absent;
@@ -54,13 +54,12 @@ pub fn graph(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         let (pipeline, ..) = load::chosen(&arguments.pipeline)?;
         drawings::drawing(&pipeline, &BTreeMap::new())
     };
-    let draw: fn(&Drawing) -> String = match arguments.format {
-        DrawingFormat::Text => drawings::text,
-        DrawingFormat::Mermaid => drawings::mermaid,
-        DrawingFormat::Dot => drawings::dot,
-        DrawingFormat::Svg => drawings::svg,
-    };
-    out::say(&draw(&drawing));
+    out::say(&match arguments.format {
+        DrawingFormat::Text => drawings::text(&drawing, out::stdout_width()),
+        DrawingFormat::Mermaid => drawings::mermaid(&drawing),
+        DrawingFormat::Dot => drawings::dot(&drawing),
+        DrawingFormat::Svg => drawings::svg(&drawing),
+    });
     Ok(Exit::Done)
 }
 

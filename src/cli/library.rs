@@ -11,6 +11,7 @@ use crate::lang::manual::first_sentence;
 use crate::lang::near::near;
 use crate::lang::stdlib::MODULES;
 use crate::progress::out;
+use crate::progress::table::entry;
 use crate::run::Host;
 
 /// The arguments of `macula std`.
@@ -51,11 +52,11 @@ pub fn library(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 fn list() -> String {
-    let longest = MODULES.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let longest = MODULES.iter().map(|(name, _)| "std:".len() + name.len()).max().unwrap_or(0);
     let line = |(name, text): &(&str, &str)| {
         // Every module begins with one thing, and that with its `doc`.
         let doc = text.lines().find_map(|line| line.trim().strip_prefix("doc \"")).unwrap_or_default();
-        format!("std:{name:longest$}  {}\n", first_sentence(doc.trim_end_matches('"')))
+        entry(&format!("std:{name}"), longest + 2, first_sentence(doc.trim_end_matches('"')), out::stdout_width())
     };
     MODULES.iter().map(line).collect::<Vec<_>>().concat()
 }

@@ -12,6 +12,7 @@ use crate::base::figure::counted;
 use crate::base::{disk, regular, shown};
 use crate::plan::{Decision, StageResults};
 use crate::progress::out;
+use crate::progress::table::paragraph;
 use crate::run::lockfile::{self, Judged, Lockfile, Verdict, Why};
 use crate::run::{self, Host, Options, Report};
 
@@ -64,7 +65,7 @@ pub fn lock(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             format!("wrote {shown}: {}\n", counted(known.len() as u64, "stage", "stages"))
         }
     };
-    out::say(&said);
+    out::say(&paragraph(said.trim_end(), out::stdout_width(), 2));
     Ok(if arguments.check && !same { Exit::Differs } else { Exit::Done })
 }
 

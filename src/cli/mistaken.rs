@@ -15,9 +15,6 @@ use crate::lang::hints::{foreign, spelled};
 use crate::lang::lookup;
 use crate::lang::spec::Points;
 
-/// Width of an error, where a line of it can be broken.
-const WIDTH: usize = 80;
-
 /// What stands before the further lines of a broken line: as wide as `error: ` and `  tip: `.
 const INDENT: &str = "       ";
 
@@ -34,10 +31,10 @@ pub(super) fn explain(error: &mut clap::Error, words: &[String]) {
 }
 
 /// An error's text with its long lines broken.
-pub(super) fn broken(text: &str) -> String {
-    let options = Options::new(WIDTH).subsequent_indent(INDENT).break_words(false).word_splitter(NoHyphenation);
+pub(super) fn broken(text: &str, width: usize) -> String {
+    let options = Options::new(width).subsequent_indent(INDENT).break_words(false).word_splitter(NoHyphenation);
     let line = |line: &str| {
-        if display_width(line) <= WIDTH { line.to_owned() } else { textwrap::fill(line, &options) }
+        if display_width(line) <= width { line.to_owned() } else { textwrap::fill(line, &options) }
     };
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
@@ -164,8 +161,8 @@ mod tests {
     #[test]
     fn a_long_line_is_broken_and_no_other_is() {
         let long = format!("error: {}\n\nUsage: macula run\n", "words ".repeat(20).trim_end());
-        let shown = broken(&long);
-        assert!(shown.lines().all(|line| line.len() <= WIDTH) && shown.ends_with("\n\nUsage: macula run\n"), "{shown}");
+        let shown = broken(&long, 80);
+        assert!(shown.lines().all(|line| line.len() <= 80) && shown.ends_with("\n\nUsage: macula run\n"), "{shown}");
         assert!(shown.lines().nth(1).is_some_and(|line| line.starts_with("       words")), "{shown}");
     }
 

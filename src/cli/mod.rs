@@ -46,7 +46,7 @@ pub mod why;
 
 use std::process::ExitCode;
 
-use clap::{Command, CommandFactory as _, Parser, Subcommand};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use failure::{Exit, Failure};
 pub use load::{Loaded, PipelineArguments};
@@ -58,7 +58,7 @@ use crate::run::Host;
 
 /// Experiments on medical photographs as KDL pipelines: cached by content, reproducible, trained on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "macula", version, max_term_width = 100)]
+#[command(name = "macula", version)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -106,8 +106,27 @@ impl OutputArguments {
             (_, true) => out::Volume::Verbose,
             _ => out::Volume::Normal,
         };
-        out::Settings { color, volume }
+        out::Settings { color, volume, columns: columns(host) }
     }
+}
+
+/// Fewest columns that are believed.
+const NARROWEST: usize = 20;
+
+/// The columns that the user's `COLUMNS` asks for.
+fn columns(host: &Host) -> Option<usize> {
+    let columns: usize = host.variable("COLUMNS")?.parse().ok()?;
+    (columns > 0).then_some(columns.max(NARROWEST))
+}
+
+/// Columns of help: lines that are longer are hard to read, however wide a terminal is.
+const WIDEST_HELP: usize = 100;
+
+fn parsed(host: &Host) -> Result<Arguments, clap::Error> {
+    let width = columns(host).or_else(|| Some(out::stdout_size()?.0)).unwrap_or(out::WIDTH);
+    let mut command = command().term_width(width.min(WIDEST_HELP));
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 #[derive(Debug, Subcommand)]
@@ -184,7 +203,7 @@ fn command() -> Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let host = Host::real();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match parsed(&host) {
         Ok(arguments) => arguments,
         Err(mut error) => {
             let words: Vec<String> =
@@ -196,7 +215,7 @@ pub fn main() -> ExitCode {
                 if error.use_stderr() { (out::talk, out::stderr_colours()) } else { (out::say, out::stdout_colours()) };
             let coloured = colours == Colours::Ansi;
             let text = if coloured { error.render().ansi().to_string() } else { error.render().to_string() };
-            say(&if error.use_stderr() { mistaken::broken(&text) } else { text });
+            say(&if error.use_stderr() { mistaken::broken(&text, out::stderr_width()) } else { text });
             let exit = u8::try_from(error.exit_code()).unwrap_or(2);
             return ExitCode::from(lost().map_or(exit, |lost| lost.code().max(exit)));
         }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::table::flow;
 use crate::base::shown;
 
 /// Columns of lines that do not go to a terminal, or to one of unknown size.
@@ -31,6 +32,36 @@ pub enum Colours {
     Off,
 }
 
+impl Colours {
+    /// Text in a tint.
+    #[must_use]
+    pub fn tint(self, text: &str, tint: Tint) -> String {
+        let code = match (self, tint) {
+            (Self::Off, _) | (_, Tint::None) => return text.to_owned(),
+            (_, Tint::Dim) => "2",
+            (_, Tint::Green) => "32",
+            (_, Tint::Yellow) => "33",
+            (_, Tint::Red) => "1;31",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+/// What a colour means, the same on all screens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tint {
+    /// Nothing in particular.
+    None,
+    /// Nothing to do or to look at.
+    Dim,
+    /// Computed.
+    Green,
+    /// Needs a look.
+    Yellow,
+    /// Wrong.
+    Red,
+}
+
 /// How much is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Volume {
@@ -50,6 +81,8 @@ pub struct Settings {
     pub color: Color,
     /// How much is printed.
     pub volume: Volume,
+    /// Columns of lines, whatever the terminal says.
+    pub columns: Option<usize>,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
@@ -89,16 +122,47 @@ fn colours(terminal: bool) -> Colours {
     }
 }
 
-/// Columns for lines on stdout: the terminal's, or [`WIDTH`].
+/// Columns for lines on stdout: those of the settings, the terminal's, or [`WIDTH`].
 #[must_use]
 pub fn stdout_width() -> usize {
-    stdout_size().map_or(WIDTH, |(columns, _)| columns)
+    settings().columns.or_else(|| Some(stdout_size()?.0)).unwrap_or(WIDTH)
 }
 
-/// Columns for lines on stderr: the terminal's, or [`WIDTH`].
+/// Columns for lines on stderr: those of the settings, the terminal's, or [`WIDTH`].
 #[must_use]
 pub fn stderr_width() -> usize {
-    stderr_size().map_or(WIDTH, |(columns, _)| columns)
+    settings().columns.or_else(|| Some(stderr_size()?.0)).unwrap_or(WIDTH)
+}
+
+/// An error, a warning or a hint for stderr, broken at the width of a terminal. In a pipe or a file each stays on one line, so that
+/// `grep` finds it.
+#[must_use]
+pub fn message(text: &str) -> String {
+    broken(text, stderr_is_terminal().then(stderr_width))
+}
+
+/// Like [`message`], for stdout.
+#[must_use]
+pub fn stdout_message(text: &str) -> String {
+    broken(text, stdout_is_terminal().then(stdout_width))
+}
+
+fn broken(text: &str, width: Option<usize>) -> String {
+    const FURTHER: usize = 4;
+    let Some(width) = width else { return text.to_owned() };
+    let mut out = String::new();
+    for line in text.lines() {
+        let words = line.trim_start_matches(' ');
+        let margin = line.len() - words.len();
+        let further = if margin < FURTHER { FURTHER } else { margin + 2 };
+        let lines = flow(words, width.saturating_sub(margin), width.saturating_sub(further));
+        for (at, line) in lines.iter().enumerate() {
+            out.push_str(&" ".repeat(if at == 0 { margin } else { further }));
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
 }
 
 /// Prints text on stdout: words, tables, JSON. Colours are removed unless [`stdout_colours`] wants them.
@@ -271,6 +335,16 @@ mod tests {
         let own = "\r\u{1b}[3A\u{1b}[32m##\u{1b}[0m\u{1b}[K\n\u{1b}[J";
         assert_eq!(safe(own, Steering::Cursor), own);
         assert_eq!(safe("\u{1b}[3;4H\u{1b}[6n\u{1b}c\u{8}", Steering::Cursor), r"\u001b[3;4H\u001b[6n\u001bc\u0008");
+    }
+
+    #[test]
+    fn messages_are_broken_on_a_terminal_only() {
+        let text = "error[few]: one two three\n    four five six\n  hint: seven eight\n";
+        assert_eq!(broken(text, None), text);
+        assert_eq!(
+            broken(text, Some(16)),
+            "error[few]: one\n    two three\n    four five\n      six\n  hint: seven\n    eight\n"
+        );
     }
 
     #[test]

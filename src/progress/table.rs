@@ -4,8 +4,10 @@ mod layout;
 
 use std::fmt::Write;
 
-pub use self::layout::{flow, shortened, wrapped};
+pub use self::layout::{clipped, flow, shortened, wrapped};
 pub use crate::base::figure::{bytes, counted};
+use unicode_width::UnicodeWidthStr as _;
+
 use crate::base::shown;
 use crate::stage::{Cell, Summary, Table};
 
@@ -211,6 +213,24 @@ pub fn paragraph(text: &str, width: usize, indent: usize) -> String {
     }
     out
 }
+
+/// A name, and words from `column` on, in lines of at most `width` columns.
+#[must_use]
+pub fn entry(name: &str, column: usize, words: &str, width: usize) -> String {
+    let begins = column.max(name.width() + 1);
+    let column = if width.saturating_sub(column) < LEAST_WORDS { LEAST_WORDS.min(width / 4) } else { column };
+    let lines = flow(words, width.saturating_sub(begins), width.saturating_sub(column));
+    let mut out = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        let (name, column) = if at == 0 { (name, begins) } else { ("", column) };
+        let fill = " ".repeat(column - name.width().min(column));
+        let _ = writeln!(out, "{}", format!("{name}{fill}{line}").trim_end());
+    }
+    out
+}
+
+/// Fewest columns for words that stand next to a name.
+const LEAST_WORDS: usize = 20;
 
 /// A whole number with thousands separated: `136,237`.
 #[must_use]

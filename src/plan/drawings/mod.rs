@@ -279,7 +279,7 @@ pub(crate) mod tests {
             drawing(&pipeline("a x from=y -> out:t\na y from=x -> out:t\na z from=z -> out:t"), &BTreeMap::new());
         assert_eq!(drawing.nodes.len(), 3);
         assert_eq!(drawing.edges.len(), 3);
-        for draw in [text, mermaid, dot, svg] {
+        for draw in [|drawing: &Drawing| text(drawing, 80), mermaid, dot, svg] {
             assert!(draw(&drawing).contains('x'));
         }
     }
@@ -289,7 +289,7 @@ pub(crate) mod tests {
         let chain: Vec<String> = (1..3000).map(|at| format!("a s{at} from=s{} -> out:t", at - 1)).collect();
         for lines in [String::new(), format!("a s0 -> out:t\n{}", chain.join("\n"))] {
             let drawing = drawing(&pipeline(&lines), &BTreeMap::new());
-            for draw in [text, mermaid, dot, svg] {
+            for draw in [|drawing: &Drawing| text(drawing, 80), mermaid, dot, svg] {
                 assert!(draw(&drawing).ends_with('\n'));
             }
         }

@@ -2,32 +2,55 @@
 
 use std::fmt::Write;
 
-use super::{Drawing, DrawnReference, reference, types};
+use super::{Drawing, DrawnReference, DrawnStage, reference, types};
 use crate::base::figure::counted;
 
-/// The drawing as text. A rail runs from a stage to the last line that needs it; at a line that reads from a rail that continues,
-/// it branches off (`├`); at the last one it ends (`╯`).
+/// Fewest columns in which the inputs of a stage stand next to it; with less they stand below.
+const LEAST: usize = 30;
+
+/// Margin of inputs that stand below their stage, to the right of the rails.
+const MARGIN: usize = 4;
+
+/// The drawing as text of at most `width` columns, unless its rails or names are wider. A rail runs from a stage to the last line that
+/// needs it; at a line that reads from a rail that continues, it branches off (`├`); at the last one it ends (`╯`).
 #[must_use]
-pub fn text(drawing: &Drawing) -> String {
+pub fn text(drawing: &Drawing, width: usize) -> String {
     let rails = rails(drawing);
-    let inputs: Vec<String> = (0..drawing.nodes.len()).map(|node| inputs(drawing, node)).collect();
-    let width = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
-    let columns = [
-        width(&mut rails.iter().map(String::as_str)),
-        width(&mut drawing.nodes.iter().map(|node| node.name.as_str())),
-        width(&mut drawing.nodes.iter().map(|node| node.kind.as_str())),
-        width(&mut drawing.nodes.iter().map(|node| node.mark.map_or("", super::StageStatus::words))),
+    let mark = |node: &DrawnStage| node.mark.map_or("", super::StageStatus::words);
+    let widest = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
+    let mut columns = [
+        widest(&mut rails.iter().map(|(line, _)| line.as_str())),
+        widest(&mut drawing.nodes.iter().map(|node| node.name.as_str())),
+        widest(&mut drawing.nodes.iter().map(|node| node.kind.as_str())),
+        widest(&mut drawing.nodes.iter().map(mark)),
     ];
+    let begins =
+        |columns: &[usize; 4]| columns.iter().filter(|width| **width > 0).map(|width| width + 2).sum::<usize>();
+    if begins(&columns) > width {
+        // The name of a stage says more than its type.
+        columns[2] = 0;
+    }
+    let margin = if width < begins(&columns) + LEAST { columns[0] + 2 + MARGIN } else { begins(&columns) };
     let mut out = format!("{}, {}\n\n", drawing.name, counted(drawing.nodes.len() as u64, "stage", "stages"));
-    for ((node, rail), inputs) in drawing.nodes.iter().zip(&rails).zip(&inputs) {
-        let mark = node.mark.map_or("", super::StageStatus::words);
+    for (at, (node, (rail, below))) in drawing.nodes.iter().zip(&rails).enumerate() {
         let mut line = String::new();
-        for (cell, width) in [rail.as_str(), &node.name, &node.kind, mark].into_iter().zip(columns) {
+        for (cell, width) in [rail.as_str(), &node.name, &node.kind, mark(node)].into_iter().zip(columns) {
             if width > 0 {
                 _ = write!(line, "{cell:width$}  ");
             }
         }
-        _ = write!(line, "{inputs}{}→ {}", if inputs.is_empty() { "" } else { " " }, types(node));
+        let inputs = inputs(drawing, at);
+        for word in inputs.split(' ').map(str::to_owned).chain([format!("→ {}", types(node))]) {
+            let (used, word) = (line.chars().count(), word.trim_start());
+            if used + word.chars().count() > width && used > margin {
+                out.push_str(line.trim_end());
+                line = format!("\n{below:margin$}");
+            }
+            line.push_str(word);
+            if !word.is_empty() {
+                line.push(' ');
+            }
+        }
         out.push_str(line.trim_end());
         out.push('\n');
     }
@@ -51,8 +74,8 @@ fn inputs(drawing: &Drawing, node: usize) -> String {
     text
 }
 
-/// The rails of each line.
-fn rails(drawing: &Drawing) -> Vec<String> {
+/// The rails of each line, and those of further lines below it.
+fn rails(drawing: &Drawing) -> Vec<(String, String)> {
     let mut last_use: Vec<usize> = (0..drawing.nodes.len()).collect();
     for edge in &drawing.edges {
         last_use[edge.from] = last_use[edge.from].max(edge.to);
@@ -68,7 +91,7 @@ fn rails(drawing: &Drawing) -> Vec<String> {
         if place == lanes.len() {
             lanes.push(None);
         }
-        lines.push(line(&lanes, place, &given, &ends));
+        let drawn = line(&lanes, place, &given, &ends);
         for lane in &mut lanes {
             if lane.is_some_and(|from| last_use[from] <= node) {
                 *lane = None;
@@ -78,6 +101,8 @@ fn rails(drawing: &Drawing) -> Vec<String> {
         while lanes.last() == Some(&None) {
             lanes.pop();
         }
+        let below = lanes.iter().map(|lane| if lane.is_some() { "│ " } else { "  " }).collect::<String>();
+        lines.push((drawn, below));
     }
     lines
 }
@@ -130,7 +155,7 @@ mod tests {
 
     #[test]
     fn one_stage_a_line_with_rails() {
-        insta::assert_snapshot!(text(&drawing(&baseline(), &BTreeMap::new())), @r#"
+        insta::assert_snapshot!(text(&drawing(&baseline(), &BTreeMap::new()), 120), @r#"
         patch-baseline, 12 stages
 
         ●            fundus      idrid           → photographs
@@ -152,8 +177,22 @@ mod tests {
     fn marks_stand_after_the_kind() {
         let marks =
             BTreeMap::from([("fundus".to_owned(), StageStatus::Stored), ("patches".to_owned(), StageStatus::WillRun)]);
-        let text = text(&drawing(&baseline(), &marks));
+        let text = text(&drawing(&baseline(), &marks), 120);
         assert!(text.contains("idrid           stored    → photographs"), "{text}");
         assert!(text.contains("extract         will run  fundus → patches"), "{text}");
+    }
+    #[test]
+    fn long_inputs_are_broken_between_words_and_rails_run_on() {
+        let drawing = drawing(&baseline(), &BTreeMap::new());
+        for width in [50, 60, 70, 80] {
+            let text = text(&drawing, width);
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{width}:\n{text}");
+        }
+        let narrow = text(&drawing, 70);
+        let words =
+            |text: &str| text.split_whitespace().filter(|word| !word.contains('│')).collect::<Vec<_>>().join(" ");
+        assert_eq!(words(&narrow), words(&text(&drawing, 120)));
+        let further: Vec<&str> = narrow.lines().skip(2).filter(|line| !line.contains('●')).collect();
+        assert!(further.iter().any(|line| line.starts_with("│ │ ")), "{narrow}");
     }
 }

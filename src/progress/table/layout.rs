@@ -154,6 +154,21 @@ pub fn shortened(text: &str, width: usize) -> String {
     cut
 }
 
+/// Text of at most `width` columns, ` …` where it is cut, which is between words unless the first one is longer.
+#[must_use]
+pub fn clipped(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let room = width.saturating_sub(2);
+    let first = wrapped(text, room).swap_remove(0);
+    if first.width() > room {
+        shortened(text, width)
+    } else {
+        first.trim_end_matches([',', ';', ':']).to_owned() + " …"
+    }
+}
+
 /// Text in lines of at most `width` columns, broken between words; a longer word has a line of its own.
 #[must_use]
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
@@ -188,5 +203,7 @@ fn text_breaks_between_words_only() {
     assert_eq!(wrapped("", 8), [""]);
     assert_eq!(flow("one two three", 3, 9), ["one", "two three"]);
     assert_eq!(flow("three two", 3, 9), ["", "three two"]);
+    assert_eq!([14, 13, 8].map(|width| clipped("two eyes, one", width)), ["two eyes, one", "two eyes, one", "two …"]);
+    assert_eq!([12, 4].map(|width| clipped("two eyes, one", width)), ["two eyes …", "two…"]);
     assert_eq!(["photograph", "eye"].map(|text| shortened(text, 6)), ["photo…", "eye"]);
 }
