@@ -1,5 +1,7 @@
 //! Notes about runs of the same pipeline in other processes.
 
+use std::collections::BTreeSet;
+
 use super::Loaded;
 use super::run_id::RunIds;
 use crate::base::shown;
@@ -20,7 +22,15 @@ pub(super) fn note_runs(loaded: &Loaded) {
 /// Prints a note if another process is running this stage, with its progress.
 pub(super) fn note_stage(loaded: &Loaded, stage: &str) {
     // `folds.train` is an output of `folds`.
-    let of = |running: &str| running == stage || stage.strip_prefix(running).is_some_and(|rest| rest.starts_with('.'));
+    note(loaded, |running| running == stage || stage.strip_prefix(running).is_some_and(|rest| rest.starts_with('.')));
+}
+
+/// Prints a note for each of these stages that another process is running, with its progress.
+pub(super) fn note_stages(loaded: &Loaded, stages: &BTreeSet<&str>) {
+    note(loaded, |running| stages.contains(running));
+}
+
+fn note(loaded: &Loaded, of: impl Fn(&str) -> bool) {
     for live in status::live(&loaded.store, &loaded.pipeline.name) {
         for running in live.stages.iter().filter(|running| of(&running.stage)) {
             let run = RunIds::of(&loaded.store);

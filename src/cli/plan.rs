@@ -1,22 +1,21 @@
 //! `macula plan`: shows what a run would do.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+mod lines;
+mod totals;
+
+use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::load::Swept;
+use self::lines::Planned;
 use super::run::accept;
 use super::{Exit, Failure, PipelineArguments, activity, compare, load};
 use crate::base::shown;
 use crate::plan::{Decision, Engine, Explanation, StageId, upgrades};
 use crate::progress::out;
-use crate::progress::table::{bytes, counted, render, thousands};
-use crate::progress::text::duration;
-use crate::run::resources::ResourceRequest;
-use crate::run::status::resume;
+use crate::progress::table::{counted, paragraph, thousands};
 use crate::run::{self, Host, Options, record};
-use crate::stage::{Cell, StageError, Table};
+use crate::stage::StageError;
 
 /// The arguments of `macula plan`.
 #[derive(Clone, Debug, Args)]
@@ -50,9 +49,26 @@ pub fn plan(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         let text = if arguments.json {
             format!("{:#}\n", record::plan(engine, &explained))
         } else {
+            let name = &engine.pipeline.name;
             match &loaded.sweep {
-                Some(swept) if arguments.stages.is_empty() => of_sweep(engine, &explained, swept),
-                _ => shown(engine, &explained),
+                Some(swept) if arguments.stages.is_empty() => {
+                    let load::Swept { sweep, before, shared, .. } = swept;
+                    let merged = format!(
+                        "{}: {} instead of {}, {} shared by several points",
+                        compare::headline(sweep),
+                        counted(explained.len() as u64, "stage", "stages"),
+                        thousands(*before as i64),
+                        thousands(*shared as i64),
+                    );
+                    let planned = Planned::new(engine, &explained);
+                    text(&planned, &[merged, planned.counts()], &planned.table(out::stdout_width()))
+                }
+                _ => {
+                    let planned = Planned::new(engine, &explained);
+                    let stages = counted(explained.len() as u64, "stage", "stages");
+                    let counts = format!("{name}: {stages}: {}", planned.counts());
+                    text(&planned, &[counts], &planned.lines(out::stdout_width(), out::stdout_colours()))
+                }
             }
         };
         let failures = explained.into_iter().filter_map(|(id, decision, _)| match decision {
@@ -82,30 +98,15 @@ fn failure(engine: &Engine, id: StageId, error: &StageError) -> Failure {
     }
 }
 
-fn shown(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> String {
-    let widest = explained.iter().map(|(id, ..)| engine.stage(*id).name.chars().count()).max().unwrap_or(0);
-    let count = |matches: fn(&Decision) -> bool| explained.iter().filter(|(_, decision, _)| matches(decision)).count();
-    let failing = count(|decision| matches!(decision, Decision::Failed(_) | Decision::Blocked(_)));
-    let failing = if failing == 0 { String::new() } else { format!(", {failing} cannot run") };
-    let mut text = format!(
-        "{}: {}: {} will run, {} reused, {} not known yet{failing}\n",
-        engine.pipeline.name,
-        counted(explained.len() as u64, "stage", "stages"),
-        count(|decision| matches!(decision, Decision::Run(_))),
-        count(|decision| matches!(decision, Decision::Reuse(..))),
-        count(|decision| matches!(decision, Decision::Unknown(_))),
-    );
-    for upgrade in upgrades(engine, explained) {
-        let _ = writeln!(text, "{}", upgrade.words());
-    }
-    text.push_str(&foreseen(engine, explained));
-    for (id, decision, explanation) in explained {
-        let (will, words) = words(engine, *id, decision, explanation);
-        let line = format!("  {:<widest$}  {will:<8}  {}", engine.stage(*id).name, shown::line(&words));
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+/// The whole plan: counts, notes on upgrades, warnings, the stages, the time.
+fn text(planned: &Planned, counts: &[String], stages: &str) -> String {
+    let width = out::stdout_width();
+    let (engine, explained) = (planned.engine, planned.explained);
+    let upgrades = upgrades(engine, explained).into_iter().map(|upgrade| upgrade.words());
+    let first: String =
+        counts.iter().cloned().chain(upgrades).map(|line| paragraph(&shown::line(&line), width, 2)).collect();
+    let time = planned.time().map(|line| paragraph(&line, width, 2)).unwrap_or_default();
+    first + &foreseen(engine, explained) + stages + &time
 }
 
 /// What stages foresee, each text once: the points of a sweep may say the same.
@@ -114,107 +115,9 @@ fn foreseen(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) ->
     let mut text = String::new();
     for (id, warning) in engine.foreseen(explained.iter().map(|(id, decision, _)| (*id, *decision))) {
         if told.insert(warning.text.clone()) {
-            let _ = writeln!(
-                text,
-                "warning[{}]: `{}`: {}",
-                warning.code,
-                engine.stage(id).name,
-                shown::line(&warning.text)
-            );
+            let words = format!("`{}`: {}", engine.stage(id).name, shown::line(&warning.text));
+            text.push_str(&out::stdout_message(&format!("warning[{}]: {words}\n", warning.code)));
         }
     }
     text
-}
-
-/// A sweep has too many stages for a line each: a line for each stage of its pipeline.
-fn of_sweep(engine: &Engine, explained: &[(StageId, &Decision, Explanation)], swept: &Swept) -> String {
-    let Swept { sweep, before, shared, .. } = swept;
-    let mut text = format!(
-        "{}: {} instead of {}, {} shared by several points\n",
-        compare::headline(sweep),
-        counted(explained.len() as u64, "stage", "stages"),
-        thousands(*before as i64),
-        thousands(*shared as i64),
-    );
-    for upgrade in upgrades(engine, explained) {
-        let _ = writeln!(text, "{}", upgrade.words());
-    }
-    text.push_str(&foreseen(engine, explained));
-    let mut kinds: Vec<&str> = Vec::new();
-    let mut counts: BTreeMap<&str, [i64; 5]> = BTreeMap::new();
-    for (id, decision, _) in explained {
-        let own = engine.stage(*id).base_name.as_str();
-        if !counts.contains_key(own) {
-            kinds.push(own);
-        }
-        let counts = counts.entry(own).or_default();
-        counts[0] += 1;
-        let column = match decision {
-            Decision::Run(_) => 1,
-            Decision::Reuse(..) => 2,
-            Decision::Unknown(_) => 3,
-            Decision::Failed(_) | Decision::Blocked(_) => 4,
-            Decision::Source(_) => continue,
-        };
-        counts[column] += 1;
-    }
-    let total = counts.values().fold([0; 5], |sum, own| std::array::from_fn(|at| sum[at] + own[at]));
-    let rows = kinds.iter().map(|own| (*own, counts[own])).chain([("all", total)]);
-    let row = |(own, counts): (&str, [i64; 5])| {
-        let cell = |count: i64| if count == 0 { Cell::Null(()) } else { Cell::Int(count) };
-        std::iter::once(Cell::Text(own.to_owned())).chain(counts.map(cell)).collect()
-    };
-    let columns = ["stage", "stages", "will run", "reused", "not known yet", "cannot run"].map(str::to_owned).to_vec();
-    text.push_str(&render(
-        &Table { title: String::new(), columns, rows: rows.map(row).collect() },
-        out::stdout_width(),
-    ));
-    text
-}
-
-/// Memory needs below this appear only in JSON.
-const WORTH_SAYING: u64 = 256 << 20;
-
-/// What a stage will do, and a few words about it.
-fn words(engine: &Engine, id: StageId, decision: &Decision, explanation: &Explanation) -> (&'static str, String) {
-    let names = |ids: &[StageId]| {
-        let names: Vec<String> = ids.iter().map(|id| format!("`{}`", engine.stage(*id).name)).collect();
-        names.join(", ")
-    };
-    match decision {
-        Decision::Source(known) => ("source", known.summary.headline.clone()),
-        Decision::Reuse(known, reused) => {
-            let class = reused.other_target.as_ref().map(|class| format!(" (computed on `{class}`)"));
-            let from = reused
-                .remote_hit
-                .as_ref()
-                .map(|offer| format!(" (from remote `{}`, {})", offer.remote(), bytes(offer.bytes())));
-            ("reused", known.summary.headline.clone() + &class.unwrap_or_default() + &from.unwrap_or_default())
-        }
-        Decision::Run(task) => {
-            let mut words = explanation.reason.as_ref().map(crate::plan::Reason::short).unwrap_or_default();
-            if let Some(items) = task.items.filter(|items| items.reused > 0) {
-                let _ = write!(words, "; {} of {} reused", items.reused, counted(items.total, "item", "items"));
-            }
-            if engine.store.is_claimed(&task.key) {
-                words.push_str("; another process is computing it");
-            } else if let Some(place) = resume(engine, task) {
-                let _ = write!(words, "; resumes {place}");
-            }
-            let need = ResourceRequest::of(engine, id);
-            if let Some(memory) = need.memory.filter(|memory| *memory >= WORTH_SAYING) {
-                let _ = write!(words, "; needs {}", bytes(memory));
-            }
-            if let Some(device) = need.device {
-                let _ = write!(words, "; on `{device}`");
-            }
-            if let Some((_, last)) = explanation.last.as_ref().filter(|(_, last)| last.last_seconds >= 1.0) {
-                let _ = write!(words, "; took {} last time", duration(last.last_seconds));
-            }
-            ("will run", words)
-        }
-        Decision::Unknown(until) => ("unknown", format!("until {} ends", names(until))),
-        Decision::Failed(error) => ("fails", error.to_string()),
-        Decision::Blocked(by) => ("cannot run", format!("needs {}", names(by))),
-    }
 }

@@ -1,4 +1,6 @@
-//! `macula why`: explains why a stage runs or is reused, with old and new values.
+//! `macula why`: explains why a stage runs or is reused: what changed first, with old and new values.
+
+mod chain;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -6,14 +8,16 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::run::accept;
+use super::run_id::RunIds;
 use super::{Exit, Failure, PipelineArguments, activity, load};
 use crate::base::{Sources, shown};
+use crate::plan::causes::{Cause, Decisions, causes, decisions, waits_for};
 use crate::plan::{Decision, Engine, Explanation, Reason, StageId};
 use crate::progress::out;
-use crate::progress::table::counted;
+use crate::progress::table::{counted, paragraph};
 use crate::progress::text::duration;
 use crate::run::{self, Host, Options, status, time};
-use crate::store::{Difference, Kind, ReusedItems, RunRecord, StageRun};
+use crate::store::{ReusedItems, RunRecord, StageOutcome, StageRun};
 
 /// The arguments of `macula why`.
 #[derive(Clone, Debug, Args)]
@@ -36,7 +40,6 @@ pub struct Arguments {
 /// A [`Failure`] if the stage is unknown, or no plan can be made.
 pub fn why(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(host, &arguments.pipeline)?;
-    activity::note_stage(&loaded, &arguments.stage);
     let since =
         arguments.since.as_ref().map(|run| super::compare::recorded(&loaded.store, run)).transpose()?.map(Arc::new);
     let options = Options {
@@ -52,103 +55,196 @@ pub fn why(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
                 || engine.stage(*id).base_name == arguments.stage
                 || arguments.stage.starts_with(&format!("{name}."))
         };
-        explained.iter().rev().find(of_name).map(|(id, decision, explanation)| match &since {
-            None => told(engine, &loaded.sources, *id, decision, explanation, None),
-            Some(run) => {
-                let explanation = Explanation::since(engine, *id, decision, run);
-                let then = beside(engine, *id, run);
-                told(engine, &loaded.sources, *id, decision, &explanation, Some(run)) + &then
+        let decisions = decisions(&explained);
+        let of_plan = explained.iter().map(|(id, ..)| engine.stage(*id).name.as_str()).collect();
+        explained.iter().rev().find(of_name).map(|(id, decision, explanation)| {
+            activity::note_stages(&loaded, &of_plan);
+            let causes = causes(engine, &decisions, *id, since.as_ref());
+            let (sources, decisions) = (&loaded.sources, &decisions);
+            let runs = RunIds::of(&loaded.store);
+            let subject = Subject { engine, sources, decisions, causes, id: *id, decision, runs };
+            match &since {
+                None => subject.text(explanation, None),
+                Some(run) => subject.text(&Explanation::since(engine, *id, decision, run), Some(run)),
             }
         })
     })?;
-    out::say(&text.unwrap_or_default());
+    let text = text.unwrap_or_default();
+    // Lines that are indented go on two columns to the right.
+    let broken = |line: &str| {
+        let words = line.trim_start();
+        let margin = line.len() - words.len();
+        let width = out::stdout_width().saturating_sub(margin);
+        let lines = paragraph(words, width, 2);
+        lines.split_inclusive('\n').map(|line| " ".repeat(margin) + line).collect::<String>()
+    };
+    let fits = |line: &str| textwrap::core::display_width(line) <= out::stdout_width();
+    out::say(&text.lines().map(|line| if fits(line) { format!("{line}\n") } else { broken(line) }).collect::<String>());
     Ok(Exit::Done)
 }
 
-/// `since` is the run that was asked to be compared with, where one was.
-fn told(
-    engine: &Engine,
-    sources: &Sources,
+/// The stage that is explained.
+struct Subject<'a, 'e> {
+    engine: &'a Engine<'e>,
+    sources: &'a Sources,
+    decisions: &'a Decisions<'a>,
+    /// What changed first.
+    causes: Vec<Cause>,
     id: StageId,
-    decision: &Decision,
-    explanation: &Explanation,
-    since: Option<&RunRecord>,
-) -> String {
-    let name = &engine.stage(id).name;
-    let names = |ids: &[StageId]| {
-        let names: Vec<String> = ids.iter().map(|id| format!("`{}`", engine.stage(*id).name)).collect();
-        names.join(", ")
-    };
-    let mut text = match decision {
-        Decision::Source(_) => format!("`{name}` is a source: it is checked in every run\n"),
-        Decision::Reuse(_, reused) => match &reused.remote_hit {
-            None => format!("`{name}` will not run: its result is cached\n"),
-            Some(offer) => format!("`{name}` will not run: remote `{}` has its result\n", offer.remote()),
-        },
-        Decision::Run(_) => {
-            let reason = explanation.reason.as_ref().map_or("", |reason| match reason {
-                Reason::New => "new (no earlier run)",
-                Reason::Changed(_) => "its inputs or parameters changed",
-                Reason::Unfinished => "nothing changed, but it did not finish",
-                Reason::Lost => "its result is damaged or missing",
-                Reason::OtherTarget(_) => {
-                    "its result was computed on another kind of processor, and `--exact` was given"
-                }
-            });
-            format!("`{name}` will run: {reason}\n")
-        }
-        Decision::Unknown(until) => format!("`{name}` depends on the results of {}\n", names(until)),
-        Decision::Failed(error) => format!("`{name}` cannot be checked: {}\n", shown::line(&error.to_string())),
-        Decision::Blocked(by) => format!("`{name}` cannot run: it needs {}\n", names(by)),
-    };
-    if let Decision::Unknown(until) = decision {
-        let _ = writeln!(text, "  run `macula why` for {} first", names(until));
-        return text;
-    }
-    // What is wrong was said, and can't be compared; of a run that was named it is said what it had.
-    let wrong = matches!(decision, Decision::Failed(_) | Decision::Blocked(_));
-    if !wrong && (since.is_none() || explanation.last.is_some()) {
-        differences(&mut text, engine, sources, id, explanation);
-    }
-    if let Decision::Reuse(_, reused) = decision {
-        let made = &reused.made;
-        let _ = writeln!(
-            text,
-            "  computed as `{}` of `{}` in run {}, {}, in {}",
-            made.stage,
-            made.pipeline,
-            made.run,
-            time::shown(made.began),
-            duration(made.seconds)
-        );
-        if let Some(class) = &reused.other_target {
-            let _ = writeln!(text, "  on `{class}`, which is not this machine's target; `--exact` recomputes it here");
-        }
-    }
-    if let Decision::Run(task) = decision {
-        if let Some(place) = status::resume(engine, task).filter(|_| !engine.store.is_claimed(&task.key)) {
-            let _ = writeln!(text, "  the next run resumes {place}");
-        }
-        if let Some(ReusedItems { reused: there, total: all }) = task.items {
-            let _ = writeln!(text, "  {there} of {} reused", counted(all, "item is", "items are"));
-        }
-        let recorded = engine.store.runs.last_of(&engine.pipeline.name, name);
-        if let Some((_, last)) = recorded.filter(|(_, last)| last.last_seconds > 0.0) {
-            let _ = writeln!(text, "  {}", cost(&last, task.items));
-        }
-    }
-    text
+    decision: &'a Decision,
+    runs: RunIds,
 }
 
-/// Outcome of a stage in the run it is compared with.
-fn beside(engine: &Engine, id: StageId, run: &RunRecord) -> String {
-    let name = &engine.stage(id).name;
-    match run.stages.get(name) {
-        None => format!("  run {} had no stage `{name}`\n", run.id),
-        Some(then) if then.manifest.is_none() => {
-            format!("  in run {} it was {} before its key was known\n", run.id, then.became)
+impl Subject<'_, '_> {
+    /// A run as `macula runs` calls it.
+    fn run<'i>(&self, id: &'i str) -> &'i str {
+        if self.runs.lists(id) { self.runs.short(id) } else { id }
+    }
+
+    fn names(&self, ids: &[StageId]) -> String {
+        let names: Vec<String> = ids.iter().map(|id| format!("`{}`", self.engine.stage(*id).name)).collect();
+        names.join(", ")
+    }
+
+    /// The explanation; `since` is the run that was asked to be compared with, if one was.
+    fn text(&self, explanation: &Explanation, since: Option<&Arc<RunRecord>>) -> String {
+        let Self { engine, id, decision, .. } = *self;
+        let mut text = self.first(explanation) + "\n";
+        // Errors were reported, and cannot be compared; of a run that was named its outcome is reported.
+        let wrong = matches!(decision, Decision::Failed(_) | Decision::Blocked(_));
+        if !wrong && (since.is_none() || explanation.last.is_some()) {
+            text.push_str(&self.changes(explanation));
         }
-        Some(then) => format!("  in run {} it was {}\n", run.id, then.became),
+        if let Decision::Reuse(_, reused) = decision {
+            let made = &reused.made;
+            let _ = writeln!(
+                text,
+                "  computed as `{}` of `{}` in run {}, {}, in {}",
+                made.stage,
+                made.pipeline,
+                self.run(&made.run),
+                time::shown(made.began),
+                duration(made.seconds)
+            );
+            if let Some(class) = &reused.other_target {
+                let _ =
+                    writeln!(text, "  on `{class}`, which is not this machine's target; `--exact` recomputes it here");
+            }
+        }
+        if let Decision::Run(task) = decision {
+            if let Some(place) = status::resume(engine, task).filter(|_| !engine.store.is_claimed(&task.key)) {
+                let _ = writeln!(text, "  the next run resumes {place}");
+            }
+            if let Some(ReusedItems { reused: there, total: all }) = task.items {
+                let _ = writeln!(text, "  {there} of {} reused", counted(all, "item is", "items are"));
+            }
+        }
+        let recorded = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(id).name);
+        if let Some((_, last)) = recorded.filter(|(_, last)| last.last_seconds > 0.0) {
+            let items = if let Decision::Run(task) = decision { task.items } else { None };
+            if let Decision::Run(_) | Decision::Unknown(_) = decision {
+                let _ = writeln!(text, "  {}", cost(&last, items));
+            }
+        }
+        if let Decision::Unknown(until) = decision {
+            text.push_str(&self.before(until));
+        }
+        if let Some(run) = since {
+            text.push_str(&self.outcome(run));
+        }
+        text
+    }
+
+    /// How the last run ended for the stage, if it began and did not finish it.
+    fn unfinished(&self) -> Option<StageOutcome> {
+        status::unfinished(self.engine.store, &self.engine.pipeline.name).remove(&self.engine.stage(self.id).name)
+    }
+
+    /// The stages that run before one that waits, and where they resume.
+    fn before(&self, until: &[StageId]) -> String {
+        const MOST: usize = 3;
+        let mut text = String::new();
+        for id in until.iter().take(MOST) {
+            let Some(Decision::Run(task)) = self.decisions.get(id) else { continue };
+            let name = &self.engine.stage(*id).name;
+            let claimed = self.engine.store.is_claimed(&task.key);
+            let _ = match status::resume(self.engine, task) {
+                _ if claimed => writeln!(text, "  `{name}` is running in another process"),
+                Some(place) => writeln!(text, "  `{name}` runs first and resumes {place}"),
+                None => writeln!(text, "  `{name}` runs first"),
+            };
+        }
+        text
+    }
+
+    fn first(&self, explanation: &Explanation) -> String {
+        let name = &self.engine.stage(self.id).name;
+        match self.decision {
+            Decision::Source(_) => format!("`{name}` is a source: it is checked in every run"),
+            Decision::Reuse(_, reused) => match &reused.remote_hit {
+                None => format!("`{name}` will not run: its result is cached"),
+                Some(offer) => format!("`{name}` will not run: remote `{}` has its result", offer.remote()),
+            },
+            Decision::Run(task) if self.engine.store.is_claimed(&task.key) => {
+                format!("`{name}` is running: another process is computing it")
+            }
+            Decision::Run(_) => {
+                let became = self.unfinished();
+                let reason = explanation.reason.as_ref().map_or("", |reason| match reason {
+                    Reason::New => match became {
+                        Some(StageOutcome::Failed) => "it failed in the last run",
+                        Some(_) => "it was stopped in the last run",
+                        None => "new (no earlier run)",
+                    },
+                    Reason::Changed(_) => "its inputs or parameters changed",
+                    Reason::Removed => "nothing changed, but its result is no longer in the store",
+                    Reason::Lost => "its result is damaged or missing",
+                    Reason::OtherTarget(_) => {
+                        "its result was computed on another kind of processor, and `--exact` was given"
+                    }
+                });
+                format!("`{name}` will run: {reason}")
+            }
+            Decision::Unknown(_) => {
+                let near = waits_for(self.engine, self.id, self.decisions);
+                let own = self.causes.iter().any(|cause| cause.chain == [self.id]);
+                let then = match explanation.last {
+                    None => "; new (no earlier run)",
+                    Some(_) if own => ", then runs: its parameters changed",
+                    Some(_) if near.len() == 1 => "; it runs again if that result changes",
+                    Some(_) => "; it runs again if their results change",
+                };
+                format!("`{name}` waits for {}{then}", self.names(&near))
+            }
+            Decision::Failed(error) => format!("`{name}` cannot be checked: {}", shown::line(&error.to_string())),
+            Decision::Blocked(by) => format!("`{name}` cannot run: it needs {}", self.names(by)),
+        }
+    }
+
+    /// What changed first, since which run, and how it reaches the stage.
+    fn changes(&self, explanation: &Explanation) -> String {
+        let Some((run, _)) = &explanation.last else {
+            let finished = if self.unfinished().is_some() { "finished" } else { "had" };
+            return format!("  no earlier run of `{}` {finished} this stage\n", self.engine.pipeline.name);
+        };
+        if self.causes.is_empty()
+            || explanation.differences.is_empty() && !matches!(self.decision, Decision::Unknown(_))
+        {
+            return format!("  nothing changed since run {}\n", self.run(&run.id));
+        }
+        format!("  since run {}:\n{}", self.run(&run.id), chain::text(self.engine, self.sources, self.id, &self.causes))
+    }
+
+    /// Outcome of the stage in the run it is compared with.
+    fn outcome(&self, run: &RunRecord) -> String {
+        let name = &self.engine.stage(self.id).name;
+        match run.stages.get(name) {
+            None => format!("  run {} had no stage `{name}`\n", run.id),
+            Some(then) if then.manifest.is_none() => {
+                format!("  in run {} it was {} before its key was known\n", run.id, then.became)
+            }
+            Some(then) => format!("  in run {} it was {}\n", run.id, then.became),
+        }
     }
 }
 
@@ -163,53 +259,4 @@ fn cost(last: &StageRun, items: Option<ReusedItems>) -> String {
         }
         _ => format!("it took {} last time", duration(last.last_seconds)),
     }
-}
-
-fn differences(text: &mut String, engine: &Engine, sources: &Sources, id: StageId, explanation: &Explanation) {
-    let Some((run, _)) = &explanation.last else {
-        let _ = writeln!(text, "  no earlier run of `{}` had this stage", engine.pipeline.name);
-        return;
-    };
-    if explanation.differences.is_empty() {
-        let _ = writeln!(text, "  nothing changed since run {}", run.id);
-        return;
-    }
-    let _ = writeln!(text, "  since run {}:", run.id);
-    let lines: Vec<(String, String, String)> =
-        explanation.differences.iter().map(|difference| line(engine, sources, id, difference)).collect();
-    let widths = [
-        lines.iter().map(|line| line.0.chars().count()).max().unwrap_or(0),
-        lines.iter().map(|line| line.1.chars().count()).max().unwrap_or(0),
-    ];
-    for (path, change, at) in lines {
-        let line = format!("    {path:<0$}  {change:<1$}  {at}", widths[0], widths[1]);
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-}
-
-/// The fact, old and new value, and where it stands.
-fn line(engine: &Engine, sources: &Sources, id: StageId, difference: &Difference) -> (String, String, String) {
-    let stage = engine.stage(id);
-    let Difference { path, kind, old, new } = difference;
-    let change = match (old, new) {
-        (Some(old), Some(new)) => format!("{old} -> {new}"),
-        (None, Some(new)) => format!("{new} (new)"),
-        (old, None) => format!("{} (gone)", old.as_deref().unwrap_or_default()),
-    };
-    let port = path.split('[').next().unwrap_or(path);
-    let span = match kind {
-        Kind::Parameter => stage.params.get(path).and_then(|param| param.span),
-        Kind::Seed => Some(engine.pipeline.span),
-        _ => stage.inputs.iter().find(|input| input.port == port).map(|input| input.span),
-    };
-    let default = *kind == Kind::Parameter && new.is_some();
-    let at = span.map(|span| sources.cite(span)).or_else(|| default.then(|| "default".to_owned()));
-    let of = match kind {
-        Kind::Implementation if path == "version" => "implementation's version".to_owned(),
-        Kind::Summary => format!("{path}'s summary"),
-        Kind::Name => format!("{path}'s name"),
-        _ => path.clone(),
-    };
-    let [of, change, at] = [of, change, at.unwrap_or_default()].map(|text| shown::line(&text).into_owned());
-    (of, change, at)
 }

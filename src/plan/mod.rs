@@ -1,5 +1,6 @@
 //! The dependency graph of stages, and the engine that decides what must run. The only floor that knows `petgraph`.
 
+pub mod causes;
 pub mod decision;
 pub mod drawings;
 pub mod graph;

@@ -15,8 +15,8 @@ pub enum Reason {
     New,
     /// These facts differ from the last run.
     Changed(Vec<Difference>),
-    /// The same facts, but no result: the last run did not finish it.
-    Unfinished,
+    /// The same facts, but no result: it was removed from the store.
+    Removed,
     /// The result is damaged or missing, at least in part.
     Lost,
     /// There is a result computed on another target, and `--exact` was given.
@@ -32,7 +32,7 @@ impl Reason {
             (Absent::OtherTarget(target), _) => Self::OtherTarget(target.clone()),
             (Absent::Never, None) => Self::New,
             (Absent::Never, Some(old)) => match manifest.since(old) {
-                differences if differences.is_empty() => Self::Unfinished,
+                differences if differences.is_empty() => Self::Removed,
                 differences => Self::Changed(differences),
             },
         }
@@ -43,7 +43,7 @@ impl Reason {
     pub fn short(&self) -> String {
         match self {
             Self::New => "new (no earlier run)".into(),
-            Self::Unfinished => "not finished in the last run".into(),
+            Self::Removed => "result is no longer in the store".into(),
             Self::Lost => "result damaged or missing".into(),
             Self::OtherTarget(target) => format!("result was computed on `{target}`"),
             Self::Changed(differences) => {
@@ -158,6 +158,26 @@ impl Explanation {
     pub fn since(engine: &Engine, stage: StageId, decision: &Decision, run: &Arc<RunRecord>) -> Self {
         let then = run.stages.get(&engine.stage(stage).name).filter(|then| then.manifest.is_some());
         Self::beside(stage, decision, then.map(|then| (Arc::clone(run), then.clone())))
+    }
+
+    /// Estimated time to compute a stage that runs or may run, seconds: that of its last computation; of a map stage, for the items that
+    /// are missing. [`None`] if it is not known.
+    #[must_use]
+    pub fn estimate(&self, decision: &Decision) -> Option<f64> {
+        let (_, last) = self.last.as_ref()?;
+        let whole = if last.full_seconds > 0.0 { last.full_seconds } else { last.last_seconds };
+        let seconds = match decision {
+            Decision::Run(task) => match task.items.filter(|items| items.total > 0) {
+                Some(items) => {
+                    let then = last.items.map_or(items.total, |then| then.total).max(1);
+                    whole * items.total.saturating_sub(items.reused) as f64 / then as f64
+                }
+                None => whole,
+            },
+            Decision::Unknown(_) => whole,
+            _ => return None,
+        };
+        (whole > 0.0).then_some(seconds)
     }
 
     fn beside(stage: StageId, decision: &Decision, last: Option<(Arc<RunRecord>, StageRun)>) -> Self {

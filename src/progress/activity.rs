@@ -15,9 +15,18 @@ pub fn live_run(live: &LiveRun) -> String {
 /// Progress of a stage: `classifier, 1,210 of 3,520 batches, epoch 5/16: valid AP 0.612, valid loss 0.2437`.
 #[must_use]
 pub fn activity(activity: &Activity) -> String {
-    let far = activity.steps.as_ref().map(|far| format!(", {}", steps(far.done, far.total, &far.unit, "")));
-    let metrics = activity.metrics.as_ref().map(|metrics| format!(", {}", last_epoch(metrics)));
-    format!("{}{}{}", activity.stage, far.unwrap_or_default(), metrics.unwrap_or_default())
+    match so_far(activity) {
+        words if words.is_empty() => activity.stage.clone(),
+        words => format!("{}, {words}", activity.stage),
+    }
+}
+
+/// Progress of a stage without its name; empty if it has reported none.
+#[must_use]
+pub fn so_far(activity: &Activity) -> String {
+    let far = activity.steps.as_ref().map(|far| steps(far.done, far.total, &far.unit, ""));
+    let metrics = activity.metrics.as_ref().map(last_epoch);
+    far.into_iter().chain(metrics).collect::<Vec<_>>().join(", ")
 }
 
 /// Progress of a stage, a few words at a time: `classifier`, `1,210 of 3,520 batches`, `epoch 5/16`, `valid AP 0.612`.

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
 use super::epochs;
-use super::out::{Colours, Volume};
+use super::out::{Colours, Tint, Volume};
 use super::table::{Grid, counted, flow, thousands};
 use crate::base::shown;
 use crate::run::Event;
@@ -382,24 +382,8 @@ impl EventText {
     }
 
     fn tinted(&self, text: &str, tint: Tint) -> String {
-        let code = match (self.colours, tint) {
-            (Colours::Off, _) | (_, Tint::None) => return text.to_owned(),
-            (_, Tint::Dim) => "2",
-            (_, Tint::Green) => "32",
-            (_, Tint::Yellow) => "33",
-            (_, Tint::Red) => "1;31",
-        };
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        self.colours.tint(text, tint)
     }
-}
-
-#[derive(Clone, Copy)]
-enum Tint {
-    None,
-    Dim,
-    Green,
-    Yellow,
-    Red,
 }
 
 fn ending(ended: RunOutcome, computed: usize, reused: usize, seconds: f64, results: Option<&str>) -> String {

@@ -13,6 +13,7 @@ use super::resources::ResourceRequest;
 use super::status::{EVENTS, ProgressFile, Steps};
 use crate::base::flock::{self, LockMode};
 use crate::base::sync;
+use crate::plan::causes::{decisions, waits_for};
 use crate::plan::{Decision, Engine, Explanation, StageId};
 
 /// Writes events to a run's folder and passes them on.
@@ -79,6 +80,7 @@ pub fn line(event: &Event, now: u64) -> String {
 #[must_use]
 pub fn plan(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) -> Value {
     let names = |ids: &[StageId]| ids.iter().map(|id| engine.stage(*id).name.clone()).collect::<Vec<_>>();
+    let decisions = decisions(explained);
     let stages = explained.iter().map(|(id, decision, explanation)| {
         let stage = engine.stage(*id);
         let mut facts = match decision {
@@ -91,7 +93,9 @@ pub fn plan(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) ->
                 "will": "run", "key": task.key, "items": task.items, "needs": ResourceRequest::of(engine, *id),
                 "reason": explanation.reason.as_ref().map(crate::plan::Reason::short),
             }),
-            Decision::Unknown(until) => json!({"will": "unknown", "until": names(until)}),
+            Decision::Unknown(until) => json!({
+                "will": "unknown", "until": names(until), "waits": names(&waits_for(engine, *id, &decisions)),
+            }),
             Decision::Failed(error) => json!({"will": "fail", "error": error.to_string()}),
             Decision::Blocked(by) => json!({"will": "blocked", "by": names(by)}),
         };
@@ -99,6 +103,9 @@ pub fn plan(engine: &Engine, explained: &[(StageId, &Decision, Explanation)]) ->
             facts.insert("stage".into(), json!(stage.name));
             facts.insert("kind".into(), json!(stage.stage_type));
             facts.insert("differences".into(), json!(explanation.differences));
+            if let Some(seconds) = explanation.estimate(decision) {
+                facts.insert("estimate".into(), json!(seconds));
+            }
         }
         facts
     });

@@ -15,7 +15,7 @@ use crate::base::figure::counted;
 use crate::base::flock::{self, LockMode, LockStatus};
 use crate::plan::{Engine, StageId, Task};
 use crate::stage::{Metrics, resume_note};
-use crate::store::{RunRecord, Store};
+use crate::store::{RunRecord, StageOutcome, Store};
 
 /// File of events in a run's folder; the run's process holds a lock on it until it ends.
 pub(super) const EVENTS: &str = "events.jsonl";
@@ -114,6 +114,15 @@ fn activities(run: &str, folder: &Path, events: File) -> Vec<Activity> {
 #[must_use]
 pub fn resume(engine: &Engine, task: &Task) -> Option<String> {
     resume_note(&engine.store.layout().partial(&task.key)).map(|place| format!("at {place}"))
+}
+
+/// How the newest run of the pipeline ended for its stages that it began and did not finish: stopped or failed.
+#[must_use]
+pub fn unfinished(store: &Store, pipeline: &str) -> BTreeMap<String, StageOutcome> {
+    let last = store.runs.newest_first(Some(pipeline)).next();
+    let stages = last.into_iter().flat_map(|run| run.stages);
+    let outcomes = stages.map(|(name, stage)| (name, stage.became));
+    outcomes.filter(|(_, became)| matches!(became, StageOutcome::Stopped | StageOutcome::Failed)).collect()
 }
 
 /// Where a stage that was just interrupted resumes: [`resume`], or `with 12 of 64 items done`.

@@ -3,6 +3,7 @@
 mod golden;
 mod out;
 mod overview;
+mod reasons;
 mod screen;
 mod screens;
 
