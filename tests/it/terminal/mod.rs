@@ -6,6 +6,7 @@ mod overview;
 mod reasons;
 mod screen;
 mod screens;
+mod widths;
 
 use screen::{Screen, Terminal};
 
