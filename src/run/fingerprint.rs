@@ -60,7 +60,7 @@ impl FingerprintBuilder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::openat(above, CStr::from_bytes_with_nul(name).ok()?, flags, Mode::empty()).ok()?;
         let facts = rustix::fs::fstat(&folder).ok()?;
-        let identity = (facts.st_dev, facts.st_ino);
+        let identity = (device(&facts), facts.st_ino);
         let elsewhere = self.chain.last().is_none_or(|(device, _)| *device != identity.0);
         if self.chain.contains(&identity) || elsewhere && listing::shows_the_system(&folder) {
             return None;
@@ -153,7 +153,7 @@ impl FileFacts {
         // A folder's size and modification time follow from the names in it.
         let file = kind(facts) == FileType::RegularFile;
         let (size, modified) = if file { (facts.st_size as u64, since) } else { (0, 0) };
-        for fact in [facts.st_dev, facts.st_ino, u64::from(facts.st_mode), size, modified, moved] {
+        for fact in [device(facts), facts.st_ino, u64::from(facts.st_mode), size, modified, moved] {
             self.facts.extend_from_slice(&fact.to_le_bytes());
         }
         self.modified = self.modified.max(modified);
@@ -163,6 +163,12 @@ impl FileFacts {
 
 fn kind(facts: &Stat) -> FileType {
     FileType::from_raw_mode(facts.st_mode)
+}
+
+/// The number of the file system; of 32 bits with a sign on macOS.
+fn device(facts: &Stat) -> u64 {
+    let number: i128 = facts.st_dev.into();
+    number as u64
 }
 
 fn nanoseconds(seconds: impl TryInto<i64>, rest: impl TryInto<i64>) -> u64 {
