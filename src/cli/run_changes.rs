@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_and_not_what_follows_from_them() {
+    fn causes_are_reported_and_not_what_follows_from_them() {
         let eyes = |digest| ("eyes", stage(&[(Kind::Files, "out", digest), (Kind::Seed, "seed", "1")]));
         let fit = |epochs, data| {
             (
@@ -224,8 +224,8 @@ mod tests {
     fn words_that_do_not_fit_are_counted() {
         let words = ["fit.epochs 10 -> 20", "fit.batch 8 -> 16", "seed 1 -> 2"].map(str::to_owned);
         assert_eq!(fitted(&words, 80, 2), ["fit.epochs 10 -> 20, fit.batch 8 -> 16, seed 1 -> 2"]);
-        assert_eq!(fitted(&words, 26, 2), ["fit.epochs 10 -> 20, 2", "more"]);
-        assert_eq!(fitted(&words, 30, 2), ["fit.epochs 10 -> 20, fit.batch", "8 -> 16, 1 more"]);
+        assert_eq!(fitted(&words, 26, 2), ["fit.epochs 10 -> 20,", "fit.batch 8 -> 16, 1 more"]);
+        assert_eq!(fitted(&words, 24, 2), ["fit.epochs 10 -> 20, 2", "more"]);
         assert_eq!(fitted(&words, 10, 2), ["fit.epoch…"]);
         assert!(fitted(&[], 10, 2).is_empty());
     }

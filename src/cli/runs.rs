@@ -38,7 +38,7 @@ const LOOKED_AT: usize = 20;
 const NARROWEST: usize = 24;
 
 /// Lines for what a run changed.
-const LINES: usize = 2;
+const LINES: usize = 3;
 
 /// Lines for what a running one is doing and has changed.
 const RUNNING_LINES: usize = 4;

@@ -27,7 +27,7 @@ const NARROWEST: usize = 24;
 const MAIN_METRIC: &str = "mean-average-precision";
 
 /// A stage, what became of it, and its main number.
-struct Line {
+struct StageLine {
     name: String,
     stage_type: String,
     state: &'static str,
@@ -63,7 +63,7 @@ fn line(
     decision: &Decision,
     explanation: &Explanation,
     live: &BTreeMap<String, String>,
-) -> Line {
+) -> StageLine {
     let stage = engine.stage(id);
     let last = explanation.last.as_ref().map(|(_, last)| last);
     let earlier = last.filter(|last| last.became.is_computed() || last.became == StageOutcome::Reused);
@@ -97,7 +97,7 @@ fn line(
             ("blocked", format!("needs {}", names.join(", ")), BTreeMap::new())
         }
     };
-    Line { name: stage.name.clone(), stage_type: stage.stage_type.clone(), state, words, metrics }
+    StageLine { name: stage.name.clone(), stage_type: stage.stage_type.clone(), state, words, metrics }
 }
 
 /// The headline of a result; of a training, its metric comes first.
@@ -110,7 +110,7 @@ fn main_number(stage_type: &str, headline: &str, metrics: &BTreeMap<String, f64>
     }
 }
 
-fn as_text(loaded: &Loaded, lines: &[Line], all: bool) -> String {
+fn as_text(loaded: &Loaded, lines: &[StageLine], all: bool) -> String {
     let width = out::stdout_width();
     let mut title = format!("{}: {}", loaded.pipeline.name, counted(lines.len() as u64, "stage", "stages"));
     let last = loaded.store.runs.newest_first(Some(&loaded.pipeline.name)).next();
@@ -149,8 +149,8 @@ fn as_text(loaded: &Loaded, lines: &[Line], all: bool) -> String {
     text
 }
 
-fn as_json(loaded: &Loaded, lines: &[Line]) -> Value {
-    let stage = |line: &Line| {
+fn as_json(loaded: &Loaded, lines: &[StageLine]) -> Value {
+    let stage = |line: &StageLine| {
         json!({
             "stage": line.name, "kind": line.stage_type, "state": line.state, "result": line.words,
             "figures": line.metrics,
