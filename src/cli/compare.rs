@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
@@ -92,7 +92,7 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         if path.extension().is_some_and(|ending| ending == "kdl") || path.is_file() {
             file(host, arguments, what, alone, &mut all)?;
         } else {
-            let store = Store::open(&host.store(&host.project(Path::new("run"))))?;
+            let store = Store::open(&host.store(&host.project_here()))?;
             let row = of_run(&recorded(&store, what)?)?;
             all.short.insert(row.name.clone(), RunIds::of(&store).short(&row.name).to_owned());
             all.rows.push(row);

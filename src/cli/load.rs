@@ -9,7 +9,7 @@ use clap::Args;
 use super::failure::warn_of;
 use super::failure::{say, wrong};
 use super::file::{self, unread};
-use super::{Exit, Failure};
+use super::{Exit, Failure, paths};
 use crate::base::Sources;
 use crate::diag::Diag;
 use crate::lang;
@@ -111,7 +111,9 @@ pub fn load(host: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failur
 pub fn load_alone(host: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
     let (pipeline, sweep, sources) = chosen(arguments)?;
     let folder = host.project(&arguments.file);
-    let store = Store::open(&host.store(&folder))?;
+    let root = host.store(&folder);
+    paths::note_old_store(host, &arguments.file, &folder, &root);
+    let store = Store::open(&root)?;
     let file = arguments.file.display().to_string();
     Ok(Loaded { pipeline, sweep, sources, file, folder, store, told: RemoteWarnings::default() })
 }

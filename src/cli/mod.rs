@@ -22,6 +22,7 @@ mod logging;
 pub mod lsp;
 pub mod man;
 mod mistaken;
+mod namesake;
 mod network;
 pub mod new;
 pub mod package;

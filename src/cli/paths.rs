@@ -1,4 +1,5 @@
-//! Paths that a pipeline's sources name and that do not exist. The language reads no data; `check` looks whether it is there.
+//! Paths that a pipeline's sources name and that do not exist, and the folder that is its project. The language reads no data;
+//! `check` looks whether it is there.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,7 +7,9 @@ use std::path::Path;
 use crate::diag::Diag;
 use crate::lang::spec::Contents;
 use crate::lang::value::Value;
-use crate::run::Host;
+use crate::progress::out;
+use crate::run::host::{ProjectMark, STORE};
+use crate::run::{Host, missing};
 use crate::stage::Work;
 
 /// Warns of each path that leads nowhere, in order of place.
@@ -25,22 +28,52 @@ pub(super) fn missing(host: &Host, file: &Path, contents: &Contents, diags: &mut
             if folder.join(path).symlink_metadata().is_ok() || !told.insert((span, path.clone())) {
                 continue;
             }
-            let hint = home(path, host)
-                .unwrap_or_else(|| format!("relative paths start from the project folder, `{}`", folder.display()));
-            let text = format!("`{path}` does not exist");
             let code = if Path::new(path).extension().is_some() { "missing-file" } else { "missing-folder" };
-            diags.push(Diag::warning(code, span, text).hint(hint));
+            let found = missing::missing(code, Path::new(path), &folder, host);
+            let diag = Diag::warning(found.code, span, found.text);
+            diags.push(match found.hint {
+                Some(hint) => diag.hint(hint),
+                None => diag,
+            });
         }
     }
     diags.sort_by_key(|diag| diag.labels.first().map(|label| (label.span.file, label.span.start, label.span.end)));
 }
 
-/// What to write for a path that begins with `~`, which only shells expand.
-fn home(path: &str, host: &Host) -> Option<String> {
-    let rest = path.strip_prefix('~')?;
-    let whole = match (host.variable("HOME"), rest.strip_prefix('/')) {
-        (Some(home), Some(rest)) => format!("{}/{rest}", home.trim_end_matches('/')),
-        _ => return Some("`~` is expanded by shells only: write the whole path".to_owned()),
-    };
-    Some(format!("`~` is expanded by shells only: write `\"{whole}\"`"))
+/// Notes a store in the current folder that macula used before a pipeline's own folder became its project, and uses no more. `store`
+/// is the pipeline's store.
+pub(super) fn note_old_store(host: &Host, file: &Path, folder: &Path, store: &Path) {
+    let old = host.folder.join(STORE);
+    if store.exists() || old == store || !old.is_dir() || host.find_project(file).1 != ProjectMark::Pipeline {
+        return;
+    }
+    out::note(&format!(
+        "note: the project of `{}` is its folder, `{}`; the store in the current folder is not used\n",
+        file.display(),
+        folder.display()
+    ));
+    hint(&format!("to keep using it, move `{STORE}` and `results` there, or set MACULA_STORE={}", old.display()));
+}
+
+/// Notes that a pipeline belongs to a folder above its own only because there is a store.
+pub(super) fn note_project(host: &Host, file: &Path) {
+    let (folder, mark) = host.find_project(file);
+    if mark != ProjectMark::Store || folder == host.folder_of(file) {
+        return;
+    }
+    out::note(&format!(
+        "note: the project of `{}` is `{}`, the nearest folder with a store\n",
+        file.display(),
+        folder.display()
+    ));
+    hint(
+        "an empty `project.kdl` makes a folder the project: write one there, or next to the file for a project of its own",
+    );
+}
+
+/// Prints what to do about a note, in one line.
+fn hint(text: &str) {
+    if out::volume() > out::Volume::Quiet {
+        out::talk(&format!("  hint: {text}\n"));
+    }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 
 use self::lines::Planned;
 use super::run::accept;
-use super::{Exit, Failure, PipelineArguments, activity, compare, load};
+use super::{Exit, Failure, PipelineArguments, activity, compare, load, namesake, paths};
 use crate::base::shown;
 use crate::plan::{Decision, Engine, Explanation, StageId, upgrades};
 use crate::progress::out;
@@ -44,6 +44,10 @@ pub fn plan(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         ..Options::usual(host.processors)
     };
     activity::note_runs(&loaded);
+    paths::note_project(host, &arguments.pipeline.file);
+    if let Some(failure) = namesake::find(host, &loaded) {
+        out::note(&format!("note: `macula run` will refuse this: {}\n", shown::line(&failure.text)));
+    }
     let project = loaded.project();
     let (text, failures) = run::plan(host, &project, &options, |engine, explained| {
         let text = if arguments.json {

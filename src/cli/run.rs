@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Exit, Failure, Loaded, PipelineArguments, amounts, compare, load, lock, logging, trust};
-use crate::base::shown;
+use super::{Exit, Failure, PipelineArguments, amounts, compare, load, lock, logging, namesake, paths, trust};
 use crate::base::signals::is_ignored;
 use crate::learn::kernels;
 use crate::progress::out;
@@ -93,6 +92,10 @@ const MOST_JOBS: usize = 4;
 /// A [`Failure`] if nothing could be run; a failed stage is an [`Exit`].
 pub fn run(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(host, &arguments.pipeline)?;
+    if let Some(failure) = namesake::find(host, &loaded) {
+        return Err(failure);
+    }
+    paths::note_project(host, &arguments.pipeline.file);
     let threads = arguments.threads.map_or(host.processors, NonZeroUsize::get);
     let usual = Options::usual(threads);
     let of_machine = ResourceLimits::of(host.memory);
@@ -114,7 +117,6 @@ pub fn run(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         kernels: Some(kernels::target()),
         ..usual
     };
-    other_file(host, &loaded);
     let lock = arguments.sameness.locked.then(|| lock::of_pipeline(host, &loaded)).transpose()?;
     listen(host);
     let detail = Detail::of(out::volume(), loaded.sweep.is_some());
@@ -131,21 +133,6 @@ pub fn run(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         Exit::Done => compared,
         other => other,
     })
-}
-
-/// Notes that the pipeline of another file has the same name: `results/`, `runs` and `why` go by names.
-fn other_file(host: &Host, loaded: &Loaded) {
-    let name = &loaded.pipeline.name;
-    let Some(last) = loaded.store.runs.newest_first(Some(name)).next() else { return };
-    let place = |file: &str| std::fs::canonicalize(host.folder.join(file)).ok();
-    if let (Some(there), Some(here)) = (place(&last.file), place(&loaded.file))
-        && there != here
-    {
-        out::note(&format!(
-            "note: `{}` also has a pipeline `{name}`, which ran last: both write to `results/{name}/`; rename one of them\n",
-            shown::line(&last.file)
-        ));
-    }
 }
 
 fn timeout(seconds: Option<f64>) -> Result<Option<Duration>, Failure> {

@@ -210,5 +210,5 @@ fn as_json(artifact: &StageArtifact, pictures: &[String]) -> Value {
 
 /// The shortest form of a path for the reader.
 fn near(host: &Host, path: &Path) -> String {
-    path.strip_prefix(&host.folder).unwrap_or(path).display().to_string()
+    host.shown(path).to_string()
 }

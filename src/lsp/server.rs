@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use gen_lsp_types::{
     DidChangeWatchedFilesParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams,
     DocumentFormattingParams, DocumentHighlightParams, DocumentSymbolParams, HoverParams, InitializeParams,
     InlayHintParams, PrepareRenameParams, PublishDiagnosticsParams, ReferenceParams, RenameParams,
-    TextDocumentPositionParams, WorkspaceFolders,
+    TextDocumentPositionParams,
 };
 use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response};
 use serde::Serialize;
@@ -73,7 +72,6 @@ pub(super) struct Server {
     library: Library,
     host: Host,
     /// Folders open in the client.
-    roots: Vec<PathBuf>,
     /// Channel for questions about the store.
     ask: Sender<Question>,
     /// URIs of texts changed since their cache states were last requested.
@@ -101,7 +99,6 @@ impl Server {
             documents: Documents::new(implementations),
             library: Library::new(host),
             host: host.clone(),
-            roots: Vec::new(),
             ask,
             unasked: BTreeSet::new(),
             asked: BTreeMap::new(),
@@ -221,7 +218,6 @@ impl Server {
     fn initialize(&mut self, params: Value) -> Answer {
         let params: InitializeParams = read(params)?;
         self.client = Client::new(&params);
-        self.roots = roots(&params);
         self.documents.encoding = self.client.encoding;
         self.phase = Phase::Running;
         shown(capabilities::offered(self.client))
@@ -300,7 +296,7 @@ impl Server {
             index: found.analysis.index(&found.sources),
             library: &self.library,
             client: self.client,
-            project: document.path.as_deref().map(|path| self.project(path)),
+            project: document.path.as_deref().map(|path| self.host.project(path)),
             states: self.states.get(uri),
         })
     }
@@ -308,18 +304,6 @@ impl Server {
     /// Answers a request about a position in a text.
     fn look_at(&mut self, place: &TextDocumentPositionParams, answer: impl FnOnce(&View, usize) -> Answer) -> Answer {
         self.look(&place.text_document.uri.0, |view| answer(view, view.document.offset(place.position)))
-    }
-
-    /// Project folder of a file: that of `project.kdl`, else the one open in the client, else the nearest one with a store, else
-    /// the server's working folder.
-    fn project(&self, file: &Path) -> PathBuf {
-        if let Some(found) = crate::lang::project::find(file).as_deref().and_then(Path::parent) {
-            return found.to_owned();
-        }
-        let around = self.roots.iter().filter(|root| file.starts_with(root));
-        let root = around.max_by_key(|root| root.as_os_str().len()).cloned();
-        let with_store = || file.ancestors().skip(1).find(|folder| folder.join(".macula").is_dir()).map(Path::to_owned);
-        root.or_else(with_store).unwrap_or_else(|| self.host.folder.clone())
     }
 
     /// Requests the cache states of a text's stages, if it has no errors.
@@ -335,7 +319,7 @@ impl Server {
             uri: uri.to_owned(),
             version: document.version,
             pipelines: found.analysis.contents.pipelines.clone(),
-            project: self.project(path),
+            project: self.host.project(path),
         };
         self.asked.insert(uri.to_owned(), Instant::now());
         // Without that thread, hovers do not show cache states.
@@ -478,21 +462,6 @@ impl Server {
         let params = PublishDiagnosticsParams { uri: file.to_owned().into(), version, diagnostics: all };
         self.notify("textDocument/publishDiagnostics", params);
     }
-}
-
-/// Folders open in the client.
-fn roots(params: &InitializeParams) -> Vec<PathBuf> {
-    let folders = params.workspace_folders_initialize_params.workspace_folders.as_ref();
-    let mut uris: Vec<&str> = match folders {
-        Some(WorkspaceFolders::WorkspaceFolderList(folders)) => {
-            folders.iter().map(|folder| folder.uri.0.as_str()).collect()
-        }
-        _ => Vec::new(),
-    };
-    #[expect(deprecated, reason = "older clients send nothing else")]
-    let root = params.root_uri.as_ref();
-    uris.extend(root.map(|root| root.0.as_str()));
-    uris.into_iter().filter_map(uri::path).collect()
 }
 
 /// Parses the parameters of a message.

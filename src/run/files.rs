@@ -1,11 +1,13 @@
 //! Files outside the store, as sources see them.
 
+use std::io::Error;
 use std::path::{Path, PathBuf};
 
 use super::Host;
 use super::commands::program::{is_input, is_of_project};
 use super::fingerprint::FingerprintBuilder;
-use super::listing::{list, unreadable};
+use super::listing::{is_missing, list, unreadable};
+use super::missing::missing;
 use crate::stage::{Files, StageError};
 use crate::store::{Asked, Entry, Fingerprint, Store};
 
@@ -22,22 +24,40 @@ impl<'a> ProjectFiles<'a> {
     pub fn new(host: &'a Host, folder: &Path, store: &'a Store) -> Self {
         Self { folder: folder.to_owned(), host, store }
     }
+
+    /// The error for a path that does not exist; none if it does.
+    fn missing(&self, code: &'static str, path: &Path) -> Option<StageError> {
+        is_missing(path).then(|| {
+            let found = missing(code, path, &self.folder, self.host);
+            let error = StageError::input(found.code, found.text);
+            match found.hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })
+    }
+
+    fn unreadable(&self, file: &Path, error: &Error) -> StageError {
+        self.missing("missing-file", file).unwrap_or_else(|| unreadable(file, error))
+    }
 }
 
 impl Files for ProjectFiles<'_> {
     fn list(&self, folder: &Path) -> Result<Vec<String>, StageError> {
         list(folder, &self.folder.join("results"))
+            .map_err(|error| self.missing("missing-folder", folder).unwrap_or(error))
     }
 
     fn entry(&self, file: &Path) -> Result<Entry, StageError> {
-        let entry = self.store.files.entry(file, self.host.nanoseconds()).map_err(|error| unreadable(file, &error))?;
+        let entry =
+            self.store.files.entry(file, self.host.nanoseconds()).map_err(|error| self.unreadable(file, &error))?;
         self.store.objects.put_external([(&entry, file)]);
         Ok(entry)
     }
 
     fn entries(&self, files: &[PathBuf]) -> Result<Vec<Entry>, StageError> {
         let found = self.store.files.entries(files, self.host.nanoseconds());
-        let found = found.map_err(|(file, error)| unreadable(file, &error))?;
+        let found = found.map_err(|(file, error)| self.unreadable(file, &error))?;
         self.store.objects.put_external(found.iter().zip(files.iter().map(PathBuf::as_path)));
         Ok(found)
     }

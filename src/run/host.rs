@@ -1,7 +1,7 @@
 //! The host of a run: clock, environment, working folder, stop signal.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Display, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,6 +10,20 @@ use crate::base::Sources;
 use crate::base::usage::memory_there;
 use crate::lang::project;
 use crate::stage::Stop;
+
+/// Folder of a project's store, unless `project.kdl` names another.
+pub const STORE: &str = ".macula";
+
+/// What makes a folder the project of a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProjectMark {
+    /// It contains `project.kdl`.
+    File,
+    /// It contains a store.
+    Store,
+    /// It contains the pipeline's file, and nothing marks another folder.
+    Pipeline,
+}
 
 /// Clock, environment and stop signal, passed in so that tests can supply their own.
 #[derive(Clone, Debug)]
@@ -113,12 +127,46 @@ impl Host {
         (self.now)().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
     }
 
-    /// The project's folder: the nearest folder at or above the pipeline file that contains `project.kdl`, else the
-    /// working folder.
+    /// The project's folder: the nearest folder at or above the pipeline's that contains `project.kdl`, else the nearest one
+    /// with a store (`.macula`), else the pipeline's. The working folder does not matter.
     #[must_use]
     pub fn project(&self, pipeline: &Path) -> PathBuf {
-        let found = project::find(&self.folder.join(pipeline));
-        found.as_deref().and_then(Path::parent).unwrap_or(&self.folder).to_owned()
+        self.find_project(pipeline).0
+    }
+
+    /// The project's folder, and what makes it that.
+    #[must_use]
+    pub fn find_project(&self, pipeline: &Path) -> (PathBuf, ProjectMark) {
+        if let Some(folder) = project::find(&self.folder.join(pipeline)).as_deref().and_then(Path::parent) {
+            return (folder.to_owned(), ProjectMark::File);
+        }
+        let own = self.folder_of(pipeline);
+        match own.ancestors().find(|folder| folder.join(STORE).is_dir()) {
+            Some(folder) => (folder.to_owned(), ProjectMark::Store),
+            None => (own, ProjectMark::Pipeline),
+        }
+    }
+
+    /// The project of commands that take no file: that of a pipeline in the working folder.
+    #[must_use]
+    pub fn project_here(&self) -> PathBuf {
+        self.project(Path::new(project::FILE))
+    }
+
+    /// The folder of a file, absolute and without `.` and `..`.
+    #[must_use]
+    pub fn folder_of(&self, file: &Path) -> PathBuf {
+        let path = self.folder.join(file);
+        let folder: PathBuf = path.parent().unwrap_or(&self.folder).components().collect();
+        // `a/..` is not the folder of `a` if `a` is a link.
+        let upwards = folder.components().any(|part| part == Component::ParentDir);
+        if upwards { folder.canonicalize().unwrap_or(folder) } else { folder }
+    }
+
+    /// A path as it is shown: relative to the working folder if it is below it.
+    #[must_use]
+    pub fn shown<'a>(&self, path: &'a Path) -> Display<'a> {
+        path.strip_prefix(&self.folder).unwrap_or(path).display()
     }
 
     /// The store of a project: `MACULA_STORE`, else as in `project.kdl`, else `.macula` in the project.
@@ -129,7 +177,7 @@ impl Host {
         }
         // Errors in it are reported when a pipeline is read.
         let said = project::read(&project.join(project::FILE), &mut Sources::default()).ok();
-        let store = said.and_then(|(said, _)| said.store).unwrap_or_else(|| PathBuf::from(".macula"));
+        let store = said.and_then(|(said, _)| said.store).unwrap_or_else(|| PathBuf::from(STORE));
         project.join(store)
     }
 }

@@ -4,12 +4,19 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use super::{Event, Project, Watch, results};
+use super::{Event, Host, Project, Watch, results};
 use crate::plan::{Engine, StageResults};
 use crate::stage::Warning;
 
-/// Links the known outputs of a pipeline's stages. Returns the folder if all of them are linked.
-pub(super) fn link(project: &Project, engine: &Engine, known: &StageResults, watch: &dyn Watch) -> Option<String> {
+/// Links the known outputs of a pipeline's stages. If all of them are linked, returns the folder, relative to the working
+/// folder if it is below it.
+pub(super) fn link(
+    host: &Host,
+    project: &Project,
+    engine: &Engine,
+    known: &StageResults,
+    watch: &dyn Watch,
+) -> Option<String> {
     let folder = results::folder(&project.folder, &project.pipeline.name);
     let keyed: Vec<_> = known.iter().filter(|(_, known)| known.key.is_some()).collect();
     let warn = |stage: &str, text: String| {
@@ -22,6 +29,9 @@ pub(super) fn link(project: &Project, engine: &Engine, known: &StageResults, wat
     }
     let made = std::fs::create_dir_all(&folder).is_ok();
     let _held = made.then(|| results::lock(&folder, &engine.store.objects));
+    if made {
+        results::own(&project.folder, &folder, &host.folder.join(&project.file));
+    }
     let mut linked: BTreeMap<(u64, u64), String> = BTreeMap::new();
     let mut all = true;
     for (id, known) in keyed {
@@ -58,7 +68,7 @@ pub(super) fn link(project: &Project, engine: &Engine, known: &StageResults, wat
             }
         }
     }
-    (all && folder.is_dir()).then(|| format!("results/{}", project.pipeline.name))
+    (all && folder.is_dir()).then(|| host.shown(&folder).to_string())
 }
 
 /// The folders from the project's to the results' that are symbolic links, and their targets.

@@ -18,7 +18,8 @@ pub(super) const DEEPEST: usize = 32;
 pub(super) type Identity = (u64, u64);
 
 /// The regular files below `folder`, relative with `/`, sorted; hidden ones are left out. `results` is the folder of
-/// macula's own links, whose dangling links are ignored when found from above.
+/// macula's own links, whose dangling links are ignored when found from above. A `folder` that does not exist is the caller's
+/// to report.
 ///
 /// # Errors
 /// `missing-folder`, `unreadable-folder`, `unreadable-file`, `broken-link` or `special-file`, naming the path.
@@ -154,17 +155,9 @@ fn unlisted(folder: &Path, error: &Error) -> StageError {
     if error.kind() == ErrorKind::NotFound && is_link(folder) {
         return broken(folder, error, folder, 1);
     }
+    // One that is gone was listed by the folder that contains it.
     let code = if error.kind() == ErrorKind::NotFound { "missing-folder" } else { "unreadable-folder" };
     StageError::input(code, format!("cannot list the folder `{}`: {error}", folder.display()))
-        .hint(if of_shell(folder) { TILDE } else { "relative paths start from the project folder: the nearest one above the pipeline with a `project.kdl`, else the current folder" })
-}
-
-/// What is said of a path with `~`.
-const TILDE: &str = "`~` is expanded by shells only: write the whole path";
-
-/// Whether a path holds a `~` that a shell would have expanded.
-fn of_shell(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "~")
 }
 
 fn system(folder: &Path) -> StageError {
@@ -184,8 +177,12 @@ pub(super) fn unreadable(file: &Path, error: &Error) -> StageError {
         _ => {}
     }
     let code = if error.kind() == ErrorKind::NotFound { "missing-file" } else { "unreadable-file" };
-    let found = StageError::input(code, format!("cannot read `{}`: {error}", file.display()));
-    if of_shell(file) { found.hint(TILDE) } else { found }
+    StageError::input(code, format!("cannot read `{}`: {error}", file.display()))
+}
+
+/// Whether nothing at all has that name, not even a broken link.
+pub(super) fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 fn special(path: &Path, kind: FileType) -> StageError {

@@ -12,6 +12,7 @@ mod links;
 mod listing;
 pub mod lockfile;
 mod map;
+pub mod missing;
 pub mod record;
 pub mod remotes;
 pub mod repair;
@@ -324,7 +325,7 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
         project.store.files.save();
         let stopped = executor.stopped();
         let results = match options.links {
-            Links::Results => links::link(project, engine, executor.known(), &recorder),
+            Links::Results => links::link(host, project, engine, executor.known(), &recorder),
             Links::None => None,
         };
         record.ended = match (executor.failed.is_empty(), stopped) {

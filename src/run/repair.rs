@@ -1,6 +1,7 @@
 //! Repair of a store: quarantines damaged data and recomputes it from the recipes in the records, without the
 //! pipelines.
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -49,7 +50,8 @@ pub fn repair(
         store.objects.put_external([(&entry, path.as_path())]);
     }
     let pool = super::pool(options.threads)?;
-    let repair = Repair { host, store, implementations, options, watch, pool: &pool };
+    let project = host.project_here();
+    let repair = Repair { host, store, implementations, options, watch, pool: &pool, project };
     // Oldest result first: it may be an input of the next one.
     for record in Inventory::of(store)?.whole() {
         if host.interrupted() {
@@ -81,6 +83,7 @@ struct Repair<'a> {
     options: &'a Options,
     watch: &'a dyn Watch,
     pool: &'a rayon::ThreadPool,
+    project: PathBuf,
 }
 
 impl Repair<'_> {
@@ -88,7 +91,7 @@ impl Repair<'_> {
     fn again(&self, record: &Record) -> Result<f64, RepairFailure> {
         let recipe = record.recipe.as_ref().ok_or(RepairFailure::NoRecipe)?;
         let pipeline = recipe::pipeline(record).ok_or(RepairFailure::NoRecipe)?;
-        let files = ProjectFiles::new(self.host, &self.host.folder, self.store);
+        let files = ProjectFiles::new(self.host, &self.project, self.store);
         let (graph, _) = Graph::new(&pipeline);
         let engine = Engine::new(&pipeline, graph, self.implementations, self.store, &files, Accept::OwnTarget)
             .map_err(|_| RepairFailure::OtherVersion)?;
@@ -112,7 +115,7 @@ impl Repair<'_> {
             watch: self.watch,
             // The same bytes again: the result stays that of the run that `macula runs` lists.
             run: record.made.run.clone(),
-            project: self.host.folder.clone(),
+            project: self.project.clone(),
             results: None,
             sandbox: self.options.sandbox,
             // A record is not a trusted pipeline: only a command's own pipeline may run it.

@@ -2,6 +2,7 @@
 
 mod change;
 mod marker;
+mod owner;
 mod readme;
 mod user_files;
 
@@ -11,6 +12,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use marker::Marker;
+pub(super) use owner::own;
+pub use owner::owner;
 use user_files::README;
 pub use user_files::Renamed;
 

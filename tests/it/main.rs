@@ -19,6 +19,7 @@ mod lsp;
 mod metrics;
 mod missing;
 mod predict;
+mod project;
 mod reliability;
 mod remotes;
 mod runner;

@@ -57,13 +57,13 @@ pub fn store(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
 
 /// The store, opened read-only.
 fn look(host: &Host) -> Result<Store, Failure> {
-    let root = host.store(&host.project(Path::new("pipeline")));
+    let root = host.store(&host.project_here());
     Store::open_read_only(&root).ok_or_else(|| nowhere(&root))
 }
 
 /// The store, opened for writing. A missing one is not created.
 fn open(host: &Host) -> Result<Store, Failure> {
-    let root = host.store(&host.project(Path::new("pipeline")));
+    let root = host.store(&host.project_here());
     if !root.is_dir() {
         return Err(nowhere(&root));
     }
