@@ -71,7 +71,7 @@ fn run(space: &Space) -> Vec<String> {
 #[test]
 fn a_new_pipeline_is_right_formatted_and_runs() {
     let space = Space::new();
-    space.macula("new first").code(0).says(&["wrote first.kdl", "macula run first.kdl"]);
+    space.macula("new first").code(0).says(&["wrote first.kdl and project.kdl", "macula run first.kdl"]);
     let said = space.macula("check first.kdl").code(0);
     assert!(!said.stderr.contains("warning"), "{}", said.stderr);
     space.macula("fmt --check first.kdl").code(0);
@@ -79,9 +79,15 @@ fn a_new_pipeline_is_right_formatted_and_runs() {
         "--set photographs.photographs=8 --set photographs.size=192 --set patches.size=48 --set classifier.epochs=1";
     space.macula(&format!("run first.kdl {small}")).code(0).says(&["report.html"]);
     let text = space.read("first.kdl");
-    assert!(text.contains("pipeline first seed=1") && !text.contains("NAME") && !text.contains("FILE"), "{text}");
+    assert!(text.contains("pipeline first seed=5") && !text.contains("NAME") && !text.contains("FILE"), "{text}");
     space.macula("new first.kdl").code(2).says(&["already exists"]);
     assert_eq!(space.read("first.kdl"), text);
+    // The project has a file already, whether written before or above.
+    space.macula("new second").code(0).says(&["wrote second.kdl;"]);
+    std::fs::create_dir(space.path("more")).expect("a folder");
+    space.macula("new more/third").code(0).says(&["wrote more/third.kdl;"]);
+    assert!(!space.path("more/project.kdl").exists());
+    space.macula("new project").code(2).says(&["is the file of a project"]);
     space.macula("new 2nd").code(2).says(&["is not a valid pipeline name"]);
 }
 
