@@ -7,7 +7,7 @@ use textwrap::Options;
 use textwrap::WordSplitter::NoHyphenation;
 use textwrap::core::display_width;
 
-use super::{command, file};
+use super::{Failure, command, file};
 use crate::base::Sources;
 use crate::lang;
 use crate::lang::foreign::{ForeignWord, To};
@@ -23,11 +23,33 @@ const VALUE: &str = "VALUE";
 
 /// Puts what was likely meant into an error of the command line, instead of clap's guess. `words` are those after `macula`.
 pub(super) fn explain(error: &mut clap::Error, words: &[String]) {
-    let Some(hint) = hint(error, words) else { return };
+    let Some(hint) = hint(error, words) else {
+        // A flag that does not exist is never meant as a value.
+        let near = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand].map(|kind| error.get(kind).is_some());
+        if error.kind() == ErrorKind::UnknownArgument && near == [false; 2] {
+            error.remove(ContextKind::Suggested);
+        }
+        return;
+    };
     for kind in [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue] {
         error.remove(kind);
     }
+    // It names flags that resemble the word, which is not what was meant.
+    error.remove(ContextKind::Usage);
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+}
+
+/// The error for `--set stage.param 3`, where the value became the name of a stage; none if every `--set` has its `=`.
+pub(super) fn setting_apart(words: &[String]) -> Option<Failure> {
+    let (name, value) = words.windows(3).find_map(|three| match three {
+        [flag, name, value] if flag == "--set" => Some((name, value)),
+        _ => None,
+    })?;
+    if name.contains('=') || value.starts_with('-') || is_pipeline(&file::found(PathBuf::from(value))) {
+        return None;
+    }
+    let found = Failure::user(format!("`--set {name}` is missing `=`"));
+    Some(Failure { code: Some("set-form"), ..found.hint(format!("write `--set {name}={value}`")) })
 }
 
 /// An error's text with its long lines broken.
@@ -87,7 +109,10 @@ fn of_flag(flag: &str, words: &[String]) -> Option<String> {
     let is_long = flag.starts_with("--");
     let first = foreign(flag).chain(foreign(name).filter(|_| is_long)).next();
     match first.map(|row| row.to) {
-        Some(To::Case(_, path, case)) if takes_settings => set(path, Some(case), words),
+        Some(To::Case(_, path, case)) if takes_settings => {
+            let note = first.map_or("", |row| row.note);
+            set(path, Some(case), words).map(|hint| if note.is_empty() { hint } else { format!("{hint} ({note})") })
+        }
         Some(To::Param(_, path)) if takes_settings => set(path, given.as_deref(), words),
         Some(_) => first.map(ForeignWord::hint),
         None if takes_settings && is_long => set(name, given.as_deref(), words),

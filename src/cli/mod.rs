@@ -204,11 +204,10 @@ fn command() -> Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let host = Host::real();
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let arguments = match parsed(&host) {
         Ok(arguments) => arguments,
         Err(mut error) => {
-            let words: Vec<String> =
-                std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
             mistaken::explain(&mut error, &words);
             // `--help` and `--version` come here too, with exit code 0.
             out::configure(OutputArguments { quiet: false, verbose: false, color: When::Auto }.settings(&host));
@@ -216,12 +215,18 @@ pub fn main() -> ExitCode {
                 if error.use_stderr() { (out::talk, out::stderr_colours()) } else { (out::say, out::stdout_colours()) };
             let coloured = colours == Colours::Ansi;
             let text = if coloured { error.render().ansi().to_string() } else { error.render().to_string() };
-            say(&if error.use_stderr() { mistaken::broken(&text, out::stderr_width()) } else { text });
+            // In a pipe, an error or a hint is one line.
+            let narrow = error.use_stderr() && out::stderr_is_terminal();
+            say(&if narrow { mistaken::broken(&text, out::stderr_width()) } else { text });
             let exit = u8::try_from(error.exit_code()).unwrap_or(2);
             return ExitCode::from(lost().map_or(exit, |lost| lost.code().max(exit)));
         }
     };
     out::configure(arguments.output.settings(&host));
+    if let Some(failure) = mistaken::setting_apart(&words) {
+        failure.print();
+        return failure.exit.into();
+    }
     let begun = begin_log(&host, &arguments.verb)
         .and_then(|()| choose_kernels(&host))
         .and_then(|()| begin_threads(&host, &arguments.verb));

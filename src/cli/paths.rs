@@ -74,6 +74,6 @@ pub(super) fn note_project(host: &Host, file: &Path) {
 /// Prints what to do about a note, in one line.
 fn hint(text: &str) {
     if out::volume() > out::Volume::Quiet {
-        out::talk(&format!("  hint: {text}\n"));
+        out::talk(&out::message(&format!("  hint: {text}\n")));
     }
 }

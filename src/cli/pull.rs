@@ -39,9 +39,9 @@ pub struct Arguments {
 pub fn pull(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(host, &arguments.pipeline)?;
     if loaded.store.remotes.list.is_empty() {
-        return Err(
-            Failure::user("no remote is declared").hint("declare one in `project.kdl`: `remote \"/mnt/team/macula\"`")
-        );
+        return Err(Failure::user("no remote is declared").hint(
+            "declare one in `project.kdl`, e.g. `remote lab \"/mnt/team/macula\"`, or set MACULA_REMOTE=LOCATION",
+        ));
     }
     listen(host);
     let way = if arguments.dry_run { TransferMode::DryRun } else { TransferMode::Missing };

@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 use super::failure::warn_of;
 use super::run::listen;
 use super::{Exit, Failure, PipelineArguments, load};
+use crate::lang::near;
 use crate::progress::Transfers;
 use crate::progress::out;
 use crate::progress::table::{bytes, counted, render};
 use crate::run::transfer::{self, Became, Moved};
 use crate::run::{Host, remotes};
 use crate::stage::{Cell, Table};
+use crate::store::Remotes;
 use crate::store::remote::TransferMode;
 
 /// The arguments of `macula push`.
@@ -47,8 +49,11 @@ pub fn push(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     if let Some(name) = &arguments.to {
         match remotes.list.iter().find(|remote| remote.name == *name) {
             None => {
-                return Err(Failure::user(format!("unknown remote `{name}`"))
-                    .hint("remotes are declared in `project.kdl` or MACULA_REMOTE"));
+                return Err(Failure::user(format!("unknown remote `{name}`")).hint(if remotes.list.is_empty() {
+                    DECLARE.to_owned()
+                } else {
+                    names(&remotes)
+                }));
             }
             Some(remote) if !remote.write => {
                 return Err(Failure::user(format!("remote `{name}` is read-only")).hint(ASK));
@@ -59,8 +64,9 @@ pub fn push(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let wanted = |name: &str| arguments.to.as_ref().is_none_or(|to| to == name);
     let writable: Vec<_> = remotes.list.iter().filter(|remote| remote.write && wanted(&remote.name)).collect();
     if writable.is_empty() {
-        let text = if remotes.list.is_empty() { "no remote is declared" } else { "no remote is writable" };
-        return Err(Failure::user(text).hint(ASK));
+        let (text, hint) =
+            if remotes.list.is_empty() { ("no remote is declared", DECLARE) } else { ("no remote is writable", ASK) };
+        return Err(Failure::user(text).hint(hint));
     }
     let way = match (arguments.dry_run, arguments.overwrite) {
         (true, _) => TransferMode::DryRun,
@@ -89,6 +95,15 @@ pub fn push(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     out::say(&text);
     Ok(Exit::Done)
 }
+
+/// The remotes there are, for one that there is not.
+fn names(remotes: &Remotes) -> String {
+    format!("declared: {}", near::names(remotes.list.iter().map(|remote| remote.name.as_str())))
+}
+
+/// How a remote is declared.
+const DECLARE: &str =
+    "declare one in `project.kdl`, e.g. `remote lab \"/mnt/team/macula\" write=#true`, or set MACULA_REMOTE=LOCATION";
 
 const ASK: &str = "allow it in `project.kdl`: `remote lab \"/mnt/team/macula\" write=#true`";
 

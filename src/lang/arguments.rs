@@ -158,7 +158,9 @@ fn setting(file: FileId, text: &str) -> Result<Setting, Diag> {
     let form = |message: &str| {
         Diag::error("set-form", whole, message).hint("write `--set stage.param=value` or `--set param=value`")
     };
-    let Some(at) = text.find('=') else { return Err(form("missing `=`")) };
+    let Some(at) = text.find('=') else {
+        return Err(Diag::error("set-form", whole, "missing `=`").hint(format!("write `--set {}=VALUE`", text.trim())));
+    };
     let path = text[..at].trim().to_owned();
     if path.is_empty() {
         return Err(form("missing name before `=`"));

@@ -506,7 +506,8 @@ impl Filler<'_> {
             }
             _ if inner.is_empty() => {
                 let message = format!("`{path}` is a single value and has no parameter `{next}`");
-                self.error("unknown-param", given.name, message, format!("expected {}", param.ty.words()));
+                let hint = hints::f_beta(param, next).unwrap_or_else(|| format!("expected {}", param.ty.words()));
+                self.error("unknown-param", given.name, message, hint);
             }
             _ => {
                 let hint = hints::below(path, next, &inner);

@@ -251,8 +251,24 @@ pub(super) fn case<'a>(param: &'a Param, path: &str, name: &str) -> (String, Opt
     if let Some((row, case)) = foreign(name).find_map(own) {
         return (format!("did you mean `{}`?{}", case.name, row.aside()), Some(case));
     }
+    if let Some(hint) = f_beta(param, name) {
+        return (hint, None);
+    }
     let names = || param.cases.iter().map(|case| case.name.as_str());
     (near::hint(name, names(), ""), near(name, names()).and_then(find))
+}
+
+/// What to write for F2, F0.5 and the like, where a choice has F-beta.
+pub(super) fn f_beta(param: &Param, name: &str) -> Option<String> {
+    let case = param.cases.iter().find(|case| case.name == "f-beta")?;
+    let flat = flat(name);
+    let beta = match flat.strip_suffix("score").unwrap_or(&flat).strip_prefix('f')? {
+        "beta" => "2",
+        beta => {
+            beta.parse::<f64>().ok().filter(|beta| beta.is_finite() && *beta > 0.0 && *beta != 1.0).map(|_| beta)?
+        }
+    };
+    Some(format!("write `{} {} beta={beta}`", param.name, case.name))
 }
 
 /// What to write for a parameter that a network does not have.

@@ -90,7 +90,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     let summary = Summary {
         headline: headline(&set, unit, &sets),
         tables: vec![patches(&set, &counts), reached(&set, &counts, asked)],
-        warnings: lacking(&set, &sets, &counts, asked),
+        warnings: lacking(&set, &sets, &counts, asked).into_iter().chain(unknown_patients(&set, by)).collect(),
         ..Summary::default()
     };
     let outputs = SPLITS.iter().zip(&sets).map(|(port, set)| Ok(((*port).to_owned(), set.write(ctx.objects)?)));
@@ -203,6 +203,21 @@ fn reached(set: &PatchSet, counts: &[PatchCounts; 3], asked: Option<[f64; 3]>) -
         row
     });
     Table { title: "fractions".into(), columns, rows: rows.collect() }
+}
+
+/// Warning about photographs of unknown patients where whole patients were asked for.
+fn unknown_patients(set: &PatchSet, by: &str) -> Option<Warning> {
+    let unknown = set.parts.iter().filter(|part| part.patient.is_none()).count() as u64;
+    let of = match unknown {
+        0 => return None,
+        _ if by != "patient" => return None,
+        all if all == set.parts.len() as u64 => "all photographs".to_owned(),
+        some => counted(some, "photograph", "photographs"),
+    };
+    let text = format!(
+        "the patients of {of} are unknown, so these are split by photograph: two photographs of one patient may be in different splits; `by image` says that this is intended"
+    );
+    Some(Warning { code: "unknown-patients".into(), text })
 }
 
 /// Warnings about splits that lack a class or are empty. A split with fraction 0 is not mentioned.

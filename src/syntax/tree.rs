@@ -201,6 +201,13 @@ impl<'a> Parser<'a> {
         Self { file, text, tokens, at: 0, diags: Vec::new(), hidden_ends: Vec::new(), called: None, dropped: false }
     }
 
+    /// Whether the next token, behind a blank, is the name of another property: `lr= weight-decay=1e-2`.
+    fn is_key(&self, next: Token) -> bool {
+        let apart = self.text[..next.start].ends_with(char::is_whitespace);
+        let equals = self.tokens.get(self.at + 1).is_some_and(|token| token.kind == TokenKind::Equals);
+        next.kind == TokenKind::Word && apart && equals
+    }
+
     pub(super) fn peek(&self) -> Option<Token> {
         self.tokens.get(self.at).copied()
     }
@@ -432,7 +439,7 @@ impl<'a> Parser<'a> {
         if let Some(open) = self.peek().filter(|token| token.kind == TokenKind::OpenBracket) {
             return vec![self.bracketed(open, key)];
         }
-        let Some(given) = self.peek().filter(|token| is_value(token.kind)) else {
+        let Some(given) = self.peek().filter(|token| is_value(token.kind) && !self.is_key(*token)) else {
             let found = Diag::error("syntax", key.span, format!("`{}=` has no value", key.text));
             self.diags.push(found.hint("write the value directly after the `=`"));
             return vec![NodeEntry {

@@ -17,11 +17,11 @@ fn project() -> Space {
     space
 }
 
-/// What a command says on stderr, its lines joined: tips are broken at a width.
+/// What a command says on stderr, its lines joined. In a pipe, a tip is one line.
 #[track_caller]
 fn refused(space: &Space, arguments: &str) -> String {
     let said = space.macula(arguments).code(2);
-    assert!(said.stderr.lines().all(|line| line.chars().count() <= 80), "wider than a terminal:\n{}", said.stderr);
+    assert!(said.stderr.lines().all(|line| !line.starts_with("       ")), "a broken line:\n{}", said.stderr);
     said.stderr.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -36,7 +36,7 @@ fn flags_and_commands_of_other_tools_are_answered() {
         ("run base.kdl --epochs 2", "parameters are set with `--set`: write `--set classifier.epochs=2`"),
         ("run --epochs=2 base.kdl", "write `--set classifier.epochs=2`"),
         ("run base.kdl --batch-size 8", "`batch` could be `classifier.batch` and `scores.batch`: write e.g. `--set"),
-        ("run base.kdl --gpu", "write `--set classifier.device=cuda`"),
+        ("run base.kdl --gpu", "write `--set classifier.device=cuda` (without it a GPU is used if one works)"),
         ("plan base --lr 1e-3", "write `--set classifier.optimizer.lr=1e-3`"),
         ("run base.kdl --seed 8", "write `--set seed=8`"),
         ("run --epochs 2", "parameters are set with `--set`: `--set STAGE.epochs=2`"),
@@ -55,8 +55,75 @@ fn flags_and_commands_of_other_tools_are_answered() {
         assert!(said.contains(&format!("tip: {words}")) || said.contains(words), "`{arguments}`: {said}");
         assert!(!said.contains("to pass '"), "`{arguments}`: {said}");
     }
+    let said = refused(&space, "run base.kdl --fresh");
+    assert!(said.contains("unexpected argument '--fresh'") && !said.contains("tip:"), "{said}");
     // A slip of the finger is clap's to find.
     assert!(refused(&space, "chek base.kdl").contains("'check'"));
+}
+
+#[test]
+fn a_setting_without_its_equals_sign_is_shown_with_it() {
+    let space = project();
+    for (arguments, words) in [
+        ("run base.kdl --set classifier.epochs 2", "write `--set classifier.epochs=2`"),
+        ("plan --set a.b 3 base.kdl", "write `--set a.b=3`"),
+        ("run --set a.b base.kdl", "write `--set a.b=VALUE`"),
+        ("run base.kdl --set a.b", "write `--set a.b=VALUE`"),
+    ] {
+        let said = refused(&space, arguments);
+        assert!(said.contains("error[set-form]") && said.contains(words), "`{arguments}`: {said}");
+    }
+}
+
+#[test]
+fn push_and_pull_without_a_remote_say_how_to_declare_one() {
+    let space = project();
+    for (arguments, words) in [
+        ("push base", "declare one in `project.kdl`, e.g. `remote lab \"/mnt/team/macula\" write=#true`"),
+        ("push base --to lab", "declare one in `project.kdl`, e.g. `remote lab \"/mnt/team/macula\" write=#true`"),
+        ("pull base", "declare one in `project.kdl`, e.g. `remote lab \"/mnt/team/macula\"`"),
+    ] {
+        let said = refused(&space, arguments);
+        assert!(said.contains(words) && !said.contains("allow it"), "`{arguments}`: {said}");
+    }
+    space.write("project.kdl", "remote lab \"remote\"\n");
+    assert!(refused(&space, "push base").contains("no remote is writable hint: allow it in `project.kdl`"));
+    assert!(refused(&space, "push base --to lap").contains("declared: `lab`"));
+}
+
+#[test]
+fn words_of_other_tools_in_a_pipeline_are_answered_all_at_once() {
+    let space = project();
+    let text = PIPELINE
+        .replace("from patches;", "from patches; by photograph;")
+        .replace("network shallow-cnn;", "network resnet18 pretrained=#true; early-stopping patience=3; ")
+        .replace("device cpu", "device gpu; loss focal alpha=0.25; optimizer Adam lr= weight_decay=")
+        .replace("    eval", "    threshold-tune cuts { model classifier; data folds.valid; maximize f2 }\n    eval");
+    space.write("habits.kdl", text);
+    let said = space.macula("check habits.kdl").code(2);
+    said.says(&[
+        "did you mean `image`?",
+        "`weights imagenet { file \"…\" }`, and `init imagenet` in `train`",
+        "write `patience 3`",
+        "did you mean `cuda`? (GPUs are `cuda`; `auto` takes one if it works)",
+        "`alpha=0.25` is `positive=0.25 negative=0.75`",
+        "did you mean `adam`?",
+        "`lr=` has no value",
+        "`weight_decay=` has no value",
+        "did you mean `weight-decay`?",
+        "write `maximize f-beta beta=2`",
+        "10 errors",
+    ]);
+    for (written, words) in [
+        ("maximize F0.5", "write `maximize f-beta beta=0.5`"),
+        ("maximize fbeta beta=2", "write `maximize f-beta beta=2`"),
+        ("maximize fbeta=2", "write `maximize f-beta beta=2`"),
+        ("maximize f9", "write `maximize f-beta beta=9`"),
+    ] {
+        let stage = format!("    threshold-tune cuts {{ model classifier; data folds.valid; {written} }}\n    eval");
+        space.write("cuts.kdl", PIPELINE.replace("    eval", &stage));
+        space.macula("check cuts.kdl").code(2).says(&[words, "1 error"]);
+    }
 }
 
 #[test]
@@ -119,7 +186,13 @@ fn data_that_is_not_there_is_said_by_check() {
         "warning[missing-file]",
         "pipeline `a`",
     ]);
-    space.macula("plan pipeline.kdl").says(&["`~` is expanded by shells only"]);
+    // A run says the same.
+    let words =
+        ["`~/data` does not exist", "`data/idrid` does not exist", "relative paths start from the project folder"];
+    space.macula("plan pipeline.kdl").code(1).says(&words);
+    let said = space.macula("run pipeline.kdl --keep-going").code(1);
+    said.says(&words)
+        .says(&["error[missing-file]: `resnet18.pth` does not exist", "`~` is expanded by shells only: write"]);
     std::fs::create_dir_all(space.path("data/idrid")).expect("a folder");
     space.macula("check pipeline.kdl").code(0).says_not(&["`data/idrid` does not exist"]);
 }

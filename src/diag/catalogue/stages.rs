@@ -17,7 +17,7 @@ pub(super) const PAGES: &[Page] = &[
     found(
         "missing-folder",
         "The folder that a source names does not exist.",
-        "Paths are relative to the project folder: the nearest folder above the pipeline with a `project.kdl`, or else the current folder. `~` and shell variables are not expanded.",
+        "Paths are relative to the project folder: the nearest folder at or above the pipeline's with a `project.kdl`, else with a store (`.macula`), or else the pipeline's folder. `~` and shell variables are not expanded.",
     ),
     found(
         "missing-file",
@@ -28,6 +28,11 @@ pub(super) const PAGES: &[Page] = &[
         "shares-missed",
         "One set of a split has a fraction of the patches that is far from the one requested. Patients and photographs are kept whole and lesions spread evenly, which leaves little choice when there are few of them.",
         "Use another pipeline seed (`seed=8`) or more photographs, or assign photographs by name with `by names`.",
+    ),
+    found(
+        "unknown-patients",
+        "`split` divides by patient, but the patients of some photographs are unknown, so each of those is split for itself. If a patient has several photographs, they may be in training and test set, and the metrics too good.",
+        "Tell `folder` the patients with `patient \"*/\"`, or write `by image` if each patient has one photograph.",
     ),
     found("no-classes", "`folder` has no lesion class.", "Name at least one: `masks MA \"masks/ma/*_MA.tif\"`."),
     found(

@@ -152,6 +152,9 @@ fn split_names_each_photograph_on_one_side_and_says_that_patients_are_unknown() 
         done.summary.headline,
         "8 photographs into 4 train, 2 valid and 2 test; by photograph, as patients are unknown"
     );
+    let warned = |done: &Outcome| done.summary.warnings.iter().any(|warning| warning.code == "unknown-patients");
+    assert!(warned(&done));
+    assert!(!warned(&bench.run("split", &tree, &split_by("image")).unwrap()));
     assert_eq!(
         lines(&done.summary.tables[1]),
         [
