@@ -1,6 +1,6 @@
 """Counts the instructions of a fixed set of commands with valgrind, and compares them with instructions.txt.
 
-    python tests/bench/instructions.py target/release/macula            fails if a count is off by more than 5 %
+    python tests/bench/instructions.py target/release/macula            fails if a count is off by more than 10 %
     python tests/bench/instructions.py target/release/macula --update   writes the counts to instructions.txt
 
 Unlike times, counts do not depend on how busy the machine is. They do depend on the compiler and, slightly, on the
@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 COUNTS = Path(__file__).with_name("instructions.txt")
-TOLERANCE = 0.05
+TOLERANCE = 0.1
 
 LARGE = "\n".join(
     ["pipeline large seed=1 {", "    synthetic eyes { photographs 4; size 128 }", "    extract patches { from eyes; size 32 }"]
