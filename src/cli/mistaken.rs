@@ -41,7 +41,8 @@ pub(super) fn explain(error: &mut clap::Error, words: &[String]) {
 
 /// The error for `--set stage.param 3`, where the value became the name of a stage; none if every `--set` has its `=`.
 pub(super) fn setting_apart(words: &[String]) -> Option<Failure> {
-    let (name, value) = words.windows(3).find_map(|three| match three {
+    let options: Vec<String> = words.iter().take_while(|word| *word != "--").cloned().collect();
+    let (name, value) = options.windows(3).find_map(|three| match three {
         [flag, name, value] if flag == "--set" => Some((name, value)),
         _ => None,
     })?;

@@ -8,7 +8,7 @@ use crate::base::{Sources, regular};
 use crate::run::{Host, results};
 use crate::syntax;
 
-/// The error if the results folder of the pipeline belongs to another file that still has a pipeline or sweep of this name.
+/// The error if the results folder of the pipeline belongs to another file that still has a pipeline or sweep called the same.
 pub(super) fn find(host: &Host, loaded: &Loaded) -> Option<Failure> {
     let name = &loaded.pipeline.name;
     let folder = results::folder(&loaded.folder, name);
@@ -31,7 +31,7 @@ pub(super) fn find(host: &Host, loaded: &Loaded) -> Option<Failure> {
     let has = if kind == own_kind {
         format!("`{}` and `{other}` both have a {kind} `{name}`", loaded.file)
     } else {
-        format!("`{}` has a {own_kind} `{name}`, and `{other}` a {kind} of that name", loaded.file)
+        format!("`{}` has a {own_kind} `{name}`, and `{other}` a {kind} with the same name", loaded.file)
     };
     Some(Failure {
         exit: Exit::User,

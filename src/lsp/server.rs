@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use gen_lsp_types::{
     DidChangeWatchedFilesParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams,
     DocumentFormattingParams, DocumentHighlightParams, DocumentSymbolParams, HoverParams, InitializeParams,
     InlayHintParams, PrepareRenameParams, PublishDiagnosticsParams, ReferenceParams, RenameParams,
-    TextDocumentPositionParams,
+    TextDocumentPositionParams, WorkspaceFolders,
 };
 use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response};
 use serde::Serialize;
@@ -72,6 +73,7 @@ pub(super) struct Server {
     library: Library,
     host: Host,
     /// Folders open in the client.
+    roots: Vec<PathBuf>,
     /// Channel for questions about the store.
     ask: Sender<Question>,
     /// URIs of texts changed since their cache states were last requested.
@@ -99,6 +101,7 @@ impl Server {
             documents: Documents::new(implementations),
             library: Library::new(host),
             host: host.clone(),
+            roots: Vec::new(),
             ask,
             unasked: BTreeSet::new(),
             asked: BTreeMap::new(),
@@ -218,6 +221,7 @@ impl Server {
     fn initialize(&mut self, params: Value) -> Answer {
         let params: InitializeParams = read(params)?;
         self.client = Client::new(&params);
+        self.roots = roots(&params);
         self.documents.encoding = self.client.encoding;
         self.phase = Phase::Running;
         shown(capabilities::offered(self.client))
@@ -296,6 +300,7 @@ impl Server {
             index: found.analysis.index(&found.sources),
             library: &self.library,
             client: self.client,
+            scope: document.path.as_deref().map(|path| self.scope(path)),
             project: document.path.as_deref().map(|path| self.host.project(path)),
             states: self.states.get(uri),
         })
@@ -304,6 +309,15 @@ impl Server {
     /// Answers a request about a position in a text.
     fn look_at(&mut self, place: &TextDocumentPositionParams, answer: impl FnOnce(&View, usize) -> Answer) -> Answer {
         self.look(&place.text_document.uri.0, |view| answer(view, view.document.offset(place.position)))
+    }
+
+    /// Folder whose files may use the names of a file: the innermost one open in the client that contains the project, else the
+    /// server's working folder if it does, else the project.
+    fn scope(&self, file: &Path) -> PathBuf {
+        let project = self.host.project(file);
+        let around = self.roots.iter().filter(|root| project.starts_with(root));
+        let here = || Some(&self.host.folder).filter(|folder| project.starts_with(folder));
+        around.max_by_key(|root| root.as_os_str().len()).or_else(here).cloned().unwrap_or(project)
     }
 
     /// Requests the cache states of a text's stages, if it has no errors.
@@ -462,6 +476,21 @@ impl Server {
         let params = PublishDiagnosticsParams { uri: file.to_owned().into(), version, diagnostics: all };
         self.notify("textDocument/publishDiagnostics", params);
     }
+}
+
+/// Folders open in the client.
+fn roots(params: &InitializeParams) -> Vec<PathBuf> {
+    let folders = params.workspace_folders_initialize_params.workspace_folders.as_ref();
+    let mut uris: Vec<&str> = match folders {
+        Some(WorkspaceFolders::WorkspaceFolderList(folders)) => {
+            folders.iter().map(|folder| folder.uri.0.as_str()).collect()
+        }
+        _ => Vec::new(),
+    };
+    #[expect(deprecated, reason = "older clients send nothing else")]
+    let root = params.root_uri.as_ref();
+    uris.extend(root.map(|root| root.0.as_str()));
+    uris.into_iter().filter_map(uri::path).collect()
 }
 
 /// Parses the parameters of a message.

@@ -24,6 +24,8 @@ pub(super) struct View<'a> {
     pub(super) client: Client,
     /// Project folder, if the text is a file.
     pub(super) project: Option<PathBuf>,
+    /// Folder whose files may use the names of the text: the one open in the client if it contains the project, else the project.
+    pub(super) scope: Option<PathBuf>,
     /// Cache states of its stages.
     pub(super) states: Option<&'a CacheStates>,
 }

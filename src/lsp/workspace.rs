@@ -16,13 +16,13 @@ const DEEPEST: usize = 8;
 
 /// Occurrences of a symbol in files that import the open text, and are not imported by it.
 pub(super) fn elsewhere(view: &View, symbol: &Symbol) -> Vec<(String, Range)> {
-    let (Some(own), Some(project)) = (&view.document.path, &view.project) else { return Vec::new() };
+    let (Some(own), Some(scope)) = (&view.document.path, &view.scope) else { return Vec::new() };
     let Some(declared) = symbol.file() else { return Vec::new() };
     let Some(target) = view.read.real_path(declared) else { return Vec::new() };
     let stem = target.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
     let own = own.canonicalize().unwrap_or_else(|_| own.clone());
     let mut found = Vec::new();
-    for path in files(project) {
+    for path in files(scope) {
         let real = path.canonicalize().unwrap_or_else(|_| path.clone());
         if real == own || view.read.has(&real) {
             continue;

@@ -6,7 +6,7 @@ use super::Host;
 
 /// A path that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingPath {
     /// Its code in the catalogue.
     pub code: &'static str,
     /// What is wrong.
@@ -17,10 +17,10 @@ pub struct Missing {
 
 /// What is said of `path`, which is relative to the folder `project` or absolute. `code` says what was looked for.
 #[must_use]
-pub fn missing(code: &'static str, path: &Path, project: &Path, host: &Host) -> Missing {
+pub fn missing(code: &'static str, path: &Path, project: &Path, host: &Host) -> MissingPath {
     let path = path.strip_prefix(project).unwrap_or(path);
     let hint = home(path, host).or_else(|| (!path.is_absolute()).then(|| relative(path, project, host)));
-    Missing { code, text: format!("`{}` does not exist", path.display()), hint }
+    MissingPath { code, text: format!("`{}` does not exist", path.display()), hint }
 }
 
 fn relative(path: &Path, project: &Path, host: &Host) -> String {

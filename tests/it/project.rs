@@ -86,7 +86,7 @@ fn two_files_do_not_share_the_results_of_one_name() {
     let swept = PIPELINE.replace("pipeline a", "pipeline base") + "sweep a { over eyes.size 128 160 }\n";
     space.write("sub/c.kdl", &swept);
     let said = space.macula("run sub/c.kdl --sweep a").code(2);
-    said.says(&["`sub/c.kdl` has a sweep `a`, and `sub/a.kdl` a pipeline of that name"]);
+    said.says(&["`sub/c.kdl` has a sweep `a`, and `sub/a.kdl` a pipeline with the same name"]);
     space.write("sub/d.kdl", swept.replace("sweep a", "sweep s"));
     space.write("sub/e.kdl", swept.replace("sweep a", "sweep s"));
     space.macula("run sub/d.kdl --sweep s").code(0);

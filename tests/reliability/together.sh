@@ -32,7 +32,8 @@ computed_in_all=0
 for round in $(seq "$count"); do
     rm -rf .macula one two three events.*
     mkdir one two three
-    for which in one two three; do cp alone/$which/p.kdl $which; done
+    # Without a project file, the folder with the store would be the project of all three.
+    for which in one two three; do cp alone/$which/p.kdl $which && : >$which/project.kdl; done
     export MACULA_STORE=$folder/.macula
     processes=()
     for _ in 1 2 3 4 5; do start one; done

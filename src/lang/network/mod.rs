@@ -116,7 +116,7 @@ pub(in crate::lang) trait Operation {
 }
 
 /// What a layer is made of.
-pub(in crate::lang) enum Part<'a> {
+pub(in crate::lang) enum LayerPart<'a> {
     /// One operation.
     One(&'a dyn Operation),
     /// A sum of two paths.
@@ -127,8 +127,8 @@ pub(in crate::lang) enum Part<'a> {
 
 impl Layer {
     /// The operation, or the layers inside.
-    pub(in crate::lang) fn part(&self) -> Part<'_> {
-        Part::One(match self {
+    pub(in crate::lang) fn part(&self) -> LayerPart<'_> {
+        LayerPart::One(match self {
             Self::Conv(conv) => conv,
             Self::BatchNorm(norm) => norm,
             Self::Relu => &Activation(&activation::RELU),
@@ -143,8 +143,8 @@ impl Layer {
             Self::Flatten => &Flatten,
             Self::Dropout(dropout) => dropout,
             Self::Linear(linear) => linear,
-            Self::Residual { body, shortcut } => return Part::Residual(body, shortcut),
-            Self::Parallel { join, branches } => return Part::Parallel(*join, branches),
+            Self::Residual { body, shortcut } => return LayerPart::Residual(body, shortcut),
+            Self::Parallel { join, branches } => return LayerPart::Parallel(*join, branches),
         })
     }
 }
@@ -193,12 +193,12 @@ impl NetworkSpec {
         let mut waiting: Vec<&Layer> = self.layers.iter().rev().collect();
         while let Some(layer) = waiting.pop() {
             match layer.part() {
-                Part::One(operation) => {
+                LayerPart::One(operation) => {
                     let name = operation.name();
                     all.extend(operation.tensors().iter().map(|end| format!("{name}.{end}")));
                 }
-                Part::Residual(body, shortcut) => waiting.extend(shortcut.iter().rev().chain(body.iter().rev())),
-                Part::Parallel(_, branches) => {
+                LayerPart::Residual(body, shortcut) => waiting.extend(shortcut.iter().rev().chain(body.iter().rev())),
+                LayerPart::Parallel(_, branches) => {
                     waiting.extend(branches.iter().rev().flat_map(|branch| branch.iter().rev()));
                 }
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{LayerShape, Misfit};
 use crate::lang::network::shape::{Findings, Flow};
-use crate::lang::network::{Join, Layer, Linear, NetworkSpec, Operation, Part, TensorShape, residual};
+use crate::lang::network::{Join, Layer, LayerPart, Linear, NetworkSpec, Operation, TensorShape, residual};
 
 /// Whether the patch size is known.
 #[derive(Clone, Copy, PartialEq)]
@@ -77,16 +77,16 @@ impl<'a> ShapeWalk<'a> {
     fn layer(&mut self, layer: &Layer, input: Option<Flow>, depth: usize) -> Option<Flow> {
         let part = layer.part();
         let at = match &part {
-            Part::One(operation) => self.push(operation.words().name, operation.name(), depth),
-            Part::Residual(..) => self.push("residual", "", depth),
-            Part::Parallel(..) => self.push("parallel", "", depth),
+            LayerPart::One(operation) => self.push(operation.words().name, operation.name(), depth),
+            LayerPart::Residual(..) => self.push("residual", "", depth),
+            LayerPart::Parallel(..) => self.push("parallel", "", depth),
         };
         let gives = match part {
-            Part::One(operation) => {
+            LayerPart::One(operation) => {
                 input.and_then(|input| self.operation(at, operation, input)).or_else(|| operation.anyway(self.classes))
             }
-            Part::Residual(body, shortcut) => self.residual(at, body, shortcut, input, depth),
-            Part::Parallel(join, branches) => self.parallel(join, branches, input, depth),
+            LayerPart::Residual(body, shortcut) => self.residual(at, body, shortcut, input, depth),
+            LayerPart::Parallel(join, branches) => self.parallel(join, branches, input, depth),
         };
         let gives = gives.filter(|_| !self.unreadable.contains(&at));
         if let Some(gives) = gives {

@@ -2,7 +2,7 @@
 //! tape.
 
 use super::ops::Folded;
-use super::pass::{Evaluation, Execution, Forward, Inputs, Mode};
+use super::pass::{EvaluationPass, Execution, Forward, PassMode, StepInputs};
 
 /// Folds and packs all convolutions; [`None`] for other steps.
 pub(super) fn fold(model: &Execution, running: &[f32]) -> Vec<Option<Folded>> {
@@ -14,7 +14,7 @@ pub(super) fn fold(model: &Execution, running: &[f32]) -> Vec<Option<Folded>> {
 pub(super) fn forward(model: Execution, running: &[f32], folded: &[Option<Folded>], pixels: &[f32]) -> Vec<f32> {
     let Execution { program, plan, pool, .. } = model;
     let images = pixels.len() / plan.extents[0].len();
-    let evaluation = Evaluation { running, folded };
+    let evaluation = EvaluationPass { running, folded };
     let mut left = program.uses.clone();
     let mut values: Vec<Option<Vec<f32>>> = vec![None; program.uses.len()];
     let mut first = pool.take(pixels.len());
@@ -27,8 +27,8 @@ pub(super) fn forward(model: Execution, running: &[f32], folded: &[Option<Folded
         }
         let input = program.folded_conv(step).map_or(step.input, |conv| program.steps[conv].input);
         let mut y = pool.take(images * plan.extents[step.output].len());
-        let inputs = Inputs { model, at, step, input, values: &values };
-        step.op.operation().forward(&mut Forward { inputs, mode: Mode::Evaluation(&evaluation) }, &mut y);
+        let inputs = StepInputs { model, at, step, input, values: &values };
+        step.op.operation().forward(&mut Forward { inputs, mode: PassMode::Evaluation(&evaluation) }, &mut y);
         values[step.output] = Some(y);
         for value in std::iter::once(input).chain(step.others().iter().copied()) {
             left[value] -= 1;

@@ -35,7 +35,7 @@ pub(super) fn save(what: impl Any + Send + Sync) -> Saved {
 
 /// What a step reads.
 #[derive(Clone, Copy)]
-pub(super) struct Inputs<'a> {
+pub(super) struct StepInputs<'a> {
     pub(super) model: Execution<'a>,
     /// Index of the step.
     pub(super) at: usize,
@@ -45,7 +45,7 @@ pub(super) struct Inputs<'a> {
     pub(super) values: &'a [Option<Vec<f32>>],
 }
 
-impl<'a> Inputs<'a> {
+impl<'a> StepInputs<'a> {
     /// Elements of a value.
     pub(super) fn value(&self, value: usize) -> &'a [f32] {
         self.values[value].as_deref().expect("a value lives until its last use")
@@ -74,14 +74,14 @@ impl<'a> Inputs<'a> {
 
 /// Forward pass at one step.
 pub(super) struct Forward<'a, 'b> {
-    pub(super) inputs: Inputs<'a>,
-    pub(super) mode: Mode<'a, 'b>,
+    pub(super) inputs: StepInputs<'a>,
+    pub(super) mode: PassMode<'a, 'b>,
 }
 
 /// Mode of a forward pass.
-pub(super) enum Mode<'a, 'b> {
+pub(super) enum PassMode<'a, 'b> {
     Training(&'a mut Training<'b>),
-    Evaluation(&'a Evaluation<'b>),
+    Evaluation(&'a EvaluationPass<'b>),
 }
 
 /// State of a forward pass in training mode.
@@ -100,7 +100,7 @@ pub(super) struct Training<'a> {
 pub(super) type Observed = (usize, Vec<[f64; 2]>, usize);
 
 /// State of a forward pass in evaluation mode.
-pub(super) struct Evaluation<'a> {
+pub(super) struct EvaluationPass<'a> {
     pub(super) running: &'a [f32],
     /// Folded convolution of each step that is one.
     pub(super) folded: &'a [Option<Folded>],

@@ -2,7 +2,7 @@
 //! optimizer.
 
 use super::ops::StatisticsSource;
-use super::pass::{Backward, Execution, Forward, Gradients, Inputs, Mode, Pass, Saved, Training};
+use super::pass::{Backward, Execution, Forward, Gradients, Pass, PassMode, Saved, StepInputs, Training};
 use super::program::{Norm, Program, Step};
 use crate::base::random::Stream;
 
@@ -64,8 +64,9 @@ pub(super) fn forward(
     let mut training = Training { running, sums, observed: Vec::new(), source: &source, dropout };
     for (at, step) in program.steps.iter().enumerate() {
         let mut y = pool.take(images * plan.extents[step.output].len());
-        let inputs = Inputs { model, at, step, input: step.input, values: &values };
-        kept[at] = step.op.operation().forward(&mut Forward { inputs, mode: Mode::Training(&mut training) }, &mut y);
+        let inputs = StepInputs { model, at, step, input: step.input, values: &values };
+        kept[at] =
+            step.op.operation().forward(&mut Forward { inputs, mode: PassMode::Training(&mut training) }, &mut y);
         values[step.output] = Some(y);
         for value in step.reads() {
             left[value] -= 1;

@@ -199,8 +199,7 @@ fn every_command_on_the_quick_start_fits_80_columns() {
     all_fit(&space, &stages);
     // Narrower ones, too.
     for columns in [40, 60] {
-        for command in ["plan pipeline.kdl", "plan pipeline.kdl --sweep sizes", "why pipeline.kdl page", "doc split"]
-        {
+        for command in ["plan pipeline.kdl", "plan pipeline.kdl --sweep sizes", "why pipeline.kdl page", "doc split"] {
             let said = at(&space, command, columns).code(0);
             assert_eq!(wide(&said.raw, columns), Vec::<&str>::new(), "`macula {command}`:\n{}", said.raw);
         }

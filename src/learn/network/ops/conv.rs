@@ -2,7 +2,7 @@
 
 use super::super::ParameterRole;
 use super::super::compile::Compiler;
-use super::super::pass::{Backward, Execution, Forward, Inputs, Mode, Saved};
+use super::super::pass::{Backward, Execution, Forward, PassMode, Saved, StepInputs};
 use super::super::program::{Extent, Program, Step, windowed, wrong};
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
@@ -89,7 +89,7 @@ pub(in crate::learn::network) struct Folded {
 }
 
 /// Executes the convolution of step `at` in evaluation mode.
-pub(super) fn convolve(inputs: &Inputs, folded: &[Option<Folded>], at: usize, after: Epilogue, y: &mut [f32]) {
+pub(super) fn convolve(inputs: &StepInputs, folded: &[Option<Folded>], at: usize, after: Epilogue, y: &mut [f32]) {
     let model = inputs.model;
     let (Some(conv), Some(folded)) = (&model.plan.convs[at], &folded[at]) else {
         unreachable!("a convolution is prepared")
@@ -137,7 +137,7 @@ impl Operation for Conv {
         let inputs = of.inputs;
         let (model, output) = (inputs.model, inputs.step.output);
         match &mut of.mode {
-            Mode::Training(training) => {
+            PassMode::Training(training) => {
                 let conv = model.plan.convs[inputs.at].as_ref().expect("a convolution is prepared");
                 let packed = conv.pack(model.parameter(self.weight), model.pool);
                 let mut moments = training.wants_sums(model.program, output).then(Moments::default);
@@ -146,7 +146,7 @@ impl Operation for Conv {
                 packed.recycle(model.pool);
                 training.sums[output] = moments;
             }
-            Mode::Evaluation(evaluation) => {
+            PassMode::Evaluation(evaluation) => {
                 convolve(&inputs, evaluation.folded, inputs.at, Epilogue::default(), y);
             }
         }

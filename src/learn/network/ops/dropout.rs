@@ -1,7 +1,7 @@
 //! Dropout.
 
 use super::super::compile::Compiler;
-use super::super::pass::{Backward, Forward, Mode, Saved, save};
+use super::super::pass::{Backward, Forward, PassMode, Saved, save};
 use super::super::program::{Extent, Step, wrong};
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::{CallOp, LaunchNumbers, Pointer, Transfer};
@@ -44,7 +44,7 @@ impl Operation for Dropout {
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
         y.copy_from_slice(of.inputs.x());
-        let Mode::Training(training) = &mut of.mode else { return None };
+        let PassMode::Training(training) = &mut of.mode else { return None };
         let mask = self.draw(y.len(), &mut training.dropout);
         y.iter_mut().zip(&mask).for_each(|(y, mask)| *y *= mask);
         save(mask)

@@ -2,7 +2,7 @@
 
 use super::super::ParameterRole;
 use super::super::compile::Compiler;
-use super::super::pass::{Backward, Execution, Forward, Inputs, Mode, Saved, Training, save};
+use super::super::pass::{Backward, Execution, Forward, PassMode, Saved, StepInputs, Training, save};
 use super::super::program::{Extent, Norm, Program, Step, agree};
 use super::super::trunk::lower::{Lowering, Purpose, bounds, flag, runs};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
@@ -88,7 +88,7 @@ fn move_running(running: &mut [f32], statistics: &Statistics, rows: usize, momen
 }
 
 impl BatchNorm {
-    fn train(&self, inputs: Inputs, training: &mut Training, y: &mut [f32]) -> Saved {
+    fn train(&self, inputs: StepInputs, training: &mut Training, y: &mut [f32]) -> Saved {
         let (model, x, layer) = (inputs.model, inputs.x(), &inputs.model.program.norms[self.norm]);
         let (c, rows) = (layer.channels, x.len() / layer.channels);
         let source = (training.source)(layer);
@@ -140,8 +140,8 @@ impl Operation for BatchNorm {
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
         let inputs = of.inputs;
         let evaluation = match &mut of.mode {
-            Mode::Training(training) => return self.train(inputs, training, y),
-            Mode::Evaluation(evaluation) => evaluation,
+            PassMode::Training(training) => return self.train(inputs, training, y),
+            PassMode::Evaluation(evaluation) => evaluation,
         };
         let extra = self.add.map(|add| inputs.value(add));
         if let Some(conv) = inputs.model.program.folded_conv(inputs.step) {
