@@ -1,6 +1,7 @@
 //! `eval`: metrics, curves and all predictions of a classifier on held-out patches. The evaluation itself is in
 //! [`crate::learn::evaluation`], its summary in [`crate::report::scores`].
 
+use super::inference;
 use super::threshold_tune::{judged, natural, not_empty};
 use crate::base::Streams;
 use crate::base::figure::metric;
@@ -8,7 +9,6 @@ use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
 use crate::data::predictions::Predictions;
 use crate::learn::evaluation::{ExamplePatch, ScoredSet, Scores, curves, evaluate, examples, predictions};
-use crate::learn::kernels;
 use crate::learn::metrics::ZeroDivision;
 use crate::learn::model::{Classifier, predict};
 use crate::learn::thresholds::Criterion;
@@ -24,7 +24,7 @@ pub const EVAL: Implementation = Implementation {
     revised: None,
     seeded: true,
     determinism: Determinism::PathExact {
-        path: |_| kernels::target(),
+        path: inference::target,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
@@ -44,7 +44,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let zero = zero_division(ctx.params)?;
     let judged = match (ctx.inputs.optional("model"), ctx.inputs.optional("predictions")) {
         (Some(model), None) => {
-            let model = Classifier::read(model, ctx.objects)?;
+            let model = Classifier::read(model, ctx.objects)?.on(inference::device(ctx.params)?)?;
             let batch = ctx.params.count("batch")?;
             judged(&set, &predict(&model, &set, ctx.objects, batch, ctx.progress, ctx.stop)?)?
         }

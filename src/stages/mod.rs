@@ -10,6 +10,7 @@ pub mod filter_black;
 pub mod folder;
 pub mod heat_map;
 pub mod idrid;
+mod inference;
 pub mod predict;
 pub mod preprocess;
 pub mod rebalance;

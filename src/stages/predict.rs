@@ -1,10 +1,10 @@
 //! `predict`: scores of patches with or without known labels, without evaluating them. Counting is in [`crate::learn::evaluation`], the
 //! summary in [`crate::report::predictions`].
 
+use super::inference;
 use super::threshold_tune::judged;
 use crate::data::patches::PatchSet;
 use crate::learn::evaluation::{HALF, ScoredSet, of_classes, of_photographs, photographs, predictions};
-use crate::learn::kernels;
 use crate::learn::model::{Classifier, predict};
 use crate::learn::tuning::Thresholds;
 use crate::report::predictions::summary;
@@ -18,7 +18,7 @@ pub const PREDICT: Implementation = Implementation {
     revised: None,
     seeded: false,
     determinism: Determinism::PathExact {
-        path: |_| kernels::target(),
+        path: inference::target,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
@@ -30,7 +30,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
     let tuned = ctx.inputs.optional("thresholds").map(|tree| Thresholds::read(tree, ctx.objects)).transpose()?;
     let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
-    let model = Classifier::read(ctx.inputs.one("model")?, ctx.objects)?;
+    let model = Classifier::read(ctx.inputs.one("model")?, ctx.objects)?.on(inference::device(ctx.params)?)?;
     let logits = predict(&model, &set, ctx.objects, ctx.params.count("batch")?, ctx.progress, ctx.stop)?;
     let scale = model.info.scale_warning(set.info.scale, "patches");
     predicted(&judged(&set, &logits)?, tuned.as_deref(), scale, ctx.objects)

@@ -1,9 +1,9 @@
 //! `threshold-tune`: one threshold per class, chosen on validation patches. The choice itself is in [`crate::learn::thresholds`].
 
+use super::inference;
 use crate::base::figure;
 use crate::data::patches::{PatchSet, SetInfo};
 use crate::learn::evaluation::{ScoredSet, curves};
-use crate::learn::kernels;
 use crate::learn::metrics::FEWEST_GROUPS;
 use crate::learn::model::{Classifier, predict};
 use crate::learn::thresholds::Criterion;
@@ -20,7 +20,7 @@ pub const THRESHOLD_TUNE: Implementation = Implementation {
     revised: None,
     seeded: false,
     determinism: Determinism::PathExact {
-        path: |_| kernels::target(),
+        path: inference::target,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
@@ -32,7 +32,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
     natural(&set.info)?;
     let criterion = criterion(ctx.params)?;
-    let model = Classifier::read(ctx.inputs.one("model")?, ctx.objects)?;
+    let model = Classifier::read(ctx.inputs.one("model")?, ctx.objects)?.on(inference::device(ctx.params)?)?;
     let logits = predict(&model, &set, ctx.objects, ctx.params.count("batch")?, ctx.progress, ctx.stop)?;
     tuned(&judged(&set, &logits)?, criterion, ctx.objects)
 }
