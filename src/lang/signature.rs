@@ -327,10 +327,11 @@ fn known(node: &Node, props: &[&str], children: &[&str], diags: &mut Vec<Diag>) 
 }
 
 /// The types of ports.
-const TYPES: [&str; 13] = [
+const TYPES: [&str; 14] = [
     "photographs",
     "patches",
     "views",
+    "embeddings",
     "weights",
     "model",
     "thresholds",

@@ -33,6 +33,7 @@ pub const HEAT_MAP: Implementation = Implementation {
     },
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Map { items, one, gather, enumeration_params: &[] },
 };
 

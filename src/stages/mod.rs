@@ -10,6 +10,7 @@ pub mod filter_black;
 pub mod folder;
 pub mod heat_map;
 pub mod idrid;
+pub mod join;
 pub mod predict;
 pub mod preprocess;
 pub mod rebalance;
@@ -34,6 +35,7 @@ pub fn registry() -> &'static [Implementation] {
         export::EXPORT,
         extract::EXTRACT,
         idrid::IDRID,
+        join::JOIN,
         filter_black::FILTER_BLACK,
         heat_map::HEAT_MAP,
         predict::PREDICT,

@@ -23,6 +23,7 @@ pub const PREDICT: Implementation = Implementation {
     },
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Whole(run),
 };
 

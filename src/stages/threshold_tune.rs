@@ -25,6 +25,7 @@ pub const THRESHOLD_TUNE: Implementation = Implementation {
     },
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Whole(run),
 };
 

@@ -33,6 +33,7 @@ pub const TRAIN: Implementation = Implementation {
     determinism: Determinism::PathExact { path: target, tolerance: APART },
     check: Some(|params| Normalisation::from_params(params).map(drop)),
     foresee: Some(foreseen),
+    narrow: None,
     work: Work::Whole(train),
 };
 

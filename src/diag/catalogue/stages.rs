@@ -418,6 +418,26 @@ pub(super) const PAGES: &[Page] = &[
         "Take all three from the same pipeline.",
     ),
     found(
+        "missing-embedding",
+        "`join` gets patches of photographs that have no embedding.",
+        "Encode the photographs that the patches were cut from: photographs are matched by name.",
+    ),
+    found(
+        "no-other-patient",
+        "`control other` gives each patch the embedding of a photograph of another patient, but all patches are of one patient.",
+        "Use patches of at least two patients.",
+    ),
+    found(
+        "crossed-embeddings",
+        "Patches with embeddings of other patients are split, so that a training patch may have the embedding of a test photograph.",
+        "Split first, then use `join` with `control other` on each set.",
+    ),
+    found(
+        "input-name",
+        "A name cannot be that of a network's input.",
+        "Use letters, digits, `-` and `_`; `patch`, `wide` and `half` are inputs of their own.",
+    ),
+    found(
         "other-size",
         "The patches have a different size than those that the model was trained on.",
         "Extract patches at the model's size.",

@@ -37,6 +37,7 @@ pub(super) const ALL: &[Implementation] = &[
         determinism: Determinism::PathExact { path: |_| "test-path".to_owned(), tolerance: APART },
         check: None,
         foresee: None,
+        narrow: None,
         work: Work::Whole(draws),
     },
 ];
@@ -53,6 +54,7 @@ const fn exact(name: &'static str, work: Work) -> Implementation {
         determinism: Determinism::BitExact,
         check: None,
         foresee: None,
+        narrow: None,
         work,
     }
 }
