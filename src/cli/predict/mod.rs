@@ -134,11 +134,7 @@ fn orientations(pipeline: &Pipeline, classifier: &str, tuned: Option<&Tuned>) ->
     };
     match tuned {
         Some(tuned) => tuned.tta,
-        None => pipeline
-            .stages
-            .iter()
-            .find(reads)
-            .map_or(Tta::None, |stage| Tta::from_params(&Params(stage.values()))),
+        None => pipeline.stages.iter().find(reads).map_or(Tta::None, |stage| Tta::from_params(&Params(stage.values()))),
     }
 }
 
