@@ -1,21 +1,7 @@
 //! What `run` prints, line by line, at the 80 columns of a pipe.
 
-use super::TRAINING;
+use super::{QUICK, TRAINING};
 use crate::space::Space;
-
-/// The pattern of the quick start, small.
-const QUICK: &str = "pipeline quick seed=7 {
-    synthetic eyes { photographs 8; size 160; photographs-per-patient 1; healthy 0.25; severity 2.0 }
-    extract patches { from eyes; size 32; label min-pixels=1 }
-    filter-black visible { from patches }
-    split folds { from visible; by patient; train 0.5; valid 0.25; test 0.25 }
-    augment views { from folds.train; flip horizontal=0.5 }
-    train classifier { data views; valid folds.valid; network shallow-cnn; epochs 3; batch 16 }
-    threshold-tune cuts { model classifier; data folds.valid; maximize f1 }
-    eval scores { model classifier; thresholds cuts; data folds.test }
-    report page { of eyes patches visible folds.train classifier cuts scores }
-}
-";
 
 /// In a pipe, an error, a warning or a hint is one line however long, so that it can be found by line.
 #[track_caller]

@@ -4,21 +4,11 @@ use std::collections::BTreeSet;
 
 use unicode_width::UnicodeWidthStr;
 
+use super::QUICK;
 use crate::space::{Said, Space};
 
-/// The pattern of the quick start, small, and a sweep.
-const QUICK: &str = "pipeline quick seed=7 {
-    synthetic eyes { photographs 8; size 160; photographs-per-patient 1; healthy 0.25; severity 2.0 }
-    extract patches { from eyes; size 32; label min-pixels=1 }
-    filter-black visible { from patches }
-    split folds { from visible; by patient; train 0.5; valid 0.25; test 0.25 }
-    augment views { from folds.train; flip horizontal=0.5 }
-    train classifier { data views; valid folds.valid; network shallow-cnn; epochs 2; batch 16 }
-    threshold-tune cuts { model classifier; data folds.valid; maximize f1 }
-    eval scores { model classifier; thresholds cuts; data folds.test }
-    report page { of eyes patches visible folds.train classifier cuts scores }
-}
-sweep sizes { of quick; over patches.size 32 40 }
+/// A sweep of [`QUICK`].
+const SIZES: &str = "sweep sizes { of quick; over patches.size 32 40 }
 ";
 
 /// Long names, a source with long paths, and values that take more than a line.
@@ -188,7 +178,7 @@ fn all_fit(space: &Space, stages: &[&str]) {
 
 #[test]
 fn every_command_on_the_quick_start_fits_80_columns() {
-    let space = Space::with(QUICK);
+    let space = Space::with(&format!("{QUICK}{SIZES}"));
     let stages = ["eyes", "patches", "folds", "views", "classifier", "scores", "page"];
     all_fit(&space, &stages);
     space.macula("run pipeline.kdl").code(0);

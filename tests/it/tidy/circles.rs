@@ -2,7 +2,8 @@
 //!
 //! A file and the files in its folder (`plan/drawings/mod.rs` and `plan/drawings/layout.rs`) are one unit: the parent passes on
 //! what its children define, and children use types of the parent. That is harmless and not counted, and neither are tests
-//! inside a file, nor imports within one of the [`UNITS`]. All other imports count, each of the file that defines the name, however many re-exports it came through.
+//! inside a file, nor imports between a network's program and its operations ([`VARIANTS`]). All other imports count, each of
+//! the file that defines the name, however many re-exports it came through.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +12,9 @@ use super::{files, scan};
 /// A module by its names: `plan`, `drawings`, `layout`.
 type Module = Vec<String>;
 
-/// Folders whose files are one unit too, and why.
-const UNITS: [(&str, &str); 1] =
-    [("learn/network", "a program is a list of operations, and what an operation computes depends on the program")];
+/// A folder of variants, and the folder of what lists them: a program is a list of operations, and what an operation computes
+/// depends on the program. Imports of a variant, or by one, within that folder are not counted.
+const VARIANTS: (&str, &str) = ("learn/network/ops", "learn/network");
 
 /// Words that come before the name of what they define.
 const DEFINES: [&str; 9] = ["struct", "enum", "trait", "type", "union", "fn", "const", "static", "macro_rules!"];
@@ -94,9 +95,10 @@ fn circles(sources: &[(String, String)]) -> Vec<String> {
     for (from, imports) in &all {
         let to = imports.paths.iter().filter_map(|path| definer(path, &all, &mut BTreeSet::new()));
         let to = to.filter(|to| !to.starts_with(from) && !from.starts_with(to));
-        let unit =
-            |module: &Module| UNITS.iter().position(|(unit, _)| module.join("/").starts_with(&format!("{unit}/")));
-        let to = to.filter(|to| unit(from).is_none() || unit(from) != unit(to));
+        let below = |module: &Module, folder: &str| format!("{}/", module.join("/")).starts_with(&format!("{folder}/"));
+        let (variants, list) = VARIANTS;
+        let listed = |one: &Module, other: &Module| below(one, variants) && below(other, list);
+        let to = to.filter(|to| !listed(from, to) && !listed(to, from));
         edges.extend(to.map(|to| (from.clone(), to)));
     }
     // What nothing imports, or what imports nothing, is in no circle; what is left is.
