@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::Scores;
+use super::metrics::Mean;
 use crate::base::sample;
 use crate::data::table::{Column, Columns};
 
@@ -79,6 +80,12 @@ pub fn spread(all: &[Scores]) -> EvaluationSpread {
             figures.push(MetricSpread::new(name, None, each(value), &each(trivial)));
         };
     over_all("mean average precision", &|s| s.mean_average_precision.value, &|s| s.baselines.macro_prevalence.value);
+    let within = !all.is_empty() && all.iter().all(|scores| scores.within_photograph.is_some());
+    if within {
+        let chance = |s: &Scores| Mean::of(s.within_photograph.iter().flatten().map(|class| class.chance)).value;
+        let value = |s: &Scores| s.mean_within_photograph().and_then(|mean| mean.value);
+        over_all("mean within-photograph average precision", &value, &chance);
+    }
     over_all("mean AUROC", &|s| s.mean_auroc.value, &|_| Some(0.5));
     over_all("micro F1", &|s| s.operating().figures.micro.f1, &|s| s.baselines.micro.always_yes_f1);
     over_all("macro F1", &|s| s.operating().figures.macro_f1.value, &|s| s.baselines.macro_always_yes_f1.value);
@@ -93,6 +100,11 @@ pub fn spread(all: &[Scores]) -> EvaluationSpread {
             };
         let prevalence = |s: &Scores| s.baselines.classes[at].prevalence;
         of_class("average precision", &|s| s.ranking[at].average_precision, &prevalence);
+        if within {
+            let of = |s: &Scores| s.within_photograph.as_ref().and_then(|classes| classes.get(at)).copied();
+            let value = |s: &Scores| of(s).and_then(|class| class.average_precision);
+            of_class("within-photograph average precision", &value, &|s| of(s).and_then(|class| class.chance));
+        }
         of_class("AUROC", &|s| s.ranking[at].auroc, &|_| Some(0.5));
         of_class("F1", &|s| s.operating().figures.classes[at].f1, &|s| s.baselines.classes[at].always_yes_f1);
         of_class("precision", &|s| s.operating().figures.classes[at].precision, &prevalence);

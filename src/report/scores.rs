@@ -25,6 +25,7 @@ pub fn summary(scores: &Scores) -> Summary {
     if let Some(tuned) = &scores.at_tuned {
         tables.push(at_thresholds(scores, tuned, AT_TUNED));
     }
+    tables.extend(within_photograph(scores));
     tables.push(recall(
         scores,
         |at| &at.recall_by_area,
@@ -105,6 +106,11 @@ pub fn together(scores: &Scores) -> Table {
         trivial.macro_prevalence.value,
         "chance",
     );
+    if let Some(within) = scores.mean_within_photograph() {
+        let chance = Mean::of(scores.within_photograph.iter().flatten().map(|class| class.chance)).value;
+        let name = mean_name("mean within-photograph AP", within);
+        add(name, known, both(within.value), None, chance, "chance");
+    }
     let auroc = scores.mean_auroc;
     add(mean_name("mean AUROC", auroc), known, both(auroc.value), None, auroc.value.map(|_| 0.5), "chance");
     let micro = pick(|at| at.figures.micro.f1);
@@ -151,6 +157,18 @@ pub fn ranking(scores: &Scores) -> Table {
         &["class", "AP", "CI low", "CI high", "prevalence", "AUROC", "positives", "n", "positive photographs"],
         rows.collect(),
     )
+}
+
+/// Average precision within photographs per class; [`None`] if it was not asked for.
+#[must_use]
+pub fn within_photograph(scores: &Scores) -> Option<Table> {
+    let classes = scores.within_photograph.as_ref()?;
+    let rows = scores.classes.iter().zip(classes).map(|(name, class)| {
+        let (value, chance) = (real(class.average_precision), real(class.chance));
+        vec![Cell::Text(name.clone()), value, chance, int(class.photographs)]
+    });
+    let title = "average precision within photographs (mean over photographs with a positive)";
+    Some(table(title, &["class", "AP", "chance", "photographs"], rows.collect()))
 }
 
 /// Precision, recall and F1 per class at one set of thresholds.

@@ -2,7 +2,6 @@
 //! [`crate::learn::evaluation`], its summary in [`crate::report::scores`].
 
 use super::threshold_tune::{judged, natural, not_empty};
-use crate::base::Streams;
 use crate::base::figure::metric;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
@@ -62,10 +61,19 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
             return Err(StageError::input("missing-port", text).hint(hint));
         }
     };
-    evaluated(&judged, tuned.as_deref().zip(criterion), zero, &ctx.streams, ctx.objects)
+    let tuned = tuned.as_deref().zip(criterion);
+    let mut scores = evaluate(&judged, tuned.map(|(thresholds, _)| thresholds), zero, &ctx.streams);
+    if ctx.params.flag("within-photograph")? {
+        scores.within_photograph = Some(judged.within_photograph());
+    }
+    evaluated(&judged, &scores, tuned, ctx.objects)
 }
 
-fn zero_division(params: &Params) -> Result<ZeroDivision, StageError> {
+/// Value of undefined precision, recall and F1.
+///
+/// # Errors
+/// A parameter that does not exist: a defect of the caller.
+pub(super) fn zero_division(params: &Params) -> Result<ZeroDivision, StageError> {
     Ok(match params.text("zero-division")? {
         "0" => ZeroDivision::Zero,
         "1" => ZeroDivision::One,
@@ -80,16 +88,14 @@ fn zero_division(params: &Params) -> Result<ZeroDivision, StageError> {
 /// Store errors.
 pub fn evaluated(
     judged: &ScoredSet<'_>,
+    scores: &Scores,
     tuned: Option<(&[f64], Criterion)>,
-    zero: ZeroDivision,
-    streams: &Streams,
     objects: &Objects,
 ) -> Result<Outcome, StageError> {
     let (tuned, criterion) = tuned.unzip();
     let bug = |error: &dyn std::fmt::Display| StageError::Bug(error.to_string());
-    let scores = evaluate(judged, tuned, zero, streams);
     let mut tree = Tree::default();
-    let json = serde_json::to_vec_pretty(&scores).map_err(|error| bug(&error))?;
+    let json = serde_json::to_vec_pretty(scores).map_err(|error| bug(&error))?;
     tree.insert("scores.json", objects.put(&json)?);
     let table = predictions(judged, tuned).to_parquet().map_err(|error| bug(&error))?;
     tree.insert("predictions.parquet", objects.put(&table)?);
@@ -99,8 +105,8 @@ pub fn evaluated(
     show(judged, &chosen, &mut tree, objects)?;
     let json = serde_json::to_vec_pretty(&chosen).map_err(|error| bug(&error))?;
     tree.insert("examples.json", objects.put(&json)?);
-    let mut summary = summary(&scores);
-    summary.warnings.extend(criterion.and_then(|criterion| lowered(&scores, criterion)));
+    let mut summary = summary(scores);
+    summary.warnings.extend(criterion.and_then(|criterion| lowered(scores, criterion)));
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
 }
 
@@ -131,7 +137,12 @@ fn lowered(scores: &Scores, criterion: Criterion) -> Option<Warning> {
 }
 
 /// Adds images of the examples to the tree, grouped by photograph so that each shard is opened once.
-fn show(judged: &ScoredSet<'_>, chosen: &[ExamplePatch], tree: &mut Tree, objects: &Objects) -> Result<(), StageError> {
+pub(super) fn show(
+    judged: &ScoredSet<'_>,
+    chosen: &[ExamplePatch],
+    tree: &mut Tree,
+    objects: &Objects,
+) -> Result<(), StageError> {
     let facts: Vec<_> = judged.rows().collect();
     let mut order: Vec<&ExamplePatch> = chosen.iter().collect();
     order.sort_by_key(|example| example.row);

@@ -14,8 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::metrics::{
-    Baselines, CoOccurrence, Intervals, LabelledScores, Mean, Ranking, Stratum, ThresholdMetrics, ZeroDivision,
-    area_bands, at, baselines, co_occurrence, distance_bands, intervals, mean_average_precision, ranking, recall_by,
+    Baselines, CoOccurrence, Intervals, LabelledScores, Mean, Ranking, Stratum, ThresholdMetrics, WithinPhotograph,
+    ZeroDivision, area_bands, at, baselines, co_occurrence, distance_bands, intervals, mean_average_precision, ranking,
+    recall_by, within_photograph,
 };
 use crate::base::Streams;
 use crate::data::patches::{Label, Part, PatchRow, PatchSet};
@@ -67,8 +68,22 @@ impl<'a> ScoredSet<'a> {
         counts
     }
 
+    /// Photograph of each row, numbered from 0.
+    #[must_use]
+    pub fn photographs(&self) -> Vec<u32> {
+        let parts = self.set.parts.iter().zip(0..);
+        parts.flat_map(|(part, number)| std::iter::repeat_n(number, part.rows.len())).collect()
+    }
+
+    /// Average precision of each class within photographs.
+    #[must_use]
+    pub fn within_photograph(&self) -> Vec<WithinPhotograph> {
+        within_photograph(&self.scored, &self.photographs())
+    }
+
     /// Group of each row, numbered from 0: its patient, or its photograph if the patient is unknown.
-    fn groups(&self) -> Vec<u32> {
+    #[must_use]
+    pub fn groups(&self) -> Vec<u32> {
         let mut numbers = BTreeMap::new();
         self.rows()
             .map(|(part, _)| {
@@ -144,6 +159,9 @@ pub struct Scores {
     /// 95% bootstrap intervals over patients or photographs; the first set of thresholds is 0.5, the second the tuned ones. [`None`] if
     /// there are fewer than five groups.
     pub intervals: Option<Intervals>,
+    /// Average precision of each class within photographs, if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_photograph: Option<Vec<WithinPhotograph>>,
 }
 
 impl Scores {
@@ -151,6 +169,13 @@ impl Scores {
     #[must_use]
     pub fn operating(&self) -> &OperatingPoint {
         self.at_tuned.as_ref().unwrap_or(&self.at_half)
+    }
+
+    /// Mean over classes of the average precision within photographs; [`None`] if it was not asked for.
+    #[must_use]
+    pub fn mean_within_photograph(&self) -> Option<Mean> {
+        let classes = self.within_photograph.as_ref()?;
+        Some(Mean::of(classes.iter().map(|class| class.average_precision)))
     }
 
     /// Index of [`Scores::operating`] in the lists of [`Intervals`].
@@ -190,6 +215,7 @@ pub fn evaluate(judged: &ScoredSet<'_>, tuned: Option<&[f64]>, zero: ZeroDivisio
         at_half: operating(&half),
         at_tuned: tuned.map(operating),
         intervals: intervals(scored, &judged.groups(), &thresholds, zero, streams),
+        within_photograph: None,
     }
 }
 

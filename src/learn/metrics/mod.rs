@@ -10,6 +10,7 @@ mod cooccurrence;
 mod ranking;
 mod strata;
 mod thresholded;
+mod within;
 
 pub use baselines::{Baseline, Baselines, baselines};
 pub use bootstrap::{DroppedReplicates, FEWEST_GROUPS, Interval, Intervals, REPLICATES, intervals};
@@ -19,6 +20,7 @@ pub use ranking::{
 };
 pub use strata::{RecallBand, RecallCounts, Stratum, area_bands, distance_bands, recall_by};
 pub use thresholded::{ClassMetrics, ConfusionCounts, Mean, ThresholdMetrics, ZeroDivision, at};
+pub use within::{WithinPhotograph, within_photograph};
 
 use crate::data::patches::Label;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use macula::base::{Digest, Streams};
 use macula::data::patches::{Label, PatchSet};
 use macula::data::table::{Column, Columns};
-use macula::learn::evaluation::{ScoredSet, Scores};
+use macula::learn::evaluation::{ScoredSet, Scores, evaluate};
 use macula::learn::metrics::ZeroDivision;
 use macula::learn::thresholds::Criterion;
 use macula::learn::tuning::Thresholds;
@@ -38,8 +38,8 @@ fn outcomes(objects: &Objects) -> (PatchSet, Outcome, Outcome) {
     let thresholds = Thresholds::read(&cuts.outputs["out"], objects).unwrap();
     let thresholds = thresholds.of_classes(&classes()).unwrap();
     let streams = Streams::new(7, "eval");
-    let scores =
-        evaluated(&judged, Some((&thresholds, Criterion::F1)), ZeroDivision::Undefined, &streams, objects).unwrap();
+    let scores = evaluate(&judged, Some(&thresholds), ZeroDivision::Undefined, &streams);
+    let scores = evaluated(&judged, &scores, Some((&thresholds, Criterion::F1)), objects).unwrap();
     (set, cuts, scores)
 }
 
@@ -263,8 +263,8 @@ fn thresholds_that_lower_what_they_maximise_are_reported() {
     let warned = |threshold: f64, criterion| {
         let streams = Streams::new(7, "eval");
         let thresholds = [threshold; 4];
-        let tuned = Some((thresholds.as_slice(), criterion));
-        let done = evaluated(&judged, tuned, ZeroDivision::Undefined, &streams, &objects).unwrap();
+        let scores = evaluate(&judged, Some(&thresholds), ZeroDivision::Undefined, &streams);
+        let done = evaluated(&judged, &scores, Some((thresholds.as_slice(), criterion)), &objects).unwrap();
         let found = done.summary.warnings.into_iter().find(|warning| warning.code == "tuning-lowers");
         found.map(|warning| warning.text)
     };
