@@ -1,5 +1,7 @@
 //! `macula compare`: compares points of a sweep, or runs.
 
+mod paired;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use super::{Exit, Failure, Loaded, PipelineArguments, load};
 use crate::base::shown;
 use crate::lang::spec::{Pipeline, Rank, StageSpec, Sweep};
 use crate::lang::{ranking, signatures};
+use crate::learn::metrics::paired::DRAWS;
 use crate::plan::{Decision, StageId};
 use crate::progress::out;
 use crate::progress::table::{Grid, counted, paragraph};
@@ -23,7 +26,8 @@ use crate::store::{Kind, Manifest, RunOutcome, RunRecord, StageOutcome, Store};
 /// The arguments of `macula compare`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// Pipeline files, or ids of runs from `macula runs` (or the beginning of one)
+    /// Pipeline files, or ids of runs from `macula runs` (or the beginning of one); with `--paired` also evaluations of a
+    /// file (`FILE scores other`) or points of its sweep (`lr=1e-4`)
     #[arg(required = true)]
     what: Vec<String>,
     /// Name of the pipeline, if a file has several
@@ -44,12 +48,25 @@ pub struct Arguments {
     /// Show all lines instead of the first twenty
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    pairs: PairedArguments,
     /// Print all metrics as CSV or JSON
     #[arg(long, value_name = "FORMAT")]
     format: Option<ComparisonFormat>,
     /// Same as `--format json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
+}
+
+/// How evaluations are compared pairwise.
+#[derive(Clone, Debug, Args)]
+struct PairedArguments {
+    /// Compare evaluations of the same patches: differences with confidence intervals
+    #[arg(long, conflicts_with = "number")]
+    paired: bool,
+    /// With `--paired`: number of bootstrap draws, and of permutations
+    #[arg(long, value_name = "N", default_value_t = DRAWS, value_parser = clap::value_parser!(u64).range(200..=100_000), requires = "paired")]
+    draws: u64,
 }
 
 /// Output format of a comparison.
@@ -61,6 +78,12 @@ enum ComparisonFormat {
     Csv,
     /// Everything.
     Json,
+}
+
+impl Arguments {
+    fn format(&self) -> ComparisonFormat {
+        if self.json { ComparisonFormat::Json } else { self.format.unwrap_or(ComparisonFormat::Table) }
+    }
 }
 
 /// Maximum number of lines without `--all`.
@@ -85,6 +108,9 @@ struct ComparedRows {
 /// # Errors
 /// A [`Failure`] if the run, file or metric is unknown.
 pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
+    if arguments.pairs.paired {
+        return paired::compare(host, arguments);
+    }
     let mut all = ComparedRows::default();
     let alone = arguments.what.len() == 1;
     for what in &arguments.what {
@@ -106,15 +132,13 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let by = all.by.take().or_else(|| usual(&all.rows.iter().map(|row| &row.figures)));
     let repeats = if arguments.each { Repeats::Apart } else { Repeats::Together };
-    let format =
-        if arguments.json { ComparisonFormat::Json } else { arguments.format.unwrap_or(ComparisonFormat::Table) };
-    if format == ComparisonFormat::Table {
+    if arguments.format() == ComparisonFormat::Table {
         for row in &mut all.rows {
             row.name = all.short.remove(&row.name).unwrap_or_else(|| std::mem::take(&mut row.name));
         }
     }
     let comparison = Comparison::new(all.rows, &all.columns, by, repeats);
-    match format {
+    match arguments.format() {
         ComparisonFormat::Csv => {
             for note in comparison.notes() {
                 out::note(&format!("note: {}\n", shown::line(&note)));

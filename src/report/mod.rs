@@ -9,6 +9,7 @@ mod html;
 pub mod maps;
 pub mod names;
 pub mod page;
+pub mod paired;
 pub mod predictions;
 pub mod scores;
 pub mod training;

@@ -242,7 +242,7 @@ fn interval(mut values: Vec<f64>) -> Option<Interval> {
 }
 
 /// Linear interpolation between order statistics (numpy's default).
-fn percentile(sorted: &[f64], share: f64) -> f64 {
+pub(super) fn percentile(sorted: &[f64], share: f64) -> f64 {
     let at = share * (sorted.len() - 1) as f64;
     let below = sorted[at as usize];
     let above = sorted[(at as usize + 1).min(sorted.len() - 1)];

@@ -7,6 +7,7 @@
 mod baselines;
 mod bootstrap;
 mod cooccurrence;
+pub mod paired;
 mod ranking;
 mod strata;
 mod thresholded;

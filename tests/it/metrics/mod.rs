@@ -4,4 +4,5 @@ mod agreement;
 pub(crate) mod fixture;
 mod invariants;
 mod pages;
+mod paired;
 mod table;

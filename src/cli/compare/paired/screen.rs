@@ -1,0 +1,164 @@
+//! A paired comparison as text: the verdict, the table, and what to know about it.
+
+use std::fmt::Write as _;
+
+use crate::base::figure::{counted, metric};
+use crate::learn::metrics::paired::FEWEST_POSITIVE;
+use crate::progress::table::{paragraph, shortened};
+use crate::report::paired::{
+    MetricComparison, PairComparison, PairVerdict, PairedComparison, basis, metric_words, notes, p_value, signed,
+};
+
+/// Metrics shown under one title.
+struct Section {
+    title: &'static str,
+    /// Metrics over all classes: name and label.
+    means: &'static [(&'static str, &'static str)],
+    /// Metric of each class; empty if there is none.
+    of_class: &'static str,
+    /// Whether it is shown without `--all`.
+    always: bool,
+}
+
+const SECTIONS: [Section; 7] = [
+    Section {
+        title: "average precision",
+        means: &[("mean-average-precision", "mean")],
+        of_class: "average-precision.",
+        always: true,
+    },
+    Section {
+        title: "average precision within photographs",
+        means: &[("mean-within-photograph-average-precision", "mean")],
+        of_class: "within-photograph-average-precision.",
+        always: true,
+    },
+    Section { title: "AUROC", means: &[("mean-auroc", "mean")], of_class: "auroc.", always: false },
+    Section { title: "F1", means: &[("micro-f1", "micro"), ("macro-f1", "macro")], of_class: "f1.", always: true },
+    Section { title: "precision", means: &[], of_class: "precision.", always: false },
+    Section { title: "recall", means: &[], of_class: "recall.", always: false },
+    Section {
+        title: "all labels",
+        means: &[("hamming-loss", "Hamming loss"), ("subset-accuracy", "subset accuracy")],
+        of_class: "",
+        always: true,
+    },
+];
+
+/// Width of a line without its first column and its verdict.
+const NUMBERS: usize = 43;
+
+/// The comparison for a terminal of `width` columns.
+pub(super) fn text(comparison: &PairedComparison, all: bool, width: usize) -> String {
+    let mut text = String::new();
+    for verdict in comparison.verdicts() {
+        text += &paragraph(&verdict, width, 2);
+    }
+    text.push('\n');
+    match comparison.pairs.as_slice() {
+        [pair] => text += &one_pair(comparison, pair, all, width),
+        _ => text += &against_best(comparison, width),
+    }
+    text.push('\n');
+    text += &paragraph(&basis(comparison), width, 2);
+    text += &paragraph(&legend(comparison), width, 2);
+    for note in notes(comparison) {
+        text += &paragraph(&format!("note: {note}"), width, 2);
+    }
+    if comparison.pairs.len() > 1 {
+        text += "`--json` has all metrics and classes\n";
+    } else if !all {
+        text += "`--all` also shows AUROC, precision and recall\n";
+    }
+    text
+}
+
+/// What the columns are.
+fn legend(comparison: &PairedComparison) -> String {
+    let several = if comparison.pairs.len() > 1 { "comparisons" } else { "classes" };
+    format!(
+        "CI: 95% confidence interval of the difference; p: permutation test, corrected for several {several} (Holm)"
+    )
+}
+
+/// `better`, `not distinguishable`.
+fn word(found: &MetricComparison) -> String {
+    match found.verdict {
+        PairVerdict::Better => "better".to_owned(),
+        PairVerdict::Worse => "worse".to_owned(),
+        PairVerdict::NotDistinguishable => "not distinguishable".to_owned(),
+        PairVerdict::TooFew => format!("too few: {} of {FEWEST_POSITIVE}", found.support),
+        PairVerdict::Undefined => "undefined".to_owned(),
+    }
+}
+
+/// Difference, interval, p value, and verdict.
+fn comparison_cells(found: &MetricComparison) -> String {
+    let low = found.interval.map_or(String::new(), |interval| signed(interval.low));
+    let high = found.interval.map_or(String::new(), |interval| signed(interval.high));
+    let difference = found.difference.map_or_else(|| "-".to_owned(), signed);
+    let p = found.p_adjusted.map_or(String::new(), p_value);
+    format!("{difference:>6} {low:>6} {high:>7} {p:>6}  {}", word(found))
+}
+
+/// Writes a line without blanks at its end.
+fn line(text: &mut String, line: &str) {
+    _ = writeln!(text, "{}", line.trim_end());
+}
+
+fn one_pair(comparison: &PairedComparison, pair: &PairComparison, all: bool, width: usize) -> String {
+    let mut text = String::new();
+    for (letter, (name, repeats)) in ["A", "B"].iter().zip(&comparison.candidates) {
+        let repeats = *repeats as u64;
+        let mean =
+            if repeats > 1 { format!(", mean of {}", counted(repeats, "repeat", "repeats")) } else { String::new() };
+        text += &paragraph(&format!("{letter}  {name}{mean}"), width, 3);
+    }
+    let mut rows: Vec<(String, Option<&MetricComparison>)> = Vec::new();
+    let find = |name: &str| pair.metrics.iter().find(|found| found.metric == name);
+    for section in SECTIONS.iter().filter(|section| section.always || all) {
+        rows.push((section.title.to_owned(), None));
+        rows.extend(section.means.iter().filter_map(|(name, label)| Some((format!("  {label}"), Some(find(name)?)))));
+        let of_class = |found: &&MetricComparison| {
+            found.class.is_some() && !section.of_class.is_empty() && found.metric.starts_with(section.of_class)
+        };
+        let classes = pair.metrics.iter().filter(of_class);
+        rows.extend(classes.map(|found| (format!("  {}", found.class.as_deref().unwrap_or_default()), Some(found))));
+    }
+    let widths = rows.iter().filter(|(_, found)| found.is_some()).map(|(name, _)| name.chars().count());
+    let first = widths.max().unwrap_or(0).min(width.saturating_sub(NUMBERS + 19)).max(8);
+    let heads =
+        format!("{:first$} {:>5} {:>5} {:>6} {:>6} {:>7} {:>6}", "", "A", "B", "B - A", "CI low", "CI high", "p");
+    text.push('\n');
+    line(&mut text, &heads);
+    for (name, found) in rows {
+        let Some(found) = found else {
+            line(&mut text, &name);
+            continue;
+        };
+        let (a, b) = (metric(found.first), metric(found.second));
+        line(&mut text, &format!("{:first$} {a:>5} {b:>5} {}", shortened(&name, first), comparison_cells(found)));
+    }
+    text
+}
+
+fn against_best(comparison: &PairedComparison, width: usize) -> String {
+    let names = comparison.candidates.iter().map(|(name, _)| name.chars().count());
+    let first = names.max().unwrap_or(0).min(width.saturating_sub(NUMBERS + 13)).max(8);
+    let mut text = paragraph(&format!("{}, each minus the best", metric_words(&comparison.by)), width, 2);
+    let heads = format!("{:first$} {:>5} {:>6} {:>6} {:>7} {:>6}", "", "value", "- best", "CI low", "CI high", "p");
+    text.push('\n');
+    line(&mut text, &heads);
+    let main = |pair| Some((pair, comparison.main(pair)?));
+    let mut pairs: Vec<(&PairComparison, &MetricComparison)> = comparison.pairs.iter().filter_map(main).collect();
+    if let (Some(best), Some((_, found))) = (&comparison.best, pairs.first()) {
+        line(&mut text, &format!("{:first$} {:>5}  best", shortened(best, first), metric(found.first)));
+    }
+    let loss = |found: &MetricComparison| found.difference.map_or(f64::INFINITY, f64::abs);
+    pairs.sort_by(|one, other| loss(one.1).total_cmp(&loss(other.1)));
+    for (pair, found) in pairs {
+        let (name, value) = (shortened(&pair.second, first), metric(found.second));
+        line(&mut text, &format!("{name:first$} {value:>5} {}", comparison_cells(found)));
+    }
+    text
+}
