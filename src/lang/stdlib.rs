@@ -32,6 +32,7 @@ modules![
     "stages/folder",
     "stages/heat-map",
     "stages/idrid",
+    "stages/pool",
     "stages/predict",
     "stages/preprocess",
     "stages/program",

@@ -10,6 +10,7 @@ pub mod filter_black;
 pub mod folder;
 pub mod heat_map;
 pub mod idrid;
+pub mod pool;
 pub mod predict;
 pub mod preprocess;
 pub mod rebalance;
@@ -36,6 +37,7 @@ pub fn registry() -> &'static [Implementation] {
         idrid::IDRID,
         filter_black::FILTER_BLACK,
         heat_map::HEAT_MAP,
+        pool::POOL,
         predict::PREDICT,
         preprocess::PREPROCESS,
         rebalance::REBALANCE,

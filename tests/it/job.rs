@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod paired;
+mod pool;
 mod sources;
 mod sweeps;
 mod weights;

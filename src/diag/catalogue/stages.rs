@@ -347,8 +347,13 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "one-evaluation",
-        "`spread` has only one evaluation, and a single value has no spread.",
+        "`spread` or `pool` has only one evaluation: a single value has no spread, and there is nothing to pool.",
         "Give it the evaluations of several folds or seeds.",
+    ),
+    found(
+        "not-once",
+        "In a pooled cross-validation, a patch is scored by two folds, or by none, or its label differs from that in `data`.",
+        "Connect one evaluation per fold, of the folds of one split, and as `data` the patches that were split.",
     ),
     found(
         "classes-differ",

@@ -44,6 +44,7 @@ impl DraftGraph<'_> {
                 })
             };
             let models = self.models(stage);
+            let unscored = self.models_before_scores(stage);
             let tested = |input: &Input| !models.is_empty() && takes_test(&input.port);
             for (input, sites) in draft.spec.inputs.iter().zip(&draft.sites).filter(|(input, _)| tested(input)) {
                 for (reference, place) in input.from.iter().zip(sites) {
@@ -59,7 +60,7 @@ impl DraftGraph<'_> {
                         let given = self.drafts[source].signature.output(Some(&reference.port));
                         let patches = given.is_some_and(|out| out.ty != "photographs");
                         if patches && !draft.signature.metrics.is_empty() {
-                            diags.extend(self.judged_by_its_own(stage, place, tested, &models, &lineages));
+                            diags.extend(self.judged_by_its_own(stage, place, tested, &unscored, &lineages));
                         }
                         continue;
                     };
@@ -308,6 +309,17 @@ impl DraftGraph<'_> {
 
     /// The models trained or selected on the path to a stage: the stage, the port, the reference, and the output.
     fn models(&self, stage: usize) -> Vec<Model<'_>> {
+        self.models_along(stage, &|_| true)
+    }
+
+    /// As [`Self::models`], without those whose scores reach the stage as an evaluation: they were judged there, on the patches of that
+    /// evaluation, and a stage that pools evaluations checks at run time that each patch has the score of a model that has not seen it.
+    fn models_before_scores(&self, stage: usize) -> Vec<Model<'_>> {
+        self.models_along(stage, &|ty| ty != "scores")
+    }
+
+    /// The models on the path to a stage, along outputs of certain types.
+    fn models_along(&self, stage: usize, follows: &dyn Fn(&str) -> bool) -> Vec<Model<'_>> {
         let mut found = Vec::new();
         let mut reached = BTreeSet::from([stage]);
         let mut todo = vec![stage];
@@ -319,7 +331,7 @@ impl DraftGraph<'_> {
                     let Some(&source) = self.by_name.get(reference.stage.as_str()) else { continue };
                     let carries = self.drafts[source].signature.output(Some(&reference.port));
                     if carries.is_some_and(|out| !CARRIERS.contains(&out.ty.as_str())) {
-                        if reached.insert(source) {
+                        if carries.is_some_and(|out| follows(&out.ty)) && reached.insert(source) {
                             todo.push(source);
                         }
                     } else if refuses && at != stage {

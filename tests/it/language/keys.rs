@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 23] = [
+const STAGES: [&str; 24] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -35,6 +35,7 @@ const STAGES: [&str; 23] = [
     "eval @scores { model @classifier; thresholds @cuts; data @folds.test }",
     "eval @plain { model @classifier; data @folds.test }",
     "spread @table { of @scores @plain }",
+    "pool @pooled { of @scores @plain; data @folds.test }",
     "export @pictures { from @folds.test }",
     "predict @guesses { model @classifier; thresholds @cuts; data @folds.test }",
     "heat-map @maps { model @classifier; thresholds @cuts; from @fundus; only @folds.test; classes MA }",

@@ -1,0 +1,95 @@
+//! `pool` through the binary: pooled, compared, refused.
+
+use super::paired::{json, metric};
+use crate::space::Space;
+
+const POOLED: &str = r"pipeline pooled seed=7 {
+    synthetic eyes { photographs 24; size 128; photographs-per-patient 2; healthy 0.0; severity 3.0 }
+    extract tiles { from eyes; size 32 }
+    one-fold a1 { patches tiles; fold 1; folds 2; network shallow-cnn; epochs 1 }
+    one-fold a2 { patches tiles; fold 2; folds 2; network shallow-cnn; epochs 1 }
+    one-fold b1 { patches tiles; fold 1; folds 2; network shallow-cnn; epochs 2 }
+    one-fold b2 { patches tiles; fold 2; folds 2; network shallow-cnn; epochs 2 }
+    pool first { of a1 a2; data tiles }
+    pool second { of b1 b2; data tiles }
+    spread table { of a1 a2 }
+    report page { of first }
+}
+";
+
+#[test]
+fn folds_are_pooled_and_pools_are_compared() {
+    let space = Space::with(POOLED);
+    space.macula("run pipeline.kdl").code(0);
+    let shown = |stage: &str| json(&space.macula(&format!("show pipeline.kdl {stage} --no-pictures --json")).code(0));
+    let (pool, spread) = (shown("first"), shown("table"));
+    // Means over folds are those of the two evaluations, and decisions are pooled.
+    for name in ["mean-average-precision", "average-precision.MA", "auroc.EX"] {
+        let (pool, spread) = (
+            pool["summary"]["figures"][name].as_f64().expect(name),
+            spread["summary"]["figures"][name].as_f64().expect(name),
+        );
+        assert!((pool - spread).abs() < 1e-12, "{name}: {pool} and {spread}");
+    }
+    space
+        .macula("show pipeline.kdl first --no-pictures")
+        .code(0)
+        .says(&["2 folds: mean AP", "384 patches of 24 photographs"]);
+    let compared = space.macula("compare pipeline.kdl first second --paired").code(0);
+    compared.says(&["384 patches of 24 photographs (12 patients)", "computed in each fold and averaged"]);
+    let compared = json(&space.macula("compare pipeline.kdl first second --paired --json").code(0));
+    let ap = metric(&compared, 0, "mean-average-precision");
+    assert!(
+        (ap["first"].as_f64().expect("a value")
+            - pool["summary"]["figures"]["mean-average-precision"].as_f64().expect("a value"))
+        .abs()
+            < 1e-12
+    );
+    let f1 = metric(&compared, 0, "micro-f1");
+    assert!(
+        (f1["first"].as_f64().expect("a value") - pool["summary"]["figures"]["micro-f1"].as_f64().expect("a value"))
+            .abs()
+            < 1e-12
+    );
+
+    let halves = "split halves { from tiles }\n    pool first { of a1 a2; data halves.train }";
+    space.edit("pipeline.kdl", "pool first { of a1 a2; data tiles }", halves);
+    space.macula("run pipeline.kdl first").code(1).says(&["not-once", "patches that are not in `data`"]);
+    // Both are of the first fold.
+    space.edit("pipeline.kdl", halves, "pool first { of a1 b1; data tiles }");
+    space.macula("run pipeline.kdl first").code(1).says(&["not-once", "is scored by `a1.scores` and `b1.scores`"]);
+    space.edit("pipeline.kdl", "pool first { of a1 b1;", "pool first { of a1;");
+    space.macula("run pipeline.kdl first").code(1).says(&["one-evaluation"]);
+}
+
+/// Two trainings each on two of three folds by patient, and on two folds by photograph.
+const MANUAL: &str = r"pipeline manual seed=7 {
+    synthetic eyes { photographs 16; size 128; photographs-per-patient 2; healthy 0.0; severity 3.0 }
+    extract tiles { from eyes; size 64 }
+    split s1 { from tiles; folds 3; fold 1; train 0.8; valid 0.2 }
+    split s2 { from tiles; folds 3; fold 2; train 0.8; valid 0.2 }
+    train m1 { data s1.train; valid s1.valid; network shallow-cnn; epochs 1 }
+    train m2 { data s2.train; valid s2.valid; network shallow-cnn; epochs 1 }
+    eval e1 { model m1; data s1.test }
+    eval e2 { model m2; data s2.test }
+    pool missing { of e1 e2; data tiles }
+    split p1 { from tiles; by image; folds 2; fold 1; train 0.8; valid 0.2 }
+    split p2 { from tiles; by image; folds 2; fold 2; train 0.8; valid 0.2 }
+    train n1 { data p1.train; valid p1.valid; network shallow-cnn; epochs 1 }
+    train n2 { data p2.train; valid p2.valid; network shallow-cnn; epochs 1 }
+    eval f1 { model n1; data p1.test }
+    eval f2 { model n2; data p2.test }
+    pool leaking { of f1 f2; data tiles }
+}
+";
+
+#[test]
+fn patches_without_a_fold_and_patients_in_two_are_refused() {
+    let space = Space::with(MANUAL);
+    let refused = |stage: &str, says: &[&str]| {
+        space.macula(&format!("run pipeline.kdl {stage}")).code(1).says(says);
+    };
+    refused("missing", &["not-once", "patches of `data` are not scored"]);
+    // Folds by photograph divide patients, which no split does.
+    refused("leaking", &["leak", "is in two splits"]);
+}
