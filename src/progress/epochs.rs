@@ -18,11 +18,13 @@ const EPOCH: usize = 9;
 /// Mark of the best epoch so far.
 const BEST: &str = "  *";
 
-/// Line of heads, starting with the stage's name.
+/// Line of heads, starting with the stage's name; below it if the name is wider than its column.
 pub(super) fn heads(stage: &str, metrics: &Metrics, widest: usize, width: usize) -> String {
+    let stage = shown::line(stage);
+    let (above, stage) = if stage.width() > widest { (format!("  {stage}\n"), "") } else { (String::new(), &*stage) };
     let heads = shown_columns(metrics, widest, width)
         .map(|column| format!("  {:>1$}", shown::line(&column.head), number_width(column)));
-    format!("  {:<widest$}  {:>EPOCH$}{}", shown::line(stage), "epoch", heads.collect::<String>())
+    format!("{above}  {stage:<widest$}  {:>EPOCH$}{}", "epoch", heads.collect::<String>())
 }
 
 /// Line of an epoch.

@@ -337,11 +337,16 @@ impl EventText {
         self.flowing(width, &name, &tinted, &bare, words)
     }
 
-    /// Line that starts with `name` and `state` (`bare` without colours) and continues below the state.
+    /// Line that starts with `name` and `state` (`bare` without colours) and continues below the state. A name too long for its column
+    /// gets a line of its own if the rest does not fit behind it.
     fn flowing(&self, width: usize, name: &str, state: &str, bare: &str, words: &str) -> String {
         let indent = self.indent();
-        let begins = name.width() + bare.width();
         let words = shown::line(words);
+        let begins = name.width() + bare.width();
+        if name.width() > indent && begins + words.width() > width {
+            let rest = self.flowing(width, &" ".repeat(indent), state, bare, &words);
+            return format!("{}\n{rest}", name.trim_end());
+        }
         let lines = flow(&words, width.saturating_sub(begins), width.saturating_sub(indent));
         let mut lines = lines.iter().map(String::as_str);
         let first = lines.next().unwrap_or_default();

@@ -214,7 +214,10 @@ fn long_names_and_paths_fit_80_columns() {
         "page-with-everything",
     ];
     all_fit(&space, &stages);
-    space.macula("run pipeline.kdl").code(0);
+    let ran = at(&space, "run pipeline.kdl", 80).code(0);
+    for text in [&ran.raw, &ran.stderr] {
+        assert_eq!(wide(text, 80), Vec::<&str>::new(), "`macula run`:\n{text}");
+    }
     all_fit(&space, &stages);
     space.write(&format!("{folder}/photograph-of-an-eye-6.png"), picture(6));
     space.write(&format!("{folder}/photograph-of-an-eye-0.png"), picture(7));
