@@ -10,6 +10,7 @@ use clap::Args;
 use super::run::accept;
 use super::run_id::RunIds;
 use super::{Exit, Failure, PipelineArguments, activity, load};
+use crate::base::figure::thousands;
 use crate::base::{Sources, shown};
 use crate::plan::causes::{Cause, Decisions, causes, decisions, waits_for};
 use crate::plan::{Decision, Engine, Explanation, Reason, StageId};
@@ -136,7 +137,8 @@ impl Subject<'_, '_> {
                 let _ = writeln!(text, "  the next run resumes {place}");
             }
             if let Some(ReusedItems { reused: there, total: all }) = task.items {
-                let _ = writeln!(text, "  {there} of {} reused", counted(all, "item is", "items are"));
+                let there = if there == 0 { "none".to_owned() } else { thousands(there) };
+                let _ = writeln!(text, "  {there} of {} can be reused", counted(all, "item", "items"));
             }
         }
         let recorded = engine.store.runs.last_of(&engine.pipeline.name, &engine.stage(id).name);
