@@ -29,7 +29,7 @@ pub struct ImageIssue {
 pub enum ImageIssueKind {
     /// A mask covers more than half of its photograph.
     CoversMost,
-    /// A mask has soft edges.
+    /// A mask has values between black and white: soft edges, or several levels.
     Soft,
     /// A mask has more than two values.
     ManyValues,
@@ -76,8 +76,8 @@ impl ImageIssueKind {
                 "is the background white?",
             ),
             Self::Soft => (
-                "has soft edges",
-                "have soft edges",
+                "has values between black and white",
+                "have values between black and white",
                 "pixels from half of white on count as lesion; set another threshold with `mask-from`",
             ),
             Self::ManyValues => (

@@ -159,7 +159,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "soft-mask",
-        "A mask has more than two grey values: its edges are soft. Pixels from half of white upwards count as lesion.",
+        "A mask has values between black and white, as soft edges have. Pixels from half of white upwards count as lesion.",
         "If that is intended, nothing needs to be done. Otherwise set the threshold with `mask-from` of `folder`.",
     ),
     found(

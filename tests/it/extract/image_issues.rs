@@ -59,7 +59,7 @@ fn masks_that_look_like_none_are_reported() {
     assert_eq!(
         told(&grey(&soft)),
         [
-            "soft-mask: the mask of `MA` of `one` has soft edges: pixels from half of white on count as lesion; set another threshold with `mask-from`"
+            "soft-mask: the mask of `MA` of `one` has values between black and white: pixels from half of white on count as lesion; set another threshold with `mask-from`"
         ]
     );
     let mut numbers = square(1, 0);
