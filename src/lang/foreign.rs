@@ -294,6 +294,8 @@ pub const WORDS: &[ForeignWord] = &[
     of("make", "--force", Command("rebuild"), KEPT),
     of("Docker", "--no-cache", Command("rebuild"), KEPT),
     of("make", "--always-make", Command("rebuild"), KEPT),
+    of("PyTorch", "--fresh", Command("rebuild"), KEPT),
+    of("Snakemake", "--rerun", Command("rebuild"), KEPT),
     of("make", "--dry-run", Command("plan"), PREVIEW),
     of("Snakemake", "--dryrun", Command("plan"), PREVIEW),
     of("make", "--just-print", Command("plan"), PREVIEW),

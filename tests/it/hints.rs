@@ -55,8 +55,9 @@ fn flags_and_commands_of_other_tools_are_answered() {
         assert!(said.contains(&format!("tip: {words}")) || said.contains(words), "`{arguments}`: {said}");
         assert!(!said.contains("to pass '"), "`{arguments}`: {said}");
     }
-    let said = refused(&space, "run base.kdl --fresh");
-    assert!(said.contains("unexpected argument '--fresh'") && !said.contains("tip:"), "{said}");
+    let said = refused(&space, "run base.kdl --frosh");
+    assert!(said.contains("unexpected argument '--frosh'") && !said.contains("tip:"), "{said}");
+    assert!(refused(&space, "run base.kdl --fresh").contains("macula rebuild"));
     // A slip of the finger is clap's to find.
     assert!(refused(&space, "chek base.kdl").contains("'check'"));
 }
