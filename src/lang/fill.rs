@@ -33,6 +33,7 @@ pub(super) fn fill(signature: &Signature, given: Vec<Argument>, scope: &Scope, s
     let siblings = signature.children().collect();
     let mut filler = Filler { given, used, scope, siblings, stage, place, filled: Filled::default() };
     filler.all(&signature.params, "");
+    filler.replaced(&signature.params);
     filler.leftovers(signature);
     filler.follow_from_slips();
     filler.filled
@@ -64,6 +65,23 @@ impl Filler<'_> {
                 ParamType::List(of) => self.list(param, of, &path),
                 _ => self.scalar(param, &path),
             }
+        }
+    }
+
+    /// Leaves out each parameter that another one replaces; setting both is an error.
+    fn replaced(&mut self, params: &[Param]) {
+        let set = |filled: &Filled, name: &str| filled.params.get(name).and_then(|param| param.span);
+        for param in params {
+            let Some(other) = &param.replaces else { continue };
+            let Some(span) = set(&self.filled, &param.name) else { continue };
+            if let Some(first) = set(&self.filled, other) {
+                let message = format!("`{}` and `{other}` exclude each other", param.name);
+                let found =
+                    Diag::error("exclusive-params", span, message).also(first, format!("`{other}` is set here"));
+                self.filled.diags.push(found.hint("remove one of them"));
+            }
+            let none = ParamValue { value: Value::None, keyed: false, span: None };
+            self.filled.params.insert(other.clone(), none);
         }
     }
 

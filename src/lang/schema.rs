@@ -87,6 +87,7 @@ fn param(param: &Param) -> Json {
         "optional": param.optional,
         "keyed": param.keyed,
         "since": param.since,
+        "replaces": param.replaces,
         "doc": param.doc,
         "cases": cases.collect::<Vec<_>>(),
         "params": param.params.iter().map(self::param).collect::<Vec<_>>(),

@@ -132,6 +132,8 @@ pub struct Param {
     pub since: Option<String>,
     /// Whether it is part of the key.
     pub keyed: bool,
+    /// Another parameter that it replaces: at most one of the two can be set.
+    pub replaces: Option<String>,
     /// For a group, its parameters; for a choice, those that all cases share.
     pub params: Vec<Param>,
     /// The cases of a choice.
@@ -417,7 +419,7 @@ fn metric(node: &Node, diags: &mut Vec<Diag>) -> Option<Metric> {
 
 /// Reads a `param` node of a signature, or of a pipeline.
 pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
-    let facets = ["type", "of", "range", "default", "optional", "since", "keyed"];
+    let facets = ["type", "of", "range", "default", "optional", "since", "keyed", "replaces"];
     let Some(name) = node.args().next().and_then(NodeEntry::text) else {
         if let Some((key, entry)) = node.props().find(|(key, _)| !facets.contains(&key.text.as_str())) {
             let message = "a `param` is not declared with `=`";
@@ -477,6 +479,7 @@ pub(super) fn param(node: &Node, diags: &mut Vec<Diag>) -> Option<Param> {
         optional: flag(node, "optional").unwrap_or(false),
         since: node.prop("since").and_then(NodeEntry::text).map(str::to_owned),
         keyed: flag(node, "keyed").unwrap_or(true),
+        replaces: node.prop("replaces").and_then(NodeEntry::text).map(str::to_owned),
         params: params.filter_map(|child| self::param(child, diags)).collect(),
         cases: cases.filter_map(|child| case(child, diags)).collect(),
     };

@@ -11,6 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
 use super::fit::metrics::EpochMetrics;
+use super::objective::{Targets, of_label};
 use crate::base::{Digest, disk};
 use crate::data::patches::Label;
 use crate::stage::StageError;
@@ -36,10 +37,12 @@ pub struct Checkpoint {
     pub best_flat: Vec<f32>,
     /// Running statistics of the best epoch so far.
     pub best_running: Vec<f32>,
-    /// Logits of the batches of the epoch so far.
-    pub logits: Vec<f32>,
-    /// Their labels.
-    pub labels: Vec<Label>,
+    /// Moving average of parameters and running statistics, if there is one.
+    pub average: Option<(Vec<f32>, Vec<f32>)>,
+    /// Outputs of the batches of the epoch so far.
+    pub outputs: Vec<f32>,
+    /// Their targets.
+    pub targets: Targets,
 }
 
 /// State of a fit, except for its vectors.
@@ -70,11 +73,11 @@ impl Checkpoint {
     pub fn write(&self, folder: &Path) -> Result<(), StageError> {
         let bug = |error: &dyn std::fmt::Display| StageError::Bug(format!("cannot write a checkpoint: {error}"));
         let state = serde_json::to_vec(&self.state).map_err(|error| bug(&error))?;
-        let labels: Vec<u8> = self.labels.iter().map(|label| *label as u8).collect();
+        let known: Vec<u8> = self.targets.parts().1.iter().map(|known| u8::from(*known)).collect();
         let mut tensors: BTreeMap<&str, Bytes<'_>> =
             self.vectors().into_iter().map(|(name, values)| (name, Bytes::of_singles(values))).collect();
         tensors.insert("facts", Bytes::of_bytes(&state));
-        tensors.insert("labels", Bytes::of_bytes(&labels));
+        tensors.insert("known", Bytes::of_bytes(&known));
         let body = safetensors::serialize(tensors, None).map_err(|error| bug(&error))?;
         let mut bytes = Vec::with_capacity(body.len() + 32);
         bytes.extend_from_slice(Digest::of(&body).bytes());
@@ -98,7 +101,10 @@ impl Checkpoint {
             let value = |four: &[u8]| f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
             Some(bytes.chunks_exact(4).map(value).collect())
         };
-        let label = |byte: &u8| [Label::Absent, Label::Present, Label::Unknown].get(usize::from(*byte)).copied();
+        let targets = |values: Vec<f32>| {
+            let known = tensors.tensor("known").ok()?.data();
+            Some(values.into_iter().zip(known).map(|(value, known)| (*known == 1).then_some(value)).collect())
+        };
         Some(Self {
             state: serde_json::from_slice(tensors.tensor("facts").ok()?.data()).ok()?,
             flat: singles("flat")?,
@@ -107,22 +113,34 @@ impl Checkpoint {
             second: singles("second")?,
             best_flat: singles("best_flat")?,
             best_running: singles("best_running")?,
-            logits: singles("logits")?,
-            labels: tensors.tensor("labels").ok()?.data().iter().map(label).collect::<Option<_>>()?,
+            average: singles("average_flat").zip(singles("average_running")),
+            outputs: singles("logits")?,
+            targets: singles("targets").and_then(targets).or_else(|| labels(&tensors))?,
         })
     }
 
-    fn vectors(&self) -> [(&'static str, &[f32]); 7] {
-        [
+    fn vectors(&self) -> Vec<(&'static str, &[f32])> {
+        let mut all: Vec<(&'static str, &[f32])> = vec![
             ("flat", &self.flat),
             ("running", &self.running),
             ("first", &self.first),
             ("second", &self.second),
             ("best_flat", &self.best_flat),
             ("best_running", &self.best_running),
-            ("logits", &self.logits),
-        ]
+            ("logits", &self.outputs),
+            ("targets", self.targets.parts().0),
+        ];
+        if let Some((flat, running)) = &self.average {
+            all.extend([("average_flat", flat.as_slice()), ("average_running", running.as_slice())]);
+        }
+        all
     }
+}
+
+/// Targets of a checkpoint that holds labels, as macula wrote them before targets could lie between 0 and 1.
+fn labels(tensors: &SafeTensors) -> Option<Targets> {
+    let label = |byte: &u8| [Label::Absent, Label::Present, Label::Unknown].get(usize::from(*byte)).copied();
+    tensors.tensor("labels").ok()?.data().iter().map(|byte| label(byte).map(of_label)).collect()
 }
 
 /// Vector to be written by safetensors.

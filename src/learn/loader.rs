@@ -7,9 +7,11 @@ use std::sync::mpsc::sync_channel;
 
 use rayon::prelude::*;
 
-use super::augment::{Augmentation, Transform};
+use super::augment::mixing::Mixture;
+use super::augment::{Augmentation, Transform, label_of};
 use super::normalise::Normalisation;
-use super::sampler::PatchDraw;
+use super::objective::{Targets, of_label};
+use super::sampler::{Batch, PatchDraw};
 use super::views::{Stored, Views};
 use crate::base::{Streams, threads};
 use crate::data::patches::{Label, PatchRow, PatchSet, Shard};
@@ -41,11 +43,11 @@ pub enum PixelsMadeBy {
 pub enum Fed {
     /// Normalised pixels.
     Made(PixelBatch),
-    /// Stored patches with their transforms, and the labels after those (N x C).
-    Stored(Views, Vec<Label>),
+    /// Stored patches with their transforms, and the targets after those (N x C).
+    Stored(Views, Targets),
 }
 
-/// Batch of normalised pixels with labels.
+/// Batch of normalised pixels with targets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PixelBatch {
     /// Number of patches.
@@ -54,8 +56,8 @@ pub struct PixelBatch {
     pub size: usize,
     /// Normalised pixels, N x H x W x 3.
     pub pixels: Vec<f32>,
-    /// Labels, N x C.
-    pub labels: Vec<Label>,
+    /// Targets, N x C.
+    pub targets: Targets,
 }
 
 impl OpenPatchSet {
@@ -99,9 +101,13 @@ impl OpenPatchSet {
         }
     }
 
-    /// Patches augmented for this epoch, as fed to a network.
+    /// Patches of a batch augmented for this epoch, as fed to a network. Mixed patches are made by the loader, as a mixture has two.
     #[must_use]
-    pub fn fed_augmented(&self, maker: PixelsMadeBy, draws: &[PatchDraw], streams: &Streams, epoch: u64) -> Fed {
+    pub fn fed_augmented(&self, maker: PixelsMadeBy, batch: &Batch, streams: &Streams, epoch: u64) -> Fed {
+        let draws = &batch.draws;
+        if let Some(recipe) = self.recipe.as_ref().filter(|recipe| recipe.mixes()) {
+            return Fed::Made(self.mixed(recipe, batch, streams, epoch));
+        }
         match (maker, &self.recipe) {
             (PixelsMadeBy::Loader, _) => Fed::Made(self.augmented(draws, streams, epoch)),
             (PixelsMadeBy::Card, None) => self.fed(maker, draws),
@@ -109,6 +115,66 @@ impl OpenPatchSet {
                 recipe.draw(&mut streams.stream("augment", epoch, &draw.id(&self.set)))
             }),
         }
+    }
+
+    /// Whether patches are mixed with others of their batch.
+    #[must_use]
+    pub fn mixes(&self) -> bool {
+        self.recipe.as_ref().is_some_and(Augmentation::mixes)
+    }
+
+    /// Patches augmented for this epoch, each mixed with a partner of its part of the batch.
+    fn mixed(&self, recipe: &Augmentation, batch: &Batch, streams: &Streams, epoch: u64) -> PixelBatch {
+        let info = &self.set.info;
+        let (size, classes) = (info.size as usize, info.classes.len());
+        let stream = |purpose, draw: &PatchDraw| streams.stream(purpose, epoch, &draw.id(&self.set));
+        let changes: Vec<Transform> =
+            batch.draws.par_iter().map(|draw| recipe.draw(&mut stream("augment", draw))).collect();
+        let made = self.made(&batch.draws, &changes);
+        let partners = batch.partners(|draw| streams.rank("mix-partner", epoch, &draw.id(&self.set)));
+        let patch = |at: usize| &made.pixels[at * size * size * 3..][..size * size * 3];
+        let mut pixels = vec![0.0; made.pixels.len()];
+        let mut targets = vec![None; batch.draws.len() * classes];
+        let places = pixels.par_chunks_exact_mut(size * size * 3).zip(targets.par_chunks_exact_mut(classes));
+        places.enumerate().for_each(|(at, (pixels, targets))| {
+            let partner = partners[at];
+            let mixture = recipe.mixture(size, &mut stream("mix", &batch.draws[at]));
+            mixture.apply(patch(at), patch(partner), size, pixels);
+            let both = [at, partner].map(|at| (&batch.draws[at], &changes[at]));
+            for (class, target) in targets.iter_mut().enumerate() {
+                *target = self.mixed_target(class, both, &mixture);
+            }
+        });
+        PixelBatch { pixels, targets: targets.into_iter().collect(), ..made }
+    }
+
+    /// Target of a class in a mixture of two patches. If either label is unknown, it is unknown. A pasted box gives the label of what is
+    /// then in the patch, if masks are stored. Otherwise the target is the mean of both, weighted by their shares.
+    fn mixed_target(
+        &self,
+        class: usize,
+        [own, partner]: [(&PatchDraw, &Transform); 2],
+        mixture: &Mixture,
+    ) -> Option<f32> {
+        let info = &self.set.info;
+        let label = |(draw, change): (&PatchDraw, &Transform)| {
+            let row = draw.row(&self.set);
+            let mask = self.shards[draw.part as usize].as_ref().and_then(|shard| shard.mask(row.index, class));
+            (change.label(row.labels[class], mask, info), mask)
+        };
+        let ((own_label, own_mask), (partner_label, partner_mask)) = (label(own), label(partner));
+        let (own_target, partner_target) = (of_label(own_label)?, of_label(partner_label)?);
+        if let (Mixture::Paste(..), Some(own_mask), Some(partner_mask)) = (mixture, own_mask, partner_mask) {
+            let left = own.1.mask_pixels(own_mask, info, |column, row| !mixture.pasted(column, row));
+            let pasted = partner.1.mask_pixels(partner_mask, info, |column, row| mixture.pasted(column, row));
+            return of_label(label_of(left + pasted, info));
+        }
+        let share = mixture.own(info.size as usize);
+        // Equal labels give exactly themselves.
+        if own_target == partner_target {
+            return Some(own_target);
+        }
+        Some((share * f64::from(own_target) + (1.0 - share) * f64::from(partner_target)) as f32)
     }
 
     /// Patches without augmentation.
@@ -129,24 +195,28 @@ impl OpenPatchSet {
     }
 
     fn batch(&self, draws: &[PatchDraw], change: impl Fn(&PatchDraw) -> Transform + Sync) -> PixelBatch {
+        self.made(draws, &draws.par_iter().map(&change).collect::<Vec<_>>())
+    }
+
+    /// Patches after these transforms.
+    fn made(&self, draws: &[PatchDraw], changes: &[Transform]) -> PixelBatch {
         let info = &self.set.info;
         let (size, classes) = (info.size as usize, info.classes.len());
         let tables = self.normal.tables();
         let mut pixels = vec![0.0; draws.len() * size * size * 3];
         let mut labels = vec![Label::Unknown; draws.len() * classes];
         let places = pixels.par_chunks_exact_mut(size * size * 3).zip(labels.par_chunks_exact_mut(classes));
-        draws.par_iter().zip(places).for_each(|(draw, (pixels, labels))| {
+        draws.par_iter().zip(changes).zip(places).for_each(|((draw, change), (pixels, labels))| {
             let row = draw.row(&self.set);
             // A part with rows has a shard: `open` ensures it.
             let Some(shard) = &self.shards[draw.part as usize] else { return };
-            let change = change(draw);
             change.apply(shard.pixels(row.index), info, &tables, pixels);
             if !change.keeps_the_values() {
                 self.normal.apply(pixels);
             }
-            self.relabel(row, shard, &change, labels);
+            self.relabel(row, shard, change, labels);
         });
-        PixelBatch { count: draws.len(), size, pixels, labels }
+        PixelBatch { count: draws.len(), size, pixels, targets: Targets::of(&labels) }
     }
 
     fn views(&self, draws: &[PatchDraw], stored: Stored, change: impl Fn(&PatchDraw) -> Transform + Sync) -> Fed {
@@ -163,7 +233,7 @@ impl OpenPatchSet {
             change
         });
         let changes = made.collect();
-        Fed::Stored(Views { stored, bytes, changes, normal: self.normal }, labels)
+        Fed::Stored(Views { stored, bytes, changes, normal: self.normal }, Targets::of(&labels))
     }
 
     /// Sets the labels of a patch after a transform.

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use serde::{Deserialize, Serialize};
 
 use super::loader::{PixelBatch, ahead};
-use super::metrics::{LabelledScores, Mean, ranking_as_stored, sigmoid};
-use super::model::Classifier;
+use super::metrics::{LabelledScores, Mean, ranking_as_stored};
+use super::model::{Classifier, Scoring};
+use super::objective::Targets;
 use crate::base::Digest;
 use crate::base::sync;
 use crate::data::decode::Photograph;
@@ -23,23 +24,23 @@ pub fn scores(
     model: &Classifier,
     photograph: &Photograph,
     places: &[(usize, usize)],
-    batch: usize,
+    scoring: Scoring,
     stop: &Stop,
 ) -> Result<Vec<f64>, StageError> {
     let (size, values) = (model.info.size as usize, model.info.normalisation.tables());
-    let pieces: Vec<_> = places.chunks(batch.max(1)).collect();
+    let pieces: Vec<_> = places.chunks(scoring.batch.max(1)).collect();
     let mut all = Vec::with_capacity(places.len() * model.info.classes.len());
     let mut take = |batch: &PixelBatch| -> Result<(), StageError> {
         stop.check()?;
-        all.extend(model.logits(batch)?);
+        all.extend(scoring.tta.scores(batch, |batch| model.logits(batch))?);
         Ok(())
     };
     ahead(pieces.len(), |at| cut(photograph, pieces[at], size, &values), |_, batch| take(&batch))?;
-    if all.iter().any(|logit: &f32| logit.is_nan()) {
+    if all.iter().any(|score: &f64| score.is_nan()) {
         let text = "the model outputs NaN for a patch: its weights are damaged";
         return Err(StageError::input("nan-output", text).hint("retrain with a lower learning rate").field("model"));
     }
-    Ok(all.into_iter().map(sigmoid).collect())
+    Ok(all)
 }
 
 /// Model that was requested last, and the digest of its files.
@@ -59,7 +60,7 @@ pub fn held(tree: &Tree, objects: &Objects) -> Result<Arc<Classifier>, StageErro
     let model = Classifier::read(tree, objects)?;
     // A first batch folds the batch norms now, not while other threads wait for it.
     let size = model.info.size as usize;
-    model.logits(&PixelBatch { count: 1, size, pixels: vec![0.0; size * size * 3], labels: Vec::new() })?;
+    model.logits(&PixelBatch { count: 1, size, pixels: vec![0.0; size * size * 3], targets: Targets::default() })?;
     let model = Arc::new(model);
     *lock() = Some((digest, Arc::clone(&model)));
     Ok(model)
@@ -76,7 +77,7 @@ fn cut(photograph: &Photograph, places: &[(usize, usize)], size: usize, values: 
             }));
         }
     }
-    PixelBatch { count: places.len(), size, pixels, labels: Vec::new() }
+    PixelBatch { count: places.len(), size, pixels, targets: Targets::default() }
 }
 
 /// Metrics of the cells of one class.

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::loader::{OpenPatchSet, PixelBatch, ahead};
 use super::network::{Missing, Network, NetworkInput, Weights};
 use super::normalise::Normalisation;
+use super::tta::Tta;
 use crate::base::Streams;
 use crate::data::patches::{PatchSet, SetInfo};
 use crate::lang::network::NetworkSpec;
-use crate::stage::{Progress, StageError, Stop, Warning};
+use crate::stage::{Params, Progress, StageError, Stop, Warning};
 use crate::store::{Objects, Tree};
 
 /// `model.json`: description of a trained classifier.
@@ -127,7 +128,26 @@ impl Classifier {
     }
 }
 
-/// Logits (N x C, row-major) of all patches of a set in its order, each once regardless of copies.
+/// How patches are scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scoring {
+    /// Patches per forward pass, which no score depends on.
+    pub batch: usize,
+    /// Test-time augmentation.
+    pub tta: Tta,
+}
+
+impl Scoring {
+    /// From the parameters of a stage that scores patches.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] if they do not match the signature.
+    pub fn from_params(params: &Params) -> Result<Self, StageError> {
+        Ok(Self { batch: params.count("batch")?, tta: Tta::from_params(params) })
+    }
+}
+
+/// Scores (N x C, row-major) of all patches of a set in its order, each once regardless of copies.
 ///
 /// # Errors
 /// [`StageError::Input`] if the set does not match the model, [`StageError::Stopped`], or errors of the store.
@@ -135,21 +155,21 @@ pub fn predict(
     model: &Classifier,
     set: &PatchSet,
     objects: &Objects,
-    batch: usize,
+    scoring: Scoring,
     progress: &dyn Progress,
     stop: &Stop,
-) -> Result<Vec<f32>, StageError> {
+) -> Result<Vec<f64>, StageError> {
     model.accepts(&set.info)?;
     let samples = OpenPatchSet::open(set.clone(), None, model.info.normalisation, objects)?;
     let draws = samples.all();
     let mut all = Vec::with_capacity(draws.len() * model.info.classes.len());
-    let pieces: Vec<_> = draws.chunks(batch).collect();
+    let pieces: Vec<_> = draws.chunks(scoring.batch).collect();
     ahead(
         pieces.len(),
         |at| samples.plain(pieces[at]),
         |_, batch| {
             stop.check()?;
-            all.extend(model.logits(&batch)?);
+            all.extend(scoring.tta.scores(&batch, |batch| model.logits(batch))?);
             progress.step((all.len() / model.info.classes.len()) as u64, draws.len() as u64, "patches");
             Ok(())
         },

@@ -1,4 +1,4 @@
-//! Sampler: the patches of an epoch and their order. Knows labels, not pixels.
+//! Sampler: the batches of an epoch. Knows labels, not pixels.
 //!
 //! Both selection and order use seeded ranks of patch ids, so that adding a photograph does not change the relative order of other
 //! patches.
@@ -37,6 +37,40 @@ impl PatchDraw {
         id[..44].copy_from_slice(&part.sample_id(&part.rows[self.row as usize], set.info.size));
         id[44..].copy_from_slice(&self.copy.to_le_bytes());
         id
+    }
+}
+
+/// Batch of one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Its draws, part by part.
+    pub draws: Vec<PatchDraw>,
+    /// Number of draws in each part. A loss over labels takes one part; an objective that compares patches may take several, such as two
+    /// views of the same patches.
+    pub parts: Vec<usize>,
+}
+
+impl Batch {
+    /// Batch of one part.
+    #[must_use]
+    pub fn whole(draws: Vec<PatchDraw>) -> Self {
+        Self { parts: vec![draws.len()], draws }
+    }
+
+    /// Partner of each draw within its part, for mixing: the next one by rank, and the first one for the last.
+    #[must_use]
+    pub fn partners(&self, rank: impl Fn(&PatchDraw) -> u64) -> Vec<usize> {
+        let mut partners = vec![0; self.draws.len()];
+        let mut start = 0;
+        for length in &self.parts {
+            let mut order: Vec<usize> = (start..start + length).collect();
+            order.sort_by_cached_key(|&at| (rank(&self.draws[at]), at));
+            for (at, next) in order.iter().zip(order.iter().cycle().skip(1)) {
+                partners[*at] = *next;
+            }
+            start += length;
+        }
+        partners
     }
 }
 
@@ -92,6 +126,13 @@ impl Sampler {
                 .field("take"));
         }
         Ok(Self { rule, take })
+    }
+
+    /// Batches of one epoch, in order, of `size` patches each.
+    #[must_use]
+    pub fn batches(&self, set: &PatchSet, streams: &Streams, epoch: u64, size: usize) -> Vec<Batch> {
+        let draws = self.epoch(set, streams, epoch);
+        cut(&draws, size).into_iter().map(|draws| Batch::whole(draws.to_vec())).collect()
     }
 
     /// Draws of one epoch, in order.
@@ -163,8 +204,7 @@ fn unknown_class(name: &str, classes: &[String]) -> StageError {
 
 /// Splits the draws of an epoch into batches. A last batch of one patch is merged into the previous one, since the variance of a batch norm
 /// over one patch may be 0.
-#[must_use]
-pub fn batches(draws: &[PatchDraw], batch: usize) -> Vec<&[PatchDraw]> {
+fn cut(draws: &[PatchDraw], batch: usize) -> Vec<&[PatchDraw]> {
     let mut batches: Vec<&[PatchDraw]> = draws.chunks(batch).collect();
     if batch > 1
         && let [.., before, [_]] = batches.as_slice()
@@ -175,4 +215,28 @@ pub fn batches(draws: &[PatchDraw], batch: usize) -> Vec<&[PatchDraw]> {
         batches.push(&draws[start..]);
     }
     batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_draw_is_the_partner_of_one_other_of_its_part() {
+        let draws: Vec<PatchDraw> = (0..7).map(|row| PatchDraw { part: 0, row, copy: 0 }).collect();
+        let partners = Batch { draws, parts: vec![4, 1, 2] }.partners(|draw| u64::from(draw.row * 5 % 7));
+        assert_eq!(partners, [3, 0, 1, 2, 4, 6, 5]);
+    }
+
+    #[test]
+    fn a_last_batch_of_one_patch_joins_the_one_before() {
+        let draws: Vec<PatchDraw> = (0..9).map(|row| PatchDraw { part: 0, row, copy: 0 }).collect();
+        let sizes =
+            |count: usize, batch| cut(&draws[..count], batch).iter().map(|batch| batch.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(9, 4), [4, 5]);
+        assert_eq!(sizes(8, 3), [3, 3, 2]);
+        assert_eq!(sizes(1, 4), [1]);
+        assert_eq!(sizes(3, 1), [1, 1, 1]);
+        assert_eq!(cut(&draws, 4).concat(), draws);
+    }
 }

@@ -16,9 +16,9 @@ pub struct Schedule {
 pub enum Course {
     /// Constant rate.
     Constant,
-    /// Multiplied by `factor` after every `every` epochs.
+    /// Multiplied by `factor` after every `every` units of [`TrainingLength`].
     Step {
-        /// Epochs between drops.
+        /// Epochs between drops, or steps if the length is in steps.
         every: u64,
         /// Factor of a drop.
         factor: f64,
@@ -28,6 +28,58 @@ pub enum Course {
         /// Factor at the end.
         last: f64,
     },
+}
+
+/// Length of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrainingLength {
+    /// Epochs.
+    Epochs(u64),
+    /// Optimizer steps; the last epoch may be incomplete.
+    Steps(u64),
+}
+
+/// Steps of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepPlan {
+    /// Steps of a complete epoch.
+    pub per_epoch: u64,
+    /// Steps in all.
+    pub total: u64,
+    /// Epochs in all, including an incomplete one.
+    pub epochs: u64,
+    /// Steps per unit of the length: those of an epoch, or 1.
+    pub unit: u64,
+}
+
+impl TrainingLength {
+    /// From the parameters of `train`.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] if they do not match the signature.
+    pub fn from_params(params: &Params) -> Result<Self, StageError> {
+        Ok(match params.count_or_none("steps")? {
+            Some(steps) => Self::Steps(steps as u64),
+            None => Self::Epochs(params.count("epochs")? as u64),
+        })
+    }
+
+    /// Steps of a training whose epochs have `per_epoch` steps, at least 1.
+    #[must_use]
+    pub const fn plan(self, per_epoch: u64) -> StepPlan {
+        match self {
+            Self::Epochs(epochs) => StepPlan { per_epoch, total: per_epoch * epochs, epochs, unit: per_epoch },
+            Self::Steps(total) => StepPlan { per_epoch, total, epochs: total.div_ceil(per_epoch), unit: 1 },
+        }
+    }
+}
+
+impl StepPlan {
+    /// Steps of an epoch, from 1: fewer in the last one if it is incomplete.
+    #[must_use]
+    pub fn steps_of(&self, epoch: u64) -> u64 {
+        self.per_epoch.min(self.total.saturating_sub((epoch - 1) * self.per_epoch))
+    }
 }
 
 impl Schedule {
@@ -46,16 +98,16 @@ impl Schedule {
         Ok(Self { course, warmup: params.real("schedule.warmup")? })
     }
 
-    /// Factor at `step` (from 0) of `epochs` epochs with `steps_per_epoch` steps each. The warm-up reaches 1 at its last step.
+    /// Factor at `step` (from 0) of a training. The warm-up reaches 1 at its last step.
     #[must_use]
-    pub fn factor(&self, step: u64, steps_per_epoch: u64, epochs: u64) -> f64 {
-        let total = steps_per_epoch * epochs;
+    pub fn factor(&self, step: u64, course: &StepPlan) -> f64 {
+        let StepPlan { total, unit, .. } = *course;
         let warm = libm::round(self.warmup * total as f64) as u64;
         let rise = if step < warm { (step + 1) as f64 / warm as f64 } else { 1.0 };
         rise * match self.course {
             Course::Constant => 1.0,
             Course::Step { every, factor } => {
-                let drops = step / (every * steps_per_epoch).max(1);
+                let drops = step / (every * unit).max(1);
                 libm::pow(factor, drops as f64)
             }
             Course::Cosine { last } => {
@@ -73,7 +125,8 @@ mod tests {
     #[test]
     fn cosine_rises_over_the_warm_up_and_falls_to_its_end() {
         let schedule = Schedule { course: Course::Cosine { last: 0.1 }, warmup: 0.1 };
-        let at = |step| schedule.factor(step, 10, 10);
+        let plan = TrainingLength::Epochs(10).plan(10);
+        let at = |step| schedule.factor(step, &plan);
         assert_eq!(at(0), 0.1);
         assert_eq!(at(9), 1.0);
         assert_eq!(at(10), 1.0);
@@ -84,7 +137,24 @@ mod tests {
     #[test]
     fn steps_drop_at_whole_epochs() {
         let schedule = Schedule { course: Course::Step { every: 2, factor: 0.5 }, warmup: 0.0 };
-        let at = |step| schedule.factor(step, 3, 6);
+        let plan = TrainingLength::Epochs(6).plan(3);
+        let at = |step| schedule.factor(step, &plan);
         assert_eq!([at(0), at(5), at(6), at(11), at(12)], [1.0, 1.0, 0.5, 0.5, 0.25]);
+        let plan = TrainingLength::Steps(7).plan(3);
+        let at = |step| schedule.factor(step, &plan);
+        assert_eq!([at(0), at(1), at(2), at(4)], [1.0, 1.0, 0.5, 0.25], "in steps if the length is");
+    }
+
+    #[test]
+    fn the_schedule_of_a_number_of_steps_does_not_depend_on_the_size_of_an_epoch() {
+        let schedule = Schedule { course: Course::Cosine { last: 0.0 }, warmup: 0.2 };
+        let rates = |per_epoch| {
+            let plan = TrainingLength::Steps(50).plan(per_epoch);
+            (0..50).map(|step| schedule.factor(step, &plan)).collect::<Vec<_>>()
+        };
+        assert_eq!(rates(7), rates(1000));
+        let plan = TrainingLength::Steps(50).plan(7);
+        assert_eq!((plan.epochs, plan.steps_of(1), plan.steps_of(7), plan.steps_of(8)), (8, 7, 7, 1));
+        assert_eq!(TrainingLength::Steps(50).plan(1000).steps_of(1), 50);
     }
 }

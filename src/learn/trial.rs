@@ -1,5 +1,7 @@
 //! Training and inference steps on random patches, for benchmarks. Knows no clock.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 
 use super::augment::Transform;
@@ -9,10 +11,10 @@ use super::loss::Loss;
 use super::model::bug;
 use super::network::{Network, NetworkInput, tensor};
 use super::normalise::Normalisation;
+use super::objective::{Objective, Targets, on_tape};
 use super::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 use super::views::{Stored, Views};
 use crate::base::{Digest, Streams};
-use crate::data::patches::Label;
 use crate::lang::network::NetworkSpec;
 use crate::stage::StageError;
 
@@ -64,7 +66,7 @@ pub struct Trial {
     frozen: Vec<bool>,
     views: Views,
     pixels: Tensor,
-    labels: Vec<Label>,
+    targets: Targets,
     streams: Streams,
     steps: u64,
 }
@@ -85,8 +87,7 @@ impl Trial {
             normal: Normalisation { mean: [0.0; 3], std: [1.0; 3] },
         };
         let pixels = tensor(views.pixels(), batch, size)?;
-        let label = |present| if present { Label::Present } else { Label::Absent };
-        let labels = (0..batch * CLASSES).map(|_| label(stream.chance(0.3))).collect();
+        let targets = (0..batch * CLASSES).map(|_| Some(f32::from(u8::from(stream.chance(0.3))))).collect();
         let adam = UpdateRule::Adam(AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
         let all = ParameterGroup { range: 0..network.flat().len(), rate: 1e-4 };
         let optimizer = Optimizer::new(adam, 1e-5, vec![all], network.flat().len());
@@ -95,7 +96,7 @@ impl Trial {
             Some(gpu) => network.on(gpu),
             None => network,
         };
-        Ok(Self { network, optimizer, frozen, views, pixels, labels, streams, steps: 0 })
+        Ok(Self { network, optimizer, frozen, views, pixels, targets, streams, steps: 0 })
     }
 
     /// Runs a training step: forward, focal loss (gamma 2), backward, Adam (rate 1e-4, weight decay 1e-5).
@@ -109,12 +110,12 @@ impl Trial {
 
     /// Runs forward and backward pass; returns the logits.
     fn pass(&mut self) -> Result<Tensor, StageError> {
-        let loss = Loss { gamma: 2.0, ..Loss::bce(CLASSES) };
+        let loss: Arc<dyn Objective> = Arc::new(Loss::focal(2.0, CLASSES));
         let dropout = self.streams.stream("dropout", self.steps, &[]);
         self.steps += 1;
         let input = given(&self.network, &self.pixels, &self.views);
         let logits = self.network.forward_train(input, &self.frozen, dropout)?;
-        let loss = loss.on_tape(&logits, &self.labels).map_err(bug)?;
+        let loss = on_tape(&loss, &logits, &self.targets).map_err(bug)?;
         self.network.backward(&loss)?;
         Ok(logits)
     }

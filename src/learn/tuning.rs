@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::evaluation::{HALF, ScoredSet};
 use super::metrics::{ZeroDivision, at, baselines, cut_points};
 use super::thresholds::{Criterion, tune};
+use super::tta::Tta;
 use crate::stage::StageError;
 use crate::store::{Objects, Tree};
 
@@ -15,6 +16,9 @@ pub struct Thresholds {
     pub criterion: Criterion,
     /// Number of patches they were tuned on.
     pub patches: u64,
+    /// Test-time augmentation of the scores.
+    #[serde(default, skip_serializing_if = "Tta::is_none")]
+    pub tta: Tta,
     /// Threshold of each class, in the order of the labels.
     pub classes: Vec<ClassThreshold>,
 }
@@ -49,7 +53,7 @@ pub struct ClassThreshold {
 impl Thresholds {
     /// Tunes a threshold per class.
     #[must_use]
-    pub fn choose(judged: &ScoredSet<'_>, criterion: Criterion) -> Self {
+    pub fn choose(judged: &ScoredSet<'_>, criterion: Criterion, tta: Tta) -> Self {
         let scored = &judged.scored;
         let half = at(scored, &vec![HALF; scored.classes()], ZeroDivision::Undefined);
         let trivial = baselines(scored);
@@ -70,7 +74,7 @@ impl Thresholds {
                 positive_photographs: photographs[class],
             }
         });
-        Self { criterion, patches: scored.rows() as u64, classes: classes.collect() }
+        Self { criterion, patches: scored.rows() as u64, tta, classes: classes.collect() }
     }
 
     /// Reads `thresholds.json` of a tree.

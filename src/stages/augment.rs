@@ -27,7 +27,7 @@ fn augment(ctx: &Ctx) -> Result<Outcome, StageError> {
     tree.insert(RECIPE, ctx.objects.put(&bytes)?);
     let summary = Summary {
         headline: format!("{}, augmented randomly in every epoch", counted(set.len(), "patch", "patches")),
-        tables: vec![table(&recipe)],
+        tables: vec![table(&recipe, set.info.masks)],
         warnings: warnings(&recipe, &set),
         ..Summary::default()
     };
@@ -54,7 +54,12 @@ fn warnings(recipe: &Augmentation, set: &PatchSet) -> Vec<Warning> {
     warnings
 }
 
-fn table(recipe: &Augmentation) -> Table {
+fn table(recipe: &Augmentation, masks: bool) -> Table {
+    let cutmix = if masks {
+        "alpha; labels are recomputed from masks"
+    } else {
+        "alpha; labels are mixed by area, without masks"
+    };
     let row = |name: &str, value: f64, unit: &str| {
         vec![Cell::Text(name.to_owned()), Cell::Real(value), Cell::Text(unit.to_owned())]
     };
@@ -69,6 +74,8 @@ fn table(recipe: &Augmentation) -> Table {
         ("saturation", recipe.saturation, "factor 1 +- x"),
         ("hue", recipe.hue, "of a turn, +- x"),
         ("blur", recipe.blur_probability, "probability"),
+        ("mixup", recipe.mixup_alpha, "alpha; labels are mixed"),
+        ("cutmix", recipe.cutmix_alpha, cutmix),
     ];
     let used = rows.into_iter().filter(|(_, value, _)| *value > 0.0);
     Table {

@@ -1,15 +1,14 @@
 //! `eval`: metrics, curves and all predictions of a classifier on held-out patches. The evaluation itself is in
 //! [`crate::learn::evaluation`], its summary in [`crate::report::scores`].
 
-use super::threshold_tune::{judged, natural, not_empty};
+use super::threshold_tune::{natural, scored};
 use crate::base::figure::metric;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
-use crate::data::predictions::Predictions;
 use crate::learn::evaluation::{ExamplePatch, ScoredSet, Scores, curves, evaluate, examples, predictions};
 use crate::learn::kernels;
 use crate::learn::metrics::ZeroDivision;
-use crate::learn::model::{Classifier, predict};
+use crate::learn::model::Scoring;
 use crate::learn::thresholds::Criterion;
 use crate::learn::tuning::Thresholds;
 use crate::report::scores::summary;
@@ -39,34 +38,20 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     natural(&set.info)?;
     let tuned = ctx.inputs.optional("thresholds").map(|tree| Thresholds::read(tree, ctx.objects)).transpose()?;
     let criterion = tuned.as_ref().map(|tuned| tuned.criterion);
+    let scoring = Scoring::from_params(ctx.params)?;
+    let differs = tuned.as_ref().and_then(|tuned| scoring.tta.differs(tuned.tta));
     let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
     let zero = zero_division(ctx.params)?;
-    let judged = match (ctx.inputs.optional("model"), ctx.inputs.optional("predictions")) {
-        (Some(model), None) => {
-            let model = Classifier::read(model, ctx.objects)?;
-            let batch = ctx.params.count("batch")?;
-            judged(&set, &predict(&model, &set, ctx.objects, batch, ctx.progress, ctx.stop)?)?
-        }
-        (None, Some(made)) => {
-            not_empty(&set)?;
-            ScoredSet::of_scores(&set, Predictions::find(made, ctx.objects)?.scores(&set)?)
-        }
-        (both, _) => {
-            let text = if both.is_some() {
-                "`model` and `predictions` are mutually exclusive"
-            } else {
-                "`model` or `predictions` is required"
-            };
-            let hint = "connect exactly one of `model` and `predictions`";
-            return Err(StageError::input("missing-port", text).hint(hint));
-        }
-    };
+    let judged = scored(ctx, &set, scoring)?;
+    let from_model = ctx.inputs.optional("model").is_some();
     let tuned = tuned.as_deref().zip(criterion);
     let mut scores = evaluate(&judged, tuned.map(|(thresholds, _)| thresholds), zero, &ctx.streams);
     if ctx.params.flag("within-photograph")? {
         scores.within_photograph = Some(judged.within_photograph());
     }
-    evaluated(&judged, &scores, tuned, ctx.objects)
+    let mut outcome = evaluated(&judged, &scores, tuned, ctx.objects)?;
+    outcome.summary.warnings.extend(differs.filter(|_| from_model));
+    Ok(outcome)
 }
 
 /// Value of undefined precision, recall and F1.

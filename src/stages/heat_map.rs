@@ -15,7 +15,8 @@ use crate::lang::value::Value;
 use crate::learn::evaluation::HALF;
 use crate::learn::kernels;
 use crate::learn::maps::{CellMetrics, MapMetrics, Maps, cell_metrics, held, scores};
-use crate::learn::model::{Classifier, ModelInfo};
+use crate::learn::model::{Classifier, ModelInfo, Scoring};
+use crate::learn::tta::Tta;
 use crate::learn::tuning::Thresholds;
 use crate::report::maps::summary;
 use crate::stage::{Ctx, Determinism, Implementation, Item, Outcome, StageError, Tolerance, Warning, Work};
@@ -126,7 +127,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     let cover = cover(ctx, &model.info, &photograph, &item.name)?;
     let black = BlackFilter { below: ctx.params.real("black.below")?, fraction: ctx.params.real("black.share")? };
     let (places, left_out) = visible(&photograph, &cover, black);
-    let scores = scores(&model, &photograph, &places, ctx.params.count("batch")?, ctx.stop)?;
+    let scores = scores(&model, &photograph, &places, Scoring::from_params(ctx.params)?, ctx.stop)?;
     let chosen: Vec<f64> = scores
         .chunks_exact(model.info.classes.len())
         .flat_map(|scores| classes.iter().map(|&class| scores[class]))
@@ -243,6 +244,9 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
     };
     tree.insert("maps.json", ctx.objects.put(&json(&found)?)?);
     let mut warnings = warnings(ctx, &info, &maps, &found);
+    if let Some(tree) = ctx.inputs.optional("thresholds") {
+        warnings.extend(Tta::from_params(ctx.params).differs(Thresholds::read(tree, ctx.objects)?.tta));
+    }
     warnings.extend(image_issues::warnings(results, ctx.objects)?);
     Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&found, warnings) })
 }

@@ -5,7 +5,7 @@ use super::threshold_tune::judged;
 use crate::data::patches::PatchSet;
 use crate::learn::evaluation::{HALF, ScoredSet, of_classes, of_photographs, photographs, predictions};
 use crate::learn::kernels;
-use crate::learn::model::{Classifier, predict};
+use crate::learn::model::{Classifier, Scoring, predict};
 use crate::learn::tuning::Thresholds;
 use crate::report::predictions::summary;
 use crate::stage::{Ctx, Determinism, Implementation, Outcome, StageError, Tolerance, Warning, Work};
@@ -29,11 +29,15 @@ pub const PREDICT: Implementation = Implementation {
 fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
     let tuned = ctx.inputs.optional("thresholds").map(|tree| Thresholds::read(tree, ctx.objects)).transpose()?;
+    let scoring = Scoring::from_params(ctx.params)?;
+    let differs = tuned.as_ref().and_then(|tuned| scoring.tta.differs(tuned.tta));
     let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
     let model = Classifier::read(ctx.inputs.one("model")?, ctx.objects)?;
-    let logits = predict(&model, &set, ctx.objects, ctx.params.count("batch")?, ctx.progress, ctx.stop)?;
+    let scores = predict(&model, &set, ctx.objects, scoring, ctx.progress, ctx.stop)?;
     let scale = model.info.scale_warning(set.info.scale, "patches");
-    predicted(&judged(&set, &logits)?, tuned.as_deref(), scale, ctx.objects)
+    let mut outcome = predicted(&judged(&set, scores)?, tuned.as_deref(), scale, ctx.objects)?;
+    outcome.summary.warnings.extend(differs);
+    Ok(outcome)
 }
 
 /// Outcome of the stage: `predictions.parquet` and `photographs.parquet`.

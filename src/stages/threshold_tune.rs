@@ -2,11 +2,13 @@
 
 use crate::base::figure;
 use crate::data::patches::{PatchSet, SetInfo};
+use crate::data::predictions::Predictions;
 use crate::learn::evaluation::{ScoredSet, curves};
 use crate::learn::kernels;
 use crate::learn::metrics::FEWEST_GROUPS;
-use crate::learn::model::{Classifier, predict};
+use crate::learn::model::{Classifier, Scoring, predict};
 use crate::learn::thresholds::Criterion;
+use crate::learn::tta::Tta;
 use crate::learn::tuning::Thresholds;
 use crate::stage::{
     Cell, Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Table, Tolerance, Warning, Work,
@@ -32,9 +34,39 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let set = PatchSet::read(ctx.inputs.one("data")?, ctx.objects)?;
     natural(&set.info)?;
     let criterion = criterion(ctx.params)?;
-    let model = Classifier::read(ctx.inputs.one("model")?, ctx.objects)?;
-    let logits = predict(&model, &set, ctx.objects, ctx.params.count("batch")?, ctx.progress, ctx.stop)?;
-    tuned(&judged(&set, &logits)?, criterion, ctx.objects)
+    let scoring = Scoring::from_params(ctx.params)?;
+    tuned(&scored(ctx, &set, scoring)?, criterion, scoring.tta, ctx.objects)
+}
+
+/// Patches with the scores of the connected model, or those of the connected predictions.
+///
+/// # Errors
+/// [`StageError::Input`] if both are connected or none is, or as [`predict`] and [`judged`].
+pub fn scored<'a>(ctx: &Ctx<'_>, set: &'a PatchSet, scoring: Scoring) -> Result<ScoredSet<'a>, StageError> {
+    match (ctx.inputs.optional("model"), ctx.inputs.optional("predictions")) {
+        (Some(model), None) => {
+            let model = Classifier::read(model, ctx.objects)?;
+            judged(set, predict(&model, set, ctx.objects, scoring, ctx.progress, ctx.stop)?)
+        }
+        (None, Some(_)) if !scoring.tta.is_none() => {
+            let text = "`tta` needs `model`: predictions are taken as they are";
+            let hint = "set `tta` in `predict`, which makes them";
+            Err(StageError::input("missing-port", text).hint(hint).field("tta"))
+        }
+        (None, Some(made)) => {
+            not_empty(set)?;
+            Ok(ScoredSet::of_scores(set, Predictions::find(made, ctx.objects)?.scores(set)?))
+        }
+        (both, _) => {
+            let text = if both.is_some() {
+                "`model` and `predictions` are mutually exclusive"
+            } else {
+                "`model` or `predictions` is required"
+            };
+            let hint = "connect exactly one of `model` and `predictions`";
+            Err(StageError::input("missing-port", text).hint(hint))
+        }
+    }
 }
 
 /// Rejects a resampled set.
@@ -62,18 +94,18 @@ pub fn not_empty(set: &PatchSet) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Patches with their logits, checked.
+/// Patches with their scores, checked.
 ///
 /// # Errors
-/// [`StageError::Input`] if there is no patch, or a logit is NaN.
-pub fn judged<'a>(set: &'a PatchSet, logits: &[f32]) -> Result<ScoredSet<'a>, StageError> {
+/// [`StageError::Input`] if there is no patch, or a score is NaN.
+pub fn judged(set: &PatchSet, scores: Vec<f64>) -> Result<ScoredSet<'_>, StageError> {
     not_empty(set)?;
-    if let Some(at) = logits.iter().position(|logit| logit.is_nan()) {
+    if let Some(at) = scores.iter().position(|score| score.is_nan()) {
         let row = at / set.info.classes.len();
         let text = format!("the model's output for patch {row} is NaN: its weights are damaged");
         return Err(StageError::input("nan-output", text).hint("retrain with a lower learning rate").field("model"));
     }
-    Ok(ScoredSet::new(set, logits))
+    Ok(ScoredSet::of_scores(set, scores))
 }
 
 fn criterion(params: &Params) -> Result<Criterion, StageError> {
@@ -89,8 +121,8 @@ fn criterion(params: &Params) -> Result<Criterion, StageError> {
 ///
 /// # Errors
 /// Store errors.
-pub fn tuned(judged: &ScoredSet<'_>, criterion: Criterion, objects: &Objects) -> Result<Outcome, StageError> {
-    let thresholds = Thresholds::choose(judged, criterion);
+pub fn tuned(judged: &ScoredSet<'_>, criterion: Criterion, tta: Tta, objects: &Objects) -> Result<Outcome, StageError> {
+    let thresholds = Thresholds::choose(judged, criterion, tta);
     let mut tree = Tree::default();
     let json = serde_json::to_vec_pretty(&thresholds).map_err(|error| StageError::Bug(error.to_string()))?;
     tree.insert("thresholds.json", objects.put(&json)?);
@@ -101,7 +133,7 @@ pub fn tuned(judged: &ScoredSet<'_>, criterion: Criterion, objects: &Objects) ->
 }
 
 fn summary(thresholds: &Thresholds) -> Summary {
-    let Thresholds { criterion, classes, patches } = thresholds;
+    let Thresholds { criterion, classes, patches, tta: _ } = thresholds;
     let values =
         figure::per_class(classes.iter().map(|class| &class.class), classes.iter().map(|class| Some(class.threshold)));
     let patches = figure::counted(*patches, "patch", "patches");
@@ -193,7 +225,7 @@ mod tests {
             positives,
             positive_photographs,
         };
-        let thresholds = Thresholds { criterion: Criterion::F1, patches: 1000, classes: vec![class] };
+        let thresholds = Thresholds { criterion: Criterion::F1, patches: 1000, tta: Tta::None, classes: vec![class] };
         warnings(&thresholds).into_iter().map(|warning| warning.code).collect()
     }
 

@@ -10,10 +10,10 @@ use crate::lang::value::Value;
 use crate::learn::augment::{Augmentation, RECIPE};
 use crate::learn::fit::metrics::{EpochMetrics, SetMetrics, metric, table};
 use crate::learn::fit::settings::{FitSettings, idle};
-use crate::learn::fit::{Family, FitTask, Fitted, fit};
+use crate::learn::fit::{Family, FitTask, Fitted, InitialWeights, fit};
 use crate::learn::gpu::{self, DeviceChoice, Precision};
 use crate::learn::loader::OpenPatchSet;
-use crate::learn::model::ModelInfo;
+use crate::learn::model::{Classifier, ModelInfo};
 use crate::learn::network::{Missing, Weights, WeightsHeader, foresee};
 use crate::learn::normalise::Normalisation;
 use crate::learn::optimizer::is_below;
@@ -102,7 +102,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     let settings = FitSettings::from_params(ctx.params, &set.info.classes)?;
     let data = OpenPatchSet::open(set, recipe(data, ctx.objects)?, settings.normal, ctx.objects)?;
     let valid = OpenPatchSet::open(PatchSet::read(valid, ctx.objects)?, None, settings.normal, ctx.objects)?;
-    let init = ctx.inputs.optional("init").map(|tree| weights(tree, ctx.objects)).transpose()?;
+    let init = ctx.inputs.optional("init").map(|tree| initial(tree, ctx.objects)).transpose()?;
     let mut fitted = fit(&FitTask {
         settings: &settings,
         network,
@@ -132,7 +132,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     let json = serde_json::to_vec_pretty(&model).map_err(|error| StageError::Bug(error.to_string()))?;
     let mut tree = Tree::default();
     tree.insert("model.json", ctx.objects.put(&json)?);
-    tree.insert("weights.safetensors", ctx.objects.put(&fitted.best)?);
+    tree.insert(WEIGHTS, ctx.objects.put(&fitted.best)?);
     tree.insert("last.safetensors", ctx.objects.put(&fitted.last)?);
     tree.insert("epochs.parquet", ctx.objects.put(&table(&fitted.epochs, &info.classes)?)?);
     let summary = summary(&fitted, &settings, &info.classes);
@@ -169,9 +169,10 @@ fn recipe(tree: &Tree, objects: &Objects) -> Result<Option<Augmentation>, StageE
     recipe.map(Some).map_err(|error| StageError::Bug(format!("`{RECIPE}` does not parse: {error}")))
 }
 
-/// The only file of a tree of weights, and its name.
+/// The only file of a tree of weights, or the weights of a model, and its name.
 fn weights_file(tree: &Tree, objects: &Objects) -> Result<(String, Entry), StageError> {
-    let Some((name, entry)) = tree.entries.iter().next() else {
+    let of_model = tree.entries.get_key_value(WEIGHTS).filter(|_| is_model(tree));
+    let Some((name, entry)) = of_model.or_else(|| tree.entries.iter().next()) else {
         return Err(StageError::Bug("weights without a file".to_owned()));
     };
     // A source's file stays where the user has it, and is shown by that path.
@@ -179,9 +180,18 @@ fn weights_file(tree: &Tree, objects: &Objects) -> Result<(String, Entry), Stage
     Ok((own.map_or_else(|| name.clone(), |path| path.display().to_string()), *entry))
 }
 
-fn weights(tree: &Tree, objects: &Objects) -> Result<Weights, StageError> {
+/// File of a model with the weights of its selected epoch.
+const WEIGHTS: &str = "weights.safetensors";
+
+fn is_model(tree: &Tree) -> bool {
+    tree.get("model.json").is_some()
+}
+
+fn initial(tree: &Tree, objects: &Objects) -> Result<InitialWeights, StageError> {
     let (shown, entry) = weights_file(tree, objects)?;
-    Weights::parse(&shown, &objects.read(&entry)?)
+    let weights = Weights::parse(&shown, &objects.read(&entry)?)?;
+    let model = if is_model(tree) { Some(Classifier::info(tree, objects)?) } else { None };
+    Ok(InitialWeights { weights, model })
 }
 
 fn summary(fitted: &Fitted, settings: &FitSettings, classes: &[String]) -> Summary {
@@ -192,8 +202,7 @@ fn summary(fitted: &Fitted, settings: &FitSettings, classes: &[String]) -> Summa
         format!("; validation AP {} ({each})", metric(epoch.valid.average_precision()))
     });
     let ran = epochs.len();
-    let stopped =
-        if (ran as u64) < settings.epochs { format!(" (at most {})", settings.epochs) } else { String::new() };
+    let stopped = if (ran as u64) < fitted.planned { format!(" (at most {})", fitted.planned) } else { String::new() };
     Summary {
         metrics: chosen.map(|epoch| named_metrics(epoch, classes)).unwrap_or_default(),
         headline: format!("epoch {} of {ran}{stopped} chosen by {}{of}", fitted.chosen, settings.choose.words()),
@@ -214,7 +223,8 @@ fn summary(fitted: &Fitted, settings: &FitSettings, classes: &[String]) -> Summa
 /// Validation metrics of the chosen epoch, by the names of the signature.
 fn named_metrics(epoch: &EpochMetrics, classes: &[String]) -> BTreeMap<String, f64> {
     let SetMetrics { loss, figures, ranking, .. } = &epoch.valid;
-    let mut all = BTreeMap::from([("loss".to_owned(), *loss), ("epoch".to_owned(), epoch.epoch as f64)]);
+    let mut all = BTreeMap::from([("epoch".to_owned(), epoch.epoch as f64)]);
+    all.extend(loss.map(|loss| ("loss".to_owned(), loss)));
     let of_class = |at: usize| {
         [
             ("average precision", ranking[at].average_precision),
@@ -281,9 +291,9 @@ fn epochs_table(epochs: &[EpochMetrics]) -> Table {
         vec![
             Cell::Int(epoch.epoch as i64),
             Cell::Real(epoch.rate),
-            Cell::Real(epoch.training.loss),
-            real(epoch.subset.as_ref().map(|set| set.loss)),
-            Cell::Real(epoch.valid.loss),
+            real(epoch.training.loss),
+            real(epoch.subset.as_ref().and_then(|set| set.loss)),
+            real(epoch.valid.loss),
             real(epoch.subset.as_ref().and_then(SetMetrics::average_precision)),
             real(epoch.valid.average_precision()),
             real(epoch.valid.figures.micro.f1),

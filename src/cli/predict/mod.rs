@@ -20,9 +20,10 @@ use crate::data::photographs::{PhotographFacts, WithoutMask};
 use crate::data::source_tree::extension;
 use crate::lang::signature::Signature;
 use crate::lang::signatures;
-use crate::lang::spec::StageSpec;
+use crate::lang::spec::{Pipeline, StageSpec};
 use crate::lang::value::Value;
 use crate::learn::model::{Classifier, ModelInfo};
+use crate::learn::tta::Tta;
 use crate::learn::tuning::Thresholds;
 use crate::run::Host;
 use crate::stage::{Ctx, Inputs, Item, Params, Progress, StageError, Stop, Warning, Work};
@@ -61,14 +62,15 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let classifier = classifier(host, &loaded, &arguments.stage)?;
     let way = way(&loaded.pipeline, &classifier.stage)?;
     let tuned = tuned(host, &loaded, &classifier)?;
+    let tta = orientations(&loaded.pipeline, &classifier.stage.name, tuned.as_ref());
     let names = names(&arguments.photographs)?;
     let folder = tempfile::tempdir().map_err(StoreError::disk("create", Path::new("a temporary folder")))?;
-    let bench = Bench::new(folder.path(), &loaded, &classifier, tuned.as_ref().map(|(_, thresholds)| thresholds))?;
+    let bench = Bench::new(folder.path(), &loaded, &classifier, tuned.as_ref().map(|tuned| &tuned.values))?;
     super::run::listen(host);
     let scored = watched(host, &bench.stop, || {
         let mut scored = Vec::new();
         for (name, file) in names.iter().zip(&arguments.photographs) {
-            let tree = bench.map(name, &host.folder.join(file), &way, arguments.stride)?;
+            let tree = bench.map(name, &host.folder.join(file), &heat_map(&way, arguments.stride, tta), &way)?;
             if let Some(out) = &arguments.out {
                 write(&tree, &bench.objects, &host.folder.join(out).join(name))?;
             }
@@ -82,7 +84,8 @@ pub fn predict(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         run: classifier.run.as_deref(),
         size: bench.info.size,
         classes: &bench.info.classes,
-        tuned: tuned.as_ref().map(|(stage, thresholds)| (stage.as_str(), thresholds.as_slice())),
+        tuned: tuned.as_ref().map(|tuned| (tuned.stage.as_str(), tuned.values.as_slice())),
+        tta,
         preprocess: way.preprocess.iter().map(|stage| stage.base_name.as_str()).collect(),
         out: arguments.out.as_deref(),
     };
@@ -115,8 +118,28 @@ fn classifier(host: &Host, loaded: &Loaded, wanted: &str) -> Result<StageArtifac
     Ok(artifact)
 }
 
-/// Thresholds tuned for the classifier by the first such stage with a result, with the stage's name.
-fn tuned(host: &Host, loaded: &Loaded, classifier: &StageArtifact) -> Result<Option<(String, Vec<f64>)>, Failure> {
+/// Thresholds tuned for the classifier.
+struct AppliedThresholds {
+    /// Name of the stage that tuned them.
+    stage: String,
+    values: Vec<f64>,
+    tta: Tta,
+}
+
+/// Test-time augmentation: that of the thresholds, or else of the first stage of the pipeline that scores patches with the classifier.
+fn orientations(pipeline: &Pipeline, classifier: &str, tuned: Option<&AppliedThresholds>) -> Tta {
+    let reads = |stage: &&StageSpec| {
+        let models = stage.inputs.iter().filter(|input| input.port == "model").flat_map(|input| &input.from);
+        stage.value("tta").is_some() && models.into_iter().any(|reference| reference.stage == classifier)
+    };
+    match tuned {
+        Some(tuned) => tuned.tta,
+        None => pipeline.stages.iter().find(reads).map_or(Tta::None, |stage| Tta::from_params(&Params(stage.values()))),
+    }
+}
+
+/// Thresholds tuned for the classifier by the first such stage with a result.
+fn tuned(host: &Host, loaded: &Loaded, classifier: &StageArtifact) -> Result<Option<AppliedThresholds>, Failure> {
     let reads = |stage: &&StageSpec| {
         let models = stage.inputs.iter().filter(|input| input.port == "model").flat_map(|input| &input.from);
         stage.implementation == "threshold-tune"
@@ -132,7 +155,8 @@ fn tuned(host: &Host, loaded: &Loaded, classifier: &StageArtifact) -> Result<Opt
         };
         let Some(tree) = found.outputs.values().next() else { continue };
         let thresholds = Thresholds::read(tree, &loaded.store.objects)?;
-        return Ok(Some((stage.base_name.clone(), thresholds.classes.iter().map(|class| class.threshold).collect())));
+        let values = thresholds.classes.iter().map(|class| class.threshold).collect();
+        return Ok(Some(AppliedThresholds { stage: stage.base_name.clone(), values, tta: thresholds.tta }));
     }
     Ok(None)
 }
@@ -205,13 +229,13 @@ impl Bench {
     }
 
     /// Heat map of a file, after the pipeline's preprocessing.
-    fn map(&self, name: &str, file: &Path, way: &Way, stride: Option<NonZeroU16>) -> Result<Tree, Failure> {
+    fn map(&self, name: &str, file: &Path, params: &BTreeMap<String, Value>, way: &Way) -> Result<Tree, Failure> {
         let mut tree = self.photograph(file)?;
         for stage in &way.preprocess {
             tree = self.one(&PREPROCESS.work, name, tree, stage.values())?;
         }
         tree.entries.extend(self.model.entries.iter().map(|(name, entry)| (name.clone(), *entry)));
-        Ok(self.one(&HEAT_MAP.work, name, tree, heat_map(way, stride))?)
+        Ok(self.one(&HEAT_MAP.work, name, tree, params.clone())?)
     }
 
     /// A photograph with unknown labels; its bytes are not copied.
@@ -259,13 +283,14 @@ impl Bench {
     }
 }
 
-/// Parameters of `heat-map`: defaults, and the pipeline's rule for black patches.
-fn heat_map(way: &Way, stride: Option<NonZeroU16>) -> BTreeMap<String, Value> {
+/// Parameters of `heat-map`: defaults, the pipeline's rule for black patches, and its test-time augmentation.
+fn heat_map(way: &Way, stride: Option<NonZeroU16>, tta: Tta) -> BTreeMap<String, Value> {
     let signature = signatures().iter().find(|signature| signature.name == HEAT_MAP.name);
     let mut params = signature.map(Signature::defaults).unwrap_or_default();
     let stride = stride.map(|stride| ("stride".to_owned(), Value::Int(i64::from(stride.get()))));
     let rule = |name: &&str| Some((format!("black.{name}"), way.black?.value(name)?.clone()));
     params.extend(stride.into_iter().chain(["below", "share"].iter().filter_map(rule)));
+    params.insert("tta".to_owned(), Value::Text(tta.name().to_owned()));
     params
 }
 

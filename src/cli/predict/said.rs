@@ -9,6 +9,7 @@ use crate::cli::Failure;
 use crate::data::heat::ScoreMap;
 use crate::data::table::Columns;
 use crate::learn::evaluation::HALF;
+use crate::learn::tta::Tta;
 use crate::progress::out;
 use crate::progress::table::render;
 use crate::report::page::NOT_FOR_CLINICAL_USE;
@@ -58,6 +59,8 @@ pub(super) struct ScoreOrigin<'a> {
     pub(super) classes: &'a [String],
     /// Stage that tuned the thresholds, and their values.
     pub(super) tuned: Option<(&'a str, &'a [f64])>,
+    /// Test-time augmentation.
+    pub(super) tta: Tta,
     /// Preprocessing stages.
     pub(super) preprocess: Vec<&'a str>,
     pub(super) out: Option<&'a Path>,
@@ -99,6 +102,9 @@ fn words(told: &ScoreOrigin, scored: &[Scored]) -> String {
     let _ = write!(text, "\npatches of {} px", told.size);
     if !told.preprocess.is_empty() {
         let _ = write!(text, ", after {}", told.preprocess.join(", "));
+    }
+    if !told.tta.is_none() {
+        let _ = write!(text, ", scores are means over {} orientations", told.tta.views());
     }
     let at = match told.tuned {
         Some((stage, thresholds)) => {
@@ -155,6 +161,7 @@ fn object(told: &ScoreOrigin, scored: &[Scored]) -> Value {
         "run": told.run,
         "size": told.size,
         "preprocess": told.preprocess,
+        "tta": told.tta.name(),
         "thresholds": {
             "stage": told.tuned.map(|(stage, _)| stage),
             "values": (0..told.classes.len()).map(|class| threshold(told, class)).collect::<Vec<_>>(),

@@ -28,6 +28,12 @@ pub(super) const PAGES: &[Page] = &[
         "Remove one of them.",
     ),
     page(
+        "exclusive-params",
+        "Two parameters are set of which one replaces the other, such as `epochs` and `steps` of `train`.",
+        "synthetic eyes\nextract patches { from eyes }\nsplit folds { from patches }\ntrain c { data folds.train; valid folds.valid; network shallow-cnn; epochs 8; steps 500 }",
+        "Remove one of them.",
+    ),
+    page(
         "unknown-name",
         "A reference names a stage, output or parameter that does not exist.",
         "extract patches { from fundsu }\nidrid fundus { root \"data\" }",

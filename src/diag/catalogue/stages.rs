@@ -439,6 +439,11 @@ pub(super) const PAGES: &[Page] = &[
         "Use the same `preprocess` as in training.",
     ),
     found(
+        "other-normalisation",
+        "The model that a training starts from was trained with another `normalise`, so its first layer expects other values.",
+        "Use the `normalise` of the initial model, unless the change is intended.",
+    ),
+    found(
         "resampled-predictions",
         "Predictions were made on resampled patches, so mean scores and prevalence do not reflect the original photographs.",
         "If that is intended, nothing needs to be done. Otherwise predict on the patches from before `rebalance`.",
@@ -449,6 +454,11 @@ pub(super) const PAGES: &[Page] = &[
         "Give `heat-map` the test patches at `only`; then only their photographs are mapped.",
     ),
     // Thresholds and metrics.
+    found(
+        "tta-differs",
+        "Thresholds are used on scores with another test-time augmentation than those they were tuned on. Averaging over orientations changes scores, so the thresholds are no longer the best ones.",
+        "Set `tta` in `threshold-tune` as in the stage that uses the thresholds.",
+    ),
     found(
         "few-positives",
         "A threshold is based on fewer than 30 positive patches, or on fewer than 5 photographs with one, and is uncertain.",

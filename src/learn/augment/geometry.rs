@@ -168,9 +168,16 @@ fn put(stored: &[u8], [side, size]: [usize; 2], motion: &Motion, [red, green, bl
     }
 }
 
-/// Number of set pixels of a stored mask (`side` x `side` bits, most significant first) whose centre lies in the transformed patch.
+/// Number of set pixels of a stored mask (`side` x `side` bits, most significant first) whose centre lies in the transformed patch, at a
+/// column and row that `counts` accepts.
 #[must_use]
-pub fn mask_pixels(mask: &[u8], side: usize, size: usize, motion: &Motion) -> usize {
+pub fn mask_pixels(
+    mask: &[u8],
+    side: usize,
+    size: usize,
+    motion: &Motion,
+    counts: impl Fn(usize, usize) -> bool,
+) -> usize {
     let turn = motion.sin_cos();
     let (from, half) = ((side as f64 - 1.0) / 2.0, size as f64 / 2.0);
     let range = -half..half;
@@ -180,7 +187,8 @@ pub fn mask_pixels(mask: &[u8], side: usize, size: usize, motion: &Motion) -> us
             let pixel = at * 8 + bit;
             let (x, y) = ((pixel % side) as f64 - from, (pixel / side) as f64 - from);
             let [x, y] = motion.forward([x, y], turn);
-            inside += usize::from(range.contains(&x) && range.contains(&y));
+            let within = range.contains(&x) && range.contains(&y);
+            inside += usize::from(within && counts((x + half) as usize, (y + half) as usize));
         }
     }
     inside
@@ -291,7 +299,7 @@ mod tests {
         // One set pixel at column 0, row 2 of a 6 x 6 store around a 4 x 4 patch: in the margin.
         let mut mask = vec![0_u8; 5];
         mask[12 / 8] |= 0x80 >> (12 % 8);
-        let count = |motion: Motion| mask_pixels(&mask, 6, 4, &motion);
+        let count = |motion: Motion| mask_pixels(&mask, 6, 4, &motion, |_, _| true);
         assert_eq!(count(Motion::none()), 0);
         assert_eq!(count(Motion { shift: [1.0, 0.0], ..Motion::none() }), 1);
         assert_eq!(count(Motion { shift: [5.0, 0.0], ..Motion::none() }), 0);

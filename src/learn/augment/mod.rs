@@ -8,6 +8,7 @@ mod bilinear;
 pub mod blur;
 pub mod color;
 pub mod geometry;
+pub mod mixing;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,12 @@ pub struct Augmentation {
     pub blur_probability: f64,
     /// Largest standard deviation of the blur, px.
     pub blur_sigma: f64,
+    /// Both parameters of the beta distribution of mixup weights; 0 for no mixup.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mixup_alpha: f64,
+    /// The same for the areas of `CutMix`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cutmix_alpha: f64,
 }
 
 /// Fill where rotation or shift leave the stored pixels.
@@ -77,6 +84,8 @@ impl Augmentation {
             hue: 0.0,
             blur_probability: 0.0,
             blur_sigma: 0.0,
+            mixup_alpha: 0.0,
+            cutmix_alpha: 0.0,
         }
     }
 
@@ -98,6 +107,8 @@ impl Augmentation {
             hue: params.real("color-jitter.hue")?,
             blur_probability: params.real("blur.probability")?,
             blur_sigma: params.real("blur.sigma")?,
+            mixup_alpha: params.real_or_none("mixup.alpha")?.unwrap_or(0.0),
+            cutmix_alpha: params.real_or_none("cutmix.alpha")?.unwrap_or(0.0),
         })
     }
 
@@ -183,14 +194,32 @@ impl Transform {
             return was;
         };
         let size = info.size as usize;
-        let inside = geometry::mask_pixels(mask, size + 2 * info.margin as usize, size, &self.motion);
-        // The rule counts native pixels; in a reduced set each mask pixel stands for scale x scale of them.
-        let native = inside as u64 * u64::from(info.scale) * u64::from(info.scale);
-        let share = inside as f64 / (size * size) as f64;
-        if inside > 0 && native >= u64::from(info.min_pixels) && share >= info.min_fraction {
-            Label::Present
-        } else {
-            Label::Absent
-        }
+        label_of(geometry::mask_pixels(mask, size + 2 * info.margin as usize, size, &self.motion, |_, _| true), info)
     }
+
+    /// Number of mask pixels in those places of the transformed patch, by column and row, that `counts` accepts.
+    #[must_use]
+    pub fn mask_pixels(&self, mask: &[u8], info: &SetInfo, counts: impl Fn(usize, usize) -> bool) -> usize {
+        let size = info.size as usize;
+        geometry::mask_pixels(mask, size + 2 * info.margin as usize, size, &self.motion, counts)
+    }
+}
+
+/// Label of a patch with this many mask pixels, by the rule of the set.
+#[must_use]
+pub fn label_of(pixels: usize, info: &SetInfo) -> Label {
+    let size = info.size as usize;
+    // The rule counts native pixels; in a reduced set each mask pixel stands for scale x scale of them.
+    let native = pixels as u64 * u64::from(info.scale) * u64::from(info.scale);
+    let share = pixels as f64 / (size * size) as f64;
+    if pixels > 0 && native >= u64::from(info.min_pixels) && share >= info.min_fraction {
+        Label::Present
+    } else {
+        Label::Absent
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }

@@ -11,7 +11,7 @@ use super::task::{Family, FitTask};
 use crate::base::disk;
 use crate::base::figure::counted;
 use crate::learn::checkpoint::{Checkpoint, FILE};
-use crate::learn::schedule::Schedule;
+use crate::learn::schedule::{Schedule, TrainingLength};
 use crate::stage::StageError;
 use crate::store::StoreError;
 
@@ -31,7 +31,8 @@ pub(super) enum Continuation {
 /// Looks for a state to continue from.
 pub(super) fn find(task: &FitTask<'_>) -> Continuation {
     let family = &task.family;
-    let wanted = task.settings.epochs;
+    // The last epoch of a number of steps may be incomplete.
+    let TrainingLength::Epochs(wanted) = task.settings.length else { return Continuation::None };
     let Some(there) = epochs(&family.own()) else {
         return match other_data(family, wanted) {
             Some(there) => Continuation::Refused(format!(
@@ -66,6 +67,9 @@ pub(super) fn find(task: &FitTask<'_>) -> Continuation {
 /// If the state cannot be written. If garbage collection removes the folder in the meantime, the state is lost without an error.
 pub(super) fn keep(task: &FitTask<'_>, done: u64) -> Result<(), StageError> {
     let own = task.family.own();
+    if matches!(task.settings.length, TrainingLength::Steps(_)) {
+        return Ok(());
+    }
     if epochs(&own).is_some_and(|there| there >= done) {
         return Ok(());
     }
@@ -95,7 +99,7 @@ fn write(task: &FitTask<'_>, own: &Path, done: u64) -> Result<(), StoreError> {
 
 /// Whether the learning rates of the first epochs are independent of the number of epochs.
 fn prolongs(schedule: &Schedule) -> bool {
-    let rates = |epochs| (0..4).map(move |step| schedule.factor(step, 2, epochs));
+    let rates = |epochs| (0..4).map(move |step| schedule.factor(step, &TrainingLength::Epochs(epochs).plan(2)));
     schedule.warmup == 0.0 && rates(2).eq(rates(64))
 }
 

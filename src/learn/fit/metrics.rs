@@ -1,16 +1,15 @@
 //! Metrics of an epoch: their computation, how they are reported, and their table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::settings::SelectBy;
-use crate::data::patches::Label;
 use crate::data::table::{Column, Columns};
-use crate::learn::loss::Loss;
 use crate::learn::metrics::{
     Baselines, LabelledScores, Mean, Ranking, ThresholdMetrics, ZeroDivision, at, baselines, ranking_as_stored,
 };
+use crate::learn::objective::{Objective, Targets};
 use crate::stage::{MetricColumn, MetricStyle, Metrics, StageError};
 
 /// Predictions per positive patch below which a class counts as almost never predicted.
@@ -48,8 +47,11 @@ impl EpochMetrics {
 /// Metrics on one set of patches, with thresholds of 0.5.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SetMetrics {
-    /// Training loss function on these patches.
-    pub loss: f64,
+    /// Objective of the training on these patches; [`None`] if it is defined for batches only.
+    pub loss: Option<f64>,
+    /// Further metrics of the objective.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub own: BTreeMap<String, f64>,
     /// Metrics at thresholds of 0.5.
     pub figures: ThresholdMetrics,
     /// Ranking metrics per class.
@@ -59,14 +61,14 @@ pub struct SetMetrics {
 }
 
 impl SetMetrics {
-    /// Metrics of logits (N x C).
+    /// Metrics of outputs (N x C) of the network.
     #[must_use]
-    pub fn of(loss: &Loss, logits: &[f32], labels: Vec<Label>) -> Self {
-        let classes = loss.positive.len();
-        let value = loss.value(logits, &labels);
-        let scored = LabelledScores::from_logits(classes, logits, labels);
+    pub fn of(objective: &dyn Objective, outputs: &[f32], targets: &Targets) -> Self {
+        let classes = objective.outputs();
+        let scored = LabelledScores::from_logits(classes, outputs, targets.labels());
         Self {
-            loss: value,
+            loss: objective.of_set(outputs, targets),
+            own: objective.metrics(outputs, targets),
             figures: at(&scored, &vec![0.5; classes], ZeroDivision::Undefined),
             ranking: ranking_as_stored(&scored),
             baselines: baselines(&scored),
@@ -86,7 +88,7 @@ impl SetMetrics {
             SelectBy::AveragePrecision => self.average_precision(),
             SelectBy::F1 => self.figures.macro_f1.value,
             SelectBy::Auroc => Mean::of(self.ranking.iter().map(|class| class.auroc)).value,
-            SelectBy::Loss => Some(-self.loss),
+            SelectBy::Loss => self.loss.map(|loss| -loss),
             SelectBy::Last => Some(epoch as f64),
         }
     }
@@ -94,7 +96,7 @@ impl SetMetrics {
     /// Metrics by name; those of one class end in its name: `average-precision.MA`.
     fn by_name(&self, classes: &[String]) -> Vec<(String, Option<f64>)> {
         let whole = [
-            ("loss", Some(self.loss)),
+            ("loss", self.loss),
             ("mean-average-precision", self.average_precision()),
             ("mean-auroc", Mean::of(self.ranking.iter().map(|class| class.auroc)).value),
             ("micro-f1", self.figures.micro.f1),
@@ -105,6 +107,7 @@ impl SetMetrics {
             ("all-zero-true", self.baselines.always_healthy_subset_accuracy),
         ];
         let mut all: Vec<_> = whole.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        all.extend(self.own.iter().map(|(name, value)| (name.clone(), Some(*value))));
         for (at, class) in classes.iter().enumerate() {
             let (own, ranking, base) = (&self.figures.classes[at], &self.ranking[at], &self.baselines.classes[at]);
             let of_class = [
@@ -143,7 +146,8 @@ fn loss(value: f64) -> String {
 pub fn words(epoch: (u64, u64), batch: (u64, u64), value: f64, last: Option<&EpochMetrics>) -> String {
     let last = last.map(|last| {
         let valid = &last.valid;
-        format!("; validation: loss {}, F1 {}", loss(valid.loss), metric(valid.figures.micro.f1))
+        let loss = valid.loss.map(|value| format!("loss {}, ", loss(value))).unwrap_or_default();
+        format!("; validation: {loss}F1 {}", metric(valid.figures.micro.f1))
     });
     let last = last.unwrap_or_default();
     format!("epoch {}/{}, batch {}/{}, loss {}{last}", epoch.0, epoch.1, batch.0, batch.1, loss(value))
@@ -215,7 +219,7 @@ pub fn table(epochs: &[EpochMetrics], classes: &[String]) -> Result<Vec<u8>, Sta
     let mut real = |name: String, of: &dyn Fn(&SetMetrics) -> Option<f64>| {
         columns.push(name, Column::Real(rows.iter().map(|row| of(row.2)).collect()));
     };
-    real("loss".into(), &|set| Some(set.loss));
+    real("loss".into(), &|set| set.loss);
     real("f1_micro".into(), &|set| set.figures.micro.f1);
     real("f1_macro".into(), &|set| set.figures.macro_f1.value);
     real("hamming_loss".into(), &|set| set.figures.hamming_loss);
@@ -223,6 +227,10 @@ pub fn table(epochs: &[EpochMetrics], classes: &[String]) -> Result<Vec<u8>, Sta
     real("all_zero".into(), &|set| set.figures.all_zero);
     real("all_zero_true".into(), &|set| set.baselines.always_healthy_subset_accuracy);
     real("average_precision".into(), &SetMetrics::average_precision);
+    let own: BTreeSet<&String> = rows.iter().flat_map(|row| row.2.own.keys()).collect();
+    for name in own {
+        real(name.replace('-', "_"), &|set| set.own.get(name).copied());
+    }
     for (class, name) in classes.iter().enumerate() {
         real(format!("f1.{name}"), &|set| set.figures.classes[class].f1);
         real(format!("precision.{name}"), &|set| set.figures.classes[class].precision);

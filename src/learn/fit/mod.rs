@@ -4,29 +4,33 @@
 //! interrupted and resumed therefore ends in the same bytes as an uninterrupted one.
 
 mod continuation;
+mod ema;
+mod examine;
 pub mod metrics;
 pub mod settings;
 mod start;
 mod task;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::checkpoint::{Checkpoint, FILE, FitState};
 use super::loader::{Fed, OpenPatchSet, PixelsMadeBy, ahead};
-use super::loss::Loss;
 use super::model::{LabelCounts, bug, logits};
 use super::network::{Arrival, Network, tensor};
+use super::objective::{Objective, Targets, on_tape};
 use super::optimizer::Optimizer;
-use super::sampler::{PatchDraw, batches};
+use super::sampler::PatchDraw;
+use super::schedule::{StepPlan, TrainingLength};
 use crate::base::disk;
 use crate::base::figure::counted;
-use crate::data::patches::Label;
 use crate::stage::{StageError, Warning, note_resume};
 use crate::store::StoreError;
 use continuation::Continuation;
+use ema::MovingAverage;
 use metrics::{EpochMetrics, SetMetrics, lopsided_text, metrics, words};
-use settings::{OnLowMemory, SelectBy, drawn, label_counts};
-pub use task::{Family, FitTask};
+use settings::{OnLowMemory, drawn, label_counts};
+pub use task::{Family, FitTask, InitialWeights};
 
 /// File with the last good weights, left behind if the loss becomes NaN.
 pub const LAST_GOOD: &str = "last-good.safetensors";
@@ -41,6 +45,8 @@ pub struct Fitted {
     pub epochs: Vec<EpochMetrics>,
     /// Selected epoch, from 1.
     pub chosen: u64,
+    /// Number of epochs that were planned.
+    pub planned: u64,
     /// Labels of the training data.
     pub labels: Labels,
     /// Notes and warnings.
@@ -79,24 +85,30 @@ impl FitNotes {
 pub fn fit(task: &FitTask<'_>) -> Result<Fitted, StageError> {
     let labels = label_counts(&task.data.set);
     let mut notes = FitNotes::default();
-    examine(task, &labels, &mut notes)?;
+    examine::examine(task, &labels, &mut notes)?;
     let drawn = drawn(&task.data.set, &task.settings.sampler, task.streams);
-    let loss = task.settings.loss.on(&task.data.set.info.classes, &drawn)?;
+    let objective = Arc::new(task.settings.loss.on(&task.data.set.info.classes, &drawn)?);
     let ready = start::ready(task, &mut notes)?;
     let mut run = FitRun {
         task,
-        loss,
+        objective,
         network: ready.network,
         optimizer: ready.optimizer,
         frozen: ready.frozen,
+        average: None,
+        plan: task.settings.length.plan(1),
         state: FitState { epoch: 1, ..FitState::default() },
         best: (Vec::new(), Vec::new()),
-        logits: Vec::new(),
-        labels: Vec::new(),
+        outputs: Vec::new(),
+        targets: Targets::default(),
         saved: task.progress.elapsed(),
     };
+    run.average = task.settings.ema.map(|decay| MovingAverage::new(decay, run.network.flat(), run.network.running()));
     run.resume_any()?;
     run.fit_memory(&mut notes)?;
+    // Every epoch has as many patches.
+    let first = task.settings.sampler.batches(&task.data.set, task.streams, 1, run.batch());
+    run.plan = task.settings.length.plan(first.len() as u64);
     while !run.finished() {
         run.epoch()?;
     }
@@ -104,66 +116,23 @@ pub fn fit(task: &FitTask<'_>) -> Result<Fitted, StageError> {
     run.result(Labels { there: labels, drawn }, notes)
 }
 
-/// Checks data and settings before the first step.
-fn examine(task: &FitTask<'_>, labels: &[LabelCounts], notes: &mut FitNotes) -> Result<(), StageError> {
-    let (data, valid) = (&task.data.set, &task.valid.set);
-    let classes = &data.info.classes;
-    if data.info.classes != valid.info.classes || data.info.size != valid.info.size {
-        let text = format!(
-            "training patches are {} px with classes {}, validation patches {} px with classes {}",
-            data.info.size,
-            classes.join(" "),
-            valid.info.size,
-            valid.info.classes.join(" ")
-        );
-        return Err(StageError::input("other-classes", text).field("valid"));
-    }
-    for (set, field, what) in [(data, "data", "training"), (valid, "valid", "validation")] {
-        if set.is_empty() {
-            return Err(StageError::input("empty-set", format!("there are no {what} patches")).field(field));
-        }
-    }
-    for (class, _) in classes.iter().zip(labels).filter(|(_, count)| count.present == 0) {
-        notes.warn("no-positives", format!("no training patch is positive for `{class}`: the class cannot be learned"));
-    }
-    let there = label_counts(valid);
-    for (class, _) in classes.iter().zip(&there).filter(|(_, count)| count.present == 0) {
-        notes.warn("no-positives", format!("no validation patch is positive for `{class}`: its metrics are undefined"));
-    }
-    let needs = !matches!(task.settings.choose, SelectBy::Loss | SelectBy::Last);
-    if needs && there.iter().all(|count| count.present == 0) {
-        let text = format!(
-            "no validation patch is positive for any class: cannot select an epoch by {}",
-            task.settings.choose.words()
-        );
-        let hint = "validate on photographs with lesions, or set `choose loss` or `choose last`";
-        return Err(StageError::input("no-positives", text).hint(hint).field("valid"));
-    }
-    if let Some((wanted, healthy)) = task.settings.sampler.healthy(data).filter(|(wanted, there)| wanted > there) {
-        let text =
-            format!("the sampler needs {wanted} healthy patches per epoch, but there are only {healthy}: all are used");
-        notes.warn("healthy-ratio", text);
-    }
-    if task.settings.sampler.epoch(data, task.streams, 1).is_empty() {
-        let text = "the sampler draws no patches: no training patch has a lesion";
-        return Err(StageError::input("empty-set", text).field("sampler"));
-    }
-    Ok(())
-}
-
 /// Fit in progress.
 struct FitRun<'a> {
     task: &'a FitTask<'a>,
-    loss: Loss,
+    objective: Arc<dyn Objective>,
     network: Network,
     optimizer: Optimizer,
     frozen: Vec<bool>,
+    /// Moving average of the weights, if validation and model use it.
+    average: Option<MovingAverage>,
+    /// Steps of the training.
+    plan: StepPlan,
     state: FitState,
     /// Parameters and running statistics of the best epoch so far.
     best: (Vec<f32>, Vec<f32>),
-    /// Logits of the batches of the epoch so far.
-    logits: Vec<f32>,
-    labels: Vec<Label>,
+    /// Outputs of the batches of the epoch so far, and their targets.
+    outputs: Vec<f32>,
+    targets: Targets,
     /// When the last checkpoint was written.
     saved: Option<Duration>,
 }
@@ -172,7 +141,11 @@ impl FitRun<'_> {
     fn finished(&self) -> bool {
         let done = self.state.epoch - 1;
         let waited = |patience| self.state.best.is_some_and(|best| done >= best + patience);
-        done >= self.task.settings.epochs || self.task.settings.patience.is_some_and(waited)
+        let enough = match self.task.settings.length {
+            TrainingLength::Epochs(epochs) => done >= epochs,
+            TrainingLength::Steps(steps) => self.state.batches == 0 && self.optimizer.steps >= steps,
+        };
+        enough || self.task.settings.patience.is_some_and(waited)
     }
 
     /// Patches per step.
@@ -185,8 +158,8 @@ impl FitRun<'_> {
     fn fit_memory(&mut self, notes: &mut FitNotes) -> Result<(), StageError> {
         let data = self.task.data;
         let arrival = match self.network.pixels_made_by() {
-            PixelsMadeBy::Loader => Arrival::Pixels,
-            PixelsMadeBy::Card => Arrival::Stored(data.stored(data.recipe.as_ref())),
+            PixelsMadeBy::Card if !data.mixes() => Arrival::Stored(data.stored(data.recipe.as_ref())),
+            PixelsMadeBy::Card | PixelsMadeBy::Loader => Arrival::Pixels,
         };
         let begun = self.state.batch.is_some() || self.state.epoch > 1 || self.state.batches > 0;
         loop {
@@ -217,52 +190,52 @@ impl FitRun<'_> {
     /// Runs the rest of the current epoch, computes its metrics, and writes a checkpoint.
     fn epoch(&mut self) -> Result<(), StageError> {
         let (task, number) = (self.task, self.state.epoch);
-        let draws = task.settings.sampler.epoch(&task.data.set, task.streams, number);
-        let batches = batches(&draws, self.batch());
-        let total = batches.len() as u64;
-        let rest = &batches[self.state.batches as usize..];
+        let batches = task.settings.sampler.batches(&task.data.set, task.streams, number, self.batch());
+        let plan = self.plan;
+        let total = plan.steps_of(number);
+        let rest = &batches[self.state.batches as usize..total as usize];
         let (mut rate, maker) = (0.0, self.network.pixels_made_by());
         ahead(
             rest.len(),
-            |at| task.data.fed_augmented(maker, rest[at], task.streams, number),
+            |at| task.data.fed_augmented(maker, &rest[at], task.streams, number),
             |_, fed| {
-                rate = self.step(fed, total)?;
-                let done = (number - 1) * total + self.state.batches;
-                task.progress.step(done, task.settings.epochs * total, "batches");
+                rate = self.step(fed, &plan)?;
+                let done = (number - 1) * plan.per_epoch + self.state.batches;
+                task.progress.step(done, plan.total, "batches");
                 self.save_if_due()
             },
         )?;
         // An epoch resumed after its last batch has no step left to report its rate.
         if rest.is_empty() {
-            rate = self.rate(number * total - 1, total);
+            rate = self.rate((number - 1) * plan.per_epoch + total - 1, &plan);
         }
-        let figures = match self.figures(rate) {
+        let figures = match self.averaged(|run| run.figures(rate)) {
             Err(StageError::Stopped) => return Err(self.stopped()),
             other => other?,
         };
-        self.judge(&figures)?;
+        self.judge(&figures, plan.epochs)?;
         self.state.epochs.push(figures);
         self.state.epoch += 1;
         self.state.batches = 0;
-        self.logits.clear();
-        self.labels.clear();
+        self.outputs.clear();
+        self.targets.clear();
         self.save()
     }
 
     /// Runs one step; returns the learning rate.
-    fn step(&mut self, fed: Fed, batches: u64) -> Result<f64, StageError> {
-        let place = self.state.batches;
-        let step = (self.state.epoch - 1) * batches + place;
+    fn step(&mut self, fed: Fed, plan: &StepPlan) -> Result<f64, StageError> {
+        let (place, batches) = (self.state.batches, plan.steps_of(self.state.epoch));
+        let step = (self.state.epoch - 1) * plan.per_epoch + place;
         let dropout = self.task.streams.stream("dropout", self.state.epoch, &place.to_le_bytes());
-        let (output, labels) = match fed {
+        let (output, targets) = match fed {
             Fed::Made(batch) => {
                 let pixels = tensor(batch.pixels, batch.count, batch.size)?;
-                (self.network.forward_train(&pixels, &self.frozen, dropout)?, batch.labels)
+                (self.network.forward_train(&pixels, &self.frozen, dropout)?, batch.targets)
             }
-            Fed::Stored(views, labels) => (self.network.forward_train(&views, &self.frozen, dropout)?, labels),
+            Fed::Stored(views, targets) => (self.network.forward_train(&views, &self.frozen, dropout)?, targets),
         };
-        let values = output.flatten_all().and_then(|logits| logits.to_vec1::<f32>()).map_err(bug)?;
-        let value = self.loss.value(&values, &labels);
+        let values = output.flatten_all().and_then(|outputs| outputs.to_vec1::<f32>()).map_err(bug)?;
+        let value = self.objective.value(&values, &targets);
         if !value.is_finite() {
             return Err(self.not_a_number(
                 &format!("the loss is {value}"),
@@ -270,25 +243,37 @@ impl FitRun<'_> {
                 &format!("at batch {} of {batches}", place + 1),
             ));
         }
-        let loss = self.loss.on_tape(&output, &labels).map_err(bug)?;
+        let loss = on_tape(&self.objective, &output, &targets).map_err(bug)?;
         self.network.backward(&loss)?;
-        let factor = self.factor(step, batches);
+        let factor = self.task.settings.schedule.factor(step, plan);
         self.network.step(&mut self.optimizer, factor)?;
-        self.logits.extend(values);
-        self.labels.extend(labels);
+        if let Some(average) = &mut self.average {
+            self.network.fetch(None)?;
+            average.update(self.optimizer.steps, self.network.flat(), self.network.running());
+        }
+        self.outputs.extend(values);
+        self.targets.extend(&targets);
         self.state.batches += 1;
         let state = &self.state;
-        let (epoch, batch) = ((state.epoch, self.task.settings.epochs), (state.batches, batches));
+        let (epoch, batch) = ((state.epoch, plan.epochs), (state.batches, batches));
         self.task.progress.now(&words(epoch, batch, value, state.epochs.last()));
-        Ok(self.rate(step, batches))
+        Ok(self.rate(step, plan))
     }
 
-    fn factor(&self, step: u64, batches: u64) -> f64 {
-        self.task.settings.schedule.factor(step, batches, self.task.settings.epochs)
+    fn rate(&self, step: u64, plan: &StepPlan) -> f64 {
+        self.task.settings.schedule.factor(step, plan) * self.task.settings.rate
     }
 
-    fn rate(&self, step: u64, batches: u64) -> f64 {
-        self.factor(step, batches) * self.task.settings.rate
+    /// Runs `work` with the averaged weights in the network, if there are any, and puts the trained ones back.
+    fn averaged<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StageError>) -> Result<T, StageError> {
+        let Some(average) = &self.average else { return work(self) };
+        // The moments too: restoring values makes those on the host the newest.
+        self.network.fetch(Some(&mut self.optimizer))?;
+        let (flat, running) = (self.network.flat().to_vec(), self.network.running().to_vec());
+        self.network.restore(&average.flat, &average.running)?;
+        let done = work(self);
+        self.network.restore(&flat, &running)?;
+        done
     }
 
     /// Metrics after the last step of the epoch.
@@ -298,14 +283,14 @@ impl FitRun<'_> {
         let epoch = EpochMetrics {
             epoch: self.state.epoch,
             rate,
-            training: SetMetrics::of(&self.loss, &self.logits, self.labels.clone()),
+            training: SetMetrics::of(&*self.objective, &self.outputs, &self.targets),
             subset: if subset.is_empty() { None } else { Some(self.evaluate(task.data, &subset)?) },
             valid: self.evaluate(task.valid, &task.valid.all())?,
         };
-        let losses = [Some(&epoch.valid), epoch.subset.as_ref()];
-        if let Some(set) = losses.into_iter().flatten().find(|set| !set.loss.is_finite()) {
+        let losses = [Some(&epoch.valid), epoch.subset.as_ref()].into_iter().flatten().filter_map(|set| set.loss);
+        if let Some(loss) = losses.into_iter().find(|loss| !loss.is_finite()) {
             return Err(self.not_a_number(
-                &format!("the loss is {}", set.loss),
+                &format!("the loss is {loss}"),
                 self.state.epoch,
                 "in the evaluation after its last batch",
             ));
@@ -316,7 +301,7 @@ impl FitRun<'_> {
     /// Metrics on patches without augmentation, in evaluation mode.
     fn evaluate(&self, samples: &OpenPatchSet, draws: &[PatchDraw]) -> Result<SetMetrics, StageError> {
         let pieces: Vec<&[PatchDraw]> = draws.chunks(self.batch()).collect();
-        let (mut values, mut labels, maker) = (Vec::new(), Vec::new(), self.network.pixels_made_by());
+        let (mut values, mut targets, maker) = (Vec::new(), Targets::default(), self.network.pixels_made_by());
         ahead(
             pieces.len(),
             |at| samples.fed(maker, pieces[at]),
@@ -325,21 +310,21 @@ impl FitRun<'_> {
                 match fed {
                     Fed::Made(batch) => {
                         values.extend(logits(&self.network, &tensor(batch.pixels, batch.count, batch.size)?)?);
-                        labels.extend(batch.labels);
+                        targets.extend(&batch.targets);
                     }
                     Fed::Stored(views, known) => {
                         values.extend(logits(&self.network, &views)?);
-                        labels.extend(known);
+                        targets.extend(&known);
                     }
                 }
                 Ok::<(), StageError>(())
             },
         )?;
-        Ok(SetMetrics::of(&self.loss, &values, labels))
+        Ok(SetMetrics::of(&*self.objective, &values, &targets))
     }
 
     /// Keeps the weights if the epoch is the best so far, and reports its metrics.
-    fn judge(&mut self, epoch: &EpochMetrics) -> Result<(), StageError> {
+    fn judge(&mut self, epoch: &EpochMetrics, epochs: u64) -> Result<(), StageError> {
         let (task, choose) = (self.task, self.task.settings.choose);
         let figure = epoch.valid.chosen_by(choose, epoch.epoch);
         let better = match (figure, self.state.best_figure) {
@@ -351,10 +336,13 @@ impl FitRun<'_> {
             self.network.fetch(Some(&mut self.optimizer))?;
             self.state.best = Some(epoch.epoch);
             self.state.best_figure = figure;
-            self.best = (self.network.flat().to_vec(), self.network.running().to_vec());
+            self.best = match &self.average {
+                Some(average) => (average.flat.clone(), average.running.clone()),
+                None => (self.network.flat().to_vec(), self.network.running().to_vec()),
+            };
         }
         let classes = &task.data.set.info.classes;
-        task.progress.metrics(&metrics(&epoch.clone().bounded(), task.settings.epochs, classes, choose, better));
+        task.progress.metrics(&metrics(&epoch.clone().bounded(), epochs, classes, choose, better));
         // Warned of when it starts, not in every epoch.
         let before: Vec<usize> = self
             .state
@@ -405,8 +393,9 @@ impl FitRun<'_> {
             second: self.optimizer.second.clone(),
             best_flat: self.best.0.clone(),
             best_running: self.best.1.clone(),
-            logits: self.logits.clone(),
-            labels: self.labels.clone(),
+            average: self.average.as_ref().map(|average| (average.flat.clone(), average.running.clone())),
+            outputs: self.outputs.clone(),
+            targets: self.targets.clone(),
         };
         checkpoint.write(self.task.partial)?;
         note_resume(self.task.partial, &self.place());
@@ -457,9 +446,14 @@ impl FitRun<'_> {
         self.optimizer.first = checkpoint.first;
         self.optimizer.second = checkpoint.second;
         self.optimizer.steps = checkpoint.state.steps;
+        if let Some(own) = &mut self.average {
+            let other = || StageError::Bug("a checkpoint of a training without a moving average".to_owned());
+            let (flat, running) = checkpoint.average.ok_or_else(other)?;
+            (own.flat, own.running) = (flat, running);
+        }
         self.best = (checkpoint.best_flat, checkpoint.best_running);
-        self.logits = checkpoint.logits;
-        self.labels = checkpoint.labels;
+        self.outputs = checkpoint.outputs;
+        self.targets = checkpoint.targets;
         self.state = checkpoint.state;
         Ok(())
     }
@@ -516,7 +510,7 @@ impl FitRun<'_> {
 
     fn result(mut self, labels: Labels, mut notes: FitNotes) -> Result<Fitted, StageError> {
         let chosen = self.state.best.ok_or_else(|| StageError::Bug("a fit without an epoch".to_owned()))?;
-        let last = self.network.save()?;
+        let last = self.averaged(|run| run.network.save())?;
         self.network.restore(&self.best.0, &self.best.1)?;
         let best = self.network.save()?;
         let classes = &self.task.data.set.info.classes;
@@ -534,6 +528,6 @@ impl FitRun<'_> {
         }
         // If the runner fails to store the result, the next attempt starts from the end of this one.
         debug_assert!(self.task.partial.join(FILE).exists());
-        Ok(Fitted { best, last, epochs: self.state.epochs, chosen, labels, notes })
+        Ok(Fitted { best, last, epochs: self.state.epochs, chosen, planned: self.plan.epochs, labels, notes })
     }
 }

@@ -13,7 +13,7 @@ use crate::learn::network::Missing;
 use crate::learn::normalise::Normalisation;
 use crate::learn::optimizer::{Optimizer, UpdateRule, is_below};
 use crate::learn::sampler::Sampler;
-use crate::learn::schedule::Schedule;
+use crate::learn::schedule::{Schedule, TrainingLength};
 use crate::stage::{Params, StageError, Warning};
 
 /// Settings of a fit.
@@ -33,8 +33,10 @@ pub struct FitSettings {
     pub frozen: Vec<String>,
     /// Learning rate schedule.
     pub schedule: Schedule,
-    /// Maximum number of epochs.
-    pub epochs: u64,
+    /// Length, at most.
+    pub length: TrainingLength,
+    /// Decay of the moving average of the weights; [`None`] without one.
+    pub ema: Option<f64>,
     /// Patches per step.
     pub batch: usize,
     /// Reaction to too little GPU memory.
@@ -64,8 +66,12 @@ pub struct FitSettings {
 /// Settings of the loss; class weights are computed from the data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LossSettings {
-    /// The focusing exponent; 0 for binary cross-entropy.
-    pub gamma: f64,
+    /// Focusing exponents of positive and negative term; 0 for binary cross-entropy.
+    pub gamma: [f64; 2],
+    /// Shift of the probability in the negative term.
+    pub shift: f64,
+    /// Label smoothing.
+    pub smoothing: f64,
     /// Weights on both terms of a class.
     pub class_weights: ClassWeights,
     /// Weights on the positive term of a class.
@@ -162,7 +168,8 @@ impl FitSettings {
             rates: rates?,
             frozen,
             schedule: Schedule::from_params(params)?,
-            epochs: params.count("epochs")? as u64,
+            length: TrainingLength::from_params(params)?,
+            ema: params.real_or_none("ema.decay")?,
             batch: params.count("batch")?,
             memory: if params.text("memory")? == "halve" { OnLowMemory::Halve } else { OnLowMemory::Error },
             device: DeviceChoice::from_name(params.text("device")?),
@@ -215,8 +222,15 @@ pub fn idle(params: &Params, network: &NetworkSpec) -> Result<Option<Warning>, S
 
 impl LossSettings {
     fn from_params(params: &Params) -> Result<Self, StageError> {
+        let loss = params.text("loss")?;
         Ok(Self {
-            gamma: if params.text("loss")? == "focal" { params.real("loss.gamma")? } else { 0.0 },
+            gamma: match loss {
+                "focal" => [params.real("loss.gamma")?; 2],
+                "asymmetric" => [params.real("loss.gamma-positive")?, params.real("loss.gamma-negative")?],
+                _ => [0.0; 2],
+            },
+            shift: if loss == "asymmetric" { params.real("loss.shift")? } else { 0.0 },
+            smoothing: params.real_or_none("loss.label-smoothing")?.unwrap_or(0.0),
             class_weights: match params.text("loss.class-weights")? {
                 "inverse-frequency" => ClassWeights::InverseFrequency,
                 _ => ClassWeights::None,
@@ -270,6 +284,8 @@ impl LossSettings {
         };
         Ok(Loss {
             gamma: self.gamma,
+            shift: self.shift,
+            smoothing: self.smoothing,
             positive: weights.iter().zip(counts).map(positive).collect(),
             negative: weights.iter().map(|weight| weight * self.negative).collect(),
         })

@@ -1,17 +1,19 @@
 //! Network before its first step: random or pretrained, calibrated, with the requested rates and frozen tensors.
 
+use std::collections::BTreeMap;
+
 use super::FitNotes;
 use super::settings::{FitSettings, drawn};
-use super::task::FitTask;
+use super::task::{FitTask, InitialWeights};
 use crate::base::figure::counted;
 use crate::lang::near::near;
 use crate::learn::gpu;
 use crate::learn::loader::OpenPatchSet;
-use crate::learn::model::{LabelCounts, on_tape};
+use crate::learn::model::{LabelCounts, ModelInfo, on_tape};
 use crate::learn::network::{LoadReport, Network, Weights};
 use crate::learn::optimizer::{Optimizer, groups, is_below};
 use crate::learn::sampler::{PatchDraw, by_rank};
-use crate::stage::StageError;
+use crate::stage::{StageError, Warning};
 
 /// Network and optimizer, ready for training.
 pub(super) struct PreparedNetwork {
@@ -27,8 +29,15 @@ pub(super) fn ready(task: &FitTask<'_>, notes: &mut FitNotes) -> Result<Prepared
     let mut network = Network::new(task.network, info.size as usize, info.classes.len(), task.streams)?;
     let random = match task.init {
         None => None,
-        Some(weights) => {
-            let report = network.load(weights, settings.missing)?;
+        Some(InitialWeights { weights, model }) => {
+            let fresh = network.tensors();
+            let mut report = network.load(weights, settings.missing)?;
+            if let Some(model) = model {
+                notes.warnings.extend(differences(model, task));
+                if model.classes != info.classes {
+                    replace_head(&mut network, &fresh, &mut report)?;
+                }
+            }
             if !report.folded.is_empty() {
                 network.calibrate(&calibration(task)?)?;
             }
@@ -61,6 +70,35 @@ pub(super) fn ready(task: &FitTask<'_>, notes: &mut FitNotes) -> Result<Prepared
         None => network,
     };
     Ok(PreparedNetwork { network, optimizer, frozen })
+}
+
+/// Warnings about an initial model that was trained on other pixels.
+fn differences(model: &ModelInfo, task: &FitTask<'_>) -> Vec<Warning> {
+    let mut found: Vec<Warning> =
+        model.scale_warning(task.data.set.info.scale, "training patches").into_iter().collect();
+    if model.normalisation != task.settings.normal {
+        let text = "the initial model was trained with another `normalise`, so it sees other values than it knows";
+        found.push(Warning { code: "other-normalisation".to_owned(), text: text.to_owned() });
+    }
+    found
+}
+
+/// Puts the values in `fresh` back into the last layer: as many outputs, but of other classes.
+fn replace_head(
+    network: &mut Network,
+    fresh: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    report: &mut LoadReport,
+) -> Result<(), StageError> {
+    let (weight, bias) = network.head()?;
+    for name in std::iter::once(weight).chain(bias) {
+        let Some((_, values)) = fresh.get(&name) else { continue };
+        let Some(at) = report.loaded.iter().position(|loaded| *loaded == name) else { continue };
+        network.set(&name, values)?;
+        let name = report.loaded.remove(at);
+        report.replaced.push(name);
+    }
+    report.replaced.sort_unstable();
+    Ok(())
 }
 
 /// Notes what was loaded, for the summary.

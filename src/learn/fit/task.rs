@@ -6,8 +6,18 @@ use super::settings::FitSettings;
 use crate::base::{Digest, Streams};
 use crate::lang::network::NetworkSpec;
 use crate::learn::loader::OpenPatchSet;
+use crate::learn::model::ModelInfo;
 use crate::learn::network::Weights;
 use crate::stage::{Progress, Stop};
+
+/// Weights that a fit starts from.
+#[derive(Clone, Debug)]
+pub struct InitialWeights {
+    /// Tensors.
+    pub weights: Weights,
+    /// The model whose weights they are, if macula trained it.
+    pub model: Option<ModelInfo>,
+}
 
 /// Inputs of a fit.
 pub struct FitTask<'a> {
@@ -19,8 +29,8 @@ pub struct FitTask<'a> {
     pub data: &'a OpenPatchSet,
     /// Validation patches, which select the epoch.
     pub valid: &'a OpenPatchSet,
-    /// Pretrained weights.
-    pub init: Option<&'a Weights>,
+    /// Initial weights.
+    pub init: Option<&'a InitialWeights>,
     /// Random streams.
     pub streams: &'a Streams,
     /// Folder for checkpoints.

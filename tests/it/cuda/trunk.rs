@@ -1,5 +1,7 @@
 //! Networks trained and evaluated through GPU launches, executed on the CPU, against the CPU kernels.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
 use macula::data::patches::Label;
@@ -8,6 +10,7 @@ use macula::lang::network::NetworkSpec;
 use macula::learn::gpu::{Gpu, Kernel, KernelArguments, Precision};
 use macula::learn::loss::Loss;
 use macula::learn::network::Network;
+use macula::learn::objective::{Objective, Targets, on_tape};
 use macula::learn::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 
 use super::processor::{Dense, Processor, launched};
@@ -94,7 +97,8 @@ impl Trained {
         let dropout = Streams::new(7, "test").stream("dropout", self.steps, &[]);
         self.steps += 1;
         let logits = self.network.forward_train(pixels, &self.frozen, dropout).unwrap();
-        let loss = Loss::bce(classes).on_tape(&logits, &labels).unwrap();
+        let loss: Arc<dyn Objective> = Arc::new(Loss::bce(classes));
+        let loss = on_tape(&loss, &logits, &Targets::of(&labels)).unwrap();
         self.network.backward(&loss).unwrap();
         self.network.fetch(None).unwrap();
         let gradient = self.network.gradient().to_vec();

@@ -1,5 +1,7 @@
 //! Patches that a GPU augments and normalises, against those of the CPU.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 use macula::base::Streams;
 use macula::data::patches::Label;
@@ -8,6 +10,7 @@ use macula::learn::gpu::Precision;
 use macula::learn::loss::Loss;
 use macula::learn::network::{Network, NetworkInput, tensor};
 use macula::learn::normalise::Normalisation;
+use macula::learn::objective::{Objective, Targets, on_tape};
 use macula::learn::views::{Stored, Views};
 
 use super::processor::{Dense, Processor};
@@ -54,7 +57,8 @@ fn step<'a>(network: &mut Network, input: impl Into<NetworkInput<'a>>) -> [Vec<f
     let dropout = Streams::new(3, "test").stream("dropout", 0, &[]);
     let logits = network.forward_train(input, &vec![false; network.parameters().len()], dropout).unwrap();
     let labels = vec![Label::Present; IMAGES * network.classes()];
-    network.backward(&Loss::bce(network.classes()).on_tape(&logits, &labels).unwrap()).unwrap();
+    let loss: Arc<dyn Objective> = Arc::new(Loss::bce(network.classes()));
+    network.backward(&on_tape(&loss, &logits, &Targets::of(&labels)).unwrap()).unwrap();
     network.fetch(None).unwrap();
     [floats(&logits), network.gradient().to_vec(), evaluated]
 }

@@ -319,8 +319,8 @@ fn parameters<'a>(
 
 #[test]
 fn every_parameter_of_every_stage_changes_the_keys_below_it_and_no_others() {
-    let text = written(STAGES, same);
-    let base = load(&text);
+    let whole = written(STAGES, same);
+    let base = load(&whole);
     let (mut tried, mut paths) = (0, 0);
     for signature in stdlib().signatures.iter().filter(|signature| signature.body.is_none()) {
         let stage = base.stages.iter().find(|stage| stage.stage_type == signature.name);
@@ -332,6 +332,8 @@ fn every_parameter_of_every_stage_changes_the_keys_below_it_and_no_others() {
                 paths += 1; // what it holds counts, not how it is called
                 continue;
             }
+            // What it replaces must not be set.
+            let text = if param.replaces.is_some() { whole.replace("; epochs 20", "") } else { whole.clone() };
             let sets: Vec<String> = choices.iter().map(|choice| format!("{stage}.{choice}")).collect();
             let before = try_load(&text, &sets).unwrap_or_else(|| panic!("{sets:?} is right"));
             let value = |pipeline: &Pipeline| {

@@ -86,8 +86,10 @@ fn its_shape_is_that_of_its_version() {
     assert_eq!(keys(&extract["inputs"][0]), ["name", "types", "many", "optional", "refuses", "doc"]);
     assert_eq!(keys(&extract["outputs"][0]), ["name", "type", "main", "marks", "side", "doc"]);
     let size = named(all(extract, "params"), "size");
-    let expected =
-        ["name", "type", "of", "unit", "range", "default", "optional", "keyed", "since", "doc", "cases", "params"];
+    let expected = [
+        "name", "type", "of", "unit", "range", "default", "optional", "keyed", "since", "replaces", "doc", "cases",
+        "params",
+    ];
     assert_eq!(keys(size), expected);
     assert_eq!(
         (&size["type"], &size["unit"], &extract["module"]),

@@ -8,6 +8,7 @@ use macula::data::table::{Column, Columns};
 use macula::learn::evaluation::{ScoredSet, Scores, evaluate};
 use macula::learn::metrics::ZeroDivision;
 use macula::learn::thresholds::Criterion;
+use macula::learn::tta::Tta;
 use macula::learn::tuning::Thresholds;
 use macula::report::gather::gather;
 use macula::report::names::NameReplacements;
@@ -34,7 +35,7 @@ fn classes() -> Vec<String> {
 fn outcomes(objects: &Objects) -> (PatchSet, Outcome, Outcome) {
     let (set, logits) = set(TINY, objects);
     let judged = ScoredSet::new(&set, &logits);
-    let cuts = tuned(&judged, Criterion::F1, objects).unwrap();
+    let cuts = tuned(&judged, Criterion::F1, Tta::None, objects).unwrap();
     let thresholds = Thresholds::read(&cuts.outputs["out"], objects).unwrap();
     let thresholds = thresholds.of_classes(&classes()).unwrap();
     let streams = Streams::new(7, "eval");
@@ -212,13 +213,14 @@ fn resampled_patches_are_refused() {
 }
 
 #[test]
-fn a_set_without_patches_and_a_logit_that_is_no_number_are_refused() {
+fn a_set_without_patches_and_a_score_that_is_not_a_number_are_refused() {
     let (_folder, objects) = space();
-    let (mut set, mut logits) = set(TINY, &objects);
-    logits[5] = f32::NAN;
-    assert_eq!(code(&judged(&set, &logits).err().unwrap()), "nan-output");
+    let (mut set, logits) = set(TINY, &objects);
+    let mut scores = vec![0.5; logits.len()];
+    scores[5] = f64::NAN;
+    assert_eq!(code(&judged(&set, scores).err().unwrap()), "nan-output");
     set.parts.clear();
-    assert_eq!(code(&judged(&set, &[]).err().unwrap()), "no-patches");
+    assert_eq!(code(&judged(&set, Vec::new()).err().unwrap()), "no-patches");
 }
 
 #[test]
@@ -319,7 +321,7 @@ fn a_class_without_positives_is_reported_and_excluded_from_the_means() {
     let (_folder, objects) = space();
     let (mut set, logits) = set(TINY, &objects);
     absent(&mut set, &mut Vec::new());
-    let outcome = tuned(&ScoredSet::new(&set, &logits), Criterion::F1, &objects).unwrap();
+    let outcome = tuned(&ScoredSet::new(&set, &logits), Criterion::F1, Tta::None, &objects).unwrap();
     let thresholds = Thresholds::read(&outcome.outputs["out"], &objects).unwrap();
     assert_eq!((thresholds.classes[3].threshold, thresholds.classes[3].figure), (0.5, None));
     assert!(outcome.summary.warnings.iter().any(|warning| warning.text.contains("`SE`: its threshold stays 0.5")));

@@ -2,6 +2,7 @@
 //! are scored like the pipeline's own.
 
 mod maps;
+mod orientations;
 mod refused;
 
 use std::collections::BTreeMap;

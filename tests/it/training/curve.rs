@@ -1,10 +1,13 @@
 //! One epoch of training against `PyTorch`'s, step by step (`tests/expected/epoch.py` describes the training).
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 use macula::base::Streams;
 use macula::data::patches::Label;
 use macula::learn::loss::Loss;
 use macula::learn::network::Network;
+use macula::learn::objective::{Objective, Targets, on_tape};
 use macula::learn::optimizer::{AdamConstants, Optimizer, UpdateRule, groups};
 
 use super::made::small;
@@ -47,13 +50,13 @@ fn an_epoch_matches_the_loss_curve_and_the_logits_of_pytorch() {
     let (groups, _) = groups(ranges, 3e-3, &[("fc".to_owned(), 1e-2)], &[]);
     let rule = UpdateRule::AdamW(AdamConstants { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
     let mut optimizer = Optimizer::new(rule, 1e-2, groups, network.flat().len());
-    let loss = Loss { gamma: 2.0, ..Loss::bce(2) };
+    let loss: Arc<dyn Objective> = Arc::new(Loss::focal(2.0, 2));
     let frozen = vec![false; network.parameters().len()];
     for (step, theirs) in reals(&expected["losses"]).into_iter().enumerate() {
         let patches = step * 8..step * 8 + 8;
         let dropout = Streams::new(0, "train").stream("dropout", 1, &[]);
         let logits = network.forward_train(&pixels(patches.clone()), &frozen, dropout).expect("forward");
-        let value = loss.on_tape(&logits, &labels(patches)).expect("a loss");
+        let value = on_tape(&loss, &logits, &Targets::of(&labels(patches))).expect("a loss");
         network.backward(&value).expect("backward");
         network.update(|values, gradient| optimizer.step(values, gradient, 1.0));
         let ours = f64::from(value.to_scalar::<f32>().expect("a number"));

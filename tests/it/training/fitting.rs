@@ -2,7 +2,8 @@
 
 use macula::data::patches::PatchSet;
 use macula::lang::value::Value;
-use macula::learn::model::{Classifier, predict};
+use macula::learn::model::{Classifier, Scoring, predict};
+use macula::learn::tta::Tta;
 use macula::stage::{Outcome, Params, StageError};
 use macula::store::{Objects, Tree};
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use super::made::{Made, Watcher, params, recipe, run};
 /// A store, training views and validation patches.
 pub(super) struct Bench {
     folder: tempfile::TempDir,
-    objects: Objects,
+    pub(super) objects: Objects,
     pub(super) data: Tree,
     pub(super) valid: Tree,
 }
@@ -28,7 +29,7 @@ impl Bench {
     }
 
     /// The training patches with an augmentation.
-    fn views(&self) -> Tree {
+    pub(super) fn views(&self) -> Tree {
         let watcher = Watcher::default();
         let out = run(
             "augment",
@@ -57,13 +58,13 @@ impl Bench {
         run("train", params, &[("data", data), ("valid", &self.valid)], 1, (&self.objects, partial), watcher)
     }
 
-    fn model(&self, name: &str, params: &Params, data: &Tree) -> Tree {
+    pub(super) fn model(&self, name: &str, params: &Params, data: &Tree) -> Tree {
         let out = self.train(params, data, &self.partial(name), &Watcher::default());
         out.unwrap_or_else(|error| panic!("{error}")).outputs["out"].clone()
     }
 }
 
-fn text(text: &str) -> Value {
+pub(super) fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
@@ -86,10 +87,15 @@ fn a_fit_learns_visible_classes_and_its_model_predicts_them() {
     let model = Classifier::read(tree, &bench.objects).expect("a model");
     assert_eq!(model.info.labels[0].present + model.info.labels[0].absent, 42);
     let set = PatchSet::read(&bench.valid, &bench.objects).expect("a set");
-    let logits = |batch| predict(&model, &set, &bench.objects, batch, &watcher, &watcher.stop).expect("logits");
-    assert_eq!(logits(5), logits(42), "the batch's size does not matter");
+    let scores = |batch, tta| {
+        predict(&model, &set, &bench.objects, Scoring { batch, tta }, &watcher, &watcher.stop).expect("scores")
+    };
+    for tta in [Tta::None, Tta::Dihedral] {
+        assert_eq!(scores(5, tta), scores(42, tta), "the batch's size does not matter");
+    }
+    assert_ne!(scores(8, Tta::None), scores(8, Tta::Dihedral));
     let labels: Vec<_> = set.parts.iter().flat_map(|part| &part.rows).flat_map(|row| row.labels.clone()).collect();
-    let scored = macula::learn::metrics::LabelledScores::from_logits(2, &logits(8), labels);
+    let scored = macula::learn::metrics::LabelledScores::new(2, scores(8, Tta::None), labels);
     for class in macula::learn::metrics::ranking(&scored) {
         assert!(class.average_precision.expect("positives") > 0.95, "{class:?}");
     }

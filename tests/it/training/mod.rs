@@ -4,8 +4,11 @@ mod arithmetic;
 mod curve;
 mod fitting;
 mod killed;
+mod lengths;
 mod longer;
 mod made;
+mod mixing;
+mod models;
 mod sampling;
 mod views;
 

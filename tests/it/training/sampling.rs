@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use macula::base::Streams;
 use macula::data::patches::{Health, Label, PatchSet};
 use macula::lang::value::Value;
-use macula::learn::sampler::{PatchDraw, Sampler, SamplingRule, batches};
+use macula::learn::sampler::{Batch, PatchDraw, Sampler, SamplingRule};
 use macula::stage::StageError;
 use macula::store::Objects;
 
@@ -35,6 +35,10 @@ fn a_natural_epoch_holds_each_patch_once_in_its_own_order() {
     assert_eq!(places(first.clone()), places(second));
     assert_eq!(first, sampler.epoch(&set, &streams(), 1), "the same epoch again is the same");
     assert_ne!(first, sampler.epoch(&set, &Streams::new(8, "train"), 1), "another seed, another order");
+    let batches = sampler.batches(&set, &streams(), 1, 5);
+    let draws: Vec<PatchDraw> = batches.iter().flat_map(|batch| batch.draws.clone()).collect();
+    assert_eq!(draws, first, "batches are the epoch, in its order");
+    assert_eq!(batches[0], Batch::whole(first[..5].to_vec()));
 }
 
 #[test]
@@ -109,16 +113,4 @@ fn take_names_a_class_that_the_data_have() {
     let Err(StageError::Input { code, text, hint, field }) = take("se") else { panic!("an error of the user's") };
     assert_eq!((code, field.as_deref()), ("unknown-class", Some("take")));
     assert!(text.contains("`se`") && hint.expect("a hint").contains("did you mean `SE`?"));
-}
-
-#[test]
-fn a_last_batch_of_one_patch_joins_the_one_before() {
-    let draws: Vec<PatchDraw> = (0..9).map(|row| PatchDraw { part: 0, row, copy: 0 }).collect();
-    let sizes =
-        |count: usize, batch| batches(&draws[..count], batch).iter().map(|batch| batch.len()).collect::<Vec<_>>();
-    assert_eq!(sizes(9, 4), [4, 5]);
-    assert_eq!(sizes(8, 3), [3, 3, 2]);
-    assert_eq!(sizes(1, 4), [1]);
-    assert_eq!(sizes(3, 1), [1, 1, 1]);
-    assert_eq!(batches(&draws, 4).concat(), draws);
 }

@@ -6,7 +6,7 @@ use macula::learn::augment::geometry::Motion;
 use macula::learn::augment::{Augmentation, Fill, Transform};
 use macula::learn::loader::{Fed, OpenPatchSet, PixelsMadeBy, ahead};
 use macula::learn::normalise::Normalisation;
-use macula::learn::sampler::{Sampler, SamplingRule};
+use macula::learn::sampler::{Batch, Sampler, SamplingRule};
 use macula::store::Objects;
 
 use super::made::{Made, Watcher, recipe, run};
@@ -89,12 +89,12 @@ fn stored_patches_and_transforms_give_the_pixels_of_the_loader() {
     let (draws, streams) = (samples.all(), Streams::new(3, "train"));
     let same = |given: Fed, made: Fed| match (given, made) {
         (Fed::Stored(views, labels), Fed::Made(batch)) => {
-            assert_eq!((views.pixels(), labels), (batch.pixels, batch.labels));
+            assert_eq!((views.pixels(), labels), (batch.pixels, batch.targets));
         }
         other => panic!("{other:?}"),
     };
     same(samples.fed(PixelsMadeBy::Card, &draws), samples.fed(PixelsMadeBy::Loader, &draws));
-    let augmented = |maker| samples.fed_augmented(maker, &draws, &streams, 2);
+    let augmented = |maker| samples.fed_augmented(maker, &Batch::whole(draws.clone()), &streams, 2);
     same(augmented(PixelsMadeBy::Card), augmented(PixelsMadeBy::Loader));
 }
 

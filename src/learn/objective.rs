@@ -1,0 +1,148 @@
+//! Objectives: what a step of training minimises, as a function of the outputs of a batch and their targets. They know no network and no
+//! optimizer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+
+use crate::data::patches::Label;
+
+/// Objective of a training.
+pub trait Objective: Send + Sync {
+    /// Number of outputs per patch that it reads: the columns of `outputs` below.
+    fn outputs(&self) -> usize;
+
+    /// Value of a batch, which a step minimises.
+    fn value(&self, outputs: &[f32], targets: &Targets) -> f64;
+
+    /// Derivative of [`Objective::value`] with respect to each output.
+    fn gradient(&self, outputs: &[f32], targets: &Targets) -> Vec<f32>;
+
+    /// Value over a whole set; [`None`] if only a batch has one, as where the patches of a batch are compared with each other.
+    fn of_set(&self, outputs: &[f32], targets: &Targets) -> Option<f64>;
+
+    /// Its own metrics over a set, by name, besides its value.
+    fn metrics(&self, _outputs: &[f32], _targets: &Targets) -> BTreeMap<String, f64> {
+        BTreeMap::new()
+    }
+}
+
+/// Targets of N patches, N x C: values from 0 to 1, some of them unknown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Targets {
+    /// Values; 0 if unknown.
+    values: Vec<f32>,
+    /// Whether each is known.
+    known: Vec<bool>,
+}
+
+impl Targets {
+    /// Targets 1 for present, 0 for absent.
+    #[must_use]
+    pub fn of(labels: &[Label]) -> Self {
+        labels.iter().map(|label| of_label(*label)).collect()
+    }
+
+    /// Number of targets.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The targets; [`None`] if unknown.
+    pub fn iter(&self) -> impl Iterator<Item = Option<f32>> + '_ {
+        self.values.iter().zip(&self.known).map(|(value, known)| known.then_some(*value))
+    }
+
+    /// Values, 0 if unknown, and whether each is known.
+    #[must_use]
+    pub fn parts(&self) -> (&[f32], &[bool]) {
+        (&self.values, &self.known)
+    }
+
+    /// Adds the targets of further patches.
+    pub fn extend(&mut self, more: &Self) {
+        self.values.extend(&more.values);
+        self.known.extend(&more.known);
+    }
+
+    /// Removes all targets.
+    pub fn clear(&mut self) {
+        self.values.clear();
+        self.known.clear();
+    }
+
+    /// Labels for metrics. A target between 0 and 1 is neither present nor absent and becomes unknown.
+    #[must_use]
+    pub fn labels(&self) -> Vec<Label> {
+        let label = |target| match target {
+            Some(0.0) => Label::Absent,
+            Some(1.0) => Label::Present,
+            _ => Label::Unknown,
+        };
+        self.iter().map(label).collect()
+    }
+}
+
+impl FromIterator<Option<f32>> for Targets {
+    fn from_iter<I: IntoIterator<Item = Option<f32>>>(targets: I) -> Self {
+        let (values, known) = targets.into_iter().map(|target| (target.unwrap_or(0.0), target.is_some())).unzip();
+        Self { values, known }
+    }
+}
+
+/// Target of a label; [`None`] if it is unknown.
+#[must_use]
+pub const fn of_label(label: Label) -> Option<f32> {
+    match label {
+        Label::Present => Some(1.0),
+        Label::Absent => Some(0.0),
+        Label::Unknown => None,
+    }
+}
+
+/// Value of `outputs` (N x C, f32) as a scalar on candle's tape.
+///
+/// # Errors
+/// Errors of candle if the shapes do not match.
+pub fn on_tape(objective: &Arc<dyn Objective>, outputs: &Tensor, targets: &Targets) -> candle_core::Result<Tensor> {
+    outputs.apply_op1(ObjectiveOp { objective: Arc::clone(objective), targets: targets.clone() })
+}
+
+/// Objective as an operation on candle's tape.
+struct ObjectiveOp {
+    objective: Arc<dyn Objective>,
+    targets: Targets,
+}
+
+impl CustomOp1 for ObjectiveOp {
+    fn name(&self) -> &'static str {
+        "objective"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let outputs: &[f32] = storage.as_slice()?;
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            candle_core::bail!("the objective needs contiguous outputs");
+        };
+        if end - start != self.targets.len() {
+            candle_core::bail!("{} outputs but {} targets", end - start, self.targets.len());
+        }
+        let value = self.objective.value(&outputs[start..end], &self.targets);
+        Ok((CpuStorage::F32(vec![value as f32]), Shape::from(())))
+    }
+
+    fn bwd(&self, outputs: &Tensor, _value: &Tensor, upstream: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let values = outputs.flatten_all()?.to_vec1::<f32>()?;
+        let gradient =
+            Tensor::from_vec(self.objective.gradient(&values, &self.targets), outputs.shape(), outputs.device())?;
+        Ok(Some(gradient.broadcast_mul(upstream)?))
+    }
+}
