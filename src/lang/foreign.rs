@@ -91,6 +91,7 @@ pub const WORDS: &[ForeignWord] = &[
     of("Lightning", "max_epochs", Param("train", "epochs"), ""),
     of("torchvision", "MixUp", Param("augment", "mixup.alpha"), ""),
     of("torchvision", "CutMix", Param("augment", "cutmix.alpha"), ""),
+    of("scikit-learn", "VotingClassifier", Stage("average"), "it takes the mean of scores"),
     of("PyTorch", "TTA", Param("eval", "tta"), "also in `threshold-tune`, `predict` and `heat-map`"),
     of("Lightning", "max_steps", Param("train", "steps"), "instead of `epochs`"),
     of("PyTorch", "EMA", Param("train", "ema.decay"), ""),

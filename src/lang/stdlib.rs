@@ -23,6 +23,7 @@ modules![
     "networks/resnet50",
     "networks/shallow-cnn",
     "stages/augment",
+    "stages/average",
     "stages/eval",
     "stages/exec",
     "stages/export",

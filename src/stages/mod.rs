@@ -1,6 +1,7 @@
 //! The built-in stages, one file each. Their signatures are in `stdlib/stages/`.
 
 pub mod augment;
+pub mod average;
 pub mod eval;
 pub mod exec;
 pub mod export;
@@ -30,6 +31,7 @@ use crate::stage::Implementation;
 pub fn registry() -> &'static [Implementation] {
     const ALL: &[Implementation] = &[
         augment::AUGMENT,
+        average::AVERAGE,
         eval::EVAL,
         exec::EXEC,
         export::EXPORT,

@@ -455,6 +455,11 @@ pub(super) const PAGES: &[Page] = &[
     ),
     // Thresholds and metrics.
     found(
+        "one-prediction",
+        "`average` has one input, so there is no mean.",
+        "Connect the predictions of several classifiers: `of guesses-1 guesses-2`.",
+    ),
+    found(
         "tta-differs",
         "Thresholds are used on scores with another test-time augmentation than those they were tuned on. Averaging over orientations changes scores, so the thresholds are no longer the best ones.",
         "Set `tta` in `threshold-tune` as in the stage that uses the thresholds.",

@@ -19,7 +19,7 @@ use macula::{lang, stages, syntax};
 use proptest::prelude::*;
 
 /// A pipeline with every built-in stage, each with its name marked by `@`.
-const STAGES: [&str; 24] = [
+const STAGES: [&str; 26] = [
     "idrid @fundus { root \"data/idrid\" }",
     "folder @clinic { root \"data/clinic\"; masks MA \"ma/*\" HE \"he/*\" EX \"ex/*\" SE \"se/*\" }",
     "synthetic @made",
@@ -38,6 +38,8 @@ const STAGES: [&str; 24] = [
     "pool @pooled { of @scores @plain; data @folds.test }",
     "export @pictures { from @folds.test }",
     "predict @guesses { model @classifier; thresholds @cuts; data @folds.test }",
+    "predict @guessed { model @classifier; data @folds.test; tta dihedral }",
+    "average @both { of @guesses @guessed; data @folds.test }",
     "heat-map @maps { model @classifier; thresholds @cuts; from @fundus; only @folds.test; classes MA }",
     "relabel @relabelled { from @folds.train }",
     "files @script { path \"predict.py\" }",

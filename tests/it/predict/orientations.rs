@@ -1,4 +1,6 @@
-//! Test-time augmentation, and thresholds of predictions, through the binary.
+//! Test-time augmentation and means of predictions, through the binary.
+
+use std::collections::BTreeMap;
 
 use macula::data::table::Columns;
 use serde_json::Value;
@@ -6,23 +8,31 @@ use serde_json::Value;
 use super::{PIPELINE, bytes, json, scores};
 use crate::space::Space;
 
-/// The pipeline with all its scores over eight orientations, a prediction without them, and thresholds tuned on predictions.
+/// The pipeline with all its scores over eight orientations, and a prediction without them, the mean of both, and thresholds of that.
 fn pipeline() -> String {
     let tta =
         |text: String, stage: &str| text.replacen(&format!("{stage} {{"), &format!("{stage} {{ tta dihedral;"), 1);
     let stages = ["threshold-tune cuts", "eval scores", "predict guesses", "heat-map maps"];
     let text = stages.into_iter().fold(PIPELINE.to_owned(), tta);
     let more = "    predict plain { model classifier; data folds.test }
-    predict validated { model classifier; data folds.valid; tta dihedral }
-    threshold-tune same-cuts { predictions validated; data folds.valid }
+    average both { of guesses plain; data folds.test }
+    predict valid-plain { model classifier; data folds.valid }
+    predict valid-turned { model classifier; data folds.valid; tta dihedral }
+    average valid-both { of valid-plain valid-turned; data folds.valid }
+    threshold-tune both-cuts { predictions valid-both; data folds.valid }
+    eval of-both { predictions both; thresholds both-cuts; data folds.test }
 ";
     format!("{}{more}}}\n", text.trim_end().trim_end_matches('}'))
 }
 
-/// Scores of the patches, in the order of the set.
-fn of_patches(space: &Space, stage: &str) -> Vec<Option<f64>> {
+/// Score of each patch.
+fn by_patch(space: &Space, stage: &str) -> BTreeMap<String, f64> {
     let table = bytes(space, &format!("results/small/{stage}/predictions.parquet"));
-    Columns::from_parquet(&table).expect("a table").reals("score.EX").expect("scores").to_vec()
+    let table = Columns::from_parquet(&table).expect("a table");
+    let names = table.texts("photograph").expect("names").iter().cloned();
+    let places = table.counts("x").expect("x").iter().copied().zip(table.counts("y").expect("y").iter().copied());
+    let score = table.reals("score.EX").expect("scores").iter().map(|score| score.expect("a score"));
+    names.zip(places).zip(score).map(|((name, (x, y)), score)| (format!("{name:?} at {x:?}, {y:?}"), score)).collect()
 }
 
 #[test]
@@ -34,12 +44,13 @@ fn orientations_change_all_scores_alike_and_thresholds_belong_to_them() {
         let of = |stage: &str| bytes(&space, &format!("results/small/{stage}/{file}"));
         assert!(of("scores") == of("judged"), "{file}");
     }
-    let (turned, plain) = (of_patches(&space, "guesses"), of_patches(&space, "plain"));
-    assert!(turned.len() > 10 && turned.len() == plain.len() && turned != plain);
+    let (turned, plain, both) = (by_patch(&space, "guesses"), by_patch(&space, "plain"), by_patch(&space, "both"));
+    assert!(turned.len() > 10 && turned.iter().any(|(patch, score)| *score != plain[patch]));
+    for (patch, mean) in &both {
+        assert!((mean - f64::midpoint(turned[patch], plain[patch])).abs() < 1e-12, "{patch:?}");
+    }
     assert_eq!(json(&space, "results/small/cuts/thresholds.json")["tta"], "dihedral");
-    // The same thresholds from predictions.
-    let classes = |stage: &str| json(&space, &format!("results/small/{stage}/thresholds.json"))["classes"].clone();
-    assert_eq!(classes("cuts"), classes("same-cuts"));
+    assert_eq!(json(&space, "results/small/both-cuts/thresholds.json")["tta"], Value::Null);
 
     // A new photograph is scored as the thresholds were tuned.
     let name = json(&space, "results/small/maps/maps.json")["photographs"][0]["photograph"].clone();
@@ -63,6 +74,8 @@ fn orientations_change_all_scores_alike_and_thresholds_belong_to_them() {
     space.macula("run pipeline.kdl scores").code(0).says(&["tta-differs", "tuned with `tta dihedral`"]);
     space.edit("pipeline.kdl", "eval judged {", "eval judged { tta dihedral;");
     space.macula("run pipeline.kdl judged").code(1).says(&["missing-port", "`tta` needs `model`"]);
+    space.edit("pipeline.kdl", "of guesses plain;", "of guesses;");
+    space.macula("run pipeline.kdl both").code(1).says(&["one-prediction", "connect several"]);
     space.edit("pipeline.kdl", "threshold-tune cuts { tta dihedral; model classifier;", "threshold-tune cuts {");
     space.macula("run pipeline.kdl cuts").code(1).says(&["missing-port", "`model` or `predictions` is required"]);
 }
