@@ -49,11 +49,12 @@ const fn of(tool: &'static str, word: &'static str, to: To, note: &'static str) 
     ForeignWord { word, tool, to, note }
 }
 
-const CLEAN: &str = "it removes what no result refers to; `--keep-runs` and `--max-size` remove more";
-const KEPT: &str = "it runs stages again and compares; a run reuses results only if nothing that affects them changed";
-const PREVIEW: &str = "it says what would run, and runs nothing";
+const CLEAN: &str = "it removes whatever no result refers to; `--keep-runs` and `--max-size` remove more";
+const KEPT: &str =
+    "it runs stages again and compares the bytes; a run reuses results only if nothing that affects them has changed";
+const PREVIEW: &str = "it shows what would run, without running anything";
 const ONE_BCE: &str = "a patch may show several lesions, so every class has a binary cross-entropy of its own";
-const ON_GPU: &str = "without it a GPU is used if one works";
+const ON_GPU: &str = "without it, a GPU is used if one works";
 
 /// Every word, by tool.
 pub const WORDS: &[ForeignWord] = &[
@@ -84,7 +85,7 @@ pub const WORDS: &[ForeignWord] = &[
     of("PyTorch", "CosineAnnealingLR", Case("train", "schedule", "cosine"), ""),
     of("Keras", "CosineDecay", Case("train", "schedule", "cosine"), ""),
     of("PyTorch", "StepLR", Case("train", "schedule", "step"), ""),
-    of("PyTorch", "OneCycleLR", Case("train", "schedule", "cosine"), "with `warmup=0.3` it rises first"),
+    of("PyTorch", "OneCycleLR", Case("train", "schedule", "cosine"), "with `warmup=0.3`, it rises first"),
     of("PyTorch", "ReduceLROnPlateau", Nothing, "the schedules are `constant`, `step` and `cosine`"),
     of("PyTorch", "warmup_steps", Param("train", "schedule.warmup"), "a fraction of all steps"),
     of("PyTorch", "num_epochs", Param("train", "epochs"), ""),
@@ -107,10 +108,10 @@ pub const WORDS: &[ForeignWord] = &[
     of("Lightning", "ModelCheckpoint", Param("train", "choose"), "the best and the last weights are always kept"),
     of("Keras", "save_best_only", Param("train", "choose"), "the best and the last weights are always kept"),
     of("Lightning", "monitor", Param("train", "choose"), ""),
-    of("Keras", "callbacks", Stage("train"), "it stops early by `patience`, keeps the best epoch by `choose`"),
+    of("Keras", "callbacks", Stage("train"), "`patience` stops early, and `choose` selects the epoch to keep"),
     of("Lightning", "Trainer", Stage("train"), ""),
     of("Keras", "fit", Stage("train"), ""),
-    of("Keras", "compile", Stage("train"), "`loss` and `optimizer` are parameters of it"),
+    of("Keras", "compile", Stage("train"), "`loss` and `optimizer` are its parameters"),
     of("PyTorch", "model", Param("train", "network"), ""),
     of("Keras", "backbone", Param("train", "network"), ""),
     of(
@@ -120,20 +121,25 @@ pub const WORDS: &[ForeignWord] = &[
         "`weights imagenet { file \"…\" }`, and `init imagenet` in `train`",
     ),
     of("PyTorch", "state_dict", Stage("weights"), ""),
-    of("PyTorch", "load_state_dict", Port("train", "init"), "it takes a stage `weights`"),
-    of("Keras", "load_weights", Port("train", "init"), "it takes a stage `weights`"),
+    of("PyTorch", "load_state_dict", Port("train", "init"), "it takes a `weights` stage"),
+    of("Keras", "load_weights", Port("train", "init"), "it takes a `weights` stage"),
     of("PyTorch", "requires_grad", Param("train", "freeze"), ""),
     of("Keras", "trainable", Param("train", "freeze"), ""),
     of("PyTorch", "param_groups", Param("train", "rate"), "a learning rate for each part of the network"),
-    of("torchvision", "num_classes", Nothing, "the classes are those of the masks; the last layer follows them"),
-    of("Lightning", "gpu", Case("train", "device", "cuda"), "GPUs are `cuda`; `auto` takes one if it works"),
+    of(
+        "torchvision",
+        "num_classes",
+        Nothing,
+        "the classes are those of the masks, and the last layer has one output for each",
+    ),
+    of("Lightning", "gpu", Case("train", "device", "cuda"), "GPUs are `cuda`; `auto` uses one if it works"),
     of("Lightning", "gpus", Case("train", "device", "cuda"), ON_GPU),
     of("Lightning", "accelerator", Param("train", "device"), ON_GPU),
-    of("PyTorch", "mps", Nothing, "a GPU is `cuda`, the processor `cpu`"),
+    of("PyTorch", "mps", Nothing, "a GPU is `cuda`, the CPU is `cpu`"),
     of("PyTorch", "amp", Param("train", "precision"), ""),
     of("PyTorch", "autocast", Param("train", "precision"), ""),
     of("Keras", "mixed_precision", Param("train", "precision"), ""),
-    of("PyTorch", "fp16", Case("train", "precision", "bf16"), "half precision is bf16"),
+    of("PyTorch", "fp16", Case("train", "precision", "bf16"), "macula's half precision is bf16"),
     of("PyTorch", "float32", Case("train", "precision", "f32"), ""),
     of("PyTorch", "bfloat16", Case("train", "precision", "bf16"), ""),
     // Data.
@@ -159,7 +165,12 @@ pub const WORDS: &[ForeignWord] = &[
     of("scikit-learn", "stratify", Stage("split"), "it spreads lesions evenly over the sets"),
     of("scikit-learn", "groups", Param("split", "by"), ""),
     of("scikit-learn", "group", Case("split", "by", "patient"), ""),
-    of("scikit-learn", "fbeta_score", Case("threshold-tune", "maximize", "f-beta"), "with `beta=2` recall weighs more"),
+    of(
+        "scikit-learn",
+        "fbeta_score",
+        Case("threshold-tune", "maximize", "f-beta"),
+        "with `beta=2`, recall weighs more",
+    ),
     of("PyTorch", "photograph", Case("split", "by", "image"), ""),
     of("PyTorch", "photo", Case("split", "by", "image"), ""),
     of("PyTorch", "file", Case("split", "by", "image"), ""),
@@ -170,16 +181,21 @@ pub const WORDS: &[ForeignWord] = &[
     of("Keras", "image_size", Param("extract", "size"), "the side of a patch"),
     of("PyTorch", "tile", Stage("extract"), ""),
     of("Keras", "extract_patches", Stage("extract"), ""),
-    of("PyTorch", "overlap", Param("extract", "stride"), "the distance between patches: less than their size overlaps"),
+    of(
+        "PyTorch",
+        "overlap",
+        Param("extract", "stride"),
+        "the distance between patches; if it is less than their size, they overlap",
+    ),
     of("scikit-learn", "oversample", Case("rebalance", "lesions", "oversample"), ""),
     of("scikit-learn", "RandomUnderSampler", Case("rebalance", "lesions", "undersample"), ""),
     of(
         "torchvision",
         "transforms",
         Stage("augment"),
-        "`preprocess` changes whole photographs, `augment` patches in training",
+        "`preprocess` changes whole photographs, `augment` changes patches during training",
     ),
-    of("torchvision", "Compose", Stage("augment"), "its parameters are the changes, in a fixed order"),
+    of("torchvision", "Compose", Stage("augment"), "its parameters are the transforms, applied in a fixed order"),
     of("torchvision", "RandomHorizontalFlip", Param("augment", "flip.horizontal"), "the probability"),
     of("torchvision", "RandomVerticalFlip", Param("augment", "flip.vertical"), "the probability"),
     of("Keras", "RandomFlip", Param("augment", "flip.horizontal"), "and `vertical=`"),
@@ -193,8 +209,8 @@ pub const WORDS: &[ForeignWord] = &[
         "and `contrast=`, `saturation=`, `hue=`",
     ),
     of("torchvision", "GaussianBlur", Param("augment", "blur.probability"), "and `sigma=`"),
-    of("torchvision", "Normalize", Param("train", "normalise.mean"), "and `std=`; ImageNet's unless given"),
-    of("torchvision", "Resize", Param("preprocess", "shrink"), "by a whole factor"),
+    of("torchvision", "Normalize", Param("train", "normalise.mean"), "and `std=`; ImageNet's by default"),
+    of("torchvision", "Resize", Param("preprocess", "shrink"), "by an integer factor"),
     of("torchvision", "CenterCrop", Case("preprocess", "crop", "field-of-view"), ""),
     of("torchvision", "RandomCrop", Stage("extract"), "it cuts photographs into patches on a grid"),
     of("albumentations", "CLAHE", Case("preprocess", "contrast", "clahe"), ""),
@@ -213,13 +229,13 @@ pub const WORDS: &[ForeignWord] = &[
         "scikit-learn",
         "accuracy_score",
         Metric("eval", "subset-accuracy"),
-        "of all labels of a patch; `hamming-loss` counts single ones",
+        "all labels of a patch must be right; `hamming-loss` counts single labels",
     ),
     of(
         "Keras",
         "accuracy",
         Metric("eval", "subset-accuracy"),
-        "of all labels of a patch; `hamming-loss` counts single ones",
+        "all labels of a patch must be right; `hamming-loss` counts single labels",
     ),
     of("scikit-learn", "GridSearchCV", Node("sweep", "sweep NAME { over stage.param 1 2 4 }"), ""),
     of("Keras", "KerasTuner", Node("sweep", "sweep NAME { over stage.param 1 2 4 }"), ""),
@@ -236,7 +252,7 @@ pub const WORDS: &[ForeignWord] = &[
     of("DVC", "repro", Command("run"), ""),
     of("DVC", "dag", Command("graph"), ""),
     of("DVC", "exp", Node("sweep", "sweep NAME { over stage.param 1 2 4 }"), "`macula compare` ranks its points"),
-    of("DVC", "deps", Inputs, "name a stage: what it depends on follows"),
+    of("DVC", "deps", Inputs, "a stage depends on the stages that its ports name"),
     of("DVC", "outs", Nothing, "outputs are named by the stage's signature; `results/` links to them after a run"),
     of("DVC", "cmd", Param("exec", "command"), ""),
     of("DVC", "params", Node("param", "param NAME type=px default=64"), ""),
@@ -244,7 +260,7 @@ pub const WORDS: &[ForeignWord] = &[
     of("DVC", "plots", Stage("report"), ""),
     of("DVC", "checkout", Command("run"), "it restores `results/` from the cache"),
     of("DVC", "fetch", Command("pull"), ""),
-    of("Snakemake", "rule", Stage("exec"), "it runs a command; other stages need none"),
+    of("Snakemake", "rule", Stage("exec"), "it runs a command; other stages do not need one"),
     of("Snakemake", "input", Inputs, ""),
     of(
         "Snakemake",
@@ -252,7 +268,7 @@ pub const WORDS: &[ForeignWord] = &[
         Nothing,
         "outputs are named by the stage's signature; `results/` links to them after a run",
     ),
-    of("Snakemake", "shell", Param("exec", "command"), "no shell reads it"),
+    of("Snakemake", "shell", Param("exec", "command"), "it is not run by a shell"),
     of("Snakemake", "wildcards", Node("sweep", "sweep NAME { over stage.param 1 2 4 }"), ""),
     of("Snakemake", "expand", Node("sweep", "sweep NAME { over stage.param 1 2 4 }"), ""),
     of("Snakemake", "include", Node("use", "use \"FILE.kdl\""), ""),
@@ -264,11 +280,11 @@ pub const WORDS: &[ForeignWord] = &[
     of("Docker", "build", Command("run"), ""),
     of("Docker", "exec", Command("run"), ""),
     of("Docker", "start", Command("run"), ""),
-    of("Docker", "resume", Command("run"), "a run that was stopped is taken up from its checkpoint"),
+    of("Docker", "resume", Command("run"), "a stopped run resumes from its checkpoint"),
     of("Keras", "train", Command("run"), ""),
     of("Docker", "ps", Command("runs"), ""),
-    of("Docker", "ls", Command("runs"), "`macula store stats` sums up the store"),
-    of("Docker", "list", Command("runs"), "`macula doc` lists the stages, `macula store stats` sums up the store"),
+    of("Docker", "ls", Command("runs"), "`macula store stats` summarises the store"),
+    of("Docker", "list", Command("runs"), "`macula doc` lists the stages, `macula store stats` summarises the store"),
     of("git", "log", Command("runs"), ""),
     of("Docker", "logs", Command("show"), "`macula runs` lists the runs"),
     of("Docker", "history", Command("runs"), ""),
@@ -312,10 +328,10 @@ pub const WORDS: &[ForeignWord] = &[
     of("PyTorch", "--cuda", Case("train", "device", "cuda"), ON_GPU),
     of("PyTorch", "--cpu", Case("train", "device", "cpu"), ""),
     of("PyTorch", "--workers", Flag("run", "--threads"), ""),
-    of("PyTorch", "--resume", Command("run"), "a run that was stopped is taken up from its checkpoint"),
+    of("PyTorch", "--resume", Command("run"), "a stopped run resumes from its checkpoint"),
     of("DVC", "--single-item", Command("run"), "name the stages after the file: `macula run FILE classifier`"),
     of("Snakemake", "--until", Command("run"), "name the stages after the file: `macula run FILE classifier`"),
     of("Docker", "--target", Command("run"), "name the stages after the file: `macula run FILE classifier`"),
     of("Snakemake", "--snakefile", Command("run"), "the file needs no flag: `macula run FILE`"),
-    of("PyTorch", "--output", Command("get"), "results are in `results/PIPELINE/STAGE`; `get` writes them elsewhere"),
+    of("PyTorch", "--output", Command("get"), "results are in `results/PIPELINE/STAGE`; `get` copies them elsewhere"),
 ];

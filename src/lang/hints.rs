@@ -43,18 +43,18 @@ impl ForeignWord {
     #[must_use]
     pub fn place(&self) -> Option<String> {
         Some(match self.to {
-            To::Stage(stage) => format!("the stage `{stage}`"),
+            To::Stage(stage) => format!("the `{stage}` stage"),
             To::Inputs => "the input ports of a stage".to_owned(),
-            To::Port(stage, port) => format!("the port `{port}` of `{stage}`"),
-            To::Output(stage, output) => format!("the output `{output}` of `{stage}`"),
+            To::Port(stage, port) => format!("the `{port}` port of `{stage}`"),
+            To::Output(stage, output) => format!("the `{output}` output of `{stage}`"),
             To::Param(stage, path) => {
                 let params = signature(stage).map_or(&[][..], |signature| &signature.params);
                 let written = spelled(params, path, None, "…").unwrap_or_else(|| path.to_owned());
-                format!("`{written}` in the stage `{stage}`")
+                format!("`{written}` in the `{stage}` stage")
             }
-            To::Case(stage, path, case) => format!("`{path} {case}` in the stage `{stage}`"),
-            To::Metric(stage, metric) => format!("the metric `{metric}` of `{stage}`"),
-            To::Layer(layer) => format!("the layer `{layer}`"),
+            To::Case(stage, path, case) => format!("`{path} {case}` in the `{stage}` stage"),
+            To::Metric(stage, metric) => format!("the `{metric}` metric of `{stage}`"),
+            To::Layer(layer) => format!("the `{layer}` layer"),
             To::Node(_, form) => format!("`{form}`"),
             To::Command(command) => format!("`macula {command}`"),
             To::Flag(command, flag) => format!("`macula {command} {flag}`"),

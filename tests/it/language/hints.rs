@@ -86,7 +86,7 @@ fn every_word_leads_to_something_that_exists() {
 #[test]
 fn words_of_other_tools_lead_to_maculas_own() {
     for (text, hint) in [
-        ("device gpu", "did you mean `cuda`? (GPUs are `cuda`; `auto` takes one if it works)"),
+        ("device gpu", "did you mean `cuda`? (GPUs are `cuda`; `auto` uses one if it works)"),
         ("device mps", "available: `auto`, `cpu` and `cuda`"),
         ("learning_rate 1e-3", "write `optimizer adamw lr=0.001`"),
         ("lr 1e-3", "write `optimizer adamw lr=0.001`"),
@@ -98,7 +98,7 @@ fn words_of_other_tools_lead_to_maculas_own() {
         ("loss BCEWithLogitsLoss", "did you mean `bce`?"),
         ("focal gamma=2.0", "it is a case of `loss`: write `loss focal`"),
         ("scheduler cosine", "did you mean `schedule`?"),
-        ("dropout 0.5", "use the layer `dropout` (in `network NAME { … }`)"),
+        ("dropout 0.5", "use the `dropout` layer (in `network NAME { … }`)"),
         ("banana 1", "`macula doc train` lists its parameters"),
         ("size 64", "`macula doc train` lists its parameters; `size` is a parameter of `extract` and `synthetic`"),
         ("resnet18", "it is a network: write `network resnet18`"),
@@ -110,7 +110,7 @@ fn words_of_other_tools_lead_to_maculas_own() {
     let pretrained = training("").replace("network shallow-cnn", "network resnet18 pretrained=#true");
     assert_eq!(
         hints(&pretrained),
-        ["use the stage `weights`: `weights imagenet { file \"…\" }`, and `init imagenet` in `train`"]
+        ["use the `weights` stage: `weights imagenet { file \"…\" }`, and `init imagenet` in `train`"]
     );
 }
 
@@ -131,9 +131,9 @@ fn nodes_of_other_tools_are_understood_in_a_pipeline_and_next_to_it() {
         ("Trainer fit", "did you mean `train`?"),
         (
             "transforms t",
-            "did you mean `augment`? (`preprocess` changes whole photographs, `augment` patches in training)",
+            "did you mean `augment`? (`preprocess` changes whole photographs, `augment` changes patches during training)",
         ),
-        ("rule all", "did you mean `exec`? (it runs a command; other stages need none)"),
+        ("rule all", "did you mean `exec`? (it runs a command; other stages do not need one)"),
         ("epochs 3", "it is a parameter of `train`; write it in its braces: `train NAME { … }`"),
         (
             "batch 3",
@@ -197,7 +197,7 @@ fn doc_finds_parameters_cases_metrics_layers_and_words() {
     assert!(page("mean-auroc").contains("| `eval` | `rank by=STAGE.mean-auroc` |"));
     assert!(page("padding").contains("| `layers` | `conv padding=…` |"));
     assert!(page("repro").contains("- From DVC: use `macula run`."));
-    assert!(page("RandomHorizontalFlip").contains("use `flip horizontal=…` in the stage `augment` (the probability)."));
+    assert!(page("RandomHorizontalFlip").contains("use `flip horizontal=…` in the `augment` stage (the probability)."));
     assert_eq!(lookup::page("bananas"), None);
     assert_eq!(lookup::nearest("epocs").as_deref(), Some("epochs"));
     assert_eq!(lookup::nearest("trian").as_deref(), Some("train"));
