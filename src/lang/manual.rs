@@ -94,11 +94,14 @@ fn stage(signature: &Signature) -> String {
     out.push_str("\n## Outputs\n\n");
     for port in &signature.outputs {
         let name = if port.name == "out" { "the stage's name".to_owned() } else { format!("`.{}`", port.name) };
-        let main = if port.main { ", or just the stage's name" } else { "" };
+        let main = if port.main && port.name != "out" { ", or just the stage's name" } else { "" };
         let _ = write!(out, "- {name}{main}: {}. {}", port.ty, port.doc);
         if !port.marks.is_empty() {
-            let _ =
-                write!(out, " It is {}.", port.marks.iter().map(|mark| words(mark)).collect::<Vec<_>>().join(" and "));
+            let _ = write!(
+                out,
+                " Treated as {}.",
+                port.marks.iter().map(|mark| words(mark)).collect::<Vec<_>>().join(" and ")
+            );
         }
         out.push('\n');
     }
