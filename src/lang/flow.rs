@@ -111,7 +111,7 @@ impl DraftGraph<'_> {
         let message = if cycle.len() == 1 {
             format!("{} reads itself", way[0])
         } else {
-            format!("these stages form a cycle: {}", way.join(" reads "))
+            format!("these stages form a cycle: {} reads {}", way[0], way[1..].join(", which reads "))
         };
         let mut diag = Diag::error("cycle", place(0), message).hint("change the input of one of them");
         for i in 1..cycle.len() {
