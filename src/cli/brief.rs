@@ -175,7 +175,7 @@ fn warnings(all: &[Warning], width: usize, most: usize) -> (String, usize) {
         }
         shown_codes.push(&warning.code);
         let others = of_code[warning.code.as_str()] - 1;
-        let more = if others > 0 { format!(" (and {others} more)") } else { String::new() };
+        let more = if others > 0 { format!(" (and {others} more like this)") } else { String::new() };
         text.push_str(&paragraph(
             &format!("warning[{}]: {}{more}", warning.code, shown::line(&warning.text)),
             width,

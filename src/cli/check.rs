@@ -26,7 +26,7 @@ pub struct Arguments {
     /// The KDL files; `base` means `base.kdl` if only that exists
     #[arg(required = true, value_name = "FILE", value_parser = file::parser())]
     files: Vec<PathBuf>,
-    /// Sets a parameter, checked like the file: `--set patches.size=64`
+    /// Set a parameter, checked like the file: `--set patches.size=64`
     #[arg(long, value_name = "STAGE.PARAM=VALUE")]
     set: Vec<String>,
     /// Print every problem as JSON

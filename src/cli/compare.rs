@@ -37,12 +37,12 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", conflicts_with = "pipeline")]
     sweep: Option<String>,
     /// Rank by this metric, such as `scores.mean-average-precision` [default: the sweep's `rank by=`]
-    #[arg(long, value_name = "STAGE.FIGURE")]
+    #[arg(long, value_name = "STAGE.METRIC")]
     by: Option<String>,
     /// Number of last complete runs of each pipeline [default: 10; with several pipelines the last run of each]
     #[arg(long, short = 'n', value_name = "N")]
     number: Option<usize>,
-    /// Show each repeat instead of mean and deviation
+    /// Show each repeat instead of mean and standard deviation
     #[arg(long)]
     each: bool,
     /// Show all lines instead of the first twenty

@@ -123,10 +123,11 @@ impl EventText {
             Event::RunBegan { pipeline, stages, to_run, unknown, widest, .. } => {
                 (self.widest, self.stages) = ((*widest).clamp(8, WIDEST_NAME), *stages);
                 let run = if *to_run == 0 { String::new() } else { format!(", {to_run} to run") };
+                let them = if *to_run == 1 { "it" } else { "them" };
                 let more = match unknown {
                     0 => String::new(),
-                    1 => ", 1 depends on them".to_owned(),
-                    many => format!(", {many} depend on them"),
+                    1 => format!(", 1 depends on {them}"),
+                    many => format!(", {many} depend on {them}"),
                 };
                 let stages = counted(*stages as u64, "stage", "stages");
                 self.plain(&format!("{}: {stages}{run}{more}", shown::line(pipeline)))
@@ -185,7 +186,7 @@ impl EventText {
                 if self.unsaid > 0 && self.detail == Detail::Full {
                     let more = counted(self.unsaid as u64, "more warning", "more warnings");
                     said.push_str(
-                        &self.plain(&format!("{more} of these kinds: `macula show FILE STAGE` lists those of a stage")),
+                        &self.plain(&format!("{more} of these kinds: `macula show FILE STAGE --all` lists them")),
                     );
                 }
                 said + &self.plain(&ending(*ended, *computed, *reused, *seconds, results.as_deref()))
@@ -271,7 +272,7 @@ impl EventText {
         let mut words = format!("warning[{}]: {text}", warning.code);
         if more > 0 && !all {
             self.unsaid += more;
-            let _ = write!(words, " (and {more} more)");
+            let _ = write!(words, " (and {more} more like this)");
         }
         let name = format!("  {:<width$}  ", shown::line(stage), width = self.widest);
         let tinted = self.tinted("warning", Tint::Yellow);

@@ -241,7 +241,8 @@ impl Bench {
     /// A photograph with unknown labels; its bytes are not copied.
     fn photograph(&self, file: &Path) -> Result<Tree, Failure> {
         let bytes = regular::read(file).map_err(|error| {
-            Failure::user(format!("cannot read `{}`: {error}", file.display())).hint("name a photograph")
+            Failure::user(format!("cannot read `{}`: {error}", file.display()))
+                .hint("give the path of a photograph: JPEG, PNG or TIFF")
         })?;
         let entry = Entry { digest: Digest::of(&bytes), size: bytes.len() as u64 };
         self.objects.put_external([(&entry, file)]);

@@ -36,7 +36,7 @@ pub(super) fn find(task: &FitTask<'_>) -> Continuation {
     let Some(there) = epochs(&family.own()) else {
         return match other_data(family, wanted) {
             Some(there) => Continuation::Refused(format!(
-                "an earlier training of {} used other data: starting from epoch 1",
+                "an earlier run of {} used other data: starting from epoch 1",
                 counted(there, "epoch", "epochs")
             )),
             None => Continuation::None,
@@ -49,7 +49,7 @@ pub(super) fn find(task: &FitTask<'_>) -> Continuation {
         let what =
             if task.settings.schedule.warmup > 0.0 { "its warm-up is a fraction of" } else { "its cosine spans" };
         return Continuation::Refused(format!(
-            "an earlier training of {} cannot be continued, because {what} all epochs: starting from epoch 1",
+            "an earlier run of {} cannot be continued, because {what} all epochs: starting from epoch 1",
             counted(there, "epoch", "epochs")
         ));
     }

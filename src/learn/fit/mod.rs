@@ -428,7 +428,7 @@ impl FitRun<'_> {
             Continuation::State(checkpoint, epochs) => {
                 self.resume(*checkpoint)?;
                 progress.line(&format!(
-                    "continuing a training of {} that differs only in `epochs`",
+                    "continuing from a run of {} that differs only in `epochs`",
                     counted(epochs, "epoch", "epochs")
                 ));
                 self.save()

@@ -113,7 +113,7 @@ fn well() -> Vec<Event> {
         began,
         Event::Line {
             stage: "classifier".to_owned(),
-            text: "continuing a training of 8 epochs that differs only in `epochs`".to_owned(),
+            text: "continuing from a run of 8 epochs that differs only in `epochs`".to_owned(),
         },
         metrics(1, 0.4, true),
         Event::Warned { stage: "classifier".to_owned(), warning: collapsed(1) },

@@ -38,7 +38,7 @@ fn a_longer_training_continues_a_shorter_one_and_ends_in_the_same_bytes() {
         assert_eq!(told, Vec::<String>::new());
         let (_, of_two, _) = fit(&bench, &format!("{place}/two"), &epochs(2, changed), &bench.data);
         let (longer, rest, told) = fit(&bench, &format!("{place}/five"), &epochs(5, changed), &bench.data);
-        assert_eq!(told, ["continuing a training of 2 epochs that differs only in `epochs`"]);
+        assert_eq!(told, ["continuing from a run of 2 epochs that differs only in `epochs`"]);
         assert_eq!(of_two + rest, all);
         assert_eq!(longer, whole);
         // A training of fewer epochs cannot use one of more.
@@ -72,7 +72,7 @@ fn a_schedule_over_all_epochs_and_other_data_start_over_with_a_message() {
     }
     fit(&bench, "data/two", &epochs(2, &[]), &bench.data);
     let (_, _, told) = fit(&bench, "data/three", &epochs(3, &[]), &bench.valid);
-    assert_eq!(told, ["an earlier training of 2 epochs used other data: starting from epoch 1"]);
+    assert_eq!(told, ["an earlier run of 2 epochs used other data: starting from epoch 1"]);
     // A training that differs in another parameter is unrelated.
     let other = epochs(3, &[("optimizer.lr", Value::Real(0.5e-3))]);
     assert_eq!(fit(&bench, "data/other", &other, &bench.data).2, Vec::<String>::new());
