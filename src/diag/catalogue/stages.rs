@@ -31,7 +31,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "unknown-patients",
-        "`split` divides by patient, but the patients of some photographs are unknown, so each of those is split for itself. If a patient has several photographs, they may be in training and test set, and the metrics too good.",
+        "`split` divides by patient, but the patients of some photographs are unknown, so each of those is assigned on its own. If a patient has several photographs, they may be in both the training and the test set, and the metrics would be optimistic.",
         "Tell `folder` the patients with `patient \"*/\"`, or write `by image` if each patient has one photograph.",
     ),
     found("no-classes", "`folder` has no lesion class.", "Name at least one: `masks MA \"masks/ma/*_MA.tif\"`."),
@@ -53,7 +53,7 @@ pub(super) const PAGES: &[Page] = &[
     found(
         "too-small",
         "A photograph is too small to be shrunk by this factor, or smaller than a patch of the model that maps it.",
-        "Shrink it less. Map photographs at the scale on which the model was trained.",
+        "Shrink it less. Map photographs at the scale at which the model was trained.",
     ),
     found(
         "no-patient",
@@ -122,7 +122,11 @@ pub(super) const PAGES: &[Page] = &[
         "Remove one of them.",
     ),
     found("damaged-photograph", "A photograph cannot be decoded.", "Replace the file that the message names."),
-    found("truncated-photograph", "A photograph's file is truncated.", "Copy the file that the message names again."),
+    found(
+        "truncated-photograph",
+        "A photograph's file is truncated.",
+        "Copy or download the file again; the message names it.",
+    ),
     found(
         "unread-photograph",
         "A photograph's file is intact but of an unsupported kind, or does not say how to interpret its pixels: several pages, \
@@ -184,7 +188,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "unreadable-folder",
-        "A folder cannot be listed.",
+        "The contents of a folder cannot be listed.",
         "Check the path and its permissions; paths in a pipeline are relative to the project folder.",
     ),
     found(
@@ -246,7 +250,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "class-unchanged",
-        "`rebalance` left a class unchanged although it has more positives than the target: its positives are on patches that are kept for rarer classes.",
+        "`rebalance` left a class unchanged although it has more positives than the target: its positives are in patches that are kept for rarer classes.",
         "See the table of counts. `sampler balanced` in `train` discards nothing.",
     ),
     found(
@@ -262,7 +266,7 @@ pub(super) const PAGES: &[Page] = &[
     found(
         "under-target",
         "A class has fewer positives than requested.",
-        "It has no more patches, or may not repeat them more often (`at-most`).",
+        "There are no more patches of it, or `at-most` does not allow repeating them more often.",
     ),
     found(
         "ratio-not-reached",
@@ -292,7 +296,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "all-positive",
-        "Every patch with a known label is positive for a class. A classifier cannot learn to tell it from its absence, and metrics say nothing.",
+        "Every patch with a known label is positive for a class. A classifier cannot learn to recognise its absence, and metrics are meaningless.",
         "Check the masks of the class, extract smaller patches, or add photographs without the lesion.",
     ),
     found(
@@ -312,7 +316,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "healthy-ratio",
-        "There are fewer healthy patches (patches without lesions) than the sampler is to draw.",
+        "There are fewer healthy patches (patches without lesions) than the sampler is set to draw.",
         "Request fewer.",
     ),
     found(
@@ -322,12 +326,12 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "prediction-ratio",
-        "The predictions of a class number less than a fifth, or more than three times, of the patches that have it.",
+        "A class is predicted less than a fifth as often, or more than three times as often, as it occurs.",
         "This is common in early epochs. If it persists, check the learning rate, the loss weights and the thresholds.",
     ),
     found(
         "all-zero",
-        "The model predicts no lesion for any patch. Its subset accuracy is that of a constant healthy prediction.",
+        "The model predicts no lesion for any patch. Its subset accuracy is that of always predicting healthy.",
         "Tune thresholds, weight positives, or train longer.",
     ),
     found(
@@ -419,7 +423,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "weights-shape",
-        "A tensor in the weights has a different shape than in the network.",
+        "A tensor in the weights does not have the shape that it has in the network.",
         "Use the network that the weights were made for. Only the last layer may have a different number of classes.",
     ),
     found(
@@ -429,13 +433,13 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "other-size",
-        "The patches have a different size than those that the model was trained on.",
+        "The patches do not have the size that the model was trained on.",
         "Extract patches at the model's size.",
     ),
     // Predictions and heat maps.
     found(
         "other-scale",
-        "The input of a model has a different scale than the data that it was trained on.",
+        "The input of a model does not have the scale of the data that it was trained on.",
         "Use the same `preprocess` as in training.",
     ),
     found(
@@ -446,12 +450,12 @@ pub(super) const PAGES: &[Page] = &[
     found(
         "resampled-predictions",
         "Predictions were made on resampled patches, so mean scores and prevalence do not reflect the original photographs.",
-        "If that is intended, nothing needs to be done. Otherwise predict on the patches from before `rebalance`.",
+        "If that is intended, nothing needs to be done. Otherwise predict on the patches as they were before `rebalance`.",
     ),
     found(
         "seen-photographs",
         "The metrics of the heat maps include photographs that the model may have been trained on.",
-        "Give `heat-map` the test patches at `only`; then only their photographs are mapped.",
+        "Connect the test patches to `only` of `heat-map`; then only their photographs are mapped.",
     ),
     // Thresholds and metrics.
     found(
@@ -466,7 +470,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "few-positives",
-        "A threshold is based on fewer than 30 positive patches, or on fewer than 5 photographs with one, and is uncertain.",
+        "A threshold is based on fewer than 30 positive patches, or on positive patches from fewer than 5 photographs, and is uncertain.",
         "Use more photographs in the validation set.",
     ),
     found(
@@ -486,12 +490,12 @@ pub(super) const PAGES: &[Page] = &[
     ),
     found(
         "no-better-than-trivial",
-        "A metric is no better than that of a constant positive or constant healthy prediction.",
+        "A metric is no better than that of always predicting positive, or always predicting healthy.",
         "The trivial value is listed next to it. Report both.",
     ),
     found(
         "tuning-lowers",
-        "Thresholds tuned on validation patches lower the metric that they maximise on the evaluated patches, compared with 0.5.",
+        "On the evaluated patches, the thresholds tuned on validation patches give a lower value of the metric that they maximise than 0.5 does.",
         "Tune on more validation patches. Do not choose thresholds on the test set.",
     ),
     found(
