@@ -12,7 +12,7 @@ pub(in crate::lang) const RELU6: LayerKind = kind("relu6", "min(max(x, 0), 6).",
 /// Words of [`Layer::Gelu`].
 pub(in crate::lang) const GELU: LayerKind = kind(
     "gelu",
-    "x Phi(x) with the error function, like torch's default; not the `tanh` approximation.",
+    "x Phi(x) with the error function, like PyTorch's default; not the `tanh` approximation.",
     &[],
     |_, _| Ok(Layer::Gelu),
 );

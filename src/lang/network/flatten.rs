@@ -7,7 +7,7 @@ use super::{Layer, Operation};
 /// Words of [`Layer::Flatten`].
 pub(in crate::lang) const FLATTEN: LayerKind = kind(
     "flatten",
-    "C x H x W to C H W features, in torch's order. The layers after it fit only one patch size.",
+    "C x H x W to C H W features, in PyTorch's order. The layers after it fit only one patch size.",
     &[],
     |_, _| Ok(Layer::Flatten),
 );

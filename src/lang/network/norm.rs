@@ -27,7 +27,7 @@ pub(in crate::lang) const BATCH_NORM: LayerKind = named(
             "momentum",
             PropertyType::Share,
             DefaultValue::Real(0.1),
-            "Weight of a new batch in the running statistics, as in torch.",
+            "Weight of a new batch in the running statistics, as in PyTorch.",
         ),
     ],
     |of, name| Ok(Layer::BatchNorm(BatchNorm { name, eps: of.real("eps"), momentum: of.real("momentum") })),

@@ -62,7 +62,7 @@ pub(in crate::lang) const MAX_POOL: LayerKind = kind(
 /// Words of [`AvgPool`].
 pub(in crate::lang) const AVG_POOL: LayerKind = kind(
     "avg-pool",
-    "The mean of each window; padding counts as zeros, like torch's default. H' as for `max-pool`.",
+    "The mean of each window; padding counts as zeros, like PyTorch's default. H' as for `max-pool`.",
     &[
         param("kernel", PropertyType::Whole(1, 64), DefaultValue::Needed, "Side of the window, px."),
         STRIDE,
@@ -82,7 +82,7 @@ pub(in crate::lang) const AVG_POOL: LayerKind = kind(
 /// Words of [`AdaptiveAvgPool`].
 pub(in crate::lang) const ADAPTIVE_AVG_POOL: LayerKind = kind(
     "adaptive-avg-pool",
-    "Means of `side` x `side` parts that cover the input, whatever its size, like torch's `AdaptiveAvgPool2d`.",
+    "Means of `side` x `side` parts that cover the input, whatever its size, like PyTorch's `AdaptiveAvgPool2d`.",
     &[param("side", PropertyType::Whole(1, 64), DefaultValue::Needed, "Rows and columns of the output, px.")],
     |of, _| Ok(Layer::AdaptiveAvgPool(AdaptiveAvgPool { side: of.int("side") })),
 );
