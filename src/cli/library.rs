@@ -30,7 +30,7 @@ enum Verb {
         /// The module
         name: String,
     },
-    /// Write all modules as files into a folder that has none of them yet
+    /// Write all modules as files into a folder that contains none of them yet
     Export {
         /// The folder
         folder: PathBuf,

@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Do not use results computed on another kind of processor
     #[arg(long)]
     exact: bool,
-    /// Show what would be downloaded, and download nothing
+    /// Show what would be downloaded, without downloading anything
     #[arg(long)]
     dry_run: bool,
     /// Print the outcome of each result as JSON

@@ -28,7 +28,7 @@ pub struct Arguments {
     /// Name of the remote [default: all writable remotes]
     #[arg(long, value_name = "NAME")]
     to: Option<String>,
-    /// Show what would be uploaded, and upload nothing
+    /// Show what would be uploaded, without uploading anything
     #[arg(long)]
     dry_run: bool,
     /// Upload existing files again, if a remote's files are damaged

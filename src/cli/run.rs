@@ -42,7 +42,7 @@ pub struct Arguments {
     /// Stop a stage after this many seconds; the next run resumes from its checkpoint
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
-    /// Retries after a fault that may pass, such as a network disk that does not answer
+    /// Retries after a temporary fault, such as a network file system that does not respond
     #[arg(long, value_name = "N", default_value_t = Limits::default().retries)]
     retries: usize,
     #[command(flatten)]

@@ -23,7 +23,7 @@ use crate::store::{RunOutcome, RunRecord};
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// Number of runs
+    /// Number of runs to list
     #[arg(long, short = 'n', default_value_t = 20)]
     number: usize,
     /// Print the records as JSON Lines, with times in UTC

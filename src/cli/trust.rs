@@ -18,7 +18,7 @@ use crate::sandbox::{self, LauncherEvent};
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
-    /// Only list what would be trusted, and whether it is
+    /// List what would be trusted, and whether it already is, without trusting anything
     #[arg(long)]
     show: bool,
 }

@@ -57,7 +57,7 @@ pub struct Arguments {
     /// Warm-up steps, not measured
     #[arg(long, value_name = "N", default_value_t = 2)]
     warmup: usize,
-    /// Augmentation of `load`
+    /// Augmentation for `load`
     #[arg(long, value_name = "CHANGES", default_value = "all")]
     augment: Augment,
     /// Print one line of JSON

@@ -22,13 +22,13 @@ pub(super) struct Arguments {
     /// Keep runs and results used within this period: `30d`, `12h`, `90m`
     #[arg(long = "keep-within", alias = "older", value_name = "PERIOD", value_parser = age)]
     older: Option<u64>,
-    /// Of the rest, keep as much as fits into this size; large and cheap results go first: `200GiB`, `500MB`
+    /// Of the rest, keep as much as fits into this size; large and cheap results are removed first: `200GiB`, `500MB`
     #[arg(long, value_name = "S", value_parser = size)]
     max_size: Option<u64>,
-    /// Show what would be removed, and remove nothing
+    /// Show what would be removed, without removing anything
     #[arg(long)]
     dry_run: bool,
-    /// List every result that goes instead of the largest fifteen
+    /// List every result that is removed, not only the largest fifteen
     #[arg(long)]
     all: bool,
 }

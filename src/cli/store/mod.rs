@@ -26,7 +26,7 @@ pub struct Arguments {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Verb {
-    /// Read everything and report damage, with the stage and run that made it
+    /// Read everything and report damaged data, with the stage and run that produced it
     Verify(verify::Arguments),
     /// Recompute damaged or missing results from their records
     Repair(repair::Arguments),
