@@ -266,7 +266,7 @@ pub(super) const PAGES: &[Page] = &[
     found(
         "under-target",
         "A class has fewer positives than requested.",
-        "There are no more patches of it, or `at-most` does not allow repeating them more often.",
+        "The class has no more patches, or `at-most` does not allow repeating them more often.",
     ),
     found(
         "ratio-not-reached",
