@@ -99,7 +99,7 @@ fn stage(signature: &Signature) -> String {
         if !port.marks.is_empty() {
             let _ = write!(
                 out,
-                " Treated as {}.",
+                " Marked as {}.",
                 port.marks.iter().map(|mark| words(mark)).collect::<Vec<_>>().join(" and ")
             );
         }
