@@ -43,7 +43,7 @@ fn text(repaired: &Repaired) -> String {
         say(format!("recomputed in {}: {}", duration(*seconds), verify::made_by(maker)));
     }
     if repaired.segments > 0 {
-        say(format!("rewrote {} of items", counted(repaired.segments as u64, "segment", "segments")));
+        say(format!("rewrote {} of item records", counted(repaired.segments as u64, "segment", "segments")));
     }
     if repaired.records > 0 {
         let records = counted(repaired.records as u64, "unreadable record", "unreadable records");

@@ -55,8 +55,8 @@ fn text(verified: &Verified, seconds: f64) -> String {
     match verified.findings.len() as u64 {
         0 => text.push_str("store is intact\n"),
         count => {
-            let things = counted(count, "thing is", "things are");
-            let _ = writeln!(text, "{things} damaged or missing; run `macula store repair`");
+            let problems = counted(count, "problem", "problems");
+            let _ = writeln!(text, "{problems} found; run `macula store repair`");
         }
     }
     text
