@@ -4,7 +4,7 @@
 use super::{files, scan};
 
 /// Phrases, and what to write instead. A phrase matches whole words, in upper and lower case.
-const PHRASES: [(&str, &str); 43] = [
+const PHRASES: [(&str, &str); 44] = [
     ("is no", "is not a"),
     ("are no", "are not"),
     ("was no", "was not a"),
@@ -48,6 +48,7 @@ const PHRASES: [(&str, &str); 43] = [
     ("what was finished", "finished results"),
     ("no word of", "no mention of"),
     ("walled off", "sandboxed"),
+    ("trainings", "training runs"),
 ];
 
 /// What follows a phrase and makes it good English.
