@@ -20,7 +20,7 @@ fn fit(bench: &Bench, place: &str, params: &Params, data: &Tree) -> (Tree, u64, 
     let watcher = Watcher::default();
     let out = bench.train(params, data, &bench.partial(place), &watcher).unwrap_or_else(|error| panic!("{error}"));
     let lines = watcher.lines.lock().expect("no panic").clone();
-    let told = lines.into_iter().filter(|line| line.contains("training of")).collect();
+    let told = lines.into_iter().filter(|line| line.contains("run of")).collect();
     (out.outputs["out"].clone(), watcher.batches.load(Ordering::SeqCst), told)
 }
 
