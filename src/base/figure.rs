@@ -64,6 +64,53 @@ pub fn size(count: u64) -> String {
     if count < 1024 { counted(count, "byte", "bytes") } else { bytes(count) }
 }
 
+/// How the reals of one column of a table are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RealStyle {
+    /// With this many decimals.
+    Decimals(usize),
+    /// Tiny or huge (learning rates): `2.2e-9`.
+    Exponent,
+}
+
+impl RealStyle {
+    /// Style of a column: metrics have three decimals; other reals as few as leave out nothing but zeros, at most three.
+    #[must_use]
+    pub fn of(values: &[f64]) -> Self {
+        let finite = || values.iter().map(|value| value.abs()).filter(|value| value.is_finite() && *value != 0.0);
+        let largest = finite().fold(0.0, f64::max);
+        let smallest = finite().fold(f64::INFINITY, f64::min);
+        let rates = largest < 5e-4 || largest < 0.02 && smallest < 1e-3;
+        if largest != 0.0 && (rates || largest >= 1e15) {
+            return Self::Exponent;
+        }
+        if largest <= 1.0 {
+            return Self::Decimals(3);
+        }
+        let shortest =
+            |value: f64| format!("{value:.3}").trim_end_matches('0').split_once('.').map_or(0, |(_, kept)| kept.len());
+        Self::Decimals(finite().map(shortest).max().unwrap_or(1).max(1))
+    }
+
+    /// A number of the column; `-` for NaN.
+    #[must_use]
+    pub fn text(self, value: f64) -> String {
+        if value.is_nan() {
+            return "-".to_owned();
+        }
+        match self {
+            Self::Exponent => format!("{value:.1e}"),
+            Self::Decimals(decimals) => {
+                let text = format!("{:.decimals$}", value.abs());
+                let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+                let whole = whole.parse().map_or_else(|_| whole.to_owned(), thousands);
+                let sign = if value < 0.0 { "-" } else { "" };
+                if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

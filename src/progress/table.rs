@@ -8,6 +8,7 @@ pub use self::layout::{clipped, flow, shortened, wrapped};
 pub use crate::base::figure::{bytes, counted};
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::base::figure::RealStyle;
 use crate::base::shown;
 use crate::stage::{Cell, Summary, Table};
 
@@ -145,10 +146,10 @@ impl Grid {
         let cells = || self.rows.iter().map(move |row| row.get(at).unwrap_or(&Cell::Null(())));
         let reals: Vec<f64> =
             cells().filter_map(|cell| if let Cell::Real(value) = cell { Some(*value) } else { None }).collect();
-        let style = style(&reals);
+        let style = RealStyle::of(&reals);
         let texts = cells().map(|cell| match cell {
             Cell::Int(value) => thousands(*value),
-            Cell::Real(value) => real(*value, style),
+            Cell::Real(value) => style.text(*value),
             Cell::Text(text) => shown::line(text).into_owned(),
             Cell::Null(()) => "-".to_owned(),
         });
@@ -237,47 +238,6 @@ const LEAST_WORDS: usize = 20;
 pub fn thousands(value: i64) -> String {
     let sign = if value < 0 { "-" } else { "" };
     format!("{sign}{}", crate::base::figure::thousands(value.unsigned_abs()))
-}
-
-/// How the reals of one column are written.
-#[derive(Clone, Copy)]
-enum RealStyle {
-    Decimals(usize),
-    /// Tiny or huge (learning rates): `2.2e-9`.
-    Exponent,
-}
-
-/// Metrics have three decimals; other reals as few as leave out nothing but zeros, at most three.
-fn style(values: &[f64]) -> RealStyle {
-    let finite = || values.iter().map(|value| value.abs()).filter(|value| value.is_finite() && *value != 0.0);
-    let largest = finite().fold(0.0, f64::max);
-    let smallest = finite().fold(f64::INFINITY, f64::min);
-    let rates = largest < 5e-4 || largest < 0.02 && smallest < 1e-3;
-    if largest != 0.0 && (rates || largest >= 1e15) {
-        return RealStyle::Exponent;
-    }
-    if largest <= 1.0 {
-        return RealStyle::Decimals(3);
-    }
-    let shortest =
-        |value: f64| format!("{value:.3}").trim_end_matches('0').split_once('.').map_or(0, |(_, kept)| kept.len());
-    RealStyle::Decimals(finite().map(shortest).max().unwrap_or(1).max(1))
-}
-
-fn real(value: f64, style: RealStyle) -> String {
-    if value.is_nan() {
-        return "-".to_owned();
-    }
-    match style {
-        RealStyle::Exponent => format!("{value:.1e}"),
-        RealStyle::Decimals(decimals) => {
-            let text = format!("{:.decimals$}", value.abs());
-            let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-            let whole = whole.parse().map_or_else(|_| whole.to_owned(), thousands);
-            let sign = if value < 0.0 { "-" } else { "" };
-            if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -53,8 +53,32 @@ pub fn cards(items: &[ReportItem]) -> Markup {
     }
 }
 
+/// A metric next to what a trivial classifier reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AgainstBaseline {
+    /// The whole interval lies above.
+    Above,
+    /// The interval includes it.
+    Open,
+    /// Higher, but without an interval.
+    Unknown,
+    /// No higher, or the whole interval lies below.
+    NotAbove,
+}
+
+impl AgainstBaseline {
+    fn of(value: f64, interval: Option<Interval>, trivial: f64) -> Self {
+        match interval {
+            Some(Interval { low, .. }) if low > trivial => Self::Above,
+            Some(Interval { high, .. }) if high >= trivial => Self::Open,
+            None if value > trivial => Self::Unknown,
+            _ => Self::NotAbove,
+        }
+    }
+}
+
 fn card(what: &str, value: Option<f64>, interval: Option<Interval>, which: &str, trivial: Option<f64>) -> Markup {
-    let beats = value.zip(trivial).map(|(value, trivial)| value > trivial);
+    let against = value.zip(trivial).map(|(value, trivial)| AgainstBaseline::of(value, interval, trivial));
     html! {
         div.card {
             div.what { (what) }
@@ -62,9 +86,11 @@ fn card(what: &str, value: Option<f64>, interval: Option<Interval>, which: &str,
             div.of { @if interval.is_some() { "95% CI " (range(interval)) } @else { "no CI" } }
             div.of {
                 (which) " " (metric(trivial))
-                @match beats {
-                    Some(true) => { " · " span.better { "above baseline" } },
-                    Some(false) => { " · " span.worse { "not above baseline" } },
+                @match against {
+                    Some(AgainstBaseline::Above) => { " · " span.better { "above baseline" } },
+                    Some(AgainstBaseline::Open) => { " · CI includes baseline" },
+                    Some(AgainstBaseline::Unknown) => { " · above baseline, no CI" },
+                    Some(AgainstBaseline::NotAbove) => { " · " span.worse { "not above baseline" } },
                     None => {}
                 }
             }
@@ -405,9 +431,30 @@ fn figure(scores: &Scores, example: &ExamplePatch, png: &[u8], photograph: &str)
             img src={ "data:image/png;base64," (STANDARD.encode(png)) } alt=(alt) loading="lazy";
             figcaption {
                 b { (metric(Some(example.score))) } " · " (truth)
-                @if example.mask_pixels > 0 { br; (thousands(u64::from(example.mask_pixels))) " px" }
+                @if example.mask_pixels > 0 { br; (thousands(u64::from(example.mask_pixels))) " lesion px" }
                 br; (photograph)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_above_its_baseline_if_all_of_its_interval_is() {
+        let interval = |low, high| Some(Interval { low, high });
+        let cases = [
+            (0.3, interval(0.2, 0.4), AgainstBaseline::Above),
+            (0.22, interval(0.1, 0.3), AgainstBaseline::Open),
+            (0.1, interval(0.05, 0.15), AgainstBaseline::Open),
+            (0.05, interval(0.01, 0.1), AgainstBaseline::NotAbove),
+            (0.3, None, AgainstBaseline::Unknown),
+            (0.15, None, AgainstBaseline::NotAbove),
+        ];
+        for (value, interval, expected) in cases {
+            assert_eq!(AgainstBaseline::of(value, interval, 0.15), expected, "{value}, {interval:?}");
         }
     }
 }

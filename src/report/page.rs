@@ -255,7 +255,7 @@ fn glossary() -> Markup {
         ),
         (
             "micro, macro",
-            "Micro pools all known labels; macro is the unweighted mean over classes that have positives.",
+            "Micro pools all known labels; macro is the unweighted mean over classes: those with positives, and for precision those that are predicted at all.",
         ),
         (
             "Hamming loss",

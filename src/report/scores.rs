@@ -201,7 +201,13 @@ pub fn at_thresholds(scores: &Scores, at: &OperatingPoint, title: &str) -> Table
         .collect();
     rows.push(class_row("micro".to_owned(), Cell::Null(()), &figures.micro, scores.baselines.micro.always_yes_f1));
     let mut last = vec![Cell::Null(()); rows[0].len()];
-    last[0] = Cell::Text(mean_name("macro", figures.macro_f1));
+    let (f1, precision) = (figures.macro_f1, figures.macro_precision);
+    let partly = if precision.classes < f1.classes {
+        format!(", precision of {} of {}", precision.classes, precision.of)
+    } else {
+        String::new()
+    };
+    last[0] = Cell::Text(format!("{}{partly}", mean_name("macro", f1)));
     last[2] = real(figures.macro_f1.value);
     last[3] = real(scores.baselines.macro_always_yes_f1.value);
     last[4] = real(figures.macro_precision.value);
@@ -312,6 +318,16 @@ pub fn warnings(scores: &Scores) -> Vec<Warning> {
                 format!("F1 of `{name}` ({f1}) does not beat predicting it on every patch ({trivial})"),
             );
         }
+    }
+    let mean = scores.intervals.as_ref().and_then(|intervals| intervals.mean_average_precision);
+    if let (Some(Interval { low, high }), Some(chance)) = (mean, scores.baselines.macro_prevalence.value)
+        && low <= chance
+    {
+        let [low, high, chance] = [low, high, chance].map(|value| metric(Some(value)));
+        let text = format!(
+            "the 95% confidence interval of mean average precision ({low} to {high}) is not above chance ({chance})"
+        );
+        warn("no-better-than-trivial", text);
     }
     if scores.intervals.is_none() {
         let (groups, count) = match (scores.data.patients, scores.data.photographs) {

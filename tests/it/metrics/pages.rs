@@ -6,15 +6,15 @@ use macula::base::{Digest, Streams};
 use macula::data::patches::{Label, PatchSet};
 use macula::data::table::{Column, Columns};
 use macula::learn::evaluation::{ScoredSet, Scores, evaluate};
-use macula::learn::metrics::ZeroDivision;
+use macula::learn::metrics::{Interval, ZeroDivision};
 use macula::learn::thresholds::Criterion;
 use macula::learn::tta::Tta;
 use macula::learn::tuning::Thresholds;
 use macula::report::gather::gather;
 use macula::report::names::NameReplacements;
 use macula::report::page::page;
-use macula::report::scores::summary;
-use macula::stage::{Named, Outcome, StageError, StageSettings, Summary, Table, Warning};
+use macula::report::scores::{at_thresholds, summary};
+use macula::stage::{Cell, Named, Outcome, StageError, StageSettings, Summary, Table, Warning};
 use macula::stages::eval::evaluated;
 use macula::stages::threshold_tune::{judged, natural, tuned};
 use macula::store::{Objects, Tree};
@@ -126,7 +126,7 @@ fn the_same_artifacts_give_the_same_page() {
     let (_two, second) = space();
     let page = html(&first, None);
     assert_eq!(page, html(&second, None));
-    assert_eq!(Digest::of(page.as_bytes()).short(), "fde60675", "raise the version of `report`");
+    assert_eq!(Digest::of(page.as_bytes()).short(), "eeac94a7", "raise the version of `report`");
 }
 
 #[test]
@@ -299,6 +299,38 @@ fn few_patients_are_counted() {
 }
 
 #[test]
+fn a_mean_whose_interval_reaches_chance_is_reported() {
+    let (_folder, objects) = space();
+    let (mut set, logits) = set(TINY, &objects);
+    // Each of the six photographs counts.
+    set.parts.iter_mut().for_each(|part| part.patient = None);
+    let streams = Streams::new(7, "eval");
+    let mut scores = evaluate(&ScoredSet::new(&set, &logits), None, ZeroDivision::Undefined, &streams);
+    let chance = scores.baselines.macro_prevalence.value.expect("a chance level");
+    let mut warned = |low: f64| {
+        let intervals = scores.intervals.as_mut().expect("intervals");
+        intervals.mean_average_precision = Some(Interval { low, high: chance + 0.1 });
+        let found = summary(&scores).warnings;
+        found.into_iter().map(|warning| warning.text).find(|text| text.contains("is not above chance"))
+    };
+    assert!(warned(chance - 0.01).expect("a warning").contains("interval of mean average precision"));
+    assert_eq!(warned(chance + 0.01), None);
+}
+
+#[test]
+fn macro_precision_says_over_how_many_classes_it_is() {
+    let (_folder, objects) = space();
+    let (set, mut logits) = set(TINY, &objects);
+    logits.chunks_exact_mut(4).for_each(|row| row[1..].fill(-9.0));
+    logits[0] = 9.0;
+    let streams = Streams::new(7, "eval");
+    let scores = evaluate(&ScoredSet::new(&set, &logits), None, ZeroDivision::Undefined, &streams);
+    let table = at_thresholds(&scores, &scores.at_half, "at 0.5");
+    let Cell::Text(name) = &table.rows.last().expect("a row of means")[0] else { panic!("a name") };
+    assert_eq!(name, "macro, precision of 1 of 4");
+}
+
+#[test]
 fn over_and_under_prediction_are_reported_per_class() {
     let codes = warned(|_, logits| {
         for row in logits.chunks_exact_mut(4) {
@@ -326,8 +358,7 @@ fn a_class_without_positives_is_reported_and_excluded_from_the_means() {
     assert_eq!((thresholds.classes[3].threshold, thresholds.classes[3].figure), (0.5, None));
     assert!(outcome.summary.warnings.iter().any(|warning| warning.text.contains("`SE`: its threshold stays 0.5")));
     let streams = Streams::new(7, "eval");
-    let scores =
-        macula::learn::evaluation::evaluate(&ScoredSet::new(&set, &logits), None, ZeroDivision::Undefined, &streams);
+    let scores = evaluate(&ScoredSet::new(&set, &logits), None, ZeroDivision::Undefined, &streams);
     assert!(summary(&scores).headline.contains("over 3 of 4 classes"), "{}", summary(&scores).headline);
 }
 
