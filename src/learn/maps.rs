@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
+use super::gpu::DeviceChoice;
 use super::loader::{PixelBatch, ahead};
 use super::metrics::{LabelledScores, Mean, ranking_as_stored};
 use super::model::{Classifier, Scoring};
@@ -43,26 +44,29 @@ pub fn scores(
     Ok(all)
 }
 
-/// Model that was requested last, and the digest of its files.
-static HELD: Mutex<Option<(Digest, Arc<Classifier>)>> = Mutex::new(None);
+/// Model that was requested last.
+static HELD: Mutex<Option<HeldModel>> = Mutex::new(None);
+
+/// Model, with the digest of its files and its device.
+type HeldModel = ((Digest, DeviceChoice), Arc<Classifier>);
 
 /// Model in `tree`. The last one is cached: a map stage requests the same model for every photograph, from several threads.
 ///
 /// # Errors
 /// As [`Classifier::read`].
-pub fn held(tree: &Tree, objects: &Objects) -> Result<Arc<Classifier>, StageError> {
-    let digest = tree.digest();
+pub fn held(tree: &Tree, objects: &Objects, device: DeviceChoice) -> Result<Arc<Classifier>, StageError> {
+    let key = (tree.digest(), device);
     let lock = || sync::lock(&HELD);
-    if let Some((_, model)) = lock().as_ref().filter(|(held, _)| *held == digest) {
+    if let Some((_, model)) = lock().as_ref().filter(|(held, _)| *held == key) {
         return Ok(Arc::clone(model));
     }
     // Not under the lock: a thread that waits for others in here may be given another photograph and would deadlock.
-    let model = Classifier::read(tree, objects)?;
+    let model = Classifier::read(tree, objects)?.on(device)?;
     // A first batch folds the batch norms now, not while other threads wait for it.
     let size = model.info.size as usize;
     model.logits(&PixelBatch { count: 1, size, pixels: vec![0.0; size * size * 3], targets: Targets::default() })?;
     let model = Arc::new(model);
-    *lock() = Some((digest, Arc::clone(&model)));
+    *lock() = Some((key, Arc::clone(&model)));
     Ok(model)
 }
 

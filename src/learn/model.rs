@@ -6,6 +6,7 @@
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::gpu::{self, DeviceChoice, Precision};
 use super::loader::{OpenPatchSet, PixelBatch, ahead};
 use super::network::{Missing, Network, NetworkInput, Weights};
 use super::normalise::Normalisation;
@@ -88,6 +89,15 @@ impl Classifier {
         let mut network = Network::new(&info.network, info.size as usize, classes, &Streams::new(0, "train"))?;
         network.load(&weights, Missing::Error)?;
         Ok(Self { info, network })
+    }
+
+    /// The same classifier computed by another engine.
+    ///
+    /// # Errors
+    /// As [`gpu::open`].
+    pub fn on(self, device: DeviceChoice) -> Result<Self, StageError> {
+        let opened = gpu::open(device, Precision::F32)?;
+        Ok(Self { network: self.network.on_engine(opened.engine), ..self })
     }
 
     /// Logits (N x C) of normalised pixels.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::augment::Transform;
-use super::gpu::Gpu;
+use super::gpu::OpenedEngine;
 use super::loader::PixelsMadeBy;
 use super::loss::Loss;
 use super::model::bug;
@@ -72,11 +72,11 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Trial with batches of `batch` patches of `size` px, on the CPU if no GPU is given.
+    /// Trial with batches of `batch` patches of `size` px, computed by `engine`.
     ///
     /// # Errors
     /// [`StageError::Input`] if the layers do not match such patches.
-    pub fn new(spec: &NetworkSpec, size: usize, batch: usize, gpu: Option<Box<dyn Gpu>>) -> Result<Self, StageError> {
+    pub fn new(spec: &NetworkSpec, size: usize, batch: usize, engine: OpenedEngine) -> Result<Self, StageError> {
         let streams = Streams::new(1, "bench");
         let network = Network::new(spec, size, CLASSES, &streams)?;
         let mut stream = streams.stream("pixels", 0, &[]);
@@ -92,10 +92,7 @@ impl Trial {
         let all = ParameterGroup { range: 0..network.flat().len(), rate: 1e-4 };
         let optimizer = Optimizer::new(adam, 1e-5, vec![all], network.flat().len());
         let frozen = vec![false; network.parameters().len()];
-        let network = match gpu {
-            Some(gpu) => network.on(gpu),
-            None => network,
-        };
+        let network = network.on_engine(engine);
         Ok(Self { network, optimizer, frozen, views, pixels, targets, streams, steps: 0 })
     }
 

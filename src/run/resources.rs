@@ -42,7 +42,8 @@ impl ResourceRequest {
     pub fn of(engine: &Engine, id: StageId) -> Self {
         let (stage, implementation) = (engine.stage(id), engine.implementation(id));
         let target = keys::target(stage, implementation);
-        let device = (target != EVERYWHERE && !target.starts_with("cpu-")).then(|| {
+        let processor = target == EVERYWHERE || target.split('-').any(|part| part == "cpu");
+        let device = (!processor).then(|| {
             let device = target.split('-').next().unwrap_or(&target);
             device.to_owned()
         });

@@ -1,12 +1,12 @@
 //! `eval`: metrics, curves and all predictions of a classifier on held-out patches. The evaluation itself is in
 //! [`crate::learn::evaluation`], its summary in [`crate::report::scores`].
 
+use super::inference;
 use super::threshold_tune::{natural, scored};
 use crate::base::figure::metric;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
 use crate::learn::evaluation::{ExamplePatch, ScoredSet, Scores, curves, evaluate, examples, predictions};
-use crate::learn::kernels;
 use crate::learn::metrics::ZeroDivision;
 use crate::learn::model::Scoring;
 use crate::learn::thresholds::Criterion;
@@ -22,7 +22,7 @@ pub const EVAL: Implementation = Implementation {
     revised: None,
     seeded: true,
     determinism: Determinism::PathExact {
-        path: |_| kernels::target(),
+        path: inference::target,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::inference;
 use crate::data::black_filter::BlackFilter;
 use crate::data::decode::Photograph;
 use crate::data::heat::{CellGrid, MapInfo, OverlayStyle, ScoreMap, class_picture, overlay, visible};
@@ -13,7 +14,6 @@ use crate::data::patches::{Label, PatchSet};
 use crate::data::table::{Column, Columns};
 use crate::lang::value::Value;
 use crate::learn::evaluation::HALF;
-use crate::learn::kernels;
 use crate::learn::maps::{CellMetrics, MapMetrics, Maps, cell_metrics, held, scores};
 use crate::learn::model::{Classifier, ModelInfo, Scoring};
 use crate::learn::tta::Tta;
@@ -29,7 +29,7 @@ pub const HEAT_MAP: Implementation = Implementation {
     revised: None,
     seeded: false,
     determinism: Determinism::PathExact {
-        path: |_| kernels::target(),
+        path: inference::target,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
@@ -115,7 +115,7 @@ fn one(ctx: &Ctx, item: &Item) -> Result<Tree, StageError> {
     for (name, entry) in item.tree.under("model/") {
         files.insert(name, *entry);
     }
-    let model = held(&files, ctx.objects)?;
+    let model = held(&files, ctx.objects, inference::device(ctx.params)?)?;
     let thresholds: Option<Vec<f64>> = match ctx.objects.read_in(&item.tree, THRESHOLDS)? {
         Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| StageError::Bug(error.to_string()))?),
         None => None,

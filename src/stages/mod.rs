@@ -11,6 +11,7 @@ pub mod filter_black;
 pub mod folder;
 pub mod heat_map;
 pub mod idrid;
+mod inference;
 pub mod pool;
 pub mod predict;
 pub mod preprocess;

@@ -1,10 +1,10 @@
 //! `predict`: scores of patches with or without known labels, without evaluating them. Counting is in [`crate::learn::evaluation`], the
 //! summary in [`crate::report::predictions`].
 
+use super::inference;
 use super::threshold_tune::judged;
 use crate::data::patches::PatchSet;
 use crate::learn::evaluation::{HALF, ScoredSet, of_classes, of_photographs, photographs, predictions};
-use crate::learn::kernels;
 use crate::learn::model::{Classifier, Scoring, predict};
 use crate::learn::tuning::Thresholds;
 use crate::report::predictions::summary;
@@ -18,7 +18,7 @@ pub const PREDICT: Implementation = Implementation {
     revised: None,
     seeded: false,
     determinism: Determinism::PathExact {
-        path: |_| kernels::target(),
+        path: inference::target,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
@@ -32,7 +32,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let scoring = Scoring::from_params(ctx.params)?;
     let differs = tuned.as_ref().and_then(|tuned| scoring.tta.differs(tuned.tta));
     let tuned = tuned.map(|tuned| tuned.of_classes(&set.info.classes)).transpose()?;
-    let model = Classifier::read(ctx.inputs.one("model")?, ctx.objects)?;
+    let model = Classifier::read(ctx.inputs.one("model")?, ctx.objects)?.on(inference::device(ctx.params)?)?;
     let scores = predict(&model, &set, ctx.objects, scoring, ctx.progress, ctx.stop)?;
     let scale = model.info.scale_warning(set.info.scale, "patches");
     let mut outcome = predicted(&judged(&set, scores)?, tuned.as_deref(), scale, ctx.objects)?;

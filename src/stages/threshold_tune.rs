@@ -1,10 +1,10 @@
 //! `threshold-tune`: one threshold per class, chosen on validation patches. The choice itself is in [`crate::learn::thresholds`].
 
+use super::inference;
 use crate::base::figure;
 use crate::data::patches::{PatchSet, SetInfo};
 use crate::data::predictions::Predictions;
 use crate::learn::evaluation::{ScoredSet, curves};
-use crate::learn::kernels;
 use crate::learn::metrics::FEWEST_GROUPS;
 use crate::learn::model::{Classifier, Scoring, predict};
 use crate::learn::thresholds::Criterion;
@@ -22,7 +22,7 @@ pub const THRESHOLD_TUNE: Implementation = Implementation {
     revised: None,
     seeded: false,
     determinism: Determinism::PathExact {
-        path: |_| kernels::target(),
+        path: inference::target,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
@@ -45,7 +45,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
 pub fn scored<'a>(ctx: &Ctx<'_>, set: &'a PatchSet, scoring: Scoring) -> Result<ScoredSet<'a>, StageError> {
     match (ctx.inputs.optional("model"), ctx.inputs.optional("predictions")) {
         (Some(model), None) => {
-            let model = Classifier::read(model, ctx.objects)?;
+            let model = Classifier::read(model, ctx.objects)?.on(inference::device(ctx.params)?)?;
             judged(set, predict(&model, set, ctx.objects, scoring, ctx.progress, ctx.stop)?)
         }
         (None, Some(_)) if !scoring.tta.is_none() => {

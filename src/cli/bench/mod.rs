@@ -17,7 +17,7 @@ use crate::lang::near::near;
 use crate::lang::network::NetworkSpec;
 use crate::lang::stdlib::MODULES;
 use crate::lang::{self, builtin_network};
-use crate::learn::gpu::{self, DeviceChoice};
+use crate::learn::gpu::{self, DeviceChoice, OpenedEngine};
 use crate::learn::kernels;
 use crate::learn::trial::{Compared, Trial};
 use crate::progress::out;
@@ -89,6 +89,8 @@ enum Device {
     Cpu,
     /// An NVIDIA GPU
     Cuda,
+    /// candle on the processor
+    Candle,
 }
 
 /// Precision.
@@ -147,7 +149,8 @@ pub fn bench(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         What::Check => {
             let mut trial = trial(arguments, asked)?;
             class = trial.target();
-            let mut processor = Trial::new(&network(arguments)?, asked.size, asked.batch, None).map_err(failure)?;
+            let mut processor =
+                Trial::new(&network(arguments)?, asked.size, asked.batch, OpenedEngine::Kernels).map_err(failure)?;
             compared = Some(trial.compare(&mut processor, asked.steps).map_err(failure)?);
             Ok(Measured { ms: f64::NAN, processor_ms: None, card_bytes: None })
         }
@@ -224,9 +227,10 @@ fn trial(arguments: &Arguments, asked: BenchSize) -> Result<Trial, Failure> {
         Device::Auto => DeviceChoice::Auto,
         Device::Cpu => DeviceChoice::Cpu,
         Device::Cuda => DeviceChoice::Cuda,
+        Device::Candle => DeviceChoice::Candle,
     };
     let opened = gpu::open(choice, gpu::Precision::from_name(&name(&arguments.precision))).map_err(failure)?;
-    Trial::new(&network(arguments)?, asked.size, asked.batch, opened.gpu).map_err(failure)
+    Trial::new(&network(arguments)?, asked.size, asked.batch, opened.engine).map_err(failure)
 }
 
 /// Converts a stage's error.

@@ -65,11 +65,7 @@ pub(super) fn ready(task: &FitTask<'_>, notes: &mut FitNotes) -> Result<Prepared
     if let Some(message) = opened.message {
         task.progress.line(&message);
     }
-    let network = match opened.gpu {
-        Some(gpu) => network.on(gpu),
-        None => network,
-    };
-    Ok(PreparedNetwork { network, optimizer, frozen })
+    Ok(PreparedNetwork { network: network.on_engine(opened.engine), optimizer, frozen })
 }
 
 /// Warnings about an initial model that was trained on other pixels.

@@ -12,6 +12,8 @@ pub enum DeviceChoice {
     Cpu,
     /// An NVIDIA GPU.
     Cuda,
+    /// candle on the CPU, in place of the kernels.
+    Candle,
 }
 
 impl DeviceChoice {
@@ -21,6 +23,7 @@ impl DeviceChoice {
         match name {
             "cpu" => Self::Cpu,
             "cuda" => Self::Cuda,
+            "candle" => Self::Candle,
             _ => Self::Auto,
         }
     }

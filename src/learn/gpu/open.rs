@@ -6,11 +6,25 @@ use crate::stage::StageError;
 
 /// Device to compute on.
 pub struct OpenedDevice {
-    /// The GPU; [`None`] for the CPU.
-    pub gpu: Option<Box<dyn Gpu>>,
+    /// What computes.
+    pub engine: OpenedEngine,
     /// Message for the user.
     pub message: Option<String>,
 }
+
+/// What computes on an opened device.
+pub enum OpenedEngine {
+    /// The CPU kernels.
+    Kernels,
+    /// A GPU.
+    Gpu(Box<dyn Gpu>),
+    /// candle.
+    Candle(candle_core::Device),
+}
+
+/// Target of results that candle computes on the CPU. Its products choose their blocks by cache size and number of threads, so equal bytes
+/// are expected on the same machine only.
+pub const CANDLE_CPU: &str = "candle-cpu";
 
 /// Opens the device for a choice.
 ///
@@ -18,7 +32,7 @@ pub struct OpenedDevice {
 /// [`StageError::Input`] if a GPU is requested and none works, or the CPU does not support the precision.
 pub fn open(choice: DeviceChoice, precision: Precision) -> Result<OpenedDevice, StageError> {
     let why = match (choice, found(precision)) {
-        (DeviceChoice::Cpu, _) => None,
+        (DeviceChoice::Cpu | DeviceChoice::Candle, _) => None,
         (_, Ok(card)) => return card.opened(precision),
         (DeviceChoice::Cuda, Err((why, hint))) => {
             return Err(StageError::input("no-gpu", why).hint(hint).field("device"));
@@ -28,13 +42,20 @@ pub fn open(choice: DeviceChoice, precision: Precision) -> Result<OpenedDevice, 
     if precision != Precision::F32 {
         let text = match why {
             Some(why) => format!("`precision {precision}` needs a GPU: {why}"),
+            None if choice == DeviceChoice::Candle => {
+                format!("`precision {precision}` needs a GPU, but `device candle` is set")
+            }
             None => format!("`precision {precision}` needs a GPU, but `device cpu` is set"),
         };
         return Err(StageError::input("no-gpu", text).hint("set `precision f32`").field("precision"));
     }
+    if choice == DeviceChoice::Candle {
+        let message = Some("computing in candle on the CPU".to_owned());
+        return Ok(OpenedDevice { engine: OpenedEngine::Candle(candle_core::Device::Cpu), message });
+    }
     // Without the feature no GPU is expected, so nothing is reported.
     let message = why.filter(|_| cfg!(feature = "cuda")).map(|why| format!("computing on the CPU: {why}"));
-    Ok(OpenedDevice { gpu: None, message })
+    Ok(OpenedDevice { engine: OpenedEngine::Kernels, message })
 }
 
 /// Target recorded for results computed with a choice.
@@ -42,6 +63,7 @@ pub fn open(choice: DeviceChoice, precision: Precision) -> Result<OpenedDevice, 
 pub fn target(choice: DeviceChoice, precision: Precision) -> String {
     match (choice, found(precision)) {
         (DeviceChoice::Auto | DeviceChoice::Cuda, Ok(card)) => card.target(precision),
+        (DeviceChoice::Candle, _) => CANDLE_CPU.to_owned(),
         _ => kernels::target(),
     }
 }
@@ -68,7 +90,7 @@ impl FoundDevice {
     fn opened(&self, precision: Precision) -> Result<OpenedDevice, StageError> {
         let (a, b, c) = self.0.cudnn_version;
         let message = format!("computing on {} with cuDNN {a}.{b}.{c}, in {precision}", self.0.name);
-        Ok(OpenedDevice { gpu: Some(Box::new(self.0.open(precision)?)), message: Some(message) })
+        Ok(OpenedDevice { engine: OpenedEngine::Gpu(Box::new(self.0.open(precision)?)), message: Some(message) })
     }
 }
 

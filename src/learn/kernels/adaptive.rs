@@ -19,7 +19,7 @@ pub struct Parts {
 }
 
 /// Pixels of part `at` of `parts` along an axis of `length`.
-fn part(at: usize, parts: usize, length: usize) -> Range<usize> {
+pub(in crate::learn) fn part(at: usize, parts: usize, length: usize) -> Range<usize> {
     at * length / parts..((at + 1) * length).div_ceil(parts)
 }
 

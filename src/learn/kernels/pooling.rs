@@ -35,7 +35,7 @@ impl PoolWindow {
     }
 
     /// Pixel of the input that tap `tap` of output `at` reads; [`None`] if it lies outside.
-    fn pixel(&self, at: usize, tap: usize) -> Option<usize> {
+    pub(in crate::learn) fn pixel(&self, at: usize, tap: usize) -> Option<usize> {
         let (_, columns) = self.outputs();
         let y =
             (at / columns * self.stride + tap / self.kernel).checked_sub(self.padding).filter(|&y| y < self.height)?;

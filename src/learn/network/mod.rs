@@ -8,8 +8,10 @@ mod layout;
 mod load;
 mod ops;
 mod pass;
+mod passes;
 mod plan;
 mod program;
+mod tape;
 mod train;
 mod trunk;
 mod weights;
@@ -18,24 +20,22 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::backprop::GradStore;
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device};
 
 use crate::base::Streams;
-use crate::base::random::Stream;
 use crate::base::sync;
 use crate::lang::network::{Layer, NetworkSpec};
-use crate::learn::gpu::Gpu;
+use crate::learn::gpu::{Gpu, OpenedEngine};
 use crate::learn::kernels::BufferPool;
 use crate::learn::loader::PixelsMadeBy;
 use crate::learn::optimizer::Optimizer;
 use crate::stage::StageError;
-use input::with_floats;
-use ops::{Folded, StatisticsSource};
-use pass::{Execution, Pass};
+use ops::Folded;
+use passes::DuePass;
 use plan::SizedPlan;
-use program::{Norm, Program};
-use trunk::{Arriving, BatchShape, HostParameters, Trunk};
+use program::Program;
+use tape::Tape;
+use trunk::{BatchShape, HostParameters, Trunk};
 
 pub use input::{Arrival, NetworkInput, tensor};
 pub use load::{LoadReport, Missing, foresee};
@@ -57,16 +57,19 @@ pub struct Network {
     plans: Mutex<BTreeMap<(usize, usize), Arc<SizedPlan>>>,
     /// Folded convolutions for evaluation mode; [`None`] after parameters have changed.
     folded: Mutex<Option<Arc<Vec<Option<Folded>>>>>,
-    /// Last forward pass in training mode: its logits on the tape, and what the backward pass needs.
-    pass: Option<(Var, Arc<SizedPlan>, PassLocation)>,
-    /// GPU, if one computes.
-    trunk: Option<Mutex<Trunk>>,
+    /// Last forward pass in training mode.
+    due: Option<DuePass>,
+    engine: Engine,
 }
 
-/// Where the last forward pass left what its backward pass needs.
-enum PassLocation {
-    Host(Pass),
-    Card,
+/// What computes a network.
+enum Engine {
+    /// The CPU kernels.
+    Kernels,
+    /// The kernels of a GPU.
+    Card(Mutex<Trunk>),
+    /// candle, on any of its devices.
+    Candle(Mutex<Tape>),
 }
 
 /// Parameter tensor: its torchvision name, and its location in [`Network::flat`].
@@ -117,37 +120,58 @@ impl Network {
             pool: BufferPool::default(),
             plans: Mutex::default(),
             folded: Mutex::default(),
-            pass: None,
-            trunk: None,
+            due: None,
+            engine: Engine::Kernels,
         })
     }
 
     /// Moves the network to a GPU. [`Network::calibrate`] still runs on the CPU.
     #[must_use]
     pub fn on(mut self, gpu: Box<dyn Gpu>) -> Self {
-        self.trunk = Some(Mutex::new(Trunk::new(gpu)));
+        self.engine = Engine::Card(Mutex::new(Trunk::new(gpu)));
         self
+    }
+
+    /// Has candle compute the network on one of its devices, in f32 or (for tests) f64, with autograd over every operation. The optimizer
+    /// stays on the CPU.
+    #[must_use]
+    pub fn on_candle(mut self, device: Device, dtype: DType) -> Self {
+        self.engine = Engine::Candle(Mutex::new(Tape::new(device, dtype)));
+        self
+    }
+
+    /// Has the engine of an opened device compute the network.
+    #[must_use]
+    pub fn on_engine(self, engine: OpenedEngine) -> Self {
+        match engine {
+            OpenedEngine::Kernels => self,
+            OpenedEngine::Gpu(gpu) => self.on(gpu),
+            OpenedEngine::Candle(device) => self.on_candle(device, DType::F32),
+        }
     }
 
     /// GPU memory in use, bytes, without that of the driver; [`None`] without a GPU.
     #[must_use]
     pub fn card_bytes(&self) -> Option<u64> {
-        let trunk = self.trunk.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(trunk.bytes(&self.program))
+        match &self.engine {
+            Engine::Card(trunk) => Some(sync::lock(trunk).bytes(&self.program)),
+            Engine::Kernels | Engine::Candle(_) => None,
+        }
     }
 
     /// Where stored patches are turned into pixels for it.
     #[must_use]
     pub fn pixels_made_by(&self) -> PixelsMadeBy {
-        if self.trunk.is_some() { PixelsMadeBy::Card } else { PixelsMadeBy::Loader }
+        if matches!(self.engine, Engine::Card(_)) { PixelsMadeBy::Card } else { PixelsMadeBy::Loader }
     }
 
-    /// Target recorded for its results: that of the CPU kernels, or of the GPU.
+    /// Target recorded for its results: that of the CPU kernels, of the GPU, or of candle.
     #[must_use]
     pub fn target(&self) -> String {
-        match &self.trunk {
-            Some(trunk) => sync::lock(trunk).target(),
-            None => crate::learn::kernels::target(),
+        match &self.engine {
+            Engine::Card(trunk) => sync::lock(trunk).target(),
+            Engine::Candle(tape) => sync::lock(tape).target(),
+            Engine::Kernels => crate::learn::kernels::target(),
         }
     }
 
@@ -218,7 +242,7 @@ impl Network {
     /// # Errors
     /// Errors of the GPU.
     pub fn step(&mut self, optimizer: &mut Optimizer, factor: f64) -> Result<(), StageError> {
-        let Some(trunk) = &mut self.trunk else {
+        let Engine::Card(trunk) = &mut self.engine else {
             self.update(|values, gradient| optimizer.step(values, gradient, factor));
             return Ok(());
         };
@@ -237,7 +261,7 @@ impl Network {
         frozen: &[bool],
         optimizer: &Optimizer,
     ) -> Result<(), StageError> {
-        let Some(trunk) = &mut self.trunk else { return Ok(()) };
+        let Engine::Card(trunk) = &mut self.engine else { return Ok(()) };
         let extents = self.program.extents(self.size, self.size)?;
         let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
         let numbers = HostParameters { flat: &self.flat, running: &self.running };
@@ -251,7 +275,7 @@ impl Network {
     /// # Errors
     /// Errors of the GPU.
     pub fn fetch(&mut self, optimizer: Option<&mut Optimizer>) -> Result<(), StageError> {
-        let Some(trunk) = &mut self.trunk else { return Ok(()) };
+        let Engine::Card(trunk) = &mut self.engine else { return Ok(()) };
         let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
         trunk.fetch(&mut self.flat, &mut self.running, &mut self.gradient, optimizer)?;
         self.changed();
@@ -281,112 +305,6 @@ impl Network {
             self.head_parameters().ok_or_else(|| StageError::Bug("a network without a head".to_owned()))?;
         let name = |parameter: usize| self.program.parameters[parameter].name.clone();
         Ok((name(weight), bias.map(name)))
-    }
-
-    /// Logits (N x classes) in training mode, on candle's tape, of a batch of pixels or stored patches. Batch norms use batch statistics
-    /// and update the running ones; a batch norm with both parameters frozen uses the running statistics without updating them.
-    /// `frozen` has one entry per parameter; dropout masks are drawn from `dropout`.
-    ///
-    /// # Errors
-    /// [`StageError::Input`] if the pixels do not match the layers, [`StageError::Bug`] for errors of candle.
-    pub fn forward_train<'a>(
-        &mut self,
-        input: impl Into<NetworkInput<'a>>,
-        frozen: &[bool],
-        dropout: Stream,
-    ) -> Result<Tensor, StageError> {
-        let input = input.into();
-        if frozen.len() != self.program.parameters.len() {
-            return Err(StageError::Bug(format!(
-                "{} parameters, {} flags of frozen parameters",
-                self.program.parameters.len(),
-                frozen.len()
-            )));
-        }
-        if let Some((_, _, PassLocation::Host(pass))) = self.pass.take() {
-            pass.recycle(&self.pool);
-        }
-        let (count, plan) = self.plan_for(&input)?;
-        if let Some(trunk) = &mut self.trunk {
-            let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
-            let (program, numbers) = (&self.program, HostParameters { flat: &self.flat, running: &self.running });
-            let logits = on_its_way(&input, |arriving| {
-                let batch = trunk::ArrivingBatch { images: count, arriving, extents: &plan.extents };
-                trunk.forward_train(program, &numbers, batch, frozen, dropout)
-            })?;
-            let logits = Var::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)?;
-            let tensor = logits.as_tensor().clone();
-            self.pass = Some((logits, plan, PassLocation::Card));
-            return Ok(tensor);
-        }
-        let source = |norm: &Norm| {
-            if frozen[norm.gamma] && frozen[norm.beta] { StatisticsSource::Running } else { StatisticsSource::Batch }
-        };
-        let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
-        let running = &mut self.running;
-        let pass = input.with_floats(|pixels| train::forward(model, running, pixels, frozen, source, dropout))?;
-        let logits =
-            Var::from_slice(pass.logits(&self.program), (count, self.classes), &Device::Cpu).map_err(candle)?;
-        let tensor = logits.as_tensor().clone();
-        self.pass = Some((logits, plan, PassLocation::Host(pass)));
-        self.changed();
-        Ok(tensor)
-    }
-
-    /// Backward pass from `loss`, a scalar computed from the logits of the last [`Network::forward_train`]. Leaves the gradient of the
-    /// parameters in [`Network::gradient`] and returns the gradients of other variables on candle's tape. (The parameters are not candle
-    /// variables: accumulating 45 MB in its `GradStore` would cost about 4% of a step.)
-    ///
-    /// # Errors
-    /// [`StageError::Bug`] for errors of candle, and if `loss` does not depend on those logits.
-    pub fn backward(&mut self, loss: &Tensor) -> Result<GradStore, StageError> {
-        let Some((logits, plan, pass)) = self.pass.take() else {
-            return Err(StageError::Bug("a backward pass without a forward pass".to_owned()));
-        };
-        let gradients = loss.backward().map_err(candle)?;
-        let Some(dlogits) = gradients.get(&logits) else {
-            return Err(StageError::Bug("a loss that does not depend on the logits".to_owned()));
-        };
-        let dlogits = dlogits.contiguous().map_err(candle)?;
-        match (pass, &mut self.trunk) {
-            (PassLocation::Host(pass), _) => {
-                let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
-                let gradient = &mut self.gradient;
-                with_floats(&dlogits, |dlogits| train::backward(model, pass, dlogits, gradient))?;
-            }
-            (PassLocation::Card, Some(trunk)) => {
-                let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
-                with_floats(&dlogits, |dlogits| trunk.backward(&self.program, dlogits))??;
-            }
-            (PassLocation::Card, None) => return Err(StageError::Bug("a pass on a card that is gone".to_owned())),
-        }
-        Ok(gradients)
-    }
-
-    /// Logits (N x classes) in evaluation mode, without tape, of a batch of pixels or stored patches. Batch norms use the running
-    /// statistics, folded into the convolutions.
-    ///
-    /// # Errors
-    /// As [`Network::forward_train`].
-    pub fn forward<'a>(&self, input: impl Into<NetworkInput<'a>>) -> Result<Tensor, StageError> {
-        let input = input.into();
-        let (count, plan) = self.plan_for(&input)?;
-        if let Some(trunk) = &self.trunk {
-            let mut trunk = sync::lock(trunk);
-            let numbers = HostParameters { flat: &self.flat, running: &self.running };
-            let logits = on_its_way(&input, |arriving| {
-                let batch = trunk::ArrivingBatch { images: count, arriving, extents: &plan.extents };
-                trunk.forward(&self.program, &numbers, batch)
-            })?;
-            return Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle);
-        }
-        let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
-        let folded = {
-            let mut held = sync::lock(&self.folded);
-            Arc::clone(held.get_or_insert_with(|| Arc::new(evaluate::fold(&model, &self.running))))
-        };
-        let logits = input.with_floats(|pixels| evaluate::forward(model, &self.running, &folded, pixels))?;
-        Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)
     }
 
     /// All tensors with torchvision's names and layouts, running statistics included.
@@ -450,49 +368,13 @@ impl Network {
         names
     }
 
-    /// Calibrates batch norms that were loaded folded, so that they can be trained: runs `batches` of pixels in evaluation mode and sets
-    /// the running statistics to those of the convolution without its bias, gamma to sqrt(var + eps) and beta to bias + mean, which
-    /// leaves the network unchanged in evaluation mode. Does nothing if [`LoadReport::folded`] is empty.
-    ///
-    /// # Errors
-    /// As [`Network::forward_train`].
-    pub fn calibrate(&mut self, batches: &[Tensor]) -> Result<(), StageError> {
-        if self.uncalibrated.is_empty() {
-            return Ok(());
-        }
-        let frozen = vec![true; self.program.parameters.len()];
-        let no_dropout = Streams::new(0, "calibrate").stream("dropout", 0, &[]);
-        let mut sums: BTreeMap<usize, (Vec<[f64; 2]>, usize)> = BTreeMap::new();
-        for pixels in batches {
-            let (_, plan) = self.plan_for(&pixels.into())?;
-            let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
-            let running = &mut self.running;
-            let pass = with_floats(pixels, |pixels| {
-                train::forward(model, running, pixels, &frozen, |_| StatisticsSource::Observed, no_dropout.clone())
-            })?;
-            for (norm, totals, rows) in &pass.observed {
-                let (sum, count) = sums.entry(*norm).or_insert_with(|| (vec![[0.0; 2]; totals.len()], 0));
-                *count += rows;
-                for (sum, total) in sum.iter_mut().zip(totals) {
-                    *sum = [sum[0] + total[0], sum[1] + total[1]];
-                }
-            }
-            pass.recycle(&self.pool);
-        }
-        for norm in std::mem::take(&mut self.uncalibrated) {
-            if let Some((sums, rows)) = sums.get(&norm) {
-                load::settle(self, norm, sums, *rows);
-            }
-        }
-        self.host_changed();
-        Ok(())
-    }
-
     /// Marks the values on the host as the newest.
     fn host_changed(&mut self) {
         self.changed();
-        if let Some(trunk) = &mut self.trunk {
-            trunk.get_mut().unwrap_or_else(PoisonError::into_inner).host_changed();
+        match &mut self.engine {
+            Engine::Card(trunk) => trunk.get_mut().unwrap_or_else(PoisonError::into_inner).host_changed(),
+            Engine::Candle(tape) => tape.get_mut().unwrap_or_else(PoisonError::into_inner).host_changed(),
+            Engine::Kernels => {}
         }
     }
 
@@ -527,14 +409,6 @@ fn last_linear(layers: &[Layer]) -> Option<&str> {
         Layer::Linear(linear) => Some(linear.name.as_str()),
         _ => None,
     })
-}
-
-/// Calls `work` with a batch in the form a GPU takes.
-fn on_its_way<R>(input: &NetworkInput, work: impl FnOnce(Arriving) -> Result<R, StageError>) -> Result<R, StageError> {
-    match input {
-        NetworkInput::Pixels(pixels) => with_floats(pixels, |floats| work(Arriving::Floats(floats)))?,
-        NetworkInput::Stored(views) => work(Arriving::Stored(views)),
-    }
 }
 
 /// Error message of candle, without the stack frames that it adds if `RUST_BACKTRACE` is set.

@@ -2,5 +2,5 @@
 
 mod nvrtc;
 mod processor;
-mod trunk;
+pub(crate) mod trunk;
 mod views;

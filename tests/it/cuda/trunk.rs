@@ -20,7 +20,7 @@ use crate::kernels::networks::EVERY;
 const CLASSES: usize = 4;
 
 /// Layers missing in the networks of the standard library and [`EVERY`].
-const OTHERS: &str = r"network others {
+pub(crate) const OTHERS: &str = r"network others {
     batch-norm first
     conv stem out=10 kernel=5 stride=2 padding=1
     relu6

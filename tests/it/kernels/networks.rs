@@ -78,14 +78,24 @@ fn wide(tensor: &Tensor) -> Vec<f64> {
 }
 
 /// Tolerated differences of training from `PyTorch` in f64, relative to the largest value: logits and gradients.
-type Bounds = (f64, f64);
+pub(crate) type Bounds = (f64, f64);
 
-/// Loads the state of `PyTorch`, compares logits, and training if there are bounds for it.
+/// Compares the kernels.
 fn compare(name: &str, spec: &NetworkSpec, training: Option<Bounds>) {
+    compare_on(name, spec, training, |network| network);
+}
+
+/// Loads the state of `PyTorch`, compares logits, and training if there are bounds for it, on the engine that `engine` chooses.
+pub(crate) fn compare_on(
+    name: &str,
+    spec: &NetworkSpec,
+    training: Option<Bounds>,
+    engine: impl Fn(Network) -> Network,
+) {
     let expected = &expected()[name];
     let streams = Streams::new(1, "test");
     let (n, side) = (expected.images, expected.side);
-    let mut network = Network::new(spec, side, 4, &streams).unwrap();
+    let mut network = engine(Network::new(spec, side, 4, &streams).unwrap());
     let report = network.load(&state(&expected.tensors), Missing::Error).unwrap();
     assert_eq!(report.loaded.len(), expected.tensors.len(), "{name}: every tensor of torch's has its place");
     assert!(report.unexpected.is_empty() && report.replaced.is_empty() && report.folded.is_empty(), "{report:?}");

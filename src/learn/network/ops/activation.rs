@@ -1,18 +1,20 @@
 //! Element-wise activations: rectifiers, and smooth ones.
 
+use candle_core::{Result, Tensor};
+
 use super::super::compile::Compiler;
 use super::super::pass::{Backward, Forward, Saved};
 use super::super::program::{Extent, Step};
+use super::super::tape::Graph;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Add, BatchNorm, Op, Operation, ReadBack};
+use super::{Add, BatchNorm, Op, Operation, ReadBack, StageResult};
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::smooth::Smooth;
 use crate::learn::kernels::{Rectify, norm};
-use crate::stage::StageError;
 
 /// Adds a rectifier, fused into the previous step if that is a batch norm or a sum that nothing else reads.
-pub(super) fn rectifier(wanted: Rectify, compiler: &mut Compiler, input: usize) -> Result<usize, StageError> {
+pub(super) fn rectifier(wanted: Rectify, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
     if !compiler.pinned[input]
         && let Some(Step { op: Op::Norm(BatchNorm { rectify, .. }) | Op::Add(Add { rectify, .. }), output, .. }) =
             compiler.program.steps.last_mut()
@@ -25,17 +27,32 @@ pub(super) fn rectifier(wanted: Rectify, compiler: &mut Compiler, input: usize) 
     compiler.step(Op::plain(Rectifier(wanted)), input)
 }
 
+/// `x` clamped to the bounds of a rectifier. As in the kernels and in torch, the derivative at a bound is 0 (that of candle's `relu` is 1),
+/// and NaN stays NaN.
+pub(super) fn rectified(rectify: Rectify, x: &Tensor) -> Result<Tensor> {
+    let bounded = match rectify {
+        Rectify::No => return Ok(x.clone()),
+        Rectify::Yes => x.clone(),
+        Rectify::Six => x.ge(6.0)?.where_cond(&x.ones_like()?.affine(6.0, 0.0)?.detach(), x)?,
+    };
+    x.le(0.0)?.where_cond(&x.zeros_like()?.detach(), &bounded)
+}
+
 /// Rectifier as a step of its own.
 #[derive(Debug)]
 struct Rectifier(Rectify);
 
 impl Operation for Rectifier {
-    fn extent(&self, input: Extent, _: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
         Ok(input)
     }
 
     fn reads_back(&self, _: &[bool]) -> ReadBack {
         ReadBack { output: true, ..ReadBack::default() }
+    }
+
+    fn graph(&self, _: &mut Graph, x: &Tensor) -> Result<Tensor> {
+        rectified(self.0, x)
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
@@ -64,12 +81,20 @@ fn number(smooth: Smooth) -> usize {
 }
 
 impl Operation for Smooth {
-    fn extent(&self, input: Extent, _: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
         Ok(input)
     }
 
     fn reads_back(&self, _: &[bool]) -> ReadBack {
         ReadBack { input: true, ..ReadBack::default() }
+    }
+
+    fn graph(&self, _: &mut Graph, x: &Tensor) -> Result<Tensor> {
+        match self {
+            // candle's own `gelu_erf` has a derivative with a constant of six digits.
+            Self::Gelu => ((x / std::f64::consts::SQRT_2)?.erf()? + 1.0)? * (x * 0.5)?,
+            Self::Silu => x.silu(),
+        }
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {

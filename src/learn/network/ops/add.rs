@@ -1,13 +1,16 @@
 //! Sum of two values, with fused rectifier.
 
+use candle_core::{Result, Tensor};
+
 use super::super::pass::{Backward, Forward, Saved};
 use super::super::program::{Extent, Step, agree};
+use super::super::tape::Graph;
 use super::super::trunk::lower::{Lowering, bounds, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Operation, ReadBack};
+use super::activation::rectified;
+use super::{Operation, ReadBack, StageResult};
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::{Begin, Rectify, accumulate, norm};
-use crate::stage::StageError;
 
 /// Sum of the input and another value.
 #[derive(Debug)]
@@ -17,13 +20,17 @@ pub(in crate::learn::network) struct Add {
 }
 
 impl Operation for Add {
-    fn extent(&self, input: Extent, others: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, others: &[Extent]) -> StageResult<Extent> {
         others.iter().try_for_each(|&other| agree("adds", input, other))?;
         Ok(input)
     }
 
     fn others(&self) -> &[usize] {
         std::slice::from_ref(&self.other)
+    }
+
+    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+        rectified(self.rectify, &(x + of.value(self.other))?)
     }
 
     fn reads_back(&self, _: &[bool]) -> ReadBack {

@@ -1,13 +1,15 @@
 //! Concatenation of channels.
 
+use candle_core::{Result, Tensor};
+
 use super::super::pass::{Backward, Forward, Saved};
 use super::super::program::{Extent, Step, agree};
+use super::super::tape::Graph;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::Operation;
+use super::{Operation, StageResult};
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::join;
-use crate::stage::StageError;
 
 /// Channels of the input, then those of the others.
 #[derive(Debug)]
@@ -16,7 +18,7 @@ pub(in crate::learn::network) struct Concat {
 }
 
 impl Operation for Concat {
-    fn extent(&self, input: Extent, others: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, others: &[Extent]) -> StageResult<Extent> {
         let mut channels = input.channels;
         for &other in others {
             agree("joins", input, Extent { channels: input.channels, ..other })?;
@@ -27,6 +29,11 @@ impl Operation for Concat {
 
     fn others(&self) -> &[usize] {
         &self.others
+    }
+
+    fn graph(&self, of: &mut Graph, _: &Tensor) -> Result<Tensor> {
+        let parts: Vec<&Tensor> = of.step.reads().map(|value| of.value(value)).collect();
+        Tensor::cat(&parts, 1)
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {

@@ -1,21 +1,23 @@
 //! Convolution, and linear layer as a convolution of single pixels.
 
+use candle_core::{Result, Tensor};
+
 use super::super::ParameterRole;
 use super::super::compile::Compiler;
 use super::super::pass::{Backward, Execution, Forward, PassMode, Saved, StepInputs};
 use super::super::program::{Extent, Program, Step, windowed, wrong};
+use super::super::tape::Graph;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Op, Operation, ReadBack, norm};
+use super::{Op, Operation, ReadBack, StageResult, norm};
 use crate::lang::network;
 use crate::learn::gpu::{Direction, Gpu, Kernel, PlannedConvolution};
 use crate::learn::kernels::conv::Packed;
 use crate::learn::kernels::norm::column_sums;
 use crate::learn::kernels::shape::{ConvShape, Epilogue};
 use crate::learn::kernels::{Begin, Moments};
-use crate::stage::StageError;
 
-pub(super) fn conv(layer: &network::Conv, compiler: &mut Compiler, input: usize) -> Result<usize, StageError> {
+pub(super) fn conv(layer: &network::Conv, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
     let &network::Conv { ref name, out, kernel, stride, padding, dilation, groups, bias, .. } = layer;
     let channels = compiler.extents[input].channels;
     if [out, kernel, stride, dilation, groups].contains(&0)
@@ -35,7 +37,7 @@ pub(super) fn conv(layer: &network::Conv, compiler: &mut Compiler, input: usize)
     Ok(output)
 }
 
-pub(super) fn linear(layer: &network::Linear, compiler: &mut Compiler, input: usize) -> Result<usize, StageError> {
+pub(super) fn linear(layer: &network::Linear, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
     let network::Linear { name, out, bias, .. } = layer;
     let extent = compiler.extents[input];
     if extent.height * extent.width != 1 {
@@ -88,6 +90,53 @@ pub(in crate::learn::network) struct Folded {
     bias: Option<Vec<f32>>,
 }
 
+/// Pixels at the end of a padded side that no window reaches.
+fn spare(side: usize, shape: &ConvShape) -> usize {
+    (side + 2 * shape.padding - shape.reach()) % shape.stride
+}
+
+/// `x` with zeros around it.
+fn padded(x: &Tensor, padding: usize) -> Result<Tensor> {
+    x.pad_with_zeros(2, padding, padding)?.pad_with_zeros(3, padding, padding)
+}
+
+/// Convolution, as candle has it.
+fn convolution(x: &Tensor, weight: &Tensor, shape: &ConvShape) -> Result<Tensor> {
+    let ConvShape { stride, padding, dilation, groups, .. } = *shape;
+    let (rows, columns) = (spare(shape.height, shape), spare(shape.width, shape));
+    if rows == columns {
+        return x.conv2d(weight, padding, stride, dilation, groups);
+    }
+    // candle's backward pass takes the rows that no window reaches to be as many as the columns.
+    let padded = padded(x, padding)?;
+    let covered = padded.narrow(2, 0, padded.dim(2)? - rows)?.narrow(3, 0, padded.dim(3)? - columns)?;
+    covered.contiguous()?.conv2d(weight, 0, stride, dilation, groups)
+}
+
+/// Depthwise convolution as a sum over the taps of the kernel; candle's own is a convolution for each channel.
+fn depthwise(x: &Tensor, weight: &Tensor, shape: &ConvShape) -> Result<Tensor> {
+    let padded = padded(x, shape.padding)?;
+    let (rows, columns) = shape.outputs();
+    let along = |x: &Tensor, dim: usize, tap: usize, count: usize| {
+        let from = tap * shape.dilation;
+        if shape.stride == 1 {
+            return x.narrow(dim, from, count);
+        }
+        let at = (0..count).map(|at| (from + at * shape.stride) as u32).collect();
+        x.index_select(&Tensor::from_vec(at, count, x.device())?, dim)
+    };
+    let mut sum: Option<Tensor> = None;
+    for ky in 0..shape.kernel {
+        let band = along(&padded, 2, ky, rows)?;
+        for kx in 0..shape.kernel {
+            let factor = Graph::channels(&weight.narrow(2, ky, 1)?.narrow(3, kx, 1)?.contiguous()?)?;
+            let term = along(&band, 3, kx, columns)?.broadcast_mul(&factor)?;
+            sum = Some(if let Some(sum) = sum { (sum + term)? } else { term });
+        }
+    }
+    Ok(sum.expect("a kernel has taps"))
+}
+
 /// Executes the convolution of step `at` in evaluation mode.
 pub(super) fn convolve(inputs: &StepInputs, folded: &[Option<Folded>], at: usize, after: Epilogue, y: &mut [f32]) {
     let model = inputs.model;
@@ -120,13 +169,27 @@ impl Conv {
 }
 
 impl Operation for Conv {
-    fn extent(&self, input: Extent, _: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
         let Geometry { out, kernel, stride, padding, dilation, .. } = self.geometry;
         windowed(input, out, dilation * (kernel - 1) + 1, stride, padding)
     }
 
     fn parameters(&self, _: &Program) -> Vec<usize> {
         std::iter::once(self.weight).chain(self.bias).collect()
+    }
+
+    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+        let weight = of.parameter(self.weight);
+        let shape = self.geometry.over(of.from());
+        let y = if weight.rank() == 2 {
+            let y = x.flatten_from(1)?.matmul(&weight.t()?)?;
+            y.reshape((y.dim(0)?, (), 1, 1))?
+        } else if shape.groups == shape.channels && shape.out == shape.channels && shape.channels > 1 {
+            depthwise(x, weight, &shape)?
+        } else {
+            convolution(x, weight, &shape)?
+        };
+        if let Some(bias) = self.bias { y.broadcast_add(&Graph::channels(of.parameter(bias))?) } else { Ok(y) }
     }
 
     fn reads_back(&self, frozen: &[bool]) -> ReadBack {
@@ -270,7 +333,7 @@ impl Conv {
         gpu: &mut dyn Gpu,
         of: Extent,
         need: LibraryUse,
-    ) -> Result<Option<LibraryConvolution>, StageError> {
+    ) -> StageResult<Option<LibraryConvolution>> {
         let shape = self.geometry.over(of);
         // Grouped convolutions and linear layers with few outputs use macula's own kernels.
         let single = shape.height == 1 && shape.width == 1 && shape.kernel == 1;

@@ -1,17 +1,19 @@
 //! Dropout.
 
+use candle_core::{Result, Tensor};
+
 use super::super::compile::Compiler;
 use super::super::pass::{Backward, Forward, PassMode, Saved, save};
 use super::super::program::{Extent, Step, wrong};
+use super::super::tape::{Graph, GraphMode};
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::{CallOp, LaunchNumbers, Pointer, Transfer};
-use super::{Op, Operation};
+use super::{Op, Operation, StageResult};
 use crate::base::random::Stream;
 use crate::lang::network;
 use crate::learn::gpu::Kernel;
-use crate::stage::StageError;
 
-pub(super) fn dropout(layer: &network::Dropout, compiler: &mut Compiler, input: usize) -> Result<usize, StageError> {
+pub(super) fn dropout(layer: &network::Dropout, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
     let share = layer.share;
     if !(0.0..1.0).contains(&share) {
         return Err(wrong(format!("dropout of {share}: must be at least 0 and less than 1")));
@@ -34,12 +36,20 @@ impl Dropout {
 }
 
 impl Operation for Dropout {
-    fn extent(&self, input: Extent, _: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
         Ok(input)
     }
 
     fn only_in_training(&self) -> bool {
         true
+    }
+
+    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+        let GraphMode::Training(training) = &mut *of.mode else { return Ok(x.clone()) };
+        // The stream is drawn in the order of the kernels, N x H x W x C.
+        let (images, channels, height, width) = x.dims4()?;
+        let mask = self.draw(x.elem_count(), &mut training.dropout);
+        x * of.constant(mask, &[images, height, width, channels])?.permute((0, 3, 1, 2))?
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {

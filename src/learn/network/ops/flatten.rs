@@ -1,20 +1,26 @@
 //! Transposition to channels before pixels, the order of torch's `flatten`.
 
+use candle_core::{Result, Tensor};
+
 use super::super::pass::{Backward, Forward, Saved};
 use super::super::program::{Extent, Step};
+use super::super::tape::Graph;
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::Pointer;
-use super::Operation;
+use super::{Operation, StageResult};
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::pooling::flatten;
-use crate::stage::StageError;
 
 #[derive(Debug)]
 pub(super) struct Flatten;
 
 impl Operation for Flatten {
-    fn extent(&self, input: Extent, _: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
         Ok(Extent { height: 1, width: 1, channels: input.len() })
+    }
+
+    fn graph(&self, _: &mut Graph, x: &Tensor) -> Result<Tensor> {
+        x.reshape((x.dim(0)?, (), 1, 1))
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {

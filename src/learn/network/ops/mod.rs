@@ -1,6 +1,6 @@
 //! Operations of a program. Each is one file with everything that it computes: the steps that a layer becomes, what it reads and keeps,
-//! forward and backward pass on the CPU, and the launches of both on a GPU. Its words, its shape rule and its tensors are in a file of the
-//! same name in `lang::network`.
+//! its meaning in candle, forward and backward pass on the CPU, and the launches of both on a GPU. Its words, its shape rule and its
+//! tensors are in a file of the same name in `lang::network`.
 
 mod activation;
 mod add;
@@ -13,9 +13,12 @@ mod pooling;
 
 use std::fmt::Debug;
 
+use candle_core::{Result, Tensor};
+
 use super::compile::Compiler;
 use super::pass::{Backward, Forward, Saved};
 use super::program::{Extent, Program, Step};
+use super::tape::Graph;
 use super::trunk::lower::Lowering;
 use super::trunk::schedule::Pointer;
 use crate::base::random::Stream;
@@ -23,6 +26,9 @@ use crate::lang::network::Layer;
 use crate::learn::kernels::Rectify;
 use crate::learn::kernels::smooth::Smooth;
 use crate::stage::StageError;
+
+/// Result of compiling an operation.
+type StageResult<T> = std::result::Result<T, StageError>;
 
 pub(super) use add::Add;
 pub(super) use concat::Concat;
@@ -86,7 +92,7 @@ pub(super) struct ReadBack {
 /// What an operation computes. Parameters and batch norms are indices in [`Program`].
 pub(super) trait Operation: Debug + Send + Sync {
     /// Extent of the output, from those of the input and of [`Operation::others`].
-    fn extent(&self, input: Extent, others: &[Extent]) -> Result<Extent, StageError>;
+    fn extent(&self, input: Extent, others: &[Extent]) -> StageResult<Extent>;
 
     /// Values that it reads besides its input; a value read twice is listed twice.
     fn others(&self) -> &[usize] {
@@ -98,6 +104,9 @@ pub(super) trait Operation: Debug + Send + Sync {
         let _ = program;
         Vec::new()
     }
+
+    /// Its output in candle, on the tape: what it means. `x` is its input.
+    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor>;
 
     /// What its backward pass reads, besides what its forward pass saves.
     fn reads_back(&self, frozen: &[bool]) -> ReadBack {
@@ -130,7 +139,7 @@ pub(super) trait Operation: Debug + Send + Sync {
 }
 
 /// Adds the steps of a layer; returns the value of its output.
-pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> Result<usize, StageError> {
+pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
     match layer {
         Layer::Conv(layer) => conv::conv(layer, compiler, input),
         Layer::Linear(layer) => conv::linear(layer, compiler, input),

@@ -1,24 +1,23 @@
 //! Batch norm, with fused residual and rectifier.
 
+use candle_core::{Result, Tensor};
+
 use super::super::ParameterRole;
 use super::super::compile::Compiler;
 use super::super::pass::{Backward, Execution, Forward, PassMode, Saved, StepInputs, Training, save};
 use super::super::program::{Extent, Norm, Program, Step, agree};
+use super::super::tape::{Graph, GraphMode, wide};
 use super::super::trunk::lower::{Lowering, Purpose, bounds, flag, runs};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Op, Operation, ReadBack};
+use super::activation::rectified;
+use super::{Op, Operation, ReadBack, StageResult};
 use crate::lang::network;
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::norm::{self, InputGradient, PassedGradients, Statistics};
 use crate::learn::kernels::shape::Epilogue;
 use crate::learn::kernels::{Begin, Moments, Rectify};
-use crate::stage::StageError;
 
-pub(super) fn batch_norm(
-    layer: &network::BatchNorm,
-    compiler: &mut Compiler,
-    input: usize,
-) -> Result<usize, StageError> {
+pub(super) fn batch_norm(layer: &network::BatchNorm, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
     let network::BatchNorm { name, eps, momentum } = layer;
     let channels = compiler.extents[input].channels;
     let gamma = compiler.parameter(format!("{name}.weight"), vec![channels], ParameterRole::Gamma);
@@ -74,20 +73,54 @@ pub(super) fn affine(model: &Execution, running: &[f32], norm: usize) -> (Vec<f3
     statistics.affine(model.parameter(layer.gamma), model.parameter(layer.beta))
 }
 
-/// running = (1 - momentum) running + momentum batch, with the unbiased variance, as in torch.
-fn move_running(running: &mut [f32], statistics: &Statistics, rows: usize, momentum: f64) {
-    let (means, variances) = running.split_at_mut(statistics.mean.len());
+/// running = (1 - momentum) running + momentum batch, with the unbiased variance, as in torch. `batch` holds means and biased variances.
+fn move_running(running: &mut [f32], batch: [&[impl Copy + Into<f64>]; 2], rows: usize, momentum: f64) {
+    let [mean, variance] = batch;
+    let (means, variances) = running.split_at_mut(mean.len());
     let unbiased = rows as f64 / (rows.max(2) - 1) as f64;
     let moved = |old: f32, new: f64| ((1.0 - momentum) * f64::from(old) + momentum * new) as f32;
-    for (running, mean) in means.iter_mut().zip(&statistics.mean) {
-        *running = moved(*running, f64::from(*mean));
+    for (running, mean) in means.iter_mut().zip(mean) {
+        *running = moved(*running, (*mean).into());
     }
-    for (running, variance) in variances.iter_mut().zip(&statistics.variance) {
-        *running = moved(*running, f64::from(*variance) * unbiased);
+    for (running, variance) in variances.iter_mut().zip(variance) {
+        *running = moved(*running, (*variance).into() * unbiased);
     }
 }
 
 impl BatchNorm {
+    /// Mean and biased variance of each channel (1 x C x 1 x 1) in candle: of the batch, on the tape, or the running ones.
+    fn statistics(&self, of: &mut Graph, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let layer = &of.program.norms[self.norm];
+        let (c, rows) = (layer.channels, x.elem_count() / layer.channels);
+        let range = layer.running..layer.running + 2 * c;
+        // The mean of the means of all images; sums over the last dimension are fast.
+        let mean_of = |x: &Tensor| x.flatten_from(2)?.mean_keepdim(2)?.mean_keepdim(0)?.reshape((1, c, 1, 1));
+        let running = match &mut *of.mode {
+            GraphMode::Evaluation(running) => running[range].to_vec(),
+            GraphMode::Training(training) => match (training.source)(layer) {
+                StatisticsSource::Batch => {
+                    let mean = mean_of(x)?;
+                    let variance = mean_of(&x.broadcast_sub(&mean)?.sqr()?)?;
+                    let batch = [wide(&mean)?, wide(&variance)?];
+                    let running = &mut training.running[range];
+                    move_running(running, [&batch[0][..], &batch[1]], rows, layer.momentum);
+                    return Ok((mean, variance));
+                }
+                StatisticsSource::Running => training.running[range].to_vec(),
+                StatisticsSource::Observed => {
+                    let (mean, squares) = (wide(&mean_of(x)?)?, wide(&mean_of(&x.sqr()?)?)?);
+                    let count = rows as f64;
+                    let totals = mean.iter().zip(&squares).map(|(mean, square)| [mean * count, square * count]);
+                    training.observed.push((self.norm, totals.collect(), rows));
+                    training.running[range].to_vec()
+                }
+            },
+        };
+        let (mean, variance) = running.split_at(c);
+        let shape = [1, c, 1, 1];
+        Ok((of.constant(mean.to_vec(), &shape)?, of.constant(variance.to_vec(), &shape)?))
+    }
+
     fn train(&self, inputs: StepInputs, training: &mut Training, y: &mut [f32]) -> Saved {
         let (model, x, layer) = (inputs.model, inputs.x(), &inputs.model.program.norms[self.norm]);
         let (c, rows) = (layer.channels, x.len() / layer.channels);
@@ -103,7 +136,8 @@ impl BatchNorm {
         };
         let statistics = if source == StatisticsSource::Batch {
             let statistics = Statistics::new(&totals(), rows, layer.eps);
-            move_running(&mut training.running[layer.running..][..2 * c], &statistics, rows, layer.momentum);
+            let batch = [&statistics.mean[..], &statistics.variance];
+            move_running(&mut training.running[layer.running..][..2 * c], batch, rows, layer.momentum);
             statistics
         } else {
             if source == StatisticsSource::Observed {
@@ -119,7 +153,7 @@ impl BatchNorm {
 }
 
 impl Operation for BatchNorm {
-    fn extent(&self, input: Extent, others: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, others: &[Extent]) -> StageResult<Extent> {
         others.iter().try_for_each(|&other| agree("adds", input, other))?;
         Ok(input)
     }
@@ -131,6 +165,17 @@ impl Operation for BatchNorm {
     fn parameters(&self, program: &Program) -> Vec<usize> {
         let norm = &program.norms[self.norm];
         vec![norm.gamma, norm.beta]
+    }
+
+    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+        let layer = &of.program.norms[self.norm];
+        let (mean, variance) = self.statistics(of, x)?;
+        let deviation = (variance + layer.eps)?.sqrt()?;
+        let scale = Graph::channels(of.parameter(layer.gamma))?.div(&deviation)?;
+        let y = x.broadcast_sub(&mean)?.broadcast_mul(&scale)?;
+        let y = y.broadcast_add(&Graph::channels(of.parameter(layer.beta))?)?;
+        let y = if let Some(add) = self.add { (y + of.value(add))? } else { y };
+        rectified(self.rectify, &y)
     }
 
     fn reads_back(&self, _: &[bool]) -> ReadBack {

@@ -1,18 +1,22 @@
 //! Pooling by windows, by parts and over all pixels.
 
+use std::ops::Range;
+
+use candle_core::{DType, Result, Tensor};
+
 use super::super::compile::Compiler;
 use super::super::pass::{Backward, Forward, Saved, save};
 use super::super::program::{Extent, Step, windowed, wrong};
+use super::super::tape::Graph;
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Op, Operation};
+use super::{Op, Operation, StageResult};
 use crate::lang::network;
 use crate::learn::gpu::Kernel;
-use crate::learn::kernels::adaptive::Parts;
+use crate::learn::kernels::adaptive::{Parts, part};
 use crate::learn::kernels::pooling::{PoolWindow, global_max, global_max_gradient, global_mean, global_mean_gradient};
-use crate::stage::StageError;
 
-pub(super) fn max_pool(layer: &network::MaxPool, compiler: &mut Compiler, input: usize) -> Result<usize, StageError> {
+pub(super) fn max_pool(layer: &network::MaxPool, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
     let &network::MaxPool { kernel, stride, padding } = layer;
     if !(1..=15).contains(&kernel) || stride == 0 || 2 * padding > kernel {
         return Err(wrong(format!(
@@ -23,7 +27,7 @@ pub(super) fn max_pool(layer: &network::MaxPool, compiler: &mut Compiler, input:
     compiler.step(Op::plain(MaxPool(Window { kernel, stride, padding })), input)
 }
 
-pub(super) fn avg_pool(layer: &network::AvgPool, compiler: &mut Compiler, input: usize) -> Result<usize, StageError> {
+pub(super) fn avg_pool(layer: &network::AvgPool, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
     let &network::AvgPool { kernel, stride, padding } = layer;
     if kernel == 0 || stride == 0 || 2 * padding > kernel {
         return Err(wrong(format!(
@@ -38,7 +42,7 @@ pub(super) fn adaptive_avg_pool(
     layer: &network::AdaptiveAvgPool,
     compiler: &mut Compiler,
     input: usize,
-) -> Result<usize, StageError> {
+) -> StageResult<usize> {
     if layer.side == 0 {
         return Err(wrong("adaptive pooling to 0 pixels"));
     }
@@ -59,7 +63,7 @@ impl Window {
         PoolWindow { height, width, channels, kernel, stride, padding }
     }
 
-    fn extent(self, input: Extent) -> Result<Extent, StageError> {
+    fn extent(self, input: Extent) -> StageResult<Extent> {
         windowed(input, input.channels, self.kernel, self.stride, self.padding)
     }
 
@@ -79,9 +83,64 @@ impl Window {
 #[derive(Debug)]
 struct MaxPool(Window);
 
+/// Maximum of each window in candle (N x C x `outputs`), from the pixels of `x` (N x C x pixels). `taps` are the pixels of each tap; a
+/// pixel outside of the image is the number of pixels. As in the kernels, the first of equal values wins and NaN always does.
+/// The maxima are found off the tape and then gathered, so that each gradient goes to one pixel.
+fn gathered_max(x: &Tensor, taps: &[Vec<u32>]) -> Result<Tensor> {
+    let (images, channels, pixels) = x.dims3()?;
+    let outputs = taps[0].len();
+    let outside = Tensor::full(f32::NEG_INFINITY, (images, channels, 1), x.device())?.to_dtype(x.dtype())?;
+    let padded = Tensor::cat(&[&x.detach(), &outside], 2)?;
+    let shape = (images, channels, outputs);
+    let at = |pixels: Vec<u32>| Tensor::from_vec(pixels, outputs, x.device());
+    // If all are minus infinity, the first tap inside is taken.
+    let inside = |output: usize| taps.iter().map(|tap| tap[output]).find(|&pixel| (pixel as usize) < pixels);
+    let first = (0..outputs).map(|output| inside(output).unwrap_or(0)).collect();
+    let mut winner = at(first)?.broadcast_as(shape)?.contiguous()?;
+    let mut best = outside.broadcast_as(shape)?.contiguous()?;
+    for tap in taps {
+        let tap = at(tap.clone())?;
+        let value = padded.index_select(&tap, 2)?;
+        let larger = value.gt(&best)?.maximum(&value.ne(&value)?)?;
+        winner = larger.where_cond(&tap.broadcast_as(shape)?.contiguous()?, &winner)?;
+        best = larger.where_cond(&value, &best)?;
+    }
+    x.gather(&winner, 2)
+}
+
+/// Sums of ranges of each side with these factors, as a product with a matrix for each side. `x` is N x C x H x W.
+fn ranges(x: &Tensor, of: &Graph, side: impl Fn(usize) -> Vec<(Range<usize>, f64)>) -> Result<Tensor> {
+    let (images, channels, height, width) = x.dims4()?;
+    let matrix = |length: usize| {
+        let ranges = side(length);
+        let mut numbers = vec![0.0; length * ranges.len()];
+        for (column, (range, factor)) in ranges.iter().enumerate() {
+            range.clone().for_each(|row| numbers[row * ranges.len() + column] = *factor);
+        }
+        of.constant(numbers, &[length, ranges.len()])
+    };
+    let (down, across) = (matrix(height)?, matrix(width)?);
+    let (rows, columns) = (down.dim(1)?, across.dim(1)?);
+    let across = x.reshape((images * channels * height, width))?.matmul(&across)?;
+    let turned = across.reshape((images * channels, height, columns))?.transpose(1, 2)?.contiguous()?;
+    let down = turned.reshape((images * channels * columns, height))?.matmul(&down)?;
+    let turned = down.reshape((images * channels, columns, rows))?.transpose(1, 2)?.contiguous()?;
+    turned.reshape((images, channels, rows, columns))
+}
+
 impl Operation for MaxPool {
-    fn extent(&self, input: Extent, _: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
         self.0.extent(input)
+    }
+
+    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+        let window = self.0.over(of.from());
+        let ((rows, columns), outside) = (window.outputs(), window.height * window.width);
+        let pixel = |output: usize, tap: usize| window.pixel(output, tap).unwrap_or(outside) as u32;
+        let taps: Vec<Vec<u32>> = (0..window.kernel * window.kernel)
+            .map(|tap| (0..rows * columns).map(|output| pixel(output, tap)).collect())
+            .collect();
+        gathered_max(&x.flatten_from(2)?, &taps)?.reshape((x.dim(0)?, window.channels, rows, columns))
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
@@ -115,8 +174,19 @@ impl Operation for MaxPool {
 struct MeanPool(Window);
 
 impl Operation for MeanPool {
-    fn extent(&self, input: Extent, _: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
         self.0.extent(input)
+    }
+
+    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+        let Window { kernel, stride, padding } = self.0;
+        ranges(x, of, |length| {
+            let along = |at: usize| {
+                let reach = (at * stride + kernel).saturating_sub(padding).min(length);
+                ((at * stride).saturating_sub(padding)..reach, 1.0 / kernel as f64)
+            };
+            (0..=(length + 2 * padding - kernel) / stride).map(along).collect()
+        })
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
@@ -166,8 +236,15 @@ impl AdaptiveMean {
 }
 
 impl Operation for AdaptiveMean {
-    fn extent(&self, input: Extent, _: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
         Ok(Extent { height: self.side, width: self.side, channels: input.channels })
+    }
+
+    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+        ranges(x, of, |length| {
+            let parts = (0..self.side).map(|at| part(at, self.side, length));
+            parts.map(|part| (part.clone(), 1.0 / part.len() as f64)).collect()
+        })
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
@@ -194,8 +271,12 @@ impl Operation for AdaptiveMean {
 pub(super) struct GlobalMean;
 
 impl Operation for GlobalMean {
-    fn extent(&self, input: Extent, _: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
         Ok(Extent { height: 1, width: 1, channels: input.channels })
+    }
+
+    fn graph(&self, _: &mut Graph, x: &Tensor) -> Result<Tensor> {
+        x.flatten_from(2)?.mean_keepdim(2)?.unsqueeze(3)
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
@@ -222,8 +303,21 @@ impl Operation for GlobalMean {
 pub(super) struct GlobalMax;
 
 impl Operation for GlobalMax {
-    fn extent(&self, input: Extent, _: &[Extent]) -> Result<Extent, StageError> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
         Ok(Extent { height: 1, width: 1, channels: input.channels })
+    }
+
+    fn graph(&self, _: &mut Graph, x: &Tensor) -> Result<Tensor> {
+        let x = x.flatten_from(2)?;
+        let (pixels, known) = (x.dim(2)?, x.detach());
+        // Each pixel gets a rank of its own, so that no tie is left to candle: earlier pixels first among maxima, and the last NaN above all.
+        let ranks = Tensor::arange(0, pixels as u32, x.device())?.to_dtype(DType::F32)?;
+        let ranks = ranks.reshape((1, 1, pixels))?.broadcast_as(x.shape())?.contiguous()?;
+        let earlier = ranks.affine(-1.0, pixels as f64)?;
+        let maximum = known.max_keepdim(2)?.broadcast_as(x.shape())?;
+        let rank = known.eq(&maximum)?.where_cond(&earlier, &ranks.zeros_like()?)?;
+        let rank = known.ne(&known)?.where_cond(&(ranks + (pixels + 1) as f64)?, &rank)?;
+        x.gather(&rank.argmax_keepdim(2)?, 2)?.unsqueeze(3)
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
