@@ -40,6 +40,7 @@ const CRATES: [(&str, &[&str]); 23] = [
     ("weezl", &["data"]),
     ("parquet", &["data"]),
     ("candle_core", &["learn"]),
+    ("candle_nn", &["learn"]),
     ("chrono", &["run"]),
     ("unicode_width", &["progress"]),
     ("lsp_server", &["lsp"]),

@@ -1,6 +1,7 @@
 //! Convolution, and linear layer as a convolution of single pixels.
 
 use candle_core::{Result, Tensor};
+use candle_nn::{Conv2d, Conv2dConfig, Linear, Module};
 
 use super::super::ParameterRole;
 use super::super::compile::Compiler;
@@ -103,14 +104,15 @@ fn padded(x: &Tensor, padding: usize) -> Result<Tensor> {
 /// Convolution, as candle has it.
 fn convolution(x: &Tensor, weight: &Tensor, shape: &ConvShape) -> Result<Tensor> {
     let ConvShape { stride, padding, dilation, groups, .. } = *shape;
+    let with = |padding| Conv2dConfig { padding, stride, dilation, groups, cudnn_fwd_algo: None };
     let (rows, columns) = (spare(shape.height, shape), spare(shape.width, shape));
     if rows == columns {
-        return x.conv2d(weight, padding, stride, dilation, groups);
+        return Conv2d::new(weight.clone(), None, with(padding)).forward(x);
     }
     // candle's backward pass takes the rows that no window reaches to be as many as the columns.
     let padded = padded(x, padding)?;
     let covered = padded.narrow(2, 0, padded.dim(2)? - rows)?.narrow(3, 0, padded.dim(3)? - columns)?;
-    covered.contiguous()?.conv2d(weight, 0, stride, dilation, groups)
+    Conv2d::new(weight.clone(), None, with(0)).forward(&covered.contiguous()?)
 }
 
 /// Depthwise convolution as a sum over the taps of the kernel; candle's own is a convolution for each channel.
@@ -182,7 +184,7 @@ impl Operation for Conv {
         let weight = of.parameter(self.weight);
         let shape = self.geometry.over(of.from());
         let y = if weight.rank() == 2 {
-            let y = x.flatten_from(1)?.matmul(&weight.t()?)?;
+            let y = Linear::new(weight.clone(), None).forward(&x.flatten_from(1)?)?;
             y.reshape((y.dim(0)?, (), 1, 1))?
         } else if shape.groups == shape.channels && shape.out == shape.channels && shape.channels > 1 {
             depthwise(x, weight, &shape)?
