@@ -21,7 +21,7 @@ const LEAVES_ALONE: [(&str, &[&str], &str); 1] =
     [("lsp", &["data", "learn", "report", "stages"], "a language server computes nothing")];
 
 /// Third-party crates, and the only layers that may use them.
-const CRATES: [(&str, &[&str]); 23] = [
+const CRATES: [(&str, &[&str]); 24] = [
     ("landlock", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
     ("miette", &["diag"]),

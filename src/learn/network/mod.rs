@@ -59,11 +59,11 @@ pub struct Network {
     folded: Mutex<Option<Arc<Vec<Option<Folded>>>>>,
     /// Last forward pass in training mode.
     due: Option<DuePass>,
-    engine: Engine,
+    engine: NetworkEngine,
 }
 
 /// What computes a network.
-enum Engine {
+enum NetworkEngine {
     /// The CPU kernels.
     Kernels,
     /// The kernels of a GPU.
@@ -121,14 +121,14 @@ impl Network {
             plans: Mutex::default(),
             folded: Mutex::default(),
             due: None,
-            engine: Engine::Kernels,
+            engine: NetworkEngine::Kernels,
         })
     }
 
     /// Moves the network to a GPU. [`Network::calibrate`] still runs on the CPU.
     #[must_use]
     pub fn on(mut self, gpu: Box<dyn Gpu>) -> Self {
-        self.engine = Engine::Card(Mutex::new(Trunk::new(gpu)));
+        self.engine = NetworkEngine::Card(Mutex::new(Trunk::new(gpu)));
         self
     }
 
@@ -136,7 +136,7 @@ impl Network {
     /// stays on the CPU.
     #[must_use]
     pub fn on_candle(mut self, device: Device, dtype: DType) -> Self {
-        self.engine = Engine::Candle(Mutex::new(Tape::new(device, dtype)));
+        self.engine = NetworkEngine::Candle(Mutex::new(Tape::new(device, dtype)));
         self
     }
 
@@ -154,24 +154,24 @@ impl Network {
     #[must_use]
     pub fn card_bytes(&self) -> Option<u64> {
         match &self.engine {
-            Engine::Card(trunk) => Some(sync::lock(trunk).bytes(&self.program)),
-            Engine::Kernels | Engine::Candle(_) => None,
+            NetworkEngine::Card(trunk) => Some(sync::lock(trunk).bytes(&self.program)),
+            NetworkEngine::Kernels | NetworkEngine::Candle(_) => None,
         }
     }
 
     /// Where stored patches are turned into pixels for it.
     #[must_use]
     pub fn pixels_made_by(&self) -> PixelsMadeBy {
-        if matches!(self.engine, Engine::Card(_)) { PixelsMadeBy::Card } else { PixelsMadeBy::Loader }
+        if matches!(self.engine, NetworkEngine::Card(_)) { PixelsMadeBy::Card } else { PixelsMadeBy::Loader }
     }
 
     /// Target recorded for its results: that of the CPU kernels, of the GPU, or of candle.
     #[must_use]
     pub fn target(&self) -> String {
         match &self.engine {
-            Engine::Card(trunk) => sync::lock(trunk).target(),
-            Engine::Candle(tape) => sync::lock(tape).target(),
-            Engine::Kernels => crate::learn::kernels::target(),
+            NetworkEngine::Card(trunk) => sync::lock(trunk).target(),
+            NetworkEngine::Candle(tape) => sync::lock(tape).target(),
+            NetworkEngine::Kernels => crate::learn::kernels::target(),
         }
     }
 
@@ -242,7 +242,7 @@ impl Network {
     /// # Errors
     /// Errors of the GPU.
     pub fn step(&mut self, optimizer: &mut Optimizer, factor: f64) -> Result<(), StageError> {
-        let Engine::Card(trunk) = &mut self.engine else {
+        let NetworkEngine::Card(trunk) = &mut self.engine else {
             self.update(|values, gradient| optimizer.step(values, gradient, factor));
             return Ok(());
         };
@@ -261,7 +261,7 @@ impl Network {
         frozen: &[bool],
         optimizer: &Optimizer,
     ) -> Result<(), StageError> {
-        let Engine::Card(trunk) = &mut self.engine else { return Ok(()) };
+        let NetworkEngine::Card(trunk) = &mut self.engine else { return Ok(()) };
         let extents = self.program.extents(self.size, self.size)?;
         let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
         let numbers = HostParameters { flat: &self.flat, running: &self.running };
@@ -275,7 +275,7 @@ impl Network {
     /// # Errors
     /// Errors of the GPU.
     pub fn fetch(&mut self, optimizer: Option<&mut Optimizer>) -> Result<(), StageError> {
-        let Engine::Card(trunk) = &mut self.engine else { return Ok(()) };
+        let NetworkEngine::Card(trunk) = &mut self.engine else { return Ok(()) };
         let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
         trunk.fetch(&mut self.flat, &mut self.running, &mut self.gradient, optimizer)?;
         self.changed();
@@ -372,9 +372,9 @@ impl Network {
     fn host_changed(&mut self) {
         self.changed();
         match &mut self.engine {
-            Engine::Card(trunk) => trunk.get_mut().unwrap_or_else(PoisonError::into_inner).host_changed(),
-            Engine::Candle(tape) => tape.get_mut().unwrap_or_else(PoisonError::into_inner).host_changed(),
-            Engine::Kernels => {}
+            NetworkEngine::Card(trunk) => trunk.get_mut().unwrap_or_else(PoisonError::into_inner).host_changed(),
+            NetworkEngine::Candle(tape) => tape.get_mut().unwrap_or_else(PoisonError::into_inner).host_changed(),
+            NetworkEngine::Kernels => {}
         }
     }
 

@@ -11,9 +11,9 @@ use super::ops::StatisticsSource;
 use super::pass::{Execution, Observed, Pass};
 use super::plan::SizedPlan;
 use super::program::Norm;
-use super::tape::{GraphMode, GraphTraining};
+use super::tape::{GraphTraining, TapeMode};
 use super::trunk::{self, Arriving, HostParameters};
-use super::{Engine, Network, candle, evaluate, load, train};
+use super::{Network, NetworkEngine, candle, evaluate, load, train};
 use crate::base::Streams;
 use crate::base::random::Stream;
 use crate::base::sync;
@@ -59,7 +59,7 @@ impl Network {
         };
         let variable = |logits: &[f32]| Var::from_slice(logits, (count, self.classes), &Device::Cpu).map_err(candle);
         match &mut self.engine {
-            Engine::Card(trunk) => {
+            NetworkEngine::Card(trunk) => {
                 let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
                 let (program, numbers) = (&self.program, HostParameters { flat: &self.flat, running: &self.running });
                 let logits = on_its_way(&input, |arriving| {
@@ -71,17 +71,17 @@ impl Network {
                 self.due = Some(DuePass::Card(logits));
                 Ok(tensor)
             }
-            Engine::Candle(tape) => {
+            NetworkEngine::Candle(tape) => {
                 let tape = tape.get_mut().unwrap_or_else(PoisonError::into_inner);
                 let running = &mut self.running;
                 let training = GraphTraining { running, frozen, source: &source, dropout, observed: Vec::new() };
-                let mode = &mut GraphMode::Training(Box::new(training));
+                let mode = &mut TapeMode::Training(Box::new(training));
                 let logits = tape.forward(&self.program, &plan.extents, &self.flat, &input, mode).map_err(candle)?;
                 self.due = Some(DuePass::Candle(frozen.to_vec()));
                 self.changed();
                 Ok(logits)
             }
-            Engine::Kernels => {
+            NetworkEngine::Kernels => {
                 let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
                 let running = &mut self.running;
                 let pass =
@@ -117,11 +117,11 @@ impl Network {
                 let gradient = &mut self.gradient;
                 with_floats(&of(&logits)?, |dlogits| train::backward(model, pass, dlogits, gradient))?;
             }
-            (DuePass::Card(logits), Engine::Card(trunk)) => {
+            (DuePass::Card(logits), NetworkEngine::Card(trunk)) => {
                 let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
                 with_floats(&of(&logits)?, |dlogits| trunk.backward(&self.program, dlogits))??;
             }
-            (DuePass::Candle(frozen), Engine::Candle(tape)) => {
+            (DuePass::Candle(frozen), NetworkEngine::Candle(tape)) => {
                 let tape = tape.get_mut().unwrap_or_else(PoisonError::into_inner);
                 tape.gradients(&self.program, &gradients, &frozen, &mut self.gradient)?;
             }
@@ -141,7 +141,7 @@ impl Network {
         let input = input.into();
         let (count, plan) = self.plan_for(&input)?;
         match &self.engine {
-            Engine::Card(trunk) => {
+            NetworkEngine::Card(trunk) => {
                 let mut trunk = sync::lock(trunk);
                 let numbers = HostParameters { flat: &self.flat, running: &self.running };
                 let logits = on_its_way(&input, |arriving| {
@@ -150,12 +150,12 @@ impl Network {
                 })?;
                 Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)
             }
-            Engine::Candle(tape) => {
-                let mode = &mut GraphMode::Evaluation(&self.running);
+            NetworkEngine::Candle(tape) => {
+                let mode = &mut TapeMode::Evaluation(&self.running);
                 let logits = sync::lock(tape).forward(&self.program, &plan.extents, &self.flat, &input, mode);
                 Ok(logits.map_err(candle)?.detach())
             }
-            Engine::Kernels => {
+            NetworkEngine::Kernels => {
                 let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
                 let folded = {
                     let mut held = sync::lock(&self.folded);
@@ -204,12 +204,12 @@ impl Network {
         let (_, plan) = self.plan_for(&input)?;
         let running = &mut self.running;
         let source = |_: &Norm| StatisticsSource::Observed;
-        if let Engine::Candle(tape) = &mut self.engine {
+        if let NetworkEngine::Candle(tape) = &mut self.engine {
             let tape = tape.get_mut().unwrap_or_else(PoisonError::into_inner);
             let training = GraphTraining { running, frozen: &frozen, source: &source, dropout, observed: Vec::new() };
-            let mode = &mut GraphMode::Training(Box::new(training));
+            let mode = &mut TapeMode::Training(Box::new(training));
             tape.forward(&self.program, &plan.extents, &self.flat, &input, mode).map_err(candle)?;
-            let GraphMode::Training(training) = mode else { return Ok(Vec::new()) };
+            let TapeMode::Training(training) = mode else { return Ok(Vec::new()) };
             return Ok(std::mem::take(&mut training.observed));
         }
         let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };

@@ -27,7 +27,7 @@ pub(super) struct Tape {
 }
 
 /// Mode of a pass.
-pub(super) enum GraphMode<'a> {
+pub(super) enum TapeMode<'a> {
     Training(Box<GraphTraining<'a>>),
     /// With the running statistics of all batch norms.
     Evaluation(&'a [f32]),
@@ -45,16 +45,16 @@ pub(super) struct GraphTraining<'a> {
 }
 
 /// A pass at one step.
-pub(super) struct Graph<'a, 'b> {
+pub(super) struct OnTape<'a, 'b> {
     pub(super) program: &'a Program,
     pub(super) extents: &'a [Extent],
     pub(super) step: &'a Step,
     values: &'a [Option<Tensor>],
     parameters: &'a [Tensor],
-    pub(super) mode: &'a mut GraphMode<'b>,
+    pub(super) mode: &'a mut TapeMode<'b>,
 }
 
-impl Graph<'_, '_> {
+impl OnTape<'_, '_> {
     /// A value.
     pub(super) fn value(&self, value: usize) -> &Tensor {
         self.values[value].as_ref().expect("a value lives until its last use")
@@ -104,11 +104,11 @@ impl Tape {
         extents: &[Extent],
         flat: &[f32],
         input: &NetworkInput,
-        mode: &mut GraphMode,
+        mode: &mut TapeMode,
     ) -> Result<Tensor> {
         self.send(program, flat)?;
         let on_tape = |(at, variable): (usize, &Var)| match mode {
-            GraphMode::Training(training) if !training.frozen[at] => variable.as_tensor().clone(),
+            TapeMode::Training(training) if !training.frozen[at] => variable.as_tensor().clone(),
             _ => variable.as_tensor().detach(),
         };
         let parameters: Vec<Tensor> = self.parameters.iter().enumerate().map(on_tape).collect();
@@ -125,7 +125,7 @@ impl Tape {
         let mut values: Vec<Option<Tensor>> = vec![None; program.uses.len()];
         values[0] = Some(pixels);
         for step in &program.steps {
-            let graph = &mut Graph { program, extents, step, values: &values, parameters: &parameters, mode };
+            let graph = &mut OnTape { program, extents, step, values: &values, parameters: &parameters, mode };
             let x = graph.value(step.input).clone();
             let y = step.op.operation().graph(graph, &x)?;
             values[step.output] = Some(y);

@@ -4,10 +4,10 @@ use candle_core::{DType, Device, Tensor, Var};
 use macula::base::Streams;
 use macula::lang::builtin_network;
 use macula::lang::network::NetworkSpec;
-use macula::learn::network::Network;
+use macula::learn::network::{Missing, Network, Weights};
 use macula::learn::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 
-use super::formula::{described, formula};
+use super::formula::{bounds, described, formula};
 use super::networks::{self, EVERY};
 use crate::cuda::trunk::OTHERS;
 
@@ -25,6 +25,9 @@ const UNEQUAL: &str = r"network unequal {
     flatten
     linear head
 }";
+
+/// Bounds for networks of few layers; seen on a processor with AVX-512: 1.1e-6 and 7.6e-6.
+const FEW_LAYERS: (f32, f32) = (3e-6, 2e-5);
 
 /// What a pass gives: logits in evaluation and in training, gradients of all parameters, running statistics.
 struct Passed {
@@ -50,8 +53,18 @@ fn loss(logits: &Tensor) -> Tensor {
     (logits * factors.expect("the count fits")).and_then(|product| product.sum_all()).expect("a sum")
 }
 
+/// Network whose parameters and running statistics are those of the formula.
 fn network(spec: &NetworkSpec, side: usize) -> Network {
-    Network::new(spec, side, 4, &Streams::new(7, "test")).expect("it fits")
+    let mut network = Network::new(spec, side, 4, &Streams::new(7, "test")).expect("it fits");
+    let tensor = |(name, (shape, _)): (String, (Vec<usize>, Vec<f32>))| {
+        let (low, high) = bounds(&name, &shape);
+        let values = formula(&name, shape.iter().product(), low, high);
+        (name, (shape, values))
+    };
+    let tensors = network.tensors().into_iter().map(tensor).collect();
+    let weights = Weights { file: "formula".to_owned(), tensors, ..Weights::default() };
+    network.load(&weights, Missing::Error).expect("all tensors");
+    network
 }
 
 fn passed(mut network: Network, pixels: &Tensor, frozen: &[bool]) -> Passed {
@@ -71,9 +84,9 @@ fn apart(found: &[f32], wanted: &[f32]) -> f32 {
     found.iter().zip(wanted).map(error).fold(0.0, f32::max) / scale
 }
 
-/// Compares the kernels with candle. Logits and running statistics differ by at most `bound` of the largest value, and each gradient by at
-/// most ten times that, of the largest value of its tensor.
-fn compare(spec: &NetworkSpec, batch: &Tensor, side: usize, frozen: &str, bound: f32) {
+/// Compares the kernels with candle. Logits and running statistics differ by at most the first bound, relative to the largest value, and each
+/// gradient by at most the second, relative to the largest value of its tensor.
+fn compare(spec: &NetworkSpec, batch: &Tensor, side: usize, frozen: &str, (bound, of_gradients): (f32, f32)) {
     let kernels = network(spec, side);
     let parameters = kernels.parameters().to_vec();
     let frozen: Vec<bool> =
@@ -95,7 +108,7 @@ fn compare(spec: &NetworkSpec, batch: &Tensor, side: usize, frozen: &str, bound:
         if *frozen {
             assert!(found.iter().chain(&wanted).all(|value| *value == 0.0), "{} is frozen", parameter.name);
         } else if wanted.iter().any(|value| value.abs() > 1e-6 * largest) {
-            near(&parameter.name, &found, &wanted, 10.0 * bound);
+            near(&parameter.name, &found, &wanted, of_gradients);
         } else {
             // The gradient of a bias before a batch norm is 0, and in f32 rounding errors.
             assert!(found.iter().all(|value| value.abs() <= bound * largest), "{}", parameter.name);
@@ -107,20 +120,21 @@ fn compare(spec: &NetworkSpec, batch: &Tensor, side: usize, frozen: &str, bound:
 fn every_operation_of_the_kernels_means_what_candle_computes() {
     for (text, side) in [(EVERY, 13), (OTHERS, 14), (UNEQUAL, 23)] {
         let spec = described(text);
-        compare(&spec, &pixels(5, side, side), side, "", 2e-5);
-        compare(&spec, &pixels(5, side, side), side, "s", 2e-5);
+        compare(&spec, &pixels(5, side, side), side, "", FEW_LAYERS);
+        compare(&spec, &pixels(5, side, side), side, "s", FEW_LAYERS);
     }
     // 23 x 30 px: windows leave over another number of rows than of columns.
-    compare(&described(UNEQUAL), &pixels(4, 23, 30), 23, "", 2e-5);
+    compare(&described(UNEQUAL), &pixels(4, 23, 30), 23, "", FEW_LAYERS);
 }
 
 #[test]
 fn whole_networks_of_the_kernels_mean_what_candle_computes() {
     let resnet = builtin_network("resnet18").expect("it is described");
     let light = builtin_network("efficientnet-lite0").expect("it is described");
-    // Batch norms over few values enlarge rounding.
-    compare(&resnet, &pixels(4, 48, 48), 48, "", 2e-4);
-    compare(&light, &pixels(4, 48, 48), 48, "", 2e-3);
+    // Seen: 2.4e-6 and 8.8e-6.
+    compare(&resnet, &pixels(4, 64, 64), 64, "", (1e-5, 2e-5));
+    // Seen: 9.6e-6 and 4.8e-3. Rounding moves values over the bounds of `relu6`, whose gradients then differ.
+    compare(&light, &pixels(4, 64, 64), 64, "", (2e-5, 1e-2));
 }
 
 #[test]
@@ -156,7 +170,7 @@ fn the_first_of_equal_maxima_in_reading_order_gets_the_gradient() {
     }
     let spec = "network pool { global-max-pool; linear head }";
     let mut network = network(&described(spec), 3).on_candle(Device::Cpu, DType::F32);
-    let mut values = vec![0.0; 27];
+    let mut values = vec![0.0f32; 27];
     // The maximum of the first channel is at pixels 2 and 5.
     (values[6], values[15]) = (3.0, 3.0);
     let pixels = Tensor::from_vec(values, (1, 3, 3, 3), &Device::Cpu).and_then(|pixels| Var::from_tensor(&pixels));
@@ -184,11 +198,16 @@ fn a_parameter_that_gets_no_gradient_is_an_error() {
     let spec = builtin_network("shallow-cnn").expect("it is described");
     let mut network = network(&spec, 32).on_candle(Device::Cpu, DType::F32);
     let frozen = vec![false; network.parameters().len()];
-    let dropout = Streams::new(1, "x").stream("d", 0, &[]);
-    let logits = network.forward_train(&pixels(2, 32, 32), &frozen, dropout).expect("a forward pass");
+    let dropout = || Streams::new(1, "x").stream("d", 0, &[]);
+    let logits = network.forward_train(&pixels(2, 32, 32), &frozen, dropout()).expect("a forward pass");
     let cut = loss(&logits.detach());
     let text = network.backward(&cut).map(|_| ()).unwrap_err().to_string();
     assert!(text.contains("is not frozen, but no gradient reaches it"), "{text}");
+    // A frozen one needs none.
+    let logits =
+        network.forward_train(&pixels(2, 32, 32), &vec![true; frozen.len()], dropout()).expect("a forward pass");
+    network.backward(&loss(&logits.detach())).expect("a backward pass");
+    assert!(network.gradient().iter().all(|value| *value == 0.0));
 }
 
 #[test]
@@ -210,7 +229,12 @@ fn training_in_candle_goes_the_way_of_the_kernels() {
         (network.flat().to_vec(), network.running().to_vec(), floats(&network.forward(&batch).expect("a pass")))
     };
     let (host, candle) = (trained(network(&spec, 13)), trained(network(&spec, 13).on_candle(Device::Cpu, DType::F32)));
-    assert!(apart(&candle.0, &host.0) < 1e-4, "parameters: {:.1e}", apart(&candle.0, &host.0));
-    assert!(apart(&candle.1, &host.1) < 1e-4, "running statistics: {:.1e}", apart(&candle.1, &host.1));
-    assert!(apart(&candle.2, &host.2) < 1e-3, "logits: {:.1e}", apart(&candle.2, &host.2));
+    for (part, found, wanted, bound) in [
+        ("parameters", &candle.0, &host.0, 1e-4),
+        ("running statistics", &candle.1, &host.1, 1e-4),
+        ("logits", &candle.2, &host.2, 1e-3),
+    ] {
+        println!("three steps: {part} {:.1e} apart", apart(found, wanted));
+        assert!(apart(found, wanted) < bound, "{part} {:.1e} apart", apart(found, wanted));
+    }
 }

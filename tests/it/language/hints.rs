@@ -87,7 +87,7 @@ fn every_word_leads_to_something_that_exists() {
 fn words_of_other_tools_lead_to_maculas_own() {
     for (text, hint) in [
         ("device gpu", "did you mean `cuda`? (GPUs are `cuda`; `auto` uses one if it works)"),
-        ("device mps", "available: `auto`, `cpu` and `cuda`"),
+        ("device mps", "available: `auto`, `cpu`, `cuda` and `candle`"),
         ("learning_rate 1e-3", "write `optimizer adamw lr=0.001`"),
         ("lr 1e-3", "write `optimizer adamw lr=0.001`"),
         ("batch_size 64", "did you mean `batch`?"),

@@ -5,16 +5,16 @@ use candle_core::{Result, Tensor};
 use super::super::compile::Compiler;
 use super::super::pass::{Backward, Forward, Saved};
 use super::super::program::{Extent, Step};
-use super::super::tape::Graph;
+use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Add, BatchNorm, Op, Operation, ReadBack, StageResult};
+use super::{Add, BatchNorm, LayerResult, Op, Operation, ReadBack};
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::smooth::Smooth;
 use crate::learn::kernels::{Rectify, norm};
 
 /// Adds a rectifier, fused into the previous step if that is a batch norm or a sum that nothing else reads.
-pub(super) fn rectifier(wanted: Rectify, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
+pub(super) fn rectifier(wanted: Rectify, compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
     if !compiler.pinned[input]
         && let Some(Step { op: Op::Norm(BatchNorm { rectify, .. }) | Op::Add(Add { rectify, .. }), output, .. }) =
             compiler.program.steps.last_mut()
@@ -43,7 +43,7 @@ pub(super) fn rectified(rectify: Rectify, x: &Tensor) -> Result<Tensor> {
 struct Rectifier(Rectify);
 
 impl Operation for Rectifier {
-    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> LayerResult<Extent> {
         Ok(input)
     }
 
@@ -51,7 +51,7 @@ impl Operation for Rectifier {
         ReadBack { output: true, ..ReadBack::default() }
     }
 
-    fn graph(&self, _: &mut Graph, x: &Tensor) -> Result<Tensor> {
+    fn graph(&self, _: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         rectified(self.0, x)
     }
 
@@ -81,7 +81,7 @@ fn number(smooth: Smooth) -> usize {
 }
 
 impl Operation for Smooth {
-    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> LayerResult<Extent> {
         Ok(input)
     }
 
@@ -89,7 +89,7 @@ impl Operation for Smooth {
         ReadBack { input: true, ..ReadBack::default() }
     }
 
-    fn graph(&self, _: &mut Graph, x: &Tensor) -> Result<Tensor> {
+    fn graph(&self, _: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         match self {
             // candle's own `gelu_erf` has a derivative with a constant of six digits.
             Self::Gelu => ((x / std::f64::consts::SQRT_2)?.erf()? + 1.0)? * (x * 0.5)?,

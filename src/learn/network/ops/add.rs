@@ -4,11 +4,11 @@ use candle_core::{Result, Tensor};
 
 use super::super::pass::{Backward, Forward, Saved};
 use super::super::program::{Extent, Step, agree};
-use super::super::tape::Graph;
+use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, bounds, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
 use super::activation::rectified;
-use super::{Operation, ReadBack, StageResult};
+use super::{LayerResult, Operation, ReadBack};
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::{Begin, Rectify, accumulate, norm};
 
@@ -20,7 +20,7 @@ pub(in crate::learn::network) struct Add {
 }
 
 impl Operation for Add {
-    fn extent(&self, input: Extent, others: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, others: &[Extent]) -> LayerResult<Extent> {
         others.iter().try_for_each(|&other| agree("adds", input, other))?;
         Ok(input)
     }
@@ -29,7 +29,7 @@ impl Operation for Add {
         std::slice::from_ref(&self.other)
     }
 
-    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+    fn graph(&self, of: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         rectified(self.rectify, &(x + of.value(self.other))?)
     }
 

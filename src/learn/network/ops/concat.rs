@@ -4,10 +4,10 @@ use candle_core::{Result, Tensor};
 
 use super::super::pass::{Backward, Forward, Saved};
 use super::super::program::{Extent, Step, agree};
-use super::super::tape::Graph;
+use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Operation, StageResult};
+use super::{LayerResult, Operation};
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::join;
 
@@ -18,7 +18,7 @@ pub(in crate::learn::network) struct Concat {
 }
 
 impl Operation for Concat {
-    fn extent(&self, input: Extent, others: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, others: &[Extent]) -> LayerResult<Extent> {
         let mut channels = input.channels;
         for &other in others {
             agree("joins", input, Extent { channels: input.channels, ..other })?;
@@ -31,7 +31,7 @@ impl Operation for Concat {
         &self.others
     }
 
-    fn graph(&self, of: &mut Graph, _: &Tensor) -> Result<Tensor> {
+    fn graph(&self, of: &mut OnTape, _: &Tensor) -> Result<Tensor> {
         let parts: Vec<&Tensor> = of.step.reads().map(|value| of.value(value)).collect();
         Tensor::cat(&parts, 1)
     }

@@ -7,10 +7,10 @@ use super::super::ParameterRole;
 use super::super::compile::Compiler;
 use super::super::pass::{Backward, Execution, Forward, PassMode, Saved, StepInputs};
 use super::super::program::{Extent, Program, Step, windowed, wrong};
-use super::super::tape::Graph;
+use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Op, Operation, ReadBack, StageResult, norm};
+use super::{LayerResult, Op, Operation, ReadBack, norm};
 use crate::lang::network;
 use crate::learn::gpu::{Direction, Gpu, Kernel, PlannedConvolution};
 use crate::learn::kernels::conv::Packed;
@@ -18,7 +18,7 @@ use crate::learn::kernels::norm::column_sums;
 use crate::learn::kernels::shape::{ConvShape, Epilogue};
 use crate::learn::kernels::{Begin, Moments};
 
-pub(super) fn conv(layer: &network::Conv, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
+pub(super) fn conv(layer: &network::Conv, compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
     let &network::Conv { ref name, out, kernel, stride, padding, dilation, groups, bias, .. } = layer;
     let channels = compiler.extents[input].channels;
     if [out, kernel, stride, dilation, groups].contains(&0)
@@ -38,7 +38,7 @@ pub(super) fn conv(layer: &network::Conv, compiler: &mut Compiler, input: usize)
     Ok(output)
 }
 
-pub(super) fn linear(layer: &network::Linear, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
+pub(super) fn linear(layer: &network::Linear, compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
     let network::Linear { name, out, bias, .. } = layer;
     let extent = compiler.extents[input];
     if extent.height * extent.width != 1 {
@@ -131,7 +131,7 @@ fn depthwise(x: &Tensor, weight: &Tensor, shape: &ConvShape) -> Result<Tensor> {
     for ky in 0..shape.kernel {
         let band = along(&padded, 2, ky, rows)?;
         for kx in 0..shape.kernel {
-            let factor = Graph::channels(&weight.narrow(2, ky, 1)?.narrow(3, kx, 1)?.contiguous()?)?;
+            let factor = OnTape::channels(&weight.narrow(2, ky, 1)?.narrow(3, kx, 1)?.contiguous()?)?;
             let term = along(&band, 3, kx, columns)?.broadcast_mul(&factor)?;
             sum = Some(if let Some(sum) = sum { (sum + term)? } else { term });
         }
@@ -171,7 +171,7 @@ impl Conv {
 }
 
 impl Operation for Conv {
-    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> LayerResult<Extent> {
         let Geometry { out, kernel, stride, padding, dilation, .. } = self.geometry;
         windowed(input, out, dilation * (kernel - 1) + 1, stride, padding)
     }
@@ -180,7 +180,7 @@ impl Operation for Conv {
         std::iter::once(self.weight).chain(self.bias).collect()
     }
 
-    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+    fn graph(&self, of: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         let weight = of.parameter(self.weight);
         let shape = self.geometry.over(of.from());
         let y = if weight.rank() == 2 {
@@ -191,7 +191,7 @@ impl Operation for Conv {
         } else {
             convolution(x, weight, &shape)?
         };
-        if let Some(bias) = self.bias { y.broadcast_add(&Graph::channels(of.parameter(bias))?) } else { Ok(y) }
+        if let Some(bias) = self.bias { y.broadcast_add(&OnTape::channels(of.parameter(bias))?) } else { Ok(y) }
     }
 
     fn reads_back(&self, frozen: &[bool]) -> ReadBack {
@@ -335,7 +335,7 @@ impl Conv {
         gpu: &mut dyn Gpu,
         of: Extent,
         need: LibraryUse,
-    ) -> StageResult<Option<LibraryConvolution>> {
+    ) -> LayerResult<Option<LibraryConvolution>> {
         let shape = self.geometry.over(of);
         // Grouped convolutions and linear layers with few outputs use macula's own kernels.
         let single = shape.height == 1 && shape.width == 1 && shape.kernel == 1;

@@ -5,15 +5,15 @@ use candle_core::{Result, Tensor};
 use super::super::compile::Compiler;
 use super::super::pass::{Backward, Forward, PassMode, Saved, save};
 use super::super::program::{Extent, Step, wrong};
-use super::super::tape::{Graph, GraphMode};
+use super::super::tape::{OnTape, TapeMode};
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::{CallOp, LaunchNumbers, Pointer, Transfer};
-use super::{Op, Operation, StageResult};
+use super::{LayerResult, Op, Operation};
 use crate::base::random::Stream;
 use crate::lang::network;
 use crate::learn::gpu::Kernel;
 
-pub(super) fn dropout(layer: &network::Dropout, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
+pub(super) fn dropout(layer: &network::Dropout, compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
     let share = layer.share;
     if !(0.0..1.0).contains(&share) {
         return Err(wrong(format!("dropout of {share}: must be at least 0 and less than 1")));
@@ -36,7 +36,7 @@ impl Dropout {
 }
 
 impl Operation for Dropout {
-    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> LayerResult<Extent> {
         Ok(input)
     }
 
@@ -44,8 +44,8 @@ impl Operation for Dropout {
         true
     }
 
-    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
-        let GraphMode::Training(training) = &mut *of.mode else { return Ok(x.clone()) };
+    fn graph(&self, of: &mut OnTape, x: &Tensor) -> Result<Tensor> {
+        let TapeMode::Training(training) = &mut *of.mode else { return Ok(x.clone()) };
         // The stream is drawn in the order of the kernels, N x H x W x C.
         let (images, channels, height, width) = x.dims4()?;
         let mask = self.draw(x.elem_count(), &mut training.dropout);

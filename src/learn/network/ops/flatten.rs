@@ -4,10 +4,10 @@ use candle_core::{Result, Tensor};
 
 use super::super::pass::{Backward, Forward, Saved};
 use super::super::program::{Extent, Step};
-use super::super::tape::Graph;
+use super::super::tape::OnTape;
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::Pointer;
-use super::{Operation, StageResult};
+use super::{LayerResult, Operation};
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::pooling::flatten;
 
@@ -15,11 +15,11 @@ use crate::learn::kernels::pooling::flatten;
 pub(super) struct Flatten;
 
 impl Operation for Flatten {
-    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> LayerResult<Extent> {
         Ok(Extent { height: 1, width: 1, channels: input.len() })
     }
 
-    fn graph(&self, _: &mut Graph, x: &Tensor) -> Result<Tensor> {
+    fn graph(&self, _: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         x.reshape((x.dim(0)?, (), 1, 1))
     }
 

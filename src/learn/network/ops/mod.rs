@@ -18,7 +18,7 @@ use candle_core::{Result, Tensor};
 use super::compile::Compiler;
 use super::pass::{Backward, Forward, Saved};
 use super::program::{Extent, Program, Step};
-use super::tape::Graph;
+use super::tape::OnTape;
 use super::trunk::lower::Lowering;
 use super::trunk::schedule::Pointer;
 use crate::base::random::Stream;
@@ -28,7 +28,7 @@ use crate::learn::kernels::smooth::Smooth;
 use crate::stage::StageError;
 
 /// Result of compiling an operation.
-type StageResult<T> = std::result::Result<T, StageError>;
+type LayerResult<T> = std::result::Result<T, StageError>;
 
 pub(super) use add::Add;
 pub(super) use concat::Concat;
@@ -92,7 +92,7 @@ pub(super) struct ReadBack {
 /// What an operation computes. Parameters and batch norms are indices in [`Program`].
 pub(super) trait Operation: Debug + Send + Sync {
     /// Extent of the output, from those of the input and of [`Operation::others`].
-    fn extent(&self, input: Extent, others: &[Extent]) -> StageResult<Extent>;
+    fn extent(&self, input: Extent, others: &[Extent]) -> LayerResult<Extent>;
 
     /// Values that it reads besides its input; a value read twice is listed twice.
     fn others(&self) -> &[usize] {
@@ -106,7 +106,7 @@ pub(super) trait Operation: Debug + Send + Sync {
     }
 
     /// Its output in candle, on the tape: what it means. `x` is its input.
-    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor>;
+    fn graph(&self, of: &mut OnTape, x: &Tensor) -> Result<Tensor>;
 
     /// What its backward pass reads, besides what its forward pass saves.
     fn reads_back(&self, frozen: &[bool]) -> ReadBack {
@@ -139,7 +139,7 @@ pub(super) trait Operation: Debug + Send + Sync {
 }
 
 /// Adds the steps of a layer; returns the value of its output.
-pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
+pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
     match layer {
         Layer::Conv(layer) => conv::conv(layer, compiler, input),
         Layer::Linear(layer) => conv::linear(layer, compiler, input),

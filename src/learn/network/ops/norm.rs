@@ -6,18 +6,18 @@ use super::super::ParameterRole;
 use super::super::compile::Compiler;
 use super::super::pass::{Backward, Execution, Forward, PassMode, Saved, StepInputs, Training, save};
 use super::super::program::{Extent, Norm, Program, Step, agree};
-use super::super::tape::{Graph, GraphMode, wide};
+use super::super::tape::{OnTape, TapeMode, wide};
 use super::super::trunk::lower::{Lowering, Purpose, bounds, flag, runs};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
 use super::activation::rectified;
-use super::{Op, Operation, ReadBack, StageResult};
+use super::{LayerResult, Op, Operation, ReadBack};
 use crate::lang::network;
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::norm::{self, InputGradient, PassedGradients, Statistics};
 use crate::learn::kernels::shape::Epilogue;
 use crate::learn::kernels::{Begin, Moments, Rectify};
 
-pub(super) fn batch_norm(layer: &network::BatchNorm, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
+pub(super) fn batch_norm(layer: &network::BatchNorm, compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
     let network::BatchNorm { name, eps, momentum } = layer;
     let channels = compiler.extents[input].channels;
     let gamma = compiler.parameter(format!("{name}.weight"), vec![channels], ParameterRole::Gamma);
@@ -89,15 +89,15 @@ fn move_running(running: &mut [f32], batch: [&[impl Copy + Into<f64>]; 2], rows:
 
 impl BatchNorm {
     /// Mean and biased variance of each channel (1 x C x 1 x 1) in candle: of the batch, on the tape, or the running ones.
-    fn statistics(&self, of: &mut Graph, x: &Tensor) -> Result<(Tensor, Tensor)> {
+    fn statistics(&self, of: &mut OnTape, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let layer = &of.program.norms[self.norm];
         let (c, rows) = (layer.channels, x.elem_count() / layer.channels);
         let range = layer.running..layer.running + 2 * c;
         // The mean of the means of all images; sums over the last dimension are fast.
         let mean_of = |x: &Tensor| x.flatten_from(2)?.mean_keepdim(2)?.mean_keepdim(0)?.reshape((1, c, 1, 1));
         let running = match &mut *of.mode {
-            GraphMode::Evaluation(running) => running[range].to_vec(),
-            GraphMode::Training(training) => match (training.source)(layer) {
+            TapeMode::Evaluation(running) => running[range].to_vec(),
+            TapeMode::Training(training) => match (training.source)(layer) {
                 StatisticsSource::Batch => {
                     let mean = mean_of(x)?;
                     let variance = mean_of(&x.broadcast_sub(&mean)?.sqr()?)?;
@@ -153,7 +153,7 @@ impl BatchNorm {
 }
 
 impl Operation for BatchNorm {
-    fn extent(&self, input: Extent, others: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, others: &[Extent]) -> LayerResult<Extent> {
         others.iter().try_for_each(|&other| agree("adds", input, other))?;
         Ok(input)
     }
@@ -167,13 +167,13 @@ impl Operation for BatchNorm {
         vec![norm.gamma, norm.beta]
     }
 
-    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+    fn graph(&self, of: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         let layer = &of.program.norms[self.norm];
         let (mean, variance) = self.statistics(of, x)?;
         let deviation = (variance + layer.eps)?.sqrt()?;
-        let scale = Graph::channels(of.parameter(layer.gamma))?.div(&deviation)?;
+        let scale = OnTape::channels(of.parameter(layer.gamma))?.div(&deviation)?;
         let y = x.broadcast_sub(&mean)?.broadcast_mul(&scale)?;
-        let y = y.broadcast_add(&Graph::channels(of.parameter(layer.beta))?)?;
+        let y = y.broadcast_add(&OnTape::channels(of.parameter(layer.beta))?)?;
         let y = if let Some(add) = self.add { (y + of.value(add))? } else { y };
         rectified(self.rectify, &y)
     }

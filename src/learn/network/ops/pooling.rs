@@ -7,16 +7,16 @@ use candle_core::{DType, Result, Tensor};
 use super::super::compile::Compiler;
 use super::super::pass::{Backward, Forward, Saved, save};
 use super::super::program::{Extent, Step, windowed, wrong};
-use super::super::tape::Graph;
+use super::super::tape::OnTape;
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Op, Operation, StageResult};
+use super::{LayerResult, Op, Operation};
 use crate::lang::network;
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::adaptive::{Parts, part};
 use crate::learn::kernels::pooling::{PoolWindow, global_max, global_max_gradient, global_mean, global_mean_gradient};
 
-pub(super) fn max_pool(layer: &network::MaxPool, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
+pub(super) fn max_pool(layer: &network::MaxPool, compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
     let &network::MaxPool { kernel, stride, padding } = layer;
     if !(1..=15).contains(&kernel) || stride == 0 || 2 * padding > kernel {
         return Err(wrong(format!(
@@ -27,7 +27,7 @@ pub(super) fn max_pool(layer: &network::MaxPool, compiler: &mut Compiler, input:
     compiler.step(Op::plain(MaxPool(Window { kernel, stride, padding })), input)
 }
 
-pub(super) fn avg_pool(layer: &network::AvgPool, compiler: &mut Compiler, input: usize) -> StageResult<usize> {
+pub(super) fn avg_pool(layer: &network::AvgPool, compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
     let &network::AvgPool { kernel, stride, padding } = layer;
     if kernel == 0 || stride == 0 || 2 * padding > kernel {
         return Err(wrong(format!(
@@ -42,7 +42,7 @@ pub(super) fn adaptive_avg_pool(
     layer: &network::AdaptiveAvgPool,
     compiler: &mut Compiler,
     input: usize,
-) -> StageResult<usize> {
+) -> LayerResult<usize> {
     if layer.side == 0 {
         return Err(wrong("adaptive pooling to 0 pixels"));
     }
@@ -63,7 +63,7 @@ impl Window {
         PoolWindow { height, width, channels, kernel, stride, padding }
     }
 
-    fn extent(self, input: Extent) -> StageResult<Extent> {
+    fn extent(self, input: Extent) -> LayerResult<Extent> {
         windowed(input, input.channels, self.kernel, self.stride, self.padding)
     }
 
@@ -109,7 +109,7 @@ fn gathered_max(x: &Tensor, taps: &[Vec<u32>]) -> Result<Tensor> {
 }
 
 /// Sums of ranges of each side with these factors, as a product with a matrix for each side. `x` is N x C x H x W.
-fn ranges(x: &Tensor, of: &Graph, side: impl Fn(usize) -> Vec<(Range<usize>, f64)>) -> Result<Tensor> {
+fn ranges(x: &Tensor, of: &OnTape, side: impl Fn(usize) -> Vec<(Range<usize>, f64)>) -> Result<Tensor> {
     let (images, channels, height, width) = x.dims4()?;
     let matrix = |length: usize| {
         let ranges = side(length);
@@ -129,11 +129,11 @@ fn ranges(x: &Tensor, of: &Graph, side: impl Fn(usize) -> Vec<(Range<usize>, f64
 }
 
 impl Operation for MaxPool {
-    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> LayerResult<Extent> {
         self.0.extent(input)
     }
 
-    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+    fn graph(&self, of: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         let window = self.0.over(of.from());
         let ((rows, columns), outside) = (window.outputs(), window.height * window.width);
         let pixel = |output: usize, tap: usize| window.pixel(output, tap).unwrap_or(outside) as u32;
@@ -174,11 +174,11 @@ impl Operation for MaxPool {
 struct MeanPool(Window);
 
 impl Operation for MeanPool {
-    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> LayerResult<Extent> {
         self.0.extent(input)
     }
 
-    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+    fn graph(&self, of: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         let Window { kernel, stride, padding } = self.0;
         ranges(x, of, |length| {
             let along = |at: usize| {
@@ -236,11 +236,11 @@ impl AdaptiveMean {
 }
 
 impl Operation for AdaptiveMean {
-    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> LayerResult<Extent> {
         Ok(Extent { height: self.side, width: self.side, channels: input.channels })
     }
 
-    fn graph(&self, of: &mut Graph, x: &Tensor) -> Result<Tensor> {
+    fn graph(&self, of: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         ranges(x, of, |length| {
             let parts = (0..self.side).map(|at| part(at, self.side, length));
             parts.map(|part| (part.clone(), 1.0 / part.len() as f64)).collect()
@@ -271,11 +271,11 @@ impl Operation for AdaptiveMean {
 pub(super) struct GlobalMean;
 
 impl Operation for GlobalMean {
-    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> LayerResult<Extent> {
         Ok(Extent { height: 1, width: 1, channels: input.channels })
     }
 
-    fn graph(&self, _: &mut Graph, x: &Tensor) -> Result<Tensor> {
+    fn graph(&self, _: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         x.flatten_from(2)?.mean_keepdim(2)?.unsqueeze(3)
     }
 
@@ -303,11 +303,11 @@ impl Operation for GlobalMean {
 pub(super) struct GlobalMax;
 
 impl Operation for GlobalMax {
-    fn extent(&self, input: Extent, _: &[Extent]) -> StageResult<Extent> {
+    fn extent(&self, input: Extent, _: &[Extent]) -> LayerResult<Extent> {
         Ok(Extent { height: 1, width: 1, channels: input.channels })
     }
 
-    fn graph(&self, _: &mut Graph, x: &Tensor) -> Result<Tensor> {
+    fn graph(&self, _: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         let x = x.flatten_from(2)?;
         let (pixels, known) = (x.dim(2)?, x.detach());
         // Each pixel gets a rank of its own, so that no tie is left to candle: earlier pixels first among maxima, and the last NaN above all.
