@@ -9,12 +9,12 @@ use super::run::{Commands, listen};
 use super::{Exit, Failure, Loaded, PipelineArguments, amounts, load, trust};
 use crate::base::Digest;
 use crate::learn::kernels;
-use crate::plan::Decision;
+use crate::plan::{Decision, keys};
 use crate::progress::out;
 use crate::progress::table::render;
 use crate::progress::{Colours, Detail, Plain};
 use crate::run::{self, Failures, Host, Links, Options, Project};
-use crate::stage::{Cell, Determinism, Implementation, Table, Work};
+use crate::stage::{Cell, Table, Work};
 use crate::store::{Accept, StageOutcome, Store};
 
 /// The arguments of `macula rebuild`.
@@ -68,8 +68,10 @@ pub fn rebuild(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             let made = report.record.stages.get(&stage.name)?;
             let implementation = crate::stages::find(&stage.implementation)?;
             let old = stored.get(&stage.name);
-            (!matches!(implementation.work, Work::Source(_)))
-                .then(|| RebuiltStage::of(&stage.name, implementation, old, made.became, &made.outputs))
+            (!matches!(implementation.work, Work::Source(_))).then(|| {
+                let class = implementation.determinism.name(&keys::target(stage, implementation));
+                RebuiltStage::of(&stage.name, class, old, made.became, &made.outputs)
+            })
         })
         .collect();
     let columns = ["stage", "class", "again"].map(str::to_owned).to_vec();
@@ -109,19 +111,21 @@ struct RebuiltStage<'a> {
 impl<'a> RebuiltStage<'a> {
     fn of(
         stage: &'a str,
-        implementation: &Implementation,
+        class: &'static str,
         old: Option<&OutputDigests>,
         became: StageOutcome,
         made: &OutputDigests,
     ) -> Self {
-        let promised = !matches!(implementation.determinism, Determinism::Unknown);
         let (again, broken) = match old {
             _ if became != StageOutcome::Computed => ("not computed", false),
             None => ("no stored result", false),
             Some(old) if old == made => ("same bytes", false),
-            Some(_) if promised => ("DIFFERS", true),
-            Some(_) => ("differs (not deterministic)", false),
+            Some(_) => match class {
+                "unknown" => ("differs (not deterministic)", false),
+                "approximate" => ("differs (only metrics are promised)", false),
+                _ => ("DIFFERS", true),
+            },
         };
-        Self { stage, class: implementation.determinism.name(), again, broken }
+        Self { stage, class, again, broken }
     }
 }

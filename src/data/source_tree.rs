@@ -98,7 +98,7 @@ pub fn gather(
         warnings,
         ..Summary::default()
     };
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }
 
 /// Photographs with a file that is or may be decoded differently than by the first version of macula.

@@ -4,7 +4,7 @@
 //! bytes. It lies in the folder of the stage, which belongs to one key, so it cannot be of another network or other data.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, View};
@@ -63,6 +63,9 @@ pub struct FitState {
     /// Patches per step, if GPU memory made them fewer than requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<u64>,
+    /// Targets that computed it; empty in checkpoints of older versions.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub targets: BTreeSet<String>,
 }
 
 impl Checkpoint {

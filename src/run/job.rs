@@ -140,6 +140,7 @@ fn attempt(shared: &RunContext, id: StageId, task: Box<Task>, stop: &Stop) -> Re
         full_seconds,
         macula: env!("CARGO_PKG_VERSION").to_owned(),
     };
+    let target = outcome.target.clone().unwrap_or(target);
     let known = commit(shared, id, claim, &task, outcome, target, made)?;
     Ok(Ended::Computed(known, items))
 }

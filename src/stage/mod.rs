@@ -1,5 +1,6 @@
 //! The contract between runner and stages. The runner names no stage, and a stage does not know the runner.
 
+mod determinism;
 mod progress;
 mod settings;
 
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::determinism::{Determinism, Tolerance};
 pub use self::progress::{MetricColumn, MetricStyle, Metrics, Progress, note_resume, resume_note};
 pub use self::settings::StageSettings;
 use crate::base::Streams;
@@ -56,43 +58,6 @@ pub type Check = fn(&Params) -> Result<(), StageError>;
 /// Checks parameters and those inputs that exist before anything runs ([`Inputs`] lacks all others). Must be quick,
 /// because every plan waits for it. Returns warnings; fails if the stage is sure to fail.
 pub type Foresee = fn(&Params, &Inputs, &Objects) -> Result<Vec<Warning>, StageError>;
-
-/// How reproducible an implementation's output is.
-#[derive(Clone, Copy)]
-pub enum Determinism {
-    /// The same bytes on any machine.
-    BitExact,
-    /// The same bytes on the same target (kernel path), whatever the threads; within a tolerance across targets.
-    PathExact {
-        /// The target that this machine computes on (`cpu-avx512`), given the parameters, which may name a device.
-        path: fn(&BTreeMap<String, Value>) -> String,
-        /// Tolerance between two targets.
-        tolerance: Tolerance,
-    },
-    /// Not guaranteed, as with users' commands. Results are cached like those of [`Determinism::BitExact`].
-    Unknown,
-}
-
-/// Maximum difference between two results of one key that were computed on different targets.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tolerance {
-    /// Maximum absolute difference of each metric in the summary.
-    pub metrics: f64,
-    /// Metrics that the tolerance does not apply to, because they do not measure quality (`epoch`).
-    pub exempt: &'static [&'static str],
-}
-
-impl Determinism {
-    /// Its name in lock files and in `macula rebuild`.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::BitExact => "bit-exact",
-            Self::PathExact { .. } => "path-exact",
-            Self::Unknown => "unknown",
-        }
-    }
-}
 
 /// The kinds of work.
 #[derive(Clone, Copy)]
@@ -284,6 +249,9 @@ pub struct Outcome {
     pub outputs: BTreeMap<String, Tree>,
     /// Summary for the user; stored with the outputs and shown again when the result is reused.
     pub summary: Summary,
+    /// Target that it was computed on, if that is not the one that [`Determinism::PathExact`] names: work resumed on another target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
 }
 
 /// What a stage reports to the user: counts, metrics, warnings.

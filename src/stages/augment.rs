@@ -31,7 +31,7 @@ fn augment(ctx: &Ctx) -> Result<Outcome, StageError> {
         warnings: warnings(&recipe, &set),
         ..Summary::default()
     };
-    Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary })
+    Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary, target: None })
 }
 
 /// Warnings about a recipe with geometric changes that lacks masks or margin.

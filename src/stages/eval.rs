@@ -7,6 +7,7 @@ use crate::base::figure::metric;
 use crate::data::patches::{PatchSet, SetInfo, Shard};
 use crate::data::png_image::{PixelFormat, png};
 use crate::learn::evaluation::{ExamplePatch, ScoredSet, Scores, curves, evaluate, examples, predictions};
+use crate::learn::gpu::is_approximate;
 use crate::learn::metrics::ZeroDivision;
 use crate::learn::model::Scoring;
 use crate::learn::thresholds::Criterion;
@@ -23,6 +24,7 @@ pub const EVAL: Implementation = Implementation {
     seeded: true,
     determinism: Determinism::PathExact {
         path: inference::target,
+        approximate: is_approximate,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
@@ -92,7 +94,7 @@ pub fn evaluated(
     tree.insert("examples.json", objects.put(&json)?);
     let mut summary = summary(scores);
     summary.warnings.extend(criterion.and_then(|criterion| lowered(scores, criterion)));
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }
 
 /// Decrease of a mean metric by tuned thresholds below which nothing is reported.

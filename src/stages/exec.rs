@@ -100,7 +100,7 @@ fn run(ctx: &Ctx<'_>, commands: &dyn CommandRunner) -> Result<Outcome, StageErro
     // Leftovers do not matter: the next attempt begins with a fresh folder.
     let _ = fs::remove_dir_all(&folder);
     let summary = Summary { headline: headline(&tree), warnings: warnings(&output), ..Summary::default() };
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }
 
 /// The command's folder, empty.

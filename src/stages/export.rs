@@ -53,7 +53,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         warnings: Vec::new(),
         ..Summary::default()
     };
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }
 
 /// A written patch: folder, file name, content.

@@ -81,7 +81,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         summary.warnings.extend(all_positive(&classes, &total));
     }
     summary.warnings.extend(issues);
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }
 
 /// Warnings about classes without a negative patch.

@@ -69,5 +69,5 @@ fn program(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
 
 fn outcome(tree: Tree, headline: String) -> Outcome {
     let summary = Summary { headline, ..Summary::default() };
-    Outcome { outputs: [("out".to_owned(), tree)].into(), summary }
+    Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None }
 }

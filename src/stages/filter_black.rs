@@ -42,5 +42,5 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     };
     let outputs = [("kept", &kept), ("dropped", &dropped)];
     let outputs = outputs.map(|(port, set)| Ok((port.to_owned(), set.write(ctx.objects)?)));
-    Ok(Outcome { outputs: outputs.into_iter().collect::<Result<_, StageError>>()?, summary })
+    Ok(Outcome { outputs: outputs.into_iter().collect::<Result<_, StageError>>()?, summary, target: None })
 }

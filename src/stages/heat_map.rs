@@ -14,6 +14,7 @@ use crate::data::patches::{Label, PatchSet};
 use crate::data::table::{Column, Columns};
 use crate::lang::value::Value;
 use crate::learn::evaluation::HALF;
+use crate::learn::gpu::is_approximate;
 use crate::learn::maps::{CellMetrics, MapMetrics, Maps, cell_metrics, held, scores};
 use crate::learn::model::{Classifier, ModelInfo, Scoring};
 use crate::learn::tta::Tta;
@@ -30,6 +31,7 @@ pub const HEAT_MAP: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::PathExact {
         path: inference::target,
+        approximate: is_approximate,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
@@ -248,7 +250,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         warnings.extend(Tta::from_params(ctx.params).differs(Thresholds::read(tree, ctx.objects)?.tta));
     }
     warnings.extend(image_issues::warnings(results, ctx.objects)?);
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&found, warnings) })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&found, warnings), target: None })
 }
 
 /// Metrics of each class over these maps, which have the same classes and thresholds.

@@ -52,7 +52,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
         let text = "not all folds have tuned thresholds; decisions are at 0.5".to_owned();
         summary.warnings.push(Warning { code: "thresholds-differ".to_owned(), text });
     }
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }
 
 /// Rows of each fold.

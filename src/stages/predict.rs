@@ -5,6 +5,7 @@ use super::inference;
 use super::threshold_tune::judged;
 use crate::data::patches::PatchSet;
 use crate::learn::evaluation::{HALF, ScoredSet, of_classes, of_photographs, photographs, predictions};
+use crate::learn::gpu::is_approximate;
 use crate::learn::model::{Classifier, Scoring, predict};
 use crate::learn::tuning::Thresholds;
 use crate::report::predictions::summary;
@@ -19,6 +20,7 @@ pub const PREDICT: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::PathExact {
         path: inference::target,
+        approximate: is_approximate,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
@@ -66,5 +68,5 @@ pub fn predicted(
     }
     let found = (by_class.as_slice(), by_photograph.as_slice());
     let summary = summary(classes, thresholds, found, tuned.is_some(), warnings);
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }

@@ -139,7 +139,7 @@ fn gather(ctx: &Ctx, results: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         warnings.push(Warning { code: "dropped-lesions".to_owned(), text });
     }
     let summary = Summary { headline, warnings, ..Summary::default() };
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StageError> {

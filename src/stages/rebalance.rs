@@ -65,7 +65,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         warnings: check(&recipe, classes, &before, &after),
         ..Summary::default()
     };
-    Ok(Outcome { outputs: [("out".to_owned(), drawn.write(ctx.objects)?)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), drawn.write(ctx.objects)?)].into(), summary, target: None })
 }
 
 /// Positives per class, and their target.

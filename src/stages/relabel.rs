@@ -57,5 +57,5 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         warnings,
         ..Summary::default()
     };
-    Ok(Outcome { outputs: [("out".to_owned(), made.write(ctx.objects)?)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), made.write(ctx.objects)?)].into(), summary, target: None })
 }

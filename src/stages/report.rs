@@ -33,7 +33,11 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
     let mut tree = Tree::default();
     tree.insert("report.html", ctx.objects.put(html.as_bytes())?);
     let headline = format!("report.html ({}) on {}", bytes(html.len() as u64), listed(&items));
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: Summary { headline, ..Summary::default() } })
+    Ok(Outcome {
+        outputs: [("out".to_owned(), tree)].into(),
+        summary: Summary { headline, ..Summary::default() },
+        target: None,
+    })
 }
 
 fn listed(items: &[crate::report::gather::ReportItem]) -> String {

@@ -94,7 +94,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         ..Summary::default()
     };
     let outputs = SPLITS.iter().zip(&sets).map(|(port, set)| Ok(((*port).to_owned(), set.write(ctx.objects)?)));
-    Ok(Outcome { outputs: outputs.collect::<Result<_, StageError>>()?, summary })
+    Ok(Outcome { outputs: outputs.collect::<Result<_, StageError>>()?, summary, target: None })
 }
 
 /// The fold used as the test set, from 0, and the number of folds; [`None`] without cross-validation.

@@ -71,7 +71,7 @@ fn run(ctx: &Ctx<'_>) -> Result<Outcome, StageError> {
         warnings,
         ..Summary::default()
     };
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }
 
 fn headline(spread: &EvaluationSpread) -> String {

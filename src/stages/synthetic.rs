@@ -123,7 +123,7 @@ fn gather(ctx: &Ctx, made: &[(Item, Tree)]) -> Result<Outcome, StageError> {
         warnings: Vec::new(),
         ..Summary::default()
     };
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, StageError> {

@@ -5,6 +5,7 @@ use crate::base::figure;
 use crate::data::patches::{PatchSet, SetInfo};
 use crate::data::predictions::Predictions;
 use crate::learn::evaluation::{ScoredSet, curves};
+use crate::learn::gpu::is_approximate;
 use crate::learn::metrics::FEWEST_GROUPS;
 use crate::learn::model::{Classifier, Scoring, predict};
 use crate::learn::thresholds::Criterion;
@@ -23,6 +24,7 @@ pub const THRESHOLD_TUNE: Implementation = Implementation {
     seeded: false,
     determinism: Determinism::PathExact {
         path: inference::target,
+        approximate: is_approximate,
         tolerance: Tolerance { metrics: 0.002, exempt: &[] },
     },
     check: None,
@@ -129,7 +131,7 @@ pub fn tuned(judged: &ScoredSet<'_>, criterion: Criterion, tta: Tta, objects: &O
     let table = curves(&judged.scored, &judged.set.info.classes);
     let table = table.to_parquet().map_err(|error| StageError::Bug(error.to_string()))?;
     tree.insert("curves.parquet", objects.put(&table)?);
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&thresholds) })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary: summary(&thresholds), target: None })
 }
 
 fn summary(thresholds: &Thresholds) -> Summary {

@@ -30,7 +30,7 @@ pub const TRAIN: Implementation = Implementation {
     version: 3,
     revised: Some(revised),
     seeded: true,
-    determinism: Determinism::PathExact { path: target, tolerance: APART },
+    determinism: Determinism::PathExact { path: target, approximate: gpu::is_approximate, tolerance: APART },
     check: Some(|params| Normalisation::from_params(params).map(drop)),
     foresee: Some(foreseen),
     work: Work::Whole(train),
@@ -127,7 +127,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         labels: fitted.labels.there.clone(),
         chosen_epoch: fitted.chosen,
         epochs: fitted.epochs.len() as u64,
-        kernel_path: target(&ctx.params.0),
+        kernel_path: fitted.target.clone(),
     };
     let json = serde_json::to_vec_pretty(&model).map_err(|error| StageError::Bug(error.to_string()))?;
     let mut tree = Tree::default();
@@ -136,7 +136,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     tree.insert("last.safetensors", ctx.objects.put(&fitted.last)?);
     tree.insert("epochs.parquet", ctx.objects.put(&table(&fitted.epochs, &info.classes)?)?);
     let summary = summary(&fitted, &settings, &info.classes);
-    Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary })
+    Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary, target: Some(fitted.target) })
 }
 
 /// Trainings that differ in `epochs` and data: a second key, under which the last state of a shorter one is found. It names all

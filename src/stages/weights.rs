@@ -33,7 +33,7 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let tensors = counted(header.shapes.len() as u64, "tensor", "tensors");
     let of = if header.reading.is_empty() { String::new() } else { format!(" of `{}`", header.reading) };
     let summary = Summary { headline: tensors + &of, ..Summary::default() };
-    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary })
+    Ok(Outcome { outputs: [("out".to_owned(), tree)].into(), summary, target: None })
 }
 
 /// The file's name in the tree, and so in the keys of trainings. A file from which trainings may now use other tensors than before has

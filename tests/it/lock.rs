@@ -109,13 +109,68 @@ fn another_kernel_path_comes_within_the_tolerance() {
     }
 }
 
+/// Every stage that a network computes.
+const NETWORKS: &str = r#"pipeline n seed=3 {
+    synthetic eyes { photographs 4; size 256; photographs-per-patient 1 }
+    extract patches { from eyes; size 64 }
+    split folds { from patches; by image; train 0.5; valid 0.25; test 0.25 }
+    train classifier { data folds.train; valid folds.valid; network shallow-cnn; epochs 1 }
+    threshold-tune cuts { model classifier; data folds.valid }
+    eval scores { model classifier; thresholds cuts; data folds.test }
+    predict guesses { model classifier; data folds.test }
+    heat-map maps { model classifier; thresholds cuts; from eyes; only folds.test; stride 64 }
+}
+"#;
+
+/// The stages of [`NETWORKS`] that a network computes.
+const COMPUTED: [&str; 5] = ["classifier", "cuts", "scores", "guesses", "maps"];
+
+#[test]
+fn a_pipeline_computed_by_candle_is_approximate_and_within_the_tolerance_of_the_kernels() {
+    let space = Space::with(NETWORKS);
+    let sets: Vec<String> = COMPUTED.iter().map(|stage| format!("--set {stage}.device=candle")).collect();
+    let sets = sets.join(" ");
+    space.macula(&format!("run pipeline.kdl {sets}")).code(0);
+    space.macula(&format!("lock pipeline.kdl {sets}")).code(0);
+    let text = space.read("n.lock.kdl");
+    assert_eq!(text.matches("class=approximate on=candle-cpu").count(), 5, "{text}");
+    assert_eq!(text.matches("class=path-exact").count(), 0, "{text}");
+    // Devices are not part of keys: the kernels take these results.
+    space.macula("run --locked pipeline.kdl").code(0).says(&["8 stages: 8 bit for bit"]);
+    let kernels = space.macula("run --locked --exact --json pipeline.kdl").code(0);
+    let last: serde_json::Value = serde_json::from_str(kernels.raw.lines().last().expect("a line")).expect("JSON");
+    for judged in last["stages"].as_array().expect("stages") {
+        let name = judged["stage"].as_str().expect("a name");
+        // Thresholds may be the same after all.
+        let verdict = judged["verdict"].as_str().expect("a verdict");
+        assert!(verdict == "bit-for-bit" || COMPUTED.contains(&name), "{last:#}");
+        assert!(
+            verdict == "within-tolerance" || !["classifier", "scores", "guesses", "maps"].contains(&name),
+            "{last:#}"
+        );
+    }
+    // Other bytes on the same target are no broken promise, as long as the metrics are near.
+    space.macula(&format!("run --exact pipeline.kdl {sets}")).code(0);
+    let output = format!("output out \"{}\"", "0".repeat(64));
+    tamper_in(&space, "n.lock.kdl", "classifier", "output out", &output);
+    let again = || space.macula(&format!("run --locked --exact pipeline.kdl {sets}"));
+    again().code(0).says(&["`candle-cpu` does not promise the same bytes: metrics may differ by 0.05"]);
+    tamper_in(&space, "n.lock.kdl", "classifier", "figure micro-f1", "figure micro-f1 7.5");
+    again().code(1).says(&["`micro-f1` differs by "]);
+    space.macula(&format!("rebuild pipeline.kdl classifier {sets}")).code(0).says(&["approximate", "same bytes"]);
+}
+
 /// Replaces the first line of a stage in the lock file that starts with `line`.
 fn tamper(space: &Space, stage: &str, line: &str, to: &str) {
-    let text = space.read("p.lock.kdl");
+    tamper_in(space, "p.lock.kdl", stage, line, to);
+}
+
+fn tamper_in(space: &Space, file: &str, stage: &str, line: &str, to: &str) {
+    let text = space.read(file);
     let at = text.find(&format!("    stage {stage} {{")).expect("the stage");
     let at = at + text[at..].find(line).expect("the line");
     let end = at + text[at..].find('\n').expect("it ends");
-    space.write("p.lock.kdl", format!("{}{to}{}", &text[..at], &text[end..]));
+    space.write(file, format!("{}{to}{}", &text[..at], &text[end..]));
 }
 
 #[test]

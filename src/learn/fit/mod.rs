@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::checkpoint::{Checkpoint, FILE, FitState};
+use super::gpu;
 use super::loader::{Fed, OpenPatchSet, PixelsMadeBy, ahead};
 use super::model::{LabelCounts, bug, logits};
 use super::network::{Arrival, Network, tensor};
@@ -47,6 +48,8 @@ pub struct Fitted {
     pub chosen: u64,
     /// Number of epochs that were planned.
     pub planned: u64,
+    /// Target, or all of them if the training was resumed on another one.
+    pub target: String,
     /// Labels of the training data.
     pub labels: Labels,
     /// Notes and warnings.
@@ -105,6 +108,7 @@ pub fn fit(task: &FitTask<'_>) -> Result<Fitted, StageError> {
     };
     run.average = task.settings.ema.map(|decay| MovingAverage::new(decay, run.network.flat(), run.network.running()));
     run.resume_any()?;
+    run.state.targets.insert(run.network.target());
     run.fit_memory(&mut notes)?;
     // Every epoch has as many patches.
     let first = task.settings.sampler.batches(&task.data.set, task.streams, 1, run.batch());
@@ -416,7 +420,13 @@ impl FitRun<'_> {
         let progress = self.task.progress;
         if let Some(checkpoint) = Checkpoint::read(self.task.partial) {
             self.resume(checkpoint)?;
-            progress.line(&format!("resumed at {}", self.place()));
+            let own = self.network.target();
+            let others = self.state.targets.iter().filter(|target| **target != own);
+            let others: Vec<String> = others.map(|target| format!("`{target}`")).collect();
+            progress.line(&match &others[..] {
+                [] => format!("resumed at {}", self.place()),
+                _ => format!("resumed at {} on `{own}`; begun on {}", self.place(), others.join(" and ")),
+            });
             return Ok(());
         }
         match continuation::find(self.task) {
@@ -528,6 +538,7 @@ impl FitRun<'_> {
         }
         // If the runner fails to store the result, the next attempt starts from the end of this one.
         debug_assert!(self.task.partial.join(FILE).exists());
-        Ok(Fitted { best, last, epochs: self.state.epochs, chosen, planned: self.plan.epochs, labels, notes })
+        let target = gpu::resumed(&self.state.targets);
+        Ok(Fitted { best, last, epochs: self.state.epochs, chosen, planned: self.plan.epochs, target, labels, notes })
     }
 }

@@ -22,9 +22,24 @@ pub enum OpenedEngine {
     Candle(candle_core::Device),
 }
 
-/// Target of results that candle computes on the CPU. Its products choose their blocks by cache size and number of threads, so equal bytes
-/// are expected on the same machine only.
+/// Target of results that candle computes on the CPU. Its matrix products choose their blocks by the sizes of the caches.
 pub const CANDLE_CPU: &str = "candle-cpu";
+
+/// Between the targets of a training that was resumed on another one.
+const RESUMED: &str = "+";
+
+/// Target of work that began on one target and was resumed on others.
+#[must_use]
+pub fn resumed<'a>(targets: impl IntoIterator<Item = &'a String>) -> String {
+    let targets: Vec<&str> = targets.into_iter().map(String::as_str).collect();
+    targets.join(RESUMED)
+}
+
+/// Whether the bytes of a target's results may differ between machines (candle) or runs (resumed on another target).
+#[must_use]
+pub fn is_approximate(target: &str) -> bool {
+    target.contains(RESUMED) || target.starts_with("candle-")
+}
 
 /// Opens the device for a choice.
 ///

@@ -118,7 +118,7 @@ impl LockedStage {
             kind: stage.stage_type.clone(),
             implementation: implementation.name.to_owned(),
             version: implementation.version_of(&stage.values()),
-            determinism: implementation.determinism.name().to_owned(),
+            determinism: implementation.determinism.name(&known.target).to_owned(),
             target: known.target.clone(),
             key: known.key,
             seed: known.manifest.of(Kind::Seed).next().map(|field| field.shown.clone()),

@@ -130,10 +130,12 @@ impl<'a> Judging<'a> {
         let found = self.project.implementations.iter().find(|known| known.name == stage.implementation);
         let own = found.and_then(|found| apart(found, old, now));
         if let Some(own) = own {
-            let text = format!(
-                "computed on `{}`, locked on `{}`: metrics may differ by {}",
-                now.target, old.target, own.metrics
-            );
+            let text = if now.target == old.target {
+                format!("`{}` does not promise the same bytes: metrics may differ by {}", now.target, own.metrics)
+            } else {
+                let (now, old) = (&now.target, &old.target);
+                format!("computed on `{now}`, locked on `{old}`: metrics may differ by {}", own.metrics)
+            };
             judged.why.push(Why { kind: "class", text, at: None });
         }
         // A stage within tolerance passes its tolerance on; one that differs without a bound leaves no bound.
@@ -204,10 +206,14 @@ impl<'a> Judging<'a> {
     }
 }
 
-/// The tolerance between the targets of two results, if these differ.
+/// The tolerance between two results, if their targets differ or do not promise the same bytes.
 fn apart(implementation: &Implementation, old: &LockedStage, now: &LockedStage) -> Option<Tolerance> {
     match implementation.determinism {
-        Determinism::PathExact { tolerance, .. } if old.target != now.target => Some(tolerance),
+        Determinism::PathExact { tolerance, approximate, .. }
+            if old.target != now.target || approximate(&now.target) =>
+        {
+            Some(tolerance)
+        }
         _ => None,
     }
 }

@@ -192,8 +192,8 @@ fn results_of_another_class_are_taken_and_named_unless_exact() {
     bench.run(&drawn()).done();
     let elsewhere = super::stages::ALL.iter().map(|known| Implementation {
         determinism: match known.determinism {
-            Determinism::PathExact { tolerance, .. } => {
-                Determinism::PathExact { path: |_| "other-path".to_owned(), tolerance }
+            Determinism::PathExact { tolerance, approximate, .. } => {
+                Determinism::PathExact { path: |_| "other-path".to_owned(), approximate, tolerance }
             }
             exact @ (Determinism::BitExact | Determinism::Unknown) => exact,
         },

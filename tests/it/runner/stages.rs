@@ -34,7 +34,11 @@ pub(super) const ALL: &[Implementation] = &[
         version: 1,
         revised: None,
         seeded: true,
-        determinism: Determinism::PathExact { path: |_| "test-path".to_owned(), tolerance: APART },
+        determinism: Determinism::PathExact {
+            path: |_| "test-path".to_owned(),
+            approximate: |_| false,
+            tolerance: APART,
+        },
         check: None,
         foresee: None,
         work: Work::Whole(draws),
@@ -249,7 +253,7 @@ fn text(ctx: &Ctx, tree: &Tree) -> Result<String, StageError> {
 
 fn outcome(port: &str, tree: Tree, headline: &str) -> Outcome {
     let summary = Summary { headline: headline.to_owned(), ..Summary::default() };
-    Outcome { outputs: [(port.to_owned(), tree)].into(), summary }
+    Outcome { outputs: [(port.to_owned(), tree)].into(), summary, target: None }
 }
 
 /// If a folder contains no hidden files: for tests that look at what a run left.

@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod curve;
+mod engines;
 mod fitting;
 mod killed;
 mod lengths;
