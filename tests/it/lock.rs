@@ -110,7 +110,7 @@ fn another_kernel_path_comes_within_the_tolerance() {
 }
 
 /// Every stage that a network computes.
-const NETWORKS: &str = r#"pipeline n seed=3 {
+const NETWORKS: &str = "pipeline n seed=3 {
     synthetic eyes { photographs 4; size 256; photographs-per-patient 1 }
     extract patches { from eyes; size 64 }
     split folds { from patches; by image; train 0.5; valid 0.25; test 0.25 }
@@ -120,7 +120,7 @@ const NETWORKS: &str = r#"pipeline n seed=3 {
     predict guesses { model classifier; data folds.test }
     heat-map maps { model classifier; thresholds cuts; from eyes; only folds.test; stride 64 }
 }
-"#;
+";
 
 /// The stages of [`NETWORKS`] that a network computes.
 const COMPUTED: [&str; 5] = ["classifier", "cuts", "scores", "guesses", "maps"];
