@@ -242,6 +242,7 @@ pub const WORDS: &[ForeignWord] = &[
     // Networks.
     of("PyTorch", "Conv2d", Layer("conv"), ""),
     of("PyTorch", "BatchNorm2d", Layer("batch-norm"), ""),
+    of("PyTorch", "LayerNorm", Layer("layer-norm"), "over the channels of each pixel"),
     of("PyTorch", "MaxPool2d", Layer("max-pool"), ""),
     of("PyTorch", "AdaptiveAvgPool2d", Layer("adaptive-avg-pool"), ""),
     of("Keras", "GlobalAveragePooling2D", Layer("global-avg-pool"), ""),

@@ -97,7 +97,7 @@ impl Classifier {
     /// As [`gpu::open`].
     pub fn on(self, device: DeviceChoice) -> Result<Self, StageError> {
         let opened = gpu::open(device, Precision::F32)?;
-        Ok(Self { network: self.network.on_engine(opened.engine), ..self })
+        Ok(Self { network: self.network.on_engine(opened.engine)?, ..self })
     }
 
     /// Logits (N x C) of normalised pixels.

@@ -92,7 +92,7 @@ impl Trial {
         let all = ParameterGroup { range: 0..network.flat().len(), rate: 1e-4 };
         let optimizer = Optimizer::new(adam, 1e-5, vec![all], network.flat().len());
         let frozen = vec![false; network.parameters().len()];
-        let network = network.on_engine(engine);
+        let network = network.on_engine(engine)?;
         Ok(Self { network, optimizer, frozen, views, pixels, targets, streams, steps: 0 })
     }
 

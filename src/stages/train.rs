@@ -14,7 +14,7 @@ use crate::learn::fit::{Family, FitTask, Fitted, InitialWeights, fit};
 use crate::learn::gpu::{self, DeviceChoice, Precision};
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{Classifier, ModelInfo};
-use crate::learn::network::{Missing, Weights, WeightsHeader, foresee};
+use crate::learn::network::{Missing, Weights, WeightsHeader, device_for, foresee};
 use crate::learn::normalise::Normalisation;
 use crate::learn::optimizer::is_below;
 use crate::learn::spread::metric_name;
@@ -90,7 +90,12 @@ fn target(params: &BTreeMap<String, Value>) -> String {
         Some(Value::Text(text)) => text.as_str(),
         _ => "",
     };
-    gpu::target(DeviceChoice::from_name(text("device")), Precision::from_name(text("precision")))
+    let device = DeviceChoice::from_name(text("device"));
+    let device = match params.get("network") {
+        Some(Value::Network(network)) => device_for(device, network),
+        _ => device,
+    };
+    gpu::target(device, Precision::from_name(text("precision")))
 }
 
 fn train(ctx: &Ctx) -> Result<Outcome, StageError> {

@@ -1,7 +1,7 @@
 //! Tests of the training kernels and of networks made from them.
 
 mod autograd;
-mod candle;
+pub(crate) mod candle;
 mod checkpoints;
 mod convolutions;
 pub(crate) mod formula;

@@ -28,7 +28,8 @@ pub(in crate::lang) fn meant(name: &str) -> Option<String> {
         "leakyrelu" | "prelu" | "elu" | "selu" | "tanh" | "hardswish" | "hardtanh" | "mish" | "softplus" => {
             "available activations: `relu`, `relu6`, `gelu` and `silu`"
         }
-        "layernorm" | "groupnorm" | "instancenorm" | "ln" | "gn" => "available normalisation: `batch-norm`",
+        "ln" => "write `layer-norm`",
+        "groupnorm" | "instancenorm" | "gn" => "available normalisations: `batch-norm` and `layer-norm`",
         "convtranspose" | "convtranspose2d" | "deconv" | "upsample" | "interpolate" => {
             "networks here are classifiers; no layer upsamples"
         }

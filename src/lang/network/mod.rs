@@ -6,6 +6,7 @@ mod branches;
 mod conv;
 mod dropout;
 mod flatten;
+mod layer_norm;
 mod norm;
 mod pooling;
 pub(in crate::lang) mod shape;
@@ -23,6 +24,7 @@ pub use branches::Join;
 pub(in crate::lang) use branches::residual;
 pub use conv::{Conv, Linear};
 pub use dropout::Dropout;
+pub use layer_norm::LayerNorm;
 pub use norm::BatchNorm;
 pub use pooling::{AdaptiveAvgPool, AvgPool, MaxPool};
 pub use shape::TensorShape;
@@ -45,6 +47,8 @@ pub enum Layer {
     Conv(Conv),
     /// Batch normalisation.
     BatchNorm(BatchNorm),
+    /// Layer normalisation over channels.
+    LayerNorm(LayerNorm),
     /// max(x, 0).
     Relu,
     /// min(max(x, 0), 6).
@@ -131,6 +135,7 @@ impl Layer {
         LayerPart::One(match self {
             Self::Conv(conv) => conv,
             Self::BatchNorm(norm) => norm,
+            Self::LayerNorm(norm) => norm,
             Self::Relu => &Activation(&activation::RELU),
             Self::Relu6 => &Activation(&activation::RELU6),
             Self::Gelu => &Activation(&activation::GELU),
@@ -150,9 +155,10 @@ impl Layer {
 }
 
 /// Every layer type, in the order of the manual.
-pub const KINDS: [LayerKind; 16] = [
+pub const KINDS: [LayerKind; 17] = [
     conv::CONV,
     norm::BATCH_NORM,
+    layer_norm::LAYER_NORM,
     activation::RELU,
     activation::RELU6,
     activation::GELU,

@@ -10,7 +10,7 @@ use crate::lang::near::near;
 use crate::learn::gpu;
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{LabelCounts, ModelInfo, on_tape};
-use crate::learn::network::{LoadReport, Network, Weights};
+use crate::learn::network::{LoadReport, Network, Weights, device_for};
 use crate::learn::optimizer::{Optimizer, groups, is_below};
 use crate::learn::sampler::{PatchDraw, by_rank};
 use crate::stage::{StageError, Warning};
@@ -61,11 +61,11 @@ pub(super) fn ready(task: &FitTask<'_>, notes: &mut FitNotes) -> Result<Prepared
     let is_frozen = |name: &str| settings.frozen.iter().any(|part| is_below(name, part));
     let frozen = network.parameters().iter().map(|parameter| is_frozen(&parameter.name)).collect();
     let optimizer = Optimizer::new(settings.rule, settings.weight_decay, groups, network.flat().len());
-    let opened = gpu::open(settings.device, settings.precision)?;
+    let opened = gpu::open(device_for(settings.device, task.network), settings.precision)?;
     if let Some(message) = opened.message {
         task.progress.line(&message);
     }
-    Ok(PreparedNetwork { network: network.on_engine(opened.engine), optimizer, frozen })
+    Ok(PreparedNetwork { network: network.on_engine(opened.engine)?, optimizer, frozen })
 }
 
 /// Warnings about an initial model that was trained on other pixels.

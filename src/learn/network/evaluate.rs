@@ -3,6 +3,8 @@
 
 use super::ops::Folded;
 use super::pass::{EvaluationPass, Execution, Forward, PassMode, StepInputs};
+use super::segment;
+use crate::stage::StageError;
 
 /// Folds and packs all convolutions; [`None`] for other steps.
 pub(super) fn fold(model: &Execution, running: &[f32]) -> Vec<Option<Folded>> {
@@ -11,7 +13,15 @@ pub(super) fn fold(model: &Execution, running: &[f32]) -> Vec<Option<Folded>> {
 }
 
 /// Logits of `pixels`.
-pub(super) fn forward(model: Execution, running: &[f32], folded: &[Option<Folded>], pixels: &[f32]) -> Vec<f32> {
+///
+/// # Errors
+/// Those of operations without kernels.
+pub(super) fn forward(
+    model: Execution,
+    running: &[f32],
+    folded: &[Option<Folded>],
+    pixels: &[f32],
+) -> Result<Vec<f32>, StageError> {
     let Execution { program, plan, pool, .. } = model;
     let images = pixels.len() / plan.extents[0].len();
     let evaluation = EvaluationPass { running, folded };
@@ -28,7 +38,12 @@ pub(super) fn forward(model: Execution, running: &[f32], folded: &[Option<Folded
         let input = program.folded_conv(step).map_or(step.input, |conv| program.steps[conv].input);
         let mut y = pool.take(images * plan.extents[step.output].len());
         let inputs = StepInputs { model, at, step, input, values: &values };
-        step.op.operation().forward(&mut Forward { inputs, mode: PassMode::Evaluation(&evaluation) }, &mut y);
+        match step.op.operation().kernels() {
+            Some(kernels) => {
+                kernels.forward(&mut Forward { inputs, mode: PassMode::Evaluation(&evaluation) }, &mut y);
+            }
+            None => segment::evaluate(inputs, running, &mut y)?,
+        }
         values[step.output] = Some(y);
         for value in std::iter::once(input).chain(step.others().iter().copied()) {
             left[value] -= 1;
@@ -41,5 +56,5 @@ pub(super) fn forward(model: Execution, running: &[f32], folded: &[Option<Folded
     }
     let result = values[program.last()].clone().expect("logits are kept");
     values.into_iter().flatten().for_each(|buffer| pool.give(buffer));
-    result
+    Ok(result)
 }

@@ -11,6 +11,7 @@ mod pass;
 mod passes;
 mod plan;
 mod program;
+mod segment;
 mod tape;
 mod train;
 mod trunk;
@@ -25,7 +26,7 @@ use candle_core::{DType, Device};
 use crate::base::Streams;
 use crate::base::sync;
 use crate::lang::network::{Layer, NetworkSpec};
-use crate::learn::gpu::{Gpu, OpenedEngine};
+use crate::learn::gpu::{DeviceChoice, Gpu, OpenedEngine};
 use crate::learn::kernels::BufferPool;
 use crate::learn::loader::PixelsMadeBy;
 use crate::learn::optimizer::Optimizer;
@@ -92,9 +93,9 @@ pub enum ParameterRole {
     Kernel,
     /// Bias of a convolution or of a linear layer.
     Bias,
-    /// Scale of a batch norm.
+    /// Scale of a batch norm or layer norm.
     Gamma,
-    /// Shift of a batch norm.
+    /// Shift of a batch norm or layer norm.
     Beta,
 }
 
@@ -141,13 +142,19 @@ impl Network {
     }
 
     /// Has the engine of an opened device compute the network.
-    #[must_use]
-    pub fn on_engine(self, engine: OpenedEngine) -> Self {
-        match engine {
+    ///
+    /// # Errors
+    /// [`StageError::Input`] for a GPU if an operation has no kernels.
+    pub fn on_engine(self, engine: OpenedEngine) -> Result<Self, StageError> {
+        Ok(match engine {
             OpenedEngine::Kernels => self,
+            OpenedEngine::Gpu(_) if !ops::have_kernels(&self.spec.layers) => {
+                let text = format!("network `{}` has a layer that is not computed on a GPU", self.spec.name);
+                return Err(StageError::input("no-gpu", text).hint("set `device cpu`").field("device"));
+            }
             OpenedEngine::Gpu(gpu) => self.on(gpu),
             OpenedEngine::Candle(device) => self.on_candle(device, DType::F32),
-        }
+        })
     }
 
     /// GPU memory in use, bytes, without that of the driver; [`None`] without a GPU.
@@ -401,6 +408,13 @@ impl Network {
         plans.insert((height, width), Arc::clone(&plan));
         Ok((count, plan))
     }
+}
+
+/// Device that computes a network: `auto` takes no GPU if an operation has no kernels.
+#[must_use]
+pub fn device_for(choice: DeviceChoice, spec: &NetworkSpec) -> DeviceChoice {
+    let everywhere = choice != DeviceChoice::Auto || ops::have_kernels(&spec.layers);
+    if everywhere { choice } else { DeviceChoice::Cpu }
 }
 
 /// Name of the last linear layer.

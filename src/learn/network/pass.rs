@@ -96,6 +96,18 @@ pub(super) struct Training<'a> {
     pub(super) dropout: Stream,
 }
 
+impl<'a> Training<'a> {
+    pub(super) fn new(
+        program: &Program,
+        running: &'a mut [f32],
+        source: &'a dyn Fn(&Norm) -> StatisticsSource,
+        dropout: Stream,
+    ) -> Self {
+        let sums = program.uses.iter().map(|_| None).collect();
+        Self { running, sums, observed: Vec::new(), source, dropout }
+    }
+}
+
 /// Index, sums of x and x², and number of rows of an observed batch norm.
 pub(super) type Observed = (usize, Vec<[f64; 2]>, usize);
 

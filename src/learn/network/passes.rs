@@ -8,10 +8,10 @@ use candle_core::{Device, Tensor, Var};
 
 use super::input::{NetworkInput, with_floats};
 use super::ops::StatisticsSource;
-use super::pass::{Execution, Observed, Pass};
+use super::pass::{Execution, Observed, Pass, Training};
 use super::plan::SizedPlan;
 use super::program::Norm;
-use super::tape::{GraphTraining, TapeMode};
+use super::tape::TapeMode;
 use super::trunk::{self, Arriving, HostParameters};
 use super::{Network, NetworkEngine, candle, evaluate, load, train};
 use crate::base::Streams;
@@ -74,9 +74,10 @@ impl Network {
             NetworkEngine::Candle(tape) => {
                 let tape = tape.get_mut().unwrap_or_else(PoisonError::into_inner);
                 let running = &mut self.running;
-                let training = GraphTraining { running, frozen, source: &source, dropout, observed: Vec::new() };
-                let mode = &mut TapeMode::Training(Box::new(training));
-                let logits = tape.forward(&self.program, &plan.extents, &self.flat, &input, mode).map_err(candle)?;
+                let training = &mut Training::new(&self.program, running, &source, dropout);
+                let mode = TapeMode::Training(training);
+                let logits = tape.forward(&self.program, &plan.extents, &self.flat, &input, frozen, mode);
+                let logits = logits.map_err(candle)?;
                 self.due = Some(DuePass::Candle(frozen.to_vec()));
                 self.changed();
                 Ok(logits)
@@ -85,7 +86,7 @@ impl Network {
                 let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
                 let running = &mut self.running;
                 let pass =
-                    input.with_floats(|pixels| train::forward(model, running, pixels, frozen, source, dropout))?;
+                    input.with_floats(|pixels| train::forward(model, running, pixels, frozen, source, dropout))??;
                 let logits = variable(pass.logits(&self.program))?;
                 let tensor = logits.as_tensor().clone();
                 self.due = Some(DuePass::Host(logits, plan, pass));
@@ -115,7 +116,7 @@ impl Network {
             (DuePass::Host(logits, plan, pass), _) => {
                 let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
                 let gradient = &mut self.gradient;
-                with_floats(&of(&logits)?, |dlogits| train::backward(model, pass, dlogits, gradient))?;
+                with_floats(&of(&logits)?, |dlogits| train::backward(model, pass, dlogits, gradient))??;
             }
             (DuePass::Card(logits), NetworkEngine::Card(trunk)) => {
                 let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -151,8 +152,9 @@ impl Network {
                 Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)
             }
             NetworkEngine::Candle(tape) => {
-                let mode = &mut TapeMode::Evaluation(&self.running);
-                let logits = sync::lock(tape).forward(&self.program, &plan.extents, &self.flat, &input, mode);
+                let frozen = vec![true; self.program.parameters.len()];
+                let mode = TapeMode::Evaluation(&self.running);
+                let logits = sync::lock(tape).forward(&self.program, &plan.extents, &self.flat, &input, &frozen, mode);
                 Ok(logits.map_err(candle)?.detach())
             }
             NetworkEngine::Kernels => {
@@ -161,7 +163,7 @@ impl Network {
                     let mut held = sync::lock(&self.folded);
                     Arc::clone(held.get_or_insert_with(|| Arc::new(evaluate::fold(&model, &self.running))))
                 };
-                let logits = input.with_floats(|pixels| evaluate::forward(model, &self.running, &folded, pixels))?;
+                let logits = input.with_floats(|pixels| evaluate::forward(model, &self.running, &folded, pixels))??;
                 Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)
             }
         }
@@ -206,14 +208,13 @@ impl Network {
         let source = |_: &Norm| StatisticsSource::Observed;
         if let NetworkEngine::Candle(tape) = &mut self.engine {
             let tape = tape.get_mut().unwrap_or_else(PoisonError::into_inner);
-            let training = GraphTraining { running, frozen: &frozen, source: &source, dropout, observed: Vec::new() };
-            let mode = &mut TapeMode::Training(Box::new(training));
-            tape.forward(&self.program, &plan.extents, &self.flat, &input, mode).map_err(candle)?;
-            let TapeMode::Training(training) = mode else { return Ok(Vec::new()) };
-            return Ok(std::mem::take(&mut training.observed));
+            let mut training = Training::new(&self.program, running, &source, dropout);
+            let mode = TapeMode::Training(&mut training);
+            tape.forward(&self.program, &plan.extents, &self.flat, &input, &frozen, mode).map_err(candle)?;
+            return Ok(training.observed);
         }
         let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
-        let mut pass = with_floats(pixels, |pixels| train::forward(model, running, pixels, &frozen, source, dropout))?;
+        let mut pass = with_floats(pixels, |pixels| train::forward(model, running, pixels, &frozen, source, dropout))??;
         let observed = std::mem::take(&mut pass.observed);
         pass.recycle(&self.pool);
         Ok(observed)

@@ -9,10 +9,8 @@ use candle_core::{DType, Device, Result, Tensor, Var, WithDType};
 
 use super::input::NetworkInput;
 use super::layout;
-use super::ops::StatisticsSource;
-use super::pass::Observed;
-use super::program::{Extent, Norm, Program, Step};
-use crate::base::random::Stream;
+use super::pass::Training;
+use super::program::{Extent, Program, Step};
 use crate::learn::gpu::CANDLE_CPU;
 use crate::stage::StageError;
 
@@ -27,21 +25,20 @@ pub(super) struct Tape {
 }
 
 /// Mode of a pass.
-pub(super) enum TapeMode<'a> {
-    Training(Box<GraphTraining<'a>>),
+pub(super) enum TapeMode<'a, 'b> {
+    Training(&'a mut Training<'b>),
     /// With the running statistics of all batch norms.
     Evaluation(&'a [f32]),
 }
 
-/// State of a pass in training mode.
-pub(super) struct GraphTraining<'a> {
-    /// Running statistics of all batch norms.
-    pub(super) running: &'a mut [f32],
-    pub(super) frozen: &'a [bool],
-    /// Where each batch norm takes its statistics from.
-    pub(super) source: &'a dyn Fn(&Norm) -> StatisticsSource,
-    pub(super) dropout: Stream,
-    pub(super) observed: Vec<Observed>,
+impl<'b> TapeMode<'_, 'b> {
+    /// The same mode, for one step.
+    fn again(&mut self) -> TapeMode<'_, 'b> {
+        match self {
+            Self::Training(training) => TapeMode::Training(training),
+            Self::Evaluation(running) => TapeMode::Evaluation(running),
+        }
+    }
 }
 
 /// A pass at one step.
@@ -49,9 +46,11 @@ pub(super) struct OnTape<'a, 'b> {
     pub(super) program: &'a Program,
     pub(super) extents: &'a [Extent],
     pub(super) step: &'a Step,
-    values: &'a [Option<Tensor>],
-    parameters: &'a [Tensor],
-    pub(super) mode: &'a mut TapeMode<'b>,
+    /// Values that the step reads, N x C x H x W.
+    pub(super) values: &'a [Option<Tensor>],
+    /// Its parameters, with torch's shapes.
+    pub(super) parameters: &'a [Option<Tensor>],
+    pub(super) mode: TapeMode<'a, 'b>,
 }
 
 impl OnTape<'_, '_> {
@@ -62,7 +61,7 @@ impl OnTape<'_, '_> {
 
     /// A parameter; a variable on the tape unless it is frozen.
     pub(super) fn parameter(&self, parameter: usize) -> &Tensor {
-        &self.parameters[parameter]
+        self.parameters[parameter].as_ref().expect("an operation names its parameters")
     }
 
     /// A parameter or a statistic per channel, for broadcasting.
@@ -104,14 +103,14 @@ impl Tape {
         extents: &[Extent],
         flat: &[f32],
         input: &NetworkInput,
-        mode: &mut TapeMode,
+        frozen: &[bool],
+        mut mode: TapeMode,
     ) -> Result<Tensor> {
         self.send(program, flat)?;
-        let on_tape = |(at, variable): (usize, &Var)| match mode {
-            TapeMode::Training(training) if !training.frozen[at] => variable.as_tensor().clone(),
-            _ => variable.as_tensor().detach(),
+        let on_tape = |(variable, frozen): (&Var, &bool)| {
+            Some(if *frozen { variable.as_tensor().detach() } else { variable.as_tensor().clone() })
         };
-        let parameters: Vec<Tensor> = self.parameters.iter().enumerate().map(on_tape).collect();
+        let parameters: Vec<Option<Tensor>> = self.parameters.iter().zip(frozen).map(on_tape).collect();
         let pixels = match input {
             NetworkInput::Pixels(pixels) => (*pixels).clone(),
             NetworkInput::Stored(views) => {
@@ -125,9 +124,10 @@ impl Tape {
         let mut values: Vec<Option<Tensor>> = vec![None; program.uses.len()];
         values[0] = Some(pixels);
         for step in &program.steps {
-            let graph = &mut OnTape { program, extents, step, values: &values, parameters: &parameters, mode };
-            let x = graph.value(step.input).clone();
-            let y = step.op.operation().graph(graph, &x)?;
+            let (values_here, mode) = (&values, mode.again());
+            let mut here = OnTape { program, extents, step, values: values_here, parameters: &parameters, mode };
+            let x = here.value(step.input).clone();
+            let y = step.op.operation().graph(&mut here, &x)?;
             values[step.output] = Some(y);
             for value in step.reads() {
                 left[value] -= 1;

@@ -4,7 +4,9 @@
 use super::ops::StatisticsSource;
 use super::pass::{Backward, Execution, Forward, Gradients, Pass, PassMode, Saved, StepInputs, Training};
 use super::program::{Norm, Program, Step};
+use super::segment;
 use crate::base::random::Stream;
+use crate::stage::StageError;
 
 /// Whether each value depends on a trainable parameter.
 pub(super) fn wanted(program: &Program, frozen: &[bool]) -> Vec<bool> {
@@ -21,7 +23,8 @@ pub(super) fn wanted(program: &Program, frozen: &[bool]) -> Vec<bool> {
 fn read_back(program: &Program, wanted: &[bool], frozen: &[bool]) -> Vec<bool> {
     let mut read = vec![false; wanted.len()];
     for step in program.steps.iter().filter(|step| wanted[step.output]) {
-        let reads = step.op.operation().reads_back(frozen);
+        let Some(kernels) = step.op.operation().kernels() else { continue };
+        let reads = kernels.reads_back(frozen);
         read[step.input] |= reads.input;
         read[step.output] |= reads.output;
     }
@@ -42,6 +45,9 @@ impl Training<'_> {
 }
 
 /// Forward pass. Batch norms whose `source` is the batch update `running`.
+///
+/// # Errors
+/// Those of operations without kernels.
 pub(super) fn forward(
     model: Execution,
     running: &mut [f32],
@@ -49,7 +55,7 @@ pub(super) fn forward(
     frozen: &[bool],
     source: impl Fn(&Norm) -> StatisticsSource,
     dropout: Stream,
-) -> Pass {
+) -> Result<Pass, StageError> {
     let Execution { program, plan, pool, .. } = model;
     let images = pixels.len() / plan.extents[0].len();
     let wanted = wanted(program, frozen);
@@ -60,13 +66,14 @@ pub(super) fn forward(
     let mut first = pool.take(pixels.len());
     first.copy_from_slice(pixels);
     values[0] = Some(first);
-    let sums = program.uses.iter().map(|_| None).collect();
-    let mut training = Training { running, sums, observed: Vec::new(), source: &source, dropout };
+    let mut training = Training::new(program, running, &source, dropout);
     for (at, step) in program.steps.iter().enumerate() {
         let mut y = pool.take(images * plan.extents[step.output].len());
         let inputs = StepInputs { model, at, step, input: step.input, values: &values };
-        kept[at] =
-            step.op.operation().forward(&mut Forward { inputs, mode: PassMode::Training(&mut training) }, &mut y);
+        kept[at] = match step.op.operation().kernels() {
+            Some(kernels) => kernels.forward(&mut Forward { inputs, mode: PassMode::Training(&mut training) }, &mut y),
+            None => segment::forward(inputs, &mut training, &wanted, frozen, &mut y)?,
+        };
         values[step.output] = Some(y);
         for value in step.reads() {
             left[value] -= 1;
@@ -78,11 +85,19 @@ pub(super) fn forward(
             }
         }
     }
-    Pass { images, values, kept, wanted, frozen: frozen.to_vec(), observed: training.observed }
+    Ok(Pass { images, values, kept, wanted, frozen: frozen.to_vec(), observed: training.observed })
 }
 
 /// Backward pass from the gradient of the logits; writes that of the parameters, 0 for frozen ones.
-pub(super) fn backward(model: Execution, mut pass: Pass, dlogits: &[f32], gradient: &mut [f32]) {
+///
+/// # Errors
+/// Those of operations without kernels.
+pub(super) fn backward(
+    model: Execution,
+    mut pass: Pass,
+    dlogits: &[f32],
+    gradient: &mut [f32],
+) -> Result<(), StageError> {
     let Execution { program, pool, .. } = model;
     let mut gradients = Gradients { of: vec![None; program.uses.len()], pool };
     let mut of_logits = pool.take(dlogits.len());
@@ -96,7 +111,10 @@ pub(super) fn backward(model: Execution, mut pass: Pass, dlogits: &[f32], gradie
     for (at, step) in program.steps.iter().enumerate().rev() {
         let Some(dy) = gradients.of[step.output].take() else { continue };
         let mut here = Backward { model, at, step, pass: &pass, gradients: &mut gradients, gradient: &mut *gradient };
-        step.op.operation().backward(&mut here, dy);
+        match step.op.operation().kernels() {
+            Some(kernels) => kernels.backward(&mut here, dy),
+            None => segment::backward(&mut here, dy)?,
+        }
         if !pass.wanted[step.input]
             && let Some(unused) = gradients.of[step.input].take()
         {
@@ -108,4 +126,5 @@ pub(super) fn backward(model: Execution, mut pass: Pass, dlogits: &[f32], gradie
     }
     gradients.of.into_iter().flatten().for_each(|buffer| pool.give(buffer));
     pass.recycle(pool);
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Trainings by candle, and trainings that change their device while they run.
 
+use macula::lang::value::Value;
 use macula::learn::kernels;
 use macula::learn::model::Classifier;
 use macula::stage::{Params, StageError};
@@ -7,6 +8,8 @@ use macula::stage::{Params, StageError};
 use super::fitting::{Bench, text};
 use super::lengths::same_bytes;
 use super::made::{Watcher, params};
+use crate::kernels::candle::MIXED;
+use crate::kernels::formula::described;
 
 fn on(device: &str) -> Params {
     params(&[("device", text(device))])
@@ -41,4 +44,15 @@ fn a_training_resumed_on_another_device_records_both_targets() {
         let info = Classifier::info(&out.outputs["out"], &bench.objects).expect("a model");
         assert_eq!(info.kernel_path, both);
     }
+}
+
+#[test]
+fn layers_without_kernels_leave_a_training_on_the_target_of_the_kernels() {
+    let bench = Bench::new();
+    let views = bench.views();
+    let with =
+        |device: &str| params(&[("device", text(device)), ("network", Value::Network(Box::new(described(MIXED))))]);
+    let model = same_bytes(&bench, &with("auto"), &views, &[&[1], &[7], &[4, 1, 2]]);
+    assert_eq!(Classifier::info(&model, &bench.objects).expect("a model").kernel_path, kernels::target());
+    assert_ne!(model, bench.model("candle", &with("candle"), &views), "some of it was computed by kernels");
 }

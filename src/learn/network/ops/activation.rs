@@ -8,7 +8,7 @@ use super::super::program::{Extent, Step};
 use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{Add, BatchNorm, LayerResult, Op, Operation, ReadBack};
+use super::{Add, BatchNorm, Kernels, LayerResult, Op, Operation, ReadBack};
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::smooth::Smooth;
 use crate::learn::kernels::{Rectify, norm};
@@ -47,12 +47,18 @@ impl Operation for Rectifier {
         Ok(input)
     }
 
-    fn reads_back(&self, _: &[bool]) -> ReadBack {
-        ReadBack { output: true, ..ReadBack::default() }
-    }
-
     fn graph(&self, _: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         rectified(self.0, x)
+    }
+
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for Rectifier {
+    fn reads_back(&self, _: &[bool]) -> ReadBack {
+        ReadBack { output: true, ..ReadBack::default() }
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
@@ -85,16 +91,22 @@ impl Operation for Smooth {
         Ok(input)
     }
 
-    fn reads_back(&self, _: &[bool]) -> ReadBack {
-        ReadBack { input: true, ..ReadBack::default() }
-    }
-
     fn graph(&self, _: &mut OnTape, x: &Tensor) -> Result<Tensor> {
         match self {
             // candle's own `gelu_erf` has a derivative with a constant of six digits.
             Self::Gelu => ((x / std::f64::consts::SQRT_2)?.erf()? + 1.0)? * (x * 0.5)?,
             Self::Silu => x.silu(),
         }
+    }
+
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for Smooth {
+    fn reads_back(&self, _: &[bool]) -> ReadBack {
+        ReadBack { input: true, ..ReadBack::default() }
     }
 
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {

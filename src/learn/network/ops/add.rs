@@ -8,7 +8,7 @@ use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, bounds, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
 use super::activation::rectified;
-use super::{LayerResult, Operation, ReadBack};
+use super::{Kernels, LayerResult, Operation, ReadBack};
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::{Begin, Rectify, accumulate, norm};
 
@@ -33,6 +33,12 @@ impl Operation for Add {
         rectified(self.rectify, &(x + of.value(self.other))?)
     }
 
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for Add {
     fn reads_back(&self, _: &[bool]) -> ReadBack {
         ReadBack { output: self.rectify != Rectify::No, ..ReadBack::default() }
     }

@@ -7,7 +7,7 @@ use super::super::program::{Extent, Step, agree};
 use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{LayerResult, Operation};
+use super::{Kernels, LayerResult, Operation};
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::join;
 
@@ -36,6 +36,12 @@ impl Operation for Concat {
         Tensor::cat(&parts, 1)
     }
 
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for Concat {
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
         let inputs = of.inputs;
         let parts: Vec<_> =

@@ -10,7 +10,7 @@ use super::super::program::{Extent, Program, Step, windowed, wrong};
 use super::super::tape::OnTape;
 use super::super::trunk::lower::{Lowering, flag};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{LayerResult, Op, Operation, ReadBack, norm};
+use super::{Kernels, LayerResult, Op, Operation, ReadBack, norm};
 use crate::lang::network;
 use crate::learn::gpu::{Direction, Gpu, Kernel, PlannedConvolution};
 use crate::learn::kernels::conv::Packed;
@@ -194,6 +194,12 @@ impl Operation for Conv {
         if let Some(bias) = self.bias { y.broadcast_add(&OnTape::channels(of.parameter(bias))?) } else { Ok(y) }
     }
 
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for Conv {
     fn reads_back(&self, frozen: &[bool]) -> ReadBack {
         ReadBack { input: !frozen[self.weight], ..ReadBack::default() }
     }

@@ -8,7 +8,7 @@ use super::super::program::{Extent, Step, wrong};
 use super::super::tape::{OnTape, TapeMode};
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::{CallOp, LaunchNumbers, Pointer, Transfer};
-use super::{LayerResult, Op, Operation};
+use super::{Kernels, LayerResult, Op, Operation};
 use crate::base::random::Stream;
 use crate::lang::network;
 use crate::learn::gpu::Kernel;
@@ -45,13 +45,19 @@ impl Operation for Dropout {
     }
 
     fn graph(&self, of: &mut OnTape, x: &Tensor) -> Result<Tensor> {
-        let TapeMode::Training(training) = &mut *of.mode else { return Ok(x.clone()) };
+        let TapeMode::Training(training) = &mut of.mode else { return Ok(x.clone()) };
         // The stream is drawn in the order of the kernels, N x H x W x C.
         let (images, channels, height, width) = x.dims4()?;
         let mask = self.draw(x.elem_count(), &mut training.dropout);
         x * of.constant(mask, &[images, height, width, channels])?.permute((0, 3, 1, 2))?
     }
 
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for Dropout {
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
         y.copy_from_slice(of.inputs.x());
         let PassMode::Training(training) = &mut of.mode else { return None };

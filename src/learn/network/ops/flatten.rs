@@ -7,7 +7,7 @@ use super::super::program::{Extent, Step};
 use super::super::tape::OnTape;
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::Pointer;
-use super::{LayerResult, Operation};
+use super::{Kernels, LayerResult, Operation};
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::pooling::flatten;
 
@@ -23,6 +23,12 @@ impl Operation for Flatten {
         x.reshape((x.dim(0)?, (), 1, 1))
     }
 
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for Flatten {
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
         let from = of.inputs.from();
         flatten(of.inputs.x(), from.height * from.width, from.channels, y);

@@ -1,5 +1,5 @@
 //! Operations of a program. Each is one file with everything that it computes: the steps that a layer becomes, what it reads and keeps,
-//! its meaning in candle, forward and backward pass on the CPU, and the launches of both on a GPU. Its words, its shape rule and its
+//! its meaning in candle and, if it has kernels, forward and backward pass on the CPU and the launches of both on a GPU. Its words, its shape rule and its
 //! tensors are in a file of the same name in `lang::network`.
 
 mod activation;
@@ -8,6 +8,7 @@ mod concat;
 mod conv;
 mod dropout;
 mod flatten;
+mod layer_norm;
 mod norm;
 mod pooling;
 
@@ -28,7 +29,7 @@ use crate::learn::kernels::smooth::Smooth;
 use crate::stage::StageError;
 
 /// Result of compiling an operation.
-type LayerResult<T> = std::result::Result<T, StageError>;
+pub(super) type LayerResult<T> = std::result::Result<T, StageError>;
 
 pub(super) use add::Add;
 pub(super) use concat::Concat;
@@ -51,6 +52,11 @@ pub(super) enum Op {
 impl Op {
     pub(super) fn plain(operation: impl Operation + 'static) -> Self {
         Self::Plain(Box::new(operation))
+    }
+
+    /// Its kernels, in a network whose operations all have them.
+    pub(super) fn launches(&self) -> &dyn Kernels {
+        self.operation().kernels().expect("a GPU computes only networks whose operations all have kernels")
     }
 
     /// What it computes.
@@ -89,7 +95,7 @@ pub(super) struct ReadBack {
     pub(super) output: bool,
 }
 
-/// What an operation computes. Parameters and batch norms are indices in [`Program`].
+/// What an operation is. Parameters and batch norms are indices in [`Program`].
 pub(super) trait Operation: Debug + Send + Sync {
     /// Extent of the output, from those of the input and of [`Operation::others`].
     fn extent(&self, input: Extent, others: &[Extent]) -> LayerResult<Extent>;
@@ -108,15 +114,21 @@ pub(super) trait Operation: Debug + Send + Sync {
     /// Its output in candle, on the tape: what it means. `x` is its input.
     fn graph(&self, of: &mut OnTape, x: &Tensor) -> Result<Tensor>;
 
+    /// Whether it passes its input on unchanged in evaluation.
+    fn only_in_training(&self) -> bool {
+        false
+    }
+
+    /// Its kernels; [`None`] if only candle computes it.
+    fn kernels(&self) -> Option<&dyn Kernels>;
+}
+
+/// Kernels of an operation, on the CPU and on a GPU.
+pub(super) trait Kernels {
     /// What its backward pass reads, besides what its forward pass saves.
     fn reads_back(&self, frozen: &[bool]) -> ReadBack {
         let _ = frozen;
         ReadBack::default()
-    }
-
-    /// Whether it passes its input on unchanged in evaluation.
-    fn only_in_training(&self) -> bool {
-        false
     }
 
     /// Writes its output to `y`, and returns what its backward pass needs.
@@ -144,6 +156,7 @@ pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> L
         Layer::Conv(layer) => conv::conv(layer, compiler, input),
         Layer::Linear(layer) => conv::linear(layer, compiler, input),
         Layer::BatchNorm(layer) => norm::batch_norm(layer, compiler, input),
+        Layer::LayerNorm(layer) => layer_norm::layer_norm(layer, compiler, input),
         Layer::Relu => activation::rectifier(Rectify::Yes, compiler, input),
         Layer::Relu6 => activation::rectifier(Rectify::Six, compiler, input),
         Layer::Gelu => compiler.step(Op::plain(Smooth::Gelu), input),
@@ -158,4 +171,14 @@ pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> L
         Layer::Residual { body, shortcut } => compiler.residual(body, shortcut, input),
         Layer::Parallel { join, branches } => compiler.parallel(*join, branches, input),
     }
+}
+
+/// Whether all operations of these layers have kernels.
+pub(super) fn have_kernels(layers: &[Layer]) -> bool {
+    layers.iter().all(|layer| match layer {
+        Layer::LayerNorm(_) => false,
+        Layer::Residual { body, shortcut } => have_kernels(body) && have_kernels(shortcut),
+        Layer::Parallel { branches, .. } => branches.iter().all(|branch| have_kernels(branch)),
+        _ => true,
+    })
 }

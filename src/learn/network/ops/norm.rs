@@ -10,7 +10,7 @@ use super::super::tape::{OnTape, TapeMode, wide};
 use super::super::trunk::lower::{Lowering, Purpose, bounds, flag, runs};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
 use super::activation::rectified;
-use super::{LayerResult, Op, Operation, ReadBack};
+use super::{Kernels, LayerResult, Op, Operation, ReadBack};
 use crate::lang::network;
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::norm::{self, InputGradient, PassedGradients, Statistics};
@@ -95,7 +95,7 @@ impl BatchNorm {
         let range = layer.running..layer.running + 2 * c;
         // The mean of the means of all images; sums over the last dimension are fast.
         let mean_of = |x: &Tensor| x.flatten_from(2)?.mean_keepdim(2)?.mean_keepdim(0)?.reshape((1, c, 1, 1));
-        let running = match &mut *of.mode {
+        let running = match &mut of.mode {
             TapeMode::Evaluation(running) => running[range].to_vec(),
             TapeMode::Training(training) => match (training.source)(layer) {
                 StatisticsSource::Batch => {
@@ -178,6 +178,12 @@ impl Operation for BatchNorm {
         rectified(self.rectify, &y)
     }
 
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for BatchNorm {
     fn reads_back(&self, _: &[bool]) -> ReadBack {
         ReadBack { input: true, output: self.add.is_some() && self.rectify != Rectify::No }
     }

@@ -10,7 +10,7 @@ use super::super::program::{Extent, Step, windowed, wrong};
 use super::super::tape::OnTape;
 use super::super::trunk::lower::Lowering;
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
-use super::{LayerResult, Op, Operation};
+use super::{Kernels, LayerResult, Op, Operation};
 use crate::lang::network;
 use crate::learn::gpu::Kernel;
 use crate::learn::kernels::adaptive::{Parts, part};
@@ -143,6 +143,12 @@ impl Operation for MaxPool {
         gathered_max(&x.flatten_from(2)?, &taps)?.reshape((x.dim(0)?, window.channels, rows, columns))
     }
 
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for MaxPool {
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
         let mut places = vec![0; y.len()];
         self.0.over(of.inputs.from()).max(of.inputs.x(), y, &mut places);
@@ -189,6 +195,12 @@ impl Operation for MeanPool {
         })
     }
 
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for MeanPool {
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
         self.0.over(of.inputs.from()).mean(of.inputs.x(), y);
         None
@@ -247,6 +259,12 @@ impl Operation for AdaptiveMean {
         })
     }
 
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for AdaptiveMean {
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
         self.parts(of.inputs.from()).mean(of.inputs.x(), y);
         None
@@ -279,6 +297,12 @@ impl Operation for GlobalMean {
         x.flatten_from(2)?.mean_keepdim(2)?.unsqueeze(3)
     }
 
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for GlobalMean {
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
         global_mean(of.inputs.x(), of.inputs.from().channels, y);
         None
@@ -320,6 +344,12 @@ impl Operation for GlobalMax {
         x.gather(&rank.argmax_keepdim(2)?, 2)?.unsqueeze(3)
     }
 
+    fn kernels(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
+}
+
+impl Kernels for GlobalMax {
     fn forward(&self, of: &mut Forward, y: &mut [f32]) -> Saved {
         let mut places = vec![0; y.len()];
         global_max(of.inputs.x(), of.inputs.from().channels, y, &mut places);

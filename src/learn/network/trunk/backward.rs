@@ -24,7 +24,7 @@ impl Lowering<'_> {
         self.gradients[last] = Some(gradient);
         for (at, step) in program.steps.iter().enumerate().rev() {
             if let Some(dy) = self.gradients[step.output] {
-                step.op.operation().lower_back(self, at, step, dy.into());
+                step.op.launches().lower_back(self, at, step, dy.into());
             }
         }
     }

@@ -250,7 +250,7 @@ impl Lowering<'_> {
         let bytes = if self.wide(step.output) { 4 } else { self.of.precision.bytes() };
         let buffer = self.schedule.buffer(bytes * self.count(step.output));
         self.values[step.output] = Some(buffer);
-        operation.lower(self, at, step, buffer.into());
+        step.op.launches().lower(self, at, step, buffer.into());
     }
 
     /// Launches a kernel from one value to another.

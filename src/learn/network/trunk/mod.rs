@@ -95,8 +95,8 @@ impl HostSide for Exchange<'_> {
             (Transfer::Gradient, _) => bytes(self.gradient),
             (Transfer::Mask(at), _) => {
                 let count = length / 4;
-                let operation = self.program.steps[at].op.operation();
-                let mask = self.dropout.as_mut().and_then(|stream| operation.mask(count, stream));
+                let kernels = self.program.steps[at].op.launches();
+                let mask = self.dropout.as_mut().and_then(|stream| kernels.mask(count, stream));
                 let mask = mask.unwrap_or_else(|| vec![1.0; count]);
                 bytes(&mask).into_owned().into()
             }
