@@ -128,20 +128,24 @@ pub(super) fn text(network: &NetworkSpec, side: usize, look: NetworkOptions) -> 
 }
 
 fn layer_json(layer: &LayerShape) -> Value {
-    json!({
+    let mut row = json!({
         "kind": layer.kind,
         "name": layer.name,
         "depth": layer.depth,
         "out": layer.out.to_string(),
         "parameters": layer.parameters,
         "multiply-adds": layer.multiply_adds,
-    })
+    });
+    if !layer.point.is_empty() {
+        row["point"] = json!(layer.point);
+    }
+    row
 }
 
 fn row(layer: &LayerShape) -> Vec<Cell> {
     let count = |count: u64| if count == 0 { Cell::Null(()) } else { Cell::Int(count as i64) };
     vec![
-        Cell::Text(format!("{}{}", "  ".repeat(layer.depth), layer.kind)),
+        Cell::Text(format!("{}{}", "  ".repeat(layer.depth), layer.written())),
         Cell::Text(layer.name.clone()),
         Cell::Text(layer.out.to_string()),
         count(layer.parameters),

@@ -98,6 +98,7 @@ pub fn analyse(
     }
     let bases = sweeps.iter().map(|(_, base)| base);
     module.templates(nodes.iter().map(AsRef::as_ref).chain(bases), sources);
+    module.describe_networks();
     diags.append(&mut module.diags);
     let scope = Scope::new(&module, &mut diags);
     // A file that contains only networks and templates is there for others to import.
@@ -131,7 +132,8 @@ pub fn networks(file: &Path, sources: &mut Sources) -> std::io::Result<BTreeMap<
     let text = text::read(file)?;
     let id = sources.add(file.display().to_string(), Some(file.to_owned()), text.clone());
     let (document, _) = syntax::parse(id, &text);
-    let module = Module::new(id, &Rc::new(document), sources);
+    let mut module = Module::new(id, &Rc::new(document), sources);
+    module.describe_networks();
     let scope = Scope::new(&module, &mut Vec::new());
     Ok(scope.networks(id).map(|(name, network)| (name.to_owned(), network.called(name))).collect())
 }
@@ -140,7 +142,7 @@ pub fn networks(file: &Path, sources: &mut Sources) -> std::io::Result<BTreeMap<
 /// definition, in this file or in an imported one, is wrong.
 fn follow_from_errors(module: &Module, diags: &mut Vec<Diag>) {
     if diags.iter().any(|diag| diag.severity == Severity::Error) {
-        diags.retain(|diag| !matches!(diag.code, "unused-param" | "unused-stage"));
+        diags.retain(|diag| !matches!(diag.code, "unused-param" | "unused-input" | "unused-stage"));
     }
     let follows = |diag: &Diag| {
         let file = diag.labels[0].span.file;

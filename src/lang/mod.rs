@@ -5,6 +5,7 @@
 //! goes on after a mistake, so that all are reported at once.
 
 mod arguments;
+mod declared;
 pub mod describe;
 mod draft;
 mod extend;
@@ -35,6 +36,7 @@ mod sweep;
 mod text;
 pub mod value;
 
+pub use declared::library_networks;
 pub use load::{Analysis, analyse, analyse_project, load, load_text, networks};
 
 use crate::base::Span;

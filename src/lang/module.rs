@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::describe::{Described, describe};
+use super::describe::Described;
 use super::package::{self, PackageFiles};
 use super::project::{self, Package, ProjectFile};
 use super::signature::{self, Origin, Signature};
@@ -27,6 +27,8 @@ pub(super) struct Module {
     pub(super) files: BTreeMap<PathBuf, FileId>,
     /// Their trees; the first is the root's.
     pub(super) documents: BTreeMap<FileId, Rc<Document>>,
+    /// Networks that are still to be described.
+    pub(super) declared: Vec<(FileId, Node)>,
     pub(super) networks: Vec<(FileId, Described)>,
     pub(super) stages: Vec<Stage>,
     pub(super) uses: Vec<UseNode>,
@@ -96,6 +98,7 @@ impl Module {
             root: file,
             files: BTreeMap::new(),
             documents: BTreeMap::from([(file, document)]),
+            declared: Vec::new(),
             networks: Vec::new(),
             stages: Vec::new(),
             uses: Vec::new(),
@@ -126,7 +129,7 @@ impl Module {
             let name = node.name.text.as_str();
             match name {
                 "use" => self.bring(file, node, sources),
-                "network" => self.network(file, node),
+                "network" => self.declared.push((file, node.clone())),
                 // Read separately; a file that is imported for its networks may contain some, too.
                 "pipeline" | "sweep" => {}
                 "stage" => self.stage(file, node),
@@ -192,32 +195,6 @@ impl Module {
                 todo.extend(node.child("body").map(kinds));
                 self.stages.push(Stage { signature, node, origin: Origin::Library, file });
             }
-        }
-    }
-
-    fn network(&mut self, file: FileId, node: &Node) {
-        let (described, diags) = describe(node);
-        self.diags.extend(diags);
-        let Some(described) = described else {
-            let name = node.args().next().and_then(|entry| entry.text());
-            self.broken.extend(name.map(|name| (file, name.to_owned())));
-            return;
-        };
-        let (name, span) = (described.spec.name.as_str(), described.span);
-        let same = |(other, network): &&(FileId, Described)| *other == file && network.spec.name == name;
-        if super::is_reported_as_number(name, span) {
-            return;
-        }
-        if !super::is_name(name) {
-            return self.error("bad-name", span, format!("`{name}` is not a valid name"), super::NAME_RULE);
-        }
-        let first = self.networks.iter().find(same).map(|(_, network)| network.span);
-        if first.is_some() || super::is_builtin(name) {
-            let found = Diag::error("duplicate-name", span, format!("network `{name}` already exists"));
-            let found = first.into_iter().fold(found, |found, first| found.also(first, "first here"));
-            self.diags.push(found.hint("rename it"));
-        } else {
-            self.networks.push((file, described));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::describe::{Described, describe};
+use super::describe::{Described, KnownNetworks, describe};
 use super::signature::{self, Signature};
 use crate::base::{Digest, Hasher, Sources};
 use crate::diag::Diag;
@@ -101,7 +101,7 @@ pub fn stdlib() -> &'static Stdlib {
             for node in &document.nodes {
                 let mut found = match node.name.text.as_str() {
                     "network" => {
-                        let (described, found) = describe(node);
+                        let (described, found) = describe(node, &KnownNetworks::new());
                         all.networks.extend(described);
                         found
                     }

@@ -6,6 +6,7 @@ mod checkpoints;
 mod convolutions;
 pub(crate) mod formula;
 mod golden;
+mod inputs;
 mod layers;
 mod loading;
 pub(crate) mod networks;

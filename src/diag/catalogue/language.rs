@@ -302,6 +302,12 @@ pub(super) const PAGES: &[Page] = &[
         "Use it with `$size`, or remove it.",
     ),
     page(
+        "unused-input",
+        "The network declares this input, but no branch starts at it.",
+        "network mine {\n    input half\n    conv conv1 out=8 kernel=3\n    global-avg-pool\n    linear fc\n}",
+        "Start a branch at it, `branch from=half { … }`, or remove it.",
+    ),
+    page(
         "no-seed",
         "The pipeline sets no seed, so it is 0. Results are reproducible either way.",
         "pipeline a { synthetic fundus }",

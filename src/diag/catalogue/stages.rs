@@ -395,6 +395,11 @@ pub(super) const PAGES: &[Page] = &[
         "Use a smaller `batch` or `memory halve`, or end other processes that use the GPU.",
     ),
     found(
+        "gpu-shared",
+        "Branches of the network share tensors (`share=#true`), which the GPU kernels can use but not train.",
+        "Set `device cpu`, or `device candle` for any network; or give each branch its own tensors.",
+    ),
+    found(
         "nan-output",
         "The model's output contains values that are not numbers.",
         "Train again with a lower learning rate.",

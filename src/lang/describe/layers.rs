@@ -1,6 +1,5 @@
 //! One layer from its node: simple layers, and those that contain others.
 
-use super::is_tensor_name;
 use super::kinds::LayerKind;
 use super::read::{LayerScope, NetworkReader};
 use crate::lang::near;
@@ -12,10 +11,10 @@ impl<'a> NetworkReader<'a> {
     /// A layer; a placeholder after reporting a mistake in it.
     pub(super) fn layer(&mut self, node: &'a Node, kind: &LayerKind, scope: &LayerScope) -> Layer {
         let Some(read) = kind.read else {
-            return if kind.name == "residual" {
-                self.residual(node, kind, scope)
-            } else {
-                self.parallel(node, kind, scope)
+            return match kind.name {
+                "residual" => self.residual(node, kind, scope),
+                "tap" => self.tap(node, scope),
+                _ => self.parallel(node, kind, scope),
             };
         };
         // Both are checked, so that mistakes in both are reported.
@@ -59,7 +58,7 @@ impl<'a> NetworkReader<'a> {
                     if name == "shortcut" {
                         self.place(of.head, scope);
                     }
-                    *part = self.layers(of.nodes(), &inner);
+                    *part = self.enclosed(of.nodes(), &inner);
                     if part.is_empty() {
                         // The identity has no row of its own.
                         self.places.truncate(before);
@@ -92,20 +91,7 @@ impl<'a> NetworkReader<'a> {
         let mut branches = Vec::new();
         for branch in node.nodes().iter().filter(|node| node.name.text == "branch") {
             self.place(branch.head, scope);
-            for (key, _) in branch.props() {
-                let hint = "write `branch NAME { … }`; `join` belongs to `parallel`";
-                self.error("unknown-param", key.span, format!("`branch` has no property `{}`", key.text), hint);
-            }
-            let mut prefix = String::new();
-            for (place, entry) in branch.args().enumerate() {
-                match entry.text().filter(|text| place == 0 && is_tensor_name(text)) {
-                    Some(name) => prefix = format!("{name}."),
-                    None => {
-                        self.error("missing-name", entry.span, "`branch` takes one name", "write `branch NAME { … }`");
-                    }
-                }
-            }
-            branches.push(self.layers(branch.nodes(), &scope.inside(&prefix)));
+            branches.push(self.branch(branch, scope));
         }
         let join = properties.map(|of| if of.word("join") == "sum" { Join::Sum } else { Join::Concat });
         if branches.len() < 2 {

@@ -1,8 +1,10 @@
 //! Networks from KDL: `network NAME { layers }`, with `block`s for reused parts and `repeat` for repetition.
 
+mod inner;
 pub mod kinds;
 mod layers;
 pub mod page;
+mod points;
 mod read;
 mod values;
 
@@ -13,6 +15,8 @@ use super::shapes;
 use crate::base::Span;
 use crate::diag::Diag;
 use crate::syntax::{Node, NodeEntry};
+
+pub use points::{KnownNetwork, KnownNetworks, TapPlace};
 
 /// A network with its source: its layers, its documentation, and the position of each layer.
 #[derive(Clone, Debug)]
@@ -29,10 +33,14 @@ pub struct Described {
     pub span: Span,
     /// Its parameters, with their defaults.
     pub params: Vec<(String, Option<NodeEntry>)>,
+    /// Its taps outside of residuals and branches.
+    pub taps: Vec<TapPlace>,
     /// The node it was read from.
     node: Node,
     /// The values given to its parameters.
     given: BTreeMap<String, NodeEntry>,
+    /// The networks that it may use.
+    known: KnownNetworks,
 }
 
 impl Described {
@@ -41,7 +49,7 @@ impl Described {
     pub fn with(&self, values: &BTreeMap<String, NodeEntry>) -> (Option<Self>, Vec<Diag>) {
         let mut given = self.given.clone();
         given.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let (described, diags) = lay_out(&self.node, &given);
+        let (described, diags) = lay_out(&self.node, &given, &self.known);
         (described.map(|described| described.called(&self.spec.name)), diags)
     }
 
@@ -54,12 +62,26 @@ impl Described {
     }
 }
 
-/// Reads a `network` node. [`None`] if it has mistakes, which are then in the diagnostics.
+/// Reads a `network` node that may use the networks in `known`. [`None`] if it has mistakes, which are then in the diagnostics, or if it
+/// uses a network that has some.
 #[must_use]
-pub fn describe(node: &Node) -> (Option<Described>, Vec<Diag>) {
-    let (described, mut diags) = lay_out(node, &BTreeMap::new());
+pub fn describe(node: &Node, known: &KnownNetworks) -> (Option<Described>, Vec<Diag>) {
+    let (described, mut diags) = lay_out(node, &BTreeMap::new(), known);
     unused_params(node, &mut diags);
+    unused_inputs(node, described.as_ref(), &mut diags);
     (described, diags)
+}
+
+/// Warns of inputs at which no branch starts.
+fn unused_inputs(node: &Node, described: Option<&Described>, diags: &mut Vec<Diag>) {
+    let Some(described) = described else { return };
+    let used = described.spec.inputs();
+    for (name, span) in node.nodes().iter().filter(|child| child.name.text == "input").filter_map(name_of) {
+        if used.iter().all(|input| input.name() != name) {
+            let found = Diag::warning("unused-input", span, format!("input `{name}` is not used"));
+            diags.push(found.hint(format!("start a branch at it, `branch from={name} {{ … }}`, or remove it")));
+        }
+    }
 }
 
 /// Warns of unused parameters of the network and of its blocks.
@@ -85,18 +107,21 @@ fn uses(node: &Node, name: &str) -> bool {
     node.nodes().iter().any(|child| child.entries.iter().any(is_use) || !hides(child) && uses(child, name))
 }
 
-fn lay_out(node: &Node, values: &BTreeMap<String, NodeEntry>) -> (Option<Described>, Vec<Diag>) {
+fn lay_out(node: &Node, values: &BTreeMap<String, NodeEntry>, known: &KnownNetworks) -> (Option<Described>, Vec<Diag>) {
     let Some((name, span)) = name_of(node) else {
         let found = Diag::error("missing-name", node.head, "a network needs a name");
         return (None, vec![found.hint("write `network my-cnn { … }`")]);
     };
-    let mut reader = read::NetworkReader::new(node);
+    let mut reader = read::NetworkReader::new(node, known);
     let (params, layers) = reader.network(node, values);
-    let read::NetworkReader { places, unreadable, full, mut diags, .. } = reader;
+    reader.unknown_points();
+    let (layers, taps) = reader.pruned(layers);
+    let read::NetworkReader { places, unreadable, full, broken, mut diags, .. } = reader;
     let doc = node.child("doc").and_then(|doc| doc.args().next()).and_then(NodeEntry::text).map(str::to_owned);
     let (spans, uses) = places.into_iter().unzip();
     let spec = NetworkSpec { name, layers };
-    let described = Described { spec, doc, spans, uses, span, params, node: node.clone(), given: values.clone() };
+    let (given, known) = (values.clone(), known.clone());
+    let described = Described { spec, doc, spans, uses, span, params, taps, node: node.clone(), given, known };
     // The output of an unreadable layer is unknown, so that it causes no further mistakes.
     let mut reported = BTreeSet::new();
     let misfits = if full { Vec::new() } else { shapes::misfits(&described.spec, &unreadable) };
@@ -106,7 +131,7 @@ fn lay_out(node: &Node, values: &BTreeMap<String, NodeEntry>) -> (Option<Describ
             diags.push(diag);
         }
     }
-    (diags.is_empty().then_some(described), diags)
+    ((diags.is_empty() && !broken).then_some(described), diags)
 }
 
 /// The diagnostic for a misfit, at the layer that fails.

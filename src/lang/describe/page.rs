@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::Described;
 use super::kinds::{DefaultValue, KINDS, LayerParam, PropertyType};
+use super::{Described, TapPlace};
 use crate::base::figure::thousands;
+use crate::lang::network::InputKind;
 use crate::lang::shapes;
 
 /// Patch size for which a network's page lists its shapes, px.
@@ -34,6 +35,17 @@ pub fn network(network: &Described) -> String {
         thousands(parameters),
         work as f64 / 1e6
     );
+    if !network.taps.is_empty() {
+        let out_of = |tap: &TapPlace| tap.row.map_or(format!("3 x {SIDE} x {SIDE}"), |row| rows[row].out.to_string());
+        let taps: Vec<String> = network.taps.iter().map(|tap| format!("`{}` ({})", tap.name, out_of(tap))).collect();
+        let _ = writeln!(
+            out,
+            "Inside another network it can be used up to a tap, `{} to={}`: {}.\n",
+            network.spec.name,
+            network.taps[network.taps.len() - 1].name,
+            taps.join(", ")
+        );
+    }
     out.push_str("| layer | tensors | output | parameters | multiply-adds |\n|---|---|---|---|---|\n");
     for row in shapes::folded(&rows) {
         let name = if row.name.is_empty() { String::new() } else { format!("`{}`", row.name) };
@@ -41,7 +53,7 @@ pub fn network(network: &Described) -> String {
             out,
             "| {}{} | {name} | {} | {} | {} |",
             "· ".repeat(row.depth),
-            row.kind,
+            row.written(),
             row.out,
             thousands(row.parameters),
             thousands(row.multiply_adds)
@@ -54,7 +66,7 @@ pub fn network(network: &Described) -> String {
 #[must_use]
 pub fn layers() -> String {
     let mut out = String::from(
-        "# layers\n\nThe layers of `network NAME { … }`, which may also contain blocks and `repeat`. A layer with tensors has a name, \
+        "# layers\n\nThe layers of `network NAME { … }`, which may also contain blocks, `repeat` and other networks. A layer with tensors has a name, \
          which is the prefix of its tensor names: `conv conv1 …` has `conv1.weight`.\n",
     );
     for kind in &KINDS {
@@ -72,6 +84,12 @@ pub fn layers() -> String {
         for param in kind.params {
             let _ = writeln!(out, "| `{}` | {} | {} | {} |", param.name, ty(param.ty), absent(param), param.doc);
         }
+    }
+    out.push_str(
+        "\n## input\n\n`input NAME`: declares an input at which branches can start, `branch from=NAME { … }`.\n\n| input | what it is |\n|---|---|\n",
+    );
+    for (input, doc) in InputKind::ALL {
+        let _ = writeln!(out, "| `{}` | {doc} |", input.name());
     }
     out
 }

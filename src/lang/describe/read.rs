@@ -1,8 +1,10 @@
 //! Reading of a network: parameters, blocks, repeats, and the walk over the nodes in braces.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::kinds::{KINDS, find, meant};
+use super::points::{KnownNetworks, NamedPoints};
 use super::{is_tensor_name, name_of};
 use crate::base::Span;
 use crate::diag::Diag;
@@ -31,13 +33,17 @@ pub(super) struct LayerScope {
     pub(super) prefix: String,
     /// The value of each parameter; [`None`] if it is wrong, which was reported.
     pub(super) values: BTreeMap<String, Option<Scalar>>,
-    within: Within,
+    pub(super) within: Within,
     /// The outermost use of a block.
-    used: Option<Span>,
+    pub(super) used: Option<Span>,
+    /// In a branch that shares: the names of earlier layers.
+    pub(super) shared: Option<Arc<BTreeSet<String>>>,
+    /// Whether it is inside a branch.
+    pub(super) in_branch: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Within {
+pub(super) enum Within {
     Network,
     Block,
     Layer,
@@ -45,33 +51,47 @@ enum Within {
 
 /// Reads one network.
 pub(super) struct NetworkReader<'a> {
-    blocks: BTreeMap<String, BlockDef<'a>>,
+    pub(super) blocks: BTreeMap<String, BlockDef<'a>>,
+    /// The networks that it may use.
+    pub(super) known: &'a KnownNetworks,
     /// Position of each layer, and the outermost use of its block.
     pub(super) places: Vec<(Span, Option<Span>)>,
     /// The unreadable layers, by their index in the order of [`crate::lang::shapes::shapes`].
     pub(super) unreadable: BTreeSet<usize>,
     pub(super) names: BTreeMap<String, Span>,
+    /// Number of layers that share the tensors of an earlier one.
+    pub(super) shared_layers: usize,
+    pub(super) points: NamedPoints,
+    /// The outermost use of another network, at which everything inside is reported.
+    pub(super) at: Option<Span>,
+    /// Whether it uses a network with mistakes.
+    pub(super) broken: bool,
     pub(super) diags: Vec<Diag>,
     /// The blocks that are being expanded.
-    open: Vec<String>,
+    pub(super) open: Vec<String>,
     depth: usize,
     lists: usize,
     /// Whether the network is too large, so that nothing more is expanded.
     pub(super) full: bool,
     /// The network's parameters, which its blocks can use too.
-    shared: BTreeMap<String, Option<Scalar>>,
+    pub(super) shared: BTreeMap<String, Option<Scalar>>,
     /// The blocks that are used.
-    used_blocks: BTreeSet<String>,
+    pub(super) used_blocks: BTreeSet<String>,
     head: Span,
 }
 
 impl<'a> NetworkReader<'a> {
-    pub(super) fn new(node: &Node) -> Self {
+    pub(super) fn new(node: &Node, known: &'a KnownNetworks) -> Self {
         Self {
             blocks: BTreeMap::new(),
+            known,
             places: Vec::new(),
             unreadable: BTreeSet::new(),
             names: BTreeMap::new(),
+            shared_layers: 0,
+            points: NamedPoints::default(),
+            at: None,
+            broken: false,
             diags: Vec::new(),
             open: Vec::new(),
             depth: 0,
@@ -96,9 +116,9 @@ impl<'a> NetworkReader<'a> {
         for block in node.nodes().iter().filter(|node| node.name.text == "block") {
             self.block(block);
         }
+        node.nodes().iter().filter(|node| node.name.text == "input").for_each(|input| self.input(input));
         let params = self.params(node.nodes());
-        let nothing =
-            LayerScope { prefix: String::new(), values: BTreeMap::new(), within: Within::Network, used: None };
+        let nothing = LayerScope::new(Within::Network, BTreeMap::new());
         let mut values = BTreeMap::new();
         for (name, default) in &params {
             let entry = given.get(name).or(*default);
@@ -118,11 +138,11 @@ impl<'a> NetworkReader<'a> {
         (params.into_iter().map(|(name, default)| (name, default.cloned())).collect(), layers)
     }
 
-    fn block(&mut self, node: &'a Node) {
+    pub(super) fn block(&mut self, node: &'a Node) {
         let Some((name, span)) = name_of(node) else {
             return self.error("missing-name", node.head, "a block needs a name", "write `block basic { … }`");
         };
-        let reserved = ["repeat", "block", "param", "doc", "body", "shortcut", "branch"];
+        let reserved = ["repeat", "block", "param", "doc", "body", "shortcut", "branch", "input"];
         if find(&name).is_some() || reserved.contains(&name.as_str()) || self.blocks.contains_key(&name) {
             return self.error("duplicate-name", span, format!("`{name}` is already taken"), "rename the block");
         }
@@ -169,11 +189,13 @@ impl<'a> NetworkReader<'a> {
             values.extend(block.params.iter().map(|(name, _)| (name.clone(), None)));
             let (places, unreadable, names) =
                 (self.places.clone(), self.unreadable.clone(), std::mem::take(&mut self.names));
-            let scope = LayerScope { prefix: String::new(), values, within: Within::Block, used: None };
+            let scope = LayerScope::new(Within::Block, values);
             let nodes = block.nodes;
+            let taps = self.points.taps.len();
             self.open.push(name);
-            self.layers(nodes, &scope);
+            self.enclosed(nodes, &scope);
             self.open.pop();
+            self.points.taps.truncate(taps);
             (self.places, self.unreadable, self.names) = (places, unreadable, names);
         }
     }
@@ -195,17 +217,17 @@ impl<'a> NetworkReader<'a> {
                 }
                 self.full = true;
             }
-            if self.full {
+            if self.full || self.points.reached() {
                 break;
             }
             let name = node.name.text.as_str();
             match (name, scope.within) {
-                ("doc" | "param", Within::Network | Within::Block) | ("block", Within::Network) => {}
-                ("block" | "param", _) => {
-                    let hint = if name == "block" {
-                        "declare blocks directly inside the network; they may use each other"
-                    } else {
-                        "declare it directly inside the block or the network"
+                ("doc" | "param", Within::Network | Within::Block) | ("block" | "input", Within::Network) => {}
+                ("block" | "param" | "input", _) => {
+                    let hint = match name {
+                        "block" => "declare blocks directly inside the network; they may use each other",
+                        "input" => "declare inputs directly inside the network",
+                        _ => "declare it directly inside the block or the network",
                     };
                     self.error("unknown-node", node.name.span, format!("`{name}` is not allowed here"), hint);
                 }
@@ -214,6 +236,11 @@ impl<'a> NetworkReader<'a> {
                 _ => {
                     if let Some(kind) = find(name) {
                         layers.push(self.layer(node, kind, scope));
+                        continue;
+                    }
+                    let known = self.known;
+                    if let Some(network) = known.get(name) {
+                        layers.extend(self.use_network(node, network, scope));
                         continue;
                     }
                     let own = self.blocks.keys().map(String::as_str);
@@ -269,7 +296,7 @@ impl<'a> NetworkReader<'a> {
             let inner =
                 LayerScope { prefix: format!("{}{name}{at}.", scope.prefix), within: Within::Layer, ..scope.clone() };
             layers.extend(self.layers(node.nodes(), &inner));
-            if self.full {
+            if self.full || self.points.reached() {
                 break;
             }
         }
@@ -334,7 +361,7 @@ impl<'a> NetworkReader<'a> {
         }
         self.open.push(kind.clone());
         let used = scope.used.or(Some(node.head));
-        let layers = self.layers(nodes, &LayerScope { prefix, values, within: Within::Block, used });
+        let layers = self.layers(nodes, &LayerScope { prefix, values, within: Within::Block, used, ..scope.clone() });
         self.open.pop();
         layers
     }
@@ -348,11 +375,16 @@ impl<'a> NetworkReader<'a> {
 
     /// Records the position of the next layer.
     pub(super) fn place(&mut self, span: Span, scope: &LayerScope) {
-        self.places.push((span, scope.used));
+        let place = self.at.map_or((span, scope.used), |at| (at, None));
+        self.places.push(place);
     }
 }
 
 impl LayerScope {
+    fn new(within: Within, values: BTreeMap<String, Option<Scalar>>) -> Self {
+        Self { prefix: String::new(), values, within, used: None, shared: None, in_branch: false }
+    }
+
     /// The scope inside the braces of a layer, with a longer prefix.
     pub(super) fn inside(&self, prefix: &str) -> Self {
         Self { prefix: format!("{}{prefix}", self.prefix), within: Within::Layer, ..self.clone() }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::kinds::{DefaultValue, LayerKind, LayerParam, PropertyType, meant_param};
 use super::read::{LayerScope, NetworkReader};
 use crate::base::Span;
+use crate::diag::Diag;
 use crate::lang::near;
 use crate::lang::network::words::Properties;
 use crate::syntax::{Node, NodeEntry, Scalar};
@@ -170,11 +171,32 @@ impl<'a> NetworkReader<'a> {
             return None;
         }
         let full = format!("{}{name}", scope.prefix);
+        if scope.shared.as_ref().is_some_and(|shared| shared.contains(&full)) {
+            self.shared_layers += 1;
+            return Some(full);
+        }
         if self.names.insert(full.clone(), span).is_some() {
-            let hint = "rename one of them; the name of a block or a `repeat` is the prefix of the names inside";
-            self.error("duplicate-name", span, format!("two layers are named `{full}`"), hint);
+            self.twice(span, &full, scope);
         }
         Some(full)
+    }
+
+    /// Reports that two layers have the same name; once for each use of another network.
+    fn twice(&mut self, span: Span, name: &str, scope: &LayerScope) {
+        let span = self.at.unwrap_or(span);
+        let is_reported =
+            |diag: &Diag| diag.code == "duplicate-name" && diag.labels.first().map(|label| label.span) == self.at;
+        if self.at.is_some() && self.diags.iter().any(is_reported) {
+            return;
+        }
+        let hint = match (scope.in_branch, self.at) {
+            (true, _) => {
+                "name the branch, as a prefix of its tensor names: `branch small { … }`; or write `branch share=#true { … }` to use the same tensors"
+            }
+            (false, Some(_)) => "name one of them, as a prefix of its tensor names: `resnet18 trunk`",
+            _ => "rename one of them; the name of a block or a `repeat` is the prefix of the names inside",
+        };
+        self.error("duplicate-name", span, format!("two layers are named `{name}`"), hint);
     }
 
     /// Reports an error; in a block that is used twice only once.
@@ -185,7 +207,7 @@ impl<'a> NetworkReader<'a> {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        let diag = crate::diag::Diag::error(code, span, message).hint(hint);
+        let diag = Diag::error(code, self.at.unwrap_or(span), message).hint(hint);
         if !self.diags.contains(&diag) {
             self.diags.push(diag);
         }

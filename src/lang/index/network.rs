@@ -55,8 +55,19 @@ fn layers(walker: &mut Walker, nodes: &[Node], network: &NetworkNames, block: Op
         } else if kinds::KINDS.iter().any(|layer| layer.name == kind) {
             walker.note(node.name.span, Symbol::Layer(kind.clone()), NameRole::Uses);
         }
+        // A network inside a network.
+        let inner = if is_block || kinds::find(kind).is_some() {
+            None
+        } else {
+            walker.index.network(kind, node.name.span).map(|inner| walker.index.definition(inner))
+        };
+        if let Some(inner) = &inner {
+            walker.dotted(node.name.span, kind, Symbol::Network(inner.clone()));
+        }
         for (key, entry) in node.props() {
-            let symbol = if is_block {
+            let symbol = if let Some(inner) = inner.as_ref().filter(|_| key.text != "to") {
+                Symbol::NetworkParam(inner.clone(), None, key.text.clone())
+            } else if is_block {
                 Symbol::NetworkParam(network.definition.clone(), Some(kind.clone()), key.text.clone())
             } else {
                 Symbol::LayerParam(kind.clone(), key.text.clone())

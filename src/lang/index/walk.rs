@@ -64,7 +64,7 @@ impl<'a> Walker<'a> {
     }
 
     /// A name that may be qualified with a module's alias.
-    fn dotted(&mut self, span: Span, text: &str, symbol: Symbol) {
+    pub(super) fn dotted(&mut self, span: Span, text: &str, symbol: Symbol) {
         let start = text.rfind('.').map_or(0, |dot| dot + 1);
         if span.end - span.start != text.len() {
             return; // in quotes

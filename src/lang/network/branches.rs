@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Layer;
 use super::shape::{Flow, TensorShape};
 use super::words::{DefaultValue, LayerKind, PropertyType, param};
 
@@ -13,6 +14,58 @@ pub enum Join {
     Concat,
     /// Entry by entry; shapes must agree.
     Sum,
+}
+
+/// Branch of `parallel`. One that starts at the value that reaches `parallel` and shares nothing is written as its layers only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "BranchForm", into = "BranchForm")]
+pub struct Branch {
+    /// The input or tap at which it starts; [`None`] is the value that reaches `parallel`.
+    pub from: Option<String>,
+    /// Whether it reuses the tensors of the same name of earlier layers.
+    pub share: bool,
+    /// Its layers; none is the identity.
+    pub layers: Vec<Layer>,
+}
+
+/// Branch as it is serialised.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum BranchForm {
+    Plain(Vec<Layer>),
+    Full {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        #[serde(default, skip_serializing_if = "is_false")]
+        share: bool,
+        layers: Vec<Layer>,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+impl From<BranchForm> for Branch {
+    fn from(form: BranchForm) -> Self {
+        match form {
+            BranchForm::Plain(layers) => layers.into(),
+            BranchForm::Full { from, share, layers } => Self { from, share, layers },
+        }
+    }
+}
+
+impl From<Branch> for BranchForm {
+    fn from(Branch { from, share, layers }: Branch) -> Self {
+        if from.is_none() && !share { Self::Plain(layers) } else { Self::Full { from, share, layers } }
+    }
+}
+
+impl From<Vec<Layer>> for Branch {
+    fn from(layers: Vec<Layer>) -> Self {
+        Self { from: None, share: false, layers }
+    }
 }
 
 /// Words of [`super::Layer::Residual`].
@@ -29,7 +82,7 @@ pub(in crate::lang) const RESIDUAL: LayerKind = LayerKind {
 pub(in crate::lang) const PARALLEL: LayerKind = LayerKind {
     name: "parallel",
     named: false,
-    doc: "Two or more `branch`es from the same x, joined. In `branch NAME { … }` the name is a prefix of its tensor names; an empty branch is x itself.",
+    doc: "Two or more `branch`es from the same x, joined. In `branch NAME { … }` the name is a prefix of its tensor names; an empty branch is x itself. `branch from=NAME { … }` starts at an input or a tap instead, and one with `share=#true` reuses the tensors of the same name of earlier layers.",
     params: &[param(
         "join",
         PropertyType::Word(&["concat", "sum"]),

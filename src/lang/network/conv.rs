@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::{Findings, Flow, TensorShape, product};
+use super::shape::{Findings, Flow, SharedTensors, TensorShape, product};
 use super::words::{BIAS, DefaultValue, LayerKind, PropertyType, named, param};
 use super::{Layer, Operation, is_one, one};
 
@@ -150,6 +150,8 @@ impl Operation for Conv {
         let (height, width) = found.windowed(shape, (reach, *stride, *padding))?;
         let weights = product(&[*out, channels / groups, *kernel, *kernel]);
         found.parameters = weights + if *bias { *out as u64 } else { 0 };
+        let weight = vec![*out, channels / groups, *kernel, *kernel];
+        found.tensors = SharedTensors { weight, bias: *bias, settings: Vec::new() };
         found.multiply_adds = weights.saturating_mul(product(&[height, width]));
         Some(input.to(TensorShape::Map { channels: *out, height, width }))
     }
@@ -189,6 +191,7 @@ impl Operation for Linear {
         let weights = product(&[features, out]);
         found.multiply_adds = weights;
         found.parameters = weights + if self.bias { out as u64 } else { 0 };
+        found.tensors = SharedTensors { weight: vec![out, features], bias: self.bias, settings: Vec::new() };
         self.anyway(found.classes)
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::{Findings, Flow, TensorShape};
+use super::shape::{Findings, Flow, SharedTensors, TensorShape};
 use super::words::{DefaultValue, LayerKind, PropertyType, named, param};
 use super::{Layer, Operation};
 
@@ -39,6 +39,7 @@ impl Operation for LayerNorm {
     fn shape(&self, input: Flow, found: &mut Findings) -> Option<Flow> {
         let (TensorShape::Map { channels: features, .. } | TensorShape::Vector { features }) = input.shape;
         found.parameters = 2 * features as u64;
+        found.tensors = SharedTensors { weight: vec![features], bias: true, settings: vec![self.eps] };
         Some(input)
     }
 }

@@ -6,11 +6,15 @@ mod branches;
 mod conv;
 mod dropout;
 mod flatten;
+mod inputs;
 mod layer_norm;
 mod norm;
 mod pooling;
 pub(in crate::lang) mod shape;
+mod tap;
 pub(in crate::lang) mod words;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +24,11 @@ use flatten::Flatten;
 use pooling::GlobalPool;
 use shape::{Findings, Flow};
 
-pub use branches::Join;
 pub(in crate::lang) use branches::residual;
+pub use branches::{Branch, Join};
 pub use conv::{Conv, Linear};
 pub use dropout::Dropout;
+pub use inputs::InputKind;
 pub use layer_norm::LayerNorm;
 pub use norm::BatchNorm;
 pub use pooling::{AdaptiveAvgPool, AvgPool, MaxPool};
@@ -86,7 +91,12 @@ pub enum Layer {
         /// How their outputs are joined.
         join: Join,
         /// The branches, in the order in which they are joined.
-        branches: Vec<Vec<Layer>>,
+        branches: Vec<Branch>,
+    },
+    /// A name for the value that reaches it. Only those that a branch starts at are kept.
+    Tap {
+        /// Its name, with the prefix of the names around it.
+        name: String,
     },
 }
 
@@ -126,7 +136,9 @@ pub(in crate::lang) enum LayerPart<'a> {
     /// A sum of two paths.
     Residual(&'a [Layer], &'a [Layer]),
     /// Joined branches.
-    Parallel(Join, &'a [Vec<Layer>]),
+    Parallel(Join, &'a [Branch]),
+    /// A name for the input.
+    Tap(&'a str),
 }
 
 impl Layer {
@@ -150,12 +162,13 @@ impl Layer {
             Self::Linear(linear) => linear,
             Self::Residual { body, shortcut } => return LayerPart::Residual(body, shortcut),
             Self::Parallel { join, branches } => return LayerPart::Parallel(*join, branches),
+            Self::Tap { name } => return LayerPart::Tap(name),
         })
     }
 }
 
 /// Every layer type, in the order of the manual.
-pub const KINDS: [LayerKind; 17] = [
+pub const KINDS: [LayerKind; 18] = [
     conv::CONV,
     norm::BATCH_NORM,
     layer_norm::LAYER_NORM,
@@ -173,6 +186,7 @@ pub const KINDS: [LayerKind; 17] = [
     conv::LINEAR,
     branches::RESIDUAL,
     branches::PARALLEL,
+    tap::TAP,
 ];
 
 // Fields added later are omitted from the text at their neutral value, so that digests stay the same.
@@ -192,21 +206,24 @@ const fn is_zero(value: &usize) -> bool {
 }
 
 impl NetworkSpec {
-    /// The names of all its tensors, including running statistics, in the order of the layers.
+    /// The names of all its tensors, including running statistics, in the order of the layers; shared ones once.
     #[must_use]
     pub fn tensors(&self) -> Vec<String> {
-        let mut all = Vec::new();
+        let mut all: Vec<String> = Vec::new();
+        let mut seen = BTreeSet::new();
         let mut waiting: Vec<&Layer> = self.layers.iter().rev().collect();
         while let Some(layer) = waiting.pop() {
             match layer.part() {
                 LayerPart::One(operation) => {
                     let name = operation.name();
-                    all.extend(operation.tensors().iter().map(|end| format!("{name}.{end}")));
+                    let names = operation.tensors().iter().map(|end| format!("{name}.{end}"));
+                    all.extend(names.filter(|name| seen.insert(name.clone())));
                 }
                 LayerPart::Residual(body, shortcut) => waiting.extend(shortcut.iter().rev().chain(body.iter().rev())),
                 LayerPart::Parallel(_, branches) => {
-                    waiting.extend(branches.iter().rev().flat_map(|branch| branch.iter().rev()));
+                    waiting.extend(branches.iter().rev().flat_map(|branch| branch.layers.iter().rev()));
                 }
+                LayerPart::Tap(_) => {}
             }
         }
         all

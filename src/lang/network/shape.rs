@@ -60,6 +60,29 @@ impl Flow {
     }
 }
 
+/// What layers that share tensors must have in common.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::lang) struct SharedTensors {
+    /// Shape of the weight; empty if it is unknown.
+    pub(in crate::lang) weight: Vec<usize>,
+    /// Whether there is a bias.
+    pub(in crate::lang) bias: bool,
+    /// Numbers that a normalisation has besides its tensors.
+    pub(in crate::lang) settings: Vec<f64>,
+}
+
+impl fmt::Display for SharedTensors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sides: Vec<String> = self.weight.iter().map(ToString::to_string).collect();
+        write!(f, "{}", sides.join(" x "))?;
+        match self.settings.as_slice() {
+            [eps] => write!(f, " with eps={eps:?}"),
+            [eps, momentum] => write!(f, " with eps={eps:?} momentum={momentum:?}"),
+            _ => f.write_str(if self.bias { " with bias" } else { " without bias" }),
+        }
+    }
+}
+
 /// What a shape rule finds in one layer.
 pub(in crate::lang) struct Findings {
     /// The layer as written, with its tensor prefix.
@@ -70,6 +93,8 @@ pub(in crate::lang) struct Findings {
     pub(in crate::lang) parameters: u64,
     /// Multiply-adds per sample.
     pub(in crate::lang) multiply_adds: u64,
+    /// What layers that share tensors must have in common.
+    pub(in crate::lang) tensors: SharedTensors,
     /// Messages and hints.
     pub(in crate::lang) misfits: Vec<(String, String)>,
 }

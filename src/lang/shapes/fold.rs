@@ -34,6 +34,7 @@ pub fn folded(rows: &[LayerShape]) -> Vec<LayerShape> {
         out.push(LayerShape {
             kind: "repeat",
             name: format!("{times} times: {} … {}", common(one), common(copies[times - 1])),
+            point: String::new(),
             depth: 0,
             out: one.last().map_or(TensorShape::Vector { features: 0 }, |row| row.out),
             parameters: total(|row| row.parameters),
@@ -53,8 +54,8 @@ pub fn folded(rows: &[LayerShape]) -> Vec<LayerShape> {
 fn same(rows: &[LayerShape], one: usize, other: usize, length: usize) -> bool {
     other + length <= rows.len()
         && rows[one..one + length].iter().zip(&rows[other..other + length]).all(|(a, b)| {
-            (a.kind, a.depth, a.out, a.parameters, a.multiply_adds)
-                == (b.kind, b.depth, b.out, b.parameters, b.multiply_adds)
+            (a.kind, &a.point, a.depth, a.out, a.parameters, a.multiply_adds)
+                == (b.kind, &b.point, b.depth, b.out, b.parameters, b.multiply_adds)
         })
 }
 

@@ -18,6 +18,8 @@ pub struct LayerShape {
     pub kind: &'static str,
     /// The prefix of its tensors; empty if it has none.
     pub name: String,
+    /// The name of a tap, or the input or tap at which a branch starts; empty for others.
+    pub point: String,
     /// Nesting depth within `residual` and `parallel`.
     pub depth: usize,
     /// Shape of its output.
@@ -64,6 +66,18 @@ pub(super) fn misfits(network: &NetworkSpec, unreadable: &BTreeSet<usize>) -> Ve
         first.get_or_insert(walk.misfits);
     }
     first.unwrap_or_default()
+}
+
+impl LayerShape {
+    /// What it is, as it is written: `conv`, `tap features`, `branch from=half`.
+    #[must_use]
+    pub fn written(&self) -> String {
+        match self.kind {
+            kind if self.point.is_empty() => kind.to_owned(),
+            "branch" => format!("branch from={}", self.point),
+            kind => format!("{kind} {}", self.point),
+        }
+    }
 }
 
 /// Smallest side of a square input that fits, at most 1024.

@@ -1,10 +1,12 @@
 //! Walks a network's layers to find shapes, costs and misfits. Goes on after a misfit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{LayerShape, Misfit};
-use crate::lang::network::shape::{Findings, Flow};
-use crate::lang::network::{Join, Layer, LayerPart, Linear, NetworkSpec, Operation, TensorShape, residual};
+use crate::lang::network::shape::{Findings, Flow, SharedTensors};
+use crate::lang::network::{
+    Branch, InputKind, Join, Layer, LayerPart, Linear, NetworkSpec, Operation, TensorShape, residual,
+};
 
 /// Whether the patch size is known.
 #[derive(Clone, Copy, PartialEq)]
@@ -21,18 +23,27 @@ pub(super) struct ShapeWalk<'a> {
     classes: usize,
     sides: Sides,
     unreadable: &'a BTreeSet<usize>,
+    /// Side of the patches, px.
+    side: usize,
+    /// Taps that are in reach, the innermost last; without a shape after a misfit.
+    taps: Vec<(String, Option<Flow>)>,
+    /// Tensors by their prefix, for layers that share them.
+    tensors: BTreeMap<String, SharedTensors>,
+    /// Whether the layers are in a branch that shares.
+    sharing: bool,
 }
 
 impl<'a> ShapeWalk<'a> {
     pub(super) fn new(classes: usize, sides: Sides, unreadable: &'a BTreeSet<usize>) -> Self {
-        Self { rows: Vec::new(), misfits: Vec::new(), classes, sides, unreadable }
+        let (rows, misfits, taps) = (Vec::new(), Vec::new(), Vec::new());
+        Self { rows, misfits, classes, sides, unreadable, side: 0, taps, tensors: BTreeMap::new(), sharing: false }
     }
 
     pub(super) fn network(&mut self, network: &NetworkSpec, side: usize) {
-        let pixels = TensorShape::Map { channels: 3, height: side, width: side };
+        self.side = side;
         // The row of the last layer.
         let mut starts = 0;
-        let mut flow = Some(Flow { shape: pixels, fixed: self.sides == Sides::Known });
+        let mut flow = Some(self.pixels(side));
         for layer in &network.layers {
             starts = self.rows.len();
             flow = self.layer(layer, flow, 0);
@@ -58,14 +69,42 @@ impl<'a> ShapeWalk<'a> {
         }
     }
 
+    /// Pixels of that side.
+    fn pixels(&self, side: usize) -> Flow {
+        let shape = TensorShape::Map { channels: 3, height: side, width: side };
+        Flow { shape, fixed: self.sides == Sides::Known }
+    }
+
+    /// The value at which a branch starts that is in the row `at`.
+    fn start(&mut self, at: usize, from: &str) -> Option<Flow> {
+        match InputKind::named(from) {
+            Some(InputKind::Patch) => Some(self.pixels(self.side)),
+            Some(InputKind::Half) if self.side < 2 => {
+                let message = "`half` is a mean over 2 x 2 pixels, but the patch has only one".to_owned();
+                self.misfit(at, message, "use larger patches");
+                None
+            }
+            Some(InputKind::Half) => Some(self.pixels(self.side / 2)),
+            None => self.taps.iter().rfind(|(name, _)| name == from).and_then(|(_, flow)| *flow),
+        }
+    }
+
+    /// The layers of a branch, whose taps end with it.
+    fn inner(&mut self, layers: &[Layer], input: Option<Flow>, depth: usize) -> Option<Flow> {
+        let taps = self.taps.len();
+        let end = self.layers(layers, input, depth);
+        self.taps.truncate(taps);
+        end
+    }
+
     fn layers(&mut self, layers: &[Layer], input: Option<Flow>, depth: usize) -> Option<Flow> {
         layers.iter().fold(input, |flow, layer| self.layer(layer, flow, depth))
     }
 
     fn push(&mut self, kind: &'static str, name: &str, depth: usize) -> usize {
         let out = TensorShape::Vector { features: 0 };
-        let name = name.to_owned();
-        self.rows.push(LayerShape { kind, name, depth, out, parameters: 0, multiply_adds: 0 });
+        let (name, point) = (name.to_owned(), String::new());
+        self.rows.push(LayerShape { kind, name, point, depth, out, parameters: 0, multiply_adds: 0 });
         self.rows.len() - 1
     }
 
@@ -80,6 +119,7 @@ impl<'a> ShapeWalk<'a> {
             LayerPart::One(operation) => self.push(operation.words().name, operation.name(), depth),
             LayerPart::Residual(..) => self.push("residual", "", depth),
             LayerPart::Parallel(..) => self.push("parallel", "", depth),
+            LayerPart::Tap(_) => self.push("tap", "", depth),
         };
         let gives = match part {
             LayerPart::One(operation) => {
@@ -87,6 +127,11 @@ impl<'a> ShapeWalk<'a> {
             }
             LayerPart::Residual(body, shortcut) => self.residual(at, body, shortcut, input, depth),
             LayerPart::Parallel(join, branches) => self.parallel(join, branches, input, depth),
+            LayerPart::Tap(name) => {
+                name.clone_into(&mut self.rows[at].point);
+                self.taps.push((name.to_owned(), input));
+                input
+            }
         };
         let gives = gives.filter(|_| !self.unreadable.contains(&at));
         if let Some(gives) = gives {
@@ -98,14 +143,36 @@ impl<'a> ShapeWalk<'a> {
     fn operation(&mut self, at: usize, operation: &dyn Operation, input: Flow) -> Option<Flow> {
         let (kind, name) = (operation.words().name, operation.name());
         let title = if name.is_empty() { format!("`{kind}`") } else { format!("`{kind} {name}`") };
-        let mut found = Findings { title, classes: self.classes, parameters: 0, multiply_adds: 0, misfits: Vec::new() };
+        let (misfits, tensors) = (Vec::new(), SharedTensors::default());
+        let mut found = Findings { title, classes: self.classes, parameters: 0, multiply_adds: 0, tensors, misfits };
         let gives = operation.shape(input, &mut found);
+        self.shared(name, &mut found);
         let row = &mut self.rows[at];
         (row.parameters, row.multiply_adds) = (found.parameters, found.multiply_adds);
         for (message, hint) in found.misfits {
             self.misfit(at, message, hint);
         }
         gives
+    }
+
+    /// Compares the tensors of a layer with those of the same name of an earlier one, which count once.
+    fn shared(&mut self, name: &str, found: &mut Findings) {
+        if found.tensors.weight.is_empty() {
+            return;
+        }
+        let Some(first) = self.tensors.get(name).filter(|_| self.sharing) else {
+            self.tensors.insert(name.to_owned(), found.tensors.clone());
+            return;
+        };
+        found.parameters = 0;
+        if *first != found.tensors {
+            let message = format!(
+                "{} shares its tensors with an earlier layer, but its own are {}, those {first}",
+                found.title, found.tensors
+            );
+            let hint = "layers that share tensors must be alike and get as many channels; or name the branch, so that it has its own";
+            found.misfits.push((message, hint.to_owned()));
+        }
     }
 
     fn residual(
@@ -116,12 +183,12 @@ impl<'a> ShapeWalk<'a> {
         input: Option<Flow>,
         depth: usize,
     ) -> Option<Flow> {
-        let long = self.layers(body, input, depth + 1);
+        let long = self.inner(body, input, depth + 1);
         let short = if shortcut.is_empty() {
             input
         } else {
             let row = self.push("shortcut", "", depth + 1);
-            let short = self.layers(shortcut, input, depth + 2);
+            let short = self.inner(shortcut, input, depth + 2);
             if let Some(short) = short {
                 self.rows[row].out = short.shape;
             }
@@ -138,11 +205,21 @@ impl<'a> ShapeWalk<'a> {
         }
     }
 
-    fn parallel(&mut self, join: Join, branches: &[Vec<Layer>], input: Option<Flow>, depth: usize) -> Option<Flow> {
+    fn parallel(&mut self, join: Join, branches: &[Branch], input: Option<Flow>, depth: usize) -> Option<Flow> {
         let mut ends = Vec::with_capacity(branches.len());
-        for branch in branches {
+        for Branch { from, share, layers } in branches {
             let row = self.push("branch", "", depth + 1);
-            let end = self.layers(branch, input, depth + 2);
+            let start = match from {
+                Some(from) => {
+                    self.rows[row].point.clone_from(from);
+                    self.start(row, from)
+                }
+                None => input,
+            };
+            let sharing = self.sharing;
+            self.sharing |= *share;
+            let end = self.inner(layers, start, depth + 2);
+            self.sharing = sharing;
             if let Some(end) = end {
                 self.rows[row].out = end.shape;
             }

@@ -1,10 +1,12 @@
 //! Compiler from the layers of a network to a program: nested branches become a linear sequence of steps, rectifiers and sums are fused
 //! into the preceding batch norms. Executes nothing.
 
+use std::collections::BTreeMap;
+
 use super::ops::{self, Add, BatchNorm, Concat, Op};
 use super::program::{Extent, Program, ResidualBlock, Step, wrong};
 use super::{Parameter, ParameterRole};
-use crate::lang::network::{Join, Layer, NetworkSpec};
+use crate::lang::network::{Branch, InputKind, Join, Layer, NetworkSpec};
 use crate::learn::kernels::Rectify;
 use crate::stage::StageError;
 
@@ -15,10 +17,18 @@ pub(super) fn compile(spec: &NetworkSpec, size: usize, classes: usize) -> Result
         extents: vec![Extent { height: size, width: size, channels: 3 }],
         pinned: vec![true],
         names: vec![None],
+        inputs: BTreeMap::from([(InputKind::Patch, 0)]),
+        taps: Vec::new(),
+        sharing: false,
         classes,
         floats: 0,
         running: 0,
     };
+    for input in spec.inputs() {
+        let value = ops::compile_input(input, &mut compiler)?;
+        compiler.pinned[value] = true;
+        compiler.inputs.insert(input, value);
+    }
     let logits = compiler.sequence(&spec.layers, 0)?;
     let extent = compiler.extents[logits];
     if extent != (Extent { height: 1, width: 1, channels: classes }) {
@@ -44,6 +54,12 @@ pub(super) struct Compiler {
     pub(super) pinned: Vec<bool>,
     /// Tensor prefix of the convolution that computes a value.
     pub(super) names: Vec<Option<String>>,
+    /// Values of the inputs.
+    inputs: BTreeMap<InputKind, usize>,
+    /// Taps in reach with their values, the innermost last.
+    taps: Vec<(String, usize)>,
+    /// Whether the layers are in a branch that shares tensors.
+    sharing: bool,
     pub(super) classes: usize,
     floats: usize,
     pub(super) running: usize,
@@ -68,29 +84,78 @@ impl Compiler {
         Ok(output)
     }
 
-    pub(super) fn parameter(&mut self, name: String, shape: Vec<usize>, role: ParameterRole) -> usize {
+    /// Index of a parameter: a new one, or in a branch that shares that of the same name.
+    pub(super) fn parameter(
+        &mut self,
+        name: String,
+        shape: Vec<usize>,
+        role: ParameterRole,
+    ) -> Result<usize, StageError> {
+        let known = self.program.parameters.iter().position(|parameter| parameter.name == name);
+        if let Some(at) = known.filter(|_| self.sharing) {
+            let first = &self.program.parameters[at];
+            if first.shape != shape || first.role != role {
+                let text = |shape: &[usize]| shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ");
+                let (own, other) = (text(&shape), text(&first.shape));
+                return Err(wrong(format!(
+                    "two layers share tensor `{name}`, but it is {other} in the first and {own} in the other"
+                )));
+            }
+            self.program.shared.insert(at);
+            return Ok(at);
+        }
         let len = shape.iter().product::<usize>();
         let range = self.floats..self.floats + len;
         self.floats = range.end;
         self.program.parameters.push(Parameter { name, shape, range, role });
-        self.program.parameters.len() - 1
+        Ok(self.program.parameters.len() - 1)
+    }
+
+    /// Index of the batch norm of that name, in a branch that shares.
+    pub(super) fn shared_norm(&self, name: &str) -> Option<usize> {
+        self.program.norms.iter().position(|norm| norm.name == name).filter(|_| self.sharing)
+    }
+
+    /// Names a value, which nothing is fused into from then on.
+    pub(super) fn tap(&mut self, name: &str, value: usize) -> usize {
+        self.pinned[value] = true;
+        self.taps.push((name.to_owned(), value));
+        value
+    }
+
+    /// Value of an input or a tap.
+    fn start(&self, from: &str) -> Result<usize, StageError> {
+        let input = InputKind::named(from).and_then(|input| self.inputs.get(&input).copied());
+        let tap = || self.taps.iter().rfind(|(name, _)| name == from).map(|(_, value)| *value);
+        input
+            .or_else(tap)
+            .ok_or_else(|| wrong(format!("no input and no tap `{from}` comes before the branch that starts at it")))
+    }
+
+    /// Steps of a residual's path or a branch, whose taps end with it.
+    fn enclosed(&mut self, layers: &[Layer], input: usize) -> Result<usize, StageError> {
+        let taps = self.taps.len();
+        let end = self.sequence(layers, input)?;
+        self.taps.truncate(taps);
+        Ok(end)
     }
 
     /// Adds a residual block. The sum is fused into the last batch norm of the body if there is one; the shortcut is then computed first.
     pub(super) fn residual(&mut self, body: &[Layer], shortcut: &[Layer], input: usize) -> Result<usize, StageError> {
         self.pinned[input] = true;
         let first = self.program.parameters.len();
-        let long = self.sequence(body, input)?;
+        let long = self.enclosed(body, input)?;
         // If the body is the identity, the last step computes the input and stays in place.
         let last_norm = self.program.steps.pop_if(|step| {
             step.output == long
                 && long != input
+                && !self.pinned[long]
                 && matches!(step.op, Op::Norm(BatchNorm { add: None, rectify: Rectify::No, .. }))
         });
         // Gamma of the last batch norm; none if the block ends otherwise.
         let last = last_norm.as_ref().and_then(|step| step.op.norm());
         let gamma = last.map(|norm| self.program.norms[norm.norm].gamma);
-        let short = self.sequence(shortcut, input)?;
+        let short = self.enclosed(shortcut, input)?;
         let (a, b) = (self.extents[long], self.extents[short]);
         if a != b {
             return Err(wrong(format!(
@@ -111,12 +176,15 @@ impl Compiler {
     }
 
     /// Adds the branches one after the other, then the step that joins them.
-    pub(super) fn parallel(&mut self, join: Join, branches: &[Vec<Layer>], input: usize) -> Result<usize, StageError> {
+    pub(super) fn parallel(&mut self, join: Join, branches: &[Branch], input: usize) -> Result<usize, StageError> {
         self.pinned[input] = true;
         let mut ends = Vec::with_capacity(branches.len());
-        for branch in branches {
-            let end = self.sequence(branch, input)?;
-            ends.push(end);
+        for Branch { from, share, layers } in branches {
+            let start = from.as_deref().map_or(Ok(input), |from| self.start(from))?;
+            let sharing = self.sharing;
+            self.sharing |= *share;
+            ends.push(self.enclosed(layers, start)?);
+            self.sharing = sharing;
         }
         let Some((&first, others)) = ends.split_first().filter(|(_, others)| !others.is_empty()) else {
             return Err(wrong("`parallel` needs at least two branches"));

@@ -170,6 +170,8 @@ pub(super) struct Backward<'a, 'b> {
     pub(super) gradients: &'a mut Gradients<'b>,
     /// Gradient of all parameters.
     pub(super) gradient: &'a mut [f32],
+    /// Which of them hold the gradient of a later step.
+    pub(super) written: &'a mut [bool],
 }
 
 impl<'a> Backward<'a, '_> {
@@ -222,9 +224,19 @@ impl<'a> Backward<'a, '_> {
         self.add(dx);
     }
 
-    /// Gradient of a parameter, to be written; [`None`] if it is frozen.
-    pub(super) fn parameter(&mut self, parameter: usize) -> Option<&mut [f32]> {
-        let range = self.model.program.parameters[parameter].range.clone();
-        (!self.pass.frozen[parameter]).then(|| &mut self.gradient[range])
+    /// Adds to the gradient of a parameter what `write` writes; does nothing if it is frozen. The gradients of several uses are summed
+    /// in the order of the backward pass.
+    pub(super) fn parameter(&mut self, parameter: usize, write: impl FnOnce(&mut [f32])) {
+        if self.pass.frozen[parameter] {
+            return;
+        }
+        let gradient = &mut self.gradient[self.model.program.parameters[parameter].range.clone()];
+        if !std::mem::replace(&mut self.written[parameter], true) {
+            return write(gradient);
+        }
+        let mut own = self.model.pool.take(gradient.len());
+        write(&mut own);
+        accumulate(gradient, &own);
+        self.model.pool.give(own);
     }
 }

@@ -1,5 +1,6 @@
 //! Program of a network: a list of steps over numbered values. Knows shapes and names, executes nothing.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::Parameter;
@@ -15,6 +16,8 @@ pub(super) struct Program {
     pub(super) uses: Vec<usize>,
     /// All parameters, in the order of the layers.
     pub(super) parameters: Vec<Parameter>,
+    /// Parameters that several steps use.
+    pub(super) shared: BTreeSet<usize>,
     /// All batch norms, in the order of the layers.
     pub(super) norms: Vec<Norm>,
     /// All residual blocks.

@@ -69,9 +69,7 @@ pub(super) fn backward(of: &mut Backward, dy: Vec<f32>) -> std::result::Result<(
     for (parameter, variable) in &tape.parameters {
         let shape = &of.model.program.parameters[*parameter].shape;
         let values = host(found.get(variable).ok_or_else(|| lost("a parameter"))?).map_err(candle)?;
-        if let Some(gradient) = of.parameter(*parameter) {
-            gradient.copy_from_slice(&layout::from_torch(shape, &values));
-        }
+        of.parameter(*parameter, |gradient| gradient.copy_from_slice(&layout::from_torch(shape, &values)));
     }
     Ok(())
 }

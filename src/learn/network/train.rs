@@ -108,9 +108,11 @@ pub(super) fn backward(
             gradient[parameter.range.clone()].fill(0.0);
         }
     }
+    let mut written = vec![false; program.parameters.len()];
     for (at, step) in program.steps.iter().enumerate().rev() {
         let Some(dy) = gradients.of[step.output].take() else { continue };
-        let mut here = Backward { model, at, step, pass: &pass, gradients: &mut gradients, gradient: &mut *gradient };
+        let (gradients, gradient, written) = (&mut gradients, &mut *gradient, &mut written[..]);
+        let mut here = Backward { model, at, step, pass: &pass, gradients, gradient, written };
         match step.op.operation().kernels() {
             Some(kernels) => kernels.backward(&mut here, dy),
             None => segment::backward(&mut here, dy)?,

@@ -6,6 +6,7 @@ use super::super::docs;
 use super::super::view::View;
 use super::{CompletionCandidate, flags, keywords, properties};
 use crate::lang::describe::kinds::{DefaultValue, KINDS, LayerKind, PropertyType};
+use crate::lang::network::InputKind;
 use crate::syntax::{Cursor, Head, Node, NodeEntry, Spot};
 
 /// Completions in a network, inside the blocks of `chain`.
@@ -16,6 +17,7 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
     let kind = |name: &str| KINDS.iter().find(|kind| kind.name == name);
     let block = blocks.iter().find(|block| block.span.start < at && at <= block.span.end);
     let statement = cursor.statement.name.as_str();
+    let inner = |name: &str| view.index.networks(view.file()).get(name).copied().filter(|_| kind(name).is_none());
     let block_of = |name: &str| blocks.iter().find(|block| name_of(block) == Some(name)).copied();
     match &cursor.spot {
         Spot::Name => {
@@ -33,6 +35,12 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
                         .rank(0),
                 )
             }));
+            let networks = view.index.networks(view.file());
+            items.extend(networks.iter().map(|(name, network)| {
+                CompletionCandidate::new(name, CompletionItemKind::Module, "network")
+                    .docs(docs::network(network))
+                    .rank(1)
+            }));
             items.extend(keywords(&[("repeat", "repeat ${1:2} ${2:layer} {\n    $0\n}", "Repeats its layers.")]));
             let owned = chain.is_empty() || chain.last().is_some_and(|head| head.name == "block");
             if owned {
@@ -47,12 +55,18 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
                     "block ${1:name} {\n    $0\n}",
                     "Named layers, used like a single one.",
                 )]));
+                items.extend(keywords(&[("input", "input ${1:half}", "An input besides the patch.")]));
             }
             items
         }
         Spot::Argument(_) => match (statement, kind(statement), block_of(statement)) {
             ("param", ..) => properties(&[("default", "Its value if none is given.")]),
             ("repeat", ..) => properties(&[("from", "First number in the tensor names.")]),
+            ("input", ..) => inputs().collect(),
+            ("branch", ..) => properties(&[
+                ("from", "The input or tap at which it starts."),
+                ("share", "Whether it reuses the tensors of the same name of earlier layers."),
+            ]),
             (_, Some(kind), _) => {
                 let given = |name: &str| cursor.statement.entries.iter().any(|(key, _)| key.as_deref() == Some(name));
                 let item = |param: &crate::lang::describe::kinds::LayerParam| {
@@ -78,8 +92,29 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
                     })
                     .collect()
             }
-            _ => Vec::new(),
+            _ => {
+                let Some(network) = inner(statement) else { return Vec::new() };
+                let params = network.params.iter().map(|(name, _)| {
+                    CompletionCandidate::new(
+                        format!("{name}="),
+                        CompletionItemKind::Property,
+                        "parameter of the network",
+                    )
+                });
+                properties(&[("to", "The tap up to which the network is used.")]).into_iter().chain(params).collect()
+            }
         },
+        Spot::Value(key) if statement == "branch" && key == "from" => {
+            let taps = node.map(|node| taps(node)).unwrap_or_default();
+            let taps = taps.into_iter().map(|name| CompletionCandidate::new(name, CompletionItemKind::Variable, "tap"));
+            let patch = CompletionCandidate::new(InputKind::Patch.name(), CompletionItemKind::EnumMember, "input");
+            taps.chain(inputs()).chain([patch]).collect()
+        }
+        Spot::Value(key) if statement == "branch" && key == "share" => flags(),
+        Spot::Value(key) if key == "to" && inner(statement).is_some() => {
+            let taps = inner(statement).into_iter().flat_map(|network| &network.taps);
+            taps.map(|tap| CompletionCandidate::new(&tap.name, CompletionItemKind::Variable, "tap")).collect()
+        }
         Spot::Value(key) => {
             let param = kind(statement).and_then(|kind| kind.params.iter().find(|param| param.name == key));
             let mut items = match param.map(|param| param.ty) {
@@ -101,6 +136,19 @@ pub(super) fn items(view: &View, cursor: &Cursor, top: &Head, chain: &[Head], at
         }
         Spot::Comment => Vec::new(),
     }
+}
+
+/// Inputs that a network can declare.
+fn inputs() -> impl Iterator<Item = CompletionCandidate> {
+    let declared = InputKind::ALL.into_iter().filter(|(input, _)| *input != InputKind::Patch);
+    declared
+        .map(|(input, doc)| CompletionCandidate::new(input.name(), CompletionItemKind::EnumMember, "input").docs(doc))
+}
+
+/// Names of the taps in a node.
+fn taps(node: &Node) -> Vec<&str> {
+    let own = named(node, "tap").filter_map(name_of);
+    own.chain(node.nodes().iter().flat_map(taps)).collect()
 }
 
 fn layer(kind: &LayerKind) -> CompletionCandidate {

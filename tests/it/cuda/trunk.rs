@@ -15,7 +15,7 @@ use macula::learn::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateR
 
 use super::processor::{Dense, Processor, launched};
 use crate::kernels::formula::{described, formula};
-use crate::kernels::networks::EVERY;
+use crate::kernels::networks::{EVERY, SHARED, TAPPED};
 
 const CLASSES: usize = 4;
 
@@ -176,6 +176,7 @@ fn gpu_kernels_match_the_cpu() {
     let every = described(EVERY);
     let others = described(OTHERS);
     let plain = described(PLAIN);
+    let tapped = described(TAPPED);
     let shallow = builtin_network("shallow-cnn").unwrap();
     let light = builtin_network("efficientnet-lite0").unwrap();
     let resnet = builtin_network("resnet18").unwrap();
@@ -185,6 +186,7 @@ fn gpu_kernels_match_the_cpu() {
         compare(&Case { rule: nesterov, ..case(&others, 5, 14) }, Precision::F32, dense);
         compare(&Case { frozen: "s", ..case(&others, 5, 14) }, Precision::F32, dense);
         compare(&case(&plain, 3, 9), Precision::F32, dense);
+        compare(&case(&tapped, 4, 14), Precision::F32, dense);
         compare(&case(&shallow, 3, 32), Precision::F32, dense);
         compare(&Case { bound: 3e-2, ..case(&every, 4, 13) }, Precision::Bf16, dense);
         compare(&Case { bound: 3e-2, ..case(&shallow, 3, 32) }, Precision::Bf16, dense);
@@ -247,6 +249,21 @@ fn bf16_rounds_to_nearest_ties_to_even() {
             "{value}: {found}, not {wanted}"
         );
     }
+}
+
+#[test]
+fn shared_tensors_are_evaluated_but_not_trained() {
+    let Some(processor) = Processor::new(Precision::F32, Dense::Own) else { return };
+    let spec = described(SHARED);
+    let mut card = Trained::new(&spec, 18, ADAM, "", Some(Box::new(processor)));
+    let host = Trained::new(&spec, 18, ADAM, "", None);
+    let batch = pixels(4, 18);
+    let logits = |network: &Network| floats(&network.forward(&batch).unwrap());
+    assert!(apart(&logits(&card.network), &logits(&host.network)) <= 2e-5);
+    let frozen = card.frozen.clone();
+    let dropout = Streams::new(7, "test").stream("dropout", 0, &[]);
+    let error = card.network.forward_train(&batch, &frozen, dropout).unwrap_err();
+    assert!(error.has_code("gpu-shared"), "{error}");
 }
 
 #[test]

@@ -58,24 +58,24 @@ struct Passed {
     running: Vec<f32>,
 }
 
-fn floats(tensor: &Tensor) -> Vec<f32> {
+pub(super) fn floats(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().and_then(|all| all.to_vec1()).expect("floats")
 }
 
-fn pixels(images: usize, height: usize, width: usize) -> Tensor {
+pub(super) fn pixels(images: usize, height: usize, width: usize) -> Tensor {
     let values = formula("pixels", images * height * width * 3, -2.0, 2.0);
     Tensor::from_vec(values, (images, height, width, 3), &Device::Cpu).expect("the count fits")
 }
 
 /// Weighted sum of the logits.
-fn loss(logits: &Tensor) -> Tensor {
+pub(super) fn loss(logits: &Tensor) -> Tensor {
     let shape = logits.dims2().expect("N x C");
     let factors = Tensor::from_vec(formula("logits", shape.0 * shape.1, -1.0, 1.0), shape, &Device::Cpu);
     (logits * factors.expect("the count fits")).and_then(|product| product.sum_all()).expect("a sum")
 }
 
 /// Network whose parameters and running statistics are those of the formula.
-fn network(spec: &NetworkSpec, side: usize) -> Network {
+pub(super) fn network(spec: &NetworkSpec, side: usize) -> Network {
     let mut network = Network::new(spec, side, 4, &Streams::new(7, "test")).expect("it fits");
     let tensor = |(name, (shape, _)): (String, (Vec<usize>, Vec<f32>))| {
         let (low, high) = bounds(&name, &shape);
@@ -107,7 +107,13 @@ fn apart(found: &[f32], wanted: &[f32]) -> f32 {
 
 /// Compares the kernels with candle. Logits and running statistics differ by at most the first bound, relative to the largest value, and each
 /// gradient by at most the second, relative to the largest value of its tensor.
-fn compare(spec: &NetworkSpec, batch: &Tensor, side: usize, frozen: &str, (bound, of_gradients): (f32, f32)) {
+pub(super) fn compare(
+    spec: &NetworkSpec,
+    batch: &Tensor,
+    side: usize,
+    frozen: &str,
+    (bound, of_gradients): (f32, f32),
+) {
     let kernels = network(spec, side);
     let parameters = kernels.parameters().to_vec();
     let frozen: Vec<bool> =

@@ -57,7 +57,7 @@ pub(crate) fn described(text: &str) -> NetworkSpec {
     let file = Sources::default().add("network.kdl", None, text);
     let (document, diags) = syntax::parse(file, text);
     assert_eq!(diags, []);
-    let (described, diags) = describe(&document.nodes[0]);
+    let (described, diags) = describe(&document.nodes[0], &macula::lang::library_networks());
     assert_eq!(diags, []);
     described.expect("it is right").spec
 }

@@ -46,6 +46,48 @@ pub(crate) const EVERY: &str = r"network every {
     linear head
 }";
 
+/// A tap on a batch norm and on a convolution, which are not fused with what follows them; half of the patch; the patch again.
+pub(crate) const TAPPED: &str = r"network tapped {
+    input half
+    conv stem out=6 kernel=3 stride=2 padding=1
+    tap raw
+    batch-norm norm
+    tap normed
+    relu
+    residual { body { conv a out=6 kernel=3 padding=1 bias=#false; batch-norm b; tap inside; parallel join=sum { branch { }; branch from=inside { silu } } }; shortcut { } }
+    residual { body { conv c out=6 kernel=1; batch-norm d }; shortcut { tap short; parallel join=sum { branch { relu }; branch from=short { } } } }
+    parallel join=concat {
+        branch { }
+        branch from=raw { }
+        branch from=normed { conv e out=4 kernel=1 }
+        branch from=half { conv f out=4 kernel=3 padding=1 }
+        branch from=patch { conv g out=4 kernel=2 stride=2 }
+    }
+    global-avg-pool
+    linear head
+}";
+
+/// Two branches with the same tensors: convolutions with and without bias, a batch norm, a linear layer; and a third one.
+pub(crate) const SHARED: &str = r"network shared {
+    input half
+    block trunk {
+        conv stem out=6 kernel=3 stride=2 padding=1
+        batch-norm norm
+        relu
+        residual { body { conv a out=6 kernel=3 padding=1 bias=#false; batch-norm b }; shortcut { } }
+        relu
+        conv deep out=8 kernel=3 padding=1 groups=2
+        global-avg-pool
+        linear hidden out=5
+    }
+    parallel join=concat {
+        branch { trunk }
+        branch from=half share=#true { trunk }
+        branch from=patch share=#true { avg-pool kernel=3; trunk; linear own out=3 }
+    }
+    linear head
+}";
+
 fn expected() -> BTreeMap<String, Expected> {
     serde_json::from_str(include_str!("../../expected/networks.json")).unwrap()
 }

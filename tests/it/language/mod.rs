@@ -16,6 +16,7 @@ mod replay;
 mod schema;
 mod suite;
 mod sweeps;
+mod taps;
 mod templates;
 
 use macula::base::Sources;

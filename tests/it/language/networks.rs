@@ -14,7 +14,7 @@ fn read(text: &str) -> (Option<Described>, Vec<Diag>) {
     let file = Sources::default().add("network.kdl", None, text);
     let (document, diags) = syntax::parse(file, text);
     assert_eq!(diags, [], "{text}");
-    describe(&document.nodes[0])
+    describe(&document.nodes[0], &macula::lang::library_networks())
 }
 
 /// Messages and hints.

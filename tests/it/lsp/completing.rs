@@ -138,6 +138,14 @@ fn a_network_offers_layers_properties_and_parameters() {
     assert_eq!(texts("network n { conv c | }")[..2], ["out", "kernel"]);
     assert!(has(&texts("network n { param width default=8; conv c out=| }"), "$width"));
     assert!(has(&texts("network n { conv c out=8 kernel=3 bias=| }"), "#false"));
+    assert!(has(&texts("network n { | }"), "resnet18") && has(&texts("network n { | }"), "tap"));
+    assert!(has(&texts("network n { input | }"), "half"));
+    assert!(has(&texts("network n { resnet18 to=| }"), "layer3"));
+    assert!(has(&texts("network n { resnet18 | }"), "to"));
+    let start = "tap early; parallel join=sum { branch { tap own }";
+    let items = texts(&format!("network n {{ {start}; branch from=| }}"));
+    assert!(has(&items, "early") && has(&items, "half") && has(&items, "patch"), "{items:?}");
+    assert!(has(&texts(&format!("network n {{ {start}; branch | }} }}")), "share"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod arithmetic;
 mod curve;
 mod engines;
 mod fitting;
+mod inputs;
 mod killed;
 mod lengths;
 mod longer;

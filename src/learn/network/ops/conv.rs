@@ -30,8 +30,8 @@ pub(super) fn conv(layer: &network::Conv, compiler: &mut Compiler, input: usize)
         )));
     }
     let shape = vec![out, channels / groups, kernel, kernel];
-    let weight = compiler.parameter(format!("{name}.weight"), shape, ParameterRole::Kernel);
-    let bias = bias.then(|| compiler.parameter(format!("{name}.bias"), vec![out], ParameterRole::Bias));
+    let weight = compiler.parameter(format!("{name}.weight"), shape, ParameterRole::Kernel)?;
+    let bias = bias.then(|| compiler.parameter(format!("{name}.bias"), vec![out], ParameterRole::Bias)).transpose()?;
     let geometry = Geometry { out, kernel, stride, padding, dilation, groups };
     let output = compiler.step(Op::Conv(Conv { weight, bias, geometry }), input)?;
     compiler.names[output] = Some(name.clone());
@@ -50,8 +50,8 @@ pub(super) fn linear(layer: &network::Linear, compiler: &mut Compiler, input: us
     }
     let out = out.unwrap_or(compiler.classes);
     let shape = vec![out, extent.channels];
-    let weight = compiler.parameter(format!("{name}.weight"), shape, ParameterRole::Kernel);
-    let bias = bias.then(|| compiler.parameter(format!("{name}.bias"), vec![out], ParameterRole::Bias));
+    let weight = compiler.parameter(format!("{name}.weight"), shape, ParameterRole::Kernel)?;
+    let bias = bias.then(|| compiler.parameter(format!("{name}.bias"), vec![out], ParameterRole::Bias)).transpose()?;
     let geometry = Geometry { out, kernel: 1, stride: 1, padding: 0, dilation: 1, groups: 1 };
     compiler.step(Op::Conv(Conv { weight, bias, geometry }), input)
 }
@@ -227,14 +227,12 @@ impl Kernels for Conv {
     fn backward(&self, of: &mut Backward, dy: Vec<f32>) {
         let (model, input) = (of.model, of.step.input);
         let conv = model.plan.convs[of.at].as_ref().expect("a convolution is prepared");
-        if let Some(gradient) = self.bias.and_then(|bias| of.parameter(bias)) {
-            gradient.copy_from_slice(&column_sums(&dy, conv.shape.out));
+        if let Some(bias) = self.bias {
+            of.parameter(bias, |gradient| gradient.copy_from_slice(&column_sums(&dy, conv.shape.out)));
         }
         if !of.pass.frozen[self.weight] {
             let x = of.x();
-            if let Some(gradient) = of.parameter(self.weight) {
-                conv.kernel_gradient(x, &dy, gradient, model.pool);
-            }
+            of.parameter(self.weight, |gradient| conv.kernel_gradient(x, &dy, gradient, model.pool));
         }
         if of.wanted() {
             let begin = if of.gradients.of[input].is_some() { Begin::Add } else { Begin::Fresh };

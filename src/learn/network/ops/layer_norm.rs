@@ -12,8 +12,8 @@ use crate::lang::network;
 pub(super) fn layer_norm(layer: &network::LayerNorm, compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
     let network::LayerNorm { name, eps } = layer;
     let channels = compiler.extents[input].channels;
-    let gamma = compiler.parameter(format!("{name}.weight"), vec![channels], ParameterRole::Gamma);
-    let beta = compiler.parameter(format!("{name}.bias"), vec![channels], ParameterRole::Beta);
+    let gamma = compiler.parameter(format!("{name}.weight"), vec![channels], ParameterRole::Gamma)?;
+    let beta = compiler.parameter(format!("{name}.bias"), vec![channels], ParameterRole::Beta)?;
     compiler.step(Op::plain(LayerNorm { gamma, beta, eps: *eps }), input)
 }
 

@@ -23,7 +23,7 @@ use super::tape::OnTape;
 use super::trunk::lower::Lowering;
 use super::trunk::schedule::Pointer;
 use crate::base::random::Stream;
-use crate::lang::network::Layer;
+use crate::lang::network::{InputKind, Layer};
 use crate::learn::kernels::Rectify;
 use crate::learn::kernels::smooth::Smooth;
 use crate::stage::StageError;
@@ -170,6 +170,15 @@ pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> L
         Layer::Dropout(layer) => dropout::dropout(layer, compiler, input),
         Layer::Residual { body, shortcut } => compiler.residual(body, shortcut, input),
         Layer::Parallel { join, branches } => compiler.parallel(*join, branches, input),
+        Layer::Tap { name } => Ok(compiler.tap(name, input)),
+    }
+}
+
+/// Adds the steps that make an input from the patch; returns its value.
+pub(super) fn compile_input(input: InputKind, compiler: &mut Compiler) -> LayerResult<usize> {
+    match input {
+        InputKind::Patch => Ok(0),
+        InputKind::Half => pooling::halved(compiler, 0),
     }
 }
 

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use super::super::ParameterRole;
 use super::super::compile::Compiler;
 use super::super::pass::{Backward, Execution, Forward, PassMode, Saved, StepInputs, Training, save};
-use super::super::program::{Extent, Norm, Program, Step, agree};
+use super::super::program::{Extent, Norm, Program, Step, agree, wrong};
 use super::super::tape::{OnTape, TapeMode, wide};
 use super::super::trunk::lower::{Lowering, Purpose, bounds, flag, runs};
 use super::super::trunk::schedule::{LaunchNumbers, Pointer};
@@ -20,8 +20,15 @@ use crate::learn::kernels::{Begin, Moments, Rectify};
 pub(super) fn batch_norm(layer: &network::BatchNorm, compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
     let network::BatchNorm { name, eps, momentum } = layer;
     let channels = compiler.extents[input].channels;
-    let gamma = compiler.parameter(format!("{name}.weight"), vec![channels], ParameterRole::Gamma);
-    let beta = compiler.parameter(format!("{name}.bias"), vec![channels], ParameterRole::Beta);
+    let gamma = compiler.parameter(format!("{name}.weight"), vec![channels], ParameterRole::Gamma)?;
+    let beta = compiler.parameter(format!("{name}.bias"), vec![channels], ParameterRole::Beta)?;
+    if let Some(norm) = compiler.shared_norm(name) {
+        let first = &compiler.program.norms[norm];
+        if first.eps.to_bits() != eps.to_bits() || first.momentum.to_bits() != momentum.to_bits() {
+            return Err(wrong(format!("two layers share batch norm `{name}`, but with different `eps` or `momentum`")));
+        }
+        return compiler.step(Op::Norm(BatchNorm { norm, add: None, rectify: Rectify::No }), input);
+    }
     let norm = Norm {
         name: name.clone(),
         channels,
@@ -222,9 +229,7 @@ impl Kernels for BatchNorm {
             let gamma = of.model.parameter(layer.gamma);
             let (dgamma, dbeta) = norm::backward(x, &mut dy, gamma, statistics, passed, into);
             for (parameter, values) in [(layer.gamma, dgamma), (layer.beta, dbeta)] {
-                if let Some(gradient) = of.parameter(parameter) {
-                    gradient.copy_from_slice(&values);
-                }
+                of.parameter(parameter, |gradient| gradient.copy_from_slice(&values));
             }
         } else {
             norm::backward_fixed(x, &mut dy, scale, passed, into);

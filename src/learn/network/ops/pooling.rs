@@ -38,6 +38,11 @@ pub(super) fn avg_pool(layer: &network::AvgPool, compiler: &mut Compiler, input:
     compiler.step(Op::plain(MeanPool(Window { kernel, stride, padding })), input)
 }
 
+/// Means of 2 x 2 pixels.
+pub(super) fn halved(compiler: &mut Compiler, input: usize) -> LayerResult<usize> {
+    compiler.step(Op::plain(MeanPool(Window { kernel: 2, stride: 2, padding: 0 })), input)
+}
+
 pub(super) fn adaptive_avg_pool(
     layer: &network::AdaptiveAvgPool,
     compiler: &mut Compiler,

@@ -399,6 +399,13 @@ impl Trunk {
         kind: &BatchKey,
         numbers: CardParameters,
     ) -> Result<LoweredPass, StageError> {
+        if let Some(&shared) = program.shared.iter().find(|&&shared| !kind.frozen[shared]) {
+            let name = &program.parameters[shared].name;
+            let text = format!("branches share tensor `{name}`, which the GPU kernels can use but not train");
+            return Err(StageError::input("gpu-shared", text)
+                .hint("set `device cpu` or `device candle`")
+                .field("device"));
+        }
         // Elements are counted in 31 bits.
         let most = extents.iter().map(|extent| extent.len().max(extent.height * extent.width * 16)).max().unwrap_or(1);
         let most = match kind.arrival {

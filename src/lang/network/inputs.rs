@@ -1,0 +1,69 @@
+//! Inputs of a network: the patch, and what is made from it. Computes nothing.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Branch, Layer, NetworkSpec};
+
+/// Input of a network, at which a branch can start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputKind {
+    /// The patch, which every network has.
+    Patch,
+    /// The patch averaged to half its side.
+    Half,
+}
+
+impl InputKind {
+    /// All, in the order of the manual, each with what it is.
+    pub const ALL: [(Self, &'static str); 2] = [
+        (Self::Patch, "The patch: 3 x S x S. Every network has it, so it is not declared."),
+        (Self::Half, "The patch averaged over 2 x 2 pixels: 3 x S/2 x S/2."),
+    ];
+
+    /// Its name in a network.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Patch => "patch",
+            Self::Half => "half",
+        }
+    }
+
+    /// The input with a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().map(|(input, _)| input).find(|input| input.name() == name)
+    }
+}
+
+impl NetworkSpec {
+    /// The inputs that its branches start at, besides the patch.
+    #[must_use]
+    pub fn inputs(&self) -> BTreeSet<InputKind> {
+        let mut found = BTreeSet::new();
+        collect(&self.layers, &mut found);
+        found.remove(&InputKind::Patch);
+        found
+    }
+}
+
+fn collect(layers: &[Layer], found: &mut BTreeSet<InputKind>) {
+    for layer in layers {
+        match layer {
+            Layer::Residual { body, shortcut } => {
+                collect(body, found);
+                collect(shortcut, found);
+            }
+            Layer::Parallel { branches, .. } => {
+                for Branch { from, layers, .. } in branches {
+                    found.extend(from.as_deref().and_then(InputKind::named));
+                    collect(layers, found);
+                }
+            }
+            _ => {}
+        }
+    }
+}

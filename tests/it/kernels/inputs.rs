@@ -1,0 +1,141 @@
+//! Networks with several inputs, taps and shared tensors: kernels against candle, against networks that share nothing, and loading.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor};
+use macula::base::Streams;
+use macula::lang::builtin_network;
+use macula::lang::network::NetworkSpec;
+use macula::learn::network::{Missing, Network, Weights};
+
+use super::candle::{compare, floats, loss, network, pixels};
+use super::formula::described;
+use super::networks::{SHARED, TAPPED};
+
+#[test]
+fn taps_and_inputs_of_the_kernels_mean_what_candle_computes() {
+    for side in [14, 16] {
+        let spec = described(TAPPED);
+        compare(&spec, &pixels(5, side, side), side, "", (2e-5, 2e-4));
+        compare(&spec, &pixels(5, side, side), side, "s", (2e-5, 2e-4));
+    }
+}
+
+#[test]
+fn shared_tensors_of_the_kernels_mean_what_candle_computes() {
+    let spec = described(SHARED);
+    for frozen in ["", "norm", "stem"] {
+        compare(&spec, &pixels(5, 18, 18), 18, frozen, (2e-5, 2e-4));
+    }
+}
+
+/// A trained step: gradients and running statistics by name.
+fn step(network: &mut Network, batch: &Tensor) -> (BTreeMap<String, Vec<f32>>, BTreeMap<String, Vec<f32>>) {
+    let frozen = vec![false; network.parameters().len()];
+    let dropout = Streams::new(7, "test").stream("dropout", 0, &[]);
+    let logits = network.forward_train(batch, &frozen, dropout).expect("a forward pass");
+    network.backward(&loss(&logits)).expect("a backward pass");
+    let gradient = |parameter: &macula::learn::network::Parameter| {
+        (parameter.name.clone(), network.gradient()[parameter.range.clone()].to_vec())
+    };
+    let gradients = network.parameters().iter().map(gradient).collect();
+    let statistics = network.tensors().into_iter().filter(|(name, _)| name.contains("running_"));
+    (gradients, statistics.map(|(name, (_, values))| (name, values)).collect())
+}
+
+/// As [`SHARED`], with branches that have their own tensors.
+fn separate() -> NetworkSpec {
+    described(
+        &SHARED
+            .replace("branch from=half share=#true", "branch two from=half")
+            .replace("branch from=patch share=#true", "branch three from=patch"),
+    )
+}
+
+#[test]
+fn the_gradient_of_a_shared_tensor_is_the_sum_of_those_of_its_uses() {
+    let (mut shared, mut separate) = (network(&described(SHARED), 18), network(&separate(), 18));
+    let tensors = shared.tensors();
+    let own = separate.tensors().into_iter().map(|(name, (shape, _))| {
+        let bare = name.strip_prefix("two.").or_else(|| name.strip_prefix("three.")).unwrap_or(&name).to_owned();
+        (name, (shape, tensors[&bare].1.clone()))
+    });
+    let weights = Weights { file: "weights.safetensors".to_owned(), tensors: own.collect(), ..Weights::default() };
+    separate.load(&weights, Missing::Error).expect("it loads");
+    let batch = pixels(5, 18, 18);
+    let evaluated = floats(&shared.forward(&batch).expect("a forward pass"));
+    assert_eq!(evaluated, floats(&separate.forward(&batch).expect("a forward pass")));
+    let ((found, running), (each, of_each)) = (step(&mut shared, &batch), step(&mut separate, &batch));
+    for (name, gradient) in &found {
+        let uses = [format!("three.{name}"), format!("two.{name}"), name.clone()];
+        let mut sum = vec![0.0; gradient.len()];
+        for use_of in uses.iter().filter_map(|name| each.get(name)) {
+            sum.iter_mut().zip(use_of).for_each(|(sum, value)| *sum += value);
+        }
+        assert_eq!(*gradient, sum, "{name}: the same bytes, in the order of the backward pass");
+    }
+    // A batch norm moves its running statistics once per use: 0.9 (0.9 (0.9 x + 0.1 a) + 0.1 b) + 0.1 c.
+    for (name, values) in &running {
+        for (at, value) in values.iter().enumerate() {
+            let start = tensors[name].1[at];
+            let batch = |name: &str| (of_each[name][at] - 0.9 * start) / 0.1;
+            let uses = [batch(name), batch(&format!("two.{name}")), batch(&format!("three.{name}"))];
+            let wanted = uses.iter().fold(start, |running, batch| 0.9 * running + 0.1 * batch);
+            assert!((value - wanted).abs() <= 1e-5 * wanted.abs().max(1.0), "{name}: {value}, not {wanted}");
+        }
+    }
+}
+
+#[test]
+fn a_network_that_shares_its_trunk_loads_and_saves_the_names_of_torchvision() {
+    let two_scales = |branch: &str| {
+        described(&format!(
+            "network two-scales {{ input half; parallel join=concat {{ branch {{ resnet18 to=features }}; branch {branch} {{ resnet18 to=features }} }}; linear head }}"
+        ))
+    };
+    let trunk = network(&builtin_network("resnet18").expect("it is built in"), 64);
+    let weights = Weights { file: "resnet18.safetensors".to_owned(), tensors: trunk.tensors(), ..Weights::default() };
+    let mut shared = network(&two_scales("from=half share=#true"), 64);
+    let report = shared.load(&weights, Missing::Initialise).expect("it loads");
+    assert_eq!(report.missing, ["head.bias", "head.weight"]);
+    assert_eq!(report.unexpected, ["fc.bias", "fc.weight"]);
+    assert_eq!(shared.tensors()["layer4.1.bn2.running_var"], trunk.tensors()["layer4.1.bn2.running_var"]);
+    assert_eq!(shared.zero_gamma(None).len(), 8, "each once");
+    let mut named = network(&two_scales("small from=half"), 64);
+    let report = named.load(&weights, Missing::Initialise).expect("it loads");
+    assert!(
+        report.missing.contains(&"small.conv1.weight".to_owned())
+            && !report.missing.contains(&"conv1.weight".to_owned())
+    );
+    // Saved and loaded, also on candle, it computes the same.
+    let saved = Weights::parse("saved.safetensors", &shared.save().expect("saved")).expect("it parses");
+    let mut loaded = network(&two_scales("from=half share=#true"), 64);
+    assert_eq!(loaded.load(&saved, Missing::Error).expect("it loads").missing, [""; 0]);
+    let batch = pixels(3, 64, 64);
+    let logits = floats(&loaded.forward(&batch).expect("a forward pass"));
+    assert_eq!(logits, floats(&shared.forward(&batch).expect("a forward pass")));
+    let candle = floats(&loaded.on_candle(Device::Cpu, DType::F64).forward(&batch).expect("a forward pass"));
+    assert!(logits.iter().zip(&candle).all(|(one, other)| (one - other).abs() < 1e-3 * other.abs().max(1.0)));
+}
+
+#[test]
+fn folded_batch_norms_that_are_shared_are_calibrated_over_both_uses() {
+    let spec = described(
+        "network small { input half; parallel join=concat { branch { conv a out=4 kernel=3 bias=#false; batch-norm n; global-avg-pool }; branch from=half share=#true { conv a out=4 kernel=3 bias=#false; batch-norm n; global-avg-pool } }; linear fc }",
+    );
+    let mut one = network(&spec, 12);
+    let mut tensors = one.tensors();
+    for end in ["weight", "bias", "running_mean", "running_var"] {
+        tensors.remove(&format!("n.{end}"));
+    }
+    tensors.insert("a.bias".to_owned(), (vec![4], vec![0.5, -0.25, 0.0, 1.0]));
+    let weights = Weights { file: "folded.safetensors".to_owned(), tensors, ..Weights::default() };
+    let report = one.load(&weights, Missing::Error).expect("it loads");
+    assert_eq!(report.folded, ["n"]);
+    let batch = pixels(6, 12, 12);
+    let before = floats(&one.forward(&batch).expect("a forward pass"));
+    one.calibrate(std::slice::from_ref(&batch)).expect("calibrated");
+    let after = floats(&one.forward(&batch).expect("a forward pass"));
+    assert!(before.iter().zip(&after).all(|(before, after)| (before - after).abs() < 1e-4), "{before:?} {after:?}");
+    assert_ne!(one.tensors()["n.running_mean"].1, vec![0.0; 4]);
+}
