@@ -24,7 +24,7 @@ fn whole(described: Described) -> KnownNetwork {
     KnownNetwork::Whole(Arc::new(described))
 }
 
-/// DescribeState of a declared network.
+/// How far a declared network is described.
 #[derive(Clone)]
 enum DescribeState {
     New,

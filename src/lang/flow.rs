@@ -7,10 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::describe::misfit;
 use super::draft::{Draft, ReferenceSite};
+use super::network::NetworkSpec;
 use super::scope::Scope;
 use super::shapes;
+use super::signature::OutPort;
 use super::spec::Reference;
 use super::value::Value;
+use crate::base::Span;
 use crate::diag::Diag;
 
 /// Types that pass marks on: outputs made of marked patches are marked.
@@ -243,10 +246,13 @@ impl DraftGraph<'_> {
                 _ => None,
             });
             let Some((place, network)) = found else { continue };
-            let Some((side, from)) = self.side(stage) else { continue };
+            let place = place.unwrap_or(draft.spec.span);
+            self.margins(stage, network, place, &mut diags);
+            let Some((side, from)) = self.cuts(stage).next().and_then(|cut| Some((self.side(cut)?, cut.0))) else {
+                continue;
+            };
             let Err(misfits) = shapes::shapes(network, side, 4) else { continue };
             let described = scope.own_networks().find(|described| described.spec.layers == network.layers);
-            let place = place.unwrap_or(draft.spec.span);
             let least =
                 shapes::least_side(network).map_or(String::new(), |least| format!("; the smallest size is {least} px"));
             let origin = &self.drafts[from].spec;
@@ -265,25 +271,57 @@ impl DraftGraph<'_> {
         diags
     }
 
-    /// The size of the patches that reach a stage, px, and the stage that cuts them.
-    fn side(&self, stage: usize) -> Option<(usize, usize)> {
-        let mut at = stage;
-        for _ in 0..self.drafts.len() {
-            let (reference, _, source) = self.references(at).find(|(reference, _, source)| {
-                let out = self.drafts[*source].signature.output(Some(&reference.port));
-                out.is_some_and(|out| matches!(out.ty.as_str(), "patches" | "views"))
-            })?;
-            let draft = &self.drafts[source];
-            let side = draft.signature.output(Some(&reference.port)).and_then(|out| out.side.as_ref());
-            if let Some(side) = side {
-                return match draft.spec.value(side) {
-                    Some(Value::Int(side)) => Some((usize::try_from(*side).ok()?, source)),
-                    _ => None,
-                };
-            }
-            at = source;
+    /// Errors for patches whose margin is smaller than a network needs.
+    fn margins(&self, stage: usize, network: &NetworkSpec, place: Span, diags: &mut Vec<Diag>) {
+        let mut seen = BTreeSet::new();
+        for cut in self.cuts(stage).filter(|(source, _)| seen.insert(*source)) {
+            let Some(side) = self.side(cut) else { continue };
+            let needed = network.margin(side);
+            let draft = &self.drafts[cut.0];
+            let margin = cut.1.margin.as_ref().and_then(|name| Some((name, self.count(cut.0, name)?)));
+            let Some((name, margin)) = margin.filter(|(_, margin)| *margin < needed) else { continue };
+            let title = format!("{} {}", draft.spec.stage_type, draft.spec.name);
+            let message = format!(
+                "input `wide` of network `{}` needs patches with a margin of {needed} px, but `{title}` stores {margin} px",
+                network.name
+            );
+            let diag = Diag::error("missing-input", place, message).also(draft.spec.span, "cuts the patches");
+            diags.push(in_bodies(diag.hint(format!("write `{title} {{ …; {name} {needed} }}`")), &self.drafts[stage]));
         }
-        None
+    }
+
+    /// The outputs that cut the patches that reach a stage, one for each of its ports that take patches; each with its stage.
+    fn cuts(&self, stage: usize) -> impl Iterator<Item = (usize, &OutPort)> {
+        self.patches(stage).filter_map(|(mut source, mut out)| {
+            for _ in 0..self.drafts.len() {
+                if out.side.is_some() {
+                    return Some((source, out));
+                }
+                (source, out) = self.patches(source).next()?;
+            }
+            None
+        })
+    }
+
+    /// The patches that a stage reads: their stage and output.
+    fn patches(&self, stage: usize) -> impl Iterator<Item = (usize, &OutPort)> {
+        self.references(stage).filter_map(|(reference, _, source)| {
+            let out = self.drafts[source].signature.output(Some(&reference.port))?;
+            matches!(out.ty.as_str(), "patches" | "views").then_some((source, out))
+        })
+    }
+
+    /// The side of the patches of an output, px.
+    fn side(&self, (stage, out): (usize, &OutPort)) -> Option<usize> {
+        self.count(stage, out.side.as_ref()?)
+    }
+
+    /// The value of a parameter that is a whole number.
+    fn count(&self, stage: usize, name: &str) -> Option<usize> {
+        match self.drafts[stage].spec.value(name) {
+            Some(Value::Int(count)) => usize::try_from(*count).ok(),
+            _ => None,
+        }
     }
 
     /// Warnings for stages from which no path leads to a goal, if the pipeline has one.

@@ -85,6 +85,8 @@ pub struct OutPort {
     pub marks: Vec<String>,
     /// The parameter with the side of its patches, px.
     pub side: Option<String>,
+    /// The parameter with the margin that is stored around them, px.
+    pub margin: Option<String>,
     /// Documentation.
     pub doc: String,
     /// Position of its declaration.
@@ -387,7 +389,7 @@ fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
     let (props, children) = if of_body {
         (&["type", "main", "from"][..], &["doc"][..])
     } else {
-        (&["type", "main"][..], &["doc", "marks", "side"][..])
+        (&["type", "main"][..], &["doc", "marks", "side", "margin"][..])
     };
     known(node, props, children, diags);
     OutPort {
@@ -396,6 +398,7 @@ fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
         main: flag(node, "main").unwrap_or(false),
         marks: words(node, "marks"),
         side: argument(node.child("side")),
+        margin: argument(node.child("margin")),
         doc: doc(node),
         span: node.head,
     }

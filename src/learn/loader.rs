@@ -14,7 +14,8 @@ use super::objective::{Targets, of_label};
 use super::sampler::{Batch, PatchDraw};
 use super::views::{Stored, Views};
 use crate::base::{Streams, threads};
-use crate::data::patches::{Label, PatchRow, PatchSet, Shard};
+use crate::data::patches::{Label, PatchRow, PatchSet, SetInfo, Shard};
+use crate::lang::network::NetworkSpec;
 use crate::stage::StageError;
 use crate::store::Objects;
 
@@ -26,6 +27,8 @@ pub struct OpenPatchSet {
     pub recipe: Option<Augmentation>,
     /// Normalisation that the network expects.
     pub normal: Normalisation,
+    /// Whether patches are made with their surroundings: a canvas of twice their side.
+    around: bool,
     shards: Vec<Option<Shard>>,
 }
 
@@ -52,7 +55,7 @@ pub enum Fed {
 pub struct PixelBatch {
     /// Number of patches.
     pub count: usize,
-    /// Side of a patch, px.
+    /// Side of a patch, or of the canvas around it, px.
     pub size: usize,
     /// Normalised pixels, N x H x W x 3.
     pub pixels: Vec<f32>,
@@ -75,7 +78,28 @@ impl OpenPatchSet {
             (!part.rows.is_empty()).then(|| Shard::open(part, &set.info, objects)).transpose()
         };
         let shards = set.parts.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { set, recipe, normal, shards })
+        Ok(Self { set, recipe, normal, around: false, shards })
+    }
+
+    /// Makes patches as a network takes them: with their surroundings if it has an input `wide`.
+    ///
+    /// # Errors
+    /// [`StageError::Input`] if the stored margin is too small for that.
+    pub fn for_network(mut self, network: &NetworkSpec) -> Result<Self, StageError> {
+        let needed = margin_of(network, &self.set.info)?;
+        self.around = needed > 0;
+        Ok(self)
+    }
+
+    /// Side of the pixels of a patch with its surroundings, if it has them, px.
+    fn side(&self) -> usize {
+        let size = self.set.info.size as usize;
+        if self.around { 2 * size } else { size }
+    }
+
+    /// Form in which batches reach a network: a GPU transforms no surroundings.
+    fn maker(&self, maker: PixelsMadeBy) -> PixelsMadeBy {
+        if self.around { PixelsMadeBy::Loader } else { maker }
     }
 
     /// All patches in the order of the set, each once regardless of copies.
@@ -95,7 +119,7 @@ impl OpenPatchSet {
     /// Patches without augmentation, as fed to a network.
     #[must_use]
     pub fn fed(&self, maker: PixelsMadeBy, draws: &[PatchDraw]) -> Fed {
-        match maker {
+        match self.maker(maker) {
             PixelsMadeBy::Loader => Fed::Made(self.plain(draws)),
             PixelsMadeBy::Card => self.views(draws, self.stored(None), |_| Transform::none()),
         }
@@ -108,7 +132,7 @@ impl OpenPatchSet {
         if let Some(recipe) = self.recipe.as_ref().filter(|recipe| recipe.mixes()) {
             return Fed::Made(self.mixed(recipe, batch, streams, epoch));
         }
-        match (maker, &self.recipe) {
+        match (self.maker(maker), &self.recipe) {
             (PixelsMadeBy::Loader, _) => Fed::Made(self.augmented(draws, streams, epoch)),
             (PixelsMadeBy::Card, None) => self.fed(maker, draws),
             (PixelsMadeBy::Card, Some(recipe)) => self.views(draws, self.stored(Some(recipe)), |draw| {
@@ -126,20 +150,20 @@ impl OpenPatchSet {
     /// Patches augmented for this epoch, each mixed with a partner of its part of the batch.
     fn mixed(&self, recipe: &Augmentation, batch: &Batch, streams: &Streams, epoch: u64) -> PixelBatch {
         let info = &self.set.info;
-        let (size, classes) = (info.size as usize, info.classes.len());
+        let (size, classes, side) = (info.size as usize, info.classes.len(), self.side());
         let stream = |purpose, draw: &PatchDraw| streams.stream(purpose, epoch, &draw.id(&self.set));
         let changes: Vec<Transform> =
             batch.draws.par_iter().map(|draw| recipe.draw(&mut stream("augment", draw))).collect();
         let made = self.made(&batch.draws, &changes);
         let partners = batch.partners(|draw| streams.rank("mix-partner", epoch, &draw.id(&self.set)));
-        let patch = |at: usize| &made.pixels[at * size * size * 3..][..size * size * 3];
+        let patch = |at: usize| &made.pixels[at * side * side * 3..][..side * side * 3];
         let mut pixels = vec![0.0; made.pixels.len()];
         let mut targets = vec![None; batch.draws.len() * classes];
-        let places = pixels.par_chunks_exact_mut(size * size * 3).zip(targets.par_chunks_exact_mut(classes));
+        let places = pixels.par_chunks_exact_mut(side * side * 3).zip(targets.par_chunks_exact_mut(classes));
         places.enumerate().for_each(|(at, (pixels, targets))| {
             let partner = partners[at];
             let mixture = recipe.mixture(size, &mut stream("mix", &batch.draws[at]));
-            mixture.apply(patch(at), patch(partner), size, pixels);
+            mixture.apply_around(patch(at), patch(partner), [side, size], pixels);
             let both = [at, partner].map(|at| (&batch.draws[at], &changes[at]));
             for (class, target) in targets.iter_mut().enumerate() {
                 *target = self.mixed_target(class, both, &mixture);
@@ -201,22 +225,23 @@ impl OpenPatchSet {
     /// Patches after these transforms.
     fn made(&self, draws: &[PatchDraw], changes: &[Transform]) -> PixelBatch {
         let info = &self.set.info;
-        let (size, classes) = (info.size as usize, info.classes.len());
+        let (size, classes, side) = (info.size as usize, info.classes.len(), self.side());
+        let sides = [size + 2 * info.margin as usize, side, size];
         let tables = self.normal.tables();
-        let mut pixels = vec![0.0; draws.len() * size * size * 3];
+        let mut pixels = vec![0.0; draws.len() * side * side * 3];
         let mut labels = vec![Label::Unknown; draws.len() * classes];
-        let places = pixels.par_chunks_exact_mut(size * size * 3).zip(labels.par_chunks_exact_mut(classes));
+        let places = pixels.par_chunks_exact_mut(side * side * 3).zip(labels.par_chunks_exact_mut(classes));
         draws.par_iter().zip(changes).zip(places).for_each(|((draw, change), (pixels, labels))| {
             let row = draw.row(&self.set);
             // A part with rows has a shard: `open` ensures it.
             let Some(shard) = &self.shards[draw.part as usize] else { return };
-            change.apply(shard.pixels(row.index), info, &tables, pixels);
+            change.make_around(shard.pixels(row.index), sides, &tables, pixels);
             if !change.keeps_the_values() {
                 self.normal.apply(pixels);
             }
             self.relabel(row, shard, change, labels);
         });
-        PixelBatch { count: draws.len(), size, pixels, targets: Targets::of(&labels) }
+        PixelBatch { count: draws.len(), size: side, pixels, targets: Targets::of(&labels) }
     }
 
     fn views(&self, draws: &[PatchDraw], stored: Stored, change: impl Fn(&PatchDraw) -> Transform + Sync) -> Fed {
@@ -242,6 +267,23 @@ impl OpenPatchSet {
             *label = change.label(*was, shard.mask(row.index, class), &self.set.info);
         }
     }
+}
+
+/// Margin of the patches of a set that a network needs, px.
+///
+/// # Errors
+/// [`StageError::Input`] if theirs is smaller.
+pub fn margin_of(network: &NetworkSpec, set: &SetInfo) -> Result<usize, StageError> {
+    let needed = network.margin(set.size as usize);
+    if (set.margin as usize) < needed {
+        let text = format!(
+            "input `wide` of network `{}` needs patches of {} px with a margin of {needed} px, but theirs is {} px",
+            network.name, set.size, set.margin
+        );
+        let hint = format!("extract them with `margin {needed}`");
+        return Err(StageError::input("missing-input", text).hint(hint).field("data"));
+    }
+    Ok(needed)
 }
 
 /// Prefetches: makes `count` values on another thread and takes them in order, each while the next one is being made. At most three exist

@@ -28,7 +28,7 @@ pub fn scores(
     scoring: Scoring,
     stop: &Stop,
 ) -> Result<Vec<f64>, StageError> {
-    let (size, values) = (model.info.size as usize, model.info.normalisation.tables());
+    let (sides, values) = (model.info.sides(), model.info.normalisation.tables());
     let pieces: Vec<_> = places.chunks(scoring.batch.max(1)).collect();
     let mut all = Vec::with_capacity(places.len() * model.info.classes.len());
     let mut take = |batch: &PixelBatch| -> Result<(), StageError> {
@@ -36,7 +36,7 @@ pub fn scores(
         all.extend(scoring.tta.scores(batch, |batch| model.logits(batch))?);
         Ok(())
     };
-    ahead(pieces.len(), |at| cut(photograph, pieces[at], size, &values), |_, batch| take(&batch))?;
+    ahead(pieces.len(), |at| cut(photograph, pieces[at], sides, &values), |_, batch| take(&batch))?;
     if all.iter().any(|score: &f64| score.is_nan()) {
         let text = "the model outputs NaN for a patch: its weights are damaged";
         return Err(StageError::input("nan-output", text).hint("retrain with a lower learning rate").field("model"));
@@ -63,25 +63,40 @@ pub fn held(tree: &Tree, objects: &Objects, device: DeviceChoice) -> Result<Arc<
     // Not under the lock: a thread that waits for others in here may be given another photograph and would deadlock.
     let model = Classifier::read(tree, objects)?.on(device)?;
     // A first batch folds the batch norms now, not while other threads wait for it.
-    let size = model.info.size as usize;
+    let [size, _] = model.info.sides();
     model.logits(&PixelBatch { count: 1, size, pixels: vec![0.0; size * size * 3], targets: Targets::default() })?;
     let model = Arc::new(model);
     *lock() = Some((key, Arc::clone(&model)));
     Ok(model)
 }
 
-/// Normalised patches of a photograph, N x S x S x 3.
-fn cut(photograph: &Photograph, places: &[(usize, usize)], size: usize, values: &[[f32; 256]; 3]) -> PixelBatch {
-    let mut pixels = Vec::with_capacity(places.len() * size * size * 3);
+/// Normalised patches of a photograph, N x S x S x 3; with their surroundings, if a canvas is larger than a patch, black beyond the
+/// photograph. `sides` is `[canvas, size]`.
+fn cut(
+    photograph: &Photograph,
+    places: &[(usize, usize)],
+    [canvas, size]: [usize; 2],
+    values: &[[f32; 256]; 3],
+) -> PixelBatch {
+    let margin = (canvas - size) / 2;
+    let normal = |[r, g, b]: [u8; 3]| [values[0][usize::from(r)], values[1][usize::from(g)], values[2][usize::from(b)]];
+    let black = normal([0; 3]);
+    let mut pixels = Vec::with_capacity(places.len() * canvas * canvas * 3);
     for &(x, y) in places {
-        for row in y..y + size {
-            let bytes = &photograph.row(row)[x * 3..(x + size) * 3];
-            pixels.extend(bytes.as_chunks().0.iter().flat_map(|&[r, g, b]: &[u8; 3]| {
-                [values[0][usize::from(r)], values[1][usize::from(g)], values[2][usize::from(b)]]
-            }));
+        // Columns of the photograph that the canvas covers.
+        let (from, to) = (x.saturating_sub(margin), (x + size + margin).min(photograph.width));
+        for row in 0..canvas {
+            let Some(row) = (y + row).checked_sub(margin).filter(|row| *row < photograph.height) else {
+                (0..canvas).for_each(|_| pixels.extend(black));
+                continue;
+            };
+            (x..from + margin).for_each(|_| pixels.extend(black));
+            let bytes = &photograph.row(row)[from * 3..to * 3];
+            pixels.extend(bytes.as_chunks().0.iter().flat_map(|pixel| normal(*pixel)));
+            (to..x + size + margin).for_each(|_| pixels.extend(black));
         }
     }
-    PixelBatch { count: places.len(), size, pixels, targets: Targets::default() }
+    PixelBatch { count: places.len(), size: canvas, pixels, targets: Targets::default() }
 }
 
 /// Metrics of the cells of one class.

@@ -3,17 +3,19 @@
 //! Its tree holds `model.json` ([`ModelInfo`]), `weights.safetensors` (of the selected epoch), `last.safetensors` (of the last epoch),
 //! both with torchvision's tensor names, and `epochs.parquet`.
 
+use std::collections::BTreeSet;
+
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::gpu::{self, DeviceChoice, Precision};
-use super::loader::{OpenPatchSet, PixelBatch, ahead};
-use super::network::{Missing, Network, NetworkInput, Weights};
+use super::loader::{OpenPatchSet, PixelBatch, ahead, margin_of};
+use super::network::{self, Missing, Network, NetworkInput, Weights};
 use super::normalise::Normalisation;
 use super::tta::Tta;
 use crate::base::Streams;
 use crate::data::patches::{PatchSet, SetInfo};
-use crate::lang::network::NetworkSpec;
+use crate::lang::network::{InputKind, NetworkSpec};
 use crate::stage::{Params, Progress, StageError, Stop, Warning};
 use crate::store::{Objects, Tree};
 
@@ -22,6 +24,9 @@ use crate::store::{Objects, Tree};
 pub struct ModelInfo {
     /// Network.
     pub network: NetworkSpec,
+    /// Inputs of the network besides the patch; none in models of earlier versions.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub inputs: BTreeSet<InputKind>,
     /// Lesion classes in the order of the logits.
     pub classes: Vec<String>,
     /// Side of a patch, px.
@@ -43,6 +48,13 @@ pub struct ModelInfo {
 }
 
 impl ModelInfo {
+    /// Sides of the pixels that the network takes and of the patch in their middle, px.
+    #[must_use]
+    pub fn sides(&self) -> [usize; 2] {
+        let size = self.size as usize;
+        [network::canvas(&self.network, size), size]
+    }
+
     /// Warning if the resolution differs from that of the training patches.
     #[must_use]
     pub fn scale_warning(&self, scale: u32, what: &str) -> Option<Warning> {
@@ -121,7 +133,7 @@ impl Classifier {
     /// Checks that the patches of a set match those it was trained on.
     ///
     /// # Errors
-    /// [`StageError::Input`] if classes or size differ.
+    /// [`StageError::Input`] if classes or size differ, or the margin is smaller than the network needs.
     pub fn accepts(&self, set: &SetInfo) -> Result<(), StageError> {
         if set.classes != self.info.classes {
             let (ours, theirs) = (self.info.classes.join(" "), set.classes.join(" "));
@@ -134,7 +146,7 @@ impl Classifier {
             let hint = format!("extract patches with `size {}`", self.info.size);
             return Err(StageError::input("other-size", text).hint(hint).field("data"));
         }
-        Ok(())
+        margin_of(&self.info.network, set).map(|_| ())
     }
 }
 
@@ -171,6 +183,7 @@ pub fn predict(
 ) -> Result<Vec<f64>, StageError> {
     model.accepts(&set.info)?;
     let samples = OpenPatchSet::open(set.clone(), None, model.info.normalisation, objects)?;
+    let samples = samples.for_network(&model.info.network)?;
     let draws = samples.all();
     let mut all = Vec::with_capacity(draws.len() * model.info.classes.len());
     let pieces: Vec<_> = draws.chunks(scoring.batch).collect();

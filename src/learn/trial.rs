@@ -9,7 +9,7 @@ use super::gpu::OpenedEngine;
 use super::loader::PixelsMadeBy;
 use super::loss::Loss;
 use super::model::bug;
-use super::network::{Network, NetworkInput, tensor};
+use super::network::{Network, NetworkInput, canvas, tensor};
 use super::normalise::Normalisation;
 use super::objective::{Objective, Targets, on_tape};
 use super::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
@@ -79,6 +79,8 @@ impl Trial {
     pub fn new(spec: &NetworkSpec, size: usize, batch: usize, engine: OpenedEngine) -> Result<Self, StageError> {
         let streams = Streams::new(1, "bench");
         let network = Network::new(spec, size, CLASSES, &streams)?;
+        // With the surroundings of the patches, if it sees them.
+        let size = canvas(spec, size);
         let mut stream = streams.stream("pixels", 0, &[]);
         let views = Views {
             stored: Stored::new(size, 0, None),

@@ -6,6 +6,7 @@ use std::io::BufReader;
 use crate::base::figure::per_class;
 use crate::base::{Hasher, regular};
 use crate::data::patches::PatchSet;
+use crate::lang::network::NetworkSpec;
 use crate::lang::value::Value;
 use crate::learn::augment::{Augmentation, RECIPE};
 use crate::learn::fit::metrics::{EpochMetrics, SetMetrics, metric, table};
@@ -14,7 +15,7 @@ use crate::learn::fit::{Family, FitTask, Fitted, InitialWeights, fit};
 use crate::learn::gpu::{self, DeviceChoice, Precision};
 use crate::learn::loader::OpenPatchSet;
 use crate::learn::model::{Classifier, ModelInfo};
-use crate::learn::network::{Missing, Weights, WeightsHeader, device_for, foresee};
+use crate::learn::network::{Missing, Weights, WeightsHeader, canvas, device_for, foresee};
 use crate::learn::normalise::Normalisation;
 use crate::learn::optimizer::is_below;
 use crate::learn::spread::metric_name;
@@ -98,6 +99,21 @@ fn target(params: &BTreeMap<String, Value>) -> String {
     gpu::target(device, Precision::from_name(text("precision")))
 }
 
+/// Warning if the augmentation moves the surroundings of a patch beyond its margin.
+fn surroundings(network: &NetworkSpec, data: &OpenPatchSet) -> Option<Warning> {
+    let info = &data.set.info;
+    let size = info.size as usize;
+    let wanted = data.recipe.as_ref()?.reach(canvas(network, size), size);
+    if network.margin(size) == 0 || wanted <= info.margin as usize {
+        return None;
+    }
+    let text = format!(
+        "rotation and shift move what input `wide` of network `{}` sees up to {wanted} px beyond the patch, but the margin is {} px, so corners are filled in; extract with `margin {wanted}`",
+        network.name, info.margin
+    );
+    Some(Warning { code: "no-margin".to_owned(), text })
+}
+
 fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     let Value::Network(network) = ctx.params.get("network") else {
         return Err(StageError::Bug("parameter `network` should be a network".to_owned()));
@@ -106,7 +122,9 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     let set = PatchSet::read(data, ctx.objects)?;
     let settings = FitSettings::from_params(ctx.params, &set.info.classes)?;
     let data = OpenPatchSet::open(set, recipe(data, ctx.objects)?, settings.normal, ctx.objects)?;
+    let data = data.for_network(network)?;
     let valid = OpenPatchSet::open(PatchSet::read(valid, ctx.objects)?, None, settings.normal, ctx.objects)?;
+    let valid = valid.for_network(network).map_err(|error| error.field("valid"))?;
     let init = ctx.inputs.optional("init").map(|tree| initial(tree, ctx.objects)).transpose()?;
     let mut fitted = fit(&FitTask {
         settings: &settings,
@@ -121,9 +139,11 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
         stop: ctx.stop,
     })?;
     fitted.notes.warnings.extend(idle(ctx.params, network)?);
+    fitted.notes.warnings.extend(surroundings(network, &data));
     let info = &data.set.info;
     let model = ModelInfo {
         network: network.as_ref().clone(),
+        inputs: network.inputs(),
         classes: info.classes.clone(),
         size: info.size,
         scale: info.scale,
@@ -359,7 +379,7 @@ fn starts_table(fitted: &Fitted) -> Option<Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lang::network::{Layer, Linear, NetworkSpec};
+    use crate::lang::network::{Layer, Linear};
 
     fn version(changes: &[(&str, Value)]) -> u32 {
         let text = |text: &str| Value::Text(text.to_owned());

@@ -395,6 +395,11 @@ pub(super) const PAGES: &[Page] = &[
         "Use a smaller `batch` or `memory halve`, or end other processes that use the GPU.",
     ),
     found(
+        "missing-input",
+        "Input `wide` of a network needs patches with a margin of half their side, to see their surroundings. The margin of these is smaller.",
+        "Extract with the `margin` that the message says.",
+    ),
+    found(
         "gpu-shared",
         "Branches of the network share tensors (`share=#true`), which the GPU kernels can use but not train.",
         "Set `device cpu`, or `device candle` for any network; or give each branch its own tensors.",

@@ -202,12 +202,11 @@ impl<'a> NetworkReader<'a> {
         let mut args = node.args();
         let mut prefix = scope.prefix.clone();
         if let Some(entry) = args.next() {
-            match entry.text().filter(|text| is_tensor_name(text)) {
-                Some(text) => prefix = format!("{}{text}.", scope.prefix),
-                None => {
-                    let hint = format!("write `{name} trunk …`, the prefix of its tensor names");
-                    self.error("missing-name", entry.span, format!("network `{name}` takes a name here"), hint);
-                }
+            if let Some(text) = entry.text().filter(|text| is_tensor_name(text)) {
+                prefix = format!("{}{text}.", scope.prefix);
+            } else {
+                let hint = format!("write `{name} trunk …`, the prefix of its tensor names");
+                self.error("missing-name", entry.span, format!("network `{name}` takes a name here"), hint);
             }
         }
         for extra in args {

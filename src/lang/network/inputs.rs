@@ -14,13 +14,19 @@ pub enum InputKind {
     Patch,
     /// The patch averaged to half its side.
     Half,
+    /// The patch with a margin of half its side on every side, averaged to the side of the patch.
+    Wide,
 }
 
 impl InputKind {
     /// All, in the order of the manual, each with what it is.
-    pub const ALL: [(Self, &'static str); 2] = [
+    pub const ALL: [(Self, &'static str); 3] = [
         (Self::Patch, "The patch: 3 x S x S. Every network has it, so it is not declared."),
         (Self::Half, "The patch averaged over 2 x 2 pixels: 3 x S/2 x S/2."),
+        (
+            Self::Wide,
+            "The patch and a margin of S/2 px around it, averaged over 2 x 2 pixels: 3 x S x S. Extract with `margin` of at least S/2.",
+        ),
     ];
 
     /// Its name in a network.
@@ -29,6 +35,7 @@ impl InputKind {
         match self {
             Self::Patch => "patch",
             Self::Half => "half",
+            Self::Wide => "wide",
         }
     }
 
@@ -47,6 +54,12 @@ impl NetworkSpec {
         collect(&self.layers, &mut found);
         found.remove(&InputKind::Patch);
         found
+    }
+
+    /// Margin that its patches of `size` px need on every side, px.
+    #[must_use]
+    pub fn margin(&self, size: usize) -> usize {
+        if self.inputs().contains(&InputKind::Wide) { size.div_ceil(2) } else { 0 }
     }
 }
 

@@ -78,13 +78,18 @@ impl<'a> ShapeWalk<'a> {
     /// The value at which a branch starts that is in the row `at`.
     fn start(&mut self, at: usize, from: &str) -> Option<Flow> {
         match InputKind::named(from) {
-            Some(InputKind::Patch) => Some(self.pixels(self.side)),
             Some(InputKind::Half) if self.side < 2 => {
                 let message = "`half` is a mean over 2 x 2 pixels, but the patch has only one".to_owned();
                 self.misfit(at, message, "use larger patches");
                 None
             }
             Some(InputKind::Half) => Some(self.pixels(self.side / 2)),
+            Some(InputKind::Wide) if !self.side.is_multiple_of(2) && self.sides == Sides::Known => {
+                let message = format!("`wide` needs patches with an even side, not {} px", self.side);
+                self.misfit(at, message, "extract patches of an even `size`");
+                None
+            }
+            Some(InputKind::Patch | InputKind::Wide) => Some(self.pixels(self.side)),
             None => self.taps.iter().rfind(|(name, _)| name == from).and_then(|(_, flow)| *flow),
         }
     }

@@ -25,12 +25,30 @@ impl Jitter {
 
     /// Changes `pixels` (R, G, B, R, G, B, …).
     pub fn apply(&self, pixels: &mut [f32]) {
+        let all = 0..pixels.len();
+        self.apply_with_mean_of(pixels, || std::iter::once(all.clone()));
+    }
+
+    /// Changes a canvas of `canvas` x `canvas` x 3, with the mean grey of the patch of `size` px in its middle.
+    pub fn apply_around(&self, pixels: &mut [f32], [canvas, size]: [usize; 2]) {
+        self.apply_with_mean_of(pixels, || super::middle(canvas, size));
+    }
+
+    /// Changes `pixels`, with the mean grey of those in some ranges.
+    fn apply_with_mean_of<R: Iterator<Item = std::ops::Range<usize>>>(
+        &self,
+        pixels: &mut [f32],
+        ranges: impl Fn() -> R,
+    ) {
         if self.brightness != 1.0 {
             scale(self.brightness, 0.0, pixels);
         }
         if self.contrast != 1.0 {
-            let sum: f64 = pixels.chunks_exact(3).map(|pixel| f64::from(grey([pixel[0], pixel[1], pixel[2]]))).sum();
-            scale(self.contrast, (1.0 - self.contrast) * (sum / (pixels.len() / 3) as f64) as f32, pixels);
+            let counted = ranges().flat_map(|range| pixels[range].chunks_exact(3));
+            let (sum, count) = counted.fold((0.0, 0_usize), |(sum, count), pixel| {
+                (sum + f64::from(grey([pixel[0], pixel[1], pixel[2]])), count + 1)
+            });
+            scale(self.contrast, (1.0 - self.contrast) * (sum / count as f64) as f32, pixels);
         }
         if self.saturation != 1.0 {
             saturate(self.saturation, pixels);

@@ -55,6 +55,11 @@ impl Mixture {
 
     /// Writes the mixture of two patches, each `size` x `size` x 3.
     pub fn apply(&self, own: &[f32], partner: &[f32], size: usize, mixed: &mut [f32]) {
+        self.apply_around(own, partner, [size, size], mixed);
+    }
+
+    /// Writes the mixture of two canvases of `canvas` x `canvas` x 3 with the patches of `size` px in their middle.
+    pub fn apply_around(&self, own: &[f32], partner: &[f32], [canvas, size]: [usize; 2], mixed: &mut [f32]) {
         match self {
             Self::Blend(weight) => {
                 let (weight, rest) = (*weight as f32, (1.0 - weight) as f32);
@@ -63,8 +68,8 @@ impl Mixture {
             }
             Self::Paste(columns, rows) => {
                 mixed.copy_from_slice(own);
-                for row in rows.clone() {
-                    let line = (row * size + columns.start) * 3..(row * size + columns.end) * 3;
+                for row in super::middle(canvas, size).skip(rows.start).take(rows.len()) {
+                    let line = row.start + columns.start * 3..row.start + columns.end * 3;
                     mixed[line.clone()].copy_from_slice(&partner[line]);
                 }
             }

@@ -118,6 +118,16 @@ impl Augmentation {
         self.rotate_degrees > 0.0 || self.shift_px > 0.0
     }
 
+    /// Margin that a canvas of `canvas` px in the middle of stored patches of `size` px needs, so that no transform leaves the stored
+    /// pixels, px.
+    #[must_use]
+    pub fn reach(&self, canvas: usize, size: usize) -> usize {
+        // The corners are widest at 45 degrees.
+        let angle = self.rotate_degrees.min(45.0).to_radians();
+        let half = canvas as f64 / 2.0 * (libm::sin(angle) + libm::cos(angle));
+        libm::ceil(half + self.shift_px - size as f64 / 2.0).max(0.0) as usize
+    }
+
     /// Draws the transform of one patch from the random stream of that patch, copy and epoch.
     #[must_use]
     pub fn draw(&self, stream: &mut Stream) -> Transform {
@@ -175,14 +185,31 @@ impl Transform {
     }
 
     /// As [`Transform::apply`], for a patch of `side` x `side` x 3 stored bytes; `sides` is `[side, size]`.
-    pub fn make(&self, stored: &[u8], sides: [usize; 2], tables: &Tables, pixels: &mut [f32]) {
+    pub fn make(&self, stored: &[u8], [side, size]: [usize; 2], tables: &Tables, pixels: &mut [f32]) {
+        self.make_around(stored, [side, size, size], tables, pixels);
+    }
+
+    /// Writes a canvas of `canvas` x `canvas` x 3 with the transformed patch of `size` px in its middle, which has the same bytes as
+    /// without the canvas: contrast takes the mean grey of the patch, and the patch is blurred without its surroundings. `sides` is
+    /// `[side, canvas, size]`.
+    pub fn make_around(&self, stored: &[u8], sides: [usize; 3], tables: &Tables, pixels: &mut [f32]) {
+        let [side, canvas, size] = sides;
         if self.keeps_the_values() {
-            return geometry::resample(stored, sides, &self.motion, self.fill, tables, pixels);
+            return geometry::resample(stored, [side, canvas], &self.motion, self.fill, tables, pixels);
         }
-        geometry::resample(stored, sides, &self.motion, self.fill, &geometry::unit_tables(), pixels);
-        self.jitter.apply(pixels);
-        if self.sigma > 0.0 {
-            blur::gaussian(pixels, sides[1], self.sigma);
+        geometry::resample(stored, [side, canvas], &self.motion, self.fill, &geometry::unit_tables(), pixels);
+        self.jitter.apply_around(pixels, [canvas, size]);
+        if self.sigma <= 0.0 {
+            return;
+        }
+        let patch: Option<Vec<f32>> =
+            (canvas > size).then(|| middle(canvas, size).flat_map(|row| pixels[row].iter().copied()).collect());
+        blur::gaussian(pixels, canvas, self.sigma);
+        if let Some(mut patch) = patch {
+            blur::gaussian(&mut patch, size, self.sigma);
+            for (row, line) in middle(canvas, size).zip(patch.chunks_exact(size * 3)) {
+                pixels[row].copy_from_slice(line);
+            }
         }
     }
 
@@ -203,6 +230,15 @@ impl Transform {
         let size = info.size as usize;
         geometry::mask_pixels(mask, size + 2 * info.margin as usize, size, &self.motion, counts)
     }
+}
+
+/// Rows of the patch of `size` px in the middle of a canvas of `canvas` x `canvas` x 3.
+pub(super) fn middle(canvas: usize, size: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let edge = (canvas - size) / 2;
+    (edge..edge + size).map(move |row| {
+        let start = (row * canvas + edge) * 3;
+        start..start + size * 3
+    })
 }
 
 /// Label of a patch with this many mask pixels, by the rule of the set.

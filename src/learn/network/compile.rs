@@ -12,24 +12,24 @@ use crate::stage::StageError;
 
 /// Compiles `spec` for patches of `size` px and that many classes.
 pub(super) fn compile(spec: &NetworkSpec, size: usize, classes: usize) -> Result<Program, StageError> {
+    let inputs = spec.inputs();
+    let side = canvas(spec, size);
     let mut compiler = Compiler {
         program: Program { uses: vec![0], ..Program::default() },
-        extents: vec![Extent { height: size, width: size, channels: 3 }],
+        extents: vec![Extent { height: side, width: side, channels: 3 }],
         pinned: vec![true],
         names: vec![None],
-        inputs: BTreeMap::from([(InputKind::Patch, 0)]),
+        inputs: BTreeMap::new(),
         taps: Vec::new(),
         sharing: false,
         classes,
         floats: 0,
         running: 0,
     };
-    for input in spec.inputs() {
-        let value = ops::compile_input(input, &mut compiler)?;
-        compiler.pinned[value] = true;
-        compiler.inputs.insert(input, value);
-    }
-    let logits = compiler.sequence(&spec.layers, 0)?;
+    compiler.inputs = ops::compile_inputs(&inputs, &mut compiler)?;
+    compiler.inputs.values().for_each(|value| compiler.pinned[*value] = true);
+    let patch = compiler.inputs[&InputKind::Patch];
+    let logits = compiler.sequence(&spec.layers, patch)?;
     let extent = compiler.extents[logits];
     if extent != (Extent { height: 1, width: 1, channels: classes }) {
         return Err(wrong(format!(
@@ -45,6 +45,12 @@ pub(super) fn compile(spec: &NetworkSpec, size: usize, classes: usize) -> Result
         return Err(wrong(format!("two layers of network `{}` have a tensor called `{}`", spec.name, twice)));
     }
     Ok(program)
+}
+
+/// Side of the pixels that a network takes for patches of `size` px: twice as much if it sees their surroundings.
+#[must_use]
+pub fn canvas(spec: &NetworkSpec, size: usize) -> usize {
+    if spec.margin(size) > 0 { 2 * size } else { size }
 }
 
 pub(super) struct Compiler {

@@ -38,6 +38,7 @@ use program::Program;
 use tape::Tape;
 use trunk::{BatchShape, HostParameters, Trunk};
 
+pub use compile::canvas;
 pub use input::{Arrival, NetworkInput, tensor};
 pub use load::{LoadReport, Missing, foresee};
 pub use weights::{Weights, WeightsHeader};
@@ -269,7 +270,8 @@ impl Network {
         optimizer: &Optimizer,
     ) -> Result<(), StageError> {
         let NetworkEngine::Card(trunk) = &mut self.engine else { return Ok(()) };
-        let extents = self.program.extents(self.size, self.size)?;
+        let side = canvas(&self.spec, self.size);
+        let extents = self.program.extents(side, side)?;
         let trunk = trunk.get_mut().unwrap_or_else(PoisonError::into_inner);
         let numbers = HostParameters { flat: &self.flat, running: &self.running };
         let shape = BatchShape { images, arrival, extents: &extents };

@@ -9,13 +9,13 @@ use macula::lang::builtin_network;
 use macula::lang::network::NetworkSpec;
 use macula::learn::gpu::{Gpu, Kernel, KernelArguments, Precision};
 use macula::learn::loss::Loss;
-use macula::learn::network::Network;
+use macula::learn::network::{Network, canvas};
 use macula::learn::objective::{Objective, Targets, on_tape};
 use macula::learn::optimizer::{AdamConstants, Optimizer, ParameterGroup, UpdateRule};
 
 use super::processor::{Dense, Processor, launched};
 use crate::kernels::formula::{described, formula};
-use crate::kernels::networks::{EVERY, SHARED, TAPPED};
+use crate::kernels::networks::{EVERY, SHARED, SURROUNDED, TAPPED};
 
 const CLASSES: usize = 4;
 
@@ -132,6 +132,7 @@ fn compare(case: &Case, precision: Precision, dense: Dense) {
     let mut card = Trained::new(spec, side, rule, frozen, Some(Box::new(processor)));
     let mut host = Trained::new(spec, side, rule, frozen, None);
     let what = format!("{}, {precision}, {dense:?}", spec.name);
+    let side = canvas(spec, side);
     let batch = pixels(images, side);
     let near = |part: &str, found: &[f32], wanted: &[f32], bound: f32| {
         let error = apart(found, wanted);
@@ -177,6 +178,7 @@ fn gpu_kernels_match_the_cpu() {
     let others = described(OTHERS);
     let plain = described(PLAIN);
     let tapped = described(TAPPED);
+    let surrounded = described(&SURROUNDED.replace("branch from=patch share=#true", "branch again from=patch"));
     let shallow = builtin_network("shallow-cnn").unwrap();
     let light = builtin_network("efficientnet-lite0").unwrap();
     let resnet = builtin_network("resnet18").unwrap();
@@ -187,6 +189,7 @@ fn gpu_kernels_match_the_cpu() {
         compare(&Case { frozen: "s", ..case(&others, 5, 14) }, Precision::F32, dense);
         compare(&case(&plain, 3, 9), Precision::F32, dense);
         compare(&case(&tapped, 4, 14), Precision::F32, dense);
+        compare(&case(&surrounded, 4, 12), Precision::F32, dense);
         compare(&case(&shallow, 3, 32), Precision::F32, dense);
         compare(&Case { bound: 3e-2, ..case(&every, 4, 13) }, Precision::Bf16, dense);
         compare(&Case { bound: 3e-2, ..case(&shallow, 3, 32) }, Precision::Bf16, dense);

@@ -6,11 +6,53 @@ use candle_core::{DType, Device, Tensor};
 use macula::base::Streams;
 use macula::lang::builtin_network;
 use macula::lang::network::NetworkSpec;
-use macula::learn::network::{Missing, Network, Weights};
+use macula::learn::network::{Missing, Network, Weights, canvas};
 
 use super::candle::{compare, floats, loss, network, pixels};
 use super::formula::described;
-use super::networks::{SHARED, TAPPED};
+use super::networks::{SHARED, SURROUNDED, TAPPED};
+
+#[test]
+fn surroundings_of_the_kernels_mean_what_candle_computes() {
+    for side in [12, 14] {
+        let spec = described(SURROUNDED);
+        assert_eq!(canvas(&spec, side), 2 * side);
+        compare(&spec, &pixels(5, 2 * side, 2 * side), side, "", (2e-5, 2e-4));
+    }
+    let Err(error) = Network::new(&described(SURROUNDED), 13, 4, &Streams::new(7, "test")) else { panic!("odd") };
+    assert!(error.to_string().contains("even sides"), "{error}");
+}
+
+#[test]
+fn a_canvas_is_cropped_and_averaged_as_by_hand() {
+    // Global means of the patch, of the canvas, and of the patch again: in evaluation, both are means over their pixels.
+    let spec = described(
+        "network means { input wide; parallel join=concat { branch { }; branch from=wide { } }; global-avg-pool; linear fc }",
+    );
+    let size = 6;
+    let batch = pixels(3, 2 * size, 2 * size);
+    let mut one = network(&spec, size);
+    let mut weight = vec![0.0; 4 * 6];
+    // Logit k is mean k of the six, the first four of them.
+    (0..4).for_each(|at| weight[at * 6 + at] = 1.0);
+    one.set("fc.weight", &weight).expect("a tensor");
+    one.set("fc.bias", &[0.0; 4]).expect("a tensor");
+    let logits = floats(&one.forward(&batch).expect("a forward pass"));
+    let values = floats(&batch);
+    for (image, logits) in values.chunks_exact(4 * size * size * 3).zip(logits.chunks_exact(4)) {
+        let mean = |channel: usize, edge: usize| {
+            let rows = edge..2 * size - edge;
+            let pixels = rows.clone().flat_map(|row| rows.clone().map(move |column| row * 2 * size + column));
+            let values: Vec<f32> = pixels.map(|pixel| image[pixel * 3 + channel]).collect();
+            values.iter().sum::<f32>() / values.len() as f32
+        };
+        let wanted = [mean(0, size / 2), mean(1, size / 2), mean(2, size / 2), mean(0, 0)];
+        assert!(
+            logits.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-5),
+            "{logits:?} {wanted:?}"
+        );
+    }
+}
 
 #[test]
 fn taps_and_inputs_of_the_kernels_mean_what_candle_computes() {

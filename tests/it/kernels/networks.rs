@@ -88,6 +88,23 @@ pub(crate) const SHARED: &str = r"network shared {
     linear head
 }";
 
+/// The patch in its surroundings, those, and half of the patch.
+pub(crate) const SURROUNDED: &str = r"network surrounded {
+    input wide
+    input half
+    conv stem out=6 kernel=3 stride=2 padding=1
+    batch-norm norm
+    relu
+    parallel join=concat {
+        branch { }
+        branch from=wide { conv a out=4 kernel=3 stride=2 padding=1; batch-norm b; relu }
+        branch from=half { conv c out=4 kernel=3 padding=1 }
+        branch from=patch share=#true { conv stem out=6 kernel=3 stride=2 padding=1 }
+    }
+    global-avg-pool
+    linear head
+}";
+
 fn expected() -> BTreeMap<String, Expected> {
     serde_json::from_str(include_str!("../../expected/networks.json")).unwrap()
 }

@@ -4,6 +4,8 @@
 mod maps;
 mod orientations;
 mod refused;
+mod scales;
+mod wide;
 
 use std::collections::BTreeMap;
 

@@ -21,10 +21,16 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
+        Self::with_margins(4, 0)
+    }
+
+    /// With these margins around the patches of training and of validation, px.
+    pub(super) fn with_margins(margin: u32, of_valid: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let objects = Objects::open(&folder.path().join("objects")).expect("objects");
-        let data = Made { margin: 4, ..Made::small() }.set(&objects).write(&objects).expect("written");
-        let valid = Made { first: 50, ..Made::small() }.set(&objects).write(&objects).expect("written");
+        let data = Made { margin, ..Made::small() }.set(&objects).write(&objects).expect("written");
+        let valid = Made { first: 50, margin: of_valid, ..Made::small() };
+        let valid = valid.set(&objects).write(&objects).expect("written");
         Self { folder, objects, data, valid }
     }
 

@@ -6,12 +6,14 @@ mod activation;
 mod add;
 mod concat;
 mod conv;
+mod crop;
 mod dropout;
 mod flatten;
 mod layer_norm;
 mod norm;
 mod pooling;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use candle_core::{Result, Tensor};
@@ -174,12 +176,24 @@ pub(super) fn compile(layer: &Layer, compiler: &mut Compiler, input: usize) -> L
     }
 }
 
-/// Adds the steps that make an input from the patch; returns its value.
-pub(super) fn compile_input(input: InputKind, compiler: &mut Compiler) -> LayerResult<usize> {
-    match input {
-        InputKind::Patch => Ok(0),
-        InputKind::Half => pooling::halved(compiler, 0),
+/// Adds the steps that make inputs from value 0, the pixels; returns the value of each. The pixels are those of the patch, or, for `wide`,
+/// those of a canvas of twice its side with the patch in the middle.
+pub(super) fn compile_inputs(
+    inputs: &BTreeSet<InputKind>,
+    compiler: &mut Compiler,
+) -> LayerResult<BTreeMap<InputKind, usize>> {
+    let canvas = inputs.contains(&InputKind::Wide);
+    let patch = if canvas { crop::middle(compiler, 0)? } else { 0 };
+    let mut values = BTreeMap::from([(InputKind::Patch, patch)]);
+    for input in inputs {
+        let value = match input {
+            InputKind::Patch => patch,
+            InputKind::Half => pooling::halved(compiler, patch)?,
+            InputKind::Wide => pooling::halved(compiler, 0)?,
+        };
+        values.insert(*input, value);
     }
+    Ok(values)
 }
 
 /// Whether all operations of these layers have kernels.
