@@ -51,9 +51,17 @@ impl NetworkSpec {
     #[must_use]
     pub fn inputs(&self) -> BTreeSet<InputKind> {
         let mut found = BTreeSet::new();
-        collect(&self.layers, &mut found);
+        for_each_branch(&self.layers, &mut |branch| found.extend(branch.from.as_deref().and_then(InputKind::named)));
         found.remove(&InputKind::Patch);
         found
+    }
+
+    /// Whether branches share tensors.
+    #[must_use]
+    pub fn shares(&self) -> bool {
+        let mut shares = false;
+        for_each_branch(&self.layers, &mut |branch| shares |= branch.share);
+        shares
     }
 
     /// Margin that its patches of `size` px need on every side, px.
@@ -63,17 +71,17 @@ impl NetworkSpec {
     }
 }
 
-fn collect(layers: &[Layer], found: &mut BTreeSet<InputKind>) {
+fn for_each_branch(layers: &[Layer], work: &mut impl FnMut(&Branch)) {
     for layer in layers {
         match layer {
             Layer::Residual { body, shortcut } => {
-                collect(body, found);
-                collect(shortcut, found);
+                for_each_branch(body, work);
+                for_each_branch(shortcut, work);
             }
             Layer::Parallel { branches, .. } => {
-                for Branch { from, layers, .. } in branches {
-                    found.extend(from.as_deref().and_then(InputKind::named));
-                    collect(layers, found);
+                for branch in branches {
+                    work(branch);
+                    for_each_branch(&branch.layers, work);
                 }
             }
             _ => {}

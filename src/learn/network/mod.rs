@@ -412,10 +412,10 @@ impl Network {
     }
 }
 
-/// Device that computes a network: `auto` takes no GPU if an operation has no kernels.
+/// Device that computes a network: `auto` takes no GPU if an operation has no kernels, or if branches share tensors.
 #[must_use]
 pub fn device_for(choice: DeviceChoice, spec: &NetworkSpec) -> DeviceChoice {
-    let everywhere = choice != DeviceChoice::Auto || ops::have_kernels(&spec.layers);
+    let everywhere = choice != DeviceChoice::Auto || (ops::have_kernels(&spec.layers) && !spec.shares());
     if everywhere { choice } else { DeviceChoice::Cpu }
 }
 

@@ -201,7 +201,7 @@ pub(super) fn have_kernels(layers: &[Layer]) -> bool {
     layers.iter().all(|layer| match layer {
         Layer::LayerNorm(_) => false,
         Layer::Residual { body, shortcut } => have_kernels(body) && have_kernels(shortcut),
-        Layer::Parallel { branches, .. } => branches.iter().all(|branch| have_kernels(branch)),
+        Layer::Parallel { branches, .. } => branches.iter().all(|branch| have_kernels(&branch.layers)),
         _ => true,
     })
 }
