@@ -11,6 +11,9 @@ use crate::base::FileId;
 use crate::diag::Diag;
 use crate::syntax::Node;
 
+/// Longest chain of networks that use each other.
+const DEEPEST: usize = 64;
+
 /// Network node and the file that declares it.
 type NetworkNode = (FileId, Node);
 
@@ -39,17 +42,29 @@ impl Module {
         let nodes = std::mem::take(&mut self.declared);
         let mut states = vec![DescribeState::New; nodes.len()];
         for at in 0..nodes.len() {
-            self.describe_network(at, &nodes, &mut states);
+            self.describe_network(at, &nodes, &mut states, 0);
         }
     }
 
-    fn describe_network(&mut self, at: usize, nodes: &[NetworkNode], states: &mut [DescribeState]) -> KnownNetwork {
+    fn describe_network(
+        &mut self,
+        at: usize,
+        nodes: &[NetworkNode],
+        states: &mut [DescribeState],
+        depth: usize,
+    ) -> KnownNetwork {
         match &states[at] {
             DescribeState::Done(known) => return known.clone(),
             DescribeState::Open => return KnownNetwork::Broken,
             DescribeState::New => states[at] = DescribeState::Open,
         }
         let (file, node) = &nodes[at];
+        if depth > DEEPEST {
+            let message = format!("networks use each other more than {DEEPEST} deep");
+            self.error("network-size", node.head, message, "write the layers directly");
+            states[at] = DescribeState::Done(KnownNetwork::Broken);
+            return KnownNetwork::Broken;
+        }
         let own = name_of(node).unwrap_or_default();
         let mut known = KnownNetworks::new();
         let mut names = BTreeMap::new();
@@ -67,7 +82,7 @@ impl Module {
                         };
                         self.error("cycle", used.name.span, message, "write the layers directly, or use `repeat`");
                     }
-                    self.describe_network(other, nodes, states)
+                    self.describe_network(other, nodes, states, depth + 1)
                 }
             };
             known.insert(name.to_owned(), found);

@@ -102,7 +102,7 @@ const WORDS: [&str; 76] = [
     "f\"",
 ];
 
-const LAYERS: [&str; 40] = [
+const LAYERS: [&str; 49] = [
     "conv a ",
     "conv b ",
     "out=8 ",
@@ -125,6 +125,15 @@ const LAYERS: [&str; 40] = [
     "linear d out=9\n",
     "linear fc\n",
     "residual { ",
+    "input half\n",
+    "input wide\n",
+    "tap t\n",
+    "tap u\n",
+    "branch from=t { ",
+    "branch from=half share=#true { ",
+    "branch v from=wide { ",
+    "shallow-cnn to=block1\n",
+    "shallow-cnn w to=map\n",
     "body { ",
     "shortcut { ",
     "parallel join=concat { ",

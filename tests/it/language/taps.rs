@@ -153,3 +153,13 @@ fn a_network_inside_another_takes_parameters_and_those_of_the_outer_one() {
     assert_eq!(outs(&[]), "a.conv:6 x 62 x 62 b.conv:8 x 60 x 60 :8 fc:4");
     assert_eq!(outs(&["model.network.size=3"]), "a.conv:3 x 62 x 62 b.conv:8 x 60 x 60 :8 fc:4");
 }
+
+#[test]
+fn a_long_chain_of_networks_is_refused() {
+    let network = |at: usize| format!("network n{at} {{ n{} to=end; tap end; linear fc }}\n", at + 1);
+    let text: String = (0..2_000).map(network).collect();
+    let (_, diags) =
+        load(&format!("{text}network n2000 {{ conv a out=4 kernel=1; tap end; global-avg-pool; linear fc }}"));
+    let found: Vec<_> = diags.iter().map(|diag| (diag.code, diag.message.as_str())).collect();
+    assert!(found.contains(&("network-size", "networks use each other more than 64 deep")), "{found:?}");
+}
