@@ -44,7 +44,7 @@ impl ResourceRequest {
         let target = keys::target(stage, implementation);
         let processor = target == EVERYWHERE || target.split('-').any(|part| part == "cpu");
         let device = (!processor).then(|| {
-            let device = target.split('-').next().unwrap_or(&target);
+            let device = target.split('-').find(|part| *part != "candle").unwrap_or(&target);
             device.to_owned()
         });
         let memory = match implementation.work {

@@ -15,7 +15,7 @@ use crate::stage::StageError;
 
 pub use choice::{DeviceChoice, Precision};
 pub use kernel::{Kernel, KernelArguments, SOURCE, THREADS, options};
-pub use open::{CANDLE_CPU, OpenedDevice, OpenedEngine, is_approximate, open, resumed, target};
+pub use open::{CANDLE_CPU, CANDLE_CUDA, OpenedDevice, OpenedEngine, is_approximate, open, resumed, target};
 
 /// GPU with all memory and plans on it, which are freed with it. All work happens in the order of the calls.
 pub trait Gpu: Send {

@@ -1,5 +1,7 @@
 //! Selection of the device that a pipeline asks for. Knows no network.
 
+use candle_core::Device;
+
 use super::{DeviceChoice, Gpu, Precision};
 use crate::learn::kernels;
 use crate::stage::StageError;
@@ -19,11 +21,14 @@ pub enum OpenedEngine {
     /// A GPU.
     Gpu(Box<dyn Gpu>),
     /// candle.
-    Candle(candle_core::Device),
+    Candle(Device),
 }
 
 /// Target of results that candle computes on the CPU. Its matrix products choose their blocks by the sizes of the caches.
 pub const CANDLE_CPU: &str = "candle-cpu";
+
+/// Target of results that candle computes on an NVIDIA GPU.
+pub const CANDLE_CUDA: &str = "candle-cuda";
 
 /// Between the targets of a training that was resumed on another one.
 const RESUMED: &str = "+";
@@ -46,9 +51,12 @@ pub fn is_approximate(target: &str) -> bool {
 /// # Errors
 /// [`StageError::Input`] if a GPU is requested and none works, or the CPU does not support the precision.
 pub fn open(choice: DeviceChoice, precision: Precision) -> Result<OpenedDevice, StageError> {
-    let why = match (choice, found(precision)) {
+    let why = match (choice, chosen(precision)) {
         (DeviceChoice::Cpu | DeviceChoice::Candle, _) => None,
-        (_, Ok(card)) => return card.opened(precision),
+        (_, Ok(ChosenGpu::Kernels(card))) => return card.opened(precision),
+        (_, Ok(ChosenGpu::Candle(device))) => {
+            return Ok(candle(device, "computing in candle on a GPU, with CUDA"));
+        }
         (DeviceChoice::Cuda, Err((why, hint))) => {
             return Err(StageError::input("no-gpu", why).hint(hint).field("device"));
         }
@@ -65,22 +73,62 @@ pub fn open(choice: DeviceChoice, precision: Precision) -> Result<OpenedDevice, 
         return Err(StageError::input("no-gpu", text).hint("set `precision f32`").field("precision"));
     }
     if choice == DeviceChoice::Candle {
-        let message = Some("computing in candle on the CPU".to_owned());
-        return Ok(OpenedDevice { engine: OpenedEngine::Candle(candle_core::Device::Cpu), message });
+        return Ok(candle(Device::Cpu, "computing in candle on the CPU"));
     }
-    // Without the feature no GPU is expected, so nothing is reported.
-    let message = why.filter(|_| cfg!(feature = "cuda")).map(|why| format!("computing on the CPU: {why}"));
+    // Without the features no GPU is expected, so nothing is reported.
+    let expected = cfg!(any(feature = "cuda", feature = "candle-cuda"));
+    let message = why.filter(|_| expected).map(|why| format!("computing on the CPU: {why}"));
     Ok(OpenedDevice { engine: OpenedEngine::Kernels, message })
+}
+
+fn candle(device: Device, message: &str) -> OpenedDevice {
+    OpenedDevice { engine: OpenedEngine::Candle(device), message: Some(message.to_owned()) }
 }
 
 /// Target recorded for results computed with a choice.
 #[must_use]
 pub fn target(choice: DeviceChoice, precision: Precision) -> String {
-    match (choice, found(precision)) {
-        (DeviceChoice::Auto | DeviceChoice::Cuda, Ok(card)) => card.target(precision),
+    match (choice, chosen(precision)) {
+        (DeviceChoice::Auto | DeviceChoice::Cuda, Ok(ChosenGpu::Kernels(card))) => card.target(precision),
+        (DeviceChoice::Auto | DeviceChoice::Cuda, Ok(ChosenGpu::Candle(_))) => CANDLE_CUDA.to_owned(),
         (DeviceChoice::Candle, _) => CANDLE_CPU.to_owned(),
         _ => kernels::target(),
     }
+}
+
+/// What computes on a GPU.
+enum ChosenGpu {
+    /// The schedule of launches, with cuDNN.
+    Kernels(Box<FoundDevice>),
+    Candle(Device),
+}
+
+/// GPU for a precision: candle's if it is compiled in and knows the precision, otherwise that of the launches.
+fn chosen(precision: Precision) -> Result<ChosenGpu, (String, String)> {
+    match candle_gpu(precision) {
+        Some(found) => found.map(ChosenGpu::Candle),
+        None => found(precision).map(|card| ChosenGpu::Kernels(Box::new(card))),
+    }
+}
+
+/// candle's GPU, or why there is none and a hint; [`None`] if candle does not know the precision. Opened once per process.
+#[cfg(feature = "candle-cuda")]
+fn candle_gpu(precision: Precision) -> Option<Result<Device, (String, String)>> {
+    use std::sync::OnceLock;
+    static FOUND: OnceLock<Result<Device, (String, String)>> = OnceLock::new();
+    let open = || {
+        let hint = "check that `nvidia-smi` lists a GPU, or set `device cpu`";
+        let why = |error: candle_core::Error| {
+            format!("candle finds no GPU: {}", error.to_string().lines().next().unwrap_or_default())
+        };
+        Device::new_cuda(0).map_err(|error| (why(error), hint.to_owned()))
+    };
+    (precision == Precision::F32).then(|| FOUND.get_or_init(open).clone())
+}
+
+#[cfg(not(feature = "candle-cuda"))]
+fn candle_gpu(_: Precision) -> Option<Result<Device, (String, String)>> {
+    None
 }
 
 /// GPU that supports a precision, or why there is none and a hint. Searched once per process.
@@ -112,8 +160,18 @@ impl FoundDevice {
 /// Reason why there is no GPU without the feature.
 #[cfg(not(feature = "cuda"))]
 fn found(_: Precision) -> Result<FoundDevice, (String, String)> {
-    let hint = "build it with `cargo build --release --features cuda`, or set `device cpu`";
-    Err(("this macula was built without CUDA support".to_owned(), hint.to_owned()))
+    let (why, hint) = if cfg!(feature = "candle-cuda") {
+        (
+            "candle computes on a GPU in f32 only",
+            "build macula with `--features candle-cuda,cuda`, or set `precision f32`",
+        )
+    } else {
+        (
+            "this macula was built without CUDA support",
+            "build it with `cargo build --release --features cuda`, or set `device cpu`",
+        )
+    };
+    Err((why.to_owned(), hint.to_owned()))
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -412,11 +412,12 @@ impl Network {
     }
 }
 
-/// Device that computes a network: `auto` takes no GPU if an operation has no kernels, or if branches share tensors.
+/// Device that computes a network: `auto` takes no GPU if an operation has no kernels or if branches share tensors, unless candle computes
+/// there.
 #[must_use]
 pub fn device_for(choice: DeviceChoice, spec: &NetworkSpec) -> DeviceChoice {
-    let everywhere = choice != DeviceChoice::Auto || (ops::have_kernels(&spec.layers) && !spec.shares());
-    if everywhere { choice } else { DeviceChoice::Cpu }
+    let anywhere = cfg!(feature = "candle-cuda") || ops::have_kernels(&spec.layers) && !spec.shares();
+    if choice == DeviceChoice::Auto && !anywhere { DeviceChoice::Cpu } else { choice }
 }
 
 /// Name of the last linear layer.

@@ -11,7 +11,7 @@ use super::input::NetworkInput;
 use super::layout;
 use super::pass::Training;
 use super::program::{Extent, Program, Step};
-use crate::learn::gpu::CANDLE_CPU;
+use crate::learn::gpu::{CANDLE_CPU, CANDLE_CUDA};
 use crate::stage::StageError;
 
 /// Network on a device of candle's.
@@ -88,7 +88,7 @@ impl Tape {
 
     /// Target of results.
     pub(super) fn target(&self) -> String {
-        if self.device.is_cpu() { CANDLE_CPU.to_owned() } else { "candle-cuda".to_owned() }
+        if self.device.is_cpu() { CANDLE_CPU.to_owned() } else { CANDLE_CUDA.to_owned() }
     }
 
     /// Notes that the values on the host have changed.
