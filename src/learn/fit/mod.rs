@@ -107,12 +107,15 @@ pub fn fit(task: &FitTask<'_>) -> Result<Fitted, StageError> {
         saved: task.progress.elapsed(),
     };
     run.average = task.settings.ema.map(|decay| MovingAverage::new(decay, run.network.flat(), run.network.running()));
-    run.resume_any()?;
+    let resumed = run.resume_any()?;
     run.state.targets.insert(run.network.target());
     run.fit_memory(&mut notes)?;
     // Every epoch has as many patches.
     let first = task.settings.sampler.batches(&task.data.set, task.streams, 1, run.batch());
     run.plan = task.settings.length.plan(first.len() as u64);
+    if resumed {
+        task.progress.line(&run.resumed());
+    }
     while !run.finished() {
         run.epoch()?;
     }
@@ -410,30 +413,36 @@ impl FitRun<'_> {
     /// Position: `epoch 6, batch 111`.
     fn place(&self) -> String {
         match self.state.batches {
+            0 if self.finished() => "the end of the training".to_owned(),
             0 => format!("epoch {}", self.state.epoch),
+            done if done >= self.plan.steps_of(self.state.epoch) => format!("epoch {}, validation", self.state.epoch),
             done => format!("epoch {}, batch {}", self.state.epoch, done + 1),
         }
     }
 
-    /// Resumes from the own checkpoint, or from the last state of a shorter training.
-    fn resume_any(&mut self) -> Result<(), StageError> {
+    /// Line about a resumed training: where, and on which target if it began on another.
+    fn resumed(&self) -> String {
+        let own = self.network.target();
+        let others = self.state.targets.iter().filter(|target| **target != own);
+        let others: Vec<String> = others.map(|target| format!("`{target}`")).collect();
+        match &others[..] {
+            [] => format!("resumed at {}", self.place()),
+            _ => format!("resumed at {} on `{own}`; begun on {}", self.place(), others.join(" and ")),
+        }
+    }
+
+    /// Resumes from the own checkpoint (true), or from the last state of a shorter training.
+    fn resume_any(&mut self) -> Result<bool, StageError> {
         let progress = self.task.progress;
         if let Some(checkpoint) = Checkpoint::read(self.task.partial) {
             self.resume(checkpoint)?;
-            let own = self.network.target();
-            let others = self.state.targets.iter().filter(|target| **target != own);
-            let others: Vec<String> = others.map(|target| format!("`{target}`")).collect();
-            progress.line(&match &others[..] {
-                [] => format!("resumed at {}", self.place()),
-                _ => format!("resumed at {} on `{own}`; begun on {}", self.place(), others.join(" and ")),
-            });
-            return Ok(());
+            return Ok(true);
         }
         match continuation::find(self.task) {
-            Continuation::None => Ok(()),
+            Continuation::None => Ok(false),
             Continuation::Refused(why) => {
                 progress.line(&why);
-                Ok(())
+                Ok(false)
             }
             Continuation::State(checkpoint, epochs) => {
                 self.resume(*checkpoint)?;
@@ -441,7 +450,8 @@ impl FitRun<'_> {
                     "continuing from a run of {} that differs only in `epochs`",
                     counted(epochs, "epoch", "epochs")
                 ));
-                self.save()
+                self.save()?;
+                Ok(false)
             }
         }
     }

@@ -150,6 +150,27 @@ fn a_resumed_fit_ends_in_the_same_bytes() {
 }
 
 #[test]
+fn a_stopped_fit_resumes_at_a_batch_that_exists() {
+    let bench = Bench::new();
+    let params = params(&[]);
+    let watcher = Watcher::default();
+    bench.train(&params, &bench.data, &bench.partial("whole"), &watcher).expect("a fit");
+    let epochs = watcher.metrics.lock().expect("no panic").len() as u64;
+    let batches = watcher.batches.load(std::sync::atomic::Ordering::SeqCst) / epochs;
+    let last = format!("epoch 1, batch {batches}");
+    for (after, expected) in [(batches - 1, last.as_str()), (batches, "epoch 1, validation")] {
+        let partial = bench.partial(&format!("stopped-{after}"));
+        let stopped = Watcher { stop_after: Some(after), ..Watcher::default() };
+        assert!(matches!(bench.train(&params, &bench.data, &partial, &stopped), Err(StageError::Stopped)));
+        assert_eq!(macula::stage::resume_note(&partial).as_deref(), Some(expected));
+        let resumed = Watcher::default();
+        bench.train(&params, &bench.data, &partial, &resumed).expect("a fit");
+        let lines = resumed.lines.lock().expect("no panic");
+        assert!(lines.contains(&format!("resumed at {expected}")), "{lines:?}");
+    }
+}
+
+#[test]
 fn a_damaged_checkpoint_is_not_used() {
     let bench = Bench::new();
     let whole = bench.model("whole", &params(&[]), &bench.data);
