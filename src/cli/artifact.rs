@@ -7,7 +7,7 @@ use crate::base::Digest;
 use crate::lang::spec::{Output, StageSpec};
 use crate::plan::{Decision, keys};
 use crate::run::{self, Host, Options, status};
-use crate::stage::Summary;
+use crate::stage::{Cell, Summary};
 use crate::store::{self, Absent, Accept, StoreError, Tree};
 
 /// A stage's result.
@@ -39,6 +39,31 @@ impl StageArtifact {
     #[must_use]
     pub fn folder_of(&self, port: &str) -> Option<String> {
         (self.outputs.len() > 1).then(|| port.to_owned())
+    }
+
+    /// Where the files of a port are linked, below the folder of the stage's results; [`None`] for that folder itself.
+    #[must_use]
+    pub fn linked_in<'a>(&self, port: &'a str) -> Option<&'a str> {
+        (self.stage.outputs.len() > 1).then_some(port)
+    }
+
+    /// Its summary; of the tables with a row for each output, only the rows of the outputs that are here.
+    #[must_use]
+    pub fn own_summary(&self) -> Summary {
+        let mut summary = self.summary.clone();
+        let name = |row: &[Cell]| match row.first() {
+            Some(Cell::Text(name)) => name.clone(),
+            _ => String::new(),
+        };
+        for table in &mut summary.tables {
+            let named: Vec<String> = table.rows.iter().map(|row| name(row)).collect();
+            if self.stage.outputs.iter().all(|output| named.contains(&output.port)) {
+                let other = |port: &str| !self.outputs.contains_key(port);
+                let of_other = |output: &Output, row: &[Cell]| output.port == name(row) && other(&output.port);
+                table.rows.retain(|row| !self.stage.outputs.iter().any(|output| of_other(output, row)));
+            }
+        }
+        summary
     }
 }
 

@@ -150,7 +150,7 @@ fn of_stage(host: &Host, loaded: &Loaded, name: &str, arguments: &Arguments) -> 
         return Ok(brief::text(&artifact, &loaded.store.objects, &head, folder.as_deref(), &pictures, screen));
     }
     let mut text = head + "\n\n";
-    text.push_str(&render_summary(&artifact.summary, out::stdout_width()));
+    text.push_str(&render_summary(&artifact.own_summary(), out::stdout_width()));
     for (output, tree) in artifact.typed() {
         let name = if output.port == "out" { String::new() } else { format!("{}: ", output.port) };
         _ = writeln!(text, "\n{name}{}", headline(&output.ty, tree));

@@ -77,7 +77,13 @@ fn show_of_one_output_shows_it_alone() {
         "test: patches",
     ]);
     let said = space.macula("show pipeline.kdl folds.valid --no-pictures").code(0);
-    said.says(&["valid: patches"]).says_not(&["train: patches", "image: "]);
+    // Its own folder and its own rows.
+    said.says(&["valid: patches", " in results/small/folds/valid/"]).says_not(&["train: patches", "image: "]);
+    for flags in ["", " --all"] {
+        let said = space.macula(&format!("show pipeline.kdl folds.valid --no-pictures{flags}")).code(0);
+        let begins = |name: &str| said.raw.lines().filter(|line| line.starts_with(name)).count();
+        assert_eq!([begins("train "), begins("test "), begins("valid ")], [0, 0, 2], "{}", said.raw);
+    }
 }
 
 #[test]
