@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use super::artifact::StageArtifact;
 use crate::base::shown;
 use crate::learn::evaluation::Scores;
-use crate::progress::table::{Grid, bytes, counted, paragraph};
+use crate::progress::table::{Grid, bytes, counted, not_shown, paragraph};
 use crate::report::brief::{self, Brief, EPOCHS};
-use crate::stage::{Table, Warning};
+use crate::stage::{Summary, Table, Warning};
 use crate::store::Objects;
 
 /// Lines of a screen without the one for the prompt.
@@ -67,14 +67,15 @@ pub(super) fn text(
     (width, ask): (usize, &str),
 ) -> String {
     let mut left = LeftOut::default();
+    let summary = &artifact.own_summary();
     let files = files(artifact, folder, width, &mut left);
     let images = images(pictures, &mut left);
-    let (lines, first, rest) = main(artifact, objects, &mut left);
+    let (lines, first, rest) = main(artifact, summary, objects, &mut left);
     let mut top = paragraph(head, width, 2) + "\n";
     for line in &lines {
         top.push_str(&paragraph(&shown::line(line), width, 2));
     }
-    let first = first.map(|Brief { table, priorities, .. }| Grid::from(&table).priorities(&priorities).fit(width).0);
+    let first = first.map(|Brief { table, priorities, .. }| Grid::from(&table).priorities(&priorities).render(width));
     // An empty line before each part, and the last line.
     let lines = |part: &str| part.lines().count() + usize::from(!part.is_empty());
     let room = |warnings: &str| {
@@ -82,7 +83,7 @@ pub(super) fn text(
     };
     // The first table is worth more than the last warnings.
     let fits = |warnings: &str| first.as_ref().is_none_or(|first| first.lines().count() <= room(warnings));
-    let all = &artifact.summary.warnings;
+    let all = &summary.warnings;
     let warnings = (1..=WARNINGS).rev().map(|most| warnings(all, width, most)).find(|(text, _)| fits(text));
     let (warnings, hidden) = warnings.unwrap_or_else(|| self::warnings(all, width, 1));
     left.warnings = hidden;
@@ -102,11 +103,11 @@ pub(super) fn text(
 
 /// The sentences, the first table, and the other tables in order of importance.
 fn main<'a>(
-    artifact: &'a StageArtifact,
+    artifact: &StageArtifact,
+    summary: &'a Summary,
     objects: &Objects,
     left: &mut LeftOut,
 ) -> (Vec<String>, Option<Brief>, Vec<&'a Table>) {
-    let summary = &artifact.summary;
     if let Some(scores) = scores(artifact, objects) {
         let data = artifact.stage.inputs.iter().find(|input| input.port == "data").and_then(|input| input.from.first());
         let data = data
@@ -139,8 +140,10 @@ fn tables(first: Option<String>, rest: Vec<&Table>, width: usize, room: usize, l
     let mut parts: Vec<String> = first.into_iter().collect();
     let mut used: usize = parts.iter().map(|part| part.lines().count()).sum();
     for table in rest {
-        let text = Grid::from(table).fit(width).0;
+        let (text, hidden) = Grid::from(table).fit(width);
         let mut lines: Vec<&str> = text.lines().collect();
+        let note = not_shown(&hidden, width);
+        lines.extend(note.lines());
         let gap = usize::from(!parts.is_empty());
         if used + gap + lines.len() > room {
             if !parts.is_empty() {
@@ -149,7 +152,8 @@ fn tables(first: Option<String>, rest: Vec<&Table>, width: usize, room: usize, l
             }
             // Its title, its heads and at least one row stay.
             let cut = (lines.len() - room).min(table.rows.len().saturating_sub(1));
-            lines.truncate(lines.len() - cut);
+            let rows = lines.len() - note.lines().count();
+            lines.drain(rows - cut..rows);
             left.rows = cut;
         }
         used += gap + lines.len();
@@ -196,7 +200,7 @@ fn files(artifact: &StageArtifact, folder: Option<&str>, width: usize, left: &mu
             Some(name) if count == 1 => name.clone(),
             _ => counted(count as u64, "file", "files"),
         };
-        let place = folder.map(|folder| match artifact.folder_of(&output.port) {
+        let place = folder.map(|folder| match artifact.linked_in(&output.port) {
             Some(port) => format!(" in {folder}/{port}/"),
             None => format!(" in {folder}/"),
         });

@@ -132,12 +132,8 @@ impl Grid {
     #[must_use]
     pub fn render(&self, width: usize) -> String {
         let (mut text, left_out) = self.fit(width);
-        if !left_out.is_empty() {
-            let heads: Vec<_> = left_out.iter().map(|head| shown::line(head)).collect();
-            let note = format!("(not shown at this width: {})", heads.join(", "));
-            for line in wrapped(&note, width.saturating_sub(self.indent)) {
-                let _ = writeln!(text, "{}{line}", " ".repeat(self.indent));
-            }
+        for line in not_shown(&left_out, width.saturating_sub(self.indent)).lines() {
+            let _ = writeln!(text, "{}{line}", " ".repeat(self.indent));
         }
         text
     }
@@ -176,6 +172,16 @@ impl From<&Table> for Grid {
         let columns = table.columns.iter().enumerate().map(column).collect();
         Self { title: table.title.clone(), columns, rows: table.rows.clone(), indent: 0 }
     }
+}
+
+/// Note that names the columns left out of a table, in lines of at most `width` columns; empty if there are none.
+#[must_use]
+pub fn not_shown(left_out: &[String], width: usize) -> String {
+    if left_out.is_empty() {
+        return String::new();
+    }
+    let heads: Vec<_> = left_out.iter().map(|head| shown::line(head)).collect();
+    wrapped(&format!("(not shown at this width: {})", heads.join(", ")), width).join("\n") + "\n"
 }
 
 /// A stage's table as lines of at most `width` columns: [`Grid::render`].

@@ -11,9 +11,9 @@ use crate::data::table::Columns;
 use crate::learn::evaluation::HALF;
 use crate::learn::tta::Tta;
 use crate::progress::out;
-use crate::progress::table::render;
+use crate::progress::table::{Align, Grid, GridColumn, not_shown, paragraph};
 use crate::report::page::NOT_FOR_CLINICAL_USE;
-use crate::stage::{Cell, StageError, Table};
+use crate::stage::{Cell, StageError};
 use crate::stages::heat_map::PATCHES;
 use crate::store::{Objects, Tree};
 
@@ -86,7 +86,7 @@ fn figures(scores: &[f64], threshold: f64) -> Figures {
 
 /// Prints the table, or JSON.
 pub(super) fn say(told: &ScoreOrigin, scored: &[Scored], as_json: bool) {
-    let text = if as_json { format!("{:#}\n", object(told, scored)) } else { words(told, scored) };
+    let text = if as_json { format!("{:#}\n", object(told, scored)) } else { words(told, scored, out::stdout_width()) };
     out::say(&text);
 }
 
@@ -94,39 +94,81 @@ fn threshold(told: &ScoreOrigin, class: usize) -> f64 {
     told.tuned.map_or(HALF, |(_, thresholds)| thresholds[class])
 }
 
-fn words(told: &ScoreOrigin, scored: &[Scored]) -> String {
-    let mut text = format!("{} of {}", told.stage, told.file);
+fn words(told: &ScoreOrigin, scored: &[Scored], width: usize) -> String {
+    let mut text = format!("`{}` of {}", told.stage, told.file);
     if let Some(run) = told.run {
         let _ = write!(text, ", trained in run {run}");
     }
-    let _ = write!(text, "\npatches of {} px", told.size);
+    let mut about = format!("patches of {} px", told.size);
     if !told.preprocess.is_empty() {
-        let _ = write!(text, ", after {}", told.preprocess.join(", "));
+        let names: Vec<String> = told.preprocess.iter().map(|name| format!("`{name}`")).collect();
+        let _ = write!(about, ", after {}", names.join(", "));
     }
     if !told.tta.is_none() {
-        let _ = write!(text, ", scores are means over {} orientations", told.tta.views());
+        let _ = write!(about, ", scores are means over {} orientations", told.tta.views());
     }
     let at = match told.tuned {
         Some((stage, thresholds)) => {
             let each = told.classes.iter().zip(thresholds).map(|(class, threshold)| format!("{class} {threshold:.3}"));
-            format!("the thresholds of {stage}: {}", each.collect::<Vec<_>>().join(", "))
+            format!("the thresholds of `{stage}`: {}", each.collect::<Vec<_>>().join(", "))
         }
         None => "0.5 (no tuned threshold)".to_owned(),
     };
-    let _ = writeln!(text, "; `over` is the fraction of patches at or above {at}\n");
-    text.push_str(&render(&table(told, scored), out::stdout_width()));
+    let _ = write!(about, "; `over` is the fraction of patches at or above {at}");
+    let mut text = paragraph(&text, width, 2) + &paragraph(&about, width, 2) + "\n";
+    text.push_str(&table(told, scored, width));
     if let Some(out) = told.out {
         let _ = writeln!(text, "\nheat maps: {}", out.join("NAME/overlay.png").display());
     }
-    let _ = writeln!(text, "\n{NOT_FOR_CLINICAL_USE}");
-    text
+    text + "\n" + &paragraph(NOT_FOR_CLINICAL_USE, width, 2)
 }
 
-fn table(told: &ScoreOrigin, scored: &[Scored]) -> Table {
-    let real = |value: Option<f64>| value.map_or(Cell::Null(()), Cell::Real);
-    let mut columns = ["photograph", "patches", "black"].map(str::to_owned).to_vec();
+/// A row for each photograph, or one for each of its classes if there is one photograph, or few and the columns do not fit.
+fn table(told: &ScoreOrigin, scored: &[Scored], width: usize) -> String {
+    let (wide, left_out) = by_photograph(told, scored).fit(width);
+    match scored.len() {
+        1 => by_class(told, scored).render(width),
+        2..=FEW if !left_out.is_empty() => by_class(told, scored).render(width),
+        _ => wide + &not_shown(&left_out, width),
+    }
+}
+
+/// Most photographs with a row for each class.
+const FEW: usize = 8;
+
+fn real(value: Option<f64>) -> Cell {
+    value.map_or(Cell::Null(()), Cell::Real)
+}
+
+fn by_class(told: &ScoreOrigin, scored: &[Scored]) -> Grid {
+    let column = |head, priority| GridColumn::new(head).priority(priority);
+    let columns = [
+        column("photograph", 0),
+        column("patches", 2).align(Align::Right),
+        column("black", 3).align(Align::Right),
+        column("class", 0),
+        column("highest", 0),
+        column("mean", 1),
+        column("over", 0),
+    ];
+    let rows = scored.iter().flat_map(|one| {
+        one.scores.iter().enumerate().map(move |(class, scores)| {
+            let found = figures(scores, threshold(told, class));
+            let count = |count: u64| if class == 0 { Cell::Int(count as i64) } else { Cell::Text(String::new()) };
+            let name = if class == 0 { one.name.clone() } else { String::new() };
+            let (patches, black, class) = (count(one.patches), count(one.black), told.classes[class].clone());
+            let scores = [real(found.highest), real(found.mean), real(found.over)];
+            [Cell::Text(name), patches, black, Cell::Text(class)].into_iter().chain(scores).collect()
+        })
+    });
+    Grid::new(columns).rows(rows)
+}
+
+fn by_photograph(told: &ScoreOrigin, scored: &[Scored]) -> Grid {
+    // If there is no room, first the mean of each class is left out, then the fraction.
+    let mut columns = vec![("photograph".to_owned(), 0), ("patches".to_owned(), 4), ("black".to_owned(), 5)];
     for class in told.classes {
-        columns.extend([format!("{class} highest"), format!("{class} mean"), format!("{class} over")]);
+        columns.extend([(format!("{class} highest"), 1), (format!("{class} mean"), 3), (format!("{class} over"), 2)]);
     }
     let row = |one: &Scored| {
         let mut cells = vec![Cell::Text(one.name.clone()), Cell::Int(one.patches as i64), Cell::Int(one.black as i64)];
@@ -136,7 +178,8 @@ fn table(told: &ScoreOrigin, scored: &[Scored]) -> Table {
         }
         cells
     };
-    Table { title: String::new(), columns, rows: scored.iter().map(row).collect() }
+    let columns = columns.into_iter().map(|(head, priority)| GridColumn::new(head).priority(priority));
+    Grid::new(columns).rows(scored.iter().map(row))
 }
 
 fn object(told: &ScoreOrigin, scored: &[Scored]) -> Value {

@@ -149,13 +149,21 @@ fn a_new_photograph_is_scored_like_the_pipelines_own_and_nothing_is_stored() {
     let objects = space.files(".macula/v1/objects");
 
     let said = space.macula(&format!("predict pipeline.kdl classifier {file} --stride 48 --out looked")).code(0);
-    said.says(&[
-        "classifier of pipeline.kdl, trained in run",
-        "patches of 48 px, after half",
-        "the thresholds of cuts",
+    let said = said.says(&[
+        "`classifier` of pipeline.kdl, trained in run",
+        "patches of 48 px, after `half`",
+        "the thresholds of `cuts`",
         &name,
         "macula is for research, not for clinical use.",
     ]);
+    // At 80 columns every class has a row, and no line is longer.
+    let table: Vec<&str> = said.raw.lines().skip_while(|line| !line.starts_with("photograph")).collect();
+    assert!(said.raw.lines().all(|line| line.chars().count() <= 80), "{}", said.raw);
+    assert_eq!(table[0].split_whitespace().last(), Some("over"), "{}", said.raw);
+    for (row, class) in ["MA", "HE", "EX", "SE"].iter().enumerate() {
+        assert!(table[1 + row].contains(&format!(" {class} ")), "{}", said.raw);
+    }
+    assert!(!said.raw.contains("not shown"), "{}", said.raw);
     let of_stage = scores(&space, &format!("results/small/maps/{name}/scores.safetensors"));
     let of_verb = scores(&space, &format!("looked/{name}/scores.safetensors"));
     assert_eq!(

@@ -185,6 +185,9 @@ fn every_command_on_the_quick_start_fits_80_columns() {
     all_fit(&space, &stages);
     fits(&space, "plan pipeline.kdl --sweep sizes");
     fits(&space, "graph pipeline.kdl --sweep sizes");
+    let scores = at(&space, "show pipeline.kdl scores --no-pictures", 60).code(0);
+    assert_eq!(wide(&scores.raw, 60), Vec::<&str>::new(), "{}", scores.raw);
+    scores.says(&["(not shown at this width:"]);
     space.edit("pipeline.kdl", "severity 2.0", "severity 2.5");
     all_fit(&space, &stages);
     // Narrower ones, too.
