@@ -38,6 +38,7 @@ pub mod value;
 
 pub use declared::library_networks;
 pub use load::{Analysis, analyse, analyse_project, load, load_text, networks};
+pub use text::decoded;
 
 use crate::base::Span;
 use network::NetworkSpec;

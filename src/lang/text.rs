@@ -4,7 +4,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 
 use crate::base::regular;
-use crate::syntax::LARGEST;
+use crate::syntax::{self, LARGEST};
 
 /// Reads a text file. For one that is too large, spaces of the same length are returned: only its size will be reported.
 ///
@@ -19,12 +19,18 @@ pub(crate) fn read(file: &Path) -> Result<String> {
 }
 
 /// The bytes as text; an error with position and remedy if they are not UTF-8.
-pub(super) fn decoded(bytes: Vec<u8>) -> std::result::Result<String, String> {
+///
+/// # Errors
+/// The message.
+pub fn decoded(bytes: Vec<u8>) -> std::result::Result<String, String> {
     String::from_utf8(bytes).map_err(|error| foreign(error.as_bytes(), error.utf8_error().valid_up_to()))
 }
 
 /// The message for bytes that are not UTF-8 from `at` on.
 fn foreign(bytes: &[u8], at: usize) -> String {
+    if let Some(format) = syntax::other_format(bytes) {
+        return format!("it is {format}, not KDL");
+    }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return "it is UTF-16; save it as UTF-8".to_owned();
     }

@@ -15,6 +15,7 @@ mod forbidden;
 mod format;
 mod literal;
 mod number_forms;
+mod other_format;
 mod recover;
 mod repair;
 mod scalar;
@@ -25,6 +26,7 @@ mod value;
 
 pub use cursor::{Cursor, Head, Spot, cursor};
 pub use format::{Unformatted, format};
+pub use other_format::other_format;
 pub use scalar::{Scalar, begins_as_number};
 pub use scan::{Token, TokenKind, scan};
 pub use tree::{Document, Node, NodeEntry, Word, parse, parse_with, values};

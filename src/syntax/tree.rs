@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::forbidden::forbidden;
+use super::other_format::other_format;
 use super::scalar::Scalar;
 use super::scan::{Token, TokenKind, scan};
 use super::validate::{self, ValidationCache};
@@ -94,6 +95,9 @@ impl NodeEntry {
     }
 }
 
+/// Characters of a file in another format that are underlined.
+const SHOWN: usize = 24;
+
 /// Mistakes from which on the text is not validated by the crate as well: there is enough to fix.
 const MOST_SLIPS: usize = 1000;
 
@@ -115,6 +119,13 @@ pub fn parse_with(file: FileId, text: &str, cache: &mut ValidationCache) -> (Doc
             format!("the file is too large: {size} KiB, at most {} KiB", LARGEST / 1024),
         );
         return (Document::default(), vec![found.hint("split it, and import the parts with `use`")]);
+    }
+    if let Some(format) = other_format(text.as_bytes()) {
+        let first = text.len() - text.trim_start().len();
+        let end = text[first..].char_indices().nth(SHOWN).map_or(text.len(), |(at, _)| first + at);
+        let end = text[first..end].find('\n').map_or(end, |at| first + at);
+        let found = Diag::error("not-kdl", Span::new(file, first..end), format!("this is {format}, not KDL"));
+        return (Document::default(), vec![found.hint("name the pipeline's KDL file; `macula new NAME` writes one")]);
     }
     let Parsed { document, mut diags, tokens } = read(file, text);
     let hidden = forbidden(file, text);

@@ -231,3 +231,19 @@ fn weights_of_another_network_are_refused_before_anything_runs() {
     space.macula("plan pipeline.kdl").code(1).says(&words);
     space.macula("run pipeline.kdl").code(1).says(&words).says_not(&["patches of"]);
 }
+
+#[test]
+fn a_file_that_is_not_kdl_is_one_error() {
+    let space = project();
+    space.write("report.html", format!("<!DOCTYPE html>\n{}", "<p class=\"a\">{ text }</p>\n".repeat(400)));
+    space.write("notes.yaml", "data:\n  root: a\n  size: 64\nepochs: 3\n");
+    space.write("image.png", b"\x89PNG\r\n\x1a\n\0\0\0");
+    for (file, format) in [("report.html", "an HTML or XML file"), ("notes.yaml", "a YAML file")] {
+        for command in ["check", "run", "fmt"] {
+            let said = space.macula(&format!("{command} {file}")).code(2);
+            let said = said.says(&["error[not-kdl]", &format!("this is {format}, not KDL"), "1 error"]);
+            assert!(said.stderr.lines().count() < 12, "{}", said.stderr);
+        }
+    }
+    space.macula("check image.png").code(2).says(&["cannot read `image.png`: it is a PNG image, not KDL"]);
+}

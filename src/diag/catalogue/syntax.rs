@@ -9,6 +9,12 @@ pub(super) const PAGES: &[Page] = &[
         "extract patches { = 128 }",
         "See <https://kdl.dev> for the language. A node is `name value key=value { children }` and ends at the end of the line or at `;`.",
     ),
+    page(
+        "not-kdl",
+        "The file is in another format: HTML, JSON, YAML, an image. Nothing else about it is reported.",
+        "",
+        "Name the KDL file of the pipeline. A report or a table of results is opened with another program.",
+    ),
     page("too-large", "A file may have at most 512 KiB.", "", "Split the file and import the parts with `use`."),
     page(
         "too-deep",
