@@ -23,7 +23,7 @@ const MOST_NAMED: usize = 16;
 /// The arguments of `macula check`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// The KDL files; `base` means `base.kdl` if only that exists
+    /// The KDL files; `base` means `base.kdl` if only that exists, `-` is stdin
     #[arg(required = true, value_name = "FILE", value_parser = file::parser())]
     files: Vec<PathBuf>,
     /// Set a parameter, checked like the file: `--set patches.size=64`
@@ -101,7 +101,11 @@ fn checked(host: &Host, file: &Path, set: &[String]) -> Result<Checked, Failure>
     // A setting is for the pipeline; a sweep next to it may vary just that.
     let points = if set.is_empty() { Points::All } else { Points::OneByOne };
     let pipeline = PipelineArguments { file: file.to_owned(), pipeline: None, sweep: None, set: set.to_vec() };
-    let (contents, mut diags, sources) = load::read(&pipeline, points)?;
+    let (contents, mut diags, sources) = if file == Path::new(file::STDIN) {
+        load::read_text(&file::read(file).map_err(unread)?, set, points)
+    } else {
+        load::read(&pipeline, points)?
+    };
     paths::missing(host, file, &contents, &mut diags);
     let lines = contents.pipelines.iter().map(summary).chain(contents.sweeps.iter().map(sweep_summary));
     Ok(Checked { lines: lines.collect(), diags, sources })

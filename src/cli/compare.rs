@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::load::Swept;
-use super::run_id::RunIds;
 pub(super) use super::run_id::recorded;
-use super::{Exit, Failure, Loaded, PipelineArguments, load};
+use super::run_id::{RunIds, recorded_or_file};
+use super::{Exit, Failure, Loaded, PipelineArguments, file, load};
 use crate::base::shown;
 use crate::lang::spec::{Pipeline, Rank, StageSpec, Sweep};
 use crate::lang::{ranking, signatures};
@@ -114,12 +114,11 @@ pub fn compare(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut all = ComparedRows::default();
     let alone = arguments.what.len() == 1;
     for what in &arguments.what {
-        let path = host.folder.join(what);
-        if path.extension().is_some_and(|ending| ending == "kdl") || path.is_file() {
-            file(host, arguments, what, alone, &mut all)?;
+        if let Some(path) = file::meant(host, what) {
+            pipeline(host, arguments, path, alone, &mut all)?;
         } else {
             let store = Store::open(&host.store(&host.project_here()))?;
-            let row = of_run(&recorded(&store, what)?)?;
+            let row = of_run(&recorded_or_file(&store, what)?)?;
             all.short.insert(row.name.clone(), RunIds::of(&store).short(&row.name).to_owned());
             all.rows.push(row);
         }
@@ -202,9 +201,16 @@ fn shown(comparison: &Comparison, title: &str, names: &BTreeMap<String, String>,
     text
 }
 
-fn file(host: &Host, arguments: &Arguments, name: &str, alone: bool, all: &mut ComparedRows) -> Result<(), Failure> {
+fn pipeline(
+    host: &Host,
+    arguments: &Arguments,
+    file: PathBuf,
+    alone: bool,
+    all: &mut ComparedRows,
+) -> Result<(), Failure> {
+    let name = file.display().to_string();
     let pipeline = PipelineArguments {
-        file: PathBuf::from(name),
+        file,
         pipeline: arguments.pipeline.clone(),
         sweep: arguments.sweep.clone(),
         set: Vec::new(),

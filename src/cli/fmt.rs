@@ -1,14 +1,14 @@
 //! `macula fmt`: formats pipeline files, keeping comments and spelling.
 
-use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::failure::say;
+use super::file::{self, STDIN, named, read, unread};
 use super::{Exit, Failure};
-use crate::base::{Sources, disk, regular, shown};
+use crate::base::{Sources, disk, shown};
 use crate::diag::{self, Diag};
 use crate::progress::out;
 use crate::run::Host;
@@ -17,8 +17,8 @@ use crate::syntax::{self, Unformatted};
 /// The arguments of `macula fmt`.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// KDL files to format in place; `-` or none: stdin to stdout
-    #[arg(value_name = "FILE")]
+    /// KDL files to format in place; `base` means `base.kdl` if only that exists; `-` or none: stdin to stdout
+    #[arg(value_name = "FILE", value_parser = file::parser())]
     files: Vec<PathBuf>,
     /// Write nothing; list the files that would change, and exit with 1 if there are any
     #[arg(long)]
@@ -68,7 +68,7 @@ impl FormatOutcome {
 /// # Errors
 /// None: problems are reported, and the other files are formatted.
 pub fn fmt(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let stdin = [PathBuf::from("-")];
+    let stdin = [PathBuf::from(STDIN)];
     let files = if arguments.files.is_empty() { &stdin[..] } else { &arguments.files };
     let mut sources = Sources::default();
     let mut exit = Exit::Done;
@@ -80,7 +80,7 @@ pub fn fmt(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         match &outcome {
             _ if arguments.json => told.push(as_json(&name, &outcome, &sources)),
             FormatOutcome::Unchanged => {}
-            FormatOutcome::Formatted if path == Path::new("-") => {} // the text itself was printed
+            FormatOutcome::Formatted if path == Path::new(STDIN) => {} // the text itself was printed
             FormatOutcome::Formatted => out::say(&format!("formatted {}\n", shown::line(&name))),
             FormatOutcome::WouldChange => {
                 would += 1;
@@ -100,10 +100,6 @@ pub fn fmt(_world: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn named(path: &Path) -> String {
-    if path == Path::new("-") { "<stdin>".to_owned() } else { path.display().to_string() }
-}
-
 fn as_json(name: &str, outcome: &FormatOutcome, sources: &Sources) -> Value {
     let diagnostics = match outcome {
         FormatOutcome::Faulty(diags) => diag::json(diags, sources),
@@ -116,15 +112,11 @@ fn as_json(name: &str, outcome: &FormatOutcome, sources: &Sources) -> Value {
 fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> FormatOutcome {
     let text = match read(path) {
         Ok(text) => text,
-        Err(error) => {
-            let failure = Failure::user(format!("cannot read `{}`: {error}", named(path)));
-            let folder = path.is_dir();
-            return FormatOutcome::Failed(if folder {
-                failure.hint("name the files in it: `FOLDER/*.kdl`")
-            } else {
-                failure
-            });
+        Err(_) if path.is_dir() => {
+            let failure = Failure::user(format!("cannot read `{}`: it is a folder", named(path)));
+            return FormatOutcome::Failed(failure.hint("name the files in it: `FOLDER/*.kdl`"));
         }
+        Err(error) => return FormatOutcome::Failed(unread(path, &error)),
     };
     let file = sources.add(named(path), None, text.as_str());
     let formatted = match syntax::format(file, &text) {
@@ -136,7 +128,7 @@ fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> FormatOu
             return FormatOutcome::Failed(Failure { exit: Exit::Bug, code: None, text, hint });
         }
     };
-    let stdin = path == Path::new("-");
+    let stdin = path == Path::new(STDIN);
     if arguments.check {
         return if formatted == text { FormatOutcome::Unchanged } else { FormatOutcome::WouldChange };
     }
@@ -156,27 +148,4 @@ fn format(path: &Path, arguments: &Arguments, sources: &mut Sources) -> FormatOu
         Ok(()) if formatted == text => FormatOutcome::Unchanged,
         Ok(()) => FormatOutcome::Formatted,
     }
-}
-
-/// Reads a text, only as far as needed to see that it is too large.
-fn read(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    let limit = 64 << 20;
-    if path == Path::new("-") {
-        let stdin = io::stdin();
-        if stdin.is_terminal() {
-            out::talk("reading from the terminal; press Ctrl-D to finish\n");
-        }
-        stdin.lock().take(limit).read_to_end(&mut bytes)?;
-    } else {
-        regular::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    }
-    if bytes.len() > syntax::LARGEST {
-        return Ok(String::from_utf8_lossy(&bytes).into_owned());
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let right = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = right.split(|&byte| byte == b'\n').count();
-        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not UTF-8"))
-    })
 }

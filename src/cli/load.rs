@@ -187,6 +187,15 @@ fn choose_sweep(contents: Contents, file: &Path, name: Option<&str>) -> Result<S
         found.hint(if names.is_empty() { none.to_owned() } else { format!("it has {names}") })
     })
 }
+/// As [`read`], for the text of stdin; its imports are resolved relative to the working folder.
+pub(super) fn read_text(text: &str, set: &[String], points: Points) -> (Contents, Vec<Diag>, Sources) {
+    let (mut sources, name) = (Sources::default(), file::named(Path::new(file::STDIN)));
+    let path = Some(PathBuf::from(&name));
+    let (contents, mut diags) = lang::load_text(&name, path, text, set, points, &mut sources);
+    plan::validate_params(&contents, crate::stages::registry(), &mut diags);
+    (contents, diags, sources)
+}
+
 
 fn names_of(sweeps: &[Sweep]) -> String {
     near::names(sweeps.iter().map(|sweep| sweep.name.as_str()))

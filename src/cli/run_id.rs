@@ -76,14 +76,24 @@ fn last_part(id: &str) -> &str {
     id.rsplit_once('-').map_or(id, |(_, part)| part)
 }
 
-/// The record of the run that a typed text means.
+/// The record of the run that a typed text means; `file` is the pipeline's, for the hint.
 ///
 /// # Errors
 /// A [`Failure`] if there is none, or several.
-pub(super) fn recorded(store: &Store, typed: &str) -> Result<RunRecord, Failure> {
-    let none = || {
-        Failure::user(format!("no run and no file `{typed}`")).hint("`macula runs FILE` lists the runs of a pipeline")
-    };
+pub(super) fn recorded(store: &Store, typed: &str, file: &str) -> Result<RunRecord, Failure> {
+    found(store, typed, &format!("unknown run `{typed}`"), file)
+}
+
+/// As [`recorded`], where a pipeline's file can be given instead.
+///
+/// # Errors
+/// A [`Failure`] if there is none, or several.
+pub(super) fn recorded_or_file(store: &Store, typed: &str) -> Result<RunRecord, Failure> {
+    found(store, typed, &format!("no run and no file `{typed}` or `{typed}.kdl`"), "FILE")
+}
+
+fn found(store: &Store, typed: &str, missing: &str, file: &str) -> Result<RunRecord, Failure> {
+    let none = || Failure::user(missing).hint(format!("`macula runs {file}` lists the runs of a pipeline"));
     let ids = RunIds::of(store);
     let id = ids.one(typed, store)?.ok_or_else(none)?;
     store.runs.record(id).ok_or_else(none)

@@ -41,8 +41,8 @@ pub struct Arguments {
 /// A [`Failure`] if the stage is unknown, or no plan can be made.
 pub fn why(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = load::load(host, &arguments.pipeline)?;
-    let since =
-        arguments.since.as_ref().map(|run| super::compare::recorded(&loaded.store, run)).transpose()?.map(Arc::new);
+    let recorded = |run: &String| super::compare::recorded(&loaded.store, run, &loaded.file);
+    let since = arguments.since.as_ref().map(recorded).transpose()?.map(Arc::new);
     let options = Options {
         accept: accept(arguments.exact),
         targets: vec![arguments.stage.clone()],

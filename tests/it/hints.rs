@@ -247,3 +247,29 @@ fn a_file_that_is_not_kdl_is_one_error() {
     }
     space.macula("check image.png").code(2).says(&["cannot read `image.png`: it is a PNG image, not KDL"]);
 }
+
+#[test]
+fn a_name_without_its_extension_is_a_file_for_every_command() {
+    let space = project();
+    space.macula("compare base").code(2).says(&["`base` has not been run yet", "macula run base.kdl"]);
+    space.macula("compare --paired base").code(2).says_not(&["no run and no file"]);
+    space.macula("compare nothing").code(2).says(&["no run and no file `nothing` or `nothing.kdl`"]);
+    space.macula("fmt base --check").code(0);
+    space.macula("fmt bose").code(2).says(&["cannot read `bose` or `bose.kdl`", "did you mean `base.kdl`?"]);
+    space.macula("check nofile").code(2).says(&["cannot read `nofile` or `nofile.kdl`"]);
+    let said = space.macula("why base scores --since zzzz").code(2);
+    said.says(&["unknown run `zzzz`", "macula runs base.kdl"]).says_not(&["no file"]);
+}
+
+#[test]
+fn a_pipeline_on_stdin_is_checked() {
+    let space = project();
+    let check = |text: &str| {
+        let mut command = space.command(&["check", "-"]);
+        space.write("stdin", text);
+        command.stdin(std::fs::File::open(space.path("stdin")).expect("a file"));
+        space.finish(command)
+    };
+    check(PIPELINE).code(0).says(&["pipeline `base`, seed 7, 5 stages"]);
+    check(&PIPELINE.replace("eval", "evil")).code(2).says(&["<stdin>:", "did you mean `eval`?"]);
+}

@@ -135,7 +135,7 @@ fn why_reports_what_changed_since_any_run() {
     let since = space.macula(&format!("why pipeline.kdl photos --since {first}")).code(0);
     since.says(&["128 -> 192", "pipeline.kdl:2", "it was computed"]).says_not(&["160 ->"]);
     space.macula(&format!("why pipeline.kdl photos --since {second}")).code(0).says(&["160 -> 192"]);
-    space.macula("why pipeline.kdl photos --since 1999").code(2).says(&["no run and no file `1999`"]);
+    space.macula("why pipeline.kdl photos --since 1999").code(2).says(&["unknown run `1999`"]);
     space.macula(&format!("compare {first} {second}")).code(0).says(&["photos.size", "128", "160"]);
     let record = space.read(&format!(".macula/v1/runs/{first}/run.json"));
     assert!(record.contains("\"peak_bytes\":") && record.contains("\"kernels\":\"cpu-"), "{record}");

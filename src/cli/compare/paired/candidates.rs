@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::super::{Arguments, of_run};
 use crate::base::Digest;
 use crate::cli::load::Swept;
-use crate::cli::run_id::recorded;
-use crate::cli::{Failure, Loaded, PipelineArguments, load};
+use crate::cli::run_id::recorded_or_file;
+use crate::cli::{Failure, Loaded, PipelineArguments, file, load};
 use crate::data::table::Columns;
 use crate::lang::spec::{Pipeline, Sweep};
 use crate::lang::{near, signatures};
@@ -34,21 +34,21 @@ pub(super) struct Contender {
 /// # Errors
 /// A [`Failure`] if a run, file, point or evaluation is unknown or has no result.
 pub(super) fn find(host: &Host, arguments: &Arguments) -> Result<Vec<Contender>, Failure> {
-    let is_file = |word: &str| {
-        let path = host.folder.join(word);
-        path.extension().is_some_and(|ending| ending == "kdl") || path.is_file()
+    // `scores` is a stage even if there is a `scores.kdl`.
+    let is_file = |loaded: &Loaded, word: &str| {
+        file::is_named(host, word) || !knows(&loaded.pipeline, word) && file::meant(host, word).is_some()
     };
     let mut found = Vec::new();
     let mut runs = Vec::new();
     let mut words = arguments.what.iter().peekable();
     while let Some(word) = words.next() {
-        if !is_file(word) {
+        let Some(path) = file::meant(host, word) else {
             runs.push(word.clone());
             continue;
-        }
-        let loaded = loaded(host, arguments, word)?;
+        };
+        let loaded = loaded(host, arguments, path)?;
         let mut chosen = Vec::new();
-        while let Some(next) = words.peek().filter(|next| !is_file(next) && belongs(&loaded, next)) {
+        while let Some(next) = words.peek().filter(|next| !is_file(&loaded, next) && belongs(&loaded, next)) {
             chosen.push((*next).clone());
             words.next();
         }
@@ -64,9 +64,9 @@ pub(super) fn find(host: &Host, arguments: &Arguments) -> Result<Vec<Contender>,
     Ok(found)
 }
 
-fn loaded(host: &Host, arguments: &Arguments, file: &str) -> Result<Loaded, Failure> {
+fn loaded(host: &Host, arguments: &Arguments, file: PathBuf) -> Result<Loaded, Failure> {
     let pipeline = PipelineArguments {
-        file: PathBuf::from(file),
+        file,
         pipeline: arguments.pipeline.clone(),
         sweep: arguments.sweep.clone(),
         set: Vec::new(),
@@ -76,10 +76,14 @@ fn loaded(host: &Host, arguments: &Arguments, file: &str) -> Result<Loaded, Fail
 
 /// Whether a word after a file names something in it: a point of its sweep, a stage, or anything that is not a run.
 fn belongs(loaded: &Loaded, word: &str) -> bool {
-    let pipeline = &loaded.pipeline;
-    let known = pipeline.outlet(word).is_some() || pipeline.stages.iter().any(|stage| stage.base_name == word);
+    let known = knows(&loaded.pipeline, word);
     let is_run = || loaded.store.runs.ids().iter().any(|run| run.starts_with(word) || run.ends_with(word));
     loaded.sweep.is_some() || known || !is_run()
+}
+
+/// Whether a word names a stage or an output.
+fn knows(pipeline: &Pipeline, word: &str) -> bool {
+    pipeline.outlet(word).is_some() || pipeline.stages.iter().any(|stage| stage.base_name == word)
 }
 
 /// Names of the stages of a pipeline that evaluate.
@@ -260,7 +264,7 @@ fn point<'g>(
 /// Runs, those that differ only in their seeds together.
 fn of_runs(host: &Host, arguments: &Arguments, ids: &[String]) -> Result<Vec<Contender>, Failure> {
     let store = Store::open(&host.store(&host.project(Path::new("run"))))?;
-    let runs: Vec<RunRecord> = ids.iter().map(|id| recorded(&store, id)).collect::<Result<_, _>>()?;
+    let runs: Vec<RunRecord> = ids.iter().map(|id| recorded_or_file(&store, id)).collect::<Result<_, _>>()?;
     let rows = runs.iter().map(of_run).collect::<Result<Vec<_>, _>>()?;
     let repeats = if arguments.each { Repeats::Apart } else { Repeats::Together };
     let mut groups = Comparison::new(rows.clone(), &[], None, repeats).groups;
