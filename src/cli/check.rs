@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use super::failure::{say, wrong};
+use super::failure::{say_first, wrong};
 use super::{Exit, Failure, PipelineArguments, file, load, paths};
 use crate::base::figure::counted;
-use crate::base::{Sources, regular};
+use crate::base::{Sources, regular, shown};
 use crate::diag::{self, Diag};
 use crate::lang::project;
 use crate::lang::spec::{Pipeline, Points, Sweep};
@@ -42,6 +42,7 @@ pub fn check(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
     let mut problems: Vec<Value> = Vec::new();
     let mut unread: Vec<Failure> = Vec::new();
+    let mut left = diag::MOST_DRAWN;
     for file in &arguments.files {
         let checked = match checked(host, file, &arguments.set) {
             Ok(checked) => checked,
@@ -57,7 +58,13 @@ pub fn check(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
             let new: Vec<Value> = found.into_iter().filter(|problem| !problems.contains(problem)).collect();
             problems.extend(new);
         } else {
-            say(&diags, &sources);
+            if left == 0 && !diags.is_empty() {
+                let name = shown::line(&file::named(file)).into_owned();
+                out::talk(&format!("{name}: {}; none are shown\n", diag::count(&diags)));
+            } else {
+                say_first(left, &diags, &sources);
+            }
+            left = left.saturating_sub(diags.len());
             for line in lines.into_iter().filter(|_| !wrong(&diags)) {
                 out::say(&paragraph(&line, out::stdout_width(), 2));
             }

@@ -208,10 +208,15 @@ const UNBROKEN: usize = 10_000;
 pub(super) fn say(diags: &[Diag], sources: &Sources) {
     let style = if out::stderr_colours() == Colours::Ansi { diag::Style::Colour } else { diag::Style::Plain };
     let width = if out::stderr_is_terminal() { out::stderr_width().min(WIDEST) } else { UNBROKEN };
-    out::talk(&diag::render(diags, sources, style, width));
+    out::talk(&diag::render_first(most, diags, sources, style, width));
 }
 
 /// Whether there is an error among diagnostics.
+    say_first(diag::MOST_DRAWN, diags, sources);
+}
+
+/// Prints the first `most` diagnostics on stderr, and the number of all.
+pub(super) fn say_first(most: usize, diags: &[Diag], sources: &Sources) {
 pub(super) fn wrong(diags: &[Diag]) -> bool {
     diags.iter().any(|diag| diag.severity == Severity::Error)
 }

@@ -5,7 +5,7 @@ mod fix;
 mod render;
 
 pub use fix::Fix;
-pub use render::{Style, count, json, render, shown};
+pub use render::{MOST_DRAWN, Style, count, json, render, render_first, shown};
 
 use crate::base::Span;
 

@@ -336,13 +336,21 @@ fn a_mistake_in_a_network_of_another_file_is_reported_once() {
 }
 
 #[test]
-fn of_ten_thousand_mistakes_a_hundred_are_drawn_and_all_are_counted() {
+fn of_ten_thousand_mistakes_twenty_are_drawn_and_all_are_counted() {
     let space = Space::new();
     let text = format!("pipeline p seed=1 {{\n{}}}\n", "    synthetik a\n".repeat(10_000));
     space.write("many.kdl", text);
     let said = space.macula("check many.kdl").code(2).stderr.clone();
-    assert_eq!(said.matches("error[").count(), 100);
-    assert!(said.contains("errors; only the first 100 are shown"), "{}", &said[said.len() - 200..]);
+    assert_eq!(said.matches("error[").count(), 20);
+    assert!(said.contains("errors; only the first 20 are shown"), "{}", &said[said.len() - 200..]);
+    // Of several files, twenty together.
+    space.write("few.kdl", format!("pipeline p seed=1 {{\n{}}}\n", "    synthetik a\n".repeat(3)));
+    let said = space.macula("check few.kdl many.kdl few.kdl").code(2).stderr.clone();
+    assert_eq!(said.matches("error[").count(), 20);
+    assert!(
+        said.contains("only the first 15 are shown") && said.contains("few.kdl: 5 errors; none are shown"),
+        "{said}"
+    );
     // In one line of half a megabyte as well: what is drawn of it is bounded.
     space.write("line.kdl", format!("a {}", "[b] ".repeat(100_000)));
     let said = space.macula("check line.kdl").code(2).stderr.clone();
