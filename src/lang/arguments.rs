@@ -16,6 +16,8 @@ pub(super) struct Argument {
     pub(super) path: String,
     /// Span of the name.
     pub(super) name: Span,
+    /// Span of the first part of the dotted name, where that was written by itself: `loss` of `loss focal gamma=2.0`.
+    pub(super) head: Span,
     /// Span of name and values.
     pub(super) whole: Span,
     /// The values.
@@ -82,7 +84,7 @@ impl ParamValues {
 pub(super) fn gather(stage: &Node, values: &mut ParamValues, diags: &mut Vec<Diag>) -> Vec<Argument> {
     let mut all = Vec::new();
     for node in stage.nodes().iter().filter(|node| node.name.text != "doc") {
-        below(node, "", values, diags, &mut all);
+        below(node, "", node.name.span, values, diags, &mut all);
     }
     all
 }
@@ -92,14 +94,21 @@ pub(super) fn alternative(node: &Node, path: &str, diags: &mut Vec<Diag>) -> Vec
     let mut named = node.clone();
     path.clone_into(&mut named.name.text);
     let mut all = Vec::new();
-    below(&named, "", &mut ParamValues::default(), diags, &mut all);
+    below(&named, "", named.name.span, &mut ParamValues::default(), diags, &mut all);
     for given in &mut all {
         given.set = true;
     }
     all
 }
 
-fn below(node: &Node, prefix: &str, values: &mut ParamValues, diags: &mut Vec<Diag>, all: &mut Vec<Argument>) {
+fn below(
+    node: &Node,
+    prefix: &str,
+    head: Span,
+    values: &mut ParamValues,
+    diags: &mut Vec<Diag>,
+    all: &mut Vec<Argument>,
+) {
     let path = format!("{prefix}{}", node.name.text);
     let args: Vec<&NodeEntry> = node.args().collect();
     let mut given = |path: String, name: Span, whole: Span, entries: &[&NodeEntry], property: bool| {
@@ -115,7 +124,7 @@ fn below(node: &Node, prefix: &str, values: &mut ParamValues, diags: &mut Vec<Di
         };
         let network = network.cloned().map(Box::new);
         let values = resolved.into_iter().flatten().flatten().collect();
-        all.push(Argument { path, name, whole, values, property, broken, set: false, plain: None, network });
+        all.push(Argument { path, name, head, whole, values, property, broken, set: false, plain: None, network });
     };
     let bare = node.entries.is_empty() && node.children.is_none();
     if !args.is_empty() || bare {
@@ -127,7 +136,7 @@ fn below(node: &Node, prefix: &str, values: &mut ParamValues, diags: &mut Vec<Di
         given(format!("{path}.{}", key.text), key.span, entry.whole, &[entry], true);
     }
     for child in node.nodes() {
-        below(child, &format!("{path}."), values, diags, all);
+        below(child, &format!("{path}."), head, values, diags, all);
     }
 }
 
@@ -188,6 +197,7 @@ fn setting(file: FileId, text: &str) -> Result<Setting, Diag> {
     let given = Argument {
         path: path.clone(),
         name: Span::new(file, 0..at),
+        head: Span::new(file, 0..at),
         whole,
         values,
         property: false,

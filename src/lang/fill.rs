@@ -491,7 +491,7 @@ impl Filler<'_> {
                 let rest = segments.first().copied();
                 let hint = Stray { signature, name: first, rest, values: &given.values, chosen: &chosen }.hint();
                 if self.filled.diags.iter().all(|diag| diag.message != message) {
-                    self.error("unknown-param", given.name, message, hint);
+                    self.error("unknown-param", given.head, message, hint);
                 }
                 continue;
             };

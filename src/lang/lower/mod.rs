@@ -471,6 +471,7 @@ fn broken(port: &str, span: Span) -> Argument {
     Argument {
         path: port.to_owned(),
         name: span,
+        head: span,
         whole: span,
         values: Vec::new(),
         property: false,

@@ -202,6 +202,7 @@ impl SweepReader<'_> {
         let given = Argument {
             path: path.to_owned(),
             name,
+            head: name,
             whole: entry.whole,
             broken: resolved.is_none(),
             values: resolved.unwrap_or_default(),
