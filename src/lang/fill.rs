@@ -291,7 +291,7 @@ impl Filler<'_> {
     }
 
     fn check(&mut self, kind: &ParamType, param: &Param, path: &str, entry: &NodeEntry) -> Option<Value> {
-        match param_type::value(kind, param.range.as_ref(), entry) {
+        match param_type::value(kind, param.range.as_ref(), param.default.as_ref(), entry) {
             Ok(value) => Some(value),
             Err(refusal) => {
                 let absent = match &entry.value {

@@ -178,7 +178,7 @@ impl Stray<'_> {
         let value = self.values.first().filter(|_| meant && self.values.len() == 1);
         let fits = |entry: &&NodeEntry| match (&param.ty, whole) {
             (ParamType::Choice, true) => param.cases.iter().any(|case| Some(case.name.as_str()) == entry.text()),
-            (kind, true) => param_type::value(kind, param.range.as_ref(), entry).is_ok(),
+            (kind, true) => param_type::value(kind, param.range.as_ref(), None, entry).is_ok(),
             (_, false) => matches!(entry.value, Scalar::Int(_) | Scalar::Real(_)),
         };
         value.filter(fits).map_or_else(|| "…".to_owned(), |entry| entry.value.to_string())

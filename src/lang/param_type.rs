@@ -162,15 +162,26 @@ impl ParamType {
         }
     }
 
-    /// An example value, for hints.
-    const fn sample(&self) -> &'static str {
+    /// An example value, for hints: the usual one, or one within the range.
+    fn sample(&self, range: Option<&Range>, usual: Option<&Value>) -> String {
+        match usual {
+            Some(Value::Int(number)) => return number.to_string(),
+            Some(Value::Real(number)) => return shown(*number),
+            Some(Value::List(values)) if !values.is_empty() => return self.sample(range, values.first()),
+            Some(Value::Map(values)) if !values.is_empty() => return self.sample(range, values.values().next()),
+            _ => {}
+        }
+        let within = |number: f64, text: &str| match range {
+            Some(range) if !range.holds(number) => shown(range.low).trim_end_matches(".0").to_owned(),
+            _ => text.to_owned(),
+        };
         match self {
-            Self::Int | Self::Count | Self::Px | Self::Seed => "64",
-            Self::Real | Self::Degrees => "1.5",
-            Self::Share | Self::Probability => "0.5",
-            Self::Bool => "#true",
-            Self::Path => "\"data/idrid\"",
-            _ => "\"…\"",
+            Self::Int | Self::Count | Self::Px | Self::Seed => within(64.0, "64"),
+            Self::Real | Self::Degrees => within(1.5, "1.5"),
+            Self::Share | Self::Probability => within(0.5, "0.5"),
+            Self::Bool => "#true".to_owned(),
+            Self::Path => "\"data/idrid\"".to_owned(),
+            _ => "\"…\"".to_owned(),
         }
     }
 }
@@ -236,17 +247,22 @@ pub struct Refusal {
     pub hint: String,
 }
 
-/// The checked value of one entry.
+/// The checked value of one entry; `usual` is the parameter's default, an example for hints.
 ///
 /// # Errors
 /// A [`Refusal`] if the entry has another type or is out of range.
-pub fn value(kind: &ParamType, range: Option<&Range>, entry: &NodeEntry) -> Result<Value, Refusal> {
+pub fn value(
+    kind: &ParamType,
+    range: Option<&Range>,
+    usual: Option<&Value>,
+    entry: &NodeEntry,
+) -> Result<Value, Refusal> {
     let refuse = || Refusal {
         code: "wrong-kind",
         text: format!("must be {}, got {}", kind.words(), found(entry)),
         hint: match (kind, &entry.value) {
             (ParamType::Bool, value) => format!("write `#{}`", !is_no(value)),
-            _ => format!("write e.g. `{}`", kind.sample()),
+            _ => format!("write e.g. `{}`", kind.sample(range, usual)),
         },
     };
     let within = |number: f64, shown: &str| {

@@ -517,11 +517,11 @@ fn default(kind: &ParamType, range: Option<&Range>, entry: &NodeEntry) -> Result
         (ParamType::List(of), Some(text)) => {
             let parts = text.split_whitespace().map(|part| {
                 let value = part.parse().map_or_else(|_| Scalar::Text(part.to_owned()), Scalar::Real);
-                super::param_type::value(of, range, &NodeEntry { value, ..entry.clone() })
+                super::param_type::value(of, range, None, &NodeEntry { value, ..entry.clone() })
             });
             parts.collect::<Result<_, _>>().map(Value::List)
         }
-        _ => value(kind, range, entry),
+        _ => value(kind, range, None, entry),
     }
 }
 

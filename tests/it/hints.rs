@@ -273,3 +273,16 @@ fn a_pipeline_on_stdin_is_checked() {
     check(PIPELINE).code(0).says(&["pipeline `base`, seed 7, 5 stages"]);
     check(&PIPELINE.replace("eval", "evil")).code(2).says(&["<stdin>:", "did you mean `eval`?"]);
 }
+
+#[test]
+fn an_example_in_a_hint_is_a_value_of_the_parameter() {
+    let space = project();
+    for (setting, hint) in [
+        ("classifier.optimizer.lr=fast", "write e.g. `0.0001`"),
+        ("classifier.epochs=three", "write e.g. `10`"),
+        ("classifier.normalise.mean=red", "write e.g. `0.485`"),
+    ] {
+        let said = space.macula(&format!("check base --set {setting}")).code(2);
+        assert!(said.stderr.contains(hint), "{setting}: {}", said.stderr);
+    }
+}

@@ -81,7 +81,7 @@ impl Lowerer<'_> {
             self.error(ROOT, "missing-param", span, format!("parameter `{}` has no value", param.name), hint);
             return None;
         };
-        if let Err(refusal) = param_type::value(&param.ty, param.range.as_ref(), &value) {
+        if let Err(refusal) = param_type::value(&param.ty, param.range.as_ref(), param.default.as_ref(), &value) {
             if Some(&value) != node.prop("default") {
                 self.error(ROOT, refusal.code, value.span, format!("`{}` {}", param.name, refusal.text), refusal.hint);
             }
