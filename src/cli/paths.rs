@@ -10,7 +10,8 @@ use crate::lang::value::Value;
 use crate::progress::out;
 use crate::run::host::{ProjectMark, STORE};
 use crate::run::{Host, missing};
-use crate::stage::Work;
+use crate::stage::{Params, Work};
+use crate::stages::folder::{FOLDER, named_folders};
 
 /// Warns of each path that leads nowhere, in order of place.
 pub(super) fn missing(host: &Host, file: &Path, contents: &Contents, diags: &mut Vec<Diag>) {
@@ -35,6 +36,21 @@ pub(super) fn missing(host: &Host, file: &Path, contents: &Contents, diags: &mut
                 Some(hint) => diag.hint(hint),
                 None => diag,
             });
+        }
+    }
+    for stage in contents.pipelines.iter().flat_map(|pipeline| &pipeline.stages) {
+        let root = stage.value("root").map(ToString::to_string).unwrap_or_default();
+        if stage.implementation != FOLDER.name || !folder.join(&root).is_dir() {
+            continue;
+        }
+        for (field, below) in named_folders(&Params(stage.values())) {
+            let path = Path::new(&root).join(below);
+            let span = stage.place(Some(&field));
+            if folder.join(&path).is_dir() || !told.insert((span, path.display().to_string())) {
+                continue;
+            }
+            let text = format!("`{}` does not exist", path.display());
+            diags.push(Diag::warning("missing-folder", span, text).hint("patterns start from `root`"));
         }
     }
     diags.sort_by_key(|diag| diag.labels.first().map(|label| (label.span.file, label.span.start, label.span.end)));

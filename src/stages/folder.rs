@@ -77,7 +77,8 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     let masks: Vec<Vec<PatternMatch<'_>>> = classes.iter().map(masks).collect::<Result<_, _>>()?;
     let taken = without_masks(&mut fits, &pattern, &classes, &masks)?;
     if fits.is_empty() {
-        return Err(no_photographs(&root.display().to_string(), &pattern, &pictures));
+        let of_masks: HashSet<&str> = masks.iter().flatten().map(|fit| fit.file).collect();
+        return Err(no_photographs(&root.display().to_string(), &pattern, &pictures, &of_masks));
     }
     let index = PhotographIndex::new(&fits);
     let mut eyes: Vec<FolderPhotograph<'_>> = names(&fits)?
@@ -103,6 +104,13 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
         let beside = (!found).then(|| beside(&listed, &used, class)).flatten();
         // Photographs without any masks are legitimate input for `predict`.
         let unannotated = bare && absent == "unknown" && beside.is_none();
+        let folder = class.pattern.fixed_folder();
+        if !found && !unannotated && !holds_files(&listed, folder) {
+            let path = format!("{}/{folder}", params.text("root")?.trim_end_matches('/'));
+            let text = format!("`{path}` does not exist or is empty; it should hold the masks of `{}`", class.name);
+            let hint = format!("its pattern is `{}`; patterns start from `root`", class.pattern.text());
+            return Err(StageError::input("no-mask-fits", text).hint(hint).field(class.field()));
+        }
         if !found && !unannotated {
             let text =
                 format!("no mask of `{}` matches a photograph; its pattern is `{}`", class.name, class.pattern.text());
@@ -184,10 +192,36 @@ fn source(params: &Params, files: &dyn Files) -> Result<Outcome, StageError> {
     Ok(outcome)
 }
 
-fn no_photographs(root: &str, pattern: &Pattern<'_>, pictures: &[&str]) -> StageError {
+/// Whether a folder of the root, or the root itself (empty), has a file somewhere below it.
+fn holds_files(listed: &[String], folder: &str) -> bool {
+    let wanted = normalised(folder);
+    let is_below = |file: &&String| {
+        let mut above = file.match_indices('/').map(|(at, _)| &file[..at]);
+        folder.is_empty() || above.any(|above| normalised(above) == wanted)
+    };
+    listed.iter().any(|file| is_below(&file))
+}
+
+/// Folders that the patterns of photographs and masks name without a star, relative to the root, each with its parameter.
+#[must_use]
+pub fn named_folders(params: &Params) -> Vec<(String, String)> {
+    let photographs = params.text("photographs").ok().map(|text| ("photographs".to_owned(), text));
+    let masks = params.map("masks").into_iter().flatten();
+    let masks = masks.filter_map(|(class, text)| match text {
+        Value::Text(text) => Some((format!("masks.{class}"), text.as_str())),
+        _ => None,
+    });
+    let folder = |(field, text)| Some((field, Pattern::new(text)?.fixed_folder().to_owned()));
+    photographs.into_iter().chain(masks).filter_map(folder).filter(|(_, folder)| !folder.is_empty()).collect()
+}
+
+fn no_photographs(root: &str, pattern: &Pattern<'_>, pictures: &[&str], of_masks: &HashSet<&str>) -> StageError {
     let text = format!("no photograph in `{root}` matches `{}`", pattern.text());
-    let hint = match pictures.first() {
+    let hint = match pictures.iter().find(|file| !of_masks.contains(*file)) {
         Some(first) => format!("found `{first}`; `*` stands for the photograph's name"),
+        None if !pictures.is_empty() => {
+            "every image in it matches a pattern of `masks`; the photographs may be elsewhere".to_owned()
+        }
         None => "the folder contains no JPEG, PNG or TIFF".to_owned(),
     };
     StageError::input("no-photographs", text).hint(hint).field("photographs")

@@ -286,3 +286,29 @@ fn an_example_in_a_hint_is_a_value_of_the_parameter() {
         assert!(said.stderr.contains(hint), "{setting}: {}", said.stderr);
     }
 }
+
+#[test]
+fn a_missing_folder_of_masks_is_named() {
+    let space = Space::new();
+    let data = "root \"data\"; photographs \"*.png\"; masks MA \"masks/ma/*.png\"; absent-mask absent";
+    space.write(
+        "p.kdl",
+        format!(
+            "pipeline p seed=1 {{\n    folder eyes {{ {data} }}\n    extract patches {{ from eyes; size 32 }}\n}}\n"
+        ),
+    );
+    let picture = image::GrayImage::from_fn(64, 64, |x, y| image::Luma([(60 + x + y) as u8]));
+    let mut png = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut png, image::ImageFormat::Png).expect("a PNG");
+    space.write("data/a.png", png.get_ref());
+    space.macula("check p.kdl").code(0).says(&["warning[missing-folder]", "`data/masks/ma` does not exist"]);
+    space.macula("run p.kdl").code(1).says(&["no-mask-fits", "`data/masks/ma` does not exist or is empty"]);
+    // A mask is not offered as a photograph.
+    space.write("data/masks/ma/a.png", png.get_ref());
+    space.macula("check p.kdl").code(0).says_not(&["missing-folder"]);
+    space.edit("p.kdl", "photographs \"*.png\"", "photographs \"*.jpg\"");
+    std::fs::remove_file(space.path("data/a.png")).expect("removed");
+    let said =
+        space.macula("run p.kdl").code(1).says(&["no-photographs", "every image in it matches a pattern of `masks`"]);
+    assert!(!said.stderr.contains("found `masks"), "{}", said.stderr);
+}
