@@ -14,8 +14,11 @@ use crate::stage::{Metrics, Summary, Warning};
 use crate::store::remote::Trouble;
 use crate::store::{ComputedItems, RunOutcome, StageOutcome};
 
-/// Widest column of names; longer names push the rest of their line to the right.
+/// Widest column of names.
 const WIDEST_NAME: usize = 24;
+
+/// Column of names if some names are too wide for a column: these have lines of their own.
+const SHORT_NAME: usize = 12;
 
 /// How much is printed about each stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +63,10 @@ pub struct EventText {
     left: BTreeMap<String, usize>,
     /// Warnings printed for each stage: code and text.
     warned: BTreeMap<String, BTreeSet<(String, String)>>,
-    /// Warnings left out because one of the same code was printed.
-    unsaid: usize,
+    /// Number of warnings of each stage that were left out because one of the same code was printed.
+    unsaid: BTreeMap<String, usize>,
+    /// The pipeline's file.
+    file: String,
     /// Stages that reported epochs.
     with_epochs: BTreeSet<String>,
     /// Stage whose table of epochs was printed last.
@@ -82,7 +87,8 @@ impl EventText {
             ended: BTreeSet::new(),
             left: BTreeMap::new(),
             warned: BTreeMap::new(),
-            unsaid: 0,
+            unsaid: BTreeMap::new(),
+            file: String::new(),
             with_epochs: BTreeSet::new(),
             table_of: None,
         }
@@ -120,8 +126,9 @@ impl EventText {
 
     fn words(&mut self, event: &Event) -> Option<String> {
         Some(match event {
-            Event::RunBegan { pipeline, stages, to_run, unknown, widest, .. } => {
-                (self.widest, self.stages) = ((*widest).clamp(8, WIDEST_NAME), *stages);
+            Event::RunBegan { pipeline, file, stages, to_run, unknown, widest, .. } => {
+                file.clone_into(&mut self.file);
+                (self.widest, self.stages) = (self.name_column(*widest), *stages);
                 let run = if *to_run == 0 { String::new() } else { format!(", {to_run} to run") };
                 let them = if *to_run == 1 { "it" } else { "them" };
                 let more = match unknown {
@@ -183,11 +190,8 @@ impl EventText {
             }
             Event::RunEnded { ended, computed, reused, seconds, results, .. } => {
                 let mut said = if self.detail == Detail::Brief { self.not_run() } else { String::new() };
-                if self.unsaid > 0 && self.detail == Detail::Full {
-                    let more = counted(self.unsaid as u64, "more warning", "more warnings");
-                    said.push_str(
-                        &self.plain(&format!("{more} of these kinds: `macula show FILE STAGE --all` lists them")),
-                    );
+                if self.detail == Detail::Full {
+                    said.push_str(&self.left_out());
                 }
                 said + &self.plain(&ending(*ended, *computed, *reused, *seconds, results.as_deref()))
             }
@@ -271,7 +275,7 @@ impl EventText {
         let text = &warning.text;
         let mut words = format!("warning[{}]: {text}", warning.code);
         if more > 0 && !all {
-            self.unsaid += more;
+            *self.unsaid.entry(stage.to_owned()).or_default() += more;
             let _ = write!(words, " (and {more} more like this)");
         }
         let name = format!("  {:<width$}  ", shown::line(stage), width = self.widest);
@@ -308,6 +312,27 @@ impl EventText {
             let _ = writeln!(text, "  skipped: {more} more, for other reasons");
         }
         text
+    }
+
+    /// Width of the column of names. If the widest would take too much of the line, names that do not fit get lines of their own.
+    fn name_column(&self, widest: usize) -> usize {
+        if widest <= (self.width / 4).clamp(SHORT_NAME, WIDEST_NAME) { widest.max(8) } else { SHORT_NAME }
+    }
+
+    /// How many warnings were left out, and where they are.
+    fn left_out(&self) -> String {
+        let Some(first) = self.unsaid.keys().next() else { return String::new() };
+        let more = counted(self.unsaid.values().sum::<usize>() as u64, "more warning", "more warnings");
+        let names: Vec<String> = self.unsaid.keys().map(|stage| format!("`{stage}`")).collect();
+        let of = if names.len() == 1 { String::new() } else { format!(", of {}", names.join(", ")) };
+        let ask = shown::line(&format!("`macula show {} {first} --all`", self.file)).into_owned();
+        let line = shown::line(&format!("{more} of these kinds{of}:")).into_owned();
+        // A command is not broken: it is to be copied.
+        if line.width() + 1 + ask.width() <= self.width {
+            format!("{line} {ask}\n")
+        } else {
+            format!("{}  {ask}\n", self.plain(&line))
+        }
     }
 
     /// Columns for errors, warnings and hints.
@@ -430,4 +455,27 @@ fn number(value: u64) -> String {
 fn times_are_short() {
     let shown = [0.034, 1.25, 59.0, 59.96, 192.4, 3870.0].map(duration);
     assert_eq!(shown, ["0.03s", "1.2s", "59.0s", "1m 00s", "3m 12s", "1h 04m"]);
+}
+
+#[test]
+fn a_name_too_wide_for_a_column_has_its_own_line_and_the_rest_its_room() {
+    let mut text = EventText::new(Colours::Off, Detail::Full, 80);
+    let began = |widest| Event::RunBegan {
+        run: "r".to_owned(),
+        pipeline: "p".to_owned(),
+        file: "p.kdl".to_owned(),
+        stages: 2,
+        to_run: 2,
+        unknown: 0,
+        widest,
+    };
+    let name = "classifier@lr=1e-4,seed=8";
+    text.of(&began(name.len()));
+    let words = "epoch 16 of 16 chosen by average precision; validation AP 0.755";
+    let said = text.of(&Event::Line { stage: name.to_owned(), text: words.to_owned() }).unwrap_or_default();
+    assert_eq!(said, format!("  {name}\n{:16}{words}\n", ""));
+    // A short one is as before.
+    text.of(&began(10));
+    let said = text.of(&Event::Line { stage: "classifier".to_owned(), text: "words".to_owned() }).unwrap_or_default();
+    assert_eq!(said, "  classifier  words\n");
 }

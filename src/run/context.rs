@@ -29,6 +29,8 @@ pub struct RunContext<'a> {
     pub watch: &'a dyn Watch,
     /// The run's id.
     pub run: String,
+    /// The pipeline's file, as given.
+    pub file: String,
     /// The project's folder.
     pub project: PathBuf,
     /// Where outputs are linked by name, if they are.

@@ -21,6 +21,8 @@ pub enum Event {
         run: String,
         /// The pipeline.
         pipeline: String,
+        /// Its file, as given.
+        file: String,
         /// How many stages it has.
         stages: usize,
         /// How many of them are known to run.

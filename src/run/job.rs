@@ -168,7 +168,7 @@ fn compute(shared: &RunContext, id: StageId, task: &Task, partial: &Path, stop: 
     match shared.engine.implementation(id).work {
         Work::Whole(work) | Work::Report(work) => Ok(guarded(shared, || work(&ctx))?.into()),
         Work::Command { run, code } => {
-            super::trust::check(shared.engine, &shared.trust, id, task, code)?;
+            super::trust::check(shared.engine, (&shared.trust, &shared.file), id, task, code)?;
             // Not in the pool: the command's own threads do the work while this one waits.
             let commands = super::commands::RunCommands {
                 host: shared.host,

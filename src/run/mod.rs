@@ -295,6 +295,7 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
             unknown: count(|decision| matches!(decision, Decision::Unknown(_))),
             widest: wanted.iter().map(|id| engine.stage(*id).name.chars().count()).max().unwrap_or(0),
         });
+            file: project.file.clone(),
         for upgrade in upgrades {
             recorder.event(&Event::Upgraded { upgrade });
         }
@@ -314,6 +315,7 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
                 Links::Results => Some(results::folder(&project.folder, &project.pipeline.name)),
                 Links::None => None,
             },
+            file: project.file.clone(),
             sandbox: options.sandbox,
             trust: options.trust.clone(),
             reported_no_locks: AtomicBool::default(),

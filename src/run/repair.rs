@@ -115,6 +115,8 @@ impl Repair<'_> {
             watch: self.watch,
             // The same bytes again: the result stays that of the run that `macula runs` lists.
             run: record.made.run.clone(),
+            // The record does not say which file its pipeline was in.
+            file: "FILE".to_owned(),
             project: self.project.clone(),
             results: None,
             sandbox: self.options.sandbox,

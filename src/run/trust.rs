@@ -123,12 +123,20 @@ pub fn has_commands(project: &Project) -> bool {
 }
 
 /// Refuses a command if its pipeline or its code is not trusted.
-pub(super) fn check(engine: &Engine, trust: &Trust, id: StageId, task: &Task, code: Code) -> Result<(), StageError> {
+/// `file` is the pipeline's.
+pub(super) fn check(
+    engine: &Engine,
+    (trust, file): (&Trust, &str),
+    id: StageId,
+    task: &Task,
+    code: Code,
+) -> Result<(), StageError> {
     if !trust.pipeline.is_some_and(|digest| trust.known.contains(&digest)) {
         let stage = engine.stage(id);
         let text = format!("`{} {}` runs a command, but this pipeline is not trusted", stage.stage_type, stage.name);
-        return Err(StageError::input("not-trusted", text)
-            .hint("review the file, then run `macula trust FILE`; changing it or a file that it uses revokes trust"));
+        return Err(StageError::input("not-trusted", text).hint(format!(
+            "review the file, then run `macula trust {file}`; changing it or a file it uses revokes trust"
+        )));
     }
     let inputs = pinned(engine, id).into_iter().filter_map(|input| task.inputs.many(input.port).get(input.at));
     let own = engine.own_program(id)?.is_some();
@@ -137,7 +145,7 @@ pub(super) fn check(engine: &Engine, trust: &Trust, id: StageId, task: &Task, co
         if !trust.known.contains(&named.tree.digest()) {
             let text = format!("the code in `{}` is not trusted, or has changed", named.name);
             return Err(StageError::input("not-trusted", text)
-                .hint("review it, then run `macula trust FILE` or `macula run --trust FILE`"));
+                .hint(format!("review it, then run `macula trust {file}` or `macula run --trust {file}`")));
         }
     }
     Ok(())

@@ -136,7 +136,7 @@ fn a_pipeline_that_was_not_trusted_runs_no_command() {
         return;
     }
     let space = space("echo 1 > outputs/a.json", ONE);
-    macula(&space, "run pipeline.kdl").code(1).says(&["not-trusted", "macula trust"]);
+    macula(&space, "run pipeline.kdl").code(1).says(&["not-trusted", "`macula trust pipeline.kdl`"]);
     macula(&space, "trust --show pipeline.kdl").code(0).says(&["not trusted: pipeline.kdl"]);
     macula(&space, "trust pipeline.kdl").code(0).says(&["pipeline.kdl", "script of made"]);
     macula(&space, "run pipeline.kdl").code(0);

@@ -98,6 +98,7 @@ fn well() -> Vec<Event> {
         Event::RunBegan {
             run: "20260102-030405-678abc".to_owned(),
             pipeline: "quickstart".to_owned(),
+            file: "quickstart.kdl".to_owned(),
             stages: 5,
             to_run: 3,
             unknown: 1,
@@ -157,7 +158,15 @@ fn badly() -> Vec<Event> {
     }
     };
     vec![
-        Event::RunBegan { run: "r".to_owned(), pipeline: "p".to_owned(), stages: 4, to_run: 4, unknown: 0, widest: 7 },
+        Event::RunBegan {
+            run: "r".to_owned(),
+            pipeline: "p".to_owned(),
+            file: "p.kdl".to_owned(),
+            stages: 4,
+            to_run: 4,
+            unknown: 0,
+            widest: 7,
+        },
         Event::StageWaits { stage: "eyes".to_owned() },
         Event::StageFetched { stage: "patches".to_owned(), remote: "lab".to_owned(), bytes: 3 << 20 },
         Event::Repairing {
