@@ -1,6 +1,7 @@
 //! Counts and memory as the command line takes them, with words for what cannot be meant.
 
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::time::Duration;
 
 use super::store::size;
 use crate::base::figure::counted;
@@ -38,6 +39,12 @@ pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
     count(text).map_err(|error| format!("{error}; without the flag all processors are used"))
 }
 
+/// Time in seconds, with decimals if needed.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number of seconds, such as `600` or `0.5`".to_owned();
+    Duration::try_from_secs_f64(text.parse().map_err(|_| wrong())?).map_err(|_| wrong())
+}
+
 /// Number of pixels, from 1.
 pub(super) fn pixels(text: &str) -> Result<NonZeroU16, String> {
     let number: u16 = text.parse().map_err(|_| format!("write a whole number of pixels from 1 to {}", u16::MAX))?;
@@ -53,4 +60,6 @@ fn amounts_that_cannot_be_meant_say_what_can() {
     assert_eq!(threads("0"), Err("write a whole number from 1; without the flag all processors are used".to_owned()));
     assert_eq!(count("3").map(NonZeroUsize::get), Ok(3));
     assert!(count("-1").is_err() && count("many").is_err() && pixels("0").is_err() && pixels("70000").is_err());
+    assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+    assert!(["abc", "-1", "nan", "inf"].into_iter().all(|text| seconds(text).is_err()));
 }

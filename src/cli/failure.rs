@@ -186,17 +186,23 @@ impl From<PlanError> for Failure {
                 let texts: Vec<&str> = diags.iter().map(|diag| diag.message.as_str()).collect();
                 Self { code: diags.first().map(|diag| diag.code), ..Self::user(texts.join("; ")) }
             }
-            PlanError::NoStage { ref near, .. } => {
+            PlanError::NoStage { ref near, ref known, .. } => {
                 let failure = Self::user(error.to_string());
+                let names: Vec<String> = known.iter().take(STAGES).map(|name| format!("`{name}`")).collect();
+                let more = if known.len() > STAGES { ", …" } else { "" };
                 match near {
                     Some(near) => failure.hint(format!("did you mean `{near}`?")),
-                    None => failure,
+                    None if names.is_empty() => failure,
+                    None => failure.hint(format!("its stages are {}{more}", names.join(", "))),
                 }
             }
             PlanError::Stage(error) => error.into(),
         }
     }
 }
+
+/// Maximum number of stages listed when one is unknown.
+const STAGES: usize = 16;
 
 /// Maximum width of diagnostics on a terminal.
 const WIDEST: usize = 110;
@@ -206,17 +212,17 @@ const UNBROKEN: usize = 10_000;
 
 /// Prints diagnostics on stderr.
 pub(super) fn say(diags: &[Diag], sources: &Sources) {
+    say_first(diag::MOST_DRAWN, diags, sources);
+}
+
+/// Prints the first `most` diagnostics on stderr, and the number of all.
+pub(super) fn say_first(most: usize, diags: &[Diag], sources: &Sources) {
     let style = if out::stderr_colours() == Colours::Ansi { diag::Style::Colour } else { diag::Style::Plain };
     let width = if out::stderr_is_terminal() { out::stderr_width().min(WIDEST) } else { UNBROKEN };
     out::talk(&diag::render_first(most, diags, sources, style, width));
 }
 
 /// Whether there is an error among diagnostics.
-    say_first(diag::MOST_DRAWN, diags, sources);
-}
-
-/// Prints the first `most` diagnostics on stderr, and the number of all.
-pub(super) fn say_first(most: usize, diags: &[Diag], sources: &Sources) {
 pub(super) fn wrong(diags: &[Diag]) -> bool {
     diags.iter().any(|diag| diag.severity == Severity::Error)
 }

@@ -73,6 +73,13 @@ fn write(host: &Host, file: &Path, text: &str) -> Result<(), Failure> {
             return Failure::user(format!("`{shown}` already exists"))
                 .hint("choose another name; nothing was overwritten");
         }
-        Failure::unwritten(&shown, &error)
+        match file.parent() {
+            Some(folder) if error.kind() == ErrorKind::NotFound && !host.folder.join(folder).exists() => {
+                let folder = folder.display();
+                Failure::user(format!("folder `{folder}` does not exist"))
+                    .hint(format!("`mkdir -p {folder}` creates it"))
+            }
+            _ => Failure::unwritten(&shown, &error),
+        }
     })
 }

@@ -40,8 +40,8 @@ pub struct Arguments {
     #[arg(long)]
     keep_going: bool,
     /// Stop a stage after this many seconds; the next run resumes from its checkpoint
-    #[arg(long, value_name = "SECONDS")]
-    timeout: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = amounts::seconds)]
+    timeout: Option<Duration>,
     /// Retries after a temporary fault, such as a network file system that does not respond
     #[arg(long, value_name = "N", default_value_t = Limits::default().retries)]
     retries: usize,
@@ -110,7 +110,7 @@ pub fn run(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         accept: accept(arguments.sameness.exact),
         targets: arguments.stages.clone(),
         sandbox: arguments.commands.sandbox(),
-        limits: Limits { timeout: timeout(arguments.timeout)?, retries: arguments.retries },
+        limits: Limits { timeout: arguments.timeout, retries: arguments.retries },
         trust: trust::of_run(host, &loaded, arguments.commands.trust)?,
         memory: measure.memory.div_ceil(2).min(usual.memory),
         resources: measure,
@@ -133,11 +133,6 @@ pub fn run(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         Exit::Done => compared,
         other => other,
     })
-}
-
-fn timeout(seconds: Option<f64>) -> Result<Option<Duration>, Failure> {
-    let wrong = |_| Failure::user("`--timeout` expects a number of seconds, 0 or more");
-    seconds.map(Duration::try_from_secs_f64).transpose().map_err(wrong)
 }
 
 /// `--exact` uses results of this machine's class only.

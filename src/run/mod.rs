@@ -149,6 +149,8 @@ pub enum PlanError {
         name: String,
         /// The stage with the most similar name.
         near: Option<String>,
+        /// All stages, each once.
+        known: Vec<String>,
     },
     /// An error of the store, or a bug.
     #[error(transparent)]
@@ -228,7 +230,10 @@ fn target(project: &Project, graph: &Graph, name: &str) -> Result<Vec<StageId>, 
     });
     found.ok_or_else(|| {
         let names = stages.iter().map(|stage| stage.base_name.as_str());
-        PlanError::NoStage { name: name.to_owned(), near: near(name, names).map(str::to_owned) }
+        let near = near(name, names.clone()).map(str::to_owned);
+        let mut known: Vec<String> = Vec::new();
+        names.for_each(|name| known.extend((!known.iter().any(|one| one == name)).then(|| name.to_owned())));
+        PlanError::NoStage { name: name.to_owned(), near, known }
     })
 }
 
@@ -290,12 +295,12 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
         recorder.event(&Event::RunBegan {
             run: record.id.clone(),
             pipeline: record.pipeline.clone(),
+            file: project.file.clone(),
             stages: wanted.len(),
             to_run: count(|decision| matches!(decision, Decision::Run(_))),
             unknown: count(|decision| matches!(decision, Decision::Unknown(_))),
             widest: wanted.iter().map(|id| engine.stage(*id).name.chars().count()).max().unwrap_or(0),
         });
-            file: project.file.clone(),
         for upgrade in upgrades {
             recorder.event(&Event::Upgraded { upgrade });
         }
@@ -310,12 +315,12 @@ pub fn execute(host: &Host, project: &Project, options: &Options, watch: &dyn Wa
             budget: Budget::new(options.memory),
             watch: &recorder,
             run: record.id.clone(),
+            file: project.file.clone(),
             project: project.folder.clone(),
             results: match options.links {
                 Links::Results => Some(results::folder(&project.folder, &project.pipeline.name)),
                 Links::None => None,
             },
-            file: project.file.clone(),
             sandbox: options.sandbox,
             trust: options.trust.clone(),
             reported_no_locks: AtomicBool::default(),

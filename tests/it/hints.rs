@@ -312,3 +312,17 @@ fn a_missing_folder_of_masks_is_named() {
         space.macula("run p.kdl").code(1).says(&["no-photographs", "every image in it matches a pattern of `masks`"]);
     assert!(!said.stderr.contains("found `masks"), "{}", said.stderr);
 }
+
+#[test]
+fn a_stage_that_does_not_exist_is_answered_with_those_that_do() {
+    let space = project();
+    let stages = "its stages are `eyes`, `patches`, `folds`, `classifier`, `scores`";
+    for command in ["run base nosuch", "get base nosuch out", "plan base nosuch", "why base nosuch"] {
+        space.macula(command).code(2).says(&["unknown stage `nosuch`", stages]);
+    }
+    space.macula("run base patchs").code(2).says(&["did you mean `patches`?"]);
+    let said = refused(&space, "run base --timeout abc");
+    assert!(said.contains("write a number of seconds, such as `600` or `0.5`"), "{said}");
+    space.macula("new a/b").code(2).says(&["folder `a` does not exist", "`mkdir -p a` creates it"]);
+    assert!(!space.path("a").exists());
+}
