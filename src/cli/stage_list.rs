@@ -26,6 +26,9 @@ const NARROWEST: usize = 24;
 /// Name of the metric that tells how good a classifier is.
 const MAIN_METRIC: &str = "mean-average-precision";
 
+/// State of a stage with a result; JSON has had `done` for it.
+const CACHED: &str = "cached";
+
 /// A stage, what became of it, and its main number.
 struct StageLine {
     name: String,
@@ -80,7 +83,7 @@ fn line(
     let (state, words, metrics) = match decision {
         _ if live.contains_key(&stage.name) => ("running", live[&stage.name].clone(), BTreeMap::new()),
         Decision::Source(known) => of_known("source", &known.summary),
-        Decision::Reuse(known, _) => of_known("done", &known.summary),
+        Decision::Reuse(known, _) => of_known(CACHED, &known.summary),
         Decision::Run(task) => match (status::resume(engine, task), task.items.filter(|items| items.reused > 0)) {
             (Some(place), _) => ("stopped", format!("resumes {place}"), BTreeMap::new()),
             (None, Some(items)) => {
@@ -142,7 +145,7 @@ fn as_text(loaded: &Loaded, lines: &[StageLine], all: bool) -> String {
     let last = if count < lines.len() {
         format!("{}: {ask} --all`", counted((lines.len() - count) as u64, "more stage", "more stages"))
     } else {
-        let example = lines.iter().rev().find(|line| line.state == "done").or(lines.last());
+        let example = lines.iter().rev().find(|line| line.state == CACHED).or(lines.last());
         example.map(|line| format!("one stage: {ask} {}`", line.name)).unwrap_or_default()
     };
     text.push_str(&paragraph(&shown::line(&last), width, 2));
@@ -152,7 +155,7 @@ fn as_text(loaded: &Loaded, lines: &[StageLine], all: bool) -> String {
 fn as_json(loaded: &Loaded, lines: &[StageLine]) -> Value {
     let stage = |line: &StageLine| {
         json!({
-            "stage": line.name, "kind": line.stage_type, "state": line.state, "result": line.words,
+            "stage": line.name, "kind": line.stage_type, "state": if line.state == CACHED { "done" } else { line.state }, "result": line.words,
             "figures": line.metrics,
         })
     };

@@ -210,5 +210,5 @@ fn graph_draws_in_four_languages() {
     space
         .macula("graph pipeline.kdl --states")
         .code(0)
-        .says(&["patches  extract    stored", "folds    split      will run"]);
+        .says(&["patches  extract    cached", "folds    split      will run"]);
 }

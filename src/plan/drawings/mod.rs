@@ -75,7 +75,7 @@ impl StageStatus {
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Stored => "stored",
+            Self::Stored => "cached",
             Self::WillRun => "will run",
             Self::Unknown => "unknown",
             Self::Damaged => "damaged",
@@ -87,6 +87,7 @@ impl StageStatus {
     const fn class(self) -> &'static str {
         match self {
             Self::WillRun => "run",
+            Self::Stored => "stored",
             other => other.words(),
         }
     }

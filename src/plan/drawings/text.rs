@@ -178,7 +178,7 @@ mod tests {
         let marks =
             BTreeMap::from([("fundus".to_owned(), StageStatus::Stored), ("patches".to_owned(), StageStatus::WillRun)]);
         let text = text(&drawing(&baseline(), &marks), 120);
-        assert!(text.contains("idrid           stored    → photographs"), "{text}");
+        assert!(text.contains("idrid           cached    → photographs"), "{text}");
         assert!(text.contains("extract         will run  fundus → patches"), "{text}");
     }
     #[test]

@@ -72,14 +72,14 @@ fn the_first_screen_has_what_matters_and_all_has_the_rest() {
     let listed = fits(space.macula("show pipeline.kdl").code(0));
     let listed = listed.says(&["small: 6 stages; last run ", ", done", "validation AP 0.", "one stage: `macula show"]);
     let line = listed.raw.lines().find(|line| line.starts_with("scores ")).expect("a line");
-    assert!(line.contains("eval") && line.contains("done") && line.contains("mean AP 0."), "{line}");
+    assert!(line.contains("eval") && line.contains("cached") && line.contains("mean AP 0."), "{line}");
     let shown = space.macula("show pipeline.kdl --json").code(0);
     let shown: Value = serde_json::from_str(&shown.raw).expect("JSON");
     assert!(shown["stages"][5]["figures"]["mean-average-precision"].is_number(), "{shown}");
     space.edit("pipeline.kdl", "epochs 10", "epochs 11");
     let listed = fits(space.macula("show pipeline.kdl").code(0)).says(&["outdated"]).raw;
     let state = |stage: &str| listed.lines().find(|line| line.starts_with(stage)).unwrap_or_default().to_owned();
-    assert!(state("folds ").contains("done") && state("scores ").contains("outdated"), "{listed}");
+    assert!(state("folds ").contains("cached") && state("scores ").contains("outdated"), "{listed}");
 
     // A file of a stage is found, and one that does not exist is not mistaken for an output.
     let said = space.macula("show pipeline.kdl scores.parquet").code(2);
