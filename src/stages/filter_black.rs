@@ -30,11 +30,12 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     }
     let summary = Summary {
         headline: format!(
-            "{} kept, {} black dropped ({} healthy, {} with a lesion)",
+            "{} kept, {} black dropped ({} healthy, {} with a lesion{})",
             counted(after.patches, "patch", "patches"),
             thousands(gone.patches),
             thousands(gone.healthy),
-            thousands(gone.lesion)
+            thousands(gone.lesion),
+            if gone.undetermined > 0 { format!(", {} unknown", thousands(gone.undetermined)) } else { String::new() }
         ),
         tables: vec![table("patches", &set.info.classes, &[("before", &before), ("kept", &after), ("dropped", &gone)])],
         warnings,

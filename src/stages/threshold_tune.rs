@@ -195,7 +195,10 @@ fn warnings(thresholds: &Thresholds) -> Vec<Warning> {
         if class.positives < FEW_POSITIVES || class.positive_photographs < FEW_PHOTOGRAPHS {
             let patches = figure::counted(class.positives, "positive patch", "positive patches");
             let photographs = figure::counted(class.positive_photographs, "photograph", "photographs");
-            let text = format!("the threshold of `{name}` is uncertain: it is based on {patches} of {photographs}");
+            let text = format!(
+                "the threshold of `{name}` is uncertain: it is based on {patches} of {photographs} (fewer than \
+                 {FEW_POSITIVES} patches or {FEW_PHOTOGRAPHS} photographs)"
+            );
             warn("few-positives", text);
         }
         if !class.met {
@@ -212,8 +215,8 @@ mod tests {
     use super::*;
     use crate::learn::tuning::ClassThreshold;
 
-    /// Codes of the warnings about a class tuned on so many positive patches of so many photographs.
-    fn codes(positives: u64, positive_photographs: u64) -> Vec<String> {
+    /// Warnings about a class tuned on so many positive patches of so many photographs.
+    fn of(positives: u64, positive_photographs: u64) -> Vec<Warning> {
         let class = ClassThreshold {
             class: "SE".to_owned(),
             threshold: 0.4,
@@ -228,12 +231,21 @@ mod tests {
             positive_photographs,
         };
         let thresholds = Thresholds { criterion: Criterion::F1, patches: 1000, tta: Tta::None, classes: vec![class] };
-        warnings(&thresholds).into_iter().map(|warning| warning.code).collect()
+        warnings(&thresholds)
+    }
+
+    fn codes(positives: u64, positive_photographs: u64) -> Vec<String> {
+        of(positives, positive_photographs).into_iter().map(|warning| warning.code).collect()
     }
 
     #[test]
     fn thresholds_on_few_patches_or_few_photographs_are_uncertain() {
         assert!(codes(119, 6).is_empty() && codes(30, 5).is_empty());
         assert_eq!([codes(29, 20), codes(119, 4), codes(0, 0)].map(|codes| codes.join(" ")), ["few-positives"; 3]);
+        let text = &of(29, 20)[0].text;
+        assert!(
+            text.ends_with("29 positive patches of 20 photographs (fewer than 30 patches or 5 photographs)"),
+            "{text}"
+        );
     }
 }

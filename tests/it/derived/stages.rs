@@ -126,6 +126,17 @@ fn filter_black_shows_counts_before_and_after() {
     let tree = bench.store(made, ramp);
     let done = bench.run("filter-black", &tree, &[("below", Value::Real(10.0)), ("share", Value::Real(0.9))]).unwrap();
     assert_eq!(done.summary.headline, "3 patches kept, 2 black dropped (2 healthy, 0 with a lesion)");
+    // The numbers add up if labels are unknown.
+    let mut unknown = set(vec![part("a", "00?0 0000")]);
+    for row in &mut unknown.parts[0].rows {
+        let mut histogram = [0; 256];
+        histogram[3] = 256;
+        row.histogram = histogram.into();
+    }
+    let tree_of_unknown = bench.store(unknown, ramp);
+    let params = [("below", Value::Real(10.0)), ("share", Value::Real(0.9))];
+    let dropped = bench.run("filter-black", &tree_of_unknown, &params).unwrap();
+    assert_eq!(dropped.summary.headline, "0 patches kept, 2 black dropped (1 healthy, 0 with a lesion, 1 unknown)");
     assert_eq!(
         lines(&done.summary.tables[0]),
         [

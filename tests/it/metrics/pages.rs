@@ -69,6 +69,25 @@ fn model(objects: &Objects) -> Tree {
     tree
 }
 
+/// A summary in the words that it had when the page's digest was taken: they belong to other stages.
+fn first_worded(summary: &Summary) -> Summary {
+    let mut summary = summary.clone();
+    let first = |head: &str| {
+        let head = head.replace("as good ", "equal ").replace("also ", "and ").replace("FP ", "false ");
+        head.replace("lesions, and false positives (FP) next to them", "lesions and false positives")
+    };
+    for table in &mut summary.tables {
+        table.title = first(&table.title);
+        for column in &mut table.columns {
+            *column = first(column);
+        }
+    }
+    for warning in &mut summary.warnings {
+        warning.text = warning.text.replace(" (fewer than 30 patches or 5 photographs)", "");
+    }
+    summary
+}
+
 /// Page on all artifacts, as the stage writes it.
 fn html(objects: &Objects, names: Option<NameReplacements>) -> String {
     let (set, cuts, scores) = outcomes(objects);
@@ -91,8 +110,8 @@ fn html(objects: &Objects, names: Option<NameReplacements>) -> String {
     let given = [
         named("patches", set.write(objects).unwrap(), &said),
         named("classifier", model(objects), &Summary::default()),
-        named("cuts", cuts.outputs["out"].clone(), &cuts.summary),
-        named("scores", scores.outputs["out"].clone(), &scores.summary),
+        named("cuts", cuts.outputs["out"].clone(), &first_worded(&cuts.summary)),
+        named("scores", scores.outputs["out"].clone(), &first_worded(&scores.summary)),
     ];
     let (items, numbered) = gather(&given, objects).unwrap();
     let names = names.unwrap_or(numbered);
