@@ -251,13 +251,17 @@ fn recall(scores: &Scores, strata: fn(&OperatingPoint) -> &Vec<Stratum>, title: 
 pub fn co_occurrence(scores: &Scores) -> Table {
     let counts = &scores.operating().co_occurrence;
     let mut columns = vec!["patches with".to_owned()];
-    columns.extend(scores.classes.iter().map(|class| format!("and {class}")));
-    columns.extend(scores.classes.iter().map(|class| format!("false {class}")));
+    columns.extend(scores.classes.iter().map(|class| format!("also {class}")));
+    columns.extend(scores.classes.iter().map(|class| format!("FP {class}")));
     let rows = scores.classes.iter().enumerate().map(|(at, class)| {
         let cells = counts.present[at].iter().chain(&counts.mistaken[at]);
         [Cell::Text(class.clone())].into_iter().chain(cells.map(|&count| int(count))).collect()
     });
-    Table { title: "co-occurring lesions and false positives".to_owned(), columns, rows: rows.collect() }
+    Table {
+        title: "co-occurring lesions, and false positives (FP) next to them".to_owned(),
+        columns,
+        rows: rows.collect(),
+    }
 }
 
 /// What to know before trusting the metrics.

@@ -149,8 +149,8 @@ fn summary(thresholds: &Thresholds) -> Summary {
         "all-positive F1",
         "positives",
         "photographs",
-        "equal from",
-        "equal to",
+        "as good from",
+        "as good to",
     ];
     let rows = classes.iter().map(|class| {
         vec![

@@ -40,7 +40,7 @@ impl Laid {
     }
 
     fn longest_word(&self) -> usize {
-        self.head.split(' ').map(UnicodeWidthStr::width).max().unwrap_or(0)
+        words(&self.head).iter().map(|word| word.width()).max().unwrap_or(0)
     }
 }
 
@@ -175,21 +175,33 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     flow(text, width, width)
 }
 
+/// The words of a text, each with a lone `/` after it: no line begins with one.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match words.last_mut() {
+            Some(last) if word == "/" => last.push_str(" /"),
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words
+}
+
 /// As [`wrapped`], with `first` columns for the first line and `rest` for all others.
 #[must_use]
 pub fn flow(text: &str, first: usize, rest: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
+    for word in words(text) {
         let width = if lines.is_empty() { first } else { rest };
         let begins = line.is_empty() && (!lines.is_empty() || word.width() <= first || first >= rest);
         if begins {
-            line.push_str(word);
+            line.push_str(&word);
         } else if !line.is_empty() && line.width() + 1 + word.width() <= width {
             line.push(' ');
-            line.push_str(word);
+            line.push_str(&word);
         } else {
-            lines.push(std::mem::replace(&mut line, word.to_owned()));
+            lines.push(std::mem::replace(&mut line, word));
         }
     }
     lines.push(line);
@@ -201,6 +213,7 @@ fn text_breaks_between_words_only() {
     assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
     assert_eq!(wrapped("a very/long/path/of/a/file b", 8), ["a", "very/long/path/of/a/file", "b"]);
     assert_eq!(wrapped("", 8), [""]);
+    assert_eq!(wrapped("predicted / labelled", 9), ["predicted /", "labelled"]);
     assert_eq!(flow("one two three", 3, 9), ["one", "two three"]);
     assert_eq!(flow("three two", 3, 9), ["", "three two"]);
     assert_eq!([14, 13, 8].map(|width| clipped("two eyes, one", width)), ["two eyes, one", "two eyes, one", "two …"]);
