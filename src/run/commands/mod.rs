@@ -75,7 +75,11 @@ impl CommandRunner for RunCommands<'_> {
         let denied_paths =
             if self.is_sandboxed() { stderr::denied_paths(&said, &spec, !end.success()) } else { Vec::new() };
         let output = CommandOutput { sandbox, denied_paths };
-        if end.success() { Ok(output) } else { Err(stderr::failed(command, &output, end, &said, &logs)) }
+        if end.success() {
+            Ok(output)
+        } else {
+            Err(stderr::failed(command, &spec.program, &output, end, (&said, &logs)))
+        }
     }
 }
 

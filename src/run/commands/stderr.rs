@@ -90,8 +90,24 @@ fn is_outside(spec: &SandboxSpec, path: &Path, failed: bool) -> bool {
     !own.chain(system).any(|shown| path.starts_with(shown)) && there()
 }
 
-/// The error of a failed command.
-pub(super) fn failed(command: &Command, output: &CommandOutput, end: End, said: &str, logs: &Logs) -> StageError {
+/// Bytes of a program that are searched for what it starts.
+const SEARCHED: u64 = 16 << 10;
+
+/// Whether a program is a script that only starts another one, at `path`: what pyenv, asdf and similar tools have in `PATH`.
+fn is_shim(program: &Path, path: &str) -> bool {
+    let mut text = String::new();
+    let read = File::open(program).and_then(|file| file.take(SEARCHED).read_to_string(&mut text));
+    read.is_ok() && text.starts_with("#!") && text.contains(path) && text.contains("exec ")
+}
+
+/// The error of a failed command; `said` is its stderr.
+pub(super) fn failed(
+    command: &Command,
+    program: &Path,
+    output: &CommandOutput,
+    end: End,
+    (said, logs): (&str, &Logs),
+) -> StageError {
     let how = match (end.code, end.signal) {
         (Some(code), _) => format!("ended with exit code {code}"),
         (None, Some(signal)) => format!("was killed by signal {signal}"),
@@ -104,6 +120,20 @@ pub(super) fn failed(command: &Command, output: &CommandOutput, end: End, said: 
     });
     let last: String = last.collect();
     let name = command.words.first().map_or("", String::as_str);
+    // A script that the user names by its path is their own.
+    let installed = !name.contains('/') || name.contains("/shims/");
+    if let Some(path) = output.denied_paths.first().filter(|path| installed && is_shim(program, path)) {
+        let print = if name.starts_with("python") {
+            format!("; `{name} -c \"import sys; print(sys.executable)\"` prints it")
+        } else {
+            String::new()
+        };
+        let text = format!("`{name}` {how}: no access to `{path}`{last}");
+        return StageError::input("undeclared-path", text).hint(format!(
+            "`{}` is a script that starts the real `{name}`: write the path of that program in `command`{print}",
+            program.display()
+        ));
+    }
     if let Some(path) = output.denied_paths.first() {
         return StageError::input("undeclared-path", format!("`{name}` {how}: no access to `{path}`{last}"))
             .hint(format!(

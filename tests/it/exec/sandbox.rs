@@ -163,3 +163,31 @@ fn the_limits_modes_and_times_of_what_is_not_its_own_are_out_of_reach() {
     assert!(victim.try_wait().expect("it can be asked").is_none(), "it was ended");
     victim.kill().and_then(|()| victim.wait()).expect("it ends");
 }
+
+#[cfg(unix)]
+#[test]
+fn of_a_program_that_only_starts_another_one_the_other_is_asked_for() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    if !confines() {
+        return;
+    }
+    let elsewhere = crate::space::Space::new();
+    let real = elsewhere.path("libexec/real").display().to_string();
+    let shim = elsewhere.path("shims/python9");
+    elsewhere.write("libexec/real", "#!/bin/sh\nexec python3 \"$@\"\n");
+    elsewhere.write("shims/python9", format!("#!/usr/bin/env bash\nexec \"{real}\" \"$@\"\n"));
+    for file in ["libexec/real", "shims/python9"] {
+        let allowed = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(elsewhere.path(file), allowed).expect("permissions");
+    }
+    let space = space("", ONE);
+    space.edit("pipeline.kdl", "command sh", "command python9");
+    let mut command = super::command(&space, "run --trust pipeline.kdl");
+    command.env("PATH", format!("{}:/usr/bin:/bin", shim.parent().expect("a folder").display()));
+    space.finish(command).code(1).says(&[
+        "undeclared-path",
+        "is a script that starts the real `python9`: write the path of that program in `command`",
+        "sys.executable",
+    ]);
+}
