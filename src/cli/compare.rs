@@ -215,7 +215,7 @@ fn pipeline(
         sweep: arguments.sweep.clone(),
         set: Vec::new(),
     };
-    let loaded = load::load(host, &pipeline)?;
+    let loaded = load::load_points(host, &pipeline)?;
     if let Some(swept) = &loaded.sweep {
         return points(host, &loaded, swept, alone, all);
     }

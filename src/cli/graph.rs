@@ -51,7 +51,7 @@ pub fn graph(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
         })?;
         drawings::drawing(&loaded.pipeline, &marks)
     } else {
-        let (pipeline, ..) = load::chosen(&arguments.pipeline)?;
+        let (pipeline, ..) = load::chosen(&arguments.pipeline, load::LoadPurpose::Other)?;
         drawings::drawing(&pipeline, &BTreeMap::new())
     };
     out::say(&match arguments.format {

@@ -98,7 +98,18 @@ impl Loaded {
 /// # Errors
 /// A [`Failure`] if the file cannot be run, the store cannot be opened, or a remote is invalid.
 pub fn load(host: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
-    let loaded = load_alone(host, arguments)?;
+    with_remotes(host, load_local(host, arguments, LoadPurpose::Other)?)
+}
+
+/// As [`load`], for a command that runs or compares the points of a sweep: also prints warnings about the choice of the best one.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_points(host: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
+    with_remotes(host, load_local(host, arguments, LoadPurpose::Points)?)
+}
+
+fn with_remotes(host: &Host, loaded: Loaded) -> Result<Loaded, Failure> {
     let remotes = remotes::open(host, &loaded.folder)?;
     let store = loaded.store.with_remotes(remotes);
     Ok(Loaded { told: RemoteWarnings(Arc::clone(&store.remotes)), store, ..loaded })
@@ -109,7 +120,20 @@ pub fn load(host: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failur
 /// # Errors
 /// A [`Failure`] if the file cannot be run or the store cannot be opened.
 pub fn load_alone(host: &Host, arguments: &PipelineArguments) -> Result<Loaded, Failure> {
-    let (pipeline, sweep, sources) = chosen(arguments)?;
+    load_local(host, arguments, LoadPurpose::Other)
+}
+
+/// What a file is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadPurpose {
+    /// To run or compare the points of a sweep.
+    Points,
+    /// For anything else.
+    Other,
+}
+
+fn load_local(host: &Host, arguments: &PipelineArguments, purpose: LoadPurpose) -> Result<Loaded, Failure> {
+    let (pipeline, sweep, sources) = chosen(arguments, purpose)?;
     let folder = host.project(&arguments.file);
     let root = host.store(&folder);
     paths::note_old_store(host, &arguments.file, &folder, &root);
@@ -118,11 +142,17 @@ pub fn load_alone(host: &Host, arguments: &PipelineArguments) -> Result<Loaded, 
     Ok(Loaded { pipeline, sweep, sources, file, folder, store, told: RemoteWarnings::default() })
 }
 
+/// Warning about a sweep that is ranked by a metric on the test set.
+const CHOSEN_ON_TEST: &str = "chosen-on-test";
+
 /// Reads and checks only the pipeline, or the sweep with all its points; prints warnings and errors.
 ///
 /// # Errors
 /// A [`Failure`] if the file cannot be run.
-pub fn chosen(arguments: &PipelineArguments) -> Result<(Pipeline, Option<Swept>, Sources), Failure> {
+pub fn chosen(
+    arguments: &PipelineArguments,
+    purpose: LoadPurpose,
+) -> Result<(Pipeline, Option<Swept>, Sources), Failure> {
     let (mut contents, mut diags, mut sources) = read(arguments, Points::OneByOne)?;
     // There may be many points, so only those of the requested sweep are made.
     let alone = contents.pipelines.is_empty() && contents.sweeps.len() == 1 && arguments.pipeline.is_none();
@@ -131,6 +161,8 @@ pub fn chosen(arguments: &PipelineArguments) -> Result<(Pipeline, Option<Swept>,
         let points = arguments.sweep.as_deref().map_or(Points::All, Points::Of);
         (contents, diags, sources) = read(arguments, points)?;
     }
+    // About a choice that is not made now.
+    diags.retain(|diag| swept && purpose == LoadPurpose::Points || diag.code != CHOSEN_ON_TEST);
     say(&diags, &sources);
     if wrong(&diags) {
         return Err(Failure::said(Exit::User));
@@ -153,6 +185,15 @@ pub(super) fn read(arguments: &PipelineArguments, points: Points) -> Result<(Con
     let (contents, mut diags) = lang::load(file, set, points, &mut sources).map_err(|error| unread(file, &error))?;
     plan::validate_params(&contents, crate::stages::registry(), &mut diags);
     Ok((contents, diags, sources))
+}
+
+/// As [`read`], for the text of stdin; its imports are resolved relative to the working folder.
+pub(super) fn read_text(text: &str, set: &[String], points: Points) -> (Contents, Vec<Diag>, Sources) {
+    let (mut sources, name) = (Sources::default(), file::named(Path::new(file::STDIN)));
+    let path = Some(PathBuf::from(&name));
+    let (contents, mut diags) = lang::load_text(&name, path, text, set, points, &mut sources);
+    plan::validate_params(&contents, crate::stages::registry(), &mut diags);
+    (contents, diags, sources)
 }
 
 fn choose(contents: Contents, file: &Path, name: Option<&str>) -> Result<Pipeline, Failure> {
@@ -187,15 +228,6 @@ fn choose_sweep(contents: Contents, file: &Path, name: Option<&str>) -> Result<S
         found.hint(if names.is_empty() { none.to_owned() } else { format!("it has {names}") })
     })
 }
-/// As [`read`], for the text of stdin; its imports are resolved relative to the working folder.
-pub(super) fn read_text(text: &str, set: &[String], points: Points) -> (Contents, Vec<Diag>, Sources) {
-    let (mut sources, name) = (Sources::default(), file::named(Path::new(file::STDIN)));
-    let path = Some(PathBuf::from(&name));
-    let (contents, mut diags) = lang::load_text(&name, path, text, set, points, &mut sources);
-    plan::validate_params(&contents, crate::stages::registry(), &mut diags);
-    (contents, diags, sources)
-}
-
 
 fn names_of(sweeps: &[Sweep]) -> String {
     near::names(sweeps.iter().map(|sweep| sweep.name.as_str()))

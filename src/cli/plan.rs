@@ -37,7 +37,7 @@ pub struct Arguments {
 /// # Errors
 /// A [`Failure`] if no plan can be made.
 pub fn plan(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(host, &arguments.pipeline)?;
+    let loaded = load::load_points(host, &arguments.pipeline)?;
     let options = Options {
         accept: accept(arguments.exact),
         targets: arguments.stages.clone(),

@@ -91,7 +91,7 @@ const MOST_JOBS: usize = 4;
 /// # Errors
 /// A [`Failure`] if nothing could be run; a failed stage is an [`Exit`].
 pub fn run(host: &Host, arguments: &Arguments) -> Result<Exit, Failure> {
-    let loaded = load::load(host, &arguments.pipeline)?;
+    let loaded = load::load_points(host, &arguments.pipeline)?;
     if let Some(failure) = namesake::find(host, &loaded) {
         return Err(failure);
     }

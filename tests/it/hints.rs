@@ -326,3 +326,17 @@ fn a_stage_that_does_not_exist_is_answered_with_those_that_do() {
     space.macula("new a/b").code(2).says(&["folder `a` does not exist", "`mkdir -p a` creates it"]);
     assert!(!space.path("a").exists());
 }
+
+#[test]
+fn a_warning_about_the_choice_of_a_point_is_for_those_who_choose() {
+    let space = project();
+    let text = space.read("base.kdl");
+    let sweep = "sweep sizes { of base; over patches.size 32 48; rank by=scores.mean-average-precision }\n";
+    space.write("base.kdl", format!("{text}{sweep}"));
+    for command in ["check base", "plan base --sweep sizes"] {
+        space.macula(command).code(0).says(&["chosen-on-test"]);
+    }
+    for command in ["plan base", "runs base", "show base", "graph base", "show base --sweep sizes"] {
+        space.macula(command).code(0).says_not(&["chosen-on-test"]);
+    }
+}

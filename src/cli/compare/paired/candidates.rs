@@ -71,7 +71,7 @@ fn loaded(host: &Host, arguments: &Arguments, file: PathBuf) -> Result<Loaded, F
         sweep: arguments.sweep.clone(),
         set: Vec::new(),
     };
-    load::load(host, &pipeline)
+    load::load_points(host, &pipeline)
 }
 
 /// Whether a word after a file names something in it: a point of its sweep, a stage, or anything that is not a run.
