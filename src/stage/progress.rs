@@ -84,7 +84,7 @@ impl MetricStyle {
         match (self, value) {
             (_, None) => "-".to_owned(),
             (Self::Metric, Some(value)) => format!("{value:.3}"),
-            (Self::Loss, Some(value)) if value.abs() < 1000.0 => format!("{value:.4}"),
+            (Self::Loss, Some(value)) if value.abs() < 1000.0 => format!("{value:.3}"),
             (Self::Loss | Self::Rate, Some(value)) => format!("{value:.1e}"),
         }
     }
@@ -110,6 +110,6 @@ pub fn resume_note(partial: &Path) -> Option<String> {
 fn numbers_of_one_kind_are_written_alike() {
     let texts = [("valid.loss", 0.021_34), ("learning-rate", 2.2e-9), ("valid.f1.MA", 0.7)]
         .map(|(name, value)| MetricStyle::of(name).text(Some(value)));
-    assert_eq!(texts, ["0.0213", "2.2e-9", "0.700"]);
+    assert_eq!(texts, ["0.021", "2.2e-9", "0.700"]);
     assert_eq!(MetricStyle::Metric.text(None), "-");
 }

@@ -138,7 +138,7 @@ fn fits(ratio: f64) -> bool {
 
 /// Loss in at most seven characters.
 fn loss(value: f64) -> String {
-    if value.abs() < 100.0 { format!("{value:.4}") } else { format!("{value:.1e}") }
+    if value.abs() < 100.0 { format!("{value:.3}") } else { format!("{value:.1e}") }
 }
 
 /// Progress line of a training: epoch and batch, loss of the last batch, and validation metrics of the previous epoch.

@@ -134,7 +134,7 @@ fn an_objective_without_a_value_on_a_set_reports_metrics_of_its_own() {
     let shown = metrics(&epoch, 2, &classes, SelectBy::AveragePrecision, true);
     assert_eq!(shown.values["valid.loss"], None);
     assert_eq!(shown.values["valid.nearest-distance"], Some(2.0));
-    assert_eq!(words((1, 2), (1, 3), 0.5, Some(&epoch)), "epoch 1/2, batch 1/3, loss 0.5000; validation: F1 1.000");
+    assert_eq!(words((1, 2), (1, 3), 0.5, Some(&epoch)), "epoch 1/2, batch 1/3, loss 0.500; validation: F1 1.000");
     let stored = Columns::from_parquet(&table(&[epoch], &classes).expect("a table")).expect("a table");
     assert_eq!(stored.reals("loss").expect("a column"), [None, None]);
     assert_eq!(stored.reals("nearest_distance").expect("a column"), [Some(2.0), Some(2.0)]);
