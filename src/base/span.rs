@@ -95,9 +95,13 @@ impl Sources {
         (line, column)
     }
 
-    /// `name:line` of a span, as `why` and warnings cite it.
+    /// `name:line` of a span, as `why` and warnings cite it; a flag has no lines.
     #[must_use]
     pub fn cite(&self, span: Span) -> String {
-        format!("{}:{}", self.get(span.file).name, self.line_column(span).0)
+        let source = self.get(span.file);
+        if source.path.is_none() && source.name.starts_with("--") {
+            return source.name.clone();
+        }
+        format!("{}:{}", source.name, self.line_column(span).0)
     }
 }

@@ -11,7 +11,7 @@ use super::{Exit, Failure, PipelineArguments, file, load, paths};
 use crate::base::figure::counted;
 use crate::base::{Sources, regular, shown};
 use crate::diag::{self, Diag};
-use crate::lang::project;
+use crate::lang::project::{self, ProjectFile};
 use crate::lang::spec::{Pipeline, Points, Sweep};
 use crate::progress::out;
 use crate::progress::table::paragraph;
@@ -95,15 +95,16 @@ fn checked(host: &Host, file: &Path, set: &[String]) -> Result<Checked, Failure>
     let unread = |error: Error| file::unread(file, &error);
     if name == project::FILE {
         let mut sources = Sources::default();
-        let (_, diags) = project::read(file, &mut sources).map_err(unread)?;
-        return Ok(Checked { lines: Vec::new(), diags, sources });
+        let (settings, diags) = project::read(file, &mut sources).map_err(unread)?;
+        return Ok(Checked { lines: vec![project_summary(&settings)], diags, sources });
     }
     if name.ends_with(".lock.kdl") {
         let text = regular::read_to_string(file).map_err(unread)?;
-        lockfile::read(&text).map_err(|error| {
+        let lock = lockfile::read(&text).map_err(|error| {
             Failure::user(format!("`{}`: {error}", file.display())).hint("`macula lock` writes it again")
         })?;
-        return Ok(Checked { lines: Vec::new(), diags: Vec::new(), sources: Sources::default() });
+        let line = format!("lock file, {}", counted(lock.stages.len() as u64, "stage", "stages"));
+        return Ok(Checked { lines: vec![line], diags: Vec::new(), sources: Sources::default() });
     }
     // A setting is for the pipeline; a sweep next to it may vary just that.
     let points = if set.is_empty() { Points::All } else { Points::OneByOne };
@@ -116,6 +117,14 @@ fn checked(host: &Host, file: &Path, set: &[String]) -> Result<Checked, Failure>
     paths::missing(host, file, &contents, &mut diags);
     let lines = contents.pipelines.iter().map(summary).chain(contents.sweeps.iter().map(sweep_summary));
     Ok(Checked { lines: lines.collect(), diags, sources })
+}
+
+/// One-line summary of a `project.kdl`.
+fn project_summary(project: &ProjectFile) -> String {
+    let store = if project.store.is_some() { "a store" } else { "no store of its own" };
+    let packages = counted(project.packages.len() as u64, "package", "packages");
+    let remotes = counted(project.remotes.len() as u64, "remote", "remotes");
+    format!("project file: {store}, {packages}, {remotes}")
 }
 
 /// One-line summary of a sweep.

@@ -62,6 +62,7 @@ pub const WORDS: &[ForeignWord] = &[
     of("PyTorch", "lr", Param("train", "optimizer.lr"), ""),
     of("Keras", "learning_rate", Param("train", "optimizer.lr"), ""),
     of("PyTorch", "weight_decay", Param("train", "optimizer.weight-decay"), ""),
+    of("fastai", "wd", Param("train", "optimizer.weight-decay"), ""),
     of("PyTorch", "momentum", Param("train", "optimizer.momentum"), ""),
     of("PyTorch", "betas", Param("train", "optimizer.beta1"), "and `beta2=`"),
     of("PyTorch", "Adam", Case("train", "optimizer", "adam"), ""),

@@ -22,7 +22,7 @@ fn flat(name: &str) -> String {
 
 /// What macula has for a word of another tool; several where it means several things.
 pub fn foreign(word: &str) -> impl Iterator<Item = &'static ForeignWord> + use<> {
-    let wanted = flat(word);
+    let wanted = flat(near::unqualified(word));
     WORDS.iter().filter(move |row| flat(row.word) == wanted)
 }
 

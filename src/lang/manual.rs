@@ -157,8 +157,16 @@ fn params(out: &mut String, all: &[Param], prefix: &str, only: &str) {
             let keyed = if param.keyed { "" } else { " Not part of the key: changing it re-runs nothing." };
             let _ = writeln!(out, "| `{path}` | {ty} | {default} | {only}{}{keyed} |", param.doc.replace('|', "\\|"));
         }
-        for case in &param.cases {
-            params(out, &case.params, &inner, &format!("With `{} {}`: ", param.name, case.name));
+        for (at, case) in param.cases.iter().enumerate() {
+            for own in &case.params {
+                // A parameter that several cases have is described once, with the first of them.
+                if param.cases[..at].iter().any(|before| before.params.contains(own)) {
+                    continue;
+                }
+                let with = param.cases[at..].iter().filter(|case| case.params.contains(own));
+                let with: Vec<String> = with.map(|case| format!("`{} {}`", param.name, case.name)).collect();
+                params(out, std::slice::from_ref(own), &inner, &format!("With {}: ", with.join(" or ")));
+            }
         }
         params(out, &param.params, &inner, only);
     }

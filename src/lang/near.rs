@@ -3,6 +3,16 @@
 /// Names that a hint lists at most.
 const MOST_LISTED: usize = 16;
 
+/// Modules of other tools, which people write before a name.
+const MODULES: [&str; 12] =
+    ["nn", "torch", "f", "optim", "transforms", "t", "a", "tf", "keras", "layers", "torchvision", "models"];
+
+/// A name without the module that it is written with: `Conv2d` of `torch.nn.Conv2d`.
+pub(super) fn unqualified(word: &str) -> &str {
+    let of_module = |(module, _): &(&str, &str)| MODULES.contains(&module.to_lowercase().as_str());
+    word.split_once('.').filter(of_module).map_or(word, |(_, rest)| unqualified(rest))
+}
+
 /// Candidate that was most likely meant by `name`, if one is near.
 #[must_use]
 pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

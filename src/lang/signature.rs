@@ -116,7 +116,7 @@ pub enum Better {
 }
 
 /// A parameter.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Param {
     /// Its name.
     pub name: String,
@@ -143,7 +143,7 @@ pub struct Param {
 }
 
 /// A case of a choice.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// Its name.
     pub name: String,

@@ -158,7 +158,7 @@ fn several_files_are_checked_at_once() {
     space.write("wrong.kdl", "pipeline wrong seed=1 { synthetik eyes }\n");
     space.write("project.kdl", "store \".macula\"\n");
     let said = space.macula("check base.kdl other.kdl project.kdl").code(0);
-    assert_eq!(said.stdout.lines().count(), 2, "{}", said.stdout);
+    assert_eq!(said.stdout.lines().count(), 3, "{}", said.stdout);
     let said = space.macula("check base.kdl wrong.kdl other.kdl").code(2);
     said.says(&["pipeline `base`", "did you mean `synthetic`?", "pipeline `other`"]).says_not(&["pipeline `wrong`"]);
     let json = space.macula("check base.kdl wrong.kdl --json").code(2);
@@ -233,22 +233,6 @@ fn weights_of_another_network_are_refused_before_anything_runs() {
 }
 
 #[test]
-fn a_file_that_is_not_kdl_is_one_error() {
-    let space = project();
-    space.write("report.html", format!("<!DOCTYPE html>\n{}", "<p class=\"a\">{ text }</p>\n".repeat(400)));
-    space.write("notes.yaml", "data:\n  root: a\n  size: 64\nepochs: 3\n");
-    space.write("image.png", b"\x89PNG\r\n\x1a\n\0\0\0");
-    for (file, format) in [("report.html", "an HTML or XML file"), ("notes.yaml", "a YAML file")] {
-        for command in ["check", "run", "fmt"] {
-            let said = space.macula(&format!("{command} {file}")).code(2);
-            let said = said.says(&["error[not-kdl]", &format!("this is {format}, not KDL"), "1 error"]);
-            assert!(said.stderr.lines().count() < 12, "{}", said.stderr);
-        }
-    }
-    space.macula("check image.png").code(2).says(&["cannot read `image.png`: it is a PNG image, not KDL"]);
-}
-
-#[test]
 fn a_name_without_its_extension_is_a_file_for_every_command() {
     let space = project();
     space.macula("compare base").code(2).says(&["`base` has not been run yet", "macula run base.kdl"]);
@@ -272,6 +256,36 @@ fn a_pipeline_on_stdin_is_checked() {
     };
     check(PIPELINE).code(0).says(&["pipeline `base`, seed 7, 5 stages"]);
     check(&PIPELINE.replace("eval", "evil")).code(2).says(&["<stdin>:", "did you mean `eval`?"]);
+}
+
+#[test]
+fn a_file_that_is_not_kdl_is_one_error() {
+    let space = project();
+    space.write("report.html", format!("<!DOCTYPE html>\n{}", "<p class=\"a\">{ text }</p>\n".repeat(400)));
+    space.write("notes.yaml", "data:\n  root: a\n  size: 64\nepochs: 3\n");
+    space.write("image.png", b"\x89PNG\r\n\x1a\n\0\0\0");
+    for (file, format) in [("report.html", "an HTML or XML file"), ("notes.yaml", "a YAML file")] {
+        for command in ["check", "run", "fmt"] {
+            let said = space.macula(&format!("{command} {file}")).code(2);
+            let said = said.says(&["error[not-kdl]", &format!("this is {format}, not KDL"), "1 error"]);
+            assert!(said.stderr.lines().count() < 12, "{}", said.stderr);
+        }
+    }
+    space.macula("check image.png").code(2).says(&["cannot read `image.png`: it is a PNG image, not KDL"]);
+}
+
+#[test]
+fn a_stage_that_does_not_exist_is_answered_with_those_that_do() {
+    let space = project();
+    let stages = "its stages are `eyes`, `patches`, `folds`, `classifier`, `scores`";
+    for command in ["run base nosuch", "get base nosuch out", "plan base nosuch", "why base nosuch"] {
+        space.macula(command).code(2).says(&["unknown stage `nosuch`", stages]);
+    }
+    space.macula("run base patchs").code(2).says(&["did you mean `patches`?"]);
+    let said = refused(&space, "run base --timeout abc");
+    assert!(said.contains("write a number of seconds, such as `600` or `0.5`"), "{said}");
+    space.macula("new a/b").code(2).says(&["folder `a` does not exist", "`mkdir -p a` creates it"]);
+    assert!(!space.path("a").exists());
 }
 
 #[test]
@@ -314,20 +328,6 @@ fn a_missing_folder_of_masks_is_named() {
 }
 
 #[test]
-fn a_stage_that_does_not_exist_is_answered_with_those_that_do() {
-    let space = project();
-    let stages = "its stages are `eyes`, `patches`, `folds`, `classifier`, `scores`";
-    for command in ["run base nosuch", "get base nosuch out", "plan base nosuch", "why base nosuch"] {
-        space.macula(command).code(2).says(&["unknown stage `nosuch`", stages]);
-    }
-    space.macula("run base patchs").code(2).says(&["did you mean `patches`?"]);
-    let said = refused(&space, "run base --timeout abc");
-    assert!(said.contains("write a number of seconds, such as `600` or `0.5`"), "{said}");
-    space.macula("new a/b").code(2).says(&["folder `a` does not exist", "`mkdir -p a` creates it"]);
-    assert!(!space.path("a").exists());
-}
-
-#[test]
 fn a_warning_about_the_choice_of_a_point_is_for_those_who_choose() {
     let space = project();
     let text = space.read("base.kdl");
@@ -339,4 +339,26 @@ fn a_warning_about_the_choice_of_a_point_is_for_those_who_choose() {
     for command in ["plan base", "runs base", "show base", "graph base", "show base --sweep sizes"] {
         space.macula(command).code(0).says_not(&["chosen-on-test"]);
     }
+}
+
+#[test]
+fn check_says_what_a_project_file_holds() {
+    let space = Space::new();
+    space.write("project.kdl", "store \"cache\"\n");
+    space.macula("check project.kdl").code(0).says(&["project file: a store, 0 packages, 0 remotes"]);
+}
+
+#[test]
+fn names_with_their_module_are_known_and_a_flag_has_no_line() {
+    let space = project();
+    space.write("net.kdl", "network mine {\n    nn.Conv2d a out=8 kernel=3\n    global-avg-pool\n    linear fc\n}\n");
+    space.macula("check net.kdl").code(2).says(&["unknown layer `nn.Conv2d`", "`conv`"]);
+    space.edit("base.kdl", "epochs 1;", "epochs 1; optimizer adamw wd=0.1;");
+    space.macula("check base").code(2).says(&["`optimizer` has no `wd`", "weight-decay"]);
+    space.edit("base.kdl", " optimizer adamw wd=0.1;", "");
+    space.macula("run base patches").code(0);
+    let said = space.macula("why base patches --set patches.size=48").code(0).says(&["--set"]);
+    assert!(!said.raw.contains("--set:"), "{}", said.raw);
+    let page = space.macula("doc train --markdown").code(0);
+    assert_eq!(page.raw.matches("`optimizer.beta1`").count(), 1, "{}", page.raw);
 }

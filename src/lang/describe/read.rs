@@ -245,9 +245,10 @@ impl<'a> NetworkReader<'a> {
                     }
                     let own = self.blocks.keys().map(String::as_str);
                     let known = KINDS.iter().map(|kind| kind.name).chain(["repeat"]).chain(own);
-                    let hint = near::near(name, known)
+                    let bare = near::unqualified(name);
+                    let hint = near::near(bare, known)
                         .map(|near| format!("did you mean `{near}`?"))
-                        .or_else(|| meant(name))
+                        .or_else(|| meant(bare))
                         .unwrap_or_else(|| "`macula doc layers` lists the layers".to_owned());
                     self.error("unknown-layer", node.name.span, format!("unknown layer `{name}`"), hint);
                     layers.push(self.unread(node.head, scope));

@@ -31,7 +31,7 @@ fn signature(name: &str) -> &'static Signature {
 
 #[test]
 fn every_word_leads_to_something_that_exists() {
-    const TOOLS: [&str; 11] = [
+    const TOOLS: [&str; 12] = [
         "DVC",
         "Docker",
         "Keras",
@@ -39,6 +39,7 @@ fn every_word_leads_to_something_that_exists() {
         "PyTorch",
         "Snakemake",
         "albumentations",
+        "fastai",
         "git",
         "make",
         "scikit-learn",
