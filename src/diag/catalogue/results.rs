@@ -1,0 +1,159 @@
+//! Codes of predictions, thresholds and metrics, of the runner and of users' commands.
+
+use super::Page;
+use super::stages::found;
+
+pub(super) const PAGES: &[Page] = &[
+    // Predictions and heat maps.
+    found(
+        "other-scale",
+        "The input of a model does not have the scale of the data that it was trained on.",
+        "Use the same `preprocess` as in training.",
+    ),
+    found(
+        "other-normalisation",
+        "The model that a training starts from was trained with another `normalise`, so its first layer expects other values.",
+        "Use the `normalise` of the initial model, unless the change is intended.",
+    ),
+    found(
+        "resampled-predictions",
+        "Predictions were made on resampled patches, so mean scores and prevalence do not reflect the original photographs.",
+        "If that is intended, nothing needs to be done. Otherwise predict on the patches as they were before `rebalance`.",
+    ),
+    found(
+        "seen-photographs",
+        "The metrics of the heat maps include photographs that the model may have been trained on.",
+        "Connect the test patches to `only` of `heat-map`; then only their photographs are mapped.",
+    ),
+    // Thresholds and metrics.
+    found(
+        "one-prediction",
+        "`average` has one input, so there is no mean.",
+        "Connect the predictions of several classifiers: `of guesses-1 guesses-2`.",
+    ),
+    found(
+        "tta-differs",
+        "Thresholds are used on scores with another test-time augmentation than those they were tuned on. Averaging over orientations changes scores, so the thresholds are no longer the best ones.",
+        "Set `tta` in `threshold-tune` as in the stage that uses the thresholds.",
+    ),
+    found(
+        "few-positives",
+        "A threshold is based on fewer than 30 positive patches, or on positive patches from fewer than 5 photographs, and is uncertain.",
+        "Use more photographs in the validation set.",
+    ),
+    found(
+        "condition-not-met",
+        "No threshold reaches the requested precision or recall.",
+        "Lower the target; the curve is in the stage's output.",
+    ),
+    found(
+        "class-missing",
+        "A class has no known positives in the test set: its metrics are undefined and it is left out of macro averages.",
+        "No action needed if the data really lack it; the report states how many classes are averaged.",
+    ),
+    found(
+        "few-groups",
+        "There are fewer than 5 patients, or photographs of unknown patients, or too few with a class, for a confidence interval.",
+        "Use more photographs in the test set.",
+    ),
+    found(
+        "no-better-than-trivial",
+        "A metric is no better than that of always predicting positive, or always predicting healthy.",
+        "The trivial value is listed next to it. Report both.",
+    ),
+    found(
+        "tuning-lowers",
+        "On the evaluated patches, the thresholds tuned on validation patches give a lower value of the metric that they maximise than 0.5 does.",
+        "Tune on more validation patches. Do not choose thresholds on the test set.",
+    ),
+    found(
+        "over-prediction",
+        "A class is predicted far more often than it occurs.",
+        "Check its precision, and tune thresholds on the validation set.",
+    ),
+    found(
+        "under-prediction",
+        "A class is predicted far less often than it occurs.",
+        "Check its recall, and tune thresholds on the validation set.",
+    ),
+    // The runner.
+    found(
+        "results-links",
+        "The links in `results/` could not be written for a stage. Its results are in the store.",
+        "Check that the project folder is writable. On a case-insensitive file system, the names of stages and files must differ in more than case.",
+    ),
+    found(
+        "store-locks",
+        "The store is on a file system without locks: concurrent runs may compute the same result twice, and garbage collection is not possible.",
+        "Mount the file system with locks (Lustre: `flock`), or put the store elsewhere with `MACULA_STORE=FOLDER`. A single run is not affected.",
+    ),
+    found(
+        "stage-timeout",
+        "A stage exceeded `macula run --timeout` and was stopped at a safe point.",
+        "Raise `--timeout`; the next run resumes from its checkpoint.",
+    ),
+    found(
+        "no-thread",
+        "The system refuses to start a thread, and no running thread can do its work.",
+        "Raise the limit (`ulimit -u`, `ulimit -v`, or the limits of the job scheduler), or use fewer `--threads` and `--jobs`.",
+    ),
+    found(
+        "stage-retried",
+        "The disk or the network failed temporarily, and the stage is tried again (`--retries`).",
+        "If the retry succeeds, nothing needs to be done.",
+    ),
+    // User commands.
+    found("no-files", "The folder that `files` names contains no files.", "Check `path`; hidden files are ignored."),
+    found(
+        "not-trusted",
+        "The pipeline runs a command, and the current contents of its files or of the command's code are not trusted.",
+        "Review them, then run `macula trust FILE`. While you are writing them yourself, `macula run --trust FILE` does both.",
+    ),
+    found(
+        "no-sandbox",
+        "This system cannot confine a command to what it declares, or cannot end all processes that it starts: it lacks Landlock (Linux 6.2 or newer), or namespaces and seccomp.",
+        "Run it on a system that has them, or use `macula run --unconfined` if you trust the command with all your permissions.",
+    ),
+    found("command-not-found", "The program of a command cannot be found or started.", "Check its name and PATH."),
+    found(
+        "command-failed",
+        "A command failed. The last lines of its output are shown; all of its output is in the run's folder.",
+        "Fix the command. None of its files were kept.",
+    ),
+    found("command-timeout", "A command exceeded its `timeout`.", "Raise `timeout` (seconds)."),
+    found(
+        "command-left-processes",
+        "A command ended, or was ended, but a process that it started could not be. That process may still write to the command's files, so none of them are used.",
+        "End the process yourself (`ps`), then run again. A process that waits for an unresponsive disk ends when the disk responds.",
+    ),
+    found(
+        "undeclared-path",
+        "A command tried to read or write a path that its stage does not declare, and was denied.",
+        "Pass data and code through a port, so that their content is part of the key; declare system paths with `reads`; write output below `outputs/`.",
+    ),
+    found(
+        "missing-output",
+        "A command succeeded without writing one of the files that `gives` declares.",
+        "Make the command write all of them.",
+    ),
+    found(
+        "undeclared-output",
+        "A command left something below `outputs/` that `gives` does not declare, or that is not a regular file.",
+        "Declare it, or write it to `tmp/`.",
+    ),
+    found(
+        "output-format",
+        "`gives` names an unknown format, or a file written by the command does not have the declared format.",
+        "Correct the declaration or the command.",
+    ),
+    found(
+        "interpreter",
+        "A command does not start with the program whose identity is in its key.",
+        "Name the same program in `command` and in the `program` stage.",
+    ),
+    found(
+        "predictions",
+        "A table of predictions lacks a column or a patch, or contains a value that is not a probability.",
+        "Write one row per patch: `photograph`, `x`, `y`, and `score.CLASS` from 0 to 1 for each class.",
+    ),
+];
