@@ -137,12 +137,12 @@ mod tests {
             lines(60),
             [
                 "  train         epoch  valid F1  valid loss    rate",
-                "                 7/16     0.610      0.2500  2.2e-9  *"
+                "                 7/16     0.610       0.250  2.2e-9  *"
             ]
         );
         assert_eq!(
             lines(50),
-            ["  train         epoch  valid F1  valid loss", "                 7/16     0.610      0.2500  *"]
+            ["  train         epoch  valid F1  valid loss", "                 7/16     0.610       0.250  *"]
         );
         assert_eq!(lines(30), ["  train         epoch", "                 7/16  *"]);
     }
@@ -151,7 +151,7 @@ mod tests {
     fn details_have_a_row_for_each_set_and_class() {
         assert_eq!(
             details(&metrics(7, true), 2, 80),
-            "  set         loss  micro f1\n  training  0.5000         -\n  valid     0.2500     0.610\n\
+            "  set        loss  micro f1\n  training  0.500         -\n  valid     0.250     0.610\n\
              \x20 valid     f1  recall\n  MA     0.700   0.750\n"
         );
     }

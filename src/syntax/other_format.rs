@@ -37,9 +37,7 @@ pub fn other_format(bytes: &[u8]) -> Option<&'static str> {
     let mut chars = text.chars();
     let next = |mut chars: std::str::Chars<'_>| chars.find(|c| !c.is_whitespace());
     match chars.next()? {
-        '<' if chars.next().is_some_and(|c| c == '!' || c == '?' || c.is_ascii_alphabetic()) => {
-            Some("an HTML or XML file")
-        }
+        '<' if matches!(chars.next(), Some('!' | '?')) || text.contains("</") => Some("an HTML or XML file"),
         '{' if matches!(next(chars.clone()), None | Some('"' | '}')) => Some("a JSON file"),
         '[' if matches!(next(chars.clone()), Some('{' | '[' | '"' | '0'..='9')) => Some("a JSON file"),
         _ => by_lines(text),
@@ -58,9 +56,10 @@ fn by_lines(text: &str) -> Option<&'static str> {
         let halves = line.strip_prefix("- ").unwrap_or(line).split_once(sign);
         halves.is_some_and(|(name, rest)| !name.is_empty() && name.trim_end().chars().all(is_name) && after(rest))
     };
-    let (mut count, mut yaml, mut toml, mut tables) = (0, 0, 0, 0);
+    let (mut count, mut keys, mut yaml, mut toml, mut tables) = (0, 0, 0, 0, 0);
     for line in lines() {
         count += 1;
+        keys += usize::from(named(line, ':'));
         yaml += usize::from(named(line, ':') || line.starts_with("- ") || line == "---" || line == "...");
         let table = line.starts_with('[') && line.ends_with(']');
         tables += usize::from(table);
@@ -68,8 +67,9 @@ fn by_lines(text: &str) -> Option<&'static str> {
     }
     let most = |of: usize| of >= LINES && of * 10 >= count * 9;
     match lines().next()? {
-        "---" if count > 1 => Some("a YAML file"),
-        _ if most(yaml) => Some("a YAML file"),
+        "---" if keys > 0 => Some("a YAML file"),
+        // A list by itself may be KDL.
+        _ if keys > 1 && most(yaml) => Some("a YAML file"),
         _ if tables > 0 && most(toml) => Some("a TOML file"),
         _ => None,
     }
@@ -102,6 +102,9 @@ fn files_of_other_formats_are_recognised_and_pipelines_with_mistakes_are_not() {
         "< 3",
         "a\0b",
         "-- a\n--- b\n",
+        "---\na\n",
+        "- a\n- b\n- c\n",
+        "<a> b\n",
         "/* a */ network tiny",
     ] {
         assert_eq!(other_format(text.as_bytes()), None, "{text:?}");
