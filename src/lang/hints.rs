@@ -351,6 +351,24 @@ pub(super) fn settings<'a>(
     found
 }
 
+/// Keeps the settings whose parameter has a case of that name, if any has: of the devices of two stages, only one may be `cuda`.
+pub(super) fn keep_possible<'a>(
+    names: &mut Vec<String>,
+    pipeline: &Pipeline,
+    stages: impl Fn(&str) -> Option<&'a Signature>,
+    value: &str,
+) {
+    let has_case = |name: &String| {
+        let (stage, path) = name.rsplit_once('.')?;
+        let of_stage = pipeline.stages.iter().find(|found| found.base_name == stage)?;
+        let param = stages(&of_stage.stage_type)?.params.iter().find(|param| param.name == path)?;
+        Some(param.cases.iter().any(|case| case.name == value))
+    };
+    if names.iter().any(|name| has_case(name) == Some(true)) {
+        names.retain(|name| has_case(name) == Some(true));
+    }
+}
+
 /// How to set one of `names`, the dotted names that [`settings`] found for `name`; none where there are none.
 pub(super) fn set(name: &str, names: &[String], value: &str) -> Option<String> {
     match names {

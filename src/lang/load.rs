@@ -226,15 +226,18 @@ fn contents(
         let message = format!("unknown stage or parameter `{first}`");
         let known = || names.iter().map(String::as_str);
         let bases = all.iter().chain(swept.iter().map(|sweep| &sweep.base));
+        let value = setting.given.plain.as_ref().map_or_else(|| "…".to_owned(), |(plain, _)| plain.value.to_string());
         let of = |pipeline: &Pipeline| {
-            hints::settings(&setting.path, pipeline, |kind| scope.stage(kind, setting.given.name))
+            let of_kind = |kind: &str| scope.stage(kind, setting.given.name);
+            let mut names = hints::settings(&setting.path, pipeline, of_kind);
+            hints::keep_possible(&mut names, pipeline, of_kind, &value);
+            names
         };
         let found: BTreeSet<String> = if setting.path.contains('.') && near::near(first, known()).is_some() {
             BTreeSet::new()
         } else {
             bases.flat_map(of).collect()
         };
-        let value = setting.given.plain.as_ref().map_or_else(|| "…".to_owned(), |(plain, _)| plain.value.to_string());
         let hint = hints::set(&setting.path, &found.into_iter().collect::<Vec<_>>(), &value)
             .unwrap_or_else(|| near::hint(first, known(), "write `--set stage.param=value`"));
         if !nothing {
