@@ -51,16 +51,16 @@ pub fn is_approximate(target: &str) -> bool {
 /// # Errors
 /// [`StageError::Input`] if a GPU is requested and none works, or the CPU does not support the precision.
 pub fn open(choice: DeviceChoice, precision: Precision) -> Result<OpenedDevice, StageError> {
-    let why = match (choice, chosen(precision)) {
-        (DeviceChoice::Cpu | DeviceChoice::Candle, _) => None,
-        (_, Ok(ChosenGpu::Kernels(card))) => return card.opened(precision),
-        (_, Ok(ChosenGpu::Candle(device))) => {
+    let why = match chosen(choice, precision) {
+        None => None,
+        Some(Ok(ChosenGpu::Kernels(card))) => return card.opened(precision),
+        Some(Ok(ChosenGpu::Candle(device))) => {
             return Ok(candle(device, "computing in candle on a GPU, with CUDA"));
         }
-        (DeviceChoice::Cuda, Err((why, hint))) => {
+        Some(Err((why, hint))) if choice == DeviceChoice::Cuda => {
             return Err(StageError::input("no-gpu", why).hint(hint).field("device"));
         }
-        (DeviceChoice::Auto, Err((why, _))) => Some(why),
+        Some(Err((why, _))) => Some(why),
     };
     if precision != Precision::F32 {
         let text = match why {
@@ -88,10 +88,10 @@ fn candle(device: Device, message: &str) -> OpenedDevice {
 /// Target recorded for results computed with a choice.
 #[must_use]
 pub fn target(choice: DeviceChoice, precision: Precision) -> String {
-    match (choice, chosen(precision)) {
-        (DeviceChoice::Auto | DeviceChoice::Cuda, Ok(ChosenGpu::Kernels(card))) => card.target(precision),
-        (DeviceChoice::Auto | DeviceChoice::Cuda, Ok(ChosenGpu::Candle(_))) => CANDLE_CUDA.to_owned(),
-        (DeviceChoice::Candle, _) => CANDLE_CPU.to_owned(),
+    match chosen(choice, precision) {
+        Some(Ok(ChosenGpu::Kernels(card))) => card.target(precision),
+        Some(Ok(ChosenGpu::Candle(_))) => CANDLE_CUDA.to_owned(),
+        _ if choice == DeviceChoice::Candle => CANDLE_CPU.to_owned(),
         _ => kernels::target(),
     }
 }
@@ -103,12 +103,13 @@ enum ChosenGpu {
     Candle(Device),
 }
 
-/// GPU for a precision: candle's if it is compiled in and knows the precision, otherwise that of the launches.
-fn chosen(precision: Precision) -> Result<ChosenGpu, (String, String)> {
-    match candle_gpu(precision) {
+/// GPU for a precision: candle's if it is compiled in and knows the precision, otherwise that of the launches; or why there is none, and a hint.
+/// [`None`] for a choice that needs none, so that nothing is looked for.
+fn chosen(choice: DeviceChoice, precision: Precision) -> Option<Result<ChosenGpu, (String, String)>> {
+    matches!(choice, DeviceChoice::Auto | DeviceChoice::Cuda).then(|| match candle_gpu(precision) {
         Some(found) => found.map(ChosenGpu::Candle),
         None => found(precision).map(|card| ChosenGpu::Kernels(Box::new(card))),
-    }
+    })
 }
 
 /// candle's GPU, or why there is none and a hint; [`None`] if candle does not know the precision. Opened once per process.
