@@ -1,4 +1,4 @@
-//! `pool`: one evaluation of the test sets of all folds. Which patch belongs to which fold is in [`folds`].
+//! `pool`: one evaluation of the test sets of all folds. Which patch belongs to which fold is in `folds`.
 
 mod folds;
 
