@@ -83,6 +83,7 @@ fn cut_into(
         patient: opened.facts.patient.clone(),
         official: opened.facts.official,
         shard: Part::NO_SHARD,
+        embeddings: BTreeMap::new(),
         rows: Vec::with_capacity(places.len()),
     };
     let mut shard = objects.writer()?;

@@ -223,5 +223,5 @@ pub fn sum_to_one(fractions: [f64; 3]) -> Result<(), StageError> {
 #[must_use]
 pub fn subset(set: &PatchSet, splits: &[usize], split: usize) -> PatchSet {
     let parts = set.parts.iter().zip(splits).filter(|(_, at)| **at == split).map(|(part, _)| part.clone()).collect();
-    PatchSet { info: set.info.clone(), parts }
+    PatchSet { info: set.info.clone(), embeddings: set.embeddings.clone(), parts }
 }

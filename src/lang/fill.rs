@@ -252,12 +252,14 @@ impl Filler<'_> {
         if below.is_empty() {
             return Some(described);
         }
-        let mut values = BTreeMap::new();
+        let (mut values, mut until) = (BTreeMap::new(), None);
         let before = self.filled.diags.len();
         for given in below {
             let name = &given.path[prefix.len()..];
             let network = &described.spec.name;
-            if described.params.iter().all(|(param, _)| param != name) {
+            if name == "to" {
+                until = Some(given.clone());
+            } else if described.params.iter().all(|(param, _)| param != name) {
                 let known = described.params.iter().map(|(param, _)| param.as_str());
                 let hint = hints::of_network(name, known);
                 self.error("unknown-param", given.name, format!("network `{network}` has no parameter `{name}`"), hint);
@@ -287,7 +289,35 @@ impl Filler<'_> {
             }
             _ => values.iter().fold(diag, |diag, (name, value)| diag.also(value.whole, format!("with this `{name}`"))),
         }));
-        with
+        match until {
+            Some(until) => self.until(&with?, &until),
+            None => with,
+        }
+    }
+
+    /// A network up to the tap that is given (`network resnet18 to=features`).
+    fn until(&mut self, described: &Described, given: &Argument) -> Option<Described> {
+        let network = &described.spec.name;
+        let [value] = given.values.as_slice() else {
+            let message = format!("`{}` takes one value, not {}", given.path, given.values.len());
+            self.error("value-count", given.whole, message, format!("write `network {network} to=features`"));
+            return None;
+        };
+        let name = value.text().unwrap_or_default();
+        let found = described.until(name);
+        if found.is_none() {
+            let taps = described.taps.iter().map(|tap| tap.name.as_str());
+            let all = near::names(taps.clone());
+            let otherwise = if all.is_empty() {
+                "it has none; write `tap NAME` in it".to_owned()
+            } else {
+                format!("its taps are {all}")
+            };
+            let hint = near::near(name, taps).map(|near| format!("did you mean `{near}`? {otherwise}"));
+            let message = format!("network `{network}` has no tap `{name}`");
+            self.error("unknown-name", value.span, message, hint.unwrap_or(otherwise));
+        }
+        found
     }
 
     fn check(&mut self, kind: &ParamType, param: &Param, path: &str, entry: &NodeEntry) -> Option<Value> {

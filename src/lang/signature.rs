@@ -87,6 +87,8 @@ pub struct OutPort {
     pub side: Option<String>,
     /// The parameter with the margin that is stored around them, px.
     pub margin: Option<String>,
+    /// The parameter with the name of the embeddings that they get.
+    pub embeddings: Option<String>,
     /// Documentation.
     pub doc: String,
     /// Position of its declaration.
@@ -331,10 +333,11 @@ fn known(node: &Node, props: &[&str], children: &[&str], diags: &mut Vec<Diag>) 
 }
 
 /// The types of ports.
-const TYPES: [&str; 13] = [
+const TYPES: [&str; 14] = [
     "photographs",
     "patches",
     "views",
+    "embeddings",
     "weights",
     "model",
     "thresholds",
@@ -389,7 +392,7 @@ fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
     let (props, children) = if of_body {
         (&["type", "main", "from"][..], &["doc"][..])
     } else {
-        (&["type", "main"][..], &["doc", "marks", "side", "margin"][..])
+        (&["type", "main"][..], &["doc", "marks", "side", "margin", "embeddings"][..])
     };
     known(node, props, children, diags);
     OutPort {
@@ -399,6 +402,7 @@ fn out_port(node: &Node, of_body: bool, diags: &mut Vec<Diag>) -> OutPort {
         marks: words(node, "marks"),
         side: argument(node.child("side")),
         margin: argument(node.child("margin")),
+        embeddings: argument(node.child("embeddings")),
         doc: doc(node),
         span: node.head,
     }

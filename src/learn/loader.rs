@@ -9,12 +9,14 @@ use rayon::prelude::*;
 
 use super::augment::mixing::Mixture;
 use super::augment::{Augmentation, Transform, label_of};
+use super::network::not_joined;
 use super::normalise::Normalisation;
 use super::objective::{Targets, of_label};
 use super::sampler::{Batch, PatchDraw};
 use super::views::{Stored, Views};
 use crate::base::{Streams, threads};
-use crate::data::patches::{Label, PatchRow, PatchSet, SetInfo, Shard};
+use crate::data::embeddings::{EmbeddingValues, EmbeddingsInfo};
+use crate::data::patches::{Label, Part, PatchRow, PatchSet, SetInfo, Shard};
 use crate::lang::network::NetworkSpec;
 use crate::stage::StageError;
 use crate::store::Objects;
@@ -30,6 +32,40 @@ pub struct OpenPatchSet {
     /// Whether patches are made with their surroundings: a canvas of twice their side.
     around: bool,
     shards: Vec<Option<Shard>>,
+    joined: Vec<OpenEmbeddings>,
+}
+
+/// Embeddings that a network reads.
+struct OpenEmbeddings {
+    info: EmbeddingsInfo,
+    /// Those of each part; [`None`] for a part without rows.
+    parts: Vec<Option<EmbeddingValues>>,
+}
+
+impl OpenEmbeddings {
+    /// Opens those that the patches of `set` have for an input of `network`.
+    fn open(network: &NetworkSpec, name: &str, set: &PatchSet, objects: &Objects) -> Result<Self, StageError> {
+        let found = set.embeddings.iter().find(|joined| joined.name == name);
+        let info = found.ok_or_else(|| not_joined(network, name))?.info.clone();
+        let open = |part: &Part| {
+            let entry = part.embeddings.get(name).filter(|_| !part.rows.is_empty());
+            entry.map(|entry| EmbeddingValues::open(entry, &part.photograph, &info, objects)).transpose()
+        };
+        let parts = set.parts.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { info, parts })
+    }
+
+    /// Values of these patches, one after another.
+    fn of(&self, draws: &[PatchDraw]) -> Vec<f32> {
+        let mut values = vec![0.0; draws.len() * self.info.len()];
+        for (draw, own) in draws.iter().zip(values.chunks_exact_mut(self.info.len().max(1))) {
+            // A part with rows has embeddings: `join` ensures it.
+            if let Some(found) = &self.parts[draw.part as usize] {
+                found.copy_to(own);
+            }
+        }
+        values
+    }
 }
 
 /// Where stored patches are turned into normalised pixels.
@@ -59,6 +95,8 @@ pub struct PixelBatch {
     pub size: usize,
     /// Normalised pixels, N x H x W x 3.
     pub pixels: Vec<f32>,
+    /// Embeddings that the network reads, each N x rows x columns x channels, in the order of their names.
+    pub joined: Vec<Vec<f32>>,
     /// Targets, N x C.
     pub targets: Targets,
 }
@@ -78,16 +116,18 @@ impl OpenPatchSet {
             (!part.rows.is_empty()).then(|| Shard::open(part, &set.info, objects)).transpose()
         };
         let shards = set.parts.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { set, recipe, normal, around: false, shards })
+        Ok(Self { set, recipe, normal, around: false, shards, joined: Vec::new() })
     }
 
-    /// Makes patches as a network takes them: with their surroundings if it has an input `wide`.
+    /// Makes patches as a network takes them: with their surroundings if it has an input `wide`, and with the embeddings that it reads.
     ///
     /// # Errors
-    /// [`StageError::Input`] if the stored margin is too small for that.
-    pub fn for_network(mut self, network: &NetworkSpec) -> Result<Self, StageError> {
+    /// [`StageError::Input`] if the stored margin is too small, or the patches lack an embedding.
+    pub fn for_network(mut self, network: &NetworkSpec, objects: &Objects) -> Result<Self, StageError> {
         let needed = margin_of(network, &self.set.info)?;
         self.around = needed > 0;
+        let open = |name: String| OpenEmbeddings::open(network, &name, &self.set, objects);
+        self.joined = network.embeddings().into_iter().map(open).collect::<Result<_, _>>()?;
         Ok(self)
     }
 
@@ -97,9 +137,9 @@ impl OpenPatchSet {
         if self.around { 2 * size } else { size }
     }
 
-    /// Form in which batches reach a network: a GPU transforms no surroundings.
+    /// Form in which batches reach a network: a GPU transforms no surroundings and takes no embeddings.
     fn maker(&self, maker: PixelsMadeBy) -> PixelsMadeBy {
-        if self.around { PixelsMadeBy::Loader } else { maker }
+        if self.around || !self.joined.is_empty() { PixelsMadeBy::Loader } else { maker }
     }
 
     /// All patches in the order of the set, each once regardless of copies.
@@ -241,7 +281,8 @@ impl OpenPatchSet {
             }
             self.relabel(row, shard, change, labels);
         });
-        PixelBatch { count: draws.len(), size: side, pixels, targets: Targets::of(&labels) }
+        let joined = self.joined.iter().map(|embeddings| embeddings.of(draws)).collect();
+        PixelBatch { count: draws.len(), size: side, pixels, joined, targets: Targets::of(&labels) }
     }
 
     fn views(&self, draws: &[PatchDraw], stored: Stored, change: impl Fn(&PatchDraw) -> Transform + Sync) -> Fed {

@@ -63,8 +63,7 @@ pub fn held(tree: &Tree, objects: &Objects, device: DeviceChoice) -> Result<Arc<
     // Not under the lock: a thread that waits for others in here may be given another photograph and would deadlock.
     let model = Classifier::read(tree, objects)?.on(device)?;
     // A first batch folds the batch norms now, not while other threads wait for it.
-    let [size, _] = model.info.sides();
-    model.logits(&PixelBatch { count: 1, size, pixels: vec![0.0; size * size * 3], targets: Targets::default() })?;
+    model.warm_up()?;
     let model = Arc::new(model);
     *lock() = Some((key, Arc::clone(&model)));
     Ok(model)
@@ -96,7 +95,7 @@ fn cut(
             (to..x + size + margin).for_each(|_| pixels.extend(black));
         }
     }
-    PixelBatch { count: places.len(), size: canvas, pixels, targets: Targets::default() }
+    PixelBatch { count: places.len(), size: canvas, pixels, joined: Vec::new(), targets: Targets::default() }
 }
 
 /// Metrics of the cells of one class.

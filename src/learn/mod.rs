@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod checkpoint;
+pub mod encoder;
 pub mod evaluation;
 pub mod fit;
 pub mod gpu;

@@ -5,16 +5,17 @@
 
 use std::collections::BTreeSet;
 
-use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::gpu::{self, DeviceChoice, Precision};
 use super::loader::{OpenPatchSet, PixelBatch, ahead, margin_of};
-use super::network::{self, Missing, Network, NetworkInput, Weights};
+use super::network::{self, JoinedPixels, JoinedShapes, Missing, Network, NetworkInput, Weights, not_joined};
 use super::normalise::Normalisation;
+use super::objective::Targets;
 use super::tta::Tta;
 use crate::base::Streams;
-use crate::data::patches::{PatchSet, SetInfo};
+use crate::data::embeddings::{EmbeddingsInfo, JoinedEmbeddings};
+use crate::data::patches::PatchSet;
 use crate::lang::network::{InputKind, NetworkSpec};
 use crate::stage::{Params, Progress, StageError, Stop, Warning};
 use crate::store::{Objects, Tree};
@@ -27,6 +28,9 @@ pub struct ModelInfo {
     /// Inputs of the network besides the patch; none in models of earlier versions.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub inputs: BTreeSet<InputKind>,
+    /// Embeddings that the network reads, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub embeddings: Vec<JoinedEmbeddings>,
     /// Lesion classes in the order of the logits.
     pub classes: Vec<String>,
     /// Side of a patch, px.
@@ -98,7 +102,8 @@ impl Classifier {
         let info = Self::info(tree, objects)?;
         let weights = Weights::parse("weights.safetensors", &read("weights.safetensors")?)?;
         let classes = info.classes.len();
-        let mut network = Network::new(&info.network, info.size as usize, classes, &Streams::new(0, "train"))?;
+        let (size, streams) = (info.size as usize, Streams::new(0, "train"));
+        let mut network = Network::joined(&info.network, size, &shapes(&info.embeddings), classes, &streams)?;
         network.load(&weights, Missing::Error)?;
         Ok(Self { info, network })
     }
@@ -120,6 +125,17 @@ impl Classifier {
         logits(&self.network, &on_tape(batch)?)
     }
 
+    /// Runs a first batch of black patches, which folds the batch norms.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn warm_up(&self) -> Result<(), StageError> {
+        let [size, _] = self.info.sides();
+        let joined = self.info.embeddings.iter().map(|joined| vec![0.0; joined.info.len()]).collect();
+        let pixels = vec![0.0; size * size * 3];
+        self.logits(&PixelBatch { count: 1, size, pixels, joined, targets: Targets::default() }).map(drop)
+    }
+
     /// Reads the description of the model in `tree`, without its weights.
     ///
     /// # Errors
@@ -133,8 +149,15 @@ impl Classifier {
     /// Checks that the patches of a set match those it was trained on.
     ///
     /// # Errors
-    /// [`StageError::Input`] if classes or size differ, or the margin is smaller than the network needs.
-    pub fn accepts(&self, set: &SetInfo) -> Result<(), StageError> {
+    /// [`StageError::Input`] if classes or size differ, the margin is smaller than the network needs, or embeddings are missing or come
+    /// from another encoder.
+    pub fn accepts(&self, PatchSet { info: set, embeddings, .. }: &PatchSet) -> Result<(), StageError> {
+        for ours in &self.info.embeddings {
+            let Some(theirs) = embeddings.iter().find(|joined| joined.name == ours.name) else {
+                return Err(not_joined(&self.info.network, &ours.name));
+            };
+            same_encoder(ours, theirs)?;
+        }
         if set.classes != self.info.classes {
             let (ours, theirs) = (self.info.classes.join(" "), set.classes.join(" "));
             let text = format!("the model was trained on classes `{ours}`, but the patches have `{theirs}`");
@@ -148,6 +171,29 @@ impl Classifier {
         }
         margin_of(&self.info.network, set).map(|_| ())
     }
+}
+
+/// Refuses embeddings of another encoder than those that a network was trained with.
+///
+/// # Errors
+/// `other-embeddings`.
+pub fn same_encoder(ours: &JoinedEmbeddings, theirs: &JoinedEmbeddings) -> Result<(), StageError> {
+    if ours.info.encoder == theirs.info.encoder {
+        return Ok(());
+    }
+    let text = format!(
+        "input `{}` was trained with embeddings by {}, but these patches have embeddings by {}",
+        ours.name, ours.info.description, theirs.info.description
+    );
+    let hint = "join embeddings of the same `encode` stage, or train again";
+    Err(StageError::input("other-embeddings", text).hint(hint).field("data"))
+}
+
+/// Shapes of embeddings, by name.
+#[must_use]
+pub fn shapes(embeddings: &[JoinedEmbeddings]) -> JoinedShapes {
+    let shape = |info: &EmbeddingsInfo| [info.rows, info.columns, info.channels].map(|side| side as usize);
+    embeddings.iter().map(|joined| (joined.name.clone(), shape(&joined.info))).collect()
 }
 
 /// How patches are scored.
@@ -181,9 +227,9 @@ pub fn predict(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<Vec<f64>, StageError> {
-    model.accepts(&set.info)?;
+    model.accepts(set)?;
     let samples = OpenPatchSet::open(set.clone(), None, model.info.normalisation, objects)?;
-    let samples = samples.for_network(&model.info.network)?;
+    let samples = samples.for_network(&model.info.network, objects)?;
     let draws = samples.all();
     let mut all = Vec::with_capacity(draws.len() * model.info.classes.len());
     let pieces: Vec<_> = draws.chunks(scoring.batch).collect();
@@ -205,10 +251,9 @@ pub(super) fn logits<'a>(network: &Network, input: impl Into<NetworkInput<'a>>) 
     network.forward(input)?.flatten_all().and_then(|logits| logits.to_vec1()).map_err(bug)
 }
 
-/// Batch as a candle tensor, N x H x W x 3.
-pub(super) fn on_tape(batch: &PixelBatch) -> Result<Tensor, StageError> {
-    let shape = (batch.count, batch.size, batch.size, 3);
-    Tensor::from_slice(&batch.pixels, shape, &Device::Cpu).map_err(bug)
+/// Batch as input of a network.
+pub(super) fn on_tape(batch: &PixelBatch) -> Result<JoinedPixels, StageError> {
+    JoinedPixels::new(batch.pixels.clone(), batch.count, batch.size, batch.joined.clone())
 }
 
 /// An error of candle is a defect: shapes were checked before.

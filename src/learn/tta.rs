@@ -107,7 +107,7 @@ pub fn turned(batch: &PixelBatch, view: usize) -> PixelBatch {
             }
         }
     }
-    PixelBatch { count, size, pixels, targets: Targets::default() }
+    PixelBatch { count, size, pixels, joined: batch.joined.clone(), targets: Targets::default() }
 }
 
 #[cfg(test)]
@@ -122,7 +122,7 @@ mod tests {
         use crate::learn::augment::geometry::{Motion, resample, unit_tables};
         let stored: Vec<u8> = (0..4 * 4 * 3).map(|at| at as u8).collect();
         let plain: Vec<f32> = stored.iter().map(|byte| f32::from(*byte) / 255.0).collect();
-        let batch = PixelBatch { count: 1, size: 4, pixels: plain, targets: Targets::default() };
+        let batch = PixelBatch { count: 1, size: 4, pixels: plain, joined: Vec::new(), targets: Targets::default() };
         let mut seen = BTreeSet::new();
         for view in 0..8 {
             let motion =

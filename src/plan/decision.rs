@@ -204,7 +204,7 @@ impl<'a> Engine<'a> {
             }
             return Ok(Decision::Source(Arc::new(known)));
         }
-        let given = self.given(id, known)?;
+        let given = self.narrowed(id, self.given(id, known)?)?;
         let manifest = keys::of_given(stage, implementation, &given)?;
         let key = manifest.key();
         let find = || self.store.find(&key, &keys::target(stage, implementation), self.accept);
@@ -336,7 +336,7 @@ impl<'a> Engine<'a> {
         sync::lock(&self.located)
     }
 
-    fn inputs(&self, given: BTreeMap<String, Vec<keys::KeyInput>>) -> Result<Inputs, StageError> {
+    fn inputs(&self, given: GivenInputs) -> Result<Inputs, StageError> {
         let mut inputs = Inputs::default();
         for (port, given) in given {
             let named = given.into_iter().map(|keys::KeyInput { stage, name, artifact, summary }| {
@@ -348,9 +348,25 @@ impl<'a> Engine<'a> {
         Ok(inputs)
     }
 
-    fn given(&self, id: StageId, known: &StageResults) -> Result<BTreeMap<String, Vec<keys::KeyInput>>, StageError> {
+    /// The part of each input that a stage reads.
+    fn narrowed(&self, id: StageId, mut given: GivenInputs) -> Result<GivenInputs, StageError> {
+        let Some(narrow) = self.implementation(id).narrow else { return Ok(given) };
+        let makes = |above: &StageId| self.stage(*above).outputs.iter().any(|output| output.ty == narrow.upstream);
+        if !self.graph.with_needs(&[id]).iter().any(makes) {
+            return Ok(given);
+        }
+        let inputs = self.inputs(given.clone())?;
+        for (port, at, tree) in (narrow.read)(&params(self.stage(id)), &inputs, &self.store.objects)? {
+            if let Some(input) = given.get_mut(&port).and_then(|many| many.get_mut(at)) {
+                input.artifact = tree.into();
+            }
+        }
+        Ok(given)
+    }
+
+    fn given(&self, id: StageId, known: &StageResults) -> Result<GivenInputs, StageError> {
         let page = matches!(self.implementation(id).work, Work::Report(_));
-        let mut inputs: BTreeMap<String, Vec<keys::KeyInput>> = BTreeMap::new();
+        let mut inputs = GivenInputs::new();
         for input in &self.stage(id).inputs {
             let given = input.from.iter().map(|reference| {
                 let from = self.graph.find(&reference.stage).and_then(|id| Some((id, known.get(&id)?)));
@@ -396,6 +412,9 @@ impl<'a> Engine<'a> {
         Ok(Some((word, tree)))
     }
 }
+
+/// Inputs of a stage by port.
+type GivenInputs = BTreeMap<String, Vec<keys::KeyInput>>;
 
 /// A stage's parameters in the form that its implementation takes.
 #[must_use]

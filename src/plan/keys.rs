@@ -50,6 +50,7 @@ pub fn manifest(stage: &StageSpec, implementation: &Implementation, inputs: &Inp
 }
 
 /// A [`Named`] whose tree need not be read yet.
+#[derive(Clone)]
 pub(super) struct KeyInput {
     pub(super) stage: String,
     pub(super) name: String,

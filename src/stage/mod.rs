@@ -37,6 +37,8 @@ pub struct Implementation {
     pub check: Option<Check>,
     /// Optional warnings about the inputs that are known before the stage runs.
     pub foresee: Option<Foresee>,
+    /// What it does not read of its inputs, if it does not read everything.
+    pub narrow: Option<Narrow>,
     /// The work itself.
     pub work: Work,
 }
@@ -58,6 +60,19 @@ pub type Check = fn(&Params) -> Result<(), StageError>;
 /// Checks parameters and those inputs that exist before anything runs ([`Inputs`] lacks all others). Must be quick,
 /// because every plan waits for it. Returns warnings; fails if the stage is sure to fail.
 pub type Foresee = fn(&Params, &Inputs, &Objects) -> Result<Vec<Warning>, StageError>;
+
+/// Inputs of which a stage reads only a part. It gets that part, and its key depends on nothing else.
+#[derive(Clone, Copy)]
+pub struct Narrow {
+    /// Type of the outputs that make the difference. Without one upstream, the inputs are left as they are, so that their
+    /// trees need not be read to make a key.
+    pub upstream: &'static str,
+    /// The part of each input that is read. Inputs that are not listed are read completely.
+    pub read: fn(&Params, &Inputs, &Objects) -> Result<Vec<ReadPart>, StageError>,
+}
+
+/// Part of an input that is read: port, position at the port, and tree.
+pub type ReadPart = (String, usize, Tree);
 
 /// The kinds of work.
 #[derive(Clone, Copy)]

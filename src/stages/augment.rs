@@ -16,6 +16,7 @@ pub const AUGMENT: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Whole(augment),
 };
 

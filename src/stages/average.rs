@@ -16,6 +16,7 @@ pub const AVERAGE: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Whole(run),
 };
 

@@ -29,6 +29,7 @@ pub const EVAL: Implementation = Implementation {
     },
     check: None,
     foresee: None,
+    narrow: Some(inference::NARROW),
     work: Work::Whole(run),
 };
 

@@ -28,6 +28,7 @@ pub const EXEC: Implementation = Implementation {
     determinism: Determinism::Unknown,
     check: Some(|params| declared(params).map(drop)),
     foresee: None,
+    narrow: None,
     work: Work::Command { run, code: CODE },
 };
 

@@ -20,6 +20,7 @@ pub const EXPORT: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Whole(run),
 };
 

@@ -15,6 +15,7 @@ pub const FILES: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Source(files),
 };
 
@@ -27,6 +28,7 @@ pub const PROGRAM: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Source(program),
 };
 

@@ -34,6 +34,7 @@ pub const FOLDER: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: Some(check),
     foresee: None,
+    narrow: None,
     work: Work::Source(source),
 };
 

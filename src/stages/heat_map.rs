@@ -36,6 +36,7 @@ pub const HEAT_MAP: Implementation = Implementation {
     },
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Map { items, one, gather, enumeration_params: &[] },
 };
 
@@ -82,6 +83,11 @@ fn only(ctx: &Ctx) -> Result<Option<BTreeSet<String>>, StageError> {
 /// Rejects classes that the model does not have, and photographs of other lesions.
 fn fits(ctx: &Ctx, info: &ModelInfo) -> Result<(), StageError> {
     mapped(ctx, info)?;
+    if let Some(joined) = info.embeddings.first() {
+        let text = format!("the model reads embeddings as `{}`, which heat maps do not have", joined.name);
+        let hint = "use `predict` on patches that were joined with embeddings";
+        return Err(StageError::input("missing-input", text).hint(hint).field("model"));
+    }
     let theirs = item::classes(ctx.inputs.one("from")?, ctx.objects)?;
     if !theirs.is_empty() && !theirs.iter().any(|class| info.classes.contains(class)) {
         let (ours, theirs) = (info.classes.join(" "), theirs.join(" "));

@@ -17,6 +17,7 @@ pub const IDRID: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Source(source),
 };
 

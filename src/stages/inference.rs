@@ -1,10 +1,13 @@
-//! `device` of the stages that only evaluate a classifier. Knows no stage.
+//! What the stages that only evaluate a classifier share: their `device`, and what they read of their patches. Knows no stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::data::embeddings::without_unused;
 use crate::lang::value::Value;
 use crate::learn::gpu::{self, DeviceChoice, Precision};
-use crate::stage::{Params, StageError};
+use crate::learn::model::Classifier;
+use crate::stage::{Inputs, Narrow, Params, ReadPart, StageError};
+use crate::store::Objects;
 
 /// Device of a stage.
 pub(super) fn device(params: &Params) -> Result<DeviceChoice, StageError> {
@@ -18,4 +21,25 @@ pub(super) fn target(params: &BTreeMap<String, Value>) -> String {
         _ => DeviceChoice::Cpu,
     };
     gpu::target(choice, Precision::F32)
+}
+
+/// Of the embeddings that patches carry, a classifier reads those that its network has inputs for.
+pub(super) const NARROW: Narrow = Narrow { upstream: EMBEDDINGS, read: read_by_classifier };
+
+/// Type of outputs without which patches carry no embeddings.
+pub(super) const EMBEDDINGS: &str = "embeddings";
+
+fn read_by_classifier(_: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<ReadPart>, StageError> {
+    let used = match inputs.optional("model") {
+        Some(model) => Classifier::info(model, objects)?.network.embeddings(),
+        None => BTreeSet::new(),
+    };
+    Ok(narrowed(inputs, &["data"], &used))
+}
+
+/// The patches at `ports` without the embeddings that are not used.
+pub(super) fn narrowed(inputs: &Inputs, ports: &[&str], used: &BTreeSet<String>) -> Vec<ReadPart> {
+    let used: Vec<&str> = used.iter().map(String::as_str).collect();
+    let read = |port: &&str| Some(((*port).to_owned(), 0, without_unused(inputs.optional(port)?, &used)?));
+    ports.iter().filter_map(read).collect()
 }

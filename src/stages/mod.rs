@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod average;
+pub mod encode;
 pub mod eval;
 pub mod exec;
 pub mod export;
@@ -12,6 +13,7 @@ pub mod folder;
 pub mod heat_map;
 pub mod idrid;
 mod inference;
+pub mod join;
 pub mod pool;
 pub mod predict;
 pub mod preprocess;
@@ -33,11 +35,13 @@ pub fn registry() -> &'static [Implementation] {
     const ALL: &[Implementation] = &[
         augment::AUGMENT,
         average::AVERAGE,
+        encode::ENCODE,
         eval::EVAL,
         exec::EXEC,
         export::EXPORT,
         extract::EXTRACT,
         idrid::IDRID,
+        join::JOIN,
         filter_black::FILTER_BLACK,
         heat_map::HEAT_MAP,
         pool::POOL,

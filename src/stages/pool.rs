@@ -24,6 +24,7 @@ pub const POOL: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Whole(run),
 };
 

@@ -25,6 +25,7 @@ pub const PREDICT: Implementation = Implementation {
     },
     check: None,
     foresee: None,
+    narrow: Some(inference::NARROW),
     work: Work::Whole(run),
 };
 

@@ -26,6 +26,7 @@ pub const PREPROCESS: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Map { items, one, gather, enumeration_params: &[] },
 };
 

@@ -15,6 +15,7 @@ pub const RELABEL: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Whole(run),
 };
 

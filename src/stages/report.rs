@@ -17,6 +17,7 @@ pub const REPORT: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Report(run),
 };
 

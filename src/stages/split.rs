@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::figure::{counted, noun};
 use crate::data::counts::{PatchCounts, table};
+use crate::data::embeddings::Control;
 use crate::data::patches::PatchSet;
 use crate::data::split::{SPLITS, SplitUnit, drawn, folded, of_other_folds, official, subset, sum_to_one, units};
 use crate::data::{leak, split_names};
@@ -21,6 +22,7 @@ pub const SPLIT: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: Some(check),
     foresee: None,
+    narrow: None,
     work: Work::Whole(run),
 };
 
@@ -74,6 +76,7 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
         "names" => split_names::named(&set, &patterns(ctx.params)?)?,
         other => return Err(StageError::Bug(format!("`by` has no case `{other}`"))),
     };
+    crossed(&set)?;
     leak::refuse(&set, &splits, ctx.objects)?;
 
     let sets: [PatchSet; 3] = [0, 1, 2].map(|split| subset(&set, &splits, split));
@@ -95,6 +98,15 @@ fn run(ctx: &Ctx) -> Result<Outcome, StageError> {
     };
     let outputs = SPLITS.iter().zip(&sets).map(|(port, set)| Ok(((*port).to_owned(), set.write(ctx.objects)?)));
     Ok(Outcome { outputs: outputs.collect::<Result<_, StageError>>()?, summary, target: None })
+}
+
+/// Refuses patches with embeddings of other patients: one of the test set could be given to a training patch.
+fn crossed(set: &PatchSet) -> Result<(), StageError> {
+    let Some(crossed) = set.embeddings.iter().find(|joined| joined.control == Control::Other) else { return Ok(()) };
+    let text =
+        format!("the patches have embeddings of other patients as `{}`, which may be in another set", crossed.name);
+    let hint = "put `join` with `control other` after `split`, once for each set";
+    Err(StageError::input("crossed-embeddings", text).hint(hint).field("from"))
 }
 
 /// The fold used as the test set, from 0, and the number of folds; [`None`] without cross-validation.

@@ -15,6 +15,7 @@ pub const SPREAD: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Whole(run),
 };
 

@@ -18,6 +18,7 @@ pub const SYNTHETIC: Implementation = Implementation {
     determinism: Determinism::BitExact,
     check: None,
     foresee: None,
+    narrow: None,
     work: Work::Map { items, one, gather, enumeration_params: &["photographs"] },
 };
 

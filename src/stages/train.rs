@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::BufReader;
 
+use super::inference::{EMBEDDINGS, narrowed};
 use crate::base::figure::per_class;
 use crate::base::{Hasher, regular};
+use crate::data::embeddings::JoinedEmbeddings;
 use crate::data::patches::PatchSet;
 use crate::lang::network::NetworkSpec;
 use crate::lang::value::Value;
@@ -14,14 +16,14 @@ use crate::learn::fit::settings::{FitSettings, idle};
 use crate::learn::fit::{Family, FitTask, Fitted, InitialWeights, fit};
 use crate::learn::gpu::{self, DeviceChoice, Precision};
 use crate::learn::loader::OpenPatchSet;
-use crate::learn::model::{Classifier, ModelInfo};
+use crate::learn::model::{Classifier, ModelInfo, same_encoder};
 use crate::learn::network::{Missing, Weights, WeightsHeader, canvas, device_for, foresee};
 use crate::learn::normalise::Normalisation;
 use crate::learn::optimizer::is_below;
 use crate::learn::spread::metric_name;
 use crate::stage::{
-    Cell, Ctx, Determinism, Implementation, Inputs, Outcome, Params, StageError, Summary, Table, Tolerance, Warning,
-    Work,
+    Cell, Ctx, Determinism, Implementation, Inputs, Narrow, Outcome, Params, ReadPart, StageError, Summary, Table,
+    Tolerance, Warning, Work,
 };
 use crate::store::{Entry, Objects, Tree};
 
@@ -34,6 +36,7 @@ pub const TRAIN: Implementation = Implementation {
     determinism: Determinism::PathExact { path: target, approximate: gpu::is_approximate, tolerance: APART },
     check: Some(|params| Normalisation::from_params(params).map(drop)),
     foresee: Some(foreseen),
+    narrow: Some(Narrow { upstream: EMBEDDINGS, read: read_by_network }),
     work: Work::Whole(train),
 };
 
@@ -48,6 +51,14 @@ fn foreseen(params: &Params, inputs: &Inputs, objects: &Objects) -> Result<Vec<W
     let report = foresee(&header, &shown, network, Missing::from_params(params)?)?;
     warnings.extend(report.doubt(&header.name(&shown), &network.name));
     Ok(warnings)
+}
+
+/// Of the embeddings that patches carry, a training reads those that its network has inputs for.
+fn read_by_network(params: &Params, inputs: &Inputs, _: &Objects) -> Result<Vec<ReadPart>, StageError> {
+    let Value::Network(network) = params.get("network") else {
+        return Err(StageError::Bug("parameter `network` should be a network".to_owned()));
+    };
+    Ok(narrowed(inputs, &["data", "valid"], &network.embeddings()))
 }
 
 /// Version 3 computes class weights from what the sampler draws, and matches names in `freeze` and `rate` up to a dot. Trainings that
@@ -122,9 +133,10 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     let set = PatchSet::read(data, ctx.objects)?;
     let settings = FitSettings::from_params(ctx.params, &set.info.classes)?;
     let data = OpenPatchSet::open(set, recipe(data, ctx.objects)?, settings.normal, ctx.objects)?;
-    let data = data.for_network(network)?;
+    let data = data.for_network(network, ctx.objects)?;
     let valid = OpenPatchSet::open(PatchSet::read(valid, ctx.objects)?, None, settings.normal, ctx.objects)?;
-    let valid = valid.for_network(network).map_err(|error| error.field("valid"))?;
+    let valid = valid.for_network(network, ctx.objects).map_err(|error| error.field("valid"))?;
+    let embeddings = embeddings(network, &data.set, &valid.set)?;
     let init = ctx.inputs.optional("init").map(|tree| initial(tree, ctx.objects)).transpose()?;
     let mut fitted = fit(&FitTask {
         settings: &settings,
@@ -144,6 +156,7 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     let model = ModelInfo {
         network: network.as_ref().clone(),
         inputs: network.inputs(),
+        embeddings,
         classes: info.classes.clone(),
         size: info.size,
         scale: info.scale,
@@ -162,6 +175,19 @@ fn train(ctx: &Ctx) -> Result<Outcome, StageError> {
     tree.insert("epochs.parquet", ctx.objects.put(&table(&fitted.epochs, &info.classes)?)?);
     let summary = summary(&fitted, &settings, &info.classes);
     Ok(Outcome { outputs: BTreeMap::from([("out".to_owned(), tree)]), summary, target: Some(fitted.target) })
+}
+
+/// Embeddings of the training patches that a network reads; those of the validation patches must be by the same encoder.
+fn embeddings(network: &NetworkSpec, data: &PatchSet, valid: &PatchSet) -> Result<Vec<JoinedEmbeddings>, StageError> {
+    let names = network.embeddings();
+    let used = |set: &PatchSet| -> Vec<JoinedEmbeddings> {
+        set.embeddings.iter().filter(|joined| names.contains(&joined.name)).cloned().collect()
+    };
+    let (data, valid) = (used(data), used(valid));
+    for (ours, theirs) in data.iter().zip(&valid) {
+        same_encoder(ours, theirs).map_err(|error| error.field("valid"))?;
+    }
+    Ok(data)
 }
 
 /// Trainings that differ in `epochs` and data: a second key, under which the last state of a shorter one is found. It names all
@@ -195,7 +221,7 @@ fn recipe(tree: &Tree, objects: &Objects) -> Result<Option<Augmentation>, StageE
 }
 
 /// The only file of a tree of weights, or the weights of a model, and its name.
-fn weights_file(tree: &Tree, objects: &Objects) -> Result<(String, Entry), StageError> {
+pub(super) fn weights_file(tree: &Tree, objects: &Objects) -> Result<(String, Entry), StageError> {
     let of_model = tree.entries.get_key_value(WEIGHTS).filter(|_| is_model(tree));
     let Some((name, entry)) = of_model.or_else(|| tree.entries.iter().next()) else {
         return Err(StageError::Bug("weights without a file".to_owned()));

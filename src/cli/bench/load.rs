@@ -1,5 +1,6 @@
 //! Loader benchmark: patches from a mapped shard, augmented and normalised.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Augment, BenchSize, Failure, Measured, failure, measure};
@@ -75,7 +76,8 @@ fn patches(size: u32, objects: &Objects) -> Result<PatchSet, crate::stage::Stage
         patient: None,
         official: None,
         shard: objects.put(&shard.finish())?,
+        embeddings: BTreeMap::new(),
         rows: (0..PATCHES).map(row).collect(),
     };
-    Ok(PatchSet { info, parts: vec![part] })
+    Ok(PatchSet { info, embeddings: Vec::new(), parts: vec![part] })
 }

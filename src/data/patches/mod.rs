@@ -3,7 +3,8 @@
 //! The tree of a set: `set.json` ([`SetInfo`]), `parts/PHOTOGRAPH.parquet` (one row per patch) and
 //! `shards/PHOTOGRAPH.safetensors` (`pixels` u8, N x S x S x 3 with S = size + 2 margin; `masks` u8, N x C x ceil(S*S/8) bits,
 //! most significant first, if masks are kept). A derived set (filter, split, rebalance) has new parts and refers to the shards of its
-//! source, so pixels are not copied; its rows hold their row number in the shard.
+//! source, so pixels are not copied; its rows hold their row number in the shard. After `join`, `embeddings/NAME.json` and
+//! `embeddings/NAME/PHOTOGRAPH.safetensors` hold what the patches know of their photographs (see [`super::embeddings`]).
 //!
 //! In Python: `pandas.read_parquet("parts")` reads all rows (a label is 1, 0, or null if it is unknown; the histogram is a
 //! list of 256), and `safetensors.numpy.load_file("shards/NAME.safetensors")["pixels"][index]` is the patch of a row.
@@ -11,6 +12,7 @@
 mod part;
 mod shard;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use shard::{Shard, ShardBytes, mask_bytes, shard_head};
 
+use super::embeddings::JoinedEmbeddings;
 use super::photographs::Official;
 use crate::base::Digest;
 use crate::stage::StageError;
@@ -136,6 +139,8 @@ pub struct Part {
     pub official: Option<Official>,
     /// Its shard; [`Part::NO_SHARD`] if read from a set that holds none of its patches.
     pub shard: Entry,
+    /// Files of the joined embeddings, by name.
+    pub embeddings: BTreeMap<String, Entry>,
     /// The patches.
     pub rows: Vec<PatchRow>,
 }
@@ -158,6 +163,8 @@ impl Part {
 pub struct PatchSet {
     /// Properties of all patches.
     pub info: SetInfo,
+    /// Joined embeddings, sorted by name.
+    pub embeddings: Vec<JoinedEmbeddings>,
     /// One part per photograph, sorted by name; a part may be empty.
     pub parts: Vec<Part>,
 }
@@ -170,13 +177,20 @@ impl PatchSet {
     pub fn read(tree: &Tree, objects: &Objects) -> Result<Self, StageError> {
         let info = objects.read_in(tree, "set.json")?.ok_or_else(|| foreign("`set.json` is missing"))?;
         let info: SetInfo = serde_json::from_slice(&info).map_err(|error| foreign(&error.to_string()))?;
+        let embeddings = JoinedEmbeddings::read_all(tree, objects)?;
         let parts: Vec<_> = tree.under("parts/").collect();
         let read = |&(file, entry): &(&str, &Entry)| {
             let name = file.strip_suffix(".parquet").ok_or_else(|| foreign(file))?;
-            Part::from_parquet(name, &objects.read(entry)?, &info, tree.get(&format!("shards/{name}.safetensors")))
+            let shard = tree.get(&format!("shards/{name}.safetensors"));
+            let mut part = Part::from_parquet(name, &objects.read(entry)?, &info, shard)?;
+            for JoinedEmbeddings { name: input, .. } in &embeddings {
+                let file = tree.get(&JoinedEmbeddings::photograph_file(input, name));
+                part.embeddings.extend(file.map(|entry| (input.clone(), *entry)));
+            }
+            Ok::<_, StageError>(part)
         };
         let parts = parts.par_iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { info, parts })
+        Ok(Self { info, embeddings, parts })
     }
 
     /// Writes the parts and refers to their shards; a photograph without rows keeps its empty part and has no shard.
@@ -188,6 +202,9 @@ impl PatchSet {
         let parts: Vec<Tree> = self.parts.par_iter().map(write).collect::<Result<_, _>>()?;
         let mut tree = Tree::default();
         tree.insert("set.json", self.info.write(objects)?);
+        for joined in &self.embeddings {
+            tree.insert(JoinedEmbeddings::file(&joined.name), joined.write(objects)?);
+        }
         tree.entries.extend(parts.into_iter().flat_map(|part| part.entries));
         Ok(tree)
     }

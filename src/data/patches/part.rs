@@ -5,10 +5,12 @@
 //! no mask pixel); `mean_r`, `mean_g`, `mean_b`, `deviation_r`, `deviation_g`, `deviation_b`; `histogram` (a list of 256). Facts about
 //! the photograph are also in the footer, so that a part without rows keeps them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Label, Part, PatchRow, SetInfo, foreign};
 use crate::base::Digest;
+use crate::data::embeddings::JoinedEmbeddings;
 use crate::data::photographs::Official;
 use crate::data::table::{Column, Columns, TableError};
 use crate::stage::StageError;
@@ -29,6 +31,9 @@ impl Part {
         tree.insert(format!("parts/{}.parquet", self.photograph), objects.put(&self.to_parquet(info)?)?);
         if !self.rows.is_empty() {
             tree.insert(format!("shards/{}.safetensors", self.photograph), self.shard);
+            for (name, entry) in &self.embeddings {
+                tree.insert(JoinedEmbeddings::photograph_file(name, &self.photograph), *entry);
+            }
         }
         Ok(tree)
     }
@@ -127,6 +132,7 @@ impl Part {
             patient: facts.get("patient").cloned(),
             official: official.transpose()?,
             shard: shard.copied().unwrap_or(Self::NO_SHARD),
+            embeddings: BTreeMap::new(),
             rows: histograms.iter().enumerate().map(row).collect::<Result<_, StageError>>()?,
         })
     }

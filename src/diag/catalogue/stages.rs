@@ -442,6 +442,46 @@ pub(super) const PAGES: &[Page] = &[
         "Take all three from the same pipeline.",
     ),
     found(
+        "missing-embedding",
+        "`join` gets patches of photographs that have no embedding.",
+        "Encode the photographs that the patches were cut from: photographs are matched by name.",
+    ),
+    found(
+        "no-other-patient",
+        "`control other` gives each patch the embedding of a photograph of another patient, but all patches are of one patient.",
+        "Use patches of at least two patients.",
+    ),
+    found(
+        "other-embeddings",
+        "Patches have embeddings by another encoder than those that the network was trained with.",
+        "Join embeddings of the same `encode` stage, or train again.",
+    ),
+    found(
+        "no-tap",
+        "`encode` gets a whole classifier. Its last layer gives scores of classes, which describe no photograph.",
+        "Name the tap at which the network ends: `network resnet18 to=features`.",
+    ),
+    found(
+        "grids-differ",
+        "Photographs of different shapes give grids of different sizes, which one network cannot read.",
+        "End at a tap behind a global pooling (`to=features`), or crop photographs to the field of view.",
+    ),
+    found(
+        "gpu-joined",
+        "macula's GPU kernels do not compute networks that read embeddings.",
+        "Use `device cpu` or `device candle`. `device auto` takes the CPU for them.",
+    ),
+    found(
+        "crossed-embeddings",
+        "Patches with embeddings of other patients are split, so that a training patch may have the embedding of a test photograph.",
+        "Split first, then use `join` with `control other` on each set.",
+    ),
+    found(
+        "input-name",
+        "A name cannot be that of a network's input.",
+        "Use letters, digits, `-` and `_`; `patch`, `wide` and `half` are inputs of their own.",
+    ),
+    found(
         "other-size",
         "The patches do not have the size that the model was trained on.",
         "Extract patches at the model's size.",

@@ -29,8 +29,15 @@ impl<'a> NetworkReader<'a> {
             return self.error("unknown-name", span, "`patch` is not declared: every network has it", hint);
         }
         if InputKind::named(&name).is_none() {
-            let hint = near::hint(&name, all().map(InputKind::name), "");
-            return self.error("unknown-name", span, format!("unknown input `{name}`"), hint);
+            // Any other name is that of embeddings, unless it looks like a slip.
+            if let Some(near) = near::near(&name, all().map(InputKind::name)) {
+                let hint = format!("did you mean `{near}`? the name of embeddings must be less like it");
+                return self.error("unknown-name", span, format!("unknown input `{name}`"), hint);
+            }
+            if !name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter)) {
+                let hint = "use letters, digits, `-` and `_`";
+                return self.error("unknown-name", span, format!("`{name}` is not a valid name of an input"), hint);
+            }
         }
         if self.points.inputs.insert(name.clone(), span).is_some() {
             self.error("duplicate-name", span, format!("input `{name}` is declared twice"), "remove one of them");
@@ -56,7 +63,7 @@ impl<'a> NetworkReader<'a> {
                 self.error("missing-name", span, format!("`{name}` is not a valid name of a tap"), hint);
                 return self.unread(node.head, scope);
             }
-            Some((name, span)) if InputKind::named(&name).is_some() => {
+            Some((name, span)) if InputKind::named(&name).is_some() || self.points.inputs.contains_key(&name) => {
                 self.error("duplicate-name", span, format!("`{name}` is the name of an input"), "rename the tap");
                 return self.unread(node.head, scope);
             }
@@ -146,6 +153,9 @@ impl<'a> NetworkReader<'a> {
                 self.error("unknown-name", entry.span, format!("input `{name}` is not declared"), hint);
                 return None;
             }
+            return Some(name);
+        }
+        if self.points.inputs.contains_key(&name) {
             return Some(name);
         }
         // The names around it, from the innermost.

@@ -53,6 +53,23 @@ impl Described {
         (described.map(|described| described.called(&self.spec.name)), diags)
     }
 
+    /// The network up to a tap; [`None`] if it has no such tap.
+    #[must_use]
+    pub fn until(&self, tap: &str) -> Option<Self> {
+        let last = self.taps.iter().find(|place| place.name == tap)?.row;
+        let mut rows = 0..;
+        let is_before = |layer: &&Layer| {
+            let row = rows.start;
+            rows.start += shapes::rows(layer);
+            last.is_some_and(|last| row <= last)
+        };
+        let mut described = self.clone();
+        described.spec.layers = self.spec.layers.iter().take_while(is_before).cloned().collect();
+        described.spec.name = format!("{} to={tap}", self.spec.name);
+        described.taps.clear();
+        Some(described)
+    }
+
     /// The same network under another name.
     #[must_use]
     pub fn called(&self, name: &str) -> Self {
@@ -75,9 +92,9 @@ pub fn describe(node: &Node, known: &KnownNetworks) -> (Option<Described>, Vec<D
 /// Warns of inputs at which no branch starts.
 fn unused_inputs(node: &Node, described: Option<&Described>, diags: &mut Vec<Diag>) {
     let Some(described) = described else { return };
-    let used = described.spec.inputs();
+    let (used, embeddings) = (described.spec.inputs(), described.spec.embeddings());
     for (name, span) in node.nodes().iter().filter(|child| child.name.text == "input").filter_map(name_of) {
-        if used.iter().all(|input| input.name() != name) {
+        if used.iter().all(|input| input.name() != name) && !embeddings.contains(&name) {
             let found = Diag::warning("unused-input", span, format!("input `{name}` is not used"));
             diags.push(found.hint(format!("start a branch at it, `branch from={name} {{ … }}`, or remove it")));
         }

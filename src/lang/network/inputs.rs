@@ -64,6 +64,14 @@ impl NetworkSpec {
         shares
     }
 
+    /// The names of the embeddings that its branches start at: neither an input of its own nor a tap in reach.
+    #[must_use]
+    pub fn embeddings(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        embeddings(&self.layers, &mut Vec::new(), &mut found);
+        found
+    }
+
     /// Margin that its patches of `size` px need on every side, px.
     #[must_use]
     pub fn margin(&self, size: usize) -> usize {
@@ -87,4 +95,32 @@ fn for_each_branch(layers: &[Layer], work: &mut impl FnMut(&Branch)) {
             _ => {}
         }
     }
+}
+
+/// Collects the embeddings in `layers`; `taps` are those in reach.
+fn embeddings<'a>(layers: &'a [Layer], taps: &mut Vec<&'a str>, found: &mut BTreeSet<String>) {
+    for layer in layers {
+        match layer {
+            Layer::Tap { name } => taps.push(name),
+            Layer::Residual { body, shortcut } => {
+                within(body, taps, found);
+                within(shortcut, taps, found);
+            }
+            Layer::Parallel { branches, .. } => {
+                for Branch { from, layers, .. } in branches {
+                    let is_known = |name: &str| InputKind::named(name).is_some() || taps.contains(&name);
+                    found.extend(from.iter().filter(|from| !is_known(from)).cloned());
+                    within(layers, taps, found);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// As [`embeddings`], for layers whose taps end with them.
+fn within<'a>(layers: &'a [Layer], taps: &mut Vec<&'a str>, found: &mut BTreeSet<String>) {
+    let before = taps.len();
+    embeddings(layers, taps, found);
+    taps.truncate(before);
 }

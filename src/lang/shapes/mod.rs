@@ -5,7 +5,7 @@ mod walk;
 
 use std::collections::BTreeSet;
 
-use super::network::NetworkSpec;
+use super::network::{Layer, NetworkSpec};
 use walk::{ShapeWalk, Sides};
 
 pub use super::network::TensorShape;
@@ -51,6 +51,17 @@ pub fn shapes(network: &NetworkSpec, side: usize, classes: usize) -> Result<Vec<
     let mut walk = ShapeWalk::new(classes, Sides::Known, &nothing);
     walk.network(network, side);
     if walk.misfits.is_empty() { Ok(walk.rows) } else { Err(walk.misfits) }
+}
+
+/// Number of rows of a layer in [`shapes`].
+pub(super) fn rows(layer: &Layer) -> usize {
+    let all = |layers: &[Layer]| layers.iter().map(rows).sum::<usize>();
+    1 + match layer {
+        Layer::Residual { body, shortcut } if shortcut.is_empty() => all(body),
+        Layer::Residual { body, shortcut } => all(body) + 1 + all(shortcut),
+        Layer::Parallel { branches, .. } => branches.iter().map(|branch| 1 + all(&branch.layers)).sum(),
+        _ => 0,
+    }
 }
 
 /// The misfits of a network at any patch size. `unreadable` are layers with unknown output.

@@ -18,7 +18,7 @@ use super::checkpoint::{Checkpoint, FILE, FitState};
 use super::gpu;
 use super::loader::{Fed, OpenPatchSet, PixelsMadeBy, ahead};
 use super::model::{LabelCounts, bug, logits};
-use super::network::{Arrival, Network, tensor};
+use super::network::{Arrival, JoinedPixels, Network};
 use super::objective::{Objective, Targets, on_tape};
 use super::optimizer::Optimizer;
 use super::sampler::PatchDraw;
@@ -236,8 +236,8 @@ impl FitRun<'_> {
         let dropout = self.task.streams.stream("dropout", self.state.epoch, &place.to_le_bytes());
         let (output, targets) = match fed {
             Fed::Made(batch) => {
-                let pixels = tensor(batch.pixels, batch.count, batch.size)?;
-                (self.network.forward_train(&pixels, &self.frozen, dropout)?, batch.targets)
+                let input = JoinedPixels::new(batch.pixels, batch.count, batch.size, batch.joined)?;
+                (self.network.forward_train(&input, &self.frozen, dropout)?, batch.targets)
             }
             Fed::Stored(views, targets) => (self.network.forward_train(&views, &self.frozen, dropout)?, targets),
         };
@@ -316,7 +316,8 @@ impl FitRun<'_> {
                 self.task.stop.check()?;
                 match fed {
                     Fed::Made(batch) => {
-                        values.extend(logits(&self.network, &tensor(batch.pixels, batch.count, batch.size)?)?);
+                        let input = JoinedPixels::new(batch.pixels, batch.count, batch.size, batch.joined)?;
+                        values.extend(logits(&self.network, &input)?);
                         targets.extend(&batch.targets);
                     }
                     Fed::Stored(views, known) => {

@@ -9,8 +9,8 @@ use crate::base::figure::counted;
 use crate::lang::near::near;
 use crate::learn::gpu;
 use crate::learn::loader::OpenPatchSet;
-use crate::learn::model::{LabelCounts, ModelInfo, on_tape};
-use crate::learn::network::{LoadReport, Network, Weights, device_for};
+use crate::learn::model::{LabelCounts, ModelInfo, on_tape, shapes};
+use crate::learn::network::{JoinedPixels, LoadReport, Network, Weights, device_for};
 use crate::learn::optimizer::{Optimizer, groups, is_below};
 use crate::learn::sampler::{PatchDraw, by_rank};
 use crate::stage::{StageError, Warning};
@@ -26,7 +26,9 @@ pub(super) struct PreparedNetwork {
 /// Prepares the network of a task for its first step. The result is a function of the task only.
 pub(super) fn ready(task: &FitTask<'_>, notes: &mut FitNotes) -> Result<PreparedNetwork, StageError> {
     let (settings, info) = (task.settings, &task.data.set.info);
-    let mut network = Network::new(task.network, info.size as usize, info.classes.len(), task.streams)?;
+    let (size, classes) = (info.size as usize, info.classes.len());
+    let shapes = shapes(&task.data.set.embeddings);
+    let mut network = Network::joined(task.network, size, &shapes, classes, task.streams)?;
     let random = match task.init {
         None => None,
         Some(InitialWeights { weights, model }) => {
@@ -126,7 +128,7 @@ fn taken(weights: &Weights, report: &LoadReport) -> String {
 }
 
 /// Batches of training patches for calibration, independent of all other settings.
-fn calibration(task: &FitTask<'_>) -> Result<Vec<candle_core::Tensor>, StageError> {
+fn calibration(task: &FitTask<'_>) -> Result<Vec<JoinedPixels>, StageError> {
     let draws = fixed(task, "calibration", task.settings.start.calibration);
     draws.chunks(task.settings.batch).map(|draws| on_tape(&task.data.plain(draws))).collect()
 }

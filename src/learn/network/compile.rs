@@ -3,29 +3,24 @@
 
 use std::collections::BTreeMap;
 
+use super::joined::JoinedShapes;
 use super::ops::{self, Add, BatchNorm, Concat, Op};
-use super::program::{Extent, Program, ResidualBlock, Step, wrong};
+use super::program::{Extent, JoinedValue, Program, ResidualBlock, Step, wrong};
 use super::{Parameter, ParameterRole};
 use crate::lang::network::{Branch, InputKind, Join, Layer, NetworkSpec};
 use crate::learn::kernels::Rectify;
 use crate::stage::StageError;
 
-/// Compiles `spec` for patches of `size` px and that many classes.
-pub(super) fn compile(spec: &NetworkSpec, size: usize, classes: usize) -> Result<Program, StageError> {
+/// Compiles `spec` for patches of `size` px with these embeddings and that many classes.
+pub(super) fn compile(
+    spec: &NetworkSpec,
+    size: usize,
+    joined: &JoinedShapes,
+    classes: usize,
+) -> Result<Program, StageError> {
     let inputs = spec.inputs();
-    let side = canvas(spec, size);
-    let mut compiler = Compiler {
-        program: Program { uses: vec![0], ..Program::default() },
-        extents: vec![Extent { height: side, width: side, channels: 3 }],
-        pinned: vec![true],
-        names: vec![None],
-        inputs: BTreeMap::new(),
-        taps: Vec::new(),
-        sharing: false,
-        classes,
-        floats: 0,
-        running: 0,
-    };
+    let mut compiler = Compiler::new(canvas(spec, size), classes);
+    compiler.join(spec, joined)?;
     compiler.inputs = ops::compile_inputs(&inputs, &mut compiler)?;
     compiler.inputs.values().for_each(|value| compiler.pinned[*value] = true);
     let patch = compiler.inputs[&InputKind::Patch];
@@ -38,7 +33,23 @@ pub(super) fn compile(spec: &NetworkSpec, size: usize, classes: usize) -> Result
         ))
         .hint("end it with a `linear` layer without `out`"));
     }
-    let program = compiler.program;
+    named_once(compiler.program, spec)
+}
+
+/// Compiles `spec`, a network up to a tap, for images of `side` px.
+pub(super) fn compile_features(spec: &NetworkSpec, side: usize) -> Result<Program, StageError> {
+    let mut compiler = Compiler::new(side, 0);
+    if !spec.inputs().is_empty() || !spec.embeddings().is_empty() {
+        let text = format!("network `{}` has inputs besides the image, which only patches have", spec.name);
+        return Err(StageError::input("missing-input", text).field("network"));
+    }
+    compiler.inputs = BTreeMap::from([(InputKind::Patch, 0)]);
+    compiler.sequence(&spec.layers, 0)?;
+    named_once(compiler.program, spec)
+}
+
+/// Refuses two tensors of one name.
+fn named_once(program: Program, spec: &NetworkSpec) -> Result<Program, StageError> {
     let mut names: Vec<&str> = program.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     names.sort_unstable();
     if let Some([twice, _]) = names.array_windows().find(|[one, other]| one == other) {
@@ -51,6 +62,14 @@ pub(super) fn compile(spec: &NetworkSpec, size: usize, classes: usize) -> Result
 #[must_use]
 pub fn canvas(spec: &NetworkSpec, size: usize) -> usize {
     if spec.margin(size) > 0 { 2 * size } else { size }
+}
+
+/// Error for a network that reads an embedding which the patches do not have.
+pub(in crate::learn) fn not_joined(spec: &NetworkSpec, name: &str) -> StageError {
+    let text =
+        format!("network `{}` has an input `{name}`, but the patches have no embeddings under that name", spec.name);
+    let hint = format!("give it to them: `join NAME {{ patches …; embeddings …; as {name} }}`");
+    StageError::input("missing-input", text).hint(hint).field("data")
 }
 
 pub(super) struct Compiler {
@@ -72,6 +91,22 @@ pub(super) struct Compiler {
 }
 
 impl Compiler {
+    /// Compiler for images of `side` px.
+    fn new(side: usize, classes: usize) -> Self {
+        Self {
+            program: Program { uses: vec![0], ..Program::default() },
+            extents: vec![Extent { height: side, width: side, channels: 3 }],
+            pinned: vec![true],
+            names: vec![None],
+            inputs: BTreeMap::new(),
+            taps: Vec::new(),
+            sharing: false,
+            classes,
+            floats: 0,
+            running: 0,
+        }
+    }
+
     fn sequence(&mut self, layers: &[Layer], input: usize) -> Result<usize, StageError> {
         layers.iter().try_fold(input, |value, layer| ops::compile(layer, self, value))
     }
@@ -129,12 +164,28 @@ impl Compiler {
         value
     }
 
+    /// Adds a value for each embedding that the network reads.
+    fn join(&mut self, spec: &NetworkSpec, shapes: &JoinedShapes) -> Result<(), StageError> {
+        for name in spec.embeddings() {
+            let Some(&[height, width, channels]) = shapes.get(&name) else { return Err(not_joined(spec, &name)) };
+            let (extent, value) = (Extent { height, width, channels }, self.extents.len());
+            self.extents.push(extent);
+            self.pinned.push(true);
+            self.names.push(None);
+            self.program.uses.push(0);
+            self.program.joined.push(JoinedValue { name, extent, value });
+        }
+        Ok(())
+    }
+
     /// Value of an input or a tap.
     fn start(&self, from: &str) -> Result<usize, StageError> {
         let input = InputKind::named(from).and_then(|input| self.inputs.get(&input).copied());
         let tap = || self.taps.iter().rfind(|(name, _)| name == from).map(|(_, value)| *value);
+        let joined = || self.program.joined.iter().find(|input| input.name == from).map(|input| input.value);
         input
             .or_else(tap)
+            .or_else(joined)
             .ok_or_else(|| wrong(format!("no input and no tap `{from}` comes before the branch that starts at it")))
     }
 

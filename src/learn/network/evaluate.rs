@@ -2,7 +2,7 @@
 //! tape.
 
 use super::ops::Folded;
-use super::pass::{EvaluationPass, Execution, Forward, PassMode, StepInputs};
+use super::pass::{EvaluationPass, Execution, Forward, HostBatch, PassMode, StepInputs};
 use super::segment;
 use crate::stage::StageError;
 
@@ -12,7 +12,7 @@ pub(super) fn fold(model: &Execution, running: &[f32]) -> Vec<Option<Folded>> {
     steps.map(|(at, step)| step.op.conv().map(|conv| conv.fold(model, running, at))).collect()
 }
 
-/// Logits of `pixels`.
+/// Logits of a batch.
 ///
 /// # Errors
 /// Those of operations without kernels.
@@ -20,16 +20,14 @@ pub(super) fn forward(
     model: Execution,
     running: &[f32],
     folded: &[Option<Folded>],
-    pixels: &[f32],
+    batch: HostBatch,
 ) -> Result<Vec<f32>, StageError> {
     let Execution { program, plan, pool, .. } = model;
-    let images = pixels.len() / plan.extents[0].len();
+    let images = batch.pixels.len() / plan.extents[0].len();
     let evaluation = EvaluationPass { running, folded };
     let mut left = program.uses.clone();
     let mut values: Vec<Option<Vec<f32>>> = vec![None; program.uses.len()];
-    let mut first = pool.take(pixels.len());
-    first.copy_from_slice(pixels);
-    values[0] = Some(first);
+    batch.enter(program, pool, &mut values);
     for (at, step) in program.steps.iter().enumerate() {
         // A convolution that only a batch norm reads is executed together with it.
         if step.op.conv().is_some() && program.norm_after(step).is_some() {

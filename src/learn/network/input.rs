@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, Device, Storage, Tensor};
 
 use super::candle;
+use super::joined::JoinedPixels;
 use crate::learn::views::{Stored, Views};
 use crate::stage::StageError;
 
@@ -11,6 +12,8 @@ use crate::stage::StageError;
 pub enum NetworkInput<'a> {
     /// Normalised pixels, N x H x W x 3, f32.
     Pixels(&'a Tensor),
+    /// Normalised pixels with the embeddings of their patches.
+    Joined(&'a JoinedPixels),
     /// Stored patches, transformed into pixels by the GPU, or here if there is none.
     Stored(&'a Views),
 }
@@ -24,6 +27,12 @@ impl<'a> From<&'a Tensor> for NetworkInput<'a> {
 impl<'a> From<&'a Views> for NetworkInput<'a> {
     fn from(views: &'a Views) -> Self {
         Self::Stored(views)
+    }
+}
+
+impl<'a> From<&'a JoinedPixels> for NetworkInput<'a> {
+    fn from(batch: &'a JoinedPixels) -> Self {
+        Self::Joined(batch)
     }
 }
 
@@ -44,6 +53,7 @@ impl NetworkInput<'_> {
     pub(super) fn dims(&self) -> Result<(usize, usize, usize), StageError> {
         let (count, height, width, channels) = match self {
             Self::Pixels(pixels) => pixels.dims4().map_err(candle)?,
+            Self::Joined(batch) => batch.pixels.dims4().map_err(candle)?,
             Self::Stored(views) => {
                 let Stored { side, size, .. } = views.stored;
                 let count = views.changes.len();
@@ -62,10 +72,19 @@ impl NetworkInput<'_> {
         Ok((count, height, width))
     }
 
+    /// Embeddings of the patches, in the order of their names.
+    pub(super) fn joined(&self) -> &[Vec<f32>] {
+        match self {
+            Self::Joined(batch) => &batch.joined,
+            Self::Pixels(_) | Self::Stored(_) => &[],
+        }
+    }
+
     /// Calls `work` with the floats of the normalised pixels.
     pub(super) fn with_floats<R>(&self, work: impl FnOnce(&[f32]) -> R) -> Result<R, StageError> {
         match self {
             Self::Pixels(pixels) => with_floats(pixels, work),
+            Self::Joined(batch) => with_floats(&batch.pixels, work),
             Self::Stored(views) => Ok(work(&views.pixels())),
         }
     }

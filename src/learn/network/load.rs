@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compile::compile;
+use super::compile::{compile, compile_features};
 use super::program::{Norm, Program};
 use super::weights::fitting;
 use super::{Network, Weights, WeightsHeader, last_linear, layout};
@@ -137,7 +137,12 @@ pub fn foresee(
 ) -> Result<LoadReport, StageError> {
     // Names do not depend on the size of the patches, which is not known yet; but a network may be too deep for small patches.
     let sizes = [64, 224, 512, 32, 16, 1024];
-    let mut programs = sizes.into_iter().filter_map(|size| compile(spec, size, 2).ok());
+    // Nor are the embeddings; with several shapes of them, only what does not depend on them is compared.
+    let joined = |size| spec.embeddings().into_iter().map(|name| (name, [1, 1, size])).collect();
+    let mut programs = sizes.into_iter().filter_map(|size| {
+        let classifier = compile(spec, size, &joined(size), 2);
+        classifier.or_else(|_| compile_features(spec, size)).ok()
+    });
     let Some(program) = programs.next() else { return Ok(LoadReport::default()) };
     let own = program.names();
     let found = FileTensors::new(&header.shapes, &header.refused, header.name(file), &own)?;

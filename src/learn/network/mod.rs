@@ -4,6 +4,7 @@ mod compile;
 mod evaluate;
 mod initial;
 mod input;
+mod joined;
 mod layout;
 mod load;
 mod ops;
@@ -34,12 +35,14 @@ use crate::stage::StageError;
 use ops::Folded;
 use passes::DuePass;
 use plan::SizedPlan;
-use program::Program;
+use program::{Extent, Program};
 use tape::Tape;
 use trunk::{BatchShape, HostParameters, Trunk};
 
 pub use compile::canvas;
+pub(super) use compile::not_joined;
 pub use input::{Arrival, NetworkInput, tensor};
+pub use joined::{JoinedPixels, JoinedShapes};
 pub use load::{LoadReport, Missing, foresee};
 pub use weights::{Weights, WeightsHeader};
 
@@ -108,9 +111,37 @@ impl Network {
     /// # Errors
     /// [`StageError::Input`] if the shapes of layers and patches do not match.
     pub fn new(spec: &NetworkSpec, size: usize, classes: usize, streams: &Streams) -> Result<Self, StageError> {
-        let program = compile::compile(spec, size, classes)?;
+        Self::joined(spec, size, &JoinedShapes::new(), classes, streams)
+    }
+
+    /// As [`Network::new`], for patches that carry embeddings of these shapes.
+    ///
+    /// # Errors
+    /// As [`Network::new`], and `missing-input` if the network reads an embedding that is not among them.
+    pub fn joined(
+        spec: &NetworkSpec,
+        size: usize,
+        shapes: &JoinedShapes,
+        classes: usize,
+        streams: &Streams,
+    ) -> Result<Self, StageError> {
+        let program = compile::compile(spec, size, shapes, classes)?;
+        Ok(Self::of(program, (spec, size, classes), streams))
+    }
+
+    /// Network up to a tap, whose output is a grid of vectors, or one vector, and not logits: for [`Network::features`]. `side` is an
+    /// example of the height and width of its images.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn encoder(spec: &NetworkSpec, side: usize) -> Result<Self, StageError> {
+        let program = compile::compile_features(spec, side)?;
+        Ok(Self::of(program, (spec, side, 0), &Streams::new(0, "encode")))
+    }
+
+    fn of(program: Program, (spec, size, classes): (&NetworkSpec, usize, usize), streams: &Streams) -> Self {
         let (flat, running) = (initial::parameters(&program, streams), initial::running(&program));
-        Ok(Self {
+        Self {
             spec: spec.clone(),
             size,
             classes,
@@ -124,7 +155,17 @@ impl Network {
             folded: Mutex::default(),
             due: None,
             engine: NetworkEngine::Kernels,
-        })
+        }
+    }
+
+    /// Rows, columns and channels of the output for images of that height and width.
+    ///
+    /// # Errors
+    /// [`StageError::Input`] if the images are too small.
+    pub fn output_shape(&self, height: usize, width: usize) -> Result<[usize; 3], StageError> {
+        let extents = self.program.extents(height, width)?;
+        let Extent { height, width, channels } = extents[self.program.last()];
+        Ok([height, width, channels])
     }
 
     /// Moves the network to a GPU. [`Network::calibrate`] still runs on the CPU.
@@ -402,6 +443,7 @@ impl Network {
     /// Number of images in a batch, and the plan for their size.
     fn plan_for(&self, input: &NetworkInput) -> Result<(usize, Arc<SizedPlan>), StageError> {
         let (count, height, width) = input.dims()?;
+        self.program.check_joined(input.joined(), count)?;
         let mut plans = sync::lock(&self.plans);
         if let Some(plan) = plans.get(&(height, width)) {
             return Ok((count, Arc::clone(plan)));
@@ -412,12 +454,17 @@ impl Network {
     }
 }
 
-/// Device that computes a network: `auto` takes no GPU if an operation has no kernels or if branches share tensors, unless candle computes
-/// there.
+/// Device that computes a network: `auto` takes no GPU if an operation has no kernels, if branches share tensors or if it reads embeddings,
+/// unless candle computes there.
 #[must_use]
 pub fn device_for(choice: DeviceChoice, spec: &NetworkSpec) -> DeviceChoice {
-    let anywhere = cfg!(feature = "candle-cuda") || ops::have_kernels(&spec.layers) && !spec.shares();
+    let anywhere = cfg!(feature = "candle-cuda") || own_kernels(spec);
     if choice == DeviceChoice::Auto && !anywhere { DeviceChoice::Cpu } else { choice }
+}
+
+/// Whether macula's own GPU kernels can train a network.
+fn own_kernels(spec: &NetworkSpec) -> bool {
+    ops::have_kernels(&spec.layers) && !spec.shares() && spec.embeddings().is_empty()
 }
 
 /// Name of the last linear layer.

@@ -24,6 +24,28 @@ impl<'a> Execution<'a> {
     }
 }
 
+/// Batch on the host.
+#[derive(Clone, Copy)]
+pub(super) struct HostBatch<'a> {
+    /// Normalised pixels, N x H x W x 3.
+    pub(super) pixels: &'a [f32],
+    /// Embeddings of the patches, in the order of [`Program::joined`].
+    pub(super) joined: &'a [Vec<f32>],
+}
+
+impl HostBatch<'_> {
+    /// Copies the values that have no step into buffers.
+    pub(super) fn enter(&self, program: &Program, pool: &BufferPool, values: &mut [Option<Vec<f32>>]) {
+        let mut copy = |value: usize, floats: &[f32]| {
+            let mut buffer = pool.take(floats.len());
+            buffer.copy_from_slice(floats);
+            values[value] = Some(buffer);
+        };
+        copy(0, self.pixels);
+        program.joined.iter().zip(self.joined).for_each(|(input, floats)| copy(input.value, floats));
+    }
+}
+
 /// What the backward pass of a step needs besides values; of a type that only its operation knows.
 pub(super) type Saved = Option<Box<dyn Any + Send + Sync>>;
 

@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor, Var};
 
 use super::input::{NetworkInput, with_floats};
 use super::ops::StatisticsSource;
-use super::pass::{Execution, Observed, Pass, Training};
+use super::pass::{Execution, HostBatch, Observed, Pass, Training};
 use super::plan::SizedPlan;
 use super::program::Norm;
 use super::tape::TapeMode;
@@ -85,8 +85,10 @@ impl Network {
             NetworkEngine::Kernels => {
                 let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
                 let running = &mut self.running;
-                let pass =
-                    input.with_floats(|pixels| train::forward(model, running, pixels, frozen, source, dropout))??;
+                let pass = input.with_floats(|pixels| {
+                    let batch = HostBatch { pixels, joined: input.joined() };
+                    train::forward(model, running, batch, frozen, source, dropout)
+                })??;
                 let logits = variable(pass.logits(&self.program))?;
                 let tensor = logits.as_tensor().clone();
                 self.due = Some(DuePass::Host(logits, plan, pass));
@@ -139,23 +141,35 @@ impl Network {
     /// # Errors
     /// As [`Network::forward_train`].
     pub fn forward<'a>(&self, input: impl Into<NetworkInput<'a>>) -> Result<Tensor, StageError> {
-        let input = input.into();
-        let (count, plan) = self.plan_for(&input)?;
-        match &self.engine {
+        let (count, logits) = self.outputs(&input.into())?;
+        Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)
+    }
+
+    /// Output of a [`Network::encoder`] for images, each rows x columns x channels, in evaluation mode.
+    ///
+    /// # Errors
+    /// As [`Network::forward_train`].
+    pub fn features<'a>(&self, input: impl Into<NetworkInput<'a>>) -> Result<Vec<f32>, StageError> {
+        Ok(self.outputs(&input.into())?.1)
+    }
+
+    /// Number of images, and the values of the last step for each.
+    fn outputs(&self, input: &NetworkInput) -> Result<(usize, Vec<f32>), StageError> {
+        let (count, plan) = self.plan_for(input)?;
+        let values = match &self.engine {
             NetworkEngine::Card(trunk) => {
                 let mut trunk = sync::lock(trunk);
                 let numbers = HostParameters { flat: &self.flat, running: &self.running };
-                let logits = on_its_way(&input, |arriving| {
+                on_its_way(input, |arriving| {
                     let batch = trunk::ArrivingBatch { images: count, arriving, extents: &plan.extents };
                     trunk.forward(&self.program, &numbers, batch)
-                })?;
-                Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)
+                })?
             }
             NetworkEngine::Candle(tape) => {
                 let frozen = vec![true; self.program.parameters.len()];
                 let mode = TapeMode::Evaluation(&self.running);
-                let logits = sync::lock(tape).forward(&self.program, &plan.extents, &self.flat, &input, &frozen, mode);
-                Ok(logits.map_err(candle)?.detach())
+                let values = sync::lock(tape).forward(&self.program, &plan.extents, &self.flat, input, &frozen, mode);
+                values.and_then(|values| values.flatten_all()?.to_vec1()).map_err(candle)?
             }
             NetworkEngine::Kernels => {
                 let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
@@ -163,10 +177,12 @@ impl Network {
                     let mut held = sync::lock(&self.folded);
                     Arc::clone(held.get_or_insert_with(|| Arc::new(evaluate::fold(&model, &self.running))))
                 };
-                let logits = input.with_floats(|pixels| evaluate::forward(model, &self.running, &folded, pixels))??;
-                Tensor::from_vec(logits, (count, self.classes), &Device::Cpu).map_err(candle)
+                input.with_floats(|pixels| {
+                    evaluate::forward(model, &self.running, &folded, HostBatch { pixels, joined: input.joined() })
+                })??
             }
-        }
+        };
+        Ok((count, values))
     }
 
     /// Calibrates batch norms that were loaded folded, so that they can be trained: runs `batches` of pixels in evaluation mode and sets
@@ -175,13 +191,16 @@ impl Network {
     ///
     /// # Errors
     /// As [`Network::forward_train`].
-    pub fn calibrate(&mut self, batches: &[Tensor]) -> Result<(), StageError> {
+    pub fn calibrate<'a, B>(&mut self, batches: &'a [B]) -> Result<(), StageError>
+    where
+        &'a B: Into<NetworkInput<'a>>,
+    {
         if self.uncalibrated.is_empty() {
             return Ok(());
         }
         let mut sums: BTreeMap<usize, (Vec<[f64; 2]>, usize)> = BTreeMap::new();
-        for pixels in batches {
-            for (norm, totals, rows) in self.observe(pixels)? {
+        for batch in batches {
+            for (norm, totals, rows) in self.observe(&batch.into())? {
                 let (sum, count) = sums.entry(norm).or_insert_with(|| (vec![[0.0; 2]; totals.len()], 0));
                 *count += rows;
                 for (sum, total) in sum.iter_mut().zip(&totals) {
@@ -199,22 +218,24 @@ impl Network {
     }
 
     /// Sums over the inputs of all batch norms in evaluation mode, by candle if that is the engine, otherwise by the CPU kernels.
-    fn observe(&mut self, pixels: &Tensor) -> Result<Vec<Observed>, StageError> {
+    fn observe(&mut self, input: &NetworkInput) -> Result<Vec<Observed>, StageError> {
         let frozen = vec![true; self.program.parameters.len()];
         let dropout = Streams::new(0, "calibrate").stream("dropout", 0, &[]);
-        let input = NetworkInput::from(pixels);
-        let (_, plan) = self.plan_for(&input)?;
+        let (_, plan) = self.plan_for(input)?;
         let running = &mut self.running;
         let source = |_: &Norm| StatisticsSource::Observed;
         if let NetworkEngine::Candle(tape) = &mut self.engine {
             let tape = tape.get_mut().unwrap_or_else(PoisonError::into_inner);
             let mut training = Training::new(&self.program, running, &source, dropout);
             let mode = TapeMode::Training(&mut training);
-            tape.forward(&self.program, &plan.extents, &self.flat, &input, &frozen, mode).map_err(candle)?;
+            tape.forward(&self.program, &plan.extents, &self.flat, input, &frozen, mode).map_err(candle)?;
             return Ok(training.observed);
         }
         let model = Execution { program: &self.program, plan: &plan, flat: &self.flat, pool: &self.pool };
-        let mut pass = with_floats(pixels, |pixels| train::forward(model, running, pixels, &frozen, source, dropout))??;
+        let mut pass = input.with_floats(|pixels| {
+            let batch = HostBatch { pixels, joined: input.joined() };
+            train::forward(model, running, batch, &frozen, source, dropout)
+        })??;
         let observed = std::mem::take(&mut pass.observed);
         pass.recycle(&self.pool);
         Ok(observed)
@@ -226,5 +247,12 @@ fn on_its_way<R>(input: &NetworkInput, work: impl FnOnce(Arriving) -> Result<R, 
     match input {
         NetworkInput::Pixels(pixels) => with_floats(pixels, |floats| work(Arriving::Floats(floats)))?,
         NetworkInput::Stored(views) => work(Arriving::Stored(views)),
+        NetworkInput::Joined(batch) if batch.joined.is_empty() => {
+            with_floats(&batch.pixels, |floats| work(Arriving::Floats(floats)))?
+        }
+        NetworkInput::Joined(_) => {
+            let text = "macula's GPU kernels do not compute networks that read embeddings";
+            Err(StageError::input("gpu-joined", text).hint("use `device cpu` or `device candle`").field("device"))
+        }
     }
 }

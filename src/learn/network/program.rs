@@ -12,6 +12,8 @@ use crate::stage::StageError;
 pub(super) struct Program {
     /// Steps in order of execution. Value 0 is the pixels, the output of the last step the logits.
     pub(super) steps: Vec<Step>,
+    /// Values without a step: embeddings of the patches, in the order of their names.
+    pub(super) joined: Vec<JoinedValue>,
     /// Number of steps that use each value.
     pub(super) uses: Vec<usize>,
     /// All parameters, in the order of the layers.
@@ -41,6 +43,17 @@ pub(super) struct Step {
     pub(super) op: Op,
     pub(super) input: usize,
     pub(super) output: usize,
+}
+
+/// Embedding that a program reads.
+#[derive(Debug)]
+pub(super) struct JoinedValue {
+    /// Its name.
+    pub(super) name: String,
+    /// Its extent for every patch.
+    pub(super) extent: Extent,
+    /// Its value.
+    pub(super) value: usize,
 }
 
 /// Batch norm.
@@ -130,9 +143,25 @@ impl Step {
 }
 
 impl Program {
+    /// Checks the embeddings of a batch of `count` patches against those that the program reads.
+    ///
+    /// # Errors
+    /// [`StageError::Bug`] if one is missing or has another length.
+    pub(super) fn check_joined(&self, joined: &[Vec<f32>], count: usize) -> Result<(), StageError> {
+        let expected = self.joined.iter().map(|input| count * input.extent.len());
+        if joined.iter().map(Vec::len).eq(expected) {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.joined.iter().map(|input| input.name.as_str()).collect();
+        Err(StageError::Bug(format!("the embeddings of a batch are not {} of {count} patches", names.join(", "))))
+    }
+
     /// Extents of all values for images of that height and width.
     pub(super) fn extents(&self, height: usize, width: usize) -> Result<Vec<Extent>, StageError> {
         let mut extents = vec![Extent { height, width, channels: 3 }; self.uses.len()];
+        for input in &self.joined {
+            extents[input.value] = input.extent;
+        }
         for step in &self.steps {
             extents[step.output] = step.extent(&extents)?;
             if let Some(conv) = step.op.conv() {

@@ -114,8 +114,9 @@ fn compute(inputs: StepInputs, variables: &Variables, mode: TapeMode) -> Result<
 #[cfg(test)]
 mod tests {
     use super::super::compile::compile;
+    use super::super::joined::JoinedShapes;
     use super::super::ops::{Kernels, LayerResult, Op, Operation, StatisticsSource};
-    use super::super::pass::Execution;
+    use super::super::pass::{Execution, HostBatch};
     use super::super::plan::SizedPlan;
     use super::super::program::Extent;
     use super::super::train;
@@ -157,14 +158,16 @@ mod tests {
         };
         let linear = Linear { name: "head".to_owned(), out: None, bias: true, expects: None };
         let layers = vec![Layer::Conv(conv), Layer::Relu, Layer::GlobalAvgPool, Layer::Linear(linear)];
-        let mut program = compile(&NetworkSpec { name: "cut".to_owned(), layers }, 4, 2).expect("it fits");
+        let mut program =
+            compile(&NetworkSpec { name: "cut".to_owned(), layers }, 4, &JoinedShapes::new(), 2).expect("it fits");
         program.steps[1].op = Op::plain(Cut);
         let plan = SizedPlan::new(&program, 4, 4).expect("it fits");
         let (pool, flat) = (BufferPool::default(), vec![0.5; program.floats()]);
         let model = Execution { program: &program, plan: &plan, flat: &flat, pool: &pool };
         let passed = |frozen: [bool; 4]| {
             let dropout = Streams::new(1, "test").stream("dropout", 0, &[]);
-            let pass = train::forward(model, &mut [], &[1.0; 96], &frozen, |_| StatisticsSource::Batch, dropout)?;
+            let batch = HostBatch { pixels: &[1.0; 96], joined: &[] };
+            let pass = train::forward(model, &mut [], batch, &frozen, |_| StatisticsSource::Batch, dropout)?;
             train::backward(model, pass, &[1.0; 4], &mut vec![0.0; flat.len()])
         };
         let text = passed([false; 4]).expect_err("the convolution gets no gradient").to_string();

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Result, Tensor, Var, WithDType};
 use super::input::NetworkInput;
 use super::layout;
 use super::pass::Training;
-use super::program::{Extent, Program, Step};
+use super::program::{Extent, JoinedValue, Program, Step};
 use crate::learn::gpu::{CANDLE_CPU, CANDLE_CUDA};
 use crate::stage::StageError;
 
@@ -113,6 +113,7 @@ impl Tape {
         let parameters: Vec<Option<Tensor>> = self.parameters.iter().zip(frozen).map(on_tape).collect();
         let pixels = match input {
             NetworkInput::Pixels(pixels) => (*pixels).clone(),
+            NetworkInput::Joined(batch) => batch.pixels.clone(),
             NetworkInput::Stored(views) => {
                 let size = views.stored.size;
                 Tensor::from_vec(views.pixels(), (views.changes.len(), size, size, 3), &Device::Cpu)?
@@ -123,6 +124,11 @@ impl Tape {
         let mut left = program.uses.clone();
         let mut values: Vec<Option<Tensor>> = vec![None; program.uses.len()];
         values[0] = Some(pixels);
+        for (JoinedValue { extent, value, .. }, floats) in program.joined.iter().zip(input.joined()) {
+            let shape = (images, extent.height, extent.width, extent.channels);
+            let floats = Tensor::from_slice(floats, shape, &Device::Cpu)?.to_device(&self.device)?;
+            values[*value] = Some(floats.to_dtype(self.dtype)?.permute((0, 3, 1, 2))?.contiguous()?);
+        }
         for step in &program.steps {
             let (values_here, mode) = (&values, mode.again());
             let mut here = OnTape { program, extents, step, values: values_here, parameters: &parameters, mode };
@@ -136,8 +142,10 @@ impl Tape {
                 }
             }
         }
-        let logits = values[program.last()].take().expect("logits are kept");
-        logits.reshape((images, ()))?.to_dtype(DType::F32)?.to_device(&Device::Cpu)
+        let output = values[program.last()].take().expect("the output is kept");
+        // In the order of the kernels, channels last.
+        let output = output.permute((0, 2, 3, 1))?.contiguous()?;
+        output.reshape((images, ()))?.to_dtype(DType::F32)?.to_device(&Device::Cpu)
     }
 
     /// Writes the gradients of a backward pass to the host, 0 for frozen parameters.

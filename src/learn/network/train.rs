@@ -2,7 +2,7 @@
 //! optimizer.
 
 use super::ops::StatisticsSource;
-use super::pass::{Backward, Execution, Forward, Gradients, Pass, PassMode, Saved, StepInputs, Training};
+use super::pass::{Backward, Execution, Forward, Gradients, HostBatch, Pass, PassMode, Saved, StepInputs, Training};
 use super::program::{Norm, Program, Step};
 use super::segment;
 use crate::base::random::Stream;
@@ -51,21 +51,19 @@ impl Training<'_> {
 pub(super) fn forward(
     model: Execution,
     running: &mut [f32],
-    pixels: &[f32],
+    batch: HostBatch,
     frozen: &[bool],
     source: impl Fn(&Norm) -> StatisticsSource,
     dropout: Stream,
 ) -> Result<Pass, StageError> {
     let Execution { program, plan, pool, .. } = model;
-    let images = pixels.len() / plan.extents[0].len();
+    let images = batch.pixels.len() / plan.extents[0].len();
     let wanted = wanted(program, frozen);
     let read = read_back(program, &wanted, frozen);
     let mut left = program.uses.clone();
     let mut values: Vec<Option<Vec<f32>>> = vec![None; program.uses.len()];
     let mut kept: Vec<Saved> = program.steps.iter().map(|_| None).collect();
-    let mut first = pool.take(pixels.len());
-    first.copy_from_slice(pixels);
-    values[0] = Some(first);
+    batch.enter(program, pool, &mut values);
     let mut training = Training::new(program, running, &source, dropout);
     for (at, step) in program.steps.iter().enumerate() {
         let mut y = pool.take(images * plan.extents[step.output].len());

@@ -226,6 +226,7 @@ mod tests {
             patient: patient.map(str::to_owned),
             official: None,
             shard: Part::NO_SHARD,
+            embeddings: std::collections::BTreeMap::new(),
             rows: vec![row],
         }
     }
@@ -244,7 +245,7 @@ mod tests {
         };
         let names = ["one".to_owned(), "two".to_owned()];
         let refused = |parts: [Part; 2], fold: [u32; 2]| {
-            let set = PatchSet { info: info.clone(), parts: parts.into() };
+            let set = PatchSet { info: info.clone(), embeddings: Vec::new(), parts: parts.into() };
             apart(&set, &names, &fold).err().map(|error| error.to_string())
         };
         let same_patient = || [part("a", 1, Some("p")), part("b", 2, Some("p"))];

@@ -1,6 +1,7 @@
 //! Tests of synthetic photographs and of the stages that derive one patch set from another.
 
 mod filter_black;
+mod join;
 mod predictions;
 mod rebalance;
 mod relabel;

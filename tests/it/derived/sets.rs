@@ -1,5 +1,6 @@
 //! Small hand-made patch sets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use macula::base::{Digest, Streams};
@@ -47,6 +48,7 @@ pub(crate) fn part(name: &str, patches: &str) -> Part {
         patient: None,
         official: None,
         shard: Entry { digest: Digest::of(b"shard"), size: 5 },
+        embeddings: BTreeMap::new(),
         rows: (0..).zip(texts).map(|(column, text)| row(column, text)).collect(),
     }
 }
@@ -63,7 +65,7 @@ pub(crate) fn set(parts: Vec<Part>) -> PatchSet {
         min_pixels: 1,
         min_fraction: 0.0,
     };
-    PatchSet { info, parts }
+    PatchSet { info, embeddings: Vec::new(), parts }
 }
 
 pub(crate) fn streams(seed: u64) -> Streams {

@@ -1,5 +1,6 @@
 //! Patch sets on disk: round trips and golden bytes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use macula::base::Digest;
@@ -51,6 +52,7 @@ fn small(objects: &Objects, masks: bool) -> PatchSet {
         patient: Some("p7".to_owned()),
         official: Some(Official::Train),
         shard,
+        embeddings: BTreeMap::new(),
         rows: (0..5).map(row).collect(),
     };
     let empty = Part {
@@ -61,7 +63,7 @@ fn small(objects: &Objects, masks: bool) -> PatchSet {
         rows: Vec::new(),
         ..part.clone()
     };
-    PatchSet { info, parts: vec![part, empty] }
+    PatchSet { info, embeddings: Vec::new(), parts: vec![part, empty] }
 }
 
 /// As text, where a NaN equals itself.

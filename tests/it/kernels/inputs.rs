@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use macula::base::Streams;
 use macula::lang::builtin_network;
 use macula::lang::network::NetworkSpec;
-use macula::learn::network::{Missing, Network, Weights, canvas};
+use macula::learn::network::{JoinedPixels, JoinedShapes, Missing, Network, Weights, canvas};
 
 use super::candle::{compare, floats, loss, network, pixels};
 use super::formula::described;
@@ -61,6 +61,54 @@ fn taps_and_inputs_of_the_kernels_mean_what_candle_computes() {
         compare(&spec, &pixels(5, side, side), side, "", (2e-5, 2e-4));
         compare(&spec, &pixels(5, side, side), side, "s", (2e-5, 2e-4));
     }
+}
+
+#[test]
+fn embeddings_of_the_kernels_mean_what_candle_computes() {
+    let spec = described(
+        "network joined {
+            input whole
+            input grid
+            parallel join=concat {
+                branch { conv a out=6 kernel=3; batch-norm n; relu; global-avg-pool }
+                branch from=whole { linear seen out=5; relu }
+                branch from=grid { conv look out=4 kernel=3 padding=1; batch-norm m; relu; global-avg-pool }
+                branch from=whole
+            }
+            linear fc
+        }",
+    );
+    assert_eq!(spec.embeddings().into_iter().collect::<Vec<_>>(), ["grid", "whole"]);
+    let shapes = JoinedShapes::from([("whole".to_owned(), [1, 1, 7]), ("grid".to_owned(), [3, 5, 2])]);
+    let made = || Network::joined(&spec, 9, &shapes, 4, &Streams::new(7, "test")).expect("a network");
+    let values = |count: usize, step: f32| (0..count).map(|at| (at as f32 * step).sin()).collect::<Vec<f32>>();
+    let count = 3;
+    let joined = vec![values(count * 30, 0.7), values(count * 7, 1.3)];
+    let batch = JoinedPixels::new(floats(&pixels(count, 9, 9)), count, 9, joined.clone()).expect("a batch");
+    let mut kernels = made();
+    let mut reference = made().on_candle(Device::Cpu, DType::F64);
+    let near = |ours: &[f32], theirs: &[f32], tolerance: f32| {
+        let scale = theirs.iter().fold(0.0_f32, |most, value| most.max(value.abs())).max(1e-6);
+        ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() <= tolerance * scale)
+    };
+    let frozen = vec![false; kernels.parameters().len()];
+    let pass = |network: &mut Network| {
+        let logits =
+            network.forward_train(&batch, &frozen, Streams::new(7, "test").stream("dropout", 0, &[])).expect("logits");
+        let values = floats(&logits);
+        network.backward(&loss(&logits)).expect("a backward pass");
+        (values, network.gradient().to_vec(), network.running().to_vec())
+    };
+    let (ours, theirs) = (pass(&mut kernels), pass(&mut reference));
+    assert!(near(&ours.0, &theirs.0, 2e-5) && near(&ours.1, &theirs.1, 2e-4) && near(&ours.2, &theirs.2, 2e-5));
+    assert!(ours.1.iter().any(|value| *value != 0.0));
+    let evaluated = |network: &Network| floats(&network.forward(&batch).expect("logits"));
+    assert!(near(&evaluated(&kernels), &evaluated(&reference), 2e-5));
+    // A batch without them, or with too few, is a mistake of the caller.
+    let short = JoinedPixels::new(floats(&pixels(count, 9, 9)), count, 9, joined[..1].to_vec()).expect("a batch");
+    assert!(kernels.forward(&short).is_err() && kernels.forward(&pixels(count, 9, 9)).is_err());
+    let Err(error) = Network::new(&spec, 9, 4, &Streams::new(7, "test")) else { panic!("not joined") };
+    assert!(error.has_code("missing-input") && error.to_string().contains("input `grid`"), "{error}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A synthetic patch set with logits of a mediocre classifier.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use macula::base::{Digest, Streams};
@@ -80,9 +81,9 @@ pub(crate) fn set(extent: Extent, objects: &Objects) -> (PatchSet, Vec<f32>) {
         let digest = Digest::of(photograph.as_bytes());
         let shard = objects.put(&shard.finish()).unwrap();
         let patient = Some(format!("patient-{}", number / 2));
-        parts.push(Part { photograph, digest, patient, official: None, shard, rows });
+        parts.push(Part { photograph, digest, patient, official: None, shard, embeddings: BTreeMap::new(), rows });
     }
-    (PatchSet { info, parts }, logits)
+    (PatchSet { info, embeddings: Vec::new(), parts }, logits)
 }
 
 /// Fundus-coloured background with a spot for each lesion.

@@ -5,6 +5,7 @@ mod maps;
 mod orientations;
 mod refused;
 mod scales;
+mod whole;
 mod wide;
 
 use std::collections::BTreeMap;

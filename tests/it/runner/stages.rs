@@ -41,6 +41,7 @@ pub(super) const ALL: &[Implementation] = &[
         },
         check: None,
         foresee: None,
+        narrow: None,
         work: Work::Whole(draws),
     },
 ];
@@ -57,6 +58,7 @@ const fn exact(name: &'static str, work: Work) -> Implementation {
         determinism: Determinism::BitExact,
         check: None,
         foresee: None,
+        narrow: None,
         work,
     }
 }

@@ -98,7 +98,7 @@ fn a_patch_has_the_same_bytes_with_and_without_its_surroundings() {
         for recipe in &recipes {
             let set = Made { margin, ..Made::small() }.set(&objects);
             let open = || OpenPatchSet::open(set.clone(), recipe.clone(), NORMAL, &objects).expect("samples");
-            let (plain, around) = (open(), open().for_network(&wide("large from=wide")).expect("a margin"));
+            let (plain, around) = (open(), open().for_network(&wide("large from=wide"), &objects).expect("a margin"));
             let draws = plain.all();
             let batch = Batch { parts: vec![20, draws.len() - 20], draws };
             let streams = Streams::new(3, "train");
@@ -126,7 +126,7 @@ fn the_surroundings_are_those_of_the_stored_patch() {
     let set = Made { margin: 8, ..Made::small() }.set(&objects);
     let shard = Shard::open(&set.parts[0], &set.info, &objects).expect("a shard");
     let samples = OpenPatchSet::open(set.clone(), None, NORMAL, &objects).expect("samples");
-    let samples = samples.for_network(&wide("large from=wide")).expect("a margin");
+    let samples = samples.for_network(&wide("large from=wide"), &objects).expect("a margin");
     let canvas = samples.plain(&samples.all()[..1]).pixels;
     let bytes = shard.pixels(0).iter().map(|byte| (f32::from(*byte) / 255.0 - 0.5) / 0.25);
     assert!(canvas.iter().zip(bytes).all(|(found, wanted)| (found - wanted).abs() < 1e-6));
@@ -134,7 +134,7 @@ fn the_surroundings_are_those_of_the_stored_patch() {
     // A margin that is too small, and what the augmentation reaches.
     let set = Made { margin: 7, ..Made::small() }.set(&objects);
     let samples = OpenPatchSet::open(set, None, NORMAL, &objects).expect("samples");
-    let error = samples.for_network(&wide("large from=wide")).map(|_| ()).expect_err("too small");
+    let error = samples.for_network(&wide("large from=wide"), &objects).map(|_| ()).expect_err("too small");
     assert!(error.has_code("missing-input"), "{error}");
     assert!(error.to_string().contains("patches of 16 px with a margin of 8 px, but theirs is 7 px"), "{error}");
     let turning = |degrees, shift| Augmentation { rotate_degrees: degrees, shift_px: shift, ..Augmentation::none() };

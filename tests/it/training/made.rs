@@ -42,7 +42,7 @@ impl Made {
             min_fraction: 0.0,
         };
         let parts = (self.first..self.first + self.photographs).map(|number| self.part(number, &info, objects));
-        PatchSet { parts: parts.collect(), info }
+        PatchSet { parts: parts.collect(), embeddings: Vec::new(), info }
     }
 
     fn part(&self, number: u32, info: &SetInfo, objects: &Objects) -> Part {
@@ -85,6 +85,7 @@ impl Made {
             patient: None,
             official: None,
             shard: objects.put(&shard.finish()).expect("stored"),
+            embeddings: BTreeMap::new(),
             rows,
         }
     }

@@ -1,0 +1,159 @@
+//! Classifiers that see their whole photograph through an encoder: keys, controls, and what is refused.
+
+use std::collections::BTreeMap;
+
+use macula::data::table::Columns;
+
+use super::{bytes, json};
+use crate::space::Space;
+
+const PIPELINE: &str = r"network late {
+    input whole
+    parallel join=concat {
+        branch { shallow-cnn to=features }
+        branch from=whole { linear seen out=8; relu; dropout share=0.1 }
+    }
+    linear fc
+}
+network looking {
+    input grid
+    parallel join=concat {
+        branch { shallow-cnn to=features }
+        branch from=grid { conv look out=4 kernel=3 padding=1; relu; global-avg-pool }
+    }
+    linear fc
+}
+
+pipeline whole seed=7 {
+    synthetic eyes { photographs 8; size 192; photographs-per-patient 1; healthy 0.0; severity 3.0 }
+    extract patches { from eyes; size 48 }
+    filter-black visible { from patches; share 0.6 }
+    split folds { from visible; by patient; train 0.5; valid 0.25; test 0.25 }
+    train first { data folds.train; valid folds.valid; network shallow-cnn; epochs 1; batch 32 }
+    encode vectors { from eyes; init first; network shallow-cnn to=features; side 96 }
+    encode grids { from eyes; init first; network shallow-cnn to=map; side 96; store f16 }
+    join fitted { patches folds.train; embeddings vectors; as whole }
+    join fitted-both { patches fitted; embeddings grids; as grid }
+    join chosen { patches folds.valid; embeddings vectors; as whole }
+    join chosen-both { patches chosen; embeddings grids; as grid }
+    join tested { patches folds.test; embeddings vectors; as whole }
+    join tested-both { patches tested; embeddings grids; as grid }
+    augment views { from fitted-both; flip horizontal=0.5; mixup alpha=0.2 }
+    train classifier { data views; valid chosen-both; network late; loss bce; epochs 1; batch 32 }
+    train gridded { data views; valid chosen-both; network looking; loss bce; epochs 1; batch 32 }
+    train plain { data views; valid chosen-both; network shallow-cnn; loss bce; epochs 1; batch 32 }
+    threshold-tune cuts { model classifier; data chosen-both }
+    eval scores { model classifier; thresholds cuts; data tested-both }
+    predict guesses { model classifier; data tested-both; tta dihedral }
+    eval of-grids { model gridded; data tested-both }
+    eval of-patches { model plain; data tested-both }
+}
+";
+
+fn scores(space: &Space, stage: &str) -> Vec<Option<f64>> {
+    let table = Columns::from_parquet(&bytes(space, &format!("results/whole/{stage}/predictions.parquet")));
+    table.expect("a table").reals("score.EX").expect("scores").to_vec()
+}
+
+/// How each stage ended in a run.
+fn ended(space: &Space) -> BTreeMap<String, String> {
+    let said = space.macula("run pipeline.kdl --json").code(0);
+    let events = said.raw.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("an event"));
+    let ended = events.filter(|event| event["event"] == "stage-ended");
+    let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+    ended.map(|event| (text(&event["stage"]), text(&event["became"]))).collect()
+}
+
+#[test]
+fn a_network_reads_embeddings_of_the_photograph_and_keys_hold_only_what_it_reads() {
+    let space = Space::with(PIPELINE);
+    space.macula("check pipeline.kdl").code(0);
+    space.macula("run pipeline.kdl").code(0);
+    let model = json(&space, "results/whole/classifier/model.json");
+    assert_eq!(model["embeddings"][0]["name"], "whole");
+    assert_eq!(model["embeddings"][0]["info"]["rows"], 1);
+    let grid = json(&space, "results/whole/gridded/model.json");
+    assert_eq!(
+        (&grid["embeddings"][0]["info"]["rows"], &grid["embeddings"][0]["info"]["store"]),
+        (&6.into(), &"f16".into())
+    );
+    assert_eq!(json(&space, "results/whole/plain/model.json")["embeddings"], serde_json::Value::Null);
+    let (late, plain) = (scores(&space, "scores"), scores(&space, "of-patches"));
+    assert!(late.len() > 10 && late != plain && scores(&space, "of-grids") != plain);
+
+    // A network that reads no embeddings does not depend on them.
+    space.edit("pipeline.kdl", "to=features; side 96", "to=features; side 128");
+    let stages = ended(&space);
+    for name in ["vectors", "classifier", "cuts", "scores", "guesses"] {
+        assert_eq!(stages[name], "computed", "{name}");
+    }
+    for name in ["grids", "plain", "gridded", "of-patches", "of-grids"] {
+        assert_eq!(stages[name], "reused", "{name}");
+    }
+    assert_ne!(scores(&space, "scores"), late);
+    space.edit("pipeline.kdl", "to=features; side 128", "to=features; side 96");
+    space.macula("run pipeline.kdl").code(0);
+    assert_eq!(scores(&space, "scores"), late);
+
+    // The controls: another patient's, and nothing.
+    space.edit("pipeline.kdl", "join tested { patches folds.test;", "join tested { control zero; patches folds.test;");
+    space.macula("run pipeline.kdl scores").code(0);
+    assert_ne!(scores(&space, "scores"), late);
+    space.edit("pipeline.kdl", "control zero", "control other");
+    space.macula("run pipeline.kdl scores").code(0);
+    assert_ne!(scores(&space, "scores"), late);
+}
+
+#[test]
+fn missing_and_other_embeddings_are_refused() {
+    let space = Space::with(PIPELINE);
+    space.macula("run pipeline.kdl classifier").code(0);
+    // Not joined, or under another name.
+    space.edit(
+        "pipeline.kdl",
+        "data views; valid chosen-both; network late",
+        "data folds.train; valid chosen-both; network late",
+    );
+    let said = space.macula("check pipeline.kdl").code(2);
+    said.says(&[
+        "missing-input",
+        "network `late` has an input `whole`",
+        "`join NAME { patches …; embeddings …; as whole }`",
+    ]);
+    space.edit(
+        "pipeline.kdl",
+        "data folds.train; valid chosen-both; network late",
+        "data views; valid chosen-both; network late",
+    );
+    space.edit(
+        "pipeline.kdl",
+        "patches folds.train; embeddings vectors; as whole",
+        "patches folds.train; embeddings vectors; as whale",
+    );
+    space.macula("check pipeline.kdl").code(2).says(&["missing-input", "did you mean `input whale`?"]);
+    space.edit("pipeline.kdl", "as whale", "as whole");
+
+    // Another encoder.
+    let other = "    encode others { from eyes; init first; network shallow-cnn to=features; side 64 }
+    join mixed { patches folds.test; embeddings others; as whole }
+    eval wrong { model classifier; data mixed }
+    heat-map maps { model classifier; from eyes }
+    encode whole { from eyes; init first; network shallow-cnn }
+}
+";
+    let text = space.read("pipeline.kdl").trim_end().trim_end_matches('}').to_owned();
+    space.write("pipeline.kdl", text + other);
+    space.macula("check pipeline.kdl").code(2).says(&["no-tap", "`network shallow-cnn to=features`"]);
+    space.edit("pipeline.kdl", "network shallow-cnn }\n}", "network shallow-cnn to=feature }\n}");
+    space.macula("check pipeline.kdl").code(2).says(&["has no tap `feature`", "did you mean `features`?"]);
+    space.edit("pipeline.kdl", "to=feature }", "to=features }");
+    let said = space.macula("run pipeline.kdl wrong").code(1);
+    said.says(&["other-embeddings", "photographs of 96 px", "photographs of 64 px"]);
+    space.macula("run pipeline.kdl maps").code(1).says(&["reads embeddings as `whole`, which heat maps do not have"]);
+    let photograph = space.files("results/whole/eyes").into_iter().find(|file| file.contains("/photograph."));
+    let file = format!("results/whole/eyes/{}", photograph.expect("a photograph"));
+    space
+        .macula(&format!("predict pipeline.kdl classifier {file}"))
+        .code(2)
+        .says(&["cannot reproduce `join fitted-both` on new photographs"]);
+}
