@@ -21,9 +21,6 @@ const INFO: &str = "embeddings.json";
 /// The tensor of a file.
 const VALUES: &str = "values";
 
-/// Names of inputs that a network has without a `join`.
-pub const OWN_INPUTS: [&str; 3] = ["patch", "wide", "half"];
-
 /// Properties that all embeddings of a set share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmbeddingsInfo {

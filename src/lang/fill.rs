@@ -306,16 +306,8 @@ impl Filler<'_> {
         let name = value.text().unwrap_or_default();
         let found = described.until(name);
         if found.is_none() {
-            let taps = described.taps.iter().map(|tap| tap.name.as_str());
-            let all = near::names(taps.clone());
-            let otherwise = if all.is_empty() {
-                "it has none; write `tap NAME` in it".to_owned()
-            } else {
-                format!("its taps are {all}")
-            };
-            let hint = near::near(name, taps).map(|near| format!("did you mean `{near}`? {otherwise}"));
-            let message = format!("network `{network}` has no tap `{name}`");
-            self.error("unknown-name", value.span, message, hint.unwrap_or(otherwise));
+            let (message, hint) = described.no_tap(name);
+            self.error("unknown-name", value.span, message, hint);
         }
         found
     }

@@ -1,9 +1,10 @@
 //! `join`: gives patches the embeddings of their photographs.
 
 use crate::base::figure::counted;
-use crate::data::embeddings::{Control, Embeddings, OWN_INPUTS};
+use crate::data::embeddings::{Control, Embeddings};
 use crate::data::join::join;
 use crate::data::patches::PatchSet;
+use crate::lang::network::InputKind;
 use crate::stage::{Ctx, Determinism, Implementation, Outcome, Params, StageError, Summary, Work};
 
 /// The implementation of `join`.
@@ -24,7 +25,7 @@ const LONGEST: usize = 64;
 
 fn check(params: &Params) -> Result<(), StageError> {
     let name = params.text("as")?;
-    if OWN_INPUTS.contains(&name) {
+    if InputKind::named(name).is_some() {
         let text = format!("`{name}` is an input that every network can have; embeddings need another name");
         return Err(StageError::input("input-name", text).hint("use e.g. `as whole`").field("as"));
     }

@@ -249,17 +249,9 @@ impl<'a> NetworkReader<'a> {
             Scalar::Text(name) => name,
             other => other.to_string(),
         };
-        let taps = of.taps.iter().map(|tap| tap.name.as_str());
         if of.taps.iter().all(|tap| tap.name != name) {
-            let all = near::names(taps.clone());
-            let otherwise = if all.is_empty() {
-                "it has none; write `tap NAME` in it".to_owned()
-            } else {
-                format!("its taps are {all}")
-            };
-            let near = near::near(&name, taps).map(|near| format!("did you mean `{near}`? {otherwise}"));
-            let message = format!("network `{}` has no tap `{name}`", of.spec.name);
-            self.error("unknown-name", entry.span, message, near.unwrap_or(otherwise));
+            let (message, hint) = of.no_tap(&name);
+            self.error("unknown-name", entry.span, message, hint);
             return None;
         }
         Some(UpTo { name: format!("{prefix}{name}"), level: self.points.level, reached: false })

@@ -10,6 +10,7 @@ mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::near;
 use super::network::{Layer, NetworkSpec};
 use super::shapes;
 use crate::base::Span;
@@ -68,6 +69,19 @@ impl Described {
         described.spec.name = format!("{} to={tap}", self.spec.name);
         described.taps.clear();
         Some(described)
+    }
+
+    /// Message and hint for a tap that it does not have.
+    pub(in crate::lang) fn no_tap(&self, name: &str) -> (String, String) {
+        let taps = self.taps.iter().map(|tap| tap.name.as_str());
+        let all = near::names(taps.clone());
+        let otherwise = if all.is_empty() {
+            "it has none; write `tap NAME` in it".to_owned()
+        } else {
+            format!("its taps are {all}")
+        };
+        let near = near::near(name, taps).map(|near| format!("did you mean `{near}`? {otherwise}"));
+        (format!("network `{}` has no tap `{name}`", self.spec.name), near.unwrap_or(otherwise))
     }
 
     /// The same network under another name.

@@ -20,7 +20,7 @@ use super::bootstrap::percentile;
 use crate::base::Streams;
 use crate::data::patches::Label;
 
-/// Minimum number of resampled units with a positive for an interval: below, intervals are far too narrow.
+/// Minimum number of resampled units with a positive for an interval.
 pub const FEWEST_POSITIVE: u64 = 10;
 
 /// Default number of bootstrap resamples, and of permutations.
